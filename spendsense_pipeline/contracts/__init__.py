@@ -1,0 +1,63 @@
+"""One Pandera contract per table: the check, the column docs and the data dictionary are read from here."""
+
+from spendsense_pipeline.contracts.base import (
+    Contract,
+    FrameContract,
+    arrow_schema,
+    columns,
+    failures,
+    key,
+    open_columns,
+)
+from spendsense_pipeline.contracts.canonical import (
+    Accounts,
+    Liabilities,
+    Products,
+    QuarantinedRows,
+    RawRows,
+    Transactions,
+    Users,
+)
+from spendsense_pipeline.contracts.evaluation import EvaluationMetrics
+from spendsense_pipeline.contracts.features import Features, RecurringStreams
+from spendsense_pipeline.contracts.personas import PERSONAS, PersonaAssignments
+from spendsense_pipeline.contracts.recommendations import (
+    DraftRecommendations,
+    EducationTemplates,
+    ProductMatches,
+)
+
+CONTRACTS: dict[str, Contract] = {
+    "raw_users": RawRows,
+    "raw_accounts": RawRows,
+    "raw_transactions": RawRows,
+    "raw_liabilities": RawRows,
+    "raw_products": RawRows,
+    "users": Users,
+    "accounts": Accounts,
+    "transactions": Transactions,
+    "liabilities": Liabilities,
+    "products": Products,
+    "quarantined_rows": QuarantinedRows,
+    "recurring_streams": RecurringStreams,
+    "features_30d": Features,
+    "features_180d": Features,
+    "persona_assignments_30d": PersonaAssignments,
+    "persona_assignments_180d": PersonaAssignments,
+    "education_templates": EducationTemplates,
+    "product_matches": ProductMatches,
+    "draft_recommendations": DraftRecommendations,
+    "evaluation_metrics": EvaluationMetrics,
+}
+
+__all__ = [
+    "CONTRACTS",
+    "PERSONAS",
+    "Contract",
+    "FrameContract",
+    "arrow_schema",
+    "columns",
+    "failures",
+    "key",
+    "open_columns",
+]

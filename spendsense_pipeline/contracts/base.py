@@ -1,0 +1,126 @@
+"""What every contract shares: how a column is declared and how a table is held to its contract.
+
+A contract is a Pandera model. Engine tables (transaction-sized) use ``pandera.ibis``, frames (customer-sized)
+``pandera.pandas``. Each column says what it means, in which unit, and what null means: the blocking check,
+the column documentation in the UI and the data dictionary all read it from here.
+What does not belong here: how a check is shown in Dagster (``defs/checks.py``).
+"""
+
+from typing import Any
+
+import ibis
+import pandas as pd
+import pandera.ibis as engine
+import pandera.pandas as frame
+import pyarrow as pa
+from pandera.errors import SchemaErrors
+
+FAILURE_COLUMNS = ["column", "check", "failure_case", "failures"]
+
+
+_ARROW = {
+    "str": pa.string(),
+    "Int64": pa.int64(),
+    "float64": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+}
+
+
+def described(
+    kind: Any, meaning: str, unit: str = "", null: str | None = None, *, personal: bool = False, **checks: Any
+) -> Any:
+    """A Pandera field that carries its description, unit and meaning of null; ``null=None`` forbids null.
+
+    ``personal`` columns never appear in a preview, a log line or an error.
+    """
+    metadata = {"unit": unit, "null": null or "", "personal": personal}
+    return kind.Field(nullable=null is not None, description=meaning, metadata=metadata, **checks)
+
+
+class EngineContract(engine.DataFrameModel):
+    """A contract on an Ibis table. ``Config.unique`` names the columns that identify a row."""
+
+    class Config:
+        strict = True
+
+
+class FrameContract(frame.DataFrameModel):
+    """A contract on a pandas frame. ``Config.unique`` names the columns that identify a row."""
+
+    class Config:
+        strict = True
+
+
+Contract = type[EngineContract] | type[FrameContract]
+
+
+def key(contract: Contract) -> list[str]:
+    """The columns that identify one row of the table."""
+    unique = contract.to_schema().unique
+    return list(unique or [])
+
+
+def columns(contract: Contract) -> list[dict[str, str]]:
+    """Name, type, unit, meaning and meaning of null of each column, in order: the data dictionary."""
+    return [
+        {
+            "name": name,
+            "type": _type_name(column.dtype),
+            "unit": (column.metadata or {}).get("unit", ""),
+            "meaning": column.description or "",
+            "null": (column.metadata or {}).get("null", "") if column.nullable else "never null",
+        }
+        for name, column in contract.to_schema().columns.items()
+    ]
+
+
+def open_columns(contract: Contract) -> list[str]:
+    """The columns that may be shown to whoever looks at a run: all but the personal ones."""
+    return [
+        name
+        for name, column in contract.to_schema().columns.items()
+        if not (column.metadata or {}).get("personal", False)
+    ]
+
+
+def arrow_schema(contract: type[FrameContract]) -> pa.Schema:
+    """The Arrow types of a frame's columns, so that an empty or all-null column is stored as what it is."""
+    return pa.schema(
+        [(name, _ARROW[_type_name(column.dtype)]) for name, column in contract.to_schema().columns.items()]
+    )
+
+
+def _type_name(dtype: Any) -> str:
+    """A type as a reader names it: pandas calls text by its storage."""
+    name = str(dtype)
+    return "str" if name.startswith("string") else name
+
+
+def failures(contract: Contract, table: ibis.Table | pd.DataFrame) -> pd.DataFrame:
+    """What breaks the contract: one row per column and check (``FAILURE_COLUMNS``), empty when it holds.
+
+    ``failure_case`` is one example, ``failures`` counts the rows that fail. A check on the table as a
+    whole, such as a repeated key, stands under the columns of the key.
+    """
+    try:
+        contract.validate(table, lazy=True)
+    except SchemaErrors as error:
+        found: list[dict[str, Any]] = []
+        for (column, check), cases in error.failure_cases.groupby(["column", "check"], dropna=False, sort=False):
+            example, count = cases["failure_case"].iloc[0], len(cases)
+            if isinstance(example, ibis.Table):  # nulls and repeated keys come back as the expression of their rows
+                count = int(example.count().to_pyarrow().as_py())
+                if count == 0:  # on a table without rows pandera takes "any null?", which is null, for yes
+                    continue
+                if check == "multiple_fields_uniqueness":
+                    column = ", ".join(key(contract))
+                    example = example.select(*key(contract))
+                example = example.limit(1).to_pyarrow().to_pylist()[0]
+            elif isinstance(example, dict):  # the Ibis backend names the column inside the case
+                column, example = next(iter(example.items()))
+            if not set(str(column).split(", ")) <= set(open_columns(contract)):
+                example = "(personal)"
+            found.append({"column": str(column), "check": str(check), "failure_case": str(example), "failures": count})
+        return pd.DataFrame(found, columns=FAILURE_COLUMNS)
+    return pd.DataFrame(columns=FAILURE_COLUMNS)

@@ -1,0 +1,83 @@
+"""Contracts of what is written for customers: templates by situation, product matches, drafts."""
+
+import pandas as pd
+import pandera.pandas as frame
+from pandera.engines.pandas_engine import Date
+
+from spendsense_pipeline.contracts.base import FrameContract, described
+from spendsense_pipeline.contracts.personas import PERSONAS, SHARE
+
+CONTENT_TYPES = ["education", "partner_offer"]
+
+
+class EducationTemplates(FrameContract):
+    """One row per situation of the day and piece that fits it; figures stand as ``{{ slots }}``."""
+
+    as_of: Date = described(frame, "day")
+    situation: str = described(frame, "persona and banded facts, a stable key")
+    persona: str = described(frame, "persona of the situation", isin=PERSONAS)
+    template_id: str = described(frame, "the piece")
+    rank: pd.Int64Dtype = described(frame, "how well it fits, 1 first", ge=1)
+    title: str = described(frame, "title, may hold slots")
+    content: str = described(frame, "text, figures only as slots")
+    facts: str = described(frame, "JSON list of the facts the piece asserts")
+    slots: str = described(frame, "JSON list of the slots it needs")
+    template_hash: str = described(frame, "of title, content, facts")
+    generator: str = described(frame, "library or openai", isin=["library", "openai"])
+    model: str = described(frame, "model that wrote it", null="the library")
+    prompt_version: str = described(frame, "version of the persona prompt, or of the library")
+    generation_ms: float = described(frame, "time the writing took", "ms", null="library", ge=0)
+
+    class Config:
+        strict = True
+        unique = ["situation", "template_id"]
+
+
+class ProductMatches(FrameContract):
+    """One row per customer and product that was considered: shown or refused, and why."""
+
+    user_id: str = described(frame, "the customer")
+    as_of: Date = described(frame, "day")
+    window_days: pd.Int64Dtype = described(frame, "window of the features used", "days")
+    product_id: str = described(frame, "the product")
+    product_type: str = described(frame, "its type")
+    relevance: float = described(frame, "score", "0-1", in_range=SHARE)
+    eligible: pd.BooleanDtype = described(frame, "meets the published criteria")
+    shown: pd.BooleanDtype = described(frame, "eligible, relevant and among the best two")
+    rank: pd.Int64Dtype = described(frame, "among those shown, 1 first", null="not shown", ge=1)
+    refused: str = described(frame, "JSON list of reason codes, empty when shown")
+    factors: str = described(frame, "JSON list of {signal, value, operator, threshold, points} that scored")
+
+    class Config:
+        strict = True
+        unique = ["user_id", "product_id"]
+
+
+class DraftRecommendations(FrameContract):
+    """One row per text that may be shown to one customer, once approved."""
+
+    recommendation_id: str = described(frame, "the draft", str_startswith="rec_")
+    user_id: str = described(frame, "for whom")
+    as_of: Date = described(frame, "day of its figures")
+    window_days: pd.Int64Dtype = described(frame, "window of the persona it follows", "days")
+    persona: str = described(frame, "persona it follows", isin=PERSONAS)
+    content_type: str = described(frame, "kind", isin=CONTENT_TYPES)
+    title: str = described(frame, "title as shown", personal=True, str_length={"min_value": 1, "max_value": 200})
+    content: str = described(frame, "text as shown", personal=True, str_length={"min_value": 1, "max_value": 8000})
+    rationale: str = described(frame, "why this customer sees it, written by code", str_length={"min_value": 1})
+    content_hash: str = described(frame, "sha256 of type, title, content, rationale, product")
+    template_id: str = described(frame, "piece or offer form it was rendered from")
+    situation: str = described(frame, "persona and banded facts")
+    slots: str = described(frame, "JSON: slot to {signal, value, shown}", personal=True)
+    reasons: str = described(frame, "JSON list of the persona's reasons", personal=True)
+    product_id: str = described(frame, "product of an offer", null="education")
+    findings: str = described(frame, "JSON list of {check, severity, message}")
+    generator: str = described(frame, "library or openai", isin=["library", "openai"])
+    model: str = described(frame, "model that wrote the template", null="the library")
+    prompt_version: str = described(frame, "version of the prompt or library")
+    generation_ms: float = described(frame, "time the template took", "ms", null="library", ge=0)
+    consent_id: str = described(frame, "consent period the draft was made under")
+
+    class Config:
+        strict = True
+        unique = ["recommendation_id"]

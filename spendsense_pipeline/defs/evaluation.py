@@ -1,0 +1,166 @@
+"""The evaluation room: metrics, the operators' report and the export of a day. The thinking is in ``evaluation/``."""
+
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+
+from spendsense_pipeline.defs.documentation import as_of, documented
+from spendsense_pipeline.defs.resources import Clock, Files, Governance
+from spendsense_pipeline.defs.review import EXAMPLE
+from spendsense_pipeline.evaluation import export, metrics, report
+from spendsense_pipeline.governance import audit, frames, queue, records, release
+from spendsense_pipeline.governance.database import reading, writing
+
+
+def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """The assets of one day's evaluation."""
+
+    @dg.asset(
+        name="evaluation_metrics",
+        partitions_def=daily,
+        deps=["approval_queue"],
+        **documented(
+            "evaluation_metrics",
+            "evaluation",
+            {"pandas", "parquet"},
+            "Coverage, explainability, auditability, agreement and the rest, each with numerator, denominator and "
+            "definition. The head of the audit chain is recorded with it.",
+        ),
+    )
+    def evaluation_metrics(
+        context: dg.AssetExecutionContext,
+        governance: Governance,
+        clock: Clock,
+        persona_assignments_30d: pd.DataFrame,
+        persona_assignments_180d: pd.DataFrame,
+        features_30d: pd.DataFrame,
+        features_180d: pd.DataFrame,
+        education_templates: pd.DataFrame,
+        product_matches: pd.DataFrame,
+        draft_recommendations: pd.DataFrame,
+    ) -> pd.DataFrame:
+        now = clock.now()
+        with reading(governance.engine) as session:
+            consents = frames.consents(session, now, consent_days=governance.consent_days)
+            decisions, releases = frames.decisions(session), frames.releases(session)
+        measured = metrics.evaluation_metrics(
+            as_of(context),
+            personas_30d=persona_assignments_30d,
+            personas_180d=persona_assignments_180d,
+            features_30d=features_30d,
+            features_180d=features_180d,
+            templates=education_templates,
+            matches=product_matches,
+            drafts=draft_recommendations,
+            consents=consents,
+            decisions=decisions,
+            releases=releases,
+        )
+        values = {row["metric"]: row["value"] for row in measured.to_dict("records") if pd.notna(row["value"])}
+        with writing(governance.engine) as session:
+            head = records.record_evaluation(session, as_of(context), values, now, run_id=context.run_id)
+        context.add_output_metadata({**values, "audit_head": head})
+        return measured
+
+    @dg.asset(
+        name="operator_report",
+        partitions_def=daily,
+        **documented(
+            "operator_report",
+            "evaluation",
+            {"html"},
+            "One page of the day for operators: what waits and why, the funnel, the metrics. No names or e-mails. "
+            "Open the file named in the metadata in a browser.",
+        ),
+    )
+    def operator_report(
+        context: dg.AssetExecutionContext,
+        governance: Governance,
+        clock: Clock,
+        files: Files,
+        persona_assignments_30d: pd.DataFrame,
+        persona_assignments_180d: pd.DataFrame,
+        evaluation_metrics: pd.DataFrame,
+    ) -> dg.MaterializeResult[None]:
+        now, day = clock.now(), as_of(context)
+        with reading(governance.engine) as session:
+            counted = queue.counts(session, now)
+            consents = frames.consents(session, now, consent_days=governance.consent_days)
+            waiting = [
+                queue.full(session, row["recommendation_id"], now)
+                for row in queue.queue(session, now, limit=report.SHOWN_AT_MOST)["queue"]
+            ]
+            count, head = audit.head(session)
+        proposal = release.propose(governance.engine, now, consent_days=governance.consent_days)
+        page = report.operator_report(
+            day,
+            generated_at=now,
+            customers=len(persona_assignments_30d),
+            consent={str(scope): int(n) for scope, n in consents.groupby("scope")["user_id"].nunique().items()},
+            personas_30d=persona_assignments_30d,
+            personas_180d=persona_assignments_180d,
+            queue=waiting,
+            statuses=counted["recommendations"],
+            released=counted["releases"]["released"],
+            recalled=counted["releases"]["recalled"],
+            blocked=proposal.blocked,
+            metrics=evaluation_metrics,
+            audit_head={"count": count, "hash": head},
+            review_config=EXAMPLE,
+        )
+        path = Path(files.reports) / f"{day}.html"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(page, encoding="utf-8")
+        temporary.replace(path)
+        return dg.MaterializeResult(
+            metadata={"page": dg.MetadataValue.path(path), "waiting": counted["recommendations"]["pending_approval"]}
+        )
+
+    @dg.asset(
+        name="analytics_export",
+        partitions_def=daily,
+        deps=["consent_records"],
+        **documented(
+            "analytics_export",
+            "evaluation",
+            {"parquet"},
+            "The day's tables for analysts, customers with live consent only and without the texts' personal slots, "
+            "with a manifest of rows and hashes.",
+        ),
+    )
+    def analytics_export(
+        context: dg.AssetExecutionContext,
+        governance: Governance,
+        clock: Clock,
+        files: Files,
+        features_30d: pd.DataFrame,
+        features_180d: pd.DataFrame,
+        persona_assignments_30d: pd.DataFrame,
+        persona_assignments_180d: pd.DataFrame,
+        draft_recommendations: pd.DataFrame,
+        evaluation_metrics: pd.DataFrame,
+    ) -> dg.MaterializeResult[None]:
+        with reading(governance.engine) as session:
+            consents = frames.consents(session, clock.now(), consent_days=governance.consent_days)
+            count, head = audit.head(session)
+        manifest = export.analytics_export(
+            {
+                "features_30d": features_30d,
+                "features_180d": features_180d,
+                "persona_assignments_30d": persona_assignments_30d,
+                "persona_assignments_180d": persona_assignments_180d,
+                "draft_recommendations": draft_recommendations,
+                "evaluation_metrics": evaluation_metrics,
+            },
+            files.exports,
+            as_of(context),
+            consents["user_id"].unique(),
+            {"count": count, "hash": head},
+        )
+        return dg.MaterializeResult(
+            metadata={"manifest": dg.MetadataValue.json(manifest), "customers": manifest["customers"]}
+        )
+
+    return [evaluation_metrics, operator_report, analytics_export]

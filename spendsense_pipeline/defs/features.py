@@ -1,0 +1,89 @@
+"""The features room: recurring streams and the two feature tables of a day. The thinking is in ``features/``."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import ibis
+
+from spendsense_pipeline.defs.documentation import as_of, documented
+from spendsense_pipeline.features.accounts import left_out, unmapped
+from spendsense_pipeline.features.rows import classify
+from spendsense_pipeline.features.streams import recurring_streams as detect_streams
+from spendsense_pipeline.features.streams import stream_hits
+from spendsense_pipeline.features.windows import customer_features
+
+JOB = "daily_refresh"
+WINDOWS = (30, 180)
+KINDS = {"ibis", "duckdb", "parquet"}
+SOURCES = {dg.AssetKey(name) for name in ("transactions", "accounts", "users")}
+
+
+def feature_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """One day's streams and features, from one pass over the transactions."""
+    streams = dg.AssetOut(
+        **documented(
+            "recurring_streams",
+            "features",
+            KINDS,
+            "What repeats: one row per customer, payee and price line, judged on all history up to the date. If a "
+            "customer's subscription is missing, look at the payee's rows in `transactions` first.",
+        )
+    )
+    windows = {
+        f"features_{window}d": dg.AssetOut(
+            **documented(
+                f"features_{window}d",
+                "features",
+                KINDS,
+                f"One row per customer: the signals of the {window} days up to and including the date. Null is "
+                "unknown, never zero. Both windows come from one pass over the transactions.",
+            )
+        )
+        for window in WINDOWS
+    }
+
+    @dg.multi_asset(
+        name="features",
+        partitions_def=daily,
+        outs={"recurring_streams": streams, **windows},
+        internal_asset_deps={
+            "recurring_streams": SOURCES,
+            **{
+                name: {*SOURCES, dg.AssetKey("liabilities"), dg.AssetKey("recurring_streams")} for name in windows
+            },
+        },
+    )
+    def features(
+        context: dg.AssetExecutionContext,
+        transactions: ibis.Table,
+        accounts: ibis.Table,
+        liabilities: ibis.Table,
+        users: ibis.Table,
+    ) -> Iterator[dg.Output[ibis.Table]]:
+        day = as_of(context)
+        # Classified rows and stream hits feed several expressions below; cached, each is computed once.
+        rows = classify(transactions, accounts, users, day).cache()
+        streams = detect_streams(rows, day).cache()
+        hits = stream_hits(rows, day).cache()
+        yield dg.Output(streams, output_name="recurring_streams")
+        signals = customer_features(
+            rows, transactions, accounts, liabilities, users, streams, day, WINDOWS, hits=hits
+        ).cache()
+        told = {
+            "accounts_left_out": _rows(left_out(transactions, accounts, users, day)),
+            "account_types_unmapped": _rows(unmapped(accounts)),
+        }
+        for window in WINDOWS:
+            yield dg.Output(
+                signals.filter(signals.window_days == window),
+                output_name=f"features_{window}d",
+                metadata={name: value for name, value in told.items() if value is not None},
+            )
+
+    return [features]
+
+
+def _rows(table: ibis.Table) -> dg.TableMetadataValue | None:
+    """The first rows of a short report as metadata, None when there is nothing to report."""
+    rows = table.limit(50).to_pyarrow().to_pylist()
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows]) if rows else None

@@ -1,0 +1,193 @@
+"""The ingest room: landed batches become raw rows, raw rows become the merged, valid tables and a quarantine.
+
+The thinking is in ``ingest/``. What does not belong here: people's consent and operators (``defs/review.py``).
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import ibis
+
+from spendsense_pipeline import warehouse
+from spendsense_pipeline.defs.documentation import documented
+from spendsense_pipeline.defs.resources import Clock, Files, Governance
+from spendsense_pipeline.governance.batches import register_batch
+from spendsense_pipeline.governance.database import writing
+from spendsense_pipeline.ingest import canonical, landing
+
+BATCHES = dg.DynamicPartitionsDefinition(name="batch")
+JOB = "ingest_batch"
+ATTEMPTS = 3
+SETTLED = dt.timedelta(seconds=30)  # without `_SUCCESS`, a folder is complete once nothing in it changed this long
+
+KINDS = {"duckdb", "parquet"}
+RAW = {
+    "users": "People of each landed batch as written. Holds personal data: never preview or export it.",
+    "accounts": "Accounts of each landed batch as written.",
+    "transactions": "Transactions of each landed batch as written.",
+    "liabilities": "What is owed, of each landed batch, as written.",
+    "products": "Partner products of each landed batch as written.",
+}
+TABLES = {
+    "users": "People, newest valid row of each. One of three places that hold names and e-mails.",
+    "accounts": "Accounts with the newest delivered balance and the day that balance is of.",
+    "transactions": "All valid transactions, positive = money in, newest delivery of each id.",
+    "liabilities": "What is owed on cards and loans, newest valid row of each.",
+    "products": "Products that may be offered: those of the batches, or the shipped catalogue while none brought any.",
+    "quarantined_rows": "Every row that was read and not accepted: file, row, field, value (masked where personal), "
+    "all reasons. Nothing good is lost with it: mend the row at the source and land it in a later batch.",
+}
+SOURCES = {
+    "users": {"raw_users"},
+    "accounts": {"raw_accounts", "users", "raw_transactions"},
+    "transactions": {"raw_transactions", "accounts"},
+    "liabilities": {"raw_liabilities", "accounts", "raw_transactions"},
+    "products": {"raw_products"},
+    "quarantined_rows": {f"raw_{table}" for table in RAW},
+}
+
+
+@dg.multi_asset(
+    name="raw_tables",
+    partitions_def=BATCHES,
+    outs={
+        f"raw_{table}": dg.AssetOut(
+            **documented(
+                f"raw_{table}",
+                "ingest",
+                KINDS,
+                f"{meaning} If a batch is refused, the error names the file and what would be right: mend it at the "
+                "source and land it under a new batch id.",
+            )
+        )
+        for table, meaning in RAW.items()
+    },
+)
+def raw_tables(
+    context: dg.AssetExecutionContext, files: Files, governance: Governance, clock: Clock
+) -> Iterator[dg.Output[ibis.Table]]:
+    """Give the batch its place in the order of arrival and read its files as they were written."""
+    batch_id = context.partition_key
+    folder = files.batch(batch_id)
+    digest = landing.content_hash(folder)
+    backend = warehouse.connect()
+    surveyed = landing.survey(backend, folder)
+    with writing(governance.engine) as session:
+        arrival = register_batch(session, batch_id, digest, clock.now())
+    for table in RAW:
+        rows = landing.read_raw(
+            backend,
+            folder,
+            table,
+            batch_id=batch_id,
+            arrival=arrival.arrival,
+            arrived_on=arrival.arrived_on,
+            surveyed=surveyed,
+        )
+        unknown = {
+            f"{one.file.path.name}: {name}": count
+            for one in surveyed
+            if one.file.table == table
+            for name, count in one.unknown.items()
+        }
+        yield dg.Output(rows, output_name=f"raw_{table}", metadata={"unknown_fields": unknown} if unknown else {})
+    left_out = landing.strangers(folder)
+    if left_out:
+        context.log.info("left out, being no table of ours: %s", ", ".join(left_out))
+
+
+@dg.multi_asset(
+    name="canonical_tables",
+    outs={table: dg.AssetOut(**documented(table, "ingest", KINDS, meaning)) for table, meaning in TABLES.items()},
+    internal_asset_deps={table: {dg.AssetKey(source) for source in sources} for table, sources in SOURCES.items()},
+)
+def canonical_tables(
+    context: dg.AssetExecutionContext,
+    files: Files,
+    raw_users: ibis.Table,
+    raw_accounts: ibis.Table,
+    raw_transactions: ibis.Table,
+    raw_liabilities: ibis.Table,
+    raw_products: ibis.Table,
+) -> Iterator[dg.Output[ibis.Table]]:
+    """Judge every row of every stored batch and keep, of each id, the newest valid one by order of arrival."""
+    # Each judged table is read several times below; cached, its rows are judged once.
+    users = canonical.judge_users(raw_users).cache()
+    accounts = canonical.judge_accounts(raw_accounts, canonical.accepted(users), raw_transactions).cache()
+    holders = canonical.accepted(accounts)
+    judged = {
+        "users": users,
+        "accounts": accounts,
+        "transactions": canonical.judge_transactions(raw_transactions, holders).cache(),
+        "liabilities": canonical.judge_liabilities(raw_liabilities, holders, raw_transactions).cache(),
+        "products": canonical.judge_products(raw_products).cache(),
+    }
+    batch_id = context.run.tags.get("dagster/partition")
+    for table, rows in judged.items():
+        kept = canonical.accepted(rows)
+        if table == "products" and not kept.count().to_pyarrow().as_py():
+            kept = canonical.catalogue(Path(files.catalogue), warehouse.connect())
+        tally = canonical.tally(rows).filter(lambda t: t.batch == batch_id).to_pyarrow().to_pylist()
+        yield dg.Output(
+            kept,
+            output_name=table,
+            metadata={"tally": dg.MetadataValue.table([dg.TableRecord(row) for row in tally])} if tally else {},
+        )
+        for file in tally:
+            context.log.info(
+                "%s/%s: read %d, accepted %d, duplicate %d, rejected %d",
+                *(file[name] for name in ("batch", "file", "read", "accepted", "duplicate", "rejected")),
+            )
+    yield dg.Output(canonical.quarantined(judged), output_name="quarantined_rows")
+
+
+def complete_batches(landing_zone: Path, now: dt.datetime) -> list[str]:
+    """Folders of the landing zone that have wholly arrived, by name.
+
+    Complete is what holds `_SUCCESS`, and what nothing was written to for ``SETTLED``: a folder that is still
+    being copied keeps changing. Names with a leading dot are somebody's work in progress.
+    """
+    if not landing_zone.is_dir():
+        return []
+    arrived = []
+    for folder in sorted(landing_zone.iterdir()):
+        if folder.name.startswith(".") or not folder.is_dir() or not landing.BATCH_ID.fullmatch(folder.name):
+            continue
+        changed = max(path.stat().st_mtime for path in [folder, *folder.iterdir()])
+        settled = now - dt.datetime.fromtimestamp(changed, dt.UTC) >= SETTLED
+        if settled or (folder / "_SUCCESS").exists():
+            arrived.append(folder.name)
+    return arrived
+
+
+@dg.sensor(
+    job_name=JOB,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="A complete new folder in the landing zone (it holds `_SUCCESS`, or nothing changed for "
+    f"{SETTLED.seconds} s) becomes a batch partition and one run. One merge at a time; a batch that failed "
+    f"{ATTEMPTS} times is left for a person.",
+)
+def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clock) -> dg.SensorResult | dg.SkipReason:
+    """A complete new folder in the landing zone becomes a batch partition and one run."""
+    arrived = complete_batches(Path(files.landing), clock.now())
+    if not arrived:
+        return dg.SkipReason(f"no complete folder in {files.landing}")
+    runs = context.instance.get_runs(dg.RunsFilter(job_name=JOB))
+    if any(not run.is_finished for run in runs):
+        return dg.SkipReason("a batch is being merged; one at a time")
+    tries: dict[str, list[dg.DagsterRunStatus]] = {}
+    for run in runs:
+        tries.setdefault(run.tags.get("dagster/partition", ""), []).append(run.status)
+    waiting = [batch for batch in arrived if dg.DagsterRunStatus.SUCCESS not in tries.get(batch, [])]
+    given_up = [batch for batch in waiting if len(tries.get(batch, [])) >= ATTEMPTS]
+    takeable = [batch for batch in waiting if batch not in given_up]
+    if not takeable:
+        failed = f"; failed {ATTEMPTS} times and left for a person: {', '.join(given_up)}" if given_up else ""
+        return dg.SkipReason(f"{len(arrived) - len(waiting)} batches merged, none new{failed}")
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(partition_key=takeable[0])],
+        dynamic_partitions_requests=[BATCHES.build_add_request(takeable[:1])],
+    )

@@ -1,0 +1,105 @@
+"""How assets become Parquet files and come back: one file per partition, whole or not at all.
+
+What does not belong here: where the files lie (``warehouse.py``) and what a table means (``contracts/``).
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import fsspec
+import ibis
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import PrivateAttr
+
+from spendsense_pipeline import warehouse
+from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema, open_columns
+from spendsense_pipeline.frames import to_frame
+
+PREVIEW_ROWS = 5
+
+
+class ParquetWarehouse(dg.ConfigurableIOManager):
+    """Stores Ibis tables and pandas frames as Parquet and loads each asset as the type its reader asks for.
+
+    A reader of several partitions gets the rows of those that exist in the store, not of those that Dagster
+    lists: a lost instance must not empty the tables that are merged from every batch.
+    """
+
+    root: str
+    _backend: ibis.BaseBackend | None = PrivateAttr(default=None)
+
+    @property
+    def backend(self) -> ibis.BaseBackend:
+        """The engine on which loaded tables live, opened on first use."""
+        if self._backend is None:
+            self._backend = warehouse.connect()
+        return self._backend
+
+    def handle_output(self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame) -> None:
+        """Write a temporary file, then rename it (or put it in one piece): a reader never sees half a table."""
+        partition = context.partition_key if context.has_asset_partitions else None
+        path = warehouse.path(self.root, _name(context.asset_key), partition)
+        filesystem, target = fsspec.core.url_to_fs(path)
+        local = filesystem.protocol == "file" or "file" in filesystem.protocol
+        filesystem.makedirs(filesystem._parent(target), exist_ok=True)
+        if local:
+            temporary = Path(f"{target}.{context.run_id}.tmp")
+            try:
+                self._write(context.asset_key, obj, temporary)
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                temporary = Path(folder) / "table.parquet"
+                self._write(context.asset_key, obj, temporary)
+                filesystem.put_file(str(temporary), target)
+        with filesystem.open(target, "rb") as stored:
+            context.add_output_metadata(_described(context.asset_key, pq.ParquetFile(stored), path))
+
+    @staticmethod
+    def _write(key: dg.AssetKey, obj: ibis.Table | pd.DataFrame, target: Path) -> None:
+        if isinstance(obj, ibis.Table):
+            obj.to_parquet(target)
+            return
+        contract = CONTRACTS.get(key.path[-1])
+        schema = arrow_schema(contract) if contract is not None and issubclass(contract, FrameContract) else None
+        pq.write_table(pa.Table.from_pandas(obj, schema=schema, preserve_index=False), target)
+
+    def load_input(self, context: dg.InputContext) -> ibis.Table | pd.DataFrame:
+        """The upstream table as an Ibis table, or as a frame where the reader's parameter is annotated so."""
+        asset = _name(context.asset_key)
+        keys = list(context.asset_partition_keys) if context.has_asset_partitions else None
+        if keys is not None and len(keys) != 1:
+            keys = warehouse.partitions(self.root, asset)
+        table = warehouse.read(self.backend, self.root, asset, keys)
+        if context.dagster_type.typing_type is pd.DataFrame:
+            return to_frame(table.to_pyarrow())
+        return table
+
+
+def _name(key: dg.AssetKey) -> str:
+    return "/".join(key.path)
+
+
+def _described(key: dg.AssetKey, stored: pq.ParquetFile, path: str) -> dict[str, Any]:
+    """Row count, place and a few rows without personal data, as materialisation metadata."""
+    metadata: dict[str, Any] = {
+        "dagster/row_count": stored.metadata.num_rows,
+        "path": dg.MetadataValue.path(path),
+    }
+    contract = CONTRACTS.get(key.path[-1])
+    if contract is not None and stored.metadata.num_rows:
+        shown = [name for name in open_columns(contract) if name in stored.schema_arrow.names]
+        head = next(stored.iter_batches(batch_size=PREVIEW_ROWS, columns=shown)).to_pylist()
+        records = [dg.TableRecord({name: _shown(value) for name, value in row.items()}) for row in head]
+        metadata["preview"] = dg.MetadataValue.table(records)
+    return metadata
+
+
+def _shown(value: Any) -> str | int | float | bool | None:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

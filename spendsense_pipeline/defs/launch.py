@@ -1,0 +1,163 @@
+"""Running the graph from a command: Dagster's home, the instance, one job to its end.
+
+Runs go through the same instance as the UI's, so what a command did shows there. What does not belong here: what
+the jobs do, and anything printed.
+"""
+
+import datetime as dt
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from spendsense_pipeline.defs.features import JOB as REFRESH
+from spendsense_pipeline.defs.ingest import BATCHES
+from spendsense_pipeline.defs.ingest import JOB as INGEST
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.settings import PROJECT_ROOT, Settings
+
+HOME = """\
+# Written once by SpendSense; edit freely, it is not written again.
+telemetry:
+  enabled: false
+concurrency:
+  runs:
+    # One merge of a batch into the tables at a time.
+    tag_concurrency_limits:
+      - key: spendsense/merge
+        limit: 1
+"""
+
+
+class RunFailed(SpendSenseError):
+    """A run ended without success; the message is that of the first step that failed."""
+
+    code = "run_failed"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished run: its id and the materialisation metadata of each asset by name."""
+
+    run_id: str
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def prepare_home(settings: Settings) -> None:
+    """Create Dagster's home once, with telemetry off; a home that the user brought is left as it is.
+
+    Opening the instance here creates its storage: several processes that meet a fresh home at once would fail.
+    """
+    if settings.brings_own_home:
+        return
+    settings.home.mkdir(parents=True, exist_ok=True)
+    configuration = settings.home / "dagster.yaml"
+    if not configuration.exists():
+        configuration.write_text(HOME)
+
+
+@contextmanager
+def opened_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The instance of ``settings.home``, closed at the end."""
+    prepare_home(settings)
+    with dg.DagsterInstance.from_config(str(settings.home)) as instance:
+        yield instance
+
+
+def ingest_batch(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str, *, trust_operators: bool = False
+) -> Ran:
+    """Make the landed folder a partition and run it through to the merged tables."""
+    instance.add_dynamic_partitions(str(BATCHES.name), [batch_id])
+    config = {"ops": {"consent_records": {"config": {"trust_operators": trust_operators}}}}
+    return _run(definitions, instance, INGEST, batch_id, config)
+
+
+def daily_refresh(definitions: dg.Definitions, instance: dg.DagsterInstance, as_of: dt.date) -> Ran:
+    """Features to approval queue for one date."""
+    job = definitions.resolve_job_def(REFRESH)
+    key = as_of.isoformat()
+    partitions = job.partitions_def
+    if partitions is None or not partitions.has_partition_key(key):
+        first = partitions.get_first_partition_key() if partitions else None
+        raise SpendSenseError(
+            f"{key} is no partition: dates run from {first} to today; SPENDSENSE_FIRST_DATE sets the first one",
+            code="unknown_date",
+        )
+    return _run(definitions, instance, REFRESH, key, {})
+
+
+def _run(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    job: str,
+    partition: str,
+    config: Mapping[str, Any],
+) -> Ran:
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    result = definitions.resolve_job_def(job).execute_in_process(
+        run_config={**quiet, **config}, instance=instance, partition_key=partition, raise_on_error=False
+    )
+    if not result.success:
+        raise RunFailed(f"{job} of {partition} failed in run {result.run_id}: {_first_failure(result)}")
+    metadata: dict[str, dict[str, Any]] = {}
+    for event in result.get_asset_materialization_events():
+        materialization = event.materialization
+        metadata[materialization.asset_key.path[-1]] = {
+            name: [row.data for row in value.records] if isinstance(value, dg.TableMetadataValue) else value.value
+            for name, value in materialization.metadata.items()
+        }
+    return Ran(result.run_id, metadata)
+
+
+def _first_failure(result: dg.ExecuteInProcessResult) -> str:
+    """The innermost cause of the first failed step, or the blocking check that did not pass."""
+    for evaluation in result.get_asset_check_evaluations():
+        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
+            return f"{evaluation.asset_key.to_user_string()} breaks its contract: {_broken(evaluation)}"
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            return error.message.strip() if error is not None else "no error was recorded"
+    return "no step failed; see the run's log"
+
+
+def _broken(evaluation: dg.AssetCheckEvaluation) -> str:
+    """What a failed contract check found, as one sentence."""
+    found = evaluation.metadata.get("failures")
+    rows = [row.data for row in found.records] if isinstance(found, dg.TableMetadataValue) else []
+    return "; ".join("{column}, {check}: {failure_case} ({failures} rows)".format(**row) for row in rows)
+
+
+def tallies(ran: Ran) -> dict[str, dict[str, int]]:
+    """What an ingest run read and what became of it, by table: read = accepted + duplicate + rejected."""
+    counted: dict[str, dict[str, int]] = {}
+    for table, metadata in ran.metadata.items():
+        files = metadata.get("tally", [])
+        if files:
+            counted[table] = {
+                name: sum(int(file[name]) for file in files) for name in ("read", "accepted", "duplicate", "rejected")
+            }
+    return counted
+
+
+def main() -> None:
+    """``make dev``: prepare the home, then become ``dagster dev`` on 127.0.0.1:3000 with the same data."""
+    settings = Settings()
+    with opened_instance(settings):
+        pass
+    os.environ["DAGSTER_HOME"] = str(settings.home)
+    os.environ["SPENDSENSE_DATA"] = str(settings.data)
+    workspace = str(PROJECT_ROOT / "workspace.yaml")
+    arguments = ["dev", "-w", workspace, "-h", "127.0.0.1", "-p", "3000", *sys.argv[1:]]
+    os.execv(sys.executable, [sys.executable, "-m", "dagster", *arguments])  # noqa: S606 - our own interpreter
+
+
+if __name__ == "__main__":
+    main()

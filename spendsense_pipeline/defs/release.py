@@ -1,0 +1,108 @@
+"""The release room: the gate as an asset, the sensor that starts it, the proof that it kept its promise.
+
+The decision itself is ``governance.release.release_decision``; the sensor asks it to propose, the asset's
+transaction asks it again to enforce, so a run launched by hand gets round nothing.
+"""
+
+import datetime as dt
+
+import dagster as dg
+
+from spendsense_pipeline.defs.documentation import documented
+from spendsense_pipeline.defs.resources import Clock, Governance
+from spendsense_pipeline.governance import release
+from spendsense_pipeline.governance.database import reading
+
+JOB = "release"
+FAILURES = 3
+FAILURE_WINDOW = dt.timedelta(hours=1)
+
+
+@dg.asset(
+    name="released_recommendations",
+    deps=["approval_queue", "consent_records", "operator_decisions"],
+    **documented(
+        "released_recommendations",
+        "release",
+        {"sqlalchemy"},
+        "Makes available what is approved, under live consent, unexpired, without critical finding and not released "
+        "before; all re-read in the releasing transaction. Kept in the governance database: `spendsense released` is "
+        "the feed, `spendsense why ID` the proof. Nothing is released twice, so running it again is safe.",
+    ),
+)
+def released_recommendations(
+    context: dg.AssetExecutionContext, governance: Governance, clock: Clock
+) -> dg.MaterializeResult[None]:
+    """Run the gate once."""
+    gate = release.run_gate(governance.engine, clock.now(), consent_days=governance.consent_days, run_id=context.run_id)
+    return dg.MaterializeResult(
+        metadata={
+            "released": len(gate.released),
+            "recalled": len(gate.recalled),
+            "blocked": gate.blocked,
+            "released_ids": gate.released[:100],
+        }
+    )
+
+
+@dg.asset_check(
+    asset="released_recommendations",
+    name="every_release_had_consent",
+    description="Recomputes from the append-only rows that every release was made under a live consent of its scope "
+    "and a standing decision on its exact text. A failure is an incident: start at `spendsense why` of the ids named.",
+)
+def every_release_had_consent(governance: Governance) -> dg.AssetCheckResult:
+    """`0 of N without`, recomputed and not assumed."""
+    with reading(governance.engine) as session:
+        proof = release.every_release_had_consent(session)
+    return dg.AssetCheckResult(
+        passed=not proof.violations,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{len(proof.violations)} of {proof.total} without",
+        metadata={"releases": proof.total, "without": proof.violations[:100]},
+    )
+
+
+def blockers(blocked: dict[str, int]) -> str:
+    """`2 pending, 1 without consent`, for a person who asks why nothing moves."""
+    return ", ".join(f"{number} {reason.replace('_', ' ')}" for reason, number in blocked.items()) or "nothing waits"
+
+
+@dg.sensor(
+    job_name=JOB,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks the governance database what is approved, consented, unexpired and unreleased, and starts "
+    "`release`. Holds no cursor: a lost one could lose or repeat a release. Stops after "
+    f"{FAILURES} failed runs in an hour.",
+)
+def release_gate(
+    context: dg.SensorEvaluationContext, governance: Governance, clock: Clock
+) -> dg.RunRequest | dg.SkipReason:
+    """The sensor that starts a release run whenever there is something that may go out."""
+    now = clock.now()
+    active = context.instance.get_runs_count(
+        dg.RunsFilter(
+            job_name=JOB,
+            statuses=[
+                dg.DagsterRunStatus.QUEUED,
+                dg.DagsterRunStatus.NOT_STARTED,
+                dg.DagsterRunStatus.STARTING,
+                dg.DagsterRunStatus.STARTED,
+                dg.DagsterRunStatus.CANCELING,
+            ],
+        )
+    )
+    if active:
+        return dg.SkipReason("a release run is under way")
+    failed = context.instance.get_runs_count(
+        dg.RunsFilter(job_name=JOB, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - FAILURE_WINDOW)
+    )
+    if failed >= FAILURES:
+        return dg.SkipReason(
+            f"stopped: {failed} release runs failed within an hour; see the newest one, then launch `{JOB}` by hand"
+        )
+    proposal = release.propose(governance.engine, now, consent_days=governance.consent_days)
+    if not proposal.releasable:
+        return dg.SkipReason(f"nothing to release: {blockers(proposal.blocked)}")
+    return dg.RunRequest(tags={"spendsense/releasable": str(proposal.releasable)})

@@ -1,0 +1,324 @@
+"""The review room: consent, the approval queue, and the operators' two jobs. The thinking is in ``governance/``.
+
+Nothing here decides by itself: jobs pass on what a person typed into the Launchpad, and say what became of it.
+"""
+
+from typing import Any
+
+import dagster as dg
+import ibis
+import pandas as pd
+
+from spendsense_pipeline.defs.documentation import as_of, documented
+from spendsense_pipeline.defs.resources import Clock, Governance
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import consent, operators, queue, registration, review
+from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.models import SCOPES
+from spendsense_pipeline.recommendations.guardrails import review_text
+
+KINDS = {"sqlalchemy"}
+CONSENT = dg.AssetKey("consent_records")
+DECISIONS = dg.AssetSpec(
+    "operator_decisions",
+    group_name="review",
+    owners=["team:operations"],
+    kinds=KINDS,
+    description="What operators decided: approve, reject, override, undo, each bound to the exact text they saw. "
+    "Rows of the governance database, written by the job `review_recommendations` and the command line.",
+)
+EXAMPLE = """\
+ops:
+  approval_queue_operator_review:
+    config:
+      operator: op_1
+      approve: [rec_0123456789abcdef0123@CONTENT_HASH]
+      reject:
+        - {recommendation: rec_89abcdef0123456789ab, reason: "not for this customer"}
+      override:
+        - {recommendation: rec_456789abcdef01234567, title: "A new title", reason: "plainer words"}
+"""
+
+
+class People(dg.Config):
+    """How far the files of a batch are trusted."""
+
+    trust_operators: bool = False
+
+
+@dg.asset(
+    name="consent_records",
+    **documented(
+        "consent_records",
+        "review",
+        KINDS,
+        "Periods of consent, kept in the governance database alone. Opens the first period of people who arrive with "
+        "consent, once, and registers the first operators; what was revoked since is never re-granted by a file.",
+    ),
+)
+def consent_records(
+    context: dg.AssetExecutionContext, config: People, governance: Governance, clock: Clock, users: ibis.Table
+) -> dg.MaterializeResult[None]:
+    """Let governance know of the people that the batches brought."""
+    batch_id = context.run.tags.get("dagster/partition", "the landed files")
+    people = users.select("user_id", "user_type", "consent_status", "consent_granted_at", "consent_revoked_at")
+    rows = people.filter(people.consent_status | (people.user_type == "operator")).to_pyarrow().to_pylist()
+    with writing(governance.engine) as session:
+        opened = consent.open_first_periods(
+            session,
+            [row for row in rows if row["user_type"] != "operator"],
+            clock.now(),
+            source=f"batch {batch_id}",
+        )
+        registered = operators.register_from_files(
+            session,
+            [row["user_id"] for row in rows if row["user_type"] == "operator"],
+            clock.now(),
+            source=f"batch {batch_id}",
+            trust=config.trust_operators,
+        )
+        live = len({row.user_id for row in consent.live_consents(session, clock.now(), governance.consent_days)})
+    return dg.MaterializeResult(
+        metadata={"periods_opened": opened, "operators_registered": registered, "customers_with_consent": live}
+    )
+
+
+def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that registers a day's drafts for review."""
+
+    @dg.asset(
+        name="approval_queue",
+        partitions_def=daily,
+        **documented(
+            "approval_queue",
+            "review",
+            KINDS,
+            "Registers the day's drafts for review, with their figures and reasons as evidence. A draft that says "
+            "nothing new beside one that waits is suppressed; an older day than a customer's newest is refused. Kept "
+            "in the governance database: look at it with `spendsense queue` or the job `review_recommendations`.",
+        ),
+    )
+    def registered(
+        context: dg.AssetExecutionContext,
+        governance: Governance,
+        clock: Clock,
+        draft_recommendations: pd.DataFrame,
+        features_30d: pd.DataFrame,
+        features_180d: pd.DataFrame,
+        recurring_streams: pd.DataFrame,
+    ) -> dg.MaterializeResult[None]:
+        outcome = registration.register_drafts(
+            governance.engine,
+            draft_recommendations,
+            as_of(context),
+            clock.now(),
+            run_id=context.run_id,
+            consent_days=governance.consent_days,
+            signals=evidence(draft_recommendations, features_30d, features_180d, recurring_streams),
+        )
+        with reading(governance.engine) as session:
+            waiting = queue.waiting(session, clock.now())
+        return dg.MaterializeResult(
+            metadata={
+                "registered": outcome.registered,
+                "replaced": outcome.replaced,
+                "unchanged": outcome.unchanged,
+                "suppressed": outcome.suppressed,
+                "refused": outcome.refused,
+                "why_refused": outcome.why_refused,
+                "withdrawn": outcome.withdrawn,
+                "waiting": waiting["waiting"],
+            }
+        )
+
+    return registered
+
+
+def evidence(
+    drafts: pd.DataFrame, features_30d: pd.DataFrame, features_180d: pd.DataFrame, streams: pd.DataFrame
+) -> dict[str, dict[str, Any]]:
+    """What the drafts rest on, by customer: the signals of both windows and the recurring streams.
+
+    Stored with the texts, so that a correction of the data later cannot rewrite why something was said.
+    """
+    found: dict[str, dict[str, Any]] = {
+        user_id: {"features": {}, "streams": []} for user_id in drafts["user_id"].unique()
+    }
+    for frame in (features_30d, features_180d):
+        for row in frame[frame["user_id"].isin(found)].to_dict("records"):
+            found[row["user_id"]]["features"][str(row["window_days"])] = _known(row)
+    for row in streams[streams["user_id"].isin(found)].to_dict("records"):
+        found[row["user_id"]]["streams"].append(_known(row))
+    return found
+
+
+def _known(row: dict[Any, Any]) -> dict[str, Any]:
+    """A row as JSON holds it: unknown as None, days as text, without the key that it is filed under."""
+    plain = {}
+    for name, value in row.items():
+        if name not in ("user_id", "as_of", "window_days"):
+            plain[name] = None if pd.isna(value) else str(value) if hasattr(value, "isoformat") else value
+    return plain
+
+
+class Rejection(dg.Config):
+    """One text to reject, and why."""
+
+    recommendation: str
+    reason: str
+
+
+class Override(dg.Config):
+    """Other words for one text, and why; what is left out stays."""
+
+    recommendation: str
+    reason: str
+    title: str | None = None
+    content: str | None = None
+
+
+class Review(dg.Config):
+    """What an operator decided. Everything is optional: empty, the run only reports what waits."""
+
+    operator: str | None = None
+    approve: list[str] = []
+    reject: list[Rejection] = []
+    override: list[Override] = []
+    undo: list[str] = []
+    note: str | None = None
+
+
+@dg.asset_check(
+    asset="approval_queue",
+    name="operator_review",
+    description="What waits for an operator. Passes when nothing waits, warns while something does, fails when "
+    "something is about to expire. Launched from the job `review_recommendations` with config, it first records "
+    f"decisions; texts are named `ID@HASH` as `spendsense queue` shows them:\n```yaml\n{EXAMPLE}```",
+)
+def operator_review(
+    context: dg.AssetCheckExecutionContext, config: Review, governance: Governance, clock: Clock
+) -> dg.AssetCheckResult:
+    """Record what the operator decided, then report the queue with ages and findings."""
+    now = clock.now()
+    asked = _requests(config)
+    results: list[dict[str, Any]] = []
+    if asked:
+        results = review.decide(
+            governance.engine,
+            asked,
+            now,
+            guardrails=review_text,
+            four_eyes=governance.four_eyes,
+            run_id=context.run.run_id,
+        )
+        for row in results:
+            context.log.info("%s: %s", row["recommendation_id"], row["status"] if row["ok"] else row["refused"])
+        context.op_execution_context.log_event(
+            dg.AssetObservation("operator_decisions", metadata={"decisions": len(results)})
+        )
+    with reading(governance.engine) as session:
+        waiting = queue.waiting(session, now)
+        listed = queue.queue(session, now, limit=100)["queue"]
+    refused = sum(not row["ok"] for row in results)
+    metadata: dict[str, Any] = {"waiting": waiting["waiting"], "near_expiry": waiting["near_expiry"]}
+    if listed:
+        metadata["queue"] = dg.MetadataValue.table([_queued(row) for row in listed])
+    if results:
+        metadata["decisions"] = dg.MetadataValue.table([dg.TableRecord(row) for row in results])
+    if refused:
+        metadata["refused"] = refused
+    urgent = waiting["near_expiry"] > 0
+    return dg.AssetCheckResult(
+        passed=not waiting["waiting"] and not refused,
+        severity=dg.AssetCheckSeverity.ERROR if urgent else dg.AssetCheckSeverity.WARN,
+        metadata=metadata,
+        description=f"{waiting['waiting']} waiting, {waiting['near_expiry']} about to expire"
+        + (f", {len(results) - refused} decided, {refused} refused" if results else ""),
+    )
+
+
+def _requests(config: Review) -> list[review.Request]:
+    asked = len(config.approve) + len(config.reject) + len(config.override) + len(config.undo)
+    if not asked:
+        return []
+    if config.operator is None:
+        raise SpendSenseError("`operator` is missing: decisions carry the name of who decided", code="operator_missing")
+    operator = config.operator
+
+    def request(action: str, text: str, **said: Any) -> review.Request:
+        name, seen = review.reference(text)
+        return review.Request(action, name, operator, seen, **said)
+
+    return [
+        *(request("approve", text, reason=config.note) for text in config.approve),
+        *(request("reject", row.recommendation, reason=row.reason) for row in config.reject),
+        *(
+            request("override", row.recommendation, reason=row.reason, title=row.title, content=row.content)
+            for row in config.override
+        ),
+        *(request("undo", text, reason=config.note) for text in config.undo),
+    ]
+
+
+def _queued(row: dict[str, Any]) -> dg.TableRecord:
+    """A waiting item without the text: the metadata of a run is no place for a customer's figures."""
+    findings = ", ".join(f"{found['check']} ({found['severity']})" for found in row["findings"])
+    return dg.TableRecord(
+        {
+            "recommendation": f"{row['recommendation_id']}@{row['content_hash']}",
+            "template": row["template_id"],
+            "persona": row["persona"],
+            "age_hours": row["age_hours"],
+            "findings": findings or "none",
+        }
+    )
+
+
+class ConsentChange(dg.Config):
+    """A customer's word on their consent, passed on by whoever heard it."""
+
+    user_id: str
+    action: str
+    scopes: list[str] = list(SCOPES)
+    actor: str
+    source: str = "Dagster Launchpad"
+    channel: str = "operator"
+    text_version: str = "unstated"
+
+
+@dg.op(
+    description="Grant or revoke consent. A revocation voids what waits and recalls what was released, at once. "
+    "Example config:\n```yaml\nops:\n  change_consent:\n"
+    "    config: {user_id: user_000001, action: revoke, actor: op_1}\n```",
+)
+def change_consent(context: dg.OpExecutionContext, config: ConsentChange, governance: Governance, clock: Clock) -> None:
+    """Open, renew or close the customer's periods in the named scopes."""
+    said: dict[str, Any] = {
+        "scopes": config.scopes,
+        "actor": config.actor,
+        "source": config.source,
+        "channel": config.channel,
+    }
+    with writing(governance.engine) as session:
+        if config.action == "grant":
+            changed = consent.grant(
+                session,
+                config.user_id,
+                clock.now(),
+                text_version=config.text_version,
+                consent_days=governance.consent_days,
+                **said,
+            )
+        elif config.action == "revoke":
+            changed = consent.revoke(session, config.user_id, clock.now(), **said)
+        else:
+            raise SpendSenseError(f"`action` is grant or revoke, not {config.action!r}", code="unknown_action")
+    metadata = {row["scope"]: row["status"] for row in changed}
+    context.log_event(dg.AssetObservation(CONSENT, metadata=metadata))
+    context.log.info("%s: %s", config.action, metadata)
+
+
+@dg.job(name="record_consent", description="Grant or revoke one customer's consent, from the Launchpad.")
+def record_consent() -> None:
+    """The op and nothing else."""
+    change_consent()

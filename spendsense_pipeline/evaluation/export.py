@@ -1,0 +1,171 @@
+"""What leaves for analysts: Parquet files of one day, only of customers who agreed, with a manifest.
+
+Belongs here: which columns may leave, and how a folder of files appears whole or not at all. Does not belong
+here: the feed that customers see (that is the governance database's), nor any text written for a customer.
+"""
+
+import datetime as dt
+import hashlib
+import io
+import json
+import posixpath
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema, columns
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.frames import to_frame
+
+SCHEMA_VERSION: Final = "1"
+"""Raised when a file or column of the export is renamed, removed or changes its meaning."""
+
+ALL: Final = None
+
+EXPORTED: Final[dict[str, tuple[str, ...] | None]] = {
+    "features_30d": ALL,
+    "features_180d": ALL,
+    "persona_assignments_30d": ALL,
+    "persona_assignments_180d": ALL,
+    # Named one by one: neither the text nor the figures shown in it leave, whatever columns drafts gain.
+    "draft_recommendations": (
+        "recommendation_id",
+        "user_id",
+        "as_of",
+        "window_days",
+        "persona",
+        "content_type",
+        "content_hash",
+        "template_id",
+        "situation",
+        "product_id",
+        "generator",
+        "model",
+        "prompt_version",
+        "generation_ms",
+        "consent_id",
+    ),
+    "evaluation_metrics": ALL,
+}
+"""Tables that may leave, and their columns."""
+
+MANIFEST: Final = "manifest.json"
+
+
+class ExportRefused(SpendSenseError):
+    """The export was refused; an earlier export of the day is as it was."""
+
+    code = "export_refused"
+
+
+def analytics_export(
+    tables: Mapping[str, pd.DataFrame | str],
+    to: str,
+    as_of: dt.date,
+    consenting: Iterable[str],
+    audit_head: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write the tables of ``EXPORTED`` to ``<to>/<as_of>/<table>.parquet`` and return the manifest.
+
+    ``tables`` maps a table's name to its frame or to the Parquet path or URI it is stored under; ``to`` is a
+    folder or any fsspec URI. Customers not in ``consenting`` are left out of every table. Rows are sorted by
+    their key, and nothing reads a clock: the same tables give the same files.
+
+    On a local file system the folder is written beside its place and then renamed, so that a reader sees the
+    old export or the new one. An object store has no rename: there ``manifest.json`` is taken away first and
+    written last, and a folder without it is not an export.
+
+    The manifest: ``as_of``, ``schema_version``, ``customers``, ``audit_head`` ({count, hash}, as given) and
+    ``tables``: name → {file, rows, columns, sha256}. Raises ``ExportRefused`` when a table is missing, or of
+    another day.
+    """
+    missing = [name for name in EXPORTED if name not in tables]
+    if missing:
+        raise ExportRefused(f"the export needs {', '.join(EXPORTED)}; not given: {', '.join(missing)}")
+    agreed = set(consenting)
+    files: dict[str, bytes] = {}
+    described: dict[str, dict[str, Any]] = {}
+    for name, allowed in EXPORTED.items():
+        table = tables[name]
+        frame = _leaving(name, _read(table) if isinstance(table, str) else table, allowed, as_of, agreed)
+        files[f"{name}.parquet"] = content = _parquet(name, frame)
+        described[name] = {
+            "file": f"{name}.parquet",
+            "rows": len(frame),
+            "columns": list(frame.columns),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+    manifest = {
+        "as_of": as_of.isoformat(),
+        "schema_version": SCHEMA_VERSION,
+        "customers": described["features_30d"]["rows"],
+        "audit_head": dict(audit_head),
+        "tables": described,
+    }
+    files[MANIFEST] = (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
+    _publish(files, to, as_of)
+    return manifest
+
+
+def _leaving(
+    name: str, frame: pd.DataFrame, allowed: tuple[str, ...] | None, as_of: dt.date, agreed: set[str]
+) -> pd.DataFrame:
+    """The rows and columns of a table that may leave."""
+    others = sorted({str(day) for day in frame["as_of"] if day != as_of})
+    if others:
+        raise ExportRefused(f"{name} holds rows of {', '.join(others)}; the export is of {as_of}")
+    # A column that the contract does not know has not been judged fit to leave.
+    known = [column["name"] for column in columns(CONTRACTS[name])]
+    kept = frame[[column for column in known if allowed is None or column in allowed]]
+    if "user_id" in kept:
+        kept = kept[kept["user_id"].isin(agreed)]
+    by = next(key for key in ("recommendation_id", "user_id", "metric") if key in kept)
+    return kept.sort_values(by, kind="stable", ignore_index=True)
+
+
+def _read(path: str) -> pd.DataFrame:
+    """A stored table; the path may be a folder of parts."""
+    filesystem, target = fsspec.core.url_to_fs(path)
+    return to_frame(pq.read_table(target, filesystem=filesystem))
+
+
+def _parquet(name: str, frame: pd.DataFrame) -> bytes:
+    contract = CONTRACTS[name]
+    schema = None
+    if issubclass(contract, FrameContract):
+        # an empty or all-null column keeps its type
+        schema = pa.schema([field for field in arrow_schema(contract) if field.name in frame])
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False), buffer)
+    return buffer.getvalue()
+
+
+def _publish(files: Mapping[str, bytes], to: str, as_of: dt.date) -> None:
+    """Put the files in their place, as whole as the file system allows."""
+    filesystem, root = fsspec.core.url_to_fs(to)
+    folder = posixpath.join(root, as_of.isoformat())
+    protocols = (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
+    if "file" not in protocols:
+        if filesystem.exists(posixpath.join(folder, MANIFEST)):
+            filesystem.rm(posixpath.join(folder, MANIFEST))
+        for name, content in files.items():  # the manifest is the last of them
+            filesystem.pipe_file(posixpath.join(folder, name), content)
+        return
+    beside, before = f"{folder}.partial", f"{folder}.before"
+    if filesystem.exists(before) and not filesystem.exists(folder):
+        filesystem.mv(before, folder)  # a run died between the two renames: the old export stands again
+    for leftover in (beside, before):
+        if filesystem.exists(leftover):
+            filesystem.rm(leftover, recursive=True)
+    filesystem.makedirs(beside)
+    for name, content in files.items():
+        filesystem.pipe_file(posixpath.join(beside, name), content)
+    if filesystem.exists(folder):
+        filesystem.mv(folder, before)
+    filesystem.mv(beside, folder)
+    if filesystem.exists(before):
+        filesystem.rm(before, recursive=True)

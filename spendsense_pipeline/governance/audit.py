@@ -1,0 +1,329 @@
+"""The audit chain: every consent, decision, release and recall, each link hashing the one before.
+
+``record`` is the only way a row enters those four tables: it gives the row its place (``seq``) in the chain. A link
+carries a public payload and a salted commitment to the whole row, so that personal fields can be erased one day
+(salt and row go, the commitment stays) without breaking the chain. ``verify`` recomputes it all from stored rows.
+Does not belong here: deciding anything.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, Select, and_, exists, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.governance.database import CHUNK
+from spendsense_pipeline.governance.models import (
+    AuditEntry,
+    AuditHead,
+    ConsentEvent,
+    ConsentPeriod,
+    Decision,
+    EvaluationRun,
+    Recall,
+    Recommendation,
+    RecommendationText,
+    Release,
+)
+from spendsense_pipeline.recommendations.identity import content_hash
+
+START = "0" * 64
+"""The hash before the first link."""
+
+Salt = Callable[[], str]
+AnyRow = Row[*tuple[Any, ...]]
+AnySelect = Select[*tuple[Any, ...]]
+
+
+def random_salt() -> str:
+    """128 random bits. The one source of chance in this package: a guessable salt would undo an erasure."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one kind of row puts into the chain: what the link names, commits to, and keeps readable.
+
+    ``committed`` is written down, not read off the model: a column added later must not change old commitments.
+    """
+
+    name: str
+    model: type[ConsentEvent] | type[Decision] | type[Release] | type[Recall]
+    subject: str
+    committed: tuple[str, ...]
+    public: tuple[str, ...]
+
+
+CONSENT = Kind(
+    name="consent",
+    model=ConsentEvent,
+    subject="consent_id",
+    committed=(
+        "seq",
+        "consent_id",
+        "user_id",
+        "scope",
+        "action",
+        "granted_at",
+        "text_version",
+        "channel",
+        "source",
+        "actor",
+        "reason",
+        "recorded_at",
+    ),
+    public=("scope", "action", "text_version", "channel"),
+)
+DECISION = Kind(
+    name="decision",
+    model=Decision,
+    subject="decision_id",
+    committed=(
+        "seq",
+        "decision_id",
+        "recommendation_id",
+        "ordinal",
+        "action",
+        "operator_id",
+        "content_hash",
+        "reason",
+        "made",
+        "run_id",
+        "decided_at",
+    ),
+    public=("action", "operator_id", "made", "run_id"),
+)
+RELEASE = Kind(
+    name="release",
+    model=Release,
+    subject="release_id",
+    committed=(
+        "seq",
+        "release_id",
+        "recommendation_id",
+        "consent_id",
+        "decision_id",
+        "content_hash",
+        "run_id",
+        "released_at",
+    ),
+    public=("run_id",),
+)
+RECALL = Kind(
+    name="recall",
+    model=Recall,
+    subject="release_id",
+    committed=("seq", "release_id", "recommendation_id", "cause", "recalled_at"),
+    public=("cause",),
+)
+KINDS = {kind.name: kind for kind in (CONSENT, DECISION, RELEASE, RECALL)}
+
+
+def record(
+    session: Session, kind: Kind, rows: Sequence[dict[str, Any]], now: dt.datetime, salt: Salt = random_salt
+) -> None:
+    """Add the rows to their table and to the chain, in this order. Gives each row its ``seq``.
+
+    To be called inside ``database.writing``, which holds the head that is moved here.
+    """
+    if not rows:
+        return
+    count, previous = head(session)
+    links = []
+    for row in rows:
+        count += 1
+        row["seq"] = count
+        grain = salt()
+        link = {
+            "seq": count,
+            "kind": kind.name,
+            "subject_id": row[kind.subject],
+            "recorded_at": now,
+            "payload": _canonical({name: row[name] for name in kind.public}),
+            "salt": grain,
+            "commitment": _commitment(grain, [row[name] for name in kind.committed]),
+            "previous_hash": previous,
+        }
+        previous = link["hash"] = _link_hash(link)
+        links.append(link)
+    session.execute(insert(kind.model.__table__), list(rows))  # type: ignore[arg-type] # a Table, typed wider
+    session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # as above
+    session.execute(update(AuditHead).values(count=count, hash=previous))
+
+
+def head(session: Session) -> tuple[int, str]:
+    """Length and last hash of the chain: what an evaluation takes away with it."""
+    count, final = session.execute(select(AuditHead.count, AuditHead.hash)).one()
+    return count, final
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What ``verify`` found. ``first_broken`` is {seq, kind, subject, problem}, or None when all holds.
+
+    Problems: ``link_missing``, ``link_changed``, ``link_misplaced`` (in the chain); ``row_missing``, ``row_changed``,
+    ``row_not_recorded``, ``text_changed``, ``period_changed`` (in what it covers); ``tail_missing``,
+    ``head_changed``, ``known_head_missing`` (cut off).
+    """
+
+    ok: bool
+    count: int
+    head: str
+    first_broken: dict[str, Any] | None
+
+
+def verify(session: Session, known: Sequence[tuple[int, str]] = ()) -> Verification:
+    """Recompute the chain from the stored rows and name the first thing that does not hold.
+
+    ``known`` are heads (count, hash) that were kept elsewhere; those of stored evaluations are checked as well.
+    """
+    count, final = head(session)
+    broken = next(_broken(session, count, final, known), None)
+    return Verification(ok=broken is None, count=count, head=final, first_broken=broken)
+
+
+def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int, str]]) -> Iterator[dict[str, Any]]:
+    heads: dict[int, set[str]] = {}
+    stored = session.execute(select(EvaluationRun.audit_count, EvaluationRun.audit_hash).distinct())
+    for length, hash_then in [*((length, hash_then) for length, hash_then in stored), *known]:
+        heads.setdefault(length, set()).add(hash_then)
+
+    previous, seq = START, 0
+    while links := session.execute(
+        select(AuditEntry.__table__).where(AuditEntry.seq > seq).order_by(AuditEntry.seq).limit(CHUNK)
+    ).all():
+        covered = _covered_rows(session, links[0].seq, links[-1].seq)
+        for link in links:
+            seq += 1
+            if problem := _link_problem(link, seq, previous, covered):
+                yield _finding(seq, link.kind, link.subject_id, problem)
+            previous, seq = link.hash, link.seq
+            if heads.pop(seq, {previous}) != {previous}:
+                yield _finding(seq, link.kind, link.subject_id, "known_head_missing")
+
+    if seq < count:
+        yield _finding(seq + 1, None, None, "tail_missing")
+    if (seq, previous) != (count, final):
+        yield _finding(seq, None, None, "head_changed")
+    for length, expected in sorted(heads.items()):
+        if length > 0 or expected != {START}:
+            yield _finding(length, None, None, "known_head_missing")
+    for kind in KINDS.values():
+        row = session.execute(_unrecorded(kind)).first()
+        if row is not None:
+            yield _finding(row.seq, kind.name, row.subject, "row_not_recorded")
+    for consent_id in session.scalars(_periods_unlike_their_events()):
+        yield _finding(None, "consent", consent_id, "period_changed")
+
+
+def _link_problem(
+    link: AnyRow, expected_seq: int, previous: str, covered: Mapping[str, Mapping[int, AnyRow]]
+) -> str | None:
+    if link.seq != expected_seq:
+        return "link_missing"
+    if _link_hash(link._mapping) != link.hash:
+        return "link_changed"
+    if link.previous_hash != previous:
+        return "link_misplaced"
+    kind = KINDS[link.kind]
+    row = covered[kind.name].get(link.seq)
+    if row is None:
+        return "row_missing"
+    if link.salt is None or _commitment(link.salt, row[: len(kind.committed)]) != link.commitment:
+        return "row_changed"
+    if link.subject_id != row._mapping[kind.subject]:
+        return "link_changed"
+    if kind is DECISION:
+        said = row[len(kind.committed) :]
+        if content_hash(*said) != row.content_hash:
+            return "text_changed"
+    return None
+
+
+def _covered_rows(session: Session, first: int, last: int) -> dict[str, dict[int, AnyRow]]:
+    """The rows that the links from ``first`` to ``last`` speak of; a decision with the text it decided on."""
+    found: dict[str, dict[int, AnyRow]] = {}
+    for kind in KINDS.values():
+        query: AnySelect = select(*(getattr(kind.model, name) for name in kind.committed))
+        if kind is DECISION:
+            query = (
+                query.add_columns(
+                    Recommendation.content_type,
+                    RecommendationText.title,
+                    RecommendationText.content,
+                    RecommendationText.rationale,
+                    Recommendation.product_id,
+                )
+                .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
+                .join(
+                    RecommendationText,
+                    and_(
+                        RecommendationText.recommendation_id == Decision.recommendation_id,
+                        RecommendationText.content_hash == Decision.content_hash,
+                    ),
+                )
+            )
+        rows = session.execute(query.where(kind.model.seq.between(first, last)))
+        found[kind.name] = {row.seq: row for row in rows}
+    return found
+
+
+def _unrecorded(kind: Kind) -> AnySelect:
+    linked = exists().where(AuditEntry.seq == kind.model.seq, AuditEntry.kind == kind.name)
+    subject = getattr(kind.model, kind.subject).label("subject")
+    return select(kind.model.seq, subject).where(~linked).order_by(kind.model.seq).limit(1)
+
+
+def _periods_unlike_their_events() -> Select[str]:
+    """Periods whose present state is not what their recorded events add up to."""
+
+    def told(action: str, at: Any) -> Any:
+        return exists().where(
+            ConsentEvent.consent_id == ConsentPeriod.consent_id,
+            ConsentEvent.user_id == ConsentPeriod.user_id,
+            ConsentEvent.scope == ConsentPeriod.scope,
+            ConsentEvent.action == action,
+            ConsentEvent.recorded_at == at,
+        )
+
+    closed = exists().where(ConsentEvent.consent_id == ConsentPeriod.consent_id, ConsentEvent.action == "closed")
+    return (
+        select(ConsentPeriod.consent_id)
+        .where(
+            or_(
+                ~told("opened", ConsentPeriod.opened_at),
+                and_(ConsentPeriod.renewed_at.is_not(None), ~told("renewed", ConsentPeriod.renewed_at)),
+                and_(ConsentPeriod.closed_at.is_(None), closed),
+                and_(ConsentPeriod.closed_at.is_not(None), ~told("closed", ConsentPeriod.closed_at)),
+            )
+        )
+        .order_by(ConsentPeriod.consent_id)
+        .limit(1)
+    )
+
+
+def _finding(seq: int | None, kind: str | None, subject: str | None, problem: str) -> dict[str, Any]:
+    return {"seq": seq, "kind": kind, "subject": subject, "problem": problem}
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).isoformat(timespec="microseconds")
+    raise TypeError(f"a link cannot hold {value!r}")
+
+
+_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_plain).encode
+
+
+def _commitment(salt: str, values: Sequence[object]) -> str:
+    return hashlib.sha256(_canonical([salt, *values]).encode()).hexdigest()
+
+
+def _link_hash(link: Mapping[Any, Any]) -> str:
+    parts = [link["seq"], link["kind"], link["recorded_at"], link["payload"], link["commitment"], link["previous_hash"]]
+    return hashlib.sha256(_canonical(parts).encode()).hexdigest()

@@ -1,0 +1,56 @@
+"""Landed batches in their order of arrival. What is in them belongs to ``ingest``."""
+
+import datetime as dt
+from typing import NamedTuple
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance.models import Batch
+
+
+class Arrival(NamedTuple):
+    """A batch's place in the order of arrival, the UTC day it was registered, and whether it is new."""
+
+    arrival: int
+    arrived_on: dt.date
+    new: bool
+
+
+def register_batch(
+    session: Session, batch_id: str, content_hash: str, now: dt.datetime, source: str | None = None
+) -> Arrival:
+    """Give a batch its place; the same batch again keeps it. Other content under a known id is refused."""
+    known = session.get(Batch, batch_id)
+    if known is None:
+        arrival = 1 + (session.scalar(select(func.max(Batch.arrival))) or 0)
+        session.execute(
+            insert(Batch),
+            [
+                {
+                    "batch_id": batch_id,
+                    "arrival": arrival,
+                    "content_hash": content_hash,
+                    "registered_at": now,
+                    "source": source,
+                }
+            ],
+        )
+        return Arrival(arrival, now.astimezone(dt.UTC).date(), new=True)
+    if known.content_hash != content_hash:
+        raise SpendSenseError(
+            f"batch {batch_id!r} was registered on {known.registered_at:%Y-%m-%d} with other content; "
+            "a batch never changes, land the new files under another id",
+            code="batch_changed",
+        )
+    return _arrival(known)
+
+
+def registered(session: Session) -> dict[str, Arrival]:
+    """All batches by id, in order of arrival."""
+    return {batch.batch_id: _arrival(batch) for batch in session.scalars(select(Batch).order_by(Batch.arrival))}
+
+
+def _arrival(batch: Batch) -> Arrival:
+    return Arrival(batch.arrival, batch.registered_at.date(), new=False)

@@ -1,0 +1,375 @@
+"""Consent in periods: a grant opens one, a grant while it lives renews it, a revocation closes it for good.
+
+Closing a period voids in the same transaction what was waiting under it and recalls what was released; a later
+grant opens a new period and brings nothing back. Belongs here: everything that opens, renews or closes a period.
+Does not belong here: what a live period allows (``release``).
+"""
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, select, true, update
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance.database import chunks, storable
+from spendsense_pipeline.governance.models import (
+    OPEN,
+    SCOPES,
+    ConsentEvent,
+    ConsentPeriod,
+    Recall,
+    Recommendation,
+    Release,
+)
+
+UNSTATED = "unstated"
+"""Said where a source does not say which text the customer agreed to, or through which channel."""
+
+
+def agreed_at() -> ColumnElement[dt.datetime]:
+    """When the customer last agreed, as far as known: what a limited life counts from."""
+    return func.coalesce(ConsentPeriod.renewed_at, ConsentPeriod.granted_at, ConsentPeriod.opened_at)
+
+
+def is_live(now: dt.datetime, consent_days: int = 0) -> ColumnElement[bool]:
+    """The SQL condition that a period is live at ``now``; ``consent_days`` 0 sets no limit to its life."""
+    within = agreed_at() > now - dt.timedelta(days=consent_days) if consent_days else true()
+    return and_(ConsentPeriod.closed_at.is_(None), ConsentPeriod.opened_at <= now, within)
+
+
+def grant(
+    session: Session,
+    user_id: str,
+    now: dt.datetime,
+    *,
+    scopes: Sequence[str] = SCOPES,
+    actor: str,
+    source: str,
+    channel: str = UNSTATED,
+    text_version: str = UNSTATED,
+    consent_days: int = 0,
+    salt: audit.Salt = audit.random_salt,
+) -> list[dict[str, Any]]:
+    """Open a period in each scope, or renew the one that lives: [{scope, consent_id, status}].
+
+    ``status`` is ``granted`` or ``renewed``. A period that outlived ``consent_days`` is closed first, with all that
+    closing means, so a late grant does not revive what had lapsed.
+    """
+    _check(user_id, scopes, actor, source, channel, text_version)
+    close_lapsed(session, now, consent_days, user_id=user_id, salt=salt)
+    live = _live_periods(session, user_id)
+    renewed = [live[scope] for scope in scopes if scope in live]
+    opened = _new_periods(session, [(user_id, scope, now) for scope in scopes if scope not in live], now)
+    if renewed:
+        session.execute(
+            update(ConsentPeriod)
+            .where(ConsentPeriod.consent_id.in_([period.consent_id for period in renewed]))
+            .values(renewed_at=now)
+        )
+    said = {"text_version": text_version, "channel": channel, "source": source, "actor": actor}
+    events = [_event(period, "opened", now, granted_at=now, **said) for period in opened]
+    events += [_event(period._mapping, "renewed", now, granted_at=now, **said) for period in renewed]
+    audit.record(session, audit.CONSENT, events, now, salt)
+    status = {"opened": "granted", "renewed": "renewed"}
+    return sorted(
+        (
+            {"scope": event["scope"], "consent_id": event["consent_id"], "status": status[event["action"]]}
+            for event in events
+        ),
+        key=lambda row: SCOPES.index(row["scope"]),
+    )
+
+
+def revoke(
+    session: Session,
+    user_id: str,
+    now: dt.datetime,
+    *,
+    scopes: Sequence[str] = SCOPES,
+    actor: str,
+    source: str,
+    channel: str = UNSTATED,
+    reason: str = "revoked",
+    salt: audit.Salt = audit.random_salt,
+) -> list[dict[str, Any]]:
+    """Close the live period of each scope: [{scope, consent_id, status, voided, recalled}].
+
+    ``status`` is ``revoked``, or ``not_live`` (with consent_id None) where there was nothing to close. ``voided`` and
+    ``recalled`` are the recommendation ids that this took out of review and out of the feed.
+    """
+    _check(user_id, scopes, actor, source, channel)
+    live = _live_periods(session, user_id)
+    closed = _close(
+        session,
+        [live[scope] for scope in scopes if scope in live],
+        now,
+        reason=reason,
+        said={"text_version": None, "channel": channel, "source": source, "actor": actor},
+        salt=salt,
+    )
+    return [
+        {
+            "scope": scope,
+            "consent_id": live[scope].consent_id if scope in live else None,
+            "status": "revoked" if scope in live else "not_live",
+            "voided": closed.voided.get(live[scope].consent_id, []) if scope in live else [],
+            "recalled": closed.recalled.get(live[scope].consent_id, []) if scope in live else [],
+        }
+        for scope in scopes
+    ]
+
+
+def close_lapsed(
+    session: Session,
+    now: dt.datetime,
+    consent_days: int,
+    *,
+    user_id: str | None = None,
+    salt: audit.Salt = audit.random_salt,
+) -> list[str]:
+    """Close the periods that outlived ``consent_days`` (0: none); returns the recommendations recalled."""
+    if not consent_days:
+        return []
+    lapsed = agreed_at() <= now - dt.timedelta(days=consent_days)
+    query = select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope).where(
+        ConsentPeriod.closed_at.is_(None), lapsed, ConsentPeriod.user_id == user_id if user_id else true()
+    )
+    closed = _close(
+        session,
+        session.execute(query.order_by(ConsentPeriod.consent_id)).all(),
+        now,
+        reason="lapsed",
+        said={"text_version": None, "channel": "clock", "source": "settings", "actor": "spendsense"},
+        salt=salt,
+    )
+    return sorted(name for names in closed.recalled.values() for name in names)
+
+
+def open_first_periods(
+    session: Session,
+    users: Iterable[Mapping[str, Any]],
+    now: dt.datetime,
+    *,
+    source: str,
+    salt: audit.Salt = audit.random_salt,
+) -> int:
+    """Open the first period of both scopes for users whose file says that they consented; returns how many.
+
+    ``users`` hold user_id, consent_status, consent_granted_at, consent_revoked_at. A scope that ever had a period is
+    left alone: a file landed again must not undo a revocation. Not opened: a status that is not true, a revocation
+    that is not older than the grant, a grant in the future. A grant without date is recorded as without date.
+    """
+    wanted = {
+        user["user_id"]: _moment(user.get("consent_granted_at"))
+        for user in users
+        if _consents(user, now) and storable(user["user_id"])
+    }
+    ever: set[tuple[str, str]] = set()
+    for some in chunks(wanted):
+        rows = session.execute(
+            select(ConsentPeriod.user_id, ConsentPeriod.scope).where(ConsentPeriod.user_id.in_(some)).distinct()
+        )
+        ever.update((row.user_id, row.scope) for row in rows)
+    first = [
+        (user_id, scope, granted_at)
+        for user_id, granted_at in sorted(wanted.items())
+        for scope in SCOPES
+        if (user_id, scope) not in ever
+    ]
+    periods = _new_periods(session, first, now)
+    said = {"text_version": UNSTATED, "channel": "file", "source": source}
+    events = [
+        _event(period, "opened", now, granted_at=period["granted_at"], actor=period["user_id"], **said)
+        for period in periods
+    ]
+    audit.record(session, audit.CONSENT, events, now, salt)
+    return len(periods)
+
+
+def live_consents(
+    session: Session, now: dt.datetime, consent_days: int = 0
+) -> Sequence[Row[str, str, str, dt.datetime]]:
+    """The periods live at ``now``: (user_id, scope, consent_id, granted_at), ordered by customer and scope.
+
+    ``granted_at`` is null where the source gave no date.
+    """
+    granted_at = func.coalesce(ConsentPeriod.renewed_at, ConsentPeriod.granted_at).label("granted_at")
+    return session.execute(
+        select(ConsentPeriod.user_id, ConsentPeriod.scope, ConsentPeriod.consent_id, granted_at)
+        .where(is_live(now, consent_days))
+        .order_by(ConsentPeriod.user_id, ConsentPeriod.scope)
+    ).all()
+
+
+def history(session: Session, user_id: str) -> list[dict[str, Any]]:
+    """All that happened to a customer's consent, oldest first: one dict per event."""
+    if not storable(user_id):
+        return []
+    events = session.scalars(select(ConsentEvent).where(ConsentEvent.user_id == user_id).order_by(ConsentEvent.seq))
+    return [event_row(event) for event in events]
+
+
+def event_row(event: ConsentEvent) -> dict[str, Any]:
+    """A consent event as people read it."""
+    return {
+        "consent_id": event.consent_id,
+        "scope": event.scope,
+        "action": event.action,
+        "at": event.recorded_at,
+        "granted_at": event.granted_at,
+        "text_version": event.text_version,
+        "channel": event.channel,
+        "source": event.source,
+        "actor": event.actor,
+        "reason": event.reason,
+    }
+
+
+@dataclass(frozen=True)
+class _Closed:
+    """Recommendation ids by the consent period that was closed."""
+
+    voided: dict[str, list[str]]
+    recalled: dict[str, list[str]]
+
+
+def _close(
+    session: Session,
+    periods: Sequence[audit.AnyRow],
+    now: dt.datetime,
+    *,
+    reason: str,
+    said: dict[str, Any],
+    salt: audit.Salt,
+) -> _Closed:
+    """Close the periods, void what waits under them, recall what was released under them."""
+    voided: dict[str, list[str]] = {}
+    recalled: dict[str, list[str]] = {}
+    for some in chunks([period.consent_id for period in periods]):
+        session.execute(
+            update(ConsentPeriod)
+            .where(ConsentPeriod.consent_id.in_(some), ConsentPeriod.closed_at.is_(None))
+            .values(closed_at=now)
+        )
+        waiting = and_(
+            Recommendation.consent_id.in_(some),
+            Recommendation.status.in_(OPEN),
+            Recommendation.released_at.is_(None),
+        )
+        for consent_id, name in session.execute(
+            select(Recommendation.consent_id, Recommendation.recommendation_id)
+            .where(waiting)
+            .order_by(Recommendation.recommendation_id)
+        ):
+            voided.setdefault(consent_id, []).append(name)
+        session.execute(update(Recommendation).where(waiting).values(status="voided", status_at=now))
+    events = [_event(period._mapping, "closed", now, granted_at=None, reason=reason, **said) for period in periods]
+    audit.record(session, audit.CONSENT, events, now, salt)
+
+    recalls = []
+    for some in chunks([period.consent_id for period in periods]):
+        for release in session.execute(
+            select(Release.release_id, Release.recommendation_id, Release.consent_id)
+            .where(Release.consent_id.in_(some), ~exists().where(Recall.release_id == Release.release_id))
+            .order_by(Release.seq)
+        ):
+            recalled.setdefault(release.consent_id, []).append(release.recommendation_id)
+            recalls.append(
+                {
+                    "release_id": release.release_id,
+                    "recommendation_id": release.recommendation_id,
+                    "cause": reason,
+                    "recalled_at": now,
+                }
+            )
+    audit.record(session, audit.RECALL, recalls, now, salt)
+    return _Closed(voided, recalled)
+
+
+def _live_periods(session: Session, user_id: str) -> dict[str, audit.AnyRow]:
+    rows = session.execute(
+        select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope).where(
+            ConsentPeriod.user_id == user_id, ConsentPeriod.closed_at.is_(None)
+        )
+    )
+    return {row.scope: row for row in rows}
+
+
+def _new_periods(
+    session: Session, wanted: Sequence[tuple[str, str, dt.datetime | None]], now: dt.datetime
+) -> list[dict[str, Any]]:
+    """Insert a period for each (user, scope, granted_at), numbered after those the customer had before."""
+    had: dict[tuple[str, str], int] = {}
+    for some in chunks({user_id for user_id, _, _ in wanted}):
+        for user_id, scope, ordinal in session.execute(
+            select(ConsentPeriod.user_id, ConsentPeriod.scope, func.max(ConsentPeriod.ordinal))
+            .where(ConsentPeriod.user_id.in_(some))
+            .group_by(ConsentPeriod.user_id, ConsentPeriod.scope)
+        ):
+            had[user_id, scope] = ordinal
+    periods = []
+    for user_id, scope, granted_at in wanted:
+        ordinal = had.get((user_id, scope), 0) + 1
+        periods.append(
+            {
+                "consent_id": _consent_id(user_id, scope, ordinal),
+                "user_id": user_id,
+                "scope": scope,
+                "ordinal": ordinal,
+                "granted_at": granted_at,
+                "opened_at": now,
+            }
+        )
+    if periods:
+        session.execute(insert(ConsentPeriod.__table__), periods)  # type: ignore[arg-type] # a Table, typed wider
+    return periods
+
+
+def _consent_id(user_id: str, scope: str, ordinal: int) -> str:
+    # Derived, not drawn: the same customers and grants give the same recommendation ids in any database.
+    named = json.dumps([user_id, scope, ordinal], ensure_ascii=False, separators=(",", ":"))
+    return "con_" + hashlib.sha256(named.encode()).hexdigest()[:20]
+
+
+def _event(period: Mapping[Any, Any], action: str, now: dt.datetime, **said: Any) -> dict[str, Any]:
+    return {
+        "consent_id": period["consent_id"],
+        "user_id": period["user_id"],
+        "scope": period["scope"],
+        "action": action,
+        "recorded_at": now,
+        "reason": None,
+        **said,
+    }
+
+
+def _consents(user: Mapping[str, Any], now: dt.datetime) -> bool:
+    granted, revoked = _moment(user.get("consent_granted_at")), _moment(user.get("consent_revoked_at"))
+    if user.get("consent_status") is not True or (granted is not None and granted > now):
+        return False
+    return revoked is None or (granted is not None and revoked < granted)
+
+
+def _moment(value: Any) -> dt.datetime | None:
+    """The moment, or None for null in any of the shapes a frame gives it (NaT is not equal to itself)."""
+    if value is None or value != value:
+        return None
+    plain: dt.datetime = value.to_pydatetime() if hasattr(value, "to_pydatetime") else value
+    return plain
+
+
+def _check(user_id: str, scopes: Sequence[str], *texts: str) -> None:
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes:
+        raise SpendSenseError(
+            f"unknown consent scope {', '.join(map(repr, unknown)) or '(none)'}; scopes are {', '.join(SCOPES)}",
+            code="unknown_scope",
+        )
+    if not user_id.strip() or not all(storable(text) for text in (user_id, *texts)):
+        raise SpendSenseError("the customer's id or a text cannot be stored", code="invalid_text")

@@ -1,0 +1,210 @@
+"""The door to the governance database: connecting, migrating, and the two ways to be inside it.
+
+``writing`` is the one order that everything happens in: it locks the audit head before it reads anything.
+``reading`` gives one unmoving picture. Belongs here: engines, transactions, what the database's own errors mean to
+a person. Does not belong here: any table's rules.
+
+>>> engine = connect("sqlite:///governance.db")
+>>> upgrade(engine)
+>>> with writing(engine) as session: ...
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance.models import AuditHead
+
+SCHEMA = "0001"
+"""The migration this code needs; kept here so that no command has to load Alembic to ask."""
+
+CHUNK = 5_000
+"""Values in one IN list: far below what SQLite (32,766) and PostgreSQL (65,535) allow in one statement."""
+
+T = TypeVar("T")
+
+_REVISION = text("SELECT version_num FROM alembic_version")
+
+
+def connect(url: str, *, lock_timeout: float = 30.0) -> Engine:
+    """An engine for ``sqlite:///…`` or ``postgresql://…`` (psycopg 3). Opens nothing yet.
+
+    ``lock_timeout`` is how many seconds a writer waits for another before ``database_locked``.
+    """
+    address = make_url(url)
+    if address.get_backend_name() == "sqlite":
+        engine = create_engine(address, connect_args={"timeout": lock_timeout})
+        event.listen(engine, "connect", _open_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if address.drivername in ("postgres", "postgresql"):
+        address = address.set(drivername="postgresql+psycopg")
+    options = f"-c lock_timeout={int(lock_timeout * 1000)} -c timezone=UTC"
+    return create_engine(
+        address,
+        isolation_level="READ COMMITTED",  # after the lock, every statement must see what others committed
+        pool_pre_ping=True,
+        connect_args={"options": options},
+    )
+
+
+def _open_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN would come late and never be IMMEDIATE
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # a revocation survives a power cut, not only a crash
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the database to the newest schema; on one that is there already this changes nothing."""
+    from alembic import command  # Alembic takes its time to load and only migrations need it
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    try:
+        with engine.connect().execution_options(sqlite_begin="IMMEDIATE") as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except DBAPIError as error:
+        raise _explained(error) from error
+
+
+def open_or_create(url: str) -> Engine:
+    """The database at ``url``, made first where there is none: the folder of an SQLite file, and all tables.
+
+    One that has tables of another schema is left as it is; ``writing`` and ``reading`` then say what to do.
+    """
+    file = make_url(url).database
+    if url.startswith("sqlite") and file and file != ":memory:":
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+    engine = connect(url)
+    if current(engine) is None:
+        upgrade(engine)
+    return engine
+
+
+def current(engine: Engine) -> str | None:
+    """The schema revision the database is at, None before the first migration."""
+    try:
+        with engine.connect() as connection:
+            if not engine.dialect.has_table(connection, "alembic_version"):
+                return None
+            revision: str | None = connection.scalar(_REVISION)
+            return revision
+    except DBAPIError as error:
+        raise _explained(error) from error
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """A transaction that holds the write order: one writer at a time, committed whole or not at all.
+
+    Locks the audit head first, so whatever is read afterwards cannot be changed by anybody until the end.
+    Raises ``database_locked``, ``database_not_migrated``, ``database_unreachable`` or ``disk_full``.
+    """
+    try:
+        with (
+            Session(engine.execution_options(sqlite_begin="IMMEDIATE"), expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            _require_schema(session, engine)
+            session.execute(select(AuditHead.count).with_for_update()).one()
+            yield session
+    except DBAPIError as error:
+        raise _explained(error) from error
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session whose queries all see the same moment. Nothing it changes is kept."""
+    still: dict[str, Any] = (
+        {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+    )  # SQLite in WAL mode gives every transaction an unmoving picture by itself
+    try:
+        with Session(engine.execution_options(**still), expire_on_commit=False) as session:
+            _require_schema(session, engine)
+            yield session
+    except DBAPIError as error:
+        raise _explained(error) from error
+
+
+def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
+    """The values in pieces that fit into one statement."""
+    everything = list(values)
+    for start in range(0, len(everything), size):
+        yield everything[start : start + size]
+
+
+def storable(value: str) -> bool:
+    """Whether both databases can keep the text: no NUL character, no half of a surrogate pair."""
+    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def rows_changed(session: Session, statement: Any, rows: list[dict[str, Any]] | None) -> int:
+    """Run the update and return how many rows it changed; each of ``rows`` must change exactly one."""
+    changed: int = session.connection().execute(statement, rows).rowcount
+    if rows is not None and changed != len(rows):
+        raise SpendSenseError(
+            f"{len(rows) - changed} rows were not as they had been read under the write lock; nothing was changed. "
+            "Something writes to the governance database past SpendSense",
+            code="lost_race",
+        )
+    return changed
+
+
+def _require_schema(session: Session, engine: Engine) -> None:
+    try:
+        found = session.scalar(_REVISION)
+    except DBAPIError as error:
+        if "no such table" not in str(error.orig) and getattr(error.orig, "sqlstate", None) != "42P01":
+            raise
+        found = None
+    if found is None:
+        raise SpendSenseError(
+            f"the governance database {_name(engine)} has no tables yet; run `spendsense db upgrade`",
+            code="database_not_migrated",
+        )
+    if found != SCHEMA:
+        raise SpendSenseError(
+            f"the governance database {_name(engine)} is at schema {found}, this version needs {SCHEMA}; run "
+            "`spendsense db upgrade` (or, if the database is newer, the newer version of SpendSense)",
+            code="database_not_migrated",
+        )
+
+
+def _name(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)
+
+
+def _explained(error: DBAPIError) -> SpendSenseError | DBAPIError:
+    """The error as the person who must act reads it; one we have no advice on stays as it is."""
+    said = str(error.orig)
+    state = getattr(error.orig, "sqlstate", None)
+    if "database is locked" in said or state == "55P03":
+        return SpendSenseError(
+            "another writer holds the governance database; nothing was changed, try again",
+            code="database_locked",
+        )
+    if "disk is full" in said or state == "53100":
+        return SpendSenseError(
+            "the disk of the governance database is full; nothing was changed, make room and try again",
+            code="disk_full",
+        )
+    if "unable to open database file" in said or (state is None and "connection" in said.lower()):
+        return SpendSenseError(
+            f"the governance database cannot be reached: {said.strip()}", code="database_unreachable"
+        )
+    return error

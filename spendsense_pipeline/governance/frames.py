@@ -1,0 +1,136 @@
+"""What drafting and evaluation read from the governance database, as pandas frames.
+
+Kept apart because pandas takes its time to load: commands on the database alone never come here.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import and_, select
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.governance import consent
+from spendsense_pipeline.governance.audit import AnyRow
+from spendsense_pipeline.governance.models import (
+    ConsentPeriod,
+    Decision,
+    Recommendation,
+    RecommendationText,
+    Release,
+)
+from spendsense_pipeline.governance.queue import status_at
+from spendsense_pipeline.recommendations.identity import content_hash
+
+
+def consents(session: Session, now: dt.datetime, *, consent_days: int = 0) -> pd.DataFrame:
+    """The consent periods live at ``now``: user_id, scope, consent_id, granted_at (UTC, NaT where not stated)."""
+    return _frame(
+        consent.live_consents(session, now, consent_days), ["user_id", "scope", "consent_id"], moments=["granted_at"]
+    )
+
+
+def history(session: Session, before: dt.date, now: dt.datetime) -> pd.DataFrame:
+    """What was registered for days before ``before``, for drafting to know what was said already.
+
+    Columns: recommendation_id, user_id, as_of (date), content_type, template_id, product_id (null for education),
+    status (by the clock at ``now``), decided_at, released_at (UTC, NaT).
+    """
+    rows = session.execute(
+        select(
+            Recommendation.recommendation_id,
+            Recommendation.user_id,
+            Recommendation.content_type,
+            Recommendation.template_id,
+            Recommendation.product_id,
+            status_at(now).label("status"),
+            Recommendation.as_of,
+            Decision.decided_at,
+            Recommendation.released_at,
+        )
+        .outerjoin(Decision, Decision.decision_id == Recommendation.decision_id)
+        .where(Recommendation.as_of < before)
+        .order_by(Recommendation.as_of, Recommendation.recommendation_id)
+    ).all()
+    texts = ["recommendation_id", "user_id", "content_type", "template_id", "product_id", "status"]
+    return _frame(rows, texts, dates=["as_of"], moments=["decided_at", "released_at"])
+
+
+def decisions(session: Session) -> pd.DataFrame:
+    """All decisions, undone ones too: recommendation_id, action, ordinal, decided_at, registered_at (first) (UTC)."""
+    rows = session.execute(
+        select(
+            Decision.recommendation_id,
+            Decision.action,
+            Decision.ordinal,
+            Decision.decided_at,
+            Recommendation.first_registered_at,
+        )
+        .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
+        .order_by(Decision.seq)
+    ).all()
+    return _frame(rows, ["recommendation_id", "action"], numbers=["ordinal"], moments=["decided_at", "registered_at"])
+
+
+def releases(session: Session) -> pd.DataFrame:
+    """Every release beside the rows it cites, null where a join finds nothing: ``metrics.RELEASE_COLUMNS``.
+
+    ``text_hash`` is computed from the stored text, not copied, so that a changed text shows.
+    """
+    rows = session.execute(
+        select(
+            Release.release_id,
+            Release.recommendation_id,
+            Recommendation.user_id,
+            Recommendation.content_type,
+            Release.content_hash,
+            ConsentPeriod.user_id,
+            ConsentPeriod.scope,
+            Decision.recommendation_id,
+            Decision.action,
+            Decision.content_hash,
+            Release.released_at,
+            ConsentPeriod.opened_at,
+            ConsentPeriod.closed_at,
+            Decision.decided_at,
+            RecommendationText.title,
+            RecommendationText.content,
+            RecommendationText.rationale,
+            Recommendation.product_id,
+        )
+        .outerjoin(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
+        .outerjoin(ConsentPeriod, ConsentPeriod.consent_id == Release.consent_id)
+        .outerjoin(Decision, Decision.decision_id == Release.decision_id)
+        .outerjoin(
+            RecommendationText,
+            and_(
+                RecommendationText.recommendation_id == Release.recommendation_id,
+                RecommendationText.content_hash == Release.content_hash,
+            ),
+        )
+        .order_by(Release.seq)
+    ).all()
+    cited = [row[:14] for row in rows]
+    texts = ["release_id", "recommendation_id", "user_id", "content_type", "content_hash", "consent_user_id"]
+    texts += ["consent_scope", "decision_recommendation_id", "decision_action", "decision_hash"]
+    moments = ["released_at", "consent_opened_at", "consent_closed_at", "decided_at"]
+    frame = _frame(cited, texts, moments=moments)
+    frame["text_hash"] = pd.Series(
+        [content_hash(row[3], *row[14:]) if row[14] is not None else None for row in rows], dtype="str"
+    )
+    return frame
+
+
+def _frame(
+    rows: Sequence[AnyRow] | Sequence[Any],
+    texts: list[str],
+    *,
+    numbers: Sequence[str] = (),
+    dates: Sequence[str] = (),
+    moments: Sequence[str],
+) -> pd.DataFrame:
+    """Rows in the order texts, numbers, dates, moments, with the types that frames have everywhere, also when empty."""
+    frame = pd.DataFrame.from_records([tuple(row) for row in rows], columns=[*texts, *numbers, *dates, *moments])
+    kinds = dict.fromkeys(texts, "str") | dict.fromkeys(numbers, "Int64") | dict.fromkeys(dates, "object")
+    return frame.astype({**kinds, **dict.fromkeys(moments, "datetime64[us, UTC]")})

@@ -1,0 +1,1 @@
+"""The schema's history, forward from the first version; ``database.upgrade`` walks it."""

@@ -1,0 +1,17 @@
+"""How Alembic runs here: on the connection that ``database.upgrade`` passes, in one transaction, one at a time."""
+
+from alembic import context
+from sqlalchemy import text
+
+from spendsense_pipeline.governance.models import Base
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=Base.metadata,
+    render_as_batch=connection.dialect.name == "sqlite",
+)
+with context.begin_transaction():
+    if connection.dialect.name == "postgresql":  # SQLite's BEGIN IMMEDIATE already lets only one in
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('spendsense upgrade'))"))
+    context.run_migrations()

@@ -1,0 +1,369 @@
+"""The tables of the governance database. What must never be wrong is a constraint here, not a habit of callers.
+
+Belongs here: columns, keys, checks, indexes. Does not belong here: rules that need a clock or more than one row
+(``consent``, ``review``, ``release``), nor the way tables come into being (``migrations``).
+
+Rows of ``consent_events``, ``decisions``, ``releases`` and ``recalls`` are only ever added, each with its ``seq``
+in the audit chain; ``audit.record`` is the one way in.
+"""
+
+import datetime as dt
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Date,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+SCOPES = ("education", "partner_offers")
+SCOPE_OF = {"education": "education", "partner_offer": "partner_offers"}
+"""The consent scope that a content type needs."""
+
+STATUSES = ("pending_approval", "approved", "overridden", "rejected", "superseded", "expired", "voided")
+OPEN = ("pending_approval", "approved", "overridden")
+"""Statuses that can still lead to a release."""
+
+
+def one_of(column: str, values: tuple[str, ...]) -> str:
+    """The SQL condition that a column holds one of our own fixed words."""
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+class UtcTime(TypeDecorator[dt.datetime]):
+    """A moment in UTC. SQLite keeps no zone, so it is taken off on the way in and put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; moments are aware datetimes")
+        moment = value.astimezone(dt.UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: dt.datetime | None, _dialect: Dialect) -> dt.datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+class Base(DeclarativeBase):
+    """All tables of the governance database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as written
+        str: Text,
+        dt.datetime: UtcTime,
+        dt.date: Date,
+        int: Integer,
+    }
+
+
+def sequence(**options: Any) -> Mapped[int]:
+    """A place in the audit chain."""
+    return mapped_column(BigInteger, autoincrement=False, **options)
+
+
+class Operator(Base):
+    """Who may decide."""
+
+    __tablename__ = "operators"
+
+    operator_id: Mapped[str] = mapped_column(primary_key=True)
+    registered_at: Mapped[dt.datetime]
+    source: Mapped[str]
+    deactivated_at: Mapped[dt.datetime | None]
+
+
+class Batch(Base):
+    """A landed batch and its place in the order of arrival."""
+
+    __tablename__ = "batches"
+
+    batch_id: Mapped[str] = mapped_column(primary_key=True)
+    arrival: Mapped[int] = mapped_column(unique=True)
+    content_hash: Mapped[str]
+    registered_at: Mapped[dt.datetime]
+    source: Mapped[str | None]
+
+
+class ConsentPeriod(Base):
+    """One stretch of consent of one customer in one scope: the present state that its events add up to.
+
+    ``granted_at`` is when the customer agreed and null where the source did not say; ``opened_at`` is when this
+    database learned of it.
+    """
+
+    __tablename__ = "consent_periods"
+    __table_args__ = (
+        UniqueConstraint("user_id", "scope", "ordinal"),
+        CheckConstraint(one_of("scope", SCOPES), name="scope"),
+        Index(
+            "uq_consent_periods_one_live",
+            "user_id",
+            "scope",
+            unique=True,
+            sqlite_where=text("closed_at IS NULL"),
+            postgresql_where=text("closed_at IS NULL"),
+        ),
+    )
+
+    consent_id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str]
+    scope: Mapped[str]
+    ordinal: Mapped[int]
+    granted_at: Mapped[dt.datetime | None]
+    opened_at: Mapped[dt.datetime]
+    renewed_at: Mapped[dt.datetime | None]
+    closed_at: Mapped[dt.datetime | None]
+
+
+class ConsentEvent(Base):
+    """What happened to a consent period: opened, renewed, closed; by whom, through which channel, on which text."""
+
+    __tablename__ = "consent_events"
+    __table_args__ = (CheckConstraint(one_of("action", ("opened", "renewed", "closed")), name="action"),)
+
+    seq: Mapped[int] = sequence(primary_key=True)
+    consent_id: Mapped[str] = mapped_column(ForeignKey(ConsentPeriod.consent_id), index=True)
+    user_id: Mapped[str]
+    scope: Mapped[str]
+    action: Mapped[str]
+    granted_at: Mapped[dt.datetime | None]
+    text_version: Mapped[str | None]
+    channel: Mapped[str]
+    source: Mapped[str]
+    actor: Mapped[str]
+    reason: Mapped[str | None]
+    recorded_at: Mapped[dt.datetime]
+
+
+class Recommendation(Base):
+    """A draft registered for review, and what became of it.
+
+    ``original_hash`` names the pipeline's own text, ``content_hash`` the text that stands now; ``decision_id`` the
+    decision that stands (no foreign key: decisions point here, and a release points at both). ``released_at``
+    repeats the release row so that the gate finds what is still open through an index.
+    """
+
+    __tablename__ = "recommendations"
+    __table_args__ = (
+        UniqueConstraint("recommendation_id", "consent_id"),
+        CheckConstraint(one_of("status", STATUSES), name="status"),
+        CheckConstraint(one_of("content_type", tuple(SCOPE_OF)), name="content_type"),
+        CheckConstraint(
+            "status NOT IN ('approved', 'overridden', 'rejected') OR decision_id IS NOT NULL", name="decided"
+        ),
+        CheckConstraint("released_at IS NULL OR status IN ('approved', 'overridden')", name="released"),
+        Index(None, "status", "released_at", "expires_at"),
+        Index(None, "user_id", "status"),
+        Index(None, "template_id", "status"),
+        Index(None, "consent_id"),
+    )
+
+    recommendation_id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str]
+    as_of: Mapped[dt.date]
+    window_days: Mapped[int]
+    persona: Mapped[str]
+    content_type: Mapped[str]
+    template_id: Mapped[str]
+    situation: Mapped[str]
+    product_id: Mapped[str | None]
+    generator: Mapped[str]
+    model: Mapped[str | None]
+    prompt_version: Mapped[str]
+    generation_ms: Mapped[float | None]
+    consent_id: Mapped[str] = mapped_column(ForeignKey(ConsentPeriod.consent_id))
+    original_hash: Mapped[str]
+    content_hash: Mapped[str]
+    run_id: Mapped[str | None]
+    registered_at: Mapped[dt.datetime]
+    first_registered_at: Mapped[dt.datetime]
+    expires_at: Mapped[dt.datetime]
+    status: Mapped[str]
+    status_at: Mapped[dt.datetime]
+    superseded_by: Mapped[str | None]
+    decision_id: Mapped[str | None]
+    released_at: Mapped[dt.datetime | None]
+
+
+class RecommendationText(Base):
+    """One text of a recommendation with the evidence it was written from; never changed, only joined by others.
+
+    ``severity`` sums up the findings: 0 none, 1 notable, 2 critical. ``author`` is the operator who wrote it, null
+    for the pipeline.
+    """
+
+    __tablename__ = "recommendation_texts"
+    __table_args__ = (CheckConstraint("severity BETWEEN 0 AND 2", name="severity"),)
+
+    recommendation_id: Mapped[str] = mapped_column(ForeignKey(Recommendation.recommendation_id), primary_key=True)
+    content_hash: Mapped[str] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    content: Mapped[str]
+    rationale: Mapped[str]
+    findings: Mapped[str]
+    severity: Mapped[int]
+    slots: Mapped[str]
+    reasons: Mapped[str]
+    signals: Mapped[str | None]
+    author: Mapped[str | None] = mapped_column(ForeignKey(Operator.operator_id))
+    written_at: Mapped[dt.datetime]
+
+
+class Decision(Base):
+    """An operator's word on one exact text."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (
+        UniqueConstraint("recommendation_id", "ordinal"),
+        UniqueConstraint("decision_id", "recommendation_id", "content_hash"),
+        ForeignKeyConstraint(
+            ["recommendation_id", "content_hash"],
+            [RecommendationText.recommendation_id, RecommendationText.content_hash],
+        ),
+        CheckConstraint(one_of("action", ("approve", "reject", "override", "undo")), name="action"),
+        CheckConstraint(one_of("made", ("individual", "template", "bulk")), name="made"),
+    )
+
+    decision_id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    recommendation_id: Mapped[str]
+    ordinal: Mapped[int]
+    action: Mapped[str]
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
+    content_hash: Mapped[str]
+    reason: Mapped[str | None]
+    made: Mapped[str]
+    run_id: Mapped[str | None]
+    decided_at: Mapped[dt.datetime]
+
+
+class Release(Base):
+    """A text made available. Its keys bind it to its own consent period and to the decision on its exact text."""
+
+    __tablename__ = "releases"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["recommendation_id", "consent_id"],
+            [Recommendation.recommendation_id, Recommendation.consent_id],
+        ),
+        ForeignKeyConstraint(
+            ["decision_id", "recommendation_id", "content_hash"],
+            [Decision.decision_id, Decision.recommendation_id, Decision.content_hash],
+        ),
+    )
+
+    release_id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    recommendation_id: Mapped[str] = mapped_column(unique=True)
+    consent_id: Mapped[str] = mapped_column(ForeignKey(ConsentPeriod.consent_id), index=True)
+    decision_id: Mapped[str]
+    content_hash: Mapped[str]
+    run_id: Mapped[str | None]
+    released_at: Mapped[dt.datetime]
+
+
+class Recall(Base):
+    """A release taken back because its consent period ended."""
+
+    __tablename__ = "recalls"
+
+    release_id: Mapped[str] = mapped_column(ForeignKey(Release.release_id), primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    recommendation_id: Mapped[str]
+    cause: Mapped[str]
+    recalled_at: Mapped[dt.datetime]
+
+
+class Viewing(Base):
+    """The text that an operator was last shown; ``operator_id`` is empty where ``show`` was not told who looks."""
+
+    __tablename__ = "viewings"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["recommendation_id", "content_hash"],
+            [RecommendationText.recommendation_id, RecommendationText.content_hash],
+        ),
+    )
+
+    recommendation_id: Mapped[str] = mapped_column(primary_key=True)
+    operator_id: Mapped[str] = mapped_column(primary_key=True)
+    content_hash: Mapped[str]
+    viewed_at: Mapped[dt.datetime]
+
+
+class Slate(Base):
+    """The newest day that was registered for a customer, whether or not anything new came of it."""
+
+    __tablename__ = "slates"
+
+    user_id: Mapped[str] = mapped_column(primary_key=True)
+    as_of: Mapped[dt.date]
+    registered_at: Mapped[dt.datetime]
+
+
+class EvaluationRun(Base):
+    """An evaluation with the head of the audit chain at that moment, so that a cut-off tail shows later."""
+
+    __tablename__ = "evaluation_runs"
+
+    evaluation_id: Mapped[str] = mapped_column(primary_key=True)
+    as_of: Mapped[dt.date]
+    evaluated_at: Mapped[dt.datetime]
+    run_id: Mapped[str | None]
+    metrics: Mapped[str]
+    audit_count: Mapped[int] = mapped_column(BigInteger)
+    audit_hash: Mapped[str]
+
+
+class AuditEntry(Base):
+    """One link of the chain. ``payload`` holds nothing personal; ``commitment`` is salted and covers the whole row."""
+
+    __tablename__ = "audit_chain"
+    __table_args__ = (CheckConstraint(one_of("kind", ("consent", "decision", "release", "recall")), name="kind"),)
+
+    seq: Mapped[int] = sequence(primary_key=True)
+    kind: Mapped[str]
+    subject_id: Mapped[str | None]
+    recorded_at: Mapped[dt.datetime]
+    payload: Mapped[str]
+    salt: Mapped[str | None]
+    commitment: Mapped[str]
+    previous_hash: Mapped[str]
+    hash: Mapped[str] = mapped_column(unique=True)
+
+
+class AuditHead(Base):
+    """The single row that every writer locks first: length and last hash of the chain."""
+
+    __tablename__ = "audit_head"
+    __table_args__ = (CheckConstraint("head_id = 1", name="single"),)
+
+    head_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    count: Mapped[int] = mapped_column(BigInteger)
+    hash: Mapped[str]

@@ -1,0 +1,269 @@
+"""What waits for operators and how they see it: the queue, one recommendation in full, the counts.
+
+Only reads (``show`` also remembers what it showed to whom). Deciding is ``review``; the auditor's view is ``why``.
+"""
+
+import datetime as dt
+import json
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, and_, case, exists, func, select
+from sqlalchemy.orm import Session, aliased
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance.audit import AnyRow, AnySelect
+from spendsense_pipeline.governance.database import storable, writing
+from spendsense_pipeline.governance.models import (
+    OPEN,
+    STATUSES,
+    ConsentPeriod,
+    Decision,
+    Recall,
+    Recommendation,
+    RecommendationText,
+    Release,
+    Viewing,
+)
+
+NEAR_EXPIRY = dt.timedelta(days=3)
+"""From here on an item comes before older ones, and the operators' check turns from a warning into an error."""
+
+
+def status_at(now: dt.datetime) -> ColumnElement[str]:
+    """The SQL status by the clock: what is open, unreleased and past its time has expired, written down or not."""
+    late = and_(Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None), Recommendation.expires_at <= now)
+    return case((late, "expired"), else_=Recommendation.status)
+
+
+def queue(
+    session: Session,
+    now: dt.datetime,
+    *,
+    status: str = "pending_approval",
+    user_id: str | None = None,
+    persona: str | None = None,
+    template_id: str | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> dict[str, Any]:
+    """The items of one status, most urgent first: {queue: [row], total, limit, offset}.
+
+    Order: gravest findings, templates nobody approved before, near expiry, age. Rows: recommendation_id, user_id,
+    as_of, persona, content_type, title, status, content_hash, template_id, product_id, findings, registered_at,
+    expires_at, released_at, age_hours (since the first draft that this one replaces).
+    """
+    chosen = _chosen(now, status, user_id, persona, template_id)
+    approved = aliased(Recommendation)
+    known_template = exists().where(
+        approved.template_id == Recommendation.template_id, approved.status.in_(("approved", "overridden"))
+    )
+    near = Recommendation.expires_at <= now + NEAR_EXPIRY
+    rows = session.execute(
+        chosen.order_by(
+            RecommendationText.severity.desc(),
+            case((known_template, 1), else_=0),
+            case((near, 0), else_=1),
+            Recommendation.first_registered_at,
+            Recommendation.recommendation_id,
+        )
+        .limit(limit)
+        .offset(offset)
+    )
+    total = session.scalar(select(func.count()).select_from(chosen.subquery()))
+    return {"queue": [_row(row, now) for row in rows], "total": total or 0, "limit": limit, "offset": offset}
+
+
+def queue_by_template(session: Session, now: dt.datetime, *, status: str = "pending_approval") -> list[dict[str, Any]]:
+    """The queue as pieces of writing, most waited for first.
+
+    Rows: template_id, content_type, count, with_findings, oldest (first registration), next_expiry.
+    """
+    grouped = (
+        select(
+            Recommendation.template_id,
+            Recommendation.content_type,
+            func.count().label("count"),
+            func.count().filter(RecommendationText.severity > 0).label("with_findings"),
+            func.min(Recommendation.first_registered_at).label("oldest"),
+            func.min(Recommendation.expires_at).label("next_expiry"),
+        )
+        .join(RecommendationText, _current_text())
+        .where(_in_status(now, status))
+        .group_by(Recommendation.template_id, Recommendation.content_type)
+        .order_by(func.count().desc(), Recommendation.template_id)
+    )
+    return [dict(row._mapping) for row in session.execute(grouped)]
+
+
+def waiting(session: Session, now: dt.datetime) -> dict[str, Any]:
+    """The queue in figures: {waiting, near_expiry, with_findings, oldest_hours}; what the operators' check shows."""
+    found = session.execute(
+        select(
+            func.count(),
+            func.count().filter(Recommendation.expires_at <= now + NEAR_EXPIRY),
+            func.count().filter(RecommendationText.severity > 0),
+            func.min(Recommendation.first_registered_at),
+        )
+        .join(RecommendationText, _current_text())
+        .where(_in_status(now, "pending_approval"))
+    ).one()
+    total, near, findings, oldest = found
+    return {
+        "waiting": total,
+        "near_expiry": near,
+        "with_findings": findings,
+        "oldest_hours": _hours(now - oldest) if oldest else None,
+    }
+
+
+def counts(session: Session, now: dt.datetime) -> dict[str, dict[str, int]]:
+    """{recommendations: {status: n}, releases: {released, recalled}}, every status named."""
+    status = status_at(now).label("status")
+    found = {
+        row.status: row.number for row in session.execute(select(status, func.count().label("number")).group_by(status))
+    }
+    return {
+        "recommendations": {name: found.get(name, 0) for name in STATUSES},
+        "releases": {
+            "released": session.scalar(select(func.count()).select_from(Release)) or 0,
+            "recalled": session.scalar(select(func.count()).select_from(Recall)) or 0,
+        },
+    }
+
+
+def show(engine: Engine, recommendation_id: str, now: dt.datetime, *, operator_id: str = "") -> dict[str, Any]:
+    """One recommendation in full, and remember that this operator was shown exactly this text.
+
+    A queue row and content, rationale, slots, reasons, original (the pipeline's text where an operator's stands),
+    decisions (oldest first), consent {consent_id, scope, granted_at, opened_at, closed_at}.
+    Raises ``unknown_recommendation``.
+    """
+    with writing(engine) as session:
+        shown = full(session, recommendation_id, now)
+        if storable(operator_id):
+            seen = Viewing(
+                recommendation_id=recommendation_id,
+                operator_id=operator_id,
+                content_hash=shown["content_hash"],
+                viewed_at=now,
+            )
+            session.merge(seen)
+    return shown
+
+
+def full(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str, Any]:
+    """As ``show``, without remembering that it was shown."""
+    row = None
+    if storable(recommendation_id):
+        row = session.execute(_rows(now).where(Recommendation.recommendation_id == recommendation_id)).first()
+    if row is None:
+        raise SpendSenseError(
+            f"there is no recommendation {recommendation_id!r}; `spendsense queue` shows those that wait",
+            code="unknown_recommendation",
+        )
+    recommendation = session.get_one(Recommendation, recommendation_id)
+    text = session.get_one(RecommendationText, (recommendation_id, recommendation.content_hash))
+    original = session.get_one(RecommendationText, (recommendation_id, recommendation.original_hash))
+    period = session.get_one(ConsentPeriod, recommendation.consent_id)
+    decisions = session.scalars(
+        select(Decision).where(Decision.recommendation_id == recommendation_id).order_by(Decision.ordinal)
+    )
+    return _row(row, now) | {
+        "content": text.content,
+        "rationale": text.rationale,
+        "slots": json.loads(text.slots),
+        "reasons": json.loads(text.reasons),
+        "original": None if original is text else text_row(original),
+        "decisions": [decision_row(decision) for decision in decisions],
+        "consent": {
+            "consent_id": period.consent_id,
+            "scope": period.scope,
+            "granted_at": period.renewed_at or period.granted_at,
+            "opened_at": period.opened_at,
+            "closed_at": period.closed_at,
+        },
+    }
+
+
+def text_row(text: RecommendationText) -> dict[str, Any]:
+    """A stored text as people read it; ``author`` None is the pipeline."""
+    return {
+        "content_hash": text.content_hash,
+        "title": text.title,
+        "content": text.content,
+        "rationale": text.rationale,
+        "findings": json.loads(text.findings),
+        "author": text.author,
+        "written_at": text.written_at,
+    }
+
+
+def decision_row(decision: Decision) -> dict[str, Any]:
+    """A decision as people read it."""
+    return {
+        "decision_id": decision.decision_id,
+        "action": decision.action,
+        "operator_id": decision.operator_id,
+        "content_hash": decision.content_hash,
+        "reason": decision.reason,
+        "made": decision.made,
+        "run_id": decision.run_id,
+        "decided_at": decision.decided_at,
+    }
+
+
+def _current_text() -> ColumnElement[bool]:
+    return and_(
+        RecommendationText.recommendation_id == Recommendation.recommendation_id,
+        RecommendationText.content_hash == Recommendation.content_hash,
+    )
+
+
+def _in_status(now: dt.datetime, status: str) -> ColumnElement[bool]:
+    # The stored status narrows through the index what the clock then judges.
+    stored = ("expired", *OPEN) if status == "expired" else (status,)
+    return and_(Recommendation.status.in_(stored), status_at(now) == status)
+
+
+def _rows(now: dt.datetime) -> AnySelect:
+    return select(
+        Recommendation.recommendation_id,
+        Recommendation.user_id,
+        Recommendation.as_of,
+        Recommendation.persona,
+        Recommendation.content_type,
+        RecommendationText.title,
+        status_at(now).label("status"),
+        Recommendation.content_hash,
+        Recommendation.template_id,
+        Recommendation.product_id,
+        RecommendationText.findings,
+        Recommendation.registered_at,
+        Recommendation.expires_at,
+        Recommendation.released_at,
+        Recommendation.first_registered_at,
+    ).join(RecommendationText, _current_text())
+
+
+def _chosen(
+    now: dt.datetime, status: str, user_id: str | None, persona: str | None, template_id: str | None
+) -> AnySelect:
+    if status not in STATUSES:
+        raise SpendSenseError(f"unknown status {status!r}; statuses are {', '.join(STATUSES)}", code="unknown_status")
+    chosen = _rows(now).where(_in_status(now, status))
+    wanted = {"user_id": user_id, "persona": persona, "template_id": template_id}
+    for name, value in wanted.items():
+        if value is not None:
+            matches = getattr(Recommendation, name) == value
+            chosen = chosen.where(matches if storable(value) else Recommendation.recommendation_id.is_(None))
+    return chosen
+
+
+def _row(row: AnyRow, now: dt.datetime) -> dict[str, Any]:
+    shown = dict(row._mapping)
+    first = shown.pop("first_registered_at")
+    return shown | {"findings": json.loads(shown["findings"]), "age_hours": _hours(now - first)}
+
+
+def _hours(age: dt.timedelta) -> float:
+    return round(age / dt.timedelta(hours=1), 1)

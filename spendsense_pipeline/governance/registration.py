@@ -1,0 +1,398 @@
+"""How a day's drafts enter the queue: what is new, what takes the place of a waiting draft, what stays out.
+
+Belongs here: comparing a day's drafts with what was registered before. Does not belong here: what operators do
+with them afterwards (``review``), nor what is drafted at all (``recommendations``).
+"""
+
+import datetime as dt
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, and_, bindparam, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import consent
+from spendsense_pipeline.governance.audit import AnyRow
+from spendsense_pipeline.governance.database import chunks, rows_changed, storable, writing
+from spendsense_pipeline.governance.models import (
+    OPEN,
+    SCOPE_OF,
+    ConsentPeriod,
+    Recommendation,
+    RecommendationText,
+    Slate,
+)
+from spendsense_pipeline.recommendations.identity import content_hash
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LIFETIME = dt.timedelta(days=14)
+"""A draft that nobody released by then expires: its figures are no longer the customer's."""
+
+NOTICEABLE_MOVE = Decimal("0.1")
+"""A waiting draft is replaced when a figure it shows moved by more than this fraction."""
+
+SEVERITIES = {"notable": 1, "critical": 2}
+
+SET_BY_DRAFT = (
+    "window_days",
+    "persona",
+    "template_id",
+    "situation",
+    "generator",
+    "model",
+    "prompt_version",
+    "generation_ms",
+)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What became of a day's drafts; every draft counts once in the first five.
+
+    ``replaced`` took the place of a waiting draft, ``suppressed`` say nothing that is not waiting or released already,
+    ``refused`` are older than the customer's newest day or have no live consent (``why_refused``). ``withdrawn`` are
+    earlier drafts that the customer's new slate no longer holds.
+    """
+
+    registered: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    suppressed: int = 0
+    refused: int = 0
+    withdrawn: int = 0
+    why_refused: dict[str, int] = field(default_factory=dict)
+
+
+def severity(findings: Iterable[Mapping[str, Any]]) -> int:
+    """The gravest finding: 0 none, 1 notable, 2 critical. A word we do not know counts as critical."""
+    return max((SEVERITIES.get(finding.get("severity", ""), 2) for finding in findings), default=0)
+
+
+def expire(session: Session, now: dt.datetime) -> int:
+    """Write down what the clock has already decided: unreleased drafts past their time are ``expired``."""
+    late = update(Recommendation).where(
+        Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None), Recommendation.expires_at <= now
+    )
+    return rows_changed(session, late.values(status="expired", status_at=now), None)
+
+
+def register_drafts(
+    engine: Engine,
+    drafts: "Sequence[Mapping[str, Any]] | pd.DataFrame",
+    as_of: dt.date,
+    now: dt.datetime,
+    *,
+    run_id: str | None = None,
+    consent_days: int = 0,
+    signals: Mapping[str, Any] | None = None,
+) -> Registration:
+    """Register the drafts of one day (contract ``DraftRecommendations``), all of them or none.
+
+    ``signals`` maps a customer to whatever else the texts rest on (features, streams), kept as JSON beside slots and
+    reasons. A customer's slate is complete: an earlier draft still waiting whose template is not in it is superseded.
+    The same day again with corrected data replaces the text of a draft still waiting under the same id; one that was
+    decided keeps the text that the decision is bound to.
+
+    Raises ``hash_mismatch`` where a hash is not the hash of its text, ``invalid_text`` where a text cannot be stored.
+    """
+    rows = [_checked(draft) for draft in _records(drafts)]
+    with writing(engine) as session:
+        expire(session, now)
+        known = _Known.read(session, rows, now, consent_days)
+        outcome = _Outcome()
+        for draft in rows:
+            outcome.place(draft, as_of, known)
+        outcome.withdraw(as_of, known)
+        _write(session, outcome, as_of, now, run_id, signals or {})
+    return outcome.counted()
+
+
+def is_replaced_by(old: Mapping[Any, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a new draft says something else than the old one: situation, template, or a figure clearly moved.
+
+    Both hold situation, template_id, prompt_version and slots (JSON: slot → {value, …}).
+    """
+    if any(old[name] != new[name] for name in ("situation", "template_id", "prompt_version")):
+        return True
+    before, after = json.loads(old["slots"]), json.loads(new["slots"])
+    return before.keys() != after.keys() or any(
+        _moved(before[slot].get("value"), after[slot].get("value")) for slot in before
+    )
+
+
+def _moved(before: object, after: object) -> bool:
+    if isinstance(before, bool) or isinstance(after, bool) or not isinstance(before, int | float):
+        return False  # names and dates are no figures
+    if not isinstance(after, int | float):
+        return True
+    old, new = Decimal(str(before)), Decimal(str(after))  # as written: 0.6 to 0.66 is a tenth, not more
+    return abs(new - old) > NOTICEABLE_MOVE * abs(old)
+
+
+def _subject(row: Mapping[Any, Any]) -> tuple[str, str, str, str]:
+    """What makes two drafts the same piece for the same customer under the same consent."""
+    return row["user_id"], row["consent_id"], row["content_type"], row["product_id"] or row["template_id"]
+
+
+@dataclass
+class _Known:
+    """What the database knew before about the customers of the drafts."""
+
+    by_id: dict[str, AnyRow]
+    by_subject: dict[tuple[str, str, str, str], list[AnyRow]]
+    waiting: dict[str, list[AnyRow]]
+    newest: dict[str, dt.date]
+    consents: set[tuple[str, str, str]]
+
+    @classmethod
+    def read(
+        cls, session: Session, drafts: Sequence[Mapping[str, Any]], now: dt.datetime, consent_days: int
+    ) -> "_Known":
+        known = cls({}, defaultdict(list), defaultdict(list), {}, set())
+        pieces = select(Recommendation.__table__, RecommendationText.slots, RecommendationText.findings).join(
+            RecommendationText,
+            and_(
+                RecommendationText.recommendation_id == Recommendation.recommendation_id,
+                RecommendationText.content_hash == Recommendation.original_hash,
+            ),
+        )
+        for some in chunks({draft["recommendation_id"] for draft in drafts}):
+            for row in session.execute(pieces.where(Recommendation.recommendation_id.in_(some))):
+                known.by_id[row.recommendation_id] = row
+        for some in chunks({draft["user_id"] for draft in drafts}):
+            active = pieces.where(Recommendation.user_id.in_(some), Recommendation.status.in_(OPEN))
+            for row in session.execute(active.order_by(Recommendation.as_of)):
+                known.by_subject[_subject(row._mapping)].append(row)
+                if row.status == "pending_approval":
+                    known.waiting[row.user_id].append(row)
+            slates = session.execute(select(Slate.user_id, Slate.as_of).where(Slate.user_id.in_(some)))
+            known.newest.update((row.user_id, row.as_of) for row in slates)
+        for some in chunks({draft["consent_id"] for draft in drafts}):
+            periods = session.execute(
+                select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope).where(
+                    ConsentPeriod.consent_id.in_(some), consent.is_live(now, consent_days)
+                )
+            )
+            known.consents.update((row.consent_id, row.user_id, row.scope) for row in periods)
+        return known
+
+
+@dataclass
+class _Outcome:
+    """Where each draft goes; nothing is written before all of them have their place."""
+
+    new: list[tuple[Mapping[str, Any], AnyRow | None]] = field(default_factory=list)
+    rewritten: list[Mapping[str, Any]] = field(default_factory=list)
+    judged_again: list[Mapping[str, Any]] = field(default_factory=list)
+    superseded: dict[str, str | None] = field(default_factory=dict)
+    slates: dict[str, set[tuple[str, str, str, str]]] = field(default_factory=lambda: defaultdict(set))
+    counts: Counter[str] = field(default_factory=Counter)
+    why_refused: Counter[str] = field(default_factory=Counter)
+
+    def place(self, draft: Mapping[str, Any], as_of: dt.date, known: _Known) -> None:
+        user_id = draft["user_id"]
+        if user_id in known.newest and known.newest[user_id] > as_of:
+            self.counts["refused"] += 1
+            self.why_refused["older_than_newest"] += 1
+            return
+        self.slates[user_id].add(_subject(draft))
+        if (draft["consent_id"], user_id, SCOPE_OF[draft["content_type"]]) not in known.consents:
+            self.counts["refused"] += 1
+            self.why_refused["without_consent"] += 1
+            return
+        same = known.by_id.get(draft["recommendation_id"])
+        self.counts[self._again(draft, same) if same is not None else self._fresh(draft, as_of, known)] += 1
+
+    def _again(self, draft: Mapping[str, Any], same: AnyRow) -> str:
+        if same.status == "superseded":  # withdrawn by an earlier run of this day, and wanted again
+            self.rewritten.append(draft)
+            return "registered"
+        if same.original_hash == draft["content_hash"]:
+            if same.findings != draft["findings"]:
+                self.judged_again.append(draft)
+            return "unchanged"
+        if same.status != "pending_approval":
+            return "suppressed"
+        self.rewritten.append(draft)
+        return "replaced"
+
+    def _fresh(self, draft: Mapping[str, Any], as_of: dt.date, known: _Known) -> str:
+        earlier = [row for row in known.by_subject[_subject(draft)] if row.as_of < as_of]
+        waiting = [row for row in earlier if row.status == "pending_approval"]
+        decided = [row for row in earlier if row.status != "pending_approval"]
+        if any(row.released_at is None for row in decided):
+            return "suppressed"
+        if decided and not is_replaced_by(decided[-1]._mapping, draft):
+            return "suppressed"
+        if not waiting:
+            self.new.append((draft, None))
+            return "registered"
+        if not is_replaced_by(waiting[-1]._mapping, draft):
+            return "suppressed"
+        self.superseded.update((row.recommendation_id, draft["recommendation_id"]) for row in waiting)
+        self.new.append((draft, min(waiting, key=lambda row: row.first_registered_at)))
+        return "replaced"
+
+    def withdraw(self, as_of: dt.date, known: _Known) -> None:
+        for user_id, slate in self.slates.items():
+            for row in known.waiting[user_id]:
+                if row.as_of <= as_of and _subject(row._mapping) not in slate:
+                    self.superseded[row.recommendation_id] = None
+                    self.counts["withdrawn"] += 1
+
+    def counted(self) -> Registration:
+        return Registration(**self.counts, why_refused=dict(self.why_refused))
+
+
+def _write(
+    session: Session,
+    outcome: _Outcome,
+    as_of: dt.date,
+    now: dt.datetime,
+    run_id: str | None,
+    signals: Mapping[str, Any],
+) -> None:
+    recommendation, text = Recommendation.__table__, RecommendationText.__table__
+    kept = {user_id: json.dumps(known, ensure_ascii=False, default=str) for user_id, known in signals.items()}
+    to_text = _texts(now, kept)
+    if outcome.new:
+        rows = [
+            {
+                **{name: draft[name] for name in SET_BY_DRAFT},
+                **{name: draft[name] for name in ("recommendation_id", "user_id", "content_type", "product_id")},
+                "as_of": as_of,
+                "consent_id": draft["consent_id"],
+                "original_hash": draft["content_hash"],
+                "content_hash": draft["content_hash"],
+                "run_id": run_id,
+                "registered_at": now,
+                "first_registered_at": before.first_registered_at if before is not None else now,
+                "expires_at": now + LIFETIME,
+                "status": "pending_approval",
+                "status_at": now,
+            }
+            for draft, before in outcome.new
+        ]
+        session.execute(insert(recommendation), rows)  # type: ignore[arg-type] # a Table, typed wider
+        session.execute(insert(text), [to_text(draft) for draft, _ in outcome.new])  # type: ignore[arg-type] # same
+    if outcome.rewritten:
+        _rewrite(session, outcome.rewritten, to_text, now, run_id)
+    if outcome.judged_again:
+        statement = update(text).where(  # type: ignore[arg-type] # as above
+            text.c.recommendation_id == bindparam("of"), text.c.content_hash == bindparam("hashed")
+        )
+        judged = [
+            {
+                "of": draft["recommendation_id"],
+                "hashed": draft["content_hash"],
+                "findings": draft["findings"],
+                "severity": severity(json.loads(draft["findings"])),
+            }
+            for draft in outcome.judged_again
+        ]
+        rows_changed(session, statement, judged)
+    if outcome.superseded:
+        statement = (
+            update(recommendation)  # type: ignore[arg-type] # as above
+            .where(
+                recommendation.c.recommendation_id == bindparam("of"),
+                recommendation.c.status == "pending_approval",
+            )
+            .values(status="superseded", status_at=now, superseded_by=bindparam("by"), decision_id=None)
+        )
+        rows_changed(session, statement, [{"of": old, "by": new} for old, new in outcome.superseded.items()])
+    for some in chunks(outcome.slates):
+        known = set(session.scalars(select(Slate.user_id).where(Slate.user_id.in_(some))))
+        session.execute(
+            update(Slate).where(Slate.user_id.in_(known)).values(as_of=as_of, registered_at=now),
+            execution_options={"synchronize_session": False},
+        )
+        unseen = [
+            {"user_id": user_id, "as_of": as_of, "registered_at": now} for user_id in some if user_id not in known
+        ]
+        if unseen:
+            session.execute(insert(Slate), unseen)
+
+
+def _texts(now: dt.datetime, signals: Mapping[str, str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    copied = ("recommendation_id", "content_hash", "title", "content", "rationale", "findings", "slots", "reasons")
+
+    def text_row(draft: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            **{name: draft[name] for name in copied},
+            "severity": severity(json.loads(draft["findings"])),
+            "signals": signals.get(draft["user_id"]),
+            "written_at": now,
+        }
+
+    return text_row
+
+
+def _rewrite(
+    session: Session,
+    drafts: Sequence[Mapping[str, Any]],
+    to_text: Callable[[Mapping[str, Any]], dict[str, Any]],
+    now: dt.datetime,
+    run_id: str | None,
+) -> None:
+    """Give waiting drafts of the same day their corrected text; an override not yet approved goes with the old one."""
+    recommendation, text = Recommendation.__table__, RecommendationText.__table__
+    there: set[tuple[str, str]] = set()
+    for some in chunks([draft["recommendation_id"] for draft in drafts]):
+        versions = session.execute(
+            select(RecommendationText.recommendation_id, RecommendationText.content_hash).where(
+                RecommendationText.recommendation_id.in_(some)
+            )
+        )
+        there.update((row.recommendation_id, row.content_hash) for row in versions)
+    unseen = [draft for draft in drafts if (draft["recommendation_id"], draft["content_hash"]) not in there]
+    if unseen:
+        session.execute(insert(text), [to_text(draft) for draft in unseen])  # type: ignore[arg-type] # a Table
+    statement = (
+        update(recommendation)  # type: ignore[arg-type] # a Table, typed wider
+        .where(
+            recommendation.c.recommendation_id == bindparam("of"),
+            or_(recommendation.c.status == "pending_approval", recommendation.c.status == "superseded"),
+        )
+        .values(status="pending_approval", status_at=now, superseded_by=None, run_id=run_id, decision_id=None)
+    )
+    changed = [
+        {
+            "of": draft["recommendation_id"],
+            **{name: draft[name] for name in SET_BY_DRAFT},
+            "original_hash": draft["content_hash"],
+            "content_hash": draft["content_hash"],
+        }
+        for draft in drafts
+    ]
+    rows_changed(session, statement, changed)
+
+
+def _records(drafts: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict[str, Any]]:
+    if isinstance(drafts, Sequence):
+        return [dict(draft) for draft in drafts]
+    rows: list[dict[str, Any]] = drafts.to_dict("records")  # type: ignore[assignment] # its keys are column names
+    return rows
+
+
+def _checked(draft: dict[str, Any]) -> dict[str, Any]:
+    for name in ("product_id", "model", "generation_ms"):  # a frame says NaN where a database says null
+        if draft[name] != draft[name]:
+            draft[name] = None
+    name = draft["recommendation_id"]
+    if not all(storable(value) for value in draft.values() if isinstance(value, str)):
+        raise SpendSenseError(
+            f"draft {name!r} holds a character that cannot be stored (NUL or half a surrogate pair)",
+            code="invalid_text",
+        )
+    said = (draft["content_type"], draft["title"], draft["content"], draft["rationale"], draft["product_id"])
+    if content_hash(*said) != draft["content_hash"]:
+        raise SpendSenseError(f"draft {name!r}: content_hash is not the hash of its text", code="hash_mismatch")
+    return draft

@@ -1,0 +1,340 @@
+"""The gate: what may be released, releasing it, and the feed of what a customer may see at this moment.
+
+``release_decision`` is the whole rule, a pure function that denies by default. ``propose`` asks it, ``run_gate`` asks
+it again inside the releasing transaction and acts. Does not belong here: consent (``consent``) and decisions
+(``review``) themselves, nor who runs the gate and when.
+"""
+
+import datetime as dt
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine, Select, and_, bindparam, exists, func, or_, select, true, update
+from sqlalchemy.orm import Session, aliased
+
+from spendsense_pipeline.governance import audit, consent
+from spendsense_pipeline.governance.database import reading, rows_changed, storable, writing
+from spendsense_pipeline.governance.models import (
+    SCOPE_OF,
+    ConsentEvent,
+    ConsentPeriod,
+    Decision,
+    Recall,
+    Recommendation,
+    RecommendationText,
+    Release,
+)
+from spendsense_pipeline.governance.registration import expire
+
+DECIDED = ("approved", "overridden")
+"""The statuses that an operator gives to what may go out."""
+
+
+class ReleaseFacts(NamedTuple):
+    """All that a release depends on, as read from the rows; None where a row is missing."""
+
+    recommendation_id: str
+    user_id: str
+    content_type: str
+    status: str
+    content_hash: str
+    expires_at: dt.datetime
+    consent_id: str | None
+    consent_user: str | None
+    consent_scope: str | None
+    consent_opened_at: dt.datetime | None
+    consent_agreed_at: dt.datetime | None
+    consent_closed_at: dt.datetime | None
+    decision_id: str | None
+    decision_action: str | None
+    decision_hash: str | None
+    decision_overtaken: bool
+    severity: int | None
+    release_id: str | None
+
+
+class Allow(NamedTuple):
+    """May be released, citing exactly these."""
+
+    consent_id: str
+    decision_id: str
+
+
+class Deny(NamedTuple):
+    """May not be released; ``reasons`` are codes, the most telling first."""
+
+    reasons: tuple[str, ...]
+
+
+def release_decision(facts: ReleaseFacts, now: dt.datetime, consent_days: int = 0) -> Allow | Deny:
+    """Whether a text may be made available at ``now``. Whatever is missing or unknown denies.
+
+    Reasons: ``already_released``, ``pending``, ``rejected``, ``superseded``, ``expired``, ``voided``,
+    ``without_consent``, ``consent_lapsed``, ``without_decision``, ``text_changed``, ``critical_finding``.
+    """
+    reasons: list[str] = []
+    if facts.release_id is not None:
+        reasons.append("already_released")
+    if facts.status not in DECIDED:
+        reasons.append({"pending_approval": "pending"}.get(facts.status, facts.status))
+    if facts.expires_at <= now and "expired" not in reasons:
+        reasons.insert(0, "expired")
+    reasons += _consent_reasons(facts, now, consent_days)
+    if facts.status in DECIDED:
+        if facts.decision_action not in ("approve", "override") or facts.decision_overtaken:
+            reasons.append("without_decision")
+        elif facts.decision_hash != facts.content_hash:
+            reasons.append("text_changed")
+    if facts.severity is None or facts.severity >= 2:
+        reasons.append("critical_finding")
+    if reasons or facts.consent_id is None or facts.decision_id is None:
+        return Deny(tuple(reasons))
+    return Allow(facts.consent_id, facts.decision_id)
+
+
+def _consent_reasons(facts: ReleaseFacts, now: dt.datetime, consent_days: int) -> list[str]:
+    opened = facts.consent_opened_at
+    fits = facts.consent_user == facts.user_id and facts.consent_scope == SCOPE_OF.get(facts.content_type)
+    if facts.consent_id is None or not fits or opened is None or opened > now or facts.consent_closed_at is not None:
+        return ["without_consent"]
+    limit = dt.timedelta(days=consent_days)
+    if consent_days and (facts.consent_agreed_at is None or facts.consent_agreed_at + limit <= now):
+        return ["consent_lapsed"]
+    return []
+
+
+def facts_query() -> "Select[*tuple[Any, ...]]":
+    """``ReleaseFacts`` of everything that was decided for release and is not released, in order of registration."""
+    later = aliased(Decision)
+    overtaken = exists().where(later.recommendation_id == Decision.recommendation_id, later.ordinal > Decision.ordinal)
+    return (
+        select(
+            Recommendation.recommendation_id,
+            Recommendation.user_id,
+            Recommendation.content_type,
+            Recommendation.status,
+            Recommendation.content_hash,
+            Recommendation.expires_at,
+            ConsentPeriod.consent_id,
+            ConsentPeriod.user_id,
+            ConsentPeriod.scope,
+            ConsentPeriod.opened_at,
+            consent.agreed_at(),
+            ConsentPeriod.closed_at,
+            Decision.decision_id,
+            Decision.action,
+            Decision.content_hash,
+            overtaken,
+            RecommendationText.severity,
+            Release.release_id,
+        )
+        .outerjoin(ConsentPeriod, ConsentPeriod.consent_id == Recommendation.consent_id)
+        .outerjoin(
+            Decision,
+            and_(
+                Decision.decision_id == Recommendation.decision_id,
+                Decision.recommendation_id == Recommendation.recommendation_id,
+            ),
+        )
+        .outerjoin(
+            RecommendationText,
+            and_(
+                RecommendationText.recommendation_id == Recommendation.recommendation_id,
+                RecommendationText.content_hash == Recommendation.content_hash,
+            ),
+        )
+        .outerjoin(Release, Release.recommendation_id == Recommendation.recommendation_id)
+        .where(Recommendation.status.in_(DECIDED), Recommendation.released_at.is_(None))
+        .order_by(Recommendation.registered_at, Recommendation.recommendation_id)
+    )
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What the gate would do now: how many it would release, and why the others wait."""
+
+    releasable: int
+    blocked: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What the gate did: recommendation ids, and the first reason of each open one that it left."""
+
+    released: list[str]
+    recalled: list[str]
+    blocked: dict[str, int]
+
+
+def propose(engine: Engine, now: dt.datetime, *, consent_days: int = 0) -> Proposal:
+    """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
+    with reading(engine) as session:
+        allowed, blocked = _judged(session, now, consent_days)
+    return Proposal(len(allowed), blocked)
+
+
+def run_gate(
+    engine: Engine,
+    now: dt.datetime,
+    *,
+    consent_days: int = 0,
+    run_id: str | None = None,
+    salt: audit.Salt = audit.random_salt,
+) -> Gate:
+    """Release what may be released, and write down what the clock has ended: expired drafts, lapsed consent.
+
+    One transaction under the write lock: what it reads holds until its releases are written. Running it again
+    releases nothing twice.
+    """
+    with writing(engine) as session:
+        # Judged before lapsed periods are closed, so that the count still says what became of them.
+        allowed, blocked = _judged(session, now, consent_days)
+        recalled = consent.close_lapsed(session, now, consent_days, salt=salt)
+        expire(session, now)
+        releases: list[dict[str, Any]] = [
+            {
+                "release_id": "rel_" + hashlib.sha256(facts.recommendation_id.encode()).hexdigest()[:20],
+                "recommendation_id": facts.recommendation_id,
+                "consent_id": cited.consent_id,
+                "decision_id": cited.decision_id,
+                "content_hash": facts.content_hash,
+                "run_id": run_id,
+                "released_at": now,
+            }
+            for facts, cited in allowed
+        ]
+        audit.record(session, audit.RELEASE, releases, now, salt)
+        if releases:
+            recommendation = Recommendation.__table__
+            marked = update(recommendation).where(  # type: ignore[arg-type] # a Table, typed wider
+                recommendation.c.recommendation_id == bindparam("of"),
+                recommendation.c.content_hash == bindparam("hashed"),
+                recommendation.c.released_at.is_(None),
+            )
+            rows_changed(
+                session,
+                marked,
+                [
+                    {"of": row["recommendation_id"], "hashed": row["content_hash"], "released_at": now}
+                    for row in releases
+                ],
+            )
+    return Gate([row["recommendation_id"] for row in releases], recalled, blocked)
+
+
+def _judged(
+    session: Session, now: dt.datetime, consent_days: int
+) -> tuple[list[tuple[ReleaseFacts, Allow]], dict[str, int]]:
+    """What may go out, and the first reason of each open one that may not.
+
+    What still waits for an operator is counted in the database, under the reason that ``release_decision`` would give
+    first: nothing else about it can matter yet.
+    """
+    waiting = select(
+        func.count().filter(Recommendation.expires_at > now), func.count().filter(Recommendation.expires_at <= now)
+    ).where(Recommendation.status == "pending_approval", Recommendation.released_at.is_(None))
+    pending, expired = session.execute(waiting).one()
+    blocked = Counter({"pending": pending, "expired": expired})
+    allowed: list[tuple[ReleaseFacts, Allow]] = []
+    for row in session.execute(facts_query()):
+        facts = ReleaseFacts(*row)
+        verdict = release_decision(facts, now, consent_days)
+        if isinstance(verdict, Allow):
+            allowed.append((facts, verdict))
+        else:
+            blocked[verdict.reasons[0] if verdict.reasons else "unknown"] += 1
+    return allowed, {reason: number for reason, number in sorted(blocked.items()) if number}
+
+
+def released(
+    session: Session, now: dt.datetime, *, user_id: str | None = None, consent_days: int = 0
+) -> list[dict[str, Any]]:
+    """The feed: released texts whose cited consent period is live at ``now`` and that were not recalled.
+
+    Rows: release_id, recommendation_id, user_id, title, content, content_hash, consent_id, decision_id, released_at;
+    oldest release first. The text is the one that the release cites, whatever happened since.
+    """
+    if user_id is not None and not storable(user_id):
+        return []
+    feed = (
+        select(
+            Release.release_id,
+            Release.recommendation_id,
+            Recommendation.user_id,
+            RecommendationText.title,
+            RecommendationText.content,
+            Release.content_hash,
+            Release.consent_id,
+            Release.decision_id,
+            Release.released_at,
+        )
+        .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
+        .join(
+            RecommendationText,
+            and_(
+                RecommendationText.recommendation_id == Release.recommendation_id,
+                RecommendationText.content_hash == Release.content_hash,
+            ),
+        )
+        .join(ConsentPeriod, ConsentPeriod.consent_id == Release.consent_id)
+        .where(
+            consent.is_live(now, consent_days),
+            ~exists().where(Recall.release_id == Release.release_id),
+            Recommendation.user_id == user_id if user_id is not None else true(),
+        )
+        .order_by(Release.seq)
+    )
+    return [dict(row._mapping) for row in session.execute(feed)]
+
+
+class ConsentProof(NamedTuple):
+    """How many releases there are, and which were made without what a release needs."""
+
+    violations: list[str]
+    total: int
+
+
+def every_release_had_consent(session: Session) -> ConsentProof:
+    """Recompute from the append-only rows whether each release had live consent and a standing decision.
+
+    Order is the order of the audit chain, not of clocks: the cited period was opened before the release and not
+    closed before it, for this customer and this scope; the cited decision approves or overrides to exactly the
+    released text, came before the release, and no other decision came between.
+    """
+    opened, closed, between = aliased(ConsentEvent), aliased(ConsentEvent), aliased(Decision)
+    scope = func.replace(Recommendation.content_type, "partner_offer", "partner_offers")
+    had_consent = exists().where(
+        opened.consent_id == Release.consent_id,
+        opened.user_id == Recommendation.user_id,
+        opened.scope == scope,
+        opened.action == "opened",
+        opened.seq < Release.seq,
+    )
+    ended_before = exists().where(
+        closed.consent_id == Release.consent_id, closed.action == "closed", closed.seq < Release.seq
+    )
+    was_decided = exists().where(
+        Decision.decision_id == Release.decision_id,
+        Decision.recommendation_id == Release.recommendation_id,
+        Decision.content_hash == Release.content_hash,
+        Decision.action.in_(("approve", "override")),
+        Decision.seq < Release.seq,
+        ~exists()
+        .where(
+            between.recommendation_id == Release.recommendation_id,
+            between.seq > Decision.seq,
+            between.seq < Release.seq,
+        )
+        .correlate(Release, Decision),  # two levels up is not found by itself
+    )
+    wrong = (
+        select(Release.recommendation_id)
+        .outerjoin(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
+        .where(or_(~had_consent, ended_before, ~was_decided))
+        .order_by(Release.seq)
+    )
+    violations: Sequence[str] = session.scalars(wrong).all()
+    return ConsentProof(list(violations), session.scalar(select(func.count()).select_from(Release)) or 0)

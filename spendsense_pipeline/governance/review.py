@@ -1,0 +1,424 @@
+"""Operators' decisions: approve, reject, override, undo; each bound to the exact text that the operator saw.
+
+``decide`` takes any mixture of them, ``approve`` and its siblings are ``decide`` for one action. Belongs here: who may
+decide what, and what a decision changes. Does not belong here: what waits (``queue``), what gets out (``release``).
+"""
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from sqlalchemy import Engine, and_, bindparam, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance.database import chunks, rows_changed, storable, writing
+from spendsense_pipeline.governance.models import (
+    OPEN,
+    ConsentPeriod,
+    Decision,
+    Operator,
+    Recommendation,
+    RecommendationText,
+    Viewing,
+)
+from spendsense_pipeline.governance.registration import severity
+from spendsense_pipeline.recommendations.identity import content_hash
+
+MOST_AT_ONCE = 10_000
+"""Decisions in one call; it holds the write lock while it lasts."""
+
+LONGEST = {"title": 200, "content": 8_000, "reason": 2_000}
+"""Characters; title and content as in the contract of the drafts."""
+
+
+class Refusal(StrEnum):
+    """Why a decision was not taken. The list is closed: programs may rely on it."""
+
+    UNKNOWN_RECOMMENDATION = "unknown_recommendation"
+    NAMED_TWICE = "named_twice"
+    UNKNOWN_ACTION = "unknown_action"
+    UNKNOWN_OPERATOR = "unknown_operator"
+    INACTIVE_OPERATOR = "inactive_operator"
+    OPERATOR_IS_CUSTOMER = "operator_is_customer"
+    OWN_RECOMMENDATION = "own_recommendation"
+    ALREADY_DECIDED = "already_decided"
+    ALREADY_RELEASED = "already_released"
+    EXPIRED = "expired"
+    VOIDED = "voided"
+    SUPERSEDED = "superseded"
+    HASH_REQUIRED = "hash_required"
+    CHANGED = "changed"
+    CRITICAL_FINDING = "critical_finding"
+    FOUR_EYES = "four_eyes"
+    REASON_REQUIRED = "reason_required"
+    INVALID_TEXT = "invalid_text"
+    NOTHING_CHANGED = "nothing_changed"
+    NOTHING_TO_UNDO = "nothing_to_undo"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One decision asked for. ``content_hash`` is the text that was seen; ``reason`` doubles as an approval's note."""
+
+    action: str
+    recommendation_id: str
+    operator_id: str
+    content_hash: str | None = None
+    reason: str | None = None
+    title: str | None = None
+    content: str | None = None
+
+
+class Guardrails(Protocol):
+    """Judges a text before it may stand: a draft's fields in, findings {check, severity, message} out."""
+
+    def __call__(self, draft: Mapping[str, Any], /) -> Sequence[Mapping[str, Any]]:
+        """Judge content_type, title, content, rationale, product_id, persona, template_id, slots and reasons (JSON)."""
+        ...
+
+
+def reference(text: str) -> tuple[str, str | None]:
+    """``REC@HASH`` or ``REC`` as a recommendation id and the hash, if one was given."""
+    name, _, seen = text.partition("@")
+    return name, seen or None
+
+
+def approve(
+    engine: Engine,
+    references: Sequence[str],
+    operator_id: str,
+    now: dt.datetime,
+    *,
+    note: str | None = None,
+    **how: Any,
+) -> list[dict[str, Any]]:
+    """Approve each ``REC[@HASH]``; ``how`` as in ``decide``. Without hash it is the text that ``show`` showed last."""
+    asked = [Request("approve", *_named(text, operator_id), reason=note) for text in references]
+    return decide(engine, asked, now, **how)
+
+
+def reject(
+    engine: Engine, references: Sequence[str], operator_id: str, now: dt.datetime, *, reason: str, **how: Any
+) -> list[dict[str, Any]]:
+    """Reject for good. Keeps this template away from this customer for 90 days."""
+    asked = [Request("reject", *_named(text, operator_id), reason=reason) for text in references]
+    return decide(engine, asked, now, **how)
+
+
+def override(
+    engine: Engine,
+    text: str,
+    operator_id: str,
+    now: dt.datetime,
+    *,
+    guardrails: Guardrails,
+    reason: str,
+    title: str | None = None,
+    content: str | None = None,
+    **how: Any,
+) -> list[dict[str, Any]]:
+    """Put other words in the place of a waiting text; the pipeline's own text is kept for ever."""
+    asked = Request("override", *_named(text, operator_id), reason=reason, title=title, content=content)
+    return decide(engine, [asked], now, guardrails=guardrails, **how)
+
+
+def undo(
+    engine: Engine,
+    references: Sequence[str],
+    operator_id: str,
+    now: dt.datetime,
+    *,
+    reason: str | None = None,
+    **how: Any,
+) -> list[dict[str, Any]]:
+    """Take back an approval or an override that was not released yet; the recommendation waits again."""
+    asked = [Request("undo", *_named(text, operator_id), reason=reason) for text in references]
+    return decide(engine, asked, now, **how)
+
+
+def _named(text: str, operator_id: str) -> tuple[str, str, str | None]:
+    name, seen = reference(text)
+    return name, operator_id, seen
+
+
+def decide(
+    engine: Engine,
+    requests: Sequence[Request],
+    now: dt.datetime,
+    *,
+    guardrails: Guardrails | None = None,
+    four_eyes: bool = False,
+    made: str | None = None,
+    run_id: str | None = None,
+    salt: audit.Salt = audit.random_salt,
+) -> list[dict[str, Any]]:
+    """Take every decision that may be taken, each whole: [{recommendation_id, ok, status, refused}] in order.
+
+    ``guardrails`` judges overrides and is needed for them. With ``four_eyes`` an override keeps waiting until another
+    operator approves it. ``made`` is ``individual``, ``template`` or ``bulk`` (default: by the number of requests).
+    Raises ``too_many`` above ``MOST_AT_ONCE``; what concerns one item is refused in its row, not raised.
+    """
+    if len(requests) > MOST_AT_ONCE:
+        raise SpendSenseError(
+            f"{len(requests):,} decisions at once; at most {MOST_AT_ONCE:,}, so that others get their turn",
+            code="too_many",
+        )
+    if guardrails is None and any(request.action == "override" for request in requests):
+        raise ValueError("an override needs guardrails to judge its text")
+    with writing(engine) as session:
+        desk = _Desk.read(session, requests)
+        rules = _Rules(now, guardrails, four_eyes, made or ("individual" if len(requests) == 1 else "bulk"), run_id)
+        results = [desk.take(request, rules) for request in requests]
+        _write(session, desk, now, salt)
+    return results
+
+
+@dataclass(frozen=True)
+class _Rules:
+    now: dt.datetime
+    guardrails: Guardrails | None
+    four_eyes: bool
+    made: str
+    run_id: str | None
+
+
+@dataclass
+class _Desk:
+    """What a round of decisions needs to know, and what it has decided so far."""
+
+    items: dict[str, dict[str, Any]]
+    operators: dict[str, dt.datetime | None]
+    customers: set[str]
+    viewings: dict[tuple[str, str], str]
+    ordinals: dict[str, int]
+    named: set[str] = field(default_factory=set)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[dict[str, Any]] = field(default_factory=list)
+    judged_again: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, session: Session, requests: Sequence[Request]) -> "_Desk":
+        desk = cls({}, {}, set(), {}, {})
+        whole = select(
+            Recommendation.__table__,
+            *(getattr(RecommendationText, name) for name in ("title", "content", "rationale", "slots", "reasons")),
+            *(getattr(RecommendationText, name) for name in ("signals", "severity")),
+            Decision.operator_id.label("author"),  # of a waiting item: whoever wrote the override that stands
+        )
+        whole = whole.join(
+            RecommendationText,
+            and_(
+                RecommendationText.recommendation_id == Recommendation.recommendation_id,
+                RecommendationText.content_hash == Recommendation.content_hash,
+            ),
+        ).outerjoin(Decision, Decision.decision_id == Recommendation.decision_id)
+        for some in chunks({one.recommendation_id for one in requests if storable(one.recommendation_id)}):
+            for row in session.execute(whole.where(Recommendation.recommendation_id.in_(some))):
+                desk.items[row.recommendation_id] = dict(row._mapping)
+            for viewing in session.execute(
+                select(Viewing.recommendation_id, Viewing.operator_id, Viewing.content_hash).where(
+                    Viewing.recommendation_id.in_(some)
+                )
+            ):
+                desk.viewings[viewing.recommendation_id, viewing.operator_id] = viewing.content_hash
+            last = select(Decision.recommendation_id, func.max(Decision.ordinal)).group_by(Decision.recommendation_id)
+            for recommendation_id, ordinal in session.execute(last.where(Decision.recommendation_id.in_(some))):
+                desk.ordinals[recommendation_id] = ordinal
+        for some in chunks({one.operator_id for one in requests if storable(one.operator_id)}):
+            for operator in session.execute(
+                select(Operator.operator_id, Operator.deactivated_at).where(Operator.operator_id.in_(some))
+            ):
+                desk.operators[operator.operator_id] = operator.deactivated_at
+            strangers = [name for name in some if name not in desk.operators]
+            desk.customers.update(
+                session.scalars(select(ConsentPeriod.user_id).where(ConsentPeriod.user_id.in_(strangers)).distinct())
+            )
+        return desk
+
+    def take(self, request: Request, rules: _Rules) -> dict[str, Any]:
+        item = self.items.get(request.recommendation_id)
+        refused = self._refusal(request, item, rules)
+        if refused is None and item is not None:
+            refused = self._decide(request, item, rules)
+        return {
+            "recommendation_id": request.recommendation_id,
+            "ok": refused is None,
+            "status": _status(item, rules.now) if item else None,
+            "refused": str(refused) if refused else None,
+        }
+
+    def _refusal(self, request: Request, item: dict[str, Any] | None, rules: _Rules) -> Refusal | None:
+        """What stands in the way before the text is looked at; None to go on."""
+        if request.operator_id not in self.operators:
+            customer = request.operator_id in self.customers
+            return Refusal.OPERATOR_IS_CUSTOMER if customer else Refusal.UNKNOWN_OPERATOR
+        if self.operators[request.operator_id] is not None:
+            return Refusal.INACTIVE_OPERATOR
+        if item is None:
+            return Refusal.UNKNOWN_RECOMMENDATION
+        if request.recommendation_id in self.named:
+            return Refusal.NAMED_TWICE
+        self.named.add(request.recommendation_id)
+        if request.operator_id == item["user_id"]:
+            return Refusal.OWN_RECOMMENDATION
+        if request.action not in ("approve", "reject", "override", "undo"):
+            return Refusal.UNKNOWN_ACTION
+        if request.reason is not None and not _readable("reason", request.reason):
+            return Refusal.INVALID_TEXT
+        if request.action in ("reject", "override") and not (request.reason or "").strip():
+            return Refusal.REASON_REQUIRED
+        return _closed(request, item, rules.now) or self._other_text(request, item)
+
+    def _other_text(self, request: Request, item: dict[str, Any]) -> Refusal | None:
+        seen = request.content_hash
+        if seen is None and request.action == "approve":
+            name = request.recommendation_id
+            # `show` without an operator's name was somebody at this same desk.
+            seen = self.viewings.get((name, request.operator_id)) or self.viewings.get((name, ""))
+            if seen is None:
+                return Refusal.HASH_REQUIRED
+        return Refusal.CHANGED if seen not in (None, item["content_hash"]) else None
+
+    def _decide(self, request: Request, item: dict[str, Any], rules: _Rules) -> Refusal | None:
+        before = {"of": item["recommendation_id"], "was": item["status"], "hashed": item["content_hash"]}
+        refused: Refusal | None = None
+        status = "pending_approval"
+        if request.action == "approve":
+            if item["severity"] >= 2:
+                return Refusal.CRITICAL_FINDING
+            if rules.four_eyes and item["author"] == request.operator_id:
+                return Refusal.FOUR_EYES
+            status = "approved"
+        elif request.action == "reject":
+            status = "rejected"
+        elif request.action == "override":
+            refused = self._rewrite(request, item, rules)
+            status = "pending_approval" if rules.four_eyes else "overridden"
+        if refused is not None:
+            return refused
+        item["decision_id"] = self._record(request, item, rules)
+        if request.action == "undo":
+            if item["status"] != "approved":  # an approval leaves the words alone, only an override changed them
+                item["content_hash"] = item["original_hash"]
+            item["decision_id"] = None
+        item["status"] = status
+        self.changes.append(
+            before | {name: item[name] for name in ("status", "content_hash", "decision_id")} | {"status_at": rules.now}
+        )
+        return None
+
+    def _rewrite(self, request: Request, item: dict[str, Any], rules: _Rules) -> Refusal | None:
+        """Judge the override's text and make it the text that stands."""
+        words = {
+            "title": item["title"] if request.title is None else request.title,
+            "content": item["content"] if request.content is None else request.content,
+        }
+        if not all(text.strip() and _readable(name, text) for name, text in words.items()):
+            return Refusal.INVALID_TEXT
+        hashed = content_hash(
+            item["content_type"], words["title"], words["content"], item["rationale"], item["product_id"]
+        )
+        if hashed == item["content_hash"]:
+            return Refusal.NOTHING_CHANGED
+        passed_on = ("content_type", "rationale", "product_id", "persona", "template_id", "slots", "reasons")
+        assert rules.guardrails is not None  # noqa: S101 - `decide` asks for them before it opens the transaction
+        findings = list(rules.guardrails({**words, **{name: item[name] for name in passed_on}}))
+        if severity(findings) >= 2:
+            return Refusal.CRITICAL_FINDING
+        item |= words | {"content_hash": hashed, "severity": severity(findings), "author": request.operator_id}
+        kept = ("recommendation_id", "content_hash", "title", "content", "rationale", "severity", "slots", "reasons")
+        self.texts.append(
+            {name: item[name] for name in (*kept, "signals", "author")}
+            | {"findings": json.dumps(findings, ensure_ascii=False), "written_at": rules.now}
+        )
+        return None
+
+    def _record(self, request: Request, item: dict[str, Any], rules: _Rules) -> str:
+        name = item["recommendation_id"]
+        ordinal = self.ordinals.get(name, 0) + 1
+        decision_id = "dec_" + hashlib.sha256(f"{name} {ordinal}".encode()).hexdigest()[:20]
+        self.decisions.append(
+            {
+                "decision_id": decision_id,
+                "recommendation_id": name,
+                "ordinal": ordinal,
+                "action": request.action,
+                "operator_id": request.operator_id,
+                "content_hash": item["content_hash"],
+                "reason": request.reason,
+                "made": rules.made,
+                "run_id": rules.run_id,
+                "decided_at": rules.now,
+            }
+        )
+        return decision_id
+
+
+def _status(item: Mapping[str, Any], now: dt.datetime) -> str:
+    """The status by the clock: an open, unreleased item past its time has expired, written down or not."""
+    late = item["status"] in OPEN and item["released_at"] is None and item["expires_at"] <= now
+    return "expired" if late else item["status"]
+
+
+def _closed(request: Request, item: Mapping[str, Any], now: dt.datetime) -> Refusal | None:
+    """Whether the item is past this decision, and what happened to it."""
+    status = _status(item, now)
+    if status in ("expired", "voided", "superseded"):
+        return Refusal(status)
+    if request.action != "undo":
+        return None if status == "pending_approval" else Refusal.ALREADY_DECIDED
+    if item["released_at"] is not None:
+        return Refusal.ALREADY_RELEASED
+    if status == "rejected":
+        return Refusal.ALREADY_DECIDED
+    overridden = item["content_hash"] != item["original_hash"]
+    return None if status != "pending_approval" or overridden else Refusal.NOTHING_TO_UNDO
+
+
+def _readable(name: str, text: str) -> bool:
+    return storable(text) and len(text) <= LONGEST[name]
+
+
+def _write(session: Session, desk: _Desk, now: dt.datetime, salt: audit.Salt) -> None:
+    """Texts first, then decisions, then the change itself: compare-and-set on the status and hash that were read."""
+    if not desk.changes:
+        return
+    text, recommendation = RecommendationText.__table__, Recommendation.__table__
+    there: set[tuple[str, str]] = set()
+    for some in chunks([row["recommendation_id"] for row in desk.texts]):
+        versions = select(RecommendationText.recommendation_id, RecommendationText.content_hash)
+        found = session.execute(versions.where(RecommendationText.recommendation_id.in_(some)))
+        there.update((row.recommendation_id, row.content_hash) for row in found)
+    unseen = [row for row in desk.texts if (row["recommendation_id"], row["content_hash"]) not in there]
+    again = [row for row in desk.texts if (row["recommendation_id"], row["content_hash"]) in there]
+    if unseen:
+        session.execute(insert(text), unseen)  # type: ignore[arg-type] # a Table, typed wider
+    if again:  # the same words once more: the text stands, the guardrails' newer word on it counts
+        judged = update(text).where(  # type: ignore[arg-type] # as above
+            text.c.recommendation_id == bindparam("of"), text.c.content_hash == bindparam("hashed")
+        )
+        newer = [
+            {
+                "of": row["recommendation_id"],
+                "hashed": row["content_hash"],
+                "findings": row["findings"],
+                "severity": row["severity"],
+            }
+            for row in again
+        ]
+        rows_changed(session, judged, newer)
+    audit.record(session, audit.DECISION, desk.decisions, now, salt)
+    change = update(recommendation).where(  # type: ignore[arg-type] # as above
+        recommendation.c.recommendation_id == bindparam("of"),
+        recommendation.c.status == bindparam("was"),
+        recommendation.c.content_hash == bindparam("hashed"),
+        recommendation.c.released_at.is_(None),
+    )
+    rows_changed(session, change, desk.changes)

@@ -1,0 +1,343 @@
+"""From raw rows to the canonical tables: every row is accepted, an identical duplicate, or rejected with its reasons.
+
+Judging looks at the raw rows of *all* batches at once and orders them by arrival, so the result is the same
+whatever order batches were materialised in. A malformed value rejects its row even where null would be allowed:
+nulling it would turn a mistake into "unknown" without a word. Nothing good is lost with something bad: a row is
+judged by itself, by the accepted rows it refers to, and by the rows of its own id.
+
+What does not belong here: reading files (`landing.py`), what a field may hold (`fields.py`), and what account
+types or categories mean (``features/``).
+
+A *judged* table has the columns of the table's contract, its key first, then ``file`` ``row`` ``arrival``
+``reasons`` (array of codes, empty when valid) ``field`` and ``value`` (first offence; masked where personal) and
+``outcome`` (`OUTCOMES`).
+"""
+
+import functools
+import operator
+from pathlib import Path
+
+import ibis
+from ibis.backends.duckdb import Backend
+
+from spendsense_pipeline.contracts.canonical import EARLIEST, LARGEST
+from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.ingest.fields import FIELDS, Field
+
+OUTCOMES = ("accepted", "duplicate", "rejected")
+JUDGEMENT = ("file", "row", "arrival", "reasons", "field", "value", "outcome")
+
+REASONS = {
+    "unreadable_row": "one JSON object, or as many values as the header has names",
+    "missing": "a value; this field may not be null or empty",
+    "control_characters": "text without NUL bytes and other control characters",
+    "id_too_long": "an id of at most 256 characters",
+    "text_too_long": "a text as long as its field allows",
+    "not_a_number": "a number with a decimal point, a leading sign and no thousands separators",
+    "not_finite": "a finite number; null for unknown",
+    "number_too_large": "a number below a million millions",
+    "not_a_whole_number": "a whole number",
+    "negative": "zero or more",
+    "out_of_range": "a number in the field's range",
+    "not_a_date": "an existing day as YYYY-MM-DD, or an ISO 8601 time",
+    "before_1970": "a day in 1970 or later",
+    "after_arrival": "a day not later than the arrival of its batch",
+    "not_a_timestamp": "an existing ISO 8601 time from 1900 on, e.g. 2026-01-31T08:00:00Z",
+    "not_a_flag": "true or false",
+    "not_an_email": "one address, name@domain",
+    "not_a_currency": "an ISO 4217 code, e.g. USD",
+    "not_a_link": "an address that begins with https://",
+    "not_a_list": "a JSON list, or texts separated by semicolons",
+    "unknown_user_type": "customer or operator",
+    "unknown_liability_type": "credit_card, mortgage, student_loan, loan or other",
+    "unknown_user": "the id of an accepted user",
+    "unknown_account": "the id of an accepted account",
+    "account_of_another_user": "the user who holds the account, or null",
+    "conflicting_id": "one content per id within a batch",
+}
+
+ID_LENGTH = 256
+VALUE_LENGTH = 200
+# Catches a wrong year, and lets through a source that is a day ahead of UTC.
+TOLERATED_DAYS = 1
+CONTROL = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F]"
+NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+NOT_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"
+CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
+DATE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{CLOCK} ?(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)?)?$"
+EMAIL = r"^[^@\s<>,;]{1,64}@[^@\s<>,;]{1,190}\.[^@\s<>,;.]{1,63}$"
+MOMENT = "timestamp('UTC', 6)"
+SEPARATOR = ";"
+
+
+# --- The five tables ---
+
+
+def judge_users(raw: ibis.Table) -> ibis.Table:
+    """Judge the users of all batches."""
+    return _judged("users", _read("users", raw))
+
+
+def judge_accounts(raw: ibis.Table, users: ibis.Table, raw_transactions: ibis.Table) -> ibis.Table:
+    """Judge the accounts of all batches against the accepted users.
+
+    A balance without a date is of the newest transaction date of its batch, or of its arrival without one.
+    """
+    rows = _dated(_read("accounts", raw), raw_transactions)
+    holders = users.select(known_user="user_id")
+    rows = rows.left_join(holders, rows.user_id == holders.known_user)
+    unknown = (rows.user_id.notnull() & rows.known_user.isnull()).ifelse("unknown_user", _none())
+    return _judged("accounts", rows, {"user_id": unknown})
+
+
+def judge_transactions(raw: ibis.Table, accounts: ibis.Table) -> ibis.Table:
+    """Judge the transactions of all batches against the accepted accounts; a missing user is the account's."""
+    return _judged("transactions", *_owned(_read("transactions", raw), accounts))
+
+
+def judge_liabilities(raw: ibis.Table, accounts: ibis.Table, raw_transactions: ibis.Table) -> ibis.Table:
+    """Judge the liabilities of all batches against the accepted accounts; dates and users as for the others."""
+    rows = _dated(_read("liabilities", raw), raw_transactions)
+    return _judged("liabilities", *_owned(rows, accounts))
+
+
+def judge_products(raw: ibis.Table) -> ibis.Table:
+    """Judge the products of all batches."""
+    return _judged("products", _read("products", raw))
+
+
+def catalogue(products_json: Path, con: Backend) -> ibis.Table:
+    """The catalogue that ships, as accepted products of the batch ``catalogue``; for as long as no batch brings any.
+
+    Raises `landing.BatchRefused` when a product of it would be rejected: the file is ours and must hold.
+    """
+    landed = landing.LandedFile("products", products_json, "json")
+    raw = landing.read_files(con, [landed], "products", batch_id="catalogue", arrival=1, arrived_on=EARLIEST)
+    judged = judge_products(raw)
+    rejected = judged.filter(judged.outcome == "rejected").limit(1).to_pyarrow().to_pylist()
+    if rejected:
+        first = rejected[0]
+        raise landing.BatchRefused(
+            f"{products_json.name}, row {first['row']}, {first['field']}: {', '.join(first['reasons'])}"
+        )
+    return accepted(judged)
+
+
+# --- What follows from a judgement ---
+
+
+def accepted(judged: ibis.Table) -> ibis.Table:
+    """The table of the contract: of each id the newest accepted row."""
+    key = judged.columns[0]
+    standing = judged.filter(judged.outcome == "accepted")
+    newest = ibis.row_number().over(group_by=key, order_by=[ibis.desc("arrival"), ibis.desc("file"), ibis.desc("row")])
+    return standing.filter(newest == 0).drop(*JUDGEMENT)
+
+
+def quarantined(judged_by_table: dict[str, ibis.Table]) -> ibis.Table:
+    """Every rejected row of the judged tables: contract QuarantinedRows."""
+    kept_out = [
+        judged.filter(judged.outcome == "rejected").select(
+            "batch",
+            ibis.literal(table).name("table"),
+            "file",
+            "row",
+            "field",
+            "value",
+            (ibis.literal('["') + judged.reasons.join('","') + '"]').name("reasons"),
+        )
+        for table, judged in judged_by_table.items()
+    ]
+    return ibis.union(*kept_out) if len(kept_out) > 1 else kept_out[0]
+
+
+def tally(judged: ibis.Table) -> ibis.Table:
+    """One row per batch and file: ``read`` and what became of the rows; read = accepted + duplicate + rejected."""
+    counts = {outcome: (judged.outcome == outcome).sum() for outcome in OUTCOMES}
+    return judged.group_by("batch", "file").aggregate(read=judged.count(), **counts)
+
+
+def reasons(judged: ibis.Table) -> ibis.Table:
+    """One row per batch and reason: ``rejected`` rows that have it. A row with two reasons stands under both."""
+    told = judged.select("batch", reason=judged.reasons.unnest())
+    return told.group_by("batch", "reason").aggregate(rejected=told.count())
+
+
+# --- One row: its fields ---
+
+
+def _read(table: str, raw: ibis.Table) -> ibis.Table:
+    """Each known field as text (``text_<field>``), typed (``<field>``), and what is wrong with it (``why_<field>``)."""
+    fields = FIELDS[table]
+    # Blanks around a value are no content, and an empty text says as much as null.
+    texts = raw.select(
+        "batch",
+        "file",
+        "row",
+        "arrival",
+        "arrived_on",
+        **{f"text_{f.name}": (raw[f.name].strip().nullif("") if f.name in raw.columns else _none()) for f in fields},
+    )
+    typed = texts.mutate(**{f.name: _value(f, texts[f"text_{f.name}"]) for f in fields})
+    return typed.mutate(
+        **{f"why_{f.name}": _why(f, typed[f"text_{f.name}"], typed[f.name], typed.arrived_on) for f in fields}
+    )
+
+
+def _value(field: Field, text: ibis.Column) -> ibis.Column:
+    """The text as its kind, null where it is none; defaults stand in for a null, never for a malformed value."""
+    if field.kind in ("number", "whole"):
+        number = text.re_search(NUMBER).ifelse(text.try_cast("float64"), ibis.null("float64"))
+        return (
+            number
+            if field.kind == "number"
+            else (number == number.floor()).ifelse(number.try_cast("int64"), ibis.null("int64"))
+        )
+    if field.kind == "date":
+        # The day as the source wrote it: an offset does not move it to another day.
+        return text.re_search(DATE).ifelse(text.substr(0, 10).try_cast("date"), ibis.null("date"))
+    if field.kind == "moment":
+        return text.re_search(DATE).ifelse(text.try_cast(MOMENT), ibis.null(MOMENT))
+    if field.kind == "flag":
+        word = text.lower()
+        flag = ibis.cases((word.isin(["true", "1"]), True), (word.isin(["false", "0"]), False))
+        return flag if field.default is None else text.isnull().ifelse(field.default, flag)
+    if field.kind == "choice":
+        return text.lower()
+    if field.kind == "list":
+        parts = text.split(SEPARATOR).map(lambda part: part.strip()).filter(lambda part: part != "")
+        return text.startswith("[").ifelse(text, parts.cast("json").cast("string"))
+    return text
+
+
+def _why(field: Field, text: ibis.Column, value: ibis.Column, arrived_on: ibis.Column) -> ibis.Column:
+    """The first reason against one field, null when there is none."""
+    malformed = text.notnull() & value.isnull()
+    found: list[tuple[ibis.Column, str]] = []
+    if field.required:
+        found.append((text.isnull(), "missing"))
+    if field.kind in ("number", "whole"):
+        found += [
+            (text.re_search(NOT_FINITE), "not_finite"),
+            (text.notnull() & ~text.re_search(NUMBER), "not_a_number"),
+            (text.try_cast("float64").abs() > LARGEST, "number_too_large"),
+            (malformed, "not_a_whole_number" if field.kind == "whole" else "number_too_large"),
+        ]
+        if field.lowest == 0:
+            found.append((value < 0, "negative"))
+        if field.highest is not None:
+            found.append((value > field.highest, "out_of_range"))
+    elif field.kind == "date":
+        found += [(malformed, "not_a_date"), (value < ibis.literal(EARLIEST), "before_1970")]
+    elif field.kind == "moment":
+        found += [(malformed | (value.year() < 1900), "not_a_timestamp")]
+    elif field.kind == "flag":
+        found.append((malformed, "not_a_flag"))
+    elif field.kind == "choice":
+        found.append((value.notin(field.choices), f"unknown_{field.name}"))
+    else:
+        found.append((text.re_search(CONTROL), "control_characters"))
+        if field.kind == "id":
+            found.append((text.length() > ID_LENGTH, "id_too_long"))
+        else:
+            found.append((text.length() > field.longest, "text_too_long"))
+        if field.kind == "email":
+            found.append((~text.re_search(EMAIL), "not_an_email"))
+        elif field.kind == "currency":
+            found.append((~text.re_search("^[A-Z]{3}$"), "not_a_currency"))
+        elif field.kind == "link":
+            found.append((~text.re_search(r"^https://[^\s]+$"), "not_a_link"))
+        elif field.kind == "list":
+            found.append((text.startswith("[") & text.try_cast("json").isnull(), "not_a_list"))
+    if field.past:
+        latest = (arrived_on + ibis.interval(days=TOLERATED_DAYS)).cast("date")
+        found.append((value.cast("date") > latest, "after_arrival"))
+    return ibis.cases(*found, else_=_none())
+
+
+# --- One row: what it refers to ---
+
+
+def _owned(rows: ibis.Table, accounts: ibis.Table) -> tuple[ibis.Table, dict[str, ibis.Column]]:
+    """Rows with the user their account belongs to, and what is wrong with the two."""
+    owners = accounts.select(known_account="account_id", owner="user_id")
+    rows = rows.left_join(owners, rows.account_id == owners.known_account)
+    strange = (rows.account_id.notnull() & rows.known_account.isnull()).ifelse("unknown_account", _none())
+    foreign = (rows.text_user_id != rows.owner).ifelse("account_of_another_user", _none())
+    return rows.mutate(user_id=rows.user_id.coalesce(rows.owner)), {"account_id": strange, "user_id": foreign}
+
+
+def _dated(rows: ibis.Table, raw_transactions: ibis.Table) -> ibis.Table:
+    """Rows whose missing balance date is the newest transaction date of their batch, else their arrival."""
+    dates = _read("transactions", raw_transactions)
+    newest = (
+        dates.filter(dates.why_date.isnull())
+        .group_by(dates.batch.name("dated_batch"))
+        .aggregate(newest=dates.date.max())
+    )
+    rows = rows.left_join(newest, rows.batch == newest.dated_batch)
+    assumed = ibis.coalesce(rows.newest, rows.arrived_on)
+    return rows.mutate(balance_date=rows.text_balance_date.isnull().ifelse(assumed, rows.balance_date))
+
+
+# --- All rows of an id ---
+
+
+def _judged(table: str, rows: ibis.Table, references: dict[str, ibis.Column] | None = None) -> ibis.Table:
+    """Settle the outcome of rows whose fields were read; ``references`` holds further reasons by field."""
+    fields = FIELDS[table]
+    key = fields[0].name
+    if references:
+        rows = rows.mutate(
+            **{f"why_{name}": rows[f"why_{name}"].coalesce(reason) for name, reason in references.items()}
+        )
+    unreadable = functools.reduce(operator.and_, (rows[f"text_{f.name}"].isnull() for f in fields))
+    found = ibis.array([rows[f"why_{f.name}"] for f in fields]).filter(lambda reason: reason.notnull()).unique().sort()
+    columns = [f.name for f in fields]
+    rows = rows.select(
+        *columns,
+        "batch",
+        "file",
+        "row",
+        "arrival",
+        reasons=unreadable.ifelse(ibis.array(["unreadable_row"]), found),
+        field=unreadable.ifelse(
+            _none(), ibis.coalesce(*(rows[f"why_{f.name}"].notnull().ifelse(f.name, _none()) for f in fields))
+        ),
+        value=_first_value(fields, rows),
+    )
+    rows = rows.mutate(
+        valid=rows.reasons.length() == 0,
+        content=ibis.struct({name: rows[name] for name in columns}).hash(),
+    )
+    within = ibis.window(group_by=[key, "batch", "valid"])
+    rows = rows.mutate(conflicting=rows.valid & (rows.content.min().over(within) != rows.content.max().over(within)))
+    rows = rows.mutate(settled=rows.valid & ~rows.conflicting)
+    before = ibis.window(group_by=[key, "settled"], order_by=["arrival", "file", "row"])
+    rows = rows.mutate(repeated=rows.settled & (rows.content == rows.content.lag().over(before)).fill_null(False))
+    return rows.select(
+        *columns,
+        "batch",
+        "file",
+        "row",
+        "arrival",
+        reasons=rows.conflicting.ifelse(ibis.array(["conflicting_id"]), rows.reasons),
+        field=rows.conflicting.ifelse(key, rows.field),
+        value=rows.conflicting.ifelse(rows[key].substr(0, VALUE_LENGTH), rows.value),
+        outcome=ibis.cases((~rows.settled, "rejected"), (rows.repeated, "duplicate"), else_="accepted"),
+    )
+
+
+def _first_value(fields: tuple[Field, ...], rows: ibis.Table) -> ibis.Column:
+    """The text of the first field with a reason against it: cut, printable, and masked where personal."""
+
+    def shown(field: Field) -> ibis.Column:
+        text = rows[f"text_{field.name}"]
+        return text.notnull().ifelse("***", _none()) if field.personal else text.substr(0, VALUE_LENGTH)
+
+    first = ibis.cases(*((rows[f"why_{f.name}"].notnull(), shown(f)) for f in fields), else_=_none())
+    return first.re_replace(CONTROL, "\N{REPLACEMENT CHARACTER}")
+
+
+def _none() -> ibis.Scalar:
+    return ibis.null("string")

@@ -1,0 +1,124 @@
+"""The landing format as a table: which fields each landed table has and what each may hold.
+
+Reading (`landing.py`) knows fields by their names, judging (`canonical.py`) by their kinds; a field is described
+here once, for both. What does not belong here: how a kind is read or judged, and what the accepted tables look
+like (``contracts/canonical.py``).
+"""
+
+from dataclasses import dataclass
+
+NAME_LENGTH = 1_000  # payees and product names; a real one stays under a hundred
+PROSE_LENGTH = 10_000  # disclosures and benefits
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a landed table.
+
+    ``kind``: ``id`` ``text`` ``choice`` ``email`` ``currency`` ``link`` ``list`` (of texts) ``number`` ``whole``
+    ``flag`` ``date`` ``moment``. ``required`` fields may not be null. ``default`` stands in for a null.
+    ``lowest``/``highest`` bound numbers, ``longest`` texts. ``past`` dates may not lie after the batch's arrival.
+    """
+
+    name: str
+    kind: str = "text"
+    required: bool = False
+    personal: bool = False
+    choices: tuple[str, ...] = ()
+    lowest: float | None = None
+    highest: float | None = None
+    longest: int = NAME_LENGTH
+    past: bool = False
+    default: bool | None = None
+
+
+FIELDS: dict[str, tuple[Field, ...]] = {
+    "users": (
+        Field("user_id", "id", required=True),
+        Field("full_name", personal=True),
+        Field("email", "email", personal=True),
+        Field("created_at", "moment", past=True),
+        Field("consent_status", "flag"),
+        Field("consent_granted_at", "moment", past=True),
+        Field("consent_revoked_at", "moment", past=True),
+        Field("user_type", "choice", choices=("customer", "operator")),
+    ),
+    "accounts": (
+        Field("account_id", "id", required=True),
+        Field("user_id", "id", required=True),
+        Field("type"),
+        Field("subtype"),
+        Field("balance_available", "number"),
+        Field("balance_current", "number"),
+        Field("balance_limit", "number", lowest=0),
+        Field("iso_currency_code", "currency"),
+        Field("holder_category"),
+        Field("created_at", "moment", past=True),
+        Field("balance_date", "date", past=True),
+    ),
+    "transactions": (
+        Field("transaction_id", "id", required=True),
+        Field("account_id", "id", required=True),
+        Field("user_id", "id"),
+        Field("date", "date", required=True, past=True),
+        Field("amount", "number", required=True),
+        Field("merchant_name"),
+        Field("merchant_entity_id"),
+        Field("payment_channel"),
+        Field("category_primary"),
+        Field("category_detailed"),
+        Field("pending", "flag", default=False),
+    ),
+    "liabilities": (
+        Field("liability_id", "id", required=True),
+        Field("account_id", "id", required=True),
+        Field("user_id", "id"),
+        Field(
+            "liability_type",
+            "choice",
+            required=True,
+            choices=("credit_card", "mortgage", "student_loan", "loan", "other"),
+        ),
+        Field("apr_purchase", "number"),
+        Field("apr_balance_transfer", "number"),
+        Field("apr_cash_advance", "number"),
+        Field("minimum_payment_amount", "number"),
+        Field("last_payment_amount", "number"),
+        Field("is_overdue", "flag"),
+        Field("next_payment_due_date", "date"),
+        Field("last_statement_balance", "number"),
+        Field("interest_rate", "number"),
+        Field("balance_date", "date", past=True),
+    ),
+    "products": (
+        Field("product_id", "id", required=True),
+        Field("product_name", required=True),
+        Field("product_type", required=True),
+        Field("category"),
+        Field("persona_targets", "list"),
+        Field("min_income", "number", lowest=0),
+        Field("max_credit_utilization", "number", lowest=0, highest=1),
+        Field("min_credit_score", "whole"),
+        Field("requires_no_existing_savings", "flag", default=False),
+        Field("requires_no_existing_investment", "flag", default=False),
+        Field("short_description", required=True, longest=PROSE_LENGTH),
+        Field("benefits", "list", longest=PROSE_LENGTH),
+        Field("typical_apy_or_fee"),
+        Field("partner_link", "link"),
+        Field("partner_name"),
+        Field("disclosure", longest=PROSE_LENGTH),
+        Field("commission_rate", "number"),
+        Field("priority", "whole"),
+        Field("active", "flag", default=True),
+    ),
+}
+
+TABLES = tuple(FIELDS)
+
+
+def names(table: str) -> list[str]:
+    """The known fields of a landed table, in order; the first identifies its rows."""
+    return [field.name for field in FIELDS[table]]
+
+
+PERSONAL = frozenset(field.name for fields in FIELDS.values() for field in fields if field.personal)

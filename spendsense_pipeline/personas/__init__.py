@@ -1,0 +1,1 @@
+"""Which persona a customer has, and why: the rules as a table, and their application."""

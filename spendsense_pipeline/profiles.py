@@ -1,0 +1,285 @@
+"""What is known of customers, read for a person who asks: lists, profiles, the operator's view of signals.
+
+Reads the warehouse and, through arguments, what governance knows. What does not belong here: any definition of a
+signal or a persona; those are computed by the same functions that fill the tables.
+"""
+
+import datetime as dt
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import ibis
+import pandas as pd
+
+from spendsense_pipeline import warehouse
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.features.accounts import accounts_at, card_details
+from spendsense_pipeline.features.income import paychecks
+from spendsense_pipeline.features.rows import classify
+from spendsense_pipeline.features.streams import recurring_streams
+from spendsense_pipeline.features.windows import customer_features
+from spendsense_pipeline.frames import to_frame
+from spendsense_pipeline.personas.assignment import assign_personas
+
+WINDOWS = (30, 180)
+Consents = Mapping[str, Mapping[str, bool]]
+"""user_id -> {"education": live, "partner_offers": live}."""
+
+NOTHING = {"education": False, "partner_offers": False}
+
+
+class UnknownUser(SpendSenseError):
+    """Nobody of this id was ever accepted."""
+
+    code = "unknown_user"
+
+
+def newest_transaction_date(root: str) -> dt.date:
+    """The date of the newest accepted transaction: the default day of a run.
+
+    Raises ``NotMaterialized`` before anything was ingested, and an error where no transaction ever was.
+    """
+    newest = warehouse.read(warehouse.connect(), root, "transactions").date.max().to_pyarrow().as_py()
+    if newest is None:
+        raise SpendSenseError("no transaction was accepted yet; name a date with --as-of", code="no_transactions")
+    return dt.date.fromisoformat(str(newest)[:10])
+
+
+def users(
+    root: str,
+    consents: Consents,
+    *,
+    user_type: str | None = None,
+    consent: bool | None = None,
+    persona: str | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> dict[str, Any]:
+    """People with their consent and newest personas, in order of id: the shape of ``spendsense users``.
+
+    ``consent`` True keeps those with live consent in any scope, ``persona`` those who have it in either window.
+    """
+    backend = warehouse.connect()
+    people = to_frame(warehouse.read(backend, root, "users").select("user_id", "user_type").to_pyarrow())
+    people["user_type"] = people["user_type"].fillna("customer")
+    for window in WINDOWS:
+        people[str(window)] = people["user_id"].map(_newest_personas(backend, root, window)).astype(object)
+    live = people["user_id"].map(lambda user_id: any(consents.get(user_id, NOTHING).values()))
+    kept = pd.Series(True, index=people.index)
+    if user_type is not None:
+        kept &= people["user_type"] == user_type
+    if consent is not None:
+        kept &= live == consent
+    if persona is not None:
+        kept &= (people["30"] == persona) | (people["180"] == persona)
+    chosen = people[kept].sort_values("user_id")
+    return {
+        "users": [
+            {
+                "user_id": row["user_id"],
+                "user_type": row["user_type"],
+                "consent": dict(consents.get(row["user_id"], NOTHING)),
+                "personas": {str(w): row[str(w)] if pd.notna(row[str(w)]) else None for w in WINDOWS},
+            }
+            for row in chosen.iloc[offset : offset + limit].to_dict("records")
+        ],
+        "total": len(chosen),
+        "limit": limit,
+        "offset": offset,
+    }
+
+
+def _newest_personas(backend: ibis.BaseBackend, root: str, window: int) -> dict[str, str]:
+    asset = f"persona_assignments_{window}d"
+    stored = warehouse.partitions(root, asset)
+    if not stored:
+        return {}
+    table = warehouse.read(backend, root, asset, stored[-1:]).select("user_id", "persona").to_pyarrow()
+    return dict(zip(table["user_id"].to_pylist(), table["persona"].to_pylist(), strict=True))
+
+
+class Customer:
+    """One customer's rows on one day, and what the pipeline's own functions make of them.
+
+    Raises ``UnknownUser``, or an error for an operator, who has no profile.
+    """
+
+    def __init__(self, root: str, user_id: str, as_of: dt.date | None = None) -> None:
+        backend = warehouse.connect()
+        tables = {
+            name: warehouse.read(backend, root, name) for name in ("users", "accounts", "transactions", "liabilities")
+        }
+        own = {name: table.filter(table.user_id == user_id) for name, table in tables.items()}
+        person = own["users"].select("user_type").to_pyarrow().to_pylist()
+        if not person:
+            raise UnknownUser(f"there is no user {user_id!r}; `spendsense users` lists them")
+        if person[0]["user_type"] == "operator":
+            raise SpendSenseError(f"{user_id!r} is an operator and has no profile", code="not_a_customer")
+        self.user_id = user_id
+        self.as_of = as_of or _newest_day(root)
+        # One customer's rows are few: brought into memory once, every expression below is quick.
+        self._own = {
+            name: backend.create_table(f"own_{name}", table.to_pyarrow(), temp=True) for name, table in own.items()
+        }
+        self.rows = classify(self._own["transactions"], self._own["accounts"], self._own["users"], self.as_of).cache()
+        self.streams = recurring_streams(self.rows, self.as_of).cache()
+
+    def features(self, windows: tuple[int, ...] = WINDOWS) -> pd.DataFrame:
+        """The feature rows of the given windows; empty where the customer did not exist on the day."""
+        own = self._own
+        table = customer_features(
+            self.rows,
+            own["transactions"],
+            own["accounts"],
+            own["liabilities"],
+            own["users"],
+            self.streams,
+            self.as_of,
+            windows,
+        )
+        return to_frame(table.to_pyarrow())
+
+    def cards(self) -> ibis.Table:
+        """Their cards as ``features.accounts.card_details`` describes them."""
+        own = self._own
+        return card_details(accounts_at(own["transactions"], own["accounts"], own["users"], self.as_of))
+
+    def paychecks(self, window: int) -> ibis.Table:
+        """The paychecks that pay is judged on in a window, as ``features.income.paychecks`` gives them."""
+        return paychecks(self.rows, self.as_of, window)
+
+
+def _newest_day(root: str) -> dt.date:
+    """The newest day that was run, or else the newest transaction's."""
+    stored = warehouse.partitions(root, "features_30d")
+    return dt.date.fromisoformat(stored[-1]) if stored else newest_transaction_date(root)
+
+
+def profile(
+    root: str, user_id: str, consents: Consents, as_of: dt.date | None = None, window: int | None = None
+) -> dict[str, Any]:
+    """Consent, features and personas of one customer: the shape of ``spendsense profile``.
+
+    ``window`` (1 to 365 days) replaces the two standard windows. All figures are computed on the spot.
+    """
+    if window is not None and not 1 <= window <= 365:
+        raise SpendSenseError(f"a window is 1 to 365 days, not {window}", code="invalid_window")
+    customer = Customer(root, user_id, as_of)
+    features = customer.features((window,) if window else WINDOWS)
+    personas = assign_personas(features)
+    return {
+        "user_id": user_id,
+        "as_of": customer.as_of,
+        "consent": dict(consents.get(user_id, NOTHING)),
+        "features": {str(row["window_days"]): _plain(row) for row in features.to_dict("records")},
+        "personas": {
+            str(row["window_days"]): {
+                "persona": row["persona"],
+                "confidence": row["confidence"],
+                "is_fallback": bool(row["is_fallback"]),
+                "matched": json.loads(row["matched"]),
+                "reasons": json.loads(row["reasons"]),
+            }
+            for row in personas.to_dict("records")
+        },
+    }
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A feature row without its key, unknown as None."""
+    return {name: None if pd.isna(value) else value for name, value in row.items() if name not in ("user_id", "as_of")}
+
+
+SUBSCRIPTION_SIGNALS = ("recurring_merchants", "monthly_recurring_spend", "subscription_spend_share")
+SAVINGS_SIGNALS = ("savings_balance", "net_savings_inflow", "savings_growth_rate", "emergency_fund_months")
+CREDIT_SIGNALS = (
+    "card_count",
+    "cards_with_unknown_limit",
+    "avg_utilization",
+    "max_utilization",
+    "utilization_30_flag",
+    "utilization_50_flag",
+    "utilization_80_flag",
+    "minimum_payment_only_flag",
+    "interest_charges",
+    "interest_charges_present",
+    "any_overdue",
+    "fees_180d",
+)
+INCOME_SIGNALS = (
+    "payroll_detected",
+    "pay_frequency",
+    "median_pay_gap_days",
+    "income_variability",
+    "avg_monthly_income",
+    "cash_flow_buffer_months",
+)
+STREAM_COLUMNS = (
+    "stream_id",
+    "merchant",
+    "kind",
+    "cadence",
+    "status",
+    "occurrences",
+    "first_date",
+    "last_date",
+    "expected_next_date",
+    "typical_amount",
+    "last_amount",
+    "monthly_cost",
+    "price_change",
+    "confidence",
+)
+
+
+def signals(root: str, user_id: str, as_of: dt.date | None = None) -> dict[str, Any]:
+    """The operator's view of one customer, both windows: the shape of ``spendsense signals``.
+
+    Behind the figures stand the rows they come from: streams by payee, cards by their last four, paychecks.
+    """
+    customer = Customer(root, user_id, as_of)
+    streams = _records(customer.streams.select(*STREAM_COLUMNS).order_by("merchant", "stream_id"))
+    cards = _records(customer.cards().select("last4", "balance", "credit_limit", "utilization").order_by("last4"))
+    windows = {}
+    for row in customer.features().to_dict("records"):
+        figures, window = _plain(row), int(row["window_days"])
+        paychecks = customer.paychecks(window).order_by("date")
+        windows[str(window)] = {
+            "subscriptions": {**_some(figures, SUBSCRIPTION_SIGNALS), "streams": streams},
+            "savings": _some(figures, SAVINGS_SIGNALS),
+            "credit": {**_some(figures, CREDIT_SIGNALS), "cards": cards},
+            "income": {
+                **_some(figures, INCOME_SIGNALS),
+                "paychecks": _records(paychecks.select("date", "amount", "merchant", "in_window")),
+            },
+        }
+    return {"user_id": user_id, "as_of": customer.as_of, "windows": windows}
+
+
+def _some(figures: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: figures[name] for name in names}
+
+
+def _records(table: ibis.Table) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = table.to_pyarrow().to_pylist()
+    return rows
+
+
+def counts(root: str, consents: Consents) -> dict[str, Any]:
+    """{users: {customers, operators, with_consent}, personas: {"30": {persona: n}, "180"}} of the newest day."""
+    backend = warehouse.connect()
+    people = warehouse.read(backend, root, "users")
+    operators = int(people.filter(people.user_type == "operator").count().to_pyarrow().as_py())
+    return {
+        "users": {
+            "customers": int(people.count().to_pyarrow().as_py()) - operators,
+            "operators": operators,
+            "with_consent": len(consents),
+        },
+        "personas": {
+            str(window): dict(sorted(Counter(_newest_personas(backend, root, window).values()).items()))
+            for window in WINDOWS
+        },
+    }

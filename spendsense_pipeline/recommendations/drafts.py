@@ -1,0 +1,236 @@
+"""Who gets which texts today: the drafts of one day, for customers with live consent.
+
+Pure and aware of history: what was drafted before this day decides what is not drafted again; the same
+inputs give the same frame. What does not belong here: the words (``library.py``, ``render.py``), and what
+becomes of a draft (``governance``): registration replaces, approval and release are decided there.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pandas as pd
+
+from spendsense_pipeline.contracts.recommendations import DraftRecommendations
+from spendsense_pipeline.recommendations.guardrails import findings
+from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id
+from spendsense_pipeline.recommendations.library import SLOT
+from spendsense_pipeline.recommendations.render import (
+    fill_slots,
+    offer_rationale,
+    product_slots,
+    rationale,
+    render_education,
+    render_offer,
+)
+from spendsense_pipeline.recommendations.situations import records
+from spendsense_pipeline.recommendations.slots import SLOTS, fill
+
+EDUCATION_AT_MOST: Final = 3
+OFFERS_AT_MOST: Final = 2
+"""Three to five drafts a customer, by the programme's specification."""
+REJECTED_DAYS: Final = 90
+"""A rejection keeps the template (or product) from that customer this long."""
+RECENT_DAYS: Final = 30
+"""The same piece is not shown twice within this time unless nothing else fits."""
+REPEAT_AFTER_DAYS: Final = 14
+"""The earliest repetition when nothing else fits: the life of a draft. Without it, a daily run would queue the
+same text again each day after its approval."""
+OFFER_VERSION: Final = "offer-1"
+"""Version of the words around a product (``render.render_offer``)."""
+
+_USED: Final = frozenset({"approved", "overridden"})
+
+
+@dataclass
+class _Past:
+    """What one customer's history says about each template or product."""
+
+    pending: set[str] = field(default_factory=set)
+    rejected: dict[str, int] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)
+    """Days since the last rejection or use, by template or product."""
+
+
+def draft_recommendations(
+    situations: pd.DataFrame,
+    templates: pd.DataFrame,
+    matches: pd.DataFrame,
+    products: pd.DataFrame,
+    consents: pd.DataFrame,
+    history: pd.DataFrame,
+    as_of: dt.date,
+) -> pd.DataFrame:
+    """The day's drafts with their findings (contract DraftRecommendations), sorted by customer, kind and rank.
+
+    ``situations`` from ``situations.situations``, ``templates`` as EducationTemplates, ``matches`` as
+    ProductMatches, ``products`` as the frame of Products. ``consents``: live periods only (user_id, scope,
+    consent_id). ``history``: recommendation_id, user_id, as_of, content_type, template_id, product_id,
+    status, decided_at, released_at; rows of ``as_of`` or later are ignored, so that a second run of a day
+    is the same day.
+
+    Education needs consent in the scope ``education``, offers in ``partner_offers``. Up to three pieces and
+    two offers: what still waits for a decision first, then by rank; not what was rejected within 90 days,
+    nor what was approved or released within 30 days. Where nothing else fits, the piece used longest ago
+    comes again, at the earliest after 14 days.
+    """
+    consent = {(c["user_id"], c["scope"]): c["consent_id"] for c in records(consents)}
+    past = _past(history, as_of)
+    pieces: dict[str, list[dict[str, Any]]] = {}
+    for template in records(templates.sort_values(["situation", "rank"])):
+        pieces.setdefault(str(template["situation"]), []).append(template)
+    shown = matches[matches["shown"].fillna(False)].sort_values(["user_id", "rank"])
+    offers: dict[str, list[dict[str, Any]]] = {}
+    for match in records(shown):
+        offers.setdefault(match["user_id"], []).append(match)
+    catalogue = {product["product_id"]: product_slots(product) for product in records(products)}
+
+    rows: list[dict[str, Any]] = []
+    for situation in records(situations.sort_values("user_id")):
+        user = situation["user_id"]
+        before = past.get(user, _Past())
+        if agreed := consent.get((user, "education")):
+            chosen = _chosen(
+                pieces.get(situation["situation"], []), "template_id", before, EDUCATION_AT_MOST, repeat=True
+            )
+            rows.extend(_education(situation, chosen, agreed, as_of))
+        if agreed := consent.get((user, "partner_offers")):
+            chosen = _chosen(offers.get(user, []), "product_id", before, OFFERS_AT_MOST, repeat=False)
+            rows.extend(_offer(situation, match, catalogue[match["product_id"]], agreed, as_of) for match in chosen)
+    drafts = _frame(rows)
+    drafts["findings"] = findings(drafts, matches)
+    return drafts
+
+
+def _past(history: pd.DataFrame, as_of: dt.date) -> dict[str, _Past]:
+    """History by customer, from the records of earlier days."""
+    by_customer: dict[str, _Past] = {}
+    for row in records(history):
+        if row["as_of"] >= as_of:
+            continue
+        past = by_customer.setdefault(row["user_id"], _Past())
+        subject = row["template_id"] if row["content_type"] == "education" else row["product_id"]
+        if row["status"] == "pending_approval":
+            past.pending.add(subject)
+        released = not pd.isna(row["released_at"])
+        when = row["released_at"] if released else row["decided_at"]
+        # A day of the past may be decided on today: by the day's own calendar that is no later than the day itself.
+        day = row["as_of"] if pd.isna(when) else min(when.date(), as_of)
+        days = (as_of - day).days
+        if row["status"] == "rejected":
+            past.rejected[subject] = min(days, past.rejected.get(subject, days))
+        elif released or row["status"] in _USED:
+            past.used[subject] = min(days, past.used.get(subject, days))
+    return by_customer
+
+
+def _chosen(
+    candidates: Sequence[dict[str, Any]], subject: str, past: _Past, at_most: int, *, repeat: bool
+) -> list[dict[str, Any]]:
+    """What is drafted out of the candidates, which come best first."""
+    allowed = [c for c in candidates if past.rejected.get(c[subject], REJECTED_DAYS) >= REJECTED_DAYS]
+    fresh = [c for c in allowed if past.used.get(c[subject], RECENT_DAYS) >= RECENT_DAYS]
+    if fresh or not repeat:
+        return sorted(fresh, key=lambda c: c[subject] not in past.pending)[:at_most]
+    again = [c for c in allowed if past.used[c[subject]] >= REPEAT_AFTER_DAYS]
+    return sorted(again, key=lambda c: -past.used[c[subject]])[:1]
+
+
+def _education(
+    situation: Mapping[str, Any], chosen: Sequence[Mapping[str, Any]], consent_id: str, as_of: dt.date
+) -> Iterable[dict[str, Any]]:
+    if not chosen:
+        return
+    slots = json.loads(situation["slots"])
+    why = rationale(situation["reasons"], situation["persona"], slots, is_fallback=bool(situation["is_fallback"]))
+    because = fill_slots(why, slots)
+    for template in chosen:
+        title, content = render_education(template["title"], template["content"], slots)
+        used = {*SLOT.findall(template["title"] + template["content"] + why), "as_of"}
+        yield {
+            **_common(situation, as_of, "education", template["template_id"], consent_id, None),
+            "title": title,
+            "content": content,
+            "rationale": because,
+            "content_hash": content_hash("education", title, content, because, None),
+            "template_id": template["template_id"],
+            "slots": _json({name: slots[name] for name in slots if name in used}),
+            "generator": template["generator"],
+            "model": template["model"],
+            "prompt_version": template["prompt_version"],
+            "generation_ms": template["generation_ms"],
+        }
+
+
+def _offer(
+    situation: Mapping[str, Any],
+    match: Mapping[str, Any],
+    product: Mapping[str, Mapping[str, Any]],
+    consent_id: str,
+    as_of: dt.date,
+) -> dict[str, Any]:
+    figures = _factor_slots(match["factors"], situation)
+    why = offer_rationale(match["factors"], figures)
+    because = fill_slots(why, figures)
+    slots = {**product, **{name: figures[name] for name in figures if name in {*SLOT.findall(why), "as_of"}}}
+    title, content = render_offer(slots)
+    product_id = match["product_id"]
+    return {
+        **_common(situation, as_of, "partner_offer", product_id, consent_id, product_id),
+        "title": title,
+        "content": content,
+        "rationale": because,
+        "content_hash": content_hash("partner_offer", title, content, because, product_id),
+        "template_id": f"offer/{match['product_type']}",
+        "slots": _json(slots),
+        "generator": "library",
+        "model": None,
+        "prompt_version": OFFER_VERSION,
+        "generation_ms": float("nan"),
+    }
+
+
+def _factor_slots(factors: str, situation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The figures that an offer's reasons may show: those that the match itself was scored by, and the situation's."""
+    known = {f["signal"]: f["value"] for f in json.loads(factors) if not isinstance(f["value"], bool)}
+    own = [name for name, slot in SLOTS.items() if slot.signal in known and slot.kind in ("percent", "months")]
+    available = json.loads(situation["slots"])
+    return {**available, **fill(own, known)}
+
+
+def _common(
+    situation: Mapping[str, Any],
+    as_of: dt.date,
+    content_type: str,
+    subject: str,
+    consent_id: str,
+    product_id: str | None,
+) -> dict[str, Any]:
+    return {
+        "recommendation_id": recommendation_id(situation["user_id"], as_of, content_type, subject, consent_id),
+        "user_id": situation["user_id"],
+        "as_of": as_of,
+        "window_days": situation["window_days"],
+        "persona": situation["persona"],
+        "content_type": content_type,
+        "situation": situation["situation"],
+        "reasons": situation["reasons"],
+        "product_id": product_id,
+        "findings": "[]",
+        "consent_id": consent_id,
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows in the columns and types of the contract."""
+    columns = list(DraftRecommendations.to_schema().columns)
+    frame = pd.DataFrame(rows, columns=columns)
+    types = {"window_days": "Int64", "generation_ms": "float64"}
+    text = [c for c in columns if c not in types and c != "as_of"]
+    return frame.astype({**types, **dict.fromkeys(text, "str")})

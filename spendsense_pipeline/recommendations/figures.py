@@ -1,0 +1,64 @@
+"""What counts as a figure in a text, and the few general figures that may stand without being a customer's.
+
+Digits and number words alike: "half", "twice" and "three months" claim as much as "50%". The library
+refuses pieces that hold one, the grounding guardrail refuses texts with one that no slot showed. How a
+customer's own figure is shown belongs in ``slots.py``.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Guideline:
+    """A general rule of thumb that a text may quote word for word, and who says so."""
+
+    phrase: str
+    source: str
+
+
+GUIDELINES: Final[tuple[Guideline, ...]] = (
+    Guideline(
+        "30 percent",
+        "Consumer Financial Protection Bureau, on getting and keeping a good score: use no more of a credit limit",
+    ),
+    Guideline(
+        "three to six months",
+        "FINRA Investor Education Foundation, on emergency funds: living expenses to set aside",
+    ),
+    Guideline("three months", "the lower end of the guideline for emergency funds; the fund slots count towards it"),
+)
+
+_UNIT = r"(?:day|week|month|year|dollar|cent|percent|card|account|subscription|payment|paycheck|bill|time)s?"
+_WORDS = (
+    "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|"
+    "nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundreds?|thousands?|millions?|billions?|dozens?|"
+    "half|halves|halved?|twice|thrice|doubled?|doubles|doubling|tripled?|triples|quadrupled?|threefold|twofold|percent"
+)
+_FIGURE = re.compile(
+    rf"[$€£]?\d[\d.,:/%]*(?<![.,:/])|\b(?:{_WORDS})\b|\b(?:one|zero)\s+{_UNIT}\b"
+    r"|\b(?:a|an|one)\s+(?:third|quarter|fifth|tenth)\b|\b(?:thirds|quarters|fifths|tenths)\b",
+    re.IGNORECASE,
+)
+_CLUES: Final = frozenset(
+    word.replace(ending, kept) for word in _WORDS.split("|") for ending in ("s?", "d?") for kept in ("", ending[0])
+) | frozenset(["one", "zero", "third", "quarter", "fifth", "tenth", "thirds", "quarters", "fifths", "tenths"])
+"""Words without which no number word stands in a text."""
+_DIGIT = re.compile(r"\d")
+_WORD = re.compile(r"[a-z]+")
+_GUIDELINE = re.compile(
+    "|".join(re.escape(g.phrase) for g in sorted(GUIDELINES, key=lambda g: -len(g.phrase))), re.IGNORECASE
+)
+
+
+def figures(text: str) -> list[str]:
+    """The figures in a text, as written, without the guidelines.
+
+    >>> figures("Your 3 cards cost twice as much; staying below 30 percent helps.")
+    ['3', 'twice']
+    """
+    bare = _GUIDELINE.sub(" ", text)
+    if not _DIGIT.search(bare) and _CLUES.isdisjoint(_WORD.findall(bare.lower())):
+        return []  # most texts: far cheaper than the pattern below
+    return _FIGURE.findall(bare)

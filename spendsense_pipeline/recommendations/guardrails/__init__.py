@@ -1,0 +1,116 @@
+"""What is checked in every text before anyone may approve it: each guardrail a function with its own findings.
+
+``findings`` applies them as the row checks of a Pandera schema, validated lazily: a draft that fails a
+check is not dropped, the failure becomes a finding on it. ``review_text`` is for a single text, such as an
+operator's override. ``release_candidates_clean`` is the blocking question. What does not belong here: who
+may approve (``governance``).
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaErrors
+
+from spendsense_pipeline.recommendations.guardrails.advice import advice_boundary
+from spendsense_pipeline.recommendations.guardrails.facts import disclosure, eligibility, grounding, links
+from spendsense_pipeline.recommendations.guardrails.text import Finding, Guardrail, Text, normalized
+from spendsense_pipeline.recommendations.guardrails.tone import tone
+
+GUARDRAILS: Final[dict[str, Guardrail]] = {
+    "tone": tone,
+    "advice_boundary": advice_boundary,
+    "disclosure": disclosure,
+    "grounding": grounding,
+    "eligibility": eligibility,
+    "links": links,
+}
+
+
+def _passes(guardrail: Guardrail) -> Any:
+    return lambda texts: texts.map(lambda text: not guardrail(text)).astype(bool)
+
+
+REVIEW: Final = pa.DataFrameSchema(
+    {"text": pa.Column(object, [pa.Check(_passes(rule), name=name, error=name) for name, rule in GUARDRAILS.items()])}
+)
+"""One row per text, one check per guardrail."""
+
+
+def findings(drafts: pd.DataFrame, matches: pd.DataFrame) -> pd.Series:
+    """Findings of each draft, as JSON lists of {check, severity, message}, on the drafts' index.
+
+    ``drafts`` needs user_id, content_type, title, content, rationale, slots, product_id; ``matches`` is the
+    day's product_matches, by which an offer's eligibility is judged again.
+    """
+    if drafts.empty:
+        return pd.Series([], index=drafts.index, dtype="str")
+    standing = {
+        (m["user_id"], m["product_id"])
+        for m in matches[matches["eligible"].fillna(False) & matches["shown"].fillna(False)].to_dict("records")
+    }
+    texts = [
+        Text.of(
+            row["content_type"],
+            row["title"],
+            row["content"],
+            row["rationale"],
+            json.loads(row["slots"]),
+            (row["user_id"], row["product_id"]) in standing if row["content_type"] == "partner_offer" else None,
+        )
+        for row in drafts.to_dict("records")
+    ]
+    found: list[list[Finding]] = [[] for _ in texts]
+    try:
+        REVIEW.validate(pd.DataFrame({"text": pd.Series(texts, dtype=object)}), lazy=True)
+    except SchemaErrors as error:
+        for check, position in zip(error.failure_cases["check"], error.failure_cases["index"], strict=True):
+            found[position].extend(GUARDRAILS[check](texts[position]))
+    return pd.Series([json.dumps(one, ensure_ascii=False) for one in found], index=drafts.index, dtype="str")
+
+
+def review_text(
+    title: str,
+    content: str,
+    rationale: str,
+    slots: Mapping[str, Mapping[str, Any]],
+    *,
+    content_type: str = "education",
+    eligible: bool | None = None,
+) -> list[Finding]:
+    """Findings of one text, such as an operator's override, against the slots registered with the draft.
+
+    For an offer, ``eligible`` says whether its match still stands; unknown counts as no.
+    """
+    text = Text.of(content_type, title, content, rationale, slots, eligible)
+    return [finding for rule in GUARDRAILS.values() for finding in rule(text)]
+
+
+def critical(found: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether any finding forbids approval."""
+    return any(finding["severity"] == "critical" for finding in found)
+
+
+def release_candidates_clean(drafts: pd.DataFrame) -> pd.DataFrame:
+    """The drafts that have a critical finding and so are no release candidates; empty is clean.
+
+    Columns recommendation_id, template_id, findings.
+    """
+    flagged = drafts["findings"].map(lambda text: critical(json.loads(text))).astype(bool)
+    return drafts.loc[flagged, ["recommendation_id", "template_id", "findings"]].reset_index(drop=True)
+
+
+__all__ = [
+    "GUARDRAILS",
+    "REVIEW",
+    "Finding",
+    "Guardrail",
+    "Text",
+    "critical",
+    "findings",
+    "normalized",
+    "release_candidates_clean",
+    "review_text",
+]

@@ -1,0 +1,211 @@
+"""The pieces that ship in ``prompts/library/``: read, held to the house rules, and chosen by situation.
+
+A piece is a Markdown-free text with TOML front matter between two lines ``+++``: ``title``, ``topic``,
+``facts`` that it asserts (``"util=50-79|80+"``: the fact is in one of these bands) and ``slots`` it shows.
+A piece that would not be fit to send fails on load, with its file and field: the library is code, not data.
+What does not belong here: filling the slots (``render.py``), choosing for one customer (``drafts.py``).
+"""
+
+import datetime as dt
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from spendsense_pipeline.contracts.personas import PERSONAS
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.recommendations.figures import figures
+from spendsense_pipeline.recommendations.identity import template_hash
+from spendsense_pipeline.recommendations.situations import FACTS, PERSONA_FACTS, PERSONA_SLOTS
+from spendsense_pipeline.recommendations.slots import SLOTS
+
+SLOT: Final = re.compile(r"\{\{ ([a-z_]+) \}\}")
+"""How a slot stands in a template: exactly one space on each side."""
+
+FRAME_SLOTS: Final = frozenset({"window", "as_of"})
+"""Slots that every customer has."""
+
+_FIELDS: Final = {"title": str, "topic": str, "facts": list, "slots": list}
+
+
+class LibraryError(SpendSenseError):
+    """A piece of the library breaks a rule; the message names file, field, and what would be right."""
+
+    code = "library_invalid"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One text of the library. ``facts`` as written; ``content`` holds the slots."""
+
+    template_id: str
+    persona: str
+    title: str
+    topic: str
+    facts: tuple[str, ...]
+    slots: tuple[str, ...]
+    content: str
+
+    @property
+    def hash(self) -> str:
+        """Of title, content and facts: what an operator approves."""
+        return template_hash(self.title, self.content, self.facts)
+
+    @property
+    def asserted(self) -> dict[str, frozenset[str]]:
+        """Fact -> the bands of which one must hold."""
+        return {name: frozenset(bands.split("|")) for name, _, bands in (f.partition("=") for f in self.facts)}
+
+    def fits(self, persona: str, facts: dict[str, str], available: Sequence[str]) -> bool:
+        """Whether all that the piece asserts holds and all that it shows is available."""
+        return (
+            persona == self.persona
+            and all(facts.get(name) in bands for name, bands in self.asserted.items())
+            and set(self.slots) <= {*available, *FRAME_SLOTS}
+        )
+
+    @property
+    def specificity(self) -> int:
+        """Facts asserted (by weight) and figures shown: the more, the more the piece is about this customer."""
+        return sum(FACTS[name].weight for name in self.asserted) + len(set(self.slots) - FRAME_SLOTS)
+
+
+def load_library(prompts_dir: Path) -> list[Piece]:
+    """All pieces in ``prompts_dir/library/<persona>/<piece>.md``, by template_id (``<persona>/<piece>``).
+
+    Raises LibraryError on the first piece that breaks a rule, and when a persona has none.
+    """
+    pieces = [_read(path) for path in sorted((prompts_dir / "library").glob("*/*.md"))]
+    missing = [persona for persona in PERSONAS if all(p.persona != persona for p in pieces)]
+    if missing:
+        raise LibraryError(f"{prompts_dir / 'library'}: no piece for {', '.join(missing)}")
+    return pieces
+
+
+def library_version(library: Sequence[Piece]) -> str:
+    """Version of the library as a whole; it follows from what the pieces say."""
+    said = sorted((piece.template_id, piece.hash) for piece in library)
+    return "library-" + hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
+
+
+def education_templates(situations: pd.DataFrame, library: Sequence[Piece], as_of: dt.date) -> pd.DataFrame:
+    """The pieces that fit each situation of the day, best first (contract EducationTemplates).
+
+    ``situations`` as from ``situations.situations``. ``rank`` orders by how many facts a piece asserts and
+    how many of the customer's figures it shows; ties by name. All pieces that fit are kept, so that the
+    choice can vary over time.
+    """
+    version = library_version(library)
+    rows = []
+    for one in situations.drop_duplicates("situation").sort_values("situation").to_dict("records"):
+        facts, available = json.loads(one["facts"]), list(json.loads(one["slots"]))
+        fitting = [piece for piece in library if piece.fits(one["persona"], facts, available)]
+        fitting.sort(key=lambda piece: (-piece.specificity, piece.template_id))
+        for rank, piece in enumerate(fitting, start=1):
+            rows.append(
+                {
+                    "as_of": as_of,
+                    "situation": one["situation"],
+                    "persona": one["persona"],
+                    "template_id": piece.template_id,
+                    "rank": rank,
+                    "title": piece.title,
+                    "content": piece.content,
+                    "facts": json.dumps(piece.facts),
+                    "slots": json.dumps(piece.slots),
+                    "template_hash": piece.hash,
+                    "generator": "library",
+                    "model": None,
+                    "prompt_version": version,
+                    "generation_ms": float("nan"),
+                }
+            )
+    frame = pd.DataFrame(rows, columns=TEMPLATE_COLUMNS)
+    text = [c for c in TEMPLATE_COLUMNS if c not in ("as_of", "rank", "generation_ms")]
+    return frame.astype({"rank": "Int64", "generation_ms": "float64", **dict.fromkeys(text, "str")})
+
+
+TEMPLATE_COLUMNS: Final = [
+    "as_of",
+    "situation",
+    "persona",
+    "template_id",
+    "rank",
+    "title",
+    "content",
+    "facts",
+    "slots",
+    "template_hash",
+    "generator",
+    "model",
+    "prompt_version",
+    "generation_ms",
+]
+
+
+def _read(path: Path) -> Piece:
+    """One piece from its file, checked."""
+    name, persona = f"{path.parent.name}/{path.name}", path.parent.name
+    if persona not in PERSONAS:
+        raise LibraryError(f"{name}: folder: {persona} is no persona (one of {', '.join(PERSONAS)})")
+    parts = path.read_text(encoding="utf-8").split("+++\n", 2)
+    if len(parts) != 3 or parts[0]:
+        raise LibraryError(f"{name}: front matter: must stand between two lines +++ at the top")
+    try:
+        front = tomllib.loads(parts[1])
+    except tomllib.TOMLDecodeError as error:
+        raise LibraryError(f"{name}: front matter: {error}") from error
+    if set(front) != set(_FIELDS) or not all(isinstance(front[f], kind) for f, kind in _FIELDS.items()):
+        raise LibraryError(
+            f"{name}: front matter: has {sorted(front)}, needs title and topic as text, facts and slots as lists"
+        )
+    piece = Piece(
+        template_id=f"{persona}/{path.stem}",
+        persona=persona,
+        title=front["title"],
+        topic=front["topic"],
+        facts=tuple(front["facts"]),
+        slots=tuple(front["slots"]),
+        content=parts[2].strip(),
+    )
+    for field, problem in _problems(piece):
+        raise LibraryError(f"{name}: {field}: {problem}")
+    return piece
+
+
+def _problems(piece: Piece) -> list[tuple[str, str]]:
+    """What a piece breaks, as (field, what is wrong and what would be right)."""
+    found: list[tuple[str, str]] = []
+    for field, text in (("title", piece.title), ("topic", piece.topic), ("content", piece.content)):
+        bare = SLOT.sub(" ", text)
+        if not text.strip():
+            found.append((field, "is empty"))
+        if "{" in bare or "}" in bare:
+            found.append((field, "has braces that are no slot; a slot is written {{ name }}"))
+        for figure in figures(bare):
+            found.append((field, f"says {figure!r}; figures stand in slots, or word for word in GUIDELINES"))
+    allowed = {*PERSONA_SLOTS[piece.persona], *FRAME_SLOTS}
+    used = set(SLOT.findall(piece.title + piece.content))
+    for slot in sorted(used | set(piece.slots)):
+        if slot not in SLOTS:
+            found.append(("slots", f"{slot} is no slot"))
+        elif slot not in allowed:
+            found.append(("slots", f"{slot} is none of {piece.persona}'s slots (PERSONA_SLOTS)"))
+    if used != set(piece.slots) or len(set(piece.slots)) != len(piece.slots):
+        found.append(("slots", f"names {sorted(piece.slots)}, the text shows {sorted(used)}"))
+    for fact in piece.facts:
+        name, _, bands = fact.partition("=")
+        if name not in PERSONA_FACTS[piece.persona]:
+            known = ", ".join(PERSONA_FACTS[piece.persona])
+            found.append(("facts", f"{name} is no fact of {piece.persona} (one of {known})"))
+        elif unknown := set(bands.split("|")) - {*FACTS[name].bands, "unknown"}:
+            found.append(("facts", f"{name} has no band {sorted(unknown)} (one of {', '.join(FACTS[name].bands)})"))
+    if len({fact.partition("=")[0] for fact in piece.facts}) != len(piece.facts):
+        found.append(("facts", "names a fact twice; alternatives are written a|b"))
+    return found

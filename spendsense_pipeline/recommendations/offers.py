@@ -1,0 +1,293 @@
+"""Which partner products suit a customer: relevance, eligibility, and why a product is not shown.
+
+Every customer meets every product, and the row says what became of it. What an offer says to the customer is
+written in ``drafts.py``; whether the customer agreed to offers at all is the consent's question there. A
+product's commission is not read here.
+"""
+
+import json
+import operator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.personas.assignment import followed
+
+START: Final = 0.5
+"""Relevance of a product about which no rule says anything; also the least that is shown."""
+SHOWN_AT_MOST: Final = 2
+"""Offers for one customer on one day, by the programme's specification."""
+BALANCE_TRANSFER_FROM: Final = 0.30
+"""Utilisation below which a balance transfer has nothing to offer, by the programme's specification."""
+
+_COMPARE: Final[dict[str, Any]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "==": operator.eq,
+}
+_DECIMALS: Final = 6  # binary noise in the last digits decides nothing
+
+Criterion = tuple[str, str, float | bool]
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Points for products of a type when all ``criteria`` (signal, operator, threshold) hold; unknown holds nothing.
+
+    Thresholds on ``MONEY`` signals are US dollars and scale with the customer's currency factor.
+    """
+
+    product_type: str
+    criteria: tuple[Criterion, ...]
+    points: float
+    source: str
+
+
+MONEY: Final = frozenset({"avg_monthly_income", "net_savings_inflow"})
+
+_SPEC = "relevance of offers in the programme's specification"
+_NO_CARD = "the same, where there is no card: nothing is owed on cards"
+
+RELEVANCE: Final[tuple[Relevance, ...]] = (
+    Relevance("balance_transfer", (("avg_utilization", ">", 0.5),), 0.3, _SPEC),
+    Relevance("balance_transfer", (("interest_charges_present", "==", True),), 0.2, _SPEC),
+    Relevance("balance_transfer", (("avg_utilization", ">", 0.7),), 0.2, _SPEC),
+    Relevance("savings_hysa", (("net_savings_inflow", ">", 0), ("emergency_fund_months", "<", 3)), 0.4, _SPEC),
+    Relevance("savings_hysa", (("savings_growth_rate", ">", 0.02),), 0.2, _SPEC),
+    Relevance("savings_hysa", (("has_savings", "==", True),), -0.5, _SPEC),
+    Relevance("budgeting_app", (("income_variability", ">", 0.3),), 0.3, _SPEC),
+    Relevance("budgeting_app", (("cash_flow_buffer_months", "<", 1),), 0.3, _SPEC),
+    Relevance("subscription_manager", (("recurring_merchants", ">=", 5),), 0.4, _SPEC),
+    Relevance("subscription_manager", (("subscription_spend_share", ">", 0.2),), 0.3, _SPEC),
+    Relevance("robo_advisor", (("avg_monthly_income", ">", 5_000), ("max_utilization", "<", 0.3)), 0.4, _SPEC),
+    Relevance("robo_advisor", (("avg_monthly_income", ">", 5_000), ("card_count", "==", 0)), 0.4, _NO_CARD),
+    Relevance("robo_advisor", (("emergency_fund_months", ">=", 3),), 0.3, _SPEC),
+    Relevance("robo_advisor", (("investment_account_detected", "==", True),), -0.4, _SPEC),
+)
+
+REASONS: Final[dict[str, str]] = {
+    "inactive": "the product is not offered at present",
+    "not_for_persona": "the product is meant for other personas",
+    "below_min_income": "monthly income is below the product's minimum",
+    "income_unknown": "the product has a minimum income and the customer's is unknown",
+    "above_max_utilization": "the highest card is above the product's limit",
+    "utilization_unknown": "the product has a utilisation criterion and the customer's is unknown",
+    "utilization_below_30": "a balance transfer needs a utilisation of 30 % or more",
+    "credit_score_unknown": "the product has a minimum credit score and scores are never known here",
+    "has_savings": "the product is for customers without a savings account",
+    "has_investment": "the product is for customers without investments",
+    "low_relevance": "relevance is below 0.5",
+    "not_among_best": "eligible and relevant, but two others are more so",
+}
+"""Why a product is not shown, as codes; the last two are no matter of eligibility."""
+
+
+class MixedDays(SpendSenseError):
+    """Tables that belong together are not of the same customers, window and day."""
+
+    code = "mixed_days"
+
+
+def product_matches(
+    personas_30d: pd.DataFrame,
+    personas_180d: pd.DataFrame,
+    features_30d: pd.DataFrame,
+    features_180d: pd.DataFrame,
+    products: pd.DataFrame,
+) -> pd.DataFrame:
+    """One row per customer and product (contract ``ProductMatches``), by the window that the customer's drafts follow.
+
+    Relevance starts at 0.5, gains and loses by ``RELEVANCE`` and is clamped to 0-1. ``eligible`` says that
+    the customer meets the product's published criteria; a criterion that needs an unknown figure is not met.
+    Shown are at most two eligible products of relevance 0.5 or more: the most relevant first, then by the
+    product's ``priority`` (lower first, null last), then by id. ``refused`` holds codes of ``REASONS``.
+
+    ``factors`` lists the criteria that scored; where two are needed together the points stand with the last.
+    Having a savings account is the signal ``has_savings``: the balance or the inflow of such an account is
+    known. The highest card decides on ``max_credit_utilization``, all cards together on balance transfers; a
+    customer without any card owes nothing and is within every limit. A product's minimum income is in US
+    dollars and scales with the customer's ``currency_factor``.
+
+    Raises ``MixedDays`` when a customer's features of that window and day are missing.
+    """
+    customers = _signals(personas_30d, personas_180d, features_30d, features_180d)
+    n, m = len(customers), len(products)
+    factor = customers["currency_factor"].to_numpy(dtype=np.float64)
+    shelf = products.reset_index(drop=True)
+
+    kinds = list(dict.fromkeys(shelf["product_type"]))
+    scores = {kind: _relevance(kind, customers, factor) for kind in kinds}
+    relevance = np.empty((n, m))
+    refusals: dict[str, npt.NDArray[np.bool_]] = {code: np.zeros((n, m), dtype=bool) for code in REASONS}
+    for column, product in enumerate(shelf.to_dict("records")):
+        relevance[:, column] = scores[product["product_type"]][0]
+        for code, applies in _refusals(product, customers, factor).items():
+            refusals[code][:, column] = applies
+
+    eligible = ~np.logical_or.reduce(list(refusals.values()))
+    refusals["low_relevance"] = relevance < START
+    rank = _ranks(eligible & ~refusals["low_relevance"], relevance, shelf)
+    refusals["not_among_best"] = rank > SHOWN_AT_MOST
+    shown = (rank > 0) & (rank <= SHOWN_AT_MOST)
+
+    factors = [scores[kind][1] for kind in shelf["product_type"]]
+    return pd.DataFrame(
+        {
+            "user_id": pd.Series(np.repeat(customers["user_id"].to_numpy(dtype=object), m), dtype="str"),
+            "as_of": pd.Series(np.repeat(customers["as_of"].to_numpy(dtype=object), m), dtype=object),
+            "window_days": pd.Series(np.repeat(customers["window_days"].to_numpy(dtype=int), m), dtype="Int64"),
+            "product_id": pd.Series(np.tile(shelf["product_id"].to_numpy(dtype=object), n), dtype="str"),
+            "product_type": pd.Series(np.tile(shelf["product_type"].to_numpy(dtype=object), n), dtype="str"),
+            "relevance": pd.Series(relevance.ravel(), dtype=float),
+            "eligible": pd.Series(eligible.ravel(), dtype="boolean"),
+            "shown": pd.Series(shown.ravel(), dtype="boolean"),
+            "rank": pd.Series(rank.ravel(), dtype="Int64").where(shown.ravel()),
+            "refused": pd.Series(_codes(refusals), dtype="str"),
+            "factors": pd.Series(np.column_stack(factors).ravel() if m else [], dtype="str"),
+        }
+    )
+
+
+def _signals(
+    personas_30d: pd.DataFrame,
+    personas_180d: pd.DataFrame,
+    features_30d: pd.DataFrame,
+    features_180d: pd.DataFrame,
+) -> pd.DataFrame:
+    """Persona and features of the followed window, one row per customer, with ``has_savings``."""
+    chosen = followed(personas_30d, personas_180d)[["user_id", "as_of", "window_days", "persona"]]
+    features = pd.concat([features_30d, features_180d])
+    if features.duplicated(["user_id", "window_days"]).any():
+        raise MixedDays("a customer stands twice in the features of one window")
+    customers = chosen.merge(features, on=["user_id", "as_of", "window_days"], how="inner")
+    if len(customers) != len(chosen):
+        missing = chosen.loc[~chosen["user_id"].isin(customers["user_id"]), "user_id"].iloc[0]
+        raise MixedDays(
+            f"{len(chosen) - len(customers)} customers have a persona and no features of the same window and day, "
+            f"first {missing}: pass the tables of one date"
+        )
+    customers["has_savings"] = customers["savings_balance"].notna() | customers["net_savings_inflow"].notna()
+    return customers
+
+
+def _known(customers: pd.DataFrame, signal: str) -> npt.NDArray[np.float64]:
+    """A signal as floats, flags as 0 and 1, unknown as NaN."""
+    values: npt.NDArray[np.float64] = customers[signal].to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.where(np.isfinite(values), np.round(values, _DECIMALS), np.nan)
+
+
+def _relevance(
+    kind: str, customers: pd.DataFrame, factor: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
+    """Relevance of one product type for each customer, and what scored, as JSON."""
+    score = np.full(len(customers), START)
+    scored = np.full(len(customers), "", dtype=object)
+    for rule in RELEVANCE:
+        if rule.product_type != kind:
+            continue
+        figures = []
+        holds = np.ones(len(customers), dtype=bool)
+        for signal, comparison, threshold in rule.criteria:
+            scale = factor if signal in MONEY else np.ones(len(factor))
+            limit = np.round(float(threshold) * scale, _DECIMALS)
+            values = _known(customers, signal)
+            holds &= _COMPARE[comparison](values, limit)  # a comparison with NaN is false
+            figures.append((signal, comparison, isinstance(threshold, bool), values, limit))
+        score += np.where(holds, rule.points, 0.0)
+        rows = np.flatnonzero(holds)
+        for place, (signal, comparison, flag, values, limit) in enumerate(figures, start=1):
+            points = rule.points if place == len(figures) else 0.0
+            scored[rows] += [
+                json.dumps(
+                    {
+                        "signal": signal,
+                        "value": bool(value) if flag else value,
+                        "operator": comparison,
+                        "threshold": bool(against) if flag else against,
+                        "points": points,
+                    }
+                )
+                + ", "
+                for value, against in zip(values[rows].tolist(), limit[rows].tolist(), strict=True)
+            ]
+    written = np.array([f"[{text[:-2]}]" for text in scored], dtype=object)
+    return np.round(np.clip(score, 0, 1), _DECIMALS), written
+
+
+def _refusals(
+    product: dict[Any, Any], customers: pd.DataFrame, factor: npt.NDArray[np.float64]
+) -> dict[str, npt.NDArray[np.bool_] | bool]:
+    """The codes that keep one product from each customer; a limit of 0 is a limit too."""
+    income = _known(customers, "avg_monthly_income")
+    no_card = _known(customers, "card_count") == 0
+    highest = np.where(no_card, 0.0, _known(customers, "max_utilization"))
+    together = np.where(no_card, 0.0, _known(customers, "avg_utilization"))
+    refused: dict[str, npt.NDArray[np.bool_] | bool] = {
+        "inactive": not _flag(product["active"]),
+        "credit_score_unknown": _given(product["min_credit_score"]),
+    }
+    targets = _targets(product)
+    if targets:
+        refused["not_for_persona"] = ~customers["persona"].isin(targets).to_numpy(dtype=bool)
+    # everybody earns nothing or more: a minimum of 0 asks nothing
+    if _given(product["min_income"]) and product["min_income"] > 0:
+        refused["income_unknown"] = np.isnan(income)
+        refused["below_min_income"] = income < np.round(product["min_income"] * factor, _DECIMALS)
+    unknown = np.zeros(len(customers), dtype=bool)
+    if _given(product["max_credit_utilization"]):
+        unknown |= np.isnan(highest)
+        refused["above_max_utilization"] = highest > product["max_credit_utilization"]
+    if product["product_type"] == "balance_transfer":
+        unknown |= np.isnan(together)
+        refused["utilization_below_30"] = together < BALANCE_TRANSFER_FROM
+    refused["utilization_unknown"] = unknown
+    if _flag(product["requires_no_existing_savings"]):
+        refused["has_savings"] = customers["has_savings"].to_numpy(dtype=bool)
+    if _flag(product["requires_no_existing_investment"]):
+        refused["has_investment"] = _known(customers, "investment_account_detected") != 0
+    return refused
+
+
+def _given(value: Any) -> bool:
+    return not pd.isna(value)
+
+
+def _flag(value: Any) -> bool:
+    """A flag of a product; one that is not given asks nothing."""
+    return _given(value) and bool(value)
+
+
+def _targets(product: dict[Any, Any]) -> list[str]:
+    """The personas a product is meant for; none given means all."""
+    if not _given(product["persona_targets"]):
+        return []
+    return [str(persona) for persona in json.loads(product["persona_targets"])]
+
+
+def _ranks(
+    candidates: npt.NDArray[np.bool_], relevance: npt.NDArray[np.float64], shelf: pd.DataFrame
+) -> npt.NDArray[np.int64]:
+    """Rank of each candidate for its customer, 1 first; 0 for products that are none."""
+    among_equals = shelf.sort_values(["priority", "product_id"], na_position="last").index.to_numpy(dtype=int)
+    score = np.where(candidates, relevance, -1.0)[:, among_equals]
+    order = among_equals[np.argsort(-score, axis=1, kind="stable")]
+    rank = np.empty(order.shape, dtype=np.int64)
+    np.put_along_axis(rank, order, np.arange(1, order.shape[1] + 1)[None, :], axis=1)
+    return np.where(candidates, rank, 0)
+
+
+def _codes(refusals: dict[str, npt.NDArray[np.bool_]]) -> list[str]:
+    """The codes of each row as JSON; the few combinations that occur are written once."""
+    bits = np.zeros(next(iter(refusals.values())).size, dtype=np.int64)
+    for position, applies in enumerate(refusals.values()):
+        bits |= applies.ravel().astype(np.int64) << position
+    written = {
+        combination: json.dumps([code for place, code in enumerate(refusals) if combination >> place & 1])
+        for combination in np.unique(bits).tolist()
+    }
+    return [written[combination] for combination in bits.tolist()]

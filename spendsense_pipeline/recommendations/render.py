@@ -1,0 +1,201 @@
+"""From a template and one customer's figures to the text that this customer would read.
+
+Also written here, by code and never by a model: the closing lines of every text, the disclosures, and the
+rationale, which turns the persona's reasons into plain words. What does not belong here: which piece is
+chosen (``drafts.py``).
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.recommendations.library import SLOT
+
+EDUCATION_DISCLOSURE: Final = (
+    "This is educational content, not financial advice. Consult a licensed advisor for personalized guidance."
+)
+OFFER_DISCLOSURE: Final = (
+    "Product terms, rates, and availability subject to change. SpendSense may receive compensation from partners."
+)
+HOW_TO_STOP: Final = (
+    "You get this because you said yes to such messages. You can change your mind at any time in your consent settings."
+)
+
+Slots = Mapping[str, Mapping[str, Any]]
+"""Slot -> {signal, value, shown}."""
+
+
+class RenderError(SpendSenseError):
+    """A template names a slot that this customer's figures cannot fill; nothing was rendered."""
+
+    code = "slot_missing"
+
+
+def fill_slots(template: str, slots: Slots) -> str:
+    """The template with each ``{{ slot }}`` replaced by what is shown. Raises RenderError, never leaves a gap.
+
+    >>> fill_slots("Across {{ card_count }}.", {"card_count": {"shown": "2 credit cards"}})
+    'Across 2 credit cards.'
+    """
+    missing = [name for name in SLOT.findall(template) if not slots.get(name, {}).get("shown")]
+    if missing:
+        raise RenderError(f"no value for the slot {missing[0]}; available are {', '.join(sorted(slots))}")
+    text = SLOT.sub(lambda match: str(slots[match[1]]["shown"]), template)
+    if "{{" in text or "}}" in text:
+        raise RenderError("braces are left that are no slot; a slot is written {{ name }}")
+    return text
+
+
+def closing(slots: Slots, *disclosures: str) -> str:
+    """The lines every text ends with: day of the figures, how to stop, the disclosures."""
+    return "\n\n".join([f"Figures as of {slots['as_of']['shown']}. {HOW_TO_STOP}", *disclosures])
+
+
+def render_education(title: str, content: str, slots: Slots) -> tuple[str, str]:
+    """Title and text of a piece of education, with the closing lines."""
+    body = fill_slots(content, slots)
+    return fill_slots(title, slots), f"{body}\n\n{closing(slots, EDUCATION_DISCLOSURE)}"
+
+
+# Signal -> (the words with the figure, the words where the figure cannot be shown).
+_REASONS: Final[dict[str, tuple[str, str]]] = {
+    "max_utilization": ("a card balance was at {{ max_utilization }} of its limit", "a card is close to its limit"),
+    "avg_utilization": ("your cards together were at {{ avg_utilization }} of their limits", ""),
+    "emergency_fund_months": ("your savings would cover {{ fund_months }} of usual spending", ""),
+    "interest_charges_present": (
+        "card interest came to {{ interest_charges }} in the {{ window }}",
+        "interest was charged in the {{ window }}",
+    ),
+    "minimum_payment_only_flag": ("", "the last payment on a card was close to the minimum"),
+    "any_overdue": ("", "a payment shows as past due"),
+    "median_pay_gap_days": (
+        "there are usually {{ pay_gap }} between your paydays",
+        "there is often a long gap between your paydays",
+    ),
+    "income_variability": (
+        "your paychecks vary by about {{ income_variability }}",
+        "your paychecks vary from one to the next",
+    ),
+    "cash_flow_buffer_months": (
+        "your checking covers about {{ buffer_days }} of usual spending",
+        "your checking covers little of your usual spending",
+    ),
+    "recurring_merchants": (
+        "your payments in the {{ window }} show {{ subscription_count }}",
+        "your payments show subscriptions",
+    ),
+    "monthly_recurring_spend": ("together they cost {{ subscription_monthly }} a month", ""),
+    "subscription_spend_share": ("they make up {{ subscription_share }} of your spending", ""),
+    "savings_growth_rate": (
+        "your savings grew by {{ savings_growth }} in the {{ window }}",
+        "your savings grew in the {{ window }}",
+    ),
+    "net_savings_inflow": ("you put aside {{ savings_inflow }} a month, net", "you put money into savings"),
+    "utilization_30_flag": ("", "your cards, if you have any, are well below their limits"),
+    "avg_monthly_income": ("your earned income is about {{ monthly_income }} a month", "you have a steady income"),
+    "savings_balance": ("your savings hold {{ savings_balance }}", "you hold savings"),
+    "card_count": ("", "you owe nothing on credit cards"),
+    "fees_180d": ("", "no overdraft or late fee was charged"),
+    "investment_account_detected": ("", "you have an investment account"),
+}
+_LOW_UTILIZATION: Final = "your card balances are low beside their limits"
+
+
+def rationale(reasons: str, persona: str, slots: Slots, *, is_fallback: bool) -> str:
+    """Why this customer sees it, in plain words, with their figures still as slots; ``fill_slots`` completes it.
+
+    From the reasons that were met, in their order. ``reasons``: JSON list of {clause, signal, value, operator,
+    threshold, met}; the clause begins with its persona. A figure that cannot be shown is left out of the words.
+    """
+    if is_fallback:
+        return "You see this because nothing in the {{ window }} stood out. It is a general starting point."
+    said: list[str] = []
+    for reason in json.loads(reasons):
+        if reason["clause"].split(".")[0] != persona or not reason["met"]:
+            continue
+        text = _reason_text(reason, slots)
+        if text and text not in said:
+            said.append(text)
+    if not said:
+        raise RenderError(f"the reasons of {persona} hold none that was met")
+    return f"You see this because {_listed(said)}."
+
+
+def offer_rationale(factors: str, slots: Slots) -> str:
+    """Why this customer sees an offer, from the factors that spoke for it; figures still as slots.
+
+    ``factors``: JSON list of {signal, value, operator, threshold, points}. What spoke against it is no
+    reason to see it, and what cannot be computed for this customer is left out.
+    """
+    said: list[str] = []
+    for factor in json.loads(factors):
+        if factor["points"] >= 0 and factor["value"] is not False:
+            text = _reason_text(factor, slots)
+            if text and text not in said:
+                said.append(text)
+    matched = "your accounts match the criteria that the partner has published"
+    return f"You see this because {_listed([*said, matched])}."
+
+
+def render_offer(slots: Slots) -> tuple[str, str]:
+    """Title and text of a partner offer, from the product's fields as slots (``product_slots``)."""
+    lines = ["{{ product_description }}"]
+    if "product_benefits" in slots:
+        lines.append("What it offers: {{ product_benefits }}.")
+    if "product_terms" in slots:
+        lines.append("As advertised: {{ product_terms }}.")
+    lines.append(
+        "Your accounts match the published criteria for this product. The decision on any request is the partner's, "
+        "and it may look at more than we can see."
+    )
+    if "product_link" in slots:
+        lines.append("You can read more here: {{ product_link }}")
+    if "product_disclosure" in slots:
+        lines.append("From the partner: {{ product_disclosure }}")
+    title = "A partner offer: {{ product_name }}"
+    if "product_partner" in slots:
+        title += " from {{ product_partner }}"
+    body = fill_slots("\n\n".join(lines), slots)
+    return fill_slots(title, slots), f"{body}\n\n{closing(slots, EDUCATION_DISCLOSURE, OFFER_DISCLOSURE)}"
+
+
+def product_slots(product: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The fields of a product that an offer shows, as slots; unknown fields are left out.
+
+    They are kept with the draft, so that a later catalogue cannot rewrite what was shown.
+    """
+    benefits = json.loads(product["benefits"]) if isinstance(product["benefits"], str) else []
+    fields = {
+        "product_name": product["product_name"],
+        "product_partner": product["partner_name"],
+        "product_description": product["short_description"],
+        "product_benefits": "; ".join(str(benefit).strip().rstrip(".") for benefit in benefits),
+        "product_terms": product["typical_apy_or_fee"],
+        "product_link": product["partner_link"],
+        "product_disclosure": product["disclosure"],
+    }
+    kept = {name: text.strip() for name, text in fields.items() if isinstance(text, str) and text.strip()}
+    if "product_terms" in kept:
+        kept["product_terms"] = kept["product_terms"].rstrip(".")
+    return {name: {"signal": "products", "value": text, "shown": text} for name, text in kept.items()}
+
+
+def _listed(said: list[str]) -> str:
+    if len(said) <= 2:
+        return " and ".join(said)
+    return f"{', '.join(said[:-1])}, and {said[-1]}"
+
+
+def _reason_text(reason: Mapping[str, Any], slots: Slots) -> str:
+    signal = reason["signal"]
+    if signal == "max_utilization" and reason["operator"].startswith("<"):
+        return _LOW_UTILIZATION
+    if signal == "card_count" and reason["value"]:
+        return ""
+    if signal not in _REASONS:
+        raise RenderError(f"no words for the signal {signal}; add them beside the others")
+    with_figure, without = _REASONS[signal]
+    if with_figure and all(name in slots for name in SLOT.findall(with_figure)):
+        return with_figure
+    return without

@@ -1,0 +1,468 @@
+"""The closed list of figures that a text may show, and how each is shown.
+
+A slot is named in a template as ``{{ name }}``; code fills it from the customer's own signals, with its
+noun, so that a figure cannot land in another claim. A null value, one with the wrong sign, or one below
+what can be said sensibly makes the slot *unavailable*: pieces that need it do not fit, and nothing is ever
+shown as "0", "None" or "-$35 saved". Rounding never crosses a band that texts speak of: 49.6 % is shown as
+49%, 2.96 months as 2.9 months.
+
+What does not belong here: which slots a persona's pieces may use (``situations.py``), and text (``render.py``).
+
+Projections, each a plain continuation of the window and called so in the texts:
+
+- ``interest_monthly``     interest in the window by its months; ``interest_yearly`` is that times 12
+- ``subscription_yearly``  monthly cost of the subscriptions times 12; ``top_subscription_yearly`` the dearest
+- ``price_rise_yearly``    what the latest price rise adds in 12 months: monthly cost x r / (1 + r) x 12, r the rise
+- ``monthly_margin``       earned income less expenses, a month
+- ``buffer_gap``           what is missing in checking to a month of expenses: (1 - buffer) x expenses
+- ``fund_target``          3 x monthly expenses; ``fund_gap`` is what savings lack of it
+- ``months_to_fund``       fund_gap by monthly net savings, rounded up, shown up to 60
+- ``savings_yearly``       monthly net savings times 12
+- ``small_step``           2 % of monthly expenses, rounded down to a multiple of 5 (in dollars; of 50 in crowns)
+"""
+
+import datetime as dt
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+Kind = Literal["money", "percent", "months", "count", "period", "payee", "payee_list", "date"]
+Signals = Mapping[str, Any]
+"""One customer's features row, with unknown values as None, and what ``stream_signals`` adds."""
+
+UTILIZATION_EDGES: Final = (0.30, 0.50, 0.80)
+GROWTH_EDGES: Final = (0.02,)
+FUND_EDGES: Final = (1.0, 3.0, 6.0)
+BUFFER_EDGES: Final = (1.0,)
+VARIABILITY_EDGES: Final = (0.30,)
+SHARE_EDGES: Final = (0.10, 0.20)
+PAY_GAP_EDGES: Final = (45.0,)
+"""Where the bands of the personas and of ``situations.py`` change; a shown figure stays on its side."""
+
+FUND_MONTHS: Final = 3
+"""Lower end of the usual advice for an emergency fund (``figures.GUIDELINES``)."""
+LONGEST_PLAN_MONTHS: Final = 60
+"""A projection further out says nothing a person could plan by."""
+MOST_PAYEES: Final = 3
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One figure: ``least`` and ``most`` (included) bound what can be shown, rounding never crosses ``edges``.
+
+    ``noun`` is singular and plural. ``whole``: an estimate, in whole units; cents would claim to know it better.
+    """
+
+    name: str
+    kind: Kind
+    signal: str
+    meaning: str
+    value: Callable[[Signals], Any]
+    least: float = 0.0
+    most: float = math.inf
+    edges: tuple[float, ...] = ()
+    noun: tuple[str, str] = ("", "")
+    whole: bool = False
+
+
+def _of(signal: str) -> Callable[[Signals], Any]:
+    return lambda s: s.get(signal)
+
+
+def _times(value: float | None, factor: float | None) -> float | None:
+    return None if value is None or factor is None else value * factor
+
+
+def _less(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other
+
+
+def _months(s: Signals) -> float:
+    return float(min(s["window_days"], max(s["history_days"], 30))) / 30
+
+
+def _interest_monthly(s: Signals) -> float | None:
+    return _times(s.get("interest_charges"), 1 / _months(s))
+
+
+def _buffer_gap(s: Signals) -> float | None:
+    buffer = s.get("cash_flow_buffer_months")
+    # An overdrawn account lacks more than a month; "to a month of expenses" is then no first step to name.
+    return None if buffer is None or buffer < 0 else _times(1 - buffer, s.get("avg_monthly_expenses"))
+
+
+def _fund_gap(s: Signals) -> float | None:
+    return _less(_times(s.get("avg_monthly_expenses"), FUND_MONTHS), s.get("savings_balance"))
+
+
+def _months_to_fund(s: Signals) -> int | None:
+    gap, inflow = _fund_gap(s), s.get("net_savings_inflow")
+    return None if gap is None or gap <= 0 or inflow is None or inflow <= 0 else math.ceil(gap / inflow)
+
+
+def _buffer_days(s: Signals) -> int | None:
+    buffer = s.get("cash_flow_buffer_months")
+    return None if buffer is None else math.floor(buffer * 30)
+
+
+def _small_step(s: Signals) -> float | None:
+    share = _times(s.get("avg_monthly_expenses"), 0.02)
+    if share is None:
+        return None
+    # A round amount in any currency: 5 dollars, 50 crowns, 500 yen.
+    step = 5.0 * 10.0 ** round(math.log10(s.get("currency_factor") or 1.0))
+    return float(math.floor(share / step + 1e-9) * step)
+
+
+_ALL = (
+    # Credit
+    Slot(
+        "max_utilization",
+        "percent",
+        "max_utilization",
+        "balance by limit of the fullest card",
+        _of("max_utilization"),
+        0.01,
+        2.0,
+        UTILIZATION_EDGES,
+    ),
+    Slot(
+        "avg_utilization",
+        "percent",
+        "avg_utilization",
+        "all card balances by all limits",
+        _of("avg_utilization"),
+        0.01,
+        2.0,
+        UTILIZATION_EDGES,
+    ),
+    Slot(
+        "card_count", "count", "card_count", "credit cards", _of("card_count"), 1, noun=("credit card", "credit cards")
+    ),
+    Slot("interest_charges", "money", "interest_charges", "interest charged in the window", _of("interest_charges"), 1),
+    Slot("interest_monthly", "money", "interest_charges", "interest charged, a month", _interest_monthly, 1),
+    Slot(
+        "interest_yearly",
+        "money",
+        "interest_charges",
+        "that for 12 months",
+        lambda s: _times(_interest_monthly(s), 12),
+        12,
+        whole=True,
+    ),
+    # Spending and income
+    Slot("monthly_expenses", "money", "avg_monthly_expenses", "spending a month", _of("avg_monthly_expenses"), 1),
+    Slot("monthly_income", "money", "avg_monthly_income", "earned income a month", _of("avg_monthly_income"), 1),
+    Slot(
+        "monthly_margin",
+        "money",
+        "avg_monthly_income",
+        "income less expenses, a month",
+        lambda s: _less(s.get("avg_monthly_income"), s.get("avg_monthly_expenses")),
+        10,
+        whole=True,
+    ),
+    Slot(
+        "pay_gap",
+        "count",
+        "median_pay_gap_days",
+        "usual days between paydays",
+        _of("median_pay_gap_days"),
+        2,
+        366,
+        PAY_GAP_EDGES,
+        ("day", "days"),
+    ),
+    Slot(
+        "income_variability",
+        "percent",
+        "income_variability",
+        "spread of paychecks by their mean",
+        _of("income_variability"),
+        0.01,
+        2.0,
+        VARIABILITY_EDGES,
+    ),
+    Slot(
+        "buffer_days",
+        "count",
+        "cash_flow_buffer_months",
+        "days of spending that checking covers, rounded down",
+        _buffer_days,
+        1,
+        366,
+        noun=("day", "days"),
+    ),
+    Slot(
+        "buffer_gap",
+        "money",
+        "cash_flow_buffer_months",
+        "what checking lacks of a month of spending",
+        _buffer_gap,
+        10,
+        whole=True,
+    ),
+    # Savings
+    Slot("savings_balance", "money", "savings_balance", "in all savings accounts", _of("savings_balance"), 1),
+    Slot("savings_inflow", "money", "net_savings_inflow", "net into savings, a month", _of("net_savings_inflow"), 1),
+    Slot(
+        "savings_yearly",
+        "money",
+        "net_savings_inflow",
+        "that for 12 months",
+        lambda s: _times(s.get("net_savings_inflow"), 12),
+        12,
+        whole=True,
+    ),
+    Slot(
+        "savings_growth",
+        "percent",
+        "savings_growth_rate",
+        "growth of savings in the window",
+        _of("savings_growth_rate"),
+        0.01,
+        5.0,
+        GROWTH_EDGES,
+    ),
+    Slot(
+        "fund_months",
+        "months",
+        "emergency_fund_months",
+        "months of spending that savings cover",
+        _of("emergency_fund_months"),
+        0.1,
+        120,
+        FUND_EDGES,
+    ),
+    Slot(
+        "fund_target",
+        "money",
+        "avg_monthly_expenses",
+        "spending of three months",
+        lambda s: _times(s.get("avg_monthly_expenses"), FUND_MONTHS),
+        1,
+        whole=True,
+    ),
+    Slot("fund_gap", "money", "savings_balance", "what savings lack of that", _fund_gap, 10, whole=True),
+    Slot(
+        "months_to_fund",
+        "count",
+        "net_savings_inflow",
+        "months until then at the present pace",
+        _months_to_fund,
+        1,
+        LONGEST_PLAN_MONTHS,
+        noun=("month", "months"),
+    ),
+    Slot("small_step", "money", "avg_monthly_expenses", "a small amount beside monthly spending", _small_step, 5),
+    # Subscriptions
+    Slot(
+        "subscription_count",
+        "count",
+        "recurring_merchants",
+        "active subscriptions",
+        _of("recurring_merchants"),
+        1,
+        noun=("subscription", "subscriptions"),
+    ),
+    Slot(
+        "subscription_monthly",
+        "money",
+        "monthly_recurring_spend",
+        "what they cost a month",
+        _of("monthly_recurring_spend"),
+        1,
+    ),
+    Slot(
+        "subscription_yearly",
+        "money",
+        "monthly_recurring_spend",
+        "that for 12 months",
+        lambda s: _times(s.get("monthly_recurring_spend"), 12),
+        12,
+        whole=True,
+    ),
+    Slot(
+        "subscription_share",
+        "percent",
+        "subscription_spend_share",
+        "their charges by all spending",
+        _of("subscription_spend_share"),
+        0.01,
+        1.0,
+        SHARE_EDGES,
+    ),
+    Slot(
+        "subscription_payees",
+        "payee_list",
+        "recurring_streams",
+        "the dearest of them, at most three",
+        _of("subscription_payees"),
+    ),
+    Slot("top_subscription", "payee", "recurring_streams", "the dearest of them", _of("top_subscription")),
+    Slot(
+        "top_subscription_yearly",
+        "money",
+        "recurring_streams",
+        "its cost for 12 months",
+        lambda s: _times(s.get("top_subscription_monthly"), 12),
+        12,
+        whole=True,
+    ),
+    Slot("price_rise_payee", "payee", "recurring_streams", "subscription whose price rose", _of("price_rise_payee")),
+    Slot("price_rise", "percent", "recurring_streams", "by how much", _of("price_rise"), 0.01, 5.0),
+    Slot(
+        "price_rise_yearly",
+        "money",
+        "recurring_streams",
+        "what that adds in 12 months",
+        _of("price_rise_yearly"),
+        1,
+        whole=True,
+    ),
+    # The frame of every text
+    Slot("window", "period", "window_days", "the days looked at", lambda s: f"last {s['window_days']} days"),
+    Slot("as_of", "date", "as_of", "day of the figures", _of("as_of")),
+)
+SLOTS: Final[dict[str, Slot]] = {slot.name: slot for slot in _ALL}
+
+
+def _rounded(value: float, step: float, edges: Sequence[float]) -> float:
+    """``value`` to the nearest multiple of ``step``, but never up onto an edge that the value has not reached.
+
+    The edges are multiples of the step, so rounding down cannot leave a band: a value at or above an edge
+    stays there.
+    """
+    steps = math.floor(value / step + 0.5)
+    for edge in edges:
+        if value < edge <= steps * step + 1e-9:
+            steps = round(edge / step) - 1
+    return steps * step
+
+
+def money(value: float, currency: str = "USD", *, whole: bool = False) -> str:
+    """An amount as people write it: cents below 100, whole units from there on.
+
+    >>> money(1234.5), money(15.99), money(40), money(2500, "CZK")
+    ('$1,235', '$15.99', '$40', 'CZK 2,500')
+    """
+    whole = whole or abs(value) >= 99.995 or abs(value - round(value)) < 0.005
+    amount = f"{math.floor(value + 0.5):,}" if whole else f"{value:,.2f}"
+    return f"${amount}" if currency == "USD" else f"{currency} {amount}"
+
+
+def long_date(day: dt.date) -> str:
+    """A date in words, the same on every machine.
+
+    >>> long_date(dt.date(2026, 3, 5))
+    'March 5, 2026'
+    """
+    names = "January February March April May June July August September October November December"
+    return f"{names.split()[day.month - 1]} {day.day}, {day.year}"
+
+
+def payee_list(payees: Sequence[str]) -> str:
+    """Names in a sentence.
+
+    >>> payee_list(["Hulu", "Spotify", "Zoom"])
+    'Hulu, Spotify and Zoom'
+    """
+    return payees[0] if len(payees) == 1 else f"{', '.join(payees[:-1])} and {payees[-1]}"
+
+
+def shown(slot: Slot, value: Any, currency: str = "USD", factor: float = 1.0) -> str | None:
+    """The text of a value in a slot, or None when the slot cannot show it.
+
+    ``factor``: units of the currency for a US dollar; the least amounts of money are meant in dollars.
+    """
+    if value is None:
+        return None
+    if slot.kind in ("period", "payee"):
+        return str(value) or None
+    if slot.kind == "payee_list":
+        return payee_list(value) if value else None
+    if slot.kind == "date":
+        return long_date(value)
+    number = float(value)
+    least = slot.least * factor if slot.kind == "money" else slot.least
+    if not (math.isfinite(number) and least <= number <= slot.most):
+        return None
+    if slot.kind == "money":
+        return money(number, currency, whole=slot.whole)
+    if slot.kind == "percent":
+        return f"{_rounded(number, 0.01, slot.edges) * 100:.0f}%"
+    if slot.kind == "months":
+        text = f"{_rounded(number, 0.1, slot.edges):.1f}".removesuffix(".0")
+        return f"{text} month" if text == "1" else f"{text} months"
+    count = int(_rounded(number, 1, slot.edges))
+    return f"{count:,} {slot.noun[0 if count == 1 else 1]}"
+
+
+def fill(slots: Sequence[str], signals: Signals) -> dict[str, dict[str, Any]]:
+    """The slots that this customer's signals can fill: name -> {signal, value, shown}.
+
+    ``value`` is a JSON value (a date as ISO text). Slots that are null or unfit are left out.
+    Money is in the signals' ``currency``, US dollars where it is not known.
+    """
+    currency, factor = signals.get("currency") or "USD", signals.get("currency_factor") or 1.0
+    filled: dict[str, dict[str, Any]] = {}
+    for name in slots:
+        slot = SLOTS[name]
+        value = slot.value(signals)
+        text = shown(slot, value, currency, factor)
+        if text is None:
+            continue
+        if isinstance(value, dt.date):
+            value = value.isoformat()
+        elif isinstance(value, float):
+            value = round(value, 6)
+        filled[name] = {"signal": slot.signal, "value": value, "shown": text}
+    return filled
+
+
+_SAYABLE = re.compile(r"[^\W_][\w&.'’+!, -]{0,38}[\w.!+]", re.UNICODE)
+_SENSITIVE = re.compile(
+    r"church|parish|ministr|mosque|masjid|synagogue|temple|diocese|tithe|christian|islam|jewish|catholic|"
+    r"health|medic|clinic|hospital|pharm|doctor|dental|dentist|therap|psych|counsel|recovery|rehab|fertil|\bhims|\bhers\b|"
+    r"planned parenthood|betterhelp|talkspace|weight ?watch|noom|"
+    r"democrat|republican|campaign|\bpac\b|\bunion\b|actblue|winred|politic|dating|tinder|grindr|bumble|hinge|match\.com|"
+    r"onlyfans|adult|casino|\bbet\b|betting|lottery|cannabis|dispensary|\bbail|attorney|legal aid",
+    re.IGNORECASE,
+)
+"""Payees that would say something about health, faith, politics, love life or troubles: never named in a text."""
+
+
+def sayable(payee: str | None) -> bool:
+    """Whether a payee may be named: readable, no long number in it, not sensitive."""
+    return bool(
+        payee
+        and _SAYABLE.fullmatch(payee)
+        and not re.search(r"\d{4,}|https?|www\.", payee)
+        and not _SENSITIVE.search(payee)
+    )
+
+
+def stream_signals(streams: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a customer's reported subscriptions add to the signals.
+
+    ``streams``: rows with ``merchant``, ``monthly_cost`` and ``price_change`` (fraction or None), dearest
+    first. Only payees that may be named are named; ``price_rises`` counts all.
+    """
+    named = [s for s in streams if sayable(s["merchant"]) and s["monthly_cost"]]
+    payees = list(dict.fromkeys(s["merchant"] for s in named))
+    found: dict[str, Any] = {"price_rises": sum(1 for s in streams if (s["price_change"] or 0) > 0)}
+    if payees:
+        top = payees[0]
+        found["subscription_payees"] = payees[:MOST_PAYEES]
+        found["top_subscription"] = top
+        found["top_subscription_monthly"] = sum(s["monthly_cost"] for s in named if s["merchant"] == top)
+    rises = [s for s in named if (s["price_change"] or 0) > 0]
+    if rises:
+        rise = max(rises, key=lambda s: (s["price_change"] * s["monthly_cost"], s["merchant"]))
+        change = rise["price_change"]
+        found["price_rise_payee"] = rise["merchant"]
+        found["price_rise"] = change
+        found["price_rise_yearly"] = rise["monthly_cost"] * change / (1 + change) * 12
+    return found

@@ -1,0 +1,9 @@
+"""Synthetic customers with planted, labelled behaviour, as a landing batch.
+
+It shares nothing with the rooms that detect and judge: no threshold, no word list, no code.
+"""
+
+from spendsense_pipeline.synthetic.generate import Synthetic, generate
+from spendsense_pipeline.synthetic.landing import write
+
+__all__ = ["Synthetic", "generate", "write"]

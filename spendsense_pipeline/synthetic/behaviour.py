@@ -1,0 +1,639 @@
+"""What people do with money: each function makes the rows of one kind of behaviour, for a block at once.
+
+Rows are columns of whole numbers (cents, days since 1970), positive = money in. Loops run over kinds of
+behaviour, never over customers or payments.
+
+What does not belong here: balances and the landing format.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from spendsense_pipeline.synthetic import payees
+from spendsense_pipeline.synthetic.dice import Dice, Flags, Floats, Ints
+from spendsense_pipeline.synthetic.people import (
+    CARD,
+    CHECKING,
+    CREDIT,
+    FREELANCE,
+    IRREGULAR,
+    OTHER,
+    PLACES,
+    SAVER,
+    SAVINGS,
+    STUDENT_LOAN,
+    SUBSCRIBER,
+    WEALTHY,
+    Cards,
+    People,
+)
+from spendsense_pipeline.synthetic.schedule import (
+    ANNUAL,
+    BIWEEKLY,
+    MONTHLY,
+    QUARTERLY,
+    SATURDAY,
+    SEMI_MONTHLY,
+    TIMES_A_MONTH,
+    WEEKLY,
+    Period,
+    day_in_month,
+    day_of_month,
+    month_of,
+    occurrences,
+    weekday,
+    weekday_after,
+    weekday_before,
+)
+
+KINDS = ("subscription", "bill", "income")
+SUBSCRIPTION, BILL, INCOME = range(len(KINDS))
+_UNSEEN = -1  # a standing arrangement that truth.json leaves out, such as a transfer to one's own savings
+
+DAYS_FOR_QUARTERLY = 300  # three charges
+DAYS_FOR_ANNUAL = 400  # two charges, whatever the day
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Movements: ``who`` is the position in the block, ``pending`` ones have not posted."""
+
+    who: Ints
+    place: Ints
+    day: Ints
+    cents: Ints
+    payee: Ints
+    pending: Flags
+
+    @classmethod
+    def of(cls, who: Ints, place: Ints | int, day: Ints, cents: Ints, payee: Ints | int) -> "Rows":
+        """Posted rows; a single place or payee stands for all."""
+        shape = who.shape
+        return cls(
+            who,
+            np.broadcast_to(place, shape).astype(np.int64),
+            day,
+            cents,
+            np.broadcast_to(payee, shape).astype(np.int64),
+            np.zeros(shape, dtype=np.bool_),
+        )
+
+    def only(self, kept: Flags | Ints) -> "Rows":
+        """Some of the rows, or all in another order."""
+        return Rows(
+            self.who[kept], self.place[kept], self.day[kept], self.cents[kept], self.payee[kept],
+            self.pending[kept],
+        )  # fmt: skip
+
+
+def together(parts: list[Rows]) -> Rows:
+    """All rows of several kinds of behaviour."""
+    return Rows(
+        *(
+            np.concatenate([getattr(part, column) for part in parts])
+            for column in ("who", "place", "day", "cents", "payee", "pending")
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Arrangements that come round on a calendar: pay, bills, subscriptions, standing transfers."""
+
+    who: Ints
+    place: Ints
+    payee: Ints
+    kind: Ints
+    cadence: Ints
+    anchor: Ints  # see schedule.occurrences
+    cents: Ints  # landing sign; what it costs now
+    varies: Floats  # how far a single amount may lie from it, as a fraction
+    shift: Ints  # weekends: -1 to the day before, 1 to the day after, 0 stays
+
+    @classmethod
+    def of(
+        cls,
+        who: Ints,
+        place: Ints | int,
+        payee: Ints,
+        kind: int,
+        cadence: Ints | int,
+        anchor: Ints | int,
+        cents: Ints,
+        *,
+        varies: Floats | float = 0.0,
+        shift: int = 0,
+    ) -> "Standing":
+        """Single values stand for all."""
+        shape = who.shape
+
+        def whole(value: Ints | int) -> Ints:
+            return np.broadcast_to(value, shape).astype(np.int64)
+
+        return cls(
+            who, whole(place), whole(payee), whole(kind), whole(cadence), whole(anchor), whole(cents),
+            np.broadcast_to(varies, shape).astype(np.float64), whole(shift),
+        )  # fmt: skip
+
+
+def all_standing(parts: list[Standing]) -> Standing:
+    """Several kinds of arrangements as one table."""
+    columns = ("who", "place", "payee", "kind", "cadence", "anchor", "cents", "varies", "shift")
+    return Standing(*(np.concatenate([getattr(part, column) for part in parts]) for column in columns))
+
+
+def to_cents(dollars: Floats) -> Ints:
+    """Whole cents, never nothing."""
+    return np.maximum(np.rint(dollars * 100).astype(np.int64), 1)
+
+
+def one_of(dice: Dice, topic: str, group: tuple[payees.Payee, ...], key: Ints) -> Ints:
+    """The payee each customer has chosen among a group."""
+    return payees.codes(group)[dice.whole(topic, 0, len(group) - 1, key)]
+
+
+# ---------------------------------------------------------------- what comes round
+
+
+def salaries(dice: Dice, who: People) -> Standing:
+    """Paychecks: weekly and biweekly on Fridays, the 15th and last, or once a month before the weekend.
+
+    Weekly pay is by the hour and moves a little; a salary is the same to the cent.
+    """
+    paid = np.flatnonzero(who.pay != IRREGULAR)
+    key, pay = who.index[paid], who.pay[paid]
+    monthly_day = np.array([1, 25, 28, 31])[dice.whole("payday", 0, 3, key)]
+    anchor = np.select([pay == WEEKLY, pay == BIWEEKLY], [1, 1 + 7 * who.friday[paid]], monthly_day)
+    return Standing.of(
+        paid,
+        CHECKING,
+        one_of(dice, "employer", payees.EMPLOYERS, key),
+        INCOME,
+        pay,
+        anchor,
+        np.rint(who.income[paid] / who.times_paid[paid]).astype(np.int64),
+        varies=np.where(pay == WEEKLY, 0.06, 0.0),
+        shift=-1,
+    )
+
+
+def bills(dice: Dice, who: People, period: Period) -> Standing:
+    """Rent or mortgage, power, internet, phone, insurance, water, a student loan: a home's fixed costs."""
+    everyone = np.arange(who.count)
+    everyone_key = who.index
+    owns = (who.persona == WEALTHY) | ((who.persona == SAVER) & dice.chance("owns home", 0.4, who.index))
+    rent = np.rint(who.income * dice.between("rent", 0.25, 0.33, who.index) / 500).astype(np.int64) * 500
+    housing = np.where(owns, np.rint(who.income * 0.15).astype(np.int64), rent)
+    home = np.where(
+        owns,
+        one_of(dice, "lender", payees.MORTGAGES, everyone_key),
+        one_of(dice, "landlord", payees.LANDLORDS, everyone_key),
+    )
+    made = [
+        Standing.of(everyone, CHECKING, home, BILL, MONTHLY, dice.whole("rent day", 1, 3, who.index), -housing, shift=1)
+    ]
+    monthly = (
+        ("power", payees.POWER, 1.0, 55, 120, 0.35),
+        ("internet", payees.INTERNET, 0.9, 45, 80, 0.0),
+        ("phone", payees.PHONE, 1.0, 30, 85, 0.0),
+        ("insurance", payees.INSURERS, 0.8, 70, 150, 0.0),
+    )
+    for topic, group, share, low, high, varies in monthly:
+        have = np.flatnonzero(dice.chance(f"{topic}/has", share, who.index))
+        key = who.index[have]
+        price = to_cents(np.rint(dice.between(f"{topic}/price", low, high, key) * who.comfort[have]) - 0.01)
+        # Those who clear their card every month let it pay what takes cards.
+        by_card = who.has_card[have] & (who.persona[have] != CREDIT) & (topic in ("internet", "phone"))
+        made.append(
+            Standing.of(
+                have, np.where(by_card, CARD, CHECKING), one_of(dice, topic, group, key), BILL, MONTHLY,
+                dice.whole(f"{topic}/day", 4, 27, key), -price, varies=varies,
+                shift=1 if topic == "insurance" else 0,
+            )
+        )  # fmt: skip
+    for topic, group, share, least, most in (
+        ("car", payees.CAR_LENDERS, 0.6, 0.06, 0.10),
+        ("health", payees.HEALTH, 0.35, 0.06, 0.12),
+    ):
+        have = np.flatnonzero(dice.chance(f"{topic}/has", share, who.index))
+        key = who.index[have]
+        part = to_cents(np.rint(dice.between(f"{topic}/part", least, most, key) * who.income[have] / 100))
+        day = dice.whole(f"{topic}/day", 2, 26, key)
+        payee = one_of(dice, topic, group, key)
+        made.append(Standing.of(have, CHECKING, payee, BILL, MONTHLY, day, -part, shift=1))
+    if period.days >= DAYS_FOR_QUARTERLY:
+        have = np.flatnonzero(dice.chance("water/has", 0.3, who.index))
+        key = who.index[have]
+        day = dice.whole("water/day", 5, 25, key) + 100 * dice.whole("water/month", 1, 3, key)
+        volume = to_cents(dice.between("water/price", 60, 140, key))
+        made.append(
+            Standing.of(
+                have, CHECKING, one_of(dice, "water", payees.WATER, key), BILL, QUARTERLY, day, -volume, varies=0.2
+            )
+        )
+    have = np.flatnonzero(who.other == STUDENT_LOAN)
+    key = who.index[have]
+    made.append(
+        Standing.of(
+            have, CHECKING, one_of(dice, "lender/student", payees.STUDENT_LENDERS, key), BILL, MONTHLY,
+            dice.whole("student loan/day", 5, 25, key), -student_loan_payment(dice, who, have), shift=1,
+        )
+    )  # fmt: skip
+    return all_standing(made)
+
+
+def student_loan_payment(dice: Dice, who: People, holders: Ints) -> Ints:
+    """The fixed monthly instalment of a student loan."""
+    dollars = dice.between("student loan/price", 120, 260, who.index[holders]) * who.comfort[holders]
+    return to_cents(np.rint(dollars))
+
+
+def subscriptions(dice: Dice, who: People, period: Period) -> Standing:
+    """Fixed prices on fixed days: a few for most, half a dozen or more for those who sign up for everything."""
+    many = who.persona == SUBSCRIBER
+    made = []
+    gym = np.flatnonzero(many | dice.chance("gym", 0.2, who.index))
+    made.append(_signed_up(dice, who, "gym", payees.GYMS, gym, np.ones(len(gym), dtype=np.int64), MONTHLY))
+    everyone = np.arange(who.count)
+    wanted = np.where(many, dice.whole("services/many", 4, 8, who.index), dice.whole("services/few", 0, 2, who.index))
+    made.append(_signed_up(dice, who, "services", payees.SERVICES_MONTHLY, everyone, wanted, MONTHLY))
+    rarer: list[tuple[str, tuple[payees.Payee, ...], int, float]] = [("weekly", payees.SERVICES_WEEKLY, WEEKLY, 0.12)]
+    if period.days >= DAYS_FOR_QUARTERLY:
+        rarer.append(("quarterly", payees.SERVICES_QUARTERLY, QUARTERLY, 0.25))
+    if period.days >= DAYS_FOR_ANNUAL:
+        rarer.append(("annual", payees.SERVICES_ANNUAL, ANNUAL, 0.4))
+    for topic, group, cadence, share in rarer:
+        have = np.flatnonzero(dice.chance(topic, share, who.index))
+        wanted = np.ones(len(have), dtype=np.int64)
+        made.append(_signed_up(dice, who, topic, group, have, wanted, cadence, period))
+    return all_standing(made)
+
+
+def _signed_up(
+    dice: Dice,
+    who: People,
+    topic: str,
+    group: tuple[payees.Payee, ...],
+    holders: Ints,
+    wanted: Ints,
+    cadence: int,
+    period: Period | None = None,
+) -> Standing:
+    """Each holder's own choice of ``wanted`` different services of a group, with a plan and a day."""
+    liking = dice.uniform(f"{topic}/liking", who.index[holders][:, None], np.arange(len(group))[None, :])
+    ranked = np.argsort(liking, axis=1, kind="stable")
+    at, turn = np.nonzero(np.arange(len(group))[None, :] < wanted[:, None])
+    service, holder = ranked[at, turn], holders[at]
+    key = who.index[holder]
+    plans = max(len(payee.prices) for payee in group)
+    prices = np.array([[payee.prices[n % len(payee.prices)] for n in range(plans)] for payee in group])
+    dollars = prices[service, dice.whole(f"{topic}/plan", 0, plans - 1, key, service)]
+    day = dice.whole(f"{topic}/day", 1, 28, key, service)
+    if cadence == QUARTERLY:
+        day = day + 100 * dice.whole(f"{topic}/month", 1, 3, key, service)
+    if cadence == ANNUAL and period is not None:
+        day = dice.whole(f"{topic}/ago", 0, min(period.days - 380, 360), key, service)
+    place = np.where(who.has_card[holder], CARD, CHECKING)
+    return Standing.of(holder, place, payees.codes(group)[service], SUBSCRIPTION, cadence, day, -to_cents(dollars))
+
+
+def standing_transfers(who: People, saved: Ints, invested: Ints) -> tuple[Standing, Standing]:
+    """Monthly amounts set aside, split over paydays, out of checking and into savings and investments."""
+    outs, ins = [], []
+    for cents, place, away, arrived in (
+        (saved, SAVINGS, payees.TO_SAVINGS, payees.FROM_CHECKING),
+        (invested, OTHER, payees.TO_BROKER, payees.INVESTED),
+    ):
+        have = np.flatnonzero(cents > 0)
+        # Who is paid once a month still puts money aside twice, at the middle and the end of the month.
+        cadence = np.where(who.pay[have] == MONTHLY, SEMI_MONTHLY, who.pay[have])
+        anchor = np.where(cadence == BIWEEKLY, 1 + 7 * who.friday[have], 1)
+        each = np.rint(cents[have] / TIMES_A_MONTH[cadence] / 500).astype(np.int64) * 500
+        outs.append(
+            Standing.of(
+                have, CHECKING, np.full(len(have), payees.code(away)), _UNSEEN, cadence, anchor, -each, shift=-1
+            )
+        )
+        ins.append(
+            Standing.of(have, place, np.full(len(have), payees.code(arrived)), _UNSEEN, cadence, anchor, each, shift=-1)
+        )
+    return all_standing(outs), all_standing(ins)
+
+
+def standing_rows(dice: Dice, who: People, plan: Standing, period: Period, *, hard: bool = False) -> tuple[Rows, Ints]:
+    """The rows of all arrangements, and how many each has.
+
+    ``hard``: late and early dates, one month left out, dearer from some day on.
+    """
+    at, day, ordinal = occurrences(plan.cadence, plan.anchor, period)
+    key = (who.index[plan.who[at]], plan.payee[at], ordinal)
+    base = plan.cents[at]
+    cents = np.rint(base * (1 + plan.varies[at] * dice.bell("standing/amount", *key))).astype(np.int64)
+    if hard:
+        slow = np.isin(plan.cadence[at], (MONTHLY, QUARTERLY)) & (plan.kind[at] != _UNSEEN)
+        drift = np.rint(2.4 * dice.bell("standing/drift", *key)).astype(np.int64)
+        day = day + np.where(slow, drift, 0)
+        cents = np.where(
+            day < price_rise_day(dice, who, plan, period)[at], cents_before_rise(dice, who, plan)[at], cents
+        )
+    day = np.select([plan.shift[at] < 0, plan.shift[at] > 0], [weekday_before(day), weekday_after(day)], day)
+    happened = period.covers(day)
+    if hard:
+        happened &= ~_left_out(dice, who, plan, at, day, period)
+    kept = np.flatnonzero(happened)
+    at = at[kept]
+    rows = Rows.of(plan.who[at], plan.place[at], day[kept], cents[kept], plan.payee[at])
+    return rows, np.bincount(at, minlength=len(plan.who))
+
+
+def price_rise_day(dice: Dice, who: People, plan: Standing, period: Period) -> Ints:
+    """From when today's price holds; before the period for whose price never changed."""
+    key = (who.index[plan.who], plan.payee)
+    rises = (plan.kind == SUBSCRIPTION) & np.isin(plan.cadence, (WEEKLY, MONTHLY)) & dice.chance("rise", 0.3, *key)
+    day: Ints = np.where(
+        rises, period.first + np.rint(period.days * dice.between("rise/when", 0.35, 0.6, *key)), period.first - 99
+    ).astype(np.int64)
+    return day
+
+
+def cents_before_rise(dice: Dice, who: People, plan: Standing) -> Ints:
+    """The price before it rose by 6 to 25 %."""
+    raised = dice.between("rise/by", 1.06, 1.25, who.index[plan.who], plan.payee)
+    return np.rint(plan.cents / raised).astype(np.int64)
+
+
+def _left_out(dice: Dice, who: People, plan: Standing, at: Ints, day: Ints, period: Period) -> Flags:
+    """One month missing somewhere in the middle, for a fifth of the monthly charges."""
+    key = (who.index[plan.who], plan.payee)
+    missing = np.isin(plan.kind, (SUBSCRIPTION, BILL)) & (plan.cadence == MONTHLY) & dice.chance("gap", 0.2, *key)
+    hole = period.first + np.rint(period.days * dice.between("gap/when", 0.3, 0.6, *key)).astype(np.int64)
+    left_out: Flags = missing[at] & (day >= hole[at]) & (day < hole[at] + 28)
+    return left_out
+
+
+# ---------------------------------------------------------------- what comes when it comes
+
+
+def freelance_pay(dice: Dice, who: People, period: Period) -> Rows:
+    """Pay of freelancers: some jobs pay four times what others do, and weeks may pass in between."""
+    paid = np.flatnonzero(who.persona == FREELANCE)
+    pace = dice.whole("jobs/pace", 7, 14, who.index[paid])  # days between jobs
+    steps = np.arange(period.days // 7 + 4)
+    at, step = (axis.ravel() for axis in np.meshgrid(np.arange(len(paid)), steps, indexing="ij"))
+    turn = period.first // pace[at] - 1 + step  # counted from 1970: a longer period only adds older jobs
+    key = (who.index[paid[at]], turn)
+    day = turn * pace[at] + np.rint(pace[at] * dice.between("jobs/delay", -0.6, 0.6, *key)).astype(np.int64)
+    size = np.where(
+        turn % 3 == 0, dice.between("jobs/large", 1.7, 2.3, *key), dice.between("jobs/small", 0.35, 0.65, *key)
+    )
+    typical = who.income[paid[at]] * pace[at] / 30.4375
+    group = np.where(
+        dice.chance("jobs/platform", 0.4, who.index[paid[at]]),
+        one_of(dice, "platform", payees.PLATFORMS, who.index[paid[at]]),
+        one_of(dice, "client", payees.CLIENTS[:4], who.index[paid[at]]),
+    )
+    second = one_of(dice, "second client", payees.CLIENTS[4:], who.index[paid[at]])
+    payee = np.where(turn % 5 == 4, second, group)
+    rows = Rows.of(paid[at], CHECKING, weekday_after(day), np.rint(typical * size).astype(np.int64), payee)
+    return rows.only(period.covers(rows.day))
+
+
+def habit_counts(dice: Dice, who: People, standing: Standing, cards: Cards, period: Period, *, hard: bool) -> Ints:
+    """How often each customer does each habit (customers by habits) in the whole period.
+
+    A customer has 190 to 275 rows in 180 days, counting what comes round; habits fill the rest.
+    """
+    months = period.days * 12 / 365.25
+    rounds = np.bincount(standing.who, TIMES_A_MONTH[standing.cadence], minlength=who.count)
+    rounds += np.bincount(cards.holder, 2.0 + cards.revolving, minlength=who.count) + who.has_savings
+    rounds += np.where(who.persona == FREELANCE, 1.7, 0.0)
+    setting_aside = np.where(who.pay == MONTHLY, 2.0, who.times_paid) * 2
+    rounds += setting_aside * ((who.persona == SAVER) + 2.0 * (who.persona == WEALTHY))
+    rows = dice.whole("rows", 190, 275, who.index) * period.days / 180
+    habits = np.maximum(rows - rounds * months, 60 * period.days / 180)
+    kinds = np.arange(len(payees.HABITS))
+    taste = np.array([habit.weight for habit in payees.HABITS]) * dice.between(
+        "taste", 0.6, 1.4, who.index[:, None], kinds[None, :]
+    )
+    exact = habits[:, None] * taste / taste.sum(axis=1, keepdims=True)
+    counts: Ints = np.floor(exact + dice.uniform("habit/count", who.index[:, None], kinds[None, :])).astype(np.int64)
+    if hard:
+        counts[:, 0] = period.days // 7  # the same grocer on the same weekday
+    return counts
+
+
+def habit_costs(counts: Ints, period: Period) -> tuple[Floats, Floats]:
+    """What the habits cost a month at plain prices, in cents: what follows the budget, and what does not."""
+    mean = np.array([np.mean(h.menu) if h.menu else h.low + 0.4 * (h.high - h.low) for h in payees.HABITS])
+    scales = np.array([h.scales for h in payees.HABITS])
+    monthly = counts * mean[None, :] * 100 * 365.25 / 12 / period.days
+    return monthly[:, scales].sum(axis=1), monthly[:, ~scales].sum(axis=1)
+
+
+def habit_rows(
+    dice: Dice, who: People, counts: Ints, budget: Floats, period: Period, *, hard: bool
+) -> tuple[Rows, Ints]:
+    """Groceries, coffee, fuel and the rest, and which habit each row is. ``budget`` multiplies the prices."""
+    kinds = len(payees.HABITS)
+    often = counts.ravel()
+    pair = np.repeat(np.arange(len(often)), often)
+    slot = np.arange(len(pair)) - np.repeat(np.cumsum(often) - often, often)
+    at, kind = pair // kinds, pair % kinds
+    key = (who.index[at], kind, slot)
+    # One purchase somewhere in each of equally long stretches: habits are loose, but they are habits.
+    day = period.first + np.floor((slot + dice.uniform("habit/when", *key)) * period.days / often[pair]).astype(
+        np.int64
+    )
+    groceries, coffee = kind == 0, kind == 1
+    to_saturday = groceries & dice.chance("habit/weekend", 0.35, *key)
+    day = np.where(to_saturday, day + (SATURDAY - weekday(day)) % 7, day)
+    day = np.where(coffee & dice.chance("habit/workday", 0.7, *key), weekday_before(day), day)
+    if hard:
+        usual = dice.whole("habit/weekday", 0, 6, who.index)
+        day = np.where(groceries, period.first + slot * 7 + usual[at], day)
+    low, high = (np.array([getattr(h, edge) for h in payees.HABITS]) for edge in ("low", "high"))
+    scales = np.array([h.scales for h in payees.HABITS])
+    u = dice.uniform("habit/amount", *key)
+    spread = u * (0.4 + 0.6 * u)  # small amounts are commoner than large ones
+    dollars = (low[kind] + (high - low)[kind] * spread) * np.where(scales[kind], budget[at], 1.0)
+    cents = to_cents(dollars)
+    payee = np.zeros(len(pair), dtype=np.int64)
+    for number, habit in enumerate(payees.HABITS):
+        mine = np.flatnonzero(kind == number)
+        person, turn = who.index[at[mine]], slot[mine]
+        favourite = one_of(dice, f"{habit.name}/first", habit.payees, person)
+        now_and_then = one_of(dice, f"{habit.name}/second", habit.payees, person)
+        faithful = 1.0 if hard and number == 0 else 0.7
+        payee[mine] = np.where(dice.chance(f"{habit.name}/faithful", faithful, person, turn), favourite, now_and_then)
+        if habit.menu:
+            menu = to_cents(np.array(habit.menu))
+            usual_order = dice.whole(f"{habit.name}/order", 0, len(menu) - 1, person)
+            today = dice.whole(f"{habit.name}/today", 0, len(menu) - 1, person, turn)
+            cents[mine] = menu[np.where(dice.chance(f"{habit.name}/usual", 0.6, person, turn), usual_order, today)]
+    may = np.array([h.card for h in payees.HABITS])
+    # Those in debt have little room left on the card; the others use it for most things.
+    share = np.where(who.has_card, np.where(who.persona == CREDIT, 0.12, 0.65), 0.0)
+    by_card = may[kind] & dice.chance("habit/card", share[at], *key)
+    rows = Rows.of(at, np.where(by_card, CARD, CHECKING), day, -cents, payee)
+    newest = (day == period.last) & dice.chance("pending/today", 0.9, *key)
+    newest |= (day == period.last - 1) & dice.chance("pending/yesterday", 0.5, *key)
+    kept = np.flatnonzero(period.covers(day))
+    return replace(rows, pending=newest).only(kept), kind[kept]
+
+
+def refund_rows(dice: Dice, who: People, habits: Rows, kind: Ints, period: Period) -> Rows:
+    """Now and then a purchase in a shop goes back, a few days later and in full."""
+    shops = np.array([h.name in ("marketplace", "stores") for h in payees.HABITS])
+    key = (who.index[habits.who], habits.day, habits.payee, -habits.cents)
+    back = np.flatnonzero(shops[kind] & ~habits.pending & dice.chance("refund", 0.04, *key))
+    bought = habits.only(back)
+    later = dice.whole("refund/after", 3, 12, *(part[back] for part in key))
+    returned = replace(bought, day=bought.day + later, cents=-bought.cents)
+    return returned.only(period.covers(returned.day))
+
+
+# ---------------------------------------------------------------- cards and savings
+
+
+@dataclass(frozen=True)
+class CardState:
+    """What the lender would report of each card at the end of the period; cents, days."""
+
+    owed: Ints
+    limit: Ints
+    statement: Ints
+    minimum: Ints
+    last_payment: Ints  # -1 where none was made in the period
+    due: Ints  # the next due date, or the missed one
+
+
+def card_rows(who: People, cards: Cards, spent: Rows, period: Period) -> tuple[Rows, CardState]:
+    """Statements, payments in both accounts, interest, and late fees; and the state they leave.
+
+    A statement closes once a month and is due 21 days later. Those who pay in full owe what no payment has
+    covered yet; those who revolve owe a share of their limit, pay for interest and most new purchases, and some
+    lately only the minimum.
+    """
+    statements = _statements(who, cards, spent, period)
+    owed, limit, interest = statements.owed, statements.limit, statements.interest
+    minimum = np.maximum(np.rint(owed[:, None] / 100).astype(np.int64) + interest, 3500)
+    position = np.arange(statements.bill.shape[1])[None, :]
+    settled = statements.paid_on <= period.last
+    newest_settled = np.where(settled, position, -1).max(axis=1)
+    lately = position > newest_settled[:, None] - 3
+    usual = np.maximum(minimum, interest + np.rint(0.8 * statements.bill).astype(np.int64))
+    revolved = np.where(cards.minimum_only[:, None] & lately, minimum, usual)
+    payment = np.where(cards.revolving[:, None], revolved, statements.bill)
+    missed = cards.overdue[:, None] & (position == newest_settled[:, None])
+    made = settled & (statements.paid_on >= period.first) & (payment > 0) & ~missed
+
+    payer, turn = np.nonzero(made)
+    paid_on, paid = statements.paid_on[payer, turn], payment[payer, turn]
+    debtor, month = np.nonzero((interest > 0) & period.covers(statements.closes))
+    late = np.flatnonzero(missed.any(axis=1))
+    late_day = statements.paid_on[late, newest_settled[late]] + 3
+    late, late_day = late[late_day <= period.last], late_day[late_day <= period.last]
+    rows = together(
+        [
+            Rows.of(cards.holder[payer], CHECKING, paid_on, -paid, payees.code(payees.CARD_PAYMENT)),
+            Rows.of(cards.holder[payer], cards.place[payer], paid_on, paid, payees.code(payees.CARD_PAYMENT)),
+            Rows.of(
+                cards.holder[debtor], cards.place[debtor], statements.closes[debtor, month],
+                -interest[debtor, month], payees.code(payees.INTEREST_CHARGED),
+            ),
+            Rows.of(
+                cards.holder[late], cards.place[late], late_day, np.full(len(late), -2900), payees.code(payees.LATE)
+            ),
+        ]
+    )  # fmt: skip
+
+    every = np.arange(cards.count)
+    newest = np.where(statements.closes <= period.last, position, -1).max(axis=1)
+    moved = together([rows.only(rows.place != CHECKING), spent.only(_on_cards(who, cards, spent) >= 0)])
+    card = _on_cards(who, cards, moved)
+    since = moved.day > statements.closes[every, newest][card]
+    change = np.rint(np.bincount(card[since], moved.cents[since], minlength=cards.count)).astype(np.int64)
+    statement = np.where(cards.revolving, np.maximum(owed + change, 0), statements.bill[every, newest])
+    small = np.minimum(statement, np.maximum(2500, statement // 50))
+    last = np.where(made, position, -1).max(axis=1)
+    return rows, CardState(
+        owed=owed,
+        limit=limit,
+        statement=statement,
+        minimum=np.where(cards.revolving, minimum[every, newest], small),
+        last_payment=np.where(last >= 0, payment[every, last], -1),
+        due=statements.due[every, (~settled | missed).argmax(axis=1)],
+    )
+
+
+def _on_cards(who: People, cards: Cards, rows: Rows) -> Ints:
+    """The card of each row, -1 for what is on no card or has not posted."""
+    card_at = np.full((who.count, PLACES), -1)
+    card_at[cards.holder, cards.place] = np.arange(cards.count)
+    found: Ints = np.where(rows.pending, -1, card_at[rows.who, rows.place])
+    return found
+
+
+@dataclass(frozen=True)
+class _Statements:
+    """Cards by monthly statements, and what is owed at the end of the period; cents, days."""
+
+    closes: Ints
+    due: Ints
+    paid_on: Ints
+    bill: Ints  # purchases of the month
+    interest: Ints
+    owed: Ints
+    limit: Ints
+
+
+def _statements(who: People, cards: Cards, spent: Rows, period: Period) -> _Statements:
+    """Sum purchases by statement, and settle what is owed at the end."""
+    months = np.append(period.months(), period.months()[-1] + 1)
+    shape = (cards.count, len(months))
+    card = _on_cards(who, cards, spent)
+    bought, card = spent.only(card >= 0), card[card >= 0]
+    cycle = month_of(bought.day) + (day_of_month(bought.day) > cards.closing_day[card]) - months[0]
+    charged = np.bincount(card * shape[1] + cycle, -bought.cents, minlength=shape[0] * shape[1])
+    charges = np.rint(charged).astype(np.int64).reshape(shape)
+
+    closes = day_in_month(np.broadcast_to(months, shape), cards.closing_day[:, None])
+    opens = day_in_month(np.broadcast_to(months - 1, shape), cards.closing_day[:, None]) + 1
+    due = closes + 21
+    paid_on = weekday_before(due)
+    # Statements that began before the first row also hold purchases nobody sees here, at the usual pace.
+    pace = charges.sum(axis=1) / period.days
+    unseen = np.clip(np.minimum(closes + 1, period.first) - opens, 0, 31)
+    bill = np.maximum(charges + np.rint(pace[:, None] * unseen).astype(np.int64), 0)
+
+    uncovered = np.where(paid_on > period.last, bill, 0).sum(axis=1)
+    room = np.maximum(np.rint(uncovered / cards.utilization / 5000) * 5000, 50_000).astype(np.int64)
+    limit = np.where(cards.revolving, cards.limit, room)
+    owed = np.where(cards.revolving, np.rint(limit * cards.utilization).astype(np.int64), uncovered)
+    grown = 0.85 + 0.15 * np.clip((closes - period.first) / period.days, 0, 1)
+    interest = np.rint(owed[:, None] * cards.apr[:, None] / 1200 * grown).astype(np.int64)
+    return _Statements(closes, due, paid_on, bill, np.where(cards.revolving[:, None], interest, 0), owed, limit)
+
+
+def savings_interest(dice: Dice, who: People, before: Ints, period: Period) -> Rows:
+    """What a savings account earns at the end of each month, on what lay there ``before`` the period."""
+    have = np.flatnonzero(who.has_savings)
+    months = period.months()
+    days = day_in_month(months, np.full(len(months), 31))
+    days = days[period.covers(days)]
+    at = np.repeat(have, len(days))
+    rate = dice.between("savings/rate", 0.004, 0.035, who.index[at])
+    cents = np.maximum(np.rint(before[at] * rate / 12).astype(np.int64), 1)
+    return Rows.of(at, SAVINGS, np.tile(days, len(have)), cents, payees.code(payees.INTEREST_EARNED))
+
+
+def overdraft_fees(checking: Rows, balance: Ints) -> Rows:
+    """A fee on each day on which an account slips below zero; rows and balances in the order they happened."""
+    earlier = np.roll(balance, 1)
+    same = np.roll(checking.who, 1) == checking.who
+    if len(same):
+        same[0] = False
+    slipped = np.flatnonzero((balance < 0) & same & (earlier >= 0))
+    found = checking.only(slipped)
+    return Rows.of(found.who, CHECKING, found.day, np.full(len(slipped), -3400), payees.code(payees.OVERDRAFT))

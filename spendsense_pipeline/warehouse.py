@@ -1,0 +1,63 @@
+"""Where tables are stored and how they are read, with Dagster or without.
+
+``<root>/<asset>/<partition>.parquet``, or ``<root>/<asset>.parquet`` for an asset without partitions; the root is
+a folder or any fsspec URI, and each path may be a folder of parts. What does not belong here: writing, which is
+the IO manager's alone (``defs/io.py``), and any meaning of a table (``contracts/``).
+"""
+
+from pathlib import Path
+
+import fsspec
+import ibis
+
+from spendsense_pipeline.errors import SpendSenseError
+
+
+class NotMaterialized(SpendSenseError):
+    """A table was asked for that no run has stored yet."""
+
+    code = "not_materialized"
+
+
+def connect(scratch: Path | None = None) -> ibis.BaseBackend:
+    """An in-memory DuckDB whose times are UTC; it spills to ``scratch`` what outgrows memory."""
+    backend = ibis.duckdb.connect()
+    backend.raw_sql("SET TimeZone = 'UTC'")
+    if scratch is not None:
+        backend.raw_sql(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}'")
+    return backend
+
+
+def path(root: str, asset: str, partition: str | None = None) -> str:
+    """Where a table, or one partition of it, is stored."""
+    return f"{root.rstrip('/')}/{asset}{f'/{partition}' if partition else ''}.parquet"
+
+
+def partitions(root: str, asset: str) -> list[str]:
+    """Keys of the stored partitions of an asset, ascending; empty when there are none."""
+    filesystem, folder = fsspec.core.url_to_fs(f"{root.rstrip('/')}/{asset}")
+    if not filesystem.isdir(folder):
+        return []
+    names = [name.rstrip("/").rsplit("/", 1)[-1] for name in filesystem.ls(folder, detail=False)]
+    return sorted(name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
+
+
+def read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | None = None) -> ibis.Table:
+    """The rows of a table: of the whole one, or of the partitions named.
+
+    Raises ``NotMaterialized`` where nothing is stored, naming the table and the command that makes it.
+    """
+    paths = [path(root, asset, key) for key in keys] if keys is not None else [path(root, asset)]
+    filesystem, _ = fsspec.core.url_to_fs(root)
+    missing = [one for one in paths if not filesystem.exists(filesystem._strip_protocol(one))]
+    if missing or not paths:
+        where = ", ".join(keys or []) or "no partition"
+        raise NotMaterialized(
+            f"{asset} is not stored yet ({where if keys is not None else path(root, asset)}): "
+            "`spendsense ingest` makes the landed tables, `spendsense run` those of a date"
+        )
+    protocols = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
+    if "file" not in protocols:
+        backend.con.register_filesystem(filesystem)
+    files = [f"{one}/*.parquet" if filesystem.isdir(filesystem._strip_protocol(one)) else one for one in paths]
+    return backend.read_parquet(files, union_by_name=True)

@@ -1,0 +1,107 @@
+"""One pipeline run that the tests of the whole graph share, and fresh ones for tests that change something."""
+
+import datetime as dt
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from spendsense_pipeline import synthetic
+from spendsense_pipeline.definitions import build_defs
+from spendsense_pipeline.defs import launch
+from spendsense_pipeline.defs.resources import Clock
+from spendsense_pipeline.governance.database import open_or_create
+from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.settings import Settings
+
+DAY = dt.date(2026, 6, 30)
+NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
+USERS = 40
+BATCH = "generated"
+
+
+@dataclass
+class Pipeline:
+    """A data folder with its definitions; the clock stands at noon of the day after the figures."""
+
+    settings: Settings
+    now: dt.datetime = NOON
+
+    @property
+    def definitions(self) -> dg.Definitions:
+        """Fresh definitions on this folder."""
+        return build_defs(self.settings, resources={"clock": Clock(fixed=self.now.isoformat())})
+
+    @property
+    def engine(self):
+        """The governance database."""
+        return open_or_create(self.settings.governance_url)
+
+    def ingest(self, batch: str = BATCH) -> launch.Ran:
+        """Run the ingest of a landed batch."""
+        with launch.opened_instance(self.settings) as instance:
+            return launch.ingest_batch(self.definitions, instance, batch)
+
+    def refresh(self, day: dt.date = DAY) -> launch.Ran:
+        """Run one date."""
+        with launch.opened_instance(self.settings) as instance:
+            return launch.daily_refresh(self.definitions, instance, day)
+
+
+@pytest.fixture(scope="session")
+def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """Generated customers, ingested and refreshed once. Tests that change anything take a ``copy``."""
+    root = tmp_path_factory.mktemp("refreshed")
+    settings = Settings(data=root / "data")
+    made = root / "made"
+    synthetic.write(synthetic.generate(USERS, as_of=DAY), made)
+    landing.land(made, settings.landing, BATCH)
+    pipeline = Pipeline(settings)
+    pipeline.ingest()
+    pipeline.refresh()
+    return pipeline
+
+
+@pytest.fixture
+def copy(refreshed: Pipeline, tmp_path: Path) -> Pipeline:
+    """The shared pipeline's folder, to do with as the test likes."""
+    shutil.copytree(refreshed.settings.data, tmp_path / "data")
+    return Pipeline(Settings(data=tmp_path / "data"))
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have SpendSense configured; the tests must not touch that."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith(("SPENDSENSE_", "DAGSTER_"))]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def spendsense(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """Call a command on a pipeline's folder in this process; see ``test_cli``."""
+    import contextlib
+    import io
+    import json
+    import sys
+
+    from spendsense_pipeline import cli
+
+    def call(pipeline: Pipeline, *words: str, code: int = 0) -> object:
+        monkeypatch.setenv("SPENDSENSE_DATA", str(pipeline.settings.data))
+        monkeypatch.setattr(sys, "argv", ["spendsense", *words, "--json"])
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                cli.main()
+                left = 0
+            except SystemExit as stop:
+                left = int(stop.code or 0)
+        assert left == code, err.getvalue()
+        return json.loads(out.getvalue() or err.getvalue().splitlines()[-1])
+
+    return call

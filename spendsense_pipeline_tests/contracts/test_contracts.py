@@ -1,0 +1,110 @@
+"""Contracts refuse what they say they refuse, document every column, and never repeat a personal value."""
+
+import datetime as dt
+
+import pandas as pd
+import pytest
+
+from spendsense_pipeline import warehouse
+from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema, columns, failures, key, open_columns
+
+USERS_SQL = """
+    SELECT 'u1' AS user_id, NULL::VARCHAR AS full_name, 'ann@example.com' AS email, NULL::TIMESTAMPTZ AS created_at,
+           true AS consent_status, NULL::TIMESTAMPTZ AS consent_granted_at, NULL::TIMESTAMPTZ AS consent_revoked_at,
+           {user_type} AS user_type, 'b1' AS batch
+"""
+
+
+def persona_row(**changed: object) -> pd.DataFrame:
+    row: dict[str, object] = {
+        "user_id": "u1",
+        "as_of": dt.date(2026, 6, 30),
+        "window_days": 30,
+        "history_days": 180,
+        "persona": "savings_builder",
+        "priority": 0.7,
+        "confidence": 0.9,
+        "is_fallback": False,
+        "matched": "[]",
+        "reasons": "[]",
+        "rules_version": "1",
+    }
+    frame = pd.DataFrame([row | changed])
+    return frame.astype({"window_days": "Int64", "history_days": "Int64", "is_fallback": "boolean", "priority": float})
+
+
+@pytest.mark.parametrize("asset", sorted(CONTRACTS))
+def test_every_column_says_what_it_means(asset: str) -> None:
+    undocumented = [column["name"] for column in columns(CONTRACTS[asset]) if not column["meaning"]]
+    assert not undocumented
+
+
+@pytest.mark.parametrize("asset", sorted(CONTRACTS))
+def test_every_table_has_a_key_among_its_columns(asset: str) -> None:
+    identifying = key(CONTRACTS[asset])
+    assert identifying
+    assert set(identifying) <= {column["name"] for column in columns(CONTRACTS[asset])}
+
+
+def test_a_frame_that_holds_its_contract_has_no_failures() -> None:
+    assert failures(CONTRACTS["persona_assignments_30d"], persona_row()).empty
+
+
+@pytest.mark.parametrize(
+    ("changed", "column"),
+    [
+        ({"persona": "big_spender"}, "persona"),
+        ({"confidence": 1.2}, "confidence"),
+        ({"priority": -0.1}, "priority"),
+        ({"rules_version": None}, "rules_version"),
+    ],
+)
+def test_a_frame_that_breaks_its_contract_names_the_column(changed: dict[str, object], column: str) -> None:
+    found = failures(CONTRACTS["persona_assignments_30d"], persona_row(**changed))
+    assert column in set(found["column"])
+
+
+def test_a_missing_and_a_surplus_column_are_both_failures() -> None:
+    contract = CONTRACTS["persona_assignments_30d"]
+    assert not failures(contract, persona_row().drop(columns="matched")).empty
+    assert not failures(contract, persona_row().assign(mood="good")).empty
+
+
+def test_a_repeated_key_is_a_failure_in_frames_and_in_engine_tables() -> None:
+    twice = pd.concat([persona_row(), persona_row()], ignore_index=True)
+    assert not failures(CONTRACTS["persona_assignments_30d"], twice).empty
+    one = USERS_SQL.format(user_type="'customer'")
+    table = warehouse.connect().sql(f"{one} UNION ALL {one}")
+    found = failures(CONTRACTS["users"], table)
+    assert found["column"].tolist() == ["user_id"]
+    assert found["failures"].tolist() == [2]
+
+
+def test_a_failure_never_repeats_a_personal_value() -> None:
+    table = warehouse.connect().sql(USERS_SQL.format(user_type="'nobody'").replace("'u1'", "NULL::VARCHAR"))
+    found = failures(CONTRACTS["users"], table)
+    assert not found.empty
+    assert "ann@example.com" not in found.to_json()
+
+
+def test_a_null_in_an_engine_table_is_reported_under_its_own_column() -> None:
+    table = warehouse.connect().sql(USERS_SQL.format(user_type="'customer'").replace("'b1'", "NULL::VARCHAR"))
+    assert failures(CONTRACTS["users"], table)["column"].tolist() == ["batch"]
+
+
+def test_a_repeated_key_shows_the_key_and_nothing_else_of_the_row() -> None:
+    one = USERS_SQL.format(user_type="'customer'")
+    found = failures(CONTRACTS["users"], warehouse.connect().sql(f"{one} UNION ALL {one}"))
+    assert found["failure_case"].tolist() == ["{'user_id': 'u1'}"]
+
+
+def test_personal_columns_are_not_open() -> None:
+    assert {"full_name", "email"}.isdisjoint(open_columns(CONTRACTS["users"]))
+    assert {"title", "content", "slots"}.isdisjoint(open_columns(CONTRACTS["draft_recommendations"]))
+
+
+@pytest.mark.parametrize("asset", sorted(name for name, one in CONTRACTS.items() if issubclass(one, FrameContract)))
+def test_every_frame_column_has_an_arrow_type(asset: str) -> None:
+    contract = CONTRACTS[asset]
+    assert issubclass(contract, FrameContract)
+    assert arrow_schema(contract).names == [column["name"] for column in columns(contract)]

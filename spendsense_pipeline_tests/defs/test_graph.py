@@ -1,0 +1,153 @@
+"""The graph as a whole: what it is, that it loads without touching anything, that a day is a function of its inputs."""
+
+import datetime as dt
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from spendsense_pipeline import warehouse
+from spendsense_pipeline.definitions import build_defs
+from spendsense_pipeline.governance import queue
+from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.settings import PROJECT_ROOT, Settings
+from spendsense_pipeline_tests.conftest import DAY, NOON, USERS, Pipeline
+
+SNAPSHOT = Path(__file__).with_name("graph.json")
+
+
+def described() -> dict[str, object]:
+    definitions = build_defs(Settings())
+    graph = definitions.resolve_asset_graph()
+    assets = {}
+    for key in sorted(graph.get_all_asset_keys()):
+        node = graph.get(key)
+        assets[key.to_user_string()] = {
+            "group": node.group_name,
+            "partitions": type(node.partitions_def).__name__ if node.partitions_def else None,
+            "after": sorted(parent.to_user_string() for parent in node.parent_keys),
+            "checks": sorted(check.name for check in graph.get_check_keys_for_assets({key})),
+        }
+    return {
+        "assets": assets,
+        "jobs": sorted(job.name for job in definitions.jobs or []),
+        "sensors": sorted(sensor.name for sensor in definitions.sensors or []),
+        "schedules": sorted(schedule.name for schedule in definitions.schedules or []),
+    }
+
+
+def test_the_graph_is_the_one_that_was_reviewed() -> None:
+    """A change of the graph shows as a change of graph.json; `UPDATE_SNAPSHOT=1 pytest -k reviewed` writes it."""
+    found = described()
+    if os.environ.get("UPDATE_SNAPSHOT"):
+        SNAPSHOT.write_text(json.dumps(found, indent=1) + "\n")
+    assert found == json.loads(SNAPSHOT.read_text())
+
+
+def test_one_unbroken_path_runs_from_transactions_to_releases() -> None:
+    graph = build_defs(Settings()).resolve_asset_graph()
+    upstream = graph.get_ancestor_asset_keys(dg.AssetKey("released_recommendations"))
+    for asset in ("raw_transactions", "transactions", "recurring_streams", "features_30d", "persona_assignments_180d"):
+        assert dg.AssetKey(asset) in upstream
+    assert dg.AssetKey("evaluation_metrics") not in upstream
+
+
+def test_every_asset_is_described_owned_and_grouped() -> None:
+    graph = build_defs(Settings()).resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description, key
+        assert len(node.description) > 40, key
+        assert node.owners, key
+        assert node.group_name != "default", key
+        assert node.kinds, key
+
+
+def test_the_code_location_loads_in_a_fresh_process_without_environment_or_side_effect(tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in PROJECT_ROOT.rglob("*") if "__pycache__" not in path.parts}
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT_ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    loaded = subprocess.run(
+        [sys.executable, "-c", "from spendsense_pipeline.definitions import defs; print(len(list(defs.assets)))"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    assert int(loaded.stdout) > 0
+    assert list(tmp_path.iterdir()) == []
+    after = {path: path.stat().st_mtime_ns for path in PROJECT_ROOT.rglob("*") if "__pycache__" not in path.parts}
+    assert after == before
+
+
+def test_a_run_leads_from_a_batch_to_a_queue(refreshed: Pipeline) -> None:
+    with reading(refreshed.engine) as session:
+        counts = queue.counts(session, NOON)["recommendations"]
+    assert counts["pending_approval"] > 0
+    root = refreshed.settings.warehouse_root
+    backend = warehouse.connect()
+    drafted = warehouse.read(backend, root, "draft_recommendations", [DAY.isoformat()])
+    assert counts["pending_approval"] == drafted.count().to_pyarrow().as_py()
+    people = warehouse.read(backend, root, "users").count().to_pyarrow().as_py()
+    assert people == USERS
+    assert (refreshed.settings.data / "reports" / f"{DAY}.html").is_file()
+    assert (refreshed.settings.data / "exports" / DAY.isoformat() / "manifest.json").is_file()
+
+
+def test_everything_a_run_writes_lies_under_the_data_folder(refreshed: Pipeline) -> None:
+    around = {path.name for path in refreshed.settings.data.parent.iterdir()}
+    assert around == {"data", "made"}
+
+
+def test_drafts_are_made_for_consenting_customers_only(refreshed: Pipeline) -> None:
+    backend, root = warehouse.connect(), refreshed.settings.warehouse_root
+    drafted = warehouse.read(backend, root, "draft_recommendations", [DAY.isoformat()])
+    asked = set(drafted.user_id.to_pyarrow().to_pylist())
+    users = warehouse.read(backend, root, "users")
+    agreed = set(users.filter(users.consent_status).user_id.to_pyarrow().to_pylist())
+    assert asked
+    assert asked <= agreed
+
+
+def test_the_same_day_again_changes_nothing(copy: Pipeline) -> None:
+    before = _tables(copy)
+    again = copy.refresh()
+    assert {
+        name: again.metadata["approval_queue"][name]
+        for name in ("registered", "replaced", "suppressed", "refused", "withdrawn")
+    } == dict.fromkeys(("registered", "replaced", "suppressed", "refused", "withdrawn"), 0)
+    assert _tables(copy) == before
+
+
+def test_the_same_batch_again_changes_nothing(copy: Pipeline) -> None:
+    before = _tables(copy)
+    copy.ingest()
+    assert _tables(copy) == before
+
+
+def _tables(pipeline: Pipeline) -> dict[str, str]:
+    """A fingerprint of each stored table's rows, whatever their order in the file."""
+    root = Path(pipeline.settings.warehouse_root)
+    found = {}
+    for path in sorted(root.rglob("*.parquet")):
+        rows = sorted(str(row) for row in warehouse.connect().read_parquet(path).to_pyarrow().to_pylist())
+        found[str(path.relative_to(root))] = hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    return found
+
+
+def test_a_backfill_fills_tables_and_never_the_queue(copy: Pipeline) -> None:
+    earlier = DAY - dt.timedelta(days=5)
+    ran = copy.refresh(earlier)
+    assert ran.metadata["approval_queue"]["registered"] == 0
+    assert ran.metadata["features_30d"]["dagster/row_count"] > 0
+
+
+def test_an_unknown_date_is_refused_with_what_to_set(copy: Pipeline) -> None:
+    with pytest.raises(Exception, match="SPENDSENSE_FIRST_DATE"):
+        copy.refresh(dt.date(2019, 1, 1))

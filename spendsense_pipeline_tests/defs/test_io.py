@@ -1,0 +1,117 @@
+"""The IO manager alone: whole files or none, the partitions that exist, the type the reader asks for."""
+
+import datetime as dt
+from pathlib import Path
+
+import dagster as dg
+import ibis
+import pandas as pd
+import pytest
+
+from spendsense_pipeline import warehouse
+from spendsense_pipeline.defs.io import ParquetWarehouse
+from spendsense_pipeline_tests.contracts.test_contracts import persona_row
+
+DAILY = dg.DailyPartitionsDefinition("2026-01-01")
+
+
+def written(io: ParquetWarehouse, asset: str, obj: object, partition: str | None = None) -> dg.OutputContext:
+    context = dg.build_output_context(
+        asset_key=dg.AssetKey(asset),
+        partition_key=partition,
+        asset_partitions_def=DAILY if partition else None,
+        run_id="run",
+        name="result",
+    )
+    io.handle_output(context, obj)  # type: ignore[arg-type]  # the wrong type is what one test gives it
+    return context
+
+
+def loaded(io: ParquetWarehouse, asset: str, kind: type, partitions: list[str] | None = None) -> object:
+    context = dg.build_input_context(
+        asset_key=dg.AssetKey(asset),
+        dagster_type=dg.DagsterType(lambda _, __: True, name="Any", typing_type=kind),
+        asset_partitions_def=DAILY if partitions else None,
+        asset_partition_key_range=dg.PartitionKeyRange(partitions[0], partitions[-1]) if partitions else None,
+        instance=dg.DagsterInstance.ephemeral(),
+    )
+    return io.load_input(context)
+
+
+def table(days: list[dt.date]) -> ibis.Table:
+    return ibis.memtable(pd.DataFrame({"day": days, "n": range(len(days))}))
+
+
+def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    io = ParquetWarehouse(root=str(tmp_path))
+    written(io, "transactions", table([dt.date(2026, 1, 1), dt.date(2026, 1, 2)]))
+    assert (tmp_path / "transactions.parquet").is_file()
+    back = loaded(io, "transactions", ibis.Table)
+    assert isinstance(back, ibis.Table)
+    assert back.count().to_pyarrow().as_py() == 2
+
+
+def test_a_reader_annotated_as_frame_gets_nullable_types(tmp_path: Path) -> None:
+    io = ParquetWarehouse(root=str(tmp_path))
+    written(io, "persona_assignments_30d", persona_row(priority=None, is_fallback=pd.NA), "2026-01-05")
+    back = loaded(io, "persona_assignments_30d", pd.DataFrame, ["2026-01-05"])
+    assert isinstance(back, pd.DataFrame)
+    assert str(back["window_days"].dtype) == "Int64"
+    assert str(back["is_fallback"].dtype) == "boolean"
+    assert back["as_of"].tolist() == [dt.date(2026, 6, 30)]
+    assert back["priority"].isna().all()
+
+
+def test_an_empty_frame_keeps_its_types(tmp_path: Path) -> None:
+    io = ParquetWarehouse(root=str(tmp_path))
+    written(io, "persona_assignments_30d", persona_row().head(0), "2026-01-05")
+    stored = warehouse.read(warehouse.connect(), str(tmp_path), "persona_assignments_30d", ["2026-01-05"])
+    assert str(stored.schema()["as_of"]) == "date"
+    assert str(stored.schema()["is_fallback"]) == "boolean"
+
+
+def test_reading_many_partitions_takes_those_that_exist(tmp_path: Path) -> None:
+    io = ParquetWarehouse(root=str(tmp_path))
+    for day in ("2026-01-02", "2026-01-04"):
+        written(io, "features_30d", table([dt.date.fromisoformat(day)]), day)
+    back = loaded(io, "features_30d", ibis.Table, ["2026-01-01", "2026-01-09"])
+    assert isinstance(back, ibis.Table)
+    assert back.count().to_pyarrow().as_py() == 2
+
+
+def test_a_failing_write_leaves_the_former_table_and_no_temporary(tmp_path: Path) -> None:
+    io = ParquetWarehouse(root=str(tmp_path))
+    written(io, "transactions", table([dt.date(2026, 1, 1)]))
+    broken = table([dt.date(2026, 1, 1)]).mutate(n=lambda t: t.day.cast("string").cast("int64"))
+    with pytest.raises(Exception, match="Could not convert"):
+        written(io, "transactions", broken)
+    assert [path.name for path in tmp_path.iterdir()] == ["transactions.parquet"]
+    back = loaded(io, "transactions", ibis.Table)
+    assert isinstance(back, ibis.Table)
+    assert back.count().to_pyarrow().as_py() == 1
+
+
+def test_a_table_that_was_never_stored_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(warehouse.NotMaterialized, match="transactions is not stored yet"):
+        loaded(ParquetWarehouse(root=str(tmp_path)), "transactions", ibis.Table)
+
+
+def test_the_preview_shows_rows_but_no_personal_column(tmp_path: Path) -> None:
+    row = warehouse.connect().sql(
+        "SELECT 'u1' AS user_id, 'Ann Smith' AS full_name, 'ann@example.com' AS email, 'b' AS batch"
+    )
+    context = written(ParquetWarehouse(root=str(tmp_path)), "users", row)
+    shown = str(context.consume_logged_metadata())
+    assert "u1" in shown
+    assert "Ann" not in shown
+    assert "ann@example.com" not in shown
+
+
+def test_a_warehouse_on_another_store_works_through_the_same_path() -> None:
+    root = "memory://spendsense-warehouse"
+    io = ParquetWarehouse(root=root)
+    written(io, "features_30d", table([dt.date(2026, 1, 2)]), "2026-01-02")
+    assert warehouse.partitions(root, "features_30d") == ["2026-01-02"]
+    back = loaded(io, "features_30d", ibis.Table, ["2026-01-02"])
+    assert isinstance(back, ibis.Table)
+    assert back.count().to_pyarrow().as_py() == 1

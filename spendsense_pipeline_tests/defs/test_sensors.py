@@ -1,0 +1,192 @@
+"""The two sensors: what they start, and the reason they give when they start nothing."""
+
+import datetime as dt
+import os
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from spendsense_pipeline.defs import ingest
+from spendsense_pipeline.defs import release as room
+from spendsense_pipeline.defs.resources import Clock, Files, Governance
+from spendsense_pipeline.governance import consent, operators, queue, release, review
+from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline_tests.conftest import NOON, Pipeline
+
+
+def asked(pipeline: Pipeline, instance: dg.DagsterInstance, now: dt.datetime = NOON) -> object:
+    context = dg.build_sensor_context(
+        instance=instance,
+        resources={
+            "governance": Governance(url=pipeline.settings.governance_url),
+            "clock": Clock(fixed=now.isoformat()),
+        },
+    )
+    return room.release_gate(context)
+
+
+def approved(pipeline: Pipeline, number: int) -> list[dict[str, object]]:
+    """Approve the first so many clean drafts as a registered operator."""
+    with writing(pipeline.engine) as session:
+        operators.add(session, "op", NOON)
+    with reading(pipeline.engine) as session:
+        clean = [row for row in queue.queue(session, NOON, limit=500)["queue"] if not row["findings"]]
+    chosen = clean[:number]
+    references = [f"{row['recommendation_id']}@{row['content_hash']}" for row in chosen]
+    results = review.approve(pipeline.engine, references, "op", NOON)
+    assert all(row["ok"] for row in results)
+    return chosen
+
+
+def reason(answer: object) -> str:
+    assert isinstance(answer, dg.SkipReason)
+    return answer.skip_message or ""
+
+
+def run_of(instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus, **tags: str) -> None:
+    from dagster._core.test_utils import create_run_for_test
+
+    create_run_for_test(instance, job_name=job, status=status, tags=tags)
+
+
+def test_with_nothing_approved_the_gate_says_what_waits(copy: Pipeline) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert "pending" in reason(asked(copy, instance))
+
+
+def test_an_approval_makes_the_gate_ask_for_one_run(copy: Pipeline) -> None:
+    approved(copy, 2)
+    with dg.DagsterInstance.ephemeral() as instance:
+        answer = asked(copy, instance)
+        assert isinstance(answer, dg.RunRequest)
+        assert answer.run_key is None
+        assert answer.tags["spendsense/releasable"] == "2"
+
+
+def test_while_a_release_runs_the_gate_waits(copy: Pipeline) -> None:
+    approved(copy, 1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_of(instance, "release", dg.DagsterRunStatus.STARTED)
+        assert "under way" in reason(asked(copy, instance))
+
+
+def test_after_a_failed_run_the_gate_tries_again_and_stops_after_three(copy: Pipeline) -> None:
+    approved(copy, 1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_of(instance, "release", dg.DagsterRunStatus.FAILURE)
+        run_of(instance, "release", dg.DagsterRunStatus.FAILURE)
+        soon = NOON + dt.timedelta(minutes=1)
+        assert isinstance(asked(copy, instance, soon), dg.RunRequest)
+        run_of(instance, "release", dg.DagsterRunStatus.FAILURE)
+        assert "3 release runs failed" in reason(asked(copy, instance, soon))
+
+
+def test_what_expired_is_counted_and_not_released(copy: Pipeline) -> None:
+    approved(copy, 1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert "expired" in reason(asked(copy, instance, NOON + dt.timedelta(days=15)))
+
+
+def test_a_revocation_between_approval_and_release_stops_the_release(copy: Pipeline) -> None:
+    chosen = approved(copy, 1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert isinstance(asked(copy, instance), dg.RunRequest)
+        with writing(copy.engine) as session:
+            consent.revoke(session, str(chosen[0]["user_id"]), NOON, actor="customer", source="test")
+        job = copy.definitions.resolve_job_def("release")
+        result = job.execute_in_process(instance=instance)
+        assert result.success
+        (event,) = result.get_asset_materialization_events()
+        assert event.materialization.metadata["released"].value == 0
+    with reading(copy.engine) as session:
+        assert release.released(session, NOON) == []
+        status = queue.full(session, str(chosen[0]["recommendation_id"]), NOON)["status"]
+    assert status == "voided"
+
+
+def test_a_release_run_passes_its_own_proof(copy: Pipeline) -> None:
+    chosen = approved(copy, 3)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = copy.definitions.resolve_job_def("release").execute_in_process(instance=instance)
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert evaluation.passed
+    assert evaluation.description == "0 of 3 without"
+    with reading(copy.engine) as session:
+        feed = {row["recommendation_id"] for row in release.released(session, NOON)}
+    assert feed == {row["recommendation_id"] for row in chosen}
+
+
+# --- Landing ---
+
+
+@pytest.fixture
+def zone(tmp_path: Path) -> Path:
+    """A landing zone with one settled batch."""
+    batch = tmp_path / "landing" / "b1"
+    batch.mkdir(parents=True)
+    (batch / "users.json").write_text("[]")
+    settled(batch)
+    return tmp_path / "landing"
+
+
+def settled(batch: Path, seconds_ago: float = 120) -> None:
+    then = NOON.timestamp() - seconds_ago
+    for path in [*batch.iterdir(), batch]:
+        os.utime(path, (then, then))
+
+
+def landed(zone: Path, instance: dg.DagsterInstance) -> object:
+    files = Files(landing=str(zone), exports="", reports="", prompts="", catalogue="")
+    context = dg.build_sensor_context(
+        instance=instance,
+        resources={"files": files, "clock": Clock(fixed=NOON.isoformat())},
+        definitions=dg.Definitions(assets=[ingest.raw_tables], jobs=[_ingest_job()]),
+    )
+    return ingest.landing_sensor(context)
+
+
+def _ingest_job() -> object:
+    return dg.define_asset_job(
+        ingest.JOB, selection=dg.AssetSelection.assets(ingest.raw_tables), partitions_def=ingest.BATCHES
+    )
+
+
+def test_a_complete_folder_becomes_a_partition_and_one_run(zone: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        answer = landed(zone, instance)
+    assert isinstance(answer, dg.SensorResult)
+    assert [request.partition_key for request in answer.run_requests or []] == ["b1"]
+    assert answer.dynamic_partitions_requests[0].partition_keys == ["b1"]
+
+
+def test_a_folder_that_is_still_being_written_is_left_until_it_settles_or_is_marked(zone: Path) -> None:
+    settled(zone / "b1", seconds_ago=5)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert "no complete folder" in reason(landed(zone, instance))
+        (zone / "b1" / "_SUCCESS").touch()
+        assert isinstance(landed(zone, instance), dg.SensorResult)
+
+
+def test_a_batch_that_was_merged_is_not_taken_again(zone: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_of(instance, ingest.JOB, dg.DagsterRunStatus.SUCCESS, **{"dagster/partition": "b1"})
+        assert "1 batches merged" in reason(landed(zone, instance))
+
+
+def test_one_merge_at_a_time(zone: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_of(instance, ingest.JOB, dg.DagsterRunStatus.STARTED, **{"dagster/partition": "b0"})
+        assert "one at a time" in reason(landed(zone, instance))
+
+
+def test_a_batch_that_failed_three_times_is_left_for_a_person_and_the_next_one_goes_on(zone: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(3):
+            run_of(instance, ingest.JOB, dg.DagsterRunStatus.FAILURE, **{"dagster/partition": "b1"})
+        assert "left for a person: b1" in reason(landed(zone, instance))
+        (zone / "b2").mkdir()
+        settled(zone / "b2")
+        answer = landed(zone, instance)
+    assert isinstance(answer, dg.SensorResult)
+    assert [request.partition_key for request in answer.run_requests or []] == ["b2"]

@@ -1,0 +1,281 @@
+"""What a row is: kinds, categories and payees, one named example per sentence."""
+
+import datetime as dt
+import random
+from typing import Any
+
+import ibis
+import pandas as pd
+import pytest
+
+from spendsense_pipeline.features.rows import KINDS, canonical_category, classify, payee_name
+from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger
+
+ACCOUNTS = ("checking", "savings", "credit card", "brokerage", "loan")
+
+# sentence: (rows as (account, days ago, amount, name, category, entity id), kind of the last one)
+EXAMPLES: dict[str, tuple[list[tuple[Any, ...]], str]] = {
+    "a category says card payment on the paying side": (
+        [("checking", 3, -250, "Chase", "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT")],
+        "card_payment",
+    ),
+    "a category says card payment on the card": (
+        [("credit card", 3, 250, "Chase", "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT")],
+        "card_payment",
+    ),
+    "words say card payment": ([("checking", 3, -250, "AMERICAN EXPRESS ACH PMT M1234", "")], "card_payment"),
+    "a debit card autopay is no card payment": ([("checking", 3, -250, "DEBIT CRD AUTOPAY 98712", "")], "other_out"),
+    "an outflow with an equal inflow on an own card within three days": (
+        [("credit card", 3, 250.1, "Thank you", ""), ("checking", 6, -250.1, "Web pay 1", "")],
+        "card_payment",
+    ),
+    "an equal inflow on a card four days away proves nothing": (
+        [("credit card", 3, 250.1, "Thank you", ""), ("checking", 7, -250.1, "Web pay 1", "")],
+        "other_out",
+    ),
+    "any inflow on a card that is no refund": ([("credit card", 3, 250, "Received", "")], "card_payment"),
+    "an inflow on a card in a purchase category is a refund": (
+        [("credit card", 3, 250, "Macys", "GENERAL_MERCHANDISE_DEPARTMENT_STORES")],
+        "refund",
+    ),
+    "money put into savings": ([("checking", 3, -250, "Ally", "TRANSFER_OUT_SAVINGS")], "own_transfer"),
+    "flat savings_deposit": ([("savings", 3, 250, None, "savings_deposit")], "own_transfer"),
+    "money put into investments, even at a named broker": (
+        [("checking", 3, -250, "Vanguard", "TRANSFER_OUT_INVESTMENT_AND_RETIREMENT_FUNDS", "ent_v")],
+        "own_transfer",
+    ),
+    "opposite legs on two own accounts, one transfer-like": (
+        [("checking", 4, -300, "Online transfer 1", ""), ("savings", 3, 300, "Incoming", "")],
+        "own_transfer",
+    ),
+    "opposite legs of which none is transfer-like": (
+        [("checking", 4, -300, "Landlord", ""), ("savings", 3, 300, "Incoming", "")],
+        "other_in",
+    ),
+    "a row of a purchase category is no leg": (
+        [("savings", 4, 80, "Transfer", ""), ("checking", 4, -80, "Shell", "TRANSPORTATION_GAS")],
+        "other_out",
+    ),
+    "only the nearest of two equal outflows is the leg": (
+        [
+            ("savings", 4, 500, "Transfer from checking", ""),
+            ("checking", 4, -500, "Online transfer", ""),
+            ("checking", 2, -500, "Landlord", ""),
+        ],
+        "other_out",
+    ),
+    "another transfer that names nobody": (
+        [("checking", 3, -90, None, "TRANSFER_OUT_ACCOUNT_TRANSFER")],
+        "own_transfer",
+    ),
+    "a standing payment to a third party is no own transfer": (
+        [("checking", 3, -90, "Payment AB/798", "TRANSFER_OUT_ACCOUNT_TRANSFER", "cz_AB_798")],
+        "other_out",
+    ),
+    "a peer service is a third party": (
+        [("checking", 3, -90, "Zelle to Ann", "TRANSFER_OUT_ACCOUNT_TRANSFER")],
+        "other_out",
+    ),
+    "transfer words without category": ([("checking", 3, -90, "ONLINE XFER TO SAV X1234", "")], "own_transfer"),
+    "cash is spending": ([("checking", 3, -90, None, "TRANSFER_OUT_WITHDRAWAL")], "cash_withdrawal"),
+    "cash by words": ([("checking", 3, -103.5, "NON-TD ATM W/D", "")], "cash_withdrawal"),
+    "a debit card withdrawal is a purchase": (
+        [("checking", 3, -18.75, "Withdrawal Debit Card STARBUCKS", "")],
+        "other_out",
+    ),
+    "the fee of a cash machine is no cash": ([("checking", 3, -3, "NONTD ATM FEE", "")], "other_out"),
+    "a cash deposit is no pay": ([("checking", 3, 900, "Mobile Deposit", "")], "cash_deposit"),
+    "a cash deposit by category": ([("checking", 3, 900, None, "TRANSFER_IN_DEPOSIT")], "cash_deposit"),
+    "an inflow in a purchase category": ([("checking", 3, 20, "Target", "GENERAL_MERCHANDISE_SUPERSTORES")], "refund"),
+    "a fee given back": ([("checking", 3, 29, "COURTESY NSF FEE RFND", "BANK_FEES_INSUFFICIENT_FUNDS")], "refund"),
+    "refund words": ([("checking", 3, 500, "United Airlines **** REFUND ****", "")], "refund"),
+    "a tax refund is no refund": ([("checking", 3, 500, "IRS TAX REFUND", "INCOME_TAX_REFUND")], "other_in"),
+    "null category from a payee paid before": (
+        [("checking", 9, -40, "Etsy", ""), ("checking", 3, 40, "ETSY", "")],
+        "refund",
+    ),
+    "null category from a payee paid only later": (
+        [("checking", 3, -40, "Etsy", ""), ("checking", 9, 40, "ETSY", "")],
+        "other_in",
+    ),
+    "a peer pays back through the same service": (
+        [("checking", 9, -40, "Venmo", ""), ("checking", 3, 40, "Venmo", "")],
+        "other_in",
+    ),
+    "an overdraft fee by category": ([("checking", 3, -35, "Bank", "BANK_FEES_OVERDRAFT_FEES")], "fee"),
+    "a late fee by words": ([("credit card", 3, -29, "LATE PAYMENT FEE", "")], "fee"),
+    "nsf charge": ([("checking", 3, -17, "NSF/OD CHARGE PAID", "BANK_FEES_OTHER_BANK_FEES")], "fee"),
+    "coffee is no fee": ([("checking", 3, -5, "LATE COFFEE", "")], "other_out"),
+    "chocolate is not late": ([("checking", 3, -5, "CHOCOLATE FEE", "")], "other_out"),
+    "a monthly fee is none of these fees": (
+        [("checking", 3, -5, "MONTHLY FEE", "BANK_FEES_OTHER_BANK_FEES")],
+        "other_out",
+    ),
+    "words do not overrule a purchase category": (
+        [("checking", 3, -5, "Late charge bistro", "FOOD_AND_DRINK_RESTAURANT")],
+        "other_out",
+    ),
+    "interest charged on a deposit account is a fee": (
+        [("checking", 3, -1.2, "Penalty interest", "BANK_FEES_INTEREST_CHARGE")],
+        "fee",
+    ),
+    "interest charged on a card": ([("credit card", 3, -31, "PURCHASE INTEREST CHARGE", "")], "interest_charged"),
+    "interest charged by category": (
+        [("credit card", 3, -31, "Bank", "BANK_FEES_INTEREST_CHARGE")],
+        "interest_charged",
+    ),
+    "an interest refund is no debt": ([("credit card", 3, 31, "INTEREST CHARGE REFUND", "")], "refund"),
+    "interest earned is not interest charged": ([("savings", 3, 4.2, "INTRST PYMNT", "")], "interest_earned"),
+    "interest that Plaid labels as wages": ([("checking", 3, 4.2, "INTRST PYMNT", "INCOME_WAGES")], "interest_earned"),
+    "wages": ([("checking", 3, 2000, "Acme", "INCOME_WAGES")], "paycheck"),
+    "salary, as the second version calls wages": ([("checking", 3, 2000, "Acme", "INCOME_SALARY")], "paycheck"),
+    "gig pay by category into savings": ([("savings", 3, 200, "Doordash", "INCOME_GIG_ECONOMY")], "paycheck"),
+    "flat payroll": ([("checking", 3, 2000, None, "payroll")], "paycheck"),
+    "payroll words without category": ([("checking", 3, 2000, "ACME INC PAYROLL 0426", "")], "paycheck"),
+    "payroll words in a transfer category": (
+        [("checking", 3, 2000, "ACME DIRECT DEP", "TRANSFER_IN_DEPOSIT")],
+        "paycheck",
+    ),
+    "payroll words with OTHER_INCOME, which tells nothing": (
+        [("checking", 3, 2000, "ACME SALARY", "INCOME_OTHER_INCOME")],
+        "paycheck",
+    ),
+    "wages on a card are no pay": ([("credit card", 3, 2000, "Acme", "INCOME_WAGES")], "card_payment"),
+    "wages on a brokerage account are no pay": ([("brokerage", 3, 2000, "Acme", "INCOME_WAGES")], "other_in"),
+    "gig words from a payee never paid": ([("checking", 3, 300, "Lyft Payout", "")], "paycheck"),
+    "gig words from a payee paid before": (
+        [("checking", 9, -30, "Uber", ""), ("checking", 3, 30, "Uber", "")],
+        "refund",
+    ),
+    "unearned words beat the category": ([("checking", 3, 900, "State pension", "INCOME_WAGES")], "other_in"),
+    "payroll words beat unearned ones": (
+        [("checking", 3, 900, "TAX ADVISERS LLC PAYROLL", "INCOME_WAGES")],
+        "paycheck",
+    ),
+    "benefits are no pay": ([("checking", 3, 900, "Unemployment Benefits", "")], "other_in"),
+    "bare INCOME tells nothing": ([("checking", 3, 900, "Acme", "INCOME")], "other_in"),
+    "an ordinary purchase": ([("checking", 3, -12, "Deli", "FOOD_AND_DRINK_RESTAURANT")], "other_out"),
+    "a zero amount is nothing": ([("checking", 3, 0, "AIRBNB", "")], "other_in"),
+}
+
+
+@pytest.fixture(scope="module")
+def judged() -> dict[str, pd.DataFrame]:
+    """The classified rows of every customer of this file, in the order in which they were written."""
+    ledger = Ledger()
+    for sentence, (rows, _) in EXAMPLES.items():
+        own = dict(zip(ACCOUNTS, ledger.customer(sentence, *ACCOUNTS), strict=True))
+        for account, days, amount, name, category, *entity in rows:
+            ledger.row(own[account], days, amount, name, category, merchant_entity_id=entity[0] if entity else None)
+
+    (account,) = ledger.customer("ids", "checking")
+    for days, name, entity in [(9, "SPOTIFY USA", "ent_s"), (8, "Spotify AB", "ent_s"), (7, "SPOTIFY USA", None)]:
+        ledger.row(account, days, -9.99, name, merchant_entity_id=entity)
+    ledger.row(account, 6, -3, "Kiosk", merchant_entity_id="ent_once")
+    ledger.row(account, 5, -3, None)
+    (account,) = ledger.customer("apple", "checking")
+    for days, name in [(9, "APPLE.COM/BILL"), (8, "APPLE.COM/BILL"), (7, "Apple Store")]:
+        ledger.row(account, days, -2.99, name, merchant_entity_id="ent_a")
+    (account,) = ledger.customer("detailed", "checking")
+    ledger.row(account, 9, -5, "x", "OTHER", category_primary="FOOD_AND_DRINK")
+    ledger.row(account, 8, -5, "x", "TRANSPORTATION_GAS", category_primary="GENERAL_MERCHANDISE")
+
+    steady(ledger, "quiet")
+    steady(ledger, "noisy")
+    checking, savings = (each["account_id"] for each in ledger.rows["accounts"][-2:])
+    ledger.row(checking, 4, -200, "Transfer to savings", pending=True)
+    ledger.row(savings, -1, 9.99, "Spotify")
+    ledger.row(ledger.customer("staff", "checking", user_type="operator")[0], 3, -1)
+    ledger.row(ledger.customer("later", "checking", created_at=dt.datetime(2026, 7, 1, tzinfo=dt.UTC))[0], 3, -1)
+    random.Random(7).shuffle(ledger.rows["transactions"])
+
+    tables = ledger.tables()
+    found = classify(tables["transactions"], tables["accounts"], tables["users"], AS_OF).to_pandas()
+    assert found.transaction_id.is_unique
+    assert set(found.kind) <= set(KINDS)
+    found = found.sort_values("transaction_id", key=lambda ids: ids.str[1:].astype(int))
+    return dict(iter(found.groupby("user_id")))
+
+
+def steady(ledger: Ledger, user: str) -> None:
+    checking, savings = ledger.customer(user, "checking", "savings")
+    for days in range(60, 0, -15):
+        ledger.row(checking, days, -200, "Transfer to savings")
+        ledger.row(savings, days - 1, 200, "Deposit from checking")
+        ledger.row(checking, days, -9.99, "PAYPAL *SPOTIFY 12345")
+
+
+@pytest.mark.parametrize("sentence", EXAMPLES)
+def test_the_first_kind_that_matches(judged: dict[str, pd.DataFrame], sentence: str) -> None:
+    assert judged[sentence].kind.iloc[-1] == EXAMPLES[sentence][1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("PAYPAL *SPOTIFY 98765", "Spotify P3E460"),
+        ("SQ *BLUE BOTTLE 0042", "Blue Bottle"),
+        ("TST* Corner Deli", "CORNER DELI"),
+        ("McDonalds #3322", "MCDONALDS #17"),
+        ("NETFLIX.COM", "Netflix"),
+        ("Starbucks Store 01 03/14", "STARBUCKS STORE 99 12/24"),
+        ("PURCHASE AUTHORIZED ON 03/12 Chewy S012345678901234 CARD 0123", "Chewy"),
+        ("LinkedIn 65238914", "LinkedIn 8212938636"),
+    ],
+)
+def test_a_payee_is_its_name_without_processor_store_reference_and_date(one: str, other: str) -> None:
+    assert payee_name(ibis.literal(one)).execute() == payee_name(ibis.literal(other)).execute()
+
+
+@pytest.mark.parametrize("name", ["7-Eleven", "24 Hour Fitness", "1Password", "H&M", "Forever21", "98765"])
+def test_a_name_that_is_a_number_is_still_a_name(name: str) -> None:
+    assert payee_name(ibis.literal(name)).execute()
+
+
+@pytest.mark.parametrize(
+    ("given", "canonical"),
+    [
+        ("payroll", "INCOME_WAGES"),
+        ("Income Salary", "INCOME_WAGES"),
+        ("savings_deposit", "TRANSFER_SAVINGS"),
+        ("FOOD_AND_DRINK_COFFEE", "FOOD_AND_DRINK_COFFEE"),
+        ("OTHER", None),
+        ("INCOME", None),
+        ("INCOME_OTHER_INCOME", None),
+    ],
+)
+def test_categories_have_one_vocabulary(given: str, canonical: str | None) -> None:
+    assert canonical_category(ibis.literal(given)).as_scalar().to_pyarrow().as_py() == canonical
+
+
+def test_an_id_on_two_rows_is_the_payee_and_a_name_joins_the_id_it_mostly_has(judged: dict[str, pd.DataFrame]) -> None:
+    payees = judged["ids"].payee.tolist()
+    assert payees[:3] == ["ent_s", "ent_s", "ent_s"]
+    assert payees[3] == "kiosk"
+    assert judged["ids"].payee.isna().tolist()[4]
+
+
+def test_the_shown_name_is_one_per_payee(judged: dict[str, pd.DataFrame]) -> None:
+    assert set(judged["ids"].merchant[:3]) == {"Spotify Ab"}
+
+
+def test_one_biller_of_many_services_is_not_the_shop_of_the_same_id(judged: dict[str, pd.DataFrame]) -> None:
+    bill, again, shop = judged["apple"].payee.tolist()
+    assert bill == again != shop
+
+
+def test_the_detailed_category_speaks_before_the_primary_one(judged: dict[str, pd.DataFrame]) -> None:
+    assert judged["detailed"].category_primary.tolist() == ["FOOD_AND_DRINK", "TRANSPORTATION"]
+    assert judged["detailed"].category_detailed.tolist() == ["FOOD_AND_DRINK", "TRANSPORTATION_GAS"]
+
+
+def test_order_pending_and_future_rows_change_nothing(judged: dict[str, pd.DataFrame]) -> None:
+    columns = ["date", "amount", "payee", "merchant", "kind", "history_start", "account_class"]
+    quiet, noisy = (judged[user][columns].reset_index(drop=True) for user in ("quiet", "noisy"))
+    pd.testing.assert_frame_equal(quiet, noisy)
+    assert set(quiet.kind) == {"own_transfer", "other_out"}
+
+
+def test_operators_and_people_of_after_the_day_have_no_rows(judged: dict[str, pd.DataFrame]) -> None:
+    assert "staff" not in judged
+    assert "later" not in judged

@@ -1,0 +1,577 @@
+"""Recurring streams. Every case is a customer of one table that is judged once, on ``AS_OF``."""
+
+import datetime as dt
+import random
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import count
+from typing import Any
+
+import ibis
+import pandas as pd
+import pytest
+
+from spendsense_pipeline import contracts
+from spendsense_pipeline.contracts.base import failures
+from spendsense_pipeline.features.rows import classify
+from spendsense_pipeline.features.streams import recurring_streams, stream_hits
+
+AS_OF = dt.date(2026, 11, 20)
+
+SCHEMA = {
+    "transaction_id": "string",
+    "user_id": "string",
+    "account_id": "string",
+    "account_class": "string",
+    "date": "date",
+    "amount": "float64",
+    "payee": "string",
+    "merchant": "string",
+    "category_primary": "string",
+    "category_detailed": "string",
+    "history_start": "date",
+    "currency_factor": "float64",
+    "kind": "string",
+}
+ROWS: list[dict[str, Any]] = []
+_numbers = count()
+
+
+def given(
+    customer: str,
+    payee: str,
+    dates: Iterable[dt.date],
+    amounts: float | Sequence[float],
+    kind: str = "other_out",
+    primary: str | None = "ENTERTAINMENT",
+    detailed: str | None = None,
+    account: str = "checking_1",
+) -> None:
+    """Add classified rows to the table that the module is judged on."""
+    dates = list(dates)
+    amounts = [amounts] * len(dates) if isinstance(amounts, (int, float)) else amounts
+    for date, amount in zip(dates, amounts, strict=True):
+        ROWS.append(
+            {
+                "transaction_id": f"tx_{next(_numbers):05d}",
+                "user_id": customer,
+                "account_id": account,
+                "account_class": "credit_card" if account.startswith("card") else "checking",
+                "date": date,
+                "amount": amount,
+                "payee": payee.lower(),
+                "merchant": payee,
+                "category_primary": primary,
+                "category_detailed": detailed,
+                "history_start": dt.date(2024, 1, 1),
+                "currency_factor": 1.0,
+                "kind": kind,
+            }
+        )
+
+
+def monthly(day: int, times: int, last: tuple[int, int] = (2026, 11), every: int = 1) -> list[dt.date]:
+    """``times`` dates on one day of the month, oldest first; a day the month lacks is its last."""
+    found = []
+    for back in range(times - 1, -1, -1):
+        year, month = divmod(last[0] * 12 + last[1] - 1 - back * every, 12)
+        end = (dt.date(year + (month == 11), (month + 1) % 12 + 1, 1) - dt.timedelta(days=1)).day
+        found.append(dt.date(year, month + 1, min(day, end)))
+    return found
+
+
+def days(first: dt.date, every: int, times: int) -> list[dt.date]:
+    return [first + dt.timedelta(days=every * n) for n in range(times)]
+
+
+def shifted(dates: list[dt.date], by: Sequence[int]) -> list[dt.date]:
+    return [date + dt.timedelta(days=n) for date, n in zip(dates, by, strict=True)]
+
+
+class Judged:
+    """Streams and hits of the table, looked up by customer."""
+
+    def __init__(self, rows: list[dict[str, Any]], as_of: dt.date) -> None:
+        con = ibis.duckdb.connect()
+        frame = pd.DataFrame(rows)
+        table = con.create_table("rows", ibis.memtable(frame, schema=SCHEMA))
+        self.expression = con.create_table("streams", recurring_streams(table, as_of))
+        self.streams: list[dict[str, Any]] = self.expression.to_pyarrow().to_pylist()
+        self._hits = lambda: con.to_pyarrow(stream_hits(table, as_of)).to_pylist()
+
+    @cached_property
+    def hits(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._hits()
+        return found
+
+    def of(self, customer: str) -> list[dict[str, Any]]:
+        found = [stream for stream in self.streams if stream["user_id"] == customer]
+        return sorted(found, key=lambda stream: (stream["first_date"], stream["typical_amount"]))
+
+    def only(self, customer: str) -> dict[str, Any]:
+        (stream,) = self.of(customer)
+        return stream
+
+    def dates(self, stream: dict[str, Any]) -> list[dt.date]:
+        return sorted(hit["date"] for hit in self.hits if hit["stream_id"] == stream["stream_id"])
+
+
+@pytest.fixture(scope="module")
+def judged() -> Judged:
+    return Judged(ROWS, AS_OF)
+
+
+def ahead(day: int) -> dt.date:
+    return dt.date(2026, 12, day)
+
+
+# --- calendars -------------------------------------------------------------------------------------------------
+
+given("plain", "Netflix", monthly(15, 6), -15.49)
+
+
+def test_a_monthly_charge_is_a_mature_subscription(judged: Judged) -> None:
+    stream = judged.only("plain")
+    assert stream["kind"] == "subscription"
+    assert (stream["cadence"], stream["status"], stream["occurrences"]) == ("monthly", "mature", 6)
+    assert (stream["first_date"], stream["last_date"]) == (dt.date(2026, 6, 15), dt.date(2026, 11, 15))
+    assert stream["expected_next_date"] == ahead(15)
+    assert stream["typical_amount"] == stream["last_amount"] == -15.49
+    assert stream["monthly_cost"] == 15.49
+    assert stream["price_change"] is None
+    assert stream["merchant"] == "Netflix"
+    assert 0.9 < stream["confidence"] <= 1
+
+
+given("month ends", "Gym", monthly(31, 10, (2026, 10)), -30.0)
+given("leap day", "Gym", [dt.date(2026, 1, 31), dt.date(2026, 2, 28), dt.date(2026, 3, 31)], -30.0)
+
+
+def test_month_ends_31_28_31_are_one_calendar(judged: Judged) -> None:
+    stream = judged.only("month ends")
+    assert (stream["cadence"], stream["occurrences"]) == ("monthly", 10)
+    assert stream["expected_next_date"] == dt.date(2026, 11, 30)
+    assert judged.only("leap day")["occurrences"] == 3
+
+
+given("weekends", "Spotify", shifted(monthly(14, 9), [0, 2, -1, 3, 0, -3, 1, 2, 0]), -11.99)
+
+
+def test_weekends_and_holidays_move_a_charge_by_up_to_three_days(judged: Judged) -> None:
+    stream = judged.only("weekends")
+    assert (stream["cadence"], stream["occurrences"], stream["status"]) == ("monthly", 9, "mature")
+
+
+given("weekly", "Meal Box", days(dt.date(2026, 9, 4), 7, 11), -49.0)
+given("biweekly", "Cleaner", shifted(days(dt.date(2026, 7, 3), 14, 10), [0, 0, 1, 0, 0, -1, 0, 0, 0, 0]), -80.0)
+given("four weekly", "Phone Card", days(dt.date(2026, 3, 20), 28, 9), -20.0)
+given("annual", "Domain", [dt.date(2025, 3, 2), dt.date(2026, 3, 8)], -120.0)
+given("quarterly", "Vitamins", monthly(9, 3, (2026, 10), every=3), -60.0)
+
+
+@pytest.mark.parametrize(
+    ("customer", "cadence", "monthly_cost"),
+    [
+        ("weekly", "weekly", 49 * 30 / 7),
+        ("biweekly", "biweekly", 80 * 30 / 14),
+        ("four weekly", "monthly", 20),
+        ("annual", "annual", 10),
+        ("quarterly", "quarterly", 20),
+    ],
+)
+def test_each_cadence_is_named_and_costed(judged: Judged, customer: str, cadence: str, monthly_cost: float) -> None:
+    stream = judged.only(customer)
+    assert (stream["cadence"], stream["status"]) == (cadence, "mature")
+    assert stream["monthly_cost"] == pytest.approx(monthly_cost, abs=0.005)
+
+
+def test_annual_is_mature_with_two_hits_and_quarterly_with_three(judged: Judged) -> None:
+    assert (judged.only("annual")["occurrences"], judged.only("quarterly")["occurrences"]) == (2, 3)
+    assert judged.only("annual")["expected_next_date"] == dt.date(2027, 3, 5)
+
+
+given("two hits", "Hulu", monthly(3, 2), -7.99)
+given("two hits, long ago", "Hulu", monthly(3, 2, (2026, 5)), -7.99)
+given("two hits, two months apart", "Hulu", monthly(3, 2, every=2), -7.99)
+
+
+def test_two_hits_are_early_and_vanish_when_they_stop(judged: Judged) -> None:
+    assert judged.only("two hits")["status"] == "early"
+    assert judged.of("two hits, long ago") == []
+    assert judged.of("two hits, two months apart") == []
+
+
+given("skipped one", "Hulu", [d for d in monthly(10, 8) if d.month != 9], -7.99)
+given("missed one", "Hulu", monthly(10, 6, (2026, 10)), -7.99)
+given("missed two", "Hulu", monthly(10, 6, (2026, 9)), -7.99)
+given("missed a year", "Domain", [dt.date(2024, 9, 1), dt.date(2025, 9, 1)], -120.0)
+
+
+def test_one_skipped_month_stays_active_and_two_end_it(judged: Judged) -> None:
+    assert judged.only("skipped one")["status"] == "mature"
+    assert judged.only("missed one")["status"] == "mature"
+    assert judged.only("missed one")["expected_next_date"] == dt.date(2026, 11, 10)
+    ended = judged.only("missed two")
+    assert (ended["status"], ended["expected_next_date"]) == ("inactive", None)
+    assert judged.only("missed a year")["status"] == "inactive"
+
+
+given("came back", "Hulu", [*monthly(10, 5, (2025, 12)), *monthly(10, 4)], -7.99)
+
+
+def test_a_subscription_that_was_ended_and_taken_again_is_two(judged: Judged) -> None:
+    assert [stream["status"] for stream in judged.of("came back")] == ["inactive", "mature"]
+
+
+# --- prices ----------------------------------------------------------------------------------------------------
+
+given("price rise", "Netflix", monthly(15, 9), [-15.49] * 5 + [-17.99] * 4)
+
+
+def test_a_price_rise_stays_one_stream_and_is_reported(judged: Judged) -> None:
+    stream = judged.only("price rise")
+    assert (stream["occurrences"], stream["status"]) == (9, "mature")
+    assert (stream["typical_amount"], stream["monthly_cost"]) == (-17.99, 17.99)
+    assert stream["price_change"] == pytest.approx(17.99 / 15.49 - 1)
+
+
+given("introduction", "Audible", monthly(4, 6), [-0.99] + [-14.95] * 5)
+
+
+def test_an_introductory_price_then_the_full_one_is_one_stream(judged: Judged) -> None:
+    stream = judged.only("introduction")
+    assert (stream["occurrences"], stream["typical_amount"]) == (6, -14.95)
+
+
+given("foreign price", "Cloud Host", monthly(7, 8), [-20.0, -20.3, -19.9, -20.2, -20.4, -20.1, -20.0, -20.2])
+
+
+def test_a_price_that_wobbles_within_three_percent_is_fixed(judged: Judged) -> None:
+    assert judged.only("foreign price")["kind"] == "subscription"
+
+
+given("two plans", "Apple", [*monthly(6, 8), *monthly(6, 8)], [-2.99] * 8 + [-10.99] * 8)
+given("two plans, a rise", "Apple", [*monthly(6, 8), *monthly(6, 8)], [-2.99] * 4 + [-3.99] * 4 + [-10.99] * 8)
+
+
+def test_two_plans_at_one_payee_are_two_streams(judged: Judged) -> None:
+    assert [s["typical_amount"] for s in judged.of("two plans")] == [-10.99, -2.99]
+    risen = judged.of("two plans, a rise")
+    assert [(s["typical_amount"], s["occurrences"]) for s in risen] == [(-10.99, 8), (-3.99, 8)]
+
+
+given("one price, two days", "Apple", [*monthly(6, 8), *monthly(19, 8)], -2.99)
+given("one price, near days", "Apple", [*monthly(6, 8), *monthly(10, 8)], -2.99)
+
+
+def test_one_price_on_two_days_is_two_streams(judged: Judged) -> None:
+    assert [s["last_date"].day for s in judged.of("one price, two days")] == [6, 19]
+    assert [s["last_date"].day for s in judged.of("one price, near days")] == [6, 10]
+
+
+given("prime", "Amazon", [*monthly(8, 8), dt.date(2026, 7, 21), dt.date(2026, 9, 2)], [-14.99] * 8 + [-63.1, -14.5])
+given("odd month", "Spotify", monthly(12, 8), [-9.99] * 4 + [-4.2] + [-9.99] * 3)
+
+
+def test_a_single_charge_at_another_price_does_not_break_a_line(judged: Judged) -> None:
+    prime = judged.only("prime")
+    assert (prime["occurrences"], prime["typical_amount"]) == (8, -14.99)
+    odd = judged.only("odd month")
+    assert (odd["status"], odd["typical_amount"], odd["price_change"]) == ("mature", -9.99, None)
+
+
+given("shopper", "Amazon", days(dt.date(2026, 1, 3), 5, 60), [-(10 + n * 37 % 91) - 0.37 for n in range(60)])
+given("shopper", "Amazon", monthly(8, 3), -14.99)
+given("shopper with a plan", "Amazon", days(dt.date(2026, 1, 3), 11, 25), [-(20 + n * 37 % 91) for n in range(25)])
+given("shopper with a plan", "Amazon", monthly(8, 11), -14.99)
+
+
+def test_among_many_other_purchases_a_line_needs_two_more_hits(judged: Judged) -> None:
+    assert judged.of("shopper") == []
+    assert judged.only("shopper with a plan")["occurrences"] == 11
+
+
+# --- bills -----------------------------------------------------------------------------------------------------
+
+UTILITY = [-100, -61, -139, -88, -120, -75, -131, -96]
+given("utility", "City Power", monthly(20, 8), UTILITY, primary="RENT_AND_UTILITIES")
+given("same, but a shop", "Toy Shop", monthly(20, 8), UTILITY, primary="GENERAL_MERCHANDISE")
+given("water", "Waterworks", monthly(20, 5, every=3), [-60, -90, -75, -82, -50], primary="RENT_AND_UTILITIES")
+
+
+def test_a_utility_that_varies_on_a_fixed_day_is_a_bill(judged: Judged) -> None:
+    stream = judged.only("utility")
+    assert (stream["kind"], stream["cadence"], stream["occurrences"]) == ("bill", "monthly", 8)
+    assert (stream["typical_amount"], stream["last_amount"]) == (-98.0, -96.0)
+    assert stream["price_change"] is None
+    assert judged.only("water")["cadence"] == "quarterly"
+    assert judged.of("same, but a shop") == []
+
+
+given(
+    "weekly utility",
+    "City Power",
+    days(dt.date(2026, 9, 4), 7, 11),
+    [*UTILITY, -90, -60, -99],
+    primary="RENT_AND_UTILITIES",
+)
+
+
+def test_bills_that_vary_are_monthly_or_quarterly_only(judged: Judged) -> None:
+    assert judged.of("weekly utility") == []
+
+
+given("order", "Q", monthly(5, 4), -3372.7, primary="TRANSFER_OUT", detailed="TRANSFER_OUT_ACCOUNT_TRANSFER")
+given("insured", "Acme", monthly(5, 4), -80, primary="GENERAL_SERVICES", detailed="GENERAL_SERVICES_INSURANCE")
+given("uncategorised loan", "Student Loan Repayment", monthly(5, 4), -250, primary=None)
+
+
+@pytest.mark.parametrize("customer", ["order", "insured", "uncategorised loan"])
+def test_standing_payments_insurance_and_loans_are_bills(judged: Judged, customer: str) -> None:
+    assert judged.only(customer)["kind"] == "bill"
+
+
+# --- what never repeats in this sense --------------------------------------------------------------------------
+
+WILD = [-81.2, -43.7, -120.9, -66.6, -97.1, -54.3, -110.0, -38.8, -71.4, -88.8, -60.1]
+given("groceries", "Market", days(dt.date(2026, 9, 4), 7, 11), WILD, primary="FOOD_AND_DRINK")
+given("groceries, no category", "Corner Store", days(dt.date(2026, 9, 4), 7, 11), WILD, primary=None)
+given("coffee", "Beans", days(dt.date(2026, 8, 1), 1, 110), -4.5, primary="FOOD_AND_DRINK")
+given("coffee, no category", "Beans", days(dt.date(2026, 8, 1), 1, 110), -4.5, primary=None)
+given(
+    "fuel",
+    "Shell",
+    days(dt.date(2026, 6, 1), 14, 12),
+    [-50 * (1 + 0.23 * (-1) ** n * (n % 4) / 3) for n in range(12)],
+    primary="TRANSPORTATION",
+)
+given("fuel, no category", "Pump 9", monthly(5, 8), [-50, -39, -60, -45, -58, -61, -42, -52], primary=None)
+given("fixed ticket", "City Transit", monthly(1, 8), -70.0, primary="TRANSPORTATION")
+
+
+@pytest.mark.parametrize(
+    "customer",
+    [
+        "groceries",
+        "groceries, no category",
+        "coffee",
+        "coffee, no category",
+        "fuel",
+        "fuel, no category",
+        "fixed ticket",
+    ],
+)
+def test_groceries_coffee_fuel_and_transport_are_no_streams(judged: Judged, customer: str) -> None:
+    assert judged.of(customer) == []
+
+
+given("friends", "Venmo", shifted(monthly(10, 5), [0, -3, 2, 1, 25]), [-12, -44, -35, -16, -22], primary="TRANSFER_OUT")
+given("nearly one price", "Ticket Office", monthly(10, 2), [-112.1, -113.0])
+given("irregular pay", "Studio", monthly(8, 3), [432.7, 1914.9, 563.2], "paycheck", "INCOME", "INCOME_WAGES")
+
+
+@pytest.mark.parametrize("customer", ["friends", "nearly one price", "irregular pay"])
+def test_amounts_that_vary_need_more_than_a_few_lucky_dates(judged: Judged, customer: str) -> None:
+    assert judged.of(customer) == []
+
+
+NO_STREAM = [
+    "card_payment",
+    "own_transfer",
+    "cash_withdrawal",
+    "cash_deposit",
+    "fee",
+    "interest_charged",
+    "interest_earned",
+    "refund",
+]
+for _kind in NO_STREAM:
+    given(
+        _kind,
+        "Bank",
+        monthly(15, 8),
+        -25.0 if _kind not in ("cash_deposit", "interest_earned", "refund") else 25.0,
+        _kind,
+        None,
+    )
+given("account fee", "Statement Fee", monthly(15, 8), -2.0, primary="BANK_FEES")
+
+
+@pytest.mark.parametrize("customer", [*NO_STREAM, "account fee"])
+def test_card_payments_own_transfers_cash_and_fees_are_never_streams(judged: Judged, customer: str) -> None:
+    assert judged.of(customer) == []
+
+
+# --- rows that are no hits -------------------------------------------------------------------------------------
+
+given("refunded", "Netflix", monthly(15, 6), -15.49)
+given("refunded", "Netflix", [dt.date(2026, 11, 18)], 15.49, "refund")
+given("refunded, late", "Netflix", monthly(15, 6, (2026, 8)), -15.49)
+given("refunded, late", "Netflix", [dt.date(2026, 10, 20)], 15.49, "refund")
+given("charged twice", "Netflix", [*monthly(15, 6), dt.date(2026, 9, 15)], -15.49)
+given("charged twice", "Netflix", [dt.date(2026, 9, 19)], 15.49, "refund")
+given("always returned", "Boutique", monthly(15, 6), -40.0, primary="GENERAL_MERCHANDISE")
+given("always returned", "Boutique", [d + dt.timedelta(days=4) for d in monthly(15, 6)], 40.0, "refund")
+
+
+def test_refunds_and_reversals_net_out_and_are_no_hits(judged: Judged) -> None:
+    assert judged.only("refunded")["last_date"] == dt.date(2026, 10, 15)  # the latest equal charge
+    assert judged.only("refunded, late")["occurrences"] == 6  # 66 days later it cancels nothing
+    assert judged.only("charged twice")["occurrences"] == 6
+    assert judged.of("always returned") == []
+
+
+given("trial", "Streamer", monthly(2, 6), [0.0, 0.0, -12.0, -12.0, -12.0, -12.0])
+given("always free", "Streamer", monthly(2, 6), 0.0)
+
+
+def test_free_trials_and_zero_amounts_are_no_hits(judged: Judged) -> None:
+    assert judged.only("trial")["occurrences"] == 4
+    assert judged.only("trial")["first_date"] == dt.date(2026, 8, 2)
+    assert judged.of("always free") == []
+
+
+given("not yet", "Netflix", [*monthly(15, 5, (2026, 10)), *monthly(25, 1)], -15.49)
+
+
+def test_rows_after_as_of_do_not_count(judged: Judged) -> None:
+    assert judged.only("not yet")["occurrences"] == 5
+
+
+given("switched", "Netflix", monthly(15, 4, (2026, 8)), -15.49, account="card_1")
+given("switched", "Netflix", monthly(15, 3), -15.49, account="card_2")
+
+
+def test_a_card_switched_half_way_is_one_stream(judged: Judged) -> None:
+    assert judged.only("switched")["occurrences"] == 7
+
+
+# --- income ----------------------------------------------------------------------------------------------------
+
+given("salary", "Employer", days(dt.date(2026, 7, 3), 14, 10), 2100.0, "paycheck", "INCOME", "INCOME_WAGES")
+given(
+    "hourly",
+    "Employer",
+    days(dt.date(2026, 7, 3), 14, 10),
+    [900, 1010, 870, 1200, 640, 980, 1100, 930, 1015, 890],
+    "paycheck",
+    "INCOME",
+    "INCOME_WAGES",
+)
+_halves = sorted([*monthly(1, 6), *monthly(15, 6)])
+given("semi-monthly", "Employer", _halves, 1900.0, "paycheck", "INCOME", "INCOME_WAGES")
+given("lodger", "J Smith", monthly(1, 6), 600.0, "other_in", "TRANSFER_IN", "TRANSFER_IN_ACCOUNT_TRANSFER")
+
+
+def test_paychecks_and_third_party_inflows_are_income(judged: Judged) -> None:
+    for customer, cadence in [
+        ("salary", "biweekly"),
+        ("hourly", "biweekly"),
+        ("semi-monthly", "semi_monthly"),
+        ("lodger", "monthly"),
+    ]:
+        stream = judged.only(customer)
+        assert (stream["kind"], stream["cadence"], stream["monthly_cost"]) == ("income", cadence, None)
+        assert stream["typical_amount"] > 0
+    assert judged.only("semi-monthly")["expected_next_date"] == ahead(1)
+
+
+given("twice a month", "Payee", _halves, -50.0)
+
+
+def test_only_income_is_semi_monthly(judged: Judged) -> None:
+    assert [stream["cadence"] for stream in judged.of("twice a month")] == ["monthly", "monthly"]
+
+
+for _detail in ["INCOME_INTEREST_EARNED", "INCOME_DIVIDENDS", "INCOME_TAX_REFUND"]:
+    given(_detail, "Broker", monthly(1, 6), 12.0, "other_in", "INCOME", _detail)
+given("interest by name", "INTRST PYMNT", monthly(1, 6), 12.0, "other_in", None)
+
+
+@pytest.mark.parametrize(
+    "customer", ["INCOME_INTEREST_EARNED", "INCOME_DIVIDENDS", "INCOME_TAX_REFUND", "interest by name"]
+)
+def test_interest_tax_refunds_and_dividends_are_no_income_streams(judged: Judged, customer: str) -> None:
+    assert judged.of(customer) == []
+
+
+# --- the table as a whole --------------------------------------------------------------------------------------
+
+given("null payee", "Netflix", monthly(15, 6), -15.49)
+for _row in ROWS[-6:]:
+    _row["payee"] = _row["merchant"] = None
+given("id only", "Cz_IJ_489", monthly(15, 6), -15.49)
+for _row in ROWS[-6:]:
+    _row["merchant"] = None
+
+
+def test_an_unknown_payee_is_no_stream_and_a_nameless_one_shows_its_id(judged: Judged) -> None:
+    assert judged.of("null payee") == []
+    assert judged.only("id only")["merchant"] == "cz_ij_489"
+
+
+def test_the_table_keeps_its_contract(judged: Judged) -> None:
+    assert failures(contracts.CONTRACTS["recurring_streams"], judged.expression).empty
+
+
+def test_hits_are_the_occurrences_and_belong_to_one_stream(judged: Judged) -> None:
+    for stream in judged.streams:
+        assert len(judged.dates(stream)) == stream["occurrences"], stream
+    ids = [hit["transaction_id"] for hit in judged.hits]
+    assert len(ids) == len(set(ids))
+    assert {hit["stream_id"] for hit in judged.hits} == {stream["stream_id"] for stream in judged.streams}
+
+
+def test_row_order_and_reruns_change_nothing(judged: Judged) -> None:
+    again = Judged(random.Random(7).sample(ROWS, len(ROWS)), AS_OF)
+
+    def sort(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return sorted(found, key=lambda row: (row["stream_id"], str(row.get("transaction_id"))))
+
+    assert sort(again.streams) == sort(judged.streams)
+    assert sort(again.hits) == sort(judged.hits)
+
+
+def test_a_stream_keeps_its_id_as_history_grows(judged: Judged) -> None:
+    earlier = Judged(ROWS, AS_OF - dt.timedelta(days=33))
+    now = {stream["stream_id"] for stream in judged.streams}
+    assert len(earlier.streams) > 25
+    gone = {s["user_id"] for s in earlier.streams if s["stream_id"] not in now}
+    assert gone <= {"trial"}, gone
+
+
+# --- from transactions -----------------------------------------------------------------------------------------
+
+
+def test_pending_then_posted_counts_once() -> None:
+    con = ibis.duckdb.connect()
+    rows = [
+        {"transaction_id": f"{name}_{number}", "date": date - dt.timedelta(days=early), "pending": pending}
+        for number, date in enumerate(monthly(15, 6))
+        for name, early, pending in (("posted", 0, False), ("pending", 1, True))
+    ]
+    whole = {
+        "account_id": "a1",
+        "user_id": "u1",
+        "amount": -15.49,
+        "merchant_name": "Netflix",
+        "merchant_entity_id": None,
+        "payment_channel": "online",
+        "category_primary": "ENTERTAINMENT",
+        "category_detailed": "ENTERTAINMENT_TV_AND_MOVIES",
+        "batch": "b",
+    }
+    account = {"account_id": "a1", "user_id": "u1", "type": "checking", "iso_currency_code": "USD", "batch": "b"}
+
+    def table(name: str, found: list[dict[str, Any]]) -> ibis.Table:
+        schema = contracts.CONTRACTS[name].to_schema()
+        typed = {column: str(spec.dtype) for column, spec in schema.columns.items()}
+        full = [{column: row.get(column) for column in typed} for row in found]
+        return con.create_table(name, ibis.memtable(pd.DataFrame(full).astype(object), schema=typed))
+
+    table("transactions", [{**whole, **row} for row in rows])
+    table("accounts", [{**account, "balance_date": AS_OF}])
+    table("users", [{"user_id": "u1", "user_type": "customer", "batch": "b"}])
+    classified = classify(con.table("transactions"), con.table("accounts"), con.table("users"), AS_OF)
+    (stream,) = con.to_pyarrow(recurring_streams(classified, AS_OF)).to_pylist()
+    assert (stream["occurrences"], stream["merchant"]) == (6, "Netflix")

@@ -1,0 +1,335 @@
+"""Features of a window: spending, savings, cards, subscriptions, and what is unknown."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from spendsense_pipeline import contracts
+from spendsense_pipeline.contracts.base import failures
+from spendsense_pipeline.features.rows import classify
+from spendsense_pipeline.features.streams import recurring_streams
+from spendsense_pipeline.features.windows import customer_features
+from spendsense_pipeline_tests.features.ledger import AS_OF, DAY, MONEY, TEXT, Ledger, every, table
+
+WINDOWS = [1, 30, 180, 365]
+STREAMS = {
+    "stream_id": TEXT,
+    "user_id": TEXT,
+    "kind": TEXT,
+    "status": TEXT,
+    "monthly_cost": MONEY,
+    "expected_next_date": DAY,
+}
+HITS = {"stream_id": TEXT, "transaction_id": TEXT, "date": DAY, "amount": MONEY}
+OLD = 200  # days of history, so that no window is short of it
+
+
+def spending(ledger: Ledger) -> None:
+    checking, savings, card, broker = ledger.customer("spender", "checking", "savings", "credit card", "brokerage")
+    ledger.row(checking, OLD, -600, "Deli", "FOOD_AND_DRINK_RESTAURANT")
+    ledger.row(checking, 29, -100, "Deli", "FOOD_AND_DRINK_RESTAURANT")  # the first day of 30
+    ledger.row(checking, 30, -40, "Deli", "FOOD_AND_DRINK_RESTAURANT")  # the day before
+    ledger.row(card, 5, -50, "Shop", "GENERAL_MERCHANDISE")
+    ledger.row(card, 4, 20, "Shop", "GENERAL_MERCHANDISE")
+    ledger.row(checking, 3, -300, "Amex", "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT")
+    ledger.row(checking, 3, -500, None, "TRANSFER_OUT_SAVINGS")
+    ledger.row(savings, 3, 500, None, "TRANSFER_IN_SAVINGS")
+    ledger.row(savings, 2, -60, "Transfer", "TRANSFER_OUT_SAVINGS")
+    ledger.row(checking, 2, -10, None, "TRANSFER_OUT_WITHDRAWAL")
+    ledger.row(broker, 2, -900, "Fund", "GENERAL_SERVICES")
+    (checking,) = ledger.customer("refunded", "checking")
+    ledger.row(checking, 2, 20, "Shop", "GENERAL_MERCHANDISE")
+    (checking,) = ledger.customer("new", "checking")
+    ledger.row(checking, 9, -90, "Shop", "GENERAL_MERCHANDISE")
+    (checking,) = ledger.customer("two months", "checking")
+    ledger.row(checking, 60, -90, "Shop", "GENERAL_MERCHANDISE")
+    ledger.customer("silent", "checking")
+    ledger.customer("no account")
+
+
+def fees(ledger: Ledger) -> None:
+    checking, card = ledger.customer("fees", "checking", "credit card")
+    ledger.row(checking, 170, -35, "Overdraft fee", "BANK_FEES_OVERDRAFT_FEES")
+    ledger.row(checking, 160, -29, "NSF fee", "")
+    ledger.row(checking, 150, 29, "NSF fee reversal", "")
+    ledger.row(checking, 150, 5, "Monthly fee reversal", "")
+    ledger.row(card, 20, -12.5, "INTEREST CHARGE ON PURCHASES", "")
+    ledger.row(card, 10, 99, "INTEREST CHARGE REFUND", "")
+    ledger.row(checking, 9, 3, "Interest paid", "INCOME_INTEREST_EARNED")
+
+
+def balances(ledger: Ledger) -> None:
+    ledger.customer("saver")
+    checking = ledger.account("saver", "checking", balance_current=3000.0)
+    savings = ledger.account("saver", "savings", balance_current=1100.0)
+    ledger.row(savings, 20, 100, "Transfer in", "TRANSFER_IN_SAVINGS")
+    ledger.row(savings, 20, 500, "Acme", "INCOME_WAGES")
+    ledger.row(checking, 20, -1500, "Rent", "RENT_AND_UTILITIES_RENT")
+    ledger.customer("half known")
+    ledger.account("half known", "savings", balance_current=1100.0)
+    ledger.row(ledger.account("half known", "savings"), 20, 600, "In", "TRANSFER_IN_SAVINGS")
+    ledger.customer("from nothing")
+    savings = ledger.account("from nothing", "savings", balance_current=600.0)
+    ledger.row(savings, 20, 600, "In", "TRANSFER_IN_SAVINGS")
+
+
+def cards(ledger: Ledger) -> None:
+    for user, held in {
+        "two cards": [(300.0, 1000.0), (450.0, 500.0)],
+        "credit balance": [(-50.0, 1000.0)],
+        "no limit": [(300.0, None)],
+        "one without limit, one high": [(300.0, None), (900.0, 1000.0)],
+        "one without limit, one low": [(300.0, None), (10.0, 1000.0)],
+        "exactly thirty": [(300.0, 1000.0)],
+    }.items():
+        ledger.customer(user)
+        for owed, limit in held:
+            ledger.account(user, "credit card", balance_current=owed, balance_limit=limit)
+
+    minimum = {"minimum_payment_amount": 35.0, "is_overdue": False, "last_statement_balance": 900.0}
+    for user, currency, paid, owed, facts in [
+        ("minimum payer", "USD", 40.0, 800.0, {}),
+        ("a dollar above", "USD", 40.01, 800.0, {}),
+        ("koruna payer", "CZK", 140.0, 800.0, {}),
+        ("paid in full", "USD", 35.0, 800.0, {"last_statement_balance": 35.0}),
+        ("nothing owed", "USD", 35.0, 0.0, {}),
+        ("paid nothing", "USD", 0.0, 800.0, {}),
+        ("no statement", "USD", 35.0, 800.0, {"last_statement_balance": None}),
+        ("later statement", "USD", 35.0, 800.0, {"balance_date": AS_OF + dt.timedelta(days=1), "is_overdue": True}),
+        ("overdue", "USD", 100.0, 800.0, {"is_overdue": True}),
+    ]:
+        ledger.customer(user)
+        card = ledger.account(
+            user, "credit card", balance_current=owed, balance_limit=1000.0, iso_currency_code=currency
+        )
+        ledger.liability(card, liability_type="credit_card", last_payment_amount=paid, **{**minimum, **facts})
+    ledger.account("overdue", "loan", balance_current=5.0)
+    ledger.customer("undescribed loan", "loan")
+
+
+def subscribers(ledger: Ledger) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Streams and their charges, as ``streams.py`` finds them."""
+    streams, hits = [], []
+    for user, history, status, kind, due, charged, cost in [
+        ("subscriber", 200, "mature", "subscription", 2, [28, 58], 10.0),
+        ("subscriber", 200, "mature", "subscription", 3, [32, 62], 20.0),  # not charged in 30 days, but due
+        ("subscriber", 200, "mature", "subscription", 40, [50], 5.0),  # quarterly: neither charged nor due
+        ("subscriber", 200, "early", "subscription", 2, [28], 7.0),
+        ("subscriber", 200, "inactive", "subscription", None, [100, 130], 7.0),
+        ("subscriber", 200, "mature", "bill", 2, [28, 58], 90.0),
+        ("overdue stream", 200, "mature", "subscription", -40, [70, 100], 10.0),
+        ("young", 59, "early", "subscription", 2, [28], 7.0),
+        ("young finder", 45, "mature", "subscription", 2, [5, 12, 19], 30.0),
+    ]:
+        if not any(row["user_id"] == user for row in ledger.rows["users"]):
+            (account,) = ledger.customer(user, "checking")
+            ledger.row(account, history, -1, "Deli", "FOOD_AND_DRINK")
+            ledger.row(account, 10, -100, "Deli", "FOOD_AND_DRINK")
+        stream = f"s{len(streams)}"
+        next_date = None if due is None else AS_OF + dt.timedelta(days=due)
+        streams.append(
+            {
+                "stream_id": stream,
+                "user_id": user,
+                "kind": kind,
+                "status": status,
+                "monthly_cost": cost,
+                "expected_next_date": next_date,
+            }
+        )
+        hits += [{"stream_id": stream, "date": AS_OF - dt.timedelta(days=d), "amount": -cost} for d in charged]
+    return streams, hits
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[tuple[str, int], dict[str, Any]]:
+    ledger = Ledger()
+    spending(ledger)
+    fees(ledger)
+    balances(ledger)
+    cards(ledger)
+    streams, hits = subscribers(ledger)
+    ledger.customer("staff", "checking", user_type="operator")
+    tables = ledger.tables()
+    features = customer_features(
+        classify(tables["transactions"], tables["accounts"], tables["users"], AS_OF).cache(),
+        *(tables[name] for name in ("transactions", "accounts", "liabilities", "users")),
+        table(streams, STREAMS),
+        AS_OF,
+        WINDOWS,
+        hits=table(hits, HITS),
+    ).cache()
+    assert failures(contracts.Features, features).empty
+    return {(row["user_id"], row["window_days"]): row for row in features.to_pyarrow().to_pylist()}
+
+
+Found = dict[tuple[str, int], dict[str, Any]]
+
+
+def test_every_customer_has_a_row_for_every_window_and_operators_none(found: Found) -> None:
+    users = {user for user, _ in found}
+    assert set(found) == {(user, window) for user in users for window in WINDOWS}
+    assert {"silent", "no account"} <= users
+    assert "staff" not in users
+
+
+def test_a_window_begins_after_as_of_less_its_days(found: Found) -> None:
+    assert found["spender", 30]["total_spend"] == 100 + 50 - 20 + 10
+    assert found["spender", 180]["total_spend"] == 100 + 40 + 50 - 20 + 10
+    assert found["spender", 365]["total_spend"] == 600 + 100 + 40 + 50 - 20 + 10
+    assert found["spender", 1]["total_spend"] == 0
+
+
+def test_spending_is_never_below_zero(found: Found) -> None:
+    assert found["refunded", 30]["total_spend"] == 0
+
+
+def test_expenses_are_divided_by_the_months_that_are_known(found: Found) -> None:
+    assert found["new", 180]["avg_monthly_expenses"] == 90  # nine days of history count as a month
+    assert found["two months", 180]["avg_monthly_expenses"] == 45
+    assert found["spender", 180]["avg_monthly_expenses"] == 180 / 6
+
+
+def test_without_any_transaction_money_is_unknown(found: Found) -> None:
+    for user in ("silent", "no account"):
+        row = found[user, 30]
+        assert row["history_days"] == 0
+        unknown = ["total_spend", "avg_monthly_expenses", "net_savings_inflow", "interest_charges", "fees_180d"]
+        unknown += ["recurring_merchants", "payroll_detected", "avg_monthly_income", "interest_charges_present"]
+        assert [row[name] for name in unknown] == [None] * len(unknown)
+
+
+def test_fees_are_netted_over_180_days_whatever_the_window(found: Found) -> None:
+    assert {found["fees", window]["fees_180d"] for window in WINDOWS} == {35.0}
+
+
+def test_an_interest_refund_and_interest_earned_are_no_interest_charged(found: Found) -> None:
+    assert found["fees", 30]["interest_charges"] == 12.5
+    assert found["fees", 30]["interest_charges_present"] is True
+    assert found["fees", 1]["interest_charges_present"] is False
+
+
+def test_savings_are_what_flowed_and_what_lies_there(found: Found) -> None:
+    row = found["saver", 30]
+    assert row["net_savings_inflow"] == 600
+    assert row["savings_balance"] == 1100
+    assert row["savings_growth_rate"] == pytest.approx(600 / 500)
+    assert row["emergency_fund_months"] == pytest.approx(1100 / 1500)
+    assert row["cash_flow_buffer_months"] == pytest.approx(2)
+    assert found["spender", 30]["net_savings_inflow"] == 440
+    assert found["new", 30]["net_savings_inflow"] is None
+
+
+def test_one_unknown_balance_makes_the_sum_unknown(found: Found) -> None:
+    assert found["half known", 30]["savings_balance"] is None
+    assert found["half known", 30]["net_savings_inflow"] == 600
+
+
+def test_growth_from_nothing_is_unknown(found: Found) -> None:
+    assert found["from nothing", 30]["savings_growth_rate"] is None
+    assert found["from nothing", 30]["emergency_fund_months"] is None  # nothing was spent
+
+
+@pytest.mark.parametrize(
+    ("user", "average", "highest", "flags", "unknown_limits"),
+    [
+        ("two cards", 0.5, 0.9, (True, True, True), 0),
+        ("credit balance", 0.0, 0.0, (False, False, False), 0),
+        ("no limit", None, None, (None, None, None), 1),
+        ("one without limit, one high", 0.9, 0.9, (True, True, True), 1),
+        ("one without limit, one low", 0.01, 0.01, (None, None, None), 1),
+        ("exactly thirty", 0.3, 0.3, (True, False, False), 0),
+        ("new", None, None, (False, False, False), 0),
+    ],
+)
+def test_utilization(
+    found: Found, user: str, average: float | None, highest: float | None, flags: tuple[Any, ...], unknown_limits: int
+) -> None:
+    row = found[user, 30]
+    assert (row["avg_utilization"], row["max_utilization"]) == (average, highest)
+    assert tuple(row[f"utilization_{share}_flag"] for share in (30, 50, 80)) == flags
+    assert row["cards_with_unknown_limit"] == unknown_limits
+
+
+@pytest.mark.parametrize(
+    ("user", "minimum_only", "overdue"),
+    [
+        ("minimum payer", True, False),
+        ("a dollar above", False, False),
+        ("koruna payer", True, False),  # five dollars are 105 koruna
+        ("paid in full", False, False),
+        ("nothing owed", False, False),
+        ("paid nothing", False, False),
+        ("no statement", None, False),
+        ("later statement", None, None),
+        ("overdue", None, True),  # the loan is not described, the card is enough
+        ("undescribed loan", False, None),
+        ("two cards", None, None),
+        ("new", False, False),
+    ],
+)
+def test_what_liabilities_say(found: Found, user: str, minimum_only: bool | None, overdue: bool | None) -> None:
+    row = found[user, 30]
+    assert row["any_overdue"] is overdue
+    if user != "overdue":
+        assert row["minimum_payment_only_flag"] is minimum_only
+
+
+def test_subscriptions_charged_in_the_window_or_due_are_reported(found: Found) -> None:
+    row = found["subscriber", 30]
+    assert (row["recurring_merchants"], row["monthly_recurring_spend"]) == (2, 30)
+    assert row["subscription_spend_share"] == pytest.approx(10 / 100)
+    row = found["subscriber", 180]
+    assert (row["recurring_merchants"], row["monthly_recurring_spend"]) == (3, 35)
+    assert row["subscription_spend_share"] == pytest.approx((20 + 40 + 5) / 100)
+    assert found["overdue stream", 30]["recurring_merchants"] == 0
+
+
+def test_finding_none_in_a_short_history_says_nothing(found: Found) -> None:
+    assert found["young", 30]["recurring_merchants"] is None
+    assert found["young", 30]["monthly_recurring_spend"] is None
+    assert found["young finder", 30]["recurring_merchants"] == 1
+
+
+def test_investments_are_any_account_of_that_class(found: Found) -> None:
+    assert found["spender", 30]["investment_account_detected"] is True
+    assert found["new", 30]["investment_account_detected"] is False
+
+
+def test_the_currency_stands_beside_the_money(found: Found) -> None:
+    assert (found["koruna payer", 30]["currency"], found["koruna payer", 30]["currency_factor"]) == ("CZK", 21.0)
+    assert (found["no account", 30]["currency"], found["no account", 30]["currency_factor"]) == (None, 1.0)
+
+
+@pytest.mark.parametrize("windows", [[], [0], [30, 366]])
+def test_a_window_is_1_to_365_days(windows: list[int]) -> None:
+    nothing = Ledger().tables()
+    with pytest.raises(ValueError, match="1 to 365"):
+        customer_features(*(nothing["users"] for _ in range(6)), AS_OF, windows)
+
+
+def test_a_window_of_30_days_shows_a_monthly_subscription_and_a_salary_of_the_whole_history() -> None:
+    ledger = Ledger()
+    (checking,) = ledger.customer("whole", "checking")
+    for date in every(30, 6, AS_OF - dt.timedelta(days=12)):
+        ledger.row(checking, date, -15.49, "NETFLIX.COM", "ENTERTAINMENT_TV_AND_MOVIES")
+    for date in every(14, 12, AS_OF - dt.timedelta(days=3)):
+        ledger.row(checking, date, 1500, "ACME PAYROLL", "")
+    tables = ledger.tables()
+    rows = classify(tables["transactions"], tables["accounts"], tables["users"], AS_OF).cache()
+    (row,) = (
+        customer_features(
+            rows,
+            *(tables[name] for name in ("transactions", "accounts", "liabilities", "users")),
+            recurring_streams(rows, AS_OF).cache(),
+            AS_OF,
+            [30],
+        )
+        .to_pyarrow()
+        .to_pylist()
+    )
+    assert (row["recurring_merchants"], row["monthly_recurring_spend"]) == (1, 15.49)
+    assert row["subscription_spend_share"] == 1
+    assert row["pay_frequency"] == "biweekly"
+    assert row["avg_monthly_income"] == pytest.approx(1500 * 30 / 14, abs=0.01)

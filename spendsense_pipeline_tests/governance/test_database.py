@@ -1,0 +1,193 @@
+"""Two databases, one behaviour: migrated forward, keys enforced, one writer at a time, errors one can act on."""
+
+import datetime as dt
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError, StatementError
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import batches, database, operators
+from spendsense_pipeline.governance.database import SCHEMA, connect, current, reading, upgrade, writing
+from spendsense_pipeline.governance.models import Base, Batch, ConsentPeriod, Operator
+from spendsense_pipeline_tests.governance.town import DAY, NOW, grant
+
+
+def test_the_migrations_make_what_the_models_say(empty: Engine) -> None:
+    with empty.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, Base.metadata) == []
+    assert current(empty) == SCHEMA
+
+
+def test_the_schema_this_code_asks_for_is_the_newest_migration() -> None:
+    folder = Path(database.__file__).parent / "migrations"
+    assert ScriptDirectory(str(folder)).get_heads() == [SCHEMA]
+
+
+def test_upgrading_twice_changes_nothing(empty: Engine) -> None:
+    grant(empty, "mia")
+    upgrade(empty)
+    with reading(empty) as session:
+        assert session.query(ConsentPeriod).count() == 2
+
+
+def test_a_database_without_tables_names_the_command_that_makes_them(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path / 'new.db'}")
+    assert current(engine) is None
+    for door in (writing, reading):
+        with pytest.raises(SpendSenseError, match="spendsense db upgrade") as refused, door(engine):
+            pass
+        assert refused.value.code == "database_not_migrated"
+
+
+def test_a_database_of_another_version_is_left_alone(empty: Engine) -> None:
+    with empty.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SpendSenseError, match="9999"), writing(empty):
+        pass
+    with empty.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :back"), {"back": SCHEMA})
+
+
+def test_a_missing_folder_is_said_so(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path / 'nowhere' / 'governance.db'}")
+    with pytest.raises(SpendSenseError) as refused, writing(engine):
+        pass
+    assert refused.value.code == "database_unreachable"
+
+
+def test_a_server_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    engine = connect(f"postgresql://someone:secret@/none?host={tmp_path}")
+    with pytest.raises(SpendSenseError) as refused, writing(engine):
+        pass
+    assert refused.value.code == "database_unreachable"
+    assert "secret" not in str(refused.value)
+
+
+def test_a_second_writer_waits_and_then_is_told(empty: Engine) -> None:
+    impatient = connect(empty.url.render_as_string(hide_password=False), lock_timeout=0.2)
+    with writing(empty), pytest.raises(SpendSenseError) as refused, writing(impatient) as session:
+        operators.add(session, "late", NOW)
+    assert refused.value.code == "database_locked"
+    with writing(impatient) as session:
+        assert operators.listed(session) == []
+    impatient.dispose()
+
+
+def test_readers_do_not_wait_for_a_writer_and_see_one_moment(empty: Engine) -> None:
+    with reading(empty) as reader:
+        assert reader.query(Operator).count() == 0
+        with writing(empty) as session:
+            operators.add(session, "ada", NOW)
+        assert reader.query(Operator).count() == 0
+    with reading(empty) as reader:
+        assert reader.query(Operator).count() == 1
+
+
+def test_an_error_inside_leaves_nothing_behind(empty: Engine) -> None:
+    def add_and_fail() -> None:
+        with writing(empty) as session:
+            operators.add(session, "ada", NOW)
+            raise RuntimeError("the power went")
+
+    with pytest.raises(RuntimeError):
+        add_and_fail()
+    with reading(empty) as session:
+        assert operators.listed(session) == []
+
+
+def test_foreign_keys_hold_and_only_one_period_lives(empty: Engine) -> None:
+    with pytest.raises(IntegrityError), writing(empty) as session:
+        session.execute(text("INSERT INTO recalls VALUES ('rel_none', 1, 'rec', 'x', '2026-01-01 00:00:00')"))
+    grant(empty, "mia")
+    second = {"consent_id": "con_2", "user_id": "mia", "scope": "education", "ordinal": 2, "opened_at": NOW}
+    with pytest.raises(IntegrityError), writing(empty) as session:
+        session.execute(ConsentPeriod.__table__.insert(), [second])
+
+
+def test_moments_come_back_as_they_went_in_and_naive_ones_are_refused(empty: Engine) -> None:
+    elsewhere = NOW.astimezone(dt.timezone(dt.timedelta(hours=5, minutes=30)))
+    with writing(empty) as session:
+        operators.add(session, "ada", elsewhere)
+    with reading(empty) as session:
+        kept = operators.listed(session)[0]["registered_at"]
+        assert (kept, kept.tzinfo) == (NOW, dt.UTC)
+    with pytest.raises(StatementError, match="time zone"), writing(empty) as session:
+        operators.add(session, "ben", NOW.replace(tzinfo=None))
+
+
+def test_sqlite_is_in_the_mode_that_survives(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path / 'new.db'}")
+    upgrade(engine)
+    with engine.connect() as connection:
+        told = [connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "foreign_keys", "synchronous")]
+    assert told == ["wal", 1, 2]
+
+
+def test_batches_keep_their_place(empty: Engine) -> None:
+    with writing(empty) as session:
+        first = batches.register_batch(session, "b1", "hash-1", NOW)
+        second = batches.register_batch(session, "b2", "hash-2", NOW)
+        again = batches.register_batch(session, "b1", "hash-1", NOW + DAY)
+    assert (first.arrival, second.arrival, first.new) == (1, 2, True)
+    assert again == batches.Arrival(1, NOW.date(), new=False)
+    with pytest.raises(SpendSenseError) as refused, writing(empty) as session:
+        batches.register_batch(session, "b1", "other", NOW)
+    assert refused.value.code == "batch_changed"
+    with reading(empty) as session:
+        assert list(batches.registered(session)) == ["b1", "b2"]
+        assert session.query(Batch).count() == 2
+
+
+def test_files_name_operators_only_while_there_are_none_or_when_trusted(empty: Engine) -> None:
+    def from_file(*names: str, trust: bool = False) -> int:
+        with writing(empty) as session:
+            return operators.register_from_files(session, names, NOW, source="batch-1", trust=trust)
+
+    assert from_file("ada", "ben", "ada", "", "a\0b") == 2
+    assert from_file("eve") == 0
+    assert from_file("eve", trust=True) == 1
+    with writing(empty) as session:
+        assert operators.deactivate(session, "eve", NOW) == "deactivated"
+        assert operators.deactivate(session, "eve", NOW) == "unchanged"
+    assert from_file("eve", trust=True) == 0, "a file does not bring a deactivated operator back"
+    with writing(empty) as session:
+        active = {row["operator_id"]: row["active"] for row in operators.listed(session)}
+        assert active == {"ada": True, "ben": True, "eve": False}
+        assert [operators.add(session, name, NOW) for name in ("eve", "eve", "zoe")] == [
+            "reactivated",
+            "unchanged",
+            "added",
+        ]
+        with pytest.raises(SpendSenseError):
+            operators.deactivate(session, "nobody", NOW)
+
+
+def test_commands_on_the_database_load_nothing_heavy() -> None:
+    rooms = ", ".join(
+        f"spendsense_pipeline.governance.{name}"
+        for name in (
+            "audit",
+            "batches",
+            "consent",
+            "operators",
+            "queue",
+            "records",
+            "registration",
+            "release",
+            "review",
+            "why",
+        )
+    )
+    heavy = "[m for m in ('pandas', 'ibis', 'pandera', 'alembic', 'dagster') if m in sys.modules]"
+    found = subprocess.run(
+        [sys.executable, "-c", f"import sys, {rooms}; print({heavy})"], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,287 @@
+"""Nothing gets out without live consent and a standing decision on its exact text, and nothing twice."""
+
+import datetime as dt
+import itertools
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, delete, text, update
+from sqlalchemy.exc import IntegrityError
+
+from spendsense_pipeline.governance import release, review
+from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.models import Decision, Recommendation, RecommendationText, Release
+from spendsense_pipeline.governance.release import Allow, Deny, ReleaseFacts, release_decision
+from spendsense_pipeline_tests.governance.town import (
+    DAY,
+    HOUR,
+    NOW,
+    approve,
+    draft,
+    feed,
+    gate,
+    grant,
+    outcome,
+    register,
+    revoke,
+    seen,
+    status,
+    waiting_draft,
+)
+
+RELEASABLE = ReleaseFacts(
+    recommendation_id="rec_1",
+    user_id="mia",
+    content_type="education",
+    status="approved",
+    content_hash="a" * 64,
+    expires_at=NOW + DAY,
+    consent_id="con_1",
+    consent_user="mia",
+    consent_scope="education",
+    consent_opened_at=NOW - DAY,
+    consent_agreed_at=NOW - DAY,
+    consent_closed_at=None,
+    decision_id="dec_1",
+    decision_action="approve",
+    decision_hash="a" * 64,
+    decision_overtaken=False,
+    severity=0,
+    release_id=None,
+)
+
+
+def test_what_has_everything_may_go_out_and_cites_it() -> None:
+    assert release_decision(RELEASABLE, NOW) == Allow("con_1", "dec_1")
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"status": "pending_approval"}, "pending"),
+        ({"status": "rejected"}, "rejected"),
+        ({"status": "superseded"}, "superseded"),
+        ({"status": "voided"}, "voided"),
+        ({"status": "expired"}, "expired"),
+        ({"status": "a status of the future"}, "a status of the future"),
+        ({"expires_at": NOW}, "expired"),
+        ({"release_id": "rel_1"}, "already_released"),
+        ({"consent_id": None}, "without_consent"),
+        ({"consent_closed_at": NOW - HOUR}, "without_consent"),
+        ({"consent_opened_at": NOW + HOUR}, "without_consent"),
+        ({"consent_opened_at": None}, "without_consent"),
+        ({"consent_user": "noah"}, "without_consent"),
+        ({"consent_scope": "partner_offers"}, "without_consent"),
+        ({"content_type": "partner_offer"}, "without_consent"),
+        ({"content_type": "horoscope"}, "without_consent"),
+        ({"decision_action": None}, "without_decision"),
+        ({"decision_action": "undo"}, "without_decision"),
+        ({"decision_action": "reject"}, "without_decision"),
+        ({"decision_overtaken": True}, "without_decision"),
+        ({"decision_hash": "b" * 64}, "text_changed"),
+        ({"severity": 2}, "critical_finding"),
+        ({"severity": None}, "critical_finding"),
+    ],
+)
+def test_each_thing_that_is_missing_denies_with_its_reason(changed: dict[str, Any], reason: str) -> None:
+    verdict = release_decision(RELEASABLE._replace(**changed), NOW)
+    assert isinstance(verdict, Deny)
+    assert reason in verdict.reasons
+
+
+def test_nothing_known_denies() -> None:
+    nothing = dict.fromkeys(ReleaseFacts._fields) | {"status": "approved", "expires_at": NOW + DAY}
+    assert isinstance(release_decision(ReleaseFacts(**nothing), NOW), Deny)
+
+
+def test_a_limited_consent_denies_from_the_day_it_ends() -> None:
+    agreed = RELEASABLE._replace(consent_agreed_at=NOW - 30 * DAY)
+    assert isinstance(release_decision(agreed, NOW, consent_days=31), Allow)
+    assert release_decision(agreed, NOW, consent_days=30) == Deny(("consent_lapsed",))
+    assert isinstance(release_decision(agreed, NOW), Allow)
+
+
+def test_an_approved_draft_is_released_once_and_shown(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    approve(engine, one)
+    assert gate(engine, run_id="run-1").released == [one["recommendation_id"]]
+    (shown,) = feed(engine, user_id="mia")
+    assert (shown["title"], shown["content_hash"]) == (one["title"], one["content_hash"])
+    assert set(shown) == {
+        *("release_id", "recommendation_id", "user_id", "title", "content"),
+        *("content_hash", "consent_id", "decision_id", "released_at"),
+    }
+    assert feed(engine, user_id="noah") == []
+    again = gate(engine, NOW + HOUR)
+    assert (again.released, again.recalled, again.blocked) == ([], [], {})
+
+
+def test_a_revocation_between_approval_and_release_stops_the_release(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    approve(engine, one)
+    revoke(engine, "mia")
+    assert gate(engine).released == []
+    assert status(engine, one) == "voided"
+
+
+def test_a_revocation_empties_the_feed_and_a_later_grant_brings_nothing_back(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    approve(engine, one)
+    gate(engine)
+    (education, offers) = revoke(engine, "mia", NOW + HOUR)
+    assert (education["status"], education["recalled"]) == ("revoked", [one["recommendation_id"]])
+    assert offers["recalled"] == []
+    assert feed(engine, NOW + HOUR) == []
+    again = grant(engine, "mia", NOW + DAY)
+    assert feed(engine, NOW + DAY) == []
+    assert gate(engine, NOW + DAY).released == []
+    fresh = draft("mia", again)
+    assert fresh["recommendation_id"] != one["recommendation_id"]
+    assert register(engine, fresh, now=NOW + DAY).registered == 1
+
+
+def test_the_gate_says_what_blocks(engine: Engine) -> None:
+    consents = grant(engine, "mia")
+    late, waits = draft("mia", consents, template="late"), draft("mia", consents, template="waits")
+    register(engine, late)
+    approve(engine, late)
+    register(engine, late, waits, now=NOW + 13 * DAY)
+    proposed = release.propose(engine, NOW + 14 * DAY)
+    assert (proposed.releasable, proposed.blocked) == (0, {"expired": 1, "pending": 1})
+    assert release.propose(engine, NOW + 13 * DAY).releasable == 1
+    assert gate(engine, NOW + 14 * DAY).blocked == proposed.blocked
+    assert gate(engine, NOW + 14 * DAY).blocked == {"pending": 1}, "what expired is written down by then"
+
+
+def test_a_lapsed_consent_is_closed_by_the_gate_and_its_releases_recalled(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    approve(engine, one)
+    gate(engine, consent_days=30)
+    other = draft("mia", {"partner_offers": grant(engine, "mia", NOW + 5 * DAY)["partner_offers"]}, product="card")
+    register(engine, other, now=NOW + 20 * DAY)
+    approve(engine, other, now=NOW + 20 * DAY)
+    assert feed(engine, NOW + 35 * DAY, consent_days=30) == [], "the feed does not wait for the gate"
+    lapsed = gate(engine, NOW + 35 * DAY, consent_days=30)
+    assert lapsed.recalled == [one["recommendation_id"]]
+    assert lapsed.released == []
+    assert feed(engine, NOW + 35 * DAY) == []
+
+
+def test_a_finding_that_turned_critical_after_the_approval_stops_the_release(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    approve(engine, one)
+    worse = one | {"findings": '[{"check": "tone", "severity": "critical", "message": "shames"}]'}
+    assert register(engine, worse, now=NOW + HOUR).unchanged == 1
+    assert gate(engine, NOW + HOUR).blocked == {"critical_finding": 1}
+
+
+def test_an_undone_approval_releases_nothing(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    approve(engine, one)
+    assert outcome(review.undo(engine, [seen(one)], "ben", NOW)) == "pending_approval"
+    assert gate(engine).blocked == {"pending": 1}
+
+
+def release_row(one: dict[str, Any], decision_id: str | None, **changes: Any) -> dict[str, Any]:
+    row = {"release_id": "rel_x", "seq": 99, "recommendation_id": one["recommendation_id"], "released_at": NOW}
+    cited = {"consent_id": one["consent_id"], "decision_id": decision_id, "content_hash": one["content_hash"]}
+    return row | cited | changes
+
+
+def test_the_database_itself_refuses_a_release_without_its_rows(engine: Engine) -> None:
+    one, other = waiting_draft(engine), waiting_draft(engine, "noah")
+    approve(engine, one)
+    approve(engine, other)
+    with reading(engine) as session:
+        decisions = {row.recommendation_id: row.decision_id for row in session.query(Decision)}
+    mine, theirs = decisions[one["recommendation_id"]], decisions[other["recommendation_id"]]
+    impossible = [
+        release_row(one, mine, consent_id=None),
+        release_row(one, None),
+        release_row(one, mine, content_hash=None),
+        release_row(one, mine, consent_id="con_invented"),
+        release_row(one, mine, consent_id=other["consent_id"]),
+        release_row(one, "dec_invented"),
+        release_row(one, theirs),
+        release_row(one, mine, content_hash="b" * 64),
+        release_row(one, mine, recommendation_id="rec_invented"),
+    ]
+    for row in impossible:
+        with pytest.raises(IntegrityError), writing(engine) as session:
+            session.execute(Release.__table__.insert(), [row])
+    with writing(engine) as session:
+        session.execute(Release.__table__.insert(), [release_row(one, mine)])
+    with pytest.raises(IntegrityError), writing(engine) as session:
+        session.execute(Release.__table__.insert(), [release_row(one, mine, release_id="rel_y", seq=100)])
+
+
+def test_releases_are_proved_from_stored_rows_and_a_forged_one_is_named(engine: Engine) -> None:
+    ones = [waiting_draft(engine, user) for user in ("mia", "noah", "zoe")]
+    approve(engine, *ones)
+    gate(engine)
+    with reading(engine) as session:
+        assert release.every_release_had_consent(session) == ([], 3)
+    revoke(engine, "mia", NOW + HOUR)
+    review.undo(engine, [seen(ones[1])], "ada", NOW + HOUR)
+    with reading(engine) as session:
+        assert release.every_release_had_consent(session) == ([], 3), "what came later changes nothing"
+    with writing(engine) as session:
+        session.execute(text("UPDATE consent_events SET seq = 900 WHERE user_id = 'noah' AND scope = 'education'"))
+        session.execute(
+            text("UPDATE decisions SET action = 'undo' WHERE recommendation_id = :it").bindparams(
+                it=ones[2]["recommendation_id"]
+            )
+        )
+    with reading(engine) as session:
+        proof = release.every_release_had_consent(session)
+    assert sorted(proof.violations) == sorted(one["recommendation_id"] for one in ones[1:])
+
+
+def test_a_decision_taken_back_before_the_release_counts_as_none(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    approve(engine, one)
+    review.undo(engine, [seen(one)], "ada", NOW)
+    with writing(engine) as session:  # somebody bends the status past the rules
+        decision = session.query(Decision).filter_by(ordinal=1).one()
+        session.execute(update(Recommendation).values(status="approved", decision_id=decision.decision_id))
+    assert gate(engine).blocked == {"without_decision": 1}
+    with writing(engine) as session:
+        session.execute(Release.__table__.insert(), [release_row(one, decision.decision_id)])
+    with reading(engine) as session:
+        assert release.every_release_had_consent(session).violations == [one["recommendation_id"]]
+
+
+def test_waiting_items_are_counted_as_the_rule_would_judge_them() -> None:
+    for late, closed, severity in itertools.product([True, False], [True, False], [0, 2]):
+        facts = RELEASABLE._replace(
+            status="pending_approval",
+            expires_at=NOW - HOUR if late else NOW + HOUR,
+            consent_closed_at=NOW - HOUR if closed else None,
+            severity=severity,
+        )
+        verdict = release_decision(facts, NOW)
+        assert isinstance(verdict, Deny)
+        assert verdict.reasons[0] == ("expired" if late else "pending")
+
+
+def test_the_gate_survives_a_text_that_is_gone(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    approve(engine, one)
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.connection.driver_connection.execute("PRAGMA foreign_keys = OFF")
+            connection.connection.driver_connection.execute("DELETE FROM recommendation_texts")
+        else:
+            connection.execute(text("SET session_replication_role = replica"))
+            connection.execute(delete(RecommendationText))
+            connection.commit()
+        connection.invalidate()
+    assert gate(engine).blocked == {"critical_finding": 1}
+
+
+def test_expiry_is_the_clock_s_word_written_down_or_not(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    just_before = NOW + 14 * DAY - dt.timedelta(microseconds=1)
+    assert status(engine, one, just_before) == "pending_approval"
+    assert status(engine, one, NOW + 14 * DAY) == "expired"
+    assert outcome(approve(engine, one, now=NOW + 14 * DAY)) == "expired"

@@ -1,0 +1,144 @@
+"""A landing zone in a temporary folder, and the way from its batches to judged tables."""
+
+import datetime as dt
+import functools
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pytest
+
+from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.ingest import canonical, landing
+
+ARRIVED_ON = dt.date(2026, 3, 1)
+Row = dict[str, Any]
+
+USER: Row = {"user_id": "u1", "full_name": "Ada Example", "email": "ada@example.org", "user_type": "customer"}
+ACCOUNT: Row = {"account_id": "a1", "user_id": "u1", "type": "depository", "subtype": "checking"}
+TRANSACTION: Row = {"transaction_id": "t1", "account_id": "a1", "date": "2026-02-01", "amount": -12.5}
+LIABILITY: Row = {"liability_id": "l1", "account_id": "a1", "liability_type": "credit_card"}
+PRODUCT: Row = {
+    "product_id": "p1",
+    "product_name": "Fund",
+    "product_type": "savings_hysa",
+    "short_description": "A fund.",
+}
+
+
+@functools.cache
+def plans() -> dict[str, str]:
+    """The SQL of each judged and accepted table over stored ones: composing it takes longer than running it."""
+    con = ibis.duckdb.connect()
+    for table in landing.TABLES:
+        text = {"batch": "string", "file": "string", "row": "int64", "arrival": "int64", "arrived_on": "date"}
+        con.create_table(f"raw_{table}", schema=ibis.schema(text | dict.fromkeys(landing.names(table), "string")))
+    found: dict[str, str] = {}
+
+    def plan(name: str, expression: ibis.Table) -> ibis.Table:
+        found[name] = str(ibis.to_sql(expression))
+        return con.create_table(name, schema=expression.schema())
+
+    def settle(table: str, expression: ibis.Table) -> ibis.Table:
+        return plan(table, canonical.accepted(plan(f"judged_{table}", expression)))
+
+    raw = {table: con.table(f"raw_{table}") for table in landing.TABLES}
+    users = settle("users", canonical.judge_users(raw["users"]))
+    accounts = settle("accounts", canonical.judge_accounts(raw["accounts"], users, raw["transactions"]))
+    settle("transactions", canonical.judge_transactions(raw["transactions"], accounts))
+    settle("liabilities", canonical.judge_liabilities(raw["liabilities"], accounts, raw["transactions"]))
+    settle("products", canonical.judge_products(raw["products"]))
+    return found
+
+
+class Zone:
+    """Batches in the order they arrive, and what becomes of their rows."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.con = ibis.duckdb.connect()
+        self.con.raw_sql("SET TimeZone = 'UTC'")
+        self.batches: list[tuple[str, int, dt.date]] = []
+        self._judged: dict[Any, ibis.Table] = {}
+
+    def folder(self, name: str = "b1", **files: bytes | str | list[Row]) -> Path:
+        """A folder of files; ``transactions_jsonl_gz`` names transactions.jsonl.gz; rows become JSON."""
+        folder = self.root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for key, content in files.items():
+            path = folder / key.replace("_", ".")
+            if isinstance(content, list):
+                lines = "\n".join(json.dumps(row) for row in content)
+                content = lines + "\n" if "jsonl" in path.name else json.dumps(content)
+            data = content.encode() if isinstance(content, str) else content
+            path.write_bytes(gzip.compress(data) if path.suffix == ".gz" and data[:2] != b"\x1f\x8b" else data)
+        return folder
+
+    def arrive(self, name: str = "b1", arrived_on: dt.date = ARRIVED_ON, **files: bytes | str | list[Row]) -> "Zone":
+        """A further batch arrives."""
+        self.folder(name, **files)
+        self.batches.append((name, len(self.batches) + 1, arrived_on))
+        return self
+
+    def raw(self, table: str) -> ibis.Table:
+        parts = [
+            landing.read_raw(self.con, self.root / name, table, batch_id=name, arrival=arrival, arrived_on=arrived_on)
+            for name, arrival, arrived_on in self.batches
+        ]
+        return parts[0] if len(parts) == 1 else ibis.union(*parts)
+
+    def judged(self, table: str) -> ibis.Table:
+        """The judged table, computed once until another batch arrives."""
+        known = (table, tuple(self.batches))
+        if known not in self._judged:
+            needed = {"accounts": ["transactions"], "liabilities": ["transactions"]}.get(table, [])
+            for one in [table, *needed]:
+                self._store(f"raw_{one}", str(ibis.to_sql(self.raw(one))))
+            for one in {"accounts": ["users"], "transactions": ["accounts"], "liabilities": ["accounts"]}.get(
+                table, []
+            ):
+                self.standing(one)
+            self._store(f"judged_{table}", plans()[f"judged_{table}"])
+            kept = f"judged_{len(self._judged)}"
+            self._store(kept, f"FROM judged_{table}")
+            self._judged[known] = self.con.table(kept)
+        return self._judged[known]
+
+    def standing(self, table: str) -> ibis.Table:
+        self.judged(table)
+        self._store(table, plans()[table])
+        return self.con.table(table)
+
+    def _store(self, name: str, query: str) -> None:
+        self.con.raw_sql(f"CREATE OR REPLACE TABLE {name} AS {query}")
+
+    def accepted(self, table: str) -> list[Row]:
+        kept = self.standing(table)
+        assert failures(CONTRACTS[table], kept).empty
+        return rows(kept.order_by(kept.columns[0]))
+
+    def quarantine(self) -> list[Row]:
+        landed = {one.table for name, *_ in self.batches for one in landing.discover(self.root / name)}
+        kept_out = canonical.quarantined({table: self.judged(table) for table in sorted(landed)}).cache()
+        assert failures(CONTRACTS["quarantined_rows"], kept_out).empty
+        return [
+            {**row, "reasons": json.loads(row["reasons"])}
+            for row in rows(kept_out.order_by("batch", "table", "file", "row"))
+        ]
+
+    def outcomes(self, table: str) -> list[str]:
+        judged = self.judged(table).order_by("arrival", "file", "row")
+        return [row["outcome"] for row in rows(judged.select("outcome"))]
+
+
+def rows(table: ibis.Table) -> list[Row]:
+    """The rows of a table as dictionaries."""
+    found: list[Row] = table.to_pyarrow().to_pylist()
+    return found
+
+
+@pytest.fixture
+def zone(tmp_path: Path) -> Zone:
+    return Zone(tmp_path / "landing")

@@ -1,0 +1,293 @@
+"""What is taken, what is refused as a batch, and that rows are read as they were written."""
+
+import datetime as dt
+import gzip
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.ingest.landing import BatchRefused
+from spendsense_pipeline_tests.ingest.conftest import TRANSACTION, Zone, rows
+
+CSV = "transaction_id,account_id,date,amount,merchant_name\n"
+
+
+def refusal(zone: Zone, **files: Any) -> str:
+    """The message with which a batch of these files is refused."""
+    folder = zone.folder("refused", **files)
+    with pytest.raises(BatchRefused) as caught:
+        landing.survey(zone.con, folder)
+    assert str(zone.root) not in str(caught.value), "a message names the file, not the machine"
+    return str(caught.value)
+
+
+# --- Which files ---
+
+
+def test_every_format_is_found_and_other_files_are_named(zone: Zone) -> None:
+    folder = zone.folder(
+        users_json="[]", accounts_jsonl_gz="{}\n", transactions_csv=CSV, products_csv_gz="product_id\n"
+    )
+    for name in ("truth.json", "standing_orders.json", "README.md", "_SUCCESS", ".DS_Store"):
+        (folder / name).write_text("{}")
+    assert [(one.table, one.format) for one in landing.discover(folder)] == [
+        ("accounts", "jsonl"),
+        ("products", "csv"),
+        ("transactions", "csv"),
+        ("users", "json"),
+    ]
+    assert landing.strangers(folder) == ["README.md", "standing_orders.json", "truth.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("transaction.json", "transactions"),
+        ("tranactions.csv", "transactions"),
+        ("Accounts.json", "accounts"),
+        ("liability.jsonl", "liabilities"),
+    ],
+)
+def test_a_misspelt_table_is_refused_with_what_was_meant(zone: Zone, name: str, meant: str) -> None:
+    folder = zone.folder(users_json="[]")
+    (folder / name).write_text("[]")
+    with pytest.raises(BatchRefused, match=f"{name}.*did you mean {meant}"):
+        landing.discover(folder)
+
+
+def test_a_format_that_is_not_read_is_refused(zone: Zone) -> None:
+    folder = zone.folder()
+    (folder / "transactions.xlsx").write_text("")
+    with pytest.raises(BatchRefused, match=r"transactions.xlsx.*\.parquet"):
+        landing.discover(folder)
+
+
+def test_a_folder_without_a_table_is_refused(zone: Zone) -> None:
+    with pytest.raises(BatchRefused, match="no table"):
+        landing.discover(zone.folder(truth_json="{}"))
+
+
+def test_no_folder_is_refused(zone: Zone) -> None:
+    with pytest.raises(BatchRefused, match="no such folder"):
+        landing.discover(zone.root / "nowhere")
+
+
+def test_a_symbolic_link_is_refused(zone: Zone) -> None:
+    elsewhere = zone.folder("elsewhere", users_json="[]")
+    folder = zone.folder(accounts_json="[]")
+    (folder / "users.json").symlink_to(elsewhere / "users.json")
+    with pytest.raises(BatchRefused, match=r"users.json.*symbolic link"):
+        landing.discover(folder)
+    (zone.root / "alias").symlink_to(elsewhere)
+    with pytest.raises(BatchRefused, match="symbolic link"):
+        landing.discover(zone.root / "alias")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_without_read_permission_is_refused(zone: Zone) -> None:
+    folder = zone.folder(users_json="[]")
+    folder.chmod(0)
+    try:
+        with pytest.raises(BatchRefused, match="no permission"):
+            landing.discover(folder)
+    finally:
+        folder.chmod(0o755)
+
+
+# --- Into the landing zone ---
+
+
+def test_landing_the_same_twice_changes_nothing(zone: Zone, tmp_path: Path) -> None:
+    source = zone.folder("from bank!", users_json="[]", truth_json="{}")
+    first = landing.land(source, tmp_path / "in", None)
+    assert first.name == f"from-bank-{landing.content_hash(source)[:8]}"
+    assert [path.name for path in first.iterdir()] == ["users.json"], "only table files are taken along"
+    assert landing.land(source, tmp_path / "in", None) == first
+    assert [path.name for path in (tmp_path / "in").iterdir()] == [first.name], "nothing is left lying about"
+
+
+def test_the_same_id_with_other_content_is_refused(zone: Zone, tmp_path: Path) -> None:
+    landing.land(zone.folder("one", users_json="[]"), tmp_path / "in", "march")
+    other = zone.folder("two", users_json="[ ]")
+    with pytest.raises(BatchRefused, match="other content") as caught:
+        landing.land(other, tmp_path / "in", "march")
+    assert caught.value.code == "batch_exists"
+    assert (tmp_path / "in/march/users.json").read_text() == "[]"
+
+
+def test_what_lies_in_the_landing_zone_stays_where_it_is(zone: Zone) -> None:
+    folder = zone.folder("march", users_json="[]")
+    assert landing.land(folder, zone.root, None) == folder
+
+
+@pytest.mark.parametrize("batch_id", ["", "..", ".hidden", "a/b", "../up", "a..b", "x" * 101, "ä", "a b"])
+def test_a_batch_id_that_is_no_plain_name_is_refused(zone: Zone, tmp_path: Path, batch_id: str) -> None:
+    source = zone.folder("one", users_json="[]")
+    with pytest.raises(BatchRefused) as caught:
+        landing.land(source, tmp_path / "in", batch_id)
+    assert caught.value.code == "bad_batch_id"
+    assert not (tmp_path / "in").exists()
+
+
+def test_the_hash_tells_names_and_bytes_apart(zone: Zone) -> None:
+    folders = [
+        zone.folder("a", users_json="[]"),
+        zone.folder("b", users_json="[ ]"),
+        zone.folder("c", accounts_json="[]"),
+    ]
+    assert len({landing.content_hash(folder) for folder in folders}) == 3
+    assert landing.content_hash(zone.folder("d", users_json="[]")) == landing.content_hash(folders[0])
+
+
+# --- What cannot be read at all ---
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"transactions_json": b""}, "empty"),
+        ({"transactions_json": b" \n"}, "empty"),
+        ({"transactions_jsonl_gz": b""}, "empty"),
+        ({"transactions_json": b'{"transaction_id": "t1"}'}, "array"),
+        ({"transactions_jsonl": b'[{"transaction_id": "t1"}]'}, "an array is .json"),
+        ({"transactions_json": b'[{"transaction_id": "t1"}, {"transaction_id": "t2"'}, "damaged at byte"),
+        ({"transactions_json": b'[{"transaction_id": "\xff"}]'}, "damaged at byte"),
+        ({"transactions_jsonl": b"not json\nat all\n"}, "none of its 2 rows"),
+        ({"transactions_jsonl": b'\xef\xbb\xbf{"transaction_id": "t1"}\n'}, "byte-order mark"),
+        ({"transactions_json": '[{"transaction_id": "t1"}]'.encode("utf-16")}, "UTF-16"),
+        ({"transactions_csv": CSV.encode() + b"t1,a1,2026-02-01,-1,\xff\n"}, "on line 2"),
+        ({"transactions_csv": CSV.encode() + b't1,a1,2026-02-01,-1,"open\nt2,a1\n'}, "not closed, probably on row 1"),
+        ({"transactions_csv": CSV.replace(",", ";")}, "separated by ';'"),
+        ({"transactions_csv": "amount,amount\n1,2\n"}, "names 'amount' twice"),
+        ({"transactions_csv": "t1,a1,2026-02-01\n"}, "should be a header"),
+        ({"transactions_parquet": b"PAR1 and no more"}, "cannot be read as parquet"),
+        ({"transactions_csv_gz": b"\x1f\x8b and no more"}, "not a whole gzip"),
+        ({"transactions_csv": "transaction_id,account_id,date,amonut\nt1,a1,2026-02-01,1\n"}, "mean amount"),
+        ({"transactions_jsonl": '{"transaction_id": "t1", "Amount": 1}\n'}, "did you mean amount"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says_refuses_the_batch(zone: Zone, files: dict[str, Any], said: str) -> None:
+    message = refusal(zone, **files)
+    assert message.startswith("transactions.")
+    assert said in message
+
+
+def test_a_truncated_gzip_is_refused_and_not_taken_for_a_short_file(zone: Zone) -> None:
+    whole = gzip.compress(b"".join(b'{"transaction_id": "t%d"}\n' % i for i in range(20_000)))
+    assert "not a whole gzip" in refusal(zone, transactions_jsonl_gz=whole[: len(whole) // 2])
+
+
+def test_a_refusal_does_not_quote_what_it_stumbled_over(zone: Zone) -> None:
+    message = refusal(zone, users_csv='user_id,full_name\nu1,"Ada Example\n')
+    assert "Ada" not in message
+
+
+def test_a_refused_file_refuses_its_reading_too(zone: Zone) -> None:
+    zone.arrive(transactions_json="[{]")
+    with pytest.raises(BatchRefused):
+        zone.raw("transactions")
+
+
+# --- Rows as written ---
+
+
+def read(zone: Zone, **files: Any) -> list[dict[str, Any]]:
+    zone.arrive(**files)
+    raw = zone.raw("transactions").cache()
+    assert failures(CONTRACTS["raw_transactions"], raw).empty
+    return rows(raw.order_by("file", "row"))
+
+
+def test_all_formats_tell_the_same(zone: Zone) -> None:
+    row = {**TRANSACTION, "pending": False, "merchant_name": 'Café "Zürich", 2\nBern'}
+    header = ",".join(row)
+    record = 't1,a1,2026-02-01,-12.5,false,"Café ""Zürich"", 2\nBern"'
+    parquet = zone.root / "whole.parquet"
+    zone.root.mkdir()
+    pq.write_table(pa.Table.from_pylist([{**row, "date": dt.date(2026, 2, 1)}]), parquet)
+    found = read(
+        zone,
+        transactions_json=[row],
+        transactions_jsonl=[row],
+        transactions_jsonl_gz=[row],
+        transactions_csv="\ufeff" + f"{header}\r\n{record}\r\n",
+        transactions_csv_gz=f"{header}\n{record}\n",
+        transactions_parquet=parquet.read_bytes(),
+    )
+    contents = {tuple(one[name] for name in landing.names("transactions")) for one in found}
+    assert len(found) == 6
+    assert contents == {
+        ("t1", "a1", None, "2026-02-01", "-12.5", row["merchant_name"], None, None, None, None, "false")
+    }
+
+
+def test_rows_are_numbered_as_they_stand_and_bad_ones_keep_their_place(zone: Zone) -> None:
+    found = read(
+        zone,
+        transactions_jsonl='{"transaction_id": "t1"}\n5\n\n{"transaction_id": "t2"}\n{"transaction_id": "t3',
+        transactions_json='[{"transaction_id": "t1"}, null, {"transaction_id": "t2"}]',
+        transactions_csv="transaction_id,amount\nt1,1\nt2\nt3,1,234\nt4,4",
+    )
+    told = {name: [] for name in ("transactions.csv", "transactions.json", "transactions.jsonl")}
+    for row in found:
+        told[row["file"]].append((row["row"], row["transaction_id"]))
+    assert told["transactions.jsonl"] == [(1, "t1"), (2, None), (3, "t2"), (4, None)]
+    assert told["transactions.json"] == [(1, "t1"), (2, None), (3, "t2")]
+    assert told["transactions.csv"] == [(1, "t1"), (2, None), (3, None), (4, "t4")]
+
+
+def test_row_numbers_hold_in_a_long_file(zone: Zone) -> None:
+    many = [{"transaction_id": f"t{i}"} for i in range(1, 30_001)]
+    parquet = zone.root / "long.parquet"
+    zone.root.mkdir()
+    pq.write_table(pa.Table.from_pylist(many), parquet, row_group_size=5_000)
+    zone.arrive(
+        transactions_jsonl=many,
+        transactions_json=many,
+        transactions_csv="transaction_id,amount\n" + "".join(f"t{i},1\n" for i in range(1, 30_001)),
+        transactions_parquet=parquet.read_bytes(),
+    )
+    raw = zone.raw("transactions")
+    wrong = raw.filter(raw.transaction_id != "t" + raw.row.cast("string"))
+    assert (raw.count().to_pyarrow().as_py(), wrong.count().to_pyarrow().as_py()) == (120_000, 0)
+
+
+def test_numbers_beyond_a_float_keep_their_text(zone: Zone) -> None:
+    (row,) = read(zone, transactions_jsonl='{"transaction_id": 123456789012345678901234, "amount": 1e308}\n')
+    assert row["transaction_id"] == "123456789012345678901234"
+    assert float(row["amount"]) == 1e308
+
+
+def test_a_table_without_files_has_its_columns_and_no_rows(zone: Zone) -> None:
+    zone.arrive(users_json="[]")
+    raw = zone.raw("transactions")
+    assert set(landing.names("transactions")) < set(raw.columns)
+    assert rows(raw) == []
+    assert all(str(raw.schema()[name]) == "string" for name in landing.names("transactions"))
+
+
+def test_unknown_fields_are_kept_out_and_counted(zone: Zone) -> None:
+    folder = zone.folder(
+        transactions_jsonl=[{**TRANSACTION, "note": "x"}, {**TRANSACTION, "merchant_nam": "y"}],
+        transactions_csv=CSV.strip() + ",colour\nt1,a1,2026-02-01,1,,red\n",
+    )
+    csv, jsonl = landing.survey(zone.con, folder)
+    assert (csv.rows, csv.unknown, csv.meant) == (1, {"colour": 1}, {})
+    assert (jsonl.rows, jsonl.unknown) == (2, {"note": 1, "merchant_nam": 1})
+    assert jsonl.meant == {"merchant_nam": "merchant_name"}
+
+
+def test_a_folder_whose_name_is_a_pattern_is_read_as_itself(zone: Zone) -> None:
+    folder = zone.folder("b[1]*", transactions_jsonl=[TRANSACTION])
+    zone.folder("b1x", transactions_jsonl=[TRANSACTION, TRANSACTION])
+    assert [one.rows for one in landing.survey(zone.con, folder)] == [1]
+
+
+def test_personal_fields_are_known() -> None:
+    assert set(landing.PERSONAL) == {"full_name", "email"}

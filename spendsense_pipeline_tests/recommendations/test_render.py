@@ -1,0 +1,117 @@
+"""Rendering: strict slots, closing lines once, and a rationale in plain words."""
+
+import json
+
+import pytest
+
+from spendsense_pipeline.recommendations.render import (
+    EDUCATION_DISCLOSURE,
+    HOW_TO_STOP,
+    OFFER_DISCLOSURE,
+    RenderError,
+    fill_slots,
+    offer_rationale,
+    product_slots,
+    rationale,
+    render_education,
+    render_offer,
+)
+
+SLOTS = {
+    "as_of": {"signal": "as_of", "value": "2026-03-05", "shown": "March 5, 2026"},
+    "window": {"signal": "window_days", "value": 30, "shown": "last 30 days"},
+    "max_utilization": {"signal": "max_utilization", "value": 0.82, "shown": "82%"},
+}
+PRODUCT = {
+    "product_name": "Harbor Card",
+    "partner_name": "Harborline Bank",
+    "short_description": "A card for moving a balance.",
+    "benefits": json.dumps(["0 % for 15 months", "No annual fee."]),
+    "typical_apy_or_fee": "3 % fee",
+    "partner_link": "https://harborline.example/card",
+    "disclosure": "A fee applies.",
+}
+
+
+def reason(clause: str, signal: str, value: object, *, met: bool = True, operator: str = ">=") -> dict[str, object]:
+    return {"clause": clause, "signal": signal, "value": value, "operator": operator, "threshold": 0.5, "met": met}
+
+
+@pytest.mark.parametrize("template", ["{{ unknown }}", "{{max_utilization}}", "{{ max_utilization | upper }}", "a }}"])
+def test_a_slot_that_cannot_be_filled_stops_the_rendering(template: str) -> None:
+    with pytest.raises(RenderError):
+        fill_slots(template, SLOTS)
+
+
+def test_an_empty_figure_stops_the_rendering() -> None:
+    with pytest.raises(RenderError):
+        fill_slots("{{ window }}", {"window": {"shown": ""}})
+
+
+def test_what_a_slot_shows_is_never_read_as_a_template() -> None:
+    with pytest.raises(RenderError):
+        fill_slots("{{ window }}", {"window": {"shown": "{{ as_of }}"}})
+
+
+def test_education_ends_with_its_day_how_to_stop_and_the_disclosure_once() -> None:
+    title, content = render_education("Card at {{ max_utilization }}", "Text.", SLOTS)
+    assert title == "Card at 82%"
+    assert content.endswith(f"Figures as of March 5, 2026. {HOW_TO_STOP}\n\n{EDUCATION_DISCLOSURE}")
+    assert content.count(EDUCATION_DISCLOSURE) == 1
+    assert OFFER_DISCLOSURE not in content
+
+
+def test_an_offer_shows_the_product_and_both_disclosures_once() -> None:
+    title, content = render_offer(product_slots(PRODUCT) | SLOTS)
+    assert title == "A partner offer: Harbor Card from Harborline Bank"
+    assert "What it offers: 0 % for 15 months; No annual fee." in content
+    assert content.count(EDUCATION_DISCLOSURE) == content.count(OFFER_DISCLOSURE) == 1
+    assert "match the published criteria" in content
+    assert "approved" not in content
+
+
+def test_an_offer_leaves_out_what_the_catalogue_does_not_know() -> None:
+    bare = PRODUCT | dict.fromkeys(["partner_name", "benefits", "typical_apy_or_fee", "partner_link", "disclosure"])
+    title, content = render_offer(product_slots(bare) | SLOTS)
+    assert title == "A partner offer: Harbor Card"
+    assert "None" not in content
+    assert "As advertised" not in content
+
+
+def test_the_rationale_says_the_reasons_that_were_met_with_their_figures() -> None:
+    reasons = json.dumps(
+        [
+            reason("wealth_builder.income", "avg_monthly_income", 12_000),
+            reason("high_utilization.strain", "max_utilization", 0.82),
+            reason("high_utilization.strain", "max_utilization", 0.82),
+            reason("high_utilization.strain", "interest_charges_present", False, met=False),
+            reason("high_utilization.strain", "any_overdue", True),
+        ]
+    )
+    said = fill_slots(rationale(reasons, "high_utilization", SLOTS, is_fallback=False), SLOTS)
+    assert said == "You see this because a card balance was at 82% of its limit and a payment shows as past due."
+
+
+def test_a_figure_that_cannot_be_shown_is_left_out_of_the_rationale() -> None:
+    reasons = json.dumps([reason("variable_income.thin_buffer", "cash_flow_buffer_months", -0.2)])
+    said = rationale(reasons, "variable_income", SLOTS, is_fallback=False)
+    assert said == "You see this because your checking covers little of your usual spending."
+
+
+def test_the_fallback_claims_no_reason() -> None:
+    said = fill_slots(rationale("[]", "savings_builder", SLOTS, is_fallback=True), SLOTS)
+    assert said == ("You see this because nothing in the last 30 days stood out. It is a general starting point.")
+
+
+def test_low_card_balances_are_not_told_as_high_ones() -> None:
+    reasons = json.dumps([reason("wealth_builder.low", "max_utilization", 0.1, operator="<=")])
+    assert "low beside their limits" in rationale(reasons, "wealth_builder", SLOTS, is_fallback=False)
+
+
+def test_an_offer_is_not_explained_by_what_spoke_against_it() -> None:
+    for_it = {"signal": "max_utilization", "value": 0.82, "operator": ">", "threshold": 0.5, "points": 0.3}
+    against = {"signal": "investment_account_detected", "value": True, "operator": "==", "threshold": True}
+    factors = json.dumps([for_it, against | {"points": -0.4}])
+    said = fill_slots(offer_rationale(factors, SLOTS), SLOTS)
+    assert said.startswith("You see this because a card balance was at 82% of its limit and your accounts match")
+    assert "investment" not in said

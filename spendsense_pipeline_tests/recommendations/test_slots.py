@@ -1,0 +1,128 @@
+"""Slots: what can be shown, how, and what is never shown."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spendsense_pipeline.recommendations.slots import SLOTS, fill, money, sayable, shown, stream_signals
+from spendsense_pipeline_tests.recommendations.customers import AS_OF, NOTHING_KNOWN, QUIET, SAVING, STRAINED
+
+FRAME = {"as_of": AS_OF, "window_days": 30}
+
+
+def test_what_is_unknown_fills_no_slot() -> None:
+    assert set(fill(list(SLOTS), NOTHING_KNOWN | FRAME)) == {"window", "as_of"}
+
+
+@pytest.mark.parametrize(
+    ("signal", "value", "slot"),
+    [
+        ("net_savings_inflow", -35.0, "savings_inflow"),
+        ("net_savings_inflow", 0.0, "savings_inflow"),
+        ("interest_charges", 0.0, "interest_charges"),
+        ("interest_charges", 0.4, "interest_charges"),
+        ("recurring_merchants", 0, "subscription_count"),
+        ("savings_growth_rate", -0.2, "savings_growth"),
+        ("max_utilization", 0.004, "max_utilization"),
+        ("max_utilization", math.nan, "max_utilization"),
+        ("cash_flow_buffer_months", -0.3, "buffer_days"),
+        ("cash_flow_buffer_months", -0.3, "buffer_gap"),
+        ("cash_flow_buffer_months", 0.01, "buffer_days"),
+    ],
+)
+def test_a_figure_of_the_wrong_sign_or_too_small_to_say_is_not_shown(signal: str, value: float, slot: str) -> None:
+    assert slot not in fill([slot], QUIET | FRAME | {signal: value})
+
+
+def test_counts_carry_their_noun_in_the_right_number() -> None:
+    assert shown(SLOTS["subscription_count"], 1) == "1 subscription"
+    assert shown(SLOTS["subscription_count"], 3) == "3 subscriptions"
+    assert shown(SLOTS["fund_months"], 1.0) == "1 month"
+    assert shown(SLOTS["fund_months"], 1.4) == "1.4 months"
+
+
+@pytest.mark.parametrize(
+    ("slot", "value", "text"),
+    [
+        ("max_utilization", 0.496, "49%"),
+        ("max_utilization", 0.5, "50%"),
+        ("max_utilization", 0.7999, "79%"),
+        ("fund_months", 2.96, "2.9 months"),
+        ("fund_months", 3.0, "3 months"),
+        ("subscription_share", 0.0999, "9%"),
+        ("savings_growth", 0.0199, "1%"),
+    ],
+)
+def test_rounding_stays_on_its_side_of_a_band(slot: str, value: float, text: str) -> None:
+    assert shown(SLOTS[slot], value) == text
+
+
+@given(st.sampled_from([s for s in SLOTS.values() if s.edges and s.kind == "percent"]), st.floats(0.01, 0.99))
+def test_no_percentage_is_shown_in_another_band_than_it_is_in(slot, value: float) -> None:  # type: ignore[no-untyped-def]
+    text = shown(slot, value)
+    if text is not None:
+        assert [value >= edge for edge in slot.edges] == [int(text[:-1]) >= round(edge * 100) for edge in slot.edges]
+
+
+def test_money_is_shown_with_the_customers_currency() -> None:
+    crowns = SAVING | FRAME | {"currency": "CZK", "currency_factor": 22.0}
+    assert fill(["savings_balance"], crowns)["savings_balance"]["shown"] == "CZK 5,000"
+    assert "savings_balance" not in fill(["savings_balance"], crowns | {"savings_balance": 20.0})  # below a dollar
+    assert fill(["small_step"], crowns | {"avg_monthly_expenses": 20_000.0})["small_step"]["shown"] == "CZK 400"
+    assert money(99.999) == "$100"
+    assert money(15.9) == "$15.90"
+
+
+def test_projections_follow_their_written_formula() -> None:
+    figures = fill(list(SLOTS), STRAINED | SAVING | FRAME | {"interest_charges": 46.2, "max_utilization": 0.8})
+    assert figures["interest_yearly"]["shown"] == "$554"  # 46.20 in 30 days, times 12
+    assert figures["savings_yearly"]["shown"] == "$4,200"  # 350 a month, times 12
+    assert figures["fund_target"]["shown"] == "$7,200"  # 3 x 2400
+    assert figures["fund_gap"]["shown"] == "$2,200"  # less 5000 saved
+    assert figures["months_to_fund"]["shown"] == "7 months"  # 2200 / 350 = 6.3, rounded up
+    assert figures["small_step"]["shown"] == "$45"  # 2 % of 2400 = 48, down to 45
+
+
+def test_interest_of_a_long_window_is_spread_over_its_months() -> None:
+    figures = fill(["interest_monthly"], STRAINED | {"as_of": AS_OF, "window_days": 180, "interest_charges": 60})
+    assert figures["interest_monthly"]["shown"] == "$10"
+
+
+def test_a_goal_too_far_away_is_no_projection() -> None:
+    assert "months_to_fund" not in fill(["months_to_fund"], SAVING | FRAME | {"net_savings_inflow": 5.0})
+
+
+@pytest.mark.parametrize(
+    "payee",
+    ["City Church", "Mercy Health", "CVS Pharmacy", "ActBlue", "BetterHelp", "Tinder Gold", "NY Health Plan",
+     "Card 4111111111111111", "http://x.example", "{{ as_of }}", "<b>Shop</b>", "", None, "x" * 60],
+)  # fmt: skip
+def test_sensitive_and_unreadable_payees_are_never_named(payee: str | None) -> None:
+    assert not sayable(payee)
+
+
+@pytest.mark.parametrize("payee", ["Netflix", "Planet Fitness", "AT&T", "Alphabet Inc", "Warner Brothers", "iCloud+"])
+def test_ordinary_payees_may_be_named(payee: str) -> None:
+    assert sayable(payee)
+
+
+def test_the_payee_list_names_the_dearest_three_and_skips_the_sensitive() -> None:
+    rows = [
+        {"merchant": name, "monthly_cost": cost, "price_change": None}
+        for name, cost in [("City Church", 90.0), ("Gym", 40.0), ("Hulu", 20.0), ("Spotify", 12.0), ("iCloud", 3.0)]
+    ]
+    signals = QUIET | FRAME | stream_signals(rows)
+    assert fill(["subscription_payees"], signals)["subscription_payees"]["shown"] == "Gym, Hulu and Spotify"
+
+
+def test_a_price_rise_is_shown_with_what_it_adds_in_a_year() -> None:
+    signals = QUIET | FRAME | stream_signals([{"merchant": "Hulu", "monthly_cost": 11.0, "price_change": 0.1}])
+    figures = fill(["price_rise_payee", "price_rise", "price_rise_yearly"], signals)
+    assert [figure["shown"] for figure in figures.values()] == ["Hulu", "10%", "$12"]
+
+
+def test_a_price_that_fell_is_no_rise() -> None:
+    signals = QUIET | FRAME | stream_signals([{"merchant": "Hulu", "monthly_cost": 11.0, "price_change": -0.1}])
+    assert not fill(["price_rise_payee", "price_rise", "price_rise_yearly"], signals)
