@@ -627,7 +627,7 @@ def override(
 ) -> None:
     """Put other words in the place of a waiting text; the original is kept."""
     from spendsense_pipeline.governance import review
-    from spendsense_pipeline.recommendations.guardrails import review_text
+    from spendsense_pipeline.recommendations.guardrails import review_draft
 
     settings = Settings()
     results = review.override(
@@ -635,7 +635,7 @@ def override(
         reference,
         operator_id,
         _now(),
-        guardrails=review_text,
+        guardrails=review_draft,
         reason=reason,
         title=title,
         content=content,

@@ -30,23 +30,26 @@ REJECTION = "the operator found the tone wrong for this customer"
 def main() -> None:
     """Run the demo and print its account."""
     settings = Settings()
-    now = dt.datetime.now(dt.UTC)
-    _land(settings, now.date())
+    _land(settings, _now().date())
     definitions = build_defs(settings)
     with launch.opened_instance(settings) as instance:
         ingested = launch.ingest_batch(definitions, instance, BATCH)
         day = profiles.newest_transaction_date(settings.warehouse_root)
         refreshed = launch.daily_refresh(definitions, instance, day)
     engine = open_or_create(settings.governance_url)
-    operator_id, waiting = _review(engine, now)
-    gate = release.run_gate(engine, now, consent_days=settings.consent_days)
+    operator_id, waiting = _review(engine, _now())
+    gate = release.run_gate(engine, _now(), consent_days=settings.consent_days)
 
     print(f"SpendSense on {USERS} generated people, figures of {day}, everything under {_short(settings.data)}\n")
     _tell_ingest(settings, launch.tallies(ingested))
     _tell_personas(settings, day)
-    _tell_review(engine, refreshed, operator_id, gate, now)
+    _tell_review(engine, refreshed, operator_id, gate, _now())
     _tell_waiting(waiting, operator_id)
     _tell_where(settings, day)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 def _land(settings: Settings, as_of: dt.date) -> None:

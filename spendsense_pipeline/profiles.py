@@ -18,7 +18,7 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.features.accounts import accounts_at, card_details
 from spendsense_pipeline.features.income import paychecks
 from spendsense_pipeline.features.rows import classify
-from spendsense_pipeline.features.streams import recurring_streams
+from spendsense_pipeline.features.streams import streams_and_hits
 from spendsense_pipeline.features.windows import customer_features
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.personas.assignment import assign_personas
@@ -124,7 +124,7 @@ class Customer:
             name: backend.create_table(f"own_{name}", table.to_pyarrow(), temp=True) for name, table in own.items()
         }
         self.rows = classify(self._own["transactions"], self._own["accounts"], self._own["users"], self.as_of).cache()
-        self.streams = recurring_streams(self.rows, self.as_of).cache()
+        self.streams, self._hits = streams_and_hits(self.rows, self.as_of)
 
     def features(self, windows: tuple[int, ...] = WINDOWS) -> pd.DataFrame:
         """The feature rows of the given windows; empty where the customer did not exist on the day."""
@@ -138,6 +138,7 @@ class Customer:
             self.streams,
             self.as_of,
             windows,
+            hits=self._hits,
         )
         return to_frame(table.to_pyarrow())
 

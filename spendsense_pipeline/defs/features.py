@@ -8,8 +8,7 @@ import ibis
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.features.accounts import left_out, unmapped
 from spendsense_pipeline.features.rows import classify
-from spendsense_pipeline.features.streams import recurring_streams as detect_streams
-from spendsense_pipeline.features.streams import stream_hits
+from spendsense_pipeline.features.streams import streams_and_hits
 from spendsense_pipeline.features.windows import customer_features
 
 JOB = "daily_refresh"
@@ -48,9 +47,7 @@ def feature_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
         outs={"recurring_streams": streams, **windows},
         internal_asset_deps={
             "recurring_streams": SOURCES,
-            **{
-                name: {*SOURCES, dg.AssetKey("liabilities"), dg.AssetKey("recurring_streams")} for name in windows
-            },
+            **{name: {*SOURCES, dg.AssetKey("liabilities"), dg.AssetKey("recurring_streams")} for name in windows},
         },
     )
     def features(
@@ -61,10 +58,8 @@ def feature_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
         users: ibis.Table,
     ) -> Iterator[dg.Output[ibis.Table]]:
         day = as_of(context)
-        # Classified rows and stream hits feed several expressions below; cached, each is computed once.
-        rows = classify(transactions, accounts, users, day).cache()
-        streams = detect_streams(rows, day).cache()
-        hits = stream_hits(rows, day).cache()
+        rows = classify(transactions, accounts, users, day).cache()  # read by several expressions below
+        streams, hits = streams_and_hits(rows, day)
         yield dg.Output(streams, output_name="recurring_streams")
         signals = customer_features(
             rows, transactions, accounts, liabilities, users, streams, day, WINDOWS, hits=hits

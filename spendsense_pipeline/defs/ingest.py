@@ -113,6 +113,8 @@ def canonical_tables(
     raw_products: ibis.Table,
 ) -> Iterator[dg.Output[ibis.Table]]:
     """Judge every row of every stored batch and keep, of each id, the newest valid one by order of arrival."""
+    if not raw_products.count().to_pyarrow().as_py():
+        raw_products = canonical.catalogue(Path(files.catalogue), raw_products.get_backend())
     # Each judged table is read several times below; cached, its rows are judged once.
     users = canonical.judge_users(raw_users).cache()
     accounts = canonical.judge_accounts(raw_accounts, canonical.accepted(users), raw_transactions).cache()
@@ -127,8 +129,6 @@ def canonical_tables(
     batch_id = context.run.tags.get("dagster/partition")
     for table, rows in judged.items():
         kept = canonical.accepted(rows)
-        if table == "products" and not kept.count().to_pyarrow().as_py():
-            kept = canonical.catalogue(Path(files.catalogue), warehouse.connect())
         tally = canonical.tally(rows).filter(lambda t: t.batch == batch_id).to_pyarrow().to_pylist()
         yield dg.Output(
             kept,

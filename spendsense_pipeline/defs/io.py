@@ -76,10 +76,9 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
         keys = list(context.asset_partition_keys) if context.has_asset_partitions else None
         if keys is not None and len(keys) != 1:
             keys = warehouse.partitions(self.root, asset)
-        table = warehouse.read(self.backend, self.root, asset, keys)
         if context.dagster_type.typing_type is pd.DataFrame:
-            return to_frame(table.to_pyarrow())
-        return table
+            return to_frame(warehouse.load(self.root, asset, keys))
+        return warehouse.read(self.backend, self.root, asset, keys)
 
 
 def _name(key: dg.AssetKey) -> str:

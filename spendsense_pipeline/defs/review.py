@@ -15,7 +15,7 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, operators, queue, registration, review
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import SCOPES
-from spendsense_pipeline.recommendations.guardrails import review_text
+from spendsense_pipeline.recommendations.guardrails import review_draft
 
 KINDS = {"sqlalchemy"}
 CONSENT = dg.AssetKey("consent_records")
@@ -207,7 +207,7 @@ def operator_review(
             governance.engine,
             asked,
             now,
-            guardrails=review_text,
+            guardrails=review_draft,
             four_eyes=governance.four_eyes,
             run_id=context.run.run_id,
         )

@@ -411,12 +411,12 @@ def _judged(t: ibis.Table, as_of: dt.date) -> ibis.Table:
         expected_next_date=inactive.ifelse(ibis.null("date"), date_at(expected, t.of_months)),
         typical_amount=t.typical_amount.round(2),
         monthly_cost=t.inflow.ifelse(ibis.null("float64"), cost.round(2)),
-        price_change=t.inflow.ifelse(ibis.null("float64"), t.price_change),
+        price_change=t.inflow.ifelse(ibis.null("float64"), t.price_change.round(9)),
         # Share of expected dates hit, less up to half for dates at the edge of the tolerance; less the spread of
         # the amounts; and what the number of hits is worth: 0.75 of it for two, 0.88 for three, 0.94 for four.
         confidence=(regular_dates * ibis.greatest(1 - t.spread.fill_null(0), 0) * (1 - 0.5**t.occurrences)).clip(
             lower=0.0, upper=1.0
-        ),
+        ).round(6),
     )
     return t.filter((t.status != "inactive") | (t.occurrences > 2) | (t.cadence == "annual"))
 
@@ -430,11 +430,7 @@ def recurring_streams(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
 
     >>> recurring_streams(classify(transactions, accounts, users, as_of), as_of)
     """
-    return _judged(_stream_rows(rows, as_of), as_of).select(
-        *("stream_id", "user_id", "as_of", "merchant", "kind", "cadence", "status", "occurrences"),
-        *("first_date", "last_date", "expected_next_date", "typical_amount", "last_amount"),
-        *("monthly_cost", "price_change", "confidence"),
-    )
+    return _standing(_stream_rows(rows, as_of), as_of)
 
 
 def stream_hits(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
@@ -443,5 +439,23 @@ def stream_hits(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
     A row belongs to at most one stream; a refunded charge, an extra purchase and a zero amount to none.
     """
     t = _stream_rows(rows, as_of)
-    standing = _judged(t, as_of)
+    return _counted(t, _standing(t, as_of))
+
+
+def streams_and_hits(rows: ibis.Table, as_of: dt.date) -> tuple[ibis.Table, ibis.Table]:
+    """``recurring_streams`` and ``stream_hits`` from one detection; what they share is cached on the engine."""
+    t = _stream_rows(rows, as_of).cache()
+    streams = _standing(t, as_of).cache()
+    return streams, _counted(t, streams)
+
+
+def _standing(t: ibis.Table, as_of: dt.date) -> ibis.Table:
+    return _judged(t, as_of).select(
+        *("stream_id", "user_id", "as_of", "merchant", "kind", "cadence", "status", "occurrences"),
+        *("first_date", "last_date", "expected_next_date", "typical_amount", "last_amount"),
+        *("monthly_cost", "price_change", "confidence"),
+    )
+
+
+def _counted(t: ibis.Table, standing: ibis.Table) -> ibis.Table:
     return t.select("stream_id", "transaction_id", "date", "amount").semi_join(standing, "stream_id")

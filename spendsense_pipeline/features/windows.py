@@ -22,6 +22,17 @@ SPENDING_KINDS = ("cash_withdrawal", "fee", "interest_charged", "other_out", "re
 LEAST_MONTH_DAYS = 30  # a history of a week is not extrapolated to a month
 
 
+RATES = (
+    "subscription_spend_share",
+    "savings_growth_rate",
+    "emergency_fund_months",
+    "avg_utilization",
+    "max_utilization",
+    "income_variability",
+    "cash_flow_buffer_months",
+)
+
+
 def customer_features(
     rows: ibis.Table,
     transactions: ibis.Table,
@@ -77,14 +88,14 @@ def customer_features(
     t = t.mutate(**savings.savings_columns(t))
     found = t.streams.fill_null(0)
     no_saying = ~t.any_rows | ((t.history_days < LEAST_HISTORY_DAYS) & (found == 0))
-    return t.select(
+    signals = t.select(
         "user_id",
         "as_of",
         "window_days",
         "history_days",
         recurring_merchants=no_saying.ifelse(ibis.null("int64"), found.cast("int64")),
         monthly_recurring_spend=no_saying.ifelse(ibis.null("float64"), money(t.monthly.fill_null(0.0))),
-        subscription_spend_share=ratio(t.charged.fill_null(0.0), t.total_spend),
+        subscription_spend_share=ratio(money(t.charged.fill_null(0.0)), t.total_spend),
         total_spend=t.total_spend,
         avg_monthly_expenses=t.avg_monthly_expenses,
         net_savings_inflow=t.net_savings_inflow,
@@ -111,6 +122,9 @@ def customer_features(
         currency=t.currency,
         currency_factor=t.currency_factor.fill_null(1.0),
     )
+    # Engines add floats in any order: what is left of that after nine decimals is noise, and the same inputs have
+    # to give the same table.
+    return signals.mutate(**{name: signals[name].round(9) for name in RATES})
 
 
 def _known(t: ibis.Table, amount: Any) -> Any:

@@ -33,6 +33,9 @@ from spendsense_pipeline.recommendations.identity import content_hash
 MOST_AT_ONCE = 10_000
 """Decisions in one call; it holds the write lock while it lasts."""
 
+SHORTEST_HASH = 12
+"""Characters of a content hash that name a text: what `spendsense queue` prints."""
+
 LONGEST = {"title": 200, "content": 8_000, "reason": 2_000}
 """Characters; title and content as in the contract of the drafts."""
 
@@ -284,7 +287,7 @@ class _Desk:
             seen = self.viewings.get((name, request.operator_id)) or self.viewings.get((name, ""))
             if seen is None:
                 return Refusal.HASH_REQUIRED
-        return Refusal.CHANGED if seen not in (None, item["content_hash"]) else None
+        return None if seen is None or _names(seen, item["content_hash"]) else Refusal.CHANGED
 
     def _decide(self, request: Request, item: dict[str, Any], rules: _Rules) -> Refusal | None:
         before = {"of": item["recommendation_id"], "was": item["status"], "hashed": item["content_hash"]}
@@ -359,6 +362,11 @@ class _Desk:
             }
         )
         return decision_id
+
+
+def _names(seen: str, content_hash: str) -> bool:
+    """Whether what an operator wrote behind the @ is this hash, or enough of its beginning."""
+    return len(seen) >= SHORTEST_HASH and content_hash.startswith(seen)
 
 
 def _status(item: Mapping[str, Any], now: dt.datetime) -> str:

@@ -107,20 +107,9 @@ def judge_products(raw: ibis.Table) -> ibis.Table:
 
 
 def catalogue(products_json: Path, con: Backend) -> ibis.Table:
-    """The catalogue that ships, as accepted products of the batch ``catalogue``; for as long as no batch brings any.
-
-    Raises `landing.BatchRefused` when a product of it would be rejected: the file is ours and must hold.
-    """
+    """The raw rows of the catalogue that ships, as batch ``catalogue``; judged while no batch has brought products."""
     landed = landing.LandedFile("products", products_json, "json")
-    raw = landing.read_files(con, [landed], "products", batch_id="catalogue", arrival=1, arrived_on=EARLIEST)
-    judged = judge_products(raw)
-    rejected = judged.filter(judged.outcome == "rejected").limit(1).to_pyarrow().to_pylist()
-    if rejected:
-        first = rejected[0]
-        raise landing.BatchRefused(
-            f"{products_json.name}, row {first['row']}, {first['field']}: {', '.join(first['reasons'])}"
-        )
-    return accepted(judged)
+    return landing.read_files(con, [landed], "products", batch_id="catalogue", arrival=1, arrived_on=EARLIEST)
 
 
 # --- What follows from a judgement ---
@@ -166,9 +155,10 @@ def reasons(judged: ibis.Table) -> ibis.Table:
 # --- One row: its fields ---
 
 
-def _read(table: str, raw: ibis.Table) -> ibis.Table:
-    """Each known field as text (``text_<field>``), typed (``<field>``), and what is wrong with it (``why_<field>``)."""
-    fields = FIELDS[table]
+def _read(table: str, raw: ibis.Table, only: tuple[str, ...] = ()) -> ibis.Table:
+    """Each known field (or those of ``only``) as text (``text_<field>``), typed (``<field>``), and what is wrong with
+    it (``why_<field>``)."""
+    fields = [field for field in FIELDS[table] if not only or field.name in only]
     # Blanks around a value are no content, and an empty text says as much as null.
     texts = raw.select(
         "batch",
@@ -269,7 +259,7 @@ def _owned(rows: ibis.Table, accounts: ibis.Table) -> tuple[ibis.Table, dict[str
 
 def _dated(rows: ibis.Table, raw_transactions: ibis.Table) -> ibis.Table:
     """Rows whose missing balance date is the newest transaction date of their batch, else their arrival."""
-    dates = _read("transactions", raw_transactions)
+    dates = _read("transactions", raw_transactions, only=("date",))
     newest = (
         dates.filter(dates.why_date.isnull())
         .group_by(dates.batch.name("dated_batch"))

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import ingest
 from spendsense_pipeline.defs import release as room
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
@@ -141,15 +142,9 @@ def landed(zone: Path, instance: dg.DagsterInstance) -> object:
     context = dg.build_sensor_context(
         instance=instance,
         resources={"files": files, "clock": Clock(fixed=NOON.isoformat())},
-        definitions=dg.Definitions(assets=[ingest.raw_tables], jobs=[_ingest_job()]),
+        definitions=build_defs(),
     )
     return ingest.landing_sensor(context)
-
-
-def _ingest_job() -> object:
-    return dg.define_asset_job(
-        ingest.JOB, selection=dg.AssetSelection.assets(ingest.raw_tables), partitions_def=ingest.BATCHES
-    )
 
 
 def test_a_complete_folder_becomes_a_partition_and_one_run(zone: Path) -> None:

@@ -381,17 +381,18 @@ def test_batches_without_rows_leave_typed_empty_tables_of_the_contract(zone: Zon
 def test_the_catalogue_is_read_as_a_batch_of_its_own(zone: Zone, tmp_path: Path) -> None:
     shipped = tmp_path / "products.json"
     shipped.write_text(json.dumps([{**PRODUCT, "benefits": ["one"], "min_credit_score": 700}]))
-    kept = canonical.catalogue(shipped, zone.con)
+    kept = canonical.accepted(canonical.judge_products(canonical.catalogue(shipped, zone.con)))
     assert failures(CONTRACTS["products"], kept.cache()).empty
     (row,) = rows(kept)
     assert (row["batch"], row["min_credit_score"], row["benefits"]) == ("catalogue", 700, '["one"]')
 
 
-def test_a_catalogue_with_a_bad_product_is_refused(zone: Zone, tmp_path: Path) -> None:
+def test_a_bad_product_of_the_catalogue_is_rejected_like_any_other(zone: Zone, tmp_path: Path) -> None:
     shipped = tmp_path / "products.json"
     shipped.write_text(json.dumps([PRODUCT, {**PRODUCT, "product_id": "p2", "min_income": "much"}]))
-    with pytest.raises(landing.BatchRefused, match=r"row 2, min_income: not_a_number"):
-        canonical.catalogue(shipped, zone.con)
+    judged = canonical.judge_products(canonical.catalogue(shipped, zone.con))
+    (bad,) = rows(canonical.quarantined({"products": judged}))
+    assert (bad["batch"], bad["row"], bad["field"], bad["reasons"]) == ("catalogue", 2, "min_income", '["not_a_number"]')
 
 
 # --- Corruption ---

@@ -88,6 +88,22 @@ def review_text(
     return [finding for rule in GUARDRAILS.values() for finding in rule(text)]
 
 
+def review_draft(draft: Mapping[str, Any], /) -> list[Finding]:
+    """``review_text`` for a stored draft: content_type, title, content, rationale, slots (JSON).
+
+    An operator's words do not change whether an offer's criteria were met, and the gate asks nothing that this could
+    answer better: eligibility stays as it was found when the offer was drafted.
+    """
+    return review_text(
+        draft["title"],
+        draft["content"],
+        draft["rationale"],
+        json.loads(draft["slots"]),
+        content_type=draft["content_type"],
+        eligible=True,
+    )
+
+
 def critical(found: Iterable[Mapping[str, Any]]) -> bool:
     """Whether any finding forbids approval."""
     return any(finding["severity"] == "critical" for finding in found)
@@ -112,5 +128,6 @@ __all__ = [
     "findings",
     "normalized",
     "release_candidates_clean",
+    "review_draft",
     "review_text",
 ]
