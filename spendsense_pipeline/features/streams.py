@@ -414,9 +414,9 @@ def _judged(t: ibis.Table, as_of: dt.date) -> ibis.Table:
         price_change=t.inflow.ifelse(ibis.null("float64"), t.price_change.round(9)),
         # Share of expected dates hit, less up to half for dates at the edge of the tolerance; less the spread of
         # the amounts; and what the number of hits is worth: 0.75 of it for two, 0.88 for three, 0.94 for four.
-        confidence=(regular_dates * ibis.greatest(1 - t.spread.fill_null(0), 0) * (1 - 0.5**t.occurrences)).clip(
-            lower=0.0, upper=1.0
-        ).round(6),
+        confidence=(regular_dates * ibis.greatest(1 - t.spread.fill_null(0), 0) * (1 - 0.5**t.occurrences))
+        .clip(lower=0.0, upper=1.0)
+        .round(6),
     )
     return t.filter((t.status != "inactive") | (t.occurrences > 2) | (t.cadence == "annual"))
 

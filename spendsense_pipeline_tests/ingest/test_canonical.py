@@ -392,7 +392,12 @@ def test_a_bad_product_of_the_catalogue_is_rejected_like_any_other(zone: Zone, t
     shipped.write_text(json.dumps([PRODUCT, {**PRODUCT, "product_id": "p2", "min_income": "much"}]))
     judged = canonical.judge_products(canonical.catalogue(shipped, zone.con))
     (bad,) = rows(canonical.quarantined({"products": judged}))
-    assert (bad["batch"], bad["row"], bad["field"], bad["reasons"]) == ("catalogue", 2, "min_income", '["not_a_number"]')
+    assert (bad["batch"], bad["row"], bad["field"], bad["reasons"]) == (
+        "catalogue",
+        2,
+        "min_income",
+        '["not_a_number"]',
+    )
 
 
 # --- Corruption ---
