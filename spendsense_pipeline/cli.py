@@ -5,9 +5,13 @@ well under a second, and Dagster is loaded only where a run is started.
 """
 
 import datetime as dt
+import gc
+import io
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +49,19 @@ paged = _shared(
 operator_option = click.option("--operator", "operator_id", required=True, help="Who decides.")
 
 
+class Folder(click.Path):
+    """A path that is not empty: an unset shell variable would name the working directory."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        if value == "":
+            self.fail("an empty path names no folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def app() -> None:
     """Bank transactions to consented, approved financial education."""
@@ -52,14 +69,28 @@ def app() -> None:
 
 def main() -> None:
     """Entry point. Exit 0 done, 1 refused or failed, 2 wrong usage; with ``--json`` errors are JSON on stderr."""
-    wants_json = "--json" in sys.argv
-    try:
+    # Planning an expression makes millions of small objects that live as long as the command: at the usual threshold
+    # the collector would walk them over and over (a fifth of the time of `profile`).
+    gc.set_threshold(200_000, 50, 50)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that is not UTF-8 shows \u2019 and loses nothing
+            stream.reconfigure(errors="backslashreplace")
+    with told_errors("--json" in sys.argv):
         app(standalone_mode=False)
+        sys.stdout.flush()
+
+
+@contextmanager
+def told_errors(wants_json: bool = False) -> Iterator[None]:
+    """End the process with one line for whoever must act, exit 1 or 2; a defect of ours keeps its traceback."""
+    try:
+        yield
     except click.exceptions.NoArgsIsHelpError as error:
         sys.stderr.write(f"{error.format_message()}\n")
         sys.exit(2)
     except click.ClickException as error:
-        _complain("usage", error.format_message(), wants_json)
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "spendsense"
+        _complain("usage", f"{error.format_message()} See `{command} --help`.", wants_json)
         sys.exit(2)
     except click.Abort:
         _complain("aborted", "aborted", wants_json)
@@ -67,10 +98,37 @@ def main() -> None:
     except SpendSenseError as error:
         _complain(error.code, str(error), wants_json)
         sys.exit(1)
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        told = _machine_fault(error)
+        if told is None:
+            raise
+        _complain(*told, wants_json)
+        sys.exit(1)
+
+
+def _machine_fault(error: Exception) -> tuple[str, str] | None:
+    """Code and message of what a disk, a damaged file or a missing package did; None for anything else.
+
+    The libraries are asked for only where they are loaded: what was not loaded has raised nothing.
+    """
+    if isinstance(error, OSError):
+        return "file_system", ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+    if isinstance(error, ModuleNotFoundError) and error.name == "psycopg":
+        return "missing_package", "PostgreSQL needs the extra: pip install 'spendsense-pipeline[postgres]'"
+    alchemy, duckdb = sys.modules.get("sqlalchemy.exc"), sys.modules.get("duckdb")
+    if alchemy is not None and type(error) in (alchemy.DatabaseError, alchemy.OperationalError):
+        said = str(error.orig) if isinstance(error, alchemy.DBAPIError) else str(error)
+        return "database_error", f"the database cannot be used: {said}"
+    if duckdb is not None and isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
+        return "unreadable_table", f"a stored table cannot be read: {str(error).splitlines()[0]}"
+    return None
 
 
 def _complain(code: str, message: str, wants_json: bool) -> None:
-    text = json.dumps({"error": {"code": code, "message": message}}) if wants_json else f"spendsense: {message}"
+    text = json.dumps({"error": {"code": code, "message": message}}) if wants_json else f"spendsense: {_line(message)}"
     sys.stderr.write(text + "\n")
 
 
@@ -87,10 +145,20 @@ def _plain(value: Any) -> Any:
 
 def _print(payload: Mapping[str, Any], wants_json: bool, told: Callable[[], Iterable[str]]) -> None:
     if wants_json:
-        print(json.dumps(payload, default=_plain, ensure_ascii=False, allow_nan=False))
+        text = json.dumps(payload, default=_plain, ensure_ascii=False, allow_nan=False)
+        try:
+            text.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError:  # another encoding, or an id whose bytes were no text
+            text = json.dumps(payload, default=_plain, allow_nan=False)
+        print(text)
     else:
         for line in told():
-            print(line)
+            print(_line(line))
+
+
+def _line(text: str) -> str:
+    """Text on one line: control characters would let a payee's name rewrite the terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
@@ -101,15 +169,16 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]
 
 
 def _cell(value: Any) -> str:
-    """One value on one line: control characters would let a payee's name rewrite the terminal."""
-    if value is None:
+    """One value as people read it; a list of codes as words."""
+    if value is None or value == []:
         return "-"
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M")
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
-    text = value if isinstance(value, str) else json.dumps(value, default=_plain)
-    return "".join(character if character.isprintable() else " " for character in text)
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ", ".join(value)
+    return _line(value if isinstance(value, str) else json.dumps(value, default=_plain))
 
 
 def _now() -> dt.datetime:
@@ -124,6 +193,17 @@ def _governance(settings: Settings) -> "Engine":
     from spendsense_pipeline.governance.database import open_or_create
 
     return open_or_create(settings.governance_url)
+
+
+def _instance(settings: Settings) -> AbstractContextManager[Any]:
+    from spendsense_pipeline.defs import launch
+
+    if settings.brings_own_home and not settings.home.is_dir():
+        raise SpendSenseError(
+            f"DAGSTER_HOME is '{settings.home}': there is no such folder; create it, or leave the variable unset",
+            code="invalid_settings",
+        )
+    return launch.opened_instance(settings)
 
 
 def _consents(settings: Settings) -> dict[str, dict[str, bool]]:
@@ -147,7 +227,7 @@ def _consents(settings: Settings) -> dict[str, dict[str, bool]]:
 @as_of_option
 @click.option("--days", type=click.IntRange(min=1), default=180, show_default=True)
 @click.option("--hard", is_flag=True, help="Noise, skips, messy payees, price rises.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write; default in the data folder.")
+@click.option("--out", type=Folder(), help="Folder to write; default in the data folder.")
 @as_json
 def generate(
     users: int, seed: int, as_of: dt.datetime | None, days: int, hard: bool, out: Path | None, as_json: bool
@@ -169,7 +249,7 @@ def generate(
 
 
 @app.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=Folder())
 @click.option("--format", type=click.Choice(["spendsense"]), default="spendsense", expose_value=False)
 @click.option("--batch", "batch_id", help="Batch id; default from the folder's name and content.")
 @click.option("--trust-operators", is_flag=True, help="Let the files add operators although there are some.")
@@ -182,7 +262,7 @@ def ingest(path: Path, batch_id: str | None, trust_operators: bool, as_json: boo
 
     settings = Settings()
     folder = landing.land(path, settings.landing, batch_id)
-    with launch.opened_instance(settings) as instance:
+    with _instance(settings) as instance:
         ran = launch.ingest_batch(build_defs(settings), instance, folder.name, trust_operators=trust_operators)
     payload: dict[str, Any] = {"batch": folder.name, "run_id": ran.run_id, "tables": launch.tallies(ran)}
     _print(
@@ -205,8 +285,11 @@ def quarantine(batch_id: str | None, as_json: bool) -> None:
     """Rows that were read and not accepted, with their reasons."""
     from spendsense_pipeline import warehouse
 
-    table = warehouse.read(warehouse.connect(), Settings().warehouse_root, "quarantined_rows")
+    settings = Settings()
+    table = warehouse.read(warehouse.connect(), settings.warehouse_root, "quarantined_rows")
     if batch_id is not None:
+        if batch_id not in {folder.name for folder in settings.landing.iterdir()}:
+            raise SpendSenseError(f"no batch {batch_id!r} has landed in {settings.landing}", code="unknown_batch")
         table = table.filter(table.batch == batch_id)
     rows = table.order_by("batch", "file", "row").to_pyarrow().to_pylist()
     for row in rows:
@@ -226,7 +309,7 @@ def run(as_of: dt.datetime | None, as_json: bool) -> None:
 
     settings = Settings()
     day = _day(as_of) or newest_transaction_date(settings.warehouse_root)
-    with launch.opened_instance(settings) as instance:
+    with _instance(settings) as instance:
         ran = launch.daily_refresh(build_defs(settings), instance, day)
     queue = ran.metadata["approval_queue"]
     payload = {
@@ -314,7 +397,10 @@ def profile(user_id: str, as_of: dt.datetime | None, window: int | None, as_json
                         f"{reason['operator']} {_cell(reason['threshold'])}"
                     )
         windows = found["features"]
-        names = list(next(iter(windows.values()), {}))
+        if not windows:
+            yield "no figures: on this day the customer was not known yet"
+            return
+        names = list(next(iter(windows.values())))
         rows = [{"signal": name, **{days: row[name] for days, row in windows.items()}} for name in names]
         yield from _table(rows, ["signal", *windows])
 
@@ -337,6 +423,8 @@ def signals(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
 
     def told() -> Iterable[str]:
         yield f"{user_id} on {found['as_of']}"
+        if not found["windows"]:
+            yield "no figures: on this day the customer was not known yet"
         for days, families in found["windows"].items():
             yield f"last {days} days"
             for family, figures in families.items():
@@ -412,6 +500,9 @@ def consent_revoke(user_id: str, scopes: tuple[str, ...], source: str, actor: st
         changed = periods.revoke(
             session, user_id, _now(), scopes=scopes or SCOPES, actor=actor, source=source, channel="command line"
         )
+        if all(row["status"] == "not_live" for row in changed) and not periods.history(session, user_id):
+            # Nobody may believe that a mistyped id was revoked.
+            _known_customer(settings, user_id)
     payload = {"user_id": user_id, "consent": changed}
     _print(
         payload,
@@ -441,12 +532,9 @@ def consent_history(user_id: str, as_json: bool) -> None:
 
 def _known_customer(settings: Settings, user_id: str) -> None:
     """Refuse to open consent for somebody who never arrived: a mistyped id would wait there for its owner."""
-    from spendsense_pipeline import warehouse
-    from spendsense_pipeline.profiles import UnknownUser
+    from spendsense_pipeline import profiles, warehouse
 
-    people = warehouse.read(warehouse.connect(), settings.warehouse_root, "users")
-    if not people.filter(people.user_id == user_id).count().to_pyarrow().as_py():
-        raise UnknownUser(f"there is no user {user_id!r}; `spendsense users` lists them")
+    profiles.require_customer(warehouse.connect(), settings.warehouse_root, user_id)
 
 
 @app.group()
@@ -514,11 +602,14 @@ def queue(
     offset: int,
     as_json: bool,
 ) -> None:
-    """What waits for an operator, most urgent first."""
+    """What waits for an operator, most urgent first; approve an item by the reference in its row."""
     from spendsense_pipeline.governance import queue as desk
     from spendsense_pipeline.governance.database import reading
 
-    with reading(_governance(Settings())) as session:
+    if by and (user_id or persona or template_id):
+        raise click.UsageError("--by template counts everybody's: leave out --user, --persona and --template.")
+    engine = _governance(Settings())
+    with reading(engine) as session:
         if by == "template":
             pieces = desk.queue_by_template(session, _now(), status=status)
             shown = pieces[offset : offset + limit]
@@ -577,13 +668,28 @@ def show(recommendation_id: str, operator_id: str, as_json: bool) -> None:
     _print(found, as_json, told)
 
 
+ADVICE = {
+    "hash_required": "look at it first with `spendsense show REC`, or name the text you saw: REC@HASH",
+    "changed": "its text is another one now; look again with `spendsense show REC`",
+    "unknown_operator": "`spendsense operator list` shows who may decide, `operator add` registers somebody",
+    "inactive_operator": "`spendsense operator add` lets a deactivated operator decide again",
+    "unknown_recommendation": "`spendsense queue` lists those that wait",
+    "critical_finding": "`spendsense show REC` names it; `override` puts other words in its place",
+}
+"""What to do about a refusal, for those who read; programs have the code."""
+
+
 def _decided(results: list[dict[str, Any]], as_json: bool) -> None:
     """Print what became of each item; exit 1 where any was refused."""
-    _print(
-        {"results": results},
-        as_json,
-        lambda: [f"{row['recommendation_id']}: {row['status'] if row['ok'] else row['refused']}" for row in results],
-    )
+
+    def told() -> Iterable[str]:
+        for row in results:
+            refused = row["refused"]
+            said = f"refused, {refused.replace('_', ' ')}" if refused else row["status"].replace("_", " ")
+            advice = ADVICE.get(refused, "").replace("REC", row["recommendation_id"])
+            yield f"{row['recommendation_id']}: {said}{f': {advice}' if advice else ''}"
+
+    _print({"results": results}, as_json, told)
     if not all(row["ok"] for row in results):
         sys.exit(1)
 
@@ -797,10 +903,9 @@ def db_upgrade(as_json: bool) -> None:
     from spendsense_pipeline.governance import database
 
     engine = database.open_or_create(Settings().governance_url)
-    before = database.current(engine)
     database.upgrade(engine)
     schema = database.current(engine)
-    _print({"schema": schema, "before": before}, as_json, lambda: [f"schema {schema}"])
+    _print({"schema": schema}, as_json, lambda: [f"schema {schema}"])
 
 
 if __name__ == "__main__":

@@ -6,11 +6,10 @@ from typing import Any
 
 import dagster as dg
 
-from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.defs import evaluation, features, ingest, personas, recommendations, release, review
-from spendsense_pipeline.defs.checks import contract_check
+from spendsense_pipeline.defs.checks import contract_checks, guardrails_check
 from spendsense_pipeline.defs.io import ParquetWarehouse
-from spendsense_pipeline.defs.resources import Clock, Files, Governance
+from spendsense_pipeline.defs.resources import Clock, Files, Governance, sealed
 from spendsense_pipeline.settings import Settings
 
 
@@ -19,7 +18,7 @@ def build_defs(settings: Settings | None = None, resources: Mapping[str, Any] | 
     settings = settings or Settings()
     daily = dg.DailyPartitionsDefinition(start_date=settings.first_date.isoformat(), end_offset=1)
 
-    ingested = [ingest.raw_tables, ingest.canonical_tables, review.consent_records]
+    ingested = [ingest.raw_tables, ingest.canonical_tables, ingest.consent_records]
     of_a_day = [
         *features.feature_assets(daily),
         *personas.persona_assets(daily),
@@ -28,12 +27,7 @@ def build_defs(settings: Settings | None = None, resources: Mapping[str, Any] | 
         *evaluation.evaluation_assets(daily),
     ]
     assets = [*ingested, *of_a_day, release.released_recommendations]
-    contracts = [
-        contract_check(key.path[-1], asset.partitions_def)
-        for asset in assets
-        for key in sorted(asset.keys)
-        if key.path[-1] in CONTRACTS
-    ]
+    checks = [check for asset in assets for check in contract_checks(asset)]
 
     ingest_batch = dg.define_asset_job(
         ingest.JOB,
@@ -51,7 +45,8 @@ def build_defs(settings: Settings | None = None, resources: Mapping[str, Any] | 
     review_recommendations = dg.define_asset_job(
         "review_recommendations",
         selection=dg.AssetSelection.checks(review.operator_review),
-        description=f"Record decisions, see what waits; without config it only reports. Example:\n\n{review.EXAMPLE}",
+        description=f"Record decisions, see what waits; without config it only reports. Example:\n"
+        f"```yaml\n{review.EXAMPLE}```",
     )
     release_job = dg.define_asset_job(
         release.JOB,
@@ -71,27 +66,28 @@ def build_defs(settings: Settings | None = None, resources: Mapping[str, Any] | 
         yesterday = context.scheduled_execution_time.date() - dt.timedelta(days=1)
         return dg.RunRequest(partition_key=yesterday.isoformat())
 
+    given: dict[str, Any] = {
+        "io_manager": ParquetWarehouse(root=settings.warehouse_root),
+        "governance": Governance(
+            url=settings.governance_url, consent_days=settings.consent_days, four_eyes=settings.four_eyes
+        ),
+        "files": Files(
+            landing=str(settings.landing),
+            exports=str(settings.data / "exports"),
+            reports=str(settings.data / "reports"),
+            prompts=str(settings.prompts),
+            catalogue=str(settings.catalogue),
+        ),
+        "clock": Clock(),
+        **(resources or {}),
+    }
     return dg.Definitions(
         assets=[*assets, review.DECISIONS],
-        asset_checks=[*contracts, review.operator_review, release.every_release_had_consent],
+        asset_checks=[*checks, guardrails_check(daily), review.operator_review, release.every_release_had_consent],
         jobs=[ingest_batch, daily_refresh, review_recommendations, review.record_consent, release_job],
         schedules=[daily_schedule],
         sensors=[ingest.landing_sensor, release.release_gate],
-        resources={
-            "io_manager": ParquetWarehouse(root=settings.warehouse_root),
-            "governance": Governance(
-                url=settings.governance_url, consent_days=settings.consent_days, four_eyes=settings.four_eyes
-            ),
-            "files": Files(
-                landing=str(settings.landing),
-                exports=str(settings.data / "exports"),
-                reports=str(settings.data / "reports"),
-                prompts=str(settings.prompts),
-                catalogue=str(settings.catalogue),
-            ),
-            "clock": Clock(),
-            **(resources or {}),
-        },
+        resources={name: sealed(resource) for name, resource in given.items()},
         # A process for each step would cost more than most steps take.
         executor=dg.in_process_executor,
     )

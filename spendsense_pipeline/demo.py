@@ -5,17 +5,24 @@ generated and decided stays. What does not belong here: any step that the pipeli
 """
 
 import datetime as dt
+import json
+import shlex
 import shutil
+import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from spendsense_pipeline import profiles, synthetic, warehouse
+from spendsense_pipeline.cli import told_errors
 from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import launch
+from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, operators, queue, release, review
 from spendsense_pipeline.governance.database import open_or_create, reading, writing
 from spendsense_pipeline.ingest import landing
@@ -23,29 +30,28 @@ from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 
 USERS = 75
 BATCH = f"demo-{USERS}-customers"
-COMMAND = ".venv/bin/spendsense"
-REJECTION = "the operator found the tone wrong for this customer"
+INDENT = " " * 13
 
 
 def main() -> None:
     """Run the demo and print its account."""
-    settings = Settings()
-    _land(settings, _now().date())
-    definitions = build_defs(settings)
-    with launch.opened_instance(settings) as instance:
-        ingested = launch.ingest_batch(definitions, instance, BATCH)
-        day = profiles.newest_transaction_date(settings.warehouse_root)
-        refreshed = launch.daily_refresh(definitions, instance, day)
-    engine = open_or_create(settings.governance_url)
-    operator_id, waiting = _review(engine, _now())
-    gate = release.run_gate(engine, _now(), consent_days=settings.consent_days)
+    with told_errors():
+        settings = Settings()
+        _land(settings, _now().date())
+        definitions = build_defs(settings)
+        with launch.opened_instance(settings) as instance:
+            ingested = launch.ingest_batch(definitions, instance, BATCH)
+            day = profiles.newest_transaction_date(settings.warehouse_root)
+            refreshed = launch.daily_refresh(definitions, instance, day)
+            engine = open_or_create(settings.governance_url)
+            operator_id, waiting = _review(settings, engine, _now())
+            released = launch.release(definitions, instance).metadata["released_recommendations"]["released"]
 
-    print(f"SpendSense on {USERS} generated people, figures of {day}, everything under {_short(settings.data)}\n")
-    _tell_ingest(settings, launch.tallies(ingested))
-    _tell_personas(settings, day)
-    _tell_review(engine, refreshed, operator_id, gate, _now())
-    _tell_waiting(waiting, operator_id)
-    _tell_where(settings, day)
+        print(f"SpendSense on {USERS} generated people, figures of {day}, kept in {_short(settings.data)}")
+        _tell_ingest(settings, launch.tallies(ingested))
+        _tell_personas(settings, day)
+        _tell_review(settings, engine, refreshed, released)
+        _tell_next(settings, waiting, operator_id, day)
 
 
 def _now() -> dt.datetime:
@@ -63,39 +69,51 @@ def _land(settings: Settings, as_of: dt.date) -> None:
         landing.land(folder, settings.landing, BATCH)
 
 
-def _review(engine: Engine, now: dt.datetime) -> tuple[str, dict[str, Any] | None]:
+def _review(settings: Settings, engine: Engine, now: dt.datetime) -> tuple[str, dict[str, Any] | None]:
     """Decide as a generated operator: reject one, approve the rest but one; one customer then changes their mind.
 
-    Returns the operator and the draft left waiting. On a later run only that one is still there, and stays.
+    Only the demo's own people are decided about, and only by its own operators: the folder may hold others. Returns
+    the operator and the draft left waiting. On a later run only that one is still there, and stays.
     """
+    raw = warehouse.read(warehouse.connect(), settings.warehouse_root, "raw_users", [BATCH])
+    own = set(raw.user_id.to_pyarrow().to_pylist())
     with reading(engine) as session:
-        operator_id = next(row["operator_id"] for row in operators.listed(session) if row["active"])
+        deciding = [row["operator_id"] for row in operators.listed(session) if row["active"]]
         items = queue.queue(session, now, limit=1000)["queue"]
-    clean = [row for row in items if not row["findings"]]
-    if len(clean) > 2:
-        rejected, *approved, waiting = clean
-        review.reject(engine, [_reference(rejected)], operator_id, now, reason=REJECTION)
-        review.approve(engine, [_reference(row) for row in approved], operator_id, now, note="sample review")
+    operator_id = next((name for name in deciding if name in own), None)
+    if operator_id is None:
+        raise SpendSenseError(
+            f"{_short(settings.data)} has operators of its own and the generated ones may not decide there; give the "
+            "demo another folder: SPENDSENSE_DATA=demo make demo",
+            code="not_the_demos_folder",
+        )
+    clean = [row for row in items if row["user_id"] in own and not row["findings"]]
+    if len(clean) <= 2:
+        return operator_id, clean[-1] if clean else None
+    rejected, *approved, waiting = clean
+    review.reject(
+        engine, [_reference(rejected)], operator_id, now, reason="the operator found the tone wrong for this customer"
+    )
+    review.approve(engine, [_reference(row) for row in approved], operator_id, now, note="sample review")
+    leaving = next((row["user_id"] for row in approved if row["user_id"] != waiting["user_id"]), None)
+    if leaving is not None:
         with writing(engine) as session:
-            consent.revoke(
-                session, approved[0]["user_id"], now, actor="the customer", source="demo", channel="generated"
-            )
-        with reading(engine) as session:
-            items = queue.queue(session, now, limit=1000)["queue"]
-        return operator_id, next((row for row in items if row["user_id"] == waiting["user_id"]), None)
-    return operator_id, clean[-1] if clean else None
+            consent.revoke(session, leaving, now, actor="the customer", source="demo", channel="generated")
+    return operator_id, waiting
 
 
 def _reference(row: dict[str, Any]) -> str:
-    return f"{row['recommendation_id']}@{row['content_hash']}"
+    return f"{row['recommendation_id']}@{row['content_hash'][: review.SHORTEST_HASH]}"
 
 
 def _tell_ingest(settings: Settings, tallies: dict[str, dict[str, int]]) -> None:
     total = {name: sum(counts[name] for counts in tallies.values()) for name in ("read", "accepted", "rejected")}
-    print(f"Read         {total['read']:,} rows, accepted {total['accepted']:,}, quarantined {total['rejected']}")
+    print(f"Read         {total['read']:,} rows, accepted {total['accepted']:,}, quarantined {total['rejected']}:")
     kept_out = warehouse.read(warehouse.connect(), settings.warehouse_root, "quarantined_rows")
-    for row in kept_out.order_by("batch", "file", "row").limit(5).to_pyarrow().to_pylist():
-        print(f"             {row['file']} row {row['row']}: {row['field']} = {row['value']!r}, {row['reasons']}")
+    kept_out = kept_out.filter(kept_out.batch == BATCH)
+    for row in kept_out.order_by("file", "row").limit(5).to_pyarrow().to_pylist():
+        reasons = ", ".join(reason.replace("_", " ") for reason in json.loads(row["reasons"]))
+        print(f"{INDENT}{row['file']} row {row['row']}: {row['field']} {row['value']!r}, {reasons}")
 
 
 def _tell_personas(settings: Settings, day: dt.date) -> None:
@@ -105,55 +123,66 @@ def _tell_personas(settings: Settings, day: dt.date) -> None:
             warehouse.connect(), settings.warehouse_root, f"persona_assignments_{window}d", [day.isoformat()]
         )
         rows = stored.select("persona", "is_fallback").to_pyarrow().to_pylist()
-        counts[str(window)] = Counter("nothing matched" if row["is_fallback"] else row["persona"] for row in rows)
-    print("\nPersonas     30 days  180 days")
+        counts[str(window)] = Counter("(no rule matched)" if row["is_fallback"] else row["persona"] for row in rows)
+    print("\nPersonas     last 30 days  last 180 days")
     for persona in sorted({*counts["30"], *counts["180"]}):
-        print(f"             {counts['30'][persona]:>7}  {counts['180'][persona]:>8}  {persona.replace('_', ' ')}")
+        print(f"{INDENT}{counts['30'][persona]:>12}  {counts['180'][persona]:>13}  {persona.replace('_', ' ')}")
 
 
-def _tell_review(engine: Engine, refreshed: launch.Ran, operator_id: str, gate: release.Gate, now: dt.datetime) -> None:
+def _tell_review(settings: Settings, engine: Engine, refreshed: launch.Ran, released: int) -> None:
+    now = _now()
     with reading(engine) as session:
-        statuses = queue.counts(session, now)["recommendations"]
-        feed = release.released(session, now)
-        held = [
-            row
-            for status in ("rejected", "voided", "expired", "superseded")
-            for row in queue.queue(session, now, status=status, limit=5)["queue"]
-        ]
+        counts = queue.counts(session, now)["recommendations"]
+        feed = release.released(session, now, consent_days=settings.consent_days)
+        held = list(_held_back(session, now))
     drafted = refreshed.metadata["draft_recommendations"]
-    print(f"\nDrafts       {drafted['dagster/row_count']} for {drafted['customers']} customers whose consent is live")
+    new = refreshed.metadata["approval_queue"]["registered"]
+    print(f"\nDrafts       {drafted['dagster/row_count']} for {drafted['customers']} customers who consent")
     print(
-        f"Queue        {refreshed.metadata['approval_queue']['registered']} registered in this run; decided by "
-        f"{operator_id}: {statuses['approved']} approved, {statuses['rejected']} rejected"
+        f"Queue        {new} new in this run; in all {counts['approved'] + counts['overridden']} approved, "
+        f"{counts['rejected']} rejected, {counts['voided']} voided, {counts['pending_approval']} waiting"
     )
-    print(f"Released     {len(gate.released)} in this run; {len(feed)} may be seen at this moment")
-    reasons = {
-        "rejected": REJECTION,
-        "voided": "the customer revoked consent after the approval",
-        "expired": "nobody released it within 14 days",
+    print(f"Released     {released} in this run; customers may see {len(feed)} now")
+    print(f"Held back    {sum(number for number, _, _ in held)}")
+    for number, which, reason in held:
+        print(f"{INDENT}{number:>3}  {which}: {reason}")
+
+
+def _held_back(session: Session, now: dt.datetime) -> Iterator[tuple[int, str, str]]:
+    """What was not released, by customer and reason: how many, which, and why, as the records say."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for status in ("rejected", "voided", "expired", "superseded", "pending_approval"):
+        for row in queue.queue(session, now, status=status, limit=1000)["queue"]:
+            groups.setdefault((row["user_id"], _why_held(session, row, now)), []).append(row["recommendation_id"])
+    for (user_id, reason), names in groups.items():
+        yield len(names), names[0] if len(names) == 1 else f"of {user_id}", reason
+
+
+def _why_held(session: Session, row: dict[str, Any], now: dt.datetime) -> str:
+    if row["status"] == "rejected":
+        decision = queue.full(session, row["recommendation_id"], now)["decisions"][-1]
+        return f"rejected by {decision['operator_id']}, {decision['reason']}"
+    return {
+        "voided": "the customer withdrew consent before the release",
+        "expired": "nobody decided and released it within 14 days",
         "superseded": "newer figures took its place",
-    }
-    print(f"Held back    {sum(statuses[name] for name in reasons) + statuses['pending_approval']}")
-    for row in held:
-        print(f"             {row['recommendation_id']} {row['status']}: {reasons[row['status']]}")
+        "pending_approval": "waits for an operator",
+    }[row["status"]]
 
 
-def _tell_waiting(waiting: dict[str, Any] | None, operator_id: str) -> None:
-    if waiting is None:
-        return
-    print(f"             {waiting['recommendation_id']} pending: waits for an operator, e.g. for you:\n")
-    print(f"  {COMMAND} show {waiting['recommendation_id']} --operator {operator_id}")
-    print(f"  {COMMAND} approve {_reference(waiting)} --operator {operator_id}")
-    print(f"  {COMMAND} release")
-
-
-def _tell_where(settings: Settings, day: dt.date) -> None:
-    data = _short(settings.data)
+def _tell_next(settings: Settings, waiting: dict[str, Any] | None, operator_id: str, day: dt.date) -> None:
+    command, data = _short(Path(sys.executable).with_name("spendsense")), _short(settings.data)
+    if settings.data != Path("data").absolute():
+        print(f"\nFor the commands below: export SPENDSENSE_DATA={shlex.quote(data)}")
+    if waiting is not None:
+        print("\nYour turn: look at the draft that waits, approve it, let it out")
+        print(f"  {command} show {waiting['recommendation_id']}")
+        print(f"  {command} approve {_reference(waiting)} --operator {operator_id}")
+        print(f"  {command} release")
     print("\nWhere to look")
-    print(f"  {data}/reports/{day}.html   the operators' page of the day")
-    print(f"  {data}/warehouse            every table as Parquet")
-    print(f"  {COMMAND} users --consent true   then: profile, signals, released, why")
-    print("  make dev                         the graph in Dagster's UI, http://127.0.0.1:3000")
+    print(f"  {data}/reports/{day}.html is the operators' page, {data}/warehouse has every table as Parquet")
+    print(f"  {command} users --consent true; then profile, signals, released, why")
+    print("  make dev opens the graph in Dagster's UI on http://127.0.0.1:3000")
 
 
 def _short(path: Path) -> str:

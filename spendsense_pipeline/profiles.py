@@ -100,6 +100,20 @@ def _newest_personas(backend: ibis.BaseBackend, root: str, window: int) -> dict[
     return dict(zip(table["user_id"].to_pylist(), table["persona"].to_pylist(), strict=True))
 
 
+def require_customer(backend: ibis.BaseBackend, root: str, user_id: str) -> None:
+    """Raise ``UnknownUser`` for an id that never arrived, and an error for an operator's."""
+    people = warehouse.read(backend, root, "users")
+    _require_customer(people.filter(people.user_id == user_id), user_id)
+
+
+def _require_customer(own: ibis.Table, user_id: str) -> None:
+    person = own.select("user_type").to_pyarrow().to_pylist()
+    if not person:
+        raise UnknownUser(f"there is no user {user_id!r}; `spendsense users` lists them")
+    if person[0]["user_type"] == "operator":
+        raise SpendSenseError(f"{user_id!r} is an operator, not a customer", code="not_a_customer")
+
+
 class Customer:
     """One customer's rows on one day, and what the pipeline's own functions make of them.
 
@@ -112,11 +126,7 @@ class Customer:
             name: warehouse.read(backend, root, name) for name in ("users", "accounts", "transactions", "liabilities")
         }
         own = {name: table.filter(table.user_id == user_id) for name, table in tables.items()}
-        person = own["users"].select("user_type").to_pyarrow().to_pylist()
-        if not person:
-            raise UnknownUser(f"there is no user {user_id!r}; `spendsense users` lists them")
-        if person[0]["user_type"] == "operator":
-            raise SpendSenseError(f"{user_id!r} is an operator and has no profile", code="not_a_customer")
+        _require_customer(own["users"], user_id)
         self.user_id = user_id
         self.as_of = as_of or _newest_day(root)
         # One customer's rows are few: brought into memory once, every expression below is quick.

@@ -1,27 +1,41 @@
 """The one reader of the environment. Importing it, or making ``Settings()``, touches no file and no network.
 
-What does not belong here: opening a database, an engine or a Dagster instance (``launcher.py``, ``defs/``).
+What does not belong here: opening a database, an engine or a Dagster instance (``governance/``, ``defs/``).
 """
 
 import datetime as dt
+import re
 from pathlib import Path
-from typing import Literal
-from zoneinfo import ZoneInfo
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from spendsense_pipeline.errors import SpendSenseError
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class InvalidSettings(SpendSenseError):
+    """A setting means nothing here; the message names the variable, its value and what would be right."""
+
+    code = "invalid_settings"
 
 
 class Settings(BaseSettings):
     """Where data lies and how the pipeline behaves; every field is an environment variable.
 
     Paths are made absolute against the working directory of the process that reads them, so that a run
-    launched by Dagster and a command typed beside it mean the same folder.
+    launched by Dagster and a command typed beside it mean the same folder. A variable that is set to nothing counts
+    as not set. Raises ``InvalidSettings``.
+
+    >>> Settings().data, Settings(data="elsewhere").warehouse_root
     """
 
-    model_config = SettingsConfigDict(env_prefix="SPENDSENSE_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SPENDSENSE_", env_ignore_empty=True, extra="ignore", populate_by_name=True
+    )
 
     data: Path = Field(default=Path("data"), description="everything a run writes")
     warehouse: str | None = Field(default=None, description="path or fsspec URI of the Parquet tables")
@@ -34,15 +48,44 @@ class Settings(BaseSettings):
     four_eyes: bool = Field(default=False, description="the author of an override may not be its approver")
     dagster_home: Path | None = Field(default=None, validation_alias="DAGSTER_HOME")
 
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InvalidSettings("; ".join(_told(one) for one in error.errors())) from None
+
     @field_validator("data", "dagster_home")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
 
+    @field_validator("warehouse")
+    @classmethod
+    def _absolute_or_uri(cls, root: str | None) -> str | None:
+        if root is None or "://" not in root:
+            return str(Path(root).expanduser().absolute()) if root else None
+        from fsspec.registry import get_filesystem_class  # only those who store elsewhere wait for it
+
+        try:
+            get_filesystem_class(root.partition("://")[0])
+        except ImportError as error:
+            raise ValueError(str(error)) from None
+        return root
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str | None) -> str | None:
+        if url and not re.match(r"(sqlite(\+pysqlite)?|postgres|postgresql(\+psycopg)?)://", url):
+            raise ValueError("should begin with sqlite:/// or postgresql://")
+        return url
+
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, name: str) -> str:
-        ZoneInfo(name)
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("should name a timezone, e.g. UTC or Europe/Berlin") from None
         return name
 
     @property
@@ -79,3 +122,14 @@ class Settings(BaseSettings):
     def catalogue(self) -> Path:
         """The product catalogue that ships with the project."""
         return PROJECT_ROOT / "data" / "products.json"
+
+
+def _told(fault: Any) -> str:
+    """One of pydantic's faults as a sentence; an address may hold a password and is not repeated."""
+    field = str(fault["loc"][0]) if fault["loc"] else "settings"
+    variable = field if field.isupper() else f"SPENDSENSE_{field.upper()}"
+    value = "" if field == "database_url" else f" is {fault['input']!r}:"
+    said = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if fault["type"] == "literal_error":
+        said = f"this version has only {fault['ctx']['expected']}"
+    return f"{variable}{value} {said}"

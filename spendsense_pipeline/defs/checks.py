@@ -1,41 +1,99 @@
-"""From contract to blocking check: one factory for every table.
+"""From contract to blocking check: one factory for every table, and the report of what the guardrails found.
 
-What does not belong here: what a column means or may hold (``contracts/``).
+What does not belong here: what a column means or may hold (``contracts/``), what a text may say (``guardrails/``).
 """
 
+import inspect
+import json
 import warnings
+from collections import Counter
+from collections.abc import Iterator
 
 import dagster as dg
 import ibis
 import pandas as pd
 
 from spendsense_pipeline.contracts import CONTRACTS, FrameContract, failures
+from spendsense_pipeline.recommendations.guardrails import release_candidates_clean
 
 
-def contract_check(asset: str, partitions: dg.PartitionsDefinition[str] | None) -> dg.AssetChecksDefinition:
-    """The blocking check that holds one table (one partition, where it has them) to its contract.
+def contract_checks(assets: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
+    """The blocking checks that hold the tables of one step (one partition each, where they have them) to contract.
 
-    What breaks it stands in the metadata: column, check, one example and the number of rows.
+    Tables that come from one step are checked in one step. What breaks a contract stands in the metadata: column,
+    check, one example and the number of rows.
     """
-    contract = CONTRACTS[asset]
-    kind = pd.DataFrame if issubclass(contract, FrameContract) else ibis.Table
+    tables = sorted(key.path[-1] for key in assets.keys if key.path[-1] in CONTRACTS)
+    if not tables:
+        return []
 
-    def check(table: ibis.Table | pd.DataFrame) -> dg.AssetCheckResult:
-        found = failures(contract, table)
-        if found.empty:
-            return dg.AssetCheckResult(passed=True)
-        rows = [dg.TableRecord({str(name): value for name, value in row.items()}) for row in found.to_dict("records")]
-        return dg.AssetCheckResult(passed=False, metadata={"failures": dg.MetadataValue.table(rows)})
+    def check(**stored: ibis.Table | pd.DataFrame) -> Iterator[dg.AssetCheckResult]:
+        for table, rows in stored.items():
+            found = failures(CONTRACTS[table], rows)
+            records = [dg.TableRecord({str(n): value for n, value in row.items()}) for row in found.to_dict("records")]
+            yield dg.AssetCheckResult(
+                asset_key=table,
+                check_name="contract",
+                passed=found.empty,
+                metadata={"failures": dg.MetadataValue.table(records)} if records else {},
+            )
 
-    check.__annotations__["table"] = kind
+    # Dagster reads from the signature which tables to load and as what.
+    kinds = {table: pd.DataFrame if issubclass(CONTRACTS[table], FrameContract) else ibis.Table for table in tables}
+    parameter = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    check.__annotations__.update(kinds)
+    check.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # an attribute that inspect documents
+        [inspect.Parameter(table, parameter, annotation=kind) for table, kind in kinds.items()]
+    )
     with warnings.catch_warnings():
         # Dagster still calls partitions of a check a preview; without them a check would load every partition.
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        decorate = dg.asset_check(
-            asset=asset,
-            name="contract",
-            blocking=True,
-            partitions_def=partitions,
-            description=f"Each column of `{asset}` is what `contracts/` says; if not, nothing after it runs.",
-        )
-        return decorate(check)
+        specs = [
+            dg.AssetCheckSpec(
+                "contract",
+                asset=table,
+                blocking=True,
+                partitions_def=assets.partitions_def,
+                description=f"Each column of `{table}` is what `contracts/` says; if not, nothing after it runs.",
+            )
+            for table in tables
+        ]
+    decorate = dg.multi_asset_check(
+        name=f"{assets.op.name}_contract",
+        specs=specs,
+        ins={table: dg.AssetIn(table) for table in tables},
+    )
+    return [decorate(check)]
+
+
+def guardrails_check(daily: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefinition:
+    """What the guardrails found in the day's drafts: a warning, since what is critical cannot be approved anyway."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.asset_check(
+            asset="draft_recommendations",
+            name="guardrails",
+            partitions_def=daily,
+            description="No draft has a finding of a guardrail. One with a critical finding can be approved by nobody; "
+            "mend the piece in `prompts/library/`, or write an override.",
+        )(_guardrails)
+
+
+def _guardrails(draft_recommendations: pd.DataFrame) -> dg.AssetCheckResult:
+    found = Counter(
+        (finding["check"], finding["severity"])
+        for findings in draft_recommendations["findings"]
+        for finding in json.loads(findings)
+    )
+    records = [
+        dg.TableRecord({"check": name, "severity": severity, "findings": count})
+        for (name, severity), count in found.most_common()
+    ]
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "critical": len(release_candidates_clean(draft_recommendations)),
+            **({"findings": dg.MetadataValue.table(records)} if records else {}),
+        },
+    )

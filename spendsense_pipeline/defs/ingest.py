@@ -1,9 +1,11 @@
 """The ingest room: landed batches become raw rows, raw rows become the merged, valid tables and a quarantine.
 
-The thinking is in ``ingest/``. What does not belong here: people's consent and operators (``defs/review.py``).
+Consent arrives with the people: the first periods open here, before anything is computed for anybody. The thinking
+is in ``ingest/`` and ``governance/``. What does not belong here: any later word on consent (``defs/review.py``).
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import ibis
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
+from spendsense_pipeline.governance import consent, operators
 from spendsense_pipeline.governance.batches import register_batch
 from spendsense_pipeline.governance.database import writing
 from spendsense_pipeline.ingest import canonical, landing
@@ -20,7 +23,10 @@ from spendsense_pipeline.ingest import canonical, landing
 BATCHES = dg.DynamicPartitionsDefinition(name="batch")
 JOB = "ingest_batch"
 ATTEMPTS = 3
+NEWEST = 500  # runs looked at by the sensor; what is older is told by the stored partitions
 SETTLED = dt.timedelta(seconds=30)  # without `_SUCCESS`, a folder is complete once nothing in it changed this long
+FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+UNFINISHED = [status for status in dg.DagsterRunStatus if status not in FINISHED]
 
 KINDS = {"duckdb", "parquet"}
 RAW = {
@@ -31,7 +37,7 @@ RAW = {
     "products": "Partner products of each landed batch as written.",
 }
 TABLES = {
-    "users": "People, newest valid row of each. One of three places that hold names and e-mails.",
+    "users": "People, newest valid row of each. Only this, `raw_users` and the landed files hold names and e-mails.",
     "accounts": "Accounts with the newest delivered balance and the day that balance is of.",
     "transactions": "All valid transactions, positive = money in, newest delivery of each id.",
     "liabilities": "What is owed on cards and loans, newest valid row of each.",
@@ -39,6 +45,7 @@ TABLES = {
     "quarantined_rows": "Every row that was read and not accepted: file, row, field, value (masked where personal), "
     "all reasons. Nothing good is lost with it: mend the row at the source and land it in a later batch.",
 }
+MISSING = "What you miss here stands in `quarantined_rows` with its reasons, or never arrived in `raw_*`."
 SOURCES = {
     "users": {"raw_users"},
     "accounts": {"raw_accounts", "users", "raw_transactions"},
@@ -100,7 +107,12 @@ def raw_tables(
 
 @dg.multi_asset(
     name="canonical_tables",
-    outs={table: dg.AssetOut(**documented(table, "ingest", KINDS, meaning)) for table, meaning in TABLES.items()},
+    outs={
+        table: dg.AssetOut(
+            **documented(table, "ingest", KINDS, meaning if table == "quarantined_rows" else f"{meaning} {MISSING}")
+        )
+        for table, meaning in TABLES.items()
+    },
     internal_asset_deps={table: {dg.AssetKey(source) for source in sources} for table, sources in SOURCES.items()},
 )
 def canonical_tables(
@@ -143,23 +155,48 @@ def canonical_tables(
     yield dg.Output(canonical.quarantined(judged), output_name="quarantined_rows")
 
 
-def complete_batches(landing_zone: Path, now: dt.datetime) -> list[str]:
-    """Folders of the landing zone that have wholly arrived, by name.
+class People(dg.Config):
+    """How far the files of a batch are trusted."""
 
-    Complete is what holds `_SUCCESS`, and what nothing was written to for ``SETTLED``: a folder that is still
-    being copied keeps changing. Names with a leading dot are somebody's work in progress.
-    """
-    if not landing_zone.is_dir():
-        return []
-    arrived = []
-    for folder in sorted(landing_zone.iterdir()):
-        if folder.name.startswith(".") or not folder.is_dir() or not landing.BATCH_ID.fullmatch(folder.name):
-            continue
-        changed = max(path.stat().st_mtime for path in [folder, *folder.iterdir()])
-        settled = now - dt.datetime.fromtimestamp(changed, dt.UTC) >= SETTLED
-        if settled or (folder / "_SUCCESS").exists():
-            arrived.append(folder.name)
-    return arrived
+    trust_operators: bool = False
+
+
+@dg.asset(
+    name="consent_records",
+    **documented(
+        "consent_records",
+        "ingest",
+        {"sqlalchemy"},
+        "Periods of consent, kept in the governance database alone. Opens the first period of people who arrive with "
+        "consent, once, and registers the first operators; what was revoked since is never re-granted by a file. If "
+        "somebody gets no drafts, look at `spendsense consent history USER` first.",
+    ),
+)
+def consent_records(
+    context: dg.AssetExecutionContext, config: People, governance: Governance, clock: Clock, users: ibis.Table
+) -> dg.MaterializeResult[None]:
+    """Let governance know of the people that the batches brought."""
+    batch_id = context.run.tags.get("dagster/partition", "the landed files")
+    people = users.select("user_id", "user_type", "consent_status", "consent_granted_at", "consent_revoked_at")
+    rows = people.filter(people.consent_status | (people.user_type == "operator")).to_pyarrow().to_pylist()
+    with writing(governance.engine) as session:
+        opened = consent.open_first_periods(
+            session,
+            [row for row in rows if row["user_type"] != "operator"],
+            clock.now(),
+            source=f"batch {batch_id}",
+        )
+        registered = operators.register_from_files(
+            session,
+            [row["user_id"] for row in rows if row["user_type"] == "operator"],
+            clock.now(),
+            source=f"batch {batch_id}",
+            trust=config.trust_operators,
+        )
+        live = len({row.user_id for row in consent.live_consents(session, clock.now(), governance.consent_days)})
+    return dg.MaterializeResult(
+        metadata={"periods_opened": opened, "operators_registered": registered, "customers_with_consent": live}
+    )
 
 
 @dg.sensor(
@@ -172,22 +209,32 @@ def complete_batches(landing_zone: Path, now: dt.datetime) -> list[str]:
 )
 def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clock) -> dg.SensorResult | dg.SkipReason:
     """A complete new folder in the landing zone becomes a batch partition and one run."""
-    arrived = complete_batches(Path(files.landing), clock.now())
+    arrived = landing.complete_batches(Path(files.landing), clock.now(), SETTLED)
     if not arrived:
         return dg.SkipReason(f"no complete folder in {files.landing}")
-    runs = context.instance.get_runs(dg.RunsFilter(job_name=JOB))
-    if any(not run.is_finished for run in runs):
+    if any(merges(run) for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))):
         return dg.SkipReason("a batch is being merged; one at a time")
-    tries: dict[str, list[dg.DagsterRunStatus]] = {}
-    for run in runs:
-        tries.setdefault(run.tags.get("dagster/partition", ""), []).append(run.status)
-    waiting = [batch for batch in arrived if dg.DagsterRunStatus.SUCCESS not in tries.get(batch, [])]
-    given_up = [batch for batch in waiting if len(tries.get(batch, [])) >= ATTEMPTS]
-    takeable = [batch for batch in waiting if batch not in given_up]
+    # A batch whose rows are stored is done, unless the run that stored them failed on the way to the merged tables.
+    stored = context.instance.get_materialized_partitions(dg.AssetKey("raw_transactions"))
+    failures = Counter(_batches_of(context.instance, dg.DagsterRunStatus.FAILURE))
+    merged = (stored - set(failures)) | set(_batches_of(context.instance, dg.DagsterRunStatus.SUCCESS))
+    waiting = [batch for batch in arrived if batch not in merged]
+    takeable = [batch for batch in waiting if failures[batch] < ATTEMPTS]
     if not takeable:
-        failed = f"; failed {ATTEMPTS} times and left for a person: {', '.join(given_up)}" if given_up else ""
-        return dg.SkipReason(f"{len(arrived) - len(waiting)} batches merged, none new{failed}")
+        left = f"; failed {ATTEMPTS} times and left for a person: {', '.join(waiting)}" if waiting else ""
+        return dg.SkipReason(f"{len(arrived) - len(waiting)} batches merged, none new{left}")
     return dg.SensorResult(
         run_requests=[dg.RunRequest(partition_key=takeable[0])],
         dynamic_partitions_requests=[BATCHES.build_add_request(takeable[:1])],
     )
+
+
+def _batches_of(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> list[str]:
+    """The batches of the newest runs of the job that ended so."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=[status]), limit=NEWEST)
+    return [run.tags.get("dagster/partition", "") for run in runs]
+
+
+def merges(run: dg.DagsterRun) -> bool:
+    """Whether the run writes the merged tables: the job, or a "Materialize" from the asset graph, which has no job."""
+    return run.job_name == JOB or dg.AssetKey("transactions") in (run.asset_selection or ())

@@ -20,6 +20,7 @@ from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema
 from spendsense_pipeline.frames import to_frame
 
 PREVIEW_ROWS = 5
+PEOPLE = {"user_id", "file"}  # columns of tables that are about somebody: what we know of them, and rows as landed
 
 
 class ParquetWarehouse(dg.ConfigurableIOManager):
@@ -86,18 +87,45 @@ def _name(key: dg.AssetKey) -> str:
 
 
 def _described(key: dg.AssetKey, stored: pq.ParquetFile, path: str) -> dict[str, Any]:
-    """Row count, place and a few rows without personal data, as materialisation metadata."""
-    metadata: dict[str, Any] = {
-        "dagster/row_count": stored.metadata.num_rows,
-        "path": dg.MetadataValue.path(path),
-    }
+    """Row count, place and a preview, as materialisation metadata.
+
+    Dagster keeps metadata for ever and no erasure reaches it. So a table about people is shown by its columns, how
+    many rows know each and within which bounds; only other tables show rows, without their personal columns.
+    """
+    rows = stored.metadata.num_rows
+    metadata: dict[str, Any] = {"dagster/row_count": rows, "path": dg.MetadataValue.path(path)}
     contract = CONTRACTS.get(key.path[-1])
-    if contract is not None and stored.metadata.num_rows:
-        shown = [name for name in open_columns(contract) if name in stored.schema_arrow.names]
+    if contract is None or not rows:
+        return metadata
+    stored_columns = stored.schema_arrow.names
+    if PEOPLE & set(stored_columns):
+        records = _columns(stored)
+    else:
+        shown = [name for name in open_columns(contract) if name in stored_columns]
         head = next(stored.iter_batches(batch_size=PREVIEW_ROWS, columns=shown)).to_pylist()
         records = [dg.TableRecord({name: _shown(value) for name, value in row.items()}) for row in head]
-        metadata["preview"] = dg.MetadataValue.table(records)
+    metadata["preview"] = dg.MetadataValue.table(records)
     return metadata
+
+
+def _columns(stored: pq.ParquetFile) -> list[dg.TableRecord]:
+    """Each column's known rows and, of counts, flags and days, the bounds; read from the file's own statistics."""
+    records = []
+    for position, field in enumerate(stored.schema_arrow):
+        parts = [stored.metadata.row_group(n).column(position).statistics for n in range(stored.num_row_groups)]
+        told = [part for part in parts if part is not None and part.has_min_max]
+        bounded = pa.types.is_integer(field.type) or pa.types.is_boolean(field.type) or pa.types.is_date(field.type)
+        records.append(
+            dg.TableRecord(
+                {
+                    "column": field.name,
+                    "known": sum(part.num_values for part in parts if part is not None),
+                    "lowest": str(min(part.min for part in told)) if bounded and told else "",
+                    "highest": str(max(part.max for part in told)) if bounded and told else "",
+                }
+            )
+        )
+    return records
 
 
 def _shown(value: Any) -> str | int | float | bool | None:

@@ -8,22 +8,31 @@ import datetime as dt
 import gc
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from filelock import FileLock
 
 from spendsense_pipeline.defs.features import JOB as REFRESH
-from spendsense_pipeline.defs.ingest import BATCHES
+from spendsense_pipeline.defs.ingest import BATCHES, UNFINISHED, merges
 from spendsense_pipeline.defs.ingest import JOB as INGEST
+from spendsense_pipeline.defs.release import JOB as RELEASE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
+
+PATIENCE = 600  # seconds
 
 HOME = """\
 # Written once by SpendSense; edit freely, it is not written again.
 telemetry:
+  enabled: false
+nux:
+  # No sign-up dialog before the graph.
   enabled: false
 concurrency:
   runs:
@@ -49,10 +58,7 @@ class Ran:
 
 
 def prepare_home(settings: Settings) -> None:
-    """Create Dagster's home once, with telemetry off; a home that the user brought is left as it is.
-
-    Opening the instance here creates its storage: several processes that meet a fresh home at once would fail.
-    """
+    """Create Dagster's home once, with telemetry off; a home that the user brought is left as it is."""
     if settings.brings_own_home:
         return
     settings.home.mkdir(parents=True, exist_ok=True)
@@ -63,7 +69,7 @@ def prepare_home(settings: Settings) -> None:
 
 @contextmanager
 def opened_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """The instance of ``settings.home``, closed at the end."""
+    """The instance of ``settings.home``, closed at the end; the first to open it creates its storage."""
     prepare_home(settings)
     with dg.DagsterInstance.from_config(str(settings.home)) as instance:
         yield instance
@@ -72,10 +78,34 @@ def opened_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 def ingest_batch(
     definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str, *, trust_operators: bool = False
 ) -> Ran:
-    """Make the landed folder a partition and run it through to the merged tables."""
+    """Make the landed folder a partition and run it through to the merged tables.
+
+    One merge at a time: two at once would each miss what the other stores. Waits for one that is under way.
+    """
     instance.add_dynamic_partitions(str(BATCHES.name), [batch_id])
     config = {"ops": {"consent_records": {"config": {"trust_operators": trust_operators}}}}
-    return _run(definitions, instance, INGEST, batch_id, config)
+    with FileLock(Path(instance.root_directory) / "merge.lock"):
+        _await_merges(instance)
+        return _run(definitions, instance, INGEST, batch_id, config)
+
+
+def _await_merges(instance: dg.DagsterInstance) -> None:
+    """Wait until no run of the UI or the sensor merges a batch; give up after ``PATIENCE``."""
+    for _ in range(PATIENCE):
+        merging = [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if merges(run)]
+        if not merging:
+            return
+        time.sleep(1)
+    raise SpendSenseError(
+        f"run {merging[0]} has been merging a batch for more than {PATIENCE} seconds; look at it in the UI and end it "
+        "if it hangs, then try again",
+        code="merge_under_way",
+    )
+
+
+def release(definitions: dg.Definitions, instance: dg.DagsterInstance) -> Ran:
+    """Run the gate once, as a run that shows in the UI."""
+    return _run(definitions, instance, RELEASE, None, {})
 
 
 def daily_refresh(definitions: dg.Definitions, instance: dg.DagsterInstance, as_of: dt.date) -> Ran:
@@ -84,9 +114,8 @@ def daily_refresh(definitions: dg.Definitions, instance: dg.DagsterInstance, as_
     key = as_of.isoformat()
     partitions = job.partitions_def
     if partitions is None or not partitions.has_partition_key(key):
-        first = partitions.get_first_partition_key() if partitions else None
         raise SpendSenseError(
-            f"{key} is no partition: dates run from {first} to today; SPENDSENSE_FIRST_DATE sets the first one",
+            f"{key} is no partition: dates run from SPENDSENSE_FIRST_DATE (default 2026-01-01) to today",
             code="unknown_date",
         )
     return _run(definitions, instance, REFRESH, key, {})
@@ -96,7 +125,7 @@ def _run(
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
     job: str,
-    partition: str,
+    partition: str | None,
     config: Mapping[str, Any],
 ) -> Ran:
     # Planning an expression makes millions of small objects that live until it is planned; at the usual threshold
@@ -108,7 +137,8 @@ def _run(
         run_config={**quiet, **config}, instance=instance, partition_key=partition, raise_on_error=False
     )
     if not result.success:
-        raise RunFailed(f"{job} of {partition} failed in run {result.run_id}: {_first_failure(result)}")
+        what = f"{job} of {partition}" if partition else job
+        raise RunFailed(f"{what} failed in run {result.run_id}: {_first_failure(result)}")
     metadata: dict[str, dict[str, Any]] = {}
     for event in result.get_asset_materialization_events():
         materialization = event.materialization
@@ -154,7 +184,10 @@ def tallies(ran: Ran) -> dict[str, dict[str, int]]:
 
 def main() -> None:
     """``make dev``: prepare the home, then become ``dagster dev`` on 127.0.0.1:3000 with the same data."""
-    settings = Settings()
+    try:
+        settings = Settings()
+    except SpendSenseError as error:
+        sys.exit(f"spendsense: {error}")
     with opened_instance(settings):
         pass
     os.environ["DAGSTER_HOME"] = str(settings.home)

@@ -1,18 +1,19 @@
-"""The review room: consent, the approval queue, and the operators' two jobs. The thinking is in ``governance/``.
+"""The review room: the approval queue and the operators' two jobs, one for decisions and one for consent.
 
-Nothing here decides by itself: jobs pass on what a person typed into the Launchpad, and say what became of it.
+Nothing here decides by itself: jobs pass on what a person typed into the Launchpad, and say what became of it. The
+thinking is in ``governance/``.
 """
 
 from typing import Any
 
 import dagster as dg
-import ibis
 import pandas as pd
+from pydantic import Field
 
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Governance
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent, operators, queue, registration, review
+from spendsense_pipeline.governance import consent, queue, registration, review
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import SCOPES
 from spendsense_pipeline.recommendations.guardrails import review_draft
@@ -21,6 +22,7 @@ KINDS = {"sqlalchemy"}
 CONSENT = dg.AssetKey("consent_records")
 DECISIONS = dg.AssetSpec(
     "operator_decisions",
+    deps=["approval_queue"],
     group_name="review",
     owners=["team:operations"],
     kinds=KINDS,
@@ -31,56 +33,18 @@ EXAMPLE = """\
 ops:
   approval_queue_operator_review:
     config:
-      operator: op_1
+      operator: op_001
       approve: [rec_0123456789abcdef0123@CONTENT_HASH]
       reject:
         - {recommendation: rec_89abcdef0123456789ab, reason: "not for this customer"}
       override:
         - {recommendation: rec_456789abcdef01234567, title: "A new title", reason: "plainer words"}
 """
-
-
-class People(dg.Config):
-    """How far the files of a batch are trusted."""
-
-    trust_operators: bool = False
-
-
-@dg.asset(
-    name="consent_records",
-    **documented(
-        "consent_records",
-        "review",
-        KINDS,
-        "Periods of consent, kept in the governance database alone. Opens the first period of people who arrive with "
-        "consent, once, and registers the first operators; what was revoked since is never re-granted by a file.",
-    ),
-)
-def consent_records(
-    context: dg.AssetExecutionContext, config: People, governance: Governance, clock: Clock, users: ibis.Table
-) -> dg.MaterializeResult[None]:
-    """Let governance know of the people that the batches brought."""
-    batch_id = context.run.tags.get("dagster/partition", "the landed files")
-    people = users.select("user_id", "user_type", "consent_status", "consent_granted_at", "consent_revoked_at")
-    rows = people.filter(people.consent_status | (people.user_type == "operator")).to_pyarrow().to_pylist()
-    with writing(governance.engine) as session:
-        opened = consent.open_first_periods(
-            session,
-            [row for row in rows if row["user_type"] != "operator"],
-            clock.now(),
-            source=f"batch {batch_id}",
-        )
-        registered = operators.register_from_files(
-            session,
-            [row["user_id"] for row in rows if row["user_type"] == "operator"],
-            clock.now(),
-            source=f"batch {batch_id}",
-            trust=config.trust_operators,
-        )
-        live = len({row.user_id for row in consent.live_consents(session, clock.now(), governance.consent_days)})
-    return dg.MaterializeResult(
-        metadata={"periods_opened": opened, "operators_registered": registered, "customers_with_consent": live}
-    )
+CONSENT_EXAMPLE = """\
+ops:
+  change_consent:
+    config: {user_id: cus_000001, action: revoke, actor: op_001}
+"""
 
 
 def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
@@ -164,28 +128,30 @@ def _known(row: dict[Any, Any]) -> dict[str, Any]:
 class Rejection(dg.Config):
     """One text to reject, and why."""
 
-    recommendation: str
-    reason: str
+    recommendation: str = Field(description="ID, or ID@HASH to be sure that it is still the text that was seen")
+    reason: str = Field(description="why; keeps this piece away from this customer for 90 days")
 
 
 class Override(dg.Config):
     """Other words for one text, and why; what is left out stays."""
 
-    recommendation: str
-    reason: str
-    title: str | None = None
-    content: str | None = None
+    recommendation: str = Field(description="ID, or ID@HASH to be sure that it is still the text that was seen")
+    reason: str = Field(description="why the words were changed")
+    title: str | None = Field(default=None, description="the new title; left out, it stays")
+    content: str | None = Field(default=None, description="the new text; left out, it stays")
 
 
 class Review(dg.Config):
     """What an operator decided. Everything is optional: empty, the run only reports what waits."""
 
-    operator: str | None = None
-    approve: list[str] = []
-    reject: list[Rejection] = []
-    override: list[Override] = []
-    undo: list[str] = []
-    note: str | None = None
+    operator: str | None = Field(default=None, description="who decides: a registered, active operator")
+    approve: list[str] = Field(
+        default=[], description="texts as ID@HASH, as the table `queue` of this check shows them"
+    )
+    reject: list[Rejection] = Field(default=[], description="texts to reject for good, each with its reason")
+    override: list[Override] = Field(default=[], description="other words, judged by the guardrails before they stand")
+    undo: list[str] = Field(default=[], description="IDs whose approval or override is taken back before release")
+    note: str | None = Field(default=None, description="a remark kept with the approvals and undos of this run")
 
 
 @dg.asset_check(
@@ -213,13 +179,13 @@ def operator_review(
         )
         for row in results:
             context.log.info("%s: %s", row["recommendation_id"], row["status"] if row["ok"] else row["refused"])
-        context.op_execution_context.log_event(
-            dg.AssetObservation("operator_decisions", metadata={"decisions": len(results)})
-        )
+    refused = sum(not row["ok"] for row in results)
+    if len(results) > refused:
+        observed = {"taken": len(results) - refused, "refused": refused, "operator": config.operator}
+        context.op_execution_context.log_event(dg.AssetObservation("operator_decisions", metadata=observed))
     with reading(governance.engine) as session:
         waiting = queue.waiting(session, now)
         listed = queue.queue(session, now, limit=100)["queue"]
-    refused = sum(not row["ok"] for row in results)
     metadata: dict[str, Any] = {"waiting": waiting["waiting"], "near_expiry": waiting["near_expiry"]}
     if listed:
         metadata["queue"] = dg.MetadataValue.table([_queued(row) for row in listed])
@@ -277,20 +243,16 @@ def _queued(row: dict[str, Any]) -> dg.TableRecord:
 class ConsentChange(dg.Config):
     """A customer's word on their consent, passed on by whoever heard it."""
 
-    user_id: str
-    action: str
-    scopes: list[str] = list(SCOPES)
-    actor: str
-    source: str = "Dagster Launchpad"
-    channel: str = "operator"
-    text_version: str = "unstated"
+    user_id: str = Field(description="whose consent")
+    action: str = Field(description="grant or revoke")
+    scopes: list[str] = Field(default=list(SCOPES), description=f"some of {', '.join(SCOPES)}; default all")
+    actor: str = Field(description="who passes it on")
+    source: str = Field(default="Dagster Launchpad", description="where it was said")
+    channel: str = Field(default="operator", description="how it reached us")
+    text_version: str = Field(default="unstated", description="of a grant: the wording that was agreed to")
 
 
-@dg.op(
-    description="Grant or revoke consent. A revocation voids what waits and recalls what was released, at once. "
-    "Example config:\n```yaml\nops:\n  change_consent:\n"
-    "    config: {user_id: user_000001, action: revoke, actor: op_1}\n```",
-)
+@dg.op(description="Open, renew or close the customer's periods in the named scopes.")
 def change_consent(context: dg.OpExecutionContext, config: ConsentChange, governance: Governance, clock: Clock) -> None:
     """Open, renew or close the customer's periods in the named scopes."""
     said: dict[str, Any] = {
@@ -318,7 +280,11 @@ def change_consent(context: dg.OpExecutionContext, config: ConsentChange, govern
     context.log.info("%s: %s", config.action, metadata)
 
 
-@dg.job(name="record_consent", description="Grant or revoke one customer's consent, from the Launchpad.")
+@dg.job(
+    name="record_consent",
+    description="Grant or revoke one customer's consent, from the Launchpad. A revocation voids what waits and recalls "
+    f"what was released, at once. Example:\n```yaml\n{CONSENT_EXAMPLE}```",
+)
 def record_consent() -> None:
     """The op and nothing else."""
     change_consent()

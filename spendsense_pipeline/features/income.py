@@ -49,8 +49,10 @@ def pay(rows: ibis.Table, as_of: dt.date, windows: Sequence[int]) -> ibis.Table:
     paydays = paydays.mutate(gap=paydays.day - paydays.day.max().over(earlier))
     evidence = each_window(paydays, windows)
     evidence = evidence.filter(evidence.open < ibis.greatest(evidence.window_days, EVIDENCE_DAYS))
+    calendars = _calendars(evidence)
+    together = calendars.filter(calendars.payer.isnull()).drop("payer")
     return (
-        _by_customer(_by_payer(evidence), _together(evidence))
+        _by_customer(_by_payer(evidence, calendars), together)
         .join(_gaps(evidence), ["user_id", "window_days"], how="left")
         .drop("user_id_right", "window_days_right")
     )
@@ -122,14 +124,18 @@ def _renamed(days: ibis.Table) -> ibis.Table:
     return heirs
 
 
-def _frequency(paydays: ibis.Table, key: list[str]) -> ibis.Table:
-    """One row per ``key``: ``paydays`` and the calendar, ``frequency``, that three quarters of them lie on.
+def _calendars(evidence: ibis.Table) -> ibis.Table:
+    """The calendar of each payer, and, where ``payer`` is null, of all paydays of a customer together.
 
-    A payday lies on a calendar when another one is a period away, and it keeps the calendar's place: the same
-    weekday (weekly), the same day of a fortnight (biweekly), the same two days of the month (semi-monthly, weekends
-    allowed for). A fortnight moves through the month and half a month through the weekdays, so only one of them
-    keeps its place. Null with fewer than two paydays, `irregular` when no calendar holds.
+    One row per customer, window and payer: ``paydays`` and the calendar, ``frequency``, that three quarters of
+    them lie on. A payday lies on a calendar when another one is a period away, and it keeps the calendar's place:
+    the same weekday (weekly), the same day of a fortnight (biweekly), the same two days of the month (semi-monthly,
+    weekends allowed for). A fortnight moves through the month and half a month through the weekdays, so only one
+    of them keeps its place. Null with fewer than two paydays, `irregular` when no calendar holds.
     """
+    key = ["user_id", "window_days", "payer"]
+    each = evidence.select(*key, "date", "day")
+    paydays = each.union(each.mutate(payer=ibis.null("string")).distinct())
 
     def beside(nearest: int, farthest: int) -> Any:
         """Whether another payday lies that many days before or after."""
@@ -189,7 +195,7 @@ def _frequency(paydays: ibis.Table, key: list[str]) -> ibis.Table:
     )
 
 
-def _by_payer(evidence: ibis.Table) -> ibis.Table:
+def _by_payer(evidence: ibis.Table, calendars: ibis.Table) -> ibis.Table:
     key = ["user_id", "window_days", "payer"]
     amounts = evidence.group_by(key).agg(
         usual=evidence.amount.median(),
@@ -199,15 +205,9 @@ def _by_payer(evidence: ibis.Table) -> ibis.Table:
         open=evidence.open.min(),
         in_window=evidence.amount.sum(where=evidence.open < evidence.window_days).fill_null(0.0),
     )
-    payers = amounts.join(_frequency(evidence, key), key)
+    payers = amounts.join(calendars, key)
     period = payers.frequency.cases(*PERIODS.items(), else_=ibis.null("float64"))
     return payers.mutate(period=period)
-
-
-def _together(evidence: ibis.Table) -> ibis.Table:
-    key = ["user_id", "window_days"]
-    days = evidence.select(*key, "date", "day").distinct()
-    return _frequency(days, key)
 
 
 def _by_customer(payers: ibis.Table, together: ibis.Table) -> ibis.Table:
@@ -222,8 +222,9 @@ def _by_customer(payers: ibis.Table, together: ibis.Table) -> ibis.Table:
         income_variability=ratio(
             (ratio(payers.deviation, payers["mean"]) * payers.total).sum(where=varied), payers.total.sum(where=varied)
         ),
-        steady_income=(payers.usual * 30 / payers.period).sum(where=still_paid).fill_null(0.0),
-        other_income=payers.in_window.sum(where=~still_paid).fill_null(0.0),
+        # rounded before they are divided or added up: the order in which floats were added must not show
+        steady_income=(payers.usual * 30 / payers.period).sum(where=still_paid).fill_null(0.0).round(6),
+        other_income=money(payers.in_window.sum(where=~still_paid).fill_null(0.0)),
     )
     joined = summed.join(together, key)
     regular = joined.frequency != "irregular"

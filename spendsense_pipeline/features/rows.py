@@ -196,9 +196,18 @@ BOILERPLATE = (
     "(purchase authorized on|recurring payment authorized on|checkcard|check card|pos purchase|pos debit|"
     "debit card purchase|mobile purchase|recurring payment|visa dda pur|withdrawal debit card)"
 )
+# How a name says that it pays wages, before or after the employer's: `ACME PAYROLL PPD` pays as `Acme` does.
+PAYS = "((des )?(payroll|salary|wages|paycheck|dir(ect)? dep(osit)?|direct pay|ppd|ach credit))"
 # One biller for many services: the id and the name say who bills, not what for, so its rows stay apart from
-# other rows of that id, and price lines alone tell the services from each other.
-SHARED_BILLERS = ("apple com bill", "google play", "amazon digital", "amzn digital", "paypal")
+# other rows of that id, and price lines alone tell the services from each other. Looked for in normalised names:
+# `PAYPAL *SPOTIFY` says what for.
+SHARED_BILLERS = ("apple bill", "google play", "amazon digital", "amzn digital", "paypal")
+
+
+ROW = (
+    *("transaction_id", "user_id", "account_id", "account_class", "date", "amount", "payee", "merchant"),
+    *("category_primary", "category_detailed", "history_start", "currency_factor", "penalty"),
+)
 
 
 def classify(transactions: ibis.Table, accounts: ibis.Table, users: ibis.Table, as_of: dt.date) -> ibis.Table:
@@ -211,23 +220,14 @@ def classify(transactions: ibis.Table, accounts: ibis.Table, users: ibis.Table, 
     given back) and ``kind``, exactly one of ``KINDS``: the first that matches, in that order.
     """
     rows = _with_payees(_with_categories(_counted(transactions, accounts, users, as_of)))
-    rows = _with_legs(rows.mutate(**_facts(rows)))
-    kinds = _kinds(rows)
+    rows = _with_legs(_judged(rows.mutate(**_facts(rows))))
     return rows.select(
-        "transaction_id",
-        "user_id",
-        "account_id",
-        "account_class",
-        "date",
-        "amount",
-        "payee",
-        "merchant",
-        "category_primary",
-        "category_detailed",
-        "history_start",
-        "currency_factor",
-        penalty=rows.penalty,
-        kind=ibis.cases(*kinds, else_=(rows.amount < 0).ifelse("other_out", "other_in")),
+        *ROW,
+        kind=ibis.cases(
+            (rows.card_payment | rows.card_leg, "card_payment"),
+            (rows.own_transfer | rows.transfer_leg, "own_transfer"),
+            else_=rows.otherwise,
+        ),
     )
 
 
@@ -314,7 +314,10 @@ def payee_name(name: Any) -> Any:
     text = text.re_replace(" [a-z]*[0-9][a-z0-9]*[0-9][a-z0-9]* ", " ")
     text = text.re_replace(" x{2,} ", " ").re_replace(" (com|inc|llc|ltd|corp|www|gmbh) ", " ")
     text = text.re_replace("^([0-9]{4,}|x{2,}) ", " ").re_replace(" +", " ").strip()
-    return text.nullif("").coalesce(plain(name).nullif(""))
+    employer = text.re_replace(f"^({PAYS} )+((from|deposit) )?|( {PAYS})+$", "").re_replace(f"^{PAYS}$", "")
+    # A bank's letters and an account number name the other side; without the number two would be one.
+    account = name.re_extract("[ :-][A-Z]{2,4}(/[0-9]{6,})$", 1)
+    return employer.nullif("").coalesce(text.nullif(""), plain(name).nullif("")).concat(account.fill_null(""))
 
 
 def _with_payees(rows: ibis.Table) -> ibis.Table:
@@ -325,7 +328,9 @@ def _with_payees(rows: ibis.Table) -> ibis.Table:
     """
     names = rows.filter(rows.merchant_name.notnull()).select("merchant_name").distinct()
     named = step(names.mutate(text=plain(names.merchant_name), name=payee_name(names.merchant_name)), "names_read")
-    named = named.mutate(shared=words(named.text, *SHARED_BILLERS), **_says(named)).drop("text")
+    named = named.mutate(
+        shared=words(named.name, *SHARED_BILLERS), by_paypal=named.text.startswith("paypal "), **_says(named)
+    ).drop("text")
 
     seen = rows.group_by("user_id", "merchant_name", "merchant_entity_id").agg(
         seen=lambda t: t.count(),
@@ -336,8 +341,12 @@ def _with_payees(rows: ibis.Table) -> ibis.Table:
     )
     seen = seen.left_join(named, "merchant_name").drop("merchant_name_right")
     by_id = ibis.window(group_by=["user_id", "merchant_entity_id"])
+    # An id that only ever comes through PayPal, under several names, is PayPal's own.
+    paypal = seen.by_paypal.fill_null(False).all().over(by_id) & (
+        seen.name.min().over(by_id) < seen.name.max().over(by_id)
+    )
     seen = seen.mutate(
-        shared=seen.shared.fill_null(False),
+        shared=seen.shared.fill_null(False) | (paypal & seen.merchant_entity_id.notnull()).fill_null(False),
         id_rows=seen.seen.sum().over(by_id),
     )
     seen = seen.mutate(
@@ -377,7 +386,9 @@ def _with_payees(rows: ibis.Table) -> ibis.Table:
         "payee",
         "paid_from",
         *[name for name in payees.columns if name.startswith("says_")],
-        merchant=payees.merchant.split(" ").map(lambda word: word.capitalize()).join(" "),
+        merchant=payees.merchant.split(" ")
+        .map(lambda word: word.contains("/").ifelse(word.upper(), word.capitalize()))
+        .join(" "),
         payee_user=payees.user_id,
         payee_name=payees.merchant_name.fill_null(""),
         payee_id=payees.merchant_entity_id.fill_null(""),
@@ -469,18 +480,9 @@ def _with_legs(rows: ibis.Table) -> ibis.Table:
     partner is its own. The inflows are laid out over the days on which their outflow may be, so that the join is
     on equal keys and stays linear for a customer who pays the same amount every day.
     """
-    leg = (rows.unknown | rows.transfer) & ~rows.payroll & ~rows.says_fee & (rows.own_accounts > 1)
-    like_transfer = rows.transfer | (rows.unknown & rows.says_transfer)
-    sides = rows.filter(leg & (rows.amount != 0)).select(
-        "transaction_id",
-        "user_id",
-        "account_id",
-        "account_class",
-        "date",
-        "amount",
+    sides = rows.filter(rows.leg & (rows.amount != 0)).select(
+        *("transaction_id", "user_id", "account_id", "account_class", "date", "amount", "like_transfer", "refund"),
         size=cents(rows.amount.abs()),
-        like_transfer=like_transfer,
-        refund=_is_refund(rows),
     )
     outs = sides.filter(
         (sides.amount < 0) & sides.account_class.isin(["checking", "savings", "credit_card", "investment", "other"])
@@ -510,14 +512,14 @@ def _with_legs(rows: ibis.Table) -> ibis.Table:
         pairs.select(leg_id="out_id", onto_card="onto_card")
     )
     joined = rows.left_join(legs, rows.transaction_id == legs.leg_id)
-    return joined.mutate(
-        card_leg=joined.onto_card.fill_null(False),
-        transfer_leg=(~joined.onto_card).fill_null(False),
-    ).drop("leg_id", "onto_card")
+    return joined.mutate(card_leg=joined.onto_card.fill_null(False), transfer_leg=(~joined.onto_card).fill_null(False))
 
 
-def _kinds(rows: ibis.Table) -> list[tuple[Any, str]]:
-    """The sentences of the specification, in its order."""
+def _judged(rows: ibis.Table) -> ibis.Table:
+    """The sentences of the specification, in its order, as far as a row can be judged without its other leg.
+
+    ``ROW``, and ``card_payment``, ``own_transfer``, what it is ``otherwise``, and whether it may be a ``leg``.
+    """
     inflow, outflow = rows.amount > 0, rows.amount < 0
     detailed = rows.category_detailed.fill_null("")
     primary = rows.category_primary.fill_null("")
@@ -526,10 +528,7 @@ def _kinds(rows: ibis.Table) -> list[tuple[Any, str]]:
     wordy = rows.unknown | rows.transfer | (primary == "LOAN_PAYMENTS")
 
     card_payment = (
-        (detailed == "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT")
-        | (rows.says_card_payment & wordy)
-        | rows.card_leg
-        | (inflow & card & ~refund)
+        (detailed == "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT") | (rows.says_card_payment & wordy) | (inflow & card & ~refund)
     )
     to_own_funds = detailed.re_search("^TRANSFER_(IN_|OUT_)?(SAVINGS|INVESTMENT_AND_RETIREMENT_FUNDS)$")
     other_transfer = rows.transfer & ~detailed.isin(
@@ -537,7 +536,6 @@ def _kinds(rows: ibis.Table) -> list[tuple[Any, str]]:
     )
     own_transfer = (
         to_own_funds
-        | rows.transfer_leg
         | (other_transfer & ~rows.named_third & ~(inflow & (rows.payroll | rows.says_unearned)))
         | (rows.unknown & rows.says_transfer & ~rows.named_third & ~rows.payroll)
     )
@@ -560,14 +558,21 @@ def _kinds(rows: ibis.Table) -> list[tuple[Any, str]]:
             | (rows.unknown & rows.says_gig & never_paid & ~unearned)
         )
     )
-    return [
-        (card_payment, "card_payment"),
-        (own_transfer, "own_transfer"),
-        (cash_withdrawal, "cash_withdrawal"),
-        (cash_deposit, "cash_deposit"),
-        (refund, "refund"),
-        (outflow & rows.penalty, "fee"),
-        (interest_charged, "interest_charged"),
-        (interest_earned, "interest_earned"),
-        (paycheck, "paycheck"),
-    ]
+    return rows.select(
+        *ROW,
+        card_payment=card_payment,
+        own_transfer=own_transfer,
+        otherwise=ibis.cases(
+            (cash_withdrawal, "cash_withdrawal"),
+            (cash_deposit, "cash_deposit"),
+            (refund, "refund"),
+            (outflow & rows.penalty, "fee"),
+            (interest_charged, "interest_charged"),
+            (interest_earned, "interest_earned"),
+            (paycheck, "paycheck"),
+            else_=outflow.ifelse("other_out", "other_in"),
+        ),
+        refund=refund,
+        leg=(rows.unknown | rows.transfer) & ~rows.payroll & ~rows.says_fee & (rows.own_accounts > 1),
+        like_transfer=rows.transfer | (rows.unknown & rows.says_transfer),
+    )

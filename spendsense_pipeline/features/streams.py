@@ -58,6 +58,11 @@ LANE = [*SEGMENT, "ruler", "day_group", "lane"]
 LINE = [*LANE, "run"]
 
 
+# What the lines are judged by, of each row. A wide table costs planning time at every step: steps name what they
+# hand on.
+ROW = ["transaction_id", "date", "amount", "merchant", "price", "bill", "may_vary", "least_varying", "payee_rows"]
+
+
 def _over(value: Any, by: list[str], *order: Any) -> Any:
     """A window function or aggregate over all rows of the group."""
     return value.over(ibis.window(group_by=by, order_by=order or None))
@@ -173,18 +178,7 @@ def _segments(charges: ibis.Table) -> ibis.Table:
         price_no=ibis.cases(*[(t.basis == basis, number.cast("int64")) for basis, (_, number) in bases.items()]),
     )
     t = t.filter(t.wanted)
-    t = t.select(
-        *SEGMENT,
-        "transaction_id",
-        "date",
-        "amount",
-        "merchant",
-        "price",
-        "bill",
-        "may_vary",
-        "least_varying",
-        "payee_rows",
-    )
+    t = t.select(*SEGMENT, *ROW)
     return t.mutate(
         segment_row=_over(ibis.row_number(), SEGMENT, t.date, t.transaction_id),
         segment_rows=_over(t.count(), SEGMENT),
@@ -203,11 +197,12 @@ def _hits(segments: ibis.Table) -> ibis.Table:
         2 * (t.span + 3) >= t.period - 2 * t.tolerance,
         t.segment_rows <= (ratio(2 * t.span, t.period) + 2) * LANES / EXPLAINED,
     )
-    t = t.mutate(place=position(t.date, t.of_months), moved=alignment(t.date, t.of_months))
+    circle = [*SEGMENT, "ruler"]
+    row = [*circle, *ROW, "segment_row", "period", "tolerance", "pause"]
+    t = t.select(*row, "reach", place=position(t.date, t.of_months), moved=alignment(t.date, t.of_months))
 
     # Days of the period that lie close together are one group; the period is a circle, so the first group may be
     # the end of the last.
-    circle = [*SEGMENT, "ruler"]
     t = t.mutate(phase=t.place % t.period)
     t = t.mutate(before=_over(t.phase.lag(), circle, t.phase))
     t = t.mutate(
@@ -216,7 +211,9 @@ def _hits(segments: ibis.Table) -> ibis.Table:
     first, last = _over(t.phase.min(), circle), _over(t.phase.max(), circle)
     t = t.mutate(groups=_over(t.day_group.max(), circle), around=first + t.period - last)
     wrapped = (t.day_group == 0) & (t.groups > 0) & (t.around <= t.reach)
-    t = t.mutate(
+    t = t.select(
+        *row,
+        "moved",
         day_group=wrapped.ifelse(t.groups, t.day_group),
         offset=t.phase + wrapped.ifelse(t.period, 0),
         slot=ratio(t.place, t.period).floor().cast("int64") - wrapped.cast("int64"),
@@ -239,7 +236,7 @@ def _hits(segments: ibis.Table) -> ibis.Table:
     t = t.mutate(anchor=(t.latest - t.earliest <= 2 * t.tolerance).ifelse(inside, t.anchor))
     # 27 February is three days from the 24th, and as the last day but one no further from the 30th.
     distance = ibis.least((t.offset - t.anchor).abs(), (t.offset - t.moved - t.anchor).abs())
-    t = t.mutate(distance=distance)
+    t = t.select(*row, "day_group", "lane", "half", "slot", "anchor", distance=distance)
     t = t.filter(t.distance <= t.tolerance)
 
     # A line that paused for longer than makes it inactive is another line when it comes back.
@@ -258,7 +255,12 @@ def _hits(segments: ibis.Table) -> ibis.Table:
             else_=1,
         ),
     )
-    return t.mutate(change=ratio(t.price, t.price_before.cast("float64")) - 1)
+    return t.select(
+        *LINE,
+        *ROW,
+        *("segment_row", "period", "tolerance", "half", "slot", "anchor", "distance", "in_a_row"),
+        change=ratio(t.price, t.price_before.cast("float64")) - 1,
+    )
 
 
 def _lines(hits: ibis.Table) -> ibis.Table:
@@ -332,6 +334,7 @@ def _lines(hits: ibis.Table) -> ibis.Table:
     )
     best_basis = best_basis.filter(best_basis.place == 0).select(*PAYEE, "basis", payee_hits="explained")
 
+    t = t.select(*LINE, "hits", "least", "fixed", "payee_rows")
     t = t.semi_join(best_ruler, [*SEGMENT, "ruler"]).inner_join(best_basis, [*PAYEE, "basis"])
     many_others = (t.payee_rows - t.payee_hits) * 2 > t.hits
     # among many others, a line whose amounts vary as theirs do cannot be told from them
@@ -344,13 +347,21 @@ def _stream_rows(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
     """The hits of every stream: a row per hit with its ``stream_id`` and what the stream is judged by."""
     hits = _hits(_segments(_charges(rows, as_of)))
     t = hits.inner_join(_lines(hits), LINE)
+    hit = ["transaction_id", "date", "amount", "merchant", "price", "bill", "slot", "half", "anchor", "distance"]
+    hit = [*hit, "in_a_row", "change", "period", "tolerance"]
     # What a stream is called must outlive a new price, a better fitting cadence and a longer history: its first hit
     # does. The ordinal tells two equal plans on one day apart.
-    t = t.mutate(
+    t = t.select(
+        *LINE,
+        *hit,
+        step=(t.change.abs() > PRICE_STEP).fill_null(False) & t.fixed,
         first_price=_over(t.price.first(), LINE, t.slot),
         first_date=_over(t.date.first(), LINE, t.slot),
     )
-    t = t.mutate(ordinal=_over(ibis.dense_rank(), [*PAYEE, "first_date", "first_price"], t.day_group, t.lane, t.run))
+    t = t.mutate(
+        ordinal=_over(ibis.dense_rank(), [*PAYEE, "first_date", "first_price"], t.day_group, t.lane, t.run),
+        level=_running(t.step.cast("int64").sum(), LINE, t.slot),
+    )
     name = ibis.literal("|").join(
         [
             t.user_id,
@@ -361,13 +372,15 @@ def _stream_rows(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
             t.ordinal.cast("string"),
         ]
     )
-    step = (t.change.abs() > PRICE_STEP).fill_null(False) & t.fixed
-    t = t.mutate(
+    return t.select(
+        *PAYEE,
+        "ruler",
+        *hit,
+        "step",
+        "level",
         stream_id=ibis.literal("str_").concat(name.hexdigest("sha256").left(20)),
-        level=_running(step.cast("int64").sum(), LINE, t.slot),
-        step=step,
+        newest_level=_over(t.level.max(), LINE),
     )
-    return t.mutate(newest_level=_over(t.level.max(), LINE))
 
 
 def _judged(t: ibis.Table, as_of: dt.date) -> ibis.Table:

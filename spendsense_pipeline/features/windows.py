@@ -60,14 +60,15 @@ def customer_features(
     hits = stream_hits(rows, as_of) if hits is None else hits
 
     people = customers(users, as_of)
-    for known in (
-        _flows(rows, as_of, windows),
-        subscription_sums(streams, hits, as_of, windows),
-        _holdings(at),
-        credit.cards(at),
-        credit.obligations(at, liabilities, as_of),
-    ):
-        people = people.left_join(known, "user_id").drop("user_id_right")
+    families = {
+        "flows": _flows(rows, as_of, windows),
+        "subscriptions": subscription_sums(streams, hits, as_of, windows),
+        "holdings": _holdings(at),
+        "cards": credit.cards(at),
+        "obligations": credit.obligations(at, liabilities, as_of),
+    }
+    for name, family in families.items():
+        people = people.left_join(family, "user_id", rname="{name}_" + name)
     t = each_window(people, windows)
     t = t.left_join(pay(rows, as_of, windows), ["user_id", "window_days"]).drop("user_id_right", "window_days_right")
 
@@ -95,7 +96,9 @@ def customer_features(
         "history_days",
         recurring_merchants=no_saying.ifelse(ibis.null("int64"), found.cast("int64")),
         monthly_recurring_spend=no_saying.ifelse(ibis.null("float64"), money(t.monthly.fill_null(0.0))),
-        subscription_spend_share=ratio(money(t.charged.fill_null(0.0)), t.total_spend),
+        subscription_spend_share=no_saying.ifelse(
+            ibis.null("float64"), ratio(money(t.charged.fill_null(0.0)), t.total_spend)
+        ),
         total_spend=t.total_spend,
         avg_monthly_expenses=t.avg_monthly_expenses,
         net_savings_inflow=t.net_savings_inflow,
@@ -149,7 +152,11 @@ def _flows(rows: ibis.Table, as_of: dt.date, windows: Sequence[int]) -> ibis.Tab
         sums[f"spent_{window}"] = (-rows.amount).sum(where=inside & spends)
         sums[f"savings_moved_{window}"] = savings.savings_flow(rows, inside)
         sums[f"interest_{window}"] = credit.interest_charged(rows, inside)
-    return rows.group_by("user_id").agg(**sums)
+    # In cents, before anything is divided by them: floats added in another order may end on the other side of half
+    # a cent.
+    return rows.group_by("user_id").agg(
+        **{name: total if name == "first_row" else money(total) for name, total in sums.items()}
+    )
 
 
 def _inside(rows: ibis.Table, as_of: dt.date, window: int) -> Any:

@@ -22,7 +22,7 @@ from ibis.backends.duckdb import Backend
 
 from spendsense_pipeline.contracts.canonical import EARLIEST, LARGEST
 from spendsense_pipeline.ingest import landing
-from spendsense_pipeline.ingest.fields import FIELDS, Field
+from spendsense_pipeline.ingest.fields import FIELDS, LIST_LENGTH, Field
 
 OUTCOMES = ("accepted", "duplicate", "rejected")
 JUDGEMENT = ("file", "row", "arrival", "reasons", "field", "value", "outcome")
@@ -47,7 +47,8 @@ REASONS = {
     "not_an_email": "one address, name@domain",
     "not_a_currency": "an ISO 4217 code, e.g. USD",
     "not_a_link": "an address that begins with https://",
-    "not_a_list": "a JSON list, or texts separated by semicolons",
+    "not_a_list": "a JSON list of texts, or texts separated by semicolons",
+    "template_braces": "a text without '{{' and '}}', which would read as a template",
     "unknown_user_type": "customer or operator",
     "unknown_liability_type": "credit_card, mortgage, student_loan, loan or other",
     "unknown_user": "the id of an accepted user",
@@ -58,6 +59,7 @@ REASONS = {
 
 ID_LENGTH = 256
 VALUE_LENGTH = 200
+MASK = "***"
 # Catches a wrong year, and lets through a source that is a day ahead of UTC.
 TOLERATED_DAYS = 1
 CONTROL = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F]"
@@ -65,6 +67,7 @@ NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 NOT_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"
 CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
 DATE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{CLOCK} ?(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)?)?$"
+PLAIN_ID = r"^[A-Za-z0-9._:/#+=-]+$"
 EMAIL = r"^[^@\s<>,;]{1,64}@[^@\s<>,;]{1,190}\.[^@\s<>,;.]{1,63}$"
 MOMENT = "timestamp('UTC', 6)"
 SEPARATOR = ";"
@@ -168,10 +171,9 @@ def _read(table: str, raw: ibis.Table, only: tuple[str, ...] = ()) -> ibis.Table
         "arrived_on",
         **{f"text_{f.name}": (raw[f.name].strip().nullif("") if f.name in raw.columns else _none()) for f in fields},
     )
-    typed = texts.mutate(**{f.name: _value(f, texts[f"text_{f.name}"]) for f in fields})
-    return typed.mutate(
-        **{f"why_{f.name}": _why(f, typed[f"text_{f.name}"], typed[f.name], typed.arrived_on) for f in fields}
-    )
+    values = {f.name: _value(f, texts[f"text_{f.name}"]) for f in fields}
+    why = {f"why_{f.name}": _why(f, texts[f"text_{f.name}"], values[f.name], texts.arrived_on) for f in fields}
+    return texts.mutate(**values, **why)
 
 
 def _value(field: Field, text: ibis.Column) -> ibis.Column:
@@ -227,10 +229,7 @@ def _why(field: Field, text: ibis.Column, value: ibis.Column, arrived_on: ibis.C
         found.append((value.notin(field.choices), f"unknown_{field.name}"))
     else:
         found.append((text.re_search(CONTROL), "control_characters"))
-        if field.kind == "id":
-            found.append((text.length() > ID_LENGTH, "id_too_long"))
-        else:
-            found.append((text.length() > field.longest, "text_too_long"))
+        found.append((text.length() > _longest(field), "id_too_long" if field.kind == "id" else "text_too_long"))
         if field.kind == "email":
             found.append((~text.re_search(EMAIL), "not_an_email"))
         elif field.kind == "currency":
@@ -238,11 +237,24 @@ def _why(field: Field, text: ibis.Column, value: ibis.Column, arrived_on: ibis.C
         elif field.kind == "link":
             found.append((~text.re_search(r"^https://[^\s]+$"), "not_a_link"))
         elif field.kind == "list":
-            found.append((text.startswith("[") & text.try_cast("json").isnull(), "not_a_list"))
+            # Read as what it says: an escaped brace or quote counts as the character that a customer would see.
+            texts = value.try_cast("json").array.map(lambda one: one.str)
+            spoilt = texts.isnull() | (texts.filter(lambda one: one.isnull()).length() > 0)
+            found += [
+                (value.notnull() & spoilt, "not_a_list"),
+                (texts.filter(lambda one: one.length() > field.longest).length() > 0, "text_too_long"),
+            ]
+            text = texts.join(" ")
+        if field.rendered:
+            found.append((text.contains("{{") | text.contains("}}"), "template_braces"))
     if field.past:
         latest = (arrived_on + ibis.interval(days=TOLERATED_DAYS)).cast("date")
         found.append((value.cast("date") > latest, "after_arrival"))
     return ibis.cases(*found, else_=_none())
+
+
+def _longest(field: Field) -> int:
+    return {"id": ID_LENGTH, "list": LIST_LENGTH}.get(field.kind, field.longest)
 
 
 # --- One row: what it refers to ---
@@ -277,12 +289,11 @@ def _judged(table: str, rows: ibis.Table, references: dict[str, ibis.Column] | N
     """Settle the outcome of rows whose fields were read; ``references`` holds further reasons by field."""
     fields = FIELDS[table]
     key = fields[0].name
-    if references:
-        rows = rows.mutate(
-            **{f"why_{name}": rows[f"why_{name}"].coalesce(reason) for name, reason in references.items()}
-        )
+    why = {f.name: rows[f"why_{f.name}"] for f in fields}
+    why |= {name: why[name].coalesce(reason) for name, reason in (references or {}).items()}
     unreadable = functools.reduce(operator.and_, (rows[f"text_{f.name}"].isnull() for f in fields))
-    found = ibis.array([rows[f"why_{f.name}"] for f in fields]).filter(lambda reason: reason.notnull()).unique().sort()
+    found = ibis.array(list(why.values())).filter(lambda reason: reason.notnull()).unique().sort()
+    offences = [(why[f.name].notnull(), _shown(f, rows[f"text_{f.name}"], fields)) for f in fields]
     columns = [f.name for f in fields]
     rows = rows.select(
         *columns,
@@ -291,10 +302,9 @@ def _judged(table: str, rows: ibis.Table, references: dict[str, ibis.Column] | N
         "row",
         "arrival",
         reasons=unreadable.ifelse(ibis.array(["unreadable_row"]), found),
-        field=unreadable.ifelse(
-            _none(), ibis.coalesce(*(rows[f"why_{f.name}"].notnull().ifelse(f.name, _none()) for f in fields))
-        ),
-        value=_first_value(fields, rows),
+        field=ibis.cases((unreadable, _none()), *((why[f.name].notnull(), f.name) for f in fields), else_=_none()),
+        # Printable, and the first offence's as the field is; null where nothing was read.
+        value=ibis.cases(*offences, else_=_none()).re_replace(CONTROL, "\N{REPLACEMENT CHARACTER}"),
     )
     rows = rows.mutate(
         valid=rows.reasons.length() == 0,
@@ -302,9 +312,9 @@ def _judged(table: str, rows: ibis.Table, references: dict[str, ibis.Column] | N
     )
     within = ibis.window(group_by=[key, "batch", "valid"])
     rows = rows.mutate(conflicting=rows.valid & (rows.content.min().over(within) != rows.content.max().over(within)))
-    rows = rows.mutate(settled=rows.valid & ~rows.conflicting)
-    before = ibis.window(group_by=[key, "settled"], order_by=["arrival", "file", "row"])
-    rows = rows.mutate(repeated=rows.settled & (rows.content == rows.content.lag().over(before)).fill_null(False))
+    settled = rows.valid & ~rows.conflicting
+    before = ibis.window(group_by=[rows[key], settled], order_by=["arrival", "file", "row"])
+    repeated = settled & (rows.content == rows.content.lag().over(before)).fill_null(False)
     return rows.select(
         *columns,
         "batch",
@@ -313,20 +323,21 @@ def _judged(table: str, rows: ibis.Table, references: dict[str, ibis.Column] | N
         "arrival",
         reasons=rows.conflicting.ifelse(ibis.array(["conflicting_id"]), rows.reasons),
         field=rows.conflicting.ifelse(key, rows.field),
-        value=rows.conflicting.ifelse(rows[key].substr(0, VALUE_LENGTH), rows.value),
-        outcome=ibis.cases((~rows.settled, "rejected"), (rows.repeated, "duplicate"), else_="accepted"),
+        value=rows.conflicting.ifelse(_shown(fields[0], rows[key], fields), rows.value),
+        outcome=ibis.cases((~settled, "rejected"), (repeated, "duplicate"), else_="accepted"),
     )
 
 
-def _first_value(fields: tuple[Field, ...], rows: ibis.Table) -> ibis.Column:
-    """The text of the first field with a reason against it: cut, printable, and masked where personal."""
+def _shown(field: Field, text: ibis.Column, fields: tuple[Field, ...]) -> ibis.Column:
+    """What may be shown of a field's text.
 
-    def shown(field: Field) -> ibis.Column:
-        text = rows[f"text_{field.name}"]
-        return text.notnull().ifelse("***", _none()) if field.personal else text.substr(0, VALUE_LENGTH)
-
-    first = ibis.cases(*((rows[f"why_{f.name}"].notnull(), shown(f)) for f in fields), else_=_none())
-    return first.re_replace(CONTROL, "\N{REPLACEMENT CHARACTER}")
+    The values of a shifted row stand under other fields' names: beside a personal field none but the key is shown,
+    and a user's id, in whatever table, only where it can be neither an e-mail nor a whole name.
+    """
+    masked = text.notnull().ifelse(MASK, _none())
+    if field.name == "user_id":
+        return text.re_search(PLAIN_ID).ifelse(text.substr(0, VALUE_LENGTH), masked)
+    return masked if any(f.personal for f in fields) else text.substr(0, VALUE_LENGTH)
 
 
 def _none() -> ibis.Scalar:

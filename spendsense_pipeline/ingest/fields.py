@@ -7,8 +7,8 @@ like (``contracts/canonical.py``).
 
 from dataclasses import dataclass
 
-NAME_LENGTH = 1_000  # payees and product names; a real one stays under a hundred
-PROSE_LENGTH = 10_000  # disclosures and benefits
+NAME_LENGTH = 1_000  # payees and categories; a real one stays under a hundred
+LIST_LENGTH = 2_000  # a whole list as written; `longest` bounds each of its texts
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Field:
     ``kind``: ``id`` ``text`` ``choice`` ``email`` ``currency`` ``link`` ``list`` (of texts) ``number`` ``whole``
     ``flag`` ``date`` ``moment``. ``required`` fields may not be null. ``default`` stands in for a null.
     ``lowest``/``highest`` bound numbers, ``longest`` texts. ``past`` dates may not lie after the batch's arrival.
+    ``rendered`` texts of partners are put into texts to customers, so they may hold nothing that reads as a template.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Field:
     highest: float | None = None
     longest: int = NAME_LENGTH
     past: bool = False
+    rendered: bool = False
     default: bool | None = None
 
 
@@ -92,21 +94,21 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     ),
     "products": (
         Field("product_id", "id", required=True),
-        Field("product_name", required=True),
-        Field("product_type", required=True),
-        Field("category"),
-        Field("persona_targets", "list"),
+        Field("product_name", required=True, longest=120, rendered=True),
+        Field("product_type", required=True, longest=60),
+        Field("category", longest=60),
+        Field("persona_targets", "list", longest=60),
         Field("min_income", "number", lowest=0),
         Field("max_credit_utilization", "number", lowest=0, highest=1),
         Field("min_credit_score", "whole"),
         Field("requires_no_existing_savings", "flag", default=False),
         Field("requires_no_existing_investment", "flag", default=False),
-        Field("short_description", required=True, longest=PROSE_LENGTH),
-        Field("benefits", "list", longest=PROSE_LENGTH),
-        Field("typical_apy_or_fee"),
-        Field("partner_link", "link"),
-        Field("partner_name"),
-        Field("disclosure", longest=PROSE_LENGTH),
+        Field("short_description", required=True, longest=300, rendered=True),
+        Field("benefits", "list", longest=200, rendered=True),
+        Field("typical_apy_or_fee", longest=200, rendered=True),
+        Field("partner_link", "link", longest=500, rendered=True),
+        Field("partner_name", longest=60, rendered=True),
+        Field("disclosure", longest=2_000, rendered=True),
         Field("commission_rate", "number"),
         Field("priority", "whole"),
         Field("active", "flag", default=True),

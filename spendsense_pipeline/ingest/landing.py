@@ -20,7 +20,7 @@ import shutil
 import stat
 import tempfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,7 @@ __all__ = [
     "BatchRefused",
     "FileSurvey",
     "LandedFile",
+    "complete_batches",
     "content_hash",
     "discover",
     "land",
@@ -59,7 +60,8 @@ SUFFIXES = {
 # "liability" and "Transactions" are near misses, "standing_orders" and "truth" are other people's files.
 NEAR = 0.8
 BLOCK = 1 << 20
-BATCH_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+BATCH_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+COMPLETE = "_SUCCESS"
 # Not about a file's content: these are faults of ours or of the machine and stay what they are.
 NOT_THE_FILE = (
     duckdb.BinderException,
@@ -196,7 +198,7 @@ def land(source: Path, landing: Path, batch_id: str | None) -> Path:
         else:
             slug = re.sub(r"[^A-Za-z0-9_-]+", "-", source.resolve().name).strip("-")[:80] or "batch"
             batch_id = f"{slug}-{digest[:8]}"
-    if not BATCH_ID.fullmatch(batch_id) or ".." in batch_id:
+    if not BATCH_ID.fullmatch(batch_id):
         raise BatchRefused(
             f"batch id {batch_id[:100]!r}: use 1 to 100 of letters, digits, '.', '_', '-', not beginning with "
             "a dot and without '..'",
@@ -231,6 +233,45 @@ def _same(target: Path, digest: str) -> Path:
             f"batch {target.name} has already landed with other content; choose another id", code="batch_exists"
         )
     return target
+
+
+# --- What has arrived ---
+
+
+def complete_batches(landing_zone: Path, now: dt.datetime, settled: dt.timedelta) -> list[str]:
+    """Names of the folders of the landing zone that have wholly arrived, ascending; none without a landing zone.
+
+    Complete is what holds a file ``_SUCCESS``, and what nothing in was written to for the time ``settled``: a folder
+    that is still being copied keeps changing. A folder that changes while it is looked at, holds a link to nothing,
+    or cannot be looked through is not complete yet, and keeps no other from being found. Names that are no batch id
+    (a leading dot is somebody's work in progress) and links to folders are passed over.
+    """
+    if not landing_zone.is_dir():
+        return []
+    candidates = sorted(name for name in os.listdir(landing_zone) if BATCH_ID.fullmatch(name))
+    return [name for name in candidates if _complete(landing_zone / name, now - settled)]
+
+
+def _complete(folder: Path, quiet_since: dt.datetime) -> bool:
+    try:
+        if not stat.S_ISDIR(folder.lstat().st_mode):
+            return False
+        newest = max(_changes(folder))
+        marked = COMPLETE in os.listdir(folder) and stat.S_ISREG((folder / COMPLETE).lstat().st_mode)
+    except OSError:
+        return False  # the next look will tell
+    return marked or newest <= quiet_since.timestamp()
+
+
+def _changes(path: Path) -> Iterator[float]:
+    """When this and all beneath it last changed, in seconds since 1970. Raises OSError for a link to nothing."""
+    found = path.lstat()
+    yield found.st_mtime
+    if stat.S_ISLNK(found.st_mode):
+        path.stat()
+    elif stat.S_ISDIR(found.st_mode):
+        for one in os.listdir(path):
+            yield from _changes(path / one)
 
 
 # --- A first look ---

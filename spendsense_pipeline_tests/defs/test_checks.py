@@ -6,7 +6,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from spendsense_pipeline.defs.checks import contract_check
+from spendsense_pipeline.defs.checks import contract_checks
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.io import ParquetWarehouse
 from spendsense_pipeline_tests.contracts.test_contracts import persona_row
@@ -26,7 +26,7 @@ def ran(tmp_path: Path, confidence: float) -> dg.ExecuteInProcessResult:
     assets = [persona_assignments_30d, after]
     definitions = dg.Definitions(
         assets=assets,
-        asset_checks=[contract_check("persona_assignments_30d", DAILY)],
+        asset_checks=contract_checks(persona_assignments_30d),
         jobs=[dg.define_asset_job("day", selection=dg.AssetSelection.assets(*assets), partitions_def=DAILY)],
         resources={"io_manager": ParquetWarehouse(root=str(tmp_path))},
     )

@@ -96,15 +96,30 @@ def test_a_table_that_was_never_stored_is_named_with_the_command_that_makes_it(t
         loaded(ParquetWarehouse(root=str(tmp_path)), "transactions", ibis.Table)
 
 
-def test_the_preview_shows_rows_but_no_personal_column(tmp_path: Path) -> None:
-    row = warehouse.connect().sql(
-        "SELECT 'u1' AS user_id, 'Ann Smith' AS full_name, 'ann@example.com' AS email, 'b' AS batch"
+def preview(context: dg.OutputContext) -> list[dict[str, object]]:
+    table = context.consume_logged_metadata()["preview"]
+    assert isinstance(table, dg.TableMetadataValue)
+    return [dict(row.data) for row in table.records]
+
+
+def test_a_table_about_people_is_previewed_by_its_columns_and_never_by_a_row(tmp_path: Path) -> None:
+    rows = warehouse.connect().sql(
+        "SELECT * FROM (VALUES ('u1', DATE '2026-01-05', -32.12, 'Clinic'), ('u2', DATE '2026-01-09', 7.5, NULL)) "
+        "AS t (user_id, date, amount, merchant_name)"
     )
-    context = written(ParquetWarehouse(root=str(tmp_path)), "users", row)
-    shown = str(context.consume_logged_metadata())
-    assert "u1" in shown
-    assert "Ann" not in shown
-    assert "ann@example.com" not in shown
+    shown = preview(written(ParquetWarehouse(root=str(tmp_path)), "transactions", rows))
+    assert shown == [
+        {"column": "user_id", "known": 2, "lowest": "", "highest": ""},
+        {"column": "date", "known": 2, "lowest": "2026-01-05", "highest": "2026-01-09"},
+        {"column": "amount", "known": 2, "lowest": "", "highest": ""},
+        {"column": "merchant_name", "known": 1, "lowest": "", "highest": ""},
+    ]
+
+
+def test_a_table_about_nobody_is_previewed_by_its_first_rows(tmp_path: Path) -> None:
+    products = warehouse.connect().sql("SELECT 'p1' AS product_id, 'Harbor Card' AS product_name")
+    shown = preview(written(ParquetWarehouse(root=str(tmp_path)), "products", products))
+    assert shown == [{"product_id": "p1", "product_name": "Harbor Card"}]
 
 
 def test_a_warehouse_on_another_store_works_through_the_same_path() -> None:

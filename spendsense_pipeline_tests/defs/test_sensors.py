@@ -169,6 +169,19 @@ def test_a_batch_that_was_merged_is_not_taken_again(zone: Path) -> None:
         assert "1 batches merged" in reason(landed(zone, instance))
 
 
+def test_a_batch_that_was_stored_from_the_asset_graph_is_not_taken_again(zone: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization("raw_transactions", partition="b1"))
+        assert "1 batches merged" in reason(landed(zone, instance))
+
+
+def test_a_batch_whose_merge_failed_after_its_rows_were_stored_is_taken_again(zone: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization("raw_transactions", partition="b1"))
+        run_of(instance, ingest.JOB, dg.DagsterRunStatus.FAILURE, **{"dagster/partition": "b1"})
+        assert isinstance(landed(zone, instance), dg.SensorResult)
+
+
 def test_one_merge_at_a_time(zone: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         run_of(instance, ingest.JOB, dg.DagsterRunStatus.STARTED, **{"dagster/partition": "b0"})

@@ -176,6 +176,21 @@ def judged() -> dict[str, pd.DataFrame]:
     (account,) = ledger.customer("apple", "checking")
     for days, name in [(9, "APPLE.COM/BILL"), (8, "APPLE.COM/BILL"), (7, "Apple Store")]:
         ledger.row(account, days, -2.99, name, merchant_entity_id="ent_a")
+    (account,) = ledger.customer("paypal", "checking")
+    for days, name, entity in [
+        (9, "PAYPAL *PROGRESSIVE INSURANCE", "ent_p"),
+        (8, "Progressive Insurance", "ent_p"),
+        (7, "PAYPAL *PROGRESSIVE INSURANCE", None),
+        (6, "PAYPAL *HULU", "ent_paypal"),
+        (5, "PAYPAL *NOTION", "ent_paypal"),
+    ]:
+        ledger.row(account, days, -9.99, name, merchant_entity_id=entity)
+    (account,) = ledger.customer("payers", "checking")
+    for days, name, entity in [(40, "Acme PAYROLL", "ent_a"), (26, "ACME DIR DEP", "ent_a"), (12, "Acme", None)]:
+        ledger.row(account, days, 1000, name, "INCOME_WAGES", merchant_entity_id=entity)
+    (account,) = ledger.customer("other sides", "checking")
+    for days, name in [(9, "Payment AB/79838293"), (8, "Payment AB/79838293"), (7, "Payment AB/10200300")]:
+        ledger.row(account, days, -900, name, "TRANSFER_OUT_ACCOUNT_TRANSFER")
     (account,) = ledger.customer("detailed", "checking")
     ledger.row(account, 9, -5, "x", "OTHER", category_primary="FOOD_AND_DRINK")
     ledger.row(account, 8, -5, "x", "TRANSPORTATION_GAS", category_primary="GENERAL_MERCHANDISE")
@@ -221,14 +236,18 @@ def test_the_first_kind_that_matches(judged: dict[str, pd.DataFrame], sentence: 
         ("Starbucks Store 01 03/14", "STARBUCKS STORE 99 12/24"),
         ("PURCHASE AUTHORIZED ON 03/12 Chewy S012345678901234 CARD 0123", "Chewy"),
         ("LinkedIn 65238914", "LinkedIn 8212938636"),
+        ("PAYPAL *PROGRESSIVE INSURANCE", "Progressive Insurance"),
+        ("ACME CORP PAYROLL PPD 123456", "Acme"),
+        ("DIRECT DEP ACME", "ACME DIR DEP"),
+        ("ACME DES:PAYROLL ID:4711 INDN:ANN LEE", "Direct Deposit - Acme"),
     ],
 )
 def test_a_payee_is_its_name_without_processor_store_reference_and_date(one: str, other: str) -> None:
     assert payee_name(ibis.literal(one)).execute() == payee_name(ibis.literal(other)).execute()
 
 
-@pytest.mark.parametrize("name", ["7-Eleven", "24 Hour Fitness", "1Password", "H&M", "Forever21", "98765"])
-def test_a_name_that_is_a_number_is_still_a_name(name: str) -> None:
+@pytest.mark.parametrize("name", ["7-Eleven", "24 Hour Fitness", "1Password", "H&M", "Forever21", "98765", "PAYROLL"])
+def test_a_name_that_is_a_number_or_a_wage_is_still_a_name(name: str) -> None:
     assert payee_name(ibis.literal(name)).execute()
 
 
@@ -262,6 +281,21 @@ def test_the_shown_name_is_one_per_payee(judged: dict[str, pd.DataFrame]) -> Non
 def test_one_biller_of_many_services_is_not_the_shop_of_the_same_id(judged: dict[str, pd.DataFrame]) -> None:
     bill, again, shop = judged["apple"].payee.tolist()
     assert bill == again != shop
+
+
+def test_a_payment_through_paypal_is_to_whom_it_names(judged: dict[str, pd.DataFrame]) -> None:
+    assert judged["paypal"].payee.tolist() == ["ent_p", "ent_p", "ent_p", "hulu", "notion"]
+
+
+def test_an_employer_is_one_payer_however_the_bank_calls_the_deposit(judged: dict[str, pd.DataFrame]) -> None:
+    assert judged["payers"].payee.tolist() == ["ent_a"] * 3
+    assert set(judged["payers"].merchant) == {"Acme"}
+    assert set(judged["payers"].kind) == {"paycheck"}
+
+
+def test_the_account_of_the_other_side_is_part_of_its_name(judged: dict[str, pd.DataFrame]) -> None:
+    assert judged["other sides"].payee.nunique() == 2
+    assert judged["other sides"].merchant.tolist()[0] == "Payment AB/79838293"
 
 
 def test_the_detailed_category_speaks_before_the_primary_one(judged: dict[str, pd.DataFrame]) -> None:

@@ -216,6 +216,20 @@ def test_one_skipped_month_stays_active_and_two_end_it(judged: Judged) -> None:
     assert judged.only("missed a year")["status"] == "inactive"
 
 
+given(
+    "drifted and skipped one",
+    "Skyline Fiber",
+    [d for d in shifted(monthly(12, 13), [0, 2, -1, 1, -2, 0, 2, 1, -1, 0, -2, 1, 0]) if d.month != 5],
+    -74.99,
+    primary="RENT_AND_UTILITIES",
+)
+
+
+def test_drift_and_a_skipped_month_leave_one_monthly_stream_and_no_quarterly_one(judged: Judged) -> None:
+    stream = judged.only("drifted and skipped one")
+    assert (stream["cadence"], stream["occurrences"], stream["status"]) == ("monthly", 12, "mature")
+
+
 given("came back", "Hulu", [*monthly(10, 5, (2025, 12)), *monthly(10, 4)], -7.99)
 
 

@@ -8,7 +8,7 @@ import pytest
 from spendsense_pipeline import contracts
 from spendsense_pipeline.contracts.base import failures
 from spendsense_pipeline.features.rows import classify
-from spendsense_pipeline.features.streams import recurring_streams
+from spendsense_pipeline.features.streams import streams_and_hits
 from spendsense_pipeline.features.windows import customer_features
 from spendsense_pipeline_tests.features.ledger import AS_OF, DAY, MONEY, TEXT, Ledger, every, table
 
@@ -289,6 +289,7 @@ def test_subscriptions_charged_in_the_window_or_due_are_reported(found: Found) -
 def test_finding_none_in_a_short_history_says_nothing(found: Found) -> None:
     assert found["young", 30]["recurring_merchants"] is None
     assert found["young", 30]["monthly_recurring_spend"] is None
+    assert found["young", 30]["subscription_spend_share"] is None
     assert found["young finder", 30]["recurring_merchants"] == 1
 
 
@@ -318,13 +319,15 @@ def test_a_window_of_30_days_shows_a_monthly_subscription_and_a_salary_of_the_wh
         ledger.row(checking, date, 1500, "ACME PAYROLL", "")
     tables = ledger.tables()
     rows = classify(tables["transactions"], tables["accounts"], tables["users"], AS_OF).cache()
+    streams, hits = streams_and_hits(rows, AS_OF)
     (row,) = (
         customer_features(
             rows,
             *(tables[name] for name in ("transactions", "accounts", "liabilities", "users")),
-            recurring_streams(rows, AS_OF).cache(),
+            streams,
             AS_OF,
             [30],
+            hits=hits,
         )
         .to_pyarrow()
         .to_pylist()

@@ -95,7 +95,27 @@ BAD: list[tuple[str, str, Any, str]] = [
     ("products", "max_credit_utilization", 80, "out_of_range"),
     ("products", "min_credit_score", 680.5, "not_a_whole_number"),
     ("products", "partner_link", "javascript:alert(1)", "not_a_link"),
+    ("products", "partner_link", "https://a.example/" + "x" * 483, "text_too_long"),
+    ("products", "product_name", "x" * 121, "text_too_long"),
+    ("products", "partner_name", "x" * 61, "text_too_long"),
+    ("products", "short_description", "x" * 301, "text_too_long"),
+    ("products", "disclosure", "x" * 2_001, "text_too_long"),
+    ("products", "typical_apy_or_fee", "x" * 201, "text_too_long"),
+    ("products", "benefits", ["short", "x" * 201], "text_too_long"),
+    ("products", "benefits", f"short; {'x' * 201}", "text_too_long"),
+    ("products", "benefits", ["x" * 100] * 20, "text_too_long"),
     ("products", "benefits", "[one, two", "not_a_list"),
+    ("products", "benefits", [{"one": {"two": 3}}], "not_a_list"),
+    ("products", "benefits", ["one", None], "not_a_list"),
+    ("products", "benefits", ["one {{ payee }}"], "template_braces"),
+    ("products", "benefits", r'["\u007b\u007b one"]', "template_braces"),
+    ("products", "benefits", "one; two }}", "template_braces"),
+    ("products", "product_name", "Fund {{ payee }}", "template_braces"),
+    ("products", "partner_name", "{{", "template_braces"),
+    ("products", "short_description", "A fund }}.", "template_braces"),
+    ("products", "disclosure", "{{x}}", "template_braces"),
+    ("products", "typical_apy_or_fee", "{{x}} %", "template_braces"),
+    ("products", "partner_link", "https://a.example/{{id}}", "template_braces"),
 ]
 
 
@@ -152,6 +172,34 @@ def test_values_of_personal_fields_are_masked(zone: Zone) -> None:
     (found,) = zone.arrive(users_json=[odd]).quarantine()
     assert (found["field"], found["value"]) == ("full_name", "***")
     assert "race" not in json.dumps(found)
+
+
+def test_a_value_of_a_shifted_user_shows_no_person_under_another_fields_name(zone: Zone) -> None:
+    header = "user_id,full_name,email,consent_status,user_type\n"
+    shifted = ["u1,,Ada,ada@mail.com,customer", "u2,Ada,a@mail.com,true,Ada Example", "u3,Ada,a@mail.com,Ada,customer"]
+    zone.arrive(users_csv=header + "\n".join(shifted) + "\n")
+    found = zone.quarantine()
+    assert [one["field"] for one in found] == ["email", "user_type", "consent_status"]
+    assert {one["value"] for one in found} == {"***"}
+
+
+@pytest.mark.parametrize("said", ["ada@mail.com", "Ada Example", "Ada\u00a0Example", "Example,Ada", "Ada\x00Example"])
+def test_an_id_that_may_be_a_person_is_masked_wherever_it_is_rejected(zone: Zone, said: str) -> None:
+    zone.arrive(
+        users_json=[{**USER, "user_id": said}, {**USER, "user_id": said, "email": "other@example.org"}],
+        accounts_json=[{**ACCOUNT, "user_id": said}],
+    )
+    found = zone.quarantine()
+    assert [(one["table"], one["field"], one["value"]) for one in found] == [
+        ("accounts", "user_id", "***"),
+        ("users", "user_id", "***"),
+        ("users", "user_id", "***"),
+    ]
+
+
+def test_a_plain_id_of_a_rejected_user_is_shown(zone: Zone) -> None:
+    zone.arrive(users_json=[{**USER, "user_id": f"cust_{'0' * 300}"}], accounts_json=[{**ACCOUNT, "user_id": "cust_9"}])
+    assert [one["value"] for one in zone.quarantine()] == ["cust_9", "cust_" + "0" * 195]
 
 
 def test_a_row_that_is_no_record_is_rejected_and_its_neighbours_stand(zone: Zone) -> None:
@@ -253,6 +301,14 @@ def test_lists_of_products_become_json_whatever_the_format(zone: Zone) -> None:
     assert json.loads(one["persona_targets"]) == json.loads(two["persona_targets"]) == ["a", "b"]
     assert (one["benefits"], two["benefits"]) == ("[]", None)
     assert (one["active"], two["active"], one["requires_no_existing_savings"]) == (True, False, False)
+
+
+def test_a_product_as_long_as_its_texts_may_be_is_accepted(zone: Zone) -> None:
+    longest = {field.name: "x" * field.longest for field in FIELDS["products"] if field.kind == "text"}
+    braces = {"short_description": "Funds {one} or {two}.", "benefits": ["x" * 200] * 9, "persona_targets": []}
+    zone.arrive(products_json=[{**PRODUCT, **longest, **braces, "partner_link": "https://a.example/" + "x" * 482}])
+    (kept,) = zone.accepted("products")
+    assert (len(kept["product_name"]), len(kept["disclosure"]), len(kept["partner_link"])) == (120, 2_000, 500)
 
 
 def test_a_balance_without_date_is_of_the_newest_transaction_of_its_batch(zone: Zone) -> None:

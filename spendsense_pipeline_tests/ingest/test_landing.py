@@ -291,3 +291,83 @@ def test_a_folder_whose_name_is_a_pattern_is_read_as_itself(zone: Zone) -> None:
 
 def test_personal_fields_are_known() -> None:
     assert set(landing.PERSONAL) == {"full_name", "email"}
+
+
+# --- What has arrived ---
+
+NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
+SETTLED = dt.timedelta(seconds=30)
+
+
+def arrived(zone: Zone) -> list[str]:
+    return landing.complete_batches(zone.root, NOW, SETTLED)
+
+
+def aged(path: Path, seconds: float) -> Path:
+    """The folder (or file) with all in it as if nothing changed for so long."""
+    moment = NOW.timestamp() - seconds
+    for one in [path, *path.rglob("*")]:
+        os.utime(one, (moment, moment), follow_symlinks=False)
+    return path
+
+
+def test_a_folder_is_complete_once_marked_or_unchanged_for_the_time_given(zone: Zone) -> None:
+    aged(zone.folder("quiet", users_json="[]"), 30)
+    aged(zone.folder("busy", users_json="[]"), 29)
+    (zone.folder("marked", users_json="[]") / "_SUCCESS").touch()
+    aged(zone.root / "marked", 0)
+    assert arrived(zone) == ["marked", "quiet"]
+
+
+def test_one_file_that_still_changes_keeps_its_folder_waiting_however_deep(zone: Zone) -> None:
+    within = zone.folder("b1", users_json="[]") / "parts" / "deeper"
+    within.mkdir(parents=True)
+    (within / "note.txt").touch()
+    aged(zone.root / "b1", 600)
+    assert arrived(zone) == ["b1"]
+    aged(within / "note.txt", 5)
+    assert arrived(zone) == []
+
+
+def test_a_link_to_nothing_keeps_its_own_folder_waiting_and_no_other(zone: Zone) -> None:
+    (zone.folder("linked", users_json="[]") / "accounts.json").symlink_to(zone.root / "nowhere")
+    (zone.root / "linked" / "_SUCCESS").touch()
+    zone.folder("whole", users_json="[]")
+    for name in ("linked", "whole"):
+        aged(zone.root / name, 600)
+    (zone.root / "gone").symlink_to(zone.root / "nowhere")
+    assert arrived(zone) == ["whole"]
+
+
+def test_a_link_that_leads_back_is_not_followed(zone: Zone) -> None:
+    (zone.folder("b1", users_json="[]") / "again").symlink_to(zone.root / "b1")
+    aged(zone.root / "b1", 600)
+    (zone.root / "b2").symlink_to(zone.root / "b1")
+    aged(zone.root / "b2", 600)
+    assert arrived(zone) == ["b1"]
+
+
+def test_a_file_that_vanishes_during_the_look_keeps_its_own_folder_waiting(
+    zone: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("moving", "whole"):
+        aged(zone.folder(name, users_json="[]"), 600)
+    listed = os.listdir
+
+    def listed_too_early(path: Path) -> list[str]:
+        return [*listed(path), "gone.json"] if path.name == "moving" else listed(path)
+
+    monkeypatch.setattr(landing.os, "listdir", listed_too_early)
+    assert arrived(zone) == ["whole"]
+
+
+def test_names_that_are_no_batch_id_and_files_are_passed_over(zone: Zone) -> None:
+    for name in (".b1-copying", "two words", "up..down", "x" * 101, "good-1.2_3"):
+        aged(zone.folder(name, users_json="[]"), 600)
+    (zone.root / "notes").touch()
+    aged(zone.root / "notes", 600)
+    assert arrived(zone) == ["good-1.2_3"]
+
+
+def test_nothing_has_arrived_where_there_is_no_landing_zone(zone: Zone) -> None:
+    assert arrived(zone) == []

@@ -60,6 +60,16 @@ def test_customers_have_two_to_four_accounts_and_150_to_300_transactions(many: S
     assert many.tables["transactions"].groupby("user_id").size().between(150, 300).all()
 
 
+def test_accounts_end_in_four_digits_that_tell_a_customers_cards_apart(many: Synthetic) -> None:
+    accounts = many.tables["accounts"]
+    last4 = accounts["account_id"].str[-4:]
+    assert last4.str.fullmatch("[0-9]{4}").all()
+    assert not accounts.assign(last4=last4).duplicated(["user_id", "last4"]).any()
+    assert (accounts.query("subtype == 'credit card'").groupby("user_id").size() == 2).any()
+    other_seed = generate(2, seed=8, as_of=AS_OF).tables["accounts"]
+    assert set(other_seed["account_id"]) & set(accounts["account_id"])
+
+
 def test_transactions_grow_with_the_days() -> None:
     year = generate(60, as_of=AS_OF, days=360).tables["transactions"]
     assert year.groupby("user_id").size().between(300, 600).all()

@@ -1,0 +1,154 @@
+"""The rules of the house, read from the source: who may import whom, who may look at the clock and the environment."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import spendsense_pipeline
+
+PACKAGE = Path(spendsense_pipeline.__file__).parent
+
+MAY_IMPORT = {
+    # Along the lineage, only leftwards: a room may know the ones before it.
+    "contracts": set(),
+    "ingest": {"contracts"},
+    "features": {"contracts", "ingest"},
+    "personas": {"contracts", "ingest", "features"},
+    "recommendations": {"contracts", "ingest", "features", "personas"},
+    "governance": {"contracts", "ingest", "features", "personas", "recommendations"},
+    "evaluation": {"contracts", "ingest", "features", "personas", "recommendations", "governance"},
+    # Must not share the rules that it is there to judge.
+    "synthetic": set(),
+    # What everybody stands on.
+    "errors": set(),
+    "frames": set(),
+    "warehouse": set(),
+    "settings": set(),
+    # Readers and edges.
+    "profiles": {"features", "personas", "warehouse"},
+    "defs": {
+        *("contracts", "ingest", "features", "personas", "recommendations", "governance", "evaluation"),
+        *("settings", "warehouse"),
+    },
+    "definitions": {"contracts", "defs", "settings"},
+    "cli": {
+        *("defs", "definitions", "governance", "ingest", "profiles", "recommendations", "settings", "synthetic"),
+        "warehouse",
+    },
+    "demo": {"cli", "defs", "definitions", "governance", "ingest", "profiles", "settings", "synthetic", "warehouse"},
+}
+"""Every room of the package and the rooms it may import; ``errors`` and ``frames`` are everybody's."""
+
+EVERYBODYS = {"errors", "frames"}
+DAGSTER_ROOMS = {"defs", "definitions"}
+EDGES = {"cli", "demo", "defs"}
+CLOCKS = {"now", "today", "utcnow", "time", "time_ns", "localtime", "gmtime"}
+CLOCK_OWNERS = {"dt", "datetime", "date", "time", "pd", "Timestamp"}
+
+
+def modules() -> list[Path]:
+    found = sorted(PACKAGE.rglob("*.py"))
+    assert len(found) > 40
+    return found
+
+
+def room(module: Path) -> str:
+    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Dotted names, wherever in the module they are imported."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name the whole path"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms_imported(source: str) -> set[str]:
+    names = (name.split(".") for name in imported(ast.parse(source)))
+    return {name[1] for name in names if name[0] == "spendsense_pipeline" and len(name) > 1}
+
+
+def clock_reads(source: str) -> list[str]:
+    """``dt.datetime.now(...)`` and its kin; a passed clock's ``clock.now()`` is none."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CLOCKS:
+            owner = ast.unparse(node.func.value).split(".")[-1]
+            if owner in CLOCK_OWNERS:
+                found.append(ast.unparse(node.func))
+    return found
+
+
+def environment_reads(source: str) -> list[str]:
+    tree = ast.parse(source)
+    found = [name for name in imported(tree) if name in ("os.environ", "os.getenv")]
+    return found + [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv")
+    ]
+
+
+def of_room(module: Path) -> str:
+    return module.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.parametrize("module", modules(), ids=of_room)
+def test_rooms_depend_only_leftwards_along_the_lineage(module: Path) -> None:
+    here = room(module)
+    assert here == "__init__" or here in MAY_IMPORT, f"a new room {here}: add it to the table"
+    beyond = rooms_imported(module.read_text()) - {here} - EVERYBODYS - MAY_IMPORT.get(here, set())
+    assert not beyond, f"{here} may not import {sorted(beyond)}"
+
+
+@pytest.mark.parametrize("module", modules(), ids=of_room)
+def test_dagster_is_imported_in_its_own_room_alone(module: Path) -> None:
+    uses = {name.split(".")[0] for name in imported(ast.parse(module.read_text()))}
+    assert room(module) in DAGSTER_ROOMS or not any(name.startswith("dagster") for name in uses)
+
+
+@pytest.mark.parametrize("module", modules(), ids=of_room)
+def test_only_the_edges_look_at_the_clock(module: Path) -> None:
+    assert room(module) in EDGES or clock_reads(module.read_text()) == []
+
+
+@pytest.mark.parametrize("module", modules(), ids=of_room)
+def test_only_settings_read_the_environment_and_only_the_launcher_sets_it(module: Path) -> None:
+    if of_room(module) not in ("settings.py", "defs/launch.py"):
+        assert environment_reads(module.read_text()) == []
+
+
+@pytest.mark.parametrize("module", modules(), ids=of_room)
+def test_a_module_says_what_belongs_in_it_and_leaves_no_notes(module: Path) -> None:
+    source = module.read_text()
+    assert ast.get_docstring(ast.parse(source)) or not source.strip()
+    for left in ("/work/", "/home/", "/root/", "/Users/", "TODO", "FIXME", "XXX"):
+        assert left not in source
+
+
+def test_the_readers_of_source_see_what_they_look_for() -> None:
+    assert rooms_imported("def f():\n    from spendsense_pipeline import governance") == {"governance"}
+    assert rooms_imported("from spendsense_pipeline.defs.io import x") == {"defs"}
+    assert clock_reads("import datetime as dt\ndt.datetime.now(dt.UTC); dt.date.today(); clock.now()") == [
+        "dt.datetime.now",
+        "dt.date.today",
+    ]
+    assert environment_reads("import os\nos.environ['A']") == ["os.environ"]
+    assert environment_reads("from os import getenv") == ["os.getenv"]
+
+
+def test_the_table_has_no_way_back() -> None:
+    """What a room may import may, all the way down, never import the room."""
+
+    def below(name: str, seen: frozenset[str]) -> None:
+        assert name not in seen, f"{name} leads back to itself"
+        for other in MAY_IMPORT[name]:
+            below(other, seen | {name})
+
+    for name in MAY_IMPORT:
+        below(name, frozenset())
