@@ -25,7 +25,7 @@ class EducationTemplates(FrameContract):
     template_hash: str = described(frame, "of title, content, facts")
     generator: str = described(frame, "library or openai", isin=["library", "openai"])
     model: str = described(frame, "model that wrote it", null="the library")
-    prompt_version: str = described(frame, "version of the persona prompt, or of the library")
+    prompt_version: str = described(frame, "version of the persona prompt, or of the library's piece")
     generation_ms: float = described(frame, "time the writing took", "ms", null="library", ge=0)
 
     class Config:
@@ -44,9 +44,11 @@ class ProductMatches(FrameContract):
     relevance: float = described(frame, "score", "0-1", in_range=SHARE)
     eligible: pd.BooleanDtype = described(frame, "meets the published criteria")
     shown: pd.BooleanDtype = described(frame, "eligible, relevant and among the best two")
-    rank: pd.Int64Dtype = described(frame, "among those shown, 1 first", null="not shown", ge=1)
+    rank: pd.Int64Dtype = described(frame, "among the eligible and relevant, 1 first", null="no candidate", ge=1)
     refused: str = described(frame, "JSON list of reason codes, empty when shown")
-    factors: str = described(frame, "JSON list of {signal, value, operator, threshold, points} that scored")
+    factors: str = described(
+        frame, "JSON list of {signal, value, operator, threshold, points} that scored", personal=True
+    )
 
     class Config:
         strict = True
@@ -64,7 +66,9 @@ class DraftRecommendations(FrameContract):
     content_type: str = described(frame, "kind", isin=CONTENT_TYPES)
     title: str = described(frame, "title as shown", personal=True, str_length={"min_value": 1, "max_value": 200})
     content: str = described(frame, "text as shown", personal=True, str_length={"min_value": 1, "max_value": 8000})
-    rationale: str = described(frame, "why this customer sees it, written by code", str_length={"min_value": 1})
+    rationale: str = described(
+        frame, "why this customer sees it, written by code", personal=True, str_length={"min_value": 1}
+    )
     content_hash: str = described(frame, "sha256 of type, title, content, rationale, product")
     template_id: str = described(frame, "piece or offer form it was rendered from")
     situation: str = described(frame, "persona and banded facts")
@@ -74,7 +78,7 @@ class DraftRecommendations(FrameContract):
     findings: str = described(frame, "JSON list of {check, severity, message}")
     generator: str = described(frame, "library or openai", isin=["library", "openai"])
     model: str = described(frame, "model that wrote the template", null="the library")
-    prompt_version: str = described(frame, "version of the prompt or library")
+    prompt_version: str = described(frame, "version of the prompt, piece or offer form")
     generation_ms: float = described(frame, "time the template took", "ms", null="library", ge=0)
     consent_id: str = described(frame, "consent period the draft was made under")
 

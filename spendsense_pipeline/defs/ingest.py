@@ -178,24 +178,28 @@ def consent_records(
     """Let governance know of the people that the batches brought."""
     batch_id = context.run.tags.get("dagster/partition", "the landed files")
     people = users.select("user_id", "user_type", "consent_status", "consent_granted_at", "consent_revoked_at")
-    rows = people.filter(people.consent_status | (people.user_type == "operator")).to_pyarrow().to_pylist()
+    said = people.consent_status | people.consent_revoked_at.notnull() | (people.user_type == "operator")
+    rows = people.filter(said.fill_null(False)).to_pyarrow().to_pylist()
+    customers = [row for row in rows if row["user_type"] != "operator"]
+    source = f"batch {batch_id}"
     with writing(governance.engine) as session:
-        opened = consent.open_first_periods(
-            session,
-            [row for row in rows if row["user_type"] != "operator"],
-            clock.now(),
-            source=f"batch {batch_id}",
-        )
+        closed = consent.close_revoked_by_files(session, customers, clock.now(), source=source)
+        opened = consent.open_first_periods(session, customers, clock.now(), source=source)
         registered = operators.register_from_files(
             session,
             [row["user_id"] for row in rows if row["user_type"] == "operator"],
             clock.now(),
-            source=f"batch {batch_id}",
+            source=source,
             trust=config.trust_operators,
         )
         live = len({row.user_id for row in consent.live_consents(session, clock.now(), governance.consent_days)})
     return dg.MaterializeResult(
-        metadata={"periods_opened": opened, "operators_registered": registered, "customers_with_consent": live}
+        metadata={
+            "periods_opened": opened,
+            "periods_closed": closed,
+            "operators_registered": registered,
+            "customers_with_consent": live,
+        }
     )
 
 

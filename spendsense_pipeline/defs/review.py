@@ -78,6 +78,7 @@ def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
             clock.now(),
             run_id=context.run_id,
             consent_days=governance.consent_days,
+            customers=features_30d["user_id"].tolist(),
             signals=evidence(draft_recommendations, features_30d, features_180d, recurring_streams),
         )
         with reading(governance.engine) as session:

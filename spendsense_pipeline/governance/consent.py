@@ -102,15 +102,28 @@ def revoke(
 
     ``status`` is ``revoked``, or ``not_live`` (with consent_id None) where there was nothing to close. ``voided`` and
     ``recalled`` are the recommendation ids that this took out of review and out of the feed.
+
+    A no in a scope where nobody ever said yes leaves a period behind that was closed as it was opened, both events
+    with the reason ``refused``, so that no file opens one later.
     """
     _check(user_id, scopes, actor, source, channel)
     live = _live_periods(session, user_id)
+    ever = set(session.scalars(select(ConsentPeriod.scope).where(ConsentPeriod.user_id == user_id)))
+    never = [(user_id, scope, None) for scope in scopes if scope not in ever]
+    refused = _new_periods(session, never, now, closed=True)
+    said: dict[str, Any] = {"text_version": None, "channel": channel, "source": source, "actor": actor}
+    events = [
+        _event(period, action, now, **said | {"granted_at": None, "reason": "refused"})
+        for action in ("opened", "closed")
+        for period in refused
+    ]
+    audit.record(session, audit.CONSENT, events, now, salt)
     closed = _close(
         session,
         [live[scope] for scope in scopes if scope in live],
         now,
         reason=reason,
-        said={"text_version": None, "channel": channel, "source": source, "actor": actor},
+        said=said,
         salt=salt,
     )
     return [
@@ -161,26 +174,24 @@ def open_first_periods(
 ) -> int:
     """Open the first period of both scopes for users whose file says that they consented; returns how many.
 
-    ``users`` hold user_id, consent_status, consent_granted_at, consent_revoked_at. A scope that ever had a period is
-    left alone: a file landed again must not undo a revocation. Not opened: a status that is not true, a revocation
-    that is not older than the grant, a grant in the future. A grant without date is recorded as without date.
+    ``users`` hold user_id, consent_status, consent_granted_at, consent_revoked_at. Whoever was ever asked here, in
+    whatever scope and with whatever answer, is left alone: a file knows no scopes and must not undo what a person
+    said. Not opened: a status that is not true, a revocation that is not older than the grant, a grant in the future.
+    A grant without date is recorded as without date.
     """
     wanted = {
         user["user_id"]: _moment(user.get("consent_granted_at"))
         for user in users
         if _consents(user, now) and storable(user["user_id"])
     }
-    ever: set[tuple[str, str]] = set()
+    asked: set[str] = set()
     for some in chunks(wanted):
-        rows = session.execute(
-            select(ConsentPeriod.user_id, ConsentPeriod.scope).where(ConsentPeriod.user_id.in_(some)).distinct()
-        )
-        ever.update((row.user_id, row.scope) for row in rows)
+        asked.update(session.scalars(select(ConsentPeriod.user_id).where(ConsentPeriod.user_id.in_(some)).distinct()))
     first = [
         (user_id, scope, granted_at)
         for user_id, granted_at in sorted(wanted.items())
         for scope in SCOPES
-        if (user_id, scope) not in ever
+        if user_id not in asked
     ]
     periods = _new_periods(session, first, now)
     said = {"text_version": UNSTATED, "channel": "file", "source": source}
@@ -190,6 +201,41 @@ def open_first_periods(
     ]
     audit.record(session, audit.CONSENT, events, now, salt)
     return len(periods)
+
+
+def close_revoked_by_files(
+    session: Session,
+    users: Iterable[Mapping[str, Any]],
+    now: dt.datetime,
+    *,
+    source: str,
+    salt: audit.Salt = audit.random_salt,
+) -> int:
+    """Close the periods that a file says were revoked after they were granted; returns how many.
+
+    ``users`` hold user_id and consent_revoked_at, whatever their status. A period is closed in both scopes, with all
+    that closing means, when the revocation is not older than its last grant; where a grant has no date the revocation
+    counts, as it does in ``open_first_periods``. One in the future is left for the file that comes then.
+    """
+    revoked: dict[str, dt.datetime] = {}
+    for user in users:
+        moment = _moment(user.get("consent_revoked_at"))
+        if moment is not None and moment <= now and storable(user["user_id"]):
+            revoked[user["user_id"]] = max(moment, revoked.get(user["user_id"], moment))
+    agreed = func.coalesce(ConsentPeriod.renewed_at, ConsentPeriod.granted_at).label("agreed")
+    ended: list[audit.AnyRow] = []
+    for some in chunks(sorted(revoked)):
+        live = select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope, agreed).where(
+            ConsentPeriod.user_id.in_(some), ConsentPeriod.closed_at.is_(None)
+        )
+        ended += [
+            period
+            for period in session.execute(live.order_by(ConsentPeriod.user_id, ConsentPeriod.scope))
+            if period.agreed is None or period.agreed <= revoked[period.user_id]
+        ]
+    said = {"text_version": None, "channel": "file", "source": source}
+    _close(session, ended, now, reason="revoked", said=said, salt=salt)
+    return len(ended)
 
 
 def live_consents(
@@ -248,7 +294,10 @@ def _close(
     said: dict[str, Any],
     salt: audit.Salt,
 ) -> _Closed:
-    """Close the periods, void what waits under them, recall what was released under them."""
+    """Close the periods, void what waits under them, recall what was released under them.
+
+    ``said`` names text_version, channel, source and actor; the actor is the customer unless it says otherwise.
+    """
     voided: dict[str, list[str]] = {}
     recalled: dict[str, list[str]] = {}
     for some in chunks([period.consent_id for period in periods]):
@@ -269,7 +318,10 @@ def _close(
         ):
             voided.setdefault(consent_id, []).append(name)
         session.execute(update(Recommendation).where(waiting).values(status="voided", status_at=now))
-    events = [_event(period._mapping, "closed", now, granted_at=None, reason=reason, **said) for period in periods]
+    events = [
+        _event(period._mapping, "closed", now, **{"actor": period.user_id, "granted_at": None, "reason": reason} | said)
+        for period in periods
+    ]
     audit.record(session, audit.CONSENT, events, now, salt)
 
     recalls = []
@@ -302,9 +354,16 @@ def _live_periods(session: Session, user_id: str) -> dict[str, audit.AnyRow]:
 
 
 def _new_periods(
-    session: Session, wanted: Sequence[tuple[str, str, dt.datetime | None]], now: dt.datetime
+    session: Session,
+    wanted: Sequence[tuple[str, str, dt.datetime | None]],
+    now: dt.datetime,
+    *,
+    closed: bool = False,
 ) -> list[dict[str, Any]]:
-    """Insert a period for each (user, scope, granted_at), numbered after those the customer had before."""
+    """Insert a period for each (user, scope, granted_at), numbered after those the customer had before.
+
+    ``closed``: they end the moment they begin.
+    """
     had: dict[tuple[str, str], int] = {}
     for some in chunks({user_id for user_id, _, _ in wanted}):
         for user_id, scope, ordinal in session.execute(
@@ -324,6 +383,7 @@ def _new_periods(
                 "ordinal": ordinal,
                 "granted_at": granted_at,
                 "opened_at": now,
+                "closed_at": now if closed else None,
             }
         )
     if periods:

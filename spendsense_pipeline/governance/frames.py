@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import and_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, case, select
+from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.governance import consent
 from spendsense_pipeline.governance.audit import AnyRow
@@ -34,26 +34,31 @@ def consents(session: Session, now: dt.datetime, *, consent_days: int = 0) -> pd
 def history(session: Session, before: dt.date, now: dt.datetime) -> pd.DataFrame:
     """What was registered for days before ``before``, for drafting to know what was said already.
 
-    Columns: recommendation_id, user_id, as_of (date), content_type, template_id, product_id (null for education),
-    status (by the clock at ``now``), decided_at, released_at (UTC, NaT).
+    Columns: recommendation_id, user_id, consent_id, as_of (date), content_type, template_id, product_id (null for
+    education), status, decided_at, released_at (UTC, NaT). ``status`` is by the clock at ``now``, except that what a
+    draft of ``before`` or later took the place of still waits: that day, run again, must find what it found first.
     """
+    newer = aliased(Recommendation)
+    replaced_since = and_(Recommendation.status == "superseded", newer.as_of >= before)
     rows = session.execute(
         select(
             Recommendation.recommendation_id,
             Recommendation.user_id,
+            Recommendation.consent_id,
             Recommendation.content_type,
             Recommendation.template_id,
             Recommendation.product_id,
-            status_at(now).label("status"),
+            case((replaced_since, "pending_approval"), else_=status_at(now)).label("status"),
             Recommendation.as_of,
             Decision.decided_at,
             Recommendation.released_at,
         )
         .outerjoin(Decision, Decision.decision_id == Recommendation.decision_id)
+        .outerjoin(newer, newer.recommendation_id == Recommendation.superseded_by)
         .where(Recommendation.as_of < before)
         .order_by(Recommendation.as_of, Recommendation.recommendation_id)
     ).all()
-    texts = ["recommendation_id", "user_id", "content_type", "template_id", "product_id", "status"]
+    texts = ["recommendation_id", "user_id", "consent_id", "content_type", "template_id", "product_id", "status"]
     return _frame(rows, texts, dates=["as_of"], moments=["decided_at", "released_at"])
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Engine, and_, bindparam, case, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -23,9 +23,11 @@ from spendsense_pipeline.governance.models import (
     OPEN,
     SCOPE_OF,
     ConsentPeriod,
+    Decision,
     Recommendation,
     RecommendationText,
     Slate,
+    UtcTime,
 )
 from spendsense_pipeline.recommendations.identity import content_hash
 
@@ -37,6 +39,12 @@ LIFETIME = dt.timedelta(days=14)
 
 NOTICEABLE_MOVE = Decimal("0.1")
 """A waiting draft is replaced when a figure it shows moved by more than this fraction."""
+
+REJECTED_FOR = dt.timedelta(days=90)
+"""By the clock, a rejection keeps the template or product from that customer this long."""
+
+SAID_FOR = dt.timedelta(days=14)
+"""By the days themselves, what was released is not said again unchanged within this time: the life of a draft."""
 
 SEVERITIES = {"notable": 1, "critical": 2}
 
@@ -56,9 +64,10 @@ SET_BY_DRAFT = (
 class Registration:
     """What became of a day's drafts; every draft counts once in the first five.
 
-    ``replaced`` took the place of a waiting draft, ``suppressed`` say nothing that is not waiting or released already,
-    ``refused`` are older than the customer's newest day or have no live consent (``why_refused``). ``withdrawn`` are
-    earlier drafts that the customer's new slate no longer holds.
+    ``replaced`` took the place of a waiting draft, ``suppressed`` say nothing that is not waiting or released already
+    or were rejected for this customer within 90 days, ``refused`` are older than the customer's newest day or have no
+    live consent (``why_refused``). ``withdrawn`` are earlier drafts that the customer's new slate no longer holds and
+    that nothing takes the place of.
     """
 
     registered: int = 0
@@ -92,11 +101,14 @@ def register_drafts(
     run_id: str | None = None,
     consent_days: int = 0,
     signals: Mapping[str, Any] | None = None,
+    customers: Iterable[str] | None = None,
 ) -> Registration:
     """Register the drafts of one day (contract ``DraftRecommendations``), all of them or none.
 
     ``signals`` maps a customer to whatever else the texts rest on (features, streams), kept as JSON beside slots and
-    reasons. A customer's slate is complete: an earlier draft still waiting whose template is not in it is superseded.
+    reasons. ``customers`` are all who were considered that day (default: those in ``drafts``), for a slate without a
+    draft is a slate: nothing is left to say. A slate is complete: an earlier draft still waiting whose piece is not
+    in it is superseded, and its age goes to a new draft of the same kind, if there is one.
     The same day again with corrected data replaces the text of a draft still waiting under the same id; one that was
     decided keeps the text that the decision is bound to.
 
@@ -105,8 +117,12 @@ def register_drafts(
     rows = [_checked(draft) for draft in _records(drafts)]
     with writing(engine) as session:
         expire(session, now)
-        known = _Known.read(session, rows, now, consent_days)
+        considered = {*(draft["user_id"] for draft in rows), *(customers or ())}
+        known = _Known.read(session, rows, considered, now, consent_days)
         outcome = _Outcome()
+        for user_id in sorted(considered):
+            if known.newest.get(user_id, as_of) <= as_of:
+                outcome.slates[user_id] = set()
         for draft in rows:
             outcome.place(draft, as_of, known)
         outcome.withdraw(as_of, known)
@@ -136,26 +152,37 @@ def _moved(before: object, after: object) -> bool:
     return abs(new - old) > NOTICEABLE_MOVE * abs(old)
 
 
+def _piece(row: Mapping[Any, Any]) -> tuple[str, str, str]:
+    """What makes two drafts the same piece for the same customer."""
+    return row["user_id"], row["content_type"], row["product_id"] or row["template_id"]
+
+
 def _subject(row: Mapping[Any, Any]) -> tuple[str, str, str, str]:
-    """What makes two drafts the same piece for the same customer under the same consent."""
-    return row["user_id"], row["consent_id"], row["content_type"], row["product_id"] or row["template_id"]
+    """The same piece for the same customer under the same consent."""
+    return row["consent_id"], *_piece(row)
 
 
 @dataclass
 class _Known:
-    """What the database knew before about the customers of the drafts."""
+    """What the database knew before about the customers who were considered."""
 
     by_id: dict[str, AnyRow]
     by_subject: dict[tuple[str, str, str, str], list[AnyRow]]
     waiting: dict[str, list[AnyRow]]
     newest: dict[str, dt.date]
     consents: set[tuple[str, str, str]]
+    rejected: set[tuple[str, str, str]]
 
     @classmethod
     def read(
-        cls, session: Session, drafts: Sequence[Mapping[str, Any]], now: dt.datetime, consent_days: int
+        cls,
+        session: Session,
+        drafts: Sequence[Mapping[str, Any]],
+        customers: set[str],
+        now: dt.datetime,
+        consent_days: int,
     ) -> "_Known":
-        known = cls({}, defaultdict(list), defaultdict(list), {}, set())
+        known = cls({}, defaultdict(list), defaultdict(list), {}, set(), set())
         pieces = select(Recommendation.__table__, RecommendationText.slots, RecommendationText.findings).join(
             RecommendationText,
             and_(
@@ -166,7 +193,7 @@ class _Known:
         for some in chunks({draft["recommendation_id"] for draft in drafts}):
             for row in session.execute(pieces.where(Recommendation.recommendation_id.in_(some))):
                 known.by_id[row.recommendation_id] = row
-        for some in chunks({draft["user_id"] for draft in drafts}):
+        for some in chunks(customers):
             active = pieces.where(Recommendation.user_id.in_(some), Recommendation.status.in_(OPEN))
             for row in session.execute(active.order_by(Recommendation.as_of)):
                 known.by_subject[_subject(row._mapping)].append(row)
@@ -174,6 +201,20 @@ class _Known:
                     known.waiting[row.user_id].append(row)
             slates = session.execute(select(Slate.user_id, Slate.as_of).where(Slate.user_id.in_(some)))
             known.newest.update((row.user_id, row.as_of) for row in slates)
+            rejections = select(
+                Recommendation.user_id,
+                Recommendation.content_type,
+                Recommendation.product_id,
+                Recommendation.template_id,
+            ).join(Decision, Decision.decision_id == Recommendation.decision_id)
+            for row in session.execute(
+                rejections.where(
+                    Recommendation.user_id.in_(some),
+                    Recommendation.status == "rejected",
+                    Decision.decided_at > now - REJECTED_FOR,
+                )
+            ):
+                known.rejected.add(_piece(row._mapping))
         for some in chunks({draft["consent_id"] for draft in drafts}):
             periods = session.execute(
                 select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope).where(
@@ -192,15 +233,18 @@ class _Outcome:
     rewritten: list[Mapping[str, Any]] = field(default_factory=list)
     judged_again: list[Mapping[str, Any]] = field(default_factory=list)
     superseded: dict[str, str | None] = field(default_factory=dict)
-    slates: dict[str, set[tuple[str, str, str, str]]] = field(default_factory=lambda: defaultdict(set))
+    slates: dict[str, set[tuple[str, str, str, str]]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     why_refused: Counter[str] = field(default_factory=Counter)
 
     def place(self, draft: Mapping[str, Any], as_of: dt.date, known: _Known) -> None:
         user_id = draft["user_id"]
-        if user_id in known.newest and known.newest[user_id] > as_of:
+        if user_id not in self.slates:
             self.counts["refused"] += 1
             self.why_refused["older_than_newest"] += 1
+            return
+        if _piece(draft) in known.rejected:
+            self.counts["suppressed"] += 1
             return
         self.slates[user_id].add(_subject(draft))
         if (draft["consent_id"], user_id, SCOPE_OF[draft["content_type"]]) not in known.consents:
@@ -229,7 +273,7 @@ class _Outcome:
         decided = [row for row in earlier if row.status != "pending_approval"]
         if any(row.released_at is None for row in decided):
             return "suppressed"
-        if decided and not is_replaced_by(decided[-1]._mapping, draft):
+        if decided and as_of - decided[-1].as_of < SAID_FOR and not is_replaced_by(decided[-1]._mapping, draft):
             return "suppressed"
         if not waiting:
             self.new.append((draft, None))
@@ -241,11 +285,25 @@ class _Outcome:
         return "replaced"
 
     def withdraw(self, as_of: dt.date, known: _Known) -> None:
+        """Take back what waits and is in no slate any more; new drafts of its kind inherit its age, oldest first."""
+        gone: dict[tuple[str, str], list[AnyRow]] = defaultdict(list)
         for user_id, slate in self.slates.items():
             for row in known.waiting[user_id]:
                 if row.as_of <= as_of and _subject(row._mapping) not in slate:
-                    self.superseded[row.recommendation_id] = None
-                    self.counts["withdrawn"] += 1
+                    gone[user_id, row.content_type].append(row)
+        for rows in gone.values():
+            rows.sort(key=lambda row: (row.first_registered_at, row.recommendation_id), reverse=True)
+        for place, (draft, before) in enumerate(self.new):
+            rows = gone.get((draft["user_id"], draft["content_type"]), [])
+            if before is None and rows:
+                oldest = rows.pop()
+                self.new[place] = draft, oldest
+                self.superseded[oldest.recommendation_id] = draft["recommendation_id"]
+                self.counts["registered"] -= 1
+                self.counts["replaced"] += 1
+        for rows in gone.values():
+            self.superseded.update((row.recommendation_id, None) for row in rows)
+            self.counts["withdrawn"] += len(rows)
 
     def counted(self) -> Registration:
         return Registration(**self.counts, why_refused=dict(self.why_refused))
@@ -285,19 +343,7 @@ def _write(
     if outcome.rewritten:
         _rewrite(session, outcome.rewritten, to_text, now, run_id)
     if outcome.judged_again:
-        statement = update(text).where(  # type: ignore[arg-type] # as above
-            text.c.recommendation_id == bindparam("of"), text.c.content_hash == bindparam("hashed")
-        )
-        judged = [
-            {
-                "of": draft["recommendation_id"],
-                "hashed": draft["content_hash"],
-                "findings": draft["findings"],
-                "severity": severity(json.loads(draft["findings"])),
-            }
-            for draft in outcome.judged_again
-        ]
-        rows_changed(session, statement, judged)
+        _judge_again(session, outcome.judged_again)
     if outcome.superseded:
         statement = (
             update(recommendation)  # type: ignore[arg-type] # as above
@@ -342,7 +388,10 @@ def _rewrite(
     now: dt.datetime,
     run_id: str | None,
 ) -> None:
-    """Give waiting drafts of the same day their corrected text; an override not yet approved goes with the old one."""
+    """Give waiting drafts of the same day their corrected text; an override not yet approved goes with the old one.
+
+    One that had been superseded waits anew and for its full time.
+    """
     recommendation, text = Recommendation.__table__, RecommendationText.__table__
     there: set[tuple[str, str]] = set()
     for some in chunks([draft["recommendation_id"] for draft in drafts]):
@@ -355,13 +404,26 @@ def _rewrite(
     unseen = [draft for draft in drafts if (draft["recommendation_id"], draft["content_hash"]) not in there]
     if unseen:
         session.execute(insert(text), [to_text(draft) for draft in unseen])  # type: ignore[arg-type] # a Table
+    again = [draft for draft in drafts if (draft["recommendation_id"], draft["content_hash"]) in there]
+    if again:
+        _judge_again(session, again)
     statement = (
         update(recommendation)  # type: ignore[arg-type] # a Table, typed wider
         .where(
             recommendation.c.recommendation_id == bindparam("of"),
             or_(recommendation.c.status == "pending_approval", recommendation.c.status == "superseded"),
         )
-        .values(status="pending_approval", status_at=now, superseded_by=None, run_id=run_id, decision_id=None)
+        .values(
+            status="pending_approval",
+            status_at=now,
+            superseded_by=None,
+            run_id=run_id,
+            decision_id=None,
+            expires_at=case(
+                (recommendation.c.status == "superseded", literal(now + LIFETIME, UtcTime)),
+                else_=recommendation.c.expires_at,
+            ),
+        )
     )
     changed = [
         {
@@ -373,6 +435,24 @@ def _rewrite(
         for draft in drafts
     ]
     rows_changed(session, statement, changed)
+
+
+def _judge_again(session: Session, drafts: Sequence[Mapping[str, Any]]) -> None:
+    """The text stands as it was, the guardrails' newer word on it counts."""
+    text = RecommendationText.__table__
+    statement = update(text).where(  # type: ignore[arg-type] # a Table, typed wider
+        text.c.recommendation_id == bindparam("of"), text.c.content_hash == bindparam("hashed")
+    )
+    judged = [
+        {
+            "of": draft["recommendation_id"],
+            "hashed": draft["content_hash"],
+            "findings": draft["findings"],
+            "severity": severity(json.loads(draft["findings"])),
+        }
+        for draft in drafts
+    ]
+    rows_changed(session, statement, judged)
 
 
 def _records(drafts: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict[str, Any]]:

@@ -67,7 +67,10 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True)
 class Request:
-    """One decision asked for. ``content_hash`` is the text that was seen; ``reason`` doubles as an approval's note."""
+    """One decision asked for. ``content_hash`` is the text that was seen (its beginning will do).
+
+    ``reason`` doubles as an approval's note.
+    """
 
     action: str
     recommendation_id: str
@@ -101,7 +104,12 @@ def approve(
     note: str | None = None,
     **how: Any,
 ) -> list[dict[str, Any]]:
-    """Approve each ``REC[@HASH]``; ``how`` as in ``decide``. Without hash it is the text that ``show`` showed last."""
+    """Approve each ``REC[@HASH]``; ``how`` as in ``decide``.
+
+    ``HASH`` is the whole hash or its first twelve characters or more. It may be left out where there was only ever one
+    text, since nothing else can have been seen, and where the text that ``show`` last gave this operator, by name,
+    still stands.
+    """
     asked = [Request("approve", *_named(text, operator_id), reason=note) for text in references]
     return decide(engine, asked, now, **how)
 
@@ -200,6 +208,7 @@ class _Desk:
     customers: set[str]
     viewings: dict[tuple[str, str], str]
     ordinals: dict[str, int]
+    versions: dict[str, int]
     named: set[str] = field(default_factory=set)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     texts: list[dict[str, Any]] = field(default_factory=list)
@@ -208,12 +217,11 @@ class _Desk:
 
     @classmethod
     def read(cls, session: Session, requests: Sequence[Request]) -> "_Desk":
-        desk = cls({}, {}, set(), {}, {})
+        desk = cls({}, {}, set(), {}, {}, {})
         whole = select(
             Recommendation.__table__,
             *(getattr(RecommendationText, name) for name in ("title", "content", "rationale", "slots", "reasons")),
             *(getattr(RecommendationText, name) for name in ("signals", "severity")),
-            Decision.operator_id.label("author"),  # of a waiting item: whoever wrote the override that stands
         )
         whole = whole.join(
             RecommendationText,
@@ -221,10 +229,23 @@ class _Desk:
                 RecommendationText.recommendation_id == Recommendation.recommendation_id,
                 RecommendationText.content_hash == Recommendation.content_hash,
             ),
-        ).outerjoin(Decision, Decision.decision_id == Recommendation.decision_id)
+        )
         for some in chunks({one.recommendation_id for one in requests if storable(one.recommendation_id)}):
             for row in session.execute(whole.where(Recommendation.recommendation_id.in_(some))):
-                desk.items[row.recommendation_id] = dict(row._mapping)
+                desk.items[row.recommendation_id] = dict(row._mapping) | {"author": None}
+            overrides = select(Decision.recommendation_id, Decision.content_hash, Decision.operator_id).where(
+                Decision.recommendation_id.in_(some), Decision.action == "override"
+            )
+            # Whoever put the words last that stand now, whatever was decided about them since.
+            for override in session.execute(overrides.order_by(Decision.recommendation_id, Decision.ordinal)):
+                item = desk.items[override.recommendation_id]
+                if item["content_hash"] == override.content_hash:
+                    item["author"] = override.operator_id
+            versions = select(RecommendationText.recommendation_id, func.count()).where(
+                RecommendationText.recommendation_id.in_(some)
+            )
+            for recommendation_id, number in session.execute(versions.group_by(RecommendationText.recommendation_id)):
+                desk.versions[recommendation_id] = number
             for viewing in session.execute(
                 select(Viewing.recommendation_id, Viewing.operator_id, Viewing.content_hash).where(
                     Viewing.recommendation_id.in_(some)
@@ -283,8 +304,10 @@ class _Desk:
         seen = request.content_hash
         if seen is None and request.action == "approve":
             name = request.recommendation_id
-            # `show` without an operator's name was somebody at this same desk.
-            seen = self.viewings.get((name, request.operator_id)) or self.viewings.get((name, ""))
+            if self.versions[name] == 1:  # nothing else can have been seen
+                return None
+            # Not by `show` without a name: that was anybody.
+            seen = self.viewings.get((name, request.operator_id))
             if seen is None:
                 return Refusal.HASH_REQUIRED
         return None if seen is None or _names(seen, item["content_hash"]) else Refusal.CHANGED

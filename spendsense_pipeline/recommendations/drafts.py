@@ -18,6 +18,7 @@ from spendsense_pipeline.recommendations.guardrails import findings
 from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id
 from spendsense_pipeline.recommendations.library import SLOT
 from spendsense_pipeline.recommendations.render import (
+    RenderError,
     fill_slots,
     offer_rationale,
     product_slots,
@@ -29,6 +30,7 @@ from spendsense_pipeline.recommendations.situations import records
 from spendsense_pipeline.recommendations.slots import SLOTS, fill
 
 EDUCATION_AT_MOST: Final = 3
+EDUCATION_AT_LEAST: Final = 2
 OFFERS_AT_MOST: Final = 2
 """Three to five drafts a customer, by the programme's specification."""
 REJECTED_DAYS: Final = 90
@@ -38,6 +40,9 @@ RECENT_DAYS: Final = 30
 REPEAT_AFTER_DAYS: Final = 14
 """The earliest repetition when nothing else fits: the life of a draft. Without it, a daily run would queue the
 same text again each day after its approval."""
+LONGEST_TITLE: Final = 200
+LONGEST_CONTENT: Final = 8_000
+"""Characters, as in the contract of drafts."""
 OFFER_VERSION: Final = "offer-1"
 """Version of the words around a product (``render.render_offer``)."""
 
@@ -46,12 +51,12 @@ _USED: Final = frozenset({"approved", "overridden"})
 
 @dataclass
 class _Past:
-    """What one customer's history says about each template or product."""
+    """What one customer's history says about each template or product of one content type."""
 
     pending: set[str] = field(default_factory=set)
     rejected: dict[str, int] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
-    """Days since the last rejection or use, by template or product."""
+    """Days since the newest record that was rejected or used, by template or product."""
 
 
 def draft_recommendations(
@@ -67,75 +72,107 @@ def draft_recommendations(
 
     ``situations`` from ``situations.situations``, ``templates`` as EducationTemplates, ``matches`` as
     ProductMatches, ``products`` as the frame of Products. ``consents``: live periods only (user_id, scope,
-    consent_id). ``history``: recommendation_id, user_id, as_of, content_type, template_id, product_id,
-    status, decided_at, released_at; rows of ``as_of`` or later are ignored, so that a second run of a day
-    is the same day.
+    consent_id). ``history``: recommendation_id, user_id, consent_id, as_of, content_type, template_id,
+    product_id, status, decided_at, released_at. So that a second run of a day is the same day, rows of
+    ``as_of`` or later are ignored, and a decision or release made on ``as_of`` or later is not known yet:
+    its record still waits.
 
     Education needs consent in the scope ``education``, offers in ``partner_offers``. Up to three pieces and
     two offers: what still waits for a decision first, then by rank; not what was rejected within 90 days,
-    nor what was approved or released within 30 days. Where nothing else fits, the piece used longest ago
-    comes again, at the earliest after 14 days.
+    nor what was approved or released within 30 days. Where fewer than two pieces are left, those used
+    longest ago fill up to two, at the earliest after 14 days. Days count from the record's own ``as_of``.
+    Rejections count for ever, what waits or was used only under the consent period that is live.
+
+    An offer that cannot be shown whole is left out and the next best takes its place: its product is not in
+    ``products``, lacks its name or description, holds braces, or makes a text longer than the contract allows.
     """
     consent = {(c["user_id"], c["scope"]): c["consent_id"] for c in records(consents)}
-    past = _past(history, as_of)
+    past = _past(history, consent, as_of)
     pieces: dict[str, list[dict[str, Any]]] = {}
     for template in records(templates.sort_values(["situation", "rank"])):
         pieces.setdefault(str(template["situation"]), []).append(template)
-    shown = matches[matches["shown"].fillna(False)].sort_values(["user_id", "rank"])
+    candidates = matches[matches["rank"].notna()]
+    catalogue = _offerable(products, as_of)
     offers: dict[str, list[dict[str, Any]]] = {}
-    for match in records(shown):
-        offers.setdefault(match["user_id"], []).append(match)
-    catalogue = {product["product_id"]: product_slots(product) for product in records(products)}
+    for match in records(candidates.sort_values(["user_id", "rank"])):
+        if match["product_id"] in catalogue:
+            offers.setdefault(match["user_id"], []).append(match)
 
     rows: list[dict[str, Any]] = []
     for situation in records(situations.sort_values("user_id")):
         user = situation["user_id"]
-        before = past.get(user, _Past())
         if agreed := consent.get((user, "education")):
-            chosen = _chosen(
-                pieces.get(situation["situation"], []), "template_id", before, EDUCATION_AT_MOST, repeat=True
-            )
+            before = past.get((user, "education"), _Past())
+            fitting = pieces.get(situation["situation"], [])
+            chosen = _chosen(fitting, "template_id", before, EDUCATION_AT_MOST, at_least=EDUCATION_AT_LEAST)
             rows.extend(_education(situation, chosen, agreed, as_of))
         if agreed := consent.get((user, "partner_offers")):
-            chosen = _chosen(offers.get(user, []), "product_id", before, OFFERS_AT_MOST, repeat=False)
+            before = past.get((user, "partner_offer"), _Past())
+            chosen = _chosen(offers.get(user, []), "product_id", before, OFFERS_AT_MOST)
             rows.extend(_offer(situation, match, catalogue[match["product_id"]], agreed, as_of) for match in chosen)
     drafts = _frame(rows)
+    # Any candidate may be drafted once history keeps the best two away, so each of them is a match that stands.
     drafts["findings"] = findings(drafts, matches)
     return drafts
 
 
-def _past(history: pd.DataFrame, as_of: dt.date) -> dict[str, _Past]:
-    """History by customer, from the records of earlier days."""
-    by_customer: dict[str, _Past] = {}
+def _past(
+    history: pd.DataFrame, consent: Mapping[tuple[str, str], str], as_of: dt.date
+) -> dict[tuple[str, str], _Past]:
+    """History by customer and content type, from the records of earlier days."""
+    found: dict[tuple[str, str], _Past] = {}
     for row in records(history):
         if row["as_of"] >= as_of:
             continue
-        past = by_customer.setdefault(row["user_id"], _Past())
-        subject = row["template_id"] if row["content_type"] == "education" else row["product_id"]
-        if row["status"] == "pending_approval":
-            past.pending.add(subject)
-        released = not pd.isna(row["released_at"])
-        when = row["released_at"] if released else row["decided_at"]
-        # A day of the past may be decided on today: by the day's own calendar that is no later than the day itself.
-        day = row["as_of"] if pd.isna(when) else min(when.date(), as_of)
-        days = (as_of - day).days
-        if row["status"] == "rejected":
+        education = row["content_type"] == "education"
+        past = found.setdefault((row["user_id"], row["content_type"]), _Past())
+        subject = row["template_id"] if education else row["product_id"]
+        days = (as_of - row["as_of"]).days
+        decided = row["status"] == "rejected" or row["status"] in _USED
+        known = decided and _before(row["decided_at"], as_of)
+        if row["status"] == "rejected" and known:
             past.rejected[subject] = min(days, past.rejected.get(subject, days))
-        elif released or row["status"] in _USED:
+        if row["consent_id"] != consent.get((row["user_id"], "education" if education else "partner_offers")):
+            continue
+        if row["status"] in _USED and (known or _before(row["released_at"], as_of)):
             past.used[subject] = min(days, past.used.get(subject, days))
-    return by_customer
+        elif row["status"] == "pending_approval" or (decided and not known):
+            past.pending.add(subject)
+    return found
+
+
+def _before(moment: Any, as_of: dt.date) -> bool:
+    """Whether it happened on a day before, by UTC: only then can no second run of the day see it otherwise."""
+    return not pd.isna(moment) and moment.date() < as_of
 
 
 def _chosen(
-    candidates: Sequence[dict[str, Any]], subject: str, past: _Past, at_most: int, *, repeat: bool
+    candidates: Sequence[dict[str, Any]], subject: str, past: _Past, at_most: int, *, at_least: int = 0
 ) -> list[dict[str, Any]]:
-    """What is drafted out of the candidates, which come best first."""
+    """What is drafted out of the candidates, which come best first; what was used comes again up to ``at_least``."""
     allowed = [c for c in candidates if past.rejected.get(c[subject], REJECTED_DAYS) >= REJECTED_DAYS]
     fresh = [c for c in allowed if past.used.get(c[subject], RECENT_DAYS) >= RECENT_DAYS]
-    if fresh or not repeat:
-        return sorted(fresh, key=lambda c: c[subject] not in past.pending)[:at_most]
-    again = [c for c in allowed if past.used[c[subject]] >= REPEAT_AFTER_DAYS]
-    return sorted(again, key=lambda c: -past.used[c[subject]])[:1]
+    chosen = sorted(fresh, key=lambda c: c[subject] not in past.pending)[:at_most]
+    again = [c for c in allowed if REPEAT_AFTER_DAYS <= past.used.get(c[subject], RECENT_DAYS) < RECENT_DAYS]
+    again.sort(key=lambda c: (c[subject] not in past.pending, -past.used[c[subject]]))
+    return chosen + again[: max(0, at_least - len(chosen))]
+
+
+def _offerable(products: pd.DataFrame, as_of: dt.date) -> dict[str, dict[str, dict[str, Any]]]:
+    """The slots of each product whose offer can be shown whole; one row of a catalogue must not stop a day."""
+    day = fill(["as_of"], {"as_of": as_of})
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for product in records(products):
+        slots = product_slots(product)
+        if any(brace in slot["shown"] for slot in slots.values() for brace in "{}"):
+            continue
+        try:
+            title, content = render_offer(slots | day)
+        except RenderError:
+            continue  # without a name or a description there is nothing to offer
+        if len(title) <= LONGEST_TITLE and len(content) <= LONGEST_CONTENT:
+            found[product["product_id"]] = slots
+    return found
 
 
 def _education(

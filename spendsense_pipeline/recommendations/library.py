@@ -7,7 +7,6 @@ What does not belong here: filling the slots (``render.py``), choosing for one c
 """
 
 import datetime as dt
-import hashlib
 import json
 import re
 import tomllib
@@ -58,6 +57,11 @@ class Piece:
         return template_hash(self.title, self.content, self.facts)
 
     @property
+    def version(self) -> str:
+        """Of this piece alone: editing one leaves the waiting drafts of all others as they are."""
+        return f"library-{self.hash[:12]}"
+
+    @property
     def asserted(self) -> dict[str, frozenset[str]]:
         """Fact -> the bands of which one must hold."""
         return {name: frozenset(bands.split("|")) for name, _, bands in (f.partition("=") for f in self.facts)}
@@ -88,12 +92,6 @@ def load_library(prompts_dir: Path) -> list[Piece]:
     return pieces
 
 
-def library_version(library: Sequence[Piece]) -> str:
-    """Version of the library as a whole; it follows from what the pieces say."""
-    said = sorted((piece.template_id, piece.hash) for piece in library)
-    return "library-" + hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
-
-
 def education_templates(situations: pd.DataFrame, library: Sequence[Piece], as_of: dt.date) -> pd.DataFrame:
     """The pieces that fit each situation of the day, best first (contract EducationTemplates).
 
@@ -101,7 +99,6 @@ def education_templates(situations: pd.DataFrame, library: Sequence[Piece], as_o
     how many of the customer's figures it shows; ties by name. All pieces that fit are kept, so that the
     choice can vary over time.
     """
-    version = library_version(library)
     rows = []
     for one in situations.drop_duplicates("situation").sort_values("situation").to_dict("records"):
         facts, available = json.loads(one["facts"]), list(json.loads(one["slots"]))
@@ -122,7 +119,7 @@ def education_templates(situations: pd.DataFrame, library: Sequence[Piece], as_o
                     "template_hash": piece.hash,
                     "generator": "library",
                     "model": None,
-                    "prompt_version": version,
+                    "prompt_version": piece.version,
                     "generation_ms": float("nan"),
                 }
             )

@@ -105,7 +105,9 @@ def product_matches(
     Relevance starts at 0.5, gains and loses by ``RELEVANCE`` and is clamped to 0-1. ``eligible`` says that
     the customer meets the product's published criteria; a criterion that needs an unknown figure is not met.
     Shown are at most two eligible products of relevance 0.5 or more: the most relevant first, then by the
-    product's ``priority`` (lower first, null last), then by id. ``refused`` holds codes of ``REASONS``.
+    product's ``priority`` (lower first, null last), then by id. ``rank`` numbers in this order every eligible and
+    relevant product, so that drafting finds the next where history keeps the best away. ``refused`` holds
+    codes of ``REASONS``.
 
     ``factors`` lists the criteria that scored; where two are needed together the points stand with the last.
     Having a savings account is the signal ``has_savings``: the balance or the inflow of such an account is
@@ -146,7 +148,7 @@ def product_matches(
             "relevance": pd.Series(relevance.ravel(), dtype=float),
             "eligible": pd.Series(eligible.ravel(), dtype="boolean"),
             "shown": pd.Series(shown.ravel(), dtype="boolean"),
-            "rank": pd.Series(rank.ravel(), dtype="Int64").where(shown.ravel()),
+            "rank": pd.Series(rank.ravel(), dtype="Int64").where(rank.ravel() > 0),
             "refused": pd.Series(_codes(refusals), dtype="str"),
             "factors": pd.Series(np.column_stack(factors).ravel() if m else [], dtype="str"),
         }

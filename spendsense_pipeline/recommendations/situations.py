@@ -16,6 +16,7 @@ from typing import Any, Final
 import pandas as pd
 
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.features.subscriptions import EXPECTED_WITHIN_DAYS
 from spendsense_pipeline.personas.assignment import followed
 from spendsense_pipeline.recommendations.slots import Signals, fill, stream_signals
 
@@ -218,12 +219,11 @@ def situations(
     """One row per customer: the persona that is followed and all that the writing depends on.
 
     The 30-day persona is followed, or the 180-day one where the 30-day one is a fallback (``window_days``
-    says which). ``streams`` are recurring_streams of the same day; ``currencies`` maps user_id to an ISO
-    code, USD where absent.
+    says which). ``streams`` are recurring_streams of the same day.
 
     Columns: user_id, as_of, window_days, persona, is_fallback, ``situation`` (stable key, such as
     ``high_utilization/util=80+,interest=yes,.../slots=ab12cd``), ``facts`` (JSON: fact -> band), ``slots``
-    (JSON: slot -> {signal, value, shown}, only what is available), ``reasons`` (as assigned), ``currency``.
+    (JSON: slot -> {signal, value, shown}, only what is available), ``reasons`` (as assigned).
     Sorted by user_id. Raises SituationError when a customer's persona has no features of the same window
     and day.
     """
@@ -300,7 +300,7 @@ def _subscriptions(streams: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
 def _reported(streams: list[dict[str, Any]], record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Those that the window reports, by the sentence that counts ``recurring_merchants``."""
     start = record["as_of"] - dt.timedelta(days=record["window_days"])
-    until = record["as_of"] + dt.timedelta(days=3)
+    until = record["as_of"] + dt.timedelta(days=EXPECTED_WITHIN_DAYS)
     return [
         s
         for s in streams

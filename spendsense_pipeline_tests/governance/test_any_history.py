@@ -32,8 +32,9 @@ class AnyHistory(RuleBasedStateMachine):
 
     engine: Engine
 
-    @initialize()
-    def open(self) -> None:
+    @initialize(four_eyes=st.booleans())
+    def open(self, four_eyes: bool) -> None:
+        self.four_eyes = four_eyes
         self.now, self.as_of = town.NOW, town.TODAY
         wipe(self.engine)
         with writing(self.engine) as session:
@@ -92,16 +93,15 @@ class AnyHistory(RuleBasedStateMachine):
         if (one := self.some(number)) is not None:
             hashed = one["original_hash"] if stale else one["content_hash"]
             asked = review.Request(action, one["recommendation_id"], operator, hashed, reason="because")
-            review.decide(self.engine, [asked], self.now)
+            review.decide(self.engine, [asked], self.now, four_eyes=self.four_eyes)
 
     @rule(
         number=st.integers(0, 50),
         operator=OPERATORS,
         sharp=st.booleans(),
-        four_eyes=st.booleans(),
         title=st.text(max_size=5),
     )
-    def override(self, number: int, operator: str, sharp: bool, four_eyes: bool, title: str) -> None:
+    def override(self, number: int, operator: str, sharp: bool, title: str) -> None:
         if (one := self.some(number)) is not None:
             review.override(
                 self.engine,
@@ -111,7 +111,7 @@ class AnyHistory(RuleBasedStateMachine):
                 guardrails=town.critical if sharp else town.no_findings,
                 reason="calmer",
                 title=title,
-                four_eyes=four_eyes,
+                four_eyes=self.four_eyes,
             )
 
     @rule()
@@ -141,6 +141,11 @@ class AnyHistory(RuleBasedStateMachine):
                     Decision.recommendation_id == row["recommendation_id"], Decision.ordinal > decision.ordinal
                 )
                 assert later.count() == 0
+                authors = session.query(Decision).filter_by(
+                    recommendation_id=row["recommendation_id"], content_hash=row["content_hash"], action="override"
+                )
+                last_author = authors.order_by(Decision.ordinal.desc()).first()
+                assert not (self.four_eyes and last_author) or last_author.operator_id != decision.operator_id
                 text = session.get_one(RecommendationText, (row["recommendation_id"], row["content_hash"]))
                 assert (text.title, text.content) == (row["title"], row["content"])
                 assert released_before_expiry(session, row["recommendation_id"])

@@ -10,7 +10,18 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, consent
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.frames import consents
-from spendsense_pipeline_tests.governance.town import DAY, HOUR, NOW, approve, grant, revoke, status, waiting_draft
+from spendsense_pipeline_tests.governance.town import (
+    DAY,
+    HOUR,
+    NOW,
+    approve,
+    feed,
+    gate,
+    grant,
+    revoke,
+    status,
+    waiting_draft,
+)
 
 
 def live(engine: Engine, now: dt.datetime = NOW, consent_days: int = 0) -> dict[tuple[str, str], str]:
@@ -21,6 +32,11 @@ def live(engine: Engine, now: dt.datetime = NOW, consent_days: int = 0) -> dict[
 def from_file(engine: Engine, *users: dict[str, object], now: dt.datetime = NOW) -> int:
     with writing(engine) as session:
         return consent.open_first_periods(session, users, now, source="batch-1")
+
+
+def revoked_by_file(engine: Engine, *users: dict[str, object], now: dt.datetime = NOW) -> int:
+    with writing(engine) as session:
+        return consent.close_revoked_by_files(session, users, now, source="batch-2")
 
 
 def test_a_second_grant_renews_the_same_period(engine: Engine) -> None:
@@ -86,6 +102,53 @@ def test_a_file_opens_both_scopes_once(engine: Engine) -> None:
     revoke(engine, "mia", NOW + HOUR)
     assert from_file(engine, user, now=NOW + DAY) == 0, "a file landed again does not undo a revocation"
     assert live(engine, NOW + DAY) == {}
+
+
+def test_a_file_leaves_everybody_alone_who_was_ever_asked(engine: Engine) -> None:
+    grant(engine, "mia", scopes=["education"])
+    revoke(engine, "noah", scopes=["partner_offers"])
+    users = [{"user_id": name, "consent_status": True} for name in ("mia", "noah")]
+    assert from_file(engine, *users, now=NOW + DAY) == 0
+    assert list(live(engine, NOW + DAY)) == [("mia", "education")]
+
+
+def test_a_no_before_any_yes_is_on_record_and_a_later_yes_counts(engine: Engine) -> None:
+    assert {(row["status"], row["consent_id"]) for row in revoke(engine, "mia")} == {("not_live", None)}
+    revoke(engine, "mia", NOW + HOUR)
+    with reading(engine) as session:
+        events = consent.history(session, "mia")
+        assert [(event["action"], event["reason"]) for event in events] == [("opened", "refused")] * 2 + [
+            ("closed", "refused")
+        ] * 2
+        assert audit.verify(session).ok
+    assert live(engine, NOW + HOUR) == {}
+    grant(engine, "mia", NOW + DAY)
+    assert len(live(engine, NOW + DAY)) == 2
+
+
+def test_a_file_with_a_newer_revocation_closes_what_is_live_and_all_that_hangs_on_it(engine: Engine) -> None:
+    waits, out = waiting_draft(engine, "mia"), waiting_draft(engine, "noah")
+    approve(engine, out)
+    gate(engine)
+    file = [{"user_id": name, "consent_revoked_at": NOW + HOUR} for name in ("mia", "noah", "nobody")]
+    assert revoked_by_file(engine, *file, now=NOW) == 0, "not yet"
+    assert revoked_by_file(engine, *file, now=NOW + DAY) == 4
+    assert (status(engine, waits), feed(engine, NOW + DAY), live(engine, NOW + DAY)) == ("voided", [], {})
+    with reading(engine) as session:
+        last = consent.history(session, "mia")[-1]
+        assert (last["action"], last["actor"], last["source"]) == ("closed", "mia", "batch-2")
+        assert audit.verify(session).ok
+    assert revoked_by_file(engine, *file, now=NOW + DAY) == 0
+
+
+def test_a_file_with_an_older_revocation_closes_nothing_unless_the_grant_has_no_date(engine: Engine) -> None:
+    grant(engine, "mia")
+    grant(engine, "noah", NOW - 2 * DAY)
+    grant(engine, "noah", NOW)
+    from_file(engine, {"user_id": "zoe", "consent_status": True})
+    said = [{"user_id": name, "consent_revoked_at": NOW - DAY} for name in ("mia", "noah", "zoe")]
+    assert revoked_by_file(engine, *said, {"user_id": "mia", "consent_revoked_at": pd.NaT}) == 2
+    assert {user for user, _ in live(engine)} == {"mia", "noah"}
 
 
 def test_a_file_s_date_is_kept_and_a_missing_one_not_invented(engine: Engine) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import why
+from spendsense_pipeline.governance import queue, review, why
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.frames import history
 from spendsense_pipeline.governance.models import Recommendation
@@ -72,7 +72,7 @@ def test_a_frame_of_the_contract_registers_like_rows(engine: Engine) -> None:
     with reading(engine) as session:
         kept = history(session, TOMORROW, NOW)
     assert list(kept.columns) == [
-        *("recommendation_id", "user_id", "content_type", "template_id", "product_id", "status"),
+        *("recommendation_id", "user_id", "consent_id", "content_type", "template_id", "product_id", "status"),
         *("as_of", "decided_at", "released_at"),
     ]
     assert kept["product_id"].isna().sum() == 1
@@ -107,19 +107,91 @@ def test_a_waiting_draft_that_changed_is_replaced_and_its_age_inherited(
 
 
 def test_what_the_new_slate_no_longer_holds_is_withdrawn(engine: Engine) -> None:
-    one = waiting_draft(engine, template="a")
-    newer = draft("mia", {"education": one["consent_id"]}, template="b", as_of=TOMORROW)
-    done = register(engine, newer, now=NOW + DAY)
-    assert (done.registered, done.withdrawn) == (1, 1)
-    assert statuses(engine)[one["recommendation_id"]] == "superseded"
+    consents = grant(engine, "mia")
+    offer, kept = draft("mia", consents, product="card"), draft("mia", consents, template="a")
+    register(engine, offer, kept)
+    slate = [draft("mia", consents, template=name, as_of=TOMORROW) for name in "ab"]
+    done = register(engine, *slate, now=NOW + DAY)
+    assert (done.suppressed, done.registered, done.withdrawn) == (1, 1, 1), "no piece takes an offer's place"
+    assert (status(engine, offer), status(engine, kept)) == ("superseded", "pending_approval")
+
+
+def test_new_drafts_of_the_same_kind_inherit_the_age_of_what_is_withdrawn_the_oldest_first(engine: Engine) -> None:
+    consents = grant(engine, "mia", NOW - DAY)
+    old = draft("mia", consents, template="a", as_of=TODAY - dt.timedelta(days=1))
+    register(engine, old, now=NOW - DAY)
+    middle = [old | {"as_of": TODAY}, *(draft("mia", consents, template=name) for name in "bc")]
+    register(engine, *middle)
+    newer = [draft("mia", consents, template=name, as_of=TOMORROW) for name in "xy"]
+    offer = draft("mia", consents, product="card", as_of=TOMORROW)
+    done = register(engine, *newer, offer, now=NOW + DAY)
+    assert (done.registered, done.replaced, done.withdrawn) == (1, 2, 1)
+    with reading(engine) as session:
+        x, y, card = (session.get_one(Recommendation, one["recommendation_id"]) for one in (*newer, offer))
+        gone = session.get_one(Recommendation, old["recommendation_id"])
+        assert (x.first_registered_at, y.first_registered_at) == (NOW - DAY, NOW)
+        assert card.first_registered_at == NOW + DAY, "an offer takes no piece's place"
+        assert (gone.status, gone.superseded_by) == ("superseded", x.recommendation_id)
+
+
+def test_a_slate_without_a_draft_is_a_slate(engine: Engine) -> None:
+    one, other = waiting_draft(engine, "mia"), waiting_draft(engine, "noah")
+    empty: list[dict[str, Any]] = []
+    done = register_drafts(engine, empty, TOMORROW, NOW + DAY, customers=["mia", "somebody new"])
+    assert (done.withdrawn, status(engine, one), status(engine, other)) == (1, "superseded", "pending_approval")
+    late = register(engine, one)
+    assert (late.refused, late.why_refused) == (1, {"older_than_newest": 1})
+    earlier = register_drafts(engine, empty, TODAY - dt.timedelta(days=1), NOW + DAY, customers=["noah"])
+    assert (earlier.withdrawn, status(engine, other)) == (0, "pending_approval")
+
+
+@pytest.mark.parametrize("product", [None, "card"])
+def test_a_rejection_is_heeded_at_registration_by_the_clock_and_in_any_period(
+    engine: Engine, product: str | None
+) -> None:
+    one = waiting_draft(engine, product=product, as_of=TODAY)
+    tables_made_before = draft("mia", grant(engine, "mia"), product=product, as_of=TOMORROW)
+    assert outcome(review.reject(engine, [seen(one)], "ada", NOW, reason="no")) == "rejected"
+    assert register(engine, tables_made_before, now=NOW + HOUR).suppressed == 1
+    revoke(engine, "mia", NOW + HOUR)
+    consents = grant(engine, "mia", NOW + HOUR)
+    for days, registered in [(89, 0), (90, 1)]:
+        later = draft("mia", consents, product=product, as_of=TODAY + dt.timedelta(days=days))
+        assert register(engine, later, now=NOW + days * DAY).registered == registered
+    other = draft("noah", grant(engine, "noah"), product=product)
+    assert register(engine, other).registered == 1
+
+
+def test_what_the_day_s_own_drafts_replaced_still_waits_for_a_second_run_of_that_day(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    consents = {"education": one["consent_id"]}
+    register(engine, draft("mia", consents, as_of=TOMORROW, figure=0.9), now=NOW + DAY)
+    with reading(engine) as session:
+        again = history(session, TOMORROW, NOW + DAY)
+        next_day = history(session, TOMORROW + dt.timedelta(days=1), NOW + DAY)
+    assert again["status"].tolist() == ["pending_approval"]
+    assert next_day["status"].tolist() == ["superseded", "pending_approval"]
+    assert set(again["consent_id"]) == {one["consent_id"]}
+
+
+def test_a_released_piece_may_come_again_after_fourteen_days(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    approve(engine, one)
+    gate(engine)
+    for days, registered in [(13, 0), (14, 1)]:
+        later = draft("mia", {"education": one["consent_id"]}, as_of=TODAY + dt.timedelta(days=days))
+        assert register(engine, later, now=NOW + days * DAY).registered == registered
 
 
 def test_a_draft_withdrawn_by_a_mistaken_run_comes_back_with_the_right_one(engine: Engine) -> None:
     one = waiting_draft(engine, template="a")
     register(engine, draft("mia", {"education": one["consent_id"]}, template="b"))
     assert status(engine, one) == "superseded"
-    register(engine, one)
-    assert status(engine, one) == "pending_approval"
+    late = NOW + 13 * DAY
+    register(engine, one | {"findings": NOTABLE}, now=late)
+    assert status(engine, one, late + 13 * DAY) == "pending_approval", "it has its full time again"
+    with reading(engine) as session:
+        assert queue.full(session, one["recommendation_id"], late)["findings"] == json.loads(NOTABLE)
 
 
 def test_other_customers_are_left_alone(engine: Engine) -> None:

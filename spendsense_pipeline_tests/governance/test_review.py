@@ -59,22 +59,31 @@ def test_an_approval_holds_for_the_text_that_was_seen(engine: Engine) -> None:
 def test_without_a_hash_it_is_the_text_that_was_shown_last(engine: Engine) -> None:
     one = waiting_draft(engine, figure=0.68)
     name = [one["recommendation_id"]]
-    assert outcome(review.approve(engine, name, "ada", NOW)) == "hash_required"
-    queue.show(engine, name[0], NOW, operator_id="ben")
-    assert outcome(review.approve(engine, name, "ada", NOW)) == "hash_required", "ben looked, ada did not"
     queue.show(engine, name[0], NOW, operator_id="ada")
     register(engine, draft("mia", {"education": one["consent_id"]}, figure=0.5), now=NOW + HOUR)
     assert outcome(review.approve(engine, name, "ada", NOW)) == "changed"
+    assert outcome(review.approve(engine, name, "ben", NOW)) == "hash_required", "ada looked, ben did not"
     queue.show(engine, name[0], NOW)
-    assert outcome(review.approve(engine, name, "ben", NOW)) == "changed", "his own last look counts first"
+    assert outcome(review.approve(engine, name, "ben", NOW)) == "hash_required", "that was anybody"
+    assert outcome(review.approve(engine, name, "ada", NOW)) == "changed"
     queue.show(engine, name[0], NOW, operator_id="ada")
     assert outcome(review.approve(engine, name, "ada", NOW)) == "approved"
 
 
-def test_show_without_a_name_counts_for_whoever_sits_there(engine: Engine) -> None:
+def test_where_there_was_only_ever_one_text_no_hash_is_needed(engine: Engine) -> None:
     one = waiting_draft(engine)
-    queue.show(engine, one["recommendation_id"], NOW)
     assert outcome(review.approve(engine, [one["recommendation_id"]], "ada", NOW)) == "approved"
+    other = waiting_draft(engine, "noah")
+    override(engine, other)
+    review.undo(engine, [other["recommendation_id"]], "ada", NOW)
+    assert outcome(review.approve(engine, [other["recommendation_id"]], "ben", NOW)) == "hash_required"
+
+
+def test_twelve_characters_of_a_hash_name_a_text_and_eleven_do_not(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    name, _, hashed = seen(one).partition("@")
+    assert outcome(review.approve(engine, [f"{name}@{hashed[:11]}"], "ada", NOW)) == "changed"
+    assert outcome(review.approve(engine, [f"{name}@{hashed[:12]}"], "ada", NOW)) == "approved"
 
 
 def test_the_second_decision_loses_and_is_told(engine: Engine) -> None:
@@ -182,6 +191,16 @@ def test_with_four_eyes_an_override_waits_for_somebody_else(engine: Engine) -> N
     assert outcome(approve(engine, changed, by="ben", four_eyes=True)) == "approved"
     gate(engine)
     assert feed(engine)[0]["title"] == "A calmer title"
+
+
+def test_with_four_eyes_nobody_approves_their_own_words_after_undoing_another_s_approval(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    override(engine, one, four_eyes=True)
+    changed = one | {"content_hash": shown(engine, one)["content_hash"]}
+    assert outcome(approve(engine, changed, by="ben", four_eyes=True)) == "approved"
+    assert outcome(review.undo(engine, [seen(changed)], "ada", NOW, four_eyes=True)) == "pending_approval"
+    assert outcome(approve(engine, changed, by="ada", four_eyes=True)) == "four_eyes"
+    assert outcome(approve(engine, changed, by="ben", four_eyes=True)) == "approved"
 
 
 def test_with_four_eyes_whoever_repeats_an_override_is_its_author(engine: Engine) -> None:

@@ -29,7 +29,7 @@ from spendsense_pipeline_tests.recommendations.customers import (
 ROOT = Path(__file__).parents[2]
 LIBRARY = load_library(ROOT / "prompts")
 HISTORY = [
-    "recommendation_id", "user_id", "as_of", "content_type", "template_id", "product_id", "status",
+    "recommendation_id", "user_id", "consent_id", "as_of", "content_type", "template_id", "product_id", "status",
     "decided_at", "released_at",
 ]  # fmt: skip
 BOTH = ("education", "partner_offers")
@@ -62,6 +62,7 @@ def past(user: str, subject: str, status: str, days: int, *, offer: bool = False
     decided = None if status == "pending_approval" else pd.Timestamp(on, tz="UTC")
     return {
         "recommendation_id": f"rec_{subject}_{days}", "user_id": user, "as_of": on,
+        "consent_id": f"{user}-{'partner_offers' if offer else 'education'}-1",
         "content_type": "partner_offer" if offer else "education",
         "template_id": "offer/coaching" if offer else subject, "product_id": subject if offer else None,
         "status": status, "decided_at": decided, "released_at": None,
@@ -183,10 +184,36 @@ def test_a_rejection_concerns_only_that_customer() -> None:
     assert first in pieces(draw(ONE, history=[past("somebody else", first, "rejected", 1)]))
 
 
-def test_a_rejection_made_today_about_a_day_long_past_counts() -> None:
+@pytest.mark.parametrize("status", ["rejected", "approved", "overridden"])
+@pytest.mark.parametrize("days_later", [0, 1, 1000])
+def test_what_was_decided_that_day_or_later_still_waits_for_a_second_run_of_the_day(
+    status: str, days_later: int
+) -> None:
+    chosen = "savings_builder/savings-with-a-name"
+    when = pd.Timestamp(AS_OF + dt.timedelta(days=days_later), tz="UTC")
+    waiting = draw(ONE, history=[past("savings_builder", chosen, "pending_approval", 1)])
+    changes = {"decided_at": when, "released_at": when if status == "approved" else None}
+    decided = draw(ONE, history=[past("savings_builder", chosen, status, 1, **changes)])
+    pd.testing.assert_frame_equal(waiting, decided)
+    assert chosen in pieces(waiting)
+
+
+def test_days_count_from_the_day_of_the_draft_and_not_of_the_decision() -> None:
+    yesterday = pd.Timestamp(AS_OF - dt.timedelta(days=1), tz="UTC")
     first = pieces(draw(ONE))[0]
-    late = past("savings_builder", first, "rejected", 5, decided_at=pd.Timestamp("2030-01-01", tz="UTC"))
-    assert first not in pieces(draw(ONE, history=[late]))
+    for status, days in [("approved", 30), ("rejected", 90)]:
+        assert first in pieces(draw(ONE, history=[past("savings_builder", first, status, days, decided_at=yesterday)]))
+
+
+def test_a_new_consent_period_starts_with_a_clean_slate_except_for_rejections() -> None:
+    again = consents(list(ONE), period="2")
+    before = pieces(draw(ONE))
+    used = [past("savings_builder", piece, "approved", 3) for piece in before]
+    offers = [past("savings_builder", product, "approved", 3, offer=True) for product in ("p1", "p2")]
+    waits = past("savings_builder", "savings_builder/savings-with-a-name", "pending_approval", 1)
+    drafts = draw(ONE, again, [*used, *offers, waits])
+    assert (pieces(drafts), products(drafts)) == (before, ["p1", "p2"])
+    assert before[0] not in pieces(draw(ONE, again, [past("savings_builder", before[0], "rejected", 3)]))
 
 
 @pytest.mark.parametrize("status", ["approved", "overridden"])
@@ -198,20 +225,27 @@ def test_a_piece_shown_within_thirty_days_gives_way_to_another(status: str) -> N
     assert before[0] in pieces(draw(ONE, history=[past("savings_builder", before[0], status, 30)]))
 
 
-def test_a_released_piece_counts_from_its_release() -> None:
-    first = pieces(draw(ONE))[0]
-    released = pd.Timestamp(AS_OF - dt.timedelta(days=20), tz="UTC")
-    history = [past("savings_builder", first, "approved", 33, released_at=released)]
-    assert first not in pieces(draw(ONE, history=history))
-
-
-def test_when_nothing_else_fits_the_piece_used_longest_ago_comes_again_but_not_at_once() -> None:
+def test_where_fewer_than_two_are_left_those_used_longest_ago_fill_up_but_not_at_once() -> None:
     fitting = [p.template_id for p in LIBRARY if p.persona == "savings_builder"]
-    recent = [past("savings_builder", piece, "approved", 3) for piece in fitting]
-    assert pieces(draw(ONE, history=recent)) == []
-    wanted = "savings_builder/growing-nicely"
-    older = [past("savings_builder", piece, "approved", 20 if piece == wanted else 15) for piece in fitting]
-    assert pieces(draw(ONE, history=older)) == [wanted]
+    days = dict.fromkeys(fitting, 3)
+
+    def drawn(**changes: str) -> list[str]:
+        history = [past("savings_builder", piece, "approved", ago) for piece, ago in days.items()]
+        return pieces(draw(ONE, history=[h | changes for h in history]))
+
+    assert drawn() == []
+    days |= {fitting[0]: 13, "savings_builder/growing-nicely": 20, "savings_builder/savings-with-a-name": 16}
+    assert drawn() == ["savings_builder/growing-nicely", "savings_builder/savings-with-a-name"]
+    days["savings_builder/growing-nicely"] = 30
+    assert drawn() == ["savings_builder/growing-nicely", "savings_builder/savings-with-a-name"], "one fresh, one again"
+    assert drawn(status="rejected") == []
+
+
+def test_a_piece_that_came_again_and_waits_is_not_exchanged_for_another() -> None:
+    fitting = [p.template_id for p in LIBRARY if p.persona == "savings_builder"]
+    used = [past("savings_builder", piece, "approved", 20) for piece in fitting]
+    waits = past("savings_builder", "savings_builder/savings-with-a-name", "pending_approval", 1)
+    assert "savings_builder/savings-with-a-name" in pieces(draw(ONE, history=[*used, waits]))
 
 
 def test_what_still_waits_is_drafted_again_before_anything_new() -> None:
@@ -229,7 +263,29 @@ def test_records_of_the_day_itself_and_later_change_nothing() -> None:
 def test_offers_follow_history_by_product() -> None:
     assert products(draw(ONE)) == ["p1", "p2"]
     for status, days in [("rejected", 80), ("approved", 10)]:
-        assert products(draw(ONE, history=[past("savings_builder", "p1", status, days, offer=True)])) == ["p2"]
+        drafts = draw(ONE, history=[past("savings_builder", "p1", status, days, offer=True)])
+        assert products(drafts) == ["p2", "p3"], "the next best comes in its place"
+        assert set(drafts["findings"]) == {"[]"}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"product_name": "N" * 190},
+        {"disclosure": "d" * 9000},
+        {"short_description": "Save {{ big }}."},
+        {"product_name": "The {best} account"},
+        {"short_description": None},
+        {"product_id": "unknown"},
+    ],
+)
+def test_one_bad_product_is_left_out_and_the_day_goes_on(broken: dict[str, str | None]) -> None:
+    shelf = catalogue().astype(object)
+    for column, value in broken.items():
+        shelf.loc[0, column] = value
+    drafts = draw(ONE, shelf=shelf)
+    assert products(drafts) == ["p2", "p3"]
+    assert failures(DraftRecommendations, drafts).empty
 
 
 def test_an_offer_says_only_what_was_computed_for_this_customer() -> None:

@@ -3,6 +3,7 @@
 import collections
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ from spendsense_pipeline.recommendations.library import (
     LibraryError,
     Piece,
     education_templates,
-    library_version,
     load_library,
 )
 from spendsense_pipeline.recommendations.render import fill_slots, render_education
@@ -122,9 +122,15 @@ def test_a_payment_past_due_is_spoken_of_first() -> None:
     assert frame["template_id"].iloc[0] == "high_utilization/past-due-step-by-step"
 
 
-def test_the_version_follows_from_the_words() -> None:
-    assert library_version(LIBRARY) == library_version(LIBRARY[::-1])
-    assert library_version(LIBRARY) != library_version(LIBRARY[1:])
+def test_editing_one_piece_changes_the_version_of_that_piece_only() -> None:
+    found = situations(*day(EVERYONE), streams(SUBSCRIPTIONS))
+    used = "savings_builder/growing-nicely"
+    edited = [replace(p, content=p.content + " More.") if p.template_id == used else p for p in LIBRARY]
+    before, after = (
+        education_templates(found, pieces, AS_OF).drop_duplicates("template_id").set_index("template_id")
+        for pieces in (LIBRARY, edited)
+    )
+    assert before.index[before["prompt_version"] != after["prompt_version"]].tolist() == [used]
 
 
 GOOD = """+++

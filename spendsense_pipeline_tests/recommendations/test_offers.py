@@ -184,7 +184,10 @@ def test_the_two_most_relevant_are_shown_then_by_the_products_own_order():
         PRODUCT | {"product_id": "gone", "product_type": "budgeting_app", "priority": 1, "active": False},
     )
     rows = matches(products, {"income_variability": 0.5}).set_index("product_id")
-    assert rows["rank"].dropna().to_dict() == {"app": 1, "c": 2}
+    assert rows["rank"].dropna().to_dict() == {"app": 1, "c": 2, "a": 3, "b": 4}, (
+        "whoever is next when history keeps one away"
+    )
+    assert rows.index[rows["shown"]].tolist() == ["c", "app"]
     assert json.loads(rows.refused["a"]) == ["not_among_best"]
     assert rows.eligible.to_dict() == {"c": True, "b": True, "app": True, "a": True, "gone": False}
 
@@ -267,6 +270,7 @@ def test_what_we_are_paid_changes_nothing_and_every_row_adds_up(
     for _, of_customer in rows.groupby("user_id"):
         candidates = of_customer[of_customer["eligible"] & of_customer["relevance"].ge(0.5)]
         assert of_customer["shown"].sum() == min(2, len(candidates))
+        assert sorted(of_customer["rank"].dropna()) == list(range(1, len(candidates) + 1))
         left = candidates.loc[~candidates["shown"], "relevance"]
         assert left.empty or left.max() <= candidates.loc[candidates["shown"], "relevance"].min()
 

@@ -47,10 +47,7 @@ def findings(drafts: pd.DataFrame, matches: pd.DataFrame) -> pd.Series:
     """
     if drafts.empty:
         return pd.Series([], index=drafts.index, dtype="str")
-    standing = {
-        (m["user_id"], m["product_id"])
-        for m in matches[matches["eligible"].fillna(False) & matches["shown"].fillna(False)].to_dict("records")
-    }
+    standing = {(m["user_id"], m["product_id"]) for m in matches[matches["rank"].notna()].to_dict("records")}
     texts = [
         Text.of(
             row["content_type"],

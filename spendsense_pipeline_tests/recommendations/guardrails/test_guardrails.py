@@ -172,7 +172,7 @@ def draft(content: str, **changes: object) -> dict[str, object]:
     } | changes  # fmt: skip
 
 
-MATCHES = pd.DataFrame({"user_id": ["u1"], "product_id": ["p1"], "eligible": [True], "shown": [True]})
+MATCHES = pd.DataFrame({"user_id": ["u1"], "product_id": ["p1"], "rank": [1]})
 
 
 def test_findings_stand_on_their_draft_and_clean_drafts_have_none() -> None:
