@@ -493,16 +493,18 @@ def consent_grant(
 def consent_revoke(user_id: str, scopes: tuple[str, ...], source: str, actor: str, as_json: bool) -> None:
     """Close the live period: voids what waits, recalls what was released."""
     from spendsense_pipeline.governance import consent as periods
-    from spendsense_pipeline.governance.database import writing
+    from spendsense_pipeline.governance.database import reading, writing
 
     settings = Settings()
-    with writing(_governance(settings)) as session:
+    engine = _governance(settings)
+    with reading(engine) as session:
+        known = bool(periods.history(session, user_id))
+    if not known:  # nobody may believe that a mistyped id was revoked
+        _known_customer(settings, user_id)
+    with writing(engine) as session:
         changed = periods.revoke(
             session, user_id, _now(), scopes=scopes or SCOPES, actor=actor, source=source, channel="command line"
         )
-        if all(row["status"] == "not_live" for row in changed) and not periods.history(session, user_id):
-            # Nobody may believe that a mistyped id was revoked.
-            _known_customer(settings, user_id)
     payload = {"user_id": user_id, "consent": changed}
     _print(
         payload,

@@ -72,6 +72,7 @@ def build_defs(settings: Settings | None = None, resources: Mapping[str, Any] | 
             url=settings.governance_url, consent_days=settings.consent_days, four_eyes=settings.four_eyes
         ),
         "files": Files(
+            warehouse=settings.warehouse_root,
             landing=str(settings.landing),
             exports=str(settings.data / "exports"),
             reports=str(settings.data / "reports"),

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "profiles": {"features", "personas", "warehouse"},
     "defs": {
         *("contracts", "ingest", "features", "personas", "recommendations", "governance", "evaluation"),
-        *("settings", "warehouse"),
+        *("profiles", "settings", "warehouse"),
     },
     "definitions": {"contracts", "defs", "settings"},
     "cli": {

@@ -51,8 +51,9 @@ class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class Files(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The folders that are not the warehouse."""
+    """The folders that assets read and write beside their tables, and the root of those."""
 
+    warehouse: str
     landing: str
     exports: str
     reports: str

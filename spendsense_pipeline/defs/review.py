@@ -10,12 +10,14 @@ import dagster as dg
 import pandas as pd
 from pydantic import Field
 
+from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import as_of, documented
-from spendsense_pipeline.defs.resources import Clock, Governance
+from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, queue, registration, review
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import SCOPES
+from spendsense_pipeline.profiles import require_customer
 from spendsense_pipeline.recommendations.guardrails import review_draft
 
 KINDS = {"sqlalchemy"}
@@ -254,8 +256,14 @@ class ConsentChange(dg.Config):
 
 
 @dg.op(description="Open, renew or close the customer's periods in the named scopes.")
-def change_consent(context: dg.OpExecutionContext, config: ConsentChange, governance: Governance, clock: Clock) -> None:
-    """Open, renew or close the customer's periods in the named scopes."""
+def change_consent(
+    context: dg.OpExecutionContext, config: ConsentChange, governance: Governance, clock: Clock, files: Files
+) -> None:
+    """Open, renew or close the customer's periods in the named scopes; somebody who never arrived is refused."""
+    with reading(governance.engine) as session:
+        known = bool(consent.history(session, config.user_id))
+    if config.action == "grant" or not known:
+        require_customer(warehouse.connect(), files.warehouse, config.user_id)
     said: dict[str, Any] = {
         "scopes": config.scopes,
         "actor": config.actor,
