@@ -814,7 +814,7 @@ def why(recommendation_id: str, as_json: bool) -> None:
         yield f"situation {found['situation']}, piece {found['template_id']} ({found['prompt_version']})"
         yield f"why: {found['rationale']}"
         for reason in found["reasons"]:
-            if reason["met"]:
+            if reason["met"] and reason["clause"].startswith(f"{found['persona']}."):
                 held = f"{_cell(reason['value'])} {reason['operator']} {_cell(reason['threshold'])}"
                 yield f"  {reason['clause']}: {held}"
         for name, slot in found["slots"].items():
