@@ -67,13 +67,14 @@ def build_defs(settings: Settings | None = None, resources: Mapping[str, Any] | 
         return dg.RunRequest(partition_key=yesterday.isoformat())
 
     given: dict[str, Any] = {
-        "io_manager": ParquetWarehouse(root=settings.warehouse_root),
+        "io_manager": ParquetWarehouse(root=settings.warehouse_root, scratch=str(settings.scratch)),
         "governance": Governance(
             url=settings.governance_url, consent_days=settings.consent_days, four_eyes=settings.four_eyes
         ),
         "files": Files(
             warehouse=settings.warehouse_root,
             landing=str(settings.landing),
+            scratch=str(settings.scratch),
             exports=str(settings.data / "exports"),
             reports=str(settings.data / "reports"),
             prompts=str(settings.prompts),

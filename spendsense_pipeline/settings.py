@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         return self.data / "landing"
 
     @property
+    def scratch(self) -> Path:
+        """Where the engine puts what outgrows memory, while a run lasts."""
+        return self.data / "scratch"
+
+    @property
     def warehouse_root(self) -> str:
         """Root of the Parquet tables: an absolute path or a URI."""
         return self.warehouse or str(self.data / "warehouse")

@@ -79,7 +79,7 @@ def raw_tables(
     batch_id = context.partition_key
     folder = files.batch(batch_id)
     digest = landing.content_hash(folder)
-    backend = warehouse.connect()
+    backend = warehouse.connect(Path(files.scratch))
     surveyed = landing.survey(backend, folder)
     with writing(governance.engine) as session:
         arrival = register_batch(session, batch_id, digest, clock.now())

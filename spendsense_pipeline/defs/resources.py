@@ -55,6 +55,7 @@ class Files(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     warehouse: str
     landing: str
+    scratch: str
     exports: str
     reports: str
     prompts: str

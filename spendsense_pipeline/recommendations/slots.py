@@ -35,7 +35,6 @@ Signals = Mapping[str, Any]
 UTILIZATION_EDGES: Final = (0.30, 0.50, 0.80)
 GROWTH_EDGES: Final = (0.02,)
 FUND_EDGES: Final = (1.0, 3.0, 6.0)
-BUFFER_EDGES: Final = (1.0,)
 VARIABILITY_EDGES: Final = (0.30,)
 SHARE_EDGES: Final = (0.10, 0.20)
 PAY_GAP_EDGES: Final = (45.0,)

@@ -138,7 +138,7 @@ def settled(batch: Path, seconds_ago: float = 120) -> None:
 
 
 def landed(zone: Path, instance: dg.DagsterInstance) -> object:
-    files = Files(warehouse="", landing=str(zone), exports="", reports="", prompts="", catalogue="")
+    files = Files(warehouse="", landing=str(zone), scratch="", exports="", reports="", prompts="", catalogue="")
     context = dg.build_sensor_context(
         instance=instance,
         resources={"files": files, "clock": Clock(fixed=NOON.isoformat())},
