@@ -80,6 +80,7 @@ REASONS: Final[dict[str, str]] = {
     "utilization_below_30": "a balance transfer needs a utilisation of 30 % or more",
     "credit_score_unknown": "the product has a minimum credit score and scores are never known here",
     "has_savings": "the product is for customers without a savings account",
+    "savings_unknown": "the product is for customers without a savings account, and whether this is one is unknown",
     "has_investment": "the product is for customers without investments",
     "low_relevance": "relevance is below 0.5",
     "not_among_best": "eligible and relevant, but two others are more so",
@@ -249,7 +250,10 @@ def _refusals(
         refused["utilization_below_30"] = together < BALANCE_TRANSFER_FROM
     refused["utilization_unknown"] = unknown
     if _flag(product["requires_no_existing_savings"]):
-        refused["has_savings"] = customers["has_savings"].to_numpy(dtype=bool)
+        has_savings = customers["has_savings"].to_numpy(dtype=bool)
+        refused["has_savings"] = has_savings
+        # Without any transaction the inflow is null whatever accounts there are, so null tells of no account.
+        refused["savings_unknown"] = ~has_savings & customers["total_spend"].isna().to_numpy(dtype=bool)
     if _flag(product["requires_no_existing_investment"]):
         refused["has_investment"] = _known(customers, "investment_account_detected") != 0
     return refused

@@ -22,6 +22,7 @@ DAY = dt.date(2026, 3, 31)
 CATALOGUE = pathlib.Path(__file__).parents[2] / "data" / "products.json"
 SIGNALS: dict[str, Any] = {
     "avg_monthly_income": 6_000.0,
+    "total_spend": 900.0,
     "avg_utilization": 0.4,
     "max_utilization": 0.4,
     "card_count": 1,
@@ -136,6 +137,7 @@ def test_relevance_gains_and_loses_as_published(kind: str, signals: dict[str, An
         ({"min_credit_score": 300}, {}, "credit_score_unknown"),
         ({"requires_no_existing_savings": True}, {"savings_balance": 0.0}, "has_savings"),
         ({"requires_no_existing_savings": True}, {"net_savings_inflow": 0.0}, "has_savings"),
+        ({"requires_no_existing_savings": True}, {"total_spend": None}, "savings_unknown"),
         ({"requires_no_existing_investment": True}, {"investment_account_detected": True}, "has_investment"),
         ({"active": False}, {}, "inactive"),
         ({"persona_targets": '["wealth_builder"]'}, {}, "not_for_persona"),
