@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo dev test clean
+.PHONY: demo dev test verify clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m spendsense_pipeline.demo
@@ -17,6 +17,10 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto
+
+# The long proofs: thousands of random histories, hundreds of races, whole datasets.
+verify: $(VENV)/.installed-test
+	$(BIN)/pytest -m verify
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from spendsense_pipeline import cli, profiles
+from spendsense_pipeline.cli import context
+from spendsense_pipeline.cli.output import printed as print_out
 from spendsense_pipeline.governance import queue
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
@@ -28,7 +30,7 @@ SHOWN = {"content", "rationale", "slots", "reasons", "original", "decisions", "c
 @pytest.fixture(autouse=True)
 def afternoon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands are called an hour after the shared pipeline ran: its drafts still wait."""
-    monkeypatch.setattr(cli, "_now", lambda: NOON + dt.timedelta(hours=1))
+    monkeypatch.setattr(context, "now", lambda: NOON + dt.timedelta(hours=1))
 
 
 @pytest.fixture
@@ -454,7 +456,7 @@ def test_a_refusal_says_what_to_do(copy: Pipeline, printed, operator_id: str) ->
 def test_text_that_the_terminal_cannot_show_is_still_json(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", narrow)
-    cli._print({"title": "Your card’s rate", "odd": "\udcff"}, True, list)
+    print_out({"title": "Your card’s rate", "odd": "\udcff"}, True, list)
     narrow.flush()
     assert json.loads(narrow.buffer.getvalue()) == {"title": "Your card’s rate", "odd": "\udcff"}
 

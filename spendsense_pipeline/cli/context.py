@@ -1,0 +1,53 @@
+"""What commands are made of: the clock, the governance database, a Dagster instance, who consents."""
+
+import datetime as dt
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from spendsense_pipeline.cli.frame import SCOPES
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+def now() -> dt.datetime:
+    """This moment, in UTC: the only clock that commands read."""
+    return dt.datetime.now(dt.UTC)
+
+
+def day_of(moment: dt.datetime | None) -> dt.date | None:
+    """The date that click parsed as a moment."""
+    return moment.date() if moment else None
+
+
+def governance_of(settings: Settings) -> "Engine":
+    """The governance database, made first where there is none."""
+    from spendsense_pipeline.governance.database import open_or_create
+
+    return open_or_create(settings.governance_url)
+
+
+def dagster_instance(settings: Settings) -> AbstractContextManager[Any]:
+    """The Dagster instance that runs are recorded in."""
+    from spendsense_pipeline.defs import launch
+
+    if settings.brings_own_home and not settings.home.is_dir():
+        raise SpendSenseError(
+            f"DAGSTER_HOME is '{settings.home}': there is no such folder; create it, or leave the variable unset",
+            code="invalid_settings",
+        )
+    return launch.opened_instance(settings)
+
+
+def live_scopes(settings: Settings) -> dict[str, dict[str, bool]]:
+    """Live consent of everybody: user -> scope -> whether it lives."""
+    from spendsense_pipeline.governance.consent import live_consents
+    from spendsense_pipeline.governance.database import reading
+
+    found: dict[str, dict[str, bool]] = {}
+    with reading(governance_of(settings)) as session:
+        for row in live_consents(session, now(), settings.consent_days):
+            found.setdefault(row.user_id, dict.fromkeys(SCOPES, False))[row.scope] = True
+    return found

@@ -1,0 +1,118 @@
+"""One customer or all of them: users, profile, signals."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+
+import click
+
+from spendsense_pipeline.cli.context import day_of, live_scopes
+from spendsense_pipeline.cli.frame import (
+    app,
+    as_json,
+    as_of_option,
+    paged,
+)
+from spendsense_pipeline.cli.output import cell, columns, printed
+from spendsense_pipeline.settings import Settings
+
+
+@app.command()
+@click.option("--type", "user_type", type=click.Choice(["customer", "operator"]))
+@click.option("--consent", type=bool, help="true: live consent in any scope.")
+@click.option("--persona")
+@paged
+@as_json
+def users(
+    user_type: str | None, consent: bool | None, persona: str | None, limit: int, offset: int, as_json: bool
+) -> None:
+    """List people with their consent and newest personas."""
+    from spendsense_pipeline import profiles
+
+    settings = Settings()
+    found = profiles.users(
+        settings.warehouse_root,
+        live_scopes(settings),
+        user_type=user_type,
+        consent=consent,
+        persona=persona,
+        limit=limit,
+        offset=offset,
+    )
+    rows = [
+        {
+            "user_id": row["user_id"],
+            "type": row["user_type"],
+            "consent": " ".join(scope for scope, live in row["consent"].items() if live) or "none",
+            "30 days": row["personas"]["30"],
+            "180 days": row["personas"]["180"],
+        }
+        for row in found["users"]
+    ]
+    names = ["user_id", "type", "consent", "30 days", "180 days"]
+    printed(found, as_json, lambda: [*columns(rows, names), f"{len(rows)} of {found['total']}"])
+
+
+@app.command()
+@click.argument("user_id")
+@as_of_option
+@click.option("--window", type=click.IntRange(1, 365), help="Days; default the two standard windows.")
+@as_json
+def profile(user_id: str, as_of: dt.datetime | None, window: int | None, as_json: bool) -> None:
+    """A customer's consent, features and personas."""
+    from spendsense_pipeline import profiles
+
+    settings = Settings()
+    found = profiles.profile(settings.warehouse_root, user_id, live_scopes(settings), day_of(as_of), window)
+
+    def told() -> Iterable[str]:
+        yield f"{user_id} on {found['as_of']}; consent: {_consented(found['consent'])}"
+        for days, verdict in found["personas"].items():
+            kind = "fallback" if verdict["is_fallback"] else f"confidence {verdict['confidence']:.2f}"
+            yield f"{days} days: {verdict['persona']} ({kind})"
+            for reason in verdict["reasons"]:
+                if reason["met"]:
+                    yield (
+                        f"    {reason['clause']}: {reason['signal']} = {cell(reason['value'])} "
+                        f"{reason['operator']} {cell(reason['threshold'])}"
+                    )
+        windows = found["features"]
+        if not windows:
+            yield "no figures: on this day the customer was not known yet"
+            return
+        names = list(next(iter(windows.values())))
+        rows = [{"signal": name, **{days: row[name] for days, row in windows.items()}} for name in names]
+        yield from columns(rows, ["signal", *windows])
+
+    printed(found, as_json, told)
+
+
+def _consented(consent: Mapping[str, bool]) -> str:
+    return ", ".join(scope for scope, live in consent.items() if live) or "none"
+
+
+@app.command()
+@click.argument("user_id")
+@as_of_option
+@as_json
+def signals(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
+    """The operator's view: what lies behind each figure, both windows."""
+    from spendsense_pipeline import profiles
+
+    found = profiles.signals(Settings().warehouse_root, user_id, day_of(as_of))
+
+    def told() -> Iterable[str]:
+        yield f"{user_id} on {found['as_of']}"
+        if not found["windows"]:
+            yield "no figures: on this day the customer was not known yet"
+        for days, families in found["windows"].items():
+            yield f"last {days} days"
+            for family, figures in families.items():
+                yield f"  {family}"
+                for name, value in figures.items():
+                    if isinstance(value, list):
+                        yield f"    {name}:" if value else f"    {name}: none"
+                        yield from (f"      {', '.join(f'{k} {cell(v)}' for k, v in row.items())}" for row in value)
+                    else:
+                        yield f"    {name}: {cell(value)}"
+
+    printed(found, as_json, told)

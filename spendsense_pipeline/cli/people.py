@@ -1,0 +1,150 @@
+"""What people said and who may decide: consent, operator."""
+
+import click
+
+from spendsense_pipeline.cli import context
+from spendsense_pipeline.cli.context import governance_of
+from spendsense_pipeline.cli.frame import SCOPES, app, as_json, shared
+from spendsense_pipeline.cli.output import columns, printed
+from spendsense_pipeline.settings import Settings
+
+
+@app.group()
+def consent() -> None:
+    """Grant, revoke or read a customer's consent."""
+
+
+scope_option = click.option(
+    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Default: both; may be repeated."
+)
+consent_options = shared(
+    click.argument("user_id"),
+    scope_option,
+    click.option("--source", default="command line", show_default=True, help="Where the customer said so."),
+    click.option("--actor", default="command line", show_default=True, help="Who passes it on."),
+)
+
+
+@consent.command("grant")
+@consent_options
+@click.option("--text-version", default="unstated", show_default=True, help="Version of the text agreed to.")
+@as_json
+def consent_grant(
+    user_id: str, scopes: tuple[str, ...], source: str, actor: str, text_version: str, as_json: bool
+) -> None:
+    """Open a period of consent, or renew the one that lives."""
+    from spendsense_pipeline.governance import consent as periods
+    from spendsense_pipeline.governance.database import writing
+
+    settings = Settings()
+    _known_customer(settings, user_id)
+    with writing(governance_of(settings)) as session:
+        changed = periods.grant(
+            session,
+            user_id,
+            context.now(),
+            scopes=scopes or SCOPES,
+            actor=actor,
+            source=source,
+            channel="command line",
+            text_version=text_version,
+            consent_days=settings.consent_days,
+        )
+    payload = {"user_id": user_id, "consent": changed}
+    printed(payload, as_json, lambda: [f"{row['scope']}: {row['status']} ({row['consent_id']})" for row in changed])
+
+
+@consent.command("revoke")
+@consent_options
+@as_json
+def consent_revoke(user_id: str, scopes: tuple[str, ...], source: str, actor: str, as_json: bool) -> None:
+    """Close the live period: voids what waits, recalls what was released."""
+    from spendsense_pipeline.governance import consent as periods
+    from spendsense_pipeline.governance.database import reading, writing
+
+    settings = Settings()
+    engine = governance_of(settings)
+    with reading(engine) as session:
+        known = bool(periods.history(session, user_id))
+    if not known:  # nobody may believe that a mistyped id was revoked
+        _known_customer(settings, user_id)
+    with writing(engine) as session:
+        changed = periods.revoke(
+            session, user_id, context.now(), scopes=scopes or SCOPES, actor=actor, source=source, channel="command line"
+        )
+    payload = {"user_id": user_id, "consent": changed}
+    printed(
+        payload,
+        as_json,
+        lambda: [
+            f"{row['scope']}: {row['status'].replace('_', ' ')}, {len(row['voided'])} voided, "
+            f"{len(row['recalled'])} recalled"
+            for row in changed
+        ],
+    )
+
+
+@consent.command("history")
+@click.argument("user_id")
+@as_json
+def consent_history(user_id: str, as_json: bool) -> None:
+    """All that happened to a customer's consent, oldest first."""
+    from spendsense_pipeline.governance import consent as periods
+    from spendsense_pipeline.governance.database import reading
+
+    with reading(governance_of(Settings())) as session:
+        events = periods.history(session, user_id)
+    names = ["at", "scope", "action", "granted_at", "text_version", "source", "actor", "reason"]
+    payload = {"user_id": user_id, "history": events}
+    printed(payload, as_json, lambda: columns(events, names) if events else ["no consent was ever recorded"])
+
+
+def _known_customer(settings: Settings, user_id: str) -> None:
+    """Refuse to open consent for somebody who never arrived: a mistyped id would wait there for its owner."""
+    from spendsense_pipeline import profiles, warehouse
+
+    profiles.require_customer(warehouse.connect(), settings.warehouse_root, user_id)
+
+
+@app.group()
+def operator() -> None:
+    """Who may decide."""
+
+
+@operator.command("add")
+@click.argument("operator_id")
+@as_json
+def operator_add(operator_id: str, as_json: bool) -> None:
+    """Register an operator, or let one decide again."""
+    from spendsense_pipeline.governance import operators
+    from spendsense_pipeline.governance.database import writing
+
+    with writing(governance_of(Settings())) as session:
+        status = operators.add(session, operator_id, context.now())
+    printed({"operator_id": operator_id, "status": status}, as_json, lambda: [f"{operator_id}: {status}"])
+
+
+@operator.command("deactivate")
+@click.argument("operator_id")
+@as_json
+def operator_deactivate(operator_id: str, as_json: bool) -> None:
+    """Let an operator decide no more; what was decided stands."""
+    from spendsense_pipeline.governance import operators
+    from spendsense_pipeline.governance.database import writing
+
+    with writing(governance_of(Settings())) as session:
+        status = operators.deactivate(session, operator_id, context.now())
+    printed({"operator_id": operator_id, "status": status}, as_json, lambda: [f"{operator_id}: {status}"])
+
+
+@operator.command("list")
+@as_json
+def operator_list(as_json: bool) -> None:
+    """All operators."""
+    from spendsense_pipeline.governance import operators
+    from spendsense_pipeline.governance.database import reading
+
+    with reading(governance_of(Settings())) as session:
+        rows = operators.listed(session)
+    names = ["operator_id", "active", "registered_at", "source"]
+    printed({"operators": rows}, as_json, lambda: columns(rows, names) if rows else ["no operator yet"])

@@ -1,0 +1,81 @@
+"""The whole: dashboard, audit, the governance database."""
+
+import sys
+from collections.abc import Iterable, Mapping
+
+from spendsense_pipeline.cli import context
+from spendsense_pipeline.cli.context import governance_of, live_scopes
+from spendsense_pipeline.cli.frame import app, as_json
+from spendsense_pipeline.cli.output import cell, printed
+from spendsense_pipeline.settings import Settings
+
+
+@app.command()
+@as_json
+def dashboard(as_json: bool) -> None:
+    """Counts of people, personas and recommendations."""
+    from spendsense_pipeline import profiles
+    from spendsense_pipeline.governance import queue as desk
+    from spendsense_pipeline.governance import records
+    from spendsense_pipeline.governance.database import reading
+
+    settings = Settings()
+    with reading(governance_of(settings)) as session:
+        counted = desk.counts(session, context.now())
+        latency = records.latency(session)
+    payload = {**profiles.counts(settings.warehouse_root, live_scopes(settings)), **counted, "latency_ms": latency}
+
+    def told() -> Iterable[str]:
+        for group, numbers in payload.items():
+            yield group.replace("_", " ")
+            for name, number in numbers.items():
+                if isinstance(number, Mapping):
+                    yield f"  {name} days: " + ", ".join(f"{one} {n}" for one, n in number.items())
+                else:
+                    yield f"  {name.replace('_', ' ')}: {cell(number)}"
+
+    printed(payload, as_json, told)
+
+
+@app.group()
+def audit() -> None:
+    """The audit chain."""
+
+
+@audit.command("verify")
+@as_json
+def audit_verify(as_json: bool) -> None:
+    """Recompute the chain; exit 1 and name the first broken row where it does not hold."""
+    from spendsense_pipeline.governance import audit as chain
+    from spendsense_pipeline.governance import records
+    from spendsense_pipeline.governance.database import reading
+
+    with reading(governance_of(Settings())) as session:
+        verdict = chain.verify(session, records.known_heads(session))
+    payload = {
+        "ok": verdict.ok,
+        "count": verdict.count,
+        "head": verdict.head,
+        "first_broken": verdict.first_broken,
+    }
+    said = f"{verdict.count} rows, " + ("intact" if verdict.ok else f"broken at {verdict.first_broken}")
+    printed(payload, as_json, lambda: [said, f"head {verdict.head}"])
+    if not verdict.ok:
+        sys.exit(1)
+
+
+@app.group()
+def db() -> None:
+    """The governance database."""
+
+
+@db.command("upgrade")
+@as_json
+def db_upgrade(as_json: bool) -> None:
+    """Create it, or bring it to this version's schema."""
+    from spendsense_pipeline.governance import database
+
+    engine = database.open_or_create(Settings().governance_url)
+    database.upgrade(engine)
+    schema = database.current(engine)
+    printed({"schema": schema}, as_json, lambda: [f"schema {schema}"])

@@ -1,0 +1,263 @@
+"""Review and release: the queue, decisions, the gate, the feed, why."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from spendsense_pipeline.cli import context
+from spendsense_pipeline.cli.context import governance_of
+from spendsense_pipeline.cli.frame import STATUSES, app, as_json, operator_option, paged
+from spendsense_pipeline.cli.output import cell, columns, printed
+from spendsense_pipeline.settings import Settings
+
+
+@app.command()
+@click.option("--status", type=click.Choice(STATUSES), default="pending_approval", show_default=True)
+@click.option("--user", "user_id")
+@click.option("--persona")
+@click.option("--template", "template_id")
+@click.option("--by", type=click.Choice(["template"]), help="Grouped into pieces of writing.")
+@paged
+@as_json
+def queue(
+    status: str,
+    user_id: str | None,
+    persona: str | None,
+    template_id: str | None,
+    by: str | None,
+    limit: int,
+    offset: int,
+    as_json: bool,
+) -> None:
+    """What waits for an operator, most urgent first; approve an item by the reference in its row."""
+    from spendsense_pipeline.governance import queue as desk
+    from spendsense_pipeline.governance.database import reading
+
+    if by and (user_id or persona or template_id):
+        raise click.UsageError("--by template counts everybody's: leave out --user, --persona and --template.")
+    engine = governance_of(Settings())
+    with reading(engine) as session:
+        if by == "template":
+            pieces = desk.queue_by_template(session, context.now(), status=status)
+            shown = pieces[offset : offset + limit]
+            payload = {"queue": shown, "total": len(pieces), "limit": limit, "offset": offset}
+            printed(payload, as_json, lambda: columns(shown, ["template_id", "content_type", "count", "with_findings"]))
+            return
+        found = desk.queue(
+            session,
+            context.now(),
+            status=status,
+            user_id=user_id,
+            persona=persona,
+            template_id=template_id,
+            limit=limit,
+            offset=offset,
+        )
+    rows = [
+        {
+            **row,
+            "reference": f"{row['recommendation_id']}@{row['content_hash'][:12]}",
+            "findings": ", ".join(one["check"] for one in row["findings"]) or "none",
+        }
+        for row in found["queue"]
+    ]
+    names = ["reference", "user_id", "persona", "title", "findings", "age_hours"]
+    printed(found, as_json, lambda: [*columns(rows, names), f"{len(rows)} of {found['total']} {status}"])
+
+
+@app.command()
+@click.argument("recommendation_id")
+@click.option("--operator", "operator_id", default="", help="Who looks; an approval without @HASH means this text.")
+@as_json
+def show(recommendation_id: str, operator_id: str, as_json: bool) -> None:
+    """One recommendation in full."""
+    from spendsense_pipeline.governance import queue as desk
+
+    found = desk.show(governance_of(Settings()), recommendation_id, context.now(), operator_id=operator_id)
+
+    def told() -> Iterable[str]:
+        yield f"{found['recommendation_id']}@{found['content_hash']}"
+        yield f"{found['status']} for {found['user_id']}, {found['persona']}, figures of {found['as_of']}"
+        yield ""
+        yield found["title"]
+        yield from (line for line in found["content"].splitlines())
+        yield ""
+        yield f"why: {found['rationale']}"
+        for name, slot in found["slots"].items():
+            yield f"  {name}: {slot['shown']}"
+        for one in found["findings"]:
+            yield f"finding, {one['severity']}: {one['check']}: {one['message']}"
+        for one in found["decisions"]:
+            yield f"{cell(one['decided_at'])} {one['action']} by {one['operator_id']}: {one['reason'] or '-'}"
+        consent = found["consent"]
+        yield f"consent {consent['consent_id']} ({consent['scope']}), {'closed' if consent['closed_at'] else 'live'}"
+
+    printed(found, as_json, told)
+
+
+ADVICE = {
+    "hash_required": "look at it first with `spendsense show REC`, or name the text you saw: REC@HASH",
+    "changed": "its text is another one now; look again with `spendsense show REC`",
+    "unknown_operator": "`spendsense operator list` shows who may decide, `operator add` registers somebody",
+    "inactive_operator": "`spendsense operator add` lets a deactivated operator decide again",
+    "unknown_recommendation": "`spendsense queue` lists those that wait",
+    "critical_finding": "`spendsense show REC` names it; `override` puts other words in its place",
+}
+"""What to do about a refusal, for those who read; programs have the code."""
+
+
+def _decided(results: list[dict[str, Any]], as_json: bool) -> None:
+    """Print what became of each item; exit 1 where any was refused."""
+
+    def told() -> Iterable[str]:
+        for row in results:
+            refused = row["refused"]
+            said = f"refused, {refused.replace('_', ' ')}" if refused else row["status"].replace("_", " ")
+            advice = ADVICE.get(refused, "").replace("REC", row["recommendation_id"])
+            yield f"{row['recommendation_id']}: {said}{f': {advice}' if advice else ''}"
+
+    printed({"results": results}, as_json, told)
+    if not all(row["ok"] for row in results):
+        sys.exit(1)
+
+
+@app.command()
+@click.argument("references", nargs=-1, required=True, metavar="REC[@HASH]...")
+@operator_option
+@click.option("--note")
+@as_json
+def approve(references: tuple[str, ...], operator_id: str, note: str | None, as_json: bool) -> None:
+    """Approve texts, each bound to the hash that was seen."""
+    from spendsense_pipeline.governance import review
+
+    settings = Settings()
+    engine = governance_of(settings)
+    results = review.approve(engine, references, operator_id, context.now(), note=note, four_eyes=settings.four_eyes)
+    _decided(results, as_json)
+
+
+@app.command()
+@click.argument("references", nargs=-1, required=True, metavar="REC[@HASH]...")
+@operator_option
+@click.option("--reason", required=True)
+@as_json
+def reject(references: tuple[str, ...], operator_id: str, reason: str, as_json: bool) -> None:
+    """Reject texts for good."""
+    from spendsense_pipeline.governance import review
+
+    _decided(review.reject(governance_of(Settings()), references, operator_id, context.now(), reason=reason), as_json)
+
+
+@app.command()
+@click.argument("reference", metavar="REC[@HASH]")
+@operator_option
+@click.option("--title")
+@click.option("--content")
+@click.option("--reason", required=True)
+@as_json
+def override(
+    reference: str, operator_id: str, title: str | None, content: str | None, reason: str, as_json: bool
+) -> None:
+    """Put other words in the place of a waiting text; the original is kept."""
+    from spendsense_pipeline.governance import review
+    from spendsense_pipeline.recommendations.guardrails import review_draft
+
+    settings = Settings()
+    results = review.override(
+        governance_of(settings),
+        reference,
+        operator_id,
+        context.now(),
+        guardrails=review_draft,
+        reason=reason,
+        title=title,
+        content=content,
+        four_eyes=settings.four_eyes,
+    )
+    _decided(results, as_json)
+
+
+@app.command()
+@click.argument("references", nargs=-1, required=True, metavar="REC...")
+@operator_option
+@as_json
+def undo(references: tuple[str, ...], operator_id: str, as_json: bool) -> None:
+    """Take back an approval or an override that was not released yet."""
+    from spendsense_pipeline.governance import review
+
+    _decided(review.undo(governance_of(Settings()), references, operator_id, context.now()), as_json)
+
+
+@app.command()
+@as_json
+def release(as_json: bool) -> None:
+    """Run the gate now."""
+    from spendsense_pipeline.governance import release as gate
+
+    settings = Settings()
+    done = gate.run_gate(governance_of(settings), context.now(), consent_days=settings.consent_days)
+    payload = {"released": done.released, "recalled": done.recalled, "blocked": done.blocked}
+    printed(
+        payload,
+        as_json,
+        lambda: [
+            f"released {len(done.released)}, recalled {len(done.recalled)}",
+            *(f"held back, {reason.replace('_', ' ')}: {n}" for reason, n in done.blocked.items()),
+        ],
+    )
+
+
+@app.command()
+@click.option("--user", "user_id")
+@as_json
+def released(user_id: str | None, as_json: bool) -> None:
+    """The feed: what a customer may see at this moment."""
+    from spendsense_pipeline.governance import release as gate
+    from spendsense_pipeline.governance.database import reading
+
+    settings = Settings()
+    with reading(governance_of(settings)) as session:
+        rows = gate.released(session, context.now(), user_id=user_id, consent_days=settings.consent_days)
+    names = ["released_at", "user_id", "title", "recommendation_id", "consent_id", "decision_id"]
+    printed({"released": rows}, as_json, lambda: columns(rows, names) if rows else ["nothing is released"])
+
+
+@app.command()
+@click.argument("recommendation_id")
+@as_json
+def why(recommendation_id: str, as_json: bool) -> None:
+    """Why a customer was told something, from stored rows alone."""
+    from spendsense_pipeline.governance.database import reading
+    from spendsense_pipeline.governance.why import why as answer
+
+    with reading(governance_of(Settings())) as session:
+        found = answer(session, recommendation_id, context.now())
+
+    def told() -> Iterable[str]:
+        yield f"{found['recommendation_id']} for {found['user_id']}: {found['status']}"
+        yield f"text {found['content_hash']}: {found['title']}"
+        yield f"situation {found['situation']}, piece {found['template_id']} ({found['prompt_version']})"
+        yield f"why: {found['rationale']}"
+        for reason in found["reasons"]:
+            if reason["met"] and reason["clause"].startswith(f"{found['persona']}."):
+                held = f"{cell(reason['value'])} {reason['operator']} {cell(reason['threshold'])}"
+                yield f"  {reason['clause']}: {held}"
+        for name, slot in found["slots"].items():
+            yield f"  slot {name}: {slot['shown']} (from {slot['signal']})"
+        consent = found["consent"]
+        yield (
+            f"consent {consent['consent_id']}, {consent['scope']}, granted {cell(consent['granted_at'])}, text "
+            f"{consent['text_version']}, through {consent['channel']} ({consent['source']}), closed "
+            f"{cell(consent['closed_at'])}"
+        )
+        for one in found["decisions"]:
+            run_id = f", run {one['run_id']}" if one["run_id"] else ""
+            yield f"{one['action']} by {one['operator_id']} at {cell(one['decided_at'])}, {one['made']}{run_id}"
+        if found["release"]:
+            yield f"released {cell(found['release']['released_at'])} as {found['release']['release_id']}"
+        if found["recall"]:
+            yield f"recalled {cell(found['recall']['recalled_at'])}: {found['recall']['cause']}"
+
+    printed(found, as_json, told)

@@ -1,0 +1,133 @@
+"""Data in, tables out: generate, ingest, quarantine, run."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spendsense_pipeline.cli import context
+from spendsense_pipeline.cli.context import dagster_instance, day_of
+from spendsense_pipeline.cli.frame import (
+    Folder,
+    app,
+    as_json,
+    as_of_option,
+)
+from spendsense_pipeline.cli.output import columns, printed
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.settings import Settings
+
+
+@app.command()
+@click.option("--users", type=click.IntRange(min=1), default=75, show_default=True)
+@click.option("--seed", type=int, default=7, show_default=True)
+@as_of_option
+@click.option("--days", type=click.IntRange(min=1), default=180, show_default=True)
+@click.option("--hard", is_flag=True, help="Noise, skips, messy payees, price rises.")
+@click.option("--out", type=Folder(), help="Folder to write; default in the data folder.")
+@as_json
+def generate(
+    users: int, seed: int, as_of: dt.datetime | None, days: int, hard: bool, out: Path | None, as_json: bool
+) -> None:
+    """Synthetic customers as a folder to ingest, with truth.json of what was planted."""
+    from spendsense_pipeline import synthetic
+
+    day = day_of(as_of) or context.now().date()
+    folder = out or Settings().data / "generated" / f"{users}-users-seed-{seed}-{day}{'-hard' if hard else ''}"
+    batch = synthetic.generate(users, seed, as_of=day, days=days, hard=hard)
+    synthetic.write(batch, folder)
+    payload: dict[str, Any] = {
+        "path": str(folder),
+        "seed": seed,
+        "as_of": day,
+        "rows": {name: len(table) for name, table in batch.tables.items()},
+    }
+    printed(payload, as_json, lambda: [f"{n:>9,} {name}" for name, n in payload["rows"].items()] + [f"in {folder}"])
+
+
+@app.command()
+@click.argument("path", type=Folder())
+@click.option("--format", type=click.Choice(["spendsense"]), default="spendsense", expose_value=False)
+@click.option("--batch", "batch_id", help="Batch id; default from the folder's name and content.")
+@click.option("--trust-operators", is_flag=True, help="Let the files add operators although there are some.")
+@as_json
+def ingest(path: Path, batch_id: str | None, trust_operators: bool, as_json: bool) -> None:
+    """Land a folder of files as a batch and merge it into the tables."""
+    from spendsense_pipeline.definitions import build_defs
+    from spendsense_pipeline.defs import launch
+    from spendsense_pipeline.ingest import landing
+
+    settings = Settings()
+    folder = landing.land(path, settings.landing, batch_id)
+    with dagster_instance(settings) as instance:
+        ran = launch.ingest_batch(build_defs(settings), instance, folder.name, trust_operators=trust_operators)
+    payload: dict[str, Any] = {"batch": folder.name, "run_id": ran.run_id, "tables": launch.tallies(ran)}
+    printed(
+        payload,
+        as_json,
+        lambda: [
+            f"batch {folder.name}, run {ran.run_id}",
+            *columns(
+                [{"table": name, **counts} for name, counts in payload["tables"].items()],
+                ["table", "read", "accepted", "duplicate", "rejected"],
+            ),
+        ],
+    )
+
+
+@app.command()
+@click.option("--batch", "batch_id", help="Only this batch.")
+@as_json
+def quarantine(batch_id: str | None, as_json: bool) -> None:
+    """Rows that were read and not accepted, with their reasons."""
+    from spendsense_pipeline import warehouse
+
+    settings = Settings()
+    table = warehouse.read(warehouse.connect(), settings.warehouse_root, "quarantined_rows")
+    if batch_id is not None:
+        if batch_id not in {folder.name for folder in settings.landing.iterdir()}:
+            raise SpendSenseError(f"no batch {batch_id!r} has landed in {settings.landing}", code="unknown_batch")
+        table = table.filter(table.batch == batch_id)
+    rows = table.order_by("batch", "file", "row").to_pyarrow().to_pylist()
+    for row in rows:
+        row["reasons"] = json.loads(row["reasons"])
+    names = ["batch", "table", "file", "row", "field", "value", "reasons"]
+    printed({"quarantine": rows}, as_json, lambda: columns(rows, names) if rows else ["nothing in quarantine"])
+
+
+@app.command()
+@as_of_option
+@as_json
+def run(as_of: dt.datetime | None, as_json: bool) -> None:
+    """Features to approval queue for one date (default: the newest accepted transaction's)."""
+    from spendsense_pipeline.definitions import build_defs
+    from spendsense_pipeline.defs import launch
+    from spendsense_pipeline.profiles import newest_transaction_date
+
+    settings = Settings()
+    day = day_of(as_of) or newest_transaction_date(settings.warehouse_root)
+    with dagster_instance(settings) as instance:
+        ran = launch.daily_refresh(build_defs(settings), instance, day)
+    queue = ran.metadata["approval_queue"]
+    payload = {
+        "run_id": ran.run_id,
+        "as_of": day,
+        "rows": {
+            name: metadata["dagster/row_count"]
+            for name, metadata in ran.metadata.items()
+            if "dagster/row_count" in metadata
+        },
+        **{name: queue[name] for name in ("registered", "replaced", "unchanged", "suppressed", "refused", "withdrawn")},
+    }
+    printed(
+        payload,
+        as_json,
+        lambda: [
+            f"{day}, run {ran.run_id}",
+            *(f"{n:>9,} {name}" for name, n in payload["rows"].items()),
+            f"registered {payload['registered']}, replaced {payload['replaced']}, unchanged {payload['unchanged']}, "
+            f"suppressed {payload['suppressed']}, refused {payload['refused']}, withdrawn {payload['withdrawn']}",
+        ],
+    )
