@@ -43,7 +43,16 @@ def queue(
             pieces = desk.queue_by_template(session, context.now(), status=status)
             shown = pieces[offset : offset + limit]
             payload = {"queue": shown, "total": len(pieces), "limit": limit, "offset": offset}
-            printed(payload, as_json, lambda: columns(shown, ["template_id", "content_type", "count", "with_findings"]))
+            rows = [
+                {
+                    **row,
+                    "reference": f"{row['template_id']}@{row['template_hash'][:12]}",
+                    "words": "known" if row["wording_approved"] else "new",
+                }
+                for row in shown
+            ]
+            names = ["reference", "content_type", "words", "count", "with_findings", "oldest", "next_expiry"]
+            printed(payload, as_json, lambda: columns(rows, names))
             return
         found = desk.queue(
             session,
@@ -60,10 +69,11 @@ def queue(
             **row,
             "reference": f"{row['recommendation_id']}@{row['content_hash'][:12]}",
             "findings": ", ".join(one["check"] for one in row["findings"]) or "none",
+            "words": "known" if row["wording_approved"] else "new",
         }
         for row in found["queue"]
     ]
-    names = ["reference", "user_id", "persona", "title", "findings", "age_hours"]
+    names = ["reference", "user_id", "persona", "title", "words", "findings", "age_hours"]
     printed(found, as_json, lambda: [*columns(rows, names), f"{len(rows)} of {found['total']} {status}"])
 
 
@@ -80,6 +90,8 @@ def show(recommendation_id: str, operator_id: str, as_json: bool) -> None:
     def told() -> Iterable[str]:
         yield f"{found['recommendation_id']}@{found['content_hash']}"
         yield f"{found['status']} for {found['user_id']}, {found['persona']}, figures of {found['as_of']}"
+        known = "words an operator approved before" if found["wording_approved"] else "words that nobody approved yet"
+        yield f"{found['template_id']}@{found['template_hash'][:12]}: {known}"
         yield ""
         yield found["title"]
         yield from (line for line in found["content"].splitlines())
@@ -103,13 +115,14 @@ ADVICE = {
     "unknown_operator": "`spendsense operator list` shows who may decide, `operator add` registers somebody",
     "inactive_operator": "`spendsense operator add` lets a deactivated operator decide again",
     "unknown_recommendation": "`spendsense queue` lists those that wait",
+    "sample_required": "look at one of them first: `spendsense show REC --operator OP`",
     "critical_finding": "`spendsense show REC` names it; `override` puts other words in its place",
 }
 """What to do about a refusal, for those who read; programs have the code."""
 
 
-def _decided(results: list[dict[str, Any]], as_json: bool) -> None:
-    """Print what became of each item; exit 1 where any was refused."""
+def _decided(results: list[dict[str, Any]], as_json: bool, **besides: list[dict[str, Any]]) -> None:
+    """Print what became of each item, and ``besides``; exit 1 where any was refused."""
 
     def told() -> Iterable[str]:
         for row in results:
@@ -117,8 +130,10 @@ def _decided(results: list[dict[str, Any]], as_json: bool) -> None:
             said = f"refused, {refused.replace('_', ' ')}" if refused else row["status"].replace("_", " ")
             advice = ADVICE.get(refused, "").replace("REC", row["recommendation_id"])
             yield f"{row['recommendation_id']}: {said}{f': {advice}' if advice else ''}"
+        for name, rows in besides.items():
+            yield from (f"{row['recommendation_id']}: {name}, {row['reason']}" for row in rows)
 
-    printed({"results": results}, as_json, told)
+    printed({"results": results, **besides}, as_json, told)
     if not all(row["ok"] for row in results):
         sys.exit(1)
 
@@ -188,6 +203,49 @@ def undo(references: tuple[str, ...], operator_id: str, as_json: bool) -> None:
     from spendsense_pipeline.governance import review
 
     _decided(review.undo(governance_of(Settings()), references, operator_id, context.now()), as_json)
+
+
+@app.command()
+@click.option("--status", type=click.Choice(["new", "approved"]), help="Words nobody approved yet, or the others.")
+@paged
+@as_json
+def templates(status: str | None, limit: int, offset: int, as_json: bool) -> None:
+    """Pieces of writing with the texts made from them, the lowest and the highest figure they show."""
+    from spendsense_pipeline.governance import templates as wordings
+    from spendsense_pipeline.governance.database import reading
+
+    with reading(governance_of(Settings())) as session:
+        found = wordings.templates(session, context.now(), status=status, limit=limit, offset=offset)
+
+    def told() -> Iterable[str]:
+        for row in found["templates"]:
+            yield f"{row['reference']}: {row['status']}, {row['waiting']} waiting, {row['with_findings']} with findings"
+            for slot, figure in row["figures"].items():
+                yield f"  {slot}: {figure['lowest']['shown']} to {figure['highest']['shown']}"
+            for text in row["renderings"]:
+                yield f"  {text['recommendation_id']}: {text['title']}"
+                yield from (f"      {line}" for line in text["content"].splitlines() if line)
+            for one in row["approvals"]:
+                yield f"  approved {cell(one['decided_at'])} by {one['operator_id']}, {one['approved']} texts"
+        yield f"{len(found['templates'])} of {found['total']}"
+
+    printed(found, as_json, told)
+
+
+@app.command("approve-template")
+@click.argument("reference", metavar="T@HASH")
+@operator_option
+@click.option("--note")
+@as_json
+def approve_template(reference: str, operator_id: str, note: str | None, as_json: bool) -> None:
+    """Approve what waits in these words without findings; open one of the texts first with `show --operator`."""
+    from spendsense_pipeline.governance import templates as wordings
+
+    settings = Settings()
+    done = wordings.approve_template(
+        governance_of(settings), reference, operator_id, context.now(), note=note, four_eyes=settings.four_eyes
+    )
+    _decided(done["results"], as_json, left=done["left"])
 
 
 @app.command()

@@ -71,6 +71,7 @@ class DraftRecommendations(FrameContract):
     )
     content_hash: str = described(frame, "sha256 of type, title, content, rationale, product")
     template_id: str = described(frame, "piece or offer form it was rendered from")
+    template_hash: str = described(frame, "of its wording: the piece's words and facts, or the product's words")
     situation: str = described(frame, "persona and banded facts")
     slots: str = described(frame, "JSON: slot to {signal, value, shown}", personal=True)
     reasons: str = described(frame, "JSON list of the persona's reasons", personal=True)

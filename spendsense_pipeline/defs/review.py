@@ -4,6 +4,7 @@ Nothing here decides by itself: jobs pass on what a person typed into the Launch
 thinking is in ``governance/``.
 """
 
+import datetime as dt
 from typing import Any
 
 import dagster as dg
@@ -14,7 +15,7 @@ from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent, queue, registration, review
+from spendsense_pipeline.governance import consent, queue, registration, review, templates
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import SCOPES
 from spendsense_pipeline.profiles import require_customer
@@ -37,6 +38,7 @@ ops:
     config:
       operator: op_001
       approve: [rec_0123456789abcdef0123@CONTENT_HASH]
+      approve_templates: [high_utilization/save-or-pay-down@TEMPLATE_HASH]
       reject:
         - {recommendation: rec_89abcdef0123456789ab, reason: "not for this customer"}
       override:
@@ -151,6 +153,11 @@ class Review(dg.Config):
     approve: list[str] = Field(
         default=[], description="texts as ID@HASH, as the table `queue` of this check shows them"
     )
+    approve_templates: list[str] = Field(
+        default=[],
+        description="wordings as TEMPLATE@HASH, as the table `templates` of this check shows them; each needs one of "
+        "its texts opened before with `spendsense show REC --operator OPERATOR`",
+    )
     reject: list[Rejection] = Field(default=[], description="texts to reject for good, each with its reason")
     override: list[Override] = Field(default=[], description="other words, judged by the guardrails before they stand")
     undo: list[str] = Field(default=[], description="IDs whose approval or override is taken back before release")
@@ -180,8 +187,10 @@ def operator_review(
             four_eyes=governance.four_eyes,
             run_id=context.run.run_id,
         )
-        for row in results:
-            context.log.info("%s: %s", row["recommendation_id"], row["status"] if row["ok"] else row["refused"])
+    for wording in config.approve_templates:
+        results += _together(wording, _operator(config), config.note, governance, now, context.run.run_id)
+    for row in results:
+        context.log.info("%s: %s", row["recommendation_id"], row["status"] if row["ok"] else row["refused"])
     refused = sum(not row["ok"] for row in results)
     if len(results) > refused:
         observed = {"taken": len(results) - refused, "refused": refused, "operator": config.operator}
@@ -189,9 +198,11 @@ def operator_review(
     with reading(governance.engine) as session:
         waiting = queue.waiting(session, now)
         listed = queue.queue(session, now, limit=100)["queue"]
+        wordings = queue.queue_by_template(session, now)
     metadata: dict[str, Any] = {"waiting": waiting["waiting"], "near_expiry": waiting["near_expiry"]}
     if listed:
         metadata["queue"] = dg.MetadataValue.table([_queued(row) for row in listed])
+        metadata["templates"] = dg.MetadataValue.table([_wording(row) for row in wordings[:100]])
     if results:
         metadata["decisions"] = dg.MetadataValue.table([dg.TableRecord(row) for row in results])
     if refused:
@@ -207,12 +218,9 @@ def operator_review(
 
 
 def _requests(config: Review) -> list[review.Request]:
-    asked = len(config.approve) + len(config.reject) + len(config.override) + len(config.undo)
-    if not asked:
+    if not (config.approve or config.reject or config.override or config.undo):
         return []
-    if config.operator is None:
-        raise SpendSenseError("`operator` is missing: decisions carry the name of who decided", code="operator_missing")
-    operator = config.operator
+    operator = _operator(config)
 
     def request(action: str, text: str, **said: Any) -> review.Request:
         name, seen = review.reference(text)
@@ -229,6 +237,27 @@ def _requests(config: Review) -> list[review.Request]:
     ]
 
 
+def _operator(config: Review) -> str:
+    if config.operator is None:
+        raise SpendSenseError("`operator` is missing: decisions carry the name of who decided", code="operator_missing")
+    return config.operator
+
+
+def _together(
+    wording: str, operator: str, note: str | None, governance: Governance, now: dt.datetime, run_id: str
+) -> list[dict[str, Any]]:
+    """Approve what waits in these words. A wording that nobody knows is one refusal among the others."""
+    try:
+        done = templates.approve_template(
+            governance.engine, wording, operator, now, note=note, four_eyes=governance.four_eyes, run_id=run_id
+        )
+    except SpendSenseError as error:
+        if error.code not in ("hash_required", "unknown_template"):
+            raise
+        return [{"recommendation_id": wording, "ok": False, "status": None, "refused": error.code}]
+    return done["results"]
+
+
 def _queued(row: dict[str, Any]) -> dg.TableRecord:
     """A waiting item without the text: the metadata of a run is no place for a customer's figures."""
     findings = ", ".join(f"{found['check']} ({found['severity']})" for found in row["findings"])
@@ -236,9 +265,22 @@ def _queued(row: dict[str, Any]) -> dg.TableRecord:
         {
             "recommendation": f"{row['recommendation_id']}@{row['content_hash']}",
             "template": row["template_id"],
+            "words": "known" if row["wording_approved"] else "new",
             "persona": row["persona"],
             "age_hours": row["age_hours"],
             "findings": findings or "none",
+        }
+    )
+
+
+def _wording(row: dict[str, Any]) -> dg.TableRecord:
+    """The items that wait with the same words."""
+    return dg.TableRecord(
+        {
+            "template": f"{row['template_id']}@{row['template_hash']}",
+            "words": "known" if row["wording_approved"] else "new",
+            "waiting": row["count"],
+            "with_findings": row["with_findings"],
         }
     )
 

@@ -41,6 +41,7 @@ EXPORTED: Final[dict[str, tuple[str, ...] | None]] = {
         "content_type",
         "content_hash",
         "template_id",
+        "template_hash",
         "situation",
         "product_id",
         "generator",

@@ -3,8 +3,8 @@
 Belongs here: columns, keys, checks, indexes. Does not belong here: rules that need a clock or more than one row
 (``consent``, ``review``, ``release``), nor the way tables come into being (``migrations``).
 
-Rows of ``consent_events``, ``decisions``, ``releases`` and ``recalls`` are only ever added, each with its ``seq``
-in the audit chain; ``audit.record`` is the one way in.
+Rows of ``consent_events``, ``decisions``, ``releases``, ``recalls`` and ``erasures`` are only ever added, each with its
+``seq`` in the audit chain; ``audit.record`` is the one way in, and an erasure the one way out.
 """
 
 import datetime as dt
@@ -35,6 +35,9 @@ SCOPE_OF = {"education": "education", "partner_offer": "partner_offers"}
 STATUSES = ("pending_approval", "approved", "overridden", "rejected", "superseded", "expired", "voided")
 OPEN = ("pending_approval", "approved", "overridden")
 """Statuses that can still lead to a release."""
+
+LINKS = ("consent", "decision", "release", "recall", "erasure")
+"""Kinds of rows that the audit chain holds."""
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:
@@ -166,7 +169,8 @@ class Recommendation(Base):
 
     ``original_hash`` names the pipeline's own text, ``content_hash`` the text that stands now; ``decision_id`` the
     decision that stands (no foreign key: decisions point here, and a release points at both). ``released_at``
-    repeats the release row so that the gate finds what is still open through an index.
+    repeats the release row so that the gate finds what is still open through an index. ``template_id`` and
+    ``template_hash`` name the wording that the pipeline's text was rendered from.
     """
 
     __tablename__ = "recommendations"
@@ -180,7 +184,7 @@ class Recommendation(Base):
         CheckConstraint("released_at IS NULL OR status IN ('approved', 'overridden')", name="released"),
         Index(None, "status", "released_at", "expires_at"),
         Index(None, "user_id", "status"),
-        Index(None, "template_id", "status"),
+        Index(None, "template_id", "template_hash", "status"),
         Index(None, "consent_id"),
     )
 
@@ -191,6 +195,7 @@ class Recommendation(Base):
     persona: Mapped[str]
     content_type: Mapped[str]
     template_id: Mapped[str]
+    template_hash: Mapped[str] = mapped_column(server_default=text("''"))
     situation: Mapped[str]
     product_id: Mapped[str | None]
     generator: Mapped[str]
@@ -263,8 +268,31 @@ class Decision(Base):
     decided_at: Mapped[dt.datetime]
 
 
+class TemplateDecision(Base):
+    """An operator's word on a wording, once for all the drafts that waited with it; each of them has its ``Decision``.
+
+    ``sample_id`` is the draft that the operator had opened, null once its customer was erased; ``approved`` counts the
+    drafts that this approved.
+    """
+
+    __tablename__ = "template_decisions"
+
+    template_id: Mapped[str] = mapped_column(primary_key=True)
+    template_hash: Mapped[str] = mapped_column(primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
+    sample_id: Mapped[str | None] = mapped_column(ForeignKey(Recommendation.recommendation_id), index=True)
+    approved: Mapped[int]
+    run_id: Mapped[str | None]
+    decided_at: Mapped[dt.datetime]
+
+
 class Release(Base):
-    """A text made available. Its keys bind it to its own consent period and to the decision on its exact text."""
+    """A text made available. Its keys bind it to its own consent period and to the decision on its exact text.
+
+    ``consent_days`` is the limit to a consent's life that was in force, 0 for none: a later change of the setting must
+    not make an old release look wrong.
+    """
 
     __tablename__ = "releases"
     __table_args__ = (
@@ -284,6 +312,7 @@ class Release(Base):
     consent_id: Mapped[str] = mapped_column(ForeignKey(ConsentPeriod.consent_id), index=True)
     decision_id: Mapped[str]
     content_hash: Mapped[str]
+    consent_days: Mapped[int] = mapped_column(server_default="0")
     run_id: Mapped[str | None]
     released_at: Mapped[dt.datetime]
 
@@ -327,6 +356,36 @@ class Slate(Base):
     registered_at: Mapped[dt.datetime]
 
 
+class Erasure(Base):
+    """What was known of one customer left the database; ``links`` lists the places in the chain whose rows went."""
+
+    __tablename__ = "erasures"
+
+    erasure_id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
+    reason: Mapped[str]
+    links: Mapped[str]
+    erased_at: Mapped[dt.datetime]
+
+
+class Tombstone(Base):
+    """A customer or account that was erased, so that a file delivered again does not bring it back.
+
+    ``digest`` is ``ingest.erasure.digest`` under ``salt``, which is one for all; ``erasure_id`` is null while the
+    erasure is under way.
+    """
+
+    __tablename__ = "tombstones"
+    __table_args__ = (CheckConstraint(one_of("kind", ("user", "account")), name="kind"),)
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    salt: Mapped[str]
+    recorded_at: Mapped[dt.datetime]
+    erasure_id: Mapped[str | None] = mapped_column(ForeignKey(Erasure.erasure_id))
+
+
 class EvaluationRun(Base):
     """An evaluation with the head of the audit chain at that moment, so that a cut-off tail shows later."""
 
@@ -342,10 +401,13 @@ class EvaluationRun(Base):
 
 
 class AuditEntry(Base):
-    """One link of the chain. ``payload`` holds nothing personal; ``commitment`` is salted and covers the whole row."""
+    """One link of the chain. ``payload`` holds nothing personal; ``commitment`` is salted and covers the whole row.
+
+    After an erasure ``salt`` and ``subject_id`` are null, and nobody can tell any more what was committed to.
+    """
 
     __tablename__ = "audit_chain"
-    __table_args__ = (CheckConstraint(one_of("kind", ("consent", "decision", "release", "recall")), name="kind"),)
+    __table_args__ = (CheckConstraint(one_of("kind", LINKS), name="kind"),)
 
     seq: Mapped[int] = sequence(primary_key=True)
     kind: Mapped[str]

@@ -7,7 +7,7 @@ import datetime as dt
 import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, case, exists, func, select
+from sqlalchemy import ColumnElement, Engine, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -22,6 +22,7 @@ from spendsense_pipeline.governance.models import (
     Recommendation,
     RecommendationText,
     Release,
+    TemplateDecision,
     Viewing,
 )
 
@@ -33,6 +34,24 @@ def status_at(now: dt.datetime) -> ColumnElement[str]:
     """The SQL status by the clock: what is open, unreleased and past its time has expired, written down or not."""
     late = and_(Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None), Recommendation.expires_at <= now)
     return case((late, "expired"), else_=Recommendation.status)
+
+
+def wording_approved() -> ColumnElement[bool]:
+    """The SQL condition that an operator approved this wording before: as a template, or one text of it as it stood.
+
+    It says how closely to read and approves nothing.
+    """
+    other = aliased(Recommendation)
+    of_other = and_(
+        other.template_id == Recommendation.template_id,
+        other.template_hash == Recommendation.template_hash,
+        other.status == "approved",
+    )
+    as_template = and_(
+        TemplateDecision.template_id == Recommendation.template_id,
+        TemplateDecision.template_hash == Recommendation.template_hash,
+    )
+    return or_(exists().where(as_template), exists().where(of_other))
 
 
 def queue(
@@ -48,20 +67,17 @@ def queue(
 ) -> dict[str, Any]:
     """The items of one status, most urgent first: {queue: [row], total, limit, offset}.
 
-    Order: gravest findings, templates nobody approved before, near expiry, age. Rows: recommendation_id, user_id,
-    as_of, persona, content_type, title, status, content_hash, template_id, product_id, findings, registered_at,
-    expires_at, released_at, age_hours (since the first draft that this one replaces).
+    Order: gravest findings, wordings nobody approved before, near expiry, age. Rows: recommendation_id, user_id, as_of,
+    persona, content_type, title, status, content_hash, template_id, template_hash, wording_approved (whether an
+    operator approved these words before, with other figures), product_id, findings, registered_at, expires_at,
+    released_at, age_hours (since the first draft that this one replaces).
     """
     chosen = _chosen(now, status, user_id, persona, template_id)
-    approved = aliased(Recommendation)
-    known_template = exists().where(
-        approved.template_id == Recommendation.template_id, approved.status.in_(("approved", "overridden"))
-    )
     near = Recommendation.expires_at <= now + NEAR_EXPIRY
     rows = session.execute(
         chosen.order_by(
             RecommendationText.severity.desc(),
-            case((known_template, 1), else_=0),
+            case((wording_approved(), 1), else_=0),
             case((near, 0), else_=1),
             Recommendation.first_registered_at,
             Recommendation.recommendation_id,
@@ -74,25 +90,28 @@ def queue(
 
 
 def queue_by_template(session: Session, now: dt.datetime, *, status: str = "pending_approval") -> list[dict[str, Any]]:
-    """The queue as pieces of writing, most waited for first.
+    """The queue as pieces of writing: words nobody approved before first, then those that most wait with.
 
-    Rows: template_id, content_type, count, with_findings, oldest (first registration), next_expiry.
+    Rows: template_id, template_hash, content_type, wording_approved, count, with_findings, oldest (first
+    registration), next_expiry.
     """
+    wording = (Recommendation.template_id, Recommendation.template_hash, Recommendation.content_type)
+    approved = wording_approved()
     grouped = (
         select(
-            Recommendation.template_id,
-            Recommendation.content_type,
+            *wording,
+            func.max(case((approved, 1), else_=0)).label("wording_approved"),
             func.count().label("count"),
             func.count().filter(RecommendationText.severity > 0).label("with_findings"),
             func.min(Recommendation.first_registered_at).label("oldest"),
             func.min(Recommendation.expires_at).label("next_expiry"),
         )
-        .join(RecommendationText, _current_text())
-        .where(_in_status(now, status))
-        .group_by(Recommendation.template_id, Recommendation.content_type)
-        .order_by(func.count().desc(), Recommendation.template_id)
+        .join(RecommendationText, current_text())
+        .where(in_status(now, status))
+        .group_by(*wording)
+        .order_by(func.max(case((approved, 1), else_=0)), func.count().desc(), *wording)
     )
-    return [dict(row._mapping) for row in session.execute(grouped)]
+    return [dict(row._mapping) | {"wording_approved": bool(row.wording_approved)} for row in session.execute(grouped)]
 
 
 def waiting(session: Session, now: dt.datetime) -> dict[str, Any]:
@@ -104,8 +123,8 @@ def waiting(session: Session, now: dt.datetime) -> dict[str, Any]:
             func.count().filter(RecommendationText.severity > 0),
             func.min(Recommendation.first_registered_at),
         )
-        .join(RecommendationText, _current_text())
-        .where(_in_status(now, "pending_approval"))
+        .join(RecommendationText, current_text())
+        .where(in_status(now, "pending_approval"))
     ).one()
     total, near, findings, oldest = found
     return {
@@ -212,14 +231,16 @@ def decision_row(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _current_text() -> ColumnElement[bool]:
+def current_text() -> ColumnElement[bool]:
+    """The SQL condition that joins a recommendation with the text that stands."""
     return and_(
         RecommendationText.recommendation_id == Recommendation.recommendation_id,
         RecommendationText.content_hash == Recommendation.content_hash,
     )
 
 
-def _in_status(now: dt.datetime, status: str) -> ColumnElement[bool]:
+def in_status(now: dt.datetime, status: str) -> ColumnElement[bool]:
+    """The SQL condition that a recommendation has this status by the clock."""
     # The stored status narrows through the index what the clock then judges.
     stored = ("expired", *OPEN) if status == "expired" else (status,)
     return and_(Recommendation.status.in_(stored), status_at(now) == status)
@@ -236,13 +257,15 @@ def _rows(now: dt.datetime) -> AnySelect:
         status_at(now).label("status"),
         Recommendation.content_hash,
         Recommendation.template_id,
+        Recommendation.template_hash,
+        wording_approved().label("wording_approved"),
         Recommendation.product_id,
         RecommendationText.findings,
         Recommendation.registered_at,
         Recommendation.expires_at,
         Recommendation.released_at,
         Recommendation.first_registered_at,
-    ).join(RecommendationText, _current_text())
+    ).join(RecommendationText, current_text())
 
 
 def _chosen(
@@ -250,7 +273,7 @@ def _chosen(
 ) -> AnySelect:
     if status not in STATUSES:
         raise SpendSenseError(f"unknown status {status!r}; statuses are {', '.join(STATUSES)}", code="unknown_status")
-    chosen = _rows(now).where(_in_status(now, status))
+    chosen = _rows(now).where(in_status(now, status))
     wanted = {"user_id": user_id, "persona": persona, "template_id": template_id}
     for name, value in wanted.items():
         if value is not None:

@@ -52,6 +52,7 @@ SET_BY_DRAFT = (
     "window_days",
     "persona",
     "template_id",
+    "template_hash",
     "situation",
     "generator",
     "model",
@@ -131,11 +132,11 @@ def register_drafts(
 
 
 def is_replaced_by(old: Mapping[Any, Any], new: Mapping[str, Any]) -> bool:
-    """Whether a new draft says something else than the old one: situation, template, or a figure clearly moved.
+    """Whether a new draft says something else than the old one: situation, wording, or a figure clearly moved.
 
-    Both hold situation, template_id, prompt_version and slots (JSON: slot → {value, …}).
+    Both hold situation, template_id, template_hash, prompt_version and slots (JSON: slot → {value, …}).
     """
-    if any(old[name] != new[name] for name in ("situation", "template_id", "prompt_version")):
+    if any(old[name] != new[name] for name in ("situation", "template_id", "template_hash", "prompt_version")):
         return True
     before, after = json.loads(old["slots"]), json.loads(new["slots"])
     return before.keys() != after.keys() or any(

@@ -59,6 +59,7 @@ class Refusal(StrEnum):
     CHANGED = "changed"
     CRITICAL_FINDING = "critical_finding"
     FOUR_EYES = "four_eyes"
+    SAMPLE_REQUIRED = "sample_required"
     REASON_REQUIRED = "reason_required"
     INVALID_TEXT = "invalid_text"
     NOTHING_CHANGED = "nothing_changed"
@@ -183,20 +184,31 @@ def decide(
     if guardrails is None and any(request.action == "override" for request in requests):
         raise ValueError("an override needs guardrails to judge its text")
     with writing(engine) as session:
-        desk = _Desk.read(session, requests)
-        rules = _Rules(now, guardrails, four_eyes, made or ("individual" if len(requests) == 1 else "bulk"), run_id)
-        results = [desk.take(request, rules) for request in requests]
-        _write(session, desk, now, salt)
-    return results
+        made = made or ("individual" if len(requests) == 1 else "bulk")
+        return taken(session, requests, Rules(now, guardrails, four_eyes, made, run_id), salt)
 
 
 @dataclass(frozen=True)
-class _Rules:
+class Rules:
+    """What holds for a whole round of decisions; the arguments of ``decide``."""
+
     now: dt.datetime
     guardrails: Guardrails | None
     four_eyes: bool
     made: str
     run_id: str | None
+    sample_opened: bool = True
+    """False where a template's drafts are to be approved together and the operator looked at none of them."""
+
+
+def taken(
+    session: Session, requests: Sequence[Request], rules: Rules, salt: audit.Salt = audit.random_salt
+) -> list[dict[str, Any]]:
+    """``decide`` for whoever is inside ``writing`` already."""
+    desk = _Desk.read(session, requests)
+    results = [desk.take(request, rules) for request in requests]
+    _write(session, desk, rules.now, salt)
+    return results
 
 
 @dataclass
@@ -266,7 +278,7 @@ class _Desk:
             )
         return desk
 
-    def take(self, request: Request, rules: _Rules) -> dict[str, Any]:
+    def take(self, request: Request, rules: Rules) -> dict[str, Any]:
         item = self.items.get(request.recommendation_id)
         refused = self._refusal(request, item, rules)
         if refused is None and item is not None:
@@ -278,7 +290,7 @@ class _Desk:
             "refused": str(refused) if refused else None,
         }
 
-    def _refusal(self, request: Request, item: dict[str, Any] | None, rules: _Rules) -> Refusal | None:
+    def _refusal(self, request: Request, item: dict[str, Any] | None, rules: Rules) -> Refusal | None:
         """What stands in the way before the text is looked at; None to go on."""
         if request.operator_id not in self.operators:
             customer = request.operator_id in self.customers
@@ -298,6 +310,8 @@ class _Desk:
             return Refusal.INVALID_TEXT
         if request.action in ("reject", "override") and not (request.reason or "").strip():
             return Refusal.REASON_REQUIRED
+        if not rules.sample_opened:
+            return Refusal.SAMPLE_REQUIRED
         return _closed(request, item, rules.now) or self._other_text(request, item)
 
     def _other_text(self, request: Request, item: dict[str, Any]) -> Refusal | None:
@@ -310,9 +324,9 @@ class _Desk:
             seen = self.viewings.get((name, request.operator_id))
             if seen is None:
                 return Refusal.HASH_REQUIRED
-        return None if seen is None or _names(seen, item["content_hash"]) else Refusal.CHANGED
+        return None if seen is None or names_hash(seen, item["content_hash"]) else Refusal.CHANGED
 
-    def _decide(self, request: Request, item: dict[str, Any], rules: _Rules) -> Refusal | None:
+    def _decide(self, request: Request, item: dict[str, Any], rules: Rules) -> Refusal | None:
         before = {"of": item["recommendation_id"], "was": item["status"], "hashed": item["content_hash"]}
         refused: Refusal | None = None
         status = "pending_approval"
@@ -340,7 +354,7 @@ class _Desk:
         )
         return None
 
-    def _rewrite(self, request: Request, item: dict[str, Any], rules: _Rules) -> Refusal | None:
+    def _rewrite(self, request: Request, item: dict[str, Any], rules: Rules) -> Refusal | None:
         """Judge the override's text and make it the text that stands."""
         words = {
             "title": item["title"] if request.title is None else request.title,
@@ -366,7 +380,7 @@ class _Desk:
         )
         return None
 
-    def _record(self, request: Request, item: dict[str, Any], rules: _Rules) -> str:
+    def _record(self, request: Request, item: dict[str, Any], rules: Rules) -> str:
         name = item["recommendation_id"]
         ordinal = self.ordinals.get(name, 0) + 1
         decision_id = "dec_" + hashlib.sha256(f"{name} {ordinal}".encode()).hexdigest()[:20]
@@ -387,9 +401,9 @@ class _Desk:
         return decision_id
 
 
-def _names(seen: str, content_hash: str) -> bool:
+def names_hash(seen: str, whole: str) -> bool:
     """Whether what an operator wrote behind the @ is this hash, or enough of its beginning."""
-    return len(seen) >= SHORTEST_HASH and content_hash.startswith(seen)
+    return seen == whole or (len(seen) >= SHORTEST_HASH and whole.startswith(seen))
 
 
 def _status(item: Mapping[str, Any], now: dt.datetime) -> str:

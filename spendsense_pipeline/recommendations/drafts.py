@@ -15,7 +15,7 @@ import pandas as pd
 
 from spendsense_pipeline.contracts.recommendations import DraftRecommendations
 from spendsense_pipeline.recommendations.guardrails import findings
-from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id
+from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id, template_hash
 from spendsense_pipeline.recommendations.library import SLOT
 from spendsense_pipeline.recommendations.render import (
     RenderError,
@@ -193,6 +193,7 @@ def _education(
             "rationale": because,
             "content_hash": content_hash("education", title, content, because, None),
             "template_id": template["template_id"],
+            "template_hash": template["template_hash"],
             "slots": _json({name: slots[name] for name in slots if name in used}),
             "generator": template["generator"],
             "model": template["model"],
@@ -221,6 +222,8 @@ def _offer(
         "rationale": because,
         "content_hash": content_hash("partner_offer", title, content, because, product_id),
         "template_id": f"offer/{match['product_type']}",
+        # What an offer says of a product is the same for everybody: that is its wording.
+        "template_hash": template_hash(OFFER_VERSION, _json(product), ()),
         "slots": _json(slots),
         "generator": "library",
         "model": None,

@@ -129,7 +129,7 @@ def test_without_config_the_job_only_reports_what_waits(copy: Pipeline) -> None:
 def test_the_report_shows_neither_texts_nor_customers(copy: Pipeline) -> None:
     evaluation, _ = reviewed(copy)
     shown = {name for row in metadata(evaluation, "queue") for name in row}
-    assert shown == {"recommendation", "template", "persona", "age_hours", "findings"}
+    assert shown == {"recommendation", "template", "words", "persona", "age_hours", "findings"}
 
 
 def test_the_warning_becomes_an_error_when_something_is_about_to_expire(copy: Pipeline) -> None:

@@ -56,7 +56,7 @@ def draft(name: str, user: str, **given: Any) -> dict[str, Any]:
         "rationale": "You see this because a card balance was at 85% of its limit.", "content_hash": "h" * 64,
         "template_id": "t1", "situation": "high_utilization/util=80+", "slots": json.dumps(slots), "reasons": "[]",
         "product_id": None, "findings": "[]", "generator": "library", "model": None, "prompt_version": "1",
-        "generation_ms": float("nan"), "consent_id": f"consent_{user}",
+        "template_hash": "5e", "generation_ms": float("nan"), "consent_id": f"consent_{user}",
     } | given  # fmt: skip
 
 

@@ -89,7 +89,9 @@ def test_the_next_day_keeps_a_waiting_draft_that_says_the_same(engine: Engine) -
     assert statuses(engine) == {one["recommendation_id"]: "pending_approval"}
 
 
-@pytest.mark.parametrize("changed", [{"figure": 0.80}, {"situation": "other"}, {"prompt_version": "2"}])
+@pytest.mark.parametrize(
+    "changed", [{"figure": 0.80}, {"situation": "other"}, {"prompt_version": "2"}, {"template_hash": "f" * 64}]
+)
 def test_a_waiting_draft_that_changed_is_replaced_and_its_age_inherited(
     engine: Engine, changed: dict[str, Any]
 ) -> None:
@@ -297,7 +299,7 @@ def test_a_hash_that_is_not_its_text_s_registers_nothing(engine: Engine) -> None
 
 def piece(value: object) -> dict[str, Any]:
     slots = json.dumps({"figure": {"value": value}})
-    return {"situation": "s", "template_id": "t", "prompt_version": "1", "slots": slots}
+    return {"situation": "s", "template_id": "t", "template_hash": "h", "prompt_version": "1", "slots": slots}
 
 
 @given(st.integers(1, 10**9), st.integers(-(10**9), 10**9))

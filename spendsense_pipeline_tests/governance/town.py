@@ -1,6 +1,7 @@
 """A few customers, drafts and shorthands that the governance tests tell their stories with."""
 
 import datetime as dt
+import hashlib
 import json
 from typing import Any
 
@@ -12,6 +13,8 @@ from spendsense_pipeline.recommendations.identity import content_hash, recommend
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 TODAY = NOW.date()
+NOTABLE = '[{"check": "reading_level", "severity": "notable", "message": "long"}]'
+CRITICAL = '[{"check": "tone", "severity": "critical", "message": "shames"}]'
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 
 
@@ -49,6 +52,7 @@ def draft(
         "content": f"You use {figure:.0%} of the limit of one card.",
         "rationale": f"One card is at {figure:.0%}.",
         "template_id": template,
+        "template_hash": hashlib.sha256(template.encode()).hexdigest(),
         "situation": "high_utilization/over_50",
         "slots": json.dumps({"utilization": {"signal": "max_utilization", "value": figure, "shown": f"{figure:.0%}"}}),
         "reasons": json.dumps([{"signal": "max_utilization", "value": figure, "met": True}]),
