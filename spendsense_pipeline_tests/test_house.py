@@ -28,9 +28,10 @@ MAY_IMPORT = {
     "settings": set(),
     # Readers and edges.
     "profiles": {"features", "personas", "warehouse"},
+    "erasure": {"ingest", "governance", "evaluation"},
     "defs": {
         *("contracts", "ingest", "features", "personas", "recommendations", "governance", "evaluation"),
-        *("profiles", "settings", "warehouse"),
+        *("erasure", "profiles", "settings", "warehouse"),
     },
     "definitions": {"contracts", "defs", "settings"},
     "cli": {

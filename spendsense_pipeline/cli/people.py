@@ -1,11 +1,13 @@
-"""What people said and who may decide: consent, operator."""
+"""What people said, who may decide, and who is to be forgotten: consent, operator, erase."""
+
+from collections.abc import Iterable
 
 import click
 
 from spendsense_pipeline.cli import context
 from spendsense_pipeline.cli.context import governance_of
-from spendsense_pipeline.cli.frame import SCOPES, app, as_json, shared
-from spendsense_pipeline.cli.output import columns, printed
+from spendsense_pipeline.cli.frame import SCOPES, app, as_json, operator_option, shared
+from spendsense_pipeline.cli.output import cell, columns, printed
 from spendsense_pipeline.settings import Settings
 
 
@@ -21,6 +23,7 @@ consent_options = shared(
     click.argument("user_id"),
     scope_option,
     click.option("--source", default="command line", show_default=True, help="Where the customer said so."),
+    click.option("--channel", default="command line", show_default=True, help="How it reached us: app, branch, phone."),
     click.option("--actor", default="command line", show_default=True, help="Who passes it on."),
 )
 
@@ -30,7 +33,13 @@ consent_options = shared(
 @click.option("--text-version", default="unstated", show_default=True, help="Version of the text agreed to.")
 @as_json
 def consent_grant(
-    user_id: str, scopes: tuple[str, ...], source: str, actor: str, text_version: str, as_json: bool
+    user_id: str,
+    scopes: tuple[str, ...],
+    source: str,
+    channel: str,
+    actor: str,
+    text_version: str,
+    as_json: bool,
 ) -> None:
     """Open a period of consent, or renew the one that lives."""
     from spendsense_pipeline.governance import consent as periods
@@ -46,7 +55,7 @@ def consent_grant(
             scopes=scopes or SCOPES,
             actor=actor,
             source=source,
-            channel="command line",
+            channel=channel,
             text_version=text_version,
             consent_days=settings.consent_days,
         )
@@ -57,7 +66,7 @@ def consent_grant(
 @consent.command("revoke")
 @consent_options
 @as_json
-def consent_revoke(user_id: str, scopes: tuple[str, ...], source: str, actor: str, as_json: bool) -> None:
+def consent_revoke(user_id: str, scopes: tuple[str, ...], source: str, channel: str, actor: str, as_json: bool) -> None:
     """Close the live period: voids what waits, recalls what was released."""
     from spendsense_pipeline.governance import consent as periods
     from spendsense_pipeline.governance.database import reading, writing
@@ -70,7 +79,7 @@ def consent_revoke(user_id: str, scopes: tuple[str, ...], source: str, actor: st
         _known_customer(settings, user_id)
     with writing(engine) as session:
         changed = periods.revoke(
-            session, user_id, context.now(), scopes=scopes or SCOPES, actor=actor, source=source, channel="command line"
+            session, user_id, context.now(), scopes=scopes or SCOPES, actor=actor, source=source, channel=channel
         )
     payload = {"user_id": user_id, "consent": changed}
     printed(
@@ -88,15 +97,27 @@ def consent_revoke(user_id: str, scopes: tuple[str, ...], source: str, actor: st
 @click.argument("user_id")
 @as_json
 def consent_history(user_id: str, as_json: bool) -> None:
-    """All that happened to a customer's consent, oldest first."""
-    from spendsense_pipeline.governance import consent as periods
+    """All that happened to a customer's consent, oldest first, and the periods that it adds up to."""
+    from spendsense_pipeline.governance import consent as records
     from spendsense_pipeline.governance.database import reading
 
-    with reading(governance_of(Settings())) as session:
-        events = periods.history(session, user_id)
-    names = ["at", "scope", "action", "granted_at", "text_version", "source", "actor", "reason"]
-    payload = {"user_id": user_id, "history": events}
-    printed(payload, as_json, lambda: columns(events, names) if events else ["no consent was ever recorded"])
+    settings = Settings()
+    with reading(governance_of(settings)) as session:
+        events = records.history(session, user_id)
+        periods = records.periods(session, user_id, context.now(), settings.consent_days)
+
+    def told() -> Iterable[str]:
+        if not events:
+            yield "no consent was ever recorded"
+            return
+        names = ["at", "scope", "action", "granted_at", "text_version", "channel", "source", "actor", "reason"]
+        yield from columns(events, names)
+        for period in periods:
+            until = f", until {cell(period['expires_at'])}" if period["expires_at"] else ""
+            state = f"live{until}" if period["live"] else f"ended {cell(period['closed_at'] or period['expires_at'])}"
+            yield f"{period['scope']}, period {period['ordinal']} ({period['consent_id']}): {state}"
+
+    printed({"user_id": user_id, "history": events, "periods": periods}, as_json, told)
 
 
 def _known_customer(settings: Settings, user_id: str) -> None:
@@ -148,3 +169,29 @@ def operator_list(as_json: bool) -> None:
         rows = operators.listed(session)
     names = ["operator_id", "active", "registered_at", "source"]
     printed({"operators": rows}, as_json, lambda: columns(rows, names) if rows else ["no operator yet"])
+
+
+@app.command()
+@click.argument("user_id")
+@operator_option
+@click.option("--reason", required=True, help="Stays on record: name the request, not the person.")
+@as_json
+def erase(user_id: str, operator_id: str, reason: str, as_json: bool) -> None:
+    """Take a customer's data and texts out of files, tables and database, and keep them out. Cannot be undone."""
+    from spendsense_pipeline.defs import erasure
+    from spendsense_pipeline.defs.resources import Clock
+
+    settings = Settings()
+    with context.dagster_instance(settings) as instance:
+        done = erasure.erase(settings, instance, user_id, operator_id, reason, Clock())
+
+    def told() -> Iterable[str]:
+        yield f"erased {user_id}" + (f" ({done['erasure_id']})" if done["erasure_id"] else ": nothing was left")
+        for place, counts in done["erased"].items():
+            for name, number in counts.items() if isinstance(counts, dict) else [("", counts)]:
+                if number:
+                    yield f"  {place}{' ' if name else ''}{name}: {cell(number)}"
+        yield "what remains, and why"
+        yield from (f"  {one['what']}: {one['reason']}" for one in done["remains"])
+
+    printed(done, as_json, told)

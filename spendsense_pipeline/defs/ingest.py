@@ -17,8 +17,10 @@ from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.governance import consent, operators
 from spendsense_pipeline.governance.batches import register_batch
-from spendsense_pipeline.governance.database import writing
+from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.erasure import remembered
 from spendsense_pipeline.ingest import canonical, landing
+from spendsense_pipeline.ingest.erasure import scrub
 
 BATCHES = dg.DynamicPartitionsDefinition(name="batch")
 JOB = "ingest_batch"
@@ -78,6 +80,11 @@ def raw_tables(
     """Give the batch its place in the order of arrival and read its files as they were written."""
     batch_id = context.partition_key
     folder = files.batch(batch_id)
+    with reading(governance.engine) as session:
+        erased = remembered(session)
+    if erased:  # files delivered again must not bring back who was erased
+        gone, _ = scrub(folder, erased)
+        context.log.info("%d rows of erased customers were taken out of %s", sum(gone.values()), batch_id)
     digest = landing.content_hash(folder)
     backend = warehouse.connect(Path(files.scratch))
     surveyed = landing.survey(backend, folder)

@@ -107,9 +107,26 @@ def analytics_export(
         "audit_head": dict(audit_head),
         "tables": described,
     }
-    files[MANIFEST] = (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
+    files[MANIFEST] = _encoded(manifest)
     _publish(files, to, as_of)
     return manifest
+
+
+def described_again(folder: str) -> None:
+    """Bring the manifest of an export in line with its files, after customers were erased from them."""
+    filesystem, root = fsspec.core.url_to_fs(folder)
+    path = posixpath.join(root, MANIFEST)
+    manifest = json.loads(filesystem.cat_file(path))
+    for table in manifest["tables"].values():
+        content = filesystem.cat_file(posixpath.join(root, table["file"]))
+        table["rows"] = pq.ParquetFile(io.BytesIO(content)).metadata.num_rows
+        table["sha256"] = hashlib.sha256(content).hexdigest()
+    manifest["customers"] = manifest["tables"]["features_30d"]["rows"]
+    filesystem.pipe_file(path, _encoded(manifest))
+
+
+def _encoded(manifest: Mapping[str, Any]) -> bytes:
+    return (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _leaving(

@@ -1,8 +1,9 @@
-"""The audit chain: every consent, decision, release and recall, each link hashing the one before.
+"""The audit chain: every consent, decision, release, recall and erasure, each link hashing the one before.
 
-``record`` is the only way a row enters those four tables: it gives the row its place (``seq``) in the chain. A link
-carries a public payload and a salted commitment to the whole row, so that personal fields can be erased one day
-(salt and row go, the commitment stays) without breaking the chain. ``verify`` recomputes it all from stored rows.
+``record`` is the only way a row enters those five tables: it gives the row its place (``seq``) in the chain. A link
+carries a public payload and a salted commitment to the whole row, so that a customer can be erased without breaking
+the chain: row, salt and subject go, the commitment stays, and a link of its own lists the places that an erasure
+emptied. ``verify`` recomputes it all from stored rows.
 Does not belong here: deciding anything.
 """
 
@@ -10,7 +11,7 @@ import datetime as dt
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from spendsense_pipeline.governance.models import (
     ConsentEvent,
     ConsentPeriod,
     Decision,
+    Erasure,
     EvaluationRun,
     Recall,
     Recommendation,
@@ -53,7 +55,7 @@ class Kind:
     """
 
     name: str
-    model: type[ConsentEvent] | type[Decision] | type[Release] | type[Recall]
+    model: type[ConsentEvent] | type[Decision] | type[Release] | type[Recall] | type[Erasure]
     subject: str
     committed: tuple[str, ...]
     public: tuple[str, ...]
@@ -112,7 +114,7 @@ RELEASE = Kind(
         "run_id",
         "released_at",
     ),
-    public=("run_id",),
+    public=("run_id", "consent_days"),
 )
 RECALL = Kind(
     name="recall",
@@ -121,7 +123,14 @@ RECALL = Kind(
     committed=("seq", "release_id", "recommendation_id", "cause", "recalled_at"),
     public=("cause",),
 )
-KINDS = {kind.name: kind for kind in (CONSENT, DECISION, RELEASE, RECALL)}
+ERASURE = Kind(
+    name="erasure",
+    model=Erasure,
+    subject="erasure_id",
+    committed=("seq", "erasure_id", "operator_id", "reason", "links", "erased_at"),
+    public=("operator_id", "links"),
+)
+KINDS = {kind.name: kind for kind in (CONSENT, DECISION, RELEASE, RECALL, ERASURE)}
 
 
 def record(
@@ -167,8 +176,8 @@ class Verification:
     """What ``verify`` found. ``first_broken`` is {seq, kind, subject, problem}, or None when all holds.
 
     Problems: ``link_missing``, ``link_changed``, ``link_misplaced`` (in the chain); ``row_missing``, ``row_changed``,
-    ``row_not_recorded``, ``text_changed``, ``period_changed`` (in what it covers); ``tail_missing``,
-    ``head_changed``, ``known_head_missing`` (cut off).
+    ``row_not_recorded``, ``row_not_erased``, ``text_changed``, ``period_changed`` (in what it covers);
+    ``tail_missing``, ``head_changed``, ``known_head_missing`` (cut off).
     """
 
     ok: bool
@@ -193,6 +202,7 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
     for length, hash_then in [*((length, hash_then) for length, hash_then in stored), *known]:
         heads.setdefault(length, set()).add(hash_then)
 
+    erased = _erased(session)
     previous, seq = START, 0
     while links := session.execute(
         select(AuditEntry.__table__).where(AuditEntry.seq > seq).order_by(AuditEntry.seq).limit(CHUNK)
@@ -200,7 +210,7 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
         covered = _covered_rows(session, links[0].seq, links[-1].seq)
         for link in links:
             seq += 1
-            if problem := _link_problem(link, seq, previous, covered):
+            if problem := _link_problem(link, seq, previous, covered, erased):
                 yield _finding(seq, link.kind, link.subject_id, problem)
             previous, seq = link.hash, link.seq
             if heads.pop(seq, {previous}) != {previous}:
@@ -221,8 +231,23 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
         yield _finding(None, "consent", consent_id, "period_changed")
 
 
+def _erased(session: Session) -> set[int]:
+    """Places in the chain that erasures say they emptied; the links that say so are checked with all the others."""
+    payloads = session.execute(select(AuditEntry.seq, AuditEntry.payload).where(AuditEntry.kind == ERASURE.name))
+    return {
+        place
+        for seq, payload in payloads
+        for place in json.loads(json.loads(payload).get("links", "[]"))
+        if place < seq
+    }
+
+
 def _link_problem(
-    link: AnyRow, expected_seq: int, previous: str, covered: Mapping[str, Mapping[int, AnyRow]]
+    link: AnyRow,
+    expected_seq: int,
+    previous: str,
+    covered: Mapping[str, Mapping[int, AnyRow]],
+    erased: Set[int],
 ) -> str | None:
     if link.seq != expected_seq:
         return "link_missing"
@@ -232,6 +257,8 @@ def _link_problem(
         return "link_misplaced"
     kind = KINDS[link.kind]
     row = covered[kind.name].get(link.seq)
+    if link.seq in erased:
+        return None if (row, link.salt, link.subject_id) == (None, None, None) else "row_not_erased"
     if row is None:
         return "row_missing"
     if link.salt is None or _commitment(link.salt, row[: len(kind.committed)]) != link.commitment:

@@ -253,6 +253,30 @@ def live_consents(
     ).all()
 
 
+def periods(session: Session, user_id: str, now: dt.datetime, consent_days: int = 0) -> list[dict[str, Any]]:
+    """A customer's periods, oldest first: consent_id, scope, ordinal, granted_at, opened_at, renewed_at, closed_at,
+    expires_at (None without limit or once closed) and live.
+    """
+    if not storable(user_id):
+        return []
+    found = session.execute(
+        select(ConsentPeriod, agreed_at(), is_live(now, consent_days))
+        .where(ConsentPeriod.user_id == user_id)
+        .order_by(ConsentPeriod.opened_at, ConsentPeriod.scope, ConsentPeriod.ordinal)
+    )
+    names = ("consent_id", "scope", "ordinal", "granted_at", "opened_at", "renewed_at", "closed_at")
+    return [
+        {name: getattr(period, name) for name in names}
+        | {
+            "expires_at": agreed + dt.timedelta(days=consent_days)
+            if consent_days and period.closed_at is None
+            else None,
+            "live": bool(live),
+        }
+        for period, agreed, live in found
+    ]
+
+
 def history(session: Session, user_id: str) -> list[dict[str, Any]]:
     """All that happened to a customer's consent, oldest first: one dict per event."""
     if not storable(user_id):

@@ -96,6 +96,26 @@ def open_or_create(url: str) -> Engine:
     return engine
 
 
+def reclaim(engine: Engine) -> bool:
+    """Give deleted rows' space back, so that their bytes are no longer in the database's files; False where it is busy.
+
+    PostgreSQL overwrites it in its own time, and its log and backups keep what they hold.
+    """
+    connection = engine.raw_connection()
+    try:
+        if engine.dialect.name == "sqlite":
+            connection.execute("VACUUM")
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+        connection.driver_connection.autocommit = True  # type: ignore[union-attr] # psycopg's own
+        connection.cursor().execute("VACUUM")
+        return True
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        connection.invalidate()
+
+
 def current(engine: Engine) -> str | None:
     """The schema revision the database is at, None before the first migration."""
     try:

@@ -372,8 +372,8 @@ class Erasure(Base):
 class Tombstone(Base):
     """A customer or account that was erased, so that a file delivered again does not bring it back.
 
-    ``digest`` is ``ingest.erasure.digest`` under ``salt``, which is one for all; ``erasure_id`` is null while the
-    erasure is under way.
+    ``digest`` is ``ingest.erasure.digest`` under ``salt``, which is one for all; ``owner`` is the digest of the
+    account's customer; ``erasure_id`` is null while the erasure is under way.
     """
 
     __tablename__ = "tombstones"
@@ -381,6 +381,7 @@ class Tombstone(Base):
 
     digest: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
+    owner: Mapped[str]
     salt: Mapped[str]
     recorded_at: Mapped[dt.datetime]
     erasure_id: Mapped[str | None] = mapped_column(ForeignKey(Erasure.erasure_id))

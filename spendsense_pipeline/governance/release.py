@@ -8,11 +8,10 @@ it again inside the releasing transaction and acts. Does not belong here: consen
 import datetime as dt
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, Select, and_, bindparam, exists, func, or_, select, true, update
+from sqlalchemy import Engine, Select, and_, bindparam, case, exists, func, or_, select, true, update
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.governance import audit, consent
@@ -201,6 +200,7 @@ def run_gate(
                 "consent_id": cited.consent_id,
                 "decision_id": cited.decision_id,
                 "content_hash": facts.content_hash,
+                "consent_days": consent_days,
                 "run_id": run_id,
                 "released_at": now,
             }
@@ -301,8 +301,9 @@ def every_release_had_consent(session: Session) -> ConsentProof:
     """Recompute from the append-only rows whether each release had live consent and a standing decision.
 
     Order is the order of the audit chain, not of clocks: the cited period was opened before the release and not
-    closed before it, for this customer and this scope; the cited decision approves or overrides to exactly the
-    released text, came before the release, and no other decision came between.
+    closed before it, for this customer and this scope; where a consent's life was limited, the last word before the
+    release was not older than that; the cited decision approves or overrides to exactly the released text, came before
+    the release, and no other decision came between.
     """
     opened, closed, between = aliased(ConsentEvent), aliased(ConsentEvent), aliased(Decision)
     scope = func.replace(Recommendation.content_type, "partner_offer", "partner_offers")
@@ -331,10 +332,28 @@ def every_release_had_consent(session: Session) -> ConsentProof:
         .correlate(Release, Decision),  # two levels up is not found by itself
     )
     wrong = (
-        select(Release.recommendation_id)
+        select(Release.seq, Release.recommendation_id)
         .outerjoin(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
         .where(or_(~had_consent, ended_before, ~was_decided))
-        .order_by(Release.seq)
     )
-    violations: Sequence[str] = session.scalars(wrong).all()
-    return ConsentProof(list(violations), session.scalar(select(func.count()).select_from(Release)) or 0)
+    violations = {row.seq: row.recommendation_id for row in session.execute(wrong)}
+    violations |= _released_after_consent_lapsed(session)
+    total = session.scalar(select(func.count()).select_from(Release)) or 0
+    return ConsentProof([violations[seq] for seq in sorted(violations)], total)
+
+
+def _released_after_consent_lapsed(session: Session) -> dict[int, str]:
+    """seq → recommendation of the releases whose last grant or renewal before was as old as the limit then in force."""
+    word = aliased(ConsentEvent)
+    given = case((word.action == "renewed", word.recorded_at), else_=func.coalesce(word.granted_at, word.recorded_at))
+    last = select(func.max(given)).where(
+        word.consent_id == Release.consent_id, word.action.in_(("opened", "renewed")), word.seq < Release.seq
+    )
+    limited = select(
+        Release.seq, Release.recommendation_id, Release.released_at, Release.consent_days, last.scalar_subquery()
+    ).where(Release.consent_days > 0)
+    return {
+        seq: name
+        for seq, name, released_at, days, agreed_at in session.execute(limited)
+        if agreed_at is None or agreed_at + dt.timedelta(days=days) <= released_at
+    }

@@ -14,15 +14,17 @@ import glob
 import gzip
 import hashlib
 import io
+import json
 import os
 import re
 import shutil
 import stat
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import ibis
@@ -42,6 +44,7 @@ __all__ = [
     "content_hash",
     "discover",
     "land",
+    "note_erasure",
     "read_files",
     "read_raw",
     "strangers",
@@ -175,11 +178,46 @@ def _nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def content_hash(batch_dir: Path) -> str:
-    """sha256 over names, sizes and bytes of the table files: the same whatever else lies in the folder."""
+    """sha256 over names, sizes and bytes of the table files: the same whatever else lies in the folder.
+
+    A batch that lost rows to an erasure keeps the hash that it arrived with.
+    """
+    found = _fingerprint(batch_dir, {})
+    noted = _noted(batch_dir)
+    return noted["delivered"] if found in noted["since"] else found
+
+
+def note_erasure(batch_dir: Path, lighter: Mapping[Path, Path]) -> None:
+    """Note that the batch will be the same batch once the files of ``lighter`` stand in place of their originals."""
+    try:
+        since, noted = _fingerprint(batch_dir, lighter), _noted(batch_dir)
+    except BatchRefused:
+        return  # it never was a batch
+    note = {"delivered": noted["delivered"] or content_hash(batch_dir), "since": sorted({*noted["since"], since})}
+    path = _note(batch_dir)
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(note), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _note(batch_dir: Path) -> Path:
+    # Beside the batches, where no delivery can bring one along.
+    return batch_dir.absolute().parent / ".erased" / f"{batch_dir.name}.json"
+
+
+def _noted(batch_dir: Path) -> dict[str, Any]:
+    path = _note(batch_dir)
+    noted: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"delivered": None, "since": []}
+    return noted
+
+
+def _fingerprint(batch_dir: Path, instead: Mapping[Path, Path]) -> str:
     digest = hashlib.sha256()
     for landed in discover(batch_dir):
-        digest.update(f"{landed.path.name}\n{landed.path.stat().st_size}\n".encode())
-        with landed.path.open("rb") as stream:
+        path = instead.get(landed.path, landed.path)
+        digest.update(f"{landed.path.name}\n{path.stat().st_size}\n".encode())
+        with path.open("rb") as stream:
             while block := stream.read(BLOCK):
                 digest.update(block)
     return digest.hexdigest()

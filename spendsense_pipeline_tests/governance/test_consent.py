@@ -89,6 +89,22 @@ def test_a_consent_past_its_days_is_not_live_and_a_grant_then_opens_a_new_period
     assert not set(first.values()) & set(second.values())
 
 
+def test_periods_say_whether_they_live_and_until_when(engine: Engine) -> None:
+    grant(engine, "mia", scopes=["education"])
+    revoke(engine, "mia", NOW + DAY, scopes=["education"])
+    grant(engine, "mia", NOW + 2 * DAY, scopes=["education"])
+
+    def told(now: dt.datetime, days: int) -> list[tuple[object, ...]]:
+        with reading(engine) as session:
+            found = consent.periods(session, "mia", now, days)
+            assert consent.periods(session, "a\0b", now, days) == []
+        return [(row["ordinal"], row["live"], row["expires_at"], row["closed_at"]) for row in found]
+
+    assert told(NOW + 3 * DAY, 0) == [(1, False, None, NOW + DAY), (2, True, None, None)]
+    assert told(NOW + 3 * DAY, 30)[1] == (2, True, NOW + 32 * DAY, None)
+    assert told(NOW + 32 * DAY, 30)[1] == (2, False, NOW + 32 * DAY, None)
+
+
 def test_a_renewal_counts_the_days_anew(engine: Engine) -> None:
     grant(engine, "mia")
     grant(engine, "mia", NOW + 20 * DAY, consent_days=30)

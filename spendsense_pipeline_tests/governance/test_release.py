@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from spendsense_pipeline.governance import release, review
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.governance.models import Decision, Recommendation, RecommendationText, Release
+from spendsense_pipeline.governance.models import AuditEntry, Decision, Recommendation, RecommendationText, Release
 from spendsense_pipeline.governance.release import Allow, Deny, ReleaseFacts, release_decision
 from spendsense_pipeline_tests.governance.town import (
     DAY,
@@ -249,6 +250,33 @@ def test_a_decision_taken_back_before_the_release_counts_as_none(engine: Engine)
         session.execute(Release.__table__.insert(), [release_row(one, decision.decision_id)])
     with reading(engine) as session:
         assert release.every_release_had_consent(session).violations == [one["recommendation_id"]]
+
+
+def test_a_release_under_a_lapsed_consent_is_named_and_a_later_setting_accuses_none(engine: Engine) -> None:
+    ones = [waiting_draft(engine, user) for user in ("mia", "noah", "zoe")]
+    approve(engine, *ones)
+    grant(engine, "noah", NOW + 5 * DAY)  # renewed: counts from here
+    gate(engine, NOW + 10 * DAY)
+    with reading(engine) as session:
+        assert release.every_release_had_consent(session).violations == []
+    with writing(engine) as session:  # as if somebody's gate had not looked at the limit in force
+        session.execute(
+            text("UPDATE releases SET consent_days = 10 WHERE recommendation_id != :other").bindparams(
+                other=ones[2]["recommendation_id"]
+            )
+        )
+    with reading(engine) as session:
+        assert release.every_release_had_consent(session).violations == [ones[0]["recommendation_id"]]
+
+
+def test_the_limit_in_force_stands_with_the_release_and_in_the_chain(engine: Engine) -> None:
+    approve(engine, waiting_draft(engine))
+    gate(engine, consent_days=30)
+    with reading(engine) as session:
+        (one,) = session.query(Release)
+        link = session.query(AuditEntry).filter_by(seq=one.seq).one()
+        assert (one.consent_days, json.loads(link.payload)["consent_days"]) == (30, 30)
+        assert release.every_release_had_consent(session) == ([], 1)
 
 
 def test_waiting_items_are_counted_as_the_rule_would_judge_them() -> None:
