@@ -1,0 +1,235 @@
+"""One customer leaves a whole deployment, every file, table, page and row; nothing brings them back."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import fsspec
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from spendsense_pipeline import erasure
+from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.defs import launch
+from spendsense_pipeline.governance import consent, operators, queue, release, review
+from spendsense_pipeline.governance.audit import verify
+from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.erasure import remembered
+from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.ingest.erasure import Erased, digest
+from spendsense_pipeline_tests.conftest import BATCH, DAY, NOON, Pipeline
+
+REASON = "request 17"
+
+
+@pytest.fixture
+def served(copy: Pipeline) -> tuple[Pipeline, str]:
+    """A pipeline in which a customer was shown something and others wait, and who that customer is."""
+    with writing(copy.engine) as session:
+        operators.add(session, "op", NOON)
+    with reading(copy.engine) as session:
+        first = queue.queue(session, NOON, limit=1)["queue"][0]
+    review.approve(copy.engine, [f"{first['recommendation_id']}@{first['content_hash']}"], "op", NOON)
+    assert release.run_gate(copy.engine, NOON).released
+    return copy, first["user_id"]
+
+
+def tables(pipeline: Pipeline) -> dict[str, pd.DataFrame]:
+    """Every stored table, and every exported one, by path."""
+    data = pipeline.settings.data
+    return {str(path.relative_to(data)): pq.read_table(path).to_pandas() for path in sorted(data.rglob("*.parquet"))}
+
+
+def accounts_of(pipeline: Pipeline, user_id: str) -> set[str]:
+    accounts = tables(pipeline)["warehouse/accounts.parquet"]
+    return set(accounts.loc[accounts["user_id"] == user_id, "account_id"])
+
+
+def naming(pipeline: Pipeline, *names: str) -> set[str]:
+    """Files of the data folder, read as what they are, that hold one of the names."""
+    pattern = re.compile("|".join(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])" for name in names))
+    found = {name for name, table in tables(pipeline).items() if pattern.search(table.to_csv())}
+    for path in pipeline.settings.data.rglob("*"):
+        if path.is_file() and path.suffix != ".parquet":
+            with fsspec.open(str(path), "rb", compression="infer") as stream:
+                if pattern.search(stream.read().decode("latin-1")):
+                    found.add(str(path.relative_to(pipeline.settings.data)))
+    return found
+
+
+def without(frame: pd.DataFrame, user_id: str, accounts: set[str]) -> pd.DataFrame:
+    kept = pd.Series(True, index=frame.index)
+    for column, names in {"user_id": {user_id}, "account_id": accounts}.items():
+        if column in frame:
+            kept &= ~frame[column].isin(names)
+    return frame[kept].reset_index(drop=True)
+
+
+def test_nothing_in_the_data_folder_names_the_customer_and_nobody_else_lost_a_row(
+    served: tuple[Pipeline, str], spendsense: Callable[..., Any]
+) -> None:
+    pipeline, user_id = served
+    assert not any(name.startswith("dagster/") for name in naming(pipeline, user_id)), "Dagster holds nothing personal"
+    launched(pipeline, user_id)
+    assert any(name.startswith("dagster/") for name in naming(pipeline, user_id)), "but the config that somebody typed"
+    accounts, before = accounts_of(pipeline, user_id), tables(pipeline)
+    names = [row["recommendation_id"] for row in spendsense(pipeline, "released", "--user", user_id)["released"]]
+    assert len(naming(pipeline, user_id)) > 20
+    done = spendsense(pipeline, "erase", user_id, "--operator", "op", "--reason", REASON)
+    assert naming(pipeline, user_id, *accounts) == set()
+    assert done["erased"]["runs"] == 1
+    assert done["erased"]["reports"] == [f"{DAY}.html"]
+    assert done["erased"]["warehouse"]["raw_transactions"] == done["erased"]["warehouse"]["transactions"] > 0
+    assert [one for one in done["remains"] if str(pipeline.settings.data) in one["what"]] == []
+    for name, table in tables(pipeline).items():
+        pd.testing.assert_frame_equal(table, without(before[name], user_id, accounts), obj=name)
+        contract = CONTRACTS.get(name.split("/")[1].removesuffix(".parquet"))
+        if contract is not None and name.startswith("warehouse/persona"):
+            assert failures(contract, table).empty
+    manifest = json.loads((pipeline.settings.data / "exports" / str(DAY) / "manifest.json").read_text())
+    for table in manifest["tables"].values():
+        content = (pipeline.settings.data / "exports" / str(DAY) / table["file"]).read_bytes()
+        assert table["sha256"] == hashlib.sha256(content).hexdigest()
+    assert spendsense(pipeline, "released", "--user", user_id)["released"] == []
+    assert spendsense(pipeline, "why", names[0], code=1)["error"]["code"] == "unknown_recommendation"
+    assert spendsense(pipeline, "profile", user_id, code=1)["error"]["code"] == "unknown_user"
+    assert spendsense(pipeline, "audit", "verify")["ok"]
+    again = spendsense(pipeline, "erase", user_id, "--operator", "op", "--reason", REASON)
+    assert again["erasure_id"] is None
+
+
+def launched(pipeline: Pipeline, user_id: str) -> None:
+    """Renew the customer's consent from the Launchpad, whose config Dagster keeps."""
+    with launch.opened_instance(pipeline.settings) as instance:
+        config = {"ops": {"change_consent": {"config": {"user_id": user_id, "action": "grant", "actor": "op"}}}}
+        job = pipeline.definitions.resolve_job_def("record_consent")
+        assert job.execute_in_process(run_config=config, instance=instance).success
+
+
+def test_the_same_files_bring_nobody_back_under_the_same_name_or_another(
+    served: tuple[Pipeline, str], spendsense: Callable[..., Any], tmp_path: Path
+) -> None:
+    pipeline, user_id = served
+    delivered = tmp_path / "delivered"
+    delivered.mkdir()
+    for landed in landing.discover(pipeline.settings.landing / BATCH):
+        (delivered / landed.path.name).write_bytes(landed.path.read_bytes())
+    accounts = accounts_of(pipeline, user_id)
+    spendsense(pipeline, "erase", user_id, "--operator", "op", "--reason", REASON)
+    after = {name: table for name, table in tables(pipeline).items() if name.startswith("warehouse/")}
+
+    landing.land(delivered, pipeline.settings.landing, BATCH)
+    pipeline.ingest()
+    for name, table in tables(pipeline).items():
+        if name in after and not name.startswith("warehouse/raw_") and "quarantined" not in name:
+            key = list(table.columns)
+            pd.testing.assert_frame_equal(
+                table.sort_values(key, ignore_index=True), after[name].sort_values(key, ignore_index=True), obj=name
+            )
+
+    landing.land(delivered, pipeline.settings.landing, "again")
+    pipeline.ingest("again")
+    pipeline.refresh()
+    assert naming(pipeline, user_id, *accounts) == set()
+    people = tables(pipeline)["warehouse/users.parquet"]
+    assert len(people) == len(after["warehouse/users.parquet"])
+    with reading(pipeline.engine) as session:
+        assert consent.history(session, user_id) == []
+        assert verify(session).ok
+
+
+STEPS = ["accounts_of", "_landing", "_warehouse", "_exports", "_reports", "reclaim"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_at_any_step_leaves_nothing_visible_and_the_same_command_goes_on(
+    served: tuple[Pipeline, str], step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline, user_id = served
+    settings = pipeline.settings
+    places = erasure.Places(
+        settings.data, settings.landing, settings.warehouse_root, settings.data / "exports", settings.data / "reports"
+    )
+    accounts = accounts_of(pipeline, user_id)
+
+    def erased() -> dict[str, Any]:
+        return erasure.erase(pipeline.engine, places, user_id, "op", REASON, NOON, forget_runs=lambda _: 0)
+
+    def power_cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(erasure, step, power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            erased()
+    with reading(pipeline.engine) as session:
+        seen = release.released(session, NOON)
+        assert (seen == []) == (step != "accounts_of"), "nothing was begun, or nothing is visible"
+        assert verify(session).ok
+    erased()
+    assert naming(pipeline, user_id, *accounts) == set()
+    with reading(pipeline.engine) as session:
+        assert verify(session).ok
+
+
+def test_while_a_run_is_under_way_nothing_is_erased(
+    served: tuple[Pipeline, str], spendsense: Callable[..., Any]
+) -> None:
+    from dagster._core.test_utils import create_run_for_test
+
+    pipeline, user_id = served
+    with launch.opened_instance(pipeline.settings) as instance:
+        create_run_for_test(instance, job_name="daily_refresh", status=dg.DagsterRunStatus.STARTED)
+    refused = spendsense(pipeline, "erase", user_id, "--operator", "op", "--reason", REASON, code=1)
+    assert refused["error"]["code"] == "run_under_way"
+    assert len(spendsense(pipeline, "released", "--user", user_id)["released"]) == 1
+
+
+def test_whom_nobody_knows_is_refused_and_a_stranger_s_file_is_named(
+    served: tuple[Pipeline, str], spendsense: Callable[..., Any]
+) -> None:
+    pipeline, user_id = served
+    (pipeline.settings.data / "notes.txt").write_text(f"call {user_id} back")
+    (pipeline.settings.landing / BATCH / "transactions.parquet").write_bytes(b"damaged")
+    for name, code in (("nobody_at_all", "unknown_user"), ("op", "not_a_customer")):
+        assert spendsense(pipeline, "erase", name, "--operator", "op", "--reason", "x", code=1)["error"]["code"] == code
+    done = spendsense(pipeline, "erase", user_id, "--operator", "op", "--reason", REASON)
+    named = {Path(one["what"]).name for one in done["remains"] if str(pipeline.settings.data) in one["what"]}
+    assert named == {"notes.txt", "transactions.parquet"}
+
+
+def test_a_warehouse_elsewhere_is_emptied_as_well() -> None:
+    root = "memory://elsewhere/warehouse"
+    frame = pd.DataFrame({"user_id": ["mia", "noah", "mia"], "figure": [1.0, 2.0, 3.0]})
+    for path in ("features_30d/2026-06-30.parquet", "transactions.parquet/part-0.parquet", "metrics.parquet"):
+        with fsspec.open(f"{root}/{path}", "wb") as out:
+            (frame if path != "metrics.parquet" else frame[["figure"]]).to_parquet(out)
+    erased = Erased("grain", [digest("grain", "user", "mia")])
+    assert erasure._warehouse(root, erased) == {"features_30d": 2, "transactions": 2}
+    with fsspec.open(f"{root}/features_30d/2026-06-30.parquet", "rb") as stored:
+        assert pd.read_parquet(stored).to_dict("list") == {"user_id": ["noah"], "figure": [2.0]}
+    assert erasure._warehouse(root, erased) == {}
+
+
+def test_an_account_that_is_somebody_else_s_by_now_stays_theirs(
+    served: tuple[Pipeline, str], spendsense: Callable[..., Any]
+) -> None:
+    pipeline, user_id = served
+    path = Path(pipeline.settings.warehouse_root) / "accounts.parquet"
+    accounts = pd.read_parquet(path)
+    moved = accounts["account_id"] == sorted(accounts_of(pipeline, user_id))[0]
+    other = accounts.loc[accounts["user_id"] != user_id, "user_id"].iloc[0]
+    accounts.assign(user_id=accounts["user_id"].mask(moved, other)).to_parquet(path)
+    kept, theirs = accounts.loc[moved, "account_id"].iloc[0], tables(pipeline)["warehouse/transactions.parquet"]
+    spendsense(pipeline, "erase", user_id, "--operator", "op", "--reason", REASON)
+    assert accounts_of(pipeline, user_id) == set()
+    assert kept in accounts_of(pipeline, other)
+    with reading(pipeline.engine) as session:
+        erased = remembered(session)
+    assert not erased.holds("account", kept)
+    assert erased.holds("account", theirs.loc[theirs["user_id"] == user_id, "account_id"].drop_duplicates().iloc[-1])
