@@ -16,7 +16,6 @@ import pandas as pd
 from spendsense_pipeline.contracts.recommendations import DraftRecommendations
 from spendsense_pipeline.recommendations.guardrails import findings
 from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id
-from spendsense_pipeline.recommendations.library import SLOT
 from spendsense_pipeline.recommendations.render import (
     RenderError,
     fill_slots,
@@ -27,7 +26,7 @@ from spendsense_pipeline.recommendations.render import (
     render_offer,
 )
 from spendsense_pipeline.recommendations.situations import records
-from spendsense_pipeline.recommendations.slots import SLOTS, fill
+from spendsense_pipeline.recommendations.slots import SLOT, SLOTS, fill
 
 EDUCATION_AT_MOST: Final = 3
 EDUCATION_AT_LEAST: Final = 2

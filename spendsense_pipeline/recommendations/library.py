@@ -8,7 +8,6 @@ What does not belong here: filling the slots (``render.py``), choosing for one c
 
 import datetime as dt
 import json
-import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,14 +20,8 @@ from spendsense_pipeline.contracts.personas import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.recommendations.figures import figures
 from spendsense_pipeline.recommendations.identity import template_hash
-from spendsense_pipeline.recommendations.situations import FACTS, PERSONA_FACTS, PERSONA_SLOTS
-from spendsense_pipeline.recommendations.slots import SLOTS
-
-SLOT: Final = re.compile(r"\{\{ ([a-z_]+) \}\}")
-"""How a slot stands in a template: exactly one space on each side."""
-
-FRAME_SLOTS: Final = frozenset({"window", "as_of"})
-"""Slots that every customer has."""
+from spendsense_pipeline.recommendations.situations import FACTS
+from spendsense_pipeline.recommendations.templates import FRAME_SLOTS, check_template
 
 _FIELDS: Final = {"title": str, "topic": str, "facts": list, "slots": list}
 
@@ -171,38 +164,8 @@ def _read(path: Path) -> Piece:
         slots=tuple(front["slots"]),
         content=parts[2].strip(),
     )
-    for field, problem in _problems(piece):
-        raise LibraryError(f"{name}: {field}: {problem}")
+    if figures(piece.topic) or not piece.topic.strip():
+        raise LibraryError(f"{name}: topic: must be a few words without a figure")
+    for problem in check_template(persona, piece.title, piece.content, piece.facts, piece.slots):
+        raise LibraryError(f"{name}: {problem.field}: {problem.message}")
     return piece
-
-
-def _problems(piece: Piece) -> list[tuple[str, str]]:
-    """What a piece breaks, as (field, what is wrong and what would be right)."""
-    found: list[tuple[str, str]] = []
-    for field, text in (("title", piece.title), ("topic", piece.topic), ("content", piece.content)):
-        bare = SLOT.sub(" ", text)
-        if not text.strip():
-            found.append((field, "is empty"))
-        if "{" in bare or "}" in bare:
-            found.append((field, "has braces that are no slot; a slot is written {{ name }}"))
-        for figure in figures(bare):
-            found.append((field, f"says {figure!r}; figures stand in slots, or word for word in GUIDELINES"))
-    allowed = {*PERSONA_SLOTS[piece.persona], *FRAME_SLOTS}
-    used = set(SLOT.findall(piece.title + piece.content))
-    for slot in sorted(used | set(piece.slots)):
-        if slot not in SLOTS:
-            found.append(("slots", f"{slot} is no slot"))
-        elif slot not in allowed:
-            found.append(("slots", f"{slot} is none of {piece.persona}'s slots (PERSONA_SLOTS)"))
-    if used != set(piece.slots) or len(set(piece.slots)) != len(piece.slots):
-        found.append(("slots", f"names {sorted(piece.slots)}, the text shows {sorted(used)}"))
-    for fact in piece.facts:
-        name, _, bands = fact.partition("=")
-        if name not in PERSONA_FACTS[piece.persona]:
-            known = ", ".join(PERSONA_FACTS[piece.persona])
-            found.append(("facts", f"{name} is no fact of {piece.persona} (one of {known})"))
-        elif unknown := set(bands.split("|")) - {*FACTS[name].bands, "unknown"}:
-            found.append(("facts", f"{name} has no band {sorted(unknown)} (one of {', '.join(FACTS[name].bands)})"))
-    if len({fact.partition("=")[0] for fact in piece.facts}) != len(piece.facts):
-        found.append(("facts", "names a fact twice; alternatives are written a|b"))
-    return found

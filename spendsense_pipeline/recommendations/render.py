@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.recommendations.library import SLOT
+from spendsense_pipeline.recommendations.slots import SLOT
 
 EDUCATION_DISCLOSURE: Final = (
     "This is educational content, not financial advice. Consult a licensed advisor for personalized guidance."

@@ -28,6 +28,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+SLOT: Final = re.compile(r"\{\{ ([a-z_]+) \}\}")
+"""How a slot stands in a template: exactly one space on each side."""
+
 Kind = Literal["money", "percent", "months", "count", "period", "payee", "payee_list", "date"]
 Signals = Mapping[str, Any]
 """One customer's features row, with unknown values as None, and what ``stream_signals`` adds."""

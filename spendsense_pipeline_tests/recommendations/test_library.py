@@ -15,7 +15,6 @@ from spendsense_pipeline.contracts.recommendations import EducationTemplates
 from spendsense_pipeline.recommendations.figures import GUIDELINES, figures
 from spendsense_pipeline.recommendations.guardrails import review_text
 from spendsense_pipeline.recommendations.library import (
-    SLOT,
     LibraryError,
     Piece,
     education_templates,
@@ -23,7 +22,7 @@ from spendsense_pipeline.recommendations.library import (
 )
 from spendsense_pipeline.recommendations.render import fill_slots, render_education
 from spendsense_pipeline.recommendations.situations import FACTS, PERSONA_FACTS, PERSONA_SLOTS, situations
-from spendsense_pipeline.recommendations.slots import SLOTS
+from spendsense_pipeline.recommendations.slots import SLOT, SLOTS
 from spendsense_pipeline_tests.recommendations.customers import AS_OF, EVERYONE, SUBSCRIPTIONS, day, streams
 
 PROMPTS = Path(__file__).parents[2] / "prompts"
