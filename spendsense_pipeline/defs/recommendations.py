@@ -6,10 +6,13 @@ The thinking is in ``recommendations/``.
 from pathlib import Path
 
 import dagster as dg
+import ibis
 import pandas as pd
 
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
+from spendsense_pipeline.features.credit import cards_at
+from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import frames
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.recommendations.drafts import draft_recommendations
@@ -22,6 +25,37 @@ KINDS = {"pandas", "parquet"}
 
 def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """The assets of one day's drafts."""
+
+    @dg.asset(
+        name="situations",
+        partitions_def=daily,
+        **documented(
+            "situations",
+            "recommendations",
+            KINDS | {"ibis"},
+            "What each customer's texts may rest on: the persona that is followed, its facts in bands, and the figures "
+            "that can be shown. Education is written once per situation; if there are many more than a few hundred, "
+            "look for a fact with too many bands.",
+        ),
+    )
+    def found(
+        context: dg.AssetExecutionContext,
+        persona_assignments_30d: pd.DataFrame,
+        persona_assignments_180d: pd.DataFrame,
+        features_30d: pd.DataFrame,
+        features_180d: pd.DataFrame,
+        recurring_streams: pd.DataFrame,
+        transactions: ibis.Table,
+        accounts: ibis.Table,
+        liabilities: ibis.Table,
+        users: ibis.Table,
+    ) -> pd.DataFrame:
+        cards = to_frame(cards_at(transactions, accounts, liabilities, users, as_of(context)).to_pyarrow())
+        rows = situations(
+            persona_assignments_30d, persona_assignments_180d, features_30d, features_180d, recurring_streams, cards
+        )
+        context.add_output_metadata({"situations": int(rows["situation"].nunique()), "customers": len(rows)})
+        return rows
 
     @dg.asset(
         name="education_templates",
@@ -37,17 +71,9 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
     def templates(
         context: dg.AssetExecutionContext,
         files: Files,
-        persona_assignments_30d: pd.DataFrame,
-        persona_assignments_180d: pd.DataFrame,
-        features_30d: pd.DataFrame,
-        features_180d: pd.DataFrame,
-        recurring_streams: pd.DataFrame,
+        situations: pd.DataFrame,
     ) -> pd.DataFrame:
-        found = situations(
-            persona_assignments_30d, persona_assignments_180d, features_30d, features_180d, recurring_streams
-        )
-        context.add_output_metadata({"situations": int(found["situation"].nunique()), "customers": len(found)})
-        return education_templates(found, load_library(Path(files.prompts)), as_of(context))
+        return education_templates(situations, load_library(Path(files.prompts)), as_of(context))
 
     @dg.asset(
         name="product_matches",
@@ -90,24 +116,17 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
         context: dg.AssetExecutionContext,
         governance: Governance,
         clock: Clock,
-        persona_assignments_30d: pd.DataFrame,
-        persona_assignments_180d: pd.DataFrame,
-        features_30d: pd.DataFrame,
-        features_180d: pd.DataFrame,
-        recurring_streams: pd.DataFrame,
+        situations: pd.DataFrame,
         education_templates: pd.DataFrame,
         product_matches: pd.DataFrame,
         products: pd.DataFrame,
     ) -> pd.DataFrame:
         day = as_of(context)
-        found = situations(
-            persona_assignments_30d, persona_assignments_180d, features_30d, features_180d, recurring_streams
-        )
         with reading(governance.engine) as session:
             consents = frames.consents(session, clock.now(), consent_days=governance.consent_days)
             history = frames.history(session, day, clock.now())
         drafted = draft_recommendations(
-            found,
+            situations,
             education_templates,
             product_matches,
             products,
@@ -120,4 +139,4 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
         )
         return drafted
 
-    return [templates, matches, drafts]
+    return [found, templates, matches, drafts]

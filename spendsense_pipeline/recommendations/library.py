@@ -9,6 +9,7 @@ What does not belong here: filling the slots (``render.py``), choosing for one c
 import datetime as dt
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,8 @@ import pandas as pd
 
 from spendsense_pipeline.contracts.personas import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.recommendations.figures import figures
+from spendsense_pipeline.recommendations.facts import FACTS
 from spendsense_pipeline.recommendations.identity import template_hash
-from spendsense_pipeline.recommendations.situations import FACTS
 from spendsense_pipeline.recommendations.templates import FRAME_SLOTS, check_template
 
 _FIELDS: Final = {"title": str, "topic": str, "facts": list, "slots": list}
@@ -89,15 +89,14 @@ def education_templates(situations: pd.DataFrame, library: Sequence[Piece], as_o
     """The pieces that fit each situation of the day, best first (contract EducationTemplates).
 
     ``situations`` as from ``situations.situations``. ``rank`` orders by how many facts a piece asserts and
-    how many of the customer's figures it shows; ties by name. All pieces that fit are kept, so that the
-    choice can vary over time.
+    how many of the customer's figures it shows, but a second piece on a topic comes after the first of every
+    other; ties by name. All pieces that fit are kept, so that the choice can vary over time.
     """
     rows = []
     for one in situations.drop_duplicates("situation").sort_values("situation").to_dict("records"):
         facts, available = json.loads(one["facts"]), list(json.loads(one["slots"]))
         fitting = [piece for piece in library if piece.fits(one["persona"], facts, available)]
-        fitting.sort(key=lambda piece: (-piece.specificity, piece.template_id))
-        for rank, piece in enumerate(fitting, start=1):
+        for rank, piece in enumerate(_best_first(fitting), start=1):
             rows.append(
                 {
                     "as_of": as_of,
@@ -119,6 +118,16 @@ def education_templates(situations: pd.DataFrame, library: Sequence[Piece], as_o
     frame = pd.DataFrame(rows, columns=TEMPLATE_COLUMNS)
     text = [c for c in TEMPLATE_COLUMNS if c not in ("as_of", "rank", "generation_ms")]
     return frame.astype({"rank": "Int64", "generation_ms": "float64", **dict.fromkeys(text, "str")})
+
+
+def _best_first(pieces: Sequence[Piece]) -> list[Piece]:
+    ordered = sorted(pieces, key=lambda piece: (-piece.specificity, piece.template_id))
+    said: Counter[str] = Counter()
+    turns = []
+    for piece in ordered:
+        turns.append(said[piece.topic])
+        said[piece.topic] += 1
+    return [piece for _, piece in sorted(zip(turns, ordered, strict=True), key=lambda pair: pair[0])]
 
 
 TEMPLATE_COLUMNS: Final = [
@@ -164,8 +173,8 @@ def _read(path: Path) -> Piece:
         slots=tuple(front["slots"]),
         content=parts[2].strip(),
     )
-    if figures(piece.topic) or not piece.topic.strip():
-        raise LibraryError(f"{name}: topic: must be a few words without a figure")
+    if not piece.topic.strip():
+        raise LibraryError(f"{name}: topic: is empty; pieces on the same topic do not come together")
     for problem in check_template(persona, piece.title, piece.content, piece.facts, piece.slots):
         raise LibraryError(f"{name}: {problem.field}: {problem.message}")
     return piece

@@ -9,10 +9,10 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS
 from spendsense_pipeline.recommendations.figures import figures
 from spendsense_pipeline.recommendations.guardrails import review_text
 from spendsense_pipeline.recommendations.render import render_education
-from spendsense_pipeline.recommendations.situations import FACTS, PERSONA_FACTS, PERSONA_SLOTS
 from spendsense_pipeline.recommendations.slots import SLOT, SLOTS, Slot, shown
 
 FRAME_SLOTS: Final = frozenset({"window", "as_of"})
@@ -138,7 +138,7 @@ def _facts(persona: str, asserted: Sequence[str], holds: Mapping[str, str] | Non
 
 def _read_as_rendered(title: str, content: str) -> list[Problem]:
     """What the guardrails find in the text with a plausible figure in every slot."""
-    whole_title, whole_content = render_education(title, content, EXAMPLES)
+    whole_title, whole_content = render_education(title, content, "", EXAMPLES)
     found = review_text(whole_title, whole_content, "", EXAMPLES)
     return [Problem("content", finding["check"], finding["message"]) for finding in found]
 
@@ -149,6 +149,7 @@ _PLAUSIBLE: Final[dict[str, Any]] = {
     "months": 2.4,
     "count": 12,
     "payee": "Spotify",
+    "card": "4821",
     "payee_list": ["Hulu", "Spotify", "Zoom"],
     "period": "last 30 days",
     "date": dt.date(2026, 3, 5),

@@ -16,7 +16,7 @@ GOOD: dict[str, Any] = {
     "facts": ["util=50-79|80+", "interest=yes"],
     "slots": ["max_utilization", "interest_charges"],
     "holds": {"util": "80+", "interest": "yes", "overdue": "unknown"},
-    "available": ["max_utilization", "interest_charges", "card_count"],
+    "available": ["max_utilization", "interest_charges", "card_balance"],
 }
 
 
@@ -39,8 +39,8 @@ def test_a_sound_template_has_no_problem_with_or_without_a_situation() -> None:
         ("It is 3 times as much.", "figure"),
         ("It is twice as much.", "figure"),
         ("About {{ nonsense }}.", "unknown_slot"),
-        ("About {{ savings_balance }}.", "unknown_slot"),
-        ("About {{ card_count }}.", "slots_declared"),
+        ("About {{ fund_target }}.", "unknown_slot"),
+        ("About {{ card_balance }}.", "slots_declared"),
         ("About {{interest_charges}}.", "braces"),
         ("About {{ interest_charges | round }}.", "braces"),
         ("At {{ max_utilization }}%.", "unit"),
