@@ -8,7 +8,7 @@ from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger
 
 def test_each_card_comes_with_its_balance_of_the_day_and_the_rate_known_by_then() -> None:
     ledger = Ledger()
-    checking, known, later = ledger.customer("ann", "checking", "credit card", "credit card")
+    checking, *_ = ledger.customer("ann", "checking", "credit card", "credit card")
     ledger.rows["accounts"][1] |= {"account_id": "ann/card/4821", "balance_current": 300.0, "balance_limit": 1000.0}
     ledger.rows["accounts"][2] |= {"account_id": "ann/card/0937", "balance_current": 50.0, "balance_limit": None}
     ledger.liability("ann/card/4821", liability_type="credit_card", apr_purchase=21.9)
