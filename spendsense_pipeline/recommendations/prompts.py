@@ -37,22 +37,22 @@ LONGEST_REPEATED: Final = 12_000
 
 _MEANINGS: Final[Mapping[str, str]] = {
     "util": "balance of the fullest card by its limit, percent",
-    "interest": "interest was charged on a card",
-    "overdue": "a payment on a card or loan is past due",
-    "minimum": "the last payment on a card was close to the minimum",
-    "saving_with_interest": "money goes into savings while card interest is paid",
+    "interest": "whether interest was charged on a card",
+    "overdue": "whether a payment on a card or loan is past due",
+    "minimum": "whether the last payment on a card was close to the minimum",
+    "saving_with_interest": "whether money goes into savings while card interest is paid",
     "buffer": "months of spending that checking covers",
     "variability": "spread of the paychecks by their mean, percent",
-    "long_gaps": "more than six weeks usually lie between paydays",
+    "long_gaps": "whether more than six weeks usually lie between paydays",
     "margin": "whether more comes in than goes out (plus) or less (minus)",
     "streams": "number of subscriptions",
     "share": "subscriptions by all spending, percent",
-    "price_rise": "the price of a subscription rose",
+    "price_rise": "whether the price of a subscription rose",
     "fund": "months of spending that savings cover",
     "growth": "growth of savings in the window, percent",
-    "saving": "more goes into savings than comes out",
-    "cards": "has a credit card",
-    "fallback": "nothing stood out; a general starting point is wanted, and no praise",
+    "saving": "whether more goes into savings than comes out",
+    "cards": "whether there is a credit card",
+    "fallback": "whether nothing stood out: then a general starting point is wanted, and no praise",
 }
 _FORMS: Final[Mapping[str, str]] = {
     "money": "an amount with its currency sign",
@@ -66,7 +66,7 @@ _FORMS: Final[Mapping[str, str]] = {
 
 
 class AnsweredPiece(BaseModel):
-    """One piece as the model writes it."""
+    """One piece of education."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -77,7 +77,7 @@ class AnsweredPiece(BaseModel):
 
 
 class AnsweredPieces(BaseModel):
-    """The whole answer; every field is required, so the schema is strict as it stands."""
+    """The pieces for one situation."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -154,7 +154,7 @@ def situation_of(key: str) -> Situation:
 
     A key names its slots by a digest, so the persona's few slots are tried until it fits.
 
-    >>> situation_of("subscription_heavy/streams=5-7,share=20+,price_rise=no/slots=6f0f5e").persona
+    >>> situation_of("subscription_heavy/streams=5-7,share=20+,price_rise=no/slots=c48268").persona
     'subscription_heavy'
     """
     persona, _, rest = key.partition("/")
@@ -177,7 +177,8 @@ def situation_of(key: str) -> Situation:
 def request(situation: Situation, prompt: Prompt, model: str) -> dict[str, Any]:
     """The body of the request, as ``chat.completions.create`` takes it.
 
-    ``store`` is off: the provider keeps neither request nor answer for anybody's dashboard. The schema is strict.
+    ``store`` is off: the provider keeps neither request nor answer for anybody's dashboard. The schema, in which every
+    field is required and no other allowed, is strict as Pydantic writes it.
     """
     schema = {"name": "pieces", "strict": True, "schema": AnsweredPieces.model_json_schema()}
     return {
