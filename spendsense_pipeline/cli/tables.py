@@ -99,8 +99,9 @@ def quarantine(batch_id: str | None, as_json: bool) -> None:
 
 @app.command()
 @as_of_option
+@click.option("--regenerate", is_flag=True, help="Ask the language model again about situations it has written for.")
 @as_json
-def run(as_of: dt.datetime | None, as_json: bool) -> None:
+def run(as_of: dt.datetime | None, regenerate: bool, as_json: bool) -> None:
     """Features to approval queue for one date (default: the newest accepted transaction's)."""
     from spendsense_pipeline.definitions import build_defs
     from spendsense_pipeline.defs import launch
@@ -109,7 +110,7 @@ def run(as_of: dt.datetime | None, as_json: bool) -> None:
     settings = Settings()
     day = day_of(as_of) or newest_transaction_date(settings.warehouse_root)
     with dagster_instance(settings) as instance:
-        ran = launch.daily_refresh(build_defs(settings), instance, day)
+        ran = launch.daily_refresh(build_defs(settings), instance, day, regenerate=regenerate)
     queue = ran.metadata["approval_queue"]
     payload = {
         "run_id": ran.run_id,

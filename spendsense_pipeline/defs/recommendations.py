@@ -3,24 +3,35 @@
 The thinking is in ``recommendations/``.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import ibis
 import pandas as pd
 
+from spendsense_pipeline.defs import writing
 from spendsense_pipeline.defs.documentation import as_of, documented
-from spendsense_pipeline.defs.resources import Clock, Files, Governance
+from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel
 from spendsense_pipeline.features.credit import cards_at
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import frames
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.recommendations.drafts import draft_recommendations
+from spendsense_pipeline.recommendations.generation import with_generated
 from spendsense_pipeline.recommendations.library import education_templates, load_library
 from spendsense_pipeline.recommendations.offers import product_matches
+from spendsense_pipeline.recommendations.prompts import distinct
 from spendsense_pipeline.recommendations.situations import situations
 
 KINDS = {"pandas", "parquet"}
+
+
+class Generation(dg.Config):
+    """How texts are got where a language model writes."""
+
+    regenerate: bool = False
 
 
 def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -60,20 +71,63 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
     @dg.asset(
         name="education_templates",
         partitions_def=daily,
+        deps=["consent_records"],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "generation",
+                asset="education_templates",
+                description="Where a language model writes: every situation of a customer with consent has its text. "
+                "What failed stands in the asset's metadata with its reason; the library serves it, and the next run "
+                "asks again.",
+            )
+        ],
         **documented(
             "education_templates",
             "recommendations",
             KINDS,
             "The pieces that fit each situation of the day, figures only as slots. One piece serves every customer in "
-            "the situation. If a situation has too few, write a piece in `prompts/library/`.",
+            "the situation. With `SPENDSENSE_GENERATOR=openai` a language model writes for the situations of customers "
+            "with consent, each asked about once; the library stands behind it. If a situation has too few, write a "
+            "piece in `prompts/library/`.",
         ),
     )
     def templates(
         context: dg.AssetExecutionContext,
+        config: Generation,
         files: Files,
+        governance: Governance,
+        clock: Clock,
+        language_model: LanguageModel,
         situations: pd.DataFrame,
-    ) -> pd.DataFrame:
-        return education_templates(situations, load_library(Path(files.prompts)), as_of(context))
+    ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
+        pieces = education_templates(situations, load_library(Path(files.prompts)), as_of(context))
+        said: dict[str, Any] = {}
+        outcome = dg.AssetCheckResult(check_name="generation", passed=True, metadata={"generator": "library"})
+        if language_model.generator == "openai":
+            with reading(governance.engine) as session:
+                agreed = frames.consents(session, clock.now(), consent_days=governance.consent_days)
+            readers = agreed.loc[agreed["scope"] == "education", "user_id"]
+            result = writing.written(
+                context.log,
+                distinct(situations[situations["user_id"].isin(readers)]),
+                model=language_model,
+                governance=governance,
+                clock=clock,
+                prompts_dir=Path(files.prompts),
+                regenerate=config.regenerate,
+                run_id=context.run_id,
+            )
+            pieces = with_generated(pieces, result.usable.values(), as_of(context))
+            said |= {"generator": "openai", "model": language_model.model, **result.metadata()}
+            told = ("situations_failed", "situations_served_by_library", "stopped", "problems")
+            outcome = dg.AssetCheckResult(
+                check_name="generation",
+                passed=not result.failed and result.stopped is None,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={name: said[name] for name in told if name in said},
+            )
+        yield dg.Output(pieces, metadata=said)
+        yield outcome
 
     @dg.asset(
         name="product_matches",

@@ -287,7 +287,7 @@ class Generator:
             templates, wrong = read(answer, situation)
             found |= {template.hash: template for template in templates}
             problems += wrong
-            if answer.refusal:  # the same words would be refused again
+            if answer.refusal or answer.finish == "content_filter":  # the same words would be refused again
                 break
             asked = asked_again(first, answer.text, wrong)
         return Generation(
@@ -296,7 +296,7 @@ class Generator:
             prompt_version=prompt.version,
             model=model,
             templates=tuple(found.values())[:PIECES],
-            problems=tuple(problem[:TOLD_LENGTH] for problem in problems),
+            problems=tuple(dict.fromkeys(problem[:TOLD_LENGTH] for problem in problems)),
             requests=requests,
             sent=sent,
             received=received,

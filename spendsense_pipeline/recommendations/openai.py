@@ -50,7 +50,7 @@ async def opened(api_key: str, base_url: str | None, seconds: float) -> AsyncIte
             except openai.APIConnectionError as error:
                 cause = type(error.__cause__).__name__
                 raise Unanswered("connection", f"no connection ({cause})", again=True, dead=True, paid=True) from error
-            except (openai.APIResponseValidationError, ValueError) as error:
+            except (openai.OpenAIError, ValueError) as error:  # what the SDK cannot make sense of
                 raise Unanswered(
                     "malformed_response", "the response is no JSON", again=True, dead=True, paid=True
                 ) from error
@@ -105,7 +105,7 @@ def _wait(error: openai.APIStatusError) -> float | None:
             continue
         return seconds if 0 <= seconds < float("inf") else None
     try:  # the other form that HTTP allows: a moment, which is read against the server's own clock
-        moments = [parsedate_to_datetime(headers[header]) for header in ("retry-after", "date")]
-    except (KeyError, ValueError):
+        until, sent = (parsedate_to_datetime(headers[header]) for header in ("retry-after", "date"))
+        return max(0.0, (until - sent).total_seconds())
+    except (KeyError, ValueError, TypeError):
         return None
-    return max(0.0, (moments[0] - moments[1]).total_seconds())
