@@ -13,6 +13,7 @@ from typing import Any, Final
 import openai
 from openai.types.chat import ChatCompletion
 
+from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.recommendations.generation import Answer, Unanswered, Writer
 
 ADDRESS: Final = "https://api.openai.com/v1"
@@ -27,12 +28,17 @@ _STOPPING: Final = {
 
 
 @asynccontextmanager
-async def opened(api_key: str, base_url: str | None, seconds: float) -> AsyncIterator[Writer]:
+async def opened(api_key: str | None, base_url: str | None, seconds: float) -> AsyncIterator[Writer]:
     """A writer that sends each request once and gives it ``seconds``, answer and all.
+
+    A server of one's own may need no key; without either, SpendSenseError ``no_key``.
 
     The SDK's own retries are off: each request counts against a budget, and how long a server asked us to wait is
     everybody's business, not that of one request.
     """
+    if api_key is None and base_url is None:
+        raise SpendSenseError("OPENAI_API_KEY is not set", code="no_key")
+    api_key = api_key or "none"
     async with openai.AsyncOpenAI(
         api_key=api_key, base_url=base_url or ADDRESS, timeout=seconds, max_retries=0
     ) as client:

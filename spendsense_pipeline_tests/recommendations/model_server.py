@@ -156,7 +156,7 @@ def serving(latency: float = 0.0) -> Iterator[ModelServer]:
             self.end_headers()
             self.wfile.write(reply.body)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *args: Any) -> None:
             """Quiet."""
 
     class Server(ThreadingHTTPServer):
