@@ -75,7 +75,7 @@ def request(count: int, personas: Sequence[str], model: str) -> dict[str, Any]:
             {
                 "role": "system",
                 "content": "You draft entries for a bank's catalogue of partner products, as placeholders that a "
-                "person will check and complete. Plain words. Invent names; use no real company, fund or product. Promise "
+                "person will check and complete. Plain words. Invent names; use no real company or product. Promise "
                 "nothing: no guarantee, no approval, no urgency, no advice.",
             },
             {
