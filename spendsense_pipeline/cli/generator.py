@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from spendsense_pipeline.cli.frame import Folder, app, as_json
 from spendsense_pipeline.cli.output import columns, printed
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from spendsense_pipeline.recommendations.prompts import Situation
 
 PERSONAS = ("high_utilization", "variable_income", "subscription_heavy", "savings_builder", "wealth_builder")
 SHOWN = ("product_id", "product_name", "product_type", "persona_targets", "active")
@@ -25,10 +28,14 @@ def prompt(situation: str, as_json: bool) -> None:
     from spendsense_pipeline.recommendations import prompts
 
     settings = Settings()
-    try:
-        found = prompts.situation_of(situation)
-    except prompts.UnknownSituation as error:
-        raise prompts.UnknownSituation(f"{error}{_some_situations(settings)}") from None
+    stored = _stored_situations(settings)
+    found = stored.get(situation)
+    if found is None:
+        try:
+            found = prompts.situation_of(situation)
+        except prompts.UnknownSituation as error:
+            hint = f"such as {min(stored)}" if stored else "`spendsense run` finds those of a date"
+            raise prompts.UnknownSituation(f"{error}; {hint}") from None
     persona = prompts.load_prompts(settings.prompts)[found.persona]
     request = prompts.request(found, persona, settings.openai_model)
     payload = {
@@ -43,16 +50,16 @@ def prompt(situation: str, as_json: bool) -> None:
     printed(payload, as_json, lambda: json.dumps(request, indent=2, ensure_ascii=False).splitlines())
 
 
-def _some_situations(settings: Settings) -> str:
-    """Where to find one, for whoever mistyped."""
+def _stored_situations(settings: Settings) -> "dict[str, Situation]":
+    """The situations of the newest date by key, none before the first run."""
     from spendsense_pipeline import warehouse
+    from spendsense_pipeline.frames import to_frame
+    from spendsense_pipeline.recommendations.prompts import distinct
 
-    days = warehouse.partitions(settings.warehouse_root, "education_templates")
+    days = warehouse.partitions(settings.warehouse_root, "situations")[-1:]
     if not days:
-        return "; `spendsense run` finds the situations of a date"
-    stored = warehouse.load(settings.warehouse_root, "education_templates", [days[-1]])
-    keys = sorted(set(stored.column("situation").to_pylist()))
-    return f"; {days[-1]} has {len(keys)}, such as {keys[0]}" if keys else ""
+        return {}
+    return {one.key: one for one in distinct(to_frame(warehouse.load(settings.warehouse_root, "situations", days)))}
 
 
 @app.group()

@@ -141,7 +141,7 @@ def _faults(rows: Sequence[dict[str, Any]], con: Backend) -> dict[str, list[str]
         found[one["product_id"]] += [f"{one['field']}: {canonical.REASONS[code]}" for code in one["reasons"]]
         if one["outcome"] == "accepted":
             slots = {**product_slots(one), **fill(["as_of"], {"as_of": dt.date(2000, 1, 1)})}
-            title, content = render_offer(slots)
+            title, content = render_offer("", slots)
             findings = review_text(title, content, "", slots, content_type="partner_offer", eligible=True)
             found[one["product_id"]] += [f"{finding['check']}: {finding['message']}" for finding in findings]
     return found

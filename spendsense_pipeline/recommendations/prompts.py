@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from spendsense_pipeline.contracts.personas import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS, YES_NO, situation_key
 from spendsense_pipeline.recommendations.figures import GUIDELINES
-from spendsense_pipeline.recommendations.situations import FACTS, PERSONA_FACTS, PERSONA_SLOTS, situation_key
 from spendsense_pipeline.recommendations.slots import SLOTS, Slot
 
 PIECES: Final = 3
@@ -35,25 +35,6 @@ GENERATOR: Final = "1"
 LONGEST_REPEATED: Final = 12_000
 """Characters of an answer that are sent back with what was wrong with it; a longer one is only told about."""
 
-_MEANINGS: Final[Mapping[str, str]] = {
-    "util": "balance of the fullest card by its limit, percent",
-    "interest": "whether interest was charged on a card",
-    "overdue": "whether a payment on a card or loan is past due",
-    "minimum": "whether the last payment on a card was close to the minimum",
-    "saving_with_interest": "whether money goes into savings while card interest is paid",
-    "buffer": "months of spending that checking covers",
-    "variability": "spread of the paychecks by their mean, percent",
-    "long_gaps": "whether more than six weeks usually lie between paydays",
-    "margin": "whether more comes in than goes out (plus) or less (minus)",
-    "streams": "number of subscriptions",
-    "share": "subscriptions by all spending, percent",
-    "price_rise": "whether the price of a subscription rose",
-    "fund": "months of spending that savings cover",
-    "growth": "growth of savings in the window, percent",
-    "saving": "whether more goes into savings than comes out",
-    "cards": "whether there is a credit card",
-    "fallback": "whether nothing stood out: then a general starting point is wanted, and no praise",
-}
 _FORMS: Final[Mapping[str, str]] = {
     "money": "an amount with its currency sign",
     "percent": "a percentage with its sign",
@@ -61,6 +42,7 @@ _FORMS: Final[Mapping[str, str]] = {
     "period": 'a stretch of time that reads like "last ... days"',
     "payee": "the name of a payee",
     "payee_list": "the names of up to three payees, in a sentence",
+    "card": 'a card by its last digits, that reads like "card ending in ..."',
     "date": "a date",
 }
 
@@ -152,14 +134,14 @@ def distinct(situations: pd.DataFrame) -> list[Situation]:
 def situation_of(key: str) -> Situation:
     """The situation with this key, from the key alone. Raises UnknownSituation.
 
-    A key names its slots by a digest, so the persona's few slots are tried until it fits.
+    A key names its slots by a short digest, so every choice of the persona's slots is tried. Should two have the same
+    digest, the key does not tell them apart and is refused.
 
     >>> situation_of("subscription_heavy/streams=5-7,share=20+,price_rise=no/slots=c48268").persona
     'subscription_heavy'
     """
     persona, _, rest = key.partition("/")
-    banded, _, _digest = rest.rpartition("/")
-    facts = dict(part.partition("=")[::2] for part in banded.split(","))
+    facts = dict(part.partition("=")[::2] for part in rest.rpartition("/")[0].split(","))
     if persona not in PERSONA_FACTS:
         raise UnknownSituation(f"{key!r} is no situation: it begins with none of {', '.join(PERSONAS)}")
     for name in PERSONA_FACTS[persona]:
@@ -167,11 +149,12 @@ def situation_of(key: str) -> Situation:
         if facts.get(name) not in bands:
             raise UnknownSituation(f"{key!r} is no situation: {name} should be one of {', '.join(bands)}")
     every = PERSONA_SLOTS[persona]
-    for count in range(len(every), -1, -1):
-        for slots in itertools.combinations(every, count):
-            if situation_key(persona, facts, dict.fromkeys(slots)) == key:
-                return Situation(key, persona, facts, slots)
-    raise UnknownSituation(f"{key!r} is no situation: no choice of {persona}'s slots has that digest")
+    choices = itertools.chain.from_iterable(itertools.combinations(every, count) for count in range(len(every) + 1))
+    fitting = [slots for slots in choices if situation_key(persona, facts, dict.fromkeys(slots)) == key]
+    if len(fitting) != 1:
+        found = "more than one choice" if fitting else "no choice"
+        raise UnknownSituation(f"{key!r} is no situation: {found} of {persona}'s slots has that digest")
+    return Situation(key, persona, facts, fitting[0])
 
 
 def request(situation: Situation, prompt: Prompt, model: str) -> dict[str, Any]:
@@ -214,7 +197,7 @@ def _own_slots(persona: str, available: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _described(situation: Situation) -> str:
     """The situation in words, for the model: facts that are known, slots, phrases, what is wanted."""
-    facts = [f"- {name}={band}: {_MEANINGS[name]}" for name, band in situation.facts.items() if band != "unknown"]
+    facts = [f"- {name}={band}: {_told(name, band)}" for name, band in situation.facts.items() if band != "unknown"]
     slots = [f"- {{{{ {name} }}}}: {_read(SLOTS[name])}" for name in (*situation.slots, "window", "as_of")]
     phrases = [f'- "{guideline.phrase}": {guideline.source}' for guideline in GUIDELINES]
     parts = (
@@ -224,6 +207,12 @@ def _described(situation: Situation) -> str:
     )
     listed = "\n\n".join("\n".join([f"{head}:", *lines]) for head, lines in parts)
     return f"{listed}\n\nWrite {PIECES} pieces for this situation, each on a topic of its own."
+
+
+def _told(name: str, band: str) -> str:
+    """What a fact says, so that "no" cannot be read as what it denies."""
+    meaning = FACTS[name].meaning
+    return meaning if FACTS[name].bands != YES_NO else f"it is {'' if band == 'yes' else 'not '}so that {meaning}"
 
 
 def _read(slot: Slot) -> str:

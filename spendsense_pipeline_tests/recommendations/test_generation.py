@@ -26,7 +26,7 @@ from spendsense_pipeline.recommendations.generation import (
 from spendsense_pipeline.recommendations.library import education_templates, load_library
 from spendsense_pipeline.recommendations.prompts import Situation, distinct, load_prompts, request
 from spendsense_pipeline.recommendations.situations import situations
-from spendsense_pipeline_tests.recommendations.customers import AS_OF, EVERYONE, SUBSCRIPTIONS, day, streams
+from spendsense_pipeline_tests.recommendations.customers import AS_OF, EVERYONE, SUBSCRIPTIONS, cards, day, streams
 from spendsense_pipeline_tests.recommendations.model_server import (
     Behaviour,
     Body,
@@ -42,7 +42,7 @@ from spendsense_pipeline_tests.recommendations.model_server import (
 
 FOLDER = Path(__file__).parents[2] / "prompts"
 PROMPTS = load_prompts(FOLDER)
-FOUND = situations(*day(EVERYONE), streams(SUBSCRIPTIONS))
+FOUND = situations(*day(EVERYONE), streams(SUBSCRIPTIONS), cards())
 SITUATIONS = distinct(FOUND)
 ONE = next(one for one in SITUATIONS if one.persona == "high_utilization")
 KEY = "sk-of-nobody-1234"
@@ -350,7 +350,7 @@ TEXTS = {
     "HTML": (saying("<b>Look</b> at it."), "links"),
     "an image": (saying('<img src="https://example.com/x.png">'), "links"),
     "Markdown": (saying("This is **important** to see."), "markdown"),
-    "a heading": (saying("", content="# Cards\n\n{{ max_utilization }} and {{ card_count }}."), "markdown"),
+    "a heading": (saying("", content="# Cards\n\n{{ max_utilization }} and {{ interest_charges }}."), "markdown"),
     "a named stock": (saying("Some people buy shares of Tesla."), "advice_boundary"),
     "a guarantee": (saying("This is guaranteed to work."), "advice_boundary"),
     "the disclosure itself": (
@@ -418,7 +418,7 @@ def test_curly_quotes_spaces_and_slots_without_spaces_are_spelled_as_ours(server
 
 def test_what_a_model_may_say_where_it_is_known(server: ModelServer) -> None:
     late = EVERYONE["high_utilization"] | {"any_overdue": True}
-    (situation,) = distinct(situations(*day({"u": late}), streams([])))
+    (situation,) = distinct(situations(*day({"u": late}), streams([]), cards()))
     pieces, _ = generation.read(
         generation.Answer(
             json.dumps(
@@ -428,7 +428,7 @@ def test_what_a_model_may_say_where_it_is_known(server: ModelServer) -> None:
                             "topic": "past due",
                             "title": "Catching up",
                             "content": "One of your payments is past due. You see {{ max_utilization }} on "
-                            "{{ card_count }}.\n\nIt can be sorted out.\n\nA step to try: a short call.",
+                            "{{ interest_charges }}.\n\nIt can be sorted out.\n\nA step to try: a short call.",
                             "facts": ["overdue=yes"],
                         }
                     ]

@@ -16,12 +16,12 @@ from spendsense_pipeline.recommendations.prompts import (
     request,
     situation_of,
 )
-from spendsense_pipeline.recommendations.situations import FACTS, situations
-from spendsense_pipeline_tests.recommendations.customers import EVERYONE, SUBSCRIPTIONS, day, streams
+from spendsense_pipeline.recommendations.situations import situations
+from spendsense_pipeline_tests.recommendations.customers import EVERYONE, SUBSCRIPTIONS, cards, day, streams
 
 FOLDER = Path(__file__).parents[2] / "prompts"
 PROMPTS = load_prompts(FOLDER)
-SITUATIONS = distinct(situations(*day(EVERYONE), streams(SUBSCRIPTIONS)))
+SITUATIONS = distinct(situations(*day(EVERYONE), streams(SUBSCRIPTIONS), cards()))
 
 each_situation = pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.key)
 
@@ -76,10 +76,6 @@ def test_everything_that_shapes_the_text_changes_the_fingerprint(tmp_path: Path,
     prompts.AnsweredPieces.model_rebuild(force=True)
     assert len(set(known)) == len(known)
     assert of() == known[0]
-
-
-def test_every_fact_has_a_meaning_for_the_model() -> None:
-    assert set(prompts._MEANINGS) == set(FACTS)
 
 
 @pytest.mark.parametrize(
