@@ -9,7 +9,7 @@ import dagster as dg
 from spendsense_pipeline.defs import evaluation, features, ingest, personas, recommendations, release, review
 from spendsense_pipeline.defs.checks import contract_checks, guardrails_check
 from spendsense_pipeline.defs.io import ParquetWarehouse
-from spendsense_pipeline.defs.resources import Clock, Files, Governance, sealed
+from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel, sealed
 from spendsense_pipeline.settings import Settings
 
 
@@ -81,6 +81,7 @@ def build_defs(settings: Settings | None = None, resources: Mapping[str, Any] | 
             catalogue=str(settings.catalogue),
         ),
         "clock": Clock(),
+        "language_model": LanguageModel.of(settings),
         **(resources or {}),
     }
     return dg.Definitions(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -41,12 +41,21 @@ class Settings(BaseSettings):
     warehouse: str | None = Field(default=None, description="path or fsspec URI of the Parquet tables")
     database_url: str | None = Field(default=None, description="SQLAlchemy URL of the governance database")
     engine: Literal["duckdb"] = Field(default="duckdb", description="where table expressions run")
-    generator: Literal["library"] = Field(default="library", description="who writes the education")
+    generator: Literal["library", "openai"] = Field(default="library", description="who writes the education")
     first_date: dt.date = Field(default=dt.date(2026, 1, 1), description="first daily partition")
     timezone: str = Field(default="UTC", description="timezone of the daily schedule")
     consent_days: int = Field(default=0, ge=0, description="life of a consent period in days, 0 = no limit")
     four_eyes: bool = Field(default=False, description="the author of an override may not be its approver")
     dagster_home: Path | None = Field(default=None, validation_alias="DAGSTER_HOME")
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
+    openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    openai_model: str = Field(default="gpt-4o-mini", description="model that is asked")
+    openai_in_flight: int = Field(default=16, ge=1, le=256, description="requests at the same time")
+    openai_timeout: float = Field(default=60.0, gt=0, description="seconds that one request may take")
+    openai_max_requests: int = Field(default=1_000, ge=0, description="requests in one run, repeated ones too")
+    openai_max_tokens: int = Field(default=3_000_000, ge=0, description="tokens in one run, sent and received")
+    openai_max_cost: float = Field(default=2.0, ge=0, description="US dollars in one run, where prices are known")
+    openai_prices: str | None = Field(default=None, description="US dollars a million tokens: sent,received")
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -78,6 +87,20 @@ class Settings(BaseSettings):
         if url and not re.match(r"(sqlite(\+pysqlite)?|postgres|postgresql(\+psycopg)?)://", url):
             raise ValueError("should begin with sqlite:/// or postgresql://")
         return url
+
+    @field_validator("openai_base_url")
+    @classmethod
+    def _http(cls, url: str | None) -> str | None:
+        if url and not re.match(r"https?://[^/\s]+", url):
+            raise ValueError("should begin with https:// or http://, e.g. http://127.0.0.1:8000/v1")
+        return url
+
+    @field_validator("openai_prices")
+    @classmethod
+    def _two_prices(cls, prices: str | None) -> str | None:
+        if prices and not re.fullmatch(r"\d+(\.\d+)?,\d+(\.\d+)?", prices):
+            raise ValueError("should be two numbers with a comma between them, e.g. 0.15,0.60")
+        return prices
 
     @field_validator("timezone")
     @classmethod
@@ -119,6 +142,14 @@ class Settings(BaseSettings):
         return self.dagster_home is not None
 
     @property
+    def prices(self) -> tuple[float, float] | None:
+        """US dollars for a million tokens sent and received, where they were set."""
+        if not self.openai_prices:
+            return None
+        sent, _, received = self.openai_prices.partition(",")
+        return float(sent), float(received)
+
+    @property
     def prompts(self) -> Path:
         """Persona prompts and the library of pieces that ship with the project."""
         return PROJECT_ROOT / "prompts"
@@ -133,7 +164,7 @@ def _told(fault: Any) -> str:
     """One of pydantic's faults as a sentence; an address may hold a password and is not repeated."""
     field = str(fault["loc"][0]) if fault["loc"] else "settings"
     variable = field if field.isupper() else f"SPENDSENSE_{field.upper()}"
-    value = "" if field == "database_url" else f" is {fault['input']!r}:"
+    value = "" if field in ("database_url", "OPENAI_BASE_URL", "OPENAI_API_KEY") else f" is {fault['input']!r}:"
     said = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if fault["type"] == "literal_error":
         said = f"this version has only {fault['ctx']['expected']}"

@@ -77,7 +77,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may have SpendSense configured; the tests must not touch that."""
     import os
 
-    for name in [name for name in os.environ if name.startswith(("SPENDSENSE_", "DAGSTER_"))]:
+    for name in [name for name in os.environ if name.startswith(("SPENDSENSE_", "DAGSTER_", "OPENAI_"))]:
         monkeypatch.delenv(name)
 
 

@@ -36,7 +36,12 @@ def test_the_variables_of_the_interface_are_read(monkeypatch: pytest.MonkeyPatch
         "SPENDSENSE_WAREHOUSE": "memory://lake",
         "SPENDSENSE_DATABASE_URL": "postgresql://reader@db/spend",
         "SPENDSENSE_ENGINE": "duckdb",
-        "SPENDSENSE_GENERATOR": "library",
+        "SPENDSENSE_GENERATOR": "openai",
+        "OPENAI_API_KEY": "sk-not-told",
+        "OPENAI_BASE_URL": "http://127.0.0.1:8000/v1",
+        "SPENDSENSE_OPENAI_MODEL": "another",
+        "SPENDSENSE_OPENAI_IN_FLIGHT": "32",
+        "SPENDSENSE_OPENAI_PRICES": "0.2,0.8",
         "SPENDSENSE_FIRST_DATE": "1997-01-01",
         "SPENDSENSE_TIMEZONE": "Europe/Berlin",
         "SPENDSENSE_CONSENT_DAYS": "365",
@@ -53,6 +58,10 @@ def test_the_variables_of_the_interface_are_read(monkeypatch: pytest.MonkeyPatch
     assert (settings.consent_days, settings.four_eyes) == (365, True)
     assert settings.home == tmp_path / "home"
     assert settings.brings_own_home
+    assert (settings.generator, settings.openai_model) == ("openai", "another")
+    assert (settings.openai_base_url, settings.openai_in_flight) == ("http://127.0.0.1:8000/v1", 32)
+    assert settings.prices == (0.2, 0.8)
+    assert "sk-not-told" not in repr(settings)
 
 
 def test_relative_folders_mean_those_of_the_process_that_reads_them(
@@ -78,7 +87,10 @@ def test_a_variable_set_to_nothing_counts_as_not_set(monkeypatch: pytest.MonkeyP
     ("name", "value", "said"),
     [
         ("SPENDSENSE_ENGINE", "spark", "only 'duckdb'"),
-        ("SPENDSENSE_GENERATOR", "openai", "only 'library'"),
+        ("SPENDSENSE_GENERATOR", "a-poet", "only 'library' or 'openai'"),
+        ("SPENDSENSE_OPENAI_IN_FLIGHT", "0", "greater than or equal to 1"),
+        ("SPENDSENSE_OPENAI_MAX_COST", "cheap", "number"),
+        ("SPENDSENSE_OPENAI_PRICES", "0.15", "two numbers"),
         ("SPENDSENSE_CONSENT_DAYS", "a year", "integer"),
         ("SPENDSENSE_CONSENT_DAYS", "-1", "greater than or equal to 0"),
         ("SPENDSENSE_FIRST_DATE", "soon", "date"),

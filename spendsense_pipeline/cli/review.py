@@ -97,6 +97,8 @@ def show(recommendation_id: str, operator_id: str, as_json: bool) -> None:
         yield from (line for line in found["content"].splitlines())
         yield ""
         yield f"why: {found['rationale']}"
+        for fact in found["situation_facts"]:
+            yield f"  {fact['meaning'] or fact['fact']}: {fact['band']}"
         for name, slot in found["slots"].items():
             yield f"  {name}: {slot['shown']}"
         for one in found["findings"]:

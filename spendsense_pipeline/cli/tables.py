@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,13 @@ from spendsense_pipeline.cli.frame import (
 from spendsense_pipeline.cli.output import columns, printed
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
+
+GENERATION = (
+    *("model", "situations_asked_for", "situations_kept_before", "situations_written", "situations_failed"),
+    *("situations_served_by_library", "requests", "tokens_sent", "tokens_received", "cost_usd", "seconds"),
+    *("stopped", "problems"),
+)
+"""What `run` repeats of the metadata where a language model writes."""
 
 
 @app.command()
@@ -99,8 +107,9 @@ def quarantine(batch_id: str | None, as_json: bool) -> None:
 
 @app.command()
 @as_of_option
+@click.option("--regenerate", is_flag=True, help="Ask the language model again about situations it has written for.")
 @as_json
-def run(as_of: dt.datetime | None, as_json: bool) -> None:
+def run(as_of: dt.datetime | None, regenerate: bool, as_json: bool) -> None:
     """Features to approval queue for one date (default: the newest accepted transaction's)."""
     from spendsense_pipeline.definitions import build_defs
     from spendsense_pipeline.defs import launch
@@ -109,7 +118,7 @@ def run(as_of: dt.datetime | None, as_json: bool) -> None:
     settings = Settings()
     day = day_of(as_of) or newest_transaction_date(settings.warehouse_root)
     with dagster_instance(settings) as instance:
-        ran = launch.daily_refresh(build_defs(settings), instance, day)
+        ran = launch.daily_refresh(build_defs(settings), instance, day, regenerate=regenerate)
     queue = ran.metadata["approval_queue"]
     payload = {
         "run_id": ran.run_id,
@@ -121,6 +130,10 @@ def run(as_of: dt.datetime | None, as_json: bool) -> None:
         },
         **{name: queue[name] for name in ("registered", "replaced", "unchanged", "suppressed", "refused", "withdrawn")},
     }
+    if settings.generator == "openai":
+        payload["generation"] = {
+            name: value for name, value in ran.metadata["education_templates"].items() if name in GENERATION
+        }
     printed(
         payload,
         as_json,
@@ -129,5 +142,22 @@ def run(as_of: dt.datetime | None, as_json: bool) -> None:
             *(f"{n:>9,} {name}" for name, n in payload["rows"].items()),
             f"registered {payload['registered']}, replaced {payload['replaced']}, unchanged {payload['unchanged']}, "
             f"suppressed {payload['suppressed']}, refused {payload['refused']}, withdrawn {payload['withdrawn']}",
+            *_told_of_model(payload.get("generation")),
         ],
     )
+
+
+def _told_of_model(found: Mapping[str, Any] | None) -> Iterator[str]:
+    """What the language model did, and loudly what it did not."""
+    if found is None:
+        return
+    yield (
+        f"{found['model']}: {found['situations_asked_for']} situations, {found['situations_kept_before']} kept before, "
+        f"{found['situations_written']} written, {found['requests']} requests, "
+        f"{found['tokens_sent'] + found['tokens_received']:,} tokens, cost in USD {found['cost_usd']}"
+    )
+    if "stopped" in found:
+        yield f"STOPPED ASKING: {found['stopped']}"
+    if found["situations_served_by_library"]:
+        yield f"{found['situations_served_by_library']} situations are served by the library; the next run asks again"
+    yield from (f"  {one['situation']}: {one['problem']}" for one in found.get("problems", []))

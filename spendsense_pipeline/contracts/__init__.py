@@ -25,6 +25,7 @@ from spendsense_pipeline.contracts.recommendations import (
     DraftRecommendations,
     EducationTemplates,
     ProductMatches,
+    Situations,
 )
 
 CONTRACTS: dict[str, Contract] = {
@@ -44,6 +45,7 @@ CONTRACTS: dict[str, Contract] = {
     "features_180d": Features,
     "persona_assignments_30d": PersonaAssignments,
     "persona_assignments_180d": PersonaAssignments,
+    "situations": Situations,
     "education_templates": EducationTemplates,
     "product_matches": ProductMatches,
     "draft_recommendations": DraftRecommendations,

@@ -10,6 +10,24 @@ from spendsense_pipeline.contracts.personas import PERSONAS, SHARE
 CONTENT_TYPES = ["education", "partner_offer"]
 
 
+class Situations(FrameContract):
+    """One row per customer: the persona that is followed, and all that the writing for it may rest on."""
+
+    user_id: str = described(frame, "the customer")
+    as_of: Date = described(frame, "day")
+    window_days: pd.Int64Dtype = described(frame, "window of the persona that is followed", "days")
+    persona: str = described(frame, "that persona", isin=PERSONAS)
+    is_fallback: pd.BooleanDtype = described(frame, "no persona's criteria were met")
+    situation: str = described(frame, "persona, banded facts and a hash of the available slots: a stable key")
+    facts: str = described(frame, "JSON: fact to band")
+    slots: str = described(frame, "JSON: slot to {signal, value, shown}, only what can be shown", personal=True)
+    reasons: str = described(frame, "JSON list of the persona's reasons", personal=True)
+
+    class Config:
+        strict = True
+        unique = ["user_id"]
+
+
 class EducationTemplates(FrameContract):
     """One row per situation of the day and piece that fits it; figures stand as ``{{ slots }}``."""
 

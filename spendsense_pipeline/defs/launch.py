@@ -108,8 +108,10 @@ def release(definitions: dg.Definitions, instance: dg.DagsterInstance) -> Ran:
     return _run(definitions, instance, RELEASE, None, {})
 
 
-def daily_refresh(definitions: dg.Definitions, instance: dg.DagsterInstance, as_of: dt.date) -> Ran:
-    """Features to approval queue for one date."""
+def daily_refresh(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, as_of: dt.date, *, regenerate: bool = False
+) -> Ran:
+    """Features to approval queue for one date; ``regenerate`` asks the language model about every situation anew."""
     job = definitions.resolve_job_def(REFRESH)
     key = as_of.isoformat()
     partitions = job.partitions_def
@@ -118,7 +120,8 @@ def daily_refresh(definitions: dg.Definitions, instance: dg.DagsterInstance, as_
             f"{key} is no partition: dates run from SPENDSENSE_FIRST_DATE (default 2026-01-01) to today",
             code="unknown_date",
         )
-    return _run(definitions, instance, REFRESH, key, {})
+    config = {"ops": {"education_templates": {"config": {"regenerate": regenerate}}}}
+    return _run(definitions, instance, REFRESH, key, config)
 
 
 def _run(

@@ -3,51 +3,131 @@
 The thinking is in ``recommendations/``.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import ibis
 import pandas as pd
 
+from spendsense_pipeline.defs import writing
 from spendsense_pipeline.defs.documentation import as_of, documented
-from spendsense_pipeline.defs.resources import Clock, Files, Governance
+from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel
+from spendsense_pipeline.features.credit import cards_at
+from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import frames
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.recommendations.drafts import draft_recommendations
+from spendsense_pipeline.recommendations.generation import with_generated
 from spendsense_pipeline.recommendations.library import education_templates, load_library
 from spendsense_pipeline.recommendations.offers import product_matches
+from spendsense_pipeline.recommendations.prompts import distinct
 from spendsense_pipeline.recommendations.situations import situations
 
 KINDS = {"pandas", "parquet"}
+
+
+class Generation(dg.Config):
+    """How texts are got where a language model writes."""
+
+    regenerate: bool = False
 
 
 def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """The assets of one day's drafts."""
 
     @dg.asset(
-        name="education_templates",
+        name="situations",
         partitions_def=daily,
         **documented(
-            "education_templates",
+            "situations",
             "recommendations",
-            KINDS,
-            "The pieces that fit each situation of the day, figures only as slots. One piece serves every customer in "
-            "the situation. If a situation has too few, write a piece in `prompts/library/`.",
+            KINDS | {"ibis"},
+            "What each customer's texts may rest on: the persona that is followed, its facts in bands, and the figures "
+            "that can be shown. Education is written once per situation; if there are many more than a few hundred, "
+            "look for a fact with too many bands.",
         ),
     )
-    def templates(
+    def found(
         context: dg.AssetExecutionContext,
-        files: Files,
         persona_assignments_30d: pd.DataFrame,
         persona_assignments_180d: pd.DataFrame,
         features_30d: pd.DataFrame,
         features_180d: pd.DataFrame,
         recurring_streams: pd.DataFrame,
+        transactions: ibis.Table,
+        accounts: ibis.Table,
+        liabilities: ibis.Table,
+        users: ibis.Table,
     ) -> pd.DataFrame:
-        found = situations(
-            persona_assignments_30d, persona_assignments_180d, features_30d, features_180d, recurring_streams
+        cards = to_frame(cards_at(transactions, accounts, liabilities, users, as_of(context)).to_pyarrow())
+        rows = situations(
+            persona_assignments_30d, persona_assignments_180d, features_30d, features_180d, recurring_streams, cards
         )
-        context.add_output_metadata({"situations": int(found["situation"].nunique()), "customers": len(found)})
-        return education_templates(found, load_library(Path(files.prompts)), as_of(context))
+        context.add_output_metadata({"situations": int(rows["situation"].nunique()), "customers": len(rows)})
+        return rows
+
+    @dg.asset(
+        name="education_templates",
+        partitions_def=daily,
+        deps=["consent_records"],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "generation",
+                asset="education_templates",
+                description="Where a language model writes: every situation of a customer with consent has its text. "
+                "What failed stands in the asset's metadata with its reason; the library serves it, and the next run "
+                "asks again.",
+            )
+        ],
+        **documented(
+            "education_templates",
+            "recommendations",
+            KINDS,
+            "The pieces that fit each situation of the day, figures only as slots. One piece serves every customer in "
+            "the situation. With `SPENDSENSE_GENERATOR=openai` a language model writes for the situations of customers "
+            "with consent, each asked about once; the library stands behind it. If a situation has too few, write a "
+            "piece in `prompts/library/`.",
+        ),
+    )
+    def templates(
+        context: dg.AssetExecutionContext,
+        config: Generation,
+        files: Files,
+        governance: Governance,
+        clock: Clock,
+        language_model: LanguageModel,
+        situations: pd.DataFrame,
+    ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
+        pieces = education_templates(situations, load_library(Path(files.prompts)), as_of(context))
+        said: dict[str, Any] = {}
+        outcome = dg.AssetCheckResult(check_name="generation", passed=True, metadata={"generator": "library"})
+        if language_model.generator == "openai":
+            with reading(governance.engine) as session:
+                agreed = frames.consents(session, clock.now(), consent_days=governance.consent_days)
+            readers = agreed.loc[agreed["scope"] == "education", "user_id"]
+            result = writing.written(
+                context.log,
+                distinct(situations[situations["user_id"].isin(readers)]),
+                model=language_model,
+                governance=governance,
+                clock=clock,
+                prompts_dir=Path(files.prompts),
+                regenerate=config.regenerate,
+                run_id=context.run_id,
+            )
+            pieces = with_generated(pieces, result.usable.values(), as_of(context))
+            said |= {"generator": "openai", "model": language_model.model, **result.metadata()}
+            told = ("situations_failed", "situations_served_by_library", "stopped", "problems")
+            outcome = dg.AssetCheckResult(
+                check_name="generation",
+                passed=not result.failed and result.stopped is None,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={name: said[name] for name in told if name in said},
+            )
+        yield dg.Output(pieces, metadata=said)
+        yield outcome
 
     @dg.asset(
         name="product_matches",
@@ -90,24 +170,17 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
         context: dg.AssetExecutionContext,
         governance: Governance,
         clock: Clock,
-        persona_assignments_30d: pd.DataFrame,
-        persona_assignments_180d: pd.DataFrame,
-        features_30d: pd.DataFrame,
-        features_180d: pd.DataFrame,
-        recurring_streams: pd.DataFrame,
+        situations: pd.DataFrame,
         education_templates: pd.DataFrame,
         product_matches: pd.DataFrame,
         products: pd.DataFrame,
     ) -> pd.DataFrame:
         day = as_of(context)
-        found = situations(
-            persona_assignments_30d, persona_assignments_180d, features_30d, features_180d, recurring_streams
-        )
         with reading(governance.engine) as session:
             consents = frames.consents(session, clock.now(), consent_days=governance.consent_days)
             history = frames.history(session, day, clock.now())
         drafted = draft_recommendations(
-            found,
+            situations,
             education_templates,
             product_matches,
             products,
@@ -120,4 +193,4 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
         )
         return drafted
 
-    return [templates, matches, drafts]
+    return [found, templates, matches, drafts]

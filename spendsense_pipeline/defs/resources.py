@@ -1,9 +1,10 @@
-"""What assets are given instead of reaching for it: the clock, the governance database, the folders.
+"""What assets are given instead of reaching for it: the clock, the governance database, the model, the folders.
 
 Nothing here opens a file or a connection until an asset asks. What does not belong here: any decision.
 """
 
 import datetime as dt
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from pydantic import PrivateAttr
 from sqlalchemy import Engine
 
 from spendsense_pipeline.governance import database
+from spendsense_pipeline.recommendations.generation import PRICES, Budget, Writer
+from spendsense_pipeline.settings import Settings
 
 
 def sealed(resource: Any) -> dg.ResourceDefinition:
@@ -48,6 +51,52 @@ class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._engine is None:
             self._engine = database.open_or_create(self.url)
         return self._engine
+
+
+class LanguageModel(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Who writes education, and what one run may spend on it. Prices are US dollars for a million tokens."""
+
+    generator: str = "library"
+    model: str = "gpt-4o-mini"
+    api_key: str | None = None
+    base_url: str | None = None
+    in_flight: int = 16
+    timeout: float = 60.0
+    max_requests: int = 1_000
+    max_tokens: int = 3_000_000
+    max_cost: float = 2.0
+    price_sent: float | None = None
+    price_received: float | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "LanguageModel":
+        """As the settings say; a price that they do not set is the list's."""
+        prices = settings.prices or PRICES.get(settings.openai_model)
+        return cls(
+            generator=settings.generator,
+            model=settings.openai_model,
+            api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
+            base_url=settings.openai_base_url,
+            in_flight=settings.openai_in_flight,
+            timeout=settings.openai_timeout,
+            max_requests=settings.openai_max_requests,
+            max_tokens=settings.openai_max_tokens,
+            max_cost=settings.openai_max_cost,
+            price_sent=prices[0] if prices else None,
+            price_received=prices[1] if prices else None,
+        )
+
+    def budget(self) -> Budget:
+        """A fresh budget for one run."""
+        known = self.price_sent is not None and self.price_received is not None
+        prices = (self.price_sent or 0.0, self.price_received or 0.0) if known else None
+        return Budget(self.max_requests, self.max_tokens, self.max_cost, prices)
+
+    def opened(self) -> AbstractAsyncContextManager[Writer]:
+        """A writer, for as long as the block lasts."""
+        from spendsense_pipeline.recommendations import openai  # the SDK takes its time to load
+
+        return openai.opened(self.api_key, self.base_url, self.timeout)
 
 
 class Files(dg.ConfigurableResource):  # type: ignore[type-arg]

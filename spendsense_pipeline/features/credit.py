@@ -8,7 +8,7 @@ from typing import Any
 
 import ibis
 
-from spendsense_pipeline.features.accounts import card_details
+from spendsense_pipeline.features.accounts import accounts_at, card_details
 from spendsense_pipeline.features.expressions import any_of, ratio
 
 FEE_DAYS = 180  # fees_180d, whatever the window
@@ -79,3 +79,16 @@ def obligations(at: ibis.Table, liabilities: ibis.Table, as_of: dt.date) -> ibis
         minimum_payment_only_flag=any_of(paid_minimum_only),
         any_overdue=any_of(owing.overdue),
     )
+
+
+def cards_at(
+    transactions: ibis.Table, accounts: ibis.Table, liabilities: ibis.Table, users: ibis.Table, as_of: dt.date
+) -> ibis.Table:
+    """One row per card on the day: ``user_id, last4, balance, credit_limit, utilization, apr`` (of purchases).
+
+    ``apr`` is null where no liability of ``as_of`` or before gives one.
+    """
+    dated = (liabilities.balance_date <= ibis.literal(as_of)).fill_null(True)
+    rates = liabilities.filter(dated).group_by("account_id").agg(apr=lambda t: t.apr_purchase.max())
+    each = card_details(accounts_at(transactions, accounts, users, as_of)).left_join(rates, "account_id")
+    return each.select("user_id", "last4", "balance", "credit_limit", "utilization", "apr")

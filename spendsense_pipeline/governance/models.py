@@ -387,6 +387,51 @@ class Tombstone(Base):
     erasure_id: Mapped[str | None] = mapped_column(ForeignKey(Erasure.erasure_id))
 
 
+class ModelGeneration(Base):
+    """What a language model was asked about one situation in one run, what that took, and what was wrong.
+
+    ``fingerprint`` is of all that shapes the text; the newest written row of a fingerprint is what is used. Token
+    counts are the server's own; ``cost`` is in US dollars, null where the model's prices are not known.
+    """
+
+    __tablename__ = "model_generations"
+    __table_args__ = (
+        CheckConstraint(one_of("outcome", ("written", "failed")), name="outcome"),
+        Index(None, "fingerprint", "outcome"),
+    )
+
+    generation_id: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]
+    situation: Mapped[str]
+    persona: Mapped[str]
+    prompt_version: Mapped[str]
+    model: Mapped[str]
+    outcome: Mapped[str]
+    problems: Mapped[str]
+    requests: Mapped[int]
+    tokens_sent: Mapped[int]
+    tokens_received: Mapped[int]
+    cost: Mapped[float | None]
+    latency_ms: Mapped[float]
+    asked_at: Mapped[dt.datetime]
+    run_id: Mapped[str | None]
+
+
+class ModelTemplate(Base):
+    """One piece that the model wrote and that passed; ``facts`` and ``slots`` are JSON lists."""
+
+    __tablename__ = "model_templates"
+
+    generation_id: Mapped[str] = mapped_column(ForeignKey(ModelGeneration.generation_id), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    topic: Mapped[str]
+    title: Mapped[str]
+    content: Mapped[str]
+    facts: Mapped[str]
+    slots: Mapped[str]
+    template_hash: Mapped[str]
+
+
 class EvaluationRun(Base):
     """An evaluation with the head of the audit chain at that moment, so that a cut-off tail shows later."""
 

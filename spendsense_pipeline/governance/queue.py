@@ -25,6 +25,7 @@ from spendsense_pipeline.governance.models import (
     TemplateDecision,
     Viewing,
 )
+from spendsense_pipeline.recommendations.facts import explained
 
 NEAR_EXPIRY = dt.timedelta(days=3)
 """From here on an item comes before older ones, and the operators' check turns from a warning into an error."""
@@ -190,6 +191,8 @@ def full(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str
     return _row(row, now) | {
         "content": text.content,
         "rationale": text.rationale,
+        "situation": recommendation.situation,
+        "situation_facts": explained(recommendation.situation)["facts"],
         "slots": json.loads(text.slots),
         "reasons": json.loads(text.reasons),
         "original": None if original is text else text_row(original),

@@ -24,7 +24,7 @@ from spendsense_pipeline.governance.queue import full, text_row
 def why(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str, Any]:
     """Everything on record about one recommendation.
 
-    What ``show`` gives, and: situation, window_days, generator, model, prompt_version, run_id (the run that registered
+    What ``show`` gives, and: window_days, generator, model, prompt_version, run_id (the run that registered
     it), first_registered_at, superseded_by; texts (every version); signals (what was registered with the text);
     decision (the one that stands or that the release cites); consent with text_version, channel, source, actor of the
     grant and all events of the period; release {release_id, seq, content_hash, run_id, released_at} and recall.
@@ -40,7 +40,6 @@ def why(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str,
         **{
             name: getattr(recommendation, name)
             for name in (
-                "situation",
                 "window_days",
                 "generator",
                 "model",

@@ -16,7 +16,6 @@ import pandas as pd
 from spendsense_pipeline.contracts.recommendations import DraftRecommendations
 from spendsense_pipeline.recommendations.guardrails import findings
 from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id, template_hash
-from spendsense_pipeline.recommendations.library import SLOT
 from spendsense_pipeline.recommendations.render import (
     RenderError,
     fill_slots,
@@ -27,7 +26,7 @@ from spendsense_pipeline.recommendations.render import (
     render_offer,
 )
 from spendsense_pipeline.recommendations.situations import records
-from spendsense_pipeline.recommendations.slots import SLOTS, fill
+from spendsense_pipeline.recommendations.slots import SLOT, SLOTS, fill
 
 EDUCATION_AT_MOST: Final = 3
 EDUCATION_AT_LEAST: Final = 2
@@ -167,7 +166,7 @@ def _offerable(products: pd.DataFrame, as_of: dt.date) -> dict[str, dict[str, di
         if any(brace in slot["shown"] for slot in slots.values() for brace in "{}"):
             continue
         try:
-            title, content = render_offer(slots | day)
+            title, content = render_offer("", slots | day)
         except RenderError:
             continue  # without a name or a description there is nothing to offer
         if len(title) <= LONGEST_TITLE and len(content) <= LONGEST_CONTENT:
@@ -184,7 +183,7 @@ def _education(
     why = rationale(situation["reasons"], situation["persona"], slots, is_fallback=bool(situation["is_fallback"]))
     because = fill_slots(why, slots)
     for template in chosen:
-        title, content = render_education(template["title"], template["content"], slots)
+        title, content = render_education(template["title"], template["content"], because, slots)
         used = {*SLOT.findall(template["title"] + template["content"] + why), "as_of"}
         yield {
             **_common(situation, as_of, "education", template["template_id"], consent_id, None),
@@ -213,7 +212,7 @@ def _offer(
     why = offer_rationale(match["factors"], figures)
     because = fill_slots(why, figures)
     slots = {**product, **{name: figures[name] for name in figures if name in {*SLOT.findall(why), "as_of"}}}
-    title, content = render_offer(slots)
+    title, content = render_offer(because, slots)
     product_id = match["product_id"]
     return {
         **_common(situation, as_of, "partner_offer", product_id, consent_id, product_id),

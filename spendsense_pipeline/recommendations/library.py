@@ -8,8 +8,8 @@ What does not belong here: filling the slots (``render.py``), choosing for one c
 
 import datetime as dt
 import json
-import re
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +19,9 @@ import pandas as pd
 
 from spendsense_pipeline.contracts.personas import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.recommendations.figures import figures
+from spendsense_pipeline.recommendations.facts import FACTS
 from spendsense_pipeline.recommendations.identity import template_hash
-from spendsense_pipeline.recommendations.situations import FACTS, PERSONA_FACTS, PERSONA_SLOTS
-from spendsense_pipeline.recommendations.slots import SLOTS
-
-SLOT: Final = re.compile(r"\{\{ ([a-z_]+) \}\}")
-"""How a slot stands in a template: exactly one space on each side."""
-
-FRAME_SLOTS: Final = frozenset({"window", "as_of"})
-"""Slots that every customer has."""
+from spendsense_pipeline.recommendations.templates import FRAME_SLOTS, check_template
 
 _FIELDS: Final = {"title": str, "topic": str, "facts": list, "slots": list}
 
@@ -96,15 +89,14 @@ def education_templates(situations: pd.DataFrame, library: Sequence[Piece], as_o
     """The pieces that fit each situation of the day, best first (contract EducationTemplates).
 
     ``situations`` as from ``situations.situations``. ``rank`` orders by how many facts a piece asserts and
-    how many of the customer's figures it shows; ties by name. All pieces that fit are kept, so that the
-    choice can vary over time.
+    how many of the customer's figures it shows, but a second piece on a topic comes after the first of every
+    other; ties by name. All pieces that fit are kept, so that the choice can vary over time.
     """
     rows = []
     for one in situations.drop_duplicates("situation").sort_values("situation").to_dict("records"):
         facts, available = json.loads(one["facts"]), list(json.loads(one["slots"]))
         fitting = [piece for piece in library if piece.fits(one["persona"], facts, available)]
-        fitting.sort(key=lambda piece: (-piece.specificity, piece.template_id))
-        for rank, piece in enumerate(fitting, start=1):
+        for rank, piece in enumerate(_best_first(fitting), start=1):
             rows.append(
                 {
                     "as_of": as_of,
@@ -126,6 +118,16 @@ def education_templates(situations: pd.DataFrame, library: Sequence[Piece], as_o
     frame = pd.DataFrame(rows, columns=TEMPLATE_COLUMNS)
     text = [c for c in TEMPLATE_COLUMNS if c not in ("as_of", "rank", "generation_ms")]
     return frame.astype({"rank": "Int64", "generation_ms": "float64", **dict.fromkeys(text, "str")})
+
+
+def _best_first(pieces: Sequence[Piece]) -> list[Piece]:
+    ordered = sorted(pieces, key=lambda piece: (-piece.specificity, piece.template_id))
+    said: Counter[str] = Counter()
+    turns = []
+    for piece in ordered:
+        turns.append(said[piece.topic])
+        said[piece.topic] += 1
+    return [piece for _, piece in sorted(zip(turns, ordered, strict=True), key=lambda pair: pair[0])]
 
 
 TEMPLATE_COLUMNS: Final = [
@@ -171,38 +173,8 @@ def _read(path: Path) -> Piece:
         slots=tuple(front["slots"]),
         content=parts[2].strip(),
     )
-    for field, problem in _problems(piece):
-        raise LibraryError(f"{name}: {field}: {problem}")
+    if not piece.topic.strip():
+        raise LibraryError(f"{name}: topic: is empty; pieces on the same topic do not come together")
+    for problem in check_template(persona, piece.title, piece.content, piece.facts, piece.slots):
+        raise LibraryError(f"{name}: {problem.field}: {problem.message}")
     return piece
-
-
-def _problems(piece: Piece) -> list[tuple[str, str]]:
-    """What a piece breaks, as (field, what is wrong and what would be right)."""
-    found: list[tuple[str, str]] = []
-    for field, text in (("title", piece.title), ("topic", piece.topic), ("content", piece.content)):
-        bare = SLOT.sub(" ", text)
-        if not text.strip():
-            found.append((field, "is empty"))
-        if "{" in bare or "}" in bare:
-            found.append((field, "has braces that are no slot; a slot is written {{ name }}"))
-        for figure in figures(bare):
-            found.append((field, f"says {figure!r}; figures stand in slots, or word for word in GUIDELINES"))
-    allowed = {*PERSONA_SLOTS[piece.persona], *FRAME_SLOTS}
-    used = set(SLOT.findall(piece.title + piece.content))
-    for slot in sorted(used | set(piece.slots)):
-        if slot not in SLOTS:
-            found.append(("slots", f"{slot} is no slot"))
-        elif slot not in allowed:
-            found.append(("slots", f"{slot} is none of {piece.persona}'s slots (PERSONA_SLOTS)"))
-    if used != set(piece.slots) or len(set(piece.slots)) != len(piece.slots):
-        found.append(("slots", f"names {sorted(piece.slots)}, the text shows {sorted(used)}"))
-    for fact in piece.facts:
-        name, _, bands = fact.partition("=")
-        if name not in PERSONA_FACTS[piece.persona]:
-            known = ", ".join(PERSONA_FACTS[piece.persona])
-            found.append(("facts", f"{name} is no fact of {piece.persona} (one of {known})"))
-        elif unknown := set(bands.split("|")) - {*FACTS[name].bands, "unknown"}:
-            found.append(("facts", f"{name} has no band {sorted(unknown)} (one of {', '.join(FACTS[name].bands)})"))
-    if len({fact.partition("=")[0] for fact in piece.facts}) != len(piece.facts):
-        found.append(("facts", "names a fact twice; alternatives are written a|b"))
-    return found

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.recommendations.library import SLOT
+from spendsense_pipeline.recommendations.slots import SLOT
 
 EDUCATION_DISCLOSURE: Final = (
     "This is educational content, not financial advice. Consult a licensed advisor for personalized guidance."
@@ -18,9 +18,7 @@ EDUCATION_DISCLOSURE: Final = (
 OFFER_DISCLOSURE: Final = (
     "Product terms, rates, and availability subject to change. SpendSense may receive compensation from partners."
 )
-HOW_TO_STOP: Final = (
-    "You get this because you said yes to such messages. You can change your mind at any time in your consent settings."
-)
+HOW_TO_STOP: Final = "You said yes to messages like this, and you can stop them at any time in your consent settings."
 
 Slots = Mapping[str, Mapping[str, Any]]
 """Slot -> {signal, value, shown}."""
@@ -35,8 +33,8 @@ class RenderError(SpendSenseError):
 def fill_slots(template: str, slots: Slots) -> str:
     """The template with each ``{{ slot }}`` replaced by what is shown. Raises RenderError, never leaves a gap.
 
-    >>> fill_slots("Across {{ card_count }}.", {"card_count": {"shown": "2 credit cards"}})
-    'Across 2 credit cards.'
+    >>> fill_slots("You have {{ cards_owing }}.", {"cards_owing": {"shown": "2 cards with a balance"}})
+    'You have 2 cards with a balance.'
     """
     missing = [name for name in SLOT.findall(template) if not slots.get(name, {}).get("shown")]
     if missing:
@@ -47,25 +45,25 @@ def fill_slots(template: str, slots: Slots) -> str:
     return text
 
 
-def closing(slots: Slots, *disclosures: str) -> str:
-    """The lines every text ends with: day of the figures, how to stop, the disclosures."""
-    return "\n\n".join([f"Figures as of {slots['as_of']['shown']}. {HOW_TO_STOP}", *disclosures])
+def closing(because: str, slots: Slots, *disclosures: str) -> str:
+    """The lines every text ends with: day of the figures, why the customer sees it, how to stop, the disclosures."""
+    return "\n\n".join([f"Figures as of {slots['as_of']['shown']}. {because} {HOW_TO_STOP}", *disclosures])
 
 
-def render_education(title: str, content: str, slots: Slots) -> tuple[str, str]:
-    """Title and text of a piece of education, with the closing lines."""
+def render_education(title: str, content: str, because: str, slots: Slots) -> tuple[str, str]:
+    """Title and text of a piece of education, with the closing lines; ``because`` is its filled rationale."""
     body = fill_slots(content, slots)
-    return fill_slots(title, slots), f"{body}\n\n{closing(slots, EDUCATION_DISCLOSURE)}"
+    return fill_slots(title, slots), f"{body}\n\n{closing(because, slots, EDUCATION_DISCLOSURE)}"
 
 
 # Signal -> (the words with the figure, the words where the figure cannot be shown).
 _REASONS: Final[dict[str, tuple[str, str]]] = {
-    "max_utilization": ("a card balance was at {{ max_utilization }} of its limit", "a card is close to its limit"),
-    "avg_utilization": ("your cards together were at {{ avg_utilization }} of their limits", ""),
+    "max_utilization": ("a card stands at {{ max_utilization }} of its limit", "a card is close to its limit"),
+    "avg_utilization": ("your cards together stand at {{ avg_utilization }} of their limits", ""),
     "emergency_fund_months": ("your savings would cover {{ fund_months }} of usual spending", ""),
     "interest_charges_present": (
         "card interest came to {{ interest_charges }} in the {{ window }}",
-        "interest was charged in the {{ window }}",
+        "card interest was charged in the {{ window }}",
     ),
     "minimum_payment_only_flag": ("", "the last payment on a card was close to the minimum"),
     "any_overdue": ("", "a payment shows as past due"),
@@ -75,7 +73,7 @@ _REASONS: Final[dict[str, tuple[str, str]]] = {
     ),
     "income_variability": (
         "your paychecks vary by about {{ income_variability }}",
-        "your paychecks vary from one to the next",
+        "your paychecks vary from payday to payday",
     ),
     "cash_flow_buffer_months": (
         "your checking covers about {{ buffer_days }} of usual spending",
@@ -85,18 +83,21 @@ _REASONS: Final[dict[str, tuple[str, str]]] = {
         "your payments in the {{ window }} show {{ subscription_count }}",
         "your payments show subscriptions",
     ),
-    "monthly_recurring_spend": ("together they cost {{ subscription_monthly }} a month", ""),
+    "monthly_recurring_spend": ("together they cost about {{ subscription_monthly }} a month", ""),
     "subscription_spend_share": ("they make up {{ subscription_share }} of your spending", ""),
     "savings_growth_rate": (
         "your savings grew by {{ savings_growth }} in the {{ window }}",
         "your savings grew in the {{ window }}",
     ),
-    "net_savings_inflow": ("you put aside {{ savings_inflow }} a month, net", "you put money into savings"),
-    "utilization_30_flag": ("", "your cards, if you have any, are well below their limits"),
-    "avg_monthly_income": ("your earned income is about {{ monthly_income }} a month", "you have a steady income"),
+    "net_savings_inflow": (
+        "about {{ savings_inflow }} a month goes into your savings",
+        "money goes into your savings",
+    ),
+    "utilization_30_flag": ("", "no card is near its limit"),
+    "avg_monthly_income": ("you earn about {{ monthly_income }} a month", "you have a steady income"),
     "savings_balance": ("your savings hold {{ savings_balance }}", "you hold savings"),
     "card_count": ("", "you owe nothing on credit cards"),
-    "fees_180d": ("", "no overdraft or late fee was charged"),
+    "fees_180d": ("", "you paid no overdraft or late fee of late"),
     "investment_account_detected": ("", "you have an investment account"),
 }
 _LOW_UTILIZATION: Final = "your card balances are low beside their limits"
@@ -138,7 +139,7 @@ def offer_rationale(factors: str, slots: Slots) -> str:
     return f"You see this because {_listed([*said, matched])}."
 
 
-def render_offer(slots: Slots) -> tuple[str, str]:
+def render_offer(because: str, slots: Slots) -> tuple[str, str]:
     """Title and text of a partner offer, from the product's fields as slots (``product_slots``)."""
     lines = ["{{ product_description }}"]
     if "product_benefits" in slots:
@@ -157,7 +158,7 @@ def render_offer(slots: Slots) -> tuple[str, str]:
     if "product_partner" in slots:
         title += " from {{ product_partner }}"
     body = fill_slots("\n\n".join(lines), slots)
-    return fill_slots(title, slots), f"{body}\n\n{closing(slots, EDUCATION_DISCLOSURE, OFFER_DISCLOSURE)}"
+    return fill_slots(title, slots), f"{body}\n\n{closing(because, slots, EDUCATION_DISCLOSURE, OFFER_DISCLOSURE)}"
 
 
 def product_slots(product: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

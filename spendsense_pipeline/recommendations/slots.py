@@ -10,15 +10,22 @@ What does not belong here: which slots a persona's pieces may use (``situations.
 
 Projections, each a plain continuation of the window and called so in the texts:
 
-- ``interest_monthly``     interest in the window by its months; ``interest_yearly`` is that times 12
-- ``subscription_yearly``  monthly cost of the subscriptions times 12; ``top_subscription_yearly`` the dearest
-- ``price_rise_yearly``    what the latest price rise adds in 12 months: monthly cost x r / (1 + r) x 12, r the rise
-- ``monthly_margin``       earned income less expenses, a month
-- ``buffer_gap``           what is missing in checking to a month of expenses: (1 - buffer) x expenses
-- ``fund_target``          3 x monthly expenses; ``fund_gap`` is what savings lack of it
-- ``months_to_fund``       fund_gap by monthly net savings, rounded up, shown up to 60
-- ``savings_yearly``       monthly net savings times 12
-- ``small_step``           2 % of monthly expenses, rounded down to a multiple of 5 (in dollars; of 50 in crowns)
+- ``interest_monthly``      interest in the window by its months; ``interest_yearly`` is that times 12
+- ``over_guide``            what the fullest card owes above 30 % of its limit: balance - 0.30 x limit
+- ``subscription_yearly``   monthly cost of the subscriptions times 12; ``top_subscription_yearly`` the dearest
+- ``price_rise_yearly``     what the latest price rise adds in 12 months: monthly cost x r / (1 + r) x 12, r the rise
+- ``weekly_expenses``       monthly expenses x 7 / 30; ``gap_expenses`` monthly expenses x pay gap / 30
+- ``spending_share``        monthly expenses by monthly income
+- ``monthly_margin``        earned income less expenses, a month
+- ``pay_point_yearly``      one percent of twelve months' income
+- ``buffer_gap``            what is missing in checking to a month of expenses: (1 - buffer) x expenses
+- ``fund_target``           3 x monthly expenses; ``fund_gap`` is what savings lack of it
+- ``beyond_fund``           what savings hold above 6 x monthly expenses
+- ``months_to_fund``        fund_gap by monthly net savings, rounded up, shown up to 60
+- ``savings_yearly``        monthly net savings times 12
+- ``savings_point_yearly``  one percent of the savings balance: what a percentage point of interest is worth a year
+- ``small_step``            2 % of monthly expenses, rounded down to a multiple of 5 (in dollars; of 50 in crowns);
+  ``small_step_yearly`` is that times 12
 """
 
 import datetime as dt
@@ -28,20 +35,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-Kind = Literal["money", "percent", "months", "count", "period", "payee", "payee_list", "date"]
+SLOT: Final = re.compile(r"\{\{ ([a-z_]+) \}\}")
+"""How a slot stands in a template: exactly one space on each side."""
+
+Kind = Literal["money", "percent", "months", "count", "period", "payee", "payee_list", "card", "date"]
 Signals = Mapping[str, Any]
 """One customer's features row, with unknown values as None, and what ``stream_signals`` adds."""
 
 UTILIZATION_EDGES: Final = (0.30, 0.50, 0.80)
 GROWTH_EDGES: Final = (0.02,)
 FUND_EDGES: Final = (1.0, 3.0, 6.0)
-VARIABILITY_EDGES: Final = (0.30,)
+VARIABILITY_EDGES: Final = (0.30, 0.60)
 SHARE_EDGES: Final = (0.10, 0.20)
-PAY_GAP_EDGES: Final = (45.0,)
+MARGIN_EDGES: Final = (1.0,)
+PAY_GAP_BEYOND: Final = (45.0,)
 """Where the bands of the personas and of ``situations.py`` change; a shown figure stays on its side."""
 
 FUND_MONTHS: Final = 3
-"""Lower end of the usual advice for an emergency fund (``figures.GUIDELINES``)."""
+FULL_FUND_MONTHS: Final = 6
+"""Both ends of the usual advice for an emergency fund (``figures.GUIDELINES``)."""
+UTILIZATION_GUIDE: Final = 0.30
+"""Share of a card's limit that is commonly advised not to pass (``figures.GUIDELINES``)."""
+TELLING: Final = 10.0
+"""US dollars: two amounts nearer than this are not told apart in a text, and rounding cannot turn them round."""
 LONGEST_PLAN_MONTHS: Final = 60
 """A projection further out says nothing a person could plan by."""
 MOST_PAYEES: Final = 3
@@ -49,9 +65,10 @@ MOST_PAYEES: Final = 3
 
 @dataclass(frozen=True)
 class Slot:
-    """One figure: ``least`` and ``most`` (included) bound what can be shown, rounding never crosses ``edges``.
+    """One figure: ``least`` and ``most`` (included) bound what can be shown, rounding never crosses an edge.
 
-    ``noun`` is singular and plural. ``whole``: an estimate, in whole units; cents would claim to know it better.
+    A value at one of ``edges`` belongs above it, a value at one of ``beyond`` below. ``noun`` is singular and plural.
+    ``whole``: an estimate, in whole units; cents would claim to know it better.
     """
 
     name: str
@@ -62,6 +79,7 @@ class Slot:
     least: float = 0.0
     most: float = math.inf
     edges: tuple[float, ...] = ()
+    beyond: tuple[float, ...] = ()
     noun: tuple[str, str] = ("", "")
     whole: bool = False
 
@@ -90,6 +108,19 @@ def _buffer_gap(s: Signals) -> float | None:
     buffer = s.get("cash_flow_buffer_months")
     # An overdrawn account lacks more than a month; "to a month of expenses" is then no first step to name.
     return None if buffer is None or buffer < 0 else _times(1 - buffer, s.get("avg_monthly_expenses"))
+
+
+def _gap_expenses(s: Signals) -> float | None:
+    return _times(_times(s.get("avg_monthly_expenses"), s.get("median_pay_gap_days")), 1 / 30)
+
+
+def _spending_share(s: Signals) -> float | None:
+    income, expenses = s.get("avg_monthly_income"), s.get("avg_monthly_expenses")
+    return None if not income or expenses is None else expenses / income
+
+
+def _beyond_fund(s: Signals) -> float | None:
+    return _less(s.get("savings_balance"), _times(s.get("avg_monthly_expenses"), FULL_FUND_MONTHS))
 
 
 def _fund_gap(s: Signals) -> float | None:
@@ -137,9 +168,30 @@ _ALL = (
         2.0,
         UTILIZATION_EDGES,
     ),
+    Slot("card_balance", "money", "cards", "owed on all cards together", _of("card_balance"), 1),
     Slot(
-        "card_count", "count", "card_count", "credit cards", _of("card_count"), 1, noun=("credit card", "credit cards")
+        "cards_owing",
+        "count",
+        "cards",
+        "credit cards on which something is owed",
+        _of("cards_owing"),
+        1,
+        noun=("card with a balance", "cards with a balance"),
     ),
+    Slot("fullest_card", "card", "cards", "the card nearest to its limit", _of("fullest_card")),
+    Slot("fullest_balance", "money", "cards", "owed on the fullest card", _of("fullest_balance"), 1),
+    Slot(
+        "over_guide",
+        "money",
+        "cards",
+        "owed on the fullest card above 30 percent of its limit",
+        _of("over_guide"),
+        TELLING,
+        whole=True,
+    ),
+    Slot("smallest_card", "card", "cards", "of several cards, the one that owes least", _of("smallest_card")),
+    Slot("smallest_balance", "money", "cards", "owed on that card", _of("smallest_balance"), 1),
+    Slot("highest_rate_card", "card", "cards", "of several cards that owe, the dearest", _of("highest_rate_card")),
     Slot("interest_charges", "money", "interest_charges", "interest charged in the window", _of("interest_charges"), 1),
     Slot("interest_monthly", "money", "interest_charges", "interest charged, a month", _interest_monthly, 1),
     Slot(
@@ -153,6 +205,15 @@ _ALL = (
     ),
     # Spending and income
     Slot("monthly_expenses", "money", "avg_monthly_expenses", "spending a month", _of("avg_monthly_expenses"), 1),
+    Slot(
+        "weekly_expenses",
+        "money",
+        "avg_monthly_expenses",
+        "that for a week",
+        lambda s: _times(s.get("avg_monthly_expenses"), 7 / 30),
+        1,
+        whole=True,
+    ),
     Slot("monthly_income", "money", "avg_monthly_income", "earned income a month", _of("avg_monthly_income"), 1),
     Slot(
         "monthly_margin",
@@ -160,7 +221,26 @@ _ALL = (
         "avg_monthly_income",
         "income less expenses, a month",
         lambda s: _less(s.get("avg_monthly_income"), s.get("avg_monthly_expenses")),
-        10,
+        TELLING,
+        whole=True,
+    ),
+    Slot(
+        "spending_share",
+        "percent",
+        "avg_monthly_income",
+        "expenses by earned income",
+        _spending_share,
+        0.05,
+        2.0,
+        MARGIN_EDGES,
+    ),
+    Slot(
+        "pay_point_yearly",
+        "money",
+        "avg_monthly_income",
+        "a hundredth of a year's earned income",
+        lambda s: _times(s.get("avg_monthly_income"), 12 / 100),
+        1,
         whole=True,
     ),
     Slot(
@@ -171,8 +251,17 @@ _ALL = (
         _of("median_pay_gap_days"),
         2,
         366,
-        PAY_GAP_EDGES,
-        ("day", "days"),
+        beyond=PAY_GAP_BEYOND,
+        noun=("day", "days"),
+    ),
+    Slot(
+        "gap_expenses",
+        "money",
+        "median_pay_gap_days",
+        "usual spending between two paydays",
+        _gap_expenses,
+        TELLING,
+        whole=True,
     ),
     Slot(
         "income_variability",
@@ -200,12 +289,14 @@ _ALL = (
         "cash_flow_buffer_months",
         "what checking lacks of a month of spending",
         _buffer_gap,
-        10,
+        TELLING,
         whole=True,
     ),
     # Savings
     Slot("savings_balance", "money", "savings_balance", "in all savings accounts", _of("savings_balance"), 1),
-    Slot("savings_inflow", "money", "net_savings_inflow", "net into savings, a month", _of("net_savings_inflow"), 1),
+    Slot(
+        "savings_inflow", "money", "net_savings_inflow", "net into savings, a month", _of("net_savings_inflow"), TELLING
+    ),
     Slot(
         "savings_yearly",
         "money",
@@ -244,7 +335,25 @@ _ALL = (
         1,
         whole=True,
     ),
-    Slot("fund_gap", "money", "savings_balance", "what savings lack of that", _fund_gap, 10, whole=True),
+    Slot("fund_gap", "money", "savings_balance", "what savings lack of that", _fund_gap, TELLING, whole=True),
+    Slot(
+        "beyond_fund",
+        "money",
+        "savings_balance",
+        "in savings above spending of six months",
+        _beyond_fund,
+        TELLING,
+        whole=True,
+    ),
+    Slot(
+        "savings_point_yearly",
+        "money",
+        "savings_balance",
+        "a hundredth of savings: what a percentage point of interest pays in a year",
+        lambda s: _times(s.get("savings_balance"), 1 / 100),
+        1,
+        whole=True,
+    ),
     Slot(
         "months_to_fund",
         "count",
@@ -256,6 +365,15 @@ _ALL = (
         noun=("month", "months"),
     ),
     Slot("small_step", "money", "avg_monthly_expenses", "a small amount beside monthly spending", _small_step, 5),
+    Slot(
+        "small_step_yearly",
+        "money",
+        "avg_monthly_expenses",
+        "that small amount twelve times",
+        lambda s: _times(_small_step(s), 12),
+        60,
+        whole=True,
+    ),
     # Subscriptions
     Slot(
         "subscription_count",
@@ -297,8 +415,9 @@ _ALL = (
         "subscription_payees",
         "payee_list",
         "recurring_streams",
-        "the dearest of them, at most three",
+        "the dearest of them, two or three",
         _of("subscription_payees"),
+        2,
     ),
     Slot("top_subscription", "payee", "recurring_streams", "the dearest of them", _of("top_subscription")),
     Slot(
@@ -328,16 +447,15 @@ _ALL = (
 SLOTS: Final[dict[str, Slot]] = {slot.name: slot for slot in _ALL}
 
 
-def _rounded(value: float, step: float, edges: Sequence[float]) -> float:
-    """``value`` to the nearest multiple of ``step``, but never up onto an edge that the value has not reached.
-
-    The edges are multiples of the step, so rounding down cannot leave a band: a value at or above an edge
-    stays there.
-    """
+def _rounded(value: float, step: float, slot: Slot) -> float:
+    """``value`` to the nearest multiple of ``step``, but never over an edge of the slot: edges are such multiples."""
     steps = math.floor(value / step + 0.5)
-    for edge in edges:
+    for edge in slot.edges:
         if value < edge <= steps * step + 1e-9:
             steps = round(edge / step) - 1
+    for edge in slot.beyond:
+        if value > edge >= steps * step - 1e-9:
+            steps = round(edge / step) + 1
     return steps * step
 
 
@@ -381,9 +499,11 @@ def shown(slot: Slot, value: Any, currency: str = "USD", factor: float = 1.0) ->
     if slot.kind in ("period", "payee"):
         return str(value) or None
     if slot.kind == "payee_list":
-        return payee_list(value) if value else None
+        return payee_list(value) if value and len(value) >= slot.least else None
     if slot.kind == "date":
         return long_date(value)
+    if slot.kind == "card":
+        return f"card ending in {value}" if re.fullmatch(r"[0-9]{4}", value) else None
     number = float(value)
     least = slot.least * factor if slot.kind == "money" else slot.least
     if not (math.isfinite(number) and least <= number <= slot.most):
@@ -391,11 +511,11 @@ def shown(slot: Slot, value: Any, currency: str = "USD", factor: float = 1.0) ->
     if slot.kind == "money":
         return money(number, currency, whole=slot.whole)
     if slot.kind == "percent":
-        return f"{_rounded(number, 0.01, slot.edges) * 100:.0f}%"
+        return f"{_rounded(number, 0.01, slot) * 100:.0f}%"
     if slot.kind == "months":
-        text = f"{_rounded(number, 0.1, slot.edges):.1f}".removesuffix(".0")
+        text = f"{_rounded(number, 0.1, slot):.1f}".removesuffix(".0")
         return f"{text} month" if text == "1" else f"{text} months"
-    count = int(_rounded(number, 1, slot.edges))
+    count = int(_rounded(number, 1, slot))
     return f"{count:,} {slot.noun[0 if count == 1 else 1]}"
 
 
@@ -465,3 +585,40 @@ def stream_signals(streams: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         found["price_rise"] = change
         found["price_rise_yearly"] = rise["monthly_cost"] * change / (1 + change) * 12
     return found
+
+
+def card_signals(cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a customer's cards add to the signals.
+
+    ``cards``: rows with ``last4``, ``balance`` (owed; a credit balance counts as 0), ``credit_limit``, ``utilization``
+    and ``apr``, each but the first null where unknown. Nothing is summed over an unknown balance, and a card is
+    only called the fullest, the smallest or the dearest where no other is, and where its last four do not name two.
+    """
+    if not cards or any(card["balance"] is None for card in cards):
+        return {}
+    owed = [dict(card, balance=max(card["balance"], 0.0)) for card in cards]
+    owing = [card for card in owed if card["balance"] > 0]
+    found: dict[str, Any] = {"card_balance": sum(card["balance"] for card in owed), "cards_owing": len(owing)}
+    names = [card["last4"] for card in cards]
+    if fullest := _single(owed, "utilization", highest=True):
+        found["fullest_balance"] = fullest["balance"]
+        found["over_guide"] = fullest["balance"] - UTILIZATION_GUIDE * fullest["credit_limit"]
+        found["fullest_card"] = fullest["last4"] if names.count(fullest["last4"]) == 1 else None
+    if len(owing) > 1:
+        if smallest := _single(owing, "balance", highest=False):
+            found["smallest_balance"] = smallest["balance"]
+            found["smallest_card"] = smallest["last4"] if names.count(smallest["last4"]) == 1 else None
+        dearest = _single(owing, "apr", highest=True) if all(card["apr"] is not None for card in owing) else None
+        if dearest and names.count(dearest["last4"]) == 1:
+            found["highest_rate_card"] = dearest["last4"]
+    return found
+
+
+def _single(cards: Sequence[Mapping[str, Any]], by: str, *, highest: bool) -> Mapping[str, Any] | None:
+    """The only card that is highest (or lowest) in something known; None where two share the place."""
+    known = [card for card in cards if card[by] is not None]
+    if not known:
+        return None
+    best = (max if highest else min)(card[by] for card in known)
+    at_best = [card for card in known if card[by] == best]
+    return at_best[0] if len(at_best) == 1 else None

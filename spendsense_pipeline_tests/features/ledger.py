@@ -42,6 +42,7 @@ SCHEMAS = {
         "account_id": TEXT,
         "user_id": TEXT,
         "liability_type": TEXT,
+        "apr_purchase": MONEY,
         "minimum_payment_amount": MONEY,
         "last_payment_amount": MONEY,
         "is_overdue": FLAG,

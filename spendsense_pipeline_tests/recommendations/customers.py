@@ -7,6 +7,7 @@ import pandas as pd
 
 from spendsense_pipeline.contracts.features import Features, RecurringStreams
 from spendsense_pipeline.personas.assignment import assign_personas
+from spendsense_pipeline.recommendations.situations import CARD_COLUMNS
 
 AS_OF = dt.date(2026, 3, 5)
 
@@ -127,6 +128,20 @@ def streams(rows: list[dict[str, Any]]) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(made, columns=list(RecurringStreams.to_schema().columns))
     return frame.astype({"price_change": "float64", "monthly_cost": "float64"})
+
+
+CARDS = [
+    {"user_id": "high_utilization", "last4": "4821", "balance": 4120.0, "credit_limit": 5000.0, "apr": 21.9},
+    {"user_id": "high_utilization", "last4": "0937", "balance": 760.0, "credit_limit": 3000.0, "apr": 26.4},
+]
+
+
+def cards(rows: list[dict[str, Any]] | None = None) -> pd.DataFrame:
+    """Cards as ``features.credit.cards_at`` gives them; the strained customer's two by default."""
+    frame = pd.DataFrame(CARDS if rows is None else rows, columns=CARD_COLUMNS)
+    money = {name: "float64" for name in CARD_COLUMNS if name not in ("user_id", "last4")}
+    frame = frame.astype(money | {"user_id": "str", "last4": "str"})
+    return frame.assign(utilization=frame["balance"] / frame["credit_limit"])
 
 
 def day(customers: dict[str, dict[str, Any]]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -22,6 +22,7 @@ from spendsense_pipeline_tests.recommendations.customers import (
     EVERYONE,
     NOTHING_KNOWN,
     SUBSCRIPTIONS,
+    cards,
     day,
     streams,
 )
@@ -77,7 +78,7 @@ ONE = ("savings_builder",)
 def prepared(users: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Situations, templates and matches of these customers; made once, since nothing changes its inputs."""
     frames = day({user: CUSTOMERS[user] for user in users})
-    where = situations(*frames, streams([s for s in SUBSCRIPTIONS if s["user_id"] in users]))
+    where = situations(*frames, streams([s for s in SUBSCRIPTIONS if s["user_id"] in users]), cards())
     return where, education_templates(where, LIBRARY, AS_OF), product_matches(*frames, catalogue())
 
 

@@ -12,32 +12,22 @@ from textstat.backend.counts import _count_syllables
 
 from spendsense_pipeline.contracts import PERSONAS, failures
 from spendsense_pipeline.contracts.recommendations import EducationTemplates
-from spendsense_pipeline.recommendations.figures import GUIDELINES, figures
-from spendsense_pipeline.recommendations.guardrails import review_text
+from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS
+from spendsense_pipeline.recommendations.figures import GUIDELINES
 from spendsense_pipeline.recommendations.library import (
-    SLOT,
     LibraryError,
     Piece,
     education_templates,
     load_library,
 )
-from spendsense_pipeline.recommendations.render import fill_slots, render_education
-from spendsense_pipeline.recommendations.situations import FACTS, PERSONA_FACTS, PERSONA_SLOTS, situations
+from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, render_education
+from spendsense_pipeline.recommendations.situations import situations
 from spendsense_pipeline.recommendations.slots import SLOTS
-from spendsense_pipeline_tests.recommendations.customers import AS_OF, EVERYONE, SUBSCRIPTIONS, day, streams
+from spendsense_pipeline.recommendations.templates import EXAMPLES, FRAME_SLOTS
+from spendsense_pipeline_tests.recommendations.customers import AS_OF, EVERYONE, SUBSCRIPTIONS, cards, day, streams
 
 PROMPTS = Path(__file__).parents[2] / "prompts"
 LIBRARY = load_library(PROMPTS)
-
-_BY_KIND = {"money": "$420", "percent": "42%", "months": "2.4 months", "payee": "Spotify", "date": "March 5, 2026"}
-SAMPLE = {
-    name: {
-        "signal": slot.signal,
-        "value": 1,
-        "shown": _BY_KIND.get(slot.kind, f"12 {slot.noun[1]}" if slot.kind == "count" else "Hulu, Gym and Zoom"),
-    }
-    for name, slot in SLOTS.items()
-} | {"window": {"signal": "window_days", "value": 30, "shown": "last 30 days"}}
 
 each_piece = pytest.mark.parametrize("piece", LIBRARY, ids=lambda piece: piece.template_id)
 
@@ -49,36 +39,59 @@ def _syllables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_count_syllables, "get_cmudict", lambda lang: collections.defaultdict(list, known(lang) or {}))
 
 
-@each_piece
-def test_no_piece_holds_a_figure_outside_a_slot(piece: Piece) -> None:
-    assert figures(SLOT.sub(" ", piece.title + " " + piece.content)) == []
+WHY = "You see this because a card stands at 82% of its limit and card interest came to $46.20 in the last 30 days."
 
 
 @each_piece
-def test_every_piece_reads_at_grade_nine_or_below(piece: Piece) -> None:
-    assert textstat.flesch_kincaid_grade(fill_slots(piece.content, SAMPLE)) <= 9
-
-
-@each_piece
-def test_every_piece_passes_every_guardrail(piece: Piece) -> None:
-    title, content = render_education(piece.title, piece.content, SAMPLE)
-    assert review_text(title, content, "You see this because of your accounts.", SAMPLE) == []
+def test_every_piece_reads_at_grade_nine_or_below_down_to_how_to_stop(piece: Piece) -> None:
+    _, content = render_education(piece.title, piece.content, WHY, EXAMPLES)
+    assert textstat.flesch_kincaid_grade(content.replace(EDUCATION_DISCLOSURE, "")) <= 9
 
 
 @each_piece
 def test_every_piece_suggests_exactly_one_step(piece: Piece) -> None:
-    openings = ("A step to ", "An idea: ", "A gentle first step: ", "A calm next step: ")
-    assert sum(paragraph.startswith(openings) for paragraph in piece.content.split("\n\n")) == 1
+    openings = ("A step to ", "An idea: ", "A calm next step: ")
+    assert [paragraph.startswith(openings) for paragraph in piece.content.split("\n\n")] == [False, False, True]
 
 
 @pytest.mark.parametrize("persona", PERSONAS)
-def test_whatever_is_known_three_pieces_fit_even_without_a_single_figure(persona: str) -> None:
+def test_each_persona_has_eight_pieces_that_show_two_of_the_customers_own_figures(persona: str) -> None:
+    own = [p for p in LIBRARY if p.persona == persona and len(set(p.slots) - FRAME_SLOTS) >= 2]
+    assert len(own) >= 8
+
+
+TOPICS = {
+    "high_utilization": {"avalanche and snowball", "utilization and scores", "autopay", "cost of interest"},
+    "variable_income": {"budgeting in shares", "income smoothing"},
+    "subscription_heavy": {"subscription audit", "annual cost"},
+    "savings_builder": {"emergency fund", "high-yield accounts", "CDs"},
+    "wealth_builder": {"employer match", "allocation basics", "estate basics"},
+}
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_the_topics_that_the_field_expects_are_there(persona: str) -> None:
+    assert TOPICS[persona] <= {piece.topic for piece in LIBRARY if piece.persona == persona}
+
+
+ALWAYS = {
+    "high_utilization": [],
+    "variable_income": [],
+    "subscription_heavy": ["subscription_count", "subscription_monthly", "subscription_yearly"],
+    "savings_builder": [],
+    "wealth_builder": ["monthly_income", "pay_point_yearly", "savings_balance", "savings_point_yearly"],
+}
+"""The figures that a persona's criteria need: whoever has the persona has them."""
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_whatever_is_known_three_pieces_fit(persona: str) -> None:
     names = PERSONA_FACTS[persona]
     for bands in itertools.product(*[(*FACTS[n].bands, "unknown") for n in names]):
         facts = dict(zip(names, bands, strict=True))
         if facts.get("fallback") == "unknown":  # always known
             continue
-        assert sum(piece.fits(persona, facts, []) for piece in LIBRARY) >= 3, facts
+        assert sum(piece.fits(persona, facts, ALWAYS[persona]) for piece in LIBRARY) >= 3, facts
 
 
 @pytest.mark.parametrize("persona", PERSONAS)
@@ -108,7 +121,7 @@ def test_every_guideline_names_its_source() -> None:
 
 
 def test_templates_keep_the_contract_and_rank_the_most_specific_first() -> None:
-    frame = education_templates(situations(*day(EVERYONE), streams(SUBSCRIPTIONS)), LIBRARY, AS_OF)
+    frame = education_templates(situations(*day(EVERYONE), streams(SUBSCRIPTIONS), cards()), LIBRARY, AS_OF)
     assert failures(EducationTemplates, frame).empty
     for _, ranked in frame.groupby("situation"):
         assert len(ranked) >= 3
@@ -118,12 +131,23 @@ def test_templates_keep_the_contract_and_rank_the_most_specific_first() -> None:
 
 def test_a_payment_past_due_is_spoken_of_first() -> None:
     customers = {"a": EVERYONE["high_utilization"] | {"any_overdue": True}}
-    frame = education_templates(situations(*day(customers), streams([])), LIBRARY, AS_OF)
-    assert frame["template_id"].iloc[0] == "high_utilization/past-due-step-by-step"
+    frame = education_templates(situations(*day(customers), streams([]), cards()), LIBRARY, AS_OF)
+    assert frame["template_id"].iloc[0].startswith("high_utilization/past-due-")
+
+
+def test_a_second_piece_on_a_topic_comes_after_the_first_of_every_other() -> None:
+    customer = {"high_utilization": EVERYONE["high_utilization"]}
+    frame = education_templates(situations(*day(customer), streams([]), cards()), LIBRARY, AS_OF)
+    topic = {piece.template_id: piece.topic for piece in LIBRARY}
+    topics = [topic[template] for template in frame["template_id"]]
+    assert "high_utilization/which-card-first" in set(frame["template_id"])
+    assert "high_utilization/avalanche-or-snowball" in set(frame["template_id"])
+    assert len(set(topics)) < len(topics)
+    assert len(set(topics[: len(set(topics))])) == len(set(topics))
 
 
 def test_editing_one_piece_changes_the_version_of_that_piece_only() -> None:
-    found = situations(*day(EVERYONE), streams(SUBSCRIPTIONS))
+    found = situations(*day(EVERYONE), streams(SUBSCRIPTIONS), cards())
     used = "savings_builder/growing-nicely"
     edited = [replace(p, content=p.content + " More.") if p.template_id == used else p for p in LIBRARY]
     before, after = (
@@ -152,7 +176,7 @@ At {{ max_utilization }}.
         ('slots = ["max_utilization"]', "slots = []", "slots: names"),
         ("{{ max_utilization }}", "{{ nonsense }}", "slots: names|nonsense is no slot"),
         ("{{ max_utilization }}", "{{max_utilization}}", "braces"),
-        ("{{ max_utilization }}", "{{ savings_balance }}", "savings_balance is none of"),
+        ("{{ max_utilization }}", "{{ fund_target }}", "fund_target is none of"),
         ("util=80+", "util=81+", "facts: util has no band"),
         ("util=80+", "fund=6+", "facts: fund is no fact of high_utilization"),
         ('topic = "topic"\n', "", "front matter"),

@@ -53,16 +53,17 @@ def test_what_a_slot_shows_is_never_read_as_a_template() -> None:
         fill_slots("{{ window }}", {"window": {"shown": "{{ as_of }}"}})
 
 
-def test_education_ends_with_its_day_how_to_stop_and_the_disclosure_once() -> None:
-    title, content = render_education("Card at {{ max_utilization }}", "Text.", SLOTS)
+def test_education_ends_with_its_day_why_it_is_seen_how_to_stop_and_the_disclosure_once() -> None:
+    title, content = render_education("Card at {{ max_utilization }}", "Text.", "You see this because of it.", SLOTS)
     assert title == "Card at 82%"
-    assert content.endswith(f"Figures as of March 5, 2026. {HOW_TO_STOP}\n\n{EDUCATION_DISCLOSURE}")
+    closing = f"Figures as of March 5, 2026. You see this because of it. {HOW_TO_STOP}"
+    assert content == f"Text.\n\n{closing}\n\n{EDUCATION_DISCLOSURE}"
     assert content.count(EDUCATION_DISCLOSURE) == 1
     assert OFFER_DISCLOSURE not in content
 
 
 def test_an_offer_shows_the_product_and_both_disclosures_once() -> None:
-    title, content = render_offer(product_slots(PRODUCT) | SLOTS)
+    title, content = render_offer("You see this because of it.", product_slots(PRODUCT) | SLOTS)
     assert title == "A partner offer: Harbor Card from Harborline Bank"
     assert "What it offers: 0 % for 15 months; No annual fee." in content
     assert content.count(EDUCATION_DISCLOSURE) == content.count(OFFER_DISCLOSURE) == 1
@@ -72,7 +73,7 @@ def test_an_offer_shows_the_product_and_both_disclosures_once() -> None:
 
 def test_an_offer_leaves_out_what_the_catalogue_does_not_know() -> None:
     bare = PRODUCT | dict.fromkeys(["partner_name", "benefits", "typical_apy_or_fee", "partner_link", "disclosure"])
-    title, content = render_offer(product_slots(bare) | SLOTS)
+    title, content = render_offer("You see this because of it.", product_slots(bare) | SLOTS)
     assert title == "A partner offer: Harbor Card"
     assert "None" not in content
     assert "As advertised" not in content
@@ -89,7 +90,7 @@ def test_the_rationale_says_the_reasons_that_were_met_with_their_figures() -> No
         ]
     )
     said = fill_slots(rationale(reasons, "high_utilization", SLOTS, is_fallback=False), SLOTS)
-    assert said == "You see this because a card balance was at 82% of its limit and a payment shows as past due."
+    assert said == "You see this because a card stands at 82% of its limit and a payment shows as past due."
 
 
 def test_a_figure_that_cannot_be_shown_is_left_out_of_the_rationale() -> None:
@@ -113,5 +114,5 @@ def test_an_offer_is_not_explained_by_what_spoke_against_it() -> None:
     against = {"signal": "investment_account_detected", "value": True, "operator": "==", "threshold": True}
     factors = json.dumps([for_it, against | {"points": -0.4}])
     said = fill_slots(offer_rationale(factors, SLOTS), SLOTS)
-    assert said.startswith("You see this because a card balance was at 82% of its limit and your accounts match")
+    assert said.startswith("You see this because a card stands at 82% of its limit and your accounts match")
     assert "investment" not in said

@@ -1,15 +1,25 @@
 """Slots: what can be shown, how, and what is never shown."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spendsense_pipeline.recommendations.slots import SLOTS, fill, money, sayable, shown, stream_signals
-from spendsense_pipeline_tests.recommendations.customers import AS_OF, NOTHING_KNOWN, QUIET, SAVING, STRAINED
+from spendsense_pipeline.recommendations.slots import SLOTS, card_signals, fill, money, sayable, shown, stream_signals
+from spendsense_pipeline_tests.recommendations.customers import (
+    AS_OF,
+    CARDS,
+    NOTHING_KNOWN,
+    QUIET,
+    SAVING,
+    STRAINED,
+    UNEVEN,
+)
 
 FRAME = {"as_of": AS_OF, "window_days": 30}
+CARDS_OF_ONE = [{**card, "utilization": card["balance"] / card["credit_limit"]} for card in CARDS]
 
 
 def test_what_is_unknown_fills_no_slot() -> None:
@@ -46,6 +56,10 @@ def test_counts_carry_their_noun_in_the_right_number() -> None:
 @pytest.mark.parametrize(
     ("slot", "value", "text"),
     [
+        ("income_variability", 0.5999, "59%"),
+        ("pay_gap", 45.0, "45 days"),
+        ("pay_gap", 45.2, "46 days"),
+        ("spending_share", 0.9999, "99%"),
         ("max_utilization", 0.496, "49%"),
         ("max_utilization", 0.5, "50%"),
         ("max_utilization", 0.7999, "79%"),
@@ -83,6 +97,60 @@ def test_projections_follow_their_written_formula() -> None:
     assert figures["fund_gap"]["shown"] == "$2,200"  # less 5000 saved
     assert figures["months_to_fund"]["shown"] == "7 months"  # 2200 / 350 = 6.3, rounded up
     assert figures["small_step"]["shown"] == "$45"  # 2 % of 2400 = 48, down to 45
+
+
+def test_projections_of_spending_and_pay_follow_their_written_formula() -> None:
+    figures = fill(list(SLOTS), UNEVEN | FRAME | {"savings_balance": 20_000.0, "avg_monthly_income": 3000.0})
+    assert figures["weekly_expenses"]["shown"] == "$560"  # 2400 x 7 / 30
+    assert figures["gap_expenses"]["shown"] == "$4,160"  # 2400 x 52 / 30
+    assert figures["spending_share"]["shown"] == "80%"  # 2400 / 3000
+    assert figures["monthly_margin"]["shown"] == "$600"  # 3000 - 2400
+    assert figures["pay_point_yearly"]["shown"] == "$360"  # 3000 x 12 / 100
+    assert figures["buffer_days"]["shown"] == "13 days"  # 0.44 x 30 = 13.2
+    assert figures["buffer_gap"]["shown"] == "$1,344"  # (1 - 0.44) x 2400
+    assert figures["small_step_yearly"]["shown"] == "$540"  # 45 x 12
+    assert figures["beyond_fund"]["shown"] == "$5,600"  # 20000 - 6 x 2400
+    assert figures["savings_point_yearly"]["shown"] == "$200"  # 20000 / 100
+
+
+def test_cards_are_named_by_their_last_four_and_what_they_owe() -> None:
+    figures = fill(list(SLOTS), STRAINED | FRAME | card_signals(CARDS_OF_ONE))
+    assert {name: figures[name]["shown"] for name in figures if "card" in name or name in ("over_guide",)} == {
+        "card_balance": "$4,880",
+        "cards_owing": "2 cards with a balance",
+        "fullest_card": "card ending in 4821",
+        "over_guide": "$2,620",  # 4120 - 0.3 x 5000
+        "smallest_card": "card ending in 0937",
+        "highest_rate_card": "card ending in 0937",
+    }
+    assert figures["fullest_balance"]["shown"] == "$4,120"
+    assert figures["smallest_balance"]["shown"] == "$760"
+
+
+@pytest.mark.parametrize(
+    ("changes", "gone"),
+    [
+        ([{"last4": "xW3q"}, {}], {"fullest_card"}),
+        ([{"last4": "0937"}, {}], {"fullest_card", "smallest_card", "highest_rate_card"}),
+        ([{}, {"apr": None}], {"highest_rate_card"}),
+        ([{"apr": 26.4}, {}], {"highest_rate_card"}),
+        ([{}, {"balance": 0.0}], {"smallest_card", "smallest_balance", "highest_rate_card"}),
+        ([{}, {"balance": -20.0}], {"smallest_card", "smallest_balance", "highest_rate_card"}),
+        ([{"balance": 760.0, "utilization": 0.152}, {}], {"smallest_card", "smallest_balance", "over_guide"}),
+        ([{"utilization": None}, {"utilization": None}], {"fullest_card", "fullest_balance", "over_guide"}),
+        ([{"balance": None}, {}], {"card_balance", "cards_owing", "fullest_card", "fullest_balance", "over_guide",
+                                   "smallest_card", "smallest_balance", "highest_rate_card"}),
+    ],
+)  # fmt: skip
+def test_a_card_is_named_only_where_it_is_the_one_that_is_meant(changes: list[dict[str, Any]], gone: set[str]) -> None:
+    names = ["card_balance", "cards_owing", "fullest_card", "fullest_balance", "over_guide", "smallest_card",
+             "smallest_balance", "highest_rate_card"]  # fmt: skip
+    changed = [card | change for card, change in zip(CARDS_OF_ONE, changes, strict=True)]
+    assert set(names) - set(fill(names, STRAINED | FRAME | card_signals(changed))) == gone
+
+
+def test_a_list_of_payees_names_at_least_two_so_that_the_sentence_around_it_holds() -> None:
+    assert "subscription_payees" not in fill(["subscription_payees"], FRAME | {"subscription_payees": ["Hulu"]})
 
 
 def test_interest_of_a_long_window_is_spread_over_its_months() -> None:

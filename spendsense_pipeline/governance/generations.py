@@ -1,0 +1,118 @@
+"""What a language model wrote before: kept so that a situation is never asked about twice, and what it took.
+
+Rows are only added. What does not belong here: asking and judging (``recommendations/generation.py``), and an
+operator's word on a template (``review``).
+"""
+
+import datetime as dt
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from filelock import FileLock
+from sqlalchemy import Engine, insert, select, text
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.governance.database import chunks
+from spendsense_pipeline.governance.models import ModelGeneration, ModelTemplate
+from spendsense_pipeline.recommendations.generation import Generation, Template
+from spendsense_pipeline.recommendations.prompts import Situation
+
+
+def written_before(session: Session, wanted: Mapping[str, Situation]) -> dict[str, Generation]:
+    """What was written for these fingerprints, the newest of each; ``wanted``: fingerprint -> its situation."""
+    newest: dict[str, ModelGeneration] = {}
+    for some in chunks(wanted):
+        rows = session.scalars(
+            select(ModelGeneration)
+            .where(ModelGeneration.fingerprint.in_(some), ModelGeneration.outcome == "written")
+            .order_by(ModelGeneration.asked_at, ModelGeneration.generation_id)
+        )
+        newest.update((row.fingerprint, row) for row in rows)
+    pieces: defaultdict[str, list[Template]] = defaultdict(list)
+    for some in chunks(row.generation_id for row in newest.values()):
+        templates = session.scalars(
+            select(ModelTemplate).where(ModelTemplate.generation_id.in_(some)).order_by(ModelTemplate.place)
+        )
+        for one in templates:
+            pieces[one.generation_id].append(Template(one.topic, one.title, one.content, tuple(json.loads(one.facts))))
+    return {
+        fingerprint: Generation(
+            situation=wanted[fingerprint],
+            fingerprint=fingerprint,
+            prompt_version=row.prompt_version,
+            model=row.model,
+            templates=tuple(pieces[row.generation_id]),
+            problems=tuple(json.loads(row.problems)),
+            requests=row.requests,
+            sent=row.tokens_sent,
+            received=row.tokens_received,
+            cost=row.cost,
+            latency_ms=row.latency_ms,
+        )
+        for fingerprint, row in newest.items()
+    }
+
+
+def keep(session: Session, generations: Sequence[Generation], now: dt.datetime, run_id: str | None) -> None:
+    """Add what was asked about, answered or not."""
+    rows, pieces = [], []
+    for one in generations:
+        generation_id = f"gen_{uuid.uuid4().hex[:20]}"
+        rows.append(
+            {
+                "generation_id": generation_id,
+                "fingerprint": one.fingerprint,
+                "situation": one.situation.key,
+                "persona": one.situation.persona,
+                "prompt_version": one.prompt_version,
+                "model": one.model,
+                "outcome": "written" if one.written else "failed",
+                "problems": json.dumps(one.problems),
+                "requests": one.requests,
+                "tokens_sent": one.sent,
+                "tokens_received": one.received,
+                "cost": one.cost,
+                "latency_ms": one.latency_ms,
+                "asked_at": now,
+                "run_id": run_id,
+            }
+        )
+        pieces += [
+            {
+                "generation_id": generation_id,
+                "place": place,
+                "topic": template.topic,
+                "title": template.title,
+                "content": template.content,
+                "facts": json.dumps(template.facts),
+                "slots": json.dumps(template.slots),
+                "template_hash": template.hash,
+            }
+            for place, template in enumerate(one.templates, start=1)
+        ]
+    session.execute(insert(ModelGeneration), rows)
+    if pieces:
+        session.execute(insert(ModelTemplate), pieces)
+
+
+@contextmanager
+def one_run_asks(engine: Engine) -> Iterator[None]:
+    """Hold the right to ask; another run waits here, and then finds the answers kept.
+
+    Without it, ten dates of a backfill would each ask about the same situations. Ends with the process that held it.
+    """
+    if engine.dialect.name == "sqlite":
+        with FileLock(f"{engine.url.database}.asking.lock"):
+            yield
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SET lock_timeout = 0"))  # however long the other run takes
+        connection.execute(text("SELECT pg_advisory_lock(hashtext('spendsense asks'))"))
+        try:
+            yield
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(hashtext('spendsense asks'))"))
+            connection.execute(text("RESET lock_timeout"))

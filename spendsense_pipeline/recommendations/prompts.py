@@ -1,0 +1,220 @@
+"""What a language model is asked: one request for a situation, the same bytes whenever the situation is the same.
+
+A request holds a persona's prompt from ``prompts/<persona>.md``, the situation's facts as bands, and the names and
+meanings of the slots that can be shown. No customer comes near it: what is written here is computed from the key of
+a situation alone. What does not belong here: sending (``openai.py``), judging the answer (``generation.py``).
+"""
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from spendsense_pipeline.contracts.personas import PERSONAS
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS, YES_NO, situation_key
+from spendsense_pipeline.recommendations.figures import GUIDELINES
+from spendsense_pipeline.recommendations.slots import SLOTS, Slot
+
+PIECES: Final = 3
+"""Pieces in one answer: as many as one customer is drafted at most, so that one request serves a whole situation."""
+
+MOST_TOKENS: Final = 3_000
+"""Tokens that an answer may take: three pieces need a third of it, a model that reasons first the rest."""
+
+GENERATOR: Final = "1"
+"""Version of how answers are read (``generation.py``); a change of it asks about every situation anew."""
+
+LONGEST_REPEATED: Final = 12_000
+"""Characters of an answer that are sent back with what was wrong with it; a longer one is only told about."""
+
+_FORMS: Final[Mapping[str, str]] = {
+    "money": "an amount with its currency sign",
+    "percent": "a percentage with its sign",
+    "months": "a number of months, the word included",
+    "period": 'a stretch of time that reads like "last ... days"',
+    "payee": "the name of a payee",
+    "payee_list": "the names of up to three payees, in a sentence",
+    "card": 'a card by its last digits, that reads like "card ending in ..."',
+    "date": "a date",
+}
+
+
+class AnsweredPiece(BaseModel):
+    """One piece of education."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    topic: str = Field(description="a few words")
+    title: str = Field(description="at most eight words")
+    content: str = Field(description="three paragraphs with an empty line between them, figures only as slots")
+    facts: list[str] = Field(description="the facts that the text relies on, each as name=band")
+
+
+class AnsweredPieces(BaseModel):
+    """The pieces for one situation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pieces: list[AnsweredPiece]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A situation without the customers in it: fact -> band, and the slots that can be shown, in order."""
+
+    key: str
+    persona: str
+    facts: Mapping[str, str]
+    slots: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A persona's prompt. ``version`` names it and its exact words, e.g. ``high_utilization-2+1f0a3b7c``."""
+
+    persona: str
+    version: str
+    text: str
+
+
+class PromptError(SpendSenseError):
+    """A prompt file is missing or does not begin as it should."""
+
+    code = "prompt_invalid"
+
+
+class UnknownSituation(SpendSenseError):
+    """No situation has this key."""
+
+    code = "unknown_situation"
+
+
+def load_prompts(prompts_dir: Path) -> dict[str, Prompt]:
+    """The prompt of each persona, from ``<persona>.md`` with ``version: NAME`` as its first line.
+
+    Raises PromptError with the file and what would be right.
+    """
+    found = {}
+    for persona in PERSONAS:
+        path = prompts_dir / f"{persona}.md"
+        if not path.is_file():
+            raise PromptError(f"{path}: there is no prompt for {persona}")
+        first, _, text = path.read_text(encoding="utf-8").partition("\n")
+        named = re.fullmatch(r"version: (\S+)", first)
+        if named is None or not text.strip():
+            raise PromptError(f"{path}: begins with {first[:60]!r}; should be 'version: NAME', then the prompt")
+        words = text.strip()
+        digest = hashlib.sha256(words.encode()).hexdigest()[:8]
+        found[persona] = Prompt(persona, f"{named[1]}+{digest}", words)
+    return found
+
+
+def distinct(situations: pd.DataFrame) -> list[Situation]:
+    """The situations that these customers are in, by key; ``situations`` as from ``situations.situations``."""
+    rows = situations.drop_duplicates("situation").sort_values("situation")
+    return [
+        Situation(
+            key=row["situation"],
+            persona=row["persona"],
+            facts=json.loads(row["facts"]),
+            slots=_own_slots(row["persona"], json.loads(row["slots"])),
+        )
+        for row in rows.to_dict("records")
+    ]
+
+
+def situation_of(key: str) -> Situation:
+    """The situation with this key, from the key alone. Raises UnknownSituation.
+
+    A key names its slots by a short digest, so every choice of the persona's slots is tried. Should two have the same
+    digest, the key does not tell them apart and is refused.
+
+    >>> situation_of("subscription_heavy/streams=5-7,share=20+,price_rise=no/slots=c48268").persona
+    'subscription_heavy'
+    """
+    persona, _, rest = key.partition("/")
+    facts = dict(part.partition("=")[::2] for part in rest.rpartition("/")[0].split(","))
+    if persona not in PERSONA_FACTS:
+        raise UnknownSituation(f"{key!r} is no situation: it begins with none of {', '.join(PERSONAS)}")
+    for name in PERSONA_FACTS[persona]:
+        bands = (*FACTS[name].bands, "unknown")
+        if facts.get(name) not in bands:
+            raise UnknownSituation(f"{key!r} is no situation: {name} should be one of {', '.join(bands)}")
+    every = PERSONA_SLOTS[persona]
+    choices = itertools.chain.from_iterable(itertools.combinations(every, count) for count in range(len(every) + 1))
+    fitting = [slots for slots in choices if situation_key(persona, facts, dict.fromkeys(slots)) == key]
+    if len(fitting) != 1:
+        found = "more than one choice" if fitting else "no choice"
+        raise UnknownSituation(f"{key!r} is no situation: {found} of {persona}'s slots has that digest")
+    return Situation(key, persona, facts, fitting[0])
+
+
+def request(situation: Situation, prompt: Prompt, model: str) -> dict[str, Any]:
+    """The body of the request, as ``chat.completions.create`` takes it.
+
+    ``store`` is off: the provider keeps neither request nor answer for anybody's dashboard. The schema, in which every
+    field is required and no other allowed, is strict as Pydantic writes it.
+    """
+    schema = {"name": "pieces", "strict": True, "schema": AnsweredPieces.model_json_schema()}
+    return {
+        "model": model,
+        "messages": [
+            {"role": "system", "content": prompt.text},
+            {"role": "user", "content": _described(situation)},
+        ],
+        "response_format": {"type": "json_schema", "json_schema": schema},
+        "max_completion_tokens": MOST_TOKENS,
+        "store": False,
+    }
+
+
+def asked_again(asked: Mapping[str, Any], answer: str | None, problems: Sequence[str]) -> dict[str, Any]:
+    """The request once more, with what was wrong with the answer to it."""
+    wrong = "\n".join(f"- {problem}" for problem in problems)
+    said = [{"role": "assistant", "content": answer}] if answer and len(answer) <= LONGEST_REPEATED else []
+    feedback = (
+        f"This cannot be used:\n{wrong}\n\nWrite all {PIECES} pieces anew by the same rules, without these faults."
+    )
+    return {**asked, "messages": [*asked["messages"], *said, {"role": "user", "content": feedback}]}
+
+
+def fingerprint(asked: Mapping[str, Any]) -> str:
+    """Of all that shapes a text: the request (prompt, situation, slots, schema, model, limits) and how it is read."""
+    return hashlib.sha256(json.dumps([GENERATOR, asked], sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _own_slots(persona: str, available: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(name for name in PERSONA_SLOTS[persona] if name in available)
+
+
+def _described(situation: Situation) -> str:
+    """The situation in words, for the model: facts that are known, slots, phrases, what is wanted."""
+    facts = [f"- {name}={band}: {_told(name, band)}" for name, band in situation.facts.items() if band != "unknown"]
+    slots = [f"- {{{{ {name} }}}}: {_read(SLOTS[name])}" for name in (*situation.slots, "window", "as_of")]
+    phrases = [f'- "{guideline.phrase}": {guideline.source}' for guideline in GUIDELINES]
+    parts = (
+        ("Facts", facts or ["- none is known"]),
+        ("Slots", slots),
+        ("Guideline phrases", phrases),
+    )
+    listed = "\n\n".join("\n".join([f"{head}:", *lines]) for head, lines in parts)
+    return f"{listed}\n\nWrite {PIECES} pieces for this situation, each on a topic of its own."
+
+
+def _told(name: str, band: str) -> str:
+    """What a fact says, so that "no" cannot be read as what it denies."""
+    meaning = FACTS[name].meaning
+    return meaning if FACTS[name].bands != YES_NO else f"it is {'' if band == 'yes' else 'not '}so that {meaning}"
+
+
+def _read(slot: Slot) -> str:
+    form = _FORMS.get(slot.kind) or f'a number with its noun ("{slot.noun[0]}" or "{slot.noun[1]}")'
+    return f"{slot.meaning}; {form}"

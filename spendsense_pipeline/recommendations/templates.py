@@ -1,0 +1,165 @@
+"""What a template must be before a figure is put into it, whoever wrote it: one set of rules, one function.
+
+The library is held to it on load, a language model's answer before it is kept. What does not belong here: where
+templates come from (``library.py`` and the generator), what a customer's figures are (``slots.py``).
+"""
+
+import datetime as dt
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS
+from spendsense_pipeline.recommendations.figures import figures
+from spendsense_pipeline.recommendations.guardrails import review_text
+from spendsense_pipeline.recommendations.render import render_education
+from spendsense_pipeline.recommendations.slots import SLOT, SLOTS, Slot, shown
+
+FRAME_SLOTS: Final = frozenset({"window", "as_of"})
+"""Slots that every customer has; they are no figure of the customer's own."""
+
+LONGEST_TITLE: Final = 120
+LONGEST_CONTENT: Final = 2_500
+"""Characters of a template: three short paragraphs need a fifth of it."""
+
+OWN_FIGURES: Final = 2
+"""A text written for a situation shows at least so many of the customer's own figures, where they are available."""
+
+# A slot brings its unit: "$82", "12%", "3 subscriptions". A second one beside it makes another claim of it.
+_UNIT_AFTER: Final = re.compile(
+    r"\{\{ [a-z_]+ \}\}\s*(?:%|(?:percent|dollars?|cents?|(?:credit )?cards?|subscriptions?|days?|months)\b)",
+    re.IGNORECASE,
+)
+_UNIT_BEFORE: Final = re.compile(r"[$€£]\s*\{\{")
+
+
+class Problem(NamedTuple):
+    """One rule that a template breaks: where (title, content, facts, slots), which (a code), and in words.
+
+    Codes: ``empty`` ``too_long`` ``braces`` ``figure`` ``unit`` ``unknown_slot`` ``slots_declared``
+    ``slot_unavailable`` ``too_few_figures`` ``unknown_fact`` ``false_claim`` and, per guardrail, its name
+    (``tone``, ``advice_boundary``, ``links``, ...).
+    """
+
+    field: str
+    code: str
+    message: str
+
+
+def check_template(
+    persona: str,
+    title: str,
+    content: str,
+    facts: Sequence[str],
+    slots: Sequence[str],
+    *,
+    holds: Mapping[str, str] | None = None,
+    available: Collection[str] | None = None,
+) -> list[Problem]:
+    """All that keeps a template from being used for ``persona``; empty when it is fit.
+
+    ``facts`` are what it asserts, ``name=band`` or ``name=band|band``; ``slots`` the names that stand in title and
+    content as ``{{ name }}``, without the closing lines, which code adds. With a situation, ``holds`` (fact -> band)
+    and ``available`` (slot names) must bear every assertion and every figure; without one only the form is judged.
+
+    >>> found = check_template("wealth_builder", "Room", "{{ monthly_margin }}, twice.", [], ["monthly_margin"])
+    >>> found[0].field, found[0].code
+    ('content', 'figure')
+    """
+    found = [
+        *_wording("title", title, LONGEST_TITLE),
+        *_wording("content", content, LONGEST_CONTENT),
+        *_slots(persona, title + "\n" + content, slots, available),
+        *_facts(persona, facts, holds),
+    ]
+    if not found:  # only what can be rendered is read as the customer would
+        found = _read_as_rendered(title, content)
+    return found
+
+
+def _wording(field: str, text: str, longest: int) -> list[Problem]:
+    if not text.strip():
+        return [Problem(field, "empty", "is empty")]
+    if len(text) > longest:
+        return [Problem(field, "too_long", f"has {len(text):,} characters; at most {longest:,}")]
+    found = []
+    bare = SLOT.sub(" ", text)
+    if "{" in bare or "}" in bare:
+        found.append(Problem(field, "braces", "has braces that are no slot; a slot is written {{ name }}"))
+    for figure in figures(bare):
+        message = f"says {figure!r}; figures stand in slots, or word for word in GUIDELINES"
+        found.append(Problem(field, "figure", message))
+    for hit in (_UNIT_AFTER.search(text), _UNIT_BEFORE.search(text)):
+        if hit:
+            found.append(Problem(field, "unit", f"says {hit[0]!r}; a slot brings its own unit"))
+    return found
+
+
+def _slots(persona: str, text: str, declared: Sequence[str], available: Collection[str] | None) -> list[Problem]:
+    found = []
+    allowed = {*PERSONA_SLOTS[persona], *FRAME_SLOTS}
+    used = set(SLOT.findall(text))
+    for slot in sorted(used | set(declared)):
+        if slot not in SLOTS:
+            found.append(Problem("slots", "unknown_slot", f"{slot} is no slot"))
+        elif slot not in allowed:
+            found.append(
+                Problem("slots", "unknown_slot", f"{slot} is none of {persona}'s slots ({', '.join(sorted(allowed))})")
+            )
+        elif available is not None and slot not in {*available, *FRAME_SLOTS}:
+            found.append(Problem("slots", "slot_unavailable", f"{slot} cannot be shown in this situation"))
+    if used != set(declared) or len(set(declared)) != len(declared):
+        found.append(Problem("slots", "slots_declared", f"names {sorted(declared)}, the text shows {sorted(used)}"))
+    if available is not None:
+        own = len(set(available) & set(PERSONA_SLOTS[persona]))
+        if len(used - FRAME_SLOTS) < min(OWN_FIGURES, own):
+            message = f"shows {len(used - FRAME_SLOTS)} of the customer's own figures; {min(OWN_FIGURES, own)} can be"
+            found.append(Problem("slots", "too_few_figures", message))
+    return found
+
+
+def _facts(persona: str, asserted: Sequence[str], holds: Mapping[str, str] | None) -> list[Problem]:
+    found = []
+    for fact in asserted:
+        name, _, written = fact.partition("=")
+        bands = written.split("|")
+        if name not in PERSONA_FACTS[persona]:
+            known = ", ".join(PERSONA_FACTS[persona])
+            found.append(Problem("facts", "unknown_fact", f"{name} is no fact of {persona} (one of {known})"))
+        elif unknown := set(bands) - {*FACTS[name].bands, "unknown"}:
+            known = ", ".join(FACTS[name].bands)
+            found.append(Problem("facts", "unknown_fact", f"{name} has no band {sorted(unknown)} (one of {known})"))
+        elif holds is not None and holds.get(name) not in bands:
+            found.append(Problem("facts", "false_claim", f"asserts {fact}; here {name} is {holds.get(name)}"))
+    if len({fact.partition("=")[0] for fact in asserted}) != len(asserted):
+        found.append(Problem("facts", "unknown_fact", "names a fact twice; alternatives are written a|b"))
+    return found
+
+
+def _read_as_rendered(title: str, content: str) -> list[Problem]:
+    """What the guardrails find in the text with a plausible figure in every slot."""
+    whole_title, whole_content = render_education(title, content, "", EXAMPLES)
+    found = review_text(whole_title, whole_content, "", EXAMPLES)
+    return [Problem("content", finding["check"], finding["message"]) for finding in found]
+
+
+_PLAUSIBLE: Final[dict[str, Any]] = {
+    "money": 420.0,
+    "percent": 0.42,
+    "months": 2.4,
+    "count": 12,
+    "payee": "Spotify",
+    "card": "4821",
+    "payee_list": ["Hulu", "Spotify", "Zoom"],
+    "period": "last 30 days",
+    "date": dt.date(2026, 3, 5),
+}
+
+
+def _example(slot: Slot) -> dict[str, Any]:
+    value = _PLAUSIBLE[slot.kind]
+    return {"signal": slot.signal, "value": None, "shown": shown(slot, value)}
+
+
+EXAMPLES: Final = {name: _example(slot) for name, slot in SLOTS.items()}
+"""Every slot with a plausible text in it, nobody's: to read a template as a customer would."""
