@@ -94,7 +94,7 @@ def raw_tables(
             surveyed=surveyed,
         )
         unknown = {
-            f"{one.file.path.name}: {name}": count
+            f"{one.file.name}: {name}": count
             for one in surveyed
             if one.file.table == table
             for name, count in one.unknown.items()

@@ -33,7 +33,8 @@ def plans() -> dict[str, str]:
     """The SQL of each judged and accepted table over stored ones: composing it takes longer than running it."""
     con = ibis.duckdb.connect()
     for table in landing.TABLES:
-        text = {"batch": "string", "file": "string", "row": "int64", "arrival": "int64", "arrived_on": "date"}
+        text = {"batch": "string", "arrival": "int64", "arrived_on": "date", "page": "int64"}
+        text |= {"file": "string", "row": "int64"}
         con.create_table(f"raw_{table}", schema=ibis.schema(text | dict.fromkeys(landing.names(table), "string")))
     found: dict[str, str] = {}
 
