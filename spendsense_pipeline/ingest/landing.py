@@ -395,7 +395,8 @@ def read_raw(
 
     A field that a file or a row lacks is null; a row that is no record at all is null in every field. ``row``
     counts from 1 within the file; ``page`` orders the pages of Plaid's responses and is 0 elsewhere. Pass what
-    `survey` found to save a second look; without it the look is taken here, so a file that cannot be read always refuses the batch before a row is stored.
+    `survey` found to save a second look; without it the look is taken here, so a file that cannot be read always
+    refuses the batch before a row is stored.
     """
     if surveyed is None:
         surveyed = survey(con, batch_dir, [table])
