@@ -165,7 +165,7 @@ def quarantined(judged_by_table: dict[str, ibis.Table]) -> ibis.Table:
 def tally(judged: ibis.Table) -> ibis.Table:
     """One row per batch and file: ``read`` and what became of the rows; read = accepted + duplicate + rejected."""
     counts = {outcome: (judged.outcome == outcome).sum() for outcome in OUTCOMES}
-    return judged.group_by("batch", "file").aggregate(read=judged.count(), **counts)
+    return judged.group_by("batch", "arrival", "file").aggregate(read=judged.count(), **counts)
 
 
 def reasons(judged: ibis.Table) -> ibis.Table:

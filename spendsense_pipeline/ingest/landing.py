@@ -184,6 +184,7 @@ def land(source: Path, landing: Path, batch_id: str | None, *, responses: bool =
         if content_hash(arriving) != digest:
             raise BatchRefused(f"{source.name}: the files changed while they were copied; try again")
         arriving.chmod(0o755)  # mkdtemp's 0700 would hide the batch from other accounts
+        os.utime(arriving)  # however long the copying took, the batch arrives now
         try:
             arriving.rename(target)
         except OSError:

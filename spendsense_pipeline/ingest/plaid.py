@@ -171,7 +171,7 @@ def rows(batch_dir: Path, table: str) -> str:
         for name in names(table)
     )
     return (
-        f"SELECT name AS file, page + kind AS page, row_number() OVER (PARTITION BY name ORDER BY page, kind, place) "
+        f"SELECT name AS file, CAST(page + kind AS BIGINT) AS page, row_number() OVER (PARTITION BY name ORDER BY page, kind, place) "
         f"AS row, {shown} FROM ({_items(_responses(discover(batch_dir)), table)})"
     )
 
@@ -196,7 +196,7 @@ def _responses(responses: Sequence[Response]) -> str:
 
 
 def _each(path: str, kind: int) -> str:
-    return f"list_transform(coalesce(body->'{path}[*]', []), one -> {{kind: {kind}, one: one}})"
+    return f"list_transform(coalesce(body->'{path}[*]', []), lambda one: {{kind: {kind}, one: one}})"
 
 
 ITEMS = {
@@ -251,8 +251,8 @@ def _of_object(sql: str) -> str:
 def _apr(kind: str) -> str:
     # Of several rates of a kind, the one on the largest balance.
     return (
-        f"list_sort(list_transform(list_filter(coalesce(one->'$.aprs[*]', []), apr -> apr->>'$.apr_type' = '{kind}'), "
-        "apr -> {owed: coalesce(try_cast(apr->>'$.balance_subject_to_apr' AS DOUBLE), 0), "
+        f"list_sort(list_transform(list_filter(coalesce(one->'$.aprs[*]', []), lambda apr: apr->>'$.apr_type' = '{kind}'), "
+        "lambda apr: {owed: coalesce(try_cast(apr->>'$.balance_subject_to_apr' AS DOUBLE), 0), "
         "rate: apr->>'$.apr_percentage'}), 'DESC')[1].rate"
     )
 
