@@ -105,7 +105,9 @@ def survey(con: Backend, batch_dir: Path, tables: Sequence[str] = TABLES) -> lis
     except NOT_THE_FILE:
         raise
     except duckdb.Error as error:
-        raise BatchRefused(f"{_named(error, responses)}: cannot be read as JSON{damage(error)}") from None
+        raise BatchRefused(
+            f"{_named(error, responses)}: cannot be read as JSON{damage(error).partition(' in ')[0]}"
+        ) from None
     by_name: dict[str, list[dict[str, object]]] = {}
     for one in found:
         by_name.setdefault(one["name"], []).append(one)
@@ -171,8 +173,9 @@ def rows(batch_dir: Path, table: str) -> str:
         for name in names(table)
     )
     return (
-        f"SELECT name AS file, CAST(page + kind AS BIGINT) AS page, row_number() OVER (PARTITION BY name ORDER BY page, kind, place) "
-        f"AS row, {shown} FROM ({_items(_responses(discover(batch_dir)), table)})"
+        f"SELECT name AS file, CAST(page + kind AS BIGINT) AS page, "
+        f"row_number() OVER (PARTITION BY name ORDER BY page, kind, place) AS row, {shown} "
+        f"FROM ({_items(_responses(discover(batch_dir)), table)})"
     )
 
 
@@ -251,7 +254,8 @@ def _of_object(sql: str) -> str:
 def _apr(kind: str) -> str:
     # Of several rates of a kind, the one on the largest balance.
     return (
-        f"list_sort(list_transform(list_filter(coalesce(one->'$.aprs[*]', []), lambda apr: apr->>'$.apr_type' = '{kind}'), "
+        "list_sort(list_transform(list_filter(coalesce(one->'$.aprs[*]', []), "
+        f"lambda apr: apr->>'$.apr_type' = '{kind}'), "
         "lambda apr: {owed: coalesce(try_cast(apr->>'$.balance_subject_to_apr' AS DOUBLE), 0), "
         "rate: apr->>'$.apr_percentage'}), 'DESC')[1].rate"
     )

@@ -121,7 +121,7 @@ class Zone:
         return rows(kept.order_by(kept.columns[0]))
 
     def quarantine(self) -> list[Row]:
-        landed = {one.table for name, *_ in self.batches for one in landing.discover(self.root / name)}
+        landed = {one.file.table for name, *_ in self.batches for one in landing.survey(self.con, self.root / name)}
         kept_out = canonical.quarantined({table: self.judged(table) for table in sorted(landed)}).cache()
         assert failures(CONTRACTS["quarantined_rows"], kept_out).empty
         return [
