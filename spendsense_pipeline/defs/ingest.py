@@ -37,6 +37,7 @@ RAW = {
     "liabilities": "What is owed, of each landed batch, as written.",
     "products": "Partner products of each landed batch as written.",
 }
+LAST = f"raw_{tuple(RAW)[-1]}"  # stored last: a batch that has it is stored whole
 TABLES = {
     "users": "People, newest valid row of each. Only this, `raw_users` and the landed files hold names and e-mails.",
     "accounts": "Accounts with the newest delivered balance and the day that balance is of.",
@@ -194,11 +195,10 @@ def _rejection_rate(tallies: Mapping[str, list[dict[str, Any]]], batch_id: str |
     names = [batch for _, batch in arrived]
     until = names.index(batch_id) + 1 if batch_id in names else len(names)
     if not arrived:
-        return dg.AssetCheckResult(check_name="rejection_rate", asset_key="quarantined_rows", passed=True)
+        return dg.AssetCheckResult(check_name="rejection_rate", passed=True)
     found = rejections.compared([rejected[one] / read[one] for one in arrived[:until]])
     return dg.AssetCheckResult(
         check_name="rejection_rate",
-        asset_key="quarantined_rows",
         passed=not found.unusual,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{names[until - 1]}: {found.rate:.2%} rejected"
@@ -211,8 +211,25 @@ def _stored_meanwhile(root: str, merged: set[str]) -> list[str]:
     """Batches whose rows are stored by now and were not among those merged."""
     return [
         batch
-        for batch in sorted(set(warehouse.partitions(root, "raw_products")) - merged)
+        for batch in sorted(set(warehouse.partitions(root, LAST)) - merged)
         if any(warehouse.load(root, f"raw_{table}", [batch]).num_rows for table in RAW)
+    ]
+
+
+def own_tables() -> list[dg.AssetSpec]:
+    """The canonical tables of a deployment that has its own: nothing here makes them."""
+    return [
+        dg.AssetSpec(
+            table,
+            **documented(
+                table,
+                "ingest",
+                set(),
+                f"{meaning} Kept by yourselves; read where `{table}.parquet` or `{table}.sql` in the warehouse says.",
+            ),
+        )
+        for table, meaning in TABLES.items()
+        if table in RAW
     ]
 
 
@@ -237,12 +254,13 @@ def consent_records(
     context: dg.AssetExecutionContext, config: People, governance: Governance, clock: Clock, users: ibis.Table
 ) -> dg.MaterializeResult[None]:
     """Let governance know of the people that the batches brought."""
-    batch_id = context.run.tags.get("dagster/partition", "the landed files")
+    batch_id = context.run.tags.get("dagster/partition", "")
+    landed = context.instance.has_dynamic_partition(str(BATCHES.name), batch_id)
     people = users.select("user_id", "user_type", "consent_status", "consent_granted_at", "consent_revoked_at")
     said = people.consent_status | people.consent_revoked_at.notnull() | (people.user_type == "operator")
     rows = people.filter(said.fill_null(False)).to_pyarrow().to_pylist()
     customers = [row for row in rows if row["user_type"] != "operator"]
-    source = f"batch {batch_id}"
+    source = f"batch {batch_id}" if landed else "table users"
     with writing(governance.engine) as session:
         closed = consent.close_revoked_by_files(session, customers, clock.now(), source=source)
         opened = consent.open_first_periods(session, customers, clock.now(), source=source)
@@ -280,7 +298,8 @@ def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clo
     if any(merges(run) for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))):
         return dg.SkipReason("a batch is being merged; one at a time")
     # A batch whose rows are stored is done, unless the run that stored them failed on the way to the merged tables.
-    stored = context.instance.get_materialized_partitions(dg.AssetKey("raw_transactions"))
+    # The warehouse knows, whatever became of Dagster's own records.
+    stored = set(warehouse.partitions(files.warehouse, LAST))
     # One that somebody cancelled was not merged either, and is tried again like a failed one.
     failures = Counter(_batches_of(context.instance, *UNSUCCESSFUL))
     merged = (stored - set(failures)) | set(_batches_of(context.instance, dg.DagsterRunStatus.SUCCESS))
@@ -303,4 +322,4 @@ def _batches_of(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) ->
 
 def merges(run: dg.DagsterRun) -> bool:
     """Whether the run writes the merged tables: the job, or a "Materialize" from the asset graph, which has no job."""
-    return run.job_name == JOB or dg.AssetKey("transactions") in (run.asset_selection or ())
+    return run.job_name == JOB or any(key.path[-1] == "transactions" for key in run.asset_selection or ())

@@ -93,6 +93,11 @@ def ingest_folder(
     The folder appears in the landing zone only when nothing else is merging and this run starts, so no sensor takes
     it. A batch that is refused leaves nothing behind: mended, it may come again under the same id.
     """
+    if not settings.ingest:
+        raise SpendSenseError(
+            "SPENDSENSE_INGEST is false: this deployment reads tables of its own and nothing lands",
+            code="nothing_lands",
+        )
     with _one_merge_at_a_time(instance):
         known = {folder.name for folder in settings.landing.iterdir()} if settings.landing.is_dir() else set()
         batch = landing.land(source, settings.landing, batch_id, responses=responses).name
