@@ -1,24 +1,45 @@
 """Everything Dagster loads, on one screen. Loading it reads the environment once and touches nothing else."""
 
 import datetime as dt
-from collections.abc import Mapping
-from typing import Any
+import functools
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import dagster as dg
 
-from spendsense_pipeline.defs import evaluation, features, ingest, personas, recommendations, release, review
+from spendsense_pipeline.defs import evaluation, features, personas, recommendations, release, review
+from spendsense_pipeline.defs import ingest as room
 from spendsense_pipeline.defs.checks import contract_checks, guardrails_check
 from spendsense_pipeline.defs.io import ParquetWarehouse
 from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel, sealed
 from spendsense_pipeline.settings import Settings
 
+Assets = TypeVar("Assets", bound=dg.AssetsDefinition)
 
-def build_defs(settings: Settings | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """Fresh definitions for the settings given (default: the environment's); ``resources`` replaces parts by key."""
+
+def build_defs(
+    settings: Settings | None = None,
+    resources: Mapping[str, Any] | None = None,
+    *,
+    ingest: bool | None = None,
+    key_prefix: str | Sequence[str] = (),
+) -> dg.Definitions:
+    """Fresh definitions for the settings given (default: the environment's); ``resources`` replaces parts by key.
+
+    ``ingest=False`` takes the canonical tables as they lie in the warehouse, where each is Parquet or a query of the
+    user's own (``<table>.sql``): external assets, held to the same contracts. ``key_prefix`` goes before every asset
+    key, so that a shared Dagster keeps them apart.
+
+    >>> build_defs(ingest=False, key_prefix="spendsense")
+    """
     settings = settings or Settings()
+    ingest = settings.ingest if ingest is None else ingest
+    prefix = [key_prefix] if isinstance(key_prefix, str) else list(key_prefix)
     daily = dg.DailyPartitionsDefinition(start_date=settings.first_date.isoformat(), end_offset=1)
 
-    ingested = [ingest.raw_tables, ingest.canonical_tables, ingest.consent_records]
+    tables = [] if ingest else room.own_tables()
+    ingested = [room.raw_tables, room.canonical_tables, room.consent_records] if ingest else [room.consent_records]
     of_a_day = [
         *features.feature_assets(daily),
         *personas.persona_assets(daily),
@@ -26,31 +47,45 @@ def build_defs(settings: Settings | None = None, resources: Mapping[str, Any] | 
         review.approval_queue(daily),
         *evaluation.evaluation_assets(daily),
     ]
-    assets = [*ingested, *of_a_day, release.released_recommendations]
-    checks = [check for asset in assets for check in contract_checks(asset)]
+    released, further = release.released_recommendations, [*tables, review.DECISIONS]
+    keys = {key for asset in (*ingested, *of_a_day, released) for key in asset.keys} | {spec.key for spec in further}
+    names = {key: dg.AssetKey([*prefix, *key.path]) for key in keys}
+    ingested, of_a_day = [_renamed(one, names) for one in ingested], [_renamed(one, names) for one in of_a_day]
+    released = _renamed(released, names)
+    further = [
+        spec.replace_attributes(key=names[spec.key], deps=[names[dep.asset_key] for dep in spec.deps])
+        for spec in further
+    ]
+    assets = [*ingested, *of_a_day, released]
+    own = contract_checks("own_tables", [names[spec.key] for spec in tables])
+    checks = [check for one in assets for check in contract_checks(one.op.name, [*one.keys], one.partitions_def)]
+    told = [_renamed(one, names) for one in (guardrails_check(daily), review.operator_review)]
+    proof = _renamed(release.every_release_had_consent, names)
 
     ingest_batch = dg.define_asset_job(
-        ingest.JOB,
+        room.JOB,
         selection=dg.AssetSelection.assets(*ingested),
-        partitions_def=ingest.BATCHES,
+        partitions_def=room.BATCHES,
         tags={"spendsense/merge": "1"},
         description="One landed batch: its rows as they were written, then all tables merged from every batch.",
     )
+    # Where nothing lands, a date begins with the contracts of the tables it finds and with the consents they bring.
+    found = [dg.AssetSelection.checks(*own), dg.AssetSelection.assets(*ingested)] if own else []
     daily_refresh = dg.define_asset_job(
         features.JOB,
-        selection=dg.AssetSelection.assets(*of_a_day),
+        selection=functools.reduce(operator.or_, found, dg.AssetSelection.assets(*of_a_day)),
         partitions_def=daily,
         description="One date, from features to the approval queue, with its evaluation.",
     )
     review_recommendations = dg.define_asset_job(
         "review_recommendations",
-        selection=dg.AssetSelection.checks(review.operator_review),
+        selection=dg.AssetSelection.checks(told[1]),
         description=f"Record decisions, see what waits; without config it only reports. Example:\n"
         f"```yaml\n{review.EXAMPLE}```",
     )
     release_job = dg.define_asset_job(
         release.JOB,
-        selection=dg.AssetSelection.assets(release.released_recommendations),
+        selection=dg.AssetSelection.assets(released),
         description="Run the gate once; the sensor `release_gate` does it whenever something may go out.",
     )
 
@@ -85,15 +120,25 @@ def build_defs(settings: Settings | None = None, resources: Mapping[str, Any] | 
         **(resources or {}),
     }
     return dg.Definitions(
-        assets=[*assets, review.DECISIONS],
-        asset_checks=[*checks, guardrails_check(daily), review.operator_review, release.every_release_had_consent],
-        jobs=[ingest_batch, daily_refresh, review_recommendations, review.record_consent, release_job],
+        assets=[*assets, *further],
+        asset_checks=[*own, *checks, *told, proof],
+        jobs=[
+            *([ingest_batch] if ingest else []),
+            daily_refresh,
+            review_recommendations,
+            review.record_consent,
+            release_job,
+        ],
         schedules=[daily_schedule],
-        sensors=[ingest.landing_sensor, release.release_gate],
+        sensors=[*([room.landing_sensor] if ingest else []), release.release_gate],
         resources={name: sealed(resource) for name, resource in given.items()},
         # A process for each step would cost more than most steps take.
         executor=dg.in_process_executor,
     )
+
+
+def _renamed(one: Assets, names: Mapping[dg.AssetKey, dg.AssetKey]) -> Assets:
+    return one.with_attributes(asset_key_replacements=names)  # type: ignore[return-value]  # it is of the same class
 
 
 defs = build_defs()

@@ -1,8 +1,9 @@
 """Where tables are stored and how they are read, with Dagster or without.
 
 ``<root>/<asset>/<partition>.parquet``, or ``<root>/<asset>.parquet`` for an asset without partitions; the root is
-a folder or any fsspec URI, and each path may be a folder of parts. What does not belong here: writing, which is
-the IO manager's alone (``defs/io.py``), and any meaning of a table (``contracts/``).
+a folder or any fsspec URI, and each path may be a folder of parts. A table that is kept elsewhere is a query instead,
+``<root>/<asset>.sql``, run by the engine where it is read. What does not belong here: writing, which is the IO
+manager's alone (``defs/io.py``), and any meaning of a table (``contracts/``).
 """
 
 from pathlib import Path
@@ -52,8 +53,15 @@ def partitions(root: str, asset: str) -> list[str]:
 def read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | None = None) -> ibis.Table:
     """The rows of a table on the engine: of the whole one, or of the partitions named.
 
-    Raises ``NotMaterialized`` where nothing is stored, naming the table and the command that makes it.
+    Of a table that is a query, the statements before the last (``ATTACH`` and the like) run first. Raises
+    ``NotMaterialized`` where nothing is stored, naming the table and the command that makes it.
     """
+    query = _query(root, asset) if keys is None else None
+    if query is not None:
+        *before, last = [one.query for one in backend.con.extract_statements(query)]
+        for statement in before:
+            backend.raw_sql(statement)
+        return backend.sql(last.strip().rstrip(";"))
     filesystem, paths = _stored(root, asset, keys)
     if not isinstance(filesystem, LocalFileSystem):
         backend.con.register_filesystem(filesystem)
@@ -63,8 +71,25 @@ def read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | Non
 
 def load(root: str, asset: str, keys: list[str] | None = None) -> pa.Table:
     """The rows of a table in memory, as ``read`` finds them; for customer-sized tables."""
+    if keys is None and _query(root, asset) is not None:
+        return read(connect(), root, asset).to_pyarrow()
     filesystem, paths = _stored(root, asset, keys)
     return pa.concat_tables([pq.read_table(one, filesystem=filesystem) for one in paths], promote_options="default")
+
+
+def _query(root: str, asset: str) -> str | None:
+    """The query that stands for a table, None where it is stored as Parquet or not at all."""
+    filesystem, target = fsspec.core.url_to_fs(f"{root.rstrip('/')}/{asset}.sql")
+    if not filesystem.exists(target):
+        return None
+    if filesystem.exists(path(root, asset)):
+        raise SpendSenseError(
+            f"{asset} is there twice, as {asset}.sql and as {asset}.parquet in {root}; take away the one that is not "
+            "meant",
+            code="ambiguous_table",
+        )
+    text: str = filesystem.cat_file(target).decode()
+    return text
 
 
 def _stored(root: str, asset: str, keys: list[str] | None) -> tuple[Any, list[str]]:

@@ -57,26 +57,39 @@ def generate(
 
 @app.command()
 @click.argument("path", type=Folder())
-@click.option("--format", type=click.Choice(["spendsense"]), default="spendsense", expose_value=False)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["spendsense", "plaid"]),
+    default="spendsense",
+    show_default=True,
+    help="Table files, or saved responses of Plaid's in a folder per customer.",
+)
 @click.option("--batch", "batch_id", help="Batch id; default from the folder's name and content.")
 @click.option("--trust-operators", is_flag=True, help="Let the files add operators although there are some.")
 @as_json
-def ingest(path: Path, batch_id: str | None, trust_operators: bool, as_json: bool) -> None:
+def ingest(path: Path, kind: str, batch_id: str | None, trust_operators: bool, as_json: bool) -> None:
     """Land a folder of files as a batch and merge it into the tables."""
     from spendsense_pipeline.definitions import build_defs
     from spendsense_pipeline.defs import launch
-    from spendsense_pipeline.ingest import landing
 
     settings = Settings()
-    folder = landing.land(path, settings.landing, batch_id)
     with dagster_instance(settings) as instance:
-        ran = launch.ingest_batch(build_defs(settings), instance, folder.name, trust_operators=trust_operators)
-    payload: dict[str, Any] = {"batch": folder.name, "run_id": ran.run_id, "tables": launch.tallies(ran)}
+        batch, ran = launch.ingest_folder(
+            build_defs(settings),
+            instance,
+            settings,
+            path,
+            batch_id,
+            responses=kind == "plaid",
+            trust_operators=trust_operators,
+        )
+    payload: dict[str, Any] = {"batch": batch, "run_id": ran.run_id, "tables": launch.tallies(ran)}
     printed(
         payload,
         as_json,
         lambda: [
-            f"batch {folder.name}, run {ran.run_id}",
+            f"batch {batch}, run {ran.run_id}",
             *columns(
                 [{"table": name, **counts} for name, counts in payload["tables"].items()],
                 ["table", "read", "accepted", "duplicate", "rejected"],

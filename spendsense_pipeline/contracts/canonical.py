@@ -20,6 +20,7 @@ class RawRows(EngineContract):
     row: types.Int64 = described(engine, "row within the file, from 1", "rows", ge=1)
     arrival: types.Int64 = described(engine, "order in which the batch was registered, from 1", ge=1)
     arrived_on: types.Date = described(engine, "UTC day on which the batch was registered")
+    page: types.Int64 = described(engine, "order within the batch: a later page corrects an earlier one", ge=0)
 
     class Config:
         strict = False  # the fields of the landing format follow, as text
@@ -166,4 +167,4 @@ class QuarantinedRows(EngineContract):
 
     class Config:
         strict = True
-        unique = ["batch", "file", "row"]
+        unique = ["batch", "table", "file", "row"]

@@ -7,7 +7,7 @@ import inspect
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 import ibis
@@ -17,13 +17,15 @@ from spendsense_pipeline.contracts import CONTRACTS, FrameContract, failures
 from spendsense_pipeline.recommendations.guardrails import release_candidates_clean
 
 
-def contract_checks(assets: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
+def contract_checks(
+    name: str, keys: Sequence[dg.AssetKey], partitions: dg.PartitionsDefinition | None = None
+) -> list[dg.AssetChecksDefinition]:
     """The blocking checks that hold the tables of one step (one partition each, where they have them) to contract.
 
-    Tables that come from one step are checked in one step. What breaks a contract stands in the metadata: column,
-    check, one example and the number of rows.
+    ``name`` is the step's: tables that come from one step are checked in one step. What breaks a contract stands in the
+    metadata: column, check, one example and the number of rows.
     """
-    tables = sorted(key.path[-1] for key in assets.keys if key.path[-1] in CONTRACTS)
+    tables = {key.path[-1]: key for key in sorted(keys) if key.path[-1] in CONTRACTS}
     if not tables:
         return []
 
@@ -32,7 +34,7 @@ def contract_checks(assets: dg.AssetsDefinition) -> list[dg.AssetChecksDefinitio
             found = failures(CONTRACTS[table], rows)
             records = [dg.TableRecord({str(n): value for n, value in row.items()}) for row in found.to_dict("records")]
             yield dg.AssetCheckResult(
-                asset_key=table,
+                asset_key=tables[table],
                 check_name="contract",
                 passed=found.empty,
                 metadata={"failures": dg.MetadataValue.table(records)} if records else {},
@@ -51,17 +53,17 @@ def contract_checks(assets: dg.AssetsDefinition) -> list[dg.AssetChecksDefinitio
         specs = [
             dg.AssetCheckSpec(
                 "contract",
-                asset=table,
+                asset=key,
                 blocking=True,
-                partitions_def=assets.partitions_def,
+                partitions_def=partitions,
                 description=f"Each column of `{table}` is what `contracts/` says; if not, nothing after it runs.",
             )
-            for table in tables
+            for table, key in tables.items()
         ]
     decorate = dg.multi_asset_check(
-        name=f"{assets.op.name}_contract",
+        name=f"{name}_contract",
         specs=specs,
-        ins={table: dg.AssetIn(table) for table in tables},
+        ins={table: dg.AssetIn(key) for table, key in tables.items()},
     )
     return [decorate(check)]
 

@@ -6,8 +6,9 @@ is in ``ingest/`` and ``governance/``. What does not belong here: any later word
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import ibis
@@ -19,7 +20,7 @@ from spendsense_pipeline.governance import consent, operators
 from spendsense_pipeline.governance.batches import register_batch
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.erasure import remembered
-from spendsense_pipeline.ingest import canonical, landing
+from spendsense_pipeline.ingest import canonical, landing, rejections
 from spendsense_pipeline.ingest.erasure import scrub
 
 BATCHES = dg.DynamicPartitionsDefinition(name="batch")
@@ -27,8 +28,8 @@ JOB = "ingest_batch"
 ATTEMPTS = 3
 NEWEST = 500  # runs looked at by the sensor; what is older is told by the stored partitions
 SETTLED = dt.timedelta(seconds=30)  # without `_SUCCESS`, a folder is complete once nothing in it changed this long
-FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-UNFINISHED = [status for status in dg.DagsterRunStatus if status not in FINISHED]
+UNSUCCESSFUL = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+UNFINISHED = [one for one in dg.DagsterRunStatus if one not in (dg.DagsterRunStatus.SUCCESS, *UNSUCCESSFUL)]
 
 KINDS = {"duckdb", "parquet"}
 RAW = {
@@ -38,6 +39,7 @@ RAW = {
     "liabilities": "What is owed, of each landed batch, as written.",
     "products": "Partner products of each landed batch as written.",
 }
+LAST = f"raw_{tuple(RAW)[-1]}"  # stored last: a batch that has it is stored whole
 TABLES = {
     "users": "People, newest valid row of each. Only this, `raw_users` and the landed files hold names and e-mails.",
     "accounts": "Accounts with the newest delivered balance and the day that balance is of.",
@@ -101,7 +103,7 @@ def raw_tables(
             surveyed=surveyed,
         )
         unknown = {
-            f"{one.file.path.name}: {name}": count
+            f"{one.file.name}: {name}": count
             for one in surveyed
             if one.file.table == table
             for name, count in one.unknown.items()
@@ -121,6 +123,15 @@ def raw_tables(
         for table, meaning in TABLES.items()
     },
     internal_asset_deps={table: {dg.AssetKey(source) for source in sources} for table, sources in SOURCES.items()},
+    check_specs=[
+        dg.AssetCheckSpec(
+            "rejection_rate",
+            asset="quarantined_rows",
+            description=f"The batch's share of rejected rows lies within {rejections.DEVIATIONS:g} median absolute "
+            f"deviations of the last {rejections.BEFORE} batches (from {rejections.ENOUGH} on). If not, the source has "
+            "changed: `spendsense quarantine --batch ID` shows the rows, their reasons and values.",
+        )
+    ],
 )
 def canonical_tables(
     context: dg.AssetExecutionContext,
@@ -130,7 +141,7 @@ def canonical_tables(
     raw_transactions: ibis.Table,
     raw_liabilities: ibis.Table,
     raw_products: ibis.Table,
-) -> Iterator[dg.Output[ibis.Table]]:
+) -> Iterator[dg.Output[ibis.Table] | dg.AssetCheckResult]:
     """Judge every row of every stored batch and keep, of each id, the newest valid one by order of arrival."""
     if not raw_products.count().to_pyarrow().as_py():
         raw_products = canonical.catalogue(Path(files.catalogue), raw_products.get_backend())
@@ -146,20 +157,87 @@ def canonical_tables(
         "products": canonical.judge_products(raw_products).cache(),
     }
     batch_id = context.run.tags.get("dagster/partition")
+    tallies = {table: canonical.tally(rows).to_pyarrow().to_pylist() for table, rows in judged.items()}
     for table, rows in judged.items():
-        kept = canonical.accepted(rows)
-        tally = canonical.tally(rows).filter(lambda t: t.batch == batch_id).to_pyarrow().to_pylist()
-        yield dg.Output(
-            kept,
-            output_name=table,
-            metadata={"tally": dg.MetadataValue.table([dg.TableRecord(row) for row in tally])} if tally else {},
-        )
-        for file in tally:
+        of_batch = [file for file in tallies[table] if file["batch"] == batch_id]
+        yield dg.Output(canonical.accepted(rows), output_name=table, metadata=_told(rows, of_batch, batch_id))
+        for file in of_batch:
             context.log.info(
                 "%s/%s: read %d, accepted %d, duplicate %d, rejected %d",
                 *(file[name] for name in ("batch", "file", "read", "accepted", "duplicate", "rejected")),
             )
     yield dg.Output(canonical.quarantined(judged), output_name="quarantined_rows")
+    yield _rejection_rate(tallies, batch_id)
+    overtaken = _stored_meanwhile(files.warehouse, {file["batch"] for told in tallies.values() for file in told})
+    if overtaken:
+        # Another run stored a batch while this one merged without it, and may have written its tables before ours.
+        context.log.info("stored meanwhile: %s; merging again", ", ".join(overtaken))
+        raise dg.RetryRequested(max_retries=ATTEMPTS)
+
+
+def _told(rows: ibis.Table, tally: list[dict[str, Any]], batch_id: str | None) -> dict[str, dg.TableMetadataValue]:
+    """What was read of the run's batch, by file, and what was rejected, by reason, as two tables."""
+    reasons = canonical.reasons(rows).filter(lambda t: t.batch == batch_id).order_by(ibis.desc("rejected"), "reason")
+    why = [
+        dg.TableRecord(
+            {"reason": row["reason"], "rejected": row["rejected"], "expected": canonical.REASONS[row["reason"]]}
+        )
+        for row in (reasons.to_pyarrow().to_pylist() if tally else [])
+    ]
+    shown = [{name: value for name, value in file.items() if name not in ("batch", "arrival")} for file in tally]
+    return {
+        **({"tally": dg.MetadataValue.table([dg.TableRecord(file) for file in shown])} if shown else {}),
+        **({"rejected_by_reason": dg.MetadataValue.table(why)} if why else {}),
+    }
+
+
+def _rejection_rate(tallies: Mapping[str, list[dict[str, Any]]], batch_id: str | None) -> dg.AssetCheckResult:
+    """The rejected share of the run's batch (the newest where the run has none) against those that arrived before."""
+    read: Counter[tuple[int, str]] = Counter()
+    rejected: Counter[tuple[int, str]] = Counter()
+    for file in (one for told in tallies.values() for one in told):
+        read[file["arrival"], file["batch"]] += file["read"]
+        rejected[file["arrival"], file["batch"]] += file["rejected"]
+    arrived = sorted(read)
+    names = [batch for _, batch in arrived]
+    until = names.index(batch_id) + 1 if batch_id in names else len(names)
+    if not arrived:
+        return dg.AssetCheckResult(check_name="rejection_rate", passed=True)
+    found = rejections.compared([rejected[one] / read[one] for one in arrived[:until]])
+    return dg.AssetCheckResult(
+        check_name="rejection_rate",
+        passed=not found.unusual,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{names[until - 1]}: {found.rate:.2%} rejected"
+        + (f", usually {found.usual:.2%} ± {found.deviation:.2%}" if found.usual is not None else ""),
+        metadata={name: value for name, value in found._asdict().items() if value is not None},
+    )
+
+
+def _stored_meanwhile(root: str, merged: set[str]) -> list[str]:
+    """Batches whose rows are stored by now and were not among those merged."""
+    return [
+        batch
+        for batch in sorted(set(warehouse.partitions(root, LAST)) - merged)
+        if any(warehouse.load(root, f"raw_{table}", [batch]).num_rows for table in RAW)
+    ]
+
+
+def own_tables() -> list[dg.AssetSpec]:
+    """The canonical tables of a deployment that has its own: nothing here makes them."""
+    return [
+        dg.AssetSpec(
+            table,
+            **documented(
+                table,
+                "ingest",
+                set(),
+                f"{meaning} Kept by yourselves; read where `{table}.parquet` or `{table}.sql` in the warehouse says.",
+            ),
+        )
+        for table, meaning in TABLES.items()
+        if table in RAW
+    ]
 
 
 class People(dg.Config):
@@ -183,12 +261,13 @@ def consent_records(
     context: dg.AssetExecutionContext, config: People, governance: Governance, clock: Clock, users: ibis.Table
 ) -> dg.MaterializeResult[None]:
     """Let governance know of the people that the batches brought."""
-    batch_id = context.run.tags.get("dagster/partition", "the landed files")
+    batch_id = context.run.tags.get("dagster/partition", "")
+    landed = context.instance.has_dynamic_partition(str(BATCHES.name), batch_id)
     people = users.select("user_id", "user_type", "consent_status", "consent_granted_at", "consent_revoked_at")
     said = people.consent_status | people.consent_revoked_at.notnull() | (people.user_type == "operator")
     rows = people.filter(said.fill_null(False)).to_pyarrow().to_pylist()
     customers = [row for row in rows if row["user_type"] != "operator"]
-    source = f"batch {batch_id}"
+    source = f"batch {batch_id}" if landed else "table users"
     with writing(governance.engine) as session:
         closed = consent.close_revoked_by_files(session, customers, clock.now(), source=source)
         opened = consent.open_first_periods(session, customers, clock.now(), source=source)
@@ -226,8 +305,10 @@ def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clo
     if any(merges(run) for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))):
         return dg.SkipReason("a batch is being merged; one at a time")
     # A batch whose rows are stored is done, unless the run that stored them failed on the way to the merged tables.
-    stored = context.instance.get_materialized_partitions(dg.AssetKey("raw_transactions"))
-    failures = Counter(_batches_of(context.instance, dg.DagsterRunStatus.FAILURE))
+    # The warehouse knows, whatever became of Dagster's own records.
+    stored = set(warehouse.partitions(files.warehouse, LAST))
+    # One that somebody cancelled was not merged either, and is tried again like a failed one.
+    failures = Counter(_batches_of(context.instance, *UNSUCCESSFUL))
     merged = (stored - set(failures)) | set(_batches_of(context.instance, dg.DagsterRunStatus.SUCCESS))
     waiting = [batch for batch in arrived if batch not in merged]
     takeable = [batch for batch in waiting if failures[batch] < ATTEMPTS]
@@ -240,12 +321,12 @@ def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clo
     )
 
 
-def _batches_of(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> list[str]:
+def _batches_of(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) -> list[str]:
     """The batches of the newest runs of the job that ended so."""
-    runs = instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=[status]), limit=NEWEST)
+    runs = instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=list(statuses)), limit=NEWEST)
     return [run.tags.get("dagster/partition", "") for run in runs]
 
 
 def merges(run: dg.DagsterRun) -> bool:
     """Whether the run writes the merged tables: the job, or a "Materialize" from the asset graph, which has no job."""
-    return run.job_name == JOB or dg.AssetKey("transactions") in (run.asset_selection or ())
+    return run.job_name == JOB or any(key.path[-1] == "transactions" for key in run.asset_selection or ())

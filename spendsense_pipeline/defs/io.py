@@ -84,7 +84,7 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
 
 
 def _name(key: dg.AssetKey) -> str:
-    return "/".join(key.path)
+    return key.path[-1]  # a prefix keeps apart the keys of a shared Dagster, not the tables of a warehouse
 
 
 def _described(key: dg.AssetKey, stored: pq.ParquetFile, path: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ the jobs do, and anything printed.
 import datetime as dt
 import gc
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -18,11 +19,13 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock
 
+from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.features import JOB as REFRESH
 from spendsense_pipeline.defs.ingest import BATCHES, UNFINISHED, merges
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.release import JOB as RELEASE
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 
 PATIENCE = 600  # seconds
@@ -75,18 +78,58 @@ def opened_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+def ingest_folder(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    source: Path,
+    batch_id: str | None = None,
+    *,
+    responses: bool = False,
+    trust_operators: bool = False,
+) -> tuple[str, Ran]:
+    """Land a folder (of tables, or of Plaid's ``responses``) and ingest it; returns the batch's id and the run.
+
+    The folder appears in the landing zone only when nothing else is merging and this run starts, so no sensor takes
+    it. A batch that is refused leaves nothing behind: mended, it may come again under the same id.
+    """
+    if not settings.ingest:
+        raise SpendSenseError(
+            "SPENDSENSE_INGEST is false: this deployment reads tables of its own and nothing lands",
+            code="nothing_lands",
+        )
+    with _one_merge_at_a_time(instance):
+        known = {folder.name for folder in settings.landing.iterdir()} if settings.landing.is_dir() else set()
+        batch = landing.land(source, settings.landing, batch_id, responses=responses).name
+        try:
+            return batch, _ingest(definitions, instance, batch, trust_operators=trust_operators)
+        except RunFailed:
+            if batch not in known and batch not in warehouse.partitions(settings.warehouse_root, "raw_users"):
+                shutil.rmtree(settings.landing / batch)
+                instance.delete_dynamic_partition(str(BATCHES.name), batch)
+            raise
+
+
 def ingest_batch(
     definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str, *, trust_operators: bool = False
 ) -> Ran:
-    """Make the landed folder a partition and run it through to the merged tables.
+    """Make the landed folder a partition and run it through to the merged tables."""
+    with _one_merge_at_a_time(instance):
+        return _ingest(definitions, instance, batch_id, trust_operators=trust_operators)
 
-    One merge at a time: two at once would each miss what the other stores. Waits for one that is under way.
-    """
+
+def _ingest(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str, *, trust_operators: bool) -> Ran:
     instance.add_dynamic_partitions(str(BATCHES.name), [batch_id])
     config = {"ops": {"consent_records": {"config": {"trust_operators": trust_operators}}}}
+    return _run(definitions, instance, INGEST, batch_id, config)
+
+
+@contextmanager
+def _one_merge_at_a_time(instance: dg.DagsterInstance) -> Iterator[None]:
+    """Wait for the merges of other commands, of the UI and of the sensor; two at once would do the work twice."""
     with FileLock(Path(instance.root_directory) / "merge.lock"):
         _await_merges(instance)
-        return _run(definitions, instance, INGEST, batch_id, config)
+        yield
 
 
 def _await_merges(instance: dg.DagsterInstance) -> None:

@@ -25,7 +25,8 @@ from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.fields import FIELDS, LIST_LENGTH, Field
 
 OUTCOMES = ("accepted", "duplicate", "rejected")
-JUDGEMENT = ("file", "row", "arrival", "reasons", "field", "value", "outcome")
+JUDGEMENT = ("file", "row", "arrival", "page", "reasons", "field", "value", "outcome")
+SPENT = ("pending_transaction_id", "removed")  # said what becomes of rows, and are in no contract
 
 REASONS = {
     "unreadable_row": "one JSON object, or as many values as the header has names",
@@ -94,8 +95,15 @@ def judge_accounts(raw: ibis.Table, users: ibis.Table, raw_transactions: ibis.Ta
 
 
 def judge_transactions(raw: ibis.Table, accounts: ibis.Table) -> ibis.Table:
-    """Judge the transactions of all batches against the accepted accounts; a missing user is the account's."""
-    return _judged("transactions", *_owned(_read("transactions", raw), accounts))
+    """Judge the transactions of all batches against the accepted accounts; a missing user is the account's.
+
+    A row that says `removed` needs its id and nothing else.
+    """
+    rows, references = _owned(_read("transactions", raw), accounts)
+    spared = [field.name for field in FIELDS["transactions"][1:] if field.name != "removed"]
+    why = {f"why_{name}": rows.removed.fill_null(False).ifelse(_none(), rows[f"why_{name}"]) for name in spared}
+    references = {name: rows.removed.fill_null(False).ifelse(_none(), reason) for name, reason in references.items()}
+    return _judged("transactions", rows.mutate(**why), references)
 
 
 def judge_liabilities(raw: ibis.Table, accounts: ibis.Table, raw_transactions: ibis.Table) -> ibis.Table:
@@ -111,7 +119,7 @@ def judge_products(raw: ibis.Table) -> ibis.Table:
 
 def catalogue(products_json: Path, con: Backend) -> ibis.Table:
     """The raw rows of the catalogue that ships, as batch ``catalogue``; judged while no batch has brought products."""
-    landed = landing.LandedFile("products", products_json, "json")
+    landed = landing.LandedFile("products", products_json, "json", products_json.name)
     return landing.read_files(con, [landed], "products", batch_id="catalogue", arrival=1, arrived_on=EARLIEST)
 
 
@@ -119,11 +127,22 @@ def catalogue(products_json: Path, con: Backend) -> ibis.Table:
 
 
 def accepted(judged: ibis.Table) -> ibis.Table:
-    """The table of the contract: of each id the newest accepted row."""
+    """The table of the contract: of each id the newest accepted row.
+
+    A user's row that says nothing but the id corrects nothing: Plaid only names its customers. A transaction's row
+    that says `removed` takes the row of its id with it, and a posted row the pending one that it names.
+    """
     key = judged.columns[0]
     standing = judged.filter(judged.outcome == "accepted")
-    newest = ibis.row_number().over(group_by=key, order_by=[ibis.desc("arrival"), ibis.desc("file"), ibis.desc("row")])
-    return standing.filter(newest == 0).drop(*JUDGEMENT)
+    said = ibis.or_(*(standing[field.name].notnull() for field in FIELDS["users"][1:])) if key == "user_id" else True
+    order = [ibis.desc(said)] if key == "user_id" else []
+    order += [ibis.desc("arrival"), ibis.desc("page"), ibis.desc("file"), ibis.desc("row")]
+    standing = standing.filter(ibis.row_number().over(group_by=key, order_by=order) == 0).drop(*JUDGEMENT)
+    if key == "transaction_id":
+        standing = standing.filter(~standing.removed)
+        posted = standing.filter(standing.pending_transaction_id.notnull()).select(pending_id="pending_transaction_id")
+        standing = standing.anti_join(posted, standing.transaction_id == posted.pending_id).drop(*SPENT)
+    return standing
 
 
 def quarantined(judged_by_table: dict[str, ibis.Table]) -> ibis.Table:
@@ -146,7 +165,7 @@ def quarantined(judged_by_table: dict[str, ibis.Table]) -> ibis.Table:
 def tally(judged: ibis.Table) -> ibis.Table:
     """One row per batch and file: ``read`` and what became of the rows; read = accepted + duplicate + rejected."""
     counts = {outcome: (judged.outcome == outcome).sum() for outcome in OUTCOMES}
-    return judged.group_by("batch", "file").aggregate(read=judged.count(), **counts)
+    return judged.group_by("batch", "arrival", "file").aggregate(read=judged.count(), **counts)
 
 
 def reasons(judged: ibis.Table) -> ibis.Table:
@@ -168,6 +187,7 @@ def _read(table: str, raw: ibis.Table, only: tuple[str, ...] = ()) -> ibis.Table
         "file",
         "row",
         "arrival",
+        "page",
         "arrived_on",
         **{f"text_{f.name}": (raw[f.name].strip().nullif("") if f.name in raw.columns else _none()) for f in fields},
     )
@@ -301,6 +321,7 @@ def _judged(table: str, rows: ibis.Table, references: dict[str, ibis.Column] | N
         "file",
         "row",
         "arrival",
+        "page",
         reasons=unreadable.ifelse(ibis.array(["unreadable_row"]), found),
         field=ibis.cases((unreadable, _none()), *((why[f.name].notnull(), f.name) for f in fields), else_=_none()),
         # Printable, and the first offence's as the field is; null where nothing was read.
@@ -310,10 +331,10 @@ def _judged(table: str, rows: ibis.Table, references: dict[str, ibis.Column] | N
         valid=rows.reasons.length() == 0,
         content=ibis.struct({name: rows[name] for name in columns}).hash(),
     )
-    within = ibis.window(group_by=[key, "batch", "valid"])
+    within = ibis.window(group_by=[key, "batch", "page", "valid"])
     rows = rows.mutate(conflicting=rows.valid & (rows.content.min().over(within) != rows.content.max().over(within)))
     settled = rows.valid & ~rows.conflicting
-    before = ibis.window(group_by=[rows[key], settled], order_by=["arrival", "file", "row"])
+    before = ibis.window(group_by=[rows[key], settled], order_by=["arrival", "page", "file", "row"])
     repeated = settled & (rows.content == rows.content.lag().over(before)).fill_null(False)
     return rows.select(
         *columns,
@@ -321,6 +342,7 @@ def _judged(table: str, rows: ibis.Table, references: dict[str, ibis.Column] | N
         "file",
         "row",
         "arrival",
+        "page",
         reasons=rows.conflicting.ifelse(ibis.array(["conflicting_id"]), rows.reasons),
         field=rows.conflicting.ifelse(key, rows.field),
         value=rows.conflicting.ifelse(_shown(fields[0], rows[key], fields), rows.value),

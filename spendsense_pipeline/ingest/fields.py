@@ -70,6 +70,9 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("category_primary"),
         Field("category_detailed"),
         Field("pending", "flag", default=False),
+        # Two fields that only say what becomes of rows; the accepted table has neither.
+        Field("pending_transaction_id", "id"),  # the pending row that this one posts: it disappears
+        Field("removed", "flag", default=False),  # the row of this id disappears; nothing but the id is needed
     ),
     "liabilities": (
         Field("liability_id", "id", required=True),

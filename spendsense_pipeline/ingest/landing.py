@@ -10,7 +10,6 @@ Files are read by DuckDB as a stream, so memory does not grow with them; names a
 import csv
 import datetime as dt
 import difflib
-import glob
 import gzip
 import hashlib
 import io
@@ -22,7 +21,6 @@ import stat
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +28,24 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
-from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.ingest import plaid
 from spendsense_pipeline.ingest.fields import FIELDS, PERSONAL, TABLES, names
+from spendsense_pipeline.ingest.files import (
+    BLOCK,
+    COMPLETE,
+    NOT_THE_FILE,
+    PLAID,
+    BatchRefused,
+    FileSurvey,
+    LandedFile,
+    blocks,
+    damage,
+    entries,
+    literal,
+    pattern,
+    quoted,
+    readable,
+)
 
 __all__ = [
     "FIELDS",
@@ -62,54 +76,9 @@ SUFFIXES = {
 }
 # "liability" and "Transactions" are near misses, "standing_orders" and "truth" are other people's files.
 NEAR = 0.8
-BLOCK = 1 << 20
 BATCH_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
-COMPLETE = "_SUCCESS"
-# Not about a file's content: these are faults of ours or of the machine and stay what they are.
-NOT_THE_FILE = (
-    duckdb.BinderException,
-    duckdb.CatalogException,
-    duckdb.InterruptException,
-    duckdb.NotImplementedException,
-    duckdb.OutOfMemoryException,
-    duckdb.ParserException,
-)
 NAMED = 1_000  # field names that a report counts: a file that uses ids as names must not fill the memory
 SURPLUS = 16  # columns beyond the header that a CSV row may have and still be told apart as a bad row
-
-
-class BatchRefused(SpendSenseError):
-    """A batch cannot be taken as it lies; the message names the file and what would be right."""
-
-    code = "batch_refused"
-
-
-@dataclass(frozen=True)
-class LandedFile:
-    """One file of a batch: the table it belongs to, where it lies, ``json`` ``jsonl`` ``csv`` or ``parquet``."""
-
-    table: str
-    path: Path
-    format: str
-
-    @property
-    def compressed(self) -> bool:
-        """Whether the file is gzipped."""
-        return self.path.suffix == ".gz"
-
-
-@dataclass(frozen=True)
-class FileSurvey:
-    """What a first look at a file found: its rows and the fields that the landing format does not know.
-
-    ``unknown`` counts the rows that carry each unknown field, ``meant`` says which known field it may be a
-    misspelling of.
-    """
-
-    file: LandedFile
-    rows: int
-    unknown: dict[str, int] = field(default_factory=dict)
-    meant: dict[str, str] = field(default_factory=dict)
 
 
 # --- Which files ---
@@ -122,16 +91,12 @@ def discover(batch_dir: Path) -> list[LandedFile]:
     format that is not read, no table at all. Other names are left alone, see `strangers`.
     """
     found: list[LandedFile] = []
-    for path in _entries(batch_dir):
+    for path in entries(batch_dir):
         stem, suffix = _split(path.name)
         if stem in FIELDS:
             if suffix not in SUFFIXES:
                 raise BatchRefused(f"{path.name}: this format is not read; use one of {', '.join(SUFFIXES)}")
-            if not path.is_file():
-                raise BatchRefused(f"{path.name}: not a regular file")
-            if not os.access(path, os.R_OK):
-                raise BatchRefused(f"{path.name}: no permission to read it")
-            found.append(LandedFile(stem, path, SUFFIXES[suffix]))
+            found.append(LandedFile(stem, readable(path, path.name), SUFFIXES[suffix], path.name))
         elif near := _nearest(stem, TABLES):
             raise BatchRefused(f"{path.name}: no table of this name; did you mean {near}?")
     if not found:
@@ -141,25 +106,9 @@ def discover(batch_dir: Path) -> list[LandedFile]:
 
 def strangers(batch_dir: Path) -> list[str]:
     """Names in the folder that belong to no table and are left out (``truth.json``, notes, folders)."""
-    return [path.name for path in _entries(batch_dir) if _split(path.name)[0] not in FIELDS]
-
-
-def _entries(batch_dir: Path) -> list[Path]:
-    if batch_dir.is_symlink():
-        raise BatchRefused(f"{batch_dir.name}: a symbolic link; name the folder itself")
-    try:
-        paths = sorted(batch_dir.iterdir())
-    except NotADirectoryError:
-        raise BatchRefused(f"{batch_dir.name}: not a folder; a batch is a folder of table files") from None
-    except FileNotFoundError:
-        raise BatchRefused(f"{batch_dir.name}: there is no such folder") from None
-    except PermissionError:
-        raise BatchRefused(f"{batch_dir.name}: no permission to read this folder") from None
-    for path in paths:
-        if stat.S_ISLNK(path.lstat().st_mode):
-            # A link may point at another customer's files or out of the landing zone.
-            raise BatchRefused(f"{path.name}: a symbolic link; put the file itself into the batch")
-    return [path for path in paths if not path.name.startswith(".") and path.name != "_SUCCESS"]
+    if plaid.marked(batch_dir):
+        return []
+    return [path.name for path in entries(batch_dir) if _split(path.name)[0] not in FIELDS]
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -178,11 +127,11 @@ def _nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def content_hash(batch_dir: Path) -> str:
-    """sha256 over names, sizes and bytes of the table files: the same whatever else lies in the folder.
+    """sha256 over names, sizes and bytes of the batch's files: the same whatever else lies in the folder.
 
     A batch that lost rows to an erasure keeps the hash that it arrived with.
     """
-    found = _fingerprint(batch_dir, {})
+    found = _hash(_named(batch_dir, plaid.marked(batch_dir)))
     noted = _noted(batch_dir)
     return noted["delivered"] if found in noted["since"] else found
 
@@ -190,7 +139,8 @@ def content_hash(batch_dir: Path) -> str:
 def note_erasure(batch_dir: Path, lighter: Mapping[Path, Path]) -> None:
     """Note that the batch will be the same batch once the files of ``lighter`` stand in place of their originals."""
     try:
-        since, noted = _fingerprint(batch_dir, lighter), _noted(batch_dir)
+        files = [(name, lighter.get(path, path)) for name, path in _named(batch_dir, plaid.marked(batch_dir))]
+        since, noted = _hash(files), _noted(batch_dir)
     except BatchRefused:
         return  # it never was a batch
     note = {"delivered": noted["delivered"] or content_hash(batch_dir), "since": sorted({*noted["since"], since})}
@@ -212,26 +162,37 @@ def _noted(batch_dir: Path) -> dict[str, Any]:
     return noted
 
 
-def _fingerprint(batch_dir: Path, instead: Mapping[Path, Path]) -> str:
+def _named(batch_dir: Path, responses: bool) -> list[tuple[str, Path]]:
+    """The files of a batch by their names in it: of Plaid's responses, or of tables."""
+    if responses:
+        return [(one.name, one.path) for one in plaid.discover(batch_dir)]
+    return [(one.name, one.path) for one in discover(batch_dir)]
+
+
+def _hash(files: Iterable[tuple[str, Path]]) -> str:
     digest = hashlib.sha256()
-    for landed in discover(batch_dir):
-        path = instead.get(landed.path, landed.path)
-        digest.update(f"{landed.path.name}\n{path.stat().st_size}\n".encode())
-        with path.open("rb") as stream:
-            while block := stream.read(BLOCK):
-                digest.update(block)
+    for name, path in files:
+        digest.update(f"{name}\n{path.stat().st_size}\n".encode())
+        for block in blocks(path):
+            digest.update(block)
     return digest.hexdigest()
 
 
-def land(source: Path, landing: Path, batch_id: str | None) -> Path:
-    """Copy the table files of ``source`` to ``landing/<batch>/``, whole or not at all, and return that folder.
+def land(source: Path, landing: Path, batch_id: str | None, *, responses: bool = False) -> Path:
+    """Copy the files of ``source`` to ``landing/<batch>/``, whole or not at all, and return that folder.
 
-    ``batch_id`` defaults to the folder's name and the beginning of its content hash. The same id with the same
-    content is a no-op, with other content refused. A folder that already lies in the landing zone stays there.
+    ``responses``: the folder holds Plaid's responses, not tables. ``batch_id`` defaults to the folder's name and the
+    beginning of its content hash. The same id with the same content is a no-op, with other content refused. A folder
+    that already lies in the landing zone stays there.
     """
-    digest = content_hash(source)
+    resident = source.resolve().parent == landing.resolve()
+    if resident and responses and not plaid.marked(source):
+        raise BatchRefused(f"{source.name}: lies in the landing zone already; put an empty file {PLAID} into it")
+    responses = responses or plaid.marked(source)
+    files = _named(source, responses)
+    digest = _hash(files)
     if batch_id is None:
-        if source.resolve().parent == landing.resolve():
+        if resident:
             batch_id = source.resolve().name
         else:
             slug = re.sub(r"[^A-Za-z0-9_-]+", "-", source.resolve().name).strip("-")[:80] or "batch"
@@ -249,11 +210,15 @@ def land(source: Path, landing: Path, batch_id: str | None) -> Path:
     # A hidden sibling on the same disk: whoever watches the landing zone sees the batch whole or not at all.
     arriving = Path(tempfile.mkdtemp(prefix=f".{batch_id}-", dir=landing))
     try:
-        for landed in discover(source):
-            shutil.copyfile(landed.path, arriving / landed.path.name)
+        if responses:
+            (arriving / PLAID).touch()
+        for name, path in files:
+            (arriving / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, arriving / name)
         if content_hash(arriving) != digest:
             raise BatchRefused(f"{source.name}: the files changed while they were copied; try again")
         arriving.chmod(0o755)  # mkdtemp's 0700 would hide the batch from other accounts
+        os.utime(arriving)  # however long the copying took, the batch arrives now
         try:
             arriving.rename(target)
         except OSError:
@@ -321,12 +286,14 @@ def survey(con: Backend, batch_dir: Path, tables: Iterable[str] = TABLES) -> lis
     Also refused: a required field that no row has while an unknown one is spelt nearly so. Rows that cannot be
     read within a readable file are counted with the others; `canonical.py` rejects them one by one.
     """
+    if plaid.marked(batch_dir):
+        return plaid.survey(con, batch_dir, tuple(tables))
     wanted = set(tables)
     return [_survey(con, landed) for landed in discover(batch_dir) if landed.table in wanted]
 
 
 def _survey(con: Backend, landed: LandedFile) -> FileSurvey:
-    name = landed.path.name
+    name = landed.name
     if landed.path.stat().st_size == 0:
         raise BatchRefused(f"{name}: the file is empty; a table without rows is [] or a header alone")
     if landed.compressed:
@@ -341,8 +308,7 @@ def _survey(con: Backend, landed: LandedFile) -> FileSurvey:
     except NOT_THE_FILE:
         raise
     except (duckdb.Error, UnicodeDecodeError) as error:
-        # The engine quotes the line it stumbled over, which may hold a name: only the position is passed on.
-        raise BatchRefused(f"{name}: cannot be read as {landed.format}{_position(error)}") from None
+        raise BatchRefused(f"{name}: cannot be read as {landed.format}{damage(error)}") from None
     known = names(landed.table)
     unknown = {one: count for one, count in present.items() if one not in known}
     meant = {one: near for one in unknown if (near := _nearest(one, (k for k in known if k not in present)))}
@@ -364,12 +330,12 @@ def _check_gzip(landed: LandedFile) -> None:
                 read += len(block)
     except (EOFError, zlib.error, OSError):
         raise BatchRefused(
-            f"{landed.path.name}: not a whole gzip file, damaged after {read} unpacked bytes; deliver it again"
+            f"{landed.name}: not a whole gzip file, damaged after {read} unpacked bytes; deliver it again"
         ) from None
 
 
 def _survey_json(con: Backend, landed: LandedFile) -> tuple[int, dict[str, int]]:
-    name, first = landed.path.name, _beginning(landed)
+    name, first = landed.name, _beginning(landed)
     if first.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise BatchRefused(f"{name}: UTF-16; write it as UTF-8")
     if landed.format == "jsonl" and first.startswith(b"\xef\xbb\xbf"):
@@ -398,13 +364,13 @@ def _survey_json(con: Backend, landed: LandedFile) -> tuple[int, dict[str, int]]
 def _survey_csv(con: Backend, landed: LandedFile) -> tuple[int, dict[str, int]]:
     header = _header(landed)
     # Only values that are asked for are read, and a broken one is found only where it is read.
-    counted = ", ".join(f"count({_quoted(_column(i))})" for i in range(len(header)))
+    counted = ", ".join(f"count({quoted(_column(i))})" for i in range(len(header)))
     (rows, *_) = _one(con, f"SELECT count(*), {counted} FROM {_csv(landed, header)}")
     # The engine ends the file at a quote that is never closed, and says nothing of the rows behind it.
     with _opened(landed) as stream:
         if sum(block.count(b'"') for block in iter(lambda: stream.read(BLOCK), b"")) % 2:
             raise BatchRefused(
-                f"{landed.path.name}: a quote is not closed, probably on row {rows}; quote the whole value and "
+                f"{landed.name}: a quote is not closed, probably on row {rows}; quote the whole value and "
                 "double each quote within it"
             )
     return rows, dict.fromkeys(header, rows)
@@ -413,7 +379,7 @@ def _survey_csv(con: Backend, landed: LandedFile) -> tuple[int, dict[str, int]]:
 def _survey_parquet(con: Backend, landed: LandedFile) -> tuple[int, dict[str, int]]:
     columns = _parquet_columns(con, landed)
     # Counting each known column reads its pages: a damaged one shows here, not half-way through the table.
-    counted = [f"count({_quoted(one)})" for one in columns if one in names(landed.table)]
+    counted = [f"count({quoted(one)})" for one in columns if one in names(landed.table)]
     (rows, *_) = _one(con, f"SELECT count(*), {', '.join(counted) or '0'} FROM {_parquet(landed)}")
     return rows, dict.fromkeys(columns, rows)
 
@@ -429,7 +395,7 @@ def _beginning(landed: LandedFile) -> bytes:
 
 def _header(landed: LandedFile) -> list[str]:
     """The field names in the first record of a CSV file."""
-    name = landed.path.name
+    name = landed.name
     try:
         # Bytes are decoded ahead of the line: a bad one further down is the engine's to find.
         with io.TextIOWrapper(_opened(landed), "utf-8-sig", errors="replace", newline="") as stream:
@@ -445,14 +411,6 @@ def _header(landed: LandedFile) -> list[str]:
     if not set(header) & set(names(landed.table)):
         raise BatchRefused(f"{name}: the first line names no field of {landed.table}; it should be a header")
     return header
-
-
-def _position(error: Exception) -> str:
-    said = str(error)
-    found = re.search(r"at byte \d+(?: in (?:line|record/value) \d+)?", said) or re.search(
-        r"on Line: \d+", said, re.IGNORECASE
-    )
-    return ", damaged " + found.group().replace("record/value", "record").replace("Line:", "line") if found else ""
 
 
 # --- Raw rows ---
@@ -471,12 +429,16 @@ def read_raw(
     """The rows of one table in a batch, as written: contract RawRows and every known field as text.
 
     A field that a file or a row lacks is null; a row that is no record at all is null in every field. ``row``
-    counts from 1 within the file. Pass what `survey` found to save a second look; without it the look is taken
-    here, so a file that cannot be read always refuses the batch before a row is stored.
+    counts from 1 within the file; ``page`` orders the pages of Plaid's responses and is 0 elsewhere. Pass what
+    `survey` found to save a second look; without it the look is taken here, so a file that cannot be read always
+    refuses the batch before a row is stored.
     """
     if surveyed is None:
         surveyed = survey(con, batch_dir, [table])
     files = [one.file for one in surveyed if one.file.table == table]
+    if files and plaid.marked(batch_dir):
+        rows = plaid.rows(batch_dir, table)
+        return con.sql(f"SELECT {_stamp(batch_id, arrival, arrived_on)}, * FROM ({rows})")
     return read_files(con, files, table, batch_id=batch_id, arrival=arrival, arrived_on=arrived_on)
 
 
@@ -486,63 +448,71 @@ def read_files(
     """`read_raw` without the first look, for files that are known to be whole."""
     parts = [_rows(con, one) for one in files]
     if not parts:
-        empty = ", ".join(f"CAST(NULL AS VARCHAR) AS {_quoted(one)}" for one in names(table))
+        empty = ", ".join(f"CAST(NULL AS VARCHAR) AS {quoted(one)}" for one in names(table))
         parts = [f"SELECT CAST('' AS VARCHAR) AS file, CAST(1 AS BIGINT) AS row, {empty} WHERE false"]
     return con.sql(
-        f"SELECT {_literal(batch_id)} AS batch, CAST({int(arrival)} AS BIGINT) AS arrival, "
-        f"CAST({_literal(arrived_on.isoformat())} AS DATE) AS arrived_on, * FROM ({' UNION ALL '.join(parts)})"
+        f"SELECT {_stamp(batch_id, arrival, arrived_on)}, CAST(0 AS BIGINT) AS page, * "
+        f"FROM ({' UNION ALL '.join(parts)})"
+    )
+
+
+def _stamp(batch_id: str, arrival: int, arrived_on: dt.date) -> str:
+    return (
+        f"{literal(batch_id)} AS batch, CAST({int(arrival)} AS BIGINT) AS arrival, "
+        f"CAST({literal(arrived_on.isoformat())} AS DATE) AS arrived_on"
     )
 
 
 def _rows(con: Backend, landed: LandedFile) -> str:
     """SQL for file, row and the known fields of one file."""
     known = names(landed.table)
-    file = f"{_literal(landed.path.name)} AS file"
+    file = f"{literal(landed.name)} AS file"
     if landed.format == "parquet":
         columns = _parquet_columns(con, landed)
-        shown = ", ".join(f"{_written(one, columns.get(one))} AS {_quoted(one)}" for one in known)
+        shown = ", ".join(f"{_written(one, columns.get(one))} AS {quoted(one)}" for one in known)
         return f"SELECT {file}, file_row_number + 1 AS row, {shown} FROM {_parquet(landed)}"
     if landed.format == "csv":
         header = _header(landed)
         # Too few or too many values: nobody can tell which field each belongs to, so the row is read as none.
-        whole = f"({_quoted(_column(len(header) - 1))} IS NOT NULL AND {_quoted(_column(len(header)))} IS NULL)"
+        whole = f"({quoted(_column(len(header) - 1))} IS NOT NULL AND {quoted(_column(len(header)))} IS NULL)"
         shown = ", ".join(
-            f"CASE WHEN {whole} THEN {_quoted(_column(header.index(one)))} END AS {_quoted(one)}"
+            f"CASE WHEN {whole} THEN {quoted(_column(header.index(one)))} END AS {quoted(one)}"
             if one in header
-            else f"CAST(NULL AS VARCHAR) AS {_quoted(one)}"
+            else f"CAST(NULL AS VARCHAR) AS {quoted(one)}"
             for one in known
         )
         return f"SELECT {file}, row_number() OVER () AS row, {shown} FROM {_csv(landed, header)}"
     shape = "{" + ", ".join(f'"{one}": "VARCHAR"' for one in known) + "}"
-    shown = ", ".join(f"record.{_quoted(one)} AS {_quoted(one)}" for one in known)
+    shown = ", ".join(f"record.{quoted(one)} AS {quoted(one)}" for one in known)
     return (
         f"SELECT {file}, row, {shown} FROM (SELECT row_number() OVER () AS row, "
-        f"json_transform(json, {_literal(shape)}) AS record FROM {_json_objects(landed)})"
+        f"json_transform(json, {literal(shape)}) AS record FROM {_json_objects(landed)})"
     )
 
 
 def _json_objects(landed: LandedFile) -> str:
     # A line that is no JSON becomes a null row; a broken array has no rows to speak of and is an error.
     how = "'newline_delimited', ignore_errors = true" if landed.format == "jsonl" else "'array'"
-    return f"read_json_objects({_path(landed)}, format = {how}, compression = {_compression(landed)})"
+    return f"read_json_objects({pattern(landed.path)}, format = {how}, compression = {_compression(landed)})"
 
 
 def _csv(landed: LandedFile, header: Sequence[str]) -> str:
-    columns = ", ".join(f"{_literal(_column(i))}: 'VARCHAR'" for i in range(len(header) + SURPLUS))
+    columns = ", ".join(f"{literal(_column(i))}: 'VARCHAR'" for i in range(len(header) + SURPLUS))
     # Nothing is guessed. No text stands for null, so that a missing value (null) differs from an empty one.
     return (
-        f"read_csv({_path(landed)}, auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"', "
-        f"nullstr = '\x01', null_padding = true, parallel = false, max_line_size = {16 * BLOCK}, "
+        f"read_csv({pattern(landed.path)}, auto_detect = false, header = true, delim = ',', "
+        f"quote = '\"', escape = '\"', nullstr = '\x01', null_padding = true, parallel = false, "
+        f"max_line_size = {16 * BLOCK}, "
         f"compression = {_compression(landed)}, columns = {{{columns}}})"
     )
 
 
 def _parquet(landed: LandedFile) -> str:
-    return f"read_parquet({_path(landed)}, file_row_number = true)"
+    return f"read_parquet({pattern(landed.path)}, file_row_number = true)"
 
 
 def _parquet_columns(con: Backend, landed: LandedFile) -> dict[str, str]:
-    described = con.raw_sql(f"DESCRIBE SELECT * FROM read_parquet({_path(landed)})").fetchall()
+    described = con.raw_sql(f"DESCRIBE SELECT * FROM read_parquet({pattern(landed.path)})").fetchall()
     return {one[0]: one[1] for one in described}
 
 
@@ -550,8 +520,8 @@ def _written(column: str, kind: str | None) -> str:
     if kind is None:
         return "CAST(NULL AS VARCHAR)"
     if kind.endswith("]") or kind.startswith(("STRUCT", "MAP")):
-        return f"CAST(to_json({_quoted(column)}) AS VARCHAR)"
-    return f"CAST({_quoted(column)} AS VARCHAR)"
+        return f"CAST(to_json({quoted(column)}) AS VARCHAR)"
+    return f"CAST({quoted(column)} AS VARCHAR)"
 
 
 def _column(position: int) -> str:
@@ -560,18 +530,6 @@ def _column(position: int) -> str:
 
 def _compression(landed: LandedFile) -> str:
     return "'gzip'" if landed.compressed else "'uncompressed'"
-
-
-def _path(landed: LandedFile) -> str:
-    return _literal(glob.escape(str(landed.path)))  # the engine would expand * ? [ in a folder's name
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _one(con: Backend, query: str) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ def ran(tmp_path: Path, confidence: float) -> dg.ExecuteInProcessResult:
     assets = [persona_assignments_30d, after]
     definitions = dg.Definitions(
         assets=assets,
-        asset_checks=contract_checks(persona_assignments_30d),
+        asset_checks=contract_checks("personas", [persona_assignments_30d.key], DAILY),
         jobs=[dg.define_asset_job("day", selection=dg.AssetSelection.assets(*assets), partitions_def=DAILY)],
         resources={"io_manager": ParquetWarehouse(root=str(tmp_path))},
     )

@@ -33,7 +33,8 @@ def plans() -> dict[str, str]:
     """The SQL of each judged and accepted table over stored ones: composing it takes longer than running it."""
     con = ibis.duckdb.connect()
     for table in landing.TABLES:
-        text = {"batch": "string", "file": "string", "row": "int64", "arrival": "int64", "arrived_on": "date"}
+        text = {"batch": "string", "arrival": "int64", "arrived_on": "date", "page": "int64"}
+        text |= {"file": "string", "row": "int64"}
         con.create_table(f"raw_{table}", schema=ibis.schema(text | dict.fromkeys(landing.names(table), "string")))
     found: dict[str, str] = {}
 
@@ -120,7 +121,7 @@ class Zone:
         return rows(kept.order_by(kept.columns[0]))
 
     def quarantine(self) -> list[Row]:
-        landed = {one.table for name, *_ in self.batches for one in landing.discover(self.root / name)}
+        landed = {one.file.table for name, *_ in self.batches for one in landing.survey(self.con, self.root / name)}
         kept_out = canonical.quarantined({table: self.judged(table) for table in sorted(landed)}).cache()
         assert failures(CONTRACTS["quarantined_rows"], kept_out).empty
         return [

@@ -410,7 +410,7 @@ def test_the_tally_counts_each_file_and_each_reason(zone: Zone) -> None:
     )
     judged = zone.judged("transactions")
     assert rows(canonical.tally(judged).order_by("file")) == [
-        {"batch": "b1", "file": name, "read": read, "accepted": ok, "duplicate": same, "rejected": bad}
+        {"batch": "b1", "arrival": 1, "file": name, "read": read, "accepted": ok, "duplicate": same, "rejected": bad}
         for name, read, ok, same, bad in [
             ("transactions.json", 1, 0, 0, 1),
             ("transactions.jsonl", 3, 1, 1, 1),
