@@ -34,16 +34,24 @@ _UNIT = r"(?:day|week|month|year|dollar|cent|percent|card|account|subscription|p
 _WORDS = (
     "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|"
     "nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundreds?|thousands?|millions?|billions?|dozens?|"
-    "half|halves|halved?|twice|thrice|doubled?|doubles|doubling|tripled?|triples|quadrupled?|threefold|twofold|percent"
+    "half|halves|halved?|halving|halfway|twice|thrice|doubled?|doubles|doubling|tripled?|triples|tripling|quadrupled?|"
+    "quadruples|twofold|threefold|fourfold|fivefold|tenfold|hundredfold|percent"
+)
+_ORDINALS = (
+    "third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|"
+    "eleventh|twelfth|twentieth|hundredth|thirds|quarters|fifths|tenths"
 )
 _FIGURE = re.compile(
-    rf"[$€£]?\d[\d.,:/%]*(?<![.,:/])|\b(?:{_WORDS})\b|\b(?:one|zero)\s+{_UNIT}\b"
-    r"|\b(?:a|an|one)\s+(?:third|quarter|fifth|tenth)\b|\b(?:thirds|quarters|fifths|tenths)\b",
+    rf"[$€£]?\d[\d.,:/%]*(?<![.,:/])|\b(?:{_WORDS})\b(?!-check)|\b(?:one|zero)[\s-]+{_UNIT}\b"
+    rf"|\b(?:a|an|one)\s+(?:third|quarter|fifth|tenth)\b|\b(?:{_ORDINALS})\b(?!(?:\s+|-)part(?:y|ies)\b)",
     re.IGNORECASE,
 )
 _CLUES: Final = frozenset(
-    word.replace(ending, kept) for word in _WORDS.split("|") for ending in ("s?", "d?") for kept in ("", ending[0])
-) | frozenset(["one", "zero", "third", "quarter", "fifth", "tenth", "thirds", "quarters", "fifths", "tenths"])
+    word.replace(ending, kept)
+    for word in (*_WORDS.split("|"), *_ORDINALS.split("|"), "one", "zero", "quarter")
+    for ending in ("s?", "d?")
+    for kept in ("", ending[0])
+)
 """Words without which no number word stands in a text."""
 _DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"[a-z]+")

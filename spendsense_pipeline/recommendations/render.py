@@ -97,7 +97,7 @@ _REASONS: Final[dict[str, tuple[str, str]]] = {
     "avg_monthly_income": ("you earn about {{ monthly_income }} a month", "you have a steady income"),
     "savings_balance": ("your savings hold {{ savings_balance }}", "you hold savings"),
     "card_count": ("", "you owe nothing on credit cards"),
-    "fees_180d": ("", "you paid no overdraft or late fee of late"),
+    "fees_180d": ("", "you paid no overdraft or late fee lately"),
     "investment_account_detected": ("", "you have an investment account"),
 }
 _LOW_UTILIZATION: Final = "your card balances are low beside their limits"

@@ -593,6 +593,7 @@ def card_signals(cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     ``cards``: rows with ``last4``, ``balance`` (owed; a credit balance counts as 0), ``credit_limit``, ``utilization``
     and ``apr``, each but the first null where unknown. Nothing is summed over an unknown balance, and a card is
     only called the fullest, the smallest or the dearest where no other is, and where its last four do not name two.
+    Where the smallest is the dearest too, there is no choice to speak of, and it is not called the dearest.
     """
     if not cards or any(card["balance"] is None for card in cards):
         return {}
@@ -609,7 +610,7 @@ def card_signals(cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             found["smallest_balance"] = smallest["balance"]
             found["smallest_card"] = smallest["last4"] if names.count(smallest["last4"]) == 1 else None
         dearest = _single(owing, "apr", highest=True) if all(card["apr"] is not None for card in owing) else None
-        if dearest and names.count(dearest["last4"]) == 1:
+        if dearest and dearest is not smallest and names.count(dearest["last4"]) == 1:
             found["highest_rate_card"] = dearest["last4"]
     return found
 

@@ -131,8 +131,8 @@ def streams(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 CARDS = [
-    {"user_id": "high_utilization", "last4": "4821", "balance": 4120.0, "credit_limit": 5000.0, "apr": 21.9},
-    {"user_id": "high_utilization", "last4": "0937", "balance": 760.0, "credit_limit": 3000.0, "apr": 26.4},
+    {"user_id": "high_utilization", "last4": "4821", "balance": 4120.0, "credit_limit": 5000.0, "apr": 26.4},
+    {"user_id": "high_utilization", "last4": "0937", "balance": 760.0, "credit_limit": 3000.0, "apr": 21.9},
 ]
 
 

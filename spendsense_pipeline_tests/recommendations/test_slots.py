@@ -121,7 +121,7 @@ def test_cards_are_named_by_their_last_four_and_what_they_owe() -> None:
         "fullest_card": "card ending in 4821",
         "over_guide": "$2,620",  # 4120 - 0.3 x 5000
         "smallest_card": "card ending in 0937",
-        "highest_rate_card": "card ending in 0937",
+        "highest_rate_card": "card ending in 4821",
     }
     assert figures["fullest_balance"]["shown"] == "$4,120"
     assert figures["smallest_balance"]["shown"] == "$760"
@@ -130,10 +130,11 @@ def test_cards_are_named_by_their_last_four_and_what_they_owe() -> None:
 @pytest.mark.parametrize(
     ("changes", "gone"),
     [
-        ([{"last4": "xW3q"}, {}], {"fullest_card"}),
+        ([{"last4": "xW3q"}, {}], {"fullest_card", "highest_rate_card"}),
         ([{"last4": "0937"}, {}], {"fullest_card", "smallest_card", "highest_rate_card"}),
         ([{}, {"apr": None}], {"highest_rate_card"}),
-        ([{"apr": 26.4}, {}], {"highest_rate_card"}),
+        ([{}, {"apr": 26.4}], {"highest_rate_card"}),
+        ([{}, {"apr": 29.9}], {"highest_rate_card"}),
         ([{}, {"balance": 0.0}], {"smallest_card", "smallest_balance", "highest_rate_card"}),
         ([{}, {"balance": -20.0}], {"smallest_card", "smallest_balance", "highest_rate_card"}),
         ([{"balance": 760.0, "utilization": 0.152}, {}], {"smallest_card", "smallest_balance", "over_guide"}),

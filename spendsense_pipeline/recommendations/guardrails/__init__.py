@@ -15,7 +15,7 @@ import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
 from spendsense_pipeline.recommendations.guardrails.advice import advice_boundary
-from spendsense_pipeline.recommendations.guardrails.facts import disclosure, eligibility, grounding, links
+from spendsense_pipeline.recommendations.guardrails.facts import disclosure, eligibility, grounding, links, privacy
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Guardrail, Text, normalized
 from spendsense_pipeline.recommendations.guardrails.tone import tone
 
@@ -26,6 +26,7 @@ GUARDRAILS: Final[dict[str, Guardrail]] = {
     "grounding": grounding,
     "eligibility": eligibility,
     "links": links,
+    "privacy": privacy,
 }
 
 

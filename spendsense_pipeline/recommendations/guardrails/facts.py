@@ -1,4 +1,4 @@
-"""What a text may rest on: figures from slots, disclosures once, safe links, an offer still eligible."""
+"""What a text may rest on: figures from slots, disclosures once, safe links, nobody's data, an offer still eligible."""
 
 import re
 from typing import Final
@@ -8,11 +8,47 @@ from spendsense_pipeline.recommendations.guardrails.text import Finding, Text, n
 from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
 
 _LINK = re.compile(r"\b([a-z][a-z0-9+.-]{1,20}):(?://)?(?=[^\s\d])\S*", re.IGNORECASE)
+_HTTPS = re.compile(r"https://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?=[/?#.,;:)]|$)", re.IGNORECASE)
 _GOES_ON = re.compile(r"[\w%]|[.,]\d")
-_BARE_LINK = re.compile(r"(?<![\w/.@])www\.\S+", re.IGNORECASE)
-_MARKUP = re.compile(r"\]\s*\(|<\s*[a-z/!]|&(?:#\d+|#x[0-9a-f]+|[a-z]+);", re.IGNORECASE)
+_BARE_LINK = re.compile(
+    r"(?<![\w/.@-])(?:www\.\S+|[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|net|org|gov|edu|io|co|app|info|biz|xyz|ru|ly|"
+    r"example)\b"
+    r"(?![\w@]))",
+    re.IGNORECASE,
+)
+_MARKUP = re.compile(r"\]\s*\(|<\s*[a-z/!]|&(?:#\d+|#x[0-9a-f]+|[a-z]+);|^#+ |\*\*|`", re.IGNORECASE | re.MULTILINE)
 _SCHEMES: Final = frozenset(
     {"http", "ftp", "file", "javascript", "data", "vbscript", "mailto", "tel", "sms", "ws", "blob"}
+)
+PUBLIC_HOSTS: Final = frozenset(
+    {"consumerfinance.gov", "fdic.gov", "ncua.gov", "ftc.gov", "irs.gov", "investor.gov", "sec.gov", "finra.org",
+     "usa.gov", "studentaid.gov", "annualcreditreport.com"}
+)  # fmt: skip
+"""Public sources on money that any text may point to, subdomains included. An offer may also link to its partner."""
+
+_PRIVATE: Final = (
+    (
+        re.compile(r"(?<![\w.+-])[\w.+-]{1,64} ?(?:@|\(at\)|\[at\]) ?[\w-]+(?:\.| ?\(dot\) ?)[a-z]{2,}", re.IGNORECASE),
+        "an e-mail address",
+    ),
+    (re.compile(r"(?<![\w$,.])\d(?:[ -]?\d){6,}(?![\w%]|[.,]\d)"), "a long number, as of an account or telephone"),
+    (re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b"), "an IBAN"),
+    (re.compile(r"\b\d{3}-\d{2}-\d{4}\b|\b\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b"), "a social security or telephone number"),
+    (re.compile(r"\b(?:cus|user|usr|acc|acct|account|txn|op)_\w{2,}\b", re.IGNORECASE), "an internal identifier"),
+    (
+        re.compile(r"\b(?:[x*•]{2,}[ -]?){2,}\d{4}\b", re.IGNORECASE),
+        "a masked card number; a card is named by its last four",
+    ),
+    (
+        re.compile(
+            r"\byour (?:husband|wife|spouse|partner|ex|neighbou?r|son|daughter|roommate|boss|mother|father|"
+            r"brother|sister)"
+            r"(?:'s)? (?:owes?|earns?|spends?|saved?|account|card|balance|debt|salary|income)\b|"
+            r"\b(?:customers?|people|somebody|someone) (?:named|called) [A-Z]\w+|"
+            r"\b(?:Mr|Mrs|Ms|Dr)\.? [A-Z]\w+",
+        ),
+        "another person's affairs",
+    ),
 )
 
 
@@ -61,18 +97,39 @@ def grounding(text: Text) -> list[Finding]:
 
 
 def links(text: Text) -> list[Finding]:
-    """Links are plain https; no other scheme, no Markdown link, no markup."""
+    """Links are plain https to a host on the list, or to the partner of the offer; no other scheme, no markup."""
     found = []
+    hosts = {*PUBLIC_HOSTS, *(m[1].casefold() for s in text.slots.values() if (m := _HTTPS.match(str(s["shown"]))))}
+    rest = text.whole
     for match in _LINK.finditer(text.whole):
         scheme, whole = match[1].casefold(), match[0]
         if scheme == "https":
-            if not re.match(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(?=[/?#.,;:)]|$)", whole, re.IGNORECASE):
+            rest = rest.replace(whole, " ")
+            host = _HTTPS.match(whole)
+            if not host:
                 found.append(_found("links", f"is no plain https link: {whole[:80]!r}"))
+            elif not any(host[1].casefold() == one or host[1].casefold().endswith(f".{one}") for one in hosts):
+                found.append(_found("links", f"links to {host[1][:80]}, which is not on the list of hosts"))
         elif scheme in _SCHEMES or "://" in whole:
+            rest = rest.replace(whole, " ")
             found.append(_found("links", f"only https links are allowed: {whole[:80]!r}"))
+    for slot in text.slots.values():  # a payee may be called like its site
+        rest = rest.replace(normalized(str(slot["shown"])), " ")
     for pattern, what in ((_BARE_LINK, "a link without https://"), (_MARKUP, "a Markdown link or markup")):
-        if hit := pattern.search(text.whole):
+        if hit := pattern.search(rest):
             found.append(_found("links", f"{what}: {hit[0][:80]!r}"))
+    return found
+
+
+def privacy(text: Text) -> list[Finding]:
+    """Nothing that names a person or an account: of the customer's cards the last four, of other people nothing."""
+    found = []
+    whole = text.whole
+    for link in _HTTPS.finditer(whole):
+        whole = whole.replace(link[0], " ")
+    for pattern, what in _PRIVATE:
+        if hit := pattern.search(whole):
+            found.append(_found("privacy", f"{what}: {hit[0][:4]}…"))
     return found
 
 

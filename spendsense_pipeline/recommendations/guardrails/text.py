@@ -21,19 +21,29 @@ class Finding(TypedDict):
 _STRAIGHT = str.maketrans(
     {"‘": "'", "’": "'", "ʼ": "'", "′": "'", "“": '"', "”": '"', "‐": "-", "‑": "-", "–": "-", "—": "-", "−": "-"}
 )
+# Letters of other scripts that are drawn like a Latin one; texts here are English, so they are meant as that one.
+_LOOKS_LIKE = str.maketrans(
+    "аеорсухіјѕһԁԛԝӏАВЕКМНОРСТУХІЈЅαορνικτυΑΒΕΖΗΙΚΜΝΟΡΤΥΧᴀʙᴄᴅᴇɢʜɪᴊᴋʟᴍɴᴏᴘʀᴛᴜᴠᴡʏᴢıɑɡ",
+    "aeopcyxijshdqwlABEKMHOPCTYXIJSaopviktyABEZHIKMNOPTYXabcdeghijklmnoprtuvwyziag",
+)
+_SPELLED_OUT = re.compile(r"(?<![^\s])(?:\w[ .*_-]){3,}\w(?![^\s.,;:!?])")
 
 
 def normalized(text: str) -> str:
-    """One spelling for what looks alike: compatibility forms, quotes, dashes, invisible characters, spacing.
+    """One spelling for what looks alike: compatibility forms, letters of other scripts, accents, quotes, dashes,
+    invisible characters, spaced-out words, spacing.
 
-    >>> normalized("You’re  in\\u200b trouble")
-    "You're in trouble"
+    >>> normalized("You’re  in\\u200b trоuble, g u a r a n t e e d")
+    "You're in trouble, guaranteed"
     """
-    if text.isascii():
-        return " ".join(text.split())
-    composed = unicodedata.normalize("NFKC", text).translate(_STRAIGHT)
-    visible = "".join(c for c in composed if unicodedata.category(c) != "Cf")
-    return re.sub(r"\s+", " ", visible).strip()
+    if not text.isascii():
+        composed = unicodedata.normalize("NFKC", text).translate(_STRAIGHT).translate(_LOOKS_LIKE)
+        apart = unicodedata.normalize("NFD", composed)
+        visible = "".join(c for c in apart if unicodedata.category(c) not in ("Cf", "Mn", "Me"))
+        text = unicodedata.normalize("NFC", visible)
+    if _SPELLED_OUT.search(text):
+        text = _SPELLED_OUT.sub(lambda word: re.sub(r"[ .*_-]", "", word[0]), text)
+    return " ".join(text.split())
 
 
 @dataclass(frozen=True)

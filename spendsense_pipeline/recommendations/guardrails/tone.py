@@ -10,53 +10,82 @@ def _words(alternatives: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE)
 
 
+_IMPERATIVE = (
+    r"(?:pay|call|act|stop|apply|cancel|move|switch|start|buy|sign up|do (?:it|this)|fix (?:it|this)|open|join)"
+)
+
 _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
     (
         _words(
-            r"irresponsibl[ey]|reckless(?:ly)?|lazy|careless(?:ly)?|foolish(?:ly)?|stupid(?:ly)?|dumb|"
-            r"sham(?:e|ed|eful|efully)|ashamed|embarrass\w*|disgrace\w*|pathetic|guilty|undisciplined|"
-            r"bad with money|(?:your|it's|is) (?:own )?fault|"
-            r"should(?:n't)? have (?:known|saved|paid|been|spent)|"
-            r"(?:bad|poor|terrible|awful) (?:habits?|choices?|decisions?|spending|behaviou?r)|"
-            r"wast(?:e|ed|eful|ing)|overspen(?:d|ds|t|ding)|out of control|you(?:'ve| have)? fail(?:ed)?|"
-            r"failure|blow(?:n|ing)? (?:your )?money|living beyond your means|mess(?:ed)? up|splurg\w+|"
-            r"addict(?:ed|ion)?|squander\w*|spendthrift|can't control|no self-control|excuses?"
+            r"irresponsibl[ey]|reckless(?:ly)?|lazy|careless(?:ly)?|foolish(?:ly)?|stupid(?:ly)?|dumb|naive|"
+            r"clueless|idiot\w*|"
+            r"asham\w+|(?:a |no |such a )?sham(?:e on|eful|efully)|(?:should|ought to) feel (?:bad|guilty)|"
+            r"(?:what )?a shame|disgrace\w*|pathetic|guilty|undisciplined|immature|grow up|"
+            r"bad (?:with|at) money|(?:your|it's|is) (?:own )?fault|blame yourself|only yourself to blame|"
+            r"should(?:n't| not)? have (?:known|saved|paid|been|spent|bought|thought)|know better|"
+            r"(?:bad|poor|terrible|awful|dumb|wrong) (?:habits?|choices?|decisions?|spending|behaviou?r)|"
+            r"wast(?:e|ed|ing) (?:your |of |so much |too much |all )?(?:money|cash|pay|it)|wasteful|"
+            r"overspen(?:d|ds|t|ding)|(?:spending|habit|debt)s? (?:is|are) out of control|"
+            r"you(?:'ve| have)? fail(?:ed)?|you(?:'re| are) failing|a failure|"
+            r"(?:blow|throw)(?:n|ing)? (?:away )?(?:your |all your )?money(?: away)?|living beyond your means|"
+            r"mess(?:ed)? (?:up|you)|in a mess|splurg\w+|(?:shopping |spending )addict(?:ed|ion)?|squander\w*|"
+            r"spendthrift|"
+            r"can't control|no (?:self-control|discipline|willpower)|(?:no|your|making) excuses|like an adult|"
+            r"everyone else (?:can|manages|does)|unlike (?:other|responsible) people|disappoint(?:ing|ed)"
         ),
         "critical",
         "shames the reader",
     ),
     (
         _words(
-            r"you must(?: not|n't)?|you(?:'ve| have)(?: got)? to|you ought to|you(?:'d| had) better|"
-            r"you are required to|(?:stop|quit) (?:spending|buying|wasting|using|eating|shopping)|"
+            r"you must(?: not|n't)?|you(?:'ve| have)(?: got)? to(?! (?:do )?nothing)|you ought to|you(?:'d|"
+            r" had) better|"
+            r"you are required to|(?:stop|quit) (?:spending|buying|wasting|using|eating|shopping|ordering)|"
             r"don't you dare|under no circumstances|never (?:again )?(?:buy|spend|use)|cut up your cards?|"
-            r"do it now|it is mandatory"
+            r"it is mandatory|no exceptions|we (?:expect|demand|require) you to|you have no choice"
         ),
         "critical",
         "commands",
     ),
-    (_words(r"you need to|you should(?:n't| not)?|you can't afford|be sure to"), "notable", "reads like a command"),
     (
         _words(
-            r"act (?:now|fast|today|quickly)|hurry|last chance|limited[- ]time|before it's too late|"
-            r"urgent(?:ly)?|immediately|right (?:now|away)|don't (?:wait|delay|miss(?: out)?)|"
-            r"(?:offer )?(?:ends|expires) (?:soon|today|tonight)|today only|only today|"
-            r"(?:time is )?running out|asap|final (?:notice|warning)|while supplies last|once in a lifetime|"
-            r"without delay"
+            r"you need to|you should(?:n't| not)?|you can't afford|be sure to|make sure (?:you|to)|"
+            r"you are expected to"
+        ),
+        "notable",
+        "reads like a command",
+    ),
+    (
+        _words(
+            r"act (?:now|fast|today|quickly)|hurry(?: up)?|last chance|limited[- ]time|before it(?:'s| is) too late|"
+            rf"urgent(?:ly)?|{_IMPERATIVE}\b[^.!?]{{0,40}}? (?:immediately|right (?:now|away)|this (?:instant|"
+            rf"minute))|"
+            rf"{_IMPERATIVE}(?: (?:it|this|them|us|your \w+|the \w+))? now|"
+            r"(?:immediately|right now|right away),? (?:pay|call|stop|cancel|apply|move)|"
+            r"(?<!you )don't (?:wait|delay|hesitate|miss(?: out)?)|"
+            r"(?:offer |deal |it )?(?:ends|expires) (?:soon|today|tonight|at midnight)|today only|only today|"
+            r"(?:time is |are )?running out|asap|final (?:notice|warning)|while (?:supplies|stocks?) lasts?|"
+            r"once in a lifetime|without delay|every (?:minute|second) counts|the clock is ticking|now or never|"
+            r"there is no time to lose|time-sensitive|as soon as (?:possible|humanly possible)"
         ),
         "critical",
         "urges",
     ),
     (
         _words(
-            r"will (?:definitely|certainly|surely|always|never)|definitely|undoubtedly|without (?:a )?doubt|"
-            r"no doubt|will (?:raise|improve|boost|increase|fix|repair) your (?:credit )?(?:score|rating)|"
-            r"you will (?:save|earn|gain|become|get rich)|always works|never fails|bound to|proven to|"
-            r"for sure"
+            r"will (?:definitely|certainly|surely|always|never)|definitely|undoubtedly|without (?:a |any )?doubt|"
+            r"(?:there is )?no doubt|will (?:raise|improve|boost|increase|fix|repair|"
+            r"lift) your (?:credit )?(?:score|rating)|"
+            r"your (?:credit )?(?:score|rating) will (?:rise|improve|go up|recover|jump)|"
+            r"you(?:'ll| will) (?:save|earn|gain|become|get rich|be debt[- ]free|never (?:worry|pay))|"
+            r"always works|never fails|"
+            r"bound to|proven to|for sure|it is certain|we promise|i promise|works every time|"
+            r"the only (?:way|thing) (?:to|that)"
         ),
         "critical",
         "claims certainty",
     ),
+    (re.compile(r"!|(?<![A-Z])[A-Z]{4,} [A-Z]{3,}"), "notable", "shouts"),
 )
 
 
