@@ -23,6 +23,9 @@ SAME_PRICE = 1.03  # "fixed price: to the cent, or within 3 %"
 PRICE_STEP = 0.01  # "last step of more than 1 %"
 VARIATION = 3  # bills and income vary from a third to three times
 EXPLAINED = 0.75  # "a line must explain three quarters of the rows at its price in its span"
+# And so much of what is left of all of them after one for each line: haircuts at one price meet a calendar four times
+# in a row by chance, and another one three times.
+EXPLAINED_EVER = 0.6
 LEAST_VARYING = 3  # hits, where no price is charged twice to the cent and vouches for the line
 LEAST_VARYING_INCOME = 4  # irregular pay meets a calendar three times by chance
 LEAST_VARYING_TRANSFERS = 6  # payments to people meet on a day for a while; a standing one lasts
@@ -51,6 +54,7 @@ NO_INCOME_WORDS = ("interest", "intrst", "dividend", "dividends", "tax", "irs", 
 
 # How a price line is gathered from the rows of a payee.
 ONE_PRICE, NEAR_PRICES, ALL_PRICES, REPEATED_PRICES = range(4)
+ONCE = 0  # the number of the line of prices charged once
 
 PAYEE = ["user_id", "payee", "inflow"]
 SEGMENT = [*PAYEE, "basis", "price_no"]
@@ -66,6 +70,11 @@ ROW = ["transaction_id", "date", "amount", "merchant", "price", "bill", "may_var
 def _over(value: Any, by: list[str], *order: Any) -> Any:
     """A window function or aggregate over all rows of the group."""
     return value.over(ibis.window(group_by=by, order_by=order or None))
+
+
+def _share(flag: Any, by: list[str]) -> Any:
+    """How many of the group's rows that say something say yes; 0 where none says anything."""
+    return _over(flag.cast("float64").mean(), by).fill_null(0.0)
 
 
 def _running(value: Any, by: list[str], *order: Any) -> Any:
@@ -84,7 +93,7 @@ def _charges(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
     text = plain(told)
     unknown = rows.category_primary.isnull()
     inflow = (rows.amount > 0) & ~refund
-    never = rows.category_primary.isin(NEVER).fill_null(False) | (unknown & words(text, *NEVER_WORDS))
+    never = unknown.ifelse(words(text, *NEVER_WORDS).nullif(False), rows.category_primary.isin(NEVER))
     unearned = rows.category_detailed.isin(NO_INCOME).fill_null(False) | (
         (rows.category_primary == "LOAN_DISBURSEMENTS").fill_null(False)
         | ((rows.kind == "other_in") & unknown & words(text, *NO_INCOME_WORDS))
@@ -95,9 +104,13 @@ def _charges(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
         inflow=inflow,
         refund=refund,
         price=cents(rows.amount.abs()),
-        bill=rows.category_primary.isin(BILLS).fill_null(False)
-        | rows.category_detailed.isin(BILLS_DETAILED).fill_null(False)
-        | (unknown & words(text, *BILL_WORDS)),
+        # Null where neither category nor words tell: half the rows of a payee may lack a category, and the others
+        # speak for them.
+        bill=unknown.ifelse(
+            words(text, *BILL_WORDS).nullif(False),
+            rows.category_primary.isin(BILLS) | rows.category_detailed.isin(BILLS_DETAILED),
+        ),
+        earned=rows.kind == "paycheck",
         least_varying=ibis.cases(
             (inflow, LEAST_VARYING_INCOME),
             ((rows.category_primary == "TRANSFER_OUT").fill_null(False), LEAST_VARYING_TRANSFERS),
@@ -107,9 +120,8 @@ def _charges(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
         candidate=(refund | rows.kind.isin(CANDIDATES)) & (rows.date <= as_of) & rows.payee.notnull(),
     )
     rows = rows.filter(rows.candidate, rows.price > 0)
-    # Half the rows of a coffee shop may lack a category; the others speak for them.
-    rows = rows.mutate(shunned=_over(rows.never.cast("float64").mean(), PAYEE), size=_over(rows.count(), PAYEE))
-    rows = rows.filter(~rows.never, rows.shunned < 0.5, rows["size"] > 1)
+    rows = rows.mutate(shunned=_share(rows.never, PAYEE), size=_over(rows.count(), PAYEE))
+    rows = rows.filter(~rows.never.fill_null(False), rows.shunned < 0.5, rows["size"] > 1)
 
     equal = [*PAYEE, "price"]
     order = [rows.date, rows.refund, rows.transaction_id]
@@ -139,11 +151,13 @@ def _segments(charges: ibis.Table) -> ibis.Table:
         price_rank=_over(ibis.dense_rank(), PAYEE, charges.price),
         price_below=_over(charges.price.lag(), PAYEE, charges.price),
         middle=_over(charges.price.median(), PAYEE),
-        bill=_over(charges.bill.cast("float64").mean(), PAYEE) >= 0.5,
+        bill=_share(charges.bill, PAYEE) >= 0.5,
+        earned=_share(charges.earned, PAYEE) >= 0.5,
     )
     repeated = t.price_rows > 1
     t = t.mutate(
-        may_vary=t.inflow | t.bill,
+        may_vary=t.earned | t.bill,
+        middle_of_once=_over(t.price.median(where=t.price_rows == 1), PAYEE),
         prices=_over(t.price_rank.max(), PAYEE) + 1,
         near_no=_running((t.price > t.price_below * SAME_PRICE).fill_null(False).cast("int64").sum(), PAYEE, t.price),
         repeated_rows=_over(repeated.cast("int64").sum(), PAYEE),
@@ -155,14 +169,19 @@ def _segments(charges: ibis.Table) -> ibis.Table:
         near_rows=_over(t.count(), near), lowest=_over(t.price.min(), near), highest=_over(t.price.max(), near)
     )
     t = t.mutate(basis=ibis.array([ibis.literal(b, type="int64") for b in range(4)]).unnest())
-    plausible = (t.price * VARIATION >= t.middle) & (t.price <= t.middle * VARIATION)
+
+    def about(middle: Any) -> Any:
+        return t.may_vary & (t.price * VARIATION >= middle) & (t.price <= middle * VARIATION)
+
+    # What was charged once is one line beside those of one price: pay by the hour beside a fixed part into savings.
+    once = t.price_rows == 1
     bases = {
-        ONE_PRICE: (t.price_rows > 1, t.price),
+        ONE_PRICE: (~once | about(t.middle_of_once).fill_null(False), once.ifelse(ONCE, t.price)),
         NEAR_PRICES: ((t.near_rows > t.price_rows) & (t.highest <= t.lowest * SAME_PRICE), t.near_no),
         ALL_PRICES: (
             (t.prices > 1)
             & (t.payee_rows > 2)
-            & ((t.may_vary & plausible) | (~t.may_vary & ((t.prices - 1) * 3 <= t.payee_rows))),
+            & (about(t.middle) | (~t.may_vary & ((t.prices - 1) * 3 <= t.payee_rows))),
             ibis.literal(0, type="int64"),
         ),
         REPEATED_PRICES: (
@@ -198,7 +217,7 @@ def _hits(segments: ibis.Table) -> ibis.Table:
         t.segment_rows <= (ratio(2 * t.span, t.period) + 2) * LANES / EXPLAINED,
     )
     circle = [*SEGMENT, "ruler"]
-    row = [*circle, *ROW, "segment_row", "period", "tolerance", "pause"]
+    row = [*circle, *ROW, "segment_row", "segment_rows", "period", "tolerance", "pause"]
     t = t.select(*row, "reach", place=position(t.date, t.of_months), moved=alignment(t.date, t.of_months))
 
     # Days of the period that lie close together are one group; the period is a circle, so the first group may be
@@ -220,7 +239,7 @@ def _hits(segments: ibis.Table) -> ibis.Table:
     )
 
     # Two plans on neighbouring days share the slots: by price where prices differ, else by date.
-    by_price = (t.basis >= ALL_PRICES).ifelse(-t.price, 0)
+    by_price = ((t.basis >= ALL_PRICES) | (t.price_no == ONCE)).ifelse(-t.price, 0)
     t = t.mutate(
         lane=_over(ibis.row_number(), [*circle, "day_group", "slot"], by_price, t.date, t.transaction_id),
         # the two paydays of a semi-monthly calendar are anchored each for itself
@@ -258,7 +277,7 @@ def _hits(segments: ibis.Table) -> ibis.Table:
     return t.select(
         *LINE,
         *ROW,
-        *("segment_row", "period", "tolerance", "half", "slot", "anchor", "distance", "in_a_row"),
+        *("segment_row", "segment_rows", "period", "tolerance", "half", "slot", "anchor", "distance", "in_a_row"),
         change=ratio(t.price, t.price_before.cast("float64")) - 1,
     )
 
@@ -279,6 +298,7 @@ def _lines(hits: ibis.Table) -> ibis.Table:
         in_a_row=hits.in_a_row.max(),
         from_row=hits.segment_row.min(),
         to_row=hits.segment_row.max(),
+        segment_rows=hits.segment_rows.max(),
         payee_rows=hits.payee_rows.max(),
     )
     t = t.mutate(slots=t.last_slot - t.first_slot + 1)
@@ -305,9 +325,11 @@ def _lines(hits: ibis.Table) -> ibis.Table:
         error=t.error.mean(),
         rank=t["rank"].max(),
         rows=t.to_row.max() - t.from_row.min() + 1,
+        all_rows=t.segment_rows.max(),
     )
     best_ruler = best_ruler.filter(
         best_ruler.explained >= best_ruler.rows * EXPLAINED,
+        best_ruler.explained - best_ruler.lines >= (best_ruler.all_rows - 1) * EXPLAINED_EVER,
         # four charges a month are no four plans
         best_ruler.explained <= best_ruler.slots * LANES,
     )

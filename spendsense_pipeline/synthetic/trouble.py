@@ -26,7 +26,7 @@ from spendsense_pipeline.synthetic.behaviour import (
     together,
 )
 from spendsense_pipeline.synthetic.dice import Dice, Flags, Floats, Ints
-from spendsense_pipeline.synthetic.people import CARD, CHECKING, FREELANCE, SAVINGS, People
+from spendsense_pipeline.synthetic.people import CARD, CHECKING, FREELANCE, SAVER, SAVINGS, WEALTHY, People
 from spendsense_pipeline.synthetic.schedule import (
     BIWEEKLY,
     MONTHLY,
@@ -91,12 +91,13 @@ def _varying_more(dice: Dice, who: People, plan: Standing) -> Standing:
 
 
 def _employers_merged(dice: Dice, who: People, plan: Standing, period: Period) -> list[Standing]:
-    """One employer in ten goes on under another name; one in ten employees has a part paid into savings."""
+    """One employer in ten goes on under another name; one saver in four has a part of the pay sent there."""
     key = _key(who, plan)
     pay = plan.kind == INCOME
     when = period.first + np.rint(period.days * dice.between("merger/when", 0.3, 0.7, *key)).astype(np.int64)
     merged = pay & dice.chance("merger", 0.1, *key)
-    split = pay & ~merged & who.has_savings[plan.who] & dice.chance("split pay", 0.1, *key)
+    saves = np.isin(who.persona[plan.who], (SAVER, WEALTHY))
+    split = pay & ~merged & saves & dice.chance("split pay", 0.25, *key)
     aside = np.rint(plan.cents * 0.15 / 500).astype(np.int64) * 500
     before = replace(
         plan,
