@@ -60,6 +60,7 @@ PAYEE = ["user_id", "payee", "inflow"]
 SEGMENT = [*PAYEE, "basis", "price_no"]
 LANE = [*SEGMENT, "ruler", "day_group", "lane"]
 LINE = [*LANE, "run"]
+STREAM = [*PAYEE, "line"]
 
 
 # What the lines are judged by, of each row. A wide table costs planning time at every step: steps name what they
@@ -259,27 +260,27 @@ def _hits(segments: ibis.Table) -> ibis.Table:
     t = t.filter(t.distance <= t.tolerance)
 
     # A line that paused for longer than makes it inactive is another line when it comes back.
-    t = t.mutate(
-        slot_before=_over(t.slot.lag(), LANE, t.slot),
-        slot_before_that=_over(t.slot.lag(2), LANE, t.slot),
-        price_before=_over(t.price.lag(), LANE, t.slot),
-    )
+    t = t.mutate(slot_before=_over(t.slot.lag(), LANE, t.slot))
     continues = (t.slot - t.slot_before <= t.pause).fill_null(False)
+    t = t.mutate(run=_running((~continues).cast("int64").sum(), LANE, t.slot))
+    hit = [*LINE, *ROW, "segment_row", "segment_rows", "period", "tolerance", "pause"]
+    return _one_after_another(t.select(*hit, "half", "slot", "anchor", "distance"), LINE)
+
+
+def _one_after_another(t: ibis.Table, line: list[str]) -> ibis.Table:
+    """Hits with ``change`` (of the price since the one before) and ``in_a_row`` (expected dates hit, up to three)."""
     t = t.mutate(
-        run=_running((~continues).cast("int64").sum(), LANE, t.slot),
-        price_before=continues.ifelse(t.price_before, ibis.null("int64")),
-        in_a_row=ibis.cases(
-            ((t.slot - t.slot_before_that == 2).fill_null(False), 3),
-            ((t.slot - t.slot_before == 1).fill_null(False), 2),
-            else_=1,
-        ),
+        slot_before=_over(t.slot.lag(), line, t.slot),
+        slot_before_that=_over(t.slot.lag(2), line, t.slot),
+        price_before=_over(t.price.lag(), line, t.slot),
     )
-    return t.select(
-        *LINE,
-        *ROW,
-        *("segment_row", "segment_rows", "period", "tolerance", "half", "slot", "anchor", "distance", "in_a_row"),
-        change=ratio(t.price, t.price_before.cast("float64")) - 1,
+    in_a_row = ibis.cases(
+        ((t.slot - t.slot_before_that == 2).fill_null(False), 3),
+        ((t.slot - t.slot_before == 1).fill_null(False), 2),
+        else_=1,
     )
+    change = ratio(t.price, t.price_before.cast("float64")) - 1
+    return t.mutate(in_a_row=in_a_row, change=change).drop("slot_before", "slot_before_that", "price_before")
 
 
 def _lines(hits: ibis.Table) -> ibis.Table:
@@ -368,21 +369,22 @@ def _lines(hits: ibis.Table) -> ibis.Table:
 def _stream_rows(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
     """The hits of every stream: a row per hit with its ``stream_id`` and what the stream is judged by."""
     hits = _hits(_segments(_charges(rows, as_of)))
-    t = hits.inner_join(_lines(hits), LINE)
+    t = _one_after_another(_continued(hits.inner_join(_lines(hits), LINE)), STREAM)
     hit = ["transaction_id", "date", "amount", "merchant", "price", "bill", "slot", "half", "anchor", "distance"]
     hit = [*hit, "in_a_row", "change", "period", "tolerance"]
     # What a stream is called must outlive a new price, a better fitting cadence and a longer history: its first hit
     # does. The ordinal tells two equal plans on one day apart.
     t = t.select(
-        *LINE,
+        *STREAM,
+        "ruler",
         *hit,
         step=(t.change.abs() > PRICE_STEP).fill_null(False) & t.fixed,
-        first_price=_over(t.price.first(), LINE, t.slot),
-        first_date=_over(t.date.first(), LINE, t.slot),
+        first_price=_over(t.price.first(), STREAM, t.slot),
+        first_date=_over(t.date.first(), STREAM, t.slot),
     )
     t = t.mutate(
-        ordinal=_over(ibis.dense_rank(), [*PAYEE, "first_date", "first_price"], t.day_group, t.lane, t.run),
-        level=_running(t.step.cast("int64").sum(), LINE, t.slot),
+        ordinal=_over(ibis.dense_rank(), [*PAYEE, "first_date", "first_price"], t.line),
+        level=_running(t.step.cast("int64").sum(), STREAM, t.slot),
     )
     name = ibis.literal("|").join(
         [
@@ -401,8 +403,56 @@ def _stream_rows(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
         "step",
         "level",
         stream_id=ibis.literal("str_").concat(name.hexdigest("sha256").left(20)),
-        newest_level=_over(t.level.max(), LINE),
+        newest_level=_over(t.level.max(), STREAM),
     )
+
+
+def _continued(hits: ibis.Table) -> ibis.Table:
+    """Hits with ``line``, their stream: a line that goes on where another of the payee stopped is one with it.
+
+    Where other plans and purchases of a payee lie between, the two prices of one plan are two lines. That the second
+    begins on an expected date of the first, at up to three times or a third of its price, makes them one; three such
+    steps in a row are followed.
+    """
+    line = [name for name in LINE if name not in PAYEE]
+    t = hits.mutate(
+        place=hits.slot * hits.period + hits.anchor,
+        line=ibis.literal("/").join([hits[name].cast("string") for name in line]),
+    )
+    lines = t.group_by([*STREAM, "ruler", "period", "tolerance", "pause"]).aggregate(
+        first=t.place.min(),
+        last=t.place.max(),
+        first_price=t.price.argmin(t.place),
+        last_price=t.price.argmax(t.place),
+        fixed=t.fixed.all(),
+    )
+    lines = lines.filter(lines.fixed)
+    linked = lines.join(lines.view(), [*PAYEE, "ruler"], lname="{name}", rname="{name}_after")
+    apart = linked.first_after - linked["last"]
+    slots = ratio(apart.cast("float64"), linked.period).round()
+    linked = linked.filter(
+        slots >= 1,
+        slots <= linked.pause,
+        (apart - slots * linked.period).abs() <= linked.tolerance,
+        linked.first_price_after <= linked.last_price * VARIATION,
+        linked.first_price_after * VARIATION >= linked.last_price,
+    )
+    linked = linked.select(*PAYEE, line="line_after", origin="line", apart=linked.first_after - linked["last"])
+    linked = linked.mutate(
+        one_origin=ibis.row_number().over(group_by=STREAM, order_by=["apart", "origin"]),
+        one_heir=ibis.row_number().over(group_by=[*PAYEE, "origin"], order_by=["apart", "line"]),
+    )
+    heirs = linked.filter((linked.one_origin == 0) & (linked.one_heir == 0)).select(*STREAM, "origin")
+    for _ in range(2):  # each turn doubles the length of the chains that are followed
+        further = heirs.select(**{f"its_{name}": name for name in STREAM}, older="origin")
+        same = [*(heirs[name] == further[f"its_{name}"] for name in PAYEE), heirs.origin == further.its_line]
+        heirs = heirs.left_join(further, same).select(*STREAM, origin=lambda t: t.older.coalesce(t.origin))
+    t = t.left_join(heirs, STREAM)
+    t = t.mutate(line=t.origin.coalesce(t.line)).select(*hits.columns, "line", "place")
+    # The slots of a line that was counted from the other end of the circle are those of its first line.
+    turns = ratio((t.anchor - _over(t.anchor.first(), STREAM, t.place)).cast("float64"), t.period).round()
+    turns = turns.cast("int64")
+    return t.mutate(slot=t.slot + turns, anchor=t.anchor - turns * t.period).drop("place")
 
 
 def _judged(t: ibis.Table, as_of: dt.date) -> ibis.Table:
