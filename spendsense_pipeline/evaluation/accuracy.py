@@ -129,9 +129,7 @@ def pay_frequency_confusion(features: pd.DataFrame, truth: Mapping[str, Any]) ->
     return _confusion("pay_frequency", known, found.astype(object).where(found.notna(), "unknown"))
 
 
-def persona_recovery(
-    personas_30d: pd.DataFrame, personas_180d: pd.DataFrame, truth: Mapping[str, Any]
-) -> pd.DataFrame:
+def persona_recovery(personas_30d: pd.DataFrame, personas_180d: pd.DataFrame, truth: Mapping[str, Any]) -> pd.DataFrame:
     """How often the way of living that was planted is the persona that drafts follow; a fallback never counts."""
     chosen = followed(personas_30d, personas_180d).set_index("user_id")
     known = _known(truth, "persona")

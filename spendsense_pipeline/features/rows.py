@@ -417,7 +417,9 @@ def _without_places(seen: ibis.Table) -> ibis.Table:
 
     Nobody can say of one name alone where the payee ends and the city begins, so the longest other name decides.
     """
-    placed = seen.filter(seen.name.re_search(f" [a-z]+ {STATES}$").fill_null(False)).select("user_id", "name").distinct()
+    placed = (
+        seen.filter(seen.name.re_search(f" [a-z]+ {STATES}$").fill_null(False)).select("user_id", "name").distinct()
+    )
     placed = placed.mutate(
         stem=ibis.array(
             [placed.name.re_replace(f"( [a-z]+){{{count}}} {STATES}$", "") for count in range(1, PLACE_WORDS + 1)]

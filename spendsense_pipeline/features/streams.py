@@ -32,11 +32,17 @@ LEAST_VARYING_TRANSFERS = 6  # payments to people meet on a day for a while; a s
 MORE_AMONG_OTHERS = 2  # "where other purchases at the payee exceed half the hits, ask for two more hits"
 LANES = 2  # lines of one payee on one day of the calendar: two plans
 
-# "Food, transport, travel and the like are never subscriptions"; "fees are never streams".
+# "Food, transport, travel and the like are never subscriptions"; "fees are never streams". A visit, to a doctor or a
+# salon, is of their kind: it costs the same each time, and nobody comes unless somebody goes.
 NEVER = ["FOOD_AND_DRINK", "TRANSPORTATION", "TRAVEL", "BANK_FEES"]
+NEVER_DETAILED = [
+    *("MEDICAL_DENTAL_CARE", "MEDICAL_EYE_CARE", "MEDICAL_NURSING_CARE", "MEDICAL_PRIMARY_CARE"),
+    *("MEDICAL_VETERINARY_SERVICES", "PERSONAL_CARE_HAIR_AND_BEAUTY"),
+]
 NEVER_WORDS = (
     *("coffee", "cafe", "espresso", "restaurant", "pizza", "grocery", "groceries", "supermarket", "bakery"),
     *("fuel", "gas station", "gasoline", "parking", "taxi", "airlines", "airways", "hotel"),
+    *("dental", "dentist", "clinic", "barber", "salon", "veterinary"),
 )
 # "bill (utilities, rent, insurance, telecom, loan, standing payment)"
 BILLS = ["RENT_AND_UTILITIES", "LOAN_PAYMENTS", "TRANSFER_OUT"]
@@ -94,7 +100,10 @@ def _charges(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
     text = plain(told)
     unknown = rows.category_primary.isnull()
     inflow = (rows.amount > 0) & ~refund
-    never = unknown.ifelse(words(text, *NEVER_WORDS).nullif(False), rows.category_primary.isin(NEVER))
+    never = unknown.ifelse(
+        words(text, *NEVER_WORDS).nullif(False),
+        rows.category_primary.isin(NEVER) | rows.category_detailed.isin(NEVER_DETAILED),
+    )
     unearned = rows.category_detailed.isin(NO_INCOME).fill_null(False) | (
         (rows.category_primary == "LOAN_DISBURSEMENTS").fill_null(False)
         | ((rows.kind == "other_in") & unknown & words(text, *NO_INCOME_WORDS))

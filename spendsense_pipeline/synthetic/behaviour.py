@@ -319,9 +319,7 @@ def standing_transfers(who: People, saved: Ints, invested: Ints) -> tuple[Standi
         anchor = np.where(cadence == BIWEEKLY, 1 + 7 * who.friday[have], 1)
         each = np.rint(cents[have] / TIMES_A_MONTH[cadence] / 500).astype(np.int64) * 500
         outs.append(
-            Standing.of(
-                have, CHECKING, np.full(len(have), payees.code(away)), UNSEEN, cadence, anchor, -each, shift=-1
-            )
+            Standing.of(have, CHECKING, np.full(len(have), payees.code(away)), UNSEEN, cadence, anchor, -each, shift=-1)
         )
         ins.append(
             Standing.of(have, place, np.full(len(have), payees.code(arrived)), UNSEEN, cadence, anchor, each, shift=-1)

@@ -136,8 +136,9 @@ def _story(dice: Dice, index: Ints, seed: int, period: Period, *, hard: bool) ->
     counts = behaviour.habit_counts(dice, who, standing, cards, period, hard=hard)
     if hard:
         standing = trouble.arrangements(dice, who, standing, period)
-    come_round = trouble.standing_rows if hard else behaviour.standing_rows
-    plain, hits = come_round(dice, who, standing, period)
+        plain, hits, standing = trouble.standing_rows(dice, who, standing, period)
+    else:
+        plain, hits = behaviour.standing_rows(dice, who, standing, period)
     parts = [plain, behaviour.freelance_pay(dice, who, period)]
     if hard:
         parts += [

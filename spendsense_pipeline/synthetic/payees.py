@@ -199,6 +199,7 @@ ROOMMATES = _several(
 )  # fmt: skip
 BARBERS = _several("Corner Barber;Salon Lumiere;Sharp Cuts", "PERSONAL_CARE", "HAIR_AND_BEAUTY", "in store")
 CLINICS = _several("Parkview Clinic;Dr Amara Osei;Northgate Dental", "MEDICAL", "PRIMARY_CARE", "in store")
+CAR_WASHES = _several("Sudsy Car Wash;Blue Wave Auto Spa", "GENERAL_SERVICES", "AUTOMOTIVE", "in store")
 TRANSIT = _several("Metro Transit Pass;Regional Rail", "TRANSPORTATION", "PUBLIC_TRANSIT", "online")
 PARKING = _several("Civic Center Garage;Park and Go", "TRANSPORTATION", "PARKING", "in store")
 CANTEENS = _several("Noon Canteen;Bento Corner", "FOOD_AND_DRINK", "FAST_FOOD", "in store")
@@ -214,7 +215,7 @@ ALL: tuple[Payee, ...] = (
     *EMPLOYERS, *CLIENTS, *PLATFORMS, *(payee for habit in HABITS for payee in habit.payees),
     CARD_PAYMENT, TO_SAVINGS, FROM_CHECKING, TO_BROKER, INVESTED,
     INTEREST_EARNED, INTEREST_CHARGED, OVERDRAFT, LATE,
-    APPLE, PRIME, *MERGED, *SECOND_EMPLOYERS, *ROOMMATES, *BARBERS, *CLINICS, *TRANSIT, *PARKING, *CANTEENS,
+    APPLE, PRIME, *MERGED, *SECOND_EMPLOYERS, *ROOMMATES, *BARBERS, *CLINICS, *CAR_WASHES, *TRANSIT, *PARKING, *CANTEENS,
     EXPENSES, TAX_OFFICE, FRIEND_PAYS, UNNAMED_OUT, UNNAMED_IN,
 )  # fmt: skip
 ROUTINES: dict[str, tuple[Payee, ...]] = {
@@ -224,6 +225,7 @@ ROUTINES: dict[str, tuple[Payee, ...]] = {
     "lunch": CANTEENS,
     "haircuts": BARBERS,
     "copays": CLINICS,
+    "car washes": CAR_WASHES,
 }
 """Where people spend from habit and sign up for nothing; at the marketplace there is also Prime."""
 

@@ -179,8 +179,8 @@ def unnamed_transfers(dice: Dice, who: People, plan: Standing, name: payees.Paye
 # ---------------------------------------------------------------- their rows
 
 
-def standing_rows(dice: Dice, who: People, plan: Standing, period: Period) -> tuple[Rows, Ints]:
-    """The rows of all arrangements, and how many each has: late, missing, dearer, from another card."""
+def standing_rows(dice: Dice, who: People, plan: Standing, period: Period) -> tuple[Rows, Ints, Standing]:
+    """The rows of all arrangements, late, missing, dearer, from another card; how many each has; at the last price."""
     at, due, ordinal = occurrences(plan.cadence, plan.anchor, period)
     key = (who.index[plan.who[at]], plan.payee[at], ordinal)
     base = _price_on(dice, who, plan, at, due, period)
@@ -209,7 +209,9 @@ def standing_rows(dice: Dice, who: People, plan: Standing, period: Period) -> tu
     moved = _card_switched(dice, who, plan, period)[at] & (day[kept] >= _half_way(dice, who, plan, period)[at])
     place = np.where(moved, CHECKING, place)
     rows = Rows.of(plan.who[at], place, day[kept], cents[kept], plan.payee[at])
-    return rows, np.bincount(at, minlength=len(plan.who))
+    last = plan.cents.copy()
+    last[at[np.argsort(day[kept], kind="stable")]] = base[kept][np.argsort(day[kept], kind="stable")]
+    return rows, np.bincount(at, minlength=len(plan.who)), replace(plan, cents=last)
 
 
 def _price_on(dice: Dice, who: People, plan: Standing, at: Ints, day: Ints, period: Period) -> Ints:
@@ -309,18 +311,21 @@ def _now_and_then(
 
 
 def errands(dice: Dice, who: People, period: Period) -> Rows:
-    """Purchases at one price that come round when they come round: haircuts, copays, apps, a coffee each workday."""
+    """Purchases at one price that come round when they come round: haircuts, copays, car washes, apps, coffee each workday."""
     parts = []
     for topic, group, share, shortest, longest, prices in (
         ("haircut", payees.BARBERS, 0.4, 26, 47, (28.0, 35.0, 45.0)),
         ("copay", payees.CLINICS, 0.3, 20, 60, (10.0, 15.0, 25.0)),
+        ("car wash", payees.CAR_WASHES, 0.25, 12, 50, (12.0, 18.0, 25.0)),
         ("apps", (payees.APPLE,), 0.3, 4, 40, (0.99, 1.99, 4.99, 9.99)),
     ):
         have = np.flatnonzero(dice.chance(f"{topic}/has", share, who.index))
         steps = np.arange(period.days // shortest + 1)
         at, step = np.meshgrid(have, steps, indexing="ij")
         gaps = dice.whole(f"{topic}/gap", shortest, longest, who.index[at], step)
-        day = period.first + np.cumsum(gaps, axis=1) - gaps[:, :1]
+        day = (
+            period.first + np.cumsum(gaps, axis=1) - dice.whole(f"{topic}/first", 1, shortest, who.index[have])[:, None]
+        )
         at, step, day = at.ravel(), step.ravel(), day.ravel()
         menu = to_cents(np.array(prices))
         usual = dice.whole(f"{topic}/price", 0, len(menu) - 1, who.index[at])
