@@ -28,6 +28,7 @@ EXPLAINED = 0.75  # "a line must explain three quarters of the rows at its price
 EXPLAINED_EVER = 0.6
 LEAST_VARYING = 3  # hits, where no price is charged twice to the cent and vouches for the line
 LEAST_VARYING_INCOME = 4  # irregular pay meets a calendar three times by chance
+NEAR_ITS_DAYS = 0.45  # of the tolerance, on average; dates by chance lie at 0.57 of it, weekly ones at 0.67
 LEAST_VARYING_TRANSFERS = 6  # payments to people meet on a day for a while; a standing one lasts
 MORE_AMONG_OTHERS = 2  # "where other purchases at the payee exceed half the hits, ask for two more hits"
 LANES = 2  # lines of one payee on one day of the calendar: two plans
@@ -305,6 +306,7 @@ def _lines(hits: ibis.Table) -> ibis.Table:
         changes=(hits.change != 0).fill_null(False).cast("int64").sum(),
         may_vary=hits.may_vary.any(),
         least_varying=hits.least_varying.max(),
+        second_half=hits.half.sum(),
         in_a_row=hits.in_a_row.max(),
         from_row=hits.segment_row.min(),
         to_row=hits.segment_row.max(),
@@ -321,8 +323,12 @@ def _lines(hits: ibis.Table) -> ibis.Table:
     least = t.fixed.ifelse(LEAST_VARYING, t.least_varying)
     vouched = t.fixed & (t.prices < t.hits)
     t = t.mutate(least=vouched.ifelse(t.least_hits, ibis.greatest(t.least_hits, least)))
+    # Half of all days are near one of two paydays a month: each has to be kept by itself, and pay that varies has to
+    # keep its days better than chance would.
+    lesser = ibis.least(t.second_half, t.hits - t.second_half)
     t = t.filter(
-        t.fixed | varies,
+        t.fixed | (varies & (~t.inflow | (t.error <= NEAR_ITS_DAYS))),
+        (t.ruler != "semi_monthly") | (lesser * 3 >= t.hits),
         t.hits >= t.least,
         t.hits * 3 >= t.slots * 2,
         (t.hits > 2) | (t.slots == 2),
@@ -366,19 +372,18 @@ def _lines(hits: ibis.Table) -> ibis.Table:
     )
     best_basis = best_basis.filter(best_basis.place == 0).select(*PAYEE, "basis", payee_hits="explained")
 
-    t = t.select(*LINE, "hits", "least", "fixed", "payee_rows")
     t = t.semi_join(best_ruler, [*SEGMENT, "ruler"]).inner_join(best_basis, [*PAYEE, "basis"])
-    many_others = (t.payee_rows - t.payee_hits) * 2 > t.hits
-    # among many others, a line whose amounts vary as theirs do cannot be told from them
-    return t.filter(
-        ~many_others | (t.fixed & (t.hits >= t.least + MORE_AMONG_OTHERS)),
-    ).select(*LINE, "fixed")
+    return t.select(*LINE, "fixed", "least", "payee_hits")
 
 
 def _stream_rows(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
     """The hits of every stream: a row per hit with its ``stream_id`` and what the stream is judged by."""
     hits = _hits(_segments(_charges(rows, as_of)))
-    t = _one_after_another(_continued(hits.inner_join(_lines(hits), LINE)), STREAM)
+    t = _continued(hits.inner_join(_lines(hits), LINE))
+    many_others = (t.payee_rows - t.payee_hits) * 2 > _over(t.count(), STREAM)
+    # among many others, a line whose amounts vary as theirs do cannot be told from them
+    enough = t.fixed & (_over(t.count(), STREAM) >= _over(t.least.min(), STREAM) + MORE_AMONG_OTHERS)
+    t = _one_after_another(t.mutate(kept=~many_others | enough).filter(lambda t: t.kept), STREAM)
     hit = ["transaction_id", "date", "amount", "merchant", "price", "bill", "slot", "half", "anchor", "distance"]
     hit = [*hit, "in_a_row", "change", "period", "tolerance"]
     # What a stream is called must outlive a new price, a better fitting cadence and a longer history: its first hit
