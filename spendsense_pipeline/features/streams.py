@@ -28,7 +28,7 @@ EXPLAINED = 0.75  # "a line must explain three quarters of the rows at its price
 EXPLAINED_EVER = 0.6
 LEAST_VARYING = 3  # hits, where no price is charged twice to the cent and vouches for the line
 LEAST_VARYING_INCOME = 4  # irregular pay meets a calendar three times by chance
-NEAR_ITS_DAYS = 0.45  # of the tolerance, on average; dates by chance lie at 0.57 of it, weekly ones at 0.67
+NEAR_ITS_DAYS = 0.45  # of the tolerance from the middle of them; dates by chance lie at 0.57, weekly ones at 0.67
 LEAST_VARYING_TRANSFERS = 6  # payments to people meet on a day for a while; a standing one lasts
 MORE_AMONG_OTHERS = 2  # "where other purchases at the payee exceed half the hits, ask for two more hits"
 LANES = 2  # lines of one payee on one day of the calendar: two plans
@@ -262,11 +262,12 @@ def _hits(segments: ibis.Table) -> ibis.Table:
         anchor=_over(t.offset.median(), lane), earliest=_over(t.offset.min(), lane), latest=_over(t.offset.max(), lane)
     )
     # Where all dates fit within the tolerance of some day, that day may be half a day beside the median.
+    t = t.mutate(middle=t.anchor, off=(t.offset - t.anchor).abs())
     inside = ibis.greatest(ibis.least(t.anchor, t.earliest + t.tolerance), t.latest - t.tolerance)
     t = t.mutate(anchor=(t.latest - t.earliest <= 2 * t.tolerance).ifelse(inside, t.anchor))
     # 27 February is three days from the 24th, and as the last day but one no further from the 30th.
     distance = ibis.least((t.offset - t.anchor).abs(), (t.offset - t.moved - t.anchor).abs())
-    t = t.select(*row, "day_group", "lane", "half", "slot", "anchor", distance=distance)
+    t = t.select(*row, "day_group", "lane", "half", "slot", "anchor", "middle", "off", distance=distance)
     t = t.filter(t.distance <= t.tolerance)
 
     # A line that paused for longer than makes it inactive is another line when it comes back.
@@ -274,7 +275,7 @@ def _hits(segments: ibis.Table) -> ibis.Table:
     continues = (t.slot - t.slot_before <= t.pause).fill_null(False)
     t = t.mutate(run=_running((~continues).cast("int64").sum(), LANE, t.slot))
     hit = [*LINE, *ROW, "segment_row", "segment_rows", "period", "tolerance", "pause"]
-    return _one_after_another(t.select(*hit, "half", "slot", "anchor", "distance"), LINE)
+    return _one_after_another(t.select(*hit, "half", "slot", "anchor", "middle", "off", "distance"), LINE)
 
 
 def _one_after_another(t: ibis.Table, line: list[str]) -> ibis.Table:
@@ -300,6 +301,7 @@ def _lines(hits: ibis.Table) -> ibis.Table:
         first_slot=hits.slot.min(),
         last_slot=hits.slot.max(),
         error=ratio(hits.distance, hits.tolerance.cast("float64")).mean(),
+        off=ratio(hits.off.cast("float64"), hits.tolerance).mean(),
         lowest=hits.price.min(),
         highest=hits.price.max(),
         prices=hits.price.nunique(),
@@ -327,7 +329,7 @@ def _lines(hits: ibis.Table) -> ibis.Table:
     # keep its days better than chance would.
     lesser = ibis.least(t.second_half, t.hits - t.second_half)
     t = t.filter(
-        t.fixed | (varies & (~t.inflow | (t.error <= NEAR_ITS_DAYS))),
+        t.fixed | (varies & (~t.inflow | (t.off <= NEAR_ITS_DAYS))),
         (t.ruler != "semi_monthly") | (lesser * 3 >= t.hits),
         t.hits >= t.least,
         t.hits * 3 >= t.slots * 2,
@@ -384,7 +386,7 @@ def _stream_rows(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
     # among many others, a line whose amounts vary as theirs do cannot be told from them
     enough = t.fixed & (_over(t.count(), STREAM) >= _over(t.least.min(), STREAM) + MORE_AMONG_OTHERS)
     t = _one_after_another(t.mutate(kept=~many_others | enough).filter(lambda t: t.kept), STREAM)
-    hit = ["transaction_id", "date", "amount", "merchant", "price", "bill", "slot", "half", "anchor", "distance"]
+    hit = ["transaction_id", "date", "amount", "merchant", "price", "bill", "slot", "half", "middle", "distance"]
     hit = [*hit, "in_a_row", "change", "period", "tolerance"]
     # What a stream is called must outlive a new price, a better fitting cadence and a longer history: its first hit
     # does. The ordinal tells two equal plans on one day apart.
@@ -466,7 +468,8 @@ def _continued(hits: ibis.Table) -> ibis.Table:
     # The slots of a line that was counted from the other end of the circle are those of its first line.
     turns = ratio((t.anchor - _over(t.anchor.first(), STREAM, t.place)).cast("float64"), t.period).round()
     turns = turns.cast("int64")
-    return t.mutate(slot=t.slot + turns, anchor=t.anchor - turns * t.period).drop("place")
+    back = turns * t.period
+    return t.mutate(slot=t.slot + turns, anchor=t.anchor - back, middle=t.middle - back).drop("place")
 
 
 def _judged(t: ibis.Table, as_of: dt.date) -> ibis.Table:
@@ -484,8 +487,8 @@ def _judged(t: ibis.Table, as_of: dt.date) -> ibis.Table:
         last_slot=t.slot.max(),
         slots=t.slot.max() - t.slot.min() + 1,
         in_a_row=t.in_a_row.max(),
-        anchor=t.anchor.median(where=t.half == 0),
-        other_anchor=t.anchor.median(where=t.half == 1),
+        anchor=t.middle.median(where=t.half == 0),
+        other_anchor=t.middle.median(where=t.half == 1),
         error=ratio(t.distance, t.tolerance.cast("float64")).mean(),
         spread=ratio(t.price.std(how="pop", where=newest), t.price.mean(where=newest)),
     )
