@@ -194,14 +194,23 @@ FEE_CATEGORIES = ("BANK_FEES_OVERDRAFT_FEES", "BANK_FEES_INSUFFICIENT_FUNDS", "B
 PROCESSORS = "(paypal|pp|py|sq|gosq|tst|sp|stripe|google|goog|apl|in|bt|fs|zettle|sumup|klarna|wpy|2co|eb|cko)"
 BOILERPLATE = (
     "(purchase authorized on|recurring payment authorized on|checkcard|check card|pos purchase|pos debit|"
-    "debit card purchase|mobile purchase|recurring payment|visa dda pur|withdrawal debit card)"
+    "debit card purchase|mobile purchase|recurring payment|visa dda pur|withdrawal debit card|pos)"
 )
 # How a name says that it pays wages, before or after the employer's: `ACME PAYROLL PPD` pays as `Acme` does.
 PAYS = "((des )?(payroll|salary|wages|paycheck|dir(ect)? dep(osit)?|direct pay|ppd|ach credit))"
 # One biller for many services: the id and the name say who bills, not what for, so its rows stay apart from
 # other rows of that id, and price lines alone tell the services from each other. Looked for in normalised names:
 # `PAYPAL *SPOTIFY` says what for.
-SHARED_BILLERS = ("apple bill", "google play", "amazon digital", "amzn digital", "paypal")
+SHARED_BILLERS = (
+    *("apple bill", "google play", "amazon digital", "amzn digital", "paypal"),
+    # Sold under the id of a shop or a ride: what is signed up for there goes by its own name.
+    *("amazon prime", "amzn prime", "prime video", "amazon music", "kindle unltd", "kindle unlimited", "uber one"),
+)
+STATES = (
+    "(al|ak|az|ar|ca|co|ct|dc|de|fl|ga|hi|ia|id|il|in|ks|ky|la|ma|md|me|mi|mn|mo|ms|mt|nc|nd|ne|nh|nj|nm|nv|ny|oh|ok"
+    "|or|pa|ri|sc|sd|tn|tx|ut|va|vt|wa|wi|wv|wy)"
+)
+PLACE_WORDS = 3  # a card's descriptor ends in its city, of so many words at most, and the state
 
 
 ROW = (
@@ -339,7 +348,7 @@ def _with_payees(rows: ibis.Table) -> ibis.Table:
             where=(rows.amount < 0) & (rows.category_primary.isnull() | ~rows.category_primary.isin(NO_PURCHASE))
         ),
     )
-    seen = seen.left_join(named, "merchant_name").drop("merchant_name_right")
+    seen = _without_places(seen.left_join(named, "merchant_name").drop("merchant_name_right"))
     by_id = ibis.window(group_by=["user_id", "merchant_entity_id"])
     # An id that only ever comes through PayPal, under several names, is PayPal's own.
     paypal = seen.by_paypal.fill_null(False).all().over(by_id) & (
@@ -401,6 +410,26 @@ def _with_payees(rows: ibis.Table) -> ibis.Table:
             rows.merchant_entity_id.fill_null("") == payees.payee_id,
         ],
     ).drop("payee_user", "payee_name", "payee_id")
+
+
+def _without_places(seen: ibis.Table) -> ibis.Table:
+    """Take the city and state off a name where the customer also knows the payee without: `SPOTIFY NEW YORK NY`.
+
+    Nobody can say of one name alone where the payee ends and the city begins, so the longest other name decides.
+    """
+    placed = (
+        seen.filter(seen.name.re_search(f" [a-z]+ {STATES}$").fill_null(False)).select("user_id", "name").distinct()
+    )
+    placed = placed.mutate(
+        stem=ibis.array(
+            [placed.name.re_replace(f"( [a-z]+){{{count}}} {STATES}$", "") for count in range(1, PLACE_WORDS + 1)]
+        ).unnest()
+    )
+    known = seen.filter(seen.name.notnull()).select("user_id", stem="name").distinct()
+    bare = placed.filter(placed.stem != placed.name).semi_join(known, ["user_id", "stem"])
+    bare = bare.group_by("user_id", "name").agg(stem=bare.stem.argmax(bare.stem.length()))
+    seen = seen.left_join(bare, ["user_id", "name"]).drop("user_id_right", "name_right")
+    return seen.mutate(name=seen.stem.coalesce(seen.name)).drop("stem")
 
 
 def _says(named: ibis.Table) -> dict[str, Any]:
@@ -573,6 +602,10 @@ def _judged(rows: ibis.Table) -> ibis.Table:
             else_=outflow.ifelse("other_out", "other_in"),
         ),
         refund=refund,
-        leg=(rows.unknown | rows.transfer) & ~rows.payroll & ~rows.says_fee & (rows.own_accounts > 1),
+        # What a card received is a payment by its category, and its other half may have none.
+        leg=(rows.unknown | rows.transfer | (card_payment & inflow & card))
+        & ~rows.payroll
+        & ~rows.says_fee
+        & (rows.own_accounts > 1),
         like_transfer=rows.transfer | (rows.unknown & rows.says_transfer),
     )

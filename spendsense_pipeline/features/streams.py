@@ -23,17 +23,27 @@ SAME_PRICE = 1.03  # "fixed price: to the cent, or within 3 %"
 PRICE_STEP = 0.01  # "last step of more than 1 %"
 VARIATION = 3  # bills and income vary from a third to three times
 EXPLAINED = 0.75  # "a line must explain three quarters of the rows at its price in its span"
+# And so much of what is left of all of them after one for each line: haircuts at one price meet a calendar four times
+# in a row by chance, and another one three times.
+EXPLAINED_EVER = 0.6
 LEAST_VARYING = 3  # hits, where no price is charged twice to the cent and vouches for the line
 LEAST_VARYING_INCOME = 4  # irregular pay meets a calendar three times by chance
+NEAR_ITS_DAYS = 0.45  # of the tolerance from the middle of them; dates by chance lie at 0.57, weekly ones at 0.67
 LEAST_VARYING_TRANSFERS = 6  # payments to people meet on a day for a while; a standing one lasts
 MORE_AMONG_OTHERS = 2  # "where other purchases at the payee exceed half the hits, ask for two more hits"
 LANES = 2  # lines of one payee on one day of the calendar: two plans
 
-# "Food, transport, travel and the like are never subscriptions"; "fees are never streams".
+# "Food, transport, travel and the like are never subscriptions"; "fees are never streams". A visit, to a doctor or a
+# salon, is of their kind: it costs the same each time, and nobody comes unless somebody goes.
 NEVER = ["FOOD_AND_DRINK", "TRANSPORTATION", "TRAVEL", "BANK_FEES"]
+NEVER_DETAILED = [
+    *("MEDICAL_DENTAL_CARE", "MEDICAL_EYE_CARE", "MEDICAL_NURSING_CARE", "MEDICAL_PRIMARY_CARE"),
+    *("MEDICAL_VETERINARY_SERVICES", "PERSONAL_CARE_HAIR_AND_BEAUTY"),
+]
 NEVER_WORDS = (
     *("coffee", "cafe", "espresso", "restaurant", "pizza", "grocery", "groceries", "supermarket", "bakery"),
     *("fuel", "gas station", "gasoline", "parking", "taxi", "airlines", "airways", "hotel"),
+    *("dental", "dentist", "clinic", "barber", "salon", "veterinary"),
 )
 # "bill (utilities, rent, insurance, telecom, loan, standing payment)"
 BILLS = ["RENT_AND_UTILITIES", "LOAN_PAYMENTS", "TRANSFER_OUT"]
@@ -51,11 +61,13 @@ NO_INCOME_WORDS = ("interest", "intrst", "dividend", "dividends", "tax", "irs", 
 
 # How a price line is gathered from the rows of a payee.
 ONE_PRICE, NEAR_PRICES, ALL_PRICES, REPEATED_PRICES = range(4)
+ONCE = 0  # the number of the line of prices charged once
 
 PAYEE = ["user_id", "payee", "inflow"]
 SEGMENT = [*PAYEE, "basis", "price_no"]
 LANE = [*SEGMENT, "ruler", "day_group", "lane"]
 LINE = [*LANE, "run"]
+STREAM = [*PAYEE, "line"]
 
 
 # What the lines are judged by, of each row. A wide table costs planning time at every step: steps name what they
@@ -66,6 +78,11 @@ ROW = ["transaction_id", "date", "amount", "merchant", "price", "bill", "may_var
 def _over(value: Any, by: list[str], *order: Any) -> Any:
     """A window function or aggregate over all rows of the group."""
     return value.over(ibis.window(group_by=by, order_by=order or None))
+
+
+def _share(flag: Any, by: list[str]) -> Any:
+    """How many of the group's rows that say something say yes; 0 where none says anything."""
+    return _over(flag.cast("float64").mean(), by).fill_null(0.0)
 
 
 def _running(value: Any, by: list[str], *order: Any) -> Any:
@@ -84,7 +101,10 @@ def _charges(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
     text = plain(told)
     unknown = rows.category_primary.isnull()
     inflow = (rows.amount > 0) & ~refund
-    never = rows.category_primary.isin(NEVER).fill_null(False) | (unknown & words(text, *NEVER_WORDS))
+    never = unknown.ifelse(
+        words(text, *NEVER_WORDS).nullif(False),
+        rows.category_primary.isin(NEVER) | rows.category_detailed.isin(NEVER_DETAILED),
+    )
     unearned = rows.category_detailed.isin(NO_INCOME).fill_null(False) | (
         (rows.category_primary == "LOAN_DISBURSEMENTS").fill_null(False)
         | ((rows.kind == "other_in") & unknown & words(text, *NO_INCOME_WORDS))
@@ -95,9 +115,13 @@ def _charges(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
         inflow=inflow,
         refund=refund,
         price=cents(rows.amount.abs()),
-        bill=rows.category_primary.isin(BILLS).fill_null(False)
-        | rows.category_detailed.isin(BILLS_DETAILED).fill_null(False)
-        | (unknown & words(text, *BILL_WORDS)),
+        # Null where neither category nor words tell: half the rows of a payee may lack a category, and the others
+        # speak for them.
+        bill=unknown.ifelse(
+            words(text, *BILL_WORDS).nullif(False),
+            rows.category_primary.isin(BILLS) | rows.category_detailed.isin(BILLS_DETAILED),
+        ),
+        earned=rows.kind == "paycheck",
         least_varying=ibis.cases(
             (inflow, LEAST_VARYING_INCOME),
             ((rows.category_primary == "TRANSFER_OUT").fill_null(False), LEAST_VARYING_TRANSFERS),
@@ -107,9 +131,8 @@ def _charges(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
         candidate=(refund | rows.kind.isin(CANDIDATES)) & (rows.date <= as_of) & rows.payee.notnull(),
     )
     rows = rows.filter(rows.candidate, rows.price > 0)
-    # Half the rows of a coffee shop may lack a category; the others speak for them.
-    rows = rows.mutate(shunned=_over(rows.never.cast("float64").mean(), PAYEE), size=_over(rows.count(), PAYEE))
-    rows = rows.filter(~rows.never, rows.shunned < 0.5, rows["size"] > 1)
+    rows = rows.mutate(shunned=_share(rows.never, PAYEE), size=_over(rows.count(), PAYEE))
+    rows = rows.filter(~rows.never.fill_null(False), rows.shunned < 0.5, rows["size"] > 1)
 
     equal = [*PAYEE, "price"]
     order = [rows.date, rows.refund, rows.transaction_id]
@@ -139,11 +162,13 @@ def _segments(charges: ibis.Table) -> ibis.Table:
         price_rank=_over(ibis.dense_rank(), PAYEE, charges.price),
         price_below=_over(charges.price.lag(), PAYEE, charges.price),
         middle=_over(charges.price.median(), PAYEE),
-        bill=_over(charges.bill.cast("float64").mean(), PAYEE) >= 0.5,
+        bill=_share(charges.bill, PAYEE) >= 0.5,
+        earned=_share(charges.earned, PAYEE) >= 0.5,
     )
     repeated = t.price_rows > 1
     t = t.mutate(
-        may_vary=t.inflow | t.bill,
+        may_vary=t.earned | t.bill,
+        middle_of_once=_over(t.price.median(where=t.price_rows == 1), PAYEE),
         prices=_over(t.price_rank.max(), PAYEE) + 1,
         near_no=_running((t.price > t.price_below * SAME_PRICE).fill_null(False).cast("int64").sum(), PAYEE, t.price),
         repeated_rows=_over(repeated.cast("int64").sum(), PAYEE),
@@ -155,14 +180,19 @@ def _segments(charges: ibis.Table) -> ibis.Table:
         near_rows=_over(t.count(), near), lowest=_over(t.price.min(), near), highest=_over(t.price.max(), near)
     )
     t = t.mutate(basis=ibis.array([ibis.literal(b, type="int64") for b in range(4)]).unnest())
-    plausible = (t.price * VARIATION >= t.middle) & (t.price <= t.middle * VARIATION)
+
+    def about(middle: Any) -> Any:
+        return t.may_vary & (t.price * VARIATION >= middle) & (t.price <= middle * VARIATION)
+
+    # What was charged once is one line beside those of one price: pay by the hour beside a fixed part into savings.
+    once = t.price_rows == 1
     bases = {
-        ONE_PRICE: (t.price_rows > 1, t.price),
+        ONE_PRICE: (~once | about(t.middle_of_once).fill_null(False), once.ifelse(ONCE, t.price)),
         NEAR_PRICES: ((t.near_rows > t.price_rows) & (t.highest <= t.lowest * SAME_PRICE), t.near_no),
         ALL_PRICES: (
             (t.prices > 1)
             & (t.payee_rows > 2)
-            & ((t.may_vary & plausible) | (~t.may_vary & ((t.prices - 1) * 3 <= t.payee_rows))),
+            & (about(t.middle) | (~t.may_vary & ((t.prices - 1) * 3 <= t.payee_rows))),
             ibis.literal(0, type="int64"),
         ),
         REPEATED_PRICES: (
@@ -198,7 +228,7 @@ def _hits(segments: ibis.Table) -> ibis.Table:
         t.segment_rows <= (ratio(2 * t.span, t.period) + 2) * LANES / EXPLAINED,
     )
     circle = [*SEGMENT, "ruler"]
-    row = [*circle, *ROW, "segment_row", "period", "tolerance", "pause"]
+    row = [*circle, *ROW, "segment_row", "segment_rows", "period", "tolerance", "pause"]
     t = t.select(*row, "reach", place=position(t.date, t.of_months), moved=alignment(t.date, t.of_months))
 
     # Days of the period that lie close together are one group; the period is a circle, so the first group may be
@@ -220,7 +250,7 @@ def _hits(segments: ibis.Table) -> ibis.Table:
     )
 
     # Two plans on neighbouring days share the slots: by price where prices differ, else by date.
-    by_price = (t.basis >= ALL_PRICES).ifelse(-t.price, 0)
+    by_price = ((t.basis >= ALL_PRICES) | (t.price_no == ONCE)).ifelse(-t.price, 0)
     t = t.mutate(
         lane=_over(ibis.row_number(), [*circle, "day_group", "slot"], by_price, t.date, t.transaction_id),
         # the two paydays of a semi-monthly calendar are anchored each for itself
@@ -232,35 +262,36 @@ def _hits(segments: ibis.Table) -> ibis.Table:
         anchor=_over(t.offset.median(), lane), earliest=_over(t.offset.min(), lane), latest=_over(t.offset.max(), lane)
     )
     # Where all dates fit within the tolerance of some day, that day may be half a day beside the median.
+    t = t.mutate(middle=t.anchor, off=(t.offset - t.anchor).abs())
     inside = ibis.greatest(ibis.least(t.anchor, t.earliest + t.tolerance), t.latest - t.tolerance)
     t = t.mutate(anchor=(t.latest - t.earliest <= 2 * t.tolerance).ifelse(inside, t.anchor))
     # 27 February is three days from the 24th, and as the last day but one no further from the 30th.
     distance = ibis.least((t.offset - t.anchor).abs(), (t.offset - t.moved - t.anchor).abs())
-    t = t.select(*row, "day_group", "lane", "half", "slot", "anchor", distance=distance)
+    t = t.select(*row, "day_group", "lane", "half", "slot", "anchor", "middle", "off", distance=distance)
     t = t.filter(t.distance <= t.tolerance)
 
     # A line that paused for longer than makes it inactive is another line when it comes back.
-    t = t.mutate(
-        slot_before=_over(t.slot.lag(), LANE, t.slot),
-        slot_before_that=_over(t.slot.lag(2), LANE, t.slot),
-        price_before=_over(t.price.lag(), LANE, t.slot),
-    )
+    t = t.mutate(slot_before=_over(t.slot.lag(), LANE, t.slot))
     continues = (t.slot - t.slot_before <= t.pause).fill_null(False)
+    t = t.mutate(run=_running((~continues).cast("int64").sum(), LANE, t.slot))
+    hit = [*LINE, *ROW, "segment_row", "segment_rows", "period", "tolerance", "pause"]
+    return _one_after_another(t.select(*hit, "half", "slot", "anchor", "middle", "off", "distance"), LINE)
+
+
+def _one_after_another(t: ibis.Table, line: list[str]) -> ibis.Table:
+    """Hits with ``change`` (of the price since the one before) and ``in_a_row`` (expected dates hit, up to three)."""
     t = t.mutate(
-        run=_running((~continues).cast("int64").sum(), LANE, t.slot),
-        price_before=continues.ifelse(t.price_before, ibis.null("int64")),
-        in_a_row=ibis.cases(
-            ((t.slot - t.slot_before_that == 2).fill_null(False), 3),
-            ((t.slot - t.slot_before == 1).fill_null(False), 2),
-            else_=1,
-        ),
+        slot_before=_over(t.slot.lag(), line, t.slot),
+        slot_before_that=_over(t.slot.lag(2), line, t.slot),
+        price_before=_over(t.price.lag(), line, t.slot),
     )
-    return t.select(
-        *LINE,
-        *ROW,
-        *("segment_row", "period", "tolerance", "half", "slot", "anchor", "distance", "in_a_row"),
-        change=ratio(t.price, t.price_before.cast("float64")) - 1,
+    in_a_row = ibis.cases(
+        ((t.slot - t.slot_before_that == 2).fill_null(False), 3),
+        ((t.slot - t.slot_before == 1).fill_null(False), 2),
+        else_=1,
     )
+    change = ratio(t.price, t.price_before.cast("float64")) - 1
+    return t.mutate(in_a_row=in_a_row, change=change).drop("slot_before", "slot_before_that", "price_before")
 
 
 def _lines(hits: ibis.Table) -> ibis.Table:
@@ -270,15 +301,18 @@ def _lines(hits: ibis.Table) -> ibis.Table:
         first_slot=hits.slot.min(),
         last_slot=hits.slot.max(),
         error=ratio(hits.distance, hits.tolerance.cast("float64")).mean(),
+        off=ratio(hits.off.cast("float64"), hits.tolerance).mean(),
         lowest=hits.price.min(),
         highest=hits.price.max(),
         prices=hits.price.nunique(),
         changes=(hits.change != 0).fill_null(False).cast("int64").sum(),
         may_vary=hits.may_vary.any(),
         least_varying=hits.least_varying.max(),
+        second_half=hits.half.sum(),
         in_a_row=hits.in_a_row.max(),
         from_row=hits.segment_row.min(),
         to_row=hits.segment_row.max(),
+        segment_rows=hits.segment_rows.max(),
         payee_rows=hits.payee_rows.max(),
     )
     t = t.mutate(slots=t.last_slot - t.first_slot + 1)
@@ -291,8 +325,12 @@ def _lines(hits: ibis.Table) -> ibis.Table:
     least = t.fixed.ifelse(LEAST_VARYING, t.least_varying)
     vouched = t.fixed & (t.prices < t.hits)
     t = t.mutate(least=vouched.ifelse(t.least_hits, ibis.greatest(t.least_hits, least)))
+    # Half of all days are near one of two paydays a month: each has to be kept by itself, and pay that varies has to
+    # keep its days better than chance would.
+    lesser = ibis.least(t.second_half, t.hits - t.second_half)
     t = t.filter(
-        t.fixed | varies,
+        t.fixed | (varies & (~t.inflow | (t.off <= NEAR_ITS_DAYS))),
+        (t.ruler != "semi_monthly") | (lesser * 3 >= t.hits),
         t.hits >= t.least,
         t.hits * 3 >= t.slots * 2,
         (t.hits > 2) | (t.slots == 2),
@@ -305,9 +343,11 @@ def _lines(hits: ibis.Table) -> ibis.Table:
         error=t.error.mean(),
         rank=t["rank"].max(),
         rows=t.to_row.max() - t.from_row.min() + 1,
+        all_rows=t.segment_rows.max(),
     )
     best_ruler = best_ruler.filter(
         best_ruler.explained >= best_ruler.rows * EXPLAINED,
+        best_ruler.explained - best_ruler.lines >= (best_ruler.all_rows - 1) * EXPLAINED_EVER,
         # four charges a month are no four plans
         best_ruler.explained <= best_ruler.slots * LANES,
     )
@@ -334,33 +374,33 @@ def _lines(hits: ibis.Table) -> ibis.Table:
     )
     best_basis = best_basis.filter(best_basis.place == 0).select(*PAYEE, "basis", payee_hits="explained")
 
-    t = t.select(*LINE, "hits", "least", "fixed", "payee_rows")
     t = t.semi_join(best_ruler, [*SEGMENT, "ruler"]).inner_join(best_basis, [*PAYEE, "basis"])
-    many_others = (t.payee_rows - t.payee_hits) * 2 > t.hits
-    # among many others, a line whose amounts vary as theirs do cannot be told from them
-    return t.filter(
-        ~many_others | (t.fixed & (t.hits >= t.least + MORE_AMONG_OTHERS)),
-    ).select(*LINE, "fixed")
+    return t.select(*LINE, "fixed", "least", "payee_hits")
 
 
 def _stream_rows(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
     """The hits of every stream: a row per hit with its ``stream_id`` and what the stream is judged by."""
     hits = _hits(_segments(_charges(rows, as_of)))
-    t = hits.inner_join(_lines(hits), LINE)
-    hit = ["transaction_id", "date", "amount", "merchant", "price", "bill", "slot", "half", "anchor", "distance"]
+    t = _continued(hits.inner_join(_lines(hits), LINE))
+    many_others = (t.payee_rows - t.payee_hits) * 2 > _over(t.count(), STREAM)
+    # among many others, a line whose amounts vary as theirs do cannot be told from them
+    enough = t.fixed & (_over(t.count(), STREAM) >= _over(t.least.min(), STREAM) + MORE_AMONG_OTHERS)
+    t = _one_after_another(t.mutate(kept=~many_others | enough).filter(lambda t: t.kept), STREAM)
+    hit = ["transaction_id", "date", "amount", "merchant", "price", "bill", "slot", "half", "middle", "distance"]
     hit = [*hit, "in_a_row", "change", "period", "tolerance"]
     # What a stream is called must outlive a new price, a better fitting cadence and a longer history: its first hit
     # does. The ordinal tells two equal plans on one day apart.
     t = t.select(
-        *LINE,
+        *STREAM,
+        "ruler",
         *hit,
         step=(t.change.abs() > PRICE_STEP).fill_null(False) & t.fixed,
-        first_price=_over(t.price.first(), LINE, t.slot),
-        first_date=_over(t.date.first(), LINE, t.slot),
+        first_price=_over(t.price.first(), STREAM, t.slot),
+        first_date=_over(t.date.first(), STREAM, t.slot),
     )
     t = t.mutate(
-        ordinal=_over(ibis.dense_rank(), [*PAYEE, "first_date", "first_price"], t.day_group, t.lane, t.run),
-        level=_running(t.step.cast("int64").sum(), LINE, t.slot),
+        ordinal=_over(ibis.dense_rank(), [*PAYEE, "first_date", "first_price"], t.line),
+        level=_running(t.step.cast("int64").sum(), STREAM, t.slot),
     )
     name = ibis.literal("|").join(
         [
@@ -379,8 +419,57 @@ def _stream_rows(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
         "step",
         "level",
         stream_id=ibis.literal("str_").concat(name.hexdigest("sha256").left(20)),
-        newest_level=_over(t.level.max(), LINE),
+        newest_level=_over(t.level.max(), STREAM),
     )
+
+
+def _continued(hits: ibis.Table) -> ibis.Table:
+    """Hits with ``line``, their stream: a line that goes on where another of the payee stopped is one with it.
+
+    Where other plans and purchases of a payee lie between, the two prices of one plan are two lines. That the second
+    begins on an expected date of the first, at up to three times or a third of its price, makes them one; three such
+    steps in a row are followed.
+    """
+    line = [name for name in LINE if name not in PAYEE]
+    t = hits.mutate(
+        place=hits.slot * hits.period + hits.anchor,
+        line=ibis.literal("/").join([hits[name].cast("string") for name in line]),
+    )
+    lines = t.group_by([*STREAM, "ruler", "period", "tolerance", "pause"]).aggregate(
+        first=t.place.min(),
+        last=t.place.max(),
+        first_price=t.price.argmin(t.place),
+        last_price=t.price.argmax(t.place),
+        fixed=t.fixed.all(),
+    )
+    lines = lines.filter(lines.fixed)
+    linked = lines.join(lines.view(), [*PAYEE, "ruler"], lname="{name}", rname="{name}_after")
+    apart = linked.first_after - linked["last"]
+    slots = ratio(apart.cast("float64"), linked.period).round()
+    linked = linked.filter(
+        slots >= 1,
+        slots <= linked.pause,
+        (apart - slots * linked.period).abs() <= linked.tolerance,
+        linked.first_price_after <= linked.last_price * VARIATION,
+        linked.first_price_after * VARIATION >= linked.last_price,
+    )
+    linked = linked.select(*PAYEE, line="line_after", origin="line", apart=linked.first_after - linked["last"])
+    linked = linked.mutate(
+        one_origin=ibis.row_number().over(group_by=STREAM, order_by=["apart", "origin"]),
+        one_heir=ibis.row_number().over(group_by=[*PAYEE, "origin"], order_by=["apart", "line"]),
+    )
+    heirs = linked.filter((linked.one_origin == 0) & (linked.one_heir == 0)).select(*STREAM, "origin")
+    for _ in range(2):  # each turn doubles the length of the chains that are followed
+        further = heirs.select(**{f"its_{name}": name for name in STREAM}, older="origin")
+        same = [*(heirs[name] == further[f"its_{name}"] for name in PAYEE), heirs.origin == further.its_line]
+        heirs = heirs.left_join(further, same).select(*STREAM, origin=lambda t: t.older.coalesce(t.origin))
+    t = t.left_join(heirs, STREAM)
+    t = t.mutate(line=t.origin.coalesce(t.line)).select(*hits.columns, "line", "place")
+    # The slots of a line that was counted from the other end of the circle are those of its first line.
+    turns = ratio((t.anchor - _over(t.anchor.first(), STREAM, t.place)).cast("float64"), t.period).round()
+    turns = turns.cast("int64")
+    back = turns * t.period
+    return t.mutate(slot=t.slot + turns, anchor=t.anchor - back, middle=t.middle - back).drop("place")
 
 
 def _judged(t: ibis.Table, as_of: dt.date) -> ibis.Table:
@@ -398,8 +487,8 @@ def _judged(t: ibis.Table, as_of: dt.date) -> ibis.Table:
         last_slot=t.slot.max(),
         slots=t.slot.max() - t.slot.min() + 1,
         in_a_row=t.in_a_row.max(),
-        anchor=t.anchor.median(where=t.half == 0),
-        other_anchor=t.anchor.median(where=t.half == 1),
+        anchor=t.middle.median(where=t.half == 0),
+        other_anchor=t.middle.median(where=t.half == 1),
         error=ratio(t.distance, t.tolerance.cast("float64")).mean(),
         spread=ratio(t.price.std(how="pop", where=newest), t.price.mean(where=newest)),
     )

@@ -6,7 +6,7 @@ behaviour, never over customers or payments.
 What does not belong here: balances and the landing format.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -49,7 +49,9 @@ from spendsense_pipeline.synthetic.schedule import (
 
 KINDS = ("subscription", "bill", "income")
 SUBSCRIPTION, BILL, INCOME = range(len(KINDS))
-_UNSEEN = -1  # a standing arrangement that truth.json leaves out, such as a transfer to one's own savings
+UNSEEN = -1  # a standing arrangement that truth.json leaves out, such as a transfer to one's own savings
+
+_ALWAYS = (-1_000_000, 1_000_000)  # days: before and after every period
 
 DAYS_FOR_QUARTERLY = 300  # three charges
 DAYS_FOR_ANNUAL = 400  # two charges, whatever the day
@@ -110,6 +112,8 @@ class Standing:
     cents: Ints  # landing sign; what it costs now
     varies: Floats  # how far a single amount may lie from it, as a fraction
     shift: Ints  # weekends: -1 to the day before, 1 to the day after, 0 stays
+    begins: Ints  # the first day on which it may be due
+    ends: Ints  # the day from which it no longer is
 
     @classmethod
     def of(
@@ -133,13 +137,17 @@ class Standing:
 
         return cls(
             who, whole(place), whole(payee), whole(kind), whole(cadence), whole(anchor), whole(cents),
-            np.broadcast_to(varies, shape).astype(np.float64), whole(shift),
+            np.broadcast_to(varies, shape).astype(np.float64), whole(shift), whole(_ALWAYS[0]), whole(_ALWAYS[1]),
         )  # fmt: skip
+
+    def only(self, kept: Flags | Ints) -> "Standing":
+        """Some of the arrangements."""
+        return Standing(*(getattr(self, field.name)[kept] for field in fields(self)))
 
 
 def all_standing(parts: list[Standing]) -> Standing:
     """Several kinds of arrangements as one table."""
-    columns = ("who", "place", "payee", "kind", "cadence", "anchor", "cents", "varies", "shift")
+    columns = [field.name for field in fields(Standing)]
     return Standing(*(np.concatenate([getattr(part, column) for part in parts]) for column in columns))
 
 
@@ -311,65 +319,24 @@ def standing_transfers(who: People, saved: Ints, invested: Ints) -> tuple[Standi
         anchor = np.where(cadence == BIWEEKLY, 1 + 7 * who.friday[have], 1)
         each = np.rint(cents[have] / TIMES_A_MONTH[cadence] / 500).astype(np.int64) * 500
         outs.append(
-            Standing.of(
-                have, CHECKING, np.full(len(have), payees.code(away)), _UNSEEN, cadence, anchor, -each, shift=-1
-            )
+            Standing.of(have, CHECKING, np.full(len(have), payees.code(away)), UNSEEN, cadence, anchor, -each, shift=-1)
         )
         ins.append(
-            Standing.of(have, place, np.full(len(have), payees.code(arrived)), _UNSEEN, cadence, anchor, each, shift=-1)
+            Standing.of(have, place, np.full(len(have), payees.code(arrived)), UNSEEN, cadence, anchor, each, shift=-1)
         )
     return all_standing(outs), all_standing(ins)
 
 
-def standing_rows(dice: Dice, who: People, plan: Standing, period: Period, *, hard: bool = False) -> tuple[Rows, Ints]:
-    """The rows of all arrangements, and how many each has.
-
-    ``hard``: late and early dates, one month left out, dearer from some day on.
-    """
+def standing_rows(dice: Dice, who: People, plan: Standing, period: Period) -> tuple[Rows, Ints]:
+    """The rows of all arrangements, and how many each has."""
     at, day, ordinal = occurrences(plan.cadence, plan.anchor, period)
     key = (who.index[plan.who[at]], plan.payee[at], ordinal)
-    base = plan.cents[at]
-    cents = np.rint(base * (1 + plan.varies[at] * dice.bell("standing/amount", *key))).astype(np.int64)
-    if hard:
-        slow = np.isin(plan.cadence[at], (MONTHLY, QUARTERLY)) & (plan.kind[at] != _UNSEEN)
-        drift = np.rint(2.4 * dice.bell("standing/drift", *key)).astype(np.int64)
-        day = day + np.where(slow, drift, 0)
-        cents = np.where(
-            day < price_rise_day(dice, who, plan, period)[at], cents_before_rise(dice, who, plan)[at], cents
-        )
+    cents = np.rint(plan.cents[at] * (1 + plan.varies[at] * dice.bell("standing/amount", *key))).astype(np.int64)
     day = np.select([plan.shift[at] < 0, plan.shift[at] > 0], [weekday_before(day), weekday_after(day)], day)
-    happened = period.covers(day)
-    if hard:
-        happened &= ~_left_out(dice, who, plan, at, day, period)
-    kept = np.flatnonzero(happened)
+    kept = np.flatnonzero(period.covers(day))
     at = at[kept]
     rows = Rows.of(plan.who[at], plan.place[at], day[kept], cents[kept], plan.payee[at])
     return rows, np.bincount(at, minlength=len(plan.who))
-
-
-def price_rise_day(dice: Dice, who: People, plan: Standing, period: Period) -> Ints:
-    """From when today's price holds; before the period for whose price never changed."""
-    key = (who.index[plan.who], plan.payee)
-    rises = (plan.kind == SUBSCRIPTION) & np.isin(plan.cadence, (WEEKLY, MONTHLY)) & dice.chance("rise", 0.3, *key)
-    day: Ints = np.where(
-        rises, period.first + np.rint(period.days * dice.between("rise/when", 0.35, 0.6, *key)), period.first - 99
-    ).astype(np.int64)
-    return day
-
-
-def cents_before_rise(dice: Dice, who: People, plan: Standing) -> Ints:
-    """The price before it rose by 6 to 25 %."""
-    raised = dice.between("rise/by", 1.06, 1.25, who.index[plan.who], plan.payee)
-    return np.rint(plan.cents / raised).astype(np.int64)
-
-
-def _left_out(dice: Dice, who: People, plan: Standing, at: Ints, day: Ints, period: Period) -> Flags:
-    """One month missing somewhere in the middle, for a fifth of the monthly charges."""
-    key = (who.index[plan.who], plan.payee)
-    missing = np.isin(plan.kind, (SUBSCRIPTION, BILL)) & (plan.cadence == MONTHLY) & dice.chance("gap", 0.2, *key)
-    hole = period.first + np.rint(period.days * dice.between("gap/when", 0.3, 0.6, *key)).astype(np.int64)
-    left_out: Flags = missing[at] & (day >= hole[at]) & (day < hole[at] + 28)
-    return left_out
 
 
 # ---------------------------------------------------------------- what comes when it comes

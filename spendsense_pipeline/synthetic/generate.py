@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from faker import Faker
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.synthetic import behaviour, payees, schedule
+from spendsense_pipeline.synthetic import behaviour, payees, schedule, trouble
 from spendsense_pipeline.synthetic import people as living
 from spendsense_pipeline.synthetic.behaviour import KINDS, Rows, Standing
 from spendsense_pipeline.synthetic.dice import Dice, Flags, Floats, Ints
@@ -49,7 +49,8 @@ class Synthetic:
     and times as ISO text, money as numbers, positive = in). ``truth`` says what was planted: ``seed``,
     ``as_of`` and for each customer the ``persona``, the ``pay_frequency`` and the ``streams``, each with
     ``merchant``, ``kind``, ``cadence`` and ``amount`` (landing sign, today's price; the usual amount where it
-    varies). A stream is listed when it occurs three times in the rows, two times for an annual one.
+    varies). A stream is listed when it occurs three times in the rows, two times for an annual one. ``habits``
+    names the payees at which people spend from habit and nobody signed up for anything.
     """
 
     tables: dict[str, pd.DataFrame]
@@ -73,8 +74,9 @@ def generate(users: int = 75, seed: int = 7, *, as_of: dt.date, days: int = 180,
     """Make customers with planted, labelled behaviour over the ``days`` days up to and including ``as_of``.
 
     One user in twenty (one at least) is an operator, without accounts. Customer number n is the same person
-    whatever ``users`` is. ``hard`` adds what real exports have: payees spelled in several ways, dates that
-    drift, a month left out, prices that rose, ids missing, the same grocer every week. Annual charges appear
+    whatever ``users`` is. ``hard`` adds what real accounts and exports have (``trouble.py``): payees spelled in
+    several ways, ids and categories missing, dates that drift, months left out, cancellations, other prices, plans
+    and cards, merged employers, bonuses, purchases that come round like subscriptions. Annual charges appear
     from 400 days on, quarterly ones from 300.
 
     Raises SpendSenseError (``invalid_size``) below two users or outside 30 to 3660 days.
@@ -108,7 +110,12 @@ def generate(users: int = 75, seed: int = 7, *, as_of: dt.date, days: int = 180,
     parts["users"].append(_operators(dice, operators, names, period))
     return Synthetic(
         tables={name: _frame(pa.concat_tables(tables)) for name, tables in parts.items()},
-        truth={"seed": seed, "as_of": as_of.isoformat(), "users": truth},
+        truth={
+            "seed": seed,
+            "as_of": as_of.isoformat(),
+            "users": truth,
+            "habits": {habit: sorted({payee.name for payee in group}) for habit, group in payees.ROUTINES.items()},
+        },
     )
 
 
@@ -127,12 +134,25 @@ def _story(dice: Dice, index: Ints, seed: int, period: Period, *, hard: bool) ->
         ]
     )
     counts = behaviour.habit_counts(dice, who, standing, cards, period, hard=hard)
-    plain, hits = behaviour.standing_rows(dice, who, standing, period, hard=hard)
-    regular = behaviour.together([plain, behaviour.freelance_pay(dice, who, period)])
+    if hard:
+        standing = trouble.arrangements(dice, who, standing, period)
+        plain, hits, standing = trouble.standing_rows(dice, who, standing, period)
+    else:
+        plain, hits = behaviour.standing_rows(dice, who, standing, period)
+    parts = [plain, behaviour.freelance_pay(dice, who, period)]
+    if hard:
+        parts += [
+            trouble.charged_twice(dice, who, standing, plain, period),
+            trouble.bonuses_and_expenses(dice, who, standing, period),
+            trouble.errands(dice, who, period),
+        ]
+    regular = behaviour.together(parts)
     saved, invested, budget = _plan(dice, who, regular, cards, counts, period)
-    moved = [
-        behaviour.standing_rows(dice, who, leg, period)[0] for leg in behaviour.standing_transfers(who, saved, invested)
-    ]
+    legs = behaviour.standing_transfers(who, saved, invested)
+    if hard:
+        names = (payees.UNNAMED_OUT, payees.UNNAMED_IN)
+        legs = tuple(trouble.unnamed_transfers(dice, who, leg, name) for leg, name in zip(legs, names, strict=True))
+    moved = [behaviour.standing_rows(dice, who, leg, period)[0] for leg in legs]
     habits, kind = behaviour.habit_rows(dice, who, counts, budget, period, hard=hard)
     refunds = behaviour.refund_rows(dice, who, habits, kind, period)
     spent = behaviour.together([regular, *moved, habits, refunds])
@@ -149,6 +169,9 @@ def _story(dice: Dice, index: Ints, seed: int, period: Period, *, hard: bool) ->
     balances[:, CHECKING] = closing
     # No row touches a student loan: its payments show in checking, as with most lenders.
     balances[cards.holder, cards.place] = card_state.owed
+    if hard:
+        beside = trouble.left_pending(dice, who, rows)
+        rows = behaviour.together([rows, beside.only(period.covers(beside.day))])
     order = np.lexsort((rows.payee, rows.place, -rows.cents, rows.day, rows.who))
     return _Story(who, cards, card_state, rows.only(order), balances, standing, hits)
 
@@ -381,12 +404,14 @@ def _transactions(dice: Dice, story: _Story, ids: list[str], period: Period, *, 
     number = np.arange(len(rows.who)) - np.searchsorted(rows.who, rows.who) + 1
     user = _text(ids).take(rows.who)
     entity = _text([payees.entity_id(payee) for payee in payees.ALL]).take(rows.payee)
+    primary = _text([payee.primary for payee in payees.ALL]).take(rows.payee)
+    detailed = _text([payee.detailed for payee in payees.ALL]).take(rows.payee)
     variant = np.zeros(len(rows.who), dtype=np.int64)
     if hard:
-        key = (who.index[rows.who], rows.payee, number)
-        messy = dice.chance("spelling/messy", 0.6, *key)
-        variant = np.where(messy, dice.whole("spelling", 1, payees.SPELLINGS - 1, *key), 0)
-        entity = pc.if_else(pa.array(dice.chance("entity/missing", 0.3, *key)), pa.scalar(None, pa.string()), entity)
+        garbled = trouble.feed(dice, who, rows, number)
+        variant, nothing = garbled.spelling, pa.scalar(None, pa.string())
+        entity = pc.if_else(pa.array(garbled.no_id), nothing, entity)
+        primary, detailed = (pc.if_else(pa.array(garbled.no_category), nothing, each) for each in (primary, detailed))
     names = _text([name for payee in payees.ALL for name in payees.spellings(payee)])
     days = _dates(np.arange(period.first, period.last + 1))
     return pa.table(
@@ -401,8 +426,8 @@ def _transactions(dice: Dice, story: _Story, ids: list[str], period: Period, *, 
             "merchant_name": names.take(rows.payee * payees.SPELLINGS + variant),
             "merchant_entity_id": entity,
             "payment_channel": _text([payee.channel for payee in payees.ALL]).take(rows.payee),
-            "category_primary": _text([payee.primary for payee in payees.ALL]).take(rows.payee),
-            "category_detailed": _text([payee.detailed for payee in payees.ALL]).take(rows.payee),
+            "category_primary": primary,
+            "category_detailed": detailed,
             "pending": pa.array(rows.pending),
         }
     )
@@ -462,7 +487,7 @@ def _truth(story: _Story, ids: list[str]) -> dict[str, Any]:
         }
         for user, persona, pay in zip(ids, who.persona, who.pay, strict=True)
     }
-    enough = np.flatnonzero(story.hits >= np.where(plan.cadence == ANNUAL, 2, 3))
+    enough = np.flatnonzero((plan.kind != behaviour.UNSEEN) & (story.hits >= np.where(plan.cadence == ANNUAL, 2, 3)))
     columns = (plan.who, plan.payee, plan.kind, plan.cadence, plan.cents)
     for owner, payee, kind, cadence, cents in zip(*(column[enough].tolist() for column in columns), strict=True):
         made[ids[owner]]["streams"].append(

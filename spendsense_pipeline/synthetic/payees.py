@@ -17,8 +17,8 @@ class Payee:
     """One counterparty. ``prices`` are the plans on sale, in dollars, for those who sell at fixed prices."""
 
     name: str
-    primary: str
-    detailed: str
+    primary: str | None  # null where the bank has no word for it
+    detailed: str | None
     channel: str
     known: bool = True  # has a stable entity id
     prices: tuple[float, ...] = ()
@@ -182,13 +182,53 @@ INTEREST_CHARGED = Payee("Interest Charge on Purchases", "BANK_FEES", "BANK_FEES
 OVERDRAFT = Payee("Overdraft Fee", "BANK_FEES", "BANK_FEES_OVERDRAFT_FEES", "other", False)
 LATE = Payee("Late Payment Fee", "BANK_FEES", "BANK_FEES_OTHER_BANK_FEES", "other", False)
 
+# ---------------------------------------------------------------- only in the hard setting
+
+APPLE = Payee("Apple.com/Bill", FUN, f"{FUN}_OTHER_ENTERTAINMENT", "online", True, (2.99, 10.99))
+PRIME = Payee("Amazon Prime", MERCHANDISE, f"{MERCHANDISE}_ONLINE_MARKETPLACES", "online", True, (14.99,))
+MERGED = _several(
+    "Ashford Dunmore Holdings;Crestline Everhart Group;Hollis Kingsway Partners;Larkspur Fairmont Health",
+    "INCOME", "WAGES", "other",
+)  # fmt: skip
+SECOND_EMPLOYERS = _several(
+    "Night Owl Security;Quayside Catering;Maple Tutoring Center;Hillside Garden Works", "INCOME", "WAGES", "other"
+)
+ROOMMATES = _several(
+    "Zelle to Jordan Lee;Zelle to Sam Ortiz;Zelle to Robin Park", "TRANSFER_OUT", "ACCOUNT_TRANSFER", "other",
+    known=False,
+)  # fmt: skip
+BARBERS = _several("Corner Barber;Salon Lumiere;Sharp Cuts", "PERSONAL_CARE", "HAIR_AND_BEAUTY", "in store")
+CLINICS = _several("Parkview Clinic;Dr Amara Osei;Northgate Dental", "MEDICAL", "PRIMARY_CARE", "in store")
+CAR_WASHES = _several("Sudsy Car Wash;Blue Wave Auto Spa", "GENERAL_SERVICES", "AUTOMOTIVE", "in store")
+TRANSIT = _several("Metro Transit Pass;Regional Rail", "TRANSPORTATION", "PUBLIC_TRANSIT", "online")
+PARKING = _several("Civic Center Garage;Park and Go", "TRANSPORTATION", "PARKING", "in store")
+CANTEENS = _several("Noon Canteen;Bento Corner", "FOOD_AND_DRINK", "FAST_FOOD", "in store")
+EXPENSES = Payee("Concur Expense Reimbursement", None, None, "other", False)
+TAX_OFFICE = Payee("IRS TREAS 310 TAX REF", "INCOME", "INCOME_TAX_REFUND", "other", False)
+FRIEND_PAYS = Payee("Venmo", "TRANSFER_IN", "TRANSFER_IN_ACCOUNT_TRANSFER", "other")
+UNNAMED_OUT = Payee("Online Transfer to SAV ...4821", None, None, "other", False)
+UNNAMED_IN = Payee("Online Transfer from CHK ...0917", None, None, "other", False)
+
 ALL: tuple[Payee, ...] = (
     *GYMS, *SERVICES_MONTHLY, *SERVICES_WEEKLY, *SERVICES_QUARTERLY, *SERVICES_ANNUAL,
     *LANDLORDS, *MORTGAGES, *POWER, *INTERNET, *PHONE, *WATER, *INSURERS, *CAR_LENDERS, *HEALTH, *STUDENT_LENDERS,
     *EMPLOYERS, *CLIENTS, *PLATFORMS, *(payee for habit in HABITS for payee in habit.payees),
     CARD_PAYMENT, TO_SAVINGS, FROM_CHECKING, TO_BROKER, INVESTED,
     INTEREST_EARNED, INTEREST_CHARGED, OVERDRAFT, LATE,
+    APPLE, PRIME, *MERGED, *SECOND_EMPLOYERS, *ROOMMATES, *BARBERS, *CLINICS, *CAR_WASHES, *TRANSIT, *PARKING, *CANTEENS,
+    EXPENSES, TAX_OFFICE, FRIEND_PAYS, UNNAMED_OUT, UNNAMED_IN,
 )  # fmt: skip
+ROUTINES: dict[str, tuple[Payee, ...]] = {
+    **{habit.name: habit.payees for habit in HABITS if habit.name not in ("friends", "cash", "marketplace")},
+    "transit": TRANSIT,
+    "parking": PARKING,
+    "lunch": CANTEENS,
+    "haircuts": BARBERS,
+    "copays": CLINICS,
+    "car washes": CAR_WASHES,
+}
+"""Where people spend from habit and sign up for nothing; at the marketplace there is also Prime."""
+
 _CODES = {payee: code for code, payee in enumerate(ALL)}
 
 
@@ -208,27 +248,44 @@ def _digits(text: str, count: int) -> str:
 
 def entity_id(payee: Payee) -> str | None:
     """The payee's stable id, as an aggregator would give it; null for the unknown."""
-    return f"ent_{hashlib.blake2b(payee.name.encode(), digest_size=8).hexdigest()}" if payee.known else None
+    seller = "Amazon" if payee is PRIME else payee.name  # the marketplace's id, whatever was bought there
+    return f"ent_{hashlib.blake2b(seller.encode(), digest_size=8).hexdigest()}" if payee.known else None
 
 
-SPELLINGS = 6
+SPELLINGS = 8
 
 
 def spellings(payee: Payee) -> list[str]:
-    """Names as statements show them, the clean one first: store numbers, payment processors, references."""
+    """Names as statements show them, the clean one first: store numbers, processors, references, cities."""
     shouted = payee.name.upper()
     store, reference = _digits(payee.name, 4), _digits(payee.name + "/ref", 6)
     if payee.channel == "in store":
-        forms = [f"{shouted} #{store}", f"SQ *{shouted}", f"{shouted} {store}", f"POS {shouted}"]
+        forms = [
+            f"{shouted} #{store}",
+            f"SQ *{shouted}",
+            f"{shouted} {store}",
+            f"POS {shouted}",
+            f"PURCHASE AUTHORIZED ON 03/12 {shouted} S{reference}{store} CARD {store}",
+            f"{shouted} OAKLAND CA",
+        ]
     elif payee.channel == "online":
         forms = [
             f"PAYPAL *{shouted}",
             f"{shouted} {reference}",
             f"{shouted} *{reference[::-1]}",
             f"{shouted} 866-555-0{store[:3]}",
+            f"RECURRING PAYMENT AUTHORIZED ON 03/12 {shouted} S{reference}{store} CARD {store}",
+            f"{shouted} SAN FRANCISCO CA",
         ]
     elif payee.primary == "INCOME" and payee.known:
-        forms = [f"{shouted} PAYROLL", f"{shouted} DIR DEP", f"{shouted} PPD {reference}", payee.name]
+        forms = [
+            f"{shouted} PAYROLL",
+            f"{shouted} DIR DEP",
+            f"{shouted} PPD {reference}",
+            payee.name,
+            f"{shouted} DES:PAYROLL ID:{reference} INDN:CUSTOMER",
+            f"ACH CREDIT {shouted}",
+        ]
     else:
-        forms = [shouted, payee.name, shouted, payee.name]
+        forms = [shouted, payee.name, shouted, payee.name, shouted, payee.name]
     return [payee.name, shouted, *forms]
