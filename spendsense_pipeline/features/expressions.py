@@ -74,9 +74,10 @@ def each_window(table: ibis.Table, windows: Sequence[int]) -> ibis.Table:
 
 
 def step(table: ibis.Table, name: str) -> ibis.Table:
-    """The same table as a named step (a common table expression) of the query.
+    """The same table as a step of its own: named in DuckDB's query (a common table expression), computed on Spark.
 
     Ibis fuses a chain of columns into one query, with every expression spelled out wherever it is used: a regular
-    expression read by thirty columns would run thirty times, and a join used twice be planned twice.
+    expression read by thirty columns would run thirty times, and a join used twice be planned twice. DuckDB computes
+    a named step once; Spark would plan and compute it anew for every use, and takes minutes over a long way.
     """
-    return table.alias(name)
+    return table.cache() if table.get_backend().name == "pyspark" else table.alias(name)

@@ -228,8 +228,10 @@ def classify(transactions: ibis.Table, accounts: ibis.Table, users: ibis.Table, 
     ``currency_factor`` (units per US dollar), ``penalty`` (an overdraft, insufficient funds or late fee, or one
     given back) and ``kind``, exactly one of ``KINDS``: the first that matches, in that order.
     """
-    rows = _with_payees(_with_categories(_counted(transactions, accounts, users, as_of)))
-    rows = _with_legs(_judged(rows.mutate(**_facts(rows))))
+    rows = step(_counted(transactions, accounts, users, as_of), "rows_that_count")
+    rows = step(_with_categories(rows), "rows_with_categories")
+    rows = step(_with_payees(rows), "rows_with_payees")
+    rows = _with_legs(step(_judged(rows.mutate(**_facts(rows))), "rows_judged"))
     return rows.select(
         *ROW,
         kind=ibis.cases(
@@ -537,6 +539,7 @@ def _with_legs(rows: ibis.Table) -> ibis.Table:
         in_place=ibis.row_number().over(group_by="in_id", order_by=[*nearness, pairs.out_id]),
         out_place=ibis.row_number().over(group_by="out_id", order_by=[*nearness, pairs.in_id]),
     ).filter(lambda t: (t.in_place == 0) & (t.out_place == 0))
+    pairs = step(pairs, "legs_found")
     legs = pairs.select(leg_id="in_id", onto_card="onto_card").union(
         pairs.select(leg_id="out_id", onto_card="onto_card")
     )

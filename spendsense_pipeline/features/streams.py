@@ -14,12 +14,12 @@ from typing import Any
 import ibis
 
 from spendsense_pipeline.features.cadence import alignment, date_at, position, position_of, rulers
-from spendsense_pipeline.features.expressions import cents, day_number, plain, ratio, words
+from spendsense_pipeline.features.expressions import cents, day_number, plain, ratio, step, words
 
 CANDIDATES = ["other_out", "other_in", "paycheck"]  # kinds of rows that may be hits
 REFUND_DAYS = 60  # a refund cancels the latest equal charge within so many days
 
-SAME_PRICE = 1.03  # "fixed price: to the cent, or within 3 %"
+SAME_PRICE = 103  # percent; "fixed price: to the cent, or within 3 %"
 PRICE_STEP = 0.01  # "last step of more than 1 %"
 VARIATION = 3  # bills and income vary from a third to three times
 EXPLAINED = 0.75  # "a line must explain three quarters of the rows at its price in its span"
@@ -88,6 +88,11 @@ def _share(flag: Any, by: list[str]) -> Any:
 def _running(value: Any, by: list[str], *order: Any) -> Any:
     """An aggregate over the group's rows up to and with this one."""
     return value.over(ibis.cumulative_window(group_by=by, order_by=order))
+
+
+def _near(lower: Any, higher: Any) -> Any:
+    """Whether two prices count as one. In whole numbers: at the boundary engines differ by how they read `1.03`."""
+    return higher * 100 <= lower * SAME_PRICE
 
 
 def _charges(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
@@ -170,7 +175,7 @@ def _segments(charges: ibis.Table) -> ibis.Table:
         may_vary=t.earned | t.bill,
         middle_of_once=_over(t.price.median(where=t.price_rows == 1), PAYEE),
         prices=_over(t.price_rank.max(), PAYEE) + 1,
-        near_no=_running((t.price > t.price_below * SAME_PRICE).fill_null(False).cast("int64").sum(), PAYEE, t.price),
+        near_no=_running((~_near(t.price_below, t.price)).fill_null(False).cast("int64").sum(), PAYEE, t.price),
         repeated_rows=_over(repeated.cast("int64").sum(), PAYEE),
         # each price counts once, however many rows it has
         repeated_prices=_over(ratio(repeated.cast("float64"), t.price_rows).sum(), PAYEE).round().cast("int64"),
@@ -188,7 +193,7 @@ def _segments(charges: ibis.Table) -> ibis.Table:
     once = t.price_rows == 1
     bases = {
         ONE_PRICE: (~once | about(t.middle_of_once).fill_null(False), once.ifelse(ONCE, t.price)),
-        NEAR_PRICES: ((t.near_rows > t.price_rows) & (t.highest <= t.lowest * SAME_PRICE), t.near_no),
+        NEAR_PRICES: ((t.near_rows > t.price_rows) & _near(t.lowest, t.highest), t.near_no),
         ALL_PRICES: (
             (t.prices > 1)
             & (t.payee_rows > 2)
@@ -318,7 +323,7 @@ def _lines(hits: ibis.Table) -> ibis.Table:
     t = t.mutate(slots=t.last_slot - t.first_slot + 1)
     # Prices that follow one another and never return; a price is charged three times on average.
     stepped = (t.changes + 1 == t.prices) & (t.changes * 3 <= t.hits)
-    fixed = (t.highest <= t.lowest * SAME_PRICE) | stepped
+    fixed = _near(t.lowest, t.highest) | stepped
     t = t.mutate(fixed=fixed).inner_join(rulers().select("ruler", "rank", "cadence", "least_hits"), "ruler")
     often_enough = t.inflow.ifelse(~t.cadence.isin(["quarterly", "annual"]), t.cadence.isin(["monthly", "quarterly"]))
     varies = t.may_vary & often_enough & ((t.in_a_row >= LEAST_VARYING) | (t.hits > LEAST_VARYING))
@@ -360,7 +365,7 @@ def _lines(hits: ibis.Table) -> ibis.Table:
             best_ruler.gain.desc(),
             best_ruler.lines,
             best_ruler.ruler == "four_weekly",  # three months cannot tell it from monthly
-            best_ruler.error,
+            best_ruler.error.round(9),  # floats added in another order must not decide
             best_ruler["rank"],
         )
     )
@@ -380,7 +385,8 @@ def _lines(hits: ibis.Table) -> ibis.Table:
 
 def _stream_rows(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
     """The hits of every stream: a row per hit with its ``stream_id`` and what the stream is judged by."""
-    hits = _hits(_segments(_charges(rows, as_of)))
+    charges = step(_charges(rows, as_of), "charges")
+    hits = step(_hits(step(_segments(charges), "segments")), "hits_on_rulers")
     t = _continued(hits.inner_join(_lines(hits), LINE))
     many_others = (t.payee_rows - t.payee_hits) * 2 > _over(t.count(), STREAM)
     # among many others, a line whose amounts vary as theirs do cannot be told from them
