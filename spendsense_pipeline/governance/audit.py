@@ -10,17 +10,22 @@ import datetime as dt
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, exists, insert, or_, select, update
+from sqlalchemy import Row, Select, Text, and_, exists, func, insert, or_, select, update
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from spendsense_pipeline.governance.database import CHUNK
 from spendsense_pipeline.governance.models import (
     AuditEntry,
     AuditHead,
+    Base,
     ConsentEvent,
     ConsentPeriod,
     Decision,
@@ -29,6 +34,7 @@ from spendsense_pipeline.governance.models import (
     Recommendation,
     RecommendationText,
     Release,
+    UtcTime,
 )
 from spendsense_pipeline.recommendations.identity import content_hash
 
@@ -123,6 +129,9 @@ RECALL = Kind(
 )
 KINDS = {kind.name: kind for kind in (CONSENT, DECISION, RELEASE, RECALL)}
 
+CHAINED = ("seq", "kind", "recorded_at", "payload", "commitment", "previous_hash")
+"""What the hash of a link covers."""
+
 
 def record(
     session: Session, kind: Kind, rows: Sequence[dict[str, Any]], now: dt.datetime, salt: Salt = random_salt
@@ -146,10 +155,10 @@ def record(
             "recorded_at": now,
             "payload": _canonical({name: row[name] for name in kind.public}),
             "salt": grain,
-            "commitment": _commitment(grain, [row[name] for name in kind.committed]),
+            "commitment": _hashed([grain, *(row[name] for name in kind.committed)]),
             "previous_hash": previous,
         }
-        previous = link["hash"] = _link_hash(link)
+        previous = link["hash"] = _hashed([link[name] for name in CHAINED])
         links.append(link)
     session.execute(insert(kind.model.__table__), list(rows))  # type: ignore[arg-type] # a Table, typed wider
     session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # as above
@@ -194,16 +203,17 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
         heads.setdefault(length, set()).add(hash_then)
 
     previous, seq = START, 0
-    while links := session.execute(
-        select(AuditEntry.__table__).where(AuditEntry.seq > seq).order_by(AuditEntry.seq).limit(CHUNK)
-    ).all():
-        covered = _covered_rows(session, links[0].seq, links[-1].seq)
-        for link in links:
+    seen = dict.fromkeys(KINDS, 0)
+    links = _as_hashed(AuditEntry, *CHAINED, "hash", "subject_id", "salt").order_by(AuditEntry.seq).limit(CHUNK)
+    while some := session.execute(links.where(AuditEntry.seq > seq)).all():
+        covered = _covered_rows(session, some[0].seq, some[-1].seq)
+        for link in some:
             seq += 1
             if problem := _link_problem(link, seq, previous, covered):
                 yield _finding(seq, link.kind, link.subject_id, problem)
             previous, seq = link.hash, link.seq
-            if heads.pop(seq, {previous}) != {previous}:
+            seen[link.kind] += 1
+            if heads and heads.pop(seq, {previous}) != {previous}:
                 yield _finding(seq, link.kind, link.subject_id, "known_head_missing")
 
     if seq < count:
@@ -214,8 +224,9 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
         if length > 0 or expected != {START}:
             yield _finding(length, None, None, "known_head_missing")
     for kind in KINDS.values():
-        row = session.execute(_unrecorded(kind)).first()
-        if row is not None:
+        # Every link found its own row, so a row without link is one too many; only then is it looked for.
+        if session.scalar(select(func.count()).select_from(kind.model)) != seen[kind.name]:
+            row = session.execute(_unrecorded(kind)).one()
             yield _finding(row.seq, kind.name, row.subject, "row_not_recorded")
     for consent_id in session.scalars(_periods_unlike_their_events()):
         yield _finding(None, "consent", consent_id, "period_changed")
@@ -224,24 +235,24 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
 def _link_problem(
     link: AnyRow, expected_seq: int, previous: str, covered: Mapping[str, Mapping[int, AnyRow]]
 ) -> str | None:
-    if link.seq != expected_seq:
+    *chained, hash_then, subject_id, salt = link
+    if link[0] != expected_seq:
         return "link_missing"
-    if _link_hash(link._mapping) != link.hash:
+    if _hashed(chained) != hash_then:
         return "link_changed"
     if link.previous_hash != previous:
         return "link_misplaced"
     kind = KINDS[link.kind]
-    row = covered[kind.name].get(link.seq)
+    row = covered[kind.name].get(expected_seq)
     if row is None:
         return "row_missing"
-    if link.salt is None or _commitment(link.salt, row[: len(kind.committed)]) != link.commitment:
+    fields = len(kind.committed)
+    if salt is None or _hashed([salt, *row[:fields]]) != link.commitment:
         return "row_changed"
-    if link.subject_id != row._mapping[kind.subject]:
+    if subject_id != row[kind.committed.index(kind.subject)]:
         return "link_changed"
-    if kind is DECISION:
-        said = row[len(kind.committed) :]
-        if content_hash(*said) != row.content_hash:
-            return "text_changed"
+    if kind is DECISION and content_hash(*row[fields:]) != row.content_hash:
+        return "text_changed"
     return None
 
 
@@ -249,7 +260,7 @@ def _covered_rows(session: Session, first: int, last: int) -> dict[str, dict[int
     """The rows that the links from ``first`` to ``last`` speak of; a decision with the text it decided on."""
     found: dict[str, dict[int, AnyRow]] = {}
     for kind in KINDS.values():
-        query: AnySelect = select(*(getattr(kind.model, name) for name in kind.committed))
+        query = _as_hashed(kind.model, *kind.committed)
         if kind is DECISION:
             query = (
                 query.add_columns(
@@ -269,7 +280,7 @@ def _covered_rows(session: Session, first: int, last: int) -> dict[str, dict[int
                 )
             )
         rows = session.execute(query.where(kind.model.seq.between(first, last)))
-        found[kind.name] = {row.seq: row for row in rows}
+        found[kind.name] = {row[0]: row for row in rows}  # every kind commits to its seq first
     return found
 
 
@@ -311,19 +322,44 @@ def _finding(seq: int | None, kind: str | None, subject: str | None, problem: st
     return {"seq": seq, "kind": kind, "subject": subject, "problem": problem}
 
 
+class iso(FunctionElement[str]):  # noqa: N801 - reads as the SQL function that it is
+    """A moment as it is hashed, ``2026-11-23T09:00:00.000000+00:00``, written by the database."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(iso, "sqlite")
+def _iso_sqlite(moment: iso, compiler: SQLCompiler, **how: Any) -> str:
+    return f"replace({compiler.process(moment.clauses, **how)}, ' ', 'T') || '+00:00'"
+
+
+@compiles(iso, "postgresql")
+def _iso_postgresql(moment: iso, compiler: SQLCompiler, **how: Any) -> str:
+    shape = """'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'"""
+    return f"to_char({compiler.process(moment.clauses, **how)} AT TIME ZONE 'UTC', {shape})"
+
+
+def _as_hashed(model: type[Base], *names: str) -> AnySelect:
+    """The columns as ``_hashed`` takes them, with moments as text: no object is made of what is only hashed."""
+    columns: list[Any] = [getattr(model, name) for name in names]
+    return select(*(iso(one).label(one.key) if isinstance(one.type, UtcTime) else one for one in columns))
+
+
+def _hashed(values: Iterable[object]) -> str:
+    """The SHA-256 of the values as compact JSON."""
+    written = [encode_basestring(value) if isinstance(value, str) else _plain(value) for value in values]
+    return hashlib.sha256(f"[{','.join(written)}]".encode()).hexdigest()
+
+
 def _plain(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).isoformat(timespec="microseconds")
+        return f'"{value.astimezone(dt.UTC).isoformat(timespec="microseconds")}"'
     raise TypeError(f"a link cannot hold {value!r}")
 
 
-_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_plain).encode
-
-
-def _commitment(salt: str, values: Sequence[object]) -> str:
-    return hashlib.sha256(_canonical([salt, *values]).encode()).hexdigest()
-
-
-def _link_hash(link: Mapping[Any, Any]) -> str:
-    parts = [link["seq"], link["kind"], link["recorded_at"], link["payload"], link["commitment"], link["previous_hash"]]
-    return hashlib.sha256(_canonical(parts).encode()).hexdigest()
+_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
