@@ -181,13 +181,11 @@ def measured(engine: Engine, recommendations: int, open_: int) -> dict[str, floa
     found["fill"] = seconds(lambda: fill(engine, recommendations - open_))
     periods = consents(engine)
     names = list(periods)[: max(open_ // PER_CUSTOMER, 1)]
-    drafts = [
-        draft(name, periods[name], number, NOW.date()) for name in names for number in range(PER_CUSTOMER)
-    ]
+    drafts = [draft(name, periods[name], number, NOW.date()) for name in names for number in range(PER_CUSTOMER)]
     found["register"] = seconds(lambda: registration.register_drafts(engine, drafts, NOW.date(), NOW)) / len(drafts)
-    found["register again"] = seconds(
-        lambda: registration.register_drafts(engine, drafts, NOW.date(), NOW)
-    ) / len(drafts)
+    found["register again"] = seconds(lambda: registration.register_drafts(engine, drafts, NOW.date(), NOW)) / len(
+        drafts
+    )
     settle(engine)
 
     def gate(now: dt.datetime = NOW, consent_days: int = 0) -> float:
@@ -195,9 +193,7 @@ def measured(engine: Engine, recommendations: int, open_: int) -> dict[str, floa
         return seconds(lambda: release.propose(engine, now, consent_days=consent_days), 11)
 
     found["gate, all pending"] = gate()
-    asked = [
-        review.Request("approve", one["recommendation_id"], "ada", one["content_hash"]) for one in drafts
-    ]
+    asked = [review.Request("approve", one["recommendation_id"], "ada", one["content_hash"]) for one in drafts]
     spent = [
         seconds(lambda some=some: review.decide(engine, some, NOW))
         for some in (asked[start : start + review.MOST_AT_ONCE] for start in range(0, len(asked), review.MOST_AT_ONCE))

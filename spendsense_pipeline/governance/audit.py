@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
@@ -25,7 +25,6 @@ from spendsense_pipeline.governance.database import CHUNK
 from spendsense_pipeline.governance.models import (
     AuditEntry,
     AuditHead,
-    Base,
     ConsentEvent,
     ConsentPeriod,
     Decision,
@@ -155,10 +154,10 @@ def record(
             "recorded_at": now,
             "payload": _canonical({name: row[name] for name in kind.public}),
             "salt": grain,
-            "commitment": _hashed([grain, *(row[name] for name in kind.committed)]),
+            "commitment": _sha256(_canonical([grain, *(row[name] for name in kind.committed)])),
             "previous_hash": previous,
         }
-        previous = link["hash"] = _hashed([link[name] for name in CHAINED])
+        previous = link["hash"] = _sha256(_canonical([link[name] for name in CHAINED]))
         links.append(link)
     session.execute(insert(kind.model.__table__), list(rows))  # type: ignore[arg-type] # a Table, typed wider
     session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # as above
@@ -204,17 +203,19 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
 
     previous, seq = START, 0
     seen = dict.fromkeys(KINDS, 0)
-    links = _as_hashed(AuditEntry, *CHAINED, "hash", "subject_id", "salt").order_by(AuditEntry.seq).limit(CHUNK)
-    while some := session.execute(links.where(AuditEntry.seq > seq)).all():
+    link = AuditEntry.__table__.c
+    read = [link[name] for name in ("seq", "kind", "subject_id", "salt", "commitment", "previous_hash", "hash")]
+    links = select(*read, as_json(*(link[name] for name in CHAINED)).label("json")).order_by(link.seq).limit(CHUNK)
+    while some := session.execute(links.where(link.seq > seq)).all():
         covered = _covered_rows(session, some[0].seq, some[-1].seq)
-        for link in some:
+        for one in some:
             seq += 1
-            if problem := _link_problem(link, seq, previous, covered):
-                yield _finding(seq, link.kind, link.subject_id, problem)
-            previous, seq = link.hash, link.seq
-            seen[link.kind] += 1
+            if problem := _link_problem(one, seq, previous, covered):
+                yield _finding(seq, one.kind, one.subject_id, problem)
+            previous, seq = one.hash, one.seq
+            seen[one.kind] += 1
             if heads and heads.pop(seq, {previous}) != {previous}:
-                yield _finding(seq, link.kind, link.subject_id, "known_head_missing")
+                yield _finding(seq, one.kind, one.subject_id, "known_head_missing")
 
     if seq < count:
         yield _finding(seq + 1, None, None, "tail_missing")
@@ -235,10 +236,9 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
 def _link_problem(
     link: AnyRow, expected_seq: int, previous: str, covered: Mapping[str, Mapping[int, AnyRow]]
 ) -> str | None:
-    *chained, hash_then, subject_id, salt = link
-    if link[0] != expected_seq:
+    if link.seq != expected_seq:
         return "link_missing"
-    if _hashed(chained) != hash_then:
+    if _sha256(link.json) != link.hash:
         return "link_changed"
     if link.previous_hash != previous:
         return "link_misplaced"
@@ -246,12 +246,11 @@ def _link_problem(
     row = covered[kind.name].get(expected_seq)
     if row is None:
         return "row_missing"
-    fields = len(kind.committed)
-    if salt is None or _hashed([salt, *row[:fields]]) != link.commitment:
+    if link.salt is None or _sha256(f"[{encode_basestring(link.salt)},{row.json[1:]}") != link.commitment:
         return "row_changed"
-    if subject_id != row[kind.committed.index(kind.subject)]:
+    if link.subject_id != row.subject:
         return "link_changed"
-    if kind is DECISION and content_hash(*row[fields:]) != row.content_hash:
+    if kind is DECISION and content_hash(*row[4:]) != row.content_hash:
         return "text_changed"
     return None
 
@@ -260,10 +259,16 @@ def _covered_rows(session: Session, first: int, last: int) -> dict[str, dict[int
     """The rows that the links from ``first`` to ``last`` speak of; a decision with the text it decided on."""
     found: dict[str, dict[int, AnyRow]] = {}
     for kind in KINDS.values():
-        query = _as_hashed(kind.model, *kind.committed)
+        columns = kind.model.__table__.c
+        query: AnySelect = select(
+            columns.seq,
+            columns[kind.subject].label("subject"),
+            as_json(*(columns[name] for name in kind.committed)).label("json"),
+        )
         if kind is DECISION:
             query = (
                 query.add_columns(
+                    Decision.content_hash,
                     Recommendation.content_type,
                     RecommendationText.title,
                     RecommendationText.content,
@@ -322,44 +327,42 @@ def _finding(seq: int | None, kind: str | None, subject: str | None, problem: st
     return {"seq": seq, "kind": kind, "subject": subject, "problem": problem}
 
 
-class iso(FunctionElement[str]):  # noqa: N801 - reads as the SQL function that it is
-    """A moment as it is hashed, ``2026-11-23T09:00:00.000000+00:00``, written by the database."""
+class as_json(FunctionElement[str]):  # noqa: N801 - reads as the SQL function that it is
+    """Columns as ``_canonical`` writes a list of them, but by the database: no object is made of what is only hashed."""
 
     type = Text()
+    name = "json"
     inherit_cache = True
 
-
-@compiles(iso, "sqlite")
-def _iso_sqlite(moment: iso, compiler: SQLCompiler, **how: Any) -> str:
-    return f"replace({compiler.process(moment.clauses, **how)}, ' ', 'T') || '+00:00'"
-
-
-@compiles(iso, "postgresql")
-def _iso_postgresql(moment: iso, compiler: SQLCompiler, **how: Any) -> str:
-    shape = """'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'"""
-    return f"to_char({compiler.process(moment.clauses, **how)} AT TIME ZONE 'UTC', {shape})"
+    def fields(self, compiler: SQLCompiler, moment: str, how: Any) -> list[str]:
+        """The columns in SQL, those that are moments in the given shape."""
+        return [
+            (moment if isinstance(column.type, UtcTime) else "{}").format(compiler.process(column, **how))
+            for column in self.clauses
+        ]
 
 
-def _as_hashed(model: type[Base], *names: str) -> AnySelect:
-    """The columns as ``_hashed`` takes them, with moments as text: no object is made of what is only hashed."""
-    columns: list[Any] = [getattr(model, name) for name in names]
-    return select(*(iso(one).label(one.key) if isinstance(one.type, UtcTime) else one for one in columns))
+@compiles(as_json, "sqlite")
+def _on_sqlite(row: as_json, compiler: SQLCompiler, **how: Any) -> str:
+    fields = row.fields(compiler, "replace({}, ' ', 'T') || '+00:00'", how)
+    return f"json_array({', '.join(fields)})"
 
 
-def _hashed(values: Iterable[object]) -> str:
-    """The SHA-256 of the values as compact JSON."""
-    written = [encode_basestring(value) if isinstance(value, str) else _plain(value) for value in values]
-    return hashlib.sha256(f"[{','.join(written)}]".encode()).hexdigest()
+@compiles(as_json, "postgresql")
+def _on_postgresql(row: as_json, compiler: SQLCompiler, **how: Any) -> str:
+    moment = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
+    fields = [f"coalesce(to_json({field})::text, 'null')" for field in row.fields(compiler, moment, how)]
+    return "'[' || " + " || ',' || ".join(fields) + " || ']'"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _plain(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
     if isinstance(value, dt.datetime):
-        return f'"{value.astimezone(dt.UTC).isoformat(timespec="microseconds")}"'
+        return value.astimezone(dt.UTC).isoformat(timespec="microseconds")
     raise TypeError(f"a link cannot hold {value!r}")
 
 
-_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_plain).encode
