@@ -12,10 +12,11 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from json.encoder import encode_basestring
 from typing import Any
 
-from sqlalchemy import Row, Select, Text, and_, exists, func, insert, or_, select, update
+from sqlalchemy import Row, Select, Text, and_, bindparam, exists, func, insert, or_, select, update
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -203,10 +204,7 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
 
     previous, seq = START, 0
     seen = dict.fromkeys(KINDS, 0)
-    link = AuditEntry.__table__.c
-    read = [link[name] for name in ("seq", "kind", "subject_id", "salt", "commitment", "previous_hash", "hash")]
-    links = select(*read, as_json(*(link[name] for name in CHAINED)).label("json")).order_by(link.seq).limit(CHUNK)
-    while some := session.execute(links.where(link.seq > seq)).all():
+    while some := session.execute(_links_after(), {"seq": seq, "chunk": CHUNK}).all():
         covered = _covered_rows(session, some[0].seq, some[-1].seq)
         for one in some:
             seq += 1
@@ -233,6 +231,18 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
         yield _finding(None, "consent", consent_id, "period_changed")
 
 
+@cache
+def _links_after() -> AnySelect:
+    link = AuditEntry.__table__.c
+    named = (link[name] for name in ("seq", "kind", "subject_id", "salt", "commitment", "previous_hash", "hash"))
+    return (
+        select(*named, as_json(*(link[name] for name in CHAINED)).label("json"))
+        .where(link.seq > bindparam("seq"))
+        .order_by(link.seq)
+        .limit(bindparam("chunk"))
+    )
+
+
 def _link_problem(
     link: AnyRow, expected_seq: int, previous: str, covered: Mapping[str, Mapping[int, AnyRow]]
 ) -> str | None:
@@ -256,37 +266,42 @@ def _link_problem(
 
 
 def _covered_rows(session: Session, first: int, last: int) -> dict[str, dict[int, AnyRow]]:
-    """The rows that the links from ``first`` to ``last`` speak of; a decision with the text it decided on."""
-    found: dict[str, dict[int, AnyRow]] = {}
-    for kind in KINDS.values():
-        columns = kind.model.__table__.c
-        query: AnySelect = select(
-            columns.seq,
-            columns[kind.subject].label("subject"),
-            as_json(*(columns[name] for name in kind.committed)).label("json"),
+    """The rows that the links from ``first`` to ``last`` speak of, by their place in the chain."""
+    return {
+        name: {row.seq: row for row in session.execute(_covered_by(kind), {"first": first, "last": last})}
+        for name, kind in KINDS.items()
+    }
+
+
+@cache
+def _covered_by(kind: Kind) -> AnySelect:
+    """seq, subject, json, and of a decision the hash and the text that it decided on."""
+    columns = kind.model.__table__.c
+    query: AnySelect = select(
+        columns.seq,
+        columns[kind.subject].label("subject"),
+        as_json(*(columns[name] for name in kind.committed)).label("json"),
+    ).where(columns.seq.between(bindparam("first"), bindparam("last")))
+    if kind is not DECISION:
+        return query
+    return (
+        query.add_columns(
+            Decision.content_hash,
+            Recommendation.content_type,
+            RecommendationText.title,
+            RecommendationText.content,
+            RecommendationText.rationale,
+            Recommendation.product_id,
         )
-        if kind is DECISION:
-            query = (
-                query.add_columns(
-                    Decision.content_hash,
-                    Recommendation.content_type,
-                    RecommendationText.title,
-                    RecommendationText.content,
-                    RecommendationText.rationale,
-                    Recommendation.product_id,
-                )
-                .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
-                .join(
-                    RecommendationText,
-                    and_(
-                        RecommendationText.recommendation_id == Decision.recommendation_id,
-                        RecommendationText.content_hash == Decision.content_hash,
-                    ),
-                )
-            )
-        rows = session.execute(query.where(kind.model.seq.between(first, last)))
-        found[kind.name] = {row[0]: row for row in rows}  # every kind commits to its seq first
-    return found
+        .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
+        .join(
+            RecommendationText,
+            and_(
+                RecommendationText.recommendation_id == Decision.recommendation_id,
+                RecommendationText.content_hash == Decision.content_hash,
+            ),
+        )
+    )
 
 
 def _unrecorded(kind: Kind) -> AnySelect:
@@ -295,6 +310,7 @@ def _unrecorded(kind: Kind) -> AnySelect:
     return select(kind.model.seq, subject).where(~linked).order_by(kind.model.seq).limit(1)
 
 
+@cache
 def _periods_unlike_their_events() -> Select[str]:
     """Periods whose present state is not what their recorded events add up to."""
 

@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, Select, and_, bindparam, exists, func, or_, select, true, update
@@ -106,6 +107,7 @@ def _consent_reasons(facts: ReleaseFacts, now: dt.datetime, consent_days: int) -
     return []
 
 
+@cache
 def facts_query() -> "Select[*tuple[Any, ...]]":
     """``ReleaseFacts`` of everything that was decided for release and is not released, in order of registration."""
     later = aliased(Decision)
@@ -254,6 +256,8 @@ def released(
 ) -> list[dict[str, Any]]:
     """The feed: released texts whose cited consent period is live at ``now`` and that were not recalled.
 
+    A text on which the guardrails found something critical since its release is held back as long as they do.
+
     Rows: release_id, recommendation_id, user_id, title, content, content_hash, consent_id, decision_id, released_at;
     oldest release first. The text is the one that the release cites, whatever happened since.
     """
@@ -282,6 +286,7 @@ def released(
         .join(ConsentPeriod, ConsentPeriod.consent_id == Release.consent_id)
         .where(
             consent.is_live(now, consent_days),
+            RecommendationText.severity < 2,
             ~exists().where(Recall.release_id == Release.release_id),
             Recommendation.user_id == user_id if user_id is not None else true(),
         )
@@ -304,6 +309,12 @@ def every_release_had_consent(session: Session) -> ConsentProof:
     closed before it, for this customer and this scope; the cited decision approves or overrides to exactly the
     released text, came before the release, and no other decision came between.
     """
+    violations: Sequence[str] = session.scalars(_unproved()).all()
+    return ConsentProof(list(violations), session.scalar(select(func.count()).select_from(Release)) or 0)
+
+
+@cache
+def _unproved() -> "Select[str]":
     opened, closed, between = aliased(ConsentEvent), aliased(ConsentEvent), aliased(Decision)
     scope = func.replace(Recommendation.content_type, "partner_offer", "partner_offers")
     had_consent = exists().where(
@@ -330,11 +341,9 @@ def every_release_had_consent(session: Session) -> ConsentProof:
         )
         .correlate(Release, Decision),  # two levels up is not found by itself
     )
-    wrong = (
+    return (
         select(Release.recommendation_id)
         .outerjoin(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
         .where(or_(~had_consent, ended_before, ~was_decided))
         .order_by(Release.seq)
     )
-    violations: Sequence[str] = session.scalars(wrong).all()
-    return ConsentProof(list(violations), session.scalar(select(func.count()).select_from(Release)) or 0)

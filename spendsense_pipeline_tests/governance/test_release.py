@@ -175,6 +175,17 @@ def test_a_finding_that_turned_critical_after_the_approval_stops_the_release(eng
     assert gate(engine, NOW + HOUR).blocked == {"critical_finding": 1}
 
 
+def test_a_finding_that_turned_critical_after_the_release_holds_the_text_back(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    approve(engine, one)
+    gate(engine)
+    worse = one | {"findings": '[{"check": "tone", "severity": "critical", "message": "shames"}]'}
+    register(engine, worse, now=NOW + HOUR)
+    assert feed(engine, NOW + HOUR) == []
+    register(engine, one, now=NOW + 2 * HOUR)
+    assert len(feed(engine, NOW + 2 * HOUR)) == 1
+
+
 def test_an_undone_approval_releases_nothing(engine: Engine) -> None:
     one = waiting_draft(engine)
     approve(engine, one)
