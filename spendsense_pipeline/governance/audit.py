@@ -344,7 +344,7 @@ def _finding(seq: int | None, kind: str | None, subject: str | None, problem: st
 
 
 class as_json(FunctionElement[str]):  # noqa: N801 - reads as the SQL function that it is
-    """Columns as ``_canonical`` writes a list of them, but by the database: no object is made of what is only hashed."""
+    """Columns as ``_canonical`` writes a list of them, by the database: no object is made of what is only hashed."""
 
     type = Text()
     name = "json"

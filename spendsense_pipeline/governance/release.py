@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, aliased
 from spendsense_pipeline.governance import audit, consent
 from spendsense_pipeline.governance.database import reading, rows_changed, storable, writing
 from spendsense_pipeline.governance.models import (
+    OPEN,
     SCOPE_OF,
     ConsentEvent,
     ConsentPeriod,
@@ -29,6 +30,9 @@ from spendsense_pipeline.governance.models import (
     Release,
 )
 from spendsense_pipeline.governance.registration import expire
+
+ENOUGH = 20
+"""So many that may go out are enough to know that a release is worth a run; counting all takes as long as releasing."""
 
 DECIDED = ("approved", "overridden")
 """The statuses that an operator gives to what may go out."""
@@ -107,9 +111,8 @@ def _consent_reasons(facts: ReleaseFacts, now: dt.datetime, consent_days: int) -
     return []
 
 
-@cache
-def facts_query() -> "Select[*tuple[Any, ...]]":
-    """``ReleaseFacts`` of everything that was decided for release and is not released, in order of registration."""
+def facts_query(now: dt.datetime) -> audit.AnySelect:
+    """``ReleaseFacts`` of everything that was decided for release, is in time and not released; in no order."""
     later = aliased(Decision)
     overtaken = exists().where(later.recommendation_id == Decision.recommendation_id, later.ordinal > Decision.ordinal)
     return (
@@ -149,14 +152,18 @@ def facts_query() -> "Select[*tuple[Any, ...]]":
             ),
         )
         .outerjoin(Release, Release.recommendation_id == Recommendation.recommendation_id)
-        .where(Recommendation.status.in_(DECIDED), Recommendation.released_at.is_(None))
-        .order_by(Recommendation.registered_at, Recommendation.recommendation_id)
+        .where(
+            Recommendation.status.in_(DECIDED), Recommendation.released_at.is_(None), Recommendation.expires_at > now
+        )
     )
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What the gate would do now: how many it would release, and why the others wait."""
+    """What the gate would do now: how many it would release, and why the others wait.
+
+    Counted to the end only where there are fewer than ``ENOUGH`` decided ones, or none that may go out.
+    """
 
     releasable: int
     blocked: dict[str, int]
@@ -174,8 +181,11 @@ class Gate:
 def propose(engine: Engine, now: dt.datetime, *, consent_days: int = 0) -> Proposal:
     """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
     with reading(engine) as session:
-        allowed, blocked = _judged(session, now, consent_days)
-    return Proposal(len(allowed), blocked)
+        allowed, blocked = _judged(session, facts_query(now).limit(ENOUGH), now, consent_days)
+        if not allowed and sum(blocked.values()) >= ENOUGH:
+            allowed, blocked = _judged(session, facts_query(now), now, consent_days)
+        blocked += _waiting(session, now)
+    return Proposal(len(allowed), _counted(blocked))
 
 
 def run_gate(
@@ -191,9 +201,11 @@ def run_gate(
     One transaction under the write lock: what it reads holds until its releases are written. Running it again
     releases nothing twice.
     """
+    in_turn = facts_query(now).order_by(Recommendation.registered_at, Recommendation.recommendation_id)
     with writing(engine) as session:
         # Judged before lapsed periods are closed, so that the count still says what became of them.
-        allowed, blocked = _judged(session, now, consent_days)
+        allowed, blocked = _judged(session, in_turn, now, consent_days)
+        blocked += _waiting(session, now)
         recalled = consent.close_lapsed(session, now, consent_days, salt=salt)
         expire(session, now)
         releases: list[dict[str, Any]] = [
@@ -224,31 +236,40 @@ def run_gate(
                     for row in releases
                 ],
             )
-    return Gate([row["recommendation_id"] for row in releases], recalled, blocked)
+    return Gate([row["recommendation_id"] for row in releases], recalled, _counted(blocked))
 
 
 def _judged(
-    session: Session, now: dt.datetime, consent_days: int
-) -> tuple[list[tuple[ReleaseFacts, Allow]], dict[str, int]]:
-    """What may go out, and the first reason of each open one that may not.
-
-    What still waits for an operator is counted in the database, under the reason that ``release_decision`` would give
-    first: nothing else about it can matter yet.
-    """
-    waiting = select(
-        func.count().filter(Recommendation.expires_at > now), func.count().filter(Recommendation.expires_at <= now)
-    ).where(Recommendation.status == "pending_approval", Recommendation.released_at.is_(None))
-    pending, expired = session.execute(waiting).one()
-    blocked = Counter({"pending": pending, "expired": expired})
+    session: Session, query: audit.AnySelect, now: dt.datetime, consent_days: int
+) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str]]:
+    """What may go out, and how many may not by the first reason."""
     allowed: list[tuple[ReleaseFacts, Allow]] = []
-    for row in session.execute(facts_query()):
+    blocked: Counter[str] = Counter()
+    for row in session.execute(query):
         facts = ReleaseFacts(*row)
         verdict = release_decision(facts, now, consent_days)
         if isinstance(verdict, Allow):
             allowed.append((facts, verdict))
         else:
             blocked[verdict.reasons[0] if verdict.reasons else "unknown"] += 1
-    return allowed, {reason: number for reason, number in sorted(blocked.items()) if number}
+    return allowed, blocked
+
+
+def _waiting(session: Session, now: dt.datetime) -> Counter[str]:
+    """What waits for an operator or is past its time, under the reason that ``release_decision`` would give first.
+
+    Nothing else about it can matter yet, so the index counts it.
+    """
+    late = Recommendation.expires_at <= now
+    counted = select(
+        func.count().filter(Recommendation.status == "pending_approval", ~late), func.count().filter(late)
+    ).where(Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
+    pending, expired = session.execute(counted).one()
+    return Counter(pending=pending, expired=expired)
+
+
+def _counted(blocked: Counter[str]) -> dict[str, int]:
+    return {reason: number for reason, number in sorted(blocked.items()) if number}
 
 
 def released(

@@ -302,7 +302,6 @@ def test_no_history_shows_what_may_not_be_seen() -> None:
 @pytest.mark.verify
 def test_no_long_history_shows_what_may_not_be_seen() -> None:
     told = tell(2_000, 50)
-    print(dict(told))
     for happened in ("released", "recalled", "voided", "lapsed and recalled", "crashes", "approved", "overridden"):
         assert told[happened] > 100, f"{happened}: only {told[happened]} times, this proves little"
     for refused in ("critical_finding", "four_eyes", "own_recommendation", "changed", "already_released", "expired"):
