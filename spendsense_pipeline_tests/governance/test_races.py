@@ -1,4 +1,4 @@
-"""Two processes at once: exactly one wins, and the loser is told. On both databases; 200 rounds of each in ``verify``."""
+"""Two processes at once: exactly one wins, and the loser is told. Both databases; 200 rounds of each in ``verify``."""
 
 import functools
 import multiprocessing
