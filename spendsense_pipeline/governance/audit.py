@@ -13,10 +13,15 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cache
+from json.encoder import encode_basestring
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, exists, insert, or_, select, update
+from sqlalchemy import Row, Select, Text, and_, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from spendsense_pipeline.governance.database import CHUNK
 from spendsense_pipeline.governance.models import (
@@ -31,6 +36,7 @@ from spendsense_pipeline.governance.models import (
     Recommendation,
     RecommendationText,
     Release,
+    UtcTime,
 )
 from spendsense_pipeline.recommendations.identity import content_hash
 
@@ -132,6 +138,9 @@ ERASURE = Kind(
 )
 KINDS = {kind.name: kind for kind in (CONSENT, DECISION, RELEASE, RECALL, ERASURE)}
 
+CHAINED = ("seq", "kind", "recorded_at", "payload", "commitment", "previous_hash")
+"""What the hash of a link covers."""
+
 
 def record(
     session: Session, kind: Kind, rows: Sequence[dict[str, Any]], now: dt.datetime, salt: Salt = random_salt
@@ -155,10 +164,10 @@ def record(
             "recorded_at": now,
             "payload": _canonical({name: row[name] for name in kind.public}),
             "salt": grain,
-            "commitment": _commitment(grain, [row[name] for name in kind.committed]),
+            "commitment": _sha256(_canonical([grain, *(row[name] for name in kind.committed)])),
             "previous_hash": previous,
         }
-        previous = link["hash"] = _link_hash(link)
+        previous = link["hash"] = _sha256(_canonical([link[name] for name in CHAINED]))
         links.append(link)
     session.execute(insert(kind.model.__table__), list(rows))  # type: ignore[arg-type] # a Table, typed wider
     session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # as above
@@ -204,17 +213,17 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
 
     erased = _erased(session)
     previous, seq = START, 0
-    while links := session.execute(
-        select(AuditEntry.__table__).where(AuditEntry.seq > seq).order_by(AuditEntry.seq).limit(CHUNK)
-    ).all():
-        covered = _covered_rows(session, links[0].seq, links[-1].seq)
-        for link in links:
+    seen = dict.fromkeys(KINDS, 0)
+    while some := session.execute(_links_after(), {"seq": seq, "chunk": CHUNK}).all():
+        covered = _covered_rows(session, some[0].seq, some[-1].seq)
+        for one in some:
             seq += 1
-            if problem := _link_problem(link, seq, previous, covered, erased):
-                yield _finding(seq, link.kind, link.subject_id, problem)
-            previous, seq = link.hash, link.seq
-            if heads.pop(seq, {previous}) != {previous}:
-                yield _finding(seq, link.kind, link.subject_id, "known_head_missing")
+            if problem := _link_problem(one, seq, previous, covered, erased):
+                yield _finding(seq, one.kind, one.subject_id, problem)
+            previous, seq = one.hash, one.seq
+            seen[one.kind] += one.seq not in erased
+            if heads and heads.pop(seq, {previous}) != {previous}:
+                yield _finding(seq, one.kind, one.subject_id, "known_head_missing")
 
     if seq < count:
         yield _finding(seq + 1, None, None, "tail_missing")
@@ -224,8 +233,9 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
         if length > 0 or expected != {START}:
             yield _finding(length, None, None, "known_head_missing")
     for kind in KINDS.values():
-        row = session.execute(_unrecorded(kind)).first()
-        if row is not None:
+        # Every link found its own row (or was emptied by an erasure), so a row without link is one too many; only then is it looked for.
+        if session.scalar(select(func.count()).select_from(kind.model)) != seen[kind.name]:
+            row = session.execute(_unrecorded(kind)).one()
             yield _finding(row.seq, kind.name, row.subject, "row_not_recorded")
     for consent_id in session.scalars(_periods_unlike_their_events()):
         yield _finding(None, "consent", consent_id, "period_changed")
@@ -242,6 +252,18 @@ def _erased(session: Session) -> set[int]:
     }
 
 
+@cache
+def _links_after() -> AnySelect:
+    link = AuditEntry.__table__.c
+    named = (link[name] for name in ("seq", "kind", "subject_id", "salt", "commitment", "previous_hash", "hash"))
+    return (
+        select(*named, as_json(*(link[name] for name in CHAINED)).label("json"))
+        .where(link.seq > bindparam("seq"))
+        .order_by(link.seq)
+        .limit(bindparam("chunk"))
+    )
+
+
 def _link_problem(
     link: AnyRow,
     expected_seq: int,
@@ -251,53 +273,62 @@ def _link_problem(
 ) -> str | None:
     if link.seq != expected_seq:
         return "link_missing"
-    if _link_hash(link._mapping) != link.hash:
+    if _sha256(link.json) != link.hash:
         return "link_changed"
     if link.previous_hash != previous:
         return "link_misplaced"
     kind = KINDS[link.kind]
-    row = covered[kind.name].get(link.seq)
+    row = covered[kind.name].get(expected_seq)
     if link.seq in erased:
         return None if (row, link.salt, link.subject_id) == (None, None, None) else "row_not_erased"
     if row is None:
         return "row_missing"
-    if link.salt is None or _commitment(link.salt, row[: len(kind.committed)]) != link.commitment:
+    if link.salt is None or _sha256(f"[{encode_basestring(link.salt)},{row.json[1:]}") != link.commitment:
         return "row_changed"
-    if link.subject_id != row._mapping[kind.subject]:
+    if link.subject_id != row.subject:
         return "link_changed"
-    if kind is DECISION:
-        said = row[len(kind.committed) :]
-        if content_hash(*said) != row.content_hash:
-            return "text_changed"
+    if kind is DECISION and content_hash(*row[4:]) != row.content_hash:
+        return "text_changed"
     return None
 
 
 def _covered_rows(session: Session, first: int, last: int) -> dict[str, dict[int, AnyRow]]:
-    """The rows that the links from ``first`` to ``last`` speak of; a decision with the text it decided on."""
-    found: dict[str, dict[int, AnyRow]] = {}
-    for kind in KINDS.values():
-        query: AnySelect = select(*(getattr(kind.model, name) for name in kind.committed))
-        if kind is DECISION:
-            query = (
-                query.add_columns(
-                    Recommendation.content_type,
-                    RecommendationText.title,
-                    RecommendationText.content,
-                    RecommendationText.rationale,
-                    Recommendation.product_id,
-                )
-                .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
-                .join(
-                    RecommendationText,
-                    and_(
-                        RecommendationText.recommendation_id == Decision.recommendation_id,
-                        RecommendationText.content_hash == Decision.content_hash,
-                    ),
-                )
-            )
-        rows = session.execute(query.where(kind.model.seq.between(first, last)))
-        found[kind.name] = {row.seq: row for row in rows}
-    return found
+    """The rows that the links from ``first`` to ``last`` speak of, by their place in the chain."""
+    return {
+        name: {row.seq: row for row in session.execute(_covered_by(kind), {"first": first, "last": last})}
+        for name, kind in KINDS.items()
+    }
+
+
+@cache
+def _covered_by(kind: Kind) -> AnySelect:
+    """seq, subject, json, and of a decision the hash and the text that it decided on."""
+    columns = kind.model.__table__.c
+    query: AnySelect = select(
+        columns.seq,
+        columns[kind.subject].label("subject"),
+        as_json(*(columns[name] for name in kind.committed)).label("json"),
+    ).where(columns.seq.between(bindparam("first"), bindparam("last")))
+    if kind is not DECISION:
+        return query
+    return (
+        query.add_columns(
+            Decision.content_hash,
+            Recommendation.content_type,
+            RecommendationText.title,
+            RecommendationText.content,
+            RecommendationText.rationale,
+            Recommendation.product_id,
+        )
+        .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
+        .join(
+            RecommendationText,
+            and_(
+                RecommendationText.recommendation_id == Decision.recommendation_id,
+                RecommendationText.content_hash == Decision.content_hash,
+            ),
+        )
+    )
 
 
 def _unrecorded(kind: Kind) -> AnySelect:
@@ -306,6 +337,7 @@ def _unrecorded(kind: Kind) -> AnySelect:
     return select(kind.model.seq, subject).where(~linked).order_by(kind.model.seq).limit(1)
 
 
+@cache
 def _periods_unlike_their_events() -> Select[str]:
     """Periods whose present state is not what their recorded events add up to."""
 
@@ -338,6 +370,38 @@ def _finding(seq: int | None, kind: str | None, subject: str | None, problem: st
     return {"seq": seq, "kind": kind, "subject": subject, "problem": problem}
 
 
+class as_json(FunctionElement[str]):  # noqa: N801 - reads as the SQL function that it is
+    """Columns as ``_canonical`` writes a list of them, by the database: no object is made of what is only hashed."""
+
+    type = Text()
+    name = "json"
+    inherit_cache = True
+
+    def fields(self, compiler: SQLCompiler, moment: str, how: Any) -> list[str]:
+        """The columns in SQL, those that are moments in the given shape."""
+        return [
+            (moment if isinstance(column.type, UtcTime) else "{}").format(compiler.process(column, **how))
+            for column in self.clauses
+        ]
+
+
+@compiles(as_json, "sqlite")
+def _on_sqlite(row: as_json, compiler: SQLCompiler, **how: Any) -> str:
+    fields = row.fields(compiler, "replace({}, ' ', 'T') || '+00:00'", how)
+    return f"json_array({', '.join(fields)})"
+
+
+@compiles(as_json, "postgresql")
+def _on_postgresql(row: as_json, compiler: SQLCompiler, **how: Any) -> str:
+    moment = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
+    fields = [f"coalesce(to_json({field})::text, 'null')" for field in row.fields(compiler, moment, how)]
+    return "'[' || " + " || ',' || ".join(fields) + " || ']'"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _plain(value: object) -> str:
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).isoformat(timespec="microseconds")
@@ -345,12 +409,3 @@ def _plain(value: object) -> str:
 
 
 _canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_plain).encode
-
-
-def _commitment(salt: str, values: Sequence[object]) -> str:
-    return hashlib.sha256(_canonical([salt, *values]).encode()).hexdigest()
-
-
-def _link_hash(link: Mapping[Any, Any]) -> str:
-    parts = [link["seq"], link["kind"], link["recorded_at"], link["payload"], link["commitment"], link["previous_hash"]]
-    return hashlib.sha256(_canonical(parts).encode()).hexdigest()

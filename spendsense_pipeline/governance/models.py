@@ -152,7 +152,7 @@ class ConsentEvent(Base):
 
     seq: Mapped[int] = sequence(primary_key=True)
     consent_id: Mapped[str] = mapped_column(ForeignKey(ConsentPeriod.consent_id), index=True)
-    user_id: Mapped[str]
+    user_id: Mapped[str] = mapped_column(index=True)
     scope: Mapped[str]
     action: Mapped[str]
     granted_at: Mapped[dt.datetime | None]
@@ -186,6 +186,14 @@ class Recommendation(Base):
         Index(None, "user_id", "status"),
         Index(None, "template_id", "template_hash", "status"),
         Index(None, "consent_id"),
+        # Only texts that a language model wrote have a time; where the library writes, this index is empty.
+        Index(
+            "ix_recommendations_latency",
+            "template_id",
+            "generation_ms",
+            sqlite_where=text("generation_ms IS NOT NULL"),
+            postgresql_where=text("generation_ms IS NOT NULL"),
+        ),
     )
 
     recommendation_id: Mapped[str] = mapped_column(primary_key=True)

@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, Select, and_, bindparam, case, exists, func, or_, select, true, update
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session, aliased
 from spendsense_pipeline.governance import audit, consent
 from spendsense_pipeline.governance.database import reading, rows_changed, storable, writing
 from spendsense_pipeline.governance.models import (
+    OPEN,
     SCOPE_OF,
     ConsentEvent,
     ConsentPeriod,
@@ -27,6 +29,9 @@ from spendsense_pipeline.governance.models import (
     Release,
 )
 from spendsense_pipeline.governance.registration import expire
+
+ENOUGH = 20
+"""So many that may go out are enough to know that a release is worth a run; counting all takes as long as releasing."""
 
 DECIDED = ("approved", "overridden")
 """The statuses that an operator gives to what may go out."""
@@ -105,8 +110,8 @@ def _consent_reasons(facts: ReleaseFacts, now: dt.datetime, consent_days: int) -
     return []
 
 
-def facts_query() -> "Select[*tuple[Any, ...]]":
-    """``ReleaseFacts`` of everything that was decided for release and is not released, in order of registration."""
+def facts_query(now: dt.datetime) -> audit.AnySelect:
+    """``ReleaseFacts`` of everything that was decided for release, is in time and not released; in no order."""
     later = aliased(Decision)
     overtaken = exists().where(later.recommendation_id == Decision.recommendation_id, later.ordinal > Decision.ordinal)
     return (
@@ -146,14 +151,18 @@ def facts_query() -> "Select[*tuple[Any, ...]]":
             ),
         )
         .outerjoin(Release, Release.recommendation_id == Recommendation.recommendation_id)
-        .where(Recommendation.status.in_(DECIDED), Recommendation.released_at.is_(None))
-        .order_by(Recommendation.registered_at, Recommendation.recommendation_id)
+        .where(
+            Recommendation.status.in_(DECIDED), Recommendation.released_at.is_(None), Recommendation.expires_at > now
+        )
     )
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What the gate would do now: how many it would release, and why the others wait."""
+    """What the gate would do now: how many it would release, and why the others wait.
+
+    Counted to the end only where there are fewer than ``ENOUGH`` decided ones, or none that may go out.
+    """
 
     releasable: int
     blocked: dict[str, int]
@@ -171,8 +180,11 @@ class Gate:
 def propose(engine: Engine, now: dt.datetime, *, consent_days: int = 0) -> Proposal:
     """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
     with reading(engine) as session:
-        allowed, blocked = _judged(session, now, consent_days)
-    return Proposal(len(allowed), blocked)
+        allowed, blocked = _judged(session, facts_query(now).limit(ENOUGH), now, consent_days)
+        if not allowed and sum(blocked.values()) >= ENOUGH:
+            allowed, blocked = _judged(session, facts_query(now), now, consent_days)
+        blocked += _waiting(session, now)
+    return Proposal(len(allowed), _counted(blocked))
 
 
 def run_gate(
@@ -188,9 +200,11 @@ def run_gate(
     One transaction under the write lock: what it reads holds until its releases are written. Running it again
     releases nothing twice.
     """
+    in_turn = facts_query(now).order_by(Recommendation.registered_at, Recommendation.recommendation_id)
     with writing(engine) as session:
         # Judged before lapsed periods are closed, so that the count still says what became of them.
-        allowed, blocked = _judged(session, now, consent_days)
+        allowed, blocked = _judged(session, in_turn, now, consent_days)
+        blocked += _waiting(session, now)
         recalled = consent.close_lapsed(session, now, consent_days, salt=salt)
         expire(session, now)
         releases: list[dict[str, Any]] = [
@@ -222,37 +236,48 @@ def run_gate(
                     for row in releases
                 ],
             )
-    return Gate([row["recommendation_id"] for row in releases], recalled, blocked)
+    return Gate([row["recommendation_id"] for row in releases], recalled, _counted(blocked))
 
 
 def _judged(
-    session: Session, now: dt.datetime, consent_days: int
-) -> tuple[list[tuple[ReleaseFacts, Allow]], dict[str, int]]:
-    """What may go out, and the first reason of each open one that may not.
-
-    What still waits for an operator is counted in the database, under the reason that ``release_decision`` would give
-    first: nothing else about it can matter yet.
-    """
-    waiting = select(
-        func.count().filter(Recommendation.expires_at > now), func.count().filter(Recommendation.expires_at <= now)
-    ).where(Recommendation.status == "pending_approval", Recommendation.released_at.is_(None))
-    pending, expired = session.execute(waiting).one()
-    blocked = Counter({"pending": pending, "expired": expired})
+    session: Session, query: audit.AnySelect, now: dt.datetime, consent_days: int
+) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str]]:
+    """What may go out, and how many may not by the first reason."""
     allowed: list[tuple[ReleaseFacts, Allow]] = []
-    for row in session.execute(facts_query()):
+    blocked: Counter[str] = Counter()
+    for row in session.execute(query):
         facts = ReleaseFacts(*row)
         verdict = release_decision(facts, now, consent_days)
         if isinstance(verdict, Allow):
             allowed.append((facts, verdict))
         else:
             blocked[verdict.reasons[0] if verdict.reasons else "unknown"] += 1
-    return allowed, {reason: number for reason, number in sorted(blocked.items()) if number}
+    return allowed, blocked
+
+
+def _waiting(session: Session, now: dt.datetime) -> Counter[str]:
+    """What waits for an operator or is past its time, under the reason that ``release_decision`` would give first.
+
+    Nothing else about it can matter yet, so the index counts it.
+    """
+    late = Recommendation.expires_at <= now
+    counted = select(
+        func.count().filter(Recommendation.status == "pending_approval", ~late), func.count().filter(late)
+    ).where(Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
+    pending, expired = session.execute(counted).one()
+    return Counter(pending=pending, expired=expired)
+
+
+def _counted(blocked: Counter[str]) -> dict[str, int]:
+    return {reason: number for reason, number in sorted(blocked.items()) if number}
 
 
 def released(
     session: Session, now: dt.datetime, *, user_id: str | None = None, consent_days: int = 0
 ) -> list[dict[str, Any]]:
     """The feed: released texts whose cited consent period is live at ``now`` and that were not recalled.
+
+    A text on which the guardrails found something critical since its release is held back as long as they do.
 
     Rows: release_id, recommendation_id, user_id, title, content, content_hash, consent_id, decision_id, released_at;
     oldest release first. The text is the one that the release cites, whatever happened since.
@@ -282,6 +307,7 @@ def released(
         .join(ConsentPeriod, ConsentPeriod.consent_id == Release.consent_id)
         .where(
             consent.is_live(now, consent_days),
+            RecommendationText.severity < 2,
             ~exists().where(Recall.release_id == Release.release_id),
             Recommendation.user_id == user_id if user_id is not None else true(),
         )
@@ -305,6 +331,14 @@ def every_release_had_consent(session: Session) -> ConsentProof:
     release was not older than that; the cited decision approves or overrides to exactly the released text, came before
     the release, and no other decision came between.
     """
+    violations = {row.seq: row.recommendation_id for row in session.execute(_unproved())}
+    violations |= _released_after_consent_lapsed(session)
+    total = session.scalar(select(func.count()).select_from(Release)) or 0
+    return ConsentProof([violations[seq] for seq in sorted(violations)], total)
+
+
+@cache
+def _unproved() -> Select[int, str]:
     opened, closed, between = aliased(ConsentEvent), aliased(ConsentEvent), aliased(Decision)
     scope = func.replace(Recommendation.content_type, "partner_offer", "partner_offers")
     had_consent = exists().where(
@@ -331,15 +365,11 @@ def every_release_had_consent(session: Session) -> ConsentProof:
         )
         .correlate(Release, Decision),  # two levels up is not found by itself
     )
-    wrong = (
+    return (
         select(Release.seq, Release.recommendation_id)
         .outerjoin(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
         .where(or_(~had_consent, ended_before, ~was_decided))
     )
-    violations = {row.seq: row.recommendation_id for row in session.execute(wrong)}
-    violations |= _released_after_consent_lapsed(session)
-    total = session.scalar(select(func.count()).select_from(Release)) or 0
-    return ConsentProof([violations[seq] for seq in sorted(violations)], total)
 
 
 def _released_after_consent_lapsed(session: Session) -> dict[int, str]:

@@ -176,6 +176,17 @@ def test_a_finding_that_turned_critical_after_the_approval_stops_the_release(eng
     assert gate(engine, NOW + HOUR).blocked == {"critical_finding": 1}
 
 
+def test_a_finding_that_turned_critical_after_the_release_holds_the_text_back(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    approve(engine, one)
+    gate(engine)
+    worse = one | {"findings": '[{"check": "tone", "severity": "critical", "message": "shames"}]'}
+    register(engine, worse, now=NOW + HOUR)
+    assert feed(engine, NOW + HOUR) == []
+    register(engine, one, now=NOW + 2 * HOUR)
+    assert len(feed(engine, NOW + 2 * HOUR)) == 1
+
+
 def test_an_undone_approval_releases_nothing(engine: Engine) -> None:
     one = waiting_draft(engine)
     approve(engine, one)
@@ -279,17 +290,34 @@ def test_the_limit_in_force_stands_with_the_release_and_in_the_chain(engine: Eng
         assert release.every_release_had_consent(session) == ([], 1)
 
 
-def test_waiting_items_are_counted_as_the_rule_would_judge_them() -> None:
-    for late, closed, severity in itertools.product([True, False], [True, False], [0, 2]):
+def test_what_the_index_counts_the_rule_would_judge_the_same() -> None:
+    """The gate asks ``release_decision`` only about what is decided and in time; the rest it counts."""
+    chances = itertools.product(["pending_approval", "approved", "overridden"], *[[True, False]] * 3)
+    for status_, late, closed, critical in chances:
         facts = RELEASABLE._replace(
-            status="pending_approval",
-            expires_at=NOW - HOUR if late else NOW + HOUR,
+            status=status_,
+            expires_at=NOW if late else NOW + HOUR,
             consent_closed_at=NOW - HOUR if closed else None,
-            severity=severity,
+            severity=2 if critical else 0,
         )
-        verdict = release_decision(facts, NOW)
-        assert isinstance(verdict, Deny)
-        assert verdict.reasons[0] == ("expired" if late else "pending")
+        if late or status_ == "pending_approval":
+            verdict = release_decision(facts, NOW)
+            assert isinstance(verdict, Deny)
+            assert verdict.reasons[0] == ("expired" if late else "pending")
+
+
+def test_the_sensor_s_question_is_answered_by_the_first_few(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release, "ENOUGH", 2)
+    consents = grant(engine, "mia")
+    ones = [draft("mia", consents, template=name) for name in "abcdef"]
+    register(engine, *ones)
+    approve(engine, *ones[:5])
+    assert release.propose(engine, NOW) == release.Proposal(2, {"pending": 1})
+    critical = '[{"check": "tone", "severity": "critical", "message": "shames"}]'
+    register(engine, *(one | {"findings": critical} for one in ones[:4]), *ones[4:])
+    assert release.propose(engine, NOW).releasable == 1, "whoever stands behind the first few is not forgotten"
+    register(engine, *(one | {"findings": critical} for one in ones))
+    assert release.propose(engine, NOW) == release.Proposal(0, {"critical_finding": 5, "pending": 1})
 
 
 def test_the_gate_survives_a_text_that_is_gone(engine: Engine) -> None:

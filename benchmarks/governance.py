@@ -1,0 +1,263 @@
+"""How the governance database behaves as it fills: the gate's question, releasing, registering, verifying the chain.
+
+    python benchmarks/governance.py                                   # SQLite in a temporary folder, 10⁴ to 10⁶
+    python benchmarks/governance.py --url postgresql://…/empty_db     # any empty database
+    python benchmarks/governance.py --rows 100000 --open 10000
+
+Each size gets a database of its own history: customers with consent, recommendations that were released, rejected,
+superseded or voided long ago. The open ones are then registered, approved and released by the package itself. Times are
+medians of several calls where a call can be repeated. ``x sha256`` relates a time per row to hashing one link of the
+chain on this machine, so that figures of two machines can be compared.
+"""
+
+import argparse
+import contextlib
+import datetime as dt
+import hashlib
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event, insert, text
+
+from spendsense_pipeline.governance import audit, consent, registration, release, review
+from spendsense_pipeline.governance.database import connect, reading, upgrade, writing
+from spendsense_pipeline.governance.models import (
+    Base,
+    ConsentPeriod,
+    Operator,
+    Recommendation,
+    RecommendationText,
+)
+from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id
+
+NOW = dt.datetime(2026, 6, 30, 12, tzinfo=dt.UTC)
+LONG_AGO = NOW - dt.timedelta(days=200)
+DAY = dt.timedelta(days=1)
+PER_CUSTOMER = 4
+BATCH = 20_000
+
+
+def draft(user_id: str, consent_id: str, number: int, as_of: dt.date) -> dict[str, Any]:
+    """A draft of the contract, about as long as real ones."""
+    figure = 0.3 + number % 60 / 100
+    row: dict[str, Any] = {
+        "user_id": user_id,
+        "window_days": 30,
+        "persona": "high_utilization",
+        "content_type": "education",
+        "title": f"One card is at {figure:.0%} of its limit",
+        "content": f"You use {figure:.0%} of the limit of one card. " + "What that does, and what others tried. " * 12,
+        "rationale": f"One card is at {figure:.0%}.",
+        "template_id": f"piece_{number % 7}",
+        "situation": "high_utilization/over_50",
+        "slots": json.dumps({"utilization": {"signal": "max_utilization", "value": figure, "shown": f"{figure:.0%}"}}),
+        "reasons": json.dumps([{"signal": "max_utilization", "value": figure, "met": True}]),
+        "product_id": None,
+        "findings": "[]",
+        "generator": "library",
+        "model": None,
+        "prompt_version": "1",
+        "generation_ms": None,
+        "consent_id": consent_id,
+    }
+    row["content_hash"] = content_hash("education", row["title"], row["content"], row["rationale"], None)
+    row["recommendation_id"] = recommendation_id(user_id, as_of, "education", row["template_id"], consent_id)
+    return row
+
+
+def fill(engine: Engine, recommendations: int) -> None:
+    """A history in which nothing is open any more, its chain valid to the last link."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:  # nobody misses this history if the power goes
+            connection.connection.driver_connection.execute("PRAGMA synchronous = OFF")
+    with writing(engine) as session:
+        session.add(Operator(operator_id="ada", registered_at=LONG_AGO, source="benchmark"))
+    customers = [f"user-{number}" for number in range(max(recommendations // PER_CUSTOMER, 20_000))]
+    for start in range(0, len(customers), BATCH):
+        with writing(engine) as session:
+            said = [{"user_id": name, "consent_status": True} for name in customers[start : start + BATCH]]
+            consent.open_first_periods(session, said, LONG_AGO, source="benchmark")
+    periods = consents(engine)
+    fates = ("released", "released", "released", "rejected", "superseded", "voided", "expired", "released")
+    for start in range(0, recommendations, BATCH):
+        rows, texts, decisions, releases = [], [], [], []
+        for number in range(start, min(start + BATCH, recommendations)):
+            user_id, fate = customers[number % len(customers)], fates[number // len(customers) % 3 + number % 6]
+            one = draft(user_id, periods[user_id], number, LONG_AGO.date() + number // len(customers) * DAY)
+            name = recommendation_id(user_id, LONG_AGO.date(), "education", f"old {number}", periods[user_id])
+            decision_id = "dec_" + hashlib.sha256(name.encode()).hexdigest()[:20]
+            decided = fate in ("released", "rejected")
+            rows.append(
+                {key: one[key] for key in one if key in Recommendation.__table__.c}
+                | {"recommendation_id": name, "as_of": LONG_AGO.date(), "original_hash": one["content_hash"]}
+                | dict.fromkeys(("registered_at", "first_registered_at", "status_at"), LONG_AGO)
+                | {"expires_at": LONG_AGO + 14 * DAY, "status": "approved" if fate == "released" else fate}
+                | {"decision_id": decision_id if decided else None}
+                | {"released_at": LONG_AGO if fate == "released" else None}
+            )
+            texts.append(
+                {key: one[key] for key in one if key in RecommendationText.__table__.c}
+                | {"recommendation_id": name, "severity": 0, "written_at": LONG_AGO}
+            )
+            if decided:
+                decisions.append(
+                    {
+                        "decision_id": decision_id,
+                        "recommendation_id": name,
+                        "ordinal": 1,
+                        "action": "approve" if fate == "released" else "reject",
+                        "operator_id": "ada",
+                        "content_hash": one["content_hash"],
+                        "reason": None,
+                        "made": "bulk",
+                        "run_id": None,
+                        "decided_at": LONG_AGO,
+                    }
+                )
+            if fate == "released":
+                releases.append(
+                    {
+                        "release_id": "rel_" + decision_id[4:],
+                        "recommendation_id": name,
+                        "consent_id": periods[user_id],
+                        "decision_id": decision_id,
+                        "content_hash": one["content_hash"],
+                        "run_id": None,
+                        "released_at": LONG_AGO,
+                    }
+                )
+        with writing(engine) as session:
+            session.execute(insert(Recommendation.__table__), rows)
+            session.execute(insert(RecommendationText.__table__), texts)
+            audit.record(session, audit.DECISION, decisions, LONG_AGO)
+            audit.record(session, audit.RELEASE, releases, LONG_AGO)
+    settle(engine)
+
+
+def consents(engine: Engine) -> dict[str, str]:
+    """The education period of every customer."""
+    with reading(engine) as session:
+        rows = session.query(ConsentPeriod.user_id, ConsentPeriod.consent_id).filter_by(scope="education")
+        return {user_id: consent_id for user_id, consent_id in rows}
+
+
+def settle(engine: Engine) -> None:
+    """What every database does by itself in time: a server gathers statistics, SQLite moves its log into the file."""
+    driver = engine.raw_connection()
+    if engine.dialect.name == "sqlite":
+        driver.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    else:
+        driver.driver_connection.autocommit = True
+        driver.driver_connection.execute("VACUUM ANALYZE")
+    driver.invalidate()
+    driver.close()
+
+
+def seconds(call: Callable[[], Any], times: int = 1) -> float:
+    """Median wall time of a call."""
+    spent = []
+    for _ in range(times):
+        start = time.perf_counter()
+        call()
+        spent.append(time.perf_counter() - start)
+    return statistics.median(spent)
+
+
+def one_hash() -> float:
+    """Seconds for the sha256 of one link's worth of text: the yardstick."""
+    link = b"x" * 300
+    return seconds(lambda: [hashlib.sha256(link).hexdigest() for _ in range(10_000)], 5) / 10_000
+
+
+def measured(engine: Engine, recommendations: int, open_: int) -> dict[str, float]:
+    """Seconds by what was done; see the labels in ``main``."""
+    found: dict[str, float] = {}
+    upgrade(engine)
+    found["fill"] = seconds(lambda: fill(engine, recommendations - open_))
+    periods = consents(engine)
+    names = list(periods)[: max(open_ // PER_CUSTOMER, 1)]
+    drafts = [draft(name, periods[name], number, NOW.date()) for name in names for number in range(PER_CUSTOMER)]
+    found["register"] = seconds(lambda: registration.register_drafts(engine, drafts, NOW.date(), NOW)) / len(drafts)
+    found["register again"] = seconds(lambda: registration.register_drafts(engine, drafts, NOW.date(), NOW)) / len(
+        drafts
+    )
+    settle(engine)
+
+    def gate(now: dt.datetime = NOW, consent_days: int = 0) -> float:
+        release.propose(engine, now, consent_days=consent_days)
+        return seconds(lambda: release.propose(engine, now, consent_days=consent_days), 11)
+
+    found["gate, all pending"] = gate()
+    asked = [review.Request("approve", one["recommendation_id"], "ada", one["content_hash"]) for one in drafts]
+    spent = [
+        seconds(lambda some=some: review.decide(engine, some, NOW))
+        for some in (asked[start : start + review.MOST_AT_ONCE] for start in range(0, len(asked), review.MOST_AT_ONCE))
+    ]
+    found["decide"] = sum(spent) / len(drafts)
+    settle(engine)
+    found["gate, all approved"] = gate()
+    found["gate, all expired"] = gate(NOW + 20 * DAY)
+    found["gate, all lapsed"] = gate(consent_days=30)
+    found["release"] = seconds(lambda: release.run_gate(engine, NOW)) / len(drafts)
+    settle(engine)
+    found["gate, nothing"] = gate()
+
+    def verify() -> None:
+        with reading(engine) as session:
+            told = audit.verify(session)
+        assert told.ok, told
+        found["links"] = told.count
+
+    found["verify"] = seconds(verify)
+    with reading(engine) as session:
+        found["proof"] = seconds(lambda: release.every_release_had_consent(session))
+    return found
+
+
+@contextlib.contextmanager
+def database(url: str | None, durable: bool) -> Iterator[Engine]:
+    """An empty database: at the URL, or SQLite in a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = connect(url or f"sqlite:///{Path(folder) / 'governance.db'}")
+        if engine.dialect.name == "sqlite" and not durable:
+            event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA synchronous = OFF"))
+        yield engine
+        if url:
+            with engine.begin() as connection:
+                Base.metadata.drop_all(connection)
+                connection.execute(text("DROP TABLE alembic_version"))
+        engine.dispose()
+
+
+def main() -> None:
+    """Measure each size and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", help="an empty database; default SQLite in a temporary folder")
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--open", type=int, default=10_000, help="how many recommendations are open")
+    told = parser.parse_args()
+    yardstick = one_hash()
+    print(f"one sha256 of 300 bytes: {yardstick * 1e6:.2f} µs")
+    print("| recommendations | open | what | time | rate | x sha256 |")
+    print("|---|---|---|---|---|---|")
+    for rows in told.rows:
+        with database(told.url, durable=True) as engine:
+            found = measured(engine, rows, min(told.open, rows))
+            links = int(found.pop("links"))
+            for what, spent in found.items():
+                each = spent / links if what == "verify" else spent
+                whole = what.startswith(("gate", "fill", "verify", "proof"))
+                shown = f"{spent * 1000:,.1f} ms" if whole else f"{spent * 1e6:,.0f} µs each"
+                rate = "" if what.startswith("gate") else f"{1 / each:,.0f}/s" if what != "fill" else ""
+                ratio = f"{each / yardstick:,.1f}" if not what.startswith(("fill", "proof")) else ""
+                label = f"verify {links:,} links" if what == "verify" else what
+                print(f"| {rows:,} | {min(told.open, rows):,} | {label} | {shown} | {rate} | {ratio} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Hostile words, hostile numbers, a held lock, a full disk: said clearly, and nothing half done."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import audit, batches, consent, operators, queue, records, release, review, why
+from spendsense_pipeline.governance.database import connect, reading, upgrade, writing
+from spendsense_pipeline.governance.registration import register_drafts
+from spendsense_pipeline_tests.governance import town
+from spendsense_pipeline_tests.governance.conftest import hasty
+from spendsense_pipeline_tests.governance.test_kills import ACTIONS, everything, prepare
+
+HOSTILE = {
+    "NUL": "a\0b",
+    "half a surrogate": "a\ud800b",
+    "right to left": "\u202egnp.exe\u202c \u2066\u2069",
+    "SQL": "'; DROP TABLE releases; --",
+    "HTML": "<script>alert(1)</script>&lt;",
+    "format": "{0} %s %(x)s :name ${x} \\u0000 \\",
+    "controls": "".join(map(chr, range(1, 32))) + "\x7f\x80\x9f",
+    "beyond the plane": "🦆\U0010ffff\ufeff\ufffe e\u0301",
+    "quotes": "\"'`“\u2028\u2029",
+    "nothing": "",
+    "blank": " \t\n",
+    "5 MB": "x" * 5_000_000,
+    "5 MB that does not compress": "".join(chr(0x4E00 + number * number % 20_000) for number in range(1_700_000)),
+}
+
+
+def session_of(action: Callable[..., Any], *given: Any, **how: Any) -> Callable[[Engine], Any]:
+    def act(engine: Engine) -> Any:
+        with writing(engine) as session:
+            return action(session, *given, **how)
+
+    return act
+
+
+def draft_with(**changes: str) -> Callable[[Engine], Any]:
+    def act(engine: Engine) -> Any:
+        one = town.draft("mia", {"education": town.grant(engine, "mia")["education"]}, template="new") | changes
+        one["content_hash"] = _hash(one)
+        return register_drafts(engine, [one], town.TODAY, town.NOW)
+
+    return act
+
+
+def _hash(one: dict[str, Any]) -> str:
+    said = [one[name] for name in ("content_type", "title", "content", "rationale", "product_id")]
+    try:
+        return town.content_hash(*said)
+    except UnicodeEncodeError:
+        return "0" * 64
+
+
+def deciding(action: str, **fields: str) -> Callable[[Engine], Any]:
+    def act(engine: Engine) -> Any:
+        one = town.draft("mia", {"education": town.grant(engine, "mia")["education"]})
+        named = {"recommendation_id": one["recommendation_id"], "operator_id": "ada"} | fields
+        if action == "override":
+            named = {"reason": "calmer", "title": "Calmer"} | named
+        return review.decide(
+            engine, [review.Request(**{"action": action} | named)], town.NOW, guardrails=town.no_findings
+        )
+
+    return act
+
+
+FIELDS: dict[str, Callable[[str], Callable[[Engine], Any]]] = {
+    "grant, customer": lambda bad: session_of(consent.grant, bad, town.NOW, actor="mia", source="x"),
+    "grant, actor": lambda bad: session_of(consent.grant, "mia", town.NOW, actor=bad, source="x"),
+    "grant, source": lambda bad: session_of(consent.grant, "mia", town.NOW, actor="mia", source=bad),
+    "grant, channel": lambda bad: session_of(consent.grant, "mia", town.NOW, actor="m", source="x", channel=bad),
+    "grant, text": lambda bad: session_of(consent.grant, "mia", town.NOW, actor="m", source="x", text_version=bad),
+    "grant, scope": lambda bad: session_of(consent.grant, "mia", town.NOW, actor="m", source="x", scopes=[bad]),
+    "revoke, customer": lambda bad: session_of(consent.revoke, bad, town.NOW, actor="mia", source="x"),
+    "revoke, reason": lambda bad: session_of(consent.revoke, "mia", town.NOW, actor="mia", source="x", reason=bad),
+    "file, customer": lambda bad: session_of(
+        consent.open_first_periods, [{"user_id": bad, "consent_status": True}], town.NOW, source="x"
+    ),
+    "operator": lambda bad: session_of(operators.add, bad, town.NOW),
+    "operator from a file": lambda bad: session_of(
+        operators.register_from_files, [bad], town.NOW, source="x", trust=True
+    ),
+    "operator gone": lambda bad: session_of(operators.deactivate, bad, town.NOW),
+    "batch": lambda bad: session_of(batches.register_batch, bad, "hash", town.NOW),
+    "approve, id": lambda bad: deciding("approve", recommendation_id=bad),
+    "approve, operator": lambda bad: deciding("approve", operator_id=bad),
+    "approve, hash": lambda bad: deciding("approve", content_hash=bad),
+    "approve, note": lambda bad: deciding("approve", reason=bad),
+    "reject, reason": lambda bad: deciding("reject", reason=bad),
+    "override, title": lambda bad: deciding("override", title=bad),
+    "override, content": lambda bad: deciding("override", content=bad),
+    "override, reason": lambda bad: deciding("override", reason=bad),
+    "action": lambda bad: deciding(bad),
+    "reference": lambda bad: lambda engine: review.approve(engine, [bad], "ada", town.NOW),
+    "draft, title": lambda bad: draft_with(title=bad),
+    "draft, content": lambda bad: draft_with(content=bad),
+    "draft, rationale": lambda bad: draft_with(rationale=bad),
+    "draft, template": lambda bad: draft_with(template_id=bad),
+    "draft, id": lambda bad: draft_with(recommendation_id=bad),
+    "draft, customer": lambda bad: draft_with(user_id=bad),
+    "draft, consent": lambda bad: draft_with(consent_id=bad),
+    "show": lambda bad: lambda engine: queue.show(engine, bad, town.NOW),
+    "show, operator": lambda bad: (
+        lambda engine: queue.show(
+            engine, town.draft("mia", town.grant(engine, "mia"))["recommendation_id"], town.NOW, operator_id=bad
+        )
+    ),
+    "why": lambda bad: session_of(why.why, bad, town.NOW),
+    "feed": lambda bad: session_of(release.released, town.NOW, user_id=bad),
+    "history": lambda bad: session_of(consent.history, bad),
+    "queue, customer": lambda bad: session_of(queue.queue, town.NOW, user_id=bad),
+    "queue, status": lambda bad: session_of(queue.queue, town.NOW, status=bad),
+    "evaluation": lambda bad: session_of(records.record_evaluation, town.TODAY, {bad: {"value": 1.0}}, town.NOW),
+}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_hostile_words_are_kept_as_they_are_or_refused(engine: Engine, field: str) -> None:
+    town.waiting_draft(engine)
+    for kind, bad in HOSTILE.items():
+        before = everything(engine)
+        try:
+            FIELDS[field](bad)(engine)
+        except SpendSenseError as refused:
+            assert refused.code, kind
+            assert len(str(refused)) < 1_000, f"{kind}: an error is for people"
+            changed = {name for name, rows in everything(engine).items() if rows != before[name]}
+            assert not changed & {"decisions", "recommendations", "recommendation_texts", "releases"}, kind
+        with reading(engine) as session:
+            found = audit.verify(session)
+        assert found.ok, (kind, found.first_broken)
+
+
+def test_twenty_thousand_unknown_ids_are_too_many_and_ten_thousand_are_each_told(engine: Engine) -> None:
+    one = town.waiting_draft(engine)
+    unknown = [f"rec_{number}" for number in range(20_000)]
+    before = everything(engine)
+    with pytest.raises(SpendSenseError, match="20,000") as refused:
+        review.approve(engine, unknown, "ada", town.NOW)
+    assert refused.value.code == "too_many"
+    assert everything(engine) == before
+    told = review.approve(engine, [*unknown[: review.MOST_AT_ONCE - 1], town.seen(one)], "ada", town.NOW)
+    assert [row["refused"] for row in told] == ["unknown_recommendation"] * (review.MOST_AT_ONCE - 1) + [None]
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_held_lock_is_said_and_nothing_done(engine: Engine, action: str) -> None:
+    prepare(engine, action)
+    before = everything(engine)
+    impatient = connect(engine.url.render_as_string(hide_password=False), lock_timeout=0.2)
+    with writing(engine):
+        with pytest.raises(SpendSenseError) as refused:
+            ACTIONS[action](impatient)
+        assert refused.value.code == "database_locked"
+    impatient.dispose()
+    assert everything(engine) == before
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_full_disk_is_said_and_nothing_done(action: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The disk is full after one more page, after two, and so on until the action fits."""
+    engine = connect(f"sqlite:///{tmp_path_factory.mktemp('full') / 'governance.db'}")
+    event.listen(engine, "connect", hasty)
+    upgrade(engine)
+    with writing(engine) as session:
+        for name in ("ada", "ben"):
+            operators.add(session, name, town.NOW)
+    prepare(engine, action)
+    before = everything(engine)
+    with engine.connect() as connection:
+        size = connection.connection.driver_connection.execute("PRAGMA page_count").fetchone()[0]
+
+    def room(driver: Any, _record: object) -> None:
+        driver.execute(f"PRAGMA max_page_count = {size + more}")
+
+    event.listen(engine, "connect", room)
+    refusals = 0
+    for more in range(100):
+        engine.dispose()
+        try:
+            ACTIONS[action](engine)
+            break
+        except SpendSenseError as refused:
+            assert refused.code == "disk_full", refused
+            refusals += 1
+            assert everything(engine) == before
+    assert refusals, "the disk was never full"
+    with reading(engine) as session:
+        assert audit.verify(session).ok
+    engine.dispose()
