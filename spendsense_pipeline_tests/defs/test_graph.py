@@ -6,15 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.definitions import build_defs
-from spendsense_pipeline.governance import queue
+from spendsense_pipeline.governance import queue, release, review
 from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.governance.why import why
+from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 from spendsense_pipeline_tests.conftest import DAY, NOON, USERS, Pipeline
 
@@ -151,3 +155,53 @@ def test_a_backfill_fills_tables_and_never_the_queue(copy: Pipeline) -> None:
 def test_an_unknown_date_is_refused_with_what_to_set(copy: Pipeline) -> None:
     with pytest.raises(Exception, match="SPENDSENSE_FIRST_DATE"):
         copy.refresh(dt.date(2019, 1, 1))
+
+
+def test_why_tells_what_was_known_then_after_the_data_were_corrected(
+    copy: Pipeline, spendsense: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A corrected balance changes the day's features and not one word of what was said and why."""
+    spendsense(copy, "operator", "add", "op")
+    with reading(copy.engine) as session:
+        waiting = queue.queue(session, NOON, persona="high_utilization", limit=100)["queue"]
+    card = next(row for row in waiting if row["content_type"] == "education")
+    reference = f"{card['recommendation_id']}@{card['content_hash']}"
+    review.approve(copy.engine, [reference], "op", NOON)
+    release.run_gate(copy.engine, NOON)
+    before = _told(copy, card["recommendation_id"])
+    assert before["release"]["content_hash"] == card["content_hash"]
+
+    backend, root = warehouse.connect(), copy.settings.warehouse_root
+    accounts = warehouse.read(backend, root, "accounts").to_pyarrow().to_pylist()
+    corrected = tmp_path / "corrected"
+    corrected.mkdir()
+    rows = [
+        {**{name: row[name] for name in ("account_id", "user_id", "type", "subtype")}, "balance_current": 0.0}
+        | {"balance_limit": row["balance_limit"], "balance_date": row["balance_date"], "iso_currency_code": "USD"}
+        for row in accounts
+        if row["user_id"] == card["user_id"] and row["type"] == "credit"
+    ]
+    (corrected / "accounts.json").write_text(json.dumps(rows, default=str))
+    used = _utilization(copy, card["user_id"])
+    landing.land(corrected, copy.settings.landing, "corrected")
+    copy.ingest("corrected")
+    copy.refresh()
+    assert used
+    assert used > 0.3
+    assert _utilization(copy, card["user_id"]) == 0
+    assert _told(copy, card["recommendation_id"]) == before
+    shown = before["slots"]["max_utilization"]
+    assert shown["value"] == pytest.approx(used)
+    assert before["signals"]["features"]["30"]["max_utilization"] == pytest.approx(used)
+
+
+def _told(pipeline: Pipeline, recommendation_id: str) -> dict[str, Any]:
+    with reading(pipeline.engine) as session:
+        return why(session, recommendation_id, NOON)
+
+
+def _utilization(pipeline: Pipeline, user_id: str) -> float | None:
+    features = warehouse.read(warehouse.connect(), pipeline.settings.warehouse_root, "features_30d", [DAY.isoformat()])
+    (row,) = features.filter(features.user_id == user_id).to_pyarrow().to_pylist()
+    value: float | None = row["max_utilization"]
+    return value

@@ -12,7 +12,7 @@ from spendsense_pipeline.defs import review as room
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import operators, queue, review
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.governance.models import Decision
+from spendsense_pipeline.governance.models import Decision, RecommendationText
 from spendsense_pipeline_tests.conftest import NOON, Pipeline
 
 OPERATOR = "op_at_the_desk"
@@ -113,6 +113,54 @@ def test_a_refused_decision_says_why_and_stores_nothing(staffed: Pipeline) -> No
     assert metadata(evaluation, "refused") == 1
     assert decisions(staffed) == []
     assert result.get_asset_observation_events() == []
+
+
+def test_a_wording_is_approved_from_the_launchpad_once_one_of_its_texts_was_opened(staffed: Pipeline) -> None:
+    clean = [row for row in waiting(staffed) if not row["findings"]]
+    words = [(row["template_id"], row["template_hash"]) for row in clean]
+    most = max(words, key=words.count)
+    theirs = [row for row, wording in zip(clean, words, strict=True) if wording == most]
+    asked = {"operator": OPERATOR, "approve_templates": ["@".join(most), f"{most[0]}@{'0' * 64}"]}
+    evaluation, _ = reviewed(staffed, **asked)
+    assert {row["refused"] for row in metadata(evaluation, "decisions")} == {"sample_required", "unknown_template"}
+    assert decisions(staffed) == []
+    queue.show(staffed.engine, theirs[0]["recommendation_id"], NOON, operator_id=OPERATOR)
+    evaluation, result = reviewed(staffed, **asked)
+    assert {(one.recommendation_id, one.made, one.run_id) for one in decisions(staffed)} == {
+        (row["recommendation_id"], "template", result.run_id) for row in theirs
+    }
+    assert len(theirs) > 1
+    assert metadata(evaluation, "refused") == 1
+    assert "@".join(most) not in [row["template"] for row in metadata(evaluation, "templates")]
+
+
+def test_the_report_counts_the_queue_by_wording(copy: Pipeline) -> None:
+    evaluation, _ = reviewed(copy)
+    rows = metadata(evaluation, "templates")
+    assert sum(row["waiting"] for row in rows) == metadata(evaluation, "waiting")
+    assert {row["words"] for row in rows} == {"new"}
+
+
+def test_findings_and_ages_are_reported(copy: Pipeline) -> None:
+    with writing(copy.engine) as session:
+        text = session.get_one(
+            RecommendationText, (waiting(copy)[0]["recommendation_id"], waiting(copy)[0]["content_hash"])
+        )
+        text.findings, text.severity = '[{"check": "tone", "severity": "critical", "message": "shames"}]', 2
+    copy.now = NOON + dt.timedelta(hours=5)
+    evaluation, _ = reviewed(copy)
+    rows = metadata(evaluation, "queue")
+    assert rows[0]["findings"] == "tone (critical)"
+    assert {row["findings"] for row in rows[1:]} == {"none"}
+    assert {row["age_hours"] for row in rows} == {5.0}
+
+
+def test_a_run_that_decides_everything_passes(staffed: Pipeline) -> None:
+    *others, last = waiting(staffed)
+    review.reject(staffed.engine, [row["recommendation_id"] for row in others], OPERATOR, NOON, reason="cleared")
+    evaluation, _ = reviewed(staffed, operator=OPERATOR, approve=[reference(last)])
+    assert evaluation.passed
+    assert evaluation.description == "0 waiting, 0 about to expire, 1 decided, 0 refused"
 
 
 def test_without_config_the_job_only_reports_what_waits(copy: Pipeline) -> None:

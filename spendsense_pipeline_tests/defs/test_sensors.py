@@ -14,6 +14,7 @@ from spendsense_pipeline.defs import release as room
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.governance import consent, operators, queue, release, review
 from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.models import ConsentPeriod, Recommendation, RecommendationText
 from spendsense_pipeline_tests.conftest import NOON, Pipeline
 
 
@@ -82,6 +83,35 @@ def test_after_a_failed_run_the_gate_tries_again_and_stops_after_three(copy: Pip
         assert isinstance(asked(copy, instance, soon), dg.RunRequest)
         run_of(instance, "release", dg.DagsterRunStatus.FAILURE)
         assert "3 release runs failed" in reason(asked(copy, instance, soon))
+
+
+def test_failures_older_than_an_hour_no_longer_stop_the_gate(copy: Pipeline) -> None:
+    approved(copy, 1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(4):
+            run_of(instance, "release", dg.DagsterRunStatus.FAILURE)
+        happened = max(record.update_timestamp for record in instance.get_run_records())
+        assert "4 release runs failed" in reason(asked(copy, instance, happened + dt.timedelta(minutes=59)))
+        later = happened + room.FAILURE_WINDOW + dt.timedelta(seconds=1)
+        assert reason(asked(copy, instance, later)).startswith("nothing to release")  # by then it has expired
+
+
+def test_what_holds_the_rest_back_is_counted_by_reason(copy: Pipeline) -> None:
+    with reading(copy.engine) as session:
+        found = queue.queue(session, NOON, limit=500)["queue"]
+    people = {row["user_id"]: row for row in found if not row["findings"]}
+    names = [row["recommendation_id"] for row in list(people.values())[:3]]
+    with writing(copy.engine) as session:
+        operators.add(session, "op", NOON)
+    assert all(row["ok"] for row in review.approve(copy.engine, names, "op", NOON))
+    with writing(copy.engine) as session:  # past the rules that would have voided them: the gate looks for itself
+        without, late, sharp = (session.get_one(Recommendation, name) for name in names)
+        session.get_one(ConsentPeriod, without.consent_id).closed_at = NOON
+        late.expires_at = NOON
+        session.get_one(RecommendationText, (sharp.recommendation_id, sharp.content_hash)).severity = 2
+    with dg.DagsterInstance.ephemeral() as instance:
+        told = reason(asked(copy, instance))
+    assert told == f"nothing to release: 1 critical finding, 1 expired, {len(found) - 3} pending, 1 without consent"
 
 
 def test_what_expired_is_counted_and_not_released(copy: Pipeline) -> None:
