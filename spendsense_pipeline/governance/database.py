@@ -68,7 +68,7 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {mode}")
 
 
-def upgrade(engine: Engine) -> None:
+def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the database to the newest schema; on one that is there already this changes nothing."""
     from alembic import command  # Alembic takes its time to load and only migrations need it
     from alembic.config import Config
@@ -78,7 +78,7 @@ def upgrade(engine: Engine) -> None:
     try:
         with engine.connect().execution_options(sqlite_begin="IMMEDIATE") as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
     except DBAPIError as error:
         raise _explained(error) from error
 

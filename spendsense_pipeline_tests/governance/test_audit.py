@@ -1,12 +1,16 @@
 """The chain tells any changed, removed, inserted or reordered row, and a tail cut off."""
 
+import datetime as dt
+import hashlib
+import json
 import re
 
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from spendsense_pipeline.governance import audit, records, review
+from spendsense_pipeline.governance import audit, erasure, records, review
 from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.models import AuditEntry
 from spendsense_pipeline_tests.governance.town import (
     HOUR,
     NOW,
@@ -175,3 +179,35 @@ def test_more_links_than_are_read_at_once(empty: Engine, monkeypatch: pytest.Mon
     assert verified(empty).ok
     tampered(empty, "DELETE FROM consent_events WHERE seq = 7")
     assert verified(empty).first_broken["seq"] == 7
+
+
+def test_a_stranger_verifies_the_chain_by_the_recipe_in_the_docs(told: Engine) -> None:
+    """docs/governance.md, "To verify without SpendSense", with nothing of the package but the names of columns."""
+    erasure.begin(told, "noah", [], "ada", "request 1", NOW + HOUR, known=False)
+    erasure.finish(told, "noah", "ada", "request 1", NOW + HOUR)
+
+    def hashed(parts: object) -> str:
+        text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=written)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def written(moment: dt.datetime) -> str:
+        return moment.astimezone(dt.UTC).isoformat(timespec="microseconds")
+
+    with reading(told) as session:
+        links = session.query(AuditEntry).order_by(AuditEntry.seq).all()
+        emptied = {
+            place for link in links if link.kind == "erasure" for place in json.loads(json.loads(link.payload)["links"])
+        }
+        previous = "0" * 64
+        for place, link in enumerate(links, start=1):
+            assert (link.seq, link.previous_hash) == (place, previous)
+            parts = [link.seq, link.kind, link.recorded_at, link.payload, link.commitment, previous]
+            previous = hashed(parts)
+            assert link.hash == previous
+            kind = audit.KINDS[link.kind]
+            row = session.query(kind.model).filter_by(seq=place).one_or_none()
+            assert (row is None) == (link.salt is None) == (place in emptied)
+            if row is not None:
+                assert link.commitment == hashed([link.salt, *(getattr(row, name) for name in kind.committed)])
+        assert audit.head(session) == (len(links), previous)
+        assert len(emptied) > 3
