@@ -157,6 +157,7 @@ def test_an_array_larger_than_a_block_is_read_piece_by_piece(batch: Path) -> Non
         ("users.csv.gz", gzip.compress(b"user_id\nmia\n" * 100, mtime=0)[:-20]),
         ("users.parquet", b"no parquet"),
     ],
+    ids=["an array cut off", "no array", "a packed file cut off", "no Parquet"],
 )
 def test_a_file_whose_rows_cannot_be_told_apart_is_named_and_left(batch: Path, name: str, content: bytes) -> None:
     (batch / name).write_bytes(content)
