@@ -244,14 +244,19 @@ def _reports(folder: Path, user_id: str) -> list[str]:
 
 
 def _mentions(places: Places, user_id: str) -> list[Path]:
-    """Files of the data folder that still name the customer; Parquet and packed files were read as what they are."""
+    """Files of the data folder that still name the customer, by what they hold or by how they are called.
+
+    What is packed, Parquet too, was read as what it is before.
+    """
     if len(user_id) < SEARCHABLE:
         return []
     name = re.compile(rb"(?<![A-Za-z0-9])" + re.escape(user_id.encode(errors="replace")) + rb"(?![A-Za-z0-9])")
     return [
         path
         for path in sorted(places.data.rglob("*"))
-        if path.is_file() and not path.is_symlink() and path.suffix not in (".parquet", ".gz") and _says(path, name)
+        if path.is_file()
+        and not path.is_symlink()
+        and (name.search(str(path.relative_to(places.data)).encode(errors="replace")) or _says(path, name))
     ]
 
 

@@ -15,6 +15,8 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.ingest import landing, plaid
 
 BLOCK = 1 << 20
 PEOPLE = ("users", "accounts", "transactions", "liabilities")
@@ -75,16 +77,26 @@ class Erased:
         return self.holds("user", row.get("user_id")) or self.holds("account", row.get("account_id"))
 
 
+@dataclass(frozen=True)
+class _File:
+    """A landed file about people; ``customer`` is whom the folder of a saved response names."""
+
+    path: Path
+    name: str
+    format: str
+    customer: str | None = None
+
+
 def accounts_of(user_id: str, folders: Iterable[Path]) -> tuple[set[str], bool]:
     """The accounts that landed files give to a customer, and whether any row of the files is theirs."""
     accounts: set[str] = set()
     found = False
-    for path in _files(folders):
+    for file in (file for folder in folders for file in _files(folder)):
         try:
-            for row in _rows(path):
+            for row in _rows(file):
                 if _text(row.get("user_id")) == user_id:
                     found = True
-                    accounts.add(_text(row.get("account_id")))
+                    accounts.update(_text(one) for one in row.get("accounts", [row.get("account_id")]))
         except NOT_A_TABLE:
             continue  # `scrub` names it
     return accounts - {""}, found
@@ -93,36 +105,45 @@ def accounts_of(user_id: str, folders: Iterable[Path]) -> tuple[set[str], bool]:
 def scrub(folder: Path, erased: Erased, user_id: str | None = None) -> tuple[dict[str, int], list[str]]:
     """Take the rows of the erased out of a landed batch: rows taken out by file, and the files nobody can read.
 
-    A line that is no row is taken out where it names ``user_id``. The batch keeps the identity that it arrived with:
-    what the folder holds from now on is noted beside the batches, so that the same files landed again are recognised
-    (``landing.content_hash``). Each file is replaced whole, and a run that dies half-way may be run again.
+    Of saved responses the whole response goes. A line that is no row is taken out where it names ``user_id``. The batch
+    keeps the identity that it arrived with: what the folder holds from now on is noted beside the batches, so that the
+    same files landed again are recognised (``landing.content_hash``). Each file is replaced whole or, with nothing left
+    in it, deleted; a run that dies half-way may be run again.
     """
     removed: dict[str, int] = {}
     unreadable: list[str] = []
-    lighter: dict[Path, Path] = {}
-    for path in _files([folder]):
+    lighter: dict[Path, Path | None] = {}
+    for file in _files(folder):
         try:
-            if count := _theirs(path, erased, user_id):
-                removed[path.name], lighter[path] = count, _written_without(path, erased, user_id)
+            gone, left = _counted(file, erased, user_id)
+            if gone:
+                removed[file.name] = gone
+                emptied = not left and file.format in ("jsonl", "plaid")  # in which nothing is no table
+                lighter[file.path] = None if emptied else _written_without(file, erased, user_id)
         except NOT_A_TABLE:
-            unreadable.append(path.name)
+            unreadable.append(file.name)
     if lighter:
-        for beside in lighter.values():
-            with beside.open("rb") as written:
-                os.fsync(written.fileno())
         landing.note_erasure(folder, lighter)
-        for path, beside in lighter.items():
+    for path, beside in lighter.items():
+        if beside is not None:
             beside.replace(path)
+            continue
+        path.unlink()
+        if path.parent != folder and not any(path.parent.iterdir()):
+            path.parent.rmdir()  # a folder of responses bears the customer's id
     return removed, unreadable
 
 
-def _files(folders: Iterable[Path]) -> Iterator[Path]:
-    """Each file about people, also in folders that never became a batch."""
-    for folder in folders:
-        for path in sorted(folder.iterdir()):
-            table, dot, suffix = path.name.partition(".")
-            if table in PEOPLE and dot + suffix in landing.SUFFIXES and path.is_file() and not path.is_symlink():
-                yield path
+def _files(folder: Path) -> Iterator[_File]:
+    """Each file about people, also in a folder that never became a batch."""
+    if plaid.marked(folder):
+        with suppress(landing.BatchRefused):
+            yield from (_File(one.path, one.name, "plaid", one.folder) for one in plaid.discover(folder))
+        return
+    for path in sorted(folder.iterdir()):
+        table, dot, suffix = path.name.partition(".")
+        if table in PEOPLE and dot + suffix in landing.SUFFIXES and path.is_file() and not path.is_symlink():
+            yield _File(path, path.name, landing.SUFFIXES[dot + suffix])
 
 
 def _text(value: Any) -> str:
@@ -132,48 +153,80 @@ def _text(value: Any) -> str:
 # --- One file ---
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(file: _File) -> Iterator[Row]:
     """The rows of a file, ids at least."""
-    if path.suffix == ".parquet":
-        for batch in _batches(pq.ParquetFile(path), [*OWNERS]):
+    if file.format == "parquet":
+        for batch in _batches(pq.ParquetFile(file.path), [*OWNERS]):
             yield from batch.to_pylist()
     else:
-        yield from (row for row, _ in _pieces(path) if row is not None)
+        yield from (row for row, _ in _pieces(file) if row is not None)
 
 
-def _theirs(path: Path, erased: Erased, user_id: str | None) -> int:
-    """How many rows of a file are to go."""
-    if path.suffix == ".parquet":
-        return sum(pc.sum(owned(batch, erased)).as_py() or 0 for batch in _batches(pq.ParquetFile(path), [*OWNERS]))
-    return sum(_gone(row, raw, erased, user_id) for row, raw in _pieces(path))
+def _counted(file: _File, erased: Erased, user_id: str | None) -> tuple[int, int]:
+    """How many rows of a file are to go, and how many stay."""
+    gone = total = 0
+    if file.format == "parquet":
+        for batch in _batches(pq.ParquetFile(file.path), [*OWNERS]):
+            gone += pc.sum(owned(batch, erased)).as_py() or 0
+            total += batch.num_rows
+    else:
+        for row, raw in _pieces(file):
+            gone += _goes(row, raw, erased, user_id)
+            total += 1
+    return gone, total - gone
 
 
-def _gone(row: Row | None, raw: str, erased: Erased, user_id: str | None) -> bool:
+def _goes(row: Row | None, raw: str, erased: Erased, user_id: str | None) -> bool:
     return erased.owns(row) if row is not None else user_id is not None and user_id in raw
 
 
-def _written_without(path: Path, erased: Erased, user_id: str | None) -> Path:
-    """A hidden file beside the file, without the rows of the erased."""
-    beside = path.with_name(f".{path.name}.erasing")
-    if path.suffix == ".parquet":
-        with beside.open("wb") as out:
-            without_rows(path, out, lambda batch: owned(batch, erased))
-        return beside
-    kept: Iterable[str] = (raw for row, raw in _pieces(path) if not _gone(row, raw, erased, user_id))
-    if landing.SUFFIXES["".join(path.suffixes)] == "json":
-        kept = itertools.chain(["["], (f"{',' if place else ''}\n{raw}" for place, raw in enumerate(kept)), ["\n]\n"])
+def _written_without(file: _File, erased: Erased, user_id: str | None) -> Path:
+    """A hidden file beside the file, on disk, without the rows of the erased."""
+    beside = file.path.with_name(f".{file.path.name}.erasing")
     with beside.open("wb") as stream:
-        packed = gzip.GzipFile("", "wb", fileobj=stream, mtime=0) if path.suffix == ".gz" else stream
-        with io.TextIOWrapper(packed, "utf-8", errors="surrogateescape", newline="") as out:
+        if file.format == "parquet":
+            without_rows(file.path, stream, lambda batch: owned(batch, erased))
+        else:
+            packed = gzip.GzipFile("", "wb", fileobj=stream, mtime=0) if file.path.suffix == ".gz" else stream
+            out = io.TextIOWrapper(packed, "utf-8", errors="surrogateescape", newline="")
+            kept: Iterable[str] = (raw for row, raw in _pieces(file) if not _goes(row, raw, erased, user_id))
+            if file.format in ("json", "plaid"):
+                kept = itertools.chain(["["], (f"{',' * bool(n)}\n{raw}" for n, raw in enumerate(kept)), ["\n]\n"])
             out.writelines(kept)
+            out.detach()
+            if packed is not stream:
+                packed.close()
+        stream.flush()
+        os.fsync(stream.fileno())
     return beside
 
 
-def _pieces(path: Path) -> Iterator[tuple[Row | None, str]]:
+def _pieces(file: _File) -> Iterator[tuple[Row | None, str]]:
     """The rows of a text file, each beside itself as written; None where it is no row. A CSV header is an empty row."""
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8", errors="surrogateescape", newline="") as text:
-        yield from PIECES[landing.SUFFIXES["".join(path.suffixes)]](text)
+    opened = gzip.open if file.path.suffix == ".gz" else open
+    with opened(file.path, "rt", encoding="utf-8", errors="surrogateescape", newline="") as text:
+        if file.format == "plaid":
+            yield from _responses(text, file.customer)
+        else:
+            yield from PIECES[file.format](text)
+
+
+def _responses(text: IO[str], customer: str | None) -> Iterator[tuple[Row | None, str]]:
+    """A saved response, or those of an array, each as a row of the customer it is about and of their accounts."""
+    written = text.read()
+    several = written.lstrip("\ufeff \t\r\n").startswith("[")
+    try:
+        pieces = _json_pieces(io.StringIO(written)) if several else iter([(json.loads(written), written)])
+    except ValueError:
+        raise NotReadable("no JSON") from None
+    for said, raw in pieces:
+        if not isinstance(said, dict):
+            yield None, raw
+            continue
+        told = said.get("response", said)
+        accounts = told.get("accounts") if isinstance(told, dict) else None
+        ids = [one.get("account_id") for one in accounts or [] if isinstance(one, dict)]
+        yield {"user_id": _text(said.get("user_id")) or customer, "accounts": ids}, raw
 
 
 def _json_pieces(text: IO[str]) -> Iterator[tuple[Row | None, str]]:

@@ -89,6 +89,11 @@ def entries(folder: Path) -> list[Path]:
     return [path for path in paths if not path.name.startswith(".") and path.name not in (COMPLETE, PLAID)]
 
 
+def erasure_note(batch_dir: Path) -> Path:
+    """Where it is noted that a batch lost rows to an erasure: beside the batches, where no delivery can bring one."""
+    return batch_dir.absolute().parent / ".erased" / f"{batch_dir.name}.json"
+
+
 def readable(path: Path, name: str) -> Path:
     """The path of a regular file that may be read; anything else is refused."""
     if not path.is_file():

@@ -41,6 +41,7 @@ from spendsense_pipeline.ingest.files import (
     blocks,
     damage,
     entries,
+    erasure_note,
     literal,
     pattern,
     quoted,
@@ -99,7 +100,7 @@ def discover(batch_dir: Path) -> list[LandedFile]:
             found.append(LandedFile(stem, readable(path, path.name), SUFFIXES[suffix], path.name))
         elif near := _nearest(stem, TABLES):
             raise BatchRefused(f"{path.name}: no table of this name; did you mean {near}?")
-    if not found:
+    if not found and not erasure_note(batch_dir).is_file():
         raise BatchRefused(f"{batch_dir.name}: no table in this folder; expected e.g. transactions.jsonl")
     return found
 
@@ -131,33 +132,34 @@ def content_hash(batch_dir: Path) -> str:
 
     A batch that lost rows to an erasure keeps the hash that it arrived with.
     """
-    found = _hash(_named(batch_dir, plaid.marked(batch_dir)))
-    noted = _noted(batch_dir)
-    return noted["delivered"] if found in noted["since"] else found
+    return _identity(batch_dir, _hash(_named(batch_dir, plaid.marked(batch_dir))))
 
 
-def note_erasure(batch_dir: Path, lighter: Mapping[Path, Path]) -> None:
-    """Note that the batch will be the same batch once the files of ``lighter`` stand in place of their originals."""
+def note_erasure(batch_dir: Path, lighter: Mapping[Path, Path | None]) -> None:
+    """Note that the batch will be the same batch once each file of ``lighter`` is replaced by the other, or gone."""
     try:
-        files = [(name, lighter.get(path, path)) for name, path in _named(batch_dir, plaid.marked(batch_dir))]
-        since, noted = _hash(files), _noted(batch_dir)
+        files = _named(batch_dir, plaid.marked(batch_dir))
     except BatchRefused:
         return  # it never was a batch
-    note = {"delivered": noted["delivered"] or content_hash(batch_dir), "since": sorted({*noted["since"], since})}
-    path = _note(batch_dir)
+    left = [(name, other) for name, path in files if (other := lighter.get(path, path)) is not None]
+    noted = _noted(batch_dir)
+    note = {"delivered": noted["delivered"] or _hash(files), "since": sorted({*noted["since"], _hash(left)})}
+    path = erasure_note(batch_dir)
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(note), encoding="utf-8")
     temporary.replace(path)
 
 
-def _note(batch_dir: Path) -> Path:
-    # Beside the batches, where no delivery can bring one along.
-    return batch_dir.absolute().parent / ".erased" / f"{batch_dir.name}.json"
+def _identity(batch_dir: Path, found: str) -> str:
+    """The hash that a batch arrived with, from the one found now."""
+    noted = _noted(batch_dir)
+    arrived_as: str = noted["delivered"] if found in noted["since"] else found
+    return arrived_as
 
 
 def _noted(batch_dir: Path) -> dict[str, Any]:
-    path = _note(batch_dir)
+    path = erasure_note(batch_dir)
     noted: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"delivered": None, "since": []}
     return noted
 
@@ -190,7 +192,7 @@ def land(source: Path, landing: Path, batch_id: str | None, *, responses: bool =
         raise BatchRefused(f"{source.name}: lies in the landing zone already; put an empty file {PLAID} into it")
     responses = responses or plaid.marked(source)
     files = _named(source, responses)
-    digest = _hash(files)
+    digest = _identity(source, _hash(files))
     if batch_id is None:
         if resident:
             batch_id = source.resolve().name

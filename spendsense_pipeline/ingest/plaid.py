@@ -28,6 +28,7 @@ from spendsense_pipeline.ingest.files import (
     LandedFile,
     damage,
     entries,
+    erasure_note,
     literal,
     pattern,
     quoted,
@@ -74,7 +75,7 @@ def discover(batch_dir: Path) -> list[Response]:
         for path in _files(batch_dir)
         for within in [path.relative_to(batch_dir).parts]
     ]
-    if not found:
+    if not found and not erasure_note(batch_dir).is_file():
         raise BatchRefused(f"{batch_dir.name}: no saved response in this folder; expected CUSTOMER/*.json")
     return sorted(found, key=lambda one: [(word, int(n or 0)) for word, n in re.findall(r"(\D*)(\d*)", one.name)])
 
@@ -93,6 +94,8 @@ def _files(folder: Path) -> Iterator[Path]:
 def survey(con: Backend, batch_dir: Path, tables: Sequence[str] = TABLES) -> list[FileSurvey]:
     """Read each response once, and refuse the batch if one is none of those that are read, or names no customer."""
     responses = discover(batch_dir)
+    if not responses:  # all of them were those of erased customers
+        return []
     listed = ", ".join(f"json_type(body, '$.{name}') AS {name}" for name in LISTS)
     owed = ", ".join(f"json_type(body, '$.liabilities.{name}') AS owed_{name}" for name in LIABILITIES)
     counts = ", ".join(f"({_counted(table)}) AS rows_{table}" for table in TABLES)

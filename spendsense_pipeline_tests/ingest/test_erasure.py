@@ -1,5 +1,6 @@
 """Landed files lose the rows of whom was erased, keep all others as written, and remain the batch they were."""
 
+import datetime as dt
 import gzip
 import json
 from collections.abc import Callable
@@ -9,11 +10,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from spendsense_pipeline import warehouse
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.erasure import Erased, accounts_of, digest, scrub
+from spendsense_pipeline.ingest.files import PLAID
 
 SALT = "grain"
 MIA = Erased(SALT, [digest(SALT, "user", "mia"), digest(SALT, "account", "a1")])
+
+EVERYBODY = Erased(
+    SALT,
+    [*(digest(SALT, "user", one) for one in ("mia", "noah")), *(digest(SALT, "account", one) for one in ("a1", "a2"))],
+)
+DAY = dt.date(2026, 2, 1)
 
 ROWS = [
     {"transaction_id": "t1", "account_id": "a1", "user_id": "mia", "date": "2026-01-01", "amount": -1.5},
@@ -102,11 +111,53 @@ def test_a_batch_remains_the_batch_that_it_arrived_as(batch: Path, tmp_path: Pat
     assert landing.content_hash(batch) == arrived_as
     assert landing.land(source, batch.parent, "b1") == batch, "the same files landed again are no other content"
     assert left(path) == ["t2", "t4"], "and bring nothing back"
-    both = Erased(SALT, [digest(SALT, "user", "noah"), digest(SALT, "account", "a2"), digest(SALT, "user", "mia")])
-    scrub(batch, both)
-    assert landing.content_hash(batch) == arrived_as, "a second erasure, the same batch"
-    path.write_bytes(path.read_bytes() + b"\n")
+    lighter = path.read_bytes()
+    path.write_bytes(lighter + b"\n")
     assert landing.content_hash(batch) != arrived_as, "who changes the file afterwards is still found out"
+    path.write_bytes(lighter)
+    assert landing.land(batch, batch.parent, None) == batch
+    scrub(batch, EVERYBODY)
+    assert landing.content_hash(batch) == arrived_as, "a second erasure leaves it empty and the same batch"
+    con = warehouse.connect()
+    surveyed = landing.survey(con, batch)
+    rows = landing.read_raw(con, batch, "transactions", batch_id="b1", arrival=1, arrived_on=DAY, surveyed=surveyed)
+    assert rows.count().to_pyarrow().as_py() == 0
+
+
+PAGE = {"accounts": [{"account_id": "a1"}], "added": [{"transaction_id": "t1", "account_id": "a1", "amount": 1}]}
+
+
+def test_of_saved_responses_those_of_the_customer_go_by_folder_and_by_name_beside_them(batch: Path) -> None:
+    (batch / PLAID).touch()
+    for name, said in {
+        "mia/page_1.json": PAGE,
+        "noah/page_1.json": PAGE,
+        "noah/mixed.json": [{"user_id": "mia", "response": PAGE}, PAGE],
+        "zoe/page_1.json": {"user_id": "mia", **PAGE},
+    }.items():
+        (batch / name).parent.mkdir(exist_ok=True)
+        (batch / name).write_text(json.dumps(said))
+    arrived_as = landing.content_hash(batch)
+    assert accounts_of("mia", [batch]) == ({"a1"}, True)
+    mia = Erased(SALT, [digest(SALT, "user", "mia")])
+    assert scrub(batch, mia, "mia") == ({"mia/page_1.json": 1, "noah/mixed.json": 1, "zoe/page_1.json": 1}, [])
+    assert sorted(str(one.relative_to(batch)) for one in batch.rglob("*.json")) == [
+        "noah/mixed.json",
+        "noah/page_1.json",
+    ]
+    assert not (batch / "mia").exists()
+    assert json.loads((batch / "noah" / "mixed.json").read_text()) == [PAGE]
+    assert landing.content_hash(batch) == arrived_as
+    scrub(batch, EVERYBODY)
+    assert landing.content_hash(batch) == arrived_as
+    assert landing.survey(warehouse.connect(), batch) == []
+
+
+def test_a_response_that_is_no_json_is_named_and_left(batch: Path) -> None:
+    (batch / PLAID).touch()
+    (batch / "mia").mkdir()
+    (batch / "mia" / "page.json").write_text('{"accounts": [')
+    assert scrub(batch, EVERYBODY, "mia") == ({}, ["mia/page.json"])
 
 
 def test_a_run_that_died_between_two_files_may_be_run_again(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
