@@ -81,6 +81,8 @@ def raw_tables(
 ) -> Iterator[dg.Output[ibis.Table]]:
     """Give the batch its place in the order of arrival and read its files as they were written."""
     batch_id = context.partition_key
+    # The merge reads what the store holds only of partitions that Dagster lists: a lost home must lose no batch.
+    context.instance.add_dynamic_partitions(str(BATCHES.name), warehouse.partitions(files.warehouse, LAST))
     folder = files.batch(batch_id)
     with reading(governance.engine) as session:
         erased = remembered(session)
@@ -88,7 +90,7 @@ def raw_tables(
         gone, _ = scrub(folder, erased)
         context.log.info("%d rows of erased customers were taken out of %s", sum(gone.values()), batch_id)
     digest = landing.content_hash(folder)
-    backend = warehouse.connect(Path(files.scratch))
+    backend = warehouse.connect(Path(files.scratch), files.memory)
     surveyed = landing.survey(backend, folder)
     with writing(governance.engine) as session:
         arrival = register_batch(session, batch_id, digest, clock.now())
@@ -172,6 +174,7 @@ def canonical_tables(
     if overtaken:
         # Another run stored a batch while this one merged without it, and may have written its tables before ours.
         context.log.info("stored meanwhile: %s; merging again", ", ".join(overtaken))
+        context.instance.add_dynamic_partitions(str(BATCHES.name), overtaken)
         raise dg.RetryRequested(max_retries=ATTEMPTS)
 
 
