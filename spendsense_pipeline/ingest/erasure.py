@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.ingest import landing, plaid
 
 BLOCK = 1 << 20
 PEOPLE = ("users", "accounts", "transactions", "liabilities")
@@ -77,6 +77,7 @@ class Erased:
 
 def accounts_of(user_id: str, folders: Iterable[Path]) -> tuple[set[str], bool]:
     """The accounts that landed files give to a customer, and whether any row of the files is theirs."""
+    folders = list(folders)
     accounts: set[str] = set()
     found = False
     for path in _files(folders):
@@ -87,6 +88,12 @@ def accounts_of(user_id: str, folders: Iterable[Path]) -> tuple[set[str], bool]:
                     accounts.add(_text(row.get("account_id")))
         except NOT_A_TABLE:
             continue  # `scrub` names it
+    for _, parts in (one for folder in folders if plaid.marked(folder) for one in _responses(folder)):
+        for owner, part in parts:
+            if owner == user_id:
+                found = True
+                told = (part.get("response") or part).get("accounts") or []
+                accounts |= {_text(one.get("account_id")) for one in told if isinstance(one, dict)}
     return accounts - {""}, found
 
 
@@ -100,6 +107,13 @@ def scrub(folder: Path, erased: Erased, user_id: str | None = None) -> tuple[dic
     removed: dict[str, int] = {}
     unreadable: list[str] = []
     lighter: dict[Path, Path] = {}
+    for response, parts in _responses(folder) if plaid.marked(folder) else ():
+        # A response is one customer's, whole; a file of none is an empty array.
+        kept = [part for owner, part in parts if not erased.holds("user", owner)]
+        if len(kept) < len(parts):
+            removed[response.name] = len(parts) - len(kept)
+            lighter[response.path] = response.path.with_name(f".{response.path.name}.erasing")
+            lighter[response.path].write_text(json.dumps(kept), encoding="utf-8")
     for path in _files([folder]):
         try:
             if count := _theirs(path, erased, user_id):
@@ -123,6 +137,24 @@ def _files(folders: Iterable[Path]) -> Iterator[Path]:
             table, dot, suffix = path.name.partition(".")
             if table in PEOPLE and dot + suffix in landing.SUFFIXES and path.is_file() and not path.is_symlink():
                 yield path
+
+
+def _responses(folder: Path) -> Iterator[tuple[plaid.Response, list[tuple[str | None, Any]]]]:
+    """Plaid's responses in a batch: what each file holds, and whose each part of it is.
+
+    Unreadable ones are passed over, as is a batch that never was one.
+    """
+    try:
+        responses = plaid.discover(folder)
+    except landing.BatchRefused:
+        return
+    for response in responses:
+        try:
+            said = json.loads(response.path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+        except ValueError:
+            continue  # refused when it arrived: no table holds anything of it
+        parts = [part for part in (said if isinstance(said, list) else [said]) if isinstance(part, dict)]
+        yield response, [(_text(part.get("user_id")) or response.folder, part) for part in parts]
 
 
 def _text(value: Any) -> str:

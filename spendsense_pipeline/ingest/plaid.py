@@ -123,7 +123,7 @@ def survey(con: Backend, batch_dir: Path, tables: Sequence[str] = TABLES) -> lis
 
 def _check(response: Response, told: Sequence[dict[str, object]]) -> None:
     name = response.name
-    if not told:
+    if not told and response.path.read_bytes().strip() != b"[]":  # which is what an erasure leaves
         raise BatchRefused(f"{name}: the file is empty; save the response as it came")
     for one in told:
         if one["shape"] != "OBJECT":

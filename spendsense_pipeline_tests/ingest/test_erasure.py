@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -46,6 +47,26 @@ def packed(write: Callable[[Path], None]) -> Callable[[Path], None]:
         path.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
 
     return writing
+
+
+def test_plaid_responses_of_the_erased_are_gone_whole_and_others_stay_as_they_came(tmp_path: Path) -> None:
+    folder = tmp_path / "pulled"
+    (folder / "mia").mkdir(parents=True)
+    (folder / "_PLAID").touch()
+    account = {"account_id": "a1", "type": "depository", "balances": {}}
+    (folder / "mia" / "accounts.json").write_text(json.dumps({"accounts": [account]}))
+    (folder / "noah.json").write_text('{"user_id": "noah",  "accounts": []}')
+    both = [{"user_id": "noah", "accounts": []}, {"user_id": "mia", "response": {"accounts": [account]}}]
+    (folder / "both.json").write_text(json.dumps(both))
+    before = landing.content_hash(folder)
+    assert accounts_of("mia", [folder]) == ({"a1"}, True)
+    assert scrub(folder, MIA) == ({"mia/accounts.json": 1, "both.json": 1}, [])
+    assert (folder / "noah.json").read_text() == '{"user_id": "noah",  "accounts": []}'
+    assert json.loads((folder / "both.json").read_text()) == both[:1]
+    assert "a1" not in "".join(path.read_text() for path in folder.rglob("*.json"))
+    assert landing.content_hash(folder) == before, "it remains the batch it was"
+    assert {one.file.table for one in landing.survey(ibis.duckdb.connect(), folder)} == {"users"}
+    assert scrub(folder, MIA) == ({}, [])
 
 
 FORMATS = {
