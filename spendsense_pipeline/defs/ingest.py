@@ -7,6 +7,7 @@ is in ``ingest/`` and ``governance/``. What does not belong here: any later word
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def raw_tables(
         dg.AssetCheckSpec(
             "rejection_rate",
             asset="quarantined_rows",
-            description=f"The batch's share of rejected rows lies within {rejections.DEVIATIONS:g} median absolute "
+            description=f"The batch's share of rejected rows lies within {rejections.DEVIATIONS} median absolute "
             f"deviations of the last {rejections.BEFORE} batches (from {rejections.ENOUGH} on). If not, the source has "
             "changed: `spendsense quarantine --batch ID` shows the rows, their reasons and values.",
         )
@@ -206,7 +207,7 @@ def _rejection_rate(tallies: Mapping[str, list[dict[str, Any]]], batch_id: str |
     until = names.index(batch_id) + 1 if batch_id in names else len(names)
     if not arrived:
         return dg.AssetCheckResult(check_name="rejection_rate", passed=True)
-    found = rejections.compared([rejected[one] / read[one] for one in arrived[:until]])
+    found = rejections.compared([Fraction(rejected[one], read[one]) for one in arrived[:until]])
     return dg.AssetCheckResult(
         check_name="rejection_rate",
         passed=not found.unusual,
