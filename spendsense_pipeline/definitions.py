@@ -102,7 +102,9 @@ def build_defs(
         return dg.RunRequest(partition_key=yesterday.isoformat())
 
     given: dict[str, Any] = {
-        "io_manager": ParquetWarehouse(root=settings.warehouse_root, scratch=str(settings.scratch)),
+        "io_manager": ParquetWarehouse(
+            root=settings.warehouse_root, scratch=str(settings.scratch), memory=settings.memory
+        ),
         "governance": Governance(
             url=settings.governance_url, consent_days=settings.consent_days, four_eyes=settings.four_eyes
         ),
@@ -110,6 +112,7 @@ def build_defs(
             warehouse=settings.warehouse_root,
             landing=str(settings.landing),
             scratch=str(settings.scratch),
+            memory=settings.memory,
             exports=str(settings.data / "exports"),
             reports=str(settings.data / "reports"),
             prompts=str(settings.prompts),

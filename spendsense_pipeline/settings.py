@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     database_url: str | None = Field(default=None, description="SQLAlchemy URL of the governance database")
     engine: Literal["duckdb"] = Field(default="duckdb", description="where table expressions run")
     generator: Literal["library", "openai"] = Field(default="library", description="who writes the education")
+    memory: str | None = Field(
+        default=None,
+        pattern=r"^[0-9]+(\.[0-9]+)?[MGT]B$",
+        description="what the engine may hold before it spills to disk, e.g. 4GB; default four fifths of the machine's",
+    )
     ingest: bool = Field(default=True, description="false: the canonical tables are the user's own, nothing lands")
     first_date: dt.date = Field(default=dt.date(2026, 1, 1), description="first daily partition")
     timezone: str = Field(default="UTC", description="timezone of the daily schedule")

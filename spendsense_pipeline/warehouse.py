@@ -24,8 +24,9 @@ class NotMaterialized(SpendSenseError):
     code = "not_materialized"
 
 
-def connect(scratch: Path | None = None) -> ibis.BaseBackend:
-    """An in-memory DuckDB whose times are UTC; it spills to ``scratch`` what outgrows memory."""
+def connect(scratch: Path | None = None, memory: str | None = None) -> ibis.BaseBackend:
+    """An in-memory DuckDB whose times are UTC; it spills to ``scratch`` what outgrows ``memory`` (``4GB``; by default
+    four fifths of the machine's)."""
     # Fusing selects costs half of the planning time of our expressions and saves the engine nothing: DuckDB and
     # Spark flatten nested projections themselves.
     ibis.options.sql.fuse_selects = False
@@ -33,6 +34,8 @@ def connect(scratch: Path | None = None) -> ibis.BaseBackend:
     backend.raw_sql("SET TimeZone = 'UTC'")
     if scratch is not None:
         backend.raw_sql(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}'")
+    if memory is not None:
+        backend.raw_sql(f"SET memory_limit = '{memory}'")
     return backend
 
 

@@ -7,6 +7,7 @@ is in ``ingest/`` and ``governance/``. What does not belong here: any later word
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,8 @@ def raw_tables(
 ) -> Iterator[dg.Output[ibis.Table]]:
     """Give the batch its place in the order of arrival and read its files as they were written."""
     batch_id = context.partition_key
+    # The merge reads what the store holds only of partitions that Dagster lists: a lost home must lose no batch.
+    context.instance.add_dynamic_partitions(str(BATCHES.name), warehouse.partitions(files.warehouse, LAST))
     folder = files.batch(batch_id)
     with reading(governance.engine) as session:
         erased = remembered(session)
@@ -88,7 +91,7 @@ def raw_tables(
         gone, _ = scrub(folder, erased)
         context.log.info("%d rows of erased customers were taken out of %s", sum(gone.values()), batch_id)
     digest = landing.content_hash(folder)
-    backend = warehouse.connect(Path(files.scratch))
+    backend = warehouse.connect(Path(files.scratch), files.memory)
     surveyed = landing.survey(backend, folder)
     with writing(governance.engine) as session:
         arrival = register_batch(session, batch_id, digest, clock.now())
@@ -127,7 +130,7 @@ def raw_tables(
         dg.AssetCheckSpec(
             "rejection_rate",
             asset="quarantined_rows",
-            description=f"The batch's share of rejected rows lies within {rejections.DEVIATIONS:g} median absolute "
+            description=f"The batch's share of rejected rows lies within {rejections.DEVIATIONS} median absolute "
             f"deviations of the last {rejections.BEFORE} batches (from {rejections.ENOUGH} on). If not, the source has "
             "changed: `spendsense quarantine --batch ID` shows the rows, their reasons and values.",
         )
@@ -172,6 +175,7 @@ def canonical_tables(
     if overtaken:
         # Another run stored a batch while this one merged without it, and may have written its tables before ours.
         context.log.info("stored meanwhile: %s; merging again", ", ".join(overtaken))
+        context.instance.add_dynamic_partitions(str(BATCHES.name), overtaken)
         raise dg.RetryRequested(max_retries=ATTEMPTS)
 
 
@@ -203,7 +207,7 @@ def _rejection_rate(tallies: Mapping[str, list[dict[str, Any]]], batch_id: str |
     until = names.index(batch_id) + 1 if batch_id in names else len(names)
     if not arrived:
         return dg.AssetCheckResult(check_name="rejection_rate", passed=True)
-    found = rejections.compared([rejected[one] / read[one] for one in arrived[:until]])
+    found = rejections.compared([Fraction(rejected[one], read[one]) for one in arrived[:until]])
     return dg.AssetCheckResult(
         check_name="rejection_rate",
         passed=not found.unusual,

@@ -32,13 +32,14 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
 
     root: str
     scratch: str | None = None
+    memory: str | None = None
     _backend: ibis.BaseBackend | None = PrivateAttr(default=None)
 
     @property
     def backend(self) -> ibis.BaseBackend:
         """The engine on which loaded tables live, opened on first use."""
         if self._backend is None:
-            self._backend = warehouse.connect(Path(self.scratch) if self.scratch else None)
+            self._backend = warehouse.connect(Path(self.scratch) if self.scratch else None, self.memory)
         return self._backend
 
     def handle_output(self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame) -> None:

@@ -109,6 +109,7 @@ class Files(dg.ConfigurableResource):  # type: ignore[type-arg]
     reports: str
     prompts: str
     catalogue: str
+    memory: str | None = None
 
     def batch(self, batch_id: str) -> Path:
         """The folder of a landed batch."""

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from spendsense_pipeline.contracts import CONTRACTS, failures
 from spendsense_pipeline.ingest import canonical, landing
@@ -454,30 +452,3 @@ def test_a_bad_product_of_the_catalogue_is_rejected_like_any_other(zone: Zone, t
         "min_income",
         '["not_a_number"]',
     )
-
-
-# --- Corruption ---
-
-ODD = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.lists(st.integers(), max_size=2)
-)
-DAMAGE = st.dictionaries(st.sampled_from(landing.names("transactions")), ODD, max_size=3)
-
-
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(damage=st.lists(DAMAGE, min_size=1, max_size=8), tail=st.binary(max_size=30))
-def test_whatever_is_damaged_the_undamaged_rows_stand_and_every_row_is_accounted_for(
-    tmp_path_factory: pytest.TempPathFactory, damage: list[Row], tail: bytes
-) -> None:
-    zone = Zone(tmp_path_factory.mktemp("zone"))
-    clean = [{**TRANSACTION, "transaction_id": f"clean{i}"} for i in range(3)]
-    damaged = [{**TRANSACTION, "transaction_id": f"odd{i}", **changes} for i, changes in enumerate(damage)]
-    lines = [json.dumps(row).encode() for row in [*clean, *damaged]]
-    zone.arrive(users_json=[USER], accounts_json=[ACCOUNT], transactions_jsonl=b"\n".join([*lines, tail]))
-    judged = zone.judged("transactions")
-    (counts,) = rows(canonical.tally(judged))
-    assert counts["read"] >= len(lines)
-    assert counts["read"] == counts["accepted"] + counts["duplicate"] + counts["rejected"]
-    kept = {row["transaction_id"] for row in zone.accepted("transactions")}
-    assert {f"clean{i}" for i in range(3)} <= kept
-    assert len(zone.quarantine()) == counts["rejected"]

@@ -1,0 +1,166 @@
+"""Batches through the graph: what each run tells, what a refused one leaves, what arrives at the same time."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from spendsense_pipeline import warehouse
+from spendsense_pipeline.defs import ingest as room
+from spendsense_pipeline.defs import launch
+from spendsense_pipeline.governance import batches
+from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.settings import Settings
+from spendsense_pipeline_tests.conftest import NOON, Pipeline
+
+Row = dict[str, Any]
+USERS = [{"user_id": "u1", "full_name": "Ada Example"}]
+ACCOUNTS = [{"account_id": "a1", "user_id": "u1", "type": "checking"}]
+
+
+def bought(*names: str, **more: Any) -> list[Row]:
+    return [{"transaction_id": n, "account_id": "a1", "date": "2026-06-01", "amount": -5, **more} for n in names]
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Pipeline:
+    return Pipeline(Settings(data=tmp_path / "data"))
+
+
+@pytest.fixture
+def instance(pipeline: Pipeline) -> Any:
+    with launch.opened_instance(pipeline.settings) as opened:
+        yield opened
+
+
+def folder(root: Path, name: str, **tables: list[Row] | str) -> Path:
+    made = root / name
+    made.mkdir(parents=True)
+    for table, rows in tables.items():
+        (made / f"{table}.json").write_text(rows if isinstance(rows, str) else json.dumps(rows))
+    return made
+
+
+def ingested(pipeline: Pipeline, instance: dg.DagsterInstance, source: Path, **how: Any) -> launch.Ran:
+    _, ran = launch.ingest_folder(pipeline.definitions, instance, pipeline.settings, source, source.name, **how)
+    return ran
+
+
+def known(pipeline: Pipeline) -> set[str]:
+    rows = warehouse.read(warehouse.connect(), pipeline.settings.warehouse_root, "transactions")
+    return set(rows.transaction_id.to_pyarrow().to_pylist())
+
+
+def test_a_run_tells_what_it_read_and_what_it_rejected_by_reason(
+    pipeline: Pipeline, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    rows = [*bought("t1", "t2"), *bought("t2"), *bought("t3", "t4", amount="ten"), *bought("t5", date="2026-02-30")]
+    told = ingested(pipeline, instance, folder(tmp_path, "b1", users=USERS, accounts=ACCOUNTS, transactions=rows))
+    assert told.metadata["transactions"]["tally"] == [
+        {"file": "transactions.json", "read": 6, "accepted": 2, "duplicate": 1, "rejected": 3}
+    ]
+    assert [(row["reason"], row["rejected"]) for row in told.metadata["transactions"]["rejected_by_reason"]] == [
+        ("not_a_number", 2),
+        ("not_a_date", 1),
+    ]
+    assert launch.tallies(told)["transactions"] == {"read": 6, "accepted": 2, "duplicate": 1, "rejected": 3}
+
+
+def counted(arrival: int, rejected: int) -> Row:
+    return {"batch": f"b{arrival}", "arrival": arrival, "file": "f", "read": 100, "rejected": rejected}
+
+
+def test_a_batch_rejected_far_more_than_the_ones_before_it_warns() -> None:
+    tallies = {"users": [], "transactions": [counted(n, 1 + n % 3) for n in range(1, 9)] + [counted(9, 40)]}
+    usual, odd = room._rejection_rate(tallies, "b8"), room._rejection_rate(tallies, "b9")
+    assert (usual.passed, usual.description) == (True, "b8: 3.00% rejected, usually 2.00% ± 1.00%")
+    assert (odd.passed, odd.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert odd.description == "b9: 40.00% rejected, usually 2.00% ± 1.00%"
+    assert room._rejection_rate(tallies, None).description == odd.description, "the newest, where no batch is named"
+    assert room._rejection_rate({"users": []}, None).passed, "nothing has arrived"
+
+
+def test_a_refused_batch_leaves_nothing_and_may_come_again_mended(
+    pipeline: Pipeline, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    broken = folder(tmp_path, "b1", users=USERS, accounts=ACCOUNTS, transactions='[{"transaction_id": ')
+    with pytest.raises(launch.RunFailed, match=r"transactions.json: cannot be read as json, damaged at byte 20"):
+        ingested(pipeline, instance, broken)
+    assert list(pipeline.settings.landing.iterdir()) == []
+    assert list(instance.get_dynamic_partitions("batch")) == []
+    with reading(pipeline.engine) as session:
+        assert batches.registered(session) == {}
+    (broken / "transactions.json").write_text(json.dumps(bought("t1")))
+    ran = ingested(pipeline, instance, broken)
+    assert known(pipeline) == {"t1"}
+    assert launch.tallies(ran)["transactions"] == {"read": 1, "accepted": 1, "duplicate": 0, "rejected": 0}
+
+
+def test_a_refused_batch_that_lay_in_the_landing_zone_stays_there(
+    pipeline: Pipeline, instance: dg.DagsterInstance
+) -> None:
+    broken = folder(pipeline.settings.landing, "b1", transactions="{}")
+    with pytest.raises(launch.RunFailed, match="an array"):
+        ingested(pipeline, instance, broken)
+    assert broken.is_dir()
+
+
+def test_a_batch_stored_while_another_merges_is_in_the_tables_that_come_of_it(
+    pipeline: Pipeline, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run's rows arrive after ours were loaded: as from a sensor's run beside a command's."""
+    other = folder(pipeline.settings.landing, "b2", transactions=bought("t2"))
+    quarantined = room.canonical.quarantined
+
+    def and_meanwhile(judged: Any) -> Any:
+        for table in landing.TABLES:
+            rows = landing.read_raw(warehouse.connect(), other, table, batch_id="b2", arrival=2, arrived_on=NOON.date())
+            path = Path(warehouse.path(pipeline.settings.warehouse_root, f"raw_{table}", "b2"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows.to_parquet(path)
+        return quarantined(judged)
+
+    monkeypatch.setattr(room.canonical, "quarantined", and_meanwhile)
+    ingested(pipeline, instance, folder(tmp_path, "b1", users=USERS, accounts=ACCOUNTS, transactions=bought("t1")))
+    assert known(pipeline) == {"t1", "t2"}
+
+
+@pytest.mark.verify
+def test_a_lost_dagster_home_loses_no_batch(pipeline: Pipeline, tmp_path: Path) -> None:
+    people = {"users": USERS, "accounts": ACCOUNTS}
+    for name in ("b1", "b2"):
+        with launch.opened_instance(pipeline.settings) as instance:
+            ingested(pipeline, instance, folder(tmp_path, name, transactions=bought(f"of {name}"), **people))
+        shutil.rmtree(pipeline.settings.home)
+    assert known(pipeline) == {"of b1", "of b2"}
+
+
+@pytest.mark.verify
+def test_two_commands_at_once_both_arrive(pipeline: Pipeline, tmp_path: Path) -> None:
+    people = {"users": USERS, "accounts": ACCOUNTS}
+    sources = [folder(tmp_path, f"b{n}", transactions=bought(f"t{n}"), **people) for n in range(2)]
+    with launch.opened_instance(pipeline.settings):
+        pass
+    environment = {"PATH": str(Path(sys.executable).parent), "SPENDSENSE_DATA": str(pipeline.settings.data)}
+    commands = [
+        subprocess.Popen(
+            [sys.executable, "-m", "spendsense_pipeline.cli", "ingest", str(source), "--json"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for source in sources
+    ]
+    for command in commands:
+        out, err = command.communicate(timeout=300)
+        assert command.returncode == 0, err
+        assert json.loads(out)["tables"]["transactions"]["accepted"] == 1
+    assert known(pipeline) == {"t0", "t1"}
+    with reading(pipeline.engine) as session:
+        assert [one.arrival for one in batches.registered(session).values()] == [1, 2]
