@@ -41,7 +41,7 @@ _PRIVATE: Final = (
     ),
     (
         re.compile(
-            r"\byour (?:husband|wife|spouse|partner|ex|neighbou?r|son|daughter|roommate|boss|mother|father|"
+            r"\b[Yy]our (?:husband|wife|spouse|partner|ex|neighbou?r|son|daughter|roommate|boss|mother|father|"
             r"brother|sister)"
             r"(?:'s)? (?:owes?|earns?|spends?|saved?|account|card|balance|debt|salary|income)\b|"
             r"\b(?:customers?|people|somebody|someone) (?:named|called) [A-Z]\w+|"
@@ -125,8 +125,9 @@ def privacy(text: Text) -> list[Finding]:
     """Nothing that names a person or an account: of the customer's cards the last four, of other people nothing."""
     found = []
     whole = text.whole
-    for link in _HTTPS.finditer(whole):
-        whole = whole.replace(link[0], " ")
+    for link in _LINK.finditer(whole):
+        if link[1].casefold() == "https":  # judged by ``links``
+            whole = whole.replace(link[0], " ")
     for pattern, what in _PRIVATE:
         if hit := pattern.search(whole):
             found.append(_found("privacy", f"{what}: {hit[0][:4]}…"))

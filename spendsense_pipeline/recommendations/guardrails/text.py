@@ -24,9 +24,9 @@ _STRAIGHT = str.maketrans(
 # Letters of other scripts that are drawn like a Latin one; texts here are English, so they are meant as that one.
 _LOOKS_LIKE = str.maketrans(
     "аеорсухіјѕһԁԛԝӏАВЕКМНОРСТУХІЈЅαορνικτυΑΒΕΖΗΙΚΜΝΟΡΤΥΧᴀʙᴄᴅᴇɢʜɪᴊᴋʟᴍɴᴏᴘʀᴛᴜᴠᴡʏᴢıɑɡ",
-    "aeopcyxijshdqwlABEKMHOPCTYXIJSaopviktyABEZHIKMNOPTYXabcdeghijklmnoprtuvwyziag",
+    "aeopcyxijshdqwlABEKMHOPCTYXIJSaopviktuABEZHIKMNOPTYXabcdeghijklmnoprtuvwyziag",
 )
-_SPELLED_OUT = re.compile(r"(?<![^\s])(?:\w[ .*_-]){3,}\w(?![^\s.,;:!?])")
+_SPELLED_OUT = re.compile(r"(?<!\S)[^\W\d_](?P<apart>[ .*_-])[^\W\d_](?:(?P=apart)[^\W\d_])+(?![^\s.,;:!?])")
 
 
 def normalized(text: str) -> str:
@@ -42,7 +42,7 @@ def normalized(text: str) -> str:
         visible = "".join(c for c in apart if unicodedata.category(c) not in ("Cf", "Mn", "Me"))
         text = unicodedata.normalize("NFC", visible)
     if _SPELLED_OUT.search(text):
-        text = _SPELLED_OUT.sub(lambda word: re.sub(r"[ .*_-]", "", word[0]), text)
+        text = _SPELLED_OUT.sub(lambda word: word[0].replace(word["apart"], ""), text)
     return " ".join(text.split())
 
 
