@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from spendsense_pipeline.recommendations.guardrails.text import Finding, Severity, Text, phrase_findings
+from spendsense_pipeline.recommendations.guardrails.text import Finding, Severity, Text, phrases
 
 _NAMED = (
     r"bitcoin|ethereum|dogecoin|solana|shiba inu|S ?& ?P \d+|dow jones|nasdaq(?:-\d+)?|nyse|russell \d+|"
@@ -83,6 +83,9 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
 )
 
 
+_found: Final = phrases("advice_boundary", _RULES)
+
+
 def advice_boundary(text: Text) -> list[Finding]:
     """Guarantees, approvals, named securities and recommended transactions, in any part of the text."""
-    return phrase_findings("advice_boundary", text, _RULES)
+    return _found(text)

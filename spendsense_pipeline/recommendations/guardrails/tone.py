@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from spendsense_pipeline.recommendations.guardrails.text import Finding, Severity, Text, phrase_findings
+from spendsense_pipeline.recommendations.guardrails.text import Finding, Severity, Text, phrases
 
 
 def _words(alternatives: str) -> re.Pattern[str]:
@@ -94,10 +94,13 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
 )
 
 
+_found: Final = phrases("tone", _RULES)
+
+
 def tone(text: Text) -> list[Finding]:
     """Shame, command, urgency and certainty, in any part of the text.
 
     >>> tone(Text("education", "Hurry", "You must pay.", ""))[0]["message"]
     "commands: 'You must'"
     """
-    return phrase_findings("tone", text, _RULES)
+    return _found(text)
