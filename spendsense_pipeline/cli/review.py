@@ -255,9 +255,15 @@ def approve_template(reference: str, operator_id: str, note: str | None, as_json
 def release(as_json: bool) -> None:
     """Run the gate now."""
     from spendsense_pipeline.governance import release as gate
+    from spendsense_pipeline.recommendations.withdrawn import withdrawn_products
 
     settings = Settings()
-    done = gate.run_gate(governance_of(settings), context.now(), consent_days=settings.consent_days)
+    done = gate.run_gate(
+        governance_of(settings),
+        context.now(),
+        consent_days=settings.consent_days,
+        withdrawn=withdrawn_products(settings.warehouse_root),
+    )
     payload = {"released": done.released, "recalled": done.recalled, "blocked": done.blocked}
     printed(
         payload,

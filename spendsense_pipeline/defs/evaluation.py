@@ -11,6 +11,7 @@ from spendsense_pipeline.defs.review import EXAMPLE
 from spendsense_pipeline.evaluation import export, metrics, report
 from spendsense_pipeline.governance import audit, frames, queue, records, release
 from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.recommendations.withdrawn import withdrawn_products
 
 
 def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -92,7 +93,12 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
                 for row in queue.queue(session, now, limit=report.SHOWN_AT_MOST)["queue"]
             ]
             count, head = audit.head(session)
-        proposal = release.propose(governance.engine, now, consent_days=governance.consent_days)
+        proposal = release.propose(
+            governance.engine,
+            now,
+            consent_days=governance.consent_days,
+            withdrawn=withdrawn_products(files.warehouse),
+        )
         page = report.operator_report(
             day,
             generated_at=now,

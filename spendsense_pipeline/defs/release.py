@@ -9,9 +9,10 @@ import datetime as dt
 import dagster as dg
 
 from spendsense_pipeline.defs.documentation import documented
-from spendsense_pipeline.defs.resources import Clock, Governance
+from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.governance import release
 from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.recommendations.withdrawn import withdrawn_products
 
 JOB = "release"
 FAILURES = 3
@@ -25,16 +26,23 @@ FAILURE_WINDOW = dt.timedelta(hours=1)
         "released_recommendations",
         "release",
         {"sqlalchemy"},
-        "Makes available what is approved, under live consent, unexpired, without critical finding and not released "
-        "before; all re-read in the releasing transaction. Kept in the governance database: `spendsense released` is "
+        "Makes available what is approved, under live consent, unexpired, without critical finding, of a product "
+        "still offered and not released before; all re-read in the releasing transaction. Kept in the governance "
+        "database: `spendsense released` is "
         "the feed, `spendsense why ID` the proof. Nothing is released twice, so running it again is safe.",
     ),
 )
 def released_recommendations(
-    context: dg.AssetExecutionContext, governance: Governance, clock: Clock
+    context: dg.AssetExecutionContext, governance: Governance, clock: Clock, files: Files
 ) -> dg.MaterializeResult[None]:
     """Run the gate once."""
-    gate = release.run_gate(governance.engine, clock.now(), consent_days=governance.consent_days, run_id=context.run_id)
+    gate = release.run_gate(
+        governance.engine,
+        clock.now(),
+        consent_days=governance.consent_days,
+        withdrawn=withdrawn_products(files.warehouse),
+        run_id=context.run_id,
+    )
     return dg.MaterializeResult(
         metadata={
             "released": len(gate.released),
@@ -77,7 +85,7 @@ def blockers(blocked: dict[str, int]) -> str:
     f"{FAILURES} failed runs in an hour.",
 )
 def release_gate(
-    context: dg.SensorEvaluationContext, governance: Governance, clock: Clock
+    context: dg.SensorEvaluationContext, governance: Governance, clock: Clock, files: Files
 ) -> dg.RunRequest | dg.SkipReason:
     """The sensor that starts a release run whenever there is something that may go out."""
     now = clock.now()
@@ -102,7 +110,12 @@ def release_gate(
         return dg.SkipReason(
             f"stopped: {failed} release runs failed within an hour; see the newest one, then launch `{JOB}` by hand"
         )
-    proposal = release.propose(governance.engine, now, consent_days=governance.consent_days)
+    proposal = release.propose(
+        governance.engine,
+        now,
+        consent_days=governance.consent_days,
+        withdrawn=withdrawn_products(files.warehouse),
+    )
     if not proposal.releasable:
         return dg.SkipReason(f"nothing to release: {blockers(proposal.blocked)}")
     return dg.RunRequest(tags={"spendsense/releasable": str(proposal.releasable)})

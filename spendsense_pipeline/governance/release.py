@@ -8,6 +8,7 @@ it again inside the releasing transaction and acts. Does not belong here: consen
 import datetime as dt
 import hashlib
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -58,6 +59,7 @@ class ReleaseFacts(NamedTuple):
     decision_overtaken: bool
     severity: int | None
     release_id: str | None
+    product_id: str | None = None
 
 
 class Allow(NamedTuple):
@@ -73,11 +75,16 @@ class Deny(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def release_decision(facts: ReleaseFacts, now: dt.datetime, consent_days: int = 0) -> Allow | Deny:
+def release_decision(
+    facts: ReleaseFacts, now: dt.datetime, consent_days: int = 0, withdrawn: Collection[str] = ()
+) -> Allow | Deny:
     """Whether a text may be made available at ``now``. Whatever is missing or unknown denies.
 
+    ``withdrawn`` are the products that are not offered any more.
+
     Reasons: ``already_released``, ``pending``, ``rejected``, ``superseded``, ``expired``, ``voided``,
-    ``without_consent``, ``consent_lapsed``, ``without_decision``, ``text_changed``, ``critical_finding``.
+    ``without_consent``, ``consent_lapsed``, ``without_decision``, ``text_changed``, ``critical_finding``,
+    ``product_withdrawn``.
     """
     reasons: list[str] = []
     if facts.release_id is not None:
@@ -94,6 +101,8 @@ def release_decision(facts: ReleaseFacts, now: dt.datetime, consent_days: int = 
             reasons.append("text_changed")
     if facts.severity is None or facts.severity >= 2:
         reasons.append("critical_finding")
+    if facts.product_id is not None and facts.product_id in withdrawn:
+        reasons.append("product_withdrawn")
     if reasons or facts.consent_id is None or facts.decision_id is None:
         return Deny(tuple(reasons))
     return Allow(facts.consent_id, facts.decision_id)
@@ -134,6 +143,7 @@ def facts_query(now: dt.datetime) -> audit.AnySelect:
             overtaken,
             RecommendationText.severity,
             Release.release_id,
+            Recommendation.product_id,
         )
         .outerjoin(ConsentPeriod, ConsentPeriod.consent_id == Recommendation.consent_id)
         .outerjoin(
@@ -177,12 +187,12 @@ class Gate:
     blocked: dict[str, int]
 
 
-def propose(engine: Engine, now: dt.datetime, *, consent_days: int = 0) -> Proposal:
+def propose(engine: Engine, now: dt.datetime, *, consent_days: int = 0, withdrawn: Collection[str] = ()) -> Proposal:
     """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
     with reading(engine) as session:
-        allowed, blocked = _judged(session, facts_query(now).limit(ENOUGH), now, consent_days)
+        allowed, blocked = _judged(session, facts_query(now).limit(ENOUGH), now, consent_days, withdrawn)
         if not allowed and sum(blocked.values()) >= ENOUGH:
-            allowed, blocked = _judged(session, facts_query(now), now, consent_days)
+            allowed, blocked = _judged(session, facts_query(now), now, consent_days, withdrawn)
         blocked += _waiting(session, now)
     return Proposal(len(allowed), _counted(blocked))
 
@@ -192,6 +202,7 @@ def run_gate(
     now: dt.datetime,
     *,
     consent_days: int = 0,
+    withdrawn: Collection[str] = (),
     run_id: str | None = None,
     salt: audit.Salt = audit.random_salt,
 ) -> Gate:
@@ -203,7 +214,7 @@ def run_gate(
     in_turn = facts_query(now).order_by(Recommendation.registered_at, Recommendation.recommendation_id)
     with writing(engine) as session:
         # Judged before lapsed periods are closed, so that the count still says what became of them.
-        allowed, blocked = _judged(session, in_turn, now, consent_days)
+        allowed, blocked = _judged(session, in_turn, now, consent_days, withdrawn)
         blocked += _waiting(session, now)
         recalled = consent.close_lapsed(session, now, consent_days, salt=salt)
         expire(session, now)
@@ -240,14 +251,14 @@ def run_gate(
 
 
 def _judged(
-    session: Session, query: audit.AnySelect, now: dt.datetime, consent_days: int
+    session: Session, query: audit.AnySelect, now: dt.datetime, consent_days: int, withdrawn: Collection[str]
 ) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str]]:
     """What may go out, and how many may not by the first reason."""
     allowed: list[tuple[ReleaseFacts, Allow]] = []
     blocked: Counter[str] = Counter()
     for row in session.execute(query):
         facts = ReleaseFacts(*row)
-        verdict = release_decision(facts, now, consent_days)
+        verdict = release_decision(facts, now, consent_days, withdrawn)
         if isinstance(verdict, Allow):
             allowed.append((facts, verdict))
         else:

@@ -36,12 +36,15 @@ REJECTED_DAYS: Final = 90
 """A rejection keeps the template (or product) from that customer this long."""
 RECENT_DAYS: Final = 30
 """The same piece is not shown twice within this time unless nothing else fits."""
-REPEAT_AFTER_DAYS: Final = 14
-"""The earliest repetition when nothing else fits: the life of a draft. Without it, a daily run would queue the
-same text again each day after its approval."""
+SAID_DAYS: Final = 14
+"""So long, the life of a draft, what was approved or released keeps its place among the three pieces and two offers:
+there is nothing new to say. Without it, a daily run would go through the whole library, three pieces a day. It is the
+earliest repetition, too, when nothing else fits."""
 LONGEST_TITLE: Final = 200
 LONGEST_CONTENT: Final = 8_000
 """Characters, as in the contract of drafts."""
+ROOM_FOR_RATIONALE: Final = 1_000
+"""Characters of them that an offer leaves for why it is shown."""
 OFFER_VERSION: Final = "offer-1"
 """Version of the words around a product (``render.render_offer``)."""
 
@@ -77,10 +80,11 @@ def draft_recommendations(
     its record still waits.
 
     Education needs consent in the scope ``education``, offers in ``partner_offers``. Up to three pieces and
-    two offers: what still waits for a decision first, then by rank; not what was rejected within 90 days,
-    nor what was approved or released within 30 days. Where fewer than two pieces are left, those used
-    longest ago fill up to two, at the earliest after 14 days. Days count from the record's own ``as_of``.
-    Rejections count for ever, what waits or was used only under the consent period that is live.
+    two offers stand for a customer: what still waits for a decision first, then by rank; not what was rejected
+    within 90 days, nor what was approved or released 14 to 30 days ago. What was approved or released less than 14
+    days ago keeps its place and is not drafted again. Where fewer than two pieces stand, those used longest ago
+    fill up to two, at the earliest after 14 days. Days count from the record's own ``as_of``. Rejections count for
+    ever, what waits or was used only under the consent period that is live.
 
     An offer that cannot be shown whole is left out and the next best takes its place: its product is not in
     ``products``, lacks its name or description, holds braces, or makes a text longer than the contract allows.
@@ -150,11 +154,13 @@ def _chosen(
 ) -> list[dict[str, Any]]:
     """What is drafted out of the candidates, which come best first; what was used comes again up to ``at_least``."""
     allowed = [c for c in candidates if past.rejected.get(c[subject], REJECTED_DAYS) >= REJECTED_DAYS]
-    fresh = [c for c in allowed if past.used.get(c[subject], RECENT_DAYS) >= RECENT_DAYS]
-    chosen = sorted(fresh, key=lambda c: c[subject] not in past.pending)[:at_most]
-    again = [c for c in allowed if REPEAT_AFTER_DAYS <= past.used.get(c[subject], RECENT_DAYS) < RECENT_DAYS]
-    again.sort(key=lambda c: (c[subject] not in past.pending, -past.used[c[subject]]))
-    return chosen + again[: max(0, at_least - len(chosen))]
+    ago = {c[subject]: past.used.get(c[subject], RECENT_DAYS) for c in allowed}
+    fitting = [c for c in allowed if not SAID_DAYS <= ago[c[subject]] < RECENT_DAYS]
+    slate = sorted(fitting, key=lambda c: c[subject] not in past.pending)[:at_most]
+    again = [c for c in allowed if SAID_DAYS <= ago[c[subject]] < RECENT_DAYS]
+    again.sort(key=lambda c: (c[subject] not in past.pending, -ago[c[subject]]))
+    slate += again[: max(0, at_least - len(slate))]
+    return [c for c in slate if ago[c[subject]] >= SAID_DAYS]
 
 
 def _offerable(products: pd.DataFrame, as_of: dt.date) -> dict[str, dict[str, dict[str, Any]]]:
@@ -169,7 +175,7 @@ def _offerable(products: pd.DataFrame, as_of: dt.date) -> dict[str, dict[str, di
             title, content = render_offer("", slots | day)
         except RenderError:
             continue  # without a name or a description there is nothing to offer
-        if len(title) <= LONGEST_TITLE and len(content) <= LONGEST_CONTENT:
+        if len(title) <= LONGEST_TITLE and len(content) <= LONGEST_CONTENT - ROOM_FOR_RATIONALE:
             found[product["product_id"]] = slots
     return found
 

@@ -43,7 +43,7 @@ _ORDINALS = (
 )
 _FIGURE = re.compile(
     rf"[$€£]?\d[\d.,:/%]*(?<![.,:/])|\b(?:{_WORDS})\b(?!-check)|\b(?:one|zero)[\s-]+{_UNIT}\b"
-    rf"|\b(?:a|an|one)\s+(?:third|quarter|fifth|tenth)\b|\b(?:{_ORDINALS})\b(?!(?:\s+|-)part(?:y|ies)\b)",
+    rf"|\b(?:a|an|one)\s+(?:third|quarter|fifth|tenth)\b(?!(?:\s+|-)part(?:y|ies)\b)|\b(?:{_ORDINALS})\b(?!(?:\s+|-)part(?:y|ies)\b)",
     re.IGNORECASE,
 )
 _CLUES: Final = frozenset(
@@ -53,6 +53,8 @@ _CLUES: Final = frozenset(
     for kept in ("", ending[0])
 )
 """Words without which no number word stands in a text."""
+# Named for paragraphs of the tax code; nobody's figure.
+_ACCOUNT_NAMES = re.compile(r"\b(?:401|403|457)(?:\([a-z]\)|[a-z])(?!\w)|\b529 plans?\b", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"[a-z]+")
 _GUIDELINE = re.compile(
@@ -66,7 +68,7 @@ def figures(text: str) -> list[str]:
     >>> figures("Your 3 cards cost twice as much; staying below 30 percent helps.")
     ['3', 'twice']
     """
-    bare = _GUIDELINE.sub(" ", text)
+    bare = _ACCOUNT_NAMES.sub(" ", _GUIDELINE.sub(" ", text))
     if not _DIGIT.search(bare) and _CLUES.isdisjoint(_WORD.findall(bare.lower())):
         return []  # most texts: far cheaper than the pattern below
     return _FIGURE.findall(bare)

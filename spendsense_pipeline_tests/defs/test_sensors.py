@@ -2,14 +2,17 @@
 
 import datetime as dt
 import os
+from collections import Counter
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.definitions import build_defs
-from spendsense_pipeline.defs import ingest
+from spendsense_pipeline.defs import ingest, launch
 from spendsense_pipeline.defs import release as room
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.governance import consent, operators, queue, release, review
@@ -24,9 +27,16 @@ def asked(pipeline: Pipeline, instance: dg.DagsterInstance, now: dt.datetime = N
         resources={
             "governance": Governance(url=pipeline.settings.governance_url),
             "clock": Clock(fixed=now.isoformat()),
+            "files": files(pipeline),
         },
     )
     return room.release_gate(context)
+
+
+def files(pipeline: Pipeline) -> Files:
+    """The folders of this pipeline; the gate needs the warehouse alone."""
+    others = dict.fromkeys(set(Files.model_fields) - {"warehouse"}, "")
+    return Files(warehouse=pipeline.settings.warehouse_root, **others)
 
 
 def approved(pipeline: Pipeline, number: int) -> list[dict[str, object]]:
@@ -65,6 +75,25 @@ def test_an_approval_makes_the_gate_ask_for_one_run(copy: Pipeline) -> None:
         assert isinstance(answer, dg.RunRequest)
         assert answer.run_key is None
         assert answer.tags["spendsense/releasable"] == "2"
+
+
+def test_a_product_made_inactive_stops_its_approved_offers_and_nothing_else(copy: Pipeline) -> None:
+    chosen = approved(copy, 400)
+    offers = Counter(row["product_id"] for row in chosen if row["product_id"])
+    product, number = offers.most_common(1)[0]
+    stored = Path(copy.settings.warehouse_root) / "products.parquet"
+    rows = pq.read_table(stored)
+    active = [row["active"] and row["product_id"] != product for row in rows.to_pylist()]
+    position = rows.schema.get_field_index("active")
+    pq.write_table(rows.set_column(position, rows.schema.field(position), pa.array(active)), stored)
+    with dg.DagsterInstance.ephemeral() as instance:
+        answer = asked(copy, instance)
+        assert isinstance(answer, dg.RunRequest)
+        assert answer.tags["spendsense/releasable"] == str(len(chosen) - number)
+    with launch.opened_instance(copy.settings) as instance:
+        done = launch.release(copy.definitions, instance)
+    assert done.metadata["released_recommendations"]["released"] == len(chosen) - number
+    assert done.metadata["released_recommendations"]["blocked"]["product_withdrawn"] == number
 
 
 def test_while_a_release_runs_the_gate_waits(copy: Pipeline) -> None:

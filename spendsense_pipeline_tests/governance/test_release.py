@@ -56,6 +56,13 @@ def test_what_has_everything_may_go_out_and_cites_it() -> None:
     assert release_decision(RELEASABLE, NOW) == Allow("con_1", "dec_1")
 
 
+def test_an_offer_of_a_product_that_is_not_offered_any_more_is_not_released() -> None:
+    offer = RELEASABLE._replace(product_id="p1", content_type="partner_offer", consent_scope="partner_offers")
+    assert isinstance(release_decision(offer, NOW, withdrawn={"p2"}), Allow)
+    assert release_decision(offer, NOW, withdrawn={"p1"}) == Deny(("product_withdrawn",))
+    assert isinstance(release_decision(RELEASABLE, NOW, withdrawn={"p1"}), Allow)
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [

@@ -226,19 +226,49 @@ def test_a_piece_shown_within_thirty_days_gives_way_to_another(status: str) -> N
     assert before[0] in pieces(draw(ONE, history=[past("savings_builder", before[0], status, 30)]))
 
 
+def test_what_was_said_within_fourteen_days_keeps_its_place_so_that_nothing_new_comes_for_it() -> None:
+    before = pieces(draw(ONE))
+
+    def drawn(days: int, said: list[str]) -> list[str]:
+        return pieces(draw(ONE, history=[past("savings_builder", piece, "approved", days) for piece in said]))
+
+    assert drawn(1, before) == drawn(13, before) == []
+    assert drawn(13, before[:1]) == before[1:]
+    later = drawn(14, before)
+    assert len(later) == 3
+    assert not set(later) & set(before)
+
+
+def test_something_new_to_say_does_not_wait_for_what_was_said() -> None:
+    users = ("high_utilization",)
+    before = pieces(draw(users))
+    said = [past("high_utilization", piece, "approved", 2) for piece in before]
+    assert pieces(draw(users, history=said)) == []
+    overdue = day({"high_utilization": CUSTOMERS["high_utilization"] | {"any_overdue": True}})
+    where = situations(*overdue, streams([]), cards())
+    drafts = draft_recommendations(
+        where, education_templates(where, LIBRARY, AS_OF), product_matches(*overdue, catalogue()), catalogue(),
+        consents(list(users)), pd.DataFrame(said, columns=HISTORY), AS_OF,
+    )  # fmt: skip
+    assert pieces(drafts) == ["high_utilization/past-due-with-a-plan"]
+
+
 def test_where_fewer_than_two_are_left_those_used_longest_ago_fill_up_but_not_at_once() -> None:
     fitting = [p.template_id for p in LIBRARY if p.persona == "savings_builder"]
-    days = dict.fromkeys(fitting, 3)
+    days = dict.fromkeys(fitting, 15)
 
     def drawn(**changes: str) -> list[str]:
         history = [past("savings_builder", piece, "approved", ago) for piece, ago in days.items()]
         return pieces(draw(ONE, history=[h | changes for h in history]))
 
-    assert drawn() == []
-    days |= {fitting[0]: 13, "savings_builder/growing-nicely": 20, "savings_builder/savings-with-a-name": 16}
+    days |= {"savings_builder/growing-nicely": 20, "savings_builder/savings-with-a-name": 16}
     assert drawn() == ["savings_builder/growing-nicely", "savings_builder/savings-with-a-name"]
+    days["savings_builder/let-it-run-by-itself"] = 13
+    assert drawn() == ["savings_builder/growing-nicely"], "one stands, one again"
     days["savings_builder/growing-nicely"] = 30
-    assert drawn() == ["savings_builder/growing-nicely", "savings_builder/savings-with-a-name"], "one fresh, one again"
+    assert drawn() == ["savings_builder/growing-nicely"], "one stands, one fresh"
+    days |= dict.fromkeys(fitting, 13)
+    assert drawn() == []
     assert drawn(status="rejected") == []
 
 
@@ -263,7 +293,8 @@ def test_records_of_the_day_itself_and_later_change_nothing() -> None:
 
 def test_offers_follow_history_by_product() -> None:
     assert products(draw(ONE)) == ["p1", "p2"]
-    for status, days in [("rejected", 80), ("approved", 10)]:
+    assert products(draw(ONE, history=[past("savings_builder", "p1", "approved", 13, offer=True)])) == ["p2"]
+    for status, days in [("rejected", 80), ("approved", 14)]:
         drafts = draw(ONE, history=[past("savings_builder", "p1", status, days, offer=True)])
         assert products(drafts) == ["p2", "p3"], "the next best comes in its place"
         assert set(drafts["findings"]) == {"[]"}

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from spendsense_pipeline.recommendations.guardrails.text import Finding, Severity, Text, phrase_findings
+from spendsense_pipeline.recommendations.guardrails.text import Finding, Severity, Text, phrases
 
 _NAMED = (
     r"bitcoin|ethereum|dogecoin|solana|shiba inu|S ?& ?P \d+|dow jones|nasdaq(?:-\d+)?|nyse|russell \d+|"
@@ -37,7 +37,8 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
     ),
     (
         re.compile(
-            r"\b(?:pre-?)?approved\b(?! of)|\bpre-?qualif(?:y|ied)\b|\b(?:instant|certain|automatic) approval\b|"
+            r"\b(?:pre-?approved|(?:you(?:'re| are| have been)|already|get|been) (?:pre-?)?approved)\b(?! of)|"
+            r"\bpre-?qualif(?:y|ied)\b|\b(?:instant|certain|automatic) approval\b|"
             r"\byou(?:'ll| will)? qualify\b|\byou(?:'ve| have) been (?:selected|accepted|chosen)\b|"
             r"\byou(?:'ll| will) be (?:accepted|approved)\b|\beveryone (?:is|gets) accepted\b|\bno credit check\b",
             _ANY,
@@ -69,11 +70,11 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
             r"(?:stocks?|bonds?|crypto\w*|gold|real estate|the market)\b|"
             r"\bas your (?:financial )?advis[eo]r\b|\binvest (?:all|everything)\b|"
             r"\b(?:take out|get|apply for) an? (?:payday |personal |new )?(?:loan|credit card)\b|"
-            r"\b(?:file for|declare) bankruptcy\b|\b(?:stop|skip) (?:paying|making) (?:your )?(?:loan|card|"
+            r"\b(?:file for|declare) bankruptcy\b|\b(?:stop paying|stop making|skip)(?: your| a| the)? (?:loan|card|"
             r"mortgage|payments?)\b|"
             r"\b(?:best|top|perfect|ideal) (?:investment|stock|fund|pick)s?\b|\b(?:good|right|"
             r"perfect) time to (?:buy|sell|invest)\b|"
-            r"\bborrow (?:money )?to invest\b|\bcash out your (?:401k|retirement|pension|ira)\b",
+            r"\bborrow (?:money )?to invest\b|\bcash out your (?:\d+\(?k\)?|retirement|pension|ira)\b",
             _ANY,
         ),
         "critical",
@@ -82,6 +83,9 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
 )
 
 
+_found: Final = phrases("advice_boundary", _RULES)
+
+
 def advice_boundary(text: Text) -> list[Finding]:
     """Guarantees, approvals, named securities and recommended transactions, in any part of the text."""
-    return phrase_findings("advice_boundary", text, _RULES)
+    return _found(text)

@@ -1,10 +1,11 @@
 """What a text may rest on: figures from slots, disclosures once, safe links, nobody's data, an offer still eligible."""
 
+import functools
 import re
 from typing import Final
 
 from spendsense_pipeline.recommendations.figures import figures
-from spendsense_pipeline.recommendations.guardrails.text import Finding, Text, normalized
+from spendsense_pipeline.recommendations.guardrails.text import Finding, Text, normalized, sentences
 from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
 
 _LINK = re.compile(r"\b([a-z][a-z0-9+.-]{1,20}):(?://)?(?=[^\s\d])\S*", re.IGNORECASE)
@@ -41,7 +42,7 @@ _PRIVATE: Final = (
     ),
     (
         re.compile(
-            r"\byour (?:husband|wife|spouse|partner|ex|neighbou?r|son|daughter|roommate|boss|mother|father|"
+            r"\b[Yy]our (?:husband|wife|spouse|partner|ex|neighbou?r|son|daughter|roommate|boss|mother|father|"
             r"brother|sister)"
             r"(?:'s)? (?:owes?|earns?|spends?|saved?|account|card|balance|debt|salary|income)\b|"
             r"\b(?:customers?|people|somebody|someone) (?:named|called) [A-Z]\w+|"
@@ -123,14 +124,16 @@ def links(text: Text) -> list[Finding]:
 
 def privacy(text: Text) -> list[Finding]:
     """Nothing that names a person or an account: of the customer's cards the last four, of other people nothing."""
-    found = []
-    whole = text.whole
-    for link in _HTTPS.finditer(whole):
-        whole = whole.replace(link[0], " ")
-    for pattern, what in _PRIVATE:
-        if hit := pattern.search(whole):
-            found.append(_found("privacy", f"{what}: {hit[0][:4]}…"))
-    return found
+    found = dict.fromkeys(hit for sentence in sentences(text.whole) for hit in _private(sentence))
+    return [_found("privacy", message) for message in found]
+
+
+@functools.lru_cache(maxsize=65_536)
+def _private(sentence: str) -> tuple[str, ...]:
+    for link in _LINK.finditer(sentence):
+        if link[1].casefold() == "https":  # judged by ``links``
+            sentence = sentence.replace(link[0], " ")
+    return tuple(f"{what}: {hit[0][:4]}…" for pattern, what in _PRIVATE if (hit := pattern.search(sentence)))
 
 
 def eligibility(text: Text) -> list[Finding]:

@@ -24,9 +24,9 @@ _STRAIGHT = str.maketrans(
 # Letters of other scripts that are drawn like a Latin one; texts here are English, so they are meant as that one.
 _LOOKS_LIKE = str.maketrans(
     "аеорсухіјѕһԁԛԝӏАВЕКМНОРСТУХІЈЅαορνικτυΑΒΕΖΗΙΚΜΝΟΡΤΥΧᴀʙᴄᴅᴇɢʜɪᴊᴋʟᴍɴᴏᴘʀᴛᴜᴠᴡʏᴢıɑɡ",
-    "aeopcyxijshdqwlABEKMHOPCTYXIJSaopviktyABEZHIKMNOPTYXabcdeghijklmnoprtuvwyziag",
+    "aeopcyxijshdqwlABEKMHOPCTYXIJSaopviktuABEZHIKMNOPTYXabcdeghijklmnoprtuvwyziag",
 )
-_SPELLED_OUT = re.compile(r"(?<![^\s])(?:\w[ .*_-]){3,}\w(?![^\s.,;:!?])")
+_SPELLED_OUT = re.compile(r"(?<!\S)[^\W\d_](?P<apart>[ .*_-])[^\W\d_](?:(?P=apart)[^\W\d_])+(?![^\s.,;:!?])")
 
 
 def normalized(text: str) -> str:
@@ -42,7 +42,7 @@ def normalized(text: str) -> str:
         visible = "".join(c for c in apart if unicodedata.category(c) not in ("Cf", "Mn", "Me"))
         text = unicodedata.normalize("NFC", visible)
     if _SPELLED_OUT.search(text):
-        text = _SPELLED_OUT.sub(lambda word: re.sub(r"[ .*_-]", "", word[0]), text)
+        text = _SPELLED_OUT.sub(lambda word: word[0].replace(word["apart"], ""), text)
     return " ".join(text.split())
 
 
@@ -86,23 +86,34 @@ Guardrail = Callable[[Text], list[Finding]]
 Rules = tuple[tuple[re.Pattern[str], Severity, str], ...]
 
 
-def phrase_findings(check: str, text: Text, rules: Rules) -> list[Finding]:
-    """A finding for each rule whose pattern occurs in a part of the text, naming the words found.
+def sentences(text: str) -> list[str]:
+    """The sentences of a normalised text: those of one template are the same for everybody but for their figures."""
+    return _SENTENCE_END.split(text)
 
-    Patterns must not depend on which digits stand in the text.
+
+_SENTENCE_END = re.compile(r"(?<=[.!?]) |\n")
+
+
+def phrases(check: str, rules: Rules) -> Guardrail:
+    """A guardrail that finds each rule whose pattern occurs in a sentence of the text, naming the words found.
+
+    Patterns must not depend on which digits stand in the text. What was found in a sentence is remembered, since most
+    sentences are said to many customers.
     """
-    found = [hit for part in (text.title, text.content, text.rationale) for hit in _hits(_DIGITS.sub("0", part), rules)]
-    return [Finding(check=check, severity=severity, message=message) for severity, message in dict.fromkeys(found)]
+
+    @functools.lru_cache(maxsize=65_536)
+    def hits(sentence: str) -> tuple[tuple[Severity, str], ...]:
+        return tuple(
+            (severity, f"{what}: {match[0].strip()!r}")
+            for pattern, severity, what in rules
+            if (match := pattern.search(sentence))
+        )
+
+    def found(text: Text) -> list[Finding]:
+        every = dict.fromkeys(hit for sentence in sentences(_DIGITS.sub("0", text.whole)) for hit in hits(sentence))
+        return [Finding(check=check, severity=severity, message=message) for severity, message in every]
+
+    return found
 
 
 _DIGITS = re.compile(r"\d+")
-
-
-@functools.lru_cache(maxsize=16_384)
-def _hits(part: str, rules: Rules) -> tuple[tuple[Severity, str], ...]:
-    """What the rules find; remembered, since the texts of one template differ in little but their digits."""
-    return tuple(
-        (severity, f"{what}: {match[0].strip()!r}")
-        for pattern, severity, what in rules
-        if (match := pattern.search(part))
-    )

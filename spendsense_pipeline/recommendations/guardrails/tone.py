@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from spendsense_pipeline.recommendations.guardrails.text import Finding, Severity, Text, phrase_findings
+from spendsense_pipeline.recommendations.guardrails.text import Finding, Severity, Text, phrases
 
 
 def _words(alternatives: str) -> re.Pattern[str]:
@@ -19,18 +19,21 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
         _words(
             r"irresponsibl[ey]|reckless(?:ly)?|lazy|careless(?:ly)?|foolish(?:ly)?|stupid(?:ly)?|dumb|naive|"
             r"clueless|idiot\w*|"
-            r"asham\w+|(?:a |no |such a )?sham(?:e on|eful|efully)|(?:should|ought to) feel (?:bad|guilty)|"
+            r"(?<!nothing to be )(?<!no reason to be )(?<!no need to be )ashamed|(?:a |no |such a )?sham(?:e on|"
+            r"eful|efully)|(?:should|ought to) feel (?:bad|guilty)|"
             r"(?:what )?a shame|disgrace\w*|pathetic|guilty|undisciplined|immature|grow up|"
-            r"bad (?:with|at) money|(?:your|it's|is) (?:own )?fault|blame yourself|only yourself to blame|"
+            r"bad (?:with|at) money|(?<!not )(?:your|it's your|is your) (?:own )?fault|blame yourself|"
+            r"only yourself to blame|"
             r"should(?:n't| not)? have (?:known|saved|paid|been|spent|bought|thought)|know better|"
             r"(?:bad|poor|terrible|awful|dumb|wrong) (?:habits?|choices?|decisions?|spending|behaviou?r)|"
-            r"wast(?:e|ed|ing) (?:your |of |so much |too much |all )?(?:money|cash|pay|it)|wasteful|"
+            r"wast(?:e|ed|ing) (?:your |of |so much |too much |all )?(?:money|cash|pay|it)|wasteful (?:habits?|"
+            r"spending|ways)|"
             r"overspen(?:d|ds|t|ding)|(?:spending|habit|debt)s? (?:is|are) out of control|"
-            r"you(?:'ve| have)? fail(?:ed)?|you(?:'re| are) failing|a failure|"
+            r"you(?:'ve| have)? fail(?:ed)?|you(?:'re| are) failing|you(?:'re| are) a failure|"
             r"(?:blow|throw)(?:n|ing)? (?:away )?(?:your |all your )?money(?: away)?|living beyond your means|"
             r"mess(?:ed)? (?:up|you)|in a mess|splurg\w+|(?:shopping |spending )addict(?:ed|ion)?|squander\w*|"
             r"spendthrift|"
-            r"can't control|no (?:self-control|discipline|willpower)|(?:no|your|making) excuses|like an adult|"
+            r"you can't control|no (?:self-control|discipline|willpower)|(?:no|your|making) excuses|like an adult|"
             r"everyone else (?:can|manages|does)|unlike (?:other|responsible) people|disappoint(?:ing|ed)"
         ),
         "critical",
@@ -57,7 +60,8 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
     ),
     (
         _words(
-            r"act (?:now|fast|today|quickly)|hurry(?: up)?|last chance|limited[- ]time|before it(?:'s| is) too late|"
+            r"act (?:now|fast|today|quickly)|(?<!no need to )(?<!not )(?<!without )hurry(?: up)?|last chance|"
+            r"limited[- ]time|before it(?:'s| is) too late|"
             rf"urgent(?:ly)?|{_IMPERATIVE}\b[^.!?]{{0,40}}? (?:immediately|right (?:now|away)|this (?:instant|"
             rf"minute))|"
             rf"{_IMPERATIVE}(?: (?:it|this|them|us|your \w+|the \w+))? now|"
@@ -79,7 +83,8 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
             r"your (?:credit )?(?:score|rating) will (?:rise|improve|go up|recover|jump)|"
             r"you(?:'ll| will) (?:save|earn|gain|become|get rich|be debt[- ]free|never (?:worry|pay))|"
             r"always works|never fails|"
-            r"bound to|proven to|for sure|it is certain|we promise|i promise|works every time|"
+            r"(?:is|are|you're) bound to (?:rise|fall|grow|work|save|improve|pay|lose|win)\w*|proven to|"
+            r"for sure|it is certain|we promise|i promise|works every time|"
             r"the only (?:way|thing) (?:to|that)"
         ),
         "critical",
@@ -89,10 +94,13 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
 )
 
 
+_found: Final = phrases("tone", _RULES)
+
+
 def tone(text: Text) -> list[Finding]:
     """Shame, command, urgency and certainty, in any part of the text.
 
     >>> tone(Text("education", "Hurry", "You must pay.", ""))[0]["message"]
     "commands: 'You must'"
     """
-    return phrase_findings("tone", text, _RULES)
+    return _found(text)

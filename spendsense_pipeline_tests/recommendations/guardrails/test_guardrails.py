@@ -7,6 +7,7 @@ import pytest
 
 from spendsense_pipeline.recommendations.guardrails import (
     GUARDRAILS,
+    Text,
     critical,
     findings,
     normalized,
@@ -14,117 +15,39 @@ from spendsense_pipeline.recommendations.guardrails import (
     review_text,
 )
 from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
+from spendsense_pipeline_tests.recommendations.guardrails import labelled
+from spendsense_pipeline_tests.recommendations.guardrails.labelled import (
+    DOCUMENT,
+    SLOTS,
+    between_marks,
+    found_in,
+    measured,
+    table,
+)
 
-SLOTS = {
-    "subscription_count": {"signal": "recurring_merchants", "value": 3, "shown": "3 subscriptions"},
-    "monthly": {"signal": "monthly_recurring_spend", "value": 82, "shown": "$82"},
-    "yearly": {"signal": "monthly_recurring_spend", "value": 984, "shown": "$984"},
-    "share": {"signal": "subscription_spend_share", "value": 0.12, "shown": "12%"},
-    "window": {"signal": "window_days", "value": 30, "shown": "last 30 days"},
-    "as_of": {"signal": "as_of", "value": "2026-03-05", "shown": "March 5, 2026"},
-}
-
-
-def checks(sentence: str, **changes: object) -> set[str]:
-    """The guardrails that a sentence trips, in an otherwise sound piece."""
-    content = f"{sentence}\n\nFigures as of March 5, 2026.\n\n{EDUCATION_DISCLOSURE}"
-    found = review_text("A title", content, "You see this because of it.", SLOTS, **changes)  # type: ignore[arg-type]
-    return {finding["check"] for finding in found}
+LABELLED = labelled.labelled()
 
 
-BAD = {
-    "tone": [
-        "You have been irresponsible with your cards.",
-        "Your reckless habits cost you a lot.",
-        "It is your fault that interest piles up.",
-        "You should have saved more.",
-        "You are bad with money, but that can change.",
-        "Stop wasting money on coffee.",
-        "You’re  overspending   on shows.",
-        "Your spending is out of control.",
-        "You must pay this card first.",
-        "You have to cancel them all.",
-        "You need to act like an adult.",
-        "You'd better pay more.",
-        "Stop spending on streaming.",
-        "Act now and save.",
-        "Hurry, the month is almost over.",
-        "This is your last chance to catch up.",
-        "Call them immediately.",
-        "Don’t wait to fix it.",
-        "This will definitely lower your costs.",
-        "Paying early will improve your credit score.",
-        "You\u200b must\u00a0pay.",
-        "ＹＯＵ ＭＵＳＴ pay.",
-    ],
-    "advice_boundary": [
-        "Your savings are guaranteed to grow.",
-        "This is a risk-free way to save.",
-        "You cannot lose with this account.",
-        "You are pre-approved for a card.",
-        "You qualify for a better rate.",
-        "Move your savings into Tesla.",
-        "Consider an index such as the S&P 500.",
-        "Bitcoin has done well.",
-        "Shares of Apple may suit you.",
-        "Look at $VOO for the long run.",
-        "We recommend that you buy more of it.",
-        "It may be time to sell stocks.",
-    ],
-    "grounding": [
-        "You pay for 4 subscriptions.",
-        "You have 3 loans.",
-        "They cost $83 a month.",
-        "They cost 82% of your pay.",
-        "They cost $9840 a year.",
-        "You could save half of it.",
-        "It costs twice as much.",
-        "In three weeks you are done.",
-        "Keep it below 25 percent.",
-        "A third of it goes to shows.",
-    ],
-    "links": [
-        "Read http://example.com/page today.",
-        "Open javascript:alert(document) there.",
-        "See [our page](https://example.com).",
-        "Visit www.example.com for it.",
-        "Use <b>bold</b> steps.",
-        "Write to mailto:someone@example.com now and then.",
-        "See https://user:pass@example.com for it.",
-    ],
-}
-GOOD = [
-    "You pay for 3 subscriptions, about $82 a month.",
-    "Over a year, that is about $984, or 12% of your spending.",
-    "In the last 30 days, little has changed.",
-    "A common guide is to stay below 30 percent of the limit.",
-    "A common guide is three to six months of spending.",
-    "A step to try: look up the rate on your statement.",
-    "Some people find it easier to save on payday.",
-    "There is no rush to get there.",
-    "If a month is tight, you can pause it.",
-    "It can often be sorted out with a short call.",
-    "The mix of stocks, bonds and cash is called the allocation.",
-    "No one else sees these figures.",
-    "Your waste collection bill may be due.".replace("waste ", "garden "),
-    "Paying early may lower the interest that is charged.",
-    "Read more: https://example.com/savings",
-    "Have you shared an account with anyone?",
-    "The card company may ask why a payment was late.",
-    "Autopay is a safety net, not a rule.",
-    "A will says who gets what.",
-    "You might use a second account for it.",
-]
+def test_the_table_in_the_document_is_what_the_labelled_set_says_today() -> None:
+    assert between_marks(DOCUMENT.read_text(encoding="utf-8")) == table(LABELLED), f"run python -m {labelled.__name__}"
 
 
-@pytest.mark.parametrize(("check", "sentence"), [(c, s) for c, all_of in BAD.items() for s in all_of])
-def test_a_sentence_that_must_not_go_out_is_found(check: str, sentence: str) -> None:
-    assert check in checks(sentence)
+def test_the_labelled_set_is_large_and_has_both_kinds() -> None:
+    assert len(LABELLED) >= 200
+    assert len({one.sentence for one in LABELLED}) == len(LABELLED)
+    assert sum(not one.expected for one in LABELLED) >= 100
+    assert {row.guardrail for row in measured(LABELLED)} == set(GUARDRAILS) - {"eligibility"}  # it reads no words
 
 
-@pytest.mark.parametrize("sentence", GOOD)
+@pytest.mark.parametrize("sentence", [one.sentence for one in LABELLED if not one.expected])
 def test_a_sound_sentence_passes(sentence: str) -> None:
-    assert checks(sentence) == set()
+    assert found_in(sentence) == set()
+
+
+def test_each_guardrail_finds_most_of_what_it_must_and_little_else() -> None:
+    for row in measured(LABELLED):
+        assert row.recall >= 0.75, row
+        assert row.precision >= 0.95, row
 
 
 @pytest.mark.parametrize("field", ["title", "content", "rationale"])
@@ -159,10 +82,6 @@ def test_an_offer_needs_both_disclosures_and_a_match_that_stands() -> None:
     for eligible in (False, None):
         found = review_text("T", both, "R.", SLOTS, content_type="partner_offer", eligible=eligible)
         assert [(f["check"], f["severity"]) for f in found] == [("eligibility", "critical")]
-
-
-def test_spelling_tricks_are_one_spelling() -> None:
-    assert normalized("Don’t\u200b  “wait”\u00a0–\tnow") == 'Don\'t "wait" - now'
 
 
 def draft(content: str, **changes: object) -> dict[str, object]:
@@ -207,6 +126,57 @@ def test_an_enormous_text_is_judged_in_a_moment() -> None:
 
 
 def test_each_guardrail_is_named_as_its_findings_are() -> None:
-    for check, sentences in BAD.items():
-        assert check in GUARDRAILS
-        assert len(sentences) >= 5
+    bad = Text.of("partner_offer", "T", "You must buy $VOO with 5% at http://a.example, cus_000123.", "R.", {})
+    for name, guardrail in GUARDRAILS.items():
+        assert {finding["check"] for finding in guardrail(bad)} == {name}
+
+
+def test_an_offer_may_link_to_its_partner_and_to_nobody_else() -> None:
+    link = {"product_link": {"signal": "products", "value": None, "shown": "https://bank.example/card"}}
+
+    def linked(url: str) -> list[str]:
+        content = f"Read {url} for more. {EDUCATION_DISCLOSURE} {OFFER_DISCLOSURE}"
+        found = review_text("T", content, "R.", link, content_type="partner_offer", eligible=True)
+        return [finding["check"] for finding in found]
+
+    assert linked("https://bank.example/card") == []
+    assert linked("https://help.consumerfinance.gov/a") == []
+    assert linked("https://other.example/card") == ["links"]
+    assert linked("https://bank.example.evil.example/card") == ["links"]
+
+
+def test_a_payee_called_like_its_site_is_no_link() -> None:
+    slots = {"top_subscription": {"signal": "recurring_streams", "value": "Audible.com", "shown": "Audible.com"}}
+    assert review_text("T", f"You pay Audible.com. {EDUCATION_DISCLOSURE}", "R.", slots) == []
+    assert review_text("T", f"You pay Audible.com. {EDUCATION_DISCLOSURE}", "R.", {}) != []
+
+
+def test_a_card_may_be_named_by_its_last_four_and_only_as_the_slot_shows_it() -> None:
+    slots = {"fullest_card": {"signal": "cards", "value": "4821", "shown": "card ending in 4821"}}
+
+    def said(sentence: str) -> set[str]:
+        found = review_text("T", f"{sentence} {EDUCATION_DISCLOSURE}", "R.", slots)
+        return {finding["check"] for finding in found}
+
+    assert said("Your card ending in 4821 is full.") == set()
+    assert said("Your card ending in 4822 is full.") == {"grounding"}
+    assert said("Your card 5500 0000 0000 4821 is full.") == {"grounding", "privacy"}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("Don’t\u200b  “wait”\u00a0–\tnow", 'Don\'t "wait" - now'),
+        ("Ｙｏｕ ｍｕｓｔ", "You must"),
+        ("уоu muѕt", "you must"),
+        ("g u a r a n t e e d", "guaranteed"),
+        ("y-o-u m.u.s.t", "you must"),
+        ("you mu\u0301st", "you must"),
+        ("½ of ③", "1⁄2 of 3"),
+        ("Café", "Cafe"),
+        ("from A to B in 3 - 5 days", "from A to B in 3 - 5 days"),
+        ("a well-known T-shirt", "a well-known T-shirt"),
+    ],
+)
+def test_spelling_tricks_are_one_spelling(written: str, read: str) -> None:
+    assert normalized(written) == read
