@@ -38,7 +38,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "a group of nobody": ({"persona_targets": ["rich"]}, "persona_targets: rich is no persona"),
     "a guarantee": ({"benefits": ["Guaranteed approval"]}, "advice_boundary: "),
     "urgency": ({"short_description": "Act now, a limited time."}, "tone: "),
-    "a link": ({"disclosure": "See www.example.com for more."}, "links: "),
+    "a link": ({"disclosure": "Open javascript:alert(1) for more."}, "links: "),
 }
 
 

@@ -349,8 +349,9 @@ TEXTS = {
     "a script": (saying("Open javascript:alert(document.cookie)."), "links"),
     "HTML": (saying("<b>Look</b> at it."), "links"),
     "an image": (saying('<img src="https://example.com/x.png">'), "links"),
-    "Markdown": (saying("This is **important** to see."), "markdown"),
-    "a heading": (saying("", content="# Cards\n\n{{ max_utilization }} and {{ interest_charges }}."), "markdown"),
+    "Markdown": (saying("This is **important** to see."), "links"),
+    "a heading": (saying("", content="# Cards\n\n{{ max_utilization }}, {{ interest_charges }}."), "links"),
+    "a list": (saying("", content="{{ max_utilization }}\n\n- {{ interest_charges }}"), "markdown"),
     "a named stock": (saying("Some people buy shares of Tesla."), "advice_boundary"),
     "a guarantee": (saying("This is guaranteed to work."), "advice_boundary"),
     "the disclosure itself": (
