@@ -6,13 +6,12 @@ operator's word on a template (``review``).
 
 import datetime as dt
 import json
-import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from filelock import FileLock
-from sqlalchemy import Engine, insert, select, text
+from sqlalchemy import Engine, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.governance.database import chunks
@@ -28,13 +27,13 @@ def written_before(session: Session, wanted: Mapping[str, Situation]) -> dict[st
         rows = session.scalars(
             select(ModelGeneration)
             .where(ModelGeneration.fingerprint.in_(some), ModelGeneration.outcome == "written")
-            .order_by(ModelGeneration.asked_at, ModelGeneration.generation_id)
+            .order_by(ModelGeneration.generation_id)
         )
         newest.update((row.fingerprint, row) for row in rows)
-    pieces: defaultdict[str, list[Template]] = defaultdict(list)
-    for some in chunks(row.generation_id for row in newest.values()):
+    pieces: defaultdict[int, list[Template]] = defaultdict(list)
+    for ids in chunks(row.generation_id for row in newest.values()):
         templates = session.scalars(
-            select(ModelTemplate).where(ModelTemplate.generation_id.in_(some)).order_by(ModelTemplate.place)
+            select(ModelTemplate).where(ModelTemplate.generation_id.in_(ids)).order_by(ModelTemplate.place)
         )
         for one in templates:
             pieces[one.generation_id].append(Template(one.topic, one.title, one.content, tuple(json.loads(one.facts))))
@@ -57,10 +56,10 @@ def written_before(session: Session, wanted: Mapping[str, Situation]) -> dict[st
 
 
 def keep(session: Session, generations: Sequence[Generation], now: dt.datetime, run_id: str | None) -> None:
-    """Add what was asked about, answered or not."""
+    """Add what was asked about, answered or not, in this order; needs the write lock."""
     rows, pieces = [], []
-    for one in generations:
-        generation_id = f"gen_{uuid.uuid4().hex[:20]}"
+    first = 1 + (session.scalar(select(func.max(ModelGeneration.generation_id))) or 0)
+    for generation_id, one in enumerate(generations, start=first):
         rows.append(
             {
                 "generation_id": generation_id,

@@ -398,7 +398,7 @@ class Tombstone(Base):
 class ModelGeneration(Base):
     """What a language model was asked about one situation in one run, what that took, and what was wrong.
 
-    ``fingerprint`` is of all that shapes the text; the newest written row of a fingerprint is what is used. Token
+    ``fingerprint`` is of all that shapes the text; the written row of a fingerprint that was added last is used. Token
     counts are the server's own; ``cost`` is in US dollars, null where the model's prices are not known.
     """
 
@@ -408,7 +408,7 @@ class ModelGeneration(Base):
         Index(None, "fingerprint", "outcome"),
     )
 
-    generation_id: Mapped[str] = mapped_column(primary_key=True)
+    generation_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     fingerprint: Mapped[str]
     situation: Mapped[str]
     persona: Mapped[str]
@@ -430,7 +430,7 @@ class ModelTemplate(Base):
 
     __tablename__ = "model_templates"
 
-    generation_id: Mapped[str] = mapped_column(ForeignKey(ModelGeneration.generation_id), primary_key=True)
+    generation_id: Mapped[int] = mapped_column(ForeignKey(ModelGeneration.generation_id), primary_key=True)
     place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     topic: Mapped[str]
     title: Mapped[str]

@@ -5,6 +5,7 @@ meanings of the slots that can be shown. No customer comes near it: what is writ
 a situation alone. What does not belong here: sending (``openai.py``), judging the answer (``generation.py``).
 """
 
+import functools
 import hashlib
 import itertools
 import json
@@ -163,7 +164,7 @@ def request(situation: Situation, prompt: Prompt, model: str) -> dict[str, Any]:
     ``store`` is off: the provider keeps neither request nor answer for anybody's dashboard. The schema, in which every
     field is required and no other allowed, is strict as Pydantic writes it.
     """
-    schema = {"name": "pieces", "strict": True, "schema": AnsweredPieces.model_json_schema()}
+    schema = {"name": "pieces", "strict": True, "schema": answer_schema()}
     return {
         "model": model,
         "messages": [
@@ -174,6 +175,12 @@ def request(situation: Situation, prompt: Prompt, model: str) -> dict[str, Any]:
         "max_completion_tokens": MOST_TOKENS,
         "store": False,
     }
+
+
+@functools.cache
+def answer_schema() -> dict[str, Any]:
+    """The schema of an answer; Pydantic takes longer to write it than a request takes to send."""
+    return AnsweredPieces.model_json_schema()
 
 
 def asked_again(asked: Mapping[str, Any], answer: str | None, problems: Sequence[str]) -> dict[str, Any]:

@@ -349,8 +349,9 @@ TEXTS = {
     "a script": (saying("Open javascript:alert(document.cookie)."), "links"),
     "HTML": (saying("<b>Look</b> at it."), "links"),
     "an image": (saying('<img src="https://example.com/x.png">'), "links"),
-    "Markdown": (saying("This is **important** to see."), "markdown"),
-    "a heading": (saying("", content="# Cards\n\n{{ max_utilization }} and {{ interest_charges }}."), "markdown"),
+    "Markdown": (saying("This is **important** to see."), "links"),
+    "a heading": (saying("", content="# Cards\n\n{{ max_utilization }}, {{ interest_charges }}."), "links"),
+    "a list": (saying("", content="{{ max_utilization }}\n\n- {{ interest_charges }}"), "markdown"),
     "a named stock": (saying("Some people buy shares of Tesla."), "advice_boundary"),
     "a guarantee": (saying("This is guaranteed to work."), "advice_boundary"),
     "the disclosure itself": (
@@ -460,12 +461,12 @@ def test_the_budgets_of_tokens_and_cost_hold_whatever_is_in_flight(server: Model
 
     found = write(server, costly, SITUATIONS, spend=budget(tokens=12_000), in_flight=in_flight)
     assert found.budget.spent_tokens <= 12_000
-    assert 2 <= sum(one.written for one in found.generations) < len(SITUATIONS)
+    assert sum(one.written for one in found.generations) == 3, "the third fits once two have given back"
     assert found.stopped == "the budget of 12,000 tokens a run is used up"
     found = write(server, costly, SITUATIONS, spend=budget(cost=0.005), in_flight=in_flight)
     assert found.budget.spent_cost <= 0.005
     assert found.stopped == "the budget of $0.005 a run is used up"
-    assert 2 <= sum(one.written for one in found.generations) < len(SITUATIONS)
+    assert sum(one.written for one in found.generations) == 3, "the third fits once two have given back"
 
 
 def test_no_budget_is_no_request(server: ModelServer) -> None:

@@ -11,7 +11,7 @@ def upgrade() -> None:
     """Create the two tables."""
     op.create_table(
         "model_generations",
-        sa.Column("generation_id", sa.Text(), nullable=False),
+        sa.Column("generation_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("fingerprint", sa.Text(), nullable=False),
         sa.Column("situation", sa.Text(), nullable=False),
         sa.Column("persona", sa.Text(), nullable=False),
@@ -34,7 +34,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "model_templates",
-        sa.Column("generation_id", sa.Text(), nullable=False),
+        sa.Column("generation_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("place", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("topic", sa.Text(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
