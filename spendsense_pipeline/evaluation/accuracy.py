@@ -25,9 +25,6 @@ only tells streams of one payee apart: the nearer amount is matched first."""
 
 COLUMNS: Final = ["measure", "of", "value", "numerator", "denominator"]
 
-NEVER_A_SUBSCRIPTION: Final = ("groceries", "coffee", "fuel", "rides", "transit", "restaurants", "fast food")
-"""Habits of the truth at whose payees no subscription may be found."""
-
 
 def truths(paths: Iterable[Path], day: dt.date) -> dict[str, dict[str, Any]]:
     """The contents of ``truth.json`` files of the day, by the folder they lie in."""
@@ -83,7 +80,7 @@ def matched(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
             chosen.append((stream, plant))
             streams_taken.add(stream)
             plants_taken.add(plant)
-    return pd.DataFrame(chosen, columns=["stream", "plant"], dtype="int64")
+    return pd.DataFrame(chosen, columns=["stream", "plant"]).astype("int64")
 
 
 def stream_accuracy(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -111,17 +108,17 @@ def stream_accuracy(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
 
 
 def false_subscriptions(streams: pd.DataFrame, habits: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Subscriptions, of any status, at payees of a habit: a count for each habit that must have none."""
+    """Subscriptions, of any status, at payees where people only shop, by habit of the truth: counts."""
     names = streams.loc[streams["kind"] == "subscription", "merchant"].tolist()
     rows = [
         (
             "false_subscriptions",
             habit,
-            float(sum(any(_same_name(name, payee) for payee in habits.get(habit, ())) for name in names)),
+            float(sum(any(_same_name(name, payee) for payee in payees) for name in names)),
             None,
             None,
         )
-        for habit in NEVER_A_SUBSCRIPTION
+        for habit, payees in habits.items()
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
