@@ -49,7 +49,9 @@ def build_defs(
     ]
     released, further = release.released_recommendations, [*tables, review.DECISIONS]
     measured = evaluation.signal_accuracy(daily)  # in no job: only generated customers come with a truth
-    keys = {key for asset in (*ingested, *of_a_day, measured, released) for key in asset.keys} | {spec.key for spec in further}
+    keys = {key for asset in (*ingested, *of_a_day, measured, released) for key in asset.keys} | {
+        spec.key for spec in further
+    }
     names = {key: dg.AssetKey([*prefix, *key.path]) for key in keys}
     ingested, of_a_day = [_renamed(one, names) for one in ingested], [_renamed(one, names) for one in of_a_day]
     measured, released = _renamed(measured, names), _renamed(released, names)

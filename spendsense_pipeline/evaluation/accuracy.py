@@ -70,17 +70,19 @@ def matched(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     )
     pairs = left.merge(right, on="user_id")
     named = [_same_name(one, other) for one, other in zip(pairs["name"], pairs["planted_name"], strict=True)]
-    apart = (pairs["amount"] / pairs["planted_amount"] - 1).abs()  # a different sign is more than 100 % apart
-    pairs = pairs[pd.Series(named, index=pairs.index, dtype=bool) & (apart <= AMOUNT_SLACK)]
-    same = (pairs["kind"] == pairs["planted_kind"]) & (pairs["cadence"] == pairs["planted_cadence"])
-    pairs = pairs.assign(apart=apart, differs=~same).sort_values(["differs", "apart", "stream", "plant"])
+    pairs = pairs.assign(
+        apart=(pairs["amount"] / pairs["planted_amount"] - 1).abs(),  # another sign is more than 100 % apart
+        differs=(pairs["kind"] != pairs["planted_kind"]) | (pairs["cadence"] != pairs["planted_cadence"]),
+    )
+    pairs = pairs[pd.Series(named, index=pairs.index, dtype=bool) & (pairs["apart"] <= AMOUNT_SLACK)]
+    pairs = pairs.sort_values(["differs", "apart", "stream", "plant"])
     chosen, streams_taken, plants_taken = [], set(), set()
     for stream, plant in zip(pairs["stream"], pairs["plant"], strict=True):
         if stream not in streams_taken and plant not in plants_taken:
             chosen.append((stream, plant))
             streams_taken.add(stream)
             plants_taken.add(plant)
-    return pd.DataFrame(chosen, columns=["stream", "plant"]).astype("int64")
+    return pd.DataFrame(chosen, columns=["stream", "plant"], dtype="int64")
 
 
 def stream_accuracy(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
