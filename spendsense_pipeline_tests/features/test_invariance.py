@@ -60,7 +60,7 @@ towns = st.lists(st.lists(habit, min_size=1, max_size=6), min_size=AT_ONCE, max_
 """Customers with one to six habits of paying or being paid each."""
 
 # An example takes seconds, whatever it holds; `make verify` draws more.
-few = settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=1, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 many = settings(few, max_examples=25, derandomize=False)
 
 
@@ -141,24 +141,15 @@ def town(histories: list[list[dict[str, Any]]]) -> Found:
     return judged(ledger)
 
 
-def order_pending_future_and_units_change_nothing(histories: list[list[dict[str, Any]]]) -> None:
-    found = town(histories)
+def order_pending_future_units_and_others_change_nothing(histories: list[list[dict[str, Any]]]) -> None:
+    found, alone = town(histories), Ledger()
     for number in range(len(histories)):
         plain = found[f"{number} plain"]
         assert found[f"{number} shuffled"] == plain, number
         assert found[f"{number} disturbed"] == plain, number
         assert found[f"{number} scaled"] == in_units(plain, SCALE), number
-
-
-def others_change_nothing_and_a_second_run_is_the_same(histories: list[list[dict[str, Any]]]) -> None:
-    together, again, alone = Ledger(), Ledger(), Ledger()
-    for ledger in (together, again):
-        for number, habits in enumerate(histories):
-            live(ledger, str(number), habits)
     live(alone, "0", histories[0])
-    found = judged(together)
-    assert judged(again) == found
-    assert judged(alone)["0"] == found["0"]
+    assert judged(alone)["0"] == found["0 plain"]
 
 
 ANCHORED_TO_MONTHS = {"monthly", "quarterly", "annual", "semi_monthly"}
@@ -220,14 +211,8 @@ def drawn(chance: random.Random) -> dict[str, Any]:
 
 @few
 @given(towns)
-def test_order_pending_and_future_rows_and_the_unit_of_money_change_nothing(histories: Any) -> None:
-    order_pending_future_and_units_change_nothing(histories)
-
-
-@few
-@given(towns)
-def test_other_customers_and_a_second_run_change_nothing(histories: Any) -> None:
-    others_change_nothing_and_a_second_run_is_the_same(histories)
+def test_order_pending_and_future_rows_the_unit_of_money_and_others_change_nothing(histories: Any) -> None:
+    order_pending_future_units_and_others_change_nothing(histories)
 
 
 @few
@@ -236,6 +221,7 @@ def test_whole_weeks_change_nothing_that_no_month_anchors(histories: Any) -> Non
     whole_weeks_change_nothing_but_what_months_anchor(histories)
 
 
+@pytest.mark.verify
 def test_splitting_into_batches_changes_nothing(tmp_path: Path) -> None:
     """Generated customers landed at once, and in three batches of which each repeats rows of the one before."""
     made = synthetic.generate(8, as_of=AS_OF, hard=True)
@@ -249,8 +235,9 @@ def test_splitting_into_batches_changes_nothing(tmp_path: Path) -> None:
         tables = {**made.tables, "transactions": pd.concat([rows.iloc[part::3], again])}
         synthetic.write(Synthetic(tables, made.truth), parts[-1])
     one, several = landed([whole]), landed(parts)
-    assert len(one) > 100
+    assert len(one) > 50
     assert several == one
+    assert landed([whole]) == one  # the same batches and the same day give the same table
 
 
 def landed(batches: list[Path]) -> list[dict[str, Any]]:
@@ -278,6 +265,5 @@ def landed(batches: list[Path]) -> list[dict[str, Any]]:
 @many
 @given(towns)
 def test_none_of_it_matters_for_many_histories(histories: Any) -> None:
-    order_pending_future_and_units_change_nothing(histories)
-    others_change_nothing_and_a_second_run_is_the_same(histories)
+    order_pending_future_units_and_others_change_nothing(histories)
     whole_weeks_change_nothing_but_what_months_anchor(histories)
