@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo dev test verify clean
+.PHONY: demo dev test verify accuracy clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m spendsense_pipeline.demo
@@ -21,6 +21,10 @@ test: $(VENV)/.installed-test
 # The long proofs: thousands of random histories, hundreds of races, whole datasets.
 verify: $(VENV)/.installed-test
 	$(BIN)/pytest -m verify
+
+# BANK=folder adds a bank's own standing orders (a landed batch with standing_orders.json in it).
+accuracy: $(VENV)/.installed
+	$(BIN)/python -m spendsense_pipeline.benchmark --write docs/accuracy.md $(if $(BANK),--bank $(BANK))
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -48,15 +48,18 @@ def build_defs(
         *evaluation.evaluation_assets(daily),
     ]
     released, further = release.released_recommendations, [*tables, review.DECISIONS]
-    keys = {key for asset in (*ingested, *of_a_day, released) for key in asset.keys} | {spec.key for spec in further}
+    measured = evaluation.signal_accuracy(daily)  # in no job: only generated customers come with a truth
+    keys = {key for asset in (*ingested, *of_a_day, measured, released) for key in asset.keys} | {
+        spec.key for spec in further
+    }
     names = {key: dg.AssetKey([*prefix, *key.path]) for key in keys}
     ingested, of_a_day = [_renamed(one, names) for one in ingested], [_renamed(one, names) for one in of_a_day]
-    released = _renamed(released, names)
+    measured, released = _renamed(measured, names), _renamed(released, names)
     further = [
         spec.replace_attributes(key=names[spec.key], deps=[names[dep.asset_key] for dep in spec.deps])
         for spec in further
     ]
-    assets = [*ingested, *of_a_day, released]
+    assets = [*ingested, *of_a_day, measured, released]
     own = contract_checks("own_tables", [names[spec.key] for spec in tables])
     checks = [check for one in assets for check in contract_checks(one.op.name, [*one.keys], one.partitions_def)]
     told = [_renamed(one, names) for one in (guardrails_check(daily), review.operator_review)]

@@ -16,9 +16,11 @@ import pandas as pd
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.features.accounts import accounts_at, card_details
-from spendsense_pipeline.features.income import paychecks
+from spendsense_pipeline.features.credit import FEE_DAYS, described
+from spendsense_pipeline.features.income import paychecks, payers
 from spendsense_pipeline.features.rows import classify
 from spendsense_pipeline.features.streams import streams_and_hits
+from spendsense_pipeline.features.subscriptions import subscription_lines
 from spendsense_pipeline.features.windows import customer_features
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.personas.assignment import assign_personas
@@ -150,12 +152,44 @@ class Customer:
             windows,
             hits=self._hits,
         )
-        return to_frame(table.to_pyarrow())
+        return to_frame(table.order_by("window_days").to_pyarrow())
 
-    def cards(self) -> ibis.Table:
-        """Their cards as ``features.accounts.card_details`` describes them."""
+    def subscription_lines(self) -> ibis.Table:
+        """Which subscriptions the figures of each window count, and what they took in it."""
+        return subscription_lines(self.streams, self._hits, self.as_of, WINDOWS)
+
+    def accounts(self) -> ibis.Table:
+        """Accounts on the day by their last four: balance, use of the limit, what a liability says, what moved."""
         own = self._own
-        return card_details(accounts_at(own["transactions"], own["accounts"], own["users"], self.as_of))
+        at = accounts_at(own["transactions"], own["accounts"], own["users"], self.as_of)
+        cards = card_details(at).select("account_id", "utilization")
+        said = described(own["liabilities"], self.as_of)
+        moved = self.rows.group_by("account_id").agg(
+            **{
+                f"moved_{window}": self.rows.amount.sum(
+                    where=self.rows.date > ibis.literal(self.as_of - dt.timedelta(days=window))
+                )
+                for window in WINDOWS
+            }
+        )
+        joined = at.mutate(last4=at.account_id.right(4))
+        for name, other in {"cards": cards, "said": said, "moved": moved}.items():
+            joined = joined.left_join(other, "account_id", rname="{name}_" + name)
+        return joined.order_by("last4")
+
+    def penalties(self) -> ibis.Table:
+        """Rows of interest charged in the longest window and of fees, given back or not, in 180 days."""
+        rows = self.rows.mutate(
+            interest=self.rows.kind == "interest_charged",
+            fee=self.rows.penalty
+            & self.rows.kind.isin(["fee", "refund"])
+            & (self.rows.date > ibis.literal(self.as_of - dt.timedelta(days=FEE_DAYS))),
+        )
+        return rows.filter(rows.interest | rows.fee).order_by("date", "transaction_id")
+
+    def payers(self) -> ibis.Table:
+        """Who pays them, as ``features.income.payers`` gives them."""
+        return payers(self.rows, self.as_of, WINDOWS)
 
     def paychecks(self, window: int) -> ibis.Table:
         """The paychecks that pay is judged on in a window, as ``features.income.paychecks`` gives them."""
@@ -243,27 +277,66 @@ STREAM_COLUMNS = (
     "price_change",
     "confidence",
 )
+CARD_COLUMNS = (
+    *("last4", "balance", "credit_limit", "utilization"),
+    *("minimum_payment_amount", "last_payment_amount", "last_statement_balance", "is_overdue"),
+)
+ROW_COLUMNS = ("date", "amount", "merchant")
+PAYER_COLUMNS = ("paydays", "frequency", "usual", "days_open", "in_window", "variability", "monthly")
 
 
 def signals(root: str, user_id: str, as_of: dt.date | None = None) -> dict[str, Any]:
     """The operator's view of one customer, both windows: the shape of ``spendsense signals``.
 
-    Behind the figures stand the rows they come from: streams by payee, cards by their last four, paychecks.
+    Behind the figures of each window stand what they were computed from, and nothing else: streams (``counted`` in
+    the window's figures, ``charged`` in it), savings accounts, cards with what their liability says, interest and
+    fees, payers and paychecks. A test recomputes every figure from them.
     """
     customer = Customer(root, user_id, as_of)
     streams = _records(customer.streams.select(*STREAM_COLUMNS).order_by("merchant", "stream_id"))
-    cards = _records(customer.cards().select("last4", "balance", "credit_limit", "utilization").order_by("last4"))
+    lines = {row["stream_id"]: row for row in _records(customer.subscription_lines())}
+    accounts, owed = _records(customer.accounts()), _records(customer.penalties())
+    payers = _records(customer.payers().order_by("window_days", "payer"))
     windows = {}
     for row in customer.features().to_dict("records"):
         figures, window = _plain(row), int(row["window_days"])
-        paychecks = customer.paychecks(window).order_by("date")
+        since = customer.as_of - dt.timedelta(days=window)
+        paychecks = _records(customer.paychecks(window).order_by("date", "transaction_id"))
+        names = {check["payer"]: check["merchant"] for check in paychecks}
         windows[str(window)] = {
-            "subscriptions": {**_some(figures, SUBSCRIPTION_SIGNALS), "streams": streams},
-            "savings": _some(figures, SAVINGS_SIGNALS),
-            "credit": {**_some(figures, CREDIT_SIGNALS), "cards": cards},
+            "subscriptions": {
+                **_some(figures, SUBSCRIPTION_SIGNALS),
+                "streams": [
+                    {
+                        **stream,
+                        "counted": lines.get(stream["stream_id"], {}).get(f"counted_{window}", False),
+                        "charged": lines.get(stream["stream_id"], {}).get(f"charged_{window}"),
+                    }
+                    for stream in streams
+                ],
+            },
+            "savings": {
+                **_some(figures, SAVINGS_SIGNALS),
+                "accounts": [
+                    {"last4": one["last4"], "balance": one["balance"], "moved": one[f"moved_{window}"]}
+                    for one in accounts
+                    if one["account_class"] == "savings"
+                ],
+            },
+            "credit": {
+                **_some(figures, CREDIT_SIGNALS),
+                "cards": [_some(one, CARD_COLUMNS) for one in accounts if one["account_class"] == "credit_card"],
+                "interest": [_some(one, ROW_COLUMNS) for one in owed if one["interest"] and one["date"] > since],
+                "fees": [_some(one, ROW_COLUMNS) for one in owed if one["fee"]],
+            },
             "income": {
                 **_some(figures, INCOME_SIGNALS),
-                "paychecks": _records(paychecks.select("date", "amount", "merchant", "in_window")),
+                "payers": [
+                    {**_some(one, PAYER_COLUMNS), "merchant": names.get(one["payer"])}
+                    for one in payers
+                    if one["window_days"] == window
+                ],
+                "paychecks": [_some(one, ("date", "amount", "merchant", "in_window")) for one in paychecks],
             },
         }
     return {"user_id": user_id, "as_of": customer.as_of, "windows": windows}

@@ -38,6 +38,7 @@ MAY_IMPORT = {
         *("defs", "definitions", "governance", "ingest", "profiles", "recommendations", "settings", "synthetic"),
         "warehouse",
     },
+    "benchmark": {"evaluation", "features", "ingest", "personas", "synthetic", "warehouse"},
     "demo": {"cli", "defs", "definitions", "governance", "ingest", "profiles", "settings", "synthetic", "warehouse"},
 }
 """Every room of the package and the rooms it may import; ``errors`` and ``frames`` are everybody's."""

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import click
 
@@ -95,24 +96,46 @@ def _consented(consent: Mapping[str, bool]) -> str:
 @as_of_option
 @as_json
 def signals(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
-    """The operator's view: what lies behind each figure, both windows."""
+    """The operator's view: each figure in both windows, and the streams, accounts, cards and pay behind it."""
     from spendsense_pipeline import profiles
 
     found = profiles.signals(Settings().warehouse_root, user_id, day_of(as_of))
+    printed(found, as_json, lambda: _told(found))
 
-    def told() -> Iterable[str]:
-        yield f"{user_id} on {found['as_of']}"
-        if not found["windows"]:
-            yield "no figures: on this day the customer was not known yet"
-        for days, families in found["windows"].items():
-            yield f"last {days} days"
-            for family, figures in families.items():
-                yield f"  {family}"
-                for name, value in figures.items():
-                    if isinstance(value, list):
-                        yield f"    {name}:" if value else f"    {name}: none"
-                        yield from (f"      {', '.join(f'{k} {cell(v)}' for k, v in row.items())}" for row in value)
-                    else:
-                        yield f"    {name}: {cell(value)}"
 
-    printed(found, as_json, told)
+def _told(found: Mapping[str, Any]) -> Iterable[str]:
+    yield f"{found['user_id']} on {found['as_of']}"
+    windows = found["windows"]
+    if not windows:
+        yield "no figures: on this day the customer was not known yet"
+        return
+    longest = windows[max(windows, key=int)]
+    for family in longest:
+        yield ""
+        shown = [name for name, value in longest[family].items() if not isinstance(value, list)]
+        rows = [
+            {family: name, **{f"{days} days": figures[family][name] for days, figures in windows.items()}}
+            for name in shown
+        ]
+        yield from columns(rows, [family, *(f"{days} days" for days in windows)])
+        for name, listed in longest[family].items():
+            if isinstance(listed, list):
+                rows = _side_by_side([figures[family][name] for figures in windows.values()], list(windows))
+                yield f"  {name}:" if rows else f"  {name}: none"
+                names = [column for column in rows[0] if column != "stream_id"] if rows else []
+                yield from (f"    {line}" for line in columns(rows, names) if rows)
+
+
+def _side_by_side(lists: list[list[dict[str, Any]]], days: list[str]) -> list[dict[str, Any]]:
+    """The lists of all windows as one: the longest one, with a column per window for what differs between them."""
+    longest = max(lists, key=len)
+    if any(len(one) != len(longest) for one in lists):
+        return longest
+    differing = {name for rows in zip(*lists, strict=True) for name in rows[0] if len({str(r[name]) for r in rows}) > 1}
+    return [
+        {
+            **{name: value for name, value in rows[0].items() if name not in differing},
+            **{f"{name} {day}": row[name] for name in sorted(differing) for day, row in zip(days, rows, strict=True)},
+        }
+        for rows in zip(*lists, strict=True)
+    ]

@@ -18,7 +18,7 @@ from spendsense_pipeline.contracts.canonical import (
     Transactions,
     Users,
 )
-from spendsense_pipeline.contracts.evaluation import EvaluationMetrics
+from spendsense_pipeline.contracts.evaluation import EvaluationMetrics, SignalAccuracy
 from spendsense_pipeline.contracts.features import Features, RecurringStreams
 from spendsense_pipeline.contracts.personas import PERSONAS, PersonaAssignments
 from spendsense_pipeline.contracts.recommendations import (
@@ -50,6 +50,7 @@ CONTRACTS: dict[str, Contract] = {
     "product_matches": ProductMatches,
     "draft_recommendations": DraftRecommendations,
     "evaluation_metrics": EvaluationMetrics,
+    "signal_accuracy": SignalAccuracy,
 }
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Contract of the day's metrics."""
+"""Contracts of the day's metrics, and of how well the detectors find what was planted."""
 
 import pandera.pandas as frame
 from pandera.engines.pandas_engine import Date
@@ -19,3 +19,23 @@ class EvaluationMetrics(FrameContract):
     class Config:
         strict = True
         unique = ["metric"]
+
+
+class SignalAccuracy(FrameContract):
+    """One row per measure and group of customers whose behaviour is known, because it was generated."""
+
+    as_of: Date = described(frame, "day")
+    batch: str = described(frame, "the landed batch whose truth.json was compared")
+    measure: str = described(
+        frame,
+        "stream_precision, stream_recall, false_subscriptions (a count), pay_frequency, persona, or what was taken for "
+        "what (…_confusion)",
+    )
+    of: str = described(frame, "all, or the kind, cadence, frequency, persona or habit it is of")
+    value: float = described(frame, "the share of right ones, or the count", null="nothing to measure")
+    numerator: float = described(frame, "above the line", null="a count")
+    denominator: float = described(frame, "below the line", null="a count")
+
+    class Config:
+        strict = True
+        unique = ["batch", "measure", "of"]

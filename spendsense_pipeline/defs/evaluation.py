@@ -4,14 +4,73 @@ from pathlib import Path
 
 import dagster as dg
 import pandas as pd
+from pydantic import Field
 
+from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review import EXAMPLE
-from spendsense_pipeline.evaluation import export, metrics, report
+from spendsense_pipeline.evaluation import accuracy, export, metrics, report
 from spendsense_pipeline.governance import audit, frames, queue, records, release
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.recommendations.withdrawn import withdrawn_products
+
+
+class Truth(dg.Config):
+    """Where the truth about generated customers is."""
+
+    truth: str = Field(default="", description="A truth.json; without, those beside the tables in the landing zone.")
+
+
+def signal_accuracy(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    """Precision, recall and recovery on generated customers; in no job, since others have no truth to compare."""
+
+    @dg.asset(
+        name="signal_accuracy",
+        partitions_def=daily,
+        **documented(
+            "signal_accuracy",
+            "evaluation",
+            {"pandas", "parquet"},
+            "How well the day's streams, pay frequencies and personas match what was planted in generated customers. "
+            "In no job, since nobody else has a truth: materialize it for the `--as-of` of `spendsense generate` and "
+            "name its truth.json in the config, unless it lies in the batch's landing folder.",
+        ),
+    )
+    def asset(
+        context: dg.AssetExecutionContext,
+        config: Truth,
+        files: Files,
+        recurring_streams: pd.DataFrame,
+        features_180d: pd.DataFrame,
+        persona_assignments_30d: pd.DataFrame,
+        persona_assignments_180d: pd.DataFrame,
+    ) -> pd.DataFrame:
+        day = as_of(context)
+        paths = [Path(config.truth)] if config.truth else sorted(Path(files.landing).glob("*/truth.json"))
+        truths = accuracy.truths(paths, day)
+        if not truths:
+            looked = config.truth or f"{files.landing}/*/truth.json"
+            raise dg.Failure(f"{looked} says nothing of {day}: `spendsense generate --as-of {day}` makes one that does")
+        measured = pd.concat(
+            [
+                accuracy.signal_accuracy(
+                    truth, recurring_streams, features_180d, persona_assignments_30d, persona_assignments_180d
+                ).assign(as_of=day, batch=batch)
+                for batch, truth in truths.items()
+            ],
+            ignore_index=True,
+        )
+        overall = measured[measured["of"] == "all"]
+        context.add_output_metadata(
+            {
+                f"{batch}: {measure}": round(value, 4)
+                for batch, measure, value in zip(overall["batch"], overall["measure"], overall["value"], strict=True)
+            }
+        )
+        return measured[list(CONTRACTS["signal_accuracy"].to_schema().columns)]
+
+    return asset
 
 
 def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:

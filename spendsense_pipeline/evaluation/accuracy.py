@@ -5,8 +5,11 @@ knew (its standing orders); no rule of detection is used to compare. What does n
 running the detectors on them (``benchmark.py``, ``defs/evaluation.py``).
 """
 
+import datetime as dt
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
@@ -22,8 +25,11 @@ only tells streams of one payee apart: the nearer amount is matched first."""
 
 COLUMNS: Final = ["measure", "of", "value", "numerator", "denominator"]
 
-NEVER_A_SUBSCRIPTION: Final = ("groceries", "coffee", "fuel", "rides", "transit", "restaurants", "fast food")
-"""Habits of the truth at whose payees no subscription may be found."""
+
+def truths(paths: Iterable[Path], day: dt.date) -> dict[str, dict[str, Any]]:
+    """The contents of ``truth.json`` files of the day, by the folder they lie in."""
+    found = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    return {batch: truth for batch, truth in found.items() if truth["as_of"] == day.isoformat()}
 
 
 def planted(truth: Mapping[str, Any]) -> pd.DataFrame:
@@ -64,17 +70,19 @@ def matched(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     )
     pairs = left.merge(right, on="user_id")
     named = [_same_name(one, other) for one, other in zip(pairs["name"], pairs["planted_name"], strict=True)]
-    apart = (pairs["amount"] / pairs["planted_amount"] - 1).abs()  # a different sign is more than 100 % apart
-    pairs = pairs[pd.Series(named, index=pairs.index, dtype=bool) & (apart <= AMOUNT_SLACK)]
-    same = (pairs["kind"] == pairs["planted_kind"]) & (pairs["cadence"] == pairs["planted_cadence"])
-    pairs = pairs.assign(apart=apart, differs=~same).sort_values(["differs", "apart", "stream", "plant"])
+    pairs = pairs.assign(
+        apart=(pairs["amount"] / pairs["planted_amount"] - 1).abs(),  # another sign is more than 100 % apart
+        differs=(pairs["kind"] != pairs["planted_kind"]) | (pairs["cadence"] != pairs["planted_cadence"]),
+    )
+    pairs = pairs[pd.Series(named, index=pairs.index, dtype=bool) & (pairs["apart"] <= AMOUNT_SLACK)]
+    pairs = pairs.sort_values(["differs", "apart", "stream", "plant"])
     chosen, streams_taken, plants_taken = [], set(), set()
     for stream, plant in zip(pairs["stream"], pairs["plant"], strict=True):
         if stream not in streams_taken and plant not in plants_taken:
             chosen.append((stream, plant))
             streams_taken.add(stream)
             plants_taken.add(plant)
-    return pd.DataFrame(chosen, columns=["stream", "plant"])
+    return pd.DataFrame(chosen, columns=["stream", "plant"], dtype="int64")
 
 
 def stream_accuracy(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -90,10 +98,8 @@ def stream_accuracy(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     found = streams.iloc[pairs["stream"]].reset_index(drop=True)
     wanted = known.iloc[pairs["plant"]].reset_index(drop=True)
     right = (found["kind"] == wanted["kind"]) & (found["cadence"] == wanted["cadence"])
-    streams = streams.assign(right=False)
-    streams.iloc[pairs["stream"][right.to_numpy()], streams.columns.get_loc("right")] = True
-    known = known.assign(right=False)
-    known.iloc[pairs["plant"][right.to_numpy()], known.columns.get_loc("right")] = True
+    streams = streams.assign(right=pd.RangeIndex(len(streams)).isin(pairs.loc[right, "stream"]))
+    known = known.assign(right=pd.RangeIndex(len(known)).isin(pairs.loc[right, "plant"]))
     listed = streams[enough | streams["right"]]
     rows = []
     for measure, frame in (("stream_precision", listed), ("stream_recall", known)):
@@ -104,17 +110,17 @@ def stream_accuracy(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
 
 
 def false_subscriptions(streams: pd.DataFrame, habits: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Subscriptions, of any status, at payees where people shop by habit: a count for each habit that must have none."""
+    """Subscriptions, of any status, at payees where people only shop, by habit of the truth: counts."""
     names = streams.loc[streams["kind"] == "subscription", "merchant"].tolist()
     rows = [
         (
             "false_subscriptions",
             habit,
-            float(sum(any(_same_name(name, payee) for payee in habits.get(habit, ())) for name in names)),
+            float(sum(any(_same_name(name, payee) for payee in payees) for name in names)),
             None,
             None,
         )
-        for habit in NEVER_A_SUBSCRIPTION
+        for habit, payees in habits.items()
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -168,10 +174,11 @@ def signal_accuracy(
 def standing_order_recall(
     streams: pd.DataFrame, payees: pd.Series, orders: pd.DataFrame, least: int = WORTH_LISTING
 ) -> pd.DataFrame:
-    """How many of a bank's own standing orders with ``least`` or more executions are found as streams.
+    """How many of a bank's own standing orders with ``least`` or more executions are found, and what else is.
 
-    ``orders`` has ``user_id, merchant_entity_id, amount, occurrences`` and ``payees`` the payee key of each stream,
-    which is the other side's id. Found means: a stream of the customer to that payee at that amount (1 %).
+    ``orders`` has ``user_id, merchant_entity_id, amount, occurrences``; ``payees`` is the other side's id of each
+    stream. Found means a stream of the customer to that payee at that amount (1 %). ``bills_standing``: the bills
+    found that are standing orders, by bills found; a customer may also pay regularly without an order.
     """
     wanted = orders[orders["occurrences"] >= least].reset_index(drop=True)
     found = pd.DataFrame(
@@ -179,7 +186,11 @@ def standing_order_recall(
     )
     pairs = wanted.reset_index(names="order").merge(found, on=["user_id", "merchant_entity_id"])
     hit = pairs.loc[(pairs["typical"] / pairs["amount"] - 1).abs() <= 0.01, "order"].unique()
-    return pd.DataFrame([_share("standing_orders", "all", wanted.index.isin(hit))], columns=COLUMNS)
+    ordered = set(zip(orders["user_id"], orders["merchant_entity_id"], strict=True))
+    bills = found[streams["kind"] == "bill"]
+    known = [side in ordered for side in zip(bills["user_id"], bills["merchant_entity_id"], strict=True)]
+    rows = [_share("standing_orders", "all", wanted.index.isin(hit)), _share("bills_standing", "all", known)]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _same_name(one: Any, other: Any) -> bool:
@@ -193,12 +204,12 @@ def _known(truth: Mapping[str, Any], what: str) -> "pd.Series[str]":
 
 
 def _confusion(measure: str, known: pd.Series, found: pd.Series) -> pd.DataFrame:
-    rows = [_share(measure, "all", known == found)]
+    rows: list[tuple[str, str, float | None, float | None, float | None]] = [_share(measure, "all", known == found)]
     rows += [_share(measure, str(of), group == found[group.index]) for of, group in known.groupby(known, sort=True)]
-    wrong = pd.DataFrame({"known": known, "found": found})[known != found]
+    wrong = pd.DataFrame({"known": known, "found": found})[known != found].value_counts(sort=False).reset_index()
     rows += [
-        (f"{measure}_confusion", f"{was} → {said}", float(n), float(n), float((known == was).sum()))
-        for (was, said), n in wrong.groupby(["known", "found"], sort=True).size().items()
+        (f"{measure}_confusion", f"{was} → {said}", float(n), None, None)
+        for was, said, n in zip(wrong["known"], wrong["found"], wrong["count"], strict=True)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 

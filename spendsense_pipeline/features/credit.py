@@ -44,40 +44,39 @@ def cards(at: ibis.Table) -> ibis.Table:
     )
 
 
+def described(liabilities: ibis.Table, as_of: dt.date) -> ibis.Table:
+    """``account_id, liability_id`` and what a liability says on the day; what it says of a later day is null."""
+    dated = (liabilities.balance_date <= ibis.literal(as_of)).fill_null(True)
+    said = ("last_payment_amount", "minimum_payment_amount", "last_statement_balance", "is_overdue")
+    return liabilities.select(
+        "account_id",
+        "liability_id",
+        **{name: dated.ifelse(liabilities[name], ibis.null(liabilities[name].type())) for name in said},
+    )
+
+
 def obligations(at: ibis.Table, liabilities: ibis.Table, as_of: dt.date) -> ibis.Table:
     """One row per customer with a card or loan: ``owes`` (how many), ``minimum_payment_only_flag, any_overdue``.
 
     Both flags are three-valued. A liability of after ``as_of`` is unknown, and so is a card or loan without one.
     """
-    dated = (liabilities.balance_date <= ibis.literal(as_of)).fill_null(True)
-
-    def then(column: Any) -> Any:
-        return dated.ifelse(column, ibis.null(column.type()))
-
-    described = liabilities.select(
-        "account_id",
-        "liability_id",
-        last_payment=then(liabilities.last_payment_amount),
-        minimum=then(liabilities.minimum_payment_amount),
-        statement=then(liabilities.last_statement_balance),
-        overdue=then(liabilities.is_overdue),
-    )
+    said = described(liabilities, as_of)
     owing = at.select("account_id", "user_id", "account_class", "balance", "currency_factor").left_join(
-        described, "account_id"
+        said, "account_id"
     )
     owing = owing.filter(owing.account_class.isin(["credit_card", "loan"]) | owing.liability_id.notnull())
     paid_minimum_only = (
         (owing.balance > 0)
-        & (owing.last_payment > 0)
-        & (owing.last_payment <= owing.minimum + MINIMUM_PAYMENT_SLACK * owing.currency_factor)
-        & (owing.last_payment < owing.statement)
+        & (owing.last_payment_amount > 0)
+        & (owing.last_payment_amount <= owing.minimum_payment_amount + MINIMUM_PAYMENT_SLACK * owing.currency_factor)
+        & (owing.last_payment_amount < owing.last_statement_balance)
     )
     # On other accounts there is nothing to pay a minimum of.
     paid_minimum_only = (owing.account_class == "credit_card").ifelse(paid_minimum_only, False)
     return owing.group_by("user_id").agg(
         owes=owing.account_id.count(),
         minimum_payment_only_flag=any_of(paid_minimum_only),
-        any_overdue=any_of(owing.overdue),
+        any_overdue=any_of(owing.is_overdue),
     )
 
 

@@ -25,7 +25,9 @@ def paychecks(rows: ibis.Table, as_of: dt.date, window: int) -> ibis.Table:
 
     Those of the last ``max(window, 180)`` days. ``payer`` is the payee's key, empty where it is unknown.
     """
-    paid = rows.filter((rows.kind == "paycheck") & (rows.date > ibis.literal(_start(as_of, _evidence(window)))))
+    paid = rows.filter(
+        (rows.kind == "paycheck") & (rows.date > ibis.literal(_start(as_of, max(window, EVIDENCE_DAYS))))
+    )
     return paid.select(
         "user_id",
         "transaction_id",
@@ -43,12 +45,7 @@ def pay(rows: ibis.Table, as_of: dt.date, windows: Sequence[int]) -> ibis.Table:
     Columns: ``user_id, window_days, payroll_detected, pay_frequency, median_pay_gap_days, income_variability,
     steady_income`` (a month, of payers on a calendar who still pay) and ``other_income`` (in the window, of others).
     """
-    paydays = _paydays(rows)
-    paydays = paydays.mutate(day=day_number(paydays.date), open=_age(paydays.date, as_of))
-    earlier = ibis.window(group_by="user_id", order_by="day", range=(None, -1))
-    paydays = paydays.mutate(gap=paydays.day - paydays.day.max().over(earlier))
-    evidence = each_window(paydays, windows)
-    evidence = evidence.filter(evidence.open < ibis.greatest(evidence.window_days, EVIDENCE_DAYS))
+    evidence = _evidence(rows, as_of, windows)
     calendars = _calendars(evidence)
     together = calendars.filter(calendars.payer.isnull()).drop("payer")
     return (
@@ -58,12 +55,35 @@ def pay(rows: ibis.Table, as_of: dt.date, windows: Sequence[int]) -> ibis.Table:
     )
 
 
+def payers(rows: ibis.Table, as_of: dt.date, windows: Sequence[int]) -> ibis.Table:
+    """What ``pay`` adds up, one row per customer, window and payer; an employer that was renamed is one.
+
+    Columns: ``user_id, window_days, payer`` (the first name's key), ``paydays, frequency`` (null for a single payday),
+    ``usual`` (median payday), ``days_open`` (since the last one), ``in_window`` (money), ``variability`` (null for a
+    single payday) and ``monthly`` (steady income a month, null without a calendar or when no longer paid).
+    """
+    evidence = _evidence(rows, as_of, windows)
+    each = _by_payer(evidence, _calendars(evidence))
+    return each.select(
+        *("user_id", "window_days", "payer", "paydays", "frequency", "usual", "in_window"),
+        days_open=each.open,
+        variability=ratio(each.deviation, each["mean"]),
+        monthly=_still_paid(each).ifelse(each.usual * 30 / each.period, ibis.null("float64")),
+    )
+
+
+def _evidence(rows: ibis.Table, as_of: dt.date, windows: Sequence[int]) -> ibis.Table:
+    """Paydays, once per window in whose evidence they lie: ``open`` days ago, ``gap`` days after the one before."""
+    paydays = _paydays(rows)
+    paydays = paydays.mutate(day=day_number(paydays.date), open=_age(paydays.date, as_of))
+    earlier = ibis.window(group_by="user_id", order_by="day", range=(None, -1))
+    paydays = paydays.mutate(gap=paydays.day - paydays.day.max().over(earlier))
+    evidence = each_window(paydays, windows)
+    return evidence.filter(evidence.open < ibis.greatest(evidence.window_days, EVIDENCE_DAYS))
+
+
 def _start(as_of: dt.date, window: int) -> dt.date:
     return as_of - dt.timedelta(days=window)
-
-
-def _evidence(window: int) -> int:
-    return max(window, EVIDENCE_DAYS)
 
 
 def _age(date: Any, as_of: dt.date) -> Any:
@@ -214,7 +234,7 @@ def _by_customer(payers: ibis.Table, together: ibis.Table) -> ibis.Table:
     key = ["user_id", "window_days"]
     largest = ibis.window(group_by=key, order_by=[ibis.desc("total"), ibis.asc("payer")])
     payers = payers.mutate(largest_frequency=payers.frequency.first().over(largest))
-    still_paid = (payers.open <= 2 * payers.period).fill_null(False)
+    still_paid = _still_paid(payers)
     varied = payers.paydays >= 2
     summed = payers.group_by(key).agg(
         checks=payers.paydays.sum(),
@@ -240,6 +260,11 @@ def _by_customer(payers: ibis.Table, together: ibis.Table) -> ibis.Table:
             else_=joined.largest_frequency.coalesce("irregular"),
         ),
     )
+
+
+def _still_paid(payers: ibis.Table) -> Any:
+    """Whether a payer with a calendar has paid within its last two periods."""
+    return (payers.open <= 2 * payers.period).fill_null(False)
 
 
 def _gaps(evidence: ibis.Table) -> ibis.Table:

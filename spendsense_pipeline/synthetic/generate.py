@@ -151,7 +151,8 @@ def _story(dice: Dice, index: Ints, seed: int, period: Period, *, hard: bool) ->
     legs = behaviour.standing_transfers(who, saved, invested)
     if hard:
         names = (payees.UNNAMED_OUT, payees.UNNAMED_IN)
-        legs = tuple(trouble.unnamed_transfers(dice, who, leg, name) for leg, name in zip(legs, names, strict=True))
+        out, into = (trouble.unnamed_transfers(dice, who, leg, name) for leg, name in zip(legs, names, strict=True))
+        legs = (out, into)
     moved = [behaviour.standing_rows(dice, who, leg, period)[0] for leg in legs]
     habits, kind = behaviour.habit_rows(dice, who, counts, budget, period, hard=hard)
     refunds = behaviour.refund_rows(dice, who, habits, kind, period)

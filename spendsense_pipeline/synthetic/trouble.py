@@ -25,7 +25,7 @@ from spendsense_pipeline.synthetic.behaviour import (
     to_cents,
     together,
 )
-from spendsense_pipeline.synthetic.dice import Dice, Flags, Floats, Ints
+from spendsense_pipeline.synthetic.dice import Dice, Flags, Ints
 from spendsense_pipeline.synthetic.people import CARD, CHECKING, FREELANCE, SAVER, SAVINGS, WEALTHY, People
 from spendsense_pipeline.synthetic.schedule import (
     BIWEEKLY,
@@ -138,8 +138,12 @@ def _of_shared_sellers(dice: Dice, who: People) -> Standing:
         cents = -to_cents(np.full(len(have), payee.prices[plans[0]]))
         place = np.where(who.has_card[have], CARD, CHECKING)
         day = dice.whole(f"{topic}/day", 1, 28, key)
-        made.append(Standing.of(have, place, payees.code(payee), SUBSCRIPTION, MONTHLY, day, cents))
+        made.append(Standing.of(have, place, _code(payee, have), SUBSCRIPTION, MONTHLY, day, cents))
     return all_standing(made)
+
+
+def _code(payee: payees.Payee, holders: Ints) -> Ints:
+    return np.full(len(holders), payees.code(payee))
 
 
 def _roommates(dice: Dice, who: People) -> Standing:
@@ -206,7 +210,7 @@ def standing_rows(dice: Dice, who: People, plan: Standing, period: Period) -> tu
     kept = np.flatnonzero(happened)
     at = at[kept]
     place = plan.place[at]
-    moved = _card_switched(dice, who, plan, period)[at] & (day[kept] >= _half_way(dice, who, plan, period)[at])
+    moved = _card_switched(dice, who, plan)[at] & (day[kept] >= _half_way(dice, who, plan, period)[at])
     place = np.where(moved, CHECKING, place)
     rows = Rows.of(plan.who[at], place, day[kept], cents[kept], plan.payee[at])
     last = plan.cents.copy()
@@ -245,9 +249,10 @@ def _left_out(dice: Dice, who: People, plan: Standing, at: Ints, day: Ints, peri
     return left_out
 
 
-def _card_switched(dice: Dice, who: People, plan: Standing, period: Period) -> Flags:
+def _card_switched(dice: Dice, who: People, plan: Standing) -> Flags:
     """Those who pay a subscription from the account instead of the card from some day on."""
-    return (plan.kind == SUBSCRIPTION) & (plan.place == CARD) & dice.chance("card switched", 0.15, *_key(who, plan))
+    by_card: Flags = (plan.kind == SUBSCRIPTION) & (plan.place == CARD)
+    return by_card & dice.chance("card switched", 0.15, *_key(who, plan))
 
 
 def _half_way(dice: Dice, who: People, plan: Standing, period: Period) -> Ints:
@@ -311,7 +316,7 @@ def _now_and_then(
 
 
 def errands(dice: Dice, who: People, period: Period) -> Rows:
-    """Purchases at one price that come round when they come round: haircuts, copays, car washes, apps, coffee each workday."""
+    """Purchases at one price that come when they come: haircuts, copays, car washes, apps, a coffee each workday."""
     parts = []
     for topic, group, share, shortest, longest, prices in (
         ("haircut", payees.BARBERS, 0.4, 26, 47, (28.0, 35.0, 45.0)),
@@ -321,12 +326,10 @@ def errands(dice: Dice, who: People, period: Period) -> Rows:
     ):
         have = np.flatnonzero(dice.chance(f"{topic}/has", share, who.index))
         steps = np.arange(period.days // shortest + 1)
-        at, step = np.meshgrid(have, steps, indexing="ij")
-        gaps = dice.whole(f"{topic}/gap", shortest, longest, who.index[at], step)
-        day = (
-            period.first + np.cumsum(gaps, axis=1) - dice.whole(f"{topic}/first", 1, shortest, who.index[have])[:, None]
-        )
-        at, step, day = at.ravel(), step.ravel(), day.ravel()
+        gaps = dice.whole(f"{topic}/gap", shortest, longest, who.index[have][:, None], steps[None, :])
+        before = dice.whole(f"{topic}/first", 1, shortest, who.index[have])
+        at, step = np.repeat(have, len(steps)), np.tile(steps, len(have))
+        day = (period.first + np.cumsum(gaps, axis=1) - before[:, None]).ravel()
         menu = to_cents(np.array(prices))
         usual = dice.whole(f"{topic}/price", 0, len(menu) - 1, who.index[at])
         today = dice.whole(f"{topic}/today", 0, len(menu) - 1, who.index[at], step)
@@ -335,7 +338,8 @@ def errands(dice: Dice, who: People, period: Period) -> Rows:
         place = np.where(who.has_card[at], CARD, CHECKING)
         parts.append(Rows.of(at, place, day, -price, payee).only(period.covers(day)))
     have = np.flatnonzero(dice.chance("workday coffee", 0.25, who.index))
-    at, day = (axis.ravel() for axis in np.meshgrid(have, np.arange(period.first, period.last + 1), indexing="ij"))
+    days = np.arange(period.first, period.last + 1)
+    at, day = np.repeat(have, len(days)), np.tile(days, len(have))
     shop, price = payees.HABITS[1].payees, to_cents(np.array(payees.HABITS[1].menu))
     bought = (weekday(day) < 5) & dice.chance("workday coffee/today", 0.8, who.index[at], day)
     order = price[dice.whole("workday coffee/order", 0, len(price) - 1, who.index[at])]

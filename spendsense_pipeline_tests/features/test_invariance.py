@@ -1,23 +1,32 @@
-"""What must not matter: the order of rows, the unit of money, other customers, what is pending or still to come.
+"""What must not matter: the order of rows, the unit of money, other customers, whole weeks, pending and future rows.
 
-Histories are drawn by chance; a history and its altered copies are customers of one ledger, so that one expression,
-which takes seconds to plan however few its rows, judges them all.
+Histories are drawn by Hypothesis; a history and its altered copies are customers of one ledger, and many histories are
+drawn at once, so that one expression, which takes seconds to plan however few its rows, judges them all.
 """
 
+import datetime as dt
 import random
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from spendsense_pipeline import warehouse
+from spendsense_pipeline import synthetic, warehouse
 from spendsense_pipeline.features.rows import classify
 from spendsense_pipeline.features.streams import streams_and_hits
 from spendsense_pipeline.features.windows import customer_features
+from spendsense_pipeline.ingest import canonical, landing
+from spendsense_pipeline.synthetic import Synthetic
 from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger
 
 PAYEES = (
     "Netflix",
     "PAYPAL *HULU",
+    "HULU SAN JOSE CA",
+    "APPLE.COM/BILL",
     "Corner Deli",
     "Acme Payroll",
     "Tri-County Electric",
@@ -31,32 +40,35 @@ CATEGORIES = (
 ACCOUNTS = ("checking", "savings", "credit card")
 SCALE = 4  # a power of two: binary fractions scale without rounding
 COPIES = ("plain", "shuffled", "scaled", "disturbed")
+AT_ONCE = 12
 
-HISTORIES = 25
+habit = st.fixed_dictionaries(
+    {
+        "payee": st.sampled_from(PAYEES),
+        "category": st.sampled_from(CATEGORIES),
+        "entity": st.sampled_from([None, "ent_1", "ent_2"]),
+        "account": st.sampled_from(ACCOUNTS),
+        "cents": st.integers(100, 300_000),
+        "wobble": st.sampled_from([0, 0, 0, 1, 40]),  # percent
+        "sign": st.sampled_from([-1, -1, 1]),
+        "every": st.sampled_from([1, 7, 14, 30, 30, 30, 91]),
+        "last": st.integers(0, 40),  # days ago
+        "jitter": st.lists(st.integers(-2, 2), min_size=1, max_size=12),  # one for each time
+    }
+)
+towns = st.lists(st.lists(habit, min_size=1, max_size=6), min_size=AT_ONCE, max_size=AT_ONCE)
+"""Customers with one to six habits of paying or being paid each."""
+
+# An example takes seconds, whatever it holds; `make verify` draws more.
+few = settings(max_examples=1, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+many = settings(few, max_examples=25, derandomize=False)
 
 
-def history(chance: random.Random) -> list[dict[str, Any]]:
-    """One to six habits of paying or being paid."""
-    return [
-        {
-            "payee": chance.choice(PAYEES),
-            "category": chance.choice(CATEGORIES),
-            "entity": chance.choice([None, "ent_1", "ent_2"]),
-            "account": chance.choice(ACCOUNTS),
-            "cents": chance.randint(100, 300_000),
-            "wobble": chance.choice([0, 0, 0, 1, 40]),  # percent
-            "sign": chance.choice([-1, -1, 1]),
-            "every": chance.choice([1, 7, 14, 30, 30, 30, 91]),
-            "last": chance.randint(0, 40),  # days ago
-            "jitter": [chance.randint(-2, 2) for _ in range(chance.randint(1, 12))],  # one for each time
-        }
-        for _ in range(chance.randint(1, 6))
-    ]
-
-
-def live(ledger: Ledger, user: str, habits: list[dict[str, Any]], copy: str) -> None:
-    """One history as a customer of the ledger."""
-    scale = SCALE if copy == "scaled" else 1
+def live(
+    ledger: Ledger, user: str, habits: list[dict[str, Any]], copy: str = "plain", *, scale: int = SCALE, ago: int = 0
+) -> None:
+    """One history as a customer of the ledger; everything happened ``ago`` days earlier."""
+    scale = scale if copy == "scaled" else 1
     ledger.customer(user)
     own = {
         type_: ledger.account(user, type_, balance_current=1234.56 * scale, balance_limit=8000.0 * scale)
@@ -66,7 +78,7 @@ def live(ledger: Ledger, user: str, habits: list[dict[str, Any]], copy: str) -> 
     for number, habit in enumerate(habits):
         for turn, jitter in enumerate(habit["jitter"]):
             cents = habit["sign"] * round(habit["cents"] * (1 + habit["wobble"] / 200 * jitter))
-            days = max(habit["last"] + habit["every"] * turn + jitter, 0)
+            days = max(habit["last"] + habit["every"] * turn + jitter, 0) + ago
             key = f"{number:02d}-{turn:02d}-{user}"
             rows.append((own[habit["account"]], days, cents * scale / 100, habit, {"transaction_id": key}))
     if copy == "disturbed":
@@ -80,14 +92,14 @@ def live(ledger: Ledger, user: str, habits: list[dict[str, Any]], copy: str) -> 
         )
 
 
-def judged(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
+def judged(ledger: Ledger, as_of: dt.date = AS_OF) -> dict[str, list[dict[str, Any]]]:
     """Features and streams of each customer, without what names the customer."""
     con = warehouse.connect()
     tables = {name: con.create_table(name, table) for name, table in ledger.tables().items()}
     moved, held, users = tables["transactions"], tables["accounts"], tables["users"]
-    rows = classify(moved, held, users, AS_OF).cache()
-    streams, hits = streams_and_hits(rows, AS_OF)
-    features = customer_features(rows, moved, held, tables["liabilities"], users, streams, AS_OF, hits=hits)
+    rows = classify(moved, held, users, as_of).cache()
+    streams, hits = streams_and_hits(rows, as_of)
+    features = customer_features(rows, moved, held, tables["liabilities"], users, streams, as_of, hits=hits)
     found: dict[str, list[dict[str, Any]]] = {row["user_id"]: [] for row in ledger.rows["users"]}
     features = features.order_by("user_id", "window_days")
     streams = streams.order_by("user_id", "merchant", "first_date", "last_date", "typical_amount", "cadence")
@@ -117,14 +129,10 @@ def in_units(told: list[dict[str, Any]], scale: int) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.fixture(scope="module")
-def histories() -> list[list[dict[str, Any]]]:
-    chance = random.Random(20_260_630)
-    return [history(chance) for _ in range(HISTORIES)]
+Found = dict[str, list[dict[str, Any]]]
 
 
-@pytest.fixture(scope="module")
-def town(histories: list[list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+def town(histories: list[list[dict[str, Any]]]) -> Found:
     """What is found of every copy of every history."""
     ledger = Ledger()
     for number, habits in enumerate(histories):
@@ -133,27 +141,129 @@ def town(histories: list[list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]
     return judged(ledger)
 
 
-Found = dict[str, list[dict[str, Any]]]
+def order_pending_future_units_and_others_change_nothing(histories: list[list[dict[str, Any]]]) -> None:
+    found, alone = town(histories), Ledger()
+    for number in range(len(histories)):
+        plain = found[f"{number} plain"]
+        assert found[f"{number} shuffled"] == plain, number
+        assert found[f"{number} disturbed"] == plain, number
+        assert found[f"{number} scaled"] == in_units(plain, SCALE), number
+    live(alone, "0", histories[0])
+    assert judged(alone)["0"] == found["0 plain"]
 
 
-def test_the_histories_are_worth_a_comparison(town: Found) -> None:
-    kinds = {row["kind"] for told in town.values() for row in told if "kind" in row}
+ANCHORED_TO_MONTHS = {"monthly", "quarterly", "annual", "semi_monthly"}
+
+
+def whole_weeks_change_nothing_but_what_months_anchor(histories: list[list[dict[str, Any]]]) -> None:
+    """The same lives 28 weeks earlier, judged 28 weeks earlier; habits of weeks only, since months differ."""
+    weekly = [[habit | {"every": 7 * (1 + habit["every"] % 2)} for habit in habits] for habits in histories]
+    now, then = Ledger(), Ledger(AS_OF - dt.timedelta(weeks=28))
+    for number, habits in enumerate(weekly):
+        live(now, str(number), habits)
+        live(then, str(number), habits)
+    found, before = judged(now), judged(then, then.as_of)
+    shift = dt.timedelta(weeks=28)
+    for user, rows in found.items():
+        for row, other in zip(without_months(rows), without_months(before[user]), strict=True):
+            moved = {name: value + shift if isinstance(value, dt.date) else value for name, value in other.items()}
+            assert moved == row, user
+
+
+def without_months(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What no calendar month anchors: everything but streams of months and what a window makes of them and of pay."""
+    of_streams = {"recurring_merchants", "monthly_recurring_spend", "subscription_spend_share"}
+    of_pay = {"pay_frequency", "avg_monthly_income"}
+    return [
+        {name: value for name, value in row.items() if name not in of_streams | of_pay}
+        for row in rows
+        if row.get("cadence") not in ANCHORED_TO_MONTHS
+    ]
+
+
+def test_the_histories_are_worth_a_comparison() -> None:
+    chance = random.Random(20_260_630)
+    ledger = Ledger()
+    for number in range(20):
+        live(ledger, str(number), [drawn(chance) for _ in range(4)])
+    found = judged(ledger)
+    kinds = {row["kind"] for told in found.values() for row in told if "kind" in row}
     assert kinds == {"subscription", "bill", "income"}
-    assert {row["pay_frequency"] for told in town.values() for row in told if "window_days" in row} > {None, "monthly"}
+    frequencies = {row["pay_frequency"] for told in found.values() for row in told if "window_days" in row}
+    assert len(frequencies) > 1
 
 
-@pytest.mark.parametrize("copy", ["shuffled", "disturbed"])
-def test_order_and_pending_and_future_rows_change_nothing(town: Found, copy: str) -> None:
-    for number in range(HISTORIES):
-        assert town[f"{number} {copy}"] == town[f"{number} plain"], number
+def drawn(chance: random.Random) -> dict[str, Any]:
+    """A habit of the same space, long enough to be told."""
+    return {
+        "payee": chance.choice(PAYEES),
+        "category": chance.choice(CATEGORIES),
+        "entity": chance.choice([None, "ent_1", "ent_2"]),
+        "account": chance.choice(ACCOUNTS),
+        "cents": chance.randint(100, 300_000),
+        "wobble": chance.choice([0, 0, 0, 1, 40]),
+        "sign": chance.choice([-1, -1, 1]),
+        "every": chance.choice([7, 14, 30, 30, 30, 91]),
+        "last": chance.randint(0, 20),
+        "jitter": [chance.randint(-2, 2) for _ in range(chance.randint(4, 12))],
+    }
 
 
-def test_money_in_another_unit_changes_nothing_but_the_unit(town: Found) -> None:
-    for number in range(HISTORIES):
-        assert town[f"{number} scaled"] == in_units(town[f"{number} plain"], SCALE), number
+@few
+@given(towns)
+def test_order_pending_and_future_rows_the_unit_of_money_and_others_change_nothing(histories: Any) -> None:
+    order_pending_future_units_and_others_change_nothing(histories)
 
 
-def test_other_customers_change_nothing(town: Found, histories: list[list[dict[str, Any]]]) -> None:
-    alone = Ledger()
-    live(alone, "3 plain", histories[3], "plain")
-    assert judged(alone)["3 plain"] == town["3 plain"]
+@few
+@given(towns)
+def test_whole_weeks_change_nothing_that_no_month_anchors(histories: Any) -> None:
+    whole_weeks_change_nothing_but_what_months_anchor(histories)
+
+
+@pytest.mark.verify
+def test_splitting_into_batches_changes_nothing(tmp_path: Path) -> None:
+    """Generated customers landed at once, and in three batches of which each repeats rows of the one before."""
+    made = synthetic.generate(8, as_of=AS_OF, hard=True)
+    whole = tmp_path / "whole"
+    synthetic.write(made, whole)
+    rows = made.tables["transactions"].sample(frac=1.0, random_state=3)
+    parts = []
+    for part in range(3):
+        parts.append(tmp_path / f"part{part}")
+        again = rows.iloc[part - 1 :: 3].head(100) if part else rows.head(0)
+        tables = {**made.tables, "transactions": pd.concat([rows.iloc[part::3], again])}
+        synthetic.write(Synthetic(tables, made.truth), parts[-1])
+    one, several = landed([whole]), landed(parts)
+    assert len(one) > 50
+    assert several == one
+    assert landed([whole]) == one  # the same batches and the same day give the same table
+
+
+def landed(batches: list[Path]) -> list[dict[str, Any]]:
+    """Streams and features of batches that arrived in this order."""
+    con = warehouse.connect()
+    raw = {}
+    for table in ("users", "accounts", "transactions", "liabilities"):
+        arrived = [
+            landing.read_raw(con, batch, table, batch_id=batch.name, arrival=number, arrived_on=AS_OF)
+            for number, batch in enumerate(batches, start=1)
+        ]
+        raw[table] = arrived[0].union(*arrived[1:]) if len(arrived) > 1 else arrived[0]
+    users = canonical.accepted(canonical.judge_users(raw["users"])).cache()
+    held = canonical.accepted(canonical.judge_accounts(raw["accounts"], users, raw["transactions"])).cache()
+    moved = canonical.accepted(canonical.judge_transactions(raw["transactions"], held)).cache()
+    owed = canonical.accepted(canonical.judge_liabilities(raw["liabilities"], held, raw["transactions"])).cache()
+    rows = classify(moved, held, users, AS_OF).cache()
+    streams, hits = streams_and_hits(rows, AS_OF)
+    features = customer_features(rows, moved, held, owed, users, streams, AS_OF, hits=hits)
+    found = streams.order_by("stream_id").to_pyarrow().to_pylist()
+    return found + features.order_by("user_id", "window_days").to_pyarrow().to_pylist()
+
+
+@pytest.mark.verify
+@many
+@given(towns)
+def test_none_of_it_matters_for_many_histories(histories: Any) -> None:
+    order_pending_future_units_and_others_change_nothing(histories)
+    whole_weeks_change_nothing_but_what_months_anchor(histories)

@@ -33,6 +33,13 @@ EXAMPLES: dict[str, tuple[list[tuple[Any, ...]], str]] = {
         [("credit card", 3, 250.1, "Thank you", ""), ("checking", 7, -250.1, "Web pay 1", "")],
         "other_out",
     ),
+    "an outflow without category whose other half the card calls a payment": (
+        [
+            ("credit card", 3, 250.7, "Thank you", "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT"),
+            ("checking", 3, -250.7, "Pay", ""),
+        ],
+        "card_payment",
+    ),
     "any inflow on a card that is no refund": ([("credit card", 3, 250, "Received", "")], "card_payment"),
     "an inflow on a card in a purchase category is a refund": (
         [("credit card", 3, 250, "Macys", "GENERAL_MERCHANDISE_DEPARTMENT_STORES")],
@@ -185,6 +192,12 @@ def judged() -> dict[str, pd.DataFrame]:
         (5, "PAYPAL *NOTION", "ent_paypal"),
     ]:
         ledger.row(account, days, -9.99, name, merchant_entity_id=entity)
+    (account,) = ledger.customer("places", "checking")
+    for days, name in [(9, "Spotify"), (8, "SPOTIFY NEW YORK NY"), (7, "Roadside Club Reno NV"), (6, "Roadside Help")]:
+        ledger.row(account, days, -9.99, name)
+    (account,) = ledger.customer("prime", "checking")
+    for days, name in [(9, "Amazon"), (8, "AMAZON MKTPL"), (7, "Amazon Prime"), (6, "AMAZON PRIME *2K4")]:
+        ledger.row(account, days, -14.99, name, merchant_entity_id="ent_amazon")
     (account,) = ledger.customer("payers", "checking")
     for days, name, entity in [(40, "Acme PAYROLL", "ent_a"), (26, "ACME DIR DEP", "ent_a"), (12, "Acme", None)]:
         ledger.row(account, days, 1000, name, "INCOME_WAGES", merchant_entity_id=entity)
@@ -281,6 +294,14 @@ def test_the_shown_name_is_one_per_payee(judged: dict[str, pd.DataFrame]) -> Non
 def test_one_biller_of_many_services_is_not_the_shop_of_the_same_id(judged: dict[str, pd.DataFrame]) -> None:
     bill, again, shop = judged["apple"].payee.tolist()
     assert bill == again != shop
+
+
+def test_a_city_is_no_part_of_a_payee_that_is_known_without(judged: dict[str, pd.DataFrame]) -> None:
+    assert judged["places"].payee.tolist() == ["spotify", "spotify", "roadside club reno nv", "roadside help"]
+
+
+def test_a_service_sold_under_a_shops_id_is_not_the_shop(judged: dict[str, pd.DataFrame]) -> None:
+    assert judged["prime"].payee.tolist() == ["ent_amazon", "ent_amazon", "amazon prime", "amazon prime"]
 
 
 def test_a_payment_through_paypal_is_to_whom_it_names(judged: dict[str, pd.DataFrame]) -> None:

@@ -460,6 +460,48 @@ def test_a_card_switched_half_way_is_one_stream(judged: Judged) -> None:
     assert judged.only("switched")["occurrences"] == 7
 
 
+# --- what looks like a subscription and is none, and the other way round --------------------------------------
+
+HAIRCUTS = [dt.date(2026, 1, 9), dt.date(2026, 2, 10), dt.date(2026, 3, 12), dt.date(2026, 4, 9), dt.date(2026, 5, 18)]
+HAIRCUTS += [dt.date(2026, 7, 1), dt.date(2026, 7, 31), dt.date(2026, 9, 11), dt.date(2026, 10, 20)]
+given("haircuts", "Sharp Cuts", HAIRCUTS, -35.0, primary="GENERAL_SERVICES", detailed="GENERAL_SERVICES_OTHER")
+given("copay", "Parkview", monthly(12, 6), -15.0, primary="MEDICAL", detailed="MEDICAL_PRIMARY_CARE")
+given("salon, no category", "Salon Lumiere", monthly(12, 6), -45.0, primary=None)
+
+
+@pytest.mark.parametrize("customer", ["haircuts", "copay", "salon, no category"])
+def test_visits_at_one_price_are_no_subscriptions(judged: Judged, customer: str) -> None:
+    assert judged.of(customer) == []  # four haircuts in a row are a month apart, nine are not
+
+
+given("half uncategorised coffee", "Beans", monthly(12, 6), -4.5, primary="FOOD_AND_DRINK")
+for _row in ROWS[-4:]:
+    _row["category_primary"] = None
+given("half uncategorised insurance", "Evergreen", monthly(12, 9), -402.0, primary="GENERAL_SERVICES")
+for _number, _row in enumerate(ROWS[-9:]):
+    _row["category_primary"], _row["category_detailed"] = (
+        ("GENERAL_SERVICES", "GENERAL_SERVICES_INSURANCE") if _number % 3 == 0 else (None, None)
+    )
+
+
+def test_the_rows_that_have_a_category_speak_for_those_that_have_none(judged: Judged) -> None:
+    assert judged.of("half uncategorised coffee") == []
+    assert judged.only("half uncategorised insurance")["kind"] == "bill"
+
+
+APPS = [dt.date(2026, m, d) for m, d in [(3, 3), (4, 28), (5, 9), (6, 30), (8, 2), (9, 29), (11, 11)]]
+given("storage and music", "Apple Bill", monthly(6, 10), [-2.49] * 5 + [-2.99] * 5)
+given("storage and music", "Apple Bill", monthly(20, 9, (2026, 10)), -10.99)
+given("storage and music", "Apple Bill", APPS, [-0.99, -4.99, -1.99, -9.99, -0.49, -5.99, -3.99])
+
+
+def test_a_price_rise_between_other_plans_and_purchases_stays_one_stream(judged: Judged) -> None:
+    storage, music = judged.of("storage and music")
+    assert (storage["occurrences"], storage["status"], storage["last_amount"]) == (10, "mature", -2.99)
+    assert storage["price_change"] == pytest.approx(2.99 / 2.49 - 1)
+    assert (music["occurrences"], music["typical_amount"]) == (9, -10.99)
+
+
 # --- income ----------------------------------------------------------------------------------------------------
 
 given("salary", "Employer", days(dt.date(2026, 7, 3), 14, 10), 2100.0, "paycheck", "INCOME", "INCOME_WAGES")
@@ -488,6 +530,44 @@ def test_paychecks_and_third_party_inflows_are_income(judged: Judged) -> None:
         assert (stream["kind"], stream["cadence"], stream["monthly_cost"]) == ("income", cadence, None)
         assert stream["typical_amount"] > 0
     assert judged.only("semi-monthly")["expected_next_date"] == ahead(1)
+
+
+HOURS = [1510, 1490, 1720, 1604, 1388, 1555, 1691, 1472, 1533, 1618]
+given("part into savings", "Employer", days(dt.date(2026, 7, 3), 14, 10), HOURS, "paycheck", "INCOME", "INCOME_WAGES")
+given("part into savings", "Employer", days(dt.date(2026, 7, 3), 14, 10), 200, "paycheck", "INCOME", "INCOME_WAGES")
+given("bonus", "Employer", days(dt.date(2026, 7, 3), 14, 10), HOURS, "paycheck", "INCOME", "INCOME_WAGES")
+given("bonus", "Employer", [dt.date(2026, 9, 16)], 2750, "paycheck", "INCOME", "INCOME_WAGES")
+given("monthly, a bonus", "Employer", monthly(1, 6), 4000.0, "paycheck", "INCOME", "INCOME_WAGES")
+given("monthly, a bonus", "Employer", [dt.date(2026, 10, 18)], 6500.0, "paycheck", "INCOME", "INCOME_WAGES")
+_paydays = [4, 13, 17, 29, 33, 52, 58, 66, 83, 88, 101, 119, 124]
+given(
+    "gig",
+    "Upwork",
+    [AS_OF - dt.timedelta(days=back) for back in _paydays],
+    [480, 1310, 655, 905, 512, 1480, 733, 610, 1190, 560, 842, 1330, 701],
+    "paycheck",
+    "INCOME",
+    "INCOME_GIG_ECONOMY",
+)
+given("friends pay back", "Venmo", monthly(9, 8), [31, 18, 44, 25, 52, 20, 38, 29], "other_in", "TRANSFER_IN")
+
+
+def test_a_fixed_part_of_the_pay_is_a_stream_beside_the_hours(judged: Judged) -> None:
+    fixed, hours = judged.of("part into savings")
+    assert (fixed["typical_amount"], fixed["cadence"], fixed["occurrences"]) == (200, "biweekly", 10)
+    assert (hours["typical_amount"], hours["cadence"], hours["occurrences"]) == (1544, "biweekly", 10)
+
+
+def test_a_bonus_is_no_payday(judged: Judged) -> None:
+    hours = judged.only("bonus")
+    assert (hours["cadence"], hours["occurrences"]) == ("biweekly", 10)
+    assert hours["expected_next_date"] == hours["last_date"] + dt.timedelta(days=14)
+    assert judged.only("monthly, a bonus")["cadence"] == "monthly"
+
+
+def test_gig_pay_and_what_friends_send_is_no_calendar(judged: Judged) -> None:
+    assert judged.of("gig") == []
+    assert judged.of("friends pay back") == []
 
 
 given("twice a month", "Payee", _halves, -50.0)
