@@ -34,9 +34,10 @@ class Compiler(PySparkCompiler):
     __slots__ = ()
 
     def visit_NonNullLiteral(self, op: ops.Literal, *, value: Any, dtype: Any) -> Any:  # noqa: N802
-        """Spark reads ``1.03`` as a decimal, and divides with as many places as that has."""
+        """Spark reads ``1.03`` as a decimal, dividing with as many places as that has, and ``30`` as 32 bits."""
         said = super().visit_NonNullLiteral(op, value=value, dtype=dtype)
-        return self.cast(said if said is not None else value, dtype) if dtype.is_floating() else said
+        typed = dtype.is_floating() or dtype.is_int64()
+        return self.cast(value if said is None else said, dtype) if typed else said
 
     def visit_Round(self, op: ops.Round, *, arg: Any, digits: Any) -> Any:  # noqa: N802
         """Half a cent is judged on the binary number, as DuckDB does; Spark would judge its shortest decimal."""

@@ -63,10 +63,17 @@ def read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | Non
             backend.raw_sql(statement)
         return backend.sql(last.strip().rstrip(";"))
     filesystem, paths = _stored(root, asset, keys)
+    if backend.name == "pyspark":
+        return ibis.union(*(backend.read_parquet(spark_uri(filesystem.unstrip_protocol(one))) for one in paths))
     if not isinstance(filesystem, LocalFileSystem):
         backend.con.register_filesystem(filesystem)
     files = [f"{one}/*.parquet" if filesystem.isdir(one) else filesystem.unstrip_protocol(one) for one in paths]
     return backend.read_parquet([name.removeprefix("file://") for name in files], union_by_name=len(files) > 1)
+
+
+def spark_uri(uri: str) -> str:
+    """The address under which Spark's file systems know a place: S3 is theirs as ``s3a``."""
+    return f"s3a{uri[2:]}" if uri.startswith("s3:") else uri
 
 
 def load(root: str, asset: str, keys: list[str] | None = None) -> pa.Table:
