@@ -17,6 +17,7 @@ from pydantic import PrivateAttr
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema, open_columns
+from spendsense_pipeline.defs.lineage import column_lineage
 from spendsense_pipeline.frames import to_frame
 
 PREVIEW_ROWS = 5
@@ -72,6 +73,9 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
                 filesystem.put_file(str(temporary), target)
         with filesystem.open(target, "rb") as stored:
             context.add_output_metadata(_described(context.asset_key, pq.ParquetFile(stored), path))
+        lineage = column_lineage(context.asset_key)
+        if lineage is not None:
+            context.add_output_metadata({"dagster/column_lineage": lineage})
 
     def _write(self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame, target: Path) -> None:
         if isinstance(obj, pd.DataFrame):
@@ -81,7 +85,7 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
         elif obj.get_backend().name == "pyspark":
             self._gather(obj, f"{_name(context.asset_key)}.{context.run_id}", target)
         else:
-            obj.to_parquet(target)
+            warehouse.write(obj, context.asset_key.path[-1], target)
 
     def _gather(self, table: ibis.Table, name: str, target: Path) -> None:
         """What the executors wrote, each its parts, as one file: renamed or put in one piece like any other.
