@@ -123,6 +123,25 @@ def test_both_engines_fill_the_same_tables(users: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.verify
+def test_letters_are_lowered_and_raised_alike(tmp_path: Path) -> None:
+    """Of every script; but for the few that were given their other case after the engines' tables were made."""
+    from spendsense_pipeline import spark
+
+    letters = [chr(code) for code in range(0x20, 0x2_0000) if not 0xD800 <= code < 0xE000]
+    pd.DataFrame({"letter": letters}).to_parquet(tmp_path / "letters.parquet")
+    found = []
+    for engine in (warehouse.connect(), spark.connect("local[2]")):
+        t = engine.read_parquet(str(tmp_path / "letters.parquet"))
+        word = "A" + t.letter
+        told = t.select("letter", low=word.lower(), high=word.upper(), first=(t.letter + "B").capitalize())
+        found.append(told.to_pyarrow().to_pandas().set_index("letter").sort_index())
+    apart = found[0][(found[0] != found[1]).any(axis=1)].index.tolist()
+    assert "ß" not in apart
+    assert len(apart) < 60
+    assert all(ord(letter) in (0x264, 0x19B) or ord(letter) >= 0x1C89 for letter in apart), apart
+
+
+@pytest.mark.verify
 @pytest.mark.parametrize(("folder", "day"), REAL or [("", "")])
 def test_both_engines_fill_the_same_tables_of_real_batches(folder: str, day: str, tmp_path: Path) -> None:
     if not folder:
