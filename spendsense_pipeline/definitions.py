@@ -41,7 +41,7 @@ def build_defs(
     tables = [] if ingest else room.own_tables()
     ingested = [room.raw_tables, room.canonical_tables, room.consent_records] if ingest else [room.consent_records]
     of_a_day = [
-        *features.feature_assets(daily),
+        *features.feature_assets(daily, settings.engine),
         *personas.persona_assets(daily),
         *recommendations.recommendation_assets(daily),
         review.approval_queue(daily),
@@ -104,9 +104,16 @@ def build_defs(
         yesterday = context.scheduled_execution_time.date() - dt.timedelta(days=1)
         return dg.RunRequest(partition_key=yesterday.isoformat())
 
+    stored = ParquetWarehouse(root=settings.warehouse_root, scratch=str(settings.scratch), memory=settings.memory)
     given: dict[str, Any] = {
-        "io_manager": ParquetWarehouse(
-            root=settings.warehouse_root, scratch=str(settings.scratch), memory=settings.memory
+        "io_manager": stored,
+        features.ENGINE: stored
+        if settings.engine == "duckdb"
+        else ParquetWarehouse(
+            root=settings.warehouse_root,
+            scratch=str(settings.scratch),
+            memory=settings.memory,
+            spark_master=settings.spark_master,
         ),
         "governance": Governance(
             url=settings.governance_url, consent_days=settings.consent_days, four_eyes=settings.four_eyes

@@ -5,6 +5,7 @@ What does not belong here: opening a database, an engine or a Dagster instance (
 
 import datetime as dt
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -40,7 +41,8 @@ class Settings(BaseSettings):
     data: Path = Field(default=Path("data"), description="everything a run writes")
     warehouse: str | None = Field(default=None, description="path or fsspec URI of the Parquet tables")
     database_url: str | None = Field(default=None, description="SQLAlchemy URL of the governance database")
-    engine: Literal["duckdb"] = Field(default="duckdb", description="where table expressions run")
+    engine: Literal["duckdb", "spark"] = Field(default="duckdb", description="where the features of a day are computed")
+    spark_master: str = Field(default="local[*]", description="master URL of the Spark engine")
     generator: Literal["library", "openai"] = Field(default="library", description="who writes the education")
     memory: str | None = Field(
         default=None,
@@ -86,6 +88,13 @@ class Settings(BaseSettings):
         except ImportError as error:
             raise ValueError(str(error)) from None
         return root
+
+    @field_validator("engine")
+    @classmethod
+    def _installed(cls, engine: str) -> str:
+        if engine == "spark" and find_spec("pyspark") is None:
+            raise ValueError("needs the extra: pip install 'spendsense-pipeline[spark]'")
+        return engine
 
     @field_validator("database_url")
     @classmethod

@@ -18,8 +18,12 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spendsense_pipeline.errors import SpendSenseError
 
-# A letter whose other case is several letters, or depends on its place in the word, stays one letter on DuckDB.
-ONE_LETTER = ("İΣ", "iσ")
+# Letters whose other case is several letters, or depends on the place in the word, stay one letter on DuckDB. `ß` is
+# `SS` to Spark and `ẞ` to DuckDB: while Spark raises a text, such letters are away, each under a private character.
+LOWERED = ("İΣ", "iσ")
+GROWING = "".join(letter for letter in map(chr, range(0x80, 0x10000)) if len(letter.upper()) > 1)
+AWAY = "".join(chr(0xF0000 + place) for place in range(len(GROWING)))
+RAISED = "".join("ẞ" if letter == "ß" else letter.title() if len(letter.title()) == 1 else letter for letter in GROWING)
 
 
 class SparkUnavailable(SpendSenseError):
@@ -34,9 +38,10 @@ class Compiler(PySparkCompiler):
     __slots__ = ()
 
     def visit_NonNullLiteral(self, op: ops.Literal, *, value: Any, dtype: Any) -> Any:  # noqa: N802
-        """Spark reads ``1.03`` as a decimal, and divides with as many places as that has."""
+        """Spark reads ``1.03`` as a decimal, dividing with as many places as that has, and ``30`` as 32 bits."""
         said = super().visit_NonNullLiteral(op, value=value, dtype=dtype)
-        return self.cast(said if said is not None else value, dtype) if dtype.is_floating() else said
+        typed = dtype.is_floating() or dtype.is_int64()
+        return self.cast(value if said is None else said, dtype) if typed else said
 
     def visit_Round(self, op: ops.Round, *, arg: Any, digits: Any) -> Any:  # noqa: N802
         """Half a cent is judged on the binary number, as DuckDB does; Spark would judge its shortest decimal."""
@@ -47,6 +52,19 @@ class Compiler(PySparkCompiler):
     def visit_Strip(self, op: ops.Strip, *, arg: Any) -> Any:  # noqa: N802, ARG002
         r"""Spark takes Ibis' ``\v`` and ``\f`` for the letters v and f and cuts them off `Venmo`."""
         return self.f.btrim(arg, " \t\n\r")
+
+    def visit_Lowercase(self, op: ops.Lowercase, *, arg: Any) -> Any:  # noqa: N802, ARG002
+        """A letter is lowered by itself, whatever follows it."""
+        return self.f.lower(self.f.translate(arg, *LOWERED))
+
+    def visit_Uppercase(self, op: ops.Uppercase, *, arg: Any) -> Any:  # noqa: N802, ARG002
+        """A letter raised stays one letter."""
+        return self.f.translate(self.f.upper(self.f.translate(arg, GROWING, AWAY)), AWAY, RAISED)
+
+    def visit_Capitalize(self, op: ops.Capitalize, *, arg: Any) -> Any:  # noqa: N802
+        """As ``upper`` of the first letter and ``lower`` of the others, each by the rules above."""
+        first, others = self.f.left(arg, 1), self.f.substring(arg, 2)
+        return self.f.concat(self.visit_Uppercase(op, arg=first), self.visit_Lowercase(op, arg=others))
 
     def visit_Median(self, op: ops.Median, *, arg: Any, where: Any) -> Any:  # noqa: N802, ARG002
         """With a condition, Ibis would make the 0.5 conditional too."""

@@ -2,8 +2,8 @@
 
 ``<root>/<asset>/<partition>.parquet``, or ``<root>/<asset>.parquet`` for an asset without partitions; the root is
 a folder or any fsspec URI, and each path may be a folder of parts. A table that is kept elsewhere is a query instead,
-``<root>/<asset>.sql``, run by the engine where it is read. What does not belong here: writing, which is the IO
-manager's alone (``defs/io.py``), and any meaning of a table (``contracts/``).
+``<root>/<asset>.sql``, run by the engine where it is read. What does not belong here: putting a file in its place,
+which is the IO manager's alone (``defs/io.py``), and any meaning of a table (``contracts/``).
 """
 
 from pathlib import Path
@@ -16,6 +16,10 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from spendsense_pipeline.errors import SpendSenseError
+
+CLUSTERED = {"transactions": ("user_id", "date", "transaction_id")}
+"""Tables whose rows are stored in this order, so that one customer's lie together."""
+LARGEST_GROUP, SMALLEST_GROUP, GROUPS = 122_880, 2_048, 100  # rows, rows, as many groups as a table is parted into
 
 
 class NotMaterialized(SpendSenseError):
@@ -61,15 +65,43 @@ def read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | Non
     """
     query = _query(root, asset) if keys is None else None
     if query is not None:
+        if backend.name != "duckdb":
+            raise SpendSenseError(
+                f"{asset} is a query for DuckDB ({asset}.sql), and SPENDSENSE_ENGINE is {backend.name}: give Spark the "
+                f"table as {asset}.parquet",
+                code="query_on_spark",
+            )
         *before, last = [one.query for one in backend.con.extract_statements(query)]
         for statement in before:
             backend.raw_sql(statement)
         return backend.sql(last.strip().rstrip(";"))
     filesystem, paths = _stored(root, asset, keys)
+    if backend.name != "duckdb":
+        return ibis.union(*(backend.read_parquet(spark_uri(filesystem.unstrip_protocol(one))) for one in paths))
     if not isinstance(filesystem, LocalFileSystem):
         backend.con.register_filesystem(filesystem)
     files = [f"{one}/*.parquet" if filesystem.isdir(one) else filesystem.unstrip_protocol(one) for one in paths]
     return backend.read_parquet([name.removeprefix("file://") for name in files], union_by_name=len(files) > 1)
+
+
+def write(table: ibis.Table, asset: str, target: Path) -> None:
+    """Store the rows as one local Parquet file.
+
+    Of a clustered table a reader who wants one customer opens the row groups whose bounds hold them: two at most, so
+    a table is parted into a hundred of them, as far as a group is then neither tiny nor larger than usual.
+    """
+    order = CLUSTERED.get(asset)
+    if order is None:
+        table.to_parquet(target)
+        return
+    rows = int(table.count().to_pyarrow().as_py())
+    group = min(max(rows // GROUPS, SMALLEST_GROUP), LARGEST_GROUP)
+    table.order_by(*order).to_parquet(target, row_group_size=group)
+
+
+def spark_uri(uri: str) -> str:
+    """The address under which Spark's file systems know a place: S3 is theirs as ``s3a``."""
+    return f"s3a{uri[2:]}" if uri.startswith("s3:") else uri
 
 
 def load(root: str, asset: str, keys: list[str] | None = None) -> pa.Table:

@@ -25,13 +25,14 @@ MAY_IMPORT = {
     "errors": set(),
     "frames": set(),
     "warehouse": set(),
+    "spark": set(),
     "settings": set(),
     # Readers and edges.
     "profiles": {"features", "personas", "warehouse"},
     "erasure": {"ingest", "governance", "evaluation"},
     "defs": {
         *("contracts", "ingest", "features", "personas", "recommendations", "governance", "evaluation"),
-        *("erasure", "profiles", "settings", "warehouse"),
+        *("erasure", "profiles", "settings", "spark", "warehouse"),
     },
     "definitions": {"contracts", "defs", "settings"},
     "cli": {

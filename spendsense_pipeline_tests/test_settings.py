@@ -35,7 +35,8 @@ def test_the_variables_of_the_interface_are_read(monkeypatch: pytest.MonkeyPatch
         "SPENDSENSE_DATA": str(tmp_path / "elsewhere"),
         "SPENDSENSE_WAREHOUSE": "memory://lake",
         "SPENDSENSE_DATABASE_URL": "postgresql://reader@db/spend",
-        "SPENDSENSE_ENGINE": "duckdb",
+        "SPENDSENSE_ENGINE": "spark",
+        "SPENDSENSE_SPARK_MASTER": "spark://cluster:7077",
         "SPENDSENSE_GENERATOR": "openai",
         "OPENAI_API_KEY": "sk-not-told",
         "OPENAI_BASE_URL": "http://127.0.0.1:8000/v1",
@@ -53,6 +54,7 @@ def test_the_variables_of_the_interface_are_read(monkeypatch: pytest.MonkeyPatch
     settings = Settings()
     assert settings.data == tmp_path / "elsewhere"
     assert settings.warehouse_root == "memory://lake"
+    assert (settings.engine, settings.spark_master) == ("spark", "spark://cluster:7077")
     assert settings.governance_url == "postgresql://reader@db/spend"
     assert (settings.first_date, settings.timezone) == (dt.date(1997, 1, 1), "Europe/Berlin")
     assert (settings.consent_days, settings.four_eyes) == (365, True)
@@ -86,7 +88,7 @@ def test_a_variable_set_to_nothing_counts_as_not_set(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("SPENDSENSE_ENGINE", "spark", "only 'duckdb'"),
+        ("SPENDSENSE_ENGINE", "polars", "only 'duckdb' or 'spark'"),
         ("SPENDSENSE_GENERATOR", "a-poet", "only 'library' or 'openai'"),
         ("SPENDSENSE_OPENAI_IN_FLIGHT", "0", "greater than or equal to 1"),
         ("SPENDSENSE_OPENAI_MAX_COST", "cheap", "number"),
@@ -124,7 +126,7 @@ def test_a_bad_setting_ends_a_command_with_one_line(tmp_path: Path) -> None:
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(PROJECT_ROOT),
         "SPENDSENSE_DATA": str(tmp_path / "data"),
-        "SPENDSENSE_ENGINE": "spark",
+        "SPENDSENSE_ENGINE": "polars",
     }
     command = [sys.executable, "-m", "spendsense_pipeline.cli", "queue", "--json"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

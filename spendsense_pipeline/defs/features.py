@@ -13,17 +13,19 @@ from spendsense_pipeline.features.windows import customer_features
 
 JOB = "daily_refresh"
 WINDOWS = (30, 180)
-KINDS = {"ibis", "duckdb", "parquet"}
+ENGINE = "engine"
+"""Key of the resource that loads what the features are computed from, onto the engine that computes them."""
 SOURCES = {dg.AssetKey(name) for name in ("transactions", "accounts", "users")}
 
 
-def feature_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """One day's streams and features, from one pass over the transactions."""
+def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") -> list[dg.AssetsDefinition]:
+    """One day's streams and features, from one pass over the transactions, on ``duckdb`` or ``spark``."""
+    kinds = {"ibis", engine, "parquet"}
     streams = dg.AssetOut(
         **documented(
             "recurring_streams",
             "features",
-            KINDS,
+            kinds,
             "What repeats: one row per customer, payee and price line, judged on all history up to the date. If a "
             "customer's subscription is missing, look at the payee's rows in `transactions` first.",
         )
@@ -33,7 +35,7 @@ def feature_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
             **documented(
                 f"features_{window}d",
                 "features",
-                KINDS,
+                kinds,
                 f"One row per customer: the signals of the {window} days up to and including the date. Null is "
                 "unknown, never zero. Both windows come from one pass over the transactions.",
             )
@@ -44,6 +46,9 @@ def feature_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinit
     @dg.multi_asset(
         name="features",
         partitions_def=daily,
+        ins={
+            name: dg.AssetIn(input_manager_key=ENGINE) for name in ("transactions", "accounts", "liabilities", "users")
+        },
         outs={"recurring_streams": streams, **windows},
         internal_asset_deps={
             "recurring_streams": SOURCES,

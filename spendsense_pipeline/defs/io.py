@@ -17,6 +17,7 @@ from pydantic import PrivateAttr
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema, open_columns
+from spendsense_pipeline.defs.lineage import column_lineage
 from spendsense_pipeline.frames import to_frame
 
 PREVIEW_ROWS = 5
@@ -33,14 +34,24 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
     root: str
     scratch: str | None = None
     memory: str | None = None
+    spark_master: str | None = None
     _backend: ibis.BaseBackend | None = PrivateAttr(default=None)
 
     @property
     def backend(self) -> ibis.BaseBackend:
         """The engine on which loaded tables live, opened on first use."""
         if self._backend is None:
-            self._backend = warehouse.connect(Path(self.scratch) if self.scratch else None, self.memory)
+            self._backend = self._spark(self.spark_master) if self.spark_master else self._duckdb()
         return self._backend
+
+    def _duckdb(self) -> ibis.BaseBackend:
+        return warehouse.connect(Path(self.scratch) if self.scratch else None, self.memory)
+
+    @staticmethod
+    def _spark(master: str) -> ibis.BaseBackend:
+        from spendsense_pipeline import spark  # an extra that most do without
+
+        return spark.connect(master)
 
     def handle_output(self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame) -> None:
         """Write a temporary file, then rename it (or put it in one piece): a reader never sees half a table."""
@@ -52,26 +63,44 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
         if local:
             temporary = Path(f"{target}.{context.run_id}.tmp")
             try:
-                self._write(context.asset_key, obj, temporary)
+                self._write(context, obj, temporary)
                 temporary.replace(target)
             finally:
                 temporary.unlink(missing_ok=True)
         else:
             with tempfile.TemporaryDirectory() as folder:
                 temporary = Path(folder) / "table.parquet"
-                self._write(context.asset_key, obj, temporary)
+                self._write(context, obj, temporary)
                 filesystem.put_file(str(temporary), target)
         with filesystem.open(target, "rb") as stored:
             context.add_output_metadata(_described(context.asset_key, pq.ParquetFile(stored), path))
+        lineage = column_lineage(context.asset_key)
+        if lineage is not None:
+            context.add_output_metadata({"dagster/column_lineage": lineage})
 
-    @staticmethod
-    def _write(key: dg.AssetKey, obj: ibis.Table | pd.DataFrame, target: Path) -> None:
-        if isinstance(obj, ibis.Table):
-            obj.to_parquet(target)
-            return
-        contract = CONTRACTS.get(key.path[-1])
-        schema = arrow_schema(contract) if contract is not None and issubclass(contract, FrameContract) else None
-        pq.write_table(pa.Table.from_pandas(obj, schema=schema, preserve_index=False), target)
+    def _write(self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame, target: Path) -> None:
+        if isinstance(obj, pd.DataFrame):
+            contract = CONTRACTS.get(context.asset_key.path[-1])
+            schema = arrow_schema(contract) if contract is not None and issubclass(contract, FrameContract) else None
+            pq.write_table(pa.Table.from_pandas(obj, schema=schema, preserve_index=False), target)
+        elif obj.get_backend().name == "pyspark":
+            self._gather(obj, f"{_name(context.asset_key)}.{context.run_id}", target)
+        else:
+            warehouse.write(obj, context.asset_key.path[-1], target)
+
+    def _gather(self, table: ibis.Table, name: str, target: Path) -> None:
+        """What the executors wrote, each its parts, as one file: renamed or put in one piece like any other.
+
+        The parts lie in the warehouse while that lasts, which executors on other machines can write to.
+        """
+        parts = warehouse.path(self.root, f"{name}.parts")
+        filesystem, folder = fsspec.core.url_to_fs(parts)
+        try:
+            table.to_parquet(warehouse.spark_uri(filesystem.unstrip_protocol(folder)))
+            warehouse.read(self._duckdb(), self.root, f"{name}.parts").to_parquet(target)
+        finally:
+            if filesystem.exists(folder):
+                filesystem.rm(folder, recursive=True)
 
     def load_input(self, context: dg.InputContext) -> ibis.Table | pd.DataFrame:
         """The upstream table as an Ibis table, or as a frame where the reader's parameter is annotated so."""

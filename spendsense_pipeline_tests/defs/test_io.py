@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 import ibis
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from spendsense_pipeline import warehouse
@@ -44,9 +45,9 @@ def table(days: list[dt.date]) -> ibis.Table:
 
 def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
     io = ParquetWarehouse(root=str(tmp_path))
-    written(io, "transactions", table([dt.date(2026, 1, 1), dt.date(2026, 1, 2)]))
-    assert (tmp_path / "transactions.parquet").is_file()
-    back = loaded(io, "transactions", ibis.Table)
+    written(io, "accounts", table([dt.date(2026, 1, 1), dt.date(2026, 1, 2)]))
+    assert (tmp_path / "accounts.parquet").is_file()
+    back = loaded(io, "accounts", ibis.Table)
     assert isinstance(back, ibis.Table)
     assert back.count().to_pyarrow().as_py() == 2
 
@@ -81,12 +82,12 @@ def test_reading_many_partitions_takes_those_that_exist(tmp_path: Path) -> None:
 
 def test_a_failing_write_leaves_the_former_table_and_no_temporary(tmp_path: Path) -> None:
     io = ParquetWarehouse(root=str(tmp_path))
-    written(io, "transactions", table([dt.date(2026, 1, 1)]))
+    written(io, "accounts", table([dt.date(2026, 1, 1)]))
     broken = table([dt.date(2026, 1, 1)]).mutate(n=lambda t: t.day.cast("string").cast("int64"))
     with pytest.raises(Exception, match="Could not convert"):
-        written(io, "transactions", broken)
-    assert [path.name for path in tmp_path.iterdir()] == ["transactions.parquet"]
-    back = loaded(io, "transactions", ibis.Table)
+        written(io, "accounts", broken)
+    assert [path.name for path in tmp_path.iterdir()] == ["accounts.parquet"]
+    back = loaded(io, "accounts", ibis.Table)
     assert isinstance(back, ibis.Table)
     assert back.count().to_pyarrow().as_py() == 1
 
@@ -107,7 +108,7 @@ def test_a_table_about_people_is_previewed_by_its_columns_and_never_by_a_row(tmp
         "SELECT * FROM (VALUES ('u1', DATE '2026-01-05', -32.12, 'Clinic'), ('u2', DATE '2026-01-09', 7.5, NULL)) "
         "AS t (user_id, date, amount, merchant_name)"
     )
-    shown = preview(written(ParquetWarehouse(root=str(tmp_path)), "transactions", rows))
+    shown = preview(written(ParquetWarehouse(root=str(tmp_path)), "accounts", rows))
     assert shown == [
         {"column": "user_id", "known": 2, "lowest": "", "highest": ""},
         {"column": "date", "known": 2, "lowest": "2026-01-05", "highest": "2026-01-09"},
@@ -130,3 +131,33 @@ def test_a_warehouse_on_another_store_works_through_the_same_path() -> None:
     back = loaded(io, "features_30d", ibis.Table, ["2026-01-02"])
     assert isinstance(back, ibis.Table)
     assert back.count().to_pyarrow().as_py() == 1
+
+
+def test_one_customers_rows_lie_in_a_twentieth_of_the_row_groups_at_most(tmp_path: Path) -> None:
+    """So a profile on the spot reads little of a large table, whatever order the rows arrived in."""
+    rows = warehouse.connect().sql(
+        """
+        SELECT format('cus_{:06d}', n % 2000) AS user_id, DATE '2026-01-01' + CAST(n // 2000 AS INTEGER) AS date,
+               'txn_' || n AS transaction_id, -1.5 AS amount
+        FROM range(400000) AS t (n) ORDER BY hash(n)
+        """
+    )
+    written(ParquetWarehouse(root=str(tmp_path)), "transactions", rows)
+    stored = pq.ParquetFile(tmp_path / "transactions.parquet").metadata
+    assert stored.num_rows == 400_000
+    position = [stored.schema.column(n).name for n in range(stored.num_columns)].index("user_id")
+    bounds = [stored.row_group(n).column(position).statistics for n in range(stored.num_row_groups)]
+    for customer in ("cus_000000", "cus_000777", "cus_001999"):
+        opened = sum(one.min <= customer <= one.max for one in bounds)
+        assert 1 <= opened <= 0.05 * len(bounds), f"{opened} of {len(bounds)} groups"
+
+
+def test_a_folder_of_parts_is_a_table_like_any_other(tmp_path: Path) -> None:
+    folder = tmp_path / "transactions.parquet"
+    folder.mkdir()
+    for part, day in enumerate((dt.date(2026, 1, 1), dt.date(2026, 1, 2))):
+        table([day]).to_parquet(folder / f"part-{part:05d}.parquet")
+    back = loaded(ParquetWarehouse(root=str(tmp_path)), "transactions", ibis.Table)
+    assert isinstance(back, ibis.Table)
+    assert sorted(back.day.to_pyarrow().to_pylist()) == [dt.date(2026, 1, 1), dt.date(2026, 1, 2)]
+    assert warehouse.load(str(tmp_path), "transactions").num_rows == 2
