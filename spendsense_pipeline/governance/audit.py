@@ -219,26 +219,26 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
         for one in some:
             seq += 1
             if problem := _link_problem(one, seq, previous, covered, erased):
-                yield _finding(seq, one.kind, one.subject_id, problem)
-            previous, seq = one.hash, one.seq
-            seen[one.kind] += one.seq not in erased
+                yield _finding(seq, one.subject_id, kind=one.kind, problem=problem)
+            seq, kind, *_, previous, _ = one
+            seen[kind] += seq not in erased
             if heads and heads.pop(seq, {previous}) != {previous}:
-                yield _finding(seq, one.kind, one.subject_id, "known_head_missing")
+                yield _finding(seq, one.subject_id, kind=one.kind, problem="known_head_missing")
 
     if seq < count:
-        yield _finding(seq + 1, None, None, "tail_missing")
+        yield _finding(seq + 1, None, kind=None, problem="tail_missing")
     if (seq, previous) != (count, final):
-        yield _finding(seq, None, None, "head_changed")
+        yield _finding(seq, None, kind=None, problem="head_changed")
     for length, expected in sorted(heads.items()):
         if length > 0 or expected != {START}:
-            yield _finding(length, None, None, "known_head_missing")
+            yield _finding(length, None, kind=None, problem="known_head_missing")
     for kind in KINDS.values():
-        # Every link found its own row (or was emptied by an erasure), so a row without link is one too many; only then is it looked for.
+        # Every link found its own row or was emptied by an erasure, so a row without link is one too many.
         if session.scalar(select(func.count()).select_from(kind.model)) != seen[kind.name]:
-            row = session.execute(_unrecorded(kind)).one()
-            yield _finding(row.seq, kind.name, row.subject, "row_not_recorded")
+            row = session.execute(_unrecorded(kind)).first()
+            yield _finding(*(row or (None, None)), problem="row_not_recorded", kind=kind.name)
     for consent_id in session.scalars(_periods_unlike_their_events()):
-        yield _finding(None, "consent", consent_id, "period_changed")
+        yield _finding(None, consent_id, kind="consent", problem="period_changed")
 
 
 def _erased(session: Session) -> set[int]:
@@ -271,23 +271,24 @@ def _link_problem(
     covered: Mapping[str, Mapping[int, AnyRow]],
     erased: Set[int],
 ) -> str | None:
-    if link.seq != expected_seq:
+    seq, name, subject, salt, commitment, previous_hash, hash_then, written = link
+    if seq != expected_seq:
         return "link_missing"
-    if _sha256(link.json) != link.hash:
+    if _sha256(written) != hash_then:
         return "link_changed"
-    if link.previous_hash != previous:
+    if previous_hash != previous:
         return "link_misplaced"
-    kind = KINDS[link.kind]
-    row = covered[kind.name].get(expected_seq)
-    if link.seq in erased:
-        return None if (row, link.salt, link.subject_id) == (None, None, None) else "row_not_erased"
+    row = covered[name].get(seq)
+    if seq in erased:
+        return None if (row, salt, subject) == (None, None, None) else "row_not_erased"
     if row is None:
         return "row_missing"
-    if link.salt is None or _sha256(f"[{encode_basestring(link.salt)},{row.json[1:]}") != link.commitment:
+    _, row_subject, row_written, *decided_on = row
+    if salt is None or _sha256(f"[{encode_basestring(salt)},{row_written[1:]}") != commitment:
         return "row_changed"
-    if link.subject_id != row.subject:
+    if subject != row_subject:
         return "link_changed"
-    if kind is DECISION and content_hash(*row[4:]) != row.content_hash:
+    if decided_on and content_hash(*decided_on[1:]) != decided_on[0]:
         return "text_changed"
     return None
 
@@ -366,7 +367,7 @@ def _periods_unlike_their_events() -> Select[str]:
     )
 
 
-def _finding(seq: int | None, kind: str | None, subject: str | None, problem: str) -> dict[str, Any]:
+def _finding(seq: int | None, subject: str | None, *, kind: str | None, problem: str) -> dict[str, Any]:
     return {"seq": seq, "kind": kind, "subject": subject, "problem": problem}
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance.database import LONGEST_NAME, is_name, quoted
 from spendsense_pipeline.governance.models import Batch
 
 
@@ -22,6 +23,11 @@ def register_batch(
     session: Session, batch_id: str, content_hash: str, now: dt.datetime, source: str | None = None
 ) -> Arrival:
     """Give a batch its place; the same batch again keeps it. Other content under a known id is refused."""
+    if not is_name(batch_id):
+        raise SpendSenseError(
+            f"a batch needs a readable id of 1 to {LONGEST_NAME} characters, not {quoted(batch_id)}",
+            code="invalid_batch",
+        )
     known = session.get(Batch, batch_id)
     if known is None:
         arrival = 1 + (session.scalar(select(func.max(Batch.arrival))) or 0)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.database import chunks, storable
+from spendsense_pipeline.governance.database import chunks, is_name, quoted, storable
 from spendsense_pipeline.governance.models import (
     OPEN,
     SCOPES,
@@ -106,7 +106,7 @@ def revoke(
     A no in a scope where nobody ever said yes leaves a period behind that was closed as it was opened, both events
     with the reason ``refused``, so that no file opens one later.
     """
-    _check(user_id, scopes, actor, source, channel)
+    _check(user_id, scopes, actor, source, channel, reason)
     live = _live_periods(session, user_id)
     ever = set(session.scalars(select(ConsentPeriod.scope).where(ConsentPeriod.user_id == user_id)))
     never = [(user_id, scope, None) for scope in scopes if scope not in ever]
@@ -182,7 +182,7 @@ def open_first_periods(
     wanted = {
         user["user_id"]: _moment(user.get("consent_granted_at"))
         for user in users
-        if _consents(user, now) and storable(user["user_id"])
+        if _consents(user, now) and is_name(user["user_id"])
     }
     asked: set[str] = set()
     for some in chunks(wanted):
@@ -220,7 +220,7 @@ def close_revoked_by_files(
     revoked: dict[str, dt.datetime] = {}
     for user in users:
         moment = _moment(user.get("consent_revoked_at"))
-        if moment is not None and moment <= now and storable(user["user_id"]):
+        if moment is not None and moment <= now and is_name(user["user_id"]):
             revoked[user["user_id"]] = max(moment, revoked.get(user["user_id"], moment))
     agreed = func.coalesce(ConsentPeriod.renewed_at, ConsentPeriod.granted_at).label("agreed")
     ended: list[audit.AnyRow] = []
@@ -452,8 +452,10 @@ def _check(user_id: str, scopes: Sequence[str], *texts: str) -> None:
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         raise SpendSenseError(
-            f"unknown consent scope {', '.join(map(repr, unknown)) or '(none)'}; scopes are {', '.join(SCOPES)}",
+            f"unknown consent scope {', '.join(map(quoted, unknown)) or '(none)'}; scopes are {', '.join(SCOPES)}",
             code="unknown_scope",
         )
-    if not user_id.strip() or not all(storable(text) for text in (user_id, *texts)):
-        raise SpendSenseError("the customer's id or a text cannot be stored", code="invalid_text")
+    if not is_name(user_id) or not all(storable(text) for text in texts):
+        raise SpendSenseError(
+            f"the customer's id {quoted(user_id)} or a text beside it cannot be stored", code="invalid_text"
+        )

@@ -28,6 +28,9 @@ SCHEMA = "0004"
 CHUNK = 5_000
 """Values in one IN list: far below what SQLite (32,766) and PostgreSQL (65,535) allow in one statement."""
 
+LONGEST_NAME = 400
+"""Characters of an id: longer than anybody's, short enough for an index entry of PostgreSQL (2,704 bytes)."""
+
 T = TypeVar("T")
 
 _REVISION = text("SELECT version_num FROM alembic_version")
@@ -176,6 +179,16 @@ def storable(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return "\0" not in value
+
+
+def is_name(value: str) -> bool:
+    """Whether the text can be the id of something: not blank, storable, at most ``LONGEST_NAME`` characters."""
+    return bool(value.strip()) and len(value) <= LONGEST_NAME and storable(value)
+
+
+def quoted(value: str) -> str:
+    """The value as an error names it: enough to recognise it by, however much was given."""
+    return f"{value[:80]!r}" + ("…" if len(value) > 80 else "")
 
 
 def rows_changed(session: Session, statement: Any, rows: list[dict[str, Any]] | None) -> int:

@@ -8,14 +8,17 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance.database import storable
+from spendsense_pipeline.governance.database import LONGEST_NAME, is_name, quoted, storable
 from spendsense_pipeline.governance.models import Operator
 
 
 def add(session: Session, operator_id: str, now: dt.datetime, source: str = "command") -> str:
     """Register an operator, or let one decide again: ``added``, ``reactivated`` or ``unchanged``."""
-    if not operator_id.strip() or not storable(operator_id):
-        raise SpendSenseError("an operator needs a readable, non-empty id", code="invalid_operator")
+    if not is_name(operator_id) or not storable(source):
+        raise SpendSenseError(
+            f"an operator needs a readable id of 1 to {LONGEST_NAME} characters, not {quoted(operator_id)}",
+            code="invalid_operator",
+        )
     known = session.get(Operator, operator_id)
     if known is None:
         session.add(Operator(operator_id=operator_id, registered_at=now, source=source))
@@ -33,7 +36,7 @@ def deactivate(session: Session, operator_id: str, now: dt.datetime) -> str:
     known = session.get(Operator, operator_id) if storable(operator_id) else None
     if known is None:
         raise SpendSenseError(
-            f"there is no operator {operator_id!r}; `spendsense operator list` shows them",
+            f"there is no operator {quoted(operator_id)}; `spendsense operator list` shows them",
             code="unknown_operator",
         )
     if known.deactivated_at is not None:
@@ -68,7 +71,7 @@ def register_from_files(
     if not trust and session.scalar(select(func.count()).select_from(Operator)):
         return 0
     known = set(session.scalars(select(Operator.operator_id)))
-    new = sorted({name for name in operator_ids if name.strip() and storable(name)} - known)
+    new = sorted({name for name in operator_ids if is_name(name)} - known)
     if new:
         session.execute(
             insert(Operator),

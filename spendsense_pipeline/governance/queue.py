@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.audit import AnyRow, AnySelect
-from spendsense_pipeline.governance.database import storable, writing
+from spendsense_pipeline.governance.database import is_name, quoted, storable, writing
 from spendsense_pipeline.governance.models import (
     OPEN,
     STATUSES,
@@ -160,7 +160,7 @@ def show(engine: Engine, recommendation_id: str, now: dt.datetime, *, operator_i
     """
     with writing(engine) as session:
         shown = full(session, recommendation_id, now)
-        if storable(operator_id):
+        if not operator_id or is_name(operator_id):
             seen = Viewing(
                 recommendation_id=recommendation_id,
                 operator_id=operator_id,
@@ -178,7 +178,7 @@ def full(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str
         row = session.execute(_rows(now).where(Recommendation.recommendation_id == recommendation_id)).first()
     if row is None:
         raise SpendSenseError(
-            f"there is no recommendation {recommendation_id!r}; `spendsense queue` shows those that wait",
+            f"there is no recommendation {quoted(recommendation_id)}; `spendsense queue` shows those that wait",
             code="unknown_recommendation",
         )
     recommendation = session.get_one(Recommendation, recommendation_id)
@@ -275,7 +275,9 @@ def _chosen(
     now: dt.datetime, status: str, user_id: str | None, persona: str | None, template_id: str | None
 ) -> AnySelect:
     if status not in STATUSES:
-        raise SpendSenseError(f"unknown status {status!r}; statuses are {', '.join(STATUSES)}", code="unknown_status")
+        raise SpendSenseError(
+            f"unknown status {quoted(status)}; statuses are {', '.join(STATUSES)}", code="unknown_status"
+        )
     chosen = _rows(now).where(in_status(now, status))
     wanted = {"user_id": user_id, "persona": persona, "template_id": template_id}
     for name, value in wanted.items():

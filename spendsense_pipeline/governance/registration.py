@@ -18,7 +18,15 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent
 from spendsense_pipeline.governance.audit import AnyRow
-from spendsense_pipeline.governance.database import chunks, rows_changed, storable, writing
+from spendsense_pipeline.governance.database import (
+    LONGEST_NAME,
+    chunks,
+    is_name,
+    quoted,
+    rows_changed,
+    storable,
+    writing,
+)
 from spendsense_pipeline.governance.models import (
     OPEN,
     SCOPE_OF,
@@ -47,6 +55,8 @@ SAID_FOR = dt.timedelta(days=14)
 """By the days themselves, what was released is not said again unchanged within this time: the life of a draft."""
 
 SEVERITIES = {"notable": 1, "critical": 2}
+
+NAMES = ("recommendation_id", "user_id", "consent_id", "template_id", "product_id")
 
 SET_BY_DRAFT = (
     "window_days",
@@ -467,13 +477,18 @@ def _checked(draft: dict[str, Any]) -> dict[str, Any]:
     for name in ("product_id", "model", "generation_ms"):  # a frame says NaN where a database says null
         if draft[name] != draft[name]:
             draft[name] = None
-    name = draft["recommendation_id"]
+    name = quoted(draft["recommendation_id"])
+    if not all(is_name(draft[key]) for key in NAMES if draft[key] is not None):
+        raise SpendSenseError(
+            f"draft {name} has an id that is blank, unreadable or longer than {LONGEST_NAME} characters",
+            code="invalid_text",
+        )
     if not all(storable(value) for value in draft.values() if isinstance(value, str)):
         raise SpendSenseError(
-            f"draft {name!r} holds a character that cannot be stored (NUL or half a surrogate pair)",
+            f"draft {name} holds a character that cannot be stored (NUL or half a surrogate pair)",
             code="invalid_text",
         )
     said = (draft["content_type"], draft["title"], draft["content"], draft["rationale"], draft["product_id"])
     if content_hash(*said) != draft["content_hash"]:
-        raise SpendSenseError(f"draft {name!r}: content_hash is not the hash of its text", code="hash_mismatch")
+        raise SpendSenseError(f"draft {name}: content_hash is not the hash of its text", code="hash_mismatch")
     return draft

@@ -95,13 +95,14 @@ def release_decision(
         reasons.insert(0, "expired")
     reasons += _consent_reasons(facts, now, consent_days)
     if facts.status in DECIDED:
-        if facts.decision_action not in ("approve", "override") or facts.decision_overtaken:
+        standing = facts.decision_id is not None and not facts.decision_overtaken
+        if not standing or facts.decision_action not in ("approve", "override"):
             reasons.append("without_decision")
-        elif facts.decision_hash != facts.content_hash:
+        elif facts.decision_hash is None or facts.decision_hash != facts.content_hash:
             reasons.append("text_changed")
     if facts.severity is None or facts.severity >= 2:
         reasons.append("critical_finding")
-    if facts.product_id is not None and facts.product_id in withdrawn:
+    if facts.product_id in withdrawn:
         reasons.append("product_withdrawn")
     if reasons or facts.consent_id is None or facts.decision_id is None:
         return Deny(tuple(reasons))
@@ -110,7 +111,8 @@ def release_decision(
 
 def _consent_reasons(facts: ReleaseFacts, now: dt.datetime, consent_days: int) -> list[str]:
     opened = facts.consent_opened_at
-    fits = facts.consent_user == facts.user_id and facts.consent_scope == SCOPE_OF.get(facts.content_type)
+    needed = facts.user_id, SCOPE_OF.get(facts.content_type)
+    fits = None not in needed and (facts.consent_user, facts.consent_scope) == needed
     if facts.consent_id is None or not fits or opened is None or opened > now or facts.consent_closed_at is not None:
         return ["without_consent"]
     limit = dt.timedelta(days=consent_days)

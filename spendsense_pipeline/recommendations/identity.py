@@ -8,10 +8,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
 
 def _digest(*parts: object) -> str:
-    canonical = json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(_canonical(parts).encode()).hexdigest()
 
 
 def content_hash(content_type: str, title: str, content: str, rationale: str, product_id: str | None) -> str:
@@ -23,9 +24,7 @@ def content_hash(content_type: str, title: str, content: str, rationale: str, pr
         "rationale": rationale,
         "product_id": product_id,
     }
-    return hashlib.sha256(
-        json.dumps(said, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
-    ).hexdigest()
+    return hashlib.sha256(_canonical(said).encode()).hexdigest()
 
 
 def recommendation_id(user_id: str, as_of: dt.date, content_type: str, subject: str, consent_id: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from spendsense_pipeline.governance import audit, release, review
+from spendsense_pipeline.governance.consent import _consent_id
 from spendsense_pipeline.governance.database import connect, reading
 from spendsense_pipeline.governance.models import Base
 from spendsense_pipeline_tests.governance import town
@@ -20,20 +21,17 @@ FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload([__name__])
 
 
+CONSENT = _consent_id("mia", "education", 1)
+
+
 def slate(figure: float) -> list[dict[str, Any]]:
     """Three drafts of two customers, whose consent ids are the same in every database."""
-    consents = {user: {"education": _education(user)} for user in ("mia", "noah")}
+    consents = {user: {"education": _consent_id(user, "education", 1)} for user in ("mia", "noah")}
     return [
         town.draft("mia", consents["mia"], template="a", figure=figure),
         town.draft("mia", consents["mia"], template="b", figure=figure),
         town.draft("noah", consents["noah"], template="a", figure=figure),
     ]
-
-
-def _education(user: str) -> str:
-    from spendsense_pipeline.governance.consent import _consent_id
-
-    return _consent_id(user, "education", 1)
 
 
 def register(engine: Engine) -> None:
@@ -95,7 +93,7 @@ def happened(engine: Engine, action: str) -> bool:
         return shown == {one["recommendation_id"] for one in slate(0.5)[:2]}
     return (
         shown == set()
-        and town.status(engine, town.draft("mia", {"education": _education("mia")}, template="c"), LATER) == "voided"
+        and town.status(engine, town.draft("mia", {"education": CONSENT}, template="c"), LATER) == "voided"
     )
 
 

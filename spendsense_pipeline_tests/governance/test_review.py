@@ -267,3 +267,10 @@ def test_hostile_words_are_kept_as_they_are_or_refused_whole(engine: Engine, tex
 def test_the_list_of_refusals_is_closed() -> None:
     assert {str(code) for code in Refusal} >= {"changed", "expired", "critical_finding", "own_recommendation"}
     assert all(code == code.lower() for code in Refusal)
+
+
+def test_an_override_without_guardrails_is_a_mistake_of_the_caller(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    with pytest.raises(ValueError, match="guardrails"):
+        review.decide(engine, [review.Request("override", one["recommendation_id"], "ada", reason="x", title="y")], NOW)
+    assert status(engine, one) == "pending_approval"
