@@ -18,6 +18,7 @@ import ibis
 from spendsense_pipeline.features.expressions import DAY_ZERO, day_number
 
 MONTH = 31  # days in every month of the month ruler
+MOST_MOVED = 3  # days by which a date may be moved to the end of its month (27 February is the 30th)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,25 @@ What does not belong here: what a row is (``rows.py``), and what a window report
 """
 
 import datetime as dt
+import functools
+import operator
 from typing import Any
 
 import ibis
 
-from spendsense_pipeline.features.cadence import alignment, date_at, position, position_of, rulers
+from spendsense_pipeline.features.cadence import (
+    MOST_MOVED,
+    RULERS,
+    Ruler,
+    alignment,
+    date_at,
+    day_position,
+    halves,
+    month_position,
+    position,
+    position_of,
+    rulers,
+)
 from spendsense_pipeline.features.expressions import cents, day_number, plain, ratio, step, words
 
 CANDIDATES = ["other_out", "other_in", "paycheck"]  # kinds of rows that may be hits
@@ -31,6 +45,7 @@ LEAST_VARYING_INCOME = 4  # irregular pay meets a calendar three times by chance
 NEAR_ITS_DAYS = 0.45  # of the tolerance from the middle of them; dates by chance lie at 0.57, weekly ones at 0.67
 LEAST_VARYING_TRANSFERS = 6  # payments to people meet on a day for a while; a standing one lasts
 MORE_AMONG_OTHERS = 2  # "where other purchases at the payee exceed half the hits, ask for two more hits"
+NEXT_ROWS = (1, 2, 3, 4)  # how far apart among a segment's rows two hits of a line may be, to be seen
 LANES = 2  # lines of one payee on one day of the calendar: two plans
 
 # "Food, transport, travel and the like are never subscriptions"; "fees are never streams". A visit, to a doctor or a
@@ -221,17 +236,55 @@ def _segments(charges: ibis.Table) -> ibis.Table:
     ).filter(lambda t: t.segment_rows > 1)
 
 
-def _hits(segments: ibis.Table) -> ibis.Table:
-    """Rows that lie on a ruler within its tolerance, with ``LINE`` (which line), ``slot`` and ``distance``."""
-    t = segments.cross_join(
-        rulers().select("ruler", "of_months", "period", "tolerance", "reach", "pause"),
+def _fitting(segments: ibis.Table) -> ibis.Table:
+    """The rulers that may explain a segment: one row per ``SEGMENT`` and ruler.
+
+    A line that is kept hits two of three slots, so some of its hits are one slot apart; and as no more than two lines
+    and a few other rows share a segment, they are among the next four rows. Where too few are, no ruler is laid on,
+    which spares five of six.
+    """
+    t = segments.select(
+        *SEGMENT,
+        "segment_row",
+        "segment_rows",
+        "span",
+        days=day_position(segments.date),
+        months=month_position(segments.date),
     )
+    t = t.mutate(
+        **{
+            f"{unit}_{back}": t[unit] - _over(t[unit].lag(back), SEGMENT, t.segment_row)
+            for unit in ("days", "months")
+            for back in NEXT_ROWS
+        }
+    )
+
+    def one_slot_apart(ruler: Ruler) -> Any:
+        # Each of two paydays a month keeps its own day: the next on the same day is two slots away.
+        period = halves(ruler.period * (2 if ruler.name == "semi_monthly" else 1))
+        slack = 2 * halves(ruler.tolerance) + (halves(MOST_MOVED) if ruler.of_months else 0)
+        unit = "months" if ruler.of_months else "days"
+        near = [((t[f"{unit}_{back}"] - period).abs() <= slack).fill_null(False) for back in NEXT_ROWS]
+        return functools.reduce(operator.or_, near).cast("int64").sum()
+
+    t = t.group_by([*SEGMENT, "segment_rows", "span"]).aggregate(**{one.name: one_slot_apart(one) for one in RULERS})
+    t = t.cross_join(rulers().select("ruler", "of_months", "period", "tolerance", "reach", "pause"))
+    pairs = ibis.cases(*[(t.ruler == one.name, t[one.name]) for one in RULERS])
     t = t.filter(
         t.inflow | (t.ruler != "semi_monthly"),
         # A segment shorter than a period, or with more rows than its lines could explain, needs no ruler laid on.
         2 * (t.span + 3) >= t.period - 2 * t.tolerance,
         t.segment_rows <= (ratio(2 * t.span, t.period) + 2) * LANES / EXPLAINED,
+        # a line of n hits has at least n/4 such pairs
+        pairs >= 1,
+        pairs * 8 >= (t.segment_rows - 1) * EXPLAINED_EVER,
     )
+    return t.select(*SEGMENT, "ruler", "of_months", "period", "tolerance", "reach", "pause")
+
+
+def _hits(segments: ibis.Table) -> ibis.Table:
+    """Rows that lie on a ruler within its tolerance, with ``LINE`` (which line), ``slot`` and ``distance``."""
+    t = segments.inner_join(_fitting(segments), SEGMENT)
     circle = [*SEGMENT, "ruler"]
     row = [*circle, *ROW, "segment_row", "segment_rows", "period", "tolerance", "pause"]
     t = t.select(*row, "reach", place=position(t.date, t.of_months), moved=alignment(t.date, t.of_months))
