@@ -17,7 +17,7 @@ _BARE_LINK = re.compile(
     r"(?![\w@]))",
     re.IGNORECASE,
 )
-_MARKUP = re.compile(r"\]\s*\(|<\s*[a-z/!]|&(?:#\d+|#x[0-9a-f]+|[a-z]+);|^#+ |\*\*|`", re.IGNORECASE | re.MULTILINE)
+_MARKUP = re.compile(r"\]\s*\(|<\s*[a-z/!]|&(?:#\d+|#x[0-9a-f]+|[a-z]+);", re.IGNORECASE | re.MULTILINE)
 _SCHEMES: Final = frozenset(
     {"http", "ftp", "file", "javascript", "data", "vbscript", "mailto", "tel", "sms", "ws", "blob"}
 )
