@@ -1,15 +1,18 @@
 """The evaluation room: metrics, the operators' report and the export of a day. The thinking is in ``evaluation/``."""
 
+import datetime as dt
 from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 
+from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.defs.review import EXAMPLE
+from spendsense_pipeline.defs.review import operator_review
 from spendsense_pipeline.evaluation import export, metrics, report
-from spendsense_pipeline.governance import audit, frames, queue, records, release
+from spendsense_pipeline.frames import to_frame
+from spendsense_pipeline.governance import audit, frames, operators, queue, records, release
 from spendsense_pipeline.governance.database import reading, writing
 
 
@@ -81,33 +84,45 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
         files: Files,
         persona_assignments_30d: pd.DataFrame,
         persona_assignments_180d: pd.DataFrame,
+        features_30d: pd.DataFrame,
+        features_180d: pd.DataFrame,
+        recurring_streams: pd.DataFrame,
+        product_matches: pd.DataFrame,
+        education_templates: pd.DataFrame,
         evaluation_metrics: pd.DataFrame,
     ) -> dg.MaterializeResult[None]:
         now, day = clock.now(), as_of(context)
         with reading(governance.engine) as session:
             counted = queue.counts(session, now)
             consents = frames.consents(session, now, consent_days=governance.consent_days)
-            waiting = [
-                queue.full(session, row["recommendation_id"], now)
-                for row in queue.queue(session, now, limit=report.SHOWN_AT_MOST)["queue"]
-            ]
+            waiting = queue.to_read(session, now, limit=report.ITEMS_AT_MOST)
+            wordings = queue.wordings_approved(session)
+            decisions = frames.decisions(session)
+            deciding = [row["operator_id"] for row in operators.listed(session) if row["active"]]
             count, head = audit.head(session)
         proposal = release.propose(governance.engine, now, consent_days=governance.consent_days)
         page = report.operator_report(
             day,
             generated_at=now,
-            customers=len(persona_assignments_30d),
-            consent={str(scope): int(n) for scope, n in consents.groupby("scope")["user_id"].nunique().items()},
+            queue=waiting,
+            wordings=wordings,
+            statuses=counted["recommendations"],
+            releases=counted["releases"],
+            blocked=proposal.blocked,
+            consents=consents,
+            features_30d=features_30d,
+            features_180d=features_180d,
             personas_30d=persona_assignments_30d,
             personas_180d=persona_assignments_180d,
-            queue=waiting,
-            statuses=counted["recommendations"],
-            released=counted["releases"]["released"],
-            recalled=counted["releases"]["recalled"],
-            blocked=proposal.blocked,
+            streams=recurring_streams,
+            matches=product_matches,
+            templates=education_templates,
+            decisions=metrics.decisions_by_operator(decisions),
             metrics=evaluation_metrics,
+            history=_earlier(files.warehouse, "evaluation_metrics", day, report.HISTORY),
             audit_head={"count": count, "hash": head},
-            review_config=EXAMPLE,
+            operators=deciding,
+            review_op=operator_review.node_def.name,
         )
         path = Path(files.reports) / f"{day}.html"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,3 +179,10 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
         )
 
     return [evaluation_metrics, operator_report, analytics_export]
+
+
+def _earlier(root: str, asset: str, day: dt.date, dates: int) -> pd.DataFrame:
+    """The rows of the newest dates before the day that are stored; of the day itself, none, where there are none."""
+    keys = [key for key in warehouse.partitions(root, asset) if key < day.isoformat()][-dates:]
+    rows = to_frame(warehouse.load(root, asset, keys or [day.isoformat()]))
+    return rows if keys else rows.iloc[:0]
