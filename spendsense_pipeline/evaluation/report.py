@@ -18,6 +18,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from spendsense_pipeline.contracts import CONTRACTS, columns
+from spendsense_pipeline.governance.models import SCOPES
 from spendsense_pipeline.governance.queue import NEAR_EXPIRY
 from spendsense_pipeline.personas.rules import RULES
 
@@ -263,13 +264,13 @@ def reasons_met(reasons: Any, persona: str) -> list[str]:
 
 def _consent(consents: pd.DataFrame, features: pd.DataFrame) -> list[tuple[str, int]]:
     """How many of the day's customers agreed to what."""
-    own = consents[consents["user_id"].isin(features["user_id"])]
-    scopes = own.groupby("user_id")["scope"].agg(frozenset)
+    agreed = [set(consents.loc[consents["scope"] == scope, "user_id"]) for scope in SCOPES]
+    education, offers = (users & set(features["user_id"]) for users in agreed)
     return [
-        ("education and offers", int(scopes.map(lambda of: len(of) == 2).sum())),
-        ("education only", int((scopes == frozenset(["education"])).sum())),
-        ("offers only", int((scopes == frozenset(["partner_offers"])).sum())),
-        ("nothing", int(len(features) - len(scopes))),
+        ("education and offers", len(education & offers)),
+        ("education only", len(education - offers)),
+        ("offers only", len(offers - education)),
+        ("nothing", len(features) - len(education | offers)),
     ]
 
 
