@@ -261,7 +261,7 @@ function template(items) {
   const [one] = items;
   const free = clean(items);
   const figures = desk.templates[one.wording];
-  const open = (id) => make("a", { href: "#queue", onclick: (event) => { event.preventDefault(); show(id); } }, byId.get(id).user);
+  const open = (id) => make("a", { href: `#queue/${encodeURIComponent(id)}` }, byId.get(id).user);
   return [
     make("div", { class: "head" }, tags(items), make("h3", {}, one.title),
       make("p", { class: "quiet" }, make("code", {}, one.wording), `. ${many(items.length, "text waits", "texts wait")}, ${items.filter((each) => each.severity).length} with findings. ` +
@@ -282,6 +282,7 @@ function template(items) {
 }
 
 function show(id) {
+  if (!byId.has(id)) return;
   setMode("item", false);
   $("only").value = "all";
   $("find").value = "";
@@ -326,7 +327,7 @@ function form(items) {
   const reason = make("input", { id: "reason", maxlength: 2000, required: true, autocomplete: "off" });
   reason.value = before.reason || (rejecting ? lastReason : "");
   const title = make("input", { id: "new-title", maxlength: 200, required: true, autocomplete: "off" });
-  const content = make("textarea", { id: "new-content", maxlength: 8000, required: true, rows: 12 });
+  const content = make("textarea", { id: "new-content", maxlength: 8000, required: true, rows: 9 });
   const changes = make("div", { class: "diff text", role: "region", "aria-label": "What changes", tabindex: 0 });
   title.value = before.title ?? one.title;
   content.value = before.content ?? one.content;
@@ -364,7 +365,7 @@ function leave() {
 
 // Longest common run of words; what is only in the old text is struck out, what is only in the new one underlined.
 function diff(old, now) {
-  const a = old.split(/(\s+)/), b = now.split(/(\s+)/);
+  const a = old.split(/(?<=\s)(?=\S)/), b = now.split(/(?<=\s)(?=\S)/);
   const best = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
   for (let i = a.length - 1; i >= 0; i--)
     for (let j = b.length - 1; j >= 0; j--) best[i][j] = a[i] === b[j] ? best[i + 1][j + 1] + 1 : Math.max(best[i + 1][j], best[i][j + 1]);
@@ -409,7 +410,7 @@ function person(one) {
 function details(one) {
   return [
     make("div", { class: "columns" },
-    waitingFor.get(one.id) ? make("div", {}, make("h4", {}, "Waiting"), make("ul", {}, waitingFor.get(one.id).map((each) => make("li", {}, make("a", { href: "#queue", onclick: () => setTimeout(show, 0, each.id) }, each.title))))) : null,
+    waitingFor.get(one.id) ? make("div", {}, make("h4", {}, "Waiting"), make("ul", {}, waitingFor.get(one.id).map((each) => make("li", {}, make("a", { href: `#queue/${encodeURIComponent(each.id)}` }, each.title))))) : null,
     [30, 180].map((window, n) => one.reasons[n].length ? make("div", {}, make("h4", {}, `Why ${one.personas[n]} by ${window} days`), make("ul", {}, one.reasons[n].map((reason) => make("li", {}, reason)))) : null)),
     make("h4", {}, "What repeats"),
     one.streams.length ? table(["Payee", "Kind", "Cadence", "Status", "Times", "Typical", "A month", "Last"], one.streams, [4, 5, 6]) : make("p", { class: "quiet" }, "Nothing that was found."),
@@ -444,6 +445,10 @@ function route() {
   }
   handIn();
   scrollTo(0, 0);
+  if (view === "queue" && id) {
+    history.replaceState(null, "", "#queue"); // the same link works twice
+    show(decodeURIComponent(id));
+  }
 }
 
 const keys = {
