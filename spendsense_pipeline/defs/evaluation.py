@@ -60,10 +60,20 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             decisions=decisions,
             releases=releases,
         )
-        values = {row["metric"]: row["value"] for row in measured.to_dict("records") if pd.notna(row["value"])}
+        known = measured[measured["value"].notna()]
+        values = dict(zip(known["metric"], known["value"], strict=True))
         with writing(governance.engine) as session:
             head = records.record_evaluation(session, as_of(context), values, now, run_id=context.run_id)
-        context.add_output_metadata({**values, "audit_head": head})
+        overall = known.loc[known["dimension"].isna(), "metric"]
+        moved = report.movement(persona_assignments_30d, persona_assignments_180d)
+        context.add_output_metadata(
+            {
+                **{name: values[name] for name in overall},
+                "audit_head": head,
+                "movement": dg.MetadataValue.md(_matrix(moved, report.persona_names())),
+                "fairness": dg.MetadataValue.table(_fairness(measured)),
+            }
+        )
         return measured
 
     @dg.asset(
@@ -186,3 +196,26 @@ def _earlier(root: str, asset: str, day: dt.date, dates: int) -> pd.DataFrame:
     keys = [key for key in warehouse.partitions(root, asset) if key < day.isoformat()][-dates:]
     rows = to_frame(warehouse.load(root, asset, keys or [day.isoformat()]))
     return rows if keys else rows.iloc[:0]
+
+
+def _matrix(moved: list[tuple[str, list[int]]], names: list[str]) -> str:
+    """Customers by their persona of 180 days (rows) and of 30 days (columns), as a Markdown table."""
+    said = [name.replace("_", " ") for name in names]
+    lines = [f"| 180 days, then 30 days | {' | '.join(said)} |", f"|---|{'---:|' * len(names)}"]
+    lines += [f"| {name.replace('_', ' ')} | {' | '.join(f'{n:,}' for n in counts)} |" for name, counts in moved]
+    return "\n".join(lines)
+
+
+def _fairness(measured: pd.DataFrame) -> list[dg.TableRecord]:
+    groups = measured[measured["dimension"].notna() & (measured["denominator"] > 0)]
+    return [
+        dg.TableRecord(
+            {
+                "measure": row["measure"],
+                "group": f"{row['dimension'].replace('_', ' ')} {row['band']}",
+                "rate": f"{row['value']:.1%}",
+                "of": int(row["denominator"]),
+            }
+        )
+        for row in groups.to_dict("records")
+    ]

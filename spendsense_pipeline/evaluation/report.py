@@ -129,7 +129,7 @@ def operator_report(
         consent=_consent(consents, features_30d),
         personas=_personas(personas_30d, personas_180d),
         sizes=(len(personas_30d), len(personas_180d)),
-        movement=_movement(personas_30d, personas_180d),
+        movement=movement(personas_30d, personas_180d),
         funnel=_funnel(statuses, releases),
         ended={name: statuses.get(name, 0) for name in ("rejected", "superseded", "expired", "voided")},
         releases=releases,
@@ -291,7 +291,7 @@ def _personas(personas_30d: pd.DataFrame, personas_180d: pd.DataFrame) -> list[t
     return [(name, [int(count.get(name, 0)) for count in counts]) for name in persona_names()]
 
 
-def _movement(personas_30d: pd.DataFrame, personas_180d: pd.DataFrame) -> list[tuple[str, list[int]]]:
+def movement(personas_30d: pd.DataFrame, personas_180d: pd.DataFrame) -> list[tuple[str, list[int]]]:
     """Persona by 180 days → customers by their persona of 30 days, both in the order of ``persona_names``."""
     names = persona_names()
     both = pd.DataFrame({"long": _labels(personas_180d), "short": _labels(personas_30d)}).dropna()

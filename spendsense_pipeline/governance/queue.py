@@ -161,6 +161,12 @@ def waiting(session: Session, now: dt.datetime) -> dict[str, Any]:
     }
 
 
+def ages(session: Session, now: dt.datetime) -> list[float]:
+    """Hours that each waiting item has waited, oldest first."""
+    first = select(Recommendation.first_registered_at).where(_in_status(now, "pending_approval"))
+    return [_hours(now - one) for one in session.scalars(first.order_by(Recommendation.first_registered_at))]
+
+
 def counts(session: Session, now: dt.datetime) -> dict[str, dict[str, int]]:
     """{recommendations: {status: n}, releases: {released, recalled}}, every status named."""
     status = status_at(now).label("status")
