@@ -81,7 +81,7 @@ def _distributions(features: pd.DataFrame, window: int) -> str:
         if isinstance(rule.threshold, bool):
             continue
         at = rule.threshold * (window / 30 if rule.per_month else 1)
-        marks.setdefault(rule.signal, {})[at] = f"{rule.operator} {at:,.4g}"
+        marks.setdefault(rule.signal, {})[at] = f"{rule.operator} {at:,.6g}"
         money |= {rule.signal} if rule.money else set()
     lines = []
     for signal, thresholds in marks.items():
@@ -89,5 +89,5 @@ def _distributions(features: pd.DataFrame, window: int) -> str:
         drawn = plots.distribution(values, sorted(thresholds.items()))
         known = int(features[signal].notna().sum())
         said = f"**{signal}**, known of {known:,} of {len(features):,}"
-        lines.append(f"{said}\n\n{plots.markdown(drawn, signal).value}" if drawn else f"{said}: too few to draw")
+        lines.append(f"{said}\n\n{plots.picture(drawn, signal)}" if drawn else f"{said}: too few to draw")
     return "\n\n".join(lines)

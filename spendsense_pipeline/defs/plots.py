@@ -1,10 +1,12 @@
-"""Small plots for the metadata of a run: SVG inside Markdown, which Dagster's UI shows beside the figures.
+"""Small plots for the metadata of a run: blocks in a table, SVG inside Markdown; Dagster's UI shows both.
 
 Numbers of groups only, never of one person: Dagster keeps metadata for ever and no erasure reaches it. What does not
 belong here: what is worth plotting, which each asset's room decides.
 """
 
 import base64
+import math
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -14,25 +16,31 @@ import pandas as pd
 
 # Read on Dagster's light and dark ground alike.
 INK, FILL, MARK = "#7a8288", "#2a8f94", "#d2691e"
-ROW, LABEL, BAR = 18, 190, 230
+WIDTH = 16  # blocks
 
 
-def markdown(svg: str, described: str) -> dg.MarkdownMetadataValue:
-    """A picture as metadata, with words for those who cannot see it."""
+def picture(svg: str, described: str) -> str:
+    """A picture as Markdown, with words for those who cannot see it."""
     encoded = base64.b64encode(svg.encode()).decode()
-    return dg.MetadataValue.md(f"![{described}](data:image/svg+xml;base64,{encoded})")
+    return f"![{described}](data:image/svg+xml;base64,{encoded})"
 
 
 def bars(rows: Sequence[tuple[str, float, str]], described: str) -> dg.MarkdownMetadataValue:
-    """A bar for each (label, length, words behind it), the longest over the whole width."""
+    """A bar of blocks for each (label, length, words behind it), the longest over the whole width.
+
+    A table and no picture: the UI shows up to a thousand characters in place, more only on a click.
+    """
     longest = max((length for _, length, _ in rows), default=0) or 1
-    drawn = [
-        _text(LABEL - 8, n * ROW + 13, label, "end")
-        + f'<rect x="{LABEL}" y="{n * ROW + 3}" width="{max(length / longest * BAR, 1 if length else 0):.1f}" '
-        f'height="{ROW - 6}" fill="{FILL}"/>' + _text(LABEL + length / longest * BAR + 6, n * ROW + 13, said)
-        for n, (label, length, said) in enumerate(rows)
+    lines = [
+        f"| {_plain(label)} | {'█' * math.ceil(length / longest * WIDTH)} {_plain(said)} |"
+        for label, length, said in rows
     ]
-    return markdown(_svg(LABEL + BAR + 150, ROW * len(rows) or ROW, drawn), described)
+    return dg.MetadataValue.md("\n".join([f"| {described} | |", "|---|---|", *lines]))
+
+
+def _plain(said: str) -> str:
+    """Words that stay in their cell."""
+    return re.sub(r"[|<>`\[\]\\\n]", " ", said)
 
 
 def distribution(values: pd.Series, marks: Sequence[tuple[float, str]]) -> str:
@@ -57,9 +65,9 @@ def distribution(values: pd.Series, marks: Sequence[tuple[float, str]]) -> str:
     drawn.append(_text(0, height + 13, _rough(low)) + _text(width, height + 13, _rough(high), "end"))
     for at, said in marks:
         x = (at - low) / span * width
-        drawn.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height}" stroke="{MARK}" stroke-width="2"/>')
-        drawn.append(_text(min(max(x, 30), width - 30), height + 13, said, "middle", MARK))
-    return _svg(width, height + 18, drawn)
+        drawn.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="-2" y2="{height}" stroke="{MARK}" stroke-width="2"/>')
+        drawn.append(_text(min(max(x, 30), width - 30), -5, said, "middle", MARK))
+    return _svg(width, height, drawn)
 
 
 def _rough(value: float) -> str:
@@ -75,7 +83,8 @@ def _text(x: float, y: float, said: str, anchor: str = "start", colour: str = IN
 
 
 def _svg(width: float, height: float, drawn: Sequence[str]) -> str:
+    """With room above for the thresholds and below for the axis."""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}">{"".join(drawn)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height + 36}" '
+        f'viewBox="0 -18 {width} {height + 36}">{"".join(drawn)}</svg>'
     )

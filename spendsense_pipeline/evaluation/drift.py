@@ -12,8 +12,8 @@ DATES_NEEDED: Final = 7
 """Earlier dates that are looked at, the newest ones; with fewer than seven nothing is called unusual."""
 DEVIATIONS: Final = 3
 """Median absolute deviations from the median: robust against the odd date among the fourteen."""
-LEAST: Final = 0.01
-"""A move of a percentage point or less is never unusual: shares that hardly move have a deviation of nearly nothing."""
+LEAST: Final = 0.02
+"""A move of two percentage points or less is never unusual: a share that hardly moves has next to no deviation."""
 
 COLUMNS: Final = ("name", "value", "median", "lowest", "highest")
 
@@ -22,7 +22,7 @@ def unusual(shares: pd.DataFrame, day: str) -> pd.DataFrame:
     """The shares of ``day`` that lie outside what the dates before allow (``COLUMNS``), furthest first.
 
     ``shares`` holds ``as_of`` (ISO dates), ``name`` and ``value`` of several dates; a name that a date lacks is a share
-    of 0 there. Allowed is median ± max(3 × median absolute deviation, 0.01), given as ``lowest`` and ``highest``. Empty
+    of 0 there. Allowed is median ± max(3 × median absolute deviation, 0.02), given as ``lowest`` and ``highest``. Empty
     where fewer than seven earlier dates are known.
     """
     table = shares.pivot_table(index="as_of", columns="name", values="value", aggfunc="first").fillna(0.0).sort_index()

@@ -37,9 +37,9 @@ def test_with_fewer_than_seven_earlier_dates_nothing_is_unusual():
     assert not unusual(days(WAVY, 0.9), TODAY).empty
 
 
-def test_a_share_that_never_moved_may_move_by_a_point():
-    assert unusual(days([0.2] * 14, 0.21), TODAY).empty
-    assert list(unusual(days([0.2] * 14, 0.211), TODAY)["name"]) == ["saver"]
+def test_a_share_that_never_moved_may_move_by_two_points():
+    assert unusual(days([0.2] * 14, 0.22), TODAY).empty
+    assert list(unusual(days([0.2] * 14, 0.221), TODAY)["name"]) == ["saver"]
 
 
 def test_only_the_last_fourteen_dates_count():
