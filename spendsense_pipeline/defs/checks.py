@@ -113,13 +113,12 @@ def drift_checks(
 
     ``names``: the key of each asset in this deployment.
     """
-    made = []
-    for window in (30, 180):
-        made.append(
-            _drift_check(daily, f"persona_assignments_{window}d", "usual_shares", "share of a persona", _shares)
-        )
-        made.append(_drift_check(daily, f"features_{window}d", "usual_nulls", "part of unknown values", _null_rates))
-    return made
+    shares = [names[dg.AssetKey(f"persona_assignments_{window}d")] for window in (30, 180)]
+    nulls = [names[dg.AssetKey(f"features_{window}d")] for window in (30, 180)]
+    return [
+        *(_drift_check(daily, asset, "usual_shares", "share of a persona", _shares) for asset in shares),
+        *(_drift_check(daily, asset, "usual_nulls", "part of unknown values", _null_rates) for asset in nulls),
+    ]
 
 
 def _drift_check(

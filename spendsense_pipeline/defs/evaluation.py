@@ -12,7 +12,7 @@ from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review import operator_review
 from spendsense_pipeline.evaluation import export, metrics, report
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import audit, frames, operators, queue, records, release
+from spendsense_pipeline.governance import audit, frames, generations, operators, queue, records, release
 from spendsense_pipeline.governance.database import reading, writing
 
 
@@ -106,7 +106,7 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             counted = queue.counts(session, now)
             consents = frames.consents(session, now, consent_days=governance.consent_days)
             waiting = queue.to_read(session, now, limit=report.ITEMS_AT_MOST)
-            wordings = queue.wordings_approved(session)
+            spent = generations.spent(session)
             decisions = frames.decisions(session)
             deciding = [row["operator_id"] for row in operators.listed(session) if row["active"]]
             count, head = audit.head(session)
@@ -115,7 +115,6 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             day,
             generated_at=now,
             queue=waiting,
-            wordings=wordings,
             statuses=counted["recommendations"],
             releases=counted["releases"],
             blocked=proposal.blocked,
@@ -127,9 +126,10 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             streams=recurring_streams,
             matches=product_matches,
             templates=education_templates,
+            spent=spent,
             decisions=metrics.decisions_by_operator(decisions),
             metrics=evaluation_metrics,
-            history=_earlier(files.warehouse, "evaluation_metrics", day, report.HISTORY),
+            history=_earlier(files.warehouse, "/".join([*context.asset_key.path[:-1], "evaluation_metrics"]), day),
             audit_head={"count": count, "hash": head},
             operators=deciding,
             review_op=operator_review.node_def.name,
@@ -191,9 +191,9 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
     return [evaluation_metrics, operator_report, analytics_export]
 
 
-def _earlier(root: str, asset: str, day: dt.date, dates: int) -> pd.DataFrame:
+def _earlier(root: str, asset: str, day: dt.date) -> pd.DataFrame:
     """The rows of the newest dates before the day that are stored; of the day itself, none, where there are none."""
-    keys = [key for key in warehouse.partitions(root, asset) if key < day.isoformat()][-dates:]
+    keys = [key for key in warehouse.partitions(root, asset) if key < day.isoformat()][-report.HISTORY :]
     rows = to_frame(warehouse.load(root, asset, keys or [day.isoformat()]))
     return rows if keys else rows.iloc[:0]
 

@@ -45,9 +45,6 @@ SHARES: Final = frozenset(
 
 NO_MATCH: Final = "no persona matched"
 
-Wordings = Mapping[tuple[str, str, str | None], dt.datetime]
-"""(template_id, prompt_version, product_id) → when these words were last approved."""
-
 _UNITS: Final = {
     column["name"]: column["unit"]
     for table in ("features_30d", "recurring_streams")
@@ -67,7 +64,6 @@ def operator_report(
     *,
     generated_at: dt.datetime,
     queue: Sequence[Mapping[str, Any]],
-    wordings: Wordings,
     statuses: Mapping[str, int],
     releases: Mapping[str, int],
     blocked: Mapping[str, int],
@@ -79,6 +75,7 @@ def operator_report(
     streams: pd.DataFrame,
     matches: pd.DataFrame,
     templates: pd.DataFrame,
+    spent: Sequence[Mapping[str, Any]],
     decisions: pd.DataFrame,
     metrics: pd.DataFrame,
     history: pd.DataFrame,
@@ -89,9 +86,10 @@ def operator_report(
     """The page as one HTML document, with nothing to load and no personal name.
 
     - ``queue``: the waiting texts in the operators' order (``governance.queue.to_read``), of which ``ITEMS_AT_MOST``
-      are shown; ``wordings``: when words were last approved (``governance.queue.wordings_approved``).
+      are shown.
     - ``statuses``: recommendations by status, of all days; ``releases``: {released, recalled}; ``blocked``: what the
       gate holds back now, by reason.
+    - ``spent``: what language models took (``governance.generations.spent``).
     - ``consents``: live ones (``governance.frames.consents``); ``decisions``: by operator
       (``metrics.decisions_by_operator``).
     - ``metrics``: contract ``EvaluationMetrics``; ``history``: the same of earlier dates.
@@ -100,7 +98,7 @@ def operator_report(
 
     The other frames are the day's tables.
     """
-    items = [_item(row, wordings, generated_at) for row in queue[:ITEMS_AT_MOST]]
+    items = [_item(row, generated_at) for row in queue[:ITEMS_AT_MOST]]
     waiting = statuses.get("pending_approval", 0)
     customers = _customers(
         features_30d, features_180d, personas_30d, personas_180d, streams, consents, {item["user"] for item in items}
@@ -135,7 +133,8 @@ def operator_report(
         releases=releases,
         blocked=sorted(blocked.items(), key=lambda reason: (-reason[1], reason[0])),
         refused=refused_offers(matches),
-        generation=_generation(templates),
+        pieces=_pieces(templates),
+        spent=[_spent(one) for one in spent],
         decisions=decisions.to_dict("records"),
         metrics=_metrics(metrics, history),
         fairness=_fairness(metrics),
@@ -143,12 +142,8 @@ def operator_report(
     )
 
 
-def _item(
-    row: Mapping[str, Any], wordings: Mapping[tuple[str, str, str | None], dt.datetime], now: dt.datetime
-) -> dict[str, Any]:
+def _item(row: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
     """A waiting text with its figures, the criteria that were met, and what the guardrails found."""
-    product = row["product_id"]
-    approved = wordings.get((row["template_id"], row["prompt_version"], product))
     severities = {str(finding["severity"]) for finding in row["findings"]}
     return {
         "id": row["recommendation_id"],
@@ -160,9 +155,9 @@ def _item(
         "title": row["title"],
         "content": row["content"],
         "rationale": row["rationale"],
-        "template": row["template_id"] + (f" {product}" if product else ""),
-        "version": row["prompt_version"],  # another version is another wording, to be read anew
-        "approved": approved.date().isoformat() if approved else None,
+        "template": row["template_id"],
+        "version": row["template_hash"][:12],  # other words of the same template are to be read anew
+        "approved": bool(row["wording_approved"]),
         "age": age(row["age_hours"]),
         "expires": row["expires_at"].astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M"),
         "near": row["expires_at"] <= now + NEAR_EXPIRY,
@@ -319,23 +314,22 @@ def refused_offers(matches: pd.DataFrame) -> list[tuple[str, int, int]]:
     return [(str(reason), int(row["size"]), int(row["nunique"])) for reason, row in ordered.iterrows()]
 
 
-def _generation(templates: pd.DataFrame) -> list[dict[str, Any]]:
-    """Who wrote the day's pieces: generator, model, pieces, and the time it took where a model wrote."""
+def _pieces(templates: pd.DataFrame) -> list[tuple[str, int]]:
+    """Who wrote the day's pieces, and how many."""
     pieces = templates.drop_duplicates("template_id")
-    rows = []
-    for (generator, model), group in pieces.groupby(["generator", "model"], dropna=False):
-        times = group["generation_ms"].dropna().astype(float)
-        rows.append(
-            {
-                "generator": generator,
-                "model": model if isinstance(model, str) else None,
-                "pieces": len(group),
-                "avg": float(times.mean()) if len(times) else None,
-                "p95": float(times.quantile(0.95)) if len(times) else None,
-                "cost": "none" if generator == "library" else "not recorded",
-            }
-        )
-    return rows
+    wrote = pieces["model"].where(pieces["model"].notna(), pieces["generator"])
+    return [(str(name), int(n)) for name, n in wrote.value_counts().items()]
+
+
+def _spent(one: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model took, with the mean and the 95th percentile of its time."""
+    times = pd.Series(one["latency_ms"], dtype=float)
+    return {
+        **one,
+        "avg": f"{times.mean():,.0f} ms" if len(times) else "–",
+        "p95": f"{times.quantile(0.95):,.0f} ms" if len(times) else "–",
+        "cost": "unknown" if one["cost"] is None else f"${one['cost']:,.4f}",
+    }
 
 
 def _metrics(metrics: pd.DataFrame, history: pd.DataFrame) -> list[dict[Any, Any]]:

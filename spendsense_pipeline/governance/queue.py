@@ -163,7 +163,7 @@ def waiting(session: Session, now: dt.datetime) -> dict[str, Any]:
 
 def ages(session: Session, now: dt.datetime) -> list[float]:
     """Hours that each waiting item has waited, oldest first."""
-    first = select(Recommendation.first_registered_at).where(_in_status(now, "pending_approval"))
+    first = select(Recommendation.first_registered_at).where(in_status(now, "pending_approval"))
     return [_hours(now - one) for one in session.scalars(first.order_by(Recommendation.first_registered_at))]
 
 

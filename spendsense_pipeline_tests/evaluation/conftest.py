@@ -137,7 +137,8 @@ def waiting(number: int = 1, **given: Any) -> dict[str, Any]:
         "recommendation_id": f"rec_{number}", "user_id": "a", "as_of": DAY, "persona": "high_utilization",
         "content_type": "education", "title": f"Lowering a card balance {number}", "product_id": None,
         "content": "First line.\nSecond line: $1,234.50.", "rationale": "You see this because a card balance was high.",
-        "content_hash": "c" * 64, "template_id": "t1", "prompt_version": "library-1", "age_hours": 49.0,
+        "content_hash": "c" * 64, "template_id": "t1", "template_hash": "1" * 64, "wording_approved": False,
+        "age_hours": 49.0,
         "findings": [{"check": "tone", "severity": "notable", "message": "A long sentence."}],
         "slots": {"interest": {"signal": "interest_charges", "value": 1234.5, "shown": "$1,234.50"}},
         "reasons": reasons, "expires_at": NOON + dt.timedelta(days=12), "author": None, "original": None,
@@ -155,7 +156,7 @@ def facts(day: dict[str, Any]) -> dict[str, Any]:
     refused = ['["has_savings"]', '["has_savings", "below_min_income"]']
     metrics = evaluation_metrics(**day)
     return {
-        "generated_at": NOON, "queue": [waiting()], "wordings": {},
+        "generated_at": NOON, "queue": [waiting()], "spent": [],
         "statuses": {"pending_approval": 1, "approved": 2, "rejected": 3},
         "releases": {"released": 5, "recalled": 1}, "blocked": {"consent_revoked": 2, "expired": 3},
         "consents": day["consents"], "streams": streams, "matches": day["matches"].assign(refused=refused),

@@ -84,23 +84,27 @@ def test_a_template_shows_its_lowest_and_highest_figures_and_for_whom(facts: dic
         for n, (value, shown) in amounts.items()
     ]
     assert page(facts).data["templates"] == {
-        "t1 library-1": [{"name": "interest", "low": ["$12.50", "rec_3"], "high": ["$1,200", "rec_2"]}]
+        f"t1 {'1' * 12}": [{"name": "interest", "low": ["$12.50", "rec_3"], "high": ["$1,200", "rec_2"]}]
     }
 
 
-def test_a_wording_is_known_by_its_version_and_product(facts: dict[str, Any]):
-    offer = {"content_type": "partner_offer", "template_id": "offer/card", "product_id": "p1"}
+def test_other_words_of_a_template_are_a_wording_of_their_own(facts: dict[str, Any]):
     facts["queue"] = [
-        waiting(1),
-        waiting(2, prompt_version="library-2"),
-        waiting(3, **offer),
-        waiting(4, **offer | {"product_id": "p2"}),
+        waiting(1, wording_approved=True),
+        waiting(2, template_hash="2" * 64),
+        waiting(3, template_id="t2"),
     ]
-    facts["wordings"] = {("t1", "library-1", None): NOON, ("offer/card", "library-1", "p2"): NOON}
     rendered = page(facts)
-    assert [item["approved"] for item in rendered.data["items"]] == ["2026-04-01", None, None, "2026-04-01"]
-    assert len({(item["template"], item["version"]) for item in rendered.data["items"]}) == 4
+    assert [item["approved"] for item in rendered.data["items"]] == [True, False, False]
+    assert len({(item["template"], item["version"]) for item in rendered.data["items"]}) == 3
     assert "Newwordings2" in squeezed(facts)
+
+
+def test_what_language_models_took_is_said(facts: dict[str, Any]):
+    took = {"model": "m-1", "written": 3, "failed": 1, "requests": 5, "tokens": 4200, "latency_ms": [1000.0, 3000.0]}
+    facts["spent"] = [took | {"cost": 0.0123}, took | {"model": "m-2", "cost": None, "latency_ms": []}]
+    assert "m-1314,200$0.01232,000ms2,900ms" in squeezed(facts)
+    assert "m-2314,200unknown––" in squeezed(facts)
 
 
 def test_what_expires_within_three_days_is_marked(facts: dict[str, Any]):
@@ -138,7 +142,7 @@ def test_totals_consent_funnel_blockers_personas_and_the_audit_head_are_on_it(fa
 
 def test_refused_offers_writing_and_decisions_by_operator_are_on_it(facts: dict[str, Any]):
     text = squeezed(facts)
-    for said in ("hassavings22", "belowminincome11", "library2", "op_11100", "op_20012"):
+    for said in ("hassavings22", "belowminincome11", "2piecesbylibrary", "op_11100", "op_20012"):
         assert said in text, said
 
 
@@ -215,7 +219,7 @@ def test_what_is_written_in_a_text_or_by_a_payee_is_text(facts: dict[str, Any]):
 
 def test_no_name_and_no_address_gets_on_it(facts: dict[str, Any]):
     assert "full_name" not in operator_report(DAY, **facts)
-    assert "@" not in page(facts).text.replace("REC@HASH", "")
+    assert "@" not in page(facts).text.replace("@HASH", "")
 
 
 def test_every_tag_is_closed_every_heading_in_order_and_every_field_labelled(facts: dict[str, Any]):

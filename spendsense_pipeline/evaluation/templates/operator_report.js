@@ -236,7 +236,7 @@ function item(one) {
   return [
     make("div", { class: "head" }, tags([one]), make("h3", {}, one.title),
       make("p", { class: "quiet" }, `${one.type} for `, person, `, ${one.persona}. Waiting ${one.age}, expires ${one.expires} UTC. ` +
-        (one.approved ? `These words were last approved ${one.approved}.` : "These words were never approved before.") +
+        (one.approved ? "These words were approved before, with other figures." : "These words were never approved before.") +
         (one.author ? ` Written by ${one.author} in the place of the pipeline’s text.` : "")),
       one.findings.map(([severity, check, message]) => make("p", { class: `found ${severity}` }, make("b", {}, `${severity}: ${check}`), `. ${message}`))),
     writing && form([one]),
@@ -265,7 +265,7 @@ function template(items) {
   return [
     make("div", { class: "head" }, tags(items), make("h3", {}, one.title),
       make("p", { class: "quiet" }, make("code", {}, one.wording), `. ${many(items.length, "text waits", "texts wait")}, ${items.filter((each) => each.severity).length} with findings. ` +
-        (one.approved ? `These words were last approved ${one.approved}.` : "These words were never approved before."))),
+        (one.approved ? "These words were approved before, with other figures." : "These words were never approved before."))),
     writing && form(items.filter((each) => !decided.has(each.id))),
     make("div", { class: "body pair" },
       make("div", {}, make("h4", {}, "As one customer gets it"), make("div", { class: "text" }, marked(one.content, one.slots))),
