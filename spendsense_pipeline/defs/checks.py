@@ -129,7 +129,7 @@ def _drift_check(
     measure: Callable[[ibis.Table], ibis.Table],
 ) -> dg.AssetChecksDefinition:
     def check(context: dg.AssetCheckExecutionContext, files: Files) -> dg.AssetCheckResult:
-        day, table = context.op_execution_context.partition_key, "/".join(asset.path)
+        day, table = context.op_execution_context.partition_key, asset.path[-1]
         keys = [key for key in warehouse.partitions(files.warehouse, table) if key <= day][-(DATES + 1) :]
         stored = warehouse.read(warehouse.connect(), files.warehouse, table, keys)
         measured = to_frame(measure(stored).to_pyarrow())

@@ -129,7 +129,7 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             spent=spent,
             decisions=metrics.decisions_by_operator(decisions),
             metrics=evaluation_metrics,
-            history=_earlier(files.warehouse, "/".join([*context.asset_key.path[:-1], "evaluation_metrics"]), day),
+            history=_earlier(files.warehouse, "evaluation_metrics", day),
             audit_head={"count": count, "hash": head},
             operators=deciding,
             review_op=operator_review.node_def.name,

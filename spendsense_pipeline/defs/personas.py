@@ -37,9 +37,9 @@ def _persona_asset(daily: dg.DailyPartitionsDefinition, window: int) -> dg.Asset
     )
     def assignments(context: dg.AssetExecutionContext, files: Files, features: pd.DataFrame) -> pd.DataFrame:
         assigned = assign_personas(features)
-        now, day, table = shares(assigned), as_of(context), "/".join(context.asset_key.path)
-        earlier = [key for key in warehouse.partitions(files.warehouse, table) if key < day.isoformat()][-1:]
-        before = shares(to_frame(warehouse.load(files.warehouse, table, earlier))) if earlier else {}
+        now, day = shares(assigned), as_of(context)
+        earlier = [key for key in warehouse.partitions(files.warehouse, name) if key < day.isoformat()][-1:]
+        before = shares(to_frame(warehouse.load(files.warehouse, name, earlier))) if earlier else {}
         told = [
             (
                 persona.replace("_", " "),

@@ -25,7 +25,7 @@ from spendsense_pipeline.synthetic.behaviour import (
     to_cents,
     together,
 )
-from spendsense_pipeline.synthetic.dice import Dice, Flags, Ints
+from spendsense_pipeline.synthetic.dice import Dice, Flags, Floats, Ints
 from spendsense_pipeline.synthetic.people import CARD, CHECKING, FREELANCE, SAVER, SAVINGS, WEALTHY, People
 from spendsense_pipeline.synthetic.schedule import (
     BIWEEKLY,
