@@ -111,7 +111,7 @@ def build_defs(
             warehouse=settings.warehouse_root,
             landing=str(settings.landing),
             scratch=str(settings.scratch),
-            exports=str(settings.data / "exports"),
+            exports=settings.exports_root,
             reports=str(settings.data / "reports"),
             prompts=str(settings.prompts),
             catalogue=str(settings.catalogue),

@@ -35,7 +35,8 @@ MAY_IMPORT = {
     },
     "definitions": {"contracts", "defs", "settings"},
     "cli": {
-        *("defs", "definitions", "governance", "ingest", "profiles", "recommendations", "settings", "synthetic"),
+        *("defs", "definitions", "evaluation", "governance", "ingest", "profiles", "recommendations", "settings"),
+        "synthetic",
         "warehouse",
     },
     "demo": {"cli", "defs", "definitions", "governance", "ingest", "profiles", "settings", "synthetic", "warehouse"},
