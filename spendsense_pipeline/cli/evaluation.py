@@ -50,9 +50,9 @@ def evaluate(as_of: dt.datetime | None, as_json: bool) -> None:
     }
 
     def told() -> Iterator[str]:
-        yield from columns(
-            rows[rows["dimension"].isna()].to_dict("records"), ["metric", "value", "numerator", "denominator"]
-        )
+        overall = rows.loc[rows["dimension"].isna(), "metric"]
+        listed = [{"metric": name, **payload["metrics"][name]} for name in overall]
+        yield from columns(listed, ["metric", "value", "numerator", "denominator"])
         yield f"rates by group are in {ran.metadata['operator_report']['page']} and with --json"
         yield "audit chain: {count} rows, head {hash}".format(**payload["audit_head"])
 
