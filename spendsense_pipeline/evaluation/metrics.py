@@ -305,7 +305,7 @@ def grounded(release: dict[Any, Any]) -> bool:
 
 def _same(value: Any, other: Any) -> bool:
     if isinstance(value, int | float) and isinstance(other, int | float):
-        return math.isclose(value, other, rel_tol=1e-9, abs_tol=1e-9)
+        return math.isclose(value, other, rel_tol=1e-9, abs_tol=1e-6)  # slots keep six decimals
     return bool(value == other)
 
 

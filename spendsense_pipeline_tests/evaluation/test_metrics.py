@@ -135,6 +135,11 @@ def test_a_figure_that_is_computed_from_signals_is_taken_as_stored():
     assert list(verified(pd.DataFrame([row]))) == [True]
 
 
+def test_a_slot_that_keeps_six_decimals_of_its_signal_agrees_with_it():
+    signals = {"features": {"30": {"max_utilization": 0.85300049}}, "streams": []}
+    assert list(verified(pd.DataFrame([release("1", "a", signals=json.dumps(signals))]))) == [True]
+
+
 def rates(day: dict[str, Any], measure: str, dimension: str) -> dict[str, tuple[float, float]]:
     rows = evaluation_metrics(**day)
     rows = rows[(rows["measure"] == measure) & (rows["dimension"] == dimension)]
