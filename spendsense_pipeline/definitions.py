@@ -10,7 +10,8 @@ import dagster as dg
 
 from spendsense_pipeline.defs import evaluation, features, personas, recommendations, release, review
 from spendsense_pipeline.defs import ingest as room
-from spendsense_pipeline.defs.checks import contract_checks, guardrails_check
+from spendsense_pipeline.defs.checks import contract_checks, drift_checks, guardrails_check
+from spendsense_pipeline.defs.documentation import with_sources
 from spendsense_pipeline.defs.io import ParquetWarehouse
 from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel, sealed
 from spendsense_pipeline.settings import Settings
@@ -123,7 +124,7 @@ def build_defs(
             landing=str(settings.landing),
             scratch=str(settings.scratch),
             memory=settings.memory,
-            exports=str(settings.data / "exports"),
+            exports=settings.exports_root,
             reports=str(settings.data / "reports"),
             prompts=str(settings.prompts),
             catalogue=str(settings.catalogue),
@@ -133,8 +134,8 @@ def build_defs(
         **(resources or {}),
     }
     return dg.Definitions(
-        assets=[*assets, *further],
-        asset_checks=[*own, *checks, *told, proof],
+        assets=with_sources([*assets, *further]),
+        asset_checks=[*own, *checks, *drift_checks(daily, names), *told, proof],
         jobs=[
             *([ingest_batch] if ingest else []),
             daily_refresh,

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
 
     data: Path = Field(default=Path("data"), description="everything a run writes")
     warehouse: str | None = Field(default=None, description="path or fsspec URI of the Parquet tables")
+    exports: str | None = Field(default=None, description="path or fsspec URI that analysts read the exports from")
     database_url: str | None = Field(default=None, description="SQLAlchemy URL of the governance database")
     engine: Literal["duckdb", "spark"] = Field(default="duckdb", description="where the features of a day are computed")
     spark_master: str = Field(default="local[*]", description="master URL of the Spark engine")
@@ -76,7 +77,7 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
 
-    @field_validator("warehouse")
+    @field_validator("warehouse", "exports")
     @classmethod
     def _absolute_or_uri(cls, root: str | None) -> str | None:
         if root is None or "://" not in root:
@@ -140,6 +141,11 @@ class Settings(BaseSettings):
     def warehouse_root(self) -> str:
         """Root of the Parquet tables: an absolute path or a URI."""
         return self.warehouse or str(self.data / "warehouse")
+
+    @property
+    def exports_root(self) -> str:
+        """Where the day's exports go: an absolute path or a URI."""
+        return self.exports or str(self.data / "exports")
 
     @property
     def governance_url(self) -> str:

@@ -36,7 +36,8 @@ MAY_IMPORT = {
     },
     "definitions": {"contracts", "defs", "settings"},
     "cli": {
-        *("defs", "definitions", "governance", "ingest", "profiles", "recommendations", "settings", "synthetic"),
+        *("defs", "definitions", "evaluation", "governance", "ingest", "profiles", "recommendations", "settings"),
+        "synthetic",
         "warehouse",
     },
     "benchmark": {"evaluation", "features", "ingest", "personas", "synthetic", "warehouse"},

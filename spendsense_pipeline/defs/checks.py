@@ -7,13 +7,18 @@ import inspect
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import dagster as dg
 import ibis
 import pandas as pd
 
+from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS, FrameContract, failures
+from spendsense_pipeline.defs.personas import NONE_MATCHED
+from spendsense_pipeline.defs.resources import Files
+from spendsense_pipeline.evaluation.drift import DATES, DATES_NEEDED, DEVIATIONS, unusual
+from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.recommendations.guardrails import release_candidates_clean
 
 
@@ -99,3 +104,68 @@ def _guardrails(draft_recommendations: pd.DataFrame) -> dg.AssetCheckResult:
             **({"findings": dg.MetadataValue.table(records)} if records else {}),
         },
     )
+
+
+def drift_checks(
+    daily: dg.DailyPartitionsDefinition, names: Mapping[dg.AssetKey, dg.AssetKey]
+) -> list[dg.AssetChecksDefinition]:
+    """Warnings where a persona's share or a signal's null rate is not what the dates before let expect.
+
+    ``names``: the key of each asset in this deployment.
+    """
+    shares = [names[dg.AssetKey(f"persona_assignments_{window}d")] for window in (30, 180)]
+    nulls = [names[dg.AssetKey(f"features_{window}d")] for window in (30, 180)]
+    return [
+        *(_drift_check(daily, asset, "usual_shares", "share of a persona", _shares) for asset in shares),
+        *(_drift_check(daily, asset, "usual_nulls", "part of unknown values", _null_rates) for asset in nulls),
+    ]
+
+
+def _drift_check(
+    daily: dg.DailyPartitionsDefinition,
+    asset: dg.AssetKey,
+    name: str,
+    watched: str,
+    measure: Callable[[ibis.Table], ibis.Table],
+) -> dg.AssetChecksDefinition:
+    def check(context: dg.AssetCheckExecutionContext, files: Files) -> dg.AssetCheckResult:
+        day, table = context.op_execution_context.partition_key, asset.path[-1]
+        keys = [key for key in warehouse.partitions(files.warehouse, table) if key <= day][-(DATES + 1) :]
+        stored = warehouse.read(warehouse.connect(), files.warehouse, table, keys)
+        measured = to_frame(measure(stored).to_pyarrow())
+        found = unusual(measured.assign(as_of=measured["as_of"].astype(str)), day)
+        earlier = len(keys) - 1
+        said = f"{len(found)} unusual beside {earlier} earlier dates"
+        if earlier < DATES_NEEDED:
+            said = f"{earlier} earlier dates are stored; from {DATES_NEEDED} on this is judged"
+        records = [dg.TableRecord({str(n): value for n, value in row.items()}) for row in found.to_dict("records")]
+        return dg.AssetCheckResult(
+            passed=found.empty,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=said,
+            metadata={"unusual": dg.MetadataValue.table(records)} if records else {},
+        )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.asset_check(
+            asset=asset,
+            name=name,
+            partitions_def=daily,
+            description=f"Warns when the {watched} lies more than {DEVIATIONS} median absolute deviations from the "
+            f"last {DATES} dates. Look at what the last batch changed, `quarantined_rows` first.",
+        )(check)
+
+
+def _shares(assigned: ibis.Table) -> ibis.Table:
+    label = assigned.is_fallback.ifelse(NONE_MATCHED, assigned.persona)
+    counted = assigned.group_by("as_of", name=label).aggregate(customers=assigned.count())
+    whole = ibis.window(group_by="as_of")
+    return counted.select("as_of", "name", value=counted.customers / counted.customers.sum().over(whole))
+
+
+def _null_rates(features: ibis.Table) -> ibis.Table:
+    known = features.group_by("as_of").aggregate(
+        **{name: features[name].isnull().mean() for name in features.columns if name != "as_of"}
+    )
+    return known.pivot_longer([name for name in known.columns if name != "as_of"], names_to="name", values_to="value")

@@ -4,7 +4,9 @@ What does not belong here: what an asset does, which its own room says in its de
 """
 
 import datetime as dt
-from typing import Any
+import warnings
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
 
 import dagster as dg
 
@@ -21,6 +23,12 @@ OWNERS = {
 }
 
 
+DAILY = {"features", "personas", "recommendations", "review", "evaluation"}
+FRESH = dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(days=3), warn_window=dt.timedelta(hours=30))
+"""For what `daily_refresh` computes each morning: a warning after a day that was missed, red after three. Tables that
+move only when a batch lands or a text may go out have no due date."""
+
+
 def documented(asset: str, group: str, kinds: set[str], description: str) -> dict[str, Any]:
     """Keyword arguments that ``dg.asset`` and ``dg.AssetOut`` share, the columns' docs among them."""
     metadata = {"dagster/column_schema": column_schema(asset)} if asset in CONTRACTS else {}
@@ -30,6 +38,7 @@ def documented(asset: str, group: str, kinds: set[str], description: str) -> dic
         "kinds": kinds,
         "description": description,
         "metadata": metadata,
+        "freshness_policy": FRESH if group in DAILY else None,
     }
 
 
@@ -59,3 +68,13 @@ def column_schema(asset: str) -> dg.TableSchema:
 def as_of(context: dg.AssetExecutionContext) -> dt.date:
     """The date of a daily partition: the last day its tables know."""
     return dt.date.fromisoformat(context.partition_key)
+
+
+Assets = TypeVar("Assets", bound=dg.AssetsDefinition | dg.AssetSpec)
+
+
+def with_sources(assets: Sequence[Assets]) -> Sequence[Assets]:
+    """The assets with a link from the UI to where they are defined."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # Dagster's word for these links
+        return cast("Sequence[Assets]", dg.with_source_code_references(list(assets)))

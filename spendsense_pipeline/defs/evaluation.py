@@ -1,17 +1,20 @@
 """The evaluation room: metrics, the operators' report and the export of a day. The thinking is in ``evaluation/``."""
 
+import datetime as dt
 from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 from pydantic import Field
 
+from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.defs.review import EXAMPLE
+from spendsense_pipeline.defs.review import operator_review
 from spendsense_pipeline.evaluation import accuracy, export, metrics, report
-from spendsense_pipeline.governance import audit, frames, queue, records, release
+from spendsense_pipeline.frames import to_frame
+from spendsense_pipeline.governance import audit, frames, generations, operators, queue, records, release
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.recommendations.withdrawn import withdrawn_products
 
@@ -117,10 +120,20 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             decisions=decisions,
             releases=releases,
         )
-        values = {row["metric"]: row["value"] for row in measured.to_dict("records") if pd.notna(row["value"])}
+        known = measured[measured["value"].notna()]
+        values = dict(zip(known["metric"], known["value"], strict=True))
         with writing(governance.engine) as session:
             head = records.record_evaluation(session, as_of(context), values, now, run_id=context.run_id)
-        context.add_output_metadata({**values, "audit_head": head})
+        overall = known.loc[known["dimension"].isna(), "metric"]
+        moved = report.movement(persona_assignments_30d, persona_assignments_180d)
+        context.add_output_metadata(
+            {
+                **{name: values[name] for name in overall},
+                "audit_head": head,
+                "movement": dg.MetadataValue.md(_matrix(moved, report.persona_names())),
+                "fairness": dg.MetadataValue.table(_fairness(measured)),
+            }
+        )
         return measured
 
     @dg.asset(
@@ -141,16 +154,21 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
         files: Files,
         persona_assignments_30d: pd.DataFrame,
         persona_assignments_180d: pd.DataFrame,
+        features_30d: pd.DataFrame,
+        features_180d: pd.DataFrame,
+        recurring_streams: pd.DataFrame,
+        product_matches: pd.DataFrame,
+        education_templates: pd.DataFrame,
         evaluation_metrics: pd.DataFrame,
     ) -> dg.MaterializeResult[None]:
         now, day = clock.now(), as_of(context)
         with reading(governance.engine) as session:
             counted = queue.counts(session, now)
             consents = frames.consents(session, now, consent_days=governance.consent_days)
-            waiting = [
-                queue.full(session, row["recommendation_id"], now)
-                for row in queue.queue(session, now, limit=report.SHOWN_AT_MOST)["queue"]
-            ]
+            waiting = queue.to_read(session, now, limit=report.ITEMS_AT_MOST)
+            spent = generations.spent(session)
+            decisions = frames.decisions(session)
+            deciding = [row["operator_id"] for row in operators.listed(session) if row["active"]]
             count, head = audit.head(session)
         proposal = release.propose(
             governance.engine,
@@ -161,18 +179,25 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
         page = report.operator_report(
             day,
             generated_at=now,
-            customers=len(persona_assignments_30d),
-            consent={str(scope): int(n) for scope, n in consents.groupby("scope")["user_id"].nunique().items()},
-            personas_30d=persona_assignments_30d,
-            personas_180d=persona_assignments_180d,
             queue=waiting,
             statuses=counted["recommendations"],
-            released=counted["releases"]["released"],
-            recalled=counted["releases"]["recalled"],
+            releases=counted["releases"],
             blocked=proposal.blocked,
+            consents=consents,
+            features_30d=features_30d,
+            features_180d=features_180d,
+            personas_30d=persona_assignments_30d,
+            personas_180d=persona_assignments_180d,
+            streams=recurring_streams,
+            matches=product_matches,
+            templates=education_templates,
+            spent=spent,
+            decisions=metrics.decisions_by_operator(decisions),
             metrics=evaluation_metrics,
+            history=_earlier(files.warehouse, "evaluation_metrics", day),
             audit_head={"count": count, "hash": head},
-            review_config=EXAMPLE,
+            operators=deciding,
+            review_op=operator_review.node_def.name,
         )
         path = Path(files.reports) / f"{day}.html"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -229,3 +254,33 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
         )
 
     return [evaluation_metrics, operator_report, analytics_export]
+
+
+def _earlier(root: str, asset: str, day: dt.date) -> pd.DataFrame:
+    """The rows of the newest dates before the day that are stored; of the day itself, none, where there are none."""
+    keys = [key for key in warehouse.partitions(root, asset) if key < day.isoformat()][-report.HISTORY :]
+    rows = to_frame(warehouse.load(root, asset, keys or [day.isoformat()]))
+    return rows if keys else rows.iloc[:0]
+
+
+def _matrix(moved: list[tuple[str, list[int]]], names: list[str]) -> str:
+    """Customers by their persona of 180 days (rows) and of 30 days (columns), as a Markdown table."""
+    said = [name.replace("_", " ") for name in names]
+    lines = [f"| 180 days, then 30 days | {' | '.join(said)} |", f"|---|{'---:|' * len(names)}"]
+    lines += [f"| {name.replace('_', ' ')} | {' | '.join(f'{n:,}' for n in counts)} |" for name, counts in moved]
+    return "\n".join(lines)
+
+
+def _fairness(measured: pd.DataFrame) -> list[dg.TableRecord]:
+    groups = measured[measured["dimension"].notna() & (measured["denominator"] > 0)]
+    return [
+        dg.TableRecord(
+            {
+                "measure": row["measure"],
+                "group": f"{row['dimension'].replace('_', ' ')} {row['band']}",
+                "rate": f"{row['value']:.1%}",
+                "of": int(row["denominator"]),
+            }
+        )
+        for row in groups.to_dict("records")
+    ]

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,6 +151,11 @@ def release(definitions: dg.Definitions, instance: dg.DagsterInstance) -> Ran:
     return _run(definitions, instance, RELEASE, None, {})
 
 
+def evaluate(definitions: dg.Definitions, instance: dg.DagsterInstance, as_of: dt.date) -> Ran:
+    """The metrics of a date that was run, and its page for the operators, as they are now."""
+    return _run(definitions, instance, REFRESH, as_of.isoformat(), {}, only={"evaluation_metrics", "operator_report"})
+
+
 def daily_refresh(
     definitions: dg.Definitions, instance: dg.DagsterInstance, as_of: dt.date, *, regenerate: bool = False
 ) -> Ran:
@@ -173,13 +178,20 @@ def _run(
     job: str,
     partition: str | None,
     config: Mapping[str, Any],
+    *,
+    only: Collection[str] = (),
 ) -> Ran:
+    """Run a job to its end; ``only`` leaves of its assets those of these names."""
     # Planning an expression makes millions of small objects that live until it is planned; at the usual threshold
     # the collector would walk them over and over (a quarter of a small run's time).
     gc.freeze()
     gc.set_threshold(200_000, 50, 50)
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    result = definitions.resolve_job_def(job).execute_in_process(
+    definition = definitions.resolve_job_def(job)
+    if only:
+        keys = {key for key in definition.asset_layer.selected_asset_keys if key.path[-1] in only}
+        definition = definition.get_subset(asset_selection=keys)
+    result = definition.execute_in_process(
         run_config={**quiet, **config}, instance=instance, partition_key=partition, raise_on_error=False
     )
     if not result.success:

@@ -3,9 +3,16 @@
 import dagster as dg
 import pandas as pd
 
-from spendsense_pipeline.defs.documentation import documented
+from spendsense_pipeline import warehouse
+from spendsense_pipeline.defs import plots
+from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.features import WINDOWS
+from spendsense_pipeline.defs.resources import Files
+from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.personas.assignment import assign_personas
+from spendsense_pipeline.personas.rules import RULES
+
+NONE_MATCHED = "none matched"
 
 
 def persona_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -28,25 +35,59 @@ def _persona_asset(daily: dg.DailyPartitionsDefinition, window: int) -> dg.Asset
             "verdict can be recomputed from the row alone. A sudden shift of shares points at `features_*`.",
         ),
     )
-    def assignments(context: dg.AssetExecutionContext, features: pd.DataFrame) -> pd.DataFrame:
+    def assignments(context: dg.AssetExecutionContext, files: Files, features: pd.DataFrame) -> pd.DataFrame:
         assigned = assign_personas(features)
-        counts = assigned["persona"].value_counts()
+        now, day = shares(assigned), as_of(context)
+        earlier = [key for key in warehouse.partitions(files.warehouse, name) if key < day.isoformat()][-1:]
+        before = shares(to_frame(warehouse.load(files.warehouse, name, earlier))) if earlier else {}
+        told = [
+            (
+                persona.replace("_", " "),
+                share,
+                f"{share:.1%}" + (f" ({share - before.get(persona, 0):+.1%})" * bool(before)),
+            )
+            for persona, share in now.items()
+        ]
+        since = f", change since {earlier[0]}" if earlier else ""
         context.add_output_metadata(
             {
                 "customers": len(assigned),
                 "fallback": int(assigned["is_fallback"].sum()),
-                "shares": dg.MetadataValue.table(
-                    [
-                        dg.TableRecord(
-                            {"persona": str(persona), "customers": int(n), "share": round(n / len(assigned), 4)}
-                        )
-                        for persona, n in counts.items()
-                    ]
-                )
-                if len(assigned)
-                else dg.MetadataValue.text("no customer on this date"),
+                "shares": plots.bars(told, f"Share of customers by persona{since}"),
+                "signals": dg.MetadataValue.md(_distributions(features, window)),
             }
         )
         return assigned
 
     return assignments
+
+
+def shares(assigned: pd.DataFrame) -> dict[str, float]:
+    """Persona to its share of the customers, fallbacks apart as ``none matched``, in the order of the rules."""
+    label = assigned["persona"].where(~assigned["is_fallback"].astype(bool), NONE_MATCHED)
+    counted = label.value_counts()
+    names = [*dict.fromkeys(rule.persona for rule in RULES), NONE_MATCHED]
+    return {persona: int(counted.get(persona, 0)) / max(len(assigned), 1) for persona in names}
+
+
+def _distributions(features: pd.DataFrame, window: int) -> str:
+    """How each signal of the rules is distributed, with the thresholds that the rules set.
+
+    Money in dollars by the currency's factor, as the rules compare it.
+    """
+    marks: dict[str, dict[float, str]] = {}
+    money: set[str] = set()
+    for rule in RULES:
+        if isinstance(rule.threshold, bool):
+            continue
+        at = rule.threshold * (window / 30 if rule.per_month else 1)
+        marks.setdefault(rule.signal, {})[at] = f"{rule.operator} {at:,.6g}"
+        money |= {rule.signal} if rule.money else set()
+    lines = []
+    for signal, thresholds in marks.items():
+        values = features[signal] / features["currency_factor"] if signal in money else features[signal]
+        drawn = plots.distribution(values, sorted(thresholds.items()))
+        known = int(features[signal].notna().sum())
+        said = f"**{signal}**, known of {known:,} of {len(features):,}"
+        lines.append(f"{said}\n\n{plots.picture(drawn, signal)}" if drawn else f"{said}: too few to draw")
+    return "\n\n".join(lines)

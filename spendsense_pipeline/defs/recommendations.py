@@ -3,6 +3,8 @@
 The thinking is in ``recommendations/``.
 """
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import dagster as dg
 import ibis
 import pandas as pd
 
-from spendsense_pipeline.defs import writing
+from spendsense_pipeline.defs import plots, writing
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel
 from spendsense_pipeline.features.credit import cards_at
@@ -189,8 +191,20 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
             day,
         )
         context.add_output_metadata(
-            {"customers": int(drafted["user_id"].nunique()), "with_findings": int((drafted["findings"] != "[]").sum())}
+            {
+                "customers": int(drafted["user_id"].nunique()),
+                "with_findings": int((drafted["findings"] != "[]").sum()),
+                "findings": plots.bars(_findings(drafted), "Findings of the guardrails, by kind"),
+            }
         )
         return drafted
 
     return [found, templates, matches, drafts]
+
+
+def _findings(drafted: pd.DataFrame) -> list[tuple[str, float, str]]:
+    """How often each guardrail found something, the most frequent first; one bar of nothing where none did."""
+    found = Counter(
+        f"{one['check'].replace('_', ' ')}, {one['severity']}" for row in drafted["findings"] for one in json.loads(row)
+    )
+    return [(name, count, f"{count:,}") for name, count in found.most_common()] or [("none", 0, "0")]

@@ -5,12 +5,14 @@ transaction asks it again to enforce, so a run launched by hand gets round nothi
 """
 
 import datetime as dt
+from collections.abc import Mapping
 
 import dagster as dg
 
+from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.governance import release
+from spendsense_pipeline.governance import queue, release
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.recommendations.withdrawn import withdrawn_products
 
@@ -43,14 +45,32 @@ def released_recommendations(
         withdrawn=withdrawn_products(files.warehouse),
         run_id=context.run_id,
     )
+    with reading(governance.engine) as session:
+        counted = queue.counts(session, clock.now())
     return dg.MaterializeResult(
         metadata={
+            "dagster/row_count": counted["releases"]["released"],
+            "funnel": plots.bars(funnel(counted, gate.blocked), "From draft to release, all days"),
             "released": len(gate.released),
             "recalled": len(gate.recalled),
             "blocked": gate.blocked,
             "released_ids": gate.released[:100],
         }
     )
+
+
+def funnel(counted: Mapping[str, Mapping[str, int]], blocked: Mapping[str, int]) -> list[tuple[str, float, str]]:
+    """Bars from everything that was registered to what stands released, then what is held back, by reason."""
+    statuses, releases = counted["recommendations"], counted["releases"]
+    steps = {
+        "registered": sum(statuses.values()),
+        "approved": statuses["approved"] + statuses["overridden"],
+        "released": releases["released"],
+        "recalled": releases["recalled"],
+        **{name: statuses[name] for name in ("rejected", "superseded", "expired", "voided")},
+        **{f"held back: {reason.replace('_', ' ')}": number for reason, number in blocked.items()},
+    }
+    return [(name, number, f"{number:,}") for name, number in steps.items()]
 
 
 @dg.asset_check(

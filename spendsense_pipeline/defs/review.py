@@ -5,6 +5,9 @@ thinking is in ``governance/``.
 """
 
 import datetime as dt
+import itertools
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -12,6 +15,7 @@ import pandas as pd
 from pydantic import Field
 
 from spendsense_pipeline import warehouse
+from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.errors import SpendSenseError
@@ -87,8 +91,10 @@ def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
         )
         with reading(governance.engine) as session:
             waiting = queue.waiting(session, clock.now())
+            ages = queue.ages(session, clock.now())
         return dg.MaterializeResult(
             metadata={
+                "dagster/row_count": len(draft_recommendations),
                 "registered": outcome.registered,
                 "replaced": outcome.replaced,
                 "unchanged": outcome.unchanged,
@@ -97,10 +103,22 @@ def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
                 "why_refused": outcome.why_refused,
                 "withdrawn": outcome.withdrawn,
                 "waiting": waiting["waiting"],
+                "queue_age": plots.bars(_by_age(ages), "What waits, by age"),
             }
         )
 
     return registered
+
+
+AGES = ((0, "today"), (1, "1 to 2 days"), (3, "3 to 6 days"), (7, "7 to 10 days"), (11, "11 days or more"))
+"""Bands of the queue's age in days; texts expire after 14, and the last band is when the check turns to an error."""
+
+
+def _by_age(hours: Sequence[float]) -> list[tuple[str, float, str]]:
+    """How many texts wait in each band of age."""
+    edges = [*(since for since, _ in AGES), math.inf]
+    counts = [sum(low * 24 <= one < high * 24 for one in hours) for low, high in itertools.pairwise(edges)]
+    return [(name, count, f"{count:,}") for (_, name), count in zip(AGES, counts, strict=True)]
 
 
 def evidence(

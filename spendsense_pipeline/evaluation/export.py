@@ -56,6 +56,9 @@ EXPORTED: Final[dict[str, tuple[str, ...] | None]] = {
 
 MANIFEST: Final = "manifest.json"
 
+LINKS_LIVE: Final = dt.timedelta(days=7)
+"""How long a signed link opens a file: the longest that Amazon's S3 allows."""
+
 
 class ExportRefused(SpendSenseError):
     """The export was refused; an earlier export of the day is as it was."""
@@ -127,6 +130,23 @@ def described_again(folder: str) -> None:
 
 def _encoded(manifest: Mapping[str, Any]) -> bytes:
     return (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def signed_links(manifest: Mapping[str, Any], to: str) -> dict[str, str]:
+    """File → link that opens it for seven days without an account; empty where the store cannot sign.
+
+    Whoever has a link can read the file: links are for the person who asked and are stored nowhere.
+    """
+    filesystem, root = fsspec.core.url_to_fs(to)
+    folder = posixpath.join(root, str(manifest["as_of"]))
+    files = [*(table["file"] for table in manifest["tables"].values()), MANIFEST]
+    try:
+        return {
+            name: str(filesystem.sign(posixpath.join(folder, name), expiration=int(LINKS_LIVE.total_seconds())))
+            for name in files
+        }
+    except NotImplementedError:
+        return {}
 
 
 def _leaving(

@@ -6,14 +6,19 @@ this room needs no database. How the metrics are shown belongs in ``report.py``.
 Frames of governance facts:
 
 - consents: ``user_id``, ``scope``; one row per live period.
-- decisions: ``recommendation_id``, ``ordinal``, ``action`` (``approve``, ``reject``, ``override``, ``undo``),
-  ``decided_at``, ``registered_at`` (when the text first entered the queue); all of them, in any order.
+- decisions: ``recommendation_id``, ``user_id``, ``operator_id``, ``ordinal``, ``action`` (``approve``, ``reject``,
+  ``override``, ``undo``), ``decided_at``, ``registered_at`` (when the text first entered the queue); all of them, in
+  any order.
 - releases: ``RELEASE_COLUMNS``; one row per release, joined by its own keys to what it cites, null where a
-  join finds nothing. ``text_hash`` is recomputed from the stored text, not copied.
+  join finds nothing. ``text_hash`` is recomputed from the stored text, not copied; ``slots`` and ``signals`` are JSON
+  that was registered with the text.
 """
 
 import datetime as dt
 import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pandas as pd
@@ -22,6 +27,9 @@ from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.personas.assignment import followed
 from spendsense_pipeline.personas.rules import RULES
 from spendsense_pipeline.recommendations.figures import figures
+from spendsense_pipeline.recommendations.guardrails.facts import grounding
+from spendsense_pipeline.recommendations.guardrails.text import Text
+from spendsense_pipeline.recommendations.slots import UNCHANGED
 
 RELEASE_COLUMNS: Final = (
     "release_id",
@@ -29,6 +37,12 @@ RELEASE_COLUMNS: Final = (
     "user_id",
     "content_type",
     "content_hash",
+    "title",
+    "content",
+    "rationale",
+    "slots",
+    "signals",
+    "window_days",
     "text_hash",
     "released_at",
     "consent_user_id",
@@ -57,15 +71,18 @@ DEFINITIONS: Final[dict[str, str]] = {
     "coverage": "customers with live consent whose followed persona is no fallback and of whom at least three signals "
     "are known, by customers with live consent",
     "explainability": "drafts with a rationale whose every figure is the text of one of the draft's slots, by drafts",
-    "auditability": "releases whose stored consent, decision and text hash agree with the release, by releases",
+    "auditability": "releases whose stored consent, decision and text hash agree with the release and whose every "
+    "figure is in the signals stored with the text, by releases",
     "latency_ms_avg": "mean time a language model took for a template, milliseconds; null where the library wrote",
     "latency_ms_p95": "95th percentile of the time a language model took for a template, milliseconds",
+    "offer_share": "drafted offers by drafts",
     "offer_eligibility_rate": "drafted offers whose customer meets the product's published criteria, by drafted offers",
     "education_to_offer_ratio": "drafted pieces of education by drafted offers",
     "operator_agreement": "texts whose standing decision approves them unchanged, by decided texts",
     "override_rate": "texts whose standing decision replaced them, by decided texts",
     "rejection_rate": "texts whose standing decision rejects them, by decided texts",
     "hours_to_decision_avg": "mean hours from entering the queue to the standing decision",
+    "hours_to_decision_median": "median hours from entering the queue to the standing decision",
 }
 _WINDOW_DEFINITIONS: Final = {
     "matched": "customers whose persona by the {window}-day signals is {persona}, fallbacks left out",
@@ -112,12 +129,14 @@ def evaluation_metrics(
         "auditability": _ratio(_sum(verified(releases)), len(releases)),
         "latency_ms_avg": _ratio(float(timed.sum()), len(timed)),
         "latency_ms_p95": (float(timed.quantile(0.95)) if len(timed) else None, None, None),
+        "offer_share": _ratio(len(offers), len(drafts)),
         "offer_eligibility_rate": _ratio(_eligible(offers, matches), len(offers)),
         "education_to_offer_ratio": _ratio(len(education), len(offers)),
         "operator_agreement": _ratio(*decided("approve")),
         "override_rate": _ratio(*decided("override")),
         "rejection_rate": _ratio(*decided("reject")),
         "hours_to_decision_avg": _ratio(round(float(waited.sum()), 6), len(standing)),
+        "hours_to_decision_median": (float(waited.median()) if len(waited) else None, None, None),
     }
     definitions = dict(DEFINITIONS)
     for window, personas in ((30, personas_30d), (180, personas_180d)):
@@ -129,16 +148,101 @@ def evaluation_metrics(
             definitions[name] = _WINDOW_DEFINITIONS["matched"].format(window=window, persona=persona)
         rows[f"persona_{window}d_fallback"] = (_sum(fallback), None, None)
         definitions[f"persona_{window}d_fallback"] = _WINDOW_DEFINITIONS["fallback"].format(window=window)
+    groups = list(fairness(followed(personas_30d, personas_180d), features_180d, drafts, consents, standing))
+    metrics = [*rows, *(f"{g.measure}_by_{g.dimension}_{g.band.replace(' ', '_')}" for g in groups)]
+    values = [*rows.values(), *(_ratio(g.numerator, g.denominator) for g in groups)]
+    of_everybody = [None] * len(rows)
     return pd.DataFrame(
         {
-            "as_of": pd.Series([as_of] * len(rows), dtype=object),
-            "metric": pd.Series(list(rows), dtype="str"),
-            "value": pd.Series([value for value, _, _ in rows.values()], dtype=float),
-            "numerator": pd.Series([above for _, above, _ in rows.values()], dtype=float),
-            "denominator": pd.Series([below for _, _, below in rows.values()], dtype=float),
-            "definition": pd.Series([definitions[name] for name in rows], dtype="str"),
+            "as_of": pd.Series([as_of] * len(metrics), dtype=object),
+            "metric": pd.Series(metrics, dtype="str"),
+            "value": pd.Series([value for value, _, _ in values], dtype=float),
+            "numerator": pd.Series([above for _, above, _ in values], dtype=float),
+            "denominator": pd.Series([below for _, _, below in values], dtype=float),
+            "measure": pd.Series([*of_everybody, *(g.measure for g in groups)], dtype="str"),
+            "dimension": pd.Series([*of_everybody, *(g.dimension for g in groups)], dtype="str"),
+            "band": pd.Series([*of_everybody, *(g.band for g in groups)], dtype="str"),
+            "definition": pd.Series(
+                [*(definitions[name] for name in rows), *(g.definition for g in groups)], dtype="str"
+            ),
         }
     )
+
+
+@dataclass(frozen=True)
+class GroupRate:
+    """One cell of the fairness table: ``numerator`` of ``denominator`` in one band of one dimension."""
+
+    measure: str
+    dimension: str
+    band: str
+    numerator: float
+    denominator: float
+    definition: str
+
+
+INCOME_BANDS: Final = ((0, "under 2000"), (2_000, "2000 to 4000"), (4_000, "4000 to 8000"), (8_000, "8000 or more"))
+"""Earned income a month in US dollars: around a half, one and two times the median of US full-time wages."""
+HISTORY_BANDS: Final = ((0, "under 60 days"), (60, "60 to 179 days"), (180, "180 to 364 days"), (365, "365 or more"))
+"""Known history: below 60 days no subscription can be denied, below 180 the long window is not full."""
+UNKNOWN: Final = "unknown"
+
+
+def fairness(
+    personas: pd.DataFrame,
+    features: pd.DataFrame,
+    drafts: pd.DataFrame,
+    consents: pd.DataFrame,
+    standing: pd.DataFrame,
+) -> Iterator[GroupRate]:
+    """Persona, offer and rejection rates by income band and by history length, every cell with its counts.
+
+    ``personas`` are those that drafts follow, ``features`` the 180-day ones, ``standing`` the decisions that stand. A
+    difference between bands is a question, not yet a fault: personas are about money and so differ by income.
+    """
+    customers = features[["user_id"]].assign(
+        income_band=_banded(features["avg_monthly_income"] / features["currency_factor"], INCOME_BANDS),
+        history_band=_banded(features["history_days"], HISTORY_BANDS),
+    )
+    followed_by = customers.merge(personas[["user_id", "persona", "is_fallback"]], on="user_id")
+    label = followed_by["persona"].where(~followed_by["is_fallback"].astype(bool), "fallback")
+    agreed = customers[customers["user_id"].isin(consents.loc[consents["scope"] == "partner_offers", "user_id"])]
+    offered = agreed["user_id"].isin(drafts.loc[drafts["content_type"] == "partner_offer", "user_id"])
+    decided = standing[["user_id", "action"]].merge(customers, on="user_id")
+    names = [*dict.fromkeys(rule.persona for rule in RULES), "fallback"]
+    measures: list[tuple[str, pd.DataFrame, pd.Series, str]] = [
+        (f"persona_rate_{name}", followed_by, label == name, f"customers who follow {name}, by customers")
+        for name in names
+    ]
+    measures += [
+        ("offer_rate", agreed, offered, "customers with a drafted offer, by customers who agreed to offers"),
+        ("rejection_rate", decided, decided["action"] == "reject", "texts that were rejected, by decided texts"),
+    ]
+    for dimension, bands in (("income_band", INCOME_BANDS), ("history_band", HISTORY_BANDS)):
+        for measure, whole, met, definition in measures:
+            above, below = whole.loc[met, dimension].value_counts(), whole[dimension].value_counts()
+            for band in [*(name for _, name in bands), *([UNKNOWN] if dimension == "income_band" else [])]:
+                counted = (float(above.get(band, 0)), float(below.get(band, 0)))
+                said = f"{definition}, {dimension.replace('_', ' ')} {band}"
+                yield GroupRate(measure, dimension, band, *counted, said)
+
+
+def _banded(values: pd.Series, bands: tuple[tuple[int, str], ...]) -> pd.Series:
+    """The band that each value falls into, its lower edge included."""
+    edges = [edge for edge, _ in bands]
+    cut = pd.cut(values.astype(float), [*edges, math.inf], right=False, labels=[name for _, name in bands])
+    return cut.astype(object).where(cut.notna(), UNKNOWN)
+
+
+def decisions_by_operator(decisions: pd.DataFrame) -> pd.DataFrame:
+    """How each operator decided: operator_id, approve, override, reject (standing), undone, hours (median wait)."""
+    standing = standing_decisions(decisions)
+    waited = (_moments(standing["decided_at"]) - _moments(standing["registered_at"])).dt.total_seconds() / 3600
+    counted = pd.crosstab(standing["operator_id"], standing["action"])
+    counted = counted.reindex(columns=["approve", "override", "reject"], fill_value=0)
+    counted["undone"] = decisions[decisions["action"] == "undo"].groupby("operator_id").size()
+    counted["hours"] = waited.groupby(standing["operator_id"]).median()
+    return counted.fillna({"undone": 0}).astype({"undone": int}).rename_axis("operator_id").reset_index()
 
 
 def explained(drafts: pd.DataFrame) -> pd.Series:
@@ -155,7 +259,8 @@ def verified(releases: pd.DataFrame) -> pd.Series:
 
     The text still has the hash that was decided on and released; the decision approves or overrides that very
     recommendation and came before; the consent is the customer's own, in the scope of the content, and was
-    live at the moment of release. A fact that is missing bears out nothing.
+    live at the moment of release; the figures in the text are the stored signals (``grounded``). A fact that is
+    missing bears out nothing.
     """
     r = releases
     released_at, closed_at = _moments(r["released_at"]), _moments(r["consent_closed_at"])
@@ -171,7 +276,37 @@ def verified(releases: pd.DataFrame) -> pd.Series:
         & (_moments(r["consent_opened_at"]) <= released_at)
         & (closed_at.isna() | (closed_at > released_at))
     )
-    return (text & decision & consent).fillna(False).astype(bool)
+    figured = pd.Series([grounded(row) for row in r[list(_TEXT_COLUMNS)].to_dict("records")], index=r.index, dtype=bool)
+    return (text & decision & consent & figured).fillna(False).astype(bool)
+
+
+_TEXT_COLUMNS: Final = ("content_type", "title", "content", "rationale", "slots", "signals", "window_days")
+
+
+def grounded(release: dict[Any, Any]) -> bool:
+    """Whether each figure of a released text is what a stored slot shows, and that slot what the stored signals say.
+
+    Slots that show a signal itself are held against it; those that are computed from signals, and those filled from
+    streams, are taken at their stored value. ``signals``: {features: {window: {signal: value}}, streams: […]}.
+    """
+    if not isinstance(release["slots"], str) or not isinstance(release["signals"], str):
+        return False
+    slots = json.loads(release["slots"])
+    text = Text.of(release["content_type"], release["title"], release["content"], release["rationale"], slots)
+    if grounding(text):
+        return False
+    known = json.loads(release["signals"])["features"].get(str(release["window_days"]), {})
+    return all(
+        _same(slot["value"], known[slot["signal"]])
+        for name, slot in slots.items()
+        if name in UNCHANGED and slot["signal"] in known
+    )
+
+
+def _same(value: Any, other: Any) -> bool:
+    if isinstance(value, int | float) and isinstance(other, int | float):
+        return math.isclose(value, other, rel_tol=1e-9, abs_tol=1e-6)  # slots keep six decimals
+    return bool(value == other)
 
 
 def standing_decisions(decisions: pd.DataFrame) -> pd.DataFrame:

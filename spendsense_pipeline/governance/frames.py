@@ -63,11 +63,16 @@ def history(session: Session, before: dt.date, now: dt.datetime) -> pd.DataFrame
 
 
 def decisions(session: Session) -> pd.DataFrame:
-    """All decisions, undone ones too: recommendation_id, action, ordinal, decided_at, registered_at (first) (UTC)."""
+    """All decisions, undone ones too.
+
+    Columns: recommendation_id, user_id, action, operator_id, ordinal, decided_at, registered_at (first) (UTC).
+    """
     rows = session.execute(
         select(
             Decision.recommendation_id,
+            Recommendation.user_id,
             Decision.action,
+            Decision.operator_id,
             Decision.ordinal,
             Decision.decided_at,
             Recommendation.first_registered_at,
@@ -75,13 +80,15 @@ def decisions(session: Session) -> pd.DataFrame:
         .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
         .order_by(Decision.seq)
     ).all()
-    return _frame(rows, ["recommendation_id", "action"], numbers=["ordinal"], moments=["decided_at", "registered_at"])
+    texts = ["recommendation_id", "user_id", "action", "operator_id"]
+    return _frame(rows, texts, numbers=["ordinal"], moments=["decided_at", "registered_at"])
 
 
 def releases(session: Session) -> pd.DataFrame:
     """Every release beside the rows it cites, null where a join finds nothing: ``metrics.RELEASE_COLUMNS``.
 
-    ``text_hash`` is computed from the stored text, not copied, so that a changed text shows.
+    ``text_hash`` is computed from the stored text, not copied, so that a changed text shows. ``slots`` and ``signals``
+    are the evidence that was registered with the text, as JSON.
     """
     rows = session.execute(
         select(
@@ -95,13 +102,16 @@ def releases(session: Session) -> pd.DataFrame:
             Decision.recommendation_id,
             Decision.action,
             Decision.content_hash,
+            RecommendationText.content,
+            RecommendationText.rationale,
+            RecommendationText.slots,
+            RecommendationText.signals,
+            Recommendation.window_days,
             Release.released_at,
             ConsentPeriod.opened_at,
             ConsentPeriod.closed_at,
             Decision.decided_at,
             RecommendationText.title,
-            RecommendationText.content,
-            RecommendationText.rationale,
             Recommendation.product_id,
         )
         .outerjoin(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
@@ -116,13 +126,21 @@ def releases(session: Session) -> pd.DataFrame:
         )
         .order_by(Release.seq)
     ).all()
-    cited = [row[:14] for row in rows]
+    cited = [row[:19] for row in rows]
     texts = ["release_id", "recommendation_id", "user_id", "content_type", "content_hash", "consent_user_id"]
     texts += ["consent_scope", "decision_recommendation_id", "decision_action", "decision_hash"]
+    texts += ["content", "rationale", "slots", "signals"]
     moments = ["released_at", "consent_opened_at", "consent_closed_at", "decided_at"]
-    frame = _frame(cited, texts, moments=moments)
+    frame = _frame(cited, texts, numbers=["window_days"], moments=moments)
+    frame["title"] = pd.Series([row.title for row in rows], dtype="str")
     frame["text_hash"] = pd.Series(
-        [content_hash(row[3], *row[14:]) if row[14] is not None else None for row in rows], dtype="str"
+        [
+            content_hash(row.content_type, row.title, row.content, row.rationale, row.product_id)
+            if row.title is not None
+            else None
+            for row in rows
+        ],
+        dtype="str",
     )
     return frame
 

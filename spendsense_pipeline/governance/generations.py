@@ -9,6 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from filelock import FileLock
 from sqlalchemy import Engine, func, insert, select, text
@@ -115,3 +116,25 @@ def one_run_asks(engine: Engine) -> Iterator[None]:
         finally:
             connection.execute(text("SELECT pg_advisory_unlock(hashtext('spendsense asks'))"))
             connection.execute(text("RESET lock_timeout"))
+
+
+def spent(session: Session) -> list[dict[str, Any]]:
+    """What each model took on all days: model, written, failed (situations), requests, tokens, cost, latency_ms.
+
+    ``cost`` is in US dollars, None where a price is not known; ``latency_ms`` lists the time of each that was written.
+    """
+    rows: dict[str, list[ModelGeneration]] = {}
+    for one in session.scalars(select(ModelGeneration).order_by(ModelGeneration.model)):
+        rows.setdefault(one.model, []).append(one)
+    return [
+        {
+            "model": model,
+            "written": sum(one.outcome == "written" for one in asked),
+            "failed": sum(one.outcome == "failed" for one in asked),
+            "requests": sum(one.requests for one in asked),
+            "tokens": sum(one.tokens_sent + one.tokens_received for one in asked),
+            "cost": None if any(one.cost is None for one in asked) else sum(one.cost or 0 for one in asked),
+            "latency_ms": [one.latency_ms for one in asked if one.outcome == "written"],
+        }
+        for model, asked in rows.items()
+    ]

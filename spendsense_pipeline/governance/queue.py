@@ -74,20 +74,45 @@ def queue(
     released_at, age_hours (since the first draft that this one replaces).
     """
     chosen = _chosen(now, status, user_id, persona, template_id)
-    near = Recommendation.expires_at <= now + NEAR_EXPIRY
-    rows = session.execute(
-        chosen.order_by(
-            RecommendationText.severity.desc(),
-            case((wording_approved(), 1), else_=0),
-            case((near, 0), else_=1),
-            Recommendation.first_registered_at,
-            Recommendation.recommendation_id,
-        )
-        .limit(limit)
-        .offset(offset)
-    )
+    rows = session.execute(_urgent_first(chosen, now).limit(limit).offset(offset))
     total = session.scalar(select(func.count()).select_from(chosen.subquery()))
     return {"queue": [_row(row, now) for row in rows], "total": total or 0, "limit": limit, "offset": offset}
+
+
+def to_read(session: Session, now: dt.datetime, *, limit: int) -> list[dict[str, Any]]:
+    """The first waiting items, each with all that is needed to decide on it, in the queue's order.
+
+    A queue row and content, rationale, slots, reasons, author (the operator whose override waits for
+    other eyes; None is the pipeline), original {title, content} where an operator's words stand. One query for all.
+    """
+    original = aliased(RecommendationText)
+    rows = session.execute(
+        _urgent_first(_chosen(now, "pending_approval", None, None, None), now)
+        .add_columns(
+            RecommendationText.content,
+            RecommendationText.rationale,
+            RecommendationText.slots,
+            RecommendationText.reasons,
+            RecommendationText.author,
+            original.title.label("original_title"),
+            original.content.label("original_content"),
+        )
+        .join(
+            original,
+            and_(
+                original.recommendation_id == Recommendation.recommendation_id,
+                original.content_hash == Recommendation.original_hash,
+            ),
+        )
+        .limit(limit)
+    )
+    found = []
+    for row in rows:
+        item = _row(row, now)
+        words = {name: item.pop(f"original_{name}") for name in ("title", "content")}
+        item |= {name: json.loads(item[name]) for name in ("slots", "reasons")}
+        found.append(item | {"original": words if item["author"] else None})
+    return found
 
 
 def queue_by_template(session: Session, now: dt.datetime, *, status: str = "pending_approval") -> list[dict[str, Any]]:
@@ -134,6 +159,12 @@ def waiting(session: Session, now: dt.datetime) -> dict[str, Any]:
         "with_findings": findings,
         "oldest_hours": _hours(now - oldest) if oldest else None,
     }
+
+
+def ages(session: Session, now: dt.datetime) -> list[float]:
+    """Hours that each waiting item has waited, oldest first."""
+    first = select(Recommendation.first_registered_at).where(in_status(now, "pending_approval"))
+    return [_hours(now - one) for one in session.scalars(first.order_by(Recommendation.first_registered_at))]
 
 
 def counts(session: Session, now: dt.datetime) -> dict[str, dict[str, int]]:
@@ -285,6 +316,18 @@ def _chosen(
             matches = getattr(Recommendation, name) == value
             chosen = chosen.where(matches if storable(value) else Recommendation.recommendation_id.is_(None))
     return chosen
+
+
+def _urgent_first(chosen: AnySelect, now: dt.datetime) -> AnySelect:
+    """Gravest findings, wordings nobody approved before, near expiry, age."""
+    near = Recommendation.expires_at <= now + NEAR_EXPIRY
+    return chosen.order_by(
+        RecommendationText.severity.desc(),
+        case((wording_approved(), 1), else_=0),
+        case((near, 0), else_=1),
+        Recommendation.first_registered_at,
+        Recommendation.recommendation_id,
+    )
 
 
 def _row(row: AnyRow, now: dt.datetime) -> dict[str, Any]:

@@ -84,8 +84,18 @@ class Slot:
     whole: bool = False
 
 
+@dataclass(frozen=True)
+class _Of:
+    """The signal itself."""
+
+    signal: str
+
+    def __call__(self, s: Signals) -> Any:
+        return s.get(self.signal)
+
+
 def _of(signal: str) -> Callable[[Signals], Any]:
-    return lambda s: s.get(signal)
+    return _Of(signal)
 
 
 def _times(value: float | None, factor: float | None) -> float | None:
@@ -445,6 +455,8 @@ _ALL = (
     Slot("as_of", "date", "as_of", "day of the figures", _of("as_of")),
 )
 SLOTS: Final[dict[str, Slot]] = {slot.name: slot for slot in _ALL}
+UNCHANGED: Final = frozenset(slot.name for slot in _ALL if slot.value == _Of(slot.signal))
+"""Slots that show a signal itself, so that a stored text can be held against stored signals."""
 
 
 def _rounded(value: float, step: float, slot: Slot) -> float:

@@ -1,5 +1,7 @@
 """A contract that does not hold stops the run, and says where it broke."""
 
+import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -9,6 +11,7 @@ import pytest
 from spendsense_pipeline.defs.checks import contract_checks
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.io import ParquetWarehouse
+from spendsense_pipeline_tests.conftest import DAY, Pipeline
 from spendsense_pipeline_tests.contracts.test_contracts import persona_row
 
 DAILY = dg.DailyPartitionsDefinition("2026-01-01")
@@ -55,3 +58,44 @@ def test_the_documentation_of_an_asset_carries_its_columns(asset: str) -> None:
     schema = documented(asset, "ingest", {"parquet"}, "What it is.")["metadata"]["dagster/column_schema"]
     assert all(column.description for column in schema.columns)
     assert {column.name for column in schema.columns} >= {"user_id"}
+
+
+def drifted(pipeline: Pipeline, table: str, check: str, change: Callable[[pd.DataFrame], pd.DataFrame], dates: int = 7):
+    """What the check says of the day once ``dates`` earlier ones are stored as the day was, and the day is changed."""
+    folder = Path(pipeline.settings.warehouse_root) / table
+    today = pd.read_parquet(folder / f"{DAY}.parquet")
+    for before in range(1, dates + 1):
+        day = DAY - dt.timedelta(days=before)
+        today.assign(as_of=day).to_parquet(folder / f"{day}.parquet", index=False)
+    change(today).to_parquet(folder / f"{DAY}.parquet", index=False)
+    job = pipeline.definitions.resolve_job_def("daily_refresh")
+    alone = job.get_subset(asset_check_selection={dg.AssetCheckKey(dg.AssetKey(table), check)}, asset_selection=set())
+    with dg.DagsterInstance.ephemeral() as instance:
+        (said,) = alone.execute_in_process(instance=instance, partition_key=str(DAY)).get_asset_check_evaluations()
+    return said
+
+
+def half_savers(assigned: pd.DataFrame) -> pd.DataFrame:
+    return assigned.assign(persona=["savings_builder" if n % 2 else old for n, old in enumerate(assigned["persona"])])
+
+
+def test_a_persona_whose_share_jumped_is_a_warning_and_stops_nothing(copy: Pipeline) -> None:
+    said = drifted(copy, "persona_assignments_30d", "usual_shares", half_savers)
+    assert not said.passed
+    assert said.severity == dg.AssetCheckSeverity.WARN
+    assert not said.blocking
+    names = [row.data["name"] for row in said.metadata["unusual"].records]
+    assert names[0] == "savings_builder"
+
+
+def test_a_signal_that_became_unknown_is_a_warning(copy: Pipeline) -> None:
+    said = drifted(copy, "features_30d", "usual_nulls", lambda features: features.assign(savings_balance=None))
+    assert not said.passed
+    assert [row.data["name"] for row in said.metadata["unusual"].records] == ["savings_balance"]
+
+
+def test_a_day_like_those_before_is_quiet_and_so_is_one_with_too_few_before(copy: Pipeline) -> None:
+    assert drifted(copy, "persona_assignments_30d", "usual_shares", lambda same: same).passed
+    quiet = drifted(copy, "persona_assignments_180d", "usual_shares", half_savers, dates=6)
+    assert quiet.passed
+    assert quiet.description == "6 earlier dates are stored; from 7 on this is judged"

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.contracts.personas import PERSONAS
 from spendsense_pipeline.evaluation.metrics import RELEASE_COLUMNS, evaluation_metrics, explained, verified
 from spendsense_pipeline_tests.evaluation.conftest import NOON, draft, features, release
 
@@ -24,12 +25,14 @@ def test_the_day_measures_what_its_tables_say(day: dict[str, Any]):
         "coverage": 2 / 3,  # b by the 180-day persona; c is a fallback in both, d did not consent
         "explainability": 1,
         "auditability": 1,
+        "offer_share": 1 / 2,
         "offer_eligibility_rate": 1 / 2,
         "education_to_offer_ratio": 1,
         "operator_agreement": 1 / 3,  # an undone decision does not count, nor the one before it
         "override_rate": 1 / 3,
         "rejection_rate": 1 / 3,
         "hours_to_decision_avg": 4,
+        "hours_to_decision_median": 4,
         "persona_30d_high_utilization": 1,
         "persona_30d_savings_builder": 1,
         "persona_30d_fallback": 2,
@@ -50,7 +53,7 @@ def test_the_frame_keeps_its_contract_and_defines_every_metric(day: dict[str, An
 def test_a_day_without_anybody_has_the_same_rows_and_no_ratio(day: dict[str, Any]):
     empty = {name: value.iloc[:0] if isinstance(value, pd.DataFrame) else value for name, value in day.items()}
     empty["releases"] = pd.DataFrame(columns=list(RELEASE_COLUMNS))
-    empty["decisions"] = pd.DataFrame(columns=["recommendation_id", "ordinal", "action", "decided_at", "registered_at"])
+    empty["decisions"] = pd.DataFrame(columns=[*day["decisions"]])
     rows = evaluation_metrics(**empty)
     assert list(rows["metric"]) == list(evaluation_metrics(**day)["metric"])
     assert rows.set_index("metric").loc["coverage":"hours_to_decision_avg", "value"].isna().all()
@@ -107,6 +110,12 @@ HOUR = dt.timedelta(hours=1)
         {"consent_opened_at": NOON + HOUR},
         {"consent_closed_at": NOON},
         {"consent_closed_at": NOON - HOUR},
+        {"content": "It stood at 86% of its limit."},
+        {"title": "A card at 85% and twice as dear"},
+        {"slots": "{}"},
+        {"slots": None},
+        {"signals": None},
+        {"signals": json.dumps({"features": {"30": {"max_utilization": 0.61}}, "streams": []})},
     ],
 )
 def test_one_broken_link_is_enough_to_leave_a_release_unproven(broken: dict[str, Any]):
@@ -116,3 +125,52 @@ def test_one_broken_link_is_enough_to_leave_a_release_unproven(broken: dict[str,
 
 def test_a_consent_that_ended_after_the_release_still_bears_it_out():
     assert list(verified(pd.DataFrame([release("1", "a", consent_closed_at=NOON + HOUR)]))) == [True]
+
+
+def test_a_figure_that_is_computed_from_signals_is_taken_as_stored():
+    slots = {"interest_yearly": {"signal": "interest_charges", "value": 240.0, "shown": "$240"}}
+    signals = {"features": {"30": {"interest_charges": 20.0}}, "streams": []}
+    row = release("1", "a", content="About $240 a year.", rationale="A card.", slots=json.dumps(slots),
+                  signals=json.dumps(signals))  # fmt: skip
+    assert list(verified(pd.DataFrame([row]))) == [True]
+
+
+def test_a_slot_that_keeps_six_decimals_of_its_signal_agrees_with_it():
+    signals = {"features": {"30": {"max_utilization": 0.85300049}}, "streams": []}
+    assert list(verified(pd.DataFrame([release("1", "a", signals=json.dumps(signals))]))) == [True]
+
+
+def rates(day: dict[str, Any], measure: str, dimension: str) -> dict[str, tuple[float, float]]:
+    rows = evaluation_metrics(**day)
+    rows = rows[(rows["measure"] == measure) & (rows["dimension"] == dimension)]
+    return {row["band"]: (row["numerator"], row["denominator"]) for row in rows.to_dict("records")}
+
+
+def test_rates_by_group_come_with_their_counts(day: dict[str, Any]):
+    incomes = {"a": 1999.99, "b": 2000.0, "c": None, "d": 9000.0}
+    day["features_180d"] = features(180, {user: {"avg_monthly_income": income} for user, income in incomes.items()})
+    day["features_180d"].loc[day["features_180d"]["user_id"] == "d", "history_days"] = 59
+    assert rates(day, "persona_rate_high_utilization", "income_band") == {
+        "under 2000": (1, 1), "2000 to 4000": (0, 1), "4000 to 8000": (0, 0), "8000 or more": (0, 1), "unknown": (0, 1),
+    }  # fmt: skip
+    assert rates(day, "persona_rate_fallback", "income_band")["unknown"] == (1, 1)
+    assert rates(day, "offer_rate", "income_band")["under 2000"] == (1, 1)  # only a agreed to offers
+    assert rates(day, "offer_rate", "income_band")["2000 to 4000"] == (0, 0)
+    assert rates(day, "rejection_rate", "income_band")["2000 to 4000"] == (1, 1)
+    assert rates(day, "rejection_rate", "income_band")["under 2000"] == (0, 2)
+    assert rates(day, "persona_rate_savings_builder", "history_band") == {
+        "under 60 days": (1, 1), "60 to 179 days": (0, 0), "180 to 364 days": (0, 0), "365 or more": (0, 3),
+    }  # fmt: skip
+
+
+def test_income_bands_are_dollars(day: dict[str, Any]):
+    day["features_180d"] = features(180, {user: {"avg_monthly_income": 30_000.0} for user in "abcd"})
+    day["features_180d"]["currency_factor"] = 20.0  # crowns
+    assert rates(day, "persona_rate_fallback", "income_band")["under 2000"] == (1, 4)
+
+
+def test_every_customer_is_in_one_band_of_each_dimension(day: dict[str, Any]):
+    for dimension in ("income_band", "history_band"):
+        cells = [rates(day, f"persona_rate_{name}", dimension) for name in (*PERSONAS, "fallback")]
+        assert sum(above for cell in cells for above, _ in cell.values()) == 4
+        assert sum(below for _, below in cells[0].values()) == 4
