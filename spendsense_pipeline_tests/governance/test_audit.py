@@ -211,3 +211,12 @@ def test_a_stranger_verifies_the_chain_by_the_recipe_in_the_docs(told: Engine) -
                 assert link.commitment == hashed([link.salt, *(getattr(row, name) for name in kind.committed)])
         assert audit.head(session) == (len(links), previous)
         assert len(emptied) > 3
+
+
+def test_an_evaluation_before_the_first_link_accuses_nobody(empty: Engine) -> None:
+    with writing(empty) as session:
+        assert records.record_evaluation(session, TODAY, {}, NOW) == {"count": 0, "hash": audit.START}
+    assert verified(empty).ok
+    grant(empty, "mia")
+    assert verified(empty).ok
+    assert not verified(empty, known=[(0, "f" * 64)]).ok

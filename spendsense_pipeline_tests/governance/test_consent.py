@@ -213,3 +213,11 @@ def test_every_event_is_in_the_chain(engine: Engine) -> None:
     with reading(engine) as session:
         assert audit.verify(session).count == 4
         assert audit.verify(session).ok
+
+
+def test_a_file_s_revocation_at_the_moment_of_the_grant_counts(engine: Engine) -> None:
+    grant(engine, "mia")
+    for early, closed in [(HOUR, 0), (HOUR * 0, 2)]:
+        with writing(engine) as session:
+            said = [{"user_id": "mia", "consent_revoked_at": NOW - early}]
+            assert consent.close_revoked_by_files(session, said, NOW, source="batch-2") == closed

@@ -429,3 +429,22 @@ def test_expiry_is_the_clock_s_word_written_down_or_not(engine: Engine) -> None:
     assert status(engine, one, just_before) == "pending_approval"
     assert status(engine, one, NOW + 14 * DAY) == "expired"
     assert outcome(approve(engine, one, now=NOW + 14 * DAY)) == "expired"
+
+
+def test_a_renewed_consent_is_proved_by_its_renewal(engine: Engine) -> None:
+    grant(engine, "mia")
+    consents = grant(engine, "mia", NOW + 20 * DAY, consent_days=30)
+    one = draft("mia", {"education": consents["education"]})
+    register(engine, one, now=NOW + 35 * DAY, consent_days=30)
+    approve(engine, one, now=NOW + 35 * DAY)
+    assert gate(engine, NOW + 40 * DAY, consent_days=30).released == [one["recommendation_id"]]
+    with reading(engine) as session:
+        assert release.every_release_had_consent(session).violations == []
+
+
+def test_a_notable_finding_is_shown_and_does_not_stop_a_release(engine: Engine) -> None:
+    one = waiting_draft(
+        engine, findings='[{"check": "tone", "severity": "notable", "message": "reads like a command"}]'
+    )
+    approve(engine, one)
+    assert gate(engine).released == [one["recommendation_id"]]
