@@ -29,16 +29,16 @@ MAY_IMPORT = {
     "settings": set(),
     # Readers and edges.
     "profiles": {"features", "personas", "warehouse"},
+    "withdrawn": {"warehouse"},
     "erasure": {"ingest", "governance", "evaluation"},
     "defs": {
         *("contracts", "ingest", "features", "personas", "recommendations", "governance", "evaluation"),
-        *("erasure", "profiles", "settings", "spark", "warehouse"),
+        *("erasure", "profiles", "settings", "spark", "warehouse", "withdrawn"),
     },
     "definitions": {"contracts", "defs", "settings"},
     "cli": {
         *("defs", "definitions", "evaluation", "governance", "ingest", "profiles", "recommendations", "settings"),
-        "synthetic",
-        "warehouse",
+        *("synthetic", "warehouse", "withdrawn"),
     },
     "benchmark": {"evaluation", "features", "ingest", "personas", "synthetic", "warehouse"},
     "demo": {"cli", "defs", "definitions", "governance", "ingest", "profiles", "settings", "synthetic", "warehouse"},

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import click
@@ -255,14 +256,14 @@ def approve_template(reference: str, operator_id: str, note: str | None, as_json
 def release(as_json: bool) -> None:
     """Run the gate now."""
     from spendsense_pipeline.governance import release as gate
-    from spendsense_pipeline.recommendations.withdrawn import withdrawn_products
+    from spendsense_pipeline.withdrawn import withdrawn_products
 
     settings = Settings()
     done = gate.run_gate(
         governance_of(settings),
         context.now(),
         consent_days=settings.consent_days,
-        withdrawn=withdrawn_products(settings.warehouse_root),
+        withdrawn=partial(withdrawn_products, settings.warehouse_root),
     )
     payload = {"released": done.released, "recalled": done.recalled, "blocked": done.blocked}
     printed(

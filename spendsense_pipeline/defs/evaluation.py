@@ -1,6 +1,7 @@
 """The evaluation room: metrics, the operators' report and the export of a day. The thinking is in ``evaluation/``."""
 
 import datetime as dt
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -16,7 +17,7 @@ from spendsense_pipeline.evaluation import accuracy, export, metrics, report
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import audit, frames, generations, operators, queue, records, release
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.recommendations.withdrawn import withdrawn_products
+from spendsense_pipeline.withdrawn import withdrawn_products
 
 
 class Truth(dg.Config):
@@ -174,7 +175,7 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             governance.engine,
             now,
             consent_days=governance.consent_days,
-            withdrawn=withdrawn_products(files.warehouse),
+            withdrawn=partial(withdrawn_products, files.warehouse),
         )
         page = report.operator_report(
             day,

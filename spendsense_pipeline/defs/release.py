@@ -6,6 +6,7 @@ transaction asks it again to enforce, so a run launched by hand gets round nothi
 
 import datetime as dt
 from collections.abc import Mapping
+from functools import partial
 
 import dagster as dg
 
@@ -14,7 +15,7 @@ from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.governance import queue, release
 from spendsense_pipeline.governance.database import reading
-from spendsense_pipeline.recommendations.withdrawn import withdrawn_products
+from spendsense_pipeline.withdrawn import withdrawn_products
 
 JOB = "release"
 FAILURES = 3
@@ -42,7 +43,7 @@ def released_recommendations(
         governance.engine,
         clock.now(),
         consent_days=governance.consent_days,
-        withdrawn=withdrawn_products(files.warehouse),
+        withdrawn=partial(withdrawn_products, files.warehouse),
         run_id=context.run_id,
     )
     with reading(governance.engine) as session:
@@ -134,7 +135,7 @@ def release_gate(
         governance.engine,
         now,
         consent_days=governance.consent_days,
-        withdrawn=withdrawn_products(files.warehouse),
+        withdrawn=partial(withdrawn_products, files.warehouse),
     )
     if not proposal.releasable:
         return dg.SkipReason(f"nothing to release: {blockers(proposal.blocked)}")

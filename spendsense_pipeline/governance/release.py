@@ -8,7 +8,7 @@ it again inside the releasing transaction and acts. Does not belong here: consen
 import datetime as dt
 import hashlib
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -33,6 +33,9 @@ from spendsense_pipeline.governance.registration import expire
 
 ENOUGH = 20
 """So many that may go out are enough to know that a release is worth a run; counting all takes as long as releasing."""
+
+Withdrawn = Callable[[], Collection[str]]
+"""Asks for the products that are not offered any more; called inside the transaction, and only where offers wait."""
 
 DECIDED = ("approved", "overridden")
 """The statuses that an operator gives to what may go out."""
@@ -189,7 +192,7 @@ class Gate:
     blocked: dict[str, int]
 
 
-def propose(engine: Engine, now: dt.datetime, *, consent_days: int = 0, withdrawn: Collection[str] = ()) -> Proposal:
+def propose(engine: Engine, now: dt.datetime, *, consent_days: int = 0, withdrawn: Withdrawn = tuple) -> Proposal:
     """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
     with reading(engine) as session:
         allowed, blocked = _judged(session, facts_query(now).limit(ENOUGH), now, consent_days, withdrawn)
@@ -204,7 +207,7 @@ def run_gate(
     now: dt.datetime,
     *,
     consent_days: int = 0,
-    withdrawn: Collection[str] = (),
+    withdrawn: Withdrawn = tuple,
     run_id: str | None = None,
     salt: audit.Salt = audit.random_salt,
 ) -> Gate:
@@ -253,14 +256,15 @@ def run_gate(
 
 
 def _judged(
-    session: Session, query: audit.AnySelect, now: dt.datetime, consent_days: int, withdrawn: Collection[str]
+    session: Session, query: audit.AnySelect, now: dt.datetime, consent_days: int, withdrawn: Withdrawn
 ) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str]]:
     """What may go out, and how many may not by the first reason."""
     allowed: list[tuple[ReleaseFacts, Allow]] = []
     blocked: Counter[str] = Counter()
-    for row in session.execute(query):
-        facts = ReleaseFacts(*row)
-        verdict = release_decision(facts, now, consent_days, withdrawn)
+    candidates = [ReleaseFacts(*row) for row in session.execute(query)]
+    products = withdrawn() if any(facts.product_id is not None for facts in candidates) else ()
+    for facts in candidates:
+        verdict = release_decision(facts, now, consent_days, products)
         if isinstance(verdict, Allow):
             allowed.append((facts, verdict))
         else:
