@@ -89,7 +89,6 @@ def test_a_product_made_inactive_stops_its_approved_offers_and_nothing_else(copy
     with dg.DagsterInstance.ephemeral() as instance:
         answer = asked(copy, instance)
         assert isinstance(answer, dg.RunRequest)
-        assert answer.tags["spendsense/releasable"] == str(len(chosen) - number)
     with launch.opened_instance(copy.settings) as instance:
         done = launch.release(copy.definitions, instance)
     assert done.metadata["released_recommendations"]["released"] == len(chosen) - number
