@@ -140,7 +140,7 @@ def build_defs(
             *([ingest_batch] if ingest else []),
             daily_refresh,
             review_recommendations,
-            review.record_consent,
+            review.record_consent(names[dg.AssetKey("consent_records")]),
             release_job,
         ],
         schedules=[daily_schedule],

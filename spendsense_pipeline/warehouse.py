@@ -57,6 +57,13 @@ def partitions(root: str, asset: str) -> list[str]:
     return sorted(name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
 
 
+def discard(root: str, asset: str, partition: str) -> None:
+    """Take away one stored partition, if it is there."""
+    filesystem, target = fsspec.core.url_to_fs(path(root, asset, partition))
+    if filesystem.exists(target):
+        filesystem.rm(target)
+
+
 def read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | None = None) -> ibis.Table:
     """The rows of a table on the engine: of the whole one, or of the partitions named.
 

@@ -11,7 +11,7 @@ import dagster as dg
 from filelock import FileLock, Timeout
 
 from spendsense_pipeline import erasure
-from spendsense_pipeline.defs.ingest import UNFINISHED
+from spendsense_pipeline.defs.ingest import MERGE_LOCK, UNFINISHED
 from spendsense_pipeline.defs.resources import Clock
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.database import open_or_create
@@ -33,7 +33,7 @@ def erase(
         reports=settings.data / "reports",
     )
     try:
-        with FileLock(Path(instance.root_directory) / "merge.lock", timeout=0):
+        with FileLock(Path(instance.root_directory) / MERGE_LOCK, timeout=0):
             _require_quiet(instance, "nothing was erased yet")
             done = erasure.erase(
                 open_or_create(settings.governance_url),

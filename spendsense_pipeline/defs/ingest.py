@@ -13,12 +13,13 @@ from typing import Any
 
 import dagster as dg
 import ibis
+from filelock import FileLock, Timeout
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.governance import consent, operators
-from spendsense_pipeline.governance.batches import register_batch
+from spendsense_pipeline.governance.batches import forget_batch, register_batch
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.erasure import remembered
 from spendsense_pipeline.ingest import canonical, landing, rejections
@@ -26,9 +27,10 @@ from spendsense_pipeline.ingest.erasure import scrub
 
 BATCHES = dg.DynamicPartitionsDefinition(name="batch")
 JOB = "ingest_batch"
+MERGE_LOCK = "merge.lock"  # in Dagster's home, held by a command while it merges
 ATTEMPTS = 3
 NEWEST = 500  # runs looked at by the sensor; what is older is told by the stored partitions
-SETTLED = dt.timedelta(seconds=30)  # without `_SUCCESS`, a folder is complete once nothing in it changed this long
+SETTLED = dt.timedelta(seconds=30)  # without `_SUCCESS`, a folder moved into place is complete once so long unchanged
 UNSUCCESSFUL = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 UNFINISHED = [one for one in dg.DagsterRunStatus if one not in (dg.DagsterRunStatus.SUCCESS, *UNSUCCESSFUL)]
 
@@ -90,9 +92,11 @@ def raw_tables(
     if erased:  # files delivered again must not bring back who was erased
         gone, _ = scrub(folder, erased)
         context.log.info("%d rows of erased customers were taken out of %s", sum(gone.values()), batch_id)
+    seen = landing.stamps(folder)
     digest = landing.content_hash(folder)
     backend = warehouse.connect(Path(files.scratch), files.memory)
     surveyed = landing.survey(backend, folder)
+    landing.require_unchanged(folder, seen)
     with writing(governance.engine) as session:
         arrival = register_batch(session, batch_id, digest, clock.now())
     for table in RAW:
@@ -112,6 +116,16 @@ def raw_tables(
             for name, count in one.unknown.items()
         }
         yield dg.Output(rows, output_name=f"raw_{table}", metadata={"unknown_fields": unknown} if unknown else {})
+    try:
+        landing.require_unchanged(folder, seen)
+    except landing.BatchRefused:
+        # Nothing merges a half, and nothing keeps the whole from being the batch of this id later.
+        for table in RAW:
+            warehouse.discard(files.warehouse, f"raw_{table}", batch_id)
+        if arrival.new:
+            with writing(governance.engine) as session:
+                forget_batch(session, batch_id)
+        raise
     left_out = landing.strangers(folder)
     if left_out:
         context.log.info("left out, being no table of ours: %s", ", ".join(left_out))
@@ -297,15 +311,20 @@ def consent_records(
     job_name=JOB,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="A complete new folder in the landing zone (it holds `_SUCCESS`, or nothing changed for "
-    f"{SETTLED.seconds} s) becomes a batch partition and one run. One merge at a time; a batch that failed "
-    f"{ATTEMPTS} times is left for a person.",
+    description="A complete new folder in the landing zone becomes a batch partition and one run: one that holds "
+    f"`_SUCCESS`, or that was moved into place and did not change for {SETTLED.seconds} s. One merge at a time; a "
+    f"batch that failed {ATTEMPTS} times is left for a person.",
 )
 def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clock) -> dg.SensorResult | dg.SkipReason:
     """A complete new folder in the landing zone becomes a batch partition and one run."""
-    arrived = landing.complete_batches(Path(files.landing), clock.now(), SETTLED)
-    if not arrived:
+    there = landing.arrivals(Path(files.landing), clock.now(), SETTLED)
+    if not any(there):
         return dg.SkipReason(f"no complete folder in {files.landing}")
+    try:
+        with FileLock(Path(context.instance.root_directory) / MERGE_LOCK, timeout=0):
+            pass
+    except Timeout:  # a command holds it from before its folder appears to the end of its run
+        return dg.SkipReason("a command merges a batch; one at a time")
     if any(merges(run) for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))):
         return dg.SkipReason("a batch is being merged; one at a time")
     # A batch whose rows are stored is done, unless the run that stored them failed on the way to the merged tables.
@@ -314,11 +333,18 @@ def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clo
     # One that somebody cancelled was not merged either, and is tried again like a failed one.
     failures = Counter(_batches_of(context.instance, *UNSUCCESSFUL))
     merged = (stored - set(failures)) | set(_batches_of(context.instance, dg.DagsterRunStatus.SUCCESS))
+    # What was taken once had arrived, even if an erasure has rewritten its files since.
+    arrived = sorted({*there.complete, *(batch for batch in there.unmarked if failures[batch])})
     waiting = [batch for batch in arrived if batch not in merged]
     takeable = [batch for batch in waiting if failures[batch] < ATTEMPTS]
     if not takeable:
         left = f"; failed {ATTEMPTS} times and left for a person: {', '.join(waiting)}" if waiting else ""
-        return dg.SkipReason(f"{len(arrived) - len(waiting)} batches merged, none new{left}")
+        unmarked = [batch for batch in there.unmarked if batch not in {*merged, *waiting}]
+        if unmarked:
+            left += f"; not moved into place and waiting for a file {landing.COMPLETE}: {', '.join(unmarked)}"
+        return dg.SkipReason(
+            f"{len(merged.intersection(there.complete + there.unmarked))} batches merged, none new{left}"
+        )
     return dg.SensorResult(
         run_requests=[dg.RunRequest(partition_key=takeable[0])],
         dynamic_partitions_requests=[BATCHES.build_add_request(takeable[:1])],

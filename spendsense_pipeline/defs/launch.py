@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.features import JOB as REFRESH
-from spendsense_pipeline.defs.ingest import BATCHES, UNFINISHED, merges
+from spendsense_pipeline.defs.ingest import BATCHES, MERGE_LOCK, UNFINISHED, merges
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.release import JOB as RELEASE
 from spendsense_pipeline.errors import SpendSenseError
@@ -127,7 +127,7 @@ def _ingest(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id:
 @contextmanager
 def _one_merge_at_a_time(instance: dg.DagsterInstance) -> Iterator[None]:
     """Wait for the merges of other commands, of the UI and of the sensor; two at once would do the work twice."""
-    with FileLock(Path(instance.root_directory) / "merge.lock"):
+    with FileLock(Path(instance.root_directory) / MERGE_LOCK):
         _await_merges(instance)
         yield
 

@@ -26,7 +26,6 @@ from spendsense_pipeline.profiles import require_customer
 from spendsense_pipeline.recommendations.guardrails import review_draft
 
 KINDS = {"sqlalchemy"}
-CONSENT = dg.AssetKey("consent_records")
 DECISIONS = dg.AssetSpec(
     "operator_decisions",
     deps=["approval_queue"],
@@ -212,7 +211,9 @@ def operator_review(
     refused = sum(not row["ok"] for row in results)
     if len(results) > refused:
         observed = {"taken": len(results) - refused, "refused": refused, "operator": config.operator}
-        context.op_execution_context.log_event(dg.AssetObservation("operator_decisions", metadata=observed))
+        queued = next(iter(context.selected_asset_check_keys)).asset_key
+        decisions = queued.with_path([*queued.path[:-1], "operator_decisions"])
+        context.op_execution_context.log_event(dg.AssetObservation(decisions, metadata=observed))
     with reading(governance.engine) as session:
         waiting = queue.waiting(session, now)
         listed = queue.queue(session, now, limit=100)["queue"]
@@ -315,11 +316,8 @@ class ConsentChange(dg.Config):
     text_version: str = Field(default="unstated", description="of a grant: the wording that was agreed to")
 
 
-@dg.op(description="Open, renew or close the customer's periods in the named scopes.")
-def change_consent(
-    context: dg.OpExecutionContext, config: ConsentChange, governance: Governance, clock: Clock, files: Files
-) -> None:
-    """Open, renew or close the customer's periods in the named scopes; somebody who never arrived is refused."""
+def _changed(config: ConsentChange, governance: Governance, clock: Clock, files: Files) -> dict[str, str]:
+    """Open, renew or close the customer's periods; what became of each scope. Who never arrived is refused."""
     with reading(governance.engine) as session:
         known = bool(consent.history(session, config.user_id))
     if config.action == "grant" or not known:
@@ -344,16 +342,26 @@ def change_consent(
             changed = consent.revoke(session, config.user_id, clock.now(), **said)
         else:
             raise SpendSenseError(f"`action` is grant or revoke, not {config.action!r}", code="unknown_action")
-    metadata = {row["scope"]: row["status"] for row in changed}
-    context.log_event(dg.AssetObservation(CONSENT, metadata=metadata))
-    context.log.info("%s: %s", config.action, metadata)
+    return {row["scope"]: row["status"] for row in changed}
 
 
-@dg.job(
-    name="record_consent",
-    description="Grant or revoke one customer's consent, from the Launchpad. A revocation voids what waits and recalls "
-    f"what was released, at once. Example:\n```yaml\n{CONSENT_EXAMPLE}```",
-)
-def record_consent() -> None:
-    """The op and nothing else."""
-    change_consent()
+def record_consent(records: dg.AssetKey) -> dg.JobDefinition:
+    """The job that passes on one customer's word; ``records`` is the asset on which that is shown."""
+
+    @dg.op(description="Open, renew or close the customer's periods in the named scopes.")
+    def change_consent(
+        context: dg.OpExecutionContext, config: ConsentChange, governance: Governance, clock: Clock, files: Files
+    ) -> None:
+        metadata = _changed(config, governance, clock, files)
+        context.log_event(dg.AssetObservation(records, metadata=metadata))
+        context.log.info("%s: %s", config.action, metadata)
+
+    @dg.job(
+        name="record_consent",
+        description="Grant or revoke one customer's consent, from the Launchpad. A revocation voids what waits and "
+        f"recalls what was released, at once. Example:\n```yaml\n{CONSENT_EXAMPLE}```",
+    )
+    def job() -> None:
+        change_consent()
+
+    return job

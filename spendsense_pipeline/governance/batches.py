@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import NamedTuple
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -51,6 +51,11 @@ def register_batch(
             code="batch_changed",
         )
     return _arrival(known)
+
+
+def forget_batch(session: Session, batch_id: str) -> None:
+    """Take back the place of a batch of which nothing was kept, so that it may come with other content."""
+    session.execute(delete(Batch).where(Batch.batch_id == batch_id))
 
 
 def registered(session: Session) -> dict[str, Arrival]:

@@ -22,7 +22,7 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import ibis
@@ -49,19 +49,23 @@ from spendsense_pipeline.ingest.files import (
 )
 
 __all__ = [
+    "COMPLETE",
     "FIELDS",
     "PERSONAL",
     "TABLES",
+    "Arrivals",
     "BatchRefused",
     "FileSurvey",
     "LandedFile",
-    "complete_batches",
+    "arrivals",
     "content_hash",
     "discover",
     "land",
     "note_erasure",
     "read_files",
     "read_raw",
+    "require_unchanged",
+    "stamps",
     "strangers",
     "survey",
 ]
@@ -133,6 +137,22 @@ def content_hash(batch_dir: Path) -> str:
     A batch that lost rows to an erasure keeps the hash that it arrived with.
     """
     return _identity(batch_dir, _hash(_named(batch_dir, plaid.marked(batch_dir))))
+
+
+def stamps(batch_dir: Path) -> dict[str, tuple[int, int]]:
+    """Size in bytes and time of the last change in nanoseconds of each file of a batch, by its name in it."""
+    found = {name: path.stat() for name, path in _named(batch_dir, plaid.marked(batch_dir))}
+    return {name: (one.st_size, one.st_mtime_ns) for name, one in found.items()}
+
+
+def require_unchanged(batch_dir: Path, seen: Mapping[str, tuple[int, int]]) -> None:
+    """Refuse a batch whose files are no longer those that `stamps` saw."""
+    found = stamps(batch_dir)
+    if changed := sorted(name for name in {*found, *seen} if found.get(name) != seen.get(name)):
+        raise BatchRefused(
+            f"{', '.join(changed)}: changed while the batch was read; put `{COMPLETE}` into a folder once all is there",
+            code="changed_while_read",
+        )
 
 
 def note_erasure(batch_dir: Path, lighter: Mapping[Path, Path | None]) -> None:
@@ -220,7 +240,8 @@ def land(source: Path, landing: Path, batch_id: str | None, *, responses: bool =
         if content_hash(arriving) != digest:
             raise BatchRefused(f"{source.name}: the files changed while they were copied; try again")
         arriving.chmod(0o755)  # mkdtemp's 0700 would hide the batch from other accounts
-        os.utime(arriving)  # however long the copying took, the batch arrives now
+        made = source.stat()  # older than its arrival, as is what is moved into place
+        os.utime(arriving, ns=(made.st_atime_ns, made.st_mtime_ns))
         try:
             arriving.rename(target)
         except OSError:
@@ -243,35 +264,57 @@ def _same(target: Path, digest: str) -> Path:
 # --- What has arrived ---
 
 
-def complete_batches(landing_zone: Path, now: dt.datetime, settled: dt.timedelta) -> list[str]:
-    """Names of the folders of the landing zone that have wholly arrived, ascending; none without a landing zone.
+class Arrivals(NamedTuple):
+    """Folders of the landing zone by name, ascending: those wholly there, and those that wait for ``_SUCCESS``."""
 
-    Complete is what holds a file ``_SUCCESS``, and what nothing in was written to for the time ``settled``: a folder
-    that is still being copied keeps changing. A folder that changes while it is looked at, holds a link to nothing,
-    or cannot be looked through is not complete yet, and keeps no other from being found. Names that are no batch id
-    (a leading dot is somebody's work in progress) and links to folders are passed over.
+    complete: list[str]
+    unmarked: list[str]
+
+
+def arrivals(landing_zone: Path, now: dt.datetime, settled: dt.timedelta) -> Arrivals:
+    """What of the landing zone has wholly arrived; nothing where there is no landing zone.
+
+    Complete is what holds a file ``_SUCCESS``, and what was moved into place and nothing in changed for the time
+    ``settled`` since. A folder that is copied file by file may stall at any point, so however quiet, it waits for its
+    mark. One that changes while it is looked at, holds a link to nothing, or cannot be looked through is neither, and
+    keeps no other from being found. Names that are no batch id (a leading dot is somebody's work in progress) and links
+    to folders are passed over.
     """
-    if not landing_zone.is_dir():
-        return []
-    candidates = sorted(name for name in os.listdir(landing_zone) if BATCH_ID.fullmatch(name))
-    return [name for name in candidates if _complete(landing_zone / name, now - settled)]
+    found = Arrivals([], [])
+    listed = os.listdir(landing_zone) if landing_zone.is_dir() else []
+    for name in sorted(one for one in listed if BATCH_ID.fullmatch(one)):
+        folder = landing_zone / name
+        try:
+            if not stat.S_ISDIR(folder.lstat().st_mode):
+                continue
+            changes = list(_changes(folder))
+            marked = COMPLETE in os.listdir(folder) and stat.S_ISREG((folder / COMPLETE).lstat().st_mode)
+        except OSError:
+            continue  # the next look will tell
+        if marked:
+            found.complete.append(name)
+        elif not _moved(folder, changes):
+            found.unmarked.append(name)
+        elif max(changes) <= (now - settled).timestamp() * 1e9:
+            found.complete.append(name)
+    return found
 
 
-def _complete(folder: Path, quiet_since: dt.datetime) -> bool:
-    try:
-        if not stat.S_ISDIR(folder.lstat().st_mode):
-            return False
-        newest = max(_changes(folder))
-        marked = COMPLETE in os.listdir(folder) and stat.S_ISREG((folder / COMPLETE).lstat().st_mode)
-    except OSError:
-        return False  # the next look will tell
-    return marked or newest <= quiet_since.timestamp()
+def _moved(folder: Path, changes: Sequence[int]) -> bool:
+    """Whether the folder came into place with all that is in it; in doubt it did not.
+
+    A rename, and a copy that keeps times (``cp -a``, ``mv`` from another disk, ``tar``), touch the folder itself last
+    and leave it older than its last change of status. A copy file by file touches a file last, or makes an entry, which
+    sets both times of the folder to the same moment.
+    """
+    own = folder.lstat()
+    return len(changes) > 1 and own.st_mtime_ns != own.st_ctime_ns and max(changes) == own.st_ctime_ns
 
 
-def _changes(path: Path) -> Iterator[float]:
-    """When this and all beneath it last changed, in seconds since 1970. Raises OSError for a link to nothing."""
+def _changes(path: Path) -> Iterator[int]:
+    """When this and all beneath it last changed, in nanoseconds since 1970. Raises OSError for a link to nothing."""
     found = path.lstat()
-    yield found.st_mtime
+    yield found.st_ctime_ns
     if stat.S_ISLNK(found.st_mode):
         path.stat()
     elif stat.S_ISDIR(found.st_mode):

@@ -1,9 +1,11 @@
 """Batches through the graph: what each run tells, what a refused one leaves, what arrives at the same time."""
 
+import datetime as dt
 import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,28 @@ def test_a_refused_batch_that_lay_in_the_landing_zone_stays_there(
     assert broken.is_dir()
 
 
+def test_a_file_that_grows_while_it_is_read_refuses_the_batch_and_nothing_of_it_stays(
+    pipeline: Pipeline, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = {"users": USERS, "accounts": ACCOUNTS}
+    growing = folder(pipeline.settings.landing, "b1", transactions=bought("t1"), **people) / "transactions.json"
+
+    def and_meanwhile(*known: Any) -> batches.Arrival:
+        growing.write_text(json.dumps(bought("t1", "t2")))
+        return batches.register_batch(*known)
+
+    monkeypatch.setattr(room, "register_batch", and_meanwhile)
+    with pytest.raises(launch.RunFailed, match=r"transactions\.json: changed while the batch was read"):
+        launch.ingest_batch(pipeline.definitions, instance, "b1")
+    for table in room.RAW:
+        assert warehouse.partitions(pipeline.settings.warehouse_root, f"raw_{table}") == []
+    with reading(pipeline.engine) as session:
+        assert batches.registered(session) == {}
+    monkeypatch.undo()
+    launch.ingest_batch(pipeline.definitions, instance, "b1")
+    assert known(pipeline) == {"t1", "t2"}
+
+
 def test_a_batch_stored_while_another_merges_is_in_the_tables_that_come_of_it(
     pipeline: Pipeline, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,25 +165,67 @@ def test_a_lost_dagster_home_loses_no_batch(pipeline: Pipeline, tmp_path: Path) 
     assert known(pipeline) == {"of b1", "of b2"}
 
 
+def command(pipeline: Pipeline, source: Path) -> subprocess.Popen[bytes]:
+    environment = {"PATH": str(Path(sys.executable).parent), "SPENDSENSE_DATA": str(pipeline.settings.data)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "spendsense_pipeline.cli", "ingest", str(source), "--json"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+@pytest.mark.verify
+@pytest.mark.parametrize("sensor_first", [True, False])
+def test_a_sensor_beside_commands_for_the_same_and_for_another_folder_brings_each_once(
+    pipeline: Pipeline, instance: dg.DagsterInstance, tmp_path: Path, sensor_first: bool
+) -> None:
+    people = {"users": USERS, "accounts": ACCOUNTS}
+    pipeline.now = dt.datetime.now(dt.UTC)  # a command's clock is the real one
+    same = folder(pipeline.settings.landing, "same", transactions=bought("of same"), **people)
+    other = folder(tmp_path, "other", transactions=bought("of other"), **people)
+    (same / "_SUCCESS").touch()
+    definitions = pipeline.definitions
+    commands: list[subprocess.Popen[bytes]] = []
+    taken: list[str] = []
+    while not commands or any(one.poll() is None for one in commands):
+        context = dg.build_sensor_context(instance=instance, definitions=definitions)
+        if not commands and not sensor_first:
+            commands = [command(pipeline, same), command(pipeline, other)]
+        with context:
+            files, clock = definitions.resources["files"], definitions.resources["clock"]
+            answer = room.landing_sensor(context, files=files, clock=clock)
+        if not commands:
+            commands = [command(pipeline, same), command(pipeline, other)]
+        for request in answer.run_requests or [] if isinstance(answer, dg.SensorResult) else []:
+            instance.add_dynamic_partitions("batch", [request.partition_key])
+            job = definitions.resolve_job_def(room.JOB)
+            assert job.execute_in_process(instance=instance, partition_key=request.partition_key).success
+            taken.append(request.partition_key)
+        time.sleep(0.1)
+    for one in commands:
+        out, err = one.communicate()
+        assert one.returncode == 0, err
+        assert json.loads(out)["tables"]["transactions"]["accepted"] == 1
+    assert set(taken) <= {"same"}, "what a command brings is the command's"
+    assert known(pipeline) == {"of same", "of other"}
+    stored = warehouse.partitions(pipeline.settings.warehouse_root, room.LAST)
+    with reading(pipeline.engine) as session:
+        assert sorted(batches.registered(session)) == stored
+        assert [one.arrival for one in batches.registered(session).values()] == [1, 2]
+    assert all(run.is_success for run in instance.get_runs())
+
+
 @pytest.mark.verify
 def test_two_commands_at_once_both_arrive(pipeline: Pipeline, tmp_path: Path) -> None:
     people = {"users": USERS, "accounts": ACCOUNTS}
     sources = [folder(tmp_path, f"b{n}", transactions=bought(f"t{n}"), **people) for n in range(2)]
     with launch.opened_instance(pipeline.settings):
         pass
-    environment = {"PATH": str(Path(sys.executable).parent), "SPENDSENSE_DATA": str(pipeline.settings.data)}
-    commands = [
-        subprocess.Popen(
-            [sys.executable, "-m", "spendsense_pipeline.cli", "ingest", str(source), "--json"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for source in sources
-    ]
-    for command in commands:
-        out, err = command.communicate(timeout=300)
-        assert command.returncode == 0, err
+    commands = [command(pipeline, source) for source in sources]
+    for one in commands:
+        out, err = one.communicate(timeout=300)
+        assert one.returncode == 0, err
         assert json.loads(out)["tables"]["transactions"]["accepted"] == 1
     assert known(pipeline) == {"t0", "t1"}
     with reading(pipeline.engine) as session:

@@ -9,6 +9,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.definitions import build_defs
@@ -190,13 +191,16 @@ def zone(tmp_path: Path) -> Path:
     return tmp_path / "landing"
 
 
-def settled(batch: Path, seconds_ago: float = 120) -> None:
-    then = NOON.timestamp() - seconds_ago
-    for path in [*batch.iterdir(), batch]:
-        os.utime(path, (then, then))
+def settled(batch: Path) -> None:
+    """As if the folder had been made beside the landing zone a while ago and moved into it."""
+    os.utime(batch, (0, 0))
+    beside = batch.parent.with_name("beside")
+    batch.rename(beside)
+    beside.rename(batch)
 
 
-def landed(zone: Path, instance: dg.DagsterInstance) -> object:
+def landed(zone: Path, instance: dg.DagsterInstance, seconds_later: float = 120) -> object:
+    now = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds_later)
     files = Files(
         warehouse=str(zone.parent / "warehouse"),
         landing=str(zone),
@@ -208,7 +212,7 @@ def landed(zone: Path, instance: dg.DagsterInstance) -> object:
     )
     context = dg.build_sensor_context(
         instance=instance,
-        resources={"files": files, "clock": Clock(fixed=NOON.isoformat())},
+        resources={"files": files, "clock": Clock(fixed=now.isoformat())},
         definitions=build_defs(),
     )
     return ingest.landing_sensor(context)
@@ -222,11 +226,33 @@ def test_a_complete_folder_becomes_a_partition_and_one_run(zone: Path) -> None:
     assert answer.dynamic_partitions_requests[0].partition_keys == ["b1"]
 
 
-def test_a_folder_that_is_still_being_written_is_left_until_it_settles_or_is_marked(zone: Path) -> None:
-    settled(zone / "b1", seconds_ago=5)
+def test_a_folder_that_was_just_moved_is_left_until_it_settles_or_is_marked(zone: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        assert "no complete folder" in reason(landed(zone, instance))
+        assert "no complete folder" in reason(landed(zone, instance, 5))
         (zone / "b1" / "_SUCCESS").touch()
+        assert isinstance(landed(zone, instance, 5), dg.SensorResult)
+
+
+def test_a_folder_that_was_copied_waits_for_its_mark_and_is_named(zone: Path) -> None:
+    (zone / "b1" / "accounts.json").write_text("[]")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert reason(landed(zone, instance, 3600)).endswith("waiting for a file _SUCCESS: b1")
+        (zone / "b1" / "_SUCCESS").touch()
+        assert isinstance(landed(zone, instance), dg.SensorResult)
+
+
+def test_a_batch_that_failed_is_tried_again_even_if_an_erasure_rewrote_its_files(zone: Path) -> None:
+    (zone / "b1" / "users.json").write_text("[ ]")
+    (zone / "b1" / "other").touch()
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_of(instance, ingest.JOB, dg.DagsterRunStatus.FAILURE, **{"dagster/partition": "b1"})
+        assert isinstance(landed(zone, instance), dg.SensorResult)
+
+
+def test_while_a_command_merges_the_sensor_waits(zone: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        with FileLock(Path(instance.root_directory) / ingest.MERGE_LOCK):
+            assert "one at a time" in reason(landed(zone, instance))
         assert isinstance(landed(zone, instance), dg.SensorResult)
 
 
@@ -271,6 +297,7 @@ def test_a_batch_that_failed_three_times_is_left_for_a_person_and_the_next_one_g
             run_of(instance, ingest.JOB, dg.DagsterRunStatus.FAILURE, **{"dagster/partition": "b1"})
         assert "left for a person: b1" in reason(landed(zone, instance))
         (zone / "b2").mkdir()
+        (zone / "b2" / "users.json").write_text("[]")
         settled(zone / "b2")
         answer = landed(zone, instance)
     assert isinstance(answer, dg.SensorResult)

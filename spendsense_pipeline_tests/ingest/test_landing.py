@@ -2,7 +2,9 @@
 
 import datetime as dt
 import gzip
+import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -283,79 +285,133 @@ def test_personal_fields_are_known() -> None:
 
 # --- What has arrived ---
 
-NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 SETTLED = dt.timedelta(seconds=30)
 
 
-def arrived(zone: Zone) -> list[str]:
-    return landing.complete_batches(zone.root, NOW, SETTLED)
+def arrived(zone: Zone, seconds: float = 60) -> landing.Arrivals:
+    """What has arrived as seen so long after everything in the zone last changed."""
+    last = max(path.lstat().st_ctime for path in [zone.root, *zone.root.rglob("*")])
+    return landing.arrivals(zone.root, dt.datetime.fromtimestamp(last + seconds, dt.UTC), SETTLED)
 
 
-def aged(path: Path, seconds: float) -> Path:
-    """The folder (or file) with all in it as if nothing changed for so long."""
-    moment = NOW.timestamp() - seconds
-    for one in [path, *path.rglob("*")]:
-        os.utime(one, (moment, moment), follow_symlinks=False)
-    return path
+def moved(zone: Zone, name: str) -> Path:
+    """A folder of the zone as if made beside it a while ago and moved into it now."""
+    beside = zone.root.parent / f"{name}.beside"
+    (zone.root / name).rename(beside)
+    os.utime(beside, (0, 0))  # made long ago, not within the same tick of the clock
+    beside.rename(zone.root / name)
+    return zone.root / name
 
 
-def test_a_folder_is_complete_once_marked_or_unchanged_for_the_time_given(zone: Zone) -> None:
-    aged(zone.folder("quiet", users_json="[]"), 30)
-    aged(zone.folder("busy", users_json="[]"), 29)
-    (zone.folder("marked", users_json="[]") / "_SUCCESS").touch()
-    aged(zone.root / "marked", 0)
-    assert arrived(zone) == ["marked", "quiet"]
+def test_a_folder_is_complete_once_marked_or_moved_into_place_and_unchanged_for_the_time_given(zone: Zone) -> None:
+    for name in ("copied", "marked", "moved"):
+        zone.folder(name, users_json="[]")
+    (zone.root / "marked" / "_SUCCESS").touch()
+    moved(zone, "moved")
+    assert arrived(zone, 31) == (["marked", "moved"], ["copied"])
+    assert arrived(zone, 29) == (["marked"], ["copied"]), "what still settles waits for no mark"
 
 
-def test_one_file_that_still_changes_keeps_its_folder_waiting_however_deep(zone: Zone) -> None:
+@pytest.mark.parametrize("how", [["mv"], ["cp", "-a"]])
+def test_what_mv_and_cp_with_times_bring_is_complete(zone: Zone, tmp_path: Path, how: list[str]) -> None:
+    source = Zone(tmp_path / "beside").folder("b1", users_json="[]")
+    (source / "ada").mkdir()
+    (source / "ada" / "page_1.json").write_text("{}")
+    zone.root.mkdir()
+    tick = zone.root / "tick"
+    tick.touch()
+    while tick.stat().st_ctime_ns <= source.stat().st_ctime_ns:  # the clock of files moves in steps of milliseconds
+        tick.touch()
+    subprocess.run([*how, source, zone.root], check=True)
+    assert arrived(zone) == (["b1"], [])
+
+
+def test_a_copy_in_slow_pieces_is_never_taken_however_long_it_stalls(zone: Zone, tmp_path: Path) -> None:
+    whole = json.dumps([TRANSACTION] * 50).encode()
+    copied = zone.root / "b1"
+    copied.mkdir(parents=True)
+    assert arrived(zone, 3600) == ([], ["b1"]), "nothing in it yet"
+    for name in ("accounts.json", "transactions.json"):
+        with (copied / name).open("wb") as stream:
+            for start in range(0, len(whole), 1000):
+                stream.write(whole[start : start + 1000])
+                stream.flush()
+                assert arrived(zone, 3600) == ([], ["b1"])
+    subprocess.run(["cp", "-r", copied, zone.root / "b2"], check=True)
+    assert arrived(zone, 3600) == ([], ["b1", "b2"]), "whole by now, and nothing tells"
+    (copied / "_SUCCESS").touch()
+    assert arrived(zone, 0) == (["b1"], ["b2"])
+
+
+def test_one_file_that_changes_after_the_move_keeps_its_folder_waiting_however_deep(zone: Zone) -> None:
     within = zone.folder("b1", users_json="[]") / "parts" / "deeper"
     within.mkdir(parents=True)
     (within / "note.txt").touch()
-    aged(zone.root / "b1", 600)
-    assert arrived(zone) == ["b1"]
-    aged(within / "note.txt", 5)
-    assert arrived(zone) == []
+    folder = moved(zone, "b1")
+    assert arrived(zone) == (["b1"], [])
+    note = folder / "parts" / "deeper" / "note.txt"
+    while note.stat().st_ctime_ns <= folder.stat().st_ctime_ns:
+        note.write_text("more")
+    assert arrived(zone) == ([], ["b1"])
+
+
+def test_what_a_command_landed_and_never_ran_is_complete(zone: Zone, tmp_path: Path) -> None:
+    source = Zone(tmp_path / "beside").folder("b1", users_json="[]")
+    landing.land(source, zone.root, "b1")
+    assert arrived(zone) == (["b1"], [])
 
 
 def test_a_link_to_nothing_keeps_its_own_folder_waiting_and_no_other(zone: Zone) -> None:
     (zone.folder("linked", users_json="[]") / "accounts.json").symlink_to(zone.root / "nowhere")
     (zone.root / "linked" / "_SUCCESS").touch()
     zone.folder("whole", users_json="[]")
-    for name in ("linked", "whole"):
-        aged(zone.root / name, 600)
+    moved(zone, "whole")
     (zone.root / "gone").symlink_to(zone.root / "nowhere")
-    assert arrived(zone) == ["whole"]
+    assert arrived(zone) == (["whole"], [])
 
 
 def test_a_link_that_leads_back_is_not_followed(zone: Zone) -> None:
     (zone.folder("b1", users_json="[]") / "again").symlink_to(zone.root / "b1")
-    aged(zone.root / "b1", 600)
+    moved(zone, "b1")
     (zone.root / "b2").symlink_to(zone.root / "b1")
-    aged(zone.root / "b2", 600)
-    assert arrived(zone) == ["b1"]
+    assert arrived(zone) == (["b1"], [])
 
 
 def test_a_file_that_vanishes_during_the_look_keeps_its_own_folder_waiting(
     zone: Zone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("moving", "whole"):
-        aged(zone.folder(name, users_json="[]"), 600)
+        zone.folder(name, users_json="[]")
+        moved(zone, name)
     listed = os.listdir
 
     def listed_too_early(path: Path) -> list[str]:
         return [*listed(path), "gone.json"] if path.name == "moving" else listed(path)
 
     monkeypatch.setattr(landing.os, "listdir", listed_too_early)
-    assert arrived(zone) == ["whole"]
+    assert arrived(zone) == (["whole"], [])
 
 
 def test_names_that_are_no_batch_id_and_files_are_passed_over(zone: Zone) -> None:
     for name in (".b1-copying", "two words", "up..down", "x" * 101, "good-1.2_3"):
-        aged(zone.folder(name, users_json="[]"), 600)
+        zone.folder(name, users_json="[]")
+        moved(zone, name)
     (zone.root / "notes").touch()
-    aged(zone.root / "notes", 600)
-    assert arrived(zone) == ["good-1.2_3"]
+    assert arrived(zone) == (["good-1.2_3"], [])
 
 
 def test_nothing_has_arrived_where_there_is_no_landing_zone(zone: Zone) -> None:
-    assert arrived(zone) == []
+    assert landing.arrivals(zone.root, dt.datetime.now(dt.UTC), SETTLED) == ([], [])
+
+
+@pytest.mark.parametrize("change", ["longer", "rewritten", "another"])
+def test_files_that_are_no_longer_as_they_were_seen_refuse_the_batch(zone: Zone, change: str) -> None:
+    folder = zone.folder("b1", users_json="[]")
+    seen = landing.stamps(folder)
+    landing.require_unchanged(folder, seen)
+    changed = folder / ("accounts.json" if change == "another" else "users.json")
+    changed.write_text("[ ]" if change == "longer" else "[]")
+    if change == "rewritten":
+        os.utime(changed, (1, 1))
+    with pytest.raises(BatchRefused, match=f"{changed.name}: changed while the batch was read; put `_SUCCESS`"):
+        landing.require_unchanged(folder, seen)
