@@ -237,8 +237,11 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: None if pd.isna(value) else value for name, value in row.items() if name not in ("user_id", "as_of")}
 
 
-SUBSCRIPTION_SIGNALS = ("recurring_merchants", "monthly_recurring_spend", "subscription_spend_share")
-SAVINGS_SIGNALS = ("savings_balance", "net_savings_inflow", "savings_growth_rate", "emergency_fund_months")
+SUBSCRIPTION_SIGNALS = ("recurring_merchants", "monthly_recurring_spend", "total_spend", "subscription_spend_share")
+SAVINGS_SIGNALS = (
+    *("savings_balance", "net_savings_inflow", "savings_growth_rate"),
+    *("avg_monthly_expenses", "emergency_fund_months"),
+)
 CREDIT_SIGNALS = (
     "card_count",
     "cards_with_unknown_limit",
@@ -259,6 +262,7 @@ INCOME_SIGNALS = (
     "median_pay_gap_days",
     "income_variability",
     "avg_monthly_income",
+    "avg_monthly_expenses",
     "cash_flow_buffer_months",
 )
 STREAM_COLUMNS = (
@@ -290,7 +294,7 @@ def signals(root: str, user_id: str, as_of: dt.date | None = None) -> dict[str, 
 
     Behind the figures of each window stand what they were computed from, and nothing else: streams (``counted`` in
     the window's figures, ``charged`` in it), savings accounts, cards with what their liability says, interest and
-    fees, payers and paychecks. A test recomputes every figure from them.
+    fees, payers, paychecks and checking accounts. A test recomputes every figure from them.
     """
     customer = Customer(root, user_id, as_of)
     streams = _records(customer.streams.select(*STREAM_COLUMNS).order_by("merchant", "stream_id"))
@@ -337,6 +341,9 @@ def signals(root: str, user_id: str, as_of: dt.date | None = None) -> dict[str, 
                     if one["window_days"] == window
                 ],
                 "paychecks": [_some(one, ("date", "amount", "merchant", "in_window")) for one in paychecks],
+                "accounts": [
+                    _some(one, ("last4", "balance")) for one in accounts if one["account_class"] == "checking"
+                ],
             },
         }
     return {"user_id": user_id, "as_of": customer.as_of, "windows": windows}

@@ -37,6 +37,8 @@ def test_the_subscription_figures_are_those_of_the_streams_counted(views: list[d
         counted = [stream for stream in told["streams"] if stream["counted"]]
         assert told["recurring_merchants"] == len(counted)
         assert told["monthly_recurring_spend"] == pytest.approx(sum(s["monthly_cost"] for s in counted), abs=0.01)
+        charged = sum(stream["charged"] or 0 for stream in told["streams"])
+        assert told["subscription_spend_share"] == pytest.approx(charged / told["total_spend"], abs=1e-6)
     assert any(stream["counted"] for _, f in windows(views) for stream in f["subscriptions"]["streams"])
 
 
@@ -50,6 +52,9 @@ def test_the_savings_figures_are_those_of_the_accounts(views: list[dict[str, Any
         assert told["savings_balance"] == pytest.approx(sum(one["balance"] for one in told["accounts"]))
         assert told["net_savings_inflow"] == pytest.approx(moved / months(days), abs=0.01)
         assert told["savings_growth_rate"] == pytest.approx(moved / (told["savings_balance"] - moved), abs=1e-6)
+        spent = families["subscriptions"]["total_spend"]
+        assert told["avg_monthly_expenses"] == pytest.approx(spent / months(days), abs=0.01)
+        assert told["emergency_fund_months"] == pytest.approx(told["savings_balance"] / told["avg_monthly_expenses"])
 
 
 def test_the_credit_figures_are_those_of_the_cards_interest_and_fees(views: list[dict[str, Any]]) -> None:
@@ -71,6 +76,8 @@ def test_the_income_figures_are_those_of_the_payers_and_paychecks(views: list[di
         steady = sum(payer["monthly"] or 0 for payer in told["payers"])
         other = sum(payer["in_window"] for payer in told["payers"] if payer["monthly"] is None)
         assert told["avg_monthly_income"] == pytest.approx(steady + other / months(days), abs=0.01)
+        held = sum(account["balance"] for account in told["accounts"])
+        assert told["cash_flow_buffer_months"] == pytest.approx(held / told["avg_monthly_expenses"])
         inside = sum(check["amount"] for check in told["paychecks"] if check["in_window"])
         assert inside == pytest.approx(sum(payer["in_window"] for payer in told["payers"]))
         assert {payer["merchant"] for payer in told["payers"]} <= {check["merchant"] for check in told["paychecks"]}

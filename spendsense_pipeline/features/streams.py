@@ -180,7 +180,7 @@ def _segments(charges: ibis.Table) -> ibis.Table:
         payee_rows=_over(charges.count(), PAYEE),
         price_rows=_over(charges.count(), [*PAYEE, "price"]),
         price_rank=_over(ibis.dense_rank(), PAYEE, charges.price),
-        price_below=_over(charges.price.lag(), PAYEE, charges.price),
+        price_below=_over(charges.price.lag(), PAYEE, charges.price, charges.transaction_id),
         middle=_over(charges.price.median(), PAYEE),
         bill=_share(charges.bill, PAYEE) >= 0.5,
         earned=_share(charges.earned, PAYEE) >= 0.5,
@@ -190,7 +190,10 @@ def _segments(charges: ibis.Table) -> ibis.Table:
         may_vary=t.earned | t.bill,
         middle_of_once=_over(t.price.median(where=t.price_rows == 1), PAYEE),
         prices=_over(t.price_rank.max(), PAYEE) + 1,
-        near_no=_running((~_near(t.price_below, t.price)).fill_null(False).cast("int64").sum(), PAYEE, t.price),
+        # In the order of `price_below`, to the row: equal prices in another one would not all get one number.
+        near_no=_running(
+            (~_near(t.price_below, t.price)).fill_null(False).cast("int64").sum(), PAYEE, t.price, t.transaction_id
+        ),
         repeated_rows=_over(repeated.cast("int64").sum(), PAYEE),
         # each price counts once, however many rows it has
         repeated_prices=_over(ratio(repeated.cast("float64"), t.price_rows).sum(), PAYEE).round().cast("int64"),
@@ -292,10 +295,10 @@ def _hits(segments: ibis.Table) -> ibis.Table:
     # Days of the period that lie close together are one group; the period is a circle, so the first group may be
     # the end of the last.
     t = t.mutate(phase=t.place % t.period)
-    t = t.mutate(before=_over(t.phase.lag(), circle, t.phase))
-    t = t.mutate(
-        day_group=_running((t.phase - t.before > t.reach).fill_null(False).cast("int64").sum(), circle, t.phase)
-    )
+    # Both windows in one order to the row: else a row of the same phase may be counted before the step to it.
+    t = t.mutate(before=_over(t.phase.lag(), circle, t.phase, t.segment_row))
+    apart = (t.phase - t.before > t.reach).fill_null(False)
+    t = t.mutate(day_group=_running(apart.cast("int64").sum(), circle, t.phase, t.segment_row))
     first, last = _over(t.phase.min(), circle), _over(t.phase.max(), circle)
     t = t.mutate(groups=_over(t.day_group.max(), circle), around=first + t.period - last)
     wrapped = (t.day_group == 0) & (t.groups > 0) & (t.around <= t.reach)

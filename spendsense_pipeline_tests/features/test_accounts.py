@@ -94,6 +94,8 @@ def ledger() -> Ledger:
     ledger.row(card, 4, 100)
     ledger.account("then", "savings", balance_available=77.0)
     ledger.account("then", "loan", balance_current=900.0, balance_date=THEN - dt.timedelta(days=9))
+    mortgage = ledger.account("then", "mortgage", balance_current=5000.0)
+    ledger.row(mortgage, 3, 700)
     ledger.account("then", "brokerage", balance_current=9.0, created_at=dt.datetime(2026, 6, 25, tzinfo=dt.UTC))
 
     ledger.customer("cards")
@@ -121,6 +123,7 @@ def test_a_balance_is_rolled_back_by_the_rows_posted_since(at: dict[str, dict[st
 
 def test_what_a_card_owed_is_rolled_back_the_other_way(at: dict[str, dict[str, Any]]) -> None:
     assert balance(at, "then", "credit card") == 400 - 150 + 100
+    assert balance(at, "then", "mortgage") == 5000 + 700
 
 
 def test_a_balance_of_an_earlier_day_stands(at: dict[str, dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import random
+import statistics
 from typing import Any
 
 import pytest
@@ -68,6 +69,8 @@ SCENARIOS: dict[str, list[tuple[str, dt.date, float]]] = {
     "long ago": checks("acme", every(14, 9, AS_OF - dt.timedelta(days=200)), 2000),
     "one": checks("acme", [LAST], 2000),
     "every fifty days": checks("acme", every(50, 4, LAST), 5000),
+    "one steady, one wild": checks("acme", every(14, 13, LAST), 2000)
+    + checks("studio", every(30, 4, LAST - dt.timedelta(days=3)), 500, 1500),
     "split over two accounts": checks("acme", every(14, 13, LAST), 1500) + checks("acme", every(14, 13, LAST), 500),
 }
 
@@ -85,7 +88,7 @@ def rows() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def found(rows: list[dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]]:
-    listed = pay(table(rows, SCHEMA), AS_OF, [30, 180]).to_pyarrow().to_pylist()
+    listed = pay(table(rows, SCHEMA), AS_OF, [30, 180, 365]).to_pyarrow().to_pylist()
     assert len(listed) == len({(row["user_id"], row["window_days"]) for row in listed})
     return {(row["user_id"], row["window_days"]): row for row in listed}
 
@@ -135,6 +138,7 @@ def test_one_payday_has_no_gap_and_is_no_payroll(found: dict[tuple[str, int], di
 def test_pay_before_the_evidence_is_not_looked_at(found: dict[tuple[str, int], dict[str, Any]]) -> None:
     assert ("long ago", 30) not in found
     assert ("long ago", 180) not in found
+    assert found["long ago", 365]["pay_frequency"] == "biweekly"  # a longer window looks further back
 
 
 @pytest.mark.parametrize("scenario", ["biweekly", "two jobs", "semi-monthly", "split over two accounts"])
@@ -145,6 +149,11 @@ def test_steady_jobs_do_not_vary(found: dict[tuple[str, int], dict[str, Any]], s
 def test_gig_pay_varies_and_a_single_check_says_nothing(found: dict[tuple[str, int], dict[str, Any]]) -> None:
     assert found["gig", 180]["income_variability"] > 0.3
     assert found["one", 180]["income_variability"] is None
+
+
+def test_variability_is_per_payer_and_weighted_by_amount(found: dict[tuple[str, int], dict[str, Any]]) -> None:
+    wild = statistics.stdev([500, 1500, 500, 1500]) / 1000
+    assert found["one steady, one wild", 180]["income_variability"] == pytest.approx(wild * 4_000 / (4_000 + 26_000))
 
 
 def monthly_income(row: dict[str, Any], months: float) -> float:
@@ -178,6 +187,15 @@ def test_a_new_job_after_a_pause_is_another_payer(found: dict[tuple[str, int], d
 def test_who_no_longer_pays_is_no_monthly_income(found: dict[tuple[str, int], dict[str, Any]]) -> None:
     assert found["stopped", 180]["steady_income"] == 0
     assert monthly_income(found["stopped", 30], 1) == 0
+    # what it paid in the window is other pay, as pay without a calendar is
+    assert found["stopped", 180]["other_income"] == 9 * 2000
+
+
+def test_who_is_two_periods_late_still_pays_and_a_day_later_no_longer(rows: list[dict[str, Any]]) -> None:
+    table_ = table([row for row in rows if row["user_id"] == "biweekly"], SCHEMA)
+    for late, income in ((28, 2000 * 30 / 14), (29, 0)):
+        (row,) = pay(table_, LAST + dt.timedelta(days=late), [30]).to_pyarrow().to_pylist()
+        assert row["steady_income"] == pytest.approx(income, abs=1e-6)
 
 
 def test_pay_without_a_calendar_is_what_came_in_the_window(found: dict[tuple[str, int], dict[str, Any]]) -> None:
@@ -198,7 +216,7 @@ def test_the_order_of_rows_does_not_matter(
     rows: list[dict[str, Any]], found: dict[tuple[str, int], dict[str, Any]]
 ) -> None:
     shuffled = random.Random(3).sample(rows, len(rows))
-    again = pay(table(shuffled, SCHEMA), AS_OF, [30, 180]).to_pyarrow().to_pylist()
+    again = pay(table(shuffled, SCHEMA), AS_OF, [30, 180, 365]).to_pyarrow().to_pylist()
     assert {(row["user_id"], row["window_days"]): rounded(row) for row in again} == {
         key: rounded(row) for key, row in found.items()
     }

@@ -59,6 +59,10 @@ EXAMPLES: dict[str, tuple[list[tuple[Any, ...]], str]] = {
         [("checking", 4, -300, "Landlord", ""), ("savings", 3, 300, "Incoming", "")],
         "other_in",
     ),
+    "opposite legs four days apart": (
+        [("checking", 7, -300, "Online transfer 1", "TRANSFER_OUT"), ("savings", 3, 300, "Incoming", "")],
+        "other_in",
+    ),
     "a row of a purchase category is no leg": (
         [("savings", 4, 80, "Transfer", ""), ("checking", 4, -80, "Shell", "TRANSPORTATION_GAS")],
         "other_out",
@@ -112,6 +116,11 @@ EXAMPLES: dict[str, tuple[list[tuple[Any, ...]], str]] = {
     "an overdraft fee by category": ([("checking", 3, -35, "Bank", "BANK_FEES_OVERDRAFT_FEES")], "fee"),
     "a late fee by words": ([("credit card", 3, -29, "LATE PAYMENT FEE", "")], "fee"),
     "nsf charge": ([("checking", 3, -17, "NSF/OD CHARGE PAID", "BANK_FEES_OTHER_BANK_FEES")], "fee"),
+    "a late fee by category": ([("credit card", 3, -29, "Bank", "BANK_FEES_LATE_FEES")], "fee"),
+    "courtesy pay": ([("checking", 3, -30, "COURTESY PAY FEE", "")], "fee"),
+    "a returned item": ([("checking", 3, -30, "RETURNED ITEM CHARGE", "BANK_FEES")], "fee"),
+    "insufficient funds": ([("checking", 3, -30, "INSUFFICIENT FUNDS PENALTY", "")], "fee"),
+    "an od fee": ([("checking", 3, -30, "OD FEE", "")], "fee"),
     "coffee is no fee": ([("checking", 3, -5, "LATE COFFEE", "")], "other_out"),
     "chocolate is not late": ([("checking", 3, -5, "CHOCOLATE FEE", "")], "other_out"),
     "a monthly fee is none of these fees": (
@@ -149,6 +158,10 @@ EXAMPLES: dict[str, tuple[list[tuple[Any, ...]], str]] = {
     ),
     "wages on a card are no pay": ([("credit card", 3, 2000, "Acme", "INCOME_WAGES")], "card_payment"),
     "wages on a brokerage account are no pay": ([("brokerage", 3, 2000, "Acme", "INCOME_WAGES")], "other_in"),
+    "wages on a loan account are no pay": ([("loan", 3, 2000, "Acme", "INCOME_WAGES")], "other_in"),
+    "expenses paid back are no pay": ([("checking", 3, 300, "ACME EXPENSE REIMBURSEMENT", "INCOME_WAGES")], "other_in"),
+    "a peer's money is no pay": ([("checking", 3, 300, "Venmo", "INCOME_WAGES")], "other_in"),
+    "a tax refund labelled as wages is no pay": ([("checking", 3, 300, "IRS TREAS TAX", "INCOME_WAGES")], "other_in"),
     "gig words from a payee never paid": ([("checking", 3, 300, "Lyft Payout", "")], "paycheck"),
     "gig words from a payee paid before": (
         [("checking", 9, -30, "Uber", ""), ("checking", 3, 30, "Uber", "")],

@@ -185,6 +185,50 @@ def test_each_cadence_is_named_and_costed(judged: Judged, customer: str, cadence
     assert stream["monthly_cost"] == pytest.approx(monthly_cost, abs=0.005)
 
 
+given("quarterly, five days off", "Vitamins", shifted(monthly(15, 5, (2026, 10), every=3), [0, 5, -5, 0, 5]), -60.0)
+given("annual, ten days off", "Domain", [dt.date(2024, 3, 5), dt.date(2025, 3, 15), dt.date(2026, 3, 5)], -120.0)
+given("weekly, two days off", "Meal Box", shifted(days(dt.date(2026, 9, 4), 7, 11), [0, 2, -2] * 3 + [2, -2]), -49.0)
+
+
+def test_a_cadence_tolerates_so_many_days_and_no_more(judged: Judged) -> None:
+    quarterly, annual = judged.only("quarterly, five days off"), judged.only("annual, ten days off")
+    assert (quarterly["cadence"], quarterly["occurrences"]) == ("quarterly", 5)
+    assert (annual["cadence"], annual["occurrences"]) == ("annual", 3)
+    assert judged.of("weekly, two days off") == []
+
+
+_a_third_missing = [date for number, date in enumerate(monthly(10, 9)) if number % 3 != 1]
+given("a third missing", "Hulu", _a_third_missing, -7.99)
+given("more than a third missing", "Hulu", monthly(10, 6, every=2), -7.99)
+
+
+def test_at_most_a_third_of_the_dates_is_missing(judged: Judged) -> None:
+    assert judged.only("a third missing")["occurrences"] == 6
+    assert judged.of("more than a third missing") == []
+
+
+_odd_days = [
+    (3, 2),
+    (4, 3),
+    (4, 24),
+    (5, 29),
+    (6, 3),
+    (6, 25),
+    (7, 6),
+    (7, 21),
+    (8, 4),
+    (8, 27),
+    (9, 26),
+    (10, 3),
+    (10, 30),
+]
+given("one price, any day", "Arcade", [*monthly(14, 8), *(dt.date(2026, m, d) for m, d in _odd_days)], -20.0)
+
+
+def test_a_line_explains_three_quarters_of_the_rows_at_its_price(judged: Judged) -> None:
+    assert judged.of("one price, any day") == []
+
+
 def test_annual_is_mature_with_two_hits_and_quarterly_with_three(judged: Judged) -> None:
     assert (judged.only("annual")["occurrences"], judged.only("quarterly")["occurrences"]) == (2, 3)
     assert judged.only("annual")["expected_next_date"] == dt.date(2027, 3, 5)
@@ -323,6 +367,19 @@ def test_a_utility_that_varies_on_a_fixed_day_is_a_bill(judged: Judged) -> None:
 
 
 given(
+    "a bill beyond three times",
+    "City Power",
+    monthly(20, 8),
+    [-100, -320, -31, -400, -95, -25, -350, -100],
+    primary="RENT_AND_UTILITIES",
+)
+
+
+def test_a_bill_varies_from_a_third_to_three_times(judged: Judged) -> None:
+    assert judged.of("a bill beyond three times") == []
+
+
+given(
     "weekly utility",
     "City Power",
     days(dt.date(2026, 9, 4), 7, 11),
@@ -361,6 +418,7 @@ given(
 )
 given("fuel, no category", "Pump 9", monthly(5, 8), [-50, -39, -60, -45, -58, -61, -42, -52], primary=None)
 given("fixed ticket", "City Transit", monthly(1, 8), -70.0, primary="TRANSPORTATION")
+given("travel", "Weekend Airways", monthly(1, 8), -120.0, primary="TRAVEL")
 
 
 @pytest.mark.parametrize(
@@ -373,9 +431,10 @@ given("fixed ticket", "City Transit", monthly(1, 8), -70.0, primary="TRANSPORTAT
         "fuel",
         "fuel, no category",
         "fixed ticket",
+        "travel",
     ],
 )
-def test_groceries_coffee_fuel_and_transport_are_no_streams(judged: Judged, customer: str) -> None:
+def test_groceries_coffee_fuel_transport_and_travel_are_no_streams(judged: Judged, customer: str) -> None:
     assert judged.of(customer) == []
 
 
@@ -532,6 +591,19 @@ def test_paychecks_and_third_party_inflows_are_income(judged: Judged) -> None:
     assert judged.only("semi-monthly")["expected_next_date"] == ahead(1)
 
 
+given("semi-monthly, three hits", "Employer", _halves[-3:], 1900.0, "paycheck", "INCOME", "INCOME_WAGES")
+given("a raise", "Employer", monthly(28, 8, (2026, 10)), [3000.0] * 4 + [3300.0] * 4, "paycheck", "INCOME")
+
+
+def test_semi_monthly_needs_four_hits(judged: Judged) -> None:
+    assert "semi_monthly" not in {stream["cadence"] for stream in judged.of("semi-monthly, three hits")}
+
+
+def test_a_raise_is_no_price_change(judged: Judged) -> None:
+    raised = judged.only("a raise")
+    assert (raised["typical_amount"], raised["last_amount"], raised["price_change"]) == (3300.0, 3300.0, None)
+
+
 HOURS = [1510, 1490, 1720, 1604, 1388, 1555, 1691, 1472, 1533, 1618]
 given("part into savings", "Employer", days(dt.date(2026, 7, 3), 14, 10), HOURS, "paycheck", "INCOME", "INCOME_WAGES")
 given("part into savings", "Employer", days(dt.date(2026, 7, 3), 14, 10), 200, "paycheck", "INCOME", "INCOME_WAGES")
@@ -626,8 +698,16 @@ def test_row_order_and_reruns_change_nothing(judged: Judged) -> None:
     assert sort(again.hits) == sort(judged.hits)
 
 
-def test_a_stream_keeps_its_id_as_history_grows(judged: Judged) -> None:
-    earlier = Judged(ROWS, AS_OF - dt.timedelta(days=33))
+@pytest.fixture(scope="module")
+def earlier() -> Judged:
+    return Judged(ROWS, AS_OF - dt.timedelta(days=33))
+
+
+def test_every_charge_at_one_price_on_two_days_is_a_hit_in_whatever_order_ties_come(earlier: Judged) -> None:
+    assert [stream["occurrences"] for stream in earlier.of("twice a month")] == [5, 5]
+
+
+def test_a_stream_keeps_its_id_as_history_grows(judged: Judged, earlier: Judged) -> None:
     now = {stream["stream_id"] for stream in judged.streams}
     assert len(earlier.streams) > 25
     gone = {s["user_id"] for s in earlier.streams if s["stream_id"] not in now}

@@ -69,7 +69,13 @@ def balances(ledger: Ledger) -> None:
     ledger.customer("half known")
     ledger.account("half known", "savings", balance_current=1100.0)
     ledger.row(ledger.account("half known", "savings"), 20, 600, "In", "TRANSFER_IN_SAVINGS")
+    ledger.customer("two pots")
+    for lies, moved in ((300.0, 200), (900.0, -100)):
+        ledger.row(
+            ledger.account("two pots", "savings", balance_current=lies), 20, moved, "Move", "TRANSFER_IN_SAVINGS"
+        )
     ledger.customer("from nothing")
+    ledger.account("from nothing", "checking", balance_current=600.0)
     savings = ledger.account("from nothing", "savings", balance_current=600.0)
     ledger.row(savings, 20, 600, "In", "TRANSFER_IN_SAVINGS")
 
@@ -82,6 +88,8 @@ def cards(ledger: Ledger) -> None:
         "one without limit, one high": [(300.0, None), (900.0, 1000.0)],
         "one without limit, one low": [(300.0, None), (10.0, 1000.0)],
         "exactly thirty": [(300.0, 1000.0)],
+        "limit of zero": [(300.0, 0.0)],
+        "balance unknown": [(None, 1000.0)],
     }.items():
         ledger.customer(user)
         for owed, limit in held:
@@ -94,6 +102,9 @@ def cards(ledger: Ledger) -> None:
         ("koruna payer", "CZK", 140.0, 800.0, {}),
         ("paid in full", "USD", 35.0, 800.0, {"last_statement_balance": 35.0}),
         ("nothing owed", "USD", 35.0, 0.0, {}),
+        ("owes nobody knows", "USD", 35.0, None, {}),
+        ("whole statement paid", "USD", 30.0, 800.0, {"last_statement_balance": 30.0}),
+        ("no minimum known", "USD", 35.0, 800.0, {"minimum_payment_amount": None}),
         ("paid nothing", "USD", 0.0, 800.0, {}),
         ("no statement", "USD", 35.0, 800.0, {"last_statement_balance": None}),
         ("later statement", "USD", 35.0, 800.0, {"balance_date": AS_OF + dt.timedelta(days=1), "is_overdue": True}),
@@ -106,6 +117,24 @@ def cards(ledger: Ledger) -> None:
         ledger.liability(card, liability_type="credit_card", last_payment_amount=paid, **{**minimum, **facts})
     ledger.account("overdue", "loan", balance_current=5.0)
     ledger.customer("undescribed loan", "loan")
+
+
+def abroad(ledger: Ledger) -> None:
+    """Two customers with the same dollars; one has accounts in euros beside them."""
+    for user in ("at home", "abroad"):
+        checking, card = ledger.customer(user, "checking", "credit card")
+        for days in (50, 40, 20):
+            ledger.row(checking, days, -30, "Deli", "FOOD_AND_DRINK_RESTAURANT")
+        ledger.row(card, 10, -5, "Deli", "FOOD_AND_DRINK_RESTAURANT")
+    euros = {"iso_currency_code": "EUR", "balance_current": 900.0}
+    checking = ledger.account("abroad", "checking", **euros)
+    ledger.row(checking, 20, -35, "Overdraft fee", "BANK_FEES_OVERDRAFT_FEES")
+    ledger.row(checking, 10, 3000, "Acme", "INCOME_WAGES")
+    ledger.account("abroad", "savings", **euros)
+    ledger.account("abroad", "brokerage", **euros)
+    card = ledger.account("abroad", "credit card", balance_limit=1000.0, **euros)
+    ledger.row(card, 5, -44, "Interest charge", "BANK_FEES_INTEREST_CHARGE")
+    ledger.liability(card, liability_type="credit_card", is_overdue=True)
 
 
 def subscribers(ledger: Ledger) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -150,7 +179,11 @@ def found() -> dict[tuple[str, int], dict[str, Any]]:
     balances(ledger)
     cards(ledger)
     streams, hits = subscribers(ledger)
+    abroad(ledger)
     ledger.customer("staff", "checking", user_type="operator")
+    ledger.customer("named a customer", "checking", user_type="customer")
+    ledger.customer("came today", "checking", created_at=dt.datetime(2026, 6, 30, 23, tzinfo=dt.UTC))
+    ledger.customer("came later", "checking", created_at=dt.datetime(2026, 7, 1, tzinfo=dt.UTC))
     tables = ledger.tables()
     features = customer_features(
         classify(tables["transactions"], tables["accounts"], tables["users"], AS_OF).cache(),
@@ -170,8 +203,13 @@ Found = dict[tuple[str, int], dict[str, Any]]
 def test_every_customer_has_a_row_for_every_window_and_operators_none(found: Found) -> None:
     users = {user for user, _ in found}
     assert set(found) == {(user, window) for user in users for window in WINDOWS}
-    assert {"silent", "no account"} <= users
-    assert "staff" not in users
+    assert {"silent", "no account", "named a customer", "came today"} <= users
+    assert not {"staff", "came later"} & users
+
+
+def test_accounts_in_another_currency_are_in_no_signal(found: Found) -> None:
+    for window in WINDOWS:
+        assert {**found["abroad", window], "user_id": None} == {**found["at home", window], "user_id": None}
 
 
 def test_a_window_begins_after_as_of_less_its_days(found: Found) -> None:
@@ -218,7 +256,18 @@ def test_savings_are_what_flowed_and_what_lies_there(found: Found) -> None:
     assert row["emergency_fund_months"] == pytest.approx(1100 / 1500)
     assert row["cash_flow_buffer_months"] == pytest.approx(2)
     assert found["spender", 30]["net_savings_inflow"] == 440
-    assert found["new", 30]["net_savings_inflow"] is None
+    assert found["spender", 180]["net_savings_inflow"] == pytest.approx(440 / 6, abs=0.005)
+
+
+def test_all_savings_accounts_are_taken_together(found: Found) -> None:
+    assert found["two pots", 30]["savings_balance"] == 1200
+    assert found["two pots", 30]["savings_growth_rate"] == pytest.approx(100 / 1100)
+
+
+def test_a_sum_over_accounts_that_are_not_there_is_unknown(found: Found) -> None:
+    for name in ("net_savings_inflow", "savings_balance", "savings_growth_rate", "emergency_fund_months"):
+        assert found["new", 30][name] is None, name
+    assert found["two pots", 30]["cash_flow_buffer_months"] is None
 
 
 def test_one_unknown_balance_makes_the_sum_unknown(found: Found) -> None:
@@ -228,7 +277,21 @@ def test_one_unknown_balance_makes_the_sum_unknown(found: Found) -> None:
 
 def test_growth_from_nothing_is_unknown(found: Found) -> None:
     assert found["from nothing", 30]["savings_growth_rate"] is None
-    assert found["from nothing", 30]["emergency_fund_months"] is None  # nothing was spent
+    assert found["from nothing", 30]["savings_balance"] == 600
+
+
+def test_months_of_expenses_are_unknown_where_nothing_was_spent(found: Found) -> None:
+    row = found["from nothing", 30]
+    assert row["avg_monthly_expenses"] == 0
+    assert (row["emergency_fund_months"], row["cash_flow_buffer_months"]) == (None, None)
+
+
+def test_pay_is_unknown_without_a_paycheck_and_detected_with_two(found: Found) -> None:
+    row = found["spender", 180]
+    assert (row["avg_monthly_income"], row["income_variability"], row["median_pay_gap_days"]) == (None, None, None)
+    assert (row["pay_frequency"], row["payroll_detected"]) == (None, False)
+    row = found["saver", 180]  # a single one
+    assert (row["avg_monthly_income"], row["payroll_detected"], row["pay_frequency"]) == (500, False, None)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +303,8 @@ def test_growth_from_nothing_is_unknown(found: Found) -> None:
         ("one without limit, one high", 0.9, 0.9, (True, True, True), 1),
         ("one without limit, one low", 0.01, 0.01, (None, None, None), 1),
         ("exactly thirty", 0.3, 0.3, (True, False, False), 0),
+        ("limit of zero", None, None, (None, None, None), 1),
+        ("balance unknown", None, None, (None, None, None), 0),
         ("new", None, None, (False, False, False), 0),
     ],
 )
@@ -252,6 +317,11 @@ def test_utilization(
     assert row["cards_with_unknown_limit"] == unknown_limits
 
 
+def test_every_card_is_counted_also_without_a_limit(found: Found) -> None:
+    assert found["one without limit, one high", 30]["card_count"] == 2
+    assert found["new", 30]["card_count"] == 0
+
+
 @pytest.mark.parametrize(
     ("user", "minimum_only", "overdue"),
     [
@@ -260,6 +330,9 @@ def test_utilization(
         ("koruna payer", True, False),  # five dollars are 105 koruna
         ("paid in full", False, False),
         ("nothing owed", False, False),
+        ("owes nobody knows", None, False),
+        ("whole statement paid", False, False),
+        ("no minimum known", None, False),
         ("paid nothing", False, False),
         ("no statement", None, False),
         ("later statement", None, None),
@@ -284,6 +357,11 @@ def test_subscriptions_charged_in_the_window_or_due_are_reported(found: Found) -
     assert (row["recurring_merchants"], row["monthly_recurring_spend"]) == (3, 35)
     assert row["subscription_spend_share"] == pytest.approx((20 + 40 + 5) / 100)
     assert found["overdue stream", 30]["recurring_merchants"] == 0
+
+
+def test_the_share_of_subscriptions_is_unknown_where_nothing_was_spent(found: Found) -> None:
+    row = found["subscriber", 1]
+    assert (row["recurring_merchants"], row["total_spend"], row["subscription_spend_share"]) == (2, 0, None)
 
 
 def test_finding_none_in_a_short_history_says_nothing(found: Found) -> None:
