@@ -77,6 +77,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.four_eyes, self.consent_days = four_eyes, consent_days
         self.now, self.figure, self.template, self.checked = town.NOW, 0.5, "a", None
         AnyHistory.dies_at = None
+        self.told["histories"] += 1
         wipe(self.engine)
         with writing(self.engine) as session:
             for name in ("ada", "ben", "gone"):
@@ -87,7 +88,7 @@ class AnyHistory(RuleBasedStateMachine):
 
     def act(self, action: Callable[[], Any]) -> Any:
         """Do it; where the process dies on the way, find everything as it was before."""
-        self.told["steps"] += 1
+        self.told["actions"] += 1
         if AnyHistory.dies_at is None:
             return action()
         before = everything(self.engine)
@@ -211,13 +212,14 @@ class AnyHistory(RuleBasedStateMachine):
         proposed = release.propose(self.engine, self.now, consent_days=self.consent_days)
         gate = self.act(lambda: town.gate(self.engine, self.now, consent_days=self.consent_days))
         if gate is not None:
-            assert bool(gate.released) == bool(proposed.releasable), "the sensor starts a run if and only if it helps"
+            assert bool(gate.released) == bool(proposed.at_least), "the sensor starts a run if and only if it helps"
             self.told["released"] += len(gate.released)
             self.told["lapsed and recalled"] += len(gate.recalled)
 
     @precondition(lambda self: hasattr(self, "now"))
     @invariant()
     def what_is_seen_may_be_seen(self) -> None:
+        self.told["steps"] += 1
         changes = self.engine.raw_connection().driver_connection.total_changes
         if self.checked == (changes, self.now):
             return
@@ -300,9 +302,12 @@ def test_no_history_shows_what_may_not_be_seen() -> None:
 
 
 @pytest.mark.verify
-def test_no_long_history_shows_what_may_not_be_seen() -> None:
-    told = tell(2_000, 50)
+@pytest.mark.parametrize("part", range(1, 11))
+def test_no_long_history_shows_what_may_not_be_seen(part: int, record_property: Callable[[str, object], None]) -> None:
+    """2,000 histories in ten parts: a run that is cut says how far it came, and cores share them."""
+    told = tell(200, 50)
+    record_property("told", dict(told))
     for happened in ("released", "recalled", "voided", "lapsed and recalled", "crashes", "approved", "overridden"):
-        assert told[happened] > 100, f"{happened}: only {told[happened]} times, this proves little"
+        assert told[happened] > 10, f"{happened}: only {told[happened]} times, this proves little"
     for refused in ("critical_finding", "four_eyes", "own_recommendation", "changed", "already_released", "expired"):
-        assert told[refused] > 100, f"{refused}: only {told[refused]} times, this proves little"
+        assert told[refused] > 10, f"{refused}: only {told[refused]} times, this proves little"
