@@ -137,6 +137,6 @@ def release_gate(
         consent_days=governance.consent_days,
         withdrawn=partial(withdrawn_products, files.warehouse),
     )
-    if not proposal.releasable:
+    if not proposal.at_least:
         return dg.SkipReason(f"nothing to release: {blockers(proposal.blocked)}")
-    return dg.RunRequest(tags={"spendsense/releasable": str(proposal.releasable)})
+    return dg.RunRequest(tags={"spendsense/releasable_at_least": str(proposal.at_least)})

@@ -174,12 +174,13 @@ def facts_query(now: dt.datetime) -> audit.AnySelect:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What the gate would do now: how many it would release, and why the others wait.
+    """What the gate would do now: how many it would release at least, and why others wait.
 
-    Counted to the end only where there are fewer than ``ENOUGH`` decided ones, or none that may go out.
+    Counted to the end only where there are fewer than ``ENOUGH`` decided ones, or none that may go out: then
+    ``at_least`` is all of them.
     """
 
-    releasable: int
+    at_least: int
     blocked: dict[str, int]
 
 

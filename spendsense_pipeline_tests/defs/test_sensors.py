@@ -75,7 +75,7 @@ def test_an_approval_makes_the_gate_ask_for_one_run(copy: Pipeline) -> None:
         answer = asked(copy, instance)
         assert isinstance(answer, dg.RunRequest)
         assert answer.run_key is None
-        assert answer.tags["spendsense/releasable"] == "2"
+        assert answer.tags["spendsense/releasable_at_least"] == "2"
 
 
 def test_a_product_made_inactive_stops_its_approved_offers_and_nothing_else(copy: Pipeline) -> None:
