@@ -1,6 +1,7 @@
-"""What docs/governance.md promises to programs is what the code says, no more and no less."""
+"""What the docs promise is what the code says, no more and no less."""
 
 import re
+import runpy
 from pathlib import Path
 
 from spendsense_pipeline.governance import release, review
@@ -41,3 +42,9 @@ def test_every_kind_of_link_has_its_rows() -> None:
     assert tuple(KINDS) == LINKS
     for kind in KINDS.values():
         assert set(kind.public) <= {column.name for column in kind.model.__table__.columns}
+
+
+def test_the_picture_of_the_graph_is_of_the_graph() -> None:
+    """After a change of the graph: `python docs/graph.py`."""
+    drawing = runpy.run_path(str(PROJECT_ROOT / "docs" / "graph.py"))
+    assert drawing["real"]() == drawing["PICTURE"].read_text(encoding="utf-8")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 from filelock import FileLock
 
 from spendsense_pipeline import warehouse
@@ -29,6 +30,9 @@ from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 
 PATIENCE = 600  # seconds
+
+# The code location of `workspace.yaml`: with it, the UI counts a command's run among those of its job.
+SHOWN = {REPOSITORY_LABEL_TAG: "__repository__@spendsense"}
 
 HOME = """\
 # Written once by SpendSense; edit freely, it is not written again.
@@ -192,7 +196,11 @@ def _run(
         keys = {key for key in definition.asset_layer.selected_asset_keys if key.path[-1] in only}
         definition = definition.get_subset(asset_selection=keys)
     result = definition.execute_in_process(
-        run_config={**quiet, **config}, instance=instance, partition_key=partition, raise_on_error=False
+        run_config={**quiet, **config},
+        instance=instance,
+        partition_key=partition,
+        raise_on_error=False,
+        tags=SHOWN,
     )
     if not result.success:
         what = f"{job} of {partition}" if partition else job

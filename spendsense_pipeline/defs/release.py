@@ -13,6 +13,7 @@ import dagster as dg
 from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
+from spendsense_pipeline.defs.review import decisions_beside
 from spendsense_pipeline.governance import queue, release
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.withdrawn import withdrawn_products
@@ -48,6 +49,8 @@ def released_recommendations(
     )
     with reading(governance.engine) as session:
         counted = queue.counts(session, clock.now())
+    stand = {name: counted["recommendations"][name] for name in ("approved", "overridden", "rejected")}
+    context.log_event(dg.AssetObservation(decisions_beside(context.asset_key), metadata=stand))
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": counted["releases"]["released"],

@@ -33,7 +33,8 @@ DECISIONS = dg.AssetSpec(
     owners=["team:operations"],
     kinds=KINDS,
     description="What operators decided: approve, reject, override, undo, each bound to the exact text they saw. "
-    "Rows of the governance database, written by the job `review_recommendations` and the command line.",
+    "Rows of the governance database, written by the job `review_recommendations` and the command line; observed by "
+    "each run that decides or releases.",
 )
 EXAMPLE = """\
 ops:
@@ -107,6 +108,11 @@ def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
         )
 
     return registered
+
+
+def decisions_beside(key: dg.AssetKey) -> dg.AssetKey:
+    """The decisions' key where another asset has this one: a deployment may have put a prefix before both."""
+    return dg.AssetKey([*key.path[:-1], *DECISIONS.key.path])
 
 
 AGES = ((0, "today"), (1, "1 to 2 days"), (3, "3 to 6 days"), (7, "7 to 10 days"), (11, "11 days or more"))
@@ -211,9 +217,9 @@ def operator_review(
     refused = sum(not row["ok"] for row in results)
     if len(results) > refused:
         observed = {"taken": len(results) - refused, "refused": refused, "operator": config.operator}
-        queued = next(iter(context.selected_asset_check_keys)).asset_key
-        decisions = queued.with_path([*queued.path[:-1], "operator_decisions"])
-        context.op_execution_context.log_event(dg.AssetObservation(decisions, metadata=observed))
+        (checked,) = context.op_execution_context.selected_asset_check_keys
+        key = decisions_beside(checked.asset_key)
+        context.op_execution_context.log_event(dg.AssetObservation(key, metadata=observed))
     with reading(governance.engine) as session:
         waiting = queue.waiting(session, now)
         listed = queue.queue(session, now, limit=100)["queue"]

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.governance import consent, operators, queue, release, review
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import ConsentPeriod, Recommendation, RecommendationText
+from spendsense_pipeline.settings import PROJECT_ROOT
 from spendsense_pipeline_tests.conftest import NOON, Pipeline
 
 
@@ -92,8 +94,12 @@ def test_a_product_made_inactive_stops_its_approved_offers_and_nothing_else(copy
         assert isinstance(answer, dg.RunRequest)
     with launch.opened_instance(copy.settings) as instance:
         done = launch.release(copy.definitions, instance)
+        run = instance.get_runs()[0]
     assert done.metadata["released_recommendations"]["released"] == len(chosen) - number
     assert done.metadata["released_recommendations"]["blocked"]["product_withdrawn"] == number
+    # The UI finds a job's runs by this tag, of the location that workspace.yaml names.
+    (location,) = re.findall(r"location_name: (\w+)", (PROJECT_ROOT / "workspace.yaml").read_text())
+    assert run.tags[".dagster/repository"] == f"__repository__@{location}"
 
 
 def test_while_a_release_runs_the_gate_waits(copy: Pipeline) -> None:
@@ -173,6 +179,9 @@ def test_a_release_run_passes_its_own_proof(copy: Pipeline) -> None:
     (evaluation,) = result.get_asset_check_evaluations()
     assert evaluation.passed
     assert evaluation.description == "0 of 3 without"
+    (observed,) = [event.asset_observation_data.asset_observation for event in result.get_asset_observation_events()]
+    assert observed.asset_key == dg.AssetKey("operator_decisions")
+    assert observed.metadata["approved"].value == 3
     with reading(copy.engine) as session:
         feed = {row["recommendation_id"] for row in release.released(session, NOON)}
     assert feed == {row["recommendation_id"] for row in chosen}
