@@ -24,7 +24,7 @@ verify: $(VENV)/.installed-test
 
 # BANK=folder adds a bank's own standing orders (a landed batch with standing_orders.json in it).
 accuracy: $(VENV)/.installed
-	$(BIN)/python -m spendsense_pipeline.benchmark --write docs/accuracy.md $(if $(BANK),--bank $(BANK))
+	$(BIN)/python -m benchmarks.accuracy --write docs/accuracy.md $(if $(BANK),--bank $(BANK))
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -40,7 +40,6 @@ MAY_IMPORT = {
         *("defs", "definitions", "evaluation", "governance", "ingest", "profiles", "recommendations", "settings"),
         *("synthetic", "warehouse", "withdrawn"),
     },
-    "benchmark": {"evaluation", "features", "ingest", "personas", "synthetic", "warehouse"},
     "demo": {"cli", "defs", "definitions", "governance", "ingest", "profiles", "settings", "synthetic", "warehouse"},
 }
 """Every room of the package and the rooms it may import; ``errors`` and ``frames`` are everybody's."""

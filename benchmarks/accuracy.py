@@ -1,6 +1,6 @@
 """How well the detectors do, as one document: generated customers of several seeds, and a bank's own standing orders.
 
-    python -m spendsense_pipeline.benchmark --write docs/accuracy.md [--bank FOLDER]
+    python -m benchmarks.accuracy --write docs/accuracy.md [--bank FOLDER]
 
 Makes the customers, runs the pipeline's own functions on them in memory and writes what ``evaluation/accuracy.py``
 measures. What does not belong here: any measure.

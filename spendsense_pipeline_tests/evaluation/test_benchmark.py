@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from spendsense_pipeline import benchmark
+from benchmarks import accuracy
 
 MUST_BE_NONE = ("groceries", "fuel", "rides", "transit", "parking", "coffee", "restaurants", "fast food", "lunch")
 SEED = 21
@@ -23,7 +23,7 @@ def share(measured: pd.DataFrame, measure: str) -> float:
     [(180, False, 0.98, 0.98, 0.97), (180, True, 0.95, 0.97, 0.95), (400, True, 0.95, 0.97, 0.95)],
 )
 def test_the_detectors_reach_their_aims(days: int, hard: bool, streams: float, pay: float, personas: float) -> None:
-    measured = benchmark.generated(SEED, days, hard)
+    measured = accuracy.generated(SEED, days, hard)
     assert share(measured, "stream_precision") >= streams
     assert share(measured, "stream_recall") >= streams
     assert share(measured, "pay_frequency") >= pay
@@ -36,7 +36,7 @@ def test_the_detectors_reach_their_aims(days: int, hard: bool, streams: float, p
 @pytest.mark.verify
 @pytest.mark.skipif("BANK" not in os.environ, reason="BANK names no folder with a batch and its standing_orders.json")
 def test_a_banks_standing_orders_are_found() -> None:
-    recall = benchmark.standing_orders(Path(os.environ["BANK"]))
+    recall = accuracy.standing_orders(Path(os.environ["BANK"]))
     assert recall.loc[recall["measure"] == "standing_orders", "value"].item() >= 0.98
 
 
@@ -45,7 +45,7 @@ def test_figures_of_several_seeds_are_added_up_and_written_as_a_table() -> None:
         [("stream_recall", "all", 0.5, 1.0, 2.0), ("false_subscriptions", "coffee", 1.0, None, None)],
         columns=["measure", "of", "value", "numerator", "denominator"],
     )
-    both = benchmark.pooled([one, one.assign(numerator=[2.0, None])])
-    text = benchmark.document({"normal": both}, None, (1, 2), 10)
+    both = accuracy.pooled([one, one.assign(numerator=[2.0, None])])
+    text = accuracy.document({"normal": both}, None, (1, 2), 10)
     assert "| all | 0.7500 (3/4) |" in text
     assert "| coffee | 2 |" in text
