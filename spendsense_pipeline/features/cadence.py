@@ -18,7 +18,7 @@ import ibis
 from spendsense_pipeline.features.expressions import DAY_ZERO, day_number
 
 MONTH = 31  # days in every month of the month ruler
-MOST_MOVED = 3  # days by which a date may be moved to the end of its month (27 February is the 30th)
+MOST_MOVED = 3  # days from 28 to 31, by which a date may be moved to the end of its month (27 February is the 30th)
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Ruler:
     consecutive: int  # consecutive hits that make it mature
 
 
-# Tolerances, least hits, maturity and factors: SIGNALS.md, `recurring_streams`. `reach` is twice the tolerance, two
-# hits that err on different sides; once for semi-monthly, where the 1st and the 11th would meet. In order of
-# preference: the first wins where two fit a line equally well.
+# Tolerances, least hits, maturity and factors: SIGNALS.md, `recurring_streams`. Our judgement, measured in
+# docs/accuracy.md: `reach` is twice the tolerance, two hits that err on different sides, and once for semi-monthly,
+# where the 1st and the 11th would meet; and the order of preference, where two fit a line equally well.
 RULERS = (
     Ruler("monthly", "monthly", True, MONTH, 3, 6, 1.0, 2, 1, 3),
     Ruler("weekly", "weekly", False, 7, 1, 2, 30 / 7, 2, 1, 3),

@@ -31,22 +31,23 @@ from spendsense_pipeline.features.cadence import (
 from spendsense_pipeline.features.expressions import cents, day_number, plain, ratio, step, words
 
 CANDIDATES = ["other_out", "other_in", "paycheck"]  # kinds of rows that may be hits
-REFUND_DAYS = 60  # a refund cancels the latest equal charge within so many days
 
+# Words in quotes are SIGNALS.md's on `recurring_streams`. "Ours" is our judgement, measured in docs/accuracy.md.
+REFUND_DAYS = 60  # "it cancels the latest equal charge of that payee within 60 days"
 SAME_PRICE = 103  # percent; "fixed price: to the cent, or within 3 %"
 PRICE_STEP = 0.01  # "last step of more than 1 %"
-VARIATION = 3  # bills and income vary from a third to three times
+VARIATION = 3  # "bills may vary (a third to three times)"; income, and the step from an introductory price: ours
 EXPLAINED = 0.75  # "a line must explain three quarters of the rows at its price in its span"
 # And so much of what is left of all of them after one for each line: haircuts at one price meet a calendar four times
-# in a row by chance, and another one three times.
+# in a row by chance, and another one three times. Ours.
 EXPLAINED_EVER = 0.6
-LEAST_VARYING = 3  # hits, where no price is charged twice to the cent and vouches for the line
-LEAST_VARYING_INCOME = 4  # irregular pay meets a calendar three times by chance
-NEAR_ITS_DAYS = 0.45  # of the tolerance from the middle of them; dates by chance lie at 0.57, weekly ones at 0.67
-LEAST_VARYING_TRANSFERS = 6  # payments to people meet on a day for a while; a standing one lasts
+LEAST_VARYING = 3  # hits, where no price is charged twice to the cent and vouches for the line; ours
+LEAST_VARYING_INCOME = 4  # irregular pay meets a calendar three times by chance; ours
+NEAR_ITS_DAYS = 0.45  # of the tolerance from the middle; dates by chance lie at 0.57, weekly ones at 0.67; ours
+LEAST_VARYING_TRANSFERS = 6  # payments to people meet on a day for a while; a standing one lasts; ours
 MORE_AMONG_OTHERS = 2  # "where other purchases at the payee exceed half the hits, ask for two more hits"
-NEXT_ROWS = (1, 2, 3, 4)  # how far apart among a segment's rows two hits of a line may be, to be seen
-LANES = 2  # lines of one payee on one day of the calendar: two plans
+NEXT_ROWS = (1, 2, 3, 4)  # how far apart among a segment's rows two hits of a line may be, to be seen; ours
+LANES = 2  # "two plans at one payee (..., or one price on two days)": lines on one day of the calendar
 
 # "Food, transport, travel and the like are never subscriptions"; "fees are never streams". A visit, to a doctor or a
 # salon, is of their kind: it costs the same each time, and nobody comes unless somebody goes.
@@ -393,7 +394,7 @@ def _lines(hits: ibis.Table) -> ibis.Table:
         t.fixed | (varies & (~t.inflow | (t.off <= NEAR_ITS_DAYS))),
         (t.ruler != "semi_monthly") | (lesser * 3 >= t.hits),
         t.hits >= t.least,
-        t.hits * 3 >= t.slots * 2,
+        t.hits * 3 >= t.slots * 2,  # "at most a third of the dates missing"
         (t.hits > 2) | (t.slots == 2),
     )
 
