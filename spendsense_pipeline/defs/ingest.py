@@ -109,13 +109,11 @@ def raw_tables(
             arrived_on=arrival.arrived_on,
             surveyed=surveyed,
         )
-        unknown = {
-            f"{one.file.name}: {name}": count
-            for one in surveyed
-            if one.file.table == table
-            for name, count in one.unknown.items()
-        }
-        yield dg.Output(rows, output_name=f"raw_{table}", metadata={"unknown_fields": unknown} if unknown else {})
+        unknown: Counter[str] = Counter()
+        for one in surveyed:
+            if one.file.table == table:
+                unknown.update({f"{_without_customer(one.file.name)}: {name}": n for name, n in one.unknown.items()})
+        yield dg.Output(rows, output_name=f"raw_{table}", metadata={"unknown_fields": dict(unknown)} if unknown else {})
     try:
         landing.require_unchanged(folder, seen)
     except landing.BatchRefused:
@@ -176,12 +174,12 @@ def canonical_tables(
     batch_id = context.run.tags.get("dagster/partition")
     tallies = {table: canonical.tally(rows).to_pyarrow().to_pylist() for table, rows in judged.items()}
     for table, rows in judged.items():
-        of_batch = [file for file in tallies[table] if file["batch"] == batch_id]
+        of_batch = _by_name([file for file in tallies[table] if file["batch"] == batch_id])
         yield dg.Output(canonical.accepted(rows), output_name=table, metadata=_told(rows, of_batch, batch_id))
         for file in of_batch:
             context.log.info(
                 "%s/%s: read %d, accepted %d, duplicate %d, rejected %d",
-                *(file[name] for name in ("batch", "file", "read", "accepted", "duplicate", "rejected")),
+                *(batch_id, *(file[name] for name in ("file", "read", "accepted", "duplicate", "rejected"))),
             )
     yield dg.Output(canonical.quarantined(judged), output_name="quarantined_rows")
     yield _rejection_rate(tallies, batch_id)
@@ -202,11 +200,25 @@ def _told(rows: ibis.Table, tally: list[dict[str, Any]], batch_id: str | None) -
         )
         for row in (reasons.to_pyarrow().to_pylist() if tally else [])
     ]
-    shown = [{name: value for name, value in file.items() if name not in ("batch", "arrival")} for file in tally]
     return {
-        **({"tally": dg.MetadataValue.table([dg.TableRecord(file) for file in shown])} if shown else {}),
+        **({"tally": dg.MetadataValue.table([dg.TableRecord(file) for file in tally])} if tally else {}),
         **({"rejected_by_reason": dg.MetadataValue.table(why)} if why else {}),
     }
+
+
+def _by_name(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was read by the name of the file; the files of that name in customers' folders count as one."""
+    counted: dict[str, Counter[str]] = {}
+    for file in files:
+        numbers = {name: file[name] for name in ("read", "accepted", "duplicate", "rejected")}
+        counted.setdefault(_without_customer(file["file"]), Counter()).update(numbers)
+    return [{"file": name, **numbers} for name, numbers in counted.items()]
+
+
+def _without_customer(file: str) -> str:
+    """A file's name without the folder, which bears a customer's id: Dagster keeps what it is told for ever."""
+    folder, _, name = file.rpartition("/")
+    return f"*/{name}" if folder else name
 
 
 def _rejection_rate(tallies: Mapping[str, list[dict[str, Any]]], batch_id: str | None) -> dg.AssetCheckResult:

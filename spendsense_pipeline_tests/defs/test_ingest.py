@@ -15,15 +15,17 @@ import pytest
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs import ingest as room
 from spendsense_pipeline.defs import launch
-from spendsense_pipeline.governance import batches
-from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.governance import batches, consent
+from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.ingest import landing
-from spendsense_pipeline.settings import Settings
+from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 from spendsense_pipeline_tests.conftest import NOON, Pipeline
 
 Row = dict[str, Any]
 USERS = [{"user_id": "u1", "full_name": "Ada Example"}]
 ACCOUNTS = [{"account_id": "a1", "user_id": "u1", "type": "checking"}]
+
+OPERATOR = {"user_type": "operator"}
 
 
 def bought(*names: str, **more: Any) -> list[Row]:
@@ -72,6 +74,20 @@ def test_a_run_tells_what_it_read_and_what_it_rejected_by_reason(
         ("not_a_date", 1),
     ]
     assert launch.tallies(told)["transactions"] == {"read": 6, "accepted": 2, "duplicate": 1, "rejected": 3}
+
+
+def test_what_dagster_keeps_of_saved_responses_names_no_customer(
+    pipeline: Pipeline, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    source = tmp_path / "pulled"
+    for customer in ("plaid_ada", "plaid_eve"):
+        shutil.copytree(PROJECT_ROOT / "data" / "examples" / "plaid" / "plaid_ada", source / customer)
+    _, ran = launch.ingest_folder(pipeline.definitions, instance, pipeline.settings, source, "pulled", responses=True)
+    assert {row["file"] for row in ran.metadata["users"]["tally"]} == {"*/accounts_get.json"}
+    assert launch.tallies(ran)["users"]["accepted"] == 2
+    told = " ".join(dg.serialize_value(entry) for entry in instance.all_logs(ran.run_id))
+    assert "tally" in told, "the metadata are among it"
+    assert not any(name in told for name in ("plaid_ada", "plaid_eve"))
 
 
 def counted(arrival: int, rejected: int) -> Row:
@@ -163,6 +179,27 @@ def test_a_lost_dagster_home_loses_no_batch(pipeline: Pipeline, tmp_path: Path) 
             ingested(pipeline, instance, folder(tmp_path, name, transactions=bought(f"of {name}"), **people))
         shutil.rmtree(pipeline.settings.home)
     assert known(pipeline) == {"of b1", "of b2"}
+
+
+def test_files_open_a_first_consent_once_and_never_grant_again_nor_appoint_a_second_operator(
+    pipeline: Pipeline, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    dated = {"user_id": "dated", "consent_status": True, "consent_granted_at": "2026-01-05T08:00:00Z"}
+    undated = {"user_id": "undated", "consent_status": True}
+    first = [dated, undated, {"user_id": "op_1", **OPERATOR}]
+    told = ingested(pipeline, instance, folder(tmp_path, "b1", users=first)).metadata["consent_records"]
+    assert (told["periods_opened"], told["operators_registered"]) == (4, 1)
+    with writing(pipeline.engine) as session:
+        for user_id, date in (("dated", dt.datetime(2026, 1, 5, 8, tzinfo=dt.UTC)), ("undated", None)):
+            for event in consent.history(session, user_id):
+                assert (event["action"], event["source"], event["granted_at"]) == ("opened", "batch b1", date)
+        consent.revoke(session, "dated", NOON, actor="dated", source="phone")
+    again = [{**dated, "consent_granted_at": "2026-06-30T08:00:00Z"}, undated, {"user_id": "op_2", **OPERATOR}]
+    told = ingested(pipeline, instance, folder(tmp_path, "b2", users=again)).metadata["consent_records"]
+    assert (told["periods_opened"], told["operators_registered"], told["customers_with_consent"]) == (0, 0, 1)
+    third = folder(tmp_path, "b3", users=[{"user_id": "op_3", **OPERATOR}])
+    told = ingested(pipeline, instance, third, trust_operators=True).metadata["consent_records"]
+    assert (told["periods_opened"], told["operators_registered"]) == (0, 2), "all that the files ever named"
 
 
 def command(pipeline: Pipeline, source: Path) -> subprocess.Popen[bytes]:

@@ -8,7 +8,9 @@ import pytest
 import yaml
 from sqlalchemy import select
 
+from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import review as room
+from spendsense_pipeline.defs.resources import Clock
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import operators, queue, review
 from spendsense_pipeline.governance.database import reading, writing
@@ -236,3 +238,25 @@ def test_a_launch_by_hand_can_neither_move_the_clock_nor_switch_off_the_four_eye
             definition = refreshed.definitions.resolve_job_def(job)
             with pytest.raises(dg.DagsterInvalidConfigError):
                 dg.validate_run_config(definition, {"resources": {resource: {"config": config}}})
+
+
+def test_under_a_prefix_what_people_said_shows_on_the_prefixed_assets(staffed: Pipeline) -> None:
+    row = next(row for row in waiting(staffed) if not row["findings"])
+    clock = {"clock": Clock(fixed=NOON.isoformat())}
+    definitions = build_defs(staffed.settings, resources=clock, key_prefix=["bank", "spendsense"])
+    said = {
+        "record_consent": {"change_consent": {"user_id": row["user_id"], "action": "grant", "actor": OPERATOR}},
+        "review_recommendations": {
+            "approval_queue_operator_review": {"operator": OPERATOR, "approve": [reference(row)]}
+        },
+    }
+    shown = []
+    for job, ops in said.items():
+        with dg.DagsterInstance.ephemeral() as instance:
+            config = {"ops": {op: {"config": words} for op, words in ops.items()}}
+            result = definitions.resolve_job_def(job).execute_in_process(run_config=config, instance=instance)
+        shown += [event.asset_observation_data.asset_observation for event in result.get_asset_observation_events()]
+    assert [one.asset_key.path for one in shown] == [
+        ["bank", "spendsense", "consent_records"],
+        ["bank", "spendsense", "operator_decisions"],
+    ]
