@@ -6,7 +6,7 @@ import dagster as dg
 import ibis
 
 from spendsense_pipeline.defs.documentation import as_of, documented
-from spendsense_pipeline.features.accounts import left_out, unmapped
+from spendsense_pipeline.features.accounts import left_out, unmapped, without_factor
 from spendsense_pipeline.features.rows import classify
 from spendsense_pipeline.features.streams import streams_and_hits
 from spendsense_pipeline.features.windows import customer_features
@@ -70,7 +70,11 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
             rows, transactions, accounts, liabilities, users, streams, day, WINDOWS, hits=hits
         ).cache()
         told = {
-            "accounts_left_out": _rows(left_out(transactions, accounts, users, day)),
+            # Counted: metadata is kept for ever, and no erasure finds an account's id there.
+            "accounts_left_out": _rows(
+                left_out(transactions, accounts, users, day).group_by("currency").agg(accounts=lambda t: t.count())
+            ),
+            "currencies_without_factor": _rows(without_factor(accounts)),
             "account_types_unmapped": _rows(unmapped(accounts)),
         }
         for window in WINDOWS:

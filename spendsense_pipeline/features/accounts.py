@@ -157,6 +157,20 @@ def left_out(transactions: ibis.Table, accounts: ibis.Table, users: ibis.Table, 
     )
 
 
+def without_factor(accounts: ibis.Table) -> ibis.Table:
+    """Currencies that have no factor, whose thresholds are therefore the numbers in US dollars: to be reported.
+
+    ``currency, accounts``.
+    """
+    currency = accounts.iso_currency_code.upper()
+    return (
+        accounts.filter(~currency.isin([*CURRENCY_FACTORS]))
+        .group_by(currency=currency)
+        .agg(accounts=lambda t: t.count())
+        .order_by("currency")
+    )
+
+
 def accounts_at(transactions: ibis.Table, accounts: ibis.Table, users: ibis.Table, as_of: dt.date) -> ibis.Table:
     """``held_accounts`` with ``balance`` and ``credit_limit`` as they were on ``as_of``.
 

@@ -15,6 +15,7 @@ from spendsense_pipeline.features.accounts import (
     left_out,
     main_currencies,
     unmapped,
+    without_factor,
 )
 from spendsense_pipeline_tests.features.ledger import AS_OF, TEXT, Ledger, table
 
@@ -167,3 +168,9 @@ def test_a_credit_balance_is_no_debt_and_unknown_is_unknown(ledger: Ledger) -> N
     found = cards.filter(cards.user_id == "cards").order_by("account_id").to_pyarrow().to_pylist()
     assert [card["utilization"] for card in found] == [None, 0.0, None]
     assert all(len(card["last4"]) == 4 for card in found)
+
+
+def test_a_currency_without_a_factor_is_reported() -> None:
+    codes = ["USD", "XTS", "xts", "EUR", None]
+    accounts = ibis.memtable({"account_id": list("abcde"), "iso_currency_code": codes})
+    assert without_factor(accounts).to_pyarrow().to_pylist() == [{"currency": "XTS", "accounts": 2}]
