@@ -221,6 +221,8 @@ PERSONA_SLOTS: Final[dict[str, tuple[str, ...]]] = {
         "income_variability",
         "buffer_days",
         "buffer_gap",
+        "bridge_gap",
+        "pay_point_yearly",
         "small_step",
     ),
     "subscription_heavy": (
@@ -271,7 +273,7 @@ PERSONA_SLOTS: Final[dict[str, tuple[str, ...]]] = {
 def explained(situation: str) -> dict[str, Any]:
     """What a situation's key says, for people: ``{persona, facts: [{fact, meaning, band}]}``.
 
-    >>> explained("subscription_heavy/streams=5-7/slots=d1a40b")["facts"]
+    >>> explained("subscription_heavy/streams=5-7/slots=e0016b45be")["facts"]
     [{'fact': 'streams', 'meaning': 'active subscriptions', 'band': '5-7'}]
     """
     persona, _, rest = situation.partition("/")
@@ -285,12 +287,17 @@ def explained(situation: str) -> dict[str, Any]:
     }
 
 
+SLOTS_DIGITS: Final = 10
+"""Hex digits that name a choice of slots: 17 slots have 131,072 choices, of which no two may share a name (at six
+digits some 500 pairs did). A test tries them all."""
+
+
 def situation_key(persona: str, facts: Mapping[str, str], slots: Mapping[str, Any]) -> str:
     """The stable, readable name of a situation: persona, bands, and which of the persona's slots are available.
 
     >>> situation_key("subscription_heavy", {"streams": "5-7"}, {"subscription_count": {}})
-    'subscription_heavy/streams=5-7/slots=d1a40b'
+    'subscription_heavy/streams=5-7/slots=e0016b45be'
     """
     bands = ",".join(f"{name}={band}" for name, band in facts.items())
     available = [name for name in PERSONA_SLOTS[persona] if name in slots]
-    return f"{persona}/{bands}/slots={hashlib.sha256(','.join(available).encode()).hexdigest()[:6]}"
+    return f"{persona}/{bands}/slots={hashlib.sha256(','.join(available).encode()).hexdigest()[:SLOTS_DIGITS]}"

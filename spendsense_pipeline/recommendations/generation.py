@@ -377,35 +377,8 @@ def faults(template: Template, situation: Situation) -> list[str]:
         holds=situation.facts,
         available=situation.slots,
     )
-    said = [f"{problem.code}: {problem.field}: {problem.message}" for problem in found]
-    text = f"{template.title}\n{template.content}"
-    if hit := _LIST.search(text):
-        said.append(f"markdown: content: {hit[0].strip()!r}; plain paragraphs are wanted")
-    for pattern, fact, bands in _CLAIMS:
-        if situation.facts.get(fact) not in bands and (hit := pattern.search(text)):
-            here = situation.facts.get(fact, "unknown")
-            said.append(f"false_claim: content: says {hit[0]!r}; here {fact} is {here}")
-    return said
+    return [f"{problem.code}: {problem.field}: {problem.message}" for problem in found]
 
-
-_LIST: Final = re.compile(r"^[-*•]\s", re.MULTILINE)
-
-
-def _claim(pattern: str, fact: str, *bands: str) -> tuple[re.Pattern[str], str, tuple[str, ...]]:
-    return re.compile(pattern, re.IGNORECASE), fact, bands
-
-
-_CLAIMS: Final = (
-    _claim(r"\byour?\b[^.\n]{0,60}\b(?:past due|overdue|missed|behind on)\b", "overdue", "yes"),
-    _claim(r"\b(?:is|are|was|shows as) (?:past due|overdue)\b", "overdue", "yes"),
-    _claim(r"\byou(?:'ve| have| are|'re)? (?:been )?pa(?:y|id|ying) (?:only |just )?the minimum\b", "minimum", "yes"),
-    _claim(r"\b(?:price|cost)s?\b[^.\n]{0,40}\b(?:rose|went up|has risen|have risen|increased)\b", "price_rise", "yes"),
-    _claim(r"\b(?:you are|you're|you were|account (?:is|was)) overdrawn\b", "buffer", "overdrawn"),
-    _claim(r"\byour savings (?:grew|are growing|have grown|rose)\b", "saving", "yes"),
-    _claim(r"\byou (?:spend|spent) more than you (?:earn|earned|make|made)\b", "margin", "minus"),
-)
-"""What only readers of whom it is known may be told. What a model says it asserts is checked as for the library; these
-are for what it says without saying so."""
 
 _SLOT_AS_TYPED: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _DASH: Final = re.compile(r"\s*[\u2013\u2014]\s*")

@@ -21,7 +21,10 @@ from spendsense_pipeline.contracts.personas import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.recommendations.facts import FACTS
 from spendsense_pipeline.recommendations.identity import template_hash
-from spendsense_pipeline.recommendations.templates import FRAME_SLOTS, check_template
+from spendsense_pipeline.recommendations.templates import FRAME_SLOTS, OWN_FIGURES, check_template
+
+ENOUGH: Final = 3
+"""Pieces that stand for a customer; where so many show the customer's own figures, none without them is needed."""
 
 _FIELDS: Final = {"title": str, "topic": str, "facts": list, "slots": list}
 
@@ -70,7 +73,12 @@ class Piece:
     @property
     def specificity(self) -> int:
         """Facts asserted (by weight) and figures shown: the more, the more the piece is about this customer."""
-        return sum(FACTS[name].weight for name in self.asserted) + len(set(self.slots) - FRAME_SLOTS)
+        return sum(FACTS[name].weight for name in self.asserted) + self.own_figures
+
+    @property
+    def own_figures(self) -> int:
+        """How many of the customer's own figures it shows."""
+        return len(set(self.slots) - FRAME_SLOTS)
 
 
 def load_library(prompts_dir: Path) -> list[Piece]:
@@ -90,13 +98,14 @@ def education_templates(situations: pd.DataFrame, library: Sequence[Piece], as_o
 
     ``situations`` as from ``situations.situations``. ``rank`` orders by how many facts a piece asserts and
     how many of the customer's figures it shows, but a second piece on a topic comes after the first of every
-    other; ties by name. All pieces that fit are kept, so that the choice can vary over time.
+    other; ties by name. All pieces that fit are kept, so that the choice can vary over time, but those with fewer
+    than two own figures only where fewer than three with them fit, or where no other says what they say.
     """
     rows = []
     for one in situations.drop_duplicates("situation").sort_values("situation").to_dict("records"):
         facts, available = json.loads(one["facts"]), list(json.loads(one["slots"]))
         fitting = [piece for piece in library if piece.fits(one["persona"], facts, available)]
-        for rank, piece in enumerate(_best_first(fitting), start=1):
+        for rank, piece in enumerate(_best_first(_about_the_customer(fitting)), start=1):
             rows.append(
                 {
                     "as_of": as_of,
@@ -118,6 +127,14 @@ def education_templates(situations: pd.DataFrame, library: Sequence[Piece], as_o
     frame = pd.DataFrame(rows, columns=TEMPLATE_COLUMNS)
     text = [c for c in TEMPLATE_COLUMNS if c not in ("as_of", "rank", "generation_ms")]
     return frame.astype({"rank": "Int64", "generation_ms": "float64", **dict.fromkeys(text, "str")})
+
+
+def _about_the_customer(fitting: Sequence[Piece]) -> Sequence[Piece]:
+    """Without the pieces that show too few own figures, unless they are needed or alone in what they assert."""
+    figured = [piece for piece in fitting if piece.own_figures >= OWN_FIGURES]
+    if len(figured) < ENOUGH:
+        return fitting
+    return [one for one in fitting if one in figured or not any(set(one.facts) <= set(f.facts) for f in figured)]
 
 
 def _best_first(pieces: Sequence[Piece]) -> list[Piece]:

@@ -30,7 +30,7 @@ PIECES: Final = 3
 MOST_TOKENS: Final = 3_000
 """Tokens that an answer may take: three pieces need a third of it, a model that reasons first the rest."""
 
-GENERATOR: Final = "1"
+GENERATOR: Final = "2"
 """Version of how answers are read (``generation.py``); a change of it asks about every situation anew."""
 
 LONGEST_REPEATED: Final = 12_000
@@ -138,7 +138,7 @@ def situation_of(key: str) -> Situation:
     A key names its slots by a short digest, so every choice of the persona's slots is tried. Should two have the same
     digest, the key does not tell them apart and is refused.
 
-    >>> situation_of("subscription_heavy/streams=5-7,share=20+,price_rise=no/slots=c48268").persona
+    >>> situation_of("subscription_heavy/streams=5-7,share=20+,price_rise=no/slots=c48268b0d4").persona
     'subscription_heavy'
     """
     persona, _, rest = key.partition("/")

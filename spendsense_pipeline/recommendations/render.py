@@ -56,24 +56,27 @@ def render_education(title: str, content: str, because: str, slots: Slots) -> tu
     return fill_slots(title, slots), f"{body}\n\n{closing(because, slots, EDUCATION_DISCLOSURE)}"
 
 
-# Signal -> (the words with the figure, the words where the figure cannot be shown).
+REASONS_AT_MOST: Final = 3
+"""A reader takes in so many; the rest stands in the draft's ``reasons``."""
+
+# Signal -> (the words with the figure, the words where the figure cannot be shown). The most telling come first; a
+# clause that says "they" stands behind the one that it refers to.
 _REASONS: Final[dict[str, tuple[str, str]]] = {
     "max_utilization": ("a card stands at {{ max_utilization }} of its limit", "a card is close to its limit"),
-    "avg_utilization": ("your cards together stand at {{ avg_utilization }} of their limits", ""),
-    "emergency_fund_months": ("your savings would cover {{ fund_months }} of usual spending", ""),
+    "any_overdue": ("", "a payment shows as past due"),
     "interest_charges_present": (
         "card interest came to {{ interest_charges }} in the {{ window }}",
         "card interest was charged in the {{ window }}",
     ),
+    "avg_utilization": ("your cards together stand at {{ avg_utilization }} of their limits", ""),
     "minimum_payment_only_flag": ("", "the last payment on a card was close to the minimum"),
-    "any_overdue": ("", "a payment shows as past due"),
-    "median_pay_gap_days": (
-        "there are usually {{ pay_gap }} between your paydays",
-        "there is often a long gap between your paydays",
-    ),
     "income_variability": (
         "your paychecks vary by about {{ income_variability }}",
         "your paychecks vary from payday to payday",
+    ),
+    "median_pay_gap_days": (
+        "there are usually {{ pay_gap }} between your paydays",
+        "there is often a long gap between your paydays",
     ),
     "cash_flow_buffer_months": (
         "your checking covers about {{ buffer_days }} of usual spending",
@@ -93,34 +96,31 @@ _REASONS: Final[dict[str, tuple[str, str]]] = {
         "about {{ savings_inflow }} a month goes into your savings",
         "money goes into your savings",
     ),
-    "utilization_30_flag": ("", "no card is near its limit"),
+    "emergency_fund_months": ("your savings would cover {{ fund_months }} of usual spending", ""),
     "avg_monthly_income": ("you earn about {{ monthly_income }} a month", "you have a steady income"),
     "savings_balance": ("your savings hold {{ savings_balance }}", "you hold savings"),
+    "investment_account_detected": ("", "you have an investment account"),
     "card_count": ("", "you owe nothing on credit cards"),
     "fees_180d": ("", "you paid no overdraft or late fee lately"),
-    "investment_account_detected": ("", "you have an investment account"),
+    "utilization_30_flag": ("", "no card is near its limit"),
+    "low_utilization": ("", "your card balances are low beside their limits"),
 }
-_LOW_UTILIZATION: Final = "your card balances are low beside their limits"
 
 
 def rationale(reasons: str, persona: str, slots: Slots, *, is_fallback: bool) -> str:
     """Why this customer sees it, in plain words, with their figures still as slots; ``fill_slots`` completes it.
 
-    From the reasons that were met, in their order. ``reasons``: JSON list of {clause, signal, value, operator,
+    From the reasons that were met, the three most telling. ``reasons``: JSON list of {clause, signal, value, operator,
     threshold, met}; the clause begins with its persona. A figure that cannot be shown is left out of the words.
     """
     if is_fallback:
         return "You see this because nothing in the {{ window }} stood out. It is a general starting point."
-    said: list[str] = []
-    for reason in json.loads(reasons):
-        if reason["clause"].split(".")[0] != persona or not reason["met"]:
-            continue
-        text = _reason_text(reason, slots)
-        if text and text not in said:
-            said.append(text)
+    met = [r for r in json.loads(reasons) if r["clause"].split(".")[0] == persona and r["met"]]
+    met.sort(key=lambda reason: list(_REASONS).index(_words_for(reason)))
+    said = dict.fromkeys(text for reason in met if (text := _reason_text(reason, slots)))
     if not said:
         raise RenderError(f"the reasons of {persona} hold none that was met")
-    return f"You see this because {_listed(said)}."
+    return f"You see this because {_listed(list(said)[:REASONS_AT_MOST])}."
 
 
 def offer_rationale(factors: str, slots: Slots) -> str:
@@ -188,14 +188,20 @@ def _listed(said: list[str]) -> str:
     return f"{', '.join(said[:-1])}, and {said[-1]}"
 
 
-def _reason_text(reason: Mapping[str, Any], slots: Slots) -> str:
-    signal = reason["signal"]
+def _words_for(reason: Mapping[str, Any]) -> str:
+    """Its key in ``_REASONS``: the signal, or what a low value of it means. Raises RenderError where there is none."""
+    signal = str(reason["signal"])
     if signal == "max_utilization" and reason["operator"].startswith("<"):
-        return _LOW_UTILIZATION
-    if signal == "card_count" and reason["value"]:
-        return ""
+        return "low_utilization"
     if signal not in _REASONS:
         raise RenderError(f"no words for the signal {signal}; add them beside the others")
+    return signal
+
+
+def _reason_text(reason: Mapping[str, Any], slots: Slots) -> str:
+    signal = _words_for(reason)
+    if signal == "card_count" and reason["value"]:
+        return ""
     with_figure, without = _REASONS[signal]
     if with_figure and all(name in slots for name in SLOT.findall(with_figure)):
         return with_figure

@@ -19,13 +19,14 @@ Projections, each a plain continuation of the window and called so in the texts:
 - ``monthly_margin``        earned income less expenses, a month
 - ``pay_point_yearly``      one percent of twelve months' income
 - ``buffer_gap``            what is missing in checking to a month of expenses: (1 - buffer) x expenses
+- ``bridge_gap``            what checking lacks until the next payday: (pay gap / 30 - buffer) x expenses
 - ``fund_target``           3 x monthly expenses; ``fund_gap`` is what savings lack of it
 - ``beyond_fund``           what savings hold above 6 x monthly expenses
-- ``months_to_fund``        fund_gap by monthly net savings, rounded up, shown up to 60
+- ``months_to_fund``        fund_gap by monthly net savings, rounded up, shown from 2 to 60
 - ``savings_yearly``        monthly net savings times 12
 - ``savings_point_yearly``  one percent of the savings balance: what a percentage point of interest is worth a year
-- ``small_step``            2 % of monthly expenses, rounded down to a multiple of 5 (in dollars; of 50 in crowns);
-  ``small_step_yearly`` is that times 12
+- ``small_step``            2 % of monthly expenses, or of income where less is earned, rounded down to a multiple of
+  5 (in dollars; of 50 in crowns); ``small_step_yearly`` is that times 12
 """
 
 import datetime as dt
@@ -58,6 +59,10 @@ UTILIZATION_GUIDE: Final = 0.30
 """Share of a card's limit that is commonly advised not to pass (``figures.GUIDELINES``)."""
 TELLING: Final = 10.0
 """US dollars: two amounts nearer than this are not told apart in a text, and rounding cannot turn them round."""
+WHOLE_MONTHS: Final = 12
+"""From a year on, tenths of a month say nothing."""
+SHORTEST_PLAN_MONTHS: Final = 2
+"""Whoever is nearer has all but arrived; a plan in months says nothing of it."""
 LONGEST_PLAN_MONTHS: Final = 60
 """A projection further out says nothing a person could plan by."""
 MOST_PAYEES: Final = 3
@@ -124,6 +129,14 @@ def _gap_expenses(s: Signals) -> float | None:
     return _times(_times(s.get("avg_monthly_expenses"), s.get("median_pay_gap_days")), 1 / 30)
 
 
+def _bridge_gap(s: Signals) -> float | None:
+    days, gap = _buffer_days(s), s.get("median_pay_gap_days")
+    # Shown beside both in whole days, so in whole days the cushion must be the shorter one.
+    if days is None or days < 0 or gap is None or days >= math.floor(gap):
+        return None
+    return _times(s.get("avg_monthly_expenses"), gap / 30 - s["cash_flow_buffer_months"])
+
+
 def _spending_share(s: Signals) -> float | None:
     income, expenses = s.get("avg_monthly_income"), s.get("avg_monthly_expenses")
     return None if not income or expenses is None else expenses / income
@@ -148,9 +161,10 @@ def _buffer_days(s: Signals) -> int | None:
 
 
 def _small_step(s: Signals) -> float | None:
-    share = _times(s.get("avg_monthly_expenses"), 0.02)
-    if share is None:
+    spent, earned = s.get("avg_monthly_expenses"), s.get("avg_monthly_income")
+    if spent is None:
         return None
+    share = 0.02 * (min(spent, earned) if earned else spent)
     # A round amount in any currency: 5 dollars, 50 crowns, 500 yen.
     step = 5.0 * 10.0 ** round(math.log10(s.get("currency_factor") or 1.0))
     return float(math.floor(share / step + 1e-9) * step)
@@ -302,6 +316,15 @@ _ALL = (
         TELLING,
         whole=True,
     ),
+    Slot(
+        "bridge_gap",
+        "money",
+        "cash_flow_buffer_months",
+        "what checking lacks of the spending between two paydays",
+        _bridge_gap,
+        TELLING,
+        whole=True,
+    ),
     # Savings
     Slot("savings_balance", "money", "savings_balance", "in all savings accounts", _of("savings_balance"), 1),
     Slot(
@@ -342,7 +365,7 @@ _ALL = (
         "avg_monthly_expenses",
         "spending of three months",
         lambda s: _times(s.get("avg_monthly_expenses"), FUND_MONTHS),
-        1,
+        TELLING * FUND_MONTHS,
         whole=True,
     ),
     Slot("fund_gap", "money", "savings_balance", "what savings lack of that", _fund_gap, TELLING, whole=True),
@@ -370,7 +393,7 @@ _ALL = (
         "net_savings_inflow",
         "months until then at the present pace",
         _months_to_fund,
-        1,
+        SHORTEST_PLAN_MONTHS,
         LONGEST_PLAN_MONTHS,
         noun=("month", "months"),
     ),
@@ -525,7 +548,8 @@ def shown(slot: Slot, value: Any, currency: str = "USD", factor: float = 1.0) ->
     if slot.kind == "percent":
         return f"{_rounded(number, 0.01, slot) * 100:.0f}%"
     if slot.kind == "months":
-        text = f"{_rounded(number, 0.1, slot):.1f}".removesuffix(".0")
+        tenths = number < WHOLE_MONTHS
+        text = f"{_rounded(number, 0.1 if tenths else 1, slot):.1f}".removesuffix(".0")
         return f"{text} month" if text == "1" else f"{text} months"
     count = int(_rounded(number, 1, slot))
     return f"{count:,} {slot.noun[0 if count == 1 else 1]}"

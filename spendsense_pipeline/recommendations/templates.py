@@ -31,12 +31,51 @@ _UNIT_AFTER: Final = re.compile(
     re.IGNORECASE,
 )
 _UNIT_BEFORE: Final = re.compile(r"[$€£]\s*\{\{")
+_MARKDOWN: Final = re.compile(r"^#+ |^[-*•]\s|\*\*|`", re.MULTILINE)
+
+
+def _claim(pattern: str, *bearing: str) -> tuple[re.Pattern[str], frozenset[str]]:
+    return re.compile(pattern, re.IGNORECASE), frozenset(bearing)
+
+
+CLAIMS: Final = (
+    _claim(r"\byour?\b[^.?!\n]{0,60}\b(?:past due|overdue|missed|behind on)\b", "overdue=yes"),
+    _claim(r"\b(?:is|are|was|shows as) (?:past due|overdue)\b", "overdue=yes"),
+    _claim(
+        r"\byou(?:'ve| have| are|'re)? (?:been )?(?:pay|paid|paying|made|make|making) (?:only |just )?the minimum\b",
+        "minimum=yes",
+    ),
+    _claim(r"\blast payment\b[^.?!\n]{0,30}\bminimum\b", "minimum=yes"),
+    _claim(
+        r"\byou(?:'ve| have| are|'re| were)? (?:been )?(?:pay|paid|paying|charged)\b"
+        r"(?: (?!no\b|less\b|off\b)[^\s.,]+){0,4} interest\b",
+        "interest=yes",
+        "saving_with_interest=yes",
+    ),
+    _claim(
+        r"\binterest (?:charges? )?(?:came to|was charged|is being charged)\b",
+        "interest=yes",
+        "saving_with_interest=yes",
+    ),
+    _claim(r"\b(?:charged|costs?) you\b[^.?!\n]{0,40}\bin interest\b", "interest=yes", "saving_with_interest=yes"),
+    _claim(r"\b(?:price|cost)s?\b[^.\n]{0,40}\b(?:rose|went up|has risen|have risen|increased)\b", "price_rise=yes"),
+    _claim(r"\bcosts? more (?:now|than before)\b", "price_rise=yes"),
+    _claim(r"\b(?:you are|you're|you were|account (?:is|was)) overdrawn\b", "buffer=overdrawn"),
+    _claim(r"\byour (?:checking|account|balance)(?: account)? (?:is|was|fell|went) below zero\b", "buffer=overdrawn"),
+    _claim(r"\byour savings (?:grew|are growing|have grown|rose|went up)\b", "growth=2+", "saving=yes"),
+    _claim(r"\byou (?:spend|spent) more than you (?:earn|earned|make|made)\b", "margin=minus"),
+)
+"""How a text says what only readers of whom it is known may be told, and the facts of which one must bear it.
+
+A text can say so without declaring it. Conditions ("if a payment is past due") are not told apart from statements: a
+text on it belongs to those whom it concerns.
+"""
 
 
 class Problem(NamedTuple):
     """One rule that a template breaks: where (title, content, facts, slots), which (a code), and in words.
 
-    Codes: ``empty`` ``too_long`` ``braces`` ``figure`` ``unit`` ``unknown_slot`` ``slots_declared``
+    Codes: ``empty`` ``too_long`` ``braces`` ``markdown`` ``figure`` ``unit`` ``unknown_slot`` ``slots_declared``
     ``slot_unavailable`` ``too_few_figures`` ``unknown_fact`` ``false_claim`` and, per guardrail, its name
     (``tone``, ``advice_boundary``, ``links``, ...).
     """
@@ -61,6 +100,7 @@ def check_template(
     ``facts`` are what it asserts, ``name=band`` or ``name=band|band``; ``slots`` the names that stand in title and
     content as ``{{ name }}``, without the closing lines, which code adds. With a situation, ``holds`` (fact -> band)
     and ``available`` (slot names) must bear every assertion and every figure; without one only the form is judged.
+    What ``CLAIMS`` find in the words must be asserted or hold.
 
     >>> found = check_template("wealth_builder", "Room", "{{ monthly_margin }}, twice.", [], ["monthly_margin"])
     >>> found[0].field, found[0].code
@@ -71,6 +111,7 @@ def check_template(
         *_wording("content", content, LONGEST_CONTENT),
         *_slots(persona, title + "\n" + content, slots, available),
         *_facts(persona, facts, holds),
+        *_claims(title + "\n" + content, facts, holds or {}),
     ]
     if not found:  # only what can be rendered is read as the customer would
         found = _read_as_rendered(title, content)
@@ -86,6 +127,8 @@ def _wording(field: str, text: str, longest: int) -> list[Problem]:
     bare = SLOT.sub(" ", text)
     if "{" in bare or "}" in bare:
         found.append(Problem(field, "braces", "has braces that are no slot; a slot is written {{ name }}"))
+    if hit := _MARKDOWN.search(bare):
+        found.append(Problem(field, "markdown", f"says {hit[0].strip()!r}; plain paragraphs are wanted"))
     for figure in figures(bare):
         message = f"says {figure!r}; figures stand in slots, or word for word in GUIDELINES"
         found.append(Problem(field, "figure", message))
@@ -134,6 +177,17 @@ def _facts(persona: str, asserted: Sequence[str], holds: Mapping[str, str] | Non
     if len({fact.partition("=")[0] for fact in asserted}) != len(asserted):
         found.append(Problem("facts", "unknown_fact", "names a fact twice; alternatives are written a|b"))
     return found
+
+
+def _claims(text: str, asserted: Sequence[str], holds: Mapping[str, str]) -> list[Problem]:
+    borne = {f"{name}={band}" for name, band in holds.items()} | {fact for fact in asserted if "|" not in fact}
+    return [
+        Problem(
+            "content", "false_claim", f"says {hit[0]!r}; neither asserted nor known: {' or '.join(sorted(bearing))}"
+        )
+        for pattern, bearing in CLAIMS
+        if not bearing & borne and (hit := pattern.search(text))
+    ]
 
 
 def _read_as_rendered(title: str, content: str) -> list[Problem]:

@@ -316,7 +316,7 @@ def test_prompt_needs_neither_data_nor_key_and_says_what_is_no_situation(
     tmp_path, spendsense: Callable[..., Any]
 ) -> None:
     nothing = Pipeline(Settings(data=tmp_path / "nothing"))
-    key = "subscription_heavy/streams=5-7,share=20+,price_rise=no/slots=c48268"
+    key = "subscription_heavy/streams=5-7,share=20+,price_rise=no/slots=c48268b0d4"
     assert spendsense(nothing, "prompt", key)["slots"][0] == "subscription_count"
     refused = spendsense(nothing, "prompt", "somebody", code=1)["error"]
     assert refused["code"] == "unknown_situation"

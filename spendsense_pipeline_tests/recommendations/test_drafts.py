@@ -190,7 +190,7 @@ def test_a_rejection_concerns_only_that_customer() -> None:
 def test_what_was_decided_that_day_or_later_still_waits_for_a_second_run_of_the_day(
     status: str, days_later: int
 ) -> None:
-    chosen = "savings_builder/savings-with-a-name"
+    chosen = "savings_builder/what-a-better-rate-is-worth"
     when = pd.Timestamp(AS_OF + dt.timedelta(days=days_later), tz="UTC")
     waiting = draw(ONE, history=[past("savings_builder", chosen, "pending_approval", 1)])
     changes = {"decided_at": when, "released_at": when if status == "approved" else None}
@@ -211,7 +211,7 @@ def test_a_new_consent_period_starts_with_a_clean_slate_except_for_rejections() 
     before = pieces(draw(ONE))
     used = [past("savings_builder", piece, "approved", 3) for piece in before]
     offers = [past("savings_builder", product, "approved", 3, offer=True) for product in ("p1", "p2")]
-    waits = past("savings_builder", "savings_builder/savings-with-a-name", "pending_approval", 1)
+    waits = past("savings_builder", "savings_builder/what-a-better-rate-is-worth", "pending_approval", 1)
     drafts = draw(ONE, again, [*used, *offers, waits])
     assert (pieces(drafts), products(drafts)) == (before, ["p1", "p2"])
     assert before[0] not in pieces(draw(ONE, again, [past("savings_builder", before[0], "rejected", 3)]))
@@ -261,8 +261,8 @@ def test_where_fewer_than_two_are_left_those_used_longest_ago_fill_up_but_not_at
         history = [past("savings_builder", piece, "approved", ago) for piece, ago in days.items()]
         return pieces(draw(ONE, history=[h | changes for h in history]))
 
-    days |= {"savings_builder/growing-nicely": 20, "savings_builder/savings-with-a-name": 16}
-    assert drawn() == ["savings_builder/growing-nicely", "savings_builder/savings-with-a-name"]
+    days |= {"savings_builder/growing-nicely": 20, "savings_builder/what-a-better-rate-is-worth": 16}
+    assert drawn() == ["savings_builder/growing-nicely", "savings_builder/what-a-better-rate-is-worth"]
     days["savings_builder/let-it-run-by-itself"] = 13
     assert drawn() == ["savings_builder/growing-nicely"], "one stands, one again"
     days["savings_builder/growing-nicely"] = 30
@@ -275,12 +275,12 @@ def test_where_fewer_than_two_are_left_those_used_longest_ago_fill_up_but_not_at
 def test_a_piece_that_came_again_and_waits_is_not_exchanged_for_another() -> None:
     fitting = [p.template_id for p in LIBRARY if p.persona == "savings_builder"]
     used = [past("savings_builder", piece, "approved", 20) for piece in fitting]
-    waits = past("savings_builder", "savings_builder/savings-with-a-name", "pending_approval", 1)
-    assert "savings_builder/savings-with-a-name" in pieces(draw(ONE, history=[*used, waits]))
+    waits = past("savings_builder", "savings_builder/what-a-better-rate-is-worth", "pending_approval", 1)
+    assert "savings_builder/what-a-better-rate-is-worth" in pieces(draw(ONE, history=[*used, waits]))
 
 
 def test_what_still_waits_is_drafted_again_before_anything_new() -> None:
-    waiting = "savings_builder/savings-with-a-name"
+    waiting = "savings_builder/what-a-better-rate-is-worth"
     assert waiting not in pieces(draw(ONE))
     assert pieces(draw(ONE, history=[past("savings_builder", waiting, "pending_approval", 1)]))[0] == waiting
 

@@ -1,11 +1,14 @@
 """The library that ships: every piece fit to send, and something for every situation."""
 
 import collections
+import functools
 import itertools
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import textstat
 from textstat.backend.counts import _count_syllables
@@ -23,7 +26,7 @@ from spendsense_pipeline.recommendations.library import (
 from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, render_education
 from spendsense_pipeline.recommendations.situations import situations
 from spendsense_pipeline.recommendations.slots import SLOTS
-from spendsense_pipeline.recommendations.templates import EXAMPLES, FRAME_SLOTS
+from spendsense_pipeline.recommendations.templates import EXAMPLES, FRAME_SLOTS, OWN_FIGURES
 from spendsense_pipeline_tests.recommendations.customers import AS_OF, EVERYONE, SUBSCRIPTIONS, cards, day, streams
 
 PROMPTS = Path(__file__).parents[2] / "prompts"
@@ -76,7 +79,7 @@ def test_the_topics_that_the_field_expects_are_there(persona: str) -> None:
 
 ALWAYS = {
     "high_utilization": [],
-    "variable_income": [],
+    "variable_income": ["monthly_expenses", "weekly_expenses"],
     "subscription_heavy": ["subscription_count", "subscription_monthly", "subscription_yearly"],
     "savings_builder": [],
     "wealth_builder": ["monthly_income", "pay_point_yearly", "savings_balance", "savings_point_yearly"],
@@ -84,14 +87,69 @@ ALWAYS = {
 """The figures that a persona's criteria need: whoever has the persona has them."""
 
 
-@pytest.mark.parametrize("persona", PERSONAS)
-def test_whatever_is_known_three_pieces_fit(persona: str) -> None:
+KNOWN = {
+    "high_utilization": ["max_utilization", "card_balance", "interest_charges", "interest_yearly"],
+    "variable_income": ["weekly_expenses", "pay_gap", "pay_point_yearly"],
+    "subscription_heavy": ALWAYS["subscription_heavy"],
+    "savings_builder": [
+        *("weekly_expenses", "small_step_yearly", "fund_target"),
+        *("savings_balance", "savings_inflow", "savings_yearly", "savings_point_yearly", "fund_months"),
+        "savings_growth",
+    ],
+    "wealth_builder": ["monthly_income", "pay_point_yearly", "savings_balance", "savings_point_yearly"],
+}
+"""Beside spending and pay, the figures that those of whom the bank knows much have."""
+
+
+def combinations(persona: str) -> Iterator[dict[str, str]]:
     names = PERSONA_FACTS[persona]
     for bands in itertools.product(*[(*FACTS[n].bands, "unknown") for n in names]):
         facts = dict(zip(names, bands, strict=True))
-        if facts.get("fallback") == "unknown":  # always known
-            continue
-        assert sum(piece.fits(persona, facts, ALWAYS[persona]) for piece in LIBRARY) >= 3, facts
+        if facts.get("fallback") != "unknown":  # always known
+            yield facts
+
+
+def criteria_met(persona: str, facts: dict[str, str]) -> bool:
+    """Whether anybody of the persona can have these facts (``personas/rules.py``)."""
+    if persona == "high_utilization":
+        return facts["util"] in ("50-79", "80+") or "yes" in (facts["interest"], facts["minimum"], facts["overdue"])
+    if persona == "savings_builder" and facts["fallback"] == "no":
+        return facts["growth"] == "2+" or facts["saving"] == "yes"
+    return True
+
+
+def chosen(persona: str, facts: dict[str, str], available: list[str]) -> list[Piece]:
+    """The pieces of a situation, best first."""
+    slots = json.dumps(dict.fromkeys(available))
+    row = {"situation": "one", "persona": persona, "facts": json.dumps(facts), "slots": slots}
+    frame = education_templates(pd.DataFrame([row]), LIBRARY, AS_OF)
+    by_id = {piece.template_id: piece for piece in LIBRARY}
+    return [by_id[template] for template in frame["template_id"]]
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_who_is_known_gets_three_pieces_with_two_figures_and_none_without(persona: str) -> None:
+    available = ["monthly_expenses", "monthly_income", "small_step", *KNOWN[persona]]
+    for facts in filter(functools.partial(criteria_met, persona), combinations(persona)):
+        pieces = chosen(persona, facts, available)
+        assert len(pieces) >= 3, facts
+        alone = {piece.template_id for piece in pieces if piece.own_figures < OWN_FIGURES}
+        assert alone == set(), facts
+
+
+def test_of_a_payment_past_due_everybody_is_told_whatever_figures_there_are() -> None:
+    facts = dict.fromkeys(PERSONA_FACTS["high_utilization"], "unknown") | {"overdue": "yes", "util": "80+"}
+    without_pay = [slot for slot in PERSONA_SLOTS["high_utilization"] if slot != "monthly_income"]
+    told = chosen("high_utilization", facts, without_pay)
+    assert told[0].template_id == "high_utilization/past-due-step-by-step"
+    assert all(piece.own_figures >= OWN_FIGURES for piece in told[1:])
+    assert "overdue=yes" in chosen("high_utilization", facts, [*without_pay, "monthly_income"])[0].facts
+
+
+@pytest.mark.parametrize("persona", PERSONAS)
+def test_whatever_is_known_two_pieces_fit(persona: str) -> None:
+    for facts in combinations(persona):
+        assert sum(piece.fits(persona, facts, ALWAYS[persona]) for piece in LIBRARY) >= 2, facts
 
 
 @pytest.mark.parametrize("persona", PERSONAS)

@@ -67,7 +67,7 @@ def test_everything_that_shapes_the_text_changes_the_fingerprint(tmp_path: Path,
     assert of() == of()
     assert reworded.version != prompt.version
     known = [of(), of(model="n"), of(situation=other), of(prompt=reworded), of(situation=fewer)]
-    monkeypatch.setattr(prompts, "GENERATOR", "2")
+    monkeypatch.setattr(prompts, "GENERATOR", "another")
     known.append(of())
     monkeypatch.setattr(prompts, "answer_schema", lambda: {"another": "schema"})
     known.append(of())

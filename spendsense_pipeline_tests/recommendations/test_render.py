@@ -99,6 +99,26 @@ def test_a_figure_that_cannot_be_shown_is_left_out_of_the_rationale() -> None:
     assert said == "You see this because your checking covers little of your usual spending."
 
 
+def test_of_many_reasons_the_three_most_telling_are_said() -> None:
+    met = [
+        reason("wealth_builder.no_fees", "fees_180d", 0, operator="=="),
+        reason("wealth_builder.low_utilization", "max_utilization", 0.1, operator="<="),
+        reason("wealth_builder.invests", "investment_account_detected", True, operator="=="),
+        reason("wealth_builder.savings", "savings_balance", 61_000, operator=">"),
+        reason("wealth_builder.income", "avg_monthly_income", 14_000, operator=">"),
+    ]
+    said = rationale(json.dumps(met), "wealth_builder", {}, is_fallback=False)
+    assert (
+        said == "You see this because you have a steady income, you hold savings, and you have an investment account."
+    )
+
+
+def test_a_payment_past_due_is_among_the_reasons_that_are_said() -> None:
+    signals = ["max_utilization", "interest_charges_present", "minimum_payment_only_flag", "any_overdue"]
+    met = [reason("high_utilization.strain", signal, True) for signal in signals]
+    assert "past due" in rationale(json.dumps(met), "high_utilization", SLOTS, is_fallback=False)
+
+
 def test_the_fallback_claims_no_reason() -> None:
     said = fill_slots(rationale("[]", "savings_builder", SLOTS, is_fallback=True), SLOTS)
     assert said == ("You see this because nothing in the last 30 days stood out. It is a general starting point.")

@@ -1,5 +1,6 @@
 """Situations: whose persona is followed, which facts and figures the writing may rest on."""
 
+import itertools
 import json
 import re
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, explained
+from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS, explained, situation_key
 from spendsense_pipeline.recommendations.situations import SituationError, situations
 from spendsense_pipeline.recommendations.slots import fill
 from spendsense_pipeline_tests.recommendations.customers import (
@@ -33,6 +34,13 @@ def test_every_customer_is_in_one_situation_of_their_persona() -> None:
     for user in EVERYONE:
         assert frame.at[user, "persona"] == ("savings_builder" if user == "fallback" else user)
     assert frame["situation"].nunique() == len(EVERYONE)
+
+
+@pytest.mark.parametrize("persona", PERSONA_SLOTS)
+def test_no_two_choices_of_slots_share_a_name(persona: str) -> None:
+    every = PERSONA_SLOTS[persona]
+    choices = [chosen for count in range(len(every) + 1) for chosen in itertools.combinations(every, count)]
+    assert len({situation_key(persona, {}, dict.fromkeys(chosen)) for chosen in choices}) == len(choices)
 
 
 def test_the_key_of_a_situation_is_readable_and_stable() -> None:

@@ -84,7 +84,8 @@ def test_money_is_shown_with_the_customers_currency() -> None:
     crowns = SAVING | FRAME | {"currency": "CZK", "currency_factor": 22.0}
     assert fill(["savings_balance"], crowns)["savings_balance"]["shown"] == "CZK 5,000"
     assert "savings_balance" not in fill(["savings_balance"], crowns | {"savings_balance": 20.0})  # below a dollar
-    assert fill(["small_step"], crowns | {"avg_monthly_expenses": 20_000.0})["small_step"]["shown"] == "CZK 400"
+    spending = {"avg_monthly_expenses": 20_000.0, "avg_monthly_income": 30_000.0}
+    assert fill(["small_step"], crowns | spending)["small_step"]["shown"] == "CZK 400"
     assert money(99.999) == "$100"
     assert money(15.9) == "$15.90"
 
@@ -108,6 +109,7 @@ def test_projections_of_spending_and_pay_follow_their_written_formula() -> None:
     assert figures["pay_point_yearly"]["shown"] == "$360"  # 3000 x 12 / 100
     assert figures["buffer_days"]["shown"] == "13 days"  # 0.44 x 30 = 13.2
     assert figures["buffer_gap"]["shown"] == "$1,344"  # (1 - 0.44) x 2400
+    assert figures["bridge_gap"]["shown"] == "$3,104"  # (52 / 30 - 0.44) x 2400
     assert figures["small_step_yearly"]["shown"] == "$540"  # 45 x 12
     assert figures["beyond_fund"]["shown"] == "$5,600"  # 20000 - 6 x 2400
     assert figures["savings_point_yearly"]["shown"] == "$200"  # 20000 / 100
@@ -161,6 +163,33 @@ def test_interest_of_a_long_window_is_spread_over_its_months() -> None:
 
 def test_a_goal_too_far_away_is_no_projection() -> None:
     assert "months_to_fund" not in fill(["months_to_fund"], SAVING | FRAME | {"net_savings_inflow": 5.0})
+
+
+def test_from_a_year_on_a_fund_is_told_in_whole_months() -> None:
+    assert fill(["fund_months"], FRAME | {"emergency_fund_months": 105.1})["fund_months"]["shown"] == "105 months"
+    assert fill(["fund_months"], FRAME | {"emergency_fund_months": 11.93})["fund_months"]["shown"] == "11.9 months"
+
+
+def test_a_small_step_is_small_beside_what_is_earned() -> None:
+    known = QUIET | FRAME | {"avg_monthly_expenses": 30_000.0, "avg_monthly_income": 3_500.0}
+    assert fill(["small_step"], known)["small_step"]["shown"] == "$70"
+
+
+def test_spending_that_the_bank_hardly_sees_is_no_measure_of_a_fund() -> None:
+    assert "fund_target" not in fill(["fund_target"], FRAME | {"avg_monthly_expenses": 9.0})
+
+
+def test_a_goal_all_but_reached_is_no_plan_in_months() -> None:
+    assert "months_to_fund" not in fill(["months_to_fund"], SAVING | FRAME | {"net_savings_inflow": 2200.0})
+
+
+@pytest.mark.parametrize(("gap", "buffer", "lacks"), [(6, 0.5, False), (14, 0.47, False), (14.4, 0.45, True)])
+def test_a_cushion_that_reaches_the_next_payday_lacks_nothing(gap: float, buffer: float, lacks: bool) -> None:
+    known = UNEVEN | FRAME | {"median_pay_gap_days": gap, "cash_flow_buffer_months": buffer}
+    shown = fill(["bridge_gap", "pay_gap", "buffer_days"], known)
+    assert ("bridge_gap" in shown) is lacks
+    if lacks:
+        assert shown["buffer_days"]["value"] < shown["pay_gap"]["value"]
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,67 @@ def test_a_sound_template_has_no_problem_with_or_without_a_situation() -> None:
         ("See [this](https://bank.example).", "links"),
         ("Open javascript:alert(x).", "links"),
         ("This is <b>bold</b>.", "links"),
+        ("**Look** at it.", "markdown"),
+        ("\n\n# Cards", "markdown"),
+        ("\n\n- a card", "markdown"),
         ("word " * 200_000, "too_long"),
     ],
 )
 def test_what_a_template_may_not_say(sentence: str, code: str) -> None:
     assert code in saying(sentence)
+
+
+UNDECLARED = [
+    ("One of your payments is past due.", "overdue=yes"),
+    ("A payment shows as past due.", "overdue=yes"),
+    ("You have been paying only the minimum.", "minimum=yes"),
+    ("Your last payment on a card was close to the minimum.", "minimum=yes"),
+    ("You pay a lot of interest on it.", "interest=yes"),
+    ("Card interest came to more than that.", "interest=yes"),
+    ("Your cards charged you a good deal in interest.", "interest=yes"),
+    ("The price of it went up.", "price_rise=yes"),
+    ("It costs more now.", "price_rise=yes"),
+    ("Your account is overdrawn.", "buffer=overdrawn"),
+    ("Your checking is below zero.", "buffer=overdrawn"),
+    ("Your savings grew nicely.", "growth=2+"),
+    ("You spent more than you earned.", "margin=minus"),
+]
+
+
+@pytest.mark.parametrize(("sentence", "fact"), UNDECLARED)
+def test_what_a_text_says_without_asserting_it_must_be_known(sentence: str, fact: str) -> None:
+    name, _, band = fact.partition("=")
+    plain = {"facts": [], "content": f"At {{{{ max_utilization }}}}, with {{{{ card_balance }}}} owed. {sentence}"}
+    plain |= {"slots": ["max_utilization", "card_balance"]}
+    assert codes(**plain, holds=None, available=None) == {"false_claim"}
+    assert codes(**plain, holds={name: "unknown"}) == {"false_claim"}
+    assert codes(**plain, holds={name: band}) == set()
+
+
+@pytest.mark.parametrize(
+    ("facts", "borne"),
+    [(["overdue=yes"], True), (["overdue=yes|no"], False), (["overdue=no"], False), (["interest=yes"], False)],
+)
+def test_a_piece_of_the_library_bears_a_claim_by_asserting_it_without_alternative(
+    facts: list[str], borne: bool
+) -> None:
+    content = "At {{ max_utilization }}, with {{ card_balance }} owed, a payment shows as past due."
+    slots = ["max_utilization", "card_balance"]
+    found = codes(content=content, facts=facts, slots=slots, holds=None, available=None)
+    assert found == (set() if borne else {"false_claim"})
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Whoever pays in full will pay no interest.",
+        "Interest is worked out day by day.",
+        "Autopay covers the minimum.",
+        "Prices of subscriptions tend to rise in small steps.",
+    ],
+)
+def test_what_is_true_of_anybody_is_no_claim(sentence: str) -> None:
+    assert saying(sentence) == set()
 
 
 @pytest.mark.parametrize(
