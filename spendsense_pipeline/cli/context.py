@@ -1,6 +1,8 @@
 """What commands are made of: the clock, the governance database, a Dagster instance, who consents."""
 
 import datetime as dt
+import logging
+import sys
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +31,13 @@ def governance_of(settings: Settings) -> "Engine":
     return open_or_create(settings.governance_url)
 
 
-def dagster_instance(settings: Settings) -> AbstractContextManager[Any]:
-    """The Dagster instance that runs are recorded in."""
+def dagster_instance(settings: Settings, *, quiet: bool) -> AbstractContextManager[Any]:
+    """The Dagster instance that runs are recorded in; unless ``quiet``, a terminal is told how far they are."""
     from spendsense_pipeline.defs import launch
+
+    if not quiet and sys.stderr.isatty() and not launch.PROGRESS.handlers:
+        launch.PROGRESS.setLevel(logging.INFO)
+        launch.PROGRESS.addHandler(logging.StreamHandler(sys.stderr))
 
     if settings.brings_own_home and not settings.home.is_dir():
         raise SpendSenseError(

@@ -36,7 +36,7 @@ def evaluate(as_of: dt.datetime | None, as_json: bool) -> None:
     settings = Settings()
     day = day_of(as_of) or _newest_run(settings)
     warehouse.load(settings.warehouse_root, "draft_recommendations", [day.isoformat()])  # or say what is missing
-    with dagster_instance(settings) as instance:
+    with dagster_instance(settings, quiet=as_json) as instance:
         ran = launch.evaluate(build_defs(settings), instance, day)
     rows = to_frame(warehouse.load(settings.warehouse_root, "evaluation_metrics", [day.isoformat()]))
     rows = rows.astype(object).where(rows.notna(), None)

@@ -182,7 +182,7 @@ def erase(user_id: str, operator_id: str, reason: str, as_json: bool) -> None:
     from spendsense_pipeline.defs.resources import Clock
 
     settings = Settings()
-    with context.dagster_instance(settings) as instance:
+    with context.dagster_instance(settings, quiet=as_json) as instance:
         done = erasure.erase(settings, instance, user_id, operator_id, reason, Clock())
 
     def told() -> Iterable[str]:

@@ -74,7 +74,7 @@ def ingest(path: Path, kind: str, batch_id: str | None, trust_operators: bool, a
     from spendsense_pipeline.defs import launch
 
     settings = Settings()
-    with dagster_instance(settings) as instance:
+    with dagster_instance(settings, quiet=as_json) as instance:
         batch, ran = launch.ingest_folder(
             build_defs(settings),
             instance,
@@ -130,7 +130,7 @@ def run(as_of: dt.datetime | None, regenerate: bool, as_json: bool) -> None:
 
     settings = Settings()
     day = day_of(as_of) or newest_transaction_date(settings.warehouse_root)
-    with dagster_instance(settings) as instance:
+    with dagster_instance(settings, quiet=as_json) as instance:
         ran = launch.daily_refresh(build_defs(settings), instance, day, regenerate=regenerate)
     queue = ran.metadata["approval_queue"]
     payload = {

@@ -6,11 +6,14 @@ the jobs do, and anything printed.
 
 import datetime as dt
 import gc
+import itertools
+import logging
 import os
 import shutil
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +33,8 @@ from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 
 PATIENCE = 600  # seconds
+PROGRESS = logging.getLogger("spendsense.progress")
+"""Each step of a command's run as it starts, and what steps say of their counts; nobody listens unless asked to."""
 
 # The code location of `workspace.yaml`: with it, the UI counts a command's run among those of its job.
 SHOWN = {REPOSITORY_LABEL_TAG: "__repository__@spendsense"}
@@ -195,7 +200,11 @@ def _run(
     if only:
         keys = {key for key in definition.asset_layer.selected_asset_keys if key.path[-1] in only}
         definition = definition.get_subset(asset_selection=keys)
+    run_id = str(uuid.uuid4())
+    if PROGRESS.isEnabledFor(logging.INFO):
+        instance.add_event_listener(run_id, _told(len(definition.graph.node_dict)))
     result = definition.execute_in_process(
+        run_id=run_id,
         run_config={**quiet, **config},
         instance=instance,
         partition_key=partition,
@@ -213,6 +222,20 @@ def _run(
             for name, value in materialization.metadata.items()
         }
     return Ran(result.run_id, metadata)
+
+
+def _told(steps: int) -> Callable[[dg.EventLogEntry], None]:
+    """Passes on a run's events as lines of progress: a bar as a step starts, or the counts that a step logs."""
+    started = itertools.count(1)
+
+    def tell(event: dg.EventLogEntry) -> None:
+        if event.dagster_event is None:
+            PROGRESS.info("%s: %s", event.step_key, event.user_message)
+        elif event.dagster_event.is_step_start:
+            at = next(started)
+            PROGRESS.info("[%s] %d of %d: %s", ("#" * at).ljust(steps, "."), at, steps, event.step_key)
+
+    return tell
 
 
 def _first_failure(result: dg.ExecuteInProcessResult) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 
+from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.resources import Clock, Governance, LanguageModel
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import generations
@@ -56,10 +57,24 @@ class Writing:
             "tokens_sent": sum(one.sent for one in self.asked),
             "tokens_received": sum(one.received for one in self.asked),
             "cost_usd": "unknown" if unknown else round(sum(costs), 6),
+            **({"cost": plots.bars(self._by_persona(), "Cost of generation, by persona")} if self.asked else {}),
             "seconds": round(self.seconds, 2),
             **({"stopped": self.stopped} if self.stopped else {}),
             **({"problems": dg.MetadataValue.table(records)} if (records := self._problems()) else {}),
         }
+
+    def _by_persona(self) -> list[tuple[str, float, str]]:
+        """What was spent on each persona's situations: dollars, or tokens where no price is known."""
+        asked: dict[str, list[Generation]] = {}
+        for one in self.asked:
+            asked.setdefault(one.situation.persona, []).append(one)
+        priced = all(one.cost is not None for one in self.asked)
+        bars = []
+        for persona, some in sorted(asked.items()):
+            tokens, cost = sum(one.sent + one.received for one in some), sum(one.cost or 0.0 for one in some)
+            said = f"{len(some)} situations, {tokens:,} tokens" + (f", ${cost:.4f}" if priced else "")
+            bars.append((persona.replace("_", " "), cost if priced else float(tokens), said))
+        return bars
 
     def _problems(self) -> list[dg.TableRecord]:
         return [

@@ -1,6 +1,7 @@
 """The two sensors: what they start, and the reason they give when they start nothing."""
 
 import datetime as dt
+import logging
 import os
 import re
 from collections import Counter
@@ -80,7 +81,9 @@ def test_an_approval_makes_the_gate_ask_for_one_run(copy: Pipeline) -> None:
         assert answer.tags["spendsense/releasable_at_least"] == "2"
 
 
-def test_a_product_made_inactive_stops_its_approved_offers_and_nothing_else(copy: Pipeline) -> None:
+def test_a_product_made_inactive_stops_its_approved_offers_and_nothing_else(
+    copy: Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
     chosen = approved(copy, 400)
     offers = Counter(row["product_id"] for row in chosen if row["product_id"])
     product, number = offers.most_common(1)[0]
@@ -92,11 +95,12 @@ def test_a_product_made_inactive_stops_its_approved_offers_and_nothing_else(copy
     with dg.DagsterInstance.ephemeral() as instance:
         answer = asked(copy, instance)
         assert isinstance(answer, dg.RunRequest)
-    with launch.opened_instance(copy.settings) as instance:
+    with launch.opened_instance(copy.settings) as instance, caplog.at_level(logging.INFO, launch.PROGRESS.name):
         done = launch.release(copy.definitions, instance)
         run = instance.get_runs()[0]
     assert done.metadata["released_recommendations"]["released"] == len(chosen) - number
     assert done.metadata["released_recommendations"]["blocked"]["product_withdrawn"] == number
+    assert caplog.messages[0] == "[#.] 1 of 2: released_recommendations"
     # The UI finds a job's runs by this tag, of the location that workspace.yaml names.
     (location,) = re.findall(r"location_name: (\w+)", (PROJECT_ROOT / "workspace.yaml").read_text())
     assert run.tags[".dagster/repository"] == f"__repository__@{location}"

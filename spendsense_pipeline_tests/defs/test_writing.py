@@ -111,6 +111,9 @@ def test_each_situation_with_a_reader_is_asked_about_once_and_never_again(
     assert run.metadata["tokens_sent"] == 1500 * len(wanted)
     assert run.metadata["cost_usd"] == pytest.approx(len(wanted) * (1500 * 0.15 + 600 * 0.60) / 1e6, abs=1e-6)
     assert run.metadata["model"] == "gpt-4o-mini"
+    drawn = re.findall(r"([\d,]+) situations, ([\d,]+) tokens, \$([\d.]+)", run.metadata["cost"])
+    assert sum(int(number) for number, _, _ in drawn) == len(wanted)
+    assert sum(float(cost) for _, _, cost in drawn) == pytest.approx(run.metadata["cost_usd"], abs=1e-3)
     assert any(f"{len(wanted)} of {len(wanted)} situations" in message for _, message in run.logged)
     with reading(asking.engine) as session:
         kept = session.scalars(select(ModelGeneration)).all()
@@ -121,6 +124,7 @@ def test_each_situation_with_a_reader_is_asked_about_once_and_never_again(
         assert {one.run_id for one in kept} == {run.run_id}
     again = Run(asking)
     assert len(server.requests) == len(wanted)
+    assert "cost" not in again.metadata  # nothing was spent
     assert (again.metadata["requests"], again.metadata["situations_kept_before"]) == (0, len(wanted))
     pd.testing.assert_frame_equal(again.education, run.education)
 
