@@ -164,6 +164,24 @@ def test_a_card_may_be_named_by_its_last_four_and_only_as_the_slot_shows_it() ->
 
 
 @pytest.mark.parametrize(
+    ("sentence", "ungrounded"),
+    [
+        *(
+            (text, False)
+            for text in ("It is 12.", "12, or more", "12 and 12", "(12)", "12, 12.", "12-day", "It’s “12”")
+        ),
+        *(
+            (text, True)
+            for text in ("$12", "12%", "x12", "_12", ".12", ",12", "12.5", "12,5", "12x", "12 $12", "$12 12")
+        ),
+    ],
+)
+def test_a_slot_grounds_its_figure_where_it_stands_by_itself(sentence: str, ungrounded: bool) -> None:
+    found = review_text("T", f"{sentence} {EDUCATION_DISCLOSURE}", "R.", {"n": {"shown": "12"}})
+    assert [finding["check"] for finding in found] == ["grounding"] * ungrounded
+
+
+@pytest.mark.parametrize(
     ("written", "read"),
     [
         ("Don’t\u200b  “wait”\u00a0–\tnow", 'Don\'t "wait" - now'),
