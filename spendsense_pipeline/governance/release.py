@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, Select, and_, bindparam, case, exists, func, or_, select, true, update
+from sqlalchemy import Engine, Select, and_, bindparam, exists, func, or_, select, true, update
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.governance import audit, consent
@@ -393,8 +393,7 @@ def _unproved() -> Select[int, str]:
 def _released_after_consent_lapsed(session: Session) -> dict[int, str]:
     """seq → recommendation of the releases whose last grant or renewal before was as old as the limit then in force."""
     word = aliased(ConsentEvent)
-    given = case((word.action == "renewed", word.recorded_at), else_=func.coalesce(word.granted_at, word.recorded_at))
-    last = select(func.max(given)).where(
+    last = select(func.max(func.coalesce(word.granted_at, word.recorded_at))).where(
         word.consent_id == Release.consent_id, word.action.in_(("opened", "renewed")), word.seq < Release.seq
     )
     limited = select(

@@ -220,3 +220,4 @@ def test_an_evaluation_before_the_first_link_accuses_nobody(empty: Engine) -> No
     grant(empty, "mia")
     assert verified(empty).ok
     assert not verified(empty, known=[(0, "f" * 64)]).ok
+    assert not verified(empty, known=[(9, audit.START)]).ok

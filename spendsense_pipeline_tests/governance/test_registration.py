@@ -15,7 +15,7 @@ from spendsense_pipeline.governance import queue, review, why
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.frames import history
 from spendsense_pipeline.governance.models import Recommendation
-from spendsense_pipeline.governance.registration import is_replaced_by, register_drafts
+from spendsense_pipeline.governance.registration import is_replaced_by, register_drafts, severity
 from spendsense_pipeline_tests.governance.town import (
     DAY,
     HOUR,
@@ -313,3 +313,11 @@ def test_a_tenth_is_judged_as_written_and_zero_notices_anything() -> None:
     assert is_replaced_by(piece(0), piece(1))
     assert not is_replaced_by(piece("Gym"), piece("Gym Ltd"))
     assert is_replaced_by(piece(12.5), piece(None))
+
+
+@pytest.mark.parametrize(
+    ("found", "gravest"),
+    [([], 0), (["notable"], 1), (["critical", "notable"], 2), (["notable", "a word of later days"], 2), ([None], 2)],
+)
+def test_a_text_is_as_grave_as_its_gravest_finding(found: list[str | None], gravest: int) -> None:
+    assert severity([{"severity": one} if one else {} for one in found]) == gravest

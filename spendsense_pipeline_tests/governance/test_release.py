@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, delete, text, update
 from sqlalchemy.exc import IntegrityError
 
-from spendsense_pipeline.governance import release, review
+from spendsense_pipeline.governance import consent, release, review
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import AuditEntry, Decision, Recommendation, RecommendationText, Release
 from spendsense_pipeline.governance.release import Allow, Deny, ReleaseFacts, release_decision
@@ -366,6 +366,21 @@ def test_a_release_under_a_lapsed_consent_is_named_and_a_later_setting_accuses_n
         )
     with reading(engine) as session:
         assert release.every_release_had_consent(session).violations == [ones[0]["recommendation_id"]]
+
+
+def test_the_limit_counts_from_the_day_that_a_file_gave(engine: Engine) -> None:
+    with writing(engine) as session:
+        said = [{"user_id": "mia", "consent_status": True, "consent_granted_at": NOW - 40 * DAY}]
+        consent.open_first_periods(session, said, NOW, source="batch-1")
+        consents = {row.scope: row.consent_id for row in consent.live_consents(session, NOW)}
+    one = draft("mia", consents)
+    register(engine, one)
+    approve(engine, one)
+    assert gate(engine).released == [one["recommendation_id"]]
+    for days, violations in [(41, []), (40, [one["recommendation_id"]])]:
+        with writing(engine) as session:
+            session.execute(update(Release).values(consent_days=days))
+            assert release.every_release_had_consent(session).violations == violations
 
 
 def test_the_limit_in_force_stands_with_the_release_and_in_the_chain(engine: Engine) -> None:

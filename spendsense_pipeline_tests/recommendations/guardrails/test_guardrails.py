@@ -53,7 +53,7 @@ def test_each_guardrail_finds_most_of_what_it_must_and_little_else() -> None:
 @pytest.mark.parametrize("field", ["title", "content", "rationale"])
 def test_every_part_of_a_text_is_looked_at(field: str) -> None:
     text = {"title": "T", "content": f"C. {EDUCATION_DISCLOSURE}", "rationale": "R."}
-    text[field] += " You must pay $77."
+    text[field] += " Yo\u200bu mu\u0455t pay $77."
     found = {f["check"] for f in review_text(text["title"], text["content"], text["rationale"], SLOTS)}
     assert found == {"tone", "grounding"}
 
@@ -145,6 +145,17 @@ def test_an_offer_may_link_to_its_partner_and_to_nobody_else() -> None:
     assert linked("https://bank.example.evil.example/card") == ["links"]
 
 
+@pytest.mark.parametrize(
+    "scheme",
+    ["http", "ftp", "file", "javascript", "data", "vbscript", "mailto", "tel", "sms", "ws", "blob", "gopher://"],
+)
+def test_no_scheme_but_https_is_a_link(scheme: str) -> None:
+    found = review_text("T", f"See {scheme.removesuffix('://')}://x. {EDUCATION_DISCLOSURE}", "R.", {})
+    assert [finding["check"] for finding in found] == ["links"]
+    if "://" not in scheme:
+        assert review_text("T", f"See {scheme}:x. {EDUCATION_DISCLOSURE}", "R.", {}) != []
+
+
 def test_a_payee_called_like_its_site_is_no_link() -> None:
     slots = {"top_subscription": {"signal": "recurring_streams", "value": "Audible.com", "shown": "Audible.com"}}
     assert review_text("T", f"You pay Audible.com. {EDUCATION_DISCLOSURE}", "R.", slots) == []
@@ -164,6 +175,24 @@ def test_a_card_may_be_named_by_its_last_four_and_only_as_the_slot_shows_it() ->
 
 
 @pytest.mark.parametrize(
+    ("sentence", "ungrounded"),
+    [
+        *(
+            (text, False)
+            for text in ("It is 12.", "12, or more", "12 and 12", "(12)", "12, 12.", "12-day", "It’s “12”")
+        ),
+        *(
+            (text, True)
+            for text in ("$12", "12%", "x12", "_12", ".12", ",12", "12.5", "12,5", "12x", "12 $12", "$12 12")
+        ),
+    ],
+)
+def test_a_slot_grounds_its_figure_where_it_stands_by_itself(sentence: str, ungrounded: bool) -> None:
+    found = review_text("T", f"{sentence} {EDUCATION_DISCLOSURE}", "R.", {"n": {"shown": "12"}})
+    assert [finding["check"] for finding in found] == ["grounding"] * ungrounded
+
+
+@pytest.mark.parametrize(
     ("written", "read"),
     [
         ("Don’t\u200b  “wait”\u00a0–\tnow", 'Don\'t "wait" - now'),
@@ -174,6 +203,8 @@ def test_a_card_may_be_named_by_its_last_four_and_only_as_the_slot_shows_it() ->
         ("you mu\u0301st", "you must"),
         ("½ of ③", "1⁄2 of 3"),
         ("Café", "Cafe"),
+        ("1\u20102\u20113\u20134\u20145\u22126", "1-2-3-4-5-6"),
+        ("\u2018a\u2019b\u02bcc\u2032 \u201cd\u201d", "'a'b'c' \"d\""),
         ("from A to B in 3 - 5 days", "from A to B in 3 - 5 days"),
         ("a well-known T-shirt", "a well-known T-shirt"),
     ],
