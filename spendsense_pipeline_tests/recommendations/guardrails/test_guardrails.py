@@ -211,3 +211,9 @@ def test_a_slot_grounds_its_figure_where_it_stands_by_itself(sentence: str, ungr
 )
 def test_spelling_tricks_are_one_spelling(written: str, read: str) -> None:
     assert normalized(written) == read
+
+
+def test_a_slot_that_shows_nothing_grounds_nothing_and_ends() -> None:
+    empty = {"subscription_payees": {"signal": "streams", "value": "", "shown": ""}}
+    told = review_text("A title", f"You have 3 plans. {EDUCATION_DISCLOSURE}", "", empty)
+    assert [one["check"] for one in told] == ["grounding"]
