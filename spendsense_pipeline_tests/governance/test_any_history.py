@@ -72,7 +72,7 @@ class AnyHistory(RuleBasedStateMachine):
     dies_at: ClassVar[int | None] = None
     told: ClassVar[Counter[str]] = Counter()
 
-    @initialize(four_eyes=st.booleans(), consent_days=st.sampled_from([0, 0, 10]))
+    @initialize(four_eyes=st.booleans(), consent_days=st.sampled_from([0, 3, 10]))
     def open(self, four_eyes: bool, consent_days: int) -> None:
         self.four_eyes, self.consent_days = four_eyes, consent_days
         self.now, self.figure, self.template, self.checked = town.NOW, 0.5, "a", None
