@@ -245,7 +245,7 @@ def _fitting(segments: ibis.Table) -> ibis.Table:
 
     A line that is kept hits two of three slots, so some of its hits are one slot apart; and as no more than two lines
     and a few other rows share a segment, they are among the next four rows. Where too few are, no ruler is laid on,
-    which spares five of six.
+    which spares a quarter of the time (measured on a million rows).
     """
     t = segments.select(
         *SEGMENT,
