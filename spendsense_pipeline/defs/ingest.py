@@ -84,6 +84,7 @@ def raw_tables(
 ) -> Iterator[dg.Output[ibis.Table]]:
     """Give the batch its place in the order of arrival and read its files as they were written."""
     batch_id = context.partition_key
+    _require_held_by_nobody(context, batch_id)
     # The merge reads what the store holds only of partitions that Dagster lists: a lost home must lose no batch.
     context.instance.add_dynamic_partitions(str(BATCHES.name), warehouse.partitions(files.warehouse, LAST))
     folder = files.batch(batch_id)
@@ -367,6 +368,18 @@ def _batches_of(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) ->
     """The batches of the newest runs of the job that ended so."""
     runs = instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=list(statuses)), limit=NEWEST)
     return [run.tags.get("dagster/partition", "") for run in runs]
+
+
+def _require_held_by_nobody(context: dg.AssetExecutionContext, batch_id: str) -> None:
+    """Give way to an earlier run of the same batch.
+
+    Whoever starts runs looks first, but between a sensor's answer and its run a command may have looked as well.
+    """
+    unfinished = dg.RunsFilter(tags={"dagster/partition": batch_id}, statuses=UNFINISHED)
+    records = context.instance.get_run_records(unfinished, ascending=True)
+    first = next((one.dagster_run.run_id for one in records if merges(one.dagster_run)), context.run_id)
+    if first != context.run_id:
+        raise landing.BatchRefused(f"{batch_id}: run {first} ingests this batch already; look there")
 
 
 def merges(run: dg.DagsterRun) -> bool:

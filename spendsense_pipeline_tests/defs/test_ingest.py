@@ -267,3 +267,19 @@ def test_two_commands_at_once_both_arrive(pipeline: Pipeline, tmp_path: Path) ->
     assert known(pipeline) == {"t0", "t1"}
     with reading(pipeline.engine) as session:
         assert [one.arrival for one in batches.registered(session).values()] == [1, 2]
+
+
+def test_a_run_gives_way_to_an_earlier_one_of_the_same_batch(pipeline: Pipeline, instance: dg.DagsterInstance) -> None:
+    """As where a sensor had answered and its run began after a command had looked for one."""
+    from dagster._core.test_utils import create_run_for_test
+
+    landing.land(folder(pipeline.settings.data.parent, "first", users=USERS), pipeline.settings.landing, "first")
+    instance.add_dynamic_partitions(str(room.BATCHES.name), ["first"])
+    job = pipeline.definitions.resolve_job_def(room.JOB)
+    tags = {"dagster/partition": "first"}
+    create_run_for_test(instance, job_name="another", status=dg.DagsterRunStatus.STARTED, tags=tags)
+    create_run_for_test(instance, job_name=room.JOB, status=dg.DagsterRunStatus.SUCCESS, tags=tags)
+    assert job.execute_in_process(instance=instance, partition_key="first").success, "neither holds the batch"
+    held = create_run_for_test(instance, job_name=room.JOB, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    with pytest.raises(landing.BatchRefused, match=held.run_id):
+        job.execute_in_process(instance=instance, partition_key="first")
