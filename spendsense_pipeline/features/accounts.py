@@ -121,14 +121,6 @@ def posted(transactions: ibis.Table, as_of: dt.date) -> ibis.Table:
     return transactions.filter(~transactions.pending.fill_null(False) & (transactions.date <= ibis.literal(as_of)))
 
 
-def main_currencies(transactions: ibis.Table, accounts: ibis.Table, as_of: dt.date) -> ibis.Table:
-    """``user_id, currency, currency_factor``: one row per holder of an account whose currency is known.
-
-    The currency of most posted rows; without rows that of most accounts; ties by name.
-    """
-    return _main_currencies(_activity(transactions, accounts, as_of))
-
-
 def held_accounts(transactions: ibis.Table, accounts: ibis.Table, users: ibis.Table, as_of: dt.date) -> ibis.Table:
     """The accounts that count, one row each: those of customers, in their main currency, opened by ``as_of``.
 
@@ -237,6 +229,7 @@ def _activity(transactions: ibis.Table, accounts: ibis.Table, as_of: dt.date) ->
 
 
 def _main_currencies(activity: ibis.Table) -> ibis.Table:
+    """``user_id, currency, currency_factor``: the currency of most posted rows, then of most accounts, then by name."""
     counted = (
         activity.filter(activity.iso_currency_code.notnull())
         .group_by("user_id", currency=activity.iso_currency_code.upper())
