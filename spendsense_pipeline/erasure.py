@@ -36,7 +36,7 @@ STAYS = (
     ("evaluation metrics", "counts and rates over all customers"),
     ("runs in Dagster", "metadata of past runs names recommendations by id, without customer, text or figure"),
     ("names in other customers' payments", "they are those customers' data"),
-    ("backups, the source's own files, exports sent elsewhere", "out of reach of SpendSense"),
+    ("backups, the source's own files, copies of an export", "out of reach of SpendSense"),
 )
 """What an erasure leaves on purpose, and why."""
 
@@ -51,7 +51,7 @@ class Places:
     data: Path
     landing: Path
     warehouse: str
-    exports: Path
+    exports: str
     reports: Path
 
 
@@ -220,17 +220,18 @@ def _people(root: str, table: str) -> Iterator[dict[str, Any]]:
 # --- What was made of them ---
 
 
-def _exports(folder: Path, erased: Erased) -> dict[str, int]:
+def _exports(root: str, erased: Erased) -> dict[str, int]:
     """Rows taken out of exports by day; their manifests follow."""
-    filesystem = fsspec.filesystem("file")
+    filesystem, folder = fsspec.core.url_to_fs(root)
     removed: dict[str, int] = {}
-    for day in sorted(one for one in folder.glob("*") if one.is_dir()):
-        counts = [_without(filesystem, str(path), _owned(erased)) for path in sorted(day.glob("*.parquet"))]
-        if (day / export.MANIFEST).is_file():
-            export.described_again(str(day))
-        if sum(counts):
-            removed[day.name] = sum(counts)
-    return removed
+    for path in _parquet(filesystem, folder):
+        day = path[len(folder) :].strip("/").split("/")[0]
+        removed[day] = removed.get(day, 0) + _without(filesystem, path, _owned(erased))
+    for day in removed:
+        place = f"{folder}/{day}"
+        if filesystem.exists(f"{place}/{export.MANIFEST}"):
+            export.described_again(filesystem.unstrip_protocol(place))
+    return {day: count for day, count in removed.items() if count}
 
 
 def _reports(folder: Path, user_id: str) -> list[str]:

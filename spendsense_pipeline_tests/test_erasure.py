@@ -153,7 +153,7 @@ def test_a_crash_at_any_step_leaves_nothing_visible_and_the_same_command_goes_on
     pipeline, user_id = served
     settings = pipeline.settings
     places = erasure.Places(
-        settings.data, settings.landing, settings.warehouse_root, settings.data / "exports", settings.data / "reports"
+        settings.data, settings.landing, settings.warehouse_root, settings.exports_root, settings.data / "reports"
     )
     accounts = accounts_of(pipeline, user_id)
 
@@ -214,6 +214,21 @@ def test_a_warehouse_elsewhere_is_emptied_as_well() -> None:
     with fsspec.open(f"{root}/features_30d/2026-06-30.parquet", "rb") as stored:
         assert pd.read_parquet(stored).to_dict("list") == {"user_id": ["noah"], "figure": [2.0]}
     assert erasure._warehouse(root, erased) == {}
+
+
+def test_exports_elsewhere_are_emptied_as_well_and_their_manifests_follow() -> None:
+    root = "memory://elsewhere/exports"
+    content = pd.DataFrame({"user_id": ["mia", "noah"], "figure": [1.0, 2.0]}).to_parquet()
+    manifest = {"customers": 2, "tables": {"features_30d": {"file": "features_30d.parquet", "rows": 2, "sha256": ""}}}
+    for name, data in (("features_30d.parquet", content), ("manifest.json", json.dumps(manifest).encode())):
+        with fsspec.open(f"{root}/2026-06-30/{name}", "wb") as out:
+            out.write(data)
+    erased = Erased("grain", [digest("grain", "user", "mia")])
+    assert erasure._exports(root, erased) == {"2026-06-30": 1}
+    with fsspec.open(f"{root}/2026-06-30/manifest.json", "rb") as stored:
+        told = json.loads(stored.read())
+    assert (told["customers"], told["tables"]["features_30d"]["rows"]) == (1, 1)
+    assert erasure._exports(root, erased) == {}
 
 
 def test_an_account_that_is_somebody_else_s_by_now_stays_theirs(

@@ -29,7 +29,7 @@ def erase(
         data=settings.data,
         landing=settings.landing,
         warehouse=settings.warehouse_root,
-        exports=settings.data / "exports",
+        exports=settings.exports_root,
         reports=settings.data / "reports",
     )
     try:
