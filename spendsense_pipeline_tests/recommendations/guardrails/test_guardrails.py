@@ -12,6 +12,7 @@ from spendsense_pipeline.recommendations.guardrails import (
     findings,
     normalized,
     release_candidates_clean,
+    review_draft,
     review_text,
 )
 from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
@@ -179,7 +180,7 @@ def test_a_card_may_be_named_by_its_last_four_and_only_as_the_slot_shows_it() ->
     [
         *(
             (text, False)
-            for text in ("It is 12.", "12, or more", "12 and 12", "(12)", "12, 12.", "12-day", "It’s “12”")
+            for text in ("It is 12.", "12, or more", "12 and 12", "12 12", "(12)", "12, 12.", "12-day", "It’s “12”")
         ),
         *(
             (text, True)
@@ -217,3 +218,28 @@ def test_a_slot_that_shows_nothing_grounds_nothing_and_ends() -> None:
     empty = {"subscription_payees": {"signal": "streams", "value": "", "shown": ""}}
     told = review_text("A title", f"You have 3 plans. {EDUCATION_DISCLOSURE}", "", empty)
     assert [one["check"] for one in told] == ["grounding"]
+
+
+def test_a_slot_that_shows_a_number_word_grounds_it_and_no_other() -> None:
+    slots = {"pay": {"signal": "pay_frequency", "value": "biweekly", "shown": "every two weeks"}}
+    told = {
+        text: [one["message"] for one in review_text("T", f"{text} {EDUCATION_DISCLOSURE}", "", slots)]
+        for text in ("You are paid every two weeks.", "You are paid every two weeks, and two more times.")
+    }
+    assert [len(found) for found in told.values()] == [0, 1], told
+
+
+def test_a_colon_without_a_space_is_no_link() -> None:
+    assert review_text("T", f"Step:try it. Note:this. {EDUCATION_DISCLOSURE}", "", {}) == []
+
+
+def test_a_draft_as_the_desk_holds_it_is_reviewed_like_its_text() -> None:
+    draft = {
+        "content_type": "education",
+        "title": "You must pay",
+        "content": f"Act now. {EDUCATION_DISCLOSURE}",
+        "rationale": "",
+        "slots": "{}",
+    }
+    assert review_draft(draft) == review_text(draft["title"], draft["content"], "", {})
+    assert {one["check"] for one in review_draft(draft)} == {"tone"}
