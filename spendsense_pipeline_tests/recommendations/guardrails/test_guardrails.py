@@ -243,3 +243,15 @@ def test_a_draft_as_the_desk_holds_it_is_reviewed_like_its_text() -> None:
     }
     assert review_draft(draft) == review_text(draft["title"], draft["content"], "", {})
     assert {one["check"] for one in review_draft(draft)} == {"tone"}
+
+
+@pytest.mark.parametrize("sentence", ["It was $1,200 $1,200 before.", "It was 12 of 30 days, and 12 before."])
+def test_a_figure_shown_again_or_within_another_is_grounded(sentence: str) -> None:
+    slots = {name: {"shown": shown} for name, shown in (("a", "$1,200"), ("b", "12"), ("c", "12 of 30 days"))}
+    assert review_text("T", f"{sentence} {EDUCATION_DISCLOSURE}", "", slots) == []
+
+
+def test_an_operator_s_words_for_an_offer_are_not_asked_about_its_criteria_again() -> None:
+    content = f"A free app. {EDUCATION_DISCLOSURE} {OFFER_DISCLOSURE}"
+    draft = {"content_type": "partner_offer", "title": "T", "content": content, "rationale": "", "slots": "{}"}
+    assert review_draft(draft) == []
