@@ -497,3 +497,19 @@ def test_a_reader_who_stops_reading_is_no_error_worth_a_traceback(tmp_path: Path
         "cli.main()",
     )
     assert (ran.returncode, ran.stderr) == (1, "")
+
+
+def test_a_terminal_is_told_how_far_generating_is_and_a_program_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SPENDSENSE_DATA", str(tmp_path))
+    said = {}
+    for name, flags in (("people", []), ("programs", ["--json"])):
+        monkeypatch.setattr(
+            sys, "argv", ["spendsense", "generate", "--users", "3", "--out", str(tmp_path / name), *flags]
+        )
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        cli.main()
+        said[name] = capsys.readouterr().err
+    made = "[#############.......] 2 of 3 people made\n[####################] 3 of 3 people made\n"
+    assert said == {"people": made, "programs": ""}

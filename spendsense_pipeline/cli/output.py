@@ -31,6 +31,13 @@ def printed(payload: Mapping[str, Any], wants_json: bool, told: Callable[[], Ite
             print(one_line(line))
 
 
+def progress(wants_json: bool, done: int, of: int, what: str) -> None:
+    """How far a command is, on stderr for whoever watches a terminal; nothing where a program reads."""
+    if not wants_json and sys.stderr.isatty():
+        bar = "#" * (20 * done // max(of, 1))
+        sys.stderr.write(f"[{bar:.<20}] {done:,} of {of:,} {what}\n")
+
+
 def one_line(text: str) -> str:
     """Text on one line: control characters would let a payee's name rewrite the terminal."""
     return "".join(character if character.isprintable() else " " for character in text)

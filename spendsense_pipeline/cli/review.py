@@ -10,7 +10,7 @@ import click
 from spendsense_pipeline.cli import context
 from spendsense_pipeline.cli.context import governance_of
 from spendsense_pipeline.cli.frame import STATUSES, app, as_json, operator_option, paged
-from spendsense_pipeline.cli.output import cell, columns, printed
+from spendsense_pipeline.cli.output import cell, columns, printed, progress
 from spendsense_pipeline.settings import Settings
 
 
@@ -152,6 +152,7 @@ def approve(references: tuple[str, ...], operator_id: str, note: str | None, as_
 
     settings = Settings()
     engine = governance_of(settings)
+    progress(as_json, 0, len(references), "texts decided; all of them at once")
     results = review.approve(engine, references, operator_id, context.now(), note=note, four_eyes=settings.four_eyes)
     _decided(results, as_json)
 
@@ -165,6 +166,7 @@ def reject(references: tuple[str, ...], operator_id: str, reason: str, as_json: 
     """Reject texts for good."""
     from spendsense_pipeline.governance import review
 
+    progress(as_json, 0, len(references), "texts decided; all of them at once")
     _decided(review.reject(governance_of(Settings()), references, operator_id, context.now(), reason=reason), as_json)
 
 
@@ -205,6 +207,7 @@ def undo(references: tuple[str, ...], operator_id: str, as_json: bool) -> None:
     """Take back an approval or an override that was not released yet."""
     from spendsense_pipeline.governance import review
 
+    progress(as_json, 0, len(references), "texts decided; all of them at once")
     _decided(review.undo(governance_of(Settings()), references, operator_id, context.now()), as_json)
 
 
@@ -246,7 +249,13 @@ def approve_template(reference: str, operator_id: str, note: str | None, as_json
 
     settings = Settings()
     done = wordings.approve_template(
-        governance_of(settings), reference, operator_id, context.now(), note=note, four_eyes=settings.four_eyes
+        governance_of(settings),
+        reference,
+        operator_id,
+        context.now(),
+        note=note,
+        four_eyes=settings.four_eyes,
+        told=lambda so_far: progress(as_json, so_far, so_far, "texts in these words"),
     )
     _decided(done["results"], as_json, left=done["left"])
 

@@ -16,7 +16,7 @@ from spendsense_pipeline.cli.frame import (
     as_json,
     as_of_option,
 )
-from spendsense_pipeline.cli.output import columns, printed
+from spendsense_pipeline.cli.output import columns, printed, progress
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
@@ -44,7 +44,9 @@ def generate(
 
     day = day_of(as_of) or context.now().date()
     folder = out or Settings().data / "generated" / f"{users}-users-seed-{seed}-{day}{'-hard' if hard else ''}"
-    batch = synthetic.generate(users, seed, as_of=day, days=days, hard=hard)
+    batch = synthetic.generate(
+        users, seed, as_of=day, days=days, hard=hard, told=lambda made: progress(as_json, made, users, "people made")
+    )
     synthetic.write(batch, folder)
     payload: dict[str, Any] = {
         "path": str(folder),

@@ -7,7 +7,7 @@ Belongs here: gathering by wording, deciding by wording. Does not belong here: w
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, and_, func, insert, select, union
@@ -78,12 +78,14 @@ def approve_template(
     four_eyes: bool = False,
     run_id: str | None = None,
     salt: audit.Salt = audit.random_salt,
+    told: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Approve what waits in the words ``T@HASH`` without findings: {results, left}.
 
     ``results`` as of ``review.decide``, one for each draft, with the refusal ``sample_required`` where this operator
     opened none of them (``show`` by name); ``left`` are those that wait on: {recommendation_id, reason}, ``findings``,
-    or ``overridden`` where other words than the wording's stand. Each ``MOST_AT_ONCE`` drafts are one transaction.
+    or ``overridden`` where other words than the wording's stand. Each ``MOST_AT_ONCE`` drafts are one transaction,
+    after which ``told`` hears how many were looked at.
     Raises ``hash_required`` and ``unknown_template``.
     """
     results: list[dict[str, Any]] = []
@@ -109,6 +111,7 @@ def approve_template(
             for one in drafts
             if one.severity or one.content_hash != one.original_hash
         ]
+        told(len(results) + len(left))
         if len(drafts) < MOST_AT_ONCE:
             return {"results": results, "left": left}
         after = drafts[-1].recommendation_id

@@ -4,6 +4,7 @@ What does not belong here: how people behave (``behaviour``), who they are (``pe
 """
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +71,15 @@ class _Story:
     hits: Ints  # rows of each arrangement
 
 
-def generate(users: int = 75, seed: int = 7, *, as_of: dt.date, days: int = 180, hard: bool = False) -> Synthetic:
+def generate(
+    users: int = 75,
+    seed: int = 7,
+    *,
+    as_of: dt.date,
+    days: int = 180,
+    hard: bool = False,
+    told: Callable[[int], None] = lambda _: None,
+) -> Synthetic:
     """Make customers with planted, labelled behaviour over the ``days`` days up to and including ``as_of``.
 
     One user in twenty (one at least) is an operator, without accounts. Customer number n is the same person
@@ -79,7 +88,8 @@ def generate(users: int = 75, seed: int = 7, *, as_of: dt.date, days: int = 180,
     and cards, merged employers, bonuses, purchases that come round like subscriptions. Annual charges appear
     from 400 days on, quarterly ones from 300.
 
-    Raises SpendSenseError (``invalid_size``) below two users or outside 30 to 3660 days.
+    ``told`` hears, after every ten thousand and at the end, how many people are made. Raises SpendSenseError (``invalid_size``)
+    below two users or outside 30 to 3660 days.
 
     >>> made = generate(20, as_of=dt.date(2026, 6, 30))
     >>> sorted(made.tables)
@@ -107,7 +117,9 @@ def generate(users: int = 75, seed: int = 7, *, as_of: dt.date, days: int = 180,
         parts["transactions"].append(_transactions(dice, story, ids, period, hard=hard))
         parts["liabilities"].append(_liabilities(dice, story, ids, period))
         truth.update(_truth(story, ids))
+        told(first + len(index))
     parts["users"].append(_operators(dice, operators, names, period))
+    told(users)
     return Synthetic(
         tables={name: _frame(pa.concat_tables(tables)) for name, tables in parts.items()},
         truth={
