@@ -88,8 +88,8 @@ def generate(
     and cards, merged employers, bonuses, purchases that come round like subscriptions. Annual charges appear
     from 400 days on, quarterly ones from 300.
 
-    ``told`` hears, after every ten thousand and at the end, how many people are made. Raises SpendSenseError (``invalid_size``)
-    below two users or outside 30 to 3660 days.
+    ``told`` hears, after every ten thousand and at the end, how many people are made. Raises SpendSenseError
+    (``invalid_size``) below two users or outside 30 to 3660 days.
 
     >>> made = generate(20, as_of=dt.date(2026, 6, 30))
     >>> sorted(made.tables)
