@@ -73,6 +73,17 @@ def each_window(table: ibis.Table, windows: Sequence[int]) -> ibis.Table:
     return table.mutate(window_days=listed.unnest())
 
 
+def keyed(table: ibis.Table, name: str, *columns: str) -> ibis.Table:
+    """The table with ``columns``, which are different on every row, also as one narrow key, of the same order.
+
+    A number on DuckDB, which sorts and joins by it several times faster than by texts; on Spark, where numbering would
+    bring all rows to one task, the columns in one.
+    """
+    if table.get_backend().name == "pyspark":
+        return table.mutate(**{name: ibis.struct({column: table[column] for column in columns})})
+    return table.mutate(**{name: ibis.row_number().over(order_by=columns)})
+
+
 def step(table: ibis.Table, name: str) -> ibis.Table:
     """The same table as a step of its own: named in DuckDB's query (a common table expression), computed on Spark.
 
