@@ -10,7 +10,7 @@ from typing import Any
 import ibis
 
 from spendsense_pipeline.features.accounts import held_accounts, posted
-from spendsense_pipeline.features.expressions import cents, plain, step, words
+from spendsense_pipeline.features.expressions import cents, keyed, plain, step, words
 
 KINDS = (
     "card_payment",
@@ -246,16 +246,18 @@ def _counted(transactions: ibis.Table, accounts: ibis.Table, users: ibis.Table, 
     """The posted rows of the accounts that count, with what is known of account and customer."""
     held = held_accounts(transactions, accounts, users, as_of)
     whole = ibis.window(group_by="user_id")
+    holders = step(keyed(held.select("user_id").distinct(), "user_no", "user_id"), "holders")
     held = held.select(
         "account_id",
+        "user_id",
         "account_class",
         "currency_factor",
         history_start=held.first_row.min().over(whole),
         own_accounts=held.account_id.count().over(whole),
     )
+    held = held.inner_join(holders, "user_id")
     counted = posted(transactions, as_of).select(
         "transaction_id",
-        "user_id",
         "account_id",
         "date",
         "amount",
@@ -279,20 +281,20 @@ def _with_categories(rows: ibis.Table) -> ibis.Table:
 
     Every pair of names is mapped once and joined back.
     """
-    rows = rows.rename(raw_primary="category_primary", raw_detailed="category_detailed").mutate(
-        category_pair=lambda t: t.raw_primary.fill_null("") + "|" + t.raw_detailed.fill_null("")
-    )
-    pairs = rows.select("category_pair", "raw_primary", "raw_detailed").distinct()
+    pair = ["raw_primary", "raw_detailed"]
+    rows = rows.rename(raw_primary="category_primary", raw_detailed="category_detailed")
+    rows = rows.mutate(**{name: rows[name].fill_null("") for name in pair})
+    pairs = rows.select(*pair).distinct()
     pairs = step(
         pairs.select(
-            "category_pair",
+            *pair,
             primary=canonical_category(pairs.raw_primary),
             detailed=canonical_category(pairs.raw_detailed),
         ),
         "categories_in_one_vocabulary",
     )
     pairs = step(
-        pairs.select("category_pair", "primary", category_detailed=pairs.detailed.coalesce(pairs.primary)),
+        pairs.select(*pair, "primary", category_detailed=pairs.detailed.coalesce(pairs.primary)),
         "categories_detailed_first",
     )
     group = ibis.cases(
@@ -302,10 +304,8 @@ def _with_categories(rows: ibis.Table) -> ibis.Table:
         ],
         else_=pairs.primary.coalesce(pairs.category_detailed),
     )
-    pairs = pairs.select("category_pair", "category_detailed", category_primary=group)
-    return rows.left_join(pairs, "category_pair").drop(
-        "category_pair_right", "category_pair", "raw_primary", "raw_detailed"
-    )
+    pairs = pairs.select(*pair, "category_detailed", category_primary=group)
+    return rows.inner_join(pairs, pair).drop(*pair)
 
 
 def payee_name(name: Any) -> Any:
@@ -335,83 +335,91 @@ def _with_payees(rows: ibis.Table) -> ibis.Table:
     """Who was paid, judged on all of a customer's rows, and what the payee's words say.
 
     An id is a payee when it occurs on two or more of the customer's rows. A row without id joins the id that its
-    name mostly has. All other rows go by their normalised name. Words are read once per distinct name.
+    name mostly has. All other rows go by their normalised name. Words are read once per distinct name, and rows know
+    names and ids by number.
     """
-    names = rows.filter(rows.merchant_name.notnull()).select("merchant_name").distinct()
-    named = step(names.mutate(text=plain(names.merchant_name), name=payee_name(names.merchant_name)), "names_read")
-    named = named.mutate(
-        shared=words(named.name, *SHARED_BILLERS), by_paypal=named.text.startswith("paypal "), **_says(named)
-    ).drop("text")
+    named = step(_names(rows), "names_read")
+    ids = rows.filter(rows.merchant_entity_id.notnull()).select("merchant_entity_id").distinct()
+    ids = step(keyed(ids, "id_no", "merchant_entity_id"), "ids")
+    rows = rows.left_join(named.select("merchant_name", "name_no"), "merchant_name").drop("merchant_name_right")
+    rows = rows.left_join(ids, "merchant_entity_id").drop("merchant_entity_id_right", "merchant_name")
+    rows = step(rows, "rows_with_names")
 
-    seen = rows.group_by("user_id", "merchant_name", "merchant_entity_id").agg(
+    said = ["user_no", "name_no", "id_no"]
+    seen = rows.group_by(said).agg(
         seen=lambda t: t.count(),
         # A payment that may be taken back: spending, not a transfer, a fee or a wage.
         first_paid=rows.date.min(
             where=(rows.amount < 0) & (rows.category_primary.isnull() | ~rows.category_primary.isin(NO_PURCHASE))
         ),
     )
-    seen = _without_places(seen.left_join(named, "merchant_name").drop("merchant_name_right"))
-    by_id = ibis.window(group_by=["user_id", "merchant_entity_id"])
-    # An id that only ever comes through PayPal, under several names, is PayPal's own.
-    paypal = seen.by_paypal.fill_null(False).all().over(by_id) & (
-        seen.name.min().over(by_id) < seen.name.max().over(by_id)
+    seen = seen.left_join(named.drop("merchant_name"), "name_no").drop("name_no_right")
+    seen = step(_without_places(seen), "names_seen")
+    under_id = seen.filter(seen.id_no.notnull())
+    under_id = under_id.group_by("user_no", "id_no").agg(
+        # An id that only ever comes through PayPal, under several names, is PayPal's own.
+        paypal=under_id.by_paypal.fill_null(False).all()
+        & (under_id.name.min() < under_id.name.max()).fill_null(False),
+        id_rows=under_id.seen.sum(),
     )
+    seen = seen.left_join(under_id, ["user_no", "id_no"]).drop("user_no_right", "id_no_right")
+    seen = seen.left_join(ids, "id_no").drop("id_no_right")
+    seen = seen.mutate(shared=seen.shared.fill_null(False) | seen.paypal.fill_null(False))
     seen = seen.mutate(
-        shared=seen.shared.fill_null(False) | (paypal & seen.merchant_entity_id.notnull()).fill_null(False),
-        id_rows=seen.seen.sum().over(by_id),
-    )
-    seen = seen.mutate(
-        stable_id=(seen.merchant_entity_id.notnull() & (seen.id_rows >= 2) & ~seen.shared).ifelse(
-            seen.merchant_entity_id, ibis.null("string")
-        )
+        stable_id=((seen.id_rows >= 2) & ~seen.shared).ifelse(seen.merchant_entity_id, ibis.null("string"))
     )
     usual = (
         seen.filter(seen.stable_id.notnull() & seen.name.notnull())
-        .group_by("user_id", "name", "stable_id")
+        .group_by("user_no", "name", "stable_id")
         .agg(often=lambda t: t.seen.sum())
     )
-    most = ibis.window(group_by=["user_id", "name"], order_by=[ibis.desc("often"), ibis.asc("stable_id")])
+    most = ibis.window(group_by=["user_no", "name"], order_by=[ibis.desc("often"), ibis.asc("stable_id")])
     usual = (
         usual.mutate(place=ibis.row_number().over(most))
         .filter(lambda t: t.place == 0)
-        .select("user_id", "name", usual_id="stable_id")
+        .select("user_no", "name", usual_id="stable_id")
     )
-    payees = seen.left_join(usual, ["user_id", "name"]).drop("user_id_right", "name_right")
-    joins = payees.merchant_entity_id.isnull() & ~payees.shared
+    payees = seen.left_join(usual, ["user_no", "name"]).drop("user_no_right", "name_right")
+    joins = payees.id_no.isnull() & ~payees.shared
+    spending = ~(payees.says_transfer | payees.says_card_payment | payees.says_cash_out | payees.says_fee)
     payees = payees.mutate(
         payee=payees.stable_id.coalesce(
             joins.ifelse(payees.usual_id, ibis.null("string")), payees.name, payees.merchant_entity_id
-        )
-    )
-    one = ibis.window(group_by=["user_id", "payee"])
-    readable = payees.name.coalesce(payees.merchant_entity_id)
-    spending = ~(payees.says_transfer | payees.says_card_payment | payees.says_cash_out | payees.says_fee)
-    payees = payees.mutate(
-        merchant=payees.payee.notnull().ifelse(readable.min().over(one), ibis.null("string")),
-        paid_from=payees.payee.notnull().ifelse(
-            spending.fill_null(True).ifelse(payees.first_paid, ibis.null("date")).min().over(one),
-            ibis.null("date"),
         ),
+        readable=payees.name.coalesce(payees.merchant_entity_id),
+        paid=spending.fill_null(True).ifelse(payees.first_paid, ibis.null("date")),
     )
+    payees = step(payees, "spellings")
+    one = payees.filter(payees.payee.notnull()).group_by("user_no", "payee")
+    one = one.agg(merchant=payees.readable.min(), paid_from=payees.paid.min())
+    payees = payees.left_join(one, ["user_no", "payee"])
     payees = payees.select(
+        *said,
         "payee",
         "paid_from",
         *[name for name in payees.columns if name.startswith("says_")],
         merchant=payees.merchant.split(" ")
         .map(lambda word: word.contains("/").ifelse(word.upper(), word.capitalize()))
         .join(" "),
-        payee_user=payees.user_id,
-        payee_name=payees.merchant_name.fill_null(""),
-        payee_id=payees.merchant_entity_id.fill_null(""),
     )
-    return rows.left_join(
-        payees,
-        [
-            rows.user_id == payees.payee_user,
-            rows.merchant_name.fill_null("") == payees.payee_name,
-            rows.merchant_entity_id.fill_null("") == payees.payee_id,
-        ],
-    ).drop("payee_user", "payee_name", "payee_id")
+    same = [rows.user_no == payees.user_no, *(rows[name].identical_to(payees[name]) for name in said[1:])]
+    return rows.left_join(payees, same).drop(*(f"{name}_right" for name in said))
+
+
+def _names(rows: ibis.Table) -> ibis.Table:
+    """What each distinct ``merchant_name`` says: its number ``name_no``, its normalised ``name``, and its words."""
+    names = rows.filter(rows.merchant_name.notnull()).select("merchant_name").distinct()
+    read = step(names.mutate(text=plain(names.merchant_name), name=payee_name(names.merchant_name)), "names")
+    return keyed(
+        read.mutate(
+            shared=words(read.name, *SHARED_BILLERS),
+            by_paypal=read.text.startswith("paypal "),
+            placed=read.name.re_search(f" [a-z]+ {STATES}$"),
+            **_says(read),
+        ).drop("text"),
+        "name_no",
+        "merchant_name",
+    )
 
 
 def _without_places(seen: ibis.Table) -> ibis.Table:
@@ -419,19 +427,17 @@ def _without_places(seen: ibis.Table) -> ibis.Table:
 
     Nobody can say of one name alone where the payee ends and the city begins, so the longest other name decides.
     """
-    placed = (
-        seen.filter(seen.name.re_search(f" [a-z]+ {STATES}$").fill_null(False)).select("user_id", "name").distinct()
-    )
+    placed = seen.filter(seen.placed.fill_null(False)).select("user_no", "name").distinct()
     placed = placed.mutate(
         stem=ibis.array(
             [placed.name.re_replace(f"( [a-z]+){{{count}}} {STATES}$", "") for count in range(1, PLACE_WORDS + 1)]
         ).unnest()
     )
-    known = seen.filter(seen.name.notnull()).select("user_id", stem="name").distinct()
-    bare = placed.filter(placed.stem != placed.name).semi_join(known, ["user_id", "stem"])
-    bare = bare.group_by("user_id", "name").agg(stem=bare.stem.argmax(bare.stem.length()))
-    seen = seen.left_join(bare, ["user_id", "name"]).drop("user_id_right", "name_right")
-    return seen.mutate(name=seen.stem.coalesce(seen.name)).drop("stem")
+    known = seen.filter(seen.name.notnull()).select("user_no", stem="name").distinct()
+    bare = placed.filter(placed.stem != placed.name).semi_join(known, ["user_no", "stem"])
+    bare = bare.group_by("user_no", "name").agg(stem=bare.stem.argmax(bare.stem.length()))
+    seen = seen.left_join(bare, ["user_no", "name"]).drop("user_no_right", "name_right")
+    return seen.mutate(name=seen.stem.coalesce(seen.name)).drop("stem", "placed")
 
 
 def _says(named: ibis.Table) -> dict[str, Any]:
