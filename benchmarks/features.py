@@ -33,17 +33,10 @@ def spark(tables: str, out: str) -> dict[str, Any]:
 
 
 def _write(con: Any, tables: str, out: str) -> dict[str, Any]:
-    from spendsense_pipeline.features.rows import classify
-    from spendsense_pipeline.features.streams import streams_and_hits
-    from spendsense_pipeline.features.windows import customer_features
+    from spendsense_pipeline.features.day import of_day
 
-    read = {
-        name: con.read_parquet(f"{tables}/{name}.parquet")
-        for name in ("transactions", "accounts", "liabilities", "users")
-    }
-    rows = classify(read["transactions"], read["accounts"], read["users"], AS_OF).cache()
-    streams, hits = streams_and_hits(rows, AS_OF)
-    signals = customer_features(rows, **read, streams=streams, as_of=AS_OF, windows=WINDOWS, hits=hits).cache()
+    names = ("transactions", "accounts", "liabilities", "users")
+    streams, signals = of_day(*(con.read_parquet(f"{tables}/{name}.parquet") for name in names), AS_OF, WINDOWS)
     streams.to_parquet(f"{out}/recurring_streams.parquet")
     for window in WINDOWS:
         signals.filter(signals.window_days == window).to_parquet(f"{out}/features_{window}d.parquet")

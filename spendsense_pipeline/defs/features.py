@@ -7,9 +7,7 @@ import ibis
 
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.features.accounts import left_out, unmapped, without_factor
-from spendsense_pipeline.features.rows import classify
-from spendsense_pipeline.features.streams import streams_and_hits
-from spendsense_pipeline.features.windows import customer_features
+from spendsense_pipeline.features.day import of_day
 
 JOB = "daily_refresh"
 WINDOWS = (30, 180)
@@ -63,12 +61,16 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
         users: ibis.Table,
     ) -> Iterator[dg.Output[ibis.Table]]:
         day = as_of(context)
-        rows = classify(transactions, accounts, users, day).cache()  # read by several expressions below
-        streams, hits = streams_and_hits(rows, day)
+        streams, signals = of_day(
+            transactions,
+            accounts,
+            liabilities,
+            users,
+            day,
+            WINDOWS,
+            progress=lambda done, parts: context.log.info("features of %s: part %d of %d", day, done, parts),
+        )
         yield dg.Output(streams, output_name="recurring_streams")
-        signals = customer_features(
-            rows, transactions, accounts, liabilities, users, streams, day, WINDOWS, hits=hits
-        ).cache()
         told = {
             # Counted: metadata is kept for ever, and no erasure finds an account's id there.
             "accounts_left_out": _rows(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import ibis
 
 from spendsense_pipeline.features.cadence import alignment, day_position, month_position
-from spendsense_pipeline.features.expressions import cents, day_number, keyed, plain, ratio, step, words
+from spendsense_pipeline.features.expressions import cents, day_number, keyed, plain, step, words
 
 CANDIDATES = ["other_out", "other_in", "paycheck"]  # kinds of rows that may be hits
 

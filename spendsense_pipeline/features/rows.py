@@ -228,9 +228,8 @@ def classify(transactions: ibis.Table, accounts: ibis.Table, users: ibis.Table, 
     ``currency_factor`` (units per US dollar), ``penalty`` (an overdraft, insufficient funds or late fee, or one
     given back) and ``kind``, exactly one of ``KINDS``: the first that matches, in that order.
     """
-    rows = step(_counted(transactions, accounts, users, as_of), "rows_that_count")
-    rows = step(_with_categories(rows), "rows_with_categories")
-    rows = step(_with_payees(rows), "rows_with_payees")
+    rows = _with_categories(_counted(transactions, accounts, users, as_of), transactions)
+    rows = step(_with_payees(rows, transactions), "rows_with_payees")
     rows = _with_legs(step(_judged(rows.mutate(**_facts(rows))), "rows_judged"))
     return rows.select(
         *ROW,
@@ -276,15 +275,19 @@ def canonical_category(category: Any) -> Any:
     return name.cases(*FLAT.items(), *SAME.items(), *[(each, nothing) for each in UNTELLING], else_=name)
 
 
-def _with_categories(rows: ibis.Table) -> ibis.Table:
+def _with_categories(rows: ibis.Table, transactions: ibis.Table) -> ibis.Table:
     """Detailed first: it is the finer word; the primary speaks where the detailed one tells nothing.
 
-    Every pair of names is mapped once and joined back.
+    Every pair of names in the ``transactions`` is mapped once and joined to the rows.
     """
     pair = ["raw_primary", "raw_detailed"]
-    rows = rows.rename(raw_primary="category_primary", raw_detailed="category_detailed")
-    rows = rows.mutate(**{name: rows[name].fill_null("") for name in pair})
-    pairs = rows.select(*pair).distinct()
+
+    def raw(table: ibis.Table) -> ibis.Table:
+        table = table.rename(raw_primary="category_primary", raw_detailed="category_detailed")
+        return table.mutate(**{name: table[name].fill_null("") for name in pair})
+
+    rows = raw(rows)
+    pairs = raw(transactions.select("category_primary", "category_detailed")).distinct()
     pairs = step(
         pairs.select(
             *pair,
@@ -331,15 +334,15 @@ def payee_name(name: Any) -> Any:
     return employer.nullif("").coalesce(text.nullif(""), plain(name).nullif("")).concat(account.fill_null(""))
 
 
-def _with_payees(rows: ibis.Table) -> ibis.Table:
+def _with_payees(rows: ibis.Table, transactions: ibis.Table) -> ibis.Table:
     """Who was paid, judged on all of a customer's rows, and what the payee's words say.
 
     An id is a payee when it occurs on two or more of the customer's rows. A row without id joins the id that its
     name mostly has. All other rows go by their normalised name. Words are read once per distinct name, and rows know
     names and ids by number.
     """
-    named = step(_names(rows), "names_read")
-    ids = rows.filter(rows.merchant_entity_id.notnull()).select("merchant_entity_id").distinct()
+    named = step(_names(transactions), "names_read")
+    ids = transactions.filter(transactions.merchant_entity_id.notnull()).select("merchant_entity_id").distinct()
     ids = step(keyed(ids, "id_no", "merchant_entity_id"), "ids")
     rows = rows.left_join(named.select("merchant_name", "name_no"), "merchant_name").drop("merchant_name_right")
     rows = rows.left_join(ids, "merchant_entity_id").drop("merchant_entity_id_right", "merchant_name")
@@ -358,8 +361,7 @@ def _with_payees(rows: ibis.Table) -> ibis.Table:
     under_id = seen.filter(seen.id_no.notnull())
     under_id = under_id.group_by("user_no", "id_no").agg(
         # An id that only ever comes through PayPal, under several names, is PayPal's own.
-        paypal=under_id.by_paypal.fill_null(False).all()
-        & (under_id.name.min() < under_id.name.max()).fill_null(False),
+        paypal=under_id.by_paypal.fill_null(False).all() & (under_id.name.min() < under_id.name.max()).fill_null(False),
         id_rows=under_id.seen.sum(),
     )
     seen = seen.left_join(under_id, ["user_no", "id_no"]).drop("user_no_right", "id_no_right")
@@ -406,9 +408,9 @@ def _with_payees(rows: ibis.Table) -> ibis.Table:
     return rows.left_join(payees, same).drop(*(f"{name}_right" for name in said))
 
 
-def _names(rows: ibis.Table) -> ibis.Table:
+def _names(transactions: ibis.Table) -> ibis.Table:
     """What each distinct ``merchant_name`` says: its number ``name_no``, its normalised ``name``, and its words."""
-    names = rows.filter(rows.merchant_name.notnull()).select("merchant_name").distinct()
+    names = transactions.filter(transactions.merchant_name.notnull()).select("merchant_name").distinct()
     read = step(names.mutate(text=plain(names.merchant_name), name=payee_name(names.merchant_name)), "names")
     return keyed(
         read.mutate(

@@ -113,7 +113,9 @@ def _hits(segments: Segments) -> ibis.Table:
     t = segments.rows.inner_join(_fitting(segments), "segment_no")
     circle = ["segment_no", "rank"]
     row = [*circle, "payee_no", "row_no", "segment_row", "price", "least_varying", "period", "tolerance", "pause"]
-    t = t.select(*row, "reach", "by_price", place=t.of_months.ifelse(t.months, t.days), moved=t.of_months.ifelse(t.moved, 0))
+    t = t.select(
+        *row, "reach", "by_price", place=t.of_months.ifelse(t.months, t.days), moved=t.of_months.ifelse(t.moved, 0)
+    )
 
     # Days of the period that lie close together are one group; the period is a circle, so the first group may be
     # the end of the last.
@@ -125,9 +127,7 @@ def _hits(segments: Segments) -> ibis.Table:
         last=_over(t.phase.max(), circle),
     )
     t = t.mutate(apart=(t.phase - t.before > t.reach).fill_null(False).cast("int64"))
-    t = t.mutate(
-        day_group=_running(t.apart.sum(), circle, t.phase, t.segment_row), groups=_over(t.apart.sum(), circle)
-    )
+    t = t.mutate(day_group=_running(t.apart.sum(), circle, t.phase, t.segment_row), groups=_over(t.apart.sum(), circle))
     wrapped = (t.day_group == 0) & (t.groups > 0) & (t["first"] + t.period - t["last"] <= t.reach)
     t = t.select(
         *row,

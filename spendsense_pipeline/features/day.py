@@ -1,0 +1,91 @@
+"""A day's streams and features of all customers, a part of them at a time.
+
+Nothing in a customer's signals depends on another customer, so what does not fit into memory is cut between customers:
+the time stays in proportion to the rows, and the memory that of one part. Transactions are stored by customer, so
+each part reads its own row groups.
+"""
+
+import datetime as dt
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import ibis
+
+from spendsense_pipeline.features.rows import classify
+from spendsense_pipeline.features.streams import streams_and_hits
+from spendsense_pipeline.features.windows import customer_features
+
+PART_ROWS = 2_000_000
+"""Transactions of a part, about: a gigabyte or two of memory, and a twentieth of the time for planning it."""
+
+
+class Day(NamedTuple):
+    """``streams``: the contract RecurringStreams. ``signals``: the contract Features, one row per customer and window.
+    Both are tables of the engine, sorted by nothing."""
+
+    streams: ibis.Table
+    signals: ibis.Table
+
+
+def of_day(
+    transactions: ibis.Table,
+    accounts: ibis.Table,
+    liabilities: ibis.Table,
+    users: ibis.Table,
+    as_of: dt.date,
+    windows: Sequence[int] = (30, 180),
+    *,
+    part_rows: int = PART_ROWS,
+    progress: Callable[[int, int], None] | None = None,
+) -> Day:
+    """Classify the rows of the canonical tables, find their streams, compute every window's features.
+
+    On DuckDB in parts of about ``part_rows`` transactions; Spark has partitions of its own. ``progress`` is told how
+    many parts are done, of how many.
+
+    >>> of_day(transactions, accounts, liabilities, users, date(2026, 8, 22)).signals
+    """
+    on_spark = transactions.get_backend().name == "pyspark"
+    bounds = [None] if on_spark else _bounds(transactions, users, part_rows)
+    parts = []
+    for number, bound in enumerate(bounds, start=1):
+        mine = functools.partial(_between, bound)
+        parts.append(
+            _of_part(mine(transactions), mine(accounts), mine(liabilities), mine(users), as_of=as_of, windows=windows)
+        )
+        if progress is not None:
+            progress(number, len(bounds))
+    if len(parts) == 1:
+        return parts[0]
+    return Day(ibis.union(*(part.streams for part in parts)), ibis.union(*(part.signals for part in parts)))
+
+
+def _between(bound: tuple[str, str] | None, table: ibis.Table) -> ibis.Table:
+    return table if bound is None else table.filter(table.user_id.between(*bound))
+
+
+def _of_part(
+    transactions: ibis.Table,
+    accounts: ibis.Table,
+    liabilities: ibis.Table,
+    users: ibis.Table,
+    as_of: dt.date,
+    windows: Sequence[int],
+) -> Day:
+    rows = classify(transactions, accounts, users, as_of).cache()  # read by several expressions below
+    streams, hits = streams_and_hits(rows, as_of)
+    signals = customer_features(rows, transactions, accounts, liabilities, users, streams, as_of, windows, hits=hits)
+    return Day(streams, signals.cache())
+
+
+def _bounds(transactions: ibis.Table, users: ibis.Table, part_rows: int) -> list[tuple[str, str] | None]:
+    """First and last ``user_id`` of each part; one part without bounds where all fit into it."""
+    rows = transactions.group_by("user_id").agg(rows=transactions.count())
+    counted = users.select("user_id").left_join(rows, "user_id").drop("user_id_right")
+    before = counted["rows"].fill_null(0).sum().over(ibis.cumulative_window(order_by="user_id"))
+    parts = counted.mutate(part=before // part_rows).group_by("part")
+    found = parts.agg(first=lambda t: t.user_id.min(), last=lambda t: t.user_id.max()).order_by("first").to_pyarrow()
+    if found.num_rows <= 1:
+        return [None]
+    return [(row["first"], row["last"]) for row in found.to_pylist()]
