@@ -134,10 +134,12 @@ def accepted(judged: ibis.Table) -> ibis.Table:
     """
     key = judged.columns[0]
     standing = judged.filter(judged.outcome == "accepted")
-    said = ibis.or_(*(standing[field.name].notnull() for field in FIELDS["users"][1:])) if key == "user_id" else True
-    order = [ibis.desc(said)] if key == "user_id" else []
-    order += [ibis.desc("arrival"), ibis.desc("page"), ibis.desc("file"), ibis.desc("row")]
-    standing = standing.filter(ibis.row_number().over(group_by=key, order_by=order) == 0).drop(*JUDGEMENT)
+    names = [field.name for field in FIELDS["users"][1:]] if key == "user_id" else [key]
+    standing = standing.mutate(said=ibis.or_(*(standing[name].notnull() for name in names)))
+    once, often = _by_occurrence(standing, key, f"standing_{key}")
+    order = [ibis.desc(name) for name in ("said", "arrival", "page", "file", "row")]
+    newest = often.filter(ibis.row_number().over(group_by=key, order_by=order) == 0)
+    standing = once.union(newest).drop(*JUDGEMENT, "said")
     if key == "transaction_id":
         standing = standing.filter(~standing.removed)
         posted = standing.filter(standing.pending_transaction_id.notnull()).select(pending_id="pending_transaction_id")
@@ -312,7 +314,9 @@ def _judged(table: str, rows: ibis.Table, references: dict[str, ibis.Column] | N
     why = {f.name: rows[f"why_{f.name}"] for f in fields}
     why |= {name: why[name].coalesce(reason) for name, reason in (references or {}).items()}
     unreadable = functools.reduce(operator.and_, (rows[f"text_{f.name}"].isnull() for f in fields))
+    offended = functools.reduce(operator.or_, (reason.notnull() for reason in why.values()))
     found = ibis.array(list(why.values())).filter(lambda reason: reason.notnull()).unique().sort()
+    found = offended.ifelse(found, ibis.literal([], type="array<string>"))
     offences = [(why[f.name].notnull(), _shown(f, rows[f"text_{f.name}"], fields)) for f in fields]
     columns = [f.name for f in fields]
     rows = rows.select(
@@ -328,14 +332,16 @@ def _judged(table: str, rows: ibis.Table, references: dict[str, ibis.Column] | N
         value=ibis.cases(*offences, else_=_none()).re_replace(CONTROL, "\N{REPLACEMENT CHARACTER}"),
     )
     rows = rows.mutate(
-        valid=rows.reasons.length() == 0,
-        content=ibis.struct({name: rows[name] for name in columns}).hash(),
+        valid=rows.reasons.length() == 0, content=ibis.struct({name: rows[name] for name in columns}).hash()
     )
+    once, rows = _by_occurrence(rows, key, f"rows_of_{table}")
+    once = once.mutate(conflicting=False, settled=once.valid, repeated=False)
     within = ibis.window(group_by=[key, "batch", "page", "valid"])
     rows = rows.mutate(conflicting=rows.valid & (rows.content.min().over(within) != rows.content.max().over(within)))
-    settled = rows.valid & ~rows.conflicting
-    before = ibis.window(group_by=[rows[key], settled], order_by=["arrival", "page", "file", "row"])
-    repeated = settled & (rows.content == rows.content.lag().over(before)).fill_null(False)
+    rows = rows.mutate(settled=rows.valid & ~rows.conflicting)
+    before = ibis.window(group_by=[key, "settled"], order_by=["arrival", "page", "file", "row"])
+    repeated = rows.settled & (rows.content == rows.content.lag().over(before)).fill_null(False)
+    rows = once.union(rows.mutate(repeated=repeated))
     return rows.select(
         *columns,
         "batch",
@@ -346,8 +352,16 @@ def _judged(table: str, rows: ibis.Table, references: dict[str, ibis.Column] | N
         reasons=rows.conflicting.ifelse(ibis.array(["conflicting_id"]), rows.reasons),
         field=rows.conflicting.ifelse(key, rows.field),
         value=rows.conflicting.ifelse(_shown(fields[0], rows[key], fields), rows.value),
-        outcome=ibis.cases((~settled, "rejected"), (repeated, "duplicate"), else_="accepted"),
+        outcome=ibis.cases((~rows.settled, "rejected"), (rows.repeated, "duplicate"), else_="accepted"),
     )
+
+
+def _by_occurrence(rows: ibis.Table, key: str, name: str) -> tuple[ibis.Table, ibis.Table]:
+    """Rows whose id stands on one row (or that have none), and the others: they are few, and they alone need comparing
+    and ordering. ``name`` is the query's for the rows, which are computed once."""
+    rows = rows.alias(name)
+    often = rows.group_by(key).aggregate(times=rows.count()).filter(lambda t: t.times > 1)
+    return rows.anti_join(often, key), rows.semi_join(often, key)
 
 
 def _shown(field: Field, text: ibis.Column, fields: tuple[Field, ...]) -> ibis.Column:
