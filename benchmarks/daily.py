@@ -1,10 +1,11 @@
-"""Two days in a row: all of a history on the first, one more day of transactions for the same customers on the second.
+"""Two days in a row: all of a history on the first, one more day of the same customers on the second.
 
 A scripted model on 127.0.0.1 writes the education, so that its requests can be counted. Told is what the second day
 did anew and what it took over from the first.
 """
 
 import datetime as dt
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -16,22 +17,36 @@ import duckdb
 
 from benchmarks import data
 
+DAY = dt.timedelta(days=1)
+
 
 def batches(folder: Path, customers: int) -> tuple[Path, Path]:
-    """The batch of all days but the last, and that of the transactions of the last; made once per size."""
+    """The batch of all days but the last, with balances of that evening, and that of the last; made once per size."""
     first, second = (folder / f"daily-{customers}" / name for name in ("first", "second"))
-    if not (second.parent / "_SUCCESS").exists():
-        source = data.generated(folder, customers)
-        (transactions,) = source.glob("transactions.*")
-        for batch, days in ((first, "<"), (second, "=")):
-            batch.mkdir(parents=True, exist_ok=True)
-            duckdb.sql(
-                f"COPY (FROM '{transactions}' WHERE CAST(date AS DATE) {days} DATE '{data.AS_OF}') "
-                f"TO '{batch}/transactions.parquet'"
-            )
-        for table in ("users", "accounts", "liabilities"):
-            (first / f"{table}.json").write_bytes((source / f"{table}.json").read_bytes())
-        (second.parent / "_SUCCESS").touch()
+    if (second.parent / "_SUCCESS").exists():
+        return first, second
+    source = data.generated(folder, customers)
+    (transactions,) = source.glob("transactions.*")
+    for batch, days in ((first, "<"), (second, "=")):
+        batch.mkdir(parents=True, exist_ok=True)
+        duckdb.sql(
+            f"COPY (FROM '{transactions}' WHERE CAST(date AS DATE) {days} DATE '{data.AS_OF}') "
+            f"TO '{batch}/transactions.parquet'"
+        )
+    (first / "users.json").write_bytes((source / "users.json").read_bytes())
+    moved = duckdb.sql(f"SELECT account_id, sum(amount) FROM '{second}/transactions.parquet' GROUP BY account_id")
+    by_account = dict(moved.fetchall())
+    for table in ("accounts", "liabilities"):
+        rows = json.loads((source / f"{table}.json").read_text(encoding="utf-8"))
+        (second / f"{table}.json").write_text(json.dumps(rows), encoding="utf-8")
+        for row in rows:
+            row["balance_date"] = f"{data.AS_OF - DAY}"
+            if row.get("balance_current") is not None:  # what is owed is positive, and spending adds to it
+                owed = row["type"] in ("credit", "loan")
+                change = by_account.get(row["account_id"], 0.0) * (-1 if owed else 1)
+                row["balance_current"] = round(row["balance_current"] - change, 2)
+        (first / f"{table}.json").write_text(json.dumps(rows), encoding="utf-8")
+    (second.parent / "_SUCCESS").touch()
     return first, second
 
 
@@ -44,7 +59,7 @@ def two_days(first: str, second: str, out: str, day: str) -> dict[str, Any]:
     last = dt.date.fromisoformat(day)
     told: dict[str, Any] = {}
     with serving() as server, counted_judgements() as judged:
-        for name, batch, date in (("first", first, last - dt.timedelta(days=1)), ("second", second, last)):
+        for name, batch, date in (("first", first, last - DAY), ("second", second, last)):
             way = Way(
                 Path(out) / "data",
                 generator="openai",
