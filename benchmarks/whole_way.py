@@ -6,6 +6,7 @@ opening the instance, planning a run, writing events between steps. Commands apa
 """
 
 import datetime as dt
+import gc
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ class Way:
     """A data folder and what was done on it: ``stages`` holds seconds by stage, in order."""
 
     def __init__(self, data: Path, **settings: Any) -> None:
+        gc.set_threshold(200_000, 50, 50)  # as the command `spendsense` does
         from spendsense_pipeline.settings import Settings
 
         self.settings = Settings(data=data, **settings)
