@@ -7,6 +7,7 @@ python -m benchmarks governance --rows 10000 1000000 --write docs/benchmarks.md
 
 import argparse
 import re
+import shutil
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -90,6 +91,7 @@ def drafting(customers: Sequence[int], repeats: int, folder: Path) -> Lines:
     largest = max(customers)
     run = folder / f"run-{largest}"
     if not (run / "_SUCCESS").exists():
+        shutil.rmtree(run, ignore_errors=True)
         batch = data.generated(folder, largest)
         measure.measure(
             "whole_way:unreviewed", {"batch": str(batch), "out": str(run), "day": str(data.AS_OF)}, repeats=1
@@ -242,7 +244,9 @@ def main() -> None:
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--repeats", type=int, default=3)
-    common.add_argument("--folder", type=Path, default=Path("data/benchmarks"), help="what is made once and kept")
+    common.add_argument(
+        "--folder", type=Path, default=Path("data/benchmarks"), help="what is made once and kept; delete after a change"
+    )
     common.add_argument("--write", type=Path, help="a document in which the sections measured are replaced")
     commands = parser.add_subparsers(dest="what", required=True)
     sections: dict[str, tuple[str, Callable[[argparse.Namespace], Lines]]] = {

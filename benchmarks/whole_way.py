@@ -8,8 +8,8 @@ opening the instance, planning a run, writing events between steps. Commands apa
 import datetime as dt
 import gc
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,10 @@ class Way:
             from spendsense_pipeline.defs import launch
             from spendsense_pipeline.defs.resources import Clock
             from spendsense_pipeline.ingest import landing
-        with self.lap("definitions and instance"):
-            definitions = build_defs(self.settings, resources={"clock": Clock(fixed=now.isoformat())})
-            opened = launch.opened_instance(self.settings)
-            instance = opened.__enter__()
-        try:
+        with ExitStack() as ends:
+            with self.lap("definitions and instance"):
+                definitions = build_defs(self.settings, resources={"clock": Clock(fixed=now.isoformat())})
+                instance = ends.enter_context(launch.opened_instance(self.settings))
             with self.lap("landing"):
                 landed = landing.land(batch, self.settings.landing, f"day-{day}").name
             self._ran(instance, lambda: launch.ingest_batch(definitions, instance, landed))
@@ -59,10 +58,8 @@ class Way:
                 with self.lap("approving"):
                     self._approve(now)
                 self._ran(instance, lambda: launch.release(definitions, instance))
-        finally:
-            opened.__exit__(None, None, None)
 
-    def _ran(self, instance: Any, run: Any) -> None:
+    def _ran(self, instance: Any, run: Callable[[], Any]) -> None:
         """A run's steps as stages, its checks as one, and what the run took beside them."""
         started = time.perf_counter()
         done = run()
