@@ -1,13 +1,21 @@
-"""``python -m benchmarks features --rows 1000000``: ours and its peers in one run, as a Markdown table.
+"""Ours and its peers in one run, as Markdown tables with the machine, the versions, medians and spread.
 
-``benchmarks/governance.py`` is a command of its own.
+python -m benchmarks all                                          # small sizes: some minutes
+python -m benchmarks whole-way --customers 75 1000 10000
+python -m benchmarks governance --rows 10000 1000000 --write docs/benchmarks.md
 """
 
 import argparse
+import re
+import shutil
+import statistics
 import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks import data, measure
+from benchmarks import daily, data, governance, ingest, measure
+from benchmarks.whole_way import ORCHESTRATION
 
 CONTENDERS = {
     "ours": "SpendSense on DuckDB",
@@ -16,55 +24,270 @@ CONTENDERS = {
     "loop": "query and loop per customer (SQLAlchemy, SQLite)",
     "spark": "SpendSense on Spark local[*]",
 }
+Lines = Iterable[str]
 
 
-def features(rows: int, contenders: list[str], repeats: int, folder: Path) -> None:
-    """Measure the features of both windows on about ``rows`` transactions, and print."""
-    tables = data.canonical(folder, rows)
+def features(rows: Sequence[int], only: Sequence[str], repeats: int, folder: Path) -> Lines:
+    """The features of both windows."""
     table = []
-    for name in contenders:
-        with tempfile.TemporaryDirectory(dir=folder) as out:
-            options = {"tables": str(tables), "out": out}
-            try:
-                found = measure.measure(f"features:{name}", options, repeats=1 if name == "loop" else repeats)
-            except measure.Failed as failed:
-                table.append(
-                    {
-                        "contender": CONTENDERS[name],
-                        "wall s": f"failed: {failed}",
-                        "spread": "",
-                        "CPU s": "",
-                        "peak GB": "",
-                        "customers/s": "",
-                    }
-                )
-                continue
-        customers = found.told.get("customers", 0)
-        table.append(
-            {
-                "contender": CONTENDERS[name],
-                "wall s": f"{found.median:.1f}",
-                "spread": found.spread,
-                "CPU s": f"{sorted(found.processor)[len(found.processor) // 2]:.1f}",
-                "peak GB": f"{found.peak / 1e9:.1f}",
-                "customers/s": f"{customers / found.median:,.0f}" if customers else "",
-            }
+    for number in rows:
+        tables = data.canonical(folder, number)
+        for name in only:
+            with tempfile.TemporaryDirectory(dir=folder) as out:
+                options = {"tables": str(tables), "out": out}
+                row = {"transactions": f"{number:,}", "contender": CONTENDERS[name]}
+                try:
+                    found = measure.measure(f"features:{name}", options, repeats=1 if name == "loop" else repeats)
+                except measure.Failed as failed:
+                    nothing = dict.fromkeys(("spread", "CPU s", "peak GB", "customers/s"), "")
+                    table.append(row | {"wall s": f"failed: {failed}"} | nothing)
+                    continue
+            customers = found.told.get("customers", 0)
+            table.append(row | shown(found) | {"customers/s": rate(customers, found.median) if customers else ""})
+    yield "Both windows, Parquet to Parquet; the contenders are in `benchmarks/features.py`."
+    yield ""
+    yield from measure.table(table)
+
+
+def making(customers: Sequence[int], repeats: int, folder: Path) -> Lines:
+    """Generating, and ingesting three formats."""
+    made, read = [], []
+    for number in customers:
+        found = repeated("ingest:generate", {"customers": number}, repeats, folder)
+        made.append(
+            {"customers": f"{number:,}", "transactions": f"{found.told['rows']:,}"}
+            | shown(found)
+            | {"of it in memory s": f"{statistics.median(one['making'] for one in found.said):.1f}"}
+            | {"transactions/s": rate(found.told["rows"], found.median)}
         )
-    print(f"features on about {rows:,} transactions, both windows, Parquet to Parquet\n{measure.machine()}\n")
-    print("\n".join(measure.table(table)))
+        formats = ingest.batches(folder, number)
+        for kind, (name, _, _) in ingest.FORMATS.items():
+            batch = formats / kind
+            ours = repeated("ingest:ours", {"batch": str(batch)}, repeats, folder)
+            bare = repeated("ingest:bare", {"batch": str(batch), "kind": kind}, repeats, folder)
+            for contender, run in (("SpendSense, files to valid tables", ours), ("floor: bare DuckDB read", bare)):
+                read.append(
+                    {
+                        "customers": f"{number:,}",
+                        "format": name,
+                        "MB": f"{(batch / f'transactions.{kind}').stat().st_size / 1e6:,.1f}",
+                        "contender": contender,
+                    }
+                    | shown(run)
+                    | {"transactions/s": rate(found.told["rows"], run.median)}
+                    | {"times the floor": f"{run.median / bare.median:.1f}"}
+                )
+    yield "Generating 180 days, to a batch on disk:"
+    yield ""
+    yield from measure.table(made)
+    yield ""
+    yield "The same transactions to valid, sorted tables, beside a bare DuckDB read of the same file to Parquet:"
+    yield ""
+    yield from measure.table(read)
+
+
+def drafting(customers: Sequence[int], repeats: int, folder: Path) -> Lines:
+    """Drafts, and requests against customers."""
+    largest = max(customers)
+    run = folder / f"run-{largest}"
+    if not (run / "_SUCCESS").exists():
+        shutil.rmtree(run, ignore_errors=True)
+        batch = data.generated(folder, largest)
+        measure.measure(
+            "whole_way:unreviewed", {"batch": str(batch), "out": str(run), "day": str(data.AS_OF)}, repeats=1
+        )
+        (run / "_SUCCESS").touch()
+    options = {"run": str(run), "day": str(data.AS_OF)}
+    table = []
+    for name, told in (
+        ("ours", "SpendSense: chosen, filled in, judged"),
+        ("bare", "floor: Jinja2, the same education"),
+    ):
+        found = measure.measure(f"drafts:{name}", options, repeats=repeats)
+        table.append(
+            {"contender": told, "customers": f"{found.told['customers']:,}", "drafts": f"{found.told['drafts']:,}"}
+            | shown(found)
+            | {"customers/s": rate(found.told["customers"], found.median)}
+        )
+    yield f"The drafts of a day of {largest:,} people, those with consent:"
+    yield ""
+    yield from measure.table(table)
+    yield ""
+    yield "Requests where nothing was written before, had everybody consent; a request per customer is what a direct"
+    yield "use of a model takes:"
+    yield ""
+    sizes = measure.measure("drafts:requests", options | {"customers": sorted(customers)}, repeats=1).told["sizes"]
+    yield from measure.table(
+        [
+            {
+                "customers": f"{one['customers']:,}",
+                "requests, one per situation": f"{one['requests']:,}",
+                "requests, one per customer": f"{one['customers']:,}",
+                "share": f"{one['requests'] / one['customers']:.1%}",
+                "situations without a piece in the library": one["unserved"],
+            }
+            for one in sizes
+        ]
+    )
+
+
+def governing(rows: Sequence[int], open_: int, databases: Sequence[str]) -> Lines:
+    """The governance database as it fills."""
+    yardstick = governance.one_hash()
+    yield f"One sha256 of 300 bytes: {yardstick * 1e6:.2f} µs."
+    yield ""
+    table = [row for number in rows for kind in databases for row in governance.rows_of(kind, number, open_, yardstick)]
+    yield from measure.table(table)
+
+
+def whole_way(customers: Sequence[int], repeats: int, folder: Path) -> Lines:
+    """Landing to release, stage by stage."""
+    columns, counted = {}, []
+    for number in customers:
+        batch = data.generated(folder, number)
+        found = repeated("whole_way:whole_way", {"batch": str(batch), "day": str(data.AS_OF)}, repeats, folder)
+        for one, elapsed, wall in zip(found.said, found.elapsed, found.wall, strict=True):
+            one["stages"]["start and imports"] += elapsed - wall
+        stages = {
+            stage: statistics.median(one["stages"][stage] for one in found.said) for stage in found.told["stages"]
+        }
+        columns[f"{number:,}"] = stages
+        total = statistics.median(found.elapsed)
+        share = sum(stages[name] for name in ORCHESTRATION) / sum(stages.values())
+        counted.append(
+            {"customers": f"{number:,}"}
+            | {name: f"{count:,}" for name, count in found.told["counts"].items()}
+            | {"wall s": f"{total:.1f}", "spread": measure.spread(found.elapsed)}
+            | {"CPU s": f"{statistics.median(found.processor):.1f}", "peak GB": f"{found.peak / 1e9:.1f}"}
+            | {"orchestration": f"{share:.0%}", "customers/s": rate(number, total)}
+        )
+    yield "From a landed batch to released drafts in one process (`benchmarks/whole_way.py`), Python's start included:"
+    yield ""
+    yield from measure.table(counted)
+    yield ""
+    yield f"Seconds by stage for so many customers; orchestration is {', '.join(ORCHESTRATION)}:"
+    yield ""
+    yield from measure.table(list(beside("stage", columns, "{:.2f}")))
+
+
+def days(customers: Sequence[int], folder: Path) -> Lines:
+    """A second day beside the first."""
+    for number in customers:
+        first, second = daily.batches(folder, number)
+        told = repeated(
+            "daily:two_days", {"first": str(first), "second": str(second), "day": str(data.AS_OF)}, 1, folder
+        ).told
+        stages = {f"{name} day": one["stages"] for name, one in told.items()}
+        yield f"{number:,} people, one run: all history but a day on the first, that day's transactions on the second."
+        yield ""
+        yield from measure.table(
+            list(beside("figure", {f"{n} day": one["figures"] for n, one in told.items()}, "{:,}"))
+        )
+        yield ""
+        yield from measure.table(
+            [
+                *beside("seconds by stage", stages, "{:.2f}"),
+                {"seconds by stage": "all", **{name: f"{sum(one.values()):.2f}" for name, one in stages.items()}},
+            ]
+        )
+        yield ""
+
+
+def repeated(contender: str, options: dict[str, Any], repeats: int, folder: Path) -> measure.Measured:
+    """Measure a contender that writes to ``out``: a fresh folder each time."""
+    runs = []
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory(dir=folder) as out:
+            runs.append(measure.measure(contender, options | {"out": out}, repeats=1))
+    return measure.Measured(
+        *(tuple(getattr(run, name)[0] for run in runs) for name in ("wall", "elapsed", "processor")),
+        max(run.peak for run in runs),
+        tuple(run.told for run in runs),
+    )
+
+
+def shown(found: measure.Measured) -> dict[str, str]:
+    """The columns that every table has."""
+    return {
+        "wall s": f"{found.median:.1f}",
+        "spread": found.spread,
+        "CPU s": f"{statistics.median(found.processor):.1f}",
+        "peak GB": f"{found.peak / 1e9:.1f}",
+    }
+
+
+def rate(number: float, seconds: float) -> str:
+    """So many a second."""
+    return f"{number / seconds:,.0f}"
+
+
+def beside(key: str, columns: dict[str, dict[str, float]], form: str) -> Iterator[dict[str, str]]:
+    """Figures of the same names side by side."""
+    for name in dict.fromkeys(name for column in columns.values() for name in column):
+        shown = {title: form.format(column[name]) if name in column else "" for title, column in columns.items()}
+        yield {key: name, **shown}
+
+
+def write(document: Path, title: str, lines: Sequence[str]) -> None:
+    """Put a section in the place of the one with its title, or at the end."""
+    text = document.read_text(encoding="utf-8") if document.exists() else "# Benchmarks\n\n"
+    section = f"## {title}\n\n" + "\n".join(lines).strip() + "\n\n"
+    found = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+    text = found.sub(lambda _: section, text) if found.search(text) else f"{text.rstrip()}\n\n{section}"
+    document.write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
 def main() -> None:
     """Parse and measure."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=["features"])
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--only", nargs="+", choices=[*CONTENDERS], default=["ours", "bare", "pandas", "loop"])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--folder", type=Path, default=Path("data/benchmarks"), help="tables made once and kept")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--repeats", type=int, default=3)
+    common.add_argument(
+        "--folder", type=Path, default=Path("data/benchmarks"), help="what is made once and kept; delete after a change"
+    )
+    common.add_argument("--write", type=Path, help="a document in which the sections measured are replaced")
+    commands = parser.add_subparsers(dest="what", required=True)
+    sections: dict[str, tuple[str, Callable[[argparse.Namespace], Lines]]] = {
+        "features": ("Features", lambda told: features(told.rows, told.only, told.repeats, told.folder)),
+        "ingest": ("Generating and ingesting", lambda told: making(told.customers, told.repeats, told.folder)),
+        "drafts": ("Drafts", lambda told: drafting(told.customers, told.repeats, told.folder)),
+        "governance": ("Governance", lambda told: governing(told.rows, told.open, told.databases)),
+        "whole-way": ("The whole way", lambda told: whole_way(told.customers, told.repeats, told.folder)),
+        "daily": ("A day after another", lambda told: days(told.customers, told.folder)),
+    }
+    every = {name: commands.add_parser(name, parents=[common]) for name in sections}
+    every["features"].add_argument("--rows", type=int, nargs="+", default=[1_000_000])
+    every["features"].add_argument(
+        "--only", nargs="+", choices=[*CONTENDERS], default=["ours", "bare", "pandas", "loop"]
+    )
+    every["governance"].add_argument("--rows", type=int, nargs="+", default=[10_000])
+    every["governance"].add_argument("--open", type=int, default=10_000, help="how many recommendations are open")
+    every["governance"].add_argument(
+        "--databases", nargs="+", default=["sqlite", "postgresql"], help="or the URL of an empty database"
+    )
+    for name, sizes in {
+        "ingest": [1_000],
+        "drafts": [100, 1_000],
+        "whole-way": [75, 1_000],
+        "daily": [1_000],
+    }.items():
+        every[name].add_argument("--customers", type=int, nargs="+", default=sizes)
+    commands.add_parser("all", parents=[common], help="every one at its default size")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    features(given.rows, given.only, given.repeats, given.folder)
+    for name in sections if given.what == "all" else [given.what]:
+        title, section = sections[name]
+        told = argparse.Namespace(**(vars(every[name].parse_args([])) | vars(given)))
+        print(f"## {title}\n\n{measure.machine()}\n", flush=True)
+        lines = [measure.machine(), ""]
+        for line in section(told):
+            print(line, flush=True)
+            lines.append(line)
+        print(flush=True)
+        if given.write:
+            write(given.write, title, lines)
 
 
 if __name__ == "__main__":

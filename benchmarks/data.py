@@ -1,7 +1,8 @@
-"""Tables to measure on: generated customers, and as many copies of them as a size asks for."""
+"""Customers to measure on, generated once per folder and size, and what the package makes of them."""
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -42,28 +43,49 @@ def _base(folder: Path) -> Path:
     base = folder / "base"
     if (base / "_SUCCESS").exists():
         return base
-    from spendsense_pipeline import synthetic, warehouse
+    from spendsense_pipeline import warehouse
+
+    base.mkdir(parents=True, exist_ok=True)
+    for table, rows in judged(warehouse.connect(), generated(folder, CUSTOMERS, hard=True)).items():
+        rows.order_by("user_id").to_parquet(base / f"{table}.parquet")
+    (base / "_SUCCESS").touch()
+    return base
+
+
+def generated(folder: Path, customers: int, *, hard: bool = False) -> Path:
+    """A batch of so many generated customers as it lands, ``AS_OF`` its last day; made once per folder and size."""
+    from spendsense_pipeline import synthetic
+
+    landed = folder / f"generated-{customers}{'-hard' if hard else ''}"
+    if not landed.exists():
+        synthetic.write(synthetic.generate(customers, as_of=AS_OF, hard=hard), landed)
+    return landed
+
+
+def judged(con: Any, landed: Path, raw: Path | None = None) -> dict[str, Any]:
+    """The accepted rows of a landed batch by table, as the package's own ingest reads and judges them.
+
+    With ``raw``, the rows as written are stored there first, as the pipeline does, and judged from there.
+    """
     from spendsense_pipeline.ingest import canonical as judging
     from spendsense_pipeline.ingest import landing
 
-    base.mkdir(parents=True, exist_ok=True)
-    landed = folder / "landed"
-    if not landed.exists():
-        synthetic.write(synthetic.generate(CUSTOMERS, as_of=AS_OF, hard=True), landed)
-    con = warehouse.connect()
-    raw = {
-        table: landing.read_raw(con, landed, table, batch_id="base", arrival=1, arrived_on=AS_OF) for table in TABLES
-    }
-    users = judging.judge_users(raw["users"]).cache()
-    accounts = judging.judge_accounts(raw["accounts"], judging.accepted(users), raw["transactions"]).cache()
-    holders = judging.accepted(accounts)
-    judged = {
+    surveyed = landing.survey(con, landed)
+    read = {}
+    for table in TABLES:
+        read[table] = landing.read_raw(
+            con, landed, table, batch_id="benchmark", arrival=1, arrived_on=AS_OF, surveyed=surveyed
+        )
+        if raw is not None:
+            read[table].to_parquet(raw / f"{table}.parquet")
+            read[table] = con.read_parquet(raw / f"{table}.parquet")
+    users = judging.accepted(judging.judge_users(read["users"]).cache())
+    accounts = judging.accepted(judging.judge_accounts(read["accounts"], users, read["transactions"]).cache())
+    return {
         "users": users,
         "accounts": accounts,
-        "transactions": judging.judge_transactions(raw["transactions"], holders),
-        "liabilities": judging.judge_liabilities(raw["liabilities"], holders, raw["transactions"]),
+        "transactions": judging.accepted(judging.judge_transactions(read["transactions"], accounts).cache()),
+        "liabilities": judging.accepted(
+            judging.judge_liabilities(read["liabilities"], accounts, read["transactions"]).cache()
+        ),
     }
-    for table, rows in judged.items():
-        judging.accepted(rows).order_by("user_id").to_parquet(base / f"{table}.parquet")
-    (base / "_SUCCESS").touch()
-    return base

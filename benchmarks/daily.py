@@ -1,0 +1,130 @@
+"""Two days in a row: all of a history on the first, one more day of the same customers on the second.
+
+A scripted model on 127.0.0.1 writes the education, so that its requests can be counted. Told is what the second day
+did anew and what it took over from the first.
+"""
+
+import datetime as dt
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from benchmarks import data
+
+DAY = dt.timedelta(days=1)
+
+
+def batches(folder: Path, customers: int) -> tuple[Path, Path]:
+    """The batch of all days but the last, with balances of that evening, and that of the last; made once per size."""
+    first, second = (folder / f"daily-{customers}" / name for name in ("first", "second"))
+    if (second.parent / "_SUCCESS").exists():
+        return first, second
+    source = data.generated(folder, customers)
+    (transactions,) = source.glob("transactions.*")
+    for batch, days in ((first, "<"), (second, "=")):
+        batch.mkdir(parents=True, exist_ok=True)
+        duckdb.sql(
+            f"COPY (FROM '{transactions}' WHERE CAST(date AS DATE) {days} DATE '{data.AS_OF}') "
+            f"TO '{batch}/transactions.parquet'"
+        )
+    (first / "users.json").write_bytes((source / "users.json").read_bytes())
+    moved = duckdb.sql(f"SELECT account_id, sum(amount) FROM '{second}/transactions.parquet' GROUP BY account_id")
+    by_account = dict(moved.fetchall())
+    for table in ("accounts", "liabilities"):
+        rows = json.loads((source / f"{table}.json").read_text(encoding="utf-8"))
+        (second / f"{table}.json").write_text(json.dumps(rows), encoding="utf-8")
+        for row in rows:
+            row["balance_date"] = f"{data.AS_OF - DAY}"
+            if row.get("balance_current") is not None:  # what is owed is positive, and spending adds to it
+                owed = row["type"] in ("credit", "loan")
+                change = by_account.get(row["account_id"], 0.0) * (-1 if owed else 1)
+                row["balance_current"] = round(row["balance_current"] - change, 2)
+        (first / f"{table}.json").write_text(json.dumps(rows), encoding="utf-8")
+    (second.parent / "_SUCCESS").touch()
+    return first, second
+
+
+def two_days(first: str, second: str, out: str, day: str) -> dict[str, Any]:
+    """Seconds by stage of both days, and what became of the second."""
+    from benchmarks.whole_way import Way
+    from spendsense_pipeline_tests.recommendations.model_server import serving
+
+    os.environ["NO_PROXY"] = "127.0.0.1"
+    last = dt.date.fromisoformat(day)
+    told: dict[str, Any] = {}
+    with serving() as server, counted_judgements() as judged:
+        for name, batch, date in (("first", first, last - DAY), ("second", second, last)):
+            way = Way(
+                Path(out) / "data",
+                generator="openai",
+                OPENAI_BASE_URL=server.url,
+                OPENAI_API_KEY="sk-benchmark",
+                openai_max_requests=10**6,
+                openai_max_tokens=10**12,
+                openai_max_cost=10**6,
+            )
+            asked, judged_before, rows_before = len(server.requests), len(judged), rows(way.settings.governance_url)
+            way.run(Path(batch), date)
+            queue, education = way.metadata["approval_queue"], way.metadata["education_templates"]
+            written = Counter(rows(way.settings.governance_url))
+            written.subtract(rows_before)
+            told[name] = {
+                "stages": way.stages,
+                "figures": {
+                    "transactions in the batch": way.metadata["raw_transactions"]["dagster/row_count"],
+                    "transactions judged": sum(judged[judged_before:]),
+                    "customers whose features were computed": way.metadata["features_30d"]["dagster/row_count"],
+                    "situations": education["situations_asked_for"],
+                    "situations kept from before": education["situations_kept_before"],
+                    "requests to the model": len(server.requests) - asked,
+                    "drafts": way.metadata["draft_recommendations"]["dagster/row_count"],
+                    **{
+                        f"drafts {fate}": queue[fate]
+                        for fate in ("registered", "replaced", "unchanged", "suppressed", "withdrawn")
+                    },
+                    "released": way.metadata["released_recommendations"]["released"],
+                    **{f"rows written to {table}": number for table, number in written.items() if number},
+                },
+            }
+    return told
+
+
+def rows(url: str) -> dict[str, int]:
+    """Rows of each table of the governance database."""
+    from sqlalchemy import func, select
+
+    from spendsense_pipeline.governance.database import open_or_create, reading
+    from spendsense_pipeline.governance.models import Base
+
+    engine = open_or_create(url)
+    with reading(engine) as session:
+        found = {
+            table.name: session.scalar(select(func.count()).select_from(table)) for table in Base.metadata.sorted_tables
+        }
+    engine.dispose()
+    return found
+
+
+@contextmanager
+def counted_judgements() -> Iterator[list[int]]:
+    """Notes how many transactions ingest judges, each time it does."""
+    from spendsense_pipeline.ingest import canonical
+
+    judged: list[int] = []
+    judge = canonical.judge_transactions
+
+    def counting(raw: Any, accounts: Any) -> Any:
+        judged.append(int(raw.count().to_pyarrow().as_py()))
+        return judge(raw, accounts)
+
+    canonical.judge_transactions = counting
+    try:
+        yield judged
+    finally:
+        canonical.judge_transactions = judge
