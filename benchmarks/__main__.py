@@ -12,6 +12,7 @@ from benchmarks import data, measure
 CONTENDERS = {
     "ours": "SpendSense on DuckDB",
     "bare": "floor: one aggregation by customer and payee",
+    "pandas_same": "pandas, same definitions",
     "pandas": "pandas, simpler definitions",
     "loop": "query and loop per customer (SQLAlchemy, SQLite)",
     "spark": "SpendSense on Spark local[*]",
