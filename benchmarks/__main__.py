@@ -19,27 +19,31 @@ CONTENDERS = {
 }
 
 
-def features(rows: int, contenders: list[str], repeats: int, folder: Path) -> None:
-    """Measure the features of both windows on about ``rows`` transactions, and print."""
+def features(rows: int, contenders: list[str], repeats: int, folder: Path, results: Path) -> None:
+    """Measure the features of both windows on about ``rows`` transactions, and print; ``results`` keeps the tables."""
     tables = data.canonical(folder, rows)
     table = []
     for name in contenders:
-        with tempfile.TemporaryDirectory(dir=folder) as out:
-            options = {"tables": str(tables), "out": out}
-            try:
-                found = measure.measure(f"features:{name}", options, repeats=1 if name == "loop" else repeats)
-            except measure.Failed as failed:
-                table.append(
-                    {
-                        "contender": CONTENDERS[name],
-                        "wall s": f"failed: {failed}",
-                        "spread": "",
-                        "CPU s": "",
-                        "peak GB": "",
-                        "customers/s": "",
-                    }
-                )
-                continue
+        out = results / name
+        out.mkdir()
+        try:
+            found = measure.measure(
+                f"features:{name}",
+                {"tables": str(tables), "out": str(out)},
+                repeats=1 if name == "loop" else repeats,
+            )
+        except measure.Failed as failed:
+            table.append(
+                {
+                    "contender": CONTENDERS[name],
+                    "wall s": f"failed: {failed}",
+                    "spread": "",
+                    "CPU s": "",
+                    "peak GB": "",
+                    "customers/s": "",
+                }
+            )
+            continue
         customers = found.told.get("customers", 0)
         table.append(
             {
@@ -53,6 +57,12 @@ def features(rows: int, contenders: list[str], repeats: int, folder: Path) -> No
         )
     print(f"features on about {rows:,} transactions, both windows, Parquet to Parquet\n{measure.machine()}\n")
     print("\n".join(measure.table(table)))
+    ours, theirs = results / "ours", results / "pandas_same"
+    if any(ours.glob("*180d.parquet")) and any(theirs.glob("*180d.parquet")):
+        from benchmarks import in_pandas
+
+        shares = [f"{share:.3%} of {what}" for what, share in in_pandas.agreement(ours, theirs).items()]
+        print(f"\nOurs and {CONTENDERS['pandas_same']}, are equal in {', '.join(shares)}.")
 
 
 def main() -> None:
@@ -65,7 +75,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("data/benchmarks"), help="tables made once and kept")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    features(given.rows, given.only, given.repeats, given.folder)
+    with tempfile.TemporaryDirectory(dir=given.folder) as results:
+        features(given.rows, given.only, given.repeats, given.folder, Path(results))
 
 
 if __name__ == "__main__":

@@ -1175,4 +1175,4 @@ def agreement(ours: Path, theirs: Path) -> dict[str, float]:
             for n in names
         )
         columns += duckdb.sql(f"SELECT {', '.join(same)} FROM {a} a FULL JOIN {b} b USING (user_id)").fetchone()
-    return {"streams": shared / found, "feature values": sum(columns) / len(columns), "worst column": min(columns)}
+    return {"streams": shared / found, "feature values": sum(columns) / len(columns), "the worst column": min(columns)}
