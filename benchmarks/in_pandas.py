@@ -3,8 +3,8 @@
 Whole columns throughout: merges, group-bys, shifts and running sums; texts are coded as numbers on reading, regular
 expressions run once per distinct name, and dates are numbers of days. Word lists and thresholds are the package's own.
 
-Left out, for it would cost no time: dates are written as timestamps; two texts that differ in case only by letters
-outside of ASCII are lowered as Arrow does; accounts left out for their currency are not reported.
+Left out, for it would cost no time: tables without a row, checks of what is given, and dates that are dates, not
+timestamps, when written.
 """
 
 import hashlib
@@ -106,12 +106,6 @@ def numbered(t: pd.DataFrame, *columns: str) -> pd.Series:
 def first_by(t: pd.DataFrame, group: list[str], order: list[str], ascending: list[bool] | bool = True) -> pd.DataFrame:
     """The first row of each group."""
     return t.sort_values(order, ascending=ascending).drop_duplicates(group)
-
-
-def any_of(flag: pd.Series, group: pd.Series) -> pd.Series:
-    """True if any is true, else unknown if any is unknown, else false."""
-    groups = pd.DataFrame({"true": flag.fillna(False), "unknown": flag.isna()}).groupby(group).any()
-    return groups.true.astype("boolean").mask(~groups.true & groups.unknown)
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------
@@ -568,12 +562,9 @@ def segments(t: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     laid["by_price"] = (laid.basis >= chg.ALL_PRICES) | (laid.price_no == chg.ONCE)
     each = laid.drop_duplicates("segment").set_index("segment")
     each = each[["payee_no", "basis", "segment_rows", "payee_rows", "inflow", "may_vary"]]
-    t = (
-        t[["price_id", "payee_no", "price", "least_varying", "days", "months", "moved"]]
-        .rename_axis("row")
-        .reset_index()
-    )
-    t = by(t.merge(laid[["price_id", "segment", "by_price"]], on="price_id"), "segment", "row")
+    t = t[["price_id", "price", "least_varying", "days", "months", "moved"]].rename_axis("row").reset_index()
+    t = t.merge(laid[["price_id", "segment", "by_price"]], on="price_id").drop(columns="price_id")
+    t = by(t, "segment", "row")
     t["segment_row"] = t.groupby("segment").cumcount()
     return each, t
 
@@ -609,22 +600,19 @@ def fitting(each: pd.DataFrame, t: pd.DataFrame) -> pd.DataFrame:
 
 
 def on_rulers(t: pd.DataFrame, fits: pd.DataFrame) -> pd.DataFrame:
-    """Rows that lie on a ruler within its tolerance, by ``LINE`` and slot."""
-    t = fits.rename_axis("circle").reset_index().merge(t, on="segment")
-    ruler = CALENDARS[["of_months", "period", "tolerance", "reach", "pause"]].take(t["rank"]).set_axis(t.index)
-    t = t.join(ruler[["period", "tolerance", "reach", "pause"]])
-    t["place"] = t.months.where(ruler.of_months, t.days)
-    t["moved"] = t.moved.where(ruler.of_months, 0)
+    """Rows that lie on a ruler within its tolerance, sorted by ``line`` and slot."""
+    rulers = CALENDARS[["of_months", "period", "tolerance", "reach", "pause"]]
+    t = fits.join(rulers, on="rank").rename_axis("circle").reset_index().merge(t, on="segment")
+    t["place"] = t.months.where(t.of_months, t.days)
+    t["moved"] = t.moved.where(t.of_months, 0)
+    t["phase"] = t.place % t.period
+    t = by(t.drop(columns=["of_months", "months", "days"]), "circle", "phase")
 
     # Days of the period that lie close together are one group; the first may be the end of the last.
-    t["phase"] = t.place % t.period
-    t = by(t, "circle", "phase")
     circles = t.groupby("circle")
     apart = (t.phase.diff() > t.reach) & t.circle.eq(t.circle.shift())
     t["day_group"] = apart.groupby(t.circle).cumsum()
-    groups, first, last = (
-        circles[name].transform(how) for name, how in (("day_group", "last"), ("phase", "first"), ("phase", "last"))
-    )
+    groups, first, last = circles.day_group.transform("last"), *(circles.phase.transform(end) for end in ("min", "max"))
     wrapped = (t.day_group == 0) & (groups > 0) & (first + t.period - last <= t.reach)
     t["day_group"] = t.day_group.where(~wrapped, groups)
     t["offset"] = t.phase + t.period.where(wrapped, 0)
@@ -632,28 +620,26 @@ def on_rulers(t: pd.DataFrame, fits: pd.DataFrame) -> pd.DataFrame:
 
     # Two plans on neighbouring days share the slots: by price where prices differ, else by date.
     t["ordered"] = (-t.price).where(t.by_price, 0)
-    t = by(t, "circle", "day_group", "slot", "ordered", "row")
-    t["lane"] = t.groupby(numbered(t, "circle", "day_group", "slot")).cumcount()
-    t["half"] = (t.slot % 2).where(t["rank"] == streams.SEMI_MONTHLY, 0)
-    t = by(t[t.lane < streams.LANES], "circle", "day_group", "lane", "half", "slot")
-    lane = t.groupby(numbered(t, "circle", "day_group", "lane", "half"))
-    of_lane = lane.offset.agg(["size", "median", "min", "max"])
-    of_lane = of_lane.take(lane.ngroup()).set_axis(t.index)
-    t["middle"] = of_lane["median"]
-    inside = np.maximum(np.minimum(t.middle, of_lane["min"] + t.tolerance), of_lane["max"] - t.tolerance)
-    t["anchor"] = inside.where(of_lane["max"] - of_lane["min"] <= 2 * t.tolerance, t.middle)
-    t["off"] = (t.offset - t.middle).abs()
-    from_anchor = t.offset - t.anchor
-    t["distance"] = np.minimum(from_anchor.abs(), (from_anchor - t.moved).abs())
-    t = t[((of_lane["size"] > 1) | (t["rank"] == streams.SEMI_MONTHLY)) & (t.distance <= t.tolerance)]
+    t = by(t.drop(columns=["place", "phase", "reach", "by_price"]), "circle", "day_group", "slot", "ordered", "row")
+    lane = t.groupby(numbered(t, "circle", "day_group", "slot")).cumcount()
+    t["lane"] = streams.LANES * numbered(t, "circle", "day_group") + lane
+    t = t[lane < streams.LANES].copy()
+    semi_monthly = t["rank"] == streams.SEMI_MONTHLY
+    t["half"] = (t.slot % 2).where(semi_monthly, 0)
+    lanes = t.groupby(2 * t.lane + t.half).offset
+    number, middle, earliest, latest = (lanes.transform(how) for how in ("size", "median", "min", "max"))
+    inside = np.maximum(np.minimum(middle, earliest + t.tolerance), latest - t.tolerance)
+    anchor = inside.where(latest - earliest <= 2 * t.tolerance, middle)
+    distance = np.minimum((t.offset - anchor).abs(), (t.offset - t.moved - anchor).abs())
+    t = t.assign(anchor=anchor, middle=middle, off=(t.offset - middle).abs(), distance=distance)
+    t = t[((number > 1) | semi_monthly) & (distance <= t.tolerance)].drop(columns=["ordered", "offset", "moved"])
 
-    t = by(t, "circle", "day_group", "lane", "slot")
-    t["line"] = numbered(t, "circle", "day_group", "lane")
-    t = one_after_another(t)
+    t = by(t, "lane", "slot")
+    t = one_after_another(t.assign(line=t.lane))
     # A line that paused for longer than makes it inactive is another line when it comes back.
-    t["line"] = (~t.continues).cumsum() - 1
-    t["change"] = t.change.where(t.continues)
-    return t.drop(columns=["days", "months", "by_price", "place", "phase", "ordered", "offset", "continues", "reach"])
+    return t.assign(line=(~t.continues).cumsum(), change=t.change.where(t.continues)).drop(
+        columns=["lane", "continues"]
+    )
 
 
 def one_after_another(t: pd.DataFrame) -> pd.DataFrame:
@@ -736,7 +722,7 @@ def regular_lines(hits: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
     basis = first_by(basis, ["payee_no"], ["loss", "lines", "basis"])
     best = ruler[["segment", "rank", "payee_no", "basis"]].merge(basis[["payee_no", "basis", "explained"]])
     t = t.reset_index().merge(best[["segment", "rank", "explained"]], on=["segment", "rank"])
-    return t.assign(others=t.payee_rows - t.explained)[["line", "fixed", "least", "others"]]
+    return t.assign(others=t.payee_rows - t.explained)[["line", "payee_no", "fixed", "least", "others"]]
 
 
 def continued(t: pd.DataFrame) -> pd.DataFrame:
@@ -787,7 +773,7 @@ def recurring_streams(classified: pd.DataFrame, texts: pd.Index, users: pd.Serie
     hits = of_line.slot.transform("size")
     enough = t.fixed & (hits >= of_line.least.transform("min") + streams.MORE_AMONG_OTHERS)
     t = one_after_another(t[(t.others * 2 <= hits) | enough])
-    t = t.drop(columns=["payee_no", "price", "least_varying", "moved"]).join(charged.drop(columns="moved"), on="row")
+    t = t.drop(columns=["payee_no", "price", "least_varying"]).join(charged, on="row")
     t["step"] = (t.change.abs() > streams.PRICE_STEP) & t.fixed
     t["level"] = t.step.groupby(t.line).cumsum()
     newest = t.level == t.groupby("line")["level"].transform("last")
@@ -987,8 +973,7 @@ def cards(at: pd.DataFrame) -> pd.DataFrame:
     )
     t["avg_utilization"] = ratio(t.owed, t.limit).mask(t.unknown)
     for flag, share in credit.UTILIZATION_FLAGS.items():
-        reached = (each.utilization >= share).astype("boolean").mask(each.utilization.isna())
-        t[flag] = any_of(reached, each.user)
+        t[flag] = (each.utilization.astype("Float64") >= share).groupby(each.user).any(skipna=False)
     return t.drop(columns=["owed", "limit", "unknown"])
 
 
@@ -998,28 +983,20 @@ def obligations(at: pd.DataFrame, liabilities: pd.DataFrame) -> pd.DataFrame:
     described = liabilities[["account_id", "liability_id"]].join(liabilities[said].where(dated))
     t = at.merge(described, on="account_id", how="left")
     t = t[t.account_class.isin(["credit_card", "loan"]) | t.liability_id.notna()]
-    slack = credit.MINIMUM_PAYMENT_SLACK * t.currency_factor
-    flags = [
-        (t.balance > 0, t.balance.notna()),
-        (t.last_payment_amount > 0, t.last_payment_amount.notna()),
-        (
-            t.last_payment_amount <= t.minimum_payment_amount + slack,
-            t.last_payment_amount.notna() & t.minimum_payment_amount.notna(),
-        ),
-        (
-            t.last_payment_amount < t.last_statement_balance,
-            t.last_payment_amount.notna() & t.last_statement_balance.notna(),
-        ),
-    ]
-    minimum_only = pd.Series(True, t.index, dtype="boolean")
-    for flag, known in flags:
-        minimum_only &= flag.astype("boolean").where(known)
-    minimum_only = minimum_only.where(t.account_class == "credit_card", False)
+    t = t.astype(dict.fromkeys(["balance", *said[:3]], "Float64") | {"is_overdue": "boolean"})  # flags of three values
+    minimum_only = (
+        (t.balance > 0)
+        & (t.last_payment_amount > 0)
+        & (t.last_payment_amount <= t.minimum_payment_amount + credit.MINIMUM_PAYMENT_SLACK * t.currency_factor)
+        & (t.last_payment_amount < t.last_statement_balance)
+    )
+    t["minimum_only"] = minimum_only.where(t.account_class == "credit_card", False)
+    owing = t.groupby("user")
     return pd.DataFrame(
         {
-            "owes": t.groupby("user").size(),
-            "minimum_payment_only_flag": any_of(minimum_only, t.user),
-            "any_overdue": any_of(t.is_overdue.astype("boolean"), t.user),
+            "owes": owing.size(),
+            "minimum_payment_only_flag": owing.minimum_only.any(skipna=False),
+            "any_overdue": owing.is_overdue.any(skipna=False),
         }
     )
 
