@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.data import AS_OF
+from benchmarks.features import WINDOWS
 from spendsense_pipeline.features import accounts as acc
 from spendsense_pipeline.features import charges as chg
 from spendsense_pipeline.features import credit, income, rows, streams, subscriptions, windows
@@ -54,7 +55,7 @@ def features(tables: str, out: str) -> dict[str, Any]:
     found, hits = recurring_streams(classified, names, users)
     found.drop(columns="user").to_parquet(f"{out}/recurring_streams.parquet")
     at = accounts_at(transactions, held)
-    for window in (30, 180):
+    for window in WINDOWS:
         table = window_features(window, classified, at, liabilities, users, found, hits)
         table.to_parquet(f"{out}/features_{window}d.parquet")
     return {"customers": len(users)}
@@ -65,6 +66,10 @@ def features(tables: str, out: str) -> dict[str, Any]:
 
 def day_number(dates: pd.Series) -> pd.Series:
     return (dates - pd.Timestamp(0)).dt.days
+
+
+def dates(days: pd.Series) -> np.ndarray:
+    return days.to_numpy().astype("datetime64[D]").astype("datetime64[s]")
 
 
 def cents(amount: Any) -> Any:
@@ -291,7 +296,7 @@ def canonical(category: pd.Series) -> pd.Series:
 def payee_name(name: pd.Series) -> pd.Series:
     """The payee's name without processors, stores, references and dates."""
     text = name.str.lower()
-    for pattern, by in (
+    for pattern, instead in (
         ("^.*merchant name: *", ""),
         (f"^{rows.BOILERPLATE}[ -]+([0-9x]{{4,}} +)?([0-9x]+/[0-9x]+ +)?", ""),
         (f"^{rows.PROCESSORS} ?[*] ?|^paypal inst xfer ", ""),
@@ -300,7 +305,7 @@ def payee_name(name: pd.Series) -> pd.Series:
         ("# ?[0-9a-z]+", " "),
         ("(^| )[0-9x]{1,4}[/-][0-9x]{1,2}([/-][0-9x]{2,4})?( |$)", " "),
     ):
-        text = text.str.replace(pattern, by, regex=True)
+        text = text.str.replace(pattern, instead, regex=True)
     text = plain(text).str.replace(" ", "  ") + " "
     for pattern in (
         " [0-9]{2,} ",
@@ -463,11 +468,9 @@ def charges(t: pd.DataFrame, texts: pd.Index) -> pd.DataFrame:
     kept = (of_payee.rows > 1) & ((2 * of_payee.shunned < of_payee.told) | (of_payee.told == 0))
     t = t[kept.to_numpy()[t.payee_no] & ~t.shunned]
     t = not_refunded(by(t, "payee_no", "day"))
-    days = pd.Series(pd.date_range(pd.Timestamp(0) + pd.Timedelta(days=int(t.day.min())), TODAY))
-    at = t.day - t.day.min()
-    t["moved"] = alignment(days).to_numpy()[at]
-    t["days"], t["months"] = 2 * t.day, month_position(days).to_numpy()[at]
-    return t
+    day = pd.Series(dates(pd.Series(range(t.day.min(), DAY + 1))))  # each date is read once
+    t["moved"], t["months"] = (read(day).to_numpy()[t.day - t.day.min()] for read in (alignment, month_position))
+    return t.assign(days=2 * t.day)
 
 
 def alignment(dates: pd.Series) -> pd.Series:
@@ -574,23 +577,23 @@ def segments(t: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def fitting(each: pd.DataFrame, t: pd.DataFrame) -> pd.DataFrame:
     """The rulers that may explain a segment: ``segment`` and ``rank``, the place among the calendars."""
-    months, rulers = CALENDARS.of_months.to_numpy(), CALENDARS
-    period = rulers.period * np.where(rulers.name == "semi_monthly", 2, 1)
-    slack = 2 * rulers.tolerance + np.where(months, halves(MOST_MOVED), 0)
-    near = np.zeros((len(rulers), len(t)), bool)
+    months, period, tolerance = (CALENDARS[name].to_numpy() for name in ("of_months", "period", "tolerance"))
+    semi_monthly = CALENDARS.index.to_numpy() == streams.SEMI_MONTHLY
+    one_slot = np.where(semi_monthly, 2, 1) * period  # each of two paydays a month keeps its own day
+    slack = 2 * tolerance + np.where(months, halves(MOST_MOVED), 0)
+    close = np.zeros((len(CALENDARS), len(t)), bool)
     for back in streams.NEXT_ROWS:
         for unit in ("days", "months"):
             gap = t[unit].diff(back).where(t.segment_row >= back).to_numpy()
             for rank in np.flatnonzero(months == (unit == "months")):
-                near[rank] |= np.abs(gap - period[rank]) <= slack[rank]
-    pairs = pd.DataFrame(near.T).groupby(t.segment).sum().to_numpy()
+                close[rank] |= np.abs(gap - one_slot[rank]) <= slack[rank]
+    pairs = pd.DataFrame(close.T).groupby(t.segment).sum().to_numpy()
     days = t.groupby("segment").days
     span = ((days.last() - days.first()) // 2).to_numpy()[:, None]
     number = each.segment_rows.to_numpy()[:, None]
-    period = rulers.period.to_numpy()
     fits = (
-        (each.inflow.to_numpy()[:, None] | (rulers.name != "semi_monthly").to_numpy())
-        & (2 * (span + 3) >= period - 2 * rulers.tolerance.to_numpy())
+        (each.inflow.to_numpy()[:, None] | ~semi_monthly)
+        & (2 * (span + 3) >= period - 2 * tolerance)
         & (number <= (2 * span / period + 2) * streams.LANES / streams.EXPLAINED)
         & (pairs >= 1)
         & (pairs * 8 >= (number - 1) * streams.EXPLAINED_EVER)
@@ -687,8 +690,7 @@ def regular_lines(hits: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
     t = t.join(h[h.line.isin(t.index)].groupby("line").price.nunique().rename("prices"))
     t = t.join(CALENDARS[["cadence", "least_hits"]], on="rank").join(each, on="segment")
     t["fixed"] = near(t.lowest, t.highest) | ((t.changes + 1 == t.prices) & (t.changes * 3 <= t.hits))
-    often = t.cadence.isin(["monthly", "quarterly"]) | (t.inflow & ~t.cadence.isin(["quarterly", "annual"]))
-    often &= ~(t.inflow & (t.cadence == "quarterly"))
+    often = np.where(t.inflow, ~t.cadence.isin(["quarterly", "annual"]), t.cadence.isin(["monthly", "quarterly"]))
     varies = t.may_vary & often & ((t.in_a_row >= chg.LEAST_VARYING) | (t.hits > chg.LEAST_VARYING))
     least = np.maximum(t.least_hits, t.least_varying.mask(t.fixed, chg.LEAST_VARYING))
     t["least"] = least.mask(t.fixed & (t.prices < t.hits), t.least_hits)
@@ -773,7 +775,8 @@ def recurring_streams(classified: pd.DataFrame, texts: pd.Index, users: pd.Serie
     hits = of_line.slot.transform("size")
     enough = t.fixed & (hits >= of_line.least.transform("min") + streams.MORE_AMONG_OTHERS)
     t = one_after_another(t[(t.others * 2 <= hits) | enough])
-    t = t.drop(columns=["payee_no", "price", "least_varying"]).join(charged, on="row")
+    told = ["user", "payee_no", "payee", "merchant", "inflow", "bill", "price", "day", "amount"]
+    t = t.drop(columns=["payee_no", "price"]).join(charged[told], on="row")
     t["step"] = (t.change.abs() > streams.PRICE_STEP) & t.fixed
     t["level"] = t.step.groupby(t.line).cumsum()
     newest = t.level == t.groupby("line")["level"].transform("last")
@@ -830,10 +833,9 @@ def judged(s: pd.DataFrame, texts: pd.Index, users: pd.Series) -> pd.DataFrame:
     # The same from day to day: named for its first hit, and two equal plans on one day by their order.
     ordinal = by(s.assign(place=s.index), "payee_no", "first_day", "first_price", "line")
     ordinal = ordinal.groupby(["payee_no", "first_day", "first_price"]).cumcount().set_axis(ordinal.place).sort_index()
-    date = pd.Timestamp(0) + pd.to_timedelta(s.first_day, unit="D")
     user_id = users.take(s.user).set_axis(s.index)
     name = user_id + "|" + pd.Series(texts[s.payee], s.index) + "|" + np.where(s.inflow, "in", "out") + "|"
-    name += date.dt.strftime("%Y-%m-%d") + "|" + s.first_price.astype(str) + "|" + ordinal.astype(str)
+    name += np.datetime_as_string(dates(s.first_day), "D") + "|" + s.first_price.astype(str) + "|" + ordinal.astype(str)
     merchant, text = pd.factorize(s.merchant)
     readable = [" ".join(w.upper() if "/" in w else w.capitalize() for w in one.split(" ")) for one in texts[text]]
     cost = money(s.typical_amount.abs() * ruler.monthly_factor)
@@ -849,8 +851,8 @@ def judged(s: pd.DataFrame, texts: pd.Index, users: pd.Series) -> pd.DataFrame:
             "cadence": ruler.cadence,
             "status": np.select([inactive, mature], ["inactive", "mature"], "early"),
             "occurrences": s.occurrences,
-            "first_date": pd.Timestamp(0) + pd.to_timedelta(s.first_date, unit="D"),
-            "last_date": pd.Timestamp(0) + pd.to_timedelta(s.last_date, unit="D"),
+            "first_date": dates(s.first_date),
+            "last_date": dates(s.last_date),
             "expected_next_date": date_at(expected, ruler.of_months).mask(inactive),
             "typical_amount": money(s.typical_amount),
             "last_amount": s.last_amount,
@@ -1110,7 +1112,7 @@ def calendars(t: pd.DataFrame, key: list[str]) -> pd.DataFrame:
         apart = (cycle - group.map(usual)).abs()
         return np.minimum(apart, length - apart)
 
-    half_month = month_position(pd.Series(pd.Timestamp(0) + pd.to_timedelta(t.day, unit="D"))) % income.HALF_MONTH
+    half_month = month_position(pd.Series(dates(t.day))) % income.HALF_MONTH
     fortnight = off(t.day % 14, 14)
     placed = pd.DataFrame(
         {
@@ -1137,7 +1139,7 @@ def calendars(t: pd.DataFrame, key: list[str]) -> pd.DataFrame:
 
 def agreement(ours: Path, theirs: Path) -> dict[str, float]:
     """Shares of streams and of feature values in which two folders of results agree, and of the worst column."""
-    tables = "recurring_streams", *(f"features_{window}d" for window in (30, 180))
+    tables = "recurring_streams", *(f"features_{window}d" for window in WINDOWS)
     keys = "user_id, merchant, cadence, kind, occurrences, last_date::DATE"
     streams, *both = [[f"'{folder}/{table}.parquet'" for folder in (ours, theirs)] for table in tables]
     a, b = (f"(SELECT {keys} FROM {file})" for file in streams)
