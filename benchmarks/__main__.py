@@ -70,7 +70,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("what", choices=["features"])
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--only", nargs="+", choices=[*CONTENDERS], default=["ours", "bare", "pandas", "loop"])
+    parser.add_argument(
+        "--only", nargs="+", choices=[*CONTENDERS], default=["ours", "pandas_same", "pandas", "bare", "loop"]
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("data/benchmarks"), help="tables made once and kept")
     given = parser.parse_args()
