@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import daily, data, governance, ingest, measure
+from benchmarks import daily, data, governance, in_pandas, ingest, measure
 from benchmarks.whole_way import ORCHESTRATION
 
 CONTENDERS = {
     "ours": "SpendSense on DuckDB",
     "bare": "floor: one aggregation by customer and payee",
+    "pandas_same": "pandas, same definitions",
     "pandas": "pandas, simpler definitions",
     "loop": "query and loop per customer (SQLAlchemy, SQLite)",
     "spark": "SpendSense on Spark local[*]",
@@ -29,12 +30,13 @@ Lines = Iterable[str]
 
 def features(rows: Sequence[int], only: Sequence[str], repeats: int, folder: Path) -> Lines:
     """The features of both windows."""
-    table = []
+    table, equal = [], []
     for number in rows:
         tables = data.canonical(folder, number)
-        for name in only:
-            with tempfile.TemporaryDirectory(dir=folder) as out:
-                options = {"tables": str(tables), "out": out}
+        with tempfile.TemporaryDirectory(dir=folder) as results:
+            for name in only:
+                (out := Path(results) / name).mkdir()
+                options = {"tables": str(tables), "out": str(out)}
                 row = {"transactions": f"{number:,}", "contender": CONTENDERS[name]}
                 try:
                     found = measure.measure(f"features:{name}", options, repeats=1 if name == "loop" else repeats)
@@ -42,11 +44,18 @@ def features(rows: Sequence[int], only: Sequence[str], repeats: int, folder: Pat
                     nothing = dict.fromkeys(("spread", "CPU s", "peak GB", "customers/s"), "")
                     table.append(row | {"wall s": f"failed: {failed}"} | nothing)
                     continue
-            customers = found.told.get("customers", 0)
-            table.append(row | shown(found) | {"customers/s": rate(customers, found.median) if customers else ""})
+                customers = found.told.get("customers", 0)
+                table.append(row | shown(found) | {"customers/s": rate(customers, found.median) if customers else ""})
+            ours, theirs = Path(results) / "ours", Path(results) / "pandas_same"
+            if any(ours.glob("*180d.parquet")) and any(theirs.glob("*180d.parquet")):
+                shares = [f"{share:.3%} of {what}" for what, share in in_pandas.agreement(ours, theirs).items()]
+                equal.append(f"{number:,}: ours and {CONTENDERS['pandas_same']}, are equal in {', '.join(shares)}.")
     yield "Both windows, Parquet to Parquet; the contenders are in `benchmarks/features.py`."
     yield ""
     yield from measure.table(table)
+    for line in equal:
+        yield ""
+        yield line
 
 
 def making(customers: Sequence[int], repeats: int, folder: Path) -> Lines:
@@ -260,7 +269,7 @@ def main() -> None:
     every = {name: commands.add_parser(name, parents=[common]) for name in sections}
     every["features"].add_argument("--rows", type=int, nargs="+", default=[1_000_000])
     every["features"].add_argument(
-        "--only", nargs="+", choices=[*CONTENDERS], default=["ours", "bare", "pandas", "loop"]
+        "--only", nargs="+", choices=[*CONTENDERS], default=["ours", "bare", "pandas_same", "pandas", "loop"]
     )
     every["governance"].add_argument("--rows", type=int, nargs="+", default=[10_000])
     every["governance"].add_argument("--open", type=int, default=10_000, help="how many recommendations are open")
