@@ -44,8 +44,7 @@ def documented(
     """
     metadata: dict[str, Any] = {"dagster/column_schema": column_schema(asset)} if dictionary.described(asset) else {}
     if source is not None:
-        reference = dg.LocalFileCodeReference(file_path=source)
-        metadata["dagster/code_references"] = dg.CodeReferencesMetadataValue(code_references=[reference])
+        metadata["dagster/code_references"] = _written_in(source)
     return {
         "group_name": group,
         "owners": OWNERS[group],
@@ -55,6 +54,12 @@ def documented(
         "metadata": metadata,
         "freshness_policy": FRESH if group in DAILY and asset not in NEVER_DUE else None,
     }
+
+
+def _written_in(path: str) -> dg.CodeReferencesMetadataValue:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # Dagster's word for these links
+        return dg.CodeReferencesMetadataValue(code_references=[dg.LocalFileCodeReference(file_path=path)])
 
 
 ONLY_LANDED = {
@@ -112,5 +117,5 @@ Assets = TypeVar("Assets", bound=dg.AssetsDefinition | dg.AssetSpec)
 def with_sources(assets: Sequence[Assets]) -> Sequence[Assets]:
     """The assets with a link from the UI to where they are defined."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)  # Dagster's word for these links
+        warnings.simplefilter("ignore", dg.BetaWarning)
         return cast("Sequence[Assets]", dg.with_source_code_references(list(assets)))
