@@ -136,7 +136,7 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
                 "movement": plots.bars(
                     movements(moved, report.persona_names()), "Customers by persona: 180 days → 30 days"
                 ),
-                "fairness": dg.MetadataValue.table(_fairness(measured)),
+                "fairness": dg.MetadataValue.md(fairness(measured)),
             }
         )
         return measured
@@ -291,19 +291,22 @@ def movements(moved: list[tuple[str, list[int]]], names: list[str]) -> list[tupl
     told = [("the same in both", stayed)]
     for (long, short), count in sorted(went.items(), key=lambda one: -one[1]):
         told.append((f"{long.replace('_', ' ')} → {short.replace('_', ' ')}", count))
-    return [(label, count, f"{count:,}") for label, count in told]
+    # The number in front: a wide table further down the page pushes the bars out of sight.
+    return [(f"{count:,} {label}", count, "") for label, count in told]
 
 
-def _fairness(measured: pd.DataFrame) -> list[dg.TableRecord]:
+def fairness(measured: pd.DataFrame) -> str:
+    """Each measure by group, with the size of the group, as a Markdown table; groups of nobody left out."""
     groups = measured[measured["dimension"].notna() & (measured["denominator"] > 0)]
-    return [
-        dg.TableRecord(
-            {
-                "measure": row["measure"],
-                "group": f"{row['dimension'].replace('_', ' ')} {row['band']}",
-                "rate": f"{row['value']:.1%}",
-                "of": int(row["denominator"]),
-            }
-        )
-        for row in groups.to_dict("records")
+    told = groups.assign(
+        group=groups["dimension"].str.replace("_", " ") + " " + groups["band"],
+        said=[
+            f"{value:.1%} of {size:,.0f}" for value, size in zip(groups["value"], groups["denominator"], strict=True)
+        ],
+    ).pivot_table(index="group", columns="measure", values="said", aggfunc="first", sort=False)
+    heads = [str(measure).replace("_", " ") for measure in told.columns]
+    lines = [f"| group | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
+    lines += [
+        f"| {group} | {' | '.join(row)} |" for group, row in zip(told.index, told.fillna("–").values, strict=True)
     ]
+    return "\n".join(lines)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.defs import plots
-from spendsense_pipeline.defs.evaluation import movements
+from spendsense_pipeline.defs.evaluation import fairness, movements
 from spendsense_pipeline.defs.personas import distributions
 from spendsense_pipeline.personas.rules import RULES
 
@@ -24,10 +24,27 @@ def test_the_smallest_number_still_shows():
 def test_movement_tells_who_stayed_and_who_went_where():
     moved = [("wealth_builder", [3, 0, 1]), ("high_utilization", [2, 5, 0]), ("no persona matched", [0, 0, 4])]
     names = [name for name, _ in moved]
-    assert [(label, said) for label, _, said in movements(moved, names)] == [
-        ("the same in both", "12"),
-        ("high utilization → wealth builder", "2"),
-        ("wealth builder → no persona matched", "1"),
+    assert [(label, length) for label, length, _ in movements(moved, names)] == [
+        ("12 the same in both", 12),
+        ("2 high utilization → wealth builder", 2),
+        ("1 wealth builder → no persona matched", 1),
+    ]
+
+
+def test_fairness_is_a_row_for_each_group_that_has_anybody():
+    measured = pd.DataFrame(
+        [
+            ("persona_rate_high_utilization", "income_band", "under_2000", 0.25, 8),
+            ("offer_rate", "income_band", "under_2000", 1.0, 3),
+            ("persona_rate_high_utilization", "income_band", "unknown", None, 0),
+            ("coverage", None, None, 1.0, 8),
+        ],
+        columns=["measure", "dimension", "band", "value", "denominator"],
+    )
+    assert fairness(measured).splitlines() == [
+        "| group | persona rate high utilization | offer rate |",
+        "|---|---|---|",
+        "| income band under_2000 | 25.0% of 8 | 100.0% of 3 |",
     ]
 
 
