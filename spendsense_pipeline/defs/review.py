@@ -70,7 +70,8 @@ def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
             KINDS,
             "Registers the day's drafts for review, with their figures and reasons as evidence. A draft that says "
             "nothing new beside one that waits is suppressed; an older day than a customer's newest is refused. Kept "
-            "in the governance database: look at it with `spendsense queue` or the job `review_recommendations`.",
+            "in the governance database: look at it with `spendsense queue` or the job `review_recommendations`. Rows "
+            "are the day's drafts.",
         ),
     )
     def registered(
@@ -298,7 +299,8 @@ def _together(
 
 def _outcome(row: dict[str, Any]) -> dg.TableRecord:
     """What became of one decision and, where it was refused, what to do about it."""
-    return dg.TableRecord({"what_to_do": review.advice(row["refused"], row["recommendation_id"]), **row})
+    told = row.get("what_to_do") or review.advice(row["refused"], row["recommendation_id"])
+    return dg.TableRecord({**row, "what_to_do": told})
 
 
 def _queued(row: dict[str, Any]) -> dg.TableRecord:
