@@ -79,7 +79,8 @@ def build_defs(
         features.JOB,
         selection=functools.reduce(operator.or_, found, dg.AssetSelection.assets(*of_a_day)),
         partitions_def=daily,
-        description="One date, from features to the approval queue, with its evaluation.",
+        description="One date, from features to the approval queue, with its evaluation. May be run again: what was "
+        "decided stays, and nothing enters the queue twice.",
     )
     review_recommendations = dg.define_asset_job(
         "review_recommendations",

@@ -46,8 +46,14 @@ def main() -> None:
             engine = open_or_create(settings.governance_url)
             operator_id, waiting = _review(settings, engine, _now())
             released = launch.release(definitions, instance).metadata["released_recommendations"]["released"]
+            launch.evaluate(definitions, instance, day)  # the page and the UI tell of the queue as it is left
 
-        print(f"SpendSense on {USERS} generated people, figures of {day}, kept in {_short(settings.data)}")
+        with reading(engine) as session:
+            deciding = len(operators.listed(session))
+        print(
+            f"SpendSense on {USERS} generated people, {deciding} of them operators; figures of {day}, "
+            f"kept in {_short(settings.data)}"
+        )
         _tell_ingest(settings, launch.tallies(ingested))
         _tell_personas(settings, day)
         _tell_review(settings, engine, refreshed, released)
@@ -182,7 +188,7 @@ def _tell_next(settings: Settings, waiting: dict[str, Any] | None, operator_id: 
     print("\nWhere to look")
     print(f"  {data}/reports/{day}.html is the operators' page, {data}/warehouse has every table as Parquet")
     print(f"  {command} users --consent true; then profile, signals, released, why")
-    print("  make dev opens the graph in Dagster's UI on http://127.0.0.1:3000")
+    print("  make dev serves the graph: http://127.0.0.1:3000/asset-groups")
 
 
 def _short(path: Path) -> str:

@@ -143,7 +143,7 @@ def _stored(root: str, asset: str, keys: list[str] | None) -> tuple[Any, list[st
     if missing or not paths:
         where = f"no {', '.join(keys)}" if keys else "nowhere in the warehouse"
         raise NotMaterialized(
-            f"{asset} is not stored yet ({where}): `spendsense ingest` makes the landed tables, `spendsense run` "
-            "those of a date"
+            f"{asset} is not stored ({where}): `spendsense ingest` (the job ingest_batch) makes the landed tables, "
+            "`spendsense run` (the job daily_refresh) those of a date"
         )
     return filesystem, paths

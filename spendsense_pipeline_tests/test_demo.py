@@ -4,11 +4,13 @@ import re
 import shlex
 from pathlib import Path
 
+import dagster as dg
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from spendsense_pipeline import demo
+from spendsense_pipeline.defs import launch
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import operators, queue
 from spendsense_pipeline.governance.database import reading, writing
@@ -57,6 +59,13 @@ def test_the_demo_goes_the_whole_way_and_may_be_run_again(
     assert number(r"Held back +(\d+)", first) == counts["rejected"] + counts["voided"] + 1
     assert sum(many for many, _ in held_back(first)) == number(r"Held back +(\d+)", first)
     assert [why.split()[0] for _, why in held_back(first)] == ["rejected", "the", "waits"]
+
+    (page,) = (folder.settings.data / "reports").iterdir()
+    assert "Waiting</dt><dd>1</dd>" in page.read_text()  # the queue as the demo leaves it, not as the day found it
+    with launch.opened_instance(folder.settings) as instance:
+        key = dg.AssetCheckKey(dg.AssetKey("approval_queue"), "operator_review")
+        (checked,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    assert checked.evaluation.description.startswith("1 waiting")
 
     again = account(capsys)
     assert number(r"customers may see (\d+)", again) == len(feed)

@@ -28,6 +28,13 @@ def test_every_refusal_is_given_somewhere_and_no_other() -> None:
     assert used == {code.name for code in review.Refusal}
 
 
+def test_every_refusal_says_what_to_do() -> None:
+    for code in review.Refusal:
+        assert review.advice(code, "rec_1"), code
+    assert "show rec_1" in review.advice("changed", "rec_1")
+    assert (review.advice(None, "rec_1"), review.advice("no_code_of_ours", "rec_1")) == ("", "")
+
+
 def test_the_gate_s_reasons_are_documented_whole() -> None:
     said = re.search(r"Reasons: (.*?)\n    \"\"\"", release.release_decision.__doc__ + '\n    """', re.DOTALL)
     assert said is not None

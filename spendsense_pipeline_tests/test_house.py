@@ -28,12 +28,13 @@ MAY_IMPORT = {
     "spark": set(),
     "settings": set(),
     # Readers and edges.
+    "dictionary": {"contracts", "governance"},
     "profiles": {"features", "personas", "warehouse"},
     "withdrawn": {"warehouse"},
     "erasure": {"ingest", "governance", "evaluation"},
     "defs": {
         *("contracts", "ingest", "features", "personas", "recommendations", "governance", "evaluation"),
-        *("erasure", "profiles", "settings", "spark", "warehouse", "withdrawn"),
+        *("dictionary", "erasure", "profiles", "settings", "spark", "warehouse", "withdrawn"),
     },
     "definitions": {"contracts", "defs", "settings"},
     "cli": {

@@ -27,7 +27,10 @@ def _newest_run(settings: Settings) -> dt.date:
 @as_of_option
 @as_json
 def evaluate(as_of: dt.datetime | None, as_json: bool) -> None:
-    """The metrics of a date that was run (default: the newest), measured now; the operators' page is written anew."""
+    """The metrics of a date that was run (default: the newest), measured now.
+
+    The operators' page is written anew, and the check of the queue in Dagster's UI made again.
+    """
     from spendsense_pipeline import warehouse
     from spendsense_pipeline.definitions import build_defs
     from spendsense_pipeline.defs import launch

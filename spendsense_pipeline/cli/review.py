@@ -112,26 +112,15 @@ def show(recommendation_id: str, operator_id: str, as_json: bool) -> None:
     printed(found, as_json, told)
 
 
-ADVICE = {
-    "hash_required": "look at it first with `spendsense show REC`, or name the text you saw: REC@HASH",
-    "changed": "its text is another one now; look again with `spendsense show REC`",
-    "unknown_operator": "`spendsense operator list` shows who may decide, `operator add` registers somebody",
-    "inactive_operator": "`spendsense operator add` lets a deactivated operator decide again",
-    "unknown_recommendation": "`spendsense queue` lists those that wait",
-    "sample_required": "look at one of them first: `spendsense show REC --operator OP`",
-    "critical_finding": "`spendsense show REC` names it; `override` puts other words in its place",
-}
-"""What to do about a refusal, for those who read; programs have the code."""
-
-
 def _decided(results: list[dict[str, Any]], as_json: bool, **besides: list[dict[str, Any]]) -> None:
     """Print what became of each item, and ``besides``; exit 1 where any was refused."""
+    from spendsense_pipeline.governance import review
 
     def told() -> Iterable[str]:
         for row in results:
             refused = row["refused"]
             said = f"refused, {refused.replace('_', ' ')}" if refused else row["status"].replace("_", " ")
-            advice = ADVICE.get(refused, "").replace("REC", row["recommendation_id"])
+            advice = review.advice(refused, row["recommendation_id"])
             yield f"{row['recommendation_id']}: {said}{f': {advice}' if advice else ''}"
         for name, rows in besides.items():
             yield from (f"{row['recommendation_id']}: {name}, {row['reason']}" for row in rows)

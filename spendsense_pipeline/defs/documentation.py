@@ -1,4 +1,4 @@
-"""What the UI says about an asset: group, owners, kinds, description, columns.
+"""What the UI says about an asset: group, owners, kinds, tags, description, columns, where it is written.
 
 What does not belong here: what an asset does, which its own room says in its description.
 """
@@ -10,7 +10,8 @@ from typing import Any, TypeVar, cast
 
 import dagster as dg
 
-from spendsense_pipeline.contracts import CONTRACTS, columns
+from spendsense_pipeline import dictionary
+from spendsense_pipeline.ingest.fields import FIELDS
 
 OWNERS = {
     "ingest": ["team:data-engineering"],
@@ -27,24 +28,63 @@ DAILY = {"features", "personas", "recommendations", "review", "evaluation"}
 FRESH = dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(days=3), warn_window=dt.timedelta(hours=30))
 """For what `daily_refresh` computes each morning: a warning after a day that was missed, red after three. Tables that
 move only when a batch lands or a text may go out have no due date."""
-ON_REQUEST = {"signal_accuracy"}  # in no job
+NEVER_DUE = {"signal_accuracy", "operator_decisions"}  # in no job
+
+NAMES = {"raw_users", "users"}
+NOBODY = {"raw_products", "products", "education_templates", "evaluation_metrics", "signal_accuracy"}
+"""What is about no single person; all other assets hold rows, figures or texts of people by their id."""
 
 
-def documented(asset: str, group: str, kinds: set[str], description: str) -> dict[str, Any]:
-    """Keyword arguments that ``dg.asset`` and ``dg.AssetOut`` share, the columns' docs among them."""
-    metadata = {"dagster/column_schema": column_schema(asset)} if asset in CONTRACTS else {}
+def documented(
+    asset: str, group: str, kinds: set[str], description: str, *, source: str | None = None
+) -> dict[str, Any]:
+    """Keyword arguments that ``dg.asset``, ``dg.AssetOut`` and ``dg.AssetSpec`` share, the columns' docs among them.
+
+    ``source`` is the file of an asset that nothing here makes; the others are found by their function.
+    """
+    metadata: dict[str, Any] = {"dagster/column_schema": column_schema(asset)} if dictionary.described(asset) else {}
+    if source is not None:
+        metadata["dagster/code_references"] = _written_in(source)
     return {
         "group_name": group,
         "owners": OWNERS[group],
         "kinds": kinds,
+        "tags": {"personal_data": "names" if asset in NAMES else "none" if asset in NOBODY else "by-id"},
         "description": description,
         "metadata": metadata,
-        "freshness_policy": FRESH if group in DAILY and asset not in ON_REQUEST else None,
+        "freshness_policy": FRESH if group in DAILY and asset not in NEVER_DUE else None,
     }
 
 
+def _written_in(path: str) -> dg.CodeReferencesMetadataValue:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # Dagster's word for these links
+        return dg.CodeReferencesMetadataValue(code_references=[dg.LocalFileCodeReference(file_path=path)])
+
+
+ONLY_LANDED = {
+    "pending_transaction_id": "id of the pending row that this one posts and takes away",
+    "removed": "true: takes the row of this id away",
+}
+"""Fields of the landing format that no accepted table has."""
+
+
 def column_schema(asset: str) -> dg.TableSchema:
-    """Names, types and meanings of a table's columns as the UI shows them."""
+    """Names, types and meanings of a table's columns as the UI shows them; of rows as landed, each field as well."""
+    described = dictionary.described(asset)
+    landed = asset.removeprefix("raw_")
+    if landed != asset:
+        accepted = {column["name"]: column["meaning"] for column in dictionary.described(landed)} | ONLY_LANDED
+        described = described + [
+            {
+                "name": field.name,
+                "type": "str",
+                "unit": "",
+                "meaning": f"as written: {accepted[field.name]}",
+                "null": "",
+            }
+            for field in FIELDS[landed]
+        ]
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -61,7 +101,7 @@ def column_schema(asset: str) -> dg.TableSchema:
                 ),
                 constraints=dg.TableColumnConstraints(nullable=column["null"] != "never null"),
             )
-            for column in columns(CONTRACTS[asset])
+            for column in described
         ]
     )
 
@@ -77,5 +117,5 @@ Assets = TypeVar("Assets", bound=dg.AssetsDefinition | dg.AssetSpec)
 def with_sources(assets: Sequence[Assets]) -> Sequence[Assets]:
     """The assets with a link from the UI to where they are defined."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)  # Dagster's word for these links
+        warnings.simplefilter("ignore", dg.BetaWarning)
         return cast("Sequence[Assets]", dg.with_source_code_references(list(assets)))

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS
+from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review import operator_review
@@ -89,7 +90,8 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             "evaluation",
             {"pandas", "parquet"},
             "Coverage, explainability, auditability, agreement and the rest, each with numerator, denominator and "
-            "definition. The head of the audit chain is recorded with it.",
+            "definition; null where there was nothing to measure. Counts what was decided and released so far. The "
+            "head of the audit chain is recorded with it.",
         ),
     )
     def evaluation_metrics(
@@ -131,8 +133,10 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             {
                 **{name: values[name] for name in overall},
                 "audit_head": head,
-                "movement": dg.MetadataValue.md(_matrix(moved, report.persona_names())),
-                "fairness": dg.MetadataValue.table(_fairness(measured)),
+                "movement": plots.bars(
+                    movements(moved, report.persona_names()), "Customers by persona: 180 days → 30 days"
+                ),
+                "fairness": dg.MetadataValue.md(fairness(measured)),
             }
         )
         return measured
@@ -145,7 +149,8 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             "evaluation",
             {"html"},
             "One page of the day for operators: what waits and why, the funnel, the metrics. No names or e-mails. "
-            "Open the file named in the metadata in a browser.",
+            "Open the file named in the metadata in a browser. It shows the queue as it was when written: "
+            "`spendsense evaluate`, or materializing this again, writes it anew. Rows are the texts on it.",
         ),
     )
     def operator_report(
@@ -206,7 +211,11 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
         temporary.write_text(page, encoding="utf-8")
         temporary.replace(path)
         return dg.MaterializeResult(
-            metadata={"page": dg.MetadataValue.path(path), "waiting": counted["recommendations"]["pending_approval"]}
+            metadata={
+                "dagster/row_count": len(waiting),
+                "page": dg.MetadataValue.path(path),
+                "waiting": counted["recommendations"]["pending_approval"],
+            }
         )
 
     @dg.asset(
@@ -218,7 +227,8 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             "evaluation",
             {"parquet"},
             "The day's tables for analysts, customers with live consent only and without the texts' personal slots, "
-            "with a manifest of rows and hashes.",
+            "with a manifest of rows and hashes. The metadata names the folder; `spendsense export` prints links that "
+            "open the files on an object store without an account.",
         ),
     )
     def analytics_export(
@@ -251,7 +261,12 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             {"count": count, "hash": head},
         )
         return dg.MaterializeResult(
-            metadata={"manifest": dg.MetadataValue.json(manifest), "customers": manifest["customers"]}
+            metadata={
+                "dagster/row_count": sum(table["rows"] for table in manifest["tables"].values()),
+                "folder": dg.MetadataValue.path(f"{files.exports.rstrip('/')}/{as_of(context)}"),
+                "customers": manifest["customers"],
+                "manifest": dg.MetadataValue.json(manifest),
+            }
         )
 
     return [evaluation_metrics, operator_report, analytics_export]
@@ -264,24 +279,34 @@ def _earlier(root: str, asset: str, day: dt.date) -> pd.DataFrame:
     return rows if keys else rows.iloc[:0]
 
 
-def _matrix(moved: list[tuple[str, list[int]]], names: list[str]) -> str:
-    """Customers by their persona of 180 days (rows) and of 30 days (columns), as a Markdown table."""
-    said = [name.replace("_", " ") for name in names]
-    lines = [f"| 180 days, then 30 days | {' | '.join(said)} |", f"|---|{'---:|' * len(names)}"]
-    lines += [f"| {name.replace('_', ' ')} | {' | '.join(f'{n:,}' for n in counts)} |" for name, counts in moved]
-    return "\n".join(lines)
+def movements(moved: list[tuple[str, list[int]]], names: list[str]) -> list[tuple[str, float, str]]:
+    """Bars of customers whose persona of 30 days is that of 180 days, then of those who moved, the most first."""
+    stayed = sum(counts[names.index(long)] for long, counts in moved)
+    went = {
+        (long, short): count
+        for long, counts in moved
+        for short, count in zip(names, counts, strict=True)
+        if short != long and count
+    }
+    told = [("the same in both", stayed)]
+    for (long, short), count in sorted(went.items(), key=lambda one: -one[1]):
+        told.append((f"{long.replace('_', ' ')} → {short.replace('_', ' ')}", count))
+    # The number in front: a wide table further down the page pushes the bars out of sight.
+    return [(f"{count:,} {label}", count, "") for label, count in told]
 
 
-def _fairness(measured: pd.DataFrame) -> list[dg.TableRecord]:
+def fairness(measured: pd.DataFrame) -> str:
+    """Each measure by group, with the size of the group, as a Markdown table; groups of nobody left out."""
     groups = measured[measured["dimension"].notna() & (measured["denominator"] > 0)]
-    return [
-        dg.TableRecord(
-            {
-                "measure": row["measure"],
-                "group": f"{row['dimension'].replace('_', ' ')} {row['band']}",
-                "rate": f"{row['value']:.1%}",
-                "of": int(row["denominator"]),
-            }
-        )
-        for row in groups.to_dict("records")
+    told = groups.assign(
+        group=groups["dimension"].str.replace("_", " ") + " " + groups["band"],
+        said=[
+            f"{value:.1%} of {size:,.0f}" for value, size in zip(groups["value"], groups["denominator"], strict=True)
+        ],
+    ).pivot_table(index="group", columns="measure", values="said", aggfunc="first", sort=False)
+    heads = [str(measure).replace("_", " ") for measure in told.columns]
+    lines = [f"| group | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
+    lines += [
+        f"| {group} | {' | '.join(row)} |" for group, row in zip(told.index, told.fillna("–").values, strict=True)
     ]
+    return "\n".join(lines)

@@ -18,10 +18,11 @@ from filelock import FileLock, Timeout
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.governance import consent, operators
+from spendsense_pipeline.governance import consent, operators, records
 from spendsense_pipeline.governance.batches import forget_batch, register_batch
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.erasure import remembered
+from spendsense_pipeline.governance.models import ConsentPeriod
 from spendsense_pipeline.ingest import canonical, landing, rejections
 from spendsense_pipeline.ingest.erasure import scrub
 
@@ -264,6 +265,7 @@ def own_tables() -> list[dg.AssetSpec]:
                 "ingest",
                 set(),
                 f"{meaning} Kept by yourselves; read where `{table}.parquet` or `{table}.sql` in the warehouse says.",
+                source=__file__,
             ),
         )
         for table, meaning in TABLES.items()
@@ -310,8 +312,10 @@ def consent_records(
             trust=config.trust_operators,
         )
         live = len({row.user_id for row in consent.live_consents(session, clock.now(), governance.consent_days)})
+        kept = records.rows(session, ConsentPeriod)
     return dg.MaterializeResult(
         metadata={
+            "dagster/row_count": kept,
             "periods_opened": opened,
             "periods_closed": closed,
             "operators_registered": registered,
@@ -325,8 +329,8 @@ def consent_records(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="A complete new folder in the landing zone becomes a batch partition and one run: one that holds "
-    f"`_SUCCESS`, or that was moved into place and did not change for {SETTLED.seconds} s. One merge at a time; a "
-    f"batch that failed {ATTEMPTS} times is left for a person.",
+    f"{landing.COMPLETE}, or that was moved into place and did not change for {SETTLED.seconds} s. One merge at a "
+    f"time; a batch that failed {ATTEMPTS} times is left for a person.",
 )
 def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clock) -> dg.SensorResult | dg.SkipReason:
     """A complete new folder in the landing zone becomes a batch partition and one run."""

@@ -21,6 +21,7 @@ from spendsense_pipeline.defs.lineage import column_lineage
 from spendsense_pipeline.frames import to_frame
 
 PREVIEW_ROWS = 5
+PREVIEW_LENGTH = 60  # characters of a text; a whole one pushes the other columns out of sight
 PEOPLE = {"user_id", "file"}  # columns of tables that are about somebody: what we know of them, and rows as landed
 
 
@@ -160,4 +161,7 @@ def _columns(stored: pq.ParquetFile) -> list[dg.TableRecord]:
 
 
 def _shown(value: Any) -> str | int | float | bool | None:
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+    if value is None or isinstance(value, int | float | bool):
+        return value
+    text = str(value)
+    return text if len(text) <= PREVIEW_LENGTH else f"{text[:PREVIEW_LENGTH]}…"

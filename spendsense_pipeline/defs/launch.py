@@ -43,6 +43,9 @@ PROGRESS = logging.getLogger("spendsense.progress")
 # The code location of `workspace.yaml`: with it, the UI counts a command's run among those of its job.
 SHOWN = {REPOSITORY_LABEL_TAG: "__repository__@spendsense"}
 
+EVALUATED = {"evaluation_metrics", "operator_report", "operator_review"}
+"""What tells of the queue as it is now: two assets, and the check of the operators."""
+
 HOME = """\
 # Written once by SpendSense; edit freely, it is not written again.
 telemetry:
@@ -201,8 +204,8 @@ def release(definitions: dg.Definitions, instance: dg.DagsterInstance) -> Ran:
 
 
 def evaluate(definitions: dg.Definitions, instance: dg.DagsterInstance, as_of: dt.date) -> Ran:
-    """The metrics of a date that was run, and its page for the operators, as they are now."""
-    return _run(definitions, instance, REFRESH, as_of.isoformat(), {}, only={"evaluation_metrics", "operator_report"})
+    """The metrics of a date that was run, its page for the operators and the check of the queue, as they are now."""
+    return _run(definitions, instance, REFRESH, as_of.isoformat(), {}, only=EVALUATED)
 
 
 def daily_refresh(
@@ -228,9 +231,9 @@ def _run(
     partition: str | None,
     config: Mapping[str, Any],
     *,
-    only: Collection[str] = (),
+    only: Collection[str] | None = None,
 ) -> Ran:
-    """Run a job to its end; ``only`` leaves of its assets those of these names."""
+    """Run a job to its end; ``only`` leaves the assets of these names with their checks, and the checks of these."""
     # Planning an expression makes millions of small objects that live until it is planned; at the usual threshold
     # the collector would walk them over and over (a quarter of a small run's time).
     gc.freeze()
@@ -239,7 +242,12 @@ def _run(
     definition = definitions.resolve_job_def(job)
     if only:
         keys = {key for key in definition.asset_layer.selected_asset_keys if key.path[-1] in only}
-        definition = definition.get_subset(asset_selection=keys)
+        checks = {
+            key
+            for key in definition.asset_layer.asset_graph.asset_check_keys
+            if key.asset_key in keys or key.name in only
+        }
+        definition = definition.get_subset(asset_selection=keys, asset_check_selection=checks)
     run_id = str(uuid.uuid4())
     if PROGRESS.isEnabledFor(logging.INFO):
         instance.add_event_listener(run_id, _told(len(definition.graph.node_dict)))

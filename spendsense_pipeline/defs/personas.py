@@ -54,7 +54,7 @@ def _persona_asset(daily: dg.DailyPartitionsDefinition, window: int) -> dg.Asset
                 "customers": len(assigned),
                 "fallback": int(assigned["is_fallback"].sum()),
                 "shares": plots.bars(told, f"Share of customers by persona{since}"),
-                "signals": dg.MetadataValue.md(_distributions(features, window)),
+                "signals": dg.MetadataValue.md(distributions(features, window)),
             }
         )
         return assigned
@@ -70,24 +70,28 @@ def shares(assigned: pd.DataFrame) -> dict[str, float]:
     return {persona: int(counted.get(persona, 0)) / max(len(assigned), 1) for persona in names}
 
 
-def _distributions(features: pd.DataFrame, window: int) -> str:
+def distributions(features: pd.DataFrame, window: int) -> str:
     """How each signal of the rules is distributed, with the thresholds that the rules set.
 
     Money in dollars by the currency's factor, as the rules compare it.
     """
     marks: dict[str, dict[float, str]] = {}
+    rules: dict[str, list[str]] = {}
     money: set[str] = set()
     for rule in RULES:
         if isinstance(rule.threshold, bool):
             continue
         at = rule.threshold * (window / 30 if rule.per_month else 1)
-        marks.setdefault(rule.signal, {})[at] = f"{rule.operator} {at:,.6g}"
+        mark = f"{rule.operator} {at:,.6g}"
+        marks.setdefault(rule.signal, {})[at] = mark
+        rules.setdefault(rule.signal, []).append(f"{rule.persona.replace('_', ' ')} {mark}")
         money |= {rule.signal} if rule.money else set()
     lines = []
     for signal, thresholds in marks.items():
         values = features[signal] / features["currency_factor"] if signal in money else features[signal]
         drawn = plots.distribution(values, sorted(thresholds.items()))
         known = int(features[signal].notna().sum())
-        said = f"**{signal}**, known of {known:,} of {len(features):,}"
+        asked = ", ".join(dict.fromkeys(rules[signal])).replace("<", "\\<").replace(">", "\\>")
+        said = f"**{signal}**, known of {known:,} of {len(features):,}; {asked}"
         lines.append(f"{said}\n\n{plots.picture(drawn, signal)}" if drawn else f"{said}: too few to draw")
     return "\n\n".join(lines)

@@ -139,7 +139,7 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
             "recommendations",
             KINDS,
             "Every partner product against every customer: relevance, eligibility, and for what is not shown the "
-            "reasons by code. Commission is never read.",
+            "reasons by code. Commission is never read. Who gets no offer finds why in `refused`.",
         ),
     )
     def matches(
@@ -165,7 +165,8 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
             "recommendations",
             KINDS,
             "The day's texts for customers whose consent is live, with the findings of the guardrails. Nothing here "
-            "is visible to anybody before it was registered, approved and released.",
+            "is visible to anybody before it was registered, approved and released. If a customer has none, look at "
+            "`spendsense consent history USER`, then at what this customer was sent lately.",
         ),
     )
     def drafts(

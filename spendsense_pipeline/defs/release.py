@@ -14,8 +14,9 @@ from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review import decisions_beside
-from spendsense_pipeline.governance import queue, release
+from spendsense_pipeline.governance import queue, records, release
 from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.governance.models import Decision
 from spendsense_pipeline.withdrawn import withdrawn_products
 
 JOB = "release"
@@ -49,7 +50,9 @@ def released_recommendations(
     )
     with reading(governance.engine) as session:
         counted = queue.counts(session, clock.now())
+        decisions = records.rows(session, Decision)
     stand = {name: counted["recommendations"][name] for name in ("approved", "overridden", "rejected")}
+    stand["dagster/row_count"] = decisions
     context.log_event(dg.AssetObservation(decisions_beside(context.asset_key), metadata=stand))
     return dg.MaterializeResult(
         metadata={
@@ -105,7 +108,7 @@ def blockers(blocked: dict[str, int]) -> str:
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks the governance database what is approved, consented, unexpired and unreleased, and starts "
-    "`release`. Holds no cursor: a lost one could lose or repeat a release. Stops after "
+    "the job release. Holds no cursor: a lost one could lose or repeat a release. Stops after "
     f"{FAILURES} failed runs in an hour.",
 )
 def release_gate(

@@ -19,9 +19,9 @@ from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent, queue, registration, review, templates
+from spendsense_pipeline.governance import consent, queue, records, registration, review, templates
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.governance.models import SCOPES
+from spendsense_pipeline.governance.models import SCOPES, Decision
 from spendsense_pipeline.profiles import require_customer
 from spendsense_pipeline.recommendations.guardrails import review_draft
 
@@ -29,12 +29,15 @@ KINDS = {"sqlalchemy"}
 DECISIONS = dg.AssetSpec(
     "operator_decisions",
     deps=["approval_queue"],
-    group_name="review",
-    owners=["team:operations"],
-    kinds=KINDS,
-    description="What operators decided: approve, reject, override, undo, each bound to the exact text they saw. "
-    "Rows of the governance database, written by the job `review_recommendations` and the command line; observed by "
-    "each run that decides or releases.",
+    **documented(
+        "operator_decisions",
+        "review",
+        KINDS,
+        "What operators decided: approve, reject, override, undo, each bound to the exact text they saw. "
+        "Rows of the governance database, written by the job `review_recommendations` and the command line; observed "
+        "by each run that decides or releases. Who decided about one text: `spendsense show REC`.",
+        source=__file__,
+    ),
 )
 EXAMPLE = """\
 ops:
@@ -67,7 +70,8 @@ def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
             KINDS,
             "Registers the day's drafts for review, with their figures and reasons as evidence. A draft that says "
             "nothing new beside one that waits is suppressed; an older day than a customer's newest is refused. Kept "
-            "in the governance database: look at it with `spendsense queue` or the job `review_recommendations`.",
+            "in the governance database: look at it with `spendsense queue` or the job `review_recommendations`. Rows "
+            "are the day's drafts.",
         ),
     )
     def registered(
@@ -202,6 +206,7 @@ def operator_review(
     asked = _requests(config)
     results: list[dict[str, Any]] = []
     if asked:
+        context.log.info("%d decisions to take, all of them at once", len(asked))
         results = review.decide(
             governance.engine,
             asked,
@@ -212,11 +217,17 @@ def operator_review(
         )
     for wording in config.approve_templates:
         results += _together(wording, _operator(config), config.note, governance, now, context.run.run_id)
-    for row in results:
-        context.log.info("%s: %s", row["recommendation_id"], row["status"] if row["ok"] else row["refused"])
     refused = sum(not row["ok"] for row in results)
+    for row in results:
+        if not row["ok"]:
+            context.log.warning("%s: refused, %s", row["recommendation_id"], row["refused"])
+    if results:
+        context.log.info("%d of %d decisions taken, %d refused", len(results) - refused, len(results), refused)
     if len(results) > refused:
+        with reading(governance.engine) as session:
+            decisions = records.rows(session, Decision)
         observed = {"taken": len(results) - refused, "refused": refused, "operator": config.operator}
+        observed["dagster/row_count"] = decisions
         (checked,) = context.op_execution_context.selected_asset_check_keys
         key = decisions_beside(checked.asset_key)
         context.op_execution_context.log_event(dg.AssetObservation(key, metadata=observed))
@@ -229,7 +240,9 @@ def operator_review(
         metadata["queue"] = dg.MetadataValue.table([_queued(row) for row in listed])
         metadata["templates"] = dg.MetadataValue.table([_wording(row) for row in wordings[:100]])
     if results:
-        metadata["decisions"] = dg.MetadataValue.table([dg.TableRecord(row) for row in results])
+        metadata["decisions"] = dg.MetadataValue.table(
+            [_outcome(row) for row in sorted(results, key=lambda row: bool(row["ok"]))]
+        )
     if refused:
         metadata["refused"] = refused
     urgent = waiting["near_expiry"] > 0
@@ -279,8 +292,15 @@ def _together(
     except SpendSenseError as error:
         if error.code not in ("hash_required", "unknown_template"):
             raise
-        return [{"recommendation_id": wording, "ok": False, "status": None, "refused": error.code}]
+        refusal = {"recommendation_id": wording, "ok": False, "status": None, "refused": error.code}
+        return [refusal | {"what_to_do": "`spendsense templates` lists the wordings; name one as TEMPLATE@HASH"}]
     return done["results"]
+
+
+def _outcome(row: dict[str, Any]) -> dg.TableRecord:
+    """What became of one decision and, where it was refused, what to do about it."""
+    told = row.get("what_to_do") or review.advice(row["refused"], row["recommendation_id"])
+    return dg.TableRecord({**row, "what_to_do": told})
 
 
 def _queued(row: dict[str, Any]) -> dg.TableRecord:

@@ -136,14 +136,14 @@ class ConsentPeriod(Base):
         ),
     )
 
-    consent_id: Mapped[str] = mapped_column(primary_key=True)
-    user_id: Mapped[str]
-    scope: Mapped[str]
-    ordinal: Mapped[int]
-    granted_at: Mapped[dt.datetime | None]
-    opened_at: Mapped[dt.datetime]
-    renewed_at: Mapped[dt.datetime | None]
-    closed_at: Mapped[dt.datetime | None]
+    consent_id: Mapped[str] = mapped_column(primary_key=True, doc="the period; drafts, releases and recalls name it")
+    user_id: Mapped[str] = mapped_column(doc="the customer")
+    scope: Mapped[str] = mapped_column(doc="education or partner_offers")
+    ordinal: Mapped[int] = mapped_column(doc="the customer's periods in this scope, counted from 1")
+    granted_at: Mapped[dt.datetime | None] = mapped_column(doc="when the customer agreed; null: the source did not say")
+    opened_at: Mapped[dt.datetime] = mapped_column(doc="when this database learned of it")
+    renewed_at: Mapped[dt.datetime | None] = mapped_column(doc="last grant while it was live; null: none")
+    closed_at: Mapped[dt.datetime | None] = mapped_column(doc="when it was revoked; null: live")
 
 
 class ConsentEvent(Base):
@@ -207,32 +207,38 @@ class Recommendation(Base):
         ),
     )
 
-    recommendation_id: Mapped[str] = mapped_column(primary_key=True)
-    user_id: Mapped[str]
-    as_of: Mapped[dt.date]
-    window_days: Mapped[int]
-    persona: Mapped[str]
-    content_type: Mapped[str]
-    template_id: Mapped[str]
-    template_hash: Mapped[str] = mapped_column(server_default=text("''"))
-    situation: Mapped[str]
-    product_id: Mapped[str | None]
-    generator: Mapped[str]
-    model: Mapped[str | None]
-    prompt_version: Mapped[str]
-    generation_ms: Mapped[float | None]
-    consent_id: Mapped[str] = mapped_column(ForeignKey(ConsentPeriod.consent_id))
-    original_hash: Mapped[str]
-    content_hash: Mapped[str]
-    run_id: Mapped[str | None]
-    registered_at: Mapped[dt.datetime]
-    first_registered_at: Mapped[dt.datetime]
-    expires_at: Mapped[dt.datetime]
-    status: Mapped[str]
-    status_at: Mapped[dt.datetime]
-    superseded_by: Mapped[str | None]
-    decision_id: Mapped[str | None]
-    released_at: Mapped[dt.datetime | None]
+    recommendation_id: Mapped[str] = mapped_column(primary_key=True, doc="the draft")
+    user_id: Mapped[str] = mapped_column(doc="for whom")
+    as_of: Mapped[dt.date] = mapped_column(doc="day of its figures")
+    window_days: Mapped[int] = mapped_column(doc="window of the persona it follows; days")
+    persona: Mapped[str] = mapped_column(doc="persona it follows")
+    content_type: Mapped[str] = mapped_column(doc="education or partner_offer")
+    template_id: Mapped[str] = mapped_column(doc="piece or offer form of the pipeline's text")
+    template_hash: Mapped[str] = mapped_column(server_default=text("''"), doc="of that wording")
+    situation: Mapped[str] = mapped_column(doc="persona and banded facts")
+    product_id: Mapped[str | None] = mapped_column(doc="product of an offer; null: education")
+    generator: Mapped[str] = mapped_column(doc="library or openai")
+    model: Mapped[str | None] = mapped_column(doc="model that wrote the template; null: the library")
+    prompt_version: Mapped[str] = mapped_column(doc="version of the prompt, piece or offer form")
+    generation_ms: Mapped[float | None] = mapped_column(doc="time the template took; ms; null: library")
+    consent_id: Mapped[str] = mapped_column(
+        ForeignKey(ConsentPeriod.consent_id), doc="consent period it was made under"
+    )
+    original_hash: Mapped[str] = mapped_column(doc="the pipeline's own text")
+    content_hash: Mapped[str] = mapped_column(doc="the text that stands now; decisions bind to it")
+    run_id: Mapped[str | None] = mapped_column(doc="Dagster run that registered it; null: none")
+    registered_at: Mapped[dt.datetime] = mapped_column(doc="when it entered the queue")
+    first_registered_at: Mapped[dt.datetime] = mapped_column(
+        doc="when it, or the draft whose place it took, entered first; its age counts from here"
+    )
+    expires_at: Mapped[dt.datetime] = mapped_column(doc="after this it is not released")
+    status: Mapped[str] = mapped_column(
+        doc="pending_approval, approved, overridden, rejected, superseded, expired or voided"
+    )
+    status_at: Mapped[dt.datetime] = mapped_column(doc="since when")
+    superseded_by: Mapped[str | None] = mapped_column(doc="draft that took its place; null: none")
+    decision_id: Mapped[str | None] = mapped_column(doc="the decision that stands; null: none")
+    released_at: Mapped[dt.datetime | None] = mapped_column(doc="when it was released; null: not released")
 
 
 class RecommendationText(Base):
@@ -274,17 +280,17 @@ class Decision(Base):
         CheckConstraint(one_of("made", ("individual", "template", "bulk")), name="made"),
     )
 
-    decision_id: Mapped[str] = mapped_column(primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
-    recommendation_id: Mapped[str]
-    ordinal: Mapped[int]
-    action: Mapped[str]
-    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
-    content_hash: Mapped[str]
-    reason: Mapped[str | None]
-    made: Mapped[str]
-    run_id: Mapped[str | None]
-    decided_at: Mapped[dt.datetime]
+    decision_id: Mapped[str] = mapped_column(primary_key=True, doc="the decision")
+    seq: Mapped[int] = sequence(unique=True, doc="its place in the audit chain")
+    recommendation_id: Mapped[str] = mapped_column(doc="what was decided about")
+    ordinal: Mapped[int] = mapped_column(doc="the decisions about it, counted from 1; the last one stands")
+    action: Mapped[str] = mapped_column(doc="approve, reject, override or undo")
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id), doc="who decided")
+    content_hash: Mapped[str] = mapped_column(doc="the exact text decided about; of an override, the new one")
+    reason: Mapped[str | None] = mapped_column(doc="why, or an approval's note; null: none given")
+    made: Mapped[str] = mapped_column(doc="individual, template or bulk")
+    run_id: Mapped[str | None] = mapped_column(doc="Dagster run it came with; null: the command line")
+    decided_at: Mapped[dt.datetime] = mapped_column(doc="when")
 
 
 class TemplateDecision(Base):
@@ -325,15 +331,19 @@ class Release(Base):
         ),
     )
 
-    release_id: Mapped[str] = mapped_column(primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
-    recommendation_id: Mapped[str] = mapped_column(unique=True)
-    consent_id: Mapped[str] = mapped_column(ForeignKey(ConsentPeriod.consent_id), index=True)
-    decision_id: Mapped[str]
-    content_hash: Mapped[str]
-    consent_days: Mapped[int] = mapped_column(server_default="0")
-    run_id: Mapped[str | None]
-    released_at: Mapped[dt.datetime]
+    release_id: Mapped[str] = mapped_column(primary_key=True, doc="the release")
+    seq: Mapped[int] = sequence(unique=True, doc="its place in the audit chain")
+    recommendation_id: Mapped[str] = mapped_column(unique=True, doc="what was made available, once")
+    consent_id: Mapped[str] = mapped_column(
+        ForeignKey(ConsentPeriod.consent_id), index=True, doc="the live consent period that allowed it"
+    )
+    decision_id: Mapped[str] = mapped_column(doc="the standing decision that allowed it")
+    content_hash: Mapped[str] = mapped_column(doc="the exact text")
+    consent_days: Mapped[int] = mapped_column(
+        server_default="0", doc="limit to a consent's life in force then, 0 for none; days"
+    )
+    run_id: Mapped[str | None] = mapped_column(doc="Dagster run of the gate; null: none")
+    released_at: Mapped[dt.datetime] = mapped_column(doc="when")
 
 
 class Recall(Base):

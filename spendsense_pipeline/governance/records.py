@@ -1,4 +1,4 @@
-"""Evaluations on record, each with the head of the audit chain at its moment.
+"""Evaluations on record, each with the head of the audit chain at its moment, and how much is on record.
 
 Belongs here: keeping them. Computing metrics is ``evaluation``; checking the heads is ``audit.verify``.
 """
@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.models import EvaluationRun, Recommendation
+from spendsense_pipeline.governance.models import Base, EvaluationRun, Recommendation
 
 
 def record_evaluation(
@@ -44,6 +44,11 @@ def known_heads(session: Session) -> list[tuple[int, str]]:
     """Every head that an evaluation kept, for ``audit.verify`` to hold the chain against."""
     kept = select(EvaluationRun.audit_count, EvaluationRun.audit_hash).order_by(EvaluationRun.audit_count)
     return [(count, head) for count, head in session.execute(kept)]
+
+
+def rows(session: Session, model: type[Base]) -> int:
+    """How many rows a table of the governance database has."""
+    return session.scalar(select(func.count()).select_from(model)) or 0
 
 
 def latency(session: Session) -> dict[str, float | None]:

@@ -66,6 +66,43 @@ class Refusal(StrEnum):
     NOTHING_TO_UNDO = "nothing_to_undo"
 
 
+ADVICE = {
+    Refusal.UNKNOWN_RECOMMENDATION: "`spendsense queue` lists those that wait",
+    Refusal.NAMED_TWICE: "it stood in this call before; name it once",
+    Refusal.UNKNOWN_ACTION: "approve, reject, override or undo",
+    Refusal.UNKNOWN_OPERATOR: "`spendsense operator list` shows who may decide, `operator add` registers somebody",
+    Refusal.INACTIVE_OPERATOR: "`spendsense operator add` lets a deactivated operator decide again",
+    Refusal.OPERATOR_IS_CUSTOMER: "the name is a customer's; `spendsense operator add` registers another",
+    Refusal.OWN_RECOMMENDATION: "it is about you; another operator decides",
+    Refusal.ALREADY_DECIDED: "`spendsense show REC` says by whom; until it is released, `undo` takes an approval or "
+    "override back, a rejection is final",
+    Refusal.ALREADY_RELEASED: "only the customer's revocation takes it back; `spendsense why REC` tells its way",
+    Refusal.EXPIRED: "it waited longer than 14 days and cannot be released any more",
+    Refusal.VOIDED: "its consent ended; there is nothing to decide",
+    Refusal.SUPERSEDED: "a newer draft took its place; decide about that one",
+    Refusal.HASH_REQUIRED: "look at it first with `spendsense show REC`, or name the text you saw: REC@HASH",
+    Refusal.CHANGED: "its text is another one now; look again with `spendsense show REC`",
+    Refusal.CRITICAL_FINDING: "`spendsense show REC` names it; `override` puts other words in its place",
+    Refusal.FOUR_EYES: "another operator approves what this one wrote",
+    Refusal.SAMPLE_REQUIRED: "look at one of them first: `spendsense show REC --operator OP`",
+    Refusal.REASON_REQUIRED: "say why; the reason is kept with the decision",
+    Refusal.INVALID_TEXT: "a title of at most 200 characters, a text of at most 8,000, neither empty; a reason of at "
+    "most 2,000",
+    Refusal.NOTHING_CHANGED: "these are the words that stand; approve them instead",
+    Refusal.NOTHING_TO_UNDO: "it waits already",
+}
+"""What to do about a refusal, for those who read; programs have the code."""
+
+
+def advice(refused: str | None, recommendation_id: str) -> str:
+    """What to do about a refusal of this recommendation; empty where there is none to give.
+
+    >>> advice("changed", "rec_1")
+    'its text is another one now; look again with `spendsense show rec_1`'
+    """
+    return ADVICE.get(Refusal(refused), "").replace("REC", recommendation_id) if refused in set(Refusal) else ""
+
+
 @dataclass(frozen=True)
 class Request:
     """One decision asked for. ``content_hash`` is the text that was seen (its beginning will do).

@@ -79,7 +79,9 @@ def entries(folder: Path) -> list[Path]:
     except NotADirectoryError:
         raise BatchRefused(f"{folder.name}: not a folder; a batch is a folder of files") from None
     except FileNotFoundError:
-        raise BatchRefused(f"{folder.name}: there is no such folder") from None
+        raise BatchRefused(
+            f"{folder.name}: there is no such folder in {folder.absolute().parent}; `spendsense ingest PATH` lands one"
+        ) from None
     except PermissionError:
         raise BatchRefused(f"{folder.name}: no permission to read this folder") from None
     for path in paths:

@@ -89,7 +89,7 @@ def test_the_graph_shows_every_room_of_the_lineage(webserver: str, visitor: Visi
 PAGES = {
     "persona_assignments_30d": ("data-science", "personas.py", ["Share of customers by persona", "wealth builder"]),
     "approval_queue": ("operations", "review.py", ["What waits, by age", "11 days or more"]),
-    "evaluation_metrics": ("compliance", "evaluation.py", ["auditability", "180 days, then 30 days"]),
+    "evaluation_metrics": ("compliance", "evaluation.py", ["auditability", "180 days → 30 days"]),
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from spendsense_pipeline import warehouse
+from spendsense_pipeline import dictionary, warehouse
 from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.governance import queue, release, review
 from spendsense_pipeline.governance.database import reading
@@ -70,6 +70,25 @@ def test_every_asset_is_described_owned_and_grouped() -> None:
         assert node.owners, key
         assert node.group_name != "default", key
         assert node.kinds, key
+        assert "dagster/code_references" in node.metadata, key
+        assert ("dagster/column_schema" in node.metadata) == (key.path[-1] not in FILES), key
+
+
+FILES = {"operator_report", "analytics_export"}
+
+
+@pytest.mark.parametrize("ingest", [True, False])
+def test_every_asset_says_whether_it_is_about_people(ingest: bool) -> None:
+    """What an erasure has to reach is found in the catalogue by a tag."""
+    graph = build_defs(Settings(), ingest=ingest).resolve_asset_graph()
+    told = {key.path[-1]: graph.get(key).tags["personal_data"] for key in graph.get_all_asset_keys()}
+    columns = {asset: {column["name"] for column in dictionary.described(asset)} for asset in told}
+    for asset, said in told.items():
+        if {"full_name", "email"} & columns[asset]:
+            assert said == "names", asset
+        elif "user_id" in columns[asset]:
+            assert said == "by-id", asset
+    assert {asset for asset, said in told.items() if said == "names"} <= {"raw_users", "users"}
 
 
 def test_the_code_location_loads_in_a_fresh_process_without_environment_or_side_effect(tmp_path: Path) -> None:

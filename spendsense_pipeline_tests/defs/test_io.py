@@ -93,7 +93,7 @@ def test_a_failing_write_leaves_the_former_table_and_no_temporary(tmp_path: Path
 
 
 def test_a_table_that_was_never_stored_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(warehouse.NotMaterialized, match="transactions is not stored yet"):
+    with pytest.raises(warehouse.NotMaterialized, match="transactions is not stored"):
         loaded(ParquetWarehouse(root=str(tmp_path)), "transactions", ibis.Table)
 
 
@@ -121,6 +121,15 @@ def test_a_table_about_nobody_is_previewed_by_its_first_rows(tmp_path: Path) -> 
     products = warehouse.connect().sql("SELECT 'p1' AS product_id, 'Harbor Card' AS product_name")
     shown = preview(written(ParquetWarehouse(root=str(tmp_path)), "products", products))
     assert shown == [{"product_id": "p1", "product_name": "Harbor Card"}]
+
+
+def test_a_long_text_does_not_push_the_other_columns_out_of_the_preview(tmp_path: Path) -> None:
+    products = warehouse.connect().sql(f"SELECT 'p1' AS product_id, '{'word ' * 50}' AS disclosure")
+    ((_, shown),) = [
+        row.values() for row in preview(written(ParquetWarehouse(root=str(tmp_path)), "products", products))
+    ]
+    assert isinstance(shown, str)
+    assert (len(shown), shown[-1]) == (61, "…")
 
 
 def test_a_warehouse_on_another_store_works_through_the_same_path() -> None:

@@ -7,6 +7,9 @@ import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.defs import plots
+from spendsense_pipeline.defs.evaluation import fairness, movements
+from spendsense_pipeline.defs.personas import distributions
+from spendsense_pipeline.personas.rules import RULES
 
 
 def test_bars_are_as_long_as_their_numbers():
@@ -16,6 +19,40 @@ def test_bars_are_as_long_as_their_numbers():
 
 def test_the_smallest_number_still_shows():
     assert "| few | █ 1 |" in plots.bars([("many", 5000, "5,000"), ("few", 1, "1")], "Counts").md_str
+
+
+def test_movement_tells_who_stayed_and_who_went_where():
+    moved = [("wealth_builder", [3, 0, 1]), ("high_utilization", [2, 5, 0]), ("no persona matched", [0, 0, 4])]
+    names = [name for name, _ in moved]
+    assert [(label, length) for label, length, _ in movements(moved, names)] == [
+        ("12 the same in both", 12),
+        ("2 high utilization → wealth builder", 2),
+        ("1 wealth builder → no persona matched", 1),
+    ]
+
+
+def test_fairness_is_a_row_for_each_group_that_has_anybody():
+    measured = pd.DataFrame(
+        [
+            ("persona_rate_high_utilization", "income_band", "under_2000", 0.25, 8),
+            ("offer_rate", "income_band", "under_2000", 1.0, 3),
+            ("persona_rate_high_utilization", "income_band", "unknown", None, 0),
+            ("coverage", None, None, 1.0, 8),
+        ],
+        columns=["measure", "dimension", "band", "value", "denominator"],
+    )
+    assert fairness(measured).splitlines() == [
+        "| group | persona rate high utilization | offer rate |",
+        "|---|---|---|",
+        "| income band under_2000 | 25.0% of 8 | 100.0% of 3 |",
+    ]
+
+
+def test_thresholds_are_told_with_their_persona():
+    told = distributions(pd.DataFrame({rule.signal: [0.0] for rule in RULES} | {"currency_factor": [1.0]}), 30)
+    (line,) = [line for line in told.splitlines() if line.startswith("**max_utilization**")]
+    assert "high utilization \\>= 0.5" in line
+    assert "wealth builder \\<= 0.2" in line
 
 
 def test_a_plot_of_nothing_is_a_table_too():

@@ -104,6 +104,7 @@ def test_the_decisions_show_as_an_observation_of_their_asset(staffed: Pipeline) 
         "taken": 1,
         "refused": 1,
         "operator": OPERATOR,
+        "dagster/row_count": 1,
     }
 
 
@@ -111,10 +112,25 @@ def test_a_refused_decision_says_why_and_stores_nothing(staffed: Pipeline) -> No
     row = waiting(staffed)[0]
     evaluation, result = reviewed(staffed, operator="somebody", approve=[reference(row)])
     assert not evaluation.passed
-    assert [one["refused"] for one in metadata(evaluation, "decisions")] == ["unknown_operator"]
+    (told,) = metadata(evaluation, "decisions")
+    assert told["refused"] == "unknown_operator"
+    assert "operator add" in told["what_to_do"]
     assert metadata(evaluation, "refused") == 1
     assert decisions(staffed) == []
     assert result.get_asset_observation_events() == []
+
+
+def test_what_was_refused_stands_first_with_what_to_do(staffed: Pipeline) -> None:
+    first, second, *_ = [row for row in waiting(staffed) if not row["findings"]]
+    stale = f"{second['recommendation_id']}@{'0' * 64}"
+    evaluation, _ = reviewed(
+        staffed, operator=OPERATOR, approve=[reference(first), stale], approve_templates=["no/such@wording"]
+    )
+    told = metadata(evaluation, "decisions")
+    assert [row["refused"] for row in told] == ["changed", "unknown_template", None]
+    assert f"spendsense show {second['recommendation_id']}" in told[0]["what_to_do"]
+    assert "spendsense templates" in told[1]["what_to_do"]
+    assert told[2]["what_to_do"] == ""
 
 
 def test_a_wording_is_approved_from_the_launchpad_once_one_of_its_texts_was_opened(staffed: Pipeline) -> None:
