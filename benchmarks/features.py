@@ -23,7 +23,7 @@ def ours(tables: str, out: str, memory: str = "8GB") -> dict[str, Any]:
 
     scratch = Path(out) / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    return _write(warehouse.connect(scratch, memory), tables, out)
+    return _write(warehouse.connect(scratch, memory, in_order=False), tables, out)
 
 
 def spark(tables: str, out: str) -> dict[str, Any]:

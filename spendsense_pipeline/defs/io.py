@@ -46,7 +46,7 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
         return self._backend
 
     def _duckdb(self) -> ibis.BaseBackend:
-        return warehouse.connect(Path(self.scratch) if self.scratch else None, self.memory)
+        return warehouse.connect(Path(self.scratch) if self.scratch else None, self.memory, in_order=False)
 
     @staticmethod
     def _spark(master: str) -> ibis.BaseBackend:

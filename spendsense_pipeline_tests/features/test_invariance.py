@@ -117,10 +117,14 @@ MONEY = {
 
 
 def in_units(told: list[dict[str, Any]], scale: int) -> list[dict[str, Any]]:
-    """The same with money multiplied, as precise as cents allow."""
+    """The same with money multiplied, as precise as cents allow: half a cent is much of what is small itself."""
+
+    def precision(row: dict[str, Any]) -> float:
+        return 1e-3 + 0.005 / (row.get("avg_monthly_expenses") or 1e9)
+
     return [
         {
-            name: pytest.approx(value * (scale if name in MONEY else 1), rel=1e-3, abs=0.05)
+            name: pytest.approx(value * (scale if name in MONEY else 1), rel=precision(row), abs=0.05)
             if isinstance(value, float)
             else value
             for name, value in row.items()
