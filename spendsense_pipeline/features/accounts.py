@@ -214,7 +214,7 @@ def card_details(at: ibis.Table) -> ibis.Table:
 def _activity(transactions: ibis.Table, accounts: ibis.Table, as_of: dt.date) -> ibis.Table:
     """Accounts with the number and first date of their posted rows."""
     rows = (
-        posted(transactions, as_of)
+        posted(transactions.select("account_id", "date", "pending"), as_of)
         .group_by("account_id")
         .agg(account_rows=lambda t: t.count(), first_row=lambda t: t.date.min())
     )

@@ -121,7 +121,7 @@ def _candidates(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
 def _payees(candidates: ibis.Table) -> ibis.Table:
     """``PAYEE``, ``payee_no`` and what the name says, of payees with two rows that are not shunned for what they are.
 
-    Words are read once per payee. They speak for the rows without a category, and only where they say yes; that a
+    Words are read once per name. They speak for the rows without a category, and only where they say yes; that a
     name does not say interest makes an unexplained inflow income.
     """
     t = candidates.group_by(PAYEE).aggregate(
@@ -131,12 +131,14 @@ def _payees(candidates: ibis.Table) -> ibis.Table:
         known=candidates.never.count(where=~candidates.unnamed),
         shunned=candidates.never.cast("int64").sum(where=~candidates.unnamed).fill_null(0),
     )
-    t = t.filter(t.rows > 1)
-    text = plain(t.told)
-    t = t.mutate(
-        says_never=t.inflow.ifelse(words(text, *NO_INCOME_WORDS), words(text, *NEVER_WORDS)),
-        says_bill=words(text, *BILL_WORDS),
+    t = step(t.filter(t.rows > 1), "payees_with_two_rows")
+    names = t.select("told").distinct()
+    text = plain(names.told)
+    names = names.mutate(
+        no_income=words(text, *NO_INCOME_WORDS), no_stream=words(text, *NEVER_WORDS), says_bill=words(text, *BILL_WORDS)
     )
+    t = t.inner_join(names, "told")
+    t = t.mutate(says_never=t.inflow.ifelse(t.no_income, t.no_stream))
     shunned = t.shunned + t.says_never.ifelse(t.unnamed, 0)
     told = t.known + (t.inflow | t.says_never).ifelse(t.unnamed, 0)
     t = t.filter((2 * shunned < told) | (told == 0))

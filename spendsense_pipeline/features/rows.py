@@ -278,37 +278,28 @@ def canonical_category(category: Any) -> Any:
 def _with_categories(rows: ibis.Table, transactions: ibis.Table) -> ibis.Table:
     """Detailed first: it is the finer word; the primary speaks where the detailed one tells nothing.
 
-    Every pair of names in the ``transactions`` is mapped once and joined to the rows.
+    Every name in the ``transactions`` is read once, and looked up for the rows.
     """
-    pair = ["raw_primary", "raw_detailed"]
-
-    def raw(table: ibis.Table) -> ibis.Table:
-        table = table.rename(raw_primary="category_primary", raw_detailed="category_detailed")
-        return table.mutate(**{name: table[name].fill_null("") for name in pair})
-
-    rows = raw(rows)
-    pairs = raw(transactions.select("category_primary", "category_detailed")).distinct()
-    pairs = step(
-        pairs.select(
-            *pair,
-            primary=canonical_category(pairs.raw_primary),
-            detailed=canonical_category(pairs.raw_detailed),
-        ),
-        "categories_in_one_vocabulary",
+    names = ibis.union(
+        *(transactions.select(raw=name) for name in ("category_primary", "category_detailed")), distinct=True
     )
-    pairs = step(
-        pairs.select(*pair, "primary", category_detailed=pairs.detailed.coalesce(pairs.primary)),
-        "categories_detailed_first",
-    )
+    names = step(names.mutate(name=canonical_category(names.raw)), "categories_in_one_vocabulary")
     group = ibis.cases(
-        *[
-            ((pairs.category_detailed == name) | pairs.category_detailed.startswith(name + "_"), name)
-            for name in PRIMARIES
-        ],
-        else_=pairs.primary.coalesce(pairs.category_detailed),
+        *[((names.name == name) | names.name.startswith(name + "_"), name) for name in PRIMARIES],
+        else_=ibis.null("string"),
     )
-    pairs = pairs.select(*pair, "category_detailed", category_primary=group)
-    return rows.inner_join(pairs, pair).drop(*pair)
+    # A table of its own: of a step the engine does not know how few rows it has, and may hash the transactions instead.
+    names = names.mutate(group=group).cache()
+    rows = rows.rename(told_primary="category_primary", told_detailed="category_detailed")
+    for told in ("primary", "detailed"):
+        known = names.select(**{f"raw_{told}": "raw", told: "name", f"group_{told}": "group"})
+        rows = rows.left_join(known, rows[f"told_{told}"] == known[f"raw_{told}"]).drop(f"told_{told}", f"raw_{told}")
+    by_primary = rows.group_primary.coalesce(rows.primary)
+    by_detailed = rows.group_detailed.coalesce(rows.primary, rows.detailed)
+    return rows.mutate(
+        category_detailed=rows.detailed.coalesce(rows.primary),
+        category_primary=rows.detailed.isnull().ifelse(by_primary, by_detailed),
+    ).drop("primary", "detailed", "group_primary", "group_detailed")
 
 
 def payee_name(name: Any) -> Any:
@@ -393,16 +384,17 @@ def _with_payees(rows: ibis.Table, transactions: ibis.Table) -> ibis.Table:
     )
     payees = step(payees, "spellings")
     one = payees.filter(payees.payee.notnull()).group_by("user_no", "payee")
-    one = one.agg(merchant=payees.readable.min(), paid_from=payees.paid.min())
-    payees = payees.left_join(one, ["user_no", "payee"])
+    one = one.agg(readable=lambda t: t.readable.min(), paid_from=lambda t: t.paid.min())
+    capitals = one.readable.split(" ").map(lambda word: word.contains("/").ifelse(word.upper(), word.capitalize()))
+    payees = payees.left_join(
+        one.select("user_no", "payee", "paid_from", merchant=capitals.join(" ")), ["user_no", "payee"]
+    )
     payees = payees.select(
         *said,
         "payee",
+        "merchant",
         "paid_from",
         *[name for name in payees.columns if name.startswith("says_")],
-        merchant=payees.merchant.split(" ")
-        .map(lambda word: word.contains("/").ifelse(word.upper(), word.capitalize()))
-        .join(" "),
     )
     same = [rows.user_no == payees.user_no, *(rows[name].identical_to(payees[name]) for name in said[1:])]
     return rows.left_join(payees, same).drop(*(f"{name}_right" for name in said))
