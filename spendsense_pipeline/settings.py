@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     memory: str | None = Field(
         default=None,
         pattern=r"^[0-9]+(\.[0-9]+)?[MGT]B$",
-        description="what the engine may hold before it spills to disk, e.g. 4GB; default four fifths of the machine's",
+        description="what the engine may hold before it spills to disk, e.g. 4GB; default half of the machine's",
     )
     ingest: bool = Field(default=True, description="false: the canonical tables are the user's own, nothing lands")
     first_date: dt.date = Field(default=dt.date(2026, 1, 1), description="first daily partition")

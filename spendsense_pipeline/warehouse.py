@@ -30,7 +30,7 @@ class NotMaterialized(SpendSenseError):
 
 def connect(scratch: Path | None = None, memory: str | None = None, *, in_order: bool = True) -> ibis.BaseBackend:
     """An in-memory DuckDB whose times are UTC; it spills to ``scratch`` what outgrows ``memory`` (``4GB``; by default
-    four fifths of the machine's).
+    half of the machine's or the container's).
 
     ``in_order``: files are read and tables written row after row, which whoever counts the rows of a file needs. For
     others it is a quarter of the time, and memory.
@@ -42,8 +42,14 @@ def connect(scratch: Path | None = None, memory: str | None = None, *, in_order:
     backend.raw_sql("SET TimeZone = 'UTC'")
     if scratch is not None:
         backend.raw_sql(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}'")
-    if memory is not None:
-        backend.raw_sql(f"SET memory_limit = '{memory}'")
+    if memory is None:
+        # Four fifths is what DuckDB takes by itself, as if nothing else were there: Python's frames are, and while a
+        # batch lands a second engine.
+        ((size, unit),) = [
+            row[0].split() for row in backend.raw_sql("SELECT current_setting('memory_limit')").fetchall()
+        ]
+        memory = f"{float(size) * 5 / 8} {unit}"
+    backend.raw_sql(f"SET memory_limit = '{memory}'")
     if not in_order:
         backend.raw_sql("SET preserve_insertion_order = false")
     return backend

@@ -109,7 +109,8 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
         now = clock.now()
         with reading(governance.engine) as session:
             consents = frames.consents(session, now, consent_days=governance.consent_days)
-            decisions, releases = frames.decisions(session), frames.releases(session)
+            decisions = frames.decisions(session)
+            releases = frames.releases(session, now - dt.timedelta(days=metrics.VERIFIED_DAYS))
         measured = metrics.evaluation_metrics(
             as_of(context),
             personas_30d=persona_assignments_30d,

@@ -63,6 +63,10 @@ SIGNALS: Final = [
 """The features that can be unknown; a customer of whom three are known has been seen."""
 SIGNALS_NEEDED: Final = 3
 
+VERIFIED_DAYS: Final = 30
+"""How far back a day's evaluation verifies releases text by text; `audit verify` and the check of the release gate
+read all of them, whatever their number."""
+
 SCOPE_OF: Final = {"education": "education", "partner_offer": "partner_offers"}
 
 DEFINITIONS: Final[dict[str, str]] = {
@@ -71,8 +75,8 @@ DEFINITIONS: Final[dict[str, str]] = {
     "coverage": "customers with live consent whose followed persona is no fallback and of whom at least three signals "
     "are known, by customers with live consent",
     "explainability": "drafts with a rationale whose every figure is the text of one of the draft's slots, by drafts",
-    "auditability": "releases whose stored consent, decision and text hash agree with the release and whose every "
-    "figure is in the signals stored with the text, by releases",
+    "auditability": f"releases of the last {VERIFIED_DAYS} days whose stored consent, decision and text hash agree "
+    "with the release and whose every figure is in the signals stored with the text, by these releases",
     "latency_ms_avg": "mean time a language model took for a template, milliseconds; null where the library wrote",
     "latency_ms_p95": "95th percentile of the time a language model took for a template, milliseconds",
     "offer_share": "drafted offers by drafts",

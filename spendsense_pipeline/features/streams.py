@@ -109,7 +109,7 @@ def _fitting(segments: Segments) -> ibis.Table:
 
 def _hits(segments: Segments) -> ibis.Table:
     """Rows that lie on a ruler within its tolerance: ``LINE`` (which line), ``slot``, ``distance`` and what else
-    lines are judged by. Two thirds of the time of all features go into its windows: each carries numbers only."""
+    lines are judged by. A quarter of the time of all features goes into its windows: each carries numbers only."""
     t = segments.rows.inner_join(_fitting(segments), "segment_no")
     circle = ["segment_no", "rank"]
     row = [*circle, "payee_no", "row_no", "segment_row", "price", "least_varying", "period", "tolerance", "pause"]

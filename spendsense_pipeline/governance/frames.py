@@ -84,8 +84,9 @@ def decisions(session: Session) -> pd.DataFrame:
     return _frame(rows, texts, numbers=["ordinal"], moments=["decided_at", "registered_at"])
 
 
-def releases(session: Session) -> pd.DataFrame:
-    """Every release beside the rows it cites, null where a join finds nothing: ``metrics.RELEASE_COLUMNS``.
+def releases(session: Session, since: dt.datetime) -> pd.DataFrame:
+    """The releases from ``since`` on beside the rows they cite, null where a join finds nothing:
+    ``metrics.RELEASE_COLUMNS``.
 
     ``text_hash`` is computed from the stored text, not copied, so that a changed text shows. ``slots`` and ``signals``
     are the evidence that was registered with the text, as JSON.
@@ -124,6 +125,7 @@ def releases(session: Session) -> pd.DataFrame:
                 RecommendationText.content_hash == Release.content_hash,
             ),
         )
+        .where(Release.released_at >= since)
         .order_by(Release.seq)
     ).all()
     cited = [row[:19] for row in rows]

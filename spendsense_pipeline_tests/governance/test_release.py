@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from spendsense_pipeline.governance import consent, release, review
 from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.frames import releases
 from spendsense_pipeline.governance.models import AuditEntry, Decision, Recommendation, RecommendationText, Release
 from spendsense_pipeline.governance.release import Allow, Deny, ReleaseFacts, release_decision
 from spendsense_pipeline_tests.governance.town import (
@@ -463,3 +464,15 @@ def test_a_notable_finding_is_shown_and_does_not_stop_a_release(engine: Engine) 
     )
     approve(engine, one)
     assert gate(engine).released == [one["recommendation_id"]]
+
+
+def test_a_day_s_evaluation_verifies_what_was_released_from_a_moment_on(engine: Engine) -> None:
+    early, late = (draft(user, grant(engine, user)) for user in ("mia", "noah"))
+    for one, now in ((early, NOW), (late, NOW + 2 * DAY)):
+        register(engine, one, now=now)
+        approve(engine, one, now=now)
+        assert gate(engine, now).released == [one["recommendation_id"]]
+    both, one = [early["recommendation_id"], late["recommendation_id"]], [late["recommendation_id"]]
+    with reading(engine) as session:
+        for since, expected in ((NOW, both), (NOW + HOUR, one), (NOW + 3 * DAY, [])):
+            assert releases(session, since)["recommendation_id"].tolist() == expected
