@@ -7,6 +7,7 @@ each part reads its own row groups.
 
 import datetime as dt
 import functools
+import gc
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -48,17 +49,25 @@ def of_day(
     """
     on_spark = transactions.get_backend().name == "pyspark"
     bounds = [None] if on_spark else _bounds(transactions, users, part_rows)
-    parts = []
+    parts: list[Day] = []
     for number, bound in enumerate(bounds, start=1):
         mine = functools.partial(_between, bound)
-        parts.append(
-            _of_part(mine(transactions), mine(accounts), mine(liabilities), mine(users), as_of=as_of, windows=windows)
+        part = _of_part(
+            mine(transactions), mine(accounts), mine(liabilities), mine(users), as_of=as_of, windows=windows
         )
+        parts.append(part if bound is None else Day(*(_by_itself(table) for table in part)))
+        del part
+        gc.collect()  # the part's tables are dropped with the expressions that read them, which refer to one another
         if progress is not None:
             progress(number, len(bounds))
     if len(parts) == 1:
         return parts[0]
     return Day(ibis.union(*(part.streams for part in parts)), ibis.union(*(part.signals for part in parts)))
+
+
+def _by_itself(table: ibis.Table) -> ibis.Table:
+    """The rows as a table that refers to nothing: one that is cached keeps alive what it was computed from."""
+    return table.get_backend().create_table(ibis.util.gen_name("part"), table, temp=True)
 
 
 def _between(bound: tuple[str, str] | None, table: ibis.Table) -> ibis.Table:

@@ -1,5 +1,7 @@
 """A day's features in parts: the same as in one go, whoever falls between two parts."""
 
+import itertools
+
 import ibis
 import pytest
 
@@ -47,6 +49,19 @@ def test_parts_give_what_one_pass_gives(part_rows: int, parts: int) -> None:
     assert rows(in_parts.signals) == rows(whole.signals)
     assert len(rows(whole.signals)) == 2 * 9
     assert len(rows(whole.streams)) == 5
+
+
+def test_a_part_leaves_nothing_but_its_result() -> None:
+    con = warehouse.connect()
+    given = {name: con.create_table(name, table) for name, table in customers().tables().items()}
+    counted = []
+
+    def count(_done: int, _parts: int) -> None:
+        counted.append(con.raw_sql("SELECT count(*) FROM duckdb_tables()").fetchone()[0])
+
+    names = ("transactions", "accounts", "liabilities", "users")
+    of_day(*(given[name] for name in names), AS_OF, part_rows=ROWS, progress=count)
+    assert [after - before for before, after in itertools.pairwise(counted)] == [2] * (len(counted) - 1)
 
 
 def test_no_customers_are_one_empty_part() -> None:
