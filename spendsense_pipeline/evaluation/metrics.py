@@ -64,8 +64,8 @@ SIGNALS: Final = [
 SIGNALS_NEEDED: Final = 3
 
 VERIFIED_DAYS: Final = 30
-"""How far back a day's evaluation verifies releases text by text; `audit verify` and the check of the release gate
-read all of them, whatever their number."""
+"""How far back a day's evaluation verifies releases, figure by figure: a day's cost must not grow with all history.
+Of all releases `audit verify` holds texts and decisions against the chain, and the gate's check their consent."""
 
 SCOPE_OF: Final = {"education": "education", "partner_offer": "partner_offers"}
 

@@ -85,21 +85,16 @@ def length_of_month(year: Any, month: Any) -> Any:
     return ibis.cases((month == 2, leap.ifelse(29, 28)), (month.isin([4, 6, 9, 11]), 30), else_=31)
 
 
-def _alignment(date: Any) -> Any:
-    """Days by which the last three days of the month are moved, to lie on 29, 30, 31."""
+def alignment(date: Any) -> Any:
+    """Half days by which the last three days of the month are moved, to lie on 29, 30, 31: 27 February is the 30th."""
     day, length = date.day().cast("int64"), length_of_month(date.year(), date.month())
-    return (day >= length - 2).ifelse(MONTH - length, 0).cast("int64")
+    return 2 * (day >= length - 2).ifelse(MONTH - length, 0).cast("int64")
 
 
 def month_position(date: Any) -> Any:
     """Half days on the month ruler."""
     months = date.year().cast("int64") * 12 + date.month().cast("int64") - 1
-    return 2 * (months * MONTH + date.day().cast("int64") + _alignment(date) - 1)
-
-
-def alignment(date: Any, of_months: Any) -> Any:
-    """Half days by which ``position`` moved the date to the month's end: 27 February is the 27th and the 30th."""
-    return of_months.ifelse(2 * _alignment(date), 0)
+    return 2 * (months * MONTH + date.day().cast("int64") - 1) + alignment(date)
 
 
 def day_position(date: Any) -> Any:

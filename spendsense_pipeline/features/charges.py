@@ -85,7 +85,7 @@ def charges(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
         row_no=ibis.row_number().over(group_by="payee_no", order_by=[t.date, t.transaction_id]),
         days=day_position(t.date),
         months=month_position(t.date),
-        moved=alignment(t.date, ibis.literal(True)),
+        moved=alignment(t.date),
     )
 
 

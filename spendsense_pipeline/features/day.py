@@ -18,7 +18,7 @@ from spendsense_pipeline.features.streams import streams_and_hits
 from spendsense_pipeline.features.windows import customer_features
 
 PART_ROWS = 2_000_000
-"""Transactions of a part, about: a gigabyte or two of memory, and a twentieth of the time for planning it."""
+"""Transactions of a part, about: some four gigabytes of memory, and a tenth of the time for planning it."""
 
 
 class Day(NamedTuple):

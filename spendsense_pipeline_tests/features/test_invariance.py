@@ -15,9 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spendsense_pipeline import synthetic, warehouse
-from spendsense_pipeline.features.rows import classify
-from spendsense_pipeline.features.streams import streams_and_hits
-from spendsense_pipeline.features.windows import customer_features
+from spendsense_pipeline.features.day import of_day
 from spendsense_pipeline.ingest import canonical, landing
 from spendsense_pipeline.synthetic import Synthetic
 from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger
@@ -97,9 +95,7 @@ def judged(ledger: Ledger, as_of: dt.date = AS_OF) -> dict[str, list[dict[str, A
     con = warehouse.connect()
     tables = {name: con.create_table(name, table) for name, table in ledger.tables().items()}
     moved, held, users = tables["transactions"], tables["accounts"], tables["users"]
-    rows = classify(moved, held, users, as_of).cache()
-    streams, hits = streams_and_hits(rows, as_of)
-    features = customer_features(rows, moved, held, tables["liabilities"], users, streams, as_of, hits=hits)
+    streams, features = of_day(moved, held, tables["liabilities"], users, as_of)
     found: dict[str, list[dict[str, Any]]] = {row["user_id"]: [] for row in ledger.rows["users"]}
     features = features.order_by("user_id", "window_days")
     streams = streams.order_by("user_id", "merchant", "first_date", "last_date", "typical_amount", "cadence")
@@ -258,9 +254,7 @@ def landed(batches: list[Path]) -> list[dict[str, Any]]:
     held = canonical.accepted(canonical.judge_accounts(raw["accounts"], users, raw["transactions"])).cache()
     moved = canonical.accepted(canonical.judge_transactions(raw["transactions"], held)).cache()
     owed = canonical.accepted(canonical.judge_liabilities(raw["liabilities"], held, raw["transactions"])).cache()
-    rows = classify(moved, held, users, AS_OF).cache()
-    streams, hits = streams_and_hits(rows, AS_OF)
-    features = customer_features(rows, moved, held, owed, users, streams, AS_OF, hits=hits)
+    streams, features = of_day(moved, held, owed, users, AS_OF)
     found = streams.order_by("stream_id").to_pyarrow().to_pylist()
     return found + features.order_by("user_id", "window_days").to_pyarrow().to_pylist()
 

@@ -14,9 +14,7 @@ from spendsense_pipeline import synthetic, warehouse
 from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import launch
 from spendsense_pipeline.features.credit import cards_at
-from spendsense_pipeline.features.rows import classify
-from spendsense_pipeline.features.streams import streams_and_hits
-from spendsense_pipeline.features.windows import customer_features
+from spendsense_pipeline.features.day import of_day
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import frames, operators, queue, release, review
 from spendsense_pipeline.governance.database import open_or_create, reading, writing
@@ -158,11 +156,8 @@ def generated(folder: Path, users: int, last: dt.date) -> Callable[[dt.date], Da
     transactions, accounts, people, liabilities = (stored[name] for name in names)
 
     def known(as_of: dt.date) -> Day:
-        rows = classify(transactions, accounts, people, as_of).cache()
-        lines, hits = streams_and_hits(rows, as_of)
-        both = to_frame(
-            customer_features(rows, transactions, accounts, liabilities, people, lines, as_of, hits=hits).to_pyarrow()
-        )
+        lines, signals = of_day(transactions, accounts, liabilities, people, as_of)
+        both = to_frame(signals.to_pyarrow())
         windows = [both[both["window_days"] == window].reset_index(drop=True) for window in (30, 180)]
         wallets = to_frame(cards_at(transactions, accounts, liabilities, people, as_of).to_pyarrow())
         return Day(*windows, to_frame(lines.to_pyarrow()), wallets)
