@@ -62,10 +62,8 @@ def found(folder: Path, as_of: dt.date) -> Found:
         )
         for table in ("users", "accounts", "transactions", "liabilities")
     }
-    users = canonical.accepted(canonical.judge_users(raw["users"])).cache()
-    accounts = canonical.accepted(canonical.judge_accounts(raw["accounts"], users, raw["transactions"])).cache()
-    moved = canonical.accepted(canonical.judge_transactions(raw["transactions"], accounts)).cache()
-    owed = canonical.accepted(canonical.judge_liabilities(raw["liabilities"], accounts, raw["transactions"])).cache()
+    judged = canonical.judge(raw)
+    users, accounts, moved, owed = (canonical.accepted(judged[table]).cache() for table in raw)
     rows = classify(moved, accounts, users, as_of).cache()
     streams, hits = streams_and_hits(rows, as_of)
     features = to_frame(customer_features(rows, moved, accounts, owed, users, streams, as_of, hits=hits).to_pyarrow())

@@ -117,14 +117,14 @@ def counted_judgements() -> Iterator[list[int]]:
     from spendsense_pipeline.ingest import canonical
 
     judged: list[int] = []
-    judge = canonical.judge_transactions
+    judge = canonical.judge
 
-    def counting(raw: Any, accounts: Any) -> Any:
-        judged.append(int(raw.count().to_pyarrow().as_py()))
-        return judge(raw, accounts)
+    def counting(raw: Any, *rest: Any) -> Any:
+        judged.append(int(raw["transactions"].count().to_pyarrow().as_py()))
+        return judge(raw, *rest)
 
-    canonical.judge_transactions = counting
+    canonical.judge = counting
     try:
         yield judged
     finally:
-        canonical.judge_transactions = judge
+        canonical.judge = judge

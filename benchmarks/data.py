@@ -65,27 +65,28 @@ def generated(folder: Path, customers: int, *, hard: bool = False) -> Path:
 def judged(con: Any, landed: Path, raw: Path | None = None) -> dict[str, Any]:
     """The accepted rows of a landed batch by table, as the package's own ingest reads and judges them.
 
-    With ``raw``, the rows as written are stored there first, as the pipeline does, and judged from there.
+    With ``raw``, the rows as written are stored there first, as the pipeline does, and judged from there by an engine
+    of their own.
     """
+    from spendsense_pipeline import warehouse
     from spendsense_pipeline.ingest import canonical as judging
     from spendsense_pipeline.ingest import landing
 
     surveyed = landing.survey(con, landed)
-    read = {}
-    for table in TABLES:
-        read[table] = landing.read_raw(
+    read = {
+        table: landing.read_raw(
             con, landed, table, batch_id="benchmark", arrival=1, arrived_on=AS_OF, surveyed=surveyed
         )
-        if raw is not None:
-            read[table].to_parquet(raw / f"{table}.parquet")
-            read[table] = con.read_parquet(raw / f"{table}.parquet")
-    users = judging.accepted(judging.judge_users(read["users"]).cache())
-    accounts = judging.accepted(judging.judge_accounts(read["accounts"], users, read["transactions"]).cache())
-    return {
-        "users": users,
-        "accounts": accounts,
-        "transactions": judging.accepted(judging.judge_transactions(read["transactions"], accounts).cache()),
-        "liabilities": judging.accepted(
-            judging.judge_liabilities(read["liabilities"], accounts, read["transactions"]).cache()
-        ),
+        for table in TABLES
     }
+    keep = judging.in_memory
+    if raw is not None:
+        for table, rows in read.items():
+            rows.to_parquet(raw / f"{table}.parquet")
+        merging = warehouse.connect(raw, in_order=False)
+        read = {table: merging.read_parquet(raw / f"{table}.parquet") for table in TABLES}
+
+        def keep(rows: Any, _: str) -> Any:
+            return warehouse.put_aside(rows, raw)
+
+    return {table: judging.accepted(rows) for table, rows in judging.judge(read, keep).items()}

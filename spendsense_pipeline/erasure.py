@@ -9,6 +9,7 @@ emptied, and waiting for runs (``defs.erasure``).
 import datetime as dt
 import html
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ class Places:
     warehouse: str
     exports: str
     reports: Path
+    scratch: Path
 
 
 def erase(
@@ -78,6 +80,8 @@ def erase(
     names = erasure.begin(engine, user_id, theirs, operator_id, reason, now, known=landed or known)
     with reading(engine) as session:
         erased = erasure.remembered(session)
+    if places.scratch.exists():
+        shutil.rmtree(places.scratch)  # what a killed run left; none is under way
     files, unreadable = _landing(folders, erased, user_id)
     done: dict[str, Any] = {
         "landing": files,

@@ -6,12 +6,16 @@ a folder or any fsspec URI, and each path may be a folder of parts. A table that
 which is the IO manager's alone (``defs/io.py``), and any meaning of a table (``contracts/``).
 """
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import ibis
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
@@ -20,6 +24,8 @@ from spendsense_pipeline.errors import SpendSenseError
 CLUSTERED = {"transactions": ("user_id", "date", "transaction_id")}
 """Tables whose rows are stored in this order, so that one customer's lie together."""
 LARGEST_GROUP, SMALLEST_GROUP, GROUPS = 122_880, 2_048, 100  # rows, rows, as many groups as a table is parted into
+SORTED_AT_ONCE = 5_000_000
+"""Rows, about: five parts of that many are sorted in half the time of all, and in half the memory."""
 
 
 class NotMaterialized(SpendSenseError):
@@ -53,6 +59,14 @@ def connect(scratch: Path | None = None, memory: str | None = None, *, in_order:
     if not in_order:
         backend.raw_sql("SET preserve_insertion_order = false")
     return backend
+
+
+def put_aside(table: ibis.Table, folder: Path) -> ibis.Table:
+    """The rows, computed once, as a Parquet file in the ``folder``: a tenth of what the engine's memory needs for them,
+    where they are so many that it would write most of them to its scratch space and read them back for each reader."""
+    file = folder / f"{ibis.util.gen_name('aside')}.parquet"
+    table.to_parquet(file)
+    return table.get_backend().read_parquet(file)
 
 
 def path(root: str, asset: str, partition: str | None = None) -> str:
@@ -113,9 +127,37 @@ def write(table: ibis.Table, asset: str, target: Path) -> None:
     if order is None:
         table.to_parquet(target)
         return
-    rows = int(table.count().to_pyarrow().as_py())
-    group = min(max(rows // GROUPS, SMALLEST_GROUP), LARGEST_GROUP)
-    table.order_by(*order).to_parquet(target, row_group_size=group)
+    first = order[0]
+    sizes = table.group_by(first).aggregate(rows=table.count())
+    before = sizes["rows"].sum().over(ibis.cumulative_window(order_by=first)) - sizes["rows"]
+    parts = sizes.mutate(part=before // SORTED_AT_ONCE).group_by("part")
+    found = (
+        parts.aggregate(rows=lambda t: t["rows"].sum(), start=lambda t: t[first].min()).order_by("part").to_pyarrow()
+    )
+    group = min(max((pc.sum(found["rows"]).as_py() or 0) // GROUPS, SMALLEST_GROUP), LARGEST_GROUP)
+    if found.num_rows <= 1:
+        table.order_by(*order).to_parquet(target, row_group_size=group)
+        return
+    starts = found["start"].to_pylist()
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as folder:
+        files = [Path(folder) / f"{number:06}.parquet" for number in range(len(starts))]
+        for file, start, end in zip(files, starts, [*starts[1:], None], strict=True):
+            part = table.filter(table[first] >= start)
+            part = part if end is None else part.filter(part[first] < end)
+            part.order_by(*order).to_parquet(file)
+        with _in_order(table.get_backend()) as backend:
+            backend.read_parquet(files).to_parquet(target, row_group_size=group)
+
+
+@contextmanager
+def _in_order(backend: Any) -> Iterator[Any]:
+    """The engine, keeping the order of rows that it reads and writes for as long as the block lasts."""
+    ((before,),) = backend.raw_sql("SELECT current_setting('preserve_insertion_order')").fetchall()
+    backend.raw_sql("SET preserve_insertion_order = true")
+    try:
+        yield backend
+    finally:
+        backend.raw_sql(f"SET preserve_insertion_order = {before}")
 
 
 def spark_uri(uri: str) -> str:

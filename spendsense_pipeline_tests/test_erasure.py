@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import fsspec
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -80,6 +81,9 @@ def test_nothing_in_the_data_folder_names_the_customer_and_nobody_else_lost_a_ro
     accounts, before = accounts_of(pipeline, user_id), tables(pipeline)
     names = [row["recommendation_id"] for row in spendsense(pipeline, "released", "--user", user_id)["released"]]
     assert len(naming(pipeline, user_id)) > 20
+    left = pipeline.settings.scratch / "of-a-killed-run" / "aside.parquet"
+    left.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"user_id": [user_id]}), left)
     done = spendsense(pipeline, "erase", user_id, "--operator", "op", "--reason", REASON)
     assert naming(pipeline, user_id, *accounts) == set()
     assert done["erased"]["runs"] == 1
@@ -153,7 +157,8 @@ def test_a_crash_at_any_step_leaves_nothing_visible_and_the_same_command_goes_on
     pipeline, user_id = served
     settings = pipeline.settings
     places = erasure.Places(
-        settings.data, settings.landing, settings.warehouse_root, settings.exports_root, settings.data / "reports"
+        *(settings.data, settings.landing, settings.warehouse_root, settings.exports_root),
+        *(settings.data / "reports", settings.scratch),
     )
     accounts = accounts_of(pipeline, user_id)
 

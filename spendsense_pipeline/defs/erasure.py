@@ -31,6 +31,7 @@ def erase(
         warehouse=settings.warehouse_root,
         exports=settings.exports_root,
         reports=settings.data / "reports",
+        scratch=settings.scratch,
     )
     try:
         with FileLock(Path(instance.root_directory) / MERGE_LOCK, timeout=0):

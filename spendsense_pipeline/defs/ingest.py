@@ -5,6 +5,7 @@ is in ``ingest/`` and ``governance/``. What does not belong here: any later word
 """
 
 import datetime as dt
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -162,17 +163,20 @@ def canonical_tables(
     """Judge every row of every stored batch and keep, of each id, the newest valid one by order of arrival."""
     if not raw_products.count().to_pyarrow().as_py():
         raw_products = canonical.catalogue(Path(files.catalogue), raw_products.get_backend())
-    # Each judged table is read several times below; cached, its rows are judged once.
-    users = canonical.judge_users(raw_users).cache()
-    accounts = canonical.judge_accounts(raw_accounts, canonical.accepted(users), raw_transactions).cache()
-    holders = canonical.accepted(accounts)
-    judged = {
-        "users": users,
-        "accounts": accounts,
-        "transactions": canonical.judge_transactions(raw_transactions, holders).cache(),
-        "liabilities": canonical.judge_liabilities(raw_liabilities, holders, raw_transactions).cache(),
-        "products": canonical.judge_products(raw_products).cache(),
-    }
+    Path(files.scratch).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=files.scratch) as folder:
+
+        def keep(rows: ibis.Table, _: str) -> ibis.Table:
+            return warehouse.put_aside(rows, Path(folder))
+
+        raw = (raw_users, raw_accounts, raw_transactions, raw_liabilities, raw_products)
+        yield from _merged(context, files, canonical.judge(dict(zip(RAW, raw, strict=True)), keep))
+
+
+def _merged(
+    context: dg.AssetExecutionContext, files: Files, judged: Mapping[str, ibis.Table]
+) -> Iterator[dg.Output[ibis.Table] | dg.AssetCheckResult]:
+    """The outputs of the merge, what was read of the run's batch beside them, and whether its rejections are usual."""
     batch_id = context.run.tags.get("dagster/partition")
     tallies = {table: canonical.tally(rows).to_pyarrow().to_pylist() for table, rows in judged.items()}
     for table, rows in judged.items():

@@ -9,15 +9,20 @@ What does not belong here: reading files (`landing.py`), what a field may hold (
 types or categories mean (``features/``).
 
 A *judged* table has the columns of the table's contract, its key first, then ``file`` ``row`` ``arrival``
-``reasons`` (array of codes, empty when valid) ``field`` and ``value`` (first offence; masked where personal) and
-``outcome`` (`OUTCOMES`).
+``page`` ``reasons`` (array of codes, empty when valid) ``field`` and ``value`` (first offence; masked where personal)
+``outcome`` (`OUTCOMES`) and ``alone`` (no other row has its id).
+
+Rows that several steps read are handed to a `Keep`, with a name for them: by default they are a named step of one
+query; whoever has more rows than memory puts them aside.
 """
 
 import functools
 import operator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import ibis
+from ibis import _
 from ibis.backends.duckdb import Backend
 
 from spendsense_pipeline.contracts.canonical import EARLIEST, LARGEST
@@ -25,7 +30,7 @@ from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.fields import FIELDS, LIST_LENGTH, Field
 
 OUTCOMES = ("accepted", "duplicate", "rejected")
-JUDGEMENT = ("file", "row", "arrival", "page", "reasons", "field", "value", "outcome")
+JUDGEMENT = ("file", "row", "arrival", "page", "reasons", "field", "value", "outcome", "alone")
 SPENT = ("pending_transaction_id", "removed")  # said what becomes of rows, and are in no contract
 
 REASONS = {
@@ -73,28 +78,50 @@ EMAIL = r"^[^@\s<>,;]{1,64}@[^@\s<>,;]{1,190}\.[^@\s<>,;.]{1,63}$"
 MOMENT = "timestamp('UTC', 6)"
 SEPARATOR = ";"
 
+Keep = Callable[[ibis.Table, str], ibis.Table]
+
 
 # --- The five tables ---
 
 
-def judge_users(raw: ibis.Table) -> ibis.Table:
+def in_memory(rows: ibis.Table, _: str) -> ibis.Table:
+    """A `Keep` of the engine's memory, for rows that fit into it."""
+    return rows.cache()
+
+
+def judge(raw: Mapping[str, ibis.Table], keep: Keep = in_memory) -> dict[str, ibis.Table]:
+    """Judge the rows of all batches, each table against the accepted rows of those it refers to; products if any."""
+    newest = newest_dates(raw["transactions"]).cache()
+    users = judge_users(raw["users"], keep)
+    accounts = judge_accounts(raw["accounts"], accepted(users), newest, keep)
+    holders = accepted(accounts).cache()
+    judged = {
+        "users": users,
+        "accounts": accounts,
+        "transactions": judge_transactions(raw["transactions"], holders, keep),
+        "liabilities": judge_liabilities(raw["liabilities"], holders, newest, keep),
+    }
+    return judged | ({"products": judge_products(raw["products"], keep)} if "products" in raw else {})
+
+
+def judge_users(raw: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
     """Judge the users of all batches."""
-    return _judged("users", _read("users", raw))
+    return _judged("users", _read("users", raw), keep)
 
 
-def judge_accounts(raw: ibis.Table, users: ibis.Table, raw_transactions: ibis.Table) -> ibis.Table:
+def judge_accounts(raw: ibis.Table, users: ibis.Table, newest: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
     """Judge the accounts of all batches against the accepted users.
 
-    A balance without a date is of the newest transaction date of its batch, or of its arrival without one.
+    A balance without a date is of the `newest_dates` transaction of its batch, or of its arrival without one.
     """
-    rows = _dated(_read("accounts", raw), raw_transactions)
+    rows = _dated(_read("accounts", raw), newest)
     holders = users.select(known_user="user_id")
     rows = rows.left_join(holders, rows.user_id == holders.known_user)
     unknown = (rows.user_id.notnull() & rows.known_user.isnull()).ifelse("unknown_user", _none())
-    return _judged("accounts", rows, {"user_id": unknown})
+    return _judged("accounts", rows, keep, {"user_id": unknown})
 
 
-def judge_transactions(raw: ibis.Table, accounts: ibis.Table) -> ibis.Table:
+def judge_transactions(raw: ibis.Table, accounts: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
     """Judge the transactions of all batches against the accepted accounts; a missing user is the account's.
 
     A row that says `removed` needs its id and nothing else.
@@ -103,18 +130,27 @@ def judge_transactions(raw: ibis.Table, accounts: ibis.Table) -> ibis.Table:
     spared = [field.name for field in FIELDS["transactions"][1:] if field.name != "removed"]
     why = {f"why_{name}": rows.removed.fill_null(False).ifelse(_none(), rows[f"why_{name}"]) for name in spared}
     references = {name: rows.removed.fill_null(False).ifelse(_none(), reason) for name, reason in references.items()}
-    return _judged("transactions", rows.mutate(**why), references)
+    return _judged("transactions", rows.mutate(**why), keep, references)
 
 
-def judge_liabilities(raw: ibis.Table, accounts: ibis.Table, raw_transactions: ibis.Table) -> ibis.Table:
+def judge_liabilities(
+    raw: ibis.Table, accounts: ibis.Table, newest: ibis.Table, keep: Keep = ibis.Table.alias
+) -> ibis.Table:
     """Judge the liabilities of all batches against the accepted accounts; dates and users as for the others."""
-    rows = _dated(_read("liabilities", raw), raw_transactions)
-    return _judged("liabilities", *_owned(rows, accounts))
+    rows, references = _owned(_dated(_read("liabilities", raw), newest), accounts)
+    return _judged("liabilities", rows, keep, references)
 
 
-def judge_products(raw: ibis.Table) -> ibis.Table:
+def judge_products(raw: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
     """Judge the products of all batches."""
-    return _judged("products", _read("products", raw))
+    return _judged("products", _read("products", raw), keep)
+
+
+def newest_dates(raw_transactions: ibis.Table) -> ibis.Table:
+    """``dated_batch, newest``: of each batch the date of its newest transaction, by valid dates."""
+    dates = _read("transactions", raw_transactions, only=("date",))
+    valid = dates.filter(dates.why_date.isnull())
+    return valid.group_by(dated_batch="batch").aggregate(newest=valid.date.max())
 
 
 def catalogue(products_json: Path, con: Backend) -> ibis.Table:
@@ -136,10 +172,10 @@ def accepted(judged: ibis.Table) -> ibis.Table:
     standing = judged.filter(judged.outcome == "accepted")
     names = [field.name for field in FIELDS["users"][1:]] if key == "user_id" else [key]
     standing = standing.mutate(said=ibis.or_(*(standing[name].notnull() for name in names)))
-    once, often = _by_occurrence(standing, key, f"standing_{key}")
     order = [ibis.desc(name) for name in ("said", "arrival", "page", "file", "row")]
-    newest = often.filter(ibis.row_number().over(group_by=key, order_by=order) == 0)
-    standing = once.union(newest).drop(*JUDGEMENT, "said")
+    shared = standing.filter(~standing.alone)
+    newest = shared.filter(ibis.row_number().over(group_by=key, order_by=order) == 0)
+    standing = standing.filter(standing.alone).union(newest).drop(*JUDGEMENT, "said")
     if key == "transaction_id":
         standing = standing.filter(~standing.removed)
         posted = standing.filter(standing.pending_transaction_id.notnull()).select(pending_id="pending_transaction_id")
@@ -147,7 +183,7 @@ def accepted(judged: ibis.Table) -> ibis.Table:
     return standing
 
 
-def quarantined(judged_by_table: dict[str, ibis.Table]) -> ibis.Table:
+def quarantined(judged_by_table: Mapping[str, ibis.Table]) -> ibis.Table:
     """Every rejected row of the judged tables: contract QuarantinedRows."""
     kept_out = [
         judged.filter(judged.outcome == "rejected").select(
@@ -291,14 +327,8 @@ def _owned(rows: ibis.Table, accounts: ibis.Table) -> tuple[ibis.Table, dict[str
     return rows.mutate(user_id=rows.user_id.coalesce(rows.owner)), {"account_id": strange, "user_id": foreign}
 
 
-def _dated(rows: ibis.Table, raw_transactions: ibis.Table) -> ibis.Table:
+def _dated(rows: ibis.Table, newest: ibis.Table) -> ibis.Table:
     """Rows whose missing balance date is the newest transaction date of their batch, else their arrival."""
-    dates = _read("transactions", raw_transactions, only=("date",))
-    newest = (
-        dates.filter(dates.why_date.isnull())
-        .group_by(dates.batch.name("dated_batch"))
-        .aggregate(newest=dates.date.max())
-    )
     rows = rows.left_join(newest, rows.batch == newest.dated_batch)
     assumed = ibis.coalesce(rows.newest, rows.arrived_on)
     return rows.mutate(balance_date=rows.text_balance_date.isnull().ifelse(assumed, rows.balance_date))
@@ -307,8 +337,11 @@ def _dated(rows: ibis.Table, raw_transactions: ibis.Table) -> ibis.Table:
 # --- All rows of an id ---
 
 
-def _judged(table: str, rows: ibis.Table, references: dict[str, ibis.Column] | None = None) -> ibis.Table:
-    """Settle the outcome of rows whose fields were read; ``references`` holds further reasons by field."""
+def _judged(table: str, rows: ibis.Table, keep: Keep, references: dict[str, ibis.Column] | None = None) -> ibis.Table:
+    """Settle the outcome of rows whose fields were read; ``references`` holds further reasons by field.
+
+    Rows whose id stands on several rows alone need comparing and ordering, and are mostly few.
+    """
     fields = FIELDS[table]
     key = fields[0].name
     why = {f.name: rows[f"why_{f.name}"] for f in fields}
@@ -331,37 +364,31 @@ def _judged(table: str, rows: ibis.Table, references: dict[str, ibis.Column] | N
         # Printable, and the first offence's as the field is; null where nothing was read.
         value=ibis.cases(*offences, else_=_none()).re_replace(CONTROL, "\N{REPLACEMENT CHARACTER}"),
     )
-    rows = rows.mutate(
-        valid=rows.reasons.length() == 0, content=ibis.struct({name: rows[name] for name in columns}).hash()
-    )
-    once, rows = _by_occurrence(rows, key, f"rows_of_{table}")
-    once = once.mutate(conflicting=False, settled=once.valid, repeated=False)
+    rows = keep(rows, f"read_{table}")
+    shared = keep(rows.group_by(key).having(_.count() > 1).aggregate(), f"shared_{key}")
+    valid = rows.reasons.length() == 0
+    alone = rows.mutate(outcome=valid.ifelse("accepted", "rejected"), alone=True).anti_join(shared, key)
+    return alone.union(keep(_compared(rows.semi_join(shared, key), fields), f"compared_{table}"))
+
+
+def _compared(rows: ibis.Table, fields: tuple[Field, ...]) -> ibis.Table:
+    """The outcome of rows that share their ids: those of one page may not differ, and what says nothing new is a
+    duplicate."""
+    key = fields[0].name
+    content = ibis.struct({field.name: rows[field.name] for field in fields}).hash()
+    rows = rows.mutate(valid=rows.reasons.length() == 0, content=content)
     within = ibis.window(group_by=[key, "batch", "page", "valid"])
     rows = rows.mutate(conflicting=rows.valid & (rows.content.min().over(within) != rows.content.max().over(within)))
     rows = rows.mutate(settled=rows.valid & ~rows.conflicting)
     before = ibis.window(group_by=[key, "settled"], order_by=["arrival", "page", "file", "row"])
     repeated = rows.settled & (rows.content == rows.content.lag().over(before)).fill_null(False)
-    rows = once.union(rows.mutate(repeated=repeated))
-    return rows.select(
-        *columns,
-        "batch",
-        "file",
-        "row",
-        "arrival",
-        "page",
+    return rows.mutate(
         reasons=rows.conflicting.ifelse(ibis.array(["conflicting_id"]), rows.reasons),
         field=rows.conflicting.ifelse(key, rows.field),
         value=rows.conflicting.ifelse(_shown(fields[0], rows[key], fields), rows.value),
-        outcome=ibis.cases((~rows.settled, "rejected"), (rows.repeated, "duplicate"), else_="accepted"),
-    )
-
-
-def _by_occurrence(rows: ibis.Table, key: str, name: str) -> tuple[ibis.Table, ibis.Table]:
-    """Rows whose id stands on one row (or that have none), and the others: they are few, and they alone need comparing
-    and ordering. ``name`` is the query's for the rows, which are computed once."""
-    rows = rows.alias(name)
-    often = rows.group_by(key).aggregate(times=rows.count()).filter(lambda t: t.times > 1)
-    return rows.anti_join(often, key), rows.semi_join(often, key)
+        outcome=ibis.cases((~rows.settled, "rejected"), (repeated, "duplicate"), else_="accepted"),
+        alone=False,
+    ).drop("valid", "content", "conflicting", "settled")
 
 
 def _shown(field: Field, text: ibis.Column, fields: tuple[Field, ...]) -> ibis.Column:

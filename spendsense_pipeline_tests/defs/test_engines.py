@@ -57,13 +57,9 @@ def accept(folder: Path, root: Path) -> None:
         name: landing.read_raw(con, folder, name, **told).cache()
         for name in ("users", "accounts", "transactions", "liabilities")
     }
-    users = canonical.accepted(canonical.judge_users(raw["users"])).cache()
-    accounts = canonical.accepted(canonical.judge_accounts(raw["accounts"], users, raw["transactions"])).cache()
-    moved = canonical.accepted(canonical.judge_transactions(raw["transactions"], accounts))
-    owed = canonical.accepted(canonical.judge_liabilities(raw["liabilities"], accounts, raw["transactions"]))
     root.mkdir(parents=True)
-    for name, table in {"users": users, "accounts": accounts, "transactions": moved, "liabilities": owed}.items():
-        warehouse.write(table, name, root / f"{name}.parquet")
+    for name, judged in canonical.judge(raw).items():
+        warehouse.write(canonical.accepted(judged), name, root / f"{name}.parquet")
 
 
 def computed(data: Path, engine: str, day: dt.date) -> dict[str, pd.DataFrame]:

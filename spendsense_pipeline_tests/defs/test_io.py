@@ -161,6 +161,27 @@ def test_one_customers_rows_lie_in_a_twentieth_of_the_row_groups_at_most(tmp_pat
         assert 1 <= opened <= 0.05 * len(bounds), f"{opened} of {len(bounds)} groups"
 
 
+@pytest.mark.parametrize("at_once", [1, 7_000, 10**9])
+def test_a_table_sorted_a_part_at_a_time_is_the_one_sorted_at_once(
+    at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warehouse, "SORTED_AT_ONCE", at_once)
+    engine = warehouse.connect(in_order=False)
+    rows = engine.sql(
+        """
+        SELECT format('cus_{}', n % 12) AS user_id, DATE '2026-01-01' + CAST(n % 40 AS INTEGER) AS date,
+               'txn_' || n AS transaction_id
+        FROM range(20000) AS t (n) ORDER BY hash(n)
+        """
+    )
+    warehouse.write(rows, "transactions", tmp_path / "transactions.parquet")
+    stored = pq.read_table(tmp_path / "transactions.parquet").to_pylist()
+    assert stored == sorted(rows.to_pyarrow().to_pylist(), key=lambda row: tuple(row.values()))
+    assert [one.name for one in tmp_path.iterdir()] == ["transactions.parquet"]
+    (setting,) = engine.sql("SELECT current_setting('preserve_insertion_order') AS kept").to_pyarrow().to_pylist()
+    assert setting == {"kept": False}
+
+
 def test_a_folder_of_parts_is_a_table_like_any_other(tmp_path: Path) -> None:
     folder = tmp_path / "transactions.parquet"
     folder.mkdir()

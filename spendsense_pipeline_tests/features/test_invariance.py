@@ -250,11 +250,8 @@ def landed(batches: list[Path]) -> list[dict[str, Any]]:
             for number, batch in enumerate(batches, start=1)
         ]
         raw[table] = arrived[0].union(*arrived[1:]) if len(arrived) > 1 else arrived[0]
-    users = canonical.accepted(canonical.judge_users(raw["users"])).cache()
-    held = canonical.accepted(canonical.judge_accounts(raw["accounts"], users, raw["transactions"])).cache()
-    moved = canonical.accepted(canonical.judge_transactions(raw["transactions"], held)).cache()
-    owed = canonical.accepted(canonical.judge_liabilities(raw["liabilities"], held, raw["transactions"])).cache()
-    streams, features = of_day(moved, held, owed, users, AS_OF)
+    accepted = {table: canonical.accepted(judged).cache() for table, judged in canonical.judge(raw).items()}
+    streams, features = of_day(**accepted, as_of=AS_OF)
     found = streams.order_by("stream_id").to_pyarrow().to_pylist()
     return found + features.order_by("user_id", "window_days").to_pyarrow().to_pylist()
 

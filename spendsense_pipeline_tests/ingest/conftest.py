@@ -46,10 +46,11 @@ def plans() -> dict[str, str]:
         return plan(table, canonical.accepted(plan(f"judged_{table}", expression)))
 
     raw = {table: con.table(f"raw_{table}") for table in landing.TABLES}
+    newest = plan("newest_dates", canonical.newest_dates(raw["transactions"]))
     users = settle("users", canonical.judge_users(raw["users"]))
-    accounts = settle("accounts", canonical.judge_accounts(raw["accounts"], users, raw["transactions"]))
+    accounts = settle("accounts", canonical.judge_accounts(raw["accounts"], users, newest))
     settle("transactions", canonical.judge_transactions(raw["transactions"], accounts))
-    settle("liabilities", canonical.judge_liabilities(raw["liabilities"], accounts, raw["transactions"]))
+    settle("liabilities", canonical.judge_liabilities(raw["liabilities"], accounts, newest))
     settle("products", canonical.judge_products(raw["products"]))
     return found
 
@@ -97,6 +98,8 @@ class Zone:
             needed = {"accounts": ["transactions"], "liabilities": ["transactions"]}.get(table, [])
             for one in [table, *needed]:
                 self._store(f"raw_{one}", str(ibis.to_sql(self.raw(one))))
+            if needed:
+                self._store("newest_dates", plans()["newest_dates"])
             for one in {"accounts": ["users"], "transactions": ["accounts"], "liabilities": ["accounts"]}.get(
                 table, []
             ):
