@@ -95,16 +95,15 @@ def making(customers: Sequence[int], repeats: int, folder: Path) -> Lines:
     yield from measure.table(read)
 
 
-def drafting(customers: Sequence[int], repeats: int, folder: Path) -> Lines:
+def drafting(customers: Sequence[int], repeats: int, folder: Path, memory: str | None) -> Lines:
     """Drafts, and requests against customers."""
     largest = max(customers)
     run = folder / f"run-{largest}"
     if not (run / "_SUCCESS").exists():
         shutil.rmtree(run, ignore_errors=True)
         batch = data.generated(folder, largest)
-        measure.measure(
-            "whole_way:unreviewed", {"batch": str(batch), "out": str(run), "day": str(data.AS_OF)}, repeats=1
-        )
+        way = {"batch": str(batch), "out": str(run), "day": str(data.AS_OF), "memory": memory}
+        measure.measure("whole_way:unreviewed", way, repeats=1)
         (run / "_SUCCESS").touch()
     options = {"run": str(run), "day": str(data.AS_OF)}
     table = []
@@ -149,12 +148,12 @@ def governing(rows: Sequence[int], open_: int, databases: Sequence[str]) -> Line
     yield from measure.table(table)
 
 
-def whole_way(customers: Sequence[int], repeats: int, folder: Path) -> Lines:
+def whole_way(customers: Sequence[int], repeats: int, folder: Path, memory: str | None) -> Lines:
     """Landing to release, stage by stage."""
     columns, counted = {}, []
     for number in customers:
-        batch = data.generated(folder, number)
-        found = repeated("whole_way:whole_way", {"batch": str(batch), "day": str(data.AS_OF)}, repeats, folder)
+        way = {"batch": str(data.generated(folder, number)), "day": str(data.AS_OF), "memory": memory}
+        found = repeated("whole_way:whole_way", way, repeats, folder)
         for one, elapsed, wall in zip(found.said, found.elapsed, found.wall, strict=True):
             one["stages"]["start and imports"] += elapsed - wall
         stages = {
@@ -179,13 +178,12 @@ def whole_way(customers: Sequence[int], repeats: int, folder: Path) -> Lines:
     yield from measure.table(list(beside("stage", columns, "{:.2f}")))
 
 
-def days(customers: Sequence[int], folder: Path) -> Lines:
+def days(customers: Sequence[int], folder: Path, memory: str | None) -> Lines:
     """A second day beside the first."""
     for number in customers:
         first, second = daily.batches(folder, number)
-        told = repeated(
-            "daily:two_days", {"first": str(first), "second": str(second), "day": str(data.AS_OF)}, 1, folder
-        ).told
+        two = {"first": str(first), "second": str(second), "day": str(data.AS_OF), "memory": memory}
+        told = repeated("daily:two_days", two, 1, folder).told
         stages = {f"{name} day": one["stages"] for name, one in told.items()}
         yield f"{number:,} people, one run: all history but a day on the first, that day's transactions on the second."
         yield ""
@@ -256,15 +254,16 @@ def main() -> None:
     common.add_argument(
         "--folder", type=Path, default=Path("data/benchmarks"), help="what is made once and kept; delete after a change"
     )
+    common.add_argument("--memory", help="what the pipeline's engine may take, e.g. 6GB; by default its own default")
     common.add_argument("--write", type=Path, help="a document in which the sections measured are replaced")
     commands = parser.add_subparsers(dest="what", required=True)
     sections: dict[str, tuple[str, Callable[[argparse.Namespace], Lines]]] = {
         "features": ("Features", lambda told: features(told.rows, told.only, told.repeats, told.folder)),
         "ingest": ("Generating and ingesting", lambda told: making(told.customers, told.repeats, told.folder)),
-        "drafts": ("Drafts", lambda told: drafting(told.customers, told.repeats, told.folder)),
+        "drafts": ("Drafts", lambda told: drafting(told.customers, told.repeats, told.folder, told.memory)),
         "governance": ("Governance", lambda told: governing(told.rows, told.open, told.databases)),
-        "whole-way": ("The whole way", lambda told: whole_way(told.customers, told.repeats, told.folder)),
-        "daily": ("A day after another", lambda told: days(told.customers, told.folder)),
+        "whole-way": ("The whole way", lambda told: whole_way(told.customers, told.repeats, told.folder, told.memory)),
+        "daily": ("A day after another", lambda told: days(told.customers, told.folder, told.memory)),
     }
     every = {name: commands.add_parser(name, parents=[common]) for name in sections}
     every["features"].add_argument("--rows", type=int, nargs="+", default=[1_000_000])

@@ -50,7 +50,7 @@ def batches(folder: Path, customers: int) -> tuple[Path, Path]:
     return first, second
 
 
-def two_days(first: str, second: str, out: str, day: str) -> dict[str, Any]:
+def two_days(first: str, second: str, out: str, day: str, memory: str | None = None) -> dict[str, Any]:
     """Seconds by stage of both days, and what became of the second."""
     from benchmarks.whole_way import Way
     from spendsense_pipeline_tests.recommendations.model_server import serving
@@ -62,6 +62,7 @@ def two_days(first: str, second: str, out: str, day: str) -> dict[str, Any]:
         for name, batch, date in (("first", first, last - DAY), ("second", second, last)):
             way = Way(
                 Path(out) / "data",
+                memory=memory,
                 generator="openai",
                 OPENAI_BASE_URL=server.url,
                 OPENAI_API_KEY="sk-benchmark",

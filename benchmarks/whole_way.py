@@ -90,16 +90,16 @@ class Way:
         engine.dispose()
 
 
-def whole_way(batch: str, out: str, day: str) -> dict[str, Any]:
+def whole_way(batch: str, out: str, day: str, memory: str | None = None) -> dict[str, Any]:
     """One way, from a fresh folder."""
-    way = Way(Path(out) / "data")
+    way = Way(Path(out) / "data", memory=memory)
     way.run(Path(batch), dt.date.fromisoformat(day))
     return {"stages": way.stages, "counts": counts(way.metadata)}
 
 
-def unreviewed(batch: str, out: str, day: str) -> None:
+def unreviewed(batch: str, out: str, day: str, memory: str | None = None) -> None:
     """The way as far as the queue, for others to measure on what it leaves."""
-    Way(Path(out)).run(Path(batch), dt.date.fromisoformat(day), review=False)
+    Way(Path(out), memory=memory).run(Path(batch), dt.date.fromisoformat(day), review=False)
 
 
 def counts(metadata: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:

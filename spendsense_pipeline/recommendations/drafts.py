@@ -94,6 +94,8 @@ def draft_recommendations(
     pieces: dict[str, list[dict[str, Any]]] = {}
     for template in records(templates.sort_values(["situation", "rank"])):
         pieces.setdefault(str(template["situation"]), []).append(template)
+    # Rows become dictionaries for those alone who get drafts.
+    situations, matches = (frame[frame["user_id"].isin(consents["user_id"])] for frame in (situations, matches))
     candidates = matches[matches["rank"].notna()]
     catalogue = _offerable(products, as_of)
     offers: dict[str, list[dict[str, Any]]] = {}

@@ -48,7 +48,8 @@ def findings(drafts: pd.DataFrame, matches: pd.DataFrame) -> pd.Series:
     """
     if drafts.empty:
         return pd.Series([], index=drafts.index, dtype="str")
-    standing = {(m["user_id"], m["product_id"]) for m in matches[matches["rank"].notna()].to_dict("records")}
+    stand = matches[matches["rank"].notna() & matches["user_id"].isin(drafts["user_id"])]
+    standing = set(zip(stand["user_id"], stand["product_id"], strict=True))
     texts = [
         Text.of(
             row["content_type"],
