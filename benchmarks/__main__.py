@@ -58,7 +58,7 @@ def features(rows: Sequence[int], only: Sequence[str], repeats: int, folder: Pat
         yield line
 
 
-def making(customers: Sequence[int], repeats: int, folder: Path) -> Lines:
+def making(customers: Sequence[int], repeats: int, folder: Path, memory: str | None) -> Lines:
     """Generating, and ingesting three formats."""
     made, read = [], []
     for number in customers:
@@ -72,7 +72,7 @@ def making(customers: Sequence[int], repeats: int, folder: Path) -> Lines:
         formats = ingest.batches(folder, number)
         for kind, (name, _, _) in ingest.FORMATS.items():
             batch = formats / kind
-            ours = repeated("ingest:ours", {"batch": str(batch)}, repeats, folder)
+            ours = repeated("ingest:ours", {"batch": str(batch), "memory": memory}, repeats, folder)
             bare = repeated("ingest:bare", {"batch": str(batch), "kind": kind}, repeats, folder)
             for contender, run in (("SpendSense, files to valid tables", ours), ("floor: bare DuckDB read", bare)):
                 read.append(
@@ -259,7 +259,10 @@ def main() -> None:
     commands = parser.add_subparsers(dest="what", required=True)
     sections: dict[str, tuple[str, Callable[[argparse.Namespace], Lines]]] = {
         "features": ("Features", lambda told: features(told.rows, told.only, told.repeats, told.folder)),
-        "ingest": ("Generating and ingesting", lambda told: making(told.customers, told.repeats, told.folder)),
+        "ingest": (
+            "Generating and ingesting",
+            lambda told: making(told.customers, told.repeats, told.folder, told.memory),
+        ),
         "drafts": ("Drafts", lambda told: drafting(told.customers, told.repeats, told.folder, told.memory)),
         "governance": ("Governance", lambda told: governing(told.rows, told.open, told.databases)),
         "whole-way": ("The whole way", lambda told: whole_way(told.customers, told.repeats, told.folder, told.memory)),

@@ -62,11 +62,11 @@ def generated(folder: Path, customers: int, *, hard: bool = False) -> Path:
     return landed
 
 
-def judged(con: Any, landed: Path, raw: Path | None = None) -> dict[str, Any]:
+def judged(con: Any, landed: Path, raw: Path | None = None, memory: str | None = None) -> dict[str, Any]:
     """The accepted rows of a landed batch by table, as the package's own ingest reads and judges them.
 
     With ``raw``, the rows as written are stored there first, as the pipeline does, and judged from there by an engine
-    of their own.
+    of their own, which may take ``memory``.
     """
     from spendsense_pipeline import warehouse
     from spendsense_pipeline.ingest import canonical as judging
@@ -83,7 +83,7 @@ def judged(con: Any, landed: Path, raw: Path | None = None) -> dict[str, Any]:
     if raw is not None:
         for table, rows in read.items():
             rows.to_parquet(raw / f"{table}.parquet")
-        merging = warehouse.connect(raw, in_order=False)
+        merging = warehouse.connect(raw, memory, in_order=False)
         read = {table: merging.read_parquet(raw / f"{table}.parquet") for table in TABLES}
 
         def keep(rows: Any, _: str) -> Any:

@@ -52,7 +52,7 @@ def generate(customers: int, out: str) -> dict[str, Any]:
     }
 
 
-def ours(batch: str, out: str) -> dict[str, Any]:
+def ours(batch: str, out: str, memory: str | None = None) -> dict[str, Any]:
     """Files to valid tables by the package's own functions."""
     from spendsense_pipeline import warehouse
     from spendsense_pipeline.ingest import landing
@@ -60,7 +60,7 @@ def ours(batch: str, out: str) -> dict[str, Any]:
     landing.content_hash(Path(batch))
     raw = Path(out) / "raw"
     raw.mkdir()
-    for table, rows in data.judged(warehouse.connect(Path(out)), Path(batch), raw).items():
+    for table, rows in data.judged(warehouse.connect(Path(out), memory), Path(batch), raw, memory).items():
         warehouse.write(rows, table, Path(out) / f"{table}.parquet")
     return {}
 
