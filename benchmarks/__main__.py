@@ -179,13 +179,14 @@ def whole_way(customers: Sequence[int], repeats: int, folder: Path, memory: str 
 
 
 def days(customers: Sequence[int], folder: Path, memory: str | None) -> Lines:
-    """A second day beside the first."""
+    """A second and a third day beside the first."""
     for number in customers:
         first, second = daily.batches(folder, number)
-        two = {"first": str(first), "second": str(second), "day": str(data.AS_OF), "memory": memory}
-        told = repeated("daily:two_days", two, 1, folder).told
+        days = {"first": str(first), "second": str(second), "day": str(data.AS_OF), "memory": memory}
+        told = repeated("daily:three_days", days, 1, folder).told
         stages = {f"{name} day": one["stages"] for name, one in told.items()}
-        yield f"{number:,} people, one run: all history but a day on the first, that day's transactions on the second."
+        yield f"{number:,} people, one run: all history but a day on the first, that day's transactions on the second,"
+        yield "and on the third no batch."
         yield ""
         yield from measure.table(
             list(beside("figure", {f"{n} day": one["figures"] for n, one in told.items()}, "{:,}"))

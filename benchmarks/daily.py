@@ -1,7 +1,7 @@
-"""Two days in a row: all of a history on the first, one more day of the same customers on the second.
+"""Days in a row: all of a history on the first, one more day of the same customers on the second, none on the third.
 
-A scripted model on 127.0.0.1 writes the education, so that its requests can be counted. Told is what the second day
-did anew and what it took over from the first.
+A scripted model on 127.0.0.1 writes the education, so that its requests can be counted. Told is what each day
+did anew and what it took over from the one before.
 """
 
 import datetime as dt
@@ -50,8 +50,9 @@ def batches(folder: Path, customers: int) -> tuple[Path, Path]:
     return first, second
 
 
-def two_days(first: str, second: str, out: str, day: str, memory: str | None = None) -> dict[str, Any]:
-    """Seconds by stage of both days, and what became of the second."""
+def three_days(first: str, second: str, out: str, day: str, memory: str | None = None) -> dict[str, Any]:
+    """Seconds by stage of each day, and what became of it. By the third, the decisions on the first day's drafts are
+    known to the drafts; it brings no batch."""
     from benchmarks.whole_way import Way
     from spendsense_pipeline_tests.recommendations.model_server import serving
 
@@ -59,7 +60,11 @@ def two_days(first: str, second: str, out: str, day: str, memory: str | None = N
     last = dt.date.fromisoformat(day)
     told: dict[str, Any] = {}
     with serving() as server, counted_judgements() as judged:
-        for name, batch, date in (("first", first, last - DAY), ("second", second, last)):
+        for name, batch, date in (
+            ("first", Path(first), last - DAY),
+            ("second", Path(second), last),
+            ("third", None, last + DAY),
+        ):
             way = Way(
                 Path(out) / "data",
                 memory=memory,
@@ -71,14 +76,14 @@ def two_days(first: str, second: str, out: str, day: str, memory: str | None = N
                 openai_max_cost=10**6,
             )
             asked, judged_before, rows_before = len(server.requests), len(judged), rows(way.settings.governance_url)
-            way.run(Path(batch), date)
+            way.run(batch, date)
             queue, education = way.metadata["approval_queue"], way.metadata["education_templates"]
             written = Counter(rows(way.settings.governance_url))
             written.subtract(rows_before)
             told[name] = {
                 "stages": way.stages,
                 "figures": {
-                    "transactions in the batch": way.metadata["raw_transactions"]["dagster/row_count"],
+                    "transactions in the batch": way.metadata["raw_transactions"]["dagster/row_count"] if batch else 0,
                     "transactions judged": sum(judged[judged_before:]),
                     "customers whose features were computed": way.metadata["features_30d"]["dagster/row_count"],
                     "situations": education["situations_asked_for"],

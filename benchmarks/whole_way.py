@@ -35,8 +35,8 @@ class Way:
         yield
         self.stages[stage] = self.stages.get(stage, 0.0) + time.perf_counter() - started
 
-    def run(self, batch: Path, day: dt.date, *, review: bool = True) -> None:
-        """Land and ingest a batch, run its last day, and, with ``review``, approve what has no findings and release.
+    def run(self, batch: Path | None, day: dt.date, *, review: bool = True) -> None:
+        """Land and ingest a batch, if there is one, run the day, and, with ``review``, approve and release.
 
         The clock stands at noon of the next day.
         """
@@ -50,9 +50,10 @@ class Way:
             with self.lap("definitions and instance"):
                 definitions = build_defs(self.settings, resources={"clock": Clock(fixed=now.isoformat())})
                 instance = ends.enter_context(launch.opened_instance(self.settings))
-            with self.lap("landing"):
-                landed = landing.land(batch, self.settings.landing, f"day-{day}").name
-            self._ran(instance, lambda: launch.ingest_batch(definitions, instance, landed))
+            if batch is not None:
+                with self.lap("landing"):
+                    landed = landing.land(batch, self.settings.landing, f"day-{day}").name
+                self._ran(instance, lambda: launch.ingest_batch(definitions, instance, landed))
             self._ran(instance, lambda: launch.daily_refresh(definitions, instance, day))
             if review:
                 with self.lap("approving"):
