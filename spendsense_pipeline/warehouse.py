@@ -15,11 +15,11 @@ from typing import Any
 import fsspec
 import ibis
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.ranges import ranges
 
 CLUSTERED = {"transactions": ("user_id", "date", "transaction_id")}
 """Tables whose rows are stored in this order, so that one customer's lie together."""
@@ -127,24 +127,16 @@ def write(table: ibis.Table, asset: str, target: Path) -> None:
     if order is None:
         table.to_parquet(target)
         return
-    first = order[0]
-    sizes = table.group_by(first).aggregate(rows=table.count())
-    before = sizes["rows"].sum().over(ibis.cumulative_window(order_by=first)) - sizes["rows"]
-    parts = sizes.mutate(part=before // SORTED_AT_ONCE).group_by("part")
-    found = (
-        parts.aggregate(rows=lambda t: t["rows"].sum(), start=lambda t: t[first].min()).order_by("part").to_pyarrow()
-    )
-    group = min(max((pc.sum(found["rows"]).as_py() or 0) // GROUPS, SMALLEST_GROUP), LARGEST_GROUP)
-    if found.num_rows <= 1:
+    rows = int(table.count().to_pyarrow().as_py())
+    group = min(max(rows // GROUPS, SMALLEST_GROUP), LARGEST_GROUP)
+    parts = ranges(table, order[0], SORTED_AT_ONCE) if rows > SORTED_AT_ONCE else []
+    if len(parts) < 2:
         table.order_by(*order).to_parquet(target, row_group_size=group)
         return
-    starts = found["start"].to_pylist()
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as folder:
-        files = [Path(folder) / f"{number:06}.parquet" for number in range(len(starts))]
-        for file, start, end in zip(files, starts, [*starts[1:], None], strict=True):
-            part = table.filter(table[first] >= start)
-            part = part if end is None else part.filter(part[first] < end)
-            part.order_by(*order).to_parquet(file)
+        files = [Path(folder) / f"{number:06}.parquet" for number in range(len(parts))]
+        for file, part in zip(files, parts, strict=True):
+            part.of(table, order[0]).order_by(*order).to_parquet(file)
         with _in_order(table.get_backend()) as backend:
             backend.read_parquet(files).to_parquet(target, row_group_size=group)
 

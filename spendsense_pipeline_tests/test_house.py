@@ -14,7 +14,7 @@ MAY_IMPORT = {
     # Along the lineage, only leftwards: a room may know the ones before it.
     "contracts": set(),
     "ingest": {"contracts"},
-    "features": {"contracts", "ingest"},
+    "features": {"contracts", "ingest", "ranges"},
     "personas": {"contracts", "ingest", "features"},
     "recommendations": {"contracts", "ingest", "features", "personas"},
     "governance": {"contracts", "ingest", "features", "personas", "recommendations"},
@@ -24,7 +24,8 @@ MAY_IMPORT = {
     # What everybody stands on.
     "errors": set(),
     "frames": set(),
-    "warehouse": set(),
+    "ranges": set(),
+    "warehouse": {"ranges"},
     "spark": set(),
     "settings": set(),
     # Readers and edges.

@@ -16,6 +16,7 @@ import ibis
 from spendsense_pipeline.features.rows import classify
 from spendsense_pipeline.features.streams import streams_and_hits
 from spendsense_pipeline.features.windows import customer_features
+from spendsense_pipeline.ranges import Range, ranges
 
 PART_ROWS = 2_000_000
 """Transactions of a part, about: some four gigabytes of memory, and a tenth of the time for planning it."""
@@ -48,18 +49,16 @@ def of_day(
     >>> of_day(transactions, accounts, liabilities, users, date(2026, 8, 22)).signals
     """
     on_spark = transactions.get_backend().name == "pyspark"
-    bounds = [None] if on_spark else _bounds(transactions, users, part_rows)
+    customers = [Range()] if on_spark else ranges(transactions, "user_id", part_rows)
     parts: list[Day] = []
-    for number, bound in enumerate(bounds, start=1):
-        mine = functools.partial(_between, bound)
-        part = _of_part(
-            mine(transactions), mine(accounts), mine(liabilities), mine(users), as_of=as_of, windows=windows
-        )
-        parts.append(part if bound is None else Day(*(_by_itself(table) for table in part)))
+    for number, some in enumerate(customers, start=1):
+        of = functools.partial(some.of, column="user_id")
+        part = _of_part(of(transactions), of(accounts), of(liabilities), of(users), as_of, windows)
+        parts.append(part if len(customers) == 1 else Day(*(_by_itself(table) for table in part)))
         del part
         gc.collect()  # the part's tables are dropped with the expressions that read them, which refer to one another
         if progress is not None:
-            progress(number, len(bounds))
+            progress(number, len(customers))
     if len(parts) == 1:
         return parts[0]
     return Day(ibis.union(*(part.streams for part in parts)), ibis.union(*(part.signals for part in parts)))
@@ -68,10 +67,6 @@ def of_day(
 def _by_itself(table: ibis.Table) -> ibis.Table:
     """The rows as a table that refers to nothing: one that is cached keeps alive what it was computed from."""
     return table.get_backend().create_table(ibis.util.gen_name("part"), table, temp=True)
-
-
-def _between(bound: tuple[str, str] | None, table: ibis.Table) -> ibis.Table:
-    return table if bound is None else table.filter(table.user_id.between(*bound))
 
 
 def _of_part(
@@ -86,15 +81,3 @@ def _of_part(
     streams, hits = streams_and_hits(rows, as_of)
     signals = customer_features(rows, transactions, accounts, liabilities, users, streams, as_of, windows, hits=hits)
     return Day(streams, signals.cache())
-
-
-def _bounds(transactions: ibis.Table, users: ibis.Table, part_rows: int) -> list[tuple[str, str] | None]:
-    """First and last ``user_id`` of each part; one part without bounds where all fit into it."""
-    rows = transactions.group_by("user_id").agg(rows=transactions.count())
-    counted = users.select("user_id").left_join(rows, "user_id").drop("user_id_right")
-    before = counted["rows"].fill_null(0).sum().over(ibis.cumulative_window(order_by="user_id"))
-    parts = counted.mutate(part=before // part_rows).group_by("part")
-    found = parts.agg(first=lambda t: t.user_id.min(), last=lambda t: t.user_id.max()).order_by("first").to_pyarrow()
-    if found.num_rows <= 1:
-        return [None]
-    return [(row["first"], row["last"]) for row in found.to_pylist()]

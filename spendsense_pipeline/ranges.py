@@ -1,0 +1,34 @@
+"""A large table by ranges of one column, each of about as many rows as fit into memory at once.
+
+What does not belong here: which column, how many rows, and what is done with a range.
+"""
+
+from typing import Any, NamedTuple
+
+import ibis
+from ibis import _
+
+
+class Range(NamedTuple):
+    """From ``start`` up to, and without, ``end``; None is open. Null comes before all else."""
+
+    start: Any = None
+    end: Any = None
+
+    def of(self, table: ibis.Table, column: str) -> ibis.Table:
+        """The rows of a table, the one that was cut or another, whose ``column`` lies in the range."""
+        if self.start is not None:
+            table = table.filter(table[column] >= self.start)
+        if self.end is None:
+            return table
+        before = table[column] < self.end
+        return table.filter(before if self.start is not None else before | table[column].isnull())
+
+
+def ranges(table: ibis.Table, column: str, rows: int) -> list[Range]:
+    """Ranges in ascending order that leave out nothing, of about ``rows`` rows each; more where one value has more."""
+    counted = table.filter(_[column].notnull()).group_by(column).aggregate(rows=_.count())
+    before = counted["rows"].sum().over(ibis.cumulative_window(order_by=column)) - counted["rows"]
+    parts = counted.mutate(part=before // rows).group_by("part")
+    starts = parts.aggregate(start=_[column].min()).order_by("part").to_pyarrow()["start"].to_pylist()[1:]
+    return [Range(*bounds) for bounds in zip([None, *starts], [*starts, None], strict=True)]
