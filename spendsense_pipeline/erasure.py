@@ -80,8 +80,7 @@ def erase(
     names = erasure.begin(engine, user_id, theirs, operator_id, reason, now, known=landed or known)
     with reading(engine) as session:
         erased = erasure.remembered(session)
-    if places.scratch.exists():
-        shutil.rmtree(places.scratch)  # what a killed run left; none is under way
+    _emptied(places.scratch)
     files, unreadable = _landing(folders, erased, user_id)
     done: dict[str, Any] = {
         "landing": files,
@@ -102,6 +101,15 @@ def erase(
         for path in _mentions(places, user_id)
     ]
     return {"user_id": user_id, "erasure_id": erasure_id, "erased": done, "remains": remains}
+
+
+def _emptied(scratch: Path) -> None:
+    """Without what a killed run left: none is under way. The folder stays, which may be a disk of its own."""
+    for left in scratch.glob("*"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def _landing(folders: Sequence[Path], erased: Erased, user_id: str) -> tuple[dict[str, int], list[Path]]:
