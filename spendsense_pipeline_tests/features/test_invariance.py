@@ -165,19 +165,22 @@ def whole_weeks_change_nothing_but_what_months_anchor(histories: list[list[dict[
     found, before = judged(now), judged(then, then.as_of)
     shift = dt.timedelta(weeks=28)
     for user, rows in found.items():
-        for row, other in zip(without_months(rows), without_months(before[user]), strict=True):
+        # Where a month explains a payee's dates in one half of the year, weeks may explain them in the other.
+        of_months = {row["merchant"] for row in rows + before[user] if row.get("cadence") in ANCHORED_TO_MONTHS}
+        pairs = (without_months(rows, of_months), without_months(before[user], of_months))
+        for row, other in zip(*pairs, strict=True):
             moved = {name: value + shift if isinstance(value, dt.date) else value for name, value in other.items()}
             assert moved == row, user
 
 
-def without_months(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What no calendar month anchors: everything but streams of months and what a window makes of them and of pay."""
+def without_months(rows: list[dict[str, Any]], of_months: set[str]) -> list[dict[str, Any]]:
+    """What no calendar month anchors: everything but payees of months and what a window makes of them and of pay."""
     of_streams = {"recurring_merchants", "monthly_recurring_spend", "subscription_spend_share"}
     of_pay = {"pay_frequency", "avg_monthly_income"}
     return [
         {name: value for name, value in row.items() if name not in of_streams | of_pay}
         for row in rows
-        if row.get("cadence") not in ANCHORED_TO_MONTHS
+        if row.get("merchant") not in of_months
     ]
 
 
