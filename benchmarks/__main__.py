@@ -255,7 +255,6 @@ def main() -> None:
     common.add_argument(
         "--folder", type=Path, default=Path("data/benchmarks"), help="what is made once and kept; delete after a change"
     )
-    common.add_argument("--memory", help="what the pipeline's engine may take, e.g. 6GB; by default its own default")
     common.add_argument("--write", type=Path, help="a document in which the sections measured are replaced")
     commands = parser.add_subparsers(dest="what", required=True)
     sections: dict[str, tuple[str, Callable[[argparse.Namespace], Lines]]] = {
@@ -286,6 +285,7 @@ def main() -> None:
         "daily": [1_000],
     }.items():
         every[name].add_argument("--customers", type=int, nargs="+", default=sizes)
+        every[name].add_argument("--memory", help="what the pipeline's engine may take, e.g. 6GB; else its own default")
     commands.add_parser("all", parents=[common], help="every one at its default size")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
@@ -294,7 +294,8 @@ def main() -> None:
         told = argparse.Namespace(**(vars(every[name].parse_args([])) | vars(given)))
         print(f"## {title}\n\n{measure.machine()}\n", flush=True)
         lines = [measure.machine(), ""]
-        for line in section(told):
+        limit = getattr(told, "memory", None)
+        for line in [*([f"With `--memory {limit}`.", ""] if limit else []), *section(told)]:
             print(line, flush=True)
             lines.append(line)
         print(flush=True)

@@ -9,7 +9,6 @@ emptied, and waiting for runs (``defs.erasure``).
 import datetime as dt
 import html
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sqlalchemy import Engine
 
+from spendsense_pipeline import warehouse
 from spendsense_pipeline.evaluation import export
 from spendsense_pipeline.governance import erasure
 from spendsense_pipeline.governance.database import reading, reclaim
@@ -80,7 +80,7 @@ def erase(
     names = erasure.begin(engine, user_id, theirs, operator_id, reason, now, known=landed or known)
     with reading(engine) as session:
         erased = erasure.remembered(session)
-    _emptied(places.scratch)
+    warehouse.clear(places.scratch)
     files, unreadable = _landing(folders, erased, user_id)
     done: dict[str, Any] = {
         "landing": files,
@@ -101,15 +101,6 @@ def erase(
         for path in _mentions(places, user_id)
     ]
     return {"user_id": user_id, "erasure_id": erasure_id, "erased": done, "remains": remains}
-
-
-def _emptied(scratch: Path) -> None:
-    """Without what a killed run left: none is under way. The folder stays, which may be a disk of its own."""
-    for left in scratch.glob("*"):
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left)
-        else:
-            left.unlink()
 
 
 def _landing(folders: Sequence[Path], erased: Erased, user_id: str) -> tuple[dict[str, int], list[Path]]:

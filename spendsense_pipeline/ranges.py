@@ -10,23 +10,24 @@ from ibis import _
 
 
 class Range(NamedTuple):
-    """From ``start`` up to, and without, ``end``; None is open. Null comes before all else."""
+    """From ``start`` up to, and without, ``end``; None is open. Null comes after all else."""
 
     start: Any = None
     end: Any = None
 
     def of(self, table: ibis.Table, column: str) -> ibis.Table:
         """The rows of a table, the one that was cut or another, whose ``column`` lies in the range."""
-        if self.start is not None:
-            table = table.filter(table[column] >= self.start)
-        if self.end is None:
+        if self.end is not None:
+            table = table.filter(table[column] < self.end)
+        if self.start is None:
             return table
-        before = table[column] < self.end
-        return table.filter(before if self.start is not None else before | table[column].isnull())
+        since = table[column] >= self.start
+        return table.filter(since if self.end is not None else since | table[column].isnull())
 
 
 def ranges(table: ibis.Table, column: str, rows: int) -> list[Range]:
-    """Ranges in ascending order that leave out nothing, of about ``rows`` rows each; more where one value has more."""
+    """Ranges in ascending order that leave out nothing, of about ``rows`` rows each; more where one value has more, and
+    nulls on top of the last."""
     counted = table.filter(_[column].notnull()).group_by(column).aggregate(rows=_.count())
     before = counted["rows"].sum().over(ibis.cumulative_window(order_by=column)) - counted["rows"]
     parts = counted.mutate(part=before // rows).group_by("part")

@@ -6,6 +6,7 @@ a folder or any fsspec URI, and each path may be a folder of parts. A table that
 which is the IO manager's alone (``defs/io.py``), and any meaning of a table (``contracts/``).
 """
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,23 @@ def connect(scratch: Path | None = None, memory: str | None = None, *, in_order:
     if not in_order:
         backend.raw_sql("SET preserve_insertion_order = false")
     return backend
+
+
+@contextmanager
+def aside(scratch: Path) -> Iterator[Path]:
+    """A folder for what is needed while the block lasts, in the scratch space; `clear` removes it after a crash."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="aside-") as folder:
+        yield Path(folder)
+
+
+def clear(scratch: Path) -> None:
+    """Take away what killed runs left in the scratch space, ours and the engine's; only while no run is under way."""
+    for left in [*scratch.glob("aside-*"), *scratch.glob("duckdb_temp*")]:
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def put_aside(table: ibis.Table, folder: Path) -> ibis.Table:
@@ -117,8 +135,8 @@ def read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | Non
     return backend.read_parquet([name.removeprefix("file://") for name in files], union_by_name=len(files) > 1)
 
 
-def write(table: ibis.Table, asset: str, target: Path) -> None:
-    """Store the rows as one local Parquet file.
+def write(table: ibis.Table, asset: str, target: Path, scratch: Path | None = None) -> None:
+    """Store the rows as one local Parquet file; parts of it lie in ``scratch`` meanwhile, or in the system's own.
 
     Of a clustered table a reader who wants one customer opens the row groups whose bounds hold them: two at most, so
     a table is parted into a hundred of them, as far as a group is then neither tiny nor larger than usual.
@@ -133,8 +151,8 @@ def write(table: ibis.Table, asset: str, target: Path) -> None:
     if len(parts) < 2:
         table.order_by(*order).to_parquet(target, row_group_size=group)
         return
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.") as folder:
-        files = [Path(folder) / f"{number:06}.parquet" for number in range(len(parts))]
+    with aside(scratch or Path(tempfile.gettempdir())) as folder:
+        files = [folder / f"{number:06}.parquet" for number in range(len(parts))]
         for file, part in zip(files, parts, strict=True):
             part.of(table, order[0]).order_by(*order).to_parquet(file)
         with _in_order(table.get_backend()) as backend:

@@ -81,7 +81,7 @@ def test_nothing_in_the_data_folder_names_the_customer_and_nobody_else_lost_a_ro
     accounts, before = accounts_of(pipeline, user_id), tables(pipeline)
     names = [row["recommendation_id"] for row in spendsense(pipeline, "released", "--user", user_id)["released"]]
     assert len(naming(pipeline, user_id)) > 20
-    left = pipeline.settings.scratch / "of-a-killed-run" / "aside.parquet"
+    left = pipeline.settings.scratch / "aside-of-a-killed-run" / "rows.parquet"
     left.parent.mkdir(parents=True)
     pq.write_table(pa.table({"user_id": [user_id]}), left)
     done = spendsense(pipeline, "erase", user_id, "--operator", "op", "--reason", REASON)

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "dictionary": {"contracts", "governance"},
     "profiles": {"features", "personas", "warehouse"},
     "withdrawn": {"warehouse"},
-    "erasure": {"ingest", "governance", "evaluation"},
+    "erasure": {"ingest", "governance", "evaluation", "warehouse"},
     "defs": {
         *("contracts", "ingest", "features", "personas", "recommendations", "governance", "evaluation"),
         *("dictionary", "erasure", "profiles", "settings", "spark", "warehouse", "withdrawn"),

@@ -5,7 +5,6 @@ is in ``ingest/`` and ``governance/``. What does not belong here: any later word
 """
 
 import datetime as dt
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -160,14 +159,16 @@ def canonical_tables(
     raw_liabilities: ibis.Table,
     raw_products: ibis.Table,
 ) -> Iterator[dg.Output[ibis.Table] | dg.AssetCheckResult]:
-    """Judge every row of every stored batch and keep, of each id, the newest valid one by order of arrival."""
+    """Judge every row of every stored batch and keep, of each id, the newest valid one by order of arrival.
+
+    The outputs read what is put aside while this lasts: an IO manager stores each as it is yielded.
+    """
     if not raw_products.count().to_pyarrow().as_py():
         raw_products = canonical.catalogue(Path(files.catalogue), raw_products.get_backend())
-    Path(files.scratch).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=files.scratch) as folder:
+    with warehouse.aside(Path(files.scratch)) as folder:
 
         def keep(rows: ibis.Table, _: str) -> ibis.Table:
-            return warehouse.put_aside(rows, Path(folder))
+            return warehouse.put_aside(rows, folder)
 
         raw = (raw_users, raw_accounts, raw_transactions, raw_liabilities, raw_products)
         yield from _merged(context, files, canonical.judge(dict(zip(RAW, raw, strict=True)), keep))

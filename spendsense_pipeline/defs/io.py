@@ -87,7 +87,7 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
         elif obj.get_backend().name == "pyspark":
             self._gather(obj, f"{_name(context.asset_key)}.{context.run_id}", target)
         else:
-            warehouse.write(obj, context.asset_key.path[-1], target)
+            warehouse.write(obj, context.asset_key.path[-1], target, Path(self.scratch) if self.scratch else None)
 
     def _gather(self, table: ibis.Table, name: str, target: Path) -> None:
         """What the executors wrote, each its parts, as one file: renamed or put in one piece like any other.
