@@ -100,7 +100,8 @@ def drafting(customers: Sequence[int], repeats: int, folder: Path, memory: str |
     largest = max(customers)
     run = folder / f"run-{largest}"
     if not (run / "_SUCCESS").exists():
-        shutil.rmtree(run, ignore_errors=True)
+        if run.exists():
+            shutil.rmtree(run)
         batch = data.generated(folder, largest)
         way = {"batch": str(batch), "out": str(run), "day": str(data.AS_OF), "memory": memory}
         measure.measure("whole_way:unreviewed", way, repeats=1)
@@ -182,8 +183,8 @@ def days(customers: Sequence[int], folder: Path, memory: str | None) -> Lines:
     """A second and a third day beside the first."""
     for number in customers:
         first, second = daily.batches(folder, number)
-        days = {"first": str(first), "second": str(second), "day": str(data.AS_OF), "memory": memory}
-        told = repeated("daily:three_days", days, 1, folder).told
+        options = {"first": str(first), "second": str(second), "day": str(data.AS_OF), "memory": memory}
+        told = repeated("daily:three_days", options, 1, folder).told
         stages = {f"{name} day": one["stages"] for name, one in told.items()}
         yield f"{number:,} people, one run: all history but a day on the first, that day's transactions on the second,"
         yield "and on the third no batch."
