@@ -1,253 +1,154 @@
-"""What an account is: its class, its currency, whether it counts for its customer, its balance at ``as_of``.
+"""What an account is: its class, its currency, whether it counts for its customer, its balance on a date.
 
-One table maps (type, subtype) to a class; one dated table holds what a US dollar threshold is worth in other
-currencies. What does not belong here: what is said about cards and savings (``credit.py``, ``savings.py``).
+Numbers by account, in NumPy, for a range of customers. What does not belong here: what a text is worth
+(``data/accounts.toml`` holds the classes of accounts and the factors of currencies), and what is said of cards and
+savings (``tables.py``).
 """
 
-import datetime as dt
-from typing import Any
+import functools
+import re
+import tomllib
+from importlib import resources
+from typing import Any, NamedTuple
 
-import ibis
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
-from spendsense_pipeline.features.expressions import ratio
+from spendsense_pipeline.features.meanings import ACCOUNT_CLASSES, CREDIT_CARD, LOAN, OTHER
 
-CLASSES = ("checking", "savings", "credit_card", "investment", "loan", "other")
-
-# class: (telling types, subtypes). Flat spellings and Plaid's (plaid.com/docs/api/accounts, account type
-# schema). `depository` tells nothing, so its subtype decides; a telling type beats whatever its subtype says.
-ACCOUNT_CLASSES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "checking": (
-        ("checking", "current", "prepaid", "paypal"),
-        ("checking", "current", "prepaid", "paypal", "ebt"),
-    ),
-    "savings": (
-        ("savings", "high yield savings", "money market", "cash management", "cd", "hsa"),
-        (
-            *("savings", "high yield savings", "high yield", "hysa", "money market", "cash management"),
-            *("cd", "certificate of deposit", "hsa", "health savings"),
-        ),
-    ),
-    "credit_card": (
-        ("credit", "credit card", "charge card"),
-        ("credit card", "charge card"),
-    ),
-    "investment": (
-        ("investment", "brokerage", "retirement"),
-        (
-            *("brokerage", "non taxable brokerage account", "401a", "401k", "403b", "457b", "529", "ira"),
-            *("roth", "roth ira", "roth 401k", "roth 403b", "sep ira", "simple ira", "keogh", "pension"),
-            *("retirement", "profit sharing plan", "thrift savings plan", "mutual fund", "stock plan"),
-            *("crypto exchange", "non custodial wallet", "trust", "ugma", "utma", "education savings account"),
-            *("fixed annuity", "variable annuity", "other annuity", "life insurance", "rrsp", "rrif", "tfsa"),
-            *("isa", "cash isa", "sipp", "lif", "lira", "lrif", "lrsp", "prif", "qshr", "rdsp", "resp", "rlif"),
-        ),
-    ),
-    "loan": (
-        ("loan", "mortgage", "student loan", "auto loan", "personal loan", "line of credit"),
-        (
-            *("loan", "mortgage", "student", "student loan", "auto", "auto loan", "personal", "personal loan"),
-            *("home equity", "home equity line of credit", "line of credit", "construction", "consumer"),
-            *("commercial", "business", "business loan", "overdraft"),
-        ),
-    ),
-}
-
-# Units of a currency that are worth one US dollar. A threshold in dollars is multiplied by it. Rounded from the
-# European Central Bank's euro reference rates of mid 2025: thresholds of judgement, not prices, need no more,
-# and a table that moved every day would make yesterday's persona unrepeatable.
-FACTORS_AS_OF = dt.date(2025, 6, 30)
-CURRENCY_FACTORS: dict[str, float] = {
-    "USD": 1.0,
-    "EUR": 0.85,
-    "GBP": 0.73,
-    "CHF": 0.80,
-    "CAD": 1.36,
-    "AUD": 1.53,
-    "NZD": 1.65,
-    "JPY": 144.0,
-    "CZK": 21.0,
-    "PLN": 3.6,
-    "HUF": 341.0,
-    "DKK": 6.4,
-    "SEK": 9.5,
-    "NOK": 10.1,
-    "MXN": 18.8,
-    "BRL": 5.5,
-    "INR": 85.7,
-}
+Array = npt.NDArray[Any]
+BEFORE_ALL = -(1 << 40)
 
 
-def _spelling(text: Any) -> Any:
-    return text.lower().re_replace("[_ -]+", " ").replace("(", "").replace(")", "").strip()
+class Definitions(NamedTuple):
+    """The tables of ``data/accounts.toml``."""
+
+    class_of_type: dict[str, int]
+    class_of_subtype: dict[str, int]
+    units_per_dollar: dict[str, float]
 
 
-def account_class(type_: Any, subtype: Any) -> Any:
-    """Class of an account, one of ``CLASSES``; case, underscores, hyphens and spaces do not matter."""
-    type_, subtype = _spelling(type_), _spelling(subtype)
-    telling = [(type_.isin(types), name) for name, (types, _) in ACCOUNT_CLASSES.items()]
-    otherwise = [(subtype.isin(subtypes), name) for name, (_, subtypes) in ACCOUNT_CLASSES.items()]
-    return ibis.cases(*telling, *otherwise, else_="other")
+@functools.cache
+def definitions() -> Definitions:
+    """What the shipped file says of account types and currencies."""
+    text = resources.files("spendsense_pipeline.features").joinpath("data/accounts.toml").read_text("utf-8")
+    data = tomllib.loads(text)
+    types: dict[str, int] = {}
+    subtypes: dict[str, int] = {}
+    for name, spellings in data["classes"].items():
+        types |= dict.fromkeys(spellings["types"], ACCOUNT_CLASSES.index(name))
+        subtypes |= dict.fromkeys(spellings["subtypes"], ACCOUNT_CLASSES.index(name))
+    return Definitions(types, subtypes, data["units_per_dollar"])
 
 
-def unmapped(accounts: ibis.Table) -> ibis.Table:
-    """(type, subtype) pairs that no row of the table knows, with how many accounts have them: to be reported.
+def _spelling(text: str | None) -> str:
+    return re.sub("[_ -]+", " ", (text or "").lower()).replace("(", "").replace(")", "").strip()
 
-    A pair that calls itself `other` is known to be other.
+
+@functools.cache
+def account_class(type_: str | None, subtype: str | None) -> int:
+    """Class of an account, its place in ``ACCOUNT_CLASSES``; case, underscores, hyphens and spaces do not matter."""
+    known = definitions()
+    by_subtype = known.class_of_subtype.get(_spelling(subtype), OTHER)
+    return known.class_of_type.get(_spelling(type_), by_subtype)
+
+
+def is_mapped(type_: str | None, subtype: str | None) -> bool:
+    """Whether a (type, subtype) is in the table, or calls itself other."""
+    return account_class(type_, subtype) != OTHER or _spelling(type_) == "other"
+
+
+def currency_factor(currency: str | None) -> float:
+    """Units of the currency per US dollar; 1 for a currency without a factor."""
+    return definitions().units_per_dollar.get((currency or "").upper(), 1.0)
+
+
+def to_cents(amount: Array) -> Array:
+    """Rounded to cents, half a cent away from zero."""
+    return np.asarray(np.trunc(amount * 100 + np.copysign(0.5, amount)) / 100)
+
+
+class Held(NamedTuple):
+    """The accounts of the customers in a range, by account; those that hold for a date are ``counts``."""
+
+    account_id: list[str]
+    user: Array
+    held_as: Array
+    currency: Array
+    currencies: list[str]
+    opened: Array
+    balance_day: Array
+    delivered: Array
+    limit: Array
+
+
+def held_accounts(accounts: pa.Table, users: dict[str, int]) -> Held:
+    """The accounts of the customers numbered in ``users``."""
+    columns = accounts.select(
+        ["account_id", "user_id", "type", "subtype", "balance_available", "balance_current", "balance_limit",
+         "iso_currency_code", "created_at", "balance_date"]
+    ).to_pydict()  # fmt: skip
+    user = np.array([users.get(one, -1) for one in columns["user_id"]], "i8")
+    kept = np.flatnonzero(user >= 0)
+    pick = lambda name: [columns[name][place] for place in kept]  # noqa: E731
+    held_as = np.array([account_class(*pair) for pair in zip(pick("type"), pick("subtype"), strict=True)], "i8")
+    iso = [one.upper() if one else None for one in pick("iso_currency_code")]
+    currencies = sorted({one for one in iso if one})
+    number = {one: place for place, one in enumerate(currencies)}
+    current, available, limit = (
+        np.array([np.nan if one is None else one for one in pick(name)], "f8")
+        for name in ("balance_current", "balance_available", "balance_limit")
+    )
+    epoch = np.datetime64("1970-01-01")
+    opened, balance_day = (
+        np.array([missing if one is None else int((np.datetime64(str(one)[:10]) - epoch).astype("i8")) for one in pick(name)], "i8")
+        for name, missing in (("created_at", BEFORE_ALL), ("balance_date", BEFORE_ALL))
+    )
+    # The available balance stands in for an unknown current one, except on cards, where it is what may be spent.
+    delivered = np.where((held_as != CREDIT_CARD) & np.isnan(current), available, current)
+    return Held(
+        pick("account_id"), user[kept], held_as, np.array([number[one] if one else -1 for one in iso], "i8"),
+        currencies, opened, balance_day, delivered, np.where(limit > 0, limit, np.nan),
+    )  # fmt: skip
+
+
+class OnDate(NamedTuple):
+    """Accounts and customers on one date."""
+
+    counts: Array
+    """By account: in its customer's main currency, and opened by the date or with rows by then."""
+    balance: Array
+    """By account: what is held, on cards and loans what is owed; NaN where unknown."""
+    main_currency: Array
+    """By customer, -1 where no account names one."""
+    own_accounts: Array
+    """By customer."""
+
+
+def accounts_on(date: int, held: Held, users: int, rows: Array, first_row: Array, moved: Array) -> OnDate:
+    """The accounts as they were on a date.
+
+    ``rows`` are the posted rows of each account by the date, ``first_row`` the day of the first, ``moved`` the sum of
+    its rows after the date and up to the day of its balance, by which a later balance is rolled back.
     """
-    return (
-        accounts.filter(
-            (account_class(accounts.type, accounts.subtype) == "other")
-            & ~_spelling(accounts.type).fill_null("").isin(["other"])
-        )
-        .group_by("type", "subtype")
-        .agg(accounts=lambda t: t.count())
-    )
+    main = _main_currency(held, users, rows)
+    counts = (held.currency < 0) | (held.currency == main[held.user])
+    counts &= (held.opened <= date) | (first_row <= date)
+    owed = (held.held_as == CREDIT_CARD) | (held.held_as == LOAN)
+    balance = to_cents(held.delivered + np.where(owed, moved, -moved))
+    return OnDate(counts, balance, main, np.bincount(held.user[counts], minlength=users))
 
 
-def currency_factor(currency: Any) -> Any:
-    """Units of the currency per US dollar at ``FACTORS_AS_OF``; 1 for a currency without a factor."""
-    return currency.upper().cases(*CURRENCY_FACTORS.items(), else_=1.0).cast("float64").fill_null(1.0)
-
-
-def customers(users: ibis.Table, as_of: dt.date) -> ibis.Table:
-    """``user_id`` of everyone who gets features: no operators, nobody who came after ``as_of``."""
-    known = users.created_at.isnull() | (users.created_at.date() <= ibis.literal(as_of))
-    role = users.user_type.isnull() | (users.user_type == "customer")
-    return users.filter(known & role).select("user_id")
-
-
-def posted(transactions: ibis.Table, as_of: dt.date) -> ibis.Table:
-    """The transactions that count: not pending, on or before ``as_of``."""
-    return transactions.filter(~transactions.pending.fill_null(False) & (transactions.date <= ibis.literal(as_of)))
-
-
-def held_accounts(transactions: ibis.Table, accounts: ibis.Table, users: ibis.Table, as_of: dt.date) -> ibis.Table:
-    """The accounts that count, one row each: those of customers, in their main currency, opened by ``as_of``.
-
-    Columns: those of ``accounts``, with ``account_class, currency, currency_factor`` (of the customer),
-    ``account_rows`` and ``first_row`` (posted rows by ``as_of`` and the first one's date). An account without a
-    currency is taken to be in its customer's. One that claims to be opened later counts if it has rows by now.
-    """
-    activity = _activity(transactions, accounts, as_of)
-    return _in_main_currency(activity, users, as_of).filter(
-        lambda t: t.created_at.isnull() | (t.created_at.date() <= ibis.literal(as_of)) | (t.account_rows > 0)
-    )
-
-
-def left_out(transactions: ibis.Table, accounts: ibis.Table, users: ibis.Table, as_of: dt.date) -> ibis.Table:
-    """Accounts of customers in another than their main currency, in no signal: ``user_id, account_id, currency``.
-
-    Reported beside the features, so that nobody takes the signals for the whole of the customer's money.
-    """
-    activity = _activity(transactions, accounts, as_of)
-    main = _main_currencies(activity)
-    return (
-        activity.semi_join(customers(users, as_of), "user_id")
-        .join(main, "user_id")
-        .filter(lambda t: t.iso_currency_code.upper() != t.currency)
-        .select("user_id", "account_id", currency=lambda t: t.iso_currency_code.upper())
-    )
-
-
-def without_factor(accounts: ibis.Table) -> ibis.Table:
-    """Currencies that have no factor, whose thresholds are therefore the numbers in US dollars: to be reported.
-
-    ``currency, accounts``.
-    """
-    currency = accounts.iso_currency_code.upper()
-    return (
-        accounts.filter(~currency.isin([*CURRENCY_FACTORS]))
-        .group_by(currency=currency)
-        .agg(accounts=lambda t: t.count())
-        .order_by("currency")
-    )
-
-
-def accounts_at(transactions: ibis.Table, accounts: ibis.Table, users: ibis.Table, as_of: dt.date) -> ibis.Table:
-    """``held_accounts`` with ``balance`` and ``credit_limit`` as they were on ``as_of``.
-
-    ``balance`` is what is held, on cards and loans what is owed (positive). A balance of a later day is rolled
-    back by the rows posted in between; one of an earlier day stands. The available balance stands in for an
-    unknown current one, except on cards, where it is what may still be spent.
-    """
-    held = held_accounts(transactions, accounts, users, as_of)
-    dated = held.select("account_id", "balance_date").filter(lambda t: t.balance_date > ibis.literal(as_of))
-    since = (
-        transactions.filter(~transactions.pending.fill_null(False) & (transactions.date > ibis.literal(as_of)))
-        .select("account_id", "date", "amount")
-        .join(dated, "account_id")
-        .filter(lambda t: t.date <= t.balance_date)
-        .group_by("account_id")
-        .agg(moved=lambda t: t.amount.sum())
-    )
-    rolled = held.left_join(since, "account_id").drop("account_id_right")
-    owed = rolled.account_class.isin(["credit_card", "loan"])
-    delivered = (rolled.account_class == "credit_card").ifelse(
-        rolled.balance_current, rolled.balance_current.coalesce(rolled.balance_available)
-    )
-    moved = rolled.moved.fill_null(0.0)
-    return rolled.mutate(
-        balance=owed.ifelse(delivered + moved, delivered - moved).round(2),
-        credit_limit=(rolled.balance_limit > 0).ifelse(rolled.balance_limit, ibis.null("float64")),
-    ).drop("moved")
-
-
-def card_details(at: ibis.Table) -> ibis.Table:
-    """One row per card of ``accounts_at``: ``user_id, account_id, last4, balance, credit_limit, utilization``.
-
-    ``last4`` are the last four characters of the account id, the only name of a card that an operator is shown.
-    A credit balance counts as 0; ``utilization`` is null where balance or limit is unknown.
-    """
-    cards = at.filter(at.account_class == "credit_card")
-    owed = ibis.greatest(cards.balance, 0.0)
-    return cards.select(
-        "user_id",
-        "account_id",
-        "balance",
-        "credit_limit",
-        last4=cards.account_id.right(4),
-        # greatest() skips nulls on some engines: an unknown balance must stay unknown
-        utilization=cards.balance.isnull().ifelse(ibis.null("float64"), ratio(owed, cards.credit_limit)),
-    )
-
-
-def _activity(transactions: ibis.Table, accounts: ibis.Table, as_of: dt.date) -> ibis.Table:
-    """Accounts with the number and first date of their posted rows."""
-    rows = (
-        posted(transactions.select("account_id", "date", "pending"), as_of)
-        .group_by("account_id")
-        .agg(account_rows=lambda t: t.count(), first_row=lambda t: t.date.min())
-    )
-    return (
-        accounts.left_join(rows, "account_id")
-        .drop("account_id_right")
-        .mutate(
-            account_rows=lambda t: t.account_rows.fill_null(0),
-            account_class=account_class(accounts.type, accounts.subtype),
-        )
-    )
-
-
-def _main_currencies(activity: ibis.Table) -> ibis.Table:
-    """``user_id, currency, currency_factor``: the currency of most posted rows, then of most accounts, then by name."""
-    counted = (
-        activity.filter(activity.iso_currency_code.notnull())
-        .group_by("user_id", currency=activity.iso_currency_code.upper())
-        .agg(rows=lambda t: t.account_rows.sum(), accounts=lambda t: t.count())
-    )
-    best = ibis.window(group_by="user_id", order_by=[ibis.desc("rows"), ibis.desc("accounts"), ibis.asc("currency")])
-    return (
-        counted.mutate(place=ibis.row_number().over(best))
-        .filter(lambda t: t.place == 0)
-        .select("user_id", "currency", currency_factor=lambda t: currency_factor(t.currency))
-    )
-
-
-def _in_main_currency(activity: ibis.Table, users: ibis.Table, as_of: dt.date) -> ibis.Table:
-    joined = (
-        activity.semi_join(customers(users, as_of), "user_id")
-        .left_join(_main_currencies(activity), "user_id")
-        .drop("user_id_right")
-        .mutate(currency_factor=lambda t: t.currency_factor.fill_null(1.0))
-    )
-    return joined.filter(joined.iso_currency_code.isnull() | (joined.iso_currency_code.upper() == joined.currency))
+def _main_currency(held: Held, users: int, rows: Array) -> Array:
+    """By customer the currency of most posted rows, then of most accounts, then by name."""
+    named = np.flatnonzero(held.currency >= 0)
+    width = max(len(held.currencies), 1)
+    pair = held.user[named] * width + held.currency[named]
+    pairs, place, accounts = np.unique(pair, return_inverse=True, return_counts=True)
+    posted = np.bincount(place, rows[named], len(pairs))
+    best = np.lexsort((pairs % width, -accounts, -posted, pairs // width))
+    main = np.full(users, -1, "i8")
+    # Written from the last to the first, the best of each customer stays.
+    main[(pairs // width)[best][::-1]] = (pairs % width)[best][::-1]
+    return main

@@ -1,614 +1,415 @@
-"""What a transaction is: its payee, its category in one vocabulary, and its kind.
+"""What each row of a customer is: its payee, its kind, and the two legs of a transfer.
 
-Every signal reads these rows, so that a card payment is the same thing to streams, savings and spending. What
-does not belong here: anything about a window, a pattern in time, or a balance.
+Texts are numbers here, in the order of the texts, and what they say is bits (``meanings.py``). Rows are those of one
+customer up to a day, in order of day and id.
+
+What does not belong here: anything about a window, a pattern in time, or a balance.
 """
 
-import datetime as dt
-from typing import Any
+from typing import NamedTuple
 
-import ibis
+import numpy as np
 
-from spendsense_pipeline.features.accounts import held_accounts, posted
-from spendsense_pipeline.features.expressions import cents, keyed, plain, step, words
+from spendsense_pipeline.features.arrays import ZERO, Numbers, Records, sort
+from spendsense_pipeline.features.compiled import jit
+from spendsense_pipeline.features.meanings import *  # noqa: F403 - the bits
 
-KINDS = (
-    "card_payment",
-    "own_transfer",
-    "cash_withdrawal",
-    "cash_deposit",
-    "refund",
-    "fee",
-    "interest_charged",
-    "interest_earned",
-    "paycheck",
-    "other_in",
-    "other_out",
-)
 LEG_DAYS = 3  # between the two legs of a transfer: a weekend, or a slow clearing
-
-# --- words, looked for as whole words in the plain payee -------------------------------------------------------
-
-PAYROLL = ("payroll", "salary", "wage", "wages", "paycheck", "paycheque")
-# What a bank prints on any electronic credit, benefits included: payroll unless something speaks against it.
-DEPOSITED_PAY = ("direct dep", "direct deposit", "dir dep", "adp", "paychex", "gusto")
-GIG = (
-    *("uber", "lyft", "doordash", "dasher", "instacart", "grubhub", "postmates", "shipt", "taskrabbit"),
-    *("upwork", "fiverr", "amazon flex", "payout", "payouts"),
-)
-PEER = (
-    *("venmo", "zelle", "cash app", "cashapp", "paypal", "popmoney", "apple cash", "square cash", "interac"),
-    *("e transfer", "wise", "xoom", "western union", "moneygram", "remitly"),
-)
-INTEREST = ("interest", "intrst", "finance charge", "finance charges")
-REFUND = (
-    *("refund", "refunds", "refunded", "refnd", "rfnd", "rfd", "reversal", "reversed", "rvsl", "chargeback"),
-    *("returned purchase", "purchase return", "merchandise return", "credit adjustment", "statement credit"),
-)
-UNEARNED = (
-    *("pension", "annuity", "social security", "soc sec", "xxsoc sec", "ssa", "ssi", "unemployment"),
-    *("uemploymen", "dol ui", "benefit", "benefits", "benef", "xxva benef", "child support", "alimony"),
-    *("disability", "tax", "irs", "expense", "expenses", "reimbursement", "dividend", "dividends"),
-    *("insurance", "claim", "lottery", "loan", "cash advance", "gift"),
-)
-FEE_CAUSE = (*("overdraft", "od", "nsf", "insufficient funds", "courtesy pay", "returned item", "late"),)
-FEE = ("fee", "fees", "charge", "charges", "penalty", "penalties")
-ISSUERS = (
-    "(amex|american express|discover|capital one|credit one|credit one bank|barclaycard|citi|chase|synchrony|"
-    "mastercard)"
-)
-PAYMENT = "(payment|payments|pmt|pymt|pymnt|autopay|auto pay|epay|epayment|e payment|bill pay|crcardpmt)"
-CARD_PAYMENT = (
-    f"credit (card|crd|cd)( [a-z0-9]+)* {PAYMENT}",
-    "(card|cardmember) (payment thank|serv|services)",
-    f"{PAYMENT} thank( you)?",
-    f"{PAYMENT} to (credit )?card",
-    f"{ISSUERS}( card| crd| des ach| ach| online| mobile| credit)* {PAYMENT}",
-)
-TRANSFER = (
-    *("transfer", "transfers", "xfer", "xfr", "trnsfr", "trsf", "tfr"),
-    *("to savings", "from savings", "to checking", "from checking", "round up"),
-)
-CASH_OUT = (
-    "atm",
-    "cash withdrawal",
-    "cash ewithdrawal",
-    "cash wd",
-    "counter withdrawal",
-    "branch withdrawal",
-    "teller withdrawal",
-)
-CASH_IN = ("cash deposit", "check deposit", "counter deposit", "mobile deposit", "atm( [^ ]+)* deposit")
-
-# --- categories ------------------------------------------------------------------------------------------------
-
-# Flat names, as exports and hand-made files have them, in Plaid's words (plaid.com/documents: personal finance
-# category taxonomy, first version; the second renamed WAGES to SALARY and split a few groups, see SAME).
-FLAT: dict[str, str] = {
-    "PAYROLL": "INCOME_WAGES",
-    "SALARY": "INCOME_WAGES",
-    "WAGES": "INCOME_WAGES",
-    "PAYCHECK": "INCOME_WAGES",
-    "DIRECT_DEPOSIT": "INCOME_WAGES",
-    "GIG_INCOME": "INCOME_GIG_ECONOMY",
-    "GIG_ECONOMY": "INCOME_GIG_ECONOMY",
-    "FREELANCE": "INCOME_GIG_ECONOMY",
-    "FREELANCE_INCOME": "INCOME_GIG_ECONOMY",
-    "INTEREST_EARNED": "INCOME_INTEREST_EARNED",
-    "INTEREST_INCOME": "INCOME_INTEREST_EARNED",
-    "DIVIDENDS": "INCOME_DIVIDENDS",
-    "TAX_REFUND": "INCOME_TAX_REFUND",
-    "PENSION": "INCOME_RETIREMENT_PENSION",
-    "UNEMPLOYMENT": "INCOME_UNEMPLOYMENT",
-    "SAVINGS": "TRANSFER_SAVINGS",
-    "SAVINGS_DEPOSIT": "TRANSFER_SAVINGS",
-    "SAVINGS_WITHDRAWAL": "TRANSFER_SAVINGS",
-    "SAVINGS_TRANSFER": "TRANSFER_SAVINGS",
-    "INVESTMENT": "TRANSFER_INVESTMENT_AND_RETIREMENT_FUNDS",
-    "INVESTMENT_TRANSFER": "TRANSFER_INVESTMENT_AND_RETIREMENT_FUNDS",
-    "CASH_WITHDRAWAL": "TRANSFER_OUT_WITHDRAWAL",
-    "ATM_WITHDRAWAL": "TRANSFER_OUT_WITHDRAWAL",
-    "ATM": "TRANSFER_OUT_WITHDRAWAL",
-    "CASH_DEPOSIT": "TRANSFER_IN_DEPOSIT",
-    "CREDIT_CARD_PAYMENT": "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT",
-    "CARD_PAYMENT": "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT",
-    "LOAN_PAYMENT": "LOAN_PAYMENTS",
-    "LOAN": "LOAN_PAYMENTS",
-    "MORTGAGE": "LOAN_PAYMENTS_MORTGAGE_PAYMENT",
-    "MORTGAGE_PAYMENT": "LOAN_PAYMENTS_MORTGAGE_PAYMENT",
-    "STUDENT_LOAN": "LOAN_PAYMENTS_STUDENT_LOAN_PAYMENT",
-    "AUTO_LOAN": "LOAN_PAYMENTS_CAR_PAYMENT",
-    "INTEREST_CHARGE": "BANK_FEES_INTEREST_CHARGE",
-    "INTEREST_CHARGED": "BANK_FEES_INTEREST_CHARGE",
-    "FINANCE_CHARGE": "BANK_FEES_INTEREST_CHARGE",
-    "OVERDRAFT": "BANK_FEES_OVERDRAFT_FEES",
-    "OVERDRAFT_FEE": "BANK_FEES_OVERDRAFT_FEES",
-    "NSF_FEE": "BANK_FEES_INSUFFICIENT_FUNDS",
-    "LATE_FEE": "BANK_FEES_LATE_FEES",
-    "LATE_FEES": "BANK_FEES_LATE_FEES",
-    "FEE": "BANK_FEES",
-    "FEES": "BANK_FEES",
-    "BANK_FEE": "BANK_FEES",
-    "ATM_FEE": "BANK_FEES_ATM_FEES",
-    "RENT": "RENT_AND_UTILITIES_RENT",
-    "UTILITIES": "RENT_AND_UTILITIES_OTHER_UTILITIES",
-    "UTILITY": "RENT_AND_UTILITIES_OTHER_UTILITIES",
-    "ELECTRICITY": "RENT_AND_UTILITIES_GAS_AND_ELECTRICITY",
-    "WATER": "RENT_AND_UTILITIES_WATER",
-    "INTERNET": "RENT_AND_UTILITIES_INTERNET_AND_CABLE",
-    "PHONE": "RENT_AND_UTILITIES_TELEPHONE",
-    "TELECOM": "RENT_AND_UTILITIES_TELEPHONE",
-    "INSURANCE": "GENERAL_SERVICES_INSURANCE",
-    "SUBSCRIPTION": "ENTERTAINMENT",
-    "SUBSCRIPTIONS": "ENTERTAINMENT",
-    "STREAMING": "ENTERTAINMENT_TV_AND_MOVIES",
-    "MUSIC": "ENTERTAINMENT_MUSIC_AND_AUDIO",
-    "GYM": "PERSONAL_CARE_GYMS_AND_FITNESS_CENTERS",
-    "FITNESS": "PERSONAL_CARE_GYMS_AND_FITNESS_CENTERS",
-    "GROCERIES": "FOOD_AND_DRINK_GROCERIES",
-    "GROCERY": "FOOD_AND_DRINK_GROCERIES",
-    "RESTAURANT": "FOOD_AND_DRINK_RESTAURANT",
-    "RESTAURANTS": "FOOD_AND_DRINK_RESTAURANT",
-    "DINING": "FOOD_AND_DRINK_RESTAURANT",
-    "COFFEE": "FOOD_AND_DRINK_COFFEE",
-    "COFFEE_SHOP": "FOOD_AND_DRINK_COFFEE",
-    "FAST_FOOD": "FOOD_AND_DRINK_FAST_FOOD",
-    "FOOD": "FOOD_AND_DRINK",
-    "GAS": "TRANSPORTATION_GAS",
-    "FUEL": "TRANSPORTATION_GAS",
-    "TRANSPORT": "TRANSPORTATION",
-    "RIDESHARE": "TRANSPORTATION_TAXIS_AND_RIDE_SHARES",
-    "SHOPPING": "GENERAL_MERCHANDISE",
-    "CLOTHING": "GENERAL_MERCHANDISE_CLOTHING_AND_ACCESSORIES",
-    "HEALTHCARE": "MEDICAL",
-    "HEALTH": "MEDICAL",
-    "TRANSFER": "TRANSFER",
-}
-# The second version's names, and flat plurals of the first, that mean what an older name means.
-SAME: dict[str, str] = {
-    "INCOME_SALARY": "INCOME_WAGES",
-    "INCOME_PAYROLL": "INCOME_WAGES",
-    "INCOME_CONTRACTOR": "INCOME_GIG_ECONOMY",
-    "BANK_FEES_LATE_PAYMENT": "BANK_FEES_LATE_FEES",
-    "BANK_FEES_OVERDRAFT": "BANK_FEES_OVERDRAFT_FEES",
-}
-UNTELLING = (
-    *("", "OTHER", "OTHER_OTHER", "INCOME", "INCOME_OTHER", "INCOME_OTHER_INCOME", "OTHER_INCOME"),
-    *("UNCATEGORIZED", "UNKNOWN"),
-)
-PRIMARIES = (
-    *("INCOME", "LOAN_DISBURSEMENTS", "LOAN_PAYMENTS", "TRANSFER_IN", "TRANSFER_OUT", "TRANSFER", "BANK_FEES"),
-    *("ENTERTAINMENT", "FOOD_AND_DRINK", "GENERAL_MERCHANDISE", "HOME_IMPROVEMENT", "MEDICAL"),
-    *("PERSONAL_CARE", "GENERAL_SERVICES", "GOVERNMENT_AND_NON_PROFIT", "TRANSPORTATION", "TRAVEL"),
-    "RENT_AND_UTILITIES",
-)
-NO_PURCHASE = (
-    *("INCOME", "LOAN_DISBURSEMENTS", "LOAN_PAYMENTS", "TRANSFER_IN", "TRANSFER_OUT", "TRANSFER"),
-    "BANK_FEES",
-)
-EARNED = ("INCOME_WAGES", "INCOME_GIG_ECONOMY", "INCOME_MILITARY")
-FEE_CATEGORIES = ("BANK_FEES_OVERDRAFT_FEES", "BANK_FEES_INSUFFICIENT_FUNDS", "BANK_FEES_LATE_FEES")
-
-# --- payees ----------------------------------------------------------------------------------------------------
-
-PROCESSORS = "(paypal|pp|py|sq|gosq|tst|sp|stripe|google|goog|apl|in|bt|fs|zettle|sumup|klarna|wpy|2co|eb|cko)"
-BOILERPLATE = (
-    "(purchase authorized on|recurring payment authorized on|checkcard|check card|pos purchase|pos debit|"
-    "debit card purchase|mobile purchase|recurring payment|visa dda pur|withdrawal debit card|pos)"
-)
-# How a name says that it pays wages, before or after the employer's: `ACME PAYROLL PPD` pays as `Acme` does.
-PAYS = "((des )?(payroll|salary|wages|paycheck|dir(ect)? dep(osit)?|direct pay|ppd|ach credit))"
-# One biller for many services: the id and the name say who bills, not what for, so its rows stay apart from
-# other rows of that id, and price lines alone tell the services from each other. Looked for in normalised names:
-# `PAYPAL *SPOTIFY` says what for.
-SHARED_BILLERS = (
-    *("apple bill", "google play", "amazon digital", "amzn digital", "paypal"),
-    # Sold under the id of a shop or a ride: what is signed up for there goes by its own name.
-    *("amazon prime", "amzn prime", "prime video", "amazon music", "kindle unltd", "kindle unlimited", "uber one"),
-)
-STATES = (
-    "(al|ak|az|ar|ca|co|ct|dc|de|fl|ga|hi|ia|id|il|in|ks|ky|la|ma|md|me|mi|mn|mo|ms|mt|nc|nd|ne|nh|nj|nm|nv|ny|oh|ok"
-    "|or|pa|ri|sc|sd|tn|tx|ut|va|vt|wa|wi|wv|wy)"
-)
 PLACE_WORDS = 3  # a card's descriptor ends in its city, of so many words at most, and the state
+NEVER_DAY = 1 << 30
+PLACE_BITS = 21
+PLACE_MASK = (1 << PLACE_BITS) - 1
+MOST_ROWS = 1 << PLACE_BITS  # of a customer: a row's place is packed into a key with the number of a text
+
+ROW = np.dtype(
+    [
+        # what the transaction says
+        ("day", "i8"), ("amount", "f8"), ("account", "i8"), ("held_as", "i8"), ("name", "i8"), ("identity", "i8"),
+        ("category", "i8"), ("number", "i8"),
+        # what is found
+        ("payee", "i8"), ("merchant", "i8"), ("paid_from", "i8"), ("kind", "i8"), ("penalty", "i8"),
+        ("spelling", "i8"), ("cents", "i8"), ("may_be_leg", "i8"), ("like_transfer", "i8"), ("refund", "i8"),
+        ("partner", "i8"), ("nearness", "i8"),
+    ],
+    align=True,
+)  # fmt: skip
+# A name and an id that occur together among the customer's rows.
+SPELLING = np.dtype(
+    [("name", "i8"), ("identity", "i8"), ("rows", "i8"), ("first_paid", "i8"), ("text", "i8"), ("stable_id", "i8"),
+     ("shared", "i8"), ("payee", "i8")],
+    align=True,
+)  # fmt: skip
+# What is known of a text within one customer: a field holds where its stamp is the customer's.
+TEXT = np.dtype(
+    [("named", "i8"),
+     ("as_id", "i8"), ("rows", "i8"), ("only_paypal", "i8"), ("least_name", "i8"), ("most_name", "i8"),
+     ("as_name", "i8"), ("usual_id", "i8"), ("usual_rows", "i8"),
+     ("as_payee", "i8"), ("merchant", "i8"), ("paid_from", "i8")],
+    align=True,
+)  # fmt: skip
 
 
-ROW = (
-    *("transaction_id", "user_id", "account_id", "account_class", "date", "amount", "payee", "merchant"),
-    *("category_primary", "category_detailed", "history_start", "currency_factor", "penalty"),
-)
+class Names(NamedTuple):
+    """What names and ids say, by their number; the last is of none."""
+
+    says: Numbers
+    text: Numbers
+    stems: Numbers
+    """``PLACE_WORDS`` texts for each name, without one word of a city and the state, without two, …; -1 for none."""
+    id_text: Numbers
 
 
-def classify(transactions: ibis.Table, accounts: ibis.Table, users: ibis.Table, as_of: dt.date) -> ibis.Table:
-    """One row per posted transaction up to ``as_of``, of customers, in their main currency.
+class RowRoom(NamedTuple):
+    """Room for the rows of one customer at a time."""
 
-    Columns: ``transaction_id, user_id, account_id, account_class, date, amount`` (positive = in), ``payee`` (key
-    within the customer, null if unknown), ``merchant`` (readable), ``category_primary, category_detailed``
-    (Plaid's upper-case names, null when they tell nothing), ``history_start`` (first known row of the customer),
-    ``currency_factor`` (units per US dollar), ``penalty`` (an overdraft, insufficient funds or late fee, or one
-    given back) and ``kind``, exactly one of ``KINDS``: the first that matches, in that order.
+    keys: Numbers
+    spellings: Records
+    texts: Records
+
+
+# --- payees ----------------------------------------------------------------------------------------------------------
+
+
+@jit
+def find_payees(stamp: int, rows: Records, count: int, names: Names, room: RowRoom) -> None:
+    """Write payee, merchant and the first day paid to each row: judged on all of the customer's rows.
+
+    An id is a payee where it occurs on two or more rows. A row without id joins the id that its name mostly has. All
+    others go by their name.
     """
-    rows = _with_categories(_counted(transactions, accounts, users, as_of), transactions)
-    rows = step(_with_payees(rows, transactions), "rows_with_payees")
-    rows = _with_legs(step(_judged(rows.mutate(**_facts(rows))), "rows_judged"))
-    return rows.select(
-        *ROW,
-        kind=ibis.cases(
-            (rows.card_payment | rows.card_leg, "card_payment"),
-            (rows.own_transfer | rows.transfer_leg, "own_transfer"),
-            else_=rows.otherwise,
-        ),
-    )
+    found = gather_spellings(stamp, rows, count, names, room)
+    drop_places(stamp, found, names, room)
+    weigh_ids(stamp, found, names, room)
+    weigh_names(stamp, found, names, room)
+    choose_payees(stamp, found, names, room)
+    for i in range(count):
+        row = rows[i]
+        row.payee = room.spellings[row.spelling].payee
+        row.merchant, row.paid_from = -1, NEVER_DAY
+        if row.payee >= 0:
+            row.merchant = room.texts[row.payee].merchant
+            row.paid_from = room.texts[row.payee].paid_from
 
 
-def _counted(transactions: ibis.Table, accounts: ibis.Table, users: ibis.Table, as_of: dt.date) -> ibis.Table:
-    """The posted rows of the accounts that count, with what is known of account and customer."""
-    held = held_accounts(transactions, accounts, users, as_of)
-    whole = ibis.window(group_by="user_id")
-    holders = step(keyed(held.select("user_id").distinct(), "user_no", "user_id"), "holders")
-    held = held.select(
-        "account_id",
-        "user_id",
-        "account_class",
-        "currency_factor",
-        history_start=held.first_row.min().over(whole),
-        own_accounts=held.account_id.count().over(whole),
-    )
-    held = held.inner_join(holders, "user_id")
-    counted = posted(transactions, as_of).select(
-        "transaction_id",
-        "account_id",
-        "date",
-        "amount",
-        "merchant_name",
-        "merchant_entity_id",
-        "category_primary",
-        "category_detailed",
-    )
-    return counted.join(held, "account_id")
-
-
-def canonical_category(category: Any) -> Any:
-    """One category name in Plaid's upper-case vocabulary; null when it tells nothing."""
-    name = category.upper().strip().re_replace("[^A-Z0-9]+", "_")
-    nothing = ibis.null("string")
-    return name.cases(*FLAT.items(), *SAME.items(), *[(each, nothing) for each in UNTELLING], else_=name)
-
-
-def _with_categories(rows: ibis.Table, transactions: ibis.Table) -> ibis.Table:
-    """Detailed first: it is the finer word; the primary speaks where the detailed one tells nothing.
-
-    Every name in the ``transactions`` is read once, and looked up for the rows.
-    """
-    names = ibis.union(
-        *(transactions.select(raw=name) for name in ("category_primary", "category_detailed")), distinct=True
-    )
-    names = step(names.mutate(name=canonical_category(names.raw)), "categories_in_one_vocabulary")
-    group = ibis.cases(
-        *[((names.name == name) | names.name.startswith(name + "_"), name) for name in PRIMARIES],
-        else_=ibis.null("string"),
-    )
-    # A table of its own: of a step the engine does not know how few rows it has, and may hash the transactions instead.
-    names = names.mutate(group=group).cache()
-    rows = rows.rename(told_primary="category_primary", told_detailed="category_detailed")
-    for told in ("primary", "detailed"):
-        known = names.select(**{f"raw_{told}": "raw", told: "name", f"group_{told}": "group"})
-        rows = rows.left_join(known, rows[f"told_{told}"] == known[f"raw_{told}"]).drop(f"told_{told}", f"raw_{told}")
-    by_primary = rows.group_primary.coalesce(rows.primary)
-    by_detailed = rows.group_detailed.coalesce(rows.primary, rows.detailed)
-    return rows.mutate(
-        category_detailed=rows.detailed.coalesce(rows.primary),
-        category_primary=rows.detailed.isnull().ifelse(by_primary, by_detailed),
-    ).drop("primary", "detailed", "group_primary", "group_detailed")
-
-
-def payee_name(name: Any) -> Any:
-    """The payee's name without what changes from row to row: processors, stores, references, dates.
-
-    >>> # `PAYPAL *SPOTIFY 98765` and `Spotify P3E460` are both `spotify`
-    """
-    text = name.lower().re_replace("^.*merchant name: *", "")
-    text = text.re_replace(f"^{BOILERPLATE}[ -]+([0-9x]{{4,}} +)?([0-9x]+/[0-9x]+ +)?", "")
-    text = text.re_replace(f"^{PROCESSORS} ?[*] ?|^paypal inst xfer ", "")
-    text = text.re_replace(" (ppd|web|ccd|tel) id.*$| (id|indn):.*$", "")
-    text = text.re_replace(" (store|card|ref|no|nbr) ?#* *[0-9x]+", " ").re_replace("# ?[0-9a-z]+", " ")
-    text = text.re_replace("(^| )[0-9x]{1,4}[/-][0-9x]{1,2}([/-][0-9x]{2,4})?( |$)", " ")
-    # Each reference is matched with its own two spaces; words beside it keep theirs.
-    text = plain(text).replace(" ", "  ").concat(" ")
-    text = text.re_replace(" [0-9]{2,} ", " ")
-    text = text.re_replace(" [a-z]*[0-9][a-z0-9]*[0-9][a-z0-9]* ", " ")
-    text = text.re_replace(" x{2,} ", " ").re_replace(" (com|inc|llc|ltd|corp|www|gmbh) ", " ")
-    text = text.re_replace("^([0-9]{4,}|x{2,}) ", " ").re_replace(" +", " ").strip()
-    employer = text.re_replace(f"^({PAYS} )+((from|deposit) )?|( {PAYS})+$", "").re_replace(f"^{PAYS}$", "")
-    # A bank's letters and an account number name the other side; without the number two would be one.
-    account = name.re_extract("[ :-][A-Z]{2,4}(/[0-9]{6,})$", 1)
-    return employer.nullif("").coalesce(text.nullif(""), plain(name).nullif("")).concat(account.fill_null(""))
-
-
-def _with_payees(rows: ibis.Table, transactions: ibis.Table) -> ibis.Table:
-    """Who was paid, judged on all of a customer's rows, and what the payee's words say.
-
-    An id is a payee when it occurs on two or more of the customer's rows. A row without id joins the id that its
-    name mostly has. All other rows go by their normalised name. Words are read once per distinct name, and rows know
-    names and ids by number.
-    """
-    named = step(_names(transactions), "names_read")
-    ids = transactions.filter(transactions.merchant_entity_id.notnull()).select("merchant_entity_id").distinct()
-    ids = step(keyed(ids, "id_no", "merchant_entity_id"), "ids")
-    rows = rows.left_join(named.select("merchant_name", "name_no"), "merchant_name").drop("merchant_name_right")
-    rows = rows.left_join(ids, "merchant_entity_id").drop("merchant_entity_id_right", "merchant_name")
-    rows = step(rows, "rows_with_names")
-
-    said = ["user_no", "name_no", "id_no"]
-    seen = rows.group_by(said).agg(
-        seen=lambda t: t.count(),
+@jit
+def gather_spellings(stamp: int, rows: Records, count: int, names: Names, room: RowRoom) -> int:
+    """The rows' different pairs of name and id, and how many there are."""
+    keys, found = room.keys, 0
+    for i in range(count):
+        keys[i] = ((rows[i].name + 1) << 2 * PLACE_BITS) | ((rows[i].identity + 1) << PLACE_BITS) | i
+    sort(keys, count)
+    for k in range(count):
+        row = rows[keys[k] & PLACE_MASK]
+        if k == 0 or keys[k] >> PLACE_BITS != keys[k - 1] >> PLACE_BITS:
+            new = room.spellings[found]
+            new.name, new.identity, new.rows, new.first_paid = row.name, names.id_text[row.identity], 0, NEVER_DAY
+            new.text = names.text[row.name]
+            if new.text >= 0:
+                room.texts[new.text].named = stamp
+            found += 1
+        spelling = room.spellings[found - 1]
+        spelling.rows += 1
+        row.spelling = found - 1
         # A payment that may be taken back: spending, not a transfer, a fee or a wage.
-        first_paid=rows.date.min(
-            where=(rows.amount < 0) & (rows.category_primary.isnull() | ~rows.category_primary.isin(NO_PURCHASE))
-        ),
-    )
-    seen = seen.left_join(named.drop("merchant_name"), "name_no").drop("name_no_right")
-    seen = step(_without_places(seen), "names_seen")
-    under_id = seen.filter(seen.id_no.notnull())
-    under_id = under_id.group_by("user_no", "id_no").agg(
-        # An id that only ever comes through PayPal, under several names, is PayPal's own.
-        paypal=under_id.by_paypal.fill_null(False).all() & (under_id.name.min() < under_id.name.max()).fill_null(False),
-        id_rows=under_id.seen.sum(),
-    )
-    seen = seen.left_join(under_id, ["user_no", "id_no"]).drop("user_no_right", "id_no_right")
-    seen = seen.left_join(ids, "id_no").drop("id_no_right")
-    seen = seen.mutate(shared=seen.shared.fill_null(False) | seen.paypal.fill_null(False))
-    seen = seen.mutate(
-        stable_id=((seen.id_rows >= 2) & ~seen.shared).ifelse(seen.merchant_entity_id, ibis.null("string"))
-    )
-    usual = (
-        seen.filter(seen.stable_id.notnull() & seen.name.notnull())
-        .group_by("user_no", "name", "stable_id")
-        .agg(often=lambda t: t.seen.sum())
-    )
-    most = ibis.window(group_by=["user_no", "name"], order_by=[ibis.desc("often"), ibis.asc("stable_id")])
-    usual = (
-        usual.mutate(place=ibis.row_number().over(most))
-        .filter(lambda t: t.place == 0)
-        .select("user_no", "name", usual_id="stable_id")
-    )
-    payees = seen.left_join(usual, ["user_no", "name"]).drop("user_no_right", "name_right")
-    joins = payees.id_no.isnull() & ~payees.shared
-    spending = ~(payees.says_transfer | payees.says_card_payment | payees.says_cash_out | payees.says_fee)
-    payees = payees.mutate(
-        payee=payees.stable_id.coalesce(
-            joins.ifelse(payees.usual_id, ibis.null("string")), payees.name, payees.merchant_entity_id
-        ),
-        readable=payees.name.coalesce(payees.merchant_entity_id),
-        paid=spending.fill_null(True).ifelse(payees.first_paid, ibis.null("date")),
-    )
-    payees = step(payees, "spellings")
-    one = payees.filter(payees.payee.notnull()).group_by("user_no", "payee")
-    one = one.agg(readable=lambda t: t.readable.min(), paid_from=lambda t: t.paid.min())
-    capitals = one.readable.split(" ").map(lambda word: word.contains("/").ifelse(word.upper(), word.capitalize()))
-    payees = payees.left_join(
-        one.select("user_no", "payee", "paid_from", merchant=capitals.join(" ")), ["user_no", "payee"]
-    )
-    payees = payees.select(
-        *said,
-        "payee",
-        "merchant",
-        "paid_from",
-        *[name for name in payees.columns if name.startswith("says_")],
-    )
-    same = [rows.user_no == payees.user_no, *(rows[name].identical_to(payees[name]) for name in said[1:])]
-    return rows.left_join(payees, same).drop(*(f"{name}_right" for name in said))
+        if row.amount < 0 and row.category & (UNKNOWN | PURCHASE):
+            spelling.first_paid = min(spelling.first_paid, row.day)
+    return found
 
 
-def _names(transactions: ibis.Table) -> ibis.Table:
-    """What each distinct ``merchant_name`` says: its number ``name_no``, its normalised ``name``, and its words."""
-    names = transactions.filter(transactions.merchant_name.notnull()).select("merchant_name").distinct()
-    read = step(names.mutate(text=plain(names.merchant_name), name=payee_name(names.merchant_name)), "names")
-    return keyed(
-        read.mutate(
-            shared=words(read.name, *SHARED_BILLERS),
-            by_paypal=read.text.startswith("paypal "),
-            placed=read.name.re_search(f" [a-z]+ {STATES}$"),
-            **_says(read),
-        ).drop("text"),
-        "name_no",
-        "merchant_name",
-    )
-
-
-def _without_places(seen: ibis.Table) -> ibis.Table:
-    """Take the city and state off a name where the customer also knows the payee without: `SPOTIFY NEW YORK NY`.
+@jit
+def drop_places(stamp: int, found: int, names: Names, room: RowRoom) -> None:
+    """Take city and state off a name where the customer also knows the payee without: `SPOTIFY NEW YORK NY`.
 
     Nobody can say of one name alone where the payee ends and the city begins, so the longest other name decides.
     """
-    placed = seen.filter(seen.placed.fill_null(False)).select("user_no", "name").distinct()
-    placed = placed.mutate(
-        stem=ibis.array(
-            [placed.name.re_replace(f"( [a-z]+){{{count}}} {STATES}$", "") for count in range(1, PLACE_WORDS + 1)]
-        ).unnest()
-    )
-    known = seen.filter(seen.name.notnull()).select("user_no", stem="name").distinct()
-    bare = placed.filter(placed.stem != placed.name).semi_join(known, ["user_no", "stem"])
-    bare = bare.group_by("user_no", "name").agg(stem=bare.stem.argmax(bare.stem.length()))
-    seen = seen.left_join(bare, ["user_no", "name"]).drop("user_no_right", "name_right")
-    return seen.mutate(name=seen.stem.coalesce(seen.name)).drop("stem", "placed")
+    for s in range(found):
+        spelling = room.spellings[s]
+        if names.says[spelling.name] & PLACED:
+            for count in range(PLACE_WORDS):
+                stem = names.stems[PLACE_WORDS * spelling.name + count]
+                if stem >= 0 and room.texts[stem].named == stamp:
+                    spelling.text = stem
+                    break
 
 
-def _says(named: ibis.Table) -> dict[str, Any]:
-    """What the words of a payee's plain ``text`` say; each is true or false."""
-    text = named.text
-    fee = words(text, *FEE)
-    return {
-        "says_payroll": words(text, *PAYROLL),
-        "says_deposited_pay": words(text, *DEPOSITED_PAY),
-        "says_gig": words(text, *GIG),
-        "says_peer": words(text, *PEER),
-        "says_interest": words(text, *INTEREST),
-        "says_refund": words(text, *REFUND),
-        "says_unearned": words(text, *UNEARNED),
-        "says_tax": words(text, "tax", "irs"),
-        "says_fee": fee,
-        "says_penalty": fee & words(text, *FEE_CAUSE),
-        "says_card_payment": words(text, *CARD_PAYMENT) & ~fee & ~words(text, *INTEREST, *REFUND),
-        "says_transfer": words(text, *TRANSFER) & ~fee,
-        "says_cash_out": (words(text, *CASH_OUT) | (text == "withdrawal")) & ~fee,
-        "says_cash_in": (words(text, *CASH_IN) | (text == "deposit")) & ~words(text, *DEPOSITED_PAY),
-    }
+@jit
+def weigh_ids(stamp: int, found: int, names: Names, room: RowRoom) -> None:
+    """Count each id's rows, and find the ids that a biller shares between services: they tell who bills, not for what.
 
-
-def _facts(rows: ibis.Table) -> dict[str, Any]:
-    """Sentences that several kinds share, as columns."""
-    said = {name: rows[name].fill_null(False) for name in rows.columns if name.startswith("says_")}
-    detailed = rows.category_detailed
-    primary = rows.category_primary.fill_null("")
-    unknown = detailed.isnull()
-    transfer = primary.isin(["TRANSFER", "TRANSFER_IN", "TRANSFER_OUT"])
-    inflow = rows.amount > 0
-    earned = detailed.isin(EARNED).fill_null(False)
-    # "Payroll words beat" unearned ones; a mere direct deposit does only where the category says wages too.
-    payroll = said["says_payroll"] | (said["says_deposited_pay"] & (earned | ~said["says_unearned"]))
-    fee_words = ((primary == "BANK_FEES") | unknown) & said["says_penalty"]
-    interest = (detailed == "BANK_FEES_INTEREST_CHARGE").fill_null(False) | (
-        ((primary == "BANK_FEES") | unknown) & said["says_interest"]
-    )
-    deposit = rows.account_class.isin(["checking", "savings"])
-    return {
-        **said,
-        "unknown": unknown,
-        "transfer": transfer,
-        "earned": earned,
-        "payroll": payroll,
-        "purchase": ~unknown & ~primary.isin(NO_PURCHASE),
-        "interest": interest,
-        "penalty": detailed.isin(FEE_CATEGORIES).fill_null(False) | fee_words | (deposit & interest & ~inflow),
-        "named_third": rows.merchant_entity_id.notnull()
-        | said["says_peer"]
-        | (detailed.fill_null("").endswith("_FROM_APPS")),
-    }
-
-
-def _is_refund(rows: ibis.Table) -> Any:
-    words_say = rows.says_refund & ~rows.says_tax & (rows.category_primary.fill_null("") != "LOAN_PAYMENTS")
-    tax = (rows.category_detailed == "INCOME_TAX_REFUND").fill_null(False)
-    from_paid = (
-        rows.unknown
-        & (rows.paid_from <= rows.date).fill_null(False)
-        & ~(rows.says_peer | rows.says_interest | rows.says_unearned | rows.says_transfer)
-    )
-    bank_fees = (rows.category_primary == "BANK_FEES").fill_null(False)
-    payable = ~rows.account_class.isin(["credit_card", "loan", "investment"])
-    return (
-        (rows.amount > 0)
-        & (rows.purchase | bank_fees | (words_say & ~tax) | from_paid)
-        & ~(rows.payroll & payable & ~rows.purchase)
-    )
-
-
-def _with_legs(rows: ibis.Table) -> ibis.Table:
-    """Find equal and opposite rows on two own accounts within ``LEG_DAYS``: ``card_leg`` and ``transfer_leg``.
-
-    Each row is matched at most once, with the nearest: a row counts only where it is its partner's best and its
-    partner is its own. The inflows are laid out over the days on which their outflow may be, so that the join is
-    on equal keys and stays linear for a customer who pays the same amount every day.
+    An id that only ever comes through PayPal, under several names, is PayPal's own.
     """
-    sides = rows.filter(rows.leg & (rows.amount != 0)).select(
-        *("transaction_id", "user_id", "account_id", "account_class", "date", "amount", "like_transfer", "refund"),
-        size=cents(rows.amount.abs()),
-    )
-    outs = sides.filter(
-        (sides.amount < 0) & sides.account_class.isin(["checking", "savings", "credit_card", "investment", "other"])
-    ).select("user_id", "size", "date", out_id="transaction_id", out_account="account_id", out_like="like_transfer")
-    onto_card = sides.account_class == "credit_card"
-    ins = sides.filter((sides.amount > 0) & (sides.account_class != "loan") & ~(onto_card & sides.refund)).select(
-        "user_id",
-        "size",
-        "account_id",
-        "like_transfer",
-        in_id="transaction_id",
-        onto_card=onto_card,
-        apart=ibis.array(list(range(-LEG_DAYS, LEG_DAYS + 1))).unnest(),
-        in_date="date",
-    )
-    ins = ins.mutate(date=ins.in_date + ins.apart.as_interval("D"))
-    pairs = ins.join(outs, ["user_id", "size", "date"])
-    pairs = pairs.filter(
-        (pairs.account_id != pairs.out_account) & (pairs.onto_card | pairs.like_transfer | pairs.out_like)
-    )
-    nearness = [pairs.onto_card.desc(), pairs.apart.abs(), pairs.apart]
-    pairs = pairs.mutate(
-        in_place=ibis.row_number().over(group_by="in_id", order_by=[*nearness, pairs.out_id]),
-        out_place=ibis.row_number().over(group_by="out_id", order_by=[*nearness, pairs.in_id]),
-    ).filter(lambda t: (t.in_place == 0) & (t.out_place == 0))
-    pairs = step(pairs, "legs_found")
-    legs = pairs.select(leg_id="in_id", onto_card="onto_card").union(
-        pairs.select(leg_id="out_id", onto_card="onto_card")
-    )
-    joined = rows.left_join(legs, rows.transaction_id == legs.leg_id)
-    return joined.mutate(card_leg=joined.onto_card.fill_null(False), transfer_leg=(~joined.onto_card).fill_null(False))
+    for s in range(found):
+        spelling = room.spellings[s]
+        if spelling.identity < 0:
+            continue
+        about = room.texts[spelling.identity]
+        if about.as_id != stamp:
+            about.as_id, about.rows, about.only_paypal = stamp, 0, 1
+            about.least_name, about.most_name = 1 << 40, -1
+        about.rows += spelling.rows
+        if not names.says[spelling.name] & BY_PAYPAL:
+            about.only_paypal = 0
+        if spelling.text >= 0:
+            about.least_name = min(about.least_name, spelling.text)
+            about.most_name = max(about.most_name, spelling.text)
+    for s in range(found):
+        spelling = room.spellings[s]
+        spelling.shared = 1 if names.says[spelling.name] & SHARED else 0
+        spelling.stable_id = -1
+        if spelling.identity >= 0:
+            about = room.texts[spelling.identity]
+            if about.only_paypal and about.least_name < about.most_name:
+                spelling.shared = 1
+            if about.rows >= 2 and not spelling.shared:
+                spelling.stable_id = spelling.identity
 
 
-def _judged(rows: ibis.Table) -> ibis.Table:
-    """The sentences of the specification, in its order, as far as a row can be judged without its other leg.
+@jit
+def weigh_names(stamp: int, found: int, names: Names, room: RowRoom) -> None:
+    """Find the id that each name mostly has; of two as frequent ones the first."""
+    keys, pairs, at = room.keys, ZERO, 0
+    for s in range(found):
+        spelling = room.spellings[s]
+        if spelling.stable_id >= 0 and spelling.text >= 0:
+            keys[pairs] = (spelling.text << 2 * PLACE_BITS) | (spelling.stable_id << PLACE_BITS) | s
+            pairs += 1
+    sort(keys, pairs)
+    while at < pairs:
+        pair, rows = keys[at] >> PLACE_BITS, 0
+        while at < pairs and keys[at] >> PLACE_BITS == pair:
+            rows += room.spellings[keys[at] & PLACE_MASK].rows
+            at += 1
+        about = room.texts[pair >> PLACE_BITS]
+        if about.as_name != stamp or rows > about.usual_rows:
+            about.as_name, about.usual_id, about.usual_rows = stamp, pair & PLACE_MASK, rows
 
-    ``ROW``, and ``card_payment``, ``own_transfer``, what it is ``otherwise``, and whether it may be a ``leg``.
-    """
-    inflow, outflow = rows.amount > 0, rows.amount < 0
-    detailed = rows.category_detailed.fill_null("")
-    primary = rows.category_primary.fill_null("")
-    card = rows.account_class == "credit_card"
-    refund = _is_refund(rows)
-    wordy = rows.unknown | rows.transfer | (primary == "LOAN_PAYMENTS")
 
-    card_payment = (
-        (detailed == "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT") | (rows.says_card_payment & wordy) | (inflow & card & ~refund)
+@jit
+def choose_payees(stamp: int, found: int, names: Names, room: RowRoom) -> None:
+    """Write each spelling's payee, and to the payee its readable name and when it was first paid."""
+    for s in range(found):
+        spelling = room.spellings[s]
+        readable = spelling.text if spelling.text >= 0 else spelling.identity
+        spelling.payee = readable
+        if spelling.stable_id >= 0:
+            spelling.payee = spelling.stable_id
+        elif spelling.identity < 0 and not spelling.shared and spelling.text >= 0:
+            about = room.texts[spelling.text]
+            if about.as_name == stamp:
+                spelling.payee = about.usual_id
+        if spelling.payee < 0:
+            continue
+        payee = room.texts[spelling.payee]
+        if payee.as_payee != stamp:
+            payee.as_payee, payee.merchant, payee.paid_from = stamp, readable, NEVER_DAY
+        payee.merchant = min(payee.merchant, readable)
+        if not names.says[spelling.name] & (SAYS_TRANSFER | SAYS_CARD_PAYMENT | SAYS_CASH_OUT | SAYS_FEE):
+            payee.paid_from = min(payee.paid_from, spelling.first_paid)
+
+
+# --- kinds -----------------------------------------------------------------------------------------------------------
+
+
+@jit
+def may_be_paid_to(held_as: int) -> bool:
+    """Whether wages may arrive on an account of the class."""
+    return held_as != CREDIT_CARD and held_as != LOAN and held_as != INVESTMENT
+
+
+@jit
+def is_payroll(row: Records, says: int) -> bool:
+    """"Payroll words beat" unearned ones; a mere direct deposit does only where the category says wages too."""
+    if says & SAYS_PAYROLL:
+        return True
+    return says & SAYS_DEPOSITED_PAY != 0 and (row.category & EARNED != 0 or says & SAYS_UNEARNED == 0)
+
+
+@jit
+def is_interest(row: Records, says: int) -> bool:
+    """Interest that the bank charges, by its category or, where that is silent, by words."""
+    return row.category & INTEREST_CHARGED != 0 or (
+        row.category & (UNKNOWN | BANK_FEES) != 0 and says & SAYS_INTEREST != 0
     )
-    to_own_funds = detailed.re_search("^TRANSFER_(IN_|OUT_)?(SAVINGS|INVESTMENT_AND_RETIREMENT_FUNDS)$")
-    other_transfer = rows.transfer & ~detailed.isin(
-        ["TRANSFER_OUT_WITHDRAWAL", "TRANSFER_IN_DEPOSIT", "TRANSFER_IN_CASH_ADVANCES_AND_LOANS"]
-    )
-    own_transfer = (
-        to_own_funds
-        | (other_transfer & ~rows.named_third & ~(inflow & (rows.payroll | rows.says_unearned)))
-        | (rows.unknown & rows.says_transfer & ~rows.named_third & ~rows.payroll)
-    )
-    cash_withdrawal = outflow & ((detailed == "TRANSFER_OUT_WITHDRAWAL") | (rows.unknown & rows.says_cash_out))
-    cash_deposit = inflow & ~rows.payroll & ((detailed == "TRANSFER_IN_DEPOSIT") | (rows.unknown & rows.says_cash_in))
-    interest_charged = outflow & card & rows.interest
-    interest_earned = inflow & (
-        (detailed == "INCOME_INTEREST_EARNED")
-        | ((rows.unknown | (primary == "INCOME")) & rows.says_interest & ~rows.payroll)
-    )
-    payable = ~rows.account_class.isin(["credit_card", "loan", "investment"])
-    unearned = rows.says_unearned | rows.says_interest | rows.says_refund | rows.says_peer
-    never_paid = rows.paid_from.isnull() | (rows.paid_from > rows.date)
-    paycheck = (
-        inflow
-        & payable
-        & (
-            (rows.earned & (~unearned | rows.payroll))
-            | ((rows.unknown | primary.isin(["TRANSFER_IN", "TRANSFER"])) & rows.payroll)
-            | (rows.unknown & rows.says_gig & never_paid & ~unearned)
-        )
-    )
-    return rows.select(
-        *ROW,
-        card_payment=card_payment,
-        own_transfer=own_transfer,
-        otherwise=ibis.cases(
-            (cash_withdrawal, "cash_withdrawal"),
-            (cash_deposit, "cash_deposit"),
-            (refund, "refund"),
-            (outflow & rows.penalty, "fee"),
-            (interest_charged, "interest_charged"),
-            (interest_earned, "interest_earned"),
-            (paycheck, "paycheck"),
-            else_=outflow.ifelse("other_out", "other_in"),
-        ),
-        refund=refund,
+
+
+@jit
+def is_penalty(row: Records, says: int) -> bool:
+    """An overdraft, insufficient funds or late fee, or one given back; interest charged on a deposit account."""
+    if row.category & PENALTY or (row.category & (UNKNOWN | BANK_FEES) and says & SAYS_PENALTY):
+        return True
+    return (row.held_as == CHECKING or row.held_as == SAVINGS) and row.amount <= 0 and is_interest(row, says)
+
+
+@jit
+def is_refund(row: Records, says: int) -> bool:
+    """Money back: in a purchase category, by words, or from somebody who was paid before."""
+    category = row.category
+    if row.amount <= 0:
+        return False
+    if is_payroll(row, says) and may_be_paid_to(row.held_as) and category & PURCHASE == 0:
+        return False
+    if category & (PURCHASE | BANK_FEES):
+        return True
+    if says & SAYS_REFUND and not says & SAYS_TAX and not category & (LOAN_PAYMENTS | TAX_REFUND):
+        return True
+    speaks_against = SAYS_PEER | SAYS_INTEREST | SAYS_UNEARNED | SAYS_TRANSFER
+    return category & UNKNOWN != 0 and row.paid_from <= row.day and says & speaks_against == 0
+
+
+@jit
+def is_card_payment(row: Records, says: int) -> bool:
+    """A card paid, seen from either account; also all that a card receives and is no refund."""
+    if row.category & CARD_PAYMENT:
+        return True
+    if says & SAYS_CARD_PAYMENT and row.category & (UNKNOWN | TRANSFER | LOAN_PAYMENTS):
+        return True
+    return row.amount > 0 and row.held_as == CREDIT_CARD and not row.refund
+
+
+@jit
+def is_own_transfer(row: Records, says: int) -> bool:
+    """Between the customer's accounts: by its category or, where that is silent, by words that name nobody else."""
+    if row.category & OWN_FUNDS:
+        return True
+    if row.identity >= 0 or says & SAYS_PEER or row.category & FROM_APPS:
+        return False
+    payroll = is_payroll(row, says)
+    if row.category & OTHER_TRANSFER and not (row.amount > 0 and (payroll or says & SAYS_UNEARNED)):
+        return True
+    return row.category & UNKNOWN != 0 and says & SAYS_TRANSFER != 0 and not payroll
+
+
+@jit
+def is_paycheck(row: Records, says: int) -> bool:
+    """Wages, a salary, gig income: unearned words beat the category, payroll words beat those."""
+    unearned = says & (SAYS_UNEARNED | SAYS_INTEREST | SAYS_REFUND | SAYS_PEER) != 0
+    payroll = is_payroll(row, says)
+    if row.amount <= 0 or not may_be_paid_to(row.held_as):
+        return False
+    if row.category & EARNED and (payroll or not unearned):
+        return True
+    if row.category & (UNKNOWN | TRANSFER_IN) and payroll:
+        return True
+    return row.category & UNKNOWN != 0 and says & SAYS_GIG != 0 and row.paid_from > row.day and not unearned
+
+
+@jit
+def kind_of(row: Records, says: int) -> int:
+    """What a row is, as far as it can be known without its other leg; the first that matches."""
+    category, inflow, outflow = row.category, row.amount > 0, row.amount < 0
+    unknown = category & UNKNOWN != 0
+    payroll = is_payroll(row, says)
+    if is_card_payment(row, says):
+        return KIND_CARD_PAYMENT
+    if is_own_transfer(row, says):
+        return KIND_OWN_TRANSFER
+    if outflow and (category & WITHDRAWAL or (unknown and says & SAYS_CASH_OUT)):
+        return KIND_CASH_WITHDRAWAL
+    if inflow and not payroll and (category & DEPOSIT or (unknown and says & SAYS_CASH_IN)):
+        return KIND_CASH_DEPOSIT
+    if row.refund:
+        return KIND_REFUND
+    if outflow and row.penalty:
+        return KIND_FEE
+    if outflow and row.held_as == CREDIT_CARD and is_interest(row, says):
+        return KIND_INTEREST_CHARGED
+    if inflow and category & INTEREST_EARNED:
+        return KIND_INTEREST_EARNED
+    if inflow and category & (UNKNOWN | INCOME) and says & SAYS_INTEREST and not payroll:
+        return KIND_INTEREST_EARNED
+    if is_paycheck(row, says):
+        return KIND_PAYCHECK
+    return KIND_OTHER_OUT if outflow else KIND_OTHER_IN
+
+
+@jit
+def find_kinds(rows: Records, count: int, names: Names, own_accounts: int) -> None:
+    """Write each row's kind, and by what its other leg is looked for."""
+    for i in range(count):
+        row, says = rows[i], names.says[rows[i].name]
+        row.cents = int(abs(row.amount) * 100 + 0.5)
+        row.penalty = 1 if is_penalty(row, says) else 0
+        row.refund = 1 if is_refund(row, says) else 0
+        row.kind = kind_of(row, says)
+        silent = row.category & (UNKNOWN | TRANSFER) != 0
         # What a card received is a payment by its category, and its other half may have none.
-        leg=(rows.unknown | rows.transfer | (card_payment & inflow & card))
-        & ~rows.payroll
-        & ~rows.says_fee
-        & (rows.own_accounts > 1),
-        like_transfer=rows.transfer | (rows.unknown & rows.says_transfer),
-    )
+        onto_card = row.kind == KIND_CARD_PAYMENT and row.amount > 0 and row.held_as == CREDIT_CARD
+        speaks_against = is_payroll(row, says) or says & SAYS_FEE != 0 or row.held_as == LOAN or row.amount == 0
+        row.may_be_leg = 1 if (silent or onto_card) and own_accounts > 1 and not speaks_against else 0
+        by_words = row.category & UNKNOWN != 0 and says & SAYS_TRANSFER != 0
+        row.like_transfer = 1 if row.category & TRANSFER or by_words else 0
+
+
+# --- legs ------------------------------------------------------------------------------------------------------------
+
+
+@jit
+def match_legs(rows: Records, count: int, room: RowRoom) -> None:
+    """Equal and opposite rows on two own accounts within days are a card payment or an own transfer.
+
+    Each row is matched at most once, with the nearest: it counts only where it is its partner's best and its partner
+    is its own.
+    """
+    keys, sides, inflows = room.keys, ZERO, 0
+    for i in range(count):
+        row = rows[i]
+        row.partner, row.nearness = -1, 1 << 40
+        if row.may_be_leg and not (row.amount > 0 and row.held_as == CREDIT_CARD and row.refund):
+            keys[sides] = (row.cents << PLACE_BITS) | i
+            inflows += 1 if row.amount > 0 else 0
+            sides += 1
+    if inflows == 0 or inflows == sides:
+        return
+    sort(keys, sides)
+    for a in range(sides):
+        if rows[keys[a] & PLACE_MASK].amount < 0:
+            continue
+        for direction in (-1, 1):
+            b = a + direction
+            while 0 <= b < sides and keys[b] >> PLACE_BITS == keys[a] >> PLACE_BITS:
+                i, o = keys[a] & PLACE_MASK, keys[b] & PLACE_MASK
+                if abs(rows[o].day - rows[i].day) > LEG_DAYS:
+                    break
+                consider_legs(rows, i, o)
+                b += direction
+    for a in range(sides):
+        i = keys[a] & PLACE_MASK
+        if rows[i].amount > 0 and rows[i].partner >= 0 and rows[rows[i].partner].partner == i:
+            join_legs(rows[i], rows[rows[i].partner])
+
+
+@jit
+def consider_legs(rows: Records, i: int, o: int) -> None:
+    """Make an inflow and an outflow of the same size each other's partner where neither has a nearer one."""
+    into, out = rows[i], rows[o]
+    onto_card = into.held_as == CREDIT_CARD
+    if out.amount > 0 or out.account == into.account:
+        return
+    if not (onto_card or into.like_transfer or out.like_transfer):
+        return
+    apart = out.day - into.day
+    nearness = (0 if onto_card else 1000) + 20 * abs(apart) + apart
+    if nearness < into.nearness or (nearness == into.nearness and o < into.partner):
+        into.nearness, into.partner = nearness, o
+    if nearness < out.nearness or (nearness == out.nearness and i < out.partner):
+        out.nearness, out.partner = nearness, i
+
+
+@jit
+def join_legs(into: Records, out: Records) -> None:
+    """Write what two legs are."""
+    if into.held_as == CREDIT_CARD:
+        into.kind, out.kind = KIND_CARD_PAYMENT, KIND_CARD_PAYMENT
+        return
+    if into.kind != KIND_CARD_PAYMENT:
+        into.kind = KIND_OWN_TRANSFER
+    if out.kind != KIND_CARD_PAYMENT:
+        out.kind = KIND_OWN_TRANSFER
+
+
+@jit
+def classify(stamp: int, rows: Records, count: int, names: Names, own_accounts: int, room: RowRoom) -> None:
+    """Write what the rows of one customer are; ``own_accounts`` is how many accounts the customer has."""
+    find_payees(stamp, rows, count, names, room)
+    find_kinds(rows, count, names, own_accounts)
+    match_legs(rows, count, room)

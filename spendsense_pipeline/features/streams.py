@@ -1,461 +1,777 @@
-"""Recurring streams: which payees charge or pay on a calendar, judged on the whole history up to ``as_of``.
+"""Recurring streams of one payee: which of its charges keep a calendar, at which price.
 
-The segments of ``charges.py`` are laid on the rulers of ``cadence.py``, and the ruler that explains most of a segment
-with the fewest lines stays. Everything is windows and aggregations over sets of rows: no customer is looked at alone.
+For each way to gather charges into price lines, and for each price line, the calendar that explains most of its charges
+with the fewest streams is kept; the way of gathering that explains most of the payee wins. Quoted sentences are those
+of docs/signals.md on `recurring_streams`; "ours" is our judgement, measured in docs/accuracy.md.
 
-What does not belong here: which charges may be one line (``charges.py``), and what a window reports about streams
-(``windows.py``).
+What does not belong here: what a row is (``rows.py``), and what a date makes of a stream (``verdicts.py``).
 """
 
-import datetime as dt
-import functools
-import operator
-from typing import Any
+import math
+from typing import NamedTuple
 
-import ibis
+import numpy as np
 
-from spendsense_pipeline.features.cadence import (
+from spendsense_pipeline.features.arrays import ONE, ZERO, Numbers, Records, copy_record, median_of, sort
+from spendsense_pipeline.features.calendars import (
+    ANNUAL,
+    CALENDARS,
+    FOUR_WEEKLY,
+    LEAST_HITS,
+    MONTHLY,
     MOST_MOVED,
-    RULERS,
-    Ruler,
-    date_at,
-    halves,
-    position_of,
-    rulers,
+    OF_MONTHS,
+    PAUSE,
+    PERIOD,
+    QUARTERLY,
+    REACH,
+    SEMI_MONTHLY,
+    TOLERANCE,
 )
-from spendsense_pipeline.features.charges import (
-    LEAST_VARYING,
-    PAYEE,
-    VARIATION,
-    Segments,
-    charges,
-    near,
-    segments,
-)
-from spendsense_pipeline.features.expressions import keyed, ratio, step
+from spendsense_pipeline.features.compiled import jit
 
-# Words in quotes are SIGNALS.md's on `recurring_streams`. "Ours" is our judgement, measured in docs/accuracy.md.
+REFUND_DAYS = 60  # "a refund cancels the latest equal charge of that payee within 60 days"
+SAME_PRICE = 103  # percent; "fixed price: to the cent, within 3 %"
+VARIATION = 3  # "bills may vary (a third to three times)"; income, and the step from an introductory price: ours
+LEAST_VARYING = 3  # hits, where no price is charged twice to the cent and vouches for the line; ours
 PRICE_STEP = 0.01  # "last step of more than 1 %"
 EXPLAINED = 0.75  # "a line must explain three quarters of the rows at its price in its span"
 # And so much of what is left of all of them after one for each line: haircuts at one price meet a calendar four times
 # in a row by chance, and another one three times. Ours.
 EXPLAINED_EVER = 0.6
-NEAR_ITS_DAYS = 0.45  # of the tolerance from the middle; dates by chance lie at 0.57, weekly ones at 0.67; ours
+NEAR_ITS_DAYS = 0.45  # of the tolerance, on average: pay of any amount that keeps its days; ours
 MORE_AMONG_OTHERS = 2  # "where other purchases at the payee exceed half the hits, ask for two more hits"
-NEXT_ROWS = (1, 2, 3, 4)  # how far apart among a segment's rows two hits of a line may be, to be seen; ours
-LANES = 2  # "two plans at one payee (..., or one price on two days)": lines on one day of the calendar
+PLANS = 2  # at one payee on neighbouring days: "two plans at one payee are two streams"
+ROWS_BACK = 4  # a charge one period before is one of so many before; ours
 
-SEMI_MONTHLY, FOUR_WEEKLY = ([one.name for one in RULERS].index(name) for name in ("semi_monthly", "four_weekly"))
-CALENDAR = ["rank", "of_months", "period", "tolerance", "reach", "pause"]  # a ruler, by its place among ``RULERS``
+ONE_PRICE, NEAR_PRICES, ALL_PRICES, REPEATED_PRICES = range(4)  # the ways to gather charges into price lines
+WAYS = 4
+PLACE_BITS = 20
+PLACE_MASK = (1 << PLACE_BITS) - 1
+MOST_CHARGES = 1 << PLACE_BITS  # of a payee: a charge's place is packed into a key with its price
+MOST_CENTS = 1 << 42
+LOWEST_SLOT = 1 << 18  # added to slots where they are packed, so that none is negative
+CHARGED, GIVEN_BACK, CANCELLED = 0, 1, 2
 
-# A row that lies on a ruler belongs to a line by its segment, the ruler, the day of the period, the lane of two plans
-# on one day, and the run between two pauses. Steps hand on no more than the next ones ask for: width costs time.
-LANE = ["segment_no", "rank", "day_group", "lane"]
-LINE = [*LANE, "run"]
-STREAM = ["payee_no", "line"]
+CHARGE = np.dtype(
+    [("row", "i8"), ("day", "i8"), ("months", "i8"), ("moved", "i8"), ("price", "i8"), ("amount", "f8"),
+     ("least_varying", "i8"), ("bill", "i8"), ("earned", "i8"), ("state", "i8"), ("stream", "i8"),
+     # on the calendar that is being tried
+     ("place", "i8"), ("slot", "i8"), ("offset", "i8"), ("group", "i8"), ("plan", "i8")],
+    align=True,
+)  # fmt: skip
+PAYEE = np.dtype(
+    [("charges", "i8"), ("inflow", "i8"), ("may_vary", "i8"), ("prices", "i8"), ("repeated", "i8"),
+     ("repeated_charges", "i8"), ("middle", "f8"), ("middle_of_once", "f8")],
+    align=True,
+)  # fmt: skip
+PRICE = np.dtype([("cents", "i8"), ("charges", "i8"), ("first", "i8"), ("near", "i8")], align=True)
+# A charge on an expected date: the number of the date, and how far from it the charge lies.
+HIT = np.dtype(
+    [("charge", "i8"), ("seen", "i8"), ("slot", "i8"), ("half", "i8"), ("line", "i8"), ("anchor", "f8"),
+     ("middle", "f8"), ("off", "f8"), ("distance", "f8")],
+    align=True,
+)  # fmt: skip
+# Hits of one price line on one calendar, with no pause longer than makes a stream inactive.
+LINE = np.dtype(
+    [("calendar", "i8"), ("first_hit", "i8"), ("hits", "i8"), ("least", "i8"), ("fixed", "i8"), ("first_slot", "i8"),
+     ("last_slot", "i8"), ("first_seen", "i8"), ("last_seen", "i8"), ("error", "f8"), ("origin", "i8"),
+     ("heir", "i8"), ("before", "i8")],
+    align=True,
+)  # fmt: skip
+# What a customer's rows show of a stream; what a date makes of it is not here.
+STREAM = np.dtype(
+    [("user", "i8"), ("payee", "i8"), ("merchant", "i8"), ("inflow", "i8"), ("calendar", "i8"), ("bill", "i8"),
+     ("occurrences", "i8"), ("first_day", "i8"), ("first_price", "i8"), ("first_date", "i8"), ("last_date", "i8"),
+     ("typical_amount", "f8"), ("last_amount", "f8"), ("price_change", "f8"), ("first_slot", "i8"),
+     ("last_slot", "i8"), ("in_a_row", "i8"), ("anchor", "f8"), ("other_anchor", "f8"), ("error", "f8"),
+     ("spread", "f8"), ("ordinal", "i8"), ("first_hit", "i8"), ("since", "i8"), ("until", "i8")],
+    align=True,
+)  # fmt: skip
+# Which row a stream counts; those of a stream follow one another.
+COUNTED = np.dtype([("number", "i8"), ("day", "i8"), ("amount", "f8")], align=True)
 
 
-def _over(value: Any, by: list[str], *order: Any) -> Any:
-    """A window function or aggregate over all rows of the group."""
-    return value.over(ibis.window(group_by=by, order_by=order or None))
+class PayeeRoom(NamedTuple):
+    """Room for the charges of one payee at a time."""
+
+    payee: Records
+    charges: Records
+    prices: Records
+    hits: Records
+    lines: Records
+    keys: Numbers
+    order: Numbers
+    """Charges by price, then by date."""
+    line: Numbers
+    """The charges of the price line that is being tried, by date."""
+    numbers: Numbers
+    floats: Numbers
 
 
-def _running(value: Any, by: list[str], *order: Any) -> Any:
-    """An aggregate over the group's rows up to and with this one."""
-    return value.over(ibis.cumulative_window(group_by=by, order_by=order))
+@jit
+def near(lower: int, higher: int) -> bool:
+    """Whether two prices count as one."""
+    return higher * 100 <= lower * SAME_PRICE
 
 
-def _fitting(segments: Segments) -> ibis.Table:
-    """The rulers that may explain a segment: ``segment_no`` and the ruler's ``CALENDAR``.
+@jit
+def alike(cents: int, middle: float) -> bool:
+    """Whether a bill of that amount may be one of those around ``middle``."""
+    return cents * VARIATION >= middle and cents <= middle * VARIATION
 
-    A line that is kept hits two of three slots, so some of its hits are one slot apart; and as no more than two lines
-    and a few other rows share a segment, they are among the next four rows. Where too few are, no ruler is laid on,
-    which spares most of the time.
+
+# --- charges that stand ----------------------------------------------------------------------------------------------
+
+
+@jit
+def drop_refunded(room: PayeeRoom, count: int) -> int:
+    """Keep the charges that no refund cancels; how many are left.
+
+    A refund closes the latest equal charge still open, as a bracket does; on one day charges come first.
     """
-    t = segments.rows.select("segment_no", "segment_row", "days", "months")
-    t = t.mutate(
-        **{
-            f"{unit}_{back}": t[unit] - _over(t[unit].lag(back), ["segment_no"], t.segment_row)
-            for unit in ("days", "months")
-            for back in NEXT_ROWS
-        }
-    )
-
-    def one_slot_apart(ruler: Ruler) -> Any:
-        # Each of two paydays a month keeps its own day: the next on the same day is two slots away.
-        period = halves(ruler.period * (2 if ruler.name == "semi_monthly" else 1))
-        slack = 2 * halves(ruler.tolerance) + (halves(MOST_MOVED) if ruler.of_months else 0)
-        unit = "months" if ruler.of_months else "days"
-        near = [((t[f"{unit}_{back}"] - period).abs() <= slack).fill_null(False) for back in NEXT_ROWS]
-        return functools.reduce(operator.or_, near).cast("int64").sum()
-
-    t = t.group_by("segment_no").aggregate(
-        span=(t.days.max() - t.days.min()) // 2, **{one.name: one_slot_apart(one) for one in RULERS}
-    )
-    t = t.inner_join(segments.each.select("segment_no", "inflow", "segment_rows"), "segment_no")
-    t = t.cross_join(rulers().select("ruler", *CALENDAR))
-    pairs = ibis.cases(*[(t.ruler == one.name, t[one.name]) for one in RULERS])
-    t = t.filter(
-        t.inflow | (t.ruler != "semi_monthly"),
-        # A segment shorter than a period, or with more rows than its lines could explain, needs no ruler laid on.
-        2 * (t.span + 3) >= t.period - 2 * t.tolerance,
-        t.segment_rows <= (ratio(2 * t.span, t.period) + 2) * LANES / EXPLAINED,
-        # a line of n hits has at least n/4 such pairs
-        pairs >= 1,
-        pairs * 8 >= (t.segment_rows - 1) * EXPLAINED_EVER,
-    )
-    return t.select("segment_no", *CALENDAR)
-
-
-def _hits(segments: Segments) -> ibis.Table:
-    """Rows that lie on a ruler within its tolerance: ``LINE`` (which line), ``slot``, ``distance`` and what else
-    lines are judged by. A quarter of the time of all features goes into its windows: each carries numbers only."""
-    t = segments.rows.inner_join(_fitting(segments), "segment_no")
-    circle = ["segment_no", "rank"]
-    row = [*circle, "payee_no", "row_no", "segment_row", "price", "least_varying", "period", "tolerance", "pause"]
-    t = t.select(
-        *row, "reach", "by_price", place=t.of_months.ifelse(t.months, t.days), moved=t.of_months.ifelse(t.moved, 0)
-    )
-
-    # Days of the period that lie close together are one group; the period is a circle, so the first group may be
-    # the end of the last.
-    t = t.mutate(phase=t.place % t.period)
-    # Both windows in one order to the row: else a row of the same phase may be counted before the step to it.
-    t = t.mutate(
-        before=_over(t.phase.lag(), circle, t.phase, t.segment_row),
-        first=_over(t.phase.min(), circle),
-        last=_over(t.phase.max(), circle),
-    )
-    t = t.mutate(apart=(t.phase - t.before > t.reach).fill_null(False).cast("int64"))
-    t = t.mutate(day_group=_running(t.apart.sum(), circle, t.phase, t.segment_row), groups=_over(t.apart.sum(), circle))
-    wrapped = (t.day_group == 0) & (t.groups > 0) & (t["first"] + t.period - t["last"] <= t.reach)
-    t = t.select(
-        *row,
-        "by_price",
-        "moved",
-        day_group=wrapped.ifelse(t.groups, t.day_group),
-        offset=t.phase + wrapped.ifelse(t.period, 0),
-        slot=t.place // t.period - wrapped.cast("int64"),
-    )
-
-    # Two plans on neighbouring days share the slots: by price where prices differ, else by date.
-    by_price = t.by_price.ifelse(-t.price, 0)
-    t = t.mutate(
-        lane=_over(ibis.row_number(), [*circle, "day_group", "slot"], by_price, t.row_no),
-        # the two paydays of a semi-monthly calendar are anchored each for itself
-        half=(t["rank"] == SEMI_MONTHLY).ifelse(t.slot % 2, 0),
-    )
-    t = step(t.filter(t.lane < LANES), "rows_on_lanes")
-    lane = [*LANE, "half"]
-    lanes = t.group_by(lane).aggregate(
-        rows=t.count(), anchor=t.offset.median(), earliest=t.offset.min(), latest=t.offset.max()
-    )
-    # a line has two hits, and on each of its two days one
-    t = t.inner_join(lanes.filter((lanes["rows"] > 1) | (lanes["rank"] == SEMI_MONTHLY)).drop("rows"), lane)
-    # Where all dates fit within the tolerance of some day, that day may be half a day beside the median.
-    t = t.mutate(middle=t.anchor, off=(t.offset - t.anchor).abs())
-    inside = ibis.greatest(ibis.least(t.anchor, t.earliest + t.tolerance), t.latest - t.tolerance)
-    t = t.mutate(anchor=(t.latest - t.earliest <= 2 * t.tolerance).ifelse(inside, t.anchor))
-    # 27 February is three days from the 24th, and as the last day but one no further from the 30th.
-    distance = ibis.least((t.offset - t.anchor).abs(), (t.offset - t.moved - t.anchor).abs())
-    t = t.select(*row, "day_group", "lane", "half", "slot", "anchor", "middle", "off", distance=distance)
-    t = t.filter(t.distance <= t.tolerance)
-
-    # A line that paused for longer than makes it inactive is another line when it comes back.
-    t = _one_after_another(t, LANE)
-    t = t.mutate(run=_running((~t.continues).cast("int64").sum(), LANE, t.slot))
-    return t.mutate(change=t.continues.ifelse(t.change, ibis.null("float64"))).drop("continues")
+    charges, keys, still_open = room.charges, room.keys, room.numbers
+    refunds = 0
+    for i in range(count):
+        keys[i] = (charges[i].price << PLACE_BITS) | i  # charges are in order of their days
+        refunds += 1 if charges[i].state == GIVEN_BACK else 0
+    if refunds == 0:
+        return count
+    sort(keys, count)
+    at, depth = 0, 0
+    while at < count:
+        day, end = charges[keys[at] & PLACE_MASK].day, at
+        if at and keys[at] >> PLACE_BITS != keys[at - 1] >> PLACE_BITS:
+            depth = 0
+        while end < count and keys[end] >> PLACE_BITS == keys[at] >> PLACE_BITS and charges[keys[end] & PLACE_MASK].day == day:
+            end += 1
+        for k in range(at, end):
+            if charges[keys[k] & PLACE_MASK].state != GIVEN_BACK:
+                still_open[depth] = keys[k] & PLACE_MASK
+                depth += 1
+        for k in range(at, end):
+            if charges[keys[k] & PLACE_MASK].state == GIVEN_BACK and depth:
+                depth -= 1
+                closed = charges[still_open[depth]]
+                if day - closed.day <= REFUND_DAYS:
+                    closed.state = CANCELLED
+        at = end
+    left = ZERO
+    for i in range(count):
+        if charges[i].state == CHARGED:
+            if left < i:
+                copy_record(charges, left, charges, i)
+            left += 1
+    return left
 
 
-def _one_after_another(t: ibis.Table, line: list[str]) -> ibis.Table:
-    """Hits with ``continues`` (no longer after the one before than a pause), ``change`` (of the price since then) and
-    ``in_a_row`` (expected dates hit, up to three)."""
-    t = t.mutate(
-        slot_before=_over(t.slot.lag(), line, t.slot),
-        slot_before_that=_over(t.slot.lag(2), line, t.slot),
-        price_before=_over(t.price.lag(), line, t.slot),
-    )
-    in_a_row = ibis.cases(
-        ((t.slot - t.slot_before_that == 2).fill_null(False), 3),
-        ((t.slot - t.slot_before == 1).fill_null(False), 2),
-        else_=1,
-    )
-    return t.mutate(
-        in_a_row=in_a_row,
-        change=ratio(t.price, t.price_before.cast("float64")) - 1,
-        continues=(t.slot - t.slot_before <= t.pause).fill_null(False),
-    ).drop("slot_before", "slot_before_that", "price_before")
+# --- price lines -----------------------------------------------------------------------------------------------------
 
 
-def _lines(hits: ibis.Table, segments: ibis.Table) -> ibis.Table:
-    """Lines regular enough to be streams: one row per ``LINE`` of the ruler and the basis that explain most.
+@jit
+def list_prices(room: PayeeRoom, count: int, inflow: bool) -> None:
+    """Write the payee's prices, ascending, and what they say together."""
+    payee, charges, prices, keys = room.payee[0], room.charges, room.prices, room.keys
+    known, bills, earned = 0, 0, 0
+    for i in range(count):
+        keys[i] = (charges[i].price << PLACE_BITS) | i
+        known += 1 if charges[i].bill >= 0 else 0
+        bills += 1 if charges[i].bill == 1 else 0
+        earned += charges[i].earned
+    sort(keys, count)
+    found, groups = 0, 0
+    for k in range(count):
+        room.order[k] = keys[k] & PLACE_MASK
+        cents = keys[k] >> PLACE_BITS
+        if k == 0 or cents != prices[found - 1].cents:
+            if k and not near(prices[found - 1].cents, cents):
+                groups += 1
+            new = prices[found]
+            new.cents, new.charges, new.first, new.near = cents, 0, k, groups
+            found += 1
+        prices[found - 1].charges += 1
+    payee.charges, payee.prices, payee.inflow = count, found, 1 if inflow else 0
+    payee.may_vary = 1 if (known and 2 * bills >= known) or 2 * earned >= count else 0
+    upper = charges[room.order[count // 2]].price
+    payee.middle = upper if count % 2 else (charges[room.order[count // 2 - 1]].price + upper) / 2
+    once = ZERO
+    payee.repeated, payee.repeated_charges = 0, 0
+    for p in range(found):
+        if prices[p].charges == 1:
+            room.numbers[once] = prices[p].cents
+            once += 1
+        else:
+            payee.repeated += 1
+            payee.repeated_charges += prices[p].charges
+    payee.middle_of_once = median_of(room.numbers, once) if once else 0.0
 
-    With its key ``line``, whether its price is ``fixed``, the ``least`` hits asked of it and ``others``, the payee's
-    rows that are no hits.
+
+@jit
+def may_gather(way: int, payee: Records) -> bool:
+    """Whether a way to gather charges can bring anything; so many prices cannot be the steps of one."""
+    if way == ALL_PRICES:
+        return payee.prices > 1 and payee.charges > 2
+    if way == REPEATED_PRICES:
+        steps = payee.repeated - 1
+        return steps > 0 and payee.repeated_charges < payee.charges and steps * 3 <= payee.repeated_charges
+    return True
+
+
+@jit
+def end_of_line(way: int, first: int, payee: Records, prices: Records) -> int:
+    """The price after the last that may be in the line beginning at ``first``."""
+    if way == ONE_PRICE and first >= 0:
+        return first + 1
+    if way != NEAR_PRICES:
+        return int(payee.prices)
+    end = first
+    while end < payee.prices and prices[end].near == prices[first].near:
+        end += 1
+    return end
+
+
+@jit
+def in_line(way: int, first: int, price: Records, payee: Records) -> bool:
+    """Whether a price is part of the price line beginning at ``first``.
+
+    One price; prices within 3 %; all prices, as steps of one; the prices charged more than once. What was charged once
+    (``first`` is -1) is one line beside those of one price, where amounts may vary: pay by the hour beside a fixed part
+    into savings.
     """
-    t = hits.group_by(LINE).aggregate(
-        hits=hits.count(),
-        first_slot=hits.slot.min(),
-        last_slot=hits.slot.max(),
-        error=ratio(hits.distance, hits.tolerance.cast("float64")).mean(),
-        off=ratio(hits.off.cast("float64"), hits.tolerance).mean(),
-        lowest=hits.price.min(),
-        highest=hits.price.max(),
-        changes=(hits.change != 0).fill_null(False).cast("int64").sum(),
-        least_varying=hits.least_varying.max(),
-        second_half=hits.half.sum(),
-        in_a_row=hits.in_a_row.max(),
-        from_row=hits.segment_row.min(),
-        to_row=hits.segment_row.max(),
-    )
-    t = t.mutate(slots=t.last_slot - t.first_slot + 1)
-    # Half of all days are near one of two paydays a month: each has to be kept by itself.
-    lesser = ibis.least(t.second_half, t.hits - t.second_half)
-    t = t.filter(
-        (t["rank"] != SEMI_MONTHLY) | (lesser * 3 >= t.hits),
-        t.hits * 3 >= t.slots * 2,  # "at most a third of the dates missing"
-        (t.hits > 2) | ((t.hits == 2) & (t.slots == 2)),
-    )
-    t = step(t, "lines_without_gaps")
-    prices = hits.semi_join(t, LINE).group_by(LINE).aggregate(prices=lambda t: t.price.nunique())
-    t = t.inner_join(prices, LINE).inner_join(rulers().select("rank", "cadence", "least_hits"), "rank")
-    t = t.inner_join(segments.drop("price_no"), "segment_no")
-    # Prices that follow one another and never return; a price is charged three times on average.
-    stepped = (t.changes + 1 == t.prices) & (t.changes * 3 <= t.hits)
-    t = t.mutate(fixed=near(t.lowest, t.highest) | stepped)
-    often_enough = t.inflow.ifelse(~t.cadence.isin(["quarterly", "annual"]), t.cadence.isin(["monthly", "quarterly"]))
-    varies = t.may_vary & often_enough & ((t.in_a_row >= LEAST_VARYING) | (t.hits > LEAST_VARYING))
-    least = t.fixed.ifelse(LEAST_VARYING, t.least_varying)
-    vouched = t.fixed & (t.prices < t.hits)
-    t = t.mutate(least=vouched.ifelse(t.least_hits, ibis.greatest(t.least_hits, least)))
-    t = t.filter(
-        # pay that varies has to keep its days better than chance would
-        t.fixed | (varies & (~t.inflow | (t.off <= NEAR_ITS_DAYS))),
-        t.hits >= t.least,
-    )
-    t = step(t, "regular_lines")
-
-    best_ruler = t.group_by("payee_no", "basis", "segment_no", "rank").aggregate(
-        explained=t.hits.sum(),
-        lines=t.count(),
-        slots=t.last_slot.max() - t.first_slot.min() + 1,
-        error=t.error.mean(),
-        rows=t.to_row.max() - t.from_row.min() + 1,
-        all_rows=t.segment_rows.max(),
-    )
-    best_ruler = best_ruler.filter(
-        best_ruler.explained >= best_ruler.rows * EXPLAINED,
-        best_ruler.explained - best_ruler.lines >= (best_ruler.all_rows - 1) * EXPLAINED_EVER,
-        # four charges a month are no four plans
-        best_ruler.explained <= best_ruler.slots * LANES,
-    )
-    # One more line is worth it only where it explains two more rows.
-    best_ruler = best_ruler.mutate(gain=best_ruler.explained - best_ruler.lines)
-    best_ruler = best_ruler.mutate(
-        place=_over(
-            ibis.row_number(),
-            ["segment_no"],
-            best_ruler.gain.desc(),
-            best_ruler.lines,
-            best_ruler["rank"] == FOUR_WEEKLY,  # three months cannot tell it from monthly
-            best_ruler.error.round(9),  # floats added in another order must not decide
-            best_ruler["rank"],
-        )
-    )
-    best_ruler = best_ruler.filter(best_ruler.place == 0)
-    best_basis = best_ruler.group_by(["payee_no", "basis"]).aggregate(
-        explained=best_ruler.explained.sum(), lines=best_ruler.lines.sum()
-    )
-    best_basis = best_basis.mutate(gain=best_basis.explained - best_basis.lines)
-    best_basis = best_basis.mutate(
-        place=_over(ibis.row_number(), ["payee_no"], best_basis.gain.desc(), best_basis.lines, best_basis.basis)
-    )
-    best_basis = best_basis.filter(best_basis.place == 0).select("payee_no", "basis", payee_hits="explained")
-
-    t = t.semi_join(best_ruler, ["segment_no", "rank"]).inner_join(best_basis, ["payee_no", "basis"])
-    t = keyed(t, "line", *LINE)
-    return t.select(*LINE, "line", "fixed", "least", others=t.payee_rows - t.payee_hits)
+    if way == ONE_PRICE:
+        if first >= 0:
+            return price.charges > 1
+        return price.charges == 1 and payee.may_vary != 0 and alike(price.cents, payee.middle_of_once)
+    if way == NEAR_PRICES:
+        return True
+    if way == ALL_PRICES:
+        if payee.may_vary:
+            return alike(price.cents, payee.middle)
+        return (payee.prices - 1) * 3 <= payee.charges
+    return price.charges > 1
 
 
-def _stream_rows(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
-    """The hits of every stream: a row per hit with its ``stream_id`` and what the stream is judged by."""
-    charged = step(charges(rows, as_of), "charges")
-    parts = segments(charged)
-    hits = step(_hits(parts), "hits_on_rulers")
-    t = step(_continued(hits.inner_join(_lines(hits, parts.each), LINE)), "hits_of_streams")
-    # among many others, a line whose amounts vary as theirs do cannot be told from them
-    hits_of_line = _over(t.count(), STREAM)
-    enough = t.fixed & (hits_of_line >= _over(t.least.min(), STREAM) + MORE_AMONG_OTHERS)
-    t = t.mutate(kept=(t.others * 2 <= hits_of_line) | enough).filter(lambda t: t.kept)
-    t = _one_after_another(t, STREAM)
-    judged_by = ["rank", "period", "tolerance", "slot", "half", "middle", "distance", "in_a_row", "change", "fixed"]
-    t = t.select(*STREAM, "row_no", *judged_by)
-    t = t.inner_join(charged.drop("days", "months", "moved", "earned", "least_varying"), ["payee_no", "row_no"])
-    # What a stream is called must outlive a new price, a better fitting cadence and a longer history: its first hit
-    # does. The ordinal tells two equal plans on one day apart.
-    t = t.mutate(
-        step=(t.change.abs() > PRICE_STEP).fill_null(False) & t.fixed,
-        first_price=_over(t.price.first(), STREAM, t.slot),
-        first_date=_over(t.date.first(), STREAM, t.slot),
-    )
-    t = t.mutate(
-        ordinal=_over(ibis.dense_rank(), ["payee_no", "first_date", "first_price"], t.line),
-        level=_running(t.step.cast("int64").sum(), STREAM, t.slot),
-    )
-    name = ibis.literal("|").join(
-        [
-            t.user_id,
-            t.payee,
-            t.inflow.ifelse("in", "out"),
-            t.first_date.cast("string"),
-            t.first_price.cast("string"),
-            t.ordinal.cast("string"),
-        ]
-    )
-    return t.select(
-        *PAYEE,
-        *("transaction_id", "date", "amount", "merchant", "price", "bill", *judged_by, "step", "level"),
-        stream_id=ibis.literal("str_").concat(name.hexdigest("sha256").left(20)),
-        newest_level=_over(t.level.max(), STREAM),
-    )
+@jit
+def gather_line(way: int, first: int, end: int, room: PayeeRoom) -> int:
+    """Write the charges of a price line, by date; how many, 0 where they can be no line."""
+    prices, count, gathered = room.prices, ZERO, 0
+    if way == NEAR_PRICES and (end == first + 1 or not near(prices[first].cents, prices[end - 1].cents)):
+        return 0
+    for p in range(max(first, 0), end):
+        price = prices[p]
+        if in_line(way, first, price, room.payee[0]):
+            gathered += 1
+            for k in range(price.first, price.first + price.charges):
+                room.line[count] = room.order[k]
+                count += 1
+    if gathered > 1:
+        sort(room.line, count)
+    return count if count > 1 else 0
 
 
-def _continued(hits: ibis.Table) -> ibis.Table:
-    """Hits whose ``line`` is their stream: a line that goes on where another of the payee stopped is one with it.
+# --- calendars -------------------------------------------------------------------------------------------------------
 
-    Where other plans and purchases of a payee lie between, the two prices of one plan are two lines. That the second
-    begins on an expected date of the first, at up to three times or a third of its price, makes them one; three such
-    steps in a row are followed.
+
+@jit
+def may_fit(calendar: int, count: int, room: PayeeRoom) -> bool:
+    """Whether a calendar can explain the line at all: enough of its charges lie one period apart."""
+    charges, line, period, tolerance = room.charges, room.line, PERIOD[calendar], TOLERANCE[calendar]
+    if calendar == SEMI_MONTHLY and not room.payee[0].inflow:
+        return False
+    span = charges[line[count - 1]].day - charges[line[0]].day
+    if 2 * (span + 3) < period - 2 * tolerance:
+        return False
+    if count > (2 * span / period + 2) * PLANS / EXPLAINED:
+        return False
+    apart = 2 * period if calendar == SEMI_MONTHLY else period
+    slack = 2 * tolerance + (2 * MOST_MOVED if OF_MONTHS[calendar] else 0)
+    pairs = 0
+    for k in range(1, count):
+        for back in range(1, min(k, ROWS_BACK) + 1):
+            now, before = charges[line[k]], charges[line[k - back]]
+            between = now.months - before.months if OF_MONTHS[calendar] else 2 * (now.day - before.day)
+            if abs(between - apart) <= slack:
+                pairs += 1
+                break
+    return pairs >= 1 and pairs * 8 >= (count - 1) * EXPLAINED_EVER
+
+
+@jit
+def place_on(calendar: int, count: int, room: PayeeRoom) -> None:
+    """Write slot and offset of the line's charges, and which offsets lie close together: those are one group.
+
+    The period is a circle: the first group may be the end of the last.
     """
-    t = step(hits.mutate(place=hits.slot * hits.period + hits.anchor), "hits_of_lines")
-    lines = t.group_by([*STREAM, "rank", "period", "tolerance", "pause"]).aggregate(
-        first=t.place.min(),
-        last=t.place.max(),
-        first_price=t.price.argmin(t.place),
-        last_price=t.price.argmax(t.place),
-        fixed=t.fixed.all(),
+    charges, line, keys, period = room.charges, room.line, room.keys, PERIOD[calendar]
+    for k in range(count):
+        charge = charges[line[k]]
+        place = charge.months if OF_MONTHS[calendar] else 2 * charge.day
+        charge.slot, charge.offset = place // period, place % period
+        keys[k] = (charge.offset << PLACE_BITS) | k
+    sort(keys, count)
+    group = 0
+    for k in range(count):
+        charge = charges[line[keys[k] & PLACE_MASK]]
+        if k and charge.offset - (keys[k - 1] >> PLACE_BITS) > REACH[calendar]:
+            group += 1
+        charge.group = group
+    if group and (keys[0] >> PLACE_BITS) + period - (keys[count - 1] >> PLACE_BITS) <= REACH[calendar]:
+        for k in range(count):
+            charge = charges[line[k]]
+            if charge.group == 0:
+                charge.group, charge.offset, charge.slot = group, charge.offset + period, charge.slot - 1
+
+
+@jit
+def share_slots(count: int, by_price: bool, room: PayeeRoom) -> None:
+    """Sort the line's charges by group and slot, and tell plans on neighbouring days apart, which share the slots.
+
+    By price, the higher first, or where the line has one price by date.
+    """
+    charges, line, keys = room.charges, room.line, room.keys
+    for k in range(count):
+        charge = charges[line[k]]
+        keys[k] = (charge.group << 52) | ((charge.slot + LOWEST_SLOT) << 32) | k
+    sort(keys, count)
+    at = 0
+    while at < count:
+        end = at + 1
+        while end < count and keys[end] >> 32 == keys[at] >> 32:
+            end += 1
+        if by_price:
+            for i in range(at + 1, end):
+                moving, j = keys[i], i
+                price = charges[line[moving & 0xFFFFFFFF]].price
+                while j > at and charges[line[keys[j - 1] & 0xFFFFFFFF]].price < price:
+                    keys[j] = keys[j - 1]
+                    j -= 1
+                keys[j] = moving
+        for i in range(at, end):
+            charges[line[keys[i] & 0xFFFFFFFF]].plan = i - at
+        at = end
+
+
+@jit
+def lines_on(calendar: int, count: int, by_price: bool, room: PayeeRoom, first_line: int, first_hit: int) -> tuple[int, int]:
+    """Write the lines that charges make on a calendar, one for each day of the period that several of them keep.
+
+    After ``first_line`` and ``first_hit``; how many lines and hits. Only what is regular enough is kept.
+    """
+    place_on(calendar, count, room)
+    share_slots(count, by_price, room)
+    keys, at = room.keys, ZERO
+    lines, used = first_line, first_hit
+    while at < count:
+        end = at
+        while end < count and keys[end] >> 52 == keys[at] >> 52:
+            end += 1
+        for plan in range(PLANS):
+            found = hits_on_time(calendar, at, end, plan, room, used)
+            lines, used = regular_runs(calendar, room, used, used + found, lines)
+        at = end
+    return lines - first_line, used - first_hit
+
+
+@jit
+def hits_on_time(calendar: int, at: int, end: int, plan: int, room: PayeeRoom, first_hit: int) -> int:
+    """Write the hits of one plan, by slot: its charges within the tolerance of their usual day; how many."""
+    found = ZERO
+    for half in range(2 if calendar == SEMI_MONTHLY else 1):
+        found += hits_of_half(calendar, at, end, plan, half, room, first_hit, found)
+    return found
+
+
+@jit
+def hits_of_half(
+    calendar: int, at: int, end: int, plan: int, half: int, room: PayeeRoom, first_hit: int, found: int
+) -> int:
+    """The hits of ``hits_on_time`` in one half of a month, or all where a calendar has no halves."""
+    charges, line, keys, hits = room.charges, room.line, room.keys, room.hits
+    tolerance, halved = TOLERANCE[calendar], calendar == SEMI_MONTHLY
+    count, earliest, latest, added = ZERO, 0, 0, 0
+    for i in range(at, end):
+        charge = charges[line[keys[i] & 0xFFFFFFFF]]
+        if charge.plan == plan and not (halved and charge.slot % 2 != half):
+            earliest = min(earliest, charge.offset) if count else charge.offset
+            latest = max(latest, charge.offset) if count else charge.offset
+            room.numbers[count] = charge.offset
+            count += 1
+    if count == 0 or (count == 1 and not halved):
+        return 0
+    middle = median_of(room.numbers, count)
+    anchor = middle
+    if latest - earliest <= 2 * tolerance:
+        anchor = max(min(middle, float(earliest + tolerance)), float(latest - tolerance))
+    for i in range(at, end):
+        k = keys[i] & 0xFFFFFFFF
+        charge = charges[line[k]]
+        if charge.plan != plan or (halved and charge.slot % 2 != half):
+            continue
+        moved = charge.moved if OF_MONTHS[calendar] else 0
+        distance = min(abs(charge.offset - anchor), abs(charge.offset - moved - anchor))
+        if distance > tolerance:
+            continue
+        j = first_hit + found + added  # the two halves are merged by slot
+        while j > first_hit and hits[j - 1].slot > charge.slot:
+            copy_record(hits, j, hits, j - 1)
+            j -= 1
+        hit = hits[j]
+        hit.charge, hit.seen, hit.slot, hit.half = line[k], k, charge.slot, half
+        hit.anchor, hit.middle, hit.off, hit.distance = anchor, middle, abs(charge.offset - middle), distance
+        added += 1
+    return added
+
+
+@jit
+def regular_runs(calendar: int, room: PayeeRoom, begin: int, end: int, lines: int) -> tuple[int, int]:
+    """Keep the runs of hits that are regular enough, as lines; the numbers of the next line and hit.
+
+    A line that paused for longer than makes it inactive is another line when it comes back.
+    """
+    hits, kept, at = room.hits, begin, begin
+    while at < end:
+        after = at + 1
+        while after < end and hits[after].slot - hits[after - 1].slot <= PAUSE[calendar]:
+            after += 1
+        if is_regular(calendar, room, at, after, room.lines[lines]):
+            room.lines[lines].first_hit = kept
+            for j in range(at, after):
+                if kept < j:
+                    copy_record(hits, kept, hits, j)
+                hits[kept].line = lines
+                kept += 1
+            lines += 1
+        at = after
+    return lines, kept
+
+
+# --- which lines are streams -----------------------------------------------------------------------------------------
+
+
+@jit
+def longest_in_a_row(hits: Records, begin: int, end: int) -> int:
+    """How many hits lie on expected dates one after another, up to three."""
+    longest = 1
+    for i in range(begin + 1, end):
+        if hits[i].slot - hits[i - 1].slot == 1:
+            longest = max(longest, 2)
+            if i > begin + 1 and hits[i].slot - hits[i - 2].slot == 2:
+                return 3
+    return longest
+
+
+@jit
+def may_vary_on(calendar: int, inflow: bool) -> bool:
+    """Whether amounts may vary on a calendar: bills monthly or rarer, income up to monthly. Ours."""
+    if inflow:
+        return calendar != QUARTERLY and calendar != ANNUAL
+    return calendar == MONTHLY or calendar == FOUR_WEEKLY or calendar == QUARTERLY
+
+
+@jit
+def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Records) -> bool:
+    """Whether hits one after another are regular enough for a stream; writes what they are to ``line``."""
+    hits, charges, payee, count = room.hits, room.charges, room.payee[0], end - begin
+    slots = hits[end - 1].slot - hits[begin].slot + 1
+    if count * 3 < slots * 2 or count < 2 or (count == 2 and slots != 2):
+        return False
+    error, off, changes, second_half, least_varying = 0.0, 0.0, 0, 0, 0
+    line.first_seen, line.last_seen = hits[begin].seen, hits[begin].seen
+    for i in range(begin, end):
+        hit, charge = hits[i], charges[hits[i].charge]
+        error += hit.distance / TOLERANCE[calendar]
+        off += hit.off / TOLERANCE[calendar]
+        second_half += hit.half
+        least_varying = max(least_varying, charge.least_varying)
+        line.first_seen, line.last_seen = min(line.first_seen, hit.seen), max(line.last_seen, hit.seen)
+        changes += 1 if i > begin and charge.price != charges[hits[i - 1].charge].price else 0
+        room.numbers[i - begin] = charge.price
+    if calendar == SEMI_MONTHLY and min(second_half, count - second_half) * 3 < count:
+        return False
+    sort(room.numbers, count)
+    prices = 1
+    for i in range(1, count):
+        prices += 1 if room.numbers[i] != room.numbers[i - 1] else 0
+    fixed = near(room.numbers[0], room.numbers[count - 1]) or (changes + 1 == prices and changes * 3 <= count)
+    least = LEAST_HITS[calendar]
+    if not (fixed and prices < count):
+        least = max(least, LEAST_VARYING if fixed else least_varying)
+    if count < least:
+        return False
+    if not fixed:
+        long_enough = longest_in_a_row(hits, begin, end) >= LEAST_VARYING or count > LEAST_VARYING
+        if not (payee.may_vary and may_vary_on(calendar, payee.inflow != 0) and long_enough):
+            return False
+        if payee.inflow and off / count > NEAR_ITS_DAYS:
+            return False
+    line.calendar, line.hits, line.least, line.fixed, line.error = calendar, count, least, 1 if fixed else 0, error / count
+    line.first_slot, line.last_slot = hits[begin].slot, hits[end - 1].slot
+    return True
+
+
+@jit
+def explains(count: int, room: PayeeRoom, first_line: int, found: int, explained: int) -> bool:
+    """Whether lines explain enough of a price line: of its charges in their span, and of all of them."""
+    lines = room.lines
+    first_slot, last_slot, first_seen, last_seen = lines[first_line].first_slot, lines[first_line].last_slot, count, 0
+    for i in range(first_line, first_line + found):
+        line = lines[i]
+        first_slot, last_slot = min(first_slot, line.first_slot), max(last_slot, line.last_slot)
+        first_seen, last_seen = min(first_seen, line.first_seen), max(last_seen, line.last_seen)
+    return (
+        explained >= (last_seen - first_seen + 1) * EXPLAINED
+        and explained - found >= (count - 1) * EXPLAINED_EVER
+        and explained <= (last_slot - first_slot + 1) * PLANS
     )
-    lines = lines.filter(lines.fixed)
-    linked = lines.join(lines.view(), ["payee_no", "rank"], lname="{name}", rname="{name}_after")
-    linked = linked.mutate(apart=linked.first_after - linked["last"])
-    slots = ratio(linked.apart.cast("float64"), linked.period).round()
-    linked = linked.filter(
-        slots >= 1,
-        slots <= linked.pause,
-        (linked.apart - slots * linked.period).abs() <= linked.tolerance,
-        linked.first_price_after <= linked.last_price * VARIATION,
-        linked.first_price_after * VARIATION >= linked.last_price,
-    )
-    # The nearest in time, and where two are as near, in price.
-    step_up = ratio(linked.first_price_after, linked.last_price.cast("float64"))
-    linked = linked.select(
-        *("payee_no", "apart"), line="line_after", origin="line", price_step=ibis.greatest(step_up, 1 / step_up)
-    )
-    linked = linked.mutate(
-        one_origin=ibis.row_number().over(group_by=STREAM, order_by=["apart", "price_step", "origin"]),
-        one_heir=ibis.row_number().over(group_by=["payee_no", "origin"], order_by=["apart", "price_step", "line"]),
-    )
-    heirs = linked.filter((linked.one_origin == 0) & (linked.one_heir == 0)).select("line", "origin")
+
+
+@jit
+def mean_error(lines: Records, first: int, count: int) -> int:
+    """How far lines lie from their days, in billionths of the tolerance: whole, so that equal ones compare equal."""
+    error = 0.0
+    for i in range(first, first + count):
+        error += lines[i].error
+    return round(error / count * 1e9)
+
+
+@jit
+def move_down(room: PayeeRoom, line: int, lines: int, hit: int, hits: int, to_line: int, to_hit: int) -> None:
+    """Move lines and their hits over others that are given up."""
+    for i in range(lines):
+        copy_record(room.lines, to_line + i, room.lines, line + i)
+        room.lines[to_line + i].first_hit += to_hit - hit
+    for i in range(hits):
+        copy_record(room.hits, to_hit + i, room.hits, hit + i)
+        room.hits[to_hit + i].line += to_line - line
+
+
+@jit
+def best_calendar(count: int, by_price: bool, room: PayeeRoom, first_line: int, first_hit: int) -> tuple[int, int]:
+    """Write the lines of the calendar that explains most of the charges; how many lines and hits.
+
+    One more line is worth two more hits; of calendars that explain as much the one nearer the charges, and of equal
+    ones the first.
+    """
+    kept, kept_hits, kept_four_weekly, kept_error = ZERO, ZERO, False, 0
+    for calendar in range(len(CALENDARS)):
+        if not may_fit(calendar, count, room):
+            continue
+        line, hit = first_line + kept, first_hit + kept_hits
+        found, explained = lines_on(calendar, count, by_price, room, line, hit)
+        if found == 0 or not explains(count, room, line, found, explained):
+            continue
+        four_weekly, error = calendar == FOUR_WEEKLY, mean_error(room.lines, line, found)
+        better = (found - explained, found, four_weekly, error) < (kept - kept_hits, kept, kept_four_weekly, kept_error)
+        if kept == 0 or better:
+            move_down(room, line, found, hit, explained, first_line, first_hit)
+            kept, kept_hits, kept_four_weekly, kept_error = found, explained, four_weekly, error
+    return kept, kept_hits
+
+
+@jit
+def best_way(room: PayeeRoom) -> tuple[int, int]:
+    """Write the lines of the way to gather charges that explains most of the payee; how many lines and hits."""
+    payee, kept, kept_hits = room.payee[0], ZERO, ZERO
+    for way in range(WAYS):
+        if not may_gather(way, payee):
+            continue
+        lines, hits, first = ZERO, ZERO, ZERO - 1 if way == ONE_PRICE else ZERO
+        while first < payee.prices:
+            end = end_of_line(way, first, payee, room.prices)
+            count = gather_line(way, first, end, room)
+            if count:
+                by_price = way >= ALL_PRICES or first < 0
+                found, explained = best_calendar(count, by_price, room, kept + lines, kept_hits + hits)
+                lines, hits = lines + found, hits + explained
+            first = end if first >= 0 else ZERO
+        if lines and (kept == 0 or (lines - hits, lines) < (kept - kept_hits, kept)):
+            move_down(room, kept, lines, kept_hits, hits, ZERO, ZERO)
+            kept, kept_hits = lines, hits
+    return kept, kept_hits
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+
+@jit
+def goes_on(room: PayeeRoom, before: Records, after: Records) -> tuple[bool, float, float]:
+    """Whether a line goes on, one expected date later, where another stopped; how far apart, and by which rise.
+
+    Where other plans and purchases lie between, the two prices of one plan are two lines.
+    """
+    hits, period = room.hits, PERIOD[before.calendar]
+    if before.calendar != after.calendar or not before.fixed or not after.fixed:
+        return False, 0.0, 0.0
+    last, first = hits[before.first_hit + before.hits - 1], hits[after.first_hit]
+    apart = (first.slot - last.slot) * period + first.anchor - last.anchor
+    slots = int(apart / period + 0.5) if apart > 0 else 0
+    old, new = room.charges[last.charge].price, room.charges[first.charge].price
+    if slots < 1 or slots > PAUSE[before.calendar] or abs(apart - slots * period) > TOLERANCE[before.calendar]:
+        return False, 0.0, 0.0
+    return alike(new, float(old)), apart, max(new / old, old / new)
+
+
+@jit
+def join_lines(room: PayeeRoom, count: int) -> None:
+    """Write to each line its ``origin``, the line that it goes on from, itself where there is none.
+
+    The nearest in time, and where two are as near, in price; three such steps in a row are followed.
+    """
+    lines = room.lines
+    for i in range(count):
+        lines[i].origin, lines[i].before, lines[i].heir = i, -1, -1
+    for i in range(count if count > 1 else 0):
+        least_before, least_after = (0.0, 0.0), (0.0, 0.0)
+        for j in range(count):
+            if i != j:
+                yes, apart, rise = goes_on(room, lines[j], lines[i])
+                if yes and (lines[i].before < 0 or (apart, rise) < least_before):
+                    lines[i].before, least_before = j, (apart, rise)
+                yes, apart, rise = goes_on(room, lines[i], lines[j])
+                if yes and (lines[i].heir < 0 or (apart, rise) < least_after):
+                    lines[i].heir, least_after = j, (apart, rise)
+    for i in range(count):
+        if lines[i].before >= 0 and lines[lines[i].before].heir == i:
+            lines[i].origin = lines[i].before
     for _ in range(2):  # each turn doubles the length of the chains that are followed
-        further = heirs.select(its_line="line", older="origin")
-        heirs = heirs.left_join(further, heirs.origin == further.its_line).select(
-            "line", origin=lambda t: t.older.coalesce(t.origin)
-        )
-    t = t.left_join(heirs, "line").drop("line_right")
-    t = t.mutate(line=t.origin.coalesce(t.line)).drop("origin")
-    # The slots of a line that was counted from the other end of the circle are those of its first line.
-    turns = ratio((t.anchor - _over(t.anchor.first(), STREAM, t.place)).cast("float64"), t.period).round()
-    turns = turns.cast("int64")
-    back = turns * t.period
-    return t.mutate(slot=t.slot + turns, anchor=t.anchor - back, middle=t.middle - back).drop("place")
+        for i in range(count):
+            lines[i].heir = lines[lines[i].origin].origin
+        for i in range(count):
+            lines[i].origin = lines[i].heir
 
 
-def _judged(t: ibis.Table, as_of: dt.date) -> ibis.Table:
-    """One row per stream that stands at ``as_of``, from the rows of ``_stream_rows``."""
-    newest = t.level == t.newest_level
-    t = t.group_by(["stream_id", "user_id", "payee", "inflow", "rank", "period", "tolerance"]).aggregate(
-        merchant=t.merchant.argmax(t.slot),
-        bill=t.bill.any(),
-        occurrences=t.count(),
-        first_date=t.date.min(),
-        last_date=t.date.max(),
-        typical_amount=t.amount.median(where=newest),
-        last_amount=t.amount.argmax(t.slot),
-        price_change=t.change.max(where=newest & t.step),
-        last_slot=t.slot.max(),
-        slots=t.slot.max() - t.slot.min() + 1,
-        in_a_row=t.in_a_row.max(),
-        anchor=t.middle.median(where=t.half == 0),
-        other_anchor=t.middle.median(where=t.half == 1),
-        error=ratio(t.distance, t.tolerance.cast("float64")).mean(),
-        spread=ratio(t.price.std(how="pop", where=newest), t.price.mean(where=newest)),
-    )
-    t = t.inner_join(
-        rulers().select("rank", "cadence", "of_months", "monthly_factor", "missable", "consecutive"), "rank"
-    )
-    next_slot = t.last_slot + 1
-    anchor = ((t["rank"] == SEMI_MONTHLY) & (next_slot % 2 == 1)).ifelse(t.other_anchor, t.anchor)
-    expected = next_slot * t.period + anchor
-    # an expected date is missed once its tolerance has passed
-    late = position_of(as_of, t.of_months) - t.tolerance - expected
-    missed = ibis.greatest(ratio(late, t.period).ceil(), 0)
-    inactive = missed > t.missable
-    mature = t.in_a_row >= t.consecutive
-    kind = t.inflow.ifelse("income", t.bill.ifelse("bill", "subscription"))
-    cost = t.typical_amount.abs() * t.monthly_factor
-    regular_dates = ratio(t.occurrences.cast("float64"), t.slots) * (1 - t.error / 2)
-    t = t.mutate(
-        as_of=ibis.literal(as_of),
-        kind=kind,
-        status=ibis.cases((inactive, "inactive"), (mature, "mature"), else_="early"),
-        expected_next_date=inactive.ifelse(ibis.null("date"), date_at(expected, t.of_months)),
-        typical_amount=t.typical_amount.round(2),
-        monthly_cost=t.inflow.ifelse(ibis.null("float64"), cost.round(2)),
-        price_change=t.inflow.ifelse(ibis.null("float64"), t.price_change.round(9)),
-        # Share of expected dates hit, less up to half for dates at the edge of the tolerance; less the spread of
-        # the amounts; and what the number of hits is worth: 0.75 of it for two, 0.88 for three, 0.94 for four.
-        confidence=(regular_dates * ibis.greatest(1 - t.spread.fill_null(0), 0) * (1 - 0.5**t.occurrences))
-        .clip(lower=0.0, upper=1.0)
-        .round(6),
-    )
-    return t.filter((t.status != "inactive") | (t.occurrences > 2) | (t.cadence == "annual"))
+@jit
+def hits_of_stream(room: PayeeRoom, origin: int, all_hits: int) -> int:
+    """Write the hits of the lines that go on from ``origin`` to ``room.line``, by slot; how many.
 
-
-def recurring_streams(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
-    """Who is paid, and who pays, on a calendar: one row per customer, payee and price line (``RecurringStreams``).
-
-    ``rows`` are classified rows (``rows.classify``). Streams are judged on the whole history up to ``as_of``, so a
-    window of 30 days can show what repeats each quarter. Amounts in the customer's currency, positive = money in.
-    Thresholds: SIGNALS.md, `recurring_streams`; the calendars stand in ``cadence.RULERS``.
-
-    >>> recurring_streams(classify(transactions, accounts, users, as_of), as_of)
+    The slots of a line that was counted from the other end of the circle are turned into those of its first line.
     """
-    return _standing(_stream_rows(rows, as_of), as_of)
+    hits, index, period, count = room.hits, room.line, PERIOD[room.lines[origin].calendar], ZERO
+    for i in range(all_hits):
+        if room.lines[hits[i].line].origin == origin:
+            place, j = hits[i].slot * period + hits[i].anchor, count
+            while j > 0 and hits[index[j - 1]].slot * period + hits[index[j - 1]].anchor > place:
+                index[j] = index[j - 1]
+                j -= 1
+            index[j] = i
+            count += 1
+    if count == 0:
+        return 0
+    anchor = hits[index[0]].anchor
+    for k in range(count):
+        hit = hits[index[k]]
+        turns = math.floor((hit.anchor - anchor) / period + 0.5)
+        hit.slot += turns
+        hit.middle -= turns * period
+    for k in range(1, count):
+        moving, j = index[k], k
+        while j > 0 and hits[index[j - 1]].slot > hits[moving].slot:
+            index[j] = index[j - 1]
+            j -= 1
+        index[j] = moving
+    return count
 
 
-def stream_hits(rows: ibis.Table, as_of: dt.date) -> ibis.Table:
-    """The rows that ``recurring_streams`` counted: ``stream_id``, ``transaction_id``, ``date``, ``amount``.
+@jit
+def describe_dates(room: PayeeRoom, count: int, stream: Records) -> None:
+    """Write to a stream when its hits were, how many in a row, and on which day of the period they lie."""
+    hits, charges, index = room.hits, room.charges, room.line
+    tolerance = TOLERANCE[stream.calendar]
+    first, last = hits[index[0]], hits[index[count - 1]]
+    stream.first_slot, stream.last_slot = first.slot, last.slot
+    stream.first_day, stream.first_price = charges[first.charge].day, charges[first.charge].price
+    stream.first_date, stream.last_date, stream.in_a_row = stream.first_day, stream.first_day, 1
+    error = 0.0
+    for k in range(count):
+        hit = hits[index[k]]
+        stream.first_date = min(stream.first_date, charges[hit.charge].day)
+        stream.last_date = max(stream.last_date, charges[hit.charge].day)
+        error += hit.distance / tolerance
+        if k > 1 and hit.slot - hits[index[k - 2]].slot == 2:
+            stream.in_a_row = 3
+        elif k and hit.slot - hits[index[k - 1]].slot == 1:
+            stream.in_a_row = max(stream.in_a_row, 2)
+    stream.error = error / count
+    stream.anchor, stream.other_anchor = usual_day(room, count, ZERO), usual_day(room, count, ONE)
 
-    A row belongs to at most one stream; a refunded charge, an extra purchase and a zero amount to none.
+
+@jit
+def usual_day(room: PayeeRoom, count: int, half: int) -> float:
+    """The median of the hits' usual days in one half of the month; NaN where none is in it."""
+    found = ZERO
+    for k in range(count):
+        hit = room.hits[room.line[k]]
+        if hit.half == half:
+            room.floats[found] = hit.middle
+            found += 1
+    return median_of(room.floats, found) if found else math.nan
+
+
+@jit
+def describe_amounts(room: PayeeRoom, count: int, fixed: bool, stream: Records) -> None:
+    """Write to a stream what it costs since its last price step, what that step was, and how amounts spread."""
+    hits, charges, index, newest = room.hits, room.charges, room.line, 0
+    stream.price_change = math.nan
+    for k in range(1, count):
+        change = charges[hits[index[k]].charge].price / charges[hits[index[k - 1]].charge].price - 1
+        if fixed and abs(change) > PRICE_STEP:
+            newest, stream.price_change = k, change
+    mean, squares = 0.0, 0.0
+    for k in range(newest, count):
+        charge = charges[hits[index[k]].charge]
+        room.floats[k - newest] = charge.amount
+        mean += charge.price / (count - newest)
+    stream.last_amount = charges[hits[index[count - 1]].charge].amount
+    stream.typical_amount = median_of(room.floats, count - newest)
+    for k in range(newest, count):
+        squares += (charges[hits[index[k]].charge].price - mean) ** 2
+    stream.spread = math.sqrt(squares / (count - newest)) / mean
+
+
+@jit
+def write_streams(room: PayeeRoom, lines: int, all_hits: int, out: Records, first: int) -> int:
+    """Write the lines that stand, each with those that go on from it, as streams; the number after the last.
+
+    Among many other purchases, a line whose amounts vary as theirs do cannot be told from them.
     """
-    t = _stream_rows(rows, as_of)
-    return _counted(t, _standing(t, as_of))
+    hits, charges, payee, made = room.hits, room.charges, room.payee[0], first
+    others = payee.charges - all_hits
+    for origin in range(lines):
+        least = 0
+        for i in range(lines):
+            if room.lines[i].origin == origin:
+                least = room.lines[i].least if least == 0 else min(least, room.lines[i].least)
+        if least == 0:
+            continue
+        count, fixed = hits_of_stream(room, origin, all_hits), room.lines[origin].fixed != 0
+        if others * 2 > count and not (fixed and count >= least + MORE_AMONG_OTHERS):
+            continue
+        stream = out[made]
+        stream.inflow, stream.calendar, stream.occurrences = payee.inflow, room.lines[origin].calendar, count
+        describe_dates(room, count, stream)
+        describe_amounts(room, count, fixed, stream)
+        stream.bill, stream.ordinal = -1, 0
+        for k in range(count):
+            charge = charges[hits[room.line[k]].charge]
+            charge.stream = made
+            stream.bill = max(stream.bill, charge.bill)
+        for other in range(first, made):  # two equal plans on one day, by their order
+            if out[other].first_day == stream.first_day and out[other].first_price == stream.first_price:
+                stream.ordinal += 1
+        made += 1
+    return made
 
 
-def streams_and_hits(rows: ibis.Table, as_of: dt.date) -> tuple[ibis.Table, ibis.Table]:
-    """``recurring_streams`` and ``stream_hits`` from one detection; what they share is cached on the engine."""
-    t = _stream_rows(rows, as_of).cache()
-    streams = _standing(t, as_of).cache()
-    return streams, _counted(t, streams)
-
-
-def _standing(t: ibis.Table, as_of: dt.date) -> ibis.Table:
-    return _judged(t, as_of).select(
-        *("stream_id", "user_id", "as_of", "merchant", "kind", "cadence", "status", "occurrences"),
-        *("first_date", "last_date", "expected_next_date", "typical_amount", "last_amount"),
-        *("monthly_cost", "price_change", "confidence"),
-    )
-
-
-def _counted(t: ibis.Table, standing: ibis.Table) -> ibis.Table:
-    return t.select("stream_id", "transaction_id", "date", "amount").semi_join(standing, "stream_id")
+@jit
+def streams_of_payee(room: PayeeRoom, count: int, inflow: bool, out: Records, first: int) -> int:
+    """Write the streams of a payee's charges to ``out``, and to each charge its stream; the number after the last."""
+    for i in range(count):
+        room.charges[i].stream = -1
+    if count < 2:
+        return first
+    list_prices(room, count, inflow)
+    lines, hits = best_way(room)
+    if lines == 0:
+        return first
+    join_lines(room, lines)
+    return write_streams(room, lines, hits, out, first)

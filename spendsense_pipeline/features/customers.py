@@ -1,0 +1,341 @@
+"""Whole customers, one after another: rows, streams, pay and sums, for each date. The kernels that Python calls.
+
+What a customer's rows show does not know a date: the streams of a payee whose charges did not change from one date to
+the next are those of the date before. What does not belong here: what any of it means.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from spendsense_pipeline.features.arrays import ZERO, Numbers, Records, sort
+from spendsense_pipeline.features.calendars import Ruler
+from spendsense_pipeline.features.compiled import jit, kernel
+from spendsense_pipeline.features.meanings import *  # noqa: F403 - the bits
+from spendsense_pipeline.features.pay import PayRoom, find_paydays, pay_on, write_no_pay
+from spendsense_pipeline.features.rows import Names, RowRoom, classify
+from spendsense_pipeline.features.streams import CHARGED, GIVEN_BACK, PayeeRoom, drop_refunded, streams_of_payee
+
+LEAST_VARYING_INCOME = 4  # hits; irregular pay meets a calendar three times by chance; ours
+LEAST_VARYING_TRANSFERS = 6  # payments to people meet on a day for a while; a standing one lasts; ours
+LEAST_VARYING = 3
+FEE_DAYS = 180  # fees_180d, whatever the window
+
+# What a customer's rows come to on a date.
+FIGURES = np.dtype([("rows", "i8"), ("first_day", "i8"), ("fees", "f8")], align=True)
+# And in a window.
+IN_WINDOW = np.dtype([("spent", "f8"), ("interest", "f8"), ("saved", "f8")], align=True)
+# The charges of a payee on the date before: the same ones have the same streams.
+GROUP = np.dtype([("key", "i8"), ("hash", "i8"), ("first_stream", "i8"), ("streams", "i8")], align=True)
+
+
+class Table(NamedTuple):
+    """Posted transactions by column: those of a customer next to one another, in order of day and id."""
+
+    begins: Numbers
+    """Where each customer's rows begin; one more number than customers."""
+    day: Numbers
+    amount: Numbers
+    account: Numbers
+    name: Numbers
+    identity: Numbers
+    category: Numbers
+
+
+class Accounts(NamedTuple):
+    """By account, and by date and customer."""
+
+    held_as: Numbers
+    currency: Numbers
+    """A number for each currency; -1 where none is named."""
+    main_currency: Numbers
+    """By date and customer, one after another."""
+    own_accounts: Numbers
+    """By date and customer: how many accounts they have."""
+
+
+class Rooms(NamedTuple):
+    """Room to work in, and what was found of the date before."""
+
+    rows: Records
+    row_room: RowRoom
+    payee_room: PayeeRoom
+    pay_room: PayRoom
+    candidates: Numbers
+    groups: Records
+    before: Records
+
+
+class Found(NamedTuple):
+    """What is written: streams with the rows that they count, and figures by date and customer (and window)."""
+
+    streams: Records
+    counted: Records
+    kinds: Numbers
+    """By row of the table, on the last date: what it is."""
+    figures: Records
+    in_window: Records
+    pay: Records
+
+
+@jit
+def rows_on(today: int, user: int, place: int, table: Table, accounts: Accounts, rows: Records) -> int:
+    """Gather the customer's rows that count on a date, those in the main currency; how many."""
+    count = 0
+    for i in range(table.begins[user], table.begins[user + 1]):
+        if table.day[i] > today:
+            break
+        account = table.account[i]
+        currency = accounts.currency[account]
+        if currency >= 0 and currency != accounts.main_currency[place]:
+            continue
+        row = rows[count]
+        row.number, row.day, row.amount, row.account = i, table.day[i], table.amount[i], account
+        row.held_as, row.name, row.identity = accounts.held_as[account], table.name[i], table.identity[i]
+        row.category = table.category[i]
+        count += 1
+    return count
+
+
+@jit
+def candidates_of(rows: Records, count: int, keys: Numbers) -> int:
+    """The rows that may repeat, and refunds, by payee, inflows after outflows; how many."""
+    found = ZERO
+    for i in range(count):
+        row = rows[i]
+        may_repeat = (
+            row.kind == KIND_REFUND or row.kind == KIND_OTHER_OUT or row.kind == KIND_OTHER_IN
+            or row.kind == KIND_PAYCHECK
+        )  # fmt: skip
+        if may_repeat and row.payee >= 0 and row.cents > 0:
+            inflow = 1 if row.amount > 0 and row.kind != KIND_REFUND else 0
+            keys[found] = (row.payee << 32) | (inflow << 31) | i
+            found += 1
+    sort(keys, found)
+    return found
+
+
+@jit
+def charges_of(
+    rows: Records, keys: Numbers, begin: int, end: int, text_says: Numbers, ruler: Ruler, room: PayeeRoom
+) -> int:
+    """Write a payee's charges; how many, 0 for a payee shunned for what it is.
+
+    Words speak for the rows without a category, and only where they say yes; that a name does not say interest makes an
+    unexplained inflow income.
+    """
+    inflow = (keys[begin] >> 31) & 1 == 1
+    says = text_says[rows[keys[begin] & 0x7FFFFFFF].merchant]
+    says_never = says & (TEXT_NO_INCOME if inflow else TEXT_NEVER) != 0
+    shunned, speaking, count = 0, 0, ZERO
+    for k in range(begin, end):
+        i = keys[k] & 0x7FFFFFFF
+        row = rows[i]
+        unknown = row.category & UNKNOWN != 0
+        unnamed = unknown and (not inflow or row.kind == KIND_OTHER_IN)
+        shun = says_never if unnamed else row.category & (UNEARNED if inflow else NEVER) != 0
+        shunned += 1 if shun else 0
+        speaking += 1 if not unnamed or inflow or says_never else 0
+        if shun:
+            continue
+        charge = room.charges[count]
+        charge.row, charge.day, charge.amount, charge.price = i, row.day, row.amount, row.cents
+        charge.months, charge.moved = ruler.place[row.day - ruler.first_day], ruler.moved[row.day - ruler.first_day]
+        charge.least_varying = LEAST_VARYING
+        if inflow:
+            charge.least_varying = LEAST_VARYING_INCOME
+        elif row.category & TRANSFER_OUT:
+            charge.least_varying = LEAST_VARYING_TRANSFERS
+        charge.bill = 1 if row.category & BILL else 0
+        if unknown:
+            charge.bill = 1 if says & TEXT_BILL else -1
+        charge.earned = 1 if row.kind == KIND_PAYCHECK else 0
+        charge.state = GIVEN_BACK if row.kind == KIND_REFUND else CHARGED
+        count += 1
+    if speaking and 2 * shunned >= speaking:
+        return 0
+    return drop_refunded(room, count)
+
+
+@jit
+def fingerprint(room: PayeeRoom, count: int, merchant: int) -> int:
+    """A number that differs where the charges of a payee do: evidence is found anew where it changes."""
+    mixed = count + merchant
+    for i in range(count):
+        charge = room.charges[i]
+        state = charge.row * 16 + charge.earned * 8 + charge.bill * 2 + charge.least_varying
+        mixed = (mixed * 1_000_003 ^ state) & 0x3FFFFFFFFFFFF
+    return int(mixed)
+
+
+@jit
+def streams_on(
+    date: int, user: int, count: int, text_says: Numbers, ruler: Ruler, rooms: Rooms, before: int, made: int,
+    counted: int, found: Found,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Write the customer's streams on a date: the numbers after the last stream and row, and how many payees."""
+    keys, room, rows, groups = rooms.candidates, rooms.payee_room, rooms.rows, ZERO
+    candidates, at, other = candidates_of(rows, count, keys), ZERO, 0
+    while at < candidates:
+        end = at + 1
+        while end < candidates and keys[end] >> 31 == keys[at] >> 31:
+            end += 1
+        if end - at > 1:
+            key = keys[at] >> 31
+            charges = charges_of(rows, keys, at, end, text_says, ruler, room)
+            group = rooms.groups[groups]
+            merchant = rows[keys[at] & 0x7FFFFFFF].merchant
+            group.key, group.hash, group.first_stream = key, fingerprint(room, charges, merchant), made
+            group.streams = 0
+            while other < before and rooms.before[other].key < key:
+                other += 1
+            same = other < before and rooms.before[other].key == key and rooms.before[other].hash == group.hash
+            if same:
+                group.first_stream, group.streams = rooms.before[other].first_stream, rooms.before[other].streams
+                for s in range(group.first_stream, group.first_stream + group.streams):
+                    found.streams[s].until = date
+            elif charges > 1:
+                after = streams_of_payee(room, charges, key & 1 == 1, found.streams, made)
+                group.streams = after - made
+                counted = write_counted(room, rows, charges, made, after, counted, found)
+                for s in range(made, after):
+                    stream = found.streams[s]
+                    stream.user, stream.payee, stream.merchant = user, key >> 1, merchant
+                    stream.since, stream.until = date, date
+                made = after
+            groups += 1
+        at = end
+    return made, counted, groups
+
+
+@jit
+def write_counted(
+    room: PayeeRoom, rows: Records, charges: int, first: int, after: int, counted: int, found: Found
+) -> int:
+    """Write which rows the streams from ``first`` on count, by date; the number after the last."""
+    for s in range(first, after):
+        found.streams[s].first_hit = counted
+        for i in range(charges):
+            if room.charges[i].stream == s:
+                row = found.counted[counted]
+                row.number, row.day = rows[room.charges[i].row].number, room.charges[i].day
+                row.amount = room.charges[i].amount
+                counted += 1
+    return counted
+
+
+@jit
+def is_spending(kind: int, held_as: int) -> bool:
+    """Outflows from checking, savings, card and other accounts less own transfers and card payments; refunds."""
+    if held_as == INVESTMENT or held_as == LOAN:
+        return False
+    return (
+        kind == KIND_OTHER_OUT or kind == KIND_CASH_WITHDRAWAL or kind == KIND_REFUND or kind == KIND_FEE
+        or kind == KIND_INTEREST_CHARGED
+    )  # fmt: skip
+
+
+@jit
+def sum_rows(
+    rows: Records, count: int, today: int, windows: Numbers, figures: Records, first: int, in_window: Records
+) -> None:
+    """Write what a customer spent, saved and was charged on a date, in each window."""
+    longest = FEE_DAYS
+    for w in range(len(windows)):
+        longest = max(longest, windows[w])
+    for i in range(count - 1, -1, -1):
+        row = rows[i]
+        age = today - row.day
+        if age >= longest:
+            break
+        if age < FEE_DAYS and row.penalty and (row.kind == KIND_FEE or row.kind == KIND_REFUND):
+            figures.fees -= row.amount
+        spending = is_spending(row.kind, row.held_as)
+        for w in range(len(windows)):
+            if age < windows[w]:
+                sums = in_window[first + w]
+                if spending:
+                    sums.spent -= row.amount
+                if row.kind == KIND_INTEREST_CHARGED:
+                    sums.interest -= row.amount
+                if row.held_as == SAVINGS:
+                    sums.saved += row.amount
+
+
+@kernel
+def customers(
+    first_user: int, dates: Numbers, windows: Numbers, table: Table, accounts: Accounts, names: Names,
+    text_says: Numbers, ruler: Ruler, rooms: Rooms, found: Found,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Write figures and streams of the customers from ``first_user`` on; the next customer, and how many streams and
+    counted rows. The next is none of them where what is found might not fit any more."""
+    users, made, counted = len(table.begins) - 1, ZERO, ZERO
+    for user in range(first_user, users):
+        all_rows = table.begins[user + 1] - table.begins[user]
+        if made + all_rows * len(dates) > 2 * len(found.streams) or counted + all_rows * len(dates) > len(found.counted):
+            return user, made, counted
+        seen, own_accounts, currency, before = -1, -1, -1, ZERO
+        payers, paydays, days = ZERO, ZERO, ZERO
+        for date in range(len(dates)):
+            today, place = dates[date], date * users + user
+            count = rows_on(today, user, place, table, accounts, rooms.rows)
+            if count == 0:
+                for w in range(len(windows)):
+                    write_no_pay(found.pay[place * len(windows) + w])
+                continue
+            changed = (
+                count != seen or own_accounts != accounts.own_accounts[place]
+                or currency != accounts.main_currency[place]
+            )  # fmt: skip
+            if currency != accounts.main_currency[place]:
+                before = ZERO  # other rows under the same numbers
+            seen, own_accounts, currency = count, accounts.own_accounts[place], accounts.main_currency[place]
+            if changed:
+                stamp = user * (len(dates) + 1) + date + 1
+                classify(stamp, rooms.rows, count, names, own_accounts, rooms.row_room)
+                payers, paydays, days = find_paydays(rooms.rows, count, rooms.pay_room)
+                made, counted, groups = streams_on(
+                    date, user, count, text_says, ruler, rooms, before, made, counted, found
+                )
+                for g in range(groups):
+                    keep_group(rooms, g)
+                before = groups
+            else:
+                for g in range(before):
+                    group = rooms.before[g]
+                    for s in range(group.first_stream, group.first_stream + group.streams):
+                        found.streams[s].until = date
+            figures = found.figures[place]
+            figures.rows, figures.first_day = count, rooms.rows[0].day
+            sum_rows(rooms.rows, count, today, windows, figures, place * len(windows), found.in_window)
+            for w in range(len(windows)):
+                pay = found.pay[place * len(windows) + w]
+                pay_on(today, windows[w], payers, paydays, days, ruler, pay, rooms.pay_room)
+        for i in range(max(seen, 0)):
+            found.kinds[rooms.rows[i].number] = rooms.rows[i].kind
+    return users, made, counted
+
+
+@jit
+def keep_group(rooms: Rooms, place: int) -> None:
+    """Remember a payee's charges for the next date."""
+    now, kept = rooms.groups[place], rooms.before[place]
+    kept.key, kept.hash = now.key, now.hash
+    kept.first_stream, kept.streams = now.first_stream, now.streams
+
+
+@kernel
+def charged_in_windows(
+    today: int, windows: Numbers, chosen: Numbers, first: Numbers, hits: Numbers, counted: Records, charged: Records
+) -> None:
+    """Write what each chosen stream took in each window (positive), NaN without a charge in it."""
+    for c in range(len(chosen)):
+        s = chosen[c]
+        for w in range(len(windows)):
+            total, any_charge = 0.0, False
+            for i in range(first[s], first[s] + hits[s]):
+                if today - counted[i].day < windows[w]:
+                    total -= counted[i].amount
+                    any_charge = True
+            charged[c * len(windows) + w] = total if any_charge else math.nan

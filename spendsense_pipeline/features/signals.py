@@ -1,0 +1,393 @@
+"""The signals of whole customers, on one date or many: Arrow tables in, Arrow tables out.
+
+Knows no file, no Dagster, no engine. Definitions: docs/signals.md. What does not belong here: what any signal is
+(``rows.py``, ``streams.py``, ``pay.py``, ``tables.py``), and where ranges of customers come from (``by_range.py``).
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spendsense_pipeline.features import customers as kernels
+from spendsense_pipeline.features import tables
+from spendsense_pipeline.features.accounts import Held, OnDate, accounts_on, held_accounts
+from spendsense_pipeline.features.arrays import floats, numbers, readable, records, structured
+from spendsense_pipeline.features.calendars import Ruler, ruler_of_months
+from spendsense_pipeline.features.pay import PAY, PAYDAY, PAYER, PayRoom
+from spendsense_pipeline.features.rows import MOST_ROWS, ROW, SPELLING, TEXT, Names, RowRoom
+from spendsense_pipeline.features.streams import (
+    CHARGE,
+    COUNTED,
+    HIT,
+    LINE,
+    MOST_CENTS,
+    MOST_CHARGES,
+    PAYEE,
+    PRICE,
+    STREAM,
+    PayeeRoom,
+)
+from spendsense_pipeline.features.texts import Coded, Read, coded, read_categories, read_names
+
+Array = npt.NDArray[Any]
+EPOCH = dt.date(1970, 1, 1)
+FAR = 1 << 40
+
+
+class SignalsError(ValueError):
+    """A customer is beyond what the kernels can hold; the message names customer and limit."""
+
+
+class Customers(NamedTuple):
+    """The canonical tables of whole customers: columns as their contracts name them."""
+
+    transactions: pa.Table
+    accounts: pa.Table
+    liabilities: pa.Table
+    users: pa.Table
+
+
+class Signals(NamedTuple):
+    """``streams`` (the contract RecurringStreams) and ``features`` (Features) of every date, by customer; ``left_out``
+    counts by date (``as_of``) and ``currency`` the accounts in another than their customer's main currency."""
+
+    streams: pa.Table
+    features: pa.Table
+    left_out: pa.Table
+
+
+def signals_of(
+    customers: Customers, as_of_dates: Sequence[dt.date], windows: Sequence[int] = (30, 180)
+) -> Signals:
+    """Recurring streams and features of the customers on each date.
+
+    Dates ascend; windows are days from 1 to 365. Money is in the customer's currency, positive = money in.
+
+    >>> signals_of(Customers(transactions, accounts, liabilities, users), [date(2026, 8, 22)]).features
+    """
+    if not windows or not all(1 <= window <= 365 for window in windows):
+        raise ValueError(f"windows are 1 to 365 days, not {list(windows)}")
+    if list(as_of_dates) != sorted(set(as_of_dates)) or not as_of_dates:
+        raise ValueError("dates must be different and ascend, at least one")
+    evidence = evidence_of(customers, [(date - EPOCH).days for date in as_of_dates], list(dict.fromkeys(windows)))
+    return tables_of(evidence)
+
+
+class Evidence(NamedTuple):
+    """What the rows of a range show, and what they come to on each date."""
+
+    dates: list[int]
+    windows: list[int]
+    users: pa.Array
+    there: Array
+    """By date and customer: known by then."""
+    held: Held
+    on: list[OnDate]
+    owed: tables.Liabilities
+    texts: list[str]
+    streams: Array
+    counted: Array
+    figures: Array
+    sums: Array
+    pay: Array
+    rows: "Rows"
+    kinds: Array
+
+
+class Rows(NamedTuple):
+    """Posted rows of the range's accounts by column, by customer, day and id; ``place`` is the transaction's."""
+
+    place: Array
+    begins: Array
+    day: Array
+    amount: Array
+    account: Array
+    name: Array
+    identity: Array
+    category: Array
+
+
+# --- what is given, as numbers ---------------------------------------------------------------------------------------
+
+
+def _days(column: pa.ChunkedArray, missing: int = 0) -> Array:
+    """Dates or UTC times as days since 1970, null as ``missing``."""
+    days = column if pa.types.is_date32(column.type) else pc.cast(column, pa.date32(), safe=False)
+    return np.asarray(pc.fill_null(days.cast(pa.int32()), missing).to_numpy()).astype("i8")
+
+
+def _doubles(column: pa.ChunkedArray) -> Array:
+    return np.asarray(pc.cast(column, pa.float64()).to_numpy())
+
+
+def customers_on(users: pa.Table, dates: Sequence[int]) -> tuple[pa.Array, Array]:
+    """The ids of customers, sorted, and by date and customer whether they were known by then; operators are none."""
+    role = pc.fill_null(users["user_type"], "customer")
+    people = users.filter(pc.equal(role, "customer")).select(["user_id", "created_at"]).sort_by("user_id")
+    since = _days(people["created_at"], missing=-(1 << 30))
+    there = since[None, :] <= np.array(dates)[:, None]
+    ids = people["user_id"].combine_chunks()
+    return (pc.cast(ids, pa.string()) if ids.type != pa.string() else ids), there
+
+
+def _liabilities(table: pa.Table, account: dict[str, int]) -> tables.Liabilities:
+    place = np.array([account.get(one, -1) for one in table["account_id"].to_pylist()], "i8")
+    kept = place >= 0
+    overdue = pc.cast(pc.cast(table["is_overdue"], pa.int8()), pa.float64())
+    return tables.Liabilities(
+        place[kept],
+        _days(table["balance_date"])[kept],
+        *(
+            _doubles(column)[kept]
+            for column in (
+                table["last_payment_amount"], table["minimum_payment_amount"], table["last_statement_balance"], overdue
+            )
+        ),
+    )  # fmt: skip
+
+
+class Posted(NamedTuple):
+    """Posted rows of the range's accounts, as they come."""
+
+    place: Array
+    account: Array
+    day: Array
+    amount: Array
+
+
+def _posted(transactions: pa.Table, account: Coded, held: Held) -> Posted:
+    number = {one: place for place, one in enumerate(held.account_id)}
+    of_text = np.array([*(number.get(one, -1) for one in account.texts), -1], "i8")
+    accounts = of_text[account.codes]
+    pending = pc.fill_null(transactions["pending"], False).to_numpy()
+    kept = np.flatnonzero((accounts >= 0) & ~pending)
+    return Posted(
+        kept, accounts[kept], _days(transactions["date"])[kept], _doubles(transactions["amount"])[kept]
+    )
+
+
+def _account_rows(posted: Posted, held: Held, dates: Sequence[int]) -> tuple[Array, Array, Array]:
+    """By date and account: rows by then, and what later rows up to the balance's day moved; by account the first day."""
+    accounts, width = len(held.user), len(dates) + 1
+    after = np.searchsorted(dates, posted.day, side="left")  # how many dates lie before the row's day
+    rows = np.bincount(posted.account * width + after, minlength=accounts * width).reshape(accounts, width)
+    rows = np.cumsum(rows, axis=1)[:, :-1].T
+    moving = np.flatnonzero((posted.day <= held.balance_day[posted.account]) & (after > 0))
+    moved = np.bincount(
+        posted.account[moving] * width + after[moving], posted.amount[moving], accounts * width
+    ).reshape(accounts, width)
+    moved = np.cumsum(moved[:, ::-1], axis=1)[:, ::-1][:, 1:].T
+    first = np.full(accounts, FAR)
+    np.minimum.at(first, posted.account, posted.day)
+    return rows, moved, first
+
+
+def _ordered(transactions: pa.Table, posted: Posted, user: Array, last_day: int) -> Array:
+    """Places among the ``posted`` rows up to a day, by customer, day and id."""
+    kept = np.flatnonzero(posted.day <= last_day)
+    user, day = user[kept], posted.day[kept]
+    step_user, step_day = np.diff(user), np.diff(day)
+    same = (step_user == 0) & (step_day == 0)
+    ids = transactions["transaction_id"]
+    if ((step_user > 0) | ((step_user == 0) & (step_day >= 0))).all():
+        # As the warehouse stores them: only rows of one day have to be compared.
+        before = np.flatnonzero(same)
+        ascending = pc.less(ids.take(pa.array(posted.place[kept[before]])), ids.take(pa.array(posted.place[kept[before + 1]])))
+        if pc.all(ascending, min_count=0).as_py() is not False:
+            return kept
+    table = pa.table({"user": user, "day": day, "id": ids.take(pa.array(posted.place[kept]))})
+    order = pc.sort_indices(table, [("user", "ascending"), ("day", "ascending"), ("id", "ascending")])
+    return np.asarray(kept[order.to_numpy()])
+
+
+# --- what the rows show ----------------------------------------------------------------------------------------------
+
+
+def evidence_of(customers: Customers, dates: list[int], windows: list[int]) -> Evidence:
+    """Run the kernels over the customers; dates are days since 1970."""
+    transactions = customers.transactions
+    users, there = customers_on(customers.users, dates)
+    held = held_accounts(customers.accounts, {one: place for place, one in enumerate(users.to_pylist())})
+    account, name, identity, primary, detailed = (
+        coded(transactions[column])
+        for column in ("account_id", "merchant_name", "merchant_entity_id", "category_primary", "category_detailed")
+    )
+    posted = _posted(transactions, account, held)
+    rows_by, moved, first = _account_rows(posted, held, dates)
+    on = [
+        accounts_on(date, held, len(users), rows_by[place], first, moved[place]) for place, date in enumerate(dates)
+    ]
+    order = _ordered(transactions, posted, held.user[posted.account], dates[-1])
+    at = posted.place[order]
+    user = held.user[posted.account[order]]
+    rows = Rows(
+        at,
+        np.searchsorted(user, np.arange(len(users) + 1)).astype("i8"),
+        posted.day[order],
+        posted.amount[order],
+        posted.account[order],
+        np.where(name.codes[at] < 0, len(name.texts), name.codes[at]),
+        identity.codes[at],
+        read_categories(Coded(primary.codes[at], primary.texts), Coded(detailed.codes[at], detailed.texts)),
+    )
+    _require_room(rows, users)
+    read = read_names(name.texts, identity.texts)
+    found = _run(rows, held, on, read, dates, windows)
+    return Evidence(
+        dates, windows, users, there, held, on,
+        _liabilities(customers.liabilities, {one: place for place, one in enumerate(held.account_id)}),
+        read.texts, found.streams, found.counted,
+        found.figures.reshape(len(dates), len(users)),
+        found.in_window.reshape(len(dates), len(users), len(windows)),
+        found.pay.reshape(len(dates), len(users), len(windows)),
+        rows, found.kinds,
+    )  # fmt: skip
+
+
+def _require_room(rows: Rows, users: pa.Array) -> None:
+    """Keys are packed into 64 bits; what does not fit there is said, not guessed."""
+    counts = np.diff(rows.begins)
+    if len(counts) and counts.max() >= min(MOST_ROWS, MOST_CHARGES):
+        user = users[int(counts.argmax())].as_py()
+        raise SignalsError(f"customer {user} has {counts.max():,} transactions; at most {MOST_CHARGES - 1:,} can be read")
+    largest = np.abs(rows.amount).max(initial=0.0) * 100
+    if largest >= MOST_CENTS:
+        place = int(np.searchsorted(rows.begins, np.abs(rows.amount).argmax(), side="right")) - 1
+        raise SignalsError(
+            f"customer {users[place].as_py()} has a transaction of {largest / 100:,.2f}; amounts of up to "
+            f"{MOST_CENTS / 100:,.2f} can be read"
+        )
+
+
+def _run(
+    rows: Rows, held: Held, on: list[OnDate], read: Read, dates: list[int], windows: list[int]
+) -> kernels.Found:
+    """Call the kernels on whole customers, as often as what they find fits into the room for it."""
+    users, number = len(rows.begins) - 1, len(rows.day)
+    most = int(np.diff(rows.begins).max(initial=0)) + 2
+    table = kernels.Table(
+        *(readable(each) for each in (
+            rows.begins, rows.day, rows.amount, rows.account, rows.name, rows.identity, rows.category
+        ))
+    )  # fmt: skip
+    accounts = kernels.Accounts(
+        readable(held.held_as), readable(held.currency), readable(np.concatenate([each.main_currency for each in on])),
+        readable(np.concatenate([each.own_accounts for each in on])),
+    )  # fmt: skip
+    names = Names(*(readable(each) for each in (read.says, read.text, read.stems, read.id_text)))
+    first_day = int(rows.day.min()) if number else 0
+    place, moved = ruler_of_months(first_day, max(dates[-1], first_day))
+    ruler = Ruler(first_day, readable(place), readable(moved))
+    rooms = _rooms(most, len(read.texts))
+    by_user = len(dates) * users
+    figures, in_window = records(by_user, kernels.FIGURES), records(by_user * len(windows), kernels.IN_WINDOW)
+    pay = records(by_user * len(windows), PAY)
+    room = max(number, most * len(dates))
+    found = kernels.Found(
+        records(room // 2 + len(dates), STREAM), records(room + len(dates), COUNTED), numbers(number), figures,
+        in_window, pay,
+    )  # fmt: skip
+    streams, counted, user, before = [], [], 0, 0
+    while user < users:
+        user, made, rows_counted = kernels.customers(
+            user, readable(np.array(dates)), readable(np.array(windows)), table, accounts, names,
+            readable(read.text_says), ruler, rooms, found,
+        )  # fmt: skip
+        part = structured(found.streams, STREAM, made)
+        part["first_hit"] += before
+        streams.append(part)
+        counted.append(structured(found.counted, COUNTED, rows_counted))
+        before += rows_counted
+    return kernels.Found(
+        np.concatenate(streams) if streams else np.empty(0, STREAM),
+        np.concatenate(counted) if counted else np.empty(0, COUNTED),
+        np.asarray(found.kinds, "i8"), structured(figures, kernels.FIGURES), structured(in_window, kernels.IN_WINDOW),
+        structured(pay, PAY),
+    )  # fmt: skip
+
+
+def _rooms(most: int, texts: int) -> kernels.Rooms:
+    return kernels.Rooms(
+        records(most, ROW),
+        RowRoom(numbers(most), records(most, SPELLING), records(texts + 1, TEXT)),
+        PayeeRoom(
+            records(1, PAYEE), records(most, CHARGE), records(most, PRICE), records(3 * most, HIT),
+            records(2 * most, LINE), numbers(most), numbers(most), numbers(most), numbers(most), floats(most),
+        ),
+        PayRoom(
+            numbers(most), records(most, PAYDAY), numbers(most), records(most, PAYER), numbers(31), numbers(most),
+            floats(most),
+        ),
+        numbers(most), records(most, kernels.GROUP), records(most, kernels.GROUP),
+    )  # fmt: skip
+
+
+# --- what a date makes of it -----------------------------------------------------------------------------------------
+
+
+def tables_of(evidence: Evidence) -> Signals:
+    """The tables of every date."""
+    e = evidence
+    texts = tables.texts_of(e.streams, e.users.to_pylist(), e.texts)
+    streams, features, left_out = [], [], []
+    for place, today in enumerate(e.dates):
+        valid = (e.streams["since"] <= place) & (place <= e.streams["until"]) & e.there[place][e.streams["user"]]
+        stand = tables.standing(e.streams, today)
+        chosen = np.flatnonzero(valid & stand.stands)
+        streams.append(tables.streams_table(e.streams, stand, chosen, texts, today))
+        active = tables.active_subscriptions(e.streams, stand, chosen)
+        charged = _charged(e, active, today)
+        balances = tables.balances_on(e.held, e.on[place], e.owed, today, len(e.users))
+        for w, window in enumerate(e.windows):
+            subscribed = tables.subscriptions(
+                e.streams, stand, active, charged[:, w], today, window, len(e.users)
+            )
+            features.append(
+                tables.features_table(
+                    today, window, e.users, e.there[place], e.figures[place], e.sums[place, :, w], e.pay[place, :, w],
+                    subscribed, balances,
+                )
+            )  # fmt: skip
+        left_out.append(_left_out(e, place, today))
+    return Signals(pa.concat_tables(streams), pa.concat_tables(features), pa.concat_tables(left_out))
+
+
+def _charged(e: Evidence, chosen: Array, today: int) -> Array:
+    """What streams took in each window (positive), NaN without a charge in it."""
+    width = len(e.windows)
+    charged = floats(len(chosen) * width)
+    held = e.counted if isinstance(charged, np.ndarray) else _as_records(e.counted)
+    kernels.charged_in_windows(
+        today, readable(np.array(e.windows)), readable(chosen), readable(e.streams["first_hit"]),
+        readable(e.streams["occurrences"]), held, charged,
+    )  # fmt: skip
+    return np.asarray(charged).reshape(len(chosen), width)
+
+
+def _as_records(array: Array) -> Any:
+    held = records(len(array), array.dtype)
+    for one, values in zip(held, array.tolist(), strict=True):
+        for name, value in zip(array.dtype.names or (), values, strict=True):
+            setattr(one, name, value)
+    return held
+
+
+def _left_out(e: Evidence, place: int, today: int) -> pa.Table:
+    """Accounts in another than their customer's main currency, counted, so that nobody takes the signals for the whole
+    of the customers' money."""
+    main, held = e.on[place].main_currency, e.held
+    other = (held.currency >= 0) & (held.currency != main[held.user]) & e.there[place][held.user]
+    counts = np.bincount(held.currency[other], minlength=len(held.currencies))
+    kept = np.flatnonzero(counts)
+    return pa.table(
+        {
+            "as_of": tables.dates(np.full(len(kept), today)),
+            "currency": pa.array([held.currencies[each] for each in kept], pa.string()),
+            "accounts": counts[kept],
+        }
+    )

@@ -1,0 +1,383 @@
+"""What a date makes of the evidence: the tables of streams and of features, by column.
+
+Status, next dates, ages, windows and balances belong here; what the rows show (``streams.py``, ``pay.py``) does not.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from spendsense_pipeline.features.accounts import Held, OnDate, currency_factor, to_cents
+from spendsense_pipeline.features.calendars import CALENDARS, SEMI_MONTHLY, day_at, halves, ruler_of_months
+from spendsense_pipeline.features.meanings import CHECKING, CREDIT_CARD, INVESTMENT, LOAN, SAVINGS
+from spendsense_pipeline.features.pay import FREQUENCIES
+
+Array = npt.NDArray[Any]
+EXPECTED_WITHIN_DAYS = 3  # a charge due in the next days is reported before it comes
+LEAST_HISTORY_DAYS = 60  # below it, finding no subscription says nothing: two monthly charges may not fit
+LEAST_MONTH_DAYS = 30  # a history of a week is not extrapolated to a month
+MINIMUM_PAYMENT_SLACK = 5.00  # US dollars above the minimum that still count as paying only the minimum
+UTILIZATION_FLAGS = {"utilization_30_flag": 0.30, "utilization_50_flag": 0.50, "utilization_80_flag": 0.80}
+KINDS = ("subscription", "bill", "income")
+STATUS = ("early", "mature", "inactive")
+EARLY, MATURE, INACTIVE = range(3)
+
+_CADENCES = [each.cadence for each in CALENDARS]
+_OF_MONTHS, _PERIOD, _TOLERANCE, _MISSABLE, _CONSECUTIVE, _FACTOR = (
+    np.array(values)
+    for values in zip(
+        *(
+            (each.of_months, halves(each.period), halves(each.tolerance), each.missable, each.consecutive,
+             each.monthly_factor)
+            for each in CALENDARS
+        ),
+        strict=True,
+    )
+)  # fmt: skip
+
+
+def dates(days: Array, null: Array | None = None) -> pa.Array:
+    """Days since 1970 as dates, null where ``null``."""
+    return pa.array(days.astype("i4"), pa.int32(), mask=null).cast(pa.date32())
+
+
+def _chosen(names: Sequence[str | None], place: Array) -> pa.Array:
+    return pa.array(names, pa.string()).take(pa.array(place.astype("i8")))
+
+
+def _numbers(values: Array) -> pa.Array:
+    """Floats, NaN as null."""
+    return pa.array(values, mask=np.isnan(values))
+
+
+def _flags(values: Array) -> pa.Array:
+    """Three-valued flags: 1, 0 and NaN."""
+    return pa.array(values == 1, mask=np.isnan(values))
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+
+class Standing(NamedTuple):
+    """What a date makes of streams: by stream."""
+
+    stands: Array
+    status: Array
+    expected: Array
+    """Day of the first expected date after the last hit."""
+
+
+def standing(s: Array, today: int) -> Standing:
+    """Which streams stand on a date: two hits that stop vanish, but of an annual stream."""
+    calendar, of_months = s["calendar"], _OF_MONTHS[s["calendar"]]
+    next_slot = s["last_slot"] + 1
+    second_half = (calendar == SEMI_MONTHLY) & (next_slot % 2 == 1)
+    expected = next_slot * _PERIOD[calendar] + np.where(second_half, s["other_anchor"], s["anchor"])
+    now = np.where(of_months, ruler_of_months(today, today)[0][0], 2 * today)
+    # An expected date is missed once its tolerance has passed.
+    missed = np.maximum(np.ceil((now - _TOLERANCE[calendar] - expected) / _PERIOD[calendar]), 0)
+    inactive = missed > _MISSABLE[calendar]
+    status = np.where(inactive, INACTIVE, np.where(s["in_a_row"] >= _CONSECUTIVE[calendar], MATURE, EARLY))
+    rare = np.array([each.cadence == "annual" for each in CALENDARS])[calendar]
+    return Standing(~inactive | (s["occurrences"] > 2) | rare, status, day_at(expected, of_months))
+
+
+def stream_ids(s: Array, users: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """What each stream is called: its first hit outlives a new price, a better fitting cadence and a longer history.
+
+    The ordinal tells two equal plans on one day apart.
+    """
+    first = np.datetime_as_string(s["first_day"].astype("datetime64[D]"))
+    return [
+        "str_" + hashlib.sha256(f"{users[u]}|{texts[p]}|{'in' if i else 'out'}|{d}|{c}|{o}".encode()).hexdigest()[:20]
+        for u, p, i, d, c, o in zip(
+            s["user"].tolist(), s["payee"].tolist(), s["inflow"].tolist(), first.tolist(), s["first_price"].tolist(),
+            s["ordinal"].tolist(), strict=True,
+        )
+    ]  # fmt: skip
+
+
+def readable(text: str) -> str:
+    """A payee's normalised name as people write it; account numbers stay in capitals."""
+    return " ".join(word.upper() if "/" in word else word.capitalize() for word in text.split(" "))
+
+
+def monthly_cost(s: Array) -> Array:
+    """What streams cost a month, positive."""
+    return to_cents(np.abs(s["typical_amount"]) * _FACTOR[s["calendar"]])
+
+
+class StreamTexts(NamedTuple):
+    """Texts of streams, made once for all dates: by stream, and by text."""
+
+    stream_id: pa.Array
+    user_id: pa.Array
+    merchant: pa.Array
+
+
+def texts_of(s: Array, users: Sequence[str], texts: Sequence[str]) -> StreamTexts:
+    """The texts of streams."""
+    used, place = np.unique(s["merchant"], return_inverse=True)
+    merchants = pa.array([readable(texts[each]) for each in used.tolist()], pa.string())
+    return StreamTexts(
+        pa.array(stream_ids(s, users, texts), pa.string()),
+        pa.array(users, pa.string()).take(pa.array(s["user"])),
+        merchants.take(pa.array(place.astype("i8"))),
+    )
+
+
+def streams_table(s: Array, stand: Standing, chosen: Array, texts: StreamTexts, today: int) -> pa.Table:
+    """``recurring_streams`` of a date: the streams at the places ``chosen``."""
+    status, expected, s = stand.status[chosen], stand.expected[chosen], s[chosen]
+    calendar, inflow = s["calendar"], s["inflow"] == 1
+    regular = s["occurrences"] / (s["last_slot"] - s["first_slot"] + 1) * (1 - s["error"] / 2)
+    # Share of expected dates hit, less up to half for dates at the edge of the tolerance; less the spread of the
+    # amounts; and what the number of hits is worth: 0.75 of it for two, 0.88 for three, 0.94 for four.
+    confidence = regular * np.maximum(1 - np.nan_to_num(s["spread"]), 0) * (1 - 0.5 ** s["occurrences"])
+    at = pa.array(chosen)
+    return pa.table(
+        {
+            "stream_id": texts.stream_id.take(at),
+            "user_id": texts.user_id.take(at),
+            "as_of": dates(np.full(len(s), today)),
+            "merchant": texts.merchant.take(at),
+            "kind": _chosen(KINDS, np.where(inflow, 2, s["bill"] == 1)),
+            "cadence": _chosen(_CADENCES, calendar),
+            "status": _chosen(STATUS, status),
+            "occurrences": s["occurrences"],
+            "first_date": dates(s["first_date"]),
+            "last_date": dates(s["last_date"]),
+            "expected_next_date": dates(expected, status == INACTIVE),
+            "typical_amount": to_cents(s["typical_amount"]),
+            "last_amount": s["last_amount"],
+            "monthly_cost": pa.array(monthly_cost(s), mask=inflow),
+            "price_change": pa.array(np.round(s["price_change"], 9), mask=inflow | np.isnan(s["price_change"])),
+            "confidence": np.round(np.clip(confidence, 0, 1), 6),
+        }
+    )
+
+
+class Subscriptions(NamedTuple):
+    """What a window reports of subscriptions: by customer."""
+
+    count: Array
+    monthly: Array
+    charged: Array
+
+
+def subscriptions(s: Array, stand: Standing, active: Array, charged: Array, today: int, window: int, users: int) -> Subscriptions:
+    """The mature, active subscriptions (places ``active``) charged in a window, or due in it or within three days."""
+    expected, user = stand.expected[active], s["user"][active]
+    due = (expected > today - window) & (expected <= today + EXPECTED_WITHIN_DAYS)
+    counted = ~np.isnan(charged) | due
+    cost = np.where(counted, monthly_cost(s[active]), 0.0)
+    return Subscriptions(
+        np.bincount(user, counted, users), np.bincount(user, cost, users),
+        np.bincount(user, np.nan_to_num(charged), users),
+    )  # fmt: skip
+
+
+def active_subscriptions(s: Array, stand: Standing, chosen: Array) -> Array:
+    """Places of the subscriptions that are mature and active, of those ``chosen``."""
+    kept = (s["inflow"][chosen] == 0) & (s["bill"][chosen] != 1) & (stand.status[chosen] == MATURE)
+    return np.asarray(chosen[kept])
+
+
+# --- features --------------------------------------------------------------------------------------------------------
+
+
+def any_of(user: Array, flag: Array, users: int) -> Array:
+    """By customer: 1 if any flag is, else NaN if any is unknown, else 0."""
+    yes = np.bincount(user, flag == 1, users) > 0
+    unknown = np.bincount(user, np.isnan(flag), users) > 0
+    return np.where(yes, 1.0, np.where(unknown, np.nan, 0.0))
+
+
+def all_of(*flags: tuple[Array, Array]) -> Array:
+    """By place: 0 if any flag is false, else NaN if any is unknown, else 1; a flag is (value, known)."""
+    no = np.zeros(len(flags[0][0]), bool)
+    unknown = no.copy()
+    for value, known in flags:
+        no |= known & ~value
+        unknown |= ~known
+    return np.where(no, 0.0, np.where(unknown, np.nan, 1.0))
+
+
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """NaN where the denominator is 0 or either is NaN."""
+    return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator != 0)
+
+
+def balance_sum(held: Held, on: OnDate, held_as: int, users: int) -> Array:
+    """By customer what lies on accounts of a class; NaN without one or with one unknown."""
+    mine = on.counts & (held.held_as == held_as)
+    user, balance = held.user[mine], on.balance[mine]
+    total = np.bincount(user, balance, users)  # NaN where one is
+    return np.where(np.bincount(user, minlength=users) > 0, to_cents(total), np.nan)
+
+
+class Cards(NamedTuple):
+    """What is said of a customer's cards: by customer, NaN where unknown."""
+
+    count: Array
+    unknown_limit: Array
+    average: Array
+    highest: Array
+    flags: dict[str, Array]
+
+
+def cards_of(held: Held, on: OnDate, users: int) -> Cards:
+    """Count, limits, utilization and its flags; a credit balance counts as 0."""
+    card = on.counts & (held.held_as == CREDIT_CARD)
+    user, balance, limit = held.user[card], on.balance[card], held.limit[card]
+    owed, known = np.maximum(balance, 0.0), ~np.isnan(limit)
+    utilization = owed / limit
+    count = np.bincount(user, minlength=users)
+    average = ratio(np.bincount(user[known], owed[known], users), np.bincount(user[known], limit[known], users))
+    highest = np.full(users, -np.inf)
+    np.maximum.at(highest, user, np.nan_to_num(utilization, nan=-np.inf))
+    flags = {}
+    for name, share in UTILIZATION_FLAGS.items():
+        reached = np.where(np.isnan(utilization), np.nan, utilization >= share)
+        flags[name] = np.where(count > 0, any_of(user, reached, users), 0.0)
+    return Cards(
+        count, np.bincount(user[~known], minlength=users), average,
+        np.where(np.isinf(highest), np.nan, highest), flags,
+    )  # fmt: skip
+
+
+class Liabilities(NamedTuple):
+    """Liabilities of the accounts in a range, by place; ``account`` is the account's place."""
+
+    account: Array
+    day: Array
+    last_payment: Array
+    minimum: Array
+    statement: Array
+    overdue: Array
+
+
+class Obligations(NamedTuple):
+    """By customer: 1, 0 or NaN."""
+
+    minimum_only: Array
+    overdue: Array
+
+
+def obligations_of(held: Held, on: OnDate, owed: Liabilities, factor: Array, today: int, users: int) -> Obligations:
+    """Whether a customer pays only the minimum, and is late; false without a card, a loan or a liability.
+
+    A liability of after the date is unknown, and so is a card or loan without one. On other accounts there is nothing
+    to pay a minimum of.
+    """
+    described = np.bincount(owed.account, minlength=len(held.user)) > 0
+    silent = np.flatnonzero(on.counts & ~described & ((held.held_as == CREDIT_CARD) | (held.held_as == LOAN)))
+    stated = on.counts[owed.account]
+    known = owed.day[stated] <= today
+    account = np.concatenate([owed.account[stated], silent])
+    last, minimum, statement, overdue = (
+        np.concatenate([np.where(known, column[stated], np.nan), np.full(len(silent), np.nan)])
+        for column in (owed.last_payment, owed.minimum, owed.statement, owed.overdue)
+    )
+    user, balance = held.user[account], on.balance[account]
+    slack = MINIMUM_PAYMENT_SLACK * factor[user]
+    minimum_only = all_of(
+        (balance > 0, ~np.isnan(balance)), (last > 0, ~np.isnan(last)),
+        (last <= minimum + slack, ~np.isnan(last) & ~np.isnan(minimum)),
+        (last < statement, ~np.isnan(last) & ~np.isnan(statement)),
+    )  # fmt: skip
+    minimum_only = np.where(held.held_as[account] == CREDIT_CARD, minimum_only, 0.0)
+    return Obligations(any_of(user, minimum_only, users), any_of(user, overdue, users))
+
+
+class Balances(NamedTuple):
+    """What does not depend on the window, on one date, by customer."""
+
+    currency: pa.Array
+    factor: Array
+    savings_accounts: Array
+    savings: Array
+    checking: Array
+    invests: Array
+    cards: Cards
+    obligations: Obligations
+
+
+def balances_on(held: Held, on: OnDate, owed: Liabilities, today: int, users: int) -> Balances:
+    """Balances, cards and what is owed on a date."""
+    factors = np.array([*(currency_factor(each) for each in held.currencies), 1.0])
+    factor = factors[on.main_currency]
+    has = lambda held_as: np.bincount(held.user[on.counts & (held.held_as == held_as)], minlength=users) > 0  # noqa: E731
+    any_account = on.own_accounts > 0
+    return Balances(
+        _chosen([*held.currencies, None], np.where(any_account, on.main_currency, -1) % (len(held.currencies) + 1)),
+        factor,
+        has(SAVINGS),
+        balance_sum(held, on, SAVINGS, users),
+        balance_sum(held, on, CHECKING, users),
+        has(INVESTMENT),
+        cards_of(held, on, users),
+        obligations_of(held, on, owed, factor, today, users),
+    )
+
+
+def features_table(
+    today: int, window: int, users: pa.Array, there: Array, figures: Array, sums: Array, pay: Array,
+    subscribed: Subscriptions, held: Balances,
+) -> pa.Table:  # fmt: skip
+    """``features`` of one window on a date: a row for each customer at the places ``there``."""
+    any_rows = figures["rows"] > 0
+    known = lambda amount: np.where(any_rows, amount, np.nan)  # noqa: E731
+    history = np.where(any_rows, today - figures["first_day"], 0)
+    months = np.minimum(window, np.maximum(history, LEAST_MONTH_DAYS)) / 30
+    spend = known(np.maximum(to_cents(sums["spent"]), 0.0))
+    expenses = to_cents(spend / months)
+    interest = known(to_cents(sums["interest"]))
+    saved = known(np.where(held.savings_accounts, to_cents(sums["saved"]), np.nan))
+    start = to_cents(held.savings - saved)
+    says_nothing = ~any_rows | ((history < LEAST_HISTORY_DAYS) & (subscribed.count == 0))
+    share = np.where(says_nothing, np.nan, ratio(to_cents(subscribed.charged), spend))
+    rate = lambda values: _numbers(np.round(values, 9))  # noqa: E731 - engines add floats in any order
+    income = to_cents(np.round(pay["steady"], 6) + to_cents(pay["other"]) / months)
+    cards, owed = held.cards, held.obligations
+    table = pa.table(
+        {
+            "user_id": users,
+            "as_of": dates(np.full(len(users), today)),
+            "window_days": np.full(len(users), window, "i8"),
+            "history_days": history,
+            "recurring_merchants": pa.array(subscribed.count.astype("i8"), mask=says_nothing),
+            "monthly_recurring_spend": pa.array(to_cents(subscribed.monthly), mask=says_nothing),
+            "subscription_spend_share": rate(share),
+            "total_spend": _numbers(spend),
+            "avg_monthly_expenses": _numbers(expenses),
+            "net_savings_inflow": _numbers(to_cents(saved / months)),
+            "savings_balance": _numbers(held.savings),
+            "savings_growth_rate": rate(np.where(start > 0, ratio(saved, start), np.nan)),
+            "emergency_fund_months": rate(ratio(held.savings, expenses)),
+            "card_count": cards.count,
+            "cards_with_unknown_limit": cards.unknown_limit,
+            "avg_utilization": rate(cards.average),
+            "max_utilization": rate(cards.highest),
+            **{name: _flags(flag) for name, flag in cards.flags.items()},
+            "minimum_payment_only_flag": _flags(owed.minimum_only),
+            "interest_charges": _numbers(interest),
+            "interest_charges_present": _flags(np.where(any_rows, interest > 0, np.nan)),
+            "any_overdue": _flags(owed.overdue),
+            "fees_180d": _numbers(known(np.maximum(to_cents(figures["fees"]), 0.0))),
+            "payroll_detected": _flags(known(pay["paychecks"] >= 2)),
+            "pay_frequency": _chosen([*FREQUENCIES, None], pay["frequency"] % (len(FREQUENCIES) + 1)),
+            "median_pay_gap_days": _numbers(pay["gap"]),
+            "income_variability": rate(pay["variability"]),
+            "avg_monthly_income": _numbers(income),
+            "cash_flow_buffer_months": rate(ratio(held.checking, expenses)),
+            "investment_account_detected": held.invests,
+            "currency": held.currency,
+            "currency_factor": held.factor,
+        }
+    )
+    return table if there.all() else table.filter(pa.array(there))
