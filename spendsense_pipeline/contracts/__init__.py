@@ -6,6 +6,7 @@ from spendsense_pipeline.contracts.base import (
     arrow_schema,
     columns,
     failures,
+    holds_on_all,
     key,
     open_columns,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "arrow_schema",
     "columns",
     "failures",
+    "holds_on_all",
     "key",
     "open_columns",
 ]
