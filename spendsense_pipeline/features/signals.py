@@ -4,9 +4,9 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import ibis
 import pyarrow as pa
 
-from spendsense_pipeline import warehouse
 from spendsense_pipeline.features.accounts import left_out
 from spendsense_pipeline.features.day import of_day
 
@@ -30,7 +30,8 @@ class Signals(NamedTuple):
 
 def signals_of(customers: Customers, as_of_dates: Sequence[dt.date], windows: Sequence[int] = (30, 180)) -> Signals:
     """The signals of the customers on each date."""
-    engine = warehouse.connect()
+    engine = ibis.duckdb.connect()
+    engine.raw_sql("SET TimeZone = 'UTC'")
     plain = {name: _plain(table) for name, table in zip(Customers._fields, customers, strict=True)}
     tables = {name: engine.create_table(name, table) for name, table in plain.items()}
     days, reports = [], []
