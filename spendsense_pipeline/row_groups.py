@@ -53,9 +53,10 @@ def groups(stored: Stored) -> list[Group] | None:
     found = []
     for file in stored.files:
         for rows, bounds in _bounds(_metadata(file)):
-            if bounds is None:
+            if bounds is not None:
+                found.append(Group(rows, *bounds))
+            elif rows:
                 return None
-            found.append(Group(rows, *bounds))
     return found
 
 
@@ -140,7 +141,7 @@ def _metadata(file: str) -> pq.FileMetaData:
 
 
 def _bounds(metadata: pq.FileMetaData) -> Iterator[tuple[int, tuple[str, str] | None]]:
-    """Rows of each group that has any, and its lowest and highest customer as far as the footer says."""
+    """Rows of each group, and its lowest and highest customer as far as the footer says."""
     names = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)

@@ -1,6 +1,7 @@
 """Signals of whole customers, Arrow tables in and out."""
 
 import datetime as dt
+import gc
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ class Signals(NamedTuple):
 
 def signals_of(customers: Customers, as_of_dates: Sequence[dt.date], windows: Sequence[int] = (30, 180)) -> Signals:
     """The signals of the customers on each date."""
+    ibis.options.sql.fuse_selects = False
+    gc.set_threshold(200_000, 50, 50)
     engine = ibis.duckdb.connect()
     engine.raw_sql("SET TimeZone = 'UTC'")
     plain = {name: _plain(table) for name, table in zip(Customers._fields, customers, strict=True)}
