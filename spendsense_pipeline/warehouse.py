@@ -48,8 +48,8 @@ def connect(scratch: Path | None = None, memory: str | None = None, *, in_order:
     ``in_order``: files are read and tables written row after row, which whoever counts the rows of a file needs. For
     others it is a quarter of the time, and memory.
     """
-    # Fusing selects costs half of the planning time of our expressions and saves the engine nothing: DuckDB and
-    # Spark flatten nested projections themselves.
+    # Fusing selects costs half of the planning time of our expressions and saves the engine nothing, which flattens
+    # nested projections itself.
     ibis.options.sql.fuse_selects = False
     backend = ibis.duckdb.connect()
     backend.raw_sql("SET TimeZone = 'UTC'")

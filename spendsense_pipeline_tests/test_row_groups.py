@@ -104,7 +104,7 @@ def test_only_the_groups_that_may_hold_the_customers_are_opened(tmp_path: Path) 
     Path(found.files[0]).write_bytes(damaged)
     assert row_groups.rows_of(found, Range(None, "b"))["user_id"].to_pylist() == ["a"] * 3
     assert row_groups.rows_of(found, Range("c", None))["user_id"].to_pylist() == ["c"] * 3
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError, match=r"[Pp]age|[Ee]nd|thrift"):
         row_groups.rows_of(found, Range("b", "c"))
 
 

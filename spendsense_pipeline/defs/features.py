@@ -94,7 +94,7 @@ def _room_for_parts(files: Files, workers: Workers, run_id: str) -> Iterator[str
         with warehouse.aside(Path(files.scratch)) as folder:
             yield str(folder)
         return
-    shared = f"{files.warehouse.rstrip('/')}/_parts/{run_id}"
+    shared = f"{files.warehouse.rstrip('/')}/_parts-{run_id}"
     filesystem, path = fsspec.core.url_to_fs(shared)
     try:
         yield shared
