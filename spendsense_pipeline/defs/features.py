@@ -37,7 +37,6 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
             "What repeats: one row per customer, payee and price line, judged on all history up to the date. If a "
             "customer's subscription is missing, look at the payee's rows in `transactions` first.",
         ),
-        backfill_policy=IN_ONE_RUN,
     )
     windows = {
         f"features_{window}d": dg.AssetOut(
@@ -48,7 +47,6 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
                 f"One row per customer: the signals of the {window} days up to and including the date. Null is "
                 "unknown, never zero. Both windows come from one pass over the transactions.",
             ),
-            backfill_policy=IN_ONE_RUN,
         )
         for window in WINDOWS
     }
@@ -56,6 +54,7 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
     @dg.multi_asset(
         name="features",
         partitions_def=daily,
+        backfill_policy=IN_ONE_RUN,
         deps=by_range.TABLES,
         outs={"recurring_streams": streams, **windows},
         internal_asset_deps={

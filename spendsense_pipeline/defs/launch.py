@@ -317,17 +317,27 @@ def _told(steps: int) -> Callable[[dg.EventLogEntry], None]:
 
 
 def _first_failure(result: dg.ExecuteInProcessResult) -> str:
-    """The innermost cause of the first failed step, or the blocking check that did not pass."""
+    """What the first failed step says of its cause, or the blocking check that did not pass."""
     for evaluation in result.get_asset_check_evaluations():
         if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
             return f"{evaluation.asset_key.to_user_string()} breaks its contract: {_broken(evaluation)}"
     for event in result.all_events:
         if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            return error.message.strip() if error is not None else "no error was recorded"
+            causes = list(_causes(event.step_failure_data.error))
+            ours = [error for error in causes if error.cls_name in _names_of(SpendSenseError)]
+            return (ours or causes[-1:])[0].message.strip() if causes else "no error was recorded"
     return "no step failed; see the run's log"
+
+
+def _causes(error: Any) -> Iterator[Any]:
+    """An error as Dagster recorded it, then what it came from: the outermost of ours is meant for people."""
+    while error is not None:
+        yield error
+        error = error.cause
+
+
+def _names_of(kind: type[Exception]) -> set[str]:
+    return {kind.__name__}.union(*(_names_of(one) for one in kind.__subclasses__()))
 
 
 def _broken(evaluation: dg.AssetCheckEvaluation) -> str:

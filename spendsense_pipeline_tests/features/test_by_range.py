@@ -116,7 +116,7 @@ def test_every_customer_has_a_row_for_each_date_and_window_in_the_order_of_their
     assert whole["left_out"] == str([{"as_of": date, "currency": "EUR", "accounts": 1} for date in DATES]).encode()
 
 
-@pytest.mark.parametrize(("rows", "ranges", "workers", "parts"), [(100, 2, 2, 1), (5, 5, 1, 1), (5, 5, 2, 3)])
+@pytest.mark.parametrize(("rows", "ranges", "workers", "parts"), [(100, 3, 2, 1), (5, 5, 1, 1), (5, 5, 2, 3)])
 def test_ranges_workers_and_parts_change_no_byte(
     rows: int, ranges: int, workers: int, parts: int, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
