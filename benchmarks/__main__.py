@@ -18,7 +18,7 @@ from benchmarks import daily, data, governance, in_pandas, ingest, measure
 from benchmarks.whole_way import ORCHESTRATION
 
 CONTENDERS = {
-    "ours": "SpendSense on DuckDB",
+    "ours": "SpendSense",
     "bare": "floor: one aggregation by customer and payee",
     "pandas_same": "pandas, same definitions",
     "pandas": "pandas, simpler definitions",

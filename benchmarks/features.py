@@ -17,31 +17,43 @@ FOOD = ("FOOD_AND_DRINK", "TRANSPORTATION", "TRAVEL", "BANK_FEES")
 BILLS = ("RENT_AND_UTILITIES", "LOAN_PAYMENTS", "TRANSFER_OUT")
 
 
-def ours(tables: str, out: str, memory: str = "8GB") -> dict[str, Any]:
-    """The package's expressions on DuckDB, which may take ``memory`` and spills beyond."""
-    from spendsense_pipeline import warehouse
+def ours(tables: str, out: str, workers: int | None = None) -> dict[str, Any]:
+    """The package's ranges of customers, in so many processes (default: one for each core)."""
+    import os
 
-    scratch = Path(out) / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    return _write(warehouse.connect(scratch, memory, in_order=False), tables, out)
+    from spendsense_pipeline.features.by_range import in_processes
+
+    workers = workers or os.cpu_count() or 1
+    return _write(tables, out, workers, in_processes(workers))
 
 
 def spark(tables: str, out: str) -> dict[str, Any]:
-    """The same expressions on Spark ``local[*]``."""
-    from spendsense_pipeline import spark as engine
+    """The same ranges as tasks of Spark ``local[*]``."""
+    from spendsense_pipeline.features.by_range import on_spark
+    from spendsense_pipeline.spark import session
 
-    return _write(engine.connect("local[*]"), tables, out)
+    opened = session("local[*]")
+    return _write(tables, out, opened.sparkContext.defaultParallelism, on_spark(opened))
 
 
-def _write(con: Any, tables: str, out: str) -> dict[str, Any]:
-    from spendsense_pipeline.features.day import of_day
+def _write(tables: str, out: str, workers: int, runner: Any) -> dict[str, Any]:
+    import pyarrow.parquet as pq
 
-    names = ("transactions", "accounts", "liabilities", "users")
-    streams, signals = of_day(*(con.read_parquet(f"{tables}/{name}.parquet") for name in names), AS_OF, WINDOWS)
-    streams.to_parquet(f"{out}/recurring_streams.parquet")
-    for window in WINDOWS:
-        signals.filter(signals.window_days == window).to_parquet(f"{out}/features_{window}d.parquet")
-    return {"customers": int(signals.filter(signals.window_days == 30).count().to_pyarrow().as_py())}
+    from spendsense_pipeline import row_groups, warehouse
+    from spendsense_pipeline.contracts import CONTRACTS, arrow_schema
+    from spendsense_pipeline.features import by_range
+
+    scratch = Path(out) / "scratch"
+    stored = {
+        name: warehouse.stored_by_customer(
+            tables, name, by_range.columns_of(name), str(scratch), by_range.MOST_ROWS, scratch=scratch
+        )
+        for name in by_range.TABLES
+    }
+    tasks = by_range.tasks_of(stored, [AS_OF], WINDOWS, str(scratch), workers)
+    for table, parts in by_range.compute(tasks, runner).parts.items():
+        row_groups.gather(parts.of[str(AS_OF)], Path(out) / f"{table}.parquet", arrow_schema(CONTRACTS[table]))
+    return {"customers": pq.read_metadata(f"{out}/features_30d.parquet").num_rows, "ranges": len(tasks)}
 
 
 def bare(tables: str, out: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import datetime as dt
 import functools
 import operator
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -13,10 +14,13 @@ from spendsense_pipeline.defs import ingest as room
 from spendsense_pipeline.defs.checks import contract_checks, drift_checks, guardrails_check
 from spendsense_pipeline.defs.documentation import with_sources
 from spendsense_pipeline.defs.io import ParquetWarehouse
-from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel, sealed
+from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel, Workers, sealed
 from spendsense_pipeline.settings import Settings
 
 Assets = TypeVar("Assets", bound=dg.AssetsDefinition)
+
+# Meant: signals and personas of many dates fit one run, the queue takes one date after another, and so does the job.
+warnings.filterwarnings("ignore", "Asset job daily_refresh materializes assets with varying BackfillPolicies")
 
 
 def build_defs(
@@ -62,7 +66,13 @@ def build_defs(
     ]
     assets = [*ingested, *of_a_day, measured, released]
     own = contract_checks("own_tables", [names[spec.key] for spec in tables])
-    checks = [check for one in assets for check in contract_checks(one.op.name, [*one.keys], one.partitions_def)]
+    checks = [
+        check
+        for one in assets
+        for check in contract_checks(
+            one.op.name, [*one.keys], one.partitions_def, ranges=one.backfill_policy is not None
+        )
+    ]
     told = [_renamed(one, names) for one in (guardrails_check(daily), review.operator_review)]
     proof = _renamed(release.every_release_had_consent, names)
 
@@ -106,16 +116,16 @@ def build_defs(
         yesterday = context.scheduled_execution_time.date() - dt.timedelta(days=1)
         return dg.RunRequest(partition_key=yesterday.isoformat())
 
-    stored = ParquetWarehouse(root=settings.warehouse_root, scratch=str(settings.scratch), memory=settings.memory)
     given: dict[str, Any] = {
-        "io_manager": stored,
-        features.ENGINE: stored
-        if settings.engine == "duckdb"
-        else ParquetWarehouse(
-            root=settings.warehouse_root,
-            scratch=str(settings.scratch),
-            memory=settings.memory,
+        "io_manager": ParquetWarehouse(
+            root=settings.warehouse_root, scratch=str(settings.scratch), memory=settings.memory
+        ),
+        "workers": Workers(
+            engine=settings.engine,
+            processes=settings.workers,
             spark_master=settings.spark_master,
+            compile=settings.compile,
+            kernels=str(settings.kernels),
         ),
         "governance": Governance(
             url=settings.governance_url, consent_days=settings.consent_days, four_eyes=settings.four_eyes

@@ -15,13 +15,8 @@ import pandas as pd
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.features.accounts import accounts_at, card_details
-from spendsense_pipeline.features.credit import FEE_DAYS, described
-from spendsense_pipeline.features.income import paychecks, payers
-from spendsense_pipeline.features.rows import classify
-from spendsense_pipeline.features.streams import streams_and_hits
-from spendsense_pipeline.features.subscriptions import subscription_lines
-from spendsense_pipeline.features.windows import customer_features
+from spendsense_pipeline.features.details import details_of, penalties
+from spendsense_pipeline.features.signals import Customers
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.personas.assignment import assign_personas
 
@@ -122,7 +117,9 @@ class Customer:
     Raises ``UnknownUser``, or an error for an operator, who has no profile.
     """
 
-    def __init__(self, root: str, user_id: str, as_of: dt.date | None = None) -> None:
+    def __init__(
+        self, root: str, user_id: str, as_of: dt.date | None = None, windows: tuple[int, ...] = WINDOWS
+    ) -> None:
         backend = warehouse.connect()
         tables = {
             name: warehouse.read(backend, root, name) for name in ("users", "accounts", "transactions", "liabilities")
@@ -131,69 +128,19 @@ class Customer:
         _require_customer(own["users"], user_id)
         self.user_id = user_id
         self.as_of = as_of or _newest_day(root)
-        # One customer's rows are few: brought into memory once, every expression below is quick.
-        self._own = {
-            name: backend.create_table(f"own_{name}", table.to_pyarrow(), temp=True) for name, table in own.items()
-        }
-        self.rows = classify(self._own["transactions"], self._own["accounts"], self._own["users"], self.as_of).cache()
-        self.streams, self._hits = streams_and_hits(self.rows, self.as_of)
-
-    def features(self, windows: tuple[int, ...] = WINDOWS) -> pd.DataFrame:
-        """The feature rows of the given windows; empty where the customer did not exist on the day."""
-        own = self._own
-        table = customer_features(
-            self.rows,
-            own["transactions"],
-            own["accounts"],
-            own["liabilities"],
-            own["users"],
-            self.streams,
-            self.as_of,
-            windows,
-            hits=self._hits,
+        self.details = details_of(
+            Customers(**{name: table.to_pyarrow() for name, table in own.items()}), self.as_of, windows
         )
-        return to_frame(table.order_by("window_days").to_pyarrow())
 
-    def subscription_lines(self) -> ibis.Table:
-        """Which subscriptions the figures of each window count, and what they took in it."""
-        return subscription_lines(self.streams, self._hits, self.as_of, WINDOWS)
+    def features(self) -> pd.DataFrame:
+        """The feature rows of the windows; empty where the customer did not exist on the day."""
+        return to_frame(self.details.signals.features.sort_by("window_days"))
 
-    def accounts(self) -> ibis.Table:
-        """Accounts on the day by their last four: balance, use of the limit, what a liability says, what moved."""
-        own = self._own
-        at = accounts_at(own["transactions"], own["accounts"], own["users"], self.as_of)
-        cards = card_details(at).select("account_id", "utilization")
-        said = described(own["liabilities"], self.as_of)
-        moved = self.rows.group_by("account_id").agg(
-            **{
-                f"moved_{window}": self.rows.amount.sum(
-                    where=self.rows.date > ibis.literal(self.as_of - dt.timedelta(days=window))
-                )
-                for window in WINDOWS
-            }
-        )
-        joined = at.mutate(last4=at.account_id.right(4))
-        for name, other in {"cards": cards, "said": said, "moved": moved}.items():
-            joined = joined.left_join(other, "account_id", rname="{name}_" + name)
-        return joined.order_by("last4")
-
-    def penalties(self) -> ibis.Table:
-        """Rows of interest charged in the longest window and of fees, given back or not, in 180 days."""
-        rows = self.rows.mutate(
-            interest=self.rows.kind == "interest_charged",
-            fee=self.rows.penalty
-            & self.rows.kind.isin(["fee", "refund"])
-            & (self.rows.date > ibis.literal(self.as_of - dt.timedelta(days=FEE_DAYS))),
-        )
-        return rows.filter(rows.interest | rows.fee).order_by("date", "transaction_id")
-
-    def payers(self) -> ibis.Table:
-        """Who pays them, as ``features.income.payers`` gives them."""
-        return payers(self.rows, self.as_of, WINDOWS)
-
-    def paychecks(self, window: int) -> ibis.Table:
-        """The paychecks that pay is judged on in a window, as ``features.income.paychecks`` gives them."""
-        return paychecks(self.rows, self.as_of, window)
+    def streams(self) -> list[dict[str, Any]]:
+        """The streams on the day, by payee."""
+        table = self.details.signals.streams.select([*STREAM_COLUMNS])
+        rows: list[dict[str, Any]] = table.sort_by([("merchant", "ascending"), ("stream_id", "ascending")]).to_pylist()
+        return rows
 
 
 def _newest_day(root: str) -> dt.date:
@@ -211,8 +158,8 @@ def profile(
     """
     if window is not None and not 1 <= window <= 365:
         raise SpendSenseError(f"a window is 1 to 365 days, not {window}", code="invalid_window")
-    customer = Customer(root, user_id, as_of)
-    features = customer.features((window,) if window else WINDOWS)
+    customer = Customer(root, user_id, as_of, (window,) if window else WINDOWS)
+    features = customer.features()
     personas = assign_personas(features)
     return {
         "user_id": user_id,
@@ -297,15 +244,14 @@ def signals(root: str, user_id: str, as_of: dt.date | None = None) -> dict[str, 
     fees, payers, paychecks and checking accounts. A test recomputes every figure from them.
     """
     customer = Customer(root, user_id, as_of)
-    streams = _records(customer.streams.select(*STREAM_COLUMNS).order_by("merchant", "stream_id"))
-    lines = {row["stream_id"]: row for row in _records(customer.subscription_lines())}
-    accounts, owed = _records(customer.accounts()), _records(customer.penalties())
-    payers = _records(customer.payers().order_by("window_days", "payer"))
+    details, streams = customer.details, customer.streams()
+    lines = {row["stream_id"]: row for row in details.subscriptions}
+    accounts, owed, payers = details.accounts, penalties(details.rows, customer.as_of), details.payers
     windows = {}
     for row in customer.features().to_dict("records"):
         figures, window = _plain(row), int(row["window_days"])
         since = customer.as_of - dt.timedelta(days=window)
-        paychecks = _records(customer.paychecks(window).order_by("date", "transaction_id"))
+        paychecks = [row for row in details.paychecks if row["window_days"] == window]
         names = {check["payer"]: check["merchant"] for check in paychecks}
         windows[str(window)] = {
             "subscriptions": {
@@ -351,11 +297,6 @@ def signals(root: str, user_id: str, as_of: dt.date | None = None) -> dict[str, 
 
 def _some(figures: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: figures[name] for name in names}
-
-
-def _records(table: ibis.Table) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table.to_pyarrow().to_pylist()
-    return rows
 
 
 def counts(root: str, consents: Consents) -> dict[str, Any]:

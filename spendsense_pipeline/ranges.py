@@ -3,10 +3,10 @@
 What does not belong here: which column, how many rows, and what is done with a range.
 """
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import ibis
-from ibis import _
+if TYPE_CHECKING:
+    import ibis
 
 
 class Range(NamedTuple):
@@ -15,7 +15,7 @@ class Range(NamedTuple):
     start: Any = None
     end: Any = None
 
-    def of(self, table: ibis.Table, column: str) -> ibis.Table:
+    def of(self, table: "ibis.Table", column: str) -> "ibis.Table":
         """The rows of a table, the one that was cut or another, whose ``column`` lies in the range."""
         if self.end is not None:
             table = table.filter(table[column] < self.end)
@@ -25,9 +25,12 @@ class Range(NamedTuple):
         return table.filter(since if self.end is not None else since | table[column].isnull())
 
 
-def ranges(table: ibis.Table, column: str, rows: int) -> list[Range]:
+def ranges(table: "ibis.Table", column: str, rows: int) -> list[Range]:
     """Ranges in ascending order that leave out nothing, of about ``rows`` rows each; more where one value has more, and
     nulls on top of the last."""
+    import ibis  # whoever only passes a range on need not wait for it
+    from ibis import _
+
     counted = table.filter(_[column].notnull()).group_by(column).aggregate(rows=_.count())
     before = counted["rows"].sum().over(ibis.cumulative_window(order_by=column)) - counted["rows"]
     parts = counted.mutate(part=before // rows).group_by("part")

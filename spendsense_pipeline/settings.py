@@ -42,7 +42,15 @@ class Settings(BaseSettings):
     warehouse: str | None = Field(default=None, description="path or fsspec URI of the Parquet tables")
     exports: str | None = Field(default=None, description="path or fsspec URI that analysts read the exports from")
     database_url: str | None = Field(default=None, description="SQLAlchemy URL of the governance database")
-    engine: Literal["duckdb", "spark"] = Field(default="duckdb", description="where the features of a day are computed")
+    engine: Literal["duckdb", "spark"] = Field(
+        default="duckdb", description="who computes the features of a date: processes of this machine, or spark"
+    )
+    workers: int | None = Field(
+        default=None, ge=1, description="processes that compute features at the same time; default the machine's cores"
+    )
+    compile: Literal["auto", "always", "never"] = Field(
+        default="auto", description="whether the kernels of the features are compiled; auto: where it is quicker"
+    )
     spark_master: str = Field(default="local[*]", description="master URL of the Spark engine")
     generator: Literal["library", "openai"] = Field(default="library", description="who writes the education")
     memory: str | None = Field(
@@ -131,6 +139,11 @@ class Settings(BaseSettings):
     def landing(self) -> Path:
         """Batches as they arrived."""
         return self.data / "landing"
+
+    @property
+    def kernels(self) -> Path:
+        """Where compiled kernels are kept."""
+        return self.data / "kernels"
 
     @property
     def scratch(self) -> Path:

@@ -19,10 +19,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
+from spendsense_pipeline import row_groups
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ranges import ranges
 
-CLUSTERED = {"transactions": ("user_id", "date", "transaction_id")}
+CLUSTERED = {
+    "transactions": ("user_id", "date", "transaction_id"),
+    "accounts": ("user_id", "account_id"),
+    "liabilities": ("user_id", "liability_id"),
+    "users": ("user_id",),
+}
 """Tables whose rows are stored in this order, so that one customer's lie together."""
 LARGEST_GROUP, SMALLEST_GROUP, GROUPS = 122_880, 2_048, 100  # rows, rows, as many groups as a table is parted into
 SORTED_AT_ONCE = 5_000_000
@@ -42,8 +48,8 @@ def connect(scratch: Path | None = None, memory: str | None = None, *, in_order:
     ``in_order``: files are read and tables written row after row, which whoever counts the rows of a file needs. For
     others it is a quarter of the time, and memory.
     """
-    # Fusing selects costs half of the planning time of our expressions and saves the engine nothing: DuckDB and
-    # Spark flatten nested projections themselves.
+    # Fusing selects costs half of the planning time of our expressions and saves the engine nothing, which flattens
+    # nested projections itself.
     ibis.options.sql.fuse_selects = False
     backend = ibis.duckdb.connect()
     backend.raw_sql("SET TimeZone = 'UTC'")
@@ -116,19 +122,11 @@ def read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | Non
     """
     query = _query(root, asset) if keys is None else None
     if query is not None:
-        if backend.name != "duckdb":
-            raise SpendSenseError(
-                f"{asset} is a query for DuckDB ({asset}.sql), and SPENDSENSE_ENGINE is {backend.name}: give Spark the "
-                f"table as {asset}.parquet",
-                code="query_on_spark",
-            )
         *before, last = [one.query for one in backend.con.extract_statements(query)]
         for statement in before:
             backend.raw_sql(statement)
         return backend.sql(last.strip().rstrip(";"))
     filesystem, paths = _stored(root, asset, keys)
-    if backend.name != "duckdb":
-        return ibis.union(*(backend.read_parquet(spark_uri(filesystem.unstrip_protocol(one))) for one in paths))
     if not isinstance(filesystem, LocalFileSystem):
         backend.con.register_filesystem(filesystem)
     files = [f"{one}/*.parquet" if filesystem.isdir(one) else filesystem.unstrip_protocol(one) for one in paths]
@@ -170,17 +168,43 @@ def _in_order(backend: Any) -> Iterator[Any]:
         backend.raw_sql(f"SET preserve_insertion_order = {before}")
 
 
-def spark_uri(uri: str) -> str:
-    """The address under which Spark's file systems know a place: S3 is theirs as ``s3a``."""
-    return f"s3a{uri[2:]}" if uri.startswith("s3:") else uri
-
-
-def load(root: str, asset: str, keys: list[str] | None = None) -> pa.Table:
-    """The rows of a table in memory, as ``read`` finds them; for customer-sized tables."""
+def load(root: str, asset: str, keys: list[str] | None = None, columns: list[str] | None = None) -> pa.Table:
+    """The rows of a table in memory, as ``read`` finds them, all ``columns`` or these; for customer-sized tables."""
     if keys is None and _query(root, asset) is not None:
-        return read(connect(), root, asset).to_pyarrow()
+        rows = read(connect(), root, asset)
+        return (rows if columns is None else rows.select(columns)).to_pyarrow()
     filesystem, paths = _stored(root, asset, keys)
-    return pa.concat_tables([pq.read_table(one, filesystem=filesystem) for one in paths], promote_options="default")
+    found = [pq.read_table(one, filesystem=filesystem, columns=columns) for one in paths]
+    return pa.concat_tables(found, promote_options="default")
+
+
+def stored_by_customer(
+    root: str, asset: str, schema: pa.Schema, folder: str, most: int, *, scratch: Path, memory: str | None = None
+) -> row_groups.Stored:
+    """A table as files that can be cut between customers, and the columns that are wanted of it.
+
+    Those in the warehouse, where they are Parquet and, of transactions, lie customer after customer in groups of
+    ``most`` rows or fewer. Otherwise a copy in ``folder`` (a path or URI), which the engine writes in that order.
+    """
+    if _query(root, asset) is None:
+        filesystem, (place,) = _stored(root, asset, None)
+        files = sorted(filesystem.glob(f"{place}/*.parquet")) if filesystem.isdir(place) else [place]
+        found = row_groups.Stored(tuple(_address(filesystem, file) for file in files), schema)
+        if asset != "transactions" or row_groups.by_customer(row_groups.groups(found), most):
+            return found
+    engine = connect(scratch, memory, in_order=False)
+    filesystem, place = fsspec.core.url_to_fs(f"{folder}/{asset}.parquet")
+    with aside(scratch) as beside:
+        file = beside / "sorted.parquet"
+        write(read(engine, root, asset).select(*schema.names), asset, file, scratch)
+        filesystem.makedirs(filesystem._parent(place), exist_ok=True)
+        filesystem.put_file(str(file), place)
+    return row_groups.Stored((_address(filesystem, place),), schema)
+
+
+def _address(filesystem: Any, path: str) -> str:
+    """What leads to a path from another process: itself on a disk, a URI elsewhere."""
+    return path if isinstance(filesystem, LocalFileSystem) else str(filesystem.unstrip_protocol(path))
 
 
 def _query(root: str, asset: str) -> str | None:

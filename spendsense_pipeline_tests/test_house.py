@@ -14,7 +14,7 @@ MAY_IMPORT = {
     # Along the lineage, only leftwards: a room may know the ones before it.
     "contracts": set(),
     "ingest": {"contracts"},
-    "features": {"contracts", "ingest", "ranges"},
+    "features": {"contracts", "ingest", "ranges", "row_groups"},
     "personas": {"contracts", "ingest", "features"},
     "recommendations": {"contracts", "ingest", "features", "personas"},
     "governance": {"contracts", "ingest", "features", "personas", "recommendations"},
@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "errors": set(),
     "frames": set(),
     "ranges": set(),
-    "warehouse": {"ranges"},
+    "row_groups": {"ranges"},
+    "warehouse": {"ranges", "row_groups"},
     "spark": set(),
     "settings": set(),
     # Readers and edges.
@@ -35,7 +36,8 @@ MAY_IMPORT = {
     "erasure": {"ingest", "governance", "evaluation", "warehouse"},
     "defs": {
         *("contracts", "ingest", "features", "personas", "recommendations", "governance", "evaluation"),
-        *("dictionary", "erasure", "profiles", "settings", "spark", "warehouse", "withdrawn"),
+        *("dictionary", "erasure", "profiles", "row_groups", "settings", "spark", "warehouse"),
+        "withdrawn",
     },
     "definitions": {"contracts", "defs", "settings"},
     "cli": {

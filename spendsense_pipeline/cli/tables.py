@@ -122,10 +122,30 @@ def quarantine(batch_id: str | None, as_json: bool) -> None:
 
 @app.command()
 @as_of_option
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First of several dates; see above.")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last of them, included.")
 @click.option("--regenerate", is_flag=True, help="Ask the language model again about situations it has written for.")
 @as_json
-def run(as_of: dt.datetime | None, regenerate: bool, as_json: bool) -> None:
-    """Features to approval queue for one date (default: the newest accepted transaction's)."""
+def run(
+    as_of: dt.datetime | None,
+    first: dt.datetime | None,
+    last: dt.datetime | None,
+    regenerate: bool,
+    as_json: bool,
+) -> None:
+    """Features to approval queue for one date (default: the newest accepted transaction's).
+
+    With --from and --to: streams, features and personas of each date of a range, in one run. A range fills these tables
+    only; it drafts nothing and never touches the queue.
+
+    With --json, of a date: {run_id, as_of, rows: {asset: n}, registered, replaced, unchanged, suppressed, refused,
+    withdrawn}; of a range: {run_id, from, to, dates: n, rows: {asset: n}}, rows over all dates.
+    """
+    if first or last:
+        if not (first and last) or as_of or regenerate:
+            raise click.UsageError("a range is --from and --to together, without --as-of or --regenerate.")
+        _run_range(first.date(), last.date(), as_json)
+        return
     from spendsense_pipeline.definitions import build_defs
     from spendsense_pipeline.defs import launch
     from spendsense_pipeline.profiles import newest_transaction_date
@@ -138,11 +158,7 @@ def run(as_of: dt.datetime | None, regenerate: bool, as_json: bool) -> None:
     payload = {
         "run_id": ran.run_id,
         "as_of": day,
-        "rows": {
-            name: metadata["dagster/row_count"]
-            for name, metadata in ran.metadata.items()
-            if "dagster/row_count" in metadata
-        },
+        "rows": ran.rows,
         **{name: queue[name] for name in ("registered", "replaced", "unchanged", "suppressed", "refused", "withdrawn")},
     }
     if settings.generator == "openai":
@@ -158,6 +174,30 @@ def run(as_of: dt.datetime | None, regenerate: bool, as_json: bool) -> None:
             f"registered {payload['registered']}, replaced {payload['replaced']}, unchanged {payload['unchanged']}, "
             f"suppressed {payload['suppressed']}, refused {payload['refused']}, withdrawn {payload['withdrawn']}",
             *_told_of_model(payload.get("generation")),
+        ],
+    )
+
+
+def _run_range(first: dt.date, last: dt.date, as_json: bool) -> None:
+    from spendsense_pipeline.definitions import build_defs
+    from spendsense_pipeline.defs import launch
+
+    settings = Settings()
+    with dagster_instance(settings, quiet=as_json) as instance:
+        ran = launch.refresh_range(build_defs(settings), instance, first, last)
+    payload: dict[str, Any] = {
+        "run_id": ran.run_id,
+        "from": first,
+        "to": last,
+        "dates": (last - first).days + 1,
+        "rows": ran.rows,
+    }
+    printed(
+        payload,
+        as_json,
+        lambda: [
+            f"{first} to {last}, {payload['dates']} dates, run {ran.run_id}",
+            *(f"{n:>9,} {name}" for name, n in ran.rows.items()),
         ],
     )
 

@@ -6,6 +6,7 @@ from spendsense_pipeline.contracts.base import (
     arrow_schema,
     columns,
     failures,
+    holds_on_all,
     key,
     open_columns,
 )
@@ -19,7 +20,7 @@ from spendsense_pipeline.contracts.canonical import (
     Users,
 )
 from spendsense_pipeline.contracts.evaluation import EvaluationMetrics, SignalAccuracy
-from spendsense_pipeline.contracts.features import Features, RecurringStreams
+from spendsense_pipeline.contracts.features import Cards, Features, RecurringStreams
 from spendsense_pipeline.contracts.personas import PERSONAS, PersonaAssignments
 from spendsense_pipeline.contracts.recommendations import (
     DraftRecommendations,
@@ -41,6 +42,7 @@ CONTRACTS: dict[str, Contract] = {
     "products": Products,
     "quarantined_rows": QuarantinedRows,
     "recurring_streams": RecurringStreams,
+    "cards": Cards,
     "features_30d": Features,
     "features_180d": Features,
     "persona_assignments_30d": PersonaAssignments,
@@ -61,6 +63,7 @@ __all__ = [
     "arrow_schema",
     "columns",
     "failures",
+    "holds_on_all",
     "key",
     "open_columns",
 ]

@@ -6,7 +6,8 @@ the column documentation in the UI and the data dictionary all read it from here
 What does not belong here: how a check is shown in Dagster (``defs/checks.py``).
 """
 
-from collections.abc import Callable
+import datetime as dt
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ibis
@@ -85,17 +86,27 @@ def open_columns(contract: Contract) -> list[str]:
     ]
 
 
-def arrow_schema(contract: type[FrameContract]) -> pa.Schema:
-    """The Arrow types of a frame's columns, so that an empty or all-null column is stored as what it is."""
-    return pa.schema(
-        [(name, _ARROW[_type_name(column.dtype)]) for name, column in contract.to_schema().columns.items()]
-    )
+def arrow_schema(contract: Contract) -> pa.Schema:
+    """The Arrow types of a table's columns, so that an empty or all-null column is stored as what it is."""
+    columns = contract.to_schema().columns
+    if issubclass(contract, EngineContract):
+        return pa.schema([(name, column.dtype.type.to_pyarrow()) for name, column in columns.items()])
+    return pa.schema([(name, _ARROW[_type_name(column.dtype)]) for name, column in columns.items()])
 
 
 def _type_name(dtype: Any) -> str:
     """A type as a reader names it: pandas calls text by its storage."""
     name = str(dtype)
     return "str" if name.startswith("string") else name
+
+
+def holds_on_all(contract: Contract, table: ibis.Table, dates: Sequence[str]) -> bool:
+    """Whether a table of several dates (column ``as_of``) holds its contract on each and has no row of another date.
+
+    Asked in one pass over the rows. False may also mean that this cannot tell: ask ``failures`` date by date.
+    """
+    inside = table.as_of.isin([dt.date.fromisoformat(date) for date in dates]).fill_null(False)
+    return _holds_at_a_glance(contract, table, also=[~inside], within=["as_of"])
 
 
 def failures(contract: Contract, table: ibis.Table | pd.DataFrame) -> pd.DataFrame:
@@ -139,8 +150,12 @@ _AT_A_GLANCE: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
 """The checks that engine contracts use, as conditions on a column."""
 
 
-def _holds_at_a_glance(contract: Contract, table: ibis.Table) -> bool:
+def _holds_at_a_glance(
+    contract: Contract, table: ibis.Table, also: Sequence[Any] = (), within: Sequence[str] = ()
+) -> bool:
     """Whether all columns are there, of their types, and one pass over the rows finds nothing against them.
+
+    ``also``: further conditions that no row may meet. ``within``: columns in whose values the key is unique.
 
     Pandera asks the engine about each column and check by itself, which on a large table is dozens of scans. This
     asks once; whatever it cannot clear goes to Pandera, which says what is wrong and where.
@@ -152,7 +167,7 @@ def _holds_at_a_glance(contract: Contract, table: ibis.Table) -> bool:
         return False
     if any(check.name not in _AT_A_GLANCE for column in schema.columns.values() for check in column.checks):
         return False
-    broken = [
+    broken = [*also] + [
         condition
         for name, column in schema.columns.items()
         for condition in (
@@ -162,7 +177,7 @@ def _holds_at_a_glance(contract: Contract, table: ibis.Table) -> bool:
     ]
     found = table.aggregate(
         rows=table.count(),
-        keys=ibis.struct({name: table[name] for name in key(contract)}).nunique(),
+        keys=ibis.struct({name: table[name] for name in {*key(contract), *within}}).nunique(),
         **{f"broken_{n}": condition.sum() for n, condition in enumerate(broken)},
     )
     counted = found.to_pyarrow().to_pylist()[0]

@@ -47,6 +47,25 @@ class RecurringStreams(EngineContract):
         unique = ["stream_id"]
 
 
+class Cards(EngineContract):
+    """One row per credit card on the date."""
+
+    user_id: types.String = described(engine, "the customer")
+    account_id: types.String = described(engine, "the card's account")
+    as_of: types.Date = described(engine, "day it is looked at")
+    last4: types.String = described(engine, "last four characters of the account's id, its only name on a screen")
+    balance: types.Float64 = described(engine, "owed, positive", "money", null="unknown")
+    credit_limit: types.Float64 = described(engine, "its limit", "money", null="unknown or not positive", gt=0)
+    utilization: types.Float64 = described(
+        engine, "balance by limit, a credit balance as 0", "fraction", null="balance or limit unknown", ge=0
+    )
+    apr: types.Float64 = described(engine, "APR on purchases", "percent", null="no liability gives one")
+
+    class Config:
+        strict = True
+        unique = ["user_id", "account_id"]
+
+
 class Features(EngineContract):
     """One row per customer for one window: what the transactions say up to ``as_of``."""
 

@@ -3,6 +3,7 @@
 What does not belong here: what a column means or may hold (``contracts/``), what a text may say (``guardrails/``).
 """
 
+import datetime as dt
 import inspect
 import json
 import warnings
@@ -14,7 +15,7 @@ import ibis
 import pandas as pd
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.contracts import CONTRACTS, FrameContract, failures
+from spendsense_pipeline.contracts import CONTRACTS, Contract, FrameContract, failures, holds_on_all
 from spendsense_pipeline.defs.personas import NONE_MATCHED
 from spendsense_pipeline.defs.resources import Files
 from spendsense_pipeline.evaluation.drift import DATES, DATES_NEEDED, DEVIATIONS, unusual
@@ -23,20 +24,32 @@ from spendsense_pipeline.recommendations.guardrails import release_candidates_cl
 
 
 def contract_checks(
-    name: str, keys: Sequence[dg.AssetKey], partitions: dg.PartitionsDefinition | None = None
+    name: str,
+    keys: Sequence[dg.AssetKey],
+    partitions: dg.PartitionsDefinition | None = None,
+    *,
+    ranges: bool = False,
 ) -> list[dg.AssetChecksDefinition]:
-    """The blocking checks that hold the tables of one step (one partition each, where they have them) to contract.
+    """The blocking checks that hold the tables of one step (each partition that a run stores) to contract.
 
-    ``name`` is the step's: tables that come from one step are checked in one step. What breaks a contract stands in the
-    metadata: column, check, one example and the number of rows.
+    ``name`` is the step's: tables that come from one step are checked in one step; ``ranges``: a run may store several
+    dates of them, which are then read one after another. What breaks a contract stands in the
+    metadata: column, check, one example and the number of rows; in a run over several dates, the date as well.
     """
     tables = {key.path[-1]: key for key in sorted(keys) if key.path[-1] in CONTRACTS}
     if not tables:
         return []
 
-    def check(**stored: ibis.Table | pd.DataFrame) -> Iterator[dg.AssetCheckResult]:
+    def check(
+        context: dg.AssetCheckExecutionContext, **stored: ibis.Table | pd.DataFrame
+    ) -> Iterator[dg.AssetCheckResult]:
+        several = context.has_partition_key_range and len(context.partition_keys) > 1
         for table, rows in stored.items():
-            found = failures(CONTRACTS[table], rows)
+            contract = CONTRACTS[table]
+            if several:
+                found = _failures_by_date(contract, rows, context.partition_keys)
+            else:
+                found = failures(contract, _as_its_contract_asks(contract, rows))
             records = [dg.TableRecord({str(n): value for n, value in row.items()}) for row in found.to_dict("records")]
             yield dg.AssetCheckResult(
                 asset_key=tables[table],
@@ -46,11 +59,17 @@ def contract_checks(
             )
 
     # Dagster reads from the signature which tables to load and as what.
-    kinds = {table: pd.DataFrame if issubclass(CONTRACTS[table], FrameContract) else ibis.Table for table in tables}
+    kinds = {
+        table: pd.DataFrame if issubclass(CONTRACTS[table], FrameContract) and not ranges else ibis.Table
+        for table in tables
+    }
     parameter = inspect.Parameter.POSITIONAL_OR_KEYWORD
     check.__annotations__.update(kinds)
     check.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # an attribute that inspect documents
-        [inspect.Parameter(table, parameter, annotation=kind) for table, kind in kinds.items()]
+        [
+            inspect.Parameter(name, parameter, annotation=kind)
+            for name, kind in {"context": dg.AssetCheckExecutionContext, **kinds}.items()
+        ]
     )
     with warnings.catch_warnings():
         # Dagster still calls partitions of a check a preview; without them a check would load every partition.
@@ -71,6 +90,28 @@ def contract_checks(
         ins={table: dg.AssetIn(key) for table, key in tables.items()},
     )
     return [decorate(check)]
+
+
+def _failures_by_date(contract: Contract, rows: ibis.Table, dates: Sequence[str]) -> pd.DataFrame:
+    """``failures`` of a table of several dates, each with its date (``as_of``)."""
+    if not issubclass(contract, FrameContract) and holds_on_all(contract, rows, dates):
+        return pd.DataFrame()
+    days = {date: dt.date.fromisoformat(date) for date in dates}
+    found = [
+        failures(contract, _as_its_contract_asks(contract, rows.filter(rows.as_of == day))).assign(as_of=date)
+        for date, day in days.items()
+    ]
+    stray = int(rows.filter(~rows.as_of.isin([*days.values()]).fill_null(False)).count().to_pyarrow().as_py())
+    if stray:
+        case = {"column": "as_of", "check": "the date of its partition", "failure_case": "another", "failures": stray}
+        found.append(pd.DataFrame([case]))
+    return pd.concat(found)
+
+
+def _as_its_contract_asks(contract: Contract, rows: ibis.Table | pd.DataFrame) -> ibis.Table | pd.DataFrame:
+    if isinstance(rows, pd.DataFrame) or not issubclass(contract, FrameContract):
+        return rows
+    return to_frame(rows.to_pyarrow())
 
 
 def guardrails_check(daily: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefinition:
@@ -129,16 +170,18 @@ def _drift_check(
     measure: Callable[[ibis.Table], ibis.Table],
 ) -> dg.AssetChecksDefinition:
     def check(context: dg.AssetCheckExecutionContext, files: Files) -> dg.AssetCheckResult:
-        day, table = context.op_execution_context.partition_key, asset.path[-1]
-        keys = [key for key in warehouse.partitions(files.warehouse, table) if key <= day][-(DATES + 1) :]
-        earlier = len(keys) - 1
-        if earlier < DATES_NEEDED:
-            said = f"{earlier} earlier dates are stored; from {DATES_NEEDED} on this is judged"
+        days, table = sorted(context.partition_keys), asset.path[-1]
+        keys = warehouse.partitions(files.warehouse, table)
+        first = max(sum(key < days[0] for key in keys) - DATES, 0)
+        keys = [key for key in keys[first:] if key <= days[-1]]
+        if len(keys) - 1 < DATES_NEEDED:
+            said = f"{len(keys) - 1} earlier dates are stored; from {DATES_NEEDED} on this is judged"
             return dg.AssetCheckResult(passed=True, severity=dg.AssetCheckSeverity.WARN, description=said)
         stored = warehouse.read(warehouse.connect(), files.warehouse, table, keys)
         measured = to_frame(measure(stored).to_pyarrow())
-        found = unusual(measured.assign(as_of=measured["as_of"].astype(str)), day)
-        said = f"{len(found)} unusual beside {earlier} earlier dates"
+        measured["as_of"] = measured["as_of"].astype(str)
+        found = pd.concat([unusual(measured, day).assign(as_of=day) for day in days])
+        said = f"{len(found)} unusual beside {len(keys) - 1} earlier dates"
         records = [dg.TableRecord({str(n): value for n, value in row.items()}) for row in found.to_dict("records")]
         return dg.AssetCheckResult(
             passed=found.empty,

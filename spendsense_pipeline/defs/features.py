@@ -1,24 +1,33 @@
-"""The features room: recurring streams and the two feature tables of a day. The thinking is in ``features/``."""
+"""The features room: recurring streams and the two feature tables of a date, or of a range of dates in one run.
 
+The thinking is in ``features/``.
+"""
+
+import datetime as dt
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
-import ibis
+import fsspec
 
-from spendsense_pipeline.defs.documentation import as_of, documented
-from spendsense_pipeline.features.accounts import left_out, unmapped, without_factor
-from spendsense_pipeline.features.day import of_day
+from spendsense_pipeline import warehouse
+from spendsense_pipeline.defs.documentation import documented
+from spendsense_pipeline.defs.resources import Files, Workers
+from spendsense_pipeline.features import by_range
+from spendsense_pipeline.features.accounts import has_factor, is_mapped
 
 JOB = "daily_refresh"
 WINDOWS = (30, 180)
-ENGINE = "engine"
-"""Key of the resource that loads what the features are computed from, onto the engine that computes them."""
 SOURCES = {dg.AssetKey(name) for name in ("transactions", "accounts", "users")}
+IN_ONE_RUN = dg.BackfillPolicy.single_run()
+"""A range of dates reads each customer once."""
 
 
 def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") -> list[dg.AssetsDefinition]:
-    """One day's streams and features, from one pass over the transactions, on ``duckdb`` or ``spark``."""
-    kinds = {"ibis", engine, "parquet"}
+    """The streams and features of a date, or of each date of a range, from one reading of the transactions."""
+    kinds = {"spark" if engine == "spark" else "python", "parquet"}
     streams = dg.AssetOut(
         **documented(
             "recurring_streams",
@@ -26,7 +35,16 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
             kinds,
             "What repeats: one row per customer, payee and price line, judged on all history up to the date. If a "
             "customer's subscription is missing, look at the payee's rows in `transactions` first.",
-        )
+        ),
+    )
+    cards = dg.AssetOut(
+        **documented(
+            "cards",
+            "features",
+            kinds,
+            "One row per credit card: what is owed on the date, of which limit, at which rate. Null is unknown. If a "
+            "balance is off, look at the account's `balance_date`: a later one is rolled back by the rows in between.",
+        ),
     )
     windows = {
         f"features_{window}d": dg.AssetOut(
@@ -36,7 +54,7 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
                 kinds,
                 f"One row per customer: the signals of the {window} days up to and including the date. Null is "
                 "unknown, never zero. Both windows come from one pass over the transactions.",
-            )
+            ),
         )
         for window in WINDOWS
     }
@@ -44,52 +62,100 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
     @dg.multi_asset(
         name="features",
         partitions_def=daily,
-        ins={
-            name: dg.AssetIn(input_manager_key=ENGINE) for name in ("transactions", "accounts", "liabilities", "users")
-        },
-        outs={"recurring_streams": streams, **windows},
+        backfill_policy=IN_ONE_RUN,
+        deps=by_range.TABLES,
+        outs={"recurring_streams": streams, "cards": cards, **windows},
         internal_asset_deps={
             "recurring_streams": SOURCES,
+            "cards": {*SOURCES, dg.AssetKey("liabilities")},
             **{name: {*SOURCES, dg.AssetKey("liabilities"), dg.AssetKey("recurring_streams")} for name in windows},
         },
     )
     def features(
-        context: dg.AssetExecutionContext,
-        transactions: ibis.Table,
-        accounts: ibis.Table,
-        liabilities: ibis.Table,
-        users: ibis.Table,
-    ) -> Iterator[dg.Output[ibis.Table]]:
-        day = as_of(context)
-        streams, signals = of_day(
-            transactions,
-            accounts,
-            liabilities,
-            users,
-            day,
-            WINDOWS,
-            progress=lambda done, parts: context.log.info("features of %s: part %d of %d", day, done, parts),
-        )
-        yield dg.Output(streams, output_name="recurring_streams")
-        told = {
-            # Counted: metadata is kept for ever, and no erasure finds an account's id there.
-            "accounts_left_out": _rows(
-                left_out(transactions, accounts, users, day).group_by("currency").agg(accounts=lambda t: t.count())
-            ),
-            "currencies_without_factor": _rows(without_factor(accounts)),
-            "account_types_unmapped": _rows(unmapped(accounts)),
-        }
-        for window in WINDOWS:
-            yield dg.Output(
-                signals.filter(signals.window_days == window),
-                output_name=f"features_{window}d",
-                metadata={name: value for name, value in told.items() if value is not None},
+        context: dg.AssetExecutionContext, files: Files, workers: Workers
+    ) -> Iterator[dg.Output[by_range.Parts]]:
+        dates = [dt.date.fromisoformat(key) for key in context.partition_keys]
+        shown = f"{dates[0]}" if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+        with _room_for_parts(files, workers, context.run_id) as folder:
+            computed = by_range.compute(
+                _tasks(files, workers, folder, dates),
+                workers.runner(context.log.info),
+                lambda done, of: context.log.info("features of %s: range %d of %d", shown, done, of),
             )
+            reports = _reports(files)
+            for table, parts in computed.parts.items():
+                if table not in (by_range.STREAMS, by_range.CARDS):
+                    for date in dates:
+                        left_out = [row for row in computed.left_out.to_pylist() if row["as_of"] == date]
+                        told = {"accounts_left_out": [_without_date(row) for row in left_out], **reports}
+                        context.add_asset_metadata(_shown(told), context.asset_key_for_output(table), str(date))
+                yield dg.Output(parts, output_name=table)
 
     return [features]
 
 
-def _rows(table: ibis.Table) -> dg.TableMetadataValue | None:
-    """The first rows of a short report as metadata, None when there is nothing to report."""
-    rows = table.limit(50).to_pyarrow().to_pylist()
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows]) if rows else None
+@contextmanager
+def _room_for_parts(files: Files, workers: Workers, run_id: str) -> Iterator[str]:
+    """A folder that every worker can write to, cleared at the end: in the scratch space, or in the warehouse itself
+    where workers may be on other machines."""
+    if workers.engine != "spark":
+        with warehouse.aside(Path(files.scratch)) as folder:
+            yield str(folder)
+        return
+    shared = f"{files.warehouse.rstrip('/')}/_parts-{run_id}"
+    filesystem, path = fsspec.core.url_to_fs(shared)
+    try:
+        yield shared
+    finally:
+        if filesystem.exists(path):
+            filesystem.rm(path, recursive=True)
+
+
+def _tasks(files: Files, workers: Workers, folder: str, dates: list[dt.date]) -> list[by_range.Task]:
+    tables = {
+        name: warehouse.stored_by_customer(
+            files.warehouse,
+            name,
+            by_range.columns_of(name),
+            folder,
+            by_range.MOST_ROWS,
+            scratch=Path(files.scratch),
+            memory=files.memory,
+        )
+        for name in by_range.TABLES
+    }
+    return by_range.tasks_of(tables, tuple(dates), WINDOWS, folder, workers.number(), workers.compile, workers.kernels)
+
+
+def _reports(files: Files) -> dict[str, list[dict[str, Any]]]:
+    """What is to be known of the accounts beside the signals. Counted: metadata is kept for ever, and no erasure finds
+    an account's id there."""
+    accounts = warehouse.read(warehouse.connect(Path(files.scratch), files.memory), files.warehouse, "accounts")
+    kinds = accounts.group_by("type", "subtype").agg(accounts=accounts.count()).order_by("type", "subtype")
+    currencies = accounts.group_by(currency=accounts.iso_currency_code.upper()).agg(accounts=accounts.count())
+    return {
+        "currencies_without_factor": [
+            row
+            for row in currencies.order_by("currency").to_pyarrow().to_pylist()
+            if row["currency"] is not None and not has_factor(row["currency"])
+        ],
+        "account_types_unmapped": [
+            row for row in kinds.to_pyarrow().to_pylist() if not is_mapped(row["type"], row["subtype"])
+        ],
+    }
+
+
+MOST_REPORTED = 50
+
+
+def _without_date(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "as_of"}
+
+
+def _shown(reports: dict[str, list[dict[str, Any]]]) -> dict[str, dg.TableMetadataValue]:
+    """The reports that have rows, as metadata."""
+    return {
+        name: dg.MetadataValue.table([dg.TableRecord(row) for row in rows[:MOST_REPORTED]])
+        for name, rows in reports.items()
+        if rows
+    }

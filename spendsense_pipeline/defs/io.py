@@ -4,8 +4,9 @@ What does not belong here: where the files lie (``warehouse.py``) and what a tab
 """
 
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import dagster as dg
 import fsspec
@@ -13,55 +14,70 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 from pydantic import PrivateAttr
 
-from spendsense_pipeline import warehouse
+from spendsense_pipeline import row_groups, warehouse
 from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema, open_columns
 from spendsense_pipeline.defs.lineage import column_lineage
+from spendsense_pipeline.features.by_range import Parts
 from spendsense_pipeline.frames import to_frame
 
 PREVIEW_ROWS = 5
 PREVIEW_LENGTH = 60  # characters of a text; a whole one pushes the other columns out of sight
+Files: TypeAlias = Sequence[str]
+"""Parts of one partition, in order: paths or URIs."""
 PEOPLE = {"user_id", "file"}  # columns of tables that are about somebody: what we know of them, and rows as landed
 
 
-class ParquetWarehouse(dg.ConfigurableIOManager):
-    """Stores Ibis tables and pandas frames as Parquet and loads each asset as the type its reader asks for.
+class EachPartition(NamedTuple):
+    """A table of one or more partitions, computed one after another as each is stored: ``of`` gets the key."""
 
-    A reader of several partitions gets the rows of those that exist in the store, not of those that Dagster
-    lists: a lost instance must not empty the tables that are merged from every batch.
+    of: Callable[[str], pd.DataFrame]
+
+
+Storable: TypeAlias = ibis.Table | pd.DataFrame | Parts | EachPartition
+
+
+class ParquetWarehouse(dg.ConfigurableIOManager):
+    """Stores Ibis tables, pandas frames and parts as Parquet and loads each asset as the type its reader asks for.
+
+    A run over several dates stores ``Parts`` or ``EachPartition``, a file for each date. A reader of several batches
+    gets the rows of those that exist in the store, not of those that Dagster lists: a lost instance must not empty the
+    tables that are merged from every batch. A reader of a range of dates gets those of them that exist.
     """
 
     root: str
     scratch: str | None = None
     memory: str | None = None
-    spark_master: str | None = None
     _backend: ibis.BaseBackend | None = PrivateAttr(default=None)
 
     @property
     def backend(self) -> ibis.BaseBackend:
         """The engine on which loaded tables live, opened on first use."""
         if self._backend is None:
-            self._backend = self._spark(self.spark_master) if self.spark_master else self._duckdb()
+            self._backend = warehouse.connect(Path(self.scratch) if self.scratch else None, self.memory, in_order=False)
         return self._backend
 
-    def _duckdb(self) -> ibis.BaseBackend:
-        return warehouse.connect(Path(self.scratch) if self.scratch else None, self.memory, in_order=False)
+    def handle_output(self, context: dg.OutputContext, obj: Storable) -> None:
+        """Write each partition to a temporary file, then rename it (or put it in one piece): a reader never sees half
+        a table."""
+        keys = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
+        for key in keys:
+            described = self._stored(context, _of_partition(obj, key, keys), key)
+            if len(keys) == 1:
+                context.add_output_metadata(described)
+            else:
+                context.step_context.add_asset_metadata(described, context.asset_key, key)
 
-    @staticmethod
-    def _spark(master: str) -> ibis.BaseBackend:
-        from spendsense_pipeline import spark  # an extra that most do without
-
-        return spark.connect(master)
-
-    def handle_output(self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame) -> None:
-        """Write a temporary file, then rename it (or put it in one piece): a reader never sees half a table."""
-        partition = context.partition_key if context.has_asset_partitions else None
-        path = warehouse.path(self.root, _name(context.asset_key), partition)
+    def _stored(
+        self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame | Files, key: str | None
+    ) -> dict[str, Any]:
+        """Store one partition, or the whole of an asset without partitions; returns the metadata that describes it."""
+        path = warehouse.path(self.root, _name(context.asset_key), key)
         filesystem, target = fsspec.core.url_to_fs(path)
-        local = filesystem.protocol == "file" or "file" in filesystem.protocol
         filesystem.makedirs(filesystem._parent(target), exist_ok=True)
-        if local:
+        if isinstance(filesystem, LocalFileSystem):
             temporary = Path(f"{target}.{context.run_id}.tmp")
             try:
                 self._write(context, obj, temporary)
@@ -74,44 +90,43 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
                 self._write(context, obj, temporary)
                 filesystem.put_file(str(temporary), target)
         with filesystem.open(target, "rb") as stored:
-            context.add_output_metadata(_described(context.asset_key, pq.ParquetFile(stored), path))
+            described = _described(context.asset_key, pq.ParquetFile(stored), path)
         lineage = column_lineage(context.asset_key)
-        if lineage is not None:
-            context.add_output_metadata({"dagster/column_lineage": lineage})
+        return described if lineage is None else described | {"dagster/column_lineage": lineage}
 
-    def _write(self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame, target: Path) -> None:
+    def _write(self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame | Files, target: Path) -> None:
+        table = context.asset_key.path[-1]
+        contract = CONTRACTS.get(table)
         if isinstance(obj, pd.DataFrame):
-            contract = CONTRACTS.get(context.asset_key.path[-1])
             schema = arrow_schema(contract) if contract is not None and issubclass(contract, FrameContract) else None
             pq.write_table(pa.Table.from_pandas(obj, schema=schema, preserve_index=False), target)
-        elif obj.get_backend().name == "pyspark":
-            self._gather(obj, f"{_name(context.asset_key)}.{context.run_id}", target)
+        elif isinstance(obj, ibis.Table):
+            warehouse.write(obj, table, target, Path(self.scratch) if self.scratch else None)
         else:
-            warehouse.write(obj, context.asset_key.path[-1], target, Path(self.scratch) if self.scratch else None)
-
-    def _gather(self, table: ibis.Table, name: str, target: Path) -> None:
-        """What the executors wrote, each its parts, as one file: renamed or put in one piece like any other.
-
-        The parts lie in the warehouse while that lasts, which executors on other machines can write to.
-        """
-        parts = warehouse.path(self.root, f"{name}.parts")
-        filesystem, folder = fsspec.core.url_to_fs(parts)
-        try:
-            table.to_parquet(warehouse.spark_uri(filesystem.unstrip_protocol(folder)))
-            warehouse.read(self._duckdb(), self.root, f"{name}.parts").to_parquet(target)
-        finally:
-            if filesystem.exists(folder):
-                filesystem.rm(folder, recursive=True)
+            row_groups.gather(obj, target, arrow_schema(CONTRACTS[table]))
 
     def load_input(self, context: dg.InputContext) -> ibis.Table | pd.DataFrame:
         """The upstream table as an Ibis table, or as a frame where the reader's parameter is annotated so."""
         asset = _name(context.asset_key)
         keys = list(context.asset_partition_keys) if context.has_asset_partitions else None
         if keys is not None and len(keys) != 1:
-            keys = warehouse.partitions(self.root, asset)
+            there = warehouse.partitions(self.root, asset)
+            dated = isinstance(context.asset_partitions_def, dg.TimeWindowPartitionsDefinition)
+            keys = [key for key in there if key in set(keys)] if dated else there
         if context.dagster_type.typing_type is pd.DataFrame:
             return to_frame(warehouse.load(self.root, asset, keys))
         return warehouse.read(self.backend, self.root, asset, keys)
+
+
+def _of_partition(obj: Storable, key: str | None, keys: Sequence[str | None]) -> ibis.Table | pd.DataFrame | Files:
+    """What is stored under the key."""
+    if isinstance(obj, Parts) and key is not None:
+        return obj.of[key]
+    if isinstance(obj, EachPartition) and key is not None:
+        return obj.of(key)
+    if len(keys) > 1 or isinstance(obj, Parts | EachPartition):
+        raise TypeError(f"{type(obj).__name__} cannot be stored as {len(keys)} partitions")
+    return obj
 
 
 def _name(key: dg.AssetKey) -> str:

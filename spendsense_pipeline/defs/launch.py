@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from sqlalchemy.event import listen
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.features import JOB as REFRESH
+from spendsense_pipeline.defs.features import WINDOWS
 from spendsense_pipeline.defs.ingest import BATCHES, MERGE_LOCK, UNFINISHED, merges
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.release import JOB as RELEASE
@@ -45,6 +47,14 @@ SHOWN = {REPOSITORY_LABEL_TAG: "__repository__@spendsense"}
 
 EVALUATED = {"evaluation_metrics", "operator_report", "operator_review"}
 """What tells of the queue as it is now: two assets, and the check of the operators."""
+
+OF_A_RANGE = {
+    "recurring_streams",
+    *(f"{table}_{window}d" for table in ("features", "persona_assignments") for window in WINDOWS),
+}
+"""What a run over several dates computes. Drafts and the queue go date by date: a draft knows of those before it."""
+RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+"""Tags of a run over all partitions from one to another, as Dagster's own backfills set them."""
 
 HOME = """\
 # Written once by SpendSense; edit freely, it is not written again.
@@ -70,10 +80,12 @@ class RunFailed(SpendSenseError):
 
 @dataclass(frozen=True)
 class Ran:
-    """A finished run: its id and the materialisation metadata of each asset by name."""
+    """A finished run: its id, the materialisation metadata of each asset by name (of several dates, the last), and
+    the rows stored of each, over all its dates."""
 
     run_id: str
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
 
 
 def prepare_home(settings: Settings) -> None:
@@ -212,28 +224,41 @@ def daily_refresh(
     definitions: dg.Definitions, instance: dg.DagsterInstance, as_of: dt.date, *, regenerate: bool = False
 ) -> Ran:
     """Features to approval queue for one date; ``regenerate`` asks the language model about every situation anew."""
-    job = definitions.resolve_job_def(REFRESH)
-    key = as_of.isoformat()
-    partitions = job.partitions_def
-    if partitions is None or not partitions.has_partition_key(key):
+    _require_partition(definitions.resolve_job_def(REFRESH).partitions_def, as_of)
+    config = {"ops": {"education_templates": {"config": {"regenerate": regenerate}}}}
+    return _run(definitions, instance, REFRESH, as_of.isoformat(), config)
+
+
+def refresh_range(definitions: dg.Definitions, instance: dg.DagsterInstance, first: dt.date, last: dt.date) -> Ran:
+    """Streams, features and personas of each date from ``first`` to ``last`` in one run; nothing is drafted, nothing
+    enters the queue."""
+    if first > last:
+        raise SpendSenseError(f"{first} is after {last}: give the earlier date first", code="unknown_date")
+    partitions = definitions.resolve_job_def(REFRESH).partitions_def
+    for day in (first, last):
+        _require_partition(partitions, day)
+    return _run(definitions, instance, REFRESH, (first.isoformat(), last.isoformat()), {}, only=OF_A_RANGE)
+
+
+def _require_partition(partitions: dg.PartitionsDefinition | None, day: dt.date) -> None:
+    if partitions is None or not partitions.has_partition_key(day.isoformat()):
         raise SpendSenseError(
-            f"{key} is no partition: dates run from SPENDSENSE_FIRST_DATE (default 2026-01-01) to today",
+            f"{day} is no partition: dates run from SPENDSENSE_FIRST_DATE (default 2026-01-01) to today",
             code="unknown_date",
         )
-    config = {"ops": {"education_templates": {"config": {"regenerate": regenerate}}}}
-    return _run(definitions, instance, REFRESH, key, config)
 
 
 def _run(
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
     job: str,
-    partition: str | None,
+    partition: str | tuple[str, str] | None,
     config: Mapping[str, Any],
     *,
     only: Collection[str] | None = None,
 ) -> Ran:
-    """Run a job to its end; ``only`` leaves the assets of these names with their checks, and the checks of these."""
+    """Run a job to its end, of one ``partition`` or of all from one to another; ``only`` leaves the assets of these
+    names with their checks, and the checks of these."""
     # Planning an expression makes millions of small objects that live until it is planned; at the usual threshold
     # the collector would walk them over and over (a quarter of a small run's time).
     gc.freeze()
@@ -255,21 +280,26 @@ def _run(
         run_id=run_id,
         run_config={**quiet, **config},
         instance=instance,
-        partition_key=partition,
+        partition_key=partition if isinstance(partition, str) else None,
         raise_on_error=False,
-        tags=SHOWN,
+        tags=SHOWN | (dict(zip(RANGE, partition, strict=True)) if isinstance(partition, tuple) else {}),
     )
     if not result.success:
-        what = f"{job} of {partition}" if partition else job
+        dates = " to ".join(partition) if isinstance(partition, tuple) else partition
+        what = f"{job} of {dates}" if dates else job
         raise RunFailed(f"{what} failed in run {result.run_id}: {_first_failure(result)}")
     metadata: dict[str, dict[str, Any]] = {}
+    rows: Counter[str] = Counter()
     for event in result.get_asset_materialization_events():
         materialization = event.materialization
-        metadata[materialization.asset_key.path[-1]] = {
+        asset = materialization.asset_key.path[-1]
+        metadata[asset] = {
             name: [row.data for row in value.records] if isinstance(value, dg.TableMetadataValue) else value.value
             for name, value in materialization.metadata.items()
         }
-    return Ran(result.run_id, metadata)
+        if "dagster/row_count" in metadata[asset]:
+            rows[asset] += metadata[asset]["dagster/row_count"]
+    return Ran(result.run_id, metadata, dict(rows))
 
 
 def _told(steps: int) -> Callable[[dg.EventLogEntry], None]:
@@ -287,17 +317,27 @@ def _told(steps: int) -> Callable[[dg.EventLogEntry], None]:
 
 
 def _first_failure(result: dg.ExecuteInProcessResult) -> str:
-    """The innermost cause of the first failed step, or the blocking check that did not pass."""
+    """What the first failed step says of its cause, or the blocking check that did not pass."""
     for evaluation in result.get_asset_check_evaluations():
         if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
             return f"{evaluation.asset_key.to_user_string()} breaks its contract: {_broken(evaluation)}"
     for event in result.all_events:
         if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            return error.message.strip() if error is not None else "no error was recorded"
+            causes = list(_causes(event.step_failure_data.error))
+            ours = [error for error in causes if error.cls_name in _names_of(SpendSenseError)]
+            return (ours or causes[-1:])[0].message.strip() if causes else "no error was recorded"
     return "no step failed; see the run's log"
+
+
+def _causes(error: Any) -> Iterator[Any]:
+    """An error as Dagster recorded it, then what it came from: the outermost of ours is meant for people."""
+    while error is not None:
+        yield error
+        error = error.cause
+
+
+def _names_of(kind: type[Exception]) -> set[str]:
+    return {kind.__name__}.union(*(_names_of(one) for one in kind.__subclasses__()))
 
 
 def _broken(evaluation: dg.AssetCheckEvaluation) -> str:

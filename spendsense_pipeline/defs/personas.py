@@ -1,12 +1,18 @@
 """The personas room: one verdict per customer and window. The thinking is in ``personas/``."""
 
+import datetime as dt
+import warnings
+from typing import Any
+
 import dagster as dg
+import ibis
 import pandas as pd
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs import plots
-from spendsense_pipeline.defs.documentation import as_of, documented
-from spendsense_pipeline.defs.features import WINDOWS
+from spendsense_pipeline.defs.documentation import documented
+from spendsense_pipeline.defs.features import IN_ONE_RUN, WINDOWS
+from spendsense_pipeline.defs.io import EachPartition
 from spendsense_pipeline.defs.resources import Files
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.personas.assignment import assign_personas
@@ -17,7 +23,9 @@ NONE_MATCHED = "none matched"
 
 def persona_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """One asset per window."""
-    return [_persona_asset(daily, window) for window in WINDOWS]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # Dagster's word for backfill policies
+        return [_persona_asset(daily, window) for window in WINDOWS]
 
 
 def _persona_asset(daily: dg.DailyPartitionsDefinition, window: int) -> dg.AssetsDefinition:
@@ -26,6 +34,7 @@ def _persona_asset(daily: dg.DailyPartitionsDefinition, window: int) -> dg.Asset
     @dg.asset(
         name=name,
         partitions_def=daily,
+        backfill_policy=IN_ONE_RUN,
         ins={"features": dg.AssetIn(f"features_{window}d")},
         **documented(
             name,
@@ -35,31 +44,46 @@ def _persona_asset(daily: dg.DailyPartitionsDefinition, window: int) -> dg.Asset
             "verdict can be recomputed from the row alone. A sudden shift of shares points at `features_*`.",
         ),
     )
-    def assignments(context: dg.AssetExecutionContext, files: Files, features: pd.DataFrame) -> pd.DataFrame:
-        assigned = assign_personas(features)
-        now, day = shares(assigned), as_of(context)
-        earlier = [key for key in warehouse.partitions(files.warehouse, name) if key < day.isoformat()][-1:]
-        before = shares(to_frame(warehouse.load(files.warehouse, name, earlier))) if earlier else {}
-        told = [
-            (
-                persona.replace("_", " "),
-                share,
-                f"{share:.1%}" + (f" ({share - before.get(persona, 0):+.1%})" * bool(before)),
-            )
-            for persona, share in now.items()
-        ]
-        since = f", change since {earlier[0]}" if earlier else ""
-        context.add_output_metadata(
-            {
-                "customers": len(assigned),
-                "fallback": int(assigned["is_fallback"].sum()),
-                "shares": plots.bars(told, f"Share of customers by persona{since}"),
-                "signals": dg.MetadataValue.md(distributions(features, window)),
-            }
-        )
-        return assigned
+    def assignments(context: dg.AssetExecutionContext, files: Files, features: ibis.Table) -> EachPartition:
+        def assigned_on(day: str) -> pd.DataFrame:
+            on_date = to_frame(features.filter(features.as_of == dt.date.fromisoformat(day)).to_pyarrow())
+            assigned = assign_personas(on_date)
+            described = _described(assigned, on_date, window, _shares_before(files.warehouse, name, day))
+            context.add_asset_metadata(described, partition_key=day)
+            return assigned
+
+        return EachPartition(assigned_on)
 
     return assignments
+
+
+def _shares_before(root: str, table: str, day: str) -> tuple[str, dict[str, float]] | None:
+    """The newest stored date before ``day`` and its shares."""
+    earlier = [key for key in warehouse.partitions(root, table) if key < day][-1:]
+    if not earlier:
+        return None
+    return earlier[0], shares(to_frame(warehouse.load(root, table, earlier, ["persona", "is_fallback"])))
+
+
+def _described(
+    assigned: pd.DataFrame, features: pd.DataFrame, window: int, before: tuple[str, dict[str, float]] | None
+) -> dict[str, Any]:
+    """What a date's assignments show of themselves in the UI."""
+    bars = [
+        (
+            persona.replace("_", " "),
+            share,
+            f"{share:.1%}" + (f" ({share - before[1].get(persona, 0):+.1%})" if before else ""),
+        )
+        for persona, share in shares(assigned).items()
+    ]
+    since = f", change since {before[0]}" if before else ""
+    return {
+        "customers": len(assigned),
+        "fallback": int(assigned["is_fallback"].sum()),
+        "shares": plots.bars(bars, f"Share of customers by persona{since}"),
+        "signals": dg.MetadataValue.md(distributions(features, window)),
+    }
 
 
 def shares(assigned: pd.DataFrame) -> dict[str, float]:

@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import ibis
 import pandas as pd
 
 from spendsense_pipeline.defs import plots, writing
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel
-from spendsense_pipeline.features.credit import cards_at
-from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import frames
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.recommendations.drafts import draft_recommendations
@@ -45,7 +42,7 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
         **documented(
             "situations",
             "recommendations",
-            KINDS | {"ibis"},
+            KINDS,
             "What each customer's texts may rest on: the persona that is followed, its facts in bands, and the figures "
             "that can be shown. Education is written once per situation; if there are many more than a few hundred, "
             "look for a fact with too many bands.",
@@ -58,12 +55,8 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
         features_30d: pd.DataFrame,
         features_180d: pd.DataFrame,
         recurring_streams: pd.DataFrame,
-        transactions: ibis.Table,
-        accounts: ibis.Table,
-        liabilities: ibis.Table,
-        users: ibis.Table,
+        cards: pd.DataFrame,
     ) -> pd.DataFrame:
-        cards = to_frame(cards_at(transactions, accounts, liabilities, users, as_of(context)).to_pyarrow())
         rows = situations(
             persona_assignments_30d, persona_assignments_180d, features_30d, features_180d, recurring_streams, cards
         )

@@ -4,17 +4,23 @@ Nothing here opens a file or a connection until an asset asks. What does not bel
 """
 
 import datetime as dt
+import os
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 from pydantic import PrivateAttr
 from sqlalchemy import Engine
 
+from spendsense_pipeline.features.by_range import Runner, in_processes, on_spark
 from spendsense_pipeline.governance import database
 from spendsense_pipeline.recommendations.generation import PRICES, Budget, Writer
 from spendsense_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def sealed(resource: Any) -> dg.ResourceDefinition:
@@ -97,6 +103,35 @@ class LanguageModel(dg.ConfigurableResource):  # type: ignore[type-arg]
         from spendsense_pipeline.recommendations import openai  # the SDK takes its time to load
 
         return openai.opened(self.api_key, self.base_url, self.timeout)
+
+
+class Workers(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Who computes the ranges of customers: so many processes (``processes``, None: one for each core), or Spark."""
+
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    processes: int | None = None
+    spark_master: str = "local[*]"
+    compile: Literal["auto", "always", "never"] = "auto"
+    kernels: str = ""
+    """Folder in which compiled kernels are kept."""
+
+    def number(self) -> int:
+        """How many ranges may be computed at the same time."""
+        return self._session().sparkContext.defaultParallelism if self.engine == "spark" else self._processes()
+
+    def runner(self, report: Callable[[str], None]) -> Runner:
+        """What does the tasks."""
+        if self.engine == "spark":
+            return on_spark(self._session(), report)
+        return in_processes(self._processes(), report)
+
+    def _processes(self) -> int:
+        return self.processes or os.cpu_count() or 1
+
+    def _session(self) -> "SparkSession":
+        from spendsense_pipeline import spark  # an extra that most do without
+
+        return spark.session(self.spark_master)
 
 
 class Files(dg.ConfigurableResource):  # type: ignore[type-arg]

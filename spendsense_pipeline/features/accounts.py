@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from spendsense_pipeline.features.columns import coded, days, doubles, places, plain_texts
 from spendsense_pipeline.features.meanings import ACCOUNT_CLASSES, CREDIT_CARD, LOAN, OTHER
 
 Array = npt.NDArray[Any]
-BEFORE_ALL = -(1 << 40)
+BEFORE_ALL = -(1 << 30)
 
 
 class Definitions(NamedTuple):
@@ -64,6 +65,11 @@ def currency_factor(currency: str | None) -> float:
     return definitions().units_per_dollar.get((currency or "").upper(), 1.0)
 
 
+def has_factor(currency: str) -> bool:
+    """Whether thresholds in US dollars are turned into the currency."""
+    return currency.upper() in definitions().units_per_dollar
+
+
 def to_cents(amount: Array) -> Array:
     """Rounded to cents, half a cent away from zero."""
     return np.asarray(np.trunc(amount * 100 + np.copysign(0.5, amount)) / 100)
@@ -72,7 +78,7 @@ def to_cents(amount: Array) -> Array:
 class Held(NamedTuple):
     """The accounts of the customers in a range, by account; those that hold for a date are ``counts``."""
 
-    account_id: list[str]
+    account_id: pa.Array
     user: Array
     held_as: Array
     currency: Array
@@ -83,34 +89,31 @@ class Held(NamedTuple):
     limit: Array
 
 
-def held_accounts(accounts: pa.Table, users: dict[str, int]) -> Held:
-    """The accounts of the customers numbered in ``users``."""
-    columns = accounts.select(
-        ["account_id", "user_id", "type", "subtype", "balance_available", "balance_current", "balance_limit",
-         "iso_currency_code", "created_at", "balance_date"]
-    ).to_pydict()  # fmt: skip
-    user = np.array([users.get(one, -1) for one in columns["user_id"]], "i8")
-    kept = np.flatnonzero(user >= 0)
-    pick = lambda name: [columns[name][place] for place in kept]  # noqa: E731
-    held_as = np.array([account_class(*pair) for pair in zip(pick("type"), pick("subtype"), strict=True)], "i8")
-    iso = [one.upper() if one else None for one in pick("iso_currency_code")]
-    currencies = sorted({one for one in iso if one})
-    number = {one: place for place, one in enumerate(currencies)}
+def held_accounts(accounts: pa.Table, users: pa.Array) -> Held:
+    """The accounts of the customers ``users``."""
+    user = places(accounts["user_id"], users)
+    table, user = accounts.filter(pa.array(user >= 0)), user[user >= 0]
+    type_, subtype, iso = (coded(table[name]) for name in ("type", "subtype", "iso_currency_code"))
+    types, subtypes = [*type_.texts.to_pylist(), None], [*subtype.texts.to_pylist(), None]
+    classes = np.array([[account_class(one, other) for other in subtypes] for one in types])
+    held_as = classes[type_.codes, subtype.codes]
+    named = [one.upper() for one in iso.texts.to_pylist()]
+    currencies = sorted({one for one in named if one})
     current, available, limit = (
-        np.array([np.nan if one is None else one for one in pick(name)], "f8")
-        for name in ("balance_current", "balance_available", "balance_limit")
+        doubles(table[name]) for name in ("balance_current", "balance_available", "balance_limit")
     )
-    epoch = np.datetime64("1970-01-01")
-    opened, balance_day = (
-        np.array([missing if one is None else int((np.datetime64(str(one)[:10]) - epoch).astype("i8")) for one in pick(name)], "i8")
-        for name, missing in (("created_at", BEFORE_ALL), ("balance_date", BEFORE_ALL))
-    )
-    # The available balance stands in for an unknown current one, except on cards, where it is what may be spent.
-    delivered = np.where((held_as != CREDIT_CARD) & np.isnan(current), available, current)
     return Held(
-        pick("account_id"), user[kept], held_as, np.array([number[one] if one else -1 for one in iso], "i8"),
-        currencies, opened, balance_day, delivered, np.where(limit > 0, limit, np.nan),
-    )  # fmt: skip
+        plain_texts(table["account_id"]),
+        user,
+        held_as,
+        np.array([*(currencies.index(one) if one else -1 for one in named), -1], "i8")[iso.codes],
+        currencies,
+        days(table["created_at"], BEFORE_ALL),
+        days(table["balance_date"], BEFORE_ALL),
+        # The available balance stands in for an unknown current one, except on cards, where it is what may be spent.
+        np.where((held_as != CREDIT_CARD) & np.isnan(current), available, current),
+        np.where(limit > 0, limit, np.nan),
+    )
 
 
 class OnDate(NamedTuple):

@@ -10,12 +10,15 @@ What does not belong here: anything about a customer.
 import hashlib
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
 class Mode(NamedTuple):
     """How the kernels of this process run. ``checked`` has each index compared with its bounds, which tests do."""
 
@@ -30,7 +33,7 @@ _kernels_imported = False
 
 def choose(mode: Mode) -> None:
     """Set the mode of this process; an error where kernels were imported in another one."""
-    global _mode  # noqa: PLW0603 - decorators run at import, when there is nobody to pass a mode to them
+    global _mode
     if _kernels_imported and mode.compiled != _mode.compiled:
         raise RuntimeError("the kernels of this process were imported in the other mode; start a process of their own")
     if not _kernels_imported:
@@ -49,9 +52,8 @@ def sources() -> list[Path]:
 
 def version() -> str:
     """Identifies the kernels' sources and the compiler: what is cached under another version is not used."""
-    import numba
-
-    digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version}".encode())
+    compiler = metadata.version("numba")
+    digest = hashlib.sha256(f"{compiler} {np.__version__} {sys.version}".encode())
     for file in sources():
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
@@ -69,7 +71,7 @@ def kernel(function: Function) -> Function:
 
 
 def _jit(function: Function, **options: bool) -> Function:
-    global _kernels_imported  # noqa: PLW0603
+    global _kernels_imported
     _kernels_imported = True
     if not _mode.compiled:
         return function
@@ -77,8 +79,9 @@ def _jit(function: Function, **options: bool) -> Function:
 
     if _mode.cache is not None:
         # Numba looks at the file of the one function that it keeps; the folder's name stands for all of them.
-        numba.config.CACHE_DIR = str(_mode.cache / version())
-    decorated: Function = numba.njit(
+        numba.config.CACHE_DIR = str(_mode.cache / version())  # type: ignore[attr-defined]
+    compile_lazily: Callable[..., Any] = numba.njit
+    decorated: Function = compile_lazily(
         function, nogil=True, error_model="numpy", boundscheck=_mode.checked, **options
     )
     return decorated

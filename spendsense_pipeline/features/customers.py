@@ -12,7 +12,7 @@ import numpy as np
 from spendsense_pipeline.features.arrays import ZERO, Numbers, Records, sort
 from spendsense_pipeline.features.calendars import Ruler
 from spendsense_pipeline.features.compiled import jit, kernel
-from spendsense_pipeline.features.meanings import *  # noqa: F403 - the bits
+from spendsense_pipeline.features.meanings import *
 from spendsense_pipeline.features.pay import PayRoom, find_paydays, pay_on, write_no_pay
 from spendsense_pipeline.features.rows import Names, RowRoom, classify
 from spendsense_pipeline.features.streams import CHARGED, GIVEN_BACK, PayeeRoom, drop_refunded, streams_of_payee
@@ -273,7 +273,9 @@ def customers(
     users, made, counted = len(table.begins) - 1, ZERO, ZERO
     for user in range(first_user, users):
         all_rows = table.begins[user + 1] - table.begins[user]
-        if made + all_rows * len(dates) > 2 * len(found.streams) or counted + all_rows * len(dates) > len(found.counted):
+        if made + all_rows * len(dates) > 2 * len(found.streams) or counted + all_rows * len(dates) > len(
+            found.counted
+        ):
             return user, made, counted
         seen, own_accounts, currency, before = -1, -1, -1, ZERO
         payers, paydays, days = ZERO, ZERO, ZERO

@@ -12,7 +12,7 @@ import numpy as np
 
 from spendsense_pipeline.features.arrays import ZERO, Numbers, Records, sort
 from spendsense_pipeline.features.compiled import jit
-from spendsense_pipeline.features.meanings import *  # noqa: F403 - the bits
+from spendsense_pipeline.features.meanings import *
 
 LEG_DAYS = 3  # between the two legs of a transfer: a weekend, or a slow clearing
 PLACE_WORDS = 3  # a card's descriptor ends in its city, of so many words at most, and the state
@@ -80,7 +80,7 @@ def find_payees(stamp: int, rows: Records, count: int, names: Names, room: RowRo
     found = gather_spellings(stamp, rows, count, names, room)
     drop_places(stamp, found, names, room)
     weigh_ids(stamp, found, names, room)
-    weigh_names(stamp, found, names, room)
+    weigh_names(stamp, found, room)
     choose_payees(stamp, found, names, room)
     for i in range(count):
         row = rows[i]
@@ -165,7 +165,7 @@ def weigh_ids(stamp: int, found: int, names: Names, room: RowRoom) -> None:
 
 
 @jit
-def weigh_names(stamp: int, found: int, names: Names, room: RowRoom) -> None:
+def weigh_names(stamp: int, found: int, room: RowRoom) -> None:
     """Find the id that each name mostly has; of two as frequent ones the first."""
     keys, pairs, at = room.keys, ZERO, 0
     for s in range(found):
@@ -218,7 +218,7 @@ def may_be_paid_to(held_as: int) -> bool:
 
 @jit
 def is_payroll(row: Records, says: int) -> bool:
-    """"Payroll words beat" unearned ones; a mere direct deposit does only where the category says wages too."""
+    """ "Payroll words beat" unearned ones; a mere direct deposit does only where the category says wages too."""
     if says & SAYS_PAYROLL:
         return True
     return says & SAYS_DEPOSITED_PAY != 0 and (row.category & EARNED != 0 or says & SAYS_UNEARNED == 0)

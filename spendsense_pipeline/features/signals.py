@@ -18,6 +18,7 @@ from spendsense_pipeline.features import tables
 from spendsense_pipeline.features.accounts import Held, OnDate, accounts_on, held_accounts
 from spendsense_pipeline.features.arrays import floats, numbers, readable, records, structured
 from spendsense_pipeline.features.calendars import Ruler, ruler_of_months
+from spendsense_pipeline.features.columns import Coded, coded, days, doubles, places, plain_texts
 from spendsense_pipeline.features.pay import PAY, PAYDAY, PAYER, PayRoom
 from spendsense_pipeline.features.rows import MOST_ROWS, ROW, SPELLING, TEXT, Names, RowRoom
 from spendsense_pipeline.features.streams import (
@@ -32,11 +33,11 @@ from spendsense_pipeline.features.streams import (
     STREAM,
     PayeeRoom,
 )
-from spendsense_pipeline.features.texts import Coded, Read, coded, read_categories, read_names
+from spendsense_pipeline.features.texts import Read, read_categories, read_names
 
 Array = npt.NDArray[Any]
 EPOCH = dt.date(1970, 1, 1)
-FAR = 1 << 40
+FAR = 1 << 30
 
 
 class SignalsError(ValueError):
@@ -53,17 +54,17 @@ class Customers(NamedTuple):
 
 
 class Signals(NamedTuple):
-    """``streams`` (the contract RecurringStreams) and ``features`` (Features) of every date, by customer; ``left_out``
-    counts by date (``as_of``) and ``currency`` the accounts in another than their customer's main currency."""
+    """``streams`` (the contract RecurringStreams), ``features`` (Features) and ``cards`` (Cards) of every date, by
+    customer; ``left_out`` counts by date (``as_of``) and ``currency`` the accounts in another than their customer's main
+    currency."""
 
     streams: pa.Table
     features: pa.Table
+    cards: pa.Table
     left_out: pa.Table
 
 
-def signals_of(
-    customers: Customers, as_of_dates: Sequence[dt.date], windows: Sequence[int] = (30, 180)
-) -> Signals:
+def signals_of(customers: Customers, as_of_dates: Sequence[dt.date], windows: Sequence[int] = (30, 180)) -> Signals:
     """Recurring streams and features of the customers on each date.
 
     Dates ascend; windows are days from 1 to 365. Money is in the customer's currency, positive = money in.
@@ -97,6 +98,9 @@ class Evidence(NamedTuple):
     pay: Array
     rows: "Rows"
     kinds: Array
+    rooms: kernels.Rooms
+    """As the last customer left them: where there is one customer, the rows and pay of the last date."""
+    ruler: Ruler
 
 
 class Rows(NamedTuple):
@@ -115,40 +119,54 @@ class Rows(NamedTuple):
 # --- what is given, as numbers ---------------------------------------------------------------------------------------
 
 
-def _days(column: pa.ChunkedArray, missing: int = 0) -> Array:
-    """Dates or UTC times as days since 1970, null as ``missing``."""
-    days = column if pa.types.is_date32(column.type) else pc.cast(column, pa.date32(), safe=False)
-    return np.asarray(pc.fill_null(days.cast(pa.int32()), missing).to_numpy()).astype("i8")
-
-
-def _doubles(column: pa.ChunkedArray) -> Array:
-    return np.asarray(pc.cast(column, pa.float64()).to_numpy())
-
-
 def customers_on(users: pa.Table, dates: Sequence[int]) -> tuple[pa.Array, Array]:
     """The ids of customers, sorted, and by date and customer whether they were known by then; operators are none."""
     role = pc.fill_null(users["user_type"], "customer")
-    people = users.filter(pc.equal(role, "customer")).select(["user_id", "created_at"]).sort_by("user_id")
-    since = _days(people["created_at"], missing=-(1 << 30))
+    people = users.filter(pc.equal(role, "customer")).select(["user_id", "created_at"])
+    people = people.set_column(0, "user_id", plain_texts(people["user_id"])).sort_by("user_id")
+    since = days(people["created_at"], missing=-(1 << 30))
     there = since[None, :] <= np.array(dates)[:, None]
-    ids = people["user_id"].combine_chunks()
-    return (pc.cast(ids, pa.string()) if ids.type != pa.string() else ids), there
+    return plain_texts(people["user_id"]), there
 
 
-def _liabilities(table: pa.Table, account: dict[str, int]) -> tables.Liabilities:
-    place = np.array([account.get(one, -1) for one in table["account_id"].to_pylist()], "i8")
-    kept = place >= 0
-    overdue = pc.cast(pc.cast(table["is_overdue"], pa.int8()), pa.float64())
+def run_on_nothing() -> Signals:
+    """The signals of nobody: calls every kernel."""
+    text, number, day = pa.string(), pa.float64(), pa.date32()
+    columns = {
+        "transactions": {
+            **dict.fromkeys(("transaction_id", "account_id", "user_id", "merchant_name", "merchant_entity_id"), text),
+            "category_primary": text,
+            "category_detailed": text,
+            "date": day,
+            "amount": number,
+            "pending": pa.bool_(),
+        },
+        "accounts": {
+            **dict.fromkeys(("account_id", "user_id", "type", "subtype", "iso_currency_code"), text),
+            **dict.fromkeys(("balance_available", "balance_current", "balance_limit"), number),
+            "created_at": pa.timestamp("us", "UTC"),
+            "balance_date": day,
+        },
+        "liabilities": {
+            **dict.fromkeys(("account_id", "user_id", "liability_id"), text),
+            **dict.fromkeys(("last_payment_amount", "minimum_payment_amount", "last_statement_balance"), number),
+            "apr_purchase": number,
+            "is_overdue": pa.bool_(),
+            "balance_date": day,
+        },
+        "users": {"user_id": text, "user_type": text, "created_at": pa.timestamp("us", "UTC")},
+    }
+    empty = {name: pa.schema(fields.items()).empty_table() for name, fields in columns.items()}
+    return signals_of(Customers(**empty), [EPOCH])
+
+
+def _liabilities(table: pa.Table, accounts: pa.Array) -> tables.Liabilities:
+    account = places(table["account_id"], accounts)
+    stated = ("last_payment_amount", "minimum_payment_amount", "last_statement_balance", "is_overdue", "apr_purchase")
+    kept = account >= 0
     return tables.Liabilities(
-        place[kept],
-        _days(table["balance_date"])[kept],
-        *(
-            _doubles(column)[kept]
-            for column in (
-                table["last_payment_amount"], table["minimum_payment_amount"], table["last_statement_balance"], overdue
-            )
-        ),
-    )  # fmt: skip
+        account[kept], days(table["balance_date"], -FAR)[kept], *(doubles(table[name])[kept] for name in stated)
+    )
 
 
 class Posted(NamedTuple):
@@ -161,14 +179,10 @@ class Posted(NamedTuple):
 
 
 def _posted(transactions: pa.Table, account: Coded, held: Held) -> Posted:
-    number = {one: place for place, one in enumerate(held.account_id)}
-    of_text = np.array([*(number.get(one, -1) for one in account.texts), -1], "i8")
-    accounts = of_text[account.codes]
+    accounts = np.append(places(account.texts, held.account_id), -1)[account.codes]
     pending = pc.fill_null(transactions["pending"], False).to_numpy()
     kept = np.flatnonzero((accounts >= 0) & ~pending)
-    return Posted(
-        kept, accounts[kept], _days(transactions["date"])[kept], _doubles(transactions["amount"])[kept]
-    )
+    return Posted(kept, accounts[kept], days(transactions["date"])[kept], doubles(transactions["amount"])[kept])
 
 
 def _account_rows(posted: Posted, held: Held, dates: Sequence[int]) -> tuple[Array, Array, Array]:
@@ -197,7 +211,9 @@ def _ordered(transactions: pa.Table, posted: Posted, user: Array, last_day: int)
     if ((step_user > 0) | ((step_user == 0) & (step_day >= 0))).all():
         # As the warehouse stores them: only rows of one day have to be compared.
         before = np.flatnonzero(same)
-        ascending = pc.less(ids.take(pa.array(posted.place[kept[before]])), ids.take(pa.array(posted.place[kept[before + 1]])))
+        ascending = pc.less(
+            ids.take(pa.array(posted.place[kept[before]])), ids.take(pa.array(posted.place[kept[before + 1]]))
+        )
         if pc.all(ascending, min_count=0).as_py() is not False:
             return kept
     table = pa.table({"user": user, "day": day, "id": ids.take(pa.array(posted.place[kept]))})
@@ -212,16 +228,14 @@ def evidence_of(customers: Customers, dates: list[int], windows: list[int]) -> E
     """Run the kernels over the customers; dates are days since 1970."""
     transactions = customers.transactions
     users, there = customers_on(customers.users, dates)
-    held = held_accounts(customers.accounts, {one: place for place, one in enumerate(users.to_pylist())})
+    held = held_accounts(customers.accounts, users)
     account, name, identity, primary, detailed = (
         coded(transactions[column])
         for column in ("account_id", "merchant_name", "merchant_entity_id", "category_primary", "category_detailed")
     )
     posted = _posted(transactions, account, held)
     rows_by, moved, first = _account_rows(posted, held, dates)
-    on = [
-        accounts_on(date, held, len(users), rows_by[place], first, moved[place]) for place, date in enumerate(dates)
-    ]
+    on = [accounts_on(date, held, len(users), rows_by[place], first, moved[place]) for place, date in enumerate(dates)]
     order = _ordered(transactions, posted, held.user[posted.account], dates[-1])
     at = posted.place[order]
     user = held.user[posted.account[order]]
@@ -236,16 +250,19 @@ def evidence_of(customers: Customers, dates: list[int], windows: list[int]) -> E
         read_categories(Coded(primary.codes[at], primary.texts), Coded(detailed.codes[at], detailed.texts)),
     )
     _require_room(rows, users)
-    read = read_names(name.texts, identity.texts)
-    found = _run(rows, held, on, read, dates, windows)
+    read = read_names(name.texts.to_pylist(), identity.texts.to_pylist())
+    rooms = rooms_of(int(np.diff(rows.begins).max(initial=0)) + 2, len(read.texts))
+    first_day = int(rows.day.min()) if len(rows.day) else 0
+    ruler = ruler_of(first_day, max(dates[-1], first_day))
+    found = _run(rows, held, on, read, dates, windows, rooms, ruler)
     return Evidence(
         dates, windows, users, there, held, on,
-        _liabilities(customers.liabilities, {one: place for place, one in enumerate(held.account_id)}),
+        _liabilities(customers.liabilities, held.account_id),
         read.texts, found.streams, found.counted,
         found.figures.reshape(len(dates), len(users)),
         found.in_window.reshape(len(dates), len(users), len(windows)),
         found.pay.reshape(len(dates), len(users), len(windows)),
-        rows, found.kinds,
+        rows, found.kinds, rooms, ruler,
     )  # fmt: skip
 
 
@@ -254,7 +271,9 @@ def _require_room(rows: Rows, users: pa.Array) -> None:
     counts = np.diff(rows.begins)
     if len(counts) and counts.max() >= min(MOST_ROWS, MOST_CHARGES):
         user = users[int(counts.argmax())].as_py()
-        raise SignalsError(f"customer {user} has {counts.max():,} transactions; at most {MOST_CHARGES - 1:,} can be read")
+        raise SignalsError(
+            f"customer {user} has {counts.max():,} transactions; at most {MOST_CHARGES - 1:,} can be read"
+        )
     largest = np.abs(rows.amount).max(initial=0.0) * 100
     if largest >= MOST_CENTS:
         place = int(np.searchsorted(rows.begins, np.abs(rows.amount).argmax(), side="right")) - 1
@@ -265,7 +284,14 @@ def _require_room(rows: Rows, users: pa.Array) -> None:
 
 
 def _run(
-    rows: Rows, held: Held, on: list[OnDate], read: Read, dates: list[int], windows: list[int]
+    rows: Rows,
+    held: Held,
+    on: list[OnDate],
+    read: Read,
+    dates: list[int],
+    windows: list[int],
+    rooms: kernels.Rooms,
+    ruler: Ruler,
 ) -> kernels.Found:
     """Call the kernels on whole customers, as often as what they find fits into the room for it."""
     users, number = len(rows.begins) - 1, len(rows.day)
@@ -280,10 +306,6 @@ def _run(
         readable(np.concatenate([each.own_accounts for each in on])),
     )  # fmt: skip
     names = Names(*(readable(each) for each in (read.says, read.text, read.stems, read.id_text)))
-    first_day = int(rows.day.min()) if number else 0
-    place, moved = ruler_of_months(first_day, max(dates[-1], first_day))
-    ruler = Ruler(first_day, readable(place), readable(moved))
-    rooms = _rooms(most, len(read.texts))
     by_user = len(dates) * users
     figures, in_window = records(by_user, kernels.FIGURES), records(by_user * len(windows), kernels.IN_WINDOW)
     pay = records(by_user * len(windows), PAY)
@@ -311,7 +333,8 @@ def _run(
     )  # fmt: skip
 
 
-def _rooms(most: int, texts: int) -> kernels.Rooms:
+def rooms_of(most: int, texts: int) -> kernels.Rooms:
+    """Room for customers of so many rows at most, and so many texts."""
     return kernels.Rooms(
         records(most, ROW),
         RowRoom(numbers(most), records(most, SPELLING), records(texts + 1, TEXT)),
@@ -327,6 +350,17 @@ def _rooms(most: int, texts: int) -> kernels.Rooms:
     )  # fmt: skip
 
 
+def ruler_of(first: int, last: int) -> Ruler:
+    """Places of the days from first to last, as kernels read them."""
+    return Ruler(first, *(readable(each) for each in ruler_of_months(first, last)))
+
+
+def no_names() -> Names:
+    """What no name says."""
+    nothing = readable(np.array([0], "i8"))
+    return Names(nothing, nothing, nothing, nothing)
+
+
 # --- what a date makes of it -----------------------------------------------------------------------------------------
 
 
@@ -334,30 +368,29 @@ def tables_of(evidence: Evidence) -> Signals:
     """The tables of every date."""
     e = evidence
     texts = tables.texts_of(e.streams, e.users.to_pylist(), e.texts)
-    streams, features, left_out = [], [], []
+    streams, features, cards, left_out = [], [], [], []
     for place, today in enumerate(e.dates):
         valid = (e.streams["since"] <= place) & (place <= e.streams["until"]) & e.there[place][e.streams["user"]]
         stand = tables.standing(e.streams, today)
         chosen = np.flatnonzero(valid & stand.stands)
         streams.append(tables.streams_table(e.streams, stand, chosen, texts, today))
         active = tables.active_subscriptions(e.streams, stand, chosen)
-        charged = _charged(e, active, today)
+        charged = charged_in(e, active, today)
         balances = tables.balances_on(e.held, e.on[place], e.owed, today, len(e.users))
         for w, window in enumerate(e.windows):
-            subscribed = tables.subscriptions(
-                e.streams, stand, active, charged[:, w], today, window, len(e.users)
-            )
+            subscribed = tables.subscriptions(e.streams, stand, active, charged[:, w], today, window, len(e.users))
             features.append(
                 tables.features_table(
                     today, window, e.users, e.there[place], e.figures[place], e.sums[place, :, w], e.pay[place, :, w],
                     subscribed, balances,
                 )
             )  # fmt: skip
+        cards.append(tables.cards_table(e.held, e.on[place], e.owed, e.users, e.there[place], today))
         left_out.append(_left_out(e, place, today))
-    return Signals(pa.concat_tables(streams), pa.concat_tables(features), pa.concat_tables(left_out))
+    return Signals(*(pa.concat_tables(each) for each in (streams, features, cards, left_out)))
 
 
-def _charged(e: Evidence, chosen: Array, today: int) -> Array:
+def charged_in(e: Evidence, chosen: Array, today: int) -> Array:
     """What streams took in each window (positive), NaN without a charge in it."""
     width = len(e.windows)
     charged = floats(len(chosen) * width)

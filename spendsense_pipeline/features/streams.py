@@ -143,7 +143,11 @@ def drop_refunded(room: PayeeRoom, count: int) -> int:
         day, end = charges[keys[at] & PLACE_MASK].day, at
         if at and keys[at] >> PLACE_BITS != keys[at - 1] >> PLACE_BITS:
             depth = 0
-        while end < count and keys[end] >> PLACE_BITS == keys[at] >> PLACE_BITS and charges[keys[end] & PLACE_MASK].day == day:
+        while (
+            end < count
+            and keys[end] >> PLACE_BITS == keys[at] >> PLACE_BITS
+            and charges[keys[end] & PLACE_MASK].day == day
+        ):
             end += 1
         for k in range(at, end):
             if charges[keys[k] & PLACE_MASK].state != GIVEN_BACK:
@@ -352,7 +356,9 @@ def share_slots(count: int, by_price: bool, room: PayeeRoom) -> None:
 
 
 @jit
-def lines_on(calendar: int, count: int, by_price: bool, room: PayeeRoom, first_line: int, first_hit: int) -> tuple[int, int]:
+def lines_on(
+    calendar: int, count: int, by_price: bool, room: PayeeRoom, first_line: int, first_hit: int
+) -> tuple[int, int]:
     """Write the lines that charges make on a calendar, one for each day of the period that several of them keep.
 
     After ``first_line`` and ``first_hit``; how many lines and hits. Only what is regular enough is kept.
@@ -504,7 +510,13 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
             return False
         if payee.inflow and off / count > NEAR_ITS_DAYS:
             return False
-    line.calendar, line.hits, line.least, line.fixed, line.error = calendar, count, least, 1 if fixed else 0, error / count
+    line.calendar, line.hits, line.least, line.fixed, line.error = (
+        calendar,
+        count,
+        least,
+        1 if fixed else 0,
+        error / count,
+    )
     line.first_slot, line.last_slot = hits[begin].slot, hits[end - 1].slot
     return True
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from spendsense_pipeline.features.accounts import Held, OnDate, currency_factor, to_cents
 from spendsense_pipeline.features.calendars import CALENDARS, SEMI_MONTHLY, day_at, halves, ruler_of_months
@@ -164,21 +165,28 @@ def streams_table(s: Array, stand: Standing, chosen: Array, texts: StreamTexts, 
 class Subscriptions(NamedTuple):
     """What a window reports of subscriptions: by customer."""
 
-    count: Array
+    streams: Array
     monthly: Array
     charged: Array
 
 
-def subscriptions(s: Array, stand: Standing, active: Array, charged: Array, today: int, window: int, users: int) -> Subscriptions:
+def subscriptions(
+    s: Array, stand: Standing, active: Array, charged: Array, today: int, window: int, users: int
+) -> Subscriptions:
     """The mature, active subscriptions (places ``active``) charged in a window, or due in it or within three days."""
-    expected, user = stand.expected[active], s["user"][active]
-    due = (expected > today - window) & (expected <= today + EXPECTED_WITHIN_DAYS)
-    counted = ~np.isnan(charged) | due
+    user, counted = s["user"][active], is_reported(stand, active, charged, today, window)
     cost = np.where(counted, monthly_cost(s[active]), 0.0)
     return Subscriptions(
         np.bincount(user, counted, users), np.bincount(user, cost, users),
         np.bincount(user, np.nan_to_num(charged), users),
     )  # fmt: skip
+
+
+def is_reported(stand: Standing, active: Array, charged: Array, today: int, window: int) -> Array:
+    """Which subscriptions a window reports: charged in it, or expected in it or within three days."""
+    expected = stand.expected[active]
+    due = (expected > today - window) & (expected <= today + EXPECTED_WITHIN_DAYS)
+    return np.asarray(~np.isnan(charged) | due)
 
 
 def active_subscriptions(s: Array, stand: Standing, chosen: Array) -> Array:
@@ -223,7 +231,7 @@ def balance_sum(held: Held, on: OnDate, held_as: int, users: int) -> Array:
 class Cards(NamedTuple):
     """What is said of a customer's cards: by customer, NaN where unknown."""
 
-    count: Array
+    cards: Array
     unknown_limit: Array
     average: Array
     highest: Array
@@ -259,6 +267,7 @@ class Liabilities(NamedTuple):
     minimum: Array
     statement: Array
     overdue: Array
+    apr: Array
 
 
 class Obligations(NamedTuple):
@@ -294,6 +303,28 @@ def obligations_of(held: Held, on: OnDate, owed: Liabilities, factor: Array, tod
     return Obligations(any_of(user, minimum_only, users), any_of(user, overdue, users))
 
 
+def cards_table(held: Held, on: OnDate, owed: Liabilities, users: pa.Array, there: Array, today: int) -> pa.Table:
+    """``cards`` of a date: one row per card; ``apr`` is null where no liability of the date or before gives one."""
+    card = np.flatnonzero(on.counts & (held.held_as == CREDIT_CARD) & there[held.user])
+    apr = np.full(len(held.user), -np.inf)
+    stated = owed.day <= today
+    np.maximum.at(apr, owed.account[stated], np.nan_to_num(owed.apr[stated], nan=-np.inf))
+    balance, limit = on.balance[card], held.limit[card]
+    ids = held.account_id.take(pa.array(card))
+    return pa.table(
+        {
+            "user_id": users.take(pa.array(held.user[card])),
+            "account_id": ids,
+            "as_of": dates(np.full(len(card), today)),
+            "last4": pc.utf8_slice_codeunits(ids, -4),
+            "balance": _numbers(balance),
+            "credit_limit": _numbers(limit),
+            "utilization": _numbers(np.round(np.maximum(balance, 0.0) / limit, 9)),
+            "apr": pa.array(apr[card], mask=np.isinf(apr[card])),
+        }
+    )
+
+
 class Balances(NamedTuple):
     """What does not depend on the window, on one date, by customer."""
 
@@ -311,7 +342,10 @@ def balances_on(held: Held, on: OnDate, owed: Liabilities, today: int, users: in
     """Balances, cards and what is owed on a date."""
     factors = np.array([*(currency_factor(each) for each in held.currencies), 1.0])
     factor = factors[on.main_currency]
-    has = lambda held_as: np.bincount(held.user[on.counts & (held.held_as == held_as)], minlength=users) > 0  # noqa: E731
+
+    def has(held_as: int) -> Array:
+        return np.bincount(held.user[on.counts & (held.held_as == held_as)], minlength=users) > 0
+
     any_account = on.own_accounts > 0
     return Balances(
         _chosen([*held.currencies, None], np.where(any_account, on.main_currency, -1) % (len(held.currencies) + 1)),
@@ -331,7 +365,10 @@ def features_table(
 ) -> pa.Table:  # fmt: skip
     """``features`` of one window on a date: a row for each customer at the places ``there``."""
     any_rows = figures["rows"] > 0
-    known = lambda amount: np.where(any_rows, amount, np.nan)  # noqa: E731
+
+    def known(amount: Array) -> Array:
+        return np.where(any_rows, amount, np.nan)
+
     history = np.where(any_rows, today - figures["first_day"], 0)
     months = np.minimum(window, np.maximum(history, LEAST_MONTH_DAYS)) / 30
     spend = known(np.maximum(to_cents(sums["spent"]), 0.0))
@@ -339,9 +376,12 @@ def features_table(
     interest = known(to_cents(sums["interest"]))
     saved = known(np.where(held.savings_accounts, to_cents(sums["saved"]), np.nan))
     start = to_cents(held.savings - saved)
-    says_nothing = ~any_rows | ((history < LEAST_HISTORY_DAYS) & (subscribed.count == 0))
+    says_nothing = ~any_rows | ((history < LEAST_HISTORY_DAYS) & (subscribed.streams == 0))
     share = np.where(says_nothing, np.nan, ratio(to_cents(subscribed.charged), spend))
-    rate = lambda values: _numbers(np.round(values, 9))  # noqa: E731 - engines add floats in any order
+
+    def rate(values: Array) -> pa.Array:
+        return _numbers(np.round(values, 9))  # what is left after nine decimals is the order in which floats were added
+
     income = to_cents(np.round(pay["steady"], 6) + to_cents(pay["other"]) / months)
     cards, owed = held.cards, held.obligations
     table = pa.table(
@@ -350,7 +390,7 @@ def features_table(
             "as_of": dates(np.full(len(users), today)),
             "window_days": np.full(len(users), window, "i8"),
             "history_days": history,
-            "recurring_merchants": pa.array(subscribed.count.astype("i8"), mask=says_nothing),
+            "recurring_merchants": pa.array(subscribed.streams.astype("i8"), mask=says_nothing),
             "monthly_recurring_spend": pa.array(to_cents(subscribed.monthly), mask=says_nothing),
             "subscription_spend_share": rate(share),
             "total_spend": _numbers(spend),
@@ -359,7 +399,7 @@ def features_table(
             "savings_balance": _numbers(held.savings),
             "savings_growth_rate": rate(np.where(start > 0, ratio(saved, start), np.nan)),
             "emergency_fund_months": rate(ratio(held.savings, expenses)),
-            "card_count": cards.count,
+            "card_count": cards.cards,
             "cards_with_unknown_limit": cards.unknown_limit,
             "avg_utilization": rate(cards.average),
             "max_utilization": rate(cards.highest),

@@ -11,31 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from spendsense_pipeline.features.columns import Coded
 from spendsense_pipeline.features.meanings import CATEGORY_SAYS, NAME_SAYS, TEXT_BILL, TEXT_NEVER, TEXT_NO_INCOME
 from spendsense_pipeline.features.rows import PLACE_WORDS
 
 Array = npt.NDArray[Any]
-
-
-class Coded(NamedTuple):
-    """A column of texts as numbers and the distinct texts; no text is -1."""
-
-    codes: Array
-    texts: list[str]
-
-
-def coded(column: pa.ChunkedArray) -> Coded:
-    """The texts of a column, numbered."""
-    if not pa.types.is_dictionary(column.type):
-        column = pc.dictionary_encode(column)
-    whole = column.unify_dictionaries().combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        whole = whole.chunk(0) if whole.num_chunks else pa.array([], column.type)
-    codes = pc.fill_null(whole.indices, -1) if whole.indices.null_count else whole.indices
-    return Coded(codes.to_numpy(zero_copy_only=False).astype("i8"), whole.dictionary.to_pylist())
 
 
 @functools.cache
@@ -107,7 +88,7 @@ def payee_name(name: str) -> str:
     return kept + (account.group(1) if account else "")
 
 
-def _says(name: str, text: str, payee: str) -> int:
+def _says(text: str, payee: str) -> int:
     fee = _hold(text, "fee")
     says = {
         name: _hold(text, name)
@@ -139,11 +120,11 @@ class Read(NamedTuple):
 
 
 def read_names(names: list[str], ids: list[str]) -> Read:
-    """Read each name once; the last of ``says``, ``text`` and ``stems`` is of no name, the last of ``id_text`` of no id."""
+    """Read each name once; the last of ``says``, ``text`` and ``stems`` is of no name, of ``id_text`` of no id."""
     payees = [payee_name(name) for name in names]
     texts = sorted({*payees, *ids} - {""})
     number = {text: place for place, text in enumerate(texts)}
-    says = [_says(name, plain(name), payee) for name, payee in zip(names, payees, strict=True)]
+    says = [_says(plain(name), payee) for name, payee in zip(names, payees, strict=True)]
     placed = 1 << NAME_SAYS.index("placed")
     stems = np.full((len(names) + 1, PLACE_WORDS), -1, "i8")
     states = _data()["names"]["states"]
@@ -226,9 +207,8 @@ def read_categories(primary: Coded, detailed: Coded) -> Array:
     width = len(detailed.texts) + 1
     pair = (primary.codes + 1) * width + detailed.codes + 1
     says = np.zeros((len(primary.texts) + 1) * width, "i8")
+    primaries, details = [*primary.texts.to_pylist(), None], [*detailed.texts.to_pylist(), None]
     for place in np.flatnonzero(np.bincount(pair, minlength=len(says))):
         first, finer = int(place) // width - 1, int(place) % width - 1
-        says[place] = category_says(
-            primary.texts[first] if first >= 0 else None, detailed.texts[finer] if finer >= 0 else None
-        )
+        says[place] = category_says(primaries[first], details[finer])
     return np.asarray(says[pair])

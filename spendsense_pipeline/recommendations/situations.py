@@ -14,7 +14,7 @@ from typing import Any, Final
 import pandas as pd
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.features.subscriptions import EXPECTED_WITHIN_DAYS
+from spendsense_pipeline.features.tables import EXPECTED_WITHIN_DAYS
 from spendsense_pipeline.personas.assignment import followed
 from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS, situation_key
 from spendsense_pipeline.recommendations.slots import card_signals, fill, stream_signals

@@ -45,9 +45,9 @@ def table(days: list[dt.date]) -> ibis.Table:
 
 def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
     io = ParquetWarehouse(root=str(tmp_path))
-    written(io, "accounts", table([dt.date(2026, 1, 1), dt.date(2026, 1, 2)]))
-    assert (tmp_path / "accounts.parquet").is_file()
-    back = loaded(io, "accounts", ibis.Table)
+    written(io, "products", table([dt.date(2026, 1, 1), dt.date(2026, 1, 2)]))
+    assert (tmp_path / "products.parquet").is_file()
+    back = loaded(io, "products", ibis.Table)
     assert isinstance(back, ibis.Table)
     assert back.count().to_pyarrow().as_py() == 2
 
@@ -82,12 +82,12 @@ def test_reading_many_partitions_takes_those_that_exist(tmp_path: Path) -> None:
 
 def test_a_failing_write_leaves_the_former_table_and_no_temporary(tmp_path: Path) -> None:
     io = ParquetWarehouse(root=str(tmp_path))
-    written(io, "accounts", table([dt.date(2026, 1, 1)]))
+    written(io, "products", table([dt.date(2026, 1, 1)]))
     broken = table([dt.date(2026, 1, 1)]).mutate(n=lambda t: t.day.cast("string").cast("int64"))
     with pytest.raises(Exception, match="Could not convert"):
-        written(io, "accounts", broken)
-    assert [path.name for path in tmp_path.iterdir()] == ["accounts.parquet"]
-    back = loaded(io, "accounts", ibis.Table)
+        written(io, "products", broken)
+    assert [path.name for path in tmp_path.iterdir()] == ["products.parquet"]
+    back = loaded(io, "products", ibis.Table)
     assert isinstance(back, ibis.Table)
     assert back.count().to_pyarrow().as_py() == 1
 
@@ -105,12 +105,13 @@ def preview(context: dg.OutputContext) -> list[dict[str, object]]:
 
 def test_a_table_about_people_is_previewed_by_its_columns_and_never_by_a_row(tmp_path: Path) -> None:
     rows = warehouse.connect().sql(
-        "SELECT * FROM (VALUES ('u1', DATE '2026-01-05', -32.12, 'Clinic'), ('u2', DATE '2026-01-09', 7.5, NULL)) "
-        "AS t (user_id, date, amount, merchant_name)"
+        "SELECT * FROM (VALUES ('u1', 'a1', DATE '2026-01-05', -32.12, 'Clinic'), "
+        "('u2', 'a2', DATE '2026-01-09', 7.5, NULL)) AS t (user_id, account_id, date, amount, merchant_name)"
     )
     shown = preview(written(ParquetWarehouse(root=str(tmp_path)), "accounts", rows))
     assert shown == [
         {"column": "user_id", "known": 2, "lowest": "", "highest": ""},
+        {"column": "account_id", "known": 2, "lowest": "", "highest": ""},
         {"column": "date", "known": 2, "lowest": "2026-01-05", "highest": "2026-01-09"},
         {"column": "amount", "known": 2, "lowest": "", "highest": ""},
         {"column": "merchant_name", "known": 1, "lowest": "", "highest": ""},

@@ -1,0 +1,284 @@
+"""Signals of all customers, a range of whole customers at a time.
+
+Nothing in a customer's signals depends on another customer, so customers are cut into ranges, and each range is a task
+that opens the tables itself, computes, and writes its part of every result. Tasks run in this process, in a pool of
+processes or on Spark; what they write is the same, byte for byte. Each process needs the memory of one range.
+
+What does not belong here: what a signal is (``signals.py``), where tables lie (``warehouse.py``), and how parts become
+a stored partition (``defs/io.py``).
+"""
+
+import datetime as dt
+import multiprocessing
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spendsense_pipeline import row_groups
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.features.compilation import make_ready
+from spendsense_pipeline.features.compiled import Mode
+from spendsense_pipeline.features.compiled import choose as choose_mode
+from spendsense_pipeline.ranges import Range
+from spendsense_pipeline.row_groups import CUSTOMER, Stored
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+TABLES = ("transactions", "accounts", "liabilities", "users")
+STREAMS, CARDS = "recurring_streams", "cards"
+LEAST_ROWS, MOST_ROWS = 30_000, 750_000
+"""Transactions of a range, about. With fewer, starting a process takes longer than computing; with more, memory grows
+and nothing is gained."""
+RANGES_A_WORKER = 4
+"""At least, so that no worker waits long for the last one to end."""
+UNREAD = {"batch", "full_name", "email", "consent_status", "consent_granted_at", "consent_revoked_at"}
+"""Columns of the canonical tables that say nothing about money."""
+COMPILE_FROM = 150_000
+"""Transactions from which on loading the compiled kernels is quicker than running their source as it is."""
+LEFT_OUT = pa.schema([("as_of", pa.date32()), ("currency", pa.string()), ("accounts", pa.int64())])
+
+Compile = Literal["auto", "always", "never"]
+
+
+class RangeFailed(SpendSenseError):
+    """The customers of a range could not be computed; the message names the first of them and the cause."""
+
+    code = "range_failed"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is computed, of which ``tables``; ``folder`` is a path or URI that every worker can write its parts to."""
+
+    tables: Mapping[str, Stored]
+    as_of_dates: tuple[dt.date, ...]
+    windows: tuple[int, ...]
+    folder: str
+    compiled: bool = False
+    cache: str = ""
+    """Folder of the compiled kernels."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One range of the request; ``first`` is its first customer with a transaction, empty where there is none."""
+
+    request: Request
+    number: int
+    customers: Range
+    first: str
+
+
+class Done(NamedTuple):
+    """A task's outcome beside its parts: ``left_out`` as in ``signals.Signals``."""
+
+    number: int
+    left_out: pa.Table
+
+
+class Parts(NamedTuple):
+    """The files that make up each partition of a table, in the order of the customers: ISO date to paths or URIs."""
+
+    of: Mapping[str, Sequence[str]]
+
+
+class Computed(NamedTuple):
+    """``parts`` by table: ``recurring_streams``, ``cards`` and ``features_<window>d``. ``left_out``: as_of, currency, accounts."""
+
+    parts: Mapping[str, Parts]
+    left_out: pa.Table
+
+
+Runner = Callable[[Sequence[Task]], Iterable[Done]]
+"""Does all tasks, in whatever order. Raises ``RangeFailed`` when one fails, and starts no further one."""
+
+
+def columns_of(table: str) -> pa.Schema:
+    """What is read of a canonical table: its contract's columns without ``UNREAD``; all texts but the row's own id are
+    dictionaries."""
+    from spendsense_pipeline.contracts import CONTRACTS, arrow_schema, key  # workers do without
+
+    contract = CONTRACTS[table]
+    repeats = [
+        field.with_type(row_groups.TEXTS) if field.type == pa.string() and [field.name] != key(contract) else field
+        for field in arrow_schema(contract)
+        if field.name not in UNREAD
+    ]
+    return pa.schema(repeats)
+
+
+def choose(setting: Compile, rows: int) -> bool:
+    """Whether to compile for so many transactions: ``auto`` does where it is quicker."""
+    return setting == "always" or (setting == "auto" and rows >= COMPILE_FROM)
+
+
+def tasks_of(
+    tables: Mapping[str, Stored],
+    as_of_dates: Sequence[dt.date],
+    windows: Sequence[int],
+    folder: str,
+    workers: int,
+    setting: Compile = "auto",
+    cache: str = "",
+) -> list[Task]:
+    """The work cut into ranges of whole customers, ascending: one where there is little to do.
+
+    ``tables`` are the four of ``TABLES``, ``transactions`` by customer; ``folder`` is a path or URI for the parts that
+    every worker can write to.
+    """
+    found = row_groups.groups(tables["transactions"]) or []
+    rows = sum(group.rows for group in found)
+    each = min(max(rows // (workers * RANGES_A_WORKER), LEAST_ROWS), MOST_ROWS)
+    ranges = row_groups.cut(found, each) if rows >= 2 * LEAST_ROWS else [Range()]
+    lowest = found[0].lowest if found else ""
+    request = Request(dict(tables), tuple(as_of_dates), tuple(windows), folder, choose(setting, rows), cache)
+    return [Task(request, number, customers, customers.start or lowest) for number, customers in enumerate(ranges)]
+
+
+def compute(tasks: Sequence[Task], runner: Runner, progress: Callable[[int, int], None] | None = None) -> Computed:
+    """Do the tasks of one request; ``progress`` is called with how many are done, of how many.
+
+    Raises ``RangeFailed``. Whoever gave the folder clears it.
+    """
+    request = tasks[0].request
+    done = []
+    for finished, one in enumerate(runner(tasks), start=1):
+        done.append(one)
+        if progress is not None:
+            progress(finished, len(tasks))
+    left_out = pa.concat_tables([one.left_out for one in sorted(done, key=lambda one: one.number)])
+    summed = left_out.group_by(["as_of", "currency"]).aggregate([("accounts", "sum")])
+    summed = summed.rename_columns(LEFT_OUT.names).sort_by([("as_of", "ascending"), ("currency", "ascending")])
+    parts = {
+        table: Parts(
+            {str(date): [_part(request, table, date, task.number) for task in tasks] for date in request.as_of_dates}
+        )
+        for table in (STREAMS, CARDS, *(_features(window) for window in request.windows))
+    }
+    return Computed(parts, summed)
+
+
+def do(task: Task) -> Done:
+    """Compute one range and write its parts, rows sorted by customer and otherwise as ``signals_of`` gives them.
+
+    Raises ``RangeFailed``, which names the range's first customer.
+    """
+    try:
+        return _done(task)
+    except Exception as error:
+        cause = f"{error}" if isinstance(error, SpendSenseError) else f"{type(error).__name__}: {error}"
+        raise RangeFailed(f"customers from {task.first!r} on could not be computed: {cause}") from error
+
+
+def _done(task: Task) -> Done:
+    from spendsense_pipeline.features.signals import Customers, signals_of  # loads the kernels
+
+    request = task.request
+    customers = Customers(**{name: row_groups.rows_of(request.tables[name], task.customers) for name in TABLES})
+    streams, features, cards, left_out = signals_of(customers, request.as_of_dates, request.windows)
+    streams, features, cards = _sorted(streams), _sorted(features), _sorted(cards)
+    for date in request.as_of_dates:
+        for name, table in ((STREAMS, streams), (CARDS, cards)):
+            row_groups.store(table.filter(pc.field("as_of") == date), _part(request, name, date, task.number))
+        on_date = features.filter(pc.field("as_of") == date)
+        for window in request.windows:
+            of_window = on_date.filter(pc.field("window_days") == window)
+            row_groups.store(of_window, _part(request, _features(window), date, task.number))
+    return Done(task.number, left_out.select(LEFT_OUT.names).cast(LEFT_OUT))
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    order = pc.sort_indices(table[CUSTOMER].cast(pa.string()))  # stable: a customer's rows stay in their order
+    return table.take(order)
+
+
+def _features(window: int) -> str:
+    return f"features_{window}d"
+
+
+def _part(request: Request, table: str, date: dt.date, number: int) -> str:
+    return f"{request.folder}/{table}/{date}/{number:06}.parquet"
+
+
+# --- Where tasks run ---
+
+
+def here(tasks: Sequence[Task]) -> Iterator[Done]:
+    """One after another in this process."""
+    return map(do, tasks)
+
+
+def in_processes(workers: int, report: Callable[[str], None] = lambda message: None) -> Runner:
+    """In so many processes at the same time; a single task, or a single worker, needs none where kernels run as plain
+    Python. ``report`` is told when kernels have to be compiled first, and how far that is."""
+
+    def run(tasks: Sequence[Task]) -> Iterator[Done]:
+        request = tasks[0].request
+        if request.compiled:
+            make_ready(Path(request.cache), report)
+        elif min(workers, len(tasks)) < 2:
+            yield from here(tasks)
+            return
+        # Spawned: a fork would inherit the locks of whatever threads run here, and a fork server an old environment.
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(
+            min(workers, len(tasks)), mp_context=context, initializer=_prepare, initargs=(request,)
+        )
+        running = {pool.submit(do, task): task for task in tasks}
+        try:
+            for future in as_completed(running):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise RangeFailed(_killed(running, workers)) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    return run
+
+
+def _prepare(request: Request) -> None:
+    """Set up a process of its own for the request: one thread, kernels in its mode."""
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    choose_mode(Mode(request.compiled, Path(request.cache) if request.compiled else None))
+
+
+def _do_there(task: Task) -> Done:
+    _prepare(task.request)
+    return do(task)
+
+
+def _killed(running: Mapping[Future[Done], Task], workers: int) -> str:
+    unfinished = [task.first for future, task in running.items() if future.cancelled() or future.exception()]
+    return (
+        f"a worker process was killed, most often because memory ran out; customers from {unfinished[0]!r} on were not "
+        f"computed. SPENDSENSE_WORKERS={max(workers // 2, 1)} needs half the memory"
+    )
+
+
+def on_spark(session: "SparkSession", report: Callable[[str], None] = lambda message: None) -> Runner:
+    """As tasks of Spark, which reads nothing itself and shuffles nothing; it repeats what a lost executor had."""
+
+    def run(tasks: Sequence[Task]) -> Iterator[Done]:
+        from py4j.protocol import Py4JJavaError
+
+        if tasks[0].request.compiled:
+            make_ready(Path(tasks[0].request.cache), report)
+        ranges = session.sparkContext.parallelize(tasks, len(tasks))
+        try:
+            yield from ranges.map(_do_there).collect()
+        except Py4JJavaError as error:
+            said = re.search(r"RangeFailed: (.*)", str(error.java_exception))
+            if said is None:
+                raise
+            raise RangeFailed(said[1]) from error
+
+    return run

@@ -1,0 +1,77 @@
+"""Compiles the kernels ahead of use, so that it happens once per version of their sources and not in every worker.
+
+What does not belong here: the compiler's options (``compiled.py``), and when it is worth compiling (``by_range.py``).
+"""
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from spendsense_pipeline.features import compiled
+
+DONE = "complete"
+
+
+def is_ready(cache: Path) -> bool:
+    """Whether the kernels of this version are in the cache."""
+    return (cache / compiled.version() / DONE).exists()
+
+
+def make_ready(cache: Path, report: Callable[[str], None]) -> None:
+    """Compile the kernels into the cache, in a process of its own, unless they are there."""
+    if is_ready(cache):
+        return
+    report("compiling the signals' kernels, once per version (about half a minute)")
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        stages = pool.submit(compile_stage, cache, 0).result()
+        for stage in range(1, stages + 1):
+            report(f"compiling the signals' kernels: {stage} of {stages}")
+            pool.submit(compile_stage, cache, stage).result()
+    (cache / compiled.version() / DONE).touch()
+
+
+def compile_stage(cache: Path, stage: int) -> int:
+    """Compile one stage, after those before it; how many there are. Stage 0 compiles nothing."""
+    compiled.choose(compiled.Mode(True, cache))
+    stages: list[Callable[[], object]] = [_rows, _pay, _streams, _customers]
+    if stage:
+        stages[stage - 1]()
+    return len(stages)
+
+
+def _compile(function: Any, *arguments: object) -> None:
+    import numba
+
+    function.compile(tuple(numba.typeof(argument) for argument in arguments))
+
+
+def _rows() -> None:
+    from spendsense_pipeline.features import rows, signals
+
+    rooms = signals.rooms_of(2, 1)
+    _compile(rows.classify, 0, rooms.rows, 0, signals.no_names(), 0, rooms.row_room)
+
+
+def _pay() -> None:
+    from spendsense_pipeline.features import pay, signals
+
+    rooms = signals.rooms_of(2, 1)
+    _compile(pay.find_paydays, rooms.rows, 0, rooms.pay_room)
+    pays = signals.records(1, pay.PAY)
+    _compile(pay.pay_on, 0, 0, 0, 0, 0, signals.ruler_of(0, 1), pays[0], rooms.pay_room)
+
+
+def _streams() -> None:
+    from spendsense_pipeline.features import signals, streams
+
+    _compile(
+        streams.streams_of_payee, signals.rooms_of(2, 1).payee_room, 0, True, signals.records(1, streams.STREAM), 0
+    )
+
+
+def _customers() -> None:
+    from spendsense_pipeline.features import signals
+
+    signals.run_on_nothing()

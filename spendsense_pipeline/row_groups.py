@@ -1,0 +1,177 @@
+"""Parquet files whose rows lie customer after customer: where they can be cut, and the rows of some customers.
+
+A row group's footer says between which customers it lies, so a reader of some customers opens the groups that can hold
+them. Knows Parquet and file systems, no engine and no Dagster: the processes that compute signals import this and
+start at once. What does not belong here: which table lies where (``warehouse.py``).
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.ranges import Range
+
+CUSTOMER = "user_id"
+TEXTS = pa.dictionary(pa.int32(), pa.string())
+"""How texts that repeat are read: as numbers and the distinct texts."""
+GROUP_ROWS = 122_880
+"""Rows of a group in a file that is put together here; what the parts were does not show."""
+
+
+class UnreadableTable(SpendSenseError):
+    """A stored table has not the columns that its contract names; the message says which file and column."""
+
+    code = "unreadable_table"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A table's ``files`` (paths or URIs, in order), and the columns and types that a reader gets of it."""
+
+    files: tuple[str, ...]
+    schema: pa.Schema
+
+
+class Group(NamedTuple):
+    """A row group: how many rows, and between which customers they lie (both included)."""
+
+    rows: int
+    lowest: str
+    highest: str
+
+
+def groups(stored: Stored) -> list[Group] | None:
+    """The row groups in the order of the files; None where a file does not say between which customers they lie."""
+    found = []
+    for file in stored.files:
+        for rows, bounds in _bounds(_metadata(file)):
+            if bounds is not None:
+                found.append(Group(rows, *bounds))
+            elif rows:
+                return None
+    return found
+
+
+def by_customer(found: Sequence[Group] | None, most: int) -> bool:
+    """Whether the groups follow one another by customer, none of them larger than ``most`` rows and several customers:
+    what can be cut into ranges of about that size."""
+    if found is None or any(group.rows > most and group.lowest != group.highest for group in found):
+        return False
+    return all(one.highest <= other.lowest for one, other in itertools.pairwise(found))
+
+
+def cut(found: Sequence[Group], rows: int) -> list[Range]:
+    """Ranges of whole customers, ascending, of about ``rows`` rows each: more where one customer has more.
+
+    The first range is open below and the last above, so customers without a row are in one of them too.
+    """
+    starts: list[str] = []
+    inside = 0
+    for before, group in itertools.pairwise(found):
+        inside += before.rows
+        if inside >= rows and group.lowest > (starts[-1] if starts else found[0].lowest):
+            starts.append(group.lowest)
+            inside = 0
+    return [Range(*bounds) for bounds in zip([None, *starts], [*starts, None], strict=True)]
+
+
+def rows_of(stored: Stored, customers: Range) -> pa.Table:
+    """The rows of the customers in the range, in the order of the files, one dictionary for each column of texts.
+
+    Raises ``UnreadableTable`` where a file lacks a column or its values do not fit the type.
+    """
+    found = [rows for file in stored.files for rows in _rows_of_file(file, stored.schema, customers)]
+    return pa.concat_tables(found).unify_dictionaries() if found else stored.schema.empty_table()
+
+
+def _rows_of_file(file: str, schema: pa.Schema, customers: Range) -> Iterator[pa.Table]:
+    metadata = _metadata(file)
+    wanted = [(number, bounds) for number, (_, bounds) in enumerate(_bounds(metadata)) if _may_hold(customers, bounds)]
+    if not wanted:
+        return
+    texts = [field.name for field in schema if field.type == TEXTS]
+    filesystem, path = fsspec.core.url_to_fs(file)
+    with pq.ParquetFile(path, metadata=metadata, read_dictionary=texts, filesystem=filesystem) as opened:
+        missing = [name for name in schema.names if name not in opened.schema_arrow.names]
+        if missing:
+            raise UnreadableTable(f"{file} has no column {', '.join(missing)}; its contract names it")
+        for number, bounds in wanted:
+            rows = opened.read_row_group(number, columns=schema.names, use_threads=False).select(schema.names)
+            try:
+                rows = rows.cast(schema)
+            except pa.ArrowInvalid as error:
+                raise UnreadableTable(f"{file}: {error}") from error
+            yield rows if _lies_in(customers, bounds) else _filtered(rows, customers)
+
+
+def _filtered(rows: pa.Table, customers: Range) -> pa.Table:
+    ids = rows[CUSTOMER].cast(pa.string())
+    for bound, compare in ((customers.start, pc.greater_equal), (customers.end, pc.less)):
+        if bound is not None:
+            mask = compare(ids, bound)
+            rows, ids = rows.filter(mask), ids.filter(mask)
+    return rows
+
+
+def _may_hold(customers: Range, bounds: tuple[str, str] | None) -> bool:
+    if bounds is None:
+        return True
+    lowest, highest = bounds
+    return (customers.start is None or highest >= customers.start) and (customers.end is None or lowest < customers.end)
+
+
+def _lies_in(customers: Range, bounds: tuple[str, str] | None) -> bool:
+    if bounds is None:
+        return customers == Range()
+    lowest, highest = bounds
+    return (customers.start is None or lowest >= customers.start) and (customers.end is None or highest < customers.end)
+
+
+def _metadata(file: str) -> pq.FileMetaData:
+    filesystem, path = fsspec.core.url_to_fs(file)
+    return pq.read_metadata(path, filesystem=filesystem)
+
+
+def _bounds(metadata: pq.FileMetaData) -> Iterator[tuple[int, tuple[str, str] | None]]:
+    """Rows of each group, and its lowest and highest customer as far as the footer says."""
+    names = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        said = group.column(names.index(CUSTOMER)).statistics if CUSTOMER in names else None
+        if said is None or not said.has_min_max or not isinstance(said.min, str):
+            yield group.num_rows, None
+        else:
+            yield group.num_rows, (said.min, said.max)
+
+
+def gather(files: Sequence[str], target: Path, schema: pa.Schema) -> None:
+    """Put the rows of the files together as one local file, in order, texts as plain texts.
+
+    The file depends on the rows alone: where one part ended and the next began does not show, byte for byte. No more
+    than a part and a row group are in memory.
+    """
+    with pq.ParquetWriter(target, schema, compression="snappy") as writer:
+        held = schema.empty_table()
+        for file in files:
+            filesystem, path = fsspec.core.url_to_fs(file)
+            held = pa.concat_tables([held, pq.read_table(path, filesystem=filesystem).cast(schema)])
+            while held.num_rows >= GROUP_ROWS:
+                writer.write_table(held.slice(0, GROUP_ROWS).combine_chunks(), row_group_size=GROUP_ROWS)
+                held = held.slice(GROUP_ROWS)
+        if held.num_rows:
+            writer.write_table(held.combine_chunks(), row_group_size=GROUP_ROWS)
+
+
+def store(table: Any, file: str) -> None:
+    """Write a part to a path or URI; its folder is made where there is none."""
+    filesystem, path = fsspec.core.url_to_fs(file)
+    filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+    pq.write_table(table, path, filesystem=filesystem)
