@@ -91,7 +91,8 @@ class Parts(NamedTuple):
 
 
 class Computed(NamedTuple):
-    """``parts`` by table: ``recurring_streams``, ``cards`` and ``features_<window>d``. ``left_out``: as_of, currency, accounts."""
+    """``parts`` by table: ``recurring_streams``, ``cards`` and ``features_<window>d``. ``left_out``: as_of, currency,
+    accounts."""
 
     parts: Mapping[str, Parts]
     left_out: pa.Table
@@ -216,7 +217,7 @@ def here(tasks: Sequence[Task]) -> Iterator[Done]:
     return map(do, tasks)
 
 
-def in_processes(workers: int, report: Callable[[str], None] = lambda message: None) -> Runner:
+def in_processes(workers: int, report: Callable[[str], None] | None = None) -> Runner:
     """In so many processes at the same time; a single task, or a single worker, needs none where kernels run as plain
     Python. ``report`` is told when kernels have to be compiled first, and how far that is."""
 
@@ -264,7 +265,7 @@ def _killed(running: Mapping[Future[Done], Task], workers: int) -> str:
     )
 
 
-def on_spark(session: "SparkSession", report: Callable[[str], None] = lambda message: None) -> Runner:
+def on_spark(session: "SparkSession", report: Callable[[str], None] | None = None) -> Runner:
     """As tasks of Spark, which reads nothing itself and shuffles nothing; it repeats what a lost executor had."""
 
     def run(tasks: Sequence[Task]) -> Iterator[Done]:

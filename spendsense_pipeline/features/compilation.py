@@ -19,10 +19,11 @@ def is_ready(cache: Path) -> bool:
     return (cache / compiled.version() / DONE).exists()
 
 
-def make_ready(cache: Path, report: Callable[[str], None]) -> None:
-    """Compile the kernels into the cache, in a process of its own, unless they are there."""
+def make_ready(cache: Path, report: Callable[[str], None] | None = None) -> None:
+    """Compile the kernels into the cache, in a process of its own, unless they are there; ``report`` hears how far."""
     if is_ready(cache):
         return
+    report = report or (lambda _: None)
     report("compiling the signals' kernels, once per version (about half a minute)")
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         stages = pool.submit(compile_stage, cache, 0).result()
@@ -42,9 +43,9 @@ def compile_stage(cache: Path, stage: int) -> int:
 
 
 def _compile(function: Any, *arguments: object) -> None:
-    import numba
+    from numba import typeof
 
-    function.compile(tuple(numba.typeof(argument) for argument in arguments))
+    function.compile(tuple(map(typeof, arguments)))
 
 
 def _rows() -> None:
@@ -55,20 +56,18 @@ def _rows() -> None:
 
 
 def _pay() -> None:
-    from spendsense_pipeline.features import pay, signals
+    from spendsense_pipeline.features import arrays, pay, signals
 
     rooms = signals.rooms_of(2, 1)
     _compile(pay.find_paydays, rooms.rows, 0, rooms.pay_room)
-    pays = signals.records(1, pay.PAY)
+    pays = arrays.records(1, pay.PAY)
     _compile(pay.pay_on, 0, 0, 0, 0, 0, signals.ruler_of(0, 1), pays[0], rooms.pay_room)
 
 
 def _streams() -> None:
-    from spendsense_pipeline.features import signals, streams
+    from spendsense_pipeline.features import arrays, signals, streams
 
-    _compile(
-        streams.streams_of_payee, signals.rooms_of(2, 1).payee_room, 0, True, signals.records(1, streams.STREAM), 0
-    )
+    _compile(streams.streams_of_payee, signals.rooms_of(2, 1).payee_room, 0, True, arrays.records(1, streams.STREAM), 0)
 
 
 def _customers() -> None:

@@ -55,8 +55,7 @@ class Customers(NamedTuple):
 
 class Signals(NamedTuple):
     """``streams`` (the contract RecurringStreams), ``features`` (Features) and ``cards`` (Cards) of every date, by
-    customer; ``left_out`` counts by date (``as_of``) and ``currency`` the accounts in another than their customer's main
-    currency."""
+    customer; ``left_out`` counts by date (``as_of``) and ``currency`` the accounts that are not in their customer's."""
 
     streams: pa.Table
     features: pa.Table
@@ -186,7 +185,7 @@ def _posted(transactions: pa.Table, account: Coded, held: Held) -> Posted:
 
 
 def _account_rows(posted: Posted, held: Held, dates: Sequence[int]) -> tuple[Array, Array, Array]:
-    """By date and account: rows by then, and what later rows up to the balance's day moved; by account the first day."""
+    """By date and account: rows by then, what later rows up to the balance's day moved; by account the first day."""
     accounts, width = len(held.user), len(dates) + 1
     after = np.searchsorted(dates, posted.day, side="left")  # how many dates lie before the row's day
     rows = np.bincount(posted.account * width + after, minlength=accounts * width).reshape(accounts, width)
