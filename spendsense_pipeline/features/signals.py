@@ -38,6 +38,7 @@ from spendsense_pipeline.features.texts import Read, read_categories, read_names
 Array = npt.NDArray[Any]
 EPOCH = dt.date(1970, 1, 1)
 FAR = 1 << 30
+DAY_BITS = 22  # of a key that holds customer and day
 
 
 class SignalsError(ValueError):
@@ -203,21 +204,20 @@ def _account_rows(posted: Posted, held: Held, dates: Sequence[int]) -> tuple[Arr
 def _ordered(transactions: pa.Table, posted: Posted, user: Array, last_day: int) -> Array:
     """Places among the ``posted`` rows up to a day, by customer, day and id."""
     kept = np.flatnonzero(posted.day <= last_day)
-    user, day = user[kept], posted.day[kept]
-    step_user, step_day = np.diff(user), np.diff(day)
-    same = (step_user == 0) & (step_day == 0)
+    key = (user[kept] << DAY_BITS) + posted.day[kept]
+    if (np.diff(key) < 0).any():  # the warehouse stores them in order
+        order = np.argsort(key, kind="stable")
+        kept, key = kept[order], key[order]
+    # Ids decide within a day: few rows have to be compared.
+    same = np.flatnonzero(np.diff(key) == 0)
     ids = transactions["transaction_id"]
-    if ((step_user > 0) | ((step_user == 0) & (step_day >= 0))).all():
-        # As the warehouse stores them: only rows of one day have to be compared.
-        before = np.flatnonzero(same)
-        ascending = pc.less(
-            ids.take(pa.array(posted.place[kept[before]])), ids.take(pa.array(posted.place[kept[before + 1]]))
-        )
-        if pc.all(ascending, min_count=0).as_py() is not False:
-            return kept
-    table = pa.table({"user": user, "day": day, "id": ids.take(pa.array(posted.place[kept]))})
-    order = pc.sort_indices(table, [("user", "ascending"), ("day", "ascending"), ("id", "ascending")])
-    return np.asarray(kept[order.to_numpy()])
+    first, second = (ids.take(pa.array(posted.place[kept[same + step]])) for step in (0, 1))
+    if pc.any(pc.greater(first, second), min_count=0).as_py():
+        tied = np.unique(np.concatenate([same, same + 1]))
+        table = pa.table({"key": key[tied], "id": ids.take(pa.array(posted.place[kept[tied]]))})
+        order = pc.sort_indices(table, [("key", "ascending"), ("id", "ascending")]).to_numpy()
+        kept[tied] = kept[tied[order]]
+    return kept
 
 
 # --- what the rows show ----------------------------------------------------------------------------------------------
