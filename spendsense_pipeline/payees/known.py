@@ -4,7 +4,8 @@ The table is data, ``data/known/*.toml``: a file for payees of several countries
 what its payees share (``category``, ``service``, ``counterparty``), and each line of it is a payee: a display name, then
 the phrases that it is recognised by, its own name by default. A phrase of one word must stand where a name begins, or
 anywhere with ``*`` before it; one of several words may stand anywhere; ``$`` behind a phrase asks that nothing else is
-left of the name, so that `max$` is no `Max Burgers`. The house's own file (``House``) writes phrases the same way.
+left of the name, so that `max$` is no `Max Burgers`. ``~`` before a display name: there are many such payees (`~Finanzamt`),
+and each goes by its own name. The house's own file (``House``) writes phrases the same way.
 What does not belong here: cleaning a text (``names.py``), and which source of a category leads (``readings.py``).
 """
 
@@ -36,7 +37,10 @@ YIELDS: Final = frozenset({"shared_biller"})
 
 @dataclass(frozen=True, slots=True)
 class KnownPayee:
-    """A payee of the table. ``key`` is its normalised name; a null category or service says nothing of it."""
+    """A payee of the table. ``key`` is its normalised name; a null category or service says nothing of it.
+
+    ``generic``: there are many of the kind (tax offices, municipal utilities), so that each keeps its own name.
+    """
 
     key: str
     display: str
@@ -44,6 +48,7 @@ class KnownPayee:
     service: str | None
     counterparty: str
     country: str | None
+    generic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +171,7 @@ def _lines() -> Iterator[tuple[KnownPayee, list[str]]]:
         for group in tomllib.loads(file.read_text(encoding="utf-8"))["group"]:
             for line in names.lines(group["payees"]):
                 display, _, told = line.partition(":")
+                generic, display = display.startswith("~"), display.lstrip("~")
                 written = [phrase.strip() for phrase in told.split("|") if phrase.strip()]
                 yield (
                     KnownPayee(
@@ -175,6 +181,7 @@ def _lines() -> Iterator[tuple[KnownPayee, list[str]]]:
                         service=group.get("service"),
                         counterparty=group.get("counterparty", "merchant"),
                         country=country,
+                        generic=generic,
                     ),
                     written or [_own_phrase(display)],
                 )

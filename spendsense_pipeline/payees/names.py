@@ -26,13 +26,18 @@ _PIECE = re.compile(r"[^\W_]+|\*| {2,}")
 _APOSTROPHE = re.compile(r"['’‘`´]")
 _INITIALS = re.compile(r"\b([^\W\d_])\.\s?([^\W\d_])\.(?:\s?([^\W\d_])\.)?")
 _JOINED = re.compile(r"\b([^\W\d_]{1,2})&([^\W\d_]{1,2})\b")
+_DIGIT = re.compile(r"\d")
 _NUMBERS = re.compile(
     r"\b\d{1,4}[./-]\d{1,2}[./-]\d{2,4}\b"  # a date
     r"|\b\d{1,2}[./]\d{1,4}\b(?![./-])"  # a day and month, or a month and year
     r"|\b\d{1,2}:\d{2}(?::\d{2})?\b"  # a time
     r"|\+?\(?\b\d{3,5}\)?[-. ]\d{3,4}[-. ]\d{2,6}\b"  # a phone number
     r"|[$€£]\s?\d[\d.,]*"
+    # a store's number, with the word before it
+    r"|(?<![^\W\d_])(?:store|ref|no|nbr|nr|unit|str|filiale|site|loc|terminal)\b\.? ?[#:]{0,2} ?[x*]*\d+",
+    re.IGNORECASE,
 )
+_FIELD = re.compile(r"[\w#]+(?=[:+/])|(?<=/)\w+|einkauf bei")
 _ACCOUNT = re.compile(r"(?:^|[ :-])([A-Z]{2,4}/\d{6,})$")
 _BRAND_DIGITS = re.compile(r"\d{1,2}[a-z]{3,}|[a-z]{1,3}\d|\d[a-z]{1,2}\d?")
 _NAME_DIGITS = re.compile(r"[a-z]{4,}\d{1,2}")
@@ -50,7 +55,7 @@ class Text:
 
     ``starts`` are the positions at which a payee's name may begin: the front, and behind a processor's code. ``said``
     is how the words around the name speak of it: ``pays`` (wages), ``transfers`` (to or from somebody), ``own``.
-    ``account`` is the number under which a bank names the other side.
+    ``account`` is the number under which a bank names the other side, ``raw`` are the words with the boilerplate.
     """
 
     words: list[str] = field(default_factory=list)
@@ -62,6 +67,7 @@ class Text:
     transfers: bool = False
     own: bool = False
     account: str | None = None
+    raw: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ def name_of(text: Text, start: int = 0) -> Name | None:
     for word, as_written in zip(words[first:end], written[first:end], strict=True):
         if word not in kept:
             kept[word] = as_written
-    if not kept:
+    if not kept or _glue().issuperset(kept):
         return None
     key, display = " ".join(kept), _readable(list(kept.values()))
     if text.account:
@@ -135,10 +141,10 @@ def is_person(words: Sequence[str], *, addressed: bool = False) -> bool:
     >>> is_person(["ana", "lima"]), is_person(["corner", "cup"]), is_person(["anna", "bakery"])
     (True, False, False)
     """
-    given, titles, business = _people()
+    given, titles, business, things = _people()
     if not words or len(words) > PERSON_WORDS[1] or not all(word.isalpha() for word in words):
         return False
-    if not business.isdisjoint(words):
+    if not (business.isdisjoint(words) and things.isdisjoint(words)):
         return False
     if words[0] in titles:
         return len(words) > 1
@@ -156,9 +162,9 @@ def may_be_person(words: Sequence[str]) -> bool:
     >>> may_be_person(["oak", "harlan"]), may_be_person(["oak", "bakery"])
     (True, False)
     """
-    _, titles, business = _people()
+    _, titles, business, things = _people()
     letters = [word for word in words if word.isalpha()]
-    if not letters or not business.isdisjoint(words):
+    if not letters or not (business.isdisjoint(words) and things.isdisjoint(words)):
         return False
     return words[0] in titles or PERSON_WORDS[0] <= len(letters) <= PERSON_WORDS[1] or is_person(words, addressed=True)
 
@@ -176,9 +182,11 @@ def _named_field(text: str) -> str:
     if "//" in text:  # `REWE SAGT DANKE//BERLIN/DE`
         head, _, rest = text.partition("//")
         text = head if any(character.isalpha() for character in head) and "name" not in rest.lower() else text
-    if not any(mark in text for mark in ":+/"):
+    if not (":" in text or "+" in text or "/" in text or "inkauf bei" in text):
         return text
-    labels, naming = _labels()
+    labels, naming, tails = _labels()
+    if tails.isdisjoint(_FIELD.findall(text.lower())):
+        return text
     found = list(labels.finditer(text))
     if not found:
         return text
@@ -205,14 +213,13 @@ def _telling(head: str) -> bool:
 
 def _pieces(text: str) -> tuple[list[str], list[str], int | None, int | None]:
     """The words of a text, plain and as written, where the first star stands and where columns part."""
-    if any(mark in text for mark in "'’‘`´"):
+    if "'" in text or not text.isascii() or "`" in text:
         text = _APOSTROPHE.sub("", text)
     if "&" in text:
         text = _JOINED.sub(r"\1\2", text)
     if "." in text:
         text = _INITIALS.sub(lambda match: "".join(part or "" for part in match.groups()) + " ", text)
-    digits = not text.isascii() or any(character in text for character in "0123456789")
-    if digits:
+    if _DIGIT.search(text):
         text = _NUMBERS.sub(" # ", text)
     words: list[str] = []
     written: list[str] = []
@@ -232,7 +239,7 @@ def _pieces(text: str) -> tuple[list[str], list[str], int | None, int | None]:
                 continue
         if "xx" in word:  # what a bank masks
             word = word.strip("x") if not word.startswith("xxx") else ""
-            if not word:
+            if not word or (len(word) == 1 and words and len(words[-1]) > 1):  # of `SXXXXXXXXX`, not of `H&MXXXX`
                 continue
             piece = word
         elif word == "s" and words and len(words[-1]) > 2:  # MCDONALD S
@@ -282,6 +289,7 @@ def _without_phrases(
     spelled: list[str] = []
     pays = transfers = False
     star_at = gap_at = processor = None
+    by_word, lettered = phrases.by_word, False
     at, count = 0, len(words)
     while at < count:
         word = words[at]
@@ -289,27 +297,37 @@ def _without_phrases(
             star_at = len(kept)
         if at == gap:
             gap_at = len(kept)
-        matched = None
-        for phrase, does in phrases.by_word.get(word, ()):
-            if tuple(words[at : at + len(phrase)]) != phrase:
-                continue
-            if does in ("start", "transfers") and any(each.isalpha() for each in kept):
-                continue
-            matched = len(phrase), does
-            break
+        matched: tuple[int, str] | None = None
+        if word in by_word:
+            for phrase, does in by_word[word]:
+                length = len(phrase)
+                if length > 1 and tuple(words[at : at + length]) != phrase:
+                    continue
+                if lettered and does in ("start", "transfers"):
+                    continue
+                matched = length, does
+                break
         if matched is None:
             kept.append(word)
             spelled.append(written[at])
+            lettered = lettered or word.isalpha()
             at += 1
             continue
         length, does = matched
+        if does == "keep":
+            kept += words[at : at + length]
+            spelled += written[at : at + length]
+            lettered, at = True, at + length
+            continue
         if star is not None and at < star <= at + length and does == "start":
             star_at = len(kept)
         if does == "cut" and any(each.isalpha() and len(each) > 1 for each in kept):
             break
         if does == "transfers" and _own_follows(words, at + length, phrases):
-            own = [each for each in words[at:] if each.isalpha()]
-            return Text(own, own, (0,), transfers=True, own=True, account=account)
+            end = next(n for n in range(at + length, count) if words[n] in phrases.own) + 1
+            end += end < count and words[end] in phrases.own
+            own = [each for each in words[at:end] if each.isalpha() and len(each) > 1]
+            return Text(own, own, (0,), transfers=True, own=True, account=account, raw=words)
         pays, transfers = pays or does == "pays", transfers or does == "transfers"
         if does in ("start", "transfers"):
             kept, spelled = [], []
@@ -319,6 +337,7 @@ def _without_phrases(
         if does == "pays":
             kept += [_PAYS, *words[at : at + length]]
             spelled += [_PAYS, *written[at : at + length]]
+            lettered = True
         at += length
     if _PAYS in kept:
         kept, spelled = _employer(kept, spelled)
@@ -331,7 +350,15 @@ def _without_phrases(
     if processor is not None and processor < len(kept):
         starts.append(processor)
     return Text(
-        kept, spelled, tuple(dict.fromkeys(starts)), processor is not None, gap_at, pays, transfers, False, account
+        words=kept,
+        written=spelled,
+        starts=tuple(dict.fromkeys(starts)),
+        processed=processor is not None,
+        gap=gap_at,
+        pays=pays,
+        transfers=transfers,
+        account=account,
+        raw=words,
     )
 
 
@@ -436,13 +463,14 @@ def _detachable(before: list[str], needs_place: frozenset[str], prepositions: fr
 
 def _without_trimmings(words: list[str]) -> tuple[int, int]:
     """First and last position of the name proper: without legal forms, domains and words for paying at its ends."""
-    trimmings, leading = _trimmings()
+    trimmings, weak, leading = _trimmings()
     first, end = 0, len(words)
     changed = True
     while changed:
         changed = False
         for length in (3, 2, 1):
-            if end - first > length and tuple(words[end - length : end]) in trimmings:
+            tail = tuple(words[end - length : end])
+            if end - first > length and (tail in trimmings or (tail in weak and end - first > length + 1)):
                 end -= length
                 changed = True
                 break
@@ -488,7 +516,7 @@ def lines(block: str) -> list[str]:
 def _phrases() -> _Phrases:
     told = load("boilerplate.toml")
     by_word: dict[str, list[tuple[Words, str]]] = {}
-    for does in ("pays", "transfers", "start", "cut", "anywhere"):
+    for does in ("keep", "pays", "transfers", "start", "cut", "anywhere"):
         for line in lines(told[does]):
             phrase = tuple(line.split())
             by_word.setdefault(phrase[0], []).append((phrase, does))
@@ -507,19 +535,29 @@ def _phrases() -> _Phrases:
 
 
 @cache
-def _labels() -> tuple[re.Pattern[str], frozenset[str]]:
+def _labels() -> tuple[re.Pattern[str], frozenset[str], frozenset[str]]:
+    """A pattern for all labels, those before a name, and the last words of all, which are faster to look for."""
     told = load("boilerplate.toml")
     naming = lines(told["name_labels"])
     every = sorted({*naming, *lines(told["other_labels"])}, key=len, reverse=True)
+    tails = frozenset(tail for label in every for tail in _FIELD.findall(label))
     spelled = (("" if label[0] == "/" else r"(?<![^\W_])") + re.escape(label) for label in every)
-    return re.compile(f"({'|'.join(spelled)})", re.IGNORECASE), frozenset(naming)
+    return re.compile(f"({'|'.join(spelled)})", re.IGNORECASE), frozenset(naming), tails
 
 
 @cache
-def _trimmings() -> tuple[frozenset[Words], frozenset[str]]:
+def _trimmings() -> tuple[frozenset[Words], frozenset[Words], frozenset[str]]:
+    """What goes from a name's end, what goes where two words are left, and what goes from its front."""
     told = load("boilerplate.toml")
     ends = {tuple(line.split()) for part in ("endings", "paying") for line in lines(told[part])}
-    return frozenset(ends), frozenset({"www", "https", "http", "the", "to", "from", "at", "a", "an", "bei", "chez", "aan", "von"})
+    weak = {tuple(line.split()) for line in lines(told["weak"])}
+    return frozenset(ends), frozenset(weak), frozenset(told["leading"].split())
+
+
+@cache
+def _glue() -> frozenset[str]:
+    """Words that hold others together and name nobody."""
+    return frozenset(load("boilerplate.toml")["glue"].split())
 
 
 @cache
@@ -529,9 +567,11 @@ def _months() -> tuple[frozenset[str], frozenset[str]]:
 
 
 @cache
-def _people() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+def _people() -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
+    """Given names, titles, words of businesses, and words that are no part of a name."""
     told = load("people.toml")
-    return frozenset(told["given"].split()), frozenset(told["titles"].split()), frozenset(told["business"].split())
+    given, titles, business, things = (frozenset(told[name].split()) for name in ("given", "titles", "business", "things"))
+    return given, titles, business, things
 
 
 @cache
