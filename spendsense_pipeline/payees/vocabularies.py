@@ -285,5 +285,4 @@ def _rows(file: str) -> Iterator[tuple[int, dict[str, str]]]:
     text = (files("spendsense_pipeline.payees") / "data" / "vocabularies" / file).read_text(encoding="utf-8")
     lines = text.splitlines()
     comment = next(number for number, line in enumerate(lines) if not line.startswith("#"))
-    for number, row in enumerate(csv.DictReader(lines[comment:]), start=comment + 2):
-        yield number, row
+    yield from enumerate(csv.DictReader(lines[comment:]), start=comment + 2)

@@ -36,7 +36,7 @@ BITS: dict[str, int] = {name: 1 << place for place, name in enumerate(CLASSES)}
 LANGUAGES = ("en", "de", "fr", "nl", "es")
 
 # What Unicode does not take apart into a letter and its accent.
-_UNSPLIT = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ı": "i"})
+_UNSPLIT = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ı": "i"})
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
 _PUNCTUATION = re.compile(r"[\W_]+")
 
@@ -49,8 +49,9 @@ def plain(text: str) -> str:
     """
     lower = text.lower()
     if not lower.isascii():
-        apart = unicodedata.normalize("NFKD", lower.translate(_UNSPLIT))
-        lower = "".join(letter for letter in apart if not unicodedata.combining(letter))
+        # Folded between two decompositions: mathematical and other styled letters become capitals by the first.
+        folded = unicodedata.normalize("NFKD", text).casefold().translate(_UNSPLIT)
+        lower = "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
     return _PUNCTUATION.sub(" ", lower).strip()
 
 

@@ -2,6 +2,7 @@
 
 import csv
 from importlib.resources import files
+from itertools import pairwise
 
 import iso18245
 import pytest
@@ -157,7 +158,7 @@ def test_every_merchant_category_code_in_use_has_a_category_or_tells_nothing_on_
 def test_the_ranges_of_merchant_codes_do_not_overlap() -> None:
     ranges = [(int(row["first"]), int(row["last"])) for row in read(MERCHANT_CODES)]
     assert all(first <= last for first, last in ranges)
-    assert all(one[1] < next_one[0] for one, next_one in zip(ranges, ranges[1:], strict=False))
+    assert all(earlier[1] < later[0] for earlier, later in pairwise(ranges))
 
 
 @pytest.mark.parametrize(
