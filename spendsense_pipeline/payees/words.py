@@ -82,7 +82,8 @@ def classes_said(plain_text: str) -> frozenset[str]:
 def word_category(plain_text: str) -> str | None:
     """Plaid's name for what the words of a payee's name stand for; null where they say nothing of it.
 
-    The first in the order of ``categories.toml``.
+    The first in the order of ``categories.toml``. Null also beside words of pay, benefits, cash or the bank's own
+    fees: `CITY SCHOOL DISTRICT PAYROLL` pays no tuition.
 
     >>> word_category("stadtbackerei schmidt")
     'FOOD_AND_DRINK_GROCERIES'
@@ -125,6 +126,7 @@ class Lexicon:
     wholes_of_parts: list[tuple[int, int]] = field(default_factory=list)  # class, its parts
     categories: list[str] = field(default_factory=list)
     rank_of_class: list[tuple[int, int]] = field(default_factory=list)  # class, rank
+    silence: int = 0  # classes beside which no category is read
 
     def add(self, text: str, meaning: Phrase) -> None:
         """Enter a word, a phrase or an `*ending`, also as it is spelled without umlauts: `Gebuehr`."""
@@ -171,7 +173,8 @@ def _reading(text: str) -> tuple[int, str | None]:
                 said |= bit
     said, class_rank = _by_rules(said & ~denied)
     rank = min(rank, class_rank)
-    return said, lexicon.categories[rank] if rank < len(lexicon.categories) else None
+    silent = said & lexicon.silence or rank == len(lexicon.categories)
+    return said, None if silent else lexicon.categories[rank]
 
 
 @lru_cache(maxsize=1 << 12)
@@ -233,7 +236,9 @@ def _lexicon() -> Lexicon:
         lexicon.brands.setdefault(tokens[0], []).append(tokens)
     for same_start in lexicon.brands.values():
         same_start.sort(key=len, reverse=True)
-    for rank, entry in enumerate(_words_of("categories")["category"]):
+    listed = _words_of("categories")
+    lexicon.silence = _bits(listed["silenced_by"])
+    for rank, entry in enumerate(listed["category"]):
         lexicon.categories.append(entry["name"])
         if "class" in entry:
             lexicon.rank_of_class.append((BITS[entry["class"]], rank))

@@ -63,7 +63,9 @@ def test_no_word_is_listed_twice_in_a_language(name: str) -> None:
 
 
 def test_every_word_category_is_a_category_and_stands_once() -> None:
-    names = [entry["name"] for entry in read("categories")["category"]]
+    listed = read("categories")
+    names = [entry["name"] for entry in listed["category"]]
+    assert set(listed["silenced_by"]) <= set(CLASSES)
     assert set(names) <= set(categories())
     assert len(names) == len(set(names))
 
@@ -313,6 +315,12 @@ def test_a_category_in_five_languages(category: str) -> None:
         ("AUTO LOAN", "LOAN_PAYMENTS_CAR_PAYMENT"),
         ("PERSONAL LOAN", "LOAN_PAYMENTS"),
         ("BAR LA PLAZA", "FOOD_AND_DRINK_RESTAURANT"),
+        ("POWER FITNESS STUDIO", "PERSONAL_CARE_GYMS_AND_FITNESS_CENTERS"),
+        # Who pays in, cash and the bank's fees are no purchase, wherever they come from.
+        ("CITY SCHOOL DISTRICT PAYROLL", None),
+        ("BELASTINGDIENST ZORGTOESLAG", None),
+        ("ATM WITHDRAWAL GRAND HOTEL", None),
+        ("MONTHLY SERVICE FEE UNIVERSITY BRANCH", None),
         # A misleading name says nothing, and neither do words of no kind.
         ("RENT THE RUNWAY", None),
         ("WATER STREET COFFEE", None),
