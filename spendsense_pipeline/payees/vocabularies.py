@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import iso18245
 
+from spendsense_pipeline.payees.words import plain
+
 TARGETS = ("plaid_v1.csv", "beyond_v1.csv")
 NAMES = (
     *("plaid_v2.csv", "plaid_legacy.csv", "flat.csv", "mint_mx.csv", "finicity.csv", "teller.csv"),
@@ -55,6 +57,7 @@ MARKS = (
     "credit_transfer",  # to or from somebody
 )
 
+UNTELLING = ("", "INCOME", "INCOME_OTHER_INCOME")  # of income, that it came in is all they tell
 _LEVELS = re.compile(r"[,>:|;/-]")
 
 
@@ -164,7 +167,12 @@ def _looked_up(name: str) -> tuple[str | None] | None:
     levels = [level for level in _LEVELS.split(name) if level.strip()]
     # A shop's `Food:Coffee` is no path of a vocabulary, but its last level is a name of its own.
     paths = [name, *(",".join(levels[:depth]) for depth in range(len(levels) - 1, 1, -1)), *levels[-1:], *levels[:1]]
-    return next(((known[key],) for key in map(_key, paths) if key in known), None)
+    keys = [key for key in map(_key, paths) if key in known]
+    if not keys:
+        return None
+    # What is listed whole means what the list says, nothing too; of a path's parts the first that tells counts.
+    telling = None if keys[0] == _key(name) else next((known[key] for key in keys if known[key]), None)
+    return (telling or known[keys[0]],)
 
 
 def _category(name: str | None) -> str | None:
@@ -204,8 +212,7 @@ def _telling(code: Code) -> int:
 
 def _key(name: str) -> str:
     """A name without case, spaces, punctuation and plurals: `Coffee Shops` and `coffee_shop` are one."""
-    words = re.findall(r"[A-Z0-9]+", name.upper().replace("&", " AND ").replace("É", "E"))
-    return "_".join(_singular(word) for word in words)
+    return "_".join(_singular(word) for word in plain(name.replace("&", " and ")).upper().split())
 
 
 def _singular(word: str) -> str:
@@ -270,7 +277,7 @@ def _target(name: str, file: str = "", line: int = 0) -> str | None:
     """The category, checked against the target vocabulary; an empty one tells nothing."""
     if name and name not in categories():
         raise ValueError(f"{file}, line {line}: {name!r} is no category of plaid_v1.csv or beyond_v1.csv")
-    return None if name == "INCOME" or name == "INCOME_OTHER_INCOME" else name or None
+    return None if name in UNTELLING else name
 
 
 def _rows(file: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -278,5 +285,4 @@ def _rows(file: str) -> Iterator[tuple[int, dict[str, str]]]:
     text = (files("spendsense_pipeline.payees") / "data" / "vocabularies" / file).read_text(encoding="utf-8")
     lines = text.splitlines()
     comment = next(number for number, line in enumerate(lines) if not line.startswith("#"))
-    for number, row in enumerate(csv.DictReader(lines[comment:]), start=comment + 2):
-        yield number, row
+    yield from enumerate(csv.DictReader(lines[comment:]), start=comment + 2)
