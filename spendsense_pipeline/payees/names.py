@@ -37,6 +37,7 @@ _NUMBERS = re.compile(
     r"|(?<![^\W\d_])(?:store|ref|no|nbr|nr|unit|str|filiale|site|loc|terminal)\b\.? ?[#:]{0,2} ?[x*]*\d+",
     re.IGNORECASE,
 )
+_CHANGING = re.compile(r"\d{5,}|\b\d{1,2}[/.]\d{2}\b|\b\d{4}-\d{2}-\d{2}\b")
 _FIELD = re.compile(r"[\w#]+(?=[:+/])|(?<=/)\w+|einkauf bei")
 _ACCOUNT = re.compile(r"(?:^|[ :-])([A-Z]{2,4}/\d{6,})$")
 _BRAND_DIGITS = re.compile(r"\d{1,2}[a-z]{3,}|[a-z]{1,3}\d|\d[a-z]{1,2}\d?")
@@ -92,6 +93,11 @@ def fold(text: str) -> str:
     return "".join(each for each in unicodedata.normalize("NFKD", lower) if not unicodedata.combining(each))
 
 
+def shape(text: str) -> str:
+    """A text with a zero for each long number and date, which no name depends on: rows share shapes, seldom texts."""
+    return text if "/" in text and _ACCOUNT.search(text) else _CHANGING.sub("0", text)
+
+
 def read(text: str) -> Text:
     """The words of a text that may name its payee, in their order."""
     account = _ACCOUNT.search(text) if "/" in text else None
@@ -108,9 +114,9 @@ def name_of(text: Text, start: int = 0) -> Name | None:
     words, written = text.words[start:], text.written[start:]
     gap = text.gap - start if text.gap is not None else None
     words, written = _without_numbers(words, written)
-    end = _without_place(words, written, gap)
-    words, written = words[:end], written[:end]
-    first, end = _without_trimmings(words)
+    first, end = _without_trimmings(words, 0, len(words))
+    end = _without_place(words[:end], written[:end], gap)
+    first, end = _without_trimmings(words, first, max(end, first + 1))
     kept: dict[str, str] = {}
     for word, as_written in zip(words[first:end], written[first:end], strict=True):
         if word not in kept:
@@ -461,10 +467,9 @@ def _detachable(before: list[str], needs_place: frozenset[str], prepositions: fr
     return not (len(before) == 1 and (before[0] in needs_place or len(before[0]) < 3))
 
 
-def _without_trimmings(words: list[str]) -> tuple[int, int]:
-    """First and last position of the name proper: without legal forms, domains and words for paying at its ends."""
+def _without_trimmings(words: list[str], first: int, end: int) -> tuple[int, int]:
+    """Where the name proper begins and ends: without legal forms, domains and words for paying at its ends."""
     trimmings, weak, leading = _trimmings()
-    first, end = 0, len(words)
     changed = True
     while changed:
         changed = False

@@ -83,7 +83,7 @@ def readings(
     ``list_priced`` and ``own_priced`` what the ``population`` shows, null where it shows nothing. All but ``says``
     may be null.
     """
-    identify = _Identifier(house)
+    identifier = _Identifier(house)
     shown = {row["name"]: row for row in population.to_pylist()} if population is not None else {}
     columns = [
         descriptors.column(name).to_pylist() if name in descriptors.column_names else [None] * len(descriptors)
@@ -98,7 +98,9 @@ def readings(
             texts = descriptor[:3]
             payee = payees.get(texts)
             if payee is None:
-                payee = payees[texts] = identify(*texts)
+                shapes = tuple(names.shape(text) if text else None for text in texts)
+                payee = payees.get(shapes) or identifier(*shapes)
+                payees[texts] = payees[shapes] = payee
             row = found[descriptor] = _row(payee, descriptor[3:], shown.get(payee.name, {}))
         rows.append(row)
     told = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
@@ -273,7 +275,8 @@ def _category(
         (house, "house"),
         (payee.known.category if payee.known else None, "known_payee"),
         (shown.get("category"), shown.get("category_source")),
-        (payee.word_category, "words"),
+        # Of a known payee more is known than its words say, and an own account's words are of no purchase.
+        (None if payee.known or payee.own else payee.word_category, "words"),
     )
     return next(((category, source) for category, source in candidates if category), (None, None))
 
