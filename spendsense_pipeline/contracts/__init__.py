@@ -20,6 +20,7 @@ from spendsense_pipeline.contracts.canonical import (
 )
 from spendsense_pipeline.contracts.evaluation import EvaluationMetrics, SignalAccuracy
 from spendsense_pipeline.contracts.features import Features, RecurringStreams
+from spendsense_pipeline.contracts.payees import Payees
 from spendsense_pipeline.contracts.personas import PERSONAS, PersonaAssignments
 from spendsense_pipeline.contracts.recommendations import (
     DraftRecommendations,
@@ -40,6 +41,7 @@ CONTRACTS: dict[str, Contract] = {
     "liabilities": Liabilities,
     "products": Products,
     "quarantined_rows": QuarantinedRows,
+    "payees": Payees,
     "recurring_streams": RecurringStreams,
     "features_30d": Features,
     "features_180d": Features,

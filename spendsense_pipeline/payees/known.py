@@ -209,7 +209,9 @@ def house_rules(path: Path) -> tuple[HouseRule, ...]:
     except tomllib.TOMLDecodeError as error:
         raise InvalidHouseFile(f"{path}: {error}") from None
     if set(told) != {"payees"} or not isinstance(told["payees"], dict):
-        raise InvalidHouseFile(f'{path}: should hold one table, [payees], with lines such as "blue door" = "FOOD_AND_DRINK"')
+        raise InvalidHouseFile(
+            f'{path}: should hold one table, [payees], with lines such as "blue door" = "FOOD_AND_DRINK"'
+        )
     written = text.splitlines()
     return tuple(_house_rule(path, written, phrase, value) for phrase, value in told["payees"].items())
 

@@ -44,7 +44,9 @@ _BRAND_DIGITS = re.compile(r"\d{1,2}[a-z]{3,}|[a-z]{1,3}\d|\d[a-z]{1,2}\d?")
 _NAME_DIGITS = re.compile(r"[a-z]{4,}\d{1,2}")
 _GLUED = re.compile(r"([a-z]{3,})[a-z]?\d{3,}")
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th|e|er|eme|de|ste)")
-_UNLIKELY = re.compile(r"q[^u]|[bcdfghjklmpqrtvwxz]x|x[bdfgjkmnrvwz]|j[bcfgpqrvwxz]|v[bcfgjkmpqwxz]|z[bdfgjmnqrvx]|w[jqvxz]|[aeiouy]{4}|[^aeiouy]{6}")
+_UNLIKELY = re.compile(
+    r"q[^u]|[bcdfghjklmpqrtvwxz]x|x[bdfgjkmnrvwz]|j[bcfgpqrvwxz]|v[bcfgjkmpqwxz]|z[bdfgjmnqrvx]|w[jqvxz]|[aeiouy]{4}|[^aeiouy]{6}"
+)
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "œ": "oe", "ł": "l"})
 
 Words = tuple[str, ...]
@@ -408,7 +410,7 @@ def _without_numbers(words: list[str], written: list[str]) -> tuple[list[str], l
     keep = []
     for at, word in enumerate(words):
         if word.isdigit():
-            if at or last == 0 or len(words[1]) < 3 or words[1] in sure or len(word) == 1 and words[1].isdigit():
+            if at or last == 0 or len(words[1]) < 3 or words[1] in sure or (len(word) == 1 and words[1].isdigit()):
                 continue
         elif word in sure or word in beside:
             near = (at > 0 and words[at - 1].isdigit()) or (at < last and words[at + 1].isdigit())
@@ -430,7 +432,18 @@ def _without_place(words: list[str], written: list[str], gap: int | None) -> int
     american = False
     while end > 1:
         word = words[end - 1]
-        if word in states and written[end - 1].isupper() or (word in states and end == len(words) and end > 2 and written[end - 1].istitle() and len(word) == 2 and " ".join(words[max(0, end - 2) : end - 1]) in cities):
+        if (
+            (word in states
+            and written[end - 1].isupper())
+            or (
+                word in states
+                and end == len(words)
+                and end > 2
+                and written[end - 1].istitle()
+                and len(word) == 2
+                and " ".join(words[max(0, end - 2) : end - 1]) in cities
+            )
+        ):
             american = True
             end -= 1
         elif word in countries and (len(word) > 3 or written[end - 1].isupper()):
@@ -497,9 +510,26 @@ def _cased(word: str, *, first: bool) -> str:
     if not word.isupper() and not word.islower():
         return word
     lower = word.lower()
-    if not first and lower in ("and", "of", "the", "de", "la", "le", "du", "des", "van", "von", "der", "den", "und", "et"):
+    if not first and lower in (
+        "and",
+        "of",
+        "the",
+        "de",
+        "la",
+        "le",
+        "du",
+        "des",
+        "van",
+        "von",
+        "der",
+        "den",
+        "und",
+        "et",
+    ):
         return lower
-    if word.isupper() and (len(word) <= 3 and not any(vowel in lower for vowel in "aeiouy") or word in ("USA", "UK", "HOA", "AOK")):
+    if word.isupper() and (
+        (len(word) <= 3 and not any(vowel in lower for vowel in "aeiouy")) or word in ("USA", "UK", "HOA", "AOK")
+    ):
         return word
     return word.capitalize()
 
@@ -534,9 +564,7 @@ def _phrases() -> _Phrases:
     for codes in processors.values():
         codes.sort(key=len, reverse=True)
     front = {phrase[0] for kind in by_word.values() for phrase, _ in kind}
-    return _Phrases(
-        by_word, processors, frozenset(told["need_star"]), frozenset(lines(told["own"])), frozenset(front)
-    )
+    return _Phrases(by_word, processors, frozenset(told["need_star"]), frozenset(lines(told["own"])), frozenset(front))
 
 
 @cache
@@ -575,7 +603,9 @@ def _months() -> tuple[frozenset[str], frozenset[str]]:
 def _people() -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
     """Given names, titles, words of businesses, and words that are no part of a name."""
     told = load("people.toml")
-    given, titles, business, things = (frozenset(told[name].split()) for name in ("given", "titles", "business", "things"))
+    given, titles, business, things = (
+        frozenset(told[name].split()) for name in ("given", "titles", "business", "things")
+    )
     return given, titles, business, things
 
 

@@ -111,6 +111,16 @@ def _rank(price: Price) -> tuple[int, tuple[str, int]]:
     return price.occurrences, price.price
 
 
+def of_payees(payees: pa.Table) -> pa.Table:
+    """The ``POPULATION`` that a stored day of payees holds: what the day's features read."""
+    shown = payees.select(["name", "list_priced", "own_priced", "population_category", "population_source"])
+    rows = {tuple(row.values()) for row in shown.to_pylist() if row["list_priced"] is not None}
+    columns = list(zip(*sorted(rows, key=lambda row: row[0]), strict=True)) or [()] * len(POPULATION)
+    return pa.table(
+        [pa.array(column, each.type) for column, each in zip(columns, POPULATION, strict=True)], schema=POPULATION
+    )
+
+
 def _by_name(price_points: pa.Table) -> Iterator[tuple[str, list[Price]]]:
     """The prices of each name, names in order."""
     name: str | None = None

@@ -71,9 +71,7 @@ class Payee:
     word_category: str | None
 
 
-def readings(
-    descriptors: pa.Table, house: Sequence[HouseRule] = (), population: pa.Table | None = None
-) -> pa.Table:
+def readings(descriptors: pa.Table, house: Sequence[HouseRule] = (), population: pa.Table | None = None) -> pa.Table:
     """What each row of ``DESCRIPTOR`` columns says, row for row.
 
     ``name`` is the key that spellings share, ``display`` the name as a reader sees it (neither where the texts are
@@ -83,32 +81,49 @@ def readings(
     ``list_priced`` and ``own_priced`` what the ``population`` shows, null where it shows nothing. All but ``says``
     may be null.
     """
-    identifier = _Identifier(house)
-    shown = {row["name"]: row for row in population.to_pylist()} if population is not None else {}
-    columns = [
-        descriptors.column(name).to_pylist() if name in descriptors.column_names else [None] * len(descriptors)
-        for name in DESCRIPTOR
-    ]
-    found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-    payees: dict[tuple[Any, ...], Payee] = {}
-    rows: list[tuple[Any, ...]] = []
-    for descriptor in zip(*columns, strict=True):
-        row = found.get(descriptor)
-        if row is None:
-            texts = descriptor[:3]
-            payee = payees.get(texts)
-            if payee is None:
-                shapes = tuple(names.shape(text) if text else None for text in texts)
-                payee = payees.get(shapes) or identifier(*shapes)
-                payees[texts] = payees[shapes] = payee
-            row = found[descriptor] = _row(payee, descriptor[3:], shown.get(payee.name, {}))
-        rows.append(row)
-    told = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
-    return pa.table([pa.array(values, field.type) for values, field in zip(told, SCHEMA, strict=True)], schema=SCHEMA)
+    return Reader(house)(descriptors, population)
+
+
+class Reader:
+    """``readings`` for whoever reads several tables, or one again with another population: a text is read once."""
+
+    def __init__(self, house: Sequence[HouseRule] = ()) -> None:
+        self._identify = _Identifier(house)
+        self._payees: dict[tuple[Any, ...], Payee] = {}
+
+    def __call__(self, descriptors: pa.Table, population: pa.Table | None = None) -> pa.Table:
+        """``readings`` of a table."""
+        shown = {row["name"]: row for row in population.to_pylist()} if population is not None else {}
+        columns = [
+            descriptors.column(name).to_pylist() if name in descriptors.column_names else [None] * len(descriptors)
+            for name in DESCRIPTOR
+        ]
+        found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        rows: list[tuple[Any, ...]] = []
+        for descriptor in zip(*columns, strict=True):
+            row = found.get(descriptor)
+            if row is None:
+                payee = self._payee(descriptor[:3])
+                row = found[descriptor] = _row(payee, descriptor[3:], shown.get(payee.name, {}))
+            rows.append(row)
+        told = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
+        arrays = [pa.array(values, field.type) for values, field in zip(told, SCHEMA, strict=True)]
+        return pa.table(arrays, schema=SCHEMA)
+
+    def _payee(self, texts: tuple[Any, ...]) -> Payee:
+        payee = self._payees.get(texts)
+        if payee is None:
+            shapes = tuple(names.shape(text) if text else None for text in texts)
+            payee = self._payees.get(shapes) or self._identify(*shapes)
+            self._payees[texts] = self._payees[shapes] = payee
+        return payee
 
 
 def identify(
-    merchant_name: str | None, description_raw: str | None, counterparty_name: str | None, house: Sequence[HouseRule] = ()
+    merchant_name: str | None,
+    description_raw: str | None,
+    counterparty_name: str | None,
+    house: Sequence[HouseRule] = (),
 ) -> Payee:
     """Who the texts of one row name.
 
