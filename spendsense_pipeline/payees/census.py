@@ -143,7 +143,8 @@ def _categories(named: ibis.Table) -> pa.Table:
 
 def _delivered_at(named: ibis.Table) -> pd.DataFrame:
     """At how many customers each combination of name and delivered category and codes was seen."""
-    return named.group_by(*KEY).agg(customers=lambda t: t.user_id.nunique()).to_pandas()
+    counted: pd.DataFrame = named.group_by(*KEY).agg(customers=lambda t: t.user_id.nunique()).to_pandas()
+    return counted
 
 
 def _price_points(named: ibis.Table, accounts: ibis.Table) -> pa.Table:
@@ -183,11 +184,12 @@ def _price_points(named: ibis.Table, accounts: ibis.Table) -> pa.Table:
 
 def _frame(descriptors: pa.Table, read: pa.Table) -> pd.DataFrame:
     frame = pd.concat([descriptors.to_pandas(), read.to_pandas()], axis=1)
-    return frame.astype(dict.fromkeys(("list_priced", "own_priced"), "boolean"))
+    typed: pd.DataFrame = frame.astype(dict.fromkeys(("list_priced", "own_priced"), "boolean"))
+    return typed
 
 
 def _unknown(frame: pd.DataFrame) -> pd.Series:
-    """Rows of which nobody knows what they are for: no category, no service, and nobody who can only be paid for one."""
+    """Rows of which nobody knows what for: no category, no service, and nobody who tells it by who he is."""
     telling = frame["counterparty"].isin(["own", "employer", "state", "bank"])
     return frame["category"].isna() & frame["service"].isna() & ~telling
 
@@ -283,9 +285,13 @@ def listed(payees: pd.DataFrame, limit: int, *, unknown: bool = False) -> list[d
         payees = payees[_unknown(payees)]
     payees = payees.sort_values(["rows", "name"], ascending=[False, True], kind="stable").head(limit)
     shown = payees[["name", "category", "category_source", "counterparty", "service", "rows", "customers"]]
+    return _records(shown)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [
-        {name: None if pd.isna(value) else value for name, value in row.items()}
-        for row in shown.astype(object).to_dict("records")
+        {str(name): None if pd.isna(value) else value for name, value in row.items()}
+        for row in frame.astype(object).to_dict("records")
     ]
 
 
@@ -294,10 +300,7 @@ def _most_frequent(unknown: pd.DataFrame) -> list[dict[str, Any]]:
     enough = unknown[unknown["at"] >= MIN_CUSTOMERS]
     found = enough.groupby("name").agg(rows=("rows", "sum"), customers=("at", "max")).reset_index()
     found = found.sort_values(["rows", "name"], ascending=[False, True]).head(UNKNOWN_SHOWN)
-    return [
-        {"name": row.name, "rows": int(row.rows), "customers": int(row.customers)}
-        for row in found.itertuples(index=False)
-    ]
+    return _records(found)
 
 
 def _unmapped(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -311,4 +314,4 @@ def _unmapped(frame: pd.DataFrame) -> list[dict[str, Any]]:
     told = told[~told["name"].map(vocabularies.known_name).astype(bool)]
     found = told.groupby("name").agg(rows=("rows", "sum"), customers=("customers", "max")).reset_index()
     found = found[found["customers"] >= MIN_CUSTOMERS].sort_values(["rows", "name"], ascending=[False, True])
-    return [{"name": row.name, "rows": int(row.rows)} for row in found.head(UNKNOWN_SHOWN).itertuples(index=False)]
+    return _records(found[["name", "rows"]].head(UNKNOWN_SHOWN))

@@ -1,11 +1,11 @@
 """Well-known payees: what they are called, what they are for, and how a text is recognised as theirs.
 
 The table is data, ``data/known/*.toml``: a file for payees of several countries and one for each country. A group says
-what its payees share (``category``, ``service``, ``counterparty``), and each line of it is a payee: a display name, then
+what its payees share (``category``, ``service``, ``counterparty``). Each line of it is a payee: a display name, then
 the phrases that it is recognised by, its own name by default. A phrase of one word must stand where a name begins, or
 anywhere with ``*`` before it; one of several words may stand anywhere; ``$`` behind a phrase asks that nothing else is
-left of the name, so that `max$` is no `Max Burgers`. ``~`` before a display name: there are many such payees (`~Finanzamt`),
-and each goes by its own name. The house's own file (``House``) writes phrases the same way.
+left of the name, so that `max$` is no `Max Burgers`. ``~`` before a display name: there are many such payees
+(`~Finanzamt`), and each goes by its own name. The house's own file (``house_rules``) writes phrases the same way.
 What does not belong here: cleaning a text (``names.py``), and which source of a category leads (``readings.py``).
 """
 

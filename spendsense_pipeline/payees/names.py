@@ -22,7 +22,7 @@ REFERENCE: Final = 5
 PERSON_WORDS: Final = (2, 4)
 """A person's name has at least and at most so many words, initials and `van der` counted."""
 
-_PIECE = re.compile(r"[^\W_]+|\*| {2,}")
+_PIECE = re.compile(r"[^\W_]+|\*| {3,}")
 _APOSTROPHE = re.compile(r"['’‘`´]")
 _INITIALS = re.compile(r"\b([^\W\d_])\.\s?([^\W\d_])\.(?:\s?([^\W\d_])\.)?")
 _JOINED = re.compile(r"\b([^\W\d_]{1,2})&([^\W\d_]{1,2})\b")
@@ -65,7 +65,7 @@ class Text:
     written: list[str] = field(default_factory=list)
     starts: tuple[int, ...] = ()
     processed: bool = False
-    gap: int | None = None
+    gaps: tuple[int, ...] = ()
     pays: bool = False
     transfers: bool = False
     own: bool = False
@@ -114,10 +114,10 @@ def name_of(text: Text, start: int = 0) -> Name | None:
     'Corner Cup'
     """
     words, written = text.words[start:], text.written[start:]
-    gap = text.gap - start if text.gap is not None else None
+    gaps = [gap - start for gap in text.gaps]
     words, written = _without_numbers(words, written)
     first, end = _without_trimmings(words, 0, len(words))
-    end = _without_place(words[:end], written[:end], gap)
+    end = _without_place(words[:end], written[:end], gaps)
     first, end = _without_trimmings(words, first, max(end, first + 1))
     kept: dict[str, str] = {}
     for word, as_written in zip(words[first:end], written[first:end], strict=True):
@@ -219,7 +219,7 @@ def _telling(head: str) -> bool:
     return bool(_without_phrases(*_pieces(head), None).words)
 
 
-def _pieces(text: str) -> tuple[list[str], list[str], int | None, int | None]:
+def _pieces(text: str) -> tuple[list[str], list[str], int | None, list[int]]:
     """The words of a text, plain and as written, where the first star stands and where columns part."""
     if "'" in text or not text.isascii() or "`" in text:
         text = _APOSTROPHE.sub("", text)
@@ -231,14 +231,15 @@ def _pieces(text: str) -> tuple[list[str], list[str], int | None, int | None]:
         text = _NUMBERS.sub(" # ", text)
     words: list[str] = []
     written: list[str] = []
-    star = gap = None
+    star: int | None = None
+    gaps: list[int] = []
     for piece in _PIECE.findall(text):
         if piece[0] == "*":
             if star is None:
                 star = len(words)
             continue
         if piece[0] == " ":
-            gap = len(words)
+            gaps.append(len(words))
             continue
         word = piece.lower() if piece.isascii() else fold(piece)
         if not word.isalpha():
@@ -256,7 +257,7 @@ def _pieces(text: str) -> tuple[list[str], list[str], int | None, int | None]:
             continue
         words.append(word)
         written.append(piece if len(piece) == len(word) or not piece.isascii() else word)
-    return words, written, star, gap
+    return words, written, star, gaps
 
 
 def _mixed(word: str, *, first: bool) -> str:
@@ -290,21 +291,23 @@ class _Phrases:
 
 
 def _without_phrases(
-    words: list[str], written: list[str], star: int | None, gap: int | None, account: str | None
+    words: list[str], written: list[str], star: int | None, gaps: list[int], account: str | None
 ) -> Text:
     phrases = _phrases()
     kept: list[str] = []
     spelled: list[str] = []
     pays = transfers = False
-    star_at = gap_at = processor = None
+    star_at: int | None = None
+    processor: int | None = None
+    kept_gaps: list[int] = []
     by_word, lettered = phrases.by_word, False
     at, count = 0, len(words)
     while at < count:
         word = words[at]
         if at == star:
             star_at = len(kept)
-        if at == gap:
-            gap_at = len(kept)
+        if at in gaps:
+            kept_gaps.append(len(kept))
         matched: tuple[int, str] | None = None
         if word in by_word:
             for phrase, does in by_word[word]:
@@ -362,7 +365,7 @@ def _without_phrases(
         written=spelled,
         starts=tuple(dict.fromkeys(starts)),
         processed=processor is not None,
-        gap=gap_at,
+        gaps=tuple(kept_gaps),
         pays=pays,
         transfers=transfers,
         account=account,
@@ -416,34 +419,30 @@ def _without_numbers(words: list[str], written: list[str]) -> tuple[list[str], l
             near = (at > 0 and words[at - 1].isdigit()) or (at < last and words[at + 1].isdigit())
             if last and (near or (word in sure and at in (0, last))):
                 continue
-        elif len(word) >= 6 and at and _UNLIKELY.search(word) and written[at].isupper() and word not in _city_words():
-            if len(word) >= 8 or at == last:
-                continue
+        elif at and _is_reference(word, written[at], last=at == last):
+            continue
         keep.append(at)
     if len(keep) == len(words):
         return words, written
     return [words[at] for at in keep], [written[at] for at in keep]
 
 
-def _without_place(words: list[str], written: list[str], gap: int | None) -> int:
+def _is_reference(word: str, written: str, *, last: bool) -> bool:
+    """Whether shouted letters are no word of any language here: `ENTHJXJQI`."""
+    if len(word) < (6 if last else 8) or not written.isupper():
+        return False
+    return _UNLIKELY.search(word) is not None and word not in _city_words()
+
+
+def _without_place(words: list[str], written: list[str], gaps: Sequence[int]) -> int:
     """Where the name ends and its place begins."""
     states, state_names, countries, needs_place, prepositions, cities, abroad = _places()
     end = len(words)
     american = False
     while end > 1:
         word = words[end - 1]
-        if (
-            (word in states
-            and written[end - 1].isupper())
-            or (
-                word in states
-                and end == len(words)
-                and end > 2
-                and written[end - 1].istitle()
-                and len(word) == 2
-                and " ".join(words[max(0, end - 2) : end - 1]) in cities
-            )
-        ):
+        titled = end == len(words) > 2 and written[end - 1].istitle() and words[end - 2] in _city_words()
+        if word in states and (written[end - 1].isupper() or titled):
             american = True
             end -= 1
         elif word in countries and (len(word) > 3 or written[end - 1].isupper()):
@@ -460,8 +459,9 @@ def _without_place(words: list[str], written: list[str], gap: int | None) -> int
                 end, american = end - count, True
             break
     placed = end < len(words)
-    if american and gap is not None and 0 < gap < end and end - gap <= 3:
-        end = gap
+    column = max((gap for gap in gaps if 0 < gap < end), default=None)
+    if american and column is not None and end - column <= 3:  # a card's descriptor has its city in a column
+        return column
     for count in (4, 3, 2, 1):
         if end - count < 1:
             continue

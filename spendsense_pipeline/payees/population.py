@@ -1,4 +1,4 @@
-"""What the prices of a payee show about it, over all customers who pay it: sold at list prices, or owed by each his own.
+"""What a payee's prices show about it, over all customers who pay it: sold at list prices, or owed by each customer.
 
 Where the same few prices recur at many customers, each on a calendar, something is sold by subscription. Where nearly
 every customer pays an amount of his own, time after time, it is an obligation: a loan, a rent, a premium. Shops show

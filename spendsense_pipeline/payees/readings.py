@@ -52,7 +52,7 @@ _SAYS_OWN_THING = ("gig", "peer", "cash_advance", "instalments", "shared_biller"
 
 
 _MAY_EMPLOY = (None, "habit", "subscription", "shared_biller")
-"""Services of payees whose payroll words mean what they say: what a shop pays out is a wage, what a lender does is not."""
+"""Services of payees whose payroll words are meant: what a shop pays out is a wage, what a lender does is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class _Identifier:
 
     def __init__(self, house: Sequence[HouseRule]) -> None:
         self._known = known.phrases()
-        self._house = Phrases((rule.pattern, rule) for rule in house) if house else None
+        self._house = Phrases((rule.pattern, rule) for rule in house)
 
     def __call__(self, merchant: str | None, description: str | None, counterparty: str | None) -> Payee:
         told = [text for text in (merchant, counterparty, description) if text and not text.isspace()]
@@ -146,7 +146,7 @@ class _Identifier:
         matches = [self._match(text) for text in read]
         lead = next((at for at, text in enumerate(read) if matches[at] or _own_name(text)), None)
         match, at = _meant(matches, lead)
-        rule = next(filter(None, (self._rule(text) for text in read)), None) if self._house else None
+        rule = next(filter(None, (self._rule(text) for text in read)), None)
         name, payee = _named(read[at], match) if at is not None else (None, None)
         if name is None and payee is None and told:
             name = names.plain_name(told[0])
@@ -190,7 +190,6 @@ class _Identifier:
         return found
 
     def _rule(self, text: names.Text) -> HouseRule | None:
-        assert self._house is not None
         found = self._house.in_words(text.words, text.starts)
         return min(found, key=lambda each: (each.start - each.end, each.start)).entry if found else None
 
