@@ -34,7 +34,7 @@ _NUMBERS = re.compile(
     r"|\+?\(?\b\d{3,5}\)?[-. ]\d{3,4}[-. ]\d{2,6}\b"  # a phone number
     r"|[$€£]\s?\d[\d.,]*"
     # a store's number, with the word before it
-    r"|(?<![^\W\d_])(?:store|ref|no|nbr|nr|unit|str|filiale|site|loc|terminal)\b\.? ?[#:]{0,2} ?[x*]*\d+",
+    r"|(?<![^\W\d_])(?:store|ref|no|nbr|nr|unit|str|filiale|site|loc|terminal)\b\.? ?[#:]{0,2} ?[a-z*]{0,4}\d+",
     re.IGNORECASE,
 )
 _CHANGING = re.compile(r"\d{5,}|\b\d{1,2}[/.]\d{2}\b|\b\d{4}-\d{2}-\d{2}\b")
@@ -96,8 +96,12 @@ def fold(text: str) -> str:
 
 
 def shape(text: str) -> str:
-    """A text with a zero for each long number and date, which no name depends on: rows share shapes, seldom texts."""
-    return text if "/" in text and _ACCOUNT.search(text) else _CHANGING.sub("0", text)
+    """A text with zeros for each long number and date, which no name depends on: rows share shapes, seldom texts."""
+    return text if "/" in text and _ACCOUNT.search(text) else _CHANGING.sub(_zeros, text)
+
+
+def _zeros(match: re.Match[str]) -> str:
+    return "00/00" if "/" in match[0] or "." in match[0] else "0000-00-00" if "-" in match[0] else "00000000"
 
 
 def read(text: str) -> Text:
@@ -116,9 +120,11 @@ def name_of(text: Text, start: int = 0) -> Name | None:
     words, written = text.words[start:], text.written[start:]
     gaps = [gap - start for gap in text.gaps]
     words, written = _without_numbers(words, written)
-    first, end = _without_trimmings(words, 0, len(words))
-    end = _without_place(words[:end], written[:end], gaps)
-    first, end = _without_trimmings(words, first, max(end, first + 1))
+    end, before = len(words), -1
+    while end != before:  # a place may stand before a legal form, and a legal form before a place
+        before = end
+        end = _without_ending(words, max(_without_place(words[:end], written[:end], gaps), 1))
+    first = _without_leading(words, end)
     kept: dict[str, str] = {}
     for word, as_written in zip(words[first:end], written[first:end], strict=True):
         if word not in kept:
@@ -160,8 +166,7 @@ def is_person(words: Sequence[str], *, addressed: bool = False) -> bool:
         return addressed and words[0] in given
     if addressed or words[0] in given:
         return True
-    # Last name first, as some banks have it; a single letter is an initial.
-    return words[-1] in given or (len(words[0]) == 1 and len(words[1]) > 2) or len(words[-1]) == 1
+    return len(words[-1]) == 1 or (len(words[0]) == 1 and len(words[1]) > 2)  # a single letter is an initial
 
 
 def may_be_person(words: Sequence[str]) -> bool:
@@ -263,7 +268,7 @@ def _pieces(text: str) -> tuple[list[str], list[str], int | None, list[int]]:
 def _mixed(word: str, *, first: bool) -> str:
     """What is left of a word with digits: a brand's digits stay, references and store numbers go."""
     if word.isdigit():
-        return word if len(word) <= 3 else ""
+        return word if len(word) <= 3 or (len(word) == 4 and word[:2] in ("19", "20")) else ""
     if _BRAND_DIGITS.fullmatch(word) and not _ORDINAL.fullmatch(word):
         return word
     if _NAME_DIGITS.fullmatch(word) and first:
@@ -413,7 +418,7 @@ def _without_numbers(words: list[str], written: list[str]) -> tuple[list[str], l
     keep = []
     for at, word in enumerate(words):
         if word.isdigit():
-            if at or last == 0 or len(words[1]) < 3 or words[1] in sure or (len(word) == 1 and words[1].isdigit()):
+            if at or last == 0 or len(word) > 3 or len(words[1]) < 3 or words[1] in sure or (len(word) == 1 and words[1].isdigit()):
                 continue
         elif word in sure or word in beside:
             near = (at > 0 and words[at - 1].isdigit()) or (at < last and words[at + 1].isdigit())
@@ -480,25 +485,23 @@ def _detachable(before: list[str], needs_place: frozenset[str], prepositions: fr
     return not (len(before) == 1 and (before[0] in needs_place or len(before[0]) < 3))
 
 
-def _without_trimmings(words: list[str], first: int, end: int) -> tuple[int, int]:
-    """Where the name proper begins and ends: without legal forms, domains and words for paying at its ends."""
-    trimmings, weak, leading = _trimmings()
-    changed = True
-    while changed:
-        changed = False
-        for length in (3, 2, 1):
-            tail = tuple(words[end - length : end])
-            if end - first > length and (tail in trimmings or (tail in weak and end - first > length + 1)):
-                end -= length
-                changed = True
-                break
-        while end - first > 1 and words[first] in leading:
-            first += 1
-            changed = True
-        while end - first > 1 and len(words[end - 1]) == 1 and not words[end - 1].isdigit() and end - first > 2:
-            end -= 1
-            changed = True
-    return first, end
+def _without_ending(words: list[str], end: int) -> int:
+    """Where the name ends without its last legal form, domain, word for paying or single letter."""
+    endings, weak, _ = _trimmings()
+    for length in (3, 2, 1):
+        tail = tuple(words[end - length : end])
+        if end > length and (tail in endings or (tail in weak and end > length + 1)):
+            return end - length
+    return end - 1 if end > 2 and len(words[end - 1]) == 1 and not words[end - 1].isdigit() else end
+
+
+def _without_leading(words: list[str], end: int) -> int:
+    """Where the name begins without the small words before it."""
+    *_, leading = _trimmings()
+    first = 0
+    while end - first > 1 and words[first] in leading:
+        first += 1
+    return first
 
 
 def _readable(written: Sequence[str]) -> str:
@@ -527,9 +530,8 @@ def _cased(word: str, *, first: bool) -> str:
         "et",
     ):
         return lower
-    if word.isupper() and (
-        (len(word) <= 3 and not any(vowel in lower for vowel in "aeiouy")) or word in ("USA", "UK", "HOA", "AOK")
-    ):
+    short = len(word) <= 3 and not any(vowel in lower for vowel in "aeiouy") and lower not in _people()[1]
+    if word.isupper() and (short or word in ("USA", "UK", "HOA", "AOK")):
         return word
     return word.capitalize()
 
@@ -623,7 +625,7 @@ def _places() -> tuple[
         frozenset(lines(told["needs_place"])),
         frozenset(told["prepositions"].split()),
         frozenset(lines(cities["us"])),
-        frozenset(city for country in ("gb", "de", "fr", "nl") for city in lines(cities[country])),
+        frozenset(city for country in ("gb", "de", "fr", "nl", "elsewhere") for city in lines(cities[country])),
     )
 
 

@@ -38,6 +38,7 @@ SCHEMA: Final = pa.schema(
     }
 )
 
+_PAYROLL = words.BITS["payroll"]
 _STATE = (
     *("INCOME_RETIREMENT_PENSION", "INCOME_UNEMPLOYMENT", "INCOME_TAX_REFUND", "INCOME_GOVERNMENT_BENEFITS"),
     *("INCOME_MILITARY", "GOVERNMENT_AND_NON_PROFIT_TAX_PAYMENT"),
@@ -160,7 +161,7 @@ class _Identifier:
         pays = any(text.pays for text in read)
         if pays and payee is not None and payee.counterparty == "merchant" and payee.service in _MAY_EMPLOY:
             payee = replace(payee, category=None, service=None, counterparty="employer")
-        transfers = any(text.transfers for text in read)
+        transfers = any(text.transfers for text in read) or (payee is not None and payee.service == "peer")
         plain = [_masked(words.plain(text), where, match, payee) for text, where in zip(told, read, strict=True)]
         says = 0
         for text in plain:
@@ -231,8 +232,9 @@ def _named(text: names.Text, match: Match[KnownPayee] | None) -> tuple[names.Nam
     if payee.generic:
         return _own_name(text), payee
     if payee.service == "peer":
-        name = _own_name(text)
-        if name is not None and name.key != payee.key and names.is_person(name.words, addressed=text.transfers):
+        behind = text.words[match.start : match.end] == text.raw[match.start : match.end] and not text.transfers
+        name = names.name_of(text, match.end) if behind else _own_name(text)
+        if name is not None and name.key != payee.key and names.is_person(name.words, addressed=True):
             return name, None
         return None, payee
     if payee.service in known.YIELDS and text.processed and match.end <= text.starts[-1]:
@@ -305,7 +307,7 @@ def _counterparty(payee: Payee, category: str | None, meaning: vocabularies.Code
     category = category or ""
     if category.startswith(_STATE):
         return "state"
-    if category.startswith(_EMPLOYER) or payee.pays or (meaning is not None and meaning.mark == "payroll"):
+    if category.startswith(_EMPLOYER) or payee.pays or payee.says & _PAYROLL or (meaning is not None and meaning.mark == "payroll"):
         return "employer"
     if category.startswith(_BANK):
         return "bank"
