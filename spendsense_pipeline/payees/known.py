@@ -125,8 +125,12 @@ def parsed(phrase: str) -> tuple[names.Words, bool, bool]:
 
 
 def _nothing_left(words: Sequence[str], end: int) -> bool:
-    rest = names.name_of(names.Text(list(words[end - 1 :]), [word.upper() for word in words[end - 1 :]], (0,)))
-    return rest is not None and len(rest.words) == 1
+    """Whether the words behind a phrase name nothing further: legal forms, places, numbers."""
+    if len(words) == end:
+        return True
+    rest = ["brand", *words[end:]]
+    name = names.name_of(names.Text(rest, [word.upper() for word in rest], (0,)))
+    return name is not None and len(name.words) == 1
 
 
 def best(found: Sequence[Match[KnownPayee]], starts: Sequence[int]) -> Match[KnownPayee] | None:

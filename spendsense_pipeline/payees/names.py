@@ -253,7 +253,8 @@ def _pieces(text: str) -> tuple[list[str], list[str], int | None, list[int]]:
                 continue
         if "xx" in word:  # what a bank masks
             word = word.strip("x") if not word.startswith("xxx") else ""
-            if not word or (len(word) == 1 and words and len(words[-1]) > 1):  # of `SXXXXXXXXX`, not of `H&MXXXX`
+            # A single letter is the rest of a masked reference, but for the `M` of `H&M`.
+            if not word or (len(word) == 1 and words and len(words[-1]) > 1):
                 continue
             piece = word
         elif word == "s" and words and len(words[-1]) > 2:  # MCDONALD S
@@ -418,7 +419,14 @@ def _without_numbers(words: list[str], written: list[str]) -> tuple[list[str], l
     keep = []
     for at, word in enumerate(words):
         if word.isdigit():
-            if at or last == 0 or len(word) > 3 or len(words[1]) < 3 or words[1] in sure or (len(word) == 1 and words[1].isdigit()):
+            if (
+                at
+                or last == 0
+                or len(word) > 3
+                or len(words[1]) < 3
+                or words[1] in sure
+                or (len(word) == 1 and words[1].isdigit())
+            ):
                 continue
         elif word in sure or word in beside:
             near = (at > 0 and words[at - 1].isdigit()) or (at < last and words[at + 1].isdigit())

@@ -9,7 +9,7 @@ import json
 from functools import cache
 from typing import Any, Final
 
-from spendsense_pipeline.payees import known, names
+from spendsense_pipeline.payees import names, vocabularies
 
 MOST_TOKENS: Final = 60
 """An answer is one short word of the vocabulary."""
@@ -23,8 +23,8 @@ INSTRUCTION: Final = (
 
 @cache
 def categories() -> tuple[str, ...]:
-    """The categories that may be answered: those that payees of the shipped table have."""
-    return tuple(sorted({payee.category for payee in known.table() if payee.category}))
+    """The categories that may be answered: all but transfers, of which a payee's name says nothing."""
+    return tuple(sorted(name for name in vocabularies.categories() if not name.startswith("TRANSFER")))
 
 
 def question(name: str, model: str) -> dict[str, Any]:

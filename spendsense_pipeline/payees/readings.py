@@ -307,7 +307,12 @@ def _counterparty(payee: Payee, category: str | None, meaning: vocabularies.Code
     category = category or ""
     if category.startswith(_STATE):
         return "state"
-    if category.startswith(_EMPLOYER) or payee.pays or payee.says & _PAYROLL or (meaning is not None and meaning.mark == "payroll"):
+    if (
+        category.startswith(_EMPLOYER)
+        or payee.pays
+        or payee.says & _PAYROLL
+        or (meaning is not None and meaning.mark == "payroll")
+    ):
         return "employer"
     if category.startswith(_BANK):
         return "bank"

@@ -48,7 +48,7 @@ def display(text: str, description: str | None = None, counterparty: str | None 
         ("Folgelastschrift HAUSVERWALTUNG LINDEN GMBH", "Hausverwaltung Linden"),
         ("EREF+0042 MREF+M-22 CRED+DE98ZZZ09999999999 SVWZ+Beitrag Maerz ABWA+Turnhalle Nord e.V.", "Turnhalle Nord"),
         # France
-        ("PRLV SEPA REGAIN MUTUELLE ECH/050324 ID EMETTEUR/FR47ABC001007 MDT/0012 REF/ABC LIB/FACTURE", "Regain Mutuelle"),
+        ("PRLV SEPA REGAIN MUTUELLE ECH/050324 ID EMETTEUR/FR47ABC001007 MDT/0012 LIB/FACTURE", "Regain Mutuelle"),
         ("PAIEMENT PAR CARTE X1234 BOULANGERIE DUPONT LYON 12/03", "Boulangerie Dupont"),
         ("VIR SEPA RECU /DE MARTIN DURAND /MOTIF LOYER MARS /REF 001", "Martin Durand"),
         # Netherlands
