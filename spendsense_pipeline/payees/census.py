@@ -102,12 +102,12 @@ def census(
     customers = named.group_by("name").agg(customers=lambda t: t.user_id.nunique()).to_pyarrow()
     seen_at: dict[str, int] = dict(zip(customers["name"].to_pylist(), customers["customers"].to_pylist(), strict=True))
     shown = population(_price_points(named, accounts), _categories(named))
-    frame = _frame(descriptors, reader(descriptors, shown))
+    frame = _read_frame(descriptors, reader(descriptors, shown))
     frame["at"] = frame["name"].map(seen_at).fillna(0).astype("int64")
     if ask is not None:
         shown = _with_answers(shown, ask(_askable(frame)))
-        frame = _frame(descriptors, reader(descriptors, shown)).assign(at=frame["at"])
-    return _told(frame, shown, _delivered_at(named), as_of)
+        frame = _read_frame(descriptors, reader(descriptors, shown)).assign(at=frame["at"])
+    return _of_a_day(frame, shown, _delivered_at(named), as_of)
 
 
 def is_open(name: str, customers: int, person: bool) -> bool:
@@ -182,7 +182,7 @@ def _price_points(named: ibis.Table, accounts: ibis.Table) -> pa.Table:
     return points.select(*PRICE_POINTS.names).to_pyarrow().cast(PRICE_POINTS)
 
 
-def _frame(descriptors: pa.Table, read: pa.Table) -> pd.DataFrame:
+def _read_frame(descriptors: pa.Table, read: pa.Table) -> pd.DataFrame:
     frame = pd.concat([descriptors.to_pandas(), read.to_pandas()], axis=1)
     typed: pd.DataFrame = frame.astype(dict.fromkeys(("list_priced", "own_priced"), "boolean"))
     return typed
@@ -215,7 +215,7 @@ def _with_answers(shown: pa.Table, answers: Mapping[str, str]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=POPULATION)
 
 
-def _told(frame: pd.DataFrame, shown: pa.Table, delivered_at: pd.DataFrame, as_of: dt.date) -> Census:
+def _of_a_day(frame: pd.DataFrame, shown: pa.Table, delivered_at: pd.DataFrame, as_of: dt.date) -> Census:
     """One row per name and what was delivered with it, without the names that are nobody's business."""
     unknown = _unknown(frame)
     frame = frame.sort_values(["rows", "descriptor"], ascending=[False, True])
@@ -285,10 +285,10 @@ def listed(payees: pd.DataFrame, limit: int, *, unknown: bool = False) -> list[d
         payees = payees[_unknown(payees)]
     payees = payees.sort_values(["rows", "name"], ascending=[False, True], kind="stable").head(limit)
     shown = payees[["name", "category", "category_source", "counterparty", "service", "rows", "customers"]]
-    return _records(shown)
+    return _as_records(shown)
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _as_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {str(name): None if pd.isna(value) else value for name, value in row.items()}
         for row in frame.astype(object).to_dict("records")
@@ -300,7 +300,7 @@ def _most_frequent(unknown: pd.DataFrame) -> list[dict[str, Any]]:
     enough = unknown[unknown["at"] >= MIN_CUSTOMERS]
     found = enough.groupby("name").agg(rows=("rows", "sum"), customers=("at", "max")).reset_index()
     found = found.sort_values(["rows", "name"], ascending=[False, True]).head(UNKNOWN_SHOWN)
-    return _records(found)
+    return _as_records(found)
 
 
 def _unmapped(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -314,4 +314,4 @@ def _unmapped(frame: pd.DataFrame) -> list[dict[str, Any]]:
     told = told[~told["name"].map(vocabularies.known_name).astype(bool)]
     found = told.groupby("name").agg(rows=("rows", "sum"), customers=("customers", "max")).reset_index()
     found = found[found["customers"] >= MIN_CUSTOMERS].sort_values(["rows", "name"], ascending=[False, True])
-    return _records(found[["name", "rows"]].head(UNKNOWN_SHOWN))
+    return _as_records(found[["name", "rows"]].head(UNKNOWN_SHOWN))

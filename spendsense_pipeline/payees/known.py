@@ -151,7 +151,7 @@ def best(found: Sequence[Match[KnownPayee]], starts: Sequence[int]) -> Match[Kno
 @cache
 def table() -> tuple[KnownPayee, ...]:
     """Every payee of the shipped table, in the order of its files."""
-    return tuple(payee for payee, _ in _lines())
+    return tuple(payee for payee, _ in payees_and_phrases())
 
 
 @cache
@@ -159,7 +159,7 @@ def phrases() -> Phrases[KnownPayee]:
     """What the payees of the table are recognised by. Raises ``ValueError`` for a phrase that two payees share."""
     owner: dict[tuple[names.Words, bool], str] = {}
     entries = []
-    for payee, told in _lines():
+    for payee, told in payees_and_phrases():
         for phrase in told:
             words, _, whole = parsed(phrase)
             before = owner.setdefault((words, whole), payee.display)
@@ -169,7 +169,8 @@ def phrases() -> Phrases[KnownPayee]:
     return Phrases(entries)
 
 
-def _lines() -> Iterator[tuple[KnownPayee, list[str]]]:
+def payees_and_phrases() -> Iterator[tuple[KnownPayee, list[str]]]:
+    """Each payee of the table with the phrases that it is recognised by, as they are written."""
     for file in sorted((names.DATA / "known").glob("*.toml")):
         country = None if file.stem == "international" else file.stem
         for group in tomllib.loads(file.read_text(encoding="utf-8"))["group"]:

@@ -107,7 +107,7 @@ def _zeros(match: re.Match[str]) -> str:
 def read(text: str) -> Text:
     """The words of a text that may name its payee, in their order."""
     account = _ACCOUNT.search(text) if "/" in text else None
-    pieces = _pieces(_named_field(text[:LONGEST]))
+    pieces = _words_written(_named_field(text[:LONGEST]))
     return _without_phrases(*pieces, account[1] if account else None)
 
 
@@ -131,7 +131,7 @@ def name_of(text: Text, start: int = 0) -> Name | None:
             kept[word] = as_written
     if not kept or _glue().issuperset(kept):
         return None
-    key, display = " ".join(kept), _readable(list(kept.values()))
+    key, display = " ".join(kept), _as_read(list(kept.values()))
     if text.account:
         key, display = f"{key} {text.account.lower()}", f"{display} {text.account}"
     return Name(key, display, tuple(kept))
@@ -144,7 +144,7 @@ def plain_name(text: str) -> Name | None:
     if not any(character.isalpha() for piece in found for character in piece):
         return None
     words = [fold(piece) for piece in found]
-    return Name(" ".join(words), _readable(found), tuple(words))
+    return Name(" ".join(words), _as_read(found), tuple(words))
 
 
 def is_person(words: Sequence[str], *, addressed: bool = False) -> bool:
@@ -155,7 +155,7 @@ def is_person(words: Sequence[str], *, addressed: bool = False) -> bool:
     >>> is_person(["ana", "lima"]), is_person(["corner", "cup"]), is_person(["anna", "bakery"])
     (True, False, False)
     """
-    given, titles, business, things = _people()
+    given, titles, business, things = _person_words()
     if not words or len(words) > PERSON_WORDS[1] or not all(word.isalpha() for word in words):
         return False
     if not (business.isdisjoint(words) and things.isdisjoint(words)):
@@ -175,7 +175,7 @@ def may_be_person(words: Sequence[str]) -> bool:
     >>> may_be_person(["oak", "harlan"]), may_be_person(["oak", "bakery"])
     (True, False)
     """
-    _, titles, business, things = _people()
+    _, titles, business, things = _person_words()
     letters = [word for word in words if word.isalpha()]
     if not letters or not (business.isdisjoint(words) and things.isdisjoint(words)):
         return False
@@ -184,7 +184,7 @@ def may_be_person(words: Sequence[str]) -> bool:
 
 def is_business(words: Iterable[str]) -> bool:
     """Whether a word among them is one of businesses, offices or clubs."""
-    return not _people()[2].isdisjoint(words)
+    return not _person_words()[2].isdisjoint(words)
 
 
 # --- fields of a text ------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def _named_field(text: str) -> str:
         text = head if any(character.isalpha() for character in head) and "name" not in rest.lower() else text
     if not (":" in text or "+" in text or "/" in text or "inkauf bei" in text):
         return text
-    labels, naming, tails = _labels()
+    labels, naming, tails = _field_labels()
     if tails.isdisjoint(_FIELD.findall(text.lower())):
         return text
     found = list(labels.finditer(text))
@@ -210,7 +210,7 @@ def _named_field(text: str) -> str:
             if any(character.isalpha() for character in inside):
                 return inside
     head = text[: found[0].start()]
-    if _telling(head):
+    if _names_somebody(head):
         return head
     # No field is named and nothing stands before the first: what it was for has to do.
     for match, end in zip(found, ends, strict=True):
@@ -220,11 +220,11 @@ def _named_field(text: str) -> str:
     return text
 
 
-def _telling(head: str) -> bool:
-    return bool(_without_phrases(*_pieces(head), None).words)
+def _names_somebody(head: str) -> bool:
+    return bool(_without_phrases(*_words_written(head), None).words)
 
 
-def _pieces(text: str) -> tuple[list[str], list[str], int | None, list[int]]:
+def _words_written(text: str) -> tuple[list[str], list[str], int | None, list[int]]:
     """The words of a text, plain and as written, where the first star stands and where columns part."""
     if "'" in text or not text.isascii() or "`" in text:
         text = _APOSTROPHE.sub("", text)
@@ -248,7 +248,7 @@ def _pieces(text: str) -> tuple[list[str], list[str], int | None, list[int]]:
             continue
         word = piece.lower() if piece.isascii() else fold(piece)
         if not word.isalpha():
-            word = _mixed(word, first=not words)
+            word = _with_digits(word, first=not words)
             if not word:
                 continue
         if "xx" in word:  # what a bank masks
@@ -266,7 +266,7 @@ def _pieces(text: str) -> tuple[list[str], list[str], int | None, list[int]]:
     return words, written, star, gaps
 
 
-def _mixed(word: str, *, first: bool) -> str:
+def _with_digits(word: str, *, first: bool) -> str:
     """What is left of a word with digits: a brand's digits stay, references and store numbers go."""
     if word.isdigit():
         return word if len(word) <= 3 or (len(word) == 4 and word[:2] in ("19", "20")) else ""
@@ -414,7 +414,7 @@ def _processor(words: list[str], star: int | None, phrases: _Phrases) -> int | N
 
 def _without_numbers(words: list[str], written: list[str]) -> tuple[list[str], list[str]]:
     """Without numbers, the months beside them, months at an end, and references of letters behind a star."""
-    sure, beside = _months()
+    sure, beside = _month_names()
     last = len(words) - 1
     keep = []
     for at, word in enumerate(words):
@@ -512,7 +512,7 @@ def _without_leading(words: list[str], end: int) -> int:
     return first
 
 
-def _readable(written: Sequence[str]) -> str:
+def _as_read(written: Sequence[str]) -> str:
     """Words as a reader expects them: an abbreviation keeps its capitals, a shouted word does not."""
     return " ".join(_cased(word, first=at == 0) for at, word in enumerate(written))
 
@@ -538,7 +538,7 @@ def _cased(word: str, *, first: bool) -> str:
         "et",
     ):
         return lower
-    short = len(word) <= 3 and not any(vowel in lower for vowel in "aeiouy") and lower not in _people()[1]
+    short = len(word) <= 3 and not any(vowel in lower for vowel in "aeiouy") and lower not in _person_words()[1]
     if word.isupper() and (short or word in ("USA", "UK", "HOA", "AOK")):
         return word
     return word.capitalize()
@@ -578,7 +578,7 @@ def _phrases() -> _Phrases:
 
 
 @cache
-def _labels() -> tuple[re.Pattern[str], frozenset[str], frozenset[str]]:
+def _field_labels() -> tuple[re.Pattern[str], frozenset[str], frozenset[str]]:
     """A pattern for all labels, those before a name, and the last words of all, which are faster to look for."""
     told = load("boilerplate.toml")
     naming = lines(told["name_labels"])
@@ -604,13 +604,13 @@ def _glue() -> frozenset[str]:
 
 
 @cache
-def _months() -> tuple[frozenset[str], frozenset[str]]:
+def _month_names() -> tuple[frozenset[str], frozenset[str]]:
     told = load("months.toml")
     return frozenset(told["sure"].split()), frozenset(told["beside_number"].split())
 
 
 @cache
-def _people() -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
+def _person_words() -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
     """Given names, titles, words of businesses, and words that are no part of a name."""
     told = load("people.toml")
     given, titles, business, things = (

@@ -68,7 +68,7 @@ def population(price_points: pa.Table, categories: pa.Table | None = None) -> pa
     """
     agreed = _agreed(categories)
     rows = []
-    for name, prices in _by_name(price_points):
+    for name, prices in _points_by_name(price_points):
         customers = {price.ordinal for price in prices}
         if len(customers) < MIN_CUSTOMERS:
             continue
@@ -121,7 +121,7 @@ def of_payees(payees: pa.Table) -> pa.Table:
     )
 
 
-def _by_name(price_points: pa.Table) -> Iterator[tuple[str, list[Price]]]:
+def _points_by_name(price_points: pa.Table) -> Iterator[tuple[str, list[Price]]]:
     """The prices of each name, names in order."""
     name: str | None = None
     prices: list[Price] = []

@@ -105,7 +105,7 @@ class Reader:
             row = found.get(descriptor)
             if row is None:
                 payee = self._payee(descriptor[:3])
-                row = found[descriptor] = _row(payee, descriptor[3:], shown.get(payee.name, {}))
+                row = found[descriptor] = _reading_of(payee, descriptor[3:], shown.get(payee.name, {}))
             rows.append(row)
         told = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
         arrays = [pa.array(values, field.type) for values, field in zip(told, SCHEMA, strict=True)]
@@ -148,7 +148,7 @@ class _Identifier:
         lead = next((at for at, text in enumerate(read) if matches[at] or _own_name(text)), None)
         match, at = _meant(matches, lead)
         rule = next(filter(None, (self._rule(text) for text in read)), None)
-        name, payee = _named(read[at], match) if at is not None else (None, None)
+        name, payee = _name_and_payee(read[at], match) if at is not None else (None, None)
         if name is None and payee is None and told:
             name = names.plain_name(told[0])
         key, display = (payee.key, payee.display) if name is None and payee else (None, None)
@@ -224,7 +224,7 @@ def _meant(
     return leading, lead
 
 
-def _named(text: names.Text, match: Match[KnownPayee] | None) -> tuple[names.Name | None, KnownPayee | None]:
+def _name_and_payee(text: names.Text, match: Match[KnownPayee] | None) -> tuple[names.Name | None, KnownPayee | None]:
     """The name to go by and the known payee: a name of its own where the payee only moved or billed the money."""
     if match is None:
         return _own_name(text), None
@@ -254,10 +254,10 @@ def _masked(plain: str, text: names.Text, match: Match[KnownPayee] | None, payee
     return f" {plain} ".replace(f" {brand} ", " ").strip() if brand else plain
 
 
-def _row(payee: Payee, delivered: tuple[Any, ...], shown: dict[str, Any]) -> tuple[Any, ...]:
+def _reading_of(payee: Payee, delivered: tuple[Any, ...], shown: dict[str, Any]) -> tuple[Any, ...]:
     primary, detailed, mcc, code = delivered
-    meaning = _code(code)
-    category, source = _category(payee, _delivered(primary, detailed), _merchant(mcc), meaning, shown)
+    meaning = _code_of(code)
+    category, source = _first_category(payee, _delivered(primary, detailed), _merchant(mcc), meaning, shown)
     service = (payee.house.service if payee.house else None) or (payee.known.service if payee.known else None)
     return (
         payee.name,
@@ -273,7 +273,7 @@ def _row(payee: Payee, delivered: tuple[Any, ...], shown: dict[str, Any]) -> tup
     )
 
 
-def _category(
+def _first_category(
     payee: Payee,
     delivered: str | None,
     merchant: str | None,
@@ -332,7 +332,7 @@ def _merchant(mcc: Any) -> str | None:
 
 
 @lru_cache(maxsize=10_000)
-def _code(code: Any) -> vocabularies.Code | None:
+def _code_of(code: Any) -> vocabularies.Code | None:
     return vocabularies.code_meaning(code)
 
 

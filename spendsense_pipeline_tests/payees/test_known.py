@@ -65,7 +65,7 @@ def test_short_and_common_words_need_their_context(text: str, display: str) -> N
 
 def test_all_phrases_are_found_in_their_own_words() -> None:
     found = known.phrases()
-    for payee, phrases in known._lines():
+    for payee, phrases in known.payees_and_phrases():
         for phrase in phrases:
             words, _, _ = known.parsed(phrase)
             matches = found.in_words(words)
