@@ -78,9 +78,10 @@ Entry = TypeVar("Entry")
 
 @dataclass(frozen=True, slots=True)
 class Match(Generic[Entry]):
-    """What was found in a text's words, and where: from ``start`` to before ``end``."""
+    """What was found in a text's words, by which phrase, and where: from ``start`` to before ``end``."""
 
     entry: Entry
+    phrase: names.Words
     start: int
     end: int
 
@@ -108,7 +109,7 @@ class Phrases(Generic[Entry]):
                     continue
                 if whole and not _nothing_left(words, end):
                     continue
-                found.append(Match(entry, at, end))
+                found.append(Match(entry, phrase, at, end))
                 break
         return found
 

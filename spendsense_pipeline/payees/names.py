@@ -120,6 +120,8 @@ def name_of(text: Text, start: int = 0) -> Name | None:
     words, written = text.words[start:], text.written[start:]
     gaps = [gap - start for gap in text.gaps]
     words, written = _without_numbers(words, written)
+    if not words:
+        return None
     end, before = len(words), -1
     while end != before:  # a place may stand before a legal form, and a legal form before a place
         before = end
@@ -466,7 +468,7 @@ def _without_place(words: list[str], written: list[str], gaps: Sequence[int]) ->
             end -= 1
         else:
             break
-    for count in (2, 1):
+    for count in (2, 1) if words[end - 1] in _last_of_places() else ():
         if end - count >= 1 and " ".join(words[end - count : end]) in state_names:
             if _detachable(words[: end - count], needs_place, prepositions):
                 end, american = end - count, True
@@ -475,6 +477,8 @@ def _without_place(words: list[str], written: list[str], gaps: Sequence[int]) ->
     column = max((gap for gap in gaps if 0 < gap < end), default=None)
     if american and column is not None and end - column <= 3:  # a card's descriptor has its city in a column
         return column
+    if words[end - 1] not in _last_of_places() and (placed or words[end - 1][-2:] not in states):
+        return end
     for count in (4, 3, 2, 1):
         if end - count < 1:
             continue
@@ -641,3 +645,10 @@ def _places() -> tuple[
 def _city_words() -> frozenset[str]:
     *_, cities, abroad = _places()
     return frozenset(word for city in (*cities, *abroad) for word in city.split())
+
+
+@cache
+def _last_of_places() -> frozenset[str]:
+    """The words that a city or the name of a state ends in."""
+    _, state_names, *_, cities, abroad = _places()
+    return frozenset(place.split()[-1] for place in (*state_names, *cities, *abroad))

@@ -139,16 +139,20 @@ class _Identifier:
 
     def __init__(self, house: Sequence[HouseRule]) -> None:
         self._known = known.phrases()
+        self._has_rules = bool(house)
         self._house = Phrases((rule.pattern, rule) for rule in house)
 
     def __call__(self, merchant: str | None, description: str | None, counterparty: str | None) -> Payee:
         told = [text for text in (merchant, counterparty, description) if text and not text.isspace()]
         read = [names.read(text) for text in told]
         matches = [self._match(text) for text in read]
-        lead = next((at for at, text in enumerate(read) if matches[at] or _own_name(text)), None)
+        lead, own = _leading(read, matches)
         match, at = _meant(matches, lead)
-        rule = next(filter(None, (self._rule(text) for text in read)), None)
-        name, payee = _name_and_payee(read[at], match) if at is not None else (None, None)
+        rule = next(filter(None, (self._rule(text) for text in read)), None) if self._has_rules else None
+        if match is None:
+            name, payee = own, None
+        else:
+            name, payee = _name_and_payee(read[at or 0], match)
         if name is None and payee is None and told:
             name = names.plain_name(told[0])
         key, display = (payee.key, payee.display) if name is None and payee else (None, None)
@@ -162,7 +166,7 @@ class _Identifier:
         if pays and payee is not None and payee.counterparty == "merchant" and payee.service in _MAY_EMPLOY:
             payee = replace(payee, category=None, service=None, counterparty="employer")
         transfers = any(text.transfers for text in read) or (payee is not None and payee.service == "peer")
-        plain = [_masked(words.plain(text), where, match, payee) for text, where in zip(told, read, strict=True)]
+        plain = [_masked(words.plain(text), match, payee) for text in told]
         says = 0
         for text in plain:
             says |= words.says(text)
@@ -224,10 +228,21 @@ def _meant(
     return leading, lead
 
 
-def _name_and_payee(text: names.Text, match: Match[KnownPayee] | None) -> tuple[names.Name | None, KnownPayee | None]:
+def _leading(
+    read: Sequence[names.Text], matches: Sequence[Match[KnownPayee] | None]
+) -> tuple[int | None, names.Name | None]:
+    """The first text that names somebody, and the name in it where it is no known payee's."""
+    for at, text in enumerate(read):
+        if matches[at] is not None:
+            return at, None
+        name = _own_name(text)
+        if name is not None:
+            return at, name
+    return None, None
+
+
+def _name_and_payee(text: names.Text, match: Match[KnownPayee]) -> tuple[names.Name | None, KnownPayee | None]:
     """The name to go by and the known payee: a name of its own where the payee only moved or billed the money."""
-    if match is None:
-        return _own_name(text), None
     payee = match.entry
     if payee.generic:
         return _own_name(text), payee
@@ -244,14 +259,13 @@ def _name_and_payee(text: names.Text, match: Match[KnownPayee] | None) -> tuple[
     return None, payee
 
 
-def _masked(plain: str, text: names.Text, match: Match[KnownPayee] | None, payee: KnownPayee | None) -> str:
+def _masked(plain: str, match: Match[KnownPayee] | None, payee: KnownPayee | None) -> str:
     """A plain text without a known shop's name, whose words say nothing: Rent the Runway is no rent."""
     if match is None or payee is None or payee.counterparty != "merchant" or payee.service in _SAYS_OWN_THING:
         return plain
-    if match.end - match.start < 2:
+    if len(match.phrase) < 2:
         return plain
-    brand = words.plain(" ".join(text.written[match.start : match.end]))
-    return f" {plain} ".replace(f" {brand} ", " ").strip() if brand else plain
+    return f" {plain} ".replace(f" {' '.join(match.phrase)} ", " ").strip()
 
 
 def _reading_of(payee: Payee, delivered: tuple[Any, ...], shown: dict[str, Any]) -> tuple[Any, ...]:
