@@ -122,6 +122,27 @@ def quarantine(batch_id: str | None, as_json: bool) -> None:
 
 @app.command()
 @as_of_option
+@click.option("--unknown", is_flag=True, help="Only payees of which nobody knows what they are for.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@as_json
+def payees(as_of: dt.datetime | None, unknown: bool, limit: int, as_json: bool) -> None:
+    """Who is paid and what for, on one date (default: the newest stored), the most frequent first."""
+    from spendsense_pipeline import warehouse
+    from spendsense_pipeline.frames import to_frame
+    from spendsense_pipeline.payees.census import listed
+
+    root = Settings().warehouse_root
+    day = day_of(as_of)
+    newest = warehouse.partitions(root, "payees")[-1:]
+    keys = [day.isoformat()] if day else newest
+    rows = listed(to_frame(warehouse.load(root, "payees", keys)), limit, unknown=unknown)
+    names = ["name", "category", "category_source", "counterparty", "service", "rows", "customers"]
+    payload = {"as_of": dt.date.fromisoformat(keys[0]), "payees": rows}
+    printed(payload, as_json, lambda: columns(rows, names) if rows else ["no such payee"])
+
+
+@app.command()
+@as_of_option
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First of several dates; see above.")
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last of them, included.")
 @click.option("--regenerate", is_flag=True, help="Ask the language model again about situations it has written for.")
