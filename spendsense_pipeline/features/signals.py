@@ -160,8 +160,21 @@ def run_on_nothing() -> Signals:
     return signals_of(Customers(**empty), [EPOCH])
 
 
-def _liabilities(table: pa.Table, accounts: pa.Array) -> tables.Liabilities:
-    account = places(table["account_id"], accounts)
+def _account_of(account: Coded, user_id: pa.ChunkedArray, held: Held, users: pa.Array) -> Array:
+    """By row the place of its account, -1 where no customer holds it; a shared account has a place for each holder."""
+    ids = pc.unique(held.account_id)
+    if len(ids) == len(held.account_id):
+        return np.append(places(account.texts, held.account_id), -1)[account.codes]
+    number, user = np.append(places(account.texts, ids), -1)[account.codes], places(user_id, users)
+    keys = held.user * len(ids) + places(held.account_id, ids)
+    order = np.argsort(keys)
+    wanted = np.where((number < 0) | (user < 0), -1, user * len(ids) + number)
+    found = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
+    return np.asarray(np.where(keys[order][found] == wanted, order[found], -1))
+
+
+def _liabilities(table: pa.Table, held: Held, users: pa.Array) -> tables.Liabilities:
+    account = _account_of(coded(table["account_id"]), table["user_id"], held, users)
     stated = ("last_payment_amount", "minimum_payment_amount", "last_statement_balance", "is_overdue", "apr_purchase")
     kept = account >= 0
     return tables.Liabilities(
@@ -178,8 +191,8 @@ class Posted(NamedTuple):
     amount: Array
 
 
-def _posted(transactions: pa.Table, account: Coded, held: Held) -> Posted:
-    accounts = np.append(places(account.texts, held.account_id), -1)[account.codes]
+def _posted(transactions: pa.Table, account: Coded, held: Held, users: pa.Array) -> Posted:
+    accounts = _account_of(account, transactions["user_id"], held, users)
     pending = pc.fill_null(transactions["pending"], False).to_numpy()
     kept = np.flatnonzero((accounts >= 0) & ~pending)
     return Posted(kept, accounts[kept], days(transactions["date"])[kept], doubles(transactions["amount"])[kept])
@@ -232,7 +245,7 @@ def evidence_of(customers: Customers, dates: list[int], windows: list[int]) -> E
         coded(transactions[column])
         for column in ("account_id", "merchant_name", "merchant_entity_id", "category_primary", "category_detailed")
     )
-    posted = _posted(transactions, account, held)
+    posted = _posted(transactions, account, held, users)
     rows_by, moved, first = _account_rows(posted, held, dates)
     on = [accounts_on(date, held, len(users), rows_by[place], first, moved[place]) for place, date in enumerate(dates)]
     order = _ordered(transactions, posted, held.user[posted.account], dates[-1])
@@ -256,7 +269,7 @@ def evidence_of(customers: Customers, dates: list[int], windows: list[int]) -> E
     found = _run(rows, held, on, read, dates, windows, rooms, ruler)
     return Evidence(
         dates, windows, users, there, held, on,
-        _liabilities(customers.liabilities, held.account_id),
+        _liabilities(customers.liabilities, held, users),
         read.texts, found.streams, found.counted,
         found.figures.reshape(len(dates), len(users)),
         found.in_window.reshape(len(dates), len(users), len(windows)),
