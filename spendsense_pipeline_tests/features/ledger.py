@@ -125,8 +125,10 @@ class Ledger:
 
     def customers(self) -> Customers:
         """The tables, as the pipeline hands them over."""
-        made = {name: pa.Table.from_pylist(self.rows[name], pa.schema(list(columns.items())))
-                for name, columns in SCHEMAS.items()}
+        made = {
+            name: pa.Table.from_pylist(self.rows[name], pa.schema(list(columns.items())))
+            for name, columns in SCHEMAS.items()
+        }
         return Customers(**made)
 
     def signals(self, windows: Sequence[int] = (30, 180), as_of: dt.date | None = None) -> Signals:

@@ -165,7 +165,10 @@ def test_the_currency_is_that_of_most_rows_then_of_most_accounts_then_by_name(le
 
 def test_accounts_in_another_currency_are_left_out_and_named(ledger: Ledger, then: Then) -> None:
     left_out = ledger.signals(as_of=THEN).left_out.to_pylist()
-    assert [(row["as_of"], row["currency"], row["accounts"]) for row in left_out] == [(THEN, "EUR", 2), (THEN, "USD", 1)]
+    assert [(row["as_of"], row["currency"], row["accounts"]) for row in left_out] == [
+        (THEN, "EUR", 2),
+        (THEN, "USD", 1),
+    ]
     assert len([key for key, (user, _) in then.items() if user == "eu"]) == 2  # USD, and the one that names none
 
 

@@ -35,9 +35,7 @@ SCENARIOS: dict[str, list[tuple[str, dt.date, float]]] = {
         2000,
     ),
     "semi-monthly": checks("acme", MID_AND_END, 2000),
-    "semi-monthly, weekends before": checks(
-        "acme", [friday_before(date) for date in MID_AND_END], 2000
-    ),
+    "semi-monthly, weekends before": checks("acme", [friday_before(date) for date in MID_AND_END], 2000),
     "first and fifteenth": checks("acme", monthly(1, 6) + monthly(15, 6), 2000),
     "monthly": checks("acme", monthly(31, 6), 4000),
     "four-weekly": checks("acme", every(28, 6, LAST), 4000),

@@ -443,7 +443,13 @@ given("refunded, late", "Netflix", [dt.date(2026, 10, 20)], 15.49)
 given("charged twice", "Netflix", [*monthly(15, 6), dt.date(2026, 9, 15)], -15.49)
 given("charged twice", "Netflix", [dt.date(2026, 9, 19)], 15.49)
 given("always returned", "Boutique", monthly(15, 6), -40.0, primary="GENERAL_MERCHANDISE")
-given("always returned", "Boutique", [d + dt.timedelta(days=4) for d in monthly(15, 6)], 40.0, primary="GENERAL_MERCHANDISE")
+given(
+    "always returned",
+    "Boutique",
+    [d + dt.timedelta(days=4) for d in monthly(15, 6)],
+    40.0,
+    primary="GENERAL_MERCHANDISE",
+)
 
 
 def test_refunds_and_reversals_net_out_and_are_no_hits(found: Found) -> None:
