@@ -158,8 +158,8 @@ def nearly_one_price(times: int) -> bool:
 
 pin("REFUND_DAYS", "streams.REFUND_DAYS", lambda: is_cancelled(60), lambda: is_cancelled(61))
 pin("SAME_PRICE", "streams.SAME_PRICE", lambda: is_one_price(103), lambda: is_one_price(103.01))
-pin("VARIATION, up", "streams.VARIATION", lambda: may_vary_to(300), lambda: may_vary_to(300.03))
-pin("VARIATION, down", "streams.VARIATION", lambda: may_vary_to(33.34), lambda: may_vary_to(33))
+pin("VARIATION, up", "streams.VARIATION", lambda: may_vary_to(300), lambda: may_vary_to(300.01))
+pin("VARIATION, down", "streams.VARIATION", lambda: may_vary_to(33), lambda: may_vary_to(32.99))
 pin(
     "PRICE_STEP", "streams.PRICE_STEP", lambda: is_a_step(101.01), lambda: is_a_step(100.99),
     looser=-0.0002, tighter=0.0002,
@@ -194,7 +194,7 @@ pin(
 
 # --- streams: what a line must explain -------------------------------------------------------------------------------
 
-ANY_DAY = [(10, 29), (12, 2), (1, 26), (4, 1), (5, 24)]
+ANY_DAY = [(10, 29), (12, 5), (2, 22), (4, 3)]
 
 
 def explains_among(others: int) -> bool:
@@ -249,6 +249,10 @@ pin("ROWS_BACK", "streams.ROWS_BACK", lambda: lines_in_four_weeks([0, 3, 10, 22]
 # --- calendars -------------------------------------------------------------------------------------------------------
 
 
+MONTHS = {MONTHLY: 1, QUARTERLY: 3, ANNUAL: 12}
+LAST_MONTH = {MONTHLY: (2026, 6), QUARTERLY: (2026, 6), ANNUAL: (2026, 3)}
+
+
 def dates_of(calendar: int, times: int, last: dt.date | None = None) -> list[dt.date]:
     """Dates on a calendar, oldest first; those of months before today in the middle of a month."""
     weeks = {WEEKLY: 7, BIWEEKLY: 14, FOUR_WEEKLY: 28}
@@ -256,7 +260,7 @@ def dates_of(calendar: int, times: int, last: dt.date | None = None) -> list[dt.
         return every(weeks[calendar], times, last or AS_OF - dt.timedelta(days=3))[::-1]
     if calendar == SEMI_MONTHLY:
         return sorted(monthly(5, times) + monthly(20, times))[-times:]
-    return monthly(12, times, apart={MONTHLY: 1, QUARTERLY: 3, ANNUAL: 12}[calendar])
+    return monthly(12, times, LAST_MONTH[calendar], MONTHS[calendar])
 
 
 def found_on(calendar: int, dates: list[dt.date]) -> list[Row]:
@@ -307,8 +311,9 @@ def survives(calendar: int, missed: int) -> bool:
         due = dates_of(calendar, 30)[-1]
         due = [dt.date(2026, 7, 5), dt.date(2026, 7, 20), dt.date(2026, 8, 5)][missed - 1] if missed else due
     else:
-        months = {MONTHLY: 1, QUARTERLY: 3, ANNUAL: 12}[calendar] * missed
-        due = monthly(12, 1, ((2026 * 12 + 5 + months) // 12, (5 + months) % 12 + 1))[0]
+        year, month = LAST_MONTH[calendar]
+        months = month - 1 + MONTHS[calendar] * missed
+        (due,) = monthly(12, 1, (year + months // 12, months % 12 + 1))
     amount, category = (2000.0, PAY) if calendar == SEMI_MONTHLY else (-20.0, SHOW)
     today = due + dt.timedelta(days=each.tolerance + 1)
     (stream,) = on_one_account((dates, amount, "Payee", category)).streams(today)["ann"]
@@ -319,11 +324,6 @@ def waits(calendar: int, slots: int) -> bool:
     """Whether charges before and after a pause of so many periods are one stream."""
     dates = dates_of(calendar, 20 + slots - 1)
     return counts_all(calendar, dates[:10] + dates[-10:])
-
-
-def status(calendar: int, times: int) -> str:
-    (stream,) = found_on(calendar, dates_of(calendar, times))
-    return str(stream["status"])
 
 
 def is_a_stream(calendar: int, times: int) -> bool:
@@ -346,11 +346,11 @@ for _number, _calendar in enumerate(CALENDARS):
             f"reach, {_name}", f"streams.REACH[{_number}]",
             _case(reaches, _calendar.reach), _case(are_taken_for_one, _calendar.reach + 1), step=2,
         )  # fmt: skip
-    # A stream has two hits whatever its calendar, so fewer are no looser.
+    # A stream has two hits whatever its calendar, so fewer are no looser; up to three in four weeks are monthly too.
     _fewer = _case(is_a_stream, 3) if _number == SEMI_MONTHLY else None
     pin(
-        f"least hits, {_name}", f"streams.LEAST_HITS[{_number}]", _case(is_a_stream, _calendar.least_hits), _fewer,
-        looser=-1, tighter=1,
+        f"least hits, {_name}", f"streams.LEAST_HITS[{_number}]",
+        _case(is_a_stream, _calendar.least_hits) if _number != FOUR_WEEKLY else None, _fewer, looser=-1, tighter=1,
     )  # fmt: skip
     pin(
         f"missable, {_name}", f"tables._MISSABLE[{_number}]",
@@ -362,19 +362,20 @@ for _number, _calendar in enumerate(CALENDARS):
     )  # fmt: skip
 
 
-def is_mature(calendar: int, times: int) -> bool:
-    return status(calendar, times) == "mature"
+def is_mature(calendar: int, kept: str) -> bool:
+    """Whether charges on the dates that are kept (x) of the last ones make a mature stream."""
+    dates = [date for date, mark in zip(dates_of(calendar, len(kept)), kept, strict=True) if mark == "x"]
+    (stream,) = [each for each in found_on(calendar, dates) if each["occurrences"] == len(dates)]
+    return bool(stream["status"] == "mature")
 
 
 for _number, _calendar in enumerate(CALENDARS):
-    _least = max(_calendar.consecutive, _calendar.least_hits)
-    # Two hits of a stream lie in a row, and four semi-monthly ones hold three that do.
-    _early = _calendar.consecutive > 2 and _number != SEMI_MONTHLY
+    # Two thirds of the dates are kept, so two of them always lie in a row.
+    _pairs = "xx-xx-xx" if _calendar.consecutive > 2 else None
     pin(
         f"consecutive, {_calendar.name}", f"tables._CONSECUTIVE[{_number}]",
-        lambda calendar=_number, least=_least: is_mature(calendar, least),
-        (lambda calendar=_number, least=_least: is_mature(calendar, least - 1)) if _early else None,
-        looser=-1, tighter=1,
+        lambda calendar=_number, kept="xx" if _pairs is None else "xx-xxx-xx": is_mature(calendar, kept),
+        (lambda calendar=_number, kept=_pairs: is_mature(calendar, kept)) if _pairs else None, looser=-1, tighter=1,
     )  # fmt: skip
 
 # --- pay -------------------------------------------------------------------------------------------------------------
@@ -528,7 +529,7 @@ for _share in (30, 50, 80):
     pin(
         f"utilization, {_share} %", f"tables.UTILIZATION_FLAGS[utilization_{_share}_flag]",
         lambda share=_share: is_used(share, 10.0 * share), lambda share=_share: is_used(share, 10.0 * share - 0.01),
-        looser=-0.00001, tighter=0.00001,
+        looser=-0.00002, tighter=0.00002,
     )  # fmt: skip
 
 
