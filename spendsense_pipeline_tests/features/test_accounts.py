@@ -7,7 +7,7 @@ import pytest
 from spendsense_pipeline.features.accounts import account_class, currency_factor, is_mapped
 from spendsense_pipeline.features.meanings import ACCOUNT_CLASSES
 from spendsense_pipeline.features.signals import evidence_of
-from spendsense_pipeline_tests.features.ledger import AS_OF, EPOCH, Ledger
+from spendsense_pipeline_tests.features.ledger import AS_OF, EPOCH, Ledger, shared
 
 BACK = 10  # the balances are of AS_OF, and are asked for ten days before
 THEN = AS_OF - dt.timedelta(days=BACK)
@@ -55,7 +55,7 @@ def test_an_unmapped_pair_is_reported() -> None:
     assert {pair for pair in CLASS_OF if not is_mapped(*pair)} == {("depository", "piggy bank"), (None, None)}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope=shared)
 def ledger() -> Ledger:
     ledger = Ledger()
     ledger.customer("eu")
@@ -108,7 +108,7 @@ def accounts_on(ledger: Ledger, date: dt.date) -> Then:
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope=shared)
 def then(ledger: Ledger) -> Then:
     return accounts_on(ledger, THEN)
 

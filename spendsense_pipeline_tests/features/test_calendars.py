@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spendsense_pipeline.features.calendars import MONTH, day_at, halves, ruler_of_months
+from spendsense_pipeline_tests.features.ledger import shared
 
 EPOCH = dt.date(1970, 1, 1)
 FIRST = (dt.date(2023, 12, 1) - EPOCH).days
@@ -16,7 +17,7 @@ def date_of(day: int) -> dt.date:
     return EPOCH + dt.timedelta(days=int(day))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope=shared)
 def places() -> np.ndarray:
     """By day, its place on the ruler of months."""
     return ruler_of_months(int(DAYS[0]), int(DAYS[-1]))[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger, Row, every, monthly
+from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger, Row, every, monthly, shared
 
 LAST = dt.date(2026, 6, 19)  # a Friday, eleven days before AS_OF
 
@@ -81,7 +81,7 @@ def everybody() -> Ledger:
 Found = dict[tuple[str, int], Row]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope=shared)
 def found() -> Found:
     return everybody().features((30, 180, 365))
 

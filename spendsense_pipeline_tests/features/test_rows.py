@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from spendsense_pipeline.features.texts import canonical_category, payee_name
-from spendsense_pipeline_tests.features.ledger import Ledger, Row, monthly
+from spendsense_pipeline_tests.features.ledger import Ledger, Row, monthly, shared
 
 ACCOUNTS = ("checking", "savings", "credit card", "brokerage", "loan")
 
@@ -177,7 +177,7 @@ EXAMPLES: dict[str, tuple[list[tuple[Any, ...]], str]] = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope=shared)
 def kinds() -> dict[str, str]:
     """By sentence, the kind of the last row that it writes."""
     ledger, last = Ledger(), {}

@@ -13,7 +13,7 @@ from spendsense_pipeline import contracts
 from spendsense_pipeline.contracts.base import failures
 from spendsense_pipeline.features.signals import signals_of
 from spendsense_pipeline_tests.features import ledger as ledgers
-from spendsense_pipeline_tests.features.ledger import Ledger, Row, shifted, streams_by_customer
+from spendsense_pipeline_tests.features.ledger import Ledger, Row, shared, shifted, streams_by_customer
 
 AS_OF = dt.date(2026, 11, 20)
 LEDGER = Ledger(AS_OF)
@@ -78,7 +78,7 @@ class Found:
         return stream
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope=shared)
 def found() -> Found:
     return Found(LEDGER, AS_OF)
 
@@ -657,7 +657,7 @@ def test_row_order_and_reruns_change_nothing(found: Found) -> None:
     assert sorted(again.occurrences) == sorted(found.occurrences)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope=shared)
 def earlier() -> Found:
     return Found(LEDGER, AS_OF - dt.timedelta(days=33))
 

@@ -9,7 +9,7 @@ import pytest
 from spendsense_pipeline import contracts
 from spendsense_pipeline.contracts.base import failures
 from spendsense_pipeline.features.signals import signals_of
-from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger, Row, every, monthly
+from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger, Row, every, monthly, shared
 
 WINDOWS = [1, 30, 180, 365]
 OLD = 200  # days of history, so that no window is short of it
@@ -159,7 +159,7 @@ def subscribers(ledger: Ledger) -> None:
     subscriber("young finder", 45, weekly=(every(7, 3, AS_OF - dt.timedelta(days=5)), 7.0, shows))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope=shared)
 def found() -> dict[tuple[str, int], Row]:
     ledger = Ledger()
     spending(ledger)
