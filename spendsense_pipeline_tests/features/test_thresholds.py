@@ -161,7 +161,7 @@ pin("SAME_PRICE", "streams.SAME_PRICE", lambda: is_one_price(103), lambda: is_on
 pin("VARIATION, up", "streams.VARIATION", lambda: may_vary_to(300), lambda: may_vary_to(300.01))
 pin("VARIATION, down", "streams.VARIATION", lambda: may_vary_to(33), lambda: may_vary_to(32.99))
 pin(
-    "PRICE_STEP", "streams.PRICE_STEP", lambda: is_a_step(101.01), lambda: is_a_step(100.99),
+    "PRICE_STEP", "streams.PRICE_STEP", lambda: is_a_step(101.01), lambda: is_a_step(101),
     looser=-0.0002, tighter=0.0002,
 )  # fmt: skip
 pin(
