@@ -1,7 +1,9 @@
-"""The package's signals in pandas, by the package's definitions: SIGNALS.md as an engineer writes it for one machine.
+"""The signals in pandas, by the first edition's definitions: as an engineer writes them for one machine.
 
 Whole columns throughout: merges, group-bys, shifts and running sums; texts are coded as numbers on reading, regular
-expressions run once per distinct name, and dates are numbers of days. Word lists and thresholds are the package's own.
+expressions run once per distinct name, and dates are numbers of days. Word lists and thresholds are those of
+``first_edition.py``: where the package's own definitions have moved on, the two differ, and ``agreement`` says by how
+much.
 
 Left out, for it would cost no time: tables without a row, checks of what is given, and dates that are dates, not
 timestamps, when written.
