@@ -1,7 +1,9 @@
-"""The package's signals in pandas, by the package's definitions: SIGNALS.md as an engineer writes it for one machine.
+"""The signals in pandas, by the first edition's definitions: as an engineer writes them for one machine.
 
 Whole columns throughout: merges, group-bys, shifts and running sums; texts are coded as numbers on reading, regular
-expressions run once per distinct name, and dates are numbers of days. Word lists and thresholds are the package's own.
+expressions run once per distinct name, and dates are numbers of days. Word lists and thresholds are those of
+``first_edition.py``: where the package's own definitions have moved on, the two differ, and ``agreement`` says by how
+much.
 
 Left out, for it would cost no time: tables without a row, checks of what is given, and dates that are dates, not
 timestamps, when written.
@@ -15,16 +17,20 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from benchmarks import first_edition as edition
 from benchmarks.data import AS_OF
 from benchmarks.features import WINDOWS
-from spendsense_pipeline.features import accounts as acc
-from spendsense_pipeline.features import charges as chg
-from spendsense_pipeline.features import credit, income, rows, streams, subscriptions, windows
-from spendsense_pipeline.features.cadence import MONTH, MOST_MOVED, RULERS, halves
 
 TODAY = pd.Timestamp(AS_OF)
 DAY = (TODAY - pd.Timestamp(0)).days
-CALENDARS = pd.DataFrame(RULERS).assign(
+
+
+def halves(days: float) -> int:
+    """Days as whole half days."""
+    return round(2 * days)
+
+
+CALENDARS = pd.DataFrame(edition.CALENDARS).assign(
     period=lambda t: t.period.map(halves),
     tolerance=lambda t: t.tolerance.map(halves),
     reach=lambda t: t.reach.map(halves),
@@ -133,7 +139,11 @@ def account_class(accounts: pd.DataFrame) -> pd.Series:
         for name in ("type", "subtype")
     )
     by_type, by_subtype = (
-        {spelling: name for name, spellings in reversed(acc.ACCOUNT_CLASSES.items()) for spelling in spellings[which]}
+        {
+            spelling: name
+            for name, spellings in reversed(edition.ACCOUNT_CLASSES.items())
+            for spelling in spellings[which]
+        }
         for which in (0, 1)
     )
     return kinds.map(by_type).fillna(subtypes.map(by_subtype)).fillna("other")
@@ -153,7 +163,7 @@ def held_accounts(transactions: pd.DataFrame, accounts: pd.DataFrame, users: pd.
     counted = t.groupby(["user", "iso"]).agg(rows=("account_rows", "sum"), accounts=("iso", "size")).reset_index()
     main = first_by(counted, ["user"], ["rows", "accounts", "iso"], [False, False, True]).set_index("user").iso
     t["currency"] = t.user.map(main)
-    t["currency_factor"] = t.currency.map(acc.CURRENCY_FACTORS).fillna(1.0)
+    t["currency_factor"] = t.currency.map(edition.CURRENCY_FACTORS).fillna(1.0)
     opened = t.created_at.isna() | (t.created_at < (TODAY + pd.Timedelta(days=1)).tz_localize("UTC"))
     t = t[(t.iso.isna() | (t.iso == t.currency)) & (opened | (t.account_rows > 0))]
     of_user = t.groupby("user")
@@ -238,8 +248,10 @@ def classify(transactions: pd.DataFrame, held: pd.DataFrame) -> tuple[pd.DataFra
         "paycheck": inflow & payable & paycheck,
         "other_out": outflow,
     }
-    code = np.select(list(kinds.values()), [rows.KINDS.index(kind) for kind in kinds], rows.KINDS.index("other_in"))
-    t["kind"] = pd.Categorical.from_codes(code, rows.KINDS)
+    code = np.select(
+        list(kinds.values()), [edition.KINDS.index(kind) for kind in kinds], edition.KINDS.index("other_in")
+    )
+    t["kind"] = pd.Categorical.from_codes(code, edition.KINDS)
     columns = ["user", "account_class", "day", "amount", "payee", "merchant", "penalty", "kind"]
     return t[columns].join(category[["unknown", "never", "bill", "unearned", "transfer_out"]]), texts
 
@@ -255,7 +267,7 @@ def categories(primary: pd.Series, detailed: pd.Series) -> pd.DataFrame:
     detail = details.fillna(primaries)
     group = primaries.fillna(detail).fillna("")
     detail, unknown = detail.fillna(""), detail.isna()
-    for name in reversed(rows.PRIMARIES):
+    for name in reversed(edition.PRIMARIES):
         group = group.mask((detail == name) | detail.str.startswith(f"{name}_"), name)
     transfer = group.isin(["TRANSFER", "TRANSFER_IN", "TRANSFER_OUT"])
     elsewhere = ["TRANSFER_OUT_WITHDRAWAL", "TRANSFER_IN_DEPOSIT", "TRANSFER_IN_CASH_ADVANCES_AND_LOANS"]
@@ -270,19 +282,19 @@ def categories(primary: pd.Series, detailed: pd.Series) -> pd.DataFrame:
             "from_apps": detail.str.endswith("_FROM_APPS"),
             "withdrawal": detail == "TRANSFER_OUT_WITHDRAWAL",
             "deposit": detail == "TRANSFER_IN_DEPOSIT",
-            "purchase": ~unknown & ~group.isin(rows.NO_PURCHASE),
-            "earned": detail.isin(rows.EARNED),
+            "purchase": ~unknown & ~group.isin(edition.NO_PURCHASE),
+            "earned": detail.isin(edition.EARNED),
             "income": group == "INCOME",
             "interest_earned": detail == "INCOME_INTEREST_EARNED",
             "tax_refund": detail == "INCOME_TAX_REFUND",
             "bank_fees": group == "BANK_FEES",
             "interest_charged": detail == "BANK_FEES_INTEREST_CHARGE",
-            "penalty": detail.isin(rows.FEE_CATEGORIES),
+            "penalty": detail.isin(edition.FEE_CATEGORIES),
             "loan_payments": group == "LOAN_PAYMENTS",
             "card_payment": detail == "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT",
-            "never": group.isin(chg.NEVER) | detail.isin(chg.NEVER_DETAILED),
-            "bill": group.isin(chg.BILLS) | detail.isin(chg.BILLS_DETAILED),
-            "unearned": detail.isin(chg.NO_INCOME) | (group == "LOAN_DISBURSEMENTS"),
+            "never": group.isin(edition.NEVER) | detail.isin(edition.NEVER_DETAILED),
+            "bill": group.isin(edition.BILLS) | detail.isin(edition.BILLS_DETAILED),
+            "unearned": detail.isin(edition.NO_INCOME) | (group == "LOAN_DISBURSEMENTS"),
         }
     ).astype(bool)
     return table.take(pairs.ngroup()).set_axis(primary.index)
@@ -290,7 +302,7 @@ def categories(primary: pd.Series, detailed: pd.Series) -> pd.DataFrame:
 
 def canonical(category: pd.Series) -> pd.Series:
     name = category.str.upper().str.strip().str.replace("[^A-Z0-9]+", "_", regex=True)
-    return name.map({**rows.SAME, **rows.FLAT}).fillna(name.mask(name.isin(rows.UNTELLING)))
+    return name.map({**edition.SAME, **edition.FLAT}).fillna(name.mask(name.isin(edition.UNTELLING)))
 
 
 def payee_name(name: pd.Series) -> pd.Series:
@@ -298,8 +310,8 @@ def payee_name(name: pd.Series) -> pd.Series:
     text = name.str.lower()
     for pattern, instead in (
         ("^.*merchant name: *", ""),
-        (f"^{rows.BOILERPLATE}[ -]+([0-9x]{{4,}} +)?([0-9x]+/[0-9x]+ +)?", ""),
-        (f"^{rows.PROCESSORS} ?[*] ?|^paypal inst xfer ", ""),
+        (f"^{edition.BOILERPLATE}[ -]+([0-9x]{{4,}} +)?([0-9x]+/[0-9x]+ +)?", ""),
+        (f"^{edition.PROCESSORS} ?[*] ?|^paypal inst xfer ", ""),
         (" (ppd|web|ccd|tel) id.*$| (id|indn):.*$", ""),
         (" (store|card|ref|no|nbr) ?#* *[0-9x]+", " "),
         ("# ?[0-9a-z]+", " "),
@@ -317,7 +329,7 @@ def payee_name(name: pd.Series) -> pd.Series:
     ):
         text = text.str.replace(pattern, " ", regex=True)
     text = text.str.strip()
-    pays = rows.PAYS
+    pays = edition.PAYS
     employer = text.str.replace(f"^({pays} )+((from|deposit) )?|( {pays})+$", "", regex=True)
     employer = employer.str.replace(f"^{pays}$", "", regex=True)
     account = name.str.extract("[ :-][A-Z]{2,4}(/[0-9]{6,})$", expand=False).fillna("")
@@ -328,26 +340,28 @@ def payee_name(name: pd.Series) -> pd.Series:
 def read_names(raw: pd.Index) -> pd.DataFrame:
     """What each distinct name says, one row each; the last row is of no name."""
     text, name = plain(raw.to_series(range(len(raw)))), payee_name(raw.to_series(range(len(raw))))
-    fee = words(text, *rows.FEE)
+    fee = words(text, *edition.FEE)
     says = pd.DataFrame(
         {
-            "payroll": words(text, *rows.PAYROLL),
-            "deposited_pay": words(text, *rows.DEPOSITED_PAY),
-            "gig": words(text, *rows.GIG),
-            "peer": words(text, *rows.PEER),
-            "interest": words(text, *rows.INTEREST),
-            "refund": words(text, *rows.REFUND),
-            "unearned": words(text, *rows.UNEARNED),
+            "payroll": words(text, *edition.PAYROLL),
+            "deposited_pay": words(text, *edition.DEPOSITED_PAY),
+            "gig": words(text, *edition.GIG),
+            "peer": words(text, *edition.PEER),
+            "interest": words(text, *edition.INTEREST),
+            "refund": words(text, *edition.REFUND),
+            "unearned": words(text, *edition.UNEARNED),
             "tax": words(text, "tax", "irs"),
             "fee": fee,
-            "penalty": fee & words(text, *rows.FEE_CAUSE),
-            "card_payment": words(text, *rows.CARD_PAYMENT) & ~fee & ~words(text, *rows.INTEREST, *rows.REFUND),
-            "transfer": words(text, *rows.TRANSFER) & ~fee,
-            "cash_out": (words(text, *rows.CASH_OUT) | (text == "withdrawal")) & ~fee,
-            "cash_in": (words(text, *rows.CASH_IN) | (text == "deposit")) & ~words(text, *rows.DEPOSITED_PAY),
-            "shared": words(name, *rows.SHARED_BILLERS),
+            "penalty": fee & words(text, *edition.FEE_CAUSE),
+            "card_payment": words(text, *edition.CARD_PAYMENT)
+            & ~fee
+            & ~words(text, *edition.INTEREST, *edition.REFUND),
+            "transfer": words(text, *edition.TRANSFER) & ~fee,
+            "cash_out": (words(text, *edition.CASH_OUT) | (text == "withdrawal")) & ~fee,
+            "cash_in": (words(text, *edition.CASH_IN) | (text == "deposit")) & ~words(text, *edition.DEPOSITED_PAY),
+            "shared": words(name, *edition.SHARED_BILLERS),
             "by_paypal": text.str.startswith("paypal "),
-            "placed": name.str.contains(f" [a-z]+ {rows.STATES}$".replace("(", "(?:"), na=False),
+            "placed": name.str.contains(f" [a-z]+ {edition.STATES}$".replace("(", "(?:"), na=False),
         }
     )
     return says.reindex(range(len(raw) + 1), fill_value=False).assign(name=name)
@@ -392,8 +406,8 @@ def without_places(seen: pd.DataFrame, texts: pd.Index) -> pd.Series:
     name = seen.loc[seen.placed, "name"].drop_duplicates()
     text = pd.Series(texts[name], name)
     stems = [
-        text.str.replace(f"( [a-z]+){{{count}}} {rows.STATES}$", "", regex=True)
-        for count in range(1, rows.PLACE_WORDS + 1)
+        text.str.replace(f"( [a-z]+){{{count}}} {edition.STATES}$", "", regex=True)
+        for count in range(1, edition.PLACE_WORDS + 1)
     ]
     stems = pd.concat(stems).rename("stem").rename_axis("name").reset_index()
     stems = stems.assign(length=stems.stem.str.len(), stem=texts.get_indexer(stems.stem))
@@ -412,7 +426,7 @@ def legs(sides: pd.DataFrame, rows_in_all: int) -> tuple[np.ndarray, np.ndarray]
     sides = sides.assign(size=cents(sides.amount.abs()), onto_card=sides.account_class == "credit_card")
     out = sides[(sides.amount < 0) & (sides.account_class != "loan")]
     into = sides[(sides.amount > 0) & (sides.account_class != "loan") & ~(sides.onto_card & sides.refund)]
-    days = np.arange(-rows.LEG_DAYS, rows.LEG_DAYS + 1)
+    days = np.arange(-edition.LEG_DAYS, edition.LEG_DAYS + 1)
     apart = np.tile(days, len(into))
     into = into.loc[into.index.repeat(len(days))].assign(apart=apart, day=lambda t: t.day + apart)
     key = ["user", "size", "day"]
@@ -440,12 +454,12 @@ def charges(t: pd.DataFrame, texts: pd.Index) -> pd.DataFrame:
     text = plain(texts.to_series(range(len(texts))))
     says = pd.DataFrame(
         {
-            "no_income": words(text, *chg.NO_INCOME_WORDS),
-            "never": words(text, *chg.NEVER_WORDS),
-            "bill": words(text, *chg.BILL_WORDS),
+            "no_income": words(text, *edition.NO_INCOME_WORDS),
+            "never": words(text, *edition.NEVER_WORDS),
+            "bill": words(text, *edition.BILL_WORDS),
         }
     )
-    t = t[(t.kind.isin(["refund", *chg.CANDIDATES])) & (t.payee >= 0)]
+    t = t[(t.kind.isin(["refund", *edition.CANDIDATES])) & (t.payee >= 0)]
     t = t.assign(refund=t.kind == "refund", price=cents(t.amount.abs()), earned=t.kind == "paycheck")
     t = t[t.price > 0]
     inflow = (t.amount > 0) & ~t.refund
@@ -457,7 +471,9 @@ def charges(t: pd.DataFrame, texts: pd.Index) -> pd.DataFrame:
         says_never=np.where(inflow, *says_no),
         bill=np.where(t.unknown, np.where(says.bill.to_numpy()[t.merchant], 1.0, np.nan), t.bill),
         least_varying=np.select(
-            [inflow, t.transfer_out], [chg.LEAST_VARYING_INCOME, chg.LEAST_VARYING_TRANSFERS], chg.LEAST_VARYING
+            [inflow, t.transfer_out],
+            [edition.LEAST_VARYING_INCOME, edition.LEAST_VARYING_TRANSFERS],
+            edition.LEAST_VARYING,
         ),
     )
     t["shunned"] = t.never.where(~t.unnamed, t.says_never)
@@ -475,12 +491,12 @@ def charges(t: pd.DataFrame, texts: pd.Index) -> pd.DataFrame:
 
 def alignment(dates: pd.Series) -> pd.Series:
     length = dates.dt.days_in_month
-    return (2 * (MONTH - length)).where(dates.dt.day >= length - 2, 0)
+    return (2 * (edition.MONTH - length)).where(dates.dt.day >= length - 2, 0)
 
 
 def month_position(dates: pd.Series) -> pd.Series:
     months = dates.dt.year * 12 + dates.dt.month - 1
-    return 2 * (months * MONTH + dates.dt.day - 1) + alignment(dates)
+    return 2 * (months * edition.MONTH + dates.dt.day - 1) + alignment(dates)
 
 
 def not_refunded(t: pd.DataFrame) -> pd.DataFrame:
@@ -490,12 +506,12 @@ def not_refunded(t: pd.DataFrame) -> pd.DataFrame:
     doubtful["depth"] = 1 - 2 * doubtful.refund
     doubtful["depth"] = doubtful.groupby(["payee_no", "price"]).depth.cumsum() + doubtful.refund
     after = doubtful.groupby(["payee_no", "price", "depth"])
-    refunded = after.refund.shift(-1, fill_value=False) & (after.day.shift(-1) - doubtful.day <= chg.REFUND_DAYS)
+    refunded = after.refund.shift(-1, fill_value=False) & (after.day.shift(-1) - doubtful.day <= edition.REFUND_DAYS)
     return t.drop(index=doubtful.row[refunded | doubtful.refund]).reset_index(drop=True)
 
 
 def near(lower: pd.Series, higher: pd.Series) -> pd.Series:
-    return higher * 100 <= lower * chg.SAME_PRICE
+    return higher * 100 <= lower * edition.SAME_PRICE
 
 
 def segments(t: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -532,18 +548,18 @@ def segments(t: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     p = p.drop(columns="repeated_rows").join(of_near, on="near_no").join(of_payee, on="payee_no")
 
     def about(middle: pd.Series) -> pd.Series:
-        return p.may_vary & (p.price * chg.VARIATION >= middle) & (p.price <= middle * chg.VARIATION)
+        return p.may_vary & (p.price * edition.VARIATION >= middle) & (p.price <= middle * edition.VARIATION)
 
     bases = {
-        chg.ONE_PRICE: (~once | about(p.middle_of_once), p.price.where(~once, chg.ONCE)),
-        chg.NEAR_PRICES: ((p.near_rows > p.price_rows) & near(p.lowest, p.highest), p.near_no),
-        chg.ALL_PRICES: (
+        edition.ONE_PRICE: (~once | about(p.middle_of_once), p.price.where(~once, edition.ONCE)),
+        edition.NEAR_PRICES: ((p.near_rows > p.price_rows) & near(p.lowest, p.highest), p.near_no),
+        edition.ALL_PRICES: (
             (p.prices > 1)
             & (p.payee_rows > 2)
             & (about(p.middle) | (~p.may_vary & ((p.prices - 1) * 3 <= p.payee_rows))),
             0,
         ),
-        chg.REPEATED_PRICES: (
+        edition.REPEATED_PRICES: (
             ~once
             & (p.repeated_prices > 1)
             & (p.repeated_rows < p.payee_rows)
@@ -562,7 +578,7 @@ def segments(t: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     laid["segment_rows"] = laid.groupby(key).price_rows.transform("sum")
     laid = by(laid[laid.segment_rows > 1], *key)
     laid["segment"] = numbered(laid, *key)
-    laid["by_price"] = (laid.basis >= chg.ALL_PRICES) | (laid.price_no == chg.ONCE)
+    laid["by_price"] = (laid.basis >= edition.ALL_PRICES) | (laid.price_no == edition.ONCE)
     each = laid.drop_duplicates("segment").set_index("segment")
     each = each[["payee_no", "basis", "segment_rows", "payee_rows", "inflow", "may_vary"]]
     t = t[["price_id", "price", "least_varying", "days", "months", "moved"]].rename_axis("row").reset_index()
@@ -578,11 +594,11 @@ def segments(t: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def fitting(each: pd.DataFrame, t: pd.DataFrame) -> pd.DataFrame:
     """The rulers that may explain a segment: ``segment`` and ``rank``, the place among the calendars."""
     months, period, tolerance = (CALENDARS[name].to_numpy() for name in ("of_months", "period", "tolerance"))
-    semi_monthly = CALENDARS.index.to_numpy() == streams.SEMI_MONTHLY
+    semi_monthly = CALENDARS.index.to_numpy() == edition.SEMI_MONTHLY
     one_slot = np.where(semi_monthly, 2, 1) * period  # each of two paydays a month keeps its own day
-    slack = 2 * tolerance + np.where(months, halves(MOST_MOVED), 0)
+    slack = 2 * tolerance + np.where(months, halves(edition.MOST_MOVED), 0)
     close = np.zeros((len(CALENDARS), len(t)), bool)
-    for back in streams.NEXT_ROWS:
+    for back in edition.NEXT_ROWS:
         for unit in ("days", "months"):
             gap = t[unit].diff(back).where(t.segment_row >= back).to_numpy()
             for rank in np.flatnonzero(months == (unit == "months")):
@@ -594,9 +610,9 @@ def fitting(each: pd.DataFrame, t: pd.DataFrame) -> pd.DataFrame:
     fits = (
         (each.inflow.to_numpy()[:, None] | ~semi_monthly)
         & (2 * (span + 3) >= period - 2 * tolerance)
-        & (number <= (2 * span / period + 2) * streams.LANES / streams.EXPLAINED)
+        & (number <= (2 * span / period + 2) * edition.LANES / edition.EXPLAINED)
         & (pairs >= 1)
-        & (pairs * 8 >= (number - 1) * streams.EXPLAINED_EVER)
+        & (pairs * 8 >= (number - 1) * edition.EXPLAINED_EVER)
     )
     segment, rank = np.nonzero(fits)
     return pd.DataFrame({"segment": segment, "rank": rank})
@@ -625,9 +641,9 @@ def on_rulers(t: pd.DataFrame, fits: pd.DataFrame) -> pd.DataFrame:
     t["ordered"] = (-t.price).where(t.by_price, 0)
     t = by(t.drop(columns=["place", "phase", "reach", "by_price"]), "circle", "day_group", "slot", "ordered", "row")
     lane = t.groupby(numbered(t, "circle", "day_group", "slot")).cumcount()
-    t["lane"] = streams.LANES * numbered(t, "circle", "day_group") + lane
-    t = t[lane < streams.LANES].copy()
-    semi_monthly = t["rank"] == streams.SEMI_MONTHLY
+    t["lane"] = edition.LANES * numbered(t, "circle", "day_group") + lane
+    t = t[lane < edition.LANES].copy()
+    semi_monthly = t["rank"] == edition.SEMI_MONTHLY
     t["half"] = (t.slot % 2).where(semi_monthly, 0)
     lanes = t.groupby(2 * t.lane + t.half).offset
     number, middle, earliest, latest = (lanes.transform(how) for how in ("size", "median", "min", "max"))
@@ -683,7 +699,7 @@ def regular_lines(hits: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
     slots = t.last_slot - t.first_slot + 1
     lesser = np.minimum(t.second_half, t.hits - t.second_half)
     t = t[
-        ((t["rank"] != streams.SEMI_MONTHLY) | (lesser * 3 >= t.hits))
+        ((t["rank"] != edition.SEMI_MONTHLY) | (lesser * 3 >= t.hits))
         & (t.hits * 3 >= slots * 2)
         & ((t.hits > 2) | ((t.hits == 2) & (slots == 2)))
     ]
@@ -691,10 +707,10 @@ def regular_lines(hits: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
     t = t.join(CALENDARS[["cadence", "least_hits"]], on="rank").join(each, on="segment")
     t["fixed"] = near(t.lowest, t.highest) | ((t.changes + 1 == t.prices) & (t.changes * 3 <= t.hits))
     often = np.where(t.inflow, ~t.cadence.isin(["quarterly", "annual"]), t.cadence.isin(["monthly", "quarterly"]))
-    varies = t.may_vary & often & ((t.in_a_row >= chg.LEAST_VARYING) | (t.hits > chg.LEAST_VARYING))
-    least = np.maximum(t.least_hits, t.least_varying.mask(t.fixed, chg.LEAST_VARYING))
+    varies = t.may_vary & often & ((t.in_a_row >= edition.LEAST_VARYING) | (t.hits > edition.LEAST_VARYING))
+    least = np.maximum(t.least_hits, t.least_varying.mask(t.fixed, edition.LEAST_VARYING))
     t["least"] = least.mask(t.fixed & (t.prices < t.hits), t.least_hits)
-    t = t[(t.fixed | (varies & (~t.inflow | (t.off <= streams.NEAR_ITS_DAYS)))) & (t.hits >= t.least)]
+    t = t[(t.fixed | (varies & (~t.inflow | (t.off <= edition.NEAR_ITS_DAYS)))) & (t.hits >= t.least)]
 
     ruler = (
         t.groupby(["segment", "rank"])
@@ -714,11 +730,11 @@ def regular_lines(hits: pd.DataFrame, each: pd.DataFrame) -> pd.DataFrame:
     )
     ruler["gain"] = ruler.explained - ruler.lines
     ruler = ruler[
-        (ruler.explained >= (ruler.to_row - ruler.from_row + 1) * streams.EXPLAINED)
-        & (ruler.gain >= (ruler.rows - 1) * streams.EXPLAINED_EVER)
-        & (ruler.explained <= (ruler["last"] - ruler["first"] + 1) * streams.LANES)
+        (ruler.explained >= (ruler.to_row - ruler.from_row + 1) * edition.EXPLAINED)
+        & (ruler.gain >= (ruler.rows - 1) * edition.EXPLAINED_EVER)
+        & (ruler.explained <= (ruler["last"] - ruler["first"] + 1) * edition.LANES)
     ]
-    ruler = ruler.assign(loss=-ruler.gain, four=ruler["rank"] == streams.FOUR_WEEKLY, error=ruler.error.round(9))
+    ruler = ruler.assign(loss=-ruler.gain, four=ruler["rank"] == edition.FOUR_WEEKLY, error=ruler.error.round(9))
     ruler = first_by(ruler, ["segment"], ["loss", "lines", "four", "error", "rank"])
     basis = ruler.groupby(["payee_no", "basis"])[["explained", "lines", "loss"]].sum().reset_index()
     basis = first_by(basis, ["payee_no"], ["loss", "lines", "basis"])
@@ -750,8 +766,8 @@ def continued(t: pd.DataFrame) -> pd.DataFrame:
         (slots >= 1)
         & (slots <= ruler.pause)
         & ((apart - slots * ruler.period).abs() <= ruler.tolerance)
-        & (linked.first_price_after <= linked.last_price * chg.VARIATION)
-        & (linked.first_price_after * chg.VARIATION >= linked.last_price)
+        & (linked.first_price_after <= linked.last_price * edition.VARIATION)
+        & (linked.first_price_after * edition.VARIATION >= linked.last_price)
     ]
     origins = first_by(linked, ["line_after"], ["apart", "price_step", "line"])
     heirs = first_by(linked, ["line"], ["apart", "price_step", "line_after"])
@@ -773,11 +789,11 @@ def recurring_streams(classified: pd.DataFrame, texts: pd.Index, users: pd.Serie
     t = by(continued(t), "line", "slot")
     of_line = t.groupby("line")
     hits = of_line.slot.transform("size")
-    enough = t.fixed & (hits >= of_line.least.transform("min") + streams.MORE_AMONG_OTHERS)
+    enough = t.fixed & (hits >= of_line.least.transform("min") + edition.MORE_AMONG_OTHERS)
     t = one_after_another(t[(t.others * 2 <= hits) | enough])
     told = ["user", "payee_no", "payee", "merchant", "inflow", "bill", "price", "day", "amount"]
     t = t.drop(columns=["payee_no", "price"]).join(charged[told], on="row")
-    t["step"] = (t.change.abs() > streams.PRICE_STEP) & t.fixed
+    t["step"] = (t.change.abs() > edition.PRICE_STEP) & t.fixed
     t["level"] = t.step.groupby(t.line).cumsum()
     newest = t.level == t.groupby("line")["level"].transform("last")
     t = t.assign(
@@ -822,7 +838,7 @@ def judged(s: pd.DataFrame, texts: pd.Index, users: pd.Series) -> pd.DataFrame:
     """The streams that stand, as the table that is written."""
     ruler = CALENDARS.take(s["rank"]).set_axis(s.index)
     next_slot = s.last_slot + 1
-    odd = (s["rank"] == streams.SEMI_MONTHLY) & (next_slot % 2 == 1)
+    odd = (s["rank"] == edition.SEMI_MONTHLY) & (next_slot % 2 == 1)
     expected = next_slot * ruler.period + s.anchor.mask(odd, s.other_anchor)
     today = np.where(ruler.of_months, month_position(pd.Series([TODAY]))[0], 2 * DAY)
     missed = np.ceil((today - ruler.tolerance - expected) / ruler.period).clip(lower=0)
@@ -867,10 +883,12 @@ def judged(s: pd.DataFrame, texts: pd.Index, users: pd.Series) -> pd.DataFrame:
 def date_at(place: pd.Series, of_months: pd.Series) -> pd.Series:
     """The date of a position; a day that the month lacks is the month's last."""
     days = np.floor(place.to_numpy() / 2).astype("int64")
-    month = (days // MONTH - 1970 * 12).astype("datetime64[M]")
+    month = (days // edition.MONTH - 1970 * 12).astype("datetime64[M]")
     length = ((month + 1).astype("datetime64[D]") - month.astype("datetime64[D]")).astype("int64")
     date = np.where(
-        of_months, month.astype("datetime64[D]") + np.minimum(days % MONTH, length - 1), days.astype("datetime64[D]")
+        of_months,
+        month.astype("datetime64[D]") + np.minimum(days % edition.MONTH, length - 1),
+        days.astype("datetime64[D]"),
     )
     return pd.Series(date.astype("datetime64[s]"), place.index)
 
@@ -889,8 +907,8 @@ def window_features(
 ) -> pd.DataFrame:
     """One row per customer."""
     inside = t[t.day > DAY - window]
-    spent = inside.account_class.isin(windows.SPENDING_ACCOUNTS) & inside.kind.isin(windows.SPENDING_KINDS)
-    fees = t[(t.day > DAY - credit.FEE_DAYS) & t.kind.isin(["fee", "refund"]) & t.penalty]
+    spent = inside.account_class.isin(edition.SPENDING_ACCOUNTS) & inside.kind.isin(edition.SPENDING_KINDS)
+    fees = t[(t.day > DAY - edition.FEE_DAYS) & t.kind.isin(["fee", "refund"]) & t.penalty]
     flows = {
         "spent": -inside[spent].groupby("user").amount.sum(),
         "interest": -inside[inside.kind == "interest_charged"].groupby("user").amount.sum(),
@@ -902,14 +920,14 @@ def window_features(
     f = f.join(subscription_sums(window, found, hits))
     any_rows = f.history_start.notna()
     history = (DAY - f.history_start).fillna(0)
-    months = np.minimum(window, np.maximum(history, windows.LEAST_MONTH_DAYS)) / 30
+    months = np.minimum(window, np.maximum(history, edition.LEAST_MONTH_DAYS)) / 30
 
     spend = f.spent.clip(lower=0).where(any_rows)
     expenses = money(spend / months)
     moved = f.saved.where(any_rows & f.savings.fillna(False))
     start = money(f.savings_balance - moved)
     recurring = f.recurring.fillna(0)
-    says = any_rows & ((history >= subscriptions.LEAST_HISTORY_DAYS) | (recurring > 0))
+    says = any_rows & ((history >= edition.LEAST_HISTORY_DAYS) | (recurring > 0))
     table = pd.DataFrame(
         {
             "user_id": users,
@@ -929,7 +947,7 @@ def window_features(
             "cards_with_unknown_limit": f.cards_with_unknown_limit.fillna(0).astype("int64"),
             "avg_utilization": f.avg_utilization,
             "max_utilization": f.max_utilization,
-            **{flag: f[flag].mask(f.card_count.isna(), False) for flag in credit.UTILIZATION_FLAGS},
+            **{flag: f[flag].mask(f.card_count.isna(), False) for flag in edition.UTILIZATION_FLAGS},
             "minimum_payment_only_flag": f.minimum_payment_only_flag.mask(f.owes.isna(), False),
             "interest_charges": f.interest.where(any_rows),
             "interest_charges_present": (f.interest > 0).astype("boolean").where(any_rows),
@@ -946,7 +964,7 @@ def window_features(
             "currency_factor": f.currency_factor.fillna(1.0),
         }
     )
-    return table.round(dict.fromkeys(windows.RATES, 9))
+    return table.round(dict.fromkeys(edition.RATES, 9))
 
 
 def holdings(at: pd.DataFrame) -> pd.DataFrame:
@@ -974,7 +992,7 @@ def cards(at: pd.DataFrame) -> pd.DataFrame:
         max_utilization=("utilization", "max"),
     )
     t["avg_utilization"] = ratio(t.owed, t.limit).mask(t.unknown)
-    for flag, share in credit.UTILIZATION_FLAGS.items():
+    for flag, share in edition.UTILIZATION_FLAGS.items():
         t[flag] = (each.utilization.astype("Float64") >= share).groupby(each.user).any(skipna=False)
     return t.drop(columns=["owed", "limit", "unknown"])
 
@@ -989,7 +1007,7 @@ def obligations(at: pd.DataFrame, liabilities: pd.DataFrame) -> pd.DataFrame:
     minimum_only = (
         (t.balance > 0)
         & (t.last_payment_amount > 0)
-        & (t.last_payment_amount <= t.minimum_payment_amount + credit.MINIMUM_PAYMENT_SLACK * t.currency_factor)
+        & (t.last_payment_amount <= t.minimum_payment_amount + edition.MINIMUM_PAYMENT_SLACK * t.currency_factor)
         & (t.last_payment_amount < t.last_statement_balance)
     )
     t["minimum_only"] = minimum_only.where(t.account_class == "credit_card", False)
@@ -1006,7 +1024,7 @@ def obligations(at: pd.DataFrame, liabilities: pd.DataFrame) -> pd.DataFrame:
 def subscription_sums(window: int, found: pd.DataFrame, hits: pd.DataFrame) -> pd.DataFrame:
     active = found[(found.kind == "subscription") & (found.status == "mature")]
     charged = -hits[hits.day > DAY - window].groupby("stream").amount.sum().reindex(active.index)
-    start, end = (TODAY + pd.Timedelta(days=days) for days in (1 - window, subscriptions.EXPECTED_WITHIN_DAYS))
+    start, end = (TODAY + pd.Timedelta(days=days) for days in (1 - window, edition.EXPECTED_WITHIN_DAYS))
     counted = charged.notna() | active.expected_next_date.between(start, end)
     lines = pd.DataFrame({"recurring": counted, "monthly": active.monthly_cost.where(counted, 0.0), "charged": charged})
     return lines.groupby(active.user).sum()
@@ -1020,7 +1038,7 @@ def pay(t: pd.DataFrame, window: int) -> pd.DataFrame:
     days = paydays(t)
     own = days[["user", "day"]].drop_duplicates().sort_values(["user", "day"])
     own["gap"] = own.groupby("user").day.diff()
-    days, own = (each[DAY - each.day < max(window, income.EVIDENCE_DAYS)] for each in (days, own))
+    days, own = (each[DAY - each.day < max(window, edition.EVIDENCE_DAYS)] for each in (days, own))
     days["in_window"] = days.amount.where(DAY - days.day < window, 0.0)
 
     payers = days.groupby(["user", "payer"]).agg(
@@ -1032,7 +1050,7 @@ def pay(t: pd.DataFrame, window: int) -> pd.DataFrame:
         in_window=("in_window", "sum"),
     )
     payers = payers.join(calendars(days, ["user", "payer"])).reset_index()
-    period = payers.frequency.map(income.PERIODS)
+    period = payers.frequency.map(edition.PERIODS)
     still_paid = DAY - payers["last"] <= 2 * period
     varied = payers.total.where(payers.paydays >= 2)
     sums = pd.DataFrame(
@@ -1112,14 +1130,14 @@ def calendars(t: pd.DataFrame, key: list[str]) -> pd.DataFrame:
         apart = (cycle - group.map(usual)).abs()
         return np.minimum(apart, length - apart)
 
-    half_month = month_position(pd.Series(dates(t.day))) % income.HALF_MONTH
+    half_month = month_position(pd.Series(dates(t.day))) % edition.HALF_MONTH
     fortnight = off(t.day % 14, 14)
     placed = pd.DataFrame(
         {
             "weekly": beside(6, 8) & (off(t.day % 7, 7) <= 1),
             "biweekly": beside(13, 15) & (fortnight <= 1),
             "to_the_day": beside(13, 15) & (fortnight == 0),
-            "semi_monthly": beside(11, 19) & (off(half_month, income.HALF_MONTH) <= 6),
+            "semi_monthly": beside(11, 19) & (off(half_month, edition.HALF_MONTH) <= 6),
             "monthly": beside(26, 35),
         }
     )
@@ -1127,10 +1145,10 @@ def calendars(t: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     shares = placed.groupby([t[name] for name in key]).mean()
     paydays, span = groups.size(), groups.last() - groups.first()
     shares["biweekly"] = shares.biweekly.where(paydays > 2, shares.to_the_day)
-    sparse = (paydays - 1) * 30 * income.ON_ONE_CALENDAR <= span + 7
-    holds = [shares[name] >= income.ON_ONE_CALENDAR for name in ("weekly", "biweekly", "semi_monthly", "monthly")]
+    sparse = (paydays - 1) * 30 * edition.ON_ONE_CALENDAR <= span + 7
+    holds = [shares[name] >= edition.ON_ONE_CALENDAR for name in ("weekly", "biweekly", "semi_monthly", "monthly")]
     holds[-1] &= sparse
-    frequency = pd.Series(np.select(holds, [*income.PERIODS], "irregular"), shares.index, dtype="str")
+    frequency = pd.Series(np.select(holds, [*edition.PERIODS], "irregular"), shares.index, dtype="str")
     return pd.DataFrame({"paydays": paydays, "frequency": frequency.where(paydays >= 2)})
 
 

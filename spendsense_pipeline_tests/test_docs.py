@@ -4,12 +4,21 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+
+from spendsense_pipeline.contracts import CONTRACTS
+from spendsense_pipeline.contracts.base import columns
+from spendsense_pipeline.features.calendars import CALENDARS
+from spendsense_pipeline.features.meanings import ACCOUNT_CLASSES
+from spendsense_pipeline.features.tables import EXPECTED_WITHIN_DAYS, LEAST_HISTORY_DAYS, MINIMUM_PAYMENT_SLACK
 from spendsense_pipeline.governance import release, review
 from spendsense_pipeline.governance.audit import KINDS
 from spendsense_pipeline.governance.models import LINKS, STATUSES
 from spendsense_pipeline.settings import PROJECT_ROOT
 
 TEXT = Path(PROJECT_ROOT / "docs" / "governance.md").read_text(encoding="utf-8")
+SIGNALS = Path(PROJECT_ROOT / "docs" / "signals.md").read_text(encoding="utf-8")
+SELF_EXPLAINING = {"user_id", "as_of", "window_days", "account_id", "first_date", "last_date", "occurrences"}
 
 
 def table(heading: str) -> list[str]:
@@ -55,3 +64,39 @@ def test_the_picture_of_the_graph_is_of_the_graph() -> None:
     """After a change of the graph: `python docs/graph.py`."""
     drawing = runpy.run_path(str(PROJECT_ROOT / "docs" / "graph.py"))
     assert drawing["real"]() == drawing["PICTURE"].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("table", ["recurring_streams", "features_30d", "cards"])
+def test_every_signal_is_defined(table: str) -> None:
+    for column in columns(CONTRACTS[table]):
+        short = column["name"].replace("utilization_50", "_50").replace("utilization_80", "_80").replace("_flag", "")
+        assert f"`{column['name']}`" in SIGNALS or f"`{short}_`" in SIGNALS or column["name"] in SELF_EXPLAINING, column
+
+
+def test_the_calendars_are_those_of_the_code() -> None:
+    rows = SIGNALS.split("| calendar |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    told = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert [(row[1], row[2].split(",")[0], row[3]) for row in told] == [
+        (str(each.tolerance), str(each.least_hits), str(each.missable + 1)) for each in CALENDARS
+    ]
+    assert [row[0].replace("-", "_") for row in told if " " not in row[0]] == [
+        each.name for each in CALENDARS if each.name != "four_weekly"
+    ]
+
+
+def test_the_thresholds_are_those_of_the_code() -> None:
+    assert f"as_of + {EXPECTED_WITHIN_DAYS}]" in SIGNALS
+    assert f"history is below {LEAST_HISTORY_DAYS} days" in SIGNALS
+    assert f"minimum + {MINIMUM_PAYMENT_SLACK:.2f}" in SIGNALS
+    for each in ACCOUNT_CLASSES:
+        assert f"`{each}`" in SIGNALS
+
+
+def test_the_project_cites_only_documents_that_it_ships() -> None:
+    sources = [*PROJECT_ROOT.glob("*.md"), *(PROJECT_ROOT / "docs").rglob("*.md")]
+    for folder in ("spendsense_pipeline", "spendsense_pipeline_tests", "benchmarks", "docs", "deploy"):
+        sources += (PROJECT_ROOT / folder).rglob("*.py")
+    for source in sources:
+        for cited in re.findall(r"[\w./-]+\.md\b", source.read_text(encoding="utf-8")):
+            if re.fullmatch(r"[A-Z]+\.md|docs/.*", cited):
+                assert any((place / cited).exists() for place in (PROJECT_ROOT, source.parent)), (source, cited)

@@ -4,7 +4,7 @@ For each way to gather charges into price lines, and for each price line, the ca
 with the fewest streams is kept; the way of gathering that explains most of the payee wins. Quoted sentences are those
 of docs/signals.md on `recurring_streams`; "ours" is our judgement, measured in docs/accuracy.md.
 
-What does not belong here: what a row is (``rows.py``), and what a date makes of a stream (``verdicts.py``).
+What does not belong here: what a row is (``rows.py``), and what a date makes of a stream (``tables.py``).
 """
 
 import math
