@@ -84,6 +84,7 @@ SUFFIXES = {
 }
 BATCH_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 NAMED = 1_000  # field names that a report counts: a file that uses ids as names must not fill the memory
+UNCHOSEN = ".tmp"  # where DuckDB would spill in the working directory, unless it is given a folder
 SURPLUS = 16  # columns beyond the header that a CSV row may have and still be told apart as a bad row
 
 
@@ -368,7 +369,7 @@ def survey(con: Backend, batch_dir: Path, tables: Iterable[str] = TABLES) -> lis
 
 
 def _survey(con: Backend, landed: LandedFile) -> FileSurvey:
-    name = landed.name
+    name, delivered = landed.name, landed
     if landed.path.stat().st_size == 0:
         raise BatchRefused(f"{name}: the file is empty; a table without rows is [] or a header alone")
     if landed.compressed:
@@ -397,7 +398,7 @@ def _survey(con: Backend, landed: LandedFile) -> FileSurvey:
             raise BatchRefused(
                 f"{name}: no row has the field {required}, but there is {misspelt[:100]!r}; did you mean {required}?"
             )
-    return FileSurvey(landed, rows, unknown, meant)
+    return FileSurvey(delivered, rows, unknown, meant)
 
 
 def _declared(landed: LandedFile) -> declaration.Declaration:
@@ -406,13 +407,16 @@ def _declared(landed: LandedFile) -> declaration.Declaration:
 
 def _in_utf8(con: Backend, landed: LandedFile) -> LandedFile:
     """The file as the engine reads it: one in another encoding is written anew, for as long as the engine is there."""
-    encoding = _declared(landed).encoding
+    declared = _declared(landed)
+    encoding = declared.encoding
     if landed.format != "csv" or encoding == "utf-8":
         return landed
     ((scratch,),) = con.raw_sql("SELECT current_setting('temp_directory')").fetchall()
-    if scratch and not Path(scratch).is_dir():
-        Path(scratch).mkdir(parents=True)
-    folder = tempfile.mkdtemp(prefix="aside-", dir=scratch or None)
+    if scratch in ("", UNCHOSEN):
+        scratch = None
+    else:
+        Path(scratch).mkdir(parents=True, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix="aside-", dir=scratch)
     weakref.finalize(con, shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder) / "table.csv"
     read, decoder = 0, codecs.getincrementaldecoder(encoding)()
@@ -420,20 +424,19 @@ def _in_utf8(con: Backend, landed: LandedFile) -> LandedFile:
         while block := stream.read(BLOCK):
             try:
                 out.write(decoder.decode(block))
-            except UnicodeDecodeError as error:
-                raise _not_encoded(landed, read + error.start) from None
+            except UnicodeError as error:  # UTF-16 without its mark has no place
+                raise _not_encoded(landed, read + getattr(error, "start", 0)) from None
             read += len(block)
         try:
             out.write(decoder.decode(b"", final=True))
-        except UnicodeDecodeError:
+        except UnicodeError:
             raise _not_encoded(landed, read) from None
-    return dataclasses.replace(landed, path=path)
+    return dataclasses.replace(landed, path=path, declared=dataclasses.replace(declared, encoding="utf-8"))
 
 
 def _not_encoded(landed: LandedFile, place: int) -> BatchRefused:
     return BatchRefused(
-        f"{landed.name}: byte {place} is none of {_declared(landed).encoding}; say in {declaration.NAME} which the file's "
-        "encoding is"
+        f"{landed.name}: byte {place} is none of {_declared(landed).encoding}; mend encoding in {declaration.NAME}"
     )
 
 

@@ -168,7 +168,8 @@ def test_defaults_stand_in_for_what_rows_lack_and_for_nothing_else(zone: Zone) -
     toml = 'user = "u1"\naccount = "a1"\ncurrency = "EUR"\n'
     held = [{"account_id": "a1", "type": "checking"}, {**ACCOUNT, "account_id": "a2", "iso_currency_code": "USD"}]
     lacking = {"transaction_id": "t1", "date": "2026-02-01", "amount": -1}
-    declared(zone, toml, accounts_json=held, transactions_jsonl=[lacking, {**TRANSACTION, "transaction_id": "t2", "account_id": "a2"}])  # fmt: skip
+    whole = {**TRANSACTION, "transaction_id": "t2", "account_id": "a2"}
+    declared(zone, toml, accounts_json=held, transactions_jsonl=[lacking, whole])
     assert [(row["user_id"], row["iso_currency_code"]) for row in zone.accepted("accounts")] == [
         ("u1", "EUR"),
         ("u1", "USD"),
