@@ -81,6 +81,7 @@ def _files(source: Path, suffixes: Sequence[str]) -> Iterator[tuple[Path, str, s
     """Each statement file with its name in the folder and the customer that its own folder names."""
     found = False
     for path in entries(source):
+        inside: list[tuple[Path, str, str | None]]
         if path.is_dir():
             if not PLAIN_NAME.fullmatch(path.name):
                 raise BatchRefused(f"{source.name}: a folder's name is no plain id; name it by the customer's id")
