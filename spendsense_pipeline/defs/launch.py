@@ -148,8 +148,8 @@ def ingest_folder(
 
     ``statements`` is the format of a bank's files in it, those of ``user`` where no folder names the customer. ``ids``
     is what the batch is to declare of its transactions' ids. The folder appears in the landing zone only when nothing
-    else is merging and this run starts, so no sensor takes it. A batch that is refused leaves nothing behind: mended, it
-    may come again under the same id.
+    else is merging and this run starts, so no sensor takes it. A batch that is refused leaves nothing behind: mended,
+    it may come again under the same id.
     """
     if not settings.ingest:
         raise SpendSenseError(

@@ -47,37 +47,19 @@ def read(content: bytes, name: str, encoding: str | None) -> list[Statement]:
 
 
 def _tree(content: bytes, name: str) -> Element:
+    if b"<OFX>" not in content:
+        raise BatchRefused(f"{name}: cannot be read as OFX, it has no <OFX>; download it again")
+    if b"</OFX>" not in content:  # the parser would take what there is for the whole
+        last = content.rstrip().count(b"\n") + 1
+        raise BatchRefused(f"{name}: is cut off, its last line is {last} and nothing closes <OFX>; download it again")
     tree = OFXTree()
     try:
-        root = tree.parse(io.BytesIO(content))
-    except (OFXHeaderError, ParseError, AssertionError, UnicodeDecodeError, ValueError, IndexError) as error:
+        root: Element = tree.parse(io.BytesIO(content))
+    except (OFXHeaderError, ParseError, AssertionError, ValueError, IndexError) as error:
         place = re.search(r"position=\[(\d+):", str(error))
-        where = f"damaged at character {place.group(1)} behind its header" if place else _damage(content)
-        raise BatchRefused(f"{name}: cannot be read as OFX, {where}; download it again") from None
-    if root is None or root.tag != "OFX":
-        raise BatchRefused(f"{name}: cannot be read as OFX, {_damage(content)}; download it again")
+        where = f" at character {place.group(1)} behind its header" if place else " in its header or its nesting"
+        raise BatchRefused(f"{name}: cannot be read as OFX, damaged{where}; download it again") from None
     return root
-
-
-def _damage(content: bytes) -> str:
-    """What the parser does not say: the aggregate that is never closed, and the line it opens on."""
-    text = content.decode("latin-1")
-    opened: list[tuple[str, int]] = []
-    tags = [(found, found.group(2)) for found in re.finditer(r"<(/?)([A-Z0-9.]+)>", text)]
-    closing = {tag for found, tag in tags if found.group(1)}
-    for found, tag in tags:
-        line = text.count("\n", 0, found.start()) + 1
-        if not found.group(1) and (tag in closing or tag in ("OFX", "STMTTRN", "BANKTRANLIST", "STMTRS", "CCSTMTRS")):
-            opened.append((tag, line))
-        elif found.group(1):
-            if not opened or opened[-1][0] != tag:
-                return f"</{tag}> on line {line} closes nothing" if not opened else _unclosed(*opened[-1])
-            opened.pop()
-    return _unclosed(*opened[-1]) if opened else "it has no <OFX>"
-
-
-def _unclosed(tag: str, line: int) -> str:
-    return f"<{tag}> of line {line} is never closed"
 
 
 def _bank(statement: Element, name: str) -> Statement:
