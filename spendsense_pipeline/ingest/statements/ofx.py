@@ -14,7 +14,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from ofxtools.header import OFXHeaderError
-from ofxtools.Parser import OFXTree, ParseError
+from ofxtools.Parser import OFXTree, ParseError, TreeBuilder
 
 from spendsense_pipeline.ingest.files import BatchRefused
 from spendsense_pipeline.ingest.statements.statement import CARD, Row, Statement, joined, number, owed, unencoded
@@ -46,19 +46,41 @@ def read(content: bytes, name: str, encoding: str | None) -> list[Statement]:
     return found
 
 
+class _Nested(TreeBuilder):
+    """The library's parser, which by itself takes any end for that of whatever is open, and a part for the whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[str] = []
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> Element:
+        self.opened.append(tag)
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> Element:
+        if not self.opened or self.opened.pop() != tag:
+            raise ParseError(f"</{tag}> closes what is not open")
+        return super().end(tag)
+
+
 def _tree(content: bytes, name: str) -> Element:
-    if b"<OFX>" not in content:
+    begin = content.find(b"<OFX>")
+    if begin < 0:
         raise BatchRefused(f"{name}: cannot be read as OFX, it has no <OFX>; download it again")
-    if b"</OFX>" not in content:  # the parser would take what there is for the whole
-        last = content.rstrip().count(b"\n") + 1
-        raise BatchRefused(f"{name}: is cut off, its last line is {last} and nothing closes <OFX>; download it again")
-    tree = OFXTree()
+    parser = _Nested()
     try:
-        root: Element = tree.parse(io.BytesIO(content))
-    except (OFXHeaderError, ParseError, AssertionError, ValueError, IndexError) as error:
+        root: Element = OFXTree().parse(io.BytesIO(content), parser)
+    except (OFXHeaderError, ParseError, ValueError) as error:
         place = re.search(r"position=\[(\d+):", str(error))
-        where = f" at character {place.group(1)} behind its header" if place else " in its header or its nesting"
-        raise BatchRefused(f"{name}: cannot be read as OFX, damaged{where}; download it again") from None
+        line = content.count(b"\n", 0, begin + int(place.group(1)) if place else 0) + 1
+        raise BatchRefused(f"{name}: cannot be read as OFX, damaged on line {line}; download it again") from None
+    except AssertionError:  # the tree is asked for while something is open
+        root = Element("")
+    if parser.opened or root.tag != "OFX":
+        last = content.rstrip().count(b"\n") + 1
+        raise BatchRefused(
+            f"{name}: is cut off on line {last}, within {'/'.join(parser.opened[-2:])}; download it again"
+        )
     return root
 
 
