@@ -16,12 +16,12 @@ from typing import Final
 
 import click
 import pandas as pd
+from spendsense_pipeline.features.windows import customer_features
 
 from spendsense_pipeline import synthetic, warehouse
 from spendsense_pipeline.evaluation import accuracy
 from spendsense_pipeline.features.rows import classify
 from spendsense_pipeline.features.streams import streams_and_hits
-from spendsense_pipeline.features.windows import customer_features
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.ingest import canonical, landing
 from spendsense_pipeline.personas.assignment import assign_personas

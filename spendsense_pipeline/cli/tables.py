@@ -20,6 +20,9 @@ from spendsense_pipeline.cli.output import columns, printed, progress
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
+STATEMENTS = ("ofx", "camt053", "mt940")
+"""The formats of `ingest.statements`, which is loaded where one is asked for."""
+
 GENERATION = (
     *("model", "situations_asked_for", "situations_kept_before", "situations_written", "situations_failed"),
     *("situations_served_by_library", "requests", "tokens_sent", "tokens_received", "cost_usd", "seconds"),
@@ -62,16 +65,32 @@ def generate(
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["spendsense", "plaid"]),
+    type=click.Choice(["spendsense", "plaid", *STATEMENTS]),
     default="spendsense",
     show_default=True,
-    help="Table files, or saved responses of Plaid's in a folder per customer.",
+    help="Table files, saved responses of Plaid's in a folder per customer, or a bank's statements.",
 )
+@click.option(
+    "--user", help="Whose the statements right in the folder are; those in a folder of it are its customer's."
+)
+@click.option("--ids", type=click.Choice(["content"]), help="Make ids of the content of transactions that have none.")
 @click.option("--batch", "batch_id", help="Batch id; default from the folder's name and content.")
 @click.option("--trust-operators", is_flag=True, help="Let the files add operators although there are some.")
 @as_json
-def ingest(path: Path, kind: str, batch_id: str | None, trust_operators: bool, as_json: bool) -> None:
+def ingest(
+    path: Path,
+    kind: str,
+    user: str | None,
+    ids: str | None,
+    batch_id: str | None,
+    trust_operators: bool,
+    as_json: bool,
+) -> None:
     """Land a folder of files as a batch and merge it into the tables."""
+    if user is not None and kind not in STATEMENTS:
+        raise click.UsageError("--user is for statements; tables and responses name their customers")
+    if ids is not None and kind != "spendsense":
+        raise click.UsageError("--ids is for tables; responses and statements have ids")
     from spendsense_pipeline.definitions import build_defs
     from spendsense_pipeline.defs import launch
 
@@ -84,6 +103,9 @@ def ingest(path: Path, kind: str, batch_id: str | None, trust_operators: bool, a
             path,
             batch_id,
             responses=kind == "plaid",
+            statements=kind if kind in STATEMENTS else None,
+            user=user,
+            ids=ids,
             trust_operators=trust_operators,
         )
     payload: dict[str, Any] = {"batch": batch, "run_id": ran.run_id, "tables": launch.tallies(ran)}

@@ -3,6 +3,7 @@
 from spendsense_pipeline.contracts.base import (
     Contract,
     FrameContract,
+    absent,
     arrow_schema,
     columns,
     failures,
@@ -62,6 +63,7 @@ __all__ = [
     "PERSONAS",
     "Contract",
     "FrameContract",
+    "absent",
     "arrow_schema",
     "columns",
     "failures",

@@ -18,7 +18,7 @@ from spendsense_pipeline.features import tables
 from spendsense_pipeline.features.accounts import Held, OnDate, accounts_on, held_accounts
 from spendsense_pipeline.features.arrays import floats, numbers, readable, records, structured
 from spendsense_pipeline.features.calendars import Ruler, ruler_of_months
-from spendsense_pipeline.features.columns import Coded, coded, days, doubles, places, plain_texts
+from spendsense_pipeline.features.columns import READ, Coded, coded, days, doubles, places, plain_texts
 from spendsense_pipeline.features.pay import PAY, PAYDAY, PAYER, PayRoom
 from spendsense_pipeline.features.rows import MOST_ROWS, ROW, SPELLING, TEXT, Names, RowRoom
 from spendsense_pipeline.features.streams import (
@@ -131,32 +131,19 @@ def customers_on(users: pa.Table, dates: Sequence[int]) -> tuple[pa.Array, Array
 
 def run_on_nothing() -> Signals:
     """The signals of nobody: calls every kernel."""
-    text, number, day = pa.string(), pa.float64(), pa.date32()
-    columns = {
-        "transactions": {
-            **dict.fromkeys(("transaction_id", "account_id", "user_id", "merchant_name", "merchant_entity_id"), text),
-            "category_primary": text,
-            "category_detailed": text,
-            "date": day,
-            "amount": number,
-            "pending": pa.bool_(),
-        },
-        "accounts": {
-            **dict.fromkeys(("account_id", "user_id", "type", "subtype", "iso_currency_code"), text),
-            **dict.fromkeys(("balance_available", "balance_current", "balance_limit"), number),
-            "created_at": pa.timestamp("us", "UTC"),
-            "balance_date": day,
-        },
-        "liabilities": {
-            **dict.fromkeys(("account_id", "user_id", "liability_id"), text),
-            **dict.fromkeys(("last_payment_amount", "minimum_payment_amount", "last_statement_balance"), number),
-            "apr_purchase": number,
-            "is_overdue": pa.bool_(),
-            "balance_date": day,
-        },
-        "users": {"user_id": text, "user_type": text, "created_at": pa.timestamp("us", "UTC")},
+    types = {
+        **dict.fromkeys(("date", "balance_date"), pa.date32()),
+        **dict.fromkeys(("pending", "is_overdue"), pa.bool_()),
+        "created_at": pa.timestamp("us", "UTC"),
+        **dict.fromkeys(
+            ("amount", "apr_purchase", "balance_available", "balance_current", "balance_limit"), pa.float64()
+        ),
+        **dict.fromkeys(("last_payment_amount", "minimum_payment_amount", "last_statement_balance"), pa.float64()),
     }
-    empty = {name: pa.schema(fields.items()).empty_table() for name, fields in columns.items()}
+    empty = {
+        table: pa.schema([(name, types.get(name, pa.string())) for name in names]).empty_table()
+        for table, names in READ.items()
+    }
     return signals_of(Customers(**empty), [EPOCH])
 
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import pandas as pd
 import pytest
+from spendsense_pipeline.features.credit import cards_at
+from spendsense_pipeline.features.day import of_day
 from sqlalchemy import Engine
 
 from spendsense_pipeline import synthetic, warehouse
 from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import launch
-from spendsense_pipeline.features.credit import cards_at
-from spendsense_pipeline.features.day import of_day
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import frames, operators, queue, release, review
 from spendsense_pipeline.governance.database import open_or_create, reading, writing
