@@ -34,8 +34,9 @@ from spendsense_pipeline.synthetic.tables import (
     users_table,
 )
 
-# Customers are made so many at a time, which bounds the memory that intermediate columns take.
-_BLOCK = 10_000
+BLOCK = 10_000
+"""Customers are made so many at a time, which bounds the memory that intermediate columns take."""
+
 _SHORTEST, _LONGEST = 30, 3660
 
 
@@ -53,6 +54,18 @@ class Synthetic:
 
     tables: dict[str, pd.DataFrame]
     truth: dict[str, Any]
+
+
+def sized(users: int, days: int) -> None:
+    """Raise SpendSenseError (``invalid_size``) where so many cannot be made."""
+    if users < 2:
+        raise SpendSenseError(
+            f"{users} users asked for: at least 2 are needed, a customer and an operator.", code="invalid_size"
+        )
+    if not _SHORTEST <= days <= _LONGEST:
+        raise SpendSenseError(
+            f"{days} days asked for: between {_SHORTEST} and {_LONGEST} can be made.", code="invalid_size"
+        )
 
 
 def generate(
@@ -79,21 +92,14 @@ def generate(
     >>> sorted(made.tables)
     ['accounts', 'liabilities', 'transactions', 'users']
     """
-    if users < 2:
-        raise SpendSenseError(
-            f"{users} users asked for: at least 2 are needed, a customer and an operator.", code="invalid_size"
-        )
-    if not _SHORTEST <= days <= _LONGEST:
-        raise SpendSenseError(
-            f"{days} days asked for: between {_SHORTEST} and {_LONGEST} can be made.", code="invalid_size"
-        )
+    sized(users, days)
     dice, period = Dice(seed), Period.ending(as_of, days)
     operators = max(1, (users * 5 + 50) // 100)
     names = Names.drawn(seed)
     parts: dict[str, list[pa.Table]] = {"users": [], "accounts": [], "transactions": [], "liabilities": []}
     truth: dict[str, Any] = {}
-    for first in range(0, users - operators, _BLOCK):
-        index = np.arange(first, min(first + _BLOCK, users - operators))
+    for first in range(0, users - operators, BLOCK):
+        index = np.arange(first, min(first + BLOCK, users - operators))
         story = _story(dice, index, seed, period, hard=hard)
         ids = [f"cus_{number + 1:06d}" for number in index]
         parts["users"].append(users_table(dice, story.who, ids, names))

@@ -95,8 +95,8 @@ def occurrences(cadence: Ints, anchor: Ints, period: Period) -> tuple[Ints, Ints
     ``anchor`` is a day of the month for monthly and rarer cadences of whole months (a quarterly one adds 100, 200 or
     300 for its month in the quarter; two-monthly and semi-annual likewise), the number of days since 1970 modulo 7,
     14 or 28 for weekly, biweekly and four-weekly, how many days before the period's end the newest annual date lies,
-    and nothing for semi-monthly, which is the 15th and the last day. Dates may stick out of the period by a month: callers shift first and
-    cut afterwards.
+    and nothing for semi-monthly, which is the 15th and the last day. Dates may stick out of the period by a month:
+    callers shift first and cut afterwards.
 
     Returns the position of the arrangement, the day, and the ordinal of the date on the calendar.
     """

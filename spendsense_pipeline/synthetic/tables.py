@@ -15,6 +15,7 @@ from spendsense_pipeline.synthetic import behaviour, payees, schedule
 from spendsense_pipeline.synthetic.behaviour import Rows, Standing
 from spendsense_pipeline.synthetic.dice import Dice, Flags, Ints
 from spendsense_pipeline.synthetic.people import (
+    FORMER_ACCOUNT,
     INVESTMENT,
     OTHER,
     PLACES,
@@ -128,6 +129,7 @@ OTHER_KINDS = {
     SECOND_CARD: ("second_card", "credit", "credit card"),
     STUDENT_LOAN: ("student_loan", "loan", "student"),
     INVESTMENT: ("brokerage", "investment", "brokerage"),
+    FORMER_ACCOUNT: ("former", "depository", "checking"),
 }
 
 
