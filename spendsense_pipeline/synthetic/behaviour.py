@@ -120,7 +120,7 @@ class Standing:
         cls,
         who: Ints,
         place: Ints | int,
-        payee: Ints,
+        payee: Ints | int,
         kind: int,
         cadence: Ints | int,
         anchor: Ints | int,

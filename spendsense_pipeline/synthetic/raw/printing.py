@@ -51,20 +51,23 @@ class Lines:
         pieces: list[pa.Array | pa.Scalar] = []
         for position, part in enumerate(parts):
             if position % 2:
-                pieces.append(self.field(part))
+                pieces.append(self.field(part, position))
             elif part:
                 pieces.append(pa.scalar(part))
         if len(pieces) == 1 and isinstance(pieces[0], pa.Scalar):
             text = pa.array([parts[0]]).take(pa.array(np.zeros(len(self.rows.who), dtype=np.int64)))
         else:
             text = pc.binary_join_element_wise(*pieces, "")
-        for _ in range(2):  # a field without content leaves two spaces
+        if "entry" in parts or "place" in parts:  # without content they leave two spaces
             text = pc.replace_substring(text, "  ", " ")
         text = pc.utf8_trim_whitespace(pc.utf8_slice_codeunits(text, 0, bank.width))
         return pc.utf8_upper(text) if bank.upper else text
 
-    def field(self, name: str) -> pa.Array:
-        """The content of a template's field, row by row; raises KeyError for a field that nobody knows."""
+    def field(self, name: str, position: int = 0) -> pa.Array:
+        """The content of a template's field, row by row; raises KeyError for a field that nobody knows.
+
+        Two references of one template differ: ``position`` is where in it they stand.
+        """
         rows, payees = self.rows, self.country.payees
         if name == "payee":
             printed = pa.array([payee.printed for payee in payees]).take(pa.array(rows.payee))
@@ -97,16 +100,17 @@ class Lines:
         found = _DIGITS.fullmatch(name)
         if found is None:
             raise KeyError(f"no bank prints a field {name!r}")
-        return self._digits(found[1], int(found[2]))
+        return self._digits(found[1], int(found[2]), position)
 
     def _row(self) -> Ints:
         return self.who.index[self.rows.who] * 100_000 + self.number
 
-    def _digits(self, kind: str, count: int) -> pa.Array:
+    def _digits(self, kind: str, count: int, position: int) -> pa.Array:
         """``ref``: new on every row; ``id``: of the customer at the payee; ``co``: of the payee."""
         keys = {"ref": (self._row(),), "id": (self.who.index[self.rows.who], self.rows.payee), "co": (self.rows.payee,)}
+        topic = f"print/ref/{position}" if kind == "ref" else f"print/{kind}"
         blocks = [
-            _FOUR_DIGITS.take(pa.array(self.dice.whole(f"print/{kind}/{block}", 0, 9999, *keys[kind])))
+            _FOUR_DIGITS.take(pa.array(self.dice.whole(f"{topic}/{block}", 0, 9999, *keys[kind])))
             for block in range(-(-count // 4))
         ]
         text = blocks[0] if len(blocks) == 1 else pc.binary_join_element_wise(*blocks, "")
@@ -152,7 +156,6 @@ def printed_columns(
     """
     channels = sorted({payee.channel for payee in country.payees})
     channel = np.array([channels.index(payee.channel) for payee in country.payees])[rows.payee]
-    # Pensions of those with a second card: the fourth place is a card for them.
     on_card = (rows.place == CARD) | ((rows.place == OTHER) & (who.other[rows.who] == SECOND_CARD))
     home_bank = dice.whole("print/bank", 0, len(country.banks) - 1, who.index)
     issuer = dice.whole("print/issuer", 0, len(country.issuers) - 1, who.index)
