@@ -9,6 +9,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any, Final
 
@@ -227,7 +228,7 @@ def money_accuracy(
     if known.empty:
         return pd.DataFrame(columns=COLUMNS)
     if found is None:
-        return pd.DataFrame([(measure, of, None, None, None)], columns=COLUMNS)
+        return pd.DataFrame([(measure, of, nan, nan, nan)], columns=COLUMNS)
     seen = found.reindex(known.index).astype(float)
     right = (seen - known).abs() <= within * known.abs() + 0.005  # half a cent: sums of cents in another order
     right = right.where(known.abs() >= 0.005, seen.fillna(0.0).abs() < 0.005)
@@ -323,8 +324,8 @@ def _named(name: Any, planted_name: Any, printed: Any, *, loosely: bool) -> bool
 
 def _dates(frame: pd.DataFrame, name: str) -> pd.Series:
     """A column of days; unknown where the frame has none."""
-    values = frame[name].tolist() if name in frame else [None] * len(frame)
-    return pd.Series(pd.to_datetime(values), index=frame.index)
+    values = frame[name] if name in frame else pd.Series([None] * len(frame), index=frame.index, dtype=object)
+    return pd.to_datetime(values)
 
 
 def _right_kind(found: pd.DataFrame, wanted: pd.DataFrame) -> "pd.Series[bool]":

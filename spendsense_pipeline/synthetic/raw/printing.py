@@ -29,7 +29,8 @@ _FOUR_DIGITS: Final = pa.array([f"{number:04d}" for number in range(10_000)])
 _FOUR_SIGNS: Final = pa.array([f"{number:04X}" for number in range(65_536)])
 _TWO_DIGITS: Final = pa.array([f"{number:02d}" for number in range(60)])
 _DIGITS: Final = re.compile("(ref|id|co)([0-9]+)")
-_NOTHING: Final = pa.scalar(None, pa.string())
+_COUNTERPARTY: Final = 70
+"""Signs that a SEPA message has for a name."""
 
 
 @dataclass(frozen=True)
@@ -40,28 +41,30 @@ class Lines:
     country: Country
     period: Period
     who: People
-    holders: pa.Array  # upper-case names by customer
+    holders: list[str]  # names by customer
     last4: Ints  # customers by places
     rows: Rows
     number: Ints  # of the row among the customer's
+    upper: bool
 
     def printed(self, template: str, bank: Bank) -> pa.Array:
         """The text of each row as the bank's column shows it."""
+        # Everything is put into capitals before it is joined: tables of words are short, columns of text are not.
         parts = re.split(r"\{([^}]*)\}", template)
         pieces: list[pa.Array | pa.Scalar] = []
         for position, part in enumerate(parts):
             if position % 2:
                 pieces.append(self.field(part, position))
             elif part:
-                pieces.append(pa.scalar(part))
-        if len(pieces) == 1 and isinstance(pieces[0], pa.Scalar):
-            text = pa.array([parts[0]]).take(pa.array(np.zeros(len(self.rows.who), dtype=np.int64)))
-        else:
-            text = pc.binary_join_element_wise(*pieces, "")
+                pieces.append(pa.scalar(part.upper() if bank.upper else part))
+        if len(parts) == 1:
+            return pa.repeat(pieces[0].as_py()[: bank.width], len(self.rows.who))
+        text = pc.binary_join_element_wise(*pieces, "")
         if "entry" in parts or "place" in parts:  # without content they leave two spaces
             text = pc.replace_substring(text, "  ", " ")
-        text = pc.utf8_trim_whitespace(pc.utf8_slice_codeunits(text, 0, bank.width))
-        return pc.utf8_upper(text) if bank.upper else text
+        if pc.max(pc.utf8_length(text)).as_py() > bank.width:
+            text = pc.utf8_slice_codeunits(text, 0, bank.width)
+        return pc.ascii_trim_whitespace(text)
 
     def field(self, name: str, position: int = 0) -> pa.Array:
         """The content of a template's field, row by row; raises KeyError for a field that nobody knows.
@@ -70,20 +73,20 @@ class Lines:
         """
         rows, payees = self.rows, self.country.payees
         if name == "payee":
-            printed = pa.array([payee.printed for payee in payees]).take(pa.array(rows.payee))
+            printed = self._words([payee.printed for payee in payees], rows.payee)
             tails = np.array([payee.tail for payee in payees], dtype=np.bool_)[rows.payee]
             if not tails.any():
                 return printed
             tail = pc.binary_join_element_wise("*", self._signs("tail"), "")
             return pc.binary_join_element_wise(printed, pc.if_else(pa.array(tails), tail, pa.scalar("")), "")
         if name == "entry":
-            return pa.array([payee.entry for payee in payees]).take(pa.array(rows.payee))
+            return self._words([payee.entry for payee in payees], rows.payee)
         if name == "place":
-            return pa.array([payee.place for payee in payees]).take(pa.array(rows.payee))
+            return self._words([payee.place for payee in payees], rows.payee)
         if name == "city":
-            return pa.array(self.country.cities).take(pa.array(self._city()))
+            return self._words(self.country.cities, self._city())
         if name == "holder":
-            return self.holders.take(pa.array(rows.who))
+            return self._words(self.holders, rows.who)
         if name in _DATES:
             return self._date(_DATES[name])
         if name == "mix8":
@@ -101,6 +104,9 @@ class Lines:
         if found is None:
             raise KeyError(f"no bank prints a field {name!r}")
         return self._digits(found[1], int(found[2]), position)
+
+    def _words(self, words: list[str], position: Ints) -> pa.Array:
+        return pa.array([word.upper() for word in words] if self.upper else words).take(pa.array(position))
 
     def _row(self) -> Ints:
         return self.who.index[self.rows.who] * 100_000 + self.number
@@ -135,8 +141,8 @@ class Lines:
         """The day of purchase, which is the day of booking or the one or two before."""
         first = self.period.first - 3
         days = np.arange(first, self.period.last + 1).astype("datetime64[D]").astype(object)
-        texts = pa.array([day.strftime(pattern) for day in days.tolist()])
-        return texts.take(pa.array(self.rows.day - first - self.dice.whole("print/before", 0, 2, self._row())))
+        texts = [day.strftime(pattern) for day in days.tolist()]
+        return self._words(texts, self.rows.day - first - self.dice.whole("print/before", 0, 2, self._row()))
 
 
 def printed_columns(
@@ -162,8 +168,6 @@ def printed_columns(
     bank = np.where(rows.place == OTHER, home_bank[rows.who] + 1, home_bank[rows.who]) % len(country.banks)
     style = np.where(on_card, len(country.banks) + issuer[rows.who], bank)
     every = [*country.banks, *country.issuers]
-    holders_printed = pa.array([name.upper() for name in holders])
-
     group = style * len(channels) + channel
     order = np.argsort(group, kind="stable")
     edges = np.flatnonzero(np.diff(group[order], prepend=-1, append=-1))
@@ -171,7 +175,7 @@ def printed_columns(
     for start, stop in pairwise(edges.tolist()):
         chosen = order[start:stop]
         prints, way = every[group[chosen[0]] // len(channels)], channels[group[chosen[0]] % len(channels)]
-        lines = Lines(dice, country, period, who, holders_printed, last4, rows.only(chosen), number[chosen])
+        lines = Lines(dice, country, period, who, holders, last4, rows.only(chosen), number[chosen], prints.upper)
         for name, column in _of_group(lines, prints, way, evidence).items():
             parts[name].append(column)
     back = pa.array(np.argsort(order, kind="stable"))
@@ -188,10 +192,12 @@ def _of_group(lines: Lines, bank: Bank, channel: str, evidence: str) -> dict[str
     names_side = bank.counterparty and channel not in BY_CARD | {"penalty", "service_fee", "cash", "earned"}
     merchants = bank.merchant and (channel in BY_CARD or not bank.counterparty)
     mcc = pa.array([payee.mcc if payee.channel in BY_CARD else None for payee in payees], pa.string())
+    text = lines.printed(bank.text[channel], bank)
     return {
-        "description_raw": lines.printed(bank.text[channel], bank),
-        "merchant_name": _cut(lines.field("payee"), bank, bank.merchant) if merchants else missing,
-        "counterparty_name": _cut(lines.field("payee"), bank, 70) if names_side else missing,
+        # An app bank prints only the reference, and nothing where the payer wrote none.
+        "description_raw": pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text),
+        "merchant_name": _cut(lines.field("payee"), bank.merchant) if merchants else missing,
+        "counterparty_name": _cut(lines.field("payee"), _COUNTERPARTY) if names_side else missing,
         "mcc": mcc.take(pa.array(lines.rows.payee)) if evidence == "mcc" else missing,
         "transaction_code": (
             lines.printed(code, Bank({}, 40)) if evidence == "codes" and code is not None else missing
@@ -199,9 +205,8 @@ def _of_group(lines: Lines, bank: Bank, channel: str, evidence: str) -> dict[str
     }
 
 
-def _cut(text: pa.Array, bank: Bank, width: int) -> pa.Array:
-    cut = pc.utf8_trim_whitespace(pc.utf8_slice_codeunits(text, 0, width))
-    return pc.utf8_upper(cut) if bank.upper else cut
+def _cut(text: pa.Array, width: int) -> pa.Array:
+    return pc.ascii_trim_whitespace(pc.utf8_slice_codeunits(text, 0, width))
 
 
 def channels_online(country: Country) -> Flags:
