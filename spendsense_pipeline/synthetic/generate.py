@@ -48,8 +48,9 @@ class Synthetic:
     and times as ISO text, money as numbers, positive = in). ``truth`` says what was planted: ``seed``,
     ``as_of`` and for each customer the ``persona``, the ``pay_frequency`` and the ``streams``, each with
     ``merchant``, ``kind``, ``cadence`` and ``amount`` (landing sign, today's price; the usual amount where it
-    varies). A stream is listed when it occurs three times in the rows, two times for an annual one. ``habits``
-    names the payees at which people spend from habit and nobody signed up for anything.
+    varies), and with ``also`` where another kind is right as well. A stream is listed when it occurs three times in the
+    rows, two times for an annual one. ``habits`` names the payees at which people spend from habit and nobody signed
+    up for anything.
     """
 
     tables: dict[str, pd.DataFrame]
@@ -241,6 +242,8 @@ def _truth(story: Story, ids: list[str]) -> dict[str, Any]:
                 "kind": KINDS[kind],
                 "cadence": CADENCES[cadence],
                 "amount": cents / 100,
+                # Money to a person says of itself only that it is regular.
+                **({"also": ["regular"]} if payees.ALL[payee] in payees.ROOMMATES else {}),
             }
         )
     return made
