@@ -148,6 +148,37 @@ def test_regular_income_is_that_of_the_planted_income(made: Synthetic) -> None:
         assert truth["regular_income"] == pytest.approx(planned, rel=0.03), user
 
 
+def test_each_persona_lives_as_its_definition_says(made: Synthetic) -> None:
+    """A plain reading of the definitions from balances and the truth; no code of the pipeline."""
+    accounts = made.tables["accounts"]
+    held = accounts.pivot_table(index="user_id", columns="subtype", values="balance_current", aggfunc="sum")
+    cards = accounts[accounts["subtype"] == "credit card"]
+    used = (cards["balance_current"] / cards["balance_limit"]).groupby(cards["user_id"]).max()
+    lately = str(AS_OF - dt.timedelta(days=45))
+    fits: dict[str, list[bool]] = {}
+    for user, truth in made.truth["users"].items():
+        live = [
+            -stream["amount"]
+            for stream in truth["streams"]
+            if (stream["kind"], stream["cadence"]) == ("subscription", "monthly") and stream["last_date"] > lately
+        ]
+        buffer = held["checking"].get(user, 0.0) / max(truth["spend_180d"] / 6, 1)
+        calm = used.get(user, 0.0) < 0.3
+        fit = {
+            "high_utilization": used.get(user, 0.0) >= 0.5,
+            "savings_builder": calm and truth["own_transfers"] >= 1200,
+            "wealth_builder": calm and truth["monthly_pay"] > 10_000 and held["savings"].get(user, 0.0) > 25_000
+            and truth["penalty_fees"] == 0,
+            "variable_income": calm and buffer < 1,
+            "subscription_heavy": calm and len(live) >= 3 and sum(live) >= 50,
+        }[truth["persona"]]  # fmt: skip
+        fits.setdefault(truth["persona"], []).append(bool(fit))
+    assert len(fits) == 5
+    assert sum(map(sum, fits.values())) / sum(map(len, fits.values())) >= 0.97, {
+        persona: np.mean(fit) for persona, fit in fits.items()
+    }
+
+
 def test_pensioners_have_benefits_and_no_payday(made: Synthetic) -> None:
     pensioners = [truth for truth in made.truth["users"].values() if truth["pay_frequency"] is None]
     assert pensioners

@@ -67,6 +67,7 @@ class Arrangement:
     of_income: tuple[float, float] = (0.0, 0.0)
     few: tuple[int, int] = (1, 1)  # how many different payees most have
     many: tuple[int, int] = (1, 1)  # and those who sign up for everything
+    keen: bool = False  # those who sign up for everything all have it
     days: tuple[int, int] = (3, 27)  # of the month
     whole: bool = False  # whole units
     fives: bool = False  # multiples of five

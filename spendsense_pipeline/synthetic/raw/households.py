@@ -138,6 +138,7 @@ def _arranged(dice: Dice, who: People, home: Household, country: Country, period
     rule = country.arrangements[number]
     topic = f"raw/{number}/{rule.group}"
     have = home.groups[rule.whose] & dice.chance(f"{topic}/has", rule.share, who.index)
+    have |= (who.persona == SUBSCRIBER) & rule.keen
     if rule.slot:
         drawn = dice.uniform(f"raw/slot/{rule.slot}", who.index)
         have &= (drawn >= rule.part[0]) & (drawn < rule.part[1])
