@@ -167,6 +167,18 @@ def test_audit_and_database_answer(copy: Pipeline, spendsense) -> None:
     assert set(spendsense(copy, "db", "upgrade")) == {"schema"}
 
 
+def test_generate_raw_prints_what_banks_print_and_its_options_exclude_each_other(
+    nothing: Pipeline, spendsense, tmp_path: Path
+) -> None:
+    words = ("generate", "--users", "6", "--as-of", "2026-06-30", "--days", "60")
+    spendsense(nothing, *words, "--raw", "uk", "--evidence", "codes", "--out", str(tmp_path / "uk"))
+    truth = json.loads((tmp_path / "uk" / "truth.json").read_text())
+    assert (truth["country"], truth["evidence"]) == ("GB", "codes")
+    for wrong in (("--raw", "us", "--hard"), ("--evidence", "mcc"), ("--raw", "fr")):
+        spendsense(nothing, *words, *wrong, "--out", str(tmp_path / "none"), code=2)
+    assert not (tmp_path / "none").exists()
+
+
 def test_generate_writes_a_landing_folder_with_its_truth(nothing: Pipeline, spendsense, tmp_path: Path) -> None:
     words = ("generate", "--users", "6", "--seed", "3", "--as-of", "2026-06-30", "--days", "60", "--out")
     made = spendsense(nothing, *words, str(tmp_path / "made"))

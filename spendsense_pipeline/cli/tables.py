@@ -37,19 +37,45 @@ GENERATION = (
 @as_of_option
 @click.option("--days", type=click.IntRange(min=1), default=180, show_default=True)
 @click.option("--hard", is_flag=True, help="Noise, skips, messy payees, price rises.")
+@click.option("--raw", type=click.Choice(["us", "uk", "de"]), help="Descriptors as this country's banks print them.")
+@click.option(
+    "--evidence",
+    type=click.Choice(["mcc", "codes", "bare"]),
+    help="With --raw: what stands beside the text; default bare.",
+)
 @click.option("--out", type=Folder(), help="Folder to write; default in the data folder.")
 @as_json
 def generate(
-    users: int, seed: int, as_of: dt.datetime | None, days: int, hard: bool, out: Path | None, as_json: bool
+    users: int,
+    seed: int,
+    as_of: dt.datetime | None,
+    days: int,
+    hard: bool,
+    raw: str | None,
+    evidence: str | None,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Synthetic customers as a folder to ingest, with truth.json of what was planted."""
     from spendsense_pipeline import synthetic
 
+    if hard and raw:
+        raise click.UsageError("--hard and --raw are two settings: choose one")
+    if evidence and not raw:
+        raise click.UsageError("--evidence goes with --raw us|uk|de")
     day = day_of(as_of) or context.now().date()
-    folder = out or Settings().data / "generated" / f"{users}-users-seed-{seed}-{day}{'-hard' if hard else ''}"
-    batch = synthetic.generate(
-        users, seed, as_of=day, days=days, hard=hard, told=lambda made: progress(as_json, made, users, "people made")
-    )
+    setting = f"-raw-{raw}-{evidence or 'bare'}" if raw else "-hard" if hard else ""
+    folder = out or Settings().data / "generated" / f"{users}-users-seed-{seed}-{day}{setting}"
+
+    def told(made: int) -> None:
+        progress(as_json, made, users, "people made")
+
+    if raw:
+        batch = synthetic.generate_raw(
+            users, seed, as_of=day, days=days, country=raw, evidence=evidence or "bare", told=told
+        )
+    else:
+        batch = synthetic.generate(users, seed, as_of=day, days=days, hard=hard, told=told)
     synthetic.write(batch, folder)
     payload: dict[str, Any] = {
         "path": str(folder),
