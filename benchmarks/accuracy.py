@@ -16,12 +16,11 @@ from typing import Final
 
 import click
 import pandas as pd
-from spendsense_pipeline.features.windows import customer_features
 
 from spendsense_pipeline import synthetic, warehouse
 from spendsense_pipeline.evaluation import accuracy
-from spendsense_pipeline.features.rows import classify
-from spendsense_pipeline.features.streams import streams_and_hits
+from spendsense_pipeline.features.details import counted_rows
+from spendsense_pipeline.features.signals import EPOCH, Customers, evidence_of, tables_of
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.ingest import canonical, landing
 from spendsense_pipeline.personas.assignment import assign_personas
@@ -104,14 +103,14 @@ def found(folder: Path, as_of: dt.date) -> Found:
         for table in ("users", "accounts", "transactions", "liabilities")
     }
     judged = canonical.judge(raw)
-    users, accounts, moved, owed = (canonical.accepted(judged[table]).cache() for table in raw)
-    rows = classify(moved, accounts, users, as_of).cache()
-    streams, hits = streams_and_hits(rows, as_of)
-    features = to_frame(customer_features(rows, moved, accounts, owed, users, streams, as_of, hits=hits).to_pyarrow())
-    sides = hits.join(moved.select("transaction_id", "merchant_entity_id"), "transaction_id")
-    side = sides.group_by("stream_id").agg(side=sides.merchant_entity_id.mode())
-    table = to_frame(streams.left_join(side, "stream_id").drop("stream_id_right").to_pyarrow())
-    return Found(table.drop(columns="side"), table["side"], features, assign_personas(features))
+    customers = Customers(**{table: canonical.accepted(judged[table]).to_pyarrow() for table in raw})
+    evidence = evidence_of(customers, [(as_of - EPOCH).days], [30, 180])
+    signals = tables_of(evidence)
+    streams, features = to_frame(signals.streams), to_frame(signals.features)
+    sides = to_frame(customers.transactions.select(["transaction_id", "merchant_entity_id"]))
+    hits = to_frame(counted_rows(evidence, customers.transactions)).merge(sides, on="transaction_id")
+    side = hits.dropna().groupby("stream_id")["merchant_entity_id"].agg(lambda ids: ids.mode().iloc[0])
+    return Found(streams, streams["stream_id"].map(side), features, assign_personas(features))
 
 
 def generated(seed: int, setting: Setting, users: int = USERS) -> dict[str, pd.DataFrame]:
