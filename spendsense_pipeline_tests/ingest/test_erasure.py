@@ -287,7 +287,7 @@ Kunde = "user_id"
 Konto = "account_id"
 Tag = "date"
 Betrag = "amount"
-Empfänger = "merchant_name"
+"Empfänger" = "merchant_name"
 """
 EXPORT = """\
 Umsätze vom 1. Januar
