@@ -14,48 +14,90 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from benchmarks import daily, data, governance, in_pandas, ingest, measure
 from benchmarks.whole_way import ORCHESTRATION
 
 CONTENDERS = {
+    "compiling": "compiling the kernels, once per version",
     "ours": "SpendSense",
+    "many_dates": "SpendSense, thirty dates in one run",
+    "spark": "SpendSense on Spark local[2]",
     "bare": "floor: one aggregation by customer and payee",
-    "pandas_same": "pandas, same definitions",
+    "pandas_same": "pandas, the first edition's definitions",
     "pandas": "pandas, simpler definitions",
     "loop": "query and loop per customer (SQLAlchemy, SQLite)",
-    "spark": "SpendSense on Spark local[*]",
 }
+OURS = ("ours", "many_dates", "spark")
+FEATURES = """Streams, cards and the features of both windows, Parquet to Parquet, for each size and contender:
+
+  compiling    the kernels into a fresh folder; measured once, and no part of the rows below
+  ours         a process for each core
+  many_dates   thirty dates in one run instead of one
+  spark        Spark local[2]; needs the extra `spark` and Java 17
+  bare         the floor: one aggregation in DuckDB
+  pandas_same  pandas, by the definitions of the first edition; where both are measured, how far they agree
+  pandas       pandas, simpler definitions
+  loop         a query and a loop for each customer
+
+Then `spendsense profile USER --window 77` in CPU seconds, with --stored customers in the warehouse (0: left out).
+The tables are made once per size and kept in --folder, stored as the warehouse stores them.
+"""
 Lines = Iterable[str]
 
 
-def features(rows: Sequence[int], only: Sequence[str], repeats: int, folder: Path) -> Lines:
-    """The features of both windows."""
+def features(rows: Sequence[int], only: Sequence[str], stored: int, repeats: int, folder: Path) -> Lines:
+    """The features of both windows, and one profile."""
     table, equal = [], []
-    for number in rows:
-        tables = data.canonical(folder, number)
-        with tempfile.TemporaryDirectory(dir=folder) as results:
-            for name in only:
-                (out := Path(results) / name).mkdir()
-                options = {"tables": str(tables), "out": str(out)}
-                row = {"transactions": f"{number:,}", "contender": CONTENDERS[name]}
-                try:
-                    found = measure.measure(f"features:{name}", options, repeats=1 if name == "loop" else repeats)
-                except measure.Failed as failed:
-                    nothing = dict.fromkeys(("spread", "CPU s", "peak GB", "customers/s"), "")
-                    table.append(row | {"wall s": f"failed: {failed}"} | nothing)
-                    continue
-                customers = found.told.get("customers", 0)
-                table.append(row | shown(found) | {"customers/s": rate(customers, found.median) if customers else ""})
-            ours, theirs = Path(results) / "ours", Path(results) / "pandas_same"
-            if any(ours.glob("*180d.parquet")) and any(theirs.glob("*180d.parquet")):
-                shares = [f"{share:.3%} of {what}" for what, share in in_pandas.agreement(ours, theirs).items()]
-                equal.append(f"{number:,}: ours and {CONTENDERS['pandas_same']}, are equal in {', '.join(shares)}.")
-    yield "Both windows, Parquet to Parquet; the contenders are in `benchmarks/features.py`."
+    with tempfile.TemporaryDirectory(dir=folder) as kernels:
+        cache, nothing = {"cache": kernels}, dict.fromkeys(("spread", "CPU s", "peak GB", "customers/s"), "")
+        if "compiling" in only or set(only) & set(OURS):
+            found = measure.measure("features:compiling", cache, repeats=1)
+            row = {"transactions": "any", "contender": CONTENDERS["compiling"]}
+            table.append(row | shown(found) | {"customers/s": ""})
+        for number in rows:
+            tables = data.canonical(folder, number)
+            exact = pq.read_metadata(tables / "transactions.parquet").num_rows
+            with tempfile.TemporaryDirectory(dir=folder) as results:
+                for name in [name for name in CONTENDERS if name in only and name != "compiling"]:
+                    (out := Path(results) / name).mkdir()
+                    options = {"tables": str(tables), "out": str(out), **(cache if name in OURS else {})}
+                    row = {"transactions": f"{exact:,}", "contender": CONTENDERS[name]}
+                    try:
+                        found = measure.measure(
+                            f"features:{name}", options, repeats=1 if name in ("loop", "spark") else repeats
+                        )
+                    except measure.Failed as failed:
+                        table.append(row | {"wall s": f"failed: {failed}"} | nothing)
+                        continue
+                    customers = found.told.get("customers", 0)
+                    table.append(
+                        row | shown(found) | {"customers/s": rate(customers, found.median) if customers else ""}
+                    )
+                ours, theirs = Path(results) / "ours", Path(results) / "pandas_same"
+                if any(ours.glob("*180d.parquet")) and any(theirs.glob("*180d.parquet")):
+                    shares = [f"{share:.3%} of {what}" for what, share in in_pandas.agreement(ours, theirs).items()]
+                    equal.append(
+                        f"{exact:,}: {CONTENDERS['ours']} and {CONTENDERS['pandas_same']} are equal in "
+                        f"{', '.join(shares)}."
+                    )
+    yield "Streams, cards and both windows, Parquet to Parquet; the contenders are in `benchmarks/features.py`."
     yield ""
     yield from measure.table(table)
     for line in equal:
         yield ""
         yield line
+    if stored:
+        tables = data.stored(folder, stored)
+        found = repeated("features:profile", {"tables": str(tables)}, repeats, folder)
+        used = [one["command"] for one in found.said]
+        yield ""
+        yield (
+            f"`spendsense profile USER --window 77` with {found.told['customers']:,} customers stored: "
+            f"{statistics.median(used):.2f} CPU seconds ({min(used):.2f}–{max(used):.2f}), "
+            f"{found.median:.2f} s, {found.peak / 1e9:.2f} GB."
+        )
 
 
 def making(customers: Sequence[int], repeats: int, folder: Path, memory: str | None) -> Lines:
@@ -259,7 +301,7 @@ def main() -> None:
     common.add_argument("--write", type=Path, help="a document in which the sections measured are replaced")
     commands = parser.add_subparsers(dest="what", required=True)
     sections: dict[str, tuple[str, Callable[[argparse.Namespace], Lines]]] = {
-        "features": ("Features", lambda told: features(told.rows, told.only, told.repeats, told.folder)),
+        "features": ("Features", lambda told: features(told.rows, told.only, told.stored, told.repeats, told.folder)),
         "ingest": (
             "Generating and ingesting",
             lambda told: making(told.customers, told.repeats, told.folder, told.memory),
@@ -269,11 +311,20 @@ def main() -> None:
         "whole-way": ("The whole way", lambda told: whole_way(told.customers, told.repeats, told.folder, told.memory)),
         "daily": ("A day after another", lambda told: days(told.customers, told.folder, told.memory)),
     }
-    every = {name: commands.add_parser(name, parents=[common]) for name in sections}
+    every = {
+        name: commands.add_parser(
+            name,
+            parents=[common],
+            description=FEATURES if name == "features" else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for name in sections
+    }
     every["features"].add_argument("--rows", type=int, nargs="+", default=[1_000_000])
     every["features"].add_argument(
-        "--only", nargs="+", choices=[*CONTENDERS], default=["ours", "bare", "pandas_same", "pandas", "loop"]
+        "--only", nargs="+", choices=[*CONTENDERS], default=[name for name in CONTENDERS if name != "spark"]
     )
+    every["features"].add_argument("--stored", type=int, default=10_000, help="customers stored beside a profile's")
     every["governance"].add_argument("--rows", type=int, nargs="+", default=[10_000])
     every["governance"].add_argument("--open", type=int, default=10_000, help="how many recommendations are open")
     every["governance"].add_argument(

@@ -13,27 +13,45 @@ KEYS = {"user_id", "account_id", "transaction_id", "liability_id"}
 
 
 def canonical(folder: Path, transactions: int) -> Path:
-    """The four canonical tables with about so many transactions, sorted by customer; made once per folder and size.
+    """The four canonical tables with about so many transactions, stored as the warehouse stores them; made once per
+    folder and size.
 
     Two thousand generated customers (the hard setting) are ingested by the package itself, then copied under other
     ids until there are enough.
     """
-    made = folder / f"{transactions}"
+    base = _base(folder)
+    (rows,) = duckdb.sql(f"SELECT count(*) FROM '{base}/transactions.parquet'").fetchone()
+    return _copied(folder, f"{transactions}", max(1, round(transactions / rows)))
+
+
+def stored(folder: Path, customers: int) -> Path:
+    """The same tables with so many customers, in whole copies of the two thousand."""
+    return _copied(folder, f"{customers}-customers", max(1, round(customers / CUSTOMERS)))
+
+
+def _copied(folder: Path, name: str, copies: int) -> Path:
+    made = folder / name
     if (made / "_SUCCESS").exists():
         return made
+    from spendsense_pipeline import warehouse
+
     base = _base(folder)
     made.mkdir(parents=True, exist_ok=True)
-    con = duckdb.connect()
-    (rows,) = con.execute(f"SELECT count(*) FROM '{base}/transactions.parquet'").fetchone()
-    copies = max(1, round(transactions / rows))
+    con = warehouse.connect(made)
     for table in TABLES:
-        columns = [one[0] for one in con.execute(f"DESCRIBE SELECT * FROM '{base}/{table}.parquet'").fetchall()]
-        shown = ", ".join(f"copy || '_' || {name} AS {name}" if name in KEYS else name for name in columns)
-        con.execute(
-            f"COPY (SELECT {shown} FROM (SELECT unnest(range({copies})) AS copy), '{base}/{table}.parquet' "
-            f"{'ORDER BY user_id' if table != 'transactions' or copies < 30 else ''}) "
-            f"TO '{made}/{table}.parquet'"
+        columns = con.read_parquet(base / f"{table}.parquet").columns
+        # Padded, so that ids sort as the copies were made: what is sorted then lies nearly in order.
+        shown = ", ".join(
+            f"lpad(copy::VARCHAR, 6, '0') || '_' || {column} AS {column}" if column in KEYS else column
+            for column in columns
         )
+        unsorted = made / "unsorted.parquet"
+        con.raw_sql(
+            f"COPY (SELECT {shown} FROM (SELECT unnest(range({copies})) AS copy), '{base}/{table}.parquet') "
+            f"TO '{unsorted}'"
+        )
+        warehouse.write(con.read_parquet(unsorted), table, made / f"{table}.parquet", made)
+        unsorted.unlink()
     (made / "_SUCCESS").touch()
     return made
 
@@ -47,7 +65,7 @@ def _base(folder: Path) -> Path:
 
     base.mkdir(parents=True, exist_ok=True)
     for table, rows in judged(warehouse.connect(), generated(folder, CUSTOMERS, hard=True)).items():
-        rows.order_by("user_id").to_parquet(base / f"{table}.parquet")
+        rows.to_parquet(base / f"{table}.parquet")
     (base / "_SUCCESS").touch()
     return base
 
