@@ -235,7 +235,7 @@ def cards_of(held: Held, on: OnDate, users: int) -> Cards:
     card = on.counts & (held.held_as == CREDIT_CARD)
     user, balance, limit = held.user[card], on.balance[card], held.limit[card]
     owed, known = np.maximum(balance, 0.0), ~np.isnan(limit)
-    utilization = owed / limit
+    utilization = np.round(owed / limit, 9)  # as it is shown: 962.40 of 1203.00 is 80 %
     count = np.bincount(user, minlength=users)
     average = ratio(np.bincount(user[known], owed[known], users), np.bincount(user[known], limit[known], users))
     highest = np.full(users, -np.inf)

@@ -529,6 +529,15 @@ for _share in (30, 50, 80):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("owed", "limit", "share"), [(962.4, 1203.0, 80), (2.01, 6.7, 30), (3.35, 6.7, 50)])
+def test_a_share_is_reached_to_the_cent(owed: float, limit: float, share: int) -> None:
+    ledger = Ledger()
+    ledger.customer("ann")
+    ledger.account("ann", "credit card", balance_current=owed, balance_limit=limit)
+    row = ledger.features()["ann", 30]
+    assert (row["max_utilization"], row[f"utilization_{share}_flag"]) == (share / 100, True)
+
+
 @pytest.mark.parametrize("name", PINS)
 def test_a_threshold_decides_on_either_side(name: str) -> None:
     inside, outside = PINS[name].inside, PINS[name].outside
