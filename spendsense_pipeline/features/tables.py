@@ -287,7 +287,7 @@ def obligations_of(held: Held, on: OnDate, owed: Liabilities, factor: Array, tod
     slack = MINIMUM_PAYMENT_SLACK * factor[user]
     minimum_only = all_of(
         (balance > 0, ~np.isnan(balance)), (last > 0, ~np.isnan(last)),
-        (last <= minimum + slack, ~np.isnan(last) & ~np.isnan(minimum)),
+        (last <= to_cents(minimum + slack), ~np.isnan(last) & ~np.isnan(minimum)),
         (last < statement, ~np.isnan(last) & ~np.isnan(statement)),
     )  # fmt: skip
     minimum_only = np.where(held.held_as[account] == CREDIT_CARD, minimum_only, 0.0)
