@@ -18,6 +18,6 @@ def compiled(pytestconfig: pytest.Config) -> Iterator[CompiledKernels]:
 @pytest.fixture(scope="session")
 def checked(pytestconfig: pytest.Config) -> Iterator[CompiledKernels]:
     """The signals by compiled kernels that compare each index with its bounds."""
-    kernels = CompiledKernels(pytestconfig.cache.mkdir("checked_kernels"), checked=True)
+    kernels = CompiledKernels(pytestconfig.cache.mkdir("kernels"), checked=True)
     yield kernels
     kernels.close()

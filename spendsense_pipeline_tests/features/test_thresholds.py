@@ -495,11 +495,11 @@ def counts_as_a_month(history: int) -> bool:
     return expenses(history) == expenses(history + 1)
 
 
-def pays_only_the_minimum(paid: float) -> bool:
+def pays_only_the_minimum(paid: float, minimum: float = 35.0) -> bool:
     ledger = Ledger()
     ledger.customer("ann")
     card = ledger.account("ann", "credit card", balance_current=800.0, balance_limit=1000.0)
-    ledger.liability(card, last_payment_amount=paid, minimum_payment_amount=35.0, last_statement_balance=900.0)
+    ledger.liability(card, last_payment_amount=paid, minimum_payment_amount=minimum, last_statement_balance=900.0)
     return ledger.features()["ann", 30]["minimum_payment_only_flag"] is True
 
 
@@ -527,6 +527,20 @@ for _share in (30, 50, 80):
         lambda share=_share: is_used(share, 10.0 * share), lambda share=_share: is_used(share, 10.0 * share - 0.01),
         looser=-0.00002, tighter=0.00002,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("owed", "limit", "share"), [(962.4, 1203.0, 80), (2.01, 6.7, 30), (3.35, 6.7, 50)])
+def test_a_share_is_reached_to_the_cent(owed: float, limit: float, share: int) -> None:
+    ledger = Ledger()
+    ledger.customer("ann")
+    ledger.account("ann", "credit card", balance_current=owed, balance_limit=limit)
+    row = ledger.features()["ann", 30]
+    assert (row["max_utilization"], row[f"utilization_{share}_flag"]) == (share / 100, True)
+
+
+def test_the_minimum_and_its_slack_are_added_to_the_cent() -> None:
+    assert pays_only_the_minimum(5.69, 0.69)
+    assert not pays_only_the_minimum(5.7, 0.69)
 
 
 @pytest.mark.parametrize("name", PINS)
