@@ -51,7 +51,7 @@ def sources() -> list[Path]:
 
 
 def version() -> str:
-    """Identifies the kernels' sources, the compiler and its checks: what is cached under another version is not used."""
+    """Identifies sources, compiler and its checks: kernels that are cached under another version are not used."""
     compiler = metadata.version("numba")
     digest = hashlib.sha256(f"{compiler} {np.__version__} {sys.version} {_mode.checked}".encode())
     for file in sources():
