@@ -8,17 +8,21 @@ import datetime as dt
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis
 import pandas as pd
+import pyarrow as pa
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.features.columns import READ
 from spendsense_pipeline.features.details import details_of, penalties
 from spendsense_pipeline.features.signals import Customers
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.personas.assignment import assign_personas
+
+if TYPE_CHECKING:
+    import ibis
 
 WINDOWS = (30, 180)
 Consents = Mapping[str, Mapping[str, bool]]
@@ -88,7 +92,7 @@ def users(
     }
 
 
-def _newest_personas(backend: ibis.BaseBackend, root: str, window: int) -> dict[str, str]:
+def _newest_personas(backend: "ibis.BaseBackend", root: str, window: int) -> dict[str, str]:
     asset = f"persona_assignments_{window}d"
     stored = warehouse.partitions(root, asset)
     if not stored:
@@ -97,17 +101,15 @@ def _newest_personas(backend: ibis.BaseBackend, root: str, window: int) -> dict[
     return dict(zip(table["user_id"].to_pylist(), table["persona"].to_pylist(), strict=True))
 
 
-def require_customer(backend: ibis.BaseBackend, root: str, user_id: str) -> None:
+def require_customer(root: str, user_id: str) -> None:
     """Raise ``UnknownUser`` for an id that never arrived, and an error for an operator's."""
-    people = warehouse.read(backend, root, "users")
-    _require_customer(people.filter(people.user_id == user_id), user_id)
+    _require_customer(warehouse.rows_of_customer(root, "users", user_id, READ["users"]), user_id)
 
 
-def _require_customer(own: ibis.Table, user_id: str) -> None:
-    person = own.select("user_type").to_pyarrow().to_pylist()
-    if not person:
+def _require_customer(people: pa.Table, user_id: str) -> None:
+    if not people.num_rows:
         raise UnknownUser(f"there is no user {user_id!r}; `spendsense users` lists them")
-    if person[0]["user_type"] == "operator":
+    if people["user_type"][0].as_py() == "operator":
         raise SpendSenseError(f"{user_id!r} is an operator, not a customer", code="not_a_customer")
 
 
@@ -120,17 +122,11 @@ class Customer:
     def __init__(
         self, root: str, user_id: str, as_of: dt.date | None = None, windows: tuple[int, ...] = WINDOWS
     ) -> None:
-        backend = warehouse.connect()
-        tables = {
-            name: warehouse.read(backend, root, name) for name in ("users", "accounts", "transactions", "liabilities")
-        }
-        own = {name: table.filter(table.user_id == user_id) for name, table in tables.items()}
+        own = {table: warehouse.rows_of_customer(root, table, user_id, columns) for table, columns in READ.items()}
         _require_customer(own["users"], user_id)
         self.user_id = user_id
         self.as_of = as_of or _newest_day(root)
-        self.details = details_of(
-            Customers(**{name: table.to_pyarrow() for name, table in own.items()}), self.as_of, windows
-        )
+        self.details = details_of(Customers(**own), self.as_of, windows)
 
     def features(self) -> pd.DataFrame:
         """The feature rows of the windows; empty where the customer did not exist on the day."""

@@ -8,13 +8,12 @@ which is the IO manager's alone (``defs/io.py``), and any meaning of a table (``
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
-import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
@@ -22,6 +21,9 @@ from fsspec.implementations.local import LocalFileSystem
 from spendsense_pipeline import row_groups
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ranges import ranges
+
+if TYPE_CHECKING:
+    import ibis
 
 CLUSTERED = {
     "transactions": ("user_id", "date", "transaction_id"),
@@ -41,13 +43,15 @@ class NotMaterialized(SpendSenseError):
     code = "not_materialized"
 
 
-def connect(scratch: Path | None = None, memory: str | None = None, *, in_order: bool = True) -> ibis.BaseBackend:
+def connect(scratch: Path | None = None, memory: str | None = None, *, in_order: bool = True) -> "ibis.BaseBackend":
     """An in-memory DuckDB whose times are UTC; it spills to ``scratch`` what outgrows ``memory`` (``4GB``; by default
     half of the machine's or the container's).
 
     ``in_order``: files are read and tables written row after row, which whoever counts the rows of a file needs. For
     others it is a quarter of the time, and memory.
     """
+    import ibis  # takes a second to load, and many commands read no table
+
     # Fusing selects costs half of the planning time of our expressions and saves the engine nothing, which flattens
     # nested projections itself.
     ibis.options.sql.fuse_selects = False
@@ -85,9 +89,11 @@ def clear(scratch: Path) -> None:
             left.unlink()
 
 
-def put_aside(table: ibis.Table, folder: Path) -> ibis.Table:
+def put_aside(table: "ibis.Table", folder: Path) -> "ibis.Table":
     """The rows, computed once, as a Parquet file in the ``folder``: a tenth of what the engine's memory needs for them,
     where they are so many that it would write most of them to its scratch space and read them back for each reader."""
+    import ibis
+
     file = folder / f"{ibis.util.gen_name('aside')}.parquet"
     table.to_parquet(file)
     return table.get_backend().read_parquet(file)
@@ -114,7 +120,7 @@ def discard(root: str, asset: str, partition: str) -> None:
         filesystem.rm(target)
 
 
-def read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | None = None) -> ibis.Table:
+def read(backend: "ibis.BaseBackend", root: str, asset: str, keys: list[str] | None = None) -> "ibis.Table":
     """The rows of a table on the engine: of the whole one, or of the partitions named.
 
     Of a table that is a query, the statements before the last (``ATTACH`` and the like) run first. Optional columns of
@@ -124,7 +130,7 @@ def read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | Non
     return _completed(asset, _read(backend, root, asset, keys))
 
 
-def _read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | None) -> ibis.Table:
+def _read(backend: "ibis.BaseBackend", root: str, asset: str, keys: list[str] | None) -> "ibis.Table":
     query = _query(root, asset) if keys is None else None
     if query is not None:
         *before, last = [one.query for one in backend.con.extract_statements(query)]
@@ -138,17 +144,19 @@ def _read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | No
     return backend.read_parquet([name.removeprefix("file://") for name in files], union_by_name=len(files) > 1)
 
 
-def _completed(asset: str, table: ibis.Table) -> ibis.Table:
+def _completed(asset: str, table: "ibis.Table") -> "ibis.Table":
     from spendsense_pipeline.contracts import CONTRACTS, absent  # slow to load, and many commands read no table
 
     lacking = absent(CONTRACTS[asset], table.columns) if asset in CONTRACTS else {}
+    import ibis
+
     columns = {name: ibis.null(kind) for name, kind in lacking.items()}
     if asset == "accounts" and "holders" in columns:
         columns["holders"] = table.user_id.count().over(group_by="account_id")
     return table.mutate(**columns) if columns else table
 
 
-def write(table: ibis.Table, asset: str, target: Path, scratch: Path | None = None) -> None:
+def write(table: "ibis.Table", asset: str, target: Path, scratch: Path | None = None) -> None:
     """Store the rows as one local Parquet file; parts of it lie in ``scratch`` meanwhile, or in the system's own.
 
     Of a clustered table a reader who wants one customer opens the row groups whose bounds hold them: two at most, so
@@ -220,6 +228,20 @@ def stored_by_customer(
 def _address(filesystem: Any, path: str) -> str:
     """What leads to a path from another process: itself on a disk, a URI elsewhere."""
     return path if isinstance(filesystem, LocalFileSystem) else str(filesystem.unstrip_protocol(path))
+
+
+def rows_of_customer(root: str, asset: str, user_id: str, columns: Sequence[str]) -> pa.Table:
+    """The rows of one customer: only the row groups that can hold them are read, and no engine is started.
+
+    Raises ``NotMaterialized`` as ``read`` does.
+    """
+    if _query(root, asset) is not None:
+        table = read(connect(), root, asset)
+        return table.filter(table.user_id == user_id).select(*columns).to_pyarrow()
+    filesystem, paths = _stored(root, asset, None)
+    wanted = [("user_id", "=", user_id)]
+    parts = [pq.read_table(path, filesystem=filesystem, columns=[*columns], filters=wanted) for path in paths]
+    return pa.concat_tables(parts)
 
 
 def _query(root: str, asset: str) -> str | None:

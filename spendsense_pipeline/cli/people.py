@@ -122,9 +122,9 @@ def consent_history(user_id: str, as_json: bool) -> None:
 
 def _known_customer(settings: Settings, user_id: str) -> None:
     """Refuse to open consent for somebody who never arrived: a mistyped id would wait there for its owner."""
-    from spendsense_pipeline import profiles, warehouse
+    from spendsense_pipeline import profiles
 
-    profiles.require_customer(warehouse.connect(), settings.warehouse_root, user_id)
+    profiles.require_customer(settings.warehouse_root, user_id)
 
 
 @app.group()

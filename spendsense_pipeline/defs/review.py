@@ -14,7 +14,6 @@ import dagster as dg
 import pandas as pd
 from pydantic import Field
 
-from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
@@ -347,7 +346,7 @@ def _changed(config: ConsentChange, governance: Governance, clock: Clock, files:
     with reading(governance.engine) as session:
         known = bool(consent.history(session, config.user_id))
     if config.action == "grant" or not known:
-        require_customer(warehouse.connect(), files.warehouse, config.user_id)
+        require_customer(files.warehouse, config.user_id)
     said: dict[str, Any] = {
         "scopes": config.scopes,
         "actor": config.actor,
