@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "errors": set(),
     "frames": set(),
     "ranges": set(),
-    "warehouse": {"ranges"},
+    "warehouse": {"contracts", "ranges"},
     "spark": set(),
     "settings": set(),
     # Readers and edges.
