@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "frames": set(),
     "ranges": set(),
     "row_groups": {"ranges"},
-    "warehouse": {"ranges", "row_groups"},
+    "warehouse": {"contracts", "ranges", "row_groups"},
     "spark": set(),
     "settings": set(),
     # Readers and edges.

@@ -11,7 +11,8 @@ from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema
 USERS_SQL = """
     SELECT 'u1' AS user_id, NULL::VARCHAR AS full_name, 'ann@example.com' AS email, NULL::TIMESTAMPTZ AS created_at,
            true AS consent_status, NULL::TIMESTAMPTZ AS consent_granted_at, NULL::TIMESTAMPTZ AS consent_revoked_at,
-           {user_type} AS user_type, 'b1' AS batch
+           {user_type} AS user_type, NULL::VARCHAR AS country, NULL::VARCHAR AS language, NULL::BIGINT AS birth_year,
+           'b1' AS batch
 """
 
 
