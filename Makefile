@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo dev test verify accuracy clean
+.PHONY: demo dev test verify mutants accuracy clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m spendsense_pipeline.demo
@@ -21,6 +21,15 @@ test: $(VENV)/.installed-test
 # The long proofs: thousands of random histories, hundreds of races, whole datasets.
 verify: $(VENV)/.installed-test
 	$(BIN)/pytest -m verify
+
+# What a change of the signals' code would have to break to go unnoticed; ONLY="*streams*" looks at one file.
+# mutmut leaves decorated functions alone, and in plain Python the kernels' decorators change nothing: the copy has none.
+mutants: $(VENV)/.installed-test
+	@$(INSTALL) -e '.[mutants]'
+	rm -rf .mutants && mkdir .mutants
+	cp -R pyproject.toml README.md spendsense_pipeline spendsense_pipeline_tests .mutants
+	sed -i.decorated -E '/^ *@(jit|kernel)$$/d' .mutants/spendsense_pipeline/features/*.py
+	cd .mutants && ../$(BIN)/mutmut run $(ONLY); ../$(BIN)/mutmut results
 
 # BANK=folder adds a bank's own standing orders (a landed batch with standing_orders.json in it).
 accuracy: $(VENV)/.installed

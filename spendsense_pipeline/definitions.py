@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from spendsense_pipeline.defs import evaluation, features, personas, recommendations, release, review
+from spendsense_pipeline.defs import evaluation, features, payees, personas, recommendations, release, review
 from spendsense_pipeline.defs import ingest as room
 from spendsense_pipeline.defs.checks import contract_checks, drift_checks, guardrails_check
 from spendsense_pipeline.defs.documentation import with_sources
@@ -46,6 +46,7 @@ def build_defs(
     tables = [] if ingest else room.own_tables()
     ingested = [room.raw_tables, room.canonical_tables, room.consent_records] if ingest else [room.consent_records]
     of_a_day = [
+        payees.payees_asset(daily),
         *features.feature_assets(daily, settings.engine),
         *personas.persona_assets(daily),
         *recommendations.recommendation_assets(daily),
@@ -139,6 +140,7 @@ def build_defs(
             reports=str(settings.data / "reports"),
             prompts=str(settings.prompts),
             catalogue=str(settings.catalogue),
+            payees=str(settings.payees) if settings.payees else None,
         ),
         "clock": Clock(),
         "language_model": LanguageModel.of(settings),

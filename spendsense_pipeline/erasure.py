@@ -25,7 +25,17 @@ from spendsense_pipeline import warehouse
 from spendsense_pipeline.evaluation import export
 from spendsense_pipeline.governance import erasure
 from spendsense_pipeline.governance.database import reading, reclaim
-from spendsense_pipeline.ingest.erasure import Erased, accounts_of, owned, scrub, without_rows
+from spendsense_pipeline.ingest.erasure import (
+    Erased,
+    accounts_of,
+    affected,
+    gone,
+    holding,
+    owned,
+    released,
+    rewritten,
+    scrub,
+)
 
 RAW = ("raw_users", "raw_accounts", "raw_transactions", "raw_liabilities")
 SEARCHABLE = 6
@@ -76,8 +86,10 @@ def erase(
     folders = [one for one in places.landing.glob("*") if one.is_dir() and one.name != ".erased"]
     accounts, landed = accounts_of(user_id, folders)
     stored, known = _stored_accounts(places.warehouse, user_id)
-    theirs = (accounts | stored) - _held_by_others(places.warehouse, user_id)
-    names = erasure.begin(engine, user_id, theirs, operator_id, reason, now, known=landed or known)
+    others = _held_by_others(places.warehouse, user_id)
+    shared = {holding(user_id, one) for one in _held(places.warehouse, user_id) & others}
+    theirs = (accounts | stored) - others
+    names = erasure.begin(engine, user_id, theirs | shared, operator_id, reason, now, known=landed or known)
     with reading(engine) as session:
         erased = erasure.remembered(session)
     warehouse.clear(places.scratch)
@@ -121,12 +133,18 @@ def _warehouse(root: str, erased: Erased) -> dict[str, int]:
     """Rows taken out by table, in every partition. Raw rows go last: they say which rows in quarantine are theirs."""
     filesystem, folder = fsspec.core.url_to_fs(root)
     paths = _parquet(filesystem, folder)
-    spots = {spot for path in paths if _table(folder, path) in RAW for spot in _spots(filesystem, path, erased)}
+    spots = {spot for path in paths if _table(folder, path) in RAW for spot in _spots(filesystem, folder, path, erased)}
     removed: dict[str, int] = {}
     for path in sorted(paths, key=lambda path: _table(folder, path) in RAW):
         table = _table(folder, path)
-        theirs = _quarantined(spots) if table == "quarantined_rows" else _owned(erased)
-        if count := _without(filesystem, path, theirs):
+        cut = (
+            _without_rows(_quarantined(spots))
+            if table == "quarantined_rows"
+            else _landed(table.removeprefix("raw_"), erased)
+            if table in RAW
+            else _without_rows(_owned(erased))
+        )
+        if count := _without(filesystem, path, cut):
             removed[table] = removed.get(table, 0) + count
     return removed
 
@@ -140,19 +158,37 @@ def _table(folder: str, path: str) -> str:
     return path[len(folder) :].strip("/").split("/")[0].removesuffix(".parquet")
 
 
-def _spots(filesystem: Any, path: str, erased: Erased) -> Iterator[Spot]:
+def _spots(filesystem: Any, folder: str, path: str, erased: Erased) -> Iterator[Spot]:
     with filesystem.open(path, "rb") as stored:
         columns = [
             name for name in pq.ParquetFile(stored).schema_arrow.names if name in (*_SPOT, "user_id", "account_id")
         ]
         for batch in pq.ParquetFile(stored).iter_batches(columns=columns):
-            for row in batch.filter(owned(batch, erased)).to_pylist():
+            table = _table(folder, path).removeprefix("raw_")
+            for row in batch.filter(gone(batch, table, erased)).to_pylist():
                 yield row["batch"], row["file"], row["row"]
 
 
 _SPOT = ("batch", "file", "row")
 
 Mark = Callable[[pa.RecordBatch], pa.BooleanArray]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Which rows of a table are the customer's, and what a batch of rows is without them."""
+
+    theirs: Mark
+    rest: Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
+def _without_rows(theirs: Mark) -> _Cut:
+    return _Cut(theirs, lambda batch: batch.filter(pc.invert(theirs(batch))))
+
+
+def _landed(table: str, erased: Erased) -> _Cut:
+    """Rows as landed: those of accounts that others hold, too, stay without the customer's id."""
+    return _Cut(lambda batch: affected(batch, table, erased), lambda batch: released(batch, table, erased))
 
 
 def _owned(erased: Erased) -> Mark:
@@ -167,7 +203,7 @@ def _quarantined(spots: set[Spot]) -> Mark:
     return theirs
 
 
-def _without(filesystem: Any, path: str, theirs: Mark) -> int:
+def _without(filesystem: Any, path: str, cut: _Cut) -> int:
     """Replace a stored file by itself without the rows marked, whole or not at all; returns how many went."""
     with filesystem.open(path, "rb") as stored:
         wanted = {*_SPOT, "user_id", "account_id"}
@@ -175,14 +211,14 @@ def _without(filesystem: Any, path: str, theirs: Mark) -> int:
         columns = [name for name in source.schema_arrow.names if name in wanted]
         count = 0
         if columns:
-            count = sum(pc.sum(theirs(batch)).as_py() or 0 for batch in source.iter_batches(columns=columns))
+            count = sum(pc.sum(cut.theirs(batch)).as_py() or 0 for batch in source.iter_batches(columns=columns))
         if not count:
             return 0
         local = "file" in (filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,))
         with tempfile.TemporaryDirectory() as elsewhere:
             beside = Path(f"{path}.erasing") if local else Path(elsewhere) / "table"
             with beside.open("wb") as out:
-                without_rows(stored, out, theirs)
+                rewritten(stored, out, cut.rest)
             if local:
                 beside.replace(path)
             else:
@@ -208,6 +244,14 @@ def _held_by_others(root: str, user_id: str) -> set[str]:
     return {row["account_id"] for row in _people(root, "accounts") if row["user_id"] != user_id}
 
 
+def _held(root: str, user_id: str) -> set[str]:
+    """Accounts that were delivered as the customer's own."""
+    rows = (row for table in ("raw_accounts", "accounts") for row in _people(root, table))
+    return {
+        row["account_id"].strip() for row in rows if (row["user_id"] or "").strip() == user_id and row["account_id"]
+    }
+
+
 def _people(root: str, table: str) -> Iterator[dict[str, Any]]:
     """Each pair of ids that a stored table holds."""
     filesystem, folder = fsspec.core.url_to_fs(root)
@@ -229,7 +273,7 @@ def _exports(root: str, erased: Erased) -> dict[str, int]:
     removed: dict[str, int] = {}
     for path in _parquet(filesystem, folder):
         day = path[len(folder) :].strip("/").split("/")[0]
-        removed[day] = removed.get(day, 0) + _without(filesystem, path, _owned(erased))
+        removed[day] = removed.get(day, 0) + _without(filesystem, path, _without_rows(_owned(erased)))
     for day in removed:
         place = f"{folder}/{day}"
         if filesystem.exists(f"{place}/{export.MANIFEST}"):

@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     )
     spark_master: str = Field(default="local[*]", description="master URL of the Spark engine")
     generator: Literal["library", "openai"] = Field(default="library", description="who writes the education")
+    payees: Path | None = Field(default=None, description="the house's own file of payees, TOML")
+    payee_model: Literal["none", "openai"] = Field(
+        default="none", description="who is asked about payees that nothing else knows"
+    )
     memory: str | None = Field(
         default=None,
         pattern=r"^[0-9]+(\.[0-9]+)?[MGT]B$",
@@ -83,7 +87,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise InvalidSettings("; ".join(_told(one) for one in error.errors())) from None
 
-    @field_validator("data", "kernels", "dagster_home")
+    @field_validator("data", "dagster_home", "kernels", "payees")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None

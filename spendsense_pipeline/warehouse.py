@@ -117,9 +117,14 @@ def discard(root: str, asset: str, partition: str) -> None:
 def read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | None = None) -> ibis.Table:
     """The rows of a table on the engine: of the whole one, or of the partitions named.
 
-    Of a table that is a query, the statements before the last (``ATTACH`` and the like) run first. Raises
-    ``NotMaterialized`` where nothing is stored, naming the table and the command that makes it.
+    Of a table that is a query, the statements before the last (``ATTACH`` and the like) run first. Optional columns of
+    the contract that the stored table lacks are null; the holders of accounts are counted. Raises ``NotMaterialized``
+    where nothing is stored, naming the table and the command that makes it.
     """
+    return _completed(asset, _read(backend, root, asset, keys))
+
+
+def _read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | None) -> ibis.Table:
     query = _query(root, asset) if keys is None else None
     if query is not None:
         *before, last = [one.query for one in backend.con.extract_statements(query)]
@@ -131,6 +136,16 @@ def read(backend: ibis.BaseBackend, root: str, asset: str, keys: list[str] | Non
         backend.con.register_filesystem(filesystem)
     files = [f"{one}/*.parquet" if filesystem.isdir(one) else filesystem.unstrip_protocol(one) for one in paths]
     return backend.read_parquet([name.removeprefix("file://") for name in files], union_by_name=len(files) > 1)
+
+
+def _completed(asset: str, table: ibis.Table) -> ibis.Table:
+    from spendsense_pipeline.contracts import CONTRACTS, absent  # slow to load, and many commands read no table
+
+    lacking = absent(CONTRACTS[asset], table.columns) if asset in CONTRACTS else {}
+    columns = {name: ibis.null(kind) for name, kind in lacking.items()}
+    if asset == "accounts" and "holders" in columns:
+        columns["holders"] = table.user_id.count().over(group_by="account_id")
+    return table.mutate(**columns) if columns else table
 
 
 def write(table: ibis.Table, asset: str, target: Path, scratch: Path | None = None) -> None:

@@ -4,6 +4,7 @@ import datetime as dt
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import Future
@@ -167,6 +168,18 @@ def test_audit_and_database_answer(copy: Pipeline, spendsense) -> None:
     assert (verdict["ok"], verdict["first_broken"]) == (True, None)
     assert verdict["count"] > 0
     assert set(spendsense(copy, "db", "upgrade")) == {"schema"}
+
+
+def test_generate_raw_prints_what_banks_print_and_its_options_exclude_each_other(
+    nothing: Pipeline, spendsense, tmp_path: Path
+) -> None:
+    words = ("generate", "--users", "6", "--as-of", "2026-06-30", "--days", "60")
+    spendsense(nothing, *words, "--raw", "uk", "--evidence", "codes", "--out", str(tmp_path / "uk"))
+    truth = json.loads((tmp_path / "uk" / "truth.json").read_text())
+    assert (truth["country"], truth["evidence"]) == ("GB", "codes")
+    for wrong in (("--raw", "us", "--hard"), ("--evidence", "mcc"), ("--raw", "fr")):
+        spendsense(nothing, *words, *wrong, "--out", str(tmp_path / "none"), code=2)
+    assert not (tmp_path / "none").exists()
 
 
 def test_generate_writes_a_landing_folder_with_its_truth(nothing: Pipeline, spendsense, tmp_path: Path) -> None:
@@ -567,7 +580,13 @@ def test_compiled_ahead_a_run_compiles_nothing(nothing: Pipeline, spendsense) ->
     assert spendsense(nothing, "compile")["compiled"]
     assert compilation.is_ready(nothing.settings.kernels_folder)
     kept = {file: file.stat().st_mtime_ns for file in nothing.settings.kernels_folder.rglob("*.nb*")}
-    assert kept
+    kernels = {
+        f"{source.stem}.{name}"
+        for source in compiled.sources()
+        for name in re.findall(r"^@kernel\ndef (\w+)", source.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert kernels
+    assert kernels == {file.name.partition("-")[0] for file in kept}
     heard: list[str] = []
     compilation.make_ready(nothing.settings.kernels_folder, heard.append)
     assert heard == []

@@ -236,6 +236,36 @@ def test_exports_elsewhere_are_emptied_as_well_and_their_manifests_follow() -> N
     assert erasure._exports(root, erased) == {}
 
 
+def test_another_holder_of_an_account_keeps_every_row_of_it(
+    served: tuple[Pipeline, str], spendsense: Callable[..., Any], tmp_path: Path
+) -> None:
+    pipeline, user_id = served
+    people = tables(pipeline)["warehouse/accounts.parquet"]["user_id"]
+    other = people[people != user_id].iloc[0]
+    for name in ("first", "second"):
+        (delivered := tmp_path / name).mkdir()
+        held = [{"account_id": "joint", "user_id": one, "type": "checking"} for one in (user_id, other)]
+        row = {"account_id": "joint", "date": str(DAY), "amount": -1.0, "merchant_name": "Kiosk"}
+        moved = [{**row, "transaction_id": f"{name}-{n}", "user_id": one} for n, one in enumerate((user_id, other))]
+        (delivered / "accounts.json").write_text(json.dumps(held))
+        (delivered / "transactions.json").write_text(json.dumps(moved))
+
+    def joint() -> dict[str, set[str]]:
+        rows = tables(pipeline)["warehouse/transactions.parquet"].query("account_id == 'joint'")
+        return {one: set(rows.loc[rows["user_id"] == one, "transaction_id"]) for one in rows["user_id"].unique()}
+
+    spendsense(pipeline, "ingest", str(tmp_path / "first"), "--batch", "first")
+    assert joint() == {one: {"first-0", "first-1"} for one in (user_id, other)}
+    spendsense(pipeline, "erase", user_id, "--operator", "op", "--reason", REASON)
+    assert naming(pipeline, user_id) == set()
+    assert joint() == {other: {"first-0", "first-1"}}
+    spendsense(pipeline, "ingest", str(tmp_path / "second"), "--batch", "second")
+    assert naming(pipeline, user_id) == set()
+    assert joint() == {other: {"first-0", "first-1", "second-0", "second-1"}}
+    accounts = tables(pipeline)["warehouse/accounts.parquet"].query("account_id == 'joint'")
+    assert accounts[["user_id", "holders"]].to_numpy().tolist() == [[other, 1]]
+
+
 def test_an_account_that_is_somebody_else_s_by_now_stays_theirs(
     served: tuple[Pipeline, str], spendsense: Callable[..., Any]
 ) -> None:

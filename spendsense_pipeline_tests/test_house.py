@@ -14,7 +14,8 @@ MAY_IMPORT = {
     # Along the lineage, only leftwards: a room may know the ones before it.
     "contracts": set(),
     "ingest": {"contracts"},
-    "features": {"contracts", "ingest", "ranges", "row_groups"},
+    "payees": {"contracts", "ingest"},
+    "features": {"contracts", "ingest", "payees", "ranges", "row_groups"},
     "personas": {"contracts", "ingest", "features"},
     "recommendations": {"contracts", "ingest", "features", "personas"},
     "governance": {"contracts", "ingest", "features", "personas", "recommendations"},
@@ -35,14 +36,13 @@ MAY_IMPORT = {
     "withdrawn": {"warehouse"},
     "erasure": {"ingest", "governance", "evaluation", "warehouse"},
     "defs": {
-        *("contracts", "ingest", "features", "personas", "recommendations", "governance", "evaluation"),
-        *("dictionary", "erasure", "profiles", "row_groups", "settings", "spark", "warehouse"),
-        "withdrawn",
+        *("contracts", "ingest", "payees", "features", "personas", "recommendations", "governance", "evaluation"),
+        *("dictionary", "erasure", "profiles", "row_groups", "settings", "spark", "warehouse", "withdrawn"),
     },
     "definitions": {"contracts", "defs", "settings"},
     "cli": {
-        *("defs", "definitions", "evaluation", "governance", "ingest", "profiles", "recommendations", "settings"),
-        *("synthetic", "warehouse", "withdrawn"),
+        *("defs", "definitions", "evaluation", "governance", "ingest", "payees", "profiles", "recommendations"),
+        *("settings", "synthetic", "warehouse", "withdrawn"),
     },
     "demo": {"cli", "defs", "definitions", "governance", "ingest", "profiles", "settings", "synthetic", "warehouse"},
 }

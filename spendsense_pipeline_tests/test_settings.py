@@ -39,6 +39,8 @@ def test_the_variables_of_the_interface_are_read(monkeypatch: pytest.MonkeyPatch
         "SPENDSENSE_ENGINE": "spark",
         "SPENDSENSE_KERNELS": str(tmp_path / "kernels"),
         "SPENDSENSE_SPARK_MASTER": "spark://cluster:7077",
+        "SPENDSENSE_WORKERS": "3",
+        "SPENDSENSE_COMPILE": "never",
         "SPENDSENSE_GENERATOR": "openai",
         "OPENAI_API_KEY": "sk-not-told",
         "OPENAI_BASE_URL": "http://127.0.0.1:8000/v1",
@@ -58,6 +60,7 @@ def test_the_variables_of_the_interface_are_read(monkeypatch: pytest.MonkeyPatch
     assert settings.warehouse_root == "memory://lake"
     assert settings.kernels_folder == tmp_path / "kernels"
     assert (settings.engine, settings.spark_master) == ("spark", "spark://cluster:7077")
+    assert (settings.workers, settings.compile) == (3, "never")
     assert settings.governance_url == "postgresql://reader@db/spend"
     assert (settings.first_date, settings.timezone) == (dt.date(1997, 1, 1), "Europe/Berlin")
     assert (settings.consent_days, settings.four_eyes) == (365, True)
@@ -92,6 +95,8 @@ def test_a_variable_set_to_nothing_counts_as_not_set(monkeypatch: pytest.MonkeyP
     ("name", "value", "said"),
     [
         ("SPENDSENSE_ENGINE", "polars", "only 'duckdb' or 'spark'"),
+        ("SPENDSENSE_WORKERS", "0", "greater than or equal to 1"),
+        ("SPENDSENSE_COMPILE", "sometimes", "only 'auto', 'always' or 'never'"),
         ("SPENDSENSE_GENERATOR", "a-poet", "only 'library' or 'openai'"),
         ("SPENDSENSE_OPENAI_IN_FLIGHT", "0", "greater than or equal to 1"),
         ("SPENDSENSE_OPENAI_MAX_COST", "cheap", "number"),

@@ -20,6 +20,9 @@ from spendsense_pipeline.cli.output import columns, printed, progress
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
+STATEMENTS = ("ofx", "camt053", "mt940")
+"""The formats of `ingest.statements`, which is loaded where one is asked for."""
+
 GENERATION = (
     *("model", "situations_asked_for", "situations_kept_before", "situations_written", "situations_failed"),
     *("situations_served_by_library", "requests", "tokens_sent", "tokens_received", "cost_usd", "seconds"),
@@ -34,19 +37,45 @@ GENERATION = (
 @as_of_option
 @click.option("--days", type=click.IntRange(min=1), default=180, show_default=True)
 @click.option("--hard", is_flag=True, help="Noise, skips, messy payees, price rises.")
+@click.option("--raw", type=click.Choice(["us", "uk", "de"]), help="Descriptors as this country's banks print them.")
+@click.option(
+    "--evidence",
+    type=click.Choice(["mcc", "codes", "bare"]),
+    help="With --raw: what stands beside the text; default bare.",
+)
 @click.option("--out", type=Folder(), help="Folder to write; default in the data folder.")
 @as_json
 def generate(
-    users: int, seed: int, as_of: dt.datetime | None, days: int, hard: bool, out: Path | None, as_json: bool
+    users: int,
+    seed: int,
+    as_of: dt.datetime | None,
+    days: int,
+    hard: bool,
+    raw: str | None,
+    evidence: str | None,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Synthetic customers as a folder to ingest, with truth.json of what was planted."""
     from spendsense_pipeline import synthetic
 
+    if hard and raw:
+        raise click.UsageError("--hard and --raw are two settings: choose one")
+    if evidence and not raw:
+        raise click.UsageError("--evidence goes with --raw us|uk|de")
     day = day_of(as_of) or context.now().date()
-    folder = out or Settings().data / "generated" / f"{users}-users-seed-{seed}-{day}{'-hard' if hard else ''}"
-    batch = synthetic.generate(
-        users, seed, as_of=day, days=days, hard=hard, told=lambda made: progress(as_json, made, users, "people made")
-    )
+    setting = f"-raw-{raw}-{evidence or 'bare'}" if raw else "-hard" if hard else ""
+    folder = out or Settings().data / "generated" / f"{users}-users-seed-{seed}-{day}{setting}"
+
+    def told(made: int) -> None:
+        progress(as_json, made, users, "people made")
+
+    if raw:
+        batch = synthetic.generate_raw(
+            users, seed, as_of=day, days=days, country=raw, evidence=evidence or "bare", told=told
+        )
+    else:
+        batch = synthetic.generate(users, seed, as_of=day, days=days, hard=hard, told=told)
     synthetic.write(batch, folder)
     payload: dict[str, Any] = {
         "path": str(folder),
@@ -62,16 +91,32 @@ def generate(
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["spendsense", "plaid"]),
+    type=click.Choice(["spendsense", "plaid", *STATEMENTS]),
     default="spendsense",
     show_default=True,
-    help="Table files, or saved responses of Plaid's in a folder per customer.",
+    help="Table files, saved responses of Plaid's in a folder per customer, or a bank's statements.",
 )
+@click.option(
+    "--user", help="Whose the statements right in the folder are; those in a folder of it are its customer's."
+)
+@click.option("--ids", type=click.Choice(["content"]), help="Make ids of the content of transactions that have none.")
 @click.option("--batch", "batch_id", help="Batch id; default from the folder's name and content.")
 @click.option("--trust-operators", is_flag=True, help="Let the files add operators although there are some.")
 @as_json
-def ingest(path: Path, kind: str, batch_id: str | None, trust_operators: bool, as_json: bool) -> None:
+def ingest(
+    path: Path,
+    kind: str,
+    user: str | None,
+    ids: str | None,
+    batch_id: str | None,
+    trust_operators: bool,
+    as_json: bool,
+) -> None:
     """Land a folder of files as a batch and merge it into the tables."""
+    if user is not None and kind not in STATEMENTS:
+        raise click.UsageError("--user is for statements; tables and responses name their customers")
+    if ids is not None and kind != "spendsense":
+        raise click.UsageError("--ids is for tables; responses and statements have ids")
     from spendsense_pipeline.definitions import build_defs
     from spendsense_pipeline.defs import launch
 
@@ -84,6 +129,9 @@ def ingest(path: Path, kind: str, batch_id: str | None, trust_operators: bool, a
             path,
             batch_id,
             responses=kind == "plaid",
+            statements=kind if kind in STATEMENTS else None,
+            user=user,
+            ids=ids,
             trust_operators=trust_operators,
         )
     payload: dict[str, Any] = {"batch": batch, "run_id": ran.run_id, "tables": launch.tallies(ran)}
@@ -118,6 +166,27 @@ def quarantine(batch_id: str | None, as_json: bool) -> None:
         row["reasons"] = json.loads(row["reasons"])
     names = ["batch", "table", "file", "row", "field", "value", "reasons"]
     printed({"quarantine": rows}, as_json, lambda: columns(rows, names) if rows else ["nothing in quarantine"])
+
+
+@app.command()
+@as_of_option
+@click.option("--unknown", is_flag=True, help="Only payees of which nobody knows what they are for.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@as_json
+def payees(as_of: dt.datetime | None, unknown: bool, limit: int, as_json: bool) -> None:
+    """Who is paid and what for, on one date (default: the newest stored), the most frequent first."""
+    from spendsense_pipeline import warehouse
+    from spendsense_pipeline.frames import to_frame
+    from spendsense_pipeline.payees.census import listed
+
+    root = Settings().warehouse_root
+    day = day_of(as_of)
+    newest = warehouse.partitions(root, "payees")[-1:]
+    keys = [day.isoformat()] if day else newest
+    rows = listed(to_frame(warehouse.load(root, "payees", keys)), limit, unknown=unknown)
+    names = ["name", "category", "category_source", "counterparty", "service", "rows", "customers"]
+    payload = {"as_of": dt.date.fromisoformat(keys[0]), "payees": rows}
+    printed(payload, as_json, lambda: columns(rows, names) if rows else ["no such payee"])
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from spendsense_pipeline.contracts.base import (
     Contract,
     FrameContract,
+    absent,
     arrow_schema,
     columns,
     failures,
@@ -21,6 +22,7 @@ from spendsense_pipeline.contracts.canonical import (
 )
 from spendsense_pipeline.contracts.evaluation import EvaluationMetrics, SignalAccuracy
 from spendsense_pipeline.contracts.features import Cards, Features, RecurringStreams
+from spendsense_pipeline.contracts.payees import Payees
 from spendsense_pipeline.contracts.personas import PERSONAS, PersonaAssignments
 from spendsense_pipeline.contracts.recommendations import (
     DraftRecommendations,
@@ -41,6 +43,7 @@ CONTRACTS: dict[str, Contract] = {
     "liabilities": Liabilities,
     "products": Products,
     "quarantined_rows": QuarantinedRows,
+    "payees": Payees,
     "recurring_streams": RecurringStreams,
     "cards": Cards,
     "features_30d": Features,
@@ -60,6 +63,7 @@ __all__ = [
     "PERSONAS",
     "Contract",
     "FrameContract",
+    "absent",
     "arrow_schema",
     "columns",
     "failures",

@@ -7,7 +7,7 @@ What does not belong here: how a check is shown in Dagster (``defs/checks.py``).
 """
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import ibis
@@ -30,13 +30,20 @@ _ARROW = {
 
 
 def described(
-    kind: Any, meaning: str, unit: str = "", null: str | None = None, *, personal: bool = False, **checks: Any
+    kind: Any,
+    meaning: str,
+    unit: str = "",
+    null: str | None = None,
+    *,
+    personal: bool = False,
+    optional: bool = False,
+    **checks: Any,
 ) -> Any:
     """A Pandera field that carries its description, unit and meaning of null; ``null=None`` forbids null.
 
-    ``personal`` columns never appear in a preview, a log line or an error.
+    ``personal`` columns never appear in a preview, a log line or an error. A stored table may lack ``optional`` ones.
     """
-    metadata = {"unit": unit, "null": null or "", "personal": personal}
+    metadata = {"unit": unit, "null": null or "", "personal": personal, "optional": optional}
     return kind.Field(nullable=null is not None, description=meaning, metadata=metadata, **checks)
 
 
@@ -84,6 +91,15 @@ def open_columns(contract: Contract) -> list[str]:
         for name, column in contract.to_schema().columns.items()
         if not (column.metadata or {}).get("personal", False)
     ]
+
+
+def absent(contract: Contract, present: Collection[str]) -> dict[str, Any]:
+    """The optional columns, with their types, that a stored table of these columns lacks."""
+    return {
+        name: column.dtype.type
+        for name, column in contract.to_schema().columns.items()
+        if (column.metadata or {}).get("optional", False) and name not in present
+    }
 
 
 def arrow_schema(contract: Contract) -> pa.Schema:

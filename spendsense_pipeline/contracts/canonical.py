@@ -42,6 +42,13 @@ class Users(EngineContract):
     consent_granted_at: Annotated[types.Timestamp, "UTC", 6, True] = described(engine, "when", null="not stated")
     consent_revoked_at: Annotated[types.Timestamp, "UTC", 6, True] = described(engine, "when", null="not revoked")
     user_type: types.String = described(engine, "role", null="a customer", isin=["customer", "operator"])
+    country: types.String = described(engine, "country of residence, ISO 3166-1", null="not delivered", optional=True)
+    language: types.String = described(
+        engine, "language to be addressed in, BCP 47", null="not delivered", optional=True
+    )
+    birth_year: types.Int64 = described(
+        engine, "year of birth; personal data", "year", null="not delivered", personal=True, optional=True
+    )
     batch: types.String = described(engine, "batch of the row that stands")
 
     class Config:
@@ -50,10 +57,10 @@ class Users(EngineContract):
 
 
 class Accounts(EngineContract):
-    """Accounts with the newest delivered balance."""
+    """Accounts with the newest delivered balance; an account of several holders has a row for each of them."""
 
     account_id: types.String = described(engine, "the account")
-    user_id: types.String = described(engine, "its holder")
+    user_id: types.String = described(engine, "its holder, or one of them")
     type: types.String = described(engine, "type as delivered", null="not delivered")
     subtype: types.String = described(engine, "subtype as delivered", null="not delivered")
     balance_available: types.Float64 = described(engine, "available", "money", null="unknown")
@@ -65,19 +72,24 @@ class Accounts(EngineContract):
     holder_category: types.String = described(engine, "personal or business", null="unknown")
     created_at: Annotated[types.Timestamp, "UTC", 6, True] = described(engine, "opened", null="unknown")
     balance_date: types.Date = described(engine, "day the balance is of")
+    account_name: types.String = described(engine, "name as the bank shows it", null="not delivered", optional=True)
+    closed_at: types.Date = described(engine, "last day of the account", null="open, or not delivered", optional=True)
+    holders: types.Int64 = described(
+        engine, "customers who hold the account, this one included", "customers", optional=True, ge=1
+    )
     batch: types.String = described(engine, "batch of the row that stands")
 
     class Config:
         strict = True
-        unique = ["account_id"]
+        unique = ["account_id", "user_id"]
 
 
 class Transactions(EngineContract):
-    """Transactions, positive = money in."""
+    """Transactions, positive = money in; those of a shared account are there for each of its holders."""
 
     transaction_id: types.String = described(engine, "the transaction")
     account_id: types.String = described(engine, "its account")
-    user_id: types.String = described(engine, "the account's holder")
+    user_id: types.String = described(engine, "the account's holder, or one of them")
     date: types.Date = described(engine, "day as written by the source", ge=EARLIEST)
     amount: types.Float64 = described(
         engine, "positive = money in", "money", in_range={"min_value": -LARGEST, "max_value": LARGEST}
@@ -88,19 +100,32 @@ class Transactions(EngineContract):
     category_primary: types.String = described(engine, "category as delivered", null="unknown")
     category_detailed: types.String = described(engine, "detailed category as delivered", null="unknown")
     pending: types.Boolean = described(engine, "not posted yet; never counted")
+    description_raw: types.String = described(engine, "the bank's whole text", null="not delivered", optional=True)
+    mcc: types.String = described(
+        engine, "merchant category code, ISO 18245, four digits", null="not delivered", optional=True
+    )
+    transaction_code: types.String = described(
+        engine,
+        "what kind of transaction the bank says it is: ISO 20022, NACHA, OFX or SWIFT code as delivered",
+        null="not delivered",
+        optional=True,
+    )
+    counterparty_name: types.String = described(
+        engine, "who paid or was paid, as the payment names them", null="not delivered", optional=True
+    )
     batch: types.String = described(engine, "batch of the row that stands")
 
     class Config:
         strict = True
-        unique = ["transaction_id"]
+        unique = ["transaction_id", "user_id"]
 
 
 class Liabilities(EngineContract):
-    """What is owed on cards and loans."""
+    """What is owed on cards and loans; of a shared account, for each of its holders."""
 
     liability_id: types.String = described(engine, "the liability")
     account_id: types.String = described(engine, "its account")
-    user_id: types.String = described(engine, "who owes")
+    user_id: types.String = described(engine, "who owes, or one of them")
     liability_type: types.String = described(
         engine, "kind", isin=["credit_card", "mortgage", "student_loan", "loan", "other"]
     )
@@ -118,7 +143,7 @@ class Liabilities(EngineContract):
 
     class Config:
         strict = True
-        unique = ["liability_id"]
+        unique = ["liability_id", "user_id"]
 
 
 class Products(EngineContract):

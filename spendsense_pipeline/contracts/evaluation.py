@@ -31,8 +31,8 @@ class SignalAccuracy(FrameContract):
     batch: str = described(frame, "the landed batch whose truth.json was compared")
     measure: str = described(
         frame,
-        "stream_precision, stream_recall, false_subscriptions (a count), pay_frequency, persona, or what was taken for "
-        "what (…_confusion)",
+        "stream_precision, stream_recall, subscriptions_that_are_none (for each customer), false_subscriptions (a "
+        "count), pay_frequency, regular_income, spending, persona, or what was mistaken for what (…_confusion)",
     )
     of: str = described(frame, "all, or the kind, cadence, frequency, persona or habit it is of")
     value: float = described(frame, "the share of right ones, or the count", null="nothing to measure")

@@ -15,7 +15,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.release import JOB as RELEASE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.ingest.statements import converted
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 
 PATIENCE = 600  # seconds
@@ -150,21 +151,29 @@ def ingest_folder(
     batch_id: str | None = None,
     *,
     responses: bool = False,
+    statements: str | None = None,
+    user: str | None = None,
+    ids: str | None = None,
     trust_operators: bool = False,
 ) -> tuple[str, Ran]:
     """Land a folder (of tables, or of Plaid's ``responses``) and ingest it; returns the batch's id and the run.
 
-    The folder appears in the landing zone only when nothing else is merging and this run starts, so no sensor takes
-    it. A batch that is refused leaves nothing behind: mended, it may come again under the same id.
+    ``statements`` is the format of a bank's files in it, those of ``user`` where no folder names the customer. ``ids``
+    is what the batch is to declare of its transactions' ids. The folder appears in the landing zone only when nothing
+    else is merging and this run starts, so no sensor takes it. A batch that is refused leaves nothing behind: mended,
+    it may come again under the same id.
     """
     if not settings.ingest:
         raise SpendSenseError(
             "SPENDSENSE_INGEST is false: this deployment reads tables of its own and nothing lands",
             code="nothing_lands",
         )
-    with _one_merge_at_a_time(instance):
-        known = {folder.name for folder in settings.landing.iterdir()} if settings.landing.is_dir() else set()
-        batch = landing.land(source, settings.landing, batch_id, responses=responses).name
+    with ExitStack() as stack:
+        folder = stack.enter_context(converted(source, statements, user)) if statements else source
+        stack.enter_context(_one_merge_at_a_time(instance))
+        known = {landed.name for landed in settings.landing.iterdir()} if settings.landing.is_dir() else set()
+        name = source.resolve().name
+        batch = landing.land(folder, settings.landing, batch_id, responses=responses, ids=ids, name=name).name
         try:
             return batch, _ingest(definitions, instance, batch, trust_operators=trust_operators)
         except RunFailed:

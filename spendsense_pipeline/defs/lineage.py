@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from spendsense_pipeline.contracts import CONTRACTS, columns
-from spendsense_pipeline.ingest.fields import FIELDS
+from spendsense_pipeline.ingest.fields import FIELDS, HELD
 from spendsense_pipeline.personas.rules import RULES
 
 Lineage = Mapping[str, Sequence[str]]
@@ -94,8 +94,10 @@ def _canonical(table: str) -> Lineage:
     lineage = {name: _of(f"raw_{table}", name) for name in kept}
     if "balance_date" in lineage:
         lineage["balance_date"] += (*_of("raw_transactions", "date"), *_of(f"raw_{table}", "arrived_on"))
-    if table in ("transactions", "liabilities"):
+    if table in HELD:
         lineage["user_id"] += _of("accounts", "user_id")
+    if "holders" in lineage:
+        lineage["holders"] = _of(f"raw_{table}", "user_id")
     return lineage
 
 

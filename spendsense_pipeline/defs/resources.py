@@ -73,6 +73,7 @@ class LanguageModel(dg.ConfigurableResource):  # type: ignore[type-arg]
     max_cost: float = 2.0
     price_sent: float | None = None
     price_received: float | None = None
+    asked_about_payees: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> "LanguageModel":
@@ -90,6 +91,7 @@ class LanguageModel(dg.ConfigurableResource):  # type: ignore[type-arg]
             max_cost=settings.openai_max_cost,
             price_sent=prices[0] if prices else None,
             price_received=prices[1] if prices else None,
+            asked_about_payees=settings.payee_model == "openai",
         )
 
     def budget(self) -> Budget:
@@ -144,6 +146,7 @@ class Files(dg.ConfigurableResource):  # type: ignore[type-arg]
     reports: str
     prompts: str
     catalogue: str
+    payees: str | None = None
     memory: str | None = None
 
     def batch(self, batch_id: str) -> Path:

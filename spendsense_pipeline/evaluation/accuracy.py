@@ -9,6 +9,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,13 +18,30 @@ import pandas as pd
 from spendsense_pipeline.personas.assignment import followed
 
 WORTH_LISTING: Final = 3
-"""Occurrences from which a stream counts on both sides; two for annual ones. The truth lists no others."""
+"""Occurrences from which a stream counts on both sides; two for `RARE` ones. The truth lists no others."""
+
+RARE: Final = ("annual", "semi_annual")
 
 AMOUNT_SLACK: Final = 0.5
 """How far the typical amount may lie from the planted one, as a fraction: bills follow the weather, pay the hours. It
 only tells streams of one payee apart: the nearer amount is matched first."""
 
+SAME_PRICE: Final = 0.05
+"""How far two amounts may lie apart, as a fraction, where no word of the name survived and the calendar must do."""
+
+SAME_DAY: Final = 5
+"""Days between the last charges, and between the first ones, of what is taken for one stream by its calendar."""
+
+INCOME_WITHIN: Final = 0.10
+SPENDING_WITHIN: Final = 0.03
+
 COLUMNS: Final = ["measure", "of", "value", "numerator", "denominator"]
+
+PLANTED: Final = {
+    "merchant": None, "kind": None, "cadence": None, "amount": None, "also": (), "well_known": None, "printed": None,
+    "first_date": None, "last_date": None,
+}  # fmt: skip
+"""What the truth may say of a stream, with what stands for a field that an older truth lacks."""
 
 
 def truths(paths: Iterable[Path], day: dt.date) -> dict[str, dict[str, Any]]:
@@ -33,20 +51,23 @@ def truths(paths: Iterable[Path], day: dt.date) -> dict[str, dict[str, Any]]:
 
 
 def planted(truth: Mapping[str, Any]) -> pd.DataFrame:
-    """The streams of a ``truth.json``, one a row: ``user_id, merchant, kind, cadence, amount``."""
+    """The streams of a ``truth.json``, one a row: ``user_id`` and the columns of ``PLANTED``."""
     rows = [
-        {"user_id": user, **{name: stream[name] for name in ("merchant", "kind", "cadence", "amount")}}
+        {"user_id": user, **{name: stream.get(name, missing) for name, missing in PLANTED.items()}}
         for user, known in truth["users"].items()
         for stream in known["streams"]
     ]
-    return pd.DataFrame(rows, columns=["user_id", "merchant", "kind", "cadence", "amount"])
+    return pd.DataFrame(rows, columns=["user_id", *PLANTED])
 
 
 def matched(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Pairs of a detected stream and a planted one: ``stream`` and ``plant``, positions in the two frames.
 
-    The same customer, the same direction, one payee's words within the other's, an amount within ``AMOUNT_SLACK``;
-    each at most once, those of the same kind and cadence first, then by nearness of the amount.
+    The same customer, the same direction, an amount within ``AMOUNT_SLACK`` and, where the truth has dates, spans that
+    overlap; and one of two things. Either the names agree: all words of one are in the other or in what the bank
+    printed, or, where the truth has dates, a word of four letters or more is in both. Or the calendar does: amounts
+    within ``SAME_PRICE``, the last charges and the first ones within ``SAME_DAY``. Each stream is paired at most once;
+    pairs of the same kind and cadence come first, then pairs by name, then the nearer amount.
     """
     left = pd.DataFrame(
         {
@@ -55,6 +76,8 @@ def matched(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
             "kind": streams["kind"].astype(str),
             "cadence": streams["cadence"].astype(str),
             "amount": streams["typical_amount"].astype(float),
+            "first": _dates(streams, "first_date"),
+            "last": _dates(streams, "last_date"),
             "stream": range(len(streams)),
         }
     )
@@ -62,51 +85,101 @@ def matched(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
         {
             "user_id": known["user_id"].astype(str),
             "planted_name": known["merchant"],
+            "printed": known["printed"],
             "planted_kind": known["kind"].astype(str),
+            "also": known["also"],
             "planted_cadence": known["cadence"].astype(str),
             "planted_amount": known["amount"].astype(float),
+            "planted_first": _dates(known, "first_date"),
+            "planted_last": _dates(known, "last_date"),
             "plant": range(len(known)),
         }
     )
     pairs = left.merge(right, on="user_id")
-    named = [_same_name(one, other) for one, other in zip(pairs["name"], pairs["planted_name"], strict=True)]
+    # Another sign is more than 100 % apart.
+    pairs = pairs.assign(apart=(pairs["amount"] / pairs["planted_amount"] - 1).abs())
+    disjoint = (pairs["last"] < pairs["planted_first"]) | (pairs["first"] > pairs["planted_last"])
+    pairs = pairs[(pairs["apart"] <= AMOUNT_SLACK) & ~disjoint].reset_index(drop=True)
+    right_kind = [
+        kind in (wanted, *also)
+        for kind, wanted, also in zip(pairs["kind"], pairs["planted_kind"], pairs["also"], strict=True)
+    ]
+    named = [
+        _named(name, wanted, printed, loosely=dated)
+        for name, wanted, printed, dated in zip(
+            pairs["name"], pairs["planted_name"], pairs["printed"], pairs["planted_last"].notna(), strict=True
+        )
+    ]
     pairs = pairs.assign(
-        apart=(pairs["amount"] / pairs["planted_amount"] - 1).abs(),  # another sign is more than 100 % apart
-        differs=(pairs["kind"] != pairs["planted_kind"]) | (pairs["cadence"] != pairs["planted_cadence"]),
+        unnamed=~pd.Series(named, index=pairs.index, dtype=bool),
+        differs=~pd.Series(right_kind, index=pairs.index, dtype=bool) | (pairs["cadence"] != pairs["planted_cadence"]),
     )
-    pairs = pairs[pd.Series(named, index=pairs.index, dtype=bool) & (pairs["apart"] <= AMOUNT_SLACK)]
-    pairs = pairs.sort_values(["differs", "apart", "stream", "plant"])
-    chosen, streams_taken, plants_taken = [], set(), set()
+    on_calendar = (
+        (pairs["apart"] <= SAME_PRICE)
+        & ((pairs["last"] - pairs["planted_last"]).abs() <= pd.Timedelta(days=SAME_DAY))
+        & ((pairs["first"] - pairs["planted_first"]).abs() <= pd.Timedelta(days=SAME_DAY))
+    )
+    pairs = pairs[~pairs["unnamed"] | on_calendar]
+    pairs = pairs.sort_values(["differs", "unnamed", "apart", "stream", "plant"])
+    chosen, paired_streams, paired_plants = [], set(), set()
     for stream, plant in zip(pairs["stream"], pairs["plant"], strict=True):
-        if stream not in streams_taken and plant not in plants_taken:
+        if stream not in paired_streams and plant not in paired_plants:
             chosen.append((stream, plant))
-            streams_taken.add(stream)
-            plants_taken.add(plant)
+            paired_streams.add(stream)
+            paired_plants.add(plant)
     return pd.DataFrame(chosen, columns=["stream", "plant"], dtype="int64")
 
 
 def stream_accuracy(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Precision and recall of ``recurring_streams`` against ``planted``, in all, by kind and by cadence.
+    """Precision and recall of ``recurring_streams`` against ``planted``: in all, by kind, by cadence, by payee.
 
-    A stream is right when a planted one of the same payee, *kind and cadence* is there for it; an income stream is
-    never a subscription, nor a monthly one quarterly. ``stream_precision``: right ones by detected streams with
-    enough occurrences to be listed; ``stream_recall``: by planted ones. Groups are those of the detected stream for
-    precision and those of the planted one for recall.
+    A stream is right when a planted one is there for it (``matched``) with the same *cadence* and the same *kind*, or
+    one that the truth lists in ``also``: where nothing in the rows says what is paid for, ``regular`` is the answer to
+    give. ``stream_precision``: right ones by detected streams with enough occurrences to be listed; ``stream_recall``:
+    by planted ones. Groups are those of the detected stream for precision and those of the planted one for recall;
+    ``well known`` and ``invented`` payees are separate groups where the truth says which is which, for precision only
+    among streams that match a planted one.
     """
-    enough = streams["occurrences"] >= (streams["cadence"] == "annual").map({True: 2, False: WORTH_LISTING})
+    enough = streams["occurrences"] >= streams["cadence"].isin(RARE).map({True: 2, False: WORTH_LISTING})
     pairs = matched(streams, known)
     found = streams.iloc[pairs["stream"]].reset_index(drop=True)
     wanted = known.iloc[pairs["plant"]].reset_index(drop=True)
-    right = (found["kind"] == wanted["kind"]) & (found["cadence"] == wanted["cadence"])
-    streams = streams.assign(right=pd.RangeIndex(len(streams)).isin(pairs.loc[right, "stream"]))
-    known = known.assign(right=pd.RangeIndex(len(known)).isin(pairs.loc[right, "plant"]))
+    right = _right_kind(found, wanted) & (found["cadence"] == wanted["cadence"])
+    origin = known["well_known"].map({True: "well known", False: "invented"}).astype(object)
+    streams = streams.assign(
+        right=pd.RangeIndex(len(streams)).isin(pairs.loc[right, "stream"]),
+        payee=pd.Series(origin.iloc[pairs["plant"]].tolist(), index=pairs["stream"], dtype=object)
+        .reindex(range(len(streams)))
+        .tolist(),
+    )
+    known = known.assign(right=pd.RangeIndex(len(known)).isin(pairs.loc[right, "plant"]), payee=origin)
     listed = streams[enough | streams["right"]]
     rows = []
     for measure, frame in (("stream_precision", listed), ("stream_recall", known)):
         rows.append(_share(measure, "all", frame["right"]))
-        for column in ("kind", "cadence"):
+        for column in ("kind", "cadence", "payee"):
             rows += [_share(measure, str(of), group["right"]) for of, group in frame.groupby(column, sort=True)]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def subscriptions_that_are_none(streams: pd.DataFrame, known: pd.DataFrame, customers: int) -> pd.DataFrame:
+    """Listed subscriptions for which no planted one is there, of whatever cadence, by customers.
+
+    ``value`` is how many there are for each customer; one in a hundred is 0.01.
+    """
+    pairs = matched(streams, known)
+    kinds = [
+        {kind, *also}
+        for kind, also in zip(known["kind"].iloc[pairs["plant"]], known["also"].iloc[pairs["plant"]], strict=True)
+    ]
+    real = pairs["stream"][["subscription" in names for names in kinds]]
+    enough = streams["occurrences"] >= streams["cadence"].isin(RARE).map({True: 2, False: WORTH_LISTING})
+    listed = (streams["kind"] == "subscription") & enough
+    wrong = int((listed & ~pd.RangeIndex(len(streams)).isin(real)).sum())
+    value = wrong / customers if customers else None
+    return pd.DataFrame(
+        [("subscriptions_that_are_none", "all", value, float(wrong), float(customers))], columns=COLUMNS
+    )
 
 
 def false_subscriptions(streams: pd.DataFrame, habits: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -143,32 +216,70 @@ def persona_recovery(personas_30d: pd.DataFrame, personas_180d: pd.DataFrame, tr
     return _confusion("persona", known, named.reindex(known.index).fillna("unknown"))
 
 
+def money_accuracy(
+    measure: str, within: float, wanted: Mapping[str, float | None], found: "pd.Series[float] | None", of: str
+) -> pd.DataFrame:
+    """How often a figure lies within a fraction of the planted one; nothing planted is right as 0 or unknown.
+
+    ``found`` is by customer; None where the table has no such column yet, and then the row has no figure at all.
+    Customers of whom the truth does not say it are left out, and no row comes back where it says it of nobody.
+    """
+    known = pd.Series({user: value for user, value in wanted.items() if value is not None}, dtype=float)
+    if known.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    if found is None:
+        return pd.DataFrame([(measure, of, nan, nan, nan)], columns=COLUMNS)
+    seen = found.reindex(known.index).astype(float)
+    right = (seen - known).abs() <= within * known.abs() + 0.005  # half a cent: sums of cents in another order
+    right = right.where(known.abs() >= 0.005, seen.fillna(0.0).abs() < 0.005)
+    return pd.DataFrame([_share(measure, of, right)], columns=COLUMNS)
+
+
 def signal_accuracy(
     truth: Mapping[str, Any],
     streams: pd.DataFrame,
     features_180d: pd.DataFrame,
     personas_30d: pd.DataFrame,
     personas_180d: pd.DataFrame,
+    features_30d: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """All measures of the customers of one ``truth.json``, on its day: ``measure, of, value, numerator, denominator``.
 
     ``value`` is null where there was nothing to measure. Customers of whom the truth says nothing are left out.
+    Spending in 30 days is measured where ``features_30d`` is given.
     """
     people = list(truth["users"])
 
     def of(frame: pd.DataFrame) -> pd.DataFrame:
         return frame[frame["user_id"].isin(people)].reset_index(drop=True)
 
-    streams = of(streams)
-    return pd.concat(
-        [
-            stream_accuracy(streams, planted(truth)),
-            false_subscriptions(streams, truth.get("habits", {})),
-            pay_frequency_confusion(of(features_180d), truth),
-            persona_recovery(of(personas_30d), of(personas_180d), truth),
-        ],
-        ignore_index=True,
-    )
+    def planted_figure(name: str) -> dict[str, float | None]:
+        return {user: said.get(name) for user, said in truth["users"].items()}
+
+    def figure(frame: pd.DataFrame, name: str) -> "pd.Series[float] | None":
+        return frame.set_index("user_id")[name] if name in frame else None
+
+    streams, known = of(streams), planted(truth)
+    parts = [
+        stream_accuracy(streams, known),
+        subscriptions_that_are_none(streams, known, len(people)),
+        false_subscriptions(streams, truth.get("habits", {})),
+        pay_frequency_confusion(of(features_180d), truth),
+        money_accuracy(
+            "regular_income", INCOME_WITHIN, planted_figure("regular_income"),
+            figure(of(features_180d), "regular_income"), "all",
+        ),
+        persona_recovery(of(personas_30d), of(personas_180d), truth),
+    ]  # fmt: skip
+    for days, features in ((30, features_30d), (180, features_180d)):
+        if features is not None:
+            parts.append(
+                money_accuracy(
+                    "spending", SPENDING_WITHIN, planted_figure(f"spend_{days}d"),
+                    figure(of(features), "total_spend"), f"{days} days",
+                )
+            )  # fmt: skip
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)
 
 
 def standing_order_recall(
@@ -193,14 +304,41 @@ def standing_order_recall(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _same_name(one: Any, other: Any) -> bool:
+def _words(name: Any) -> set[str]:
+    return set(re.findall(r"[^\W_]+", str(name).lower()))
+
+
+def _same_name(name: Any, other: Any) -> bool:
     """Whether all words of one name are in the other: spellings add cities and references, or lose a word."""
-    words, others = (set(re.findall("[a-z0-9]+", str(name).lower())) for name in (one, other))
+    words, others = _words(name), _words(other)
     return bool(words and others) and (words <= others or others <= words)
 
 
+def _named(name: Any, planted_name: Any, printed: Any, *, loosely: bool) -> bool:
+    """Whether a detected name is the planted one's, or shares a word of it that is no mere article or number."""
+    if _same_name(name, planted_name) or (printed is not None and _same_name(name, printed)):
+        return True
+    shared = _words(name) & (_words(planted_name) | _words(printed))
+    return loosely and any(len(word) >= 4 and not word.isdigit() for word in shared)
+
+
+def _dates(frame: pd.DataFrame, name: str) -> pd.Series:
+    """A column of days; unknown where the frame has none."""
+    values = frame[name] if name in frame else pd.Series([None] * len(frame), index=frame.index, dtype=object)
+    return pd.to_datetime(values)
+
+
+def _right_kind(found: pd.DataFrame, wanted: pd.DataFrame) -> "pd.Series[bool]":
+    right = [
+        kind in (planted_kind, *also)
+        for kind, planted_kind, also in zip(found["kind"], wanted["kind"], wanted["also"], strict=True)
+    ]
+    return pd.Series(right, index=found.index, dtype=bool)
+
+
 def _known(truth: Mapping[str, Any], what: str) -> "pd.Series[str]":
-    return pd.Series({user: known[what] for user, known in truth["users"].items()}, dtype=object)
+    """What the truth says of each customer; ``unknown`` for those who have none, such as pensioners a payday."""
+    return pd.Series({user: known[what] or "unknown" for user, known in truth["users"].items()}, dtype=object)
 
 
 def _confusion(measure: str, known: pd.Series, found: pd.Series) -> pd.DataFrame:

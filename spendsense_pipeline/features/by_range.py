@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 from spendsense_pipeline import row_groups
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.features.columns import READ
 from spendsense_pipeline.features.compilation import make_ready
 from spendsense_pipeline.features.compiled import Mode
 from spendsense_pipeline.features.compiled import choose as choose_mode
@@ -39,8 +40,6 @@ LEAST_ROWS, MOST_ROWS = 30_000, 750_000
 and nothing is gained."""
 RANGES_A_WORKER = 4
 """At least, so that no worker waits long for the last one to end."""
-UNREAD = {"batch", "full_name", "email", "consent_status", "consent_granted_at", "consent_revoked_at"}
-"""Columns of the canonical tables that say nothing about money."""
 COMPILE_FROM = 150_000
 """Transactions from which on loading the compiled kernels is quicker than running their source as it is."""
 LEFT_OUT = pa.schema([("as_of", pa.date32()), ("currency", pa.string()), ("accounts", pa.int64())])
@@ -103,17 +102,18 @@ Runner = Callable[[Sequence[Task]], Iterable[Done]]
 
 
 def columns_of(table: str) -> pa.Schema:
-    """What is read of a canonical table: its contract's columns without ``UNREAD``; all texts but the row's own id are
-    dictionaries."""
-    from spendsense_pipeline.contracts import CONTRACTS, arrow_schema, key  # workers do without
+    """What signals read of a canonical table, by its contract; all texts but the row's own id are dictionaries."""
+    from spendsense_pipeline.contracts import CONTRACTS, arrow_schema  # workers do without
 
-    contract = CONTRACTS[table]
-    repeats = [
-        field.with_type(row_groups.TEXTS) if field.type == pa.string() and [field.name] != key(contract) else field
-        for field in arrow_schema(contract)
-        if field.name not in UNREAD
-    ]
-    return pa.schema(repeats)
+    schema = arrow_schema(CONTRACTS[table])
+    fields = [schema.field(name) for name in READ[table]]
+    own = {"transaction_id"}
+    return pa.schema(
+        [
+            field.with_type(row_groups.TEXTS) if field.type == pa.string() and field.name not in own else field
+            for field in fields
+        ]
+    )
 
 
 def choose(setting: Compile, rows: int) -> bool:

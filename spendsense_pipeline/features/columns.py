@@ -11,6 +11,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Array = npt.NDArray[Any]
+READ = {
+    "transactions": (
+        *("transaction_id", "account_id", "user_id", "date", "amount", "pending"),
+        *("merchant_name", "merchant_entity_id", "category_primary", "category_detailed"),
+    ),
+    "accounts": (
+        *("account_id", "user_id", "type", "subtype", "iso_currency_code", "created_at"),
+        *("balance_available", "balance_current", "balance_limit", "balance_date"),
+    ),
+    "liabilities": (
+        *("account_id", "user_id", "balance_date", "is_overdue", "apr_purchase"),
+        *("last_payment_amount", "minimum_payment_amount", "last_statement_balance"),
+    ),
+    "users": ("user_id", "user_type", "created_at"),
+}
+"""What is read of the canonical tables."""
 
 
 class Coded(NamedTuple):

@@ -51,9 +51,9 @@ def sources() -> list[Path]:
 
 
 def version() -> str:
-    """Identifies the kernels' sources and the compiler: what is cached under another version is not used."""
+    """Identifies the kernels' sources, the compiler and its checks: what is cached under another version is not used."""
     compiler = metadata.version("numba")
-    digest = hashlib.sha256(f"{compiler} {np.__version__} {sys.version}".encode())
+    digest = hashlib.sha256(f"{compiler} {np.__version__} {sys.version} {_mode.checked}".encode())
     for file in sources():
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -20,6 +20,7 @@ from spendsense_pipeline.features.streams import CHARGED, GIVEN_BACK, PayeeRoom,
 LEAST_VARYING_INCOME = 4  # hits; irregular pay meets a calendar three times by chance; ours
 LEAST_VARYING_TRANSFERS = 6  # payments to people meet on a day for a while; a standing one lasts; ours
 LEAST_VARYING = 3
+ROW_MASK = (1 << 31) - 1  # of a key that holds payee, direction and row
 FEE_DAYS = 180  # fees_180d, whatever the window
 
 # What a customer's rows come to on a date.
@@ -126,11 +127,11 @@ def charges_of(
     unexplained inflow income.
     """
     inflow = (keys[begin] >> 31) & 1 == 1
-    says = text_says[rows[keys[begin] & 0x7FFFFFFF].merchant]
+    says = text_says[rows[keys[begin] & ROW_MASK].merchant]
     says_never = says & (TEXT_NO_INCOME if inflow else TEXT_NEVER) != 0
     shunned, speaking, count = 0, 0, ZERO
     for k in range(begin, end):
-        i = keys[k] & 0x7FFFFFFF
+        i = keys[k] & ROW_MASK
         row = rows[i]
         unknown = row.category & UNKNOWN != 0
         unnamed = unknown and (not inflow or row.kind == KIND_OTHER_IN)
@@ -159,13 +160,12 @@ def charges_of(
 
 
 @jit
-def fingerprint(room: PayeeRoom, count: int, merchant: int) -> int:
-    """A number that differs where the charges of a payee do: evidence is found anew where it changes."""
-    mixed = count + merchant
-    for i in range(count):
-        charge = room.charges[i]
-        state = charge.row * 16 + charge.earned * 8 + charge.bill * 2 + charge.least_varying
-        mixed = (mixed * 1_000_003 ^ state) & 0x3FFFFFFFFFFFF
+def fingerprint(rows: Records, keys: Numbers, begin: int, end: int) -> int:
+    """A number that differs where what a payee's streams are found from does."""
+    mixed = end - begin + rows[keys[begin] & ROW_MASK].merchant
+    for k in range(begin, end):
+        i = keys[k] & ROW_MASK
+        mixed = ((mixed * 1_000_003) ^ (i * len(KINDS) + rows[i].kind)) & 0x3FFFFFFFFFFFF
     return int(mixed)
 
 
@@ -174,39 +174,55 @@ def streams_on(
     date: int, user: int, count: int, text_says: Numbers, ruler: Ruler, rooms: Rooms, before: int, made: int,
     counted: int, found: Found,
 ) -> tuple[int, int, int]:  # fmt: skip
-    """Write the customer's streams on a date: the numbers after the last stream and row, and how many payees."""
-    keys, room, rows, groups = rooms.candidates, rooms.payee_room, rooms.rows, ZERO
+    """Write the customer's streams on a date: the numbers after the last stream and row, and how many payees.
+
+    A payee whose rows are those of the date before keeps its streams.
+    """
+    keys, rows, groups = rooms.candidates, rooms.rows, ZERO
     candidates, at, other = candidates_of(rows, count, keys), ZERO, 0
     while at < candidates:
-        end = at + 1
-        while end < candidates and keys[end] >> 31 == keys[at] >> 31:
+        key, end = keys[at] >> 31, at + 1
+        while end < candidates and keys[end] >> 31 == key:
             end += 1
         if end - at > 1:
-            key = keys[at] >> 31
-            charges = charges_of(rows, keys, at, end, text_says, ruler, room)
             group = rooms.groups[groups]
-            merchant = rows[keys[at] & 0x7FFFFFFF].merchant
-            group.key, group.hash, group.first_stream = key, fingerprint(room, charges, merchant), made
-            group.streams = 0
+            group.key, group.hash, group.first_stream = key, fingerprint(rows, keys, at, end), made
             while other < before and rooms.before[other].key < key:
                 other += 1
-            same = other < before and rooms.before[other].key == key and rooms.before[other].hash == group.hash
-            if same:
+            if other < before and rooms.before[other].key == key and rooms.before[other].hash == group.hash:
                 group.first_stream, group.streams = rooms.before[other].first_stream, rooms.before[other].streams
-                for s in range(group.first_stream, group.first_stream + group.streams):
-                    found.streams[s].until = date
-            elif charges > 1:
-                after = streams_of_payee(room, charges, key & 1 == 1, found.streams, made)
-                group.streams = after - made
-                counted = write_counted(room, rows, charges, made, after, counted, found)
-                for s in range(made, after):
-                    stream = found.streams[s]
-                    stream.user, stream.payee, stream.merchant = user, key >> 1, merchant
-                    stream.since, stream.until = date, date
-                made = after
+                extend_streams(group, date, found)
+            else:
+                made, counted = payee_on(date, user, at, end, text_says, ruler, rooms, made, counted, found)
+                group.streams = made - group.first_stream
             groups += 1
         at = end
     return made, counted, groups
+
+
+@jit
+def extend_streams(group: Records, date: int, found: Found) -> None:
+    """Say of a payee's streams that they stand on another date as they are."""
+    for s in range(group.first_stream, group.first_stream + group.streams):
+        found.streams[s].until = date
+
+
+@jit
+def payee_on(
+    date: int, user: int, begin: int, end: int, text_says: Numbers, ruler: Ruler, rooms: Rooms, made: int,
+    counted: int, found: Found,
+) -> tuple[int, int]:  # fmt: skip
+    """Write a payee's streams on a date; the numbers after the last stream and row."""
+    keys, rows, room = rooms.candidates, rooms.rows, rooms.payee_room
+    charges = charges_of(rows, keys, begin, end, text_says, ruler, room)
+    key = keys[begin] >> 31
+    after = streams_of_payee(room, charges, key & 1 == 1, found.streams, made)
+    counted = write_counted(room, rows, charges, made, after, counted, found)
+    for s in range(made, after):
+        stream = found.streams[s]
+        stream.user, stream.payee, stream.merchant = user, key >> 1, rows[keys[begin] & ROW_MASK].merchant
+        stream.since, stream.until = date, date
+    return after, counted
 
 
 @jit
@@ -305,9 +321,7 @@ def customers(
                 before = groups
             else:
                 for g in range(before):
-                    group = rooms.before[g]
-                    for s in range(group.first_stream, group.first_stream + group.streams):
-                        found.streams[s].until = date
+                    extend_streams(rooms.before[g], date, found)
             figures = found.figures[place]
             figures.rows, figures.first_day = count, rooms.rows[0].day
             sum_rows(rooms.rows, count, today, windows, figures, place * len(windows), found.in_window)

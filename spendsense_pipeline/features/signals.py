@@ -18,7 +18,7 @@ from spendsense_pipeline.features import tables
 from spendsense_pipeline.features.accounts import Held, OnDate, accounts_on, held_accounts
 from spendsense_pipeline.features.arrays import floats, numbers, readable, records, structured
 from spendsense_pipeline.features.calendars import Ruler, ruler_of_months
-from spendsense_pipeline.features.columns import Coded, coded, days, doubles, places, plain_texts
+from spendsense_pipeline.features.columns import READ, Coded, coded, days, doubles, places, plain_texts
 from spendsense_pipeline.features.pay import PAY, PAYDAY, PAYER, PayRoom
 from spendsense_pipeline.features.rows import MOST_ROWS, ROW, SPELLING, TEXT, Names, RowRoom
 from spendsense_pipeline.features.streams import (
@@ -131,37 +131,37 @@ def customers_on(users: pa.Table, dates: Sequence[int]) -> tuple[pa.Array, Array
 
 def run_on_nothing() -> Signals:
     """The signals of nobody: calls every kernel."""
-    text, number, day = pa.string(), pa.float64(), pa.date32()
-    columns = {
-        "transactions": {
-            **dict.fromkeys(("transaction_id", "account_id", "user_id", "merchant_name", "merchant_entity_id"), text),
-            "category_primary": text,
-            "category_detailed": text,
-            "date": day,
-            "amount": number,
-            "pending": pa.bool_(),
-        },
-        "accounts": {
-            **dict.fromkeys(("account_id", "user_id", "type", "subtype", "iso_currency_code"), text),
-            **dict.fromkeys(("balance_available", "balance_current", "balance_limit"), number),
-            "created_at": pa.timestamp("us", "UTC"),
-            "balance_date": day,
-        },
-        "liabilities": {
-            **dict.fromkeys(("account_id", "user_id", "liability_id"), text),
-            **dict.fromkeys(("last_payment_amount", "minimum_payment_amount", "last_statement_balance"), number),
-            "apr_purchase": number,
-            "is_overdue": pa.bool_(),
-            "balance_date": day,
-        },
-        "users": {"user_id": text, "user_type": text, "created_at": pa.timestamp("us", "UTC")},
+    types = {
+        **dict.fromkeys(("date", "balance_date"), pa.date32()),
+        **dict.fromkeys(("pending", "is_overdue"), pa.bool_()),
+        "created_at": pa.timestamp("us", "UTC"),
+        **dict.fromkeys(
+            ("amount", "apr_purchase", "balance_available", "balance_current", "balance_limit"), pa.float64()
+        ),
+        **dict.fromkeys(("last_payment_amount", "minimum_payment_amount", "last_statement_balance"), pa.float64()),
     }
-    empty = {name: pa.schema(fields.items()).empty_table() for name, fields in columns.items()}
+    empty = {
+        table: pa.schema([(name, types.get(name, pa.string())) for name in names]).empty_table()
+        for table, names in READ.items()
+    }
     return signals_of(Customers(**empty), [EPOCH])
 
 
-def _liabilities(table: pa.Table, accounts: pa.Array) -> tables.Liabilities:
-    account = places(table["account_id"], accounts)
+def _account_of(account: Coded, user_id: pa.ChunkedArray, held: Held, users: pa.Array) -> Array:
+    """By row the place of its account, -1 where no customer holds it; a shared account has a place for each holder."""
+    ids = pc.unique(held.account_id)
+    if len(ids) == len(held.account_id):
+        return np.append(places(account.texts, held.account_id), -1)[account.codes]
+    number, user = np.append(places(account.texts, ids), -1)[account.codes], places(user_id, users)
+    keys = held.user * len(ids) + places(held.account_id, ids)
+    order = np.argsort(keys)
+    wanted = np.where((number < 0) | (user < 0), -1, user * len(ids) + number)
+    found = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
+    return np.asarray(np.where(keys[order][found] == wanted, order[found], -1))
+
+
+def _liabilities(table: pa.Table, held: Held, users: pa.Array) -> tables.Liabilities:
+    account = _account_of(coded(table["account_id"]), table["user_id"], held, users)
     stated = ("last_payment_amount", "minimum_payment_amount", "last_statement_balance", "is_overdue", "apr_purchase")
     kept = account >= 0
     return tables.Liabilities(
@@ -178,8 +178,8 @@ class Posted(NamedTuple):
     amount: Array
 
 
-def _posted(transactions: pa.Table, account: Coded, held: Held) -> Posted:
-    accounts = np.append(places(account.texts, held.account_id), -1)[account.codes]
+def _posted(transactions: pa.Table, account: Coded, held: Held, users: pa.Array) -> Posted:
+    accounts = _account_of(account, transactions["user_id"], held, users)
     pending = pc.fill_null(transactions["pending"], False).to_numpy()
     kept = np.flatnonzero((accounts >= 0) & ~pending)
     return Posted(kept, accounts[kept], days(transactions["date"])[kept], doubles(transactions["amount"])[kept])
@@ -232,7 +232,7 @@ def evidence_of(customers: Customers, dates: list[int], windows: list[int]) -> E
         coded(transactions[column])
         for column in ("account_id", "merchant_name", "merchant_entity_id", "category_primary", "category_detailed")
     )
-    posted = _posted(transactions, account, held)
+    posted = _posted(transactions, account, held, users)
     rows_by, moved, first = _account_rows(posted, held, dates)
     on = [accounts_on(date, held, len(users), rows_by[place], first, moved[place]) for place, date in enumerate(dates)]
     order = _ordered(transactions, posted, held.user[posted.account], dates[-1])
@@ -256,7 +256,7 @@ def evidence_of(customers: Customers, dates: list[int], windows: list[int]) -> E
     found = _run(rows, held, on, read, dates, windows, rooms, ruler)
     return Evidence(
         dates, windows, users, there, held, on,
-        _liabilities(customers.liabilities, held.account_id),
+        _liabilities(customers.liabilities, held, users),
         read.texts, found.streams, found.counted,
         found.figures.reshape(len(dates), len(users)),
         found.in_window.reshape(len(dates), len(users), len(windows)),

@@ -725,9 +725,9 @@ def describe_amounts(room: PayeeRoom, count: int, fixed: bool, stream: Records) 
     hits, charges, index, newest = room.hits, room.charges, room.line, 0
     stream.price_change = math.nan
     for k in range(1, count):
-        change = charges[hits[index[k]].charge].price / charges[hits[index[k - 1]].charge].price - 1
-        if fixed and abs(change) > PRICE_STEP:
-            newest, stream.price_change = k, change
+        before, now = charges[hits[index[k - 1]].charge].price, charges[hits[index[k]].charge].price
+        if fixed and abs(now - before) > before * PRICE_STEP:  # of the ratio, 1 % would be more than 1 %
+            newest, stream.price_change = k, now / before - 1
     mean, squares = 0.0, 0.0
     for k in range(newest, count):
         charge = charges[hits[index[k]].charge]

@@ -243,7 +243,7 @@ def cards_of(held: Held, on: OnDate, users: int) -> Cards:
     card = on.counts & (held.held_as == CREDIT_CARD)
     user, balance, limit = held.user[card], on.balance[card], held.limit[card]
     owed, known = np.maximum(balance, 0.0), ~np.isnan(limit)
-    utilization = owed / limit
+    utilization = np.round(owed / limit, 9)  # as it is shown: 962.40 of 1203.00 is 80 %
     count = np.bincount(user, minlength=users)
     average = ratio(np.bincount(user[known], owed[known], users), np.bincount(user[known], limit[known], users))
     highest = np.full(users, -np.inf)
@@ -296,7 +296,7 @@ def obligations_of(held: Held, on: OnDate, owed: Liabilities, factor: Array, tod
     slack = MINIMUM_PAYMENT_SLACK * factor[user]
     minimum_only = all_of(
         (balance > 0, ~np.isnan(balance)), (last > 0, ~np.isnan(last)),
-        (last <= minimum + slack, ~np.isnan(last) & ~np.isnan(minimum)),
+        (last <= to_cents(minimum + slack), ~np.isnan(last) & ~np.isnan(minimum)),
         (last < statement, ~np.isnan(last) & ~np.isnan(statement)),
     )  # fmt: skip
     minimum_only = np.where(held.held_as[account] == CREDIT_CARD, minimum_only, 0.0)

@@ -5,12 +5,18 @@ whatever order batches were materialised in. A malformed value rejects its row e
 nulling it would turn a mistake into "unknown" without a word. Nothing good is lost with something bad: a row is
 judged by itself, by the accepted rows it refers to, and by the rows of its own id.
 
+An account that is delivered under several customers has several holders: it has a row for each of them, and so has
+everything that belongs to it, so that one customer's rows are complete by themselves. A transaction or a liability is
+the account's, under whichever holder it is delivered: the newest accepted row of an id stands for all holders, and a
+removal or a posting takes the row from all of them. Of an account itself each holder's row stands by itself.
+
 What does not belong here: reading files (`landing.py`), what a field may hold (`fields.py`), and what account
 types or categories mean (``features/``).
 
 A *judged* table has the columns of the table's contract, its key first, then ``file`` ``row`` ``arrival``
 ``page`` ``reasons`` (array of codes, empty when valid) ``field`` and ``value`` (first offence; masked where personal)
-``outcome`` (`OUTCOMES`) and ``alone`` (no other row has its id).
+``outcome`` (`OUTCOMES`), ``alone`` (no other row has its id) and ``co_holders`` (array of the further customers whose
+row it is; null where there are none).
 
 Rows that several steps read are handed to a `Keep`, with a name for them: by default they are a named step of one
 query; whoever has more rows than memory puts them aside.
@@ -27,10 +33,10 @@ from ibis.backends.duckdb import Backend
 
 from spendsense_pipeline.contracts.canonical import EARLIEST, LARGEST
 from spendsense_pipeline.ingest import landing
-from spendsense_pipeline.ingest.fields import FIELDS, LIST_LENGTH, Field
+from spendsense_pipeline.ingest.fields import COUNTRIES, FIELDS, HELD, LIST_LENGTH, Field, key, names
 
 OUTCOMES = ("accepted", "duplicate", "rejected")
-JUDGEMENT = ("file", "row", "arrival", "page", "reasons", "field", "value", "outcome", "alone")
+JUDGEMENT = ("file", "row", "arrival", "page", "reasons", "field", "value", "outcome", "alone", "co_holders")
 SPENT = ("pending_transaction_id", "removed")  # said what becomes of rows, and are in no contract
 
 REASONS = {
@@ -44,7 +50,7 @@ REASONS = {
     "number_too_large": "a number below a million millions",
     "not_a_whole_number": "a whole number",
     "negative": "zero or more",
-    "out_of_range": "a number in the field's range",
+    "out_of_range": "a number in the field's range; a year of birth from 1900 to that of arrival",
     "not_a_date": "an existing day as YYYY-MM-DD, or an ISO 8601 time",
     "before_1970": "a day in 1970 or later",
     "after_arrival": "a day not later than the arrival of its batch",
@@ -52,6 +58,9 @@ REASONS = {
     "not_a_flag": "true or false",
     "not_an_email": "one address, name@domain",
     "not_a_currency": "an ISO 4217 code, e.g. USD",
+    "not_a_country": "an ISO 3166 code of two capital letters, e.g. GB",
+    "not_a_language": "a BCP 47 tag that begins with two small letters, e.g. en or de-CH",
+    "not_an_mcc": "a merchant category code of four digits, zeros in front included",
     "not_a_link": "an address that begins with https://",
     "not_a_list": "a JSON list of texts, or texts separated by semicolons",
     "template_braces": "a text without '{{' and '}}', which would read as a template",
@@ -59,7 +68,7 @@ REASONS = {
     "unknown_liability_type": "credit_card, mortgage, student_loan, loan or other",
     "unknown_user": "the id of an accepted user",
     "unknown_account": "the id of an accepted account",
-    "account_of_another_user": "the user who holds the account, or null",
+    "account_of_another_user": "a user who holds the account, or null",
     "conflicting_id": "one content per id within a batch",
 }
 
@@ -74,9 +83,11 @@ NOT_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"
 CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
 DATE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{CLOCK} ?(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)?)?$"
 PLAIN_ID = r"^[A-Za-z0-9._:/#+=-]+$"
+LANGUAGE = r"^[a-z]{2}(-[A-Za-z0-9]{2,8})*$"
 EMAIL = r"^[^@\s<>,;]{1,64}@[^@\s<>,;]{1,190}\.[^@\s<>,;.]{1,63}$"
 MOMENT = "timestamp('UTC', 6)"
 SEPARATOR = ";"
+NOBODY = ibis.literal([], type="array<string>")
 
 Keep = Callable[[ibis.Table, str], ibis.Table]
 
@@ -94,12 +105,12 @@ def judge(raw: Mapping[str, ibis.Table], keep: Keep = in_memory) -> dict[str, ib
     newest = newest_dates(raw["transactions"]).cache()
     users = judge_users(raw["users"], keep)
     accounts = judge_accounts(raw["accounts"], accepted(users), newest, keep)
-    holders = accepted(accounts).cache()
+    held = holders(accounts).cache()
     judged = {
         "users": users,
         "accounts": accounts,
-        "transactions": judge_transactions(raw["transactions"], holders, keep),
-        "liabilities": judge_liabilities(raw["liabilities"], holders, newest, keep),
+        "transactions": judge_transactions(raw["transactions"], held, keep),
+        "liabilities": judge_liabilities(raw["liabilities"], held, newest, keep),
     }
     return judged | ({"products": judge_products(raw["products"], keep)} if "products" in raw else {})
 
@@ -115,18 +126,18 @@ def judge_accounts(raw: ibis.Table, users: ibis.Table, newest: ibis.Table, keep:
     A balance without a date is of the `newest_dates` transaction of its batch, or of its arrival without one.
     """
     rows = _dated(_read("accounts", raw), newest)
-    holders = users.select(known_user="user_id")
-    rows = rows.left_join(holders, rows.user_id == holders.known_user)
+    people = users.select(known_user="user_id")
+    rows = rows.left_join(people, rows.user_id == people.known_user)
     unknown = (rows.user_id.notnull() & rows.known_user.isnull()).ifelse("unknown_user", _none())
     return _judged("accounts", rows, keep, {"user_id": unknown})
 
 
-def judge_transactions(raw: ibis.Table, accounts: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
-    """Judge the transactions of all batches against the accepted accounts; a missing user is the account's.
+def judge_transactions(raw: ibis.Table, held: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
+    """Judge the transactions of all batches against the `holders` of accounts; a missing user is one of them.
 
     A row that says `removed` needs its id and nothing else.
     """
-    rows, references = _owned(_read("transactions", raw), accounts)
+    rows, references = _held_by(_read("transactions", raw), held)
     spared = [field.name for field in FIELDS["transactions"][1:] if field.name != "removed"]
     why = {f"why_{name}": rows.removed.fill_null(False).ifelse(_none(), rows[f"why_{name}"]) for name in spared}
     references = {name: rows.removed.fill_null(False).ifelse(_none(), reason) for name, reason in references.items()}
@@ -134,16 +145,40 @@ def judge_transactions(raw: ibis.Table, accounts: ibis.Table, keep: Keep = ibis.
 
 
 def judge_liabilities(
-    raw: ibis.Table, accounts: ibis.Table, newest: ibis.Table, keep: Keep = ibis.Table.alias
+    raw: ibis.Table, held: ibis.Table, newest: ibis.Table, keep: Keep = ibis.Table.alias
 ) -> ibis.Table:
-    """Judge the liabilities of all batches against the accepted accounts; dates and users as for the others."""
-    rows, references = _owned(_dated(_read("liabilities", raw), newest), accounts)
+    """Judge the liabilities of all batches against the `holders` of accounts; dates and users as for the others."""
+    rows, references = _held_by(_dated(_read("liabilities", raw), newest), held)
     return _judged("liabilities", rows, keep, references)
 
 
 def judge_products(raw: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
     """Judge the products of all batches."""
     return _judged("products", _read("products", raw), keep)
+
+
+def holders(judged_accounts: ibis.Table) -> ibis.Table:
+    """Who holds each accepted account: ``held_account``, ``holder`` (the first by id), ``co_holders``, ``claimants``.
+
+    ``co_holders`` are the other holders. ``claimants`` are all under whom the account was delivered, also those whose
+    own row was rejected: what is delivered under them belongs to the account all the same. Both are arrays, null where
+    the account is of one customer.
+    """
+    pairs = ("account_id", "user_id")
+    claimed = judged_accounts.filter(_.account_id.notnull() & _.user_id.notnull()).select(*pairs).distinct()
+    standing = judged_accounts.filter(_.outcome == "accepted").select(*pairs).distinct().mutate(holds=True)
+    claimed = claimed.left_join(standing, pairs).select(*pairs, holds=_.holds.fill_null(False))
+    grouped = claimed.group_by(held_account="account_id").aggregate(
+        holder=_.user_id.min(where=_.holds),
+        co_holders=_.user_id.collect(where=_.holds, order_by=_.user_id),
+        claimants=_.user_id.collect(order_by=_.user_id),
+    )
+    found = grouped.filter(_.holder.notnull())
+    several = found.co_holders.length() > 1
+    return found.mutate(
+        co_holders=several.ifelse(found.co_holders[1:], ibis.null("array<string>")),
+        claimants=(found.claimants.length() > 1).ifelse(found.claimants, ibis.null("array<string>")),
+    )
 
 
 def newest_dates(raw_transactions: ibis.Table) -> ibis.Table:
@@ -163,24 +198,31 @@ def catalogue(products_json: Path, con: Backend) -> ibis.Table:
 
 
 def accepted(judged: ibis.Table) -> ibis.Table:
-    """The table of the contract: of each id the newest accepted row.
+    """The table of the contract: of each id the newest accepted row, once for each holder of its account.
 
     A user's row that says nothing but the id corrects nothing: Plaid only names its customers. A transaction's row
     that says `removed` takes the row of its id with it, and a posted row the pending one that it names.
     """
-    key = judged.columns[0]
+    (table,) = (table for table in FIELDS if names(table)[0] == judged.columns[0])
+    identity = key(table)
     standing = judged.filter(judged.outcome == "accepted")
-    names = [field.name for field in FIELDS["users"][1:]] if key == "user_id" else [key]
-    standing = standing.mutate(said=ibis.or_(*(standing[name].notnull() for name in names)))
-    order = [ibis.desc(name) for name in ("said", "arrival", "page", "file", "row")]
-    shared = standing.filter(~standing.alone)
-    newest = shared.filter(ibis.row_number().over(group_by=key, order_by=order) == 0)
-    standing = standing.filter(standing.alone).union(newest).drop(*JUDGEMENT, "said")
-    if key == "transaction_id":
+    telling = names("users")[1:] if table == "users" else identity
+    standing = standing.mutate(telling=ibis.or_(*(standing[name].notnull() for name in telling)))
+    order = [ibis.desc(name) for name in ("telling", "arrival", "page", "file", "row")]
+    repeated = standing.filter(~standing.alone)
+    newest = repeated.filter(ibis.row_number().over(group_by=identity, order_by=order) == 0)
+    unstamped = [name for name in JUDGEMENT if name != "co_holders"]
+    standing = standing.filter(standing.alone).union(newest).drop(*unstamped, "telling")
+    if table == "transactions":
         standing = standing.filter(~standing.removed)
         posted = standing.filter(standing.pending_transaction_id.notnull()).select(pending_id="pending_transaction_id")
         standing = standing.anti_join(posted, standing.transaction_id == posted.pending_id).drop(*SPENT)
-    return standing
+    if table in HELD:
+        holders = ibis.array([standing.user_id]).concat(standing.co_holders.fill_null(NOBODY))
+        standing = standing.mutate(user_id=holders.unnest())
+    if table == "accounts":
+        standing = standing.mutate(holders=standing.user_id.count().over(group_by="account_id"))
+    return standing.drop("co_holders")
 
 
 def quarantined(judged_by_table: Mapping[str, ibis.Table]) -> ibis.Table:
@@ -236,7 +278,7 @@ def _read(table: str, raw: ibis.Table, only: tuple[str, ...] = ()) -> ibis.Table
 
 def _value(field: Field, text: ibis.Column) -> ibis.Column:
     """The text as its kind, null where it is none; defaults stand in for a null, never for a malformed value."""
-    if field.kind in ("number", "whole"):
+    if field.kind in ("number", "whole", "year"):
         number = text.re_search(NUMBER).ifelse(text.try_cast("float64"), ibis.null("float64"))
         return (
             number
@@ -266,17 +308,19 @@ def _why(field: Field, text: ibis.Column, value: ibis.Column, arrived_on: ibis.C
     found: list[tuple[ibis.Column, str]] = []
     if field.required:
         found.append((text.isnull(), "missing"))
-    if field.kind in ("number", "whole"):
+    if field.kind in ("number", "whole", "year"):
         found += [
             (text.re_search(NOT_FINITE), "not_finite"),
             (text.notnull() & ~text.re_search(NUMBER), "not_a_number"),
             (text.try_cast("float64").abs() > LARGEST, "number_too_large"),
-            (malformed, "not_a_whole_number" if field.kind == "whole" else "number_too_large"),
+            (malformed, "number_too_large" if field.kind == "number" else "not_a_whole_number"),
         ]
-        if field.lowest == 0:
-            found.append((value < 0, "negative"))
+        if field.lowest is not None:
+            found.append((value < field.lowest, "out_of_range" if field.lowest else "negative"))
         if field.highest is not None:
             found.append((value > field.highest, "out_of_range"))
+        if field.kind == "year" and field.past:
+            found.append((value > arrived_on.year(), "out_of_range"))
     elif field.kind == "date":
         found += [(malformed, "not_a_date"), (value < ibis.literal(EARLIEST), "before_1970")]
     elif field.kind == "moment":
@@ -292,6 +336,12 @@ def _why(field: Field, text: ibis.Column, value: ibis.Column, arrived_on: ibis.C
             found.append((~text.re_search(EMAIL), "not_an_email"))
         elif field.kind == "currency":
             found.append((~text.re_search("^[A-Z]{3}$"), "not_a_currency"))
+        elif field.kind == "country":
+            found.append((text.notin(sorted(COUNTRIES)), "not_a_country"))
+        elif field.kind == "language":
+            found.append((~text.re_search(LANGUAGE), "not_a_language"))
+        elif field.kind == "mcc":
+            found.append((~text.re_search("^[0-9]{4}$"), "not_an_mcc"))
         elif field.kind == "link":
             found.append((~text.re_search(r"^https://[^\s]+$"), "not_a_link"))
         elif field.kind == "list":
@@ -305,7 +355,7 @@ def _why(field: Field, text: ibis.Column, value: ibis.Column, arrived_on: ibis.C
             text = texts.join(" ")
         if field.rendered:
             found.append((text.contains("{{") | text.contains("}}"), "template_braces"))
-    if field.past:
+    if field.past and field.kind != "year":
         latest = (arrived_on + ibis.interval(days=TOLERATED_DAYS)).cast("date")
         found.append((value.cast("date") > latest, "after_arrival"))
     return ibis.cases(*found, else_=_none())
@@ -318,13 +368,14 @@ def _longest(field: Field) -> int:
 # --- One row: what it refers to ---
 
 
-def _owned(rows: ibis.Table, accounts: ibis.Table) -> tuple[ibis.Table, dict[str, ibis.Column]]:
-    """Rows with the user their account belongs to, and what is wrong with the two."""
-    owners = accounts.select(known_account="account_id", owner="user_id")
-    rows = rows.left_join(owners, rows.account_id == owners.known_account)
-    strange = (rows.account_id.notnull() & rows.known_account.isnull()).ifelse("unknown_account", _none())
-    foreign = (rows.text_user_id != rows.owner).ifelse("account_of_another_user", _none())
-    return rows.mutate(user_id=rows.user_id.coalesce(rows.owner)), {"account_id": strange, "user_id": foreign}
+def _held_by(rows: ibis.Table, held: ibis.Table) -> tuple[ibis.Table, dict[str, ibis.Column]]:
+    """Rows under the first holder of their account, with the others beside; and what is wrong with account and user."""
+    rows = rows.left_join(held, rows.account_id == held.held_account)
+    strange = (rows.account_id.notnull() & rows.held_account.isnull()).ifelse("unknown_account", _none())
+    claimed = rows.claimants.contains(rows.text_user_id).fill_null(False)
+    foreign = ((rows.text_user_id != rows.holder) & ~claimed).ifelse("account_of_another_user", _none())
+    rows = rows.mutate(user_id=foreign.isnull().ifelse(rows.holder.coalesce(rows.user_id), rows.user_id))
+    return rows, {"account_id": strange, "user_id": foreign}
 
 
 def _dated(rows: ibis.Table, newest: ibis.Table) -> ibis.Table:
@@ -342,8 +393,7 @@ def _judged(table: str, rows: ibis.Table, keep: Keep, references: dict[str, ibis
 
     Rows whose id stands on several rows alone need comparing and ordering, and are mostly few.
     """
-    fields = FIELDS[table]
-    key = fields[0].name
+    fields, identity = FIELDS[table], list(key(table))
     why = {f.name: rows[f"why_{f.name}"] for f in fields}
     why |= {name: why[name].coalesce(reason) for name, reason in (references or {}).items()}
     unreadable = functools.reduce(operator.and_, (rows[f"text_{f.name}"].isnull() for f in fields))
@@ -363,29 +413,31 @@ def _judged(table: str, rows: ibis.Table, keep: Keep, references: dict[str, ibis
         field=ibis.cases((unreadable, _none()), *((why[f.name].notnull(), f.name) for f in fields), else_=_none()),
         # Printable, and the first offence's as the field is; null where nothing was read.
         value=ibis.cases(*offences, else_=_none()).re_replace(CONTROL, "\N{REPLACEMENT CHARACTER}"),
+        co_holders=rows.co_holders if table in HELD else ibis.null("array<string>"),
     )
     rows = keep(rows, f"read_{table}")
-    shared = keep(rows.group_by(key).having(_.count() > 1).aggregate(), f"shared_{key}")
+    repeated = keep(rows.group_by(identity).having(_.count() > 1).aggregate(), f"repeated_{table}")
     valid = rows.reasons.length() == 0
-    alone = rows.mutate(outcome=valid.ifelse("accepted", "rejected"), alone=True).anti_join(shared, key)
-    return alone.union(keep(_compared(rows.semi_join(shared, key), fields), f"compared_{table}"))
+    alone = rows.mutate(outcome=valid.ifelse("accepted", "rejected"), alone=True).anti_join(repeated, identity)
+    compared = keep(_compared(rows.semi_join(repeated, identity), table), f"compared_{table}")
+    return alone.union(compared).select(*columns, "batch", *JUDGEMENT)
 
 
-def _compared(rows: ibis.Table, fields: tuple[Field, ...]) -> ibis.Table:
+def _compared(rows: ibis.Table, table: str) -> ibis.Table:
     """The outcome of rows that share their ids: those of one page may not differ, and what says nothing new is a
-    duplicate."""
-    key = fields[0].name
+    duplicate, under whichever holder of the account it is delivered."""
+    fields, identity = FIELDS[table], key(table)
     content = ibis.struct({field.name: rows[field.name] for field in fields}).hash()
     rows = rows.mutate(valid=rows.reasons.length() == 0, content=content)
-    within = ibis.window(group_by=[key, "batch", "page", "valid"])
+    within = ibis.window(group_by=[*identity, "batch", "page", "valid"])
     rows = rows.mutate(conflicting=rows.valid & (rows.content.min().over(within) != rows.content.max().over(within)))
     rows = rows.mutate(settled=rows.valid & ~rows.conflicting)
-    before = ibis.window(group_by=[key, "settled"], order_by=["arrival", "page", "file", "row"])
+    before = ibis.window(group_by=[*identity, "settled"], order_by=["arrival", "page", "file", "row"])
     repeated = rows.settled & (rows.content == rows.content.lag().over(before)).fill_null(False)
     return rows.mutate(
         reasons=rows.conflicting.ifelse(ibis.array(["conflicting_id"]), rows.reasons),
-        field=rows.conflicting.ifelse(key, rows.field),
-        value=rows.conflicting.ifelse(_shown(fields[0], rows[key], fields), rows.value),
+        field=rows.conflicting.ifelse(identity[0], rows.field),
+        value=rows.conflicting.ifelse(_shown(fields[0], rows[identity[0]], fields), rows.value),
         outcome=ibis.cases((~rows.settled, "rejected"), (repeated, "duplicate"), else_="accepted"),
         alone=False,
     ).drop("valid", "content", "conflicting", "settled")

@@ -1,8 +1,9 @@
 """Taking erased customers out of landed files, whatever their format, and keeping them out.
 
 Who was erased is known by tombstones alone: salted digests of the ids of customers and their accounts. A landed file
-loses the rows that belong to them and keeps every other byte for byte (Parquet: value for value). What does not belong
-here: deciding to erase (``governance.erasure``), and the tables made from the files.
+loses the rows that belong to them and keeps every other byte for byte (Parquet: value for value). What happened on an
+account that the customer shares with others is the others' as well: it stays, and loses the customer's id. What does
+not belong here: deciding to erase (``governance.erasure``), and the tables made from the files.
 """
 
 import csv
@@ -14,7 +15,8 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from spendsense_pipeline.ingest import landing, plaid
+from spendsense_pipeline.ingest import declaration, landing, plaid
+from spendsense_pipeline.ingest.declaration import DEFAULTS, Declaration
+from spendsense_pipeline.ingest.fields import HELD
 
 BLOCK = 1 << 20
 PEOPLE = ("users", "accounts", "transactions", "liabilities")
@@ -35,13 +39,15 @@ OWNERS = {"user_id": "user", "account_id": "account"}
 """The columns that say whose a row is, and the kind of tombstone that their ids are looked up under."""
 
 Row = Mapping[str, Any]
+STAYS, RELEASED, GOES = range(3)
+"""What becomes of a row: nothing, the loss of the customer's id, or everything."""
 
 
 class NotReadable(Exception):
     """A file whose rows nobody can tell apart."""
 
 
-NOT_A_TABLE = (NotReadable, gzip.BadGzipFile, EOFError, zlib.error, pa.ArrowInvalid, csv.Error)
+NOT_A_TABLE = (NotReadable, gzip.BadGzipFile, EOFError, zlib.error, UnicodeError, pa.ArrowInvalid, csv.Error)
 
 
 def digest(salt: str, kind: str, name: str) -> str:
@@ -49,10 +55,15 @@ def digest(salt: str, kind: str, name: str) -> str:
     return hashlib.sha256(f"{salt} {kind} {name.strip()}".encode(errors="surrogatepass")).hexdigest()
 
 
+def holding(user_id: str, account_id: str) -> str:
+    """The name under which it is remembered, among accounts, that an erased customer shared this one with others."""
+    return f"{user_id.strip()}\n{account_id.strip()}"
+
+
 class Erased:
     """The erased customers and accounts, by their digests. Ids are digested once each.
 
-    >>> Erased("salt", [digest("salt", "user", "mia")]).owns({"user_id": " mia", "amount": 3})
+    >>> Erased("salt", [digest("salt", "user", "mia")]).fate("users", {"user_id": " mia"}) == GOES
     True
     """
 
@@ -72,9 +83,18 @@ class Erased:
             self._known[key] = digest(self.salt, *key) in self._digests
         return self._known[key]
 
-    def owns(self, row: Row) -> bool:
-        """Whether a row is an erased customer's, by its ``user_id`` or by its ``account_id``."""
-        return self.holds("user", row.get("user_id")) or self.holds("account", row.get("account_id"))
+    def fate(self, table: str, row: Row) -> int:
+        """What becomes of a landed row: it goes where it is an erased customer's, by ``user_id`` or ``account_id``.
+
+        A transaction or a liability of an account that others hold, too, loses the customer's id.
+        """
+        user_id, account_id = row.get("user_id"), row.get("account_id")
+        if self.holds("account", account_id):
+            return GOES
+        if not self.holds("user", user_id):
+            return STAYS
+        shared = table in HELD and isinstance(user_id, str) and isinstance(account_id, str)
+        return RELEASED if shared and self.holds("account", holding(str(user_id), str(account_id))) else GOES
 
 
 @dataclass(frozen=True)
@@ -84,14 +104,21 @@ class _File:
     path: Path
     name: str
     format: str
+    table: str
+    declared: Declaration
     customer: str | None = None
+
+    def fields(self, row: Row) -> Row:
+        """A row of the file by the fields that its columns are declared to be, with what stands in for missing ones."""
+        named = {self.declared.field_of(column): value for column, value in row.items()}
+        return named | {name: one for name, one in self.declared.defaults.items() if not _text(named.get(name))}
 
 
 def accounts_of(user_id: str, folders: Iterable[Path]) -> tuple[set[str], bool]:
     """The accounts that landed files give to a customer, and whether any row of the files is theirs."""
     accounts: set[str] = set()
     found = False
-    for file in (file for folder in folders for file in _files(folder)):
+    for file in (file for folder in folders for file in _files(folder)[0]):
         try:
             for row in _rows(file):
                 if _text(row.get("user_id")) == user_id:
@@ -103,7 +130,7 @@ def accounts_of(user_id: str, folders: Iterable[Path]) -> tuple[set[str], bool]:
 
 
 def scrub(folder: Path, erased: Erased, user_id: str | None = None) -> tuple[dict[str, int], list[str]]:
-    """Take the rows of the erased out of a landed batch: rows taken out by file, and the files nobody can read.
+    """Take the erased out of a landed batch: how many of a file's rows were theirs, and the files nobody can read.
 
     Of saved responses the whole response goes. A line that is no row is taken out where it names ``user_id``. The batch
     keeps the identity that it arrived with: what the folder holds from now on is noted beside the batches, so that the
@@ -111,17 +138,19 @@ def scrub(folder: Path, erased: Erased, user_id: str | None = None) -> tuple[dic
     in it, deleted; a run that dies half-way may be run again.
     """
     removed: dict[str, int] = {}
-    unreadable: list[str] = []
     lighter: dict[Path, Path | None] = {}
-    for file in _files(folder):
+    files, unreadable = _files(folder)
+    for file in files:
         try:
-            gone, left = _counted(file, erased, user_id)
-            if gone:
-                removed[file.name] = gone
-                emptied = not left and file.format in ("jsonl", "plaid")  # in which nothing is no table
+            counted = _counted(file, erased, user_id)
+            if counted[GOES] or counted[RELEASED]:
+                removed[file.name] = counted[GOES] + counted[RELEASED]
+                # JSON Lines and responses without any are no table.
+                emptied = counted[GOES] == counted.total() and file.format in ("jsonl", "plaid")
                 lighter[file.path] = None if emptied else _written_without(file, erased, user_id)
         except NOT_A_TABLE:
             unreadable.append(file.name)
+    lighter |= _undeclared(folder, files, erased)
     if lighter:
         landing.note_erasure(folder, lighter)
     for path, beside in lighter.items():
@@ -134,16 +163,39 @@ def scrub(folder: Path, erased: Erased, user_id: str | None = None) -> tuple[dic
     return removed, unreadable
 
 
-def _files(folder: Path) -> Iterator[_File]:
-    """Each file about people, also in a folder that never became a batch."""
+def _files(folder: Path) -> tuple[list[_File], list[str]]:
+    """Each file about people, also in a folder that never became a batch; and the declaration that cannot be read."""
     if plaid.marked(folder):
         with suppress(landing.BatchRefused):
-            yield from (_File(one.path, one.name, "plaid", one.folder) for one in plaid.discover(folder))
-        return
+            plain = Declaration("")
+            return [_File(one.path, one.name, "plaid", "", plain, one.folder) for one in plaid.discover(folder)], []
+        return [], []
+    unreadable = []
+    try:
+        declared = declaration.read(folder)
+    except landing.BatchRefused:
+        declared, unreadable = {}, [declaration.NAME]
+    files = []
     for path in sorted(folder.iterdir()):
         table, dot, suffix = path.name.partition(".")
         if table in PEOPLE and dot + suffix in landing.SUFFIXES and path.is_file() and not path.is_symlink():
-            yield _File(path, path.name, landing.SUFFIXES[dot + suffix])
+            said = declared.get(table, Declaration(table))
+            files.append(_File(path, path.name, landing.SUFFIXES[dot + suffix], table, said))
+    return files, unreadable
+
+
+def _undeclared(folder: Path, files: Iterable[_File], erased: Erased) -> dict[Path, Path]:
+    """The declaration without an erased customer or account that stands in for missing ones."""
+    defaults = {name: value for file in files for name, value in file.declared.defaults.items()}
+    keys = [key for key, name in DEFAULTS.items() if name in OWNERS and erased.holds(OWNERS[name], defaults.get(name))]
+    if not keys:
+        return {}
+    path = folder / declaration.NAME
+    beside = path.with_name(f".{path.name}.erasing")
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    named = re.compile(rf"""\s*["']?({"|".join(keys)})["']?\s*=""")
+    beside.write_text("".join(line for line in lines if not named.match(line)), encoding="utf-8")
+    return {path: beside}
 
 
 def _text(value: Any) -> str:
@@ -156,28 +208,27 @@ def _text(value: Any) -> str:
 def _rows(file: _File) -> Iterator[Row]:
     """The rows of a file, ids at least."""
     if file.format == "parquet":
-        for batch in _batches(pq.ParquetFile(file.path), [*OWNERS]):
-            yield from batch.to_pylist()
+        for batch in _batches(pq.ParquetFile(file.path), [file.declared.column_of(name) for name in OWNERS]):
+            yield from (file.fields(row) for row in batch.to_pylist())
     else:
         yield from (row for row, _ in _pieces(file) if row is not None)
 
 
-def _counted(file: _File, erased: Erased, user_id: str | None) -> tuple[int, int]:
-    """How many rows of a file are to go, and how many stay."""
-    gone = total = 0
+def _counted(file: _File, erased: Erased, user_id: str | None) -> Counter[int]:
+    """How many rows of a file meet which fate."""
+    counted: Counter[int] = Counter()
     if file.format == "parquet":
-        for batch in _batches(pq.ParquetFile(file.path), [*OWNERS]):
-            gone += pc.sum(owned(batch, erased)).as_py() or 0
-            total += batch.num_rows
+        for batch in _batches(pq.ParquetFile(file.path), [file.declared.column_of(name) for name in OWNERS]):
+            counted.update(_fates(batch, file.table, erased, file.declared).to_pylist())
     else:
-        for row, raw in _pieces(file):
-            gone += _goes(row, raw, erased, user_id)
-            total += 1
-    return gone, total - gone
+        counted.update(_fate(file, row, raw, erased, user_id) for row, raw in _pieces(file))
+    return counted
 
 
-def _goes(row: Row | None, raw: str, erased: Erased, user_id: str | None) -> bool:
-    return erased.owns(row) if row is not None else user_id is not None and user_id in raw
+def _fate(file: _File, row: Row | None, raw: str, erased: Erased, user_id: str | None) -> int:
+    if row is not None:
+        return erased.fate(file.table, row)
+    return GOES if user_id is not None and user_id in raw else STAYS
 
 
 def _written_without(file: _File, erased: Erased, user_id: str | None) -> Path:
@@ -185,11 +236,11 @@ def _written_without(file: _File, erased: Erased, user_id: str | None) -> Path:
     beside = file.path.with_name(f".{file.path.name}.erasing")
     with beside.open("wb") as stream:
         if file.format == "parquet":
-            without_rows(file.path, stream, lambda batch: owned(batch, erased))
+            rewritten(file.path, stream, lambda batch: released(batch, file.table, erased, file.declared))
         else:
             packed = gzip.GzipFile("", "wb", fileobj=stream, mtime=0) if file.path.suffix == ".gz" else stream
-            out = io.TextIOWrapper(packed, "utf-8", errors="surrogateescape", newline="")
-            kept: Iterable[str] = (raw for row, raw in _pieces(file) if not _goes(row, raw, erased, user_id))
+            out = io.TextIOWrapper(packed, _encoding(file), errors="surrogateescape", newline="")
+            kept: Iterable[str] = _kept(file, erased, user_id)
             if file.format in ("json", "plaid"):
                 kept = itertools.chain(["["], (f"{',' * bool(n)}\n{raw}" for n, raw in enumerate(kept)), ["\n]\n"])
             out.writelines(kept)
@@ -201,14 +252,52 @@ def _written_without(file: _File, erased: Erased, user_id: str | None) -> Path:
     return beside
 
 
+def _kept(file: _File, erased: Erased, user_id: str | None) -> Iterator[str]:
+    """The rows of a text file that stay, as written; those that are released, without the customer's id."""
+    column = file.declared.column_of("user_id")
+    header: list[str] = []
+    for place, (row, raw) in enumerate(_pieces(file)):
+        if file.format == "csv" and place == 0:
+            (header,) = _records("".join(raw.splitlines(keepends=True)[file.declared.skip_lines :]), file.declared)
+        fate = _fate(file, row, raw, erased, user_id)
+        if fate == STAYS:
+            yield raw
+        elif fate == RELEASED:
+            yield _without_id(raw, file, column, header)
+
+
+def _without_id(raw: str, file: _File, column: str, header: Sequence[str]) -> str:
+    end = raw[len(raw.rstrip("\r\n")) :]
+    if file.format != "csv":
+        record = json.loads(raw)
+        return json.dumps(record | ({column: None} if column in record else {}), ensure_ascii=False) + end
+    (values,) = _records(raw, file.declared)
+    out = io.StringIO()
+    named = dict(zip(header, values, strict=False)) | ({column: ""} if column in header else {})
+    writer = csv.writer(out, delimiter=file.declared.delimiter, lineterminator=end)
+    writer.writerow([*named.values(), *values[len(header) :]])
+    return out.getvalue()
+
+
+def _records(raw: str, declared: Declaration) -> list[list[str]]:
+    read = csv.reader(io.StringIO(raw, newline=""), delimiter=declared.delimiter)
+    return [[one.strip("\ufeff \t") for one in record] for record in read if record]
+
+
+def _encoding(file: _File) -> str:
+    return file.declared.encoding if file.format == "csv" else "utf-8"
+
+
 def _pieces(file: _File) -> Iterator[tuple[Row | None, str]]:
     """The rows of a text file, each beside itself as written; None where it is no row. A CSV header is an empty row."""
     opened = gzip.open if file.path.suffix == ".gz" else open
-    with opened(file.path, "rt", encoding="utf-8", errors="surrogateescape", newline="") as text:
+    with opened(file.path, "rt", encoding=_encoding(file), errors="surrogateescape", newline="") as text:
         if file.format == "plaid":
             yield from _responses(text, file.customer)
+        elif file.format == "csv":
+            yield from ((row and file.fields(row), raw) for row, raw in _csv_pieces(text, file.declared))
         else:
-            yield from PIECES[file.format](text)
+            yield from ((row and file.fields(row), raw) for row, raw in PIECES[file.format](text))
 
 
 def _responses(text: IO[str], customer: str | None) -> Iterator[tuple[Row | None, str]]:
@@ -259,8 +348,8 @@ def _jsonl_pieces(text: IO[str]) -> Iterator[tuple[Row | None, str]]:
         yield (value if isinstance(value, dict) else None), line
 
 
-def _csv_pieces(text: IO[str]) -> Iterator[tuple[Row | None, str]]:
-    lines: list[str] = []
+def _csv_pieces(text: IO[str], declared: Declaration) -> Iterator[tuple[Row | None, str]]:
+    lines = [text.readline() for _ in range(declared.skip_lines)]
 
     def read() -> Iterator[str]:
         for line in text:
@@ -269,7 +358,7 @@ def _csv_pieces(text: IO[str]) -> Iterator[tuple[Row | None, str]]:
 
     csv.field_size_limit(max(csv.field_size_limit(), 16 * BLOCK))
     header: list[str] | None = None
-    for record in csv.reader(read()):
+    for record in csv.reader(read(), delimiter=declared.delimiter):
         raw = "".join(lines)
         lines.clear()
         if header is None:
@@ -282,7 +371,6 @@ def _csv_pieces(text: IO[str]) -> Iterator[tuple[Row | None, str]]:
 PIECES: Mapping[str, Callable[[IO[str]], Iterator[tuple[Row | None, str]]]] = {
     "json": _json_pieces,
     "jsonl": _jsonl_pieces,
-    "csv": _csv_pieces,
 }
 
 
@@ -301,12 +389,55 @@ def owned(batch: pa.RecordBatch, erased: Erased) -> pa.BooleanArray:
     return theirs
 
 
-def without_rows(source: Any, out: Any, gone: Callable[[pa.RecordBatch], pa.BooleanArray]) -> None:
-    """Copy a Parquet file (path or open file) into ``out`` without the rows that ``gone`` marks."""
+def _fates(batch: pa.RecordBatch, table: str, erased: Erased, declared: Declaration | None = None) -> pa.Int64Array:
+    """What becomes of each row of a landed table; its columns are called as they are ``declared``."""
+    declared = declared or Declaration(table)
+    ids = {}
+    for name in OWNERS:
+        column, default = declared.column_of(name), declared.defaults.get(name)
+        found = batch.column(column).cast(pa.string()) if column in batch.schema.names else None
+        found = found if found is not None else pa.nulls(batch.num_rows, pa.string())
+        ids[name] = found if default is None else pc.fill_null(found, default)
+    rows = pa.table([*ids.values(), pa.array(np.arange(batch.num_rows))], names=[*ids, "place"])
+    fates = np.full(batch.num_rows, STAYS)
+    theirs = pa.array(np.zeros(batch.num_rows, dtype=bool))
+    for name, kind in OWNERS.items():
+        gone = [one for one in ids[name].unique().to_pylist() if erased.holds(kind, one)]
+        theirs = pc.or_(theirs, pc.is_in(ids[name], value_set=pa.array(gone, pa.string())))
+    for row in rows.filter(theirs).to_pylist():
+        fates[row["place"]] = erased.fate(table, row)
+    return pa.array(fates)
+
+
+def released(batch: pa.RecordBatch, table: str, erased: Erased, declared: Declaration | None = None) -> pa.RecordBatch:
+    """The rows of a landed table that stay; those of accounts shared with others, without the erased customer's id."""
+    fates = _fates(batch, table, erased, declared)
+    column = (declared or Declaration(table)).column_of("user_id")
+    if column in batch.schema.names:
+        place = batch.schema.get_field_index(column)
+        kept = pc.if_else(
+            pc.equal(fates, RELEASED), pa.scalar(None, batch.schema.field(place).type), batch.column(place)
+        )
+        batch = batch.set_column(place, batch.schema.field(place), kept)
+    return batch.filter(pc.not_equal(fates, GOES))
+
+
+def affected(batch: pa.RecordBatch, table: str, erased: Erased) -> pa.BooleanArray:
+    """Which rows of a landed table go or are released."""
+    return pc.not_equal(_fates(batch, table, erased), STAYS)
+
+
+def gone(batch: pa.RecordBatch, table: str, erased: Erased) -> pa.BooleanArray:
+    """Which rows of a landed table go."""
+    return pc.equal(_fates(batch, table, erased), GOES)
+
+
+def rewritten(source: Any, out: Any, lighter: Callable[[pa.RecordBatch], pa.RecordBatch]) -> None:
+    """Copy a Parquet file (path or open file) into ``out``, each batch of rows as ``lighter`` leaves it."""
     stored = pq.ParquetFile(source)
     with pq.ParquetWriter(out, stored.schema_arrow) as writer:
         for batch in stored.iter_batches():
-            writer.write_batch(batch.filter(pc.invert(gone(batch))))
+            writer.write_batch(lighter(batch))
 
 
 def _batches(stored: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:

@@ -6,8 +6,10 @@ like (``contracts/canonical.py``).
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 NAME_LENGTH = 1_000  # payees and categories; a real one stays under a hundred
+DESCRIPTION_LENGTH = 4_000  # a bank's whole text; SEPA's remittance lines may repeat
 LIST_LENGTH = 2_000  # a whole list as written; `longest` bounds each of its texts
 
 
@@ -15,9 +17,10 @@ LIST_LENGTH = 2_000  # a whole list as written; `longest` bounds each of its tex
 class Field:
     """One field of a landed table.
 
-    ``kind``: ``id`` ``text`` ``choice`` ``email`` ``currency`` ``link`` ``list`` (of texts) ``number`` ``whole``
-    ``flag`` ``date`` ``moment``. ``required`` fields may not be null. ``default`` stands in for a null.
-    ``lowest``/``highest`` bound numbers, ``longest`` texts. ``past`` dates may not lie after the batch's arrival.
+    ``kind``: ``id`` ``text`` ``choice`` ``email`` ``currency`` ``country`` ``language`` ``mcc`` ``link`` ``list`` (of
+    texts) ``number`` ``whole`` ``year`` ``flag`` ``date`` ``moment``. ``required`` fields may not be null. ``default``
+    stands in for a null. ``lowest``/``highest`` bound numbers, ``longest`` texts. ``past`` dates and years may not lie
+    after the batch's arrival.
     ``rendered`` texts of partners are put into texts to customers, so they may hold nothing that reads as a template.
     """
 
@@ -44,6 +47,9 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("consent_granted_at", "moment", past=True),
         Field("consent_revoked_at", "moment", past=True),
         Field("user_type", "choice", choices=("customer", "operator")),
+        Field("country", "country"),
+        Field("language", "language"),
+        Field("birth_year", "year", personal=True, lowest=1900, past=True),
     ),
     "accounts": (
         Field("account_id", "id", required=True),
@@ -57,6 +63,8 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("holder_category"),
         Field("created_at", "moment", past=True),
         Field("balance_date", "date", past=True),
+        Field("account_name"),
+        Field("closed_at", "date"),
     ),
     "transactions": (
         Field("transaction_id", "id", required=True),
@@ -70,6 +78,10 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("category_primary"),
         Field("category_detailed"),
         Field("pending", "flag", default=False),
+        Field("description_raw", longest=DESCRIPTION_LENGTH),
+        Field("mcc", "mcc"),
+        Field("transaction_code"),
+        Field("counterparty_name"),
         # Two fields that only say what becomes of rows; the accepted table has neither.
         Field("pending_transaction_id", "id"),  # the pending row that this one posts: it disappears
         Field("removed", "flag", default=False),  # the row of this id disappears; nothing but the id is needed
@@ -119,10 +131,20 @@ FIELDS: dict[str, tuple[Field, ...]] = {
 }
 
 TABLES = tuple(FIELDS)
+HELD = ("transactions", "liabilities")
+"""Tables whose rows belong to an account, and so to each of its holders."""
+
+COUNTRIES = frozenset(Path(__file__).with_name("countries.txt").read_text(encoding="utf-8").split())
+"""The country codes of ISO 3166-1 alpha-2."""
+
+
+def key(table: str) -> tuple[str, ...]:
+    """The fields that identify a landed row: an account has a row for each of its holders."""
+    return ("account_id", "user_id") if table == "accounts" else (FIELDS[table][0].name,)
 
 
 def names(table: str) -> list[str]:
-    """The known fields of a landed table, in order; the first identifies its rows."""
+    """The known fields of a landed table, in order."""
     return [field.name for field in FIELDS[table]]
 
 

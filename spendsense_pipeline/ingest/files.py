@@ -3,21 +3,28 @@
 What does not belong here: what a file holds (`landing.py` for the landing format, `plaid.py` for Plaid's).
 """
 
+import difflib
 import glob
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from spendsense_pipeline.errors import SpendSenseError
 
+if TYPE_CHECKING:
+    from spendsense_pipeline.ingest.declaration import Declaration
+
 BLOCK = 1 << 20
 COMPLETE = "_SUCCESS"
 PLAID = "_PLAID"
+# "liability" and "Transactions" are near misses, "standing_orders" and "truth" are other people's files.
+NEAR = 0.8
 # Not about a file's content: these are faults of ours or of the machine and stay what they are.
 NOT_THE_FILE = (
     duckdb.BinderException,
@@ -39,13 +46,15 @@ class BatchRefused(SpendSenseError):
 class LandedFile:
     """One file of a batch, or what it holds of one table: ``name`` within the batch, where it lies, its format.
 
-    ``format`` is ``json`` ``jsonl`` ``csv`` ``parquet``, or ``plaid`` for a saved response.
+    ``format`` is ``json`` ``jsonl`` ``csv`` ``parquet``, or ``plaid`` for a saved response. ``declared`` is what the
+    batch says of it, None of a file that nothing can be said of.
     """
 
     table: str
     path: Path
     format: str
     name: str
+    declared: "Declaration | None" = None
 
     @property
     def compressed(self) -> bool:
@@ -122,6 +131,27 @@ def damage(error: Exception) -> str:
         r"on Line: \d+", said, re.IGNORECASE
     )
     return ", damaged " + found.group().replace("record/value", "record").replace("Line:", "line") if found else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that this one may be a misspelling of.
+
+    >>> nearest("Acounts", ["users", "accounts"])
+    'accounts'
+    """
+    known = list(known)
+    if word.lower() in known:
+        return word.lower()
+    return next(iter(difflib.get_close_matches(word.lower(), known, n=1, cutoff=NEAR)), None)
+
+
+def turned(text: str) -> str:
+    """SQL for the amount with the other sign; as text, so that what was written stays what it was."""
+    return (
+        f"CASE WHEN regexp_full_match({text}, '[+-]?[0.]+') THEN ltrim({text}, '+-') "
+        f"WHEN {text} LIKE '-%' THEN substr({text}, 2) "
+        f"WHEN regexp_matches({text}, '^[+]?[.0-9]') THEN '-' || ltrim({text}, '+') ELSE {text} END"
+    )
 
 
 def literal(text: str) -> str:

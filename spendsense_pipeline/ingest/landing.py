@@ -7,9 +7,10 @@ nobody can then tell what it held. A single bad row refuses nothing: it is read 
 Files are read by DuckDB as a stream, so memory does not grow with them; names and sizes are Python's.
 """
 
+import codecs
 import csv
+import dataclasses
 import datetime as dt
-import difflib
 import gzip
 import hashlib
 import io
@@ -19,6 +20,7 @@ import re
 import shutil
 import stat
 import tempfile
+import weakref
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +30,7 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
-from spendsense_pipeline.ingest import plaid
+from spendsense_pipeline.ingest import declaration, plaid
 from spendsense_pipeline.ingest.fields import FIELDS, PERSONAL, TABLES, names
 from spendsense_pipeline.ingest.files import (
     BLOCK,
@@ -43,6 +45,7 @@ from spendsense_pipeline.ingest.files import (
     entries,
     erasure_note,
     literal,
+    nearest,
     pattern,
     quoted,
     readable,
@@ -79,10 +82,9 @@ SUFFIXES = {
     ".csv.gz": "csv",
     ".parquet": "parquet",
 }
-# "liability" and "Transactions" are near misses, "standing_orders" and "truth" are other people's files.
-NEAR = 0.8
 BATCH_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 NAMED = 1_000  # field names that a report counts: a file that uses ids as names must not fill the memory
+UNCHOSEN = ".tmp"  # where DuckDB would spill in the working directory, unless it is given a folder
 SURPLUS = 16  # columns beyond the header that a CSV row may have and still be told apart as a bad row
 
 
@@ -96,13 +98,16 @@ def discover(batch_dir: Path) -> list[LandedFile]:
     format that is not read, no table at all. Other names are left alone, see `strangers`.
     """
     found: list[LandedFile] = []
-    for path in entries(batch_dir):
+    paths = entries(batch_dir)
+    declared = declaration.read(batch_dir)
+    for path in paths:
         stem, suffix = _split(path.name)
         if stem in FIELDS:
             if suffix not in SUFFIXES:
                 raise BatchRefused(f"{path.name}: this format is not read; use one of {', '.join(SUFFIXES)}")
-            found.append(LandedFile(stem, readable(path, path.name), SUFFIXES[suffix], path.name))
-        elif near := _nearest(stem, TABLES):
+            file = readable(path, path.name)
+            found.append(LandedFile(stem, file, SUFFIXES[suffix], path.name, declared[stem]))
+        elif near := nearest(stem, TABLES):
             raise BatchRefused(f"{path.name}: no table of this name; did you mean {near}?")
     if not found and not erasure_note(batch_dir).is_file():
         raise BatchRefused(f"{batch_dir.name}: no table in this folder; expected e.g. transactions.jsonl")
@@ -113,19 +118,14 @@ def strangers(batch_dir: Path) -> list[str]:
     """Names in the folder that belong to no table and are left out (``truth.json``, notes, folders)."""
     if plaid.marked(batch_dir):
         return []
-    return [path.name for path in entries(batch_dir) if _split(path.name)[0] not in FIELDS]
+    return [
+        path.name for path in entries(batch_dir) if _split(path.name)[0] not in FIELDS and path.name != declaration.NAME
+    ]
 
 
 def _split(name: str) -> tuple[str, str]:
     stem, dot, rest = name.partition(".")
     return stem, dot + rest
-
-
-def _nearest(word: str, known: Iterable[str]) -> str | None:
-    known = list(known)
-    if word.lower() in known:
-        return word.lower()
-    return next(iter(difflib.get_close_matches(word.lower(), known, n=1, cutoff=NEAR)), None)
 
 
 # --- Into the landing zone ---
@@ -185,10 +185,14 @@ def _noted(batch_dir: Path) -> dict[str, Any]:
 
 
 def _named(batch_dir: Path, responses: bool) -> list[tuple[str, Path]]:
-    """The files of a batch by their names in it: of Plaid's responses, or of tables."""
+    """The files of a batch by their names in it: of Plaid's responses, or of tables and what is declared of them."""
+    said = batch_dir / declaration.NAME
     if responses:
+        if said.is_file():
+            raise BatchRefused(f"{declaration.NAME}: there is nothing to declare about Plaid's responses; take it away")
         return [(one.name, one.path) for one in plaid.discover(batch_dir)]
-    return [(one.name, one.path) for one in discover(batch_dir)]
+    declared = [(said.name, readable(said, said.name))] if said.is_file() else []
+    return [*declared, *((one.name, one.path) for one in discover(batch_dir))]
 
 
 def _hash(files: Iterable[tuple[str, Path]]) -> str:
@@ -200,24 +204,51 @@ def _hash(files: Iterable[tuple[str, Path]]) -> str:
     return digest.hexdigest()
 
 
-def land(source: Path, landing: Path, batch_id: str | None, *, responses: bool = False) -> Path:
+def land(
+    source: Path,
+    landing: Path,
+    batch_id: str | None,
+    *,
+    responses: bool = False,
+    ids: str | None = None,
+    name: str | None = None,
+) -> Path:
     """Copy the files of ``source`` to ``landing/<batch>/``, whole or not at all, and return that folder.
 
-    ``responses``: the folder holds Plaid's responses, not tables. ``batch_id`` defaults to the folder's name and the
-    beginning of its content hash. The same id with the same content is a no-op, with other content refused. A folder
-    that already lies in the landing zone stays there.
+    ``responses``: the folder holds Plaid's responses, not tables. ``ids``: what the batch is to declare of its
+    transactions' ids. ``batch_id`` defaults to the folder's ``name`` and the beginning of its content hash. The same id
+    with the same content is a no-op, with other content refused. A folder that already lies in the landing zone stays
+    there.
     """
+    with tempfile.TemporaryDirectory() as made:
+        said = Path(made) / declaration.NAME
+        if ids is not None:
+            said.write_bytes(declaration.with_ids(source, ids))
+        return _landed(source, landing, batch_id, responses, said if ids is not None else None, name)
+
+
+def _landed(
+    source: Path, landing: Path, batch_id: str | None, responses: bool, said: Path | None, name: str | None
+) -> Path:
     resident = source.resolve().parent == landing.resolve()
     if resident and responses and not plaid.marked(source):
         raise BatchRefused(f"{source.name}: lies in the landing zone already; put an empty file {PLAID} into it")
     responses = responses or plaid.marked(source)
     files = _named(source, responses)
+    if said is not None:
+        if responses:
+            raise BatchRefused("Plaid's responses have ids of their own", code="ids_of_their_own")
+        if resident and declaration.read(source)["transactions"].ids is None:
+            raise BatchRefused(
+                f'{source.name}: lies in the landing zone already; say ids = "content" in its {said.name}'
+            )
+        files = [(said.name, said), *(file for file in files if file[0] != said.name)]
     digest = _identity(source, _hash(files))
     if batch_id is None:
         if resident:
             batch_id = source.resolve().name
         else:
-            slug = re.sub(r"[^A-Za-z0-9_-]+", "-", source.resolve().name).strip("-")[:80] or "batch"
+            slug = re.sub(r"[^A-Za-z0-9_-]+", "-", name or source.resolve().name).strip("-")[:80] or "batch"
             batch_id = f"{slug}-{digest[:8]}"
     if not BATCH_ID.fullmatch(batch_id):
         raise BatchRefused(
@@ -234,9 +265,9 @@ def land(source: Path, landing: Path, batch_id: str | None, *, responses: bool =
     try:
         if responses:
             (arriving / PLAID).touch()
-        for name, path in files:
-            (arriving / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, arriving / name)
+        for file, path in files:
+            (arriving / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, arriving / file)
         if content_hash(arriving) != digest:
             raise BatchRefused(f"{source.name}: the files changed while they were copied; try again")
         arriving.chmod(0o755)  # mkdtemp's 0700 would hide the batch from other accounts
@@ -338,12 +369,13 @@ def survey(con: Backend, batch_dir: Path, tables: Iterable[str] = TABLES) -> lis
 
 
 def _survey(con: Backend, landed: LandedFile) -> FileSurvey:
-    name = landed.name
+    name, delivered = landed.name, landed
     if landed.path.stat().st_size == 0:
         raise BatchRefused(f"{name}: the file is empty; a table without rows is [] or a header alone")
     if landed.compressed:
         _check_gzip(landed)
     try:
+        landed = _in_utf8(con, landed)
         if landed.format == "parquet":
             rows, present = _survey_parquet(con, landed)
         elif landed.format == "csv":
@@ -354,16 +386,93 @@ def _survey(con: Backend, landed: LandedFile) -> FileSurvey:
         raise
     except (duckdb.Error, UnicodeDecodeError) as error:
         raise BatchRefused(f"{name}: cannot be read as {landed.format}{damage(error)}") from None
-    known = names(landed.table)
+    _check_declared(con, landed, present)
+    declared = _declared(landed)
+    present = {declared.field_of(one): count for one, count in present.items()}
+    known = declaration.parts(declared)
     unknown = {one: count for one, count in present.items() if one not in known}
-    meant = {one: near for one in unknown if (near := _nearest(one, (k for k in known if k not in present)))}
+    meant = {one: near for one in unknown if (near := nearest(one, (k for k in known if k not in present)))}
     for required in (f.name for f in FIELDS[landed.table] if f.required):
         misspelt = next((one for one, near in meant.items() if near == required), None)
         if rows and required not in present and misspelt is not None:
             raise BatchRefused(
                 f"{name}: no row has the field {required}, but there is {misspelt[:100]!r}; did you mean {required}?"
             )
-    return FileSurvey(landed, rows, unknown, meant)
+    return FileSurvey(delivered, rows, unknown, meant)
+
+
+def _declared(landed: LandedFile) -> declaration.Declaration:
+    return landed.declared or declaration.Declaration(landed.table)
+
+
+def _in_utf8(con: Backend, landed: LandedFile) -> LandedFile:
+    """The file as the engine reads it: one in another encoding is written anew, for as long as the engine is there."""
+    declared = _declared(landed)
+    encoding = declared.encoding
+    if landed.format != "csv" or encoding == "utf-8":
+        return landed
+    ((scratch,),) = con.raw_sql("SELECT current_setting('temp_directory')").fetchall()
+    if scratch in ("", UNCHOSEN):
+        scratch = None
+    else:
+        Path(scratch).mkdir(parents=True, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix="aside-", dir=scratch)
+    weakref.finalize(con, shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "table.csv"
+    read, decoder = 0, codecs.getincrementaldecoder(encoding)()
+    with _opened(landed) as stream, path.open("w", encoding="utf-8", newline="") as out:
+        while block := stream.read(BLOCK):
+            try:
+                out.write(decoder.decode(block))
+            except UnicodeError as error:  # UTF-16 without its mark has no place
+                raise _not_encoded(landed, read + getattr(error, "start", 0)) from None
+            read += len(block)
+        try:
+            out.write(decoder.decode(b"", final=True))
+        except UnicodeError:
+            raise _not_encoded(landed, read) from None
+    return dataclasses.replace(landed, path=path, declared=dataclasses.replace(declared, encoding="utf-8"))
+
+
+def _not_encoded(landed: LandedFile, place: int) -> BatchRefused:
+    return BatchRefused(
+        f"{landed.name}: byte {place} is none of {_declared(landed).encoding}; mend encoding in {declaration.NAME}"
+    )
+
+
+def _check_declared(con: Backend, landed: LandedFile, present: Mapping[str, int]) -> None:
+    """Refuse a file that contradicts what is declared of it: a column that is not there, values of another form.
+
+    It does where a value fits the contrary form alone (day and month, or the separators, exchanged), and where more
+    values do not fit than do.
+    """
+    declared, name = _declared(landed), landed.name
+    for column, meant in declared.columns.items():
+        if present and column not in present:
+            there = ", ".join(repr(one[:100]) for one in present)
+            raise BatchRefused(
+                f"{name}: has no column {column!r}, which {declaration.NAME} says is {meant}; it has {there}"
+            )
+    checked = _written_as_text(con, landed, declaration.dated(declared))
+    checked += declaration.numbers(declared) if landed.format == "csv" else []
+    for one in (one for one in checked if declared.column_of(one) in present):
+        fits, contrary, right = declaration.misfits(declared, one)
+        text = f"nullif(trim({quoted(one)}), '')"
+        found = con.raw_sql(
+            f"SELECT count(*) FILTER (WHERE fits), count(*) FILTER (WHERE NOT fits), min(row) FILTER (WHERE NOT fits), "
+            f"arg_min(text, row) FILTER (WHERE NOT fits), min(row) FILTER (WHERE NOT fits AND contrary), "
+            f"arg_min(text, row) FILTER (WHERE NOT fits AND contrary) FROM (SELECT row, {text} AS text, "
+            f"coalesce({fits}, false) AS fits, coalesce({contrary}, false) AS contrary "
+            f"FROM ({_texts(con, landed)}) WHERE {text} IS NOT NULL)"
+        ).fetchone()
+        fitting, misfitting, row, value, contrary_row, contrary_value = found
+        if contrary_row is not None or misfitting > fitting:
+            row, value = (row, value) if contrary_row is None else (contrary_row, contrary_value)
+            shown = repr(value[:100]) if landed.table != "users" else "***"  # a shifted row may hold a name
+            raise BatchRefused(
+                f"{name}: row {row}, {one}: {shown} is not what {declaration.NAME} declares, {right}; mend the "
+                "declaration, or the file"
+            )
 
 
 def _check_gzip(landed: LandedFile) -> None:
@@ -440,20 +549,31 @@ def _beginning(landed: LandedFile) -> bytes:
 
 def _header(landed: LandedFile) -> list[str]:
     """The field names in the first record of a CSV file."""
-    name = landed.name
+    name, declared = landed.name, _declared(landed)
     try:
         # Bytes are decoded ahead of the line: a bad one further down is the engine's to find.
         with io.TextIOWrapper(_opened(landed), "utf-8-sig", errors="replace", newline="") as stream:
-            header = [one.strip() for one in next(csv.reader(stream, strict=True), [])]
+            for _ in range(declared.skip_lines):
+                stream.readline()
+            read = csv.reader(stream, strict=True, delimiter=declared.delimiter)
+            header = [one.strip() for one in next(read, [])]
     except csv.Error:
-        raise BatchRefused(f"{name}: the header is no line of comma-separated names") from None
+        raise BatchRefused(f"{name}: the header is no line of names separated by {declared.delimiter!r}") from None
+    while header and not header[-1] and declared.columns:
+        header.pop()  # a separator at the end of each line, as some banks write
     if any("\N{REPLACEMENT CHARACTER}" in one for one in header):
-        raise BatchRefused(f"{name}: the header cannot be read; write the file as UTF-8")
-    if len(header) == 1 and (other := re.search(r"[;\t|]", header[0])):
-        raise BatchRefused(f"{name}: fields are separated by {other.group()!r}; separate them by commas")
-    if repeated := sorted({one for one in header if header.count(one) > 1}):
+        raise BatchRefused(
+            f"{name}: the header cannot be read; write the file as UTF-8, or say which encoding it has in "
+            f"{declaration.NAME}"
+        )
+    if len(header) == 1 and (other := re.search(r"[;,\t|]", header[0])):
+        raise BatchRefused(
+            f"{name}: fields are separated by {other.group()!r}; separate them by {declared.delimiter!r}, or say "
+            f"delimiter in {declaration.NAME}"
+        )
+    if repeated := sorted({one for one in header if header.count(one) > 1} - ({""} if declared.columns else set())):
         raise BatchRefused(f"{name}: the header names {repeated[0][:100]!r} twice")
-    if not set(header) & set(names(landed.table)):
+    if not {declared.field_of(one) for one in header} & set(declaration.parts(declared)):
         raise BatchRefused(f"{name}: the first line names no field of {landed.table}; it should be a header")
     return header
 
@@ -509,17 +629,39 @@ def _stamp(batch_id: str, arrival: int, arrived_on: dt.date) -> str:
 
 
 def _rows(con: Backend, landed: LandedFile) -> str:
-    """SQL for file, row and the known fields of one file."""
-    known = names(landed.table)
-    file = f"{literal(landed.name)} AS file"
+    """SQL for file, row and the known fields of one file, as they are declared to be meant."""
+    landed = _in_utf8(con, landed)
+    declared = _declared(landed)
+    if declared.plain:
+        return _texts(con, landed)
+    dates = _written_as_text(con, landed, declaration.dated(declared))
+    return declaration.converted(_texts(con, landed), declared, texts=landed.format == "csv", dates=dates)
+
+
+def _written_as_text(con: Backend, landed: LandedFile, fields: Sequence[str]) -> list[str]:
+    """Of these fields those that the file holds as text, and not as days and times of a type."""
+    if landed.format != "parquet" or not fields:
+        return list(fields)
+    columns = _parquet_columns(con, landed)
+    return [one for one in fields if columns.get(_declared(landed).column_of(one)) == "VARCHAR"]
+
+
+def _texts(con: Backend, landed: LandedFile) -> str:
+    """SQL for file, row and the known fields of one file (`declaration.parts`), as they are written."""
+    declared = _declared(landed)
+    known, file = declaration.parts(declared), f"{literal(landed.name)} AS file"
     if landed.format == "parquet":
         columns = _parquet_columns(con, landed)
-        shown = ", ".join(f"{_written(one, columns.get(one))} AS {quoted(one)}" for one in known)
+        inside = {one: declared.column_of(one) for one in known}
+        shown = ", ".join(f"{_written(inside[one], columns.get(inside[one]))} AS {quoted(one)}" for one in known)
         return f"SELECT {file}, file_row_number + 1 AS row, {shown} FROM {_parquet(landed)}"
     if landed.format == "csv":
-        header = _header(landed)
+        header = [declared.field_of(one) for one in _header(landed)]
         # Too few or too many values: nobody can tell which field each belongs to, so the row is read as none.
-        whole = f"({quoted(_column(len(header) - 1))} IS NOT NULL AND {quoted(_column(len(header)))} IS NULL)"
+        last, behind = quoted(_column(len(header) - 1)), quoted(_column(len(header)))
+        if declared.columns:  # a separator at the end of each line, as some banks write
+            behind = f"nullif({behind}, '')"
+        whole = f"({last} IS NOT NULL AND {behind} IS NULL)"
         shown = ", ".join(
             f"CASE WHEN {whole} THEN {quoted(_column(header.index(one)))} END AS {quoted(one)}"
             if one in header
@@ -527,8 +669,9 @@ def _rows(con: Backend, landed: LandedFile) -> str:
             for one in known
         )
         return f"SELECT {file}, row_number() OVER () AS row, {shown} FROM {_csv(landed, header)}"
-    shape = "{" + ", ".join(f'"{one}": "VARCHAR"' for one in known) + "}"
-    shown = ", ".join(f"record.{quoted(one)} AS {quoted(one)}" for one in known)
+    inside = {one: declared.column_of(one) for one in known}
+    shape = json.dumps(dict.fromkeys(inside.values(), "VARCHAR"), ensure_ascii=False)
+    shown = ", ".join(f"record.{quoted(inside[one])} AS {quoted(one)}" for one in known)
     return (
         f"SELECT {file}, row, {shown} FROM (SELECT row_number() OVER () AS row, "
         f"json_transform(json, {literal(shape)}) AS record FROM {_json_objects(landed)})"
@@ -544,8 +687,11 @@ def _json_objects(landed: LandedFile) -> str:
 def _csv(landed: LandedFile, header: Sequence[str]) -> str:
     columns = ", ".join(f"{literal(_column(i))}: 'VARCHAR'" for i in range(len(header) + SURPLUS))
     # Nothing is guessed. No text stands for null, so that a missing value (null) differs from an empty one.
+    declared = _declared(landed)
+    skipped = f"skip = {declared.skip_lines}, " if declared.skip_lines else ""
     return (
-        f"read_csv({pattern(landed.path)}, auto_detect = false, header = true, delim = ',', "
+        f"read_csv({pattern(landed.path)}, auto_detect = false, header = true, delim = {literal(declared.delimiter)}, "
+        f"{skipped}"
         f"quote = '\"', escape = '\"', nullstr = '\x01', null_padding = true, parallel = false, "
         f"max_line_size = {16 * BLOCK}, "
         f"compression = {_compression(landed)}, columns = {{{columns}}})"

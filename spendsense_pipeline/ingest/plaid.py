@@ -33,6 +33,7 @@ from spendsense_pipeline.ingest.files import (
     pattern,
     quoted,
     readable,
+    turned,
 )
 
 TABLES = ("users", "accounts", "transactions", "liabilities")
@@ -236,12 +237,11 @@ def _text(path: str) -> str:
     return f"(one->>'{path}')"
 
 
-# Plaid: positive = out. The sign is turned as text, so that what was written stays what it was.
-TURNED = (
-    f"CASE WHEN regexp_full_match({_text('$.amount')}, '[+-]?[0.]+') THEN ltrim({_text('$.amount')}, '+-') "
-    f"WHEN {_text('$.amount')} LIKE '-%' THEN substr({_text('$.amount')}, 2) "
-    f"WHEN regexp_matches({_text('$.amount')}, '^[+]?[.0-9]') THEN '-' || ltrim({_text('$.amount')}, '+') "
-    f"ELSE {_text('$.amount')} END"
+# The counterparty itself, and not the marketplace or the payment app in between, where Plaid tells them apart.
+COUNTERPARTY = (
+    "coalesce(list_filter(coalesce(one->'$.counterparties[*]', []), "
+    "lambda party: party->>'$.type' IN ('merchant', 'income_source', 'financial_institution'))[1]->>'$.name', "
+    "one->>'$.counterparties[0].name')"
 )
 
 
@@ -276,6 +276,7 @@ TRANSLATION: dict[str, dict[str, str]] = {
         "balance_limit": _text("$.balances.limit"),
         "iso_currency_code": _text("$.balances.iso_currency_code"),
         "holder_category": _text("$.holder_category"),
+        "account_name": f"coalesce({_text('$.official_name')}, {_text('$.name')})",
         "balance_date": _text("$.balances.last_updated_datetime"),
     },
     "transactions": {
@@ -283,13 +284,18 @@ TRANSLATION: dict[str, dict[str, str]] = {
         "account_id": _text("$.account_id"),
         "user_id": _unless_removed(_of_object("user_id")),
         "date": _unless_removed(_text("$.date")),
-        "amount": _unless_removed(TURNED),
+        "amount": _unless_removed(turned(_text("$.amount"))),  # Plaid: positive = out
         "merchant_name": _unless_removed(f"coalesce({_text('$.merchant_name')}, {_text('$.name')})"),
         "merchant_entity_id": _unless_removed(_text("$.merchant_entity_id")),
         "payment_channel": _unless_removed(_text("$.payment_channel")),
         "category_primary": _unless_removed(_text("$.personal_finance_category.primary")),
         "category_detailed": _unless_removed(_text("$.personal_finance_category.detailed")),
         "pending": _unless_removed(_text("$.pending")),
+        # The bank's own text, which Plaid keeps where it is asked to, beside its shorter name.
+        "description_raw": _unless_removed(f"coalesce({_text('$.original_description')}, {_text('$.name')})"),
+        "mcc": _unless_removed(_text("$.mcc")),
+        "transaction_code": _unless_removed(_text("$.transaction_code")),
+        "counterparty_name": _unless_removed(COUNTERPARTY),
         "pending_transaction_id": _unless_removed(_text("$.pending_transaction_id")),
         "removed": _of_object("CASE WHEN kind = 2 THEN 'true' END"),
     },

@@ -5,5 +5,6 @@ It shares nothing with the rooms that detect and judge: no threshold, no word li
 
 from spendsense_pipeline.synthetic.generate import Synthetic, generate
 from spendsense_pipeline.synthetic.landing import write
+from spendsense_pipeline.synthetic.raw import generate_raw
 
-__all__ = ["Synthetic", "generate", "write"]
+__all__ = ["Synthetic", "generate", "generate_raw", "write"]

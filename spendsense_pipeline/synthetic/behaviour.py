@@ -120,7 +120,7 @@ class Standing:
         cls,
         who: Ints,
         place: Ints | int,
-        payee: Ints,
+        payee: Ints | int,
         kind: int,
         cadence: Ints | int,
         anchor: Ints | int,
@@ -158,7 +158,13 @@ def to_cents(dollars: Floats) -> Ints:
 
 def one_of(dice: Dice, topic: str, group: tuple[payees.Payee, ...], key: Ints) -> Ints:
     """The payee each customer has chosen among a group."""
-    return payees.codes(group)[dice.whole(topic, 0, len(group) - 1, key)]
+    return chosen(dice, topic, payees.codes(group), key)
+
+
+def chosen(dice: Dice, topic: str, codes: Ints, key: Ints) -> Ints:
+    """One of the codes for each customer, always the same one."""
+    picked: Ints = codes[dice.whole(topic, 0, len(codes) - 1, key)]
+    return picked
 
 
 # ---------------------------------------------------------------- what comes round
@@ -306,24 +312,40 @@ def _signed_up(
     return Standing.of(holder, place, payees.codes(group)[service], SUBSCRIPTION, cadence, day, -to_cents(dollars))
 
 
-def standing_transfers(who: People, saved: Ints, invested: Ints) -> tuple[Standing, Standing]:
+@dataclass(frozen=True)
+class OwnTransfers:
+    """Codes of both legs of what customers put aside, in checking and where it arrives."""
+
+    to_savings: int
+    into_savings: int
+    to_broker: int
+    into_broker: int
+
+
+TIDY_TRANSFERS = OwnTransfers(
+    to_savings=payees.code(payees.TO_SAVINGS),
+    into_savings=payees.code(payees.FROM_CHECKING),
+    to_broker=payees.code(payees.TO_BROKER),
+    into_broker=payees.code(payees.INVESTED),
+)
+
+
+def standing_transfers(
+    who: People, saved: Ints, invested: Ints, names: OwnTransfers = TIDY_TRANSFERS
+) -> tuple[Standing, Standing]:
     """Monthly amounts set aside, split over paydays, out of checking and into savings and investments."""
     outs, ins = [], []
     for cents, place, away, arrived in (
-        (saved, SAVINGS, payees.TO_SAVINGS, payees.FROM_CHECKING),
-        (invested, OTHER, payees.TO_BROKER, payees.INVESTED),
+        (saved, SAVINGS, names.to_savings, names.into_savings),
+        (invested, OTHER, names.to_broker, names.into_broker),
     ):
         have = np.flatnonzero(cents > 0)
         # Who is paid once a month still puts money aside twice, at the middle and the end of the month.
         cadence = np.where(who.pay[have] == MONTHLY, SEMI_MONTHLY, who.pay[have])
         anchor = np.where(cadence == BIWEEKLY, 1 + 7 * who.friday[have], 1)
         each = np.rint(cents[have] / TIMES_A_MONTH[cadence] / 500).astype(np.int64) * 500
-        outs.append(
-            Standing.of(have, CHECKING, np.full(len(have), payees.code(away)), UNSEEN, cadence, anchor, -each, shift=-1)
-        )
-        ins.append(
-            Standing.of(have, place, np.full(len(have), payees.code(arrived)), UNSEEN, cadence, anchor, each, shift=-1)
-        )
+        outs.append(Standing.of(have, CHECKING, away, UNSEEN, cadence, anchor, -each, shift=-1))
+        ins.append(Standing.of(have, place, arrived, UNSEEN, cadence, anchor, each, shift=-1))
     return all_standing(outs), all_standing(ins)
 
 
@@ -342,7 +364,19 @@ def standing_rows(dice: Dice, who: People, plan: Standing, period: Period) -> tu
 # ---------------------------------------------------------------- what comes when it comes
 
 
-def freelance_pay(dice: Dice, who: People, period: Period) -> Rows:
+@dataclass(frozen=True)
+class Payers:
+    """Codes of those who pay freelancers: platforms, clients, and clients who order now and then."""
+
+    platforms: Ints
+    clients: Ints
+    others: Ints
+
+
+TIDY_PAYERS = Payers(payees.codes(payees.PLATFORMS), payees.codes(payees.CLIENTS[:4]), payees.codes(payees.CLIENTS[4:]))
+
+
+def freelance_pay(dice: Dice, who: People, period: Period, payers: Payers = TIDY_PAYERS) -> Rows:
     """Pay of freelancers: some jobs pay four times what others do, and weeks may pass in between."""
     paid = np.flatnonzero(who.persona == FREELANCE)
     pace = dice.whole("jobs/pace", 7, 14, who.index[paid])  # days between jobs
@@ -357,10 +391,10 @@ def freelance_pay(dice: Dice, who: People, period: Period) -> Rows:
     typical = who.income[paid[at]] * pace[at] / 30.4375
     group = np.where(
         dice.chance("jobs/platform", 0.4, who.index[paid[at]]),
-        one_of(dice, "platform", payees.PLATFORMS, who.index[paid[at]]),
-        one_of(dice, "client", payees.CLIENTS[:4], who.index[paid[at]]),
+        chosen(dice, "platform", payers.platforms, who.index[paid[at]]),
+        chosen(dice, "client", payers.clients, who.index[paid[at]]),
     )
-    second = one_of(dice, "second client", payees.CLIENTS[4:], who.index[paid[at]])
+    second = chosen(dice, "second client", payers.others, who.index[paid[at]])
     payee = np.where(turn % 5 == 4, second, group)
     rows = Rows.of(paid[at], CHECKING, weekday_after(day), np.rint(typical * size).astype(np.int64), payee)
     return rows.only(period.covers(rows.day))
@@ -475,7 +509,29 @@ class CardState:
     due: Ints  # the next due date, or the missed one
 
 
-def card_rows(who: People, cards: Cards, spent: Rows, period: Period) -> tuple[Rows, CardState]:
+@dataclass(frozen=True)
+class BankLines:
+    """Codes of what a bank itself books: payments of a card in both accounts, interest and fees."""
+
+    card_paid: int  # out of checking
+    card_received: int  # on the card
+    interest: int
+    late: int
+    overdraft: int
+
+
+TIDY_LINES = BankLines(
+    card_paid=payees.code(payees.CARD_PAYMENT),
+    card_received=payees.code(payees.CARD_PAYMENT),
+    interest=payees.code(payees.INTEREST_CHARGED),
+    late=payees.code(payees.LATE),
+    overdraft=payees.code(payees.OVERDRAFT),
+)
+
+
+def card_rows(
+    who: People, cards: Cards, spent: Rows, period: Period, lines: BankLines = TIDY_LINES
+) -> tuple[Rows, CardState]:
     """Statements, payments in both accounts, interest, and late fees; and the state they leave.
 
     A statement closes once a month and is due 21 days later. Those who pay in full owe what no payment has
@@ -503,15 +559,13 @@ def card_rows(who: People, cards: Cards, spent: Rows, period: Period) -> tuple[R
     late, late_day = late[late_day <= period.last], late_day[late_day <= period.last]
     rows = together(
         [
-            Rows.of(cards.holder[payer], CHECKING, paid_on, -paid, payees.code(payees.CARD_PAYMENT)),
-            Rows.of(cards.holder[payer], cards.place[payer], paid_on, paid, payees.code(payees.CARD_PAYMENT)),
+            Rows.of(cards.holder[payer], CHECKING, paid_on, -paid, lines.card_paid),
+            Rows.of(cards.holder[payer], cards.place[payer], paid_on, paid, lines.card_received),
             Rows.of(
                 cards.holder[debtor], cards.place[debtor], statements.closes[debtor, month],
-                -interest[debtor, month], payees.code(payees.INTEREST_CHARGED),
+                -interest[debtor, month], lines.interest,
             ),
-            Rows.of(
-                cards.holder[late], cards.place[late], late_day, np.full(len(late), -2900), payees.code(payees.LATE)
-            ),
+            Rows.of(cards.holder[late], cards.place[late], late_day, np.full(len(late), -2900), lines.late),
         ]
     )  # fmt: skip
 
@@ -583,7 +637,9 @@ def _statements(who: People, cards: Cards, spent: Rows, period: Period) -> _Stat
     return _Statements(closes, due, paid_on, bill, np.where(cards.revolving[:, None], interest, 0), owed, limit)
 
 
-def savings_interest(dice: Dice, who: People, before: Ints, period: Period) -> Rows:
+def savings_interest(
+    dice: Dice, who: People, before: Ints, period: Period, code: int = payees.code(payees.INTEREST_EARNED)
+) -> Rows:
     """What a savings account earns at the end of each month, on what lay there ``before`` the period."""
     have = np.flatnonzero(who.has_savings)
     months = period.months()
@@ -592,10 +648,10 @@ def savings_interest(dice: Dice, who: People, before: Ints, period: Period) -> R
     at = np.repeat(have, len(days))
     rate = dice.between("savings/rate", 0.004, 0.035, who.index[at])
     cents = np.maximum(np.rint(before[at] * rate / 12).astype(np.int64), 1)
-    return Rows.of(at, SAVINGS, np.tile(days, len(have)), cents, payees.code(payees.INTEREST_EARNED))
+    return Rows.of(at, SAVINGS, np.tile(days, len(have)), cents, code)
 
 
-def overdraft_fees(checking: Rows, balance: Ints) -> Rows:
+def overdraft_fees(checking: Rows, balance: Ints, code: int) -> Rows:
     """A fee on each day on which an account slips below zero; rows and balances in the order they happened."""
     earlier = np.roll(balance, 1)
     same = np.roll(checking.who, 1) == checking.who
@@ -603,4 +659,4 @@ def overdraft_fees(checking: Rows, balance: Ints) -> Rows:
         same[0] = False
     slipped = np.flatnonzero((balance < 0) & same & (earlier >= 0))
     found = checking.only(slipped)
-    return Rows.of(found.who, CHECKING, found.day, np.full(len(slipped), -3400), payees.code(payees.OVERDRAFT))
+    return Rows.of(found.who, CHECKING, found.day, np.full(len(slipped), -3400), code)

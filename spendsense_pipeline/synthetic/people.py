@@ -55,7 +55,7 @@ class People:
     friday: Ints  # which Friday of two
     has_card: Flags
     has_savings: Flags
-    other: Ints  # what is in the fourth place: one of NOTHING, SECOND_CARD, STUDENT_LOAN, INVESTMENT
+    other: Ints  # what is in the fourth place: NOTHING, SECOND_CARD and so on
     comfort: Floats  # size of bills, 1 = a monthly income of 4,500
     known_since: Ints  # day
     consented_on: Ints  # day, 0 without consent
@@ -67,7 +67,7 @@ class People:
         return len(self.index)
 
 
-NOTHING, SECOND_CARD, STUDENT_LOAN, INVESTMENT = range(4)
+NOTHING, SECOND_CARD, STUDENT_LOAN, INVESTMENT, FORMER_ACCOUNT = range(5)
 
 
 def people(dice: Dice, index: Ints, seed: int, period: Period) -> People:

@@ -10,11 +10,17 @@ import numpy as np
 
 from spendsense_pipeline.synthetic.dice import Ints
 
-CADENCES = ("weekly", "biweekly", "semi_monthly", "monthly", "quarterly", "annual")
-WEEKLY, BIWEEKLY, SEMI_MONTHLY, MONTHLY, QUARTERLY, ANNUAL = range(len(CADENCES))
+CADENCES = (
+    *("weekly", "biweekly", "semi_monthly", "monthly", "quarterly", "annual"),
+    *("four_weekly", "two_monthly", "semi_annual"),
+)
+WEEKLY, BIWEEKLY, SEMI_MONTHLY, MONTHLY, QUARTERLY, ANNUAL, FOUR_WEEKLY, TWO_MONTHLY, SEMI_ANNUAL = range(len(CADENCES))
 
 # How many times a month each cadence comes round; a month is a twelfth of a year.
-TIMES_A_MONTH = np.array([365.25 / 84, 365.25 / 168, 2.0, 1.0, 1 / 3, 1 / 12])
+TIMES_A_MONTH = np.array([365.25 / 84, 365.25 / 168, 2.0, 1.0, 1 / 3, 1 / 12, 365.25 / 336, 1 / 2, 1 / 6])
+
+_WEEKS_APART = {WEEKLY: 7, BIWEEKLY: 14, FOUR_WEEKLY: 28}
+_MONTHS_APART = {TWO_MONTHLY: 2, QUARTERLY: 3, SEMI_ANNUAL: 6}
 
 SATURDAY, SUNDAY = 5, 6
 _EPOCH = dt.date(1970, 1, 1)
@@ -86,10 +92,11 @@ def day_in_month(month: Ints, wanted: Ints) -> Ints:
 def occurrences(cadence: Ints, anchor: Ints, period: Period) -> tuple[Ints, Ints, Ints]:
     """Every date of many standing arrangements, before any shift for weekends.
 
-    ``anchor`` is a day of the month for monthly and quarterly (a quarterly one adds 100, 200 or 300 for its
-    month in the quarter), the number of days since 1970 modulo 7 or 14 for weekly and biweekly, how many days
-    before the period's end the newest annual date lies, and nothing for semi-monthly, which is the 15th and
-    the last day. Dates may stick out of the period by a month: callers shift first and cut afterwards.
+    ``anchor`` is a day of the month for monthly and rarer cadences of whole months (a quarterly one adds 100, 200 or
+    300 for its month in the quarter; two-monthly and semi-annual likewise), the number of days since 1970 modulo 7,
+    14 or 28 for weekly, biweekly and four-weekly, how many days before the period's end the newest annual date lies,
+    and nothing for semi-monthly, which is the 15th and the last day. Dates may stick out of the period by a month:
+    callers shift first and cut afterwards.
 
     Returns the position of the arrangement, the day, and the ordinal of the date on the calendar.
     """
@@ -97,8 +104,8 @@ def occurrences(cadence: Ints, anchor: Ints, period: Period) -> tuple[Ints, Ints
     months = period.months()
     for name in np.unique(cadence):
         chosen = np.flatnonzero(cadence == name)
-        if name in (WEEKLY, BIWEEKLY):
-            step = 7 if name == WEEKLY else 14
+        if name in _WEEKS_APART:
+            step = _WEEKS_APART[name]
             turns = np.arange(period.first // step - 1, period.last // step + 2)
             days = turns[None, :] * step + anchor[chosen, None] % step
             ordinals = np.broadcast_to(turns, days.shape)
@@ -114,8 +121,9 @@ def occurrences(cadence: Ints, anchor: Ints, period: Period) -> tuple[Ints, Ints
             days = day_in_month(np.broadcast_to(months, (len(chosen), len(months))), anchor[chosen, None] % 100)
             ordinals = np.broadcast_to(months, days.shape)
         kept = (days >= period.first - 31) & (days <= period.last + 31)
-        if name == QUARTERLY:
-            kept &= ordinals % 3 == (anchor[chosen, None] // 100) % 3
+        if name in _MONTHS_APART:
+            apart = _MONTHS_APART[name]
+            kept &= ordinals % apart == (anchor[chosen, None] // 100) % apart
         where = np.nonzero(kept)
         found.append((chosen[where[0]], days[where], ordinals[where]))
     if not found:

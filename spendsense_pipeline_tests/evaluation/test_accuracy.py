@@ -9,6 +9,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from benchmarks import accuracy as report
 from spendsense_pipeline import synthetic
 from spendsense_pipeline.evaluation import accuracy
 from spendsense_pipeline_tests.conftest import BATCH, DAY, USERS, Pipeline
@@ -88,6 +89,96 @@ def test_pay_frequency_and_persona_say_what_is_taken_for_what() -> None:
     assert measured["persona_confusion", "savings_builder → fallback"] == 1
 
 
+RAW = {
+    "merchant": "Thames Water", "printed": "THAMES WATER", "amount": -31.0, "kind": "bill", "well_known": True,
+    "first_date": "2026-01-05", "last_date": "2026-06-05",
+}  # fmt: skip
+SEEN = {"kind": "bill", "typical_amount": -31.0, "first_date": dt.date(2026, 1, 5), "last_date": dt.date(2026, 6, 5)}
+
+
+def pairs(detected: dict[str, Any], plant: dict[str, Any]) -> int:
+    return len(accuracy.matched(streams(SEEN | detected), accuracy.planted(known(RAW | plant))))
+
+
+def test_a_raw_stream_is_matched_by_a_word_of_its_name_or_by_its_calendar() -> None:
+    day = dt.timedelta(days=1)
+    assert pairs({"merchant": "Water Thames Ref 12"}, {}) == 1
+    assert pairs({"merchant": "Water", "typical_amount": -40.0}, {}) == 1
+    assert pairs({"merchant": "Ddr 0012"}, {}) == 1  # no word is left: the same price on the same days
+    for at_the_edge, beyond in (
+        ({"typical_amount": -31.0 * 1.05 + 0.001}, {"typical_amount": -31.0 * 1.06}),
+        ({"last_date": dt.date(2026, 6, 5) + 5 * day}, {"last_date": dt.date(2026, 6, 5) + 6 * day}),
+        ({"first_date": dt.date(2026, 1, 5) + 5 * day}, {"first_date": dt.date(2026, 1, 5) + 6 * day}),
+    ):
+        assert pairs({"merchant": "Ddr 0012"} | at_the_edge, {}) == 1, at_the_edge
+        assert pairs({"merchant": "Ddr 0012"} | beyond, {}) == 0, beyond
+
+
+def test_no_stream_is_matched_across_spans_numbers_or_directions() -> None:
+    later = {"first_date": dt.date(2026, 7, 5), "last_date": dt.date(2026, 9, 5)}
+    assert pairs({"merchant": "Thames Water"} | later, {}) == 0
+    number = {"merchant": "Pay 123456", "typical_amount": -40.0}
+    assert pairs(number, {"merchant": "Loan 123456", "printed": "LOAN 123456"}) == 0
+    assert pairs({"merchant": "Thames Water", "typical_amount": 31.0}, {}) == 0
+    # Without dates in the truth, as in the tidy settings, only whole names count.
+    undated = {"first_date": None, "last_date": None}
+    assert pairs({"merchant": "Water Board"}, undated) == 0
+    assert pairs({"merchant": "Ddr 0012"}, undated) == 0
+
+
+def test_what_nothing_names_is_right_as_regular_and_only_where_the_truth_says_so() -> None:
+    found = streams(SEEN | {"merchant": "Wexcombe", "kind": "regular"})
+    for also, value in ((["regular"], 1.0), ([], 0.0)):
+        plant = accuracy.planted(known(RAW | {"merchant": "Wexcombe", "also": also, "well_known": False}))
+        measured = told(accuracy.stream_accuracy(found, plant))
+        assert measured["stream_recall", "all"] == measured["stream_recall", "invented"] == value
+        assert ("stream_recall", "well known") not in measured
+
+
+def test_a_subscription_that_is_a_bill_or_nothing_is_false_and_one_at_another_cadence_is_not() -> None:
+    gym = RAW | {"merchant": "Gym", "printed": "GYM", "kind": "subscription"}
+    plants = accuracy.planted(known(RAW, gym))
+    found = streams(
+        *(
+            SEEN | {"kind": "subscription", "merchant": name} | more
+            for name, more in (
+                ("Gym", {"cadence": "quarterly"}),
+                ("Thames Water", {}),
+                ("Car Wash", {"typical_amount": -12.0}),
+                ("Two Visits", {"typical_amount": -9.0, "occurrences": 2}),
+            )
+        )
+    )
+    (row,) = accuracy.subscriptions_that_are_none(found, plants, customers=4).itertuples()
+    assert (row.value, row.numerator, row.denominator) == (0.5, 2, 4)
+
+
+def test_money_is_right_up_to_its_bound_and_absent_columns_are_not_there_yet() -> None:
+    wanted = {"u": 1000.0, "v": 1000.0, "w": 0.0, "x": None}
+    found = pd.Series({"u": 1030.0, "v": 1031.0, "w": float("nan")})
+    (row,) = accuracy.money_accuracy("spending", 0.03, wanted, found, "30 days").itertuples()
+    assert (row.numerator, row.denominator) == (2, 3)
+    (row,) = accuracy.money_accuracy("regular_income", 0.1, wanted, None, "all").itertuples()
+    assert pd.isna(row.value)
+    assert pd.isna(row.denominator)
+    assert accuracy.money_accuracy("spending", 0.03, {"u": None}, found, "all").empty
+
+
+def test_a_figure_stands_beside_its_aim_and_is_bold_where_it_misses_it() -> None:
+    columns = accuracy.COLUMNS
+    rows = [
+        ("stream_recall", "all", 0.9, 9.0, 10.0), ("subscriptions_that_are_none", "all", 0.02, 2.0, 100.0),
+        ("regular_income", "all", float("nan"), float("nan"), float("nan")),
+    ]  # fmt: skip
+    tables = {name: pd.DataFrame(rows, columns=columns) for name in report.SETTINGS}
+    text = report.document(tables, {}, None, (1,), 10)
+    line = next(line for line in text.splitlines() if line.startswith("| streams planted"))
+    assert line.split("|")[2].strip() == "**0.9000** (9/10) aim 0.99"
+    assert line.split("|")[6].strip() == "0.9000 (9/10) aim 0.85"
+    assert "**0.0200** (2/100) aim 0.01" in text
+    assert "not there yet aim 0.95" in text
+
+
 def test_standing_orders_count_when_paid_three_times_to_the_same_side_at_their_amount() -> None:
     orders = pd.DataFrame(
         {
@@ -128,6 +219,7 @@ def test_the_asset_measures_generated_customers_and_refuses_a_day_without_truth(
     measured = ran.output_for_node("signal_accuracy")
     overall = measured[measured["of"] == "all"].set_index("measure")["value"]
     assert set(measured["batch"]) == {BATCH}
+    assert overall.pop("subscriptions_that_are_none") == 0
     assert (overall > 0.95).all(), overall
     truth.unlink()
     refused = materialized(copy, DAY)

@@ -1,17 +1,23 @@
-"""The engine as the pipeline sets it up, for tables that a test writes by hand."""
+"""Compiled kernels for the tests that want them; they stay compiled between runs, in pytest's own cache."""
 
 from collections.abc import Iterator
 
-import ibis
 import pytest
 
-from spendsense_pipeline import warehouse
+from spendsense_pipeline_tests.features.worker import CompiledKernels
 
 
-@pytest.fixture(scope="package", autouse=True)
-def engine() -> Iterator[None]:
-    """Planning with the pipeline's options takes half the time of the defaults."""
-    before = ibis.options.default_backend
-    ibis.set_backend(warehouse.connect())
-    yield
-    ibis.options.default_backend = before
+@pytest.fixture(scope="session")
+def compiled(pytestconfig: pytest.Config) -> Iterator[CompiledKernels]:
+    """The signals by compiled kernels."""
+    kernels = CompiledKernels(pytestconfig.cache.mkdir("kernels"))
+    yield kernels
+    kernels.close()
+
+
+@pytest.fixture(scope="session")
+def checked(pytestconfig: pytest.Config) -> Iterator[CompiledKernels]:
+    """The signals by compiled kernels that compare each index with its bounds."""
+    kernels = CompiledKernels(pytestconfig.cache.mkdir("kernels"), checked=True)
+    yield kernels
+    kernels.close()

@@ -1,14 +1,18 @@
-"""Customers, accounts and transactions for the tests of features, written one line each.
+"""Customers, accounts and transactions for the tests of features, written one line each, and what is found of them.
 
-All scenarios of a test file share one ledger and are computed once: an expression costs seconds to plan however
-few its rows, and customers do not see each other.
+The scenarios of a file share one ledger: customers do not see each other, and who reads a failure sees the neighbours.
 """
 
 import datetime as dt
-from typing import Any
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
-import ibis
 import pyarrow as pa
+
+from spendsense_pipeline.features.meanings import KINDS
+from spendsense_pipeline.features.signals import Customers, Signals, evidence_of, signals_of
 
 TEXT, MONEY, FLAG, DAY, TIME = pa.string(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("us", "UTC")
 SCHEMAS = {
@@ -51,6 +55,14 @@ SCHEMAS = {
     },
 }
 AS_OF = dt.date(2026, 6, 30)
+EPOCH = dt.date(1970, 1, 1)
+Row = dict[str, Any]
+
+
+def shared(fixture_name: str, config: object) -> str:
+    """The scope of what the tests of a file look at together: each computes its own while mutmut asks which test
+    reaches which function."""
+    return "function" if os.environ.get("MUTANT_UNDER_TEST") == "stats" else "module"
 
 
 class Ledger:
@@ -118,15 +130,79 @@ class Ledger:
             }
         )
 
-    def tables(self) -> dict[str, ibis.Table]:
-        return {name: table(self.rows[name], schema) for name, schema in SCHEMAS.items()}
+    def customers(self) -> Customers:
+        """The tables, as the pipeline hands them over."""
+        made = {
+            name: pa.Table.from_pylist(self.rows[name], pa.schema(list(columns.items())))
+            for name, columns in SCHEMAS.items()
+        }
+        return Customers(**made)
+
+    def signals(self, windows: Sequence[int] = (30, 180), as_of: dt.date | None = None) -> Signals:
+        """What is found on a date, by default that of the ledger."""
+        return signals_of(self.customers(), [as_of or self.as_of], windows)
+
+    def features(self, windows: Sequence[int] = (30, 180)) -> dict[tuple[str, int], Row]:
+        """The features by customer and window."""
+        return {(row["user_id"], row["window_days"]): row for row in self.signals(windows).features.to_pylist()}
+
+    def streams(self, as_of: dt.date | None = None) -> dict[str, list[Row]]:
+        """The streams by customer, by their first date and amount."""
+        return streams_by_customer(self.signals((30,), as_of))
+
+    def kinds(self) -> dict[str, str]:
+        """By transaction what its row is; nothing of a row that does not count."""
+        customers = self.customers()
+        evidence = evidence_of(customers, [(self.as_of - EPOCH).days], [30])
+        ids = customers.transactions["transaction_id"].to_pylist()
+        return {
+            ids[place]: KINDS[kind]
+            for place, kind in zip(evidence.rows.place.tolist(), evidence.kinds.tolist(), strict=True)
+        }
+
+    def occurrences(self) -> list["Occurrences"]:
+        """By stream the transactions that it counts."""
+        customers = self.customers()
+        evidence = evidence_of(customers, [(self.as_of - EPOCH).days], [30])
+        ids, users = customers.transactions["transaction_id"].to_pylist(), evidence.users.to_pylist()
+        places = evidence.rows.place[evidence.counted["number"]].tolist()
+        return [
+            Occurrences(users[stream["user"]], [ids[place] for place in places[first : first + stream["occurrences"]]])
+            for stream in evidence.streams
+            for first in [int(stream["first_hit"])]
+        ]
 
 
-def table(rows: list[dict[str, Any]], schema: dict[str, Any]) -> ibis.Table:
-    """Rows as an Ibis table; what a row does not say is null."""
-    return ibis.memtable(pa.Table.from_pylist(rows, schema=pa.schema(list(schema.items()))))
+class Occurrences(NamedTuple):
+    """The transactions of one stream, by date."""
+
+    user_id: str
+    transactions: list[str]
+
+
+def streams_by_customer(signals: Signals) -> dict[str, list[Row]]:
+    """The streams of one date by customer, by their first date and amount; an empty list of who has none."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    for stream in sorted(signals.streams.to_pylist(), key=lambda row: (row["first_date"], row["typical_amount"])):
+        found[stream["user_id"]].append(stream)
+    return found
 
 
 def every(days: int, times: int, last: dt.date) -> list[dt.date]:
-    """Dates a fixed number of days apart, up to the last."""
+    """Dates a fixed number of days apart, from the last back."""
     return [last - dt.timedelta(days=days * back) for back in range(times)]
+
+
+def monthly(day: int, times: int, last: tuple[int, int] = (2026, 6), apart: int = 1) -> list[dt.date]:
+    """``times`` dates on one day of the month, oldest first; a day that the month lacks is its last."""
+    found = []
+    for back in range(times - 1, -1, -1):
+        year, month = divmod(last[0] * 12 + last[1] - 1 - back * apart, 12)
+        end = (dt.date(year + (month == 11), (month + 1) % 12 + 1, 1) - dt.timedelta(days=1)).day
+        found.append(dt.date(year, month + 1, min(day, end)))
+    return found
+
+
+def shifted(dates: Iterable[dt.date], by: Sequence[int]) -> list[dt.date]:
+    """Each date moved by its number of days."""
+    return [date + dt.timedelta(days=days) for date, days in zip(dates, by, strict=True)]

@@ -1,22 +1,13 @@
 """Accounts: classes, currencies, and balances on an earlier day."""
 
 import datetime as dt
-from typing import Any
 
-import ibis
 import pytest
 
-from spendsense_pipeline.features.accounts import (
-    CLASSES,
-    account_class,
-    accounts_at,
-    card_details,
-    currency_factor,
-    left_out,
-    unmapped,
-    without_factor,
-)
-from spendsense_pipeline_tests.features.ledger import AS_OF, TEXT, Ledger, table
+from spendsense_pipeline.features.accounts import account_class, currency_factor, is_mapped
+from spendsense_pipeline.features.meanings import ACCOUNT_CLASSES
+from spendsense_pipeline.features.signals import evidence_of
+from spendsense_pipeline_tests.features.ledger import AS_OF, EPOCH, Ledger, shared
 
 BACK = 10  # the balances are of AS_OF, and are asked for ten days before
 THEN = AS_OF - dt.timedelta(days=BACK)
@@ -51,24 +42,20 @@ CLASS_OF = {
 }
 
 
-@pytest.fixture(scope="module")
-def pairs() -> ibis.Table:
-    rows = [{"type": type_, "subtype": subtype} for type_, subtype in CLASS_OF]
-    return table(rows, {"type": TEXT, "subtype": TEXT})
+@pytest.mark.parametrize(("type_", "subtype"), CLASS_OF)
+def test_types_and_subtypes_of_either_spelling_have_a_class(type_: str | None, subtype: str | None) -> None:
+    assert ACCOUNT_CLASSES[account_class(type_, subtype)] == CLASS_OF[type_, subtype]
 
 
-def test_types_and_subtypes_of_either_spelling_have_a_class(pairs: ibis.Table) -> None:
-    found = pairs.mutate(kind=account_class(pairs.type, pairs.subtype)).to_pyarrow().to_pylist()
-    assert {(row["type"], row["subtype"]): row["kind"] for row in found} == CLASS_OF
-    assert set(CLASS_OF.values()) == set(CLASSES)
+def test_every_class_has_a_spelling() -> None:
+    assert set(CLASS_OF.values()) == set(ACCOUNT_CLASSES)
 
 
-def test_an_unmapped_pair_is_reported(pairs: ibis.Table) -> None:
-    reported = unmapped(pairs).to_pyarrow().to_pylist()
-    assert {(row["type"], row["subtype"]) for row in reported} == {("depository", "piggy bank"), (None, None)}
+def test_an_unmapped_pair_is_reported() -> None:
+    assert {pair for pair in CLASS_OF if not is_mapped(*pair)} == {("depository", "piggy bank"), (None, None)}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope=shared)
 def ledger() -> Ledger:
     ledger = Ledger()
     ledger.customer("eu")
@@ -105,69 +92,92 @@ def ledger() -> Ledger:
     return ledger
 
 
-@pytest.fixture(scope="module")
-def at(ledger: Ledger) -> dict[str, dict[str, Any]]:
-    tables = ledger.tables()
-    found = accounts_at(tables["transactions"], tables["accounts"], tables["users"], THEN).to_pyarrow().to_pylist()
-    return {row["account_id"]: row for row in found}
+Then = dict[str, tuple[str, float | None]]
+"""By account that counts, its customer and its balance."""
 
 
-def balance(at: dict[str, dict[str, Any]], user: str, type_: str) -> float | None:
-    (row,) = [row for row in at.values() if row["user_id"] == user and row["type"] == type_]
-    return row["balance"]
-
-
-def test_a_balance_is_rolled_back_by_the_rows_posted_since(at: dict[str, dict[str, Any]]) -> None:
-    assert balance(at, "then", "checking") == 1000 + 300 - 50
-
-
-def test_what_a_card_owed_is_rolled_back_the_other_way(at: dict[str, dict[str, Any]]) -> None:
-    assert balance(at, "then", "credit card") == 400 - 150 + 100
-    assert balance(at, "then", "mortgage") == 5000 + 700
-
-
-def test_a_balance_of_an_earlier_day_stands(at: dict[str, dict[str, Any]]) -> None:
-    assert balance(at, "then", "loan") == 900
-
-
-def test_the_available_balance_stands_in_except_on_cards(at: dict[str, dict[str, Any]]) -> None:
-    assert balance(at, "then", "savings") == 77
-    assert [row["balance"] for key, row in sorted(at.items()) if row["user_id"] == "cards"] == [None, -20, 20]
-
-
-def test_an_account_that_is_not_open_yet_does_not_count(at: dict[str, dict[str, Any]]) -> None:
-    assert not [row for row in at.values() if row["type"] == "brokerage"]
-
-
-def test_the_currency_is_that_of_most_rows_then_of_most_accounts_then_by_name(at: dict[str, dict[str, Any]]) -> None:
-    assert {row["user_id"]: row["currency"] for row in at.values() if row["user_id"] in ("eu", "tie", "quiet")} == {
-        "eu": "USD",
-        "tie": "CZK",
-        "quiet": "GBP",
+def accounts_on(ledger: Ledger, date: dt.date) -> Then:
+    evidence = evidence_of(ledger.customers(), [(date - EPOCH).days], [30])
+    held, (on,), users = evidence.held, evidence.on, evidence.users.to_pylist()
+    return {
+        account: (users[user], None if balance != balance else balance)
+        for account, user, balance, counts in zip(
+            held.account_id, held.user.tolist(), on.balance.tolist(), on.counts.tolist(), strict=True
+        )
+        if counts
     }
 
 
-def test_accounts_in_another_currency_are_left_out_and_named(ledger: Ledger, at: dict[str, dict[str, Any]]) -> None:
-    tables = ledger.tables()
-    out = left_out(tables["transactions"], tables["accounts"], tables["users"], THEN).to_pyarrow().to_pylist()
-    assert sorted((row["user_id"], row["currency"]) for row in out) == [("eu", "EUR"), ("quiet", "EUR"), ("tie", "USD")]
-    assert len([row for row in at.values() if row["user_id"] == "eu"]) == 2  # USD, and the one that names none
+@pytest.fixture(scope=shared)
+def then(ledger: Ledger) -> Then:
+    return accounts_on(ledger, THEN)
+
+
+def balance(accounts: Then, user: str, type_: str) -> float | None:
+    (found,) = [balance for key, (owner, balance) in accounts.items() if owner == user and f"/{type_}/" in key]
+    return found
+
+
+def test_a_balance_is_rolled_back_by_the_rows_posted_since(then: Then) -> None:
+    assert balance(then, "then", "checking") == 1000 + 300 - 50
+
+
+def test_what_a_card_owed_is_rolled_back_the_other_way(then: Then) -> None:
+    assert balance(then, "then", "credit card") == 400 - 150 + 100
+    assert balance(then, "then", "mortgage") == 5000 + 700
+
+
+def test_a_balance_of_an_earlier_day_stands(then: Then) -> None:
+    assert balance(then, "then", "loan") == 900
+
+
+def test_rows_after_a_balance_are_not_taken_off_it() -> None:
+    ledger = Ledger()
+    ledger.customer("ann")
+    account = ledger.account("ann", "checking", balance_current=1000.0, balance_date=AS_OF - dt.timedelta(days=4))
+    ledger.row(account, 4, -300)  # in the balance already, and after THEN
+    ledger.row(account, 3, -70)  # not in it
+    assert balance(accounts_on(ledger, THEN), "ann", "checking") == 1300
+
+
+def test_the_available_balance_stands_in_except_on_cards(then: Then) -> None:
+    assert balance(then, "then", "savings") == 77
+    assert [held for _, (user, held) in sorted(then.items()) if user == "cards"] == [None, -20, 20]
+
+
+def test_an_account_that_is_not_open_yet_does_not_count(then: Then) -> None:
+    assert not [key for key in then if "/brokerage/" in key]
+
+
+def test_an_account_with_rows_is_open_whatever_its_date_of_opening() -> None:
+    ledger = Ledger()
+    ledger.customer("ann")
+    late = dt.datetime(2026, 6, 25, tzinfo=dt.UTC)
+    ledger.row(ledger.account("ann", "checking", created_at=late), BACK, -1)
+    ledger.row(ledger.account("ann", "savings", created_at=late), BACK - 1, 1)
+    assert [key.split("/")[1] for key in accounts_on(ledger, THEN)] == ["checking"]
+
+
+def test_the_currency_is_that_of_most_rows_then_of_most_accounts_then_by_name(ledger: Ledger) -> None:
+    found = {row["user_id"]: row["currency"] for row in ledger.signals(as_of=THEN).features.to_pylist()}
+    assert {user: found[user] for user in ("eu", "tie", "quiet")} == {"eu": "USD", "tie": "CZK", "quiet": "GBP"}
+
+
+def test_accounts_in_another_currency_are_left_out_and_named(ledger: Ledger, then: Then) -> None:
+    left_out = ledger.signals(as_of=THEN).left_out.to_pylist()
+    assert [(row["as_of"], row["currency"], row["accounts"]) for row in left_out] == [
+        (THEN, "EUR", 2),
+        (THEN, "USD", 1),
+    ]
+    assert len([key for key, (user, _) in then.items() if user == "eu"]) == 2  # USD, and the one that names none
 
 
 def test_a_factor_is_units_per_dollar_and_one_where_unknown() -> None:
-    assert currency_factor(ibis.literal("czk")).execute() == 21.0
-    assert currency_factor(ibis.literal("XTS")).execute() == 1.0
+    assert currency_factor("czk") == 21.0
+    assert currency_factor("XTS") == currency_factor(None) == 1.0
 
 
 def test_a_credit_balance_is_no_debt_and_unknown_is_unknown(ledger: Ledger) -> None:
-    tables = ledger.tables()
-    cards = card_details(accounts_at(tables["transactions"], tables["accounts"], tables["users"], AS_OF))
-    found = cards.filter(cards.user_id == "cards").order_by("account_id").to_pyarrow().to_pylist()
-    assert [card["utilization"] for card in found] == [None, 0.0, None]
-    assert all(len(card["last4"]) == 4 for card in found)
-
-
-def test_a_currency_without_a_factor_is_reported() -> None:
-    codes = ["USD", "XTS", "xts", "EUR", None]
-    accounts = ibis.memtable({"account_id": list("abcde"), "iso_currency_code": codes})
-    assert without_factor(accounts).to_pyarrow().to_pylist() == [{"currency": "XTS", "accounts": 2}]
+    row = ledger.features()["cards", 30]
+    assert (row["card_count"], row["cards_with_unknown_limit"]) == (3, 1)
+    assert (row["max_utilization"], row["utilization_30_flag"]) == (0.0, None)

@@ -3,25 +3,15 @@
 import datetime as dt
 from typing import Any
 
+import ibis
 import pytest
 
 from spendsense_pipeline import contracts
 from spendsense_pipeline.contracts.base import failures
-from spendsense_pipeline.features.rows import classify
-from spendsense_pipeline.features.streams import streams_and_hits
-from spendsense_pipeline.features.windows import customer_features
-from spendsense_pipeline_tests.features.ledger import AS_OF, DAY, MONEY, TEXT, Ledger, every, table
+from spendsense_pipeline.features.signals import signals_of
+from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger, Row, every, monthly, shared
 
 WINDOWS = [1, 30, 180, 365]
-STREAMS = {
-    "stream_id": TEXT,
-    "user_id": TEXT,
-    "kind": TEXT,
-    "status": TEXT,
-    "monthly_cost": MONEY,
-    "expected_next_date": DAY,
-}
-HITS = {"stream_id": TEXT, "transaction_id": TEXT, "date": DAY, "amount": MONEY}
 OLD = 200  # days of history, so that no window is short of it
 
 
@@ -137,67 +127,56 @@ def abroad(ledger: Ledger) -> None:
     ledger.liability(card, liability_type="credit_card", is_overdue=True)
 
 
-def subscribers(ledger: Ledger) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Streams and their charges, as ``streams.py`` finds them."""
-    streams, hits = [], []
-    for user, history, status, kind, due, charged, cost in [
-        ("subscriber", 200, "mature", "subscription", 2, [28, 58], 10.0),
-        ("subscriber", 200, "mature", "subscription", 3, [32, 62], 20.0),  # not charged in 30 days, but due
-        ("subscriber", 200, "mature", "subscription", 40, [50], 5.0),  # quarterly: neither charged nor due
-        ("subscriber", 200, "early", "subscription", 2, [28], 7.0),
-        ("subscriber", 200, "inactive", "subscription", None, [100, 130], 7.0),
-        ("subscriber", 200, "mature", "bill", 2, [28, 58], 90.0),
-        ("overdue stream", 200, "mature", "subscription", -40, [70, 100], 10.0),
-        ("young", 59, "early", "subscription", 2, [28], 7.0),
-        ("young finder", 45, "mature", "subscription", 2, [5, 12, 19], 30.0),
-    ]:
-        if not any(row["user_id"] == user for row in ledger.rows["users"]):
-            (account,) = ledger.customer(user, "checking")
-            ledger.row(account, history, -1, "Deli", "FOOD_AND_DRINK")
-            ledger.row(account, 10, -100, "Deli", "FOOD_AND_DRINK")
-        stream = f"s{len(streams)}"
-        next_date = None if due is None else AS_OF + dt.timedelta(days=due)
-        streams.append(
-            {
-                "stream_id": stream,
-                "user_id": user,
-                "kind": kind,
-                "status": status,
-                "monthly_cost": cost,
-                "expected_next_date": next_date,
-            }
-        )
-        hits += [{"stream_id": stream, "date": AS_OF - dt.timedelta(days=d), "amount": -cost} for d in charged]
-    return streams, hits
+def subscribers(ledger: Ledger) -> None:
+    """Subscriptions beside 100 of other spending, of which the first day is the history's."""
+
+    def subscriber(user: str, history: int = OLD, **charges: tuple[list[dt.date], float, str]) -> None:
+        (account,) = ledger.customer(user, "checking")
+        ledger.row(account, history, -1, "Deli", "FOOD_AND_DRINK")
+        ledger.row(account, 10, -100, "Deli", "FOOD_AND_DRINK")
+        for payee, (dates, cost, category) in charges.items():
+            for date in dates:
+                ledger.row(account, date, -cost, payee, category)
+
+    shows = "ENTERTAINMENT"
+    subscriber(
+        "subscriber",
+        charged_in_both=(monthly(15, 3), 10.0, shows),
+        due_and_charged_before=(monthly(31, 3, (2026, 5)), 20.0, shows),  # 30 days ago, and again today
+        neither_charged_nor_due=(monthly(20, 3, (2026, 5), apart=3), 15.0, shows),  # not in 30 days
+        early=(monthly(12, 2), 7.0, shows),
+        inactive=(monthly(3, 3, (2026, 4)), 7.0, shows),
+        a_bill=(monthly(8, 3), 90.0, "GENERAL_SERVICES_INSURANCE"),
+    )
+    ledger.customer("overdue stream")
+    account = ledger.account("overdue stream", "checking")
+    for date in monthly(10, 3, (2026, 2), apart=3):
+        ledger.row(account, date, -10, "Vitamins", shows)
+    subscriber("due in three days", a=(monthly(3, 3), 10.0, shows))
+    subscriber("due in four days", a=(monthly(4, 3), 10.0, shows))
+    subscriber("young", 59, early=(monthly(12, 2), 7.0, shows))
+    subscriber("old enough", 60, early=(monthly(12, 2), 7.0, shows))
+    subscriber("young finder", 45, weekly=(every(7, 3, AS_OF - dt.timedelta(days=5)), 7.0, shows))
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[tuple[str, int], dict[str, Any]]:
+@pytest.fixture(scope=shared)
+def found() -> dict[tuple[str, int], Row]:
     ledger = Ledger()
     spending(ledger)
     fees(ledger)
     balances(ledger)
     cards(ledger)
-    streams, hits = subscribers(ledger)
+    subscribers(ledger)
     abroad(ledger)
     ledger.customer("staff", "checking", user_type="operator")
     ledger.customer("named a customer", "checking", user_type="customer")
     ledger.customer("came today", "checking", created_at=dt.datetime(2026, 6, 30, 23, tzinfo=dt.UTC))
     ledger.customer("came later", "checking", created_at=dt.datetime(2026, 7, 1, tzinfo=dt.UTC))
-    tables = ledger.tables()
-    features = customer_features(
-        classify(tables["transactions"], tables["accounts"], tables["users"], AS_OF).cache(),
-        *(tables[name] for name in ("transactions", "accounts", "liabilities", "users")),
-        table(streams, STREAMS),
-        AS_OF,
-        WINDOWS,
-        hits=table(hits, HITS),
-    ).cache()
-    assert failures(contracts.Features, features).empty
-    return {(row["user_id"], row["window_days"]): row for row in features.to_pyarrow().to_pylist()}
+    assert failures(contracts.Features, ibis.memtable(ledger.signals(WINDOWS).features)).empty
+    return ledger.features(WINDOWS)
 
 
-Found = dict[tuple[str, int], dict[str, Any]]
+Found = dict[tuple[str, int], Row]
 
 
 def test_every_customer_has_a_row_for_every_window_and_operators_none(found: Found) -> None:
@@ -352,22 +331,29 @@ def test_what_liabilities_say(found: Found, user: str, minimum_only: bool | None
 def test_subscriptions_charged_in_the_window_or_due_are_reported(found: Found) -> None:
     row = found["subscriber", 30]
     assert (row["recurring_merchants"], row["monthly_recurring_spend"]) == (2, 30)
-    assert row["subscription_spend_share"] == pytest.approx(10 / 100)
+    assert row["subscription_spend_share"] == pytest.approx(10 / row["total_spend"])
     row = found["subscriber", 180]
     assert (row["recurring_merchants"], row["monthly_recurring_spend"]) == (3, 35)
-    assert row["subscription_spend_share"] == pytest.approx((20 + 40 + 5) / 100)
+    assert row["subscription_spend_share"] == pytest.approx((3 * 10 + 3 * 20 + 2 * 15) / row["total_spend"])
     assert found["overdue stream", 30]["recurring_merchants"] == 0
+    assert found["overdue stream", 180]["recurring_merchants"] == 1
+
+
+def test_a_charge_due_within_three_days_is_reported_before_it_comes(found: Found) -> None:
+    assert found["due in three days", 1]["recurring_merchants"] == 1
+    assert found["due in four days", 1]["recurring_merchants"] == 0
 
 
 def test_the_share_of_subscriptions_is_unknown_where_nothing_was_spent(found: Found) -> None:
-    row = found["subscriber", 1]
-    assert (row["recurring_merchants"], row["total_spend"], row["subscription_spend_share"]) == (2, 0, None)
+    row = found["due in three days", 1]
+    assert (row["recurring_merchants"], row["total_spend"], row["subscription_spend_share"]) == (1, 0, None)
 
 
 def test_finding_none_in_a_short_history_says_nothing(found: Found) -> None:
     assert found["young", 30]["recurring_merchants"] is None
     assert found["young", 30]["monthly_recurring_spend"] is None
     assert found["young", 30]["subscription_spend_share"] is None
+    assert found["old enough", 30]["recurring_merchants"] == 0
     assert found["young finder", 30]["recurring_merchants"] == 1
 
 
@@ -383,9 +369,23 @@ def test_the_currency_stands_beside_the_money(found: Found) -> None:
 
 @pytest.mark.parametrize("windows", [[], [0], [30, 366]])
 def test_a_window_is_1_to_365_days(windows: list[int]) -> None:
-    nothing = Ledger().tables()
     with pytest.raises(ValueError, match="1 to 365"):
-        customer_features(*(nothing["users"] for _ in range(6)), AS_OF, windows)
+        signals_of(Ledger().customers(), [AS_OF], windows)
+
+
+@pytest.mark.parametrize("dates", [[], [AS_OF, AS_OF], [AS_OF, AS_OF - dt.timedelta(days=1)]])
+def test_dates_ascend(dates: list[dt.date]) -> None:
+    with pytest.raises(ValueError, match="ascend"):
+        signals_of(Ledger().customers(), dates)
+
+
+def test_without_customers_there_are_tables_without_rows() -> None:
+    nobody = Ledger().signals()
+    assert (nobody.streams.num_rows, nobody.features.num_rows, nobody.left_out.num_rows) == (0, 0, 0)
+    ledger = Ledger()
+    ledger.customer("ann")
+    assert nobody.streams.schema == ledger.signals().streams.schema
+    assert nobody.features.schema == ledger.signals().features.schema
 
 
 def test_a_window_of_30_days_shows_a_monthly_subscription_and_a_salary_of_the_whole_history() -> None:
@@ -395,21 +395,7 @@ def test_a_window_of_30_days_shows_a_monthly_subscription_and_a_salary_of_the_wh
         ledger.row(checking, date, -15.49, "NETFLIX.COM", "ENTERTAINMENT_TV_AND_MOVIES")
     for date in every(14, 12, AS_OF - dt.timedelta(days=3)):
         ledger.row(checking, date, 1500, "ACME PAYROLL", "")
-    tables = ledger.tables()
-    rows = classify(tables["transactions"], tables["accounts"], tables["users"], AS_OF).cache()
-    streams, hits = streams_and_hits(rows, AS_OF)
-    (row,) = (
-        customer_features(
-            rows,
-            *(tables[name] for name in ("transactions", "accounts", "liabilities", "users")),
-            streams,
-            AS_OF,
-            [30],
-            hits=hits,
-        )
-        .to_pyarrow()
-        .to_pylist()
-    )
+    row = ledger.features((30,))["whole", 30]
     assert (row["recurring_merchants"], row["monthly_recurring_spend"]) == (1, 15.49)
     assert row["subscription_spend_share"] == 1
     assert row["pay_frequency"] == "biweekly"

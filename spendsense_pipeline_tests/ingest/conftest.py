@@ -48,9 +48,10 @@ def plans() -> dict[str, str]:
     raw = {table: con.table(f"raw_{table}") for table in landing.TABLES}
     newest = plan("newest_dates", canonical.newest_dates(raw["transactions"]))
     users = settle("users", canonical.judge_users(raw["users"]))
-    accounts = settle("accounts", canonical.judge_accounts(raw["accounts"], users, newest))
-    settle("transactions", canonical.judge_transactions(raw["transactions"], accounts))
-    settle("liabilities", canonical.judge_liabilities(raw["liabilities"], accounts, newest))
+    settle("accounts", canonical.judge_accounts(raw["accounts"], users, newest))
+    held = plan("holders", canonical.holders(con.table("judged_accounts")))
+    settle("transactions", canonical.judge_transactions(raw["transactions"], held))
+    settle("liabilities", canonical.judge_liabilities(raw["liabilities"], held, newest))
     settle("products", canonical.judge_products(raw["products"]))
     return found
 
@@ -104,6 +105,8 @@ class Zone:
                 table, []
             ):
                 self.standing(one)
+                if one == "accounts":
+                    self._store("holders", plans()["holders"])
             self._store(f"judged_{table}", plans()[f"judged_{table}"])
             kept = f"judged_{len(self._judged)}"
             self._store(kept, f"FROM judged_{table}")
@@ -121,7 +124,7 @@ class Zone:
     def accepted(self, table: str) -> list[Row]:
         kept = self.standing(table)
         assert failures(CONTRACTS[table], kept).empty
-        return rows(kept.order_by(kept.columns[0]))
+        return rows(kept.order_by(*dict.fromkeys([kept.columns[0], *({"user_id"} & set(kept.columns))])))
 
     def quarantine(self) -> list[Row]:
         landed = {one.file.table for name, *_ in self.batches for one in landing.survey(self.con, self.root / name)}

@@ -43,6 +43,19 @@ BAD: list[tuple[str, str, Any, str]] = [
     ("users", "created_at", "2099-01-01T00:00:00Z", "after_arrival"),
     ("users", "consent_status", "perhaps", "not_a_flag"),
     ("users", "user_type", "admin", "unknown_user_type"),
+    ("users", "country", "UK", "not_a_country"),
+    ("users", "country", "Germany", "not_a_country"),
+    ("users", "country", "de", "not_a_country"),
+    ("users", "language", "English", "not_a_language"),
+    ("users", "language", "EN", "not_a_language"),
+    ("users", "language", "de_CH", "not_a_language"),
+    ("users", "birth_year", 1899, "out_of_range"),
+    ("users", "birth_year", 2027, "out_of_range"),
+    ("users", "birth_year", 1984.5, "not_a_whole_number"),
+    ("users", "birth_year", "1984-02-01", "not_a_number"),
+    ("accounts", "account_name", "x" * 1_001, "text_too_long"),
+    ("accounts", "closed_at", "last year", "not_a_date"),
+    ("accounts", "closed_at", "1969-12-31", "before_1970"),
     ("accounts", "user_id", None, "missing"),
     ("accounts", "user_id", "nobody", "unknown_user"),
     ("accounts", "balance_limit", -1, "negative"),
@@ -82,6 +95,13 @@ BAD: list[tuple[str, str, Any, str]] = [
     ("transactions", "merchant_name", "nul\x00byte", "control_characters"),
     ("transactions", "merchant_name", "x" * 5_000_000, "text_too_long"),
     ("transactions", "pending", "soon", "not_a_flag"),
+    ("transactions", "mcc", 742, "not_an_mcc"),
+    ("transactions", "mcc", "54111", "not_an_mcc"),
+    ("transactions", "mcc", "5411.0", "not_an_mcc"),
+    ("transactions", "mcc", "grocery", "not_an_mcc"),
+    ("transactions", "description_raw", "x" * 4_001, "text_too_long"),
+    ("transactions", "transaction_code", "x" * 1_001, "text_too_long"),
+    ("transactions", "counterparty_name", "nul\x00byte", "control_characters"),
     ("liabilities", "account_id", "a9", "unknown_account"),
     ("liabilities", "user_id", "u9", "account_of_another_user"),
     ("liabilities", "liability_type", None, "missing"),
@@ -269,6 +289,29 @@ def test_what_is_not_delivered_is_null_and_a_user_and_posting_are_filled_in(zone
     assert (row["user_id"], row["pending"], row["merchant_name"]) == ("u1", False, None)
     (liability,) = zone.accepted("liabilities")
     assert (liability["user_id"], liability["is_overdue"]) == ("u1", None)
+
+
+def test_what_a_bank_says_besides_is_carried_through(zone: Zone) -> None:
+    person = {"country": "GB", "language": "en-GB", "birth_year": 1900}
+    held = {"account_name": "Everyday Saver", "closed_at": "2026-02-28"}
+    said = {
+        "description_raw": "SQ *BLUE BOTTLE 0123",
+        "mcc": "0742",
+        "transaction_code": "PMNT-CCRD-POSD",
+        "counterparty_name": "Blue Bottle",
+    }
+    zone.arrive(
+        users_json=[{**USER, **person}, {**USER, "user_id": "u2", "birth_year": 2026, "language": "de"}],
+        accounts_json=[{**ACCOUNT, **held}],
+        transactions_json=[{**TRANSACTION, **said}, {**TRANSACTION, "transaction_id": "t2", "mcc": 5411}],
+    )
+    assert [row["birth_year"] for row in zone.accepted("users")] == [1900, 2026]
+    assert zone.accepted("users")[0].items() >= person.items()
+    (account,) = zone.accepted("accounts")
+    assert (account["account_name"], account["closed_at"]) == ("Everyday Saver", dt.date(2026, 2, 28))
+    whole, bare = zone.accepted("transactions")
+    assert whole.items() >= said.items()
+    assert (bare["mcc"], bare["description_raw"]) == ("5411", None)
 
 
 def test_times_are_utc_and_offsets_are_kept_account_of(zone: Zone) -> None:

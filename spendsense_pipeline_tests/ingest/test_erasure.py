@@ -12,7 +12,7 @@ import pytest
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.ingest import landing
-from spendsense_pipeline.ingest.erasure import Erased, accounts_of, digest, scrub
+from spendsense_pipeline.ingest.erasure import Erased, accounts_of, digest, holding, scrub
 from spendsense_pipeline.ingest.files import PLAID
 
 SALT = "grain"
@@ -228,3 +228,103 @@ def test_a_tombstone_tells_nobody_who_it_is_without_the_salt() -> None:
     assert digest("one", "user", "mia") != digest("other", "user", "mia") != digest("other", "account", "mia")
     assert not Erased("other", [digest("one", "user", "mia")]).holds("user", "mia")
     assert not Erased("", [])
+
+
+# --- Accounts of several holders ---
+
+SHARED = Erased(SALT, [digest(SALT, "user", "mia"), digest(SALT, "account", holding("mia", "a1"))])
+"""Mia was erased, who shared a1 with others."""
+
+
+def read(batch: Path, table: str = "transactions") -> list[tuple[str, str | None]]:
+    con = warehouse.connect()
+    rows = landing.read_raw(con, batch, table, batch_id="b1", arrival=1, arrived_on=DAY).to_pyarrow().to_pylist()
+    return sorted((row[landing.names(table)[0]], row["user_id"] or None) for row in rows)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_rows_of_a_shared_account_stay_and_lose_the_customers_id(batch: Path, suffix: str) -> None:
+    path = batch / f"transactions.{suffix}"
+    FORMATS[suffix](path)
+    before = path.read_bytes()
+    arrived_as = landing.content_hash(batch)
+    assert scrub(batch, SHARED, "mia") == ({path.name: 1}, [])
+    assert read(batch) == [("t1", None), ("t2", "noah"), ("t3", None), ("t4", None)]
+    assert landing.content_hash(batch) == arrived_as
+    assert path.read_bytes() != before
+    assert scrub(batch, SHARED, "mia") == ({}, [])
+
+
+@pytest.mark.parametrize("table", ["accounts", "users"])
+def test_a_shared_account_itself_goes_with_the_customer(batch: Path, table: str) -> None:
+    rows = [{"account_id": "a1", "user_id": one} for one in ("mia", "noah")]
+    (batch / f"{table}.json").write_text(json.dumps(rows))
+    assert scrub(batch, SHARED, "mia") == ({f"{table}.json": 1}, [])
+    assert [one["user_id"] for one in json.loads((batch / f"{table}.json").read_text())] == ["noah"]
+
+
+def test_once_the_last_holder_is_erased_the_account_goes(batch: Path) -> None:
+    as_csv(batch / "transactions.csv")
+    scrub(batch, SHARED, "mia")
+    last = Erased(SALT, [digest(SALT, "user", "zoe"), digest(SALT, "account", "a1")])
+    scrub(batch, last, "zoe")
+    assert read(batch) == [("t2", "noah"), ("t4", None)]
+
+
+# --- Declared files ---
+
+DECLARED = """\
+user = "mia"
+account = "a1"
+[transactions]
+encoding = "windows-1252"
+delimiter = ";"
+skip_lines = 1
+decimal = ","
+[transactions.columns]
+Nr = "transaction_id"
+Kunde = "user_id"
+Konto = "account_id"
+Tag = "date"
+Betrag = "amount"
+"Empfänger" = "merchant_name"
+"""
+EXPORT = """\
+Umsätze vom 1. Januar
+Nr;Kunde;Konto;Tag;Betrag;Empfänger
+t1;mia;a1;2026-01-01;-1,50;"Bäcker; Müller"
+t2;noah;a2;2026-01-02;-2,50;Café
+t3;;;2026-01-03;-3,50;Kiosk
+t4;noah;;2026-01-04;-4,50;Kiosk
+"""
+
+
+def declare(batch: Path) -> None:
+    (batch / "batch.toml").write_text(DECLARED, encoding="utf-8")
+    (batch / "transactions.csv").write_bytes(EXPORT.encode("windows-1252"))
+
+
+def test_a_declared_file_loses_what_is_theirs_and_the_declaration_their_ids(batch: Path) -> None:
+    declare(batch)
+    arrived_as = landing.content_hash(batch)
+    assert accounts_of("mia", [batch]) == ({"a1"}, True)
+    assert scrub(batch, MIA, "mia") == ({"transactions.csv": 3}, [])
+    assert read(batch) == [("t2", "noah")]
+    assert "Umsätze" in (batch / "transactions.csv").read_text("windows-1252")
+    assert not {"mia", "a1"} & set((batch / "batch.toml").read_text("utf-8").replace('"', " ").split())
+    assert landing.content_hash(batch) == arrived_as
+    assert scrub(batch, MIA, "mia") == ({}, [])
+
+
+def test_of_a_declared_file_rows_of_a_shared_account_stay_without_the_customer(batch: Path) -> None:
+    declare(batch)
+    scrub(batch, SHARED, "mia")
+    assert read(batch) == [("t1", None), ("t2", "noah"), ("t3", None), ("t4", "noah")]
+    assert b"mia" not in (batch / "transactions.csv").read_bytes() + (batch / "batch.toml").read_bytes()
+    assert '"Bäcker; Müller"' in (batch / "transactions.csv").read_text("windows-1252")
+
+
+def test_a_declaration_that_cannot_be_read_is_named(batch: Path) -> None:
+    as_csv(batch / "transactions.csv")
+    (batch / "batch.toml").write_text("user = ")
+    assert scrub(batch, MIA, "mia") == ({"transactions.csv": 2}, ["batch.toml"])

@@ -280,7 +280,7 @@ def test_a_folder_whose_name_is_a_pattern_is_read_as_itself(zone: Zone) -> None:
 
 
 def test_personal_fields_are_known() -> None:
-    assert set(landing.PERSONAL) == {"full_name", "email"}
+    assert set(landing.PERSONAL) == {"full_name", "email", "birth_year"}
 
 
 # --- What has arrived ---

@@ -137,7 +137,7 @@ CARDS = [
 
 
 def cards(rows: list[dict[str, Any]] | None = None) -> pd.DataFrame:
-    """Cards as ``features.credit.cards_at`` gives them; the strained customer's two by default."""
+    """Cards as the table ``cards`` has them; the strained customer's two by default."""
     frame = pd.DataFrame(CARDS if rows is None else rows, columns=CARD_COLUMNS)
     money = {name: "float64" for name in CARD_COLUMNS if name not in ("user_id", "last4")}
     frame = frame.astype(money | {"user_id": "str", "last4": "str"})

@@ -13,8 +13,7 @@ from sqlalchemy import Engine
 from spendsense_pipeline import synthetic, warehouse
 from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import launch
-from spendsense_pipeline.features.credit import cards_at
-from spendsense_pipeline.features.day import of_day
+from spendsense_pipeline.features.signals import Customers, signals_of
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import frames, operators, queue, release, review
 from spendsense_pipeline.governance.database import open_or_create, reading, writing
@@ -152,15 +151,15 @@ def generated(folder: Path, users: int, last: dt.date) -> Callable[[dt.date], Da
         launch.ingest_batch(build_defs(settings), instance, "made")
     backend = warehouse.connect()
     names = ("transactions", "accounts", "users", "liabilities")
-    stored = {name: warehouse.read(backend, settings.warehouse_root, name) for name in names}
-    transactions, accounts, people, liabilities = (stored[name] for name in names)
+    customers = Customers(
+        **{name: warehouse.read(backend, settings.warehouse_root, name).to_pyarrow() for name in names}
+    )
 
     def known(as_of: dt.date) -> Day:
-        lines, signals = of_day(transactions, accounts, liabilities, people, as_of)
-        both = to_frame(signals.to_pyarrow())
+        signals = signals_of(customers, [as_of])
+        both = to_frame(signals.features)
         windows = [both[both["window_days"] == window].reset_index(drop=True) for window in (30, 180)]
-        wallets = to_frame(cards_at(transactions, accounts, liabilities, people, as_of).to_pyarrow())
-        return Day(*windows, to_frame(lines.to_pyarrow()), wallets)
+        return Day(*windows, to_frame(signals.streams), to_frame(signals.cards))
 
     return known
 

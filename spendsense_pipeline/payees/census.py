@@ -1,0 +1,317 @@
+"""The payees of a day over all customers: what each is taken for, how often, and what nobody knows yet.
+
+What comes out can be looked at by anybody who may see the pipeline, so no customer is in it: not by id, and not as the
+payee of somebody else either. A name stays out, and is only counted, where it may be a person's or an account's, or
+where one customer alone has it (``is_open``). What does not belong here: what a text says (``readings.py``).
+"""
+
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ibis
+import pandas as pd
+import pyarrow as pa
+
+from spendsense_pipeline.payees import known, names, vocabularies
+from spendsense_pipeline.payees.known import HouseRule
+from spendsense_pipeline.payees.population import MIN_CUSTOMERS, POPULATION, PRICE_POINTS, population
+from spendsense_pipeline.payees.readings import DESCRIPTOR, Reader
+
+SHOWN_FROM: Final = 2
+"""Customers at whom a name must have been seen to be stored: what one customer alone has may be about him."""
+UNKNOWN_SHOWN: Final = 50
+DELIVERED: Final = ("category_primary", "category_detailed", "mcc", "transaction_code")
+KEY: Final = ("name", *DELIVERED)
+
+CALENDARS: Final = (*((6, 8), (13, 15), (27, 29), (27, 34), (57, 65), (86, 96), (174, 190), (355, 375)),)
+"""Days between two payments, first and last: weekly, biweekly, four-weekly, monthly, two-monthly, quarterly,
+semi-annual and annual, with the tolerances of docs/signals.md."""
+ON_CALENDAR: Final = 0.75
+"""Gaps that must lie on one calendar for a price to be regular: as many as a stream's line must explain."""
+HALF_YEAR: Final = 174
+"""Days from which on two payments are enough; sooner than that it takes three."""
+
+_ACCOUNT_NUMBER = re.compile(r"\d{5,}")
+
+Ask = Callable[[Sequence[str]], Mapping[str, str]]
+"""From names to the categories that somebody knows of them."""
+ASKED_FROM: Final = 20
+"""Customers at whom an unknown name must have been seen for it to be shown to a language model."""
+
+
+@dataclass(frozen=True)
+class Census:
+    """The ``payees`` of a day, and what is said of them: shares of rows, counts, and names that nobody knows.
+
+    ``unknown``: name, rows, customers of the most frequent; ``unmapped``: names of categories in no vocabulary, with
+    their rows, as far as ``MIN_CUSTOMERS`` have them.
+    """
+
+    payees: pd.DataFrame
+    rows: int
+    explained: int
+    names_withheld: int
+    rows_withheld: int
+    unknown: list[dict[str, Any]]
+    unmapped: list[dict[str, Any]]
+
+    @property
+    def explained_share(self) -> float | None:
+        """Share of the rows of which category or service is known, null without rows."""
+        return self.explained / self.rows if self.rows else None
+
+
+def census(
+    transactions: ibis.Table,
+    accounts: ibis.Table,
+    as_of: dt.date,
+    house: Sequence[HouseRule] = (),
+    ask: Ask | None = None,
+) -> Census:
+    """Read each distinct descriptor of the posted rows up to ``as_of`` once, and count who has it.
+
+    ``ask`` is asked once for the names that are still unknown and seen at ``ASKED_FROM`` customers or more, none of
+    which may be a person's.
+    """
+    rows = _posted(transactions, as_of)
+    described = rows.group_by("descriptor", *DESCRIPTOR).agg(rows=rows.count(), customers=rows.user_id.nunique())
+    descriptors = described.to_pyarrow()
+    reader = Reader(house)
+    first = reader(descriptors)
+    read = ibis.memtable(
+        pa.table(
+            {
+                "descriptor": descriptors["descriptor"],
+                "name": first["name"],
+                "category": pa.array(
+                    [
+                        category if source in ("category", "mcc", "code") else None
+                        for category, source in zip(
+                            first["category"].to_pylist(), first["category_source"].to_pylist(), strict=True
+                        )
+                    ],
+                    pa.string(),
+                ),
+            }
+        )
+    )
+    named = rows.inner_join(read, "descriptor").filter(lambda t: t.name.notnull()).cache()
+    customers = named.group_by("name").agg(customers=lambda t: t.user_id.nunique()).to_pyarrow()
+    seen_at: dict[str, int] = dict(zip(customers["name"].to_pylist(), customers["customers"].to_pylist(), strict=True))
+    shown = population(_price_points(named, accounts), _categories(named))
+    frame = _read_frame(descriptors, reader(descriptors, shown))
+    frame["at"] = frame["name"].map(seen_at).fillna(0).astype("int64")
+    if ask is not None:
+        shown = _with_answers(shown, ask(_askable(frame)))
+        frame = _read_frame(descriptors, reader(descriptors, shown)).assign(at=frame["at"])
+    return _of_a_day(frame, shown, _delivered_at(named), as_of)
+
+
+def is_open(name: str, customers: int, person: bool) -> bool:
+    """Whether a name may be stored in clear: seen at two customers or more, and nobody's name or account.
+
+    Of a name seen at fewer than ``MIN_CUSTOMERS`` the careful question decides: two bare words may be a person.
+    """
+    words = name.split()
+    if customers < SHOWN_FROM or person or _ACCOUNT_NUMBER.search(name):
+        return False
+    return customers >= MIN_CUSTOMERS or name in _known_keys() or not names.may_be_person(words)
+
+
+def _known_keys() -> frozenset[str]:
+    return frozenset(payee.key for payee in known.table())
+
+
+def _posted(transactions: ibis.Table, as_of: dt.date) -> ibis.Table:
+    """The rows that count, their descriptors as text and joined into one; columns that are not there are null."""
+    rows = transactions.filter(~transactions.pending.fill_null(False) & (transactions.date <= ibis.literal(as_of)))
+    missing = {name: ibis.null("string") for name in DESCRIPTOR if name not in rows.columns}
+    rows = rows.mutate(**missing).select("user_id", "account_id", "date", "amount", *DESCRIPTOR)
+    rows = rows.mutate(**{name: rows[name].cast("string") for name in DESCRIPTOR})
+    parts = [rows[name].fill_null("\x1e") for name in DESCRIPTOR]
+    return rows.mutate(descriptor=ibis.literal("\x1f").join(parts))
+
+
+def _categories(named: ibis.Table) -> pa.Table:
+    """At how many customers rows of a name were delivered with a category."""
+    told = named.filter(named.category.notnull()).group_by("name", "category")
+    return told.agg(customers=lambda t: t.user_id.nunique()).to_pyarrow()
+
+
+def _delivered_at(named: ibis.Table) -> pd.DataFrame:
+    """At how many customers each combination of name and delivered category and codes was seen."""
+    counted: pd.DataFrame = named.group_by(*KEY).agg(customers=lambda t: t.user_id.nunique()).to_pandas()
+    return counted
+
+
+def _price_points(named: ibis.Table, accounts: ibis.Table) -> pa.Table:
+    """``PRICE_POINTS`` of what was paid to names seen at enough customers.
+
+    Of a customer who pays no price of a name on a calendar, one point stays: he counts among those who pay it.
+    """
+    currency = accounts.select("account_id", currency=accounts.iso_currency_code)
+    paid = named.filter(named.amount < 0).left_join(currency, "account_id")
+    paid = paid.mutate(price=(paid.amount.abs() * 100).round().cast("int64"))
+    whole = ibis.window(group_by="name")
+    points = paid.group_by("name", "user_id", "currency", "price", "date").agg(on_day=lambda t: t.count())
+    points = points.mutate(
+        gap=points.date.delta(
+            points.date.lag().over(ibis.window(group_by=["name", "user_id", "currency", "price"], order_by="date")),
+            unit="day",
+        )
+    )
+    on = {f"on_{n}": points.gap.between(first, last).sum() for n, (first, last) in enumerate(CALENDARS)}
+    points = points.group_by("name", "user_id", "currency", "price").agg(
+        occurrences=points.on_day.sum(), gaps=points.gap.count(), longest=points.gap.max(), **on
+    )
+    most = ibis.greatest(*(points[name].fill_null(0) for name in on))
+    enough = (points.gaps >= 2) | ((points.gaps == 1) & (points.longest >= HALF_YEAR))
+    points = points.mutate(regular=(enough & (most >= ON_CALENDAR * points.gaps)).fill_null(False))
+    points = points.mutate(
+        customers=points.user_id.nunique().over(whole),
+        any_regular=points.regular.max().over(group_by=["name", "user_id"]),
+        place=ibis.row_number().over(group_by=["name", "user_id"], order_by=["price", "currency"]),
+        ordinal=ibis.dense_rank().over(group_by="name", order_by="user_id"),
+    )
+    points = points.filter(
+        (points.customers >= MIN_CUSTOMERS) & (points.regular | (~points.any_regular & (points.place == 0)))
+    )
+    return points.select(*PRICE_POINTS.names).to_pyarrow().cast(PRICE_POINTS)
+
+
+def _read_frame(descriptors: pa.Table, read: pa.Table) -> pd.DataFrame:
+    frame = pd.concat([descriptors.to_pandas(), read.to_pandas()], axis=1)
+    typed: pd.DataFrame = frame.astype(dict.fromkeys(("list_priced", "own_priced"), "boolean"))
+    return typed
+
+
+def _unknown(frame: pd.DataFrame) -> pd.Series:
+    """Rows of which nobody knows what for: no category, no service, and nobody who tells it by who he is."""
+    telling = frame["counterparty"].isin(["own", "employer", "state", "bank"])
+    return frame["category"].isna() & frame["service"].isna() & ~telling
+
+
+def _askable(frame: pd.DataFrame) -> list[str]:
+    """Names for a language model: unknown, seen at many customers, and nobody's."""
+    asked = frame[
+        frame["name"].notna() & _unknown(frame) & (frame["at"] >= ASKED_FROM) & (frame["counterparty"] != "person")
+    ]
+    return sorted(
+        name
+        for name in set(asked["name"])
+        if not names.may_be_person(name.split()) and not _ACCOUNT_NUMBER.search(name)
+    )
+
+
+def _with_answers(shown: pa.Table, answers: Mapping[str, str]) -> pa.Table:
+    """The population with the categories that a model gave."""
+    rows = [
+        {**row, "category": answers[row["name"]], "category_source": "model"} if row["name"] in answers else row
+        for row in shown.to_pylist()
+    ]
+    return pa.Table.from_pylist(rows, schema=POPULATION)
+
+
+def _of_a_day(frame: pd.DataFrame, shown: pa.Table, delivered_at: pd.DataFrame, as_of: dt.date) -> Census:
+    """One row per name and what was delivered with it, without the names that are nobody's business."""
+    unknown = _unknown(frame)
+    frame = frame.sort_values(["rows", "descriptor"], ascending=[False, True])
+    persons = set(frame.loc[frame["counterparty"] == "person", "name"])
+    named = frame[frame["name"].notna()]
+    opened = {name: is_open(name, at, name in persons) for name, at in zip(named["name"], named["at"], strict=True)}
+    payees = named[named["name"].map(opened).astype(bool)]
+    # Of readings that share a key, because only their texts differ, the one of most rows stands for all.
+    weight = payees.groupby([*KEY, "category", "service", "counterparty"], dropna=False)["rows"].transform("sum")
+    payees = payees.assign(weight=weight).sort_values("weight", ascending=False, kind="stable")
+    by_key = payees.groupby(list(KEY), dropna=False, sort=False)
+    table = by_key.first(skipna=False).reset_index().assign(rows=by_key["rows"].sum().to_numpy())
+    table = table.drop(columns=["customers"]).merge(delivered_at, on=list(KEY), how="left")
+    told = shown.to_pandas().rename(
+        columns={"category": "population_category", "category_source": "population_source"}
+    )[["name", "population_category", "population_source"]]
+    table = table.merge(told, on="name", how="left").assign(as_of=as_of)
+    table = _without_rare_codes(table)
+    table["customers"] = table["customers"].where(table["customers"] >= MIN_CUSTOMERS).astype("Int64")
+    table["rows"] = table["rows"].astype("Int64")
+    return Census(
+        payees=table[list(COLUMNS)].sort_values(list(KEY), ignore_index=True),
+        rows=int(frame["rows"].sum()),
+        explained=int(frame.loc[~unknown.reindex(frame.index), "rows"].sum()),
+        names_withheld=sum(not may for may in opened.values()),
+        rows_withheld=int(named["rows"].sum() - payees["rows"].sum()),
+        unknown=_most_frequent(payees[unknown.reindex(payees.index)]),
+        unmapped=_unmapped(frame),
+    )
+
+
+COLUMNS: Final = (
+    *("as_of", "name", "display", *DELIVERED, "category", "category_source", "counterparty", "service"),
+    *("list_priced", "own_priced", "population_category", "population_source", "rows", "customers"),
+)
+
+
+def _without_rare_codes(table: pd.DataFrame) -> pd.DataFrame:
+    """A delivered name or code in no vocabulary may be somebody's own words: kept where several customers have it.
+
+    Rows that then have the same key become one.
+    """
+    rare = table["customers"] < MIN_CUSTOMERS
+    for column in DELIVERED:
+        foreign = [value is not None and not _in_vocabulary(column, value) for value in table[column]]
+        table[column] = table[column].mask(rare & pd.Series(foreign, index=table.index), None)
+    by_key = table.groupby(list(KEY), dropna=False, sort=False)
+    merged = by_key.first(skipna=False).reset_index()
+    merged["rows"] = by_key["rows"].sum().to_numpy()
+    merged["customers"] = by_key["customers"].max().to_numpy()  # of overlapping groups: at least the largest
+    return merged
+
+
+def _in_vocabulary(column: str, value: Any) -> bool:
+    if not isinstance(value, str):
+        return True  # null
+    if column == "mcc":
+        return value.strip().isdigit()
+    if column == "transaction_code":
+        return vocabularies.code_meaning(value) is not None
+    return vocabularies.known_name(value)
+
+
+def listed(payees: pd.DataFrame, limit: int, *, unknown: bool = False) -> list[dict[str, Any]]:
+    """A stored day's payees for whoever reads a list, those of most rows first; ``unknown``: those nobody knows."""
+    if unknown:
+        payees = payees[_unknown(payees)]
+    payees = payees.sort_values(["rows", "name"], ascending=[False, True], kind="stable").head(limit)
+    shown = payees[["name", "category", "category_source", "counterparty", "service", "rows", "customers"]]
+    return _as_records(shown)
+
+
+def _as_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {str(name): None if pd.isna(value) else value for name, value in row.items()}
+        for row in frame.astype(object).to_dict("records")
+    ]
+
+
+def _most_frequent(unknown: pd.DataFrame) -> list[dict[str, Any]]:
+    """The unknown names that are seen most, at enough customers to be nobody's."""
+    enough = unknown[unknown["at"] >= MIN_CUSTOMERS]
+    found = enough.groupby("name").agg(rows=("rows", "sum"), customers=("at", "max")).reset_index()
+    found = found.sort_values(["rows", "name"], ascending=[False, True]).head(UNKNOWN_SHOWN)
+    return _as_records(found)
+
+
+def _unmapped(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Delivered category names that no vocabulary has, with their rows, the most frequent first."""
+    told = pd.concat(
+        [
+            frame[[column, "rows", "customers"]].set_axis(["name", "rows", "customers"], axis=1)
+            for column in DELIVERED[:2]
+        ]
+    ).dropna(subset=["name"])
+    told = told[~told["name"].map(vocabularies.known_name).astype(bool)]
+    found = told.groupby("name").agg(rows=("rows", "sum"), customers=("customers", "max")).reset_index()
+    found = found[found["customers"] >= MIN_CUSTOMERS].sort_values(["rows", "name"], ascending=[False, True])
+    return _as_records(found[["name", "rows"]].head(UNKNOWN_SHOWN))

@@ -1,0 +1,355 @@
+"""Who was paid and what for, once for each distinct descriptor: names, known payees, vocabularies and words together.
+
+The first source that knows a row's category gives it, in the order of ``SOURCES``. What does not belong here: a
+customer, an amount or a date; what the population shows arrives as a table (``population.py``).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Final
+
+import pyarrow as pa
+
+from spendsense_pipeline.payees import known, names, vocabularies, words
+from spendsense_pipeline.payees.known import HouseRule, KnownPayee, Match, Phrases
+
+DESCRIPTOR: Final = (
+    *("merchant_name", "description_raw", "counterparty_name"),
+    *("category_primary", "category_detailed", "mcc", "transaction_code"),
+)
+"""The columns of a transaction that say who was paid and what for. A table may lack any of them."""
+
+SOURCES: Final = ("category", "mcc", "code", "house", "known_payee", "population", "model", "words")
+"""Where a category comes from, the first that knows it. A house's line that overrides goes before all of them."""
+
+SCHEMA: Final = pa.schema(
+    {
+        "name": pa.string(),
+        "display": pa.string(),
+        "category": pa.string(),
+        "category_source": pa.string(),
+        "counterparty": pa.string(),
+        "service": pa.string(),
+        "says": pa.int64(),
+        "mark": pa.string(),
+        "list_priced": pa.bool_(),
+        "own_priced": pa.bool_(),
+    }
+)
+
+_PAYROLL = words.BITS["payroll"]
+_STATE = (
+    *("INCOME_RETIREMENT_PENSION", "INCOME_UNEMPLOYMENT", "INCOME_TAX_REFUND", "INCOME_GOVERNMENT_BENEFITS"),
+    *("INCOME_MILITARY", "GOVERNMENT_AND_NON_PROFIT_TAX_PAYMENT"),
+    "GOVERNMENT_AND_NON_PROFIT_GOVERNMENT_DEPARTMENTS_AND_AGENCIES",
+)
+_EMPLOYER = ("INCOME_WAGES",)
+_BANK = ("BANK_FEES", "INCOME_INTEREST_EARNED")
+_SHOPS = ("FOOD_AND_DRINK", "GENERAL_MERCHANDISE", "TRANSPORTATION", "TRAVEL", "ENTERTAINMENT", "HOME_IMPROVEMENT")
+"""Purchases that nobody makes from a private person, so that the category outweighs a name that looks like one."""
+_SAYS_OWN_THING = ("gig", "peer", "cash_advance", "instalments", "shared_biller", "brokerage")
+"""Services whose own name is a word of the kind that is looked for; it is not masked."""
+
+
+_MAY_EMPLOY = (None, "habit", "subscription", "shared_biller")
+"""Services of payees whose payroll words are meant: what a shop pays out is a wage, what a lender does is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payee:
+    """Who the texts of a row name, before anything that was delivered beside them."""
+
+    name: str | None
+    display: str | None
+    known: KnownPayee | None
+    house: HouseRule | None
+    person: bool
+    own: bool
+    pays: bool
+    business: bool
+    says: int
+    word_category: str | None
+
+
+def readings(descriptors: pa.Table, house: Sequence[HouseRule] = (), population: pa.Table | None = None) -> pa.Table:
+    """What each row of ``DESCRIPTOR`` columns says, row for row.
+
+    ``name`` is the key that spellings share, ``display`` the name as a reader sees it (neither where the texts are
+    empty); ``category`` one of Plaid's names and ``category_source`` one of ``SOURCES``; ``counterparty`` one of
+    ``known.COUNTERPARTIES`` (``person``: the name looks like one); ``service`` one of ``known.SERVICES``, whatever the
+    category's source; ``says`` the bits of ``words.CLASSES``; ``mark`` what the transaction code says of the row;
+    ``list_priced`` and ``own_priced`` what the ``population`` shows, null where it shows nothing. All but ``says``
+    may be null.
+    """
+    return Reader(house)(descriptors, population)
+
+
+class Reader:
+    """``readings`` for whoever reads several tables, or one again with another population: a text is read once."""
+
+    def __init__(self, house: Sequence[HouseRule] = ()) -> None:
+        self._identify = _Identifier(house)
+        self._payees: dict[tuple[Any, ...], Payee] = {}
+
+    def __call__(self, descriptors: pa.Table, population: pa.Table | None = None) -> pa.Table:
+        """``readings`` of a table."""
+        shown = {row["name"]: row for row in population.to_pylist()} if population is not None else {}
+        columns = [
+            descriptors.column(name).to_pylist() if name in descriptors.column_names else [None] * len(descriptors)
+            for name in DESCRIPTOR
+        ]
+        found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        rows: list[tuple[Any, ...]] = []
+        for descriptor in zip(*columns, strict=True):
+            row = found.get(descriptor)
+            if row is None:
+                payee = self._payee(descriptor[:3])
+                row = found[descriptor] = _reading_of(payee, descriptor[3:], shown.get(payee.name, {}))
+            rows.append(row)
+        told = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
+        arrays = [pa.array(values, field.type) for values, field in zip(told, SCHEMA, strict=True)]
+        return pa.table(arrays, schema=SCHEMA)
+
+    def _payee(self, texts: tuple[Any, ...]) -> Payee:
+        payee = self._payees.get(texts)
+        if payee is None:
+            shapes = tuple(names.shape(text) if text else None for text in texts)
+            payee = self._payees.get(shapes) or self._identify(*shapes)
+            self._payees[texts] = self._payees[shapes] = payee
+        return payee
+
+
+def identify(
+    merchant_name: str | None,
+    description_raw: str | None,
+    counterparty_name: str | None,
+    house: Sequence[HouseRule] = (),
+) -> Payee:
+    """Who the texts of one row name.
+
+    >>> identify("PAYPAL *SPOTIFY", None, None).display
+    'Spotify'
+    """
+    return _Identifier(house)(merchant_name, description_raw, counterparty_name)
+
+
+class _Identifier:
+    """Names payees by the shipped table and a house's own lines."""
+
+    def __init__(self, house: Sequence[HouseRule]) -> None:
+        self._known = known.phrases()
+        self._has_rules = bool(house)
+        self._house = Phrases((rule.pattern, rule) for rule in house)
+
+    def __call__(self, merchant: str | None, description: str | None, counterparty: str | None) -> Payee:
+        told = [text for text in (merchant, counterparty, description) if text and not text.isspace()]
+        read = [names.read(text) for text in told]
+        matches = [self._match(text) for text in read]
+        lead, own = _leading(read, matches)
+        match, at = _meant(matches, lead)
+        rule = next(filter(None, (self._rule(text) for text in read)), None) if self._has_rules else None
+        if match is None:
+            name, payee = own, None
+        else:
+            name, payee = _name_and_payee(read[at or 0], match)
+        if name is None and payee is None and told:
+            name = names.plain_name(told[0])
+        key, display = (payee.key, payee.display) if name is None and payee else (None, None)
+        if name is not None:
+            key, display = name.key, name.display
+        if rule is not None and rule.display:
+            key, display = names.fold(rule.display), rule.display
+        if payee is None and match is not None and match.entry.service == "peer":
+            payee = match.entry  # the service moved the money, and the name is somebody else's
+        pays = any(text.pays for text in read)
+        if pays and payee is not None and payee.counterparty == "merchant" and payee.service in _MAY_EMPLOY:
+            payee = replace(payee, category=None, service=None, counterparty="employer")
+        transfers = any(text.transfers for text in read) or (payee is not None and payee.service == "peer")
+        plain = [_masked(words.plain(text), match, payee) for text in told]
+        says = 0
+        for text in plain:
+            says |= words.says(text)
+        return Payee(
+            name=key,
+            display=display,
+            known=payee,
+            house=rule,
+            person=name is not None and names.is_person(name.words, addressed=transfers),
+            own=any(text.own for text in read[: (lead or 0) + 1]),
+            pays=pays,
+            business=name is not None and names.is_business(name.words),
+            says=says,
+            word_category=next(filter(None, (words.word_category(text) for text in plain)), None),
+        )
+
+    def _match(self, text: names.Text) -> Match[KnownPayee] | None:
+        found = known.best(self._known.in_words(text.words, text.starts), text.starts)
+        if found is None and text.raw != text.words:
+            # A name that begins like boilerplate (`SO ENERGY`), or a service that a transfer went by (`ZELLE TO`).
+            found = known.best(self._known.in_words(text.raw), (0,))
+            if found is None or found.entry.service == "peer":
+                return found
+            if found.start or (found.entry.service in known.YIELDS and _own_name(text) is not None):
+                return None
+        return found
+
+    def _rule(self, text: names.Text) -> HouseRule | None:
+        found = self._house.in_words(text.words, text.starts)
+        return min(found, key=lambda each: (each.start - each.end, each.start)).entry if found else None
+
+
+def _own_name(text: names.Text) -> names.Name | None:
+    """The name in a text, behind its processor's code if there is one behind it."""
+    if text.processed:
+        behind = names.name_of(text, text.starts[-1])
+        if behind is not None and any(word.isalpha() and len(word) > 1 for word in behind.words):
+            return behind
+    return names.name_of(text) if text.words else None
+
+
+def _meant(
+    matches: Sequence[Match[KnownPayee] | None], lead: int | None
+) -> tuple[Match[KnownPayee] | None, int | None]:
+    """The known payee that is meant, and which text names the payee.
+
+    The leading text decides. Another one may only say whose money a shared biller took, or that a service moved it.
+    """
+    if lead is None:
+        return None, None
+    leading = matches[lead]
+    if leading is None:
+        service = next((each for each in matches if each and each.entry.service == "peer"), None)
+        return service, lead
+    if leading.entry.service in known.YIELDS:
+        for at, each in enumerate(matches):
+            if each is not None and each.entry.service not in known.YIELDS:
+                return each, at
+    return leading, lead
+
+
+def _leading(
+    read: Sequence[names.Text], matches: Sequence[Match[KnownPayee] | None]
+) -> tuple[int | None, names.Name | None]:
+    """The first text that names somebody, and the name in it where it is no known payee's."""
+    for at, text in enumerate(read):
+        if matches[at] is not None:
+            return at, None
+        name = _own_name(text)
+        if name is not None:
+            return at, name
+    return None, None
+
+
+def _name_and_payee(text: names.Text, match: Match[KnownPayee]) -> tuple[names.Name | None, KnownPayee | None]:
+    """The name to go by and the known payee: a name of its own where the payee only moved or billed the money."""
+    payee = match.entry
+    if payee.generic:
+        return _own_name(text), payee
+    if payee.service == "peer":
+        behind = text.words[match.start : match.end] == text.raw[match.start : match.end] and not text.transfers
+        name = names.name_of(text, match.end) if behind else _own_name(text)
+        if name is not None and name.key != payee.key and names.is_person(name.words, addressed=True):
+            return name, None
+        return None, payee
+    if payee.service in known.YIELDS and text.processed and match.end <= text.starts[-1]:
+        name = names.name_of(text, text.starts[-1])
+        if name is not None:
+            return name, None
+    return None, payee
+
+
+def _masked(plain: str, match: Match[KnownPayee] | None, payee: KnownPayee | None) -> str:
+    """A plain text without a known shop's name, whose words say nothing: Rent the Runway is no rent."""
+    if match is None or payee is None or payee.counterparty != "merchant" or payee.service in _SAYS_OWN_THING:
+        return plain
+    if len(match.phrase) < 2:
+        return plain
+    return f" {plain} ".replace(f" {' '.join(match.phrase)} ", " ").strip()
+
+
+def _reading_of(payee: Payee, delivered: tuple[Any, ...], shown: dict[str, Any]) -> tuple[Any, ...]:
+    primary, detailed, mcc, code = delivered
+    meaning = _code_of(code)
+    category, source = _first_category(payee, _delivered(primary, detailed), _merchant(mcc), meaning, shown)
+    service = (payee.house.service if payee.house else None) or (payee.known.service if payee.known else None)
+    return (
+        payee.name,
+        payee.display,
+        category,
+        source,
+        _counterparty(payee, category, meaning),
+        service,
+        payee.says,
+        meaning.mark if meaning else None,
+        shown.get("list_priced"),
+        shown.get("own_priced"),
+    )
+
+
+def _first_category(
+    payee: Payee,
+    delivered: str | None,
+    merchant: str | None,
+    meaning: vocabularies.Code | None,
+    shown: dict[str, Any],
+) -> tuple[str | None, str | None]:
+    """The category and its source: the first of ``SOURCES`` that knows it."""
+    house = payee.house.category if payee.house else None
+    if payee.house and payee.house.overrides_delivered and house:
+        return house, "house"
+    candidates = (
+        (delivered, "category"),
+        (merchant, "mcc"),
+        (meaning.category if meaning else None, "code"),
+        (house, "house"),
+        (payee.known.category if payee.known else None, "known_payee"),
+        (shown.get("category"), shown.get("category_source")),
+        # Of a known payee more is known than its words say, and an own account's words are of no purchase.
+        (None if payee.known or payee.own else payee.word_category, "words"),
+    )
+    return next(((category, source) for category, source in candidates if category), (None, None))
+
+
+def _counterparty(payee: Payee, category: str | None, meaning: vocabularies.Code | None) -> str | None:
+    if payee.house and payee.house.counterparty:
+        return payee.house.counterparty
+    if payee.known and payee.known.service not in ("peer", "shared_biller"):
+        return payee.known.counterparty
+    if payee.own:
+        return "own"
+    category = category or ""
+    if category.startswith(_STATE):
+        return "state"
+    if (
+        category.startswith(_EMPLOYER)
+        or payee.pays
+        or payee.says & _PAYROLL
+        or (meaning is not None and meaning.mark == "payroll")
+    ):
+        return "employer"
+    if category.startswith(_BANK):
+        return "bank"
+    if payee.person and not category.startswith(_SHOPS):
+        return "person"
+    return "merchant" if payee.business or category.startswith(_SHOPS) else None
+
+
+@lru_cache(maxsize=10_000)
+def _delivered(primary: str | None, detailed: str | None) -> str | None:
+    return vocabularies.delivered_category(primary, detailed)
+
+
+@lru_cache(maxsize=10_000)
+def _merchant(mcc: Any) -> str | None:
+    return vocabularies.mcc_category(mcc)
+
+
+@lru_cache(maxsize=10_000)
+def _code_of(code: Any) -> vocabularies.Code | None:
+    return vocabularies.code_meaning(code)
+
+
+def known_names(categories: Iterable[str | None]) -> set[str]:
+    """Those of the delivered categories' names that stand in a vocabulary."""
+    return {name for name in categories if name and vocabularies.known_name(name)}

@@ -1,0 +1,176 @@
+"""A payee's name out of texts as banks of five countries write them."""
+
+import random
+import string
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spendsense_pipeline.payees import names
+from spendsense_pipeline.payees.readings import identify
+
+
+def display(text: str, description: str | None = None, counterparty: str | None = None) -> str | None:
+    return identify(text, description, counterparty).display
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # United States: cards, ACH, processors
+        ("POS DEBIT - CORNER CUP #0123 SEATTLE WA", "Corner Cup"),
+        ("RECURRING DEBIT CARD 0512 OAK HILL YOGA 800-123-4567 NH", "Oak Hill Yoga"),
+        ("CHECKCARD 0512 RIVERSIDE DINER 57442213 DALLAS TX", "Riverside Diner"),
+        ("PURCHASE AUTHORIZED ON 05/12 MAPLE LEAF CAFE DENVER CO S304132 CARD 1234", "Maple Leaf Cafe"),
+        ("DEBIT CARD PURCHASE XXXXX1234 HARBOR GRILL PORTLAND OR", "Harbor Grill"),
+        ("SQ *BLUE DOOR BAKERY Portland OR", "Blue Door Bakery"),
+        ("TST* NORTH POINT TAVERN CHICAGO IL", "North Point Tavern"),
+        ("SP HAPPYSOCKS", "Happysocks"),
+        ("IN *GREEN LAWN SERVICES LLC 555-123-4567 TX", "Green Lawn Services"),
+        ("PAYPAL *JOHNSGUITARS 4029357733", "Johnsguitars"),
+        ("PAYPAL INST XFER BLUE DOOR WEB ID: PAYPALSI01", "Blue Door"),
+        ("OAKVIEW APTS WEB PMTS", "Oakview Apts"),
+        ("CORNER CUP          SOMEWHERE FALLS   WA", "Corner Cup"),
+        ("BLUE DOOR LLC 2024-05-12 REF 99887766", "Blue Door"),
+        ("MAYFIELD DENTAL MAY 2024", "Mayfield Dental"),
+        ("NORTHWIND MFG DES:PR PAYMENT ID:000123 INDN:DOE CO ID:1234567890 PPD", "Northwind MFG"),
+        # United Kingdom
+        ("CARD PAYMENT TO BLUE DOOR BAKERY 3456 LONDON GB ON 12-03-2024", "Blue Door Bakery"),
+        ("DIRECT DEBIT PAYMENT TO ACORN GYM LTD REF 900012345, MANDATE NO 0012", "Acorn Gym"),
+        ("CLP HARBOUR CAFE BRIGHTON GB", "Harbour Cafe"),
+        ("BGC ACME LTD", "Acme"),
+        ("DD FERNDALE HOUSING 000123", "Ferndale Housing"),
+        # Germany
+        ("Kartenzahlung BLUMEN ADLER SAGT DANKE 12345//BERLIN/DE 2024-03-12T18:22:11", "Blumen Adler"),
+        ("SEPA-Basislastschrift Stadtwerke Ulmenau Abschlag 01.2026 Mandat SW0099812", "Stadtwerke Ulmenau"),
+        ("Folgelastschrift HAUSVERWALTUNG LINDEN GMBH", "Hausverwaltung Linden"),
+        ("EREF+0042 MREF+M-22 CRED+DE98ZZZ09999999999 SVWZ+Beitrag Maerz ABWA+Turnhalle Nord e.V.", "Turnhalle Nord"),
+        # France
+        ("PRLV SEPA REGAIN MUTUELLE ECH/050324 ID EMETTEUR/FR47ABC001007 MDT/0012 LIB/FACTURE", "Regain Mutuelle"),
+        ("PAIEMENT PAR CARTE X1234 BOULANGERIE DUPONT LYON 12/03", "Boulangerie Dupont"),
+        ("VIR SEPA RECU /DE MARTIN DURAND /MOTIF LOYER MARS /REF 001", "Martin Durand"),
+        # Netherlands
+        ("BEA, Betaalpas    Bakkerij Jonker 1234,PAS123    NR:ABC123 12.03.24/14:22   AMSTERDAM", "Bakkerij Jonker"),
+        ("/TRTP/SEPA OVERBOEKING/IBAN/NL12INGB0001234567/BIC/INGBNL2A/NAME/J JANSEN/REMI/HUUR/EREF/X", "J Jansen"),
+        ("SEPA Incasso algemeen doorlopend Incassant: NL12ZZZ Naam: Fietsenwinkel De Ster BV Omschrijving: maart",
+         "Fietsenwinkel De Ster"),
+        # Spain
+        ("Apple pay: COMPRA EN GIMNASIO NORTE, CON LA TARJETA : XXXXXXXXXXXX0000 EL 2025-11-05", "Gimnasio Norte"),
+    ],
+)  # fmt: skip
+def test_what_a_bank_writes_around_a_name_goes(text: str, expected: str) -> None:
+    assert display(text) == expected
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ["NETFLIX.COM", "Netflix", "NETFLIX INC", "NETFLIX.COM LOS GATOS CA", "PP*NETFLIX", "NETFLIX COMLOS GATOSCAUS",
+         "PAYPAL *NETFLIX.COM 402-935-7733 CA", "NETFLIX INTERNATIONAL B.V."],
+        ["McDonald's", "MCDONALDS 1234", "MCDONALD S F0123", "McDonald’s #55 BRONX NY"],
+        ["H&M", "H & M 0123 BERLIN DE", "H&MXXXX SAN ANTONIO TX"],
+        ["BLUE DOOR BAKERY", "Blue Door Bakery LLC", "SQ *BLUE DOOR BAKERY", "POS DEBIT BLUE DOOR BAKERY #12 BOISE ID"],
+        ["ACME PAYROLL PPD ID: 123", "Acme", "ACME CORP DIRECT DEP", "DIRECT DEPOSIT ACME INC", "BGC ACME LTD WAGES"],
+        ["Müller Optik", "MUELLER OPTIK GMBH"],
+        ["AMZN Mktp US*2RYNNEFJ7 Amzn.com/bill WA", "AMZN Mktp US*ENTHJXJQI Amzn.com/bill WA", "Amazon.com"],
+    ],
+)  # fmt: skip
+def test_spellings_of_one_payee_share_a_key(spellings: list[str]) -> None:
+    assert len({identify(text, None, None).name for text in spellings}) == 1
+
+
+def test_a_column_before_a_state_is_a_city_but_not_a_service() -> None:
+    assert display("UBER          EATS          SAN FRANCISCO CA") == "Uber Eats"
+
+
+def test_a_place_that_a_name_needs_stays() -> None:
+    assert display("Stadtwerke München") == "Stadtwerke München"
+    assert display("BANK OF TEXAS") == "Bank of Texas"
+    assert display("Transport for London") != "Transport for"
+
+
+def test_nothing_left_falls_back_to_the_text() -> None:
+    assert display("AUTOMATIC PAYMENT") == "Automatic Payment"
+    assert display("12345 67890") is None
+    assert display("") is None
+
+
+def test_a_bank_s_letters_and_account_number_name_the_other_side() -> None:
+    assert identify("Household AB/10788429", None, None).name == "household ab/10788429"
+    assert identify("Household AB/3621232", None, None).name != identify("Household AB/10788429", None, None).name
+
+
+def test_the_merchant_leads_where_it_tells_and_another_field_where_not() -> None:
+    assert display("SEPA-Lastschrift", "Blumen Adler Rechnung 12") == "Blumen Adler"
+    assert display("Blumen Adler", "Kartenzahlung Sparkasse") == "Blumen Adler"
+    assert display("Lastschrift", "Beitrag", "Turnhalle Nord e.V.") == "Turnhalle Nord"
+    assert display("PayPal Europe S.a.r.l. et Cie S.C.A", "PP.1234.PP . SPOTIFY, Ihr Einkauf bei SPOTIFY") == "Spotify"
+
+
+def test_a_transfer_to_an_own_account_names_nobody() -> None:
+    for text in ("Online transfer to savings ...1234", "Transfer from Savings", "Internet transfer to CHK 1234"):
+        assert identify(text, None, None).own
+    assert not identify("Online Transfer to J MCDONALD ROSS", None, None).own
+
+
+@pytest.mark.parametrize(
+    ("words", "addressed", "person"),
+    [
+        ("ana lima", False, True),
+        ("j mcdonald ross", False, True),
+        ("mrs e williams", False, True),
+        ("familie brandt", False, True),
+        ("sanne de vries", False, True),
+        ("oak harlan", True, True),
+        ("oak harlan", False, False),
+        ("corner cup", False, False),
+        ("anna bakery", True, False),
+        ("grace chapel", False, False),
+        ("monthly rent", True, False),
+        ("ana lima 2", False, False),
+        ("ana", True, True),
+        ("ana", False, False),
+        ("ana maria de la cruz", False, False),  # five words
+    ],
+)
+def test_a_person_is_told_from_a_business(words: str, addressed: bool, person: bool) -> None:
+    assert names.is_person(words.split(), addressed=addressed) is person
+
+
+def test_what_may_be_a_person_is_asked_more_carefully() -> None:
+    assert names.may_be_person(["oak", "harlan"])
+    assert not names.may_be_person(["oak", "bakery"])
+    assert not names.may_be_person(["northwind"])
+
+
+@given(st.text(max_size=120))
+def test_any_text_is_read(text: str) -> None:
+    found = names.name_of(names.read(text))
+    assert found is None or (found.key and found.display and found.words)
+
+
+@given(st.sampled_from(["BLUE DOOR BAKERY", "Zelle to Ana Lima", "Household AB/10788429", "VENMO PAYMENT"]),
+       st.integers(10_000, 10**12))  # fmt: skip
+def test_a_reference_behind_a_name_changes_nothing(text: str, reference: int) -> None:
+    if "/" not in text:
+        assert identify(f"{text} {reference}", None, None).name == identify(text, None, None).name
+
+
+def test_texts_of_one_shape_share_a_name() -> None:
+    for text in ("VENMO PAYMENT 1233467470", "CLP HARBOUR CAFE 12/05", "CORNER CUP 2025-11-12 #99887"):
+        assert identify(names.shape(text), None, None) == identify(text, None, None)
+    assert names.shape("Household AB/10788429") == "Household AB/10788429"
+
+
+def test_a_text_is_read_in_well_under_a_millisecond() -> None:
+    """Half a million distinct texts are a matter of a minute; a pattern that backtracks would show here."""
+    rng = random.Random(7)
+    letters = string.ascii_uppercase + "  **//::.. 0123456789"
+    texts = ["".join(rng.choices(letters, k=rng.randint(5, 390))) for _ in range(300)]
+    names.read(texts[0])
+    started = time.process_time()
+    for text in texts:
+        names.name_of(names.read(text))
+    assert (time.process_time() - started) / len(texts) < 0.005

@@ -1,0 +1,151 @@
+"""What a descriptor says: the order of the sources, counterparty, service and words, row for row."""
+
+import pyarrow as pa
+import pytest
+
+from spendsense_pipeline.payees import words
+from spendsense_pipeline.payees.known import HouseRule
+from spendsense_pipeline.payees.population import POPULATION
+from spendsense_pipeline.payees.readings import SCHEMA, Reader, readings
+
+BLUE = "BLUE DOOR BAKERY"
+
+
+def read(
+    text: str | None, house: tuple[HouseRule, ...] = (), population: pa.Table | None = None, **columns: str
+) -> dict:
+    table = pa.table(
+        {"merchant_name": pa.array([text], pa.string()), **{name: [told] for name, told in columns.items()}}
+    )
+    return readings(table, house, population).to_pylist()[0]
+
+
+def shown(name: str, **told: object) -> pa.Table:
+    row = {"name": name, "list_priced": False, "own_priced": False, "category": None, "category_source": None} | told
+    return pa.Table.from_pylist([row], schema=POPULATION)
+
+
+def test_the_first_source_that_knows_gives_the_category() -> None:
+    rule = (HouseRule("blue door", "MEDICAL"),)
+    crowd = shown("blue door bakery", category="TRAVEL", category_source="population")
+    everything = {"category_detailed": "ENTERTAINMENT_MUSIC_AND_AUDIO", "mcc": "5814", "transaction_code": "SALA"}
+    found = read(BLUE, rule, crowd, **everything)
+    assert (found["category"], found["category_source"]) == ("ENTERTAINMENT_MUSIC_AND_AUDIO", "category")
+    for source, name in (("mcc", "category_detailed"), ("code", "mcc"), ("house", "transaction_code")):
+        del everything[name]
+        assert read(BLUE, rule, crowd, **everything)["category_source"] == source
+    assert read(BLUE, (), crowd)["category_source"] == "population"
+    assert read("NETFLIX", (), shown("netflix", category="TRAVEL", category_source="model"))["category_source"] == (
+        "known_payee"
+    )
+    assert read(BLUE)["category_source"] == "words"
+    assert read("NORTHWIND")["category_source"] is None
+
+
+def test_a_name_in_no_vocabulary_silences_nothing() -> None:
+    assert read("NETFLIX", category_primary="Mum's things")["category_source"] == "known_payee"
+    assert read("NETFLIX", category_primary="OTHER")["category_source"] == "known_payee"
+
+
+def test_a_service_is_told_whatever_gave_the_category() -> None:
+    found = read("NETFLIX", category_detailed="GENERAL_SERVICES_OTHER_GENERAL_SERVICES")
+    assert (found["category_source"], found["service"]) == ("category", "subscription")
+
+
+def test_a_line_of_the_house_may_override_what_was_delivered() -> None:
+    rule = HouseRule("blue door", "MEDICAL", service="bill", display="The Blue Door", overrides_delivered=True)
+    found = read(BLUE, (rule,), category_detailed="TRAVEL_FLIGHTS")
+    assert (found["category"], found["category_source"], found["service"]) == ("MEDICAL", "house", "bill")
+    assert (found["name"], found["display"]) == ("the blue door", "The Blue Door")
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "counterparty"),
+    [
+        ("NETFLIX", {}, "merchant"),
+        ("BLUE DOOR BAKERY", {}, "merchant"),
+        ("Online Transfer to J MCDONALD ROSS", {}, "person"),
+        ("Zelle from Ana Lima", {}, "person"),
+        ("Ana Lima", {"category_detailed": "FOOD_AND_DRINK_RESTAURANT"}, "merchant"),
+        ("ACME PAYROLL PPD ID: 1", {}, "employer"),
+        ("Acme", {"category_detailed": "INCOME_WAGES"}, "employer"),
+        ("Acme", {"transaction_code": "SALA"}, "employer"),
+        ("FENWICK LTD SALARY", {}, "employer"),  # whose shop is known
+        ("SSA TREAS XXSOC SEC", {}, "state"),
+        ("SVB Breda", {}, "state"),
+        ("Sparkasse Ulmenau", {}, "bank"),
+        ("Overdraft fee", {"category_detailed": "BANK_FEES_OVERDRAFT_FEES"}, "bank"),
+        ("Online transfer to savings ...1234", {}, "own"),
+        ("VENMO PAYMENT 1233467470", {}, None),
+        ("NORTHWIND", {}, None),
+    ],
+)
+def test_who_the_other_side_is(text: str, columns: dict[str, str], counterparty: str | None) -> None:
+    assert read(text, **columns)["counterparty"] == counterparty
+
+
+@pytest.mark.parametrize(
+    ("text", "service"),
+    [
+        ("SPOTIFY P3E460", "subscription"),
+        ("THAMES WATER", "bill"),
+        ("LYFT *RIDE SUN", "gig"),
+        ("EARNIN REPAYMENT", "cash_advance"),
+        ("ROBINHOOD FUNDS", "brokerage"),
+        ("Zelle from Ana Lima", "peer"),
+        ("Tikkie van Sanne de Vries", "peer"),
+        ("AFTERPAY", "instalments"),
+        ("APPLE.COM/BILL", "shared_biller"),
+        ("PAYPAL XXX-XXX-XXXX CA", "shared_biller"),
+        ("PAYPAL *JOHNSGUITARS", None),
+        ("STARBUCKS 0123", "habit"),
+        (BLUE, None),
+    ],
+)
+def test_what_the_known_payee_says_beyond_a_category(text: str, service: str | None) -> None:
+    assert read(text)["service"] == service
+
+
+def test_a_lender_that_pays_out_is_no_employer() -> None:
+    found = read("FLAGSHIP CREDIT DES:DIRECT DEP ID:1 INDN:X CO ID:2 PPD")
+    assert (found["counterparty"], found["service"]) == ("merchant", "bill")
+
+
+def says(text: str, word_class: str) -> bool:
+    return bool(read(text)["says"] & words.BITS[word_class])
+
+
+def test_words_inside_a_known_brand_say_nothing() -> None:
+    assert not says("RENT THE RUNWAY", "rent")
+    assert says("RENT MAPLE COURT", "rent")
+    assert says("ACME PAYROLL", "payroll")
+
+
+def test_words_of_all_fields_count() -> None:
+    table = pa.table({"merchant_name": ["Anna Schmidt"], "description_raw": ["Miete Mai"]})
+    assert readings(table).to_pylist()[0]["says"] & words.BITS["rent"]
+
+
+def test_what_the_population_shows_is_passed_on() -> None:
+    found = read(BLUE, (), shown("blue door bakery", list_priced=True))
+    assert (found["list_priced"], found["own_priced"]) == (True, False)
+    assert read(BLUE)["list_priced"] is None
+
+
+def test_a_code_s_mark_is_told() -> None:
+    assert read("Acme", transaction_code="SALA")["mark"] == "payroll"
+    assert read("Acme", transaction_code="no code")["mark"] is None
+
+
+def test_nothing_says_nothing() -> None:
+    assert read(None) == dict.fromkeys(SCHEMA.names) | {"says": 0}
+    assert len(readings(pa.table({"merchant_name": pa.array([], pa.string())}))) == 0
+
+
+def test_rows_come_back_in_their_order_and_a_reader_may_read_again() -> None:
+    texts = ["NETFLIX", None, "Ana Lima", "NETFLIX", "CORNER CUP 1234567", "CORNER CUP 7654321"]
+    reader, table = Reader(), pa.table({"merchant_name": texts})
+    first = reader(table)
+    assert first["name"].to_pylist() == ["netflix", None, "ana lima", "netflix", "corner cup", "corner cup"]
+    assert first.equals(reader(table))
+    assert first.schema == SCHEMA
