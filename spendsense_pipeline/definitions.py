@@ -126,7 +126,7 @@ def build_defs(
             processes=settings.workers,
             spark_master=settings.spark_master,
             compile=settings.compile,
-            kernels=str(settings.kernels),
+            kernels=str(settings.kernels_folder),
         ),
         "governance": Governance(
             url=settings.governance_url, consent_days=settings.consent_days, four_eyes=settings.four_eyes

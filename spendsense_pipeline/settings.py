@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     compile: Literal["auto", "always", "never"] = Field(
         default="auto", description="whether the kernels of the features are compiled; auto: where it is quicker"
     )
+    kernels: Path | None = Field(
+        default=None, description="where compiled kernels are kept; default in the data folder"
+    )
     spark_master: str = Field(default="local[*]", description="master URL of the Spark engine")
     generator: Literal["library", "openai"] = Field(default="library", description="who writes the education")
     payees: Path | None = Field(default=None, description="the house's own file of payees, TOML")
@@ -84,7 +87,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise InvalidSettings("; ".join(_told(one) for one in error.errors())) from None
 
-    @field_validator("data", "dagster_home", "payees")
+    @field_validator("data", "dagster_home", "kernels", "payees")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
@@ -145,9 +148,9 @@ class Settings(BaseSettings):
         return self.data / "landing"
 
     @property
-    def kernels(self) -> Path:
+    def kernels_folder(self) -> Path:
         """Where compiled kernels are kept."""
-        return self.data / "kernels"
+        return self.kernels or self.data / "kernels"
 
     @property
     def scratch(self) -> Path:

@@ -4,8 +4,10 @@ import datetime as dt
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from spendsense_pipeline import cli, profiles
 from spendsense_pipeline.cli import context
 from spendsense_pipeline.cli.output import printed as print_out
+from spendsense_pipeline.features import compilation, compiled
 from spendsense_pipeline.governance import queue
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
@@ -525,3 +528,66 @@ def test_a_terminal_is_told_how_far_generating_is_and_a_program_is_not(
         said[name] = capsys.readouterr().err
     made = "[#############.......] 2 of 3 people made\n[####################] 3 of 3 people made\n"
     assert said == {"people": made, "programs": ""}
+
+
+def test_compile_makes_the_kernels_ready_once(
+    nothing: Pipeline, spendsense, printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages: list[int] = []
+    monkeypatch.setattr(compilation, "ProcessPoolExecutor", Inline)
+    monkeypatch.setattr(compilation, "compile_stage", lambda cache, stage: stages.append(stage) or touched(cache) or 2)
+    code, out, err = printed(nothing, "compile")
+    assert code == 0
+    assert stages == [0, 1, 2]
+    assert "1 of 2" in err
+    assert f"in {nothing.settings.kernels_folder}" in out
+    again = spendsense(nothing, "compile")
+    assert again.pop("seconds") >= 0
+    assert again == {
+        "path": str(nothing.settings.kernels_folder),
+        "version": compiled.version(),
+        "compiled": False,
+    }
+    assert stages == [0, 1, 2]
+
+
+class Inline:
+    """A pool that does the work here."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __enter__(self) -> "Inline":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def submit(self, work, *arguments: object) -> Future:
+        done: Future = Future()
+        done.set_result(work(*arguments))
+        return done
+
+
+def touched(cache: Path) -> None:
+    """What the compiler leaves: a folder of the version."""
+    (cache / compiled.version()).mkdir(parents=True, exist_ok=True)
+
+
+@pytest.mark.verify
+def test_compiled_ahead_a_run_compiles_nothing(nothing: Pipeline, spendsense) -> None:
+    """For real: the kernels, and a run that finds them."""
+    assert spendsense(nothing, "compile")["compiled"]
+    assert compilation.is_ready(nothing.settings.kernels_folder)
+    kept = {file: file.stat().st_mtime_ns for file in nothing.settings.kernels_folder.rglob("*.nb*")}
+    kernels = {
+        f"{source.stem}.{name}"
+        for source in compiled.sources()
+        for name in re.findall(r"^@kernel\ndef (\w+)", source.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert kernels
+    assert kernels == {file.name.partition("-")[0] for file in kept}
+    heard: list[str] = []
+    compilation.make_ready(nothing.settings.kernels_folder, heard.append)
+    assert heard == []
+    assert kept == {file: file.stat().st_mtime_ns for file in nothing.settings.kernels_folder.rglob("*.nb*")}

@@ -56,3 +56,16 @@ def test_what_the_image_copies_is_there() -> None:
         if line.startswith("COPY"):
             for source in line.split()[1:-1]:
                 assert (PROJECT_ROOT / source).exists(), source
+
+
+def test_the_image_compiles_the_kernels_into_a_folder_that_no_volume_hides() -> None:
+    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
+    compiling = lines.index("RUN spendsense compile")
+    before = "\n".join(lines[:compiling])
+    folder = re.search(r"SPENDSENSE_KERNELS=(\S+)", before)
+    assert folder is not None
+    assert "NUMBA_CPU_NAME=generic" in before
+    assert re.search(rf"chown -R spendsense .*{folder[1]}\b", before)
+    for service in read("compose.yaml")["services"].values():
+        for volume in service.get("volumes", []):
+            assert not folder[1].startswith(volume.split(":")[1] + "/")

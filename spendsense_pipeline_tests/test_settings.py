@@ -23,6 +23,7 @@ def test_without_any_setting_everything_lies_in_the_folder_data(
     assert settings.governance_url == f"sqlite:///{tmp_path / 'data' / 'spendsense.db'}"
     assert settings.landing == tmp_path / "data" / "landing"
     assert settings.home == tmp_path / "data" / "dagster"
+    assert settings.kernels_folder == tmp_path / "data" / "kernels"
     assert (settings.engine, settings.generator) == ("duckdb", "library")
     assert (settings.first_date, settings.timezone) == (dt.date(2026, 1, 1), "UTC")
     assert (settings.consent_days, settings.four_eyes) == (0, False)
@@ -36,6 +37,7 @@ def test_the_variables_of_the_interface_are_read(monkeypatch: pytest.MonkeyPatch
         "SPENDSENSE_WAREHOUSE": "memory://lake",
         "SPENDSENSE_DATABASE_URL": "postgresql://reader@db/spend",
         "SPENDSENSE_ENGINE": "spark",
+        "SPENDSENSE_KERNELS": str(tmp_path / "kernels"),
         "SPENDSENSE_SPARK_MASTER": "spark://cluster:7077",
         "SPENDSENSE_WORKERS": "3",
         "SPENDSENSE_COMPILE": "never",
@@ -56,6 +58,7 @@ def test_the_variables_of_the_interface_are_read(monkeypatch: pytest.MonkeyPatch
     settings = Settings()
     assert settings.data == tmp_path / "elsewhere"
     assert settings.warehouse_root == "memory://lake"
+    assert settings.kernels_folder == tmp_path / "kernels"
     assert (settings.engine, settings.spark_master) == ("spark", "spark://cluster:7077")
     assert (settings.workers, settings.compile) == (3, "never")
     assert settings.governance_url == "postgresql://reader@db/spend"

@@ -4,7 +4,16 @@ Modules are imported inside the commands that need them: what works on the gover
 well under a second, and Dagster is loaded only where a run is started.
 """
 
-from spendsense_pipeline.cli import customers, evaluation, generator, people, records, review, tables  # noqa: F401 - registers commands
+from spendsense_pipeline.cli import (  # noqa: F401 - registers commands
+    customers,
+    evaluation,
+    generator,
+    kernels,
+    people,
+    records,
+    review,
+    tables,
+)
 from spendsense_pipeline.cli.frame import app, main, told_errors
 
 __all__ = ["app", "main", "told_errors"]
