@@ -41,7 +41,8 @@ MAY_IMPORT = {
     },
     "definitions": {"contracts", "defs", "settings"},
     "cli": {
-        *("defs", "definitions", "evaluation", "governance", "ingest", "payees", "profiles", "recommendations"),
+        *("defs", "definitions", "evaluation", "features", "governance", "ingest", "payees", "profiles"),
+        "recommendations",
         *("settings", "synthetic", "warehouse", "withdrawn"),
     },
     "demo": {"cli", "defs", "definitions", "governance", "ingest", "profiles", "settings", "synthetic", "warehouse"},
