@@ -130,7 +130,7 @@ def customers_on(users: pa.Table, dates: Sequence[int]) -> tuple[pa.Array, Array
 
 
 def run_on_nothing() -> Signals:
-    """The signals of nobody: calls every kernel."""
+    """The signals of a customer without a row: calls every kernel."""
     types = {
         **dict.fromkeys(("date", "balance_date"), pa.date32()),
         **dict.fromkeys(("pending", "is_overdue"), pa.bool_()),
@@ -144,7 +144,9 @@ def run_on_nothing() -> Signals:
         table: pa.schema([(name, types.get(name, pa.string())) for name in names]).empty_table()
         for table, names in READ.items()
     }
-    return signals_of(Customers(**empty), [EPOCH])
+    nobody = {"user_id": ["nobody"], "user_type": ["customer"], "created_at": [None]}
+    users = pa.table(nobody, schema=empty["users"].schema)
+    return signals_of(Customers(**(empty | {"users": users})), [EPOCH])
 
 
 def _account_of(account: Coded, user_id: pa.ChunkedArray, held: Held, users: pa.Array) -> Array:
