@@ -208,6 +208,37 @@ def test_ingest_then_run_go_through_dagster(nothing: Pipeline, spendsense, tmp_p
     assert ran["rows"]["features_30d"] == ran["rows"]["features_180d"] > 0
 
 
+def test_from_a_banks_export_to_a_profile_in_three_commands(nothing: Pipeline, spendsense, tmp_path: Path) -> None:
+    (tmp_path / "january").mkdir()
+    sample = PROJECT_ROOT / "spendsense_pipeline_tests" / "ingest" / "statements" / "german-giro.sta"
+    (tmp_path / "january" / sample.name).write_bytes(sample.read_bytes())
+    words = ("ingest", str(tmp_path / "january"), "--format", "mt940")
+    assert spendsense(nothing, *words, code=1)["error"]["code"] == "batch_refused"
+    assert not nothing.settings.landing.exists(), "nothing half landed"
+    landed = spendsense(nothing, *words, "--user", "mia")
+    assert landed["batch"].startswith("january-")
+    assert landed["tables"]["transactions"] == {"read": 5, "accepted": 5, "duplicate": 0, "rejected": 0}
+    assert spendsense(nothing, *words, "--user", "mia")["batch"] == landed["batch"], "the same again is no change"
+    assert spendsense(nothing, "run")["as_of"] == "2026-01-08"
+    assert spendsense(nothing, "profile", "mia")["user_id"] == "mia"
+
+
+def test_ids_by_content_are_asked_for_on_the_command_line(nothing: Pipeline, spendsense, tmp_path: Path) -> None:
+    (tmp_path / "bank").mkdir()
+    (tmp_path / "bank" / "users.csv").write_text("user_id\nmia\n")
+    (tmp_path / "bank" / "accounts.csv").write_text("account_id,user_id,type\ngiro,mia,checking\n")
+    (tmp_path / "bank" / "transactions.csv").write_text("account_id,date,amount\ngiro,2026-06-01,-5\n")
+    first = spendsense(nothing, "ingest", str(tmp_path / "bank"))["tables"]["transactions"]
+    assert (first["accepted"], first["rejected"]) == (0, 1)
+    again = spendsense(nothing, "ingest", str(tmp_path / "bank"), "--ids", "content")["tables"]["transactions"]
+    assert (again["accepted"], again["rejected"]) == (1, 0)
+
+
+@pytest.mark.parametrize("words", [("--user", "mia"), ("--ids", "content", "--format", "ofx")])
+def test_options_that_mean_nothing_are_wrong_usage(nothing: Pipeline, spendsense, words: tuple[str, ...]) -> None:
+    spendsense(nothing, "ingest", str(nothing.settings.data), *words, code=2)
+
+
 # --- The life of a recommendation ---
 
 

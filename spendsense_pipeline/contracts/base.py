@@ -94,12 +94,11 @@ def open_columns(contract: Contract) -> list[str]:
 
 
 def absent(contract: Contract, present: Collection[str]) -> dict[str, Any]:
-    """The optional columns, with their types, that a stored table of these columns lacks."""
-    return {
-        name: column.dtype.type
-        for name, column in contract.to_schema().columns.items()
-        if (column.metadata or {}).get("optional", False) and name not in present
-    }
+    """The optional columns, with their types, that a table of these columns lacks; none where it lacks others."""
+    lacking = {name: column for name, column in contract.to_schema().columns.items() if name not in present}
+    if not all((column.metadata or {}).get("optional", False) for column in lacking.values()):
+        return {}
+    return {name: column.dtype.type for name, column in lacking.items()}
 
 
 def arrow_schema(contract: Contract) -> pa.Schema:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -319,3 +320,10 @@ def test_another_encoding_is_declared_and_never_guessed(tmp_path: Path) -> None:
     assert any("RÜCKLASTSCHRIFT" in row["description_raw"] for row in found["transactions"])
     with pytest.raises(BatchRefused, match="says itself which encoding"):
         tables(folder(tmp_path / "ofx", batch_toml='encoding = "utf-8"\n', jan_ofx=text_of(US_BANK)), "ofx")
+
+
+def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mt940", None)
+    monkeypatch.delitem(sys.modules, f"{statements.__name__}.mt940", raising=False)
+    with pytest.raises(BatchRefused, match=r"needs mt940: pip install 'spendsense-pipeline\[formats\]'"):
+        tables(folder(tmp_path / "in", jan_sta=text_of(GIRO)), "mt940")
