@@ -3,8 +3,6 @@
 import sys
 import time
 
-import click
-
 from spendsense_pipeline.cli.frame import app, as_json
 from spendsense_pipeline.cli.output import printed
 from spendsense_pipeline.settings import Settings
