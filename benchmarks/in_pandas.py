@@ -1050,7 +1050,7 @@ def pay(t: pd.DataFrame, window: int) -> pd.DataFrame:
         in_window=("in_window", "sum"),
     )
     payers = payers.join(calendars(days, ["user", "payer"])).reset_index()
-    period = payers.frequency.map(edition.PERIODS)
+    period = payers.frequency.map(edition.PERIODS).astype("float64")  # texts where nobody is paid
     still_paid = DAY - payers["last"] <= 2 * period
     varied = payers.total.where(payers.paydays >= 2)
     sums = pd.DataFrame(

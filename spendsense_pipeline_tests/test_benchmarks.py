@@ -5,10 +5,13 @@ import sys
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import ingest
+from benchmarks import data, in_pandas, ingest, measure
+from spendsense_pipeline import row_groups, warehouse
+from spendsense_pipeline.features import by_range
 
 
 def test_ours_and_the_bare_read_take_in_the_same_transactions(tmp_path: Path) -> None:
@@ -31,10 +34,64 @@ def test_a_section_measured_again_replaces_itself_alone(tmp_path: Path) -> None:
     assert document.read_text() == "# Benchmarks\n\n## Drafts\n\nfast\\1\n\n## Features\n\nkept\n"
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty generated customers are enough."""
+    monkeypatch.setattr(data, "CUSTOMERS", 20)
+
+
+@pytest.mark.usefixtures("few")
+def test_tables_of_any_size_lie_as_the_warehouse_stores_them(tmp_path: Path) -> None:
+    made = data.stored(tmp_path, 240)  # eleven copies and more: 2 sorts after 10 where numbers are not padded
+    for table, order in warehouse.CLUSTERED.items():
+        file = f"'{made}/{table}.parquet'"
+        by = ", ".join(order)
+        (unsorted,) = duckdb.sql(
+            f"SELECT count(*) FROM (SELECT ({by}) < lag(({by})) OVER (ORDER BY file_row_number) AS wrong "
+            f"FROM read_parquet({file}, file_row_number = true)) WHERE wrong"
+        ).fetchone()
+        assert unsorted == 0, table
+    schema = by_range.columns_of("transactions")
+    stored = warehouse.stored_by_customer(str(made), "transactions", schema, "", by_range.MOST_ROWS, scratch=tmp_path)
+    assert stored.files == (f"{made}/transactions.parquet",), "a copy would be sorted in the measured run"
+    assert row_groups.groups(stored)
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("paid", [True, False], ids=["as generated", "where nobody is paid"])
+def test_the_pandas_contender_runs_where(paid: bool, tmp_path: Path) -> None:
+    tables, out = data.stored(tmp_path, 20), tmp_path / "out"
+    out.mkdir()
+    if not paid:
+        file = tables / "transactions.parquet"
+        unpaid = duckdb.sql(f"FROM '{file}' WHERE amount < 0").arrow().read_all()
+        pq.write_table(unpaid, file)
+    told = in_pandas.features(str(tables), str(out))
+    found = duckdb.sql(
+        f"SELECT count(*), count(avg_monthly_income), bool_or(payroll_detected) FROM '{out}/features_30d.parquet'"
+    )
+    customers, incomes, payroll = found.fetchone()
+    assert customers == told["customers"] > 0
+    assert (incomes > 0, payroll) == (paid, paid)
+
+
+def test_memory_and_processor_time_of_children_count(tmp_path: Path) -> None:
+    child = "b = b'x' * 80_000_000; x = sum(range(10**7)); print(flush=True); input()"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    started = subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    started.stdout.readline()
+    watched = measure.Watched(started.pid)
+    watched.look()
+    started.communicate(b"\n")
+    assert watched.peak > 80_000_000
+    assert watched.processor > 0.05
+
+
 @pytest.mark.verify
 @pytest.mark.parametrize(
     "words",
     [
+        ["features", "--rows", "1000", "--stored", "2000"],
         ["ingest", "--customers", "20"],
         ["drafts", "--customers", "10", "20"],
         ["governance", "--rows", "1000", "--open", "100"],
