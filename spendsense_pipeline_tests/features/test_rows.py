@@ -189,6 +189,14 @@ EXAMPLES: dict[str, tuple[list[tuple[Any, ...]], str]] = {
         [("checking", 3, -0.42, "Round up transfer", ""), ("savings", 3, 0.42, "Incoming", "")],
         "own_transfer",
     ),
+    "a refund on a card is no leg": (
+        [("checking", 4, -25, "Online transfer 1", ""), ("credit card", 3, 25, "MACYS REFUND", "")],
+        "refund",
+    ),
+    "some cents refunded on a card are no leg": (
+        [("checking", 4, -0.42, "Online transfer 1", ""), ("credit card", 3, 0.42, "MACYS REFUND", "")],
+        "refund",
+    ),
     "a zero amount is nothing": ([("checking", 3, 0, "AIRBNB", "")], "other_in"),
 }
 
