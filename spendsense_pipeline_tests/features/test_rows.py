@@ -173,6 +173,30 @@ EXAMPLES: dict[str, tuple[list[tuple[Any, ...]], str]] = {
     "benefits are no pay": ([("checking", 3, 900, "Unemployment Benefits", "")], "other_in"),
     "bare INCOME tells nothing": ([("checking", 3, 900, "Acme", "INCOME")], "other_in"),
     "an ordinary purchase": ([("checking", 3, -12, "Deli", "FOOD_AND_DRINK_RESTAURANT")], "other_out"),
+    "some cents of interest": ([("savings", 3, 0.42, "Interest paid", "INCOME_INTEREST_EARNED")], "interest_earned"),
+    "some cents of interest, by words": ([("savings", 3, 0.42, "INTRST PYMNT", "")], "interest_earned"),
+    "some cents of interest charged": (
+        [("credit card", 3, -0.42, "Bank", "BANK_FEES_INTEREST_CHARGE")],
+        "interest_charged",
+    ),
+    "some cents given back": ([("checking", 3, 0.42, "Target", "GENERAL_MERCHANDISE_SUPERSTORES")], "refund"),
+    "some cents of wages": ([("checking", 3, 0.42, "Acme", "INCOME_WAGES")], "paycheck"),
+    "some cents onto a card": ([("credit card", 3, 0.42, "Received", "")], "card_payment"),
+    "some cents paid in": ([("checking", 3, 0.42, None, "TRANSFER_IN_DEPOSIT")], "cash_deposit"),
+    "some cents drawn": ([("checking", 3, -0.42, None, "TRANSFER_OUT_WITHDRAWAL")], "cash_withdrawal"),
+    "some cents of a fee": ([("checking", 3, -0.42, "Bank", "BANK_FEES_OVERDRAFT_FEES")], "fee"),
+    "some cents moved": (
+        [("checking", 3, -0.42, "Round up transfer", ""), ("savings", 3, 0.42, "Incoming", "")],
+        "own_transfer",
+    ),
+    "a refund on a card is no leg": (
+        [("checking", 4, -25, "Online transfer 1", ""), ("credit card", 3, 25, "MACYS REFUND", "")],
+        "refund",
+    ),
+    "some cents refunded on a card are no leg": (
+        [("checking", 4, -0.42, "Online transfer 1", ""), ("credit card", 3, 0.42, "MACYS REFUND", "")],
+        "refund",
+    ),
     "a zero amount is nothing": ([("checking", 3, 0, "AIRBNB", "")], "other_in"),
 }
 

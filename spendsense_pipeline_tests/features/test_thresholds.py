@@ -564,6 +564,28 @@ def test_what_is_outside_is_inside_of_a_looser_one(name: str, monkeypatch: pytes
     assert PINS[name].outside()
 
 
+# --- bounds that no constant names -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("usual", "same"), [(4000, True), (4000.01, False), (1000, True), (999.99, False)])
+def test_the_pay_of_a_renamed_employer_neither_doubles_nor_halves(usual: float, same: bool) -> None:
+    new = every(14, 5, AS_OF - dt.timedelta(days=3))
+    old = every(14, 5, new[-1] - dt.timedelta(days=14))
+    row = pay_of(("acme", old, 2000), ("newco", new, usual), window=180)
+    assert (row["income_variability"] > 1e-6) is same
+
+
+def test_a_bill_of_two_rates_is_one_stream_beside_other_purchases() -> None:
+    rates, others = [-100, -120] * 4, [-103, -111, -117, -124]
+    odd = ago(47, 86, 128, 201)
+    assert hits([*monthly(12, 8), *odd], [*rates, *others], BILL) == [8]
+
+
+def test_a_refund_cancels_no_charge_of_another_price() -> None:
+    dates = monthly(15, 3)
+    assert hits([*dates, dates[0] + dt.timedelta(days=5)], [-10, -10.05, -10.05, 10.05]) == [3]
+
+
 # --- what kernels can hold -------------------------------------------------------------------------------------------
 
 
