@@ -51,6 +51,7 @@ EVALUATED = {"evaluation_metrics", "operator_report", "operator_review"}
 
 OF_A_RANGE = {
     "recurring_streams",
+    "cards",
     *(f"{table}_{window}d" for table in ("features", "persona_assignments") for window in WINDOWS),
 }
 """What a run over several dates computes. Drafts and the queue go date by date: a draft knows of those before it."""

@@ -21,7 +21,7 @@ READ = {
         *("balance_available", "balance_current", "balance_limit", "balance_date"),
     ),
     "liabilities": (
-        *("account_id", "user_id", "balance_date", "is_overdue", "apr_purchase"),
+        *("liability_id", "account_id", "user_id", "balance_date", "is_overdue", "apr_purchase"),
         *("last_payment_amount", "minimum_payment_amount", "last_statement_balance"),
     ),
     "users": ("user_id", "user_type", "created_at"),

@@ -373,7 +373,7 @@ def tables_of(evidence: Evidence) -> Signals:
     for place, today in enumerate(e.dates):
         valid = (e.streams["since"] <= place) & (place <= e.streams["until"]) & e.there[place][e.streams["user"]]
         stand = tables.standing(e.streams, today)
-        chosen = np.flatnonzero(valid & stand.stands)
+        chosen = tables.in_order(e.streams, np.flatnonzero(valid & stand.stands))
         streams.append(tables.streams_table(e.streams, stand, chosen, texts, today))
         active = tables.active_subscriptions(e.streams, stand, chosen)
         charged = charged_in(e, active, today)

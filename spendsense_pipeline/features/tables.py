@@ -189,6 +189,13 @@ def is_reported(stand: Standing, active: Array, charged: Array, today: int, wind
     return np.asarray(~np.isnan(charged) | due)
 
 
+def in_order(s: Array, chosen: Array) -> Array:
+    """The places ``chosen`` by customer, payee and first charge, whatever other dates they were found with."""
+    s = s[chosen]
+    names = ("ordinal", "first_price", "first_day", "inflow", "payee", "user")  # the last decides first
+    return np.asarray(chosen[np.lexsort([s[name] for name in names])])
+
+
 def active_subscriptions(s: Array, stand: Standing, chosen: Array) -> Array:
     """Places of the subscriptions that are mature and active, of those ``chosen``."""
     kept = (s["inflow"][chosen] == 0) & (s["bill"][chosen] != 1) & (stand.status[chosen] == MATURE)
@@ -311,7 +318,7 @@ def cards_table(held: Held, on: OnDate, owed: Liabilities, users: pa.Array, ther
     np.maximum.at(apr, owed.account[stated], np.nan_to_num(owed.apr[stated], nan=-np.inf))
     balance, limit = on.balance[card], held.limit[card]
     ids = held.account_id.take(pa.array(card))
-    return pa.table(
+    cards = pa.table(
         {
             "user_id": users.take(pa.array(held.user[card])),
             "account_id": ids,
@@ -323,6 +330,7 @@ def cards_table(held: Held, on: OnDate, owed: Liabilities, users: pa.Array, ther
             "apr": pa.array(apr[card], mask=np.isinf(apr[card])),
         }
     )
+    return cards.sort_by([("user_id", "ascending"), ("account_id", "ascending")])
 
 
 class Balances(NamedTuple):

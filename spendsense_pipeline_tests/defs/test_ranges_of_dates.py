@@ -119,10 +119,10 @@ def test_a_contract_broken_on_one_of_several_dates_stops_the_run_and_names_the_d
     real = signals.signals_of
 
     def wrong_on_the_second(customers: Any, dates: Any, windows: Any) -> signals.Signals:
-        streams, features, left_out = real(customers, dates, windows)
-        frame = features.to_pandas()
+        found = real(customers, dates, windows)
+        frame = found.features.to_pandas()
         frame.loc[frame["as_of"] == dates[1], "max_utilization"] = -1.0
-        return signals.Signals(streams, features.from_pandas(frame, schema=features.schema), left_out)
+        return found._replace(features=found.features.from_pandas(frame, schema=found.features.schema))
 
     monkeypatch.setattr(signals, "signals_of", wrong_on_the_second)
     with pytest.raises(launch.RunFailed, match=r"breaks its contract: max_utilization.*-1"):

@@ -46,6 +46,6 @@ def test_figures_of_several_seeds_are_added_up_and_written_as_a_table() -> None:
         columns=["measure", "of", "value", "numerator", "denominator"],
     )
     both = accuracy.pooled([one, one.assign(numerator=[2.0, None])])
-    text = accuracy.document({"normal": both}, None, (1, 2), 10)
-    assert "| all | 0.7500 (3/4) |" in text
+    text = accuracy.document(dict.fromkeys(accuracy.SETTINGS, both), {}, None, (1, 2), 10)
+    assert "0.7500 (3/4)" in text
     assert "| coffee | 2 |" in text

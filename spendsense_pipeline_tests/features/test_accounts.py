@@ -102,7 +102,7 @@ def accounts_on(ledger: Ledger, date: dt.date) -> Then:
     return {
         account: (users[user], None if balance != balance else balance)
         for account, user, balance, counts in zip(
-            held.account_id, held.user.tolist(), on.balance.tolist(), on.counts.tolist(), strict=True
+            held.account_id.to_pylist(), held.user.tolist(), on.balance.tolist(), on.counts.tolist(), strict=True
         )
         if counts
     }
