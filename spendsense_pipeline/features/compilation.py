@@ -24,7 +24,7 @@ def make_ready(cache: Path, report: Callable[[str], None] | None = None) -> None
     if is_ready(cache):
         return
     report = report or (lambda _: None)
-    report("compiling the signals' kernels, once per version (about half a minute)")
+    report("compiling the signals' kernels, once per version (about a minute)")
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         stages = pool.submit(compile_stage, cache, 0).result()
         for stage in range(1, stages + 1):

@@ -15,11 +15,17 @@ from spendsense_pipeline.features.compiled import jit, kernel
 from spendsense_pipeline.features.meanings import *
 from spendsense_pipeline.features.pay import PayRoom, find_paydays, pay_on, write_no_pay
 from spendsense_pipeline.features.rows import Names, RowRoom, classify
-from spendsense_pipeline.features.streams import CHARGED, GIVEN_BACK, PayeeRoom, drop_refunded, streams_of_payee
+from spendsense_pipeline.features.streams import (
+    CHARGED,
+    GIVEN_BACK,
+    LEAST_VARYING,
+    PayeeRoom,
+    drop_refunded,
+    streams_of_payee,
+)
 
 LEAST_VARYING_INCOME = 4  # hits; irregular pay meets a calendar three times by chance; ours
 LEAST_VARYING_TRANSFERS = 6  # payments to people meet on a day for a while; a standing one lasts; ours
-LEAST_VARYING = 3
 ROW_MASK = (1 << 31) - 1  # of a key that holds payee, direction and row
 FEE_DAYS = 180  # fees_180d, whatever the window
 
