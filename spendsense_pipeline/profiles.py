@@ -8,6 +8,7 @@ import datetime as dt
 import json
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -19,6 +20,7 @@ from spendsense_pipeline.features.columns import READ
 from spendsense_pipeline.features.details import details_of, penalties
 from spendsense_pipeline.features.signals import Customers
 from spendsense_pipeline.frames import to_frame
+from spendsense_pipeline.known_payees import payees_on
 from spendsense_pipeline.personas.assignment import assign_personas
 
 if TYPE_CHECKING:
@@ -120,13 +122,18 @@ class Customer:
     """
 
     def __init__(
-        self, root: str, user_id: str, as_of: dt.date | None = None, windows: tuple[int, ...] = WINDOWS
+        self,
+        root: str,
+        user_id: str,
+        as_of: dt.date | None = None,
+        windows: tuple[int, ...] = WINDOWS,
+        house: Path | None = None,
     ) -> None:
         own = {table: warehouse.rows_of_customer(root, table, user_id, columns) for table, columns in READ.items()}
         _require_customer(own["users"], user_id)
         self.user_id = user_id
         self.as_of = as_of or _newest_day(root)
-        self.details = details_of(Customers(**own), self.as_of, windows)
+        self.details = details_of(Customers(**own), self.as_of, windows, payees_on(root, house, [self.as_of]))
 
     def features(self) -> pd.DataFrame:
         """The feature rows of the windows; empty where the customer did not exist on the day."""
@@ -146,7 +153,12 @@ def _newest_day(root: str) -> dt.date:
 
 
 def profile(
-    root: str, user_id: str, consents: Consents, as_of: dt.date | None = None, window: int | None = None
+    root: str,
+    user_id: str,
+    consents: Consents,
+    as_of: dt.date | None = None,
+    window: int | None = None,
+    house: Path | None = None,
 ) -> dict[str, Any]:
     """Consent, features and personas of one customer: the shape of ``spendsense profile``.
 
@@ -154,7 +166,7 @@ def profile(
     """
     if window is not None and not 1 <= window <= 365:
         raise SpendSenseError(f"a window is 1 to 365 days, not {window}", code="invalid_window")
-    customer = Customer(root, user_id, as_of, (window,) if window else WINDOWS)
+    customer = Customer(root, user_id, as_of, (window,) if window else WINDOWS, house)
     features = customer.features()
     personas = assign_personas(features)
     return {
@@ -180,7 +192,14 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: None if pd.isna(value) else value for name, value in row.items() if name not in ("user_id", "as_of")}
 
 
-SUBSCRIPTION_SIGNALS = ("recurring_merchants", "monthly_recurring_spend", "total_spend", "subscription_spend_share")
+TRUST_SIGNALS = (
+    *("history_days", "data_age_days", "balance_age_days", "explained_share", "shared_accounts"),
+    *("unlinked_cards", "unlinked_card_payments"),
+)
+SUBSCRIPTION_SIGNALS = (
+    *("recurring_merchants", "monthly_recurring_spend", "total_spend", "subscription_spend_share"),
+    *("monthly_bills", "monthly_regular"),
+)
 SAVINGS_SIGNALS = (
     *("savings_balance", "net_savings_inflow", "savings_growth_rate"),
     *("avg_monthly_expenses", "emergency_fund_months"),
@@ -198,6 +217,7 @@ CREDIT_SIGNALS = (
     "interest_charges_present",
     "any_overdue",
     "fees_180d",
+    "service_fees_180d",
 )
 INCOME_SIGNALS = (
     "payroll_detected",
@@ -205,13 +225,16 @@ INCOME_SIGNALS = (
     "median_pay_gap_days",
     "income_variability",
     "avg_monthly_income",
+    "regular_income",
     "avg_monthly_expenses",
     "cash_flow_buffer_months",
 )
 STREAM_COLUMNS = (
     "stream_id",
     "merchant",
+    "category",
     "kind",
+    "evidence",
     "cadence",
     "status",
     "occurrences",
@@ -222,6 +245,8 @@ STREAM_COLUMNS = (
     "last_amount",
     "monthly_cost",
     "price_change",
+    "price_before",
+    "price_changed_on",
     "confidence",
 )
 CARD_COLUMNS = (
@@ -232,14 +257,14 @@ ROW_COLUMNS = ("date", "amount", "merchant")
 PAYER_COLUMNS = ("paydays", "frequency", "usual", "days_open", "in_window", "variability", "monthly")
 
 
-def signals(root: str, user_id: str, as_of: dt.date | None = None) -> dict[str, Any]:
+def signals(root: str, user_id: str, as_of: dt.date | None = None, house: Path | None = None) -> dict[str, Any]:
     """The operator's view of one customer, both windows: the shape of ``spendsense signals``.
 
     Behind the figures of each window stand what they were computed from, and nothing else: streams (``counted`` in
     the window's figures, ``charged`` in it), savings accounts, cards with what their liability says, interest and
     fees, payers, paychecks and checking accounts. A test recomputes every figure from them.
     """
-    customer = Customer(root, user_id, as_of)
+    customer = Customer(root, user_id, as_of, house=house)
     details, streams = customer.details, customer.streams()
     lines = {row["stream_id"]: row for row in details.subscriptions}
     accounts, owed, payers = details.accounts, penalties(details.rows, customer.as_of), details.payers
@@ -250,6 +275,7 @@ def signals(root: str, user_id: str, as_of: dt.date | None = None) -> dict[str, 
         paychecks = [row for row in details.paychecks if row["window_days"] == window]
         names = {check["payer"]: check["merchant"] for check in paychecks}
         windows[str(window)] = {
+            "trust": _some(figures, TRUST_SIGNALS),
             "subscriptions": {
                 **_some(figures, SUBSCRIPTION_SIGNALS),
                 "streams": [

@@ -63,7 +63,9 @@ def profile(user_id: str, as_of: dt.datetime | None, window: int | None, as_json
     from spendsense_pipeline import profiles
 
     settings = Settings()
-    found = profiles.profile(settings.warehouse_root, user_id, live_scopes(settings), day_of(as_of), window)
+    found = profiles.profile(
+        settings.warehouse_root, user_id, live_scopes(settings), day_of(as_of), window, settings.payees
+    )
 
     def told() -> Iterable[str]:
         yield f"{user_id} on {found['as_of']}; consent: {_consented(found['consent'])}"
@@ -99,7 +101,8 @@ def signals(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
     """The operator's view: each figure in both windows, and the streams, accounts, cards and pay behind it."""
     from spendsense_pipeline import profiles
 
-    found = profiles.signals(Settings().warehouse_root, user_id, day_of(as_of))
+    settings = Settings()
+    found = profiles.signals(settings.warehouse_root, user_id, day_of(as_of), settings.payees)
     printed(found, as_json, lambda: _told(found))
 
 

@@ -5,7 +5,11 @@ import pandera.ibis as engine
 
 from spendsense_pipeline.contracts.base import EngineContract, described
 
-CADENCES = ["weekly", "biweekly", "semi_monthly", "monthly", "quarterly", "annual"]
+CADENCES = [
+    *("weekly", "biweekly", "four_weekly", "semi_monthly", "monthly", "two_monthly", "quarterly", "semi_annual"),
+    "annual",
+]
+EVIDENCE = ["category", "code", "known_payee", "list_price", "card_modest", "words", "pattern"]
 PAY_FREQUENCIES = ["weekly", "biweekly", "semi_monthly", "monthly", "irregular"]
 
 
@@ -16,16 +20,18 @@ class RecurringStreams(EngineContract):
     user_id: types.String = described(engine, "the customer")
     as_of: types.Date = described(engine, "day it was judged on")
     merchant: types.String = described(engine, "the payee, readable")
+    category: types.String = described(engine, "what for, in Plaid's names", null="unknown")
     kind: types.String = described(
         engine,
-        "subscription (fixed price), bill (may vary) or income",
-        isin=["subscription", "bill", "income"],
+        "subscription (fixed price), bill (owed, may vary), regular (nobody knows what for) or income",
+        isin=["subscription", "bill", "regular", "income"],
     )
+    evidence: types.String = described(engine, "what shows the kind", null="regular: nothing does", isin=EVIDENCE)
     cadence: types.String = described(engine, "its calendar", isin=CADENCES)
     status: types.String = described(
         engine,
-        "early (two hits), mature (three consecutive; two for annual), "
-        "inactive (two expected dates missed; one for annual)",
+        "early (two hits), mature (three consecutive; two for semi-annual and annual), "
+        "inactive (two expected dates missed; one for semi-annual and annual)",
         isin=["early", "mature", "inactive"],
     )
     occurrences: types.Int64 = described(engine, "hits", "charges or deposits", ge=2)
@@ -38,6 +44,10 @@ class RecurringStreams(EngineContract):
     price_change: types.Float64 = described(
         engine, "last step of more than 1 %, as a fraction of the price before", "fraction", null="steady"
     )
+    price_before: types.Float64 = described(
+        engine, "the amount before that step, positive = money in", "money", null="steady"
+    )
+    price_changed_on: types.Date = described(engine, "the first charge at the new price", null="steady")
     confidence: types.Float64 = described(
         engine, "how regular dates and amounts are", "0-1", in_range={"min_value": 0, "max_value": 1}
     )
@@ -72,7 +82,27 @@ class Features(EngineContract):
     user_id: types.String = described(engine, "the customer")
     as_of: types.Date = described(engine, "last day of the window, included")
     window_days: types.Int64 = described(engine, "length of the window", "days", ge=1, le=365)
-    history_days: types.Int64 = described(engine, "first known row to as_of", "days", ge=0)
+    history_days: types.Int64 = described(
+        engine, "first row after the last gap of more than 92 days, to as_of", "days", ge=0
+    )
+    data_age_days: types.Int64 = described(engine, "newest posted row to as_of", "days", null="no transaction", ge=0)
+    balance_age_days: types.Int64 = described(
+        engine, "oldest balance used, to as_of", "days", null="no known balance", ge=0
+    )
+    explained_share: types.Float64 = described(
+        engine,
+        "rows of the last 90 days of which category, payee or kind is known",
+        "fraction",
+        null="no row in 90 days",
+        in_range={"min_value": 0, "max_value": 1},
+    )
+    shared_accounts: types.Int64 = described(engine, "accounts of several holders", "accounts", ge=0)
+    unlinked_cards: types.Int64 = described(
+        engine, "cards paid in 180 days that are not among the accounts", "cards", null="no transaction", ge=0
+    )
+    unlinked_card_payments: types.Float64 = described(
+        engine, "paid to them in the window; no spending", "money", null="no transaction", ge=0
+    )
     recurring_merchants: types.Int64 = described(
         engine,
         "mature, active subscription streams charged in the window or expected within three days",
@@ -85,6 +115,16 @@ class Features(EngineContract):
     )
     subscription_spend_share: types.Float64 = described(
         engine, "their charges in the window by total_spend", "fraction", null="nothing was spent", ge=0
+    )
+    monthly_bills: types.Float64 = described(
+        engine, "mature, active bills a month", "money", null="history below 60 days and none found", ge=0
+    )
+    monthly_regular: types.Float64 = described(
+        engine,
+        "mature, active payments that nobody can name, a month",
+        "money",
+        null="history below 60 days and none found",
+        ge=0,
     )
     total_spend: types.Float64 = described(
         engine, "spending in the window, refunds netted", "money", null="no transaction", ge=0
@@ -133,22 +173,32 @@ class Features(EngineContract):
         null="no transaction",
         ge=0,
     )
+    service_fees_180d: types.Float64 = described(
+        engine, "the bank's other fees in 180 days, net", "money", null="no transaction", ge=0
+    )
     payroll_detected: types.Boolean = described(engine, "two or more paychecks", null="no transaction")
     pay_frequency: types.String = described(
         engine, "calendar of the paydays", null="fewer than two paydays", isin=PAY_FREQUENCIES
     )
     median_pay_gap_days: types.Float64 = described(
         engine,
-        "median gap of paydays, or the open gap if longer",
+        "median gap of paydays, or the gap open to the newest row if longer",
         "days",
         null="fewer than two paydays",
         ge=0,
     )
     income_variability: types.Float64 = described(
-        engine, "SD by mean of paychecks, per payer, weighted", "fraction", null="no payer with two", ge=0
+        engine, "SD by mean of paydays without bonuses, per payer, weighted", "fraction", null="no payer with two", ge=0
     )
     avg_monthly_income: types.Float64 = described(
         engine, "earned income a month", "money a month", null="no paycheck", ge=0
+    )
+    regular_income: types.Float64 = described(
+        engine,
+        "earned income, benefits, pensions and other mature streams a month",
+        "money a month",
+        null="none of them known",
+        ge=0,
     )
     cash_flow_buffer_months: types.Float64 = described(
         engine, "checking balance by avg_monthly_expenses", "months", null="unknown, or expenses are 0"

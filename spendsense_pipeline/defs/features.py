@@ -17,10 +17,11 @@ from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Files, Workers
 from spendsense_pipeline.features import by_range
 from spendsense_pipeline.features.accounts import has_factor, is_mapped
+from spendsense_pipeline.known_payees import payees_on
 
 JOB = "daily_refresh"
 WINDOWS = (30, 180)
-SOURCES = {dg.AssetKey(name) for name in ("transactions", "accounts", "users")}
+SOURCES = {dg.AssetKey(name) for name in ("transactions", "accounts", "users", "payees")}
 IN_ONE_RUN = dg.BackfillPolicy.single_run()
 """A range of dates reads each customer once."""
 
@@ -63,11 +64,11 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
         name="features",
         partitions_def=daily,
         backfill_policy=IN_ONE_RUN,
-        deps=by_range.TABLES,
+        deps=[*by_range.TABLES, "payees"],
         outs={"recurring_streams": streams, "cards": cards, **windows},
         internal_asset_deps={
             "recurring_streams": SOURCES,
-            "cards": {*SOURCES, dg.AssetKey("liabilities")},
+            "cards": {*SOURCES, dg.AssetKey("liabilities")} - {dg.AssetKey("payees")},
             **{name: {*SOURCES, dg.AssetKey("liabilities"), dg.AssetKey("recurring_streams")} for name in windows},
         },
     )
@@ -124,7 +125,10 @@ def _tasks(files: Files, workers: Workers, folder: str, dates: list[dt.date]) ->
         )
         for name in by_range.TABLES
     }
-    return by_range.tasks_of(tables, tuple(dates), WINDOWS, folder, workers.number(), workers.compile, workers.kernels)
+    payees = payees_on(files.warehouse, files.payees, dates)
+    return by_range.tasks_of(
+        tables, tuple(dates), WINDOWS, folder, workers.number(), workers.compile, workers.kernels, payees
+    )
 
 
 def _reports(files: Files) -> dict[str, list[dict[str, Any]]]:

@@ -50,6 +50,7 @@ EVALUATED = {"evaluation_metrics", "operator_report", "operator_review"}
 """What tells of the queue as it is now: two assets, and the check of the operators."""
 
 OF_A_RANGE = {
+    "payees",
     "recurring_streams",
     "cards",
     *(f"{table}_{window}d" for table in ("features", "persona_assignments") for window in WINDOWS),

@@ -5,6 +5,7 @@ the budget and the file of earlier answers. Nothing that a model or its server d
 """
 
 import asyncio
+import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +17,13 @@ import fsspec
 import ibis
 import pandas as pd
 
-from spendsense_pipeline.defs.documentation import as_of, documented
+from spendsense_pipeline.defs.documentation import documented
+from spendsense_pipeline.defs.io import EachPartition
 from spendsense_pipeline.defs.resources import Files, LanguageModel
 from spendsense_pipeline.payees.census import Census, census
 from spendsense_pipeline.payees.known import house_rules
 from spendsense_pipeline.payees.questions import answered, question
+from spendsense_pipeline.payees.readings import Reader
 from spendsense_pipeline.recommendations.generation import Unanswered
 
 ANSWERS = "payee_answers.json"
@@ -32,6 +35,7 @@ def payees_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
 
     @dg.asset(
         partitions_def=daily,
+        backfill_policy=dg.BackfillPolicy.single_run(),
         ins={name: dg.AssetIn() for name in ("transactions", "accounts")},
         **documented(
             "payees",
@@ -49,12 +53,18 @@ def payees_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
         language_model: LanguageModel,
         transactions: ibis.Table,
         accounts: ibis.Table,
-    ) -> dg.Output[pd.DataFrame]:
-        house = house_rules(Path(files.payees)) if files.payees else ()
-        asking = Asking(language_model, f"{files.warehouse.rstrip('/')}/{ANSWERS}")
-        ask = asking if language_model.asked_about_payees else None
-        found = census(transactions, accounts, as_of(context), house, ask)
-        return dg.Output(found.payees, metadata=_metadata(found) | (asking.metadata() if ask else {}))
+    ) -> EachPartition:
+        reader = Reader(house_rules(Path(files.payees)) if files.payees else ())
+
+        def counted_on(day: str) -> pd.DataFrame:
+            asking = Asking(language_model, f"{files.warehouse.rstrip('/')}/{ANSWERS}")
+            ask = asking if language_model.asked_about_payees else None
+            found = census(transactions, accounts, dt.date.fromisoformat(day), reader, ask)
+            described = _metadata(found) | (asking.metadata() if ask else {})
+            context.add_asset_metadata(described, partition_key=day)
+            return found.payees
+
+        return EachPartition(counted_on)
 
     return payees
 

@@ -84,6 +84,10 @@ class Held(NamedTuple):
     currency: Array
     currencies: list[str]
     opened: Array
+    closed: Array
+    """Day on which it was closed, far away where it was not."""
+    shared: Array
+    """Whether it has several holders."""
     balance_day: Array
     delivered: Array
     limit: Array
@@ -109,6 +113,10 @@ def held_accounts(accounts: pa.Table, users: pa.Array) -> Held:
         np.array([*(currencies.index(one) if one else -1 for one in named), -1], "i8")[iso.codes],
         currencies,
         days(table["created_at"], BEFORE_ALL),
+        days(table["closed_at"], -BEFORE_ALL)
+        if "closed_at" in table.column_names
+        else np.full(len(table), -BEFORE_ALL),
+        doubles(table["holders"]) > 1,
         days(table["balance_date"], BEFORE_ALL),
         # The available balance stands in for an unknown current one, except on cards, where it is what may be spent.
         np.where((held_as != CREDIT_CARD) & np.isnan(current), available, current),
@@ -138,8 +146,11 @@ def accounts_on(date: int, held: Held, users: int, rows: Array, first_row: Array
     main = _main_currency(held, users, rows)
     counts = (held.currency < 0) | (held.currency == main[held.user])
     counts &= (held.opened <= date) | (first_row <= date)
+    counts &= date <= held.closed
+    # A closed account's unknown balance spoils no sum.
+    unknown = np.isnan(held.delivered) & (held.closed < -BEFORE_ALL)
     owed = (held.held_as == CREDIT_CARD) | (held.held_as == LOAN)
-    balance = to_cents(held.delivered + np.where(owed, moved, -moved))
+    balance = to_cents(np.where(unknown, 0.0, held.delivered + np.where(owed, moved, -moved)))
     return OnDate(counts, balance, main, np.bincount(held.user[counts], minlength=users))
 
 

@@ -33,6 +33,8 @@ from spendsense_pipeline.row_groups import CUSTOMER, Stored
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from spendsense_pipeline.features.descriptors import Payees
+
 TABLES = ("transactions", "accounts", "liabilities", "users")
 STREAMS, CARDS = "recurring_streams", "cards"
 LEAST_ROWS, MOST_ROWS = 30_000, 750_000
@@ -64,6 +66,7 @@ class Request:
     compiled: bool = False
     cache: str = ""
     """Folder of the compiled kernels."""
+    payees: "Payees | None" = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def tasks_of(
     workers: int,
     setting: Compile = "auto",
     cache: str = "",
+    payees: "Payees | None" = None,
 ) -> list[Task]:
     """The work cut into ranges of whole customers, ascending: one where there is little to do.
 
@@ -140,7 +144,7 @@ def tasks_of(
     each = min(max(rows // (workers * RANGES_A_WORKER), LEAST_ROWS), MOST_ROWS)
     ranges = row_groups.cut(found, each) if rows >= 2 * LEAST_ROWS else [Range()]
     lowest = found[0].lowest if found else ""
-    request = Request(dict(tables), tuple(as_of_dates), tuple(windows), folder, choose(setting, rows), cache)
+    request = Request(dict(tables), tuple(as_of_dates), tuple(windows), folder, choose(setting, rows), cache, payees)
     return [Task(request, number, customers, customers.start or lowest) for number, customers in enumerate(ranges)]
 
 
@@ -180,11 +184,13 @@ def do(task: Task) -> Done:
 
 
 def _done(task: Task) -> Done:
-    from spendsense_pipeline.features.signals import Customers, signals_of  # loads the kernels
+    from spendsense_pipeline.features.signals import NOBODY, Customers, signals_of  # loads the kernels
 
     request = task.request
     customers = Customers(**{name: row_groups.rows_of(request.tables[name], task.customers) for name in TABLES})
-    streams, features, cards, left_out = signals_of(customers, request.as_of_dates, request.windows)
+    streams, features, cards, left_out = signals_of(
+        customers, request.as_of_dates, request.windows, request.payees or NOBODY
+    )
     streams, features, cards = _sorted(streams), _sorted(features), _sorted(cards)
     for date in request.as_of_dates:
         for name, table in ((STREAMS, streams), (CARDS, cards)):

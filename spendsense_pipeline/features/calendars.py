@@ -21,7 +21,6 @@ MOST_MOVED = 3  # days from 28 to 31, by which a day may be moved to the end of 
 class Calendar(NamedTuple):
     """One cadence; lengths in days of its ruler."""
 
-    name: str
     cadence: str
     of_months: bool
     period: float
@@ -37,15 +36,19 @@ class Calendar(NamedTuple):
 # docs/accuracy.md: `reach` is twice the tolerance, two hits that err on different sides, and once for semi-monthly,
 # where the 1st and the 11th would meet; and the order of preference, where two fit a line equally well.
 CALENDARS = (
-    Calendar("monthly", "monthly", True, MONTH, 3, 6, 1.0, 2, 1, 3),
-    Calendar("weekly", "weekly", False, 7, 1, 2, 30 / 7, 2, 1, 3),
-    Calendar("biweekly", "biweekly", False, 14, 1, 2, 30 / 14, 2, 1, 3),
-    Calendar("semi_monthly", "semi_monthly", True, MONTH / 2, 3, 3, 2.0, 4, 1, 3),
-    Calendar("four_weekly", "monthly", False, 28, 1, 2, 1.0, 2, 1, 3),
-    Calendar("quarterly", "quarterly", True, 3 * MONTH, 5, 10, 1 / 3, 2, 1, 3),
-    Calendar("annual", "annual", True, 12 * MONTH, 10, 20, 1 / 12, 2, 0, 2),
+    Calendar("monthly", True, MONTH, 3, 6, 1.0, 2, 1, 3),
+    Calendar("weekly", False, 7, 1, 2, 30 / 7, 2, 1, 3),
+    Calendar("biweekly", False, 14, 1, 2, 30 / 14, 2, 1, 3),
+    Calendar("semi_monthly", True, MONTH / 2, 3, 3, 2.0, 4, 1, 3),
+    Calendar("four_weekly", False, 28, 1, 2, 30 / 28, 2, 1, 3),
+    Calendar("two_monthly", True, 2 * MONTH, 4, 8, 1 / 2, 2, 1, 3),
+    Calendar("quarterly", True, 3 * MONTH, 5, 10, 1 / 3, 2, 1, 3),
+    Calendar("semi_annual", True, 6 * MONTH, 8, 16, 1 / 6, 2, 0, 2),
+    Calendar("annual", True, 12 * MONTH, 10, 20, 1 / 12, 2, 0, 2),
 )
-MONTHLY, WEEKLY, BIWEEKLY, SEMI_MONTHLY, FOUR_WEEKLY, QUARTERLY, ANNUAL = range(len(CALENDARS))
+(
+    MONTHLY, WEEKLY, BIWEEKLY, SEMI_MONTHLY, FOUR_WEEKLY, TWO_MONTHLY, QUARTERLY, SEMI_ANNUAL, ANNUAL,
+) = range(len(CALENDARS))  # fmt: skip
 
 
 def halves(days: float) -> int:
@@ -78,6 +81,14 @@ def ruler_of_months(first: int, last: int) -> tuple[np.ndarray[Any, Any], np.nda
     length = ((month + 1).astype("datetime64[D]") - month.astype("datetime64[D]")).astype("i8")
     moved = np.where(at + 1 >= length - 2, 2 * (MONTH - length), 0)
     return 2 * ((month.astype("i8") + 1970 * 12) * MONTH + at) + moved, moved
+
+
+def places_of(days: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Places in half days of days (since 1970) on the ruler of months."""
+    if not len(days):
+        return np.empty(0, "i8")
+    first = int(days.min())
+    return ruler_of_months(first, int(days.max()))[0][days - first]
 
 
 def day_at(place: np.ndarray[Any, Any], of_months: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -10,15 +10,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spendsense_pipeline.payees.readings import DESCRIPTOR
+
 Array = npt.NDArray[Any]
 READ = {
     "transactions": (
         *("transaction_id", "account_id", "user_id", "date", "amount", "pending"),
-        *("merchant_name", "merchant_entity_id", "category_primary", "category_detailed"),
+        *("merchant_entity_id", *DESCRIPTOR),
     ),
     "accounts": (
         *("account_id", "user_id", "type", "subtype", "iso_currency_code", "created_at"),
-        *("balance_available", "balance_current", "balance_limit", "balance_date"),
+        *("balance_available", "balance_current", "balance_limit", "balance_date", "closed_at", "holders"),
     ),
     "liabilities": (
         *("liability_id", "account_id", "user_id", "balance_date", "is_overdue", "apr_purchase"),

@@ -49,19 +49,22 @@ def _compile(function: Any, *arguments: object) -> None:
 
 
 def _rows() -> None:
-    from spendsense_pipeline.features import rows, signals
+    from spendsense_pipeline.features import arrays, rows, signals
 
     rooms = signals.rooms_of(2, 1)
-    _compile(rows.classify, 0, rooms.rows, 0, signals.no_names(), 0, rooms.row_room)
+    names = rows.Names(*(arrays.numbers(1) for _ in rows.Names._fields))
+    _compile(rows.classify, 0, rooms.rows, 0, names, 0, rooms.row_room)
 
 
 def _pay() -> None:
     from spendsense_pipeline.features import arrays, pay, signals
 
     rooms = signals.rooms_of(2, 1)
+    ruler = signals.ruler_of(0, 1)
+    _compile(pay.find_pay_by_pattern, rooms.rows, 0, ruler, rooms.pay_room)
     _compile(pay.find_paydays, rooms.rows, 0, rooms.pay_room)
     pays = arrays.records(1, pay.PAY)
-    _compile(pay.pay_on, 0, 0, 0, 0, 0, signals.ruler_of(0, 1), pays[0], rooms.pay_room)
+    _compile(pay.pay_on, 0, 0, 0, 0, 0, 0, ruler, pays[0], rooms.pay_room)
 
 
 def _streams() -> None:

@@ -13,7 +13,7 @@ from spendsense_pipeline.features.arrays import ZERO, Numbers, Records, sort
 from spendsense_pipeline.features.calendars import Ruler
 from spendsense_pipeline.features.compiled import jit, kernel
 from spendsense_pipeline.features.meanings import *
-from spendsense_pipeline.features.pay import PayRoom, find_paydays, pay_on, write_no_pay
+from spendsense_pipeline.features.pay import PayRoom, find_pay_by_pattern, find_paydays, pay_on, write_no_pay
 from spendsense_pipeline.features.rows import Names, RowRoom, classify
 from spendsense_pipeline.features.streams import (
     CHARGED,
@@ -27,12 +27,18 @@ from spendsense_pipeline.features.streams import (
 LEAST_VARYING_INCOME = 4  # hits; irregular pay meets a calendar three times by chance; ours
 LEAST_VARYING_TRANSFERS = 6  # payments to people meet on a day for a while; a standing one lasts; ours
 ROW_MASK = (1 << 31) - 1  # of a key that holds payee, direction and row
-FEE_DAYS = 180  # fees_180d, whatever the window
+FEE_DAYS = 180  # fees_180d and service_fees_180d, whatever the window
+EXPLAINED_DAYS = 90  # "share of the last 90 days' rows of which category, known payee or kind is known"
+LONG_GAP_DAYS = 92  # "from the first row after the last gap of more than 92 days without any row"
 
-# What a customer's rows come to on a date.
-FIGURES = np.dtype([("rows", "i8"), ("first_day", "i8"), ("fees", "f8")], align=True)
+# What a customer's rows come to on a date. The history begins after the last long gap.
+FIGURES = np.dtype(
+    [("rows", "i8"), ("first_day", "i8"), ("last_day", "i8"), ("fees", "f8"), ("service_fees", "f8"),
+     ("recent", "i8"), ("explained", "i8"), ("unlinked", "i8")],
+    align=True,
+)  # fmt: skip
 # And in a window.
-IN_WINDOW = np.dtype([("spent", "f8"), ("interest", "f8"), ("saved", "f8")], align=True)
+IN_WINDOW = np.dtype([("spent", "f8"), ("interest", "f8"), ("saved", "f8"), ("unlinked", "f8")], align=True)
 # The charges of a payee on the date before: the same ones have the same streams.
 GROUP = np.dtype([("key", "i8"), ("hash", "i8"), ("first_stream", "i8"), ("streams", "i8")], align=True)
 
@@ -45,9 +51,16 @@ class Table(NamedTuple):
     day: Numbers
     amount: Numbers
     account: Numbers
-    name: Numbers
+    descriptor: Numbers
     identity: Numbers
-    category: Numbers
+
+
+class Descriptors(NamedTuple):
+    """The number of what a descriptor says, ``of`` version and descriptor; the version of each date."""
+
+    of: Numbers
+    width: int
+    versions: Numbers
 
 
 class Accounts(NamedTuple):
@@ -87,7 +100,10 @@ class Found(NamedTuple):
 
 
 @jit
-def rows_on(today: int, user: int, place: int, table: Table, accounts: Accounts, rows: Records) -> int:
+def rows_on(
+    today: int, user: int, place: int, version: int, table: Table, said: Descriptors, names: Names,
+    accounts: Accounts, rows: Records,
+) -> int:  # fmt: skip
     """Gather the customer's rows that count on a date, those in the main currency; how many."""
     count = 0
     for i in range(table.begins[user], table.begins[user + 1]):
@@ -99,8 +115,10 @@ def rows_on(today: int, user: int, place: int, table: Table, accounts: Accounts,
             continue
         row = rows[count]
         row.number, row.day, row.amount, row.account = i, table.day[i], table.amount[i], account
-        row.held_as, row.name, row.identity = accounts.held_as[account], table.name[i], table.identity[i]
-        row.category = table.category[i]
+        row.held_as, row.identity = accounts.held_as[account], table.identity[i]
+        row.said = said.of[version * said.width + table.descriptor[i]]
+        row.category, row.says, row.told = names.category[row.said], names.says[row.said], names.told[row.said]
+        row.label = names.label[row.said]
         count += 1
     return count
 
@@ -113,7 +131,7 @@ def candidates_of(rows: Records, count: int, keys: Numbers) -> int:
         row = rows[i]
         may_repeat = (
             row.kind == KIND_REFUND or row.kind == KIND_OTHER_OUT or row.kind == KIND_OTHER_IN
-            or row.kind == KIND_PAYCHECK
+            or row.kind == KIND_PAYCHECK or row.kind == KIND_BENEFIT
         )  # fmt: skip
         if may_repeat and row.payee >= 0 and row.cents > 0:
             inflow = 1 if row.amount > 0 and row.kind != KIND_REFUND else 0
@@ -124,43 +142,38 @@ def candidates_of(rows: Records, count: int, keys: Numbers) -> int:
 
 
 @jit
-def charges_of(
-    rows: Records, keys: Numbers, begin: int, end: int, text_says: Numbers, ruler: Ruler, room: PayeeRoom
-) -> int:
-    """Write a payee's charges; how many, 0 for a payee shunned for what it is.
-
-    Words speak for the rows without a category, and only where they say yes; that a name does not say interest makes an
-    unexplained inflow income.
-    """
+def charges_of(rows: Records, keys: Numbers, begin: int, end: int, ruler: Ruler, room: PayeeRoom) -> int:
+    """Write a payee's charges; how many, 0 for a payee shunned for what it is: by the rows that say it."""
     inflow = (keys[begin] >> 31) & 1 == 1
-    says = text_says[rows[keys[begin] & ROW_MASK].merchant]
-    says_never = says & (TEXT_NO_INCOME if inflow else TEXT_NEVER) != 0
     shunned, speaking, count = 0, 0, ZERO
     for k in range(begin, end):
         i = keys[k] & ROW_MASK
         row = rows[i]
-        unknown = row.category & UNKNOWN != 0
-        unnamed = unknown and (not inflow or row.kind == KIND_OTHER_IN)
-        shun = says_never if unnamed else row.category & (UNEARNED if inflow else NEVER) != 0
-        shunned += 1 if shun else 0
-        speaking += 1 if not unnamed or inflow or says_never else 0
-        if shun:
+        refund = row.kind == KIND_REFUND
+        silent = row.purpose == NO_PURPOSE and row.category & UNSAID != 0 and not inflow
+        speaking += 0 if silent else 1
+        if row.purpose == NO_STREAM and not refund:
+            shunned += 1
             continue
         charge = room.charges[count]
         charge.row, charge.day, charge.amount, charge.price = i, row.day, row.amount, row.cents
         charge.months, charge.moved = ruler.place[row.day - ruler.first_day], ruler.moved[row.day - ruler.first_day]
+        charge.purpose, charge.evidence, charge.label = row.purpose, row.evidence, row.label
+        by_transfer = row.category & TRANSFER_OUT != 0
         charge.least_varying = LEAST_VARYING
         if inflow:
             charge.least_varying = LEAST_VARYING_INCOME
-        elif row.category & TRANSFER_OUT:
+        elif by_transfer or row.told & (TO_PERSON | SERVICE_PEER):
             charge.least_varying = LEAST_VARYING_TRANSFERS
-        charge.bill = 1 if row.category & BILL else 0
-        if unknown:
-            charge.bill = 1 if says & TEXT_BILL else -1
+        vouched = row.purpose == FOR_BILL and (row.evidence != BY_PATTERN or by_transfer)
+        charge.may_vary = 1 if vouched or row.kind == KIND_BENEFIT else 0
         charge.earned = 1 if row.kind == KIND_PAYCHECK else 0
-        charge.state = GIVEN_BACK if row.kind == KIND_REFUND else CHARGED
+        charge.by_card = 1 if row.held_as == CREDIT_CARD or row.told & MARK_CARD or row.says & SAYS_CARD else 0
+        against = row.category & (GOODS | LOAN_PAYMENTS) or row.told & (TO_PERSON | SERVICE_PEER)
+        charge.goods, charge.silent = 1 if against else 0, 1 if silent else 0
+        charge.state = GIVEN_BACK if refund else CHARGED
         count += 1
-    if speaking and 2 * shunned >= speaking:
+    if shunned and 2 * shunned >= speaking:
         return 0
     return drop_refunded(room, count)
 
@@ -171,14 +184,14 @@ def fingerprint(rows: Records, keys: Numbers, begin: int, end: int) -> int:
     mixed = end - begin + rows[keys[begin] & ROW_MASK].merchant
     for k in range(begin, end):
         i = keys[k] & ROW_MASK
-        mixed = ((mixed * 1_000_003) ^ (i * len(KINDS) + rows[i].kind)) & 0x3FFFFFFFFFFFF
+        mixed = ((mixed * 1_000_003) ^ (i * len(KINDS) + rows[i].kind)) & 0x3FFFFFFFFFFF
+        mixed = ((mixed * 1_000_003) ^ rows[i].said) & 0x3FFFFFFFFFFF
     return int(mixed)
 
 
 @jit
 def streams_on(
-    date: int, user: int, count: int, text_says: Numbers, ruler: Ruler, rooms: Rooms, before: int, made: int,
-    counted: int, found: Found,
+    date: int, user: int, count: int, ruler: Ruler, rooms: Rooms, before: int, made: int, counted: int, found: Found,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Write the customer's streams on a date: the numbers after the last stream and row, and how many payees.
 
@@ -199,7 +212,7 @@ def streams_on(
                 group.first_stream, group.streams = rooms.before[other].first_stream, rooms.before[other].streams
                 extend_streams(group, date, found)
             else:
-                made, counted = payee_on(date, user, at, end, text_says, ruler, rooms, made, counted, found)
+                made, counted = payee_on(date, user, at, end, ruler, rooms, made, counted, found)
                 group.streams = made - group.first_stream
             groups += 1
         at = end
@@ -215,12 +228,11 @@ def extend_streams(group: Records, date: int, found: Found) -> None:
 
 @jit
 def payee_on(
-    date: int, user: int, begin: int, end: int, text_says: Numbers, ruler: Ruler, rooms: Rooms, made: int,
-    counted: int, found: Found,
+    date: int, user: int, begin: int, end: int, ruler: Ruler, rooms: Rooms, made: int, counted: int, found: Found,
 ) -> tuple[int, int]:  # fmt: skip
     """Write a payee's streams on a date; the numbers after the last stream and row."""
     keys, rows, room = rooms.candidates, rooms.rows, rooms.payee_room
-    charges = charges_of(rows, keys, begin, end, text_says, ruler, room)
+    charges = charges_of(rows, keys, begin, end, ruler, room)
     key = keys[begin] >> 31
     after = streams_of_payee(room, charges, key & 1 == 1, found.streams, made)
     counted = write_counted(room, rows, charges, made, after, counted, found)
@@ -254,41 +266,82 @@ def is_spending(kind: int, held_as: int) -> bool:
         return False
     return (
         kind == KIND_OTHER_OUT or kind == KIND_CASH_WITHDRAWAL or kind == KIND_REFUND or kind == KIND_FEE
-        or kind == KIND_INTEREST_CHARGED
+        or kind == KIND_SERVICE_FEE or kind == KIND_INTEREST_CHARGED or kind == KIND_ADVANCE
     )  # fmt: skip
 
 
 @jit
+def is_explained(row: Records) -> bool:
+    """Whether it is known what a row is: by its category, by who was paid, or by its kind."""
+    if row.kind != KIND_OTHER_OUT and row.kind != KIND_OTHER_IN:
+        return True
+    known = TO_EMPLOYER | TO_STATE | TO_OWN | TO_BANK | ANY_SERVICE
+    return row.category & UNKNOWN == 0 or row.told & known != 0 or row.purpose >= FOR_BILL
+
+
+@jit
+def history_of(rows: Records, count: int) -> int:
+    """The first day of the history: after the last long gap."""
+    i = count - 1
+    while i > 0 and rows[i].day - rows[i - 1].day <= LONG_GAP_DAYS:
+        i -= 1
+    return int(rows[i].day)
+
+
+@jit
 def sum_rows(
-    rows: Records, count: int, today: int, windows: Numbers, figures: Records, first: int, in_window: Records
+    rows: Records,
+    count: int,
+    today: int,
+    windows: Numbers,
+    figures: Records,
+    first: int,
+    in_window: Records,
+    room: RowRoom,
 ) -> None:
-    """Write what a customer spent, saved and was charged on a date, in each window."""
+    """Write what a customer spent, saved and was charged on a date, in each window, and how far it is explained."""
     longest = FEE_DAYS
     for w in range(len(windows)):
         longest = max(longest, windows[w])
+    figures.rows, figures.first_day, figures.last_day = count, history_of(rows, count), rows[count - 1].day
+    unlinked = ZERO
     for i in range(count - 1, -1, -1):
         row = rows[i]
         age = today - row.day
         if age >= longest:
             break
-        if age < FEE_DAYS and row.penalty and (row.kind == KIND_FEE or row.kind == KIND_REFUND):
-            figures.fees -= row.amount
+        if age < EXPLAINED_DAYS:
+            figures.recent += 1
+            figures.explained += 1 if is_explained(row) else 0
+        if age < FEE_DAYS:
+            if row.penalty and (row.kind == KIND_FEE or row.kind == KIND_REFUND):
+                figures.fees -= row.amount
+            if row.service_fee and (row.kind == KIND_SERVICE_FEE or row.kind == KIND_REFUND):
+                figures.service_fees -= row.amount
+            if row.unlinked == 1:
+                room.keys[unlinked] = row.payee
+                unlinked += 1
         spending = is_spending(row.kind, row.held_as)
         for w in range(len(windows)):
             if age < windows[w]:
                 sums = in_window[first + w]
                 if spending:
-                    sums.spent -= row.amount
+                    sums.spent -= row.spent
                 if row.kind == KIND_INTEREST_CHARGED:
                     sums.interest -= row.amount
                 if row.held_as == SAVINGS:
                     sums.saved += row.amount
+                if row.unlinked == 1:
+                    sums.unlinked -= row.amount
+    sort(room.keys, unlinked)
+    for k in range(unlinked):
+        figures.unlinked += 1 if k == 0 or room.keys[k] != room.keys[k - 1] else 0
 
 
 @kernel
 def customers(
-    first_user: int, dates: Numbers, windows: Numbers, table: Table, accounts: Accounts, names: Names,
-    text_says: Numbers, ruler: Ruler, rooms: Rooms, found: Found,
+    first_user: int, dates: Numbers, windows: Numbers, table: Table, said: Descriptors, accounts: Accounts,
+    names: Names, ruler: Ruler, rooms: Rooms, found: Found,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Write figures and streams of the customers from ``first_user`` on; the next customer, and how many streams and
     counted rows. The next is none of them where what is found might not fit any more."""
@@ -299,29 +352,29 @@ def customers(
             found.counted
         ):
             return user, made, counted
-        seen, own_accounts, currency, before = -1, -1, -1, ZERO
+        seen, own_accounts, currency, version, before = -1, -1, -1, -1, ZERO
         payers, paydays, days = ZERO, ZERO, ZERO
         for date in range(len(dates)):
             today, place = dates[date], date * users + user
-            count = rows_on(today, user, place, table, accounts, rooms.rows)
+            count = rows_on(today, user, place, said.versions[date], table, said, names, accounts, rooms.rows)
             if count == 0:
                 for w in range(len(windows)):
                     write_no_pay(found.pay[place * len(windows) + w])
                 continue
             changed = (
                 count != seen or own_accounts != accounts.own_accounts[place]
-                or currency != accounts.main_currency[place]
+                or currency != accounts.main_currency[place] or version != said.versions[date]
             )  # fmt: skip
             if currency != accounts.main_currency[place]:
                 before = ZERO  # other rows under the same numbers
             seen, own_accounts, currency = count, accounts.own_accounts[place], accounts.main_currency[place]
+            version = said.versions[date]
             if changed:
                 stamp = user * (len(dates) + 1) + date + 1
                 classify(stamp, rooms.rows, count, names, own_accounts, rooms.row_room)
+                find_pay_by_pattern(rooms.rows, count, ruler, rooms.pay_room)
                 payers, paydays, days = find_paydays(rooms.rows, count, rooms.pay_room)
-                made, counted, groups = streams_on(
-                    date, user, count, text_says, ruler, rooms, before, made, counted, found
-                )
+                made, counted, groups = streams_on(date, user, count, ruler, rooms, before, made, counted, found)
                 for g in range(groups):
                     keep_group(rooms, g)
                 before = groups
@@ -329,11 +382,10 @@ def customers(
                 for g in range(before):
                     extend_streams(rooms.before[g], date, found)
             figures = found.figures[place]
-            figures.rows, figures.first_day = count, rooms.rows[0].day
-            sum_rows(rooms.rows, count, today, windows, figures, place * len(windows), found.in_window)
+            sum_rows(rooms.rows, count, today, windows, figures, place * len(windows), found.in_window, rooms.row_room)
             for w in range(len(windows)):
                 pay = found.pay[place * len(windows) + w]
-                pay_on(today, windows[w], payers, paydays, days, ruler, pay, rooms.pay_room)
+                pay_on(today, rooms.rows[count - 1].day, windows[w], payers, paydays, days, ruler, pay, rooms.pay_room)
         for i in range(max(seen, 0)):
             found.kinds[rooms.rows[i].number] = rooms.rows[i].kind
     return users, made, counted

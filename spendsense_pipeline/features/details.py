@@ -14,6 +14,7 @@ import pyarrow as pa
 from spendsense_pipeline.features import tables
 from spendsense_pipeline.features.compiled import is_compiled
 from spendsense_pipeline.features.customers import FEE_DAYS
+from spendsense_pipeline.features.descriptors import Payees
 from spendsense_pipeline.features.meanings import (
     ACCOUNT_CLASSES,
     CREDIT_CARD,
@@ -24,7 +25,16 @@ from spendsense_pipeline.features.meanings import (
     KINDS,
 )
 from spendsense_pipeline.features.pay import EVIDENCE_DAYS, FREQUENCIES, find_paydays, judge_payers
-from spendsense_pipeline.features.signals import EPOCH, Customers, Evidence, Signals, charged_in, evidence_of, tables_of
+from spendsense_pipeline.features.signals import (
+    EPOCH,
+    NOBODY,
+    Customers,
+    Evidence,
+    Signals,
+    charged_in,
+    evidence_of,
+    tables_of,
+)
 
 Record = dict[str, Any]
 
@@ -47,11 +57,11 @@ class Details(NamedTuple):
     paychecks: list[Record]
 
 
-def details_of(customer: Customers, as_of: dt.date, windows: Sequence[int]) -> Details:
+def details_of(customer: Customers, as_of: dt.date, windows: Sequence[int], payees: Payees = NOBODY) -> Details:
     """Look at one customer's tables. Only where kernels run as plain Python: they leave what they found lying."""
     if is_compiled():
         raise RuntimeError("details are read from kernels that run as plain Python")
-    e = evidence_of(customer, [(as_of - EPOCH).days], list(dict.fromkeys(windows)))
+    e = evidence_of(customer, [(as_of - EPOCH).days], list(dict.fromkeys(windows)), payees)
     rows = _rows(e, customer)
     payers = [one for window in e.windows for one in _payers(e, len(rows), window)]
     return Details(tables_of(e), rows, _subscriptions(e), _accounts(e, customer, rows), payers, _paychecks(e, rows))
@@ -70,8 +80,8 @@ def _rows(e: Evidence, customer: Customers) -> list[Record]:
             "account_id": e.held.account_id[row.account].as_py(),
             "date": _date(row.day),
             "amount": row.amount,
-            "payee": e.texts[row.payee] if row.payee >= 0 else "",
-            "merchant": tables.readable(e.texts[row.merchant]) if row.merchant >= 0 else None,
+            "payee": e.said.texts[row.payee] if row.payee >= 0 else "",
+            "merchant": e.said.displays[row.merchant] if row.merchant >= 0 else None,
             "kind": KINDS[row.kind],
             "penalty": bool(row.penalty),
         }
@@ -83,8 +93,8 @@ def counted_rows(e: Evidence, transactions: pa.Table) -> pa.Table:
     """The transactions that the streams of the last date count: ``stream_id, transaction_id``."""
     last = len(e.dates) - 1
     valid = (e.streams["since"] <= last) & (last <= e.streams["until"]) & e.there[last][e.streams["user"]]
-    s = e.streams[valid & tables.standing(e.streams, e.dates[last]).stands]
-    ids = tables.texts_of(s, e.users.to_pylist(), e.texts).stream_id
+    s = e.streams[valid & tables.standing(e.streams, e.figures[last]["last_day"]).stands]
+    ids = tables.texts_of(s, e.users.to_pylist(), e.said).stream_id
     hits = [np.arange(first, first + count) for first, count in zip(s["first_hit"], s["occurrences"], strict=True)]
     rows = e.counted["number"][np.concatenate(hits)] if hits else np.empty(0, "i8")
     return pa.table(
@@ -111,9 +121,10 @@ def penalties(rows: Sequence[Record], as_of: dt.date) -> list[Record]:
 
 
 def _subscriptions(e: Evidence) -> list[Record]:
-    stand = tables.standing(e.streams, e.dates[0])
-    active = tables.active_subscriptions(e.streams, stand, np.flatnonzero(stand.stands))
-    texts = tables.texts_of(e.streams[active], e.users.to_pylist(), e.texts)
+    stand = tables.standing(e.streams, e.figures[0]["last_day"])
+    judged = tables.kinds_of(e.streams, tables.factors_of(e.held, e.on[0]))
+    active = tables.active_subscriptions(judged, stand, np.flatnonzero(stand.stands))
+    texts = tables.texts_of(e.streams[active], e.users.to_pylist(), e.said)
     cost, lines = tables.monthly_cost(e.streams[active]), []
     charged = charged_in(e, active, e.dates[0])
     reported = {
@@ -161,7 +172,7 @@ def _accounts(e: Evidence, customer: Customers, rows: Sequence[Record]) -> list[
 def _payers(e: Evidence, count: int, window: int) -> list[Record]:
     room, today = e.rooms.pay_room, e.dates[0]
     payers, _, _ = find_paydays(e.rooms.rows, count, room)
-    judge_payers(payers, today, max(window, EVIDENCE_DAYS), e.ruler, room)
+    judge_payers(payers, today, e.figures[0]["last_day"][0], max(window, EVIDENCE_DAYS), e.ruler, room)
     found = []
     for payer in room.payers[:payers]:
         paydays = [
@@ -172,7 +183,7 @@ def _payers(e: Evidence, count: int, window: int) -> list[Record]:
         if payer.in_evidence:
             found.append(
                 {
-                    "payer": e.texts[payer.code] if payer.code >= 0 else "",
+                    "payer": e.said.texts[payer.code] if payer.code >= 0 else "",
                     "window_days": window,
                     "paydays": payer.in_evidence,
                     "frequency": FREQUENCIES[payer.frequency] if payer.frequency >= 0 else None,

@@ -1,7 +1,7 @@
 """Who pays a customer, how often, and how much a month.
 
-A *payday* is what one payer paid on one day. What does not belong here: which row is a paycheck (``rows.py``), and
-income that repeats without being pay (``streams.py``).
+A *payday* is what one payer paid within three days: a split pay reaches two accounts on two days. What does not belong
+here: which row is a paycheck by what it says (``rows.py``), and income that repeats without being pay (``streams.py``).
 """
 
 import math
@@ -12,12 +12,18 @@ import numpy as np
 from spendsense_pipeline.features.arrays import ZERO, Numbers, Records, constant, median_of, sort
 from spendsense_pipeline.features.calendars import Ruler
 from spendsense_pipeline.features.compiled import jit
-from spendsense_pipeline.features.meanings import KIND_PAYCHECK
+from spendsense_pipeline.features.meanings import *
+from spendsense_pipeline.features.rows import is_unearned, may_be_paid_to
 
 EVIDENCE_DAYS = 180  # pay is judged on at least so many days, however short the window
 ON_ONE_CALENDAR = 0.75  # share of the paydays that must lie on a calendar for it to be theirs
 NEAR_THE_GAP = 0.2  # of the period: a day for weeks, three for half months, six for months
-STILL_PAID = 2  # periods since the last payday
+STILL_PAID = 2  # periods from the last payday to the newest row
+ONE_PAYDAY_DAYS = 3  # "paychecks of one payer within 3 days are one payday"
+LEAST_BY_PATTERN = 3  # "an inflow stream with three hits"
+LEAST_OF_USUAL, MOST_OF_USUAL = 0.5, 1.5  # "each amount within half to one and a half of its median"
+BONUS = 2  # "a payday above twice the payer's median …"
+BONUSES, BONUS_DAYS = 2, 365  # "… at most twice a year, is a bonus and left out"
 # docs/signals.md, avg_monthly_income: days from one payday to the next.
 PERIODS = {"weekly": 7.0, "biweekly": 14.0, "semi_monthly": 365.25 / 24, "monthly": 365.25 / 12}
 FREQUENCIES = (*PERIODS, "irregular")
@@ -32,7 +38,9 @@ OFF_ITS_PLACE = constant([1, 1, 6])  # days, and half days on the ruler of month
 PLACE_BITS = 21
 PLACE_MASK = (1 << PLACE_BITS) - 1
 
-PAYDAY = np.dtype([("payer", "i8"), ("day", "i8"), ("amount", "f8")], align=True)
+PAYDAY = np.dtype(
+    [("payer", "i8"), ("day", "i8"), ("amount", "f8"), ("begins", "i8"), ("largest", "f8")], align=True
+)  # fmt: skip
 PAYER = np.dtype(
     [("code", "i8"), ("first_payday", "i8"), ("paydays", "i8"), ("first", "i8"), ("last", "i8"), ("usual", "f8"),
      ("gap", "f8"), ("origin", "i8"), ("before", "i8"), ("heir", "i8"),
@@ -60,12 +68,70 @@ class PayRoom(NamedTuple):
     counts: Numbers
     numbers: Numbers
     floats: Numbers
+    largest: Numbers
 
 
 @jit
 def to_cents(amount: float) -> float:
     """Rounded to cents, half a cent away from zero."""
     return math.trunc(amount * 100 + math.copysign(0.5, amount)) / 100
+
+
+# --- pay that nothing names ------------------------------------------------------------------------------------------
+
+
+@jit
+def may_be_pay(row: Records) -> bool:
+    """Whether an inflow may be pay by its pattern alone: "from a payer that is neither person nor own nor state, and no
+    loan, refund, interest or advance"."""
+    if row.kind != KIND_OTHER_IN or row.payee < 0 or row.purpose == NO_STREAM or not may_be_paid_to(row.held_as):
+        return False
+    if row.category & (PURCHASE | INCOME) and not row.category & INFERRED:
+        return False
+    somebody_else = TO_PERSON | TO_OWN | TO_STATE | TO_BANK | SERVICE_BROKERAGE | SERVICE_SHARED_BILLER | BARE
+    return row.told & somebody_else == 0 and not is_unearned(row)
+
+
+@jit
+def find_pay_by_pattern(rows: Records, count: int, ruler: Ruler, room: PayRoom) -> None:
+    """Make paychecks of the inflows that keep a calendar from weekly to monthly and are all of about one amount."""
+    keys, found = room.keys, ZERO
+    for i in range(count):
+        if may_be_pay(rows[i]):
+            keys[found] = (rows[i].payee << PLACE_BITS) | i
+            found += 1
+    if found < LEAST_BY_PATTERN:
+        return
+    sort(keys, found)
+    at = ZERO
+    while at < found:
+        end = at + 1
+        while end < found and keys[end] >> PLACE_BITS == keys[at] >> PLACE_BITS:
+            end += 1
+        if end - at >= LEAST_BY_PATTERN and keeps_pattern(rows, at, end, ruler, room):
+            for k in range(at, end):
+                rows[keys[k] & PLACE_MASK].kind = KIND_PAYCHECK
+        at = end
+
+
+@jit
+def keeps_pattern(rows: Records, begin: int, end: int, ruler: Ruler, room: PayRoom) -> bool:
+    """Whether a payer's inflows are like pay: on one calendar, none of another size."""
+    days, amounts = ZERO, ZERO
+    for k in range(begin, end):
+        row = rows[room.keys[k] & PLACE_MASK]
+        if days == 0 or room.numbers[days - 1] != row.day:
+            room.numbers[days] = row.day
+            days += 1
+        room.floats[amounts] = row.amount
+        amounts += 1
+    if days < LEAST_BY_PATTERN:
+        return False
+    frequency = frequency_of(room.numbers, ZERO, days, ruler, room.counts)
+    if frequency == UNKNOWN_FREQUENCY or frequency == IRREGULAR:
+        return False
+    usual = median_of(room.floats, amounts)  # sorts them
+    return bool(room.floats[0] >= LEAST_OF_USUAL * usual and room.floats[amounts - 1] <= MOST_OF_USUAL * usual)
 
 
 # --- paydays ---------------------------------------------------------------------------------------------------------
@@ -91,11 +157,12 @@ def find_paydays(rows: Records, count: int, room: PayRoom) -> tuple[int, int, in
         if k == 0 or keys[k] >> PLACE_BITS != keys[k - 1] >> PLACE_BITS:
             room.payers[payers].code, room.payers[payers].first_payday = row.payee, paydays
             payers += 1
-        elif room.paydays[paydays - 1].day == row.day:
-            room.paydays[paydays - 1].amount += row.amount
+        elif row.day - room.paydays[paydays - 1].begins <= ONE_PAYDAY_DAYS:
+            join_payday(room.paydays[paydays - 1], row.day, row.amount, row.amount)
             continue
         payday = room.paydays[paydays]
         payday.payer, payday.day, payday.amount = payers - 1, row.day, row.amount
+        payday.begins, payday.largest = row.day, row.amount
         paydays += 1
     for p in range(payers):
         end = room.payers[p + 1].first_payday if p + 1 < payers else paydays
@@ -113,6 +180,14 @@ def find_paydays(rows: Records, count: int, room: PayRoom) -> tuple[int, int, in
             room.days[days] = room.days[k]
             days += 1
     return payers, paydays, days
+
+
+@jit
+def join_payday(payday: Records, day: int, amount: float, largest: float) -> None:
+    """Add what the payer paid some days later; the payday is the day of the largest part."""
+    payday.amount += amount
+    if largest > payday.largest:
+        payday.day, payday.largest = day, largest
 
 
 @jit
@@ -174,7 +249,7 @@ def regroup(paydays: int, payers: int, room: PayRoom) -> int:
     for k in range(paydays):
         payday = room.paydays[k]
         room.keys[k] = (room.payers[payday.payer].origin << 2 * PLACE_BITS) | (payday.day << PLACE_BITS) | k
-        room.floats[k] = payday.amount
+        room.floats[k], room.largest[k] = payday.amount, payday.largest
     sort(room.keys, paydays)
     for p in range(payers):
         room.payers[p].paydays = 0
@@ -182,14 +257,17 @@ def regroup(paydays: int, payers: int, room: PayRoom) -> int:
     for k in range(paydays):
         key = room.keys[k]
         payer, day = room.payers[key >> 2 * PLACE_BITS], (key >> PLACE_BITS) & PLACE_MASK
-        if k and key >> PLACE_BITS == room.keys[k - 1] >> PLACE_BITS:
-            room.paydays[left - 1].amount += room.floats[key & PLACE_MASK]
+        amount, largest = room.floats[key & PLACE_MASK], room.largest[key & PLACE_MASK]
+        same = k > 0 and key >> 2 * PLACE_BITS == room.keys[k - 1] >> 2 * PLACE_BITS
+        if same and day - room.paydays[left - 1].begins <= ONE_PAYDAY_DAYS:
+            join_payday(room.paydays[left - 1], day, amount, largest)
             continue
         if payer.paydays == 0:
             payer.first_payday = left
         payer.paydays += 1
         payday = room.paydays[left]
-        payday.payer, payday.day, payday.amount = key >> 2 * PLACE_BITS, day, room.floats[key & PLACE_MASK]
+        payday.payer, payday.day, payday.amount = key >> 2 * PLACE_BITS, day, amount
+        payday.begins, payday.largest = day, largest
         left += 1
     return left
 
@@ -281,8 +359,8 @@ def keeps_place(frequency: int, day: int, usual: int, count: int, ruler: Ruler) 
 
 
 @jit
-def judge_payers(payers: int, today: int, days: int, ruler: Ruler, room: PayRoom) -> None:
-    """Write to each payer what its paydays of the last ``days`` come to."""
+def judge_payers(payers: int, today: int, newest: int, days: int, ruler: Ruler, room: PayRoom) -> None:
+    """Write to each payer what its paydays of the last ``days`` come to; ``newest`` is the day of the newest row."""
     for p in range(payers):
         payer, count = room.payers[p], ZERO
         payer.total, payer.steady, payer.variability, payer.frequency = 0.0, 0.0, 0.0, UNKNOWN_FREQUENCY
@@ -296,15 +374,38 @@ def judge_payers(payers: int, today: int, days: int, ruler: Ruler, room: PayRoom
         if count == 0:
             continue
         payer.frequency = frequency_of(room.numbers, ZERO, count, ruler, room.counts)
-        mean, squares = payer.total / count, 0.0
-        for k in range(count):
-            squares += (room.floats[k] - mean) ** 2
-        if count > 1 and mean != 0:
-            payer.variability = math.sqrt(squares / (count - 1)) / mean
+        last = room.numbers[count - 1]
+        usual = median_of(room.floats, count)  # sorts them
+        payer.variability = variability_of(count - bonuses(payer, today, usual, count, room), room.floats)
         if payer.frequency >= 0 and payer.frequency < IRREGULAR:
             period = DAYS_OF_PERIOD[payer.frequency]
-            if today - room.numbers[count - 1] <= STILL_PAID * period:
-                payer.steady = median_of(room.floats, count) * 30 / period
+            if newest - last <= STILL_PAID * period:
+                payer.steady = usual * 30 / period
+
+
+@jit
+def bonuses(payer: Records, today: int, usual: float, count: int, room: PayRoom) -> int:
+    """How many of the ``count`` largest of the sorted amounts are a bonus: none where there were more in a year."""
+    most, in_a_year, above = BONUS * usual, 0, 0
+    for k in range(payer.first_payday, payer.first_payday + payer.paydays):
+        payday = room.paydays[k]
+        in_a_year += 1 if today - payday.day < BONUS_DAYS and payday.amount > most else 0
+    while above < count and room.floats[count - 1 - above] > most:
+        above += 1
+    return above if in_a_year <= BONUSES else 0
+
+
+@jit
+def variability_of(count: int, amounts: Numbers) -> float:
+    """Sample standard deviation by mean of the first amounts, 0 of fewer than two."""
+    total, squares = 0.0, 0.0
+    for k in range(count):
+        total += amounts[k]
+    if count < 2 or total == 0:
+        return 0.0
+    for k in range(count):
+        squares += (amounts[k] - total / count) ** 2
+    return math.sqrt(squares / (count - 1)) * count / total
 
 
 @jit
@@ -328,12 +429,12 @@ def sum_payers(payers: int, pay: Records, room: PayRoom) -> int:
 
 
 @jit
-def gap_in_window(today: int, window: int, begin: int, days: int, room: PayRoom) -> float:
-    """Median gap of the paydays in the window, or the gap that is open, whichever is longer.
+def gap_in_window(today: int, newest: int, window: int, begin: int, days: int, room: PayRoom) -> float:
+    """Median gap of the paydays in the window, or the gap that is open to the newest row, whichever is longer.
 
     The gap before the first payday of the evidence reaches back beyond it.
     """
-    gaps, still_open = ZERO, float(today - room.days[days - 1])
+    gaps, still_open = ZERO, float(newest - room.days[days - 1])
     for k in range(max(begin, 1), days):
         if today - room.days[k] < window:
             room.numbers[gaps] = room.days[k] - room.days[k - 1]
@@ -350,8 +451,9 @@ def write_no_pay(pay: Records) -> None:
 
 @jit
 def pay_on(
-    today: int, window: int, payers: int, paydays: int, days: int, ruler: Ruler, pay: Records, room: PayRoom
-) -> None:
+    today: int, newest: int, window: int, payers: int, paydays: int, days: int, ruler: Ruler, pay: Records,
+    room: PayRoom,
+) -> None:  # fmt: skip
     """Write what pay comes to on a date in a window: of the last ``max(window, 180)`` days; NaN where nothing does."""
     evidence = max(window, EVIDENCE_DAYS)
     write_no_pay(pay)
@@ -360,7 +462,7 @@ def pay_on(
         begin += 1
     if begin == days:
         return
-    judge_payers(payers, today, evidence, ruler, room)
+    judge_payers(payers, today, newest, evidence, ruler, room)
     largest = sum_payers(payers, pay, room)
     pay.other = 0.0
     for k in range(paydays):
@@ -371,4 +473,4 @@ def pay_on(
     if pay.frequency == IRREGULAR and largest != UNKNOWN_FREQUENCY:
         pay.frequency = largest
     if days - begin >= 2:
-        pay.gap = gap_in_window(today, window, begin, days, room)
+        pay.gap = gap_in_window(today, newest, window, begin, days, room)

@@ -1,7 +1,7 @@
-"""What each row of a customer is: its payee, its kind, and the two legs of a transfer.
+"""What each row of a customer is: its payee, its kind, what it may be part of, and the two legs of a transfer.
 
-Texts are numbers here, in the order of the texts, and what they say is bits (``meanings.py``). Rows are those of one
-customer up to a day, in order of day and id.
+What the texts and codes of a row say is bits (``meanings.py``). Rows are those of one customer up to a day, in order of
+day and id. Quoted sentences are those of docs/signals.md on what a row is.
 
 What does not belong here: anything about a window, a pattern in time, or a balance.
 """
@@ -15,7 +15,10 @@ from spendsense_pipeline.features.compiled import jit
 from spendsense_pipeline.features.meanings import *
 
 LEG_DAYS = 3  # between the two legs of a transfer: a weekend, or a slow clearing
-PLACE_WORDS = 3  # a card's descriptor ends in its city, of so many words at most, and the state
+CARD_LEG_DAYS = 5  # between the two legs of a card payment, which banks post later
+RETURN_DAYS = 60  # from a debit to its return: a consumer has that long to dispute one (NACHA)
+REVERSAL_DAYS = 10  # "an outflow to an employer within 10 days cancels the paycheck it repeats"
+LEAST_EARNED = 3  # inflows of a payee that pays more than it is paid: a customer of it gets refunds, less than that
 NEVER_DAY = 1 << 30
 PLACE_BITS = 21
 PLACE_MASK = (1 << PLACE_BITS) - 1
@@ -24,39 +27,43 @@ MOST_ROWS = 1 << PLACE_BITS  # of a customer: a row's place is packed into a key
 ROW = np.dtype(
     [
         # what the transaction says
-        ("day", "i8"), ("amount", "f8"), ("account", "i8"), ("held_as", "i8"), ("name", "i8"), ("identity", "i8"),
-        ("category", "i8"), ("number", "i8"),
+        ("number", "i8"), ("day", "i8"), ("amount", "f8"), ("account", "i8"), ("held_as", "i8"), ("said", "i8"),
+        ("identity", "i8"), ("category", "i8"), ("says", "i8"), ("told", "i8"), ("label", "i8"),
         # what is found
-        ("payee", "i8"), ("merchant", "i8"), ("paid_from", "i8"), ("kind", "i8"), ("penalty", "i8"),
-        ("spelling", "i8"), ("cents", "i8"), ("may_be_leg", "i8"), ("like_transfer", "i8"), ("refund", "i8"),
-        ("partner", "i8"), ("nearness", "i8"),
+        ("payee", "i8"), ("merchant", "i8"), ("paid_before", "i8"), ("earns", "i8"), ("comes_in", "i8"),
+        ("kind", "i8"), ("penalty", "i8"), ("service_fee", "i8"), ("purpose", "i8"), ("evidence", "i8"),
+        ("spent", "f8"), ("spelling", "i8"), ("cents", "i8"), ("may_be_leg", "i8"), ("like_transfer", "i8"),
+        ("refund", "i8"), ("taken_back", "i8"), ("unlinked", "i8"), ("partner", "i8"), ("nearness", "i8"),
     ],
     align=True,
 )  # fmt: skip
-# A name and an id that occur together among the customer's rows.
+# What is said and an id that occur together among the customer's rows.
 SPELLING = np.dtype(
-    [("name", "i8"), ("identity", "i8"), ("rows", "i8"), ("first_paid", "i8"), ("text", "i8"), ("stable_id", "i8"),
+    [("said", "i8"), ("identity", "i8"), ("rows", "i8"), ("text", "i8"), ("display", "i8"), ("stable_id", "i8"),
      ("shared", "i8"), ("payee", "i8")],
     align=True,
 )  # fmt: skip
 # What is known of a text within one customer: a field holds where its stamp is the customer's.
 TEXT = np.dtype(
-    [("named", "i8"),
-     ("as_id", "i8"), ("rows", "i8"), ("only_paypal", "i8"), ("least_name", "i8"), ("most_name", "i8"),
+    [("as_id", "i8"), ("rows", "i8"), ("only_paypal", "i8"), ("least_name", "i8"), ("most_name", "i8"),
      ("as_name", "i8"), ("usual_id", "i8"), ("usual_rows", "i8"),
-     ("as_payee", "i8"), ("merchant", "i8"), ("paid_from", "i8")],
+     ("as_payee", "i8"), ("merchant", "i8"), ("paid_from", "i8"), ("paid_out", "f8"), ("paid_in", "f8"),
+     ("inflows", "i8"), ("owed", "f8"), ("matched", "i8"), ("unmatched", "i8")],
     align=True,
 )  # fmt: skip
 
 
 class Names(NamedTuple):
-    """What names and ids say, by their number; the last is of none."""
+    """What descriptors say (``descriptors.Said``), as kernels read it."""
 
     says: Numbers
+    told: Numbers
+    category: Numbers
+    label: Numbers
     text: Numbers
-    stems: Numbers
-    """``PLACE_WORDS`` texts for each name, without one word of a city and the state, without two, …; -1 for none."""
+    display: Numbers
     id_text: Numbers
+    id_display: Numbers
 
 
 class RowRoom(NamedTuple):
@@ -72,64 +79,63 @@ class RowRoom(NamedTuple):
 
 @jit
 def find_payees(stamp: int, rows: Records, count: int, names: Names, room: RowRoom) -> None:
-    """Write payee, merchant and the first day paid to each row: judged on all of the customer's rows.
+    """Write to each row its payee, the payee's readable name and what passed between both, judged on all rows.
 
     An id is a payee where it occurs on two or more rows. A row without id joins the id that its name mostly has. All
     others go by their name.
     """
-    found = gather_spellings(stamp, rows, count, names, room)
-    drop_places(stamp, found, names, room)
+    found = gather_spellings(rows, count, names, room)
     weigh_ids(stamp, found, names, room)
     weigh_names(stamp, found, room)
-    choose_payees(stamp, found, names, room)
+    choose_payees(stamp, found, room)
     for i in range(count):
         row = rows[i]
         row.payee = room.spellings[row.spelling].payee
-        row.merchant, row.paid_from = -1, NEVER_DAY
         if row.payee >= 0:
-            row.merchant = room.texts[row.payee].merchant
-            row.paid_from = room.texts[row.payee].paid_from
+            add_to_payee(row, room.texts[row.payee])
+    for i in range(count):
+        row = rows[i]
+        row.merchant, row.paid_before, row.earns, row.comes_in = -1, 0, 0, 0
+        if row.payee >= 0:
+            payee = room.texts[row.payee]
+            row.merchant, row.comes_in = payee.merchant, payee.inflows
+            row.paid_before = 1 if payee.paid_from <= row.day else 0
+            row.earns = 1 if payee.paid_in > payee.paid_out else 0
 
 
 @jit
-def gather_spellings(stamp: int, rows: Records, count: int, names: Names, room: RowRoom) -> int:
-    """The rows' different pairs of name and id, and how many there are."""
+def add_to_payee(row: Records, payee: Records) -> None:
+    """Add a row to what passed between customer and payee."""
+    if row.amount > 0:
+        payee.paid_in += row.amount
+        payee.inflows += 1
+    # A payment that may be taken back: spending, not a transfer, a fee or a wage.
+    elif row.category & (UNKNOWN | PURCHASE) and not row.says & (
+        SAYS_TRANSFER | SAYS_CARD_PAYMENT | SAYS_CASH_OUT | SAYS_FEE
+    ):
+        payee.paid_from = min(payee.paid_from, row.day)
+        payee.paid_out -= row.amount
+
+
+@jit
+def gather_spellings(rows: Records, count: int, names: Names, room: RowRoom) -> int:
+    """The rows' different pairs of what is said and id, and how many there are."""
     keys, found = room.keys, 0
     for i in range(count):
-        keys[i] = ((rows[i].name + 1) << 2 * PLACE_BITS) | ((rows[i].identity + 1) << PLACE_BITS) | i
+        keys[i] = ((rows[i].said + 1) << 2 * PLACE_BITS) | ((rows[i].identity + 1) << PLACE_BITS) | i
     sort(keys, count)
     for k in range(count):
         row = rows[keys[k] & PLACE_MASK]
         if k == 0 or keys[k] >> PLACE_BITS != keys[k - 1] >> PLACE_BITS:
             new = room.spellings[found]
-            new.name, new.identity, new.rows, new.first_paid = row.name, names.id_text[row.identity], 0, NEVER_DAY
-            new.text = names.text[row.name]
-            if new.text >= 0:
-                room.texts[new.text].named = stamp
+            new.said, new.identity, new.rows = row.said, names.id_text[row.identity], 0
+            new.text, new.display = names.text[row.said], names.display[row.said]
+            if new.text < 0:
+                new.display = names.id_display[row.identity]
             found += 1
-        spelling = room.spellings[found - 1]
-        spelling.rows += 1
+        room.spellings[found - 1].rows += 1
         row.spelling = found - 1
-        # A payment that may be taken back: spending, not a transfer, a fee or a wage.
-        if row.amount < 0 and row.category & (UNKNOWN | PURCHASE):
-            spelling.first_paid = min(spelling.first_paid, row.day)
     return found
-
-
-@jit
-def drop_places(stamp: int, found: int, names: Names, room: RowRoom) -> None:
-    """Take city and state off a name where the customer also knows the payee without: `SPOTIFY NEW YORK NY`.
-
-    Nobody can say of one name alone where the payee ends and the city begins, so the longest other name decides.
-    """
-    for s in range(found):
-        spelling = room.spellings[s]
-        if names.says[spelling.name] & PLACED:
-            for count in range(PLACE_WORDS):
-                stem = names.stems[PLACE_WORDS * spelling.name + count]
-                if stem >= 0 and room.texts[stem].named == stamp:
-                    spelling.text = stem
-                    break
 
 
 @jit
@@ -147,19 +153,20 @@ def weigh_ids(stamp: int, found: int, names: Names, room: RowRoom) -> None:
             about.as_id, about.rows, about.only_paypal = stamp, 0, 1
             about.least_name, about.most_name = 1 << 40, -1
         about.rows += spelling.rows
-        if not names.says[spelling.name] & BY_PAYPAL:
+        if not names.told[spelling.said] & BY_PAYPAL:
             about.only_paypal = 0
         if spelling.text >= 0:
             about.least_name = min(about.least_name, spelling.text)
             about.most_name = max(about.most_name, spelling.text)
     for s in range(found):
         spelling = room.spellings[s]
-        spelling.shared = 1 if names.says[spelling.name] & SHARED else 0
+        spelling.shared = 1 if names.told[spelling.said] & SERVICE_SHARED_BILLER else 0
         spelling.stable_id = -1
         if spelling.identity >= 0:
             about = room.texts[spelling.identity]
-            if about.only_paypal and about.least_name < about.most_name:
-                spelling.shared = 1
+            several = about.least_name < about.most_name
+            if several and (about.only_paypal or names.told[spelling.said] & SERVICE_SUBSCRIPTION):
+                spelling.shared = 1  # a service sold under its shop's id is not the shop
             if about.rows >= 2 and not spelling.shared:
                 spelling.stable_id = spelling.identity
 
@@ -185,12 +192,11 @@ def weigh_names(stamp: int, found: int, room: RowRoom) -> None:
 
 
 @jit
-def choose_payees(stamp: int, found: int, names: Names, room: RowRoom) -> None:
-    """Write each spelling's payee, and to the payee its readable name and when it was first paid."""
+def choose_payees(stamp: int, found: int, room: RowRoom) -> None:
+    """Write each spelling's payee, and to the payee its readable name; nothing passed between both yet."""
     for s in range(found):
         spelling = room.spellings[s]
-        readable = spelling.text if spelling.text >= 0 else spelling.identity
-        spelling.payee = readable
+        spelling.payee = spelling.text if spelling.text >= 0 else spelling.identity
         if spelling.stable_id >= 0:
             spelling.payee = spelling.stable_id
         elif spelling.identity < 0 and not spelling.shared and spelling.text >= 0:
@@ -201,10 +207,10 @@ def choose_payees(stamp: int, found: int, names: Names, room: RowRoom) -> None:
             continue
         payee = room.texts[spelling.payee]
         if payee.as_payee != stamp:
-            payee.as_payee, payee.merchant, payee.paid_from = stamp, readable, NEVER_DAY
-        payee.merchant = min(payee.merchant, readable)
-        if not names.says[spelling.name] & (SAYS_TRANSFER | SAYS_CARD_PAYMENT | SAYS_CASH_OUT | SAYS_FEE):
-            payee.paid_from = min(payee.paid_from, spelling.first_paid)
+            payee.as_payee, payee.merchant, payee.paid_from = stamp, spelling.display, NEVER_DAY
+            payee.paid_out, payee.paid_in, payee.inflows, payee.owed = 0.0, 0.0, 0, 0.0
+            payee.matched, payee.unmatched = 0, 0
+        payee.merchant = min(payee.merchant, spelling.display)
 
 
 # --- kinds -----------------------------------------------------------------------------------------------------------
@@ -217,127 +223,314 @@ def may_be_paid_to(held_as: int) -> bool:
 
 
 @jit
-def is_payroll(row: Records, says: int) -> bool:
-    """ "Payroll words beat" unearned ones; a mere direct deposit does only where the category says wages too."""
-    if says & SAYS_PAYROLL:
-        return True
-    return says & SAYS_DEPOSITED_PAY != 0 and (row.category & EARNED != 0 or says & SAYS_UNEARNED == 0)
-
-
-@jit
-def is_interest(row: Records, says: int) -> bool:
-    """Interest that the bank charges, by its category or, where that is silent, by words."""
-    return row.category & INTEREST_CHARGED != 0 or (
-        row.category & (UNKNOWN | BANK_FEES) != 0 and says & SAYS_INTEREST != 0
+def lends(row: Records) -> bool:
+    """Whether a row is of a cash-advance app: they lend, and what they take back is a loan's."""
+    return (
+        row.category & ADVANCE != 0
+        or row.told & SERVICE_CASH_ADVANCE != 0
+        or (row.category & UNSAID != 0 and row.says & SAYS_CASH_ADVANCE != 0)
     )
 
 
 @jit
-def is_penalty(row: Records, says: int) -> bool:
-    """An overdraft, insufficient funds or late fee, or one given back; interest charged on a deposit account."""
-    if row.category & PENALTY or (row.category & (UNKNOWN | BANK_FEES) and says & SAYS_PENALTY):
+def is_payroll(row: Records) -> bool:
+    """ "Payroll words beat" unearned ones; a mere direct deposit does only where the category says wages too."""
+    if row.says & SAYS_CASH_ADVANCE or row.told & SERVICE_CASH_ADVANCE:
+        return False
+    if row.says & (SAYS_PAYROLL | SAYS_EMPLOYER_MARK):
         return True
-    return (row.held_as == CHECKING or row.held_as == SAVINGS) and row.amount <= 0 and is_interest(row, says)
+    if row.told & MARK_PAYROLL and not row.says & (SAYS_BENEFIT | SAYS_PENSION):
+        return True
+    return row.says & SAYS_DEPOSITED_PAY != 0 and (row.category & EARNED != 0 or row.says & SAYS_UNEARNED == 0)
 
 
 @jit
-def is_refund(row: Records, says: int) -> bool:
-    """Money back: in a purchase category, by words, or from somebody who was paid before."""
-    category = row.category
-    if row.amount <= 0:
+def is_interest(row: Records) -> bool:
+    """Interest that the bank charges, by its category or, where that is silent, by words."""
+    return row.category & INTEREST_CHARGED != 0 or (
+        row.category & (UNSAID | BANK_FEES) != 0 and (row.says & SAYS_INTEREST != 0 or row.told & MARK_INTEREST != 0)
+    )
+
+
+@jit
+def is_penalty(row: Records) -> bool:
+    """An overdraft, insufficient funds or late fee, or one given back; interest charged on a deposit account."""
+    if row.category & PENALTY or (row.category & (UNSAID | BANK_FEES) and row.says & SAYS_PENALTY):
+        return True
+    return (row.held_as == CHECKING or row.held_as == SAVINGS) and row.amount <= 0 and is_interest(row)
+
+
+@jit
+def is_service_fee(row: Records) -> bool:
+    """Another fee of the bank: a month's, a cash machine's, for paying abroad; no penalty."""
+    if row.category & BANK_FEES:
+        return row.category & INTEREST_CHARGED == 0
+    if not row.category & UNSAID:
         return False
-    if is_payroll(row, says) and may_be_paid_to(row.held_as) and category & PURCHASE == 0:
+    if row.says & SAYS_SERVICE_FEE and not row.told & ANY_SERVICE:
+        return True
+    return row.category & UNKNOWN != 0 and (
+        row.told & MARK_FEE != 0 or (row.told & TO_BANK != 0 and row.says & SAYS_FEE != 0)
+    )
+
+
+@jit
+def pays_for_work(row: Records) -> bool:
+    """Whether the payer is one of whom one also buys, and from whom more comes in than goes out."""
+    if row.says & SAYS_REFUND or row.told & MARK_REFUND or not row.earns:
+        return False
+    if row.told & (SERVICE_GIG | TO_EMPLOYER) or (row.category & UNSAID and row.says & SAYS_GIG):
+        return True
+    return row.comes_in >= LEAST_EARNED and row.category & UNSAID != 0
+
+
+@jit
+def is_refund(row: Records) -> bool:
+    """Money back: in a purchase category, by words, or from somebody who was paid before."""
+    category, says = row.category, row.says
+    if row.amount <= 0 or lends(row):
+        return False
+    if is_payroll(row) and may_be_paid_to(row.held_as) and not (category & PURCHASE and not category & INFERRED):
+        return False
+    if may_be_paid_to(row.held_as) and pays_for_work(row):
         return False
     if category & (PURCHASE | BANK_FEES):
+        return row.paid_before != 0 or category & INFERRED == 0 or row.told & FROM_KNOWN_PAYEE != 0
+    if (
+        (says & SAYS_REFUND or row.told & MARK_REFUND)
+        and not says & SAYS_TAX
+        and not category & (LOAN_PAYMENTS | TAX_REFUND)
+    ):
         return True
-    if says & SAYS_REFUND and not says & SAYS_TAX and not category & (LOAN_PAYMENTS | TAX_REFUND):
+    if says & SAYS_FEE_REVERSAL and category & UNKNOWN:
         return True
     speaks_against = SAYS_PEER | SAYS_INTEREST | SAYS_UNEARNED | SAYS_TRANSFER
-    return category & UNKNOWN != 0 and row.paid_from <= row.day and says & speaks_against == 0
+    somebody_else = TO_PERSON | TO_OWN | TO_STATE | TO_EMPLOYER | SERVICE_PEER
+    return (
+        category & UNKNOWN != 0 and row.paid_before != 0 and says & speaks_against == 0
+        and row.told & somebody_else == 0
+    )  # fmt: skip
 
 
 @jit
-def is_card_payment(row: Records, says: int) -> bool:
+def is_card_payment(row: Records) -> bool:
     """A card paid, seen from either account; also all that a card receives and is no refund."""
     if row.category & CARD_PAYMENT:
         return True
-    if says & SAYS_CARD_PAYMENT and row.category & (UNKNOWN | TRANSFER | LOAN_PAYMENTS):
+    if row.says & SAYS_CARD_PAYMENT and row.category & (UNSAID | TRANSFER | LOAN_PAYMENTS):
         return True
     return row.amount > 0 and row.held_as == CREDIT_CARD and not row.refund
 
 
 @jit
-def is_own_transfer(row: Records, says: int) -> bool:
-    """Between the customer's accounts: by its category or, where that is silent, by words that name nobody else."""
-    if row.category & OWN_FUNDS:
+def is_own_transfer(row: Records) -> bool:
+    """Between the customer's accounts, by its category or by words for an own account; or transfer words and nothing
+    else left of the name. "Any other transfer is a payment to, or money from, somebody"."""
+    category, says, told = row.category, row.says, row.told
+    if category & OWN_FUNDS:
         return True
-    if row.identity >= 0 or says & SAYS_PEER or row.category & FROM_APPS:
+    if category & PURCHASE and not category & INFERRED:
         return False
-    payroll = is_payroll(row, says)
-    if row.category & OTHER_TRANSFER and not (row.amount > 0 and (payroll or says & SAYS_UNEARNED)):
+    if is_payroll(row) or says & (SAYS_PEER | SAYS_FEE | SAYS_NO_INCOME | SAYS_INTEREST) or category & FROM_APPS:
+        return False
+    if not category & (UNSAID | TRANSFER) or category & ADVANCE:
+        return False
+    if told & SERVICE_BROKERAGE or told & (TO_OWN | MARK_INVESTMENT):
         return True
-    return row.category & UNKNOWN != 0 and says & SAYS_TRANSFER != 0 and not payroll
+    if told & (TO_PERSON | TO_EMPLOYER | TO_STATE | ANY_SERVICE) or row.identity >= 0:
+        return False
+    if says & SAYS_OWN_ACCOUNT:
+        return True
+    if not told & BARE or (row.amount > 0 and says & SAYS_UNEARNED):
+        return False
+    by_category = category & TRANSFER != 0 and not category & (WITHDRAWAL | DEPOSIT)
+    return by_category or says & SAYS_TRANSFER != 0 or told & MARK_TRANSFER != 0
 
 
 @jit
-def is_paycheck(row: Records, says: int) -> bool:
+def is_unearned(row: Records) -> bool:
+    """Whether words or the code speak against a wage."""
+    return (
+        row.says & (SAYS_UNEARNED | SAYS_INTEREST | SAYS_REFUND | SAYS_NO_INCOME) != 0
+        or row.told & (MARK_INTEREST | MARK_DIVIDEND | MARK_TAX | MARK_LOAN | MARK_REFUND | MARK_RETURN) != 0
+    )
+
+
+@jit
+def is_paycheck(row: Records) -> bool:
     """Wages, a salary, gig income: unearned words beat the category, payroll words beat those."""
-    unearned = says & (SAYS_UNEARNED | SAYS_INTEREST | SAYS_REFUND | SAYS_PEER) != 0
-    payroll = is_payroll(row, says)
+    category, says, told = row.category, row.says, row.told
+    if row.amount <= 0 or not may_be_paid_to(row.held_as) or lends(row):
+        return False
+    if is_payroll(row):
+        return category & (EARNED | UNSAID | TRANSFER_IN) != 0
+    if is_unearned(row):
+        return False
+    if category & EARNED:
+        return says & SAYS_PEER == 0
+    if not category & UNSAID:
+        return False
+    if told & TO_EMPLOYER:
+        return True
+    somebody_else = TO_PERSON | TO_OWN | TO_STATE | TO_BANK | SERVICE_PEER | SERVICE_BROKERAGE | SERVICE_SHARED_BILLER
+    if (told & SERVICE_GIG or says & SAYS_GIG) and says & SAYS_PEER == 0:
+        return not row.paid_before or row.earns != 0
+    prearranged = told & MARK_PREARRANGED != 0 or says & SAYS_PREARRANGED != 0
+    return prearranged and row.comes_in >= 2 and told & (somebody_else | BARE) == 0 and says & SAYS_PEER == 0
+
+
+@jit
+def is_benefit(row: Records) -> bool:
+    """What the state or a pension pays: "regular income, no pay"; tax given back is neither."""
     if row.amount <= 0 or not may_be_paid_to(row.held_as):
         return False
-    if row.category & EARNED and (payroll or not unearned):
+    if row.category & BENEFIT:
         return True
-    if row.category & (UNKNOWN | TRANSFER_IN) and payroll:
-        return True
-    return row.category & UNKNOWN != 0 and says & SAYS_GIG != 0 and row.paid_from > row.day and not unearned
+    if not row.category & (UNSAID | TRANSFER_IN) or row.says & (SAYS_TAX | SAYS_REFUND) or row.category & TAX_REFUND:
+        return False
+    return row.says & (SAYS_BENEFIT | SAYS_PENSION) != 0 or row.told & (MARK_BENEFIT | MARK_PENSION | TO_STATE) != 0
 
 
 @jit
-def kind_of(row: Records, says: int) -> int:
-    """What a row is, as far as it can be known without its other leg; the first that matches."""
-    category, inflow, outflow = row.category, row.amount > 0, row.amount < 0
-    unknown = category & UNKNOWN != 0
-    payroll = is_payroll(row, says)
-    if is_card_payment(row, says):
+def kind_of(row: Records) -> int:
+    """What a row is, as far as it can be known without another row; the first that matches."""
+    category, says, inflow, outflow = row.category, row.says, row.amount > 0, row.amount < 0
+    silent, payroll = category & UNSAID != 0, is_payroll(row)
+    if is_card_payment(row):
         return KIND_CARD_PAYMENT
-    if is_own_transfer(row, says):
+    if is_own_transfer(row):
         return KIND_OWN_TRANSFER
-    if outflow and (category & WITHDRAWAL or (unknown and says & SAYS_CASH_OUT)):
+    if outflow and (category & WITHDRAWAL or (silent and (says & SAYS_CASH_OUT or row.told & MARK_CASH))):
         return KIND_CASH_WITHDRAWAL
-    if inflow and not payroll and (category & DEPOSIT or (unknown and says & SAYS_CASH_IN)):
+    cash_in = says & SAYS_CASH_IN or row.told & (MARK_CASH | MARK_DEPOSIT)
+    if inflow and not payroll and (category & DEPOSIT or (silent and cash_in)):
         return KIND_CASH_DEPOSIT
     if row.refund:
         return KIND_REFUND
     if outflow and row.penalty:
         return KIND_FEE
-    if outflow and row.held_as == CREDIT_CARD and is_interest(row, says):
+    if outflow and row.held_as == CREDIT_CARD and is_interest(row):
         return KIND_INTEREST_CHARGED
-    if inflow and category & INTEREST_EARNED:
+    if outflow and row.service_fee:
+        return KIND_SERVICE_FEE
+    earned = says & SAYS_INTEREST or row.told & MARK_INTEREST
+    if inflow and (category & INTEREST_EARNED or (category & (UNSAID | INCOME) and earned and not payroll)):
         return KIND_INTEREST_EARNED
-    if inflow and category & (UNKNOWN | INCOME) and says & SAYS_INTEREST and not payroll:
-        return KIND_INTEREST_EARNED
-    if is_paycheck(row, says):
+    if lends(row):
+        return KIND_ADVANCE
+    if is_paycheck(row):
         return KIND_PAYCHECK
+    if is_benefit(row):
+        return KIND_BENEFIT
     return KIND_OTHER_OUT if outflow else KIND_OTHER_IN
 
 
 @jit
-def find_kinds(rows: Records, count: int, names: Names, own_accounts: int) -> None:
-    """Write each row's kind, and by what its other leg is looked for."""
+def who_knows(told: int) -> int:
+    """The evidence of what a row's category says."""
+    if told & FROM_CATEGORY:
+        return BY_CATEGORY
+    if told & FROM_CODE:
+        return BY_CODE
+    if told & FROM_KNOWN_PAYEE:
+        return BY_KNOWN_PAYEE
+    if told & FROM_WORDS:
+        return BY_WORDS
+    return BY_PATTERN
+
+
+@jit
+def write_purpose(row: Records) -> None:
+    """Write what an outflow may be part of, and what shows it: the payee, the category, words, the population."""
+    category, says, told = row.category, row.says, row.told
+    row.purpose, row.evidence = NO_PURPOSE, BY_PATTERN
+    telling = category & (BILL | SUBSCRIPTION) != 0 and category & HABIT == 0
+    if told & SERVICE_SUBSCRIPTION:
+        row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_KNOWN_PAYEE
+    elif told & (SERVICE_BILL | SERVICE_INSTALMENTS):
+        row.purpose, row.evidence = FOR_BILL, BY_KNOWN_PAYEE
+    elif category & HABIT:
+        row.purpose = NO_STREAM
+    elif telling:
+        row.purpose = FOR_BILL if category & BILL else FOR_SUBSCRIPTION
+        row.evidence = who_knows(told)
+    elif told & SERVICE_HABIT or (category & UNSAID and says & SAYS_HABIT):
+        row.purpose = NO_STREAM
+    elif says & (SAYS_BILL | SAYS_INSTALMENT):
+        row.purpose, row.evidence = FOR_BILL, BY_WORDS
+    elif says & SAYS_SUBSCRIPTION:
+        row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_WORDS
+    elif told & LIST_PRICED:
+        row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_LIST_PRICE
+    elif told & OWN_PRICED or is_standing(row):
+        row.purpose = FOR_BILL
+
+
+@jit
+def is_standing(row: Records) -> bool:
+    """Whether a payment would be a standing one, if it recurs: to a person, or to anybody by transfer."""
+    to_somebody = TO_PERSON | SERVICE_PEER | MARK_STANDING_ORDER
+    return row.told & to_somebody != 0 or row.category & TRANSFER_OUT != 0 or row.says & SAYS_STANDING_ORDER != 0
+
+
+@jit
+def write_source(row: Records) -> None:
+    """Write whether an inflow may be part of a stream, and what shows it: "interest, tax refunds and dividends are no
+    income streams"."""
+    row.purpose, row.evidence = NO_PURPOSE, BY_PATTERN
+    regular = row.kind == KIND_PAYCHECK or row.kind == KIND_BENEFIT
+    unearned = row.told & (MARK_INTEREST | MARK_DIVIDEND | MARK_TAX | MARK_LOAN) != 0
+    if row.category & UNEARNED or unearned or (row.category & UNSAID and row.says & SAYS_NO_INCOME and not regular):
+        row.purpose = NO_STREAM
+    elif row.category & (EARNED | INCOME) and row.told & (FROM_CATEGORY | FROM_CODE | FROM_KNOWN_PAYEE):
+        row.evidence = who_knows(row.told)
+    elif row.told & (MARK_PAYROLL | MARK_BENEFIT | MARK_PENSION | MARK_PREARRANGED):
+        row.evidence = BY_CODE
+    elif regular and row.says & (
+        SAYS_PAYROLL | SAYS_DEPOSITED_PAY | SAYS_EMPLOYER_MARK | SAYS_PREARRANGED | SAYS_BENEFIT | SAYS_PENSION
+    ):
+        row.evidence = BY_WORDS
+    elif regular and row.told & (ANY_SERVICE | TO_STATE | TO_EMPLOYER):
+        row.evidence = BY_KNOWN_PAYEE
+
+
+@jit
+def find_kinds(rows: Records, count: int, own_accounts: int) -> None:
+    """Write to each row its kind, and whether it may be a leg of a transfer: 2 where only of a card payment."""
     for i in range(count):
-        row, says = rows[i], names.says[rows[i].name]
+        row = rows[i]
         row.cents = int(abs(row.amount) * 100 + 0.5)
-        row.penalty = 1 if is_penalty(row, says) else 0
-        row.refund = 1 if is_refund(row, says) else 0
-        row.kind = kind_of(row, says)
-        silent = row.category & (UNKNOWN | TRANSFER) != 0
-        # What a card received is a payment by its category, and its other half may have none.
-        onto_card = row.kind == KIND_CARD_PAYMENT and row.amount > 0 and row.held_as == CREDIT_CARD
-        speaks_against = is_payroll(row, says) or says & SAYS_FEE != 0 or row.held_as == LOAN or row.amount == 0
-        row.may_be_leg = 1 if (silent or onto_card) and own_accounts > 1 and not speaks_against else 0
-        by_words = row.category & UNKNOWN != 0 and says & SAYS_TRANSFER != 0
-        row.like_transfer = 1 if row.category & TRANSFER or by_words else 0
+        row.penalty = 1 if is_penalty(row) else 0
+        row.service_fee = 1 if not row.penalty and is_service_fee(row) else 0
+        row.refund = 1 if is_refund(row) else 0
+        row.kind = kind_of(row)
+        row.spent, row.taken_back, row.unlinked = row.amount, 0, 0
+        if row.amount > 0:
+            write_source(row)
+        else:
+            write_purpose(row)
+        by_words = row.category & UNSAID != 0 and row.says & (SAYS_TRANSFER | SAYS_OWN_ACCOUNT) != 0
+        marked = row.told & (TO_OWN | MARK_TRANSFER) != 0
+        row.like_transfer = 1 if row.category & TRANSFER or by_words or marked else 0
+        row.may_be_leg = leg_of(row) if own_accounts > 1 else 0
+
+
+@jit
+def leg_of(row: Records) -> int:
+    """Whether a row may be a leg: 2 where only of a card payment. "A leg never matches a row that names a third party,
+    nor a purchase"."""
+    # What a card received is a payment by its category, and its other half may have none.
+    onto_card = row.kind == KIND_CARD_PAYMENT and row.amount > 0 and row.held_as == CREDIT_CARD
+    if not row.category & (UNSAID | TRANSFER) and not onto_card:
+        return 0
+    if is_payroll(row) or row.says & SAYS_FEE or row.held_as == LOAN or row.amount == 0 or lends(row):
+        return 0
+    if (row.category & PURCHASE or row.refund) and row.amount < 0:
+        return 0
+    if row.told & (TO_PERSON | TO_EMPLOYER | TO_STATE | SERVICE_PEER) or row.says & SAYS_PEER:
+        return 0
+    own = row.like_transfer or onto_card or row.told & (BARE | TO_BANK | SERVICE_BROKERAGE)
+    return 1 if own or row.says & (SAYS_CARD_PAYMENT | SAYS_CASH_IN) else 2
 
 
 # --- legs ------------------------------------------------------------------------------------------------------------
@@ -368,7 +561,7 @@ def match_legs(rows: Records, count: int, room: RowRoom) -> None:
             b = a + direction
             while 0 <= b < sides and keys[b] >> PLACE_BITS == keys[a] >> PLACE_BITS:
                 i, o = keys[a] & PLACE_MASK, keys[b] & PLACE_MASK
-                if abs(rows[o].day - rows[i].day) > LEG_DAYS:
+                if abs(rows[o].day - rows[i].day) > CARD_LEG_DAYS:
                     break
                 consider_legs(rows, i, o)
                 b += direction
@@ -376,6 +569,7 @@ def match_legs(rows: Records, count: int, room: RowRoom) -> None:
         i = keys[a] & PLACE_MASK
         if rows[i].amount > 0 and rows[i].partner >= 0 and rows[rows[i].partner].partner == i:
             join_legs(rows[i], rows[rows[i].partner])
+            rows[i].taken_back, rows[rows[i].partner].taken_back = -1, -1
 
 
 @jit
@@ -385,9 +579,12 @@ def consider_legs(rows: Records, i: int, o: int) -> None:
     onto_card = into.held_as == CREDIT_CARD
     if out.amount > 0 or out.account == into.account:
         return
-    if not (onto_card or into.like_transfer or out.like_transfer):
-        return
     apart = out.day - into.day
+    if not onto_card:
+        if into.may_be_leg != 1 or out.may_be_leg != 1 or abs(apart) > LEG_DAYS:
+            return
+        if not (into.like_transfer or out.like_transfer):
+            return
     nearness = (0 if onto_card else 1000) + 20 * abs(apart) + apart
     if nearness < into.nearness or (nearness == into.nearness and o < into.partner):
         into.nearness, into.partner = nearness, o
@@ -407,9 +604,135 @@ def join_legs(into: Records, out: Records) -> None:
         out.kind = KIND_OWN_TRANSFER
 
 
+# --- rows that undo others -------------------------------------------------------------------------------------------
+
+
+@jit
+def undo(rows: Records, count: int) -> None:
+    """Find what was returned, reversed or given back, and write what both rows are then."""
+    for i in range(count):
+        row = rows[i]
+        returns = row.says & SAYS_RETURN != 0 or row.told & (MARK_RETURN | MARK_REVERSAL) != 0
+        if row.taken_back != 0 or row.kind == KIND_CARD_PAYMENT or row.kind == KIND_OWN_TRANSFER:
+            continue
+        if row.amount > 0 and row.says & SAYS_FEE_REVERSAL and row.kind == KIND_REFUND:
+            give_back_fee(rows, i)
+        elif row.amount > 0 and returns and row.kind != KIND_PAYCHECK and row.kind != KIND_BENEFIT:
+            return_debit(rows, i)
+        elif row.amount < 0 and (returns or row.comes_in > 0):
+            reverse_credit(rows, i, returns)
+
+
+@jit
+def give_back_fee(rows: Records, i: int) -> None:
+    """A fee given back is of the kind of the latest equal fee, "whatever name it carries"."""
+    row, k = rows[i], i - 1
+    while k >= 0 and row.day - rows[k].day <= RETURN_DAYS:
+        fee = rows[k]
+        if (fee.kind == KIND_FEE or fee.kind == KIND_SERVICE_FEE) and fee.cents == row.cents and not fee.taken_back:
+            fee.taken_back = 1
+            row.penalty, row.service_fee = fee.penalty, fee.service_fee
+            return
+        k -= 1
+    row.service_fee = 0 if row.penalty else 1
+
+
+@jit
+def return_debit(rows: Records, i: int) -> None:
+    """ "A returned or reversed debit cancels the debit it repeats, whatever name it carries": that payee's latest, or
+    else the account's."""
+    row, k, found = rows[i], i - 1, -1
+    while k >= 0 and row.day - rows[k].day <= RETURN_DAYS:
+        debit = rows[k]
+        if debit.amount < 0 and debit.cents == row.cents and debit.taken_back <= 0:
+            if debit.payee == row.payee and row.payee >= 0:
+                found = k
+                break
+            if found < 0 and debit.account == row.account:
+                found = k
+        k -= 1
+    if found < 0:
+        return
+    debit = rows[found]
+    debit.taken_back = 1
+    row.payee, row.merchant, row.label = debit.payee, debit.merchant, debit.label
+    row.penalty, row.service_fee = debit.penalty, debit.service_fee
+    row.kind = KIND_REFUND
+    if debit.kind == KIND_CARD_PAYMENT or debit.kind == KIND_OWN_TRANSFER or debit.kind == KIND_ADVANCE:
+        row.kind, debit.unlinked = debit.kind, -1
+
+
+@jit
+def reverse_credit(rows: Records, i: int, returns: bool) -> None:
+    """An outflow within days that repeats what the payee had paid takes it back: neither came in nor was spent."""
+    row, k = rows[i], i - 1
+    while k >= 0 and row.day - rows[k].day <= REVERSAL_DAYS:
+        credit = rows[k]
+        may = credit.kind == KIND_PAYCHECK or credit.kind == KIND_BENEFIT
+        if returns or row.comes_in >= LEAST_EARNED:  # who may turn out to pay by the pattern
+            may = may or credit.kind == KIND_OTHER_IN or (returns and credit.kind == KIND_CASH_DEPOSIT)
+        same = (credit.payee == row.payee and row.payee >= 0) or (returns and credit.account == row.account)
+        if credit.amount > 0 and credit.cents == row.cents and may and same and not credit.taken_back:
+            credit.taken_back, row.taken_back = 1, 1
+            credit.kind, row.kind = KIND_CANCELLED, KIND_CANCELLED
+            return
+        k -= 1
+
+
+@jit
+def settle_advances(rows: Records, count: int, room: RowRoom) -> None:
+    """What an advance's app takes back is spending only beyond what it lent."""
+    for i in range(count):
+        row = rows[i]
+        if row.kind == KIND_ADVANCE and row.payee >= 0:
+            payee = room.texts[row.payee]
+            payee.owed += max(row.amount, 0.0)
+            repaid = min(payee.owed, max(-row.amount, 0.0))
+            payee.owed -= repaid
+            row.spent = min(row.amount + repaid, 0.0)
+
+
+@jit
+def mark_unlinked(rows: Records, count: int, room: RowRoom) -> None:
+    """Mark the payments of cards that are not among the customer's accounts: of an issuer, none of whose payments met
+    its other half. A card that shows no payment at all may be the one that is paid."""
+    keys, cards, paid, unmatched = room.keys, ZERO, 0, 0
+    for i in range(count):
+        row = rows[i]
+        if row.held_as == CREDIT_CARD:
+            keys[cards] = (row.account << 1) | (1 if row.kind == KIND_CARD_PAYMENT and row.amount > 0 else 0)
+            cards += 1
+        elif row.kind == KIND_CARD_PAYMENT and row.amount < 0 and row.payee >= 0 and row.unlinked == 0:
+            payee = room.texts[row.payee]
+            if row.taken_back == -1:
+                payee.matched = 1
+            elif payee.unmatched == 0:
+                payee.unmatched = 1
+                unmatched += 1
+    if unmatched == 0:
+        return
+    sort(keys, cards)
+    for k in range(cards):
+        if k + 1 == cards or keys[k + 1] >> 1 != keys[k] >> 1:
+            paid += 1 if keys[k] & 1 == 0 else 0
+    for i in range(count):
+        row = rows[i]
+        if row.kind == KIND_CARD_PAYMENT and row.amount < 0 and row.payee >= 0 and row.held_as != CREDIT_CARD:
+            payee = room.texts[row.payee]
+            if payee.unmatched == 1 and payee.matched == 0:
+                if paid > 0:
+                    paid -= 1
+                    payee.matched = 1
+                elif row.unlinked == 0:
+                    row.unlinked = 1
+
+
 @jit
 def classify(stamp: int, rows: Records, count: int, names: Names, own_accounts: int, room: RowRoom) -> None:
     """Write what the rows of one customer are; ``own_accounts`` is how many accounts the customer has."""
     find_payees(stamp, rows, count, names, room)
-    find_kinds(rows, count, names, own_accounts)
+    find_kinds(rows, count, own_accounts)
     match_legs(rows, count, room)
+    undo(rows, count)
+    settle_advances(rows, count, room)
+    mark_unlinked(rows, count, room)

@@ -19,6 +19,7 @@ from spendsense_pipeline.features.accounts import Held, OnDate, accounts_on, hel
 from spendsense_pipeline.features.arrays import floats, numbers, readable, records, structured
 from spendsense_pipeline.features.calendars import Ruler, ruler_of_months
 from spendsense_pipeline.features.columns import READ, Coded, coded, days, doubles, places, plain_texts
+from spendsense_pipeline.features.descriptors import Payees, Said, numbered, said
 from spendsense_pipeline.features.pay import PAY, PAYDAY, PAYER, PayRoom
 from spendsense_pipeline.features.rows import MOST_ROWS, ROW, SPELLING, TEXT, Names, RowRoom
 from spendsense_pipeline.features.streams import (
@@ -33,11 +34,11 @@ from spendsense_pipeline.features.streams import (
     STREAM,
     PayeeRoom,
 )
-from spendsense_pipeline.features.texts import Read, read_categories, read_names
 
 Array = npt.NDArray[Any]
 EPOCH = dt.date(1970, 1, 1)
 FAR = 1 << 30
+NOBODY = Payees()
 DAY_BITS = 22  # of a key that holds customer and day
 
 
@@ -64,10 +65,13 @@ class Signals(NamedTuple):
     left_out: pa.Table
 
 
-def signals_of(customers: Customers, as_of_dates: Sequence[dt.date], windows: Sequence[int] = (30, 180)) -> Signals:
+def signals_of(
+    customers: Customers, as_of_dates: Sequence[dt.date], windows: Sequence[int] = (30, 180), payees: Payees = NOBODY
+) -> Signals:
     """Recurring streams and features of the customers on each date.
 
-    Dates ascend; windows are days from 1 to 365. Money is in the customer's currency, positive = money in.
+    Dates ascend; windows are days from 1 to 365; ``payees`` is what is known of payees beside the shipped tables. Money
+    is in the customer's currency, positive = money in.
 
     >>> signals_of(Customers(transactions, accounts, liabilities, users), [date(2026, 8, 22)]).features
     """
@@ -75,8 +79,8 @@ def signals_of(customers: Customers, as_of_dates: Sequence[dt.date], windows: Se
         raise ValueError(f"windows are 1 to 365 days, not {list(windows)}")
     if list(as_of_dates) != sorted(set(as_of_dates)) or not as_of_dates:
         raise ValueError("dates must be different and ascend, at least one")
-    evidence = evidence_of(customers, [(date - EPOCH).days for date in as_of_dates], list(dict.fromkeys(windows)))
-    return tables_of(evidence)
+    dates = [(date - EPOCH).days for date in as_of_dates]
+    return tables_of(evidence_of(customers, dates, list(dict.fromkeys(windows)), payees))
 
 
 class Evidence(NamedTuple):
@@ -90,7 +94,7 @@ class Evidence(NamedTuple):
     held: Held
     on: list[OnDate]
     owed: tables.Liabilities
-    texts: list[str]
+    said: Said
     streams: Array
     counted: Array
     figures: Array
@@ -111,9 +115,8 @@ class Rows(NamedTuple):
     day: Array
     amount: Array
     account: Array
-    name: Array
+    descriptor: Array
     identity: Array
-    category: Array
 
 
 # --- what is given, as numbers ---------------------------------------------------------------------------------------
@@ -132,7 +135,8 @@ def customers_on(users: pa.Table, dates: Sequence[int]) -> tuple[pa.Array, Array
 def run_on_nothing() -> Signals:
     """The signals of a customer without a row: calls every kernel."""
     types = {
-        **dict.fromkeys(("date", "balance_date"), pa.date32()),
+        **dict.fromkeys(("date", "balance_date", "closed_at"), pa.date32()),
+        "holders": pa.int64(),
         **dict.fromkeys(("pending", "is_overdue"), pa.bool_()),
         "created_at": pa.timestamp("us", "UTC"),
         **dict.fromkeys(
@@ -225,41 +229,38 @@ def _ordered(transactions: pa.Table, posted: Posted, user: Array, last_day: int)
 # --- what the rows show ----------------------------------------------------------------------------------------------
 
 
-def evidence_of(customers: Customers, dates: list[int], windows: list[int]) -> Evidence:
+def evidence_of(customers: Customers, dates: list[int], windows: list[int], payees: Payees = NOBODY) -> Evidence:
     """Run the kernels over the customers; dates are days since 1970."""
     transactions = customers.transactions
     users, there = customers_on(customers.users, dates)
     held = held_accounts(customers.accounts, users)
-    account, name, identity, primary, detailed = (
-        coded(transactions[column])
-        for column in ("account_id", "merchant_name", "merchant_entity_id", "category_primary", "category_detailed")
-    )
+    account, identity = coded(transactions["account_id"]), coded(transactions["merchant_entity_id"])
     posted = _posted(transactions, account, held, users)
     rows_by, moved, first = _account_rows(posted, held, dates)
     on = [accounts_on(date, held, len(users), rows_by[place], first, moved[place]) for place, date in enumerate(dates)]
     order = _ordered(transactions, posted, held.user[posted.account], dates[-1])
     at = posted.place[order]
     user = held.user[posted.account[order]]
+    descriptor, descriptors = numbered(transactions, at)
     rows = Rows(
         at,
         np.searchsorted(user, np.arange(len(users) + 1)).astype("i8"),
         posted.day[order],
         posted.amount[order],
         posted.account[order],
-        np.where(name.codes[at] < 0, len(name.texts), name.codes[at]),
+        descriptor,
         identity.codes[at],
-        read_categories(Coded(primary.codes[at], primary.texts), Coded(detailed.codes[at], detailed.texts)),
     )
     _require_room(rows, users)
-    read = read_names(name.texts.to_pylist(), identity.texts.to_pylist())
-    rooms = rooms_of(int(np.diff(rows.begins).max(initial=0)) + 2, len(read.texts))
+    told = said(descriptors, identity.texts.to_pylist(), dates, payees)
+    rooms = rooms_of(int(np.diff(rows.begins).max(initial=0)) + 2, len(told.texts))
     first_day = int(rows.day.min()) if len(rows.day) else 0
     ruler = ruler_of(first_day, max(dates[-1], first_day))
-    found = _run(rows, held, on, read, dates, windows, rooms, ruler)
+    found = _run(rows, held, on, told, len(descriptors), dates, windows, rooms, ruler)
     return Evidence(
         dates, windows, users, there, held, on,
         _liabilities(customers.liabilities, held, users),
-        read.texts, found.streams, found.counted,
+        told, found.streams, found.counted,
         found.figures.reshape(len(dates), len(users)),
         found.in_window.reshape(len(dates), len(users), len(windows)),
         found.pay.reshape(len(dates), len(users), len(windows)),
@@ -288,7 +289,8 @@ def _run(
     rows: Rows,
     held: Held,
     on: list[OnDate],
-    read: Read,
+    told: Said,
+    descriptors: int,
     dates: list[int],
     windows: list[int],
     rooms: kernels.Rooms,
@@ -299,14 +301,19 @@ def _run(
     most = int(np.diff(rows.begins).max(initial=0)) + 2
     table = kernels.Table(
         *(readable(each) for each in (
-            rows.begins, rows.day, rows.amount, rows.account, rows.name, rows.identity, rows.category
+            rows.begins, rows.day, rows.amount, rows.account, rows.descriptor, rows.identity
         ))
     )  # fmt: skip
+    of = kernels.Descriptors(readable(told.of), descriptors, readable(np.array(told.versions)))
     accounts = kernels.Accounts(
         readable(held.held_as), readable(held.currency), readable(np.concatenate([each.main_currency for each in on])),
         readable(np.concatenate([each.own_accounts for each in on])),
     )  # fmt: skip
-    names = Names(*(readable(each) for each in (read.says, read.text, read.stems, read.id_text)))
+    names = Names(
+        *(readable(each) for each in (
+            told.says, told.told, told.category, told.label, told.text, told.display, told.id_text, told.id_display
+        ))
+    )  # fmt: skip
     by_user = len(dates) * users
     figures, in_window = records(by_user, kernels.FIGURES), records(by_user * len(windows), kernels.IN_WINDOW)
     pay = records(by_user * len(windows), PAY)
@@ -318,8 +325,8 @@ def _run(
     streams, counted, user, before = [], [], 0, 0
     while user < users:
         user, made, rows_counted = kernels.customers(
-            user, readable(np.array(dates)), readable(np.array(windows)), table, accounts, names,
-            readable(read.text_says), ruler, rooms, found,
+            user, readable(np.array(dates)), readable(np.array(windows)), table, of, accounts, names, ruler, rooms,
+            found,
         )  # fmt: skip
         part = structured(found.streams, STREAM, made)
         part["first_hit"] += before
@@ -345,7 +352,7 @@ def rooms_of(most: int, texts: int) -> kernels.Rooms:
         ),
         PayRoom(
             numbers(most), records(most, PAYDAY), numbers(most), records(most, PAYER), numbers(31), numbers(most),
-            floats(most),
+            floats(most), floats(most),
         ),
         numbers(most), records(most, kernels.GROUP), records(most, kernels.GROUP),
     )  # fmt: skip
@@ -356,34 +363,31 @@ def ruler_of(first: int, last: int) -> Ruler:
     return Ruler(first, *(readable(each) for each in ruler_of_months(first, last)))
 
 
-def no_names() -> Names:
-    """What no name says."""
-    nothing = readable(np.array([0], "i8"))
-    return Names(nothing, nothing, nothing, nothing)
-
-
 # --- what a date makes of it -----------------------------------------------------------------------------------------
 
 
 def tables_of(evidence: Evidence) -> Signals:
     """The tables of every date."""
     e = evidence
-    texts = tables.texts_of(e.streams, e.users.to_pylist(), e.texts)
+    texts = tables.texts_of(e.streams, e.users.to_pylist(), e.said)
     streams, features, cards, left_out = [], [], [], []
     for place, today in enumerate(e.dates):
         valid = (e.streams["since"] <= place) & (place <= e.streams["until"]) & e.there[place][e.streams["user"]]
-        stand = tables.standing(e.streams, today)
+        figures = e.figures[place]
+        stand = tables.standing(e.streams, figures["last_day"])
         chosen = tables.in_order(e.streams, np.flatnonzero(valid & stand.stands))
-        streams.append(tables.streams_table(e.streams, stand, chosen, texts, today))
-        active = tables.active_subscriptions(e.streams, stand, chosen)
-        charged = charged_in(e, active, today)
         balances = tables.balances_on(e.held, e.on[place], e.owed, today, len(e.users))
+        judged = tables.kinds_of(e.streams, balances.factor)
+        streams.append(tables.streams_table(e.streams, stand, judged, chosen, texts, today))
+        active = tables.active_subscriptions(judged, stand, chosen)
+        charged = charged_in(e, active, today)
+        monthly = tables.monthly_sums(e.streams, stand, judged, chosen, len(e.users))
         for w, window in enumerate(e.windows):
             subscribed = tables.subscriptions(e.streams, stand, active, charged[:, w], today, window, len(e.users))
             features.append(
                 tables.features_table(
-                    today, window, e.users, e.there[place], e.figures[place], e.sums[place, :, w], e.pay[place, :, w],
-                    subscribed, balances,
+                    today, window, e.users, e.there[place], figures, e.sums[place, :, w], e.pay[place, :, w],
+                    subscribed, monthly, balances,
                 )
             )  # fmt: skip
         cards.append(tables.cards_table(e.held, e.on[place], e.owed, e.users, e.there[place], today))

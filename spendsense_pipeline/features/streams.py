@@ -23,16 +23,21 @@ from spendsense_pipeline.features.calendars import (
     OF_MONTHS,
     PAUSE,
     PERIOD,
-    QUARTERLY,
     REACH,
+    SEMI_ANNUAL,
     SEMI_MONTHLY,
     TOLERANCE,
 )
 from spendsense_pipeline.features.compiled import jit
+from spendsense_pipeline.features.meanings import BY_PATTERN, FOR_BILL, FOR_SUBSCRIPTION, NO_PURPOSE
 
 REFUND_DAYS = 60  # "a refund cancels the latest equal charge of that payee within 60 days"
 SAME_PRICE = 103  # percent; "fixed price: to the cent, within 3 %"
 VARIATION = 3  # "bills may vary (a third to three times)"; income, and the step from an introductory price: ours
+NEXT_DRIFTED = 105  # percent; "drifting with a currency: each within 5 % of its neighbour"
+ALL_DRIFTED = 125  # percent; "and all within a quarter"
+LEAST_DRIFTING = 4  # hits; three purchases of about a price meet a calendar by chance; ours
+RENEWED = 125  # percent; "at each renewal of a semi-annual or annual line the price may step by up to a quarter"
 LEAST_VARYING = 3  # hits, where no price is charged twice to the cent and vouches for the line; ours
 PRICE_STEP = 0.01  # "last step of more than 1 %"
 EXPLAINED = 0.75  # "a line must explain three quarters of the rows at its price in its span"
@@ -44,8 +49,9 @@ MORE_AMONG_OTHERS = 2  # "where other purchases at the payee exceed half the hit
 PLANS = 2  # at one payee on neighbouring days: "two plans at one payee are two streams"
 ROWS_BACK = 4  # a charge one period before is one of so many before; ours
 
-ONE_PRICE, NEAR_PRICES, ALL_PRICES, REPEATED_PRICES = range(4)  # the ways to gather charges into price lines
-WAYS = 4
+# The ways to gather charges into price lines.
+ONE_PRICE, NEAR_PRICES, ALL_PRICES, REPEATED_PRICES, DRIFTING_PRICES = range(5)
+WAYS = 5
 PLACE_BITS = 20
 PLACE_MASK = (1 << PLACE_BITS) - 1
 MOST_CHARGES = 1 << PLACE_BITS  # of a payee: a charge's place is packed into a key with its price
@@ -55,7 +61,8 @@ CHARGED, GIVEN_BACK, CANCELLED = 0, 1, 2
 
 CHARGE = np.dtype(
     [("row", "i8"), ("day", "i8"), ("months", "i8"), ("moved", "i8"), ("price", "i8"), ("amount", "f8"),
-     ("least_varying", "i8"), ("bill", "i8"), ("earned", "i8"), ("state", "i8"), ("stream", "i8"),
+     ("least_varying", "i8"), ("purpose", "i8"), ("evidence", "i8"), ("may_vary", "i8"), ("earned", "i8"),
+     ("by_card", "i8"), ("goods", "i8"), ("silent", "i8"), ("label", "i8"), ("state", "i8"), ("stream", "i8"),
      # on the calendar that is being tried
      ("place", "i8"), ("slot", "i8"), ("offset", "i8"), ("group", "i8"), ("plan", "i8")],
     align=True,
@@ -65,7 +72,9 @@ PAYEE = np.dtype(
      ("repeated_charges", "i8"), ("middle", "f8"), ("middle_of_once", "f8")],
     align=True,
 )  # fmt: skip
-PRICE = np.dtype([("cents", "i8"), ("charges", "i8"), ("first", "i8"), ("near", "i8")], align=True)
+PRICE = np.dtype(
+    [("cents", "i8"), ("charges", "i8"), ("first", "i8"), ("near", "i8"), ("drift", "i8")], align=True
+)  # fmt: skip
 # A charge on an expected date: the number of the date, and how far from it the charge lies.
 HIT = np.dtype(
     [("charge", "i8"), ("seen", "i8"), ("slot", "i8"), ("half", "i8"), ("line", "i8"), ("anchor", "f8"),
@@ -75,14 +84,17 @@ HIT = np.dtype(
 # Hits of one price line on one calendar, with no pause longer than makes a stream inactive.
 LINE = np.dtype(
     [("calendar", "i8"), ("first_hit", "i8"), ("hits", "i8"), ("least", "i8"), ("fixed", "i8"), ("first_slot", "i8"),
+     ("drifts", "i8"),
      ("last_slot", "i8"), ("first_seen", "i8"), ("last_seen", "i8"), ("error", "f8"), ("origin", "i8"),
      ("heir", "i8"), ("before", "i8")],
     align=True,
 )  # fmt: skip
 # What a customer's rows show of a stream; what a date makes of it is not here.
 STREAM = np.dtype(
-    [("user", "i8"), ("payee", "i8"), ("merchant", "i8"), ("inflow", "i8"), ("calendar", "i8"), ("bill", "i8"),
-     ("occurrences", "i8"), ("first_day", "i8"), ("first_price", "i8"), ("first_date", "i8"), ("last_date", "i8"),
+    [("user", "i8"), ("payee", "i8"), ("merchant", "i8"), ("inflow", "i8"), ("calendar", "i8"), ("purpose", "i8"),
+     ("evidence", "i8"), ("fixed", "i8"), ("by_card", "i8"), ("earned", "i8"), ("label", "i8"),
+     ("price_before", "f8"), ("changed_on", "i8"), ("occurrences", "i8"),
+     ("first_day", "i8"), ("first_price", "i8"), ("first_date", "i8"), ("last_date", "i8"),
      ("typical_amount", "f8"), ("last_amount", "f8"), ("price_change", "f8"), ("first_slot", "i8"),
      ("last_slot", "i8"), ("in_a_row", "i8"), ("anchor", "f8"), ("other_anchor", "f8"), ("error", "f8"),
      ("spread", "f8"), ("ordinal", "i8"), ("first_hit", "i8"), ("since", "i8"), ("until", "i8")],
@@ -176,26 +188,28 @@ def drop_refunded(room: PayeeRoom, count: int) -> int:
 def list_prices(room: PayeeRoom, count: int, inflow: bool) -> None:
     """Write the payee's prices, ascending, and what they say together."""
     payee, charges, prices, keys = room.payee[0], room.charges, room.prices, room.keys
-    known, bills, earned = 0, 0, 0
+    known, varying, earned = 0, 0, 0
     for i in range(count):
         keys[i] = (charges[i].price << PLACE_BITS) | i
-        known += 1 if charges[i].bill >= 0 else 0
-        bills += 1 if charges[i].bill == 1 else 0
+        known += 1 if charges[i].purpose != NO_PURPOSE else 0
+        varying += charges[i].may_vary
         earned += charges[i].earned
     sort(keys, count)
-    found, groups = 0, 0
+    found, groups, drifts = 0, 0, 0
     for k in range(count):
         room.order[k] = keys[k] & PLACE_MASK
         cents = keys[k] >> PLACE_BITS
         if k == 0 or cents != prices[found - 1].cents:
             if k and not near(prices[found - 1].cents, cents):
                 groups += 1
+            if k and cents * 100 > prices[found - 1].cents * RENEWED:
+                drifts += 1
             new = prices[found]
-            new.cents, new.charges, new.first, new.near = cents, 0, k, groups
+            new.cents, new.charges, new.first, new.near, new.drift = cents, 0, k, groups, drifts
             found += 1
         prices[found - 1].charges += 1
     payee.charges, payee.prices, payee.inflow = count, found, 1 if inflow else 0
-    payee.may_vary = 1 if (known and 2 * bills >= known) or 2 * earned >= count else 0
+    payee.may_vary = 1 if (varying and 2 * varying >= known) or 2 * earned >= count else 0
     upper = charges[room.order[count // 2]].price
     payee.middle = upper if count % 2 else (charges[room.order[count // 2 - 1]].price + upper) / 2
     once = ZERO
@@ -218,6 +232,8 @@ def may_gather(way: int, payee: Records) -> bool:
     if way == REPEATED_PRICES:
         steps = payee.repeated - 1
         return steps > 0 and payee.repeated_charges < payee.charges and steps * 3 <= payee.repeated_charges
+    if way == DRIFTING_PRICES:
+        return payee.prices > 1 and not payee.may_vary and not payee.inflow and payee.prices * 3 > payee.charges
     return True
 
 
@@ -226,27 +242,31 @@ def end_of_line(way: int, first: int, payee: Records, prices: Records) -> int:
     """The price after the last that may be in the line beginning at ``first``."""
     if way == ONE_PRICE and first >= 0:
         return first + 1
-    if way != NEAR_PRICES:
-        return int(payee.prices)
     end = first
-    while end < payee.prices and prices[end].near == prices[first].near:
-        end += 1
-    return end
+    if way == NEAR_PRICES:
+        while end < payee.prices and prices[end].near == prices[first].near:
+            end += 1
+        return end
+    if way == DRIFTING_PRICES:
+        while end < payee.prices and prices[end].drift == prices[first].drift:
+            end += 1
+        return end
+    return int(payee.prices)
 
 
 @jit
 def in_line(way: int, first: int, price: Records, payee: Records) -> bool:
     """Whether a price is part of the price line beginning at ``first``.
 
-    One price; prices within 3 %; all prices, as steps of one; the prices charged more than once. What was charged once
-    (``first`` is -1) is one line beside those of one price, where amounts may vary: pay by the hour beside a fixed part
-    into savings.
+    One price; prices within 3 %; all prices, as steps of one; the prices charged more than once; prices of which each
+    may be the next one's renewal. What was charged once (``first`` is -1) is one line beside those of one price, where
+    amounts may vary: pay by the hour beside a fixed part into savings.
     """
     if way == ONE_PRICE:
         if first >= 0:
             return price.charges > 1
         return price.charges == 1 and payee.may_vary != 0 and alike(price.cents, payee.middle_of_once)
-    if way == NEAR_PRICES:
+    if way == NEAR_PRICES or way == DRIFTING_PRICES:
         return True
     if way == ALL_PRICES:
         if payee.may_vary:
@@ -260,6 +280,8 @@ def gather_line(way: int, first: int, end: int, room: PayeeRoom) -> int:
     """Write the charges of a price line, by date; how many, 0 where they can be no line."""
     prices, count, gathered = room.prices, ZERO, 0
     if way == NEAR_PRICES and (end == first + 1 or not near(prices[first].cents, prices[end - 1].cents)):
+        return 0
+    if way == DRIFTING_PRICES and end == first + 1:
         return 0
     for p in range(max(first, 0), end):
         price = prices[p]
@@ -470,8 +492,22 @@ def longest_in_a_row(hits: Records, begin: int, end: int) -> int:
 def may_vary_on(calendar: int, inflow: bool) -> bool:
     """Whether amounts may vary on a calendar: bills monthly or rarer, income up to monthly. Ours."""
     if inflow:
-        return calendar != QUARTERLY and calendar != ANNUAL
-    return calendar == MONTHLY or calendar == FOUR_WEEKLY or calendar == QUARTERLY
+        return PERIOD[calendar] <= PERIOD[MONTHLY]
+    return PERIOD[calendar] >= PERIOD[FOUR_WEEKLY]
+
+
+@jit
+def is_renewed(calendar: int, before: int, now: int) -> bool:
+    """Whether a price may be another one at the next renewal."""
+    if calendar != ANNUAL and calendar != SEMI_ANNUAL:
+        return False
+    return max(before, now) * 100 <= min(before, now) * RENEWED
+
+
+@jit
+def drifted(before: int, now: int) -> bool:
+    """Whether a price may be another one at the currency's next rate."""
+    return max(before, now) * 100 <= min(before, now) * NEXT_DRIFTED
 
 
 @jit
@@ -481,7 +517,8 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
     slots = hits[end - 1].slot - hits[begin].slot + 1
     if count * 3 < slots * 2 or count < 2 or (count == 2 and slots != 2):
         return False
-    error, off, changes, second_half, least_varying = 0.0, 0.0, 0, 0, 0
+    error, off, changes, second_half, least_varying, known = 0.0, 0.0, 0, 0, 0, 0
+    renewed, drifts = True, PERIOD[calendar] >= PERIOD[FOUR_WEEKLY]
     line.first_seen, line.last_seen = hits[begin].seen, hits[begin].seen
     for i in range(begin, end):
         hit, charge = hits[i], charges[hits[i].charge]
@@ -490,7 +527,12 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
         second_half += hit.half
         least_varying = max(least_varying, charge.least_varying)
         line.first_seen, line.last_seen = min(line.first_seen, hit.seen), max(line.last_seen, hit.seen)
-        changes += 1 if i > begin and charge.price != charges[hits[i - 1].charge].price else 0
+        known += 1 if charge.purpose != NO_PURPOSE else 0
+        if i > begin:
+            before = charges[hits[i - 1].charge].price
+            changes += 1 if charge.price != before else 0
+            renewed = renewed and is_renewed(calendar, before, charge.price)
+            drifts = drifts and drifted(before, charge.price)
         room.numbers[i - begin] = charge.price
     if calendar == SEMI_MONTHLY and min(second_half, count - second_half) * 3 < count:
         return False
@@ -498,10 +540,16 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
     prices = 1
     for i in range(1, count):
         prices += 1 if room.numbers[i] != room.numbers[i - 1] else 0
-    fixed = near(room.numbers[0], room.numbers[count - 1]) or (changes + 1 == prices and changes * 3 <= count)
+    drifts = drifts and room.numbers[count - 1] * 100 <= room.numbers[0] * ALL_DRIFTED and not payee.inflow
+    steady = near(room.numbers[0], room.numbers[count - 1]) or (changes + 1 == prices and changes * 3 <= count)
+    fixed = steady or renewed or drifts
     least = LEAST_HITS[calendar]
-    if not (fixed and prices < count):
-        least = max(least, LEAST_VARYING if fixed else least_varying)
+    if renewed and 2 * known >= count:
+        least = max(least, 2)
+    elif not (steady and prices < count):
+        least = max(least, LEAST_VARYING if steady or renewed else LEAST_DRIFTING if drifts else least_varying)
+    elif calendar == SEMI_ANNUAL and not known:
+        least = max(least, LEAST_VARYING)  # two purchases half a year apart show nothing
     if count < least:
         return False
     if not fixed:
@@ -518,6 +566,7 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
         error / count,
     )
     line.first_slot, line.last_slot = hits[begin].slot, hits[end - 1].slot
+    line.drifts = 1 if drifts and not steady and not renewed else 0
     return True
 
 
@@ -720,14 +769,18 @@ def usual_day(room: PayeeRoom, count: int, half: int) -> float:
 
 
 @jit
-def describe_amounts(room: PayeeRoom, count: int, fixed: bool, stream: Records) -> None:
-    """Write to a stream what it costs since its last price step, what that step was, and how amounts spread."""
+def describe_amounts(room: PayeeRoom, count: int, steps: bool, stream: Records) -> None:
+    """Write to a stream what it costs since its last price step, what that step was, and how amounts spread.
+
+    ``steps``: whether another price is a step at all; those of a currency's rate are none."""
     hits, charges, index, newest = room.hits, room.charges, room.line, 0
-    stream.price_change = math.nan
+    stream.price_change, stream.price_before, stream.changed_on = math.nan, math.nan, 0
     for k in range(1, count):
         before, now = charges[hits[index[k - 1]].charge].price, charges[hits[index[k]].charge].price
-        if fixed and abs(now - before) > before * PRICE_STEP:  # of the ratio, 1 % would be more than 1 %
+        if steps and abs(now - before) > before * PRICE_STEP:  # of the ratio, 1 % would be more than 1 %
             newest, stream.price_change = k, now / before - 1
+            stream.price_before = charges[hits[index[k - 1]].charge].amount
+            stream.changed_on = charges[hits[index[k]].charge].day
     mean, squares = 0.0, 0.0
     for k in range(newest, count):
         charge = charges[hits[index[k]].charge]
@@ -738,6 +791,50 @@ def describe_amounts(room: PayeeRoom, count: int, fixed: bool, stream: Records) 
     for k in range(newest, count):
         squares += (charges[hits[index[k]].charge].price - mean) ** 2
     stream.spread = math.sqrt(squares / (count - newest)) / mean
+
+
+@jit
+def describe_kind(room: PayeeRoom, count: int, others: int, stream: Records) -> None:
+    """Write to a stream what most of its hits are for that say it, what shows it, and whether they are by card: paid for
+    a service, beside at most few other purchases."""
+    hits, charges, index = room.hits, room.charges, room.line
+    bills, subscriptions, speaking, cards, earned, goods, labels = 0, 0, 0, 0, 0, 0, ZERO
+    for k in range(count):
+        charge = charges[hits[index[k]].charge]
+        bills += 1 if charge.purpose == FOR_BILL else 0
+        subscriptions += 1 if charge.purpose == FOR_SUBSCRIPTION else 0
+        speaking += 1 - charge.silent
+        cards += charge.by_card
+        earned += charge.earned
+        goods += charge.goods
+        if charge.label >= 0:
+            room.numbers[labels] = charge.label
+            labels += 1
+    stream.purpose = NO_PURPOSE
+    if bills and 2 * bills >= speaking and bills >= subscriptions:
+        stream.purpose = FOR_BILL
+    elif subscriptions and 2 * subscriptions >= speaking and stream.fixed:
+        stream.purpose = FOR_SUBSCRIPTION
+    stream.evidence = BY_PATTERN
+    for k in range(count):
+        charge = charges[hits[index[k]].charge]
+        if charge.purpose == stream.purpose or stream.inflow:
+            stream.evidence = min(stream.evidence, charge.evidence)
+    stream.by_card = 1 if 2 * cards >= count and 2 * goods < count and 3 * others <= count and stream.fixed else 0
+    stream.earned = 1 if 2 * earned >= count else 0
+    stream.label = most_frequent(room.numbers, labels)
+
+
+@jit
+def most_frequent(values: Numbers, count: int) -> int:
+    """The value that occurs most often, of equal ones the least; -1 of none."""
+    sort(values, count)
+    best, most, run = -1, 0, 0
+    for k in range(count):
+        run = run + 1 if k and values[k] == values[k - 1] else 1
+        if run > most:
+            best, most = values[k], run
+    return int(best)
 
 
 @jit
@@ -761,12 +858,11 @@ def write_streams(room: PayeeRoom, lines: int, all_hits: int, out: Records, firs
         stream = out[made]
         stream.inflow, stream.calendar, stream.occurrences = payee.inflow, room.lines[origin].calendar, count
         describe_dates(room, count, stream)
-        describe_amounts(room, count, fixed, stream)
-        stream.bill, stream.ordinal = -1, 0
+        describe_amounts(room, count, fixed and not room.lines[origin].drifts, stream)
+        stream.ordinal, stream.fixed = 0, 1 if fixed else 0
+        describe_kind(room, count, others, stream)
         for k in range(count):
-            charge = charges[hits[room.line[k]].charge]
-            charge.stream = made
-            stream.bill = max(stream.bill, charge.bill)
+            charges[hits[room.line[k]].charge].stream = made
         for other in range(first, made):  # two equal plans on one day, by their order
             if out[other].first_day == stream.first_day and out[other].first_price == stream.first_price:
                 stream.ordinal += 1

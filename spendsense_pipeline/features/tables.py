@@ -13,17 +13,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spendsense_pipeline.features.accounts import Held, OnDate, currency_factor, to_cents
-from spendsense_pipeline.features.calendars import CALENDARS, SEMI_MONTHLY, day_at, halves, ruler_of_months
-from spendsense_pipeline.features.meanings import CHECKING, CREDIT_CARD, INVESTMENT, LOAN, SAVINGS
+from spendsense_pipeline.features.calendars import CALENDARS, FOUR_WEEKLY, SEMI_MONTHLY, day_at, halves, places_of
+from spendsense_pipeline.features.descriptors import Said
+from spendsense_pipeline.features.meanings import (
+    BY_CARD_MODEST,
+    CHECKING,
+    CREDIT_CARD,
+    EVIDENCE,
+    FOR_BILL,
+    FOR_SUBSCRIPTION,
+    INVESTMENT,
+    LOAN,
+    SAVINGS,
+)
 from spendsense_pipeline.features.pay import FREQUENCIES
 
 Array = npt.NDArray[Any]
 EXPECTED_WITHIN_DAYS = 3  # a charge due in the next days is reported before it comes
+FAR = 1 << 30
 LEAST_HISTORY_DAYS = 60  # below it, finding no subscription says nothing: two monthly charges may not fit
 LEAST_MONTH_DAYS = 30  # a history of a week is not extrapolated to a month
 MINIMUM_PAYMENT_SLACK = 5.00  # US dollars above the minimum that still count as paying only the minimum
 UTILIZATION_FLAGS = {"utilization_30_flag": 0.30, "utilization_50_flag": 0.50, "utilization_80_flag": 0.80}
-KINDS = ("subscription", "bill", "income")
+MODEST = 75.00  # US dollars a month; "paid by card at no more than 75 USD a month and nothing against it"
+KINDS = ("subscription", "bill", "regular", "income")
+SUBSCRIPTION, BILL, REGULAR, INCOME = range(4)
 STATUS = ("early", "mature", "inactive")
 EARLY, MATURE, INACTIVE = range(3)
 
@@ -72,18 +86,21 @@ class Standing(NamedTuple):
     """Day of the first expected date after the last hit."""
 
 
-def standing(s: Array, today: int) -> Standing:
-    """Which streams stand on a date: two hits that stop vanish, but of an annual stream."""
+def standing(s: Array, newest: Array) -> Standing:
+    """Which streams stand on a date: two hits that stop vanish, but of a semi-annual or annual stream.
+
+    ``newest`` is the day of each customer's newest row: what is missing after it may only not have arrived."""
     calendar, of_months = s["calendar"], _OF_MONTHS[s["calendar"]]
     next_slot = s["last_slot"] + 1
     second_half = (calendar == SEMI_MONTHLY) & (next_slot % 2 == 1)
     expected = next_slot * _PERIOD[calendar] + np.where(second_half, s["other_anchor"], s["anchor"])
-    now = np.where(of_months, ruler_of_months(today, today)[0][0], 2 * today)
+    seen = newest[s["user"]].astype("i8")
+    now = np.where(of_months, places_of(newest.astype("i8"))[s["user"]], 2 * seen)
     # An expected date is missed once its tolerance has passed.
     missed = np.maximum(np.ceil((now - _TOLERANCE[calendar] - expected) / _PERIOD[calendar]), 0)
     inactive = missed > _MISSABLE[calendar]
     status = np.where(inactive, INACTIVE, np.where(s["in_a_row"] >= _CONSECUTIVE[calendar], MATURE, EARLY))
-    rare = np.array([each.cadence == "annual" for each in CALENDARS])[calendar]
+    rare = _CONSECUTIVE[calendar] == 2
     return Standing(~inactive | (s["occurrences"] > 2) | rare, status, day_at(expected, of_months))
 
 
@@ -102,11 +119,6 @@ def stream_ids(s: Array, users: Sequence[str], texts: Sequence[str]) -> list[str
     ]  # fmt: skip
 
 
-def readable(text: str) -> str:
-    """A payee's normalised name as people write it; account numbers stay in capitals."""
-    return " ".join(word.upper() if "/" in word else word.capitalize() for word in text.split(" "))
-
-
 def monthly_cost(s: Array) -> Array:
     """What streams cost a month, positive."""
     return to_cents(np.abs(s["typical_amount"]) * _FACTOR[s["calendar"]])
@@ -118,35 +130,57 @@ class StreamTexts(NamedTuple):
     stream_id: pa.Array
     user_id: pa.Array
     merchant: pa.Array
+    category: pa.Array
 
 
-def texts_of(s: Array, users: Sequence[str], texts: Sequence[str]) -> StreamTexts:
+def texts_of(s: Array, users: Sequence[str], said: Said) -> StreamTexts:
     """The texts of streams."""
-    used, place = np.unique(s["merchant"], return_inverse=True)
-    merchants = pa.array([readable(texts[each]) for each in used.tolist()], pa.string())
     return StreamTexts(
-        pa.array(stream_ids(s, users, texts), pa.string()),
+        pa.array(stream_ids(s, users, said.texts), pa.string()),
         pa.array(users, pa.string()).take(pa.array(s["user"])),
-        merchants.take(pa.array(place.astype("i8"))),
+        _chosen(said.displays, s["merchant"]),
+        _chosen([*said.labels, None], s["label"] % (len(said.labels) + 1)),
     )
 
 
-def streams_table(s: Array, stand: Standing, chosen: Array, texts: StreamTexts, today: int) -> pa.Table:
+class Judged(NamedTuple):
+    """What streams are, by stream: places in ``KINDS`` and in ``EVIDENCE``, -1 for none."""
+
+    kind: Array
+    evidence: Array
+
+
+def kinds_of(s: Array, factor: Array) -> Judged:
+    """The kind of each stream and what shows it; ``factor`` is each customer's units of money per US dollar."""
+    by_card = (s["by_card"] == 1) & (s["inflow"] == 0) & (_PERIOD[s["calendar"]] >= _PERIOD[FOUR_WEEKLY])
+    modest = by_card & (s["purpose"] < FOR_BILL) & (monthly_cost(s) <= MODEST * factor[s["user"]])
+    kind = np.select(
+        [s["inflow"] == 1, s["purpose"] == FOR_BILL, (s["purpose"] == FOR_SUBSCRIPTION) | modest],
+        [INCOME, BILL, SUBSCRIPTION],
+        REGULAR,
+    )
+    return Judged(kind, np.where(kind == REGULAR, -1, np.where(modest, BY_CARD_MODEST, s["evidence"])))
+
+
+def streams_table(s: Array, stand: Standing, judged: Judged, chosen: Array, texts: StreamTexts, today: int) -> pa.Table:
     """``recurring_streams`` of a date: the streams at the places ``chosen``."""
     status, expected, s = stand.status[chosen], stand.expected[chosen], s[chosen]
+    kind, evidence = judged.kind[chosen], judged.evidence[chosen]
     calendar, inflow = s["calendar"], s["inflow"] == 1
     regular = s["occurrences"] / (s["last_slot"] - s["first_slot"] + 1) * (1 - s["error"] / 2)
     # Share of expected dates hit, less up to half for dates at the edge of the tolerance; less the spread of the
     # amounts; and what the number of hits is worth: 0.75 of it for two, 0.88 for three, 0.94 for four.
     confidence = regular * np.maximum(1 - np.nan_to_num(s["spread"]), 0) * (1 - 0.5 ** s["occurrences"])
-    at = pa.array(chosen)
+    at, steady = pa.array(chosen), inflow | np.isnan(s["price_change"])
     return pa.table(
         {
             "stream_id": texts.stream_id.take(at),
             "user_id": texts.user_id.take(at),
             "as_of": dates(np.full(len(s), today)),
             "merchant": texts.merchant.take(at),
-            "kind": _chosen(KINDS, np.where(inflow, 2, s["bill"] == 1)),
+            "category": texts.category.take(at),
+            "kind": _chosen(KINDS, kind),
+            "evidence": _chosen([*EVIDENCE, None], evidence % (len(EVIDENCE) + 1)),
             "cadence": _chosen(_CADENCES, calendar),
             "status": _chosen(STATUS, status),
             "occurrences": s["occurrences"],
@@ -156,7 +190,9 @@ def streams_table(s: Array, stand: Standing, chosen: Array, texts: StreamTexts, 
             "typical_amount": to_cents(s["typical_amount"]),
             "last_amount": s["last_amount"],
             "monthly_cost": pa.array(monthly_cost(s), mask=inflow),
-            "price_change": pa.array(np.round(s["price_change"], 9), mask=inflow | np.isnan(s["price_change"])),
+            "price_change": pa.array(np.round(s["price_change"], 9), mask=steady),
+            "price_before": pa.array(s["price_before"], mask=steady),
+            "price_changed_on": dates(s["changed_on"], steady),
             "confidence": np.round(np.clip(confidence, 0, 1), 6),
         }
     )
@@ -196,10 +232,32 @@ def in_order(s: Array, chosen: Array) -> Array:
     return np.asarray(chosen[np.lexsort([s[name] for name in names])])
 
 
-def active_subscriptions(s: Array, stand: Standing, chosen: Array) -> Array:
+def active_subscriptions(judged: Judged, stand: Standing, chosen: Array) -> Array:
     """Places of the subscriptions that are mature and active, of those ``chosen``."""
-    kept = (s["inflow"][chosen] == 0) & (s["bill"][chosen] != 1) & (stand.status[chosen] == MATURE)
-    return np.asarray(chosen[kept])
+    return np.asarray(chosen[(judged.kind[chosen] == SUBSCRIPTION) & (stand.status[chosen] == MATURE)])
+
+
+class Monthly(NamedTuple):
+    """What mature, active streams come to a month, by customer: bills, what nobody knows, what comes in beside pay."""
+
+    bills: Array
+    regular: Array
+    unearned: Array
+    sources: Array
+    """How many streams come in beside pay."""
+
+
+def monthly_sums(s: Array, stand: Standing, judged: Judged, chosen: Array, users: int) -> Monthly:
+    """Sum mature, active streams by kind."""
+    mature = chosen[stand.status[chosen] == MATURE]
+    user, cost, kind = s["user"][mature], monthly_cost(s[mature]), judged.kind[mature]
+    beside_pay = (kind == INCOME) & (s["earned"][mature] == 0)
+    return Monthly(
+        np.bincount(user, np.where(kind == BILL, cost, 0.0), users),
+        np.bincount(user, np.where(kind == REGULAR, cost, 0.0), users),
+        np.bincount(user, np.where(beside_pay, cost, 0.0), users),
+        np.bincount(user, beside_pay, users),
+    )
 
 
 # --- features --------------------------------------------------------------------------------------------------------
@@ -338,6 +396,9 @@ class Balances(NamedTuple):
 
     currency: pa.Array
     factor: Array
+    oldest: Array
+    """Day of the oldest balance used, -1 where none is known."""
+    shared_accounts: Array
     savings_accounts: Array
     savings: Array
     checking: Array
@@ -346,18 +407,27 @@ class Balances(NamedTuple):
     obligations: Obligations
 
 
+def factors_of(held: Held, on: OnDate) -> Array:
+    """By customer units of money per US dollar."""
+    return np.array([*(currency_factor(each) for each in held.currencies), 1.0])[on.main_currency]
+
+
 def balances_on(held: Held, on: OnDate, owed: Liabilities, today: int, users: int) -> Balances:
     """Balances, cards and what is owed on a date."""
-    factors = np.array([*(currency_factor(each) for each in held.currencies), 1.0])
-    factor = factors[on.main_currency]
+    factor = factors_of(held, on)
 
     def has(held_as: int) -> Array:
         return np.bincount(held.user[on.counts & (held.held_as == held_as)], minlength=users) > 0
 
     any_account = on.own_accounts > 0
+    oldest = np.full(users, FAR)
+    known = on.counts & ~np.isnan(on.balance) & (held.balance_day > -FAR)
+    np.minimum.at(oldest, held.user[known], np.minimum(held.balance_day[known], today))
     return Balances(
         _chosen([*held.currencies, None], np.where(any_account, on.main_currency, -1) % (len(held.currencies) + 1)),
         factor,
+        np.where(oldest == FAR, -1, oldest),
+        np.bincount(held.user[on.counts & held.shared], minlength=users),
         has(SAVINGS),
         balance_sum(held, on, SAVINGS, users),
         balance_sum(held, on, CHECKING, users),
@@ -369,7 +439,7 @@ def balances_on(held: Held, on: OnDate, owed: Liabilities, today: int, users: in
 
 def features_table(
     today: int, window: int, users: pa.Array, there: Array, figures: Array, sums: Array, pay: Array,
-    subscribed: Subscriptions, held: Balances,
+    subscribed: Subscriptions, monthly: Monthly, held: Balances,
 ) -> pa.Table:  # fmt: skip
     """``features`` of one window on a date: a row for each customer at the places ``there``."""
     any_rows = figures["rows"] > 0
@@ -385,12 +455,16 @@ def features_table(
     saved = known(np.where(held.savings_accounts, to_cents(sums["saved"]), np.nan))
     start = to_cents(held.savings - saved)
     says_nothing = ~any_rows | ((history < LEAST_HISTORY_DAYS) & (subscribed.streams == 0))
+    short = ~any_rows | (history < LEAST_HISTORY_DAYS)
+    no_bill, no_regular = short & (monthly.bills == 0), short & (monthly.regular == 0)
     share = np.where(says_nothing, np.nan, ratio(to_cents(subscribed.charged), spend))
 
     def rate(values: Array) -> pa.Array:
         return _numbers(np.round(values, 9))  # what is left after nine decimals is the order in which floats were added
 
     income = to_cents(np.round(pay["steady"], 6) + to_cents(pay["other"]) / months)
+    some_income = ~np.isnan(income) | (monthly.sources > 0)
+    regular = np.where(some_income, to_cents(np.nan_to_num(income) + monthly.unearned), np.nan)
     cards, owed = held.cards, held.obligations
     table = pa.table(
         {
@@ -398,9 +472,17 @@ def features_table(
             "as_of": dates(np.full(len(users), today)),
             "window_days": np.full(len(users), window, "i8"),
             "history_days": history,
+            "data_age_days": pa.array(np.where(any_rows, today - figures["last_day"], 0), mask=~any_rows),
+            "balance_age_days": pa.array(np.maximum(today - held.oldest, 0), mask=held.oldest < 0),
+            "explained_share": rate(ratio(figures["explained"].astype(float), figures["recent"].astype(float))),
+            "shared_accounts": held.shared_accounts,
+            "unlinked_cards": pa.array(figures["unlinked"], mask=~any_rows),
+            "unlinked_card_payments": _numbers(known(to_cents(sums["unlinked"]))),
             "recurring_merchants": pa.array(subscribed.streams.astype("i8"), mask=says_nothing),
             "monthly_recurring_spend": pa.array(to_cents(subscribed.monthly), mask=says_nothing),
             "subscription_spend_share": rate(share),
+            "monthly_bills": pa.array(to_cents(monthly.bills), mask=no_bill),
+            "monthly_regular": pa.array(to_cents(monthly.regular), mask=no_regular),
             "total_spend": _numbers(spend),
             "avg_monthly_expenses": _numbers(expenses),
             "net_savings_inflow": _numbers(to_cents(saved / months)),
@@ -417,11 +499,13 @@ def features_table(
             "interest_charges_present": _flags(np.where(any_rows, interest > 0, np.nan)),
             "any_overdue": _flags(owed.overdue),
             "fees_180d": _numbers(known(np.maximum(to_cents(figures["fees"]), 0.0))),
+            "service_fees_180d": _numbers(known(np.maximum(to_cents(figures["service_fees"]), 0.0))),
             "payroll_detected": _flags(known(pay["paychecks"] >= 2)),
             "pay_frequency": _chosen([*FREQUENCIES, None], pay["frequency"] % (len(FREQUENCIES) + 1)),
             "median_pay_gap_days": _numbers(pay["gap"]),
             "income_variability": rate(pay["variability"]),
             "avg_monthly_income": _numbers(income),
+            "regular_income": _numbers(regular),
             "cash_flow_buffer_months": rate(ratio(held.checking, expenses)),
             "investment_account_detected": held.invests,
             "currency": held.currency,

@@ -16,7 +16,6 @@ import pandas as pd
 import pyarrow as pa
 
 from spendsense_pipeline.payees import known, names, vocabularies
-from spendsense_pipeline.payees.known import HouseRule
 from spendsense_pipeline.payees.population import MIN_CUSTOMERS, POPULATION, PRICE_POINTS, population
 from spendsense_pipeline.payees.readings import DESCRIPTOR, Reader
 
@@ -68,7 +67,7 @@ def census(
     transactions: ibis.Table,
     accounts: ibis.Table,
     as_of: dt.date,
-    house: Sequence[HouseRule] = (),
+    reader: Reader | None = None,
     ask: Ask | None = None,
 ) -> Census:
     """Read each distinct descriptor of the posted rows up to ``as_of`` once, and count who has it.
@@ -79,7 +78,7 @@ def census(
     rows = _posted(transactions, as_of)
     described = rows.group_by("descriptor", *DESCRIPTOR).agg(rows=rows.count(), customers=rows.user_id.nunique())
     descriptors = described.to_pyarrow()
-    reader = Reader(house)
+    reader = reader or Reader()
     first = reader(descriptors)
     read = ibis.memtable(
         pa.table(

@@ -111,9 +111,13 @@ def _rank(price: Price) -> tuple[int, tuple[str, int]]:
     return price.occurrences, price.price
 
 
+OF_A_DAY: Final = ("name", "list_priced", "own_priced", "population_category", "population_source")
+"""The columns of a stored day of payees that hold its ``POPULATION``."""
+
+
 def of_payees(payees: pa.Table) -> pa.Table:
     """The ``POPULATION`` that a stored day of payees holds: what the day's features read."""
-    shown = payees.select(["name", "list_priced", "own_priced", "population_category", "population_source"])
+    shown = payees.select(list(OF_A_DAY))
     rows = {tuple(row.values()) for row in shown.to_pylist() if row["list_priced"] is not None}
     columns = list(zip(*sorted(rows, key=lambda row: row[0]), strict=True)) or [()] * len(POPULATION)
     return pa.table(

@@ -35,8 +35,13 @@ SCHEMA: Final = pa.schema(
         "mark": pa.string(),
         "list_priced": pa.bool_(),
         "own_priced": pa.bool_(),
+        "bare": pa.bool_(),
+        "by_paypal": pa.bool_(),
     }
 )
+
+_MOST_KEPT = 200_000
+"""Texts whose payee is remembered; more would fill the memory of whoever reads millions."""
 
 _PAYROLL = words.BITS["payroll"]
 _STATE = (
@@ -70,6 +75,8 @@ class Payee:
     business: bool
     says: int
     word_category: str | None
+    bare: bool
+    by_paypal: bool
 
 
 def readings(descriptors: pa.Table, house: Sequence[HouseRule] = (), population: pa.Table | None = None) -> pa.Table:
@@ -79,8 +86,9 @@ def readings(descriptors: pa.Table, house: Sequence[HouseRule] = (), population:
     empty); ``category`` one of Plaid's names and ``category_source`` one of ``SOURCES``; ``counterparty`` one of
     ``known.COUNTERPARTIES`` (``person``: the name looks like one); ``service`` one of ``known.SERVICES``, whatever the
     category's source; ``says`` the bits of ``words.CLASSES``; ``mark`` what the transaction code says of the row;
-    ``list_priced`` and ``own_priced`` what the ``population`` shows, null where it shows nothing. All but ``says``
-    may be null.
+    ``list_priced`` and ``own_priced`` what the ``population`` shows, null where it shows nothing; ``bare``: beside how
+    it was paid, the texts name nobody; ``by_paypal``: PayPal moved the money. All but ``says`` and the last two may be
+    null.
     """
     return Reader(house)(descriptors, population)
 
@@ -94,6 +102,12 @@ class Reader:
 
     def __call__(self, descriptors: pa.Table, population: pa.Table | None = None) -> pa.Table:
         """``readings`` of a table."""
+        told = list(zip(*self.rows(descriptors, population), strict=True)) or [()] * len(SCHEMA)
+        arrays = [pa.array(values, field.type) for values, field in zip(told, SCHEMA, strict=True)]
+        return pa.table(arrays, schema=SCHEMA)
+
+    def rows(self, descriptors: pa.Table, population: pa.Table | None = None) -> list[tuple[Any, ...]]:
+        """``readings`` of a table, a tuple for each row."""
         shown = {row["name"]: row for row in population.to_pylist()} if population is not None else {}
         columns = [
             descriptors.column(name).to_pylist() if name in descriptors.column_names else [None] * len(descriptors)
@@ -107,13 +121,13 @@ class Reader:
                 payee = self._payee(descriptor[:3])
                 row = found[descriptor] = _reading_of(payee, descriptor[3:], shown.get(payee.name, {}))
             rows.append(row)
-        told = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
-        arrays = [pa.array(values, field.type) for values, field in zip(told, SCHEMA, strict=True)]
-        return pa.table(arrays, schema=SCHEMA)
+        return rows
 
     def _payee(self, texts: tuple[Any, ...]) -> Payee:
         payee = self._payees.get(texts)
         if payee is None:
+            if len(self._payees) > _MOST_KEPT:
+                self._payees.clear()
             shapes = tuple(names.shape(text) if text else None for text in texts)
             payee = self._payees.get(shapes) or self._identify(*shapes)
             self._payees[texts] = self._payees[shapes] = payee
@@ -153,7 +167,8 @@ class _Identifier:
             name, payee = own, None
         else:
             name, payee = _name_and_payee(read[at or 0], match)
-        if name is None and payee is None and told:
+        bare = name is None and payee is None
+        if bare and told:
             name = names.plain_name(told[0])
         key, display = (payee.key, payee.display) if name is None and payee else (None, None)
         if name is not None:
@@ -181,6 +196,8 @@ class _Identifier:
             business=name is not None and names.is_business(name.words),
             says=says,
             word_category=next(filter(None, (words.word_category(text) for text in plain)), None),
+            bare=bare,
+            by_paypal=words.plain(merchant or "").startswith("paypal "),
         )
 
     def _match(self, text: names.Text) -> Match[KnownPayee] | None:
@@ -284,6 +301,8 @@ def _reading_of(payee: Payee, delivered: tuple[Any, ...], shown: dict[str, Any])
         meaning.mark if meaning else None,
         shown.get("list_priced"),
         shown.get("own_priced"),
+        payee.bare,
+        payee.by_paypal,
     )
 
 

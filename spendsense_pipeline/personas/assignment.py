@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.personas.rules import FALLBACK, RULES, Rule, rules_version
+from spendsense_pipeline.personas.rules import EXPLAINED, FALLBACK, RULES, Rule, rules_version
 
 FALLBACK_CONFIDENCE: Final = 0.2
 """The most that may be said of a customer whom nothing matched."""
@@ -53,7 +53,8 @@ def assign_personas(features: pd.DataFrame, rules: tuple[Rule, ...] = RULES) -> 
       |threshold|, at most 1, and 1 for flags, equalities and a threshold of zero; a clause has the margin of
       its best alternative, a persona that of its weakest clause.
 
-    So 0.5 is a full window exactly on a threshold. A fallback has 0.2 × coverage × the part of the criteria
+    It is at most ``explained_share``, of a persona that asks for it. So 0.5 is a full window exactly on a threshold. A
+    fallback has 0.2 × coverage × the part of the criteria
     whose signal is known.
     """
     thresholds = _thresholds(features, rules)
@@ -75,6 +76,9 @@ def assign_personas(features: pd.DataFrame, rules: tuple[Rule, ...] = RULES) -> 
     column = np.array([names.index(name) for name in persona], dtype=int)
     margin = margins[np.arange(len(features)), column]
     confidence = coverage * np.where(fallback, FALLBACK_CONFIDENCE * known, 0.5 + 0.5 * margin)
+    asked = np.isin(persona, [rule.persona for rule in rules if rule.clause == EXPLAINED]) & ~fallback
+    share = values.get("explained_share", np.ones(len(features)))
+    confidence = np.where(asked, np.fmin(confidence, share), confidence)
 
     index = features.index
     return pd.DataFrame(

@@ -43,6 +43,12 @@ _SPEC = "persona's definition in the programme's specification"
 _BANDS = "persona's definition; 30, 50 and 80 % are the bands in which utilisation is reported"
 _URGENT = "persona's definition: arrears and cards near their limit come before everything but wealth_builder"
 
+_TRUST = "ours: with less than half of the rows explained, what a persona rests on is mostly unknown"
+
+EXPLAINED: Final = "explained"
+"""The clause that asks how much of a customer's rows is explained, of personas that rest on them. Balances need not be:
+``high_utilization`` does not ask."""
+
 RULES: Final[tuple[Rule, ...]] = (
     Rule("wealth_builder", 1.00, "income", "avg_monthly_income", ">", 10_000, _SPEC, money=True),
     Rule("wealth_builder", 1.00, "savings", "savings_balance", ">", 25_000, _SPEC, money=True),
@@ -50,6 +56,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("wealth_builder", 1.00, "low_utilization", "card_count", "==", 0, _SPEC),
     Rule("wealth_builder", 1.00, "no_fees", "fees_180d", "==", 0, _SPEC, money=True),
     Rule("wealth_builder", 1.00, "invests", "investment_account_detected", "==", True, _SPEC),
+    Rule("wealth_builder", 1.00, EXPLAINED, "explained_share", ">=", 0.50, _TRUST),
     Rule("high_utilization", 0.80, "strain", "max_utilization", ">=", 0.50, _BANDS),
     Rule("high_utilization", 0.80, "strain", "interest_charges_present", "==", True, _SPEC),
     Rule("high_utilization", 0.80, "strain", "minimum_payment_only_flag", "==", True, _SPEC),
@@ -58,12 +65,15 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("savings_builder", 0.70, "saves", "savings_growth_rate", ">=", 0.02, _SPEC, per_month=True),
     Rule("savings_builder", 0.70, "saves", "net_savings_inflow", ">=", 200, _SPEC, money=True),
     Rule("savings_builder", 0.70, "no_card_strain", "utilization_30_flag", "==", False, _BANDS),
+    Rule("savings_builder", 0.70, EXPLAINED, "explained_share", ">=", 0.50, _TRUST),
     Rule("variable_income", 0.60, "uneven", "median_pay_gap_days", ">", 45, _SPEC),
     Rule("variable_income", 0.60, "uneven", "income_variability", ">=", 0.30, _SPEC),
     Rule("variable_income", 0.60, "thin_buffer", "cash_flow_buffer_months", "<", 1, _SPEC),
+    Rule("variable_income", 0.60, EXPLAINED, "explained_share", ">=", 0.50, _TRUST),
     Rule("subscription_heavy", 0.50, "many", "recurring_merchants", ">=", 3, _SPEC),
     Rule("subscription_heavy", 0.50, "weight", "monthly_recurring_spend", ">=", 50, _SPEC, money=True),
     Rule("subscription_heavy", 0.50, "weight", "subscription_spend_share", ">=", 0.10, _SPEC),
+    Rule("subscription_heavy", 0.50, EXPLAINED, "explained_share", ">=", 0.50, _TRUST),
 )
 
 

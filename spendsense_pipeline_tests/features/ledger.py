@@ -28,6 +28,8 @@ SCHEMAS = {
         "iso_currency_code": TEXT,
         "created_at": TIME,
         "balance_date": DAY,
+        "closed_at": DAY,
+        "holders": pa.int64(),
     },
     "transactions": {
         "transaction_id": TEXT,
@@ -40,6 +42,7 @@ SCHEMAS = {
         "category_primary": TEXT,
         "category_detailed": TEXT,
         "pending": FLAG,
+        **dict.fromkeys(("description_raw", "counterparty_name", "mcc", "transaction_code"), TEXT),
     },
     "liabilities": {
         "liability_id": TEXT,

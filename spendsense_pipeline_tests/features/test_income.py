@@ -65,6 +65,7 @@ def paid(scenario: str) -> Ledger:
     (account,) = ledger.customer(scenario, "checking")
     for payer, date, amount in SCENARIOS[scenario]:
         ledger.row(account, date, amount, payer, "INCOME_WAGES")
+    ledger.row(account, AS_OF, -9, "Deli", "FOOD_AND_DRINK")  # the newest row, up to which a gap is open
     return ledger
 
 
@@ -186,7 +187,9 @@ def test_who_no_longer_pays_is_no_monthly_income(found: Found) -> None:
 
 def test_who_is_two_periods_late_still_pays_and_a_day_later_no_longer() -> None:
     for late, income in ((28, 2000 * 30 / 14), (29, 2000)):  # the paycheck of 29 days ago is other pay
-        (row,) = paid("biweekly").signals((30,), LAST + dt.timedelta(days=late)).features.to_pylist()
+        ledger, day = paid("biweekly"), LAST + dt.timedelta(days=late)
+        ledger.row(ledger.rows["accounts"][0]["account_id"], day, -9, "Deli", "FOOD_AND_DRINK")
+        (row,) = ledger.signals((30,), day).features.to_pylist()
         assert row["avg_monthly_income"] == cents(income)
 
 
@@ -201,7 +204,7 @@ def test_the_paychecks_themselves_can_be_named() -> None:
     refund = ledger.row(account, AS_OF, 5, "acme", "GENERAL_MERCHANDISE")
     kinds = ledger.kinds()
     assert kinds.pop(refund) == "refund"
-    assert list(kinds.values()) == ["paycheck"] * 26
+    assert list(kinds.values()) == ["paycheck"] * 26 + ["other_out"]
 
 
 def test_the_order_of_rows_does_not_matter(found: Found) -> None:

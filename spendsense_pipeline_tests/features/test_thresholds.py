@@ -328,7 +328,7 @@ def is_a_stream(calendar: int, times: int) -> bool:
 
 
 for _number, _calendar in enumerate(CALENDARS):
-    _name, _days = _calendar.name, _calendar.tolerance
+    _name, _days = _calendar.cadence, _calendar.tolerance
 
     def _case(function: Callable[[int, int], bool], value: int, calendar: int = _number) -> Case:
         return lambda: function(calendar, value)
@@ -369,7 +369,7 @@ for _number, _calendar in enumerate(CALENDARS):
     # Two thirds of the dates are kept, so two of them always lie in a row.
     _pairs = "xx-xx-xx" if _calendar.consecutive > 2 else None
     pin(
-        f"consecutive, {_calendar.name}", f"tables._CONSECUTIVE[{_number}]",
+        f"consecutive, {_calendar.cadence}", f"tables._CONSECUTIVE[{_number}]",
         lambda calendar=_number, kept="xx" if _pairs is None else "xx-xxx-xx": is_mature(calendar, kept),
         (lambda calendar=_number, kept=_pairs: is_mature(calendar, kept)) if _pairs else None, looser=-1, tighter=1,
     )  # fmt: skip

@@ -18,6 +18,8 @@ OLD = 200  # days of history, so that no window is short of it
 def spending(ledger: Ledger) -> None:
     checking, savings, card, broker = ledger.customer("spender", "checking", "savings", "credit card", "brokerage")
     ledger.row(checking, OLD, -600, "Deli", "FOOD_AND_DRINK_RESTAURANT")
+    for days in range(OLD, 30, -90):
+        ledger.row(checking, days, 0, "Deli", "FOOD_AND_DRINK_RESTAURANT")  # no gap of more than 92 days
     ledger.row(checking, 29, -100, "Deli", "FOOD_AND_DRINK_RESTAURANT")  # the first day of 30
     ledger.row(checking, 30, -40, "Deli", "FOOD_AND_DRINK_RESTAURANT")  # the day before
     ledger.row(card, 5, -50, "Shop", "GENERAL_MERCHANDISE")

@@ -11,6 +11,7 @@ from spendsense_pipeline.contracts import CONTRACTS, failures
 from spendsense_pipeline.payees.census import ASKED_FROM, Census, census, is_open, listed
 from spendsense_pipeline.payees.known import HouseRule
 from spendsense_pipeline.payees.population import MIN_CUSTOMERS, of_payees
+from spendsense_pipeline.payees.readings import Reader
 
 AS_OF = dt.date(2026, 6, 30)
 FIRST = dt.date(2026, 1, 5)
@@ -41,7 +42,7 @@ def counted(rows: Sequence[Row], ask=None, house: Sequence[HouseRule] = (), **co
     accounts = backend.create_table(
         "accounts", pa.table({"account_id": sorted(set(users)), "iso_currency_code": ["USD"] * len(set(users))})
     )
-    found = census(transactions, accounts, AS_OF, house, ask)
+    found = census(transactions, accounts, AS_OF, Reader(house), ask)
     assert failures(CONTRACTS["payees"], found.payees).empty
     return found
 

@@ -138,7 +138,7 @@ def test_a_code_s_mark_is_told() -> None:
 
 
 def test_nothing_says_nothing() -> None:
-    assert read(None) == dict.fromkeys(SCHEMA.names) | {"says": 0}
+    assert read(None) == dict.fromkeys(SCHEMA.names) | {"says": 0, "bare": True, "by_paypal": False}
     assert len(readings(pa.table({"merchant_name": pa.array([], pa.string())}))) == 0
 
 
