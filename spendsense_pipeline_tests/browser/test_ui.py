@@ -17,8 +17,6 @@ from spendsense_pipeline.settings import PROJECT_ROOT
 from spendsense_pipeline_tests.browser.conftest import Visitor
 from spendsense_pipeline_tests.conftest import Pipeline
 
-pytestmark = pytest.mark.xdist_group("webserver")  # one webserver for all
-
 PATIENCE = 90  # seconds
 
 TOLERATED = (

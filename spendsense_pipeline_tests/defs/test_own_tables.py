@@ -40,9 +40,6 @@ def library() -> Path:
     return extension
 
 
-pytestmark = pytest.mark.xdist_group("bank")  # one server for all
-
-
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The guide's database on a real server: libpq's variables that lead to it."""

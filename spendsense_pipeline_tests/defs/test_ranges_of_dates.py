@@ -172,7 +172,6 @@ def test_tables_that_do_not_lie_by_customer_are_sorted_first_and_give_the_same(
     assert list(copy.settings.scratch.glob("*")) == []
 
 
-@pytest.mark.xdist_group("spark")
 def test_spark_stores_the_same_files_byte_for_byte(copy: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.skip("SPARK IS NOT PROVEN HERE: there is no Java (17 or later)")

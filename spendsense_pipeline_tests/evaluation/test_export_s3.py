@@ -26,9 +26,6 @@ from spendsense_pipeline_tests.evaluation.test_export import CONSENTING, HEAD, t
 __all__ = ["tables"]
 
 
-pytestmark = pytest.mark.xdist_group("s3")  # its libraries take seconds to load
-
-
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A bucket on a server of its own; everything is set as a deployment sets it, in the environment."""

@@ -145,7 +145,6 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-@pytest.mark.xdist_group("s3")
 def test_tables_and_parts_on_an_object_store_change_no_byte(
     whole: dict[str, bytes], bucket: str, tmp_path: Path
 ) -> None:
@@ -165,7 +164,6 @@ def spark():
     opened.stop()
 
 
-@pytest.mark.xdist_group("spark")
 def test_spark_changes_no_byte(whole: dict[str, bytes], spark, tmp_path: Path) -> None:
     some = tasks(stored(f"{tmp_path}/tables"), f"{tmp_path}/parts", 5)
     assert partitions(by_range.compute(some, by_range.on_spark(spark)), tmp_path) == whole
@@ -203,7 +201,6 @@ def test_a_range_that_fails_ends_the_run_and_names_its_first_customer(
     assert started() == set()
 
 
-@pytest.mark.xdist_group("spark")
 def test_on_spark_a_range_that_fails_says_the_same(spark, tmp_path: Path) -> None:
     with pytest.raises(RangeFailed, match=r"^customers from 'f' on .*f\.parquet has no column amount; [a-z ]+$"):
         by_range.compute(broken(tmp_path), by_range.on_spark(spark))

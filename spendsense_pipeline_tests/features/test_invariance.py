@@ -30,7 +30,7 @@ few = settings(max_examples=10, deadline=None, suppress_health_check=list(Health
 many = settings(few, max_examples=500)
 
 
-@pytest.fixture(scope="module", params=["plain", pytest.param("compiled", marks=pytest.mark.xdist_group("compiled"))])
+@pytest.fixture(scope="module", params=["plain", "compiled"])
 def find(request: pytest.FixtureRequest) -> Find:
     """The signals of customers, by the kernels of either mode."""
     return signals_of if request.param == "plain" else request.getfixturevalue("compiled")
@@ -198,7 +198,6 @@ def both_modes_find_the_same(compiled: Find, drawn: Town) -> None:
     same(compiled(customers, dates, (7, 30, 180, 365)), signals_of(customers, dates, (7, 30, 180, 365)))
 
 
-@pytest.mark.xdist_group("compiled")
 @few
 @given(drawn=towns())
 def test_compiled_kernels_find_what_plain_ones_find(compiled: Find, drawn: Town) -> None:

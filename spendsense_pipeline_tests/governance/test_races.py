@@ -17,8 +17,6 @@ from spendsense_pipeline.governance.models import Decision, Recall, Recommendati
 from spendsense_pipeline_tests.governance import town
 from spendsense_pipeline_tests.governance.conftest import hasty
 
-pytestmark = pytest.mark.xdist_group("races")  # the racers start once
-
 ROUNDS = [4, pytest.param(200, marks=pytest.mark.verify)]
 
 starting_line: Barrier

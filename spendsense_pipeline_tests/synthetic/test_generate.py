@@ -14,9 +14,6 @@ AS_OF = dt.date(2026, 11, 20)
 CARD_PAYMENT = "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT"
 
 
-pytestmark = pytest.mark.xdist_group("generated")  # the customers are made once
-
-
 @pytest.fixture(scope="module")
 def usual() -> Synthetic:
     return generate(as_of=AS_OF)

@@ -29,8 +29,6 @@ from spendsense_pipeline.synthetic.schedule import (
     occurrences,
 )
 
-pytestmark = pytest.mark.xdist_group("raw")  # the customers are made once
-
 AS_OF = dt.date(2026, 11, 20)
 USERS = 90
 DAYS_APART = {
