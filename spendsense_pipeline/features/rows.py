@@ -295,6 +295,8 @@ def is_refund(row: Records) -> bool:
         return False
     if may_be_paid_to(row.held_as) and pays_for_work(row):
         return False
+    if row.told & (TO_STATE | MARK_TAX) or says & SAYS_TAX:
+        return row.told & MARK_REFUND != 0 and category & (PURCHASE | TAX_REFUND) == 0
     if category & (PURCHASE | BANK_FEES):
         return row.paid_before != 0 or category & INFERRED == 0 or row.told & FROM_KNOWN_PAYEE != 0
     if (
@@ -360,6 +362,14 @@ def is_unearned(row: Records) -> bool:
 
 
 @jit
+def is_business_client(row: Records) -> bool:
+    """Whether the payer is a business that pays again and again and is never paid: who works for oneself is paid so."""
+    if row.comes_in < LEAST_EARNED or row.paid_before or row.says & SAYS_PEER:
+        return False
+    return row.told & TO_MERCHANT != 0 and row.told & (FROM_KNOWN_PAYEE | ANY_SERVICE | BARE) == 0
+
+
+@jit
 def is_paycheck(row: Records) -> bool:
     """Wages, a salary, gig income: unearned words beat the category, payroll words beat those."""
     category, says, told = row.category, row.says, row.told
@@ -378,6 +388,8 @@ def is_paycheck(row: Records) -> bool:
     somebody_else = TO_PERSON | TO_OWN | TO_STATE | TO_BANK | SERVICE_PEER | SERVICE_BROKERAGE | SERVICE_SHARED_BILLER
     if (told & SERVICE_GIG or says & SAYS_GIG) and says & SAYS_PEER == 0:
         return not row.paid_before or row.earns != 0
+    if is_business_client(row):
+        return True
     prearranged = told & MARK_PREARRANGED != 0 or says & SAYS_PREARRANGED != 0
     return prearranged and row.comes_in >= 2 and told & (somebody_else | BARE) == 0 and says & SAYS_PEER == 0
 
@@ -454,14 +466,14 @@ def write_purpose(row: Records) -> None:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_KNOWN_PAYEE
     elif told & (SERVICE_BILL | SERVICE_INSTALMENTS):
         row.purpose, row.evidence = FOR_BILL, BY_KNOWN_PAYEE
-    elif subscribed and category & (HABIT | BILL):
+    elif subscribed and category & (HABIT | BILL) and not category & TRANSPORT:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_WORDS
-    elif category & HABIT:
+    elif category & HABIT or told & SERVICE_HABIT or (says & SAYS_HABIT and told & (FROM_CODE | FROM_WORDS)):
         row.purpose = NO_STREAM
     elif telling:
         row.purpose = FOR_BILL if category & BILL else FOR_SUBSCRIPTION
         row.evidence = who_knows(told)
-    elif told & SERVICE_HABIT or (category & UNSAID and says & SAYS_HABIT):
+    elif category & UNSAID and says & SAYS_HABIT:
         row.purpose = NO_STREAM
     elif says & (SAYS_BILL | SAYS_INSTALMENT):
         row.purpose, row.evidence = FOR_BILL, BY_WORDS
