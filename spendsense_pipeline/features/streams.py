@@ -63,7 +63,8 @@ CHARGED, GIVEN_BACK, CANCELLED = 0, 1, 2
 CHARGE = np.dtype(
     [("row", "i8"), ("day", "i8"), ("months", "i8"), ("moved", "i8"), ("price", "i8"), ("amount", "f8"),
      ("least_varying", "i8"), ("purpose", "i8"), ("evidence", "i8"), ("may_vary", "i8"), ("earned", "i8"),
-     ("by_card", "i8"), ("goods", "i8"), ("silent", "i8"), ("to_somebody", "i8"), ("label", "i8"), ("state", "i8"), ("stream", "i8"),
+     ("by_card", "i8"), ("goods", "i8"), ("silent", "i8"), ("to_somebody", "i8"), ("label", "i8"),
+     ("state", "i8"), ("stream", "i8"),
      # on the calendar that is being tried
      ("place", "i8"), ("slot", "i8"), ("offset", "i8"), ("group", "i8"), ("plan", "i8")],
     align=True,
@@ -800,8 +801,9 @@ def describe_amounts(room: PayeeRoom, count: int, steps: bool, stream: Records) 
 
 @jit
 def describe_kind(room: PayeeRoom, count: int, others: int, stream: Records) -> None:
-    """Write to a stream what most of its hits are for that say it, what shows it, and whether they are by card: paid for
-    a service, beside at most few other purchases."""
+    """Write to a stream what most of its hits are for that say it, what shows it, and whether they are by card.
+
+    By card is what may be a service: beside at most few other purchases."""
     hits, charges, index = room.hits, room.charges, room.line
     bills, subscriptions, speaking, cards, earned, goods, labels = 0, 0, 0, 0, 0, 0, ZERO
     to_somebody = False

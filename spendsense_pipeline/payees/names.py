@@ -50,6 +50,33 @@ _UNLIKELY = re.compile(
 )
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "œ": "oe", "ł": "l"})
 
+_LEGAL_FORMS: Final = frozenset(
+    [
+        "inc",
+        "llc",
+        "llp",
+        "ltd",
+        "limited",
+        "corp",
+        "corporation",
+        "plc",
+        "gmbh",
+        "mbh",
+        "ag",
+        "kg",
+        "ohg",
+        "kgaa",
+        "ug",
+        "sarl",
+        "sasu",
+        "sl",
+        "srl",
+        "bv",
+        "nv",
+        "oy",
+    ]
+)
+
 Words = tuple[str, ...]
 
 
@@ -191,6 +218,11 @@ def may_be_person(words: Sequence[str]) -> bool:
 def is_business(words: Iterable[str]) -> bool:
     """Whether a word among them is one of businesses, offices or clubs."""
     return not _person_words()[2].isdisjoint(words)
+
+
+def is_company(text: Text) -> bool:
+    """Whether a legal form stands in a text, as ``Ltd`` and ``GmbH`` do."""
+    return not _LEGAL_FORMS.isdisjoint(text.raw)
 
 
 # --- fields of a text ------------------------------------------------------------------------------------------
