@@ -52,28 +52,8 @@ _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": 
 
 _LEGAL_FORMS: Final = frozenset(
     [
-        "inc",
-        "llc",
-        "llp",
-        "ltd",
-        "limited",
-        "corp",
-        "corporation",
-        "plc",
-        "gmbh",
-        "mbh",
-        "ag",
-        "kg",
-        "ohg",
-        "kgaa",
-        "ug",
-        "sarl",
-        "sasu",
-        "sl",
-        "srl",
-        "bv",
-        "nv",
-        "oy",
+        *("inc", "llc", "llp", "ltd", "limited", "corp", "corporation", "plc", "gmbh", "mbh", "ag", "kg", "ohg"),
+        *("kgaa", "ug", "sarl", "sasu", "sl", "srl", "bv", "nv", "oy"),
     ]
 )
 
