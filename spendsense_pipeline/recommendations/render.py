@@ -104,6 +104,7 @@ _REASONS: Final[dict[str, tuple[str, str]]] = {
     "fees_180d": ("", "you paid no overdraft or late fee lately"),
     "utilization_30_flag": ("", "no card is near its limit"),
     "low_utilization": ("", "your card balances are low beside their limits"),
+    "explained_share": ("", ""),  # how sure we are is no reason of the customer's
 }
 
 

@@ -113,7 +113,8 @@ def test_a_persona_begins_exactly_at_its_threshold(signals: dict[str, Any], pers
         UNEVEN | {"cash_flow_buffer_months": None},
         SUBSCRIBED | {"recurring_merchants": 2},
         SUBSCRIBED | {"monthly_recurring_spend": 49.99},
-        *[each | {"explained_share": share} for each in (WEALTHY, SAVING, UNEVEN, SUBSCRIBED) for share in (0.49, None)],
+        *[each | {"explained_share": 0.49} for each in (WEALTHY, SAVING, UNEVEN, SUBSCRIBED)],
+        *[each | {"explained_share": None} for each in (WEALTHY, SAVING, UNEVEN, SUBSCRIBED)],
     ],
 )  # fmt: skip
 def test_just_short_of_a_threshold_or_unknown_is_no_match_but_a_fallback(signals: dict[str, Any]):

@@ -10,7 +10,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS, explained, situation_key
-from spendsense_pipeline.recommendations.situations import SituationError, situations
+from spendsense_pipeline.recommendations.situations import SituationError, fresh, situations
 from spendsense_pipeline.recommendations.slots import fill
 from spendsense_pipeline_tests.recommendations.customers import (
     AS_OF,
@@ -34,6 +34,15 @@ def test_every_customer_is_in_one_situation_of_their_persona() -> None:
     for user in EVERYONE:
         assert frame.at[user, "persona"] == ("savings_builder" if user == "fallback" else user)
     assert frame["situation"].nunique() == len(EVERYONE)
+
+
+def test_a_customer_whose_newest_row_is_older_than_the_setting_is_in_no_situation() -> None:
+    week, older = QUIET | {"data_age_days": 7}, QUIET | {"data_age_days": 8}
+    short, long, features_30d, features_180d = day({"week": week, "older": older, "no rows": NOTHING_KNOWN})
+    current = fresh(short, features_30d, 7)
+    frame = situations(current, long, features_30d, features_180d, streams([]), cards())
+    assert list(frame["user_id"]) == ["no rows", "week"]
+    assert list(fresh(short, features_30d, 8)["user_id"]) == ["week", "older", "no rows"]
 
 
 @pytest.mark.parametrize("persona", PERSONA_SLOTS)
