@@ -5,9 +5,11 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from spendsense_pipeline import synthetic
 from spendsense_pipeline.definitions import build_defs
@@ -17,10 +19,30 @@ from spendsense_pipeline.governance.database import open_or_create
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.settings import Settings
 
+TOGETHER = (
+    *("spark", "compiled", "s3", "object_store"),
+    *("browser/test_ui", "defs/test_own_tables", "governance/test_races", "synthetic/test_generate", "test_raw"),
+)
+"""In the names of tests that share what starts slowly: Spark, kernels, a webserver, a database, made customers."""
+
 DAY = dt.date(2026, 6, 30)
 NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
 USERS = 40
 BATCH = "generated"
+
+
+class Together(LoadScopeScheduling):
+    """Spreads tests over pytest's workers, but gives those of ``TOGETHER`` to one: what they need starts once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        cases = nodeid.partition("[")[0]  # of one test: thousands of units would cost the scheduler seconds
+        return next((word for word in TOGETHER if word in nodeid), cases)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """Marks of the kind ``xdist_group`` do nothing with pytest 9.2 and pytest-xdist 3.8."""
+    return Together(config, log)
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,18 @@ def accounts_of(pipeline: Pipeline, user_id: str) -> set[str]:
     return set(accounts.loc[accounts["user_id"] == user_id, "account_id"])
 
 
+def texts(table: pd.DataFrame) -> Iterator[str]:
+    """The names of the columns, and what stands in each that can hold a text."""
+    yield "\n".join(table.columns)
+    for _, column in table.items():
+        if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column)):
+            yield "\n".join(map(str, column))
+
+
 def naming(pipeline: Pipeline, *names: str) -> set[str]:
     """Files of the data folder, read as what they are, that hold one of the names."""
     pattern = re.compile("|".join(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])" for name in names))
-    found = {name for name, table in tables(pipeline).items() if pattern.search(table.to_csv())}
+    found = {name for name, table in tables(pipeline).items() if any(map(pattern.search, texts(table)))}
     for path in pipeline.settings.data.rglob("*"):
         if path.is_file() and path.suffix != ".parquet":
             with fsspec.open(str(path), "rb", compression="infer") as stream:

@@ -5,10 +5,10 @@ import datetime as dt
 import multiprocessing
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import boto3
@@ -184,12 +184,21 @@ def broken(folder: Path) -> list[Task]:
     return some
 
 
+@pytest.fixture
+def started() -> Callable[[], set[BaseProcess]]:
+    """Asks for the living processes that were started since; those of other tests' fixtures live beside them."""
+    before = set(multiprocessing.active_children())
+    return lambda: set(multiprocessing.active_children()) - before
+
+
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_range_that_fails_ends_the_run_and_names_its_first_customer(workers: int, tmp_path: Path) -> None:
+def test_a_range_that_fails_ends_the_run_and_names_its_first_customer(
+    workers: int, started: Callable[[], set[BaseProcess]], tmp_path: Path
+) -> None:
     with pytest.raises(RangeFailed, match=r"customers from 'f' on .*f\.parquet has no column amount") as failed:
         by_range.compute(broken(tmp_path), in_processes(workers))
     assert failed.value.code == "range_failed"
-    assert multiprocessing.active_children() == []
+    assert started() == set()
 
 
 def test_on_spark_a_range_that_fails_says_the_same(spark, tmp_path: Path) -> None:
@@ -197,16 +206,19 @@ def test_on_spark_a_range_that_fails_says_the_same(spark, tmp_path: Path) -> Non
         by_range.compute(broken(tmp_path), by_range.on_spark(spark))
 
 
-def test_a_worker_that_is_killed_ends_the_run_and_says_what_helps(tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_ends_the_run_and_says_what_helps(
+    started: Callable[[], set[BaseProcess]], tmp_path: Path
+) -> None:
     def kill(_done: int, _of: int) -> None:
-        for child in multiprocessing.active_children():
-            if child.pid is not None:
-                os.kill(child.pid, signal.SIGKILL)
+        workers = started()
+        assert workers
+        for worker in workers:
+            worker.kill()
 
     some = tasks(stored(f"{tmp_path}/tables"), f"{tmp_path}/parts", 5)
     with pytest.raises(RangeFailed, match=r"killed.*customers from '[a-z]' on.*SPENDSENSE_WORKERS=1"):
         by_range.compute(some, in_processes(2), kill)
-    assert multiprocessing.active_children() == []
+    assert started() == set()
 
 
 def test_what_starts_a_worker_is_light() -> None:

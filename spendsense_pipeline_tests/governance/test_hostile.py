@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, inspect, select
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, batches, consent, operators, queue, release, review, why
 from spendsense_pipeline.governance.database import connect, reading, storable, upgrade, writing
+from spendsense_pipeline.governance.models import Decision, Operator, Recommendation, RecommendationText, Release
 from spendsense_pipeline.governance.registration import register_drafts
 from spendsense_pipeline_tests.governance import town
 from spendsense_pipeline_tests.governance.conftest import hasty
@@ -118,20 +119,27 @@ FIELDS: dict[str, Callable[[str], Callable[[Engine], Any]]] = {
 }
 
 
+def decided(engine: Engine) -> dict[str, list[Any]]:
+    """What a refused word may not have touched; a draft in which it stands may have had its consent granted."""
+    with engine.connect() as connection:
+        return {
+            table.__tablename__: connection.execute(select(table.__table__).order_by(*inspect(table).primary_key)).all()
+            for table in (Decision, Recommendation, RecommendationText, Release, Operator)
+        }
+
+
 @pytest.mark.parametrize("field", FIELDS)
 def test_hostile_words_are_kept_as_they_are_or_refused(engine: Engine, field: str) -> None:
     town.waiting_draft(engine)
-    before = everything(engine)
+    before = decided(engine)
     for kind, bad in HOSTILE.items():
         try:
             FIELDS[field](bad)(engine)
-            before = everything(engine)
+            before = decided(engine)
         except SpendSenseError as error:
             said = str(error)
             assert len(said) < 1_000, f"{kind}: an error is for people"
-            after = everything(engine)
-            for table in ("decisions", "recommendations", "recommendation_texts", "releases", "operators"):
-                assert after[table] == before[table], (kind, table)
+            assert decided(engine) == before, kind
         with reading(engine) as session:
             found = audit.verify(session)
         assert found.ok, (kind, found.first_broken)

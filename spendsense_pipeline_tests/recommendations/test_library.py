@@ -1,7 +1,6 @@
 """The library that ships: every piece fit to send, and something for every situation."""
 
 import collections
-import functools
 import itertools
 import json
 from collections.abc import Iterator
@@ -118,20 +117,26 @@ def criteria_met(persona: str, facts: dict[str, str]) -> bool:
     return True
 
 
-def chosen(persona: str, facts: dict[str, str], available: list[str]) -> list[Piece]:
-    """The pieces of a situation, best first."""
+def chosen(persona: str, everybody: list[dict[str, str]], available: list[str]) -> list[list[Piece]]:
+    """The pieces of each situation, best first; ``everybody`` has the facts of each."""
     slots = json.dumps(dict.fromkeys(available))
-    row = {"situation": "one", "persona": persona, "facts": json.dumps(facts), "slots": slots}
-    frame = education_templates(pd.DataFrame([row]), LIBRARY, AS_OF)
+    rows = [
+        {"situation": f"{number}", "persona": persona, "facts": json.dumps(facts), "slots": slots}
+        for number, facts in enumerate(everybody)
+    ]
+    frame = education_templates(pd.DataFrame(rows), LIBRARY, AS_OF)
     by_id = {piece.template_id: piece for piece in LIBRARY}
-    return [by_id[template] for template in frame["template_id"]]
+    found: dict[str, list[Piece]] = {row["situation"]: [] for row in rows}
+    for situation, template in zip(frame["situation"], frame["template_id"], strict=True):
+        found[situation].append(by_id[template])
+    return list(found.values())
 
 
 @pytest.mark.parametrize("persona", PERSONAS)
 def test_who_is_known_gets_three_pieces_with_two_figures_and_none_without(persona: str) -> None:
     available = ["monthly_expenses", "monthly_income", "small_step", *KNOWN[persona]]
-    for facts in filter(functools.partial(criteria_met, persona), combinations(persona)):
-        pieces = chosen(persona, facts, available)
+    everybody = [facts for facts in combinations(persona) if criteria_met(persona, facts)]
+    for facts, pieces in zip(everybody, chosen(persona, everybody, available), strict=True):
         assert len(pieces) >= 3, facts
         alone = {piece.template_id for piece in pieces if piece.own_figures < OWN_FIGURES}
         assert alone == set(), facts
@@ -140,10 +145,11 @@ def test_who_is_known_gets_three_pieces_with_two_figures_and_none_without(person
 def test_of_a_payment_past_due_everybody_is_told_whatever_figures_there_are() -> None:
     facts = dict.fromkeys(PERSONA_FACTS["high_utilization"], "unknown") | {"overdue": "yes", "util": "80+"}
     without_pay = [slot for slot in PERSONA_SLOTS["high_utilization"] if slot != "monthly_income"]
-    told = chosen("high_utilization", facts, without_pay)
+    (told,) = chosen("high_utilization", [facts], without_pay)
     assert told[0].template_id == "high_utilization/past-due-step-by-step"
     assert all(piece.own_figures >= OWN_FIGURES for piece in told[1:])
-    assert "overdue=yes" in chosen("high_utilization", facts, [*without_pay, "monthly_income"])[0].facts
+    ((first, *_),) = chosen("high_utilization", [facts], [*without_pay, "monthly_income"])
+    assert "overdue=yes" in first.facts
 
 
 @pytest.mark.parametrize("persona", PERSONAS)
