@@ -15,7 +15,9 @@ from spendsense_pipeline.features.calendars import (
     FOUR_WEEKLY,
     MONTHLY,
     QUARTERLY,
+    SEMI_ANNUAL,
     SEMI_MONTHLY,
+    TWO_MONTHLY,
     WEEKLY,
 )
 from spendsense_pipeline.features.pay import FREQUENCIES
@@ -90,6 +92,7 @@ def on_one_account(
     return ledger
 
 
+DELI = "Deli", "FOOD_AND_DRINK_RESTAURANT"
 SHOW, BILL, PAY = "ENTERTAINMENT_TV_AND_MOVIES", "RENT_AND_UTILITIES_GAS_AND_ELECTRICITY", "INCOME_WAGES"
 
 
@@ -110,19 +113,11 @@ def are_legs(apart: int) -> bool:
     ledger = Ledger()
     checking, savings = ledger.customer("ann", "checking", "savings")
     ledger.row(checking, 3 + apart, -300, "Online transfer 1", "TRANSFER_OUT")
-    received = ledger.row(savings, 3, 300, "Incoming")
+    received = ledger.row(savings, 3, 300, "Deposit")
     return ledger.kinds()[received] == "own_transfer"
 
 
-def is_a_place(words: int) -> bool:
-    city = " ".join(["NEW", "SALT", "LAKE", "CITY"][:words])
-    dates = monthly(15, 6)
-    found = streams((dates[::2], -9.99, "Spotify", SHOW), (dates[1::2], -9.99, f"SPOTIFY {city} NY", SHOW))
-    return [stream["occurrences"] for stream in found] == [6]
-
-
 pin("LEG_DAYS", "rows.LEG_DAYS", lambda: are_legs(3), lambda: are_legs(4))
-pin("PLACE_WORDS", "rows.PLACE_WORDS texts.PLACE_WORDS", lambda: is_a_place(3), lambda: is_a_place(4))
 
 # --- streams: refunds and prices -------------------------------------------------------------------------------------
 
@@ -133,7 +128,8 @@ def is_cancelled(days: int) -> bool:
 
 
 def is_one_price(higher: float) -> bool:
-    return hits(monthly(15, 8), [-100, -higher] * 4) == [8]
+    """Whether two prices in turn are one, more often than a price drifts with a currency."""
+    return hits(every(14, 8, AS_OF), [-100, -higher] * 4) == [8]
 
 
 def may_vary_to(amount: float) -> bool:
@@ -245,18 +241,18 @@ pin("PLANS", "streams.PLANS", lambda: plans_on_a_day(2), lambda: plans_on_a_day(
 # --- calendars -------------------------------------------------------------------------------------------------------
 
 
-MONTHS = {MONTHLY: 1, QUARTERLY: 3, ANNUAL: 12}
-LAST_MONTH = {MONTHLY: (2026, 6), QUARTERLY: (2026, 6), ANNUAL: (2026, 3)}
+MONTHS = {MONTHLY: 1, TWO_MONTHLY: 2, QUARTERLY: 3, SEMI_ANNUAL: 6, ANNUAL: 12}
+LAST_MONTH = dict.fromkeys((MONTHLY, TWO_MONTHLY, QUARTERLY), (2026, 6)) | dict.fromkeys((SEMI_ANNUAL, ANNUAL), (2026, 3))
 
 
 def dates_of(calendar: int, times: int, last: dt.date | None = None) -> list[dt.date]:
-    """Dates on a calendar, oldest first; those of months before today in the middle of a month."""
+    """Dates on a calendar, oldest first; those of months before today early in a month."""
     weeks = {WEEKLY: 7, BIWEEKLY: 14, FOUR_WEEKLY: 28}
     if calendar in weeks:
         return every(weeks[calendar], times, last or AS_OF - dt.timedelta(days=3))[::-1]
     if calendar == SEMI_MONTHLY:
         return sorted(monthly(5, times) + monthly(20, times))[-times:]
-    return monthly(12, times, LAST_MONTH[calendar], MONTHS[calendar])
+    return monthly(6, times, LAST_MONTH[calendar], MONTHS[calendar])
 
 
 def found_on(calendar: int, dates: list[dt.date]) -> list[Row]:
@@ -309,10 +305,10 @@ def survives(calendar: int, missed: int) -> bool:
     else:
         year, month = LAST_MONTH[calendar]
         months = month - 1 + MONTHS[calendar] * missed
-        (due,) = monthly(12, 1, (year + months // 12, months % 12 + 1))
+        (due,) = monthly(6, 1, (year + months // 12, months % 12 + 1))
     amount, category = (2000.0, PAY) if calendar == SEMI_MONTHLY else (-20.0, SHOW)
     today = due + dt.timedelta(days=each.tolerance + 1)
-    (stream,) = on_one_account((dates, amount, "Payee", category)).streams(today)["ann"]
+    (stream,) = on_one_account((dates, amount, "Payee", category), ([today], -5, *DELI)).streams(today)["ann"]
     return stream["status"] == "mature"
 
 
@@ -403,7 +399,9 @@ def goes_on_after(gap: int) -> bool:
 
 def still_pays(late: int) -> bool:
     """Whether three fortnightly paychecks are a monthly income after so many days."""
-    row = pay_of(("acme", every(14, 3, AS_OF - dt.timedelta(days=late)), 2000))
+    paydays = every(14, 3, AS_OF - dt.timedelta(days=late))
+    ledger = on_one_account((paydays, 2000, "acme", PAY), ([AS_OF], -5, *DELI))
+    row = ledger.features()["ann", 30]
     return bool(row["avg_monthly_income"] == round(2000 * 30 / 14, 2))
 
 
