@@ -48,7 +48,7 @@ class Relevance:
     source: str
 
 
-MONEY: Final = frozenset({"avg_monthly_income", "net_savings_inflow"})
+MONEY: Final = frozenset({"regular_income", "net_savings_inflow"})
 
 _SPEC = "relevance of offers in the programme's specification"
 _NO_CARD = "the same, where there is no card: nothing is owed on cards"
@@ -64,8 +64,8 @@ RELEVANCE: Final[tuple[Relevance, ...]] = (
     Relevance("budgeting_app", (("cash_flow_buffer_months", "<", 1),), 0.3, _SPEC),
     Relevance("subscription_manager", (("recurring_merchants", ">=", 5),), 0.4, _SPEC),
     Relevance("subscription_manager", (("subscription_spend_share", ">", 0.2),), 0.3, _SPEC),
-    Relevance("robo_advisor", (("avg_monthly_income", ">", 5_000), ("max_utilization", "<", 0.3)), 0.4, _SPEC),
-    Relevance("robo_advisor", (("avg_monthly_income", ">", 5_000), ("card_count", "==", 0)), 0.4, _NO_CARD),
+    Relevance("robo_advisor", (("regular_income", ">", 5_000), ("max_utilization", "<", 0.3)), 0.4, _SPEC),
+    Relevance("robo_advisor", (("regular_income", ">", 5_000), ("card_count", "==", 0)), 0.4, _NO_CARD),
     Relevance("robo_advisor", (("emergency_fund_months", ">=", 3),), 0.3, _SPEC),
     Relevance("robo_advisor", (("investment_account_detected", "==", True),), -0.4, _SPEC),
 )

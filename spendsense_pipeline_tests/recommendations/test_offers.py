@@ -114,7 +114,7 @@ def refusals(products: pd.DataFrame, **signals: Any) -> list[str]:
         ("robo_advisor", {"max_utilization": 0.29}, 0.9),
         ("robo_advisor", {"max_utilization": None, "card_count": 0}, 0.9),
         ("robo_advisor", {"max_utilization": None, "card_count": 1}, 0.5),
-        ("robo_advisor", {"avg_monthly_income": 5_000.0, "max_utilization": 0.1}, 0.5),
+        ("robo_advisor", {"regular_income": 5_000.0, "max_utilization": 0.1}, 0.5),
         ("robo_advisor", {"emergency_fund_months": 3.0, "investment_account_detected": True}, 0.4),
         ("insurance_review", {"avg_utilization": 0.9, "recurring_merchants": 9}, 0.5),
     ],
