@@ -40,7 +40,7 @@ CALENDARS = (
     Calendar("weekly", False, 7, 1, 2, 30 / 7, 2, 1, 3),
     Calendar("biweekly", False, 14, 1, 2, 30 / 14, 2, 1, 3),
     Calendar("semi_monthly", True, MONTH / 2, 3, 3, 2.0, 4, 1, 3),
-    Calendar("four_weekly", False, 28, 1, 2, 30 / 28, 2, 1, 3),
+    Calendar("four_weekly", False, 28, 3, 6, 30 / 28, 5, 1, 3),
     Calendar("two_monthly", True, 2 * MONTH, 4, 8, 1 / 2, 2, 1, 3),
     Calendar("quarterly", True, 3 * MONTH, 5, 10, 1 / 3, 2, 1, 3),
     Calendar("semi_annual", True, 6 * MONTH, 8, 16, 1 / 6, 2, 0, 2),

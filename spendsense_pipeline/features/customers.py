@@ -133,6 +133,8 @@ def candidates_of(rows: Records, count: int, keys: Numbers) -> int:
             row.kind == KIND_REFUND or row.kind == KIND_OTHER_OUT or row.kind == KIND_OTHER_IN
             or row.kind == KIND_PAYCHECK or row.kind == KIND_BENEFIT
         )  # fmt: skip
+        if row.kind == KIND_OTHER_IN and row.told & BARE:
+            continue  # nobody is named who might pay regularly
         if may_repeat and row.payee >= 0 and row.cents > 0:
             inflow = 1 if row.amount > 0 and row.kind != KIND_REFUND else 0
             keys[found] = (row.payee << 32) | (inflow << 31) | i
@@ -171,6 +173,7 @@ def charges_of(rows: Records, keys: Numbers, begin: int, end: int, ruler: Ruler,
         charge.by_card = 1 if row.held_as == CREDIT_CARD or row.told & MARK_CARD or row.says & SAYS_CARD else 0
         against = row.category & (GOODS | LOAN_PAYMENTS) or row.told & (TO_PERSON | SERVICE_PEER)
         charge.goods, charge.silent = 1 if against else 0, 1 if silent else 0
+        charge.to_somebody = 1 if row.told & (TO_PERSON | SERVICE_PEER) else 0
         charge.state = GIVEN_BACK if refund else CHARGED
         count += 1
     if shunned and 2 * shunned >= speaking:

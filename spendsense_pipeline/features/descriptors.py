@@ -104,6 +104,7 @@ def category_says(name: str | None, inferred: bool = False) -> int:
         **{each: not names.isdisjoint(listed[each]) for each in ("earned", "penalty", "benefit", "habit", "bill")},
         "subscription": not names.isdisjoint(listed["subscription"]) or name in listed["subscription_alone"],
         "goods": not names.isdisjoint(listed["goods"]),
+        "transport": group in ("TRANSPORTATION", "TRAVEL"),
         "unearned": name in listed["unearned"],
     }
     return sum(1 << bit for bit, each in enumerate(CATEGORY_SAYS) if says[each])

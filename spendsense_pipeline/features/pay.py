@@ -88,6 +88,8 @@ def may_be_pay(row: Records) -> bool:
         return False
     if row.category & (PURCHASE | INCOME) and not row.category & INFERRED:
         return False
+    if row.told & SERVICE_PEER and not row.told & TO_MERCHANT:
+        return False
     somebody_else = TO_PERSON | TO_OWN | TO_STATE | TO_BANK | SERVICE_BROKERAGE | SERVICE_SHARED_BILLER | BARE
     return row.told & somebody_else == 0 and not is_unearned(row)
 

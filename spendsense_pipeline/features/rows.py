@@ -14,6 +14,7 @@ from spendsense_pipeline.features.arrays import ZERO, Numbers, Records, sort
 from spendsense_pipeline.features.compiled import jit
 from spendsense_pipeline.features.meanings import *
 
+LEAST_REPEATED = 3  # times that equal legs between the same two names meet, for them to be the customer's own; ours
 LEG_DAYS = 3  # between the two legs of a transfer: a weekend, or a slow clearing
 CARD_LEG_DAYS = 5  # between the two legs of a card payment, which banks post later
 RETURN_DAYS = 60  # from a debit to its return: a consumer has that long to dispute one (NACHA)
@@ -294,6 +295,8 @@ def is_refund(row: Records) -> bool:
         return False
     if may_be_paid_to(row.held_as) and pays_for_work(row):
         return False
+    if row.told & (TO_STATE | MARK_TAX) or says & SAYS_TAX:
+        return row.told & MARK_REFUND != 0 and category & (PURCHASE | TAX_REFUND) == 0
     if category & (PURCHASE | BANK_FEES):
         return row.paid_before != 0 or category & INFERRED == 0 or row.told & FROM_KNOWN_PAYEE != 0
     if (
@@ -331,6 +334,8 @@ def is_own_transfer(row: Records) -> bool:
         return True
     if category & PURCHASE and not category & INFERRED:
         return False
+    if row.amount > 0 and says & (SAYS_PENSION | SAYS_BENEFIT):
+        return False
     if is_payroll(row) or says & (SAYS_PEER | SAYS_FEE | SAYS_NO_INCOME | SAYS_INTEREST) or category & FROM_APPS:
         return False
     if not category & (UNSAID | TRANSFER) or category & ADVANCE:
@@ -357,6 +362,14 @@ def is_unearned(row: Records) -> bool:
 
 
 @jit
+def is_business_client(row: Records) -> bool:
+    """Whether the payer is a business that pays again and again and is never paid: who works for oneself is paid so."""
+    if row.comes_in < LEAST_EARNED or row.paid_before or row.says & SAYS_PEER:
+        return False
+    return row.told & TO_MERCHANT != 0 and row.told & (FROM_KNOWN_PAYEE | ANY_SERVICE | BARE) == 0
+
+
+@jit
 def is_paycheck(row: Records) -> bool:
     """Wages, a salary, gig income: unearned words beat the category, payroll words beat those."""
     category, says, told = row.category, row.says, row.told
@@ -375,6 +388,8 @@ def is_paycheck(row: Records) -> bool:
     somebody_else = TO_PERSON | TO_OWN | TO_STATE | TO_BANK | SERVICE_PEER | SERVICE_BROKERAGE | SERVICE_SHARED_BILLER
     if (told & SERVICE_GIG or says & SAYS_GIG) and says & SAYS_PEER == 0:
         return not row.paid_before or row.earns != 0
+    if is_business_client(row):
+        return True
     prearranged = told & MARK_PREARRANGED != 0 or says & SAYS_PREARRANGED != 0
     return prearranged and row.comes_in >= 2 and told & (somebody_else | BARE) == 0 and says & SAYS_PEER == 0
 
@@ -445,16 +460,20 @@ def write_purpose(row: Records) -> None:
     category, says, told = row.category, row.says, row.told
     row.purpose, row.evidence = NO_PURPOSE, BY_PATTERN
     telling = category & (BILL | SUBSCRIPTION) != 0 and category & HABIT == 0
+    # A code knows the shop, not what it sells: `4899` is cable and streaming; words that say more go before it.
+    subscribed = says & SAYS_SUBSCRIPTION != 0 and told & (FROM_CODE | FROM_WORDS) != 0
     if told & SERVICE_SUBSCRIPTION:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_KNOWN_PAYEE
     elif told & (SERVICE_BILL | SERVICE_INSTALMENTS):
         row.purpose, row.evidence = FOR_BILL, BY_KNOWN_PAYEE
-    elif category & HABIT:
+    elif subscribed and category & (HABIT | BILL) and not category & TRANSPORT:
+        row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_WORDS
+    elif category & HABIT or told & SERVICE_HABIT or (says & SAYS_HABIT and told & (FROM_CODE | FROM_WORDS)):
         row.purpose = NO_STREAM
     elif telling:
         row.purpose = FOR_BILL if category & BILL else FOR_SUBSCRIPTION
         row.evidence = who_knows(told)
-    elif told & SERVICE_HABIT or (category & UNSAID and says & SAYS_HABIT):
+    elif category & UNSAID and says & SAYS_HABIT:
         row.purpose = NO_STREAM
     elif says & (SAYS_BILL | SAYS_INSTALMENT):
         row.purpose, row.evidence = FOR_BILL, BY_WORDS
@@ -462,6 +481,8 @@ def write_purpose(row: Records) -> None:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_WORDS
     elif told & LIST_PRICED:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_LIST_PRICE
+    elif told & (TO_STATE | TO_BANK) or category & INCOME:
+        row.purpose, row.evidence = FOR_BILL, BY_KNOWN_PAYEE
     elif told & OWN_PRICED or is_standing(row):
         row.purpose = FOR_BILL
 
@@ -517,8 +538,8 @@ def find_kinds(rows: Records, count: int, own_accounts: int) -> None:
 
 @jit
 def leg_of(row: Records) -> int:
-    """Whether a row may be a leg: 2 where only of a card payment. "A leg never matches a row that names a third party,
-    nor a purchase"."""
+    """Whether a row may be a leg: 1 of any, 2 where it names somebody, who may be the customer. "A leg never matches a
+    row that names a third party, nor a purchase"."""
     # What a card received is a payment by its category, and its other half may have none.
     onto_card = row.kind == KIND_CARD_PAYMENT and row.amount > 0 and row.held_as == CREDIT_CARD
     if not row.category & (UNSAID | TRANSFER) and not onto_card:
@@ -527,8 +548,10 @@ def leg_of(row: Records) -> int:
         return 0
     if (row.category & PURCHASE or row.refund) and row.amount < 0:
         return 0
-    if row.told & (TO_PERSON | TO_EMPLOYER | TO_STATE | SERVICE_PEER) or row.says & SAYS_PEER:
+    if row.told & (TO_EMPLOYER | TO_STATE | SERVICE_PEER) or row.says & SAYS_PEER:
         return 0
+    if row.told & TO_PERSON:
+        return 3
     own = row.like_transfer or onto_card or row.told & (BARE | TO_BANK | SERVICE_BROKERAGE)
     return 1 if own or row.says & (SAYS_CARD_PAYMENT | SAYS_CASH_IN) else 2
 
@@ -565,11 +588,38 @@ def match_legs(rows: Records, count: int, room: RowRoom) -> None:
                     break
                 consider_legs(rows, i, o)
                 b += direction
+    pairs = ZERO
     for a in range(sides):
         i = keys[a] & PLACE_MASK
         if rows[i].amount > 0 and rows[i].partner >= 0 and rows[rows[i].partner].partner == i:
-            join_legs(rows[i], rows[rows[i].partner])
-            rows[i].taken_back, rows[rows[i].partner].taken_back = -1, -1
+            keys[pairs] = (
+                ((rows[i].payee + 1) << 2 * PLACE_BITS) | ((rows[rows[i].partner].payee + 1) << PLACE_BITS) | i
+            )
+            pairs += 1
+    sort(keys, pairs)
+    at = ZERO
+    while at < pairs:
+        end = at
+        while end < pairs and keys[end] >> PLACE_BITS == keys[at] >> PLACE_BITS:
+            end += 1
+        for k in range(at, end):
+            into = rows[keys[k] & PLACE_MASK]
+            out = rows[into.partner]
+            if are_legs(into, out, end - at):
+                join_legs(into, out)
+                into.taken_back, out.taken_back = -1, -1
+        at = end
+
+
+@jit
+def are_legs(into: Records, out: Records, times: int) -> bool:
+    """Whether two rows that match are legs: of rows that name somebody only where both name the same, or where the two
+    names meet again and again. Nobody else's payments do."""
+    if into.held_as == CREDIT_CARD and out.may_be_leg < 3:
+        return True
+    if into.may_be_leg == 1 and out.may_be_leg == 1 and (into.like_transfer or out.like_transfer):
+        return True
+    return (into.payee == out.payee and into.payee >= 0) or times >= LEAST_REPEATED
 
 
 @jit
@@ -580,12 +630,10 @@ def consider_legs(rows: Records, i: int, o: int) -> None:
     if out.amount > 0 or out.account == into.account:
         return
     apart = out.day - into.day
-    if not onto_card:
-        if into.may_be_leg != 1 or out.may_be_leg != 1 or abs(apart) > LEG_DAYS:
-            return
-        if not (into.like_transfer or out.like_transfer):
-            return
-    nearness = (0 if onto_card else 1000) + 20 * abs(apart) + apart
+    if not onto_card and abs(apart) > LEG_DAYS:
+        return
+    sure = into.may_be_leg == 1 and out.may_be_leg == 1 and (into.like_transfer or out.like_transfer)
+    nearness = (0 if onto_card else 1000 if sure else 2000) + 20 * abs(apart) + apart
     if nearness < into.nearness or (nearness == into.nearness and o < into.partner):
         into.nearness, into.partner = nearness, o
     if nearness < out.nearness or (nearness == out.nearness and i < out.partner):

@@ -27,6 +27,7 @@ from spendsense_pipeline.features.calendars import (
     SEMI_ANNUAL,
     SEMI_MONTHLY,
     TOLERANCE,
+    TWO_MONTHLY,
 )
 from spendsense_pipeline.features.compiled import jit
 from spendsense_pipeline.features.meanings import BY_PATTERN, FOR_BILL, FOR_SUBSCRIPTION, NO_PURPOSE
@@ -62,7 +63,8 @@ CHARGED, GIVEN_BACK, CANCELLED = 0, 1, 2
 CHARGE = np.dtype(
     [("row", "i8"), ("day", "i8"), ("months", "i8"), ("moved", "i8"), ("price", "i8"), ("amount", "f8"),
      ("least_varying", "i8"), ("purpose", "i8"), ("evidence", "i8"), ("may_vary", "i8"), ("earned", "i8"),
-     ("by_card", "i8"), ("goods", "i8"), ("silent", "i8"), ("label", "i8"), ("state", "i8"), ("stream", "i8"),
+     ("by_card", "i8"), ("goods", "i8"), ("silent", "i8"), ("to_somebody", "i8"), ("label", "i8"),
+     ("state", "i8"), ("stream", "i8"),
      # on the calendar that is being tried
      ("place", "i8"), ("slot", "i8"), ("offset", "i8"), ("group", "i8"), ("plan", "i8")],
     align=True,
@@ -517,7 +519,7 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
     slots = hits[end - 1].slot - hits[begin].slot + 1
     if count * 3 < slots * 2 or count < 2 or (count == 2 and slots != 2):
         return False
-    error, off, changes, second_half, least_varying, known = 0.0, 0.0, 0, 0, 0, 0
+    error, off, changes, second_half, least_varying, known, against = 0.0, 0.0, 0, 0, 0, 0, 0
     renewed, drifts = True, PERIOD[calendar] >= PERIOD[FOUR_WEEKLY]
     line.first_seen, line.last_seen = hits[begin].seen, hits[begin].seen
     for i in range(begin, end):
@@ -527,7 +529,8 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
         second_half += hit.half
         least_varying = max(least_varying, charge.least_varying)
         line.first_seen, line.last_seen = min(line.first_seen, hit.seen), max(line.last_seen, hit.seen)
-        known += 1 if charge.purpose != NO_PURPOSE else 0
+        known += 1 if charge.purpose != NO_PURPOSE and charge.evidence != BY_PATTERN else 0
+        against += 1 if charge.goods or charge.to_somebody else 0
         if i > begin:
             before = charges[hits[i - 1].charge].price
             changes += 1 if charge.price != before else 0
@@ -544,12 +547,13 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
     steady = near(room.numbers[0], room.numbers[count - 1]) or (changes + 1 == prices and changes * 3 <= count)
     fixed = steady or renewed or drifts
     least = LEAST_HITS[calendar]
-    if renewed and 2 * known >= count:
-        least = max(least, 2)
-    elif not (steady and prices < count):
-        least = max(least, LEAST_VARYING if steady or renewed else LEAST_DRIFTING if drifts else least_varying)
-    elif calendar == SEMI_ANNUAL and not known:
-        least = max(least, LEAST_VARYING)  # two purchases half a year apart show nothing
+    rare = calendar == SEMI_ANNUAL or calendar == ANNUAL
+    # Two purchases so long apart show nothing, unless it is known what for or there is nothing else at the payee.
+    vouched = 2 * known >= count or (payee.charges == count and against == 0)
+    if rare and not (vouched and (renewed or (steady and prices < count))):
+        least = max(least, LEAST_VARYING)
+    if not (steady and prices < count) and not (rare and renewed):
+        least = max(least, LEAST_VARYING if steady else LEAST_DRIFTING if drifts else least_varying)
     if count < least:
         return False
     if not fixed:
@@ -621,6 +625,8 @@ def best_calendar(count: int, by_price: bool, room: PayeeRoom, first_line: int, 
         found, explained = lines_on(calendar, count, by_price, room, line, hit)
         if found == 0 or not explains(count, room, line, found, explained):
             continue
+        if found > 1 and (calendar == TWO_MONTHLY or calendar == SEMI_ANNUAL):
+            continue  # every second of a line on a shorter calendar
         four_weekly, error = calendar == FOUR_WEEKLY, mean_error(room.lines, line, found)
         better = (found - explained, found, four_weekly, error) < (kept - kept_hits, kept, kept_four_weekly, kept_error)
         if kept == 0 or better:
@@ -795,15 +801,18 @@ def describe_amounts(room: PayeeRoom, count: int, steps: bool, stream: Records) 
 
 @jit
 def describe_kind(room: PayeeRoom, count: int, others: int, stream: Records) -> None:
-    """Write to a stream what most of its hits are for that say it, what shows it, and whether they are by card: paid for
-    a service, beside at most few other purchases."""
+    """Write to a stream what most of its hits are for that say it, what shows it, and whether they are by card.
+
+    By card is what may be a service: beside at most few other purchases."""
     hits, charges, index = room.hits, room.charges, room.line
     bills, subscriptions, speaking, cards, earned, goods, labels = 0, 0, 0, 0, 0, 0, ZERO
+    to_somebody = False
     for k in range(count):
         charge = charges[hits[index[k]].charge]
         bills += 1 if charge.purpose == FOR_BILL else 0
         subscriptions += 1 if charge.purpose == FOR_SUBSCRIPTION else 0
         speaking += 1 - charge.silent
+        to_somebody = to_somebody or (charge.to_somebody != 0 and charge.evidence == BY_PATTERN)
         cards += charge.by_card
         earned += charge.earned
         goods += charge.goods
@@ -811,6 +820,9 @@ def describe_kind(room: PayeeRoom, count: int, others: int, stream: Records) -> 
             room.numbers[labels] = charge.label
             labels += 1
     stream.purpose = NO_PURPOSE
+    # What goes to a person every week or two is for work, nobody knows which; rent goes every month.
+    if to_somebody and PERIOD[stream.calendar] < PERIOD[FOUR_WEEKLY]:
+        bills = 0
     if bills and 2 * bills >= speaking and bills >= subscriptions:
         stream.purpose = FOR_BILL
     elif subscriptions and 2 * subscriptions >= speaking and stream.fixed:
@@ -823,6 +835,17 @@ def describe_kind(room: PayeeRoom, count: int, others: int, stream: Records) -> 
     stream.by_card = 1 if 2 * cards >= count and 2 * goods < count and 3 * others <= count and stream.fixed else 0
     stream.earned = 1 if 2 * earned >= count else 0
     stream.label = most_frequent(room.numbers, labels)
+
+
+@jit
+def is_habit(room: PayeeRoom, count: int, stream: Records) -> bool:
+    """Whether a line is what somebody buys with a card every week or two: nobody sells by such a calendar what nobody
+    can name."""
+    cards = 0
+    for k in range(count):
+        cards += room.charges[room.hits[room.line[k]].charge].by_card
+    often = PERIOD[stream.calendar] < PERIOD[FOUR_WEEKLY]
+    return stream.inflow == 0 and stream.purpose == NO_PURPOSE and often and 2 * cards >= count
 
 
 @jit
@@ -861,6 +884,8 @@ def write_streams(room: PayeeRoom, lines: int, all_hits: int, out: Records, firs
         describe_amounts(room, count, fixed and not room.lines[origin].drifts, stream)
         stream.ordinal, stream.fixed = 0, 1 if fixed else 0
         describe_kind(room, count, others, stream)
+        if is_habit(room, count, stream):
+            continue
         for k in range(count):
             charges[hits[room.line[k]].charge].stream = made
         for other in range(first, made):  # two equal plans on one day, by their order

@@ -13,7 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spendsense_pipeline.features.accounts import Held, OnDate, currency_factor, to_cents
-from spendsense_pipeline.features.calendars import CALENDARS, FOUR_WEEKLY, SEMI_MONTHLY, day_at, halves, places_of
+from spendsense_pipeline.features.calendars import (
+    ANNUAL,
+    CALENDARS,
+    FOUR_WEEKLY,
+    MONTHLY,
+    SEMI_MONTHLY,
+    day_at,
+    halves,
+    places_of,
+)
 from spendsense_pipeline.features.descriptors import Said
 from spendsense_pipeline.features.meanings import (
     BY_CARD_MODEST,
@@ -36,6 +45,7 @@ LEAST_MONTH_DAYS = 30  # a history of a week is not extrapolated to a month
 MINIMUM_PAYMENT_SLACK = 5.00  # US dollars above the minimum that still count as paying only the minimum
 UTILIZATION_FLAGS = {"utilization_30_flag": 0.30, "utilization_50_flag": 0.50, "utilization_80_flag": 0.80}
 MODEST = 75.00  # US dollars a month; "paid by card at no more than 75 USD a month and nothing against it"
+LEAST_MODEST = 4  # hits of a month's price; three visits at one price meet a month by chance; ours
 KINDS = ("subscription", "bill", "regular", "income")
 SUBSCRIPTION, BILL, REGULAR, INCOME = range(4)
 STATUS = ("early", "mature", "inactive")
@@ -53,6 +63,10 @@ _OF_MONTHS, _PERIOD, _TOLERANCE, _MISSABLE, _CONSECUTIVE, _FACTOR = (
         strict=True,
     )
 )  # fmt: skip
+
+
+# By which calendars services are sold whose name nobody knows; by others, people go to the hairdresser. Ours.
+_SOLD_BY = np.isin(np.arange(len(CALENDARS)), [MONTHLY, FOUR_WEEKLY, ANNUAL])
 
 
 def dates(days: Array, null: Array | None = None) -> pa.Array:
@@ -152,7 +166,8 @@ class Judged(NamedTuple):
 
 def kinds_of(s: Array, factor: Array) -> Judged:
     """The kind of each stream and what shows it; ``factor`` is each customer's units of money per US dollar."""
-    by_card = (s["by_card"] == 1) & (s["inflow"] == 0) & (_PERIOD[s["calendar"]] >= _PERIOD[FOUR_WEEKLY])
+    by_card = (s["by_card"] == 1) & (s["inflow"] == 0) & _SOLD_BY[s["calendar"]]
+    by_card &= s["occurrences"] >= np.where(s["calendar"] == ANNUAL, 2, LEAST_MODEST)
     modest = by_card & (s["purpose"] < FOR_BILL) & (monthly_cost(s) <= MODEST * factor[s["user"]])
     kind = np.select(
         [s["inflow"] == 1, s["purpose"] == FOR_BILL, (s["purpose"] == FOR_SUBSCRIPTION) | modest],

@@ -182,6 +182,7 @@ class _Identifier:
             payee = replace(payee, category=None, service=None, counterparty="employer")
         transfers = any(text.transfers for text in read) or (payee is not None and payee.service == "peer")
         plain = [_masked(words.plain(text), match, payee) for text in told]
+        company = any(names.is_company(text) for text in read)
         says = 0
         for text in plain:
             says |= words.says(text)
@@ -190,10 +191,10 @@ class _Identifier:
             display=display,
             known=payee,
             house=rule,
-            person=name is not None and names.is_person(name.words, addressed=transfers),
+            person=name is not None and not company and names.is_person(name.words, addressed=transfers),
             own=any(text.own for text in read[: (lead or 0) + 1]),
             pays=pays,
-            business=name is not None and names.is_business(name.words),
+            business=name is not None and (company or names.is_business(name.words)),
             says=says,
             word_category=next(filter(None, (words.word_category(text) for text in plain)), None),
             bare=bare,

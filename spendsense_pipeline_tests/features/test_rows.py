@@ -5,8 +5,8 @@ import random
 from typing import Any
 
 import pytest
-from spendsense_pipeline.payees.readings import identify
 
+from spendsense_pipeline.payees.readings import identify
 from spendsense_pipeline_tests.features.ledger import Ledger, Row, monthly, shared
 
 ACCOUNTS = ("checking", "savings", "credit card", "brokerage", "loan")

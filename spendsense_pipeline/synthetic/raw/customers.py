@@ -49,7 +49,7 @@ from spendsense_pipeline.synthetic.raw.country import (
     Country,
     RawPayee,
 )
-from spendsense_pipeline.synthetic.raw.households import DAYS_APART, Household, Plans
+from spendsense_pipeline.synthetic.raw.households import DAYS_APART, LENT_STEP, Household, Plans
 from spendsense_pipeline.synthetic.raw.printing import channels_online, printed_columns
 from spendsense_pipeline.synthetic.schedule import ANNUAL, CADENCES, MONTHLY, SEMI_ANNUAL, TIMES_A_MONTH, Period
 from spendsense_pipeline.synthetic.tables import (
@@ -447,10 +447,13 @@ def _money(lives: _Lives, rows: Rows, seen: _Seen, land: Country, period: Period
     channels = sorted({payee.channel for payee in land.payees})
     channel = np.array([channels.index(payee.channel) for payee in land.payees])[rows.payee]
     cell = rows.who * len(channels) + channel
+    # A loan given back is no spending, its tip is.
+    repaid = land.is_in(frozenset({"advance_out"}))[rows.payee]
+    cents = np.where(repaid, -(np.abs(rows.cents) % LENT_STEP), rows.cents)
     shape = (who.count, len(channels))
     sums = {
         days: np.bincount(
-            cell, np.where(~rows.pending & (rows.day > period.last - days), rows.cents, 0), minlength=np.prod(shape)
+            cell, np.where(~rows.pending & (rows.day > period.last - days), cents, 0), minlength=np.prod(shape)
         ).reshape(shape)
         for days in (30, RECENT)
     }

@@ -444,6 +444,10 @@ def now_and_then(dice: Dice, who: People, home: Household, plans: Plans, country
     return made.only(period.covers(made.day))
 
 
+LENT_STEP: Final = 1000
+"""Cents of which what is lent is a multiple; what is paid back beyond one is the tip."""
+
+
 def _advances(dice: Dice, who: People, country: Country, period: Period) -> Rows:
     """Small sums lent until the next pay, and taken back with a tip."""
     short = np.isin(who.persona, (CREDIT, FREELANCE)) & dice.chance("raw/advance", 0.12, who.index)
@@ -451,7 +455,7 @@ def _advances(dice: Dice, who: People, country: Country, period: Period) -> Rows
     at, turn = (axis.ravel() for axis in np.meshgrid(have, np.arange(period.days // 21 + 1), indexing="ij"))
     key = (who.index[at], turn)
     day = period.first + turn * 21 + dice.whole("raw/advance/when", 0, 9, *key)
-    cents = dice.whole("raw/advance/size", 2, 10, *key) * 1000
+    cents = dice.whole("raw/advance/size", 2, 10, *key) * LENT_STEP
     tip = dice.whole("raw/advance/tip", 0, 4, *key) * 100
     payee = chosen(dice, "raw/advance/who", country.codes("advance", "advance_in"), who.index[at])
     lent = Rows.of(at, CHECKING, working_days(day, "forward", country, period), cents, payee)
