@@ -338,9 +338,7 @@ NEAR_ITS_DAYS = 0.45  # of the tolerance from the middle; dates by chance lie at
 MORE_AMONG_OTHERS = 2  # "where other purchases at the payee exceed half the hits, ask for two more hits"
 NEXT_ROWS = (1, 2, 3, 4)  # how far apart among a segment's rows two hits of a line may be, to be seen; ours
 LANES = 2  # "two plans at one payee (..., or one price on two days)": lines on one day of the calendar
-SEMI_MONTHLY, FOUR_WEEKLY = (
-    [each.cadence for each in CALENDARS].index(name) for name in ("semi_monthly", "four_weekly")
-)
+SEMI_MONTHLY, FOUR_WEEKLY = ([each.name for each in CALENDARS].index(name) for name in ("semi_monthly", "four_weekly"))
 
 EXPECTED_WITHIN_DAYS = 3  # a charge due in the next days is reported before it comes
 LEAST_HISTORY_DAYS = 60  # below it, finding no subscription says nothing: two monthly charges may not fit

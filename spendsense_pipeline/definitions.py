@@ -11,7 +11,7 @@ import dagster as dg
 
 from spendsense_pipeline.defs import evaluation, features, payees, personas, recommendations, release, review
 from spendsense_pipeline.defs import ingest as room
-from spendsense_pipeline.defs.checks import contract_checks, drift_checks, guardrails_check
+from spendsense_pipeline.defs.checks import contract_checks, drift_checks, guardrails_check, trust_check
 from spendsense_pipeline.defs.documentation import with_sources
 from spendsense_pipeline.defs.io import ParquetWarehouse
 from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel, Workers, sealed
@@ -49,7 +49,7 @@ def build_defs(
         payees.payees_asset(daily),
         *features.feature_assets(daily, settings.engine),
         *personas.persona_assets(daily),
-        *recommendations.recommendation_assets(daily),
+        *recommendations.recommendation_assets(daily, settings.stale_days),
         review.approval_queue(daily),
         *evaluation.evaluation_assets(daily),
     ]
@@ -74,7 +74,10 @@ def build_defs(
             one.op.name, [*one.keys], one.partitions_def, ranges=one.backfill_policy is not None
         )
     ]
-    told = [_renamed(one, names) for one in (guardrails_check(daily), review.operator_review)]
+    told = [
+        _renamed(one, names)
+        for one in (guardrails_check(daily), review.operator_review, trust_check(daily, settings.stale_days))
+    ]
     proof = _renamed(release.every_release_had_consent, names)
 
     ingest_batch = dg.define_asset_job(

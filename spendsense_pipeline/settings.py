@@ -66,6 +66,9 @@ class Settings(BaseSettings):
         description="what the engine may hold before it spills to disk, e.g. 4GB; default half of the machine's",
     )
     ingest: bool = Field(default=True, description="false: the canonical tables are the user's own, nothing lands")
+    stale_days: int = Field(
+        default=7, ge=0, description="age of a customer's newest row, in days, beyond which nothing is drafted for them"
+    )
     first_date: dt.date = Field(default=dt.date(2026, 1, 1), description="first daily partition")
     timezone: str = Field(default="UTC", description="timezone of the daily schedule")
     consent_days: int = Field(default=0, ge=0, description="life of a consent period in days, 0 = no limit")

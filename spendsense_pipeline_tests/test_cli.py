@@ -115,7 +115,7 @@ def test_signals_shows_the_rows_behind_the_figures(refreshed: Pipeline, spendsen
     assert set(found) == {"user_id", "as_of", "windows"}
     assert set(found["windows"]) == {"30", "180"}
     for window in found["windows"].values():
-        assert set(window) == {"subscriptions", "savings", "credit", "income"}
+        assert set(window) == {"trust", "subscriptions", "savings", "credit", "income"}
         assert {"merchant", "kind", "cadence", "status"} <= set(window["subscriptions"]["streams"][0])
         assert {"last4", "utilization"} <= set(window["credit"]["cards"][0])
         assert isinstance(window["income"]["paychecks"], list)

@@ -9,12 +9,19 @@ import pytest
 from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.contracts.base import columns
 from spendsense_pipeline.features.calendars import CALENDARS
-from spendsense_pipeline.features.meanings import ACCOUNT_CLASSES
-from spendsense_pipeline.features.tables import EXPECTED_WITHIN_DAYS, LEAST_HISTORY_DAYS, MINIMUM_PAYMENT_SLACK
+from spendsense_pipeline.features.meanings import ACCOUNT_CLASSES, EVIDENCE
+from spendsense_pipeline.features.tables import (
+    EXPECTED_WITHIN_DAYS,
+    KINDS,
+    LEAST_HISTORY_DAYS,
+    MINIMUM_PAYMENT_SLACK,
+    MODEST,
+)
 from spendsense_pipeline.governance import release, review
-from spendsense_pipeline.governance.audit import KINDS
+from spendsense_pipeline.governance.audit import KINDS as LINKED
 from spendsense_pipeline.governance.models import LINKS, STATUSES
-from spendsense_pipeline.settings import PROJECT_ROOT
+from spendsense_pipeline.personas.rules import RULES
+from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 
 TEXT = Path(PROJECT_ROOT / "docs" / "governance.md").read_text(encoding="utf-8")
 SIGNALS = Path(PROJECT_ROOT / "docs" / "signals.md").read_text(encoding="utf-8")
@@ -55,8 +62,8 @@ def test_the_gate_knows_every_status() -> None:
 
 
 def test_every_kind_of_link_has_its_rows() -> None:
-    assert tuple(KINDS) == LINKS
-    for kind in KINDS.values():
+    assert tuple(LINKED) == LINKS
+    for kind in LINKED.values():
         assert set(kind.public) <= {column.name for column in kind.model.__table__.columns}
 
 
@@ -79,15 +86,37 @@ def test_the_calendars_are_those_of_the_code() -> None:
     assert [(row[1], row[2].split(",")[0], row[3]) for row in told] == [
         (str(each.tolerance), str(each.least_hits), str(each.missable + 1)) for each in CALENDARS
     ]
-    assert [row[0].replace("-", "_") for row in told if " " not in row[0]] == [
-        each.name for each in CALENDARS if each.name != "four_weekly"
-    ]
+    assert [row[0].replace("-", "_") for row in told] == [each.cadence for each in CALENDARS]
+
+
+def test_the_kinds_and_their_evidence_are_those_of_the_code() -> None:
+    rows = SIGNALS.split("| `evidence` | what says it |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    assert {code for row in rows for code in re.findall(r"`(\w+)`", row.split("|")[1])} == set(EVIDENCE)
+    for each in KINDS:
+        assert f"`{each}`" in SIGNALS
+
+
+def test_the_personas_table_is_the_rules() -> None:
+    rows = SIGNALS.split("| persona |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    told = {name.strip(" `"): (priority, criteria) for _, name, priority, criteria, _ in (r.split("|") for r in rows)}
+    assert list(told) == list(dict.fromkeys(rule.persona for rule in RULES))
+    signs = {">=": "≥", "<=": "≤", "==": "=", ">": ">", "<": "<"}
+    for rule in RULES:
+        priority, criteria = told[rule.persona]
+        assert f"{rule.priority:.2f}" in priority, rule
+        asked = f"`{rule.signal}`"
+        if not isinstance(rule.threshold, bool):
+            asked += f" {signs[rule.operator]} {rule.threshold:,.10g}"
+        plain = re.sub(r"(\.\d*[1-9])0+\b", r"\1", f"{priority} {criteria}")
+        assert asked in plain, rule
 
 
 def test_the_thresholds_are_those_of_the_code() -> None:
     assert f"as_of + {EXPECTED_WITHIN_DAYS}]" in SIGNALS
     assert f"history is below {LEAST_HISTORY_DAYS} days" in SIGNALS
     assert f"minimum + {MINIMUM_PAYMENT_SLACK:.2f}" in SIGNALS
+    assert f"no more than {MODEST:.0f} USD a month" in SIGNALS
+    assert f"`SPENDSENSE_STALE_DAYS` ({Settings().stale_days})" in SIGNALS
     for each in ACCOUNT_CLASSES:
         assert f"`{each}`" in SIGNALS
 

@@ -32,12 +32,14 @@ MAY_IMPORT = {
     "settings": set(),
     # Readers and edges.
     "dictionary": {"contracts", "governance"},
-    "profiles": {"features", "personas", "warehouse"},
+    "known_payees": {"features", "payees", "warehouse"},
+    "profiles": {"features", "known_payees", "personas", "warehouse"},
     "withdrawn": {"warehouse"},
     "erasure": {"ingest", "governance", "evaluation", "warehouse"},
     "defs": {
         *("contracts", "ingest", "payees", "features", "personas", "recommendations", "governance", "evaluation"),
-        *("dictionary", "erasure", "profiles", "row_groups", "settings", "spark", "warehouse", "withdrawn"),
+        *("dictionary", "erasure", "known_payees", "profiles", "row_groups", "settings", "spark", "warehouse"),
+        "withdrawn",
     },
     "definitions": {"contracts", "defs", "settings"},
     "cli": {

@@ -10,6 +10,8 @@ CADENCES = [
     "annual",
 ]
 EVIDENCE = ["category", "code", "known_payee", "list_price", "card_modest", "words", "pattern"]
+TRUST = ("data_age_days", "balance_age_days", "explained_share", "unlinked_cards", "unlinked_card_payments")
+"""Features that may be unknown and say how far to trust the others; they are no signal of the customer's money."""
 PAY_FREQUENCIES = ["weekly", "biweekly", "semi_monthly", "monthly", "irregular"]
 
 

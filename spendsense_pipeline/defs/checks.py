@@ -20,6 +20,7 @@ from spendsense_pipeline.defs.personas import NONE_MATCHED
 from spendsense_pipeline.defs.resources import Files
 from spendsense_pipeline.evaluation.drift import DATES, DATES_NEEDED, DEVIATIONS, unusual
 from spendsense_pipeline.frames import to_frame
+from spendsense_pipeline.personas.rules import EXPLAINED, RULES
 from spendsense_pipeline.recommendations.guardrails import release_candidates_clean
 
 
@@ -144,6 +145,55 @@ def _guardrails(draft_recommendations: pd.DataFrame) -> dg.AssetCheckResult:
             "critical": len(release_candidates_clean(draft_recommendations)),
             **({"findings": dg.MetadataValue.table(records)} if records else {}),
         },
+    )
+
+
+LEAST_EXPLAINED = min(float(rule.threshold) for rule in RULES if rule.clause == EXPLAINED)
+MOST_UNTRUSTED = 0.05
+"""Share of the customers of a day that may be stale, unexplained or without balances before the check warns; ours."""
+
+
+def trust_check(daily: dg.DailyPartitionsDefinition, stale_days: int) -> dg.AssetChecksDefinition:
+    """How far the day's figures can be trusted: a warning, since each customer's own row says it too."""
+
+    def trust(context: dg.AssetCheckExecutionContext, features_30d: ibis.Table) -> dg.AssetCheckResult:
+        days = [dt.date.fromisoformat(key) for key in context.partition_keys]
+        counted = to_frame(_untrusted(features_30d.filter(features_30d.as_of.isin(days)), stale_days).to_pyarrow())
+        counted["as_of"] = counted["as_of"].astype(str)
+        many = (counted[list(_UNTRUSTED)].max(axis=1) > MOST_UNTRUSTED * counted["customers"]).astype(bool)
+        newest = counted.sort_values("as_of").tail(1).to_dict("records")
+        records = [dg.TableRecord(row) for row in counted[many].sort_values("as_of").to_dict("records")]
+        return dg.AssetCheckResult(
+            passed=not many.any(),
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                **{name: int(value) for row in newest for name, value in row.items() if name != "as_of"},
+                **({"dates": dg.MetadataValue.table(records)} if records else {}),
+            },
+        )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.asset_check(
+            asset="features_30d",
+            name="trust",
+            partitions_def=daily,
+            description=f"Warns when more than {MOST_UNTRUSTED:.0%} of the customers are stale (newest transaction "
+            f"older than {stale_days} days: nothing is drafted for them), unexplained (less than "
+            f"{LEAST_EXPLAINED:.0%} of the rows of 90 days: no persona but by balances) or without a known balance. "
+            "Look at what the last batches brought, and for unexplained rows at `payees`.",
+        )(trust)
+
+
+_UNTRUSTED = ("stale", "unexplained", "without_balances")
+
+
+def _untrusted(features: ibis.Table, stale_days: int) -> ibis.Table:
+    return features.group_by("as_of").aggregate(
+        customers=features.count(),
+        stale=(features.data_age_days > stale_days).sum().fill_null(0),
+        unexplained=(features.explained_share < LEAST_EXPLAINED).sum().fill_null(0),
+        without_balances=features.balance_age_days.isnull().sum(),
     )
 
 

@@ -20,8 +20,14 @@ def _of(table: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{table}.{name}" for name in names)
 
 
-_PAYEE = _of("transactions", "merchant_name", "merchant_entity_id")
-_CATEGORY = _of("transactions", "category_primary", "category_detailed")
+# Who was paid, and what for: read from the texts and codes of a row (``payees/readings.py``), and from what the day's
+# payees show over all customers.
+_NAME = _of("transactions", "merchant_name", "description_raw", "counterparty_name")
+_PAYEE = (*_NAME, *_of("transactions", "merchant_entity_id"))
+_CATEGORY = (
+    *_of("transactions", "category_primary", "category_detailed", "mcc", "transaction_code"),
+    *_of("payees", "name", "list_priced", "own_priced", "population_category", "population_source"),
+)
 _CLASS = _of("accounts", "type", "subtype")
 _COUNTED = (*_of("transactions", "user_id", "account_id", "date", "pending"), *_of("accounts", "iso_currency_code"))
 # What a transaction is (``features/rows.py``): judged on payee, category, account and the sign of the amount.
@@ -33,28 +39,36 @@ _BALANCE = (
     *_of("transactions", "account_id", "date", "amount", "pending"),
 )
 _UTILIZATION = (*_BALANCE, *_of("accounts", "balance_limit"))
+_STREAM_COSTS = _of("recurring_streams", "kind", "status", "monthly_cost")
 _SUBSCRIPTIONS = _of("recurring_streams", "kind", "status", "expected_next_date")
 _LIABILITY = _of("liabilities", "account_id", "balance_date")
 
-_PRICE_LINE = _of("transactions", "user_id", "date", "amount", *(name.partition(".")[2] for name in _PAYEE))
+_PRICE_LINE = (*_of("transactions", "user_id", "date", "amount"), *_PAYEE)
 
 STREAMS: Lineage = {
     "stream_id": _PRICE_LINE,
     "user_id": _of("transactions", "user_id"),
     "merchant": _PAYEE,
-    "kind": _KIND,
+    "category": (*_NAME, *_CATEGORY),
+    **dict.fromkeys(("kind", "evidence"), _KIND),
     "cadence": _KIND,
     "status": _KIND,
     **dict.fromkeys(("occurrences", "first_date", "last_date", "expected_next_date"), _KIND),
-    **dict.fromkeys(("typical_amount", "last_amount", "monthly_cost", "price_change", "confidence"), _KIND),
+    **dict.fromkeys(("typical_amount", "last_amount", "monthly_cost", "confidence"), _KIND),
+    **dict.fromkeys(("price_change", "price_before", "price_changed_on"), _KIND),
 }
 
 FEATURES: Lineage = {
     "user_id": _of("users", "user_id", "user_type", "created_at"),
-    "history_days": _COUNTED,
+    **dict.fromkeys(("history_days", "data_age_days"), _COUNTED),
+    "balance_age_days": _of("accounts", "balance_date", "balance_current", "balance_available"),
+    "explained_share": _KIND,
+    "shared_accounts": _of("accounts", "holders"),
+    **dict.fromkeys(("unlinked_cards", "unlinked_card_payments"), _KIND),
     "recurring_merchants": (*_SUBSCRIPTIONS, *_of("transactions", "date")),
     "monthly_recurring_spend": (*_SUBSCRIPTIONS, *_of("recurring_streams", "monthly_cost")),
     "subscription_spend_share": (*_SUBSCRIPTIONS, *_KIND),
+    **dict.fromkeys(("monthly_bills", "monthly_regular"), _STREAM_COSTS),
     **dict.fromkeys(("total_spend", "avg_monthly_expenses"), _KIND),
     "net_savings_inflow": (*_COUNTED, *_of("transactions", "amount"), *_CLASS),
     "savings_balance": _BALANCE,
@@ -69,10 +83,12 @@ FEATURES: Lineage = {
         *_LIABILITY,
         *_of("liabilities", "last_payment_amount", "minimum_payment_amount", "last_statement_balance"),
     ),
-    **dict.fromkeys(("interest_charges", "interest_charges_present", "fees_180d"), _KIND),
+    **dict.fromkeys(("interest_charges", "interest_charges_present"), _KIND),
+    **dict.fromkeys(("fees_180d", "service_fees_180d"), _KIND),
     "any_overdue": (*_CLASS, *_LIABILITY, *_of("liabilities", "is_overdue")),
     **dict.fromkeys(("payroll_detected", "pay_frequency", "median_pay_gap_days"), _KIND),
     **dict.fromkeys(("income_variability", "avg_monthly_income"), _KIND),
+    "regular_income": (*_KIND, *_STREAM_COSTS),
     "cash_flow_buffer_months": (*_BALANCE, *_PAYEE, *_CATEGORY),
     "investment_account_detected": _CLASS,
     **dict.fromkeys(("currency", "currency_factor"), (*_of("accounts", "iso_currency_code"), *_COUNTED[:4])),

@@ -22,7 +22,7 @@ from spendsense_pipeline.recommendations.generation import with_generated
 from spendsense_pipeline.recommendations.library import education_templates, load_library
 from spendsense_pipeline.recommendations.offers import product_matches
 from spendsense_pipeline.recommendations.prompts import distinct
-from spendsense_pipeline.recommendations.situations import situations
+from spendsense_pipeline.recommendations.situations import fresh, situations
 
 KINDS = {"pandas", "parquet"}
 
@@ -33,8 +33,8 @@ class Generation(dg.Config):
     regenerate: bool = False
 
 
-def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """The assets of one day's drafts."""
+def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) -> list[dg.AssetsDefinition]:
+    """The assets of one day's drafts; for customers whose newest row is older than ``stale_days`` there are none."""
 
     @dg.asset(
         name="situations",
@@ -45,7 +45,8 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
             KINDS,
             "What each customer's texts may rest on: the persona that is followed, its facts in bands, and the figures "
             "that can be shown. Education is written once per situation; if there are many more than a few hundred, "
-            "look for a fact with too many bands.",
+            "look for a fact with too many bands. Customers whose newest transaction is older than "
+            "`SPENDSENSE_STALE_DAYS` are left out and counted as `stale`: nothing is drafted for them.",
         ),
     )
     def found(
@@ -57,10 +58,15 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
         recurring_streams: pd.DataFrame,
         cards: pd.DataFrame,
     ) -> pd.DataFrame:
-        rows = situations(
-            persona_assignments_30d, persona_assignments_180d, features_30d, features_180d, recurring_streams, cards
+        current = fresh(persona_assignments_30d, features_30d, stale_days)
+        rows = situations(current, persona_assignments_180d, features_30d, features_180d, recurring_streams, cards)
+        context.add_output_metadata(
+            {
+                "situations": int(rows["situation"].nunique()),
+                "customers": len(rows),
+                "stale": len(persona_assignments_30d) - len(current),
+            }
         )
-        context.add_output_metadata({"situations": int(rows["situation"].nunique()), "customers": len(rows)})
         return rows
 
     @dg.asset(
@@ -131,8 +137,9 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
             "product_matches",
             "recommendations",
             KINDS,
-            "Every partner product against every customer: relevance, eligibility, and for what is not shown the "
-            "reasons by code. Commission is never read. Who gets no offer finds why in `refused`.",
+            "Every partner product against every customer whose data is not stale: relevance, eligibility, and for "
+            "what is not shown the reasons by code. Commission is never read. Who gets no offer finds why in "
+            "`refused`.",
         ),
     )
     def matches(
@@ -143,9 +150,8 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.Assets
         features_180d: pd.DataFrame,
         products: pd.DataFrame,
     ) -> pd.DataFrame:
-        matched = product_matches(
-            persona_assignments_30d, persona_assignments_180d, features_30d, features_180d, products
-        )
+        current = fresh(persona_assignments_30d, features_30d, stale_days)
+        matched = product_matches(current, persona_assignments_180d, features_30d, features_180d, products)
         context.add_output_metadata({"shown": int(matched["shown"].sum())})
         return matched
 

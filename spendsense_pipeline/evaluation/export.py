@@ -21,7 +21,7 @@ from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.frames import to_frame
 
-SCHEMA_VERSION: Final = "1"
+SCHEMA_VERSION: Final = "2"
 """Raised when a file or column of the export is renamed, removed or changes its meaning."""
 
 ALL: Final = None

@@ -24,6 +24,7 @@ from typing import Any, Final
 import pandas as pd
 
 from spendsense_pipeline.contracts import CONTRACTS
+from spendsense_pipeline.contracts.features import TRUST
 from spendsense_pipeline.personas.assignment import followed
 from spendsense_pipeline.personas.rules import RULES
 from spendsense_pipeline.recommendations.figures import figures
@@ -58,7 +59,7 @@ RELEASE_COLUMNS: Final = (
 SIGNALS: Final = [
     name
     for name, column in CONTRACTS["features_30d"].to_schema().columns.items()
-    if column.nullable and name != "currency"
+    if column.nullable and name not in ("currency", *TRUST)
 ]
 """The features that can be unknown; a customer of whom three are known has been seen."""
 SIGNALS_NEEDED: Final = 3

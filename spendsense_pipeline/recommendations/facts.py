@@ -55,7 +55,7 @@ def _telling(more: float | None, less: float | None, signals: Signals) -> float 
 
 
 def _margin(s: Signals) -> str:
-    room = _telling(s.get("avg_monthly_income"), s.get("avg_monthly_expenses"), s)
+    room = _telling(s.get("regular_income"), s.get("avg_monthly_expenses"), s)
     return "unknown" if room is None else "plus" if room > 0 else "minus" if room < 0 else "even"
 
 
@@ -132,7 +132,7 @@ FACTS: Final[dict[str, Fact]] = {
         ),
         Fact("long_gaps", "usually more than 45 days between paydays", YES_NO, _long_gaps),
         # The income band is income against spending, not an amount: it holds in every currency.
-        Fact("margin", "earned income against spending", ("plus", "even", "minus"), _margin),
+        Fact("margin", "what comes in against spending", ("plus", "even", "minus"), _margin),
         Fact(
             "streams",
             "active subscriptions",
@@ -213,6 +213,7 @@ PERSONA_SLOTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "variable_income": (
         "monthly_income",
+        "monthly_pay",
         "monthly_expenses",
         "weekly_expenses",
         "spending_share",
@@ -248,6 +249,7 @@ PERSONA_SLOTS: Final[dict[str, tuple[str, ...]]] = {
         "fund_gap",
         "months_to_fund",
         "monthly_income",
+        "monthly_pay",
         "monthly_margin",
         "monthly_expenses",
         "weekly_expenses",
@@ -256,6 +258,7 @@ PERSONA_SLOTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "wealth_builder": (
         "monthly_income",
+        "monthly_pay",
         "monthly_margin",
         "monthly_expenses",
         "pay_point_yearly",

@@ -48,7 +48,7 @@ class Relevance:
     source: str
 
 
-MONEY: Final = frozenset({"avg_monthly_income", "net_savings_inflow"})
+MONEY: Final = frozenset({"regular_income", "net_savings_inflow"})
 
 _SPEC = "relevance of offers in the programme's specification"
 _NO_CARD = "the same, where there is no card: nothing is owed on cards"
@@ -64,8 +64,8 @@ RELEVANCE: Final[tuple[Relevance, ...]] = (
     Relevance("budgeting_app", (("cash_flow_buffer_months", "<", 1),), 0.3, _SPEC),
     Relevance("subscription_manager", (("recurring_merchants", ">=", 5),), 0.4, _SPEC),
     Relevance("subscription_manager", (("subscription_spend_share", ">", 0.2),), 0.3, _SPEC),
-    Relevance("robo_advisor", (("avg_monthly_income", ">", 5_000), ("max_utilization", "<", 0.3)), 0.4, _SPEC),
-    Relevance("robo_advisor", (("avg_monthly_income", ">", 5_000), ("card_count", "==", 0)), 0.4, _NO_CARD),
+    Relevance("robo_advisor", (("regular_income", ">", 5_000), ("max_utilization", "<", 0.3)), 0.4, _SPEC),
+    Relevance("robo_advisor", (("regular_income", ">", 5_000), ("card_count", "==", 0)), 0.4, _NO_CARD),
     Relevance("robo_advisor", (("emergency_fund_months", ">=", 3),), 0.3, _SPEC),
     Relevance("robo_advisor", (("investment_account_detected", "==", True),), -0.4, _SPEC),
 )
@@ -73,8 +73,8 @@ RELEVANCE: Final[tuple[Relevance, ...]] = (
 REASONS: Final[dict[str, str]] = {
     "inactive": "the product is not offered at present",
     "not_for_persona": "the product is meant for other personas",
-    "below_min_income": "monthly income is below the product's minimum",
-    "income_unknown": "the product has a minimum income and the customer's is unknown",
+    "below_min_income": "regular income a month is below the product's minimum",
+    "income_unknown": "the product has a minimum income and the customer's regular income is unknown",
     "above_max_utilization": "the highest card is above the product's limit",
     "utilization_unknown": "the product has a utilisation criterion and the customer's is unknown",
     "utilization_below_30": "a balance transfer needs a utilisation of 30 % or more",
@@ -113,8 +113,9 @@ def product_matches(
     ``factors`` lists the criteria that scored; where two are needed together the points stand with the last.
     Having a savings account is the signal ``has_savings``: the balance or the inflow of such an account is
     known. The highest card decides on ``max_credit_utilization``, all cards together on balance transfers; a
-    customer without any card owes nothing and is within every limit. A product's minimum income is in US
-    dollars and scales with the customer's ``currency_factor``.
+    customer without any card owes nothing and is within every limit. A product's minimum income is asked of
+    ``regular_income``, so benefits and pensions count; it is in US dollars and scales with the customer's
+    ``currency_factor``.
 
     Raises ``MixedDays`` when a customer's features of that window and day are missing.
     """
@@ -226,7 +227,7 @@ def _refusals(
     product: dict[Any, Any], customers: pd.DataFrame, factor: npt.NDArray[np.float64]
 ) -> dict[str, npt.NDArray[np.bool_] | bool]:
     """The codes that keep one product from each customer; a limit of 0 is a limit too."""
-    income = _known(customers, "avg_monthly_income")
+    income = _known(customers, "regular_income")
     no_card = _known(customers, "card_count") == 0
     highest = np.where(no_card, 0.0, _known(customers, "max_utilization"))
     together = np.where(no_card, 0.0, _known(customers, "avg_utilization"))

@@ -97,13 +97,15 @@ _REASONS: Final[dict[str, tuple[str, str]]] = {
         "money goes into your savings",
     ),
     "emergency_fund_months": ("your savings would cover {{ fund_months }} of usual spending", ""),
-    "avg_monthly_income": ("you earn about {{ monthly_income }} a month", "you have a steady income"),
+    "avg_monthly_income": ("you earn about {{ monthly_pay }} a month", "you have a steady income"),
+    "regular_income": ("about {{ monthly_income }} a month comes in", "you have a steady income"),
     "savings_balance": ("your savings hold {{ savings_balance }}", "you hold savings"),
     "investment_account_detected": ("", "you have an investment account"),
     "card_count": ("", "you owe nothing on credit cards"),
     "fees_180d": ("", "you paid no overdraft or late fee lately"),
     "utilization_30_flag": ("", "no card is near its limit"),
     "low_utilization": ("", "your card balances are low beside their limits"),
+    "explained_share": ("", ""),  # how sure we are is no reason of the customer's
 }
 
 

@@ -99,6 +99,16 @@ def situations(
     return frame.astype(types).sort_values("user_id", ignore_index=True)
 
 
+def fresh(personas: pd.DataFrame, features: pd.DataFrame, stale_days: int) -> pd.DataFrame:
+    """The assignments of customers whose newest row is at most ``stale_days`` old; for the others nothing is drafted.
+
+    ``features`` are of either window of the same day. A customer without any row is not stale: their texts rest on no
+    row.
+    """
+    stale = features.loc[(features["data_age_days"] > stale_days).fillna(False).astype(bool), "user_id"]
+    return personas[~personas["user_id"].isin(stale)]
+
+
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain dictionaries, unknown as None."""
     columns = []

@@ -15,9 +15,9 @@ Projections, each a plain continuation of the window and called so in the texts:
 - ``subscription_yearly``   monthly cost of the subscriptions times 12; ``top_subscription_yearly`` the dearest
 - ``price_rise_yearly``     what the latest price rise adds in 12 months: monthly cost x r / (1 + r) x 12, r the rise
 - ``weekly_expenses``       monthly expenses x 7 / 30; ``gap_expenses`` monthly expenses x pay gap / 30
-- ``spending_share``        monthly expenses by monthly income
-- ``monthly_margin``        earned income less expenses, a month
-- ``pay_point_yearly``      one percent of twelve months' income
+- ``spending_share``        monthly expenses by regular income
+- ``monthly_margin``        regular income less expenses, a month
+- ``pay_point_yearly``      one percent of twelve months' pay
 - ``buffer_gap``            what is missing in checking to a month of expenses: (1 - buffer) x expenses
 - ``bridge_gap``            what checking lacks until the next payday: (pay gap / 30 - buffer) x expenses
 - ``fund_target``           3 x monthly expenses; ``fund_gap`` is what savings lack of it
@@ -25,7 +25,7 @@ Projections, each a plain continuation of the window and called so in the texts:
 - ``months_to_fund``        fund_gap by monthly net savings, rounded up, shown from 2 to 60
 - ``savings_yearly``        monthly net savings times 12
 - ``savings_point_yearly``  one percent of the savings balance: what a percentage point of interest is worth a year
-- ``small_step``            2 % of monthly expenses, or of income where less is earned, rounded down to a multiple of
+- ``small_step``            2 % of monthly expenses, or of income where less comes in, rounded down to a multiple of
   5 (in dollars; of 50 in crowns); ``small_step_yearly`` is that times 12
 """
 
@@ -138,7 +138,7 @@ def _bridge_gap(s: Signals) -> float | None:
 
 
 def _spending_share(s: Signals) -> float | None:
-    income, expenses = s.get("avg_monthly_income"), s.get("avg_monthly_expenses")
+    income, expenses = s.get("regular_income"), s.get("avg_monthly_expenses")
     return None if not income or expenses is None else expenses / income
 
 
@@ -161,10 +161,10 @@ def _buffer_days(s: Signals) -> int | None:
 
 
 def _small_step(s: Signals) -> float | None:
-    spent, earned = s.get("avg_monthly_expenses"), s.get("avg_monthly_income")
+    spent, income = s.get("avg_monthly_expenses"), s.get("regular_income")
     if spent is None:
         return None
-    share = 0.02 * (min(spent, earned) if earned else spent)
+    share = 0.02 * (min(spent, income) if income else spent)
     # A round amount in any currency: 5 dollars, 50 crowns, 500 yen.
     step = 5.0 * 10.0 ** round(math.log10(s.get("currency_factor") or 1.0))
     return float(math.floor(share / step + 1e-9) * step)
@@ -238,21 +238,29 @@ _ALL = (
         1,
         whole=True,
     ),
-    Slot("monthly_income", "money", "avg_monthly_income", "earned income a month", _of("avg_monthly_income"), 1),
+    Slot(
+        "monthly_income",
+        "money",
+        "regular_income",
+        "what comes in a month: pay, benefits, pensions",
+        _of("regular_income"),
+        1,
+    ),
+    Slot("monthly_pay", "money", "avg_monthly_income", "earned income a month", _of("avg_monthly_income"), 1),
     Slot(
         "monthly_margin",
         "money",
-        "avg_monthly_income",
-        "income less expenses, a month",
-        lambda s: _less(s.get("avg_monthly_income"), s.get("avg_monthly_expenses")),
+        "regular_income",
+        "that income less expenses, a month",
+        lambda s: _less(s.get("regular_income"), s.get("avg_monthly_expenses")),
         TELLING,
         whole=True,
     ),
     Slot(
         "spending_share",
         "percent",
-        "avg_monthly_income",
-        "expenses by earned income",
+        "regular_income",
+        "expenses by all that comes in",
         _spending_share,
         0.05,
         2.0,

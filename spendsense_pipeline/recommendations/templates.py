@@ -64,6 +64,7 @@ CLAIMS: Final = (
     _claim(r"\byour (?:checking|account|balance)(?: account)? (?:is|was|fell|went) below zero\b", "buffer=overdrawn"),
     _claim(r"\byour savings (?:grew|are growing|have grown|rose|went up)\b", "growth=2+", "saving=yes"),
     _claim(r"\byou (?:spend|spent) more than you (?:earn|earned|make|made)\b", "margin=minus"),
+    _claim(r"\bmore (?:goes|went) out than (?:comes|came) in\b", "margin=minus"),
 )
 """How a text says what only readers of whom it is known may be told, and the facts of which one must bear it.
 

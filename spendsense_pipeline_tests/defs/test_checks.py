@@ -99,3 +99,34 @@ def test_a_day_like_those_before_is_quiet_and_so_is_one_with_too_few_before(copy
     quiet = drifted(copy, "persona_assignments_180d", "usual_shares", half_savers, dates=6)
     assert quiet.passed
     assert quiet.description == "6 earlier dates are stored; from 7 on this is judged"
+
+
+def of_the_first(features: pd.DataFrame, customers: int, **told: object) -> pd.DataFrame:
+    """The features with other values for the first customers."""
+    first = [number < customers for number in range(len(features))]
+    return features.assign(**{name: features[name].mask(first, value) for name, value in told.items()})
+
+
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        ({"data_age_days": 8}, "stale"),
+        ({"explained_share": 0.49}, "unexplained"),
+        ({"balance_age_days": None}, "without_balances"),
+    ],
+)
+def test_many_customers_who_cannot_be_trusted_are_a_warning(
+    copy: Pipeline, told: dict[str, object], counted: str
+) -> None:
+    said = drifted(copy, "features_30d", "trust", lambda features: of_the_first(features, 2, **told))
+    assert (said.passed, said.severity, said.blocking) == (False, dg.AssetCheckSeverity.WARN, False)
+    assert said.metadata[counted].value == 2
+    assert [row.data["as_of"] for row in said.metadata["dates"].records] == [str(DAY)]
+
+
+def test_fewer_than_one_in_twenty_are_no_warning(copy: Pipeline) -> None:
+    edge = {"data_age_days": 7, "explained_share": 0.5}
+    quiet = drifted(copy, "features_30d", "trust", lambda features: of_the_first(features, len(features), **edge))
+    assert (quiet.passed, quiet.metadata["customers"].value, quiet.metadata["stale"].value) == (True, 38, 0)
+    few = drifted(copy, "features_30d", "trust", lambda features: of_the_first(features, 1, data_age_days=8))
+    assert (few.passed, few.metadata["stale"].value) == (True, 1)

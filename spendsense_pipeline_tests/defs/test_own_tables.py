@@ -131,5 +131,5 @@ def test_without_ingest_the_five_tables_are_external_and_a_prefix_stands_before_
     external = {key.path[-1] for key in graph.external_asset_keys}
     assert external == {"users", "accounts", "transactions", "liabilities", "products", "operator_decisions"}
     after = graph.get(dg.AssetKey(["spendsense", "recurring_streams"])).parent_keys
-    assert after == {dg.AssetKey(["spendsense", name]) for name in ("transactions", "accounts", "users")}
+    assert after == {dg.AssetKey(["spendsense", name]) for name in ("transactions", "accounts", "users", "payees")}
     assert "landing_sensor" not in {sensor.name for sensor in definitions.sensors or []}

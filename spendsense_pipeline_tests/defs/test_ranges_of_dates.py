@@ -118,8 +118,8 @@ def test_a_contract_broken_on_one_of_several_dates_stops_the_run_and_names_the_d
 
     real = signals.signals_of
 
-    def wrong_on_the_second(customers: Any, dates: Any, windows: Any) -> signals.Signals:
-        found = real(customers, dates, windows)
+    def wrong_on_the_second(customers: Any, dates: Any, windows: Any, payees: Any) -> signals.Signals:
+        found = real(customers, dates, windows, payees)
         frame = found.features.to_pandas()
         frame.loc[frame["as_of"] == dates[1], "max_utilization"] = -1.0
         return found._replace(features=found.features.from_pandas(frame, schema=found.features.schema))

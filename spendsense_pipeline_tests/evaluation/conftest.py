@@ -22,7 +22,10 @@ def features(window: int, known: dict[str, dict[str, Any]]) -> pd.DataFrame:
     for user, signals in known.items():
         row = {"user_id": user, "as_of": DAY, "window_days": window, "history_days": 400, "currency_factor": 1.0}
         rows.append(
-            row | {"card_count": 0, "cards_with_unknown_limit": 0, "investment_account_detected": False} | signals
+            row
+            | {"shared_accounts": 0, "card_count": 0, "cards_with_unknown_limit": 0}
+            | {"investment_account_detected": False}
+            | signals
         )
     frame = pd.DataFrame(rows, columns=list(types))
     for name, kind in types.items():

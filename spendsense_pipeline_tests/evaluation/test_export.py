@@ -68,7 +68,7 @@ def test_the_manifest_is_true_and_the_same_tables_give_the_same_files(
     assert analytics_export(shuffled, str(tmp_path / "two"), DAY, reversed(CONSENTING), HEAD) == first
     stored = json.loads((tmp_path / "one" / str(DAY) / "manifest.json").read_text())
     assert stored == first
-    assert (stored["as_of"], stored["audit_head"], stored["schema_version"]) == (str(DAY), HEAD, "1")
+    assert (stored["as_of"], stored["audit_head"], stored["schema_version"]) == (str(DAY), HEAD, "2")
     for table in stored["tables"].values():
         content = (tmp_path / "one" / str(DAY) / table["file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == table["sha256"]

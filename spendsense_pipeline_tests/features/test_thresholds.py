@@ -15,7 +15,9 @@ from spendsense_pipeline.features.calendars import (
     FOUR_WEEKLY,
     MONTHLY,
     QUARTERLY,
+    SEMI_ANNUAL,
     SEMI_MONTHLY,
+    TWO_MONTHLY,
     WEEKLY,
 )
 from spendsense_pipeline.features.pay import FREQUENCIES
@@ -90,7 +92,12 @@ def on_one_account(
     return ledger
 
 
+DELI = "Deli", "FOOD_AND_DRINK_RESTAURANT"
 SHOW, BILL, PAY = "ENTERTAINMENT_TV_AND_MOVIES", "RENT_AND_UTILITIES_GAS_AND_ELECTRICITY", "INCOME_WAGES"
+
+
+def ago(*days: int) -> list[dt.date]:
+    return [AS_OF - dt.timedelta(days=each) for each in days]
 
 
 def streams(*rows: tuple[Sequence[dt.date], Any, str, str], as_of: dt.date = AS_OF) -> list[Row]:
@@ -110,19 +117,60 @@ def are_legs(apart: int) -> bool:
     ledger = Ledger()
     checking, savings = ledger.customer("ann", "checking", "savings")
     ledger.row(checking, 3 + apart, -300, "Online transfer 1", "TRANSFER_OUT")
-    received = ledger.row(savings, 3, 300, "Incoming")
+    received = ledger.row(savings, 3, 300, "Deposit")
     return ledger.kinds()[received] == "own_transfer"
 
 
-def is_a_place(words: int) -> bool:
-    city = " ".join(["NEW", "SALT", "LAKE", "CITY"][:words])
-    dates = monthly(15, 6)
-    found = streams((dates[::2], -9.99, "Spotify", SHOW), (dates[1::2], -9.99, f"SPOTIFY {city} NY", SHOW))
-    return [stream["occurrences"] for stream in found] == [6]
+def is_paid_by(apart: int) -> bool:
+    """Whether an outflow of no name and what a card received so many days before are a card payment."""
+    ledger = Ledger()
+    checking, card = ledger.customer("ann", "checking", "credit card")
+    paid = ledger.row(checking, 3, -250.1, "Web pay 1")
+    ledger.row(card, 3 + apart, 250.1, "Thank you")
+    return ledger.kinds()[paid] == "card_payment"
+
+
+def is_returned(days: int) -> bool:
+    ledger = on_one_account((ago(100), -80, "Oddments", ""), (ago(100 - days), 80, "ACH RETURN", ""))
+    return ledger.features()["ann", 180]["total_spend"] == 0
+
+
+def is_given_back(days: int) -> bool:
+    """Whether a fee reversal gives an overdraft fee back, and not some other fee."""
+    ledger = on_one_account((ago(100), -35, "Overdraft fee", ""), (ago(100 - days), 35, "FEE REVERSAL", ""))
+    return ledger.features()["ann", 180]["fees_180d"] == 0
+
+
+def is_reversed(days: int) -> bool:
+    ledger = on_one_account((ago(40), 900, "Acme Payroll", ""), (ago(40 - days), -900, "Acme Payroll", ""))
+    return set(ledger.kinds().values()) == {"cancelled"}
+
+
+def pays_for_work(inflows: int) -> bool:
+    """Whether what a shop pays its customer is no refund."""
+    ledger = on_one_account((ago(60), -10, "Oddments", ""), (ago(40, 27, 11)[:inflows], 100, "Oddments", ""))
+    return "refund" not in ledger.kinds().values()
+
+
+def is_reversed_though_unnamed(inflows: int) -> bool:
+    """Whether an outflow takes back what a payer of no known kind had paid."""
+    rows = (ago(100, 87, 71)[-inflows:], [90, 100, 110][:inflows], "Oddments", "")
+    ledger = on_one_account(rows, (ago(70), -[90, 100, 110][inflows - 1], "Oddments", ""))
+    return "cancelled" in ledger.kinds().values()
 
 
 pin("LEG_DAYS", "rows.LEG_DAYS", lambda: are_legs(3), lambda: are_legs(4))
-pin("PLACE_WORDS", "rows.PLACE_WORDS texts.PLACE_WORDS", lambda: is_a_place(3), lambda: is_a_place(4))
+pin("CARD_LEG_DAYS", "rows.CARD_LEG_DAYS", lambda: is_paid_by(5), lambda: is_paid_by(6))
+pin("RETURN_DAYS of debits", "rows.RETURN_DAYS", lambda: is_returned(60), lambda: is_returned(61))
+pin("RETURN_DAYS of fees", "rows.RETURN_DAYS", lambda: is_given_back(60), lambda: is_given_back(61))
+pin("REVERSAL_DAYS", "rows.REVERSAL_DAYS", lambda: is_reversed(10), lambda: is_reversed(11))
+pin(
+    "LEAST_EARNED", "rows.LEAST_EARNED", lambda: pays_for_work(3), lambda: pays_for_work(2), looser=-1, tighter=1
+)  # fmt: skip
+pin(
+    "LEAST_EARNED of reversals", "rows.LEAST_EARNED",
+    lambda: is_reversed_though_unnamed(3), lambda: is_reversed_though_unnamed(2), looser=-1, tighter=1,
+)  # fmt: skip
 
 # --- streams: refunds and prices -------------------------------------------------------------------------------------
 
@@ -133,7 +181,8 @@ def is_cancelled(days: int) -> bool:
 
 
 def is_one_price(higher: float) -> bool:
-    return hits(monthly(15, 8), [-100, -higher] * 4) == [8]
+    """Whether two prices in turn are one, more often than a price drifts with a currency."""
+    return hits(every(14, 8, AS_OF), [-100, -higher] * 4) == [8]
 
 
 def may_vary_to(amount: float) -> bool:
@@ -156,6 +205,27 @@ def nearly_one_price(times: int) -> bool:
     return hits(monthly(15, times), [-100, -100.5, -101][:times]) == [times]
 
 
+def drifts(*prices: float) -> bool:
+    """Whether charges at these prices, none of them twice, are one stream without a price step."""
+    found = streams((monthly(15, len(prices)), [-price for price in prices], "Payee", SHOW))
+    return [(each["occurrences"], each["price_change"]) for each in found] == [(len(prices), None)]
+
+
+def is_renewed(price: float) -> bool:
+    """Whether a yearly charge goes on at another price."""
+    return hits(monthly(15, 2, apart=12), [-100, -price]) == [2]
+
+
+pin("NEXT_DRIFTED", "streams.NEXT_DRIFTED", lambda: drifts(100, 105, 101, 106), lambda: drifts(100, 105.01, 101, 106))
+pin(
+    "ALL_DRIFTED", "streams.ALL_DRIFTED",
+    lambda: drifts(100, 105, 110, 115, 120, 125), lambda: drifts(100, 105, 110, 115, 120, 125.01),
+)  # fmt: skip
+pin(
+    "LEAST_DRIFTING", "streams.LEAST_DRIFTING", lambda: drifts(100, 104.5, 101, 105), lambda: drifts(100, 104.5, 101),
+    looser=-1, tighter=1,
+)  # fmt: skip
+pin("RENEWED", "streams.RENEWED", lambda: is_renewed(125), lambda: is_renewed(125.01))
 pin("REFUND_DAYS", "streams.REFUND_DAYS", lambda: is_cancelled(60), lambda: is_cancelled(61))
 pin("SAME_PRICE", "streams.SAME_PRICE", lambda: is_one_price(103), lambda: is_one_price(103.01))
 pin("VARIATION, up", "streams.VARIATION", lambda: may_vary_to(300), lambda: may_vary_to(300.01))
@@ -245,18 +315,20 @@ pin("PLANS", "streams.PLANS", lambda: plans_on_a_day(2), lambda: plans_on_a_day(
 # --- calendars -------------------------------------------------------------------------------------------------------
 
 
-MONTHS = {MONTHLY: 1, QUARTERLY: 3, ANNUAL: 12}
-LAST_MONTH = {MONTHLY: (2026, 6), QUARTERLY: (2026, 6), ANNUAL: (2026, 3)}
+MONTHS = {MONTHLY: 1, TWO_MONTHLY: 2, QUARTERLY: 3, SEMI_ANNUAL: 6, ANNUAL: 12}
+LAST_MONTH = dict.fromkeys((MONTHLY, TWO_MONTHLY, QUARTERLY), (2026, 6)) | dict.fromkeys(
+    (SEMI_ANNUAL, ANNUAL), (2026, 3)
+)
 
 
 def dates_of(calendar: int, times: int, last: dt.date | None = None) -> list[dt.date]:
-    """Dates on a calendar, oldest first; those of months before today in the middle of a month."""
+    """Dates on a calendar, oldest first; those of months before today early in a month."""
     weeks = {WEEKLY: 7, BIWEEKLY: 14, FOUR_WEEKLY: 28}
     if calendar in weeks:
         return every(weeks[calendar], times, last or AS_OF - dt.timedelta(days=3))[::-1]
     if calendar == SEMI_MONTHLY:
         return sorted(monthly(5, times) + monthly(20, times))[-times:]
-    return monthly(12, times, LAST_MONTH[calendar], MONTHS[calendar])
+    return monthly(6, times, LAST_MONTH[calendar], MONTHS[calendar])
 
 
 def found_on(calendar: int, dates: list[dt.date]) -> list[Row]:
@@ -309,10 +381,10 @@ def survives(calendar: int, missed: int) -> bool:
     else:
         year, month = LAST_MONTH[calendar]
         months = month - 1 + MONTHS[calendar] * missed
-        (due,) = monthly(12, 1, (year + months // 12, months % 12 + 1))
+        (due,) = monthly(6, 1, (year + months // 12, months % 12 + 1))
     amount, category = (2000.0, PAY) if calendar == SEMI_MONTHLY else (-20.0, SHOW)
     today = due + dt.timedelta(days=each.tolerance + 1)
-    (stream,) = on_one_account((dates, amount, "Payee", category)).streams(today)["ann"]
+    (stream,) = on_one_account((dates, amount, "Payee", category), ([today], -5, *DELI)).streams(today)["ann"]
     return stream["status"] == "mature"
 
 
@@ -382,10 +454,6 @@ def pay_of(*payers: tuple[str, Sequence[dt.date], float], window: int = 30) -> R
     return ledger.features((window,))["ann", window]
 
 
-def ago(*days: int) -> list[dt.date]:
-    return [AS_OF - dt.timedelta(days=each) for each in days]
-
-
 def is_evidence(days: int) -> bool:
     return bool(pay_of(("acme", ago(2, days), 1000))["payroll_detected"])
 
@@ -403,10 +471,55 @@ def goes_on_after(gap: int) -> bool:
 
 def still_pays(late: int) -> bool:
     """Whether three fortnightly paychecks are a monthly income after so many days."""
-    row = pay_of(("acme", every(14, 3, AS_OF - dt.timedelta(days=late)), 2000))
+    paydays = every(14, 3, AS_OF - dt.timedelta(days=late))
+    ledger = on_one_account((paydays, 2000, "acme", PAY), ([AS_OF], -5, *DELI))
+    row = ledger.features()["ann", 30]
     return bool(row["avg_monthly_income"] == round(2000 * 30 / 14, 2))
 
 
+def is_one_payday(apart: int) -> bool:
+    """Whether two payments of one payer so many days apart leave less than two paydays."""
+    return not pay_of(("acme", ago(20, 20 - apart), 1000))["payroll_detected"]
+
+
+def is_pay_by_pattern(*amounts: float) -> bool:
+    """Whether monthly deposits of somebody unknown are pay."""
+    ledger = on_one_account((monthly(5, len(amounts)), amounts, "Oddments", ""))
+    return set(ledger.kinds().values()) == {"paycheck"}
+
+
+def is_a_bonus(*others: tuple[int, float]) -> bool:
+    """Whether paydays so many days ago, between those of a steady 1,000, leave pay steady."""
+    paydays = dict.fromkeys(range(4, 180, 14), 1000.0) | dict(others)
+    ledger = on_one_account((ago(*paydays), [*paydays.values()], "acme", PAY))
+    return bool(ledger.features()["ann", 30]["income_variability"] < 0.01)
+
+
+pin("ONE_PAYDAY_DAYS", "pay.ONE_PAYDAY_DAYS", lambda: is_one_payday(3), lambda: is_one_payday(4))
+pin(
+    "LEAST_BY_PATTERN", "pay.LEAST_BY_PATTERN",
+    lambda: is_pay_by_pattern(*[1000] * 3), lambda: is_pay_by_pattern(*[1000] * 2), looser=-1, tighter=1,
+)  # fmt: skip
+pin(
+    "LEAST_OF_USUAL", "pay.LEAST_OF_USUAL",
+    lambda: is_pay_by_pattern(1000, 500, 1000, 1010), lambda: is_pay_by_pattern(1000, 499, 1000, 1010),
+    looser=-0.01, tighter=0.01,
+)  # fmt: skip
+pin(
+    "MOST_OF_USUAL", "pay.MOST_OF_USUAL",
+    lambda: is_pay_by_pattern(1000, 1500, 1000, 990), lambda: is_pay_by_pattern(1000, 1501, 1000, 990), step=0.01,
+)  # fmt: skip
+pin("BONUS", "pay.BONUS", lambda: is_a_bonus((32, 2000.01)), lambda: is_a_bonus((32, 2000)), looser=-0.01, tighter=0.01)
+pin(
+    "BONUSES", "pay.BONUSES",
+    lambda: is_a_bonus((32, 5000), (74, 5000)), lambda: is_a_bonus((32, 5000), (74, 5000), (116, 5000)),
+)  # fmt: skip
+# The more of the past that counts, the more bonuses there are in it.
+pin(
+    "BONUS_DAYS", "pay.BONUS_DAYS",
+    lambda: is_a_bonus((32, 5000), (74, 5000), (365, 5000)), lambda: is_a_bonus((32, 5000), (74, 5000), (364, 5000)),
+    looser=-1, tighter=1,
+)  # fmt: skip
 pin("EVIDENCE_DAYS", "pay.EVIDENCE_DAYS", lambda: is_evidence(179), lambda: is_evidence(180))
 pin(
     "ON_ONE_CALENDAR", "pay.ON_ONE_CALENDAR",
@@ -510,6 +623,31 @@ def is_used(share: int, owed: float) -> bool:
     return ledger.features()["ann", 30][f"utilization_{share}_flag"] is True
 
 
+def is_looked_at(days: int) -> bool:
+    """Whether a row that nobody can explain counts in the share that is."""
+    ledger = on_one_account((ago(1), -5, *DELI), (ago(days), -5, "Oddments", ""))
+    return ledger.features()["ann", 30]["explained_share"] == 0.5
+
+
+def reaches_back(gap: int) -> bool:
+    """Whether the history goes on behind so many days without a row."""
+    ledger = on_one_account((ago(10, 10 + gap), -5, *DELI))
+    return ledger.features()["ann", 30]["history_days"] == 10 + gap
+
+
+def is_modest(price: float) -> bool:
+    """Whether a price that is paid by card, and that nothing else explains, is a subscription's."""
+    ledger = Ledger()
+    (card,) = ledger.customer("ann", "credit card")
+    for date in monthly(15, 6):
+        ledger.row(card, date, -price, "Oddments")
+    (stream,) = ledger.streams()["ann"]
+    return (stream["kind"], stream["evidence"]) == ("subscription", "card_modest")
+
+
+pin("EXPLAINED_DAYS", "customers.EXPLAINED_DAYS", lambda: is_looked_at(89), lambda: is_looked_at(90))
+pin("LONG_GAP_DAYS", "customers.LONG_GAP_DAYS", lambda: reaches_back(92), lambda: reaches_back(93))
+pin("MODEST", "tables.MODEST", lambda: is_modest(75), lambda: is_modest(75.01), step=0.01)
 pin("FEE_DAYS", "customers.FEE_DAYS", lambda: is_a_fee_of_180_days(179), lambda: is_a_fee_of_180_days(180))
 pin("EXPECTED_WITHIN_DAYS", "tables.EXPECTED_WITHIN_DAYS", lambda: is_expected(3), lambda: is_expected(4))
 pin(

@@ -37,10 +37,12 @@ WEALTHY = {
     "fees_180d": 0.0,
     "investment_account_detected": True,
     "utilization_30_flag": False,
+    "explained_share": 1.0,
 }
-SAVING = {"net_savings_inflow": 200.0, "utilization_30_flag": False}
-UNEVEN = {"median_pay_gap_days": 45.5, "cash_flow_buffer_months": 0.99}
-SUBSCRIBED = {"recurring_merchants": 3, "monthly_recurring_spend": 50.0}
+EXPLAINED = {"explained_share": 1.0}
+SAVING = EXPLAINED | {"net_savings_inflow": 200.0, "utilization_30_flag": False}
+UNEVEN = EXPLAINED | {"median_pay_gap_days": 45.5, "cash_flow_buffer_months": 0.99}
+SUBSCRIBED = EXPLAINED | {"recurring_merchants": 3, "monthly_recurring_spend": 50.0}
 
 
 def features(*customers: dict[str, Any], window: int = 30, history: int = 400) -> pd.DataFrame:
@@ -78,13 +80,17 @@ def named(row: pd.Series) -> tuple[str, float | None, list[str], bool]:
         ({"max_utilization": 0.80}, "high_utilization", 0.95),
         ({"any_overdue": True}, "high_utilization", 0.95),
         (SAVING, "savings_builder", 0.70),
-        ({"savings_growth_rate": 0.02, "utilization_30_flag": False}, "savings_builder", 0.70),
+        (EXPLAINED | {"savings_growth_rate": 0.02, "utilization_30_flag": False}, "savings_builder", 0.70),
         (UNEVEN, "variable_income", 0.60),
-        ({"income_variability": 0.30, "cash_flow_buffer_months": 0.99}, "variable_income", 0.60),
+        (EXPLAINED | {"income_variability": 0.30, "cash_flow_buffer_months": 0.99}, "variable_income", 0.60),
         (SUBSCRIBED, "subscription_heavy", 0.50),
-        ({"recurring_merchants": 3, "subscription_spend_share": 0.10}, "subscription_heavy", 0.50),
+        (EXPLAINED | {"recurring_merchants": 3, "subscription_spend_share": 0.10}, "subscription_heavy", 0.50),
+        *[(signals | {"explained_share": 0.50}, persona, priority) for signals, persona, priority in (
+            (WEALTHY, "wealth_builder", 1.0), (SAVING, "savings_builder", 0.70), (UNEVEN, "variable_income", 0.60),
+            (SUBSCRIBED, "subscription_heavy", 0.50),
+        )],
     ],
-)
+)  # fmt: skip
 def test_a_persona_begins_exactly_at_its_threshold(signals: dict[str, Any], persona: str, priority: float):
     assert named(assigned(signals)) == (persona, priority, [persona], False)
 
@@ -107,6 +113,8 @@ def test_a_persona_begins_exactly_at_its_threshold(signals: dict[str, Any], pers
         UNEVEN | {"cash_flow_buffer_months": None},
         SUBSCRIBED | {"recurring_merchants": 2},
         SUBSCRIBED | {"monthly_recurring_spend": 49.99},
+        *[each | {"explained_share": 0.49} for each in (WEALTHY, SAVING, UNEVEN, SUBSCRIBED)],
+        *[each | {"explained_share": None} for each in (WEALTHY, SAVING, UNEVEN, SUBSCRIBED)],
     ],
 )  # fmt: skip
 def test_just_short_of_a_threshold_or_unknown_is_no_match_but_a_fallback(signals: dict[str, Any]):
@@ -131,7 +139,7 @@ def test_equal_priorities_keep_the_order_of_the_table():
 
 
 def test_savings_growth_is_measured_against_the_length_of_the_window():
-    saver = {"savings_growth_rate": 0.11, "utilization_30_flag": False}
+    saver = EXPLAINED | {"savings_growth_rate": 0.11, "utilization_30_flag": False}
     assert assigned(saver, window=30).is_fallback == False  # noqa: E712 - numpy's and pandas' own booleans
     assert assigned(saver, window=180).is_fallback == True  # noqa: E712
     assert assigned(saver | {"savings_growth_rate": 0.12}, window=180).is_fallback == False  # noqa: E712
@@ -160,12 +168,19 @@ def test_confidence_grows_with_history_and_with_distance_from_the_thresholds():
     assert assigned(UNEVEN | {"cash_flow_buffer_months": 0.0}).confidence == pytest.approx(0.5056, abs=1e-4)
 
 
+def test_a_persona_is_no_surer_than_the_rows_it_rests_on_are_explained():
+    sure = SUBSCRIBED | {"recurring_merchants": 9, "monthly_recurring_spend": 150.0}
+    assert [assigned(sure | {"explained_share": share}).confidence for share in (1.0, 0.7)] == [1.0, 0.7]
+    # balances need no explanation
+    assert assigned({"max_utilization": 1.0, "explained_share": 0.1}).confidence == 1.0
+
+
 def test_a_fallback_is_a_fifth_sure_at_most_and_less_where_less_is_known():
     harmless = {rule.signal: False if rule.signal in FLAGS else 1 if rule.signal in COUNTS else 0.0 for rule in RULES}
     harmless |= {"cash_flow_buffer_months": 3.0, "fees_180d": 5.0}
     assert assigned(harmless).confidence == 0.2
     assert assigned(harmless, window=180, history=45).confidence == 0.05
-    assert assigned(harmless | {"max_utilization": None}).confidence == 0.17  # 3 of the 20 criteria read it
+    assert assigned(harmless | {"max_utilization": None}).confidence == 0.175  # 3 of the 24 criteria read it
 
 
 def test_a_customer_without_any_history_is_a_fallback_without_confidence():
@@ -258,20 +273,22 @@ def by_the_specification(f: dict[str, Any], window: int) -> tuple[str, float | N
         and ((f["max_utilization"] is not None and f["max_utilization"] <= 0.2 + 1e-9) or f["card_count"] == 0)
         and f["fees_180d"] == 0
         and f["investment_account_detected"]
+        and at_least("explained_share", 0.5)
     ):
         found.append((1.0, "wealth_builder"))
     urgent = at_least("max_utilization", 0.8) or f["any_overdue"]
     if urgent or at_least("max_utilization", 0.5) or f["interest_charges_present"] or f["minimum_payment_only_flag"]:
         found.append((0.95 if urgent else 0.8, "high_utilization"))
+    explained = at_least("explained_share", 0.5)
     grows = at_least("savings_growth_rate", 0.02 * window / 30) or at_least("net_savings_inflow", 200)
-    if grows and f["utilization_30_flag"] is False:
+    if explained and grows and f["utilization_30_flag"] is False:
         found.append((0.7, "savings_builder"))
     uneven = above("median_pay_gap_days", 45) or at_least("income_variability", 0.3)
-    if uneven and f["cash_flow_buffer_months"] is not None and f["cash_flow_buffer_months"] < 1 - 1e-9:
+    thin = f["cash_flow_buffer_months"] is not None and f["cash_flow_buffer_months"] < 1 - 1e-9
+    if explained and uneven and thin:
         found.append((0.6, "variable_income"))
-    if at_least("recurring_merchants", 3) and (
-        at_least("monthly_recurring_spend", 50) or at_least("subscription_spend_share", 0.1)
-    ):
+    heavy = at_least("monthly_recurring_spend", 50) or at_least("subscription_spend_share", 0.1)
+    if explained and at_least("recurring_merchants", 3) and heavy:
         found.append((0.5, "subscription_heavy"))
     if not found:
         return "savings_builder", None, [], True

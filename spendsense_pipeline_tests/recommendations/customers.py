@@ -13,9 +13,17 @@ AS_OF = dt.date(2026, 3, 5)
 
 QUIET: dict[str, Any] = {
     "history_days": 365,
+    "data_age_days": 1,
+    "balance_age_days": 1,
+    "explained_share": 1.0,
+    "shared_accounts": 0,
+    "unlinked_cards": 0,
+    "unlinked_card_payments": 0.0,
     "recurring_merchants": 1,
     "monthly_recurring_spend": 12.0,
     "subscription_spend_share": 0.01,
+    "monthly_bills": 900.0,
+    "monthly_regular": 0.0,
     "total_spend": 2400.0,
     "avg_monthly_expenses": 2400.0,
     "card_count": 1,
@@ -30,11 +38,13 @@ QUIET: dict[str, Any] = {
     "interest_charges_present": False,
     "any_overdue": False,
     "fees_180d": 0.0,
+    "service_fees_180d": 0.0,
     "payroll_detected": True,
     "pay_frequency": "biweekly",
     "median_pay_gap_days": 14.0,
     "income_variability": 0.02,
     "avg_monthly_income": 3000.0,
+    "regular_income": 3000.0,
     "cash_flow_buffer_months": 1.2,
     "investment_account_detected": False,
     "currency": "USD",
@@ -72,6 +82,7 @@ SAVING = QUIET | {
 }
 WEALTHY = QUIET | {
     "avg_monthly_income": 14000.0,
+    "regular_income": 14000.0,
     "avg_monthly_expenses": 7000.0,
     "savings_balance": 61000.0,
     "net_savings_inflow": 1500.0,
@@ -88,6 +99,7 @@ EVERYONE = {
 }
 NOTHING_KNOWN: dict[str, Any] = {
     "history_days": 0,
+    "shared_accounts": 0,
     "card_count": 0,
     "cards_with_unknown_limit": 0,
     "investment_account_detected": False,
@@ -111,7 +123,9 @@ def streams(rows: list[dict[str, Any]]) -> pd.DataFrame:
         {
             "stream_id": f"{row['user_id']}-{number}",
             "as_of": AS_OF,
+            "category": "ENTERTAINMENT_TV_AND_MOVIES",
             "kind": "subscription",
+            "evidence": "known_payee",
             "cadence": "monthly",
             "status": "mature",
             "occurrences": 6,

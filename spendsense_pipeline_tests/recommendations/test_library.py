@@ -81,23 +81,23 @@ ALWAYS = {
     "variable_income": ["monthly_expenses", "weekly_expenses"],
     "subscription_heavy": ["subscription_count", "subscription_monthly", "subscription_yearly"],
     "savings_builder": [],
-    "wealth_builder": ["monthly_income", "pay_point_yearly", "savings_balance", "savings_point_yearly"],
+    "wealth_builder": ["monthly_income", "monthly_pay", "pay_point_yearly", "savings_balance", "savings_point_yearly"],
 }
 """The figures that a persona's criteria need: whoever has the persona has them."""
 
 
 KNOWN = {
     "high_utilization": ["max_utilization", "card_balance", "interest_charges", "interest_yearly"],
-    "variable_income": ["weekly_expenses", "pay_gap", "pay_point_yearly"],
+    "variable_income": ["weekly_expenses", "pay_gap", "monthly_pay", "pay_point_yearly"],
     "subscription_heavy": ALWAYS["subscription_heavy"],
     "savings_builder": [
         *("weekly_expenses", "small_step_yearly", "fund_target"),
         *("savings_balance", "savings_inflow", "savings_yearly", "savings_point_yearly", "fund_months"),
         "savings_growth",
     ],
-    "wealth_builder": ["monthly_income", "pay_point_yearly", "savings_balance", "savings_point_yearly"],
+    "wealth_builder": ALWAYS["wealth_builder"],
 }
-"""Beside spending and pay, the figures that those of whom the bank knows much have."""
+"""Beside spending and what comes in, the figures that those of whom the bank knows much have."""
 
 
 def combinations(persona: str) -> Iterator[dict[str, str]]:

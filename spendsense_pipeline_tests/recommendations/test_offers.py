@@ -22,6 +22,7 @@ DAY = dt.date(2026, 3, 31)
 CATALOGUE = pathlib.Path(__file__).parents[2] / "data" / "products.json"
 SIGNALS: dict[str, Any] = {
     "avg_monthly_income": 6_000.0,
+    "regular_income": 6_000.0,
     "total_spend": 900.0,
     "avg_utilization": 0.4,
     "max_utilization": 0.4,
@@ -113,7 +114,7 @@ def refusals(products: pd.DataFrame, **signals: Any) -> list[str]:
         ("robo_advisor", {"max_utilization": 0.29}, 0.9),
         ("robo_advisor", {"max_utilization": None, "card_count": 0}, 0.9),
         ("robo_advisor", {"max_utilization": None, "card_count": 1}, 0.5),
-        ("robo_advisor", {"avg_monthly_income": 5_000.0, "max_utilization": 0.1}, 0.5),
+        ("robo_advisor", {"regular_income": 5_000.0, "max_utilization": 0.1}, 0.5),
         ("robo_advisor", {"emergency_fund_months": 3.0, "investment_account_detected": True}, 0.4),
         ("insurance_review", {"avg_utilization": 0.9, "recurring_merchants": 9}, 0.5),
     ],
@@ -130,7 +131,7 @@ def test_relevance_gains_and_loses_as_published(kind: str, signals: dict[str, An
     ("product", "signals", "code"),
     [
         ({"min_income": 6_000.01}, {}, "below_min_income"),
-        ({"min_income": 1.0}, {"avg_monthly_income": None}, "income_unknown"),
+        ({"min_income": 1.0}, {"regular_income": None}, "income_unknown"),
         ({"max_credit_utilization": 0.39}, {}, "above_max_utilization"),
         ({"max_credit_utilization": 0.0}, {"max_utilization": 0.01}, "above_max_utilization"),
         ({"max_credit_utilization": 0.5}, {"max_utilization": None}, "utilization_unknown"),
@@ -156,7 +157,7 @@ def test_a_product_that_is_not_for_a_customer_says_why(product: dict[str, Any], 
     ("product", "signals"),
     [
         ({"min_income": 6_000.0}, {}),
-        ({"min_income": 0.0}, {"avg_monthly_income": None}),
+        ({"min_income": 0.0}, {"regular_income": None}),
         ({"max_credit_utilization": 0.4}, {}),
         ({"max_credit_utilization": 0.0}, {"max_utilization": 0.0}),
         ({"max_credit_utilization": 0.0}, {"max_utilization": None, "card_count": 0}),
@@ -196,9 +197,15 @@ def test_the_two_most_relevant_are_shown_then_by_the_products_own_order():
 
 def test_a_products_minimum_income_is_in_dollars_and_the_customers_in_their_currency():
     products = shelf(PRODUCT | {"min_income": 1_000.0})
-    earned = {"avg_monthly_income": 22_999.0}
+    earned = {"regular_income": 22_999.0}
     rows = matches(products, earned | {"currency_factor": 23.0}, earned)
     assert list(rows.eligible) == [False, True]
+
+
+def test_a_pension_counts_towards_a_products_minimum_income():
+    pensioner = {"avg_monthly_income": None, "regular_income": 2_000.0}
+    assert refusals(shelf(PRODUCT | {"min_income": 2_000.0}), **pensioner) == []
+    assert refusals(shelf(PRODUCT | {"min_income": 2_000.01}), **pensioner) == ["below_min_income"]
 
 
 def test_offers_follow_the_longer_window_where_thirty_days_say_nothing():
@@ -240,6 +247,7 @@ some = st.fixed_dictionaries({
     "recurring_merchants": st.sampled_from([None, 0, 5]),
     "savings_balance": st.sampled_from([None, 0.0, 500.0]),
     "avg_monthly_income": st.sampled_from([None, 900.0, 7_000.0]),
+    "regular_income": st.sampled_from([None, 900.0, 7_000.0]),
 })  # fmt: skip
 products = st.fixed_dictionaries({
     "product_type": st.sampled_from(["balance_transfer", "budgeting_app", "subscription_manager", "other"]),

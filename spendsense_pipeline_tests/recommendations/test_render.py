@@ -113,6 +113,15 @@ def test_of_many_reasons_the_three_most_telling_are_said() -> None:
     )
 
 
+def test_how_sure_we_are_is_no_reason_that_a_customer_reads() -> None:
+    met = [
+        reason("subscription_heavy.explained", "explained_share", 0.9),
+        reason("subscription_heavy.many", "recurring_merchants", 4),
+    ]
+    said = rationale(json.dumps(met), "subscription_heavy", {}, is_fallback=False)
+    assert said == "You see this because your payments show subscriptions."
+
+
 def test_a_payment_past_due_is_among_the_reasons_that_are_said() -> None:
     signals = ["max_utilization", "interest_charges_present", "minimum_payment_only_flag", "any_overdue"]
     met = [reason("high_utilization.strain", signal, True) for signal in signals]

@@ -10,7 +10,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS, explained, situation_key
-from spendsense_pipeline.recommendations.situations import SituationError, situations
+from spendsense_pipeline.recommendations.situations import SituationError, fresh, situations
 from spendsense_pipeline.recommendations.slots import fill
 from spendsense_pipeline_tests.recommendations.customers import (
     AS_OF,
@@ -34,6 +34,15 @@ def test_every_customer_is_in_one_situation_of_their_persona() -> None:
     for user in EVERYONE:
         assert frame.at[user, "persona"] == ("savings_builder" if user == "fallback" else user)
     assert frame["situation"].nunique() == len(EVERYONE)
+
+
+def test_a_customer_whose_newest_row_is_older_than_the_setting_is_in_no_situation() -> None:
+    week, older = QUIET | {"data_age_days": 7}, QUIET | {"data_age_days": 8}
+    short, long, features_30d, features_180d = day({"week": week, "older": older, "no rows": NOTHING_KNOWN})
+    current = fresh(short, features_30d, 7)
+    frame = situations(current, long, features_30d, features_180d, streams([]), cards())
+    assert list(frame["user_id"]) == ["no rows", "week"]
+    assert list(fresh(short, features_30d, 8)["user_id"]) == ["week", "older", "no rows"]
 
 
 @pytest.mark.parametrize("persona", PERSONA_SLOTS)
@@ -135,7 +144,7 @@ def test_a_card_whose_balance_is_unknown_leaves_all_that_is_owed_unknown() -> No
     ("income", "band"), [(3000.0, "plus"), (2409.0, "even"), (2391.0, "even"), (2000.0, "minus"), (None, "unknown")]
 )
 def test_income_and_spending_that_a_text_would_show_as_the_same_are_even(income: float | None, band: str) -> None:
-    customer = {"a": UNEVEN | {"avg_monthly_income": income}}
+    customer = {"a": UNEVEN | {"regular_income": income}}
     assert json.loads(situations(*day(customer), streams([]), cards()).at[0, "facts"])["margin"] == band
 
 
@@ -178,7 +187,7 @@ def test_a_shown_figure_is_never_in_another_band_than_the_text_speaks_of(fact: s
 @given(st.floats(0, 20_000), st.floats(-200, 200))
 def test_amounts_that_a_text_compares_never_look_the_other_way_round(amount: float, apart: float) -> None:
     signals = {
-        "avg_monthly_income": amount + apart, "avg_monthly_expenses": amount, "savings_balance": amount + apart,
+        "regular_income": amount + apart, "avg_monthly_expenses": amount, "savings_balance": amount + apart,
         "card_balance": amount, "as_of": AS_OF, "window_days": 30,
     }  # fmt: skip
     shown = fill(["monthly_income", "monthly_expenses", "savings_balance", "card_balance"], signals)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spendsense_pipeline.recommendations.facts import FACTS
 from spendsense_pipeline.recommendations.slots import SLOTS, card_signals, fill, money, sayable, shown, stream_signals
 from spendsense_pipeline_tests.recommendations.customers import (
     AS_OF,
@@ -84,7 +85,7 @@ def test_money_is_shown_with_the_customers_currency() -> None:
     crowns = SAVING | FRAME | {"currency": "CZK", "currency_factor": 22.0}
     assert fill(["savings_balance"], crowns)["savings_balance"]["shown"] == "CZK 5,000"
     assert "savings_balance" not in fill(["savings_balance"], crowns | {"savings_balance": 20.0})  # below a dollar
-    spending = {"avg_monthly_expenses": 20_000.0, "avg_monthly_income": 30_000.0}
+    spending = {"avg_monthly_expenses": 20_000.0, "regular_income": 30_000.0}
     assert fill(["small_step"], crowns | spending)["small_step"]["shown"] == "CZK 400"
     assert money(99.999) == "$100"
     assert money(15.9) == "$15.90"
@@ -101,7 +102,7 @@ def test_projections_follow_their_written_formula() -> None:
 
 
 def test_projections_of_spending_and_pay_follow_their_written_formula() -> None:
-    figures = fill(list(SLOTS), UNEVEN | FRAME | {"savings_balance": 20_000.0, "avg_monthly_income": 3000.0})
+    figures = fill(list(SLOTS), UNEVEN | FRAME | {"savings_balance": 20_000.0})
     assert figures["weekly_expenses"]["shown"] == "$560"  # 2400 x 7 / 30
     assert figures["gap_expenses"]["shown"] == "$4,160"  # 2400 x 52 / 30
     assert figures["spending_share"]["shown"] == "80%"  # 2400 / 3000
@@ -170,8 +171,15 @@ def test_from_a_year_on_a_fund_is_told_in_whole_months() -> None:
     assert fill(["fund_months"], FRAME | {"emergency_fund_months": 11.93})["fund_months"]["shown"] == "11.9 months"
 
 
-def test_a_small_step_is_small_beside_what_is_earned() -> None:
-    known = QUIET | FRAME | {"avg_monthly_expenses": 30_000.0, "avg_monthly_income": 3_500.0}
+def test_what_comes_in_is_more_than_pay() -> None:
+    pensioner = QUIET | FRAME | {"avg_monthly_income": 600.0, "regular_income": 3_000.0}
+    figures = fill(["monthly_income", "monthly_pay", "monthly_margin", "spending_share", "pay_point_yearly"], pensioner)
+    assert [figure["shown"] for figure in figures.values()] == ["$3,000", "$600", "$600", "80%", "$72"]
+    assert FACTS["margin"].band(pensioner) == "plus"
+
+
+def test_a_small_step_is_small_beside_what_comes_in() -> None:
+    known = QUIET | FRAME | {"avg_monthly_expenses": 30_000.0, "regular_income": 3_500.0}
     assert fill(["small_step"], known)["small_step"]["shown"] == "$70"
 
 

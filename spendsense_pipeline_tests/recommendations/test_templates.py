@@ -77,6 +77,7 @@ UNDECLARED = [
     ("Your checking is below zero.", "buffer=overdrawn"),
     ("Your savings grew nicely.", "growth=2+"),
     ("You spent more than you earned.", "margin=minus"),
+    ("More went out than came in.", "margin=minus"),
 ]
 
 
