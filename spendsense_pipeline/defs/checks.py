@@ -9,6 +9,7 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 import ibis
@@ -161,8 +162,8 @@ def trust_check(daily: dg.DailyPartitionsDefinition, stale_days: int) -> dg.Asse
         counted = to_frame(_untrusted(features_30d.filter(features_30d.as_of.isin(days)), stale_days).to_pyarrow())
         counted["as_of"] = counted["as_of"].astype(str)
         many = (counted[list(_UNTRUSTED)].max(axis=1) > MOST_UNTRUSTED * counted["customers"]).astype(bool)
-        newest = counted.sort_values("as_of").tail(1).to_dict("records")
-        records = [dg.TableRecord(row) for row in counted[many].sort_values("as_of").to_dict("records")]
+        newest = _records(counted.sort_values("as_of").tail(1))
+        records = [dg.TableRecord(row) for row in _records(counted[many].sort_values("as_of"))]
         return dg.AssetCheckResult(
             passed=not many.any(),
             severity=dg.AssetCheckSeverity.WARN,
@@ -186,6 +187,10 @@ def trust_check(daily: dg.DailyPartitionsDefinition, stale_days: int) -> dg.Asse
 
 
 _UNTRUSTED = ("stale", "unexplained", "without_balances")
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _untrusted(features: ibis.Table, stale_days: int) -> ibis.Table:
