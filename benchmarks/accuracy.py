@@ -26,8 +26,6 @@ from spendsense_pipeline.evaluation import accuracy
 from spendsense_pipeline.features.compilation import make_ready
 from spendsense_pipeline.features.compiled import Mode, choose
 from spendsense_pipeline.features.descriptors import Payees
-from spendsense_pipeline.features.details import counted_rows
-from spendsense_pipeline.features.signals import EPOCH, Customers, evidence_of, tables_of
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.ingest import canonical, landing
 from spendsense_pipeline.payees.census import census
@@ -104,6 +102,10 @@ class Found:
 
 def found(folder: Path, as_of: dt.date) -> Found:
     """Read a batch as ingest does, and run everything from rows to personas."""
+    # The workers of this very module choose how kernels run before they load one.
+    from spendsense_pipeline.features.details import counted_rows
+    from spendsense_pipeline.features.signals import EPOCH, Customers, evidence_of, tables_of
+
     backend = warehouse.connect()
     surveyed = landing.survey(backend, folder)
     raw = {
