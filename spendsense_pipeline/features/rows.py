@@ -344,7 +344,7 @@ def is_own_transfer(row: Records) -> bool:
         return True
     if told & (TO_PERSON | TO_EMPLOYER | TO_STATE | ANY_SERVICE) or row.identity >= 0:
         return False
-    if says & SAYS_OWN_ACCOUNT:
+    if says & SAYS_OWN_ACCOUNT or (says & SAYS_TRANSFER and told & TO_BANK):
         return True
     if not told & BARE or (row.amount > 0 and says & SAYS_UNEARNED):
         return False

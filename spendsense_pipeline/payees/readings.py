@@ -267,7 +267,8 @@ def _name_and_payee(text: names.Text, match: Match[KnownPayee]) -> tuple[names.N
     if payee.service == "peer":
         behind = text.words[match.start : match.end] == text.raw[match.start : match.end] and not text.transfers
         name = names.name_of(text, match.end) if behind else _own_name(text)
-        if name is not None and name.key != payee.key and names.is_person(name.words, addressed=True):
+        somebody = name is not None and (names.is_company(text) or names.is_person(name.words, addressed=True))
+        if name is not None and somebody and name.key != payee.key:
             return name, None
         return None, payee
     if payee.service in known.YIELDS and text.processed and match.end <= text.starts[-1]:
