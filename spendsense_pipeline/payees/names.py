@@ -39,7 +39,7 @@ _NUMBERS = re.compile(
 )
 _CHANGING = re.compile(r"\d{5,}|\b\d{1,2}[/.]\d{2}\b|\b\d{4}-\d{2}-\d{2}\b")
 _FIELD = re.compile(r"[\w#]+(?=[:+/])|(?<=/)\w+|einkauf bei")
-_HOLDER = re.compile(r"\s\d[\d-]{5,}\s+([^\W\d_]+(?:[ .][^\W\d_]+){1,3})\s*$")
+_HOLDER = re.compile(r"\s\d{6,}\s+([^\W\d_]+(?:[ .][^\W\d_]+){1,3})\s*$")
 _ACCOUNT = re.compile(r"(?:^|[ :-])([A-Z]{2,4}/\d{6,})$")
 _BRAND_DIGITS = re.compile(r"\d{1,2}[a-z]{3,}|[a-z]{1,3}\d|\d[a-z]{1,2}\d?")
 _NAME_DIGITS = re.compile(r"[a-z]{4,}\d{1,2}")
