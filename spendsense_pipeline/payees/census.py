@@ -151,34 +151,31 @@ def _price_points(named: ibis.Table, accounts: ibis.Table) -> pa.Table:
 
     Of a customer who pays no price of a name on a calendar, one point stays: he counts among those who pay it.
     """
-    currency = accounts.select("account_id", currency=accounts.iso_currency_code)
+    currency = accounts.select("account_id", currency=accounts.iso_currency_code).distinct(on="account_id")
     paid = named.filter(named.amount < 0).left_join(currency, "account_id")
-    paid = paid.mutate(price=(paid.amount.abs() * 100).round().cast("int64"))
-    whole = ibis.window(group_by="name")
-    points = paid.group_by("name", "user_id", "currency", "price", "date").agg(on_day=lambda t: t.count())
-    points = points.mutate(
-        gap=points.date.delta(
-            points.date.lag().over(ibis.window(group_by=["name", "user_id", "currency", "price"], order_by="date")),
-            unit="day",
-        )
-    )
-    on = {f"on_{n}": points.gap.between(first, last).sum() for n, (first, last) in enumerate(CALENDARS)}
-    points = points.group_by("name", "user_id", "currency", "price").agg(
-        occurrences=points.on_day.sum(), gaps=points.gap.count(), longest=points.gap.max(), **on
-    )
+    paid = paid.mutate(price=(paid.amount.abs() * 100).round().cast("int64"), currency=paid.currency.fill_null(""))
+    customers = paid.group_by("name", "user_id").agg(price=paid.price.min(), currency=paid.currency.min())
+    open_names = customers.group_by("name").agg(customers=customers.count())
+    open_names = open_names.filter(open_names.customers >= MIN_CUSTOMERS).select("name")
+    days = paid.semi_join(open_names, "name").group_by(*_PRICE, "date").agg(on_day=lambda t: t.count())
+    # Most prices of a shop are paid once: only the others have to be put in order.
+    again = days.group_by(*_PRICE).having(days.count() >= 2).agg(occurrences=days.on_day.sum())
+    days = days.semi_join(again, _PRICE)
+    before = days.date.lag().over(ibis.window(group_by=_PRICE, order_by="date"))
+    gaps = days.mutate(gap=days.date.delta(before, unit="day"))
+    on = {f"on_{n}": gaps.gap.between(first, last).sum() for n, (first, last) in enumerate(CALENDARS)}
+    points = gaps.group_by(*_PRICE).agg(gaps=gaps.gap.count(), longest=gaps.gap.max(), **on)
     most = ibis.greatest(*(points[name].fill_null(0) for name in on))
-    enough = (points.gaps >= 2) | ((points.gaps == 1) & (points.longest >= HALF_YEAR))
-    points = points.mutate(regular=(enough & (most >= ON_CALENDAR * points.gaps)).fill_null(False))
-    points = points.mutate(
-        customers=points.user_id.nunique().over(whole),
-        any_regular=points.regular.max().over(group_by=["name", "user_id"]),
-        place=ibis.row_number().over(group_by=["name", "user_id"], order_by=["price", "currency"]),
-        ordinal=ibis.dense_rank().over(group_by="name", order_by="user_id"),
-    )
-    points = points.filter(
-        (points.customers >= MIN_CUSTOMERS) & (points.regular | (~points.any_regular & (points.place == 0)))
-    )
-    return points.select(*PRICE_POINTS.names).to_pyarrow().cast(PRICE_POINTS)
+    enough = (points.gaps >= 2) | (points.longest >= HALF_YEAR)
+    regular = points.filter(enough & (most >= ON_CALENDAR * points.gaps)).inner_join(again, _PRICE)
+    regular = regular.select(*_PRICE, "occurrences", regular=True).cache()
+    others = customers.semi_join(open_names, "name").anti_join(regular, ["name", "user_id"])
+    found = regular.union(others.select(*_PRICE, occurrences=ibis.literal(1, "int64"), regular=False))
+    found = found.mutate(ordinal=ibis.dense_rank().over(group_by="name", order_by="user_id"))
+    return found.select(*PRICE_POINTS.names).to_pyarrow().cast(PRICE_POINTS)
+
+
+_PRICE = ["name", "user_id", "currency", "price"]
 
 
 def _read_frame(descriptors: pa.Table, read: pa.Table) -> pd.DataFrame:
