@@ -159,15 +159,15 @@ def trust_check(daily: dg.DailyPartitionsDefinition, stale_days: int) -> dg.Asse
     def trust(context: dg.AssetCheckExecutionContext, features_30d: ibis.Table) -> dg.AssetCheckResult:
         days = [dt.date.fromisoformat(key) for key in context.partition_keys]
         counted = to_frame(_untrusted(features_30d.filter(features_30d.as_of.isin(days)), stale_days).to_pyarrow())
-        counted["as_of"] = counted["as_of"].astype(str)
+        counted = counted.assign(as_of=counted["as_of"].astype(str)).sort_values("as_of")
         many = (counted[list(_UNTRUSTED)].max(axis=1) > MOST_UNTRUSTED * counted["customers"]).astype(bool)
-        newest = counted.sort_values("as_of").tail(1).to_dict("records")
-        records = [dg.TableRecord(row) for row in counted[many].sort_values("as_of").to_dict("records")]
+        by_date = [{str(name): value for name, value in row.items()} for row in counted.to_dict("records")]
+        records = [dg.TableRecord(row) for row, too_many in zip(by_date, many, strict=True) if too_many]
         return dg.AssetCheckResult(
             passed=not many.any(),
             severity=dg.AssetCheckSeverity.WARN,
             metadata={
-                **{name: int(value) for row in newest for name, value in row.items() if name != "as_of"},
+                **{name: int(value) for row in by_date[-1:] for name, value in row.items() if name != "as_of"},
                 **({"dates": dg.MetadataValue.table(records)} if records else {}),
             },
         )
