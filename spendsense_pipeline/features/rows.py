@@ -415,7 +415,8 @@ def kind_of(row: Records) -> int:
         return KIND_CARD_PAYMENT
     if is_own_transfer(row):
         return KIND_OWN_TRANSFER
-    if outflow and (category & WITHDRAWAL or (silent and (says & SAYS_CASH_OUT or row.told & MARK_CASH))):
+    drawn = silent and not row.told & FROM_KNOWN_PAYEE and (says & SAYS_CASH_OUT != 0 or row.told & MARK_CASH != 0)
+    if outflow and (category & WITHDRAWAL or drawn):
         return KIND_CASH_WITHDRAWAL
     cash_in = says & SAYS_CASH_IN or row.told & (MARK_CASH | MARK_DEPOSIT)
     if inflow and not payroll and (category & DEPOSIT or (silent and cash_in)):

@@ -30,7 +30,7 @@ from spendsense_pipeline.features.calendars import (
     TWO_MONTHLY,
 )
 from spendsense_pipeline.features.compiled import jit
-from spendsense_pipeline.features.meanings import BY_PATTERN, FOR_BILL, FOR_SUBSCRIPTION, NO_PURPOSE
+from spendsense_pipeline.features.meanings import BY_LIST_PRICE, BY_PATTERN, FOR_BILL, FOR_SUBSCRIPTION, NO_PURPOSE
 
 REFUND_DAYS = 60  # "a refund cancels the latest equal charge of that payee within 60 days"
 SAME_PRICE = 103  # percent; "fixed price: to the cent, within 3 %"
@@ -625,7 +625,7 @@ def best_calendar(count: int, by_price: bool, room: PayeeRoom, first_line: int, 
         found, explained = lines_on(calendar, count, by_price, room, line, hit)
         if found == 0 or not explains(count, room, line, found, explained):
             continue
-        if found > 1 and (calendar == TWO_MONTHLY or calendar == SEMI_ANNUAL):
+        if found > 1 and (calendar == FOUR_WEEKLY or calendar == TWO_MONTHLY or calendar == SEMI_ANNUAL):
             continue  # every second of a line on a shorter calendar
         four_weekly, error = calendar == FOUR_WEEKLY, mean_error(room.lines, line, found)
         better = (found - explained, found, four_weekly, error) < (kept - kept_hits, kept, kept_four_weekly, kept_error)
@@ -806,11 +806,12 @@ def describe_kind(room: PayeeRoom, count: int, others: int, stream: Records) -> 
     By card is what may be a service: beside at most few other purchases."""
     hits, charges, index = room.hits, room.charges, room.line
     bills, subscriptions, speaking, cards, earned, goods, labels = 0, 0, 0, 0, 0, 0, ZERO
-    to_somebody = False
+    to_somebody, often = False, PERIOD[stream.calendar] < PERIOD[FOUR_WEEKLY]  # at list prices one has lunch, too
     for k in range(count):
         charge = charges[hits[index[k]].charge]
         bills += 1 if charge.purpose == FOR_BILL else 0
-        subscriptions += 1 if charge.purpose == FOR_SUBSCRIPTION else 0
+        sold = charge.evidence != BY_LIST_PRICE or not often
+        subscriptions += 1 if charge.purpose == FOR_SUBSCRIPTION and sold else 0
         speaking += 1 - charge.silent
         to_somebody = to_somebody or (charge.to_somebody != 0 and charge.evidence == BY_PATTERN)
         cards += charge.by_card
@@ -821,7 +822,7 @@ def describe_kind(room: PayeeRoom, count: int, others: int, stream: Records) -> 
             labels += 1
     stream.purpose = NO_PURPOSE
     # What goes to a person every week or two is for work, nobody knows which; rent goes every month.
-    if to_somebody and PERIOD[stream.calendar] < PERIOD[FOUR_WEEKLY]:
+    if to_somebody and often:
         bills = 0
     if bills and 2 * bills >= speaking and bills >= subscriptions:
         stream.purpose = FOR_BILL

@@ -39,7 +39,7 @@ _NUMBERS = re.compile(
 )
 _CHANGING = re.compile(r"\d{5,}|\b\d{1,2}[/.]\d{2}\b|\b\d{4}-\d{2}-\d{2}\b")
 _FIELD = re.compile(r"[\w#]+(?=[:+/])|(?<=/)\w+|einkauf bei")
-_HOLDER = re.compile(r"^(.*[^\W\d_]{2}.*?)\s\d[\d-]{5,}\s+([^\W\d_]+(?:[ .][^\W\d_]+){1,3})\s*$")
+_HOLDER = re.compile(r"\s\d[\d-]{5,}\s+([^\W\d_]+(?:[ .][^\W\d_]+){1,3})\s*$")
 _ACCOUNT = re.compile(r"(?:^|[ :-])([A-Z]{2,4}/\d{6,})$")
 _BRAND_DIGITS = re.compile(r"\d{1,2}[a-z]{3,}|[a-z]{1,3}\d|\d[a-z]{1,2}\d?")
 _NAME_DIGITS = re.compile(r"[a-z]{4,}\d{1,2}")
@@ -52,28 +52,8 @@ _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": 
 
 _LEGAL_FORMS: Final = frozenset(
     [
-        "inc",
-        "llc",
-        "llp",
-        "ltd",
-        "limited",
-        "corp",
-        "corporation",
-        "plc",
-        "gmbh",
-        "mbh",
-        "ag",
-        "kg",
-        "ohg",
-        "kgaa",
-        "ug",
-        "sarl",
-        "sasu",
-        "sl",
-        "srl",
-        "bv",
-        "nv",
-        "oy",
+        *("inc", "llc", "llp", "ltd", "limited", "corp", "corporation", "plc", "gmbh", "mbh", "ag", "kg", "ohg"),
+        *("kgaa", "ug", "sarl", "sasu", "sl", "srl", "bv", "nv", "oy"),
     ]
 )
 
@@ -135,9 +115,9 @@ def _zeros(match: re.Match[str]) -> str:
 def read(text: str) -> Text:
     """The words of a text that may name its payee, in their order."""
     account = _ACCOUNT.search(text) if "/" in text else None
-    holder = _HOLDER.match(text)
-    if holder is not None and is_person(fold(holder[2]).replace(".", " ").split()):
-        text = holder[1]  # behind an ACH entry's number stands whose account it is
+    holder = _HOLDER.search(text) if _DIGIT.search(text) else None
+    if holder is not None and _named(text[: holder.start()]) and is_person(fold(holder[1]).replace(".", " ").split()):
+        text = text[: holder.start()]  # behind an ACH entry's number stands whose account it is
     pieces = _words_written(_named_field(text[:LONGEST]))
     return _without_phrases(*pieces, account[1] if account else None)
 
@@ -223,6 +203,10 @@ def is_business(words: Iterable[str]) -> bool:
 def is_company(text: Text) -> bool:
     """Whether a legal form stands in a text, as ``Ltd`` and ``GmbH`` do."""
     return not _LEGAL_FORMS.isdisjoint(text.raw)
+
+
+def _named(text: str) -> bool:
+    return any(character.isalpha() for character in text)
 
 
 # --- fields of a text ------------------------------------------------------------------------------------------
