@@ -112,8 +112,9 @@ def sorted_rows(rows: list[Row]) -> list[Row]:
 
 MONEY = {
     *("total_spend", "avg_monthly_expenses", "net_savings_inflow", "savings_balance", "interest_charges"),
-    *("fees_180d", "avg_monthly_income", "monthly_recurring_spend"),
-    *("typical_amount", "last_amount", "monthly_cost"),
+    *("fees_180d", "service_fees_180d", "unlinked_card_payments", "avg_monthly_income", "regular_income"),
+    *("monthly_recurring_spend", "monthly_bills", "monthly_regular"),
+    *("typical_amount", "last_amount", "monthly_cost", "price_before"),
 }
 
 
@@ -224,7 +225,7 @@ def test_the_histories_are_worth_a_comparison() -> None:
             ]
         )
     found = town(drawn).signals()
-    assert set(found.streams["kind"].to_pylist()) == {"subscription", "bill", "income"}
+    assert set(found.streams["kind"].to_pylist()) == {"subscription", "bill", "regular", "income"}
     assert len(set(found.streams["cadence"].to_pylist())) >= 4
     assert len(set(found.features["pay_frequency"].to_pylist())) >= 4
 
