@@ -8,22 +8,30 @@ measures. What does not belong here: any measure.
 
 import datetime as dt
 import json
+import multiprocessing
+import os
 import tempfile
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import click
 import pandas as pd
+import pyarrow as pa
 
 from spendsense_pipeline import synthetic, warehouse
 from spendsense_pipeline.evaluation import accuracy
-from spendsense_pipeline.features.details import counted_rows
-from spendsense_pipeline.features.signals import EPOCH, Customers, evidence_of, tables_of
+from spendsense_pipeline.features.compilation import make_ready
+from spendsense_pipeline.features.compiled import Mode, choose
+from spendsense_pipeline.features.descriptors import Payees
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.ingest import canonical, landing
+from spendsense_pipeline.payees.census import census
+from spendsense_pipeline.payees.population import of_payees
 from spendsense_pipeline.personas.assignment import assign_personas
+from spendsense_pipeline.settings import Settings
 from spendsense_pipeline.synthetic.raw import COUNTRIES
 
 AS_OF: Final = dt.date(2026, 6, 30)
@@ -94,6 +102,10 @@ class Found:
 
 def found(folder: Path, as_of: dt.date) -> Found:
     """Read a batch as ingest does, and run everything from rows to personas."""
+    # The workers of this very module choose how kernels run before they load one.
+    from spendsense_pipeline.features.details import counted_rows
+    from spendsense_pipeline.features.signals import EPOCH, Customers, evidence_of, tables_of
+
     backend = warehouse.connect()
     surveyed = landing.survey(backend, folder)
     raw = {
@@ -104,7 +116,10 @@ def found(folder: Path, as_of: dt.date) -> Found:
     }
     judged = canonical.judge(raw)
     customers = Customers(**{table: canonical.accepted(judged[table]).to_pyarrow() for table in raw})
-    evidence = evidence_of(customers, [(as_of - EPOCH).days], [30, 180])
+    day = (as_of - EPOCH).days
+    counted = census(canonical.accepted(judged["transactions"]), canonical.accepted(judged["accounts"]), as_of).payees
+    shown = of_payees(pa.Table.from_pandas(counted, preserve_index=False))
+    evidence = evidence_of(customers, [day], [30, 180], Payees(populations={day: shown}))
     signals = tables_of(evidence)
     streams, features = to_frame(signals.streams), to_frame(signals.features)
     sides = to_frame(customers.transactions.select(["transaction_id", "merchant_entity_id"]))
@@ -245,7 +260,15 @@ def _cell(table: pd.DataFrame, measure: str, of: str, aim: float | None = None) 
 @click.option("--seed", "seeds", multiple=True, type=int, default=SEEDS, show_default=True)
 def main(target: Path | None, bank: Path | None, users: int, seeds: tuple[int, ...]) -> None:
     """Measure the detectors on customers whose behaviour is known."""
-    parts = {name: [generated(seed, setting, users) for seed in seeds] for name, setting in SETTINGS.items()}
+    kernels = Settings().kernels_folder
+    make_ready(kernels, click.echo)
+    with ProcessPoolExecutor(
+        os.cpu_count(), multiprocessing.get_context("spawn"), initializer=choose, initargs=(Mode(True, kernels),)
+    ) as pool:
+        asked = {
+            name: [pool.submit(generated, seed, setting, users) for seed in seeds] for name, setting in SETTINGS.items()
+        }
+        parts = {name: [each.result() for each in waiting] for name, waiting in asked.items()}
     tables = {name: pooled(each for made in found_by for each in made.values()) for name, found_by in parts.items()}
     countries = {title: pooled(made[country] for made in parts[name]) for title, (name, country) in BY_COUNTRY.items()}
     text = document(tables, countries, standing_orders(bank) if bank else None, seeds, users)

@@ -9,6 +9,7 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 import ibis
@@ -159,15 +160,15 @@ def trust_check(daily: dg.DailyPartitionsDefinition, stale_days: int) -> dg.Asse
     def trust(context: dg.AssetCheckExecutionContext, features_30d: ibis.Table) -> dg.AssetCheckResult:
         days = [dt.date.fromisoformat(key) for key in context.partition_keys]
         counted = to_frame(_untrusted(features_30d.filter(features_30d.as_of.isin(days)), stale_days).to_pyarrow())
-        counted = counted.assign(as_of=counted["as_of"].astype(str)).sort_values("as_of")
+        counted["as_of"] = counted["as_of"].astype(str)
         many = (counted[list(_UNTRUSTED)].max(axis=1) > MOST_UNTRUSTED * counted["customers"]).astype(bool)
-        by_date = [{str(name): value for name, value in row.items()} for row in counted.to_dict("records")]
-        records = [dg.TableRecord(row) for row, too_many in zip(by_date, many, strict=True) if too_many]
+        newest = _records(counted.sort_values("as_of").tail(1))
+        records = [dg.TableRecord(row) for row in _records(counted[many].sort_values("as_of"))]
         return dg.AssetCheckResult(
             passed=not many.any(),
             severity=dg.AssetCheckSeverity.WARN,
             metadata={
-                **{name: int(value) for row in by_date[-1:] for name, value in row.items() if name != "as_of"},
+                **{name: int(value) for row in newest for name, value in row.items() if name != "as_of"},
                 **({"dates": dg.MetadataValue.table(records)} if records else {}),
             },
         )
@@ -186,6 +187,10 @@ def trust_check(daily: dg.DailyPartitionsDefinition, stale_days: int) -> dg.Asse
 
 
 _UNTRUSTED = ("stale", "unexplained", "without_balances")
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _untrusted(features: ibis.Table, stale_days: int) -> ibis.Table:

@@ -545,11 +545,17 @@ def leg_of(row: Records) -> int:
     onto_card = row.kind == KIND_CARD_PAYMENT and row.amount > 0 and row.held_as == CREDIT_CARD
     if not row.category & (UNSAID | TRANSFER) and not onto_card:
         return 0
-    if is_payroll(row) or row.says & SAYS_FEE or row.held_as == LOAN or row.amount == 0 or lends(row):
+    if (
+        (row.amount > 0 and is_payroll(row))
+        or row.says & SAYS_FEE
+        or row.held_as == LOAN
+        or row.amount == 0
+        or lends(row)
+    ):
         return 0
     if (row.category & PURCHASE or row.refund) and row.amount < 0:
         return 0
-    if row.told & (TO_EMPLOYER | TO_STATE | SERVICE_PEER) or row.says & SAYS_PEER:
+    if row.told & (TO_STATE | SERVICE_PEER) or row.says & SAYS_PEER or (row.amount > 0 and row.told & TO_EMPLOYER):
         return 0
     if row.told & TO_PERSON:
         return 3

@@ -116,7 +116,11 @@ def read(text: str) -> Text:
     """The words of a text that may name its payee, in their order."""
     account = _ACCOUNT.search(text) if "/" in text else None
     holder = _HOLDER.search(text) if _DIGIT.search(text) else None
-    if holder is not None and _named(text[: holder.start()]) and is_person(fold(holder[1]).replace(".", " ").split()):
+    if (
+        holder is not None
+        and _names_somebody(text[: holder.start()])
+        and is_person(fold(holder[1]).replace(".", " ").split(), addressed=True)
+    ):
         text = text[: holder.start()]  # behind an ACH entry's number stands whose account it is
     pieces = _words_written(_named_field(text[:LONGEST]))
     return _without_phrases(*pieces, account[1] if account else None)
@@ -203,10 +207,6 @@ def is_business(words: Iterable[str]) -> bool:
 def is_company(text: Text) -> bool:
     """Whether a legal form stands in a text, as ``Ltd`` and ``GmbH`` do."""
     return not _LEGAL_FORMS.isdisjoint(text.raw)
-
-
-def _named(text: str) -> bool:
-    return any(character.isalpha() for character in text)
 
 
 # --- fields of a text ------------------------------------------------------------------------------------------

@@ -338,7 +338,7 @@ def dates_of(calendar: int, times: int, last: dt.date | None = None) -> list[dt.
     """Dates on a calendar, oldest first; those of months before today early in a month."""
     weeks = {WEEKLY: 7, BIWEEKLY: 14, FOUR_WEEKLY: 28}
     if calendar in weeks:
-        return every(weeks[calendar], times, last or AS_OF - dt.timedelta(days=10))[::-1]
+        return every(weeks[calendar], times, last or AS_OF - dt.timedelta(days=7))[::-1]
     if calendar == SEMI_MONTHLY:
         return sorted(monthly(5, times) + monthly(20, times))[-times:]
     return monthly(6, times, LAST_MONTH[calendar], MONTHS[calendar])
@@ -423,11 +423,11 @@ for _number, _calendar in enumerate(CALENDARS):
         _case(tolerates, 2 * _days), _case(tolerates, 2 * _days + 1),
     )  # fmt: skip
     if _number != SEMI_MONTHLY:
-        # On a calendar that another one is half of, two lines of one price are none, however far apart they are.
-        _apart = None if _number in (FOUR_WEEKLY, TWO_MONTHLY, SEMI_ANNUAL) else _calendar.reach + 1
+        # Of two lines on one of these, every second date of a shorter calendar, none is kept.
+        _single = _number in (FOUR_WEEKLY, TWO_MONTHLY, SEMI_ANNUAL)
         pin(
-            f"reach, {_name}", f"streams.REACH[{_number}]",
-            _case(reaches, _calendar.reach), _case(are_taken_for_one, _apart) if _apart else None, step=2,
+            f"reach, {_name}", f"streams.REACH[{_number}]", _case(reaches, _calendar.reach),
+            None if _single else _case(are_taken_for_one, _calendar.reach + 1), step=2,
         )  # fmt: skip
     # A stream has two hits whatever its calendar, so fewer are no looser.
     _fewer = _case(is_a_stream, _calendar.least_hits - 1) if _calendar.least_hits > 2 else None
