@@ -2,7 +2,7 @@
 
 import ibis
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spendsense_pipeline.ranges import Range, ranges
@@ -14,6 +14,7 @@ def table(values: list[str | None]) -> ibis.Table:
     return ibis.memtable({"key": values, "n": list(range(len(values)))}, schema={"key": "string", "n": "int64"})
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.none(), st.sampled_from(["", "a", "aa", "b", "Z", "é", "zz", "z z"])), max_size=40),
     st.integers(1, 9),

@@ -121,6 +121,18 @@ def are_legs(apart: int) -> bool:
     return ledger.kinds()[received] == "own_transfer"
 
 
+def meet_again(times: int) -> bool:
+    """Whether what a customer's account pays somebody, and another receives from somebody else, is the customer's own
+    after so many times."""
+    ledger = Ledger()
+    checking, savings = ledger.customer("ann", "checking", "savings")
+    rows = []
+    for days in (80, 51, 19)[:times]:
+        rows.append(ledger.row(checking, days, -300, "John Smithson"))
+        rows.append(ledger.row(savings, days - 1, 300, "Oddments"))
+    return {ledger.kinds()[row] for row in rows} == {"own_transfer"}
+
+
 def is_paid_by(apart: int) -> bool:
     """Whether an outflow of no name and what a card received so many days before are a card payment."""
     ledger = Ledger()
@@ -160,6 +172,7 @@ def is_reversed_though_unnamed(inflows: int) -> bool:
 
 
 pin("LEG_DAYS", "rows.LEG_DAYS", lambda: are_legs(3), lambda: are_legs(4))
+pin("LEAST_REPEATED", "rows.LEAST_REPEATED", lambda: meet_again(3), lambda: meet_again(2), looser=-1, tighter=1)
 pin("CARD_LEG_DAYS", "rows.CARD_LEG_DAYS", lambda: is_paid_by(5), lambda: is_paid_by(6))
 pin("RETURN_DAYS of debits", "rows.RETURN_DAYS", lambda: is_returned(60), lambda: is_returned(61))
 pin("RETURN_DAYS of fees", "rows.RETURN_DAYS", lambda: is_given_back(60), lambda: is_given_back(61))
@@ -416,11 +429,11 @@ for _number, _calendar in enumerate(CALENDARS):
             f"reach, {_name}", f"streams.REACH[{_number}]", _case(reaches, _calendar.reach),
             None if _single else _case(are_taken_for_one, _calendar.reach + 1), step=2,
         )  # fmt: skip
-    # A stream has two hits whatever its calendar, so fewer are no looser; up to three in four weeks are monthly too.
-    _fewer = _case(is_a_stream, 3) if _number == SEMI_MONTHLY else None
+    # A stream has two hits whatever its calendar, so fewer are no looser.
+    _fewer = _case(is_a_stream, _calendar.least_hits - 1) if _calendar.least_hits > 2 else None
     pin(
         f"least hits, {_name}", f"streams.LEAST_HITS[{_number}]",
-        _case(is_a_stream, _calendar.least_hits) if _number != FOUR_WEEKLY else None, _fewer, looser=-1, tighter=1,
+        _case(is_a_stream, _calendar.least_hits), _fewer, looser=-1, tighter=1,
     )  # fmt: skip
     pin(
         f"missable, {_name}", f"tables._MISSABLE[{_number}]",
@@ -637,11 +650,11 @@ def reaches_back(gap: int) -> bool:
     return ledger.features()["ann", 30]["history_days"] == 10 + gap
 
 
-def is_modest(price: float) -> bool:
+def is_modest(price: float, times: int = 6) -> bool:
     """Whether a price that is paid by card, and that nothing else explains, is a subscription's."""
     ledger = Ledger()
     (card,) = ledger.customer("ann", "credit card")
-    for date in monthly(15, 6):
+    for date in monthly(15, times):
         ledger.row(card, date, -price, "Oddments")
     (stream,) = ledger.streams()["ann"]
     return (stream["kind"], stream["evidence"]) == ("subscription", "card_modest")
@@ -649,6 +662,9 @@ def is_modest(price: float) -> bool:
 
 pin("EXPLAINED_DAYS", "customers.EXPLAINED_DAYS", lambda: is_looked_at(89), lambda: is_looked_at(90))
 pin("LONG_GAP_DAYS", "customers.LONG_GAP_DAYS", lambda: reaches_back(92), lambda: reaches_back(93))
+pin(
+    "LEAST_MODEST", "tables.LEAST_MODEST", lambda: is_modest(9.99, 4), lambda: is_modest(9.99, 3), looser=-1, tighter=1
+)  # fmt: skip
 pin("MODEST", "tables.MODEST", lambda: is_modest(75), lambda: is_modest(75.01), step=0.01)
 pin("FEE_DAYS", "customers.FEE_DAYS", lambda: is_a_fee_of_180_days(179), lambda: is_a_fee_of_180_days(180))
 pin("EXPECTED_WITHIN_DAYS", "tables.EXPECTED_WITHIN_DAYS", lambda: is_expected(3), lambda: is_expected(4))
