@@ -271,7 +271,7 @@ def signals(root: str, user_id: str, as_of: dt.date | None = None, house: Path |
     windows = {}
     for row in customer.features().to_dict("records"):
         figures, window = _plain(row), int(row["window_days"])
-        since = customer.as_of - dt.timedelta(days=window)
+        since = details.begins[window]
         paychecks = [row for row in details.paychecks if row["window_days"] == window]
         names = {check["payer"]: check["merchant"] for check in paychecks}
         windows[str(window)] = {

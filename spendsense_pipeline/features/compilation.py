@@ -64,7 +64,7 @@ def _pay() -> None:
     _compile(pay.find_pay_by_pattern, rooms.rows, 0, ruler, rooms.pay_room)
     _compile(pay.find_paydays, rooms.rows, 0, rooms.pay_room)
     pays = arrays.records(1, pay.PAY)
-    _compile(pay.pay_on, 0, 0, 0, 0, 0, 0, ruler, pays[0], rooms.pay_room)
+    _compile(pay.pay_on, 0, 0, 0, 0, 0, 0, 0, ruler, pays[0], rooms.pay_room)
 
 
 def _streams() -> None:

@@ -326,7 +326,8 @@ def sum_rows(
                 unlinked += 1
         spending = is_spending(row.kind, row.held_as)
         for w in range(len(windows)):
-            if age < windows[w]:
+            # What was before a long gap is no part of the months that sums are divided by.
+            if age < windows[w] and row.day >= figures.first_day:
                 sums = in_window[first + w]
                 if spending:
                     sums.spent -= row.spent
@@ -388,7 +389,10 @@ def customers(
             sum_rows(rooms.rows, count, today, windows, figures, place * len(windows), found.in_window, rooms.row_room)
             for w in range(len(windows)):
                 pay = found.pay[place * len(windows) + w]
-                pay_on(today, rooms.rows[count - 1].day, windows[w], payers, paydays, days, ruler, pay, rooms.pay_room)
+                pay_on(
+                    today, figures.first_day, figures.last_day, windows[w], payers, paydays, days, ruler, pay,
+                    rooms.pay_room,
+                )  # fmt: skip
         for i in range(max(seen, 0)):
             found.kinds[rooms.rows[i].number] = rooms.rows[i].kind
     return users, made, counted

@@ -42,14 +42,15 @@ Record = dict[str, Any]
 class Details(NamedTuple):
     """``signals`` of the date, and what they rest on; each a list of records, amounts positive = money in.
 
-    ``rows``: transaction_id, account_id, date, amount, merchant, kind, penalty · ``subscriptions``: stream_id,
-    monthly_cost and, by window, charged_30 … and counted_30 … · ``accounts``: last4, account_class, balance,
-    credit_limit, utilization, moved_30 … and what a liability states · ``payers``: payer, window_days, paydays,
-    frequency, usual, days_open, in_window, variability, monthly · ``paychecks``: window_days, date, amount, merchant,
-    payer, in_window.
+    ``begins``: by window the day before its first one. ``rows``: transaction_id, account_id, date, amount,
+    merchant, kind, penalty · ``subscriptions``: stream_id, monthly_cost and, by window, charged_30 … and counted_30
+    … · ``accounts``: last4, account_class, balance, credit_limit, utilization, moved_30 … and what a liability
+    states · ``payers``: payer, window_days, paydays, frequency, usual, days_open, in_window, variability, monthly ·
+    ``paychecks``: window_days, date, amount, merchant, payer, in_window.
     """
 
     signals: Signals
+    begins: dict[int, dt.date]
     rows: list[Record]
     subscriptions: list[Record]
     accounts: list[Record]
@@ -64,11 +65,20 @@ def details_of(customer: Customers, as_of: dt.date, windows: Sequence[int], paye
     e = evidence_of(customer, [(as_of - EPOCH).days], list(dict.fromkeys(windows)), payees)
     rows = _rows(e, customer)
     payers = [one for window in e.windows for one in _payers(e, len(rows), window)]
-    return Details(tables_of(e), rows, _subscriptions(e), _accounts(e, customer, rows), payers, _paychecks(e, rows))
+    begins = {window: window_begins(e, window) for window in e.windows}
+    return Details(
+        tables_of(e), begins, rows, _subscriptions(e), _accounts(e, customer, rows), payers, _paychecks(e, rows)
+    )
 
 
 def _date(day: int) -> dt.date:
     return EPOCH + dt.timedelta(days=int(day))
+
+
+def window_begins(e: Evidence, window: int) -> dt.date:
+    """The day before the first one of a window: of the history, where that is shorter."""
+    first = int(e.figures[0]["first_day"][0]) if len(e.users) else 0
+    return _date(max(e.dates[0] - window, first - 1))
 
 
 def _rows(e: Evidence, customer: Customers) -> list[Record]:
@@ -162,7 +172,7 @@ def _accounts(e: Evidence, customer: Customers, rows: Sequence[Record]) -> list[
         }
         own = [row for row in rows if row["account_id"] == account]
         for window in e.windows:
-            since = _date(today - window)
+            since = window_begins(e, window)
             moved = [row["amount"] for row in own if row["date"] > since]
             one[f"moved_{window}"] = sum(moved) if own and moved else None
         accounts.append(one)
@@ -189,7 +199,7 @@ def _payers(e: Evidence, count: int, window: int) -> list[Record]:
                     "frequency": FREQUENCIES[payer.frequency] if payer.frequency >= 0 else None,
                     "usual": float(np.median([one.amount for one in paydays])),
                     "days_open": today - paydays[-1].day,
-                    "in_window": sum(one.amount for one in paydays if today - one.day < window),
+                    "in_window": sum(one.amount for one in paydays if _date(one.day) > window_begins(e, window)),
                     "variability": payer.variability if payer.in_evidence > 1 else None,
                     "monthly": payer.steady or None,
                 }
@@ -207,7 +217,7 @@ def _paychecks(e: Evidence, rows: Sequence[Record]) -> list[Record]:
             "amount": row["amount"],
             "merchant": row["merchant"],
             "payer": row["payee"],
-            "in_window": row["date"] > _date(today - window),
+            "in_window": row["date"] > window_begins(e, window),
         }
         for window in e.windows
         for row in rows

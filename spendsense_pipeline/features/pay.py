@@ -453,10 +453,12 @@ def write_no_pay(pay: Records) -> None:
 
 @jit
 def pay_on(
-    today: int, newest: int, window: int, payers: int, paydays: int, days: int, ruler: Ruler, pay: Records,
-    room: PayRoom,
+    today: int, since: int, newest: int, window: int, payers: int, paydays: int, days: int, ruler: Ruler,
+    pay: Records, room: PayRoom,
 ) -> None:  # fmt: skip
-    """Write what pay comes to on a date in a window: of the last ``max(window, 180)`` days; NaN where nothing does."""
+    """Write what pay comes to on a date in a window: of the last ``max(window, 180)`` days; NaN where nothing does.
+
+    The history begins on the day ``since``, its newest row is of ``newest``."""
     evidence = max(window, EVIDENCE_DAYS)
     write_no_pay(pay)
     begin = ZERO
@@ -469,7 +471,7 @@ def pay_on(
     pay.other = 0.0
     for k in range(paydays):
         payday = room.paydays[k]
-        if today - payday.day < window and room.payers[payday.payer].steady == 0:
+        if today - payday.day < window and payday.day >= since and room.payers[payday.payer].steady == 0:
             pay.other += payday.amount
     pay.frequency = frequency_of(room.days, begin, days, ruler, room.counts)
     if pay.frequency == IRREGULAR and largest != UNKNOWN_FREQUENCY:

@@ -402,3 +402,14 @@ def test_a_window_of_30_days_shows_a_monthly_subscription_and_a_salary_of_the_wh
     assert row["subscription_spend_share"] == 1
     assert row["pay_frequency"] == "biweekly"
     assert row["avg_monthly_income"] == pytest.approx(1500 * 30 / 14, abs=0.01)
+
+
+def test_what_was_before_a_long_gap_is_in_no_sum() -> None:
+    ledger = Ledger(AS_OF)
+    (checking,) = ledger.customer("came back", "checking")
+    for days in (179, 170, 154):
+        ledger.row(checking, days, -1000, "Deli", "FOOD_AND_DRINK_RESTAURANT")
+    for days in (61, 30, 1):
+        ledger.row(checking, days, -10, "Deli", "FOOD_AND_DRINK_RESTAURANT")
+    assert ledger.features()["came back", 180]["history_days"] == 61  # the gap is of 93 days
+    assert ledger.features()["came back", 180]["avg_monthly_expenses"] == pytest.approx(30 / 61 * 30, abs=0.005)
