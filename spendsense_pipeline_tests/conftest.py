@@ -1,6 +1,7 @@
 """One pipeline run that the tests of the whole graph share, and fresh ones for tests that change something."""
 
 import datetime as dt
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling
 
 from spendsense_pipeline import synthetic
@@ -22,6 +24,7 @@ from spendsense_pipeline.settings import Settings
 TOGETHER = (
     *("spark", "compiled", "s3", "object_store"),
     *("browser/test_ui", "defs/test_own_tables", "governance/test_races", "synthetic/test_generate", "test_raw"),
+    *("ingest/test_canonical",),
 )
 """In the names of tests that share what starts slowly: Spark, kernels, a webserver, a database, made customers."""
 
@@ -75,15 +78,19 @@ class Pipeline:
 
 @pytest.fixture(scope="session")
 def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """Generated customers, ingested and refreshed once. Tests that change anything take a ``copy``."""
-    root = tmp_path_factory.mktemp("refreshed")
-    settings = Settings(data=root / "data")
-    made = root / "made"
-    synthetic.write(synthetic.generate(USERS, as_of=DAY), made)
-    landing.land(made, settings.landing, BATCH)
-    pipeline = Pipeline(settings)
-    pipeline.ingest()
-    pipeline.refresh()
+    """Generated customers, ingested and refreshed once for all of pytest's workers, which share the folder above
+    their own. Tests that change anything take a ``copy``."""
+    own = tmp_path_factory.getbasetemp()
+    root = (own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own) / "refreshed"
+    pipeline = Pipeline(Settings(data=root / "data"))
+    with FileLock(f"{root}.lock"):
+        if not (root / "done").exists():
+            made = root / "made"
+            synthetic.write(synthetic.generate(USERS, as_of=DAY), made)
+            landing.land(made, pipeline.settings.landing, BATCH)
+            pipeline.ingest()
+            pipeline.refresh()
+            (root / "done").touch()
     return pipeline
 
 
@@ -97,8 +104,6 @@ def copy(refreshed: Pipeline, tmp_path: Path) -> Pipeline:
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may have SpendSense configured; the tests must not touch that."""
-    import os
-
     for name in [name for name in os.environ if name.startswith(("SPENDSENSE_", "DAGSTER_", "OPENAI_"))]:
         monkeypatch.delenv(name)
 
