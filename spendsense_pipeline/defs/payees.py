@@ -7,6 +7,7 @@ the budget and the file of earlier answers. Nothing that a model or its server d
 import asyncio
 import datetime as dt
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,12 @@ ANSWERS = "payee_answers.json"
 
 def payees_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """The asset ``payees``, from the canonical tables."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # Dagster's word for backfill policies
+        return _payees_asset(daily)
 
+
+def _payees_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.single_run(),
