@@ -76,37 +76,26 @@ def census(
     which may be a person's.
     """
     rows = _posted(transactions, as_of)
-    described = rows.group_by("descriptor", *DESCRIPTOR).agg(rows=rows.count(), customers=rows.user_id.nunique())
+    described = rows.group_by("descriptor").agg(
+        text=rows.text.arbitrary(),
+        rows=rows.count(),
+        customers=rows.user.nunique(),
+        **{name: rows[name].arbitrary() for name in DESCRIPTOR},
+    )
     descriptors = described.to_pyarrow()
     reader = reader or Reader()
-    first = reader(descriptors)
-    read = ibis.memtable(
-        pa.table(
-            {
-                "descriptor": descriptors["descriptor"],
-                "name": first["name"],
-                "category": pa.array(
-                    [
-                        category if source in ("category", "mcc", "code") else None
-                        for category, source in zip(
-                            first["category"].to_pylist(), first["category_source"].to_pylist(), strict=True
-                        )
-                    ],
-                    pa.string(),
-                ),
-            }
-        )
-    )
-    named = rows.inner_join(read, "descriptor").filter(lambda t: t.name.notnull()).cache()
-    customers = named.group_by("name").agg(customers=lambda t: t.user_id.nunique()).to_pyarrow()
-    seen_at: dict[str, int] = dict(zip(customers["name"].to_pylist(), customers["customers"].to_pylist(), strict=True))
-    shown = population(_price_points(named, accounts), _categories(named))
+    codes, read = _coded(descriptors, reader(descriptors))
+    named = rows.select("user", "account", "date", "amount", "descriptor").inner_join(ibis.memtable(read), "descriptor")
+    named = named.filter(named.name.notnull()).cache()
+    customers = named.group_by("name").agg(customers=lambda t: t.user.nunique()).to_pyarrow()
+    seen_at = dict(zip(codes.names_of(customers["name"]), customers["customers"].to_pylist(), strict=True))
+    shown = population(_price_points(named, accounts, codes), _categories(named, codes))
     frame = _read_frame(descriptors, reader(descriptors, shown))
     frame["at"] = frame["name"].map(seen_at).fillna(0).astype("int64")
     if ask is not None:
         shown = _with_answers(shown, ask(_askable(frame)))
         frame = _read_frame(descriptors, reader(descriptors, shown)).assign(at=frame["at"])
-    return _of_a_day(frame, shown, _delivered_at(named), as_of)
+    return _of_a_day(frame, shown, _delivered_at(named, codes), as_of)
 
 
 def is_open(name: str, customers: int, person: bool) -> bool:
@@ -125,36 +114,90 @@ def _known_keys() -> frozenset[str]:
 
 
 def _posted(transactions: ibis.Table, as_of: dt.date) -> ibis.Table:
-    """The rows that count, their descriptors as text and joined into one; columns that are not there are null."""
+    """The rows that count, with their descriptor as one ``text``; columns that are not there are null.
+
+    Customer, account and descriptor are numbers, the hashes of their texts: counted and joined in a fraction of the
+    time. Of ten million texts, two meet in 64 bits once in hundreds of thousands of days.
+    """
     rows = transactions.filter(~transactions.pending.fill_null(False) & (transactions.date <= ibis.literal(as_of)))
     missing = {name: ibis.null("string") for name in DESCRIPTOR if name not in rows.columns}
-    rows = rows.mutate(**missing).select("user_id", "account_id", "date", "amount", *DESCRIPTOR)
+    rows = rows.mutate(**missing)
     rows = rows.mutate(**{name: rows[name].cast("string") for name in DESCRIPTOR})
     parts = [rows[name].fill_null("\x1e") for name in DESCRIPTOR]
-    return rows.mutate(descriptor=ibis.literal("\x1f").join(parts))
+    rows = rows.mutate(text=ibis.literal("\x1f").join(parts))
+    rows = rows.mutate(user=rows.user_id.hash(), account=rows.account_id.hash(), descriptor=rows.text.hash())
+    return rows.select("user", "account", "date", "amount", "descriptor", "text", *DESCRIPTOR)
 
 
-def _categories(named: ibis.Table) -> pa.Table:
+@dataclass(frozen=True)
+class _Codes:
+    """What numbers stand for in the tables that are counted: names, delivered categories, keys of payees."""
+
+    names: list[str]
+    categories: list[str]
+    keys: list[tuple[Any, ...]]
+
+    def names_of(self, numbers: pa.ChunkedArray) -> list[str]:
+        return [self.names[number] for number in numbers.to_pylist()]
+
+
+def _coded(descriptors: pa.Table, read: pa.Table) -> tuple[_Codes, pa.Table]:
+    """What each descriptor says as numbers: its name, the category that it was delivered with, its key."""
+    names: dict[str, int] = {}
+    categories: dict[str, int] = {}
+    keys: dict[tuple[Any, ...], int] = {}
+    rows: list[tuple[int | None, int | None, int | None]] = []
+    columns = [descriptors[each].to_pylist() for each in DELIVERED]
+    told = [read[each].to_pylist() for each in ("name", "category", "category_source")]
+    for name, category, source, *delivered in zip(*told, *columns, strict=True):
+        if name is None:
+            rows.append((None, None, None))
+            continue
+        given = category if source in ("category", "mcc", "code") else None
+        rows.append(
+            (
+                names.setdefault(name, len(names)),
+                None if given is None else categories.setdefault(given, len(categories)),
+                keys.setdefault((name, *delivered), len(keys)),
+            )
+        )
+    numbers = [pa.array(column, pa.int64()) for column in zip(*rows, strict=True)] or [pa.array([], pa.int64())] * 3
+    coded = pa.table([descriptors["descriptor"], *numbers], names=["descriptor", "name", "category", "key"])
+    return _Codes(list(names), list(categories), list(keys)), coded
+
+
+def _categories(named: ibis.Table, codes: _Codes) -> pa.Table:
     """At how many customers rows of a name were delivered with a category."""
     told = named.filter(named.category.notnull()).group_by("name", "category")
-    return told.agg(customers=lambda t: t.user_id.nunique()).to_pyarrow()
+    counted = told.agg(customers=lambda t: t.user.nunique()).to_pyarrow()
+    categories = [codes.categories[number] for number in counted["category"].to_pylist()]
+    return pa.table(
+        {
+            "name": pa.array(codes.names_of(counted["name"]), pa.string()),
+            "category": pa.array(categories, pa.string()),
+            "customers": counted["customers"],
+        }
+    )
 
 
-def _delivered_at(named: ibis.Table) -> pd.DataFrame:
+def _delivered_at(named: ibis.Table, codes: _Codes) -> pd.DataFrame:
     """At how many customers each combination of name and delivered category and codes was seen."""
-    counted: pd.DataFrame = named.group_by(*KEY).agg(customers=lambda t: t.user_id.nunique()).to_pandas()
-    return counted
+    counted = named.group_by("key").agg(customers=lambda t: t.user.nunique()).to_pyarrow()
+    keys = list(zip(*(codes.keys[number] for number in counted["key"].to_pylist()), strict=True)) or [()] * len(KEY)
+    columns = {name: pa.array(column, pa.string()) for name, column in zip(KEY, keys, strict=True)}
+    frame: pd.DataFrame = pa.table({**columns, "customers": counted["customers"]}).to_pandas()
+    return frame
 
 
-def _price_points(named: ibis.Table, accounts: ibis.Table) -> pa.Table:
+def _price_points(named: ibis.Table, accounts: ibis.Table, codes: _Codes) -> pa.Table:
     """``PRICE_POINTS`` of what was paid to names seen at enough customers.
 
     Of a customer who pays no price of a name on a calendar, one point stays: he counts among those who pay it.
     """
-    currency = accounts.select("account_id", currency=accounts.iso_currency_code).distinct(on="account_id")
-    paid = named.filter(named.amount < 0).left_join(currency, "account_id")
+    currency = accounts.select(account=accounts.account_id.hash(), currency=accounts.iso_currency_code)
+    paid = named.filter(named.amount < 0).left_join(currency.distinct(on="account"), "account")
     paid = paid.mutate(price=(paid.amount.abs() * 100).round().cast("int64"), currency=paid.currency.fill_null(""))
-    customers = paid.group_by("name", "user_id").agg(price=paid.price.min(), currency=paid.currency.min())
+    customers = paid.group_by("name", "user").agg(price=paid.price.min(), currency=paid.currency.min())
     open_names = customers.group_by("name").agg(customers=customers.count())
     open_names = open_names.filter(open_names.customers >= MIN_CUSTOMERS).select("name")
     days = paid.semi_join(open_names, "name").group_by(*_PRICE, "date").agg(on_day=lambda t: t.count())
@@ -169,13 +212,15 @@ def _price_points(named: ibis.Table, accounts: ibis.Table) -> pa.Table:
     enough = (points.gaps >= 2) | (points.longest >= HALF_YEAR)
     regular = points.filter(enough & (most >= ON_CALENDAR * points.gaps)).inner_join(again, _PRICE)
     regular = regular.select(*_PRICE, "occurrences", regular=True).cache()
-    others = customers.semi_join(open_names, "name").anti_join(regular, ["name", "user_id"])
+    others = customers.semi_join(open_names, "name").anti_join(regular, ["name", "user"])
     found = regular.union(others.select(*_PRICE, occurrences=ibis.literal(1, "int64"), regular=False))
-    found = found.mutate(ordinal=ibis.dense_rank().over(group_by="name", order_by="user_id"))
-    return found.select(*PRICE_POINTS.names).to_pyarrow().cast(PRICE_POINTS)
+    found = found.mutate(ordinal=ibis.dense_rank().over(group_by="name", order_by="user"))
+    points = found.select(*PRICE_POINTS.names).to_pyarrow()
+    named_by = pa.array(codes.names_of(points["name"]), pa.string())
+    return points.set_column(points.column_names.index("name"), "name", named_by).cast(PRICE_POINTS)
 
 
-_PRICE = ["name", "user_id", "currency", "price"]
+_PRICE = ["name", "user", "currency", "price"]
 
 
 def _read_frame(descriptors: pa.Table, read: pa.Table) -> pd.DataFrame:
@@ -214,7 +259,7 @@ def _with_answers(shown: pa.Table, answers: Mapping[str, str]) -> pa.Table:
 def _of_a_day(frame: pd.DataFrame, shown: pa.Table, delivered_at: pd.DataFrame, as_of: dt.date) -> Census:
     """One row per name and what was delivered with it, without the names that are nobody's business."""
     unknown = _unknown(frame)
-    frame = frame.sort_values(["rows", "descriptor"], ascending=[False, True])
+    frame = frame.sort_values(["rows", "text"], ascending=[False, True])
     persons = set(frame.loc[frame["counterparty"] == "person", "name"])
     named = frame[frame["name"].notna()]
     opened = {name: is_open(name, at, name in persons) for name, at in zip(named["name"], named["at"], strict=True)}
