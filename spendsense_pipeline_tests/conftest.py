@@ -84,13 +84,14 @@ def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     root = (own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own) / "refreshed"
     pipeline = Pipeline(Settings(data=root / "data"))
     with FileLock(f"{root}.lock"):
-        if not (root / "done").exists():
+        done = root.with_name("refreshed.done")
+        if not done.exists():
             made = root / "made"
             synthetic.write(synthetic.generate(USERS, as_of=DAY), made)
             landing.land(made, pipeline.settings.landing, BATCH)
             pipeline.ingest()
             pipeline.refresh()
-            (root / "done").touch()
+            done.touch()
     return pipeline
 
 
