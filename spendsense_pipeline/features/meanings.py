@@ -25,7 +25,7 @@ UNSAID = UNKNOWN | INFERRED
 
 # What words say.
 SAYS_PAYROLL, SAYS_DEPOSITED_PAY, SAYS_EMPLOYER_MARK = BITS["payroll"], BITS["deposited_pay"], BITS["employer_mark"]
-SAYS_PREARRANGED, SAYS_BONUS, SAYS_GIG, SAYS_PEER = BITS["prearranged"], BITS["bonus"], BITS["gig"], BITS["peer"]
+SAYS_PREARRANGED, SAYS_GIG, SAYS_PEER = BITS["prearranged"], BITS["gig"], BITS["peer"]
 SAYS_INTEREST, SAYS_REFUND, SAYS_UNEARNED, SAYS_TAX = (
     BITS["interest"], BITS["refund"], BITS["unearned"], BITS["tax"],
 )  # fmt: skip
@@ -75,8 +75,8 @@ MARK_PAYROLL, MARK_PENSION, MARK_BENEFIT, MARK_TAX, MARK_LOAN, MARK_CASH, MARK_T
 MARK_CARD, MARK_STANDING_ORDER, MARK_DEPOSIT, MARK_PREARRANGED = (
     TOLD_BITS[f"mark_{name}"] for name in ("card", "standing_order", "deposit", "prearranged")
 )
-FROM_CATEGORY, FROM_CODE, FROM_KNOWN_PAYEE, FROM_POPULATION, FROM_WORDS = (
-    TOLD_BITS[f"from_{name}"] for name in CATEGORY_FROM
+FROM_CATEGORY, FROM_CODE, FROM_KNOWN_PAYEE, FROM_WORDS = (
+    TOLD_BITS[f"from_{name}"] for name in ("category", "code", "known_payee", "words")
 )
 LIST_PRICED, OWN_PRICED, BARE, BY_PAYPAL = (
     TOLD_BITS[name] for name in ("list_priced", "own_priced", "bare", "by_paypal")

@@ -4,7 +4,7 @@ The first source that knows a row's category gives it, in the order of ``SOURCES
 customer, an amount or a date; what the population shows arrives as a table (``population.py``).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
@@ -369,8 +369,3 @@ def _merchant(mcc: Any) -> str | None:
 @lru_cache(maxsize=10_000)
 def _code_of(code: Any) -> vocabularies.Code | None:
     return vocabularies.code_meaning(code)
-
-
-def known_names(categories: Iterable[str | None]) -> set[str]:
-    """Those of the delivered categories' names that stand in a vocabulary."""
-    return {name for name in categories if name and vocabularies.known_name(name)}

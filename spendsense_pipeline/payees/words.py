@@ -64,11 +64,6 @@ def says(plain_text: str) -> int:
     return _reading(plain_text)[0]
 
 
-def says_each(plain_texts: Iterable[str]) -> list[int]:
-    """``says`` of each text."""
-    return [_reading(text)[0] for text in plain_texts]
-
-
 def classes_said(plain_text: str) -> frozenset[str]:
     """The names of the classes that ``says`` answers in bits.
 

@@ -5,6 +5,7 @@ What does not belong here: amounts, payees, and chance.
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,14 @@ def weekday_before(day: Ints) -> Ints:
 def weekday_after(day: Ints) -> Ints:
     """Saturday and Sunday become the Monday after: how debits avoid the weekend."""
     return day + np.where(weekday(day) >= SATURDAY, 7 - weekday(day), 0)
+
+
+def open_days(day: Ints, roll: str, closed: Any) -> Ints:
+    """The day itself where banks are open, else the open day before (``backward``) or after (``forward``); ``closed``
+    are the bank holidays."""
+    rolled = np.busday_offset(day.astype("datetime64[D]"), 0, roll=roll, holidays=closed)  # type: ignore[call-overload] # roll is a literal there
+    found: Ints = rolled.astype(np.int64)
+    return found
 
 
 @dataclass(frozen=True)

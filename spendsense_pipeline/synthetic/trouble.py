@@ -34,6 +34,7 @@ from spendsense_pipeline.synthetic.schedule import (
     WEEKLY,
     Period,
     occurrences,
+    open_days,
     weekday,
 )
 
@@ -42,9 +43,7 @@ def working_day(day: Ints, roll: str, period: Period) -> Ints:
     """The day itself where banks are open, else the open day before (``backward``) or after (``forward``)."""
     first, last = (np.datetime64(period.first - 60, "D"), np.datetime64(period.last + 60, "D"))
     closed = USFederalHolidayCalendar().holidays(str(first), str(last)).to_numpy().astype("datetime64[D]")
-    rolled = np.busday_offset(day.astype("datetime64[D]"), 0, roll=roll, holidays=closed)  # type: ignore[call-overload]
-    open_day: Ints = rolled.astype(np.int64)
-    return open_day
+    return open_days(day, roll, closed)
 
 
 # ---------------------------------------------------------------- arrangements

@@ -16,7 +16,6 @@ from spendsense_pipeline.payees.words import (
     classes_said,
     plain,
     says,
-    says_each,
     word_category,
 )
 
@@ -245,11 +244,6 @@ def test_a_word_inside_another_says_nothing() -> None:
         "taxidermy",
     ):
         assert not classes_said(text) & {"fee", "penalty", "rent", "utility", "cash_out", "subscription", "tax"}, text
-
-
-def test_a_list_is_read_like_each_of_its_texts() -> None:
-    texts = [plain(text) for text, _, _ in BOTH_SIDES]
-    assert says_each(texts) == [says(text) for text in texts]
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8")))

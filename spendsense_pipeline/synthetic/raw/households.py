@@ -37,6 +37,7 @@ from spendsense_pipeline.synthetic.schedule import (
     Period,
     month_of,
     occurrences,
+    open_days,
 )
 
 ALWAYS: Final = 1_000_000
@@ -96,9 +97,7 @@ def working_days(day: Ints, roll: str, country: Country, period: Period) -> Ints
     months = period.months() // 12
     years = range(int(months[0]) + 1969, int(months[-1]) + 1972)
     closed = np.array([f"{year}-{day}" for year in years for day in country.holidays], dtype="datetime64[D]")
-    rolled = np.busday_offset(day.astype("datetime64[D]"), 0, roll=roll, holidays=closed)  # type: ignore[call-overload]
-    open_day: Ints = rolled.astype(np.int64)
-    return open_day
+    return open_days(day, roll, closed)
 
 
 # ---------------------------------------------------------------- who arranges what
