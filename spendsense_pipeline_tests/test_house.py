@@ -16,8 +16,9 @@ MAY_IMPORT = {
     "ingest": {"contracts"},
     "payees": {"contracts", "ingest"},
     "features": {"contracts", "ingest", "payees", "ranges", "row_groups"},
+    "insights": {"contracts", "features"},
     "personas": {"contracts", "ingest", "features"},
-    "recommendations": {"contracts", "ingest", "features", "personas"},
+    "recommendations": {"contracts", "ingest", "features", "insights", "personas"},
     "governance": {"contracts", "ingest", "features", "personas", "recommendations"},
     "evaluation": {"contracts", "ingest", "features", "personas", "recommendations", "governance"},
     # Must not share the rules that it is there to judge.
@@ -37,7 +38,8 @@ MAY_IMPORT = {
     "withdrawn": {"warehouse"},
     "erasure": {"ingest", "governance", "evaluation", "warehouse"},
     "defs": {
-        *("contracts", "ingest", "payees", "features", "personas", "recommendations", "governance", "evaluation"),
+        *("contracts", "ingest", "payees", "features", "insights", "personas", "recommendations", "governance"),
+        "evaluation",
         *("dictionary", "erasure", "known_payees", "profiles", "row_groups", "settings", "spark", "warehouse"),
         "withdrawn",
     },

@@ -36,11 +36,11 @@ def prompt(situation: str, as_json: bool) -> None:
         except prompts.UnknownSituation as error:
             hint = f"such as {min(stored)}" if stored else "`spendsense run` finds those of a date"
             raise prompts.UnknownSituation(f"{error}; {hint}") from None
-    persona = prompts.load_prompts(settings.prompts)[found.persona]
+    persona = prompts.load_prompts(settings.prompts)[found.about]
     request = prompts.request(found, persona, settings.openai_model)
     payload = {
         "situation": found.key,
-        "persona": found.persona,
+        "persona": found.about,
         "facts": found.facts,
         "slots": list(found.slots),
         "prompt_version": persona.version,

@@ -22,6 +22,7 @@ from spendsense_pipeline.contracts.canonical import (
 )
 from spendsense_pipeline.contracts.evaluation import EvaluationMetrics, SignalAccuracy
 from spendsense_pipeline.contracts.features import Cards, Features, RecurringStreams
+from spendsense_pipeline.contracts.insights import BalanceForecast, Insights
 from spendsense_pipeline.contracts.payees import Payees
 from spendsense_pipeline.contracts.personas import PERSONAS, PersonaAssignments
 from spendsense_pipeline.contracts.recommendations import (
@@ -48,6 +49,8 @@ CONTRACTS: dict[str, Contract] = {
     "cards": Cards,
     "features_30d": Features,
     "features_180d": Features,
+    "insights": Insights,
+    "balance_forecast": BalanceForecast,
     "persona_assignments_30d": PersonaAssignments,
     "persona_assignments_180d": PersonaAssignments,
     "situations": Situations,

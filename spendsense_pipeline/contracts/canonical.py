@@ -172,6 +172,11 @@ class Products(EngineContract):
     commission_rate: types.Float64 = described(engine, "never read by ranking", "fraction", null="unknown")
     priority: types.Int64 = described(engine, "order among equals, lower first", null="last")
     active: types.Boolean = described(engine, "may be offered")
+    cost_monthly: types.Float64 = described(
+        engine, "what it costs the customer a month, about; 0 is free", "money", null="unknown, so taken for paid", ge=0
+    )
+    country: types.String = described(engine, "where it is offered, ISO 3166-1", null="everywhere")
+    currency: types.String = described(engine, "currency of its terms, ISO 4217", null="any")
     batch: types.String = described(engine, "batch of the row that stands, or `catalogue`")
 
     class Config:

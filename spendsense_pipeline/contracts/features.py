@@ -175,6 +175,7 @@ class Features(EngineContract):
         null="no transaction",
         ge=0,
     )
+    fees_30d: types.Float64 = described(engine, "the same of the last 30 days", "money", null="no transaction", ge=0)
     service_fees_180d: types.Float64 = described(
         engine, "the bank's other fees in 180 days, net", "money", null="no transaction", ge=0
     )

@@ -5,41 +5,57 @@ import pandera.pandas as frame
 from pandera.engines.pandas_engine import Date
 
 from spendsense_pipeline.contracts.base import FrameContract, described
+from spendsense_pipeline.contracts.insights import SEVERITIES
 from spendsense_pipeline.contracts.personas import PERSONAS, SHARE
 
 CONTENT_TYPES = ["education", "partner_offer"]
 
 
 class Situations(FrameContract):
-    """One row per customer: the persona that is followed, and all that the writing for it may rest on."""
+    """One row per customer for the persona that is followed and for each insight that may be told, with all that the
+    writing for it may rest on."""
 
     user_id: str = described(frame, "the customer")
     as_of: Date = described(frame, "day")
     window_days: pd.Int64Dtype = described(frame, "window of the persona that is followed", "days")
     persona: str = described(frame, "that persona", isin=PERSONAS)
     is_fallback: pd.BooleanDtype = described(frame, "no persona's criteria were met")
-    situation: str = described(frame, "persona, banded facts and a hash of the available slots: a stable key")
+    situation: str = described(
+        frame, "persona or insight, banded facts and a hash of the available slots: a stable key"
+    )
     facts: str = described(frame, "JSON: fact to band")
     slots: str = described(frame, "JSON: slot to {signal, value, shown}, only what can be shown", personal=True)
     reasons: str = described(frame, "JSON list of the persona's reasons", personal=True)
+    insight: str = described(frame, "the insight that is told", null="the persona's row")
+    insight_id: str = described(frame, "its happening", null="the persona's row")
+    severity: str = described(frame, "how urgent", null="the persona's row", isin=SEVERITIES)
+    excluded_tags: str = described(
+        frame,
+        "JSON list: what pieces of the persona may not do beside the customer's insights",
+        null="an insight's row",
+    )
+    excluded_purposes: str = described(
+        frame, "JSON list: what its insights are for, said by them alone", null="an insight's row"
+    )
 
     class Config:
         strict = True
-        unique = ["user_id"]
+        unique = ["user_id", "situation"]
 
 
 class EducationTemplates(FrameContract):
     """One row per situation of the day and piece that fits it; figures stand as ``{{ slots }}``."""
 
     as_of: Date = described(frame, "day")
-    situation: str = described(frame, "persona and banded facts, a stable key")
-    persona: str = described(frame, "persona of the situation", isin=PERSONAS)
+    situation: str = described(frame, "persona or insight and banded facts, a stable key")
+    persona: str = described(frame, "persona of the situation", null="it is an insight's", isin=PERSONAS)
     template_id: str = described(frame, "the piece")
     rank: pd.Int64Dtype = described(frame, "how well it fits, 1 first", ge=1)
     title: str = described(frame, "title, may hold slots")
     content: str = described(frame, "text, figures only as slots")
     facts: str = described(frame, "JSON list of the facts the piece asserts")
     slots: str = described(frame, "JSON list of the slots it needs")
+    tags: str = described(frame, "JSON list: what it does that is wrong beside some insights")
     template_hash: str = described(frame, "of title, content, facts")
     generator: str = described(frame, "library or openai", isin=["library", "openai"])
     model: str = described(frame, "model that wrote it", null="the library")
@@ -90,7 +106,7 @@ class DraftRecommendations(FrameContract):
     content_hash: str = described(frame, "sha256 of type, title, content, rationale, product")
     template_id: str = described(frame, "piece or offer form it was rendered from")
     template_hash: str = described(frame, "of its wording: the piece's words and facts, or the product's words")
-    situation: str = described(frame, "persona and banded facts")
+    situation: str = described(frame, "persona or insight and banded facts")
     slots: str = described(frame, "JSON: slot to {signal, value, shown}", personal=True)
     reasons: str = described(frame, "JSON list of the persona's reasons", personal=True)
     product_id: str = described(frame, "product of an offer", null="education")
@@ -100,6 +116,8 @@ class DraftRecommendations(FrameContract):
     prompt_version: str = described(frame, "version of the prompt, piece or offer form")
     generation_ms: float = described(frame, "time the template took", "ms", null="library", ge=0)
     consent_id: str = described(frame, "consent period the draft was made under")
+    insight: str = described(frame, "the insight it tells", null="a persona's piece, or an offer")
+    insight_id: str = described(frame, "its happening: told once", null="as insight")
 
     class Config:
         strict = True

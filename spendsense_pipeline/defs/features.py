@@ -17,6 +17,7 @@ from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Files, Workers
 from spendsense_pipeline.features import by_range
 from spendsense_pipeline.features.accounts import has_factor, is_mapped
+from spendsense_pipeline.insights.kinds import FUNCTION, TABLES
 from spendsense_pipeline.known_payees import payees_on
 
 JOB = "daily_refresh"
@@ -47,6 +48,27 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
             "balance is off, look at the account's `balance_date`: a later one is rolled back by the rows in between.",
         ),
     )
+    beside = {
+        "insights": dg.AssetOut(
+            **documented(
+                "insights",
+                "features",
+                kinds,
+                "What each customer's money says now: bills ahead, prices that rose, income that stopped, fees, a "
+                "payment past due. One row per customer and insight, with the figures that a text may show and the "
+                "ids of what it rests on; docs/insights.md says when each fires and what would make it wrong.",
+            ),
+        ),
+        "balance_forecast": dg.AssetOut(
+            **documented(
+                "balance_forecast",
+                "features",
+                kinds,
+                "The checking balance of the next 30 days: balance, expected streams on their dates, the usual rest by "
+                "weekday, with an 80 % interval from the customer's own past errors.",
+            ),
+        ),
+    }
     windows = {
         f"features_{window}d": dg.AssetOut(
             **documented(
@@ -65,11 +87,14 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
         partitions_def=daily,
         backfill_policy=IN_ONE_RUN,
         deps=[*by_range.TABLES, "payees"],
-        outs={"recurring_streams": streams, "cards": cards, **windows},
+        outs={"recurring_streams": streams, "cards": cards, **windows, **beside},
         internal_asset_deps={
             "recurring_streams": SOURCES,
             "cards": {*SOURCES, dg.AssetKey("liabilities")} - {dg.AssetKey("payees")},
-            **{name: {*SOURCES, dg.AssetKey("liabilities"), dg.AssetKey("recurring_streams")} for name in windows},
+            **{
+                name: {*SOURCES, dg.AssetKey("liabilities"), dg.AssetKey("recurring_streams")}
+                for name in (*windows, *beside)
+            },
         },
     )
     def features(
@@ -85,7 +110,7 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
             )
             reports = _reports(files)
             for table, parts in computed.parts.items():
-                if table not in (by_range.STREAMS, by_range.CARDS):
+                if table in windows:
                     for date in dates:
                         left_out = [row for row in computed.left_out.to_pylist() if row["as_of"] == date]
                         told = {"accounts_left_out": [_without_date(row) for row in left_out], **reports}
@@ -127,8 +152,9 @@ def _tasks(files: Files, workers: Workers, folder: str, dates: list[dt.date]) ->
     }
     payees = payees_on(files.warehouse, files.payees, dates)
     return by_range.tasks_of(
-        tables, tuple(dates), WINDOWS, folder, workers.number(), workers.compile, workers.kernels, payees
-    )
+        tables, tuple(dates), WINDOWS, folder, workers.number(), workers.compile, workers.kernels, payees,
+        by_range.Beside(TABLES, FUNCTION),
+    )  # fmt: skip
 
 
 def _reports(files: Files) -> dict[str, list[dict[str, Any]]]:

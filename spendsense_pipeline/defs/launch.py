@@ -37,6 +37,7 @@ from spendsense_pipeline.defs.release import JOB as RELEASE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.statements import converted
+from spendsense_pipeline.insights.kinds import TABLES
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 
 PATIENCE = 600  # seconds
@@ -53,6 +54,7 @@ OF_A_RANGE = {
     "payees",
     "recurring_streams",
     "cards",
+    *TABLES,
     *(f"{table}_{window}d" for table in ("features", "persona_assignments") for window in WINDOWS),
 }
 """What a run over several dates computes. Drafts and the queue go date by date: a draft knows of those before it."""

@@ -84,7 +84,7 @@ FEATURES: Lineage = {
         *_of("liabilities", "last_payment_amount", "minimum_payment_amount", "last_statement_balance"),
     ),
     **dict.fromkeys(("interest_charges", "interest_charges_present"), _KIND),
-    **dict.fromkeys(("fees_180d", "service_fees_180d"), _KIND),
+    **dict.fromkeys(("fees_180d", "fees_30d", "service_fees_180d"), _KIND),
     "any_overdue": (*_CLASS, *_LIABILITY, *_of("liabilities", "is_overdue")),
     **dict.fromkeys(("payroll_detected", "pay_frequency", "median_pay_gap_days"), _KIND),
     **dict.fromkeys(("income_variability", "avg_monthly_income"), _KIND),

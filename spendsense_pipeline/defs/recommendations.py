@@ -57,13 +57,17 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
         features_180d: pd.DataFrame,
         recurring_streams: pd.DataFrame,
         cards: pd.DataFrame,
+        insights: pd.DataFrame,
     ) -> pd.DataFrame:
         current = fresh(persona_assignments_30d, features_30d, stale_days)
-        rows = situations(current, persona_assignments_180d, features_30d, features_180d, recurring_streams, cards)
+        rows = situations(
+            current, persona_assignments_180d, features_30d, features_180d, recurring_streams, cards, insights
+        )
         context.add_output_metadata(
             {
                 "situations": int(rows["situation"].nunique()),
-                "customers": len(rows),
+                "customers": int(rows["insight"].isna().sum()),
+                "insights": int(rows["insight"].notna().sum()),
                 "stale": len(persona_assignments_30d) - len(current),
             }
         )

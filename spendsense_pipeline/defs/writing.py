@@ -67,7 +67,7 @@ class Writing:
         """What was spent on each persona's situations: dollars, or tokens where no price is known."""
         asked: dict[str, list[Generation]] = {}
         for one in self.asked:
-            asked.setdefault(one.situation.persona, []).append(one)
+            asked.setdefault(one.situation.about, []).append(one)
         priced = all(one.cost is not None for one in self.asked)
         bars = []
         for persona, some in sorted(asked.items()):
@@ -108,7 +108,7 @@ def written(
     What was kept is held to the rules of today. Where asking fails, an older text that still stands is used.
     """
     prompts = load_prompts(prompts_dir)
-    wanted = {fingerprint(request(one, prompts[one.persona], model.model)): one for one in situations}
+    wanted = {fingerprint(request(one, prompts[one.about], model.model)): one for one in situations}
     kept = _kept(governance, wanted)
     found = Writing({}, wanted=len(wanted), kept=0 if regenerate else len(kept))
     if regenerate or len(kept) < len(wanted):

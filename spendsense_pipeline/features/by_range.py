@@ -10,6 +10,7 @@ a stored partition (``defs/io.py``).
 
 import datetime as dt
 import multiprocessing
+import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -67,6 +68,18 @@ class Request:
     cache: str = ""
     """Folder of the compiled kernels."""
     payees: "Payees | None" = None
+    beside: "Beside | None" = None
+    """What else is computed from the same evidence."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Further ``tables`` by customer, with ``as_of``, that a function gives of a range's Evidence and Signals.
+
+    It is named (``module:function``): workers load it once they know whether kernels are compiled."""
+
+    tables: tuple[str, ...]
+    function: str
 
 
 @dataclass(frozen=True)
@@ -133,6 +146,7 @@ def tasks_of(
     setting: Compile = "auto",
     cache: str = "",
     payees: "Payees | None" = None,
+    beside: Beside | None = None,
 ) -> list[Task]:
     """The work cut into ranges of whole customers, ascending: one where there is little to do.
 
@@ -144,7 +158,8 @@ def tasks_of(
     each = min(max(rows // (workers * RANGES_A_WORKER), LEAST_ROWS), MOST_ROWS)
     ranges = row_groups.cut(found, each) if rows >= 2 * LEAST_ROWS else [Range()]
     lowest = found[0].lowest if found else ""
-    request = Request(dict(tables), tuple(as_of_dates), tuple(windows), folder, choose(setting, rows), cache, payees)
+    compiled = choose(setting, rows)
+    request = Request(dict(tables), tuple(as_of_dates), tuple(windows), folder, compiled, cache, payees, beside)
     return [Task(request, number, customers, customers.start or lowest) for number, customers in enumerate(ranges)]
 
 
@@ -166,7 +181,7 @@ def compute(tasks: Sequence[Task], runner: Runner, progress: Callable[[int, int]
         table: Parts(
             {str(date): [_part(request, table, date, task.number) for task in tasks] for date in request.as_of_dates}
         )
-        for table in (STREAMS, CARDS, *(_features(window) for window in request.windows))
+        for table in (STREAMS, CARDS, *(_features(window) for window in request.windows), *_beside(request))
     }
     return Computed(parts, summed)
 
@@ -184,27 +199,36 @@ def do(task: Task) -> Done:
 
 
 def _done(task: Task) -> Done:
-    from spendsense_pipeline.features.signals import NOBODY, Customers, signals_of  # loads the kernels
+    # These load the kernels.
+    from spendsense_pipeline.features.signals import EPOCH, NOBODY, Customers, evidence_of, tables_of
 
     request = task.request
     customers = Customers(**{name: row_groups.rows_of(request.tables[name], task.customers) for name in TABLES})
-    streams, features, cards, left_out = signals_of(
-        customers, request.as_of_dates, request.windows, request.payees or NOBODY
-    )
-    streams, features, cards = _sorted(streams), _sorted(features), _sorted(cards)
+    days = [(date - EPOCH).days for date in request.as_of_dates]
+    evidence = evidence_of(customers, days, list(request.windows), request.payees or NOBODY)
+    signals = tables_of(evidence)
+    by_customer = {STREAMS: signals.streams, CARDS: signals.cards}
+    if request.beside is not None:
+        by_customer |= pkgutil.resolve_name(request.beside.function)(evidence, signals)
+    by_customer = {name: _sorted(table) for name, table in by_customer.items()}
+    features = _sorted(signals.features)
     for date in request.as_of_dates:
-        for name, table in ((STREAMS, streams), (CARDS, cards)):
+        for name, table in by_customer.items():
             row_groups.store(table.filter(pc.field("as_of") == date), _part(request, name, date, task.number))
         on_date = features.filter(pc.field("as_of") == date)
         for window in request.windows:
             of_window = on_date.filter(pc.field("window_days") == window)
             row_groups.store(of_window, _part(request, _features(window), date, task.number))
-    return Done(task.number, left_out.select(LEFT_OUT.names).cast(LEFT_OUT))
+    return Done(task.number, signals.left_out.select(LEFT_OUT.names).cast(LEFT_OUT))
 
 
 def _sorted(table: pa.Table) -> pa.Table:
     order = pc.sort_indices(table[CUSTOMER].cast(pa.string()))  # stable: a customer's rows stay in their order
     return table.take(order)
+
+
+def _beside(request: Request) -> tuple[str, ...]:
+    return request.beside.tables if request.beside else ()
 
 
 def _features(window: int) -> str:

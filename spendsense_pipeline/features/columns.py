@@ -24,7 +24,8 @@ READ = {
     ),
     "liabilities": (
         *("liability_id", "account_id", "user_id", "balance_date", "is_overdue", "apr_purchase"),
-        *("last_payment_amount", "minimum_payment_amount", "last_statement_balance"),
+        *("last_payment_amount", "minimum_payment_amount", "last_statement_balance", "next_payment_due_date"),
+        *("interest_rate", "liability_type"),
     ),
     "users": ("user_id", "user_type", "created_at"),
 }

@@ -28,12 +28,14 @@ LEAST_VARYING_INCOME = 4  # hits; irregular pay meets a calendar three times by 
 LEAST_VARYING_TRANSFERS = 6  # payments to people meet on a day for a while; a standing one lasts; ours
 ROW_MASK = (1 << 31) - 1  # of a key that holds payee, direction and row
 FEE_DAYS = 180  # fees_180d and service_fees_180d, whatever the window
+RECENT_FEE_DAYS = 30  # fees_30d: what keeps products away from somebody in trouble
 EXPLAINED_DAYS = 90  # "share of the last 90 days' rows of which category, known payee or kind is known"
 LONG_GAP_DAYS = 92  # "from the first row after the last gap of more than 92 days without any row"
 
 # What a customer's rows come to on a date. The history begins after the last long gap.
 FIGURES = np.dtype(
     [("rows", "i8"), ("first_day", "i8"), ("last_day", "i8"), ("fees", "f8"), ("service_fees", "f8"),
+     ("recent_fees", "f8"),
      ("recent", "i8"), ("explained", "i8"), ("unlinked", "i8")],
     align=True,
 )  # fmt: skip
@@ -92,8 +94,8 @@ class Found(NamedTuple):
 
     streams: Records
     counted: Records
-    kinds: Numbers
-    """By row of the table, on the last date: what it is."""
+    read: Numbers
+    """By date and row of the table what the row is (``packed``), 0 where it does not count."""
     figures: Records
     in_window: Records
     pay: Records
@@ -319,6 +321,8 @@ def sum_rows(
         if age < FEE_DAYS:
             if row.penalty and (row.kind == KIND_FEE or row.kind == KIND_REFUND):
                 figures.fees -= row.amount
+                if age < RECENT_FEE_DAYS:
+                    figures.recent_fees -= row.amount
             if row.service_fee and (row.kind == KIND_SERVICE_FEE or row.kind == KIND_REFUND):
                 figures.service_fees -= row.amount
             if row.unlinked == 1:
@@ -393,9 +397,16 @@ def customers(
                     today, figures.first_day, figures.last_day, windows[w], payers, paydays, days, ruler, pay,
                     rooms.pay_room,
                 )  # fmt: skip
-        for i in range(max(seen, 0)):
-            found.kinds[rooms.rows[i].number] = rooms.rows[i].kind
+            for i in range(count):
+                found.read[date * len(table.day) + rooms.rows[i].number] = packed(rooms.rows[i])
     return users, made, counted
+
+
+@jit
+def packed(row: Records) -> int:
+    """What a row is, in one number: kind, whether it counts to penalty or service fees, payee, readable name."""
+    fees = (1 if row.service_fee else 0) | (2 if row.penalty else 0)
+    return ((row.merchant + 1) << 36) | ((row.payee + 1) << 7) | (fees << 5) | (row.kind + 1)
 
 
 @jit

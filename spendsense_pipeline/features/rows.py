@@ -541,9 +541,10 @@ def find_kinds(rows: Records, count: int, own_accounts: int) -> None:
 def leg_of(row: Records) -> int:
     """Whether a row may be a leg: 1 of any, 2 where it names somebody, who may be the customer. "A leg never matches a
     row that names a third party, nor a purchase"."""
-    # What a card received is a payment by its category, and its other half may have none.
+    # What a card received is a payment by its category, and its other half may have none; the other way round, too.
     onto_card = row.kind == KIND_CARD_PAYMENT and row.amount > 0 and row.held_as == CREDIT_CARD
-    if not row.category & (UNSAID | TRANSFER) and not onto_card:
+    of_card = row.kind == KIND_CARD_PAYMENT and row.amount < 0
+    if not row.category & (UNSAID | TRANSFER) and not onto_card and not of_card:
         return 0
     if (
         (row.amount > 0 and is_payroll(row))
@@ -559,6 +560,8 @@ def leg_of(row: Records) -> int:
         return 0
     if row.told & TO_PERSON:
         return 3
+    if of_card:
+        return 2
     own = row.like_transfer or onto_card or row.told & (BARE | TO_BANK | SERVICE_BROKERAGE)
     return 1 if own or row.says & (SAYS_CARD_PAYMENT | SAYS_CASH_IN) else 2
 
@@ -637,7 +640,7 @@ def consider_legs(rows: Records, i: int, o: int) -> None:
     if out.amount > 0 or out.account == into.account:
         return
     apart = out.day - into.day
-    if not onto_card and abs(apart) > LEG_DAYS:
+    if not onto_card and (abs(apart) > LEG_DAYS or out.kind == KIND_CARD_PAYMENT):
         return
     sure = into.may_be_leg == 1 and out.may_be_leg == 1 and (into.like_transfer or out.like_transfer)
     nearness = (0 if onto_card else 1000 if sure else 2000) + 20 * abs(apart) + apart

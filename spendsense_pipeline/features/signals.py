@@ -101,10 +101,31 @@ class Evidence(NamedTuple):
     sums: Array
     pay: Array
     rows: "Rows"
-    kinds: Array
+    read: Array
+    """By date and row, as ``Read`` unpacks it."""
+    transaction_ids: pa.ChunkedArray
     rooms: kernels.Rooms
     """As the last customer left them: where there is one customer, the rows and pay of the last date."""
     ruler: Ruler
+
+
+class Read(NamedTuple):
+    """What rows are on a date, by row: place in ``KINDS``, numbers of payee (``Said.texts``) and readable name
+    (``Said.displays``), -1 where the row does not count or there is none; and which fees it counts to."""
+
+    kind: Array
+    payee: Array
+    merchant: Array
+    penalty: Array
+    service_fee: Array
+
+
+def rows_read(packed: Array) -> Read:
+    """Unpack what kernels say of rows (``customers.packed``)."""
+    return Read(
+        (packed & 31) - 1, (packed >> 7 & (1 << 29) - 1) - 1, (packed >> 36) - 1, packed >> 6 & 1 == 1,
+        packed >> 5 & 1 == 1,
+    )  # fmt: skip
 
 
 class Rows(NamedTuple):
@@ -135,7 +156,7 @@ def customers_on(users: pa.Table, dates: Sequence[int]) -> tuple[pa.Array, Array
 def run_on_nothing() -> Signals:
     """The signals of a customer without a row: calls every kernel."""
     types = {
-        **dict.fromkeys(("date", "balance_date", "closed_at"), pa.date32()),
+        **dict.fromkeys(("date", "balance_date", "closed_at", "next_payment_due_date"), pa.date32()),
         "holders": pa.int64(),
         **dict.fromkeys(("pending", "is_overdue"), pa.bool_()),
         "created_at": pa.timestamp("us", "UTC"),
@@ -143,6 +164,7 @@ def run_on_nothing() -> Signals:
             ("amount", "apr_purchase", "balance_available", "balance_current", "balance_limit"), pa.float64()
         ),
         **dict.fromkeys(("last_payment_amount", "minimum_payment_amount", "last_statement_balance"), pa.float64()),
+        "interest_rate": pa.float64(),
     }
     empty = {
         table: pa.schema([(name, types.get(name, pa.string())) for name in names]).empty_table()
@@ -168,11 +190,16 @@ def _account_of(account: Coded, user_id: pa.ChunkedArray, held: Held, users: pa.
 
 def _liabilities(table: pa.Table, held: Held, users: pa.Array) -> tables.Liabilities:
     account = _account_of(coded(table["account_id"]), table["user_id"], held, users)
-    stated = ("last_payment_amount", "minimum_payment_amount", "last_statement_balance", "is_overdue", "apr_purchase")
-    kept = account >= 0
-    return tables.Liabilities(
-        account[kept], days(table["balance_date"], -FAR)[kept], *(doubles(table[name])[kept] for name in stated)
+    stated = (
+        *("last_payment_amount", "minimum_payment_amount", "last_statement_balance", "is_overdue"),
+        *("apr_purchase", "interest_rate"),
     )
+    kept = account >= 0
+    last_payment, minimum, statement, overdue, apr, rate = (doubles(table[name])[kept] for name in stated)
+    kind = np.array(plain_texts(table["liability_type"]).to_pylist(), object)[kept]
+    due = days(table["next_payment_due_date"], -1)[kept]
+    day = days(table["balance_date"], -FAR)[kept]
+    return tables.Liabilities(account[kept], day, last_payment, minimum, statement, overdue, apr, rate, due, kind)
 
 
 class Posted(NamedTuple):
@@ -264,7 +291,7 @@ def evidence_of(customers: Customers, dates: list[int], windows: list[int], paye
         found.figures.reshape(len(dates), len(users)),
         found.in_window.reshape(len(dates), len(users), len(windows)),
         found.pay.reshape(len(dates), len(users), len(windows)),
-        rows, found.kinds, rooms, ruler,
+        rows, found.read.reshape(len(dates), len(rows.day)), transactions["transaction_id"], rooms, ruler,
     )  # fmt: skip
 
 
@@ -319,7 +346,8 @@ def _run(
     pay = records(by_user * len(windows), PAY)
     room = max(number, most * len(dates))
     found = kernels.Found(
-        records(room // 2 + len(dates), STREAM), records(room + len(dates), COUNTED), numbers(number), figures,
+        records(room // 2 + len(dates), STREAM), records(room + len(dates), COUNTED),
+        numbers(number * len(dates)), figures,
         in_window, pay,
     )  # fmt: skip
     streams, counted, user, before = [], [], 0, 0
@@ -336,7 +364,7 @@ def _run(
     return kernels.Found(
         np.concatenate(streams) if streams else np.empty(0, STREAM),
         np.concatenate(counted) if counted else np.empty(0, COUNTED),
-        np.asarray(found.kinds, "i8"), structured(figures, kernels.FIGURES), structured(in_window, kernels.IN_WINDOW),
+        np.asarray(found.read, "i8"), structured(figures, kernels.FIGURES), structured(in_window, kernels.IN_WINDOW),
         structured(pay, PAY),
     )  # fmt: skip
 

@@ -348,6 +348,12 @@ class Liabilities(NamedTuple):
     statement: Array
     overdue: Array
     apr: Array
+    rate: Array
+    """Of a loan, percent."""
+    due: Array
+    """Day of the next payment, -1 where none is stated."""
+    kind: Array
+    """Type of the liability, a text."""
 
 
 class Obligations(NamedTuple):
@@ -514,6 +520,7 @@ def features_table(
             "interest_charges_present": _flags(np.where(any_rows, interest > 0, np.nan)),
             "any_overdue": _flags(owed.overdue),
             "fees_180d": _numbers(known(np.maximum(to_cents(figures["fees"]), 0.0))),
+            "fees_30d": _numbers(known(np.maximum(to_cents(figures["recent_fees"]), 0.0))),
             "service_fees_180d": _numbers(known(np.maximum(to_cents(figures["service_fees"]), 0.0))),
             "payroll_detected": _flags(known(pay["paychecks"] >= 2)),
             "pay_frequency": _chosen([*FREQUENCIES, None], pay["frequency"] % (len(FREQUENCIES) + 1)),

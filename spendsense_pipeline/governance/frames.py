@@ -48,6 +48,7 @@ def history(session: Session, before: dt.date, now: dt.datetime) -> pd.DataFrame
             Recommendation.content_type,
             Recommendation.template_id,
             Recommendation.product_id,
+            Recommendation.insight_id,
             case((replaced_since, "pending_approval"), else_=status_at(now)).label("status"),
             Recommendation.as_of,
             Decision.decided_at,
@@ -58,7 +59,8 @@ def history(session: Session, before: dt.date, now: dt.datetime) -> pd.DataFrame
         .where(Recommendation.as_of < before)
         .order_by(Recommendation.as_of, Recommendation.recommendation_id)
     ).all()
-    texts = ["recommendation_id", "user_id", "consent_id", "content_type", "template_id", "product_id", "status"]
+    texts = ["recommendation_id", "user_id", "consent_id", "content_type", "template_id", "product_id", "insight_id"]
+    texts.append("status")
     return _frame(rows, texts, dates=["as_of"], moments=["decided_at", "released_at"])
 
 

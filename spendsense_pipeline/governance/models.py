@@ -239,6 +239,8 @@ class Recommendation(Base):
     superseded_by: Mapped[str | None] = mapped_column(doc="draft that took its place; null: none")
     decision_id: Mapped[str | None] = mapped_column(doc="the decision that stands; null: none")
     released_at: Mapped[dt.datetime | None] = mapped_column(doc="when it was released; null: not released")
+    insight: Mapped[str | None] = mapped_column(doc="the insight it tells; null: a persona's piece, or an offer")
+    insight_id: Mapped[str | None] = mapped_column(doc="its happening, told once; null: as insight")
 
 
 class RecommendationText(Base):

@@ -68,6 +68,8 @@ SET_BY_DRAFT = (
     "model",
     "prompt_version",
     "generation_ms",
+    "insight",
+    "insight_id",
 )
 
 
@@ -165,7 +167,7 @@ def _moved(before: object, after: object) -> bool:
 
 def _piece(row: Mapping[Any, Any]) -> tuple[str, str, str]:
     """What makes two drafts the same piece for the same customer."""
-    return row["user_id"], row["content_type"], row["product_id"] or row["template_id"]
+    return row["user_id"], row["content_type"], row["product_id"] or row["insight_id"] or row["template_id"]
 
 
 def _subject(row: Mapping[Any, Any]) -> tuple[str, str, str, str]:
@@ -216,6 +218,7 @@ class _Known:
                 Recommendation.user_id,
                 Recommendation.content_type,
                 Recommendation.product_id,
+                Recommendation.insight_id,
                 Recommendation.template_id,
             ).join(Decision, Decision.decision_id == Recommendation.decision_id)
             for row in session.execute(
@@ -474,7 +477,13 @@ def _records(drafts: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict[
 
 
 def _checked(draft: dict[str, Any]) -> dict[str, Any]:
-    for name in ("product_id", "model", "generation_ms"):  # a frame says NaN where a database says null
+    for name in (
+        "product_id",
+        "model",
+        "generation_ms",
+        "insight",
+        "insight_id",
+    ):  # a frame says NaN where a database says null
         if draft[name] != draft[name]:
             draft[name] = None
     name = quoted(draft["recommendation_id"])

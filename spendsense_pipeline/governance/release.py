@@ -297,8 +297,9 @@ def released(
 
     A text on which the guardrails found something critical since its release is held back as long as they do.
 
-    Rows: release_id, recommendation_id, user_id, title, content, content_hash, consent_id, decision_id, released_at;
-    oldest release first. The text is the one that the release cites, whatever happened since.
+    Rows: release_id, recommendation_id, user_id, title, content, content_hash, consent_id, decision_id, released_at,
+    content_type, product_id, persona, insight, as_of, rationale; oldest release first. The text is the one that the
+    release cites, whatever happened since.
     """
     if user_id is not None and not storable(user_id):
         return []
@@ -313,6 +314,12 @@ def released(
             Release.consent_id,
             Release.decision_id,
             Release.released_at,
+            Recommendation.content_type,
+            Recommendation.product_id,
+            Recommendation.persona,
+            Recommendation.insight,
+            Recommendation.as_of,
+            RecommendationText.rationale,
         )
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
         .join(

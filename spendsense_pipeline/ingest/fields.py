@@ -127,6 +127,9 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("commission_rate", "number"),
         Field("priority", "whole"),
         Field("active", "flag", default=True),
+        Field("cost_monthly", "number", lowest=0),
+        Field("country", "country"),
+        Field("currency", "currency"),
     ),
 }
 

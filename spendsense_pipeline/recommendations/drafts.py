@@ -6,6 +6,7 @@ becomes of a draft (``governance``): registration replaces, approval and release
 """
 
 import datetime as dt
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,18 +15,22 @@ from typing import Any, Final
 import pandas as pd
 
 from spendsense_pipeline.contracts.recommendations import DraftRecommendations
+from spendsense_pipeline.recommendations.choosing import may_stand_beside
 from spendsense_pipeline.recommendations.guardrails import findings
 from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id, template_hash
+from spendsense_pipeline.recommendations.offers import HELP
 from spendsense_pipeline.recommendations.render import (
     RenderError,
     fill_slots,
+    help_rationale,
+    insight_rationale,
     offer_rationale,
     product_slots,
     rationale,
     render_education,
     render_offer,
 )
-from spendsense_pipeline.recommendations.situations import records
+from spendsense_pipeline.recommendations.situations import records, taken_of
 from spendsense_pipeline.recommendations.slots import SLOT, SLOTS, fill
 
 EDUCATION_AT_MOST: Final = 3
@@ -45,7 +50,7 @@ LONGEST_CONTENT: Final = 8_000
 """Characters, as in the contract of drafts."""
 ROOM_FOR_RATIONALE: Final = 1_000
 """Characters of them that an offer leaves for why it is shown."""
-OFFER_VERSION: Final = "offer-1"
+OFFER_VERSION: Final = "offer-2"
 """Version of the words around a product (``render.render_offer``)."""
 
 _USED: Final = frozenset({"approved", "overridden"})
@@ -53,12 +58,21 @@ _USED: Final = frozenset({"approved", "overridden"})
 
 @dataclass
 class _Past:
-    """What one customer's history says about each template or product of one content type."""
+    """What one customer's history says about each template, insight or product of one content type."""
 
     pending: set[str] = field(default_factory=set)
     rejected: dict[str, int] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
-    """Days since the newest record that was rejected or used, by template or product."""
+    """Days since the newest record that was rejected or used, by subject: an insight's happening with its text's
+    template, a template or a product."""
+
+    def add(self, subject: str, days: int, outcome: str) -> None:
+        """Write down what became of a record of so many days ago."""
+        if outcome == "pending":
+            self.pending.add(subject)
+        else:
+            since = self.rejected if outcome == "rejected" else self.used
+            since[subject] = min(days, since.get(subject, days))
 
 
 def draft_recommendations(
@@ -75,18 +89,21 @@ def draft_recommendations(
     ``situations`` from ``situations.situations``, ``templates`` as EducationTemplates, ``matches`` as
     ProductMatches, ``products`` as the frame of Products. ``consents``: live periods only (user_id, scope,
     consent_id). ``history``: recommendation_id, user_id, consent_id, as_of, content_type, template_id,
-    product_id, status, decided_at, released_at. So that a second run of a day is the same day, rows of
+    product_id, status, decided_at, released_at, insight_id. So that a second run of a day is the same day, rows of
     ``as_of`` or later are ignored, and a decision or release made on ``as_of`` or later is not known yet:
     its record still waits.
 
     Education needs consent in the scope ``education``, offers in ``partner_offers``. Up to three pieces and
-    two offers stand for a customer: what still waits for a decision first, then by rank; not what was rejected
+    two offers stand for a customer: urgent insights that were not told yet, what still waits for a decision, other
+    insights, then the persona's pieces by rank that contradict none of the customer's insights. An insight is told
+    once for the same happening, whatever became of it. Of the others, not what was rejected
     within 90 days, nor what was approved or released 14 to 30 days ago. What was approved or released less than 14
     days ago keeps its place and is not drafted again. Where fewer than two pieces stand, those used longest ago
     fill up to two, at the earliest after 14 days. Days count from the record's own ``as_of``. Rejections count for
     ever, what waits or was used only under the consent period that is live.
 
-    An offer that cannot be shown whole is left out and the next best takes its place: its product is not in
+    An offer whose reasons show no figure of the customer's own is not made, but for free help. One that cannot be shown
+    whole is left out and the next best takes its place: its product is not in
     ``products``, lacks its name or description, holds braces, or makes a text longer than the contract allows.
     """
     consent = {(c["user_id"], c["scope"]): c["consent_id"] for c in records(consents)}
@@ -99,18 +116,23 @@ def draft_recommendations(
     candidates = matches[matches["rank"].notna()]
     catalogue = _offerable(products, as_of)
     offers: dict[str, list[dict[str, Any]]] = {}
+    shown = situations[situations["insight"].isna()]
+    figures = dict(zip(shown["user_id"], shown["slots"], strict=True))
     for match in records(candidates.sort_values(["user_id", "rank"])):
-        if match["product_id"] in catalogue:
+        if match["product_id"] in catalogue and _speaks_of_them(match, figures.get(match["user_id"], "{}")):
             offers.setdefault(match["user_id"], []).append(match)
 
     rows: list[dict[str, Any]] = []
-    for situation in records(situations.sort_values("user_id")):
-        user = situation["user_id"]
+    for user, mine in itertools.groupby(
+        records(situations.sort_values("user_id", kind="stable")), key=lambda row: row["user_id"]
+    ):
+        *insights, situation = mine
         if agreed := consent.get((user, "education")):
             before = past.get((user, "education"), _Past())
-            fitting = pieces.get(situation["situation"], [])
-            chosen = _chosen(fitting, "template_id", before, EDUCATION_AT_MOST, at_least=EDUCATION_AT_LEAST)
-            rows.extend(_education(situation, chosen, agreed, as_of))
+            told = [text for one in insights if (text := _insight(one, pieces, before)) is not None]
+            fitting = _beside(situation, pieces.get(situation["situation"], []))
+            chosen = _slate(told, fitting, before)
+            rows.extend(_education(chosen, situation, agreed, as_of, any_insight=bool(insights)))
         if agreed := consent.get((user, "partner_offers")):
             before = past.get((user, "partner_offer"), _Past())
             chosen = _chosen(offers.get(user, []), "product_id", before, OFFERS_AT_MOST)
@@ -131,19 +153,30 @@ def _past(
             continue
         education = row["content_type"] == "education"
         past = found.setdefault((row["user_id"], row["content_type"]), _Past())
-        subject = row["template_id"] if education else row["product_id"]
+        subjects = [row["template_id"] if education else row["product_id"], *_told(row)]
         days = (as_of - row["as_of"]).days
         decided = row["status"] == "rejected" or row["status"] in _USED
         known = decided and _before(row["decided_at"], as_of)
-        if row["status"] == "rejected" and known:
-            past.rejected[subject] = min(days, past.rejected.get(subject, days))
+        for subject in subjects:
+            if row["status"] == "rejected" and known:
+                past.add(subject, days, "rejected")
         if row["consent_id"] != consent.get((row["user_id"], "education" if education else "partner_offers")):
             continue
         if row["status"] in _USED and (known or _before(row["released_at"], as_of)):
-            past.used[subject] = min(days, past.used.get(subject, days))
+            outcome = "used"
         elif row["status"] == "pending_approval" or (decided and not known):
-            past.pending.add(subject)
+            outcome = "pending"
+        else:
+            continue
+        for subject in subjects:
+            past.add(subject, days, outcome)
     return found
+
+
+def _told(row: Mapping[str, Any]) -> list[str]:
+    """What a record of an insight is remembered by beside its template: the happening, and with which text."""
+    insight_id = row.get("insight_id")
+    return [] if insight_id is None else [insight_id, f"{insight_id}/{row['template_id']}"]
 
 
 def _before(moment: Any, as_of: dt.date) -> bool:
@@ -165,6 +198,42 @@ def _chosen(
     return [c for c in slate if ago[c[subject]] >= SAID_DAYS]
 
 
+def _insight(
+    insight: Mapping[str, Any], pieces: Mapping[str, list[dict[str, Any]]], past: _Past
+) -> dict[str, Any] | None:
+    """The text that tells an insight: the one that waits, else the best that was not used lately and not rejected;
+    none where the happening was rejected."""
+    fitting = [c for c in pieces.get(insight["situation"], []) if c["template_id"] not in past.rejected]
+    if not fitting or insight["insight_id"] in past.rejected:
+        return None
+    waiting = [c for c in fitting if f"{insight['insight_id']}/{c['template_id']}" in past.pending]
+    fresh = [c for c in fitting if past.used.get(c["template_id"], RECENT_DAYS) >= RECENT_DAYS]
+    return {**(waiting or fresh or fitting)[0], "about": insight}
+
+
+def _beside(situation: Mapping[str, Any], pieces: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The persona's pieces that contradict none of the customer's insights and say none of them again."""
+    taken = taken_of(situation)
+    return [c for c in pieces if may_stand_beside(json.loads(c["tags"]), json.loads(c["facts"]), taken)]
+
+
+def _slate(told: Sequence[dict[str, Any]], pieces: Sequence[dict[str, Any]], past: _Past) -> list[dict[str, Any]]:
+    """What is drafted: at most three, of which what was said in the last 14 days takes its places but for insights
+    that are urgent and new."""
+    said = [c for c in told if c["about"]["insight_id"] in past.used]
+    new = [c for c in told if c["about"]["insight_id"] not in past.used]
+    urgent = [c for c in new if c["about"]["severity"] == "urgent"][:EDUCATION_AT_MOST]
+    standing = sum(past.used[c["about"]["insight_id"]] < SAID_DAYS for c in said)
+    others = [c for c in new if c not in urgent]
+    waiting = [c for c in others if c["about"]["insight_id"] in past.pending]
+    first = sorted(others, key=lambda c: c not in waiting)
+    room = max(0, EDUCATION_AT_MOST - len(urgent) - standing)
+    chosen = [*urgent, *first[:room]]
+    room -= len(first[:room])
+    least = max(0, EDUCATION_AT_LEAST - len(chosen) - standing)
+    return [*chosen, *_chosen(pieces, "template_id", past, room, at_least=least)]
+
+
 def _offerable(products: pd.DataFrame, as_of: dt.date) -> dict[str, dict[str, dict[str, Any]]]:
     """The slots of each product whose offer can be shown whole; one row of a catalogue must not stop a day."""
     day = fill(["as_of"], {"as_of": as_of})
@@ -183,18 +252,29 @@ def _offerable(products: pd.DataFrame, as_of: dt.date) -> dict[str, dict[str, di
 
 
 def _education(
-    situation: Mapping[str, Any], chosen: Sequence[Mapping[str, Any]], consent_id: str, as_of: dt.date
+    chosen: Sequence[Mapping[str, Any]],
+    situation: Mapping[str, Any],
+    consent_id: str,
+    as_of: dt.date,
+    *,
+    any_insight: bool,
 ) -> Iterable[dict[str, Any]]:
-    if not chosen:
-        return
-    slots = json.loads(situation["slots"])
-    why = rationale(situation["reasons"], situation["persona"], slots, is_fallback=bool(situation["is_fallback"]))
-    because = fill_slots(why, slots)
+    """Drafts of the chosen pieces: of insights (``about``), and of the customer's persona."""
     for template in chosen:
+        about = template.get("about", situation)
+        slots = json.loads(about["slots"])
+        if about["insight"] is not None:
+            why = insight_rationale(about["insight"])
+        else:
+            why = rationale(
+                about["reasons"], about["persona"], slots,
+                is_fallback=bool(about["is_fallback"]), any_insight=any_insight,
+            )  # fmt: skip
+        because = fill_slots(why, slots)
         title, content = render_education(template["title"], template["content"], because, slots)
         used = {*SLOT.findall(template["title"] + template["content"] + why), "as_of"}
         yield {
-            **_common(situation, as_of, "education", template["template_id"], consent_id, None),
+            **_common(about, as_of, "education", about["insight_id"] or template["template_id"], consent_id, None),
             "title": title,
             "content": content,
             "rationale": because,
@@ -209,6 +289,14 @@ def _education(
         }
 
 
+def _speaks_of_them(match: Mapping[str, Any], available: str) -> bool:
+    """Whether an offer's reasons show a figure of the customer's own; help for somebody in trouble needs none."""
+    if match["product_type"] in HELP:
+        return True
+    figures = _factor_slots(match["factors"], available)
+    return bool(SLOT.search(offer_rationale(match["factors"], figures)))
+
+
 def _offer(
     situation: Mapping[str, Any],
     match: Mapping[str, Any],
@@ -216,8 +304,9 @@ def _offer(
     consent_id: str,
     as_of: dt.date,
 ) -> dict[str, Any]:
-    figures = _factor_slots(match["factors"], situation)
-    why = offer_rationale(match["factors"], figures)
+    figures = _factor_slots(match["factors"], situation["slots"])
+    kind = match["product_type"]
+    why = help_rationale(kind) if kind in HELP else offer_rationale(match["factors"], figures, kind)
     because = fill_slots(why, figures)
     slots = {**product, **{name: figures[name] for name in figures if name in {*SLOT.findall(why), "as_of"}}}
     title, content = render_offer(because, slots)
@@ -239,12 +328,11 @@ def _offer(
     }
 
 
-def _factor_slots(factors: str, situation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _factor_slots(factors: str, available: str) -> dict[str, dict[str, Any]]:
     """The figures that an offer's reasons may show: those that the match itself was scored by, and the situation's."""
     known = {f["signal"]: f["value"] for f in json.loads(factors) if not isinstance(f["value"], bool)}
     own = [name for name, slot in SLOTS.items() if slot.signal in known and slot.kind in ("percent", "months")]
-    available = json.loads(situation["slots"])
-    return {**available, **fill(own, known)}
+    return {**json.loads(available), **fill(own, known)}
 
 
 def _common(
@@ -267,6 +355,8 @@ def _common(
         "product_id": product_id,
         "findings": "[]",
         "consent_id": consent_id,
+        "insight": situation["insight"],
+        "insight_id": situation["insight_id"],
     }
 
 

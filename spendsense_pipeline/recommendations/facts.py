@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.slots import TELLING, Signals
 
 
@@ -81,6 +82,7 @@ def _positive(value: float | None) -> str:
 
 
 YES_NO: Final = ("yes", "no")
+DETAILS: Final = tuple(dict.fromkeys(each for insight in INSIGHTS.values() for each in insight.details))
 
 FACTS: Final[dict[str, Fact]] = {
     fact.name: fact
@@ -169,6 +171,7 @@ FACTS: Final[dict[str, Fact]] = {
             YES_NO,
             lambda s: _positive(s.get("net_savings_inflow")),
         ),
+        Fact("detail", "which case of the insight it is", DETAILS, lambda s: s.get("detail") or "unknown"),
         Fact("fallback", "no persona's criteria were met", YES_NO, lambda s: _yes(bool(s.get("is_fallback")))),
     )
 }
@@ -272,6 +275,26 @@ PERSONA_SLOTS: Final[dict[str, tuple[str, ...]]] = {
 }
 """The figures that each persona's pieces may show; which of them are available is part of the situation."""
 
+ABOUT_FACTS: Final[dict[str, tuple[str, ...]]] = PERSONA_FACTS | {
+    name: (*(fact.partition("=")[0] for fact in insight.holds), *(("detail",) if insight.details else ()))
+    for name, insight in INSIGHTS.items()
+}
+ABOUT_SLOTS: Final[dict[str, tuple[str, ...]]] = PERSONA_SLOTS | {
+    name: insight.figures for name, insight in INSIGHTS.items()
+}
+"""A text is about a persona or about an insight: the facts it may rest on, and the figures it may show."""
+
+
+def facts_of_insight(name: str, detail: str | None) -> dict[str, str]:
+    """The facts that hold where an insight fires.
+
+    >>> facts_of_insight("past_due", "can_pay")
+    {'overdue': 'yes', 'detail': 'can_pay'}
+    """
+    insight = INSIGHTS[name]
+    facts = {fact.partition("=")[0]: fact.partition("=")[2] for fact in insight.holds}
+    return facts | ({"detail": detail or "unknown"} if insight.details else {})
+
 
 def explained(situation: str) -> dict[str, Any]:
     """What a situation's key says, for people: ``{persona, facts: [{fact, meaning, band}]}``.
@@ -295,12 +318,12 @@ SLOTS_DIGITS: Final = 10
 digits some 500 pairs did). A test tries them all."""
 
 
-def situation_key(persona: str, facts: Mapping[str, str], slots: Mapping[str, Any]) -> str:
-    """The stable, readable name of a situation: persona, bands, and which of the persona's slots are available.
+def situation_key(about: str, facts: Mapping[str, str], slots: Mapping[str, Any]) -> str:
+    """The stable, readable name of a situation: persona or insight, bands, and which of its slots are available.
 
     >>> situation_key("subscription_heavy", {"streams": "5-7"}, {"subscription_count": {}})
     'subscription_heavy/streams=5-7/slots=e0016b45be'
     """
     bands = ",".join(f"{name}={band}" for name, band in facts.items())
-    available = [name for name in PERSONA_SLOTS[persona] if name in slots]
-    return f"{persona}/{bands}/slots={hashlib.sha256(','.join(available).encode()).hexdigest()[:SLOTS_DIGITS]}"
+    available = [name for name in ABOUT_SLOTS[about] if name in slots]
+    return f"{about}/{bands}/slots={hashlib.sha256(','.join(available).encode()).hexdigest()[:SLOTS_DIGITS]}"

@@ -12,22 +12,56 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Guideline:
-    """A general rule of thumb that a text may quote word for word, and who says so."""
+    """A general rule of thumb that a text may quote word for word, and who says so: author, title, address, and the
+    day on which it was read."""
 
     phrase: str
-    source: str
+    says: str
+    author: str
+    title: str
+    url: str
+    read_on: str
+
+    @property
+    def source(self) -> str:
+        """Who says so, in one line."""
+        return f"{self.author}, {self.title}: {self.says}"
 
 
 GUIDELINES: Final[tuple[Guideline, ...]] = (
     Guideline(
         "30 percent",
-        "Consumer Financial Protection Bureau, on getting and keeping a good score: use no more of a credit limit",
+        "use no more than that of the total credit limit",
+        "Consumer Financial Protection Bureau",
+        "How do I get and keep a good credit score?",
+        "https://www.consumerfinance.gov/ask-cfpb/how-do-i-get-and-keep-a-good-credit-score-en-318/",
+        "2026-11-27",
     ),
     Guideline(
         "three to six months",
-        "FINRA Investor Education Foundation, on emergency funds: living expenses to set aside",
+        "living expenses to set aside; how much depends on one's situation",
+        "FINRA Investor Education Foundation",
+        "Start an Emergency Fund",
+        "https://www.finra.org/investors/personal-finance/start-emergency-fund",
+        "2026-11-27",
     ),
-    Guideline("three months", "the lower end of the guideline for emergency funds; the fund slots count towards it"),
+    Guideline(
+        "three months",
+        "the lower end of the guideline for emergency funds; the fund slots count towards it",
+        "FINRA Investor Education Foundation",
+        "Start an Emergency Fund",
+        "https://www.finra.org/investors/personal-finance/start-emergency-fund",
+        "2026-11-27",
+    ),
+    Guideline(
+        "30 days past due",
+        "a payment is reported late to the credit bureaus from then on, not before",
+        "Consumer Data Industry Association, as told by John Ulzheimer",
+        "Credit Reporting Resource Guide",
+        "https://johnulzheimer.com/2014/10/credit-scoring-myth-of-the-day-you-can-be-reported-as-being-late-to-the-"
+        "credit-bureaus-even-if-youre-just-one-day-late/",
+        "2026-11-27",
+    ),
 )
 
 _UNIT = r"(?:day|week|month|year|dollar|cent|percent|card|account|subscription|payment|paycheck|bill|time)s?"

@@ -17,6 +17,8 @@ from typing import Any, Final
 import pandas as pd
 from pydantic import ValidationError
 
+from spendsense_pipeline.contracts.personas import PERSONAS
+from spendsense_pipeline.recommendations.choosing import TAGS
 from spendsense_pipeline.recommendations.guardrails import normalized
 from spendsense_pipeline.recommendations.identity import template_hash
 from spendsense_pipeline.recommendations.library import TEMPLATE_COLUMNS
@@ -256,7 +258,7 @@ class Generator:
         return [finished[situation.key] for situation in situations]
 
     async def _one(self, situation: Situation) -> Generation:
-        prompt = self.prompts[situation.persona]
+        prompt = self.prompts[situation.about]
         first = asked = request(situation, prompt, self.model)
         found: dict[str, Template] = {}
         problems: list[str] = []
@@ -369,7 +371,7 @@ def read(answer: Answer, situation: Situation) -> tuple[list[Template], list[str
 def faults(template: Template, situation: Situation) -> list[str]:
     """Why a template may not be used in the situation, each as ``code: field: what``; empty when it may."""
     found = check_template(
-        situation.persona,
+        situation.about,
         template.title,
         template.content,
         template.facts,
@@ -411,13 +413,15 @@ def with_generated(library: pd.DataFrame, generations: Iterable[Generation], as_
                 {
                     "as_of": as_of,
                     "situation": one.situation.key,
-                    "persona": one.situation.persona,
-                    "template_id": f"{one.situation.persona}/openai-{template.hash[:12]}",
+                    "persona": one.situation.about if one.situation.about in PERSONAS else None,
+                    "template_id": f"{one.situation.about}/openai-{template.hash[:12]}",
                     "rank": rank,
                     "title": template.title,
                     "content": template.content,
                     "facts": json.dumps(template.facts),
                     "slots": json.dumps(template.slots),
+                    # Nobody has judged these: where a customer's insights forbid any, the library serves.
+                    "tags": json.dumps([*TAGS] if one.situation.about in PERSONAS else []),
                     "template_hash": template.hash,
                     "generator": "openai",
                     "model": one.model,

@@ -19,7 +19,9 @@ import pandas as pd
 
 from spendsense_pipeline.contracts.personas import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.recommendations.facts import FACTS
+from spendsense_pipeline.insights.kinds import INSIGHTS
+from spendsense_pipeline.recommendations.choosing import TAGS
+from spendsense_pipeline.recommendations.facts import ABOUT_FACTS, FACTS
 from spendsense_pipeline.recommendations.identity import template_hash
 from spendsense_pipeline.recommendations.templates import FRAME_SLOTS, OWN_FIGURES, check_template
 
@@ -40,12 +42,15 @@ class Piece:
     """One text of the library. ``facts`` as written; ``content`` holds the slots."""
 
     template_id: str
-    persona: str
+    about: str
+    """A persona or an insight."""
     title: str
     topic: str
     facts: tuple[str, ...]
     slots: tuple[str, ...]
     content: str
+    tags: tuple[str, ...] = ()
+    """What it does that is wrong beside some insights (``choosing.TAGS``)."""
 
     @property
     def hash(self) -> str:
@@ -62,10 +67,10 @@ class Piece:
         """Fact -> the bands of which one must hold."""
         return {name: frozenset(bands.split("|")) for name, _, bands in (f.partition("=") for f in self.facts)}
 
-    def fits(self, persona: str, facts: dict[str, str], available: Sequence[str]) -> bool:
+    def fits(self, about: str, facts: dict[str, str], available: Sequence[str]) -> bool:
         """Whether all that the piece asserts holds and all that it shows is available."""
         return (
-            persona == self.persona
+            about == self.about
             and all(facts.get(name) in bands for name, bands in self.asserted.items())
             and set(self.slots) <= {*available, *FRAME_SLOTS}
         )
@@ -73,7 +78,9 @@ class Piece:
     @property
     def specificity(self) -> int:
         """Facts asserted (by weight) and figures shown: the more, the more the piece is about this customer."""
-        return sum(FACTS[name].weight for name in self.asserted) + self.own_figures
+        # What weighs more does so where it is so; leave for it to be otherwise tells nothing of the customer.
+        weights = (FACTS[name].weight if bands == {"yes"} else 1 for name, bands in self.asserted.items())
+        return sum(weights) + self.own_figures
 
     @property
     def own_figures(self) -> int:
@@ -82,12 +89,12 @@ class Piece:
 
 
 def load_library(prompts_dir: Path) -> list[Piece]:
-    """All pieces in ``prompts_dir/library/<persona>/<piece>.md``, by template_id (``<persona>/<piece>``).
+    """All pieces in ``prompts_dir/library/<about>/<piece>.md``, by template_id (``<about>/<piece>``).
 
-    Raises LibraryError on the first piece that breaks a rule, and when a persona has none.
+    Raises LibraryError on the first piece that breaks a rule, and when a persona or an insight has none.
     """
     pieces = [_read(path) for path in sorted((prompts_dir / "library").glob("*/*.md"))]
-    missing = [persona for persona in PERSONAS if all(p.persona != persona for p in pieces)]
+    missing = sorted({*PERSONAS, *INSIGHTS} - {piece.about for piece in pieces})
     if missing:
         raise LibraryError(f"{prompts_dir / 'library'}: no piece for {', '.join(missing)}")
     return pieces
@@ -104,19 +111,21 @@ def education_templates(situations: pd.DataFrame, library: Sequence[Piece], as_o
     rows = []
     for one in situations.drop_duplicates("situation").sort_values("situation").to_dict("records"):
         facts, available = json.loads(one["facts"]), list(json.loads(one["slots"]))
-        fitting = [piece for piece in library if piece.fits(one["persona"], facts, available)]
+        about = one["situation"].partition("/")[0]
+        fitting = [piece for piece in library if piece.fits(about, facts, available)]
         for rank, piece in enumerate(_best_first(_about_the_customer(fitting)), start=1):
             rows.append(
                 {
                     "as_of": as_of,
                     "situation": one["situation"],
-                    "persona": one["persona"],
+                    "persona": about if about in PERSONAS else None,
                     "template_id": piece.template_id,
                     "rank": rank,
                     "title": piece.title,
                     "content": piece.content,
                     "facts": json.dumps(piece.facts),
                     "slots": json.dumps(piece.slots),
+                    "tags": json.dumps(piece.tags),
                     "template_hash": piece.hash,
                     "generator": "library",
                     "model": None,
@@ -157,6 +166,7 @@ TEMPLATE_COLUMNS: Final = [
     "content",
     "facts",
     "slots",
+    "tags",
     "template_hash",
     "generator",
     "model",
@@ -167,9 +177,9 @@ TEMPLATE_COLUMNS: Final = [
 
 def _read(path: Path) -> Piece:
     """One piece from its file, checked."""
-    name, persona = f"{path.parent.name}/{path.name}", path.parent.name
-    if persona not in PERSONAS:
-        raise LibraryError(f"{name}: folder: {persona} is no persona (one of {', '.join(PERSONAS)})")
+    name, about = f"{path.parent.name}/{path.name}", path.parent.name
+    if about not in ABOUT_FACTS:
+        raise LibraryError(f"{name}: folder: {about} is no persona and no insight (one of {', '.join(ABOUT_FACTS)})")
     parts = path.read_text(encoding="utf-8").split("+++\n", 2)
     if len(parts) != 3 or parts[0]:
         raise LibraryError(f"{name}: front matter: must stand between two lines +++ at the top")
@@ -177,21 +187,26 @@ def _read(path: Path) -> Piece:
         front = tomllib.loads(parts[1])
     except tomllib.TOMLDecodeError as error:
         raise LibraryError(f"{name}: front matter: {error}") from error
+    tags = front.pop("tags", [])
     if set(front) != set(_FIELDS) or not all(isinstance(front[f], kind) for f, kind in _FIELDS.items()):
         raise LibraryError(
-            f"{name}: front matter: has {sorted(front)}, needs title and topic as text, facts and slots as lists"
+            f"{name}: front matter: has {sorted(front)}, needs title and topic as text, facts and slots as lists, "
+            "and may have tags"
         )
+    if not isinstance(tags, list) or not set(tags) <= set(TAGS):
+        raise LibraryError(f"{name}: tags: has {tags}, may have {', '.join(TAGS)}")
     piece = Piece(
-        template_id=f"{persona}/{path.stem}",
-        persona=persona,
+        template_id=f"{about}/{path.stem}",
+        about=about,
         title=front["title"],
         topic=front["topic"],
         facts=tuple(front["facts"]),
         slots=tuple(front["slots"]),
         content=parts[2].strip(),
+        tags=tuple(tags),
     )
     if not piece.topic.strip():
         raise LibraryError(f"{name}: topic: is empty; pieces on the same topic do not come together")
-    for problem in check_template(persona, piece.title, piece.content, piece.facts, piece.slots):
+    for problem in check_template(about, piece.title, piece.content, piece.facts, piece.slots):
         raise LibraryError(f"{name}: {problem.field}: {problem.message}")
     return piece

@@ -50,6 +50,13 @@ class Relevance:
 
 MONEY: Final = frozenset({"regular_income", "net_savings_inflow"})
 
+HELP: Final = ("credit_counseling", "hardship_program")
+"""Types of free help for somebody in trouble; they have a place of their own, and nobody else needs them."""
+NOT_IN_TROUBLE: Final = ("credit", "investing")
+"""Categories of products that somebody in trouble is not shown, nor any that costs something or may."""
+FIXED_COSTS_FROM: Final = 0.5
+"""Bills by regular income from which on money is short."""
+
 _SPEC = "relevance of offers in the programme's specification"
 _NO_CARD = "the same, where there is no card: nothing is owed on cards"
 
@@ -82,6 +89,10 @@ REASONS: Final[dict[str, str]] = {
     "has_savings": "the product is for customers without a savings account",
     "savings_unknown": "the product is for customers without a savings account, and whether this is one is unknown",
     "has_investment": "the product is for customers without investments",
+    "in_trouble": "the customer is overdue, overdrawn, was charged penalty fees in 30 days, or bills take above half "
+    "of what comes in: no credit, no investment, nothing that costs",
+    "help_not_needed": "free help is for customers in trouble",
+    "other_country": "the product is offered in another currency than the customer's",
     "low_relevance": "relevance is below 0.5",
     "not_among_best": "eligible and relevant, but two others are more so",
 }
@@ -106,7 +117,9 @@ def product_matches(
     Relevance starts at 0.5, gains and loses by ``RELEVANCE`` and is clamped to 0-1. ``eligible`` says that
     the customer meets the product's published criteria; a criterion that needs an unknown figure is not met.
     Shown are at most two eligible products of relevance 0.5 or more: the most relevant first, then by the
-    product's ``priority`` (lower first, null last), then by id. ``rank`` numbers in this order every eligible and
+    cheaper one for the customer (``cost_monthly``, unknown last), then by the product's ``priority`` (lower first,
+    null last), then by id. Somebody in trouble (``in_trouble``) is shown no credit, no investment and nothing that
+    costs, and free help before all else. ``rank`` numbers in this order every eligible and
     relevant product, so that drafting finds the next where history keeps the best away. ``refused`` holds
     codes of ``REASONS``.
 
@@ -231,7 +244,11 @@ def _refusals(
     no_card = _known(customers, "card_count") == 0
     highest = np.where(no_card, 0.0, _known(customers, "max_utilization"))
     together = np.where(no_card, 0.0, _known(customers, "avg_utilization"))
+    trouble, helps = in_trouble(customers), product["product_type"] in HELP
+    costs = not helps and product.get("cost_monthly") != 0
     refused: dict[str, npt.NDArray[np.bool_] | bool] = {
+        "in_trouble": trouble & (costs or product["category"] in NOT_IN_TROUBLE),
+        "help_not_needed": ~trouble & helps,
         "inactive": not _flag(product["active"]),
         "credit_score_unknown": _given(product["min_credit_score"]),
     }
@@ -250,6 +267,9 @@ def _refusals(
         unknown |= np.isnan(together)
         refused["utilization_below_30"] = together < BALANCE_TRANSFER_FROM
     refused["utilization_unknown"] = unknown
+    if _given(product.get("currency")):
+        theirs = customers["currency"]
+        refused["other_country"] = (theirs.notna() & (theirs != product["currency"])).to_numpy(dtype=bool)
     if _flag(product["requires_no_existing_savings"]):
         has_savings = customers["has_savings"].to_numpy(dtype=bool)
         refused["has_savings"] = has_savings
@@ -258,6 +278,18 @@ def _refusals(
     if _flag(product["requires_no_existing_investment"]):
         refused["has_investment"] = _known(customers, "investment_account_detected") != 0
     return refused
+
+
+def in_trouble(customers: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Who is overdue, overdrawn, was charged penalty fees in the last 30 days, or pays bills of above half of what
+    comes in; what is unknown troubles nobody."""
+    bills, income = _known(customers, "monthly_bills"), _known(customers, "regular_income")
+    return np.asarray(
+        (_known(customers, "any_overdue") == 1)
+        | (_known(customers, "cash_flow_buffer_months") < 0)
+        | (_known(customers, "fees_30d") > 0)
+        | (bills > FIXED_COSTS_FROM * income)
+    )
 
 
 def _given(value: Any) -> bool:
@@ -280,8 +312,10 @@ def _ranks(
     candidates: npt.NDArray[np.bool_], relevance: npt.NDArray[np.float64], shelf: pd.DataFrame
 ) -> npt.NDArray[np.int64]:
     """Rank of each candidate for its customer, 1 first; 0 for products that are none."""
-    among_equals = shelf.sort_values(["priority", "product_id"], na_position="last").index.to_numpy(dtype=int)
-    score = np.where(candidates, relevance, -1.0)[:, among_equals]
+    by = [name for name in ("cost_monthly", "priority", "product_id") if name in shelf]
+    among_equals = shelf.sort_values(by, na_position="last").index.to_numpy(dtype=int)
+    # Help is offered to those alone who need it: before all else.
+    score = np.where(candidates, relevance + shelf["product_type"].isin(HELP).to_numpy(), -1.0)[:, among_equals]
     order = among_equals[np.argsort(-score, axis=1, kind="stable")]
     rank = np.empty(order.shape, dtype=np.int64)
     np.put_along_axis(rank, order, np.arange(1, order.shape[1] + 1)[None, :], axis=1)

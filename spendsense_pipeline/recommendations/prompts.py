@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from spendsense_pipeline.contracts.personas import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS, YES_NO, situation_key
+from spendsense_pipeline.insights.kinds import INSIGHTS
+from spendsense_pipeline.recommendations.facts import ABOUT_FACTS, ABOUT_SLOTS, FACTS, YES_NO, situation_key
 from spendsense_pipeline.recommendations.figures import GUIDELINES
 from spendsense_pipeline.recommendations.slots import SLOTS, Slot
 
@@ -29,6 +30,8 @@ PIECES: Final = 3
 
 MOST_TOKENS: Final = 3_000
 """Tokens that an answer may take: three pieces need a third of it, a model that reasons first the rest."""
+
+INSIGHT_PROMPT: Final = "insight.md"
 
 GENERATOR: Final = "2"
 """Version of how answers are read (``generation.py``); a change of it asks about every situation anew."""
@@ -45,6 +48,9 @@ _FORMS: Final[Mapping[str, str]] = {
     "payee_list": "the names of up to three payees, in a sentence",
     "card": 'a card by its last digits, that reads like "card ending in ..."',
     "date": "a date",
+    "day": "a date without its year",
+    "rate": "a percentage a year with its sign",
+    "words": "a few plain words",
 }
 
 
@@ -72,16 +78,18 @@ class Situation:
     """A situation without the customers in it: fact -> band, and the slots that can be shown, in order."""
 
     key: str
-    persona: str
+    about: str
+    """A persona or an insight."""
     facts: Mapping[str, str]
     slots: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A persona's prompt. ``version`` names it and its exact words, e.g. ``high_utilization-2+1f0a3b7c``."""
+    """The prompt of a persona, or of an insight. ``version`` names it and its exact words, e.g.
+    ``high_utilization-2+1f0a3b7c``."""
 
-    persona: str
+    about: str
     version: str
     text: str
 
@@ -99,23 +107,32 @@ class UnknownSituation(SpendSenseError):
 
 
 def load_prompts(prompts_dir: Path) -> dict[str, Prompt]:
-    """The prompt of each persona, from ``<persona>.md`` with ``version: NAME`` as its first line.
+    """The prompt of each persona, from ``<persona>.md``, and of each insight, from ``insight.md`` and what the insight
+    is; ``version: NAME`` is a file's first line.
 
     Raises PromptError with the file and what would be right.
     """
-    found = {}
-    for persona in PERSONAS:
-        path = prompts_dir / f"{persona}.md"
-        if not path.is_file():
-            raise PromptError(f"{path}: there is no prompt for {persona}")
-        first, _, text = path.read_text(encoding="utf-8").partition("\n")
-        named = re.fullmatch(r"version: (\S+)", first)
-        if named is None or not text.strip():
-            raise PromptError(f"{path}: begins with {first[:60]!r}; should be 'version: NAME', then the prompt")
-        words = text.strip()
-        digest = hashlib.sha256(words.encode()).hexdigest()[:8]
-        found[persona] = Prompt(persona, f"{named[1]}+{digest}", words)
+    found = {persona: _prompt(persona, *_words_of(prompts_dir / f"{persona}.md", persona)) for persona in PERSONAS}
+    version, words = _words_of(prompts_dir / INSIGHT_PROMPT, "insights")
+    for name, insight in INSIGHTS.items():
+        told = f"## The insight\n\n`{name}` fires when {insight.fires}. It would be wrong when {insight.wrong_when}."
+        found[name] = _prompt(name, version, f"{words}\n\n{told}")
     return found
+
+
+def _words_of(path: Path, of: str) -> tuple[str, str]:
+    """Version and words of a prompt's file."""
+    if not path.is_file():
+        raise PromptError(f"{path}: there is no prompt for {of}")
+    first, _, text = path.read_text(encoding="utf-8").partition("\n")
+    named = re.fullmatch(r"version: (\S+)", first)
+    if named is None or not text.strip():
+        raise PromptError(f"{path}: begins with {first[:60]!r}; should be 'version: NAME', then the prompt")
+    return named[1], text.strip()
+
+
+def _prompt(about: str, version: str, words: str) -> Prompt:
+    return Prompt(about, f"{version}+{hashlib.sha256(words.encode()).hexdigest()[:8]}", words)
 
 
 def distinct(situations: pd.DataFrame) -> list[Situation]:
@@ -124,9 +141,9 @@ def distinct(situations: pd.DataFrame) -> list[Situation]:
     return [
         Situation(
             key=row["situation"],
-            persona=row["persona"],
+            about=(about := row["situation"].partition("/")[0]),
             facts=json.loads(row["facts"]),
-            slots=_own_slots(row["persona"], json.loads(row["slots"])),
+            slots=_own_slots(about, json.loads(row["slots"])),
         )
         for row in rows.to_dict("records")
     ]
@@ -138,24 +155,24 @@ def situation_of(key: str) -> Situation:
     A key names its slots by a short digest, so every choice of the persona's slots is tried. Should two have the same
     digest, the key does not tell them apart and is refused.
 
-    >>> situation_of("subscription_heavy/streams=5-7,share=20+,price_rise=no/slots=c48268b0d4").persona
+    >>> situation_of("subscription_heavy/streams=5-7,share=20+,price_rise=no/slots=c48268b0d4").about
     'subscription_heavy'
     """
-    persona, _, rest = key.partition("/")
-    facts = dict(part.partition("=")[::2] for part in rest.rpartition("/")[0].split(","))
-    if persona not in PERSONA_FACTS:
-        raise UnknownSituation(f"{key!r} is no situation: it begins with none of {', '.join(PERSONAS)}")
-    for name in PERSONA_FACTS[persona]:
+    about, _, rest = key.partition("/")
+    facts = dict(part.partition("=")[::2] for part in rest.rpartition("/")[0].split(",") if part)
+    if about not in ABOUT_FACTS:
+        raise UnknownSituation(f"{key!r} is no situation: it begins with none of {', '.join(ABOUT_FACTS)}")
+    for name in ABOUT_FACTS[about]:
         bands = (*FACTS[name].bands, "unknown")
         if facts.get(name) not in bands:
             raise UnknownSituation(f"{key!r} is no situation: {name} should be one of {', '.join(bands)}")
-    every = PERSONA_SLOTS[persona]
+    every = ABOUT_SLOTS[about]
     choices = itertools.chain.from_iterable(itertools.combinations(every, count) for count in range(len(every) + 1))
-    fitting = [slots for slots in choices if situation_key(persona, facts, dict.fromkeys(slots)) == key]
+    fitting = [slots for slots in choices if situation_key(about, facts, dict.fromkeys(slots)) == key]
     if len(fitting) != 1:
         found = "more than one choice" if fitting else "no choice"
-        raise UnknownSituation(f"{key!r} is no situation: {found} of {persona}'s slots has that digest")
-    return Situation(key, persona, facts, fitting[0])
+        raise UnknownSituation(f"{key!r} is no situation: {found} of {about}'s slots has that digest")
+    return Situation(key, about, facts, fitting[0])
 
 
 def request(situation: Situation, prompt: Prompt, model: str) -> dict[str, Any]:
@@ -198,8 +215,8 @@ def fingerprint(asked: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([GENERATOR, asked], sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def _own_slots(persona: str, available: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(name for name in PERSONA_SLOTS[persona] if name in available)
+def _own_slots(about: str, available: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(name for name in ABOUT_SLOTS[about] if name in available)
 
 
 def _described(situation: Situation) -> str:

@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.recommendations.offers import HELP
 from spendsense_pipeline.recommendations.slots import SLOT
 
 EDUCATION_DISCLOSURE: Final = (
     "This is educational content, not financial advice. Consult a licensed advisor for personalized guidance."
 )
-OFFER_DISCLOSURE: Final = (
-    "Product terms, rates, and availability subject to change. SpendSense may receive compensation from partners."
-)
+OFFER_DISCLOSURE: Final = "Product terms, rates, and availability subject to change."
+COMPENSATION: Final = "SpendSense may receive compensation from partners."
+"""Said where it does."""
 HOW_TO_STOP: Final = "You said yes to messages like this, and you can stop them at any time in your consent settings."
 
 Slots = Mapping[str, Mapping[str, Any]]
@@ -109,12 +110,54 @@ _REASONS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-def rationale(reasons: str, persona: str, slots: Slots, *, is_fallback: bool) -> str:
+_OF_INSIGHTS: Final[dict[str, str]] = {
+    "past_due": "a payment on a card or loan is reported past due",
+    "overdrawn": "a checking balance stands below zero",
+    "low_balance_ahead": "payments that usually come would take your checking below zero before your next payday",
+    "income_stopped": "regular deposits to your accounts have stopped",
+    "income_late": "a regular deposit has not come in yet",
+    "bills_before_payday": "payments due before your next payday take a large part of your checking balance",
+    "fees_charged": "the bank charged a fee lately",
+    "duplicate_charge": "the same amount was charged again within days",
+    "trial_became_paid": "a service that began with a small charge now charges its full price",
+    "price_rise": "a regular payment of yours costs more than before",
+    "bill_missing": "a bill that usually comes has not shown up",
+    "bill_higher_than_usual": "a bill came in higher than usual",
+    "bill_due_soon": "regular payments of yours are coming up",
+    "annual_renewal_ahead": "a payment that comes once or twice a year is near",
+    "minimum_only": "the last payment on a card was about its minimum",
+    "dearest_first": "several of your cards carry a balance at different rates",
+    "interest_paid": "card interest was charged lately",
+    "income_changed": "your recent paychecks differ from those before",
+    "windfall": "more than usual came in",
+    "thin_cushion": "your checking and savings are low beside your usual spending",
+    "savings_drop": "your savings went down lately",
+    "unusual_spending": "spending in a category was well above your usual",
+    "fixed_costs_high": "regular bills take a large part of what comes in",
+    "spending_above_income": "more went out than came in",
+    "card_not_linked": "a card that you pay is not among the accounts we can see",
+    "new_recurring": "a new regular payment began",
+    "two_of_a_kind": "you pay for several services of one kind",
+    "idle_cash": "your checking holds more than your usual spending needs for a while",
+    "balance_falling": "your card balances have come down",
+    "savings_milestone": "your savings passed a milestone",
+}
+
+
+def insight_rationale(insight: str) -> str:
+    """Why a customer sees a text about an insight, in plain words; the figures are the text's own."""
+    return f"You see this because {_OF_INSIGHTS[insight]}."
+
+
+def rationale(reasons: str, persona: str, slots: Slots, *, is_fallback: bool, any_insight: bool = False) -> str:
     """Why this customer sees it, in plain words, with their figures still as slots; ``fill_slots`` completes it.
 
     From the reasons that were met, the three most telling. ``reasons``: JSON list of {clause, signal, value, operator,
-    threshold, met}; the clause begins with its persona. A figure that cannot be shown is left out of the words.
+    threshold, met}; the clause begins with its persona. "Nothing stood out" is said only of somebody without an
+    insight. A figure that cannot be shown is left out of the words.
     """
+    if is_fallback and any_insight:
+        return "You see this because it is a general starting point, useful beside what else we sent you."
     if is_fallback:
         return "You see this because nothing in the {{ window }} stood out. It is a general starting point."
     met = [r for r in json.loads(reasons) if r["clause"].split(".")[0] == persona and r["met"]]
@@ -125,8 +168,32 @@ def rationale(reasons: str, persona: str, slots: Slots, *, is_fallback: bool) ->
     return f"You see this because {_listed(list(said)[:REASONS_AT_MOST])}."
 
 
-def offer_rationale(factors: str, slots: Slots) -> str:
-    """Why this customer sees an offer, from the factors that spoke for it; figures still as slots.
+_AGAINST: Final[dict[str, str]] = {
+    "balance_transfer": "moving a balance costs a fee, and the rate goes up when the introductory period ends",
+    "savings_hysa": "the rate is variable and can go down after you open the account",
+    "certificate_of_deposit": "money taken out early costs interest",
+    "money_market": "below a minimum balance, a fee or a lower rate may apply",
+    "budgeting_app": "your bank's own app may show much of the same",
+    "subscription_manager": "most subscriptions can be cancelled at the service itself, at no cost",
+    "robo_advisor": "investments can lose value, and the fee is charged either way",
+    "financial_coaching": "nonprofit counselors do much of this at no cost",
+    "financial_planning": "it costs money whether or not you use the plan",
+    "debt_counselling": "a repayment plan can have a monthly charge and may show on your credit record",
+    "credit_builder": "it costs a fee, and late payments are reported too",
+    "secured_card": "the deposit is tied up, and the rate is high when a balance is carried",
+    "bill_negotiation": "you can ask your providers for a better price yourself and keep all of the difference",
+    "insurance_review": "the service is paid by insurers and does not compare all of them",
+    "direct_deposit_split": "a transfer you schedule yourself does the same",
+    "credit_counseling": "it takes time, and a repayment plan may limit new credit for a while",
+    "hardship_program": "a payment that is moved is still owed",
+}
+"""The strongest reason against each type of product."""
+_AGAINST_ANY: Final = "you may not need it; compare it with what you have"
+
+
+def offer_rationale(factors: str, slots: Slots, product_type: str = "") -> str:
+    """Why this customer sees an offer, from the factors that spoke for it, and the strongest reason against it; figures
+    still as slots.
 
     ``factors``: JSON list of {signal, value, operator, threshold, points}. What spoke against it is no
     reason to see it, and what cannot be computed for this customer is left out.
@@ -138,7 +205,16 @@ def offer_rationale(factors: str, slots: Slots) -> str:
             if text and text not in said:
                 said.append(text)
     matched = "your accounts match the criteria that the partner has published"
-    return f"You see this because {_listed([*said, matched])}."
+    against = _AGAINST.get(product_type, _AGAINST_ANY)
+    return f"You see this because {_listed([*said, matched])}. What speaks against it: {against}."
+
+
+def help_rationale(product_type: str) -> str:
+    """Why somebody in trouble sees free help, and what speaks against it."""
+    return (
+        "You see this because money looks tight at the moment, and this help is free. "
+        f"What speaks against it: {_AGAINST.get(product_type, _AGAINST_ANY)}."
+    )
 
 
 def render_offer(because: str, slots: Slots) -> tuple[str, str]:
@@ -156,11 +232,12 @@ def render_offer(because: str, slots: Slots) -> tuple[str, str]:
         lines.append("You can read more here: {{ product_link }}")
     if "product_disclosure" in slots:
         lines.append("From the partner: {{ product_disclosure }}")
-    title = "A partner offer: {{ product_name }}"
+    title = "{{ product_kind }}: {{ product_name }}"
     if "product_partner" in slots:
         title += " from {{ product_partner }}"
     body = fill_slots("\n\n".join(lines), slots)
-    return fill_slots(title, slots), f"{body}\n\n{closing(because, slots, EDUCATION_DISCLOSURE, OFFER_DISCLOSURE)}"
+    terms = f"{OFFER_DISCLOSURE} {COMPENSATION}" if "product_compensation" in slots else OFFER_DISCLOSURE
+    return fill_slots(title, slots), f"{body}\n\n{closing(because, slots, EDUCATION_DISCLOSURE, terms)}"
 
 
 def product_slots(product: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -169,7 +246,10 @@ def product_slots(product: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     They are kept with the draft, so that a later catalogue cannot rewrite what was shown.
     """
     benefits = json.loads(product["benefits"]) if isinstance(product["benefits"], str) else []
+    commission = product.get("commission_rate")
     fields = {
+        "product_kind": "Free help" if product["product_type"] in HELP else "A partner offer",
+        "product_compensation": COMPENSATION if isinstance(commission, float) and commission > 0 else None,
         "product_name": product["product_name"],
         "product_partner": product["partner_name"],
         "product_description": product["short_description"],

@@ -1,4 +1,4 @@
-"""Which situation each customer is in: a persona, the banded facts that matter to it, the figures it can show.
+"""Which situations each customer is in: a persona or an insight, the facts that matter to it, the figures it can show.
 
 Writing is made once per situation, so a situation must say everything that the wording depends on, and
 nothing else: bands instead of amounts, and of the slots only those that the persona's pieces use. Exact
@@ -16,7 +16,15 @@ import pandas as pd
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.features.tables import EXPECTED_WITHIN_DAYS
 from spendsense_pipeline.personas.assignment import followed
-from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS, situation_key
+from spendsense_pipeline.recommendations.choosing import Held, held
+from spendsense_pipeline.recommendations.facts import (
+    ABOUT_SLOTS,
+    FACTS,
+    PERSONA_FACTS,
+    PERSONA_SLOTS,
+    facts_of_insight,
+    situation_key,
+)
 from spendsense_pipeline.recommendations.slots import card_signals, fill, stream_signals
 
 SITUATION_COLUMNS: Final = [
@@ -29,6 +37,11 @@ SITUATION_COLUMNS: Final = [
     "facts",
     "slots",
     "reasons",
+    "insight",
+    "insight_id",
+    "severity",
+    "excluded_tags",
+    "excluded_purposes",
 ]
 
 
@@ -45,17 +58,21 @@ def situations(
     features_180d: pd.DataFrame,
     streams: pd.DataFrame,
     cards: pd.DataFrame,
+    insights: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """One row per customer: the persona that is followed and all that the writing depends on.
+    """One row per customer for the persona that is followed, and one for each insight that may be told, with all that
+    the writing depends on.
 
     The 30-day persona is followed, or the 180-day one where the 30-day one is a fallback (``window_days``
     says which). ``streams`` are recurring_streams of the same day, ``cards`` its cards (``CARD_COLUMNS``).
 
     Columns: user_id, as_of, window_days, persona, is_fallback, ``situation`` (stable key, such as
     ``high_utilization/util=80+,interest=yes,.../slots=ab12cd``), ``facts`` (JSON: fact -> band), ``slots``
-    (JSON: slot -> {signal, value, shown}, only what is available), ``reasons`` (as assigned).
-    Sorted by user_id. Raises SituationError when a customer's persona has no features of the same window
-    and day.
+    (JSON: slot -> {signal, value, shown}, only what is available), ``reasons`` (as assigned); ``insight``,
+    ``insight_id`` and ``severity`` are null where the row is the persona's, which says in ``excluded_tags`` and
+    ``excluded_purposes`` (JSON lists) what its pieces may not do beside the customer's insights.
+    Sorted by user_id, insights before the persona and most important first. Raises SituationError when a customer's
+    persona has no features of the same window and day.
     """
     assigned = followed(personas_30d, personas_180d)[
         ["user_id", "as_of", "window_days", "persona", "is_fallback", "reasons"]
@@ -67,6 +84,7 @@ def situations(
             f"{len(assigned) - len(rows)} customers have a persona and no features of its window and day"
         )
     subscriptions, wallets = _subscriptions(streams), _wallets(cards)
+    told = _by_customer(insights)
     found: list[tuple[Any, ...]] = []
     for record in records(rows):
         user, persona = record["user_id"], record["persona"]
@@ -80,23 +98,59 @@ def situations(
             (*PERSONA_SLOTS[persona], "window", "as_of"),
             signals,
         )
+        mine = held(told.get(user, ()))
+        head = (user, record["as_of"], record["window_days"], persona, record["is_fallback"])
+        found.extend((*head, *_of_insight(one, record), None, None) for one in mine.told)
         found.append(
             (
-                user,
-                record["as_of"],
-                record["window_days"],
-                persona,
-                record["is_fallback"],
+                *head,
                 situation_key(persona, facts, slots),
                 json.dumps(facts),
                 json.dumps(slots, ensure_ascii=False),
                 record["reasons"],
+                None,
+                None,
+                None,
+                json.dumps(mine.tags),
+                json.dumps(mine.purposes),
             )
         )
     frame = pd.DataFrame(found, columns=SITUATION_COLUMNS)
-    text = ["user_id", "persona", "situation", "facts", "slots", "reasons"]
+    text = [name for name in SITUATION_COLUMNS if name not in ("as_of", "window_days", "is_fallback")]
     types = {"window_days": "Int64", "is_fallback": "boolean", **dict.fromkeys(text, "str")}
-    return frame.astype(types).sort_values("user_id", ignore_index=True)
+    return frame.astype(types).sort_values("user_id", kind="stable", ignore_index=True)
+
+
+def _by_customer(insights: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each customer."""
+    by_customer: dict[str, list[dict[str, Any]]] = {}
+    for row in records(insights) if insights is not None else ():
+        by_customer.setdefault(row["user_id"], []).append(row)
+    return by_customer
+
+
+def _of_insight(insight: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Situation, facts, slots, reasons and name of an insight of the customer with these features."""
+    name = insight["insight"]
+    facts = facts_of_insight(name, insight["detail"])
+    known = json.loads(insight["figures"]) | {
+        each: record[each] for each in ("as_of", "window_days", "currency", "currency_factor")
+    }
+    slots = fill((*ABOUT_SLOTS[name], "window", "as_of"), known)
+    return (
+        situation_key(name, facts, slots),
+        json.dumps(facts),
+        json.dumps(slots, ensure_ascii=False),
+        record["reasons"],
+        name,
+        insight["insight_id"],
+        insight["severity"],
+    )
+
+
+def taken_of(situation: Mapping[str, Any]) -> Held:
+    """What the customer's insights leave no room for, as the persona's row says."""
+    return Held((), tuple(json.loads(situation["excluded_tags"])), tuple(json.loads(situation["excluded_purposes"])))
 
 
 def fresh(personas: pd.DataFrame, features: pd.DataFrame, stale_days: int) -> pd.DataFrame:

@@ -36,12 +36,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from spendsense_pipeline.insights.figures import FIGURES, Figure
+
 SLOT: Final = re.compile(r"\{\{ ([a-z_]+) \}\}")
 """How a slot stands in a template: exactly one space on each side."""
 
-Kind = Literal["money", "percent", "months", "count", "period", "payee", "payee_list", "card", "date"]
+Kind = Literal[
+    "money", "percent", "rate", "months", "count", "period", "payee", "payee_list", "card", "date", "day", "words"
+]
 Signals = Mapping[str, Any]
-"""One customer's features row, with unknown values as None, and what ``stream_signals`` adds."""
+"""One customer's features row, with unknown values as None, and what ``stream_signals`` adds; or the figures of an
+insight."""
 
 UTILIZATION_EDGES: Final = (0.30, 0.50, 0.80)
 GROWTH_EDGES: Final = (0.02,)
@@ -485,8 +490,34 @@ _ALL = (
     Slot("window", "period", "window_days", "the days looked at", lambda s: f"last {s['window_days']} days"),
     Slot("as_of", "date", "as_of", "day of the figures", _of("as_of")),
 )
-SLOTS: Final[dict[str, Slot]] = {slot.name: slot for slot in _ALL}
-UNCHANGED: Final = frozenset(slot.name for slot in _ALL if slot.value == _Of(slot.signal))
+_KINDS_OF_FIGURES: Final[Mapping[str, Kind]] = {"date": "day"}
+_LEAST_OF_FIGURES: Final = {"money": 0.5, "percent": 0.005, "rate": 0.01, "months": 0.1, "count": 1.0}
+_EDGES_OF_FIGURES: Final = {"months_covered": FUND_EDGES, "income_share": (0.5, 1.0)}
+
+
+def _named(name: str) -> Callable[[Signals], Any]:
+    """The payee of an insight, where it may be named."""
+    return lambda s: s.get(name) if sayable(s.get(name)) else None
+
+
+def _of_figure(figure: Figure) -> Slot:
+    """The slot that shows an insight's figure."""
+    return Slot(
+        figure.name,
+        _KINDS_OF_FIGURES.get(figure.type, figure.type),
+        "insights",
+        figure.meaning,
+        _named(figure.name) if figure.type == "payee" else _of(figure.name),
+        _LEAST_OF_FIGURES.get(figure.type, 0.0),
+        edges=_EDGES_OF_FIGURES.get(figure.name, ()),
+        noun=figure.noun,
+    )
+
+
+SLOTS: Final[dict[str, Slot]] = {slot.name: slot for slot in (*_ALL, *map(_of_figure, FIGURES.values()))}
+FORMULAS: Final = {figure.name: figure.formula for figure in FIGURES.values()}
+"""How the figures of insights come about; those of signals stand at the top of this file."""
+UNCHANGED: Final = frozenset(slot.name for slot in SLOTS.values() if slot.value == _Of(slot.signal))
 """Slots that show a signal itself, so that a stored text can be held against stored signals."""
 
 
@@ -523,6 +554,15 @@ def long_date(day: dt.date) -> str:
     return f"{names.split()[day.month - 1]} {day.day}, {day.year}"
 
 
+def short_day(day: dt.date) -> str:
+    """A day that is near, in words.
+
+    >>> short_day(dt.date(2026, 3, 5))
+    'March 5'
+    """
+    return long_date(day).rpartition(",")[0]
+
+
 def payee_list(payees: Sequence[str]) -> str:
     """Names in a sentence.
 
@@ -539,12 +579,14 @@ def shown(slot: Slot, value: Any, currency: str = "USD", factor: float = 1.0) ->
     """
     if value is None:
         return None
-    if slot.kind in ("period", "payee"):
+    if slot.kind in ("period", "payee", "words"):
         return str(value) or None
     if slot.kind == "payee_list":
         return payee_list(value) if value and len(value) >= slot.least else None
     if slot.kind == "date":
         return long_date(value)
+    if slot.kind == "day":
+        return short_day(value if isinstance(value, dt.date) else dt.date.fromisoformat(value))
     if slot.kind == "card":
         return f"card ending in {value}" if re.fullmatch(r"[0-9]{4}", value) else None
     number = float(value)
@@ -555,6 +597,8 @@ def shown(slot: Slot, value: Any, currency: str = "USD", factor: float = 1.0) ->
         return money(number, currency, whole=slot.whole)
     if slot.kind == "percent":
         return f"{_rounded(number, 0.01, slot) * 100:.0f}%"
+    if slot.kind == "rate":
+        return f"{number:.2f}".rstrip("0").rstrip(".") + "%"
     if slot.kind == "months":
         tenths = number < WHOLE_MONTHS
         text = f"{_rounded(number, 0.1 if tenths else 1, slot):.1f}".removesuffix(".0")
@@ -563,26 +607,53 @@ def shown(slot: Slot, value: Any, currency: str = "USD", factor: float = 1.0) ->
     return f"{count:,} {slot.noun[0 if count == 1 else 1]}"
 
 
+class _Noted(dict[str, Any]):
+    """Signals that remember which of them were asked for."""
+
+    def __init__(self, signals: Signals) -> None:
+        super().__init__(signals)
+        self.asked: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked[name] = value = super().__getitem__(name)
+        return value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As a dictionary does; what is asked for is noted."""
+        self.asked[name] = value = super().get(name, default)
+        return value
+
+
 def fill(slots: Sequence[str], signals: Signals) -> dict[str, dict[str, Any]]:
-    """The slots that this customer's signals can fill: name -> {signal, value, shown}.
+    """The slots that this customer's signals can fill: name -> {signal, value, shown} and, where it is computed,
+    ``inputs``: the signals that it was computed from, with their values.
 
     ``value`` is a JSON value (a date as ISO text). Slots that are null or unfit are left out.
     Money is in the signals' ``currency``, US dollars where it is not known.
     """
     currency, factor = signals.get("currency") or "USD", signals.get("currency_factor") or 1.0
     filled: dict[str, dict[str, Any]] = {}
+    noted = _Noted(signals)
     for name in slots:
         slot = SLOTS[name]
-        value = slot.value(signals)
+        noted.asked = {}
+        value = slot.value(noted)
         text = shown(slot, value, currency, factor)
         if text is None:
             continue
-        if isinstance(value, dt.date):
-            value = value.isoformat()
-        elif isinstance(value, float):
-            value = round(value, 6)
-        filled[name] = {"signal": slot.signal, "value": value, "shown": text}
+        filled[name] = {"signal": slot.signal, "value": _stored(value), "shown": text}
+        if name not in UNCHANGED and slot.signal not in ("insights", "recurring_streams", "cards", "window_days"):
+            filled[name]["inputs"] = {
+                each: _stored(input_) for each, input_ in noted.asked.items() if each != "currency_factor"
+            }
     return filled
+
+
+def _stored(value: Any) -> Any:
+    """As JSON holds it."""
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    return round(value, 6) if isinstance(value, float) else value
 
 
 _SAYABLE = re.compile(r"[^\W_][\w&.'’+!, -]{0,38}[\w.!+]", re.UNICODE)

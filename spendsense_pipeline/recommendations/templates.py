@@ -9,7 +9,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS
+from spendsense_pipeline.insights.kinds import INSIGHTS
+from spendsense_pipeline.recommendations.facts import ABOUT_FACTS, ABOUT_SLOTS, FACTS, facts_of_insight
 from spendsense_pipeline.recommendations.figures import figures
 from spendsense_pipeline.recommendations.guardrails import review_text
 from spendsense_pipeline.recommendations.render import render_education
@@ -87,7 +88,7 @@ class Problem(NamedTuple):
 
 
 def check_template(
-    persona: str,
+    about: str,
     title: str,
     content: str,
     facts: Sequence[str],
@@ -96,7 +97,7 @@ def check_template(
     holds: Mapping[str, str] | None = None,
     available: Collection[str] | None = None,
 ) -> list[Problem]:
-    """All that keeps a template from being used for ``persona``; empty when it is fit.
+    """All that keeps a template from being used for ``about``, a persona or an insight; empty when it is fit.
 
     ``facts`` are what it asserts, ``name=band`` or ``name=band|band``; ``slots`` the names that stand in title and
     content as ``{{ name }}``, without the closing lines, which code adds. With a situation, ``holds`` (fact -> band)
@@ -110,9 +111,9 @@ def check_template(
     found = [
         *_wording("title", title, LONGEST_TITLE),
         *_wording("content", content, LONGEST_CONTENT),
-        *_slots(persona, title + "\n" + content, slots, available),
-        *_facts(persona, facts, holds),
-        *_claims(title + "\n" + content, facts, holds or {}),
+        *_slots(about, title + "\n" + content, slots, available),
+        *_facts(about, facts, holds),
+        *_claims(title + "\n" + content, facts, holds or _always(about)),
     ]
     if not found:  # only what can be rendered is read as the customer would
         found = _read_as_rendered(title, content)
@@ -139,37 +140,37 @@ def _wording(field: str, text: str, longest: int) -> list[Problem]:
     return found
 
 
-def _slots(persona: str, text: str, declared: Sequence[str], available: Collection[str] | None) -> list[Problem]:
+def _slots(about: str, text: str, declared: Sequence[str], available: Collection[str] | None) -> list[Problem]:
     found = []
-    allowed = {*PERSONA_SLOTS[persona], *FRAME_SLOTS}
+    allowed = {*ABOUT_SLOTS[about], *FRAME_SLOTS}
     used = set(SLOT.findall(text))
     for slot in sorted(used | set(declared)):
         if slot not in SLOTS:
             found.append(Problem("slots", "unknown_slot", f"{slot} is no slot"))
         elif slot not in allowed:
             found.append(
-                Problem("slots", "unknown_slot", f"{slot} is none of {persona}'s slots ({', '.join(sorted(allowed))})")
+                Problem("slots", "unknown_slot", f"{slot} is none of {about}'s slots ({', '.join(sorted(allowed))})")
             )
         elif available is not None and slot not in {*available, *FRAME_SLOTS}:
             found.append(Problem("slots", "slot_unavailable", f"{slot} cannot be shown in this situation"))
     if used != set(declared) or len(set(declared)) != len(declared):
         found.append(Problem("slots", "slots_declared", f"names {sorted(declared)}, the text shows {sorted(used)}"))
     if available is not None:
-        own = len(set(available) & set(PERSONA_SLOTS[persona]))
+        own = len(set(available) & set(ABOUT_SLOTS[about]))
         if len(used - FRAME_SLOTS) < min(OWN_FIGURES, own):
             message = f"shows {len(used - FRAME_SLOTS)} of the customer's own figures; {min(OWN_FIGURES, own)} can be"
             found.append(Problem("slots", "too_few_figures", message))
     return found
 
 
-def _facts(persona: str, asserted: Sequence[str], holds: Mapping[str, str] | None) -> list[Problem]:
+def _facts(about: str, asserted: Sequence[str], holds: Mapping[str, str] | None) -> list[Problem]:
     found = []
     for fact in asserted:
         name, _, written = fact.partition("=")
         bands = written.split("|")
-        if name not in PERSONA_FACTS[persona]:
-            known = ", ".join(PERSONA_FACTS[persona])
-            found.append(Problem("facts", "unknown_fact", f"{name} is no fact of {persona} (one of {known})"))
+        if name not in ABOUT_FACTS[about]:
+            known = ", ".join(ABOUT_FACTS[about])
+            found.append(Problem("facts", "unknown_fact", f"{name} is no fact of {about} (one of {known})"))
         elif unknown := set(bands) - {*FACTS[name].bands, "unknown"}:
             known = ", ".join(FACTS[name].bands)
             found.append(Problem("facts", "unknown_fact", f"{name} has no band {sorted(unknown)} (one of {known})"))
@@ -191,6 +192,11 @@ def _claims(text: str, asserted: Sequence[str], holds: Mapping[str, str]) -> lis
     ]
 
 
+def _always(about: str) -> dict[str, str]:
+    """What holds of everybody whom a text about an insight reaches."""
+    return facts_of_insight(about, None) if about in INSIGHTS else {}
+
+
 def _read_as_rendered(title: str, content: str) -> list[Problem]:
     """What the guardrails find in the text with a plausible figure in every slot."""
     whole_title, whole_content = render_education(title, content, "", EXAMPLES)
@@ -208,6 +214,9 @@ _PLAUSIBLE: Final[dict[str, Any]] = {
     "payee_list": ["Hulu", "Spotify", "Zoom"],
     "period": "last 30 days",
     "date": dt.date(2026, 3, 5),
+    "day": dt.date(2026, 3, 5),
+    "rate": 24.9,
+    "words": "groceries",
 }
 
 

@@ -38,6 +38,7 @@ QUIET: dict[str, Any] = {
     "interest_charges_present": False,
     "any_overdue": False,
     "fees_180d": 0.0,
+    "fees_30d": 0.0,
     "service_fees_180d": 0.0,
     "payroll_detected": True,
     "pay_frequency": "biweekly",

@@ -6,7 +6,7 @@ from typing import Final
 
 from spendsense_pipeline.recommendations.figures import figures
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Text, normalized, sentences
-from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
+from spendsense_pipeline.recommendations.render import COMPENSATION, EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
 
 _LINK = re.compile(r"\b([a-z][a-z0-9+.-]{1,20}):(?://)?(?=[^\s\d])\S*", re.IGNORECASE)
 _HTTPS = re.compile(r"https://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?=[/?#.,;:)]|$)", re.IGNORECASE)
@@ -58,10 +58,12 @@ def _found(check: str, message: str) -> Finding:
 
 
 def disclosure(text: Text) -> list[Finding]:
-    """The educational disclosure stands in the content exactly once, in an offer the partner one too."""
+    """The educational disclosure stands in the content exactly once, in an offer the partner ones too."""
     expected = [EDUCATION_DISCLOSURE]
     if text.content_type == "partner_offer":
         expected.append(OFFER_DISCLOSURE)
+        if "product_compensation" in text.slots:
+            expected.append(COMPENSATION)
     found = []
     whole = text.whole.casefold()
     for sentence in expected:

@@ -1,0 +1,93 @@
+"""What is expected when: payments of the coming days, and the next payday.
+
+What does not belong here: what the balance becomes of it (``forecast.py``).
+"""
+
+import numpy as np
+import pandas as pd
+
+from spendsense_pipeline.features.calendars import CALENDARS, SEMI_MONTHLY, day_at, halves
+from spendsense_pipeline.features.meanings import KIND_BENEFIT, KIND_PAYCHECK
+from spendsense_pipeline.features.tables import INCOME, MATURE
+from spendsense_pipeline.insights.seen import Seen
+
+MOST_AHEAD = 6  # occurrences of a weekly stream in a month
+PAY_DAYS = 190  # evidence for who pays when
+PERIOD_OF = {"weekly": 7.0, "biweekly": 14.0, "semi_monthly": 365.25 / 24, "monthly": 365.25 / 12}
+_OF_MONTHS = np.array([each.of_months for each in CALENDARS])
+_PERIOD = np.array([halves(each.period) for each in CALENDARS])
+
+
+def occurrences(seen: Seen, streams: pd.DataFrame, days: int) -> pd.DataFrame:
+    """Every expected date of the streams in the ``days`` days after the date: stream's columns and ``due``."""
+    s = seen.evidence.streams[streams["stream"].to_numpy()]
+    parts = []
+    for ahead in range(1, MOST_AHEAD + 1):
+        slot = s["last_slot"] + ahead
+        second = (s["calendar"] == SEMI_MONTHLY) & (slot % 2 == 1)
+        at = slot * _PERIOD[s["calendar"]] + np.where(second, s["other_anchor"], s["anchor"])
+        due = day_at(at, _OF_MONTHS[s["calendar"]])
+        parts.append(streams.assign(due=due))
+    if not parts:
+        return streams.assign(due=np.empty(0, "i8"))
+    found = pd.concat(parts, ignore_index=True)
+    return found[(found["due"] > seen.today) & (found["due"] <= seen.today + days)]
+
+
+def upcoming(seen: Seen, days: int) -> pd.DataFrame:
+    """Payments expected in the coming days: stream's columns, ``due`` and ``amount`` (positive), by customer and
+    day."""
+    s = seen.streams
+    chosen = ~s["inflow"] & (s["status"] == MATURE)
+    found = occurrences(seen, s[chosen], days)
+    found = found.assign(amount=np.where(found["fixed"], -found["last_amount"], -found["typical"]))
+    return found[found["amount"] > 0].sort_values(["user", "due", "stream"], ignore_index=True)
+
+
+def paydays(seen: Seen) -> pd.DataFrame:
+    """Days on which pay or a benefit came in the last 190 days: user, day, amount, payee, merchant, number, kind; the
+    parts of one payer within three days are one."""
+    return seen.once("paydays", _paydays)
+
+
+def _paydays(seen: Seen) -> pd.DataFrame:
+    rows = seen.rows
+    rows = rows[rows["kind"].isin([KIND_PAYCHECK, KIND_BENEFIT]) & (rows["day"] > seen.today - PAY_DAYS)]
+    rows = rows.sort_values(["user", "payee", "day"], kind="stable")
+    apart = rows["day"].diff().to_numpy()
+    same = (rows["user"].diff().to_numpy() == 0) & (rows["payee"].diff().to_numpy() == 0) & (apart <= 3)
+    group = np.cumsum(~same)
+    of = rows.groupby(group, sort=False)
+    found = of.agg(
+        user=("user", "first"), day=("day", "first"), amount=("amount", "sum"), payee=("payee", "first"),
+        merchant=("merchant", "first"), number=("number", "last"), kind=("kind", "first"),
+    )  # fmt: skip
+    return found.reset_index(drop=True)
+
+
+def next_paydays(seen: Seen) -> pd.DataFrame:
+    """By customer with a pay calendar: ``last`` payday, ``period`` in days, ``expected`` day after it, maybe past.
+
+    From the income streams where there are some, for they know the day of the month; else from the pay frequency.
+    """
+    return seen.once("next paydays", _next_paydays)
+
+
+def _next_paydays(seen: Seen) -> pd.DataFrame:
+    s = seen.streams
+    income = s[(s["kind"] == INCOME) & (s["status"] == MATURE)]
+    by_stream = income.sort_values(["user", "expected"]).drop_duplicates("user").set_index("user")
+    days = paydays(seen).groupby("user")["day"].max()
+    frequency = seen.long["pay_frequency"].map(PERIOD_OF)
+    known = frequency.dropna().index
+    frame = pd.DataFrame(index=sorted({*known, *by_stream.index}))
+    frame["last"] = days.reindex(frame.index)
+    frame["period"] = frequency.reindex(frame.index)
+    by_period = by_stream["calendar"].map(dict(enumerate(_PERIOD / 2 * np.where(_OF_MONTHS, 30.44 / 31, 1.0))))
+    frame["period"] = frame["period"].fillna(by_period.reindex(frame.index))
+    after = np.floor(frame["last"] + frame["period"] + 0.5)
+    expected = by_stream["expected"].reindex(frame.index)
+    # Of several sources the one that comes next; a stream that is overdue is judged by the pay of all.
+    frame["expected"] = expected.where(expected.notna() & ((expected > seen.today) | frame["last"].isna()), after)
+    frame["last"] = frame["last"].fillna(by_stream["last"].reindex(frame.index))
+    return frame.dropna()

@@ -1,0 +1,181 @@
+"""The cushion: overdrawn, charged, thin, idle, falling, growing.
+
+Candidates as in ``bills.py``. What does not belong here: which of them is told (``choosing.py``).
+"""
+
+import numpy as np
+import pandas as pd
+
+from spendsense_pipeline.features.meanings import CHECKING, SAVINGS
+from spendsense_pipeline.insights.calendar import next_paydays
+from spendsense_pipeline.insights.seen import Seen
+
+FEE_DAYS = 31
+LEAST_FEES = 1.0
+OFTEN = 2  # penalty fees in 31 days that make it urgent
+WEEK = 7 / 30
+IDLE_MONTHS = 3
+LEAST_IDLE = 2_000.0  # US dollars above a month of spending
+DROPPED = 0.25
+DROPPED_BY = 200.0  # US dollars
+MILESTONES = (1, 3, 6)  # months of spending
+
+
+def _here(seen: Seen, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame.index.isin(np.flatnonzero(seen.there))]
+
+
+def overdrawn(seen: Seen) -> pd.DataFrame:
+    """Checking below zero, all such accounts of the customer together."""
+    a = seen.accounts
+    a = a[(a["held_as"] == CHECKING) & (a["balance"] <= -1)]
+    of = a.groupby("user")
+    paydays = next_paydays(seen)["expected"]
+    users = of["balance"].sum()
+    payday = paydays.where(paydays > seen.today).reindex(users.index)
+    return pd.DataFrame(
+        {
+            "user": users.index,
+            "key": of["balance_day"].min().to_numpy() // 14,
+            "happened": of["balance_day"].min().to_numpy(),
+            "expires": seen.today + 14,
+            "amount": -users.to_numpy(),
+            "balance_on": of["balance_day"].min().to_numpy(),
+            "next_payday": payday.to_numpy(),
+            "days_until": (payday - seen.today).to_numpy(),
+            "at_account": of["account"].agg(list).to_numpy(),
+        }
+    )
+
+
+def fees_charged(seen: Seen) -> pd.DataFrame:
+    """Penalty and service fees of 31 days, less what was given back."""
+    rows = seen.rows
+    rows = rows[(rows["day"] > seen.today - FEE_DAYS) & (rows["penalty"] | rows["service_fee"])]
+    charged = rows[rows["amount"] < 0]
+    of = rows.assign(net=-rows["amount"], penal=np.where(rows["penalty"], -rows["amount"], 0.0)).groupby("user")
+    total, penal = of["net"].sum(), of["penal"].sum()
+    counts = rows.assign(one=np.sign(-rows["amount"])).groupby("user")["one"].sum()
+    users = total.index[(total >= LEAST_FEES * seen.factor[total.index]) & (counts > 0)]
+    last = charged.sort_values(["user", "day"]).drop_duplicates("user", keep="last").set_index("user")
+    numbers = charged.groupby("user")["number"].agg(list)
+    half_year = (seen.long["fees_180d"].fillna(0) + seen.long["service_fees_180d"].fillna(0)).reindex(users)
+    penalty = penal[users] > 0.005
+    often = charged[charged["penalty"]].groupby("user").size().reindex(users).fillna(0) >= OFTEN
+    return pd.DataFrame(
+        {
+            "user": users,
+            "key": last["day"].reindex(users).to_numpy(),
+            "happened": last["day"].reindex(users).to_numpy(),
+            "expires": last["day"].reindex(users).to_numpy() + FEE_DAYS,
+            "fee_count": counts[users].to_numpy(),
+            "total": total[users].to_numpy(),
+            "total_half_year": half_year.where(half_year > total[users] + 0.5).to_numpy(),
+            "happened_on": last["day"].reindex(users).to_numpy(),
+            "fact": np.where(penalty, "penalty", "service"),
+            "severity": np.where(penalty & often, "urgent", "notable"),
+            "at_row": numbers.reindex(users).to_numpy(),
+        }
+    )
+
+
+def thin_cushion(seen: Seen) -> pd.DataFrame:
+    """Less than a week of usual spending in checking and savings together; none below zero."""
+    checking, savings = seen.balance_of(CHECKING), seen.balance_of(SAVINGS)
+    expenses = _here(seen, seen.long)["avg_monthly_expenses"]
+    has_savings = seen.accounts.loc[seen.accounts["held_as"] == SAVINGS, "user"]
+    together = checking["balance"].reindex(expenses.index)
+    known = ~expenses.index.isin(has_savings) | expenses.index.isin(savings.index)
+    together = (together + savings["balance"].reindex(expenses.index).fillna(0.0))[known]
+    expenses = expenses[known]
+    users = expenses.index[(together >= 0) & (together < WEEK * expenses) & (expenses > 0)]
+    return pd.DataFrame(
+        {
+            "user": users,
+            "key": str(seen.today // 31),
+            "happened": seen.today,
+            "expires": seen.today + 14,
+            "cushion_total": together[users].where(together[users] > 0).to_numpy(),
+            "cushion_days": np.floor(together[users] / expenses[users] * 30).to_numpy(),
+            "spending_monthly": expenses[users].to_numpy(),
+            "balance_on": checking["balance_day"].reindex(users).to_numpy(),
+        }
+    )
+
+
+def idle_cash(seen: Seen) -> pd.DataFrame:
+    """Three months of spending or more in checking."""
+    checking = seen.balance_of(CHECKING)
+    expenses = _here(seen, seen.long)["avg_monthly_expenses"]
+    expenses = expenses[(seen.began[expenses.index] <= seen.today - 90) & (expenses > 0)]
+    holds = checking["balance"].reindex(expenses.index)
+    idle = holds - expenses
+    chosen = (holds >= IDLE_MONTHS * expenses) & (idle >= LEAST_IDLE * seen.factor[expenses.index])
+    users = expenses.index[chosen]
+    return pd.DataFrame(
+        {
+            "user": users,
+            "key": str(seen.today // 92),
+            "happened": seen.today,
+            "expires": seen.today + 31,
+            "checking_balance": holds[users].to_numpy(),
+            "balance_on": checking["balance_day"].reindex(users).to_numpy(),
+            "months_covered": (holds[users] / expenses[users]).to_numpy(),
+            "spending_monthly": expenses[users].to_numpy(),
+            "idle_amount": idle[users].to_numpy(),
+            "idle_point_yearly": (idle[users] / 100).to_numpy(),
+        }
+    )
+
+
+def _savings(seen: Seen) -> pd.DataFrame:
+    """By customer what savings hold now and held 30 days ago, and what a month of spending is over 180 days."""
+    short, long = _here(seen, seen.short), _here(seen, seen.long)
+    months = np.minimum(30, np.maximum(short["history_days"], 30)) / 30
+    frame = pd.DataFrame({"now": short["savings_balance"], "saved": short["net_savings_inflow"] * months})
+    frame["before"] = frame["now"] - frame["saved"]
+    frame["expenses"] = long["avg_monthly_expenses"].reindex(frame.index)
+    return frame.dropna()
+
+
+def savings_drop(seen: Seen) -> pd.DataFrame:
+    """Savings a quarter and 200 dollars below those of 30 days ago."""
+    s = _savings(seen)
+    s = s[(-s["saved"] >= DROPPED * s["before"]) & (-s["saved"] >= DROPPED_BY * seen.factor[s.index])]
+    return pd.DataFrame(
+        {
+            "user": s.index,
+            "key": str(seen.today // 31),
+            "happened": seen.today,
+            "expires": seen.today + 31,
+            "amount_before": s["before"].to_numpy(),
+            "savings_now": s["now"].where(s["now"] > 0).to_numpy(),
+            "difference": -s["saved"].to_numpy(),
+            "change_percent": (-s["saved"] / s["before"]).to_numpy(),
+        }
+    )
+
+
+def savings_milestone(seen: Seen) -> pd.DataFrame:
+    """Savings that passed one, three or six months of spending in the last 30 days."""
+    s = _savings(seen)
+    s = s[(s["saved"] > 0) & (s["expenses"] > 0)]
+    passed = np.zeros(len(s))
+    for months in MILESTONES:
+        target = months * s["expenses"].to_numpy()
+        passed = np.where((s["now"] >= target) & (s["before"] < target), months, passed)
+    s, passed = s[passed > 0], passed[passed > 0]
+    return pd.DataFrame(
+        {
+            "user": s.index,
+            "key": passed.astype("i8"),
+            "happened": seen.today,
+            "expires": seen.today + 31,
+            "savings_now": s["now"].to_numpy(),
+            "amount_before": s["before"].where(s["before"] > 0).to_numpy(),
+            "difference": s["saved"].to_numpy(),
+            "months_covered": (s["now"] / s["expenses"]).to_numpy(),
+            "spending_monthly": s["expenses"].to_numpy(),
+            "fact": passed.astype("i8").astype(str),
+        }
+    )

@@ -1,0 +1,188 @@
+"""The insights and forecasts of a range of customers on its dates, as tables.
+
+What does not belong here: what any insight is (``bills.py`` and its neighbours), and who is told what
+(``recommendations/``).
+"""
+
+import datetime as dt
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from spendsense_pipeline.features import tables
+from spendsense_pipeline.features.signals import EPOCH, Evidence, Signals
+from spendsense_pipeline.insights import bills, cushion, debt, income, recurring, spending
+from spendsense_pipeline.insights.figures import FIGURES
+from spendsense_pipeline.insights.forecast import balance_forecast, low_balance_ahead
+from spendsense_pipeline.insights.kinds import IMPORTANCE, INSIGHTS
+from spendsense_pipeline.insights.seen import Seen
+
+DETECTORS: dict[str, Callable[[Seen], pd.DataFrame]] = {
+    detector.__name__: detector
+    for detector in (
+        *(bills.bill_due_soon, bills.bills_before_payday, bills.bill_higher_than_usual, bills.bill_missing),
+        *(bills.annual_renewal_ahead, recurring.price_rise, recurring.new_recurring, recurring.trial_became_paid),
+        *(recurring.duplicate_charge, recurring.two_of_a_kind, income.income_late, income.income_stopped),
+        *(income.income_changed, income.windfall, debt.past_due, debt.dearest_first, debt.minimum_only),
+        *(debt.interest_paid, debt.balance_falling, cushion.overdrawn, cushion.fees_charged, cushion.thin_cushion),
+        *(cushion.idle_cash, cushion.savings_drop, cushion.savings_milestone, spending.unusual_spending),
+        *(spending.fixed_costs_high, spending.spending_above_income, spending.card_not_linked),
+    )
+}
+INSIGHTS_SCHEMA = pa.schema(
+    [
+        ("insight_id", pa.string()), ("user_id", pa.string()), ("as_of", pa.date32()), ("insight", pa.string()),
+        ("topic", pa.string()), ("severity", pa.string()), ("happened_on", pa.date32()), ("expires_on", pa.date32()),
+        ("detail", pa.string()), ("evidence", pa.string()), ("figures", pa.string()), ("confidence", pa.float64()),
+    ]
+)  # fmt: skip
+FORECAST_SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()), ("as_of", pa.date32()), ("balance", pa.float64()), ("balance_date", pa.date32()),
+        ("next_payday", pa.date32()), ("expected", pa.string()), ("low", pa.string()), ("high", pa.string()),
+    ]
+)  # fmt: skip
+
+
+def insights_of(evidence: Evidence, signals: Signals) -> dict[str, pa.Table]:
+    """``insights`` and ``balance_forecast`` of every date of the range, by customer."""
+    found, forecasts = [], []
+    for place in range(len(evidence.dates)):
+        seen = Seen(evidence, place, signals)
+        forecast = balance_forecast(seen)
+        candidates = {name: detector(seen) for name, detector in DETECTORS.items()}
+        candidates["low_balance_ahead"] = low_balance_ahead(seen, forecast)
+        found.append(_insights(seen, candidates))
+        forecasts.append(_forecasts(seen, forecast))
+    return {"insights": pa.concat_tables(found), "balance_forecast": pa.concat_tables(forecasts)}
+
+
+def _insights(seen: Seen, candidates: dict[str, pd.DataFrame]) -> pa.Table:
+    parts, order = [INSIGHTS_SCHEMA.empty_table()], [np.empty(0, "i8")]
+    for name, frame in candidates.items():
+        if len(frame):
+            frame = _strongest(frame.reset_index(drop=True))
+            parts.append(_told(seen, name, frame))
+            order.append(frame["user"].to_numpy("i8") * len(IMPORTANCE) + IMPORTANCE[name])
+    return pa.concat_tables(parts).take(pa.array(np.argsort(np.concatenate(order), kind="stable")))
+
+
+def _strongest(frame: pd.DataFrame) -> pd.DataFrame:
+    """One a customer and insight: that of the largest amount."""
+    if frame["user"].is_unique:
+        return frame
+    weight = frame["weight"] if "weight" in frame else pd.Series(0.0, frame.index)
+    order = frame.assign(weight=weight, at=np.arange(len(frame))).sort_values(
+        ["user", "weight", "at"], ascending=[True, False, True]
+    )
+    return order.drop_duplicates("user").reset_index(drop=True)
+
+
+def _told(seen: Seen, name: str, frame: pd.DataFrame) -> pa.Table:
+    """Rows of the table, of the candidates for one insight."""
+    about, count = INSIGHTS[name], len(frame)
+    users = seen.evidence.users.take(pa.array(frame["user"].to_numpy("i8")))
+    evidence = _evidence(seen, frame)
+    explained = seen.long["explained_share"].reindex(frame["user"]).fillna(0.0).to_numpy()
+    return pa.table(
+        [
+            [
+                _identity(user, name, rests_on, key)
+                for user, rests_on, key in zip(users.to_pylist(), evidence, frame["key"].tolist(), strict=True)
+            ],
+            users,
+            tables.dates(np.full(count, seen.today)),
+            [name] * count,
+            [about.topic] * count,
+            frame["severity"].tolist() if "severity" in frame else [about.severity] * count,
+            tables.dates(frame["happened"].to_numpy("i8")),
+            tables.dates(np.maximum(frame["expires"].to_numpy("i8"), seen.today)),
+            pa.array(frame["fact"].tolist() if "fact" in frame else [None] * count, pa.string()),
+            [json.dumps(each) for each in evidence],
+            [json.dumps(each, ensure_ascii=False) for each in _figures(frame)],
+            np.round(np.clip(explained, 0.5, 1.0), 6),
+        ],
+        schema=INSIGHTS_SCHEMA,
+    )
+
+
+def _identity(user: str, name: str, rests_on: dict[str, list[str]], key: Any) -> str:
+    """What names the happening: the customer, the insight, the one stream, row or account it rests on, and its key."""
+    one = [ids[0] for ids in rests_on.values() if len(ids) == 1]
+    return "ins_" + hashlib.sha256("|".join([user, name, *one, str(key)]).encode()).hexdigest()[:20]
+
+
+@functools.lru_cache(maxsize=4096)
+def _iso(day: int) -> str:
+    return (EPOCH + dt.timedelta(days=day)).isoformat()
+
+
+def _evidence(seen: Seen, frame: pd.DataFrame) -> list[dict[str, list[str]]]:
+    """By row the ids of the streams, transactions and accounts it rests on."""
+    found: list[dict[str, list[str]]] = [{} for _ in range(len(frame))]
+    accounts = seen.evidence.held.account_id
+    for column, name, ids_of in (
+        ("at_stream", "streams", seen.stream_ids),
+        ("at_row", "transactions", seen.transaction_ids),
+        ("at_account", "accounts", lambda places: accounts.take(pa.array(places)).to_pylist()),
+    ):
+        if column in frame:
+            places = [each if isinstance(each, list) else [each] for each in frame[column].tolist()]
+            flat = ids_of(np.array([one for each in places for one in each], "i8"))
+            at = 0
+            for row, each in zip(found, places, strict=True):
+                row[name] = list(flat[at : at + len(each)])
+                at += len(each)
+    return found
+
+
+def _figures(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """By row the figures that are known: money to the cent, dates as ISO text."""
+    found: list[dict[str, Any]] = [{} for _ in range(len(frame))]
+    for name, figure in FIGURES.items():
+        if name not in frame:
+            continue
+        for row, value in zip(found, frame[name].tolist(), strict=True):
+            if value is None or (isinstance(value, float) and not math.isfinite(value)):
+                continue
+            if figure.type == "date":
+                row[name] = _iso(int(value))
+            elif figure.type == "count":
+                row[name] = int(value)
+            elif figure.type in ("payee", "card", "words"):
+                row[name] = str(value)
+            else:
+                row[name] = round(float(value), 2 if figure.type == "money" else 6)
+    return found
+
+
+def _forecasts(seen: Seen, forecast: pd.DataFrame) -> pa.Table:
+    payday = forecast["next_payday"].to_numpy()
+    return pa.table(
+        [
+            seen.evidence.users.take(pa.array(forecast["user"].to_numpy())),
+            tables.dates(np.full(len(forecast), seen.today)),
+            pa.array(forecast["balance"].to_numpy()),
+            tables.dates(forecast["balance_day"].to_numpy()),
+            tables.dates(payday, payday < 0),
+            *(_written(forecast[name]) for name in ("expected", "low", "high")),
+        ],
+        schema=FORECAST_SCHEMA,
+    )
+
+
+def _written(paths: pd.Series) -> pa.Array:
+    """Lists of whole amounts as JSON; more would claim to know them better."""
+    if not len(paths):
+        return pa.array([], pa.string())
+    matrix = np.stack(paths.to_list())
+    unknown = np.isnan(matrix).any(axis=1)
+    whole = np.rint(np.nan_to_num(matrix)).astype("i8").tolist()
+    return pa.array(map(str, whole), pa.string(), mask=unknown)

@@ -1,0 +1,206 @@
+"""What repeats: new services, trials that ended, prices that rose, charges that came twice, two services for one thing.
+
+Candidates as in ``bills.py``. What does not belong here: which of them is told (``choosing.py``).
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from spendsense_pipeline.features.meanings import KIND_OTHER_OUT, KIND_REFUND
+from spendsense_pipeline.features.tables import BILL, INACTIVE, MATURE, SUBSCRIPTION
+from spendsense_pipeline.insights.seen import Seen
+
+PRICE_DAYS = 45
+LEAST_RISE = 0.01  # docs/signals.md: a step of more than one percent
+LEAST_RISE_BY = 0.50  # US dollars
+NEW_DAYS = 100  # three monthly hits
+KNOWN_BEFORE = 45  # days of history without it, so that it is new and not only newly seen
+TRIAL_DAYS = 35
+TRIAL_SHARE = 0.35
+TRIAL_TOLD_DAYS = 75  # a stream takes two charges of the price to be one
+DUPLICATE_DAYS = 3
+DUPLICATE_TOLD_DAYS = 31
+LEAST_DUPLICATE = 5.0  # US dollars; below it people buy the same thing twice
+HABIT_DAYS = 180
+HABITS = ("FOOD_AND_DRINK_COFFEE", "FOOD_AND_DRINK_VENDING_MACHINES", "TRANSPORTATION", "BANK_FEES", "TRAVEL")
+"""Categories in which equal amounts on neighbouring days are how one buys."""
+PURPOSES = {
+    "ENTERTAINMENT_MUSIC_AND_AUDIO": "music",
+    "ENTERTAINMENT_TV_AND_MOVIES": "films and series",
+    "ENTERTAINMENT_VIDEO_GAMES": "games",
+    "PERSONAL_CARE_GYMS_AND_FITNESS_CENTERS": "fitness",
+    "GENERAL_MERCHANDISE_BOOKSTORES_AND_NEWSSTANDS": "news and reading",
+    "GENERAL_SERVICES_STORAGE": "storage",
+}
+
+
+def price_rise(seen: Seen) -> pd.DataFrame:
+    """A fixed price that stepped up within 45 days."""
+    s = seen.streams
+    s = s[s["kind"].isin([SUBSCRIPTION, BILL]) & (s["status"] == MATURE) & s["fixed"] & (s["change"] > LEAST_RISE)]
+    s = s[seen.today - s["changed_on"] < PRICE_DAYS]
+    before, now = -s["before"], -s["last_amount"]
+    rise = now - before
+    s = s[rise >= LEAST_RISE_BY * seen.factor[s["user"]]]
+    before, now, rise = before[s.index], now[s.index], rise[s.index]
+    return pd.DataFrame(
+        {
+            "user": s["user"],
+            "key": s["changed_on"],
+            "happened": s["changed_on"],
+            "expires": s["changed_on"] + PRICE_DAYS,
+            "payee": seen.names(s["merchant"]),
+            "amount_before": before,
+            "amount": now,
+            "difference": rise,
+            "change_percent": rise / before,
+            "difference_yearly": s["monthly"] * rise / now * 12,
+            "happened_on": s["changed_on"],
+            "weight": s["monthly"] * rise / now,
+            "at_stream": s["stream"],
+            "at_row": s["number"],
+        }
+    )
+
+
+def new_recurring(seen: Seen) -> pd.DataFrame:
+    """A subscription that began within 100 days, at a payee without an earlier row."""
+    s = seen.streams
+    s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] != INACTIVE) & (seen.today - s["first"] <= NEW_DAYS)]
+    s = s[(s["first"] - seen.began[s["user"]] >= KNOWN_BEFORE) & (seen.today - s["last"] <= 31)]
+    if len(s):
+        rows = seen.rows[seen.rows["payee"] >= 0].groupby(["user", "payee"])["day"].min()
+        first_row = rows.reindex(pd.MultiIndex.from_frame(s[["user", "payee"]])).to_numpy()
+        s = s[first_row >= s["first"] - TRIAL_DAYS]
+    return pd.DataFrame(
+        {
+            "user": s["user"],
+            "key": s["first"],
+            "happened": s["first"],
+            "expires": s["first"] + NEW_DAYS,
+            "payee": seen.names(s["merchant"]),
+            "amount": -s["last_amount"],
+            "cost_yearly": s["monthly"] * 12,
+            "since_on": s["first"],
+            "due_on": s["expected"].where(s["expected"] > seen.today),
+            "weight": s["monthly"],
+            "at_stream": s["stream"],
+        }
+    )
+
+
+def trial_became_paid(seen: Seen) -> pd.DataFrame:
+    """A subscription whose payee was paid a third of the price or less in the five weeks before its first charge."""
+    s = seen.streams
+    s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] != INACTIVE) & (seen.today - s["first"] <= TRIAL_TOLD_DAYS)]
+    rows = seen.rows
+    rows = rows[(rows["kind"] == KIND_OTHER_OUT) & (rows["day"] > seen.today - TRIAL_TOLD_DAYS - TRIAL_DAYS - 1)]
+    pairs = s.merge(rows[["user", "payee", "day", "amount", "number"]], on=["user", "payee"], suffixes=("", "_trial"))
+    apart = pairs["first"] - pairs["day"]
+    small = -pairs["amount"] <= TRIAL_SHARE * -pairs["typical"]
+    pairs = pairs[(apart > 0) & (apart <= TRIAL_DAYS) & small].drop_duplicates("stream")
+    return pd.DataFrame(
+        {
+            "user": pairs["user"],
+            "key": pairs["first"],
+            "happened": pairs["first"],
+            "expires": pairs["first"] + TRIAL_TOLD_DAYS,
+            "payee": seen.names(pairs["merchant"]),
+            "amount_before": -pairs["amount"],
+            "amount": -pairs["last_amount"],
+            "cost_yearly": pairs["monthly"] * 12,
+            "since_on": pairs["first"],
+            "weight": pairs["monthly"],
+            "at_stream": pairs["stream"],
+            "at_row": pairs["number_trial"],
+        }
+    )
+
+
+def duplicate_charge(seen: Seen) -> pd.DataFrame:
+    """Two charges of one payee within three days, equal to the cent: not a habit there, and not given back."""
+    rows = seen.rows
+    recent = rows[
+        (rows["kind"] == KIND_OTHER_OUT)
+        & (rows["payee"] >= 0)
+        & (rows["day"] > seen.today - DUPLICATE_TOLD_DAYS - DUPLICATE_DAYS)
+        & (rows["cents"] >= LEAST_DUPLICATE * 100 * seen.factor[rows["user"]])
+    ]
+    recent = recent.sort_values(["user", "payee", "cents", "day", "number"])
+    keys = recent[["user", "payee", "cents"]].to_numpy()
+    same = np.zeros(len(recent), bool)
+    if len(recent):
+        same[1:] = (keys[1:] == keys[:-1]).all(axis=1)
+    near = same & (recent["day"].diff().fillna(99).to_numpy() <= DUPLICATE_DAYS)
+    second = recent[near & (recent["day"].to_numpy() > seen.today - DUPLICATE_TOLD_DAYS)]
+    second = second.assign(first_number=recent["number"].shift()[second.index].astype("i8"))
+    labels = pd.Series(seen.labels(second["label"]), index=second.index, dtype="object").fillna("")
+    second = second[~labels.str.startswith(HABITS)]
+    if len(second):
+        there = rows[(rows["day"] > seen.today - HABIT_DAYS) & rows["user"].isin(second["user"])]
+        there = there.merge(second[["user", "payee"]].drop_duplicates(), on=["user", "payee"])
+        out, back = there[there["kind"] == KIND_OTHER_OUT], there[there["kind"] == KIND_REFUND]
+        second = second[~_habits(second, out)]
+        second = second[~_given_back(second, back)]
+    return pd.DataFrame(
+        {
+            "user": second["user"],
+            "key": second["day"],
+            "happened": second["day"],
+            "expires": second["day"] + DUPLICATE_TOLD_DAYS,
+            "payee": seen.names(second["merchant"]),
+            "amount": second["cents"] / 100,
+            "happened_on": second["day"],
+            "weight": second["cents"] / 100,
+            "at_row": [list(pair) for pair in zip(second["first_number"], second["number"], strict=True)],
+        }
+    )
+
+
+def _habits(second: pd.DataFrame, out: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether equal charges on neighbouring days are how the customer pays there: it happened before, or most of the
+    payee's rows share their amount with another one that is no month away."""
+    out = out.sort_values(["user", "payee", "cents", "day"])
+    keys = out[["user", "payee", "cents"]].to_numpy()
+    same = np.zeros(len(out), bool)
+    same[1:] = (keys[1:] == keys[:-1]).all(axis=1)
+    apart = out["day"].diff().fillna(0).to_numpy()
+    again = same & (apart <= 14)
+    times = out[again].groupby(["user", "payee"]).size()
+    found = times.reindex(pd.MultiIndex.from_frame(second[["user", "payee"]])).fillna(0).to_numpy()
+    return np.asarray(found > 1)
+
+
+def _given_back(second: pd.DataFrame, back: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether the payee gave the amount back since."""
+    pairs = second.reset_index().merge(back[["user", "payee", "cents", "day"]], on=["user", "payee", "cents"])
+    return np.asarray(second.index.isin(pairs.loc[pairs["day_y"] >= pairs["day_x"] - DUPLICATE_DAYS, "index"]))
+
+
+def two_of_a_kind(seen: Seen) -> pd.DataFrame:
+    """The two dearest active subscriptions that are for one purpose."""
+    s = seen.streams
+    s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] == MATURE)].copy()
+    s["purpose_name"] = [PURPOSES.get(label or "") for label in seen.labels(s["label"])]
+    s = s[s["purpose_name"].notna()].sort_values(["user", "purpose_name", "monthly", "stream"], ascending=False)
+    s = s.drop_duplicates(["user", "purpose_name", "payee"])
+    place = s.groupby(["user", "purpose_name"]).cumcount()
+    pairs = s[place == 0].merge(s[place == 1], on=["user", "purpose_name"], suffixes=("", "_other"))
+    return pd.DataFrame(
+        {
+            "user": pairs["user"],
+            "key": pairs["purpose_name"],
+            "happened": pairs[["first", "first_other"]].max(axis=1),
+            "expires": seen.today + 31,
+            "purpose_name": pairs["purpose_name"],
+            "payee": seen.names(pairs["merchant"]),
+            "other_payee": seen.names(pairs["merchant_other"]),
+            "amount": pairs["monthly"],
+            "other_amount": pairs["monthly_other"],
+            "total": pairs["monthly"] + pairs["monthly_other"],
+            "cost_yearly": 12 * (pairs["monthly"] + pairs["monthly_other"]),
+            "weight": pairs["monthly"] + pairs["monthly_other"],
+            "at_stream": [list(each) for each in zip(pairs["stream"], pairs["stream_other"], strict=True)],
+        }
+    )

@@ -1,0 +1,248 @@
+"""What the customers of a range look like on a date, as frames that detectors read.
+
+Built from the evidence of the signals, without reading anything again. Customers are places in the range, days are
+since 1970, money is positive = in. What does not belong here: any insight.
+"""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spendsense_pipeline.features import tables
+from spendsense_pipeline.features.meanings import CREDIT_CARD, LOAN
+from spendsense_pipeline.features.signals import EPOCH, Evidence, Signals, rows_read
+
+Array = npt.NDArray[Any]
+ROW_DAYS = 400
+"""Rows older than this tell nothing that an insight asks for: an annual charge and its tolerance."""
+DORMANT_DAYS = 60
+"""Nothing is said to a customer without a row in so many days."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A range on the date ``today``. ``users`` are the ids by place; ``evidence`` is what all of it comes from."""
+
+    evidence: Evidence
+    place: int
+    signals: Signals
+
+    @cached_property
+    def _kept(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+    def once(self, name: str, of: Callable[["Seen"], pd.DataFrame]) -> pd.DataFrame:
+        """What several detectors ask for, computed once."""
+        if name not in self._kept:
+            self._kept[name] = of(self)
+        return self._kept[name]
+
+    @cached_property
+    def today(self) -> int:
+        return self.evidence.dates[self.place]
+
+    @cached_property
+    def users(self) -> list[str]:
+        return list(self.evidence.users.to_pylist())
+
+    @cached_property
+    def newest(self) -> Array:
+        """By customer the day of the newest row; long ago where there is none."""
+        figures = self.evidence.figures[self.place]
+        return np.where(figures["rows"] > 0, figures["last_day"], self.today - 100_000)
+
+    @cached_property
+    def began(self) -> Array:
+        """By customer the first day of the history."""
+        return np.asarray(self.evidence.figures[self.place]["first_day"])
+
+    @cached_property
+    def factor(self) -> Array:
+        """By customer units of money per US dollar."""
+        return tables.factors_of(self.evidence.held, self.evidence.on[self.place])
+
+    @cached_property
+    def there(self) -> Array:
+        """By customer: known, and with a row in the last 60 days."""
+        return np.asarray(self.evidence.there[self.place] & (self.newest > self.today - DORMANT_DAYS))
+
+    def of_window(self, days: int) -> pd.DataFrame:
+        """The features of a window by customer; no row for a customer who is not there."""
+        features = self.signals.features
+        date = EPOCH + dt.timedelta(days=self.today)
+        mine = features.filter((pc.field("window_days") == days) & (pc.field("as_of") == date))
+        frame: pd.DataFrame = mine.select([name for name in mine.column_names if name in FEATURES]).to_pandas()
+        frame.index = np.flatnonzero(self.evidence.there[self.place])
+        return frame.astype(dict.fromkeys([name for name in FEATURES if name in NUMBERS], "float64"))
+
+    @cached_property
+    def short(self) -> pd.DataFrame:
+        """Features of 30 days."""
+        return self.of_window(min(self.evidence.windows))
+
+    @cached_property
+    def long(self) -> pd.DataFrame:
+        """Features of 180 days."""
+        return self.of_window(max(self.evidence.windows))
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """Rows of the last 400 days that count: user, account, held_as, day, amount, cents, kind, payee, merchant
+        (numbers of texts), label (number of the category, -1), penalty, service_fee, number. By customer and day."""
+        e, rows = self.evidence, self.evidence.rows
+        chosen = np.flatnonzero((rows.day <= self.today) & (rows.day > self.today - ROW_DAYS))
+        read = rows_read(e.read[self.place][chosen])
+        counts = (read.kind >= 0) & self.there[e.held.user[rows.account[chosen]]]
+        chosen, read = chosen[counts], type(read)(*(each[counts] for each in read))
+        account = rows.account[chosen]
+        descriptors = len(e.said.of) // (max(e.said.versions, default=0) + 1)
+        said = e.said.of[e.said.versions[self.place] * descriptors + rows.descriptor[chosen]]
+        amount = rows.amount[chosen]
+        return pd.DataFrame(
+            {
+                "user": e.held.user[account],
+                "account": account,
+                "held_as": e.held.held_as[account],
+                "day": rows.day[chosen],
+                "amount": amount,
+                "cents": np.rint(np.abs(amount) * 100).astype("i8"),
+                **read._asdict(),
+                "label": e.said.label[said],
+                "number": chosen,
+            }
+        )
+
+    @cached_property
+    def streams(self) -> pd.DataFrame:
+        """The streams of the date: place, user, payee, merchant (number), kind, status, calendar, inflow, earned,
+        occurrences, first, last, expected (days), typical, last_amount, monthly, change, before, changed_on, fixed,
+        account of the last hit, held_as, confidence."""
+        e = self.evidence
+        s, figures = e.streams, e.figures[self.place]
+        stand = tables.standing(s, figures["last_day"])
+        valid = (s["since"] <= self.place) & (self.place <= s["until"]) & self.there[s["user"]] & stand.stands
+        chosen = tables.in_order(s, np.flatnonzero(valid))
+        judged = tables.kinds_of(s, self.factor)
+        s = s[chosen]
+        number = e.counted["number"][s["first_hit"] + s["occurrences"] - 1]
+        account = e.rows.account[number]
+        return pd.DataFrame(
+            {
+                "stream": chosen,
+                "user": s["user"],
+                "payee": s["payee"],
+                "merchant": s["merchant"],
+                "label": s["label"],
+                "kind": judged.kind[chosen],
+                "status": stand.status[chosen],
+                "calendar": s["calendar"],
+                "inflow": s["inflow"] == 1,
+                "earned": s["earned"] == 1,
+                "fixed": s["fixed"] == 1,
+                "occurrences": s["occurrences"],
+                "first": s["first_date"],
+                "last": s["last_date"],
+                "expected": stand.expected[chosen],
+                "typical": s["typical_amount"],
+                "last_amount": s["last_amount"],
+                "monthly": tables.monthly_cost(s),
+                "change": np.where(s["inflow"] == 1, np.nan, s["price_change"]),
+                "before": s["price_before"],
+                "changed_on": s["changed_on"],
+                "first_hit": s["first_hit"],
+                "number": number,
+                "account": account,
+                "held_as": e.held.held_as[account],
+            }
+        )
+
+    @cached_property
+    def accounts(self) -> pd.DataFrame:
+        """Accounts that count: account, user, held_as, balance, limit, balance_day, last4."""
+        held, on = self.evidence.held, self.evidence.on[self.place]
+        mine = np.flatnonzero(on.counts & self.there[held.user])
+        ids = held.account_id.take(pa.array(mine))
+        return pd.DataFrame(
+            {
+                "account": mine,
+                "user": held.user[mine],
+                "held_as": held.held_as[mine],
+                "balance": on.balance[mine],
+                "limit": held.limit[mine],
+                "balance_day": np.minimum(held.balance_day[mine], self.today),
+                "last4": pc.utf8_slice_codeunits(ids, -4).to_pylist(),
+                "account_id": ids.to_pylist(),
+            }
+        )
+
+    @cached_property
+    def owed(self) -> pd.DataFrame:
+        """What liabilities of the date or before say of cards and loans that count, beside their account's columns."""
+        owed = self.evidence.owed
+        stated = np.flatnonzero(owed.day <= self.today)
+        frame = pd.DataFrame(
+            {
+                "account": owed.account[stated],
+                "overdue": owed.overdue[stated] == 1,
+                "minimum": owed.minimum[stated],
+                "due": owed.due[stated],
+                "apr": owed.apr[stated],
+                "rate": owed.rate[stated],
+                "paid": owed.last_payment[stated],
+                "statement": owed.statement[stated],
+                "liability": owed.kind[stated],
+            }
+        ).drop_duplicates("account")
+        accounts = self.accounts
+        return frame.merge(accounts[accounts["held_as"].isin([CREDIT_CARD, LOAN])], on="account")
+
+    def balance_of(self, held_as: int) -> pd.DataFrame:
+        """By customer ``balance`` and the oldest ``balance_day`` of a class; none with an unknown one."""
+        mine = self.accounts[self.accounts["held_as"] == held_as]
+        of = mine.groupby("user")
+        found = pd.DataFrame(
+            {
+                "balance": of["balance"].sum(min_count=1),
+                "balance_day": of["balance_day"].min(),
+                "known": of["balance"].count() == of.size(),
+            }
+        )
+        return found[found["known"]]
+
+    def names(self, merchants: pd.Series) -> list[str | None]:
+        """Readable names by number."""
+        displays = self.evidence.said.displays
+        return [displays[each] if each >= 0 else None for each in merchants.tolist()]
+
+    def labels(self, numbers: pd.Series) -> list[str | None]:
+        """Categories by number."""
+        labels = self.evidence.said.labels
+        return [labels[each] if each >= 0 else None for each in numbers.tolist()]
+
+    def transaction_ids(self, numbers: Array) -> list[str]:
+        """Ids of rows by number."""
+        ids = self.evidence.transaction_ids
+        return list(ids.take(pa.array(self.evidence.rows.place[numbers])).to_pylist())
+
+    def stream_ids(self, places: Array) -> list[str]:
+        """Ids of streams by place."""
+        e = self.evidence
+        return tables.stream_ids(e.streams[places], self.users, e.said.texts)
+
+
+FEATURES = (
+    *("history_days", "data_age_days", "explained_share", "unlinked_cards", "unlinked_card_payments", "monthly_bills"),
+    *("avg_monthly_expenses", "total_spend", "net_savings_inflow", "savings_balance", "savings_growth_rate"),
+    *("emergency_fund_months", "interest_charges", "fees_180d", "service_fees_180d", "pay_frequency"),
+    *("median_pay_gap_days", "income_variability", "avg_monthly_income", "regular_income", "cash_flow_buffer_months"),
+    *("currency",),
+)
+NUMBERS = tuple(name for name in FEATURES if name not in ("pay_frequency", "currency"))

@@ -1,0 +1,158 @@
+"""Spending: a category far above its own usual, fixed costs, more out than in, a card that is not linked.
+
+Candidates as in ``bills.py``. What does not belong here: which of them is told (``choosing.py``).
+"""
+
+import numpy as np
+import pandas as pd
+
+from spendsense_pipeline.features.meanings import (
+    CHECKING,
+    CREDIT_CARD,
+    INVESTMENT,
+    KIND_OTHER_OUT,
+    KIND_REFUND,
+    LOAN,
+    SAVINGS,
+)
+from spendsense_pipeline.insights.seen import Seen
+
+BLOCK = 30  # days
+BLOCKS = 5  # before the last one
+ABOVE_USUAL = 2.0
+ABOVE_ALL = 1.25
+ABOVE_BY = 100.0  # US dollars
+HALF = 0.5
+ABOVE_INCOME = 1.05
+LEAST_SHORT = 25.0  # US dollars a month
+DAYS = 180
+HALF_YEAR = 150  # days of history that speak for 180
+GROUPS = {
+    "FOOD_AND_DRINK_GROCERIES": "groceries",
+    "FOOD_AND_DRINK": "eating and drinking out",
+    "GENERAL_MERCHANDISE": "shopping",
+    "ENTERTAINMENT": "entertainment",
+    "TRANSPORTATION": "getting around",
+    "TRAVEL": "travel",
+    "HOME_IMPROVEMENT": "the home",
+    "PERSONAL_CARE": "personal care",
+    "GENERAL_SERVICES_AUTOMOTIVE": "the car",
+    "RENT_AND_UTILITIES_GAS_AND_ELECTRICITY": "energy",
+}
+"""Plain words by category, the longest prefix first; what is owed by date, moved or private is not spoken of."""
+
+
+def _group(label: str | None) -> str | None:
+    return next((name for prefix, name in GROUPS.items() if (label or "").startswith(prefix)), None)
+
+
+def unusual_spending(seen: Seen) -> pd.DataFrame:
+    """The last 30 days of a category beside the five such months before."""
+    rows = seen.rows
+    rows = rows[rows["kind"].isin([KIND_OTHER_OUT, KIND_REFUND]) & ~rows["held_as"].isin([INVESTMENT, LOAN])]
+    rows = rows[rows["day"] > seen.today - BLOCK * (BLOCKS + 1)]
+    groups = list(dict.fromkeys(GROUPS.values()))
+    labels = seen.evidence.said.labels
+    number = np.array([groups.index(name) if (name := _group(label)) else -1 for label in labels] + [-1], "i8")
+    group = number[rows["label"].to_numpy()]
+    chosen = group >= 0
+    users, width = len(seen.users), len(groups)
+    block = (seen.today - rows["day"].to_numpy()[chosen]) // BLOCK
+    place = (rows["user"].to_numpy()[chosen] * width + group[chosen]) * (BLOCKS + 1) + block
+    spent = np.bincount(place, -rows["amount"].to_numpy()[chosen], users * width * (BLOCKS + 1))
+    spent = spent.reshape(users, width, BLOCKS + 1)
+    now, usual, most = spent[:, :, 0], np.median(spent[:, :, 1:], axis=2), spent[:, :, 1:].max(axis=2)
+    known = seen.there & (seen.began <= seen.today - BLOCK * (BLOCKS + 1))
+    above = (
+        known[:, None]
+        & (usual > 0)
+        & (now >= ABOVE_USUAL * usual)
+        & (now >= ABOVE_ALL * most)
+        & (now - usual >= ABOVE_BY * seen.factor[:, None])
+    )
+    user, of = np.nonzero(above)
+    return pd.DataFrame(
+        {
+            "user": user,
+            "key": [f"{groups[each]}/{seen.today // 31}" for each in of],
+            "happened": seen.today,
+            "expires": seen.today + 31,
+            "category_name": [groups[each] for each in of],
+            "amount": now[user, of],
+            "amount_usual": usual[user, of],
+            "difference": (now - usual)[user, of],
+            "weight": (now - usual)[user, of],
+        }
+    )
+
+
+def fixed_costs_high(seen: Seen) -> pd.DataFrame:
+    """Bills, and least payments on cards, above half of what comes in."""
+    long = seen.long[seen.long.index.isin(np.flatnonzero(seen.there))]
+    o = seen.owed
+    o = o[(o["held_as"] == CREDIT_CARD) & (o["balance"] > 0)]
+    least = o.groupby("user")["minimum"].sum().reindex(long.index).fillna(0.0)
+    fixed, income = long["monthly_bills"] + least, long["regular_income"]
+    users = long.index[(fixed > HALF * income) & (income > 0) & (long["history_days"] >= 90)]
+    left = (income - fixed)[users]
+    return pd.DataFrame(
+        {
+            "user": users,
+            "key": str(seen.today // 92),
+            "happened": seen.today,
+            "expires": seen.today + 31,
+            "fixed_monthly": fixed[users].to_numpy(),
+            "income_monthly": income[users].to_numpy(),
+            "income_share": (fixed / income)[users].to_numpy(),
+            "left_monthly": left.where(left > 0).to_numpy(),
+        }
+    )
+
+
+def spending_above_income(seen: Seen) -> pd.DataFrame:
+    """A twentieth more out than in, a month, over 180 days; never over 30, for pay may be irregular.
+
+    What lies in checking and savings, less what cards owe, must have gone down by half of that at least: where it did
+    not, money came in that is no regular income.
+    """
+    rows = seen.rows
+    rows = rows[(seen.today - rows["day"] < DAYS) & rows["held_as"].isin([CHECKING, SAVINGS, CREDIT_CARD])]
+    moved = rows.groupby("user")["amount"].sum()
+    long = seen.long[seen.long.index.isin(np.flatnonzero(seen.there))]
+    income, spent = long["regular_income"], long["avg_monthly_expenses"]
+    short = spent - income
+    users = long.index[
+        (spent >= ABOVE_INCOME * income)
+        & (short >= LEAST_SHORT * seen.factor[long.index])
+        & (income > 0)
+        & (long["history_days"] >= HALF_YEAR)
+        & (-moved.reindex(long.index).fillna(0.0) >= HALF * DAYS / 30 * short)
+    ]
+    return pd.DataFrame(
+        {
+            "user": users,
+            "key": str(seen.today // 92),
+            "happened": seen.today,
+            "expires": seen.today + 31,
+            "spending_monthly": spent[users].to_numpy(),
+            "income_monthly": income[users].to_numpy(),
+            "difference": short[users].to_numpy(),
+            "total_half_year": 6 * short[users].to_numpy(),
+        }
+    )
+
+
+def card_not_linked(seen: Seen) -> pd.DataFrame:
+    """A card that was paid in the last 30 days and is not among the accounts."""
+    short = seen.short[seen.short.index.isin(np.flatnonzero(seen.there))]
+    paid = short["unlinked_card_payments"]
+    users = short.index[(short["unlinked_cards"] > 0) & (paid > 0)]
+    return pd.DataFrame(
+        {
+            "user": users,
+            "key": str(seen.today // 92),
+            "happened": seen.today,
+            "expires": seen.today + 31,
+            "amount": paid[users].to_numpy(),
+        }
+    )
