@@ -8,6 +8,7 @@ becomes of a draft (``governance``): registration replaces, approval and release
 import datetime as dt
 import itertools
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -45,6 +46,8 @@ SAID_DAYS: Final = 14
 """So long, the life of a draft, what was approved or released keeps its place among the three pieces and two offers:
 there is nothing new to say. Without it, a daily run would go through the whole library, three pieces a day. It is the
 earliest repetition, too, when nothing else fits."""
+VARIETY: Final = 3
+"""Texts of an insight among which the happening chooses."""
 LONGEST_TITLE: Final = 200
 LONGEST_CONTENT: Final = 8_000
 """Characters, as in the contract of drafts."""
@@ -65,6 +68,8 @@ class _Past:
     used: dict[str, int] = field(default_factory=dict)
     """Days since the newest record that was rejected or used, by subject: an insight's happening with its text's
     template, a template or a product."""
+    said: dict[str, int] = field(default_factory=dict)
+    """Days since each text that was used, by what it was about, whether it fits today or not."""
 
     def add(self, subject: str, days: int, outcome: str) -> None:
         """Write down what became of a record of so many days ago."""
@@ -116,10 +121,9 @@ def draft_recommendations(
     candidates = matches[matches["rank"].notna()]
     catalogue = _offerable(products, as_of)
     offers: dict[str, list[dict[str, Any]]] = {}
-    shown = situations[situations["insight"].isna()]
-    figures = dict(zip(shown["user_id"], shown["slots"], strict=True))
+    of_persona = {row["user_id"]: row for row in records(situations[situations["insight"].isna()])}
     for match in records(candidates.sort_values(["user_id", "rank"])):
-        if match["product_id"] in catalogue and _speaks_of_them(match, figures.get(match["user_id"], "{}")):
+        if match["product_id"] in catalogue and _speaks_of_them(match, of_persona.get(match["user_id"])):
             offers.setdefault(match["user_id"], []).append(match)
 
     rows: list[dict[str, Any]] = []
@@ -170,6 +174,8 @@ def _past(
             continue
         for subject in subjects:
             past.add(subject, days, outcome)
+        if outcome == "used":
+            past.said[subjects[-1]] = min(days, past.said.get(subjects[-1], days))
     return found
 
 
@@ -201,14 +207,16 @@ def _chosen(
 def _insight(
     insight: Mapping[str, Any], pieces: Mapping[str, list[dict[str, Any]]], past: _Past
 ) -> dict[str, Any] | None:
-    """The text that tells an insight: the one that waits, else the best that was not used lately and not rejected;
-    none where the happening was rejected."""
+    """The text that tells an insight: the one that waits, else one of the three best that were not used lately and not
+    rejected; none where the happening was rejected. Which of the three goes by the happening, so that neighbours with
+    the same insight do not read the same text."""
     fitting = [c for c in pieces.get(insight["situation"], []) if c["template_id"] not in past.rejected]
     if not fitting or insight["insight_id"] in past.rejected:
         return None
     waiting = [c for c in fitting if f"{insight['insight_id']}/{c['template_id']}" in past.pending]
     fresh = [c for c in fitting if past.used.get(c["template_id"], RECENT_DAYS) >= RECENT_DAYS]
-    return {**(waiting or fresh or fitting)[0], "about": insight}
+    best = waiting[:1] or (fresh or fitting)[:VARIETY]
+    return {**best[zlib.crc32(insight["insight_id"].encode()) % len(best)], "about": insight}
 
 
 def _beside(situation: Mapping[str, Any], pieces: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -220,16 +228,16 @@ def _beside(situation: Mapping[str, Any], pieces: Sequence[dict[str, Any]]) -> l
 def _slate(told: Sequence[dict[str, Any]], pieces: Sequence[dict[str, Any]], past: _Past) -> list[dict[str, Any]]:
     """What is drafted: at most three, of which what was said in the last 14 days takes its places but for insights
     that are urgent and new."""
-    said = [c for c in told if c["about"]["insight_id"] in past.used]
     new = [c for c in told if c["about"]["insight_id"] not in past.used]
     urgent = [c for c in new if c["about"]["severity"] == "urgent"][:EDUCATION_AT_MOST]
-    standing = sum(past.used[c["about"]["insight_id"]] < SAID_DAYS for c in said)
-    others = [c for c in new if c not in urgent]
-    waiting = [c for c in others if c["about"]["insight_id"] in past.pending]
-    first = sorted(others, key=lambda c: c not in waiting)
+    others = sorted((c for c in new if c not in urgent), key=lambda c: c["about"]["insight_id"] not in past.pending)
+    fitting = {c["template_id"] for c in pieces}
+    # The persona's pieces that fit still are weighed by rank against new ones; what does not fit any more has been
+    # read all the same.
+    standing = sum(days < SAID_DAYS for about, days in past.said.items() if about not in fitting)
     room = max(0, EDUCATION_AT_MOST - len(urgent) - standing)
-    chosen = [*urgent, *first[:room]]
-    room -= len(first[:room])
+    chosen = [*urgent, *others[:room]]
+    room -= len(others[:room])
     least = max(0, EDUCATION_AT_LEAST - len(chosen) - standing)
     return [*chosen, *_chosen(pieces, "template_id", past, room, at_least=least)]
 
@@ -289,12 +297,18 @@ def _education(
         }
 
 
-def _speaks_of_them(match: Mapping[str, Any], available: str) -> bool:
+def _speaks_of_them(match: Mapping[str, Any], situation: Mapping[str, Any] | None) -> bool:
     """Whether an offer's reasons show a figure of the customer's own; help for somebody in trouble needs none."""
-    if match["product_type"] in HELP:
-        return True
-    figures = _factor_slots(match["factors"], available)
-    return bool(SLOT.search(offer_rationale(match["factors"], figures)))
+    return situation is not None and (match["product_type"] in HELP or bool(SLOT.search(_why(match, situation))))
+
+
+def _why(match: Mapping[str, Any], situation: Mapping[str, Any]) -> str:
+    kind = match["product_type"]
+    if kind in HELP:
+        return help_rationale(kind)
+    reasons = "[]" if situation["is_fallback"] else situation["reasons"]
+    figures = _factor_slots(match["factors"], situation["slots"])
+    return offer_rationale(match["factors"], figures, kind, reasons, situation["persona"])
 
 
 def _offer(
@@ -305,8 +319,7 @@ def _offer(
     as_of: dt.date,
 ) -> dict[str, Any]:
     figures = _factor_slots(match["factors"], situation["slots"])
-    kind = match["product_type"]
-    why = help_rationale(kind) if kind in HELP else offer_rationale(match["factors"], figures, kind)
+    why = _why(match, situation)
     because = fill_slots(why, figures)
     slots = {**product, **{name: figures[name] for name in figures if name in {*SLOT.findall(why), "as_of"}}}
     title, content = render_offer(because, slots)

@@ -245,7 +245,7 @@ def _refusals(
     highest = np.where(no_card, 0.0, _known(customers, "max_utilization"))
     together = np.where(no_card, 0.0, _known(customers, "avg_utilization"))
     trouble, helps = in_trouble(customers), product["product_type"] in HELP
-    costs = not helps and product.get("cost_monthly") != 0
+    costs = not helps and product["cost_monthly"] != 0
     refused: dict[str, npt.NDArray[np.bool_] | bool] = {
         "in_trouble": trouble & (costs or product["category"] in NOT_IN_TROUBLE),
         "help_not_needed": ~trouble & helps,
@@ -267,7 +267,7 @@ def _refusals(
         unknown |= np.isnan(together)
         refused["utilization_below_30"] = together < BALANCE_TRANSFER_FROM
     refused["utilization_unknown"] = unknown
-    if _given(product.get("currency")):
+    if _given(product["currency"]):
         theirs = customers["currency"]
         refused["other_country"] = (theirs.notna() & (theirs != product["currency"])).to_numpy(dtype=bool)
     if _flag(product["requires_no_existing_savings"]):
@@ -312,7 +312,7 @@ def _ranks(
     candidates: npt.NDArray[np.bool_], relevance: npt.NDArray[np.float64], shelf: pd.DataFrame
 ) -> npt.NDArray[np.int64]:
     """Rank of each candidate for its customer, 1 first; 0 for products that are none."""
-    by = [name for name in ("cost_monthly", "priority", "product_id") if name in shelf]
+    by = ["cost_monthly", "priority", "product_id"]
     among_equals = shelf.sort_values(by, na_position="last").index.to_numpy(dtype=int)
     # Help is offered to those alone who need it: before all else.
     score = np.where(candidates, relevance + shelf["product_type"].isin(HELP).to_numpy(), -1.0)[:, among_equals]

@@ -160,12 +160,17 @@ def rationale(reasons: str, persona: str, slots: Slots, *, is_fallback: bool, an
         return "You see this because it is a general starting point, useful beside what else we sent you."
     if is_fallback:
         return "You see this because nothing in the {{ window }} stood out. It is a general starting point."
-    met = [r for r in json.loads(reasons) if r["clause"].split(".")[0] == persona and r["met"]]
-    met.sort(key=lambda reason: list(_REASONS).index(_words_for(reason)))
-    said = dict.fromkeys(text for reason in met if (text := _reason_text(reason, slots)))
+    said = _met(reasons, persona, slots)
     if not said:
         raise RenderError(f"the reasons of {persona} hold none that was met")
-    return f"You see this because {_listed(list(said)[:REASONS_AT_MOST])}."
+    return f"You see this because {_listed(said[:REASONS_AT_MOST])}."
+
+
+def _met(reasons: str, persona: str, slots: Slots) -> list[str]:
+    """The words for the persona's reasons that were met, the most telling first."""
+    met = [r for r in json.loads(reasons) if r["clause"].split(".")[0] == persona and r["met"]]
+    met.sort(key=lambda reason: list(_REASONS).index(_words_for(reason)))
+    return list(dict.fromkeys(text for reason in met if (text := _reason_text(reason, slots))))
 
 
 _AGAINST: Final[dict[str, str]] = {
@@ -191,9 +196,9 @@ _AGAINST: Final[dict[str, str]] = {
 _AGAINST_ANY: Final = "you may not need it; compare it with what you have"
 
 
-def offer_rationale(factors: str, slots: Slots, product_type: str = "") -> str:
+def offer_rationale(factors: str, slots: Slots, product_type: str, reasons: str = "[]", persona: str = "") -> str:
     """Why this customer sees an offer, from the factors that spoke for it, and the strongest reason against it; figures
-    still as slots.
+    still as slots. Where no factor has a figure that can be shown, the persona's first reason that has one stands in.
 
     ``factors``: JSON list of {signal, value, operator, threshold, points}. What spoke against it is no
     reason to see it, and what cannot be computed for this customer is left out.
@@ -204,6 +209,8 @@ def offer_rationale(factors: str, slots: Slots, product_type: str = "") -> str:
             text = _reason_text(factor, slots)
             if text and text not in said:
                 said.append(text)
+    if not any(map(SLOT.search, said)):
+        said += [text for text in _met(reasons, persona, slots) if SLOT.search(text)][:1]
     matched = "your accounts match the criteria that the partner has published"
     against = _AGAINST.get(product_type, _AGAINST_ANY)
     return f"You see this because {_listed([*said, matched])}. What speaks against it: {against}."

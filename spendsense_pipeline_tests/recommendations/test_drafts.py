@@ -11,11 +11,13 @@ import pytest
 
 from spendsense_pipeline.contracts import failures
 from spendsense_pipeline.contracts.recommendations import DraftRecommendations
+from spendsense_pipeline.insights.kinds import INSIGHTS
+from spendsense_pipeline.recommendations.choosing import EXCLUDED_TAGS
 from spendsense_pipeline.recommendations.drafts import draft_recommendations
 from spendsense_pipeline.recommendations.identity import content_hash
 from spendsense_pipeline.recommendations.library import education_templates, load_library
 from spendsense_pipeline.recommendations.offers import product_matches
-from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
+from spendsense_pipeline.recommendations.render import COMPENSATION, EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
 from spendsense_pipeline.recommendations.situations import situations
 from spendsense_pipeline_tests.recommendations.customers import (
     AS_OF,
@@ -31,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 LIBRARY = load_library(ROOT / "prompts")
 HISTORY = [
     "recommendation_id", "user_id", "consent_id", "as_of", "content_type", "template_id", "product_id", "status",
-    "decided_at", "released_at",
+    "decided_at", "released_at", "insight_id",
 ]  # fmt: skip
 BOTH = ("education", "partner_offers")
 
@@ -44,7 +46,8 @@ def catalogue() -> pd.DataFrame:
         "requires_no_existing_investment": False, "short_description": "A savings account.",
         "benefits": json.dumps(["No fee", "Opened in 5 minutes"]), "typical_apy_or_fee": "3.9 % APY",
         "partner_link": "https://clearwater.example", "partner_name": "Clearwater", "disclosure": None,
-        "commission_rate": 0.1, "active": True, "batch": "catalogue",
+        "commission_rate": 0.1, "active": True,
+        "cost_monthly": None, "country": None, "currency": None, "batch": "catalogue",
     }  # fmt: skip
     rows = [
         common | {"product_id": f"p{n}", "product_name": f"Account {name}", "priority": n}
@@ -66,7 +69,7 @@ def past(user: str, subject: str, status: str, days: int, *, offer: bool = False
         "consent_id": f"{user}-{'partner_offers' if offer else 'education'}-1",
         "content_type": "partner_offer" if offer else "education",
         "template_id": "offer/coaching" if offer else subject, "product_id": subject if offer else None,
-        "status": status, "decided_at": decided, "released_at": None,
+        "status": status, "decided_at": decided, "released_at": None, "insight_id": None,
     } | changes  # fmt: skip
 
 
@@ -146,6 +149,7 @@ def test_every_text_ends_with_its_day_and_has_each_disclosure_once() -> None:
     for row in draw().to_dict("records"):
         assert row["content"].count(EDUCATION_DISCLOSURE) == 1
         assert row["content"].count(OFFER_DISCLOSURE) == (row["content_type"] == "partner_offer")
+        assert row["content"].count(COMPENSATION) == (row["content_type"] == "partner_offer")
         assert "Figures as of March 5, 2026." in row["content"]
         assert row["content_hash"] == content_hash(
             row["content_type"], row["title"], row["content"], row["rationale"],
@@ -156,7 +160,7 @@ def test_every_text_ends_with_its_day_and_has_each_disclosure_once() -> None:
 def test_slots_hold_exactly_what_is_shown() -> None:
     for row in draw().to_dict("records"):
         for slot in json.loads(row["slots"]).values():
-            assert set(slot) == {"signal", "value", "shown"}
+            assert set(slot) - {"inputs"} == {"signal", "value", "shown"}
             assert slot["shown"] in row["title"] + row["content"] + row["rationale"]
 
 
@@ -239,22 +243,102 @@ def test_what_was_said_within_fourteen_days_keeps_its_place_so_that_nothing_new_
     assert not set(later) & set(before)
 
 
-def test_something_new_to_say_does_not_wait_for_what_was_said() -> None:
-    users = ("high_utilization",)
-    before = pieces(draw(users))
-    said = [past("high_utilization", piece, "approved", 2) for piece in before]
-    assert pieces(draw(users, history=said)) == []
-    overdue = day({"high_utilization": CUSTOMERS["high_utilization"] | {"any_overdue": True}})
-    where = situations(*overdue, streams([]), cards())
-    drafts = draft_recommendations(
-        where, education_templates(where, LIBRARY, AS_OF), product_matches(*overdue, catalogue()), catalogue(),
-        consents(list(users)), pd.DataFrame(said, columns=HISTORY), AS_OF,
+def insight(user: str, name: str, **changes: Any) -> dict[str, Any]:
+    """A row of insights."""
+    figures = {"card": "4821", "minimum_payment": 35.0, "owed": 820.0, "checking_balance": 900.0,
+               "balance_on": "2026-03-04", "payee": "Hulu", "amount_before": 15.99, "amount": 17.99, "difference": 2.0,
+               "difference_yearly": 24.0, "happened_on": "2026-03-01", "change_percent": 0.125,
+               "cost_yearly": 554.4, "yearly_rate": 24.9, "total": 34.0, "fee_count": 1, "interest_paid": 46.2}  # fmt: skip
+    about = INSIGHTS[name]
+    return {
+        "insight_id": f"ins_{name}", "user_id": user, "as_of": AS_OF, "insight": name, "topic": about.topic,
+        "severity": about.severity, "happened_on": AS_OF, "expires_on": AS_OF, "evidence": "{}",
+        "detail": about.details[0] if about.details else None, "figures": json.dumps(figures), "confidence": 1.0,
+    } | changes  # fmt: skip
+
+
+def told(
+    *insights: dict[str, Any], user: str = "high_utilization", history: list[dict[str, Any]] | None = None,
+    **known: Any,
+) -> pd.DataFrame:  # fmt: skip
+    """The day's drafts of one customer with these insights."""
+    frames = day({user: CUSTOMERS[user] | known})
+    where = situations(*frames, streams([]), cards(), pd.DataFrame(insights))
+    return draft_recommendations(
+        where, education_templates(where, LIBRARY, AS_OF), product_matches(*frames, catalogue()), catalogue(),
+        consents([user], ("education",)), pd.DataFrame(history or [], columns=HISTORY), AS_OF,
     )  # fmt: skip
-    assert pieces(drafts) == ["high_utilization/past-due-with-a-plan"]
+
+
+def abouts(drafts: pd.DataFrame) -> list[str]:
+    return [piece.partition("/")[0] for piece in pieces(drafts)]
+
+
+def test_insights_come_before_the_persona_urgent_ones_first() -> None:
+    drafts = told(insight("high_utilization", "price_rise"), insight("high_utilization", "fees_charged"),
+                  insight("high_utilization", "past_due"))  # fmt: skip
+    assert abouts(drafts) == ["past_due", "fees_charged", "price_rise"]
+    assert drafts["insight"].tolist() == abouts(drafts)
+    assert drafts["insight_id"].tolist() == [f"ins_{name}" for name in abouts(drafts)]
+    assert failures(DraftRecommendations, drafts).empty
+    assert all(json.loads(text) == [] for text in drafts["findings"])
+
+
+def test_an_urgent_insight_does_not_wait_for_what_was_said() -> None:
+    before = pieces(told())
+    said = [past("high_utilization", piece, "approved", 2) for piece in before]
+    assert pieces(told(history=said)) == []
+    assert abouts(told(insight("high_utilization", "past_due"), history=said)) == ["past_due"]
+    assert abouts(told(insight("high_utilization", "price_rise"), history=said)) == ["price_rise"]
+
+
+@pytest.mark.parametrize("status", ["approved", "overridden", "rejected"])
+@pytest.mark.parametrize("days", [1, 20, 400])
+def test_an_insight_is_told_once_for_the_same_happening(status: str, days: int) -> None:
+    row = insight("high_utilization", "past_due")
+    first = pieces(told(row))[0]
+    before = past("high_utilization", first, status, days, insight_id="ins_past_due")
+    assert "past_due" not in abouts(told(row, history=[before]))
+    again = abouts(told(row | {"insight_id": "ins_another"}, history=[before]))
+    assert again[0] == "past_due", "a new happening is a new insight"
+
+
+def test_an_insight_that_waits_keeps_its_text() -> None:
+    row = insight("high_utilization", "price_rise")
+    for piece in (p.template_id for p in LIBRARY if p.about == "price_rise"):
+        waits = past("high_utilization", piece, "pending_approval", 1, insight_id="ins_price_rise")
+        assert pieces(told(row, history=[waits]))[0] == piece
+
+
+TROUBLES = [name for name in EXCLUDED_TAGS if EXCLUDED_TAGS[name]]
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+@pytest.mark.parametrize("user", [user for user in EVERYONE if user != "fallback"])
+def test_no_piece_of_the_persona_contradicts_an_insight_told_or_not(name: str, user: str) -> None:
+    tags = {piece.template_id: set(piece.tags) for piece in LIBRARY}
+    waiting = [past(user, piece, "pending_approval", 1) for piece in tags]
+    for history in ([], waiting, [past(user, "x", "approved", 1, insight_id=f"ins_{name}")]):
+        for piece in pieces(told(insight(user, name), user=user, history=history)):
+            assert not tags[piece] & set(EXCLUDED_TAGS[name])
+
+
+def test_what_an_insight_says_the_persona_does_not_say_again() -> None:
+    drafts = told(insight("high_utilization", "interest_paid"))
+    facts = {piece.template_id: piece.facts for piece in LIBRARY}
+    assert "interest_paid" in abouts(drafts)
+    assert not any("interest=yes" in facts[piece] for piece in pieces(drafts) if piece.startswith("high_utilization"))
+
+
+def test_nothing_stood_out_is_said_only_where_nothing_did() -> None:
+    assert any("stood out" in why for why in told(user="fallback")["rationale"])
+    beside = told(insight("fallback", "price_rise"), user="fallback")
+    assert len(beside) >= 2
+    assert not any("stood out" in why for why in beside["rationale"])
 
 
 def test_where_fewer_than_two_are_left_those_used_longest_ago_fill_up_but_not_at_once() -> None:
-    fitting = [p.template_id for p in LIBRARY if p.persona == "savings_builder"]
+    fitting = [p.template_id for p in LIBRARY if p.about == "savings_builder"]
     days = dict.fromkeys(fitting, 15)
 
     def drawn(**changes: str) -> list[str]:
@@ -273,7 +357,7 @@ def test_where_fewer_than_two_are_left_those_used_longest_ago_fill_up_but_not_at
 
 
 def test_a_piece_that_came_again_and_waits_is_not_exchanged_for_another() -> None:
-    fitting = [p.template_id for p in LIBRARY if p.persona == "savings_builder"]
+    fitting = [p.template_id for p in LIBRARY if p.about == "savings_builder"]
     used = [past("savings_builder", piece, "approved", 20) for piece in fitting]
     waits = past("savings_builder", "savings_builder/what-a-better-rate-is-worth", "pending_approval", 1)
     assert "savings_builder/what-a-better-rate-is-worth" in pieces(draw(ONE, history=[*used, waits]))
@@ -320,12 +404,44 @@ def test_one_bad_product_is_left_out_and_the_day_goes_on(broken: dict[str, str |
     assert failures(DraftRecommendations, drafts).empty
 
 
-def test_an_offer_says_only_what_was_computed_for_this_customer() -> None:
+def test_an_offer_without_a_figure_of_the_customers_own_is_not_made() -> None:
     drafts = draw()
-    unknown = drafts[(drafts["user_id"] == "unknown") & (drafts["content_type"] == "partner_offer")]
-    assert set(unknown["rationale"]) == {
-        "You see this because your accounts match the criteria that the partner has published."
-    }
+    offers = drafts[drafts["content_type"] == "partner_offer"]
+    assert not set(offers["user_id"]) & {"unknown", "fallback"}
+    for row in offers.to_dict("records"):
+        own = set(json.loads(row["slots"])) - {"as_of", "window"}
+        assert {name for name in own if not name.startswith("product_")}
+        assert "What speaks against it: " in row["rationale"]
+
+
+def in_trouble(**changes: Any) -> pd.DataFrame:
+    users = {"high_utilization": CUSTOMERS["high_utilization"] | changes}
+    frames = day(users)
+    where = situations(*frames, streams([]), cards())
+    free = {"product_id": "help", "product_type": "credit_counseling", "product_name": "A counselor"}
+    free |= {"category": "help", "cost_monthly": 0.0}
+    shelf = pd.concat([catalogue(), catalogue().head(1).assign(**free)], ignore_index=True)
+    return draft_recommendations(
+        where, education_templates(where, LIBRARY, AS_OF), product_matches(*frames, shelf), shelf,
+        consents(list(users)), pd.DataFrame([], columns=HISTORY), AS_OF,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [{"any_overdue": True}, {"cash_flow_buffer_months": -0.1}, {"fees_30d": 35.0},
+     {"monthly_bills": 1501.0, "regular_income": 3000.0}],
+)  # fmt: skip
+def test_somebody_in_trouble_is_shown_free_help_and_nothing_that_costs(trouble: dict[str, Any]) -> None:
+    drafts = in_trouble(**trouble)
+    assert products(drafts) == ["help"]
+    offer = drafts[drafts["product_id"] == "help"].iloc[0]
+    assert offer["title"].startswith("Free help: ")
+    assert "money looks tight" in offer["rationale"]
+
+
+def test_help_is_for_those_alone_who_need_it() -> None:
+    assert products(in_trouble(monthly_bills=1499.0, regular_income=3000.0)) == ["p1", "p2"]
 
 
 def test_an_offer_whose_product_promises_approval_is_a_critical_finding() -> None:

@@ -44,7 +44,7 @@ FOLDER = Path(__file__).parents[2] / "prompts"
 PROMPTS = load_prompts(FOLDER)
 FOUND = situations(*day(EVERYONE), streams(SUBSCRIPTIONS), cards())
 SITUATIONS = distinct(FOUND)
-ONE = next(one for one in SITUATIONS if one.persona == "high_utilization")
+ONE = next(one for one in SITUATIONS if one.about == "high_utilization")
 KEY = "sk-of-nobody-1234"
 PRICES = (0.15, 0.60)
 
@@ -138,7 +138,7 @@ def first(reply: Reply, times: int = 1) -> Behaviour:
 
 def test_one_request_writes_three_pieces_for_a_situation_and_is_accounted_for(server: ModelServer) -> None:
     found = write(server)
-    assert server.requests == [request(ONE, PROMPTS[ONE.persona], "gpt-4o-mini")]
+    assert server.requests == [request(ONE, PROMPTS[ONE.about], "gpt-4o-mini")]
     assert server.keys == [f"Bearer {KEY}"]
     assert len(found.one.templates) == 3
     assert (found.one.requests, found.one.sent, found.one.received) == (1, 1500, 600)
@@ -509,7 +509,7 @@ def test_what_the_model_wrote_comes_before_the_library_of_its_situation(server: 
         assert best == ["openai" if number < 2 else "library"] * 3
     written = merged[merged["generator"] == "openai"]
     assert set(written["model"]) == {"gpt-4o-mini-2024-07-18"}
-    assert set(written["prompt_version"]) == {PROMPTS[one.persona].version for one in SITUATIONS[:2]}
+    assert set(written["prompt_version"]) == {PROMPTS[one.about].version for one in SITUATIONS[:2]}
 
 
 def test_without_a_generation_the_library_is_as_it_was() -> None:

@@ -13,12 +13,13 @@ from sqlalchemy import Engine
 from spendsense_pipeline import synthetic, warehouse
 from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import launch
-from spendsense_pipeline.features.signals import Customers, signals_of
+from spendsense_pipeline.features.signals import EPOCH, Customers, evidence_of, tables_of
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import frames, operators, queue, release, review
 from spendsense_pipeline.governance.database import open_or_create, reading, writing
 from spendsense_pipeline.governance.registration import Registration, register_drafts
 from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.insights.of_range import insights_of
 from spendsense_pipeline.personas.assignment import assign_personas
 from spendsense_pipeline.recommendations.drafts import draft_recommendations
 from spendsense_pipeline.recommendations.library import education_templates, load_library
@@ -27,7 +28,7 @@ from spendsense_pipeline.recommendations.situations import situations
 from spendsense_pipeline.settings import Settings
 from spendsense_pipeline_tests.governance.town import grant, seen
 from spendsense_pipeline_tests.recommendations.customers import AS_OF, EVERYONE, SUBSCRIPTIONS, cards, features, streams
-from spendsense_pipeline_tests.recommendations.test_drafts import catalogue
+from spendsense_pipeline_tests.recommendations.test_drafts import catalogue, insight
 
 LIBRARY = load_library(Path(__file__).parents[2] / "prompts")
 DAYS = 20
@@ -40,6 +41,7 @@ class Day(NamedTuple):
     long: pd.DataFrame
     streams: pd.DataFrame
     cards: pd.DataFrame
+    insights: pd.DataFrame | None = None
 
 
 class Ran(NamedTuple):
@@ -80,7 +82,7 @@ def run(
         now = dt.datetime.combine(as_of + dt.timedelta(days=1), dt.time(12), dt.UTC)
         today = known(number)
         personas = assign_personas(today.short), assign_personas(today.long)
-        where = situations(*personas, today.short, today.long, today.streams, today.cards)
+        where = situations(*personas, today.short, today.long, today.streams, today.cards, today.insights)
         with reading(engine) as session:
             consents, history = frames.consents(session, now), frames.history(session, as_of, now)
         drafts = draft_recommendations(
@@ -109,14 +111,17 @@ def made_up(number: int, *, drifting: float = 0.0, changing_on: int = DAYS) -> D
         user: known | {"avg_monthly_expenses": known["avg_monthly_expenses"] * (1 + drifting) ** number}
         for user, known in EVERYONE.items()
     }
+    insights = None
     if number >= changing_on:
-        customers["high_utilization"] |= {"any_overdue": True}
+        insights = pd.DataFrame([insight("high_utilization", "past_due")])
     as_of = AS_OF + dt.timedelta(days=number)
     short, long = (features(customers, window).assign(as_of=as_of) for window in (30, 180))
-    return Day(short, long, streams(SUBSCRIPTIONS), cards())
+    return Day(short, long, streams(SUBSCRIPTIONS), cards(), insights)
 
 
 USERS = list(EVERYONE)
+OFFERED = len(USERS) - 1
+"""An offer shows a figure that speaks for it; of the fallback there is none."""
 
 
 @pytest.mark.parametrize("approving", [False, True])
@@ -126,7 +131,7 @@ def test_where_nothing_changes_nothing_new_comes_for_fourteen_days(engine: Engin
     assert 3 * len(USERS) <= first <= 5 * len(USERS)
     assert others[:13] == [0] * 13
     # Once more after fourteen days: what expired, or what has not been said yet; of the three products one.
-    assert sum(others) == (first - len(USERS) if approving else first)
+    assert sum(others) == (first - OFFERED if approving else first)
     assert {one.waiting for one in ran} == ({first, 0, sum(others)} if approving else {first})
 
 
@@ -156,10 +161,12 @@ def generated(folder: Path, users: int, last: dt.date) -> Callable[[dt.date], Da
     )
 
     def known(as_of: dt.date) -> Day:
-        signals = signals_of(customers, [as_of])
+        evidence = evidence_of(customers, [(as_of - EPOCH).days], [30, 180])
+        signals = tables_of(evidence)
         both = to_frame(signals.features)
         windows = [both[both["window_days"] == window].reset_index(drop=True) for window in (30, 180)]
-        return Day(*windows, to_frame(signals.streams), to_frame(signals.cards))
+        insights = to_frame(insights_of(evidence, signals)["insights"])
+        return Day(*windows, to_frame(signals.streams), to_frame(signals.cards), insights)
 
     return known
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from spendsense_pipeline.contracts import PERSONAS, Features, ProductMatches, failures
 from spendsense_pipeline.recommendations.offers import (
+    HELP,
     REASONS,
     RELEVANCE,
     MixedDays,
@@ -28,12 +29,13 @@ SIGNALS: dict[str, Any] = {
     "max_utilization": 0.4,
     "card_count": 1,
     "investment_account_detected": False,
+    "currency": "USD",
     "currency_factor": 1.0,
 }
 UNKNOWN = [
     "net_savings_inflow", "savings_balance", "savings_growth_rate", "emergency_fund_months",
     "interest_charges_present", "income_variability", "cash_flow_buffer_months", "recurring_merchants",
-    "subscription_spend_share",
+    "subscription_spend_share", "any_overdue", "fees_30d", "monthly_bills",
 ]  # fmt: skip
 PRODUCT: dict[str, Any] = {
     "product_id": "p1",
@@ -47,6 +49,10 @@ PRODUCT: dict[str, Any] = {
     "commission_rate": 0.1,
     "priority": 1,
     "active": True,
+    "category": "advice",
+    "cost_monthly": None,
+    "country": None,
+    "currency": None,
 }
 
 
@@ -58,7 +64,12 @@ def shelf(*products: dict[str, Any]) -> pd.DataFrame:
     for name, default in PRODUCT.items():
         if name != "product_id" and not any(name in product for product in products):
             frame[name] = [default] * len(frame)
-    kinds = {"min_income": "float64", "max_credit_utilization": "float64", "commission_rate": "float64"}
+    kinds = {
+        "min_income": "float64",
+        "max_credit_utilization": "float64",
+        "commission_rate": "float64",
+        "cost_monthly": "float64",
+    }
     kinds |= {"min_credit_score": "Int64", "priority": "Int64", "active": "boolean"}
     return frame.astype(kinds)
 
@@ -71,7 +82,7 @@ def matches(
     ids = [f"u{n}" for n in range(len(customers))]
     rows = [dict.fromkeys(UNKNOWN) | SIGNALS | customer for customer in customers]
     features = pd.DataFrame(rows, columns=[*UNKNOWN, *SIGNALS]).astype(
-        {name: "float64" for name in [*UNKNOWN, *SIGNALS] if name not in ("interest_charges_present",)}
+        {name: "float64" for name in [*UNKNOWN, *SIGNALS] if name not in ("interest_charges_present", "currency")}
     )
     features["interest_charges_present"] = features["interest_charges_present"].astype("boolean")
     features["investment_account_detected"] = features["investment_account_detected"].astype("boolean")
@@ -285,10 +296,62 @@ def test_what_we_are_paid_changes_nothing_and_every_row_adds_up(
         assert left.empty or left.max() <= candidates.loc[candidates["shown"], "relevance"].min()
 
 
+@pytest.mark.parametrize(
+    ("product", "refused"),
+    [
+        ({"category": "credit", "cost_monthly": 0.0}, True),
+        ({"category": "investing", "cost_monthly": 0.0}, True),
+        ({"cost_monthly": 4.0}, True),
+        ({"cost_monthly": None}, True),
+        ({"cost_monthly": 0.0}, False),
+        ({"product_type": "credit_counseling", "cost_monthly": 0.0}, False),
+    ],
+)
+def test_in_trouble_only_what_is_free_and_neither_credit_nor_investment_is_shown(
+    product: dict[str, Any], refused: bool
+) -> None:
+    row = matches(shelf(PRODUCT | product), {"any_overdue": 1.0}).iloc[0]
+    assert ("in_trouble" in row["refused"]) is refused
+
+
+@pytest.mark.parametrize(
+    ("customer", "trouble"),
+    [
+        ({"any_overdue": 1.0}, True),
+        ({"any_overdue": 0.0}, False),
+        ({"cash_flow_buffer_months": -0.01}, True),
+        ({"cash_flow_buffer_months": 0.0}, False),
+        ({"fees_30d": 0.01}, True),
+        ({"fees_30d": 0.0}, False),
+        ({"monthly_bills": 3_000.01}, True),
+        ({"monthly_bills": 3_000.0}, False),
+        ({"monthly_bills": 3_000.01, "regular_income": None}, False),
+        ({}, False),
+    ],
+)
+def test_who_is_in_trouble(customer: dict[str, Any], trouble: bool) -> None:
+    help_, other = PRODUCT | {"product_type": HELP[0]}, PRODUCT
+    rows = matches(shelf(help_, other), customer)
+    assert rows["shown"].tolist() == [trouble, not trouble]
+
+
+def test_an_offer_in_another_currency_is_none() -> None:
+    abroad, home, anywhere = ({"currency": "EUR"}, {"currency": "USD"}, {"currency": None})
+    rows = matches(shelf(*(PRODUCT | one for one in (abroad, home, anywhere))), {}, {"currency": None})
+    assert ["other_country" in refused for refused in rows["refused"]] == [True, False, False, False, False, False]
+
+
+def test_ties_go_to_what_costs_the_customer_less_whatever_its_place_in_the_catalogue() -> None:
+    dear, cheap = {"cost_monthly": 9.0, "priority": 1}, {"cost_monthly": 1.0, "priority": 3}
+    unknown = {"cost_monthly": None, "priority": 2}
+    rows = matches(shelf(*(PRODUCT | one for one in (dear, cheap, unknown))), {})
+    assert rows["rank"].tolist() == [2, 1, 3]
+
+
 def test_the_catalogue_that_ships_is_plain_and_complete():
     catalogue = json.loads(CATALOGUE.read_text())
-    assert len(catalogue) == 25
-    assert len({product["product_id"] for product in catalogue}) == 25
+    assert len(catalogue) == 27
+    assert len({product["product_id"] for product in catalogue}) == 27
     assert {rule.product_type for rule in RELEVANCE} < {product["product_type"] for product in catalogue}
     assert sum(not product["active"] for product in catalogue) == 1
     assert any(product["max_credit_utilization"] == 0 for product in catalogue)
@@ -296,6 +359,9 @@ def test_the_catalogue_that_ships_is_plain_and_complete():
     for word in ("approved", "guarantee", "risk-free", "best"):
         assert word not in said
     for product in catalogue:
+        if product["partner_link"] is None:
+            assert product["product_type"] in HELP, "the bank's own"
+            continue
         assert product["partner_link"].startswith("https://")
         assert product["partner_link"].split("/")[2].endswith((".example", "example.com"))
         assert product["disclosure"]

@@ -33,7 +33,7 @@ def test_a_situation_is_read_back_from_its_key(situation: prompts.Situation) -> 
 
 @each_situation
 def test_a_request_names_known_facts_and_available_slots_and_no_others(situation: prompts.Situation) -> None:
-    said = request(situation, PROMPTS[situation.persona], "m")["messages"][1]["content"]
+    said = request(situation, PROMPTS[situation.about], "m")["messages"][1]["content"]
     for name, band in situation.facts.items():
         assert (f"- {name}={band}:" in said) == (band != "unknown")
     offered = {line[5 : line.index(" }}")] for line in said.splitlines() if line.startswith("- {{")}
@@ -41,11 +41,11 @@ def test_a_request_names_known_facts_and_available_slots_and_no_others(situation
 
 
 def test_the_request_is_strict_is_not_stored_and_carries_the_personas_prompt() -> None:
-    asked = request(SITUATIONS[0], PROMPTS[SITUATIONS[0].persona], "gpt-4o-mini")
+    asked = request(SITUATIONS[0], PROMPTS[SITUATIONS[0].about], "gpt-4o-mini")
     assert asked["store"] is False
     assert asked["model"] == "gpt-4o-mini"
     assert asked["response_format"]["json_schema"]["strict"] is True
-    assert asked["messages"][0]["content"] == PROMPTS[SITUATIONS[0].persona].text
+    assert asked["messages"][0]["content"] == PROMPTS[SITUATIONS[0].about].text
     # The SDK makes a schema strict where it is not; ours already is.
     strict = openai.pydantic_function_tool(prompts.AnsweredPieces)["function"]["parameters"]
     assert asked["response_format"]["json_schema"]["schema"] == strict
@@ -53,17 +53,17 @@ def test_the_request_is_strict_is_not_stored_and_carries_the_personas_prompt() -
 
 def test_everything_that_shapes_the_text_changes_the_fingerprint(tmp_path: Path, monkeypatch) -> None:
     one, other = SITUATIONS[0], SITUATIONS[1]
-    prompt = PROMPTS[one.persona]
+    prompt = PROMPTS[one.about]
 
     def of(situation=one, prompt=prompt, model="m") -> str:
         return fingerprint(request(situation, prompt, model))
 
     (tmp_path / "library").mkdir()
-    for persona in PERSONAS:
+    for persona in (*PERSONAS, "insight"):
         words = (FOLDER / f"{persona}.md").read_text().replace("Warm, calm", "Warm and calm")
         (tmp_path / f"{persona}.md").write_text(words)
-    reworded = load_prompts(tmp_path)[one.persona]
-    fewer = prompts.Situation(one.key, one.persona, one.facts, one.slots[:-1])
+    reworded = load_prompts(tmp_path)[one.about]
+    fewer = prompts.Situation(one.key, one.about, one.facts, one.slots[:-1])
     assert of() == of()
     assert reworded.version != prompt.version
     known = [of(), of(model="n"), of(situation=other), of(prompt=reworded), of(situation=fewer)]

@@ -4,12 +4,15 @@ import json
 
 import pytest
 
+from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.render import (
+    COMPENSATION,
     EDUCATION_DISCLOSURE,
     HOW_TO_STOP,
     OFFER_DISCLOSURE,
     RenderError,
     fill_slots,
+    insight_rationale,
     offer_rationale,
     product_slots,
     rationale,
@@ -23,6 +26,7 @@ SLOTS = {
     "max_utilization": {"signal": "max_utilization", "value": 0.82, "shown": "82%"},
 }
 PRODUCT = {
+    "product_type": "balance_transfer",
     "product_name": "Harbor Card",
     "partner_name": "Harborline Bank",
     "short_description": "A card for moving a balance.",
@@ -67,6 +71,9 @@ def test_an_offer_shows_the_product_and_both_disclosures_once() -> None:
     assert title == "A partner offer: Harbor Card from Harborline Bank"
     assert "What it offers: 0 % for 15 months; No annual fee." in content
     assert content.count(EDUCATION_DISCLOSURE) == content.count(OFFER_DISCLOSURE) == 1
+    assert COMPENSATION not in content, "nobody pays"
+    _, paid = render_offer("You see this because of it.", product_slots(PRODUCT | {"commission_rate": 0.1}) | SLOTS)
+    assert paid.endswith(f"{OFFER_DISCLOSURE} {COMPENSATION}")
     assert "match the published criteria" in content
     assert "approved" not in content
 
@@ -142,6 +149,16 @@ def test_an_offer_is_not_explained_by_what_spoke_against_it() -> None:
     for_it = {"signal": "max_utilization", "value": 0.82, "operator": ">", "threshold": 0.5, "points": 0.3}
     against = {"signal": "investment_account_detected", "value": True, "operator": "==", "threshold": True}
     factors = json.dumps([for_it, against | {"points": -0.4}])
-    said = fill_slots(offer_rationale(factors, SLOTS), SLOTS)
+    said = fill_slots(offer_rationale(factors, SLOTS, "robo_advisor"), SLOTS)
     assert said.startswith("You see this because a card stands at 82% of its limit and your accounts match")
-    assert "investment" not in said
+    assert "you have an investment" not in said
+    assert said.endswith("What speaks against it: investments can lose value, and the fee is charged either way.")
+
+
+def test_somebody_with_an_insight_is_not_told_that_nothing_stood_out() -> None:
+    said = rationale("[]", "savings_builder", SLOTS, is_fallback=True, any_insight=True)
+    assert "stood out" not in said
+
+
+def test_every_insight_has_words_for_why_it_is_told() -> None:
+    assert len({insight_rationale(name) for name in INSIGHTS}) == len(INSIGHTS)

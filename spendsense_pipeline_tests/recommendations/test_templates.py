@@ -10,7 +10,7 @@ from spendsense_pipeline.recommendations.slots import SLOTS
 from spendsense_pipeline.recommendations.templates import EXAMPLES, check_template
 
 GOOD: dict[str, Any] = {
-    "persona": "high_utilization",
+    "about": "high_utilization",
     "title": "Your fullest card",
     "content": "It was at {{ max_utilization }} of its limit, and interest came to {{ interest_charges }}.",
     "facts": ["util=50-79|80+", "interest=yes"],
