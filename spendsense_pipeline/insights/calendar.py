@@ -8,7 +8,7 @@ import pandas as pd
 
 from spendsense_pipeline.features.calendars import CALENDARS, SEMI_MONTHLY, day_at, halves
 from spendsense_pipeline.features.meanings import KIND_BENEFIT, KIND_PAYCHECK
-from spendsense_pipeline.features.tables import INCOME, MATURE
+from spendsense_pipeline.features.tables import INCOME, MATURE, REGULAR
 from spendsense_pipeline.insights.seen import Seen
 
 MOST_AHEAD = 6  # occurrences of a weekly stream in a month
@@ -35,10 +35,11 @@ def occurrences(seen: Seen, streams: pd.DataFrame, days: int) -> pd.DataFrame:
 
 
 def upcoming(seen: Seen, days: int) -> pd.DataFrame:
-    """Payments expected in the coming days: stream's columns, ``due`` and ``amount`` (positive), by customer and
-    day."""
+    """Payments expected in the coming days: stream's columns, ``due`` and ``amount`` (positive), by customer and day.
+
+    Bills, subscriptions, and what is paid at a fixed price for whatever it is."""
     s = seen.streams
-    chosen = ~s["inflow"] & (s["status"] == MATURE)
+    chosen = ~s["inflow"] & (s["status"] == MATURE) & ((s["kind"] != REGULAR) | s["fixed"])
     found = occurrences(seen, s[chosen], days)
     found = found.assign(amount=np.where(found["fixed"], -found["last_amount"], -found["typical"]))
     return found[found["amount"] > 0].sort_values(["user", "due", "stream"], ignore_index=True)

@@ -42,7 +42,7 @@ def price_rise(seen: Seen) -> pd.DataFrame:
     s = s[seen.today - s["changed_on"] < PRICE_DAYS]
     before, now = -s["before"], -s["last_amount"]
     rise = now - before
-    s = s[rise >= LEAST_RISE_BY * seen.factor[s["user"]]]
+    s = s[(rise >= LEAST_RISE_BY * seen.factor[s["user"]]) & (before > TRIAL_SHARE * now)]  # else a trial ended
     before, now, rise = before[s.index], now[s.index], rise[s.index]
     return pd.DataFrame(
         {
@@ -91,29 +91,38 @@ def new_recurring(seen: Seen) -> pd.DataFrame:
 
 
 def trial_became_paid(seen: Seen) -> pd.DataFrame:
-    """A subscription whose payee was paid a third of the price or less in the five weeks before its first charge."""
+    """A subscription of which a third of the price or less was paid in the five weeks before its first whole charge: as
+    its first hit, or in a row of the payee that is none."""
     s = seen.streams
-    s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] != INACTIVE) & (seen.today - s["first"] <= TRIAL_TOLD_DAYS)]
+    s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] != INACTIVE) & (seen.today - s["first"] <= TRIAL_TOLD_DAYS + 35)]
+    counted = seen.evidence.counted
+    hits = s["first_hit"].to_numpy()
+    inside = s.assign(
+        trial=-counted["amount"][hits], trial_number=counted["number"][hits], paid=counted["day"][hits + 1]
+    )
     rows = seen.rows
     rows = rows[(rows["kind"] == KIND_OTHER_OUT) & (rows["day"] > seen.today - TRIAL_TOLD_DAYS - TRIAL_DAYS - 1)]
-    pairs = s.merge(rows[["user", "payee", "day", "amount", "number"]], on=["user", "payee"], suffixes=("", "_trial"))
-    apart = pairs["first"] - pairs["day"]
-    small = -pairs["amount"] <= TRIAL_SHARE * -pairs["typical"]
-    pairs = pairs[(apart > 0) & (apart <= TRIAL_DAYS) & small].drop_duplicates("stream")
+    before = rows[["user", "payee", "day", "amount", "number"]].rename(columns={"number": "trial_number"})
+    beside = s.merge(before, on=["user", "payee"])
+    beside = beside[(beside["first"] > beside["day"]) & (beside["first"] - beside["day"] <= TRIAL_DAYS)]
+    beside = beside.assign(trial=-beside["amount"], paid=beside["first"])
+    found = pd.concat([inside, beside], ignore_index=True)
+    small = found["trial"] <= TRIAL_SHARE * -found["typical"]
+    found = found[small & (seen.today - found["paid"] <= TRIAL_TOLD_DAYS)].drop_duplicates("stream")
     return pd.DataFrame(
         {
-            "user": pairs["user"],
-            "key": pairs["first"],
-            "happened": pairs["first"],
-            "expires": pairs["first"] + TRIAL_TOLD_DAYS,
-            "payee": seen.names(pairs["merchant"]),
-            "amount_before": -pairs["amount"],
-            "amount": -pairs["last_amount"],
-            "cost_yearly": pairs["monthly"] * 12,
-            "since_on": pairs["first"],
-            "weight": pairs["monthly"],
-            "at_stream": pairs["stream"],
-            "at_row": pairs["number_trial"],
+            "user": found["user"],
+            "key": found["paid"],
+            "happened": found["paid"],
+            "expires": found["paid"] + TRIAL_TOLD_DAYS,
+            "payee": seen.names(found["merchant"]),
+            "amount_before": found["trial"],
+            "amount": -found["last_amount"],
+            "cost_yearly": found["monthly"] * 12,
+            "since_on": found["paid"],
+            "weight": found["monthly"],
+            "at_stream": found["stream"],
+            "at_row": found["trial_number"],
         }
     )
 

@@ -72,7 +72,8 @@ def test_a_frame_of_the_contract_registers_like_rows(engine: Engine) -> None:
     with reading(engine) as session:
         kept = history(session, TOMORROW, NOW)
     assert list(kept.columns) == [
-        *("recommendation_id", "user_id", "consent_id", "content_type", "template_id", "product_id", "status"),
+        *("recommendation_id", "user_id", "consent_id", "content_type", "template_id", "product_id"),
+        *("insight_id", "status"),
         *("as_of", "decided_at", "released_at"),
     ]
     assert kept["product_id"].isna().sum() == 1

@@ -62,6 +62,8 @@ def draft(
         "model": None,
         "prompt_version": "1",
         "generation_ms": None,
+        "insight": None,
+        "insight_id": None,
         "consent_id": consents["partner_offers" if product else "education"],
     } | changes
     row["content_hash"] = content_hash(content_type, row["title"], row["content"], row["rationale"], product)

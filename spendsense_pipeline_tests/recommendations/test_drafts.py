@@ -248,7 +248,8 @@ def insight(user: str, name: str, **changes: Any) -> dict[str, Any]:
     figures = {"card": "4821", "minimum_payment": 35.0, "owed": 820.0, "checking_balance": 900.0,
                "balance_on": "2026-03-04", "payee": "Hulu", "amount_before": 15.99, "amount": 17.99, "difference": 2.0,
                "difference_yearly": 24.0, "happened_on": "2026-03-01", "change_percent": 0.125,
-               "cost_yearly": 554.4, "yearly_rate": 24.9, "total": 34.0, "fee_count": 1, "interest_paid": 46.2}  # fmt: skip
+               "cost_yearly": 554.4, "yearly_rate": 24.9, "total": 34.0,
+               "fee_count": 1, "interest_paid": 46.2}  # fmt: skip
     about = INSIGHTS[name]
     return {
         "insight_id": f"ins_{name}", "user_id": user, "as_of": AS_OF, "insight": name, "topic": about.topic,

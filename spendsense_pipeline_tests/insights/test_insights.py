@@ -1,0 +1,378 @@
+"""Each insight on both sides of what makes it fire, in a household about which there is otherwise nothing to say."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from spendsense_pipeline.insights.figures import FIGURES
+from spendsense_pipeline.insights.kinds import INSIGHTS
+from spendsense_pipeline.insights.of_range import DETECTORS
+from spendsense_pipeline_tests.features.ledger import AS_OF, every, monthly
+from spendsense_pipeline_tests.insights.household import PAYDAY, Household
+
+Happens = Callable[[Household], Any]
+ALWAYS = {"bill_due_soon"}
+
+
+def told(happens: Happens) -> dict[str, dict[str, Any]]:
+    household = Household()
+    happens(household)
+    return household.insights()
+
+
+def bought(h: Household, *days: int, amount: float = -84.2, name: str = "Blue Lamp") -> None:
+    for day in days:
+        h.row(h.checking, day, amount, name, "GENERAL_MERCHANDISE_CLOTHING_AND_ACCESSORIES")
+
+
+def service(h: Household, dates: list[dt.date], amount: float = -11.99, name: str = "Spotify") -> None:
+    for date in dates:
+        h.row(h.checking, date, amount, name, "ENTERTAINMENT_MUSIC_AND_AUDIO")
+
+
+def raised(h: Household, price: float, last: int = 1) -> None:
+    h.without("Netflix")
+    for number, day in enumerate(monthly(18, 12)):
+        h.row(h.checking, day, -(15.49 if number < 12 - last else price), "Netflix", "ENTERTAINMENT_TV_AND_MOVIES")
+
+
+def power(h: Household, amount: float) -> None:
+    h.without("City Power", 25)
+    h.row(h.checking, dt.date(2026, 6, 18), -amount, "City Power", "RENT_AND_UTILITIES_GAS_AND_ELECTRICITY")
+
+
+def paid(h: Household, *last: tuple[dt.date, float], before: dt.date = PAYDAY - dt.timedelta(days=28)) -> None:
+    h.without("Acme Corp Payroll")
+    h.pay(before)
+    for date, amount in last:
+        h.row(h.checking, date, amount, "Acme Corp Payroll", "INCOME_WAGES")
+
+
+def fee(h: Household, day: int, amount: float = -35.0, name: str = "Overdraft Fee",
+        category: str = "BANK_FEES_OVERDRAFT_FEES") -> None:  # fmt: skip
+    h.row(h.checking, day, amount, name, category)
+
+
+def annual(h: Household, month: int, day: int) -> None:
+    for year in (2024, 2025):
+        h.row(h.checking, dt.date(year, month, day), -119.0, "Costco Membership", "GENERAL_MERCHANDISE_SUPERSTORES")
+        h.row(h.checking, dt.date(year, month, day), -640.0, "Harbor Home Insurance", "GENERAL_SERVICES_INSURANCE")
+
+
+def owing(h: Household, *cards: tuple[float, float | None]) -> None:
+    for number, (balance, apr) in enumerate(cards):
+        h.card(balance, f"48{number}1", apr_purchase=apr, minimum_payment_amount=35.0, last_payment_amount=balance,
+               last_statement_balance=balance, is_overdue=False)  # fmt: skip
+
+
+def minimum(h: Household, payment: float, statement: float = 900.0) -> None:
+    h.card(900.0, minimum_payment_amount=35.0, last_payment_amount=payment, last_statement_balance=statement,
+           apr_purchase=24.0, is_overdue=False)  # fmt: skip
+
+
+def falling(h: Household, by: float, now: float = 1_000.0) -> None:
+    card = h.card(now, is_overdue=False)
+    h.row(card, 200, -30.0, "Corner Grocery", "FOOD_AND_DRINK_GROCERIES")
+    for day in (80, 50, 20):
+        h.row(card, day, by / 3, "Card Payment", "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT")
+        h.row(h.checking, day, -by / 3, "Card Payment", "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT")
+
+
+def saved(h: Household, amount: float, balance: float) -> None:
+    h.holds(savings=balance)
+    h.row(h.savings, 10, amount, "Transfer", "TRANSFER_IN_SAVINGS")
+
+
+def linked(h: Household) -> None:
+    card = h.card(400.0, is_overdue=False)
+    h.row(card, 8, 410.0, "Payment Thank You", "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT")
+    for day in (5, 35, 65):
+        h.row(card, day, -150.0 - day, "Blue Lamp", "GENERAL_MERCHANDISE_CLOTHING_AND_ACCESSORIES")
+
+
+def interest(h: Household, amount: float) -> None:
+    card = h.card(900.0, apr_purchase=24.0, is_overdue=False)
+    h.row(card, 4, -amount, "Interest Charge", "BANK_FEES_INTEREST_CHARGE")
+
+
+def elsewhere(h: Household, day: int) -> None:
+    h.row(h.checking, day, -410.0, "Capital One Card Payment", "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT")
+
+
+QUIET: dict[str, Happens] = {
+    "nothing": lambda h: None,
+    # duplicate_charge: four days apart; given back; a habit; small; another amount
+    "equal charges four days apart": lambda h: bought(h, 5, 9),
+    "a double charge that was given back": lambda h: (bought(h, 5, 6), bought(h, 2, amount=84.2)),
+    "equal charges again and again": lambda h: bought(h, 5, 6, 40, 41, 80, 81),
+    "equal charges of four dollars": lambda h: bought(h, 5, 6, amount=-4.5),
+    "two charges a cent apart": lambda h: (bought(h, 5), bought(h, 6, amount=-84.21)),
+    "a double charge long ago": lambda h: bought(h, 50, 51),
+    # price_rise: a cent; a lower price; long ago
+    "a price that rose by a tenth of a dollar": lambda h: raised(h, 15.60),
+    "a lower price": lambda h: raised(h, 12.99),
+    "a price that rose three months ago": lambda h: raised(h, 17.99, last=3),
+    # bills
+    "a bill a fifth above": lambda h: power(h, 75.0),
+    "a bill that is two days late": lambda h: h.without("City Power"),
+    "a bill paid under another name": lambda h: (
+        h.without("City Power", 25),
+        h.row(h.checking, dt.date(2026, 6, 14), -63.0, "Grid Services", "RENT_AND_UTILITIES_OTHER_UTILITIES"),
+    ),
+    # income
+    "pay three days late": lambda h: paid(h, (dt.date(2026, 6, 13), 2_000.0)),
+    "pay that was higher once": lambda h: paid(h, (dt.date(2026, 6, 12), 2_000.0), (PAYDAY, 2_700.0)),
+    "pay a tenth higher": lambda h: paid(h, (dt.date(2026, 6, 12), 2_200.0), (PAYDAY, 2_200.0)),
+    "an employer under a new name": lambda h: (
+        h.without("Acme Corp Payroll", 60),
+        [h.row(h.checking, d, 2_000.0, "Newco Payroll", "INCOME_WAGES") for d in every(14, 5, PAYDAY)],
+    ),
+    # debt
+    "cards that are paid in full": lambda h: owing(h, (400.0, 24.0)),
+    "cards at one rate": lambda h: owing(h, (400.0, 24.0), (900.0, 24.5)),
+    "cards of which a rate is unknown": lambda h: owing(h, (400.0, 24.0), (900.0, None)),
+    "more than the minimum": lambda h: minimum(h, 40.01),
+    "the whole statement": lambda h: minimum(h, 35.0, statement=35.0),
+    "interest of four dollars": lambda h: interest(h, 4.99),
+    "a balance that fell by ninety": lambda h: falling(h, 90.0, now=600.0),
+    "a balance that fell by less than a tenth": lambda h: falling(h, 120.0, now=1_200.0),
+    # cushion
+    "a fee long ago": lambda h: fee(h, 40),
+    "a fee that was given back": lambda h: (fee(h, 9), fee(h, 5, 35.0, "Overdraft Fee Reversal")),
+    "two and a half months in checking": lambda h: h.holds(checking=5_000.0),
+    "savings a fifth lower": lambda h: saved(h, -1_200.0, 4_800.0),
+    "savings lower by a hundred": lambda h: saved(h, -100.0, 150.0),
+    # spending
+    "a card paid that is linked": lambda h: (
+        linked(h), elsewhere(h, 9)
+    ),
+    "a card paid two months ago": lambda h: elsewhere(h, 60),
+    "an old subscription": lambda h: service(h, monthly(5, 12)),
+    "a habit that began": lambda h: [
+        h.row(h.checking, d, -5.25, "Bean Coffee", "FOOD_AND_DRINK_COFFEE") for d in every(2, 20, AS_OF)
+    ],
+    "a renewal in two months": lambda h: annual(h, 9, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", QUIET)
+def test_nothing_more_is_said_than_there_is(case: str) -> None:
+    extra = {"savings_drop", "idle_cash", "two_of_a_kind"} if case == "an old subscription" else set()
+    assert set(told(QUIET[case])) - ALWAYS - extra == set()
+
+
+SAID: dict[str, tuple[str, Happens, dict[str, Any]]] = {
+    "a charge that came twice": (
+        "duplicate_charge", lambda h: bought(h, 5, 6),
+        {"payee": "Blue Lamp", "amount": 84.2, "happened_on": "2026-06-25"},
+    ),
+    "a subscription charged twice": (
+        "duplicate_charge", lambda h: h.row(h.checking, dt.date(2026, 6, 20), -15.49, "Netflix",
+                                            "ENTERTAINMENT_TV_AND_MOVIES"),
+        {"payee": "Netflix", "amount": 15.49},
+    ),
+    "a price that rose": (
+        "price_rise", lambda h: raised(h, 17.99),
+        {"payee": "Netflix", "amount_before": 15.49, "amount": 17.99, "difference": 2.5, "difference_yearly": 30.0,
+         "happened_on": "2026-06-18"},
+    ),
+    "a service that began": (
+        "new_recurring", lambda h: service(h, monthly(5, 3)),
+        {"payee": "Spotify", "amount": 11.99, "cost_yearly": 143.88, "since_on": "2026-04-05", "due_on": "2026-07-05"},
+    ),
+    "a trial that ended": (
+        "trial_became_paid", lambda h: (
+            service(h, [dt.date(2026, 3, 25)], -1.0, "Audible"), service(h, monthly(24, 3), -14.95, "Audible")
+        ),
+        {"payee": "Audible", "amount_before": 1.0, "amount": 14.95, "since_on": "2026-04-24"},
+    ),
+    "an annual charge ahead": (
+        "annual_renewal_ahead", lambda h: annual(h, 7, 20),
+        {"payee": "Harbor Home Insurance", "amount": 640.0, "due_on": "2026-07-20", "days_until": 20},
+    ),
+    "two services for music": (
+        "two_of_a_kind", lambda h: (service(h, monthly(5, 12)), service(h, monthly(9, 12), -10.99, "Tidal")),
+        {"purpose_name": "music", "payee": "Spotify", "other_payee": "Tidal", "total": 22.98, "cost_yearly": 275.76},
+    ),
+    "a bill that is higher": (
+        "bill_higher_than_usual", lambda h: power(h, 95.0),
+        {"payee": "City Power", "amount": 95.0, "amount_usual": 63.0, "difference": 32.0, "happened_on": "2026-06-18"},
+    ),
+    "a bill that did not come": (
+        "bill_missing", lambda h: h.without("City Power", 25),
+        {"payee": "City Power", "amount": 63.0, "due_on": "2026-06-12", "days_since": 18},
+    ),
+    "pay that is late": (
+        "income_late", lambda h: paid(h, before=dt.date(2026, 6, 11)),
+        {"amount": 2_000.0, "due_on": "2026-06-25", "days_since": 5},
+    ),
+    "pay that stopped": (
+        "income_stopped", lambda h: paid(h, before=dt.date(2026, 5, 20)),
+        {"amount": 2_000.0, "since_on": "2026-05-20", "due_on": "2026-06-03", "days_since": 27},
+    ),
+    "pay that rose twice": (
+        "income_changed", lambda h: paid(h, (dt.date(2026, 6, 12), 2_500.0), (PAYDAY, 2_500.0)),
+        {"amount_before": 2_000.0, "amount": 2_500.0, "difference": 500.0, "change_percent": 0.25,
+         "since_on": "2026-06-12"},
+    ),
+    "a bonus": (
+        "windfall", lambda h: paid(h, (dt.date(2026, 6, 12), 2_000.0), (PAYDAY, 5_000.0)),
+        {"amount": 3_000.0, "happened_on": "2026-06-26"},
+    ),
+    "a tax refund": (
+        "windfall", lambda h: h.row(h.checking, 6, 1_240.0, "IRS Treas 310", "INCOME_TAX_REFUND"),
+        {"amount": 1_240.0, "happened_on": "2026-06-24"},
+    ),
+    "a card past due": (
+        "past_due", lambda h: h.card(
+            820.0, is_overdue=True, minimum_payment_amount=35.0, next_payment_due_date=dt.date(2026, 6, 14)
+        ),
+        {"card": "4821", "minimum_payment": 35.0, "owed": 820.0, "due_on": "2026-06-14", "checking_balance": 2_600.0,
+         "balance_on": "2026-06-30"},
+    ),
+    "two cards, one dearer": (
+        "dearest_first", lambda h: owing(h, (400.0, 19.0), (900.0, 27.0)),
+        {"card": "4811", "owed": 900.0, "yearly_rate": 27.0, "other_card": "4801", "other_owed": 400.0,
+         "other_rate": 19.0, "interest_month": 20.25},
+    ),
+    "the minimum": (
+        "minimum_only", lambda h: minimum(h, 40.0),
+        {"card": "4821", "owed": 900.0, "last_payment": 40.0, "minimum_payment": 35.0, "interest_month": 18.0},
+    ),
+    "interest": (
+        "interest_paid", lambda h: interest(h, 18.4),
+        {"interest_paid": 18.4, "cost_yearly": 220.8},
+    ),
+    "a balance that falls": (
+        "balance_falling", lambda h: falling(h, 150.0),
+        {"owed": 1_000.0, "amount_before": 1_150.0, "difference": 150.0},
+    ),
+    "overdrawn": (
+        "overdrawn", lambda h: h.holds(checking=-86.4),
+        {"amount": 86.4, "balance_on": "2026-06-30", "next_payday": "2026-07-10", "days_until": 10},
+    ),
+    "a penalty fee": (
+        "fees_charged", lambda h: fee(h, 9), {"fee_count": 1, "total": 35.0, "happened_on": "2026-06-21"},
+    ),
+    "a week is not covered": (
+        "thin_cushion", lambda h: (h.holds(checking=90.0, savings=None), h.without("Juniper Apartments")),
+        {"cushion_total": 90.0, "balance_on": "2026-06-30"},
+    ),
+    "three months in checking": (
+        "idle_cash", lambda h: h.holds(checking=9_000.0), {"checking_balance": 9_000.0, "balance_on": "2026-06-30"},
+    ),
+    "savings a third lower": (
+        "savings_drop", lambda h: saved(h, -2_000.0, 4_000.0),
+        {"amount_before": 6_000.0, "savings_now": 4_000.0, "difference": 2_000.0},
+    ),
+    "a milestone": (
+        "savings_milestone", lambda h: saved(h, 900.0, 2_200.0),
+        {"savings_now": 2_200.0, "amount_before": 1_300.0, "difference": 900.0},
+    ),
+    "a category far above": (
+        "unusual_spending", lambda h: bought(h, 3, amount=-900.0) or bought(
+            h, 35, 66, 95, 125, 155, amount=-61.0, name="Lamps Beyond"
+        ),
+        {"category_name": "shopping", "amount": 900.0, "amount_usual": 61.0, "difference": 839.0},
+    ),
+    "bills above half": (
+        "fixed_costs_high", lambda h: [
+            h.row(h.checking, d, -1_200.0, "Green Loan Servicing", "LOAN_PAYMENTS_CAR_PAYMENT") for d in monthly(7, 12)
+        ],
+        {},
+    ),
+    "more out than in": (
+        "spending_above_income", lambda h: [
+            h.row(h.checking, d, -1_180.0 - n * 37 % 53, "Hardware and Home", "HOME_IMPROVEMENT_HARDWARE")
+            for n, d in enumerate(every(6, 31, AS_OF))
+        ],
+        {},
+    ),
+    "a card that is not linked": ("card_not_linked", lambda h: elsewhere(h, 9), {"amount": 410.0}),
+    "little until payday": (
+        "bills_before_payday", lambda h: (h.holds(checking=2_100.0)),
+        {"bills_total": 1_100.0, "bill_count": 1, "next_payday": "2026-07-10", "days_until": 10,
+         "checking_balance": 2_100.0, "after_bills": 1_000.0},
+    ),
+    "not enough until payday": (
+        "low_balance_ahead", lambda h: h.holds(checking=700.0),
+        {"checking_balance": 700.0, "low_on": "2026-07-01", "days_until": 1},
+    ),
+    "a bill ahead": ("bill_due_soon", lambda h: None, {"payee": "Juniper Apartments", "amount": 1_100.0}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_happens_is_said_with_its_figures(case: str) -> None:
+    name, happens, figures = SAID[case]
+    found = told(happens)
+    assert name in found, sorted(found)
+    assert found[name]["figures"].items() >= figures.items()
+
+
+def test_every_insight_is_tried_and_carries_only_what_it_says_it_carries() -> None:
+    assert {name for name, _, _ in SAID.values()} == set(INSIGHTS) == {*DETECTORS, "low_balance_ahead"}
+    for name, happens, _ in SAID.values():
+        row = told(happens)[name]
+        assert set(row["figures"]) <= set(INSIGHTS[name].figures) <= set(FIGURES)
+        assert (row["detail"] in INSIGHTS[name].details) == bool(INSIGHTS[name].details)
+        assert row["topic"] == INSIGHTS[name].topic
+        assert row["expires_on"] >= AS_OF
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_a_happening_is_the_same_the_next_day(case: str) -> None:
+    name, happens, _ = SAID[case]
+    here, next_day = Household(), Household(AS_OF + dt.timedelta(days=1))
+    happens(here)
+    if name in ("bill_due_soon", "low_balance_ahead", "fees_charged", "unusual_spending", "duplicate_charge"):
+        return  # their days are counted back from the day itself
+    next_day.rows = {table: [dict(row) for row in rows] for table, rows in here.rows.items()}
+    after = next_day.insights()
+    if name in after:
+        assert after[name]["insight_id"] == here.insights()[name]["insight_id"]
+
+
+@pytest.mark.parametrize(
+    ("case", "severity"),
+    [("not enough until payday", "urgent"), ("little until payday", "notable"), ("a penalty fee", "notable")],
+)
+def test_how_urgent_it_is_goes_by_the_figures(case: str, severity: str) -> None:
+    name, happens, _ = SAID[case]
+    assert told(happens)[name]["severity"] == severity
+    assert told(lambda h: (fee(h, 9), fee(h, 4)))["fees_charged"]["severity"] == "urgent"
+    assert told(lambda h: h.holds(checking=700.0))["bills_before_payday"]["severity"] == "urgent"
+
+
+@pytest.mark.parametrize(
+    ("balance", "detail"), [(2_600.0, "can_pay"), (35.0, "can_pay"), (34.0, "cannot_pay"), (None, "unknown")]
+)
+def test_whether_the_minimum_can_be_paid_goes_by_what_checking_holds(balance: float | None, detail: str) -> None:
+    def late(h: Household) -> None:
+        h.card(820.0, is_overdue=True, minimum_payment_amount=35.0)
+        for row in h.rows["accounts"]:
+            if row["account_id"] == h.checking:
+                row["balance_current"] = balance
+
+    assert told(late)["past_due"]["detail"] == detail
+
+
+def test_nothing_is_said_to_a_dormant_customer() -> None:
+    later = Household()
+    later.card(820.0, is_overdue=True)
+    later.as_of = AS_OF + dt.timedelta(days=58)
+    assert "past_due" in later.insights()
+    later.as_of = AS_OF + dt.timedelta(days=59)
+    assert later.tables() == {"insights": [], "balance_forecast": []}
+
+
+def test_amounts_are_meant_in_the_customers_currency() -> None:
+    def in_crowns(h: Household, amount: float) -> None:
+        for account in h.rows["accounts"]:
+            account["iso_currency_code"] = "CZK"
+        bought(h, 5, 6, amount=-amount)
+
+    assert "duplicate_charge" not in told(lambda h: in_crowns(h, 84.2))
+    assert "duplicate_charge" in told(lambda h: in_crowns(h, 1_840.0))
