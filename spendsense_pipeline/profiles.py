@@ -8,6 +8,7 @@ import datetime as dt
 import json
 from collections import Counter
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,12 @@ import pyarrow as pa
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.features.columns import READ
-from spendsense_pipeline.features.details import details_of, penalties
-from spendsense_pipeline.features.signals import Customers
+from spendsense_pipeline.features.details import Details, details_of, penalties
+from spendsense_pipeline.features.signals import EPOCH, Customers, evidence_of, tables_of
 from spendsense_pipeline.frames import to_frame
+from spendsense_pipeline.insights.calendar import expected_dates
+from spendsense_pipeline.insights.of_range import insights_of
+from spendsense_pipeline.insights.seen import Seen
 from spendsense_pipeline.known_payees import payees_on
 from spendsense_pipeline.personas.assignment import assign_personas
 
@@ -133,7 +137,19 @@ class Customer:
         _require_customer(own["users"], user_id)
         self.user_id = user_id
         self.as_of = as_of or _newest_day(root)
-        self.details = details_of(Customers(**own), self.as_of, windows, payees_on(root, house, [self.as_of]))
+        self.own, self.payees = Customers(**own), payees_on(root, house, [self.as_of])
+        self.windows = windows
+
+    @cached_property
+    def details(self) -> Details:
+        """What stands behind the figures."""
+        return details_of(self.own, self.as_of, self.windows, self.payees)
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What detectors of insights look at."""
+        evidence = evidence_of(self.own, [(self.as_of - EPOCH).days], list(WINDOWS), self.payees)
+        return Seen(evidence, 0, tables_of(evidence))
 
     def features(self) -> pd.DataFrame:
         """The feature rows of the windows; empty where the customer did not exist on the day."""
@@ -184,6 +200,43 @@ def profile(
             }
             for row in personas.to_dict("records")
         },
+    }
+
+
+def insights(root: str, user_id: str, as_of: dt.date | None = None, house: Path | None = None) -> dict[str, Any]:
+    """What the customer's money says on a day: the shape of ``spendsense insights``, computed on the spot."""
+    customer = Customer(root, user_id, as_of, house=house)
+    rows = insights_of(customer.seen.evidence, customer.seen.signals)["insights"].to_pylist()
+    own = ("insight", "severity", "topic", "detail", "happened_on", "expires_on", "confidence", "insight_id")
+    return {
+        "user_id": user_id,
+        "as_of": customer.as_of,
+        "insights": [
+            {name: row[name] for name in own} | {name: json.loads(row[name]) for name in ("figures", "evidence")}
+            for row in rows
+        ],
+    }
+
+
+def calendar(root: str, user_id: str, as_of: dt.date | None = None, house: Path | None = None) -> dict[str, Any]:
+    """Bills, pay and the checking balance of the coming 30 days: the shape of ``spendsense calendar``."""
+    customer = Customer(root, user_id, as_of, house=house)
+    (ahead, *_) = insights_of(customer.seen.evidence, customer.seen.signals)["balance_forecast"].to_pylist() or [None]
+    paths = {name: json.loads(ahead[name] or "null") for name in ("expected", "low", "high")} if ahead else {}
+    return {
+        "user_id": user_id,
+        "as_of": customer.as_of,
+        "balance": ahead and ahead["balance"],
+        "balance_date": ahead and ahead["balance_date"],
+        "next_payday": ahead and ahead["next_payday"],
+        "dates": expected_dates(customer.seen),
+        "forecast": [
+            {
+                "date": customer.as_of + dt.timedelta(days=place + 1),
+                **{n: path and path[place] for n, path in paths.items()},
+            }
+            for place in range(len(paths.get("expected") or ()))
+        ],
     }
 
 

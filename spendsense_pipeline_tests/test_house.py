@@ -34,7 +34,7 @@ MAY_IMPORT = {
     # Readers and edges.
     "dictionary": {"contracts", "governance"},
     "known_payees": {"features", "payees", "warehouse"},
-    "profiles": {"features", "known_payees", "personas", "warehouse"},
+    "profiles": {"features", "insights", "known_payees", "personas", "warehouse"},
     "withdrawn": {"warehouse"},
     "erasure": {"ingest", "governance", "evaluation", "warehouse"},
     "defs": {

@@ -1,4 +1,4 @@
-"""One customer or all of them: users, profile, signals."""
+"""One customer or all of them: users, profile, signals, insights, calendar."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
@@ -104,6 +104,50 @@ def signals(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
     settings = Settings()
     found = profiles.signals(settings.warehouse_root, user_id, day_of(as_of), settings.payees)
     printed(found, as_json, lambda: _told(found))
+
+
+@app.command()
+@click.argument("user_id")
+@as_of_option
+@as_json
+def insights(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
+    """What a customer's money says now: each insight with its figures and what it rests on."""
+    from spendsense_pipeline import profiles
+
+    settings = Settings()
+    found = profiles.insights(settings.warehouse_root, user_id, day_of(as_of), settings.payees)
+
+    def told() -> Iterable[str]:
+        yield f"{user_id} on {found['as_of']}" + ("" if found["insights"] else ": nothing stands out")
+        for one in found["insights"]:
+            case = f" ({one['detail']})" if one["detail"] else ""
+            yield f"{one['severity']}: {one['insight']}{case}, {one['happened_on']}"
+            yield "    " + ", ".join(f"{name} {cell(value)}" for name, value in one["figures"].items())
+            rests = [f"{kind} {' '.join(ids)}" for kind, ids in one["evidence"].items()]
+            yield from (f"    rests on {each}" for each in rests)
+
+    printed(found, as_json, told)
+
+
+@app.command()
+@click.argument("user_id")
+@as_of_option
+@as_json
+def calendar(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
+    """The coming 30 days: what is expected in and out, and the checking balance with its interval."""
+    from spendsense_pipeline import profiles
+
+    settings = Settings()
+    found = profiles.calendar(settings.warehouse_root, user_id, day_of(as_of), settings.payees)
+
+    def told() -> Iterable[str]:
+        held = "unknown" if found["balance"] is None else f"{found['balance']:,.2f} on {found['balance_date']}"
+        yield f"{user_id} after {found['as_of']}; checking {held}; next payday {cell(found['next_payday'])}"
+        yield from columns(found["dates"], ["date", "merchant", "kind", "cadence", "amount"])
+        yield ""
+        yield from columns(found["forecast"], ["date", "low", "expected", "high"])
+
+    printed(found, as_json, told)
 
 
 def _told(found: Mapping[str, Any]) -> Iterable[str]:

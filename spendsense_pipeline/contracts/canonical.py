@@ -173,10 +173,15 @@ class Products(EngineContract):
     priority: types.Int64 = described(engine, "order among equals, lower first", null="last")
     active: types.Boolean = described(engine, "may be offered")
     cost_monthly: types.Float64 = described(
-        engine, "what it costs the customer a month, about; 0 is free", "money", null="unknown, so taken for paid", ge=0
+        engine,
+        "what it costs the customer a month, about; 0 is free",
+        "money",
+        null="unknown, so taken for paid",
+        optional=True,
+        ge=0,
     )
-    country: types.String = described(engine, "where it is offered, ISO 3166-1", null="everywhere")
-    currency: types.String = described(engine, "currency of its terms, ISO 4217", null="any")
+    country: types.String = described(engine, "where it is offered, ISO 3166-1", null="everywhere", optional=True)
+    currency: types.String = described(engine, "currency of its terms, ISO 4217", null="any", optional=True)
     batch: types.String = described(engine, "batch of the row that stands, or `catalogue`")
 
     class Config:

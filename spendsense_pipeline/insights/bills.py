@@ -129,13 +129,11 @@ def bill_missing(seen: Seen) -> pd.DataFrame:
     if len(s):
         rows = seen.rows
         rows = rows[(rows["amount"] < 0) & (rows["day"] > seen.today - 2 * MISSED_AT_MOST)]
-        pairs = s[["stream", "user", "payee", "expected", "typical"]].merge(
+        pairs = s[["stream", "user", "payee", "expected", "last_amount"]].merge(
             rows[["user", "payee", "day", "cents"]], on="user", suffixes=("", "_paid")
         )
         near = pairs["day"] >= pairs["expected"] - 10
-        same = (pairs["payee"] == pairs["payee_paid"]) | (
-            np.abs(pairs["cents"] / 100 + pairs["typical"]) <= 0.01 * -pairs["typical"]
-        )
+        same = (pairs["payee"] == pairs["payee_paid"]) | (pairs["cents"] == np.rint(-100 * pairs["last_amount"]))
         s = s[~s["stream"].isin(pairs.loc[near & same, "stream"])]
     return pd.DataFrame(
         {

@@ -3,12 +3,16 @@
 What does not belong here: what the balance becomes of it (``forecast.py``).
 """
 
+import datetime as dt
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.features.calendars import CALENDARS, SEMI_MONTHLY, day_at, halves
 from spendsense_pipeline.features.meanings import KIND_BENEFIT, KIND_PAYCHECK
-from spendsense_pipeline.features.tables import INCOME, MATURE, REGULAR
+from spendsense_pipeline.features.signals import EPOCH
+from spendsense_pipeline.features.tables import INCOME, KINDS, MATURE, REGULAR
 from spendsense_pipeline.insights.seen import Seen
 
 MOST_AHEAD = 6  # occurrences of a weekly stream in a month
@@ -43,6 +47,25 @@ def upcoming(seen: Seen, days: int) -> pd.DataFrame:
     found = occurrences(seen, s[chosen], days)
     found = found.assign(amount=np.where(found["fixed"], -found["last_amount"], -found["typical"]))
     return found[found["amount"] > 0].sort_values(["user", "due", "stream"], ignore_index=True)
+
+
+def expected_dates(seen: Seen, days: int = 30) -> list[dict[str, Any]]:
+    """Everything that is expected in the coming days, in and out, by day: date, merchant, kind, amount (positive = in),
+    cadence, stream_id."""
+    s = seen.streams
+    due = occurrences(seen, s[s["status"] == MATURE], days).sort_values(["due", "stream"])
+    amounts = np.where(due["fixed"], due["last_amount"], due["typical"]).round(2).tolist()
+    ids = seen.stream_ids(due["stream"].to_numpy("i8"))
+    return [
+        {
+            "date": EPOCH + dt.timedelta(days=day), "merchant": name, "kind": KINDS[kind], "amount": amount,
+            "cadence": CALENDARS[calendar].cadence, "stream_id": stream_id,
+        }
+        for day, name, kind, amount, calendar, stream_id in zip(
+            due["due"].tolist(), seen.names(due["merchant"]), due["kind"].tolist(), amounts,
+            due["calendar"].tolist(), ids, strict=True,
+        )
+    ]  # fmt: skip
 
 
 def paydays(seen: Seen) -> pd.DataFrame:

@@ -23,6 +23,9 @@ LEAST_PAST = 56  # days of history, without which there is no interval
 HORIZONS = np.array([1, 2, 3, 5, 7, 10, 14, 21, 30])
 LOW, HIGH = 0.10, 0.90
 WIDER = np.array([1.0, 1.0, 1.02, 1.05, 1.08, 1.12, 1.18, 1.28, 1.4])
+SURE = 1.5  # times the upper half of the interval that must stay below zero for a warning; measured likewise
+EARLY = 3  # days by which pay may come before its day: a weekend and a holiday
+
 """By horizon: past sums over many days overlap, and know less than their number. Measured in docs/accuracy.md."""
 RHYTHM = 3  # gaps in a row, to expect another payment of the same kind
 OFF_RHYTHM = 0.15
@@ -46,6 +49,8 @@ def balance_forecast(seen: Seen) -> pd.DataFrame:
     ahead = (seen.today + 1 + np.arange(DAYS)) % 7
     expected = checking["balance"].to_numpy()[:, None] + np.cumsum(coming + usual[:, ahead], axis=1)
     low, high = _interval(flow - usual[:, (seen.today - np.arange(PAST)) % 7], history)
+    early, late = _a_day_off(np.minimum(coming, 0)), _a_day_off(np.maximum(coming, 0))
+    low, high = low + early[0] + late[1], high + early[1] + late[0]
     payday = next_paydays(seen)["expected"].reindex(users)
     return pd.DataFrame(
         {
@@ -141,6 +146,14 @@ def _interval(missed: Array, history: Array) -> tuple[Array, Array]:
     return _between(low), _between(high)
 
 
+def _a_day_off(coming: Array) -> tuple[Array, Array]:
+    """What is there earlier, and what is missing, by day, if all of it comes a day before, or after, its date."""
+    total = np.cumsum(coming, axis=1)
+    before = np.concatenate([total[:, 1:], total[:, -1:]], axis=1)
+    after = np.concatenate([np.zeros((len(total), 1)), total[:, :-1]], axis=1)
+    return before - total, after - total
+
+
 def _tails(past: Array) -> tuple[Array, Array]:
     if not len(past):
         return np.empty(0), np.empty(0)
@@ -160,7 +173,8 @@ def _between(at_horizons: Array) -> Array:
 
 
 def low_balance_ahead(seen: Seen, forecast: pd.DataFrame) -> pd.DataFrame:
-    """Customers of whom even the upper end falls below zero before the next payday: nine in ten will be short.
+    """Customers of whom even half above the upper end falls below zero before the next payday: nine in ten will be
+    short. Three days before payday it may have come.
 
     Without a known payday the next 14 days are looked at. Whoever is overdrawn already is told that instead.
     """
@@ -170,8 +184,8 @@ def low_balance_ahead(seen: Seen, forecast: pd.DataFrame) -> pd.DataFrame:
     days = np.arange(1, DAYS + 1)[None, :]
     payday = forecast["next_payday"].to_numpy()
     until = np.where(payday > 0, payday - seen.today, 15)
-    before = days < until[:, None]
-    short = (high < 0) & before
+    before = days < np.where(payday > 0, until - EARLY, until)[:, None]
+    short = (expected + SURE * (high - expected) < 0) & before
     chosen = short.any(axis=1) & (forecast["balance"].to_numpy() >= 0)
     first = short.argmax(axis=1)
     lowest = np.where(before, expected, np.inf).min(axis=1)

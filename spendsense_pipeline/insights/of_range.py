@@ -116,6 +116,8 @@ def _told(seen: Seen, name: str, frame: pd.DataFrame) -> pa.Table:
 def _identity(user: str, name: str, rests_on: dict[str, list[str]], key: Any) -> str:
     """What names the happening: the customer, the insight, the one stream, row or account it rests on, and its key."""
     one = [ids[0] for ids in rests_on.values() if len(ids) == 1]
+    # A day is a whole number, whatever the rows beside it made of the column.
+    key = int(key) if isinstance(key, float) else key
     return "ins_" + hashlib.sha256("|".join([user, name, *one, str(key)]).encode()).hexdigest()[:20]
 
 

@@ -189,7 +189,7 @@ def test_why_tells_what_was_known_then_after_the_data_were_corrected(
     spendsense(copy, "operator", "add", "op")
     with reading(copy.engine) as session:
         waiting = queue.queue(session, NOON, persona="high_utilization", limit=100)["queue"]
-    card = next(row for row in waiting if row["content_type"] == "education")
+    card = next(row for row in waiting if row["template_id"].startswith("high_utilization/"))
     reference = f"{card['recommendation_id']}@{card['content_hash']}"
     review.approve(copy.engine, [reference], "op", NOON)
     release.run_gate(copy.engine, NOON)

@@ -116,15 +116,15 @@ def test_a_contract_broken_on_one_of_several_dates_stops_the_run_and_names_the_d
 ) -> None:
     from spendsense_pipeline.features import signals
 
-    real = signals.signals_of
+    real = signals.tables_of
 
-    def wrong_on_the_second(customers: Any, dates: Any, windows: Any, payees: Any) -> signals.Signals:
-        found = real(customers, dates, windows, payees)
+    def wrong_on_the_second(evidence: signals.Evidence) -> signals.Signals:
+        found = real(evidence)
         frame = found.features.to_pandas()
-        frame.loc[frame["as_of"] == dates[1], "max_utilization"] = -1.0
+        frame.loc[frame["as_of"] == FIRST + dt.timedelta(days=1), "max_utilization"] = -1.0
         return found._replace(features=found.features.from_pandas(frame, schema=found.features.schema))
 
-    monkeypatch.setattr(signals, "signals_of", wrong_on_the_second)
+    monkeypatch.setattr(signals, "tables_of", wrong_on_the_second)
     with pytest.raises(launch.RunFailed, match=r"breaks its contract: max_utilization.*-1"):
         refresh_range(copy, FIRST, FIRST + dt.timedelta(days=2))
     with launch.opened_instance(copy.settings) as instance:

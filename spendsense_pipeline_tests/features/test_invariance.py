@@ -112,7 +112,7 @@ def sorted_rows(rows: list[Row]) -> list[Row]:
 
 MONEY = {
     *("total_spend", "avg_monthly_expenses", "net_savings_inflow", "savings_balance", "interest_charges"),
-    *("fees_180d", "avg_monthly_income", "monthly_recurring_spend"),
+    *("fees_180d", "fees_30d", "avg_monthly_income", "monthly_recurring_spend"),
     *("service_fees_180d", "regular_income", "monthly_bills", "monthly_regular", "unlinked_card_payments"),
     *("typical_amount", "last_amount", "monthly_cost", "price_before"),
 }

@@ -199,7 +199,8 @@ def test_an_approved_draft_is_released_once_and_shown(engine: Engine) -> None:
     assert (shown["title"], shown["content_hash"]) == (one["title"], one["content_hash"])
     assert set(shown) == {
         *("release_id", "recommendation_id", "user_id", "title", "content"),
-        *("content_hash", "consent_id", "decision_id", "released_at"),
+        *("content_hash", "consent_id", "decision_id", "released_at", "content_type", "product_id", "persona"),
+        *("insight", "as_of", "rationale"),
     }
     assert feed(engine, user_id="noah") == []
     again = gate(engine, NOW + HOUR)

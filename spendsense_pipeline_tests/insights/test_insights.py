@@ -1,14 +1,16 @@
 """Each insight on both sides of what makes it fire, in a household about which there is otherwise nothing to say."""
 
 import datetime as dt
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from spendsense_pipeline.features.signals import EPOCH, evidence_of, tables_of
 from spendsense_pipeline.insights.figures import FIGURES
 from spendsense_pipeline.insights.kinds import INSIGHTS
-from spendsense_pipeline.insights.of_range import DETECTORS
+from spendsense_pipeline.insights.of_range import DETECTORS, insights_of
 from spendsense_pipeline_tests.features.ledger import AS_OF, every, monthly
 from spendsense_pipeline_tests.insights.household import PAYDAY, Household
 
@@ -119,7 +121,7 @@ QUIET: dict[str, Happens] = {
     "a bill that is two days late": lambda h: h.without("City Power"),
     "a bill paid under another name": lambda h: (
         h.without("City Power", 25),
-        h.row(h.checking, dt.date(2026, 6, 14), -63.0, "Grid Services", "RENT_AND_UTILITIES_OTHER_UTILITIES"),
+        h.row(h.checking, dt.date(2026, 6, 14), -66.0, "Grid Services", "RENT_AND_UTILITIES_OTHER_UTILITIES"),
     ),
     # income
     "pay three days late": lambda h: paid(h, (dt.date(2026, 6, 13), 2_000.0)),
@@ -298,7 +300,7 @@ SAID: dict[str, tuple[str, Happens, dict[str, Any]]] = {
     ),
     "not enough until payday": (
         "low_balance_ahead", lambda h: h.holds(checking=700.0),
-        {"checking_balance": 700.0, "low_on": "2026-07-01", "days_until": 1},
+        {"checking_balance": 700.0, "low_on": "2026-07-02", "days_until": 2},
     ),
     "a bill ahead": ("bill_due_soon", lambda h: None, {"payee": "Juniper Apartments", "amount": 1_100.0}),
 }  # fmt: skip
@@ -376,3 +378,50 @@ def test_amounts_are_meant_in_the_customers_currency() -> None:
 
     assert "duplicate_charge" not in told(lambda h: in_crowns(h, 84.2))
     assert "duplicate_charge" in told(lambda h: in_crowns(h, 1_840.0))
+
+
+def test_several_dates_at_once_say_what_each_says_alone() -> None:
+    household = Household()
+    for name in ("a charge that came twice", "a price that rose", "a card past due", "a trial that ended"):
+        SAID[name][1](household)
+    dates = [AS_OF - dt.timedelta(days=days) for days in (40, 9, 1, 0)]
+
+    def tables(*of: dt.date) -> dict[str, list[dict[str, Any]]]:
+        evidence = evidence_of(household.customers(), [(date - EPOCH).days for date in of], [30, 180])
+        made = insights_of(evidence, tables_of(evidence))
+        return {name: table.to_pylist() for name, table in made.items()}
+
+    at_once = tables(*dates)
+    for date in dates:
+        alone = tables(date)
+        for name, rows in alone.items():
+            assert rows
+            assert [row for row in at_once[name] if row["as_of"] == date] == rows
+
+
+def test_a_forecast_follows_what_repeats_and_widens() -> None:
+    household = Household()
+    (ahead,) = household.tables()["balance_forecast"]
+    expected, low, high = (json.loads(ahead[name]) for name in ("expected", "low", "high"))
+    assert len(expected) == len(low) == len(high) == 30
+    assert all(a <= b <= c for a, b, c in zip(low, expected, high, strict=True))
+    rent, payday = expected[0] - 2_600, expected[9] - expected[8]
+    assert -1_200 < rent < -1_000
+    assert 1_700 < payday < 2_000, "less the usual rest of a day"
+    assert ahead["next_payday"] == dt.date(2026, 7, 10)
+    assert high[-1] - low[-1] > high[1] - low[1]
+
+
+def test_without_a_known_balance_there_is_no_forecast_and_with_a_short_history_no_interval() -> None:
+    unknown = Household()
+    unknown.holds(checking=None)
+    assert unknown.tables()["balance_forecast"] == []
+    for days, known in ((55, True), (54, False)):
+        short = Household()
+        first = AS_OF - dt.timedelta(days=days)
+        rows = short.rows["transactions"]
+        short.rows["transactions"] = [row for row in rows if row["date"] >= first]
+        bought(short, days)
+        (ahead,) = short.tables()["balance_forecast"]
+        assert (ahead["low"] is not None) is known
+        assert ahead["expected"] is not None

@@ -10,4 +10,4 @@ down_revision = "0005"
 def upgrade() -> None:
     """Two columns; earlier drafts told none."""
     for name in ("insight", "insight_id"):
-        op.add_column("recommendations", sa.Column(name, sa.String(), nullable=True))
+        op.add_column("recommendations", sa.Column(name, sa.Text(), nullable=True))
