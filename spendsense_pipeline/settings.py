@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     openai_in_flight: int = Field(default=16, ge=1, le=256, description="requests at the same time")
     openai_timeout: float = Field(default=60.0, gt=0, description="seconds that one request may take")
     openai_max_requests: int = Field(default=1_000, ge=0, description="requests in one run, repeated ones too")
+    model_budget_requests: int | None = Field(
+        default=None, ge=1, description="requests in one run of a model whose price is not known"
+    )
     openai_max_tokens: int = Field(default=3_000_000, ge=0, description="tokens in one run, sent and received")
     openai_max_cost: float = Field(default=2.0, ge=0, description="US dollars in one run, where prices are known")
     openai_prices: str | None = Field(default=None, description="US dollars a million tokens: sent,received")

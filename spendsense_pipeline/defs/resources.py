@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from spendsense_pipeline.features.by_range import Runner, in_processes, on_spark
 from spendsense_pipeline.governance import database
-from spendsense_pipeline.recommendations.generation import PRICES, Budget, Writer
+from spendsense_pipeline.recommendations.generation import Budget, Writer, known_models
 from spendsense_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,12 +73,15 @@ class LanguageModel(dg.ConfigurableResource):  # type: ignore[type-arg]
     max_cost: float = 2.0
     price_sent: float | None = None
     price_received: float | None = None
+    requests_are_set: bool = False
+    """Somebody said how many requests a run may make, so that a model without a known price may be asked."""
     asked_about_payees: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> "LanguageModel":
         """As the settings say; a price that they do not set is the list's."""
-        prices = settings.prices or PRICES.get(settings.openai_model)
+        listed = known_models().get(settings.openai_model)
+        prices = settings.prices or ((listed["sent"], listed["received"]) if listed else None)
         return cls(
             generator=settings.generator,
             model=settings.openai_model,
@@ -86,7 +89,8 @@ class LanguageModel(dg.ConfigurableResource):  # type: ignore[type-arg]
             base_url=settings.openai_base_url,
             in_flight=settings.openai_in_flight,
             timeout=settings.openai_timeout,
-            max_requests=settings.openai_max_requests,
+            max_requests=settings.model_budget_requests or settings.openai_max_requests,
+            requests_are_set=settings.model_budget_requests is not None,
             max_tokens=settings.openai_max_tokens,
             max_cost=settings.openai_max_cost,
             price_sent=prices[0] if prices else None,
@@ -94,11 +98,15 @@ class LanguageModel(dg.ConfigurableResource):  # type: ignore[type-arg]
             asked_about_payees=settings.payee_model == "openai",
         )
 
+    @property
+    def prices(self) -> tuple[float, float] | None:
+        """US dollars for a million tokens sent and received, where both are known."""
+        known = self.price_sent is not None and self.price_received is not None
+        return (self.price_sent or 0.0, self.price_received or 0.0) if known else None
+
     def budget(self) -> Budget:
         """A fresh budget for one run."""
-        known = self.price_sent is not None and self.price_received is not None
-        prices = (self.price_sent or 0.0, self.price_received or 0.0) if known else None
-        return Budget(self.max_requests, self.max_tokens, self.max_cost, prices)
+        return Budget(self.max_requests, self.max_tokens, self.max_cost, self.prices)
 
     def opened(self) -> AbstractAsyncContextManager[Writer]:
         """A writer, for as long as the block lasts."""

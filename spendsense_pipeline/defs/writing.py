@@ -20,7 +20,7 @@ from spendsense_pipeline.defs.resources import Clock, Governance, LanguageModel
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import generations
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.recommendations.generation import Generation, Generator, faults
+from spendsense_pipeline.recommendations.generation import Generation, Generator, faults, may_be_asked
 from spendsense_pipeline.recommendations.prompts import Prompt, Situation, fingerprint, load_prompts, request
 
 
@@ -107,6 +107,8 @@ def written(
 
     What was kept is held to the rules of today. Where asking fails, an older text that still stands is used.
     """
+    most = model.max_requests if model.requests_are_set else None
+    may_be_asked(model.model, model.prices, most, clock.now().date())
     prompts = load_prompts(prompts_dir)
     wanted = {fingerprint(request(one, prompts[one.about], model.model)): one for one in situations}
     kept = _kept(governance, wanted)

@@ -106,7 +106,7 @@ def _told(seen: Seen, name: str, frame: pd.DataFrame) -> pa.Table:
             tables.dates(np.maximum(frame["expires"].to_numpy("i8"), seen.today)),
             pa.array(frame["fact"].tolist() if "fact" in frame else [None] * count, pa.string()),
             [json.dumps(each) for each in evidence],
-            [json.dumps(each, ensure_ascii=False) for each in _figures(frame)],
+            [json.dumps(each, ensure_ascii=False) for each in _figures(frame, _categories(seen, frame))],
             np.round(np.clip(explained, 0.5, 1.0), 6),
         ],
         schema=INSIGHTS_SCHEMA,
@@ -145,9 +145,22 @@ def _evidence(seen: Seen, frame: pd.DataFrame) -> list[dict[str, list[str]]]:
     return found
 
 
-def _figures(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """By row the figures that are known: money to the cent, dates as ISO text."""
-    found: list[dict[str, Any]] = [{} for _ in range(len(frame))]
+def _categories(seen: Seen, frame: pd.DataFrame) -> list[str | None]:
+    """By row the category of the payee, from the first stream or row it rests on."""
+    if "payee" not in frame:
+        return [None] * len(frame)
+    of_stream = "at_stream" in frame
+    at = [each[0] if isinstance(each, list) else each for each in frame["at_stream" if of_stream else "at_row"]]
+    if of_stream:
+        return seen.labels(pd.Series(seen.evidence.streams["label"][np.array(at, "i8")]))
+    labels = seen.rows.set_index("number")["label"]
+    return seen.labels(labels.reindex(at).fillna(-1).astype("i8"))
+
+
+def _figures(frame: pd.DataFrame, categories: list[str | None]) -> list[dict[str, Any]]:
+    """By row the figures that are known: money to the cent, dates as ISO text; and the category of the payee, by which
+    it may or may not be named."""
+    found: list[dict[str, Any]] = [{"payee_category": each} if each else {} for each in categories]
     for name, figure in FIGURES.items():
         if name not in frame:
             continue

@@ -8,16 +8,20 @@ What does not belong here: what is asked (``prompts.py``), sending it (``openai.
 
 import asyncio
 import datetime as dt
+import functools
 import json
 import re
+import tomllib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from typing import Any, Final
 
 import pandas as pd
 from pydantic import ValidationError
 
 from spendsense_pipeline.contracts.personas import PERSONAS
+from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.recommendations.choosing import TAGS
 from spendsense_pipeline.recommendations.guardrails import normalized
 from spendsense_pipeline.recommendations.identity import template_hash
@@ -55,14 +59,28 @@ TOLD: Final = 12
 TOLD_LENGTH: Final = 300
 """Problems of one answer, and characters of each, that are kept and told to the model."""
 
-PRICES: Final[Mapping[str, tuple[float, float]]] = {
-    "gpt-4o-mini": (0.15, 0.60),
-    "gpt-4o": (2.50, 10.00),
-    "gpt-4.1": (2.00, 8.00),
-    "gpt-4.1-mini": (0.40, 1.60),
-    "gpt-4.1-nano": (0.10, 0.40),
-}
-"""US dollars for a million tokens sent and received: OpenAI's list prices as of 2025. For others they are set."""
+
+@functools.cache
+def known_models() -> Mapping[str, Mapping[str, Any]]:
+    """The models of ``data/models.toml``: ``sent``, ``received`` (US dollars a million tokens), maybe ``retires``."""
+    text = resources.files("spendsense_pipeline.recommendations").joinpath("data/models.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def may_be_asked(model: str, prices: tuple[float, float] | None, most_requests: int | None, today: dt.date) -> None:
+    """Raise SpendSenseError for a model that answers no more (``retired_model``), or of which nobody knows what it
+    costs and nobody said how often it may be asked (``unknown_price``)."""
+    retires = known_models().get(model, {}).get("retires")
+    if retires is not None and retires <= today:
+        raise SpendSenseError(
+            f"{model} answers no more since {retires}; name another with SPENDSENSE_OPENAI_MODEL", code="retired_model"
+        )
+    if prices is None and most_requests is None:
+        raise SpendSenseError(
+            f"what {model} costs is not known: set SPENDSENSE_OPENAI_PRICES, or with SPENDSENSE_MODEL_BUDGET_REQUESTS "
+            "how many requests a run may make",
+            code="unknown_price",
+        )
 
 
 @dataclass(frozen=True)

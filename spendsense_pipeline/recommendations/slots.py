@@ -30,10 +30,13 @@ Projections, each a plain continuation of the window and called so in the texts:
 """
 
 import datetime as dt
+import functools
 import math
 import re
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any, Final, Literal
 
 from spendsense_pipeline.insights.figures import FIGURES, Figure
@@ -497,7 +500,7 @@ _EDGES_OF_FIGURES: Final = {"months_covered": FUND_EDGES, "income_share": (0.5, 
 
 def _named(name: str) -> Callable[[Signals], Any]:
     """The payee of an insight, where it may be named."""
-    return lambda s: s.get(name) if sayable(s.get(name)) else None
+    return lambda s: s.get(name) if sayable(s.get(name), s.get("payee_category")) else None
 
 
 def _of_figure(figure: Figure) -> Slot:
@@ -657,24 +660,28 @@ def _stored(value: Any) -> Any:
 
 
 _SAYABLE = re.compile(r"[^\W_][\w&.'’+!, -]{0,38}[\w.!+]", re.UNICODE)
-_SENSITIVE = re.compile(
-    r"church|parish|ministr|mosque|masjid|synagogue|temple|diocese|tithe|christian|islam|jewish|catholic|"
-    r"health|medic|clinic|hospital|pharm|doctor|dental|dentist|therap|psych|counsel|recovery|rehab|fertil|\bhims|\bhers\b|"
-    r"planned parenthood|betterhelp|talkspace|weight ?watch|noom|"
-    r"democrat|republican|campaign|\bpac\b|\bunion\b|actblue|winred|politic|dating|tinder|grindr|bumble|hinge|match\.com|"
-    r"onlyfans|adult|casino|\bbet\b|betting|lottery|cannabis|dispensary|\bbail|attorney|legal aid",
-    re.IGNORECASE,
-)
-"""Payees that would say something about health, faith, politics, love life or troubles: never named in a text."""
 
 
-def sayable(payee: str | None) -> bool:
-    """Whether a payee may be named: readable, no long number in it, not sensitive."""
+@functools.cache
+def _sensitive() -> tuple[re.Pattern[str], tuple[str, ...]]:
+    """Names that are never said, as one pattern, and beginnings of categories (``data/sensitive.toml``)."""
+    text = resources.files("spendsense_pipeline.recommendations").joinpath("data/sensitive.toml").read_text("utf-8")
+    data = tomllib.loads(text)
+    categories = tuple(data.pop("categories"))
+    names = sorted({name for kind in data.values() for name in kind}, key=lambda name: (-len(name), name))
+    words = "|".join(re.escape(name).replace(r"\*", r"\w*") for name in names)
+    return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE), categories
+
+
+def sayable(payee: str | None, category: str | None = None) -> bool:
+    """Whether a payee may be named: readable, no long number in it, neither its name nor its category sensitive."""
+    names, categories = _sensitive()
     return bool(
         payee
         and _SAYABLE.fullmatch(payee)
         and not re.search(r"\d{4,}|https?|www\.", payee)
-        and not _SENSITIVE.search(payee)
+        and not names.search(payee)
+        and not (category or "").startswith(categories)
     )
 
 
@@ -684,7 +691,7 @@ def stream_signals(streams: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     ``streams``: rows with ``merchant``, ``monthly_cost`` and ``price_change`` (fraction or None), dearest
     first. Only payees that may be named are named; ``price_rises`` counts all.
     """
-    named = [s for s in streams if sayable(s["merchant"]) and s["monthly_cost"]]
+    named = [s for s in streams if sayable(s["merchant"], s.get("category")) and s["monthly_cost"]]
     payees = list(dict.fromkeys(s["merchant"] for s in named))
     found: dict[str, Any] = {"price_rises": sum(1 for s in streams if (s["price_change"] or 0) > 0)}
     if payees:

@@ -1,6 +1,7 @@
 """Every way in which a model or its server can fail, against a real server of ours, and what the run makes of it."""
 
 import asyncio
+import datetime as dt
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from spendsense_pipeline.contracts import failures
 from spendsense_pipeline.contracts.recommendations import EducationTemplates
+from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.recommendations import generation, openai
 from spendsense_pipeline.recommendations.generation import (
     DEAD_AFTER,
@@ -21,6 +23,8 @@ from spendsense_pipeline.recommendations.generation import (
     Generation,
     Generator,
     faults,
+    known_models,
+    may_be_asked,
     with_generated,
 )
 from spendsense_pipeline.recommendations.library import education_templates, load_library
@@ -520,3 +524,25 @@ def test_without_a_generation_the_library_is_as_it_was() -> None:
 def test_the_scripted_server_offers_what_the_request_says(server: ModelServer) -> None:
     write(server)
     assert slots_offered(server.requests[0]) == list(ONE.slots)
+
+
+TODAY = dt.date(2026, 3, 5)
+
+
+def test_a_model_of_unknown_price_is_asked_only_by_somebody_who_says_how_often() -> None:
+    may_be_asked("gpt-4o-mini", (0.15, 0.6), None, TODAY)
+    may_be_asked("somebody's own", None, 50, TODAY)
+    with pytest.raises(SpendSenseError, match="SPENDSENSE_MODEL_BUDGET_REQUESTS") as refused:
+        may_be_asked("somebody's own", None, None, TODAY)
+    assert refused.value.code == "unknown_price"
+
+
+def test_a_model_that_answers_no_more_is_named_before_anybody_asks_it() -> None:
+    for model, known in known_models().items():
+        assert known["sent"] > 0
+        assert known["received"] >= known["sent"]
+        if "retires" in known:
+            may_be_asked(model, (1.0, 1.0), None, known["retires"] - dt.timedelta(days=1))
+            with pytest.raises(SpendSenseError, match=model) as refused:
+                may_be_asked(model, (1.0, 1.0), None, known["retires"])
+            assert refused.value.code == "retired_model"

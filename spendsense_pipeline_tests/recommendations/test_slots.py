@@ -209,6 +209,32 @@ def test_sensitive_and_unreadable_payees_are_never_named(payee: str | None) -> N
     assert not sayable(payee)
 
 
+@pytest.mark.parametrize(
+    "payee",
+    [
+        *("DraftKings", "FanDuel", "Bet365", "Ladbrokes", "Paddy Power", "Tipico", "Grindr XTRA", "Parship", "CCBill"),
+        *("Weedmaps", "Curaleaf", "Cerebral", "Hims", "Weight Watchers", "Apotheke am Markt", "CVS", "Nurx"),
+        *("Tithe.ly", "Pushpay", "Masjid Al Noor", "Kirchensteuer", "ActBlue", "WinRed", "NRA", "Labour Party"),
+        *("SEIU Local 99", "Teamsters", "IG Metall", "JPay", "Clerk of Courts", "Midland Credit", "Lowell Financial"),
+        *("StepChange", "Child Support Svc", "EZ Pawn", "Advance America"),
+    ],
+)
+def test_what_tells_of_a_persons_private_life_is_never_named(payee: str) -> None:
+    assert not sayable(payee)
+
+
+def test_a_payee_of_a_sensitive_category_is_not_named_whatever_it_is_called() -> None:
+    assert sayable("Riverbend Group")
+    assert sayable("Riverbend Group", "GENERAL_MERCHANDISE_OTHER_GENERAL_MERCHANDISE")
+    for category in (
+        "MEDICAL_PRIMARY_CARE",
+        "ENTERTAINMENT_CASINOS_AND_GAMBLING",
+        "GOVERNMENT_AND_NON_PROFIT_DONATIONS",
+    ):
+        assert not sayable("Riverbend Group", category)
+        assert "payee" not in fill(["payee"], {"payee": "Riverbend Group", "payee_category": category})
+
+
 @pytest.mark.parametrize("payee", ["Netflix", "Planet Fitness", "AT&T", "Alphabet Inc", "Warner Brothers", "iCloud+"])
 def test_ordinary_payees_may_be_named(payee: str) -> None:
     assert sayable(payee)
