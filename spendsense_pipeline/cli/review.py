@@ -296,6 +296,7 @@ def why(recommendation_id: str, as_json: bool) -> None:
     """Why a customer was told something, from stored rows alone."""
     from spendsense_pipeline.governance.database import reading
     from spendsense_pipeline.governance.why import why as answer
+    from spendsense_pipeline.recommendations.slots import told_by
 
     with reading(governance_of(Settings())) as session:
         found = answer(session, recommendation_id, context.now())
@@ -303,6 +304,8 @@ def why(recommendation_id: str, as_json: bool) -> None:
     def told() -> Iterable[str]:
         yield f"{found['recommendation_id']} for {found['user_id']}: {found['status']}"
         yield f"text {found['content_hash']}: {found['title']}"
+        if found["insight"]:
+            yield f"insight {found['insight']}, happening {found['insight_id']}"
         yield f"situation {found['situation']}, piece {found['template_id']} ({found['prompt_version']})"
         yield f"why: {found['rationale']}"
         for reason in found["reasons"]:
@@ -310,7 +313,7 @@ def why(recommendation_id: str, as_json: bool) -> None:
                 held = f"{cell(reason['value'])} {reason['operator']} {cell(reason['threshold'])}"
                 yield f"  {reason['clause']}: {held}"
         for name, slot in found["slots"].items():
-            yield f"  slot {name}: {slot['shown']} (from {slot['signal']})"
+            yield f"  slot {name}: {slot['shown']} ({told_by(name, slot)})"
         consent = found["consent"]
         yield (
             f"consent {consent['consent_id']}, {consent['scope']}, granted {cell(consent['granted_at'])}, text "

@@ -223,6 +223,8 @@ def full(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str
         "content": text.content,
         "rationale": text.rationale,
         "situation": recommendation.situation,
+        "insight": recommendation.insight,
+        "insight_id": recommendation.insight_id,
         "situation_facts": explained(recommendation.situation)["facts"],
         "slots": json.loads(text.slots),
         "reasons": json.loads(text.reasons),

@@ -6,6 +6,7 @@ becomes of a draft (``governance``): registration replaces, approval and release
 """
 
 import datetime as dt
+import functools
 import itertools
 import json
 import zlib
@@ -123,8 +124,15 @@ def draft_recommendations(
     offers: dict[str, list[dict[str, Any]]] = {}
     of_persona = {row["user_id"]: row for row in records(situations[situations["insight"].isna()])}
     for match in records(candidates.sort_values(["user_id", "rank"])):
-        if match["product_id"] in catalogue and _speaks_of_them(match, of_persona.get(match["user_id"])):
-            offers.setdefault(match["user_id"], []).append(match)
+        about = of_persona.get(match["user_id"])
+        # Only what was said before keeps one of the best two away.
+        enough = len(offers.get(match["user_id"], ())) >= OFFERS_AT_MOST
+        if enough and (match["user_id"], "partner_offer") not in past:
+            continue
+        if match["product_id"] in catalogue and about is not None:
+            why, figures = _why(match, about)
+            if match["product_type"] in HELP or SLOT.search(why):  # else it shows no figure of the customer's own
+                offers.setdefault(match["user_id"], []).append(match | {"why": why, "figures": figures})
 
     rows: list[dict[str, Any]] = []
     for user, mine in itertools.groupby(
@@ -222,7 +230,13 @@ def _insight(
 def _beside(situation: Mapping[str, Any], pieces: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The persona's pieces that contradict none of the customer's insights and say none of them again."""
     taken = taken_of(situation)
-    return [c for c in pieces if may_stand_beside(json.loads(c["tags"]), json.loads(c["facts"]), taken)]
+    return [c for c in pieces if may_stand_beside(_read(c["tags"]), _read(c["facts"]), taken)]
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(written: str) -> tuple[str, ...]:
+    """A list of a template, which many customers share."""
+    return tuple(json.loads(written))
 
 
 def _slate(told: Sequence[dict[str, Any]], pieces: Sequence[dict[str, Any]], past: _Past) -> list[dict[str, Any]]:
@@ -297,18 +311,13 @@ def _education(
         }
 
 
-def _speaks_of_them(match: Mapping[str, Any], situation: Mapping[str, Any] | None) -> bool:
-    """Whether an offer's reasons show a figure of the customer's own; help for somebody in trouble needs none."""
-    return situation is not None and (match["product_type"] in HELP or bool(SLOT.search(_why(match, situation))))
-
-
-def _why(match: Mapping[str, Any], situation: Mapping[str, Any]) -> str:
-    kind = match["product_type"]
+def _why(match: Mapping[str, Any], situation: Mapping[str, Any]) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Why a customer sees an offer, figures still as slots, and the slots that it may show."""
+    kind, figures = match["product_type"], _factor_slots(match["factors"], situation["slots"])
     if kind in HELP:
-        return help_rationale(kind)
+        return help_rationale(kind), figures
     reasons = "[]" if situation["is_fallback"] else situation["reasons"]
-    figures = _factor_slots(match["factors"], situation["slots"])
-    return offer_rationale(match["factors"], figures, kind, reasons, situation["persona"])
+    return offer_rationale(match["factors"], figures, kind, reasons, situation["persona"]), figures
 
 
 def _offer(
@@ -318,8 +327,7 @@ def _offer(
     consent_id: str,
     as_of: dt.date,
 ) -> dict[str, Any]:
-    figures = _factor_slots(match["factors"], situation["slots"])
-    why = _why(match, situation)
+    figures, why = match["figures"], match["why"]
     because = fill_slots(why, figures)
     slots = {**product, **{name: figures[name] for name in figures if name in {*SLOT.findall(why), "as_of"}}}
     title, content = render_offer(because, slots)

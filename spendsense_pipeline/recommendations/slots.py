@@ -662,6 +662,17 @@ def _stored(value: Any) -> Any:
 _SAYABLE = re.compile(r"[^\W_][\w&.'’+!, -]{0,38}[\w.!+]", re.UNICODE)
 
 
+def told_by(name: str, slot: Mapping[str, Any]) -> str:
+    """How a stored slot came about, for a person: its formula, and what went into it.
+
+    >>> told_by("monthly_margin", {"signal": "regular_income", "inputs": {"regular_income": 5000.0}})
+    'that income less expenses, a month; regular_income 5000.0'
+    """
+    formula = FORMULAS.get(name) or (SLOTS[name].meaning if name in SLOTS else str(slot["signal"]))
+    inputs = slot.get("inputs") or {}
+    return "; ".join([formula, *(f"{each} {value}" for each, value in inputs.items())])
+
+
 @functools.cache
 def _sensitive() -> tuple[re.Pattern[str], tuple[str, ...]]:
     """Names that are never said, as one pattern, and beginnings of categories (``data/sensitive.toml``)."""

@@ -7,7 +7,8 @@ may approve (``governance``).
 """
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -18,6 +19,7 @@ from spendsense_pipeline.recommendations.guardrails.advice import advice_boundar
 from spendsense_pipeline.recommendations.guardrails.facts import disclosure, eligibility, grounding, links, privacy
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Guardrail, Text, normalized
 from spendsense_pipeline.recommendations.guardrails.tone import tone
+from spendsense_pipeline.recommendations.slots import SLOTS
 
 GUARDRAILS: Final[dict[str, Guardrail]] = {
     "tone": tone,
@@ -44,30 +46,57 @@ def findings(drafts: pd.DataFrame, matches: pd.DataFrame) -> pd.Series:
     """Findings of each draft, as JSON lists of {check, severity, message}, on the drafts' index.
 
     ``drafts`` needs user_id, content_type, title, content, rationale, slots, product_id; ``matches`` is the
-    day's product_matches, by which an offer's eligibility is judged again.
+    day's product_matches, by which an offer's eligibility is judged again. A wording that is clean is judged once,
+    whatever figures stand in it: what code shows of a figure's type holds nothing else. Others are judged text by text.
     """
     if drafts.empty:
         return pd.Series([], index=drafts.index, dtype="str")
     stand = matches[matches["rank"].notna() & matches["user_id"].isin(drafts["user_id"])]
     standing = set(zip(stand["user_id"], stand["product_id"], strict=True))
-    texts = [
-        Text.of(
-            row["content_type"],
-            row["title"],
-            row["content"],
-            row["rationale"],
-            json.loads(row["slots"]),
-            (row["user_id"], row["product_id"]) in standing if row["content_type"] == "partner_offer" else None,
-        )
-        for row in drafts.to_dict("records")
-    ]
-    found: list[list[Finding]] = [[] for _ in texts]
+    texts: list[Text] = []
+    wordings: dict[tuple[Any, ...], int] = {}
+    parts: list[tuple[str, str, str, str, dict[str, Any], bool | None]] = []
+    of: list[int] = []
+    columns = ("user_id", "product_id", "content_type", "title", "content", "rationale", "slots")
+    for user, product, kind, title, content, why, written in zip(
+        *(drafts[name].tolist() for name in columns), strict=True
+    ):
+        slots = json.loads(written)
+        eligible = (user, product) in standing if kind == "partner_offer" else None
+        parts.append((kind, title, content, why, slots, eligible))
+        place = wordings.setdefault((kind, eligible, *_wording((title, content, why), slots)), len(texts))
+        if place == len(texts):
+            texts.append(Text.of(*parts[-1]))
+        of.append(place)
+    faulty: set[int] = set()
     try:
         REVIEW.validate(pd.DataFrame({"text": pd.Series(texts, dtype=object)}), lazy=True)
     except SchemaErrors as error:
-        for check, position in zip(error.failure_cases["check"], error.failure_cases["index"], strict=True):
-            found[position].extend(GUARDRAILS[check](texts[position]))
+        faulty = set(error.failure_cases["index"])
+    found = [_found(Text.of(*part)) if place in faulty else [] for part, place in zip(parts, of, strict=True)]
     return pd.Series([json.dumps(one, ensure_ascii=False) for one in found], index=drafts.index, dtype="str")
+
+
+def _found(text: Text) -> list[Finding]:
+    return [finding for rule in GUARDRAILS.values() for finding in rule(text)]
+
+
+FIGURES: Final = frozenset({"money", "percent", "rate", "months", "count", "date", "day", "period"})
+"""Kinds of slots that show a figure and nothing that somebody else wrote."""
+_PLAIN: Final = re.compile(r"[\w$,.% ]{1,48}")
+
+
+def _wording(words: Sequence[str], slots: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """What two texts have in common that differ in figures alone: the words with figures taken out, and whatever else
+    their slots show."""
+    whole, others = "\x00".join(words), []
+    shown = [(str(slot["shown"]), name) for name, slot in slots.items()]
+    for text, name in sorted(shown, key=lambda one: (-len(one[0]), one)):
+        if name in SLOTS and SLOTS[name].kind in FIGURES and _PLAIN.fullmatch(text):
+            whole = whole.replace(text, f"\x01{name}\x01")
+        else:
+            others.append(f"{name}={text}")
+    return whole, *others
 
 
 def review_text(
@@ -83,8 +112,7 @@ def review_text(
 
     For an offer, ``eligible`` says whether its match still stands; unknown counts as no.
     """
-    text = Text.of(content_type, title, content, rationale, slots, eligible)
-    return [finding for rule in GUARDRAILS.values() for finding in rule(text)]
+    return _found(Text.of(content_type, title, content, rationale, slots, eligible))
 
 
 def review_draft(draft: Mapping[str, Any], /) -> list[Finding]:

@@ -1,5 +1,6 @@
 """Guardrails: sentences that must be found, sentences that must pass, and findings on drafts."""
 
+import itertools
 import json
 
 import pandas as pd
@@ -112,6 +113,27 @@ def test_findings_stand_on_their_draft_and_clean_drafts_have_none() -> None:
     assert all(set(f) == {"check", "severity", "message"} for f in json.loads(found[20]))
     blocked = release_candidates_clean(drafts.assign(findings=found))
     assert len(blocked) == 2
+
+
+FIGURED = {
+    "amount": ["$82", "$820", "$8", "$1,240"],
+    "days_until": ["1 day", "12 days"],
+    "payee": ["Hulu", "You must act now", "guaranteed.example"],
+}
+
+
+def test_a_wording_judged_once_is_judged_as_each_of_its_texts_would_be() -> None:
+    sentences = ["Pay {amount} in {days_until} to {payee}.", "It is {amount}0, no more than {amount}.", "You must pay.",
+                 "A day costs {amount}; $82 is less.", "In {days_until} it is 12 days."]  # fmt: skip
+    drafts = []
+    for sentence, amount, days, payee in itertools.product(sentences, *FIGURED.values()):
+        shown = {"amount": amount, "days_until": days, "payee": payee}
+        slots = {name: {"signal": "insights", "value": None, "shown": text} for name, text in shown.items()}
+        drafts.append(draft(sentence.format(**shown), slots=json.dumps(slots)))
+    together = findings(pd.DataFrame(drafts), MATCHES)
+    alone = [findings(pd.DataFrame([one]), MATCHES).iloc[0] for one in drafts]
+    assert together.tolist() == alone
+    assert 2 < len(set(alone)) < len(alone)
 
 
 def test_no_drafts_have_no_findings() -> None:
