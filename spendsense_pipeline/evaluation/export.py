@@ -49,6 +49,8 @@ EXPORTED: Final[dict[str, tuple[str, ...] | None]] = {
         "prompt_version",
         "generation_ms",
         "consent_id",
+        "insight",
+        "insight_id",
     ),
     "evaluation_metrics": ALL,
 }

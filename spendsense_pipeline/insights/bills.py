@@ -33,7 +33,7 @@ def bill_due_soon(seen: Seen) -> pd.DataFrame:
     """The largest bill of the next 14 days, and what all payments of those days come to."""
     due = upcoming(seen, DUE_DAYS)
     bills = due[(due["kind"] == BILL) & ~RARE[due["calendar"]]]
-    bills = bills.sort_values(["user", "amount", "due", "stream"], ascending=[True, False, True, True])
+    bills = bills.sort_values(["user", "amount", "due"], ascending=[True, False, True])
     bills = bills.drop_duplicates("user")
     of = due.groupby("user")["amount"]
     checking = seen.balance_of(CHECKING)

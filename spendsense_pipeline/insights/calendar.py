@@ -46,14 +46,14 @@ def upcoming(seen: Seen, days: int) -> pd.DataFrame:
     chosen = ~s["inflow"] & (s["status"] == MATURE) & ((s["kind"] != REGULAR) | s["fixed"])
     found = occurrences(seen, s[chosen], days)
     found = found.assign(amount=np.where(found["fixed"], -found["last_amount"], -found["typical"]))
-    return found[found["amount"] > 0].sort_values(["user", "due", "stream"], ignore_index=True)
+    return found[found["amount"] > 0].sort_values(["user", "due"], ignore_index=True)
 
 
 def expected_dates(seen: Seen, days: int = 30) -> list[dict[str, Any]]:
     """Everything that is expected in the coming days, in and out, by day: date, merchant, kind, amount (positive = in),
     cadence, stream_id."""
     s = seen.streams
-    due = occurrences(seen, s[s["status"] == MATURE], days).sort_values(["due", "stream"])
+    due = occurrences(seen, s[s["status"] == MATURE], days).sort_values("due", kind="stable")
     amounts = np.where(due["fixed"], due["last_amount"], due["typical"]).round(2).tolist()
     ids = seen.stream_ids(due["stream"].to_numpy("i8"))
     return [

@@ -18,10 +18,7 @@ TOPICS: Final = ("bills", "recurring", "income", "debt", "cushion", "spending")
 
 @dataclass(frozen=True)
 class Insight:
-    """One kind of insight. Of one ``purpose`` a slate shows one; ``excludes`` are kinds that may not stand beside it.
-
-    ``lasts`` is how many days after it happened it is still worth saying, where nothing else says when it ends.
-    """
+    """One kind of insight. Of one ``purpose`` a slate shows one; ``excludes`` are kinds not to stand beside it."""
 
     name: str
     topic: str
@@ -30,7 +27,6 @@ class Insight:
     fires: str
     source: str
     wrong_when: str
-    lasts: int = 31
     excludes: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
     """What it carries where it is known (``figures.FIGURES``)."""
@@ -91,7 +87,6 @@ _ALL: Final = (
         "two expected paydays without pay or benefit, while other rows keep coming",
         OURS,
         "pay goes to an account that is not linked",
-        lasts=60,
         excludes=("income_late", "income_changed", "windfall", "spending_above_income", *GROWTH),
         figures=("payee", "amount", "due_on", "days_since", "since_on"),
     ),
@@ -103,7 +98,6 @@ _ALL: Final = (
         "an expected payday is four days past, while other rows keep coming",
         OURS,
         "the employer moved its payday",
-        lasts=14,
         excludes=("windfall", *GROWTH),
         figures=("payee", "amount", "due_on", "days_since", "since_on"),
     ),
@@ -157,7 +151,6 @@ _ALL: Final = (
         "a service whose first charge was a third of its price or less and that now charges the price",
         OURS,
         "the first charge was for something else",
-        lasts=45,
         excludes=("new_recurring",),
         figures=("payee", "amount_before", "amount", "cost_yearly", "since_on"),
         holds=("price_rise=yes",),
@@ -170,7 +163,6 @@ _ALL: Final = (
         "a subscription or fixed bill costs more than one percent more than before",
         "docs/signals.md, price_change",
         "more was ordered",
-        lasts=45,
         figures=(
             "payee",
             "amount_before",
@@ -190,7 +182,6 @@ _ALL: Final = (
         "a bill is five days past its expected date, while other rows keep coming",
         OURS,
         "it was paid from an account that is not linked",
-        lasts=25,
         figures=("payee", "amount", "due_on", "days_since"),
     ),
     Insight(
@@ -201,7 +192,6 @@ _ALL: Final = (
         "a bill is a quarter and ten dollars above the median of those before",
         OURS,
         "it covers a longer time",
-        lasts=21,
         figures=("payee", "amount", "amount_usual", "difference", "change_percent", "happened_on"),
     ),
     Insight(
@@ -283,7 +273,6 @@ _ALL: Final = (
         "the last two paydays of a steady payer are a fifth or more above or below those before",
         OURS,
         "unusual hours in both",
-        lasts=45,
         figures=("payee", "amount_before", "amount", "difference", "change_percent", "since_on"),
         details=("up", "down"),
     ),
@@ -295,7 +284,6 @@ _ALL: Final = (
         "a bonus, a tax refund, or a third payday in one month",
         OURS,
         "the money is owed to somebody else",
-        lasts=21,
         excludes=("spending_above_income",),
         figures=("payee", "amount", "happened_on", "due_on", "payday_count"),
         details=("bonus", "tax_refund", "third_payday"),
@@ -373,7 +361,6 @@ _ALL: Final = (
         "a subscription began within 100 days, after 45 days of history without it",
         OURS,
         "it is an old one renamed",
-        lasts=45,
         figures=("payee", "amount", "cost_yearly", "since_on", "due_on"),
     ),
     Insight(

@@ -23,6 +23,7 @@ DUPLICATE_DAYS = 3
 DUPLICATE_TOLD_DAYS = 31
 LEAST_DUPLICATE = 5.0  # US dollars; below it people buy the same thing twice
 HABIT_DAYS = 180
+AGAIN_DAYS = 14  # a subscription comes again after more, a habit before
 HABITS = ("FOOD_AND_DRINK_COFFEE", "FOOD_AND_DRINK_VENDING_MACHINES", "TRANSPORTATION", "BANK_FEES", "TRAVEL")
 """Categories in which equal amounts on neighbouring days are how one buys."""
 PURPOSES = {
@@ -168,14 +169,13 @@ def duplicate_charge(seen: Seen) -> pd.DataFrame:
 
 
 def _habits(second: pd.DataFrame, out: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether equal charges on neighbouring days are how the customer pays there: it happened before, or most of the
-    payee's rows share their amount with another one that is no month away."""
+    """Whether equal charges within two weeks are how the customer pays there: this is not the only such pair."""
     out = out.sort_values(["user", "payee", "cents", "day"])
     keys = out[["user", "payee", "cents"]].to_numpy()
     same = np.zeros(len(out), bool)
     same[1:] = (keys[1:] == keys[:-1]).all(axis=1)
     apart = out["day"].diff().fillna(0).to_numpy()
-    again = same & (apart <= 14)
+    again = same & (apart <= AGAIN_DAYS)
     times = out[again].groupby(["user", "payee"]).size()
     found = times.reindex(pd.MultiIndex.from_frame(second[["user", "payee"]])).fillna(0).to_numpy()
     return np.asarray(found > 1)
@@ -192,7 +192,7 @@ def two_of_a_kind(seen: Seen) -> pd.DataFrame:
     s = seen.streams
     s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] == MATURE)].copy()
     s["purpose_name"] = [PURPOSES.get(label or "") for label in seen.labels(s["label"])]
-    s = s[s["purpose_name"].notna()].sort_values(["user", "purpose_name", "monthly", "stream"], ascending=False)
+    s = s[s["purpose_name"].notna()].sort_values(["user", "purpose_name", "monthly"], ascending=False)
     s = s.drop_duplicates(["user", "purpose_name", "payee"])
     place = s.groupby(["user", "purpose_name"]).cumcount()
     pairs = s[place == 0].merge(s[place == 1], on=["user", "purpose_name"], suffixes=("", "_other"))

@@ -17,6 +17,7 @@ EDUCATION_DISCLOSURE: Final = (
     "This is educational content, not financial advice. Consult a licensed advisor for personalized guidance."
 )
 OFFER_DISCLOSURE: Final = "Product terms, rates, and availability subject to change."
+FREE_HELP: Final = "Free help"
 COMPENSATION: Final = "SpendSense may receive compensation from partners."
 """Said where it does."""
 HOW_TO_STOP: Final = "You said yes to messages like this, and you can stop them at any time in your consent settings."
@@ -231,14 +232,16 @@ def render_offer(because: str, slots: Slots) -> tuple[str, str]:
         lines.append("What it offers: {{ product_benefits }}.")
     if "product_terms" in slots:
         lines.append("As advertised: {{ product_terms }}.")
-    lines.append(
-        "Your accounts match the published criteria for this product. The decision on any request is the partner's, "
-        "and it may look at more than we can see."
-    )
+    helps = slots["product_kind"]["shown"] == FREE_HELP
+    if not helps:
+        lines.append(
+            "Your accounts match the published criteria for this product. The decision on any request is the "
+            "partner's, and it may look at more than we can see."
+        )
     if "product_link" in slots:
         lines.append("You can read more here: {{ product_link }}")
     if "product_disclosure" in slots:
-        lines.append("From the partner: {{ product_disclosure }}")
+        lines.append(f"{'Good to know' if helps else 'From the partner'}: {{{{ product_disclosure }}}}")
     title = "{{ product_kind }}: {{ product_name }}"
     if "product_partner" in slots:
         title += " from {{ product_partner }}"
@@ -255,7 +258,7 @@ def product_slots(product: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     benefits = json.loads(product["benefits"]) if isinstance(product["benefits"], str) else []
     commission = product.get("commission_rate")
     fields = {
-        "product_kind": "Free help" if product["product_type"] in HELP else "A partner offer",
+        "product_kind": FREE_HELP if product["product_type"] in HELP else "A partner offer",
         "product_compensation": COMPENSATION if isinstance(commission, float) and commission > 0 else None,
         "product_name": product["product_name"],
         "product_partner": product["partner_name"],

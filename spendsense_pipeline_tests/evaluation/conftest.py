@@ -61,6 +61,7 @@ def draft(name: str, user: str, **given: Any) -> dict[str, Any]:
         "template_id": "t1", "situation": "high_utilization/util=80+", "slots": json.dumps(slots), "reasons": "[]",
         "product_id": None, "findings": "[]", "generator": "library", "model": None, "prompt_version": "1",
         "template_hash": "5e", "generation_ms": float("nan"), "consent_id": f"consent_{user}",
+        "insight": None, "insight_id": None,
     } | given  # fmt: skip
 
 

@@ -78,6 +78,14 @@ def test_an_offer_shows_the_product_and_both_disclosures_once() -> None:
     assert "approved" not in content
 
 
+def test_free_help_is_no_partner_s_offer() -> None:
+    help_ = PRODUCT | {"product_type": "hardship_program", "partner_name": None, "partner_link": None}
+    title, content = render_offer("You see this because of it.", product_slots(help_) | SLOTS)
+    assert title == "Free help: Harbor Card"
+    assert "Good to know: A fee applies." in content
+    assert "partner" not in content.replace(OFFER_DISCLOSURE, "")
+
+
 def test_an_offer_leaves_out_what_the_catalogue_does_not_know() -> None:
     bare = PRODUCT | dict.fromkeys(["partner_name", "benefits", "typical_apy_or_fee", "partner_link", "disclosure"])
     title, content = render_offer("You see this because of it.", product_slots(bare) | SLOTS)
