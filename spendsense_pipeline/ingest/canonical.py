@@ -64,6 +64,9 @@ REASONS = {
     "not_a_link": "an address that begins with https://",
     "not_a_list": "a JSON list of texts, or texts separated by semicolons",
     "template_braces": "a text without '{{' and '}}', which would read as a template",
+    "apy_without_its_name": "beside an APY the words 'annual percentage yield', once, as Regulation DD asks of an "
+    "advertisement",
+    "investment_without_warning": "of an investment, the words 'not FDIC insured'",
     "unknown_user_type": "customer or operator",
     "unknown_liability_type": "credit_card, mortgage, student_loan, loan or other",
     "unknown_user": "the id of an accepted user",
@@ -153,8 +156,16 @@ def judge_liabilities(
 
 
 def judge_products(raw: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
-    """Judge the products of all batches."""
-    return _judged("products", _read("products", raw), keep)
+    """Judge the products of all batches. What is advertised in the United States says what the law asks for."""
+    rows = _read("products", raw)
+    said = (rows.typical_apy_or_fee.fill_null("") + " " + rows.disclosure.fill_null("")).lower()
+    there = rows.country.isnull() | (rows.country == "US")
+    invests = (rows.category.lower() == "investing") | (rows.product_type == "robo_advisor")
+    unsaid = ibis.cases(
+        (there & invests & ~said.contains("not fdic insured"), "investment_without_warning"),
+        (there & said.re_search(r"\bapy\b") & ~said.contains("annual percentage yield"), "apy_without_its_name"),
+    )
+    return _judged("products", rows.mutate(why_disclosure=rows.why_disclosure.coalesce(unsaid)), keep)
 
 
 def holders(judged_accounts: ibis.Table) -> ibis.Table:

@@ -47,7 +47,10 @@ class DraftedProduct(BaseModel):
     short_description: str = Field(description="one plain sentence")
     benefits: list[str] = Field(description="two or three short phrases")
     typical_apy_or_fee: str = Field(description="what it usually pays or costs, as an advertisement would state it")
-    disclosure: str = Field(description="one sentence on what the terms depend on")
+    disclosure: str = Field(
+        description="one sentence on what the terms depend on; beside an APY it names the annual percentage yield, "
+        "of an investment it says: not FDIC insured"
+    )
 
 
 class DraftedProducts(BaseModel):

@@ -135,6 +135,18 @@ BAD: list[tuple[str, str, Any, str]] = [
     ("products", "typical_apy_or_fee", "{{x}} %", "template_braces"),
     ("products", "partner_link", "https://a.example/{{id}}", "template_braces"),
 ]
+ADVERTISED: list[tuple[dict[str, str], str | None]] = [
+    ({"typical_apy_or_fee": "3.9% APY"}, "apy_without_its_name"),
+    ({"typical_apy_or_fee": "3.9% apy, variable", "country": "US"}, "apy_without_its_name"),
+    ({"typical_apy_or_fee": "3.9% APY", "disclosure": "APY is the Annual Percentage Yield."}, None),
+    ({"typical_apy_or_fee": "3.9% annual percentage yield (APY)"}, None),
+    ({"typical_apy_or_fee": "3.9% APY", "country": "GB"}, None),
+    ({"typical_apy_or_fee": "$4 a month"}, None),
+    ({"category": "Investing", "disclosure": "It can lose value."}, "investment_without_warning"),
+    ({"product_type": "robo_advisor"}, "investment_without_warning"),
+    ({"product_type": "robo_advisor", "disclosure": "Not FDIC insured. It can lose value."}, None),
+    ({"product_type": "robo_advisor", "country": "DE"}, None),
+]
 
 
 GOOD: dict[str, Row] = {
@@ -175,6 +187,7 @@ def test_a_bad_value_is_rejected_with_its_field_and_reason(quarantined: dict[tup
 
 def test_every_reason_says_what_would_be_right_and_is_reached_by_a_test() -> None:
     reached = {reason for *_, reason in BAD} | {"unreadable_row", "conflicting_id"}
+    reached |= {reason for _, reason in ADVERTISED if reason}
     assert reached == set(canonical.REASONS)
 
 
@@ -342,6 +355,13 @@ def test_lists_of_products_become_json_whatever_the_format(zone: Zone) -> None:
     assert json.loads(one["persona_targets"]) == json.loads(two["persona_targets"]) == ["a", "b"]
     assert (one["benefits"], two["benefits"]) == ("[]", None)
     assert (one["active"], two["active"], one["requires_no_existing_savings"]) == (True, False, False)
+
+
+@pytest.mark.parametrize(("changes", "reason"), ADVERTISED)
+def test_an_advertisement_says_what_the_law_asks_for(zone: Zone, changes: dict[str, str], reason: str | None) -> None:
+    zone.arrive(products_json=[{**PRODUCT, "product_type": "savings_hysa", "category": "savings", **changes}])
+    refused = [(row["field"], row["reasons"]) for row in zone.quarantine()]
+    assert refused == ([("disclosure", [reason])] if reason else [])
 
 
 def test_a_product_as_long_as_its_texts_may_be_is_accepted(zone: Zone) -> None:

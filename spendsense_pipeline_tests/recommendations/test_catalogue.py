@@ -27,7 +27,7 @@ PRODUCT: dict[str, Any] = {
     "short_description": "A savings account that pays a higher rate than most.",
     "benefits": ["No monthly fee", "Open it in a few minutes"],
     "typical_apy_or_fee": "about 4% APY",
-    "disclosure": "Rates can change.",
+    "disclosure": "The annual percentage yield can change.",
 }
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "a limit out of range": ({"max_credit_utilization": 1.5}, "max_credit_utilization: a number in the field's range"),
@@ -38,7 +38,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "a group of nobody": ({"persona_targets": ["rich"]}, "persona_targets: rich is no persona"),
     "a guarantee": ({"benefits": ["Guaranteed approval"]}, "advice_boundary: "),
     "urgency": ({"short_description": "Act now, a limited time."}, "tone: "),
-    "a link": ({"disclosure": "Open javascript:alert(1) for more."}, "links: "),
+    "a link": ({"disclosure": "Annual percentage yield: open javascript:alert(1)."}, "links: "),
 }
 
 
