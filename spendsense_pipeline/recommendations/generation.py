@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from spendsense_pipeline.contracts.personas import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.recommendations.choosing import TAGS
+from spendsense_pipeline.recommendations.choosing import WRITTEN_FOR
 from spendsense_pipeline.recommendations.guardrails import normalized
 from spendsense_pipeline.recommendations.identity import template_hash
 from spendsense_pipeline.recommendations.library import TEMPLATE_COLUMNS
@@ -438,8 +438,7 @@ def with_generated(library: pd.DataFrame, generations: Iterable[Generation], as_
                     "content": template.content,
                     "facts": json.dumps(template.facts),
                     "slots": json.dumps(template.slots),
-                    # Nobody has judged these: where a customer's insights forbid any, the library serves.
-                    "tags": json.dumps([*TAGS] if one.situation.about in PERSONAS else []),
+                    "tags": json.dumps(WRITTEN_FOR.get(one.situation.about, ())),
                     "template_hash": template.hash,
                     "generator": "openai",
                     "model": one.model,

@@ -84,7 +84,11 @@ class Run:
         root = pipeline.settings.warehouse_root
         self.templates = warehouse.load(root, "education_templates", [DAY.isoformat()]).to_pandas()
         drafts = warehouse.load(root, "draft_recommendations", [DAY.isoformat()]).to_pandas()
-        self.education = drafts[drafts["content_type"] == "education"]
+        found = warehouse.load(root, "situations", [DAY.isoformat()]).to_pandas()
+        # Where a customer's insights forbid what a model's pieces for the persona may do, the library serves.
+        kept_from = found.loc[found["excluded_tags"].fillna("[]") != "[]", "user_id"]
+        served = drafts["user_id"].isin(kept_from) & drafts["insight"].isna()
+        self.education = drafts[(drafts["content_type"] == "education") & ~served]
 
     def writers(self) -> dict[str, set[str]]:
         """Who wrote the drafts, by situation."""
