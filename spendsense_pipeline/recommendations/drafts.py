@@ -47,6 +47,8 @@ SAID_DAYS: Final = 14
 """So long, the life of a draft, what was approved or released keeps its place among the three pieces and two offers:
 there is nothing new to say. Without it, a daily run would go through the whole library, three pieces a day. It is the
 earliest repetition, too, when nothing else fits."""
+NAMES: Final = ("payee", "card", "words")
+"""Kinds of slots that say of which payee, card, loan or category a text speaks."""
 VARIETY: Final = 3
 """Texts of an insight among which the happening chooses."""
 LONGEST_TITLE: Final = 200
@@ -216,14 +218,16 @@ def _insight(
     insight: Mapping[str, Any], pieces: Mapping[str, list[dict[str, Any]]], past: _Past
 ) -> dict[str, Any] | None:
     """The text that tells an insight: the one that waits, else one of the three best that were not used lately and not
-    rejected; none where the happening was rejected. Which of the three goes by the happening, so that neighbours with
-    the same insight do not read the same text."""
+    rejected; none where the happening was rejected. What can be named is named. Which of the three goes by the
+    happening, so that neighbours with the same insight do not read the same text."""
     fitting = [c for c in pieces.get(insight["situation"], []) if c["template_id"] not in past.rejected]
     if not fitting or insight["insight_id"] in past.rejected:
         return None
     waiting = [c for c in fitting if f"{insight['insight_id']}/{c['template_id']}" in past.pending]
     fresh = [c for c in fitting if past.used.get(c["template_id"], RECENT_DAYS) >= RECENT_DAYS]
-    best = waiting[:1] or (fresh or fitting)[:VARIETY]
+    likely = fresh or fitting
+    naming = [c for c in likely if any(SLOTS[name].kind in NAMES for name in _read(c["slots"]))]
+    best = waiting[:1] or (naming or likely)[:VARIETY]
     return {**best[zlib.crc32(insight["insight_id"].encode()) % len(best)], "about": insight}
 
 

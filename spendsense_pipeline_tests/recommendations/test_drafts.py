@@ -304,6 +304,14 @@ def test_an_insight_is_told_once_for_the_same_happening(status: str, days: int) 
     assert again[0] == "past_due", "a new happening is a new insight"
 
 
+@pytest.mark.parametrize("happening", range(12))
+def test_what_can_be_named_is_named(happening: int) -> None:
+    row = insight("high_utilization", "past_due", insight_id=f"ins_{happening}")
+    assert "card ending in 4821" in told(row)["content"].iloc[0]
+    row = insight("high_utilization", "price_rise", insight_id=f"ins_{happening}")
+    assert "Hulu" in told(row)["content"].iloc[0]
+
+
 def test_an_insight_that_waits_keeps_its_text() -> None:
     row = insight("high_utilization", "price_rise")
     for piece in (p.template_id for p in LIBRARY if p.about == "price_rise"):
