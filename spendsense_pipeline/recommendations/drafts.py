@@ -226,6 +226,7 @@ def _insight(
     waiting = [c for c in fitting if f"{insight['insight_id']}/{c['template_id']}" in past.pending]
     fresh = [c for c in fitting if past.used.get(c["template_id"], RECENT_DAYS) >= RECENT_DAYS]
     likely = fresh or fitting
+    likely = [c for c in likely if c["generator"] == "openai"] or likely  # the library stands behind what was written
     naming = [c for c in likely if any(SLOTS[name].kind in NAMES for name in _read(c["slots"]))]
     best = waiting[:1] or (naming or likely)[:VARIETY]
     return {**best[zlib.crc32(insight["insight_id"].encode()) % len(best)], "about": insight}
