@@ -168,7 +168,7 @@ def savings_milestone(seen: Seen) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "user": s.index,
-            "key": passed.astype("i8"),
+            "key": [f"{int(months)}/{seen.today // 183}" for months in passed],
             "happened": seen.today,
             "expires": seen.today + 31,
             "savings_now": s["now"].to_numpy(),

@@ -31,7 +31,8 @@ def past_due(seen: Seen) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "user": o["user"],
-            "key": "",
+            # Another payment that is missed is another happening; where no due date says which, each month is one.
+            "key": due.fillna(seen.today // 31).astype("i8"),
             "happened": due.where(due <= seen.today).fillna(seen.today).astype("i8"),
             "expires": seen.today + 14,
             "card": o["last4"].where(card),
@@ -69,7 +70,8 @@ def dearest_first(seen: Seen) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "user": pairs["user"],
-            "key": "",
+            # Another order, or other rates.
+            "key": ["/".join(map(str, each)) for each in pairs[["last4_other", "apr", "apr_other"]].to_numpy()],
             "happened": seen.today,
             "expires": seen.today + 31,
             "card": pairs["last4"],

@@ -7,6 +7,7 @@ stopped. What does not belong here: which of them is told (``choosing.py``).
 import numpy as np
 import pandas as pd
 
+from spendsense_pipeline.features.calendars import BIWEEKLY
 from spendsense_pipeline.features.meanings import KIND_OTHER_IN, KIND_PAYCHECK
 from spendsense_pipeline.features.tables import INCOME
 from spendsense_pipeline.insights.calendar import next_paydays, paydays
@@ -44,7 +45,6 @@ def _waiting(seen: Seen) -> pd.DataFrame:
     pay["amount"] = usual.reindex(pay.index)
     final = days.sort_values(["user", "day"]).drop_duplicates("user", keep="last").set_index("user")
     pay["merchant"], pay["number"] = final["merchant"].reindex(pay.index), final["number"].reindex(pay.index)
-    pay["benefit"] = final["kind"].reindex(pay.index) != KIND_PAYCHECK
     return pay
 
 
@@ -176,7 +176,7 @@ def _third_payday(seen: Seen) -> pd.DataFrame:
     """Two paydays of the calendar month are there and a third is expected in it, or came within two weeks."""
     days = paydays(seen)
     s = seen.streams
-    every_other_week = s[(s["kind"] == INCOME) & s["earned"] & (s["calendar"] == 2)]["user"]
+    every_other_week = s[(s["kind"] == INCOME) & s["earned"] & (s["calendar"] == BIWEEKLY)]["user"]
     biweekly = {*seen.long.index[seen.long["pay_frequency"] == "biweekly"], *every_other_week}
     pay = next_paydays(seen)
     pay = pay[pay.index.isin(biweekly)]

@@ -199,7 +199,9 @@ def two_of_a_kind(seen: Seen) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "user": pairs["user"],
-            "key": pairs["purpose_name"],
+            "key": [
+                f"{each[0]}/{max(each[1:])}" for each in pairs[["purpose_name", "first", "first_other"]].to_numpy()
+            ],
             "happened": pairs[["first", "first_other"]].max(axis=1),
             "expires": seen.today + 31,
             "purpose_name": pairs["purpose_name"],

@@ -336,6 +336,23 @@ def test_a_happening_is_the_same_the_next_day(case: str) -> None:
         assert after[name]["insight_id"] == here.insights()[name]["insight_id"]
 
 
+def test_another_payment_missed_on_the_same_card_is_another_happening() -> None:
+    def late(due: dt.date | None) -> str:
+        said = told(lambda h: h.card(820.0, is_overdue=True, minimum_payment_amount=35.0, next_payment_due_date=due))
+        return str(said["past_due"]["insight_id"])
+
+    assert late(dt.date(2026, 6, 14)) == late(dt.date(2026, 6, 14)) != late(dt.date(2026, 3, 14))
+    assert late(None) == late(None)
+
+
+def test_other_rates_are_another_order_of_cards() -> None:
+    ids = {
+        told(lambda h, rates=rates: owing(h, (400.0, rates[0]), (900.0, rates[1])))["dearest_first"]["insight_id"]
+        for rates in ((19.0, 27.0), (19.0, 27.0), (21.0, 27.0), (19.0, 24.0))
+    }
+    assert len(ids) == 3
+
+
 @pytest.mark.parametrize(
     ("case", "severity"),
     [("not enough until payday", "urgent"), ("little until payday", "notable"), ("a penalty fee", "notable")],
