@@ -138,9 +138,8 @@ def _bonus(seen: Seen) -> pd.DataFrame:
     days = days[days["kind"] == KIND_PAYCHECK]
     of = days.groupby(["user", "payee"])["amount"]
     days = days.assign(usual=of.transform("median"), count=of.transform("size"))
-    apart = (days["amount"] - days["usual"]).abs()
-    days["spread"] = apart.groupby([days["user"], days["payee"]]).transform("median")
-    steady = days["spread"] <= STEADY * days["usual"]  # else a large payment is only the next of a varying kind
+    spread = days.join(_spread(days).rename("spread"), on=["user", "payee"])["spread"]
+    steady = spread <= STEADY * days["usual"]  # else a large payment is only the next of a varying kind
     days = days[steady & (days["count"] > LEAST_BEFORE) & (days["amount"] > BONUS * days["usual"])]
     days = days[seen.today - days["day"] < WINDFALL_DAYS]
     return _came(days, days["amount"] - days["usual"], "bonus", seen)

@@ -1,4 +1,4 @@
-"""Every insight there is: how urgent, in which topic, for which purpose, when it fires and when it comes back.
+"""Every insight there is: how urgent, in which topic, for which purpose, when it fires.
 
 The thresholds beside a trigger stand in the module that finds it, named for what they are; docs/insights.md holds the
 definitions. What does not belong here: finding them (``bills.py`` and its neighbours), and words (``prompts/library``).
@@ -11,9 +11,6 @@ Severity = Literal["urgent", "notable", "good"]
 TABLES: Final = ("insights", "balance_forecast")
 FUNCTION: Final = "spendsense_pipeline.insights.of_range:insights_of"
 """What gives them; named, for it loads the kernels."""
-SEVERITIES: Final = ("urgent", "notable", "good")
-TOPICS: Final = ("bills", "recurring", "income", "debt", "cushion", "spending")
-"""What a customer can switch off without withdrawing consent."""
 
 
 @dataclass(frozen=True)

@@ -122,9 +122,9 @@ class Seen:
 
     @cached_property
     def streams(self) -> pd.DataFrame:
-        """The streams of the date: place, user, payee, merchant (number), kind, status, calendar, inflow, earned,
-        occurrences, first, last, expected (days), typical, last_amount, monthly, change, before, changed_on, fixed,
-        account of the last hit, held_as, confidence."""
+        """The streams of the date: stream (its place in the evidence), user, payee, merchant and label (numbers), kind,
+        status, calendar, inflow, earned, fixed, occurrences, first, last, expected (days), typical, last_amount,
+        monthly, change, before, changed_on, first_hit, and of the last hit number, account and held_as."""
         e = self.evidence
         s, figures = e.streams, e.figures[self.place]
         stand = tables.standing(s, figures["last_day"])
