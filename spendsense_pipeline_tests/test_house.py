@@ -44,10 +44,14 @@ MAY_IMPORT = {
         "withdrawn",
     },
     "definitions": {"contracts", "defs", "settings"},
+    "service": {
+        *("contracts", "defs", "definitions", "evaluation", "governance", "ingest", "insights", "personas"),
+        *("profiles", "recommendations", "settings", "warehouse", "withdrawn"),
+    },
     "cli": {
         *("defs", "definitions", "evaluation", "features", "governance", "ingest", "payees", "profiles"),
         "recommendations",
-        *("settings", "synthetic", "warehouse", "withdrawn"),
+        *("service", "settings", "synthetic", "warehouse", "withdrawn"),
     },
     "demo": {"cli", "defs", "definitions", "governance", "ingest", "profiles", "settings", "synthetic", "warehouse"},
 }
@@ -55,7 +59,7 @@ MAY_IMPORT = {
 
 EVERYBODYS = {"errors", "frames"}
 DAGSTER_ROOMS = {"defs", "definitions"}
-EDGES = {"cli", "demo", "defs"}
+EDGES = {"cli", "demo", "defs", "service"}
 CLOCKS = {"now", "today", "utcnow", "time", "time_ns", "localtime", "gmtime"}
 CLOCK_OWNERS = {"dt", "datetime", "date", "time", "pd", "Timestamp"}
 

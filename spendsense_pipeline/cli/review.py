@@ -120,7 +120,7 @@ def _decided(results: list[dict[str, Any]], as_json: bool, **besides: list[dict[
         for row in results:
             refused = row["refused"]
             said = f"refused, {refused.replace('_', ' ')}" if refused else row["status"].replace("_", " ")
-            advice = review.advice(refused, row["recommendation_id"])
+            advice = review.advice(refused, row["recommendation_id"], row.get("findings", ()))
             yield f"{row['recommendation_id']}: {said}{f': {advice}' if advice else ''}"
         for name, rows in besides.items():
             yield from (f"{row['recommendation_id']}: {name}, {row['reason']}" for row in rows)

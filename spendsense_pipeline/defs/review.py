@@ -219,7 +219,8 @@ def operator_review(
     refused = sum(not row["ok"] for row in results)
     for row in results:
         if not row["ok"]:
-            context.log.warning("%s: refused, %s", row["recommendation_id"], row["refused"])
+            why = review.advice(row["refused"], row["recommendation_id"], row.get("findings", ()))
+            context.log.warning("%s: refused, %s: %s", row["recommendation_id"], row["refused"], why)
     if results:
         context.log.info("%d of %d decisions taken, %d refused", len(results) - refused, len(results), refused)
     if len(results) > refused:
@@ -298,8 +299,9 @@ def _together(
 
 def _outcome(row: dict[str, Any]) -> dg.TableRecord:
     """What became of one decision and, where it was refused, what to do about it."""
-    told = row.get("what_to_do") or review.advice(row["refused"], row["recommendation_id"])
-    return dg.TableRecord({**row, "what_to_do": told})
+    findings = row.get("findings", ())
+    advice = row.get("what_to_do") or review.advice(row["refused"], row["recommendation_id"], findings)
+    return dg.TableRecord({**{name: row[name] for name in row if name != "findings"}, "what_to_do": advice})
 
 
 def _queued(row: dict[str, Any]) -> dg.TableRecord:
