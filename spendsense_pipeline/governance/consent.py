@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, select, t
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance import audit, endings
 from spendsense_pipeline.governance.database import chunks, is_name, quoted, storable
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -364,7 +364,7 @@ def _close(
                     "recalled_at": now,
                 }
             )
-    audit.record(session, audit.RECALL, recalls, now, salt)
+    endings.record_ends(session, recalls, now, salt)
     return _Closed(voided, recalled)
 
 
