@@ -24,9 +24,15 @@ from spendsense_pipeline.settings import Settings
 TOGETHER = (
     *("spark", "compiled", "s3", "object_store"),
     *("browser/test_ui", "defs/test_own_tables", "governance/test_races", "synthetic/test_generate", "test_raw"),
-    *("ingest/test_canonical",),
+    *("ingest/test_canonical", "test_benchmarks"),
 )
 """In the names of tests that share what starts slowly: Spark, kernels, a webserver, a database, made customers."""
+
+SLOW = (
+    *("test_demo", "browser/", "compiled", "spark", "test_erasure.py", "test_cli.py", "defs/"),
+    *("test_any_history", "test_not_a_flood", "test_benchmarks", "ingest/test_holders", "ingest/test_corruption"),
+)
+"""In the names of tests that take longest, the longest first: started last, one would keep a single worker busy."""
 
 DAY = dt.date(2026, 6, 30)
 NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
@@ -46,6 +52,12 @@ class Together(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
     """Marks of the kind ``xdist_group`` do nothing with pytest 9.2 and pytest-xdist 3.8."""
     return Together(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first, the others in the order that they have; ``--no-loadscope-reorder`` has workers keep it."""
+    items.sort(key=lambda item: next((n for n, word in enumerate(SLOW) if word in item.nodeid), len(SLOW)))
 
 
 @dataclass
