@@ -4,7 +4,7 @@ import datetime as dt
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,15 @@ class Pipeline:
 
     settings: Settings
     now: dt.datetime = NOON
+    _built: dict[tuple[str, dt.datetime], dg.Definitions] = field(default_factory=dict, repr=False)
 
     @property
     def definitions(self) -> dg.Definitions:
-        """Fresh definitions on this folder."""
-        return build_defs(self.settings, resources={"clock": Clock(fixed=self.now.isoformat())})
+        """Definitions on this folder: built, and their jobs resolved, once until settings or clock change."""
+        key = self.settings.model_dump_json(), self.now
+        if key not in self._built:
+            self._built[key] = build_defs(self.settings, resources={"clock": Clock(fixed=self.now.isoformat())})
+        return self._built[key]
 
     @property
     def engine(self):
