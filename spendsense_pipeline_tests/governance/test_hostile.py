@@ -28,7 +28,7 @@ HOSTILE = {
     "quotes": "\"'`“\u2028\u2029",
     "nothing": "",
     "blank": " \t\n",
-    "a MB": "".join(chr(0x4E00 + number * number % 20_000) for number in range(20_000)) * 17,
+    "5 MB": "".join(chr(0x4E00 + number * number % 20_000) for number in range(20_000)) * 85,
 }
 
 
