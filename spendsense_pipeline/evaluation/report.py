@@ -224,7 +224,7 @@ def _line(metric: str, rows: pd.DataFrame, width: float = 96, height: float = 20
     low, high = min(values), max(values)
     step = width / (len(values) - 1)
     points = [
-        f"{2 + n * step:.1f},{height + 2 - (value - low) / ((high - low) or 1) * height:.1f}"
+        f"{2 + n * step:.1f},{2 + height * ((high - value) / (high - low) if high > low else 0.5):.1f}"
         for n, value in enumerate(values)
     ]
     ends = f"lowest {metric_figure(metric, low)}, highest {metric_figure(metric, high)}"

@@ -1,0 +1,36 @@
+"""The record of a day as a real run writes it."""
+
+from spendsense_pipeline.defs import launch
+from spendsense_pipeline.governance import consent, operators, queue, release, review
+from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline_tests.conftest import DAY, NOON, Pipeline
+
+
+def test_the_record_written_anew_has_the_decision_the_recall_and_its_cause(copy: Pipeline) -> None:
+    with writing(copy.engine) as session:
+        operators.add(session, "op_of_the_day", NOON)
+    with reading(copy.engine) as session:
+        (row,) = queue.queue(session, NOON, limit=1)["queue"]
+        waiting = queue.waiting(session, NOON)["waiting"]
+    page = copy.settings.data / "reports" / f"{DAY}.html"
+    before = page.read_text()
+    assert f"<dt>Waiting</dt><dd>{waiting}</dd>" in before
+    assert "Nobody has decided anything yet." in before
+    assert "No release was taken back." in before
+
+    review.approve(copy.engine, [f"{row['recommendation_id']}@{row['content_hash']}"], "op_of_the_day", NOON)
+    release.run_gate(copy.engine, NOON)
+    with writing(copy.engine) as session:
+        revoked = consent.revoke(session, row["user_id"], NOON, actor=row["user_id"], source="app")
+    voided = sum(len(scope["voided"]) for scope in revoked)
+    assert voided > 0
+    with launch.opened_instance(copy.settings) as instance:
+        launch.evaluate(copy.definitions, instance, DAY)
+
+    after = page.read_text()
+    assert f"<dt>Waiting</dt><dd>{waiting - 1 - voided}</dd>" in after
+    assert '<th scope="row">op_of_the_day</th><td class="n">1</td>' in after
+    assert '<th scope="row">revoked</th><td class="n">1</td>' in after
+    assert f'<th scope="row">voided</th><td class="n">{voided}</td>' in after
+    for name in ("user_id", "recommendation_id", "content_hash", "title"):
+        assert row[name] not in after
