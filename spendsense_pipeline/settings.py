@@ -73,6 +73,23 @@ class Settings(BaseSettings):
     timezone: str = Field(default="UTC", description="timezone of the daily schedule")
     consent_days: int = Field(default=0, ge=0, description="life of a consent period in days, 0 = no limit")
     four_eyes: bool = Field(default=False, description="the author of an override may not be its approver")
+    weekly_cap: int = Field(default=3, ge=0, description="texts that one customer gets in seven days, 0 = no limit")
+    release_days: int = Field(default=30, ge=1, le=365, description="days that a released text stays in the feed")
+    trust_local: bool = Field(
+        default=True, description="whoever is on this machine decides under a typed name; false: only with a token"
+    )
+    token: SecretStr | None = Field(default=None, description="token that a decision by command or job is made with")
+    secret: SecretStr | None = Field(
+        default=None, description="what sessions and links are signed with; default a file in the data folder"
+    )
+    public_url: str | None = Field(default=None, description="address under which people reach the service")
+    cors_origins: str | None = Field(default=None, description="origins of web apps that may call it, with commas")
+    rate_limit: int = Field(default=300, ge=1, description="requests a second that one token or address may make")
+    oidc_issuer: str | None = Field(default=None, description="OpenID Connect issuer that people log in with")
+    oidc_client_id: str | None = Field(default=None, description="this service's name at the issuer")
+    oidc_client_secret: SecretStr | None = Field(default=None, description="its secret there")
+    webhook_urls: str | None = Field(default=None, description="addresses that hear of releases, with commas")
+    webhook_secret: SecretStr | None = Field(default=None, description="what messages to them are signed with, whsec_…")
     dagster_home: Path | None = Field(default=None, validation_alias="DAGSTER_HOME")
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
@@ -125,12 +142,20 @@ class Settings(BaseSettings):
             raise ValueError("should begin with sqlite:/// or postgresql://")
         return url
 
-    @field_validator("openai_base_url")
+    @field_validator("openai_base_url", "public_url", "oidc_issuer")
     @classmethod
     def _http(cls, url: str | None) -> str | None:
         if url and not re.match(r"https?://[^/\s]+", url):
             raise ValueError("should begin with https:// or http://, e.g. http://127.0.0.1:8000/v1")
         return url
+
+    @field_validator("cors_origins", "webhook_urls")
+    @classmethod
+    def _addresses(cls, listed: str | None) -> str | None:
+        for one in (listed or "").split(","):
+            if one.strip() and not re.match(r"https?://[^/\s*]+", one.strip()):
+                raise ValueError("should be addresses with commas between them, e.g. https://app.example.org")
+        return listed
 
     @field_validator("openai_prices")
     @classmethod
@@ -189,6 +214,16 @@ class Settings(BaseSettings):
         return self.dagster_home is not None
 
     @property
+    def origins(self) -> tuple[str, ...]:
+        """Origins of web apps that may call the service from a browser."""
+        return _listed(self.cors_origins)
+
+    @property
+    def webhooks(self) -> tuple[str, ...]:
+        """Addresses that are told what was released, recalled and consented to."""
+        return _listed(self.webhook_urls)
+
+    @property
     def prices(self) -> tuple[float, float] | None:
         """US dollars for a million tokens sent and received, where they were set."""
         if not self.openai_prices:
@@ -205,6 +240,10 @@ class Settings(BaseSettings):
     def catalogue(self) -> Path:
         """The product catalogue that ships with the project."""
         return PROJECT_ROOT / "data" / "products.json"
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(one.strip().rstrip("/") for one in (text or "").split(",") if one.strip())
 
 
 def _told(fault: Any) -> str:

@@ -17,10 +17,10 @@ from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review import by_age
 from spendsense_pipeline.evaluation import accuracy, export, metrics, report
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import audit, frames, generations, queue, records, release
+from spendsense_pipeline.gate import withdrawn_products
+from spendsense_pipeline.governance import audit, feedback, frames, generations, queue, records, release
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import Recall
-from spendsense_pipeline.withdrawn import withdrawn_products
 
 
 class Truth(dg.Config):
@@ -251,6 +251,7 @@ def _review_state(governance: Governance, files: Files, now: dt.datetime) -> rep
         now,
         consent_days=governance.consent_days,
         withdrawn=partial(withdrawn_products, files.warehouse),
+        weekly_cap=governance.weekly_cap,
     )
     with reading(governance.engine) as session:
         counted = queue.counts(session, now)
@@ -263,6 +264,7 @@ def _review_state(governance: Governance, files: Files, now: dt.datetime) -> rep
             statuses=counted["recommendations"],
             released=counted["releases"]["released"],
             recalls=dict(causes),
+            feedback=feedback.counts(session),
             blocked=gate.blocked,
             decisions=metrics.decisions_by_operator(frames.decisions(session)),
             models=generations.spent(session),

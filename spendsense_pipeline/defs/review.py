@@ -18,7 +18,7 @@ from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent, queue, records, registration, review, templates
+from spendsense_pipeline.governance import access, consent, queue, records, registration, review, standing, templates
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import SCOPES, Decision
 from spendsense_pipeline.profiles import require_customer
@@ -92,6 +92,7 @@ def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
             customers=features_30d["user_id"].tolist(),
             signals=evidence(draft_recommendations, features_30d, features_180d, recurring_streams),
         )
+        approved = standing.apply(governance.engine, clock.now(), four_eyes=governance.four_eyes, run_id=context.run_id)
         with reading(governance.engine) as session:
             waiting = queue.waiting(session, clock.now())
             ages = queue.ages(session, clock.now())
@@ -105,6 +106,7 @@ def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
                 "refused": outcome.refused,
                 "why_refused": outcome.why_refused,
                 "withdrawn": outcome.withdrawn,
+                "approved_by_standing_approval": len(approved),
                 "waiting": waiting["waiting"],
                 "queue_age": plots.bars([(band, n, f"{n:,}") for band, n in by_age(ages)], "What waits, by age"),
             }
@@ -176,6 +178,11 @@ class Review(dg.Config):
     """What an operator decided. Everything is optional: empty, the run only reports what waits."""
 
     operator: str | None = Field(default=None, description="who decides: a registered, active operator")
+    token: str | None = Field(
+        default=None,
+        description="their token, where a typed name is not enough (SPENDSENSE_TRUST_LOCAL=false); it stays in the "
+        "run's config, so let it expire soon",
+    )
     approve: list[str] = Field(
         default=[], description="texts as ID@HASH, as the table `queue` of this check shows them"
     )
@@ -204,6 +211,11 @@ def operator_review(
     now = clock.now()
     asked = _requests(config)
     results: list[dict[str, Any]] = []
+    known_by = "trusted_local"
+    if asked or config.approve_templates:
+        _, known_by = access.deciding(
+            governance.engine, _operator(config), config.token, now, trust_local=governance.trust_local
+        )
     if asked:
         context.log.info("%d decisions to take, all of them at once", len(asked))
         results = review.decide(
@@ -213,13 +225,15 @@ def operator_review(
             guardrails=review_draft,
             four_eyes=governance.four_eyes,
             run_id=context.run.run_id,
+            known_by=known_by,
         )
     for wording in config.approve_templates:
-        results += _together(wording, _operator(config), config.note, governance, now, context.run.run_id)
+        results += _together(wording, config, governance, now, context.run.run_id, known_by)
     refused = sum(not row["ok"] for row in results)
     for row in results:
         if not row["ok"]:
-            context.log.warning("%s: refused, %s", row["recommendation_id"], row["refused"])
+            why = review.advice(row["refused"], row["recommendation_id"], row.get("findings", ()))
+            context.log.warning("%s: refused, %s: %s", row["recommendation_id"], row["refused"], why)
     if results:
         context.log.info("%d of %d decisions taken, %d refused", len(results) - refused, len(results), refused)
     if len(results) > refused:
@@ -281,12 +295,19 @@ def _operator(config: Review) -> str:
 
 
 def _together(
-    wording: str, operator: str, note: str | None, governance: Governance, now: dt.datetime, run_id: str
+    wording: str, config: Review, governance: Governance, now: dt.datetime, run_id: str, known_by: str
 ) -> list[dict[str, Any]]:
     """Approve what waits in these words. A wording that nobody knows is one refusal among the others."""
     try:
         done = templates.approve_template(
-            governance.engine, wording, operator, now, note=note, four_eyes=governance.four_eyes, run_id=run_id
+            governance.engine,
+            wording,
+            _operator(config),
+            now,
+            note=config.note,
+            four_eyes=governance.four_eyes,
+            run_id=run_id,
+            known_by=known_by,
         )
     except SpendSenseError as error:
         if error.code not in ("hash_required", "unknown_template"):
@@ -298,8 +319,9 @@ def _together(
 
 def _outcome(row: dict[str, Any]) -> dg.TableRecord:
     """What became of one decision and, where it was refused, what to do about it."""
-    told = row.get("what_to_do") or review.advice(row["refused"], row["recommendation_id"])
-    return dg.TableRecord({**row, "what_to_do": told})
+    findings = row.get("findings", ())
+    advice = row.get("what_to_do") or review.advice(row["refused"], row["recommendation_id"], findings)
+    return dg.TableRecord({**{name: row[name] for name in row if name != "findings"}, "what_to_do": advice})
 
 
 def _queued(row: dict[str, Any]) -> dg.TableRecord:

@@ -56,9 +56,11 @@ class ReviewState:
     statuses: Mapping[str, int]
     """Recommendations by status."""
     released: int
-    """Releases, recalled ones among them."""
+    """Releases, ended ones among them."""
     recalls: Mapping[str, int]
-    """Releases that were taken back, by cause."""
+    """Releases that ended, by cause."""
+    feedback: Mapping[str, int]
+    """What came back about releases, by kind (``governance.feedback.counts``)."""
     blocked: Mapping[str, int]
     """What the gate holds back, by reason."""
     decisions: pd.DataFrame
@@ -87,22 +89,23 @@ def operator_report(
     tables; each customer of the day has one row in ``personas_30d``.
     """
     lines = _lines(metrics, history)
-    recalled = sum(review.recalls.values())
+    standing = review.released - sum(review.recalls.values())
     return _PAGE.render(
         as_of=as_of,
         generated_at=generated_at.astimezone(dt.UTC),
         waiting=review.waiting,
         near_days=NEAR_EXPIRY.days,
         ages=review.ages,
-        standing=review.released - recalled,
+        standing=standing,
         customers=len(personas_30d),
         consent=_consent(review.consents, personas_30d["user_id"]),
         personas=_personas(personas_30d, personas_180d, lines),
         sizes=(len(personas_30d), len(personas_180d)),
         movement=movement(personas_30d, personas_180d),
-        funnel=_funnel(review.statuses, review.released, recalled),
+        funnel=_funnel(review.statuses, review.released, standing),
         ended=[(status, review.statuses.get(status, 0)) for status in STATUSES if status not in OPEN],
         recalls=_most_first(review.recalls),
+        feedback=list(review.feedback.items()),
         blocked=_most_first(review.blocked),
         refused=refused_offers(matches),
         pieces=_pieces(templates),
@@ -161,14 +164,14 @@ def movement(personas_30d: pd.DataFrame, personas_180d: pd.DataFrame) -> list[tu
     return [(long, [int(counted.get((long, short), 0)) for short in names]) for long in names]
 
 
-def _funnel(statuses: Mapping[str, int], released: int, recalled: int) -> list[tuple[str, int]]:
+def _funnel(statuses: Mapping[str, int], released: int, standing: int) -> list[tuple[str, int]]:
     """From everything that was ever registered to what customers may see."""
     return [
         ("registered", sum(statuses.values())),
         ("waiting", statuses.get("pending_approval", 0)),
         ("approved or overridden", statuses.get("approved", 0) + statuses.get("overridden", 0)),
         ("released", released),
-        ("released and standing", released - recalled),
+        ("released and standing", standing),
     ]
 
 

@@ -1,6 +1,6 @@
-"""The audit chain: every consent, decision, release, recall and erasure, each link hashing the one before.
+"""The audit chain: every consent, decision, release, its end and each erasure; each link hashes the one before.
 
-``record`` is the only way a row enters those five tables: it gives the row its place (``seq``) in the chain. A link
+``record`` is the only way a row enters the tables of ``KINDS``: it gives the row its place (``seq``) in it. A link
 carries a public payload and a salted commitment to the whole row, so that a customer can be erased without breaking
 the chain: row, salt and subject go, the commitment stays, and a link of its own lists the places that an erasure
 emptied. ``verify`` recomputes it all from stored rows.
@@ -33,9 +33,12 @@ from spendsense_pipeline.governance.models import (
     Erasure,
     EvaluationRun,
     Recall,
+    RecallOrder,
     Recommendation,
     RecommendationText,
     Release,
+    StandingApproval,
+    TopicChoice,
     UtcTime,
 )
 from spendsense_pipeline.recommendations.identity import content_hash
@@ -61,7 +64,7 @@ class Kind:
     """
 
     name: str
-    model: type[ConsentEvent] | type[Decision] | type[Release] | type[Recall] | type[Erasure]
+    model: type[Any]
     subject: str
     committed: tuple[str, ...]
     public: tuple[str, ...]
@@ -104,7 +107,7 @@ DECISION = Kind(
         "run_id",
         "decided_at",
     ),
-    public=("action", "operator_id", "made", "run_id"),
+    public=("action", "operator_id", "made", "run_id", "known_by"),
 )
 RELEASE = Kind(
     name="release",
@@ -129,6 +132,49 @@ RECALL = Kind(
     committed=("seq", "release_id", "recommendation_id", "cause", "recalled_at"),
     public=("cause",),
 )
+TOPIC = Kind(
+    name="topic",
+    model=TopicChoice,
+    subject="choice_id",
+    committed=("seq", "choice_id", "user_id", "topic", "choice", "actor", "source", "channel", "recorded_at"),
+    public=("channel",),
+)
+STANDING = Kind(
+    name="standing",
+    model=StandingApproval,
+    subject="standing_id",
+    committed=(
+        "seq",
+        "standing_id",
+        "template_id",
+        "template_hash",
+        "operator_id",
+        "until",
+        "read_percent",
+        "bounds",
+        "known_by",
+        "given_at",
+    ),
+    public=("template_id", "template_hash", "operator_id", "known_by"),
+)
+ORDER = Kind(
+    name="order",
+    model=RecallOrder,
+    subject="order_id",
+    committed=(
+        "seq",
+        "order_id",
+        "target",
+        "subject",
+        "since",
+        "actor",
+        "reason",
+        "releases",
+        "digest",
+        "ordered_at",
+    ),
+    public=("target", "actor", "releases"),
+)
 ERASURE = Kind(
     name="erasure",
     model=Erasure,
@@ -136,7 +182,7 @@ ERASURE = Kind(
     committed=("seq", "erasure_id", "operator_id", "reason", "links", "erased_at"),
     public=("operator_id", "links"),
 )
-KINDS = {kind.name: kind for kind in (CONSENT, DECISION, RELEASE, RECALL, ERASURE)}
+KINDS = {kind.name: kind for kind in (CONSENT, TOPIC, DECISION, STANDING, RELEASE, RECALL, ORDER, ERASURE)}
 
 CHAINED = ("seq", "kind", "recorded_at", "payload", "commitment", "previous_hash")
 """What the hash of a link covers."""
@@ -169,8 +215,8 @@ def record(
         }
         previous = link["hash"] = _sha256(_canonical([link[name] for name in CHAINED]))
         links.append(link)
-    session.execute(insert(kind.model.__table__), list(rows))  # type: ignore[arg-type] # a Table, typed wider
-    session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # as above
+    session.execute(insert(kind.model.__table__), list(rows))
+    session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # a Table, typed wider
     session.execute(update(AuditHead).values(count=count, hash=previous))
 
 

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.models import AuditHead
 
-SCHEMA = "0006"
+SCHEMA = "0007"
 """The migration this code needs; kept here so that no command has to load Alembic to ask."""
 
 CHUNK = 5_000
@@ -81,9 +81,25 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     try:
         with engine.connect().execution_options(sqlite_begin="IMMEDIATE") as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, revision)
+            with _keys_unchecked(connection):
+                command.upgrade(config, revision)
     except DBAPIError as error:
         raise _explained(error) from error
+
+
+@contextmanager
+def _keys_unchecked(connection: Connection) -> Iterator[None]:
+    """SQLite alters a table by putting another in its place; checked, the rows that refer to it would go with it."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver = connection.connection
+    driver.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        connection.rollback()  # what was not committed; inside a transaction the next line would do nothing
+        driver.execute("PRAGMA foreign_keys = ON")
 
 
 def open_or_create(url: str) -> Engine:
@@ -146,6 +162,23 @@ def writing(engine: Engine) -> Iterator[Session]:
         ):
             _require_schema(session, engine)
             session.execute(select(AuditHead.count).with_for_update()).one()
+            yield session
+    except DBAPIError as error:
+        raise _explained(error) from error
+
+
+@contextmanager
+def adding(engine: Engine) -> Iterator[Session]:
+    """A transaction for rows that nothing else rests on, outside the order of ``writing``: many at the same time.
+
+    Raises as ``writing`` does.
+    """
+    try:
+        with (
+            Session(engine.execution_options(sqlite_begin="IMMEDIATE"), expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            _require_schema(session, engine)
             yield session
     except DBAPIError as error:
         raise _explained(error) from error

@@ -3,8 +3,8 @@
 Belongs here: columns, keys, checks, indexes. Does not belong here: rules that need a clock or more than one row
 (``consent``, ``review``, ``release``), nor the way tables come into being (``migrations``).
 
-Rows of ``consent_events``, ``decisions``, ``releases``, ``recalls`` and ``erasures`` are only ever added, each with its
-``seq`` in the audit chain; ``audit.record`` is the one way in, and an erasure the one way out.
+Rows of the tables that ``audit.KINDS`` lists are only ever added, each with its ``seq`` in the audit chain;
+``audit.record`` is the one way in, and an erasure the one way out.
 """
 
 import datetime as dt
@@ -38,8 +38,31 @@ OPEN = ("pending_approval", "approved", "overridden")
 
 _DECIDED = text("released_at IS NULL AND status IN ('approved', 'overridden')")
 
-LINKS = ("consent", "decision", "release", "recall", "erasure")
+LINKS = ("consent", "topic", "decision", "standing", "release", "recall", "order", "erasure")
 """Kinds of rows that the audit chain holds."""
+
+
+ROLES = ("viewer", "operator", "auditor", "admin")
+"""What a person may do here: read; decide; read everything with the audit chain; manage people, tokens and recalls."""
+
+TOKEN_SCOPES = ("feed:read", "consent:write", "events:write", "ingest:write", "review")
+"""What a program may do with its token."""
+
+KNOWN_BY = ("login", "token", "trusted_local")
+"""How the person behind a decision was known: a session of theirs, a token of theirs, a name typed on the machine."""
+
+EVENTS = (
+    "delivered",
+    "seen",
+    "opened",
+    "helpful",
+    "not_helpful",
+    "dismissed",
+    "wrong_figure",
+    "complaint",
+    "acted",
+)
+"""What an app may report about a released text."""
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:
@@ -93,14 +116,66 @@ def sequence(**options: Any) -> Mapped[int]:
 
 
 class Operator(Base):
-    """Who may decide."""
+    """A person at work here: what they may do, for which content, and how they log in.
+
+    ``scopes`` are the consent scopes whose texts they may decide on, separated by spaces; ``qualified_until`` is the
+    last day on which they may. ``subject`` is the identity provider's name for them. Sessions that began before
+    ``sessions_since`` are over.
+    """
 
     __tablename__ = "operators"
+    __table_args__ = (CheckConstraint(one_of("role", ROLES), name="role"),)
 
     operator_id: Mapped[str] = mapped_column(primary_key=True)
     registered_at: Mapped[dt.datetime]
     source: Mapped[str]
     deactivated_at: Mapped[dt.datetime | None]
+    role: Mapped[str] = mapped_column(server_default="operator")
+    scopes: Mapped[str] = mapped_column(server_default=" ".join(SCOPES))
+    qualified_until: Mapped[dt.date | None]
+    password_hash: Mapped[str | None]
+    subject: Mapped[str | None] = mapped_column(unique=True)
+    sessions_since: Mapped[dt.datetime | None]
+
+
+class Login(Base):
+    """One attempt to log in, for the lock-out and the audit of logins.
+
+    ``name_digest`` is a hash of the name that was typed, so that attempts on a name that nobody has are counted alike;
+    ``nonce`` is of a login link, which opens once.
+    """
+
+    __tablename__ = "logins"
+    __table_args__ = (Index(None, "name_digest", "attempted_at"),)
+
+    login_id: Mapped[int] = mapped_column(primary_key=True)
+    name_digest: Mapped[str]
+    operator_id: Mapped[str | None]
+    means: Mapped[str]
+    outcome: Mapped[str]
+    nonce: Mapped[str | None] = mapped_column(unique=True)
+    attempted_at: Mapped[dt.datetime]
+
+
+class AccessToken(Base):
+    """A program's or a person's token; the token itself is not kept. ``user_id`` limits it to one customer.
+
+    A token with the scope ``review`` belongs to an operator, who decides with it.
+    """
+
+    __tablename__ = "access_tokens"
+
+    token_id: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    scopes: Mapped[str]
+    user_id: Mapped[str | None] = mapped_column(index=True)
+    operator_id: Mapped[str | None] = mapped_column(ForeignKey(Operator.operator_id))
+    created_at: Mapped[dt.datetime]
+    created_by: Mapped[str]
+    expires_at: Mapped[dt.datetime | None]
+    last_used_at: Mapped[dt.datetime | None]
+    revoked_at: Mapped[dt.datetime | None]
 
 
 class Batch(Base):
@@ -163,6 +238,26 @@ class ConsentEvent(Base):
     source: Mapped[str]
     actor: Mapped[str]
     reason: Mapped[str | None]
+    recorded_at: Mapped[dt.datetime]
+
+
+class TopicChoice(Base):
+    """A customer's word on one topic: ``wanted`` or ``declined``; the last one counts, and without one it is wanted."""
+
+    __tablename__ = "topic_choices"
+    __table_args__ = (
+        CheckConstraint(one_of("choice", ("wanted", "declined")), name="choice"),
+        Index(None, "user_id", "topic", "seq"),
+    )
+
+    choice_id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    user_id: Mapped[str]
+    topic: Mapped[str]
+    choice: Mapped[str]
+    actor: Mapped[str]
+    source: Mapped[str]
+    channel: Mapped[str]
     recorded_at: Mapped[dt.datetime]
 
 
@@ -279,7 +374,8 @@ class Decision(Base):
             [RecommendationText.recommendation_id, RecommendationText.content_hash],
         ),
         CheckConstraint(one_of("action", ("approve", "reject", "override", "undo")), name="action"),
-        CheckConstraint(one_of("made", ("individual", "template", "bulk")), name="made"),
+        CheckConstraint(one_of("made", ("individual", "template", "bulk", "standing")), name="made"),
+        CheckConstraint(one_of("known_by", KNOWN_BY), name="known_by"),
     )
 
     decision_id: Mapped[str] = mapped_column(primary_key=True, doc="the decision")
@@ -290,9 +386,12 @@ class Decision(Base):
     operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id), doc="who decided")
     content_hash: Mapped[str] = mapped_column(doc="the exact text decided about; of an override, the new one")
     reason: Mapped[str | None] = mapped_column(doc="why, or an approval's note; null: none given")
-    made: Mapped[str] = mapped_column(doc="individual, template or bulk")
+    made: Mapped[str] = mapped_column(doc="individual, template, bulk or standing")
     run_id: Mapped[str | None] = mapped_column(doc="Dagster run it came with; null: the command line")
     decided_at: Mapped[dt.datetime] = mapped_column(doc="when")
+    known_by: Mapped[str] = mapped_column(
+        server_default="trusted_local", doc="how the operator was known: login, token or trusted_local"
+    )
 
 
 class TemplateDecision(Base):
@@ -312,6 +411,33 @@ class TemplateDecision(Base):
     approved: Mapped[int]
     run_id: Mapped[str | None]
     decided_at: Mapped[dt.datetime]
+
+
+class StandingApproval(Base):
+    """An operator's word on a wording for later drafts too, until a moment.
+
+    ``bounds`` is JSON, slot → {lowest, highest} of the figures that were seen, or {values} of the names;
+    ``read_percent`` of the drafts are read one by one all the same. It ends at ``until``, or when somebody ends it.
+    """
+
+    __tablename__ = "standing_approvals"
+    __table_args__ = (
+        CheckConstraint("read_percent BETWEEN 1 AND 100", name="read_percent"),
+        Index(None, "template_id", "template_hash"),
+    )
+
+    standing_id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    template_id: Mapped[str]
+    template_hash: Mapped[str]
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
+    until: Mapped[dt.datetime]
+    read_percent: Mapped[int]
+    bounds: Mapped[str]
+    known_by: Mapped[str]
+    given_at: Mapped[dt.datetime]
+    ended_at: Mapped[dt.datetime | None]
+    ended_by: Mapped[str | None]
 
 
 class Release(Base):
@@ -346,10 +472,42 @@ class Release(Base):
     )
     run_id: Mapped[str | None] = mapped_column(doc="Dagster run of the gate; null: none")
     released_at: Mapped[dt.datetime] = mapped_column(doc="when")
+    expires_at: Mapped[dt.datetime | None] = mapped_column(
+        doc="when it leaves the feed by itself; null: released before texts had an end"
+    )
+
+
+class RecallOrder(Base):
+    """An admin's word that what was released is taken back: one text, a wording, a product, an operator's decisions.
+
+    ``releases`` counts what was taken back, ``digest`` is the SHA-256 of their ids, one a line, in order.
+    ``actor`` is the admin, or ``local`` where nobody was named on a trusted machine.
+    """
+
+    __tablename__ = "recall_orders"
+    __table_args__ = (
+        CheckConstraint(one_of("target", ("recommendation", "template", "product", "operator")), name="target"),
+    )
+
+    order_id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    target: Mapped[str]
+    subject: Mapped[str]
+    since: Mapped[dt.datetime | None]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    releases: Mapped[int]
+    digest: Mapped[str]
+    ordered_at: Mapped[dt.datetime]
 
 
 class Recall(Base):
-    """A release taken back because its consent period ended."""
+    """The end of a release, by its cause.
+
+    ``revoked``, ``lapsed`` or ``erased``: its consent period ended. ``expired``: its time was over. ``replaced``: a
+    newer text of the same piece went out. ``product_withdrawn``: its product is not offered any more.
+    ``topic_declined``: the customer wants nothing of that topic. ``recalled``: an admin took it back by ``order_id``.
+    """
 
     __tablename__ = "recalls"
 
@@ -358,6 +516,83 @@ class Recall(Base):
     recommendation_id: Mapped[str]
     cause: Mapped[str]
     recalled_at: Mapped[dt.datetime]
+    order_id: Mapped[str | None] = mapped_column(ForeignKey(RecallOrder.order_id))
+
+
+class FeedbackEvent(Base):
+    """What came back about a release: an app reports it once under an id of its own.
+
+    ``occurred_at`` is the app's clock, ``received_at`` ours.
+    """
+
+    __tablename__ = "feedback_events"
+    __table_args__ = (
+        CheckConstraint(one_of("kind", EVENTS), name="kind"),
+        Index(None, "user_id", "kind"),
+        Index(None, "release_id"),
+        Index(None, "received_at"),
+    )
+
+    event_id: Mapped[str] = mapped_column(primary_key=True)
+    release_id: Mapped[str] = mapped_column(ForeignKey(Release.release_id))
+    user_id: Mapped[str]
+    kind: Mapped[str]
+    note: Mapped[str | None]
+    source: Mapped[str]
+    occurred_at: Mapped[dt.datetime]
+    received_at: Mapped[dt.datetime]
+
+
+class WordingHold(Base):
+    """A wording that a customer found wrong: none of its texts goes out or stays visible until an operator looked."""
+
+    __tablename__ = "wording_holds"
+    __table_args__ = (
+        Index(
+            "uq_wording_holds_one_open",
+            "template_id",
+            "template_hash",
+            unique=True,
+            sqlite_where=text("cleared_at IS NULL"),
+            postgresql_where=text("cleared_at IS NULL"),
+        ),
+    )
+
+    hold_id: Mapped[str] = mapped_column(primary_key=True)
+    template_id: Mapped[str]
+    template_hash: Mapped[str]
+    cause: Mapped[str]
+    recommendation_id: Mapped[str | None] = mapped_column(ForeignKey(Recommendation.recommendation_id), index=True)
+    opened_at: Mapped[dt.datetime]
+    cleared_at: Mapped[dt.datetime | None]
+    cleared_by: Mapped[str | None] = mapped_column(ForeignKey(Operator.operator_id))
+    note: Mapped[str | None]
+
+
+class WebhookDelivery(Base):
+    """One message to one address: the link of the audit chain that it tells of is its number."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        CheckConstraint(one_of("state", ("waiting", "delivered", "dead")), name="state"),
+        Index(None, "state", "next_at"),
+    )
+
+    address: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(primary_key=True)
+    state: Mapped[str]
+    attempts: Mapped[int]
+    next_at: Mapped[dt.datetime]
+    error: Mapped[str | None]
+
+
+class WebhookCursor(Base):
+    """How far in the audit chain an address was told; it hears of what comes after it was first seen."""
+
+    __tablename__ = "webhook_cursors"
+
+    address: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger)
 
 
 class Viewing(Base):

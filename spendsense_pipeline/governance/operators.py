@@ -1,7 +1,11 @@
-"""Who may decide. Belongs here: registering and deactivating; what an operator may do is in ``review``."""
+"""The people at work here: registering, roles, content they are qualified for, deactivating.
+
+What a decision asks of an operator is in ``review``, how they log in in ``access``.
+"""
 
 import datetime as dt
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, insert, select
@@ -9,26 +13,62 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.database import LONGEST_NAME, is_name, quoted, storable
-from spendsense_pipeline.governance.models import Operator
+from spendsense_pipeline.governance.models import ROLES, SCOPES, Operator
 
 
-def add(session: Session, operator_id: str, now: dt.datetime, source: str = "command") -> str:
-    """Register an operator, or let one decide again: ``added``, ``reactivated`` or ``unchanged``."""
+@dataclass(frozen=True)
+class Standing:
+    """What a person may do here, for which content, and until which day; None leaves a field as it is."""
+
+    role: str | None = None
+    scopes: tuple[str, ...] | None = None
+    qualified_until: dt.date | None = None
+    password_hash: str | None = None
+    subject: str | None = None
+
+
+AS_BEFORE = Standing()
+
+
+def add(
+    session: Session, operator_id: str, now: dt.datetime, source: str = "command", standing: Standing = AS_BEFORE
+) -> str:
+    """Register a person, let one decide again or change their standing.
+
+    ``added``, ``reactivated``, ``changed`` or ``unchanged``. A new password, role or content logs them out everywhere.
+    Raises ``invalid_operator``.
+    """
     if not is_name(operator_id) or not storable(source):
         raise SpendSenseError(
             f"an operator needs a readable id of 1 to {LONGEST_NAME} characters, not {quoted(operator_id)}",
             code="invalid_operator",
         )
+    if standing.role not in (None, *ROLES) or not set(standing.scopes or SCOPES) <= set(SCOPES):
+        raise SpendSenseError(
+            f"a role is one of {', '.join(ROLES)}, and content some of {', '.join(SCOPES)}", code="invalid_operator"
+        )
+    wanted = {
+        "role": standing.role,
+        "scopes": " ".join(scope for scope in SCOPES if scope in standing.scopes) if standing.scopes else None,
+        "qualified_until": standing.qualified_until,
+        "password_hash": standing.password_hash,
+        "subject": standing.subject,
+    }
+    wanted = {name: value for name, value in wanted.items() if value is not None}
     known = session.get(Operator, operator_id)
     if known is None:
-        session.add(Operator(operator_id=operator_id, registered_at=now, source=source))
+        session.add(Operator(operator_id=operator_id, registered_at=now, source=source, **wanted))
         session.flush()
         return "added"
-    if known.deactivated_at is None:
-        return "unchanged"
+    changed = any(getattr(known, name) != value for name, value in wanted.items())
+    reactivated = known.deactivated_at is not None
+    for name, value in wanted.items():
+        setattr(known, name, value)
     known.deactivated_at = None
+    if changed or reactivated:
+        known.sessions_since = now
     session.flush()
-    return "reactivated"
+    return "reactivated" if reactivated else "changed" if changed else "unchanged"
 
 
 def deactivate(session: Session, operator_id: str, now: dt.datetime) -> str:
@@ -47,11 +87,17 @@ def deactivate(session: Session, operator_id: str, now: dt.datetime) -> str:
 
 
 def listed(session: Session) -> list[dict[str, Any]]:
-    """All operators: operator_id, active, registered_at, deactivated_at, source."""
+    """All people: operator_id, active, role, scopes, qualified_until, logs_in (by ``password``, ``issuer``, or None),
+    registered_at, deactivated_at, source.
+    """
     return [
         {
             "operator_id": operator.operator_id,
             "active": operator.deactivated_at is None,
+            "role": operator.role,
+            "scopes": operator.scopes.split(),
+            "qualified_until": operator.qualified_until,
+            "logs_in": "issuer" if operator.subject else "password" if operator.password_hash else None,
             "registered_at": operator.registered_at,
             "deactivated_at": operator.deactivated_at,
             "source": operator.source,

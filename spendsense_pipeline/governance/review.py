@@ -20,6 +20,7 @@ from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import chunks, rows_changed, storable, writing
 from spendsense_pipeline.governance.models import (
     OPEN,
+    SCOPE_OF,
     ConsentPeriod,
     Decision,
     Operator,
@@ -28,6 +29,7 @@ from spendsense_pipeline.governance.models import (
     Viewing,
 )
 from spendsense_pipeline.governance.registration import severity
+from spendsense_pipeline.recommendations.guardrails.text import located
 from spendsense_pipeline.recommendations.identity import content_hash
 
 MOST_AT_ONCE = 10_000
@@ -49,6 +51,9 @@ class Refusal(StrEnum):
     UNKNOWN_OPERATOR = "unknown_operator"
     INACTIVE_OPERATOR = "inactive_operator"
     OPERATOR_IS_CUSTOMER = "operator_is_customer"
+    NOT_PERMITTED = "not_permitted"
+    OUT_OF_SCOPE = "out_of_scope"
+    NOT_QUALIFIED = "not_qualified"
     OWN_RECOMMENDATION = "own_recommendation"
     ALREADY_DECIDED = "already_decided"
     ALREADY_RELEASED = "already_released"
@@ -73,6 +78,9 @@ ADVICE = {
     Refusal.UNKNOWN_OPERATOR: "`spendsense operator list` shows who may decide, `operator add` registers somebody",
     Refusal.INACTIVE_OPERATOR: "`spendsense operator add` lets a deactivated operator decide again",
     Refusal.OPERATOR_IS_CUSTOMER: "the name is a customer's; `spendsense operator add` registers another",
+    Refusal.NOT_PERMITTED: "only the role operator decides; `spendsense operator add OP --role operator` gives it",
+    Refusal.OUT_OF_SCOPE: "this operator does not decide on such content; `spendsense operator list` says on which",
+    Refusal.NOT_QUALIFIED: "this operator's qualification is over; `spendsense operator add OP --qualified-until DAY`",
     Refusal.OWN_RECOMMENDATION: "it is about you; another operator decides",
     Refusal.ALREADY_DECIDED: "`spendsense show REC` says by whom; until it is released, `undo` takes an approval or "
     "override back, a rejection is final",
@@ -94,13 +102,23 @@ ADVICE = {
 """What to do about a refusal, for those who read; programs have the code."""
 
 
-def advice(refused: str | None, recommendation_id: str) -> str:
+def advice(refused: str | None, recommendation_id: str, findings: Sequence[Mapping[str, Any]] = ()) -> str:
     """What to do about a refusal of this recommendation; empty where there is none to give.
+
+    ``findings`` are those of the text that was refused: they are named, and where in it they stand.
 
     >>> advice("changed", "rec_1")
     'its text is another one now; look again with `spendsense show rec_1`'
     """
+    if findings:
+        return "; ".join(finding_line(one) for one in findings)
     return ADVICE.get(Refusal(refused), "").replace("REC", recommendation_id) if refused in set(Refusal) else ""
+
+
+def finding_line(finding: Mapping[str, Any]) -> str:
+    """A finding as a person reads it: `tone, critical: urges: 'act now' (content: "Act now.")`."""
+    line = f"{finding['check']}, {finding['severity']}: {finding['message']}"
+    return f'{line} ({finding["where"]}: "{finding["sentence"]}")' if finding.get("where") else line
 
 
 @dataclass(frozen=True)
@@ -205,10 +223,13 @@ def decide(
     four_eyes: bool = False,
     made: str | None = None,
     run_id: str | None = None,
+    known_by: str = "trusted_local",
     salt: audit.Salt = audit.random_salt,
 ) -> list[dict[str, Any]]:
     """Take every decision that may be taken, each whole: [{recommendation_id, ok, status, refused}] in order.
 
+    A row whose text the guardrails refused has ``findings`` too: what they found in the words that were sent.
+    ``known_by`` says how the operators were known: ``login``, ``token`` or ``trusted_local``.
     ``guardrails`` judges overrides and is needed for them. With ``four_eyes`` an override keeps waiting until another
     operator approves it. ``made`` is ``individual``, ``template`` or ``bulk`` (default: by the number of requests).
     Raises ``too_many`` above ``MOST_AT_ONCE``; what concerns one item is refused in its row, not raised.
@@ -222,7 +243,7 @@ def decide(
         raise ValueError("an override needs guardrails to judge its text")
     with writing(engine) as session:
         made = made or ("individual" if len(requests) == 1 else "bulk")
-        return taken(session, requests, Rules(now, guardrails, four_eyes, made, run_id), salt)
+        return taken(session, requests, Rules(now, guardrails, four_eyes, made, run_id, known_by=known_by), salt)
 
 
 @dataclass(frozen=True)
@@ -236,6 +257,8 @@ class Rules:
     run_id: str | None
     sample_opened: bool = True
     """False where a template's drafts are to be approved together and the operator looked at none of them."""
+    known_by: str = "trusted_local"
+    """How the operators were known."""
 
 
 def taken(
@@ -253,7 +276,7 @@ class _Desk:
     """What a round of decisions needs to know, and what it has decided so far."""
 
     items: dict[str, dict[str, Any]]
-    operators: dict[str, dt.datetime | None]
+    operators: dict[str, audit.AnyRow]
     customers: set[str]
     viewings: dict[tuple[str, str], str]
     ordinals: dict[str, int]
@@ -263,6 +286,8 @@ class _Desk:
     texts: list[dict[str, Any]] = field(default_factory=list)
     judged_again: list[dict[str, Any]] = field(default_factory=list)
     changes: list[dict[str, Any]] = field(default_factory=list)
+    found: list[dict[str, Any]] = field(default_factory=list)
+    """What the guardrails found in the text of the request at hand, where that is why it is refused."""
 
     @classmethod
     def read(cls, session: Session, requests: Sequence[Request]) -> "_Desk":
@@ -270,7 +295,7 @@ class _Desk:
         whole = select(
             Recommendation.__table__,
             *(getattr(RecommendationText, name) for name in ("title", "content", "rationale", "slots", "reasons")),
-            *(getattr(RecommendationText, name) for name in ("signals", "severity")),
+            *(getattr(RecommendationText, name) for name in ("signals", "severity", "findings")),
         )
         whole = whole.join(
             RecommendationText,
@@ -306,9 +331,15 @@ class _Desk:
                 desk.ordinals[recommendation_id] = ordinal
         for some in chunks({one.operator_id for one in requests if storable(one.operator_id)}):
             for operator in session.execute(
-                select(Operator.operator_id, Operator.deactivated_at).where(Operator.operator_id.in_(some))
+                select(
+                    Operator.operator_id,
+                    Operator.deactivated_at,
+                    Operator.role,
+                    Operator.scopes,
+                    Operator.qualified_until,
+                ).where(Operator.operator_id.in_(some))
             ):
-                desk.operators[operator.operator_id] = operator.deactivated_at
+                desk.operators[operator.operator_id] = operator
             strangers = [name for name in some if name not in desk.operators]
             desk.customers.update(
                 session.scalars(select(ConsentPeriod.user_id).where(ConsentPeriod.user_id.in_(strangers)).distinct())
@@ -317,23 +348,30 @@ class _Desk:
 
     def take(self, request: Request, rules: Rules) -> dict[str, Any]:
         item = self.items.get(request.recommendation_id)
+        self.found = []
         refused = self._refusal(request, item, rules)
         if refused is None and item is not None:
             refused = self._decide(request, item, rules)
-        return {
+        row = {
             "recommendation_id": request.recommendation_id,
             "ok": refused is None,
             "status": _status(item, rules.now) if item else None,
             "refused": str(refused) if refused else None,
         }
+        return row | {"findings": self.found} if refused is Refusal.CRITICAL_FINDING else row
 
     def _refusal(self, request: Request, item: dict[str, Any] | None, rules: Rules) -> Refusal | None:
         """What stands in the way before the text is looked at; None to go on."""
         if request.operator_id not in self.operators:
             customer = request.operator_id in self.customers
             return Refusal.OPERATOR_IS_CUSTOMER if customer else Refusal.UNKNOWN_OPERATOR
-        if self.operators[request.operator_id] is not None:
+        operator = self.operators[request.operator_id]
+        if operator.deactivated_at is not None:
             return Refusal.INACTIVE_OPERATOR
+        if operator.role != "operator":
+            return Refusal.NOT_PERMITTED
+        if operator.qualified_until is not None and operator.qualified_until < rules.now.date():
+            return Refusal.NOT_QUALIFIED
         if item is None:
             return Refusal.UNKNOWN_RECOMMENDATION
         if request.recommendation_id in self.named:
@@ -341,6 +379,8 @@ class _Desk:
         self.named.add(request.recommendation_id)
         if request.operator_id == item["user_id"]:
             return Refusal.OWN_RECOMMENDATION
+        if SCOPE_OF[item["content_type"]] not in operator.scopes.split():
+            return Refusal.OUT_OF_SCOPE
         if request.action not in ("approve", "reject", "override", "undo"):
             return Refusal.UNKNOWN_ACTION
         if request.reason is not None and not _readable("reason", request.reason):
@@ -369,6 +409,7 @@ class _Desk:
         status = "pending_approval"
         if request.action == "approve":
             if item["severity"] >= 2:
+                self.found = _located(json.loads(item["findings"]), item)
                 return Refusal.CRITICAL_FINDING
             if rules.four_eyes and item["author"] == request.operator_id:
                 return Refusal.FOUR_EYES
@@ -408,6 +449,7 @@ class _Desk:
         assert rules.guardrails is not None  # noqa: S101 - `decide` asks for them before it opens the transaction
         findings = list(rules.guardrails({**words, **{name: item[name] for name in passed_on}}))
         if severity(findings) >= 2:
+            self.found = _located(findings, words | {"rationale": item["rationale"]})
             return Refusal.CRITICAL_FINDING
         item |= words | {"content_hash": hashed, "severity": severity(findings), "author": request.operator_id}
         kept = ("recommendation_id", "content_hash", "title", "content", "rationale", "severity", "slots", "reasons")
@@ -433,6 +475,7 @@ class _Desk:
                 "made": rules.made,
                 "run_id": rules.run_id,
                 "decided_at": rules.now,
+                "known_by": rules.known_by,
             }
         )
         return decision_id
@@ -462,6 +505,11 @@ def _closed(request: Request, item: Mapping[str, Any], now: dt.datetime) -> Refu
         return Refusal.ALREADY_DECIDED
     overridden = item["content_hash"] != item["original_hash"]
     return None if status != "pending_approval" or overridden else Refusal.NOTHING_TO_UNDO
+
+
+def _located(findings: Sequence[Mapping[str, Any]], text: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The findings with the place of the words that they quote."""
+    return [located(one, **{part: text[part] for part in ("title", "content", "rationale")}) for one in findings]
 
 
 def _readable(name: str, text: str) -> bool:

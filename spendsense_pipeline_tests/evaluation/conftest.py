@@ -140,6 +140,7 @@ def facts(day: dict[str, Any]) -> dict[str, Any]:
         statuses={"pending_approval": 4, "approved": 2, "rejected": 3, "expired": 1},
         released=5,
         recalls={"lapsed": 1, "revoked": 2},
+        feedback={"seen": 6, "wrong_figure": 1},
         blocked={"consent_revoked": 2, "expired": 3},
         decisions=decisions_by_operator(day["decisions"]),
         models=[],

@@ -80,7 +80,11 @@ def test_totals_consent_funnel_blockers_personas_and_the_audit_head_are_on_it(fa
 def test_what_ended_is_counted_by_status_before_release_and_by_cause_after(facts: dict[str, Any]):
     text = squeezed(facts)
     assert "rejected3superseded0expired1voided0" in text
-    assert "takenbackafterreleaserevoked2lapsed1" in text
+    assert "Alldays,afterreleaserevoked2lapsed1" in text
+
+
+def test_what_came_back_is_counted_by_kind(facts: dict[str, Any]):
+    assert "seen6wrongfigure1" in squeezed(facts)
 
 
 def test_refused_offers_writing_and_decisions_by_operator_are_on_it(facts: dict[str, Any]):
@@ -204,12 +208,19 @@ def test_a_day_on_which_nothing_happened_is_a_page_too(facts: dict[str, Any]):
         statuses={},
         released=0,
         recalls={},
+        feedback={"seen": 0, "wrong_figure": 0},
         blocked={},
         decisions=facts["review"].decisions.iloc[:0],
     )
     text = page(facts).text
-    for shown in ("Nothing waits for a decision.", "Nothing is held back.", "No release was taken back.",
-                  "Nobody has decided anything yet.", "No product was refused to anybody."):  # fmt: skip
+    for shown in (
+        "Nothing waits for a decision.",
+        "Nothing is held back.",
+        "No release has ended.",
+        "Nothing came back about a release yet.",
+        "Nobody has decided anything yet.",
+        "No product was refused to anybody.",
+    ):
         assert shown in text
 
 

@@ -149,7 +149,7 @@ def test_an_error_inside_leaves_nothing_behind(empty: Engine) -> None:
 
 def test_foreign_keys_hold_and_only_one_period_lives(empty: Engine) -> None:
     with pytest.raises(IntegrityError), writing(empty) as session:
-        session.execute(text("INSERT INTO recalls VALUES ('rel_none', 1, 'rec', 'x', '2026-01-01 00:00:00')"))
+        session.execute(text("INSERT INTO recalls VALUES ('rel_none', 1, 'rec', 'x', '2026-01-01 00:00:00', NULL)"))
     grant(empty, "mia")
     second = {"consent_id": "con_2", "user_id": "mia", "scope": "education", "ordinal": 2, "opened_at": NOW}
     with pytest.raises(IntegrityError), writing(empty) as session:

@@ -117,3 +117,21 @@ def phrases(check: str, rules: Rules) -> Guardrail:
 
 
 _DIGITS = re.compile(r"\d+")
+
+
+def located(finding: Mapping[str, Any], **parts: str) -> dict[str, Any]:
+    """The finding with ``where``, the part of the text whose words it quotes, and the ``sentence``; None for neither.
+
+    >>> located({"check": "tone", "message": "urges: 'act now'"}, title="Rent", content="It is due. Act now.")["where"]
+    'content'
+    """
+    quoted = _QUOTED.search(str(finding["message"]))
+    words = _DIGITS.sub("0", normalized(quoted[2])).casefold() if quoted else ""
+    for part, text in parts.items() if words else ():
+        for sentence in sentences(normalized(text)):
+            if words in _DIGITS.sub("0", sentence).casefold():
+                return {**finding, "where": part, "sentence": sentence}
+    return {**finding, "where": None, "sentence": None}
+
+
+_QUOTED = re.compile(r"(['\"])(.+)\1")

@@ -1,0 +1,123 @@
+"""The application: routes, guard, and how errors read.
+
+``create_app`` takes all that it needs; ``cli/serve.py`` starts it. Errors have ``detail``, a string, and ``code``
+beside it; only invalid parameters have the list that FastAPI gives.
+"""
+
+import datetime as dt
+from typing import Any, Final
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import RedirectResponse
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.service import desk, health, login, manage, me, overview, people, seed, v1
+from spendsense_pipeline.service.access import NotLoggedIn
+from spendsense_pipeline.service.context import Service, answer
+from spendsense_pipeline.service.guard import LARGEST_BODY, Guard, Metrics
+from spendsense_pipeline.service.rendering import STATIC, page
+
+STATUS: Final = {
+    "invalid_credentials": 401,
+    "locked": 429,
+    "database_locked": 503,
+    "database_unreachable": 503,
+    "database_not_migrated": 503,
+    "disk_full": 507,
+    "not_materialized": 409,
+    "too_many": 422,
+    "weak_password": 422,
+}
+"""HTTP status of an error's code; ``unknown_…`` is 404, ``invalid_…`` 422, and any other refusal 409."""
+
+
+def create_app(service: Service) -> FastAPI:
+    """The service as an ASGI application."""
+    app = FastAPI(
+        title="SpendSense",
+        version="2",
+        summary="Financial education that customers agreed to get and an operator agreed to send.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        max_body_size=LARGEST_BODY,
+    )
+    app.add_exception_handler(SpendSenseError, _refused)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(NotLoggedIn, _to_login)
+    app.state.service = service
+    app.state.tokens_used = dict[str, dt.datetime]()
+    app.state.metrics = Metrics()
+    for room in (health, login, seed, v1, desk, overview, people, manage, me):
+        app.include_router(room.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=service.origins,
+        allow_credentials=True,
+        allow_methods=["*"],
+        allow_headers=["*"],
+    )
+    ancestors = " ".join(("'self'", *service.origins))
+    app.add_middleware(Guard, rate=service.settings.rate_limit, metrics=app.state.metrics, ancestors=ancestors)
+    return app
+
+
+def status_of(code: str) -> int:
+    """The HTTP status of an error's code."""
+    if code in STATUS:
+        return STATUS[code]
+    return 404 if code.startswith("unknown_") else 422 if code.startswith("invalid_") else 409
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SpendSenseError)  # noqa: S101 - the handler is registered for it
+    return _error(request, status_of(error.code), str(error), code=error.code)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as above
+    detail = error.detail if isinstance(error.detail, str) else str(error.detail)
+    return _error(request, error.status_code, detail, headers=error.headers)
+
+
+def _error(request: Request, status: int, detail: str, *, code: str | None = None, headers: Any = None) -> Response:
+    if wants_page(request):
+        return page(request, "error.html", status=status, detail=detail)
+    return answer({"detail": detail} | ({"code": code} if code else {}), status, headers)
+
+
+def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+    faults = [
+        {name: _shown(fault[name]) for name in ("type", "loc", "msg", "input", "ctx") if name in fault}
+        for fault in error.errors()
+    ]
+    return answer({"detail": faults}, 422)
+
+
+def _shown(value: Any) -> Any:
+    """What JSON can hold of a rejected input; numbers that it cannot are spelled out."""
+    if isinstance(value, dict):
+        return {str(key): _shown(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(one) for one in value[:100]]
+    if isinstance(value, float) and not float("-inf") < value < float("inf"):
+        return str(value)
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _to_login(request: Request, _error: Exception) -> Response:
+    if wants_page(request):
+        return RedirectResponse(f"/login?next={request.url.path}", 303)
+    return answer({"detail": "log in first", "code": "not_logged_in"}, 401)
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser asks for a page to show."""
+    return "text/html" in request.headers.get("accept", "")
