@@ -46,16 +46,21 @@ def topic_of(draft: Mapping[str, Any]) -> str:
 
 def declined() -> ColumnElement[bool]:
     """The SQL condition that the customer switched the recommendation's topic off."""
-    later = aliased(TopicChoice)
-    newest = ~exists().where(
-        later.user_id == TopicChoice.user_id, later.topic == TopicChoice.topic, later.seq > TopicChoice.seq
-    )
     return exists().where(
         TopicChoice.user_id == Recommendation.user_id,
         TopicChoice.topic == topic(),
         TopicChoice.choice == "declined",
-        newest.correlate(TopicChoice),
+        _is_last(),
     )
+
+
+def _is_last() -> ColumnElement[bool]:
+    """The SQL condition that a choice is the customer's last on its topic."""
+    later = aliased(TopicChoice)
+    overtaken = exists().where(
+        later.user_id == TopicChoice.user_id, later.topic == TopicChoice.topic, later.seq > TopicChoice.seq
+    )
+    return ~overtaken.correlate(TopicChoice)
 
 
 def choices(session: Session, user_id: str) -> dict[str, bool]:
@@ -148,9 +153,5 @@ def _end(session: Session, user_id: str, off: list[str], now: dt.datetime, salt:
 
 def count_by_topic(session: Session) -> dict[str, int]:
     """topic → customers who switched it off."""
-    later = aliased(TopicChoice)
-    newest = ~exists().where(
-        later.user_id == TopicChoice.user_id, later.topic == TopicChoice.topic, later.seq > TopicChoice.seq
-    )
-    rows = select(TopicChoice.topic, func.count()).where(TopicChoice.choice == "declined", newest)
+    rows = select(TopicChoice.topic, func.count()).where(TopicChoice.choice == "declined", _is_last())
     return dict(session.execute(rows.group_by(TopicChoice.topic)).all())
