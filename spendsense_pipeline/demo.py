@@ -186,7 +186,7 @@ def _tell_next(settings: Settings, waiting: dict[str, Any] | None, operator_id: 
         print(f"  {command} approve {_reference(waiting)} --operator {operator_id}")
         print(f"  {command} release")
     print("\nWhere to look")
-    print(f"  {data}/reports/{day}.html is the operators' page, {data}/warehouse has every table as Parquet")
+    print(f"  {data}/reports/{day}.html is the record of the day, {data}/warehouse has every table as Parquet")
     print(f"  {command} users --consent true; then profile, signals, released, why")
     print("  make dev serves the graph: http://127.0.0.1:3000/asset-groups")
 

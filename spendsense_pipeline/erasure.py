@@ -282,7 +282,10 @@ def _exports(root: str, erased: Erased) -> dict[str, int]:
 
 
 def _reports(folder: Path, user_id: str) -> list[str]:
-    """Pages that show the customer go; `spendsense run --as-of DAY` writes the day's again."""
+    """Pages that name them go; `spendsense run --as-of DAY` writes the day's again.
+
+    A day's page names operators alone, who may be erased too. Those of earlier versions showed customers by their id.
+    """
     gone = []
     for page in sorted([*folder.glob("*.html"), *folder.glob("*.tmp")]):
         if html.escape(user_id) in page.read_text(encoding="utf-8"):

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from spendsense_pipeline import demo
+from spendsense_pipeline import demo, warehouse
 from spendsense_pipeline.defs import launch
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import operators, queue
@@ -36,6 +36,17 @@ def held_back(text: str) -> list[tuple[int, str]]:
     return [(int(line.split()[0]), line.split(": ", 1)[1]) for line in below]
 
 
+def of_customers(pipeline: Pipeline, day: str) -> set[str]:
+    """Ids, names and addresses of all customers, ids of their accounts and of what was drafted for them on the day."""
+    root = pipeline.settings.warehouse_root
+    users = [row for row in warehouse.load(root, "users").to_pylist() if row["user_type"] != "operator"]
+    found = {row[name] for row in users for name in ("user_id", "full_name", "email") if row[name]}
+    found |= set(warehouse.load(root, "accounts").column("account_id").to_pylist())
+    found |= set(warehouse.load(root, "draft_recommendations", [day]).column("recommendation_id").to_pylist())
+    assert len(found) > 100
+    return found
+
+
 def test_the_demo_goes_the_whole_way_and_may_be_run_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, spendsense
 ) -> None:
@@ -60,8 +71,10 @@ def test_the_demo_goes_the_whole_way_and_may_be_run_again(
     assert sum(many for many, _ in held_back(first)) == number(r"Held back +(\d+)", first)
     assert [why.split()[0] for _, why in held_back(first)] == ["rejected", "the", "waits"]
 
-    (page,) = (folder.settings.data / "reports").iterdir()
-    assert "Waiting</dt><dd>1</dd>" in page.read_text()  # the queue as the demo leaves it, not as the day found it
+    (path,) = (folder.settings.data / "reports").iterdir()
+    page = path.read_text()
+    assert "Waiting</dt><dd>1</dd>" in page  # the queue as the demo leaves it, not as the day found it
+    assert {one for one in of_customers(folder, path.stem) if one in page} == set()
     with launch.opened_instance(folder.settings) as instance:
         key = dg.AssetCheckKey(dg.AssetKey("approval_queue"), "operator_review")
         (checked,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)

@@ -88,6 +88,8 @@ def test_nothing_in_the_data_folder_names_the_customer_and_nobody_else_lost_a_ro
     assert any(name.startswith("dagster/") for name in naming(pipeline, user_id)), "but the config that somebody typed"
     accounts, before = accounts_of(pipeline, user_id), tables(pipeline)
     names = [row["recommendation_id"] for row in spendsense(pipeline, "released", "--user", user_id)["released"]]
+    older = pipeline.settings.data / "reports" / "2026-01-01.html"
+    older.write_text(f"<td>{user_id}</td>")  # as earlier versions wrote pages
     assert len(naming(pipeline, user_id)) > 20
     left = pipeline.settings.scratch / "aside-of-a-killed-run" / "rows.parquet"
     left.parent.mkdir(parents=True)
@@ -95,7 +97,8 @@ def test_nothing_in_the_data_folder_names_the_customer_and_nobody_else_lost_a_ro
     done = spendsense(pipeline, "erase", user_id, "--operator", "op", "--reason", REASON)
     assert naming(pipeline, user_id, *accounts) == set()
     assert done["erased"]["runs"] == 1
-    assert done["erased"]["reports"] == [f"{DAY}.html"]
+    assert done["erased"]["reports"] == [older.name]
+    assert (older.parent / f"{DAY}.html").is_file(), "the day's page named no customer"
     assert done["erased"]["warehouse"]["raw_transactions"] == done["erased"]["warehouse"]["transactions"] > 0
     assert [one for one in done["remains"] if str(pipeline.settings.data) in one["what"]] == []
     for name, table in tables(pipeline).items():

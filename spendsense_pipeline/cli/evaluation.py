@@ -29,7 +29,7 @@ def _newest_run(settings: Settings) -> dt.date:
 def evaluate(as_of: dt.datetime | None, as_json: bool) -> None:
     """The metrics of a date that was run (default: the newest), measured now.
 
-    The operators' page is written anew, and the check of the queue in Dagster's UI made again.
+    The record of the day is written anew, and the check of the queue in Dagster's UI made again.
     """
     from spendsense_pipeline import warehouse
     from spendsense_pipeline.definitions import build_defs

@@ -1,4 +1,4 @@
-"""The evaluation room: metrics, the operators' report and the export of a day. The thinking is in ``evaluation/``."""
+"""The evaluation room: metrics, the record and the export of a day. The thinking is in ``evaluation/``."""
 
 import datetime as dt
 from functools import partial
@@ -7,18 +7,20 @@ from pathlib import Path
 import dagster as dg
 import pandas as pd
 from pydantic import Field
+from sqlalchemy import func, select
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.defs.review import operator_review
+from spendsense_pipeline.defs.review import by_age
 from spendsense_pipeline.evaluation import accuracy, export, metrics, report
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.gate import withdrawn_products
-from spendsense_pipeline.governance import audit, frames, generations, operators, queue, records, release
+from spendsense_pipeline.governance import audit, feedback, frames, generations, queue, records, release
 from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.models import Recall
 
 
 class Truth(dg.Config):
@@ -149,9 +151,10 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             "operator_report",
             "evaluation",
             {"html"},
-            "One page of the day for operators: what waits and why, the funnel, the metrics. No names or e-mails. "
-            "Open the file named in the metadata in a browser. It shows the queue as it was when written: "
-            "`spendsense evaluate`, or materializing this again, writes it anew. Rows are the texts on it.",
+            "The record of the day as one page: metrics with their history, fairness, personas, the queue in figures, "
+            "decisions, refusals, the head of the audit chain. Figures of groups, no customer. Open the file named in "
+            "the metadata in a browser; `spendsense evaluate`, or materializing this again, writes it anew. Texts are "
+            "decided on elsewhere: `spendsense serve`, the commands, the job `review_recommendations`.",
         ),
     )
     def operator_report(
@@ -161,50 +164,22 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
         files: Files,
         persona_assignments_30d: pd.DataFrame,
         persona_assignments_180d: pd.DataFrame,
-        features_30d: pd.DataFrame,
-        features_180d: pd.DataFrame,
-        recurring_streams: pd.DataFrame,
         product_matches: pd.DataFrame,
         education_templates: pd.DataFrame,
         evaluation_metrics: pd.DataFrame,
     ) -> dg.MaterializeResult[None]:
         now, day = clock.now(), as_of(context)
-        with reading(governance.engine) as session:
-            counted = queue.counts(session, now)
-            consents = frames.consents(session, now, consent_days=governance.consent_days)
-            waiting = queue.to_read(session, now, limit=report.ITEMS_AT_MOST)
-            spent = generations.spent(session)
-            decisions = frames.decisions(session)
-            deciding = [row["operator_id"] for row in operators.listed(session) if row["active"]]
-            count, head = audit.head(session)
-        proposal = release.propose(
-            governance.engine,
-            now,
-            consent_days=governance.consent_days,
-            withdrawn=partial(withdrawn_products, files.warehouse),
-        )
+        state = _review_state(governance, files, now)
         page = report.operator_report(
             day,
-            generated_at=now,
-            queue=waiting,
-            statuses=counted["recommendations"],
-            releases=counted["releases"],
-            blocked=proposal.blocked,
-            consents=consents,
-            features_30d=features_30d,
-            features_180d=features_180d,
+            now,
+            state,
             personas_30d=persona_assignments_30d,
             personas_180d=persona_assignments_180d,
-            streams=recurring_streams,
             matches=product_matches,
             templates=education_templates,
-            spent=spent,
-            decisions=metrics.decisions_by_operator(decisions),
             metrics=evaluation_metrics,
             history=_earlier(files.warehouse, "evaluation_metrics", day),
-            audit_head={"count": count, "hash": head},
-            operators=deciding,
-            review_op=operator_review.node_def.name,
         )
         path = Path(files.reports) / f"{day}.html"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -212,11 +187,7 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
         temporary.write_text(page, encoding="utf-8")
         temporary.replace(path)
         return dg.MaterializeResult(
-            metadata={
-                "dagster/row_count": len(waiting),
-                "page": dg.MetadataValue.path(path),
-                "waiting": counted["recommendations"]["pending_approval"],
-            }
+            metadata={"page": dg.MetadataValue.path(path), "waiting": state.waiting["waiting"]},
         )
 
     @dg.asset(
@@ -273,6 +244,34 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
     return [evaluation_metrics, operator_report, analytics_export]
 
 
+def _review_state(governance: Governance, files: Files, now: dt.datetime) -> report.ReviewState:
+    """What the governance database says at ``now``."""
+    gate = release.propose(
+        governance.engine,
+        now,
+        consent_days=governance.consent_days,
+        withdrawn=partial(withdrawn_products, files.warehouse),
+        weekly_cap=governance.weekly_cap,
+    )
+    with reading(governance.engine) as session:
+        counted = queue.counts(session, now)
+        causes = session.execute(select(Recall.cause, func.count()).group_by(Recall.cause)).tuples().all()
+        count, head = audit.head(session)
+        return report.ReviewState(
+            consents=frames.consents(session, now, consent_days=governance.consent_days),
+            waiting=queue.waiting(session, now),
+            ages=by_age(queue.ages(session, now)),
+            statuses=counted["recommendations"],
+            released=counted["releases"]["released"],
+            recalls=dict(causes),
+            feedback=feedback.counts(session),
+            blocked=gate.blocked,
+            decisions=metrics.decisions_by_operator(frames.decisions(session)),
+            models=generations.spent(session),
+            audit_head={"count": count, "hash": head},
+        )
+
+
 def _earlier(root: str, asset: str, day: dt.date) -> pd.DataFrame:
     """The rows of the newest dates before the day that are stored; of the day itself, none, where there are none."""
     keys = [key for key in warehouse.partitions(root, asset) if key < day.isoformat()][-report.HISTORY :]
@@ -297,8 +296,8 @@ def movements(moved: list[tuple[str, list[int]]], names: list[str]) -> list[tupl
 
 
 def fairness(measured: pd.DataFrame) -> str:
-    """Each measure by group, with the size of the group, as a Markdown table; groups of nobody left out."""
-    groups = measured[measured["dimension"].notna() & (measured["denominator"] > 0)]
+    """Each measure by group, with the size of the group, as a Markdown table; without groups too small for a rate."""
+    groups = measured[measured["dimension"].notna() & (measured["denominator"] >= report.SMALLEST_GROUP)]
     told = groups.assign(
         group=groups["dimension"].str.replace("_", " ") + " " + groups["band"],
         said=[

@@ -108,7 +108,7 @@ def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
                 "withdrawn": outcome.withdrawn,
                 "approved_by_standing_approval": len(approved),
                 "waiting": waiting["waiting"],
-                "queue_age": plots.bars(_by_age(ages), "What waits, by age"),
+                "queue_age": plots.bars([(band, n, f"{n:,}") for band, n in by_age(ages)], "What waits, by age"),
             }
         )
 
@@ -124,11 +124,11 @@ AGES = ((0, "today"), (1, "1 to 2 days"), (3, "3 to 6 days"), (7, "7 to 10 days"
 """Bands of the queue's age in days; texts expire after 14, and the last band is when the check turns to an error."""
 
 
-def _by_age(hours: Sequence[float]) -> list[tuple[str, float, str]]:
+def by_age(hours: Sequence[float]) -> list[tuple[str, int]]:
     """How many texts wait in each band of age."""
     edges = [*(since for since, _ in AGES), math.inf]
     counts = [sum(low * 24 <= one < high * 24 for one in hours) for low, high in itertools.pairwise(edges)]
-    return [(name, count, f"{count:,}") for (_, name), count in zip(AGES, counts, strict=True)]
+    return [(name, count) for (_, name), count in zip(AGES, counts, strict=True)]
 
 
 def evidence(

@@ -1,1 +1,1 @@
-"""How good the day was, and who may see it: metrics, the operators' page, the export for analysts."""
+"""How good the day was, and who may see it: metrics, the record of a day, the export for analysts."""

@@ -1,8 +1,8 @@
-"""The operators' desk for a day: one HTML file to read what waits, decide, and carry the decisions to the pipeline.
+"""The record of a day: one HTML file with what was measured, decided, released and refused, in figures of groups.
 
-Belongs here: what the page shows and how a figure is written on it. Its look and its behaviour are
-``templates/operator_report.*``. The page loads nothing from anywhere, and no name or e-mail gets on it. Nothing is
-decided by it either: it writes the run config and the commands that decide.
+Belongs here: what the page shows and how a figure is written on it. Its look is ``templates/operator_report.*``. The
+page loads nothing, runs no script and shows no customer: no id, name, text or figure of one. Reading texts and deciding
+on them do not belong here; the desk of ``spendsense serve``, the commands and the job ``review_recommendations`` do.
 """
 
 import base64
@@ -10,24 +10,21 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from itertools import groupby
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from spendsense_pipeline.contracts import CONTRACTS, columns
-from spendsense_pipeline.governance.models import SCOPES
+from spendsense_pipeline.governance.models import OPEN, SCOPES, STATUSES
 from spendsense_pipeline.governance.queue import NEAR_EXPIRY
 from spendsense_pipeline.personas.rules import RULES
 
-ITEMS_AT_MOST: Final = 2_000
-"""Waiting texts on the page; a browser still moves through them at once. `spendsense queue` knows the others."""
-CUSTOMERS_AT_MOST: Final = 1_000
-"""Customers on the page, those with something waiting first; `spendsense users` lists all."""
 HISTORY: Final = 30
-"""Earlier dates that the metrics' history shows."""
+"""Earlier dates that the lines of metrics and personas show."""
+SMALLEST_GROUP: Final = 5
+"""Groups of fewer people or texts get no rate: it would be nearly one person's own, and says nothing of a group."""
 
 SHARES: Final = frozenset(
     {
@@ -45,227 +42,91 @@ SHARES: Final = frozenset(
 
 NO_MATCH: Final = "no persona matched"
 
-_UNITS: Final = {
-    column["name"]: column["unit"]
-    for table in ("features_30d", "recurring_streams")
-    for column in columns(CONTRACTS[table])
-}
-_SIGNS: Final = {">=": "≥", "<=": "≤", "==": "=", ">": ">", "<": "<"}
-_SIGNALS: Final = [
-    column["name"]
-    for column in columns(CONTRACTS["features_30d"])
-    if column["name"] not in ("user_id", "as_of", "window_days", "currency_factor")
-]
-_STREAM: Final = ("merchant", "kind", "cadence", "status", "occurrences", "typical_amount", "monthly_cost", "last_date")
+
+@dataclass(frozen=True)
+class ReviewState:
+    """Consent, queue, decisions and releases of all days, as they stood when the page was written."""
+
+    consents: pd.DataFrame
+    """Live ones (``governance.frames.consents``)."""
+    waiting: Mapping[str, Any]
+    """The queue in figures (``governance.queue.waiting``)."""
+    ages: Sequence[tuple[str, int]]
+    """How many texts wait in each band of age, youngest first."""
+    statuses: Mapping[str, int]
+    """Recommendations by status."""
+    released: int
+    """Releases, ended ones among them."""
+    recalls: Mapping[str, int]
+    """Releases that ended, by cause."""
+    feedback: Mapping[str, int]
+    """What came back about releases, by kind (``governance.feedback.counts``)."""
+    blocked: Mapping[str, int]
+    """What the gate holds back, by reason."""
+    decisions: pd.DataFrame
+    """By operator (``metrics.decisions_by_operator``)."""
+    models: Sequence[Mapping[str, Any]]
+    """What each language model took (``governance.generations.spent``)."""
+    audit_head: Mapping[str, Any]
+    """The end of the audit chain: {count, hash}."""
 
 
 def operator_report(
     as_of: dt.date,
-    *,
     generated_at: dt.datetime,
-    queue: Sequence[Mapping[str, Any]],
-    statuses: Mapping[str, int],
-    releases: Mapping[str, int],
-    blocked: Mapping[str, int],
-    consents: pd.DataFrame,
-    features_30d: pd.DataFrame,
-    features_180d: pd.DataFrame,
+    review: ReviewState,
+    *,
     personas_30d: pd.DataFrame,
     personas_180d: pd.DataFrame,
-    streams: pd.DataFrame,
     matches: pd.DataFrame,
     templates: pd.DataFrame,
-    spent: Sequence[Mapping[str, Any]],
-    decisions: pd.DataFrame,
     metrics: pd.DataFrame,
     history: pd.DataFrame,
-    audit_head: Mapping[str, Any],
-    operators: Sequence[str],
-    review_op: str,
 ) -> str:
-    """The page as one HTML document, with nothing to load and no personal name.
+    """The page as one HTML document with nothing to load and no customer on it.
 
-    - ``queue``: the waiting texts in the operators' order (``governance.queue.to_read``), of which ``ITEMS_AT_MOST``
-      are shown.
-    - ``statuses``: recommendations by status, of all days; ``releases``: {released, recalled}; ``blocked``: what the
-      gate holds back now, by reason.
-    - ``spent``: what language models took (``governance.generations.spent``).
-    - ``consents``: live ones (``governance.frames.consents``); ``decisions``: by operator
-      (``metrics.decisions_by_operator``).
-    - ``metrics``: contract ``EvaluationMetrics``; ``history``: the same of earlier dates.
-    - ``audit_head``: {count, hash}; ``operators``: ids of those who may decide; ``review_op``: the name under which the
-      job ``review_recommendations`` takes its config.
-
-    The other frames are the day's tables.
+    ``metrics``: contract ``EvaluationMetrics``; ``history``: the same of earlier dates. The other frames are the day's
+    tables; each customer of the day has one row in ``personas_30d``.
     """
-    items = [_item(row, generated_at) for row in queue[:ITEMS_AT_MOST]]
-    waiting = statuses.get("pending_approval", 0)
-    customers = _customers(
-        features_30d, features_180d, personas_30d, personas_180d, streams, consents, {item["user"] for item in items}
-    )
-    desk = {
-        "as_of": as_of.isoformat(),
-        "generated_at": generated_at.astimezone(dt.UTC).isoformat(timespec="seconds"),
-        "review_op": review_op,
-        "items": items,
-        "templates": _templates(items),
-        "customers": customers,
-    }
+    lines = _lines(metrics, history)
+    standing = review.released - sum(review.recalls.values())
     return _PAGE.render(
         as_of=as_of,
         generated_at=generated_at.astimezone(dt.UTC),
-        desk=_data(desk),
-        shown=len(items),
-        waiting=waiting,
-        critical=sum(item["severity"] == 2 for item in items),
-        notable=sum(item["severity"] == 1 for item in items),
-        near=sum(item["near"] for item in items),
-        new_wordings=len({(item["template"], item["version"]) for item in items if not item["approved"]}),
-        operators=operators,
-        customers_shown=len(customers),
-        customers_total=len(features_30d),
-        consent=_consent(consents, features_30d),
-        personas=_personas(personas_30d, personas_180d),
+        waiting=review.waiting,
+        near_days=NEAR_EXPIRY.days,
+        ages=review.ages,
+        standing=standing,
+        customers=len(personas_30d),
+        consent=_consent(review.consents, personas_30d["user_id"]),
+        personas=_personas(personas_30d, personas_180d, lines),
         sizes=(len(personas_30d), len(personas_180d)),
         movement=movement(personas_30d, personas_180d),
-        funnel=_funnel(statuses, releases),
-        ended={name: statuses.get(name, 0) for name in ("rejected", "superseded", "expired", "voided")},
-        releases=releases,
-        blocked=sorted(blocked.items(), key=lambda reason: (-reason[1], reason[0])),
+        funnel=_funnel(review.statuses, review.released, standing),
+        ended=[(status, review.statuses.get(status, 0)) for status in STATUSES if status not in OPEN],
+        recalls=_most_first(review.recalls),
+        feedback=list(review.feedback.items()),
+        blocked=_most_first(review.blocked),
         refused=refused_offers(matches),
         pieces=_pieces(templates),
-        spent=[_spent(one) for one in spent],
-        decisions=decisions.to_dict("records"),
-        metrics=_metrics(metrics, history),
+        models=[_model(model) for model in review.models],
+        decisions=review.decisions.to_dict("records"),
+        metrics=_metrics(metrics, lines),
         fairness=_fairness(metrics),
-        audit_head=audit_head,
+        smallest=SMALLEST_GROUP,
+        audit_head=review.audit_head,
     )
 
 
-def _item(row: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
-    """A waiting text with its figures, the criteria that were met, and what the guardrails found."""
-    severities = {str(finding["severity"]) for finding in row["findings"]}
-    return {
-        "id": row["recommendation_id"],
-        "hash": row["content_hash"],
-        "user": row["user_id"],
-        "as_of": str(row["as_of"]),
-        "persona": words(row["persona"]),
-        "type": words(row["content_type"]),
-        "title": row["title"],
-        "content": row["content"],
-        "rationale": row["rationale"],
-        "template": row["template_id"],
-        "version": row["template_hash"][:12],  # other words of the same template are to be read anew
-        "approved": bool(row["wording_approved"]),
-        "age": age(row["age_hours"]),
-        "expires": row["expires_at"].astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M"),
-        "near": row["expires_at"] <= now + NEAR_EXPIRY,
-        "severity": 2 if "critical" in severities else 1 if severities else 0,
-        "findings": [[str(one["severity"]), words(str(one["check"])), str(one["message"])] for one in row["findings"]],
-        "slots": [
-            {
-                "name": words(name),
-                "shown": str(slot["shown"]),
-                "signal": words(str(slot["signal"])),
-                "value": figure(slot["value"], str(slot["signal"])),
-                "order": slot["value"] if isinstance(slot["value"], int | float) else None,
-            }
-            for name, slot in row["slots"].items()
-        ],
-        "reasons": reasons_met(row["reasons"], row["persona"]),
-        "author": row["author"],
-        "original": row["original"],
-    }
-
-
-def _templates(items: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Template and version → its figures, each with the lowest and highest that it shows to anybody, and for whom."""
-    found = {}
-
-    def wording(item: Mapping[str, Any]) -> str:
-        return f"{item['template']} {item['version']}"
-
-    for template, group in groupby(sorted(items, key=wording), wording):
-        shown: dict[str, list[tuple[float, str, str]]] = {}
-        for item in group:
-            for slot in item["slots"]:
-                if slot["order"] is not None:
-                    shown.setdefault(slot["name"], []).append((float(slot["order"]), slot["shown"], item["id"]))
-        found[template] = [{"name": name, "low": min(seen)[1:], "high": max(seen)[1:]} for name, seen in shown.items()]
-    return found
-
-
-def _customers(
-    features_30d: pd.DataFrame,
-    features_180d: pd.DataFrame,
-    personas_30d: pd.DataFrame,
-    personas_180d: pd.DataFrame,
-    streams: pd.DataFrame,
-    consents: pd.DataFrame,
-    waiting: set[str],
-) -> list[dict[str, Any]]:
-    """Customers by id with consent, personas, signals of both windows and what repeats."""
-    ids = sorted(features_30d["user_id"], key=lambda user: (user not in waiting, user))[:CUSTOMERS_AT_MOST]
-    chosen = sorted(ids)
-    scopes = consents[consents["user_id"].isin(chosen)].groupby("user_id")["scope"].agg(sorted).to_dict()
-    windows = [_by_customer(frame, chosen) for frame in (features_30d, features_180d)]
-    verdicts = [_by_customer(frame, chosen) for frame in (personas_30d, personas_180d)]
-    repeats: dict[str, list[list[str]]] = {}
-    for row in streams[streams["user_id"].isin(chosen)].sort_values(["merchant", "stream_id"]).to_dict("records"):
-        repeats.setdefault(row["user_id"], []).append([words(figure(row[name], name)) for name in _STREAM])
-    return [
-        {
-            "id": user,
-            "consent": [words(scope) for scope in scopes.get(user, [])],
-            "personas": [_verdict(found.get(user)) for found in verdicts],
-            "reasons": [
-                reasons_met(found[user]["reasons"], found[user]["persona"]) if user in found else []
-                for found in verdicts
-            ],
-            "signals": [
-                [words(signal), *(figure(found[user][signal], signal) if user in found else "–" for found in windows)]
-                for signal in _SIGNALS
-            ],
-            "streams": repeats.get(user, []),
-        }
-        for user in chosen
-    ]
-
-
-def _by_customer(frame: pd.DataFrame, chosen: Sequence[str]) -> dict[str, dict[Any, Any]]:
-    return {row["user_id"]: row for row in frame[frame["user_id"].isin(chosen)].to_dict("records")}
-
-
-def _verdict(row: Mapping[Any, Any] | None) -> str:
-    if row is None:
-        return "–"
-    return NO_MATCH if row["is_fallback"] else words(row["persona"])
-
-
-def reasons_met(reasons: Any, persona: str) -> list[str]:
-    """The criteria of a persona that were met, as people read them: ``max utilization 85.3 % (≥ 50.0 %)``."""
-    met = [
-        reason
-        for reason in (json.loads(reasons) if isinstance(reasons, str) else reasons)
-        if reason["met"] and str(reason["clause"]).startswith(f"{persona}.")
-    ]
-    return [
-        f"{words(one['signal'])} {figure(one['value'], one['signal'])} "
-        f"({_SIGNS[one['operator']]} {figure(one['threshold'], one['signal'])})"
-        for one in met
-    ]
-
-
-def _consent(consents: pd.DataFrame, features: pd.DataFrame) -> list[tuple[str, int]]:
+def _consent(consents: pd.DataFrame, customers: pd.Series) -> list[tuple[str, int]]:
     """How many of the day's customers agreed to what."""
     agreed = [set(consents.loc[consents["scope"] == scope, "user_id"]) for scope in SCOPES]
-    education, offers = (users & set(features["user_id"]) for users in agreed)
+    education, offers = (users & set(customers) for users in agreed)
     return [
         ("education and offers", len(education & offers)),
         ("education only", len(education - offers)),
         ("offers only", len(offers - education)),
-        ("nothing", len(features) - len(education | offers)),
+        ("nothing", len(customers) - len(education | offers)),
     ]
 
 
@@ -276,14 +137,23 @@ def _labels(personas: pd.DataFrame) -> pd.Series:
 
 
 def persona_names() -> list[str]:
-    """The personas in the order of the rules, and what is said where none matched."""
+    """The personas in the order of the rules, and the label of customers whom none matched."""
     return [*dict.fromkeys(rule.persona for rule in RULES), NO_MATCH]
 
 
-def _personas(personas_30d: pd.DataFrame, personas_180d: pd.DataFrame) -> list[tuple[str, list[int]]]:
-    """Persona → customers in each window, in the order of the rules; fallbacks are a line of their own."""
+def _personas(
+    personas_30d: pd.DataFrame, personas_180d: pd.DataFrame, lines: Mapping[str, "Line"]
+) -> list[tuple[str, list[int], "Line | None"]]:
+    """(Persona, customers in each window, line of the 30 days' count), in the order of ``persona_names``."""
     counts = [_labels(personas).value_counts() for personas in (personas_30d, personas_180d)]
-    return [(name, [int(count.get(name, 0)) for count in counts]) for name in persona_names()]
+    return [
+        (
+            name,
+            [int(count.get(name, 0)) for count in counts],
+            lines.get(f"persona_30d_{'fallback' if name == NO_MATCH else name}"),
+        )
+        for name in persona_names()
+    ]
 
 
 def movement(personas_30d: pd.DataFrame, personas_180d: pd.DataFrame) -> list[tuple[str, list[int]]]:
@@ -294,22 +164,25 @@ def movement(personas_30d: pd.DataFrame, personas_180d: pd.DataFrame) -> list[tu
     return [(long, [int(counted.get((long, short), 0)) for short in names]) for long in names]
 
 
-def _funnel(statuses: Mapping[str, int], releases: Mapping[str, int]) -> list[tuple[str, int]]:
+def _funnel(statuses: Mapping[str, int], released: int, standing: int) -> list[tuple[str, int]]:
     """From everything that was ever registered to what customers may see."""
-    approved = statuses.get("approved", 0) + statuses.get("overridden", 0)
     return [
         ("registered", sum(statuses.values())),
         ("waiting", statuses.get("pending_approval", 0)),
-        ("approved or overridden", approved),
-        ("released", releases["released"]),
-        ("released and standing", releases["released"] - releases["recalled"]),
+        ("approved or overridden", statuses.get("approved", 0) + statuses.get("overridden", 0)),
+        ("released", released),
+        ("released and standing", standing),
     ]
+
+
+def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
 
 
 def refused_offers(matches: pd.DataFrame) -> list[tuple[str, int, int]]:
     """Why products are not shown: (reason code, products × customers, customers), most frequent first."""
-    told = matches[["user_id", "refused"]].assign(reason=matches["refused"].map(json.loads)).explode("reason")
-    counted = told.dropna(subset="reason").groupby("reason")["user_id"].agg(["size", "nunique"])
+    refusals = matches[["user_id", "refused"]].assign(reason=matches["refused"].map(json.loads)).explode("reason")
+    counted = refusals.dropna(subset="reason").groupby("reason")["user_id"].agg(["size", "nunique"])
     ordered = counted.sort_values("size", ascending=False, kind="stable")
     return [(str(reason), int(row["size"]), int(row["nunique"])) for reason, row in ordered.iterrows()]
 
@@ -321,54 +194,72 @@ def _pieces(templates: pd.DataFrame) -> list[tuple[str, int]]:
     return [(str(name), int(n)) for name, n in wrote.value_counts().items()]
 
 
-def _spent(one: Mapping[str, Any]) -> dict[str, Any]:
+def _model(spent: Mapping[str, Any]) -> dict[str, Any]:
     """What a model took, with the mean and the 95th percentile of its time."""
-    times = pd.Series(one["latency_ms"], dtype=float)
+    times = pd.Series(spent["latency_ms"], dtype=float)
     return {
-        **one,
-        "avg": f"{times.mean():,.0f} ms" if len(times) else "–",
+        **spent,
+        "mean": f"{times.mean():,.0f} ms" if len(times) else "–",
         "p95": f"{times.quantile(0.95):,.0f} ms" if len(times) else "–",
-        "cost": "unknown" if one["cost"] is None else f"${one['cost']:,.4f}",
+        "cost": "unknown" if spent["cost"] is None else f"${spent['cost']:,.4f}",
     }
 
 
-def _metrics(metrics: pd.DataFrame, history: pd.DataFrame) -> list[dict[Any, Any]]:
-    """The metrics of everybody (not by group) with the values of earlier dates, oldest first."""
-    overall = metrics[metrics["dimension"].isna() & ~metrics["metric"].str.startswith("persona_")]
-    before = {
-        name: [(str(row["as_of"]), row["value"]) for row in group.sort_values("as_of").tail(HISTORY).to_dict("records")]
-        for name, group in history.dropna(subset="value").groupby("metric")
+class Line(NamedTuple):
+    """A metric over its dates as a small line."""
+
+    points: str
+    described: str
+
+
+def _lines(metrics: pd.DataFrame, history: pd.DataFrame) -> dict[str, Line]:
+    """Metric → its line over earlier dates and the day; of those with at least two values."""
+    measured = pd.concat([history, metrics]).dropna(subset="value").sort_values("as_of", kind="stable")
+    return {
+        str(metric): _line(str(metric), rows.tail(HISTORY + 1))
+        for metric, rows in measured.groupby("metric")
+        if len(rows) > 1
     }
-    rows = []
-    for row in overall.to_dict("records"):
-        seen = [*before.get(row["metric"], [])]
-        if pd.notna(row["value"]):
-            seen.append((str(row["as_of"]), row["value"]))
-        rows.append({**row, "shown": metric_figure(row), "line": _line([value for _, value in seen]), "seen": seen})
-    return rows
 
 
-def _line(values: Sequence[float], width: float = 96, height: float = 20) -> str:
-    """The points of a small line through the values, lowest at the bottom; empty for fewer than two."""
-    if len(values) < 2:
-        return ""
-    low, span = min(values), (max(values) - min(values)) or 1
+def _line(metric: str, rows: pd.DataFrame, width: float = 96, height: float = 20) -> Line:
+    values = [float(value) for value in rows["value"]]
+    low, high = min(values), max(values)
     step = width / (len(values) - 1)
-    return " ".join(
-        f"{2 + n * step:.1f},{height + 2 - (value - low) / span * height:.1f}" for n, value in enumerate(values)
-    )
+    points = [
+        f"{2 + n * step:.1f},{2 + height * ((high - value) / (high - low) if high > low else 0.5):.1f}"
+        for n, value in enumerate(values)
+    ]
+    ends = f"lowest {metric_figure(metric, low)}, highest {metric_figure(metric, high)}"
+    return Line(" ".join(points), f"{len(values)} dates from {rows['as_of'].iloc[0]}, {ends}")
 
 
-def _fairness(metrics: pd.DataFrame) -> list[tuple[str, list[str], list[tuple[str, list[dict[Any, Any]]]]]]:
-    """By dimension: (its name, the measures, [(band, a metric's row for each measure)])."""
+def _metrics(metrics: pd.DataFrame, lines: Mapping[str, Line]) -> list[dict[Any, Any]]:
+    """The metrics of everybody (not by group) as they are shown; personas have a table of their own."""
+    overall = metrics[metrics["dimension"].isna() & ~metrics["metric"].str.startswith("persona_")]
+    return [
+        {**row, "shown": metric_figure(row["metric"], row["value"]), "line": lines.get(row["metric"])}
+        for row in overall.to_dict("records")
+    ]
+
+
+def _fairness(metrics: pd.DataFrame) -> list[tuple[str, list[str], list[tuple[str, list[tuple[str, str]]]]]]:
+    """By dimension: (its name, the measures, [(band, (rate, size of the group) for each measure)])."""
     grouped = metrics[metrics["dimension"].notna()]
     tables = []
     for dimension, rows in grouped.groupby("dimension", sort=False):
-        bands = list(dict.fromkeys(rows["band"]))
-        measures = list(dict.fromkeys(rows["measure"]))
-        cells = {(row["band"], row["measure"]): row for row in rows.to_dict("records")}
-        tables.append((str(dimension), measures, [(band, [cells[band, one] for one in measures]) for band in bands]))
+        bands, measures = list(dict.fromkeys(rows["band"])), list(dict.fromkeys(rows["measure"]))
+        cells = {(row["band"], row["measure"]): _rate(row) for row in rows.to_dict("records")}
+        shown = [(band, [cells[band, measure] for measure in measures]) for band in bands]
+        tables.append((str(dimension), measures, shown))
     return tables
+
+
+def _rate(row: Mapping[Any, Any]) -> tuple[str, str]:
+    """A group's rate and its size, unless the group is too small for either."""
+    if row["denominator"] < SMALLEST_GROUP:
+        return ("–", "") if not row["denominator"] else ("", f"fewer than {SMALLEST_GROUP}")
+    return f"{row['value']:.0%}", f"of {number(row['denominator'])}"
 
 
 def words(name: str) -> str:
@@ -376,40 +267,21 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def figure(value: Any, signal: str = "") -> str:
-    """A signal's value in its unit: fractions as per cent, money with two decimals, unknown as a dash."""
-    if value is None or (not isinstance(value, str | dict | list) and pd.isna(value)):
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if not isinstance(value, int | float):
-        return ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
-    unit = _UNITS.get(signal, "")
-    if unit == "fraction":
-        return f"{value * 100:.1f} %"
-    if unit.startswith("money"):
-        return f"{value:,.2f}"
+def number(value: float) -> str:
+    """``1,234.5``: at most two decimals, and none that say nothing."""
     return f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
-def metric_figure(row: Mapping[Any, Any]) -> str:
-    """A metric's value as people read it."""
-    if pd.isna(row["value"]):
+def metric_figure(metric: str, value: float) -> str:
+    """A metric's value for reading."""
+    if pd.isna(value):
         return "nothing to measure"
-    return f"{row['value'] * 100:.1f} %" if row["metric"] in SHARES else figure(float(row["value"]))
+    return f"{value * 100:.1f} %" if metric in SHARES else number(value)
 
 
 def age(hours: float) -> str:
     """``5 h``, from two days on ``3 days``."""
     return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} days"
-
-
-def _data(value: Any) -> Markup:
-    """JSON that may stand inside a script element: nothing in it can end the element or open a comment."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - escaped just above, as JSON allows
 
 
 def _page() -> jinja2.Template:
@@ -421,13 +293,11 @@ def _page() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"words": words, "figure": figure}
-    # Our own style and script, and by their hashes nothing else: text that got past all escaping could still not run.
-    for kind in ("css", "js"):
-        source = loader.get_source(environment, f"operator_report.{kind}")[0]
-        hashed = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
-        environment.globals[kind] = Markup(source)  # noqa: S704 - a file of ours
-        environment.globals[f"{kind}_hash"] = f"sha256-{hashed}"
+    environment.filters |= {"words": words, "number": number, "age": age}
+    # Our own style by its hash and nothing else: text that got past all escaping could neither run nor load anything.
+    style = loader.get_source(environment, "operator_report.css")[0]
+    hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    environment.globals |= {"style": Markup(style), "style_hash": f"sha256-{hashed}"}  # noqa: S704 - a file of ours
     return environment.get_template("operator_report.html")
 
 

@@ -79,42 +79,6 @@ def queue(
     return {"queue": [_row(row, now) for row in rows], "total": total or 0, "limit": limit, "offset": offset}
 
 
-def to_read(session: Session, now: dt.datetime, *, limit: int) -> list[dict[str, Any]]:
-    """The first waiting items, each with all that is needed to decide on it, in the queue's order.
-
-    A queue row and content, rationale, slots, reasons, author (the operator whose override waits for
-    other eyes; None is the pipeline), original {title, content} where an operator's words stand. One query for all.
-    """
-    original = aliased(RecommendationText)
-    rows = session.execute(
-        _urgent_first(_chosen(now, "pending_approval", None, None, None), now)
-        .add_columns(
-            RecommendationText.content,
-            RecommendationText.rationale,
-            RecommendationText.slots,
-            RecommendationText.reasons,
-            RecommendationText.author,
-            original.title.label("original_title"),
-            original.content.label("original_content"),
-        )
-        .join(
-            original,
-            and_(
-                original.recommendation_id == Recommendation.recommendation_id,
-                original.content_hash == Recommendation.original_hash,
-            ),
-        )
-        .limit(limit)
-    )
-    found = []
-    for row in rows:
-        item = _row(row, now)
-        words = {name: item.pop(f"original_{name}") for name in ("title", "content")}
-        item |= {name: json.loads(item[name]) for name in ("slots", "reasons")}
-        found.append(item | {"original": words if item["author"] else None})
-    return found
-
-
 def queue_by_template(session: Session, now: dt.datetime, *, status: str = "pending_approval") -> list[dict[str, Any]]:
     """The queue as pieces of writing: words nobody approved before first, then those that most wait with.
 

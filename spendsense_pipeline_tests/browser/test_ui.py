@@ -107,7 +107,7 @@ def test_an_asset_page_says_who_owns_it_where_it_is_written_and_how_it_went(
     assert judged(visitor) == []
 
 
-def test_the_launchpad_of_the_operators_takes_the_config_that_the_desk_writes(
+def test_the_launchpad_of_the_operators_takes_decisions_as_config_and_marks_a_misspelt_field(
     webserver: str, visitor: Visitor, shot: Callable[..., None]
 ):
     """Pasted into the real editor; the UI itself checks it against the job's schema before it would launch."""

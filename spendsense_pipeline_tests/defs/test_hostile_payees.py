@@ -20,7 +20,7 @@ HOSTILE = (
 
 
 @pytest.mark.verify
-def test_a_hostile_payee_is_text_on_the_desk_page_and_in_no_metadata(copy: Pipeline, tmp_path: Path) -> None:
+def test_a_hostile_payee_is_words_in_tables_and_in_no_page_or_metadata(copy: Pipeline, tmp_path: Path) -> None:
     landed = gzip.decompress((copy.settings.landing / "generated" / "transactions.jsonl.gz").read_bytes())
     rows = [json.loads(line) for line in landed.splitlines()]
     payees = sorted({row["merchant_name"] for row in rows if row["merchant_name"]})
@@ -43,10 +43,10 @@ def test_a_hostile_payee_is_text_on_the_desk_page_and_in_no_metadata(copy: Pipel
     merchants = " ".join(streams.column("merchant").to_pylist())
     assert not set("<>=|`\"'/&") & set(merchants), "a name that is shown is words"
     page = (copy.settings.data / "reports" / f"{DAY}.html").read_text()
-    for words in ("Img Src X Onerror", "Hyperlink Http X Example", "Script Script Alert", "A B "):
+    for words in ("Img Src X Onerror", "Script Alert"):
         assert words in merchants
-        assert words in page, "the desk shows the payee"
-    for raw in ("<img src=x", "<script>alert(1)", "=HYPERLINK", "| a | b |", "onerror="):
+        assert words not in page
+    for raw in ("<img", "<script", "=HYPERLINK", "| a | b |", "onerror="):
         assert raw not in page
     with launch.opened_instance(copy.settings) as instance:
         for ran in (ingested, refreshed):

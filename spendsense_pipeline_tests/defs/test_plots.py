@@ -31,11 +31,12 @@ def test_movement_tells_who_stayed_and_who_went_where():
     ]
 
 
-def test_fairness_is_a_row_for_each_group_that_has_anybody():
+def test_fairness_is_a_row_for_each_group_that_is_large_enough_for_a_rate():
     measured = pd.DataFrame(
         [
             ("persona_rate_high_utilization", "income_band", "under_2000", 0.25, 8),
-            ("offer_rate", "income_band", "under_2000", 1.0, 3),
+            ("offer_rate", "income_band", "under_2000", 1.0, 5),
+            ("offer_rate", "income_band", "8000_or_more", 1.0, 4),
             ("persona_rate_high_utilization", "income_band", "unknown", None, 0),
             ("coverage", None, None, 1.0, 8),
         ],
@@ -44,7 +45,7 @@ def test_fairness_is_a_row_for_each_group_that_has_anybody():
     assert fairness(measured).splitlines() == [
         "| group | persona rate high utilization | offer rate |",
         "|---|---|---|",
-        "| income band under_2000 | 25.0% of 8 | 100.0% of 3 |",
+        "| income band under_2000 | 25.0% of 8 | 100.0% of 5 |",
     ]
 
 

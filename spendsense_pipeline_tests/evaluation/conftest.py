@@ -9,6 +9,7 @@ import pytest
 
 from spendsense_pipeline.contracts import CONTRACTS, columns
 from spendsense_pipeline.evaluation.metrics import decisions_by_operator, evaluation_metrics
+from spendsense_pipeline.evaluation.report import ReviewState
 
 DAY = dt.date(2026, 3, 31)
 NOON = dt.datetime(2026, 4, 1, 12, tzinfo=dt.UTC)
@@ -127,46 +128,27 @@ def release(name: str, user: str, **given: Any) -> dict[str, Any]:
     } | given  # fmt: skip
 
 
-def waiting(number: int = 1, **given: Any) -> dict[str, Any]:
-    """An item as ``governance.queue.to_read`` gives it."""
-    reasons = [
-        {"clause": "high_utilization.strain", "signal": "max_utilization", "value": 0.853, "operator": ">=",
-         "threshold": 0.5, "met": True},
-        {"clause": "high_utilization.strain", "signal": "any_overdue", "value": None, "operator": "==",
-         "threshold": True, "met": False},
-        {"clause": "subscription_heavy.many", "signal": "recurring_merchants", "value": 9, "operator": ">=",
-         "threshold": 3, "met": True},
-    ]  # fmt: skip
-    return {
-        "recommendation_id": f"rec_{number}", "user_id": "a", "as_of": DAY, "persona": "high_utilization",
-        "content_type": "education", "title": f"Lowering a card balance {number}", "product_id": None,
-        "content": "First line.\nSecond line: $1,234.50.", "rationale": "You see this because a card balance was high.",
-        "content_hash": "c" * 64, "template_id": "t1", "template_hash": "1" * 64, "wording_approved": False,
-        "age_hours": 49.0,
-        "findings": [{"check": "tone", "severity": "notable", "message": "A long sentence."}],
-        "slots": {"interest": {"signal": "interest_charges", "value": 1234.5, "shown": "$1,234.50"}},
-        "reasons": reasons, "expires_at": NOON + dt.timedelta(days=12), "author": None, "original": None,
-    } | given  # fmt: skip
-
-
 @pytest.fixture
 def facts(day: dict[str, Any]) -> dict[str, Any]:
-    """What the operators' desk of the small day is made of."""
-    streams = pd.DataFrame([{
-        "stream_id": "s1", "user_id": "a", "as_of": DAY, "merchant": "Video Box", "kind": "subscription",
-        "cadence": "monthly", "status": "mature", "occurrences": 7, "typical_amount": -12.99, "monthly_cost": 12.99,
-        "last_date": dt.date(2026, 3, 20),
-    }])  # fmt: skip
+    """What the record of the small day is made of."""
     refused = ['["has_savings"]', '["has_savings", "below_min_income"]']
     metrics = evaluation_metrics(**day)
+    review = ReviewState(
+        consents=day["consents"],
+        waiting={"waiting": 4, "near_expiry": 1, "with_findings": 2, "oldest_hours": 216.0},
+        ages=[("today", 3), ("7 to 10 days", 1)],
+        statuses={"pending_approval": 4, "approved": 2, "rejected": 3, "expired": 1},
+        released=5,
+        recalls={"lapsed": 1, "revoked": 2},
+        feedback={"seen": 6, "wrong_figure": 1},
+        blocked={"consent_revoked": 2, "expired": 3},
+        decisions=decisions_by_operator(day["decisions"]),
+        models=[],
+        audit_head={"count": 12, "hash": "f" * 64},
+    )
     return {
-        "generated_at": NOON, "queue": [waiting()], "spent": [],
-        "statuses": {"pending_approval": 1, "approved": 2, "rejected": 3},
-        "releases": {"released": 5, "recalled": 1}, "blocked": {"consent_revoked": 2, "expired": 3},
-        "consents": day["consents"], "streams": streams, "matches": day["matches"].assign(refused=refused),
+        "generated_at": NOON, "review": review, "matches": day["matches"].assign(refused=refused),
         "templates": day["templates"].assign(generator="library", model=None),
-        "decisions": decisions_by_operator(day["decisions"]), "metrics": metrics, "history": metrics.iloc[:0],
-        "audit_head": {"count": 12, "hash": "f" * 64}, "operators": ["op_1"],
-        "review_op": "approval_queue_operator_review",
-        **{name: day[name] for name in ("personas_30d", "personas_180d", "features_30d", "features_180d")},
+        "metrics": metrics, "history": metrics.iloc[:0],
+        **{name: day[name] for name in ("personas_30d", "personas_180d")},
     }  # fmt: skip

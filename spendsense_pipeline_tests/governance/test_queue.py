@@ -141,33 +141,6 @@ def test_what_nobody_registered_is_unknown(engine: Engine) -> None:
         assert refused.value.code == "unknown_recommendation"
 
 
-def test_what_the_desk_reads_is_what_show_gives_in_the_queues_order(engine: Engine) -> None:
-    for number in range(3):
-        waiting_draft(engine, f"user-{number}", template=f"t{number}", findings=NOTABLE if number == 1 else "[]")
-    with reading(engine) as session:
-        rows = queue.to_read(session, NOW, limit=10)
-        assert [row["recommendation_id"] for row in rows] == [
-            row["recommendation_id"] for row in queue.queue(session, NOW)["queue"]
-        ]
-        for row in rows:
-            shown = queue.full(session, row["recommendation_id"], NOW)
-            assert {name: value for name, value in row.items() if name != "author"} == {
-                name: shown[name] for name in row if name != "author"
-            }
-            assert row["author"] is None
-        assert len(queue.to_read(session, NOW, limit=2)) == 2
-
-
-def test_an_override_that_waits_for_other_eyes_is_read_beside_what_stood_before(engine: Engine) -> None:
-    one = waiting_draft(engine)
-    changed = {"reason": "plainer", "title": "Other", "four_eyes": True}
-    review.override(engine, one["recommendation_id"], "ada", NOW, guardrails=no_findings, **changed)
-    with reading(engine) as session:
-        (row,) = queue.to_read(session, NOW, limit=10)
-    assert (row["author"], row["title"]) == ("ada", "Other")
-    assert row["original"] == {"title": one["title"], "content": one["content"]}
-
-
 def test_the_ages_of_what_waits_are_hours_oldest_first(engine: Engine) -> None:
     for user, days in {"young": 1, "old": 9}.items():
         register(engine, draft(user, grant(engine, user, NOW - 20 * DAY)), now=NOW - days * DAY)
