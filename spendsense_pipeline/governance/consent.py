@@ -253,6 +253,14 @@ def live_consents(
     ).all()
 
 
+def live_scopes(session: Session, now: dt.datetime, consent_days: int = 0) -> dict[str, dict[str, bool]]:
+    """Of everybody with live consent: user_id -> scope -> whether it lives."""
+    found: dict[str, dict[str, bool]] = {}
+    for row in live_consents(session, now, consent_days):
+        found.setdefault(row.user_id, dict.fromkeys(SCOPES, False))[row.scope] = True
+    return found
+
+
 def periods(session: Session, user_id: str, now: dt.datetime, consent_days: int = 0) -> list[dict[str, Any]]:
     """A customer's periods, oldest first: consent_id, scope, ordinal, granted_at, opened_at, renewed_at, closed_at,
     expires_at (None without limit or once closed) and live.
