@@ -12,11 +12,19 @@ from sqlalchemy import ColumnElement, and_, case, func, select, true
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.governance.database import storable
-from spendsense_pipeline.governance.models import Decision, Recommendation, RecommendationText
+from spendsense_pipeline.governance.models import OPEN, Decision, Recommendation, RecommendationText
 from spendsense_pipeline.governance.queue import current_text, status_at
 
 REVIEWED: Final = ("pending_approval", "approved", "overridden", "rejected")
 """The standings of what an operator has to do with; the others ended without one."""
+
+
+_STORED: Final = {
+    "approved": ("approved", "overridden"),
+    "overridden": ("overridden", "pending_approval"),
+    "expired": ("expired", *OPEN),
+}
+"""The stored statuses that a standing can have, for the index; of the others it is the one of its name."""
 
 
 def standing(now: dt.datetime) -> ColumnElement[str]:
@@ -53,7 +61,9 @@ def listed(
     """
     if not all(storable(name) for name in [*(ids or ()), *([user_id] if user_id is not None else [])]):
         return {"recommendations": [], "total": 0}
+    stored = {status for name in standings for status in _STORED.get(name, (name,))}
     wanted = and_(
+        Recommendation.status.in_(stored),
         standing(now).in_(standings),
         Recommendation.user_id == user_id if user_id is not None else true(),
         Recommendation.window_days == window_days if window_days is not None else true(),

@@ -5,7 +5,7 @@ import json
 import secrets
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -26,6 +26,8 @@ Reader = Annotated[Caller, Depends(allow("read"))]
 Writer = Annotated[Caller, Depends(allow("ingest:write", "manage"))]
 Persona = Literal["high_utilization", "variable_income", "subscription_heavy", "savings_builder", "wealth_builder"]
 LISTS = ("persona_targets", "benefits")
+ASKS_NOTHING: Final = {"min_income": 0.0, "max_credit_utilization": 1.0}
+"""What clients send and read for a product without this limit; stored as null, for a limit asks that it be known."""
 
 
 class Product(BaseModel):
@@ -130,12 +132,14 @@ def _timed(service: Service, row: dict[str, Any]) -> dict[str, Any]:
         times = registered_at(session, brought)
     first: dt.datetime | None = min(times.values(), default=None)
     shown = {name: value for name, value in row.items() if name != "batch"}
+    shown |= {name: value for name, value in ASKS_NOTHING.items() if shown[name] is None}
     return shown | {"created_at": first, "updated_at": times.get(row["batch"])}
 
 
 def _put(service: Service, row: dict[str, Any]) -> dict[str, Any]:
     """Judge the product by the rules of ingest, land it, and read it back."""
     wanted = {name: value for name, value in row.items() if name != "batch"}
+    wanted |= {name: None for name, limit in ASKS_NOTHING.items() if wanted[name] == limit}
     _require_acceptable(wanted)
     others = [
         {name: value for name, value in one.items() if name != "batch"}

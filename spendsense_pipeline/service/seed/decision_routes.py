@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import listing, release, review
 from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.governance.models import STATUSES
 from spendsense_pipeline.service.access import Caller, allow
 from spendsense_pipeline.service.context import Service, answer, of
 from spendsense_pipeline.service.seed import wire
@@ -104,11 +105,13 @@ def reject(request: Request, recommendation_id: str, body: Rejection, caller: De
 def override(request: Request, recommendation_id: str, body: Override, caller: Decider) -> Response:
     """Put other words in the place of a text that waits; the guardrails judge them, the first ones are kept.
 
-    They wait under ``overridden`` for somebody to approve them, or for the next run of the gate.
+    The disclosures that a text must hold are put at its end where they are left out. The words wait under
+    ``overridden`` for somebody to approve them, or for the next run of the gate.
     """
     operator = _operator(caller, body.operator_id)
+    content = _disclosed(of(request), recommendation_id, body.new_content) if body.new_content else body.new_content
     asked = review.Request(
-        "override", recommendation_id, operator, reason=body.reason, title=body.new_title, content=body.new_content
+        "override", recommendation_id, operator, reason=body.reason, title=body.new_title, content=content
     )
     (result,) = _decide(of(request), caller, [asked])
     if not result["ok"]:
@@ -154,7 +157,7 @@ def visible(service: Service, user_id: str) -> list[dict[str, Any]]:
     with reading(service.engine) as session:
         feed = _feed(service, session, user_id)
         ids = [row["recommendation_id"] for row in feed]
-        known = listing.listed(session, service.now(), ids=ids, limit=len(ids))["recommendations"]
+        known = listing.listed(session, service.now(), standings=STATUSES, ids=ids, limit=len(ids))["recommendations"]
     about = {row["recommendation_id"]: row for row in known}
     text = ("title", "content", "rationale", "content_hash")
     rows = [
@@ -227,11 +230,28 @@ def _why(result: Mapping[str, Any]) -> str:
     return f"{result['refused'].replace('_', ' ')}: {advice}"
 
 
+def _disclosed(service: Service, recommendation_id: str, content: str) -> str:
+    """The words with the disclosures that they lack; blank ones stay blank, to be refused."""
+    from spendsense_pipeline.recommendations.guardrails.facts import disclosures
+
+    row = _found(service, recommendation_id)
+    if row is None or not content.strip():
+        return content
+    needed = disclosures(row["content_type"], row["slots"])
+    lacking = [sentence for sentence in needed if sentence.casefold() not in content.casefold()]
+    return f"{content.rstrip()}\n\n{' '.join(lacking)}" if lacking else content
+
+
 def _row(service: Service, recommendation_id: str) -> dict[str, Any]:
-    with reading(service.engine) as session:
-        found = listing.listed(session, service.now(), ids=[recommendation_id], limit=1)
-    row: dict[str, Any] = found["recommendations"][0]
+    row = _found(service, recommendation_id)
+    assert row is not None  # noqa: S101 - it was decided on a moment ago, and nothing is ever taken away
     return row
+
+
+def _found(service: Service, recommendation_id: str) -> dict[str, Any] | None:
+    with reading(service.engine) as session:
+        found = listing.listed(session, service.now(), standings=STATUSES, ids=[recommendation_id], limit=1)
+    return next(iter(found["recommendations"]), None)
 
 
 def _decided(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,20 @@ DETAILS: Final = ("persona_distribution_30d", "persona_distribution_180d", "reco
 GROUPS: Final = ("coverage", "explainability", "latency", "auditability")
 
 
+LINKS_OPEN: Final = dt.timedelta(hours=1)
+"""How long a link to an export opens it without an account."""
+
+
+def reader_or_link(request: Request) -> None:
+    """The rule of a file: a link that we signed for it, or a caller who may read."""
+    given = of(request).signed("export", request.query_params.get("link"), LINKS_OPEN)
+    if given is None or given.get("path") != request.url.path.rstrip("/"):
+        allow("read", "audit")(request)
+
+
+reader_or_link.permissions = ("read", "audit")  # type: ignore[attr-defined] # the test of all routes reads it
+
+
 class Wanted(BaseModel):
     """Under which name the evaluation is kept; without one, that of its run."""
 
@@ -47,7 +61,8 @@ def evaluate(request: Request, _caller: Reader, body: Wanted | None = None) -> R
     kept = {group: measured[group] for group in (*GROUPS, *DETAILS)}
     with writing(service.engine) as session:
         records.describe_evaluation(session, ran.run_id, name, kept)
-    files = _export(service, day)
+    signed = _export(service, day)
+    files = {key: link or _link(request, key) for key, link in signed.items()}
     return answer(
         {
             "run_id": name or ran.run_id,
@@ -101,7 +116,7 @@ def exports(request: Request, _caller: Reader, limit: Annotated[int, Query(ge=1,
                     "size": about["size"],
                     "last_modified": _changed(about),
                     "prefix": day,
-                    "download_url": f"/evaluate/exports/{day}/{file}",
+                    "download_url": _link(request, f"{day}/{file}"),
                 }
             )
         if len(found) >= limit:
@@ -110,8 +125,8 @@ def exports(request: Request, _caller: Reader, limit: Annotated[int, Query(ge=1,
 
 
 @router.both("GET", "/evaluate/exports/{day}/{file}")
-def export_file(request: Request, day: dt.date, file: str, _caller: Reader) -> Response:
-    """One of these files."""
+def export_file(request: Request, day: dt.date, file: str, _link: Annotated[None, Depends(reader_or_link)]) -> Response:
+    """One of these files, for whoever has the link or may read."""
     root = of(request).settings.exports_root
     filesystem, folder = fsspec.core.url_to_fs(root)
     there = {posixpath.basename(name): name for name in _files(filesystem, folder, day)}
@@ -155,7 +170,8 @@ def _measured(service: Service, day: dt.date) -> dict[str, Any]:
     from spendsense_pipeline.personas.assignment import followed
 
     root, key = service.settings.warehouse_root, [day.isoformat()]
-    stored = to_frame(warehouse.load(root, "evaluation_metrics", key)).set_index("metric")
+    rows = warehouse.load(root, "evaluation_metrics", key).to_pylist()
+    stored = {row["metric"]: (row["numerator"] or 0, row["denominator"] or 0) for row in rows}
     personas = {days: to_frame(warehouse.load(root, f"persona_assignments_{days}d", key)) for days in WINDOWS}
     features = to_frame(warehouse.load(root, "features_180d", key))
     with reading(service.engine) as session:
@@ -167,13 +183,13 @@ def _measured(service: Service, day: dt.date) -> dict[str, Any]:
     seen = features[features["user_id"].isin(agreed) & (features[SIGNALS].notna().sum(axis=1) >= SIGNALS_NEEDED)]
 
     def part(metric: str) -> tuple[int, int, float]:
-        above, below = (float(stored.loc[metric, column]) for column in ("numerator", "denominator"))
+        above, below = stored[metric]
         return int(above), int(below), round(100 * above / below, 2) if below else 0.0
 
     _, customers, covered = part("coverage")
     explained, drafts, explainability = part("explainability")
     traced, releases, auditability = part("auditability")
-    timed = stored.loc["latency_ms_avg", "denominator"]
+    _, timed, _ = part("latency_ms_avg")
     return {
         "coverage": {
             "total_users": customers,
@@ -189,7 +205,7 @@ def _measured(service: Service, day: dt.date) -> dict[str, Any]:
         "latency": {
             "avg_recommendation_latency_ms": latency["avg"] or 0.0,
             "p95_recommendation_latency_ms": latency["p95"] or 0.0,
-            "total_recommendations_with_latency": int(timed),
+            "total_recommendations_with_latency": timed,
         },
         "auditability": {
             "total_recommendations": releases,
@@ -261,8 +277,15 @@ def _head(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _export(service: Service, day: dt.date) -> dict[str, str]:
-    """Write the date's tables for analysts, as `spendsense export` does; each file's key with a link to it."""
+def _link(request: Request, key: str) -> str:
+    """An address that opens an export for an hour without an account."""
+    service, path = of(request), f"/evaluate/exports/{key}"
+    base = service.settings.public_url or str(request.base_url)
+    return f"{base.rstrip('/')}{path}?link={service.sign('export', {'path': path})}"
+
+
+def _export(service: Service, day: dt.date) -> dict[str, str | None]:
+    """Write the date's tables for analysts, as `spendsense export` does; each file's key with the store's own link."""
     from spendsense_pipeline.evaluation.export import EXPORTED, analytics_export, signed_links
 
     settings = service.settings
@@ -273,4 +296,4 @@ def _export(service: Service, day: dt.date) -> dict[str, str]:
     manifest = analytics_export(tables, settings.exports_root, day, list(agreed), {"count": count, "hash": head})
     signed = signed_links(manifest, settings.exports_root)
     files = [table["file"] for table in manifest["tables"].values()]
-    return {f"{day}/{file}": signed.get(file, f"/evaluate/exports/{day}/{file}") for file in files}
+    return {f"{day}/{file}": signed.get(file) for file in files}

@@ -59,9 +59,9 @@ def _distribution(service: Service, everybody: dict[str, str]) -> dict[str, int]
     newest = _run_for(service)
     later = [name for name, kind in everybody.items() if kind != "operator" and name not in stored | newest]
     for user_id in later[:ON_THE_SPOT]:
-        row = figures(service, user_id, *WINDOWS).personas.get(30)
-        if row is not None:
-            counted[row["persona"]] = counted.get(row["persona"], 0) + 1
+        now = figures(service, user_id, *WINDOWS).personas.get(30)
+        if now is not None:
+            counted[now["persona"]] = counted.get(now["persona"], 0) + 1
     return dict(sorted(counted.items()))
 
 

@@ -98,4 +98,5 @@ def _user(who: Mapping[str, Any], word: Mapping[str, Any]) -> dict[str, Any]:
 def _consents(service: Service, user_ids: list[str]) -> dict[str, dict[str, Any]]:
     now, days = service.now(), service.settings.consent_days
     with reading(service.engine) as session:
-        return {name: wire.consent_of(consent.periods(session, name, now, days)) for name in user_ids}
+        periods = consent.periods_of(session, user_ids, now, days)
+    return {user_id: wire.consent_of(rows) for user_id, rows in periods.items()}
