@@ -132,7 +132,12 @@ def build_defs(
             kernels=str(settings.kernels_folder),
         ),
         "governance": Governance(
-            url=settings.governance_url, consent_days=settings.consent_days, four_eyes=settings.four_eyes
+            url=settings.governance_url,
+            consent_days=settings.consent_days,
+            four_eyes=settings.four_eyes,
+            weekly_cap=settings.weekly_cap,
+            release_days=settings.release_days,
+            trust_local=settings.trust_local,
         ),
         "files": Files(
             warehouse=settings.warehouse_root,

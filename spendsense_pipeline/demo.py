@@ -18,12 +18,12 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from spendsense_pipeline import profiles, synthetic, warehouse
+from spendsense_pipeline import gate, profiles, synthetic, warehouse
 from spendsense_pipeline.cli import told_errors
 from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import launch
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent, operators, queue, release, review
+from spendsense_pipeline.governance import consent, operators, queue, review
 from spendsense_pipeline.governance.database import open_or_create, reading, writing
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
@@ -139,7 +139,7 @@ def _tell_review(settings: Settings, engine: Engine, refreshed: launch.Ran, rele
     now = _now()
     with reading(engine) as session:
         counts = queue.counts(session, now)["recommendations"]
-        feed = release.released(session, now, consent_days=settings.consent_days)
+        feed = gate.feed(settings, engine, now)
         held = list(_held_back(session, now))
     drafted = refreshed.metadata["draft_recommendations"]
     new = refreshed.metadata["approval_queue"]["registered"]

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "insights": {"contracts", "features"},
     "personas": {"contracts", "ingest", "features"},
     "recommendations": {"contracts", "ingest", "features", "insights", "personas"},
-    "governance": {"contracts", "ingest", "features", "personas", "recommendations"},
+    "governance": {"contracts", "ingest", "features", "insights", "personas", "recommendations"},
     "evaluation": {"contracts", "ingest", "features", "personas", "recommendations", "governance"},
     # Must not share the rules that it is there to judge.
     "synthetic": set(),
@@ -35,25 +35,36 @@ MAY_IMPORT = {
     "dictionary": {"contracts", "governance"},
     "known_payees": {"features", "payees", "warehouse"},
     "profiles": {"features", "insights", "known_payees", "personas", "warehouse"},
-    "withdrawn": {"warehouse"},
+    "gate": {"governance", "settings", "warehouse"},
     "erasure": {"ingest", "governance", "evaluation", "warehouse"},
     "defs": {
         *("contracts", "ingest", "payees", "features", "insights", "personas", "recommendations", "governance"),
         "evaluation",
         *("dictionary", "erasure", "known_payees", "profiles", "row_groups", "settings", "spark", "warehouse"),
-        "withdrawn",
+        "gate",
     },
     "definitions": {"contracts", "defs", "settings"},
     "service": {
         *("contracts", "defs", "definitions", "evaluation", "governance", "ingest", "insights", "personas"),
-        *("profiles", "recommendations", "settings", "warehouse", "withdrawn"),
+        *("profiles", "recommendations", "settings", "warehouse", "gate"),
     },
     "cli": {
         *("defs", "definitions", "evaluation", "features", "governance", "ingest", "payees", "profiles"),
         "recommendations",
-        *("service", "settings", "synthetic", "warehouse", "withdrawn"),
+        *("service", "settings", "synthetic", "warehouse", "gate"),
     },
-    "demo": {"cli", "defs", "definitions", "governance", "ingest", "profiles", "settings", "synthetic", "warehouse"},
+    "demo": {
+        "cli",
+        "defs",
+        "definitions",
+        "gate",
+        "governance",
+        "ingest",
+        "profiles",
+        "settings",
+        "synthetic",
+        "warehouse",
+    },
 }
 """Every room of the package and the rooms it may import; ``errors`` and ``frames`` are everybody's."""
 

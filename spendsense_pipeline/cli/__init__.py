@@ -12,6 +12,7 @@ from spendsense_pipeline.cli import (  # noqa: F401 - registers commands
     people,
     records,
     review,
+    service,
     tables,
 )
 from spendsense_pipeline.cli.frame import app, main, told_errors

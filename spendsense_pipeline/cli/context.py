@@ -6,6 +6,8 @@ import sys
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
@@ -28,6 +30,16 @@ def governance_of(settings: Settings) -> "Engine":
     from spendsense_pipeline.governance.database import open_or_create
 
     return open_or_create(settings.governance_url)
+
+
+def decider(settings: Settings, engine: "Engine", operator_id: str | None) -> tuple[str, str]:
+    """Under whose name a command decides and how that person is known; a name or a token is needed."""
+    from spendsense_pipeline.governance.access import deciding
+
+    token = settings.token.get_secret_value() if settings.token else None
+    if not operator_id and token is None and settings.trust_local:
+        raise click.UsageError("Missing option '--operator'.")
+    return deciding(engine, operator_id, token, now(), trust_local=settings.trust_local)
 
 
 def dagster_instance(settings: Settings, *, quiet: bool) -> AbstractContextManager[Any]:

@@ -16,6 +16,7 @@ from spendsense_pipeline.cli.output import one_line
 from spendsense_pipeline.errors import SpendSenseError
 
 SCOPES = ("education", "partner_offers")
+ROLES = ("viewer", "operator", "auditor", "admin")
 STATUSES = ("pending_approval", "approved", "overridden", "rejected", "superseded", "expired", "voided")
 
 Command = Callable[..., None]
@@ -39,6 +40,9 @@ paged = shared(
     click.option("--offset", type=click.IntRange(min=0), default=0, show_default=True),
 )
 operator_option = click.option("--operator", "operator_id", required=True, help="Who decides.")
+decider_option = click.option(
+    "--operator", "operator_id", help="Who decides; not needed where SPENDSENSE_TOKEN is a token of theirs."
+)
 
 
 class Folder(click.Path):

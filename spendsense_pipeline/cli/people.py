@@ -1,12 +1,14 @@
 """What people said, who may decide, and who is to be forgotten: consent, operator, erase."""
 
+import datetime as dt
+import sys
 from collections.abc import Iterable
 
 import click
 
 from spendsense_pipeline.cli import context
 from spendsense_pipeline.cli.context import governance_of
-from spendsense_pipeline.cli.frame import SCOPES, app, as_json, operator_option, shared
+from spendsense_pipeline.cli.frame import ROLES, SCOPES, app, as_json, operator_option, shared
 from spendsense_pipeline.cli.output import cell, columns, printed
 from spendsense_pipeline.settings import Settings
 
@@ -134,15 +136,45 @@ def operator() -> None:
 
 @operator.command("add")
 @click.argument("operator_id")
+@click.option("--role", type=click.Choice(ROLES), help="What they may do; default operator.")
+@click.option(
+    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Content they decide on; default both."
+)
+@click.option("--qualified-until", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which they may decide.")
+@click.option("--password", is_flag=True, help="Ask for a password that they log in with; piped, its first line.")
+@click.option("--subject", help="Their name at the identity provider: ISSUER|SUB.")
 @as_json
-def operator_add(operator_id: str, as_json: bool) -> None:
-    """Register an operator, or let one decide again."""
-    from spendsense_pipeline.governance import operators
+def operator_add(
+    operator_id: str,
+    role: str | None,
+    scopes: tuple[str, ...],
+    qualified_until: dt.datetime | None,
+    password: bool,
+    subject: str | None,
+    as_json: bool,
+) -> None:
+    """Register somebody who works here, let one decide again, or change what they may do."""
+    from spendsense_pipeline.governance import access, operators
     from spendsense_pipeline.governance.database import writing
 
+    standing = operators.Standing(
+        role=role,
+        scopes=scopes or None,
+        qualified_until=context.day_of(qualified_until),
+        password_hash=access.password_hash(_new_password()) if password else None,
+        subject=subject,
+    )
     with writing(governance_of(Settings())) as session:
-        status = operators.add(session, operator_id, context.now())
+        status = operators.add(session, operator_id, context.now(), standing=standing)
     printed({"operator_id": operator_id, "status": status}, as_json, lambda: [f"{operator_id}: {status}"])
+
+
+def _new_password() -> str:
+    """A password typed twice, or the first line of what is piped in; never an argument, which others can see."""
+    if sys.stdin.isatty():
+        typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        return typed
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 @operator.command("deactivate")
@@ -167,8 +199,9 @@ def operator_list(as_json: bool) -> None:
 
     with reading(governance_of(Settings())) as session:
         rows = operators.listed(session)
-    names = ["operator_id", "active", "registered_at", "source"]
-    printed({"operators": rows}, as_json, lambda: columns(rows, names) if rows else ["no operator yet"])
+    names = ["operator_id", "active", "role", "scopes", "qualified_until", "logs_in", "registered_at", "source"]
+    shown = [row | {"scopes": " ".join(row["scopes"])} for row in rows]
+    printed({"operators": rows}, as_json, lambda: columns(shown, names) if rows else ["no operator yet"])
 
 
 @app.command()

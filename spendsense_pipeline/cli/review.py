@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 import click
 
 from spendsense_pipeline.cli import context
 from spendsense_pipeline.cli.context import governance_of
-from spendsense_pipeline.cli.frame import STATUSES, app, as_json, operator_option, paged
+from spendsense_pipeline.cli.frame import STATUSES, app, as_json, decider_option, paged
 from spendsense_pipeline.cli.output import cell, columns, printed, progress
 from spendsense_pipeline.settings import Settings
 
@@ -132,72 +131,89 @@ def _decided(results: list[dict[str, Any]], as_json: bool, **besides: list[dict[
 
 @app.command()
 @click.argument("references", nargs=-1, required=True, metavar="REC[@HASH]...")
-@operator_option
+@decider_option
 @click.option("--note")
 @as_json
-def approve(references: tuple[str, ...], operator_id: str, note: str | None, as_json: bool) -> None:
+def approve(references: tuple[str, ...], operator_id: str | None, note: str | None, as_json: bool) -> None:
     """Approve texts, each bound to the hash that was seen."""
     from spendsense_pipeline.governance import review
 
     settings = Settings()
     engine = governance_of(settings)
     progress(as_json, 0, len(references), "texts decided; all of them at once")
-    results = review.approve(engine, references, operator_id, context.now(), note=note, four_eyes=settings.four_eyes)
+    who, known_by = context.decider(settings, engine, operator_id)
+    results = review.approve(
+        engine, references, who, context.now(), note=note, four_eyes=settings.four_eyes, known_by=known_by
+    )
     _decided(results, as_json)
 
 
 @app.command()
 @click.argument("references", nargs=-1, required=True, metavar="REC[@HASH]...")
-@operator_option
+@decider_option
 @click.option("--reason", required=True)
 @as_json
-def reject(references: tuple[str, ...], operator_id: str, reason: str, as_json: bool) -> None:
+def reject(references: tuple[str, ...], operator_id: str | None, reason: str, as_json: bool) -> None:
     """Reject texts for good."""
     from spendsense_pipeline.governance import review
 
+    settings = Settings()
+    engine = governance_of(settings)
     progress(as_json, 0, len(references), "texts decided; all of them at once")
-    _decided(review.reject(governance_of(Settings()), references, operator_id, context.now(), reason=reason), as_json)
+    who, known_by = context.decider(settings, engine, operator_id)
+    _decided(review.reject(engine, references, who, context.now(), reason=reason, known_by=known_by), as_json)
 
 
 @app.command()
 @click.argument("reference", metavar="REC[@HASH]")
-@operator_option
+@decider_option
 @click.option("--title")
 @click.option("--content")
 @click.option("--reason", required=True)
 @as_json
 def override(
-    reference: str, operator_id: str, title: str | None, content: str | None, reason: str, as_json: bool
+    reference: str,
+    operator_id: str | None,
+    title: str | None,
+    content: str | None,
+    reason: str,
+    as_json: bool,
 ) -> None:
     """Put other words in the place of a waiting text; the original is kept."""
     from spendsense_pipeline.governance import review
     from spendsense_pipeline.recommendations.guardrails import review_draft
 
     settings = Settings()
+    engine = governance_of(settings)
+    who, known_by = context.decider(settings, engine, operator_id)
     results = review.override(
-        governance_of(settings),
+        engine,
         reference,
-        operator_id,
+        who,
         context.now(),
         guardrails=review_draft,
         reason=reason,
         title=title,
         content=content,
         four_eyes=settings.four_eyes,
+        known_by=known_by,
     )
     _decided(results, as_json)
 
 
 @app.command()
 @click.argument("references", nargs=-1, required=True, metavar="REC...")
-@operator_option
+@decider_option
 @as_json
-def undo(references: tuple[str, ...], operator_id: str, as_json: bool) -> None:
+def undo(references: tuple[str, ...], operator_id: str | None, as_json: bool) -> None:
     """Take back an approval or an override that was not released yet."""
     from spendsense_pipeline.governance import review
 
+    settings = Settings()
+    engine = governance_of(settings)
     progress(as_json, 0, len(references), "texts decided; all of them at once")
-    _decided(review.undo(governance_of(Settings()), references, operator_id, context.now()), as_json)
+    who, known_by = context.decider(settings, engine, operator_id)
+    _decided(review.undo(engine, references, who, context.now(), known_by=known_by), as_json)
 
 
 @app.command()
@@ -229,21 +245,24 @@ def templates(status: str | None, limit: int, offset: int, as_json: bool) -> Non
 
 @app.command("approve-template")
 @click.argument("reference", metavar="T@HASH")
-@operator_option
+@decider_option
 @click.option("--note")
 @as_json
-def approve_template(reference: str, operator_id: str, note: str | None, as_json: bool) -> None:
+def approve_template(reference: str, operator_id: str | None, note: str | None, as_json: bool) -> None:
     """Approve what waits in these words without findings; open one of the texts first with `show --operator`."""
     from spendsense_pipeline.governance import templates as wordings
 
     settings = Settings()
+    engine = governance_of(settings)
+    who, known_by = context.decider(settings, engine, operator_id)
     done = wordings.approve_template(
-        governance_of(settings),
+        engine,
         reference,
-        operator_id,
+        who,
         context.now(),
         note=note,
         four_eyes=settings.four_eyes,
+        known_by=known_by,
         told=lambda so_far: progress(as_json, so_far, so_far, "texts in these words"),
     )
     _decided(done["results"], as_json, left=done["left"])
@@ -253,23 +272,23 @@ def approve_template(reference: str, operator_id: str, note: str | None, as_json
 @as_json
 def release(as_json: bool) -> None:
     """Run the gate now."""
-    from spendsense_pipeline.governance import release as gate
-    from spendsense_pipeline.withdrawn import withdrawn_products
+    from spendsense_pipeline import gate
 
     settings = Settings()
-    done = gate.run_gate(
-        governance_of(settings),
-        context.now(),
-        consent_days=settings.consent_days,
-        withdrawn=partial(withdrawn_products, settings.warehouse_root),
-    )
-    payload = {"released": done.released, "recalled": done.recalled, "blocked": done.blocked}
+    done = gate.run(settings, governance_of(settings), context.now())
+    payload = {
+        "released": done.released,
+        "recalled": done.recalled,
+        "blocked": done.blocked,
+        "ended": done.ended,
+    }
     printed(
         payload,
         as_json,
         lambda: [
             f"released {len(done.released)}, recalled {len(done.recalled)}",
             *(f"held back, {reason.replace('_', ' ')}: {n}" for reason, n in done.blocked.items()),
+            *(f"ended, {cause.replace('_', ' ')}: {n}" for cause, n in done.ended.items()),
         ],
     )
 
@@ -279,13 +298,11 @@ def release(as_json: bool) -> None:
 @as_json
 def released(user_id: str | None, as_json: bool) -> None:
     """The feed: what a customer may see at this moment."""
-    from spendsense_pipeline.governance import release as gate
-    from spendsense_pipeline.governance.database import reading
+    from spendsense_pipeline import gate
 
     settings = Settings()
-    with reading(governance_of(settings)) as session:
-        rows = gate.released(session, context.now(), user_id=user_id, consent_days=settings.consent_days)
-    names = ["released_at", "user_id", "title", "recommendation_id", "consent_id", "decision_id"]
+    rows = gate.feed(settings, governance_of(settings), context.now(), user_id)
+    names = ["released_at", "expires_at", "user_id", "title", "recommendation_id", "consent_id", "decision_id"]
     printed({"released": rows}, as_json, lambda: columns(rows, names) if rows else ["nothing is released"])
 
 

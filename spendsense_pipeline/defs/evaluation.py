@@ -16,9 +16,9 @@ from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review import operator_review
 from spendsense_pipeline.evaluation import accuracy, export, metrics, report
 from spendsense_pipeline.frames import to_frame
+from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import audit, frames, generations, operators, queue, records, release
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.withdrawn import withdrawn_products
 
 
 class Truth(dg.Config):

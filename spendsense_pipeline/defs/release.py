@@ -14,10 +14,10 @@ from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review import decisions_beside
+from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import queue, records, release
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import Decision
-from spendsense_pipeline.withdrawn import withdrawn_products
 
 JOB = "release"
 FAILURES = 3
@@ -46,6 +46,8 @@ def released_recommendations(
         clock.now(),
         consent_days=governance.consent_days,
         withdrawn=partial(withdrawn_products, files.warehouse),
+        weekly_cap=governance.weekly_cap,
+        release_days=governance.release_days,
         run_id=context.run_id,
     )
     with reading(governance.engine) as session:
@@ -60,6 +62,7 @@ def released_recommendations(
             "funnel": plots.bars(funnel(counted, gate.blocked), "From draft to release, all days"),
             "released": len(gate.released),
             "recalled": len(gate.recalled),
+            "ended": gate.ended,
             "blocked": gate.blocked,
             "released_ids": gate.released[:100],
         }
@@ -142,7 +145,8 @@ def release_gate(
         now,
         consent_days=governance.consent_days,
         withdrawn=partial(withdrawn_products, files.warehouse),
+        weekly_cap=governance.weekly_cap,
     )
-    if not proposal.at_least:
+    if not proposal.at_least and not proposal.ending:
         return dg.SkipReason(f"nothing to release: {blockers(proposal.blocked)}")
     return dg.RunRequest(tags={"spendsense/releasable_at_least": str(proposal.at_least)})

@@ -44,11 +44,14 @@ class Clock(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The governance database and the two settings that its promises depend on."""
+    """The governance database and the settings that its promises depend on."""
 
     url: str
     consent_days: int = 0
     four_eyes: bool = False
+    weekly_cap: int = 0
+    release_days: int = 30
+    trust_local: bool = True
     _engine: Engine | None = PrivateAttr(default=None)
 
     @property

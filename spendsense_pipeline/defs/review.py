@@ -18,7 +18,7 @@ from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent, queue, records, registration, review, templates
+from spendsense_pipeline.governance import access, consent, queue, records, registration, review, standing, templates
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.evidence import evidence
 from spendsense_pipeline.governance.models import SCOPES, Decision
@@ -93,6 +93,7 @@ def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
             customers=features_30d["user_id"].tolist(),
             signals=evidence(draft_recommendations, features_30d, features_180d, recurring_streams),
         )
+        approved = standing.apply(governance.engine, clock.now(), four_eyes=governance.four_eyes, run_id=context.run_id)
         with reading(governance.engine) as session:
             waiting = queue.waiting(session, clock.now())
             ages = queue.ages(session, clock.now())
@@ -106,6 +107,7 @@ def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
                 "refused": outcome.refused,
                 "why_refused": outcome.why_refused,
                 "withdrawn": outcome.withdrawn,
+                "approved_by_standing_approval": len(approved),
                 "waiting": waiting["waiting"],
                 "queue_age": plots.bars(_by_age(ages), "What waits, by age"),
             }
@@ -150,6 +152,11 @@ class Review(dg.Config):
     """What an operator decided. Everything is optional: empty, the run only reports what waits."""
 
     operator: str | None = Field(default=None, description="who decides: a registered, active operator")
+    token: str | None = Field(
+        default=None,
+        description="their token, where a typed name is not enough (SPENDSENSE_TRUST_LOCAL=false); it stays in the "
+        "run's config, so let it expire soon",
+    )
     approve: list[str] = Field(
         default=[], description="texts as ID@HASH, as the table `queue` of this check shows them"
     )
@@ -178,6 +185,11 @@ def operator_review(
     now = clock.now()
     asked = _requests(config)
     results: list[dict[str, Any]] = []
+    known_by = "trusted_local"
+    if asked or config.approve_templates:
+        _, known_by = access.deciding(
+            governance.engine, _operator(config), config.token, now, trust_local=governance.trust_local
+        )
     if asked:
         context.log.info("%d decisions to take, all of them at once", len(asked))
         results = review.decide(
@@ -187,9 +199,10 @@ def operator_review(
             guardrails=review_draft,
             four_eyes=governance.four_eyes,
             run_id=context.run.run_id,
+            known_by=known_by,
         )
     for wording in config.approve_templates:
-        results += _together(wording, _operator(config), config.note, governance, now, context.run.run_id)
+        results += _together(wording, config, governance, now, context.run.run_id, known_by)
     refused = sum(not row["ok"] for row in results)
     for row in results:
         if not row["ok"]:
@@ -256,12 +269,19 @@ def _operator(config: Review) -> str:
 
 
 def _together(
-    wording: str, operator: str, note: str | None, governance: Governance, now: dt.datetime, run_id: str
+    wording: str, config: Review, governance: Governance, now: dt.datetime, run_id: str, known_by: str
 ) -> list[dict[str, Any]]:
     """Approve what waits in these words. A wording that nobody knows is one refusal among the others."""
     try:
         done = templates.approve_template(
-            governance.engine, wording, operator, now, note=note, four_eyes=governance.four_eyes, run_id=run_id
+            governance.engine,
+            wording,
+            _operator(config),
+            now,
+            note=config.note,
+            four_eyes=governance.four_eyes,
+            run_id=run_id,
+            known_by=known_by,
         )
     except SpendSenseError as error:
         if error.code not in ("hash_required", "unknown_template"):

@@ -228,6 +228,35 @@ def bearer(session: Session, secret: str, now: dt.datetime) -> Bearer | None:
     return Bearer(token.token_id, tuple(token.scopes.split()), token.user_id, token.operator_id)
 
 
+def deciding(
+    engine: Engine, typed: str | None, token: str | None, now: dt.datetime, *, trust_local: bool
+) -> tuple[str, str]:
+    """Under whose name a command or a job decides, and how that person is known.
+
+    A token says it, and then a typed name must be the same; without one the machine must be trusted. Raises
+    ``AccessRefused``: ``invalid_token``, ``other_operator``, ``token_required``; and ``operator_missing``.
+    """
+    if token:
+        with reading(engine) as session:
+            found = bearer(session, token, now)
+        if found is None or found.operator_id is None or "review" not in found.scopes:
+            raise AccessRefused("this token is not one to decide with", code="invalid_token")
+        if typed not in (None, "", found.operator_id):
+            raise AccessRefused(
+                f"the token is {found.operator_id!r} and cannot decide as {quoted(str(typed))}", code="other_operator"
+            )
+        return found.operator_id, "token"
+    if not trust_local:
+        raise AccessRefused(
+            "a typed name is not enough here: set SPENDSENSE_TOKEN to a token of yours (`spendsense token add NAME "
+            "--scope review --operator OP`)",
+            code="token_required",
+        )
+    if not typed:
+        raise SpendSenseError("a decision carries the name of who decides: --operator OP", code="operator_missing")
+    return typed, "trusted_local"
+
+
 def used(session: Session, token_id: str, now: dt.datetime) -> None:
     """Note when a token was last used."""
     session.execute(update(AccessToken).where(AccessToken.token_id == token_id).values(last_used_at=now))

@@ -168,6 +168,23 @@ def writing(engine: Engine) -> Iterator[Session]:
 
 
 @contextmanager
+def adding(engine: Engine) -> Iterator[Session]:
+    """A transaction for rows that nothing else rests on, outside the order of ``writing``: many at the same time.
+
+    Raises as ``writing`` does.
+    """
+    try:
+        with (
+            Session(engine.execution_options(sqlite_begin="IMMEDIATE"), expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            _require_schema(session, engine)
+            yield session
+    except DBAPIError as error:
+        raise _explained(error) from error
+
+
+@contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
     """A session whose queries all see the same moment. Nothing it changes is kept."""
     still: dict[str, Any] = (

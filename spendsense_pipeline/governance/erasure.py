@@ -18,10 +18,12 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, consent
 from spendsense_pipeline.governance.database import chunks, storable, writing
 from spendsense_pipeline.governance.models import (
+    AccessToken,
     AuditEntry,
     ConsentEvent,
     ConsentPeriod,
     Decision,
+    FeedbackEvent,
     Operator,
     Recall,
     Recommendation,
@@ -30,7 +32,9 @@ from spendsense_pipeline.governance.models import (
     Slate,
     TemplateDecision,
     Tombstone,
+    TopicChoice,
     Viewing,
+    WordingHold,
 )
 from spendsense_pipeline.ingest.erasure import Erased, digest
 
@@ -153,6 +157,7 @@ def _recommendations(session: Session, user_id: str) -> list[str]:
 def _links(session: Session, user_id: str, recommendations: Sequence[str]) -> list[int]:
     """Places in the chain whose rows are about the customer, ascending."""
     found = list(session.scalars(select(ConsentEvent.seq).where(ConsentEvent.user_id == user_id)))
+    found += session.scalars(select(TopicChoice.seq).where(TopicChoice.user_id == user_id))
     for some in chunks(recommendations):
         for model in (Decision, Release, Recall):
             found += session.scalars(select(model.seq).where(model.recommendation_id.in_(some)))
@@ -163,6 +168,7 @@ def _taken_out(session: Session, user_id: str, recommendations: Sequence[str]) -
     """Delete in the order that the keys allow; rows deleted by table."""
     counts = dict.fromkeys(
         (
+            "feedback_events",
             "recalls",
             "releases",
             "viewings",
@@ -171,6 +177,8 @@ def _taken_out(session: Session, user_id: str, recommendations: Sequence[str]) -
             "recommendations",
             "consent_events",
             "consent_periods",
+            "topic_choices",
+            "access_tokens",
         ),
         0,
     )
@@ -178,7 +186,13 @@ def _taken_out(session: Session, user_id: str, recommendations: Sequence[str]) -
     def without(name: str, model: Any, condition: Any) -> None:
         counts[name] = counts.get(name, 0) + session.execute(delete(model).where(condition)).rowcount  # type: ignore[attr-defined]
 
+    without("feedback_events", FeedbackEvent, FeedbackEvent.user_id == user_id)
+    without("access_tokens", AccessToken, AccessToken.user_id == user_id)
+    without("topic_choices", TopicChoice, TopicChoice.user_id == user_id)
     for some in chunks(recommendations):
+        session.execute(
+            update(WordingHold).where(WordingHold.recommendation_id.in_(some)).values(recommendation_id=None)
+        )
         for name, model in (
             ("recalls", Recall),
             ("releases", Release),

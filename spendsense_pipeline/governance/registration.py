@@ -16,7 +16,7 @@ from sqlalchemy import Engine, and_, bindparam, case, insert, literal, or_, sele
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent
+from spendsense_pipeline.governance import consent, feedback, topics
 from spendsense_pipeline.governance.audit import AnyRow
 from spendsense_pipeline.governance.database import (
     LONGEST_NAME,
@@ -77,9 +77,10 @@ SET_BY_DRAFT = (
 class Registration:
     """What became of a day's drafts; every draft counts once in the first five.
 
-    ``replaced`` took the place of a waiting draft, ``suppressed`` say nothing that is not waiting or released already
-    or were rejected for this customer within 90 days, ``refused`` are older than the customer's newest day or have no
-    live consent (``why_refused``). ``withdrawn`` are earlier drafts that the customer's new slate no longer holds and
+    ``replaced`` took the place of a waiting draft, ``suppressed`` say nothing that is not waiting or released already,
+    were rejected for this customer within 90 days, or dismissed by the customer with these figures; ``refused`` are
+    older than the customer's newest day, have no live consent, or are of a topic that the customer switched off
+    (``why_refused``). ``withdrawn`` are earlier drafts that the customer's new slate no longer holds and
     that nothing takes the place of.
     """
 
@@ -185,6 +186,8 @@ class _Known:
     newest: dict[str, dt.date]
     consents: set[tuple[str, str, str]]
     rejected: set[tuple[str, str, str]]
+    dismissed: dict[tuple[str, str, str], AnyRow] = field(default_factory=dict)
+    declined: set[tuple[str, str]] = field(default_factory=set)
 
     @classmethod
     def read(
@@ -229,6 +232,8 @@ class _Known:
                 )
             ):
                 known.rejected.add(_piece(row._mapping))
+            known.dismissed.update((_piece(row._mapping), row) for row in feedback.dismissed(session, some))
+            known.declined |= topics.declined_by(session, list(some))
         for some in chunks({draft["consent_id"] for draft in drafts}):
             periods = session.execute(
                 select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope).where(
@@ -259,6 +264,14 @@ class _Outcome:
             return
         if _piece(draft) in known.rejected:
             self.counts["suppressed"] += 1
+            return
+        dismissed = known.dismissed.get(_piece(draft))
+        if dismissed is not None and not is_replaced_by(dismissed._mapping, draft):
+            self.counts["suppressed"] += 1
+            return
+        if (user_id, topics.topic_of(draft)) in known.declined:
+            self.counts["refused"] += 1
+            self.why_refused["topic_declined"] += 1
             return
         self.slates[user_id].add(_subject(draft))
         if (draft["consent_id"], user_id, SCOPE_OF[draft["content_type"]]) not in known.consents:

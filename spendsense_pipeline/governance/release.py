@@ -7,32 +7,35 @@ it again inside the releasing transaction and acts. Does not belong here: consen
 
 import datetime as dt
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, Select, and_, bindparam, exists, func, or_, select, true, update
 from sqlalchemy.orm import Session, aliased
 
-from spendsense_pipeline.governance import audit, consent
-from spendsense_pipeline.governance.database import reading, rows_changed, storable, writing
+from spendsense_pipeline.governance import audit, consent, endings, topics
+from spendsense_pipeline.governance.database import chunks, reading, rows_changed, storable, writing
 from spendsense_pipeline.governance.models import (
     OPEN,
     SCOPE_OF,
     ConsentEvent,
     ConsentPeriod,
     Decision,
-    Recall,
     Recommendation,
     RecommendationText,
     Release,
 )
 from spendsense_pipeline.governance.registration import expire
+from spendsense_pipeline.insights.kinds import INSIGHTS
 
 ENOUGH = 20
 """So many that may go out are enough to know that a release is worth a run; counting all takes as long as releasing."""
+
+WEEK = dt.timedelta(days=7)
 
 Withdrawn = Callable[[], Collection[str]]
 """Asks for the products that are not offered any more; called inside the transaction, and only where offers wait."""
@@ -63,6 +66,9 @@ class ReleaseFacts(NamedTuple):
     severity: int | None
     release_id: str | None
     product_id: str | None = None
+    insight: str | None = None
+    topic_declined: bool = False
+    wording_held: bool = False
 
 
 class Allow(NamedTuple):
@@ -87,7 +93,8 @@ def release_decision(
 
     Reasons: ``already_released``, ``pending``, ``rejected``, ``superseded``, ``expired``, ``voided``,
     ``without_consent``, ``consent_lapsed``, ``without_decision``, ``text_changed``, ``critical_finding``,
-    ``product_withdrawn``.
+    ``product_withdrawn``, ``topic_declined``, ``wording_held``. What else holds a text back is not the text's own:
+    ``weekly_cap``, where the customer had enough this week.
     """
     reasons: list[str] = []
     if facts.release_id is not None:
@@ -107,6 +114,10 @@ def release_decision(
         reasons.append("critical_finding")
     if facts.product_id in withdrawn:
         reasons.append("product_withdrawn")
+    if facts.topic_declined:
+        reasons.append("topic_declined")
+    if facts.wording_held:
+        reasons.append("wording_held")
     if reasons or facts.consent_id is None or facts.decision_id is None:
         return Deny(tuple(reasons))
     return Allow(facts.consent_id, facts.decision_id)
@@ -149,6 +160,9 @@ def facts_query(now: dt.datetime) -> audit.AnySelect:
             RecommendationText.severity,
             Release.release_id,
             Recommendation.product_id,
+            Recommendation.insight,
+            topics.declined(),
+            endings.held_wording(),
         )
         .outerjoin(ConsentPeriod, ConsentPeriod.consent_id == Recommendation.consent_id)
         .outerjoin(
@@ -182,25 +196,66 @@ class Proposal:
 
     at_least: int
     blocked: dict[str, int]
+    ending: bool = False
+    """Whether something released is over by the clock or by its product, and not yet on record as ended."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What the gate did: recommendation ids, and the first reason of each open one that it left."""
+    """What the gate did: recommendation ids, and the first reason of each open one that it left.
+
+    ``recalled`` were taken back because their consent lapsed or their product is gone, ``ended`` counts all that
+    ended, by cause.
+    """
 
     released: list[str]
     recalled: list[str]
     blocked: dict[str, int]
+    ended: dict[str, int] = field(default_factory=dict)
 
 
-def propose(engine: Engine, now: dt.datetime, *, consent_days: int = 0, withdrawn: Withdrawn = tuple) -> Proposal:
+def propose(
+    engine: Engine,
+    now: dt.datetime,
+    *,
+    consent_days: int = 0,
+    withdrawn: Withdrawn = tuple,
+    weekly_cap: int = 0,
+) -> Proposal:
     """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
+    terms = Terms(now, consent_days, withdrawn, weekly_cap)
     with reading(engine) as session:
-        allowed, blocked = _judged(session, facts_query(now).limit(ENOUGH), now, consent_days, withdrawn)
+        allowed, blocked = _judged(session, facts_query(now).limit(ENOUGH), terms)
         if not allowed and sum(blocked.values()) >= ENOUGH:
-            allowed, blocked = _judged(session, facts_query(now), now, consent_days, withdrawn)
+            allowed, blocked = _judged(session, facts_query(now), terms)
         blocked += _waiting(session, now)
-    return Proposal(len(allowed), _counted(blocked))
+        over = (
+            select(Release.release_id)
+            .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
+            .where(endings.standing_release(), endings.due(now, _products(session, withdrawn)))
+        )
+        ending = session.execute(over.limit(1)).first() is not None
+    return Proposal(len(allowed), _counted(blocked), ending)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What holds for one pass of the gate; the arguments of ``run_gate``."""
+
+    now: dt.datetime
+    consent_days: int
+    withdrawn: Withdrawn
+    weekly_cap: int
+
+
+def _products(session: Session, withdrawn: Withdrawn) -> Collection[str]:
+    """The products that are not offered any more, asked for only where an offer stands released."""
+    offers = (
+        select(Release.release_id)
+        .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
+        .where(Recommendation.product_id.is_not(None), endings.standing_release())
+    )
+    return withdrawn() if session.execute(offers.limit(1)).first() is not None else ()
 
 
 def run_gate(
@@ -209,20 +264,28 @@ def run_gate(
     *,
     consent_days: int = 0,
     withdrawn: Withdrawn = tuple,
+    weekly_cap: int = 0,
+    release_days: int = 30,
     run_id: str | None = None,
     salt: audit.Salt = audit.random_salt,
 ) -> Gate:
-    """Release what may be released, and write down what the clock has ended: expired drafts, lapsed consent.
+    """Release what may be released, and write down what has ended: expired drafts, lapsed consent, releases whose time
+    is over, whose product is gone, or of whose piece a newer text goes out now.
+
+    ``weekly_cap`` is how many texts a customer gets in seven days (0: no limit), what is urgent first;
+    ``release_days`` how long a text stays in the feed.
 
     One transaction under the write lock: what it reads holds until its releases are written. Running it again
     releases nothing twice.
     """
     in_turn = facts_query(now).order_by(Recommendation.registered_at, Recommendation.recommendation_id)
+    terms = Terms(now, consent_days, withdrawn, weekly_cap)
     with writing(engine) as session:
         # Judged before lapsed periods are closed, so that the count still says what became of them.
-        allowed, blocked = _judged(session, in_turn, now, consent_days, withdrawn)
+        allowed, blocked = _judged(session, in_turn, terms)
         blocked += _waiting(session, now)
         recalled = consent.close_lapsed(session, now, consent_days, salt=salt)
+        ended = {"lapsed": recalled} | endings.end_due(session, now, _products(session, withdrawn), salt)
         expire(session, now)
         releases: list[dict[str, Any]] = [
             {
@@ -234,6 +297,7 @@ def run_gate(
                 "consent_days": consent_days,
                 "run_id": run_id,
                 "released_at": now,
+                "expires_at": now + dt.timedelta(days=release_days),
             }
             for facts, cited in allowed
         ]
@@ -253,24 +317,58 @@ def run_gate(
                     for row in releases
                 ],
             )
-    return Gate([row["recommendation_id"] for row in releases], recalled, _counted(blocked))
+            ended["replaced"] = endings.end_replaced(session, [facts.user_id for facts, _ in allowed], now, salt)
+    return Gate(
+        [row["recommendation_id"] for row in releases],
+        sorted([*recalled, *ended.get("product_withdrawn", [])]),
+        _counted(blocked),
+        {cause: len(names) for cause, names in sorted(ended.items()) if names},
+    )
 
 
 def _judged(
-    session: Session, query: audit.AnySelect, now: dt.datetime, consent_days: int, withdrawn: Withdrawn
+    session: Session, query: audit.AnySelect, terms: Terms
 ) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str]]:
-    """What may go out, and how many may not by the first reason."""
+    """What may go out, in the query's order, and how many may not by the first reason."""
     allowed: list[tuple[ReleaseFacts, Allow]] = []
     blocked: Counter[str] = Counter()
     candidates = [ReleaseFacts(*row) for row in session.execute(query)]
-    products = withdrawn() if any(facts.product_id is not None for facts in candidates) else ()
+    products = terms.withdrawn() if any(facts.product_id is not None for facts in candidates) else ()
     for facts in candidates:
-        verdict = release_decision(facts, now, consent_days, products)
+        verdict = release_decision(facts, terms.now, terms.consent_days, products)
         if isinstance(verdict, Allow):
             allowed.append((facts, verdict))
         else:
             blocked[verdict.reasons[0] if verdict.reasons else "unknown"] += 1
-    return allowed, blocked
+    if not terms.weekly_cap or not allowed:
+        return allowed, blocked
+    left = {facts.user_id: terms.weekly_cap for facts, _ in allowed}
+    for user_id, number in _had_this_week(session, sorted(left), terms.now).items():
+        left[user_id] -= number
+    within: set[str] = set()
+    for facts, _ in sorted(allowed, key=lambda one: not _urgent(one[0])):
+        if left[facts.user_id] > 0:
+            left[facts.user_id] -= 1
+            within.add(facts.recommendation_id)
+    blocked["weekly_cap"] = len(allowed) - len(within)
+    return [one for one in allowed if one[0].recommendation_id in within], blocked
+
+
+def _urgent(facts: ReleaseFacts) -> bool:
+    return facts.insight in INSIGHTS and INSIGHTS[facts.insight].severity == "urgent"
+
+
+def _had_this_week(session: Session, user_ids: Sequence[str], now: dt.datetime) -> dict[str, int]:
+    """How many texts went out to these customers in the last seven days, whatever became of them."""
+    had: dict[str, int] = {}
+    for some in chunks(user_ids):
+        rows = session.execute(
+            select(Recommendation.user_id, func.count().label("number"))
+            .where(Recommendation.user_id.in_(some), Recommendation.released_at > now - WEEK)
+            .group_by(Recommendation.user_id)
+        )
+        had.update((row.user_id, row.number) for row in rows)
+    return had
 
 
 def _waiting(session: Session, now: dt.datetime) -> Counter[str]:
@@ -291,15 +389,21 @@ def _counted(blocked: Counter[str]) -> dict[str, int]:
 
 
 def released(
-    session: Session, now: dt.datetime, *, user_id: str | None = None, consent_days: int = 0
+    session: Session,
+    now: dt.datetime,
+    *,
+    user_id: str | None = None,
+    consent_days: int = 0,
+    withdrawn: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """The feed: released texts whose cited consent period is live at ``now`` and that were not recalled.
+    """The feed: released texts whose cited consent period is live at ``now`` and that have not ended.
 
-    A text on which the guardrails found something critical since its release is held back as long as they do.
+    A text on which the guardrails found something critical since its release is held back as long as they do, and one
+    of a wording that is held until an operator looked. ``withdrawn`` are the products that are not offered any more.
 
     Rows: release_id, recommendation_id, user_id, title, content, content_hash, consent_id, decision_id, released_at,
-    content_type, product_id, persona, insight, as_of, rationale; oldest release first. The text is the one that the
-    release cites, whatever happened since.
+    expires_at, content_type, product_id, persona, insight, as_of, rationale, slots (slot → {signal, value, shown, …});
+    oldest release first. The text is the one that the release cites, whatever happened since.
     """
     if user_id is not None and not storable(user_id):
         return []
@@ -314,12 +418,14 @@ def released(
             Release.consent_id,
             Release.decision_id,
             Release.released_at,
+            Release.expires_at,
             Recommendation.content_type,
             Recommendation.product_id,
             Recommendation.persona,
             Recommendation.insight,
             Recommendation.as_of,
             RecommendationText.rationale,
+            RecommendationText.slots,
         )
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
         .join(
@@ -333,12 +439,15 @@ def released(
         .where(
             consent.is_live(now, consent_days),
             RecommendationText.severity < 2,
-            ~exists().where(Recall.release_id == Release.release_id),
+            endings.standing_release(),
+            ~endings.held_wording(),
+            or_(Release.expires_at.is_(None), Release.expires_at > now),
             Recommendation.user_id == user_id if user_id is not None else true(),
         )
         .order_by(Release.seq)
     )
-    return [dict(row._mapping) for row in session.execute(feed)]
+    rows = (dict(row._mapping) | {"slots": json.loads(row.slots)} for row in session.execute(feed))
+    return [row for row in rows if row["product_id"] is None or row["product_id"] not in withdrawn]
 
 
 class ConsentProof(NamedTuple):

@@ -77,6 +77,7 @@ def approve_template(
     note: str | None = None,
     four_eyes: bool = False,
     run_id: str | None = None,
+    known_by: str = "trusted_local",
     salt: audit.Salt = audit.random_salt,
     told: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Any]:
@@ -93,18 +94,18 @@ def approve_template(
     after = ""
     while True:
         with writing(engine) as session:
-            wording = _named(session, reference)
+            wording = named(session, reference)
             drafts = _drafts(session, now, wording, after)
             asked = [
                 Request("approve", one.recommendation_id, operator_id, one.content_hash, reason=note)
                 for one in drafts
                 if one.severity == 0 and one.content_hash == one.original_hash
             ]
-            sample = _sample(session, wording, operator_id)
-            rules = Rules(now, None, four_eyes, "template", run_id, sample_opened=sample is not None)
+            opened = sample(session, wording, operator_id)
+            rules = Rules(now, None, four_eyes, "template", run_id, sample_opened=opened is not None, known_by=known_by)
             decided = taken(session, asked, rules, salt)
             if approved := sum(row["ok"] for row in decided):
-                _record(session, wording, operator_id, sample, approved, now, run_id)
+                _record(session, wording, operator_id, opened, approved, now, run_id)
         results += decided
         left += [
             {"recommendation_id": one.recommendation_id, "reason": "findings" if one.severity else "overridden"}
@@ -117,7 +118,7 @@ def approve_template(
         after = drafts[-1].recommendation_id
 
 
-def _named(session: Session, reference: str) -> Wording:
+def named(session: Session, reference: str) -> Wording:
     """The wording that ``T@HASH`` means, among all that were ever registered."""
     template_id, _, seen = reference.rpartition("@")
     if not template_id:
@@ -159,7 +160,7 @@ def _drafts(session: Session, now: dt.datetime, wording: Wording, after: str) ->
     ).all()
 
 
-def _sample(session: Session, wording: Wording, operator_id: str) -> str | None:
+def sample(session: Session, wording: Wording, operator_id: str) -> str | None:
     """A draft in these words, still standing, that ``show`` gave this operator as the pipeline wrote it."""
     if not operator_id or not storable(operator_id):
         return None

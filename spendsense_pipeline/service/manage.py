@@ -1,5 +1,186 @@
-"""Being built."""
+"""What admins do: people, tokens, recalls, messages to other systems; and operators: wordings that are held."""
 
-from fastapi import APIRouter
+import datetime as dt
+from typing import Annotated, Any
 
-router = APIRouter()
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from pydantic import AwareDatetime, BaseModel, Field
+
+from spendsense_pipeline.governance import access, endings, operators, outbox
+from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.models import ROLES, SCOPES, TOKEN_SCOPES
+from spendsense_pipeline.service.access import Caller, allow, person
+from spendsense_pipeline.service.context import answer, of
+from spendsense_pipeline.service.rendering import page
+
+router = APIRouter(tags=["admin"])
+Admin = Annotated[Caller, Depends(allow("manage"))]
+
+
+@router.get("/desk/admin", include_in_schema=False)
+def admin(request: Request, caller: Annotated[Caller, Depends(person("manage"))]) -> Response:
+    """People, tokens, held wordings, recalls, messages."""
+    service = of(request)
+    with reading(service.engine) as session:
+        shown: dict[str, Any] = {
+            "people": operators.listed(session),
+            "tokens": access.tokens(session),
+            "held": endings.holds(session),
+            "causes": endings.causes(session),
+        }
+    return page(
+        request,
+        "admin.html",
+        caller=caller,
+        roles=ROLES,
+        scopes=SCOPES,
+        token_scopes=TOKEN_SCOPES,
+        messages=outbox.states(service.engine),
+        **shown,
+    )
+
+
+class NewPerson(BaseModel):
+    """Somebody who works here; what is left out stays as it is."""
+
+    operator_id: str = Field(min_length=1, max_length=400)
+    role: str | None = None
+    scopes: list[str] | None = None
+    qualified_until: dt.date | None = None
+    password: str | None = Field(default=None, max_length=access.LONGEST_PASSWORD)
+    subject: str | None = Field(default=None, max_length=400)
+
+
+@router.post("/admin/people")
+def add_person(request: Request, new: NewPerson, caller: Admin) -> Response:
+    """Register somebody, or change what they may do: {operator_id, status}. Nobody changes their own role."""
+    service = of(request)
+    if new.operator_id == caller.operator_id and new.role not in (None, caller.role):
+        raise HTTPException(403, "another admin changes your role")
+    standing = operators.Standing(
+        role=new.role,
+        scopes=tuple(new.scopes) if new.scopes else None,
+        qualified_until=new.qualified_until,
+        password_hash=access.password_hash(new.password) if new.password else None,
+        subject=new.subject,
+    )
+    with writing(service.engine) as session:
+        status = operators.add(session, new.operator_id, service.now(), f"admin {caller.name}", standing)
+    return answer({"operator_id": new.operator_id, "status": status})
+
+
+class Named(BaseModel):
+    """Whom or what it is about."""
+
+    name: str = Field(min_length=1, max_length=400)
+
+
+@router.post("/admin/people/deactivate")
+def deactivate(request: Request, named: Named, caller: Admin) -> Response:
+    """Let somebody in no more; what they decided stands."""
+    service = of(request)
+    if named.name == caller.operator_id:
+        raise HTTPException(403, "another admin deactivates you")
+    with writing(service.engine) as session:
+        status = operators.deactivate(session, named.name, service.now())
+    return answer({"operator_id": named.name, "status": status})
+
+
+class NewToken(BaseModel):
+    """A token for a program or an operator."""
+
+    name: str = Field(min_length=1, max_length=400)
+    scopes: list[str]
+    user_id: str | None = Field(default=None, max_length=400)
+    operator_id: str | None = Field(default=None, max_length=400)
+    expires_at: AwareDatetime | None = None
+
+
+@router.post("/admin/tokens")
+def add_token(request: Request, new: NewToken, caller: Admin) -> Response:
+    """Make a token; the answer shows it this once."""
+    service = of(request)
+    with writing(service.engine) as session:
+        made = access.add_token(
+            session,
+            new.name,
+            new.scopes,
+            service.now(),
+            created_by=caller.name,
+            user_id=new.user_id,
+            operator_id=new.operator_id,
+            expires_at=new.expires_at,
+        )
+    return answer(made, 201, {"cache-control": "no-store"})
+
+
+@router.post("/admin/tokens/revoke")
+def revoke_token(request: Request, named: Named, caller: Admin) -> Response:  # noqa: ARG001 - the rule
+    """End a token."""
+    service = of(request)
+    with writing(service.engine) as session:
+        status = access.revoke_token(session, named.name, service.now())
+    return answer({"token_id": named.name, "status": status})
+
+
+class Order(BaseModel):
+    """What is taken back, and why."""
+
+    target: str
+    subject: str = Field(min_length=1, max_length=800)
+    reason: str = Field(min_length=1, max_length=2_000)
+    since: AwareDatetime | None = None
+
+
+@router.post("/admin/recalls")
+def recall(request: Request, order: Order, caller: Admin) -> Response:
+    """Take back one text, a wording, a product's offers, or what an operator decided since a moment."""
+    service = of(request)
+    return answer(
+        endings.recall(
+            service.engine,
+            order.target,
+            order.subject,
+            service.now(),
+            reason=order.reason,
+            actor=caller.operator_id or endings.LOCAL,
+            since=order.since,
+        )
+    )
+
+
+@router.post("/admin/messages/replay")
+def replay(request: Request, caller: Admin, since: int | None = None) -> Response:  # noqa: ARG001 - the rule
+    """Send dead messages again, or with ``since`` all from that place in the audit chain on."""
+    service = of(request)
+    return answer({"replayed": outbox.replay(service.engine, service.now(), since=since)})
+
+
+@router.get("/admin/people")
+def people(request: Request, caller: Admin) -> Response:  # noqa: ARG001 - the rule
+    """Who works here."""
+    with reading(of(request).engine) as session:
+        return answer({"people": operators.listed(session)})
+
+
+class Cleared(BaseModel):
+    """A held wording that somebody looked at."""
+
+    reference: str = Field(max_length=800)
+    note: str = Field(min_length=1, max_length=2_000)
+    operator_id: str | None = Field(default=None, max_length=400)
+
+
+@router.get("/holds")
+def holds(request: Request, caller: Annotated[Caller, Depends(allow("read"))]) -> Response:  # noqa: ARG001 - the rule
+    """The wordings that are held because a customer found one of their texts wrong."""
+    with reading(of(request).engine) as session:
+        return answer({"holds": endings.holds(session)})
+
+
+@router.post("/holds/clear")
+def clear_hold(request: Request, cleared: Cleared, caller: Annotated[Caller, Depends(allow("decide"))]) -> Response:
+    """Let a held wording go on, after somebody looked."""
+    service = of(request)
+    who = caller.decides_as(cleared.operator_id)
+    return answer(endings.clear_hold(service.engine, cleared.reference, who, service.now(), note=cleared.note))

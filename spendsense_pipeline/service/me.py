@@ -1,5 +1,101 @@
-"""Being built."""
+"""The customer's own page: the feed, why they see it, consent and topics as switches, and a word back.
 
-from fastapi import APIRouter
+Reached by a short-lived signed link, so that an app can open or embed it. The link is the only key: it stands in the
+address once, and the page's script sends it as a header; there is no cookie, so no other site can use it.
+"""
 
-router = APIRouter()
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from pydantic import BaseModel, Field
+
+from spendsense_pipeline.governance import feedback
+from spendsense_pipeline.governance.topics import TOPICS
+from spendsense_pipeline.service import v1
+from spendsense_pipeline.service.context import answer, of
+from spendsense_pipeline.service.rendering import page
+
+router = APIRouter(include_in_schema=False)
+
+SCOPE_WORDS: Final = {
+    "education": "Explanations and tips drawn from my own accounts",
+    "partner_offers": "Offers of partners that fit my situation",
+}
+TOPIC_WORDS: Final = {
+    "bills": "Bills and due dates",
+    "cushion": "Savings and what is left in the account",
+    "debt": "Cards and loans",
+    "income": "Pay and benefits",
+    "recurring": "Subscriptions and services",
+    "spending": "Spending",
+}
+KINDS: Final = ("seen", "opened", "helpful", "not_helpful", "dismissed", "wrong_figure", "complaint", "acted")
+
+
+def customer(request: Request) -> str:
+    """The customer that the link is for."""
+    service = of(request)
+    token = request.headers.get("x-customer-token") or request.query_params.get("token")
+    payload = service.signed("me", token, v1.LINK)
+    if payload is None:
+        raise HTTPException(403, "this link is over; open it again from the app")
+    return str(payload["user_id"])
+
+
+customer.permissions = ("customer",)  # type: ignore[attr-defined] # the test of all routes reads it
+
+Customer = Annotated[str, Depends(customer)]
+
+
+@router.get("/me")
+def me(request: Request, user_id: Customer) -> Response:
+    """The page, with what the customer may see now."""
+    service = of(request)
+    consents = v1.consents(service, user_id)
+    return page(
+        request,
+        "me.html",
+        items=v1.of_customer(service, user_id),
+        scopes=[(name, words, consents["scopes"][name]) for name, words in SCOPE_WORDS.items()],
+        topics=[(name, TOPIC_WORDS[name], consents["topics"][name]) for name in TOPICS],
+        token=request.query_params.get("token") or request.headers.get("x-customer-token"),
+    )
+
+
+class Switch(BaseModel):
+    """One switch of the page."""
+
+    scopes: dict[str, bool] = {}
+    topics: dict[str, bool] = {}
+
+
+@router.post("/me/consent")
+def switch(request: Request, choice: Switch, user_id: Customer) -> Response:
+    """Record what the customer switched."""
+    service = of(request)
+    word = v1.ConsentChoice(scopes=choice.scopes, topics=choice.topics, channel="customer's page")
+    v1.change(service, user_id, word, actor=user_id, source="/me")
+    consents = v1.consents(service, user_id)
+    return answer({name: consents[name] for name in ("scopes", "topics")})
+
+
+class Word(BaseModel):
+    """What the customer says about one text."""
+
+    event_id: str = Field(min_length=8, max_length=100)
+    release_id: str = Field(max_length=400)
+    kind: str = Field(max_length=40)
+    note: str | None = Field(default=None, max_length=feedback.LONGEST_NOTE)
+
+
+@router.post("/me/events")
+def word(request: Request, said: Word, user_id: Customer) -> Response:
+    """Record a word back on a text of theirs."""
+    service = of(request)
+    if said.kind not in KINDS:
+        raise HTTPException(422, f"one of {', '.join(KINDS)}")
+    event = said.model_dump() | {"event_id": f"me_{user_id}_{said.event_id}"}
+    done = feedback.record(service.engine, [event], service.now(), source="/me", user_id=user_id)
+    if done["refused"]:
+        raise HTTPException(409, done["refused"][0]["message"])
+    return answer({"accepted": done["accepted"], "duplicate": done["duplicate"]})

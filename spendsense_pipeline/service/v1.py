@@ -1,5 +1,261 @@
-"""Being built."""
+"""``/v1``, for apps: the feed, consent and topics, events, links to the customer's page.
 
-from fastapi import APIRouter
+Thin: reads a request, calls the domain, writes the answer. Does not belong here: the seed's routes (``seed``).
+"""
 
-router = APIRouter()
+import datetime as dt
+import hashlib
+import html
+import re
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from spendsense_pipeline.governance import consent, feedback, release, topics
+from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.models import SCOPES
+from spendsense_pipeline.recommendations.slots import SLOTS
+from spendsense_pipeline.service.access import Caller, allow
+from spendsense_pipeline.service.catalogue import products
+from spendsense_pipeline.service.context import Service, answer, of
+
+router = APIRouter(prefix="/v1", tags=["apps"])
+LINK: Final = dt.timedelta(minutes=30)
+"""How long a link to a customer's page works."""
+PAGE: Final = 200
+_LINK: Final = re.compile(r"https://[^\s<>\"']+[^\s<>\"'.,;:!?)]")
+
+
+@router.get("/customers/{user_id}/feed")
+def feed(
+    request: Request,
+    user_id: str,
+    caller: Annotated[Caller, Depends(allow("feed:read", "read"))],
+    since: AwareDatetime | None = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE)] = 50,
+    offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+) -> Response:
+    """What this customer may see now, newest first; with an ETag, so that an unchanged feed is 304.
+
+    ``since`` keeps what was released after that moment. Nothing is an answer too: a customer nobody knows and one
+    without consent look alike.
+    """
+    items = of_customer(of(request), caller.of_customer(user_id), since)
+    shown = {
+        "items": items[offset : offset + limit],
+        "total": len(items),
+        "limit": limit,
+        "offset": offset,
+    }
+    response = answer(shown, headers={"cache-control": "private, no-cache", "vary": "authorization"})
+    tag = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"etag": tag})
+    response.headers["etag"] = tag
+    return response
+
+
+def of_customer(service: Service, user_id: str, since: dt.datetime | None = None) -> list[dict[str, Any]]:
+    """The feed's items as apps and the customer's page show them, newest first."""
+    offered = products(service)
+    with reading(service.engine) as session:
+        rows = release.released(
+            session,
+            service.now(),
+            user_id=user_id,
+            consent_days=service.settings.consent_days,
+            withdrawn={name for name, product in offered.items() if not product["active"]},
+        )
+    return [_item(service, row) for row in reversed(rows) if since is None or row["released_at"] > since]
+
+
+def _item(service: Service, row: dict[str, Any]) -> dict[str, Any]:
+    product = products(service).get(row["product_id"] or "")
+    return {
+        "release_id": row["release_id"],
+        "content_type": row["content_type"],
+        "title": row["title"],
+        "content": row["content"],
+        "content_html": as_html(row["content"]),
+        "rationale": row["rationale"],
+        "figures": [
+            {"name": name, "shown": slot.get("shown"), "value": slot.get("value"), "meaning": _meaning(name)}
+            for name, slot in row["slots"].items()
+        ],
+        "persona": row["persona"],
+        "insight": row["insight"],
+        "topic": topics.topic_of(row) or None,
+        "as_of": row["as_of"],
+        "released_at": row["released_at"],
+        "expires_at": row["expires_at"],
+        "product_id": row["product_id"],
+        "product": product and {name: product[name] for name in ("product_name", "partner_name", "product_type")},
+        "link": product["partner_link"] if product else None,
+        "disclosure": product["disclosure"] if product else None,
+    }
+
+
+def _meaning(name: str) -> str:
+    return SLOTS[name].meaning if name in SLOTS else name.replace("_", " ")
+
+
+def as_html(text: str) -> str:
+    """The text as HTML that is safe to show: paragraphs, and https links; everything else escaped.
+
+    >>> as_html("Rent & food.\\n\\nSee https://consumer.gov.")
+    '<p>Rent &amp; food.</p><p>See <a href="https://consumer.gov" rel="noopener noreferrer">https://consumer.gov</a>.</p>'
+    """
+    return "".join(f"<p>{_linked(part.strip())}</p>" for part in re.split(r"\n\s*\n", text) if part.strip())
+
+
+def _linked(text: str) -> str:
+    pieces, end = [], 0
+    for found in _LINK.finditer(text):
+        address = html.escape(found[0])
+        pieces += [
+            html.escape(text[end : found.start()]),
+            f'<a href="{address}" rel="noopener noreferrer">{address}</a>',
+        ]
+        end = found.end()
+    return "".join([*pieces, html.escape(text[end:])]).replace("\n", "<br>")
+
+
+class ConsentChoice(BaseModel):
+    """What the customer wants: scopes and topics that are left out stay as they are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    scopes: dict[str, bool] = Field(default={}, description=f"some of {', '.join(SCOPES)}: granted or not")
+    topics: dict[str, bool] = Field(default={}, description=f"some of {', '.join(topics.TOPICS)}: wanted or not")
+    text_version: str = Field(default=consent.UNSTATED, max_length=200, description="version of the text agreed to")
+    channel: str = Field(default="app", max_length=200, description="how it reached you")
+
+
+@router.get("/customers/{user_id}/consent")
+def consent_of(
+    request: Request,
+    user_id: str,
+    caller: Annotated[Caller, Depends(allow("consent:write", "feed:read", "read"))],
+) -> Response:
+    """Consent by scope and by topic, and all that happened to it, oldest first."""
+    return answer(consents(of(request), caller.of_customer(user_id)))
+
+
+def consents(service: Service, user_id: str) -> dict[str, Any]:
+    """A customer's consent as ``GET /v1/customers/{id}/consent`` answers it."""
+    with reading(service.engine) as session:
+        periods = consent.periods(session, user_id, service.now(), service.settings.consent_days)
+        return {
+            "user_id": user_id,
+            "scopes": {scope: any(one["live"] for one in periods if one["scope"] == scope) for scope in SCOPES},
+            "topics": topics.choices(session, user_id),
+            "history": consent.history(session, user_id),
+            "topic_history": topics.history(session, user_id),
+        }
+
+
+@router.put("/customers/{user_id}/consent")
+def change_consent(
+    request: Request,
+    user_id: str,
+    choice: ConsentChoice,
+    caller: Annotated[Caller, Depends(allow("consent:write"))],
+) -> Response:
+    """Grant or revoke scopes, switch topics; a repeat changes nothing and leaves no entry."""
+    service = of(request)
+    change(service, caller.of_customer(user_id), choice, actor=user_id, source=f"/v1 ({caller.name})")
+    return answer(consents(service, user_id))
+
+
+def change(service: Service, user_id: str, choice: ConsentChoice, *, actor: str, source: str) -> None:
+    """Record a customer's word. Who never arrived is refused: ``unknown_user``."""
+    unknown = sorted(set(choice.scopes) - set(SCOPES))
+    if unknown:
+        raise HTTPException(422, f"scopes are {', '.join(SCOPES)}, not {unknown[0][:80]!r}")
+    require_customer(service, user_id)
+    now = service.now()
+    said: dict[str, Any] = {"actor": actor, "source": source, "channel": choice.channel}
+    with writing(service.engine) as session:
+        periods = consent.periods(session, user_id, now, service.settings.consent_days)
+        live = {one["scope"] for one in periods if one["live"]}
+        granted = [scope for scope in SCOPES if choice.scopes.get(scope) is True and scope not in live]
+        revoked = [scope for scope in SCOPES if choice.scopes.get(scope) is False]
+        ever = {one["scope"] for one in periods}
+        revoked = [scope for scope in revoked if scope in live or scope not in ever]
+        if revoked:
+            consent.revoke(session, user_id, now, scopes=revoked, **said)
+        if granted:
+            consent.grant(
+                session,
+                user_id,
+                now,
+                scopes=granted,
+                text_version=choice.text_version,
+                consent_days=service.settings.consent_days,
+                **said,
+            )
+        topics.choose(session, user_id, choice.topics, now, **said)
+
+
+def require_customer(service: Service, user_id: str) -> None:
+    """Refuse an id that never arrived: consent for it would wait there for its owner."""
+    with reading(service.engine) as session:
+        if consent.history(session, user_id):
+            return
+    from spendsense_pipeline import profiles  # only for those whom governance never heard of
+
+    profiles.require_customer(service.settings.warehouse_root, user_id)
+
+
+class Event(BaseModel):
+    """What an app saw a customer do with one released text."""
+
+    event_id: str = Field(min_length=1, max_length=400, description="your id: the same event twice counts once")
+    release_id: str = Field(min_length=1, max_length=400)
+    kind: str = Field(
+        max_length=40,
+        description="delivered, seen, opened, helpful, not_helpful, dismissed, wrong_figure, complaint or acted",
+    )
+    occurred_at: AwareDatetime | None = None
+    note: str | None = Field(default=None, max_length=feedback.LONGEST_NOTE)
+
+
+class Events(BaseModel):
+    """Up to 1,000 events, in any order."""
+
+    events: list[dict[str, Any]] = Field(max_length=feedback.MOST_AT_ONCE)
+
+
+@router.post("/events")
+def events(request: Request, body: Events, caller: Annotated[Caller, Depends(allow("events:write"))]) -> Response:
+    """Record events: {accepted, duplicate, refused, held}. One that is refused keeps none of the others out."""
+    service = of(request)
+    rows, refused = parsed(body.events)
+    done = feedback.record(service.engine, rows, service.now(), source=f"/v1 ({caller.name})", user_id=caller.user_id)
+    return answer(done | {"refused": refused + done["refused"]})
+
+
+def parsed(raw: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """The events that can be read, and the refusals of the others."""
+    rows: list[dict[str, Any]] = []
+    refused: list[dict[str, str]] = []
+    for one in raw:
+        try:
+            rows.append(Event.model_validate(one).model_dump())
+        except ValueError:
+            named = str(one.get("event_id"))[:400]
+            refused.append({"event_id": named, "code": "invalid_event", "message": feedback.MESSAGES["invalid_event"]})
+    return rows, refused
+
+
+@router.post("/customers/{user_id}/link")
+def customer_link(
+    request: Request, user_id: str, caller: Annotated[Caller, Depends(allow("consent:write"))]
+) -> Response:
+    """A link to the customer's own page, for half an hour, to open or to embed; who has it is the customer."""
+    service = of(request)
+    require_customer(service, caller.of_customer(user_id))
+    token = service.sign("me", {"user_id": user_id})
+    base = service.settings.public_url or str(request.base_url)
+    return answer({"link": f"{base.rstrip('/')}/me?token={token}", "expires_at": service.now() + LINK}, 201)

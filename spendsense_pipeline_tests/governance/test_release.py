@@ -91,6 +91,8 @@ LACKING: list[tuple[dict[str, Any], str]] = [
     ({"severity": 3}, "critical_finding"),
     ({"severity": None}, "critical_finding"),
     ({**OFFER, "withdrawn": {"p1"}}, "product_withdrawn"),
+    ({"topic_declined": True}, "topic_declined"),
+    ({"wording_held": True}, "wording_held"),
 ]
 ENOUGH: list[dict[str, Any]] = [
     {},
@@ -200,7 +202,7 @@ def test_an_approved_draft_is_released_once_and_shown(engine: Engine) -> None:
     assert set(shown) == {
         *("release_id", "recommendation_id", "user_id", "title", "content"),
         *("content_hash", "consent_id", "decision_id", "released_at", "content_type", "product_id", "persona"),
-        *("insight", "as_of", "rationale"),
+        *("insight", "as_of", "rationale", "slots", "expires_at"),
     }
     assert feed(engine, user_id="noah") == []
     again = gate(engine, NOW + HOUR)

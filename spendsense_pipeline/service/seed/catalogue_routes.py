@@ -16,6 +16,7 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.batches import registered_at
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.ingest import canonical
+from spendsense_pipeline.service import catalogue
 from spendsense_pipeline.service.access import Caller, allow
 from spendsense_pipeline.service.context import Service, answer, of
 from spendsense_pipeline.service.seed.both_forms import Offset, Routes
@@ -106,10 +107,7 @@ def withdraw_product(request: Request, product_id: str, _caller: Writer) -> Resp
 
 def _stored(service: Service) -> dict[str, dict[str, Any]]:
     """The catalogue as merged, by id."""
-    try:
-        rows = warehouse.load(service.settings.warehouse_root, "products").sort_by("product_id").to_pylist()
-    except warehouse.NotMaterialized:
-        return {}
+    rows = sorted(catalogue.products(service).values(), key=lambda row: str(row["product_id"]))
     return {row["product_id"]: row | {name: json.loads(row[name] or "[]") for name in LISTS} for row in rows}
 
 

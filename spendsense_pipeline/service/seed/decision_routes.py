@@ -4,14 +4,14 @@ Each decision is ``governance.review.decide``; what was approved goes through th
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 
+from spendsense_pipeline import gate
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import listing, release, review
+from spendsense_pipeline.governance import listing, review
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import STATUSES
 from spendsense_pipeline.service.access import Caller, allow
@@ -20,7 +20,6 @@ from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import Routes, Status, Window
 from spendsense_pipeline.service.seed.computed import person
 from spendsense_pipeline.service.seed.seen_texts import last_seen, remember
-from spendsense_pipeline.withdrawn import withdrawn_products
 
 router = Routes(tags=["recommendations"])
 Decider = Annotated[Caller, Depends(allow("decide", "review"))]
@@ -70,13 +69,16 @@ def bulk_approve(request: Request, body: Together, caller: Decider) -> Response:
     if not approved:
         said = "none of them was approved" if asked else "no recommendation is named"
         return answer({"detail": {"message": said, **counted}, "code": "none_approved"}, 400)
-    _through_the_gate(of(request))
+    gate.run(of(request).settings, of(request).engine, of(request).now())
     return answer(counted)
 
 
 @router.both("POST", "/recommendations/{recommendation_id}/approve")
 def approve(request: Request, recommendation_id: str, body: Approval, caller: Decider) -> Response:
-    """Approve a text that waits. What an operator wrote and nobody released goes to the customer by this, too."""
+    """Approve a text that waits. What an operator wrote and nobody released goes to the customer by this, too.
+
+    ``released`` says whether the gate let it out: it may have to wait, for the customer's weekly limit or a hold.
+    """
     service = of(request)
     asked = _approval(request, caller, body.operator_id, recommendation_id, body.content_hash, body.notes or None)
     (result,) = _decide(service, caller, [asked])
@@ -84,9 +86,10 @@ def approve(request: Request, recommendation_id: str, body: Approval, caller: De
     stands = result["refused"] == review.Refusal.ALREADY_DECIDED and result["status"] == "overridden"
     if not result["ok"] and not stands:
         return _refused(result)
-    _through_the_gate(service)
+    gate.run(service.settings, service.engine, service.now())
     row = _row(service, recommendation_id)
-    return answer(_decided(row | {"standing": "approved"}) | _decision_of(row))
+    shown = _decided(row | {"standing": "approved"}) | _decision_of(row)
+    return answer(shown | {"released": row["released_at"] is not None})
 
 
 @router.both("POST", "/recommendations/{recommendation_id}/reject")
@@ -157,9 +160,9 @@ def recommendations(
 
 def visible(service: Service, user_id: str) -> list[dict[str, Any]]:
     """What the customer may see at this moment, newest first; of a product that is withdrawn, nothing."""
+    feed = gate.feed(service.settings, service.engine, service.now(), user_id)
+    ids = [row["recommendation_id"] for row in feed]
     with reading(service.engine) as session:
-        feed = _feed(service, session, user_id)
-        ids = [row["recommendation_id"] for row in feed]
         known = listing.listed(session, service.now(), standings=STATUSES, ids=ids, limit=len(ids))["recommendations"]
     about = {row["recommendation_id"]: row for row in known}
     text = ("title", "content", "rationale", "content_hash")
@@ -170,27 +173,6 @@ def visible(service: Service, user_id: str) -> list[dict[str, Any]]:
     ]
     rows.sort(key=lambda row: (row["registered_at"], row["recommendation_id"]), reverse=True)
     return [wire.recommendation_of(row) for row in rows]
-
-
-def _feed(service: Service, session: Any, user_id: str) -> list[dict[str, Any]]:
-    """The feed, as the gate's module gives it."""
-    settings = service.settings
-    rows = release.released(session, service.now(), user_id=user_id, consent_days=settings.consent_days)
-    if not any(row["product_id"] for row in rows):
-        return rows
-    gone = withdrawn_products(settings.warehouse_root)
-    return [row for row in rows if row["product_id"] not in gone]
-
-
-def _through_the_gate(service: Service) -> None:
-    """Release what may be released now, as `spendsense release` does."""
-    settings = service.settings
-    release.run_gate(
-        service.engine,
-        service.now(),
-        consent_days=settings.consent_days,
-        withdrawn=partial(withdrawn_products, settings.warehouse_root),
-    )
 
 
 def _decide(service: Service, caller: Caller, asked: list[review.Request]) -> list[dict[str, Any]]:

@@ -1,0 +1,284 @@
+"""How what was released ends: its time, a newer text of the same piece, a product that is gone, an admin's order.
+
+Each end is a row in the audit chain, written by ``recalls``; the feed leaves it out from the same transaction on.
+A wording that a customer found wrong is held until an operator looked. Does not belong here: consent's own end
+(``consent``), and what a topic switched off ends (``topics``).
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Engine, and_, exists, func, insert, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance.database import chunks, is_name, quoted, storable, writing
+from spendsense_pipeline.governance.models import (
+    OPEN,
+    Decision,
+    Operator,
+    Recall,
+    Recommendation,
+    Release,
+    StandingApproval,
+    WordingHold,
+)
+
+TARGETS: Final = ("recommendation", "template", "product", "operator")
+LOCAL: Final = "local"
+"""Who orders a recall where nobody was named on a trusted machine."""
+
+
+def standing_release() -> ColumnElement[bool]:
+    """The SQL condition that a release has not ended."""
+    return ~exists().where(Recall.release_id == Release.release_id)
+
+
+def held_wording() -> ColumnElement[bool]:
+    """The SQL condition that the recommendation's wording is held."""
+    return exists().where(
+        WordingHold.template_id == Recommendation.template_id,
+        WordingHold.template_hash == Recommendation.template_hash,
+        WordingHold.cleared_at.is_(None),
+    )
+
+
+def due(now: dt.datetime, withdrawn: Collection[str]) -> ColumnElement[bool]:
+    """The SQL condition that a standing release is over by the clock or by its product."""
+    return or_(Release.expires_at <= now, Recommendation.product_id.in_(sorted(withdrawn)))
+
+
+def end_due(
+    session: Session, now: dt.datetime, withdrawn: Collection[str], salt: audit.Salt = audit.random_salt
+) -> dict[str, list[str]]:
+    """Write down what the clock and the catalogue have ended: cause → recommendation ids."""
+    rows = session.execute(
+        _standing().add_columns(Recommendation.product_id).where(due(now, withdrawn)).order_by(Release.seq)
+    ).all()
+    ends = [_end(row, "product_withdrawn" if row.product_id in withdrawn else "expired", now) for row in rows]
+    audit.record(session, audit.RECALL, ends, now, salt)
+    return _by_cause(ends)
+
+
+def end_replaced(
+    session: Session, user_ids: Sequence[str], now: dt.datetime, salt: audit.Salt = audit.random_salt
+) -> list[str]:
+    """Of each piece of these customers only the newest release stays; returns the recommendations that ended."""
+    newer, other = aliased(Release), aliased(Recommendation)
+    same_piece = and_(
+        other.user_id == Recommendation.user_id,
+        other.content_type == Recommendation.content_type,
+        func.coalesce(other.product_id, other.template_id)
+        == func.coalesce(Recommendation.product_id, Recommendation.template_id),
+    )
+    replaced = (
+        exists()
+        .where(newer.recommendation_id == other.recommendation_id, same_piece, newer.seq > Release.seq)
+        .correlate(Release, Recommendation)
+    )
+    ends: list[dict[str, Any]] = []
+    for some in chunks(sorted(set(user_ids))):
+        rows = session.execute(_standing().where(Recommendation.user_id.in_(some), replaced).order_by(Release.seq))
+        ends += [_end(row, "replaced", now) for row in rows]
+    audit.record(session, audit.RECALL, ends, now, salt)
+    return [row["recommendation_id"] for row in ends]
+
+
+def recall(
+    engine: Engine,
+    target: str,
+    subject: str,
+    now: dt.datetime,
+    *,
+    reason: str,
+    actor: str = LOCAL,
+    since: dt.datetime | None = None,
+    salt: audit.Salt = audit.random_salt,
+) -> dict[str, Any]:
+    """Take back what was released, and take out what waits: {order_id, recalled, voided}, recommendation ids.
+
+    ``target`` and ``subject``: a ``recommendation``, a ``template`` (T@HASH), a ``product``, or what an ``operator``
+    decided since ``since``. Of a wording, standing approvals end too. ``actor`` is an active admin, or ``local``.
+    Raises ``reason_required``, ``unknown_operator``, ``not_permitted``, ``invalid_recall`` and ``nothing_to_recall``.
+    """
+    if not reason.strip() or not storable(reason):
+        raise SpendSenseError("a recall needs its reason; it stays on record", code="reason_required")
+    if target not in TARGETS or not is_name(subject) or (target == "operator") != (since is not None):
+        raise SpendSenseError(
+            f"a recall names one of {', '.join(TARGETS)}, an operator with the moment since when",
+            code="invalid_recall",
+        )
+    with writing(engine) as session:
+        _require_admin(session, actor)
+        chosen = _chosen(session, target, subject, since)
+        released = session.execute(_standing().where(chosen).order_by(Release.seq)).all()
+        open_ones = and_(chosen, Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
+        voided = list(session.scalars(select(Recommendation.recommendation_id).where(open_ones)))
+        if not released and not voided:
+            raise SpendSenseError(
+                f"nothing of {target} {quoted(subject)} is released or waits", code="nothing_to_recall"
+            )
+        ids = [row.release_id for row in released]
+        count, _ = audit.head(session)
+        order: dict[str, Any] = {
+            "order_id": "ord_" + hashlib.sha256(f"{target} {subject} {count}".encode()).hexdigest()[:20],
+            "target": target,
+            "subject": subject,
+            "since": since,
+            "actor": actor,
+            "reason": reason,
+            "releases": len(ids),
+            "digest": hashlib.sha256("\n".join(ids).encode()).hexdigest(),
+            "ordered_at": now,
+        }
+        audit.record(session, audit.ORDER, [order], now, salt)
+        ends = [_end(row, "recalled", now) | {"order_id": order["order_id"]} for row in released]
+        audit.record(session, audit.RECALL, ends, now, salt)
+        for some in chunks(voided):
+            session.execute(
+                update(Recommendation)
+                .where(Recommendation.recommendation_id.in_(some))
+                .values(status="voided", status_at=now),
+                execution_options={"synchronize_session": False},
+            )
+        if target == "template":
+            template_id, _, seen = subject.rpartition("@")
+            session.execute(
+                update(StandingApproval)
+                .where(
+                    StandingApproval.template_id == template_id,
+                    StandingApproval.template_hash.startswith(seen, autoescape=True),
+                    StandingApproval.ended_at.is_(None),
+                )
+                .values(ended_at=now, ended_by=actor)
+            )
+    return {
+        "order_id": order["order_id"],
+        "recalled": [row["recommendation_id"] for row in ends],
+        "voided": sorted(voided),
+    }
+
+
+def hold(session: Session, wording: tuple[str, str], cause: str, recommendation_id: str, now: dt.datetime) -> bool:
+    """Hold a wording until an operator looked; False where it is held already."""
+    held = and_(
+        WordingHold.template_id == wording[0],
+        WordingHold.template_hash == wording[1],
+        WordingHold.cleared_at.is_(None),
+    )
+    if session.scalar(select(exists().where(held))):
+        return False
+    name = hashlib.sha256(f"{wording} {now.isoformat()} {recommendation_id}".encode()).hexdigest()[:20]
+    row = {
+        "hold_id": f"hld_{name}",
+        "template_id": wording[0],
+        "template_hash": wording[1],
+        "cause": cause,
+        "recommendation_id": recommendation_id,
+        "opened_at": now,
+    }
+    session.execute(insert(WordingHold), [row])
+    return True
+
+
+def clear_hold(engine: Engine, reference: str, operator_id: str, now: dt.datetime, *, note: str) -> dict[str, Any]:
+    """An operator looked at a held wording (T@HASH) and lets it go on: {hold_id, template_id, template_hash}.
+
+    Raises ``not_held``, ``reason_required``, ``unknown_operator`` and ``not_permitted``.
+    """
+    if not note.strip() or not storable(note):
+        raise SpendSenseError("say what you found; the note stays with the hold", code="reason_required")
+    template_id, _, seen = reference.rpartition("@")
+    with writing(engine) as session:
+        operator = session.get(Operator, operator_id) if storable(operator_id) else None
+        if operator is None or operator.deactivated_at is not None or operator.role not in ("operator", "admin"):
+            raise SpendSenseError(f"{quoted(operator_id)} may not clear a hold", code="not_permitted")
+        held = session.scalars(
+            select(WordingHold).where(
+                WordingHold.template_id == template_id,
+                WordingHold.template_hash.startswith(seen, autoescape=True),
+                WordingHold.cleared_at.is_(None),
+            )
+        ).all()
+        if len(held) != 1 or not seen:
+            raise SpendSenseError(f"no single wording {quoted(reference)} is held", code="not_held")
+        (one,) = held
+        one.cleared_at, one.cleared_by, one.note = now, operator_id, note
+        return {"hold_id": one.hold_id, "template_id": one.template_id, "template_hash": one.template_hash}
+
+
+def holds(session: Session, *, cleared: bool = False) -> list[dict[str, Any]]:
+    """The wordings that are held, or were: hold_id, template_id, template_hash, reference, cause, recommendation_id,
+    opened_at, cleared_at, cleared_by, note; newest first.
+    """
+    condition = WordingHold.cleared_at.is_not(None) if cleared else WordingHold.cleared_at.is_(None)
+    names = ("hold_id", "template_id", "template_hash", "cause", "recommendation_id", "opened_at", "cleared_at")
+    rows = session.scalars(select(WordingHold).where(condition).order_by(WordingHold.opened_at.desc()))
+    return [
+        {name: getattr(row, name) for name in (*names, "cleared_by", "note")}
+        | {"reference": f"{row.template_id}@{row.template_hash[:12]}"}
+        for row in rows
+    ]
+
+
+def causes(session: Session) -> dict[str, int]:
+    """cause → releases that ended by it."""
+    rows = session.execute(select(Recall.cause, func.count()).group_by(Recall.cause).order_by(Recall.cause))
+    return {row.cause: number for row in rows for number in [row[1]]}
+
+
+def _standing() -> audit.AnySelect:
+    return (
+        select(Release.release_id, Release.recommendation_id)
+        .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
+        .where(standing_release())
+    )
+
+
+def _end(row: audit.AnyRow, cause: str, now: dt.datetime) -> dict[str, Any]:
+    return {
+        "release_id": row.release_id,
+        "recommendation_id": row.recommendation_id,
+        "cause": cause,
+        "recalled_at": now,
+    }
+
+
+def _by_cause(ends: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in ends:
+        found.setdefault(row["cause"], []).append(row["recommendation_id"])
+    return found
+
+
+def _require_admin(session: Session, actor: str) -> None:
+    if actor == LOCAL:
+        return
+    operator = session.get(Operator, actor) if storable(actor) else None
+    if operator is None or operator.deactivated_at is not None:
+        raise SpendSenseError(f"there is no active operator {quoted(actor)}", code="unknown_operator")
+    if operator.role != "admin":
+        raise SpendSenseError(f"{quoted(actor)} has the role {operator.role}; an admin recalls", code="not_permitted")
+
+
+def _chosen(session: Session, target: str, subject: str, since: dt.datetime | None) -> ColumnElement[bool]:
+    if target == "recommendation":
+        return Recommendation.recommendation_id == subject
+    if target == "product":
+        return Recommendation.product_id == subject
+    if target == "template":
+        template_id, _, seen = subject.rpartition("@")
+        hashes = session.scalars(
+            select(Recommendation.template_hash).where(Recommendation.template_id == template_id).distinct()
+        )
+        meant = [one for one in hashes if len(seen) >= 12 and one.startswith(seen)]
+        if len(meant) != 1:
+            raise SpendSenseError(f"{quoted(subject)} names no wording; write T@HASH", code="unknown_template")
+        return and_(Recommendation.template_id == template_id, Recommendation.template_hash == meant[0])
+    decided = select(Decision.decision_id).where(
+        Decision.operator_id == subject, Decision.decided_at >= since, Decision.action.in_(("approve", "override"))
+    )
+    return Recommendation.decision_id.in_(decided)

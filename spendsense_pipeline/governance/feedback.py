@@ -1,0 +1,240 @@
+"""What came back about what was released: events of apps, and what they change.
+
+An event is recorded once, under the id that the app gave it, however often and in whatever order it arrives. A wrong
+figure or a complaint holds the wording. Belongs here: taking events in and adding them up. Ending releases is
+``endings``; what a dismissal keeps away is ``registration``.
+"""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Engine, and_, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import endings
+from spendsense_pipeline.governance.database import adding, chunks, is_name, storable, writing
+from spendsense_pipeline.governance.models import EVENTS, FeedbackEvent, Recommendation, RecommendationText, Release
+
+MOST_AT_ONCE: Final = 1_000
+LONGEST_NOTE: Final = 1_000
+AHEAD: Final = dt.timedelta(minutes=10)
+"""How far an app's clock may be ahead of ours."""
+HOLDING: Final = ("wrong_figure", "complaint")
+"""Events after which no text of the wording goes out until an operator looked."""
+
+
+def record(
+    engine: Engine,
+    events: Sequence[Mapping[str, Any]],
+    now: dt.datetime,
+    *,
+    source: str,
+    user_id: str | None = None,
+) -> dict[str, Any]:
+    """Record events {event_id, release_id, kind, occurred_at (aware; None: now), note}, each at most once.
+
+    {accepted, duplicate, refused: [{event_id, code, message}], held: [T@HASH]}. With ``user_id`` events on other
+    customers' releases are refused as unknown. Refusals by item: ``invalid_event``, ``unknown_release``,
+    ``conflicting_event`` (the id was used for something else). Raises ``too_many``.
+    """
+    if len(events) > MOST_AT_ONCE:
+        raise SpendSenseError(f"{len(events):,} events at once; at most {MOST_AT_ONCE:,}", code="too_many")
+    refused: list[dict[str, str]] = []
+    valid: dict[str, dict[str, Any]] = {}
+    duplicate = 0
+    for event in events:
+        problem = _problem(event, now)
+        row = None if problem else _row(event, now, source)
+        if row is not None and row["event_id"] in valid:
+            if _same(valid[row["event_id"]], row):
+                duplicate += 1
+                continue
+            problem, row = "conflicting_event", None
+        if row is None:
+            refused.append(_refusal(event, problem or "invalid_event"))
+        else:
+            valid[row["event_id"]] = row
+    # Only what holds a wording concerns the gate, and has to wait for its turn in the one order of writes.
+    way_in = writing if any(row["kind"] in HOLDING for row in valid.values()) else adding
+    with way_in(engine) as session:
+        releases = _releases(session, {row["release_id"] for row in valid.values()})
+        for event_id, row in list(valid.items()):
+            release = releases.get(row["release_id"])
+            if release is None or user_id not in (None, release.user_id):
+                refused.append(_refusal(row, "unknown_release"))
+                del valid[event_id]
+            else:
+                row["user_id"] = release.user_id
+        there = _there(session, list(valid))
+        new = _inserted(session, [row for name, row in sorted(valid.items()) if name not in there])
+        for event_id, row in valid.items():
+            if event_id in new:
+                continue
+            if event_id in there and not _same(there[event_id]._mapping, row):
+                refused.append(_refusal(row, "conflicting_event"))
+            else:
+                duplicate += 1
+        held = []
+        for event_id in sorted(new):
+            row = valid[event_id]
+            if row["kind"] in HOLDING:
+                release = releases[row["release_id"]]
+                wording = (release.template_id, release.template_hash)
+                if endings.hold(session, wording, row["kind"], release.recommendation_id, now):
+                    held.append(f"{wording[0]}@{wording[1][:12]}")
+    return {"accepted": len(new), "duplicate": duplicate, "refused": refused, "held": held}
+
+
+def by_wording(session: Session, *, template_id: str | None = None) -> list[dict[str, Any]]:
+    """What came back, by wording: template_id, template_hash, content_type, released, and a count of each kind."""
+    wording = (Recommendation.template_id, Recommendation.template_hash, Recommendation.content_type)
+    released = (
+        select(*wording, func.count())
+        .join(Release, Release.recommendation_id == Recommendation.recommendation_id)
+        .group_by(*wording)
+    )
+    counted = (
+        select(*wording, FeedbackEvent.kind, func.count())
+        .join(Release, Release.recommendation_id == Recommendation.recommendation_id)
+        .join(FeedbackEvent, FeedbackEvent.release_id == Release.release_id)
+        .group_by(*wording, FeedbackEvent.kind)
+    )
+    if template_id is not None:
+        condition = Recommendation.template_id == (template_id if storable(template_id) else None)
+        released, counted = released.where(condition), counted.where(condition)
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for name, version, content_type, number in session.execute(released):
+        rows[name, version] = {
+            "template_id": name,
+            "template_hash": version,
+            "content_type": content_type,
+            "released": number,
+            **dict.fromkeys(EVENTS, 0),
+        }
+    for name, version, _, kind, number in session.execute(counted):
+        rows[name, version][kind] = number
+    return [rows[key] for key in sorted(rows)]
+
+
+def of_customer(session: Session, user_id: str) -> list[dict[str, Any]]:
+    """What came back from a customer, newest first: release_id, kind, note, source, occurred_at, received_at."""
+    if not storable(user_id):
+        return []
+    names = ("event_id", "release_id", "kind", "note", "source", "occurred_at", "received_at")
+    rows = session.scalars(
+        select(FeedbackEvent).where(FeedbackEvent.user_id == user_id).order_by(FeedbackEvent.received_at.desc())
+    )
+    return [{name: getattr(row, name) for name in names} for row in rows]
+
+
+def counts(session: Session) -> dict[str, int]:
+    """kind → events, every kind named."""
+    found = Counter(dict(session.execute(select(FeedbackEvent.kind, func.count()).group_by(FeedbackEvent.kind)).all()))
+    return {kind: found[kind] for kind in EVENTS}
+
+
+def _problem(event: Mapping[str, Any], now: dt.datetime) -> str | None:
+    event_id, release_id, note = event.get("event_id"), event.get("release_id"), event.get("note")
+    at = event.get("occurred_at")
+    fine = (
+        isinstance(event_id, str)
+        and is_name(event_id)
+        and isinstance(release_id, str)
+        and is_name(release_id)
+        and event.get("kind") in EVENTS
+        and (note is None or (isinstance(note, str) and len(note) <= LONGEST_NOTE and storable(note)))
+        and (at is None or (isinstance(at, dt.datetime) and at.tzinfo is not None and at <= now + AHEAD))
+    )
+    return None if fine else "invalid_event"
+
+
+def _row(event: Mapping[str, Any], now: dt.datetime, source: str) -> dict[str, Any]:
+    return {
+        "event_id": event["event_id"],
+        "release_id": event["release_id"],
+        "kind": event["kind"],
+        "note": event.get("note"),
+        "source": source,
+        "occurred_at": event.get("occurred_at") or now,
+        "received_at": now,
+    }
+
+
+def _same(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
+    return all(one[name] == other[name] for name in ("release_id", "kind", "note"))
+
+
+MESSAGES: Final = {
+    "invalid_event": f"an event has an id, a release, one of {', '.join(EVENTS)}, a time with its zone that is not in "
+    f"the future, and a note of at most {LONGEST_NOTE} characters",
+    "unknown_release": "there is no such release for this customer",
+    "conflicting_event": "this id was used for another event",
+}
+
+
+def _refusal(event: Mapping[str, Any], code: str) -> dict[str, str]:
+    return {"event_id": str(event.get("event_id"))[:400], "code": code, "message": MESSAGES[code]}
+
+
+def _releases(session: Session, ids: set[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for some in chunks(sorted(ids)):
+        rows = session.execute(
+            select(
+                Release.release_id,
+                Release.recommendation_id,
+                Recommendation.user_id,
+                Recommendation.template_id,
+                Recommendation.template_hash,
+            )
+            .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
+            .where(Release.release_id.in_(some))
+        )
+        found |= {row.release_id: row for row in rows}
+    return found
+
+
+def _there(session: Session, ids: Sequence[str]) -> dict[str, Any]:
+    columns = (FeedbackEvent.event_id, FeedbackEvent.release_id, FeedbackEvent.kind, FeedbackEvent.note)
+    return {
+        row.event_id: row
+        for some in chunks(ids)
+        for row in session.execute(select(*columns).where(FeedbackEvent.event_id.in_(some)))
+    }
+
+
+def _inserted(session: Session, rows: list[dict[str, Any]]) -> set[str]:
+    """The ids that were really new: another client may send the same event at this moment."""
+    if not rows:
+        return set()
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    added = dialect.insert(FeedbackEvent).on_conflict_do_nothing().returning(FeedbackEvent.event_id)
+    return set(session.scalars(added, rows))
+
+
+def dismissed(session: Session, user_ids: Sequence[str]) -> list[Any]:
+    """The recommendations that these customers dismissed, as rows of ``Recommendation`` with ``slots``."""
+    return [
+        row
+        for some in chunks(user_ids)
+        for row in session.execute(
+            select(Recommendation.__table__, RecommendationText.slots)
+            .join(Release, Release.recommendation_id == Recommendation.recommendation_id)
+            .join(
+                FeedbackEvent, and_(FeedbackEvent.release_id == Release.release_id, FeedbackEvent.kind == "dismissed")
+            )
+            .join(
+                RecommendationText,
+                and_(
+                    RecommendationText.recommendation_id == Recommendation.recommendation_id,
+                    RecommendationText.content_hash == Recommendation.original_hash,
+                ),
+            )
+            .where(FeedbackEvent.user_id.in_(some))
+            .order_by(Recommendation.as_of)
+        )
+    ]

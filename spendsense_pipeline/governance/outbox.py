@@ -1,0 +1,155 @@
+"""What other systems are told: releases, their ends, changes of consent; each at least once, signed by the sender.
+
+The audit chain is the outbox: its links are written in the deciding transaction, in order, and nothing has to be
+written twice. An address has a cursor in it and a row for each message that is on its way. Does not belong here:
+sending (``service.webhooks``).
+"""
+
+import datetime as dt
+from typing import Any, Final
+
+from sqlalchemy import Engine, and_, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance.database import adding, reading
+from spendsense_pipeline.governance.models import (
+    AuditEntry,
+    AuditHead,
+    ConsentEvent,
+    Recall,
+    Recommendation,
+    Release,
+    TopicChoice,
+    WebhookCursor,
+    WebhookDelivery,
+)
+
+TYPES: Final = {
+    "release": "released",
+    "recall": "recalled",
+    "consent": "consent_changed",
+    "topic": "consent_changed",
+}
+"""Kinds of links that are told of, and the type of their message."""
+PAUSES: Final = tuple(dt.timedelta(seconds=one) for one in (5, 30, 120, 600, 3_600, 6 * 3_600, 24 * 3_600))
+"""Between attempts; after the last one a message is dead until it is replayed."""
+AT_ONCE: Final = 500
+
+
+def enqueue(engine: Engine, address: str, now: dt.datetime) -> int:
+    """Put what happened since the address was last told on its way; how many messages.
+
+    An address hears of what comes after it was first seen.
+    """
+    with adding(engine) as session:
+        cursor = session.scalar(select(WebhookCursor.seq).where(WebhookCursor.address == address).with_for_update())
+        head = session.scalar(select(AuditHead.count)) or 0
+        if cursor is None:
+            session.add(WebhookCursor(address=address, seq=head))
+            return 0
+        if head <= cursor:
+            return 0
+        upto = min(head, cursor + 10 * AT_ONCE)
+        seqs = session.scalars(
+            select(AuditEntry.seq)
+            .where(AuditEntry.seq > cursor, AuditEntry.seq <= upto, AuditEntry.kind.in_(list(TYPES)))
+            .order_by(AuditEntry.seq)
+        ).all()
+        rows = [{"address": address, "seq": seq, "state": "waiting", "attempts": 0, "next_at": now} for seq in seqs]
+        if rows:
+            session.execute(insert(WebhookDelivery), rows)
+        session.execute(update(WebhookCursor).where(WebhookCursor.address == address).values(seq=upto))
+    return len(rows)
+
+
+def due(session: Session, address: str, now: dt.datetime) -> list[dict[str, Any]]:
+    """The messages whose time has come, oldest first: {id, seq, attempts, payload}; payload None where the customer
+    was erased since.
+    """
+    rows = session.execute(
+        select(WebhookDelivery.seq, WebhookDelivery.attempts, AuditEntry.kind, AuditEntry.recorded_at)
+        .join(AuditEntry, AuditEntry.seq == WebhookDelivery.seq)
+        .where(WebhookDelivery.address == address, WebhookDelivery.state == "waiting", WebhookDelivery.next_at <= now)
+        .order_by(WebhookDelivery.seq)
+        .limit(AT_ONCE)
+    ).all()
+    return [
+        {"id": f"msg_{row.seq}", "seq": row.seq, "attempts": row.attempts, "payload": _payload(session, row)}
+        for row in rows
+    ]
+
+
+def _payload(session: Session, row: Any) -> dict[str, Any] | None:
+    data = _data(session, row.kind, row.seq)
+    return None if data is None else {"type": TYPES[row.kind], "timestamp": row.recorded_at, "data": data}
+
+
+def _data(session: Session, kind: str, seq: int) -> dict[str, Any] | None:
+    """What a message says: ids and what happened, never the text; the receiver asks for the feed."""
+    queries = {
+        "release": select(
+            Recommendation.user_id,
+            Release.release_id,
+            Release.recommendation_id,
+            Recommendation.content_type,
+            Release.expires_at,
+        )
+        .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
+        .where(Release.seq == seq),
+        "recall": select(Recommendation.user_id, Recall.release_id, Recall.recommendation_id, Recall.cause)
+        .join(Recommendation, Recommendation.recommendation_id == Recall.recommendation_id)
+        .where(Recall.seq == seq),
+        "consent": select(ConsentEvent.user_id, ConsentEvent.scope, ConsentEvent.action).where(ConsentEvent.seq == seq),
+        "topic": select(TopicChoice.user_id, TopicChoice.topic, TopicChoice.choice).where(TopicChoice.seq == seq),
+    }
+    found = session.execute(queries[kind]).first()
+    return dict(found._mapping) if found else None
+
+
+def delivered(engine: Engine, address: str, seq: int) -> None:
+    """Note that the address took a message."""
+    _note(engine, address, seq, state="delivered", error=None)
+
+
+def failed(engine: Engine, address: str, seq: int, attempts: int, error: str, now: dt.datetime) -> str:
+    """Note a failed attempt: ``waiting`` for the next one, or ``dead``."""
+    state = "waiting" if attempts < len(PAUSES) else "dead"
+    pause = PAUSES[min(attempts, len(PAUSES) - 1)]
+    _note(engine, address, seq, state=state, error=error[:500], attempts=attempts + 1, next_at=now + pause)
+    return state
+
+
+def _note(engine: Engine, address: str, seq: int, **values: Any) -> None:
+    of = and_(WebhookDelivery.address == address, WebhookDelivery.seq == seq)
+    with adding(engine) as session:
+        session.execute(update(WebhookDelivery).where(of).values(**values))
+
+
+def replay(engine: Engine, now: dt.datetime, *, since: int | None = None) -> int:
+    """Send dead messages again, or with ``since`` everything from that place in the chain on; how many."""
+    again = WebhookDelivery.state == "dead" if since is None else WebhookDelivery.seq >= since
+    if since is not None and since < 1:
+        raise SpendSenseError(f"a place in the audit chain is 1 or more, not {since}", code="invalid_seq")
+    with adding(engine) as session:
+        changed = session.execute(
+            update(WebhookDelivery)
+            .where(again)
+            .values(state="waiting", attempts=0, next_at=now, error=None)
+            .returning(WebhookDelivery.seq)
+        ).all()
+    return len(changed)
+
+
+def states(engine: Engine) -> dict[str, dict[str, int]]:
+    """address → {waiting, delivered, dead}."""
+    found: dict[str, dict[str, int]] = {}
+    with reading(engine) as session:
+        rows = session.execute(
+            select(WebhookDelivery.address, WebhookDelivery.state, func.count().label("number")).group_by(
+                WebhookDelivery.address, WebhookDelivery.state
+            )
+        )
+        for row in rows:
+            found.setdefault(row.address, {"waiting": 0, "delivered": 0, "dead": 0})[row.state] = row.number
+    return found

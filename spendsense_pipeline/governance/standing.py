@@ -1,0 +1,243 @@
+"""Standing approvals: an operator's word on a wording for later drafts too, until a day.
+
+A draft is approved by one only where it is in exactly these words, without finding, with figures inside the range and
+names among those that the operator saw; a share of them is read one by one all the same. Each such approval is a
+decision row of its own, made ``standing``. Belongs here: giving, ending and applying them.
+"""
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import Engine, and_, exists, select
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import audit, templates
+from spendsense_pipeline.governance.database import quoted, reading, storable, writing
+from spendsense_pipeline.governance.endings import held_wording
+from spendsense_pipeline.governance.models import (
+    Operator,
+    Recommendation,
+    RecommendationText,
+    StandingApproval,
+)
+from spendsense_pipeline.governance.queue import current_text, in_status
+from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, taken
+
+LONGEST: Final = dt.timedelta(days=90)
+"""An operator looks at a wording again at least this often."""
+READ_PERCENT: Final = 5
+"""Of the drafts, read one by one where nothing else is said."""
+MOST_NAMES: Final = 200
+"""Names of one slot that an approval can be bound to."""
+
+
+def approve(
+    engine: Engine,
+    reference: str,
+    operator_id: str,
+    now: dt.datetime,
+    *,
+    until: dt.datetime,
+    read_percent: int = READ_PERCENT,
+    known_by: str = "trusted_local",
+    salt: audit.Salt = audit.random_salt,
+) -> dict[str, Any]:
+    """Approve the wording ``T@HASH`` for later drafts: {standing_id, template_id, template_hash, until, bounds}.
+
+    The operator must have opened one of its texts. Replaces an earlier standing approval of theirs on the wording.
+    Raises ``hash_required``, ``unknown_template``, ``sample_required``, ``invalid_standing``, and what a decision is
+    refused for: ``unknown_operator``, ``inactive_operator``, ``not_permitted``.
+    """
+    if not now < until <= now + LONGEST or not 1 <= read_percent <= 100:
+        raise SpendSenseError(
+            f"a standing approval lasts at most {LONGEST.days} days and has 1 to 100 per cent read one by one",
+            code="invalid_standing",
+        )
+    with writing(engine) as session:
+        operator = session.get(Operator, operator_id) if storable(operator_id) else None
+        if operator is None:
+            raise SpendSenseError(f"there is no operator {quoted(operator_id)}", code="unknown_operator")
+        if operator.deactivated_at is not None:
+            raise SpendSenseError(f"operator {quoted(operator_id)} is deactivated", code="inactive_operator")
+        if operator.role != "operator":
+            raise SpendSenseError(f"{quoted(operator_id)} does not decide", code="not_permitted")
+        wording = templates.named(session, reference)
+        if templates.sample(session, wording, operator_id) is None:
+            raise SpendSenseError(
+                "open one text of this wording first; a standing approval is bound to what was seen",
+                code="sample_required",
+            )
+        for earlier in session.scalars(_standing(wording, now).where(StandingApproval.operator_id == operator_id)):
+            earlier.ended_at, earlier.ended_by = now, operator_id
+        count, _ = audit.head(session)
+        row: dict[str, Any] = {
+            "standing_id": "sta_" + hashlib.sha256(f"{wording} {operator_id} {count}".encode()).hexdigest()[:20],
+            "template_id": wording[0],
+            "template_hash": wording[1],
+            "operator_id": operator_id,
+            "until": until,
+            "read_percent": read_percent,
+            "bounds": json.dumps(_bounds(session, wording), ensure_ascii=False, sort_keys=True),
+            "known_by": known_by,
+            "given_at": now,
+        }
+        audit.record(session, audit.STANDING, [row], now, salt)
+    return {name: row[name] for name in ("standing_id", "template_id", "template_hash", "until")} | {
+        "bounds": json.loads(row["bounds"])
+    }
+
+
+def end(engine: Engine, standing_id: str, actor: str, now: dt.datetime) -> str:
+    """End a standing approval: ``ended`` or ``unchanged``. Raises ``unknown_standing``."""
+    with writing(engine) as session:
+        row = session.get(StandingApproval, standing_id) if storable(standing_id) else None
+        if row is None:
+            raise SpendSenseError(f"there is no standing approval {quoted(standing_id)}", code="unknown_standing")
+        if row.ended_at is not None:
+            return "unchanged"
+        row.ended_at, row.ended_by = now, actor
+    return "ended"
+
+
+def listed(session: Session, now: dt.datetime) -> list[dict[str, Any]]:
+    """All standing approvals, newest first: standing_id, reference, template_id, template_hash, operator_id, until,
+    read_percent, bounds, given_at, ended_at, ended_by, live.
+    """
+    names = ("standing_id", "template_id", "template_hash", "operator_id", "until", "read_percent", "given_at")
+    return [
+        {name: getattr(row, name) for name in (*names, "ended_at", "ended_by")}
+        | {
+            "reference": f"{row.template_id}@{row.template_hash[:12]}",
+            "bounds": json.loads(row.bounds),
+            "live": row.ended_at is None and row.until > now,
+        }
+        for row in session.scalars(select(StandingApproval).order_by(StandingApproval.seq.desc()))
+    ]
+
+
+def apply(
+    engine: Engine,
+    now: dt.datetime,
+    *,
+    four_eyes: bool = False,
+    run_id: str | None = None,
+    salt: audit.Salt = audit.random_salt,
+) -> list[str]:
+    """Approve what came in since under standing approvals; returns the recommendation ids.
+
+    What an approval does not cover waits for an operator like everything else.
+    """
+    with reading(engine) as session:
+        if not session.scalar(select(exists().where(*_live(now)))):
+            return []
+    approved: list[str] = []
+    with writing(engine) as session:
+        for standing in session.scalars(select(StandingApproval).where(*_live(now)).order_by(StandingApproval.seq)):
+            bounds = json.loads(standing.bounds)
+            drafts = session.execute(
+                select(Recommendation.recommendation_id, Recommendation.content_hash, RecommendationText.slots)
+                .join(RecommendationText, current_text())
+                .where(
+                    Recommendation.template_id == standing.template_id,
+                    Recommendation.template_hash == standing.template_hash,
+                    in_status(now, "pending_approval"),
+                    Recommendation.registered_at > standing.given_at,
+                    Recommendation.content_hash == Recommendation.original_hash,
+                    RecommendationText.severity == 0,
+                    ~held_wording(),
+                )
+                .order_by(Recommendation.recommendation_id)
+                .limit(MOST_AT_ONCE)
+            ).all()
+            asked = [
+                Request(
+                    "approve",
+                    one.recommendation_id,
+                    standing.operator_id,
+                    one.content_hash,
+                    reason=f"standing approval {standing.standing_id}",
+                )
+                for one in drafts
+                if within(json.loads(one.slots), bounds)
+                and not read_alone(one.recommendation_id, standing.standing_id, standing.read_percent)
+            ]
+            rules = Rules(now, None, four_eyes, "standing", run_id, known_by=standing.known_by)
+            approved += [row["recommendation_id"] for row in taken(session, asked, rules, salt) if row["ok"]]
+    return approved
+
+
+def within(slots: Mapping[str, Mapping[str, Any]], bounds: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether every figure lies in the range that was seen, and every name is one of those.
+
+    >>> within({"rent": {"value": 900}}, {"rent": {"lowest": 700, "highest": 1000}})
+    True
+    """
+    for slot, filled in slots.items():
+        value, seen = filled.get("value"), bounds.get(slot)
+        if value is None or _is_day(value):
+            continue
+        if seen is None:
+            return False
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            if value not in seen.get("values", ()):
+                return False
+        elif not seen.get("lowest", 1) <= value <= seen.get("highest", 0):
+            return False
+    return True
+
+
+def read_alone(recommendation_id: str, standing_id: str, percent: int) -> bool:
+    """Whether this draft is of the share that an operator reads one by one; the same answer each time."""
+    drawn = hashlib.sha256(f"{standing_id} {recommendation_id}".encode()).digest()
+    return int.from_bytes(drawn[:8], "big") % 10_000 < percent * 100
+
+
+def _bounds(session: Session, wording: tuple[str, str]) -> dict[str, dict[str, Any]]:
+    """slot → {lowest, highest} or {values}, over all texts of the wording that wait or were approved."""
+    found: dict[str, dict[str, Any]] = {}
+    rows = session.scalars(
+        select(RecommendationText.slots)
+        .join(Recommendation, and_(current_text(), Recommendation.content_hash == Recommendation.original_hash))
+        .where(
+            Recommendation.template_id == wording[0],
+            Recommendation.template_hash == wording[1],
+            Recommendation.status.in_(("pending_approval", "approved")),
+        )
+    )
+    for text in rows:
+        for slot, filled in json.loads(text).items():
+            value = filled.get("value")
+            if value is None or _is_day(value):
+                continue
+            seen = found.setdefault(slot, {})
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                if value not in seen.setdefault("values", []) and len(seen["values"]) < MOST_NAMES:
+                    seen["values"].append(value)
+            else:
+                seen["lowest"] = min(seen.get("lowest", value), value)
+                seen["highest"] = max(seen.get("highest", value), value)
+    return found
+
+
+def _is_day(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        dt.date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _live(now: dt.datetime) -> tuple[Any, ...]:
+    return StandingApproval.ended_at.is_(None), StandingApproval.until > now
+
+
+def _standing(wording: tuple[str, str], now: dt.datetime) -> Any:
+    return select(StandingApproval).where(
+        StandingApproval.template_id == wording[0], StandingApproval.template_hash == wording[1], *_live(now)
+    )

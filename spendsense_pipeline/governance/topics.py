@@ -1,0 +1,157 @@
+"""What a customer wants to hear about: topics of education as switches, each on until it is switched off.
+
+Switching one off takes out, in the same transaction, what waits in it and ends what was released. Belongs here: the
+topics and a customer's word on them. Consent itself is ``consent``.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, and_, case, exists, func, null, select, update
+from sqlalchemy.orm import Session, aliased
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance.database import is_name, quoted, storable
+from spendsense_pipeline.governance.models import OPEN, Recall, Recommendation, Release, TopicChoice
+from spendsense_pipeline.insights.kinds import INSIGHTS
+
+TOPIC_OF_INSIGHT: Final = {name: kind.topic for name, kind in INSIGHTS.items()}
+TOPIC_OF_PERSONA: Final = {
+    "high_utilization": "debt",
+    "variable_income": "income",
+    "subscription_heavy": "recurring",
+    "savings_builder": "cushion",
+    "wealth_builder": "cushion",
+}
+"""What a persona's own pieces are about."""
+TOPICS: Final = tuple(sorted({*TOPIC_OF_INSIGHT.values(), *TOPIC_OF_PERSONA.values()}))
+
+
+def topic() -> ColumnElement[str | None]:
+    """The SQL topic of a recommendation; offers have none, their switch is the consent to them."""
+    of_persona = case(TOPIC_OF_PERSONA, value=Recommendation.persona, else_=null())
+    of_insight = case(TOPIC_OF_INSIGHT, value=Recommendation.insight, else_=of_persona)
+    return case((Recommendation.content_type == "education", of_insight), else_=null())
+
+
+def topic_of(draft: Mapping[str, Any]) -> str:
+    """What a draft is about; empty for an offer."""
+    if draft["content_type"] != "education":
+        return ""
+    return TOPIC_OF_INSIGHT.get(draft["insight"] or "") or TOPIC_OF_PERSONA.get(draft["persona"], "")
+
+
+def declined() -> ColumnElement[bool]:
+    """The SQL condition that the customer switched the recommendation's topic off."""
+    return exists().where(
+        TopicChoice.user_id == Recommendation.user_id,
+        TopicChoice.topic == topic(),
+        TopicChoice.choice == "declined",
+        _is_last(),
+    )
+
+
+def _is_last() -> ColumnElement[bool]:
+    """The SQL condition that a choice is the customer's last on its topic."""
+    later = aliased(TopicChoice)
+    overtaken = exists().where(
+        later.user_id == TopicChoice.user_id, later.topic == TopicChoice.topic, later.seq > TopicChoice.seq
+    )
+    return ~overtaken.correlate(TopicChoice)
+
+
+def choices(session: Session, user_id: str) -> dict[str, bool]:
+    """topic → wanted, for every topic."""
+    wanted = dict.fromkeys(TOPICS, True)
+    if storable(user_id):
+        rows = select(TopicChoice.topic, TopicChoice.choice).where(TopicChoice.user_id == user_id)
+        wanted |= {row.topic: row.choice == "wanted" for row in session.execute(rows.order_by(TopicChoice.seq))}
+    return {name: wanted[name] for name in TOPICS}
+
+
+def declined_by(session: Session, user_ids: list[str]) -> set[tuple[str, str]]:
+    """(user_id, topic) of what these customers switched off."""
+    last: dict[tuple[str, str], str] = {}
+    rows = select(TopicChoice.user_id, TopicChoice.topic, TopicChoice.choice).where(TopicChoice.user_id.in_(user_ids))
+    for row in session.execute(rows.order_by(TopicChoice.seq)):
+        last[row.user_id, row.topic] = row.choice
+    return {of for of, choice in last.items() if choice == "declined"}
+
+
+def history(session: Session, user_id: str) -> list[dict[str, Any]]:
+    """A customer's choices, oldest first: topic, choice, actor, source, channel, at."""
+    if not storable(user_id):
+        return []
+    rows = session.scalars(select(TopicChoice).where(TopicChoice.user_id == user_id).order_by(TopicChoice.seq))
+    names = ("topic", "choice", "actor", "source", "channel")
+    return [{name: getattr(row, name) for name in names} | {"at": row.recorded_at} for row in rows]
+
+
+def choose(
+    session: Session,
+    user_id: str,
+    wanted: dict[str, bool],
+    now: dt.datetime,
+    *,
+    actor: str,
+    source: str,
+    channel: str,
+    salt: audit.Salt = audit.random_salt,
+) -> dict[str, bool]:
+    """Record what changed, with all that switching off means; returns ``choices`` afterwards.
+
+    To be called inside ``database.writing``. Raises ``invalid_topic``.
+    """
+    unknown = sorted(set(wanted) - set(TOPICS))
+    if unknown or not all(is_name(text) for text in (user_id, actor, source, channel)):
+        raise SpendSenseError(
+            f"topics are {', '.join(TOPICS)}, not {', '.join(quoted(one) for one in unknown) or 'with such names'}",
+            code="invalid_topic",
+        )
+    before = choices(session, user_id)
+    changed = {name: value for name, value in wanted.items() if before[name] != value}
+    count, _ = audit.head(session)
+    rows: list[dict[str, Any]] = [
+        {
+            "choice_id": "top_" + hashlib.sha256(f"{user_id} {name} {count}".encode()).hexdigest()[:20],
+            "user_id": user_id,
+            "topic": name,
+            "choice": "wanted" if value else "declined",
+            "actor": actor,
+            "source": source,
+            "channel": channel,
+            "recorded_at": now,
+        }
+        for name, value in sorted(changed.items())
+    ]
+    audit.record(session, audit.TOPIC, rows, now, salt)
+    off = [name for name, value in changed.items() if not value]
+    if off:
+        _end(session, user_id, off, now, salt)
+    return before | changed
+
+
+def _end(session: Session, user_id: str, off: list[str], now: dt.datetime, salt: audit.Salt) -> None:
+    theirs = and_(Recommendation.user_id == user_id, topic().in_(off))
+    waiting = and_(theirs, Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
+    session.execute(
+        update(Recommendation).where(waiting).values(status="voided", status_at=now),
+        execution_options={"synchronize_session": False},
+    )
+    released = (
+        select(Release.release_id, Release.recommendation_id)
+        .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
+        .where(theirs, ~exists().where(Recall.release_id == Release.release_id))
+        .order_by(Release.seq)
+    )
+    ends = [dict(row._mapping) | {"cause": "topic_declined", "recalled_at": now} for row in session.execute(released)]
+    audit.record(session, audit.RECALL, ends, now, salt)
+
+
+def count_by_topic(session: Session) -> dict[str, int]:
+    """topic → customers who switched it off."""
+    rows = select(TopicChoice.topic, func.count()).where(TopicChoice.choice == "declined", _is_last())
+    return dict(session.execute(rows.group_by(TopicChoice.topic)).all())

@@ -1,0 +1,33 @@
+"""The stored catalogue, read again when it changed: what a feed's offers say about their product."""
+
+import threading
+from typing import Any, Final
+
+import fsspec
+
+from spendsense_pipeline.service.context import Service
+
+_LOCK: Final = threading.Lock()
+_READ: Final[dict[str, tuple[Any, dict[str, dict[str, Any]]]]] = {}
+
+
+def products(service: Service) -> dict[str, dict[str, Any]]:
+    """product_id → product; empty where no catalogue is stored."""
+    from spendsense_pipeline import warehouse
+
+    root = service.settings.warehouse_root
+    filesystem, path = fsspec.core.url_to_fs(warehouse.path(root, "products"))
+    version = _version(filesystem, path)
+    with _LOCK:
+        if root not in _READ or _READ[root][0] != version or version is None:
+            rows = warehouse.load(root, "products").to_pylist() if version is not None else []
+            _READ[root] = version, {row["product_id"]: row for row in rows}
+        return _READ[root][1]
+
+
+def _version(filesystem: Any, path: str) -> Any:
+    """What changes when the table does; None where there is none."""
+    if not filesystem.exists(path):
+        return None
+    info = filesystem.info(path)
+    return info.get("ETag") or (info.get("mtime"), info.get("size"), info.get("ino"))

@@ -1,0 +1,78 @@
+"""Starting the service: uvicorn around the application, the sender of webhooks beside it.
+
+Does not belong here: whether it may start on this address (``cli/service.py``).
+"""
+
+import logging
+import sys
+import threading
+from pathlib import Path
+
+import uvicorn
+from sqlalchemy import Engine
+
+from spendsense_pipeline.governance import operators
+from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.service.app import create_app
+from spendsense_pipeline.service.context import Service, kept_secret
+from spendsense_pipeline.service.login import login_link
+from spendsense_pipeline.service.webhooks import Sender
+from spendsense_pipeline.settings import Settings
+
+
+def serve(
+    settings: Settings,
+    engine: Engine,
+    host: str,
+    port: int,
+    *,
+    local: bool,
+    tls: tuple[str | None, str | None],
+    trusted_proxy: str | None,
+) -> None:
+    """Serve until interrupted. On a trusted machine the first operator's login link is printed."""
+    secret = settings.secret.get_secret_value() if settings.secret else kept_secret(Path(settings.data))
+    secure = tls[0] is not None or trusted_proxy is not None
+    service = Service(settings, engine, local=local, secure=secure, secret=secret)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines hold addresses
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(service),
+            host=host,
+            port=port,
+            access_log=False,
+            log_level="warning",
+            ssl_certfile=tls[0],
+            ssl_keyfile=tls[1],
+            proxy_headers=trusted_proxy is not None,
+            forwarded_allow_ips=trusted_proxy,
+            server_header=False,
+        )
+    )
+    stop = threading.Event()
+    sender = threading.Thread(target=Sender(service).run, args=(stop,), name="webhooks", daemon=True)
+    if settings.webhooks:
+        sender.start()
+    address = f"{'https' if tls[0] else 'http'}://{host}:{port}"
+    sys.stdout.write(f"SpendSense on {address}, desk at {address}/desk, interface at {address}/docs\n")
+    if service.trusts_local:
+        for operator_id in _who_may_look(engine):
+            sys.stdout.write(f"Log in as {operator_id}, once: {login_link(service, operator_id, address)}\n")
+    sys.stdout.flush()
+    try:
+        server.run()
+    finally:
+        stop.set()
+        if sender.is_alive():
+            sender.join(timeout=10)
+
+
+def _who_may_look(engine: Engine) -> list[str]:
+    """The first active person of each role."""
+    found: dict[str, str] = {}
+    with reading(engine) as session:
+        for row in operators.listed(session):
+            if row["active"]:
+                found.setdefault(row["role"], row["operator_id"])
+    return list(found.values())
