@@ -30,6 +30,9 @@ LISTS = ("persona_targets", "benefits")
 ASKS_NOTHING: Final = {"min_income": 0.0, "max_credit_utilization": 1.0}
 """What clients send and read for a product without this limit; stored as null, for a limit asks that it be known."""
 
+NOT_SAID: Final = {"category": "", "disclosure": "", "partner_name": "", "commission_rate": 0.0, "priority": 1}
+"""What clients read where the catalogue says nothing."""
+
 
 class Product(BaseModel):
     """A product as its partner offers it."""
@@ -130,7 +133,7 @@ def _timed(service: Service, row: dict[str, Any]) -> dict[str, Any]:
         times = registered_at(session, brought)
     first: dt.datetime | None = min(times.values(), default=None)
     shown = {name: value for name, value in row.items() if name != "batch"}
-    shown |= {name: value for name, value in ASKS_NOTHING.items() if shown[name] is None}
+    shown |= {name: value for name, value in (ASKS_NOTHING | NOT_SAID).items() if shown[name] is None}
     return shown | {"created_at": first, "updated_at": times.get(row["batch"])}
 
 
