@@ -12,8 +12,14 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
-from spendsense_pipeline.governance import operators, review
+from spendsense_pipeline import warehouse
+from spendsense_pipeline.frames import to_frame
+from spendsense_pipeline.governance import generations, operators, review
 from spendsense_pipeline.governance.database import open_or_create, writing
+from spendsense_pipeline.recommendations.generation import Generation, Template
+from spendsense_pipeline.recommendations.guardrails import review_draft
+from spendsense_pipeline.recommendations.library import load_library
+from spendsense_pipeline.recommendations.prompts import distinct, fingerprint, load_prompts, request
 from spendsense_pipeline.service.access import rules_of
 from spendsense_pipeline.service.app import create_app
 from spendsense_pipeline.service.context import Service
@@ -242,6 +248,27 @@ def test_drafts_of_several_customers_at_once_do_not_mix(world: World) -> None:
             assert {row["content_hash"] for row in made["recommendations"]} == expected
 
 
+def test_what_a_model_wrote_before_comes_before_the_library(world: World) -> None:
+    """Nobody is asked: what is kept is used, the library serves the rest."""
+    user_id, _ = world.customer()
+    settings = world.service.settings
+    rows = to_frame(warehouse.load(settings.warehouse_root, "situations", [str(DAY)]))
+    library, prompts, written = load_library(settings.prompts), load_prompts(settings.prompts), []
+    for one in distinct(rows[rows["user_id"] == user_id]):
+        piece = next(each for each in library if each.fits(one.about, one.facts, one.slots))
+        words = Template(piece.topic, piece.title, f"{piece.content} One step at a time.", piece.facts)
+        asked = fingerprint(request(one, prompts[one.about], settings.openai_model))
+        written.append(Generation(one, asked, "1", settings.openai_model, (words,)))
+    with writing(world.service.engine) as session:
+        generations.keep(session, written, NOON, None)
+    settings.generator = "openai"
+    try:
+        made = world.client("POST /recommendations/generate/{}", user_id, force_regenerate=True, expect=201)
+    finally:
+        settings.generator = "library"
+    assert any("One step at a time." in row["content"] for row in made["recommendations"])
+
+
 def test_an_override_goes_out_when_it_is_approved(world: World) -> None:
     client = world.client
     user_id, waiting = world.customer()
@@ -358,8 +385,6 @@ def test_an_approval_means_the_text_that_was_listed(world: World) -> None:
             operators.add(session, other, NOON)
         rewritten = {"action": "override", "title": "Other words", "reason": "plainer"}
         made = review.Request(recommendation_id=rec, operator_id=other, **rewritten)
-        from spendsense_pipeline.recommendations.guardrails import review_draft
-
         (done,) = review.decide(
             world.service.engine, [made], world.service.now(), guardrails=review_draft, four_eyes=True
         )

@@ -135,7 +135,6 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
     from spendsense_pipeline.insights.of_range import insights_of
     from spendsense_pipeline.personas.assignment import assign_personas, followed
     from spendsense_pipeline.recommendations.drafts import draft_recommendations
-    from spendsense_pipeline.recommendations.library import education_templates
     from spendsense_pipeline.recommendations.offers import product_matches
     from spendsense_pipeline.recommendations.situations import fresh, situations
 
@@ -172,15 +171,42 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
     )
     with reading(service.engine) as session:
         history = frames.history(session, day, service.now(), user_id=user_id)
-    rows = draft_recommendations(
-        found, education_templates(found, _library(settings.prompts), day), matches, products, agreed, history, day
-    )
+    rows = draft_recommendations(found, _pieces(service, found, day), matches, products, agreed, history, day)
     kept = evidence(rows, first, longer, streams)
     return Drafted(day, str(followed(current, personas_longer)["persona"].iloc[0]), rows, kept)
 
 
+def _pieces(service: Service, found: "pd.DataFrame", day: dt.date) -> "pd.DataFrame":
+    """The library's pieces for these situations and, where a language model writes, what it wrote for them before.
+
+    Nobody waits for a model here: of what it did not write yet, the next run asks.
+    """
+    from spendsense_pipeline.governance import generations
+    from spendsense_pipeline.recommendations.generation import with_generated
+    from spendsense_pipeline.recommendations.library import education_templates
+    from spendsense_pipeline.recommendations.prompts import distinct, fingerprint, load_prompts, request
+
+    settings = service.settings
+    pieces = education_templates(found, _library(settings.prompts), day)
+    if settings.generator != "openai":
+        return pieces
+    prompts = load_prompts(settings.prompts)
+    wanted = {fingerprint(request(one, prompts[one.about], settings.openai_model)): one for one in distinct(found)}
+    with reading(service.engine) as session:
+        kept = generations.still_standing(session, wanted)
+    return with_generated(pieces, kept.values(), day)
+
+
 def _no_persona(user_id: str) -> SpendSenseError:
     return SpendSenseError(f"{user_id[:80]!r} has no persona: no transaction of theirs has arrived", code="no_persona")
+
+
+def warm_up(service: Service) -> None:
+    """Load what drafting needs, so that the first customer does not wait for it."""
+    from spendsense_pipeline.insights import of_range  # noqa: F401 - loading is the point
+    from spendsense_pipeline.recommendations import drafts, offers  # noqa: F401 - as above
+
+    _library(service.settings.prompts)
 
 
 @functools.cache
