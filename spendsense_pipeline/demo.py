@@ -175,18 +175,16 @@ def _held_back(session: Session, now: dt.datetime) -> Iterator[tuple[int, str, s
         for row in queue.queue(session, now, status=status, limit=1000)["queue"]:
             if row["released_at"] is not None:
                 continue
-            whose = "" if row["status"] == "approved" else row["user_id"]
-            groups.setdefault((whose, _why_held(session, row, now)), []).append(row["recommendation_id"])
+            whose = "" if row["status"] in ("approved", "rejected") else row["user_id"]
+            groups.setdefault((whose, _why_held(row)), []).append(row["recommendation_id"])
     for (user_id, reason), names in groups.items():
         of = f"of {user_id}" if user_id else "of several customers"
         yield len(names), names[0] if len(names) == 1 else of, reason
 
 
-def _why_held(session: Session, row: dict[str, Any], now: dt.datetime) -> str:
-    if row["status"] == "rejected":
-        decision = queue.full(session, row["recommendation_id"], now)["decisions"][-1]
-        return f"rejected by {decision['operator_id']}, {decision['reason']}"
+def _why_held(row: dict[str, Any]) -> str:
     return {
+        "rejected": "rejected by the operator",
         "voided": "the customer withdrew consent before the release",
         "expired": "nobody decided and released it within 14 days",
         "superseded": "newer figures took its place",
@@ -197,18 +195,18 @@ def _why_held(session: Session, row: dict[str, Any], now: dt.datetime) -> str:
 
 def _tell_next(settings: Settings, waiting: dict[str, Any] | None, operator_id: str, day: dt.date) -> None:
     command, data = _short(Path(sys.executable).with_name("spendsense")), _short(settings.data)
+    print()
     if settings.data != Path("data").absolute():
-        print(f"\nFor the commands below: export SPENDSENSE_DATA={shlex.quote(data)}")
+        print(f"For the commands below: export SPENDSENSE_DATA={shlex.quote(data)}")
     if waiting is not None:
-        print("\nYour turn: look at the draft that waits, approve it, let it out")
+        print("Your turn: look at the draft that waits, approve it, let it out")
         print(f"  {command} show {waiting['recommendation_id']}")
         print(f"  {command} approve {_reference(waiting)} --operator {operator_id}")
         print(f"  {command} release")
     print("\nWhere to look")
     print(f"  {data}/reports/{day}.html is the record of the day, {data}/warehouse has every table as Parquet")
     print(f"  {command} users --consent true; then profile, signals, released, why")
-    print("  make serve starts the desk, the feed and the customer's page: http://127.0.0.1:8000/desk")
-    print("  make dev serves the graph: http://127.0.0.1:3000/asset-groups")
+    print("  make serve: the desk, http://127.0.0.1:8000/desk; make dev: the graph, http://127.0.0.1:3000/asset-groups")
 
 
 def _short(path: Path) -> str:

@@ -487,9 +487,7 @@ class Release(Base):
     expires_at: Mapped[dt.datetime | None] = mapped_column(
         doc="when it leaves the feed by itself; null: released before texts had an end"
     )
-    ended_at: Mapped[dt.datetime | None] = mapped_column(
-        doc="when it ended; repeats its recall, so that an index holds those that stand"
-    )
+    ended_at: Mapped[dt.datetime | None] = mapped_column(doc="when it ended, as its recall says; null: it stands")
 
 
 class RecallOrder(Base):

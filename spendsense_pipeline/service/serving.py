@@ -16,6 +16,7 @@ from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.app import create_app
 from spendsense_pipeline.service.context import Service, kept_secret
 from spendsense_pipeline.service.login import login_link
+from spendsense_pipeline.service.seed.generation_routes import warm_up
 from spendsense_pipeline.service.webhooks import Sender
 from spendsense_pipeline.settings import Settings
 
@@ -54,6 +55,7 @@ def serve(
     sender = threading.Thread(target=Sender(service).run, args=(stop,), name="webhooks", daemon=True)
     if settings.webhooks:
         sender.start()
+    threading.Thread(target=warm_up, args=(service,), name="warm-up", daemon=True).start()
     address = f"{'https' if tls[0] else 'http'}://{host}:{port}"
     sys.stdout.write(f"SpendSense on {address}, desk at {address}/desk, interface at {address}/docs\n")
     if service.trusts_local:
