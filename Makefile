@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo dev test verify mutants accuracy clean
+.PHONY: demo dev serve test verify mutants accuracy clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m spendsense_pipeline.demo
 
 dev: $(VENV)/.installed
 	@$(BIN)/python -m spendsense_pipeline.defs.launch
+
+# The service on the same data, with links that log you in once; PORT=8000.
+serve: $(VENV)/.installed
+	@$(BIN)/spendsense serve
 
 test: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
@@ -42,7 +46,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (a minute or two, once) ..."
-	@$(INSTALL) -e .
+	@$(INSTALL) -e '.[service]'
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -30,6 +30,7 @@ from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 
 USERS = 75
 BATCH = f"demo-{USERS}-customers"
+APPOINTED = {"operator_1": "operator", "admin_1": "admin", "auditor_1": "auditor"}
 INDENT = " " * 13
 
 
@@ -44,6 +45,7 @@ def main() -> None:
             day = profiles.newest_transaction_date(settings.warehouse_root)
             refreshed = launch.daily_refresh(definitions, instance, day)
             engine = open_or_create(settings.governance_url)
+            _appoint(engine, _now())
             operator_id, waiting = _review(settings, engine, _now())
             released = launch.release(definitions, instance).metadata["released_recommendations"]["released"]
             launch.evaluate(definitions, instance, day)  # the page and the UI tell of the queue as it is left
@@ -75,6 +77,13 @@ def _land(settings: Settings, as_of: dt.date) -> None:
         landing.land(folder, settings.landing, BATCH)
 
 
+def _appoint(engine: Engine, now: dt.datetime) -> None:
+    """One person of each role, for whoever looks at the service; the files bring operators alone."""
+    with writing(engine) as session:
+        for name, role in APPOINTED.items():
+            operators.add(session, name, now, "demo", operators.Standing(role=role))
+
+
 def _review(settings: Settings, engine: Engine, now: dt.datetime) -> tuple[str, dict[str, Any] | None]:
     """Decide as a generated operator: reject one, approve the rest but one; one customer then changes their mind.
 
@@ -100,6 +109,11 @@ def _review(settings: Settings, engine: Engine, now: dt.datetime) -> tuple[str, 
     review.reject(
         engine, [_reference(rejected)], operator_id, now, reason="the operator found the tone wrong for this customer"
     )
+    # So that the one left waiting can go out today, its customer gets fewer others than a week allows.
+    others = [row for row in approved if row["user_id"] == waiting["user_id"]][max(settings.weekly_cap - 1, 0) :]
+    if others and settings.weekly_cap:
+        approved = [row for row in approved if row not in others]
+        review.reject(engine, [_reference(row) for row in others], operator_id, now, reason="enough for this week")
     review.approve(engine, [_reference(row) for row in approved], operator_id, now, note="sample review")
     leaving = next((row["user_id"] for row in approved if row["user_id"] != waiting["user_id"]), None)
     if leaving is not None:
@@ -157,11 +171,15 @@ def _tell_review(settings: Settings, engine: Engine, refreshed: launch.Ran, rele
 def _held_back(session: Session, now: dt.datetime) -> Iterator[tuple[int, str, str]]:
     """What was not released, by customer and reason: how many, which, and why, as the records say."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for status in ("rejected", "voided", "expired", "superseded", "pending_approval"):
+    for status in ("rejected", "voided", "expired", "superseded", "approved", "pending_approval"):
         for row in queue.queue(session, now, status=status, limit=1000)["queue"]:
-            groups.setdefault((row["user_id"], _why_held(session, row, now)), []).append(row["recommendation_id"])
+            if row["released_at"] is not None:
+                continue
+            whose = "" if row["status"] == "approved" else row["user_id"]
+            groups.setdefault((whose, _why_held(session, row, now)), []).append(row["recommendation_id"])
     for (user_id, reason), names in groups.items():
-        yield len(names), names[0] if len(names) == 1 else f"of {user_id}", reason
+        of = f"of {user_id}" if user_id else "of several customers"
+        yield len(names), names[0] if len(names) == 1 else of, reason
 
 
 def _why_held(session: Session, row: dict[str, Any], now: dt.datetime) -> str:
@@ -172,6 +190,7 @@ def _why_held(session: Session, row: dict[str, Any], now: dt.datetime) -> str:
         "voided": "the customer withdrew consent before the release",
         "expired": "nobody decided and released it within 14 days",
         "superseded": "newer figures took its place",
+        "approved": "they had enough texts this week",
         "pending_approval": "waits for an operator",
     }[row["status"]]
 
@@ -188,6 +207,7 @@ def _tell_next(settings: Settings, waiting: dict[str, Any] | None, operator_id: 
     print("\nWhere to look")
     print(f"  {data}/reports/{day}.html is the record of the day, {data}/warehouse has every table as Parquet")
     print(f"  {command} users --consent true; then profile, signals, released, why")
+    print("  make serve starts the desk, the feed and the customer's page: http://127.0.0.1:8000/desk")
     print("  make dev serves the graph: http://127.0.0.1:3000/asset-groups")
 
 

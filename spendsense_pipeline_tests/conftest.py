@@ -4,7 +4,7 @@ import datetime as dt
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,15 @@ from spendsense_pipeline.settings import Settings
 TOGETHER = (
     *("spark", "compiled", "s3", "object_store"),
     *("browser/test_ui", "defs/test_own_tables", "governance/test_races", "synthetic/test_generate", "test_raw"),
-    *("ingest/test_canonical",),
+    *("ingest/test_canonical", "test_benchmarks"),
 )
 """In the names of tests that share what starts slowly: Spark, kernels, a webserver, a database, made customers."""
+
+SLOW = (
+    *("test_demo", "browser/", "compiled", "spark", "test_erasure.py", "test_cli.py", "defs/"),
+    *("test_any_history", "test_not_a_flood", "test_benchmarks", "ingest/test_holders", "ingest/test_corruption"),
+)
+"""In the names of tests that take longest, the longest first: started last, one would keep a single worker busy."""
 
 DAY = dt.date(2026, 6, 30)
 NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
@@ -48,17 +54,27 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
     return Together(config, log)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first, the others in the order that they have; ``--no-loadscope-reorder`` has workers keep it."""
+    items.sort(key=lambda item: next((n for n, word in enumerate(SLOW) if word in item.nodeid), len(SLOW)))
+
+
 @dataclass
 class Pipeline:
     """A data folder with its definitions; the clock stands at noon of the day after the figures."""
 
     settings: Settings
     now: dt.datetime = NOON
+    _built: dict[tuple[str, dt.datetime], dg.Definitions] = field(default_factory=dict, repr=False)
 
     @property
     def definitions(self) -> dg.Definitions:
-        """Fresh definitions on this folder."""
-        return build_defs(self.settings, resources={"clock": Clock(fixed=self.now.isoformat())})
+        """Definitions on this folder: built, and their jobs resolved, once until settings or clock change."""
+        key = self.settings.model_dump_json(), self.now
+        if key not in self._built:
+            self._built[key] = build_defs(self.settings, resources={"clock": Clock(fixed=self.now.isoformat())})
+        return self._built[key]
 
     @property
     def engine(self):

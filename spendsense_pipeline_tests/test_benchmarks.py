@@ -1,7 +1,9 @@
 """The benchmarks run, and do the same work as what they are measured beside."""
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -34,15 +36,16 @@ def test_a_section_measured_again_replaces_itself_alone(tmp_path: Path) -> None:
     assert document.read_text() == "# Benchmarks\n\n## Drafts\n\nfast\\1\n\n## Features\n\nkept\n"
 
 
-@pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty generated customers are enough."""
-    monkeypatch.setattr(data, "CUSTOMERS", 20)
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of benchmarks' data, in which twenty generated customers are enough; they are generated once."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(data, "CUSTOMERS", 20)
+        yield tmp_path_factory.mktemp("few")
 
 
-@pytest.mark.usefixtures("few")
-def test_tables_of_any_size_lie_as_the_warehouse_stores_them(tmp_path: Path) -> None:
-    made = data.stored(tmp_path, 240)  # eleven copies and more: 2 sorts after 10 where numbers are not padded
+def test_tables_of_any_size_lie_as_the_warehouse_stores_them(few: Path, tmp_path: Path) -> None:
+    made = data.stored(few, 240)  # eleven copies and more: 2 sorts after 10 where numbers are not padded
     for table, order in warehouse.CLUSTERED.items():
         file = f"'{made}/{table}.parquet'"
         by = ", ".join(order)
@@ -57,10 +60,9 @@ def test_tables_of_any_size_lie_as_the_warehouse_stores_them(tmp_path: Path) -> 
     assert row_groups.groups(stored)
 
 
-@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("paid", [True, False], ids=["as generated", "where nobody is paid"])
-def test_the_pandas_contender_runs_where(paid: bool, tmp_path: Path) -> None:
-    tables, out = data.stored(tmp_path, 20), tmp_path / "out"
+def test_the_pandas_contender_runs_where(paid: bool, few: Path, tmp_path: Path) -> None:
+    tables, out = shutil.copytree(data.stored(few, 20), tmp_path / "tables"), tmp_path / "out"
     out.mkdir()
     if not paid:
         file = tables / "transactions.parquet"

@@ -193,21 +193,6 @@ def test_generate_writes_a_landing_folder_with_its_truth(nothing: Pipeline, spen
     assert again["error"]["code"] == "target_exists"
 
 
-def test_ingest_then_run_go_through_dagster(nothing: Pipeline, spendsense, tmp_path: Path) -> None:
-    spendsense(nothing, "generate", "--users", "6", "--as-of", "2026-06-30", "--out", str(tmp_path / "made"))
-    taken = spendsense(nothing, "ingest", str(tmp_path / "made"), "--batch", "first")
-    assert set(taken) == {"batch", "run_id", "tables"}
-    assert taken["batch"] == "first"
-    for counts in taken["tables"].values():
-        assert set(counts) == {"read", "accepted", "duplicate", "rejected"}
-        assert counts["read"] == counts["accepted"] + counts["duplicate"] + counts["rejected"]
-    assert spendsense(nothing, "run", "--as-of", "1996-01-01", code=1)["error"]["code"] == "unknown_date"
-    ran = spendsense(nothing, "run")
-    assert {"run_id", "as_of", "rows", "registered", "replaced", "suppressed"} <= set(ran)
-    assert ran["as_of"] == "2026-06-30"
-    assert ran["rows"]["features_30d"] == ran["rows"]["features_180d"] > 0
-
-
 def test_from_a_banks_export_to_a_profile_in_three_commands(nothing: Pipeline, spendsense, tmp_path: Path) -> None:
     (tmp_path / "january").mkdir()
     sample = PROJECT_ROOT / "spendsense_pipeline_tests" / "ingest" / "statements" / "german-giro.sta"
@@ -216,10 +201,18 @@ def test_from_a_banks_export_to_a_profile_in_three_commands(nothing: Pipeline, s
     assert spendsense(nothing, *words, code=1)["error"]["code"] == "batch_refused"
     assert not nothing.settings.landing.exists(), "nothing half landed"
     landed = spendsense(nothing, *words, "--user", "mia")
+    assert set(landed) == {"batch", "run_id", "tables"}
     assert landed["batch"].startswith("january-")
+    for counts in landed["tables"].values():
+        assert set(counts) == {"read", "accepted", "duplicate", "rejected"}
+        assert counts["read"] == counts["accepted"] + counts["duplicate"] + counts["rejected"]
     assert landed["tables"]["transactions"] == {"read": 5, "accepted": 5, "duplicate": 0, "rejected": 0}
     assert spendsense(nothing, *words, "--user", "mia")["batch"] == landed["batch"], "the same again is no change"
-    assert spendsense(nothing, "run")["as_of"] == "2026-01-08"
+    assert spendsense(nothing, "run", "--as-of", "1996-01-01", code=1)["error"]["code"] == "unknown_date"
+    ran = spendsense(nothing, "run")
+    assert {"run_id", "as_of", "rows", "registered", "replaced", "suppressed"} <= set(ran)
+    assert ran["as_of"] == "2026-01-08"
+    assert ran["rows"]["features_30d"] == ran["rows"]["features_180d"] > 0
     assert spendsense(nothing, "profile", "mia")["user_id"] == "mia"
 
 
@@ -228,7 +221,9 @@ def test_ids_by_content_are_asked_for_on_the_command_line(nothing: Pipeline, spe
     (tmp_path / "bank" / "users.csv").write_text("user_id\nmia\n")
     (tmp_path / "bank" / "accounts.csv").write_text("account_id,user_id,type\ngiro,mia,checking\n")
     (tmp_path / "bank" / "transactions.csv").write_text("account_id,date,amount\ngiro,2026-06-01,-5\n")
-    first = spendsense(nothing, "ingest", str(tmp_path / "bank"))["tables"]["transactions"]
+    told = spendsense(nothing, "ingest", str(tmp_path / "bank"), "--batch", "first")
+    assert told["batch"] == "first"
+    first = told["tables"]["transactions"]
     assert (first["accepted"], first["rejected"]) == (0, 1)
     again = spendsense(nothing, "ingest", str(tmp_path / "bank"), "--ids", "content")["tables"]["transactions"]
     assert (again["accepted"], again["rejected"]) == (1, 0)

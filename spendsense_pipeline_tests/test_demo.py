@@ -65,11 +65,13 @@ def test_the_demo_goes_the_whole_way_and_may_be_run_again(
     counts = spendsense(folder, "dashboard")["recommendations"]
     feed = spendsense(folder, "released")["released"]
     assert number(r"Released +(\d+)", first) == len(feed) > 0
-    assert (counts["rejected"], counts["pending_approval"]) == (1, 1)
+    assert counts["rejected"] >= 1
+    assert counts["pending_approval"] == 1
     assert counts["voided"] > 0
-    assert number(r"Held back +(\d+)", first) == counts["rejected"] + counts["voided"] + 1
+    capped = counts["approved"] - len(feed)  # more than a week allows a customer
+    assert number(r"Held back +(\d+)", first) == counts["rejected"] + counts["voided"] + capped + 1
     assert sum(many for many, _ in held_back(first)) == number(r"Held back +(\d+)", first)
-    assert [why.split()[0] for _, why in held_back(first)] == ["rejected", "the", "waits"]
+    assert list(dict.fromkeys(why.split()[0] for _, why in held_back(first))) == ["rejected", "the", "they", "waits"]
 
     (path,) = (folder.settings.data / "reports").iterdir()
     page = path.read_text()

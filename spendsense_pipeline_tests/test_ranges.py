@@ -14,12 +14,15 @@ def table(values: list[str | None]) -> ibis.Table:
     return ibis.memtable({"key": values, "n": list(range(len(values)))}, schema={"key": "string", "n": "int64"})
 
 
-@settings(deadline=None)
-@given(
-    st.lists(st.one_of(st.none(), st.sampled_from(["", "a", "aa", "b", "Z", "é", "zz", "z z"])), max_size=40),
-    st.integers(1, 9),
-)
-def test_each_row_lies_in_one_range_and_each_value_is_whole(values: list[str | None], size: int) -> None:
+KEYS = st.lists(st.one_of(st.none(), st.sampled_from(["", "a", "aa", "b", "Z", "é", "zz", "z z"])), max_size=40)
+
+
+@pytest.mark.parametrize("examples", [25, pytest.param(500, marks=pytest.mark.verify)])
+def test_each_row_lies_in_one_range_and_each_value_is_whole(examples: int) -> None:
+    settings(max_examples=examples, deadline=None)(given(KEYS, st.integers(1, 9))(ranges_cover_the_table))()
+
+
+def ranges_cover_the_table(values: list[str | None], size: int) -> None:
     cut = ranges(table(values), "key", size)
     found = [CON.to_pyarrow(one.of(table(values), "key")).to_pylist() for one in cut]
     assert sorted(row["n"] for part in found for row in part) == list(range(len(values)))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spendsense_pipeline.cli.frame import SCOPES
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
@@ -61,11 +60,8 @@ def dagster_instance(settings: Settings, *, quiet: bool) -> AbstractContextManag
 
 def live_scopes(settings: Settings) -> dict[str, dict[str, bool]]:
     """Live consent of everybody: user -> scope -> whether it lives."""
-    from spendsense_pipeline.governance.consent import live_consents
+    from spendsense_pipeline.governance import consent
     from spendsense_pipeline.governance.database import reading
 
-    found: dict[str, dict[str, bool]] = {}
     with reading(governance_of(settings)) as session:
-        for row in live_consents(session, now(), settings.consent_days):
-            found.setdefault(row.user_id, dict.fromkeys(SCOPES, False))[row.scope] = True
-    return found
+        return consent.live_scopes(session, now(), settings.consent_days)

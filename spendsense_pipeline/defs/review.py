@@ -20,6 +20,7 @@ from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import access, consent, queue, records, registration, review, standing, templates
 from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.evidence import evidence
 from spendsense_pipeline.governance.models import SCOPES, Decision
 from spendsense_pipeline.profiles import require_customer
 from spendsense_pipeline.recommendations.guardrails import review_draft
@@ -129,33 +130,6 @@ def by_age(hours: Sequence[float]) -> list[tuple[str, int]]:
     edges = [*(since for since, _ in AGES), math.inf]
     counts = [sum(low * 24 <= one < high * 24 for one in hours) for low, high in itertools.pairwise(edges)]
     return [(name, count) for (_, name), count in zip(AGES, counts, strict=True)]
-
-
-def evidence(
-    drafts: pd.DataFrame, features_30d: pd.DataFrame, features_180d: pd.DataFrame, streams: pd.DataFrame
-) -> dict[str, dict[str, Any]]:
-    """What the drafts rest on, by customer: the signals of both windows and the recurring streams.
-
-    Stored with the texts, so that a correction of the data later cannot rewrite why something was said.
-    """
-    found: dict[str, dict[str, Any]] = {
-        user_id: {"features": {}, "streams": []} for user_id in drafts["user_id"].unique()
-    }
-    for frame in (features_30d, features_180d):
-        for row in frame[frame["user_id"].isin(found)].to_dict("records"):
-            found[row["user_id"]]["features"][str(row["window_days"])] = _known(row)
-    for row in streams[streams["user_id"].isin(found)].to_dict("records"):
-        found[row["user_id"]]["streams"].append(_known(row))
-    return found
-
-
-def _known(row: dict[Any, Any]) -> dict[str, Any]:
-    """A row as JSON holds it: unknown as None, days as text, without the key that it is filed under."""
-    plain = {}
-    for name, value in row.items():
-        if name not in ("user_id", "as_of", "window_days"):
-            plain[name] = None if pd.isna(value) else str(value) if hasattr(value, "isoformat") else value
-    return plain
 
 
 class Rejection(dg.Config):

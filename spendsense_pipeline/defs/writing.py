@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from spendsense_pipeline.defs.resources import Clock, Governance, LanguageModel
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import generations
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.recommendations.generation import Generation, Generator, faults, may_be_asked
+from spendsense_pipeline.recommendations.generation import Generation, Generator, may_be_asked
 from spendsense_pipeline.recommendations.prompts import Prompt, Situation, fingerprint, load_prompts, request
 
 
@@ -128,12 +128,7 @@ def written(
 def _kept(governance: Governance, wanted: dict[str, Situation]) -> dict[str, Generation]:
     """What was kept for these fingerprints and still stands, piece by piece."""
     with reading(governance.engine) as session:
-        found = generations.written_before(session, wanted)
-    still = {
-        key: replace(one, templates=tuple(t for t in one.templates if not faults(t, one.situation)))
-        for key, one in found.items()
-    }
-    return {key: one for key, one in still.items() if one.written}
+        return generations.still_standing(session, wanted)
 
 
 def _keep(governance: Governance, some: Sequence[Generation], now: datetime, run_id: str) -> None:

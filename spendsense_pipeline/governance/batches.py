@@ -1,13 +1,14 @@
 """Landed batches in their order of arrival. What is in them belongs to ``ingest``."""
 
 import datetime as dt
+from collections.abc import Collection
 from typing import NamedTuple
 
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance.database import LONGEST_NAME, is_name, quoted
+from spendsense_pipeline.governance.database import LONGEST_NAME, chunks, is_name, quoted
 from spendsense_pipeline.governance.models import Batch
 
 
@@ -61,6 +62,15 @@ def forget_batch(session: Session, batch_id: str) -> None:
 def registered(session: Session) -> dict[str, Arrival]:
     """All batches by id, in order of arrival."""
     return {batch.batch_id: _arrival(batch) for batch in session.scalars(select(Batch).order_by(Batch.arrival))}
+
+
+def registered_at(session: Session, batch_ids: Collection[str]) -> dict[str, dt.datetime]:
+    """When these batches were registered, by id; those that never were are left out."""
+    found: dict[str, dt.datetime] = {}
+    for some in chunks(batch_ids):
+        rows = session.execute(select(Batch.batch_id, Batch.registered_at).where(Batch.batch_id.in_(some)))
+        found.update((row.batch_id, row.registered_at) for row in rows)
+    return found
 
 
 def _arrival(batch: Batch) -> Arrival:

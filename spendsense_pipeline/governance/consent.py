@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, select, t
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance import audit, endings
 from spendsense_pipeline.governance.database import chunks, is_name, quoted, storable
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -253,28 +253,39 @@ def live_consents(
     ).all()
 
 
+def live_scopes(session: Session, now: dt.datetime, consent_days: int = 0) -> dict[str, dict[str, bool]]:
+    """Of everybody with live consent: user_id -> scope -> whether it lives."""
+    found: dict[str, dict[str, bool]] = {}
+    for row in live_consents(session, now, consent_days):
+        found.setdefault(row.user_id, dict.fromkeys(SCOPES, False))[row.scope] = True
+    return found
+
+
 def periods(session: Session, user_id: str, now: dt.datetime, consent_days: int = 0) -> list[dict[str, Any]]:
     """A customer's periods, oldest first: consent_id, scope, ordinal, granted_at, opened_at, renewed_at, closed_at,
     expires_at (None without limit or once closed) and live.
     """
-    if not storable(user_id):
-        return []
-    found = session.execute(
-        select(ConsentPeriod, agreed_at(), is_live(now, consent_days))
-        .where(ConsentPeriod.user_id == user_id)
-        .order_by(ConsentPeriod.opened_at, ConsentPeriod.scope, ConsentPeriod.ordinal)
-    )
+    return periods_of(session, [user_id], now, consent_days)[user_id]
+
+
+def periods_of(
+    session: Session, user_ids: Iterable[str], now: dt.datetime, consent_days: int = 0
+) -> dict[str, list[dict[str, Any]]]:
+    """The periods of each of these customers, as ``periods``; of who has none, an empty list."""
+    periods: dict[str, list[dict[str, Any]]] = {user_id: [] for user_id in user_ids}
     names = ("consent_id", "scope", "ordinal", "granted_at", "opened_at", "renewed_at", "closed_at")
-    return [
-        {name: getattr(period, name) for name in names}
-        | {
-            "expires_at": agreed + dt.timedelta(days=consent_days)
-            if consent_days and period.closed_at is None
-            else None,
-            "live": bool(live),
-        }
-        for period, agreed, live in found
-    ]
+    for some in chunks([user_id for user_id in periods if storable(user_id)]):
+        found = session.execute(
+            select(ConsentPeriod, agreed_at(), is_live(now, consent_days))
+            .where(ConsentPeriod.user_id.in_(some))
+            .order_by(ConsentPeriod.opened_at, ConsentPeriod.scope, ConsentPeriod.ordinal)
+        )
+        for period, agreed, live in found:
+            limited = bool(consent_days) and period.closed_at is None
+            expires = agreed + dt.timedelta(days=consent_days) if limited else None
+            row = {name: getattr(period, name) for name in names}
+            periods[period.user_id].append(row | {"expires_at": expires, "live": bool(live)})
+    return periods
 
 
 def history(session: Session, user_id: str) -> list[dict[str, Any]]:
@@ -364,7 +375,7 @@ def _close(
                     "recalled_at": now,
                 }
             )
-    audit.record(session, audit.RECALL, recalls, now, salt)
+    endings.record_ends(session, recalls, now, salt)
     return _Closed(voided, recalled)
 
 

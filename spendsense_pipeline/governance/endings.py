@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Engine, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Engine, and_, exists, func, insert, select, update
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -46,21 +46,50 @@ def held_wording() -> ColumnElement[bool]:
     )
 
 
-def due(now: dt.datetime, withdrawn: Collection[str]) -> ColumnElement[bool]:
-    """The SQL condition that a standing release is over by the clock or by its product."""
-    return or_(Release.expires_at <= now, Recommendation.product_id.in_(sorted(withdrawn)))
+def due(
+    session: Session, now: dt.datetime, withdrawn: Collection[str], *, limit: int | None = None
+) -> list[audit.AnyRow]:
+    """The standing releases that are over by the clock or by their product.
+
+    (release_id, recommendation_id, product_id). Two questions, for each has an index of its own.
+    """
+    late = _standing().where(Release.expires_at <= now)
+    gone = _standing().where(Recommendation.product_id.in_(sorted(withdrawn)), Recommendation.released_at.is_not(None))
+    found: dict[str, audit.AnyRow] = {}
+    for query in (late, gone) if withdrawn else (late,):
+        rows = session.execute(query.add_columns(Recommendation.product_id).limit(limit))
+        found |= {row.release_id: row for row in rows}
+    return [found[name] for name in sorted(found)]
+
+
+def offers_stand(session: Session) -> bool:
+    """Whether any released offer has not ended, so that it matters which products are gone."""
+    offers = _standing().where(Recommendation.product_id.is_not(None), Recommendation.released_at.is_not(None))
+    return session.execute(offers.limit(1)).first() is not None
 
 
 def end_due(
     session: Session, now: dt.datetime, withdrawn: Collection[str], salt: audit.Salt = audit.random_salt
 ) -> dict[str, list[str]]:
     """Write down what the clock and the catalogue have ended: cause → recommendation ids."""
-    rows = session.execute(
-        _standing().add_columns(Recommendation.product_id).where(due(now, withdrawn)).order_by(Release.seq)
-    ).all()
-    ends = [_end(row, "product_withdrawn" if row.product_id in withdrawn else "expired", now) for row in rows]
-    audit.record(session, audit.RECALL, ends, now, salt)
+    ends = [
+        _end(row, "product_withdrawn" if row.product_id in withdrawn else "expired", now)
+        for row in due(session, now, withdrawn)
+    ]
+    record_ends(session, ends, now, salt)
     return _by_cause(ends)
+
+
+def record_ends(
+    session: Session, ends: list[dict[str, Any]], now: dt.datetime, salt: audit.Salt = audit.random_salt
+) -> None:
+    """Write the ends {release_id, recommendation_id, cause, recalled_at}: the one way that a release ends."""
+    audit.record(session, audit.RECALL, ends, now, salt)
+    for some in chunks([row["release_id"] for row in ends]):
+        session.execute(
+            update(Release).where(Release.release_id.in_(some)).values(ended_at=now),
+            execution_options={"synchronize_session": False},
+        )
 
 
 def end_replaced(
@@ -83,7 +112,7 @@ def end_replaced(
     for some in chunks(sorted(set(user_ids))):
         rows = session.execute(_standing().where(Recommendation.user_id.in_(some), replaced).order_by(Release.seq))
         ends += [_end(row, "replaced", now) for row in rows]
-    audit.record(session, audit.RECALL, ends, now, salt)
+    record_ends(session, ends, now, salt)
     return [row["recommendation_id"] for row in ends]
 
 
@@ -136,7 +165,7 @@ def recall(
         }
         audit.record(session, audit.ORDER, [order], now, salt)
         ends = [_end(row, "recalled", now) | {"order_id": order["order_id"]} for row in released]
-        audit.record(session, audit.RECALL, ends, now, salt)
+        record_ends(session, ends, now, salt)
         for some in chunks(voided):
             session.execute(
                 update(Recommendation)
@@ -234,7 +263,7 @@ def _standing() -> audit.AnySelect:
     return (
         select(Release.release_id, Release.recommendation_id)
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
-        .where(standing_release())
+        .where(Release.ended_at.is_(None), standing_release())
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import and_, case, select
+from sqlalchemy import and_, case, select, true
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.governance import consent
@@ -31,8 +31,9 @@ def consents(session: Session, now: dt.datetime, *, consent_days: int = 0) -> pd
     )
 
 
-def history(session: Session, before: dt.date, now: dt.datetime) -> pd.DataFrame:
-    """What was registered for days before ``before``, for drafting to know what was said already.
+def history(session: Session, before: dt.date, now: dt.datetime, *, user_id: str | None = None) -> pd.DataFrame:
+    """What was registered for days before ``before``, for drafting to know what was said already; of one customer, or
+    of all.
 
     Columns: recommendation_id, user_id, consent_id, as_of (date), content_type, template_id, product_id (null for
     education), status, decided_at, released_at (UTC, NaT). ``status`` is by the clock at ``now``, except that what a
@@ -56,7 +57,7 @@ def history(session: Session, before: dt.date, now: dt.datetime) -> pd.DataFrame
         )
         .outerjoin(Decision, Decision.decision_id == Recommendation.decision_id)
         .outerjoin(newer, newer.recommendation_id == Recommendation.superseded_by)
-        .where(Recommendation.as_of < before)
+        .where(Recommendation.as_of < before, Recommendation.user_id == user_id if user_id is not None else true())
         .order_by(Recommendation.as_of, Recommendation.recommendation_id)
     ).all()
     texts = ["recommendation_id", "user_id", "consent_id", "content_type", "template_id", "product_id", "insight_id"]

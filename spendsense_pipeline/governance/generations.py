@@ -9,6 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from filelock import FileLock
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.governance.database import chunks
 from spendsense_pipeline.governance.models import ModelGeneration, ModelTemplate
-from spendsense_pipeline.recommendations.generation import Generation, Template
+from spendsense_pipeline.recommendations.generation import Generation, Template, faults
 from spendsense_pipeline.recommendations.prompts import Situation
 
 
@@ -54,6 +55,15 @@ def written_before(session: Session, wanted: Mapping[str, Situation]) -> dict[st
         )
         for fingerprint, row in newest.items()
     }
+
+
+def still_standing(session: Session, wanted: Mapping[str, Situation]) -> dict[str, Generation]:
+    """What was written before for these fingerprints and holds by the rules of today, piece by piece."""
+    found = {
+        key: replace(one, templates=tuple(each for each in one.templates if not faults(each, one.situation)))
+        for key, one in written_before(session, wanted).items()
+    }
+    return {key: one for key, one in found.items() if one.written}
 
 
 def keep(session: Session, generations: Sequence[Generation], now: dt.datetime, run_id: str | None) -> None:

@@ -292,6 +292,12 @@ class Recommendation(Base):
             sqlite_where=_DECIDED,
             postgresql_where=_DECIDED,
         ),
+        Index(
+            "ix_recommendations_offers",
+            "product_id",
+            sqlite_where=text("product_id IS NOT NULL AND released_at IS NOT NULL"),
+            postgresql_where=text("product_id IS NOT NULL AND released_at IS NOT NULL"),
+        ),
         # Only texts that a language model wrote have a time; where the library writes, this index is empty.
         Index(
             "ix_recommendations_latency",
@@ -457,6 +463,12 @@ class Release(Base):
             ["decision_id", "recommendation_id", "content_hash"],
             [Decision.decision_id, Decision.recommendation_id, Decision.content_hash],
         ),
+        Index(
+            "ix_releases_standing",
+            "expires_at",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
     )
 
     release_id: Mapped[str] = mapped_column(primary_key=True, doc="the release")
@@ -474,6 +486,9 @@ class Release(Base):
     released_at: Mapped[dt.datetime] = mapped_column(doc="when")
     expires_at: Mapped[dt.datetime | None] = mapped_column(
         doc="when it leaves the feed by itself; null: released before texts had an end"
+    )
+    ended_at: Mapped[dt.datetime | None] = mapped_column(
+        doc="when it ended; repeats its recall, so that an index holds those that stand"
     )
 
 

@@ -229,12 +229,7 @@ def propose(
         if not allowed and sum(blocked.values()) >= ENOUGH:
             allowed, blocked = _judged(session, facts_query(now), terms)
         blocked += _waiting(session, now)
-        over = (
-            select(Release.release_id)
-            .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
-            .where(endings.standing_release(), endings.due(now, _products(session, withdrawn)))
-        )
-        ending = session.execute(over.limit(1)).first() is not None
+        ending = bool(endings.due(session, now, _products(session, withdrawn), limit=1))
     return Proposal(len(allowed), _counted(blocked), ending)
 
 
@@ -250,12 +245,7 @@ class Terms:
 
 def _products(session: Session, withdrawn: Withdrawn) -> Collection[str]:
     """The products that are not offered any more, asked for only where an offer stands released."""
-    offers = (
-        select(Release.release_id)
-        .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
-        .where(Recommendation.product_id.is_not(None), endings.standing_release())
-    )
-    return withdrawn() if session.execute(offers.limit(1)).first() is not None else ()
+    return withdrawn() if endings.offers_stand(session) else ()
 
 
 def run_gate(

@@ -29,7 +29,6 @@ from spendsense_pipeline.governance.models import (
     Viewing,
 )
 from spendsense_pipeline.governance.registration import severity
-from spendsense_pipeline.recommendations.guardrails.text import located
 from spendsense_pipeline.recommendations.identity import content_hash
 
 MOST_AT_ONCE = 10_000
@@ -509,6 +508,8 @@ def _closed(request: Request, item: Mapping[str, Any], now: dt.datetime) -> Refu
 
 def _located(findings: Sequence[Mapping[str, Any]], text: Mapping[str, str]) -> list[dict[str, Any]]:
     """The findings with the place of the words that they quote."""
+    from spendsense_pipeline.recommendations.guardrails.text import located  # loads frames; few are refused for this
+
     return [located(one, **{part: text[part] for part in ("title", "content", "rationale")}) for one in findings]
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, null, select, up
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance import audit, endings
 from spendsense_pipeline.governance.database import is_name, quoted, storable
 from spendsense_pipeline.governance.models import OPEN, Recall, Recommendation, Release, TopicChoice
 from spendsense_pipeline.insights.kinds import INSIGHTS
@@ -148,7 +148,7 @@ def _end(session: Session, user_id: str, off: list[str], now: dt.datetime, salt:
         .order_by(Release.seq)
     )
     ends = [dict(row._mapping) | {"cause": "topic_declined", "recalled_at": now} for row in session.execute(released)]
-    audit.record(session, audit.RECALL, ends, now, salt)
+    endings.record_ends(session, ends, now, salt)
 
 
 def count_by_topic(session: Session) -> dict[str, int]:

@@ -30,6 +30,10 @@ STATUS: Final = {
     "not_materialized": 409,
     "too_many": 422,
     "weak_password": 422,
+    "no_features": 400,
+    "no_persona": 400,
+    "not_a_customer": 400,
+    "without_consent": 403,
 }
 """HTTP status of an error's code; ``unknown_…`` is 404, ``invalid_…`` 422, and any other refusal 409."""
 

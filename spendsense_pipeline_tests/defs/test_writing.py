@@ -282,6 +282,12 @@ def personal_values(pipeline: Pipeline) -> dict[str, set[str]]:
     }
 
 
+@pytest.fixture(scope="module")
+def personal(refreshed: Pipeline) -> dict[str, set[str]]:
+    """The personal values of the shared dataset, which each copy holds."""
+    return personal_values(refreshed)
+
+
 def told(raw: str, values: set[str]) -> set[str]:
     """Those of the values that stand in the requests as whole words, whatever their case."""
     text = raw.lower()
@@ -294,19 +300,18 @@ def told(raw: str, values: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("behave", ["well", "badly"])
 def test_no_request_holds_a_personal_value_of_the_dataset(
-    asking: Pipeline, server: ModelServer, patient: None, behave: str
+    asking: Pipeline, server: ModelServer, patient: None, behave: str, personal: dict[str, set[str]]
 ) -> None:
     if behave == "badly":  # what is wrong with an answer is sent back
         server.behaviour = lambda request, before: completion('{"pieces": [{"title": "x"}]}')
     Run(asking)
     everything = json.loads(json.dumps("\n".join(server.raw)))
-    values = personal_values(asking)
-    assert all(len(known) > 10 for known in values.values()), {kind: len(known) for kind, known in values.items()}
-    assert {kind: found for kind, known in values.items() if (found := told(everything, known))} == {}
+    assert all(len(known) > 10 for known in personal.values()), {kind: len(known) for kind, known in personal.items()}
+    assert {kind: found for kind, known in personal.items() if (found := told(everything, known))} == {}
 
 
-def test_the_search_for_personal_values_finds_one_of_each_kind(refreshed: Pipeline) -> None:
-    for kind, known in personal_values(refreshed).items():
+def test_the_search_for_personal_values_finds_one_of_each_kind(personal: dict[str, set[str]]) -> None:
+    for kind, known in personal.items():
         one = sorted(known)[len(known) // 2]
         assert told(f'{{"content": "about {one.upper()}, then"}}', known) >= {one}, kind
 

@@ -320,7 +320,7 @@ def tell(examples: int, steps: int) -> Counter[str]:
 
 
 def test_no_history_shows_what_may_not_be_seen() -> None:
-    tell(20, 30)
+    tell(8, 30)
 
 
 @pytest.mark.verify

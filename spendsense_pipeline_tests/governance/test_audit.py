@@ -106,7 +106,7 @@ def test_every_change_is_found_and_named(told: Engine, statement: str, seq: int 
 def test_an_inserted_row_is_found(told: Engine) -> None:
     tampered(
         told,
-        "INSERT INTO recalls SELECT release_id, 99, recommendation_id, 'x', released_at FROM releases"
+        "INSERT INTO recalls SELECT release_id, 99, recommendation_id, 'x', released_at, NULL FROM releases"
         " WHERE release_id NOT IN (SELECT release_id FROM recalls) AND seq = 11",
     )
     broken = verified(told).first_broken

@@ -169,7 +169,7 @@ PROPERTIES = [
 
 
 @pytest.mark.parametrize(("holds", "inputs"), PROPERTIES)
-@pytest.mark.parametrize("examples", [5, pytest.param(300, marks=pytest.mark.verify)])
+@pytest.mark.parametrize("examples", [3, pytest.param(300, marks=pytest.mark.verify)])
 def test_nothing_good_is_lost_with_something_bad(
     tmp_path_factory: pytest.TempPathFactory, holds: Callable[..., None], inputs: st.SearchStrategy[Any], examples: int
 ) -> None:

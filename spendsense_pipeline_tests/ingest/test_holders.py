@@ -247,7 +247,7 @@ PROPERTIES = [
 
 
 @pytest.mark.parametrize(("holds", "inputs"), PROPERTIES)
-@pytest.mark.parametrize("examples", [5, pytest.param(100, marks=pytest.mark.verify)])
+@pytest.mark.parametrize("examples", [3, pytest.param(100, marks=pytest.mark.verify)])
 def test_holders_do_not_depend_on_order(
     tmp_path_factory: pytest.TempPathFactory, holds: Callable[..., None], inputs: st.SearchStrategy[Any], examples: int
 ) -> None:

@@ -295,11 +295,13 @@ def by_the_specification(f: dict[str, Any], window: int) -> tuple[str, float | N
     return found[0][1], found[0][0], [name for _, name in found], False
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.lists(customers, min_size=1, max_size=8), st.sampled_from([30, 90, 180]), st.integers(0, 400))
-def test_every_row_follows_the_specification_and_recomputes_from_its_own_reasons(
-    many: list[dict[str, Any]], window: int, history: int
-):
+@pytest.mark.parametrize("examples", [25, pytest.param(500, marks=pytest.mark.verify)])
+def test_every_row_follows_the_specification_and_recomputes_from_its_own_reasons(examples: int):
+    drawn = given(st.lists(customers, min_size=1, max_size=8), st.sampled_from([30, 90, 180]), st.integers(0, 400))
+    settings(max_examples=examples, deadline=None)(drawn(every_row_follows_the_specification))()
+
+
+def every_row_follows_the_specification(many: list[dict[str, Any]], window: int, history: int):
     rows = assign_personas(features(*many, window=window, history=history))
     for signals, (_, row) in zip(many, rows.iterrows(), strict=True):
         assert named(row) == by_the_specification(signals, window)

@@ -7,9 +7,12 @@ import pandas as pd
 
 from spendsense_pipeline.contracts.features import Features, RecurringStreams
 from spendsense_pipeline.personas.assignment import assign_personas
+from spendsense_pipeline.recommendations.library import load_library
 from spendsense_pipeline.recommendations.situations import CARD_COLUMNS
+from spendsense_pipeline.settings import PROJECT_ROOT
 
 AS_OF = dt.date(2026, 3, 5)
+LIBRARY = load_library(PROJECT_ROOT / "prompts")
 
 QUIET: dict[str, Any] = {
     "history_days": 365,

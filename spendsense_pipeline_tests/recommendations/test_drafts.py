@@ -3,7 +3,6 @@
 import datetime as dt
 import functools
 import json
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,13 +14,14 @@ from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.choosing import EXCLUDED_TAGS
 from spendsense_pipeline.recommendations.drafts import draft_recommendations
 from spendsense_pipeline.recommendations.identity import content_hash
-from spendsense_pipeline.recommendations.library import education_templates, load_library
+from spendsense_pipeline.recommendations.library import education_templates
 from spendsense_pipeline.recommendations.offers import product_matches
 from spendsense_pipeline.recommendations.render import COMPENSATION, EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
 from spendsense_pipeline.recommendations.situations import situations
 from spendsense_pipeline_tests.recommendations.customers import (
     AS_OF,
     EVERYONE,
+    LIBRARY,
     NOTHING_KNOWN,
     SUBSCRIPTIONS,
     cards,
@@ -29,8 +29,6 @@ from spendsense_pipeline_tests.recommendations.customers import (
     streams,
 )
 
-ROOT = Path(__file__).parents[2]
-LIBRARY = load_library(ROOT / "prompts")
 HISTORY = [
     "recommendation_id", "user_id", "consent_id", "as_of", "content_type", "template_id", "product_id", "status",
     "decided_at", "released_at", "insight_id",

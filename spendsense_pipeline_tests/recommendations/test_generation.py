@@ -27,10 +27,18 @@ from spendsense_pipeline.recommendations.generation import (
     may_be_asked,
     with_generated,
 )
-from spendsense_pipeline.recommendations.library import education_templates, load_library
+from spendsense_pipeline.recommendations.library import education_templates
 from spendsense_pipeline.recommendations.prompts import Situation, distinct, load_prompts, request
 from spendsense_pipeline.recommendations.situations import situations
-from spendsense_pipeline_tests.recommendations.customers import AS_OF, EVERYONE, SUBSCRIPTIONS, cards, day, streams
+from spendsense_pipeline_tests.recommendations.customers import (
+    AS_OF,
+    EVERYONE,
+    LIBRARY,
+    SUBSCRIPTIONS,
+    cards,
+    day,
+    streams,
+)
 from spendsense_pipeline_tests.recommendations.model_server import (
     Behaviour,
     Body,
@@ -500,7 +508,7 @@ def test_what_nobody_counted_is_spent_at_its_worst(server: ModelServer) -> None:
 
 
 def test_what_the_model_wrote_comes_before_the_library_of_its_situation(server: ModelServer) -> None:
-    pieces = education_templates(FOUND, load_library(FOLDER), AS_OF)
+    pieces = education_templates(FOUND, LIBRARY, AS_OF)
     generations = write(server, wanted=SITUATIONS[:2]).generations
     merged = with_generated(pieces, generations, AS_OF)
     assert failures(EducationTemplates, merged).empty
@@ -517,7 +525,7 @@ def test_what_the_model_wrote_comes_before_the_library_of_its_situation(server: 
 
 
 def test_without_a_generation_the_library_is_as_it_was() -> None:
-    pieces = education_templates(FOUND, load_library(FOLDER), AS_OF)
+    pieces = education_templates(FOUND, LIBRARY, AS_OF)
     pd.testing.assert_frame_equal(with_generated(pieces, [], AS_OF), pieces)
 
 

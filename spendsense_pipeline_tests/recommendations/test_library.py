@@ -28,10 +28,17 @@ from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, fil
 from spendsense_pipeline.recommendations.situations import situations
 from spendsense_pipeline.recommendations.slots import SLOTS
 from spendsense_pipeline.recommendations.templates import EXAMPLES, FRAME_SLOTS, OWN_FIGURES
-from spendsense_pipeline_tests.recommendations.customers import AS_OF, EVERYONE, SUBSCRIPTIONS, cards, day, streams
+from spendsense_pipeline_tests.recommendations.customers import (
+    AS_OF,
+    EVERYONE,
+    LIBRARY,
+    SUBSCRIPTIONS,
+    cards,
+    day,
+    streams,
+)
 
 PROMPTS = Path(__file__).parents[2] / "prompts"
-LIBRARY = load_library(PROMPTS)
 
 each_piece = pytest.mark.parametrize("piece", LIBRARY, ids=lambda piece: piece.template_id)
 

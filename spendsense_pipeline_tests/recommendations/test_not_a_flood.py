@@ -22,15 +22,22 @@ from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.insights.of_range import insights_of
 from spendsense_pipeline.personas.assignment import assign_personas
 from spendsense_pipeline.recommendations.drafts import draft_recommendations
-from spendsense_pipeline.recommendations.library import education_templates, load_library
+from spendsense_pipeline.recommendations.library import education_templates
 from spendsense_pipeline.recommendations.offers import product_matches
 from spendsense_pipeline.recommendations.situations import situations
 from spendsense_pipeline.settings import Settings
 from spendsense_pipeline_tests.governance.town import grant, seen
-from spendsense_pipeline_tests.recommendations.customers import AS_OF, EVERYONE, SUBSCRIPTIONS, cards, features, streams
+from spendsense_pipeline_tests.recommendations.customers import (
+    AS_OF,
+    EVERYONE,
+    LIBRARY,
+    SUBSCRIPTIONS,
+    cards,
+    features,
+    streams,
+)
 from spendsense_pipeline_tests.recommendations.test_drafts import catalogue, insight
 
-LIBRARY = load_library(Path(__file__).parents[2] / "prompts")
 DAYS = 20
 
 
@@ -64,6 +71,29 @@ def engine(tmp_path: Path) -> Engine:
     return governed(tmp_path / "governance.db")
 
 
+class Prepared(NamedTuple):
+    """What a day's run makes of what is known, before anybody's consent and history are looked at."""
+
+    customers: list[str]
+    situations: pd.DataFrame
+    templates: pd.DataFrame
+    matches: pd.DataFrame
+
+
+@functools.cache
+def prepared(known: Callable[[int], Day], number: int, as_of: dt.date) -> Prepared:
+    """Made once of each day, whatever becomes of it: most of a day's time."""
+    today = known(number)
+    personas = assign_personas(today.short), assign_personas(today.long)
+    where = situations(*personas, today.short, today.long, today.streams, today.cards, today.insights)
+    return Prepared(
+        today.short["user_id"].tolist(),
+        where,
+        education_templates(where, LIBRARY, as_of),
+        product_matches(*personas, today.short, today.long, catalogue()),
+    )
+
+
 def run(
     engine: Engine,
     known: Callable[[int], Day],
@@ -80,21 +110,19 @@ def run(
     for number in range(days):
         as_of = first + dt.timedelta(days=number)
         now = dt.datetime.combine(as_of + dt.timedelta(days=1), dt.time(12), dt.UTC)
-        today = known(number)
-        personas = assign_personas(today.short), assign_personas(today.long)
-        where = situations(*personas, today.short, today.long, today.streams, today.cards, today.insights)
+        today = prepared(known, number, as_of)
         with reading(engine) as session:
             consents, history = frames.consents(session, now), frames.history(session, as_of, now)
         drafts = draft_recommendations(
-            where,
-            education_templates(where, LIBRARY, as_of),
-            product_matches(*personas, today.short, today.long, catalogue()),
+            today.situations,
+            today.templates,
+            today.matches,
             catalogue(),
             consents,
             history,
             as_of,
         )
-        done = register_drafts(engine, drafts, as_of, now, customers=today.short["user_id"].tolist())
+        done = register_drafts(engine, drafts, as_of, now, customers=today.customers)
         with reading(engine) as session:
             waiting = queue.queue(session, now, limit=10_000)
         if approving:

@@ -268,13 +268,17 @@ products = st.fixed_dictionaries({
 })  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    st.lists(products, min_size=1, max_size=6),
-    st.lists(some, min_size=1, max_size=3),
-    st.lists(st.floats(0, 1), min_size=6, max_size=6),
-)
-def test_what_we_are_paid_changes_nothing_and_every_row_adds_up(
+catalogues = st.lists(products, min_size=1, max_size=6)
+shoppers = st.lists(some, min_size=1, max_size=3)
+paid = st.lists(st.floats(0, 1), min_size=6, max_size=6)
+
+
+@pytest.mark.parametrize("examples", [15, pytest.param(300, marks=pytest.mark.verify)])
+def test_what_we_are_paid_changes_nothing_and_every_row_adds_up(examples: int):
+    settings(max_examples=examples, deadline=None)(given(catalogues, shoppers, paid)(commissions_change_nothing))()
+
+
+def commissions_change_nothing(
     catalogue: list[dict[str, Any]], customers: list[dict[str, Any]], commissions: list[float]
 ):
     table = shelf(*[{**PRODUCT, **product, "product_id": f"p{n}"} for n, product in enumerate(catalogue)])

@@ -233,9 +233,13 @@ ROW = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.generate])  # shrinking twenty customers takes minutes
-@given(st.lists(ROW, min_size=10, max_size=20))
-def test_whatever_is_known_or_not_facts_have_declared_bands_and_nothing_unfit_is_shown(rows: list) -> None:  # type: ignore[type-arg]
+@pytest.mark.parametrize("examples", [4, pytest.param(60, marks=pytest.mark.verify)])
+def test_whatever_is_known_or_not_facts_have_declared_bands_and_nothing_unfit_is_shown(examples: int) -> None:
+    few = settings(max_examples=examples, deadline=None, phases=[Phase.generate])  # shrinking twenty takes minutes
+    few(given(st.lists(ROW, min_size=10, max_size=20))(facts_and_slots_are_fit))()
+
+
+def facts_and_slots_are_fit(rows: list) -> None:  # type: ignore[type-arg]
     customers = {f"u{n}": QUIET | row | {"investment_account_detected": False} for n, row in enumerate(rows)}
     for one in situations(*day(customers), streams([]), cards()).to_dict("records"):
         facts = json.loads(one["facts"])

@@ -2,6 +2,7 @@
 
 import functools
 import re
+from collections.abc import Collection
 from typing import Final
 
 from spendsense_pipeline.recommendations.figures import figures
@@ -57,16 +58,18 @@ def _found(check: str, message: str) -> Finding:
     return Finding(check=check, severity="critical", message=message)
 
 
+def disclosures(content_type: str, slots: Collection[str]) -> list[str]:
+    """The sentences that a text must hold."""
+    if content_type != "partner_offer":
+        return [EDUCATION_DISCLOSURE]
+    return [EDUCATION_DISCLOSURE, OFFER_DISCLOSURE, *([COMPENSATION] if "product_compensation" in slots else [])]
+
+
 def disclosure(text: Text) -> list[Finding]:
     """The educational disclosure stands in the content exactly once, in an offer the partner ones too."""
-    expected = [EDUCATION_DISCLOSURE]
-    if text.content_type == "partner_offer":
-        expected.append(OFFER_DISCLOSURE)
-        if "product_compensation" in text.slots:
-            expected.append(COMPENSATION)
     found = []
     whole = text.whole.casefold()
-    for sentence in expected:
+    for sentence in disclosures(text.content_type, text.slots):
         times = whole.count(sentence.casefold())
         if times != 1 or sentence.casefold() not in text.content.casefold():
             found.append(_found("disclosure", f"stands {times} times, must stand once: {sentence!r}"))

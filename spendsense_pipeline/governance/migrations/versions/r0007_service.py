@@ -183,7 +183,23 @@ def upgrade() -> None:
         decisions.create_check_constraint(
             op.f("ck_decisions_known_by"), "known_by IN ('login', 'token', 'trusted_local')"
         )
-    op.add_column("releases", sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True))
+    for name in ("expires_at", "ended_at"):
+        op.add_column("releases", sa.Column(name, sa.DateTime(timezone=True), nullable=True))
+    op.execute(
+        "UPDATE releases SET ended_at = "
+        "(SELECT recalled_at FROM recalls WHERE recalls.release_id = releases.release_id)"
+    )
+    standing, offers = sa.text("ended_at IS NULL"), sa.text("product_id IS NOT NULL AND released_at IS NOT NULL")
+    op.create_index(
+        "ix_releases_standing", "releases", ["expires_at"], sqlite_where=standing, postgresql_where=standing
+    )
+    op.create_index(
+        "ix_recommendations_offers",
+        "recommendations",
+        ["product_id"],
+        sqlite_where=offers,
+        postgresql_where=offers,
+    )
     with op.batch_alter_table("recalls") as recalls:
         recalls.add_column(sa.Column("order_id", sa.Text(), nullable=True))
         recalls.create_foreign_key(op.f("fk_recalls_order_id"), "recall_orders", ["order_id"], ["order_id"])

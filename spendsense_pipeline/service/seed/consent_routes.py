@@ -1,0 +1,60 @@
+"""A customer's word: yes to both scopes, no to both, and how it came to be as it is."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel, Field
+
+from spendsense_pipeline.governance import consent
+from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.service.access import Caller, allow
+from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.seed import wire
+from spendsense_pipeline.service.seed.both_forms import Routes
+from spendsense_pipeline.service.seed.computed import person
+
+router = Routes(tags=["consent"])
+
+
+class Word(BaseModel):
+    """What a customer said."""
+
+    user_id: str = Field(max_length=400)
+    action: Literal["grant", "revoke"]
+
+
+@router.both("POST", "/consent/")
+def say(request: Request, word: Word, caller: Annotated[Caller, Depends(allow("consent:write", "decide"))]) -> Response:
+    """Open or close both scopes. A no takes back at once what waits and what was released."""
+    from spendsense_pipeline import profiles
+
+    service, user_id = of(request), caller.of_customer(word.user_id)
+    with reading(service.engine) as session:
+        known = bool(consent.history(session, user_id))
+    if word.action == "grant" or not known:
+        person(service, user_id)
+        profiles.require_customer(service.settings.warehouse_root, user_id)
+    said: dict[str, Any] = {"actor": caller.name, "source": "service", "channel": "api"}
+    with writing(service.engine) as session:
+        if word.action == "grant":
+            consent.grant(session, user_id, service.now(), consent_days=service.settings.consent_days, **said)
+        else:
+            consent.revoke(session, user_id, service.now(), **said)
+    return answer(_stands(service, user_id))
+
+
+@router.both("GET", "/consent/{user_id}")
+def heard(
+    request: Request, user_id: str, caller: Annotated[Caller, Depends(allow("consent:write", "read"))]
+) -> Response:
+    """What they said last, and all of it, newest first."""
+    service = of(request)
+    person(service, caller.of_customer(user_id))
+    return answer(_stands(service, user_id))
+
+
+def _stands(service: Service, user_id: str) -> dict[str, Any]:
+    with reading(service.engine) as session:
+        periods = consent.periods(session, user_id, service.now(), service.settings.consent_days)
+        events = consent.history(session, user_id)
+    return {"user_id": user_id, **wire.consent_of(periods), "history": wire.consent_history_of(events)}

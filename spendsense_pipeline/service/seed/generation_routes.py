@@ -1,0 +1,217 @@
+"""Drafts for one customer at once: the day's pipeline for this customer alone, by its own functions.
+
+What does not belong here: how anything is drafted (``recommendations``) or registered (``governance.registration``).
+"""
+
+import datetime as dt
+import functools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends, Request, Response
+
+from spendsense_pipeline import warehouse
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.frames import to_frame
+from spendsense_pipeline.governance import consent, listing, registration
+from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.service.access import Caller, allow
+from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.seed import wire
+from spendsense_pipeline.service.seed.both_forms import WINDOWS, Days, Routes
+from spendsense_pipeline.service.seed.computed import newest_day, person
+from spendsense_pipeline.service.seed.seen_texts import remember
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+router = Routes(tags=["recommendations"])
+PENDING_AT_MOST = 1_000
+
+
+@router.both("POST", "/recommendations/generate/{user_id}", status_code=201)
+def generate(
+    request: Request,
+    user_id: str,
+    caller: Annotated[Caller, Depends(allow("decide", "review", "ingest:write"))],
+    window_days: Days = 30,
+    force_regenerate: bool = False,
+) -> Response:
+    """Draft by the figures of the newest day and register for review; 200 where what waits says it all already.
+
+    The drafts follow the persona of the window or, where no criteria are met in a shorter one, that of 180 days. A
+    customer has one slate: what waits and is not in the new one is superseded.
+    """
+    started = time.perf_counter()
+    service = of(request)
+    who = person(service, caller.of_customer(user_id))
+    if who["user_type"] == "operator":
+        raise SpendSenseError(f"{user_id!r} is an operator, not a customer", code="not_a_customer")
+    live = _live_periods_of(service, user_id)
+    if not live:
+        raise SpendSenseError(f"{user_id!r} has not agreed to get recommendations", code="without_consent")
+    waiting = _waiting(service, user_id, window_days)
+    if waiting and not force_regenerate:
+        return _answered(request, caller, user_id, waiting, 0, cached=True)
+    drafts = draft(service, user_id, window_days, live)
+    outcome = registration.register_drafts(
+        service.engine,
+        drafts.rows,
+        drafts.as_of,
+        service.now(),
+        consent_days=service.settings.consent_days,
+        customers=[user_id],
+        signals=drafts.evidence,
+    )
+    waiting = _waiting(service, user_id, None)
+    unchanged = bool(waiting) and not (outcome.registered or outcome.replaced) and not force_regenerate
+    elapsed = round((time.perf_counter() - started) * 1000)
+    return _answered(request, caller, user_id, waiting, elapsed, cached=unchanged, persona=drafts.persona)
+
+
+def _answered(
+    request: Request,
+    caller: Caller,
+    user_id: str,
+    rows: list[dict[str, Any]],
+    elapsed: int,
+    *,
+    cached: bool,
+    persona: str | None = None,
+) -> Response:
+    remember(request, caller, rows)
+    payload = {
+        "user_id": user_id,
+        "persona": persona or rows[0]["persona"],
+        "recommendations": [wire.recommendation_of(row) for row in rows],
+        "generation_time_ms": elapsed,
+    }
+    return answer(payload | ({"cached": True} if cached else {}), 200 if cached else 201)
+
+
+def _live_periods_of(service: Service, user_id: str) -> list[dict[str, Any]]:
+    with reading(service.engine) as session:
+        periods = consent.periods(session, user_id, service.now(), service.settings.consent_days)
+    return [one for one in periods if one["live"]]
+
+
+def _waiting(service: Service, user_id: str, window_days: int | None) -> list[dict[str, Any]]:
+    with reading(service.engine) as session:
+        found = listing.listed(
+            session,
+            service.now(),
+            standings=("pending_approval",),
+            user_id=user_id,
+            window_days=window_days,
+            limit=PENDING_AT_MOST,
+        )
+    rows: list[dict[str, Any]] = found["recommendations"]
+    return rows
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """The drafts of one customer (contract DraftRecommendations), the persona that they follow, what they rest on."""
+
+    as_of: dt.date
+    persona: str
+    rows: "pd.DataFrame"
+    evidence: dict[str, dict[str, Any]]
+
+
+def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]]) -> Drafted:
+    """The assets of a day from features to drafts, of one customer on the newest day; nothing is stored.
+
+    ``live`` are the customer's live periods. Raises ``no_persona`` where nothing is known to go by, and ``stale_data``
+    where the newest transaction is older than ``SPENDSENSE_STALE_DAYS``.
+    """
+    import pandas as pd
+
+    from spendsense_pipeline import profiles
+    from spendsense_pipeline.governance import frames
+    from spendsense_pipeline.governance.evidence import evidence
+    from spendsense_pipeline.insights.of_range import insights_of
+    from spendsense_pipeline.personas.assignment import assign_personas, followed
+    from spendsense_pipeline.recommendations.drafts import draft_recommendations
+    from spendsense_pipeline.recommendations.offers import product_matches
+    from spendsense_pipeline.recommendations.situations import fresh, situations
+
+    settings, root = service.settings, service.settings.warehouse_root
+    day = newest_day(service)
+    if day is None:
+        raise _no_persona(user_id)
+    customer = profiles.Customer(root, user_id, day, house=settings.payees)
+    signals = customer.seen.signals
+    features = to_frame(signals.features)
+    if window not in WINDOWS:
+        own = profiles.Customer(root, user_id, day, (window,), settings.payees).features()
+        features = pd.concat([own, features], ignore_index=True)
+    first, longer = features[features["window_days"] == window], features[features["window_days"] == WINDOWS[1]]
+    longer = longer if window < WINDOWS[1] else longer.iloc[:0]
+    if first.empty or first["data_age_days"].isna().all():
+        raise _no_persona(user_id)
+    personas, personas_longer = assign_personas(first), assign_personas(longer)
+    current = fresh(personas, first, settings.stale_days)
+    if current.empty:
+        age = int(first["data_age_days"].iloc[0])
+        raise SpendSenseError(
+            f"the newest transaction of {user_id!r} is {age} days older than {day}; nothing is written on figures "
+            f"older than SPENDSENSE_STALE_DAYS, {settings.stale_days}",
+            code="stale_data",
+        )
+    streams, cards = to_frame(signals.streams), to_frame(signals.cards)
+    told = to_frame(insights_of(customer.seen.evidence, signals)["insights"])
+    found = situations(current, personas_longer, first, longer, streams, cards, told)
+    products = to_frame(warehouse.load(root, "products"))
+    matches = product_matches(current, personas_longer, first, longer, products)
+    agreed = pd.DataFrame(
+        [{"user_id": user_id, "scope": one["scope"], "consent_id": one["consent_id"]} for one in live], dtype="str"
+    )
+    with reading(service.engine) as session:
+        history = frames.history(session, day, service.now(), user_id=user_id)
+    rows = draft_recommendations(found, _pieces(service, found, day), matches, products, agreed, history, day)
+    kept = evidence(rows, first, longer, streams)
+    return Drafted(day, str(followed(current, personas_longer)["persona"].iloc[0]), rows, kept)
+
+
+def _pieces(service: Service, found: "pd.DataFrame", day: dt.date) -> "pd.DataFrame":
+    """The library's pieces for these situations and, where a language model writes, what it wrote for them before.
+
+    Nobody waits for a model here: of what it did not write yet, the next run asks.
+    """
+    from spendsense_pipeline.governance import generations
+    from spendsense_pipeline.recommendations.generation import with_generated
+    from spendsense_pipeline.recommendations.library import education_templates
+    from spendsense_pipeline.recommendations.prompts import distinct, fingerprint, load_prompts, request
+
+    settings = service.settings
+    pieces = education_templates(found, _library(settings.prompts), day)
+    if settings.generator != "openai":
+        return pieces
+    prompts = load_prompts(settings.prompts)
+    wanted = {fingerprint(request(one, prompts[one.about], settings.openai_model)): one for one in distinct(found)}
+    with reading(service.engine) as session:
+        kept = generations.still_standing(session, wanted)
+    return with_generated(pieces, kept.values(), day)
+
+
+def _no_persona(user_id: str) -> SpendSenseError:
+    return SpendSenseError(f"{user_id[:80]!r} has no persona: no transaction of theirs has arrived", code="no_persona")
+
+
+def warm_up(service: Service) -> None:
+    """Load what drafting needs, so that the first customer does not wait for it."""
+    from spendsense_pipeline.insights import of_range  # noqa: F401 - loading is the point
+    from spendsense_pipeline.recommendations import drafts, offers  # noqa: F401 - as above
+
+    _library(service.settings.prompts)
+
+
+@functools.cache
+def _library(prompts: Path) -> list[Any]:
+    """The library, read once."""
+    from spendsense_pipeline.recommendations.library import load_library
+
+    return load_library(prompts)

@@ -1,0 +1,198 @@
+"""A batch in one request: five arrays become files of the landing zone and an ordinary ingest run.
+
+The pipeline judges every row; what it cannot accept is quarantined and counted, and nothing good is lost.
+"""
+
+import hashlib
+import json
+import math
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, HTTPException, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, with_config
+from typing_extensions import TypedDict
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.service.access import Caller, allow
+from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.guard import LARGEST_BATCH
+from spendsense_pipeline.service.seed.both_forms import Routes
+from spendsense_pipeline.service.seed.dagster_runs import turn
+
+router = Routes(tags=["ingest"])
+Writer = Annotated[Caller, Depends(allow("ingest:write", "manage"))]
+OPEN: Final = ConfigDict(extra="allow")
+
+
+@with_config(OPEN)
+class UserRow(TypedDict):
+    """What a user must have to be read; types are the pipeline's to judge."""
+
+    user_id: Any
+    full_name: Any
+    email: Any
+
+
+@with_config(OPEN)
+class AccountRow(TypedDict):
+    """The same of an account."""
+
+    account_id: Any
+    user_id: Any
+    type: Any
+
+
+@with_config(OPEN)
+class TransactionRow(TypedDict):
+    """The same of a transaction."""
+
+    transaction_id: Any
+    account_id: Any
+    user_id: Any
+    date: Any
+    amount: Any
+
+
+@with_config(OPEN)
+class LiabilityRow(TypedDict):
+    """The same of a liability."""
+
+    liability_id: Any
+    account_id: Any
+    user_id: Any
+    liability_type: Any
+
+
+@with_config(OPEN)
+class ProductRow(TypedDict):
+    """The same of a product."""
+
+    product_id: Any
+    product_name: Any
+    product_type: Any
+    short_description: Any
+
+
+class Batch(BaseModel):
+    """Rows of the five tables; other fields than the known ones are left out and counted."""
+
+    users: list[UserRow] = []
+    accounts: list[AccountRow] = []
+    transactions: list[TransactionRow] = []
+    liabilities: list[LiabilityRow] = []
+    products: list[ProductRow] = []
+
+
+@router.both("POST", "/ingest/", max_body_size=LARGEST_BATCH)
+def ingest(
+    request: Request,
+    body: Batch,
+    _caller: Writer,
+    wait: Annotated[bool, Query(description="false: answer at once; GET /ingest/{batch} says how far it is.")] = True,
+) -> Response:
+    """Land the rows as a batch named by their content and merge it; the same rows again are the same batch."""
+    started = time.perf_counter()
+    service = of(request)
+    rows = {table: found for table in landing.TABLES if (found := getattr(body, table))}
+    if not rows:
+        return answer(_success({}, None, None, started))
+    batch = batch_named(rows)
+    if not wait:
+        _in_background(request, service, rows, batch)
+        return answer({"status": "started", "batch": batch, "run_id": None}, 202)
+    run_id, tables = land_and_merge(service, rows, batch)
+    return answer(_success(tables, batch, run_id, started))
+
+
+@router.both("GET", "/ingest/{batch}")
+def ingested(request: Request, batch: str, _caller: Writer) -> Response:
+    """What became of a batch that somebody did not wait for, since this service started."""
+    found = _under_way(request).get(batch)
+    if found is None:
+        raise HTTPException(404, f"no batch {batch[:80]!r} was started here")
+    return answer(found)
+
+
+def batch_named(rows: Mapping[str, Any]) -> str:
+    """A batch id that the same rows always get."""
+    digest = hashlib.sha256()
+    for table, found in rows.items():
+        digest.update(table.encode() + _encoded(found))
+    return f"http-{digest.hexdigest()[:24]}"
+
+
+def land_and_merge(service: Service, rows: Mapping[str, Any], batch: str) -> tuple[str, dict[str, dict[str, int]]]:
+    """Land the rows and run the ingest to its end: the run's id, and what became of the rows by table."""
+    from spendsense_pipeline.defs import launch
+
+    with turn(service) as (definitions, instance), tempfile.TemporaryDirectory() as made:
+        _write_files(rows, Path(made))
+        _, ran = launch.ingest_folder(definitions, instance, service.settings, Path(made), batch)
+    return ran.run_id, launch.tallies(ran)
+
+
+def _success(
+    tables: Mapping[str, Mapping[str, int]], batch: str | None, run_id: str | None, started: float
+) -> dict[str, Any]:
+    return {
+        "status": "success",
+        "ingested": {table: tables.get(table, {}).get("accepted", 0) for table in landing.TABLES},
+        "duration_ms": round((time.perf_counter() - started) * 1000),
+        "batch": batch,
+        "run_id": run_id,
+        "tables": tables,
+    }
+
+
+def _write_files(rows: Mapping[str, Any], folder: Path) -> None:
+    for table, found in rows.items():
+        (folder / f"{table}.json").write_bytes(_encoded(found))
+
+
+def _encoded(rows: Any) -> bytes:
+    """As JSON; numbers that JSON has not are written out, for the pipeline to quarantine their row alone."""
+    text = json.dumps(_spelled(rows), ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="replace")
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _spelled(one) for name, one in value.items()}
+    return [_spelled(one) for one in value] if isinstance(value, list) else value
+
+
+def _under_way(request: Request) -> dict[str, dict[str, Any]]:
+    state = request.app.state
+    if not hasattr(state, "batches_started"):
+        state.batches_started = dict[str, dict[str, Any]]()
+    found: dict[str, dict[str, Any]] = state.batches_started
+    return found
+
+
+def _in_background(request: Request, service: Service, rows: Mapping[str, Any], batch: str) -> None:
+    """Put the batch into the landing zone before the answer, so that it cannot be lost, and merge it after."""
+    with tempfile.TemporaryDirectory() as made:
+        _write_files(rows, Path(made))
+        landing.land(Path(made), service.settings.landing, batch)
+    state, started = _under_way(request), time.perf_counter()
+    state[batch] = {"status": "started", "batch": batch, "run_id": None}
+
+    def merge() -> None:
+        from spendsense_pipeline.defs import launch
+
+        try:
+            with turn(service) as (definitions, instance):
+                ran = launch.ingest_batch(definitions, instance, batch)
+            state[batch] = _success(launch.tallies(ran), batch, ran.run_id, started)
+        except SpendSenseError as error:
+            state[batch] = {"status": "failed", "batch": batch, "detail": str(error), "code": error.code}
+
+    threading.Thread(target=merge, name=f"merge {batch}", daemon=True).start()

@@ -1,0 +1,121 @@
+"""What operators see: counts, one customer's signals, everything that has to do with review."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Request, Response
+
+from spendsense_pipeline import warehouse
+from spendsense_pipeline.governance import consent, listing
+from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.service.access import Caller, allow
+from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.seed import wire
+from spendsense_pipeline.service.seed.both_forms import WINDOWS, Routes, Status
+from spendsense_pipeline.service.seed.computed import figures, newest_day, people, person, stored_personas
+from spendsense_pipeline.service.seed.figure_routes import no_features
+from spendsense_pipeline.service.seed.seen_texts import remember
+
+router = Routes(tags=["operator"])
+Reader = Annotated[Caller, Depends(allow("read"))]
+LISTED_AT_MOST: Final = 10_000
+ON_THE_SPOT: Final = 200
+"""Customers who came since the newest run whose persona is computed for the dashboard; more wait for the next run."""
+
+
+@router.both("GET", "/operator/dashboard")
+def dashboard(request: Request, _caller: Reader) -> Response:
+    """People, consent, personas of 30 days, and the statuses that occur."""
+    service, now = of(request), of(request).now()
+    with reading(service.engine) as session:
+        found = listing.counted(session, now)
+        agreed = len(consent.live_scopes(session, now, service.settings.consent_days))
+    everybody = _everybody(service)
+    return answer(
+        {
+            "total_users": len(everybody),
+            "users_with_consent": agreed,
+            "persona_distribution": _distribution(service, everybody),
+            "recommendations": found["standings"],
+            "metrics": {"avg_latency_ms": round(found["mean_ms"], 2)},
+        }
+    )
+
+
+def _everybody(service: Service) -> dict[str, str]:
+    """All people with their type."""
+    try:
+        table = warehouse.load(service.settings.warehouse_root, "users", columns=["user_id", "user_type"])
+    except warehouse.NotMaterialized:
+        return {}
+    types = [one or "customer" for one in table["user_type"].to_pylist()]
+    return dict(zip(table["user_id"].to_pylist(), types, strict=True))
+
+
+def _distribution(service: Service, everybody: dict[str, str]) -> dict[str, int]:
+    stored = stored_personas(service, 30)
+    counted: dict[str, int] = {}
+    for row in stored.values():
+        counted[row["persona"]] = counted.get(row["persona"], 0) + 1
+    newest = _run_for(service)
+    later = [name for name, kind in everybody.items() if kind != "operator" and name not in stored | newest]
+    for user_id in later[:ON_THE_SPOT]:
+        now = figures(service, user_id, *WINDOWS).personas.get(30)
+        if now is not None:
+            counted[now["persona"]] = counted.get(now["persona"], 0) + 1
+    return dict(sorted(counted.items()))
+
+
+def _run_for(service: Service) -> dict[str, None]:
+    """The customers of the newest day that was run."""
+    root = service.settings.warehouse_root
+    newest = warehouse.partitions(root, "features_30d")[-1:]
+    if not newest:
+        return {}
+    return dict.fromkeys(warehouse.load(root, "features_30d", newest, ["user_id"])["user_id"].to_pylist())
+
+
+@router.both("GET", "/operator/users/{user_id}/signals")
+def signals(request: Request, user_id: str, _caller: Reader) -> Response:
+    """The signals of both windows with the payees and cards behind them, all of the newest day."""
+    from spendsense_pipeline import profiles
+
+    service, settings = of(request), of(request).settings
+    who = person(service, user_id)
+    day = newest_day(service)
+    windows = profiles.signals(settings.warehouse_root, user_id, day, settings.payees)["windows"] if day else {}
+    if not all(str(days) in windows for days in WINDOWS):
+        raise no_features(user_id)
+    personas = figures(service, user_id, *WINDOWS).personas
+    with reading(service.engine) as session:
+        periods = consent.periods(session, user_id, service.now(), settings.consent_days)
+    return answer(
+        {
+            "user_id": user_id,
+            "user_name": who["full_name"],
+            **wire.consent_of(periods),
+            "as_of": day,
+            **{f"persona_{days}d": personas[days]["persona"] if days in personas else None for days in WINDOWS},
+            **{f"{days}d_signals": wire.signals_of(windows[str(days)]) for days in WINDOWS},
+        }
+    )
+
+
+@router.both("GET", "/operator/review")
+def review_list(request: Request, caller: Reader, status: Status | None = None) -> Response:
+    """Everything of a status, oldest first; without one, all but what was approved. Not paged, at most 10,000."""
+    service = of(request)
+    wanted = (status,) if status else tuple(one for one in listing.REVIEWED if one != "approved")
+    with reading(service.engine) as session:
+        found = listing.listed(session, service.now(), standings=wanted, limit=LISTED_AT_MOST)
+    rows = found["recommendations"]
+    names = people(service, list({row["user_id"] for row in rows}), ("user_id", "full_name")) if rows else {}
+    shown: list[dict[str, Any]] = [
+        {
+            **wire.recommendation_of(row),
+            "user_name": names.get(row["user_id"], {}).get("full_name"),
+            **wire.override_of(row),
+        }
+        for row in rows
+    ]
+    remember(request, caller, rows)
+    return answer({"recommendations": shown, "total": found["total"]})

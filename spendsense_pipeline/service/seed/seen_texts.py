@@ -1,0 +1,43 @@
+"""Which text a caller was last shown, so that an approval without a hash means that one.
+
+Clients of the first version name a recommendation and nothing else. Kept in memory: after a restart whoever approves a
+text that has several versions must have listed it again.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from fastapi import Request
+
+from spendsense_pipeline.service.access import Caller
+
+REMEMBERED: Final = 100_000
+_LOCK: Final = threading.Lock()
+
+
+def remember(request: Request, caller: Caller, rows: Iterable[Mapping[str, Any]]) -> None:
+    """The caller was shown these rows, each with its recommendation_id and content_hash."""
+    seen = _seen(request)
+    with _LOCK:
+        for row in rows:
+            key = caller.name, row["recommendation_id"]
+            seen[key] = row["content_hash"]
+            seen.move_to_end(key)
+        while len(seen) > REMEMBERED:
+            seen.popitem(last=False)
+
+
+def last_seen(request: Request, caller: Caller, recommendation_id: str) -> str | None:
+    """The hash of the text that this caller was shown last, if there was one."""
+    with _LOCK:
+        return _seen(request).get((caller.name, recommendation_id))
+
+
+def _seen(request: Request) -> OrderedDict[tuple[str, str], str]:
+    state = request.app.state
+    if not hasattr(state, "seen_texts"):
+        state.seen_texts = OrderedDict[tuple[str, str], str]()
+    seen: OrderedDict[tuple[str, str], str] = state.seen_texts
+    return seen
