@@ -151,7 +151,7 @@ def age_bands(session: Session, now: dt.datetime) -> list[tuple[str, int]]:
     whens = [(first > now - dt.timedelta(days=days), name) for days, name in AGES if days is not None]
     band = case(*whens, else_=AGES[-1][1]).label("band")
     counted = select(band, func.count()).where(in_status(now, "pending_approval")).group_by(band)
-    found = {name: number for name, number in session.execute(counted)}
+    found = {row[0]: row[1] for row in session.execute(counted)}
     return [(name, found.get(name, 0)) for _, name in AGES]
 
 
@@ -192,4 +192,4 @@ def ends_by_cause(session: Session) -> list[tuple[str, int]]:
 def feedback(session: Session) -> dict[str, int]:
     """Events that apps reported, by kind."""
     counted = select(FeedbackEvent.kind, func.count()).group_by(FeedbackEvent.kind)
-    return {kind: number for kind, number in session.execute(counted)}
+    return {row[0]: row[1] for row in session.execute(counted)}
