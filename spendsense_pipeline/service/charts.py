@@ -49,17 +49,20 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 def forecast(calendar: Mapping[str, Any]) -> dict[str, Any] | None:
     """The balance of the coming days with its range and what is expected: the shape of ``profiles.calendar`` in.
 
-    {line, band (points), zero (height of nothing, or None), ticks (top first), days (labels), marks [{x, kind}], lowest
+    {line, band (points; no band where the history is too short for one), zero (height of nothing, or None), ticks (top first), days (labels), marks [{x, kind}], lowest
     {date, expected}}; None where there is no forecast.
     """
     rows = calendar["forecast"]
     if len(rows) < 2:
         return None
-    scale = ticks(min(row["low"] for row in rows), max(row["high"] for row in rows))
+    ranged = rows[0]["low"] is not None
+    ends = ("low", "high") if ranged else ("expected", "expected")
+    scale = ticks(min(row[ends[0]] for row in rows), max(row[ends[1]] for row in rows))
     begin, days = rows[0]["date"], len(rows) - 1
 
     def x(day: dt.date) -> float:
-        return round((day - begin).days / days * SIDE, 1)
+        passed: int = (day - begin).days
+        return round(passed / days * SIDE, 1)
 
     def y(value: float) -> float:
         return round((scale[-1] - value) / (scale[-1] - scale[0]) * SIDE, 1)
@@ -72,7 +75,7 @@ def forecast(calendar: Mapping[str, Any]) -> dict[str, Any] | None:
     labelled = range(0, len(rows), max(1, days // 4))
     return {
         "line": " ".join(points("expected")),
-        "band": " ".join([*points("high"), *points("low", back=True)]),
+        "band": " ".join([*points("high"), *points("low", back=True)]) if ranged else "",
         "zero": y(0) if scale[0] < 0 < scale[-1] else None,
         "ticks": [f"{value:,.0f}" for value in reversed(scale)],
         "heights": [y(value) for value in scale],

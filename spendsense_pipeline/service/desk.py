@@ -270,6 +270,8 @@ def wordings(request: Request, caller: Reader, ref: str | None = None) -> Respon
             return page(request, "wordings.html", caller=caller, wordings=waiting, standing=given)
         found = templates.wording(session, now, ref)
         opened = templates.sample_opened(session, ref, str(caller.operator_id))
+    for text in found["renderings"]:
+        text["extremes"] = pane.extremes(found["figures"], text["recommendation_id"])
     own = [one for one in given if (one["template_id"], one["template_hash"]) == _named(found)]
     return page(
         request,

@@ -15,10 +15,11 @@ from spendsense_pipeline.governance import activity, queue
 from spendsense_pipeline.governance.models import RecommendationText
 from spendsense_pipeline.governance.queue import NEAR_EXPIRY
 from spendsense_pipeline.governance.registration import severity
+from spendsense_pipeline.insights.figures import FIGURES
 from spendsense_pipeline.recommendations.guardrails import review_draft
 from spendsense_pipeline.recommendations.guardrails.text import located
 from spendsense_pipeline.recommendations.slots import SLOTS
-from spendsense_pipeline.service.rendering import words
+from spendsense_pipeline.service.rendering import day, words
 
 SIGNS: Final = {">=": "≥", "<=": "≤", "==": "=", ">": ">", "<": "<"}
 PARTS: Final = ("title", "content", "rationale")
@@ -110,10 +111,29 @@ def figure(value: Any, signal: str = "") -> str:
         return ", ".join(f"{words(str(name))} {figure(one, str(name))}" for name, one in value.items())
     if not isinstance(value, int | float):
         return str(value)
-    kind = _kinds().get(signal, "")
+    return _in_unit(_kinds().get(signal, ""), value)
+
+
+def _in_unit(kind: str, value: float) -> str:
+    """A number by its kind: a percentage is kept as a fraction, a rate is percent a year already."""
     if kind in ("percent", "rate"):
-        return f"{number(value * 100, 1)} %"
+        return f"{number(value * 100, 1) if kind == 'percent' else number(value, 2)} %"
     return f"{value:,.2f}" if kind == "money" else number(value, 2)
+
+
+def insight_lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The figures of an insight as people read them: (what it means, the figure)."""
+    return [
+        (FIGURES[name].meaning, _of_insight(FIGURES[name].type, value))
+        for name, value in found.items()
+        if name in FIGURES
+    ]
+
+
+def _of_insight(kind: str, value: Any) -> str:
+    if kind == "date":
+        return day(value)
+    return _in_unit(kind, value) if isinstance(value, int | float) else figure(value)
 
 
 def number(value: float, decimals: int) -> str:
@@ -157,6 +177,16 @@ def bounds(found: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
             **{end: one[end]["shown"] for end in ("lowest", "highest")},
         }
         for slot, one in found.items()
+    ]
+
+
+def extremes(found: Mapping[str, Mapping[str, Any]], recommendation_id: str) -> list[str]:
+    """Which of a wording's lowest and highest figures this text shows: ``lowest amount: $590``."""
+    return [
+        f"{end} {words(slot)}: {one[end]['shown']}"
+        for slot, one in found.items()
+        for end in ("lowest", "highest")
+        if one[end]["recommendation_id"] == recommendation_id
     ]
 
 

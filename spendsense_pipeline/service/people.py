@@ -94,10 +94,7 @@ def customer(request: Request, caller: Reader, user_id: str) -> Response:
         signals=_signals(whole["signals"]["windows"]),
         windows=list(whole["signals"]["windows"]),
         behind=next(iter(whole["signals"]["windows"].values()), None),
-        insights=[
-            one | {"lines": [(name, pane.figure(value, name)) for name, value in one["figures"].items()]}
-            for one in whole["insights"]["insights"]
-        ],
+        insights=[one | {"lines": pane.insight_lines(one["figures"])} for one in whole["insights"]["insights"]],
         calendar=whole["calendar"],
         plot=charts.forecast(whole["calendar"]),
         texts=texts,
