@@ -57,7 +57,10 @@ def item(session: Session, shown: Mapping[str, Any], now: dt.datetime) -> dict[s
         "reference": f"{shown['template_id']}@{shown['template_hash'][:12]}",
         "figures": figures(shown["slots"]),
         "reasons": reasons_met(shown["reasons"], shown["persona"]),
-        "situation": [f"{one['meaning'] or words(one['fact'])}: {one['band']}" for one in shown["situation_facts"]],
+        "situation": [
+            f"{one['meaning'] or words(one['fact'])}{': ' if one['band'] else ''}{words(one['band'])}"
+            for one in shown["situation_facts"]
+        ],
         "findings": [located(one, **text) for one in shown["findings"]],
         "author": stored.author,
         "original": original and {name: original[name] for name in ("title", "content")},
