@@ -164,13 +164,15 @@ def test_moving_undoing_and_a_reason_in_words(place: Town, address: str, visitor
 def test_an_override_shows_what_the_guardrails_find_while_one_types(
     place: Town, address: str, visitor: Visitor, shot: Callable[..., None]
 ) -> None:
-    fill(place, 1, findings=CRITICAL)
+    fill(place, 1, findings=CRITICAL, title="Your fullest card")
     with desk(visitor, place, address) as page:
         page.keyboard.press("a")
         expect(page.locator("#toast")).to_contain_text("critical finding")
         page.keyboard.press("o")
         save = page.get_by_role("button", name="Save your words")
-        page.get_by_role("textbox", name="Text").fill(f"Act now! Your fullest card is at 68% of its limit. {DISCLOSURE}")
+        page.get_by_role("textbox", name="Text").fill(
+            f"Act now! Your fullest card is at 68% of its limit. {DISCLOSURE}"
+        )
         page.get_by_role("textbox", name="Why").fill("says it calmly")
         expect(page.locator("#own-findings")).to_contain_text("urges")
         expect(page.locator("#own-findings")).to_contain_text("content: “Act now!”")
