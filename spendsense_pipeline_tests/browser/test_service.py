@@ -170,9 +170,8 @@ def test_an_override_shows_what_the_guardrails_find_while_one_types(
         expect(page.locator("#toast")).to_contain_text("critical finding")
         page.keyboard.press("o")
         save = page.get_by_role("button", name="Save your words")
-        page.get_by_role("textbox", name="Text").fill(
-            f"Act now! Your fullest card is at 68% of its limit. {DISCLOSURE}"
-        )
+        text = page.get_by_role("textbox", name="Text")
+        text.fill(f"Act now! Your fullest card is at 68% of its limit. {DISCLOSURE}")
         page.get_by_role("textbox", name="Why").fill("says it calmly")
         expect(page.locator("#own-findings")).to_contain_text("urges")
         expect(page.locator("#own-findings")).to_contain_text("content: “Act now!”")
