@@ -322,8 +322,9 @@ def approve_standing(request: Request, caller: Decider, asked: StandingAsked) ->
 
     service = of(request)
     now = service.now()
-    until = dt.datetime.combine(asked.until, dt.time(23, 59, 59), dt.UTC)
-    if not now < until <= dt.datetime.combine((now + LONGEST_STANDING).date(), dt.time.max, dt.UTC):
+    last = now + LONGEST_STANDING
+    until = min(dt.datetime.combine(asked.until, dt.time(23, 59, 59), dt.UTC), last)
+    if not now < until or asked.until > last.date():
         raise SpendSenseError(
             f"a standing approval reaches at most {LONGEST_STANDING.days} days ahead, and not back",
             code="invalid_until",

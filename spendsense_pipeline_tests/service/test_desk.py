@@ -363,8 +363,10 @@ def test_a_standing_approval_reaches_ninety_days_and_is_of_whoever_is_logged_in(
     assert ada.post("/desk/wordings/standing", json=asked | {"until": last.isoformat()}).status_code == 200
     ((what, reference, who, now, how),) = given
     assert (what, reference, who, now) == ("approve", "t@0123456789ab", "ada", NOW)
-    assert how["until"] == dt.datetime.combine(last, dt.time(23, 59, 59), dt.UTC)
+    assert how["until"] == NOW + dt.timedelta(days=90), "the last day is over when ninety days are"
     assert (how["read_percent"], how["known_by"]) == (10, "login")
+    ada.post("/desk/wordings/standing", json=asked | {"until": (last - dt.timedelta(days=1)).isoformat()})
+    assert given[-1][-1]["until"] == dt.datetime.combine(last - dt.timedelta(days=1), dt.time(23, 59, 59), dt.UTC)
     ada.post("/desk/standing/end", json={"standing_id": "sta_1"})
     assert given[-1] == ("end", "sta_1", "ada", NOW)
 
