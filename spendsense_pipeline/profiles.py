@@ -151,6 +151,11 @@ class Customer:
         evidence = evidence_of(self.own, [(self.as_of - EPOCH).days], list(WINDOWS), self.payees)
         return Seen(evidence, 0, tables_of(evidence))
 
+    @cached_property
+    def findings(self) -> dict[str, pa.Table]:
+        """Insights and the forecast of the balance."""
+        return insights_of(self.seen.evidence, self.seen.signals)
+
     def features(self) -> pd.DataFrame:
         """The feature rows of the windows; empty where the customer did not exist on the day."""
         return to_frame(self.details.signals.features.sort_by("window_days"))
@@ -168,6 +173,18 @@ def _newest_day(root: str) -> dt.date:
     return dt.date.fromisoformat(stored[-1]) if stored else newest_transaction_date(root)
 
 
+def whole(root: str, user_id: str, consents: Consents, house: Path | None = None) -> dict[str, Any]:
+    """All that follows, of the newest day, from one reading of the customer's rows: {profile, signals, insights,
+    calendar}."""
+    customer = Customer(root, user_id, house=house)
+    return {
+        "profile": _profile(customer, consents),
+        "signals": _signals(customer),
+        "insights": _insights(customer),
+        "calendar": _calendar(customer),
+    }
+
+
 def profile(
     root: str,
     user_id: str,
@@ -182,13 +199,16 @@ def profile(
     """
     if window is not None and not 1 <= window <= 365:
         raise SpendSenseError(f"a window is 1 to 365 days, not {window}", code="invalid_window")
-    customer = Customer(root, user_id, as_of, (window,) if window else WINDOWS, house)
+    return _profile(Customer(root, user_id, as_of, (window,) if window else WINDOWS, house), consents)
+
+
+def _profile(customer: Customer, consents: Consents) -> dict[str, Any]:
     features = customer.features()
     personas = assign_personas(features)
     return {
-        "user_id": user_id,
+        "user_id": customer.user_id,
         "as_of": customer.as_of,
-        "consent": dict(consents.get(user_id, NOTHING)),
+        "consent": dict(consents.get(customer.user_id, NOTHING)),
         "features": {str(row["window_days"]): _plain(row) for row in features.to_dict("records")},
         "personas": {
             str(row["window_days"]): {
@@ -205,11 +225,14 @@ def profile(
 
 def insights(root: str, user_id: str, as_of: dt.date | None = None, house: Path | None = None) -> dict[str, Any]:
     """What the customer's money says on a day: the shape of ``spendsense insights``, computed on the spot."""
-    customer = Customer(root, user_id, as_of, house=house)
-    rows = insights_of(customer.seen.evidence, customer.seen.signals)["insights"].to_pylist()
+    return _insights(Customer(root, user_id, as_of, house=house))
+
+
+def _insights(customer: Customer) -> dict[str, Any]:
+    rows = customer.findings["insights"].to_pylist()
     own = ("insight", "severity", "topic", "detail", "happened_on", "expires_on", "confidence", "insight_id")
     return {
-        "user_id": user_id,
+        "user_id": customer.user_id,
         "as_of": customer.as_of,
         "insights": [
             {name: row[name] for name in own} | {name: json.loads(row[name]) for name in ("figures", "evidence")}
@@ -220,11 +243,14 @@ def insights(root: str, user_id: str, as_of: dt.date | None = None, house: Path 
 
 def calendar(root: str, user_id: str, as_of: dt.date | None = None, house: Path | None = None) -> dict[str, Any]:
     """Bills, pay and the checking balance of the coming 30 days: the shape of ``spendsense calendar``."""
-    customer = Customer(root, user_id, as_of, house=house)
-    (ahead, *_) = insights_of(customer.seen.evidence, customer.seen.signals)["balance_forecast"].to_pylist() or [None]
+    return _calendar(Customer(root, user_id, as_of, house=house))
+
+
+def _calendar(customer: Customer) -> dict[str, Any]:
+    (ahead, *_) = customer.findings["balance_forecast"].to_pylist() or [None]
     paths = {name: json.loads(ahead[name] or "null") for name in ("expected", "low", "high")} if ahead else {}
     return {
-        "user_id": user_id,
+        "user_id": customer.user_id,
         "as_of": customer.as_of,
         "balance": ahead and ahead["balance"],
         "balance_date": ahead and ahead["balance_date"],
@@ -317,7 +343,10 @@ def signals(root: str, user_id: str, as_of: dt.date | None = None, house: Path |
     the window's figures, ``charged`` in it), savings accounts, cards with what their liability says, interest and
     fees, payers, paychecks and checking accounts. A test recomputes every figure from them.
     """
-    customer = Customer(root, user_id, as_of, house=house)
+    return _signals(Customer(root, user_id, as_of, house=house))
+
+
+def _signals(customer: Customer) -> dict[str, Any]:
     details, streams = customer.details, customer.streams()
     lines = {row["stream_id"]: row for row in details.subscriptions}
     accounts, owed, payers = details.accounts, penalties(details.rows, customer.as_of), details.payers
@@ -367,7 +396,7 @@ def signals(root: str, user_id: str, as_of: dt.date | None = None, house: Path |
                 ],
             },
         }
-    return {"user_id": user_id, "as_of": customer.as_of, "windows": windows}
+    return {"user_id": customer.user_id, "as_of": customer.as_of, "windows": windows}
 
 
 def _some(figures: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ Only reads (``show`` also remembers what it showed to whom). Deciding is ``revie
 
 import datetime as dt
 import json
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Engine, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Select, and_, case, false, func, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -27,6 +27,8 @@ from spendsense_pipeline.governance.models import (
 )
 from spendsense_pipeline.recommendations.facts import explained
 
+S = TypeVar("S", bound=Select[Any])
+
 NEAR_EXPIRY = dt.timedelta(days=3)
 """From here on an item comes before older ones, and the operators' check turns from a warning into an error."""
 
@@ -42,17 +44,12 @@ def wording_approved() -> ColumnElement[bool]:
 
     It says how closely to read and approves nothing.
     """
+    wording = tuple_(Recommendation.template_id, Recommendation.template_hash)
     other = aliased(Recommendation)
-    of_other = and_(
-        other.template_id == Recommendation.template_id,
-        other.template_hash == Recommendation.template_hash,
-        other.status == "approved",
-    )
-    as_template = and_(
-        TemplateDecision.template_id == Recommendation.template_id,
-        TemplateDecision.template_hash == Recommendation.template_hash,
-    )
-    return or_(exists().where(as_template), exists().where(of_other))
+    single = select(other.template_id, other.template_hash).where(other.status == "approved")
+    whole = select(TemplateDecision.template_id, TemplateDecision.template_hash)
+    # Two lists, each read once; asked of each row anew, ten thousand rows took four times as long.
+    return or_(wording.in_(whole.scalar_subquery()), wording.in_(single.scalar_subquery()))
 
 
 def queue(
@@ -73,9 +70,12 @@ def queue(
     operator approved these words before, with other figures), product_id, findings, registered_at, expires_at,
     released_at, age_hours (since the first draft that this one replaces).
     """
-    chosen = _chosen(now, status, user_id, persona, template_id)
-    rows = session.execute(_urgent_first(chosen, now).limit(limit).offset(offset))
-    total = session.scalar(select(func.count()).select_from(chosen.subquery()))
+    wanted = _wanted(now, status, user_id, persona, template_id)
+    ids = select(Recommendation.recommendation_id).join(RecommendationText, current_text()).where(wanted)
+    page = session.scalars(_urgent_first(ids, now).limit(limit).offset(offset)).all()
+    # Only what is shown is read in full: sorted with their findings, all rows would pass through memory.
+    rows = session.execute(_urgent_first(_rows(now).where(Recommendation.recommendation_id.in_(page)), now))
+    total = session.scalar(select(func.count()).select_from(Recommendation).where(wanted))
     return {"queue": [_row(row, now) for row in rows], "total": total or 0, "limit": limit, "offset": offset}
 
 
@@ -271,20 +271,25 @@ def _rows(now: dt.datetime) -> AnySelect:
 def _chosen(
     now: dt.datetime, status: str, user_id: str | None, persona: str | None, template_id: str | None
 ) -> AnySelect:
+    return _rows(now).where(_wanted(now, status, user_id, persona, template_id))
+
+
+def _wanted(
+    now: dt.datetime, status: str, user_id: str | None, persona: str | None, template_id: str | None
+) -> ColumnElement[bool]:
     if status not in STATUSES:
         raise SpendSenseError(
             f"unknown status {quoted(status)}; statuses are {', '.join(STATUSES)}", code="unknown_status"
         )
-    chosen = _rows(now).where(in_status(now, status))
-    wanted = {"user_id": user_id, "persona": persona, "template_id": template_id}
-    for name, value in wanted.items():
+    wanted = in_status(now, status)
+    for name, value in {"user_id": user_id, "persona": persona, "template_id": template_id}.items():
         if value is not None:
             matches = getattr(Recommendation, name) == value
-            chosen = chosen.where(matches if storable(value) else Recommendation.recommendation_id.is_(None))
-    return chosen
+            wanted = and_(wanted, matches if storable(value) else false())
+    return wanted
 
 
-def _urgent_first(chosen: AnySelect, now: dt.datetime) -> AnySelect:
+def _urgent_first(chosen: S, now: dt.datetime) -> S:
     """Gravest findings, wordings nobody approved before, near expiry, age."""
     near = Recommendation.expires_at <= now + NEAR_EXPIRY
     return chosen.order_by(

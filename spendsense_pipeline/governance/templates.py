@@ -7,10 +7,11 @@ Belongs here: gathering by wording, deciding by wording. Does not belong here: w
 
 import datetime as dt
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, func, insert, select, union
+from sqlalchemy import ColumnElement, Engine, and_, exists, func, insert, select, union
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -29,6 +30,9 @@ from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, 
 RENDERINGS = 3
 """Texts shown of one wording: those with the lowest and the highest figures come first."""
 
+NAMES = 50
+"""Values of a slot that is no figure that are listed; the others are counted."""
+
 Wording = tuple[str, str]
 """template_id and template_hash."""
 
@@ -41,9 +45,10 @@ def templates(
     ``status`` ``new`` keeps those nobody approved before, ``approved`` the others. Rows: template_id, template_hash,
     reference (T@HASH), status, content_type, generator, model, prompt_version, waiting, with_findings, oldest (first
     registration), next_expiry; figures (slot → {signal, lowest, highest}, each of these {value, shown,
-    recommendation_id}) and renderings ({recommendation_id, content_hash, title, content, rationale, findings}) of the
-    drafts that wait, or where none does, of the newest approved; approvals ({operator_id, decided_at, approved,
-    sample_id, run_id}, newest first).
+    recommendation_id}), names (slot → {values: [{shown, count}], others} of payees and whatever else is no figure, the
+    most frequent first, ``others`` counting the values left out) and renderings ({recommendation_id, content_hash,
+    title, content, rationale, findings}) of the drafts that wait, or where none does, of the newest approved; approvals
+    ({operator_id, decided_at, approved, sample_id, run_id}, newest first).
     """
     if status not in (None, "new", "approved"):
         raise SpendSenseError(f"unknown status {status!r}; a wording is new or approved", code="unknown_status")
@@ -68,6 +73,37 @@ def templates(
     return {"templates": rows, "total": len(chosen), "limit": limit, "offset": offset}
 
 
+def wording(session: Session, now: dt.datetime, reference: str) -> dict[str, Any]:
+    """The row that ``templates`` gives of the wording ``T@HASH``. Raises ``hash_required`` and ``unknown_template``."""
+    which = named(session, reference)
+    waits = select(func.count(), func.count().filter(RecommendationText.severity > 0))
+    oldest = (func.min(Recommendation.first_registered_at), func.min(Recommendation.expires_at))
+    found = session.execute(
+        waits.add_columns(*oldest)
+        .select_from(Recommendation)
+        .join(RecommendationText, current_text())
+        .where(_of(which), in_status(now, "pending_approval"))
+    ).one()
+    approvals = _approvals(session, which)
+    approved = bool(approvals) or session.scalar(
+        select(exists().where(_of(which), Recommendation.status == "approved"))
+    )
+    return {
+        "template_id": which[0],
+        "template_hash": which[1],
+        "reference": f"{which[0]}@{which[1][:12]}",
+        "status": "approved" if approved else "new",
+        **_texts(session, now, which, waits=bool(found[0])),
+        **dict(zip(("waiting", "with_findings", "oldest", "next_expiry"), found, strict=True)),
+        "approvals": approvals,
+    }
+
+
+def sample_opened(session: Session, reference: str, operator_id: str) -> bool:
+    """Whether this operator was shown a text in the words ``T@HASH`` that still stands. Raises as ``wording``."""
+    return sample(session, named(session, reference), operator_id) is not None
+
+
 def approve_template(
     engine: Engine,
     reference: str,
@@ -85,8 +121,8 @@ def approve_template(
 
     ``results`` as of ``review.decide``, one for each draft, with the refusal ``sample_required`` where this operator
     opened none of them (``show`` by name); ``left`` are those that wait on: {recommendation_id, reason}, ``findings``,
-    or ``overridden`` where other words than the wording's stand. Each ``MOST_AT_ONCE`` drafts are one transaction,
-    after which ``told`` hears how many were looked at.
+    or ``overridden`` where other words than the wording's stand. ``known_by`` as for ``review.decide``. Each
+    ``MOST_AT_ONCE`` drafts are one transaction, after which ``told`` hears how many were looked at.
     Raises ``hash_required`` and ``unknown_template``.
     """
     results: list[dict[str, Any]] = []
@@ -268,6 +304,7 @@ def _texts(session: Session, now: dt.datetime, wording: Wording, *, waits: bool)
     return {
         **{name: first.get(name) for name in names},
         "figures": figures,
+        "names": _names(drafts),
         "renderings": [rendered[name] for name in chosen],
     }
 
@@ -292,6 +329,22 @@ def _bounds(drafts: Sequence[audit.AnyRow]) -> dict[str, dict[str, Any]]:
             bounds["lowest"] = min(bounds["lowest"], here, key=lambda one: one["value"])
             bounds["highest"] = max(bounds["highest"], here, key=lambda one: one["value"])
     return found
+
+
+def _names(drafts: Sequence[audit.AnyRow]) -> dict[str, dict[str, Any]]:
+    """Slot → {values, others} of what the drafts show that is no figure: an approval covers each of these words."""
+    counted: dict[str, Counter[str]] = {}
+    for draft in drafts:
+        for slot, filled in json.loads(draft.slots).items():
+            if isinstance(filled.get("value"), bool) or not isinstance(filled.get("value"), int | float):
+                counted.setdefault(slot, Counter())[str(filled.get("shown"))] += 1
+    return {
+        slot: {
+            "values": [{"shown": shown, "count": count} for shown, count in values.most_common(NAMES)],
+            "others": max(len(values) - NAMES, 0),
+        }
+        for slot, values in counted.items()
+    }
 
 
 def _approvals(session: Session, wording: Wording) -> list[dict[str, Any]]:

@@ -1,5 +1,351 @@
-"""Being built."""
+"""The operators' desk: the live queue, one text to read and decide on, whole wordings, standing approvals.
 
-from fastapi import APIRouter
+Each decision goes through ``governance``, as on the command line. Does not belong here: what a text's pane shows
+(``pane``), and how it all looks (``pages/desk.html``, ``static/desk.js``).
+"""
 
-router = APIRouter()
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, Field
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import activity, queue, review, templates
+from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.governance.models import STATUSES
+from spendsense_pipeline.governance.review import LONGEST, Refusal
+from spendsense_pipeline.personas.rules import RULES
+from spendsense_pipeline.recommendations.guardrails import review_draft
+from spendsense_pipeline.service import pane
+from spendsense_pipeline.service.access import Caller, person
+from spendsense_pipeline.service.context import answer, of
+from spendsense_pipeline.service.rendering import page
+
+router = APIRouter(include_in_schema=False)
+Reader = Annotated[Caller, Depends(person("read"))]
+Decider = Annotated[Caller, Depends(person("decide"))]
+
+PAGE: Final = 50
+"""Rows of the queue that are sent at once."""
+DECISIONS: Final = 500
+"""Decisions in one request of the page."""
+LONGEST_STANDING: Final = dt.timedelta(days=90)
+"""How far ahead a standing approval may reach."""
+
+REASONS: Final = (
+    "wrong figures",
+    "tone",
+    "not for this customer",
+    "outdated",
+    "unclear",
+    "duplicate",
+    "other",
+)
+"""Why a text is rejected; ``other`` needs words behind it: ``other: …``."""
+
+ADVICE: Final = {
+    Refusal.ALREADY_DECIDED: "somebody decided on it; undo takes back what was not released, a rejection is final",
+    Refusal.CHANGED: "its text is another one now; it was loaded again",
+    Refusal.HASH_REQUIRED: "open it first",
+    Refusal.NOT_PERMITTED: "only the role operator decides",
+    Refusal.OUT_OF_SCOPE: "you do not decide on such content",
+    Refusal.NOT_QUALIFIED: "your qualification is over; an admin can renew it",
+    Refusal.ALREADY_RELEASED: "it was released; an admin can recall it",
+    Refusal.SAMPLE_REQUIRED: "open one of its texts first",
+}
+"""What to do about a refusal where there are buttons and no commands; the others read as everywhere."""
+
+
+class DecisionAsked(BaseModel):
+    """One decision of the page."""
+
+    action: Literal["approve", "reject", "override", "undo"]
+    recommendation_id: str = Field(max_length=400)
+    content_hash: str | None = Field(default=None, max_length=64)
+    reason: str | None = None
+    title: str | None = None
+    content: str | None = None
+
+
+class Words(BaseModel):
+    """Words that somebody is typing."""
+
+    recommendation_id: str = Field(max_length=400)
+    title: str = Field(max_length=LONGEST["title"])
+    content: str = Field(max_length=LONGEST["content"])
+
+
+class WordingAsked(BaseModel):
+    """A wording to approve, ``T@HASH``."""
+
+    reference: str = Field(max_length=600)
+    note: str | None = Field(default=None, max_length=LONGEST["reason"])
+
+
+class StandingAsked(BaseModel):
+    """A standing approval to give: through the day ``until``."""
+
+    reference: str = Field(max_length=600)
+    until: dt.date
+    read_percent: int = Field(default=5, ge=1, le=100)
+
+
+class StandingEnded(BaseModel):
+    """A standing approval to end."""
+
+    standing_id: str = Field(max_length=400)
+
+
+@router.get("/desk")
+def desk(request: Request, caller: Reader) -> Response:
+    """The page; its script asks for the queue."""
+    service = of(request)
+    with reading(service.engine) as session:
+        waiting, seq = activity.waiting(session, service.now()), activity.newest(session)
+    return page(
+        request,
+        "desk.html",
+        caller=caller,
+        waiting=waiting,
+        seq=seq,
+        statuses=STATUSES,
+        personas=list(dict.fromkeys(rule.persona for rule in RULES)),
+        reasons=REASONS,
+        longest=LONGEST,
+    )
+
+
+@router.get("/desk/queue")
+def queue_page(
+    request: Request,
+    _caller: Reader,
+    status: str = "pending_approval",
+    persona: str | None = None,
+    user: str | None = None,
+    template: str | None = None,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = PAGE,
+) -> Response:
+    """A part of the queue in its order: {queue, total, limit, offset, seq}; ``seq`` is where changes go on from."""
+    service = of(request)
+    now = service.now()
+    with reading(service.engine) as session:
+        seq = activity.newest(session)
+        found = queue.queue(
+            session,
+            now,
+            status=status,
+            persona=persona or None,
+            user_id=user or None,
+            template_id=template or None,
+            limit=limit,
+            offset=offset,
+        )
+    return answer(found | {"queue": [pane.queue_row(row, now) for row in found["queue"]], "seq": seq})
+
+
+@router.get("/desk/item/{recommendation_id}")
+def read_item(request: Request, caller: Reader, recommendation_id: str, prefetch: bool = False) -> Response:
+    """One text in full. That it was opened is remembered, except where the page only fetches ahead of its reader."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(f"/desk?{urlencode({'item': recommendation_id})}", 303)
+    return _item(request, caller, recommendation_id, opened=not prefetch)
+
+
+@router.post("/desk/item/{recommendation_id}/opened")
+def open_item(request: Request, caller: Reader, recommendation_id: str) -> Response:
+    """Remember that this person has the text before them: {content_hash, status, looking}."""
+    service = of(request)
+    now = service.now()
+    shown = queue.show(service.engine, recommendation_id, now, operator_id=str(caller.operator_id))
+    with reading(service.engine) as session:
+        looking = _others(activity.looking(session, now, recommendation_id), caller)
+    return answer({name: shown[name] for name in ("content_hash", "status")} | {"looking": looking})
+
+
+def _item(request: Request, caller: Caller, recommendation_id: str, *, opened: bool) -> Response:
+    service = of(request)
+    now = service.now()
+    shown = None
+    if opened:
+        shown = queue.show(service.engine, recommendation_id, now, operator_id=str(caller.operator_id))
+    with reading(service.engine) as session:
+        found = pane.item(session, shown or queue.full(session, recommendation_id, now), now)
+        looking = _others(activity.looking(session, now, recommendation_id), caller)
+    return answer(found | {"looking": looking})
+
+
+def _others(looking: Mapping[str, Sequence[str]], caller: Caller) -> list[str]:
+    return [name for names in looking.values() for name in names if name != caller.operator_id]
+
+
+@router.post("/desk/decide")
+def decide(
+    request: Request, caller: Decider, asked: Annotated[list[DecisionAsked], Field(min_length=1, max_length=DECISIONS)]
+) -> Response:
+    """Decide as whoever is logged in: {results: [{recommendation_id, ok, status, refused, advice, findings?}]}."""
+    service = of(request)
+    operator_id = caller.decides_as(None)
+    for one in asked:
+        if one.action == "reject":
+            _require_reason(one.reason)
+    requests = [review.Request(operator_id=operator_id, **one.model_dump()) for one in asked]
+    results = review.decide(
+        service.engine,
+        requests,
+        service.now(),
+        guardrails=review_draft,
+        four_eyes=service.settings.four_eyes,
+        known_by=caller.known_by,
+    )
+    return answer({"results": [_advised(row) for row in results]})
+
+
+def _require_reason(reason: str | None) -> None:
+    chosen, _, words = (reason or "").partition(": ")
+    if chosen not in REASONS or (chosen == "other") != bool(words.strip()):
+        raise SpendSenseError(
+            f"a rejection's reason is one of: {', '.join(REASONS[:-1])}, or `other: ` and words", code="invalid_reason"
+        )
+
+
+def _advised(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"advice": _advice(row)}
+
+
+def _advice(row: Mapping[str, Any]) -> str:
+    refused = row["refused"]
+    if refused in ADVICE:
+        return ADVICE[Refusal(refused)]
+    return review.advice(refused, row["recommendation_id"], row.get("findings", ()))
+
+
+@router.post("/desk/check")
+def check(request: Request, _caller: Decider, typed: Words) -> Response:
+    """What the guardrails find in the words as they are typed: {findings, critical}."""
+    service = of(request)
+    with reading(service.engine) as session:
+        found = pane.checked(session, typed.recommendation_id, typed.title, typed.content, service.now())
+    return answer({"findings": found, "critical": any(one["severity"] == "critical" for one in found)})
+
+
+@router.get("/desk/changes")
+def changes(request: Request, caller: Reader, since: Annotated[int, Query(ge=0)]) -> Response:
+    """What others did meanwhile: {seq, changes, waiting, looking: {recommendation_id: [operator_id]}}."""
+    service = of(request)
+    now = service.now()
+    with reading(service.engine) as session:
+        found = activity.decisions_since(session, since, now)
+        full = len(found) == activity.DECISIONS_AT_ONCE
+        seq = found[-1]["seq"] if full else activity.newest(session)
+        waiting = activity.waiting(session, now)
+        looking = activity.looking(session, now)
+    others = {name: [one for one in who if one != caller.operator_id] for name, who in looking.items()}
+    return answer(
+        {
+            "seq": seq,
+            "changes": found,
+            "waiting": waiting,
+            "looking": {name: who for name, who in others.items() if who},
+        }
+    )
+
+
+@router.get("/desk/wordings")
+def wordings(request: Request, caller: Reader, ref: str | None = None) -> Response:
+    """All wordings that wait with the standing approvals, or one wording with its texts."""
+    from spendsense_pipeline.governance import standing
+
+    service = of(request)
+    now = service.now()
+    with reading(service.engine) as session:
+        given = standing.listed(session, now)
+        if ref is None:
+            waiting = queue.queue_by_template(session, now)
+            return page(request, "wordings.html", caller=caller, wordings=waiting, standing=given)
+        found = templates.wording(session, now, ref)
+        opened = templates.sample_opened(session, ref, str(caller.operator_id))
+    for text in found["renderings"]:
+        text["extremes"] = pane.extremes(found["figures"], text["recommendation_id"])
+    own = [one for one in given if (one["template_id"], one["template_hash"]) == _named(found)]
+    return page(
+        request,
+        "wording.html",
+        caller=caller,
+        wording=found,
+        opened=opened,
+        standing=own,
+        figures=pane.bounds(found["figures"]),
+        names=pane.named(found["names"]),
+        last_day=(now + LONGEST_STANDING).date(),
+        tomorrow=now.date() + dt.timedelta(days=1),
+    )
+
+
+def _named(wording: Mapping[str, Any]) -> tuple[str, str]:
+    return wording["template_id"], wording["template_hash"]
+
+
+@router.post("/desk/wordings/approve")
+def approve_wording(request: Request, caller: Decider, asked: WordingAsked) -> Response:
+    """Approve what waits in these words without findings: {approved, left, refused: [{code, count, advice}]}."""
+    service = of(request)
+    done = templates.approve_template(
+        service.engine,
+        asked.reference,
+        caller.decides_as(None),
+        service.now(),
+        note=asked.note or None,
+        four_eyes=service.settings.four_eyes,
+        known_by=caller.known_by,
+    )
+    refused = Counter(row["refused"] for row in done["results"] if not row["ok"])
+    advised = [
+        {"code": code, "count": count, "advice": _advice({"refused": code, "recommendation_id": ""})}
+        for code, count in refused.most_common()
+    ]
+    approved = sum(row["ok"] for row in done["results"])
+    return answer(
+        {"approved": approved, "left": dict(Counter(row["reason"] for row in done["left"])), "refused": advised}
+    )
+
+
+@router.post("/desk/wordings/standing")
+def approve_standing(request: Request, caller: Decider, asked: StandingAsked) -> Response:
+    """Approve these words for later drafts too, until the end of a day."""
+    from spendsense_pipeline.governance import standing
+
+    service = of(request)
+    now = service.now()
+    last = now + LONGEST_STANDING
+    until = min(dt.datetime.combine(asked.until, dt.time(23, 59, 59), dt.UTC), last)
+    if not now < until or asked.until > last.date():
+        raise SpendSenseError(
+            f"a standing approval reaches at most {LONGEST_STANDING.days} days ahead, and not back",
+            code="invalid_until",
+        )
+    given = standing.approve(
+        service.engine,
+        asked.reference,
+        caller.decides_as(None),
+        now,
+        until=until,
+        read_percent=asked.read_percent,
+        known_by=caller.known_by,
+    )
+    return answer({"given": given})
+
+
+@router.post("/desk/standing/end")
+def end_standing(request: Request, caller: Decider, asked: StandingEnded) -> Response:
+    """End a standing approval now."""
+    from spendsense_pipeline.governance import standing
+
+    service = of(request)
+    ended = standing.end(service.engine, asked.standing_id, caller.decides_as(None), service.now())
+    return answer({"ended": ended})

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import secrets
 from typing import Annotated, Any, Final
 
 from authlib.integrations.starlette_client import OAuth, OAuthError
@@ -23,12 +24,8 @@ FORM: Final = dt.timedelta(hours=1)
 
 def login_link(service: Service, operator_id: str, address: str) -> str:
     """A link that logs this person in, once, within ``LINK``."""
-    return f"{address.rstrip('/')}/login/link?token=" + service.sign("login-link", _fresh(service, operator_id))
-
-
-def _fresh(service: Service, operator_id: str) -> dict[str, Any]:
-    nonce = service.mark("nonce", f"{operator_id} {service.now().isoformat()} {id(object())}")
-    return {"operator": operator_id, "nonce": nonce}
+    payload = {"operator": operator_id, "nonce": secrets.token_hex(16)}
+    return f"{address.rstrip('/')}/login/link?token=" + service.sign("login-link", payload)
 
 
 @router.get("/", dependencies=[Depends(public)])

@@ -1,5 +1,149 @@
-"""Being built."""
+"""How things stand: customers, consent, personas, the queue, decisions, releases, what came back, fairness.
 
-from fastapi import APIRouter
+Counts of stored rows, and the newest day's tables. Does not belong here: any metric's definition
+(``evaluation.metrics``), any customer by name (``people``).
+"""
 
-router = APIRouter()
+import datetime as dt
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline import profiles, warehouse
+from spendsense_pipeline.evaluation.report import SHARES
+from spendsense_pipeline.governance import activity, queue, records
+from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.service import charts
+from spendsense_pipeline.service.access import Caller, person
+from spendsense_pipeline.service.context import of
+from spendsense_pipeline.service.pane import number
+from spendsense_pipeline.service.people import live_consents
+from spendsense_pipeline.service.rendering import page, words
+
+router = APIRouter(include_in_schema=False)
+
+CONSENTS: Final = ("education and offers", "education only", "offers only")
+
+
+@router.get("/desk/overview")
+def overview(request: Request, caller: Annotated[Caller, Depends(person("read"))]) -> Response:
+    """The page of figures and plots."""
+    service = of(request)
+    now = service.now()
+    with reading(service.engine) as session:
+        consents = live_consents(session, now, service.settings.consent_days)
+        governed = _governed(session, now)
+    return page(
+        request,
+        "overview.html",
+        caller=caller,
+        consent=charts.bars(_consent(consents)),
+        day=_day(service.settings.warehouse_root, consents),
+        **governed,
+    )
+
+
+def _governed(session: Session, now: dt.datetime) -> dict[str, Any]:
+    counts = queue.counts(session, now)
+    return {
+        "statuses": charts.bars({words(name): n for name, n in counts["recommendations"].items()}),
+        "waiting": counts["recommendations"]["pending_approval"],
+        "releases": counts["releases"],
+        "latency": {name: None if ms is None else f"{ms:,.0f} ms" for name, ms in records.latency(session).items()},
+        "ages": charts.bars(activity.age_bands(session, now)),
+        "operators": activity.decisions_by_operator(session),
+        "wordings": activity.refused_by_wording(session),
+        "ends": charts.bars([(words(cause), n) for cause, n in activity.ends_by_cause(session)]),
+        "feedback": charts.bars({words(kind): n for kind, n in activity.feedback(session).items()}),
+    }
+
+
+def _consent(consents: profiles.Consents) -> list[tuple[str, int]]:
+    education, offers = (
+        {user for user, scopes in consents.items() if scopes[scope]} for scope in ("education", "partner_offers")
+    )
+    return list(zip(CONSENTS, (len(education & offers), len(education - offers), len(offers - education)), strict=True))
+
+
+def _day(root: str, consents: profiles.Consents) -> dict[str, Any] | None:
+    """What the newest day's tables say; None before anything was run."""
+    try:
+        counts = profiles.counts(root, consents)
+    except warehouse.NotMaterialized:
+        return None
+    metrics = _newest(root, "evaluation_metrics")
+    personas = sorted({name for found in counts["personas"].values() for name in found})
+    return {
+        "users": counts["users"],
+        "personas": [
+            (words(name), *(rows[name] for rows in windows))
+            for windows in [
+                [
+                    {row["name"]: row for row in charts.bars({p: found.get(p, 0) for p in personas})}
+                    for found in counts["personas"].values()
+                ]
+            ]
+            for name in personas
+        ],
+        "insights": charts.bars(_insights(root)),
+        "as_of": metrics[0]["as_of"] if metrics else None,
+        "metrics": [
+            {"name": words(row["metric"]), "value": _value(row), "definition": row["definition"]}
+            for row in metrics
+            if row["dimension"] is None and not row["metric"].startswith("persona_")
+        ],
+        "fairness": _fairness([row for row in metrics if row["dimension"] is not None]),
+    }
+
+
+def _newest(root: str, asset: str) -> list[dict[str, Any]]:
+    stored = warehouse.partitions(root, asset)
+    if not stored:
+        return []
+    rows: list[dict[str, Any]] = warehouse.read(warehouse.connect(), root, asset, stored[-1:]).to_pyarrow().to_pylist()
+    return rows
+
+
+def _insights(root: str) -> list[tuple[str, int]]:
+    """Insights of the newest day by kind, most frequent first."""
+    stored = warehouse.partitions(root, "insights")
+    if not stored:
+        return []
+    table = warehouse.read(warehouse.connect(), root, "insights", stored[-1:])
+    counted = table.group_by("insight").agg(number=table.count()).to_pyarrow().to_pylist()
+    ordered = sorted(counted, key=lambda row: (-row["number"], row["insight"]))
+    return [(words(row["insight"]), row["number"]) for row in ordered]
+
+
+def _value(row: Mapping[str, Any]) -> str:
+    value = row["value"]
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{number(value * 100, 1)} %" if row["metric"] in SHARES else number(value, 2)
+
+
+def _fairness(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """By dimension: {dimension, bands, measures: [(name, [{share, of, width}])]}."""
+    tables = []
+    for dimension in dict.fromkeys(row["dimension"] for row in rows):
+        cells = {(row["measure"], row["band"]): row for row in rows if row["dimension"] == dimension}
+        bands = list(dict.fromkeys(band for _, band in cells))
+        measures = list(dict.fromkeys(measure for measure, _ in cells))
+        tables.append(
+            {
+                "dimension": words(dimension),
+                "bands": bands,
+                "measures": [(words(one), [_rate(cells[one, band]) for band in bands]) for one in measures],
+            }
+        )
+    return tables
+
+
+def _rate(row: Mapping[str, Any]) -> dict[str, Any]:
+    value, below = row["value"], row["denominator"]
+    if value is None or math.isnan(value):
+        return {"share": "–", "of": "", "width": 0}
+    return {"share": f"{value:.0%}", "of": f"{row['numerator']:,.0f} of {below:,.0f}", "width": round(value * 1000)}

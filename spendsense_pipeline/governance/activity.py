@@ -1,0 +1,195 @@
+"""What goes on at the desk, and what became of the texts: who decided and who looks now, what customers got and said.
+
+Only reads. What waits is ``queue``; why one text went out is ``why``.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import and_, case, func, select
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.governance.database import storable
+from spendsense_pipeline.governance.models import (
+    AuditHead,
+    Decision,
+    FeedbackEvent,
+    Recall,
+    Recommendation,
+    RecommendationText,
+    Release,
+    Viewing,
+)
+from spendsense_pipeline.governance.queue import current_text, in_status, status_at
+
+LEASE: Final = dt.timedelta(minutes=2)
+"""How long somebody who opened a text counts as looking at it."""
+DECISIONS_AT_ONCE: Final = 200
+AGES: Final = ((1, "under a day"), (3, "1 to 3 days"), (7, "3 to 7 days"), (None, "7 days or more"))
+"""Upper ends of the bands of waiting, in days, and their names."""
+WORDINGS: Final = 20
+"""Wordings in the list of those that were overridden or rejected most."""
+
+
+def newest(session: Session) -> int:
+    """The last place in the audit chain: where ``decisions_since`` goes on from."""
+    return session.scalar(select(AuditHead.count)) or 0
+
+
+def decisions_since(session: Session, seq: int, now: dt.datetime) -> list[dict[str, Any]]:
+    """The decisions behind this place of the audit chain, oldest first, ``DECISIONS_AT_ONCE`` at most: seq,
+    recommendation_id, action, operator_id, status (of now, by the clock), content_hash (that stands).
+    """
+    rows = session.execute(
+        select(
+            Decision.seq,
+            Decision.recommendation_id,
+            Decision.action,
+            Decision.operator_id,
+            status_at(now).label("status"),
+            Recommendation.content_hash,
+        )
+        .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
+        .where(Decision.seq > seq)
+        .order_by(Decision.seq)
+        .limit(DECISIONS_AT_ONCE)
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+def waiting(session: Session, now: dt.datetime) -> int:
+    """How many texts wait."""
+    return session.scalar(select(func.count()).where(in_status(now, "pending_approval"))) or 0
+
+
+def looking(session: Session, now: dt.datetime, recommendation_id: str | None = None) -> dict[str, list[str]]:
+    """recommendation_id → the operators who opened it within ``LEASE``; of one, or of all that wait."""
+    found: dict[str, list[str]] = {}
+    rows = (
+        select(Viewing.recommendation_id, Viewing.operator_id)
+        .where(Viewing.viewed_at > now - LEASE, Viewing.operator_id != "")
+        .order_by(Viewing.operator_id)
+    )
+    if recommendation_id is not None:
+        rows = rows.where(Viewing.recommendation_id == recommendation_id)
+    for name, operator_id in session.execute(rows):
+        found.setdefault(name, []).append(operator_id)
+    return found
+
+
+def history_of(session: Session, user_id: str, now: dt.datetime, *, limit: int = 50) -> list[dict[str, Any]]:
+    """What one customer was to get, newest first: recommendation_id, as_of, title, content_type, persona, template_id,
+    insight, status, registered_at, released_at, expires_at (of the release), ended_at, cause (of its end), decided_by,
+    decided_at, action, reason (of the last decision), feedback {kind: n}.
+    """
+    if not storable(user_id):
+        return []
+    last = (
+        select(Decision.recommendation_id, func.max(Decision.ordinal).label("ordinal"))
+        .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
+        .where(Recommendation.user_id == user_id)
+        .group_by(Decision.recommendation_id)
+        .subquery()
+    )
+    rows = session.execute(
+        select(
+            Recommendation.recommendation_id,
+            Recommendation.as_of,
+            RecommendationText.title,
+            Recommendation.content_type,
+            Recommendation.persona,
+            Recommendation.template_id,
+            Recommendation.insight,
+            status_at(now).label("status"),
+            Recommendation.registered_at,
+            Release.release_id,
+            Release.released_at,
+            Release.expires_at,
+            Recall.recalled_at.label("ended_at"),
+            Recall.cause,
+            Decision.operator_id.label("decided_by"),
+            Decision.decided_at,
+            Decision.action,
+            Decision.reason,
+        )
+        .join(RecommendationText, current_text())
+        .outerjoin(Release, Release.recommendation_id == Recommendation.recommendation_id)
+        .outerjoin(Recall, Recall.release_id == Release.release_id)
+        .outerjoin(last, last.c.recommendation_id == Recommendation.recommendation_id)
+        .outerjoin(
+            Decision,
+            and_(
+                Decision.recommendation_id == Recommendation.recommendation_id,
+                Decision.ordinal == last.c.ordinal,
+            ),
+        )
+        .where(Recommendation.user_id == user_id)
+        .order_by(Recommendation.registered_at.desc(), Recommendation.recommendation_id)
+        .limit(limit)
+    ).all()
+    said = _feedback_of(session, [row.release_id for row in rows if row.release_id])
+    return [dict(row._mapping) | {"feedback": said.get(row.release_id, {})} for row in rows]
+
+
+def _feedback_of(session: Session, releases: Sequence[str]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    counted = (
+        select(FeedbackEvent.release_id, FeedbackEvent.kind, func.count())
+        .where(FeedbackEvent.release_id.in_(releases))
+        .group_by(FeedbackEvent.release_id, FeedbackEvent.kind)
+        .order_by(FeedbackEvent.kind)
+    )
+    for release_id, kind, number in session.execute(counted):
+        found.setdefault(release_id, {})[kind] = number
+    return found
+
+
+def age_bands(session: Session, now: dt.datetime) -> list[tuple[str, int]]:
+    """How many texts have waited for how long, by the bands of ``AGES``."""
+    first = Recommendation.first_registered_at
+    whens = [(first > now - dt.timedelta(days=days), name) for days, name in AGES if days is not None]
+    band = case(*whens, else_=AGES[-1][1]).label("band")
+    counted = select(band, func.count()).where(in_status(now, "pending_approval")).group_by(band)
+    found = {row[0]: row[1] for row in session.execute(counted)}
+    return [(name, found.get(name, 0)) for _, name in AGES]
+
+
+def decisions_by_operator(session: Session) -> list[dict[str, Any]]:
+    """Decisions of each operator by action, undone ones too: operator_id, approve, override, reject, undo."""
+    counted = select(Decision.operator_id, Decision.action, func.count()).group_by(
+        Decision.operator_id, Decision.action
+    )
+    return _spread("operator_id", session.execute(counted).all())
+
+
+def refused_by_wording(session: Session) -> list[dict[str, Any]]:
+    """The wordings that were overridden or rejected most: template_id, approve, override, reject, undo."""
+    counted = (
+        select(Recommendation.template_id, Decision.action, func.count())
+        .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
+        .group_by(Recommendation.template_id, Decision.action)
+    )
+    rows = _spread("template_id", session.execute(counted).all())
+    refused = [row for row in rows if row["override"] + row["reject"]]
+    return sorted(refused, key=lambda row: (-row["override"] - row["reject"], row["template_id"]))[:WORDINGS]
+
+
+def _spread(key: str, counted: Sequence[Any]) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, action, number in counted:
+        row = found.setdefault(name, {key: name} | dict.fromkeys(("approve", "override", "reject", "undo"), 0))
+        row[action] = number
+    return [found[name] for name in sorted(found)]
+
+
+def ends_by_cause(session: Session) -> list[tuple[str, int]]:
+    """How many releases ended for which cause, most frequent first."""
+    counted = select(Recall.cause, func.count()).group_by(Recall.cause).order_by(func.count().desc(), Recall.cause)
+    return [(cause, number) for cause, number in session.execute(counted)]
+
+
+def feedback(session: Session) -> dict[str, int]:
+    """Events that apps reported, by kind."""
+    counted = select(FeedbackEvent.kind, func.count()).group_by(FeedbackEvent.kind)
+    return {row[0]: row[1] for row in session.execute(counted)}
