@@ -21,9 +21,20 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Engine, event, select, text, true
 
-from spendsense_pipeline.governance import audit, operators, release, review
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import (
+    audit,
+    endings,
+    feedback,
+    operators,
+    queue,
+    release,
+    review,
+    standing,
+    topics,
+)
 from spendsense_pipeline.governance.database import connect, reading, upgrade, writing
-from spendsense_pipeline.governance.models import Base, ConsentPeriod, Recommendation
+from spendsense_pipeline.governance.models import Base, ConsentPeriod, Recommendation, Release
 from spendsense_pipeline_tests.governance import town
 from spendsense_pipeline_tests.governance.conftest import wipe
 
@@ -49,7 +60,13 @@ RELEASED = text(
              ORDER BY ordinal DESC LIMIT 1) AS author,
            words.severity, words.title, words.content,
            (SELECT count(*) FROM releases twin
-             WHERE twin.recommendation_id = shown.recommendation_id) AS release_rows
+             WHERE twin.recommendation_id = shown.recommendation_id) AS release_rows,
+           one.product_id, one.template_id, one.template_hash, one.persona, shown.seq,
+           (SELECT cause FROM recalls over WHERE over.release_id = shown.release_id) AS ended,
+           (SELECT choice FROM topic_choices wish WHERE wish.user_id = one.user_id AND wish.topic = 'debt'
+             ORDER BY seq DESC LIMIT 1) AS debt,
+           (SELECT count(*) FROM wording_holds held WHERE held.template_id = one.template_id
+             AND held.template_hash = one.template_hash AND held.cleared_at IS NULL) AS held
       FROM releases shown
       LEFT JOIN recommendations one ON one.recommendation_id = shown.recommendation_id
       LEFT JOIN consent_periods period ON period.consent_id = shown.consent_id
@@ -72,9 +89,13 @@ class AnyHistory(RuleBasedStateMachine):
     dies_at: ClassVar[int | None] = None
     told: ClassVar[Counter[str]] = Counter()
 
-    @initialize(four_eyes=st.booleans(), consent_days=st.sampled_from([0, 3, 10]))
-    def open(self, four_eyes: bool, consent_days: int) -> None:
-        self.four_eyes, self.consent_days = four_eyes, consent_days
+    @initialize(
+        four_eyes=st.booleans(), consent_days=st.sampled_from([0, 3, 10]), weekly_cap=st.sampled_from([0, 1, 2])
+    )
+    def open(self, four_eyes: bool, consent_days: int, weekly_cap: int) -> None:
+        self.four_eyes, self.consent_days, self.weekly_cap = four_eyes, consent_days, weekly_cap
+        self.withdrawn: set[str] = set()
+        self.sent = 0
         self.now, self.figure, self.template, self.checked = town.NOW, 0.5, "a", None
         AnyHistory.dies_at = None
         self.told["histories"] += 1
@@ -119,6 +140,96 @@ class AnyHistory(RuleBasedStateMachine):
         told = self.act(lambda: town.revoke(self.engine, user, self.now, scopes=scopes)) or []
         self.told["recalled"] += sum(len(row["recalled"]) for row in told)
         self.told["voided"] += sum(len(row["voided"]) for row in told)
+
+    @rule(user=USERS, wanted=st.sampled_from([True, True, True, False]))
+    def switches_a_topic(self, user: str, wanted: bool) -> None:
+        def choose() -> None:
+            with writing(self.engine) as session:
+                topics.choose(session, user, {"debt": wanted}, self.now, actor=user, source="test", channel="app")
+
+        self.act(choose)
+        self.told["topic switched"] += 1
+
+    @rule(
+        number=NUMBERS,
+        kind=st.sampled_from(["seen", "dismissed", "complaint", "wrong_figure"]),
+        twice=st.booleans(),
+    )
+    def says_something_back(self, number: int, kind: str, twice: bool) -> None:
+        with reading(self.engine) as session:
+            releases = session.scalars(select(Release.release_id).order_by(Release.seq)).all()
+        if not releases:
+            return
+        self.sent += not twice
+        event = {
+            "event_id": f"e{self.sent}",
+            "release_id": releases[number % len(releases)],
+            "kind": kind,
+            "occurred_at": self.now,
+        }
+        done = self.act(lambda: feedback.record(self.engine, [event], self.now, source="test"))
+        if done is not None:
+            assert done["accepted"] + done["duplicate"] + len(done["refused"]) == 1
+            self.told["held"] += len(done["held"])
+
+    @rule()
+    def an_operator_looks_at_what_is_held(self) -> None:
+        with reading(self.engine) as session:
+            held = endings.holds(session)
+        for one in held:
+            reference = f"{one['template_id']}@{one['template_hash']}"
+            self.act(lambda at=reference: endings.clear_hold(self.engine, at, "ben", self.now, note="looked"))
+
+    @rule(template=st.sampled_from(["a", "b", "c"]), gone=st.booleans())
+    def the_catalogue_changes(self, template: str, gone: bool) -> None:
+        (self.withdrawn.add if gone else self.withdrawn.discard)(f"card {template}")
+
+    @rule(number=NUMBERS, what=st.sampled_from(["recommendation", "template", "product", "operator"]))
+    def an_admin_recalls(self, number: int, what: str) -> None:
+        if (one := self.some(number)) is None:
+            return
+        subject = {
+            "recommendation": one["recommendation_id"],
+            "template": "a@" + town.draft("mia", {"education": "x"}, template="a")["template_hash"],
+            "product": "card a",
+            "operator": "ben",
+        }[what]
+        since = self.now - dt.timedelta(days=1) if what == "operator" else None
+        try:
+            done = self.act(lambda: endings.recall(self.engine, what, subject, self.now, reason="a test", since=since))
+        except SpendSenseError as refused:
+            if refused.code not in ("nothing_to_recall", "unknown_template"):
+                raise
+            return
+        self.told["recalled by order"] += len(done["recalled"]) if done else 0
+
+    @rule(template=st.sampled_from(["a", "b", "c"]))
+    def an_operator_approves_later_drafts_too(self, template: str) -> None:
+        reference = f"{template}@" + town.draft("mia", {"education": "x"}, template=template)["template_hash"]
+        with reading(self.engine) as session:
+            waiting = session.scalars(
+                select(Recommendation.recommendation_id).where(
+                    Recommendation.template_id == template, Recommendation.status == "pending_approval"
+                )
+            ).first()
+        if waiting is None:
+            return
+        self.act(lambda: queue.show(self.engine, waiting, self.now, operator_id="ada"))
+        until = self.now + dt.timedelta(days=60)
+        try:
+            self.act(lambda: standing.approve(self.engine, reference, "ada", self.now, until=until, read_percent=1))
+        except SpendSenseError as refused:
+            if refused.code != "sample_required":  # the process died before the text was shown
+                raise
+        self.now += dt.timedelta(days=1)
+        self.template = template
+        self.run(self.now.date(), "[]")
+        self.standing_approvals_are_applied()
+
+    @rule()
+    def standing_approvals_are_applied(self) -> None:
+        approved = self.act(lambda: standing.apply(self.engine, self.now, four_eyes=self.four_eyes))
+        self.told["approved by standing approval"] += len(approved or ())
 
     @rule(hours=st.sampled_from([1, 1, 24, 24 * 15, -2]))
     def the_clock_steps(self, hours: int) -> None:
@@ -231,29 +342,49 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule()
     def the_gate_runs(self) -> None:
-        proposed = release.propose(self.engine, self.now, consent_days=self.consent_days)
-        gate = self.act(lambda: town.gate(self.engine, self.now, consent_days=self.consent_days))
+        terms: dict[str, Any] = {
+            "consent_days": self.consent_days,
+            "withdrawn": lambda: set(self.withdrawn),
+            "weekly_cap": self.weekly_cap,
+        }
+        proposed = release.propose(self.engine, self.now, **terms)
+        gate = self.act(lambda: town.gate(self.engine, self.now, **terms))
         if gate is not None:
             assert bool(gate.released) == bool(proposed.at_least), "the sensor starts a run if and only if it helps"
             self.told["released"] += len(gate.released)
-            self.told["lapsed and recalled"] += len(gate.recalled)
+            self.told["lapsed and recalled"] += gate.ended.get("lapsed", 0)
+            self.told.update({cause: number for cause, number in gate.ended.items() if cause != "lapsed"})
+            if self.weekly_cap:
+                with reading(self.engine) as session:
+                    week = self.now - dt.timedelta(days=7)
+                    rows = session.execute(
+                        select(Recommendation.user_id, Recommendation.recommendation_id).where(
+                            Recommendation.released_at > week, Recommendation.released_at <= self.now
+                        )
+                    ).all()
+                sent_now = {row.user_id for row in rows if row.recommendation_id in set(gate.released)}
+                had = Counter(row.user_id for row in rows)
+                assert all(had[user] <= self.weekly_cap for user in sent_now)
 
     @precondition(lambda self: hasattr(self, "now"))
     @invariant()
     def what_is_seen_may_be_seen(self) -> None:
         self.told["steps"] += 1
         changes = self.engine.raw_connection().driver_connection.total_changes
-        if self.checked == (changes, self.now):
+        if self.checked == (changes, self.now, self.withdrawn):
             return
-        shown = {
-            row["recommendation_id"]: row for row in town.feed(self.engine, self.now, consent_days=self.consent_days)
-        }
+        rows = town.feed(self.engine, self.now, consent_days=self.consent_days, withdrawn=set(self.withdrawn))
+        shown = {row["recommendation_id"]: row for row in rows}
         with reading(self.engine) as session:
             if self.checked is None or self.checked[0] != changes:
                 found = audit.verify(session)
                 assert found.ok, found
                 assert release.every_release_had_consent(session).violations == []
             releases = session.execute(RELEASED).all()
+        pieces = [
+            (row.user_id, row.product_id or row.template_id) for row in releases if row.recommendation_id in shown
+        ]
+        assert len(set(pieces)) == len(pieces), "one of each piece"
         for row in releases:
             assert row.release_rows == 1
             assert row.user_id == row.consent_user
@@ -269,12 +400,17 @@ class AnyHistory(RuleBasedStateMachine):
                 seen = shown.pop(row.recommendation_id)
                 assert (seen["title"], seen["content"]) == (row.title, row.content)
                 assert row.severity < 2
+                assert row.ended is None
+                assert seen["expires_at"] > self.now
+                assert row.product_id not in self.withdrawn
+                assert not row.held
+                assert row.content_type == "partner_offer" or row.debt != "declined"
                 assert (row.closed_at, row.last_said == "closed") == (None, False)
                 if self.consent_days:
                     agreed = dt.datetime.fromisoformat(row.agreed_at).replace(tzinfo=dt.UTC)
                     assert agreed + dt.timedelta(days=self.consent_days) > self.now
         assert shown == {}, "what is seen was released"
-        self.checked = (changes, self.now)
+        self.checked = (changes, self.now, set(self.withdrawn))
 
 
 def everything(engine: Engine) -> dict[str, list[Any]]:
@@ -332,5 +468,6 @@ def test_no_long_history_shows_what_may_not_be_seen(part: int, record_property: 
     for happened in (
         *("released", "recalled", "voided", "lapsed and recalled", "crashes", "approved", "overridden", "rejected"),
         *("critical_finding", "four_eyes", "own_recommendation", "changed", "already_released", "expired"),
+        *("held", "recalled by order", "approved by standing approval", "replaced", "product_withdrawn"),
     ):
         assert told[happened], f"{happened}: not once, this proves little"
