@@ -19,6 +19,7 @@ from spendsense_pipeline.governance.database import chunks, is_name, quoted, sto
 from spendsense_pipeline.governance.models import (
     OPEN,
     Decision,
+    FeedbackEvent,
     Operator,
     Recall,
     Recommendation,
@@ -241,16 +242,29 @@ def clear_hold(engine: Engine, reference: str, operator_id: str, now: dt.datetim
 
 def holds(session: Session, *, cleared: bool = False) -> list[dict[str, Any]]:
     """The wordings that are held, or were: hold_id, template_id, template_hash, reference, cause, recommendation_id,
-    opened_at, cleared_at, cleared_by, note; newest first.
+    opened_at, cleared_at, cleared_by, note, said (the customer's own words, if there were any); newest first.
     """
     condition = WordingHold.cleared_at.is_not(None) if cleared else WordingHold.cleared_at.is_(None)
     names = ("hold_id", "template_id", "template_hash", "cause", "recommendation_id", "opened_at", "cleared_at")
     rows = session.scalars(select(WordingHold).where(condition).order_by(WordingHold.opened_at.desc()))
     return [
         {name: getattr(row, name) for name in (*names, "cleared_by", "note")}
-        | {"reference": f"{row.template_id}@{row.template_hash[:12]}"}
+        | {"reference": f"{row.template_id}@{row.template_hash[:12]}", "said": _said(session, row)}
         for row in rows
     ]
+
+
+def _said(session: Session, held: WordingHold) -> str | None:
+    return session.scalars(
+        select(FeedbackEvent.note)
+        .join(Release, Release.release_id == FeedbackEvent.release_id)
+        .where(
+            Release.recommendation_id == held.recommendation_id,
+            FeedbackEvent.kind == held.cause,
+            FeedbackEvent.note.is_not(None),
+        )
+        .order_by(FeedbackEvent.received_at.desc())
+    ).first()
 
 
 def causes(session: Session) -> dict[str, int]:

@@ -15,7 +15,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import activity, queue, review, templates
+from spendsense_pipeline.governance import activity, endings, queue, review, standing, templates
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import STATUSES
 from spendsense_pipeline.governance.review import LONGEST, Refusal
@@ -259,15 +259,14 @@ def changes(request: Request, caller: Reader, since: Annotated[int, Query(ge=0)]
 @router.get("/desk/wordings")
 def wordings(request: Request, caller: Reader, ref: str | None = None) -> Response:
     """All wordings that wait with the standing approvals, or one wording with its texts."""
-    from spendsense_pipeline.governance import standing
-
     service = of(request)
     now = service.now()
     with reading(service.engine) as session:
         given = standing.listed(session, now)
         if ref is None:
             waiting = queue.queue_by_template(session, now)
-            return page(request, "wordings.html", caller=caller, wordings=waiting, standing=given)
+            held = endings.holds(session)
+            return page(request, "wordings.html", caller=caller, wordings=waiting, standing=given, held=held)
         found = templates.wording(session, now, ref)
         opened = templates.sample_opened(session, ref, str(caller.operator_id))
     for text in found["renderings"]:
@@ -318,8 +317,6 @@ def approve_wording(request: Request, caller: Decider, asked: WordingAsked) -> R
 @router.post("/desk/wordings/standing")
 def approve_standing(request: Request, caller: Decider, asked: StandingAsked) -> Response:
     """Approve these words for later drafts too, until the end of a day."""
-    from spendsense_pipeline.governance import standing
-
     service = of(request)
     now = service.now()
     last = now + LONGEST_STANDING
@@ -344,8 +341,6 @@ def approve_standing(request: Request, caller: Decider, asked: StandingAsked) ->
 @router.post("/desk/standing/end")
 def end_standing(request: Request, caller: Decider, asked: StandingEnded) -> Response:
     """End a standing approval now."""
-    from spendsense_pipeline.governance import standing
-
     service = of(request)
     ended = standing.end(service.engine, asked.standing_id, caller.decides_as(None), service.now())
     return answer({"ended": ended})

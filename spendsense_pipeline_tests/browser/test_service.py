@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Page, expect
 
-from spendsense_pipeline.governance import access, operators
+from spendsense_pipeline.governance import access, feedback, operators
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import Decision
 from spendsense_pipeline.service.login import login_link
@@ -298,4 +298,66 @@ def test_the_desk_is_worked_with_tab_and_enter_alone(place: Town, address: str, 
         page.keyboard.press("Tab")  # from the first reason to the second
         next_one(page, lambda: page.keyboard.press("Enter"))
     assert decisions(place) == [("reject", "ada", "tone")]
+    assert visitor.complaints == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_customer_reads_answers_and_switches_a_topic_off(
+    place: Town, address: str, visitor: Visitor, dark: bool
+) -> None:
+    row = place.released()
+    link = f"{address}/me?token=" + place.service.sign("me", {"user_id": "mia"})
+    with visitor.page(link, width=360, dark=dark) as page:
+        expect(page.get_by_role("heading", name=row["title"])).to_be_visible()
+        assert "token" not in page.url
+        assert not page.evaluate(SIDEWAYS)
+        assert page.evaluate(NAMELESS) == []
+        assert page.evaluate(FAINT) == []
+        page.get_by_text("Why am I seeing this?").click()
+        expect(page.get_by_text(row["rationale"])).to_be_visible()
+        page.get_by_role("button", name="Helpful", exact=True).click()
+        expect(page.get_by_role("status")).to_have_text("Thank you.")
+        page.get_by_role("switch", name="Cards and loans").uncheck()
+        expect(page.get_by_role("heading", name=row["title"])).to_be_hidden()
+    assert town.feed(place.engine, place.now) == []
+    with reading(place.engine) as session:
+        assert {one["kind"] for one in feedback.of_customer(session, "mia")} == {"seen", "opened", "helpful"}
+    assert visitor.complaints == []
+
+
+def test_what_a_customer_found_wrong_is_held_until_an_operator_writes_what_they_found(
+    place: Town, address: str, visitor: Visitor
+) -> None:
+    row = place.released()
+    event = {"event_id": "e1", "release_id": row["release_id"], "kind": "wrong_figure", "note": "I have no card"}
+    feedback.record(place.engine, [event], place.now, source="test")
+    with visitor.page(login_link(place.service, "ada", address)) as page:
+        page.goto(f"{address}/desk/wordings")
+        expect(page.get_by_text("I have no card")).to_be_visible()
+        page.get_by_label("What you found").fill("the card was closed last week")
+        page.get_by_role("button", name="Let it go on").click()
+        expect(page.locator("#notice")).to_contain_text("Saved")
+        assert page.evaluate(NAMELESS) == []
+    assert len(town.feed(place.engine, place.now)) == 1
+    assert visitor.complaints == []
+
+
+def test_an_admin_makes_a_token_and_recalls_a_text(place: Town, address: str, visitor: Visitor) -> None:
+    row = place.released()
+    with visitor.page(login_link(place.service, "root", address)) as page:
+        page.goto(f"{address}/desk/admin")
+        assert page.evaluate(NAMELESS) == []
+        assert page.evaluate(FAINT) == []
+        assert not page.evaluate(SIDEWAYS)
+        tokens = page.get_by_role("region", name="Tokens", exact=True).first
+        tokens.get_by_label("Name").fill("app")
+        tokens.get_by_label("feed:read").check()
+        tokens.get_by_role("button", name="Make the token").click()
+        expect(page.locator("#made code")).to_contain_text("sps_")
+        recall = page.get_by_role("region", name="Recall")
+        recall.get_by_label("Its id").fill(row["recommendation_id"])
+        recall.get_by_label("Reason").fill("a wrong rate")
+        recall.get_by_role("button", name="Recall").click()
+        expect(page.locator("#notice")).to_contain_text("Recalled 1")
+    assert town.feed(place.engine, place.now) == []
     assert visitor.complaints == []

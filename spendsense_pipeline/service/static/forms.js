@@ -1,4 +1,4 @@
-// Administration: every form and button posts JSON; what came of it is said in the notice.
+// Forms and buttons that post JSON; what came of it is said in the notice.
 
 const csrf = document.querySelector('meta[name="csrf"]').content;
 const notice = document.getElementById("notice");
