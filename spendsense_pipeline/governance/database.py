@@ -35,8 +35,8 @@ T = TypeVar("T")
 
 _REVISION = "SELECT version_num FROM alembic_version"
 _TO_WRITE = {"sqlite_begin": "IMMEDIATE"}
-_STILL = {"isolation_level": "REPEATABLE READ"}
-"""SQLite in WAL mode gives every transaction an unmoving picture by itself."""
+_TO_READ = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+"""For PostgreSQL; SQLite in WAL mode gives every transaction an unmoving picture by itself."""
 _HEAD = select(AuditHead.count).with_for_update()
 
 
@@ -190,12 +190,14 @@ def adding(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """A session whose queries all see the same moment. Nothing it changes is kept."""
-    still = None if engine.dialect.name == "sqlite" else _STILL
+    """A session whose queries all see the same moment. Nothing it changes is kept; PostgreSQL refuses the attempt."""
+    server = engine.dialect.name == "postgresql"
     try:
         with Session(engine, expire_on_commit=False) as session:
-            _require_schema(session.connection(execution_options=still), engine)
+            _require_schema(session.connection(execution_options=_TO_READ if server else None), engine)
             yield session
+            if server:
+                session.commit()  # of nothing; at a ROLLBACK psycopg forgets the statements that it has prepared
     except DBAPIError as error:
         raise _explained(error) from error
 
