@@ -6,6 +6,7 @@ python -m benchmarks governance --rows 10000 1000000 --write docs/benchmarks.md
 """
 
 import argparse
+import dataclasses
 import re
 import shutil
 import statistics
@@ -16,7 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from benchmarks import daily, data, governance, in_pandas, ingest, measure
+from benchmarks import daily, data, governance, in_pandas, ingest, measure, service
 from benchmarks.whole_way import ORCHESTRATION
 
 CONTENDERS = {
@@ -191,6 +192,11 @@ def governing(rows: Sequence[int], open_: int, databases: Sequence[str]) -> Line
     yield from measure.table(table)
 
 
+def serving(databases: Sequence[str], parts: Sequence[str], sizes: service.Sizes) -> Lines:
+    """The service over HTTP."""
+    yield from measure.table([row for kind in databases for row in service.rows_of(kind, sizes, parts)])
+
+
 def whole_way(customers: Sequence[int], repeats: int, folder: Path, memory: str | None) -> Lines:
     """Landing to release, stage by stage."""
     columns, counted = {}, []
@@ -288,6 +294,10 @@ def write(document: Path, title: str, lines: Sequence[str]) -> None:
     document.write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
+def _sizes(told: argparse.Namespace) -> dict[str, int]:
+    return {field.name: getattr(told, field.name) for field in dataclasses.fields(service.Sizes)}
+
+
 def main() -> None:
     """Parse and measure."""
     parser = argparse.ArgumentParser(
@@ -308,6 +318,7 @@ def main() -> None:
         ),
         "drafts": ("Drafts", lambda told: drafting(told.customers, told.repeats, told.folder, told.memory)),
         "governance": ("Governance", lambda told: governing(told.rows, told.open, told.databases)),
+        "service": ("The service", lambda told: serving(told.databases, told.only, service.Sizes(**_sizes(told)))),
         "whole-way": ("The whole way", lambda told: whole_way(told.customers, told.repeats, told.folder, told.memory)),
         "daily": ("A day after another", lambda told: days(told.customers, told.folder, told.memory)),
     }
@@ -330,6 +341,12 @@ def main() -> None:
     every["governance"].add_argument(
         "--databases", nargs="+", default=["sqlite", "postgresql"], help="or the URL of an empty database"
     )
+    every["service"].add_argument(
+        "--databases", nargs="+", default=["sqlite", "postgresql"], help="or the URL of an empty database"
+    )
+    every["service"].add_argument("--only", nargs="+", choices=service.PARTS, default=list(service.PARTS))
+    for field in dataclasses.fields(service.Sizes):
+        every["service"].add_argument(f"--{field.name}", type=int, default=field.default)
     for name, sizes in {
         "ingest": [1_000],
         "drafts": [100, 1_000],

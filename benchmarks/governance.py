@@ -60,6 +60,8 @@ def draft(user_id: str, consent_id: str, number: int, as_of: dt.date) -> dict[st
         "model": None,
         "prompt_version": "1",
         "generation_ms": None,
+        "insight": None,
+        "insight_id": None,
         "consent_id": consent_id,
     }
     row["content_hash"] = content_hash("education", row["title"], row["content"], row["rationale"], None)
@@ -112,6 +114,7 @@ def fill(engine: Engine, recommendations: int) -> None:
                         "content_hash": one["content_hash"],
                         "reason": None,
                         "made": "bulk",
+                        "known_by": "login",
                         "run_id": None,
                         "decided_at": LONG_AGO,
                     }
@@ -127,6 +130,7 @@ def fill(engine: Engine, recommendations: int) -> None:
                         "consent_days": 0,
                         "run_id": None,
                         "released_at": LONG_AGO,
+                        "expires_at": LONG_AGO + 30 * DAY,
                     }
                 )
         with writing(engine) as session:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Engine, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -30,6 +30,20 @@ PREFIX = "sps_"
 """What a token begins with, so that scanners of repositories find one that was published."""
 _NO_PASSWORD = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$QnSc4jUPgI0tbMhbvI7sNfLZ4v3sJx0S9cLWbXyXbVw"  # noqa: S105
 """A hash of nothing: what a name that nobody has is checked against, so that it takes as long."""
+
+
+# Asked by every request: kept, for building a statement takes longer than its answer.
+_BY_DIGEST = select(
+    AccessToken.token_id,
+    AccessToken.scopes,
+    AccessToken.user_id,
+    AccessToken.operator_id,
+    AccessToken.expires_at,
+    AccessToken.revoked_at,
+).where(AccessToken.digest == bindparam("digest"))
+_BY_ID = select(Operator.role, Operator.scopes, Operator.sessions_since).where(
+    Operator.operator_id == bindparam("name"), Operator.deactivated_at.is_(None)
+)
 
 
 class AccessRefused(SpendSenseError):
@@ -151,10 +165,13 @@ def person_of_subject(engine: Engine, subject: str) -> str | None:
 def active_person(engine: Engine, operator_id: str) -> Person | None:
     """The operator, if there is one of this id who was not deactivated."""
     with reading(engine) as session:
-        operator = session.get(Operator, operator_id) if storable(operator_id) else None
-        if operator is None or operator.deactivated_at is not None:
-            return None
-        return Person(operator_id, operator.role, tuple(operator.scopes.split()), operator.sessions_since)
+        return person(session, operator_id)
+
+
+def person(session: Session, operator_id: str) -> Person | None:
+    """As ``active_person``, inside a transaction."""
+    found = session.execute(_BY_ID, {"name": operator_id}).one_or_none() if storable(operator_id) else None
+    return Person(operator_id, found.role, tuple(found.scopes.split()), found.sessions_since) if found else None
 
 
 def end_sessions(session: Session, operator_id: str, now: dt.datetime) -> None:
@@ -222,7 +239,7 @@ def add_token(
 
 def bearer(session: Session, secret: str, now: dt.datetime) -> Bearer | None:
     """What this token allows now; None for one that is unknown, revoked or over."""
-    token = session.scalars(select(AccessToken).where(AccessToken.digest == digest(secret))).one_or_none()
+    token = session.execute(_BY_DIGEST, {"digest": digest(secret)}).one_or_none()
     if token is None or token.revoked_at is not None or (token.expires_at is not None and token.expires_at <= now):
         return None
     return Bearer(token.token_id, tuple(token.scopes.split()), token.user_id, token.operator_id)

@@ -28,6 +28,9 @@ from spendsense_pipeline.governance.models import (
     Release,
 )
 
+Moment = dt.datetime | ColumnElement[dt.datetime]
+"""A moment, or the parameter that stands for one in a statement that is kept."""
+
 UNSTATED = "unstated"
 """Said where a source does not say which text the customer agreed to, or through which channel."""
 
@@ -39,7 +42,12 @@ def agreed_at() -> ColumnElement[dt.datetime]:
 
 def is_live(now: dt.datetime, consent_days: int = 0) -> ColumnElement[bool]:
     """The SQL condition that a period is live at ``now``; ``consent_days`` 0 sets no limit to its life."""
-    within = agreed_at() > now - dt.timedelta(days=consent_days) if consent_days else true()
+    return lives(now, now - dt.timedelta(days=consent_days) if consent_days else None)
+
+
+def lives(now: Moment, agreed_after: Moment | None) -> ColumnElement[bool]:
+    """The SQL condition that a period is live at ``now``; None sets no limit to how long ago the customer agreed."""
+    within = true() if agreed_after is None else agreed_at() > agreed_after
     return and_(ConsentPeriod.closed_at.is_(None), ConsentPeriod.opened_at <= now, within)
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -33,7 +33,11 @@ LONGEST_NAME = 400
 
 T = TypeVar("T")
 
-_REVISION = text("SELECT version_num FROM alembic_version")
+_REVISION = "SELECT version_num FROM alembic_version"
+_TO_WRITE = {"sqlite_begin": "IMMEDIATE"}
+_TO_READ = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+"""For PostgreSQL; SQLite in WAL mode gives every transaction an unmoving picture by itself."""
+_HEAD = select(AuditHead.count).with_for_update()
 
 
 def connect(url: str, *, lock_timeout: float = 30.0) -> Engine:
@@ -142,7 +146,7 @@ def current(engine: Engine) -> str | None:
         with engine.connect() as connection:
             if not engine.dialect.has_table(connection, "alembic_version"):
                 return None
-            revision: str | None = connection.scalar(_REVISION)
+            revision: str | None = connection.exec_driver_sql(_REVISION).scalar()
             return revision
     except DBAPIError as error:
         raise _explained(error) from error
@@ -157,11 +161,11 @@ def writing(engine: Engine) -> Iterator[Session]:
     """
     try:
         with (
-            Session(engine.execution_options(sqlite_begin="IMMEDIATE"), expire_on_commit=False) as session,
+            Session(engine, expire_on_commit=False) as session,
             session.begin(),
         ):
-            _require_schema(session, engine)
-            session.execute(select(AuditHead.count).with_for_update()).one()
+            _require_schema(session.connection(execution_options=_TO_WRITE), engine)
+            session.execute(_HEAD).one()
             yield session
     except DBAPIError as error:
         raise _explained(error) from error
@@ -175,10 +179,10 @@ def adding(engine: Engine) -> Iterator[Session]:
     """
     try:
         with (
-            Session(engine.execution_options(sqlite_begin="IMMEDIATE"), expire_on_commit=False) as session,
+            Session(engine, expire_on_commit=False) as session,
             session.begin(),
         ):
-            _require_schema(session, engine)
+            _require_schema(session.connection(execution_options=_TO_WRITE), engine)
             yield session
     except DBAPIError as error:
         raise _explained(error) from error
@@ -186,14 +190,14 @@ def adding(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """A session whose queries all see the same moment. Nothing it changes is kept."""
-    still: dict[str, Any] = (
-        {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
-    )  # SQLite in WAL mode gives every transaction an unmoving picture by itself
+    """A session whose queries all see the same moment. Nothing it changes is kept; PostgreSQL refuses the attempt."""
+    server = engine.dialect.name == "postgresql"
     try:
-        with Session(engine.execution_options(**still), expire_on_commit=False) as session:
-            _require_schema(session, engine)
+        with Session(engine, expire_on_commit=False) as session:
+            _require_schema(session.connection(execution_options=_TO_READ if server else None), engine)
             yield session
+            if server:
+                session.commit()  # of nothing; at a ROLLBACK psycopg forgets the statements that it has prepared
     except DBAPIError as error:
         raise _explained(error) from error
 
@@ -236,9 +240,9 @@ def rows_changed(session: Session, statement: Any, rows: list[dict[str, Any]] | 
     return changed
 
 
-def _require_schema(session: Session, engine: Engine) -> None:
+def _require_schema(connection: Connection, engine: Engine) -> None:
     try:
-        found = session.scalar(_REVISION)
+        found = connection.exec_driver_sql(_REVISION).scalar()  # asked by every transaction: nothing to compile
     except DBAPIError as error:
         if "no such table" not in str(error.orig) and getattr(error.orig, "sqlstate", None) != "42P01":
             raise

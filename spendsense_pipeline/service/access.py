@@ -137,13 +137,13 @@ def _bearer(request: Request, given: str) -> Caller | None:
         return None
     with reading(service.engine) as session:
         token = access.bearer(session, secret, service.now())
-    if token is None:
-        return None
+        if token is None:
+            return None
+        operator = access.person(session, token.operator_id) if token.operator_id is not None else None
     _note_use(request, service, token.token_id)
     permissions = frozenset(token.scopes)
     if token.operator_id is None:
         return Caller("token", permissions, user_id=token.user_id)
-    operator = access.active_person(service.engine, token.operator_id)
     if operator is None:
         return None
     permissions |= ROLE_PERMISSIONS[operator.role] & {"read", "decide"}

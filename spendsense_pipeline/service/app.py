@@ -58,7 +58,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     app.state.tokens_used = dict[str, dt.datetime]()
     app.state.metrics = Metrics()
-    for room in (health, login, seed, v1, desk, overview, people, manage, me):
+    for room in (v1, desk, health, login, seed, overview, people, manage, me):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(

@@ -1,6 +1,7 @@
 """The stored catalogue, read again when it changed: what a feed's offers say about their product."""
 
 import threading
+from functools import cache
 from typing import Any, Final
 
 import fsspec
@@ -16,7 +17,7 @@ def products(service: Service) -> dict[str, dict[str, Any]]:
     from spendsense_pipeline import warehouse
 
     root = service.settings.warehouse_root
-    filesystem, path = fsspec.core.url_to_fs(warehouse.path(root, "products"))
+    filesystem, path = _where(warehouse.path(root, "products"))
     version = _version(filesystem, path)
     with _LOCK:
         if root not in _READ or _READ[root][0] != version or version is None:
@@ -25,9 +26,16 @@ def products(service: Service) -> dict[str, dict[str, Any]]:
         return _READ[root][1]
 
 
+@cache
+def _where(address: str) -> tuple[Any, str]:
+    found: tuple[Any, str] = fsspec.core.url_to_fs(address)
+    return found
+
+
 def _version(filesystem: Any, path: str) -> Any:
     """What changes when the table does; None where there is none."""
-    if not filesystem.exists(path):
+    try:
+        info = filesystem.info(path)
+    except FileNotFoundError:
         return None
-    info = filesystem.info(path)
     return info.get("ETag") or (info.get("mtime"), info.get("size"), info.get("ino"))

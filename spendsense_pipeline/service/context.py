@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Request, Response
 from itsdangerous import BadSignature, URLSafeTimedSerializer
@@ -104,7 +104,10 @@ def answer(payload: Any, status: int = 200, headers: dict[str, str] | None = Non
 
 def as_json(payload: Any) -> str:
     """The payload as JSON text."""
-    return json.dumps(_finite(payload), ensure_ascii=False, default=_plain, separators=(",", ":"), allow_nan=False)
+    try:
+        return _ENCODER.encode(payload)
+    except ValueError:  # a number that JSON cannot hold: rare enough to look for it only now
+        return _ENCODER.encode(_finite(payload))
 
 
 def _finite(value: Any) -> Any:
@@ -127,3 +130,6 @@ def _plain(value: object) -> Any:
     if hasattr(value, "item"):  # a numpy scalar
         return _finite(value.item())
     raise TypeError(f"JSON cannot hold {value!r}")
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=_plain, separators=(",", ":"), allow_nan=False)

@@ -67,11 +67,10 @@ def of_customer(service: Service, user_id: str, since: dt.datetime | None = None
             consent_days=service.settings.consent_days,
             withdrawn={name for name, product in offered.items() if not product["active"]},
         )
-    return [_item(service, row) for row in reversed(rows) if since is None or row["released_at"] > since]
+    return [_item(row, offered.get(row["product_id"] or "")) for row in reversed(rows) if since is None or row["released_at"] > since]
 
 
-def _item(service: Service, row: dict[str, Any]) -> dict[str, Any]:
-    product = products(service).get(row["product_id"] or "")
+def _item(row: dict[str, Any], product: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "release_id": row["release_id"],
         "content_type": row["content_type"],
