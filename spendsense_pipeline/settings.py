@@ -3,11 +3,13 @@
 What does not belong here: opening a database, an engine or a Dagster instance (``governance/``, ``defs/``).
 """
 
+import base64
 import datetime as dt
 import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -16,6 +18,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from spendsense_pipeline.errors import SpendSenseError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+SHORTEST_SECRET = 32
+"""Characters; what `openssl rand -hex 16` prints."""
+UNREPEATED = ("database_url", "webhook_urls", "oidc_issuer", "token", "OPENAI_BASE_URL", "OPENAI_API_KEY")
+"""Settings that may hold a password: an error does not repeat them."""
 
 
 class InvalidSettings(SpendSenseError):
@@ -145,15 +151,48 @@ class Settings(BaseSettings):
     @field_validator("openai_base_url", "public_url", "oidc_issuer")
     @classmethod
     def _http(cls, url: str | None) -> str | None:
-        if url and not re.match(r"https?://[^/\s]+", url):
+        if url and not (re.match(r"https?://[^/\s]+", url) and _has_host(url)):
             raise ValueError("should begin with https:// or http://, e.g. http://127.0.0.1:8000/v1")
         return url
 
-    @field_validator("cors_origins", "webhook_urls")
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _safe(cls, url: str | None) -> str | None:
+        if url and not is_safe_address(url):
+            raise ValueError("should begin with https://; only on this machine http will do")
+        return url
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, listed: str | None) -> str | None:
+        for one in _listed(listed):
+            if not re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?/?", one):
+                raise ValueError("should be origins with commas between them, e.g. https://app.example.org, no path")
+        return listed
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _decodable(cls, secret: SecretStr | None) -> SecretStr | None:
+        try:
+            key = base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True) if secret else b""
+        except ValueError:
+            key = b""
+        if secret and not 24 <= len(key) <= 64:
+            raise ValueError("should be whsec_ and 24 to 64 random bytes in Base64")
+        return secret
+
+    @field_validator("secret")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret and len(secret.get_secret_value()) < SHORTEST_SECRET:
+            raise ValueError(f"should be {SHORTEST_SECRET} random characters or more: it signs all sessions")
+        return secret
+
+    @field_validator("webhook_urls")
     @classmethod
     def _addresses(cls, listed: str | None) -> str | None:
-        for one in (listed or "").split(","):
-            if one.strip() and not re.match(r"https?://[^/\s*]+", one.strip()):
+        for one in _listed(listed):
+            if not re.match(r"https?://[^/\s*]+", one) or not _has_host(one):
                 raise ValueError("should be addresses with commas between them, e.g. https://app.example.org")
         return listed
 
@@ -216,7 +255,7 @@ class Settings(BaseSettings):
     @property
     def origins(self) -> tuple[str, ...]:
         """Origins of web apps that may call the service from a browser."""
-        return _listed(self.cors_origins)
+        return tuple(one.rstrip("/") for one in _listed(self.cors_origins))
 
     @property
     def webhooks(self) -> tuple[str, ...]:
@@ -242,15 +281,35 @@ class Settings(BaseSettings):
         return PROJECT_ROOT / "data" / "products.json"
 
 
+def is_safe_address(url: str) -> bool:
+    """Whether nobody between can listen in: https, or http on this machine.
+
+    >>> is_safe_address("https://login.example.org"), is_safe_address("http://[::1]:9"), is_safe_address("http://a.org")
+    (True, True, False)
+    """
+    if not _has_host(url):
+        return False
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1"))
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        return False
+
+
 def _listed(text: str | None) -> tuple[str, ...]:
-    return tuple(one.strip().rstrip("/") for one in (text or "").split(",") if one.strip())
+    return tuple(one.strip() for one in (text or "").split(",") if one.strip())
 
 
 def _told(fault: Any) -> str:
     """One of pydantic's faults as a sentence; an address may hold a password and is not repeated."""
     field = str(fault["loc"][0]) if fault["loc"] else "settings"
     variable = field if field.isupper() else f"SPENDSENSE_{field.upper()}"
-    value = "" if field in ("database_url", "OPENAI_BASE_URL", "OPENAI_API_KEY") else f" is {fault['input']!r}:"
+    value = "" if field in UNREPEATED or "secret" in field else f" is {fault['input']!r}:"
     said = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if fault["type"] == "literal_error":
         said = f"this version has only {fault['ctx']['expected']}"

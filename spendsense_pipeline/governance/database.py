@@ -47,7 +47,7 @@ def connect(url: str, *, lock_timeout: float = 30.0) -> Engine:
     """
     address = make_url(url)
     if address.get_backend_name() == "sqlite":
-        engine = create_engine(address, connect_args={"timeout": lock_timeout})
+        engine = create_engine(address, connect_args={"timeout": lock_timeout}, hide_parameters=True)
         event.listen(engine, "connect", _open_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -58,6 +58,7 @@ def connect(url: str, *, lock_timeout: float = 30.0) -> Engine:
         address,
         isolation_level="READ COMMITTED",  # after the lock, every statement must see what others committed
         pool_pre_ping=True,
+        hide_parameters=True,  # errors end up in logs, and customers stand in parameters
         connect_args={"options": options},
     )
 

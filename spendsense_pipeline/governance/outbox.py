@@ -8,7 +8,7 @@ sending (``service.webhooks``).
 import datetime as dt
 from typing import Any, Final
 
-from sqlalchemy import Engine, and_, func, insert, select, update
+from sqlalchemy import Engine, Select, and_, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -42,8 +42,11 @@ def enqueue(engine: Engine, address: str, now: dt.datetime) -> int:
 
     An address hears of what comes after it was first seen.
     """
+    with reading(engine) as session:  # nothing new is the rule, and should keep no writer waiting
+        if session.scalar(select(AuditHead.count)) == session.scalar(_cursor(address)):
+            return 0
     with adding(engine) as session:
-        cursor = session.scalar(select(WebhookCursor.seq).where(WebhookCursor.address == address).with_for_update())
+        cursor = session.scalar(_cursor(address).with_for_update())
         head = session.scalar(select(AuditHead.count)) or 0
         if cursor is None:
             session.add(WebhookCursor(address=address, seq=head))
@@ -61,6 +64,10 @@ def enqueue(engine: Engine, address: str, now: dt.datetime) -> int:
             session.execute(insert(WebhookDelivery), rows)
         session.execute(update(WebhookCursor).where(WebhookCursor.address == address).values(seq=upto))
     return len(rows)
+
+
+def _cursor(address: str) -> Select[int]:
+    return select(WebhookCursor.seq).where(WebhookCursor.address == address)
 
 
 def due(session: Session, address: str, now: dt.datetime) -> list[dict[str, Any]]:
@@ -129,7 +136,7 @@ def _note(engine: Engine, address: str, seq: int, **values: Any) -> None:
 def replay(engine: Engine, now: dt.datetime, *, since: int | None = None) -> int:
     """Send dead messages again, or with ``since`` everything from that place in the chain on; how many."""
     again = WebhookDelivery.state == "dead" if since is None else WebhookDelivery.seq >= since
-    if since is not None and since < 1:
+    if since is not None and not 1 <= since < 2**63:
         raise SpendSenseError(f"a place in the audit chain is 1 or more, not {since}", code="invalid_seq")
     with adding(engine) as session:
         changed = session.execute(

@@ -36,6 +36,9 @@ ROLE_PERMISSIONS: Final = {
 EVERYTHING: Final = frozenset({"read", "decide", "audit", "manage", *TOKEN_SCOPES})
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
 HERE: Final = ("127.0.0.1", "localhost", "::1")
+PASSED_ON: Final = ("forwarded", "via", "x-real-ip", "x-original-host")
+PROXY_ENDS: Final = ("-client-ip", "-connecting-ip")
+"""Headers by which proxies say for whom they ask; any ``x-forwarded…`` besides."""
 
 
 class NotLoggedIn(Exception):
@@ -185,13 +188,28 @@ def _session(request: Request) -> Caller | None:
 def _owner(request: Request) -> Caller | None:
     """The owner of a trusted machine: a direct request from it, not sent by a web page of somebody else."""
     service = of(request)
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname
     client = request.client.host if request.client else ""
-    forwarded = {"x-forwarded-for", "forwarded", "x-real-ip"} & set(request.headers)
-    if not service.trusts_local or host not in HERE or client not in HERE or forwarded:
+    if not service.trusts_local or client not in HERE or _host(request) not in HERE or _was_passed_on(request):
         return None
     _require_own_origin(request, service)
     return Caller("trusted_local", EVERYTHING)
+
+
+def _host(request: Request) -> str | None:
+    """The host that the request names, without its port."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname
+    except ValueError:  # brackets that do not close
+        return None
+
+
+def _was_passed_on(request: Request) -> bool:
+    """Whether a proxy left a trace: a header, or HTTP 1.0, which is what nginx speaks where nobody says otherwise."""
+    if request.scope.get("http_version") == "1.0":
+        return True
+    return any(
+        name in PASSED_ON or name.startswith("x-forwarded") or name.endswith(PROXY_ENDS) for name in request.headers
+    )
 
 
 def _require_own_origin(request: Request, service: Service) -> None:
@@ -199,7 +217,7 @@ def _require_own_origin(request: Request, service: Service) -> None:
     origin = request.headers.get("origin")
     own = {f"{request.url.scheme}://{request.headers.get('host')}", *service.origins}
     if service.settings.public_url:
-        own.add(service.settings.public_url.rstrip("/"))
+        own.add("{0.scheme}://{0.netloc}".format(urlsplit(service.settings.public_url.lower())))
     if origin is not None and origin not in own:
         raise HTTPException(403, "this page may not call the service; SPENDSENSE_CORS_ORIGINS lists those that may")
     if origin is None and request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):

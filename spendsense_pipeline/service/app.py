@@ -39,6 +39,10 @@ STATUS: Final = {
 """HTTP status of an error's code; ``unknown_…`` is 404, ``invalid_…`` 422, and any other refusal 409."""
 
 
+DEEPEST: Final = 8
+"""Levels of a rejected input that the answer repeats."""
+
+
 def create_app(service: Service) -> FastAPI:
     """The service as an ASGI application."""
     app = FastAPI(
@@ -100,18 +104,20 @@ def _error(request: Request, status: int, detail: str, *, code: str | None = Non
 def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
     faults = [
-        {name: _shown(fault[name]) for name in ("type", "loc", "msg", "input", "ctx") if name in fault}
+        {name: _shown(fault[name], DEEPEST) for name in ("type", "loc", "msg", "input", "ctx") if name in fault}
         for fault in error.errors()
     ]
     return answer({"detail": faults}, 422)
 
 
-def _shown(value: Any) -> Any:
-    """What JSON can hold of a rejected input; numbers that it cannot are spelled out."""
+def _shown(value: Any, levels: int) -> Any:
+    """What JSON can hold of a rejected input, so many levels deep; numbers that it cannot are spelled out."""
+    if isinstance(value, dict | list | tuple) and not levels:
+        return "…"
     if isinstance(value, dict):
-        return {str(key): _shown(one) for key, one in value.items()}
+        return {str(key): _shown(one, levels - 1) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_shown(one) for one in value[:100]]
+        return [_shown(one, levels - 1) for one in value[:100]]
     if isinstance(value, float) and not float("-inf") < value < float("inf"):
         return str(value)
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)

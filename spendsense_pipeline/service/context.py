@@ -99,7 +99,9 @@ def of(request: Request) -> Service:
 
 def answer(payload: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """The payload as JSON: times in UTC with ``Z``, unknown numbers as null."""
-    return Response(as_json(payload), status, headers, "application/json")
+    text = as_json(payload)
+    # Half a surrogate pair, as a client may send it: JSON has it as an escape, UTF-8 has not.
+    return Response(text.encode(errors="backslashreplace"), status, headers, "application/json")
 
 
 def as_json(payload: Any) -> str:

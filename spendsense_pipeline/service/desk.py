@@ -24,6 +24,7 @@ from spendsense_pipeline.recommendations.guardrails import review_draft
 from spendsense_pipeline.service import pane
 from spendsense_pipeline.service.access import Caller, person
 from spendsense_pipeline.service.context import answer, of
+from spendsense_pipeline.service.parameters import Offset, Place
 from spendsense_pipeline.service.rendering import page
 
 router = APIRouter(include_in_schema=False)
@@ -128,7 +129,7 @@ def queue_page(
     persona: str | None = None,
     user: str | None = None,
     template: str | None = None,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = PAGE,
 ) -> Response:
     """A part of the queue in its order: {queue, total, limit, offset, seq}; ``seq`` is where changes go on from."""
@@ -235,7 +236,7 @@ def check(request: Request, _caller: Decider, typed: Words) -> Response:
 
 
 @router.get("/desk/changes")
-def changes(request: Request, caller: Reader, since: Annotated[int, Query(ge=0)]) -> Response:
+def changes(request: Request, caller: Reader, since: Place) -> Response:
     """What others did meanwhile: {seq, changes, waiting, looking: {recommendation_id: [operator_id]}}."""
     service = of(request)
     now = service.now()

@@ -5,6 +5,7 @@ Pure ASGI. Log lines and metrics name the route, never the address asked for: id
 
 import logging
 import time
+import traceback
 from collections import OrderedDict
 from typing import Final
 
@@ -20,6 +21,8 @@ LARGEST_BATCH: Final = 256 * 2**20
 CALLERS_REMEMBERED: Final = 10_000
 LOGINS_A_MINUTE: Final = 20
 """Attempts from one address; the lock-out counts by name."""
+
+METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 
 CONTENT_SECURITY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -56,10 +59,18 @@ class Rates:
         self.rate, self.burst = rate, burst
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def has(self, caller: str, now: float) -> bool:
+        """Whether there is one left in the caller's bucket; ``now`` in seconds of any steady clock."""
+        return self._level(caller, now) >= 1
+
+    def _level(self, caller: str, now: float) -> float:
+        level, at = self._buckets.get(caller, (self.burst, now))
+        return min(self.burst, level + (now - at) * self.rate)
+
     def allows(self, caller: str, now: float) -> bool:
-        """Take one from the caller's bucket, if there is one; ``now`` in seconds of any steady clock."""
-        level, at = self._buckets.pop(caller, (self.burst, now))
-        level = min(self.burst, level + (now - at) * self.rate)
+        """Take one from the caller's bucket, if there is one; ``now`` as for ``has``."""
+        level = self._level(caller, now)
+        self._buckets.pop(caller, None)
         allowed = level >= 1
         self._buckets[caller] = (level - 1 if allowed else level, now)
         while len(self._buckets) > CALLERS_REMEMBERED:
@@ -73,16 +84,16 @@ class Guard:
     def __init__(self, app: ASGIApp, *, rate: int, metrics: Metrics, ancestors: str) -> None:
         self.app, self.metrics, self.ancestors = app, metrics, ancestors
         self.rates = Rates(rate, 2 * rate)
+        self.guesses = Rates(rate, 2 * rate)
         self.logins = Rates(LOGINS_A_MINUTE / 60, LOGINS_A_MINUTE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 429 ourselves, pass the rest on."""
+        """Answer 429 and, where a route breaks, 500 ourselves; pass the rest on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 500
-        headers = dict(scope["headers"])
+        status = 0
 
         async def with_headers(message: Message) -> None:
             nonlocal status
@@ -91,17 +102,28 @@ class Guard:
                 message["headers"] = [*message.get("headers", []), *self._headers(scope)]
             await send(message)
 
-        if self._in_time(scope, headers, started):
-            await self.app(scope, receive, with_headers)
-        else:
-            await _refuse(with_headers)
-        self._note(scope, status, time.perf_counter() - started)
-
-    def _in_time(self, scope: Scope, headers: dict[bytes, bytes], now: float) -> bool:
         address = scope["client"][0] if scope.get("client") else ""
+        token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        if not self._in_time(scope, address, token, started):
+            await _answer(with_headers, 429, "too many requests; slow down", "too_fast")
+        else:
+            try:
+                await self.app(scope, receive, with_headers)
+            except Exception as error:  # noqa: BLE001 - the last door: it is logged, and the caller gets an answer
+                _log_defect(scope, error)
+                if not status:
+                    await _answer(with_headers, 500, "an error of ours; it is in the log", "internal")
+        if token and status == 401:
+            self.guesses.allows(address, started)
+        self._note(scope, status or 500, time.perf_counter() - started)
+
+    def _in_time(self, scope: Scope, address: str, token: str, now: float) -> bool:
+        """Whether the caller has not had enough: by its token, or by its address, which answers for false tokens."""
         if scope["path"] == "/login" and scope["method"] == "POST" and not self.logins.allows(address, now):
             return False
-        return self.rates.allows(headers.get(b"authorization", b"").decode("latin-1") or address, now)
+        if token and not self.guesses.has(address, now):
+            return False
+        return self.rates.allows(token or address, now)
 
     def _headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         ancestors = self.ancestors if scope["path"].startswith("/me") else "'none'"
@@ -110,15 +132,26 @@ class Guard:
         return [*own, (b"content-security-policy", policy.encode())]
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "none")
-        self.metrics.requests.labels(route, scope["method"], str(status)).inc()
+        route, method = _route(scope), scope["method"] if scope["method"] in METHODS else "other"
+        self.metrics.requests.labels(route, method, str(status)).inc()
         self.metrics.seconds.labels(route).observe(seconds)
-        LOG.info("%s %s %d %.1f ms", scope["method"], route, status, seconds * 1000)
+        LOG.info("%s %s %d %.1f ms", method, route, status, seconds * 1000)
 
 
-async def _refuse(send: Send) -> None:
-    body = as_json({"detail": "too many requests; slow down", "code": "too_fast"}).encode()
-    named = {"content-type": "application/json", "content-length": str(len(body)), "retry-after": "1"}
+def _route(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path", "none")
+
+
+def _log_defect(scope: Scope, error: Exception) -> None:
+    """Where it went wrong; not the error's own words, in which a customer or a token may stand."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    LOG.error("%s %s: %s\n%s", scope["method"], _route(scope), type(error).__name__, frames)
+
+
+async def _answer(send: Send, status: int, detail: str, code: str) -> None:
+    body = as_json({"detail": detail, "code": code}).encode()
+    named = {"content-type": "application/json", "content-length": str(len(body))}
+    named |= {"retry-after": "1"} if status == 429 else {}
     raw = [(name.encode(), value.encode()) for name, value in named.items()]
-    await send({"type": "http.response.start", "status": 429, "headers": raw})
+    await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})

@@ -2,24 +2,39 @@
 
 import asyncio
 import datetime as dt
+import hmac
+import logging
 import secrets
 from typing import Annotated, Any, Final
 
+import httpx2
 from authlib.integrations.starlette_client import OAuth, OAuthError
 from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
+from joserfc.errors import JoseError
 
 from spendsense_pipeline.governance import access
 from spendsense_pipeline.governance.database import writing
 from spendsense_pipeline.service.access import COOKIE, Caller, begin_session, person, public
 from spendsense_pipeline.service.context import Service, of
 from spendsense_pipeline.service.rendering import page
+from spendsense_pipeline.settings import is_safe_address
 
 router = APIRouter(include_in_schema=False)
+LOG: Final = logging.getLogger("spendsense.login")
 LINK: Final = dt.timedelta(minutes=15)
 """How long a login link opens."""
 FORM: Final = dt.timedelta(hours=1)
-"""How long a login form may stand open; it is signed, so that no other site can log a browser in."""
+"""How long a login form may stand open. It is signed for the browser that it was shown to, which has a cookie for it,
+so that no other site can log a browser in."""
+FORM_COOKIE: Final = "spendsense_form"
+ISSUER_COOKIE: Final = "spendsense_issuer"
+AT_ISSUER: Final = dt.timedelta(minutes=10)
+"""How long somebody may take at the identity provider."""
+PATIENCE: Final = 10.0
+"""Seconds that the identity provider may take to answer us."""
+SIGNATURES: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""Made with a key of the identity provider's own. Many list `none` besides, and Authlib would believe it."""
 
 
 def login_link(service: Service, operator_id: str, address: str) -> str:
@@ -46,15 +61,38 @@ def login_form(request: Request, next: str = "/desk") -> Response:  # noqa: A002
 
 def _form(request: Request, goes_to: str, problem: str = "", status: int = 200) -> Response:
     service = of(request)
-    return page(
+    nonce = request.cookies.get(FORM_COOKIE) or secrets.token_hex(16)  # one browser may have several forms open
+    response = page(
         request,
         "login.html",
         status=status,
         problem=problem,
         next=_own_path(goes_to),
-        form=service.sign("login-form", {}),
+        form=service.sign("login-form", {"browser": service.mark("login-form", nonce)}),
         issuer=service.settings.oidc_issuer,
     )
+    _keep(response, service, FORM_COOKIE, nonce, FORM)
+    return response
+
+
+def _keep(response: Response, service: Service, name: str, value: str, lifetime: dt.timedelta) -> None:
+    """Give the browser a cookie for the way in; other sites' forms do not send it."""
+    response.set_cookie(
+        name,
+        value,
+        max_age=int(lifetime.total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=service.secure,
+        path="/login",
+    )
+
+
+def _of_this_browser(request: Request, form: str) -> bool:
+    """Whether the form was shown to the browser that sends it."""
+    service = of(request)
+    payload, nonce = service.signed("login-form", form, FORM), request.cookies.get(FORM_COOKIE, "")
+    return payload is not None and hmac.compare_digest(str(payload.get("browser")), service.mark("login-form", nonce))
 
 
 @router.post("/login", dependencies=[Depends(public)])
@@ -67,8 +105,10 @@ def log_in(
 ) -> Response:
     """Begin a session, or show the form again with the reason."""
     service = of(request)
-    if service.signed("login-form", form, FORM) is None:
-        return _form(request, next, "the form stood open for too long; try again", 400)
+    if not _of_this_browser(request, form):
+        return _form(
+            request, next, "the form stood open for too long, or this browser keeps no cookies; try again", 400
+        )
     try:
         who = access.log_in(service.engine, operator_id.strip(), password, service.now())
     except access.AccessRefused as refused:
@@ -109,9 +149,15 @@ def log_out(request: Request, caller: Annotated[Caller, Depends(person("read"))]
 
 @router.get("/login/issuer", dependencies=[Depends(public)])
 async def to_issuer(request: Request) -> Response:
-    """Send the browser to the identity provider."""
-    client = _issuer(of(request))
-    response: Response = await client.authorize_redirect(request, _callback(request))
+    """Send the browser to the identity provider. What its answer must match is kept in a signed cookie."""
+    service = of(request)
+    request.scope["session"] = kept = dict[str, Any]()  # where Authlib puts state, nonce and the verifier of the code
+    try:
+        client = await _issuer(service)
+        response: Response = await client.authorize_redirect(request, _callback(request))
+    except (httpx2.HTTPError, httpx2.InvalidURL, OAuthError, ValueError) as error:
+        raise _unreachable(error) from None
+    _keep(response, service, ISSUER_COOKIE, service.sign("issuer", kept), AT_ISSUER)
     return response
 
 
@@ -119,13 +165,26 @@ async def to_issuer(request: Request) -> Response:
 async def from_issuer(request: Request) -> Response:
     """Begin the session of whom the identity provider vouches for."""
     service = of(request)
-    client = _issuer(service)
+    request.scope["session"] = service.signed("issuer", request.cookies.get(ISSUER_COOKIE), AT_ISSUER) or {}
     try:
-        token = await client.authorize_access_token(request)
+        client = await _issuer(service)
+        token = await client.authorize_access_token(
+            request,
+            claims_options={
+                "iss": {"essential": True, "value": client.server_metadata["issuer"]},
+                "aud": {"essential": True, "value": service.settings.oidc_client_id},
+            },
+        )
     except OAuthError as error:
-        raise HTTPException(403, f"the identity provider refused: {error.error}") from None
-    claims = token.get("userinfo") or {}
-    subject = f"{claims.get('iss')}|{claims.get('sub')}"
+        raise HTTPException(403, f"the identity provider refused, or this is not its answer: {error.error}") from None
+    except JoseError as error:
+        raise HTTPException(403, f"the identity provider's word does not hold: {error.error}") from None
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+        raise _unreachable(error) from None
+    claims = token.get("userinfo")
+    if not claims:
+        raise HTTPException(403, "the identity provider did not say who this is")
+    subject = f"{claims['iss']}|{claims['sub']}"
 
     def admitted() -> access.Person:
         operator_id = access.person_of_subject(service.engine, subject)
@@ -138,22 +197,39 @@ async def from_issuer(request: Request) -> Response:
     except access.AccessRefused as refused:
         raise HTTPException(403, str(refused)) from None
     response = RedirectResponse("/desk", 303)
+    response.delete_cookie(ISSUER_COOKIE, path="/login")
     begin_session(service, who, response)
     return response
 
 
-def _issuer(service: Service) -> Any:
+async def _issuer(service: Service) -> Any:
+    """Authlib's client of the identity provider, with what it says of itself. Raises ``ValueError`` where that is not
+    what is set here, or not safe."""
     settings = service.settings
     if not settings.oidc_issuer:
         raise HTTPException(404, "no identity provider is set: SPENDSENSE_OIDC_ISSUER")
     oauth = OAuth()
-    return oauth.register(
+    client = oauth.register(
         "issuer",
         server_metadata_url=settings.oidc_issuer.rstrip("/") + "/.well-known/openid-configuration",
         client_id=settings.oidc_client_id,
         client_secret=settings.oidc_client_secret.get_secret_value() if settings.oidc_client_secret else None,
-        client_kwargs={"scope": "openid", "code_challenge_method": "S256"},
+        client_kwargs={"scope": "openid", "code_challenge_method": "S256", "timeout": PATIENCE},
     )
+    about = await client.load_server_metadata()
+    if str(about.get("issuer")).rstrip("/") != settings.oidc_issuer.rstrip("/"):
+        raise ValueError(f"it calls itself {str(about.get('issuer'))[:200]!r}, not {settings.oidc_issuer!r}")
+    for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+        if not is_safe_address(str(about.get(name))):
+            raise ValueError(f"its {name} is not an https address")
+    offered = about.get("id_token_signing_alg_values_supported") or ["RS256"]
+    about["id_token_signing_alg_values_supported"] = [one for one in offered if one in SIGNATURES] or ["RS256"]
+    return client
+
+
+def _unreachable(error: Exception) -> HTTPException:
+    LOG.warning("identity provider: %s", error)
+    return HTTPException(502, "the identity provider cannot be asked at the moment; the log says why")
 
 
 def _callback(request: Request) -> str:

@@ -4,13 +4,14 @@ import datetime as dt
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from spendsense_pipeline.governance import access, endings, operators, outbox
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import ROLES, SCOPES, TOKEN_SCOPES
 from spendsense_pipeline.service.access import Caller, allow, person
 from spendsense_pipeline.service.context import answer, of
+from spendsense_pipeline.service.parameters import Moment, Place
 from spendsense_pipeline.service.rendering import page
 
 router = APIRouter(tags=["admin"])
@@ -93,7 +94,7 @@ class NewToken(BaseModel):
     scopes: list[str]
     user_id: str | None = Field(default=None, max_length=400)
     operator_id: str | None = Field(default=None, max_length=400)
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 @router.post("/admin/tokens")
@@ -129,7 +130,7 @@ class Order(BaseModel):
     target: str
     subject: str = Field(min_length=1, max_length=800)
     reason: str = Field(min_length=1, max_length=2_000)
-    since: AwareDatetime | None = None
+    since: Moment | None = None
 
 
 @router.post("/admin/recalls")
@@ -150,7 +151,7 @@ def recall(request: Request, order: Order, caller: Admin) -> Response:
 
 
 @router.post("/admin/messages/replay")
-def replay(request: Request, caller: Admin, since: int | None = None) -> Response:  # noqa: ARG001 - the rule
+def replay(request: Request, caller: Admin, since: Place | None = None) -> Response:  # noqa: ARG001 - the rule
     """Send dead messages again, or with ``since`` all from that place in the audit chain on."""
     service = of(request)
     return answer({"replayed": outbox.replay(service.engine, service.now(), since=since)})

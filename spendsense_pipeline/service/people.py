@@ -6,7 +6,7 @@ Does not belong here: how a signal is computed (``profiles`` asks the pipeline's
 import datetime as dt
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline import profiles
@@ -17,6 +17,7 @@ from spendsense_pipeline.personas.rules import RULES
 from spendsense_pipeline.service import charts, pane
 from spendsense_pipeline.service.access import Caller, person
 from spendsense_pipeline.service.context import of
+from spendsense_pipeline.service.parameters import Offset
 from spendsense_pipeline.service.rendering import page
 
 router = APIRouter(include_in_schema=False)
@@ -46,7 +47,7 @@ def customers(
     caller: Reader,
     consent: Literal["", "yes", "no"] = "",
     persona: str = "",
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Offset = 0,
 ) -> Response:
     """The list, with filters and pages."""
     service = of(request)

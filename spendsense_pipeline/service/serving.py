@@ -36,7 +36,7 @@ def serve(
     secure = tls[0] is not None or trusted_proxy is not None
     service = Service(settings, engine, local=local, secure=secure, secret=secret)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines hold addresses
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # its lines hold addresses
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(service),

@@ -10,7 +10,7 @@ import re
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from spendsense_pipeline.governance import consent, feedback, release, topics
 from spendsense_pipeline.governance.database import reading, writing
@@ -19,6 +19,7 @@ from spendsense_pipeline.recommendations.slots import SLOTS
 from spendsense_pipeline.service.access import Caller, allow
 from spendsense_pipeline.service.catalogue import products
 from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.parameters import Moment, Offset
 
 router = APIRouter(prefix="/v1", tags=["apps"])
 LINK: Final = dt.timedelta(minutes=30)
@@ -32,9 +33,9 @@ def feed(
     request: Request,
     user_id: str,
     caller: Annotated[Caller, Depends(allow("feed:read", "read"))],
-    since: AwareDatetime | None = None,
+    since: Moment | None = None,
     limit: Annotated[int, Query(ge=1, le=PAGE)] = 50,
-    offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+    offset: Offset = 0,
 ) -> Response:
     """What this customer may see now, newest first; with an ETag, so that an unchanged feed is 304.
 
@@ -216,7 +217,7 @@ class Event(BaseModel):
         max_length=40,
         description="delivered, seen, opened, helpful, not_helpful, dismissed, wrong_figure, complaint or acted",
     )
-    occurred_at: AwareDatetime | None = None
+    occurred_at: Moment | None = None
     note: str | None = Field(default=None, max_length=feedback.LONGEST_NOTE)
 
 

@@ -1,10 +1,14 @@
-"""Sending webhooks: signed as Standard Webhooks has it, tried again with growing pauses, dead after the last."""
+"""Sending webhooks: signed as Standard Webhooks has it, tried again with growing pauses, dead after the last.
+
+Each address has a thread of its own, so that one that is slow or gone does not keep the others waiting.
+"""
 
 import logging
 import threading
-from typing import Final
+from typing import Any, Final
 
-import httpx
+import httpx2
+from sqlalchemy.exc import SQLAlchemyError
 from standardwebhooks import Webhook
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -22,7 +26,7 @@ TIMEOUT: Final = 10.0
 class Sender:
     """Tells each address of ``SPENDSENSE_WEBHOOK_URLS`` what happened. One runs at a time for one database."""
 
-    def __init__(self, service: Service, client: httpx.Client | None = None) -> None:
+    def __init__(self, service: Service, client: httpx2.Client | None = None) -> None:
         secret = service.settings.webhook_secret
         if service.settings.webhooks and secret is None:
             raise SpendSenseError(
@@ -31,42 +35,61 @@ class Sender:
             )
         self.service = service
         self.signer = Webhook(secret.get_secret_value()) if secret else None
-        self.client = client or httpx.Client(timeout=TIMEOUT, follow_redirects=False)
+        self.client = client or httpx2.Client(timeout=TIMEOUT, follow_redirects=False)
 
     def run(self, stop: threading.Event) -> None:
-        """Send until stopped. What goes wrong with the database is logged and tried again."""
+        """Send until stopped."""
+        threads = [
+            threading.Thread(target=self._run, args=(address, stop), name=f"webhooks {number}", daemon=True)
+            for number, address in enumerate(self.service.settings.webhooks, 1)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _run(self, address: str, stop: threading.Event) -> None:
+        """Tell one address until stopped. What goes wrong with the database is logged and tried again."""
         while not stop.wait(EVERY):
             try:
-                self.round()
+                self.tell(address, stop)
             except SpendSenseError as error:
                 LOG.warning("webhooks wait: %s", error.code)
+            except SQLAlchemyError as error:  # a connection that broke in a way that we have no advice on
+                LOG.warning("webhooks wait: %s", type(error).__name__)
 
-    def round(self) -> int:
-        """Put on its way what is new and send what is due; how many were delivered."""
+    def tell(self, address: str, stop: threading.Event | None = None) -> int:
+        """Put on its way what is new and send what is due, in the chain's order; how many were delivered.
+
+        Where the address cannot be reached at all, the others that are due wait for the next look.
+        """
         sent = 0
-        for address in self.service.settings.webhooks:
-            outbox.enqueue(self.service.engine, address, self.service.now())
-            with reading(self.service.engine) as session:
-                messages = outbox.due(session, address, self.service.now())
-            for message in messages:
-                if message["payload"] is None:  # erased since: there is nothing to tell any more
-                    outbox.delivered(self.service.engine, address, message["seq"])
-                    continue
-                problem = self._send(address, message["id"], as_json(message["payload"]))
-                if problem is None:
-                    outbox.delivered(self.service.engine, address, message["seq"])
-                    sent += 1
-                    continue
-                state = outbox.failed(
-                    self.service.engine, address, message["seq"], message["attempts"], problem, self.service.now()
-                )
-                LOG.warning("webhook %s: %s, %s", message["id"], problem, state)
+        outbox.enqueue(self.service.engine, address, self.service.now())
+        with reading(self.service.engine) as session:
+            messages = outbox.due(session, address, self.service.now())
+        for message in messages:
+            if stop is not None and stop.is_set():
+                break
+            if message["payload"] is None:  # erased since: there is nothing to tell any more
+                outbox.delivered(self.service.engine, address, message["seq"])
+                continue
+            problem, reached = self._send(address, message["id"], message["payload"])
+            if problem is None:
+                outbox.delivered(self.service.engine, address, message["seq"])
+                sent += 1
+                continue
+            state = outbox.failed(
+                self.service.engine, address, message["seq"], message["attempts"], problem, self.service.now()
+            )
+            LOG.warning("webhook %s: %s, %s", message["id"], problem, state)
+            if not reached:
+                break
         return sent
 
-    def _send(self, address: str, message_id: str, body: str) -> str | None:
-        """What went wrong; None where the receiver took it."""
+    def _send(self, address: str, message_id: str, payload: dict[str, Any]) -> tuple[str | None, bool]:
+        """What went wrong (None where the receiver took it), and whether the receiver answered."""
         assert self.signer is not None  # noqa: S101 - where there are addresses there is a secret
-        now = self.service.now()
+        now, body = self.service.now(), as_json(payload)
         headers = {
             "content-type": "application/json",
             "webhook-id": message_id,
@@ -74,7 +97,8 @@ class Sender:
             "webhook-signature": self.signer.sign(message_id, now, body),
         }
         try:
-            response = self.client.post(address, content=body.encode(), headers=headers)
-        except httpx.HTTPError as error:
-            return type(error).__name__
-        return None if response.is_success else f"HTTP {response.status_code}"
+            with self.client.stream("POST", address, content=body.encode(), headers=headers) as response:
+                taken = response.is_success  # its body is nobody's business, however long
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            return type(error).__name__, False
+        return None if taken else f"HTTP {response.status_code}", True

@@ -9,7 +9,6 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 Days = Annotated[int, Query(ge=1, le=365, description="Length of the window, in days.")]
 Window = Annotated[int | None, Query(ge=1, le=365, description="A window beside the standard ones, in days.")]
-Offset = Annotated[int, Query(ge=0, lt=2**31)]
 Status = Literal["pending_approval", "approved", "overridden", "rejected", "superseded", "expired", "voided"]
 WINDOWS: Final = (30, 180)
 

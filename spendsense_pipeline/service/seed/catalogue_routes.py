@@ -19,7 +19,8 @@ from spendsense_pipeline.ingest import canonical
 from spendsense_pipeline.service import catalogue
 from spendsense_pipeline.service.access import Caller, allow
 from spendsense_pipeline.service.context import Service, answer, of
-from spendsense_pipeline.service.seed.both_forms import Offset, Routes
+from spendsense_pipeline.service.parameters import Offset
+from spendsense_pipeline.service.seed.both_forms import Routes
 from spendsense_pipeline.service.seed.ingest_routes import land_and_merge
 
 router = Routes(tags=["products"])
