@@ -5,6 +5,7 @@ whom a product suits (``offers.py``).
 """
 
 import datetime as dt
+from collections.abc import Container
 from functools import partial
 from typing import Any
 
@@ -37,10 +38,11 @@ def feed(settings: Settings, engine: Engine, now: dt.datetime, user_id: str | No
     return [row for row in rows if row["product_id"] is None or row["product_id"] not in gone]
 
 
-def withdrawn_products(root: str) -> frozenset[str]:
-    """Ids of the products that are not offered any more; none where no catalogue is stored.
+def withdrawn_products(root: str) -> Container[str]:
+    """The products that are not offered any more: all that the stored catalogue does not have, or not as active.
 
-    ``root`` is the warehouse. Like ``offers.product_matches``, a product that does not say it is active is not.
+    Nothing where no catalogue is stored. ``root`` is the warehouse. Like ``offers.product_matches``, a product that
+    does not say it is active is not.
     """
     from spendsense_pipeline import warehouse  # only those who have an offer to judge wait for it
 
@@ -48,4 +50,4 @@ def withdrawn_products(root: str) -> frozenset[str]:
         rows = warehouse.load(root, "products").select(["product_id", "active"]).to_pylist()
     except warehouse.NotMaterialized:
         return frozenset()
-    return frozenset(row["product_id"] for row in rows if not row["active"])
+    return release.AllBut(frozenset(row["product_id"] for row in rows if row["active"]))

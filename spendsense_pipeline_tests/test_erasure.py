@@ -36,7 +36,8 @@ def served(copy: Pipeline) -> tuple[Pipeline, str]:
     with reading(copy.engine) as session:
         first = queue.queue(session, NOON, limit=1)["queue"][0]
     review.approve(copy.engine, [f"{first['recommendation_id']}@{first['content_hash']}"], "op", NOON)
-    assert release.run_gate(copy.engine, NOON).released
+    # The commands read the real clock, and the day of these figures is long past.
+    assert release.run_gate(copy.engine, NOON, release_days=36_500).released
     return copy, first["user_id"]
 
 

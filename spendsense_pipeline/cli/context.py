@@ -32,14 +32,18 @@ def governance_of(settings: Settings) -> "Engine":
     return open_or_create(settings.governance_url)
 
 
-def decider(settings: Settings, engine: "Engine", operator_id: str | None) -> tuple[str, str]:
-    """Under whose name a command decides and how that person is known; a name or a token is needed."""
+def decider(settings: Settings, operator_id: str | None) -> "tuple[Engine, str, str]":
+    """The governance database, under whose name a command decides, and how that person is known.
+
+    A name or a token is needed, and asked for before anything is opened.
+    """
     from spendsense_pipeline.governance.access import deciding
 
     token = settings.token.get_secret_value() if settings.token else None
     if not operator_id and token is None and settings.trust_local:
         raise click.UsageError("Missing option '--operator'.")
-    return deciding(engine, operator_id, token, now(), trust_local=settings.trust_local)
+    engine = governance_of(settings)
+    return engine, *deciding(engine, operator_id, token, now(), trust_local=settings.trust_local)
 
 
 def dagster_instance(settings: Settings, *, quiet: bool) -> AbstractContextManager[Any]:

@@ -139,9 +139,8 @@ def approve(references: tuple[str, ...], operator_id: str | None, note: str | No
     from spendsense_pipeline.governance import review
 
     settings = Settings()
-    engine = governance_of(settings)
+    engine, who, known_by = context.decider(settings, operator_id)
     progress(as_json, 0, len(references), "texts decided; all of them at once")
-    who, known_by = context.decider(settings, engine, operator_id)
     results = review.approve(
         engine, references, who, context.now(), note=note, four_eyes=settings.four_eyes, known_by=known_by
     )
@@ -158,9 +157,8 @@ def reject(references: tuple[str, ...], operator_id: str | None, reason: str, as
     from spendsense_pipeline.governance import review
 
     settings = Settings()
-    engine = governance_of(settings)
+    engine, who, known_by = context.decider(settings, operator_id)
     progress(as_json, 0, len(references), "texts decided; all of them at once")
-    who, known_by = context.decider(settings, engine, operator_id)
     _decided(review.reject(engine, references, who, context.now(), reason=reason, known_by=known_by), as_json)
 
 
@@ -184,8 +182,7 @@ def override(
     from spendsense_pipeline.recommendations.guardrails import review_draft
 
     settings = Settings()
-    engine = governance_of(settings)
-    who, known_by = context.decider(settings, engine, operator_id)
+    engine, who, known_by = context.decider(settings, operator_id)
     results = review.override(
         engine,
         reference,
@@ -210,9 +207,8 @@ def undo(references: tuple[str, ...], operator_id: str | None, as_json: bool) ->
     from spendsense_pipeline.governance import review
 
     settings = Settings()
-    engine = governance_of(settings)
+    engine, who, known_by = context.decider(settings, operator_id)
     progress(as_json, 0, len(references), "texts decided; all of them at once")
-    who, known_by = context.decider(settings, engine, operator_id)
     _decided(review.undo(engine, references, who, context.now(), known_by=known_by), as_json)
 
 
@@ -253,8 +249,7 @@ def approve_template(reference: str, operator_id: str | None, note: str | None, 
     from spendsense_pipeline.governance import templates as wordings
 
     settings = Settings()
-    engine = governance_of(settings)
-    who, known_by = context.decider(settings, engine, operator_id)
+    engine, who, known_by = context.decider(settings, operator_id)
     done = wordings.approve_template(
         engine,
         reference,
@@ -280,7 +275,7 @@ def release(as_json: bool) -> None:
         "released": done.released,
         "recalled": done.recalled,
         "blocked": done.blocked,
-        "ended": done.ended,
+        **({"ended": done.ended} if done.ended else {}),
     }
     printed(
         payload,

@@ -217,15 +217,14 @@ def feedback(
     from spendsense_pipeline.governance.database import reading
 
     settings = Settings()
-    engine = governance_of(settings)
     if reference is not None:
         if not note:
             raise click.UsageError("--clear needs --note: what was found.")
-        who, _ = context.decider(settings, engine, operator_id)
+        engine, who, _ = context.decider(settings, operator_id)
         cleared = endings.clear_hold(engine, reference, who, context.now(), note=note)
         printed(cleared, as_json, lambda: [f"{cleared['template_id']}: no longer held"])
         return
-    with reading(engine) as session:
+    with reading(governance_of(settings)) as session:
         rows = events.by_wording(session, template_id=template)
         held = endings.holds(session)
 

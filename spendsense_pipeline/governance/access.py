@@ -28,6 +28,8 @@ SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 1_000
 PREFIX = "sps_"
 """What a token begins with, so that scanners of repositories find one that was published."""
+OF_ONE_CUSTOMER = ("feed:read", "consent:write", "events:write")
+"""Scopes of a token that is limited to one customer."""
 _NO_PASSWORD = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$QnSc4jUPgI0tbMhbvI7sNfLZ4v3sJx0S9cLWbXyXbVw"  # noqa: S105
 """A hash of nothing: what a name that nobody has is checked against, so that it takes as long."""
 
@@ -202,8 +204,8 @@ def add_token(
 ) -> dict[str, Any]:
     """A new token: {token_id, token, name, scopes}; ``token`` is shown this once.
 
-    ``user_id`` limits it to one customer. Raises ``invalid_token`` where a scope is unknown, or where the scope
-    ``review`` and an operator do not come together.
+    ``user_id`` limits it to one customer. Raises ``invalid_token`` where a scope is unknown or is not of one customer,
+    or where the scope ``review`` and an operator do not come together.
     """
     unknown = sorted(set(scopes) - set(TOKEN_SCOPES))
     if unknown or not scopes or not is_name(name):
@@ -211,12 +213,17 @@ def add_token(
             f"a token has a name and scopes of {', '.join(TOKEN_SCOPES)}, not {', '.join(unknown) or 'none'}",
             code="invalid_token",
         )
+    if user_id is not None and (not is_name(user_id) or not set(scopes) <= set(OF_ONE_CUSTOMER)):
+        raise SpendSenseError(
+            f"a token for one customer has scopes of {', '.join(OF_ONE_CUSTOMER)}: the others concern everybody",
+            code="invalid_token",
+        )
     if ("review" in scopes) != (operator_id is not None):
         raise SpendSenseError(
             "a token that reviews belongs to an operator, and only such a token does: --scope review --operator OP",
             code="invalid_token",
         )
-    if operator_id is not None and session.get(Operator, operator_id) is None:
+    if operator_id is not None and (not storable(operator_id) or session.get(Operator, operator_id) is None):
         raise SpendSenseError(f"there is no operator {quoted(operator_id)}", code="unknown_operator")
     secret = PREFIX + secrets.token_urlsafe(32)
     token = AccessToken(

@@ -7,14 +7,14 @@ A wording that a customer found wrong is held until an operator looked. Does not
 
 import datetime as dt
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Engine, and_, exists, func, insert, select, update
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance import audit, operators
 from spendsense_pipeline.governance.database import chunks, is_name, quoted, storable, writing
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -48,19 +48,31 @@ def held_wording() -> ColumnElement[bool]:
 
 
 def due(
-    session: Session, now: dt.datetime, withdrawn: Collection[str], *, limit: int | None = None
+    session: Session, now: dt.datetime, withdrawn: Container[str], *, limit: int | None = None
 ) -> list[audit.AnyRow]:
     """The standing releases that are over by the clock or by their product.
 
     (release_id, recommendation_id, product_id). Two questions, for each has an index of its own.
     """
     late = _standing().where(Release.expires_at <= now)
-    gone = _standing().where(Recommendation.product_id.in_(sorted(withdrawn)), Recommendation.released_at.is_not(None))
+    products = [one for one in _released_products(session) if one in withdrawn] if withdrawn != () else []
+    gone = _standing().where(Recommendation.product_id.in_(products), Recommendation.released_at.is_not(None))
     found: dict[str, audit.AnyRow] = {}
-    for query in (late, gone) if withdrawn else (late,):
+    for query in (late, gone) if products else (late,):
         rows = session.execute(query.add_columns(Recommendation.product_id).limit(limit))
         found |= {row.release_id: row for row in rows}
     return [found[name] for name in sorted(found)]
+
+
+def _released_products(session: Session) -> Iterator[str]:
+    """The products of all offers that were ever released, each by a look into the index: they are few, offers many."""
+    next_one = select(func.min(Recommendation.product_id)).where(
+        Recommendation.product_id.is_not(None), Recommendation.released_at.is_not(None)
+    )
+    found = session.scalar(next_one)
+    while found is not None:
+        yield found
+        found = session.scalar(next_one.where(Recommendation.product_id > found))
 
 
 def offers_stand(session: Session) -> bool:
@@ -70,7 +82,7 @@ def offers_stand(session: Session) -> bool:
 
 
 def end_due(
-    session: Session, now: dt.datetime, withdrawn: Collection[str], salt: audit.Salt = audit.random_salt
+    session: Session, now: dt.datetime, withdrawn: Container[str], salt: audit.Salt = audit.random_salt
 ) -> dict[str, list[str]]:
     """Write down what the clock and the catalogue have ended: cause → recommendation ids."""
     ends = [
@@ -131,7 +143,8 @@ def recall(
     """Take back what was released, and take out what waits: {order_id, recalled, voided}, recommendation ids.
 
     ``target`` and ``subject``: a ``recommendation``, a ``template`` (T@HASH), a ``product``, or what an ``operator``
-    decided since ``since``. Of a wording, standing approvals end too. ``actor`` is an active admin, or ``local``.
+    decided since ``since``. Standing approvals of the wordings, or that the operator gave since, end too. ``actor`` is
+    an active admin, or ``local``.
     Raises ``reason_required``, ``unknown_operator``, ``not_permitted``, ``invalid_recall`` and ``nothing_to_recall``.
     """
     if not reason.strip() or not storable(reason):
@@ -147,7 +160,8 @@ def recall(
         released = session.execute(_standing().where(chosen).order_by(Release.seq)).all()
         open_ones = and_(chosen, Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
         voided = list(session.scalars(select(Recommendation.recommendation_id).where(open_ones)))
-        if not released and not voided:
+        standing = _standing_meant(session, target, subject, since, chosen)
+        if not released and not voided and not standing:
             raise SpendSenseError(
                 f"nothing of {target} {quoted(subject)} is released or waits", code="nothing_to_recall"
             )
@@ -174,17 +188,8 @@ def recall(
                 .values(status="voided", status_at=now),
                 execution_options={"synchronize_session": False},
             )
-        if target == "template":
-            template_id, _, seen = subject.rpartition("@")
-            session.execute(
-                update(StandingApproval)
-                .where(
-                    StandingApproval.template_id == template_id,
-                    StandingApproval.template_hash.startswith(seen, autoescape=True),
-                    StandingApproval.ended_at.is_(None),
-                )
-                .values(ended_at=now, ended_by=actor)
-            )
+        for given in standing:
+            given.ended_at, given.ended_by = now, actor
     return {
         "order_id": order["order_id"],
         "recalled": [row["recommendation_id"] for row in ends],
@@ -217,15 +222,12 @@ def hold(session: Session, wording: tuple[str, str], cause: str, recommendation_
 def clear_hold(engine: Engine, reference: str, operator_id: str, now: dt.datetime, *, note: str) -> dict[str, Any]:
     """An operator looked at a held wording (T@HASH) and lets it go on: {hold_id, template_id, template_hash}.
 
-    Raises ``not_held``, ``reason_required``, ``unknown_operator`` and ``not_permitted``.
+    An admin may, too. Raises ``not_held``, ``reason_required`` and as ``operators.require_may_decide``.
     """
     if not note.strip() or not storable(note):
         raise SpendSenseError("say what you found; the note stays with the hold", code="reason_required")
     template_id, _, seen = reference.rpartition("@")
     with writing(engine) as session:
-        operator = session.get(Operator, operator_id) if storable(operator_id) else None
-        if operator is None or operator.deactivated_at is not None or operator.role not in ("operator", "admin"):
-            raise SpendSenseError(f"{quoted(operator_id)} may not clear a hold", code="not_permitted")
         held = session.scalars(
             select(WordingHold).where(
                 WordingHold.template_id == template_id,
@@ -236,6 +238,8 @@ def clear_hold(engine: Engine, reference: str, operator_id: str, now: dt.datetim
         if len(held) != 1 or not seen:
             raise SpendSenseError(f"no single wording {quoted(reference)} is held", code="not_held")
         (one,) = held
+        wording = one.template_id, one.template_hash
+        operators.require_may_decide(session, operator_id, wording, now, besides="admin")
         one.cleared_at, one.cleared_by, one.note = now, operator_id, note
         return {"hold_id": one.hold_id, "template_id": one.template_id, "template_hash": one.template_hash}
 
@@ -305,6 +309,22 @@ def _require_admin(session: Session, actor: str) -> None:
         raise SpendSenseError(f"there is no active operator {quoted(actor)}", code="unknown_operator")
     if operator.role != "admin":
         raise SpendSenseError(f"{quoted(actor)} has the role {operator.role}; an admin recalls", code="not_permitted")
+
+
+def _standing_meant(
+    session: Session, target: str, subject: str, since: dt.datetime | None, chosen: ColumnElement[bool]
+) -> Sequence[StandingApproval]:
+    """The standing approvals that would bring back what a recall takes back: of its wordings, or of its operator."""
+    if target == "recommendation":
+        return ()
+    of_wording = exists().where(
+        chosen,
+        Recommendation.template_id == StandingApproval.template_id,
+        Recommendation.template_hash == StandingApproval.template_hash,
+    )
+    of_operator = and_(StandingApproval.operator_id == subject, StandingApproval.given_at >= since)
+    meant = of_operator if target == "operator" else of_wording
+    return session.scalars(select(StandingApproval).where(StandingApproval.ended_at.is_(None), meant)).all()
 
 
 def _chosen(session: Session, target: str, subject: str, since: dt.datetime | None) -> ColumnElement[bool]:

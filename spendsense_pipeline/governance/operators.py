@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.database import LONGEST_NAME, is_name, quoted, storable
-from spendsense_pipeline.governance.models import ROLES, SCOPES, Operator
+from spendsense_pipeline.governance.models import ROLES, SCOPE_OF, SCOPES, Operator, Recommendation
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def add(
     """Register a person, let one decide again or change their standing.
 
     ``added``, ``reactivated``, ``changed`` or ``unchanged``. A new password, role or content logs them out everywhere.
-    Raises ``invalid_operator``.
+    Raises ``invalid_operator`` and ``subject_taken``.
     """
     if not is_name(operator_id) or not storable(source):
         raise SpendSenseError(
@@ -55,6 +55,8 @@ def add(
         "subject": standing.subject,
     }
     wanted = {name: value for name, value in wanted.items() if value is not None}
+    if standing.subject is not None:
+        _require_own_subject(session, operator_id, standing.subject)
     known = session.get(Operator, operator_id)
     if known is None:
         session.add(Operator(operator_id=operator_id, registered_at=now, source=source, **wanted))
@@ -69,6 +71,47 @@ def add(
         known.sessions_since = now
     session.flush()
     return "reactivated" if reactivated else "changed" if changed else "unchanged"
+
+
+def _require_own_subject(session: Session, operator_id: str, subject: str) -> None:
+    """Refuse an account of the identity provider that cannot be one, or is somebody else's here."""
+    if not is_name(subject) or "|" not in subject:
+        raise SpendSenseError(
+            "an account at the identity provider is its address and its name for them, ISSUER|SUB, not "
+            f"{quoted(subject)}",
+            code="invalid_operator",
+        )
+    other = session.scalar(select(Operator.operator_id).where(Operator.subject == subject))
+    if other not in (None, operator_id):
+        raise SpendSenseError(f"this account belongs to {quoted(str(other))} already", code="subject_taken")
+
+
+def require_may_decide(
+    session: Session, operator_id: str, wording: tuple[str, str], now: dt.datetime, *, besides: str | None = None
+) -> None:
+    """Refuse who may not decide on texts in these words; somebody of the role ``besides`` may.
+
+    Raises what a decision is refused for: ``unknown_operator``, ``inactive_operator``, ``not_permitted``,
+    ``not_qualified``, ``out_of_scope``.
+    """
+    operator = session.get(Operator, operator_id) if storable(operator_id) else None
+    if operator is None:
+        raise SpendSenseError(f"there is no operator {quoted(operator_id)}", code="unknown_operator")
+    if operator.deactivated_at is not None:
+        raise SpendSenseError(f"operator {quoted(operator_id)} is deactivated", code="inactive_operator")
+    if operator.role == besides:
+        return
+    if operator.role != "operator":
+        raise SpendSenseError(f"{quoted(operator_id)} does not decide", code="not_permitted")
+    if operator.qualified_until is not None and operator.qualified_until < now.date():
+        raise SpendSenseError(f"the qualification of {quoted(operator_id)} is over", code="not_qualified")
+    kinds = session.scalars(
+        select(Recommendation.content_type)
+        .where(Recommendation.template_id == wording[0], Recommendation.template_hash == wording[1])
+        .distinct()
+    )
+    if not {SCOPE_OF[kind] for kind in kinds} <= set(operator.scopes.split()):
+        raise SpendSenseError(f"{quoted(operator_id)} does not decide on such content", code="out_of_scope")
 
 
 def deactivate(session: Session, operator_id: str, now: dt.datetime) -> str:

@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -38,8 +38,19 @@ ENOUGH = 20
 
 WEEK = dt.timedelta(days=7)
 
-Withdrawn = Callable[[], Collection[str]]
+Withdrawn = Callable[[], Container[str]]
 """Asks for the products that are not offered any more; called inside the transaction, and only where offers wait."""
+
+
+@dataclass(frozen=True)
+class AllBut(Container[str]):
+    """Every product but those that are offered: one that left the catalogue is withdrawn like one marked so."""
+
+    offered: frozenset[str]
+
+    def __contains__(self, product_id: object) -> bool:
+        return product_id is not None and product_id not in self.offered
+
 
 DECIDED = ("approved", "overridden")
 """The statuses that an operator gives to what may go out."""
@@ -86,7 +97,7 @@ class Deny(NamedTuple):
 
 
 def release_decision(
-    facts: ReleaseFacts, now: dt.datetime, consent_days: int = 0, withdrawn: Collection[str] = ()
+    facts: ReleaseFacts, now: dt.datetime, consent_days: int = 0, withdrawn: Container[str] = ()
 ) -> Allow | Deny:
     """Whether a text may be made available at ``now``. Whatever is missing or unknown denies.
 
@@ -244,7 +255,7 @@ class Terms:
     weekly_cap: int
 
 
-def _products(session: Session, withdrawn: Withdrawn) -> Collection[str]:
+def _products(session: Session, withdrawn: Withdrawn) -> Container[str]:
     """The products that are not offered any more, asked for only where an offer stands released."""
     return withdrawn() if endings.offers_stand(session) else ()
 
@@ -385,7 +396,7 @@ def released(
     *,
     user_id: str | None = None,
     consent_days: int = 0,
-    withdrawn: Collection[str] = (),
+    withdrawn: Container[str] = (),
 ) -> list[dict[str, Any]]:
     """The feed: released texts whose cited consent period is live at ``now`` and that have not ended.
 

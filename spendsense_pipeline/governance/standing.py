@@ -15,11 +15,10 @@ from sqlalchemy import Engine, and_, exists, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, templates
+from spendsense_pipeline.governance import audit, operators, templates
 from spendsense_pipeline.governance.database import quoted, reading, storable, writing
 from spendsense_pipeline.governance.endings import held_wording
 from spendsense_pipeline.governance.models import (
-    Operator,
     Recommendation,
     RecommendationText,
     StandingApproval,
@@ -50,7 +49,7 @@ def approve(
 
     The operator must have opened one of its texts. Replaces an earlier standing approval of theirs on the wording.
     Raises ``hash_required``, ``unknown_template``, ``sample_required``, ``invalid_standing``, and what a decision is
-    refused for: ``unknown_operator``, ``inactive_operator``, ``not_permitted``.
+    refused for, as ``operators.require_may_decide``.
     """
     if not now < until <= now + LONGEST or not 1 <= read_percent <= 100:
         raise SpendSenseError(
@@ -58,14 +57,8 @@ def approve(
             code="invalid_standing",
         )
     with writing(engine) as session:
-        operator = session.get(Operator, operator_id) if storable(operator_id) else None
-        if operator is None:
-            raise SpendSenseError(f"there is no operator {quoted(operator_id)}", code="unknown_operator")
-        if operator.deactivated_at is not None:
-            raise SpendSenseError(f"operator {quoted(operator_id)} is deactivated", code="inactive_operator")
-        if operator.role != "operator":
-            raise SpendSenseError(f"{quoted(operator_id)} does not decide", code="not_permitted")
         wording = templates.named(session, reference)
+        operators.require_may_decide(session, operator_id, wording, now)
         if templates.sample(session, wording, operator_id) is None:
             raise SpendSenseError(
                 "open one text of this wording first; a standing approval is bound to what was seen",

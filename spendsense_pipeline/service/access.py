@@ -145,12 +145,14 @@ def _bearer(request: Request, given: str) -> Caller | None:
         operator = access.person(session, token.operator_id) if token.operator_id is not None else None
     _note_use(request, service, token.token_id)
     permissions = frozenset(token.scopes)
+    if token.user_id is not None:  # whatever else it was given before such tokens were refused
+        return Caller("token", permissions & frozenset(access.OF_ONE_CUSTOMER), user_id=token.user_id)
     if token.operator_id is None:
-        return Caller("token", permissions, user_id=token.user_id)
+        return Caller("token", permissions)
     if operator is None:
         return None
     permissions |= ROLE_PERMISSIONS[operator.role] & {"read", "decide"}
-    return Caller("token", permissions, operator.operator_id, operator.role, operator.scopes, token.user_id)
+    return Caller("token", permissions, operator.operator_id, operator.role, operator.scopes)
 
 
 def _note_use(request: Request, service: Service, token_id: str) -> None:

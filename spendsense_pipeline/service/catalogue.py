@@ -12,16 +12,18 @@ _LOCK: Final = threading.Lock()
 _READ: Final[dict[str, tuple[Any, dict[str, dict[str, Any]]]]] = {}
 
 
-def products(service: Service) -> dict[str, dict[str, Any]]:
-    """product_id → product; empty where no catalogue is stored."""
+def products(service: Service) -> dict[str, dict[str, Any]] | None:
+    """product_id → product; None where no catalogue is stored."""
     from spendsense_pipeline import warehouse
 
     root = service.settings.warehouse_root
     filesystem, path = _where(warehouse.path(root, "products"))
     version = _version(filesystem, path)
+    if version is None:
+        return None
     with _LOCK:
-        if root not in _READ or _READ[root][0] != version or version is None:
-            rows = warehouse.load(root, "products").to_pylist() if version is not None else []
+        if root not in _READ or _READ[root][0] != version:
+            rows = warehouse.load(root, "products").to_pylist()
             _READ[root] = version, {row["product_id"]: row for row in rows}
         return _READ[root][1]
 

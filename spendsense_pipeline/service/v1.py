@@ -59,19 +59,24 @@ def feed(
 
 def of_customer(service: Service, user_id: str, since: dt.datetime | None = None) -> list[dict[str, Any]]:
     """The feed's items as apps and the customer's page show them, newest first."""
-    offered = products(service)
+    catalogue = products(service)
+    active = frozenset(name for name, product in (catalogue or {}).items() if product["active"])
     with reading(service.engine) as session:
         rows = release.released(
             session,
             service.now(),
             user_id=user_id,
             consent_days=service.settings.consent_days,
-            withdrawn={name for name, product in offered.items() if not product["active"]},
+            withdrawn=release.AllBut(active) if catalogue is not None else (),
         )
-    return [_item(row, offered.get(row["product_id"] or "")) for row in reversed(rows) if since is None or row["released_at"] > since]
+    kinds = {name: product["product_type"] for name, product in (catalogue or {}).items()}
+    return [_item(row, kinds) for row in reversed(rows) if since is None or row["released_at"] > since]
 
 
-def _item(row: dict[str, Any], product: dict[str, Any] | None) -> dict[str, Any]:
+def _item(row: dict[str, Any], kinds: dict[str, str]) -> dict[str, Any]:
+    product = _product_of(row["slots"]) if row["content_type"] == "partner_offer" else None
+    if product is not None:
+        product["product_type"] = kinds.get(row["product_id"])
     return {
         "release_id": row["release_id"],
         "content_type": row["content_type"],
@@ -90,10 +95,24 @@ def _item(row: dict[str, Any], product: dict[str, Any] | None) -> dict[str, Any]
         "released_at": row["released_at"],
         "expires_at": row["expires_at"],
         "product_id": row["product_id"],
-        "product": product and {name: product[name] for name in ("product_name", "partner_name", "product_type")},
-        "link": product["partner_link"] if product else None,
-        "disclosure": product["disclosure"] if product else None,
+        "product": product,
+        "link": product and product.pop("link"),
+        "disclosure": product and product.pop("disclosure"),
     }
+
+
+def _product_of(slots: dict[str, Any]) -> dict[str, Any]:
+    """The product as the operator who approved the text saw it, whatever the catalogue says since."""
+    names = {
+        "product_name": "product_name",
+        "partner_name": "product_partner",
+        "link": "product_link",
+        "disclosure": "product_disclosure",
+    }
+    found = {name: slots.get(slot, {}).get("shown") for name, slot in names.items()}
+    if not str(found["link"]).startswith("https://"):
+        found["link"] = None
+    return found
 
 
 def _meaning(name: str) -> str:

@@ -84,6 +84,7 @@ def test_an_approval_makes_the_gate_ask_for_one_run(copy: Pipeline) -> None:
 def test_a_product_made_inactive_stops_its_approved_offers_and_nothing_else(
     copy: Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
+    copy.settings = copy.settings.model_copy(update={"weekly_cap": 0})
     chosen = approved(copy, 400)
     offers = Counter(row["product_id"] for row in chosen if row["product_id"])
     product, number = offers.most_common(1)[0]

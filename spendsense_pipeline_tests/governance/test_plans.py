@@ -18,6 +18,7 @@ SMALL = (
     "CONSTANT ROW",
     "(subquery-1)",
     "recommendations USING COVERING INDEX ix_recommendations_latency",
+    "(subquery",  # of the page that was found, not of the table
 )
 """One row for ever, none at all, or no more than there is to answer."""
 

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, FiniteFloat
+from pydantic import BaseModel, Field, FiniteFloat, field_validator
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.batches import registered_at
-from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.governance.database import reading, storable
 from spendsense_pipeline.ingest import canonical
 from spendsense_pipeline.service import catalogue
 from spendsense_pipeline.service.access import Caller, allow
@@ -56,6 +56,14 @@ class Product(BaseModel):
     commission_rate: FiniteFloat = 0
     priority: int = Field(default=1, gt=-(2**31), lt=2**31)
     active: bool = True
+
+    @field_validator("*")
+    @classmethod
+    def _text(cls, value: Any) -> Any:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not storable(text):
+                raise ValueError("holds what is no text: a NUL character or half of a surrogate pair")
+        return value
 
 
 @router.both("GET", "/products/")
@@ -111,7 +119,7 @@ def withdraw_product(request: Request, product_id: str, _caller: Writer) -> Resp
 
 def _stored(service: Service) -> dict[str, dict[str, Any]]:
     """The catalogue as merged, by id."""
-    rows = sorted(catalogue.products(service).values(), key=lambda row: str(row["product_id"]))
+    rows = sorted((catalogue.products(service) or {}).values(), key=lambda row: str(row["product_id"]))
     return {row["product_id"]: row | {name: json.loads(row[name] or "[]") for name in LISTS} for row in rows}
 
 

@@ -28,6 +28,8 @@ from spendsense_pipeline.service.seed.dagster_runs import turn
 router = Routes(tags=["ingest"])
 Writer = Annotated[Caller, Depends(allow("ingest:write", "manage"))]
 OPEN: Final = ConfigDict(extra="allow")
+DEEPEST: Final = 8
+"""Levels of lists and objects in a table's rows that are read."""
 
 
 @with_config(OPEN)
@@ -157,16 +159,18 @@ def _write_files(rows: Mapping[str, Any], folder: Path) -> None:
 
 def _encoded(rows: Any) -> bytes:
     """As JSON; numbers that JSON has not are written out, for the pipeline to quarantine their row alone."""
-    text = json.dumps(_spelled(rows), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_spelled(rows, DEEPEST), ensure_ascii=False, allow_nan=False)
     return text.encode(errors="replace")
 
 
-def _spelled(value: Any) -> Any:
+def _spelled(value: Any, levels: int) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, dict | list) and not levels:
+        return "…"  # nothing that the pipeline reads lies so deep
     if isinstance(value, dict):
-        return {name: _spelled(one) for name, one in value.items()}
-    return [_spelled(one) for one in value] if isinstance(value, list) else value
+        return {name: _spelled(one, levels - 1) for name, one in value.items()}
+    return [_spelled(one, levels - 1) for one in value] if isinstance(value, list) else value
 
 
 def _under_way(request: Request) -> dict[str, dict[str, Any]]:
