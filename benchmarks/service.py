@@ -366,7 +366,8 @@ def decisions(served: Served, sizes: Sizes) -> Iterator[Finding]:
     one_each = Counter(item for item, _ in on_record.elements()) == Counter(names)
     what = f"{len(people)} operators on the same {len(items):,} items"
     figures = (
-        f"{outcomes['won']:,} won, {outcomes['already_decided']:,} refused as decided, {on_record.total():,} on record; "
+        f"{outcomes['won']:,} won, {outcomes['already_decided']:,} refused as decided, "
+        f"{on_record.total():,} on record; "
         f"{elapsed:.1f} s, {len(spent) / elapsed:,.0f} requests/s, median {_ms(statistics.median(spent))}"
     )
     yield Finding(what, figures, "one winner each", one_each and won == on_record)
@@ -416,7 +417,8 @@ def events(served: Served, sizes: Sizes) -> Iterator[Finding]:
     exact = kinds == expected and dict(counted) == {"accepted": sizes.events, "duplicate": repeated, "refused": 0}
     what = f"{sizes.events:,} events and {repeated:,} repeats from {sizes.clients} clients"
     figures = (
-        f"{kinds.total() - before:,} stored, {counted['duplicate']:,} counted as repeats, {counted['refused']} refused; "
+        f"{kinds.total() - before:,} stored, {counted['duplicate']:,} counted as repeats, "
+        f"{counted['refused']} refused; "
         f"{elapsed:.0f} s, {len(numbers) / elapsed:,.0f} events/s"
     )
     yield Finding(what, figures, "none lost, none twice", exact)
