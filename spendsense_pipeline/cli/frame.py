@@ -15,6 +15,11 @@ import click
 from spendsense_pipeline.cli.output import one_line
 from spendsense_pipeline.errors import SpendSenseError
 
+OF_THE_SERVICE = {
+    *("argon2", "authlib", "fastapi", "httpx", "itsdangerous", "multipart", "prometheus_client", "python_multipart"),
+    *("standardwebhooks", "uvicorn"),
+}
+"""Modules that come with the extra ``service``."""
 SCOPES = ("education", "partner_offers")
 ROLES = ("viewer", "operator", "auditor", "admin")
 STATUSES = ("pending_approval", "approved", "overridden", "rejected", "superseded", "expired", "voided")
@@ -114,6 +119,8 @@ def _machine_fault(error: Exception) -> tuple[str, str] | None:
         return "file_system", ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
     if isinstance(error, ModuleNotFoundError) and error.name == "psycopg":
         return "missing_package", "PostgreSQL needs the extra: pip install 'spendsense-pipeline[postgres]'"
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in OF_THE_SERVICE:
+        return "missing_package", "this needs the extra: pip install 'spendsense-pipeline[service]'"
     alchemy, duckdb = sys.modules.get("sqlalchemy.exc"), sys.modules.get("duckdb")
     if alchemy is not None and type(error) in (alchemy.DatabaseError, alchemy.OperationalError):
         said = str(error.orig) if isinstance(error, alchemy.DBAPIError) else str(error)

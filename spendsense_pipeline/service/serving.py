@@ -4,6 +4,7 @@ Does not belong here: whether it may start on this address (``cli/service.py``).
 """
 
 import logging
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import uvicorn
 from sqlalchemy import Engine
 
+from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import operators
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.app import create_app
@@ -37,11 +39,10 @@ def serve(
     service = Service(settings, engine, local=local, secure=secure, secret=secret)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # its lines hold addresses
+    listener = _listening(host, port)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(service),
-            host=host,
-            port=port,
             access_log=False,
             log_level="warning",
             ssl_certfile=tls[0],
@@ -56,18 +57,30 @@ def serve(
     if settings.webhooks:
         sender.start()
     threading.Thread(target=warm_up, args=(service,), name="warm-up", daemon=True).start()
-    address = f"{'https' if tls[0] else 'http'}://{host}:{port}"
+    address = f"{'https' if tls[0] else 'http'}://{host}:{listener.getsockname()[1]}"
     sys.stdout.write(f"SpendSense on {address}, desk at {address}/desk, interface at {address}/docs\n")
     if service.trusts_local:
         for operator_id in _who_may_look(engine):
             sys.stdout.write(f"Log in as {operator_id}, once: {login_link(service, operator_id, address)}\n")
     sys.stdout.flush()
     try:
-        server.run()
+        server.run(sockets=[listener])
     finally:
         stop.set()
         if sender.is_alive():
             sender.join(timeout=10)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """The open address; a free port where ``port`` is 0. Raises ``address_unavailable``."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise SpendSenseError(
+            f"cannot listen on {host}, port {port}: {error.strerror or error}; name another with --port",
+            code="address_unavailable",
+        ) from None
 
 
 def _who_may_look(engine: Engine) -> list[str]:
