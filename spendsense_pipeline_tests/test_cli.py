@@ -253,6 +253,7 @@ def test_from_the_queue_to_the_feed_and_out_of_it_again(copy: Pipeline, spendsen
     assert set(seen) == {
         *("release_id", "recommendation_id", "user_id", "title", "content", "content_hash", "consent_id"),
         *("decision_id", "released_at", "content_type", "product_id", "persona", "insight", "as_of", "rationale"),
+        *("expires_at", "slots"),
     }
     assert seen["content_hash"] == shown["content_hash"]
     told = spendsense(copy, "why", name)

@@ -322,8 +322,9 @@ def _standing_meant(
         Recommendation.template_id == StandingApproval.template_id,
         Recommendation.template_hash == StandingApproval.template_hash,
     )
-    of_operator = and_(StandingApproval.operator_id == subject, StandingApproval.given_at >= since)
-    meant = of_operator if target == "operator" else of_wording
+    meant = of_wording
+    if target == "operator":
+        meant = and_(StandingApproval.operator_id == subject, StandingApproval.given_at >= since)
     return session.scalars(select(StandingApproval).where(StandingApproval.ended_at.is_(None), meant)).all()
 
 

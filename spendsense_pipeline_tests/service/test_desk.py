@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import sys
 from itertools import pairwise
 from types import ModuleType
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from spendsense_pipeline import governance
 from spendsense_pipeline.governance import activity
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import FeedbackEvent, Viewing
@@ -36,8 +34,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     standing.listed = lambda _session, _now: []  # type: ignore[attr-defined]
     standing.approve = lambda _engine, *words, **how: calls.append(("approve", *words, how))  # type: ignore[attr-defined]
     standing.end = lambda _engine, *words: calls.append(("end", *words))  # type: ignore[attr-defined]
-    monkeypatch.setattr(governance, "standing", standing, raising=False)
-    monkeypatch.setitem(sys.modules, "spendsense_pipeline.governance.standing", standing)
+    monkeypatch.setattr(desk, "standing", standing)
     return calls
 
 

