@@ -322,7 +322,7 @@ def _standing_meant(
         Recommendation.template_id == StandingApproval.template_id,
         Recommendation.template_hash == StandingApproval.template_hash,
     )
-    meant = of_wording
+    meant: ColumnElement[bool] = of_wording
     if target == "operator":
         meant = and_(StandingApproval.operator_id == subject, StandingApproval.given_at >= since)
     return session.scalars(select(StandingApproval).where(StandingApproval.ended_at.is_(None), meant)).all()
