@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.database import is_name, quoted, reading, storable, writing
 from spendsense_pipeline.governance.models import TOKEN_SCOPES, AccessToken, Login, Operator
+from spendsense_pipeline.governance.tombstones import require_not_erased
 
 LOCK_AFTER = 5
 """Failed attempts on one name that lock it."""
@@ -218,6 +219,8 @@ def add_token(
             f"a token for one customer has scopes of {', '.join(OF_ONE_CUSTOMER)}: the others concern everybody",
             code="invalid_token",
         )
+    if user_id is not None:
+        require_not_erased(session, user_id)
     if ("review" in scopes) != (operator_id is not None):
         raise SpendSenseError(
             "a token that reviews belongs to an operator, and only such a token does: --scope review --operator OP",

@@ -27,6 +27,7 @@ from spendsense_pipeline.governance.models import (
     Recommendation,
     Release,
 )
+from spendsense_pipeline.governance.tombstones import require_not_erased
 
 Moment = dt.datetime | ColumnElement[dt.datetime]
 """A moment, or the parameter that stands for one in a statement that is kept."""
@@ -70,6 +71,7 @@ def grant(
     closing means, so a late grant does not revive what had lapsed.
     """
     _check(user_id, scopes, actor, source, channel, text_version)
+    require_not_erased(session, user_id)
     close_lapsed(session, now, consent_days, user_id=user_id, salt=salt)
     live = _live_periods(session, user_id)
     renewed = [live[scope] for scope in scopes if scope in live]
@@ -118,6 +120,8 @@ def revoke(
     live = _live_periods(session, user_id)
     ever = set(session.scalars(select(ConsentPeriod.scope).where(ConsentPeriod.user_id == user_id)))
     never = [(user_id, scope, None) for scope in scopes if scope not in ever]
+    if never:
+        require_not_erased(session, user_id)
     refused = _new_periods(session, never, now, closed=True)
     said: dict[str, Any] = {"text_version": None, "channel": channel, "source": source, "actor": actor}
     events = [

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Engine, and_, delete, exists, insert, select, update
+from sqlalchemy import Engine, and_, delete, exists, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -77,7 +77,9 @@ def begin(
             raise SpendSenseError(f"{user_id!r} is an operator: decisions bear that name", code="not_a_customer")
         erased = remembered(session)
         recommendations = _recommendations(session, user_id)
-        heard = session.scalar(select(exists().where(ConsentPeriod.user_id == user_id)))
+        heard = session.scalar(
+            select(or_(*(exists().where(one.user_id == user_id) for one in (ConsentPeriod, TopicChoice, AccessToken))))
+        )
         if not (known or recommendations or heard or erased.holds("user", user_id)):
             raise SpendSenseError(f"there is no user {user_id!r}; `spendsense users` lists them", code="unknown_user")
         live = session.scalars(

@@ -16,6 +16,7 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, endings
 from spendsense_pipeline.governance.database import is_name, quoted, storable
 from spendsense_pipeline.governance.models import OPEN, Recall, Recommendation, Release, TopicChoice
+from spendsense_pipeline.governance.tombstones import require_not_erased
 from spendsense_pipeline.insights.kinds import INSIGHTS
 
 TOPIC_OF_INSIGHT: Final = {name: kind.topic for name, kind in INSIGHTS.items()}
@@ -103,7 +104,7 @@ def choose(
 ) -> dict[str, bool]:
     """Record what changed, with all that switching off means; returns ``choices`` afterwards.
 
-    To be called inside ``database.writing``. Raises ``invalid_topic``.
+    To be called inside ``database.writing``. Raises ``invalid_topic``, and ``unknown_user`` for who was erased.
     """
     unknown = sorted(set(wanted) - set(TOPICS))
     if unknown or not all(is_name(text) for text in (user_id, actor, source, channel)):
@@ -111,6 +112,7 @@ def choose(
             f"topics are {', '.join(TOPICS)}, not {', '.join(quoted(one) for one in unknown) or 'with such names'}",
             code="invalid_topic",
         )
+    require_not_erased(session, user_id)
     before = choices(session, user_id)
     changed = {name: value for name, value in wanted.items() if before[name] != value}
     count, _ = audit.head(session)

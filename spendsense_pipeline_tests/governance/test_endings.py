@@ -61,6 +61,54 @@ def test_a_withdrawn_product_is_out_of_the_feed_before_the_gate_runs_and_recalle
     assert [row["recommendation_id"] for row in feed(engine)] == [other["recommendation_id"]]
 
 
+def test_a_product_that_left_the_catalogue_is_withdrawn_as_well(engine: Engine) -> None:
+    offer, other = released(engine, product="p1"), released(engine, product="p2")
+    education = released(engine)
+    waiting = draft("noah", grant(engine, "noah"), product="p3")
+    register(engine, waiting)
+    town.approve(engine, waiting)
+    only = release.AllBut(frozenset({"p2"}))
+    with reading(engine) as session:
+        shown = release.released(session, NOW, withdrawn=only)
+    assert [row["recommendation_id"] for row in shown] == [one["recommendation_id"] for one in (other, education)]
+    assert release.propose(engine, NOW, withdrawn=lambda: only).ending
+    done = gate(engine, NOW, withdrawn=lambda: only)
+    assert (done.recalled, done.blocked) == ([offer["recommendation_id"]], {"product_withdrawn": 1})
+    assert not release.propose(engine, NOW, withdrawn=lambda: only).ending
+
+
+@pytest.mark.parametrize(
+    ("standing_of", "code"),
+    [
+        ({"scopes": ("partner_offers",)}, "out_of_scope"),
+        ({"qualified_until": town.TODAY - DAY}, "not_qualified"),
+        ({"role": "viewer"}, "not_permitted"),
+        ({"role": "admin", "scopes": ("partner_offers",)}, None),
+        ({"scopes": ("education",), "qualified_until": town.TODAY}, None),
+    ],
+)
+def test_who_may_not_decide_on_the_content_clears_no_hold_and_gives_no_standing_approval(
+    engine: Engine, standing_of: dict[str, Any], code: str | None
+) -> None:
+    one = town.waiting_draft(engine)
+    desk.show(engine, one["recommendation_id"], NOW, operator_id="ben")
+    with writing(engine) as session:
+        operators.add(session, "ben", NOW, standing=operators.Standing(**standing_of))
+        endings.hold(session, (one["template_id"], one["template_hash"]), "complaint", one["recommendation_id"], NOW)
+    reference = f"{one['template_id']}@{one['template_hash'][:12]}"
+
+    def refusal(attempt: Any) -> str | None:
+        try:
+            attempt()
+        except SpendSenseError as error:
+            return error.code
+        return None
+
+    given = refusal(lambda: standing.approve(engine, reference, "ben", NOW, until=NOW + DAY))
+    assert given == ("not_permitted" if standing_of.get("role") == "admin" else code)
+    assert refusal(lambda: endings.clear_hold(engine, reference, "ben", NOW, note="looked")) == code
+
+
 def test_of_each_piece_the_feed_has_the_newest(engine: Engine) -> None:
     old = released(engine)
     new = released(engine, as_of=town.TODAY + 20 * DAY, now=NOW + 20 * DAY, figure=0.9)
@@ -306,6 +354,32 @@ class TestStanding:
             operators.add(session, "ada", NOW)
         assert standing.end(engine, given["standing_id"], "ada", NOW + DAY) == "ended"
         assert standing.apply(engine, NOW + DAY) == []
+
+    def test_a_recall_of_what_its_operator_decided_ends_it(self, engine: Engine) -> None:
+        self.given(engine)
+        boss = admin(engine)
+        endings.recall(engine, "operator", "ada", NOW + HOUR, reason="careless", actor=boss, since=NOW - DAY)
+        self.later(engine, "user_1", figure=0.6)
+        assert standing.apply(engine, NOW + DAY) == []
+
+    def test_one_given_before_that_moment_goes_on(self, engine: Engine) -> None:
+        self.given(engine)
+        one = self.later(engine, "user_1", figure=0.6)
+        town.approve(engine, one, now=NOW + DAY)
+        endings.recall(engine, "operator", "ada", NOW + DAY, reason="careless", actor=admin(engine), since=NOW + HOUR)
+        with reading(engine) as session:
+            assert [row["live"] for row in standing.listed(session, NOW + DAY)] == [True]
+
+    def test_a_recall_of_the_product_ends_it(self, engine: Engine) -> None:
+        consents = grant(engine, "mia")
+        one = draft("mia", consents, product="p1")
+        register(engine, one)
+        desk.show(engine, one["recommendation_id"], NOW, operator_id="ada")
+        reference = f"{one['template_id']}@{one['template_hash'][:12]}"
+        standing.approve(engine, reference, "ada", NOW, until=NOW + 30 * DAY, read_percent=1)
+        endings.recall(engine, "product", "p1", NOW + HOUR, reason="the partner is gone", actor=admin(engine))
+        with reading(engine) as session:
+            assert [row["live"] for row in standing.listed(session, NOW + DAY)] == [False]
 
     def test_a_held_wording_is_not_approved_by_it(self, engine: Engine) -> None:
         self.given(engine)

@@ -7,7 +7,21 @@ import pytest
 from sqlalchemy import Engine, text
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, consent, erasure, operators, queue, release, review, templates, why
+from spendsense_pipeline.governance import (
+    access,
+    audit,
+    consent,
+    endings,
+    erasure,
+    feedback,
+    operators,
+    queue,
+    release,
+    review,
+    templates,
+    topics,
+    why,
+)
 from spendsense_pipeline.governance.database import reading, reclaim, writing
 from spendsense_pipeline.governance.models import Base, Erasure, Recall, Tombstone
 from spendsense_pipeline_tests.governance.test_audit import tampered
@@ -89,6 +103,71 @@ def test_no_word_and_no_id_of_the_customer_is_left_and_others_keep_theirs(lived:
         assert consent.history(session, "mia") == []
         with pytest.raises(SpendSenseError):
             why.why(session, names[0], NOW)
+
+
+def test_nothing_of_what_came_back_was_chosen_held_or_recalled_is_left(lived: tuple[Engine, dict[str, Any]]) -> None:
+    engine, _ = lived
+    released = {row["user_id"]: row for row in feed(engine)}
+    for user in ("mia", "noah"):
+        events = [
+            {
+                "event_id": f"{user}-{kind}",
+                "release_id": released[user]["release_id"],
+                "kind": kind,
+                "note": f"by {user}",
+            }
+            for kind in ("seen", "dismissed", "wrong_figure", "complaint")
+        ]
+        assert feedback.record(engine, events, NOW, source="app")["accepted"] == 4
+        with writing(engine) as session:
+            topics.choose(session, user, {"debt": False}, NOW, actor=user, source="app", channel="app")
+            access.add_token(session, "app", ["feed:read"], NOW, created_by="root", user_id=user)
+    with writing(engine) as session:
+        topics.choose(session, "mia", {"debt": True}, NOW + DAY, actor="mia", source="app", channel="app")
+    later = draft("mia", grant(engine, "mia", NOW + DAY), template="t8", as_of=NOW.date() + 2 * DAY)
+    register(engine, later, now=NOW + 2 * DAY)
+    assert approve(engine, later, now=NOW + 2 * DAY)[0]["ok"]
+    assert later["recommendation_id"] in gate(engine, NOW + 2 * DAY).released
+    endings.recall(engine, "recommendation", later["recommendation_id"], NOW + 2 * DAY, reason="a slip")
+    begun(engine)
+    finished(engine)
+    left = words(engine)
+    assert "mia" not in left
+    assert "noah-dismissed" in left
+    with reading(engine) as session:
+        assert audit.verify(session).ok
+        assert [row["user_id"] for row in access.tokens(session)] == ["noah"]
+    late = {"event_id": "mia-late", "release_id": released["mia"]["release_id"], "kind": "seen"}
+    (refused,) = feedback.record(engine, [late], NOW + 3 * DAY, source="app")["refused"]
+    assert refused["code"] == "unknown_release"
+    assert "mia" not in words(engine)
+
+
+@pytest.mark.parametrize("trace", ["topic", "token"])
+def test_somebody_who_left_only_a_choice_or_a_token_is_erased_as_well(engine: Engine, trace: str) -> None:
+    with writing(engine) as session:
+        if trace == "topic":
+            topics.choose(session, "mia", {"debt": False}, NOW, actor="mia", source="app", channel="app")
+        else:
+            access.add_token(session, "app", ["feed:read"], NOW, created_by="root", user_id="mia")
+    begun(engine)
+    finished(engine)
+    assert "mia" not in words(engine)
+    with reading(engine) as session:
+        assert audit.verify(session).ok
+
+
+def test_nobody_agrees_again_while_their_erasure_is_under_way_or_after(lived: tuple[Engine, dict[str, Any]]) -> None:
+    engine, _ = lived
+    begun(engine)
+    for _ in range(2):
+        with pytest.raises(SpendSenseError) as refused:
+            grant(engine, "mia", NOW + DAY)
+        assert refused.value.code == "unknown_user"
+        with pytest.raises(SpendSenseError), writing(engine) as session:
+            topics.choose(session, "mia", {"debt": False}, NOW, actor="mia", source="app", channel="app")
+        finished(engine)
+    assert "mia" not in words(engine)
 
 
 def test_the_chain_verifies_and_keeps_what_was_done_without_saying_to_whom(
