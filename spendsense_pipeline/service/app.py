@@ -6,6 +6,7 @@ beside it; only invalid parameters have the list that FastAPI gives.
 
 import datetime as dt
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -125,7 +126,7 @@ def _shown(value: Any, levels: int) -> Any:
 
 def _to_login(request: Request, _error: Exception) -> Response:
     if wants_page(request):
-        return RedirectResponse(f"/login?next={request.url.path}", 303)
+        return RedirectResponse(f"/login?{urlencode({'next': quote(request.scope['path'])})}", 303)
     return answer({"detail": "log in first", "code": "not_logged_in"}, 401)
 
 

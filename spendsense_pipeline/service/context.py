@@ -8,7 +8,9 @@ import hashlib
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +20,8 @@ from fastapi import Request, Response
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from sqlalchemy import Engine
 
-from spendsense_pipeline.settings import Settings
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.settings import SHORTEST_SECRET, Settings
 
 Now = Callable[[], dt.datetime]
 
@@ -79,16 +82,28 @@ class Service:
 
 
 def kept_secret(folder: Path) -> str:
-    """The secret in the data folder, made at the first start; readable by its owner alone."""
+    """The secret in the data folder, made at the first start; readable by its owner alone.
+
+    It appears whole or not at all, also where two start at once. Raises ``invalid_settings`` for one that was cut off:
+    anybody could sign with it.
+    """
     file = folder / "service.secret"
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_text().strip()
-    with os.fdopen(descriptor, "w") as opened:
-        opened.write(secrets.token_hex(32))
-    return file.read_text().strip()
+    if not file.exists():
+        descriptor, made = tempfile.mkstemp(prefix="service.secret.", dir=folder)  # for its owner alone
+        try:
+            with os.fdopen(descriptor, "w") as opened:
+                opened.write(secrets.token_hex(32))
+            with suppress(FileExistsError):  # somebody was first: theirs counts
+                os.link(made, file)
+        finally:
+            Path(made).unlink()
+    secret = file.read_text().strip()
+    if len(secret) < SHORTEST_SECRET:
+        raise SpendSenseError(
+            f"{file} holds no secret to sign with; remove it, and the next start makes one", code="invalid_settings"
+        )
+    return secret
 
 
 def of(request: Request) -> Service:

@@ -2,11 +2,14 @@
 
 import datetime as dt
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from starlette.testclient import TestClient
 
+from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import access, operators
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.service import guard
@@ -143,7 +146,7 @@ class TestTrustedMachine:
 
     def test_pages_want_a_person_all_the_same(self, trusting: Town) -> None:
         answer = trusting.client(accept="text/html").get("/desk/admin")
-        assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/desk/admin")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=%2Fdesk%2Fadmin")
 
 
 def test_only_the_apps_that_are_named_may_call_from_a_browser(trusting: Town) -> None:
@@ -204,6 +207,41 @@ def test_log_lines_hold_no_customer_no_token_and_no_address(place: Town, caplog:
     for line in lines:
         for word in ("mia_the_customer", secret, "secret-token", "private"):
             assert word not in line
+
+
+@pytest.mark.parametrize("kept", ["", "\n", "cut off"])
+def test_a_secret_that_was_cut_off_signs_nothing(tmp_path: Any, kept: str) -> None:
+    (tmp_path / "service.secret").write_text(kept)
+    with pytest.raises(SpendSenseError, match=r"service\.secret"):
+        kept_secret(tmp_path)
+
+
+def test_of_many_first_starts_at_once_all_have_the_same_secret_and_leave_nothing_else(tmp_path: Any) -> None:
+    with ThreadPoolExecutor(16) as starts:
+        found = set(starts.map(lambda _: kept_secret(tmp_path), range(64)))
+    assert len(found) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["service.secret"]
+
+
+def test_a_login_form_counts_only_in_the_browser_that_it_was_shown_to(place: Town) -> None:
+    with_password(place)
+    fetched_by_another_site = form_of(place.client())
+    victim = place.client()
+    assert log_in(victim, form=fetched_by_another_site).status_code == 400
+    form_of(victim)  # who has a form open, too
+    assert log_in(victim, form=fetched_by_another_site).status_code == 400
+    first, _second = form_of(victim), form_of(victim)
+    assert log_in(victim, form=first).status_code == 303
+
+
+def test_the_way_back_from_the_login_is_the_whole_path(place: Town) -> None:
+    with_password(place)
+    client = place.client(accept="text/html")
+    wanted = client.get("/desk/customers/a%26next=b%23c")
+    (goes_to,) = parse_qs(urlsplit(wanted.headers["location"]).query)["next"]
+    data = {"operator_id": "ada", "password": PASSWORD, "form": form_of(client), "next": goes_to}
+    path = urlsplit(client.post("/login", data=data).headers["location"]).path
+    assert unquote(path) == "/desk/customers/a&next=b#c"
 
 
 def test_the_secret_is_made_once_and_only_its_owner_reads_it(tmp_path: Any) -> None:
