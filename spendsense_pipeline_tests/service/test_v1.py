@@ -1,5 +1,6 @@
 """The interface for apps: what a customer may see, consent and topics, words back, the customer's own page."""
 
+import json
 from typing import Any
 
 import pytest
@@ -64,6 +65,34 @@ def test_a_token_for_one_customer_reads_no_other_and_cannot_tell_whether_there_i
     (theirs,) = town.feed(place.engine, place.now, user_id="noah")
     sent = {"events": [{"event_id": "e1", "release_id": theirs["release_id"], "kind": "seen"}]}
     assert client.post("/v1/events", json=sent).json()["refused"][0]["code"] == "unknown_release"
+
+
+def test_a_token_for_one_customer_has_no_scope_that_concerns_all(place: Town) -> None:
+    for scopes, owner in ((["ingest:write"], None), (["feed:read", "ingest:write"], None), (["review"], "ada")):
+        body = {"name": "app", "scopes": scopes, "user_id": "mia", "operator_id": owner}
+        answer = place.person("root").post("/admin/tokens", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_token")
+    assert place.token("feed:read", user_id="mia").get("/metrics").status_code == 403
+    assert place.token("feed:read").get("/metrics").status_code == 200
+
+
+def test_an_account_at_the_identity_provider_is_one_person_s(place: Town) -> None:
+    client = place.person("root")
+    body = {"operator_id": "ada", "subject": "https://login.example.org|1"}
+    assert client.post("/admin/people", json=body).status_code == 200
+    taken = client.post("/admin/people", json=body | {"operator_id": "ben"})
+    assert (taken.status_code, taken.json()["code"]) == (409, "subject_taken")
+    assert client.post("/admin/people", json=body).status_code == 200
+    assert client.post("/admin/people", json=body | {"subject": "no issuer"}).status_code == 422
+
+
+def test_an_offer_in_the_feed_links_where_the_approved_text_says_whatever_the_catalogue_says_since(place: Town) -> None:
+    shown = {"product_name": "Card", "product_link": "https://bank.example/card", "product_disclosure": "An advert."}
+    slots = {name: {"signal": "products", "value": text, "shown": text} for name, text in shown.items()}
+    row = place.released(product="p1", slots=json.dumps(slots))
+    (item,) = place.token("feed:read").get(f"/v1/customers/{row['user_id']}/feed").json()["items"]
+    assert (item["link"], item["disclosure"]) == (shown["product_link"], shown["product_disclosure"])
+    assert item["product"]["product_name"] == "Card"
 
 
 def test_consent_is_by_scope_and_topic_and_a_repeat_leaves_no_entry(place: Town) -> None:
