@@ -25,6 +25,7 @@ TOLERATED = (
     "AbortError",
     "ResizeObserver",
     "GPU stall",
+    "WebSocket is closed before the connection is established",  # the UI left a page while it was subscribing
 )
 """Dagster's own noise. Everything else that its pages complain about is ours to explain."""
 
