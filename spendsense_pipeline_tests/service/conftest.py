@@ -24,12 +24,14 @@ ADDRESS = "http://127.0.0.1:8000"
 class Town:
     """One running service with its database, its clock and its people: one of each role, with a password."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, engine: Engine | None = None, **settings: Any) -> None:
         self.now = town.NOW
         self.settings = Settings(data=folder, **({"trust_local": False} | settings))
-        self.engine: Engine = connect(f"sqlite:///{folder / 'spendsense.db'}")
-        event.listen(self.engine, "connect", hasty)
-        upgrade(self.engine)
+        if engine is None:
+            engine = connect(f"sqlite:///{folder / 'spendsense.db'}")
+            event.listen(engine, "connect", hasty)
+            upgrade(engine)
+        self.engine = engine
         with writing(self.engine) as session:
             for name, role in {"vera": "viewer", "ada": "operator", "ben": "operator", "otto": "auditor"}.items():
                 operators.add(session, name, self.now, standing=operators.Standing(role=role))
