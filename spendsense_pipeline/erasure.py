@@ -25,12 +25,12 @@ from spendsense_pipeline import warehouse
 from spendsense_pipeline.evaluation import export
 from spendsense_pipeline.governance import erasure
 from spendsense_pipeline.governance.database import reading, reclaim
+from spendsense_pipeline.ingest.digests import holding
 from spendsense_pipeline.ingest.erasure import (
     Erased,
     accounts_of,
     affected,
     gone,
-    holding,
     owned,
     released,
     rewritten,

@@ -22,7 +22,8 @@ from spendsense_pipeline.governance.audit import verify
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.erasure import remembered
 from spendsense_pipeline.ingest import landing
-from spendsense_pipeline.ingest.erasure import Erased, digest
+from spendsense_pipeline.ingest.digests import digest
+from spendsense_pipeline.ingest.erasure import Erased
 from spendsense_pipeline_tests.conftest import BATCH, DAY, NOON, Pipeline
 
 REASON = "request 17"

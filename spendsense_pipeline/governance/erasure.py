@@ -36,7 +36,8 @@ from spendsense_pipeline.governance.models import (
     Viewing,
     WordingHold,
 )
-from spendsense_pipeline.ingest.erasure import Erased, digest
+from spendsense_pipeline.ingest.digests import digest
+from spendsense_pipeline.ingest.erasure import Erased
 
 
 def remembered(session: Session) -> Erased:

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.database import quoted
 from spendsense_pipeline.governance.models import Tombstone
-from spendsense_pipeline.ingest.erasure import digest
+from spendsense_pipeline.ingest.digests import digest
 
 
 def require_not_erased(session: Session, user_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Many at once over HTTP, on either database: one winner each, nothing lost, nothing counted twice, nothing shown late."""
+"""Many at once over HTTP, on either database: one winner each, nothing lost or counted twice, nothing shown late."""
 
 import random
 from collections import Counter
@@ -40,7 +40,7 @@ def test_eight_operators_decide_the_same_texts_at_once_and_each_has_one_winner(b
     drafts = [town.waiting_draft(busy.engine, f"user_{number:02}") for number in range(DRAFTS)]
 
     def decide_all(name: str) -> list[tuple[str, str, str]]:
-        client, order = busy.person(name), random.Random(name)  # noqa: S311 - an order
+        client, order = busy.person(name), random.Random(name)
         results = []
         for draft in order.sample(drafts, len(drafts)):
             asked = {
@@ -77,7 +77,7 @@ def test_events_of_many_apps_twice_and_in_any_order_count_once(busy: Town) -> No
 
     def send_all(number: int) -> Counter[str]:
         client = busy.token("events:write")
-        mine = random.Random(number).sample(events, EVENTS * 2 // 3)  # noqa: S311 - an order
+        mine = random.Random(number).sample(events, EVENTS * 2 // 3)
         counted: Counter[str] = Counter()
         for start in range(0, len(mine), 20):
             answer = client.post("/v1/events", json={"events": mine[start : start + 20]}).json()
@@ -87,7 +87,7 @@ def test_events_of_many_apps_twice_and_in_any_order_count_once(busy: Town) -> No
 
     with ThreadPoolExecutor(APPS) as apps:
         counted = sum(apps.map(send_all, range(APPS)), Counter[str]())
-    sent = {name for number in range(APPS) for name in _names(random.Random(number).sample(events, EVENTS * 2 // 3))}  # noqa: S311
+    sent = {name for number in range(APPS) for name in _names(random.Random(number).sample(events, EVENTS * 2 // 3))}
     assert counted["refused"] == 0
     assert counted["accepted"] == len(sent)
     assert counted["accepted"] + counted["duplicate"] == APPS * (EVENTS * 2 // 3)
