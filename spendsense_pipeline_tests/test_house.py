@@ -2,13 +2,17 @@
 
 import ast
 from collections.abc import Iterator
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import spendsense_pipeline
 
 PACKAGE = Path(spendsense_pipeline.__file__).parent
+ROOT = PACKAGE.parent
 
 MAY_IMPORT = {
     # Along the lineage, only leftwards: a room may know the ones before it.
@@ -179,3 +183,25 @@ def test_the_table_has_no_way_back() -> None:
 
     for name in MAY_IMPORT:
         below(name, frozenset())
+
+
+def test_what_runs_is_what_is_pinned() -> None:
+    """Every distribution that ours needs, as installed here, stands in the constraints with exactly this version.
+
+    Known weaknesses of those versions are looked up by ``make audit``, which needs the network.
+    """
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    pinned = {canonicalize_name(name): version for name, version in pins.items()}
+    left, seen = [Requirement("spendsense-pipeline[service,test]")], set()
+    while left:
+        wanted = left.pop()
+        name = canonicalize_name(wanted.name)
+        if (name, extras := frozenset({"", *wanted.extras})) in seen:
+            continue
+        seen.add((name, extras))
+        if name not in ("spendsense-pipeline", "setuptools"):  # which venv brings by itself
+            assert pinned.get(name) == version(name), f"{wanted}: {version(name)} is installed and not pinned"
+        further = map(Requirement, requires(name) or [])
+        left += [one for one in further if one.marker is None or any(one.marker.evaluate({"extra": e}) for e in extras)]
+    assert len({name for name, _ in seen}) > 100
