@@ -18,6 +18,8 @@ from spendsense_pipeline.settings import Settings
 
 def run(settings: Settings, engine: Engine, now: dt.datetime) -> release.Gate:
     """Release what may be released now, and write down what has ended."""
+    from spendsense_pipeline.recommendations.guardrails import review_draft  # the feed does without
+
     return release.run_gate(
         engine,
         now,
@@ -25,6 +27,7 @@ def run(settings: Settings, engine: Engine, now: dt.datetime) -> release.Gate:
         withdrawn=partial(withdrawn_products, settings.warehouse_root),
         weekly_cap=settings.weekly_cap,
         release_days=settings.release_days,
+        guardrails=review_draft,
     )
 
 

@@ -18,6 +18,7 @@ from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import queue, records, release
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import Decision
+from spendsense_pipeline.recommendations.guardrails import review_draft
 
 JOB = "release"
 FAILURES = 3
@@ -48,8 +49,11 @@ def released_recommendations(
         withdrawn=partial(withdrawn_products, files.warehouse),
         weekly_cap=governance.weekly_cap,
         release_days=governance.release_days,
+        guardrails=review_draft,
         run_id=context.run_id,
     )
+    for reason, names in gate.refused.items():
+        context.log.error("decided, and not released: %s: %s", reason.replace("_", " "), ", ".join(names))
     with reading(governance.engine) as session:
         counted = queue.counts(session, clock.now())
         decisions = records.rows(session, Decision)

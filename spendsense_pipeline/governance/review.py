@@ -61,6 +61,7 @@ class Refusal(StrEnum):
     SUPERSEDED = "superseded"
     HASH_REQUIRED = "hash_required"
     CHANGED = "changed"
+    TEXT_CHANGED = "text_changed"
     CRITICAL_FINDING = "critical_finding"
     FOUR_EYES = "four_eyes"
     SAMPLE_REQUIRED = "sample_required"
@@ -89,6 +90,7 @@ ADVICE = {
     Refusal.SUPERSEDED: "a newer draft took its place; decide about that one",
     Refusal.HASH_REQUIRED: "look at it first with `spendsense show REC`, or name the text you saw: REC@HASH",
     Refusal.CHANGED: "its text is another one now; look again with `spendsense show REC`",
+    Refusal.TEXT_CHANGED: "its stored words are not those registered; `spendsense audit verify` names the row",
     Refusal.CRITICAL_FINDING: "`spendsense show REC` names it; `override` puts other words in its place",
     Refusal.FOUR_EYES: "another operator approves what this one wrote",
     Refusal.SAMPLE_REQUIRED: "look at one of them first: `spendsense show REC --operator OP`",
@@ -391,6 +393,8 @@ class _Desk:
         return _closed(request, item, rules.now) or self._other_text(request, item)
 
     def _other_text(self, request: Request, item: dict[str, Any]) -> Refusal | None:
+        if request.action in ("approve", "override") and not _whole(item):
+            return Refusal.TEXT_CHANGED
         seen = request.content_hash
         if seen is None and request.action == "approve":
             name = request.recommendation_id
@@ -511,6 +515,12 @@ def _located(findings: Sequence[Mapping[str, Any]], text: Mapping[str, str]) -> 
     from spendsense_pipeline.recommendations.guardrails.text import located  # loads frames; few are refused for this
 
     return [located(one, **{part: text[part] for part in ("title", "content", "rationale")}) for one in findings]
+
+
+def _whole(item: Mapping[str, Any]) -> bool:
+    """Whether the stored words are those that the hash is of."""
+    words = (item[name] for name in ("content_type", "title", "content", "rationale", "product_id"))
+    return bool(content_hash(*words) == item["content_hash"])
 
 
 def _readable(name: str, text: str) -> bool:
