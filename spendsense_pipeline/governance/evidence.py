@@ -7,8 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from spendsense_pipeline.recommendations.situations import records
-
 
 def evidence(
     drafts: pd.DataFrame, features_30d: pd.DataFrame, features_180d: pd.DataFrame, streams: pd.DataFrame
@@ -21,17 +19,17 @@ def evidence(
         user_id: {"features": {}, "streams": []} for user_id in drafts["user_id"].unique()
     }
     for frame in (features_30d, features_180d):
-        own = frame[frame["user_id"].isin(found)]
-        for user_id, window, row in zip(own["user_id"], own["window_days"], _plain(own), strict=True):
-            found[user_id]["features"][str(window)] = row
-    own = streams[streams["user_id"].isin(found)]
-    for user_id, row in zip(own["user_id"], _plain(own), strict=True):
-        found[user_id]["streams"].append(row)
+        for row in frame[frame["user_id"].isin(found)].to_dict("records"):
+            found[row["user_id"]]["features"][str(row["window_days"])] = _plain_row(row)
+    for row in streams[streams["user_id"].isin(found)].to_dict("records"):
+        found[row["user_id"]]["streams"].append(_plain_row(row))
     return found
 
 
-def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON holds them: unknown as None, days as text, without the key that they are filed under."""
-    rows = frame.drop(columns=["user_id", "as_of", "window_days"], errors="ignore")
-    days = [name for name, column in rows.items() if any(hasattr(value, "isoformat") for value in column.dropna()[:1])]
-    return records(rows.assign(**{name: rows[name].map(str, na_action="ignore") for name in days}))
+def _plain_row(row: dict[Any, Any]) -> dict[str, Any]:
+    """A row as JSON holds it: unknown as None, days as text, without the key that it is filed under."""
+    plain = {}
+    for name, value in row.items():
+        if name not in ("user_id", "as_of", "window_days"):
+            plain[name] = None if pd.isna(value) else str(value) if hasattr(value, "isoformat") else value
+    return plain
