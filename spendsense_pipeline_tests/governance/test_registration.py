@@ -298,7 +298,8 @@ def test_a_decision_waits_for_at_most_one_turn_of_a_registration(
     monkeypatch.setattr(registration, "TURN", 2)
     waits = waiting_draft(engine, "zoe")
     day = [draft(user, grant(engine, user)) for user in (f"user-{number}" for number in range(8))]
-    order, locked, asks = [], threading.Event(), threading.Event()
+    order: list[str] = []
+    locked, asks = threading.Event(), threading.Event()
     write = registration._write
 
     def turn(*args: Any) -> None:
