@@ -5,6 +5,7 @@ with them afterwards (``review``), nor what is drafted at all (``recommendations
 """
 
 import datetime as dt
+import functools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from spendsense_pipeline.governance.audit import AnyRow
 from spendsense_pipeline.governance.database import (
     LONGEST_NAME,
     chunks,
+    give_way,
     is_name,
     quoted,
     rows_changed,
@@ -53,6 +55,9 @@ REJECTED_FOR = dt.timedelta(days=90)
 
 SAID_FOR = dt.timedelta(days=14)
 """By the days themselves, what was released is not said again unchanged within this time: the life of a draft."""
+
+TURN = 1_000
+"""Customers registered in one transaction; between two of them, whoever waits to write comes first."""
 
 SEVERITIES = {"notable": 1, "critical": 2}
 
@@ -117,7 +122,10 @@ def register_drafts(
     signals: Mapping[str, Any] | None = None,
     customers: Iterable[str] | None = None,
 ) -> Registration:
-    """Register the drafts of one day (contract ``DraftRecommendations``), all of them or none.
+    """Register the drafts of one day (contract ``DraftRecommendations``), ``TURN`` customers at a time.
+
+    Each customer is registered whole or not at all. A run that ends between two turns has registered the customers
+    before; the same day again registers the others and leaves those unchanged.
 
     ``signals`` maps a customer to whatever else the texts rest on (features, streams), kept as JSON beside slots and
     reasons. ``customers`` are all who were considered that day (default: those in ``drafts``), for a slate without a
@@ -126,22 +134,33 @@ def register_drafts(
     The same day again with corrected data replaces the text of a draft still waiting under the same id; one that was
     decided keeps the text that the decision is bound to.
 
-    Raises ``hash_mismatch`` where a hash is not the hash of its text, ``invalid_text`` where a text cannot be stored.
+    Raises ``hash_mismatch`` where a hash is not the hash of its text, ``invalid_text`` where a text cannot be stored;
+    then nothing is registered.
     """
-    rows = [_checked(draft) for draft in _records(drafts)]
-    with writing(engine) as session:
-        expire(session, now)
-        considered = {*(draft["user_id"] for draft in rows), *(customers or ())}
-        known = _Known.read(session, rows, considered, now, consent_days)
-        outcome = _Outcome()
-        for user_id in sorted(considered):
-            if known.newest.get(user_id, as_of) <= as_of:
-                outcome.slates[user_id] = set()
-        for draft in rows:
-            outcome.place(draft, as_of, known)
-        outcome.withdraw(as_of, known)
-        _write(session, outcome, as_of, now, run_id, signals or {})
-    return outcome.counted()
+    of_customer: dict[str, list[dict[str, Any]]] = {user_id: [] for user_id in customers or ()}
+    for draft in map(_checked, _records(drafts)):
+        of_customer.setdefault(draft["user_id"], []).append(draft)
+    counts: Counter[str] = Counter()
+    why_refused: Counter[str] = Counter()
+    for number, turn in enumerate([*chunks(sorted(of_customer), TURN)] or [()]):
+        rows = [draft for user_id in turn for draft in of_customer[user_id]]
+        if number:
+            give_way(engine)
+        with writing(engine) as session:
+            if not number:
+                expire(session, now)
+            known = _Known.read(session, rows, set(turn), now, consent_days)
+            outcome = _Outcome()
+            for user_id in turn:
+                if known.newest.get(user_id, as_of) <= as_of:
+                    outcome.slates[user_id] = set()
+            for draft in rows:
+                outcome.place(draft, as_of, known)
+            outcome.withdraw(as_of, known)
+            _write(session, outcome, as_of, now, run_id, signals or {})
+        counts.update(outcome.counts)
+        why_refused.update(outcome.why_refused)
+    return Registration(**counts, why_refused=dict(why_refused))
 
 
 def is_replaced_by(old: Mapping[Any, Any], new: Mapping[str, Any]) -> bool:
@@ -332,9 +351,6 @@ class _Outcome:
             self.superseded.update((row.recommendation_id, None) for row in rows)
             self.counts["withdrawn"] += len(rows)
 
-    def counted(self) -> Registration:
-        return Registration(**self.counts, why_refused=dict(self.why_refused))
-
 
 def _write(
     session: Session,
@@ -345,8 +361,7 @@ def _write(
     signals: Mapping[str, Any],
 ) -> None:
     recommendation, text = Recommendation.__table__, RecommendationText.__table__
-    kept = {user_id: json.dumps(known, ensure_ascii=False, default=str) for user_id, known in signals.items()}
-    to_text = _texts(now, kept)
+    to_text = _texts(now, signals)
     if outcome.new:
         rows = [
             {
@@ -394,14 +409,18 @@ def _write(
             session.execute(insert(Slate), unseen)
 
 
-def _texts(now: dt.datetime, signals: Mapping[str, str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def _texts(now: dt.datetime, signals: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     copied = ("recommendation_id", "content_hash", "title", "content", "rationale", "findings", "slots", "reasons")
+
+    @functools.cache
+    def kept(user_id: str) -> str | None:
+        return json.dumps(signals[user_id], ensure_ascii=False, default=str) if user_id in signals else None
 
     def text_row(draft: Mapping[str, Any]) -> dict[str, Any]:
         return {
             **{name: draft[name] for name in copied},
             "severity": severity(json.loads(draft["findings"])),
-            "signals": signals.get(draft["user_id"]),
+            "signals": kept(draft["user_id"]),
             "written_at": now,
         }
 
