@@ -30,7 +30,7 @@ RATIO_ALARM: Final = 0.001
 class Difference:
     """Mean of the treated less mean of the control, adjusted for baseline and stratum, in the outcome's unit.
 
-    ``relative`` is the difference as a fraction of the control's mean, nan where that is not above 0 with certainty.
+    ``relative`` is the difference as a fraction of the control's mean, nan where that is not surely above 0.
     """
 
     estimate: float
@@ -56,36 +56,59 @@ def difference(
 ) -> Difference | None:
     """The adjusted difference (CUPED within strata) with its interval; None where nothing can be compared.
 
-    The outcome's regression on arm and baseline within strata, with errors that allow unequal variances (HC1).
-    Rows without an outcome are left out; an unknown baseline counts as the mean. ``planned`` (customers in both arms)
-    makes the interval always valid: it holds at every look at once (asymptotic confidence sequence with a normal
-    mixture, Waudby-Smith and others), narrowest at the planned size. Without it, one look: Student's t.
+    The outcome is regressed on arm, baseline, both together and stratum; each arm's mean is what the regression gives
+    all customers, and the errors come from each customer's own share in it (influence), so that arms may differ in
+    spread, in size and in how the baseline matters. Rows without an outcome are left out; an unknown baseline counts
+    as the mean. ``planned`` (customers in both arms) makes the interval always valid: it holds at every look at once
+    (asymptotic confidence sequence with a normal mixture, Waudby-Smith and others), narrowest at the planned size.
+    Without it, one look: Student's t.
     """
     seen = ~np.isnan(outcome)
     arm, y, x = treated[seen], outcome[seen], baseline[seen]
-    known = ~np.isnan(x)
-    x = np.where(known, x, x[known].mean() if known.any() else 0.0)
-    _, cell = np.unique(strata[seen], return_inverse=True)
-    number, cells = len(y), int(cell.max()) + 1 if len(y) else 0
-    freedom = number - cells - 2
-    columns = [_within(column, cell) for column in (arm.astype(float), x, y)]
-    d, x, y_within = columns
-    if freedom < 1 or d @ d <= 0:
+    number, share = len(y), float(arm.mean()) if len(arm) else 0.0
+    if not 0 < share < 1:
         return None
-    design = np.column_stack([d, x]) if x @ x > 1e-12 * number else d[:, None]
-    inverse = np.linalg.pinv(design.T @ design)
-    slopes = inverse @ design.T @ y_within
-    rest = y_within - design @ slopes
-    meat = (design * rest[:, None]).T @ (design * rest[:, None])
-    error = math.sqrt(float((inverse @ meat @ inverse)[0, 0]) * number / freedom)
-    estimate = float(slopes[0])
-    width, p = _one_look(estimate, error, freedom) if planned is None else _any_look(estimate, error, number, planned)
-    controls = y[~arm]
-    mean = float(controls.mean())
-    relative, low, high = _relative(estimate, error, mean, float(controls.var()) / len(controls), width)
-    counts = int(arm.sum()), int((~arm).sum())
+    known = ~np.isnan(x)
+    x = np.where(known, x - (x[known].mean() if known.any() else 0.0), 0.0)
+    _, cell = np.unique(strata[seen], return_inverse=True)
+    d = arm.astype(float)
+    columns = [d, x, d * x] if all(x[side].std() > 0 for side in (arm, ~arm)) else [d]
+    design = np.column_stack(columns)
+    freedom = number - int(cell.max()) - 1 - len(columns)
+    within = np.column_stack([_within(column, cell) for column in columns])
+    if freedom < 1 or within[:, 0] @ within[:, 0] <= 0:
+        return None
+    slopes, *_ = np.linalg.lstsq(within, _within(y, cell), rcond=None)
+    rest = _within(y - design @ slopes, cell)
+    effect = slopes[0] + (slopes[2] * x if len(columns) > 1 else 0.0)
+    without = y - rest - d * effect
+    means = float((without + effect).mean()), float(without.mean())
+    influence = (
+        without + effect - means[0] + d / share * rest,
+        without - means[1] + (1 - d) / (1 - share) * rest,
+    )
+
+    def error(values: Floats) -> float:
+        return math.sqrt(float(values @ values) / freedom / number)
+
+    spread, estimate = error(influence[0] - influence[1]), means[0] - means[1]
+    width, p = _one_look(estimate, spread, freedom) if planned is None else _any_look(estimate, spread, number, planned)
+    fraction = miss = math.nan
+    if means[1] > width * error(influence[1]):
+        fraction = estimate / means[1]
+        miss = width * error(influence[0] - (1 + fraction) * influence[1]) / means[1]
     return Difference(
-        estimate, error, estimate - width * error, estimate + width * error, p, relative, low, high, mean, *counts
+        estimate=estimate,
+        error=spread,
+        low=estimate - width * spread,
+        high=estimate + width * spread,
+        p=p,
+        relative=fraction,
+        relative_low=fraction - miss,
+        relative_high=fraction + miss,
+        mean_control=means[1],
+        treated=int(arm.sum()),
+        control=int((~arm).sum()),
     )
 
 
@@ -110,16 +133,6 @@ def _any_look(estimate: float, error: float, number: int, planned: int) -> tuple
     if error == 0:
         return width, float(estimate == 0)
     return width, min(1.0, math.sqrt(mass + 1) * math.exp(-((estimate / error) ** 2) / spread))
-
-
-def _relative(estimate: float, error: float, mean: float, variance: float, width: float) -> tuple[float, float, float]:
-    """The difference by the control's mean with its interval, by the delta method; the mean is a figure with an error
-    of its own, and pulls the difference the other way."""
-    if mean <= width * math.sqrt(variance):
-        return math.nan, math.nan, math.nan
-    share = estimate / mean
-    spread = math.sqrt(max(0.0, error**2 + (share**2 + 2 * share) * variance)) / mean
-    return share, share - width * spread, share + width * spread
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -148,7 +161,7 @@ def same_share(first: tuple[int, int], second: tuple[int, int]) -> float:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an experiment needs: ``measured`` customers an arm with an outcome, ``assigned`` so that so many are left."""
+    """What an experiment needs: ``measured`` customers an arm with an outcome, ``assigned`` to have so many left."""
 
     measured: int
     assigned: int

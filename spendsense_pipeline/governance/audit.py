@@ -212,6 +212,7 @@ ASSIGNMENT = Kind(
         "arm",
         "stratum",
         "ordinal",
+        "shows",
         "template_id",
         "as_of",
         "assigned_at",
@@ -502,6 +503,8 @@ def _sha256(text: str) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).isoformat(timespec="microseconds")
+    if isinstance(value, dt.date):
+        return value.isoformat()
     raise TypeError(f"a link cannot hold {value!r}")
 
 

@@ -24,7 +24,6 @@ from spendsense_pipeline.governance.models import (
     Experiment,
     ExperimentEnd,
     FeedbackEvent,
-    Ghost,
     Operator,
     Recommendation,
     Release,
@@ -56,6 +55,10 @@ class Plan:
     horizon: int
     withheld: frozenset[str]
     templates: Mapping[str, str]
+
+    def shows(self, arm: str) -> str:
+        """What customers of the arm see."""
+        return "nothing" if arm in self.withheld else "template" if arm in self.templates else "usual"
 
 
 def require_unchanged(session: Session, name: str, definition_hash: str) -> Experiment | None:
@@ -109,7 +112,7 @@ def assign(
                 **place._asdict(),
                 "assignment_id": _assignment_id(plan.name, place.user_id),
                 "experiment": plan.name,
-                "withheld": place.arm in plan.withheld,
+                "shows": plan.shows(place.arm),
                 "template_id": plan.templates.get(place.arm),
                 "as_of": as_of,
                 "assigned_at": now,
@@ -143,7 +146,7 @@ def _withholds(now: dt.datetime) -> ColumnElement[bool]:
     """The SQL condition that an assignment withholds a recommendation: education that is not urgent."""
     return and_(
         Assignment.user_id == Recommendation.user_id,
-        Assignment.withheld,
+        Assignment.shows == "nothing",
         _runs(now),
         Experiment.name == Assignment.experiment,
         or_(Experiment.insight.is_(None), Experiment.insight == Recommendation.insight),

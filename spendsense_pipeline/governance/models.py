@@ -39,7 +39,8 @@ OPEN = ("pending_approval", "approved", "overridden")
 
 _DECIDED = text("released_at IS NULL AND status IN ('approved', 'overridden')")
 
-LINKS = ("consent", "topic", "decision", "standing", "release", "recall", "order", "erasure") + (
+LINKS = (
+    *("consent", "topic", "decision", "standing", "release", "recall", "order", "erasure"),
     *("experiment", "assignment", "ghost", "experiment_end"),
 )
 """Kinds of rows that the audit chain holds."""
@@ -749,14 +750,16 @@ class ExperimentEnd(Base):
 
 class Assignment(Base):
     """The arm of one customer in one experiment, for good. ``ordinal`` is the place in the stratum, counted from 0,
-    from which the arm can be recomputed; ``until`` ends what the arm does to drafts and releases."""
+    from which the arm can be recomputed. ``shows`` is what it sees: ``nothing``, one ``template``, or the ``usual``;
+    ``until`` ends what the arm does to drafts and releases."""
 
     __tablename__ = "assignments"
     __table_args__ = (
         UniqueConstraint("experiment", "user_id"),
         UniqueConstraint("experiment", "stratum", "ordinal"),
         CheckConstraint("ordinal >= 0", name="ordinal"),
-        CheckConstraint("NOT (withheld AND template_id IS NOT NULL)", name="withheld"),
+        CheckConstraint(one_of("shows", ("nothing", "usual", "template")), name="shows"),
+        CheckConstraint("(shows = 'template') = (template_id IS NOT NULL)", name="template"),
         Index(None, "user_id"),
     )
 
@@ -767,7 +770,7 @@ class Assignment(Base):
     arm: Mapped[str]
     stratum: Mapped[str]
     ordinal: Mapped[int]
-    withheld: Mapped[bool]
+    shows: Mapped[str]
     template_id: Mapped[str | None]
     as_of: Mapped[dt.date]
     assigned_at: Mapped[dt.datetime]

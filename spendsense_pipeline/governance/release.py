@@ -107,8 +107,8 @@ def release_decision(
 
     Reasons: ``already_released``, ``pending``, ``rejected``, ``superseded``, ``expired``, ``voided``,
     ``without_consent``, ``consent_lapsed``, ``without_decision``, ``text_changed``, ``critical_finding``,
-    ``product_withdrawn``, ``topic_declined``, ``wording_held``, ``withheld`` by an experiment. What else holds a text back is not the text's own:
-    ``weekly_cap``, where the customer had enough this week.
+    ``product_withdrawn``, ``topic_declined``, ``wording_held``, ``withheld`` by an experiment. What else holds a text
+    back is not the text's own: ``weekly_cap``, where the customer had enough this week.
     """
     reasons: list[str] = []
     if facts.release_id is not None:

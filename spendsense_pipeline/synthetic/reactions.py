@@ -43,6 +43,8 @@ def fees_after(
     return rng.poisson(people.rate * months * (1 - listens * effect)) * FEE
 
 
-def planted(people: Crowd, effect: float, months: float = 3) -> float:
-    """The mean change in dollars that the effect makes in these customers."""
-    return float(-(people.rate * months * np.asarray(LISTENS)[people.persona] * effect).mean() * FEE)
+def planted(effect: float, months: float = 3) -> tuple[float, float]:
+    """What the effect changes in all such customers: (dollars, fraction of the fees that they would have paid)."""
+    rates, listens = np.asarray(FEES_A_MONTH), np.asarray(LISTENS)
+    saved = float((rates * listens).mean() * effect)
+    return -saved * months * FEE, -saved / float(rates.mean())

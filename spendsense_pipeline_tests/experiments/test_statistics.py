@@ -24,7 +24,6 @@ def test_a_thousand_experiments_cover_the_truth(effect: float, record_property) 
     }
     for name, value in figures.items():
         record_property(name, value)
-    print(effect, figures)
     assert 0.935 <= ran.coverage <= 0.965
     assert 0.935 <= ran.relative_coverage <= 0.965
     assert abs(ran.bias) < 3
@@ -45,7 +44,6 @@ def test_any_number_of_looks_finds_nothing_where_nothing_is(record_property) -> 
         found["one_look"] += any(d.p < 0.05 for look in looks if (d := statistics.difference(*look)))
     record_property("always_valid", found["always_valid"] / 1_000)
     record_property("one_look", found["one_look"] / 1_000)
-    print(found)
     assert found["always_valid"] <= 50
     assert found["one_look"] > 100  # the very fault that the wider interval is for
 
@@ -81,8 +79,7 @@ def test_a_plain_difference_is_the_difference_of_means_with_welchs_error() -> No
     found = statistics.difference(treated, outcome, np.full(8, np.nan), np.zeros(8, dtype=np.int64))
     assert found is not None
     assert found.estimate == pytest.approx(-2)
-    # Equal arms: HC1 is n / (n - 2) of the arms' own variances; one degree more goes for the baseline.
-    assert found.error == pytest.approx(math.sqrt((outcome[:4].var() + outcome[4:].var()) / 4 * 8 / 5))
+    assert found.error == pytest.approx(math.sqrt((outcome[:4].var(ddof=1) + outcome[4:].var(ddof=1)) / 4))
     assert found.mean_control == 5
 
 

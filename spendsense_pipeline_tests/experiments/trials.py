@@ -85,8 +85,7 @@ def trial(seed: int, effect: float, customers: int = 600) -> tuple[statistics.Di
     codes = pd.factorize(dealt["stratum"])[0].astype(np.int64)
     found = statistics.difference(treated, after, people.before, codes)
     assert found is not None
-    truth = reactions.planted(people, effect)
-    return found, truth, truth / float(people.rate.mean() * 3 * reactions.FEE)
+    return found, *reactions.planted(effect)
 
 
 def trials(seeds: range, effect: float, customers: int = 600) -> Trials:
