@@ -53,8 +53,9 @@ class Experiment(_Strict):
 
     ``insight`` is the kind of insight that it is about; without, all education that is not urgent. ``control`` names
     the arm that the others are compared with. ``minimum_size`` is customers an arm with an outcome, below which no
-    figure is shown. ``stop_rule``: ``horizon`` refuses a look before everybody's horizon has passed, ``always_valid``
-    allows any number of looks at wider intervals.
+    figure is shown. ``enrolment_days`` after its first customer nobody enters any more. ``stop_rule``: ``horizon``
+    refuses a look before everybody's horizon has passed, ``always_valid`` allows any number of looks at wider
+    intervals.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{2,59}$")]
@@ -64,6 +65,7 @@ class Experiment(_Strict):
     metric: str
     horizon: int
     seed: Annotated[int, Field(ge=0)]
+    enrolment_days: Annotated[int, Field(ge=1, le=365)]
     control: str
     minimum_size: Annotated[int, Field(ge=30)]
     stop_rule: Literal["horizon", "always_valid"]

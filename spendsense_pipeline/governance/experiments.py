@@ -53,6 +53,7 @@ class Plan:
     definition_hash: str
     insight: str | None
     horizon: int
+    enrolment_days: int
     withheld: frozenset[str]
     templates: Mapping[str, str]
 
@@ -89,11 +90,12 @@ def assign(
 
     Registers the experiment with its first customer. ``deal`` gets the new customers' strata and the next free place
     of each stratum. Customers of another running experiment about the same texts stay out of this one. Nobody enters
-    one that was ended. Raises ``experiment_changed``.
+    one that was ended or whose enrolment is over. Raises ``experiment_changed``.
     """
     with writing(engine) as session:
         known = require_unchanged(session, plan.name, plan.definition_hash)
-        if session.get(ExperimentEnd, plan.name) is not None:
+        ended = session.get(ExperimentEnd, plan.name) is not None
+        if ended or (known and now >= known.registered_at + dt.timedelta(days=plan.enrolment_days)):
             return 0
         new = {user: stratum for user, stratum in strata.items() if user not in _busy(session, plan, now)}
         if not new:

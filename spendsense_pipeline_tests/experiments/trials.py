@@ -18,6 +18,7 @@ insight = "fees_charged"
 metric = "penalty_fees"
 horizon = 90
 seed = {seed}
+enrolment_days = 30
 control = "nothing"
 minimum_size = 200
 stop_rule = "horizon"

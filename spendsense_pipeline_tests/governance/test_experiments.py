@@ -16,7 +16,7 @@ from spendsense_pipeline.governance.experiments import Place, Plan
 from spendsense_pipeline.governance.models import Assignment, Experiment, Ghost, Recommendation
 from spendsense_pipeline_tests.governance.town import DAY, NOW, TODAY, approve, draft, feed, gate, grant, register
 
-FEES = Plan("fees", "{}", "a" * 64, "fees_charged", 90, frozenset({"nothing"}), {"text": "plain"})
+FEES = Plan("fees", "{}", "a" * 64, "fees_charged", 90, 30, frozenset({"nothing"}), {"text": "plain"})
 ALL = replace(FEES, name="all", definition_hash="b" * 64, insight=None, templates={})
 ABOUT = {"insight": "fees_charged", "insight_id": "ins_1"}
 
@@ -110,6 +110,12 @@ def test_an_arm_is_for_good(engine: Engine) -> None:
     with reading(engine) as session:
         found = {row["user_id"]: (row["arm"], row["ordinal"]) for row in experiments.assignments(session, "fees")}
     assert found == {"mia": ("nothing", 0), "noa": ("nothing", 1), "zoe": ("text", 2)}
+
+
+def test_nobody_enters_after_the_enrolment(engine: Engine) -> None:
+    assign(engine, "mia")
+    assert assign(engine, "noa", now=NOW + 30 * DAY - dt.timedelta(seconds=1)) == 1
+    assert assign(engine, "zoe", now=NOW + 30 * DAY) == 0
 
 
 def test_a_file_that_changed_after_the_first_assignment_is_refused(engine: Engine) -> None:
