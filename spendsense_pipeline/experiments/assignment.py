@@ -7,6 +7,7 @@ assigned, strata, dealing. Does not belong here: keeping assignments, which make
 
 import hashlib
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -87,8 +88,12 @@ def arm_at(experiment: Experiment, stratum: str, ordinal: int) -> str:
     """The arm of the customer at this place of the stratum, counted from 0."""
     cards = [arm.name for arm in experiment.arms for _ in range(arm.weight)]
     block, place = divmod(ordinal, len(cards))
-    order = sorted(range(len(cards)), key=lambda card: _digest(experiment.seed, experiment.name, stratum, block, card))
-    return cards[order[place]]
+    return cards[_shuffled(experiment.seed, experiment.name, stratum, block, len(cards))[place]]
+
+
+@lru_cache(maxsize=4096)
+def _shuffled(seed: int, name: str, stratum: str, block: int, cards: int) -> list[int]:
+    return sorted(range(cards), key=lambda card: _digest(seed, name, stratum, block, card))
 
 
 def _digest(*said: object) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from spendsense_pipeline.experiments.definition import Experiment
 from spendsense_pipeline.experiments.metrics import METRICS
 from spendsense_pipeline.experiments.statistics import ALPHA
+from spendsense_pipeline.experiments.uplift import SMALLEST_SUBGROUP
 
 
 def shown(row: Mapping[str, Any]) -> bool:
@@ -27,14 +28,14 @@ def sentence(row: Mapping[str, Any], experiment: Experiment) -> str:
     """
     metric = METRICS[row["metric"]]
     of = f"{metric.label} over {row['horizon_days']} days, {row['arm']} compared with {row['control']}"
-    if row["dimension"]:
+    if row["family"] == "subgroup":
         of += f", {row['dimension'].replace('_', ' ')} {row['band']}"
     if row["status"] == "assignment_broken":
         return f"No figure for {of}: the assignment is broken, see `spendsense experiments show {experiment.name}`."
     if row["status"] == "not_due":
         return f"No figure yet for {of}: its stop rule refuses a look before everybody's horizon has passed."
     if row["status"] == "not_enough":
-        needed = experiment.minimum_size if not row["dimension"] else "enough"
+        needed = experiment.minimum_size if row["family"] != "subgroup" else SMALLEST_SUBGROUP
         return (
             f"Not enough yet for {of}: {row['measured_arm']:,} and {row['measured_control']:,} customers with an "
             f"outcome, {needed} an arm are needed."
@@ -45,7 +46,7 @@ def sentence(row: Mapping[str, Any], experiment: Experiment) -> str:
         lost = " The arms lost customers unequally, so nothing follows from it." if row["status"] != "measured" else ""
         return f"No difference shown in {of}: between {low} and {high}; {sizes}.{lost}"
     verb = "lowered" if row["estimate"] < 0 else "raised"
-    where = f" ({of.rsplit(', ', 1)[1]})" if row["dimension"] else ""
+    where = f" ({of.rsplit(', ', 1)[1]})" if row["family"] == "subgroup" else ""
     return (
         f"{row['arm']} {verb} {metric.label} by {_size(row, metric.unit)} over {row['horizon_days']} days, compared "
         f"with {row['control']}{where}: {sizes}."
