@@ -1,14 +1,15 @@
-"""Does it help: experiments list, show, power, verify, end."""
+"""Does it help, and whom: experiments list, show, power, verify, end; fairness; documents."""
 
 import datetime as dt
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from spendsense_pipeline.cli import context
 from spendsense_pipeline.cli.context import decider, governance_of
-from spendsense_pipeline.cli.frame import app, as_json, decider_option
+from spendsense_pipeline.cli.frame import Folder, app, as_json, decider_option
 from spendsense_pipeline.cli.output import columns, printed
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
@@ -182,3 +183,85 @@ def end(name: str, operator_id: str | None, reason: str, as_json: bool) -> None:
     engine, who, _ = decider(Settings(), operator_id)
     record.end(engine, name, who, reason, context.now())
     printed({"ended": name}, as_json, lambda: [f"{name} ended"])
+
+
+@app.command()
+@click.option("--groups", type=click.Path(exists=True, dir_okay=False), help="CSV: user_id, and a column a group.")
+@click.option("--days", type=click.IntRange(1), default=90, show_default=True, help="Texts registered since.")
+@as_json
+def fairness(groups: str | None, days: int, as_json: bool) -> None:
+    """Offers, releases, holds, complaints and outcomes by band and by protected group; the groups are kept nowhere."""
+    import pandas as pd
+
+    from spendsense_pipeline.evaluation.metrics import fairness_bands
+    from spendsense_pipeline.experiments import fairness as measures
+    from spendsense_pipeline.governance import experiments as record
+    from spendsense_pipeline.governance import frames
+    from spendsense_pipeline.governance.database import reading
+    from spendsense_pipeline.warehouse import NotMaterialized
+
+    settings = Settings()
+    features = _newest(settings, "features_180d")
+    if features is None:
+        raise NotMaterialized("no date was run yet: `spendsense run` computes one")
+    dimensions = fairness_bands(features)
+    if groups is not None:
+        dimensions = dimensions.merge(measures.groups_in(Path(groups)), on="user_id", how="outer").fillna("unknown")
+    with reading(governance_of(settings)) as session:
+        texts = frames.texts(session, context.now() - dt.timedelta(days=days))
+        consents = frames.consents(session, context.now(), consent_days=settings.consent_days)
+        names = {
+            record.pseudonym(row["salt"], one["user_id"]): one["user_id"]
+            for row in record.registered(session)
+            for one in record.assignments(session, row["name"])
+        }
+    agreed = pd.Index(consents.loc[consents["scope"] == "partner_offers", "user_id"])
+    rows, untested = measures.compared(measures.facts(texts, agreed), dimensions)
+    outcomes = _newest(settings, "experiment_outcomes")
+    means = [] if outcomes is None or outcomes.empty else measures.outcome_means(outcomes, names, dimensions)
+    if not means:
+        untested.append("outcomes: no experiment has any yet")
+
+    def told() -> Iterator[str]:
+        for row in rows:
+            yield f"{row['measure']} by {row['dimension']}: {measures.MEASURES[row['measure']]}"
+            yield from (f"  {one['group']}: {one['rate']:.1%} of {one['of']:,}" for one in row["groups"])
+            ratio = "–" if row["ratio"] is None else f"{row['ratio']:.2f}"
+            look = "  LOOK AT IT" if row["look"] else ""
+            yield f"  difference {row['difference']:.1%}, ratio {ratio}, p {row['p']:.3g}{look}"
+        for one in means:
+            yield (
+                f"{one['experiment']}, {one['metric']} at {one['horizon_days']} days, {one['arm']}, {one['dimension']} "
+                f"{one['group']}: mean {one['mean']:.4g} of {one['of']:,}"
+            )
+        yield from (f"not tested: {one}" for one in untested)
+
+    printed({"measures": rows, "outcomes": means, "not_tested": untested}, as_json, told)
+
+
+@app.command()
+@click.option("--to", "folder", type=Folder(), required=True, help="Folder for the Markdown files.")
+@as_json
+def documents(folder: Path, as_json: bool) -> None:
+    """Model cards of detectors and wordings, and the record of consent texts, from what is stored now."""
+    from spendsense_pipeline.experiments import documents as written
+    from spendsense_pipeline.governance import consent_texts, frames
+    from spendsense_pipeline.governance.database import reading
+
+    settings, now = Settings(), context.now()
+    with reading(governance_of(settings)) as session:
+        texts = frames.texts(session, dt.datetime.min.replace(year=1970, tzinfo=dt.UTC))
+        record = consent_texts.record(session)
+    sentences = {row["name"]: row["sentences"] for row in _all(settings) if row["state"] != "planned"}
+    accuracy, metrics = _newest(settings, "signal_accuracy"), _newest(settings, "evaluation_metrics")
+    thresholds = "docs/signals.md, docs/insights.md and the rules of the personas"
+    pages = {
+        "detectors.md": written.detectors(accuracy, metrics, thresholds, now.date()),
+        "wordings.md": written.wordings(texts, sentences, now.date()),
+        "consent-texts.md": written.consent_texts(record, now.date()),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, page in pages.items():
+        (folder / name).write_text(page, encoding="utf-8")
+    paths = [str(folder / name) for name in pages]
+    printed({"written": paths}, as_json, lambda: paths)

@@ -30,6 +30,7 @@ from spendsense_pipeline.governance.models import (
     AuditHead,
     ConsentEvent,
     ConsentPeriod,
+    ConsentText,
     Decision,
     Erasure,
     EvaluationRun,
@@ -227,11 +228,18 @@ GHOST = Kind(
     committed=("seq", "recommendation_id", "assignment_id", "marked_at"),
     public=(),
 )
+CONSENT_TEXT = Kind(
+    name="consent_text",
+    model=ConsentText,
+    subject="version",
+    committed=("seq", "version", "content", "digest", "registered_at"),
+    public=("version", "digest"),
+)
 KINDS = {
     kind.name: kind
     for kind in (
         *(CONSENT, TOPIC, DECISION, STANDING, RELEASE, RECALL, ORDER, ERASURE),
-        *(EXPERIMENT, EXPERIMENT_END, ASSIGNMENT, GHOST),
+        *(EXPERIMENT, EXPERIMENT_END, ASSIGNMENT, GHOST, CONSENT_TEXT),
     )
 }
 

@@ -41,7 +41,7 @@ _DECIDED = text("released_at IS NULL AND status IN ('approved', 'overridden')")
 
 LINKS = (
     *("consent", "topic", "decision", "standing", "release", "recall", "order", "erasure"),
-    *("experiment", "assignment", "ghost", "experiment_end"),
+    *("experiment", "assignment", "ghost", "experiment_end", "consent_text"),
 )
 """Kinds of rows that the audit chain holds."""
 
@@ -243,6 +243,18 @@ class ConsentEvent(Base):
     actor: Mapped[str]
     reason: Mapped[str | None]
     recorded_at: Mapped[dt.datetime]
+
+
+class ConsentText(Base):
+    """The words of one version of a consent; ``ConsentEvent.text_version`` names it. A version never changes."""
+
+    __tablename__ = "consent_texts"
+
+    version: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    content: Mapped[str]
+    digest: Mapped[str]
+    registered_at: Mapped[dt.datetime]
 
 
 class TopicChoice(Base):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -61,27 +62,36 @@ def test_from_the_file_to_the_sentence(started: Pipeline, spendsense) -> None:
     assert education
     assert not held & {row["user_id"] for row in education if row["insight"] not in experiments.URGENT}
 
-    # A month later: what is stored of that day is today's, with a longer cushion for those who were shown something.
+    # A month later, with the figures of today: too few customers for a figure, which is what is said.
     later, root = DAY + dt.timedelta(days=40), started.settings.warehouse_root
     for table in ("features_30d", "features_180d", "recurring_streams"):
         for day in (DAY + dt.timedelta(days=30), later):
             shutil.copy(warehouse.path(root, table, DAY.isoformat()), warehouse.path(root, table, day.isoformat()))
-    helped = set(people["user_id"]) - held
-    path = warehouse.path(root, "features_180d", str(DAY + dt.timedelta(days=30)))
-    rows = pd.read_parquet(path, dtype_backend="pyarrow")
-    rows.loc[rows["user_id"].isin(helped), "cash_flow_buffer_months"] += 5
-    rows.to_parquet(path)
     analysed = analyse(started, later)
     primary = analysed[analysed["family"] == "primary"].iloc[0]
-    assert primary["status"] == "measured"
-    assert primary["low"] <= 5 <= primary["high"]
+    assert primary["status"] == "not_enough"
+    assert primary["measured_arm"] + primary["measured_control"] == len(people)
     (shown,) = spendsense(started, "experiments", "list")["experiments"]
     assert shown["state"] == "running"
     assert sum(arm["customers"] for arm in shown["arms"]) == len(people)
-    assert shown["sentences"]
+    assert shown["sentences"][0].startswith("Not enough yet for months of cushion over 30 days")
     verified = spendsense(started, "experiments", "verify")
     assert verified["figures"] > 0
     assert verified["differences"] == []
+
+    # Fairness and the documents, from the same day; the groups' file leaves no trace.
+    groups = started.settings.data.parent / "groups.csv"
+    groups.write_text("user_id,sex\n" + "".join(f"{user},{'fm'[n % 2]}\n" for n, user in enumerate(people["user_id"])))
+    fair = spendsense(started, "fairness", "--groups", str(groups))
+    assert {row["dimension"] for row in fair["measures"]} >= {"income_band", "sex"}
+    assert {one["arm"] for one in fair["outcomes"]} == {"usual", "nothing"}
+    assert any("not delivered, so not tested: age, ethnicity" in said for said in fair["not_tested"])
+    pages = {
+        path: Path(path).read_text()
+        for path in spendsense(started, "documents", "--to", str(groups.parent / "docs"))["written"]
+    }
+    assert "does-it-help" in "".join(pages.values())
+    assert not any(user in page for page in pages.values() for user in people["user_id"])
 
     # An erasure reaches the pseudonymous rows, too.
     who = people["user_id"].iloc[0]

@@ -8,7 +8,7 @@ down_revision = "0007"
 
 LINKS = (
     "kind IN ('consent', 'topic', 'decision', 'standing', 'release', 'recall', 'order', 'erasure', 'experiment', "
-    "'assignment', 'ghost', 'experiment_end')"
+    "'assignment', 'ghost', 'experiment_end', 'consent_text')"
 )
 
 
@@ -77,6 +77,16 @@ def upgrade() -> None:
         sa.UniqueConstraint("seq", name="uq_ghosts_seq"),
     )
     op.create_index("ix_ghosts_assignment_id", "ghosts", ["assignment_id"])
+    op.create_table(
+        "consent_texts",
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("registered_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("version", name="pk_consent_texts"),
+        sa.UniqueConstraint("seq", name="uq_consent_texts_seq"),
+    )
     with op.batch_alter_table("recommendations") as recommendations:
         recommendations.add_column(sa.Column("ghost", sa.Boolean(), nullable=False, server_default=sa.false()))
         recommendations.create_check_constraint(
