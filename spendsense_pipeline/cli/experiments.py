@@ -151,10 +151,8 @@ def verify(as_json: bool) -> None:
             again = uplift(experiment, known, rows, row["registered_at"].date(), day)
             numbers = ["measured_arm", "measured_control", *COLUMNS[13:]]
             was, now = (
-                frame.sort_values(list(COLUMNS[:7]), ignore_index=True)[numbers]
-                .astype("Float64")
-                .to_numpy(float, np.nan)
-                for frame in (then, again)
+                rows.sort_values(list(COLUMNS[:7]), ignore_index=True)[numbers].astype(float).to_numpy()
+                for rows in (then, again)
             )
             checked += was.size
             if was.shape != now.shape or not np.allclose(was, now, rtol=1e-9, atol=1e-12, equal_nan=True):

@@ -41,7 +41,7 @@ _DECIDED = text("released_at IS NULL AND status IN ('approved', 'overridden')")
 
 LINKS = (
     *("consent", "topic", "decision", "standing", "release", "recall", "order", "erasure"),
-    *("experiment", "assignment", "ghost", "experiment_end", "consent_text"),
+    *("experiment", "experiment_end", "assignment", "ghost", "consent_text"),
 )
 """Kinds of rows that the audit chain holds."""
 
