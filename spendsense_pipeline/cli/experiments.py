@@ -157,8 +157,8 @@ def verify(as_json: bool) -> None:
             checked += was.size
             if was.shape != now.shape or not np.allclose(was, now, rtol=1e-9, atol=1e-12, equal_nan=True):
                 differences.append(
-                    f"{experiment.name}: the stored figures of {day} are not those of the stored rows; after an erasure "
-                    f"run the date again (`spendsense run --as-of {day}`)"
+                    f"{experiment.name}: the stored figures of {day} are not those of the stored rows; after an "
+                    f"erasure run the date again (`spendsense run --as-of {day}`)"
                 )
     printed(
         {"figures": checked, "differences": differences},
@@ -192,6 +192,7 @@ def fairness(groups: str | None, days: int, as_json: bool) -> None:
     import pandas as pd
 
     from spendsense_pipeline.evaluation.metrics import fairness_bands
+    from spendsense_pipeline.evaluation.report import SMALLEST_GROUP
     from spendsense_pipeline.experiments import fairness as measures
     from spendsense_pipeline.governance import experiments as record
     from spendsense_pipeline.governance import frames
@@ -218,7 +219,7 @@ def fairness(groups: str | None, days: int, as_json: bool) -> None:
     outcomes = _newest(settings, "experiment_outcomes")
     means = [] if outcomes is None or outcomes.empty else measures.outcome_means(outcomes, names, dimensions)
     if not means:
-        untested.append("outcomes: no experiment has any yet")
+        untested.append(f"outcomes: no arm has {SMALLEST_GROUP} customers of a group with one yet")
 
     def told() -> Iterator[str]:
         for row in rows:

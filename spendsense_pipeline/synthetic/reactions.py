@@ -31,8 +31,8 @@ class Crowd:
 def crowd(rng: np.random.Generator, number: int) -> Crowd:
     """So many customers."""
     persona = rng.integers(0, len(FEES_A_MONTH), number)
-    rate = np.asarray(FEES_A_MONTH)[persona] * rng.gamma(1.5, 1 / 1.5, number)
-    return Crowd(persona, rate, rng.poisson(rate * 6) * FEE)
+    rate: NDArray[np.float64] = np.asarray(FEES_A_MONTH)[persona] * rng.gamma(1.5, 1 / 1.5, number)
+    return Crowd(persona, rate, (rng.poisson(rate * 6) * FEE).astype(np.float64))
 
 
 def fees_after(
@@ -40,7 +40,7 @@ def fees_after(
 ) -> NDArray[np.float64]:
     """Dollars of fees in the months after; who listens pays them less often by ``effect``, a fraction of the rate."""
     listens = rng.random(len(people.rate)) < np.asarray(LISTENS)[people.persona]
-    return rng.poisson(people.rate * months * (1 - listens * effect)) * FEE
+    return (rng.poisson(people.rate * months * (1 - listens * effect)) * FEE).astype(np.float64)
 
 
 def planted(effect: float, months: float = 3) -> tuple[float, float]:

@@ -84,7 +84,7 @@ def test_from_the_file_to_the_sentence(started: Pipeline, spendsense) -> None:
     groups.write_text("user_id,sex\n" + "".join(f"{user},{'fm'[n % 2]}\n" for n, user in enumerate(people["user_id"])))
     fair = spendsense(started, "fairness", "--groups", str(groups), "--days", "9999")
     assert {row["dimension"] for row in fair["measures"]} >= {"income_band", "sex"}
-    assert {one["arm"] for one in fair["outcomes"]} == {"usual", "nothing"}
+    assert any(said.startswith("outcomes: no arm has") for said in fair["not_tested"])  # seven customers
     assert any("not delivered, so not tested: age, ethnicity" in said for said in fair["not_tested"])
     pages = {
         path: Path(path).read_text()

@@ -69,3 +69,21 @@ def test_an_empty_field_is_an_unknown_group(tmp_path: Path) -> None:
     path = tmp_path / "groups.csv"
     path.write_text("user_id,sex\nu1,\n007,f\n")
     assert fairness.groups_in(path).to_dict("list") == {"user_id": ["u1", "007"], "sex": ["unknown", "f"]}
+
+
+def test_outcomes_have_means_by_arm_and_group_of_five_or_more() -> None:
+    outcomes = pd.DataFrame(
+        {
+            "experiment": "fees",
+            "metric": "penalty_fees",
+            "horizon_days": 90,
+            "arm": ["text"] * 6 + ["nothing"] * 5,
+            "pseudonym": [f"sub_{n}" for n in range(11)],
+            "income_band": "unknown",
+            "value": [float(n) for n in range(11)],
+            "state": ["measured"] * 5 + ["left"] + ["measured"] * 5,
+        }
+    )
+    names = {f"sub_{n}": f"u{n}" for n in range(11)}
+    found = fairness.outcome_means(outcomes, names, groups(sex=["f"] * 10 + ["m"]))
+    assert [(one["arm"], one["group"], one["mean"], one["of"]) for one in found] == [("text", "f", 2.0, 5)]
