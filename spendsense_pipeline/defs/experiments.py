@@ -25,7 +25,7 @@ from spendsense_pipeline.experiments.outcomes import History, baseline, outcomes
 from spendsense_pipeline.experiments.uplift import assignment_faults, uplift
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import experiments, frames, topics
-from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.governance.database import chunks, reading
 from spendsense_pipeline.personas.assignment import followed
 
 CURRENT_DAYS = 7
@@ -66,7 +66,7 @@ def assignment_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition
             personas = followed(persona_assignments_30d, persona_assignments_180d).set_index("user_id")["persona"]
             with reading(governance.engine) as session:
                 consents = frames.consents(session, now, consent_days=governance.consent_days)
-                declined = topics.declined_by(session, personas.index.tolist())
+                declined = {one for some in chunks(personas.index) for one in topics.declined_by(session, list(some))}
             today = History([day], lambda _table, _day: features_180d)
             for experiment in experiments_in(Path(files.experiments)):
                 topic = topics.TOPIC_OF_INSIGHT.get(experiment.insight or "")
@@ -173,7 +173,8 @@ def analysis_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefini
             records = experiments.registered(session)
             people = {row["name"]: _assigned(experiments.assignments(session, row["name"])) for row in records}
         for row in records:
-            experiment, assigned = of_record(row["definition"]), people[row["name"]]
+            experiment, everybody = of_record(row["definition"]), people[row["name"]]
+            assigned = everybody[everybody["as_of"] <= day]
             rows = experiment_outcomes[experiment_outcomes["experiment"] == row["name"]]
             result = uplift(experiment, assigned, rows, row["registered_at"].date(), day)
             found.append(result)

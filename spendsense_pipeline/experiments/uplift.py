@@ -61,16 +61,16 @@ def uplift(
 ) -> pd.DataFrame:
     """Every comparison of the experiment (``COLUMNS``; contract Uplift without its date).
 
-    ``assigned`` is everybody's arm, stratum, ordinal and as_of; ``outcomes`` as from ``outcomes.outcomes``. The
-    registered metric and horizon are the primary family; other metrics and horizons the secondary one; persona and
-    fairness bands, of the primary figure, the third. Holm corrects within each.
+    ``assigned`` is the arm, stratum and ordinal of everybody assigned up to ``as_of``; ``outcomes`` as from
+    ``outcomes.outcomes``. The registered metric and horizon are the primary family; other metrics and horizons the
+    secondary one; persona and fairness bands, of the primary figure, the third. Holm corrects within each.
     """
     broken = bool(assignment_faults(experiment, assigned))
     closed = as_of >= registered_on + dt.timedelta(days=experiment.enrolment_days)
     rows = []
     for question in _questions(experiment, outcomes):
-        horizon = question["horizon_days"]
-        everybody = closed and bool((assigned["as_of"] <= as_of - dt.timedelta(days=horizon)).all())
+        reached = (outcomes["metric"] == question["metric"]) & (outcomes["horizon_days"] == question["horizon_days"])
+        everybody = closed and int(reached.sum()) >= len(assigned)
         rows.append(_compared(experiment, assigned, outcomes, question, everybody=everybody, broken=broken))
     found = pd.DataFrame(rows, columns=list(COLUMNS))
     for _, family in found[found["p"].notna()].groupby("family"):

@@ -199,12 +199,16 @@ def test_subgroups_have_their_own_sizes_and_are_corrected_together(played) -> No
 
 
 def test_before_the_horizon_a_look_is_refused_unless_looks_are_always_valid(played) -> None:
-    assert primary(compared(played, after=89))["status"] == "not_due"
     assert primary(compared(played, after=29))["status"] == "not_due"
-    early = compared(played, after=89, stop_rule="always_valid")
+    early = compared(played, after=29, stop_rule="always_valid")
     assert primary(early)["status"] == "measured"
     late = primary(compared(played))
     assert primary(early)["high"] - primary(early)["low"] > late["high"] - late["low"]
+
+
+def test_while_one_customers_table_is_not_stored_yet_a_look_is_refused(played) -> None:
+    assigned, rows = played
+    assert primary(compared((assigned, rows[rows["pseudonym"] != "sub_cus_000007"])))["status"] == "not_due"
 
 
 def test_enrolment_that_is_open_is_no_horizon_passed(played) -> None:
