@@ -84,7 +84,7 @@ def assignment_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition
                 new[experiment.name] = experiments.assign(
                     governance.engine,
                     plan(experiment),
-                    strata(experiment, personas.reindex(users), before).to_dict(),
+                    {str(user): name for user, name in strata(experiment, personas.reindex(users), before).items()},
                     partial(_dealt, experiment),
                     day,
                     now,
@@ -148,7 +148,7 @@ def analysis_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefini
         rows = _of_contract("experiment_outcomes", found, day)
         states = rows["state"].value_counts()
         context.add_output_metadata(
-            {"states": plots.bars([(name, n, f"{n:,}") for name, n in states.items()], "Rows by state")}
+            {"states": plots.bars([(str(name), n, f"{n:,}") for name, n in states.items()], "Rows by state")}
         )
         return rows
 
@@ -179,7 +179,7 @@ def analysis_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefini
             result = uplift(experiment, assigned, rows, row["registered_at"].date(), day)
             found.append(result)
             faults += [f"{row['name']}: {fault}" for fault in assignment_faults(experiment, assigned)]
-            primary = result[result["family"] == "primary"].to_dict("records")
+            primary: list[dict[str, Any]] = result[result["family"] == "primary"].to_dict("records")  # type: ignore[assignment] # its keys are column names
             said += [f"- **{row['name']}**: {words.sentence(one, experiment)}" for one in primary]
         rows = _of_contract("uplift", found, day)
         context.add_output_metadata(
@@ -216,13 +216,12 @@ def _of_contract(asset: str, found: list[pd.DataFrame], day: dt.date) -> pd.Data
 def intervals(rows: pd.DataFrame) -> str:
     """The primary comparisons and their subgroups as a picture: a bar for each interval, zero as a line."""
     drawn = rows[rows["family"].isin(["primary", "subgroup"]) & rows["estimate"].notna()]
+    named = drawn.assign(label=drawn["arm"] + (", " + drawn["band"]).where(drawn["band"].notna(), ""))
     return "\n\n".join(
         plots.intervals(
-            [
-                (f"{row.arm}, {row.band}" if isinstance(row.band, str) else row.arm, row.low, row.estimate, row.high)
-                for row in some.itertuples()
-            ],
-            f"{name}: {METRICS[metric].label}, difference from the control with its 95 % interval",
+            some[["label", "low", "estimate", "high"]].to_numpy(object).tolist(),
+            f"{some['experiment'].iloc[0]}: {METRICS[some['metric'].iloc[0]].label}, difference from the control with "
+            "its 95 % interval",
         )
-        for (name, metric), some in drawn.groupby(["experiment", "metric"], sort=False)
+        for _, some in named.groupby(["experiment", "metric"], sort=False)
     )

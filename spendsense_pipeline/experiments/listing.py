@@ -33,7 +33,7 @@ def listing(session: Session, files: Sequence[Experiment], uplift: pd.DataFrame 
         analysed = _rows(uplift, experiment.name)
         told = [one for one in analysed if one["family"] != "secondary" or words.shown(one)]
         found.append(
-            _described(experiment, assigned["arm"].value_counts().to_dict())
+            _described(experiment, assigned["arm"])
             | {
                 "state": "ended" if row["ended_at"] else "running",
                 "registered_at": row["registered_at"],
@@ -45,13 +45,14 @@ def listing(session: Session, files: Sequence[Experiment], uplift: pd.DataFrame 
                 "rows": analysed,
             }
         )
-    nothing = {"state": "planned", "registered_at": None, "ended_at": None, "file_changed": False}
+    nothing: dict[str, Any] = {"state": "planned", "registered_at": None, "ended_at": None, "file_changed": False}
     nothing |= {"faults": [], "as_of": None, "sentences": [], "rows": []}
-    return found + [_described(experiment, {}) | nothing for experiment in by_name.values()]
+    return found + [_described(experiment, pd.Series(dtype=str)) | nothing for experiment in by_name.values()]
 
 
-def _described(experiment: Experiment, customers: dict[str, int]) -> dict[str, Any]:
+def _described(experiment: Experiment, dealt: pd.Series) -> dict[str, Any]:
     said = experiment.model_dump(include={"name", "hypothesis", "metric", "stop_rule", "minimum_size", "insight"})
+    customers = dealt.value_counts()
     arms = [
         {
             "arm": arm.name,

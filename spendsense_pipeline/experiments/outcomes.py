@@ -68,8 +68,9 @@ def outcomes(
     ``assigned``: user_id, arm, stratum, ordinal, as_of (date), assigned_at. ``events``: user_id, kind, occurred_at.
     """
     found = []
-    for entered, cohort in assigned.groupby("as_of"):
-        people = cohort.set_index("user_id")
+    days: list[dt.date] = sorted(set(assigned["as_of"]))
+    for entered in days:
+        people = assigned[assigned["as_of"] == entered].set_index("user_id")
         known = _at_entry(history, entered, people.index)
         for horizon in HORIZONS:
             due = entered + dt.timedelta(days=horizon)

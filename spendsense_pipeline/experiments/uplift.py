@@ -39,8 +39,8 @@ def assignment_faults(experiment: Experiment, assigned: pd.DataFrame) -> list[st
     """
     faults = []
     other = sum(
-        arm_at(experiment, row.stratum, row.ordinal) != row.arm
-        for row in assigned[["stratum", "ordinal", "arm"]].itertuples()
+        arm_at(experiment, stratum, ordinal) != arm
+        for stratum, ordinal, arm in assigned[["stratum", "ordinal", "arm"]].to_numpy(object).tolist()
     )
     if other:
         faults.append(f"{other} of {len(assigned)} customers have another arm than their place gives")

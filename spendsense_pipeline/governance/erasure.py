@@ -161,8 +161,8 @@ def _recommendations(session: Session, user_id: str) -> list[str]:
 def _links(session: Session, user_id: str, recommendations: Sequence[str]) -> list[int]:
     """Places in the chain whose rows are about the customer, ascending."""
     found = list(session.scalars(select(ConsentEvent.seq).where(ConsentEvent.user_id == user_id)))
-    for model in (TopicChoice, Assignment):
-        found += session.scalars(select(model.seq).where(model.user_id == user_id))
+    found += session.scalars(select(TopicChoice.seq).where(TopicChoice.user_id == user_id))
+    found += session.scalars(select(Assignment.seq).where(Assignment.user_id == user_id))
     for some in chunks(recommendations):
         for model in (Decision, Release, Recall, Ghost):
             found += session.scalars(select(model.seq).where(model.recommendation_id.in_(some)))

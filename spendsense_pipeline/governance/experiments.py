@@ -199,7 +199,8 @@ def wordings(session: Session, now: dt.datetime, *, user_id: str | None = None) 
             Assignment.user_id == user_id if user_id is not None else true(),
         )
     )
-    return {(user, insight): template for user, insight, template in session.execute(query).tuples()}
+    rows = session.execute(query).tuples()
+    return {(user, insight): template for user, insight, template in rows if insight and template}
 
 
 def end(
