@@ -219,7 +219,7 @@ def intervals(rows: pd.DataFrame) -> str:
     named = drawn.assign(label=drawn["arm"] + (", " + drawn["band"]).where(drawn["band"].notna(), ""))
     return "\n\n".join(
         plots.intervals(
-            some[["label", "low", "estimate", "high"]].to_numpy(object).tolist(),
+            [(a, b, c, d) for a, b, c, d in some[["label", "low", "estimate", "high"]].to_numpy(object).tolist()],
             f"{some['experiment'].iloc[0]}: {METRICS[some['metric'].iloc[0]].label}, difference from the control with "
             "its 95 % interval",
         )
