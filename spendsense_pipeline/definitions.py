@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from spendsense_pipeline.defs import evaluation, features, payees, personas, recommendations, release, review
+from spendsense_pipeline.defs import (
+    evaluation,
+    experiments,
+    features,
+    payees,
+    personas,
+    recommendations,
+    release,
+    review,
+)
 from spendsense_pipeline.defs import ingest as room
 from spendsense_pipeline.defs.checks import contract_checks, drift_checks, guardrails_check, trust_check
 from spendsense_pipeline.defs.documentation import with_sources
@@ -50,8 +59,10 @@ def build_defs(
         *features.feature_assets(daily, settings.engine),
         *personas.persona_assets(daily),
         *recommendations.recommendation_assets(daily, settings.stale_days),
+        experiments.assignment_asset(daily),
         review.approval_queue(daily),
         *evaluation.evaluation_assets(daily),
+        *experiments.analysis_assets(daily),
     ]
     released, further = release.released_recommendations, [*tables, review.DECISIONS]
     measured = evaluation.signal_accuracy(daily)  # in no job: only generated customers come with a truth
@@ -148,6 +159,7 @@ def build_defs(
             reports=str(settings.data / "reports"),
             prompts=str(settings.prompts),
             catalogue=str(settings.catalogue),
+            experiments=str(settings.experiments),
             payees=str(settings.payees) if settings.payees else None,
         ),
         "clock": Clock(),

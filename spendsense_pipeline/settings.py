@@ -233,6 +233,11 @@ class Settings(BaseSettings):
         return self.warehouse or str(self.data / "warehouse")
 
     @property
+    def experiments(self) -> Path:
+        """Experiments, a TOML file each."""
+        return self.data / "experiments"
+
+    @property
     def exports_root(self) -> str:
         """Where the day's exports go: an absolute path or a URI."""
         return self.exports or str(self.data / "exports")

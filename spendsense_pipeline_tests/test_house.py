@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "recommendations": {"contracts", "ingest", "features", "insights", "personas"},
     "governance": {"contracts", "ingest", "features", "insights", "personas", "recommendations"},
     "evaluation": {"contracts", "ingest", "features", "personas", "recommendations", "governance"},
+    "experiments": {"contracts", "insights", "governance", "evaluation"},
     # Must not share the rules that it is there to judge.
     "synthetic": set(),
     # What everybody stands on.
@@ -43,17 +44,17 @@ MAY_IMPORT = {
     "erasure": {"ingest", "governance", "evaluation", "warehouse"},
     "defs": {
         *("contracts", "ingest", "payees", "features", "insights", "personas", "recommendations", "governance"),
-        "evaluation",
+        *("evaluation", "experiments"),
         *("dictionary", "erasure", "known_payees", "profiles", "row_groups", "settings", "spark", "warehouse"),
         "gate",
     },
     "definitions": {"contracts", "defs", "settings"},
     "service": {
         *("contracts", "defs", "definitions", "evaluation", "governance", "ingest", "insights", "personas"),
-        *("profiles", "recommendations", "settings", "warehouse", "gate"),
+        *("experiments", "profiles", "recommendations", "settings", "warehouse", "gate"),
     },
     "cli": {
-        *("defs", "definitions", "evaluation", "features", "governance", "ingest", "payees", "profiles"),
+        *("defs", "definitions", "evaluation", "experiments", "features", "governance", "ingest", "payees", "profiles"),
         "recommendations",
         *("service", "settings", "synthetic", "warehouse", "gate"),
     },

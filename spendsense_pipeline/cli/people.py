@@ -3,6 +3,7 @@
 import datetime as dt
 import sys
 from collections.abc import Iterable
+from typing import TextIO
 
 import click
 
@@ -63,6 +64,18 @@ def consent_grant(
         )
     payload = {"user_id": user_id, "consent": changed}
     printed(payload, as_json, lambda: [f"{row['scope']}: {row['status']} ({row['consent_id']})" for row in changed])
+
+
+@consent.command("text")
+@click.argument("version")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@as_json
+def consent_text(version: str, file: TextIO, as_json: bool) -> None:
+    """Keep the words of a version of the consent, so that --text-version names a text and not a label alone."""
+    from spendsense_pipeline.governance import consent_texts
+
+    digest = consent_texts.register(governance_of(Settings()), version, file.read(), context.now())
+    printed({"version": version, "digest": digest}, as_json, lambda: [f"{version} is kept, SHA-256 {digest}"])
 
 
 @consent.command("revoke")

@@ -31,7 +31,9 @@ move only when a batch lands or a text may go out have no due date."""
 NEVER_DUE = {"signal_accuracy", "operator_decisions"}  # in no job
 
 NAMES = {"raw_users", "users"}
-NOBODY = {"raw_products", "products", "payees", "education_templates", "evaluation_metrics", "signal_accuracy"}
+NOBODY = {
+    *("raw_products", "products", "payees", "education_templates", "evaluation_metrics", "signal_accuracy", "uplift"),
+}
 """What is about no single person; all other assets hold rows, figures or texts of people by their id."""
 
 

@@ -157,6 +157,7 @@ class Files(dg.ConfigurableResource):  # type: ignore[type-arg]
     reports: str
     prompts: str
     catalogue: str
+    experiments: str = ""
     payees: str | None = None
     memory: str | None = None
 

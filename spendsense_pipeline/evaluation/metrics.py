@@ -205,10 +205,7 @@ def fairness(
     ``personas`` are those that drafts follow, ``features`` the 180-day ones, ``standing`` the decisions that stand. A
     difference between bands is a question, not yet a fault: personas are about money and so differ by income.
     """
-    customers = features[["user_id"]].assign(
-        income_band=_banded(features["avg_monthly_income"] / features["currency_factor"], INCOME_BANDS),
-        history_band=_banded(features["history_days"], HISTORY_BANDS),
-    )
+    customers = fairness_bands(features)
     followed_by = customers.merge(personas[["user_id", "persona", "is_fallback"]], on="user_id")
     label = followed_by["persona"].where(~followed_by["is_fallback"].astype(bool), "fallback")
     agreed = customers[customers["user_id"].isin(consents.loc[consents["scope"] == "partner_offers", "user_id"])]
@@ -230,6 +227,14 @@ def fairness(
                 counted = (float(above.get(band, 0)), float(below.get(band, 0)))
                 said = f"{definition}, {dimension.replace('_', ' ')} {band}"
                 yield GroupRate(measure, dimension, band, *counted, said)
+
+
+def fairness_bands(features: pd.DataFrame) -> pd.DataFrame:
+    """The groups that fairness is looked at by: user_id, income_band, history_band; ``features`` the 180-day ones."""
+    return features[["user_id"]].assign(
+        income_band=_banded(features["avg_monthly_income"] / features["currency_factor"], INCOME_BANDS),
+        history_band=_banded(features["history_days"], HISTORY_BANDS),
+    )
 
 
 def _banded(values: pd.Series, bands: tuple[tuple[int, str], ...]) -> pd.Series:

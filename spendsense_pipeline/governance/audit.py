@@ -25,13 +25,18 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from spendsense_pipeline.governance.database import CHUNK
 from spendsense_pipeline.governance.models import (
+    Assignment,
     AuditEntry,
     AuditHead,
     ConsentEvent,
     ConsentPeriod,
+    ConsentText,
     Decision,
     Erasure,
     EvaluationRun,
+    Experiment,
+    ExperimentEnd,
+    Ghost,
     Recall,
     RecallOrder,
     Recommendation,
@@ -182,7 +187,61 @@ ERASURE = Kind(
     committed=("seq", "erasure_id", "operator_id", "reason", "links", "erased_at"),
     public=("operator_id", "links"),
 )
-KINDS = {kind.name: kind for kind in (CONSENT, TOPIC, DECISION, STANDING, RELEASE, RECALL, ORDER, ERASURE)}
+EXPERIMENT = Kind(
+    name="experiment",
+    model=Experiment,
+    subject="name",
+    committed=("seq", "name", "definition", "definition_hash", "insight", "salt", "registered_at"),
+    public=("name", "definition_hash"),
+)
+EXPERIMENT_END = Kind(
+    name="experiment_end",
+    model=ExperimentEnd,
+    subject="name",
+    committed=("seq", "name", "operator_id", "reason", "ended_at"),
+    public=("name", "operator_id"),
+)
+ASSIGNMENT = Kind(
+    name="assignment",
+    model=Assignment,
+    subject="assignment_id",
+    committed=(
+        "seq",
+        "assignment_id",
+        "experiment",
+        "user_id",
+        "arm",
+        "stratum",
+        "ordinal",
+        "shows",
+        "template_id",
+        "as_of",
+        "assigned_at",
+        "until",
+    ),
+    public=("experiment",),
+)
+GHOST = Kind(
+    name="ghost",
+    model=Ghost,
+    subject="recommendation_id",
+    committed=("seq", "recommendation_id", "assignment_id", "marked_at"),
+    public=(),
+)
+CONSENT_TEXT = Kind(
+    name="consent_text",
+    model=ConsentText,
+    subject="version",
+    committed=("seq", "version", "content", "digest", "registered_at"),
+    public=("version", "digest"),
+)
+KINDS = {
+    kind.name: kind
+    for kind in (
+        *(CONSENT, TOPIC, DECISION, STANDING, RELEASE, RECALL, ORDER, ERASURE),
+        *(EXPERIMENT, EXPERIMENT_END, ASSIGNMENT, GHOST, CONSENT_TEXT),
+    )
+}
 
 CHAINED = ("seq", "kind", "recorded_at", "payload", "commitment", "previous_hash")
 """What the hash of a link covers."""
@@ -452,6 +511,8 @@ def _sha256(text: str) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).isoformat(timespec="microseconds")
+    if isinstance(value, dt.date):
+        return value.isoformat()
     raise TypeError(f"a link cannot hold {value!r}")
 
 

@@ -19,11 +19,13 @@ from spendsense_pipeline.governance import audit, consent
 from spendsense_pipeline.governance.database import chunks, storable, writing
 from spendsense_pipeline.governance.models import (
     AccessToken,
+    Assignment,
     AuditEntry,
     ConsentEvent,
     ConsentPeriod,
     Decision,
     FeedbackEvent,
+    Ghost,
     Operator,
     Recall,
     Recommendation,
@@ -161,8 +163,9 @@ def _links(session: Session, user_id: str, recommendations: Sequence[str]) -> li
     """Places in the chain whose rows are about the customer, ascending."""
     found = list(session.scalars(select(ConsentEvent.seq).where(ConsentEvent.user_id == user_id)))
     found += session.scalars(select(TopicChoice.seq).where(TopicChoice.user_id == user_id))
+    found += session.scalars(select(Assignment.seq).where(Assignment.user_id == user_id))
     for some in chunks(recommendations):
-        for model in (Decision, Release, Recall):
+        for model in (Decision, Release, Recall, Ghost):
             found += session.scalars(select(model.seq).where(model.recommendation_id.in_(some)))
     return sorted(found)
 
@@ -172,6 +175,8 @@ def _taken_out(session: Session, user_id: str, recommendations: Sequence[str]) -
     counts = dict.fromkeys(
         (
             "feedback_events",
+            "ghosts",
+            "assignments",
             "recalls",
             "releases",
             "viewings",
@@ -197,6 +202,7 @@ def _taken_out(session: Session, user_id: str, recommendations: Sequence[str]) -
             update(WordingHold).where(WordingHold.recommendation_id.in_(some)).values(recommendation_id=None)
         )
         for name, model in (
+            ("ghosts", Ghost),
             ("recalls", Recall),
             ("releases", Release),
             ("viewings", Viewing),
@@ -206,6 +212,7 @@ def _taken_out(session: Session, user_id: str, recommendations: Sequence[str]) -
             without(name, model, model.recommendation_id.in_(some))
         session.execute(update(TemplateDecision).where(TemplateDecision.sample_id.in_(some)).values(sample_id=None))
         without("recommendations", Recommendation, Recommendation.recommendation_id.in_(some))
+    without("assignments", Assignment, Assignment.user_id == user_id)
     without("viewings", Viewing, Viewing.operator_id == user_id)
     without("consent_events", ConsentEvent, ConsentEvent.user_id == user_id)
     without("consent_periods", ConsentPeriod, ConsentPeriod.user_id == user_id)

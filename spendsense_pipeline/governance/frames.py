@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import and_, case, select, true
+from sqlalchemy import and_, case, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
-from spendsense_pipeline.governance import consent
+from spendsense_pipeline.governance import consent, endings
 from spendsense_pipeline.governance.audit import AnyRow
 from spendsense_pipeline.governance.models import (
     ConsentPeriod,
     Decision,
+    FeedbackEvent,
     Recommendation,
     RecommendationText,
     Release,
@@ -148,6 +149,37 @@ def releases(session: Session, since: dt.datetime) -> pd.DataFrame:
         dtype="str",
     )
     return frame
+
+
+def texts(session: Session, since: dt.datetime) -> pd.DataFrame:
+    """What became of each text that was registered from ``since`` on, for comparing groups: user_id, content_type,
+    template_id, template_hash, generator, status, released_at (UTC, NaT), held (an experiment withholds it, or its
+    wording is held), complaints (complaint or wrong_figure)."""
+    complaints = (
+        select(func.count())
+        .select_from(FeedbackEvent)
+        .join(Release, Release.release_id == FeedbackEvent.release_id)
+        .where(
+            Release.recommendation_id == Recommendation.recommendation_id,
+            FeedbackEvent.kind.in_(("complaint", "wrong_figure")),
+        )
+        .correlate(Recommendation)
+    )
+    rows = session.execute(
+        select(
+            Recommendation.user_id,
+            Recommendation.content_type,
+            Recommendation.template_id,
+            Recommendation.template_hash,
+            Recommendation.generator,
+            Recommendation.status,
+            case((or_(Recommendation.ghost, endings.held_wording()), 1), else_=0).label("held"),
+            complaints.scalar_subquery().label("complaints"),
+            Recommendation.released_at,
+        ).where(Recommendation.registered_at >= since)
+    ).all()
+    names = ["user_id", "content_type", "template_id", "template_hash", "generator", "status"]
+    return _frame(rows, names, numbers=["held", "complaints"], moments=["released_at"])
 
 
 def _frame(

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -38,7 +39,10 @@ OPEN = ("pending_approval", "approved", "overridden")
 
 _DECIDED = text("released_at IS NULL AND status IN ('approved', 'overridden')")
 
-LINKS = ("consent", "topic", "decision", "standing", "release", "recall", "order", "erasure")
+LINKS = (
+    *("consent", "topic", "decision", "standing", "release", "recall", "order", "erasure"),
+    *("experiment", "experiment_end", "assignment", "ghost", "consent_text"),
+)
 """Kinds of rows that the audit chain holds."""
 
 
@@ -241,6 +245,18 @@ class ConsentEvent(Base):
     recorded_at: Mapped[dt.datetime]
 
 
+class ConsentText(Base):
+    """The words of one version of a consent; ``ConsentEvent.text_version`` names it. A version never changes."""
+
+    __tablename__ = "consent_texts"
+
+    version: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    content: Mapped[str]
+    digest: Mapped[str]
+    registered_at: Mapped[dt.datetime]
+
+
 class TopicChoice(Base):
     """A customer's word on one topic: ``wanted`` or ``declined``; the last one counts, and without one it is wanted."""
 
@@ -279,6 +295,7 @@ class Recommendation(Base):
             "status NOT IN ('approved', 'overridden', 'rejected') OR decision_id IS NOT NULL", name="decided"
         ),
         CheckConstraint("released_at IS NULL OR status IN ('approved', 'overridden')", name="released"),
+        CheckConstraint("NOT (ghost AND released_at IS NOT NULL)", name="ghost"),
         Index(None, "status", "released_at", "expires_at"),
         Index(None, "user_id", "status"),
         Index(None, "template_id", "template_hash", "status"),
@@ -342,6 +359,9 @@ class Recommendation(Base):
     released_at: Mapped[dt.datetime | None] = mapped_column(doc="when it was released; null: not released")
     insight: Mapped[str | None] = mapped_column(doc="the insight it tells; null: a persona's piece, or an offer")
     insight_id: Mapped[str | None] = mapped_column(doc="its happening, told once; null: as insight")
+    ghost: Mapped[bool] = mapped_column(
+        server_default=false(), doc="withheld by an experiment: reviewed like any other, never released"
+    )
 
 
 class RecommendationText(Base):
@@ -709,6 +729,75 @@ class ModelTemplate(Base):
     facts: Mapped[str]
     slots: Mapped[str]
     template_hash: Mapped[str]
+
+
+class Experiment(Base):
+    """An experiment as it stood when its first customer was assigned; ``definition`` is its canonical JSON.
+
+    ``salt`` is behind the pseudonyms of its customers. Its end is a row of ``ExperimentEnd``.
+    """
+
+    __tablename__ = "experiments"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    definition: Mapped[str]
+    definition_hash: Mapped[str] = mapped_column(unique=True)
+    insight: Mapped[str | None]
+    salt: Mapped[str]
+    registered_at: Mapped[dt.datetime]
+
+
+class ExperimentEnd(Base):
+    """An experiment was ended before its time, by whom and why; nothing is withheld or worded by it any more."""
+
+    __tablename__ = "experiment_ends"
+
+    name: Mapped[str] = mapped_column(ForeignKey(Experiment.name), primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
+    reason: Mapped[str]
+    ended_at: Mapped[dt.datetime]
+
+
+class Assignment(Base):
+    """The arm of one customer in one experiment, for good. ``ordinal`` is the place in the stratum, counted from 0,
+    from which the arm can be recomputed. ``shows`` is what it sees: ``nothing``, one ``template``, or the ``usual``;
+    ``until`` ends what the arm does to drafts and releases."""
+
+    __tablename__ = "assignments"
+    __table_args__ = (
+        UniqueConstraint("experiment", "user_id"),
+        UniqueConstraint("experiment", "stratum", "ordinal"),
+        CheckConstraint("ordinal >= 0", name="ordinal"),
+        CheckConstraint(one_of("shows", ("nothing", "usual", "template")), name="shows"),
+        CheckConstraint("(shows = 'template') = (template_id IS NOT NULL)", name="template"),
+        Index(None, "user_id"),
+    )
+
+    assignment_id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    experiment: Mapped[str] = mapped_column(ForeignKey(Experiment.name))
+    user_id: Mapped[str]
+    arm: Mapped[str]
+    stratum: Mapped[str]
+    ordinal: Mapped[int]
+    shows: Mapped[str]
+    template_id: Mapped[str | None]
+    as_of: Mapped[dt.date]
+    assigned_at: Mapped[dt.datetime]
+    until: Mapped[dt.datetime]
+
+
+class Ghost(Base):
+    """A draft that an experiment withholds: its release is refused for ever."""
+
+    __tablename__ = "ghosts"
+
+    recommendation_id: Mapped[str] = mapped_column(ForeignKey(Recommendation.recommendation_id), primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    assignment_id: Mapped[str] = mapped_column(ForeignKey(Assignment.assignment_id), index=True)
+    marked_at: Mapped[dt.datetime]
 
 
 class EvaluationRun(Base):

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, and_, bindparam, case, insert, literal, or_, sele
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent, feedback, topics
+from spendsense_pipeline.governance import consent, experiments, feedback, topics
 from spendsense_pipeline.governance.audit import AnyRow
 from spendsense_pipeline.governance.database import (
     LONGEST_NAME,
@@ -158,6 +158,7 @@ def register_drafts(
                 outcome.place(draft, as_of, known)
             outcome.withdraw(as_of, known)
             _write(session, outcome, as_of, now, run_id, signals or {})
+            experiments.mark_ghosts(session, now)
         counts.update(outcome.counts)
         why_refused.update(outcome.why_refused)
     return Registration(**counts, why_refused=dict(why_refused))

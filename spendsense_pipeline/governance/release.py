@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine, Select, and_, bindparam, exists, func, or_, select, true, update
 from sqlalchemy.orm import Session, aliased
 
-from spendsense_pipeline.governance import audit, consent, endings, topics
+from spendsense_pipeline.governance import audit, consent, endings, experiments, topics
 from spendsense_pipeline.governance.database import chunks, reading, rows_changed, storable, writing
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -26,6 +26,7 @@ from spendsense_pipeline.governance.models import (
     ConsentEvent,
     ConsentPeriod,
     Decision,
+    Ghost,
     Recommendation,
     RecommendationText,
     Release,
@@ -93,6 +94,7 @@ class ReleaseFacts(NamedTuple):
     insight: str | None = None
     topic_declined: bool = False
     wording_held: bool = False
+    withheld: bool = False
 
 
 class Allow(NamedTuple):
@@ -117,8 +119,8 @@ def release_decision(
 
     Reasons: ``already_released``, ``pending``, ``rejected``, ``superseded``, ``expired``, ``voided``,
     ``without_consent``, ``consent_lapsed``, ``without_decision``, ``text_changed``, ``critical_finding``,
-    ``product_withdrawn``, ``topic_declined``, ``wording_held``. What else holds a text back is not the text's own:
-    ``weekly_cap``, where the customer had enough this week.
+    ``product_withdrawn``, ``topic_declined``, ``wording_held``, ``withheld`` by an experiment. What else holds a text
+    back is not the text's own: ``weekly_cap``, where the customer had enough this week.
     """
     reasons: list[str] = []
     if facts.release_id is not None:
@@ -142,6 +144,8 @@ def release_decision(
         reasons.append("topic_declined")
     if facts.wording_held:
         reasons.append("wording_held")
+    if facts.withheld:
+        reasons.append("withheld")
     if reasons or facts.consent_id is None or facts.decision_id is None:
         return Deny(tuple(reasons))
     return Allow(facts.consent_id, facts.decision_id)
@@ -187,6 +191,7 @@ def facts_query(now: dt.datetime) -> audit.AnySelect:
             Recommendation.insight,
             topics.declined(),
             endings.held_wording(),
+            experiments.withheld(now),
         )
         .outerjoin(ConsentPeriod, ConsentPeriod.consent_id == Recommendation.consent_id)
         .outerjoin(
@@ -571,10 +576,11 @@ def _unproved() -> Select[int, str]:
         )
         .correlate(Release, Decision),  # two levels up is not found by itself
     )
+    was_withheld = exists().where(Ghost.recommendation_id == Release.recommendation_id)
     return (
         select(Release.seq, Release.recommendation_id)
         .outerjoin(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
-        .where(or_(~had_consent, ended_before, ~was_decided))
+        .where(or_(~had_consent, ended_before, ~was_decided, was_withheld))
     )
 
 

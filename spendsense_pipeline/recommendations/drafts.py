@@ -91,6 +91,8 @@ def draft_recommendations(
     consents: pd.DataFrame,
     history: pd.DataFrame,
     as_of: dt.date,
+    *,
+    wordings: Mapping[tuple[str, str], str] | None = None,
 ) -> pd.DataFrame:
     """The day's drafts with their findings (contract DraftRecommendations), sorted by customer, kind and rank.
 
@@ -99,7 +101,8 @@ def draft_recommendations(
     consent_id). ``history``: recommendation_id, user_id, consent_id, as_of, content_type, template_id,
     product_id, status, decided_at, released_at, insight_id. So that a second run of a day is the same day, rows of
     ``as_of`` or later are ignored, and a decision or release made on ``as_of`` or later is not known yet:
-    its record still waits.
+    its record still waits. ``wordings`` is (user_id, insight) → template_id where an experiment decides which text
+    tells an insight.
 
     Education needs consent in the scope ``education``, offers in ``partner_offers``. Up to three pieces and
     two offers stand for a customer: urgent insights that were not told yet, what still waits for a decision, other
@@ -143,7 +146,9 @@ def draft_recommendations(
         *insights, situation = mine
         if agreed := consent.get((user, "education")):
             before = past.get((user, "education"), _Past())
-            told = [text for one in insights if (text := _insight(one, pieces, before)) is not None]
+            told = [
+                text for one in insights if (text := _insight(one, _worded(one, pieces, wordings), before)) is not None
+            ]
             fitting = _beside(situation, pieces.get(situation["situation"], []))
             chosen = _slate(told, fitting, before)
             rows.extend(_education(chosen, situation, agreed, as_of, any_insight=bool(insights)))
@@ -212,6 +217,19 @@ def _chosen(
     again.sort(key=lambda c: (c[subject] not in past.pending, -ago[c[subject]]))
     slate += again[: max(0, at_least - len(slate))]
     return [c for c in slate if ago[c[subject]] >= SAID_DAYS]
+
+
+def _worded(
+    insight: Mapping[str, Any],
+    pieces: Mapping[str, list[dict[str, Any]]],
+    wordings: Mapping[tuple[str, str], str] | None,
+) -> Mapping[str, list[dict[str, Any]]]:
+    """The pieces of an insight's situation: where the customer's arm of an experiment is a text, that text alone."""
+    template = (wordings or {}).get((insight["user_id"], insight["insight"]))
+    if template is None:
+        return pieces
+    situation = insight["situation"]
+    return {situation: [piece for piece in pieces.get(situation, []) if piece["template_id"] == template]}
 
 
 def _insight(

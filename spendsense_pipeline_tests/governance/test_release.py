@@ -94,6 +94,7 @@ LACKING: list[tuple[dict[str, Any], str]] = [
     ({**OFFER, "withdrawn": {"p1"}}, "product_withdrawn"),
     ({"topic_declined": True}, "topic_declined"),
     ({"wording_held": True}, "wording_held"),
+    ({"withheld": True}, "withheld"),
 ]
 ENOUGH: list[dict[str, Any]] = [
     {},

@@ -130,7 +130,7 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
     import pandas as pd
 
     from spendsense_pipeline import profiles
-    from spendsense_pipeline.governance import frames
+    from spendsense_pipeline.governance import experiments, frames
     from spendsense_pipeline.governance.evidence import evidence
     from spendsense_pipeline.insights.of_range import insights_of
     from spendsense_pipeline.personas.assignment import assign_personas, followed
@@ -171,7 +171,9 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
     )
     with reading(service.engine) as session:
         history = frames.history(session, day, service.now(), user_id=user_id)
-    rows = draft_recommendations(found, _pieces(service, found, day), matches, products, agreed, history, day)
+        wordings = experiments.wordings(session, service.now(), user_id=user_id)
+    pieces = _pieces(service, found, day)
+    rows = draft_recommendations(found, pieces, matches, products, agreed, history, day, wordings=wordings)
     kept = evidence(rows, first, longer, streams)
     return Drafted(day, str(followed(current, personas_longer)["persona"].iloc[0]), rows, kept)
 
