@@ -176,6 +176,8 @@ def ingest_folder(
     with ExitStack() as stack:
         folder = stack.enter_context(converted(source, statements, user)) if statements else source
         stack.enter_context(_one_merge_at_a_time(instance))
+        if not instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)):  # what killed runs left
+            warehouse.clear(settings.scratch)
         known = {landed.name for landed in settings.landing.iterdir()} if settings.landing.is_dir() else set()
         name = source.resolve().name
         batch = landing.land(folder, settings.landing, batch_id, responses=responses, ids=ids, name=name).name

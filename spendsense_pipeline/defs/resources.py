@@ -34,9 +34,8 @@ def sealed(resource: Any) -> dg.ResourceDefinition:
 
     def set_up(context: dg.InitResourceContext) -> Any:
         run, instance = context.run, context.instance
-        if run is not None and instance is not None and instance.has_run(run.run_id):
-            if take_lease(instance, run.run_id):
-                instance.add_run_tags(run.run_id, lease_tags())
+        if run and instance and instance.has_run(run.run_id) and take_lease(instance, run.run_id):
+            instance.add_run_tags(run.run_id, lease_tags())
         return resource
 
     kind = dg.IOManagerDefinition if isinstance(resource, dg.IOManager) else dg.ResourceDefinition
