@@ -66,6 +66,8 @@ async def opened(api_key: str | None, base_url: str | None, seconds: float) -> A
             try:
                 async with asyncio.timeout(seconds):  # the SDK's own is between two bytes; a server may trickle
                     completion = await client.chat.completions.create(**request)
+            except _TooLarge as error:
+                raise Unanswered("too_large", str(error), again=True, dead=True, paid=True) from error
             except openai.APIStatusError as error:
                 raise _status(error, api_key) from error
             except (openai.APITimeoutError, TimeoutError) as error:
@@ -73,8 +75,6 @@ async def opened(api_key: str | None, base_url: str | None, seconds: float) -> A
                     "timeout", f"no answer within {seconds:g} s", again=True, dead=True, paid=True
                 ) from error
             except openai.APIConnectionError as error:
-                if isinstance(error.__cause__, _TooLarge):
-                    raise Unanswered("too_large", str(error.__cause__), again=True, dead=True, paid=True) from error
                 cause = type(error.__cause__).__name__
                 raise Unanswered("connection", f"no connection ({cause})", again=True, dead=True, paid=True) from error
             except (openai.OpenAIError, ValueError) as error:  # what the SDK cannot make sense of
