@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
+from spendsense_pipeline.defs.runs import fail_dead_runs
 from spendsense_pipeline.governance import consent, operators, records
 from spendsense_pipeline.governance.batches import forget_batch, register_batch
 from spendsense_pipeline.governance.database import reading, writing
@@ -347,8 +348,10 @@ def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clo
             pass
     except Timeout:  # a command holds it from before its folder appears to the end of its run
         return dg.SkipReason("a command merges a batch; one at a time")
-    if any(merges(run) for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))):
-        return dg.SkipReason("a batch is being merged; one at a time")
+    heal(context.instance, Path(files.scratch))
+    merging = [run.run_id for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if merges(run)]
+    if merging:
+        return dg.SkipReason(f"run {merging[0]} merges a batch; one at a time")
     # A batch whose rows are stored is done, unless the run that stored them failed on the way to the merged tables.
     # The warehouse knows, whatever became of Dagster's own records.
     stored = set(warehouse.partitions(files.warehouse, LAST))
@@ -358,7 +361,8 @@ def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clo
     # What was taken once had arrived, even if an erasure has rewritten its files since.
     arrived = sorted({*there.complete, *(batch for batch in there.unmarked if failures[batch])})
     waiting = [batch for batch in arrived if batch not in merged]
-    takeable = [batch for batch in waiting if failures[batch] < ATTEMPTS]
+    # One that failed comes after those that did not: it must not hold them up.
+    takeable = sorted((batch for batch in waiting if failures[batch] < ATTEMPTS), key=failures.__getitem__)
     if not takeable:
         left = f"; failed {ATTEMPTS} times and left for a person: {', '.join(waiting)}" if waiting else ""
         unmarked = [batch for batch in there.unmarked if batch not in {*merged, *waiting}]
@@ -384,11 +388,18 @@ def _require_held_by_nobody(context: dg.AssetExecutionContext, batch_id: str) ->
 
     Whoever starts runs looks first, but between a sensor's answer and its run a command may have looked as well.
     """
+    fail_dead_runs(context.instance, {JOB})
     unfinished = dg.RunsFilter(tags={"dagster/partition": batch_id}, statuses=UNFINISHED)
     records = context.instance.get_run_records(unfinished, ascending=True)
     first = next((one.dagster_run.run_id for one in records if merges(one.dagster_run)), context.run_id)
     if first != context.run_id:
         raise landing.BatchRefused(f"{batch_id}: run {first} ingests this batch already; look there")
+
+
+def heal(instance: dg.DagsterInstance, scratch: Path) -> None:
+    """Mark dead runs as failed, and take away what they left in the scratch space while no other run uses it."""
+    if fail_dead_runs(instance, {JOB}) and not instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)):
+        warehouse.clear(scratch)
 
 
 def merges(run: dg.DagsterRun) -> bool:

@@ -34,6 +34,7 @@ from spendsense_pipeline.defs.features import WINDOWS
 from spendsense_pipeline.defs.ingest import BATCHES, MERGE_LOCK, UNFINISHED, merges
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.release import JOB as RELEASE
+from spendsense_pipeline.defs.runs import fail_dead_runs, lease_tags, leased
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.statements import converted
@@ -175,6 +176,8 @@ def ingest_folder(
     with ExitStack() as stack:
         folder = stack.enter_context(converted(source, statements, user)) if statements else source
         stack.enter_context(_one_merge_at_a_time(instance))
+        if not instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)):  # what killed runs left
+            warehouse.clear(settings.scratch)
         known = {landed.name for landed in settings.landing.iterdir()} if settings.landing.is_dir() else set()
         name = source.resolve().name
         batch = landing.land(folder, settings.landing, batch_id, responses=responses, ids=ids, name=name).name
@@ -212,6 +215,7 @@ def _one_merge_at_a_time(instance: dg.DagsterInstance) -> Iterator[None]:
 def _await_merges(instance: dg.DagsterInstance) -> None:
     """Wait until no run of the UI or the sensor merges a batch; give up after ``PATIENCE``."""
     for _ in range(PATIENCE):
+        fail_dead_runs(instance, {INGEST})
         merging = [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if merges(run)]
         if not merging:
             return
@@ -289,14 +293,17 @@ def _run(
     run_id = str(uuid.uuid4())
     if PROGRESS.isEnabledFor(logging.INFO):
         instance.add_event_listener(run_id, _told(len(definition.graph.node_dict)))
-    result = definition.execute_in_process(
-        run_id=run_id,
-        run_config={**quiet, **config},
-        instance=instance,
-        partition_key=partition if isinstance(partition, str) else None,
-        raise_on_error=False,
-        tags=SHOWN | (dict(zip(RANGE, partition, strict=True)) if isinstance(partition, tuple) else {}),
-    )
+    with leased(instance, run_id):
+        result = definition.execute_in_process(
+            run_id=run_id,
+            run_config={**quiet, **config},
+            instance=instance,
+            partition_key=partition if isinstance(partition, str) else None,
+            raise_on_error=False,
+            tags=SHOWN
+            | lease_tags()
+            | (dict(zip(RANGE, partition, strict=True)) if isinstance(partition, tuple) else {}),
+        )
     if not result.success:
         dates = " to ".join(partition) if isinstance(partition, tuple) else partition
         what = f"{job} of {dates}" if dates else job

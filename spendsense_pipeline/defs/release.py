@@ -14,6 +14,7 @@ from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review import decisions_beside
+from spendsense_pipeline.defs.runs import EXECUTING, fail_dead_runs
 from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import queue, records, release
 from spendsense_pipeline.governance.database import reading
@@ -123,20 +124,12 @@ def release_gate(
 ) -> dg.RunRequest | dg.SkipReason:
     """The sensor that starts a release run whenever there is something that may go out."""
     now = clock.now()
-    active = context.instance.get_runs_count(
-        dg.RunsFilter(
-            job_name=JOB,
-            statuses=[
-                dg.DagsterRunStatus.QUEUED,
-                dg.DagsterRunStatus.NOT_STARTED,
-                dg.DagsterRunStatus.STARTING,
-                dg.DagsterRunStatus.STARTED,
-                dg.DagsterRunStatus.CANCELING,
-            ],
-        )
+    fail_dead_runs(context.instance, {JOB})
+    active = context.instance.get_runs(
+        dg.RunsFilter(job_name=JOB, statuses=[dg.DagsterRunStatus.QUEUED, *EXECUTING]), limit=1
     )
     if active:
-        return dg.SkipReason("a release run is under way")
+        return dg.SkipReason(f"a release run is under way: {active[0].run_id}")
     failed = context.instance.get_runs_count(
         dg.RunsFilter(job_name=JOB, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - FAILURE_WINDOW)
     )

@@ -14,6 +14,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 from sqlalchemy import Engine
 
+from spendsense_pipeline.defs.runs import lease_tags, take_lease
 from spendsense_pipeline.features.by_range import Runner, in_processes, on_spark
 from spendsense_pipeline.governance import database
 from spendsense_pipeline.recommendations.generation import Budget, Writer, known_models
@@ -28,9 +29,17 @@ def sealed(resource: Any) -> dg.ResourceDefinition:
 
     Dagster offers a resource's fields as run config: whoever launches a job by hand could set the clock back behind an
     expiry or switch off the four eyes, and the database's URL would stand, password and all, in each run's config.
+    Whichever process sets it up for a run takes the run's lease, so that every run has one, however it was launched.
     """
+
+    def set_up(context: dg.InitResourceContext) -> Any:
+        run, instance = context.run, context.instance
+        if run and instance and instance.has_run(run.run_id) and take_lease(instance, run.run_id):
+            instance.add_run_tags(run.run_id, lease_tags())
+        return resource
+
     kind = dg.IOManagerDefinition if isinstance(resource, dg.IOManager) else dg.ResourceDefinition
-    return kind(resource_fn=lambda _: resource, config_schema={}, description=type(resource).__doc__)
+    return kind(resource_fn=set_up, config_schema={}, description=type(resource).__doc__)
 
 
 class Clock(dg.ConfigurableResource):  # type: ignore[type-arg]

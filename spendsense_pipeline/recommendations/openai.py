@@ -17,6 +17,8 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.recommendations.generation import Answer, Unanswered, Writer
 
 ADDRESS: Final = "https://api.openai.com/v1"
+LONGEST_BODY: Final = 1_000_000
+"""Bytes of a response that are read; the longest honest one has a twentieth."""
 _SAID_AT_MOST: Final = 200
 
 _STOPPING: Final = {
@@ -25,6 +27,18 @@ _STOPPING: Final = {
     404: "there is no such model or address",
 }
 """Answers that every other request would get as well."""
+
+
+class _TooLarge(Exception):
+    pass
+
+
+async def _bound(response: Any) -> None:
+    """Refuse a compressed body, for a small one may unpack to gigabytes, and one announced as too long."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise _TooLarge("the response is compressed, which was not asked for")
+    if int(response.headers.get("content-length", "0")) > LONGEST_BODY:
+        raise _TooLarge(f"the response is longer than {LONGEST_BODY:,} bytes")
 
 
 @asynccontextmanager
@@ -40,13 +54,20 @@ async def opened(api_key: str | None, base_url: str | None, seconds: float) -> A
         raise SpendSenseError("OPENAI_API_KEY is not set", code="no_key")
     api_key = api_key or "none"
     async with openai.AsyncOpenAI(
-        api_key=api_key, base_url=base_url or ADDRESS, timeout=seconds, max_retries=0
+        api_key=api_key,
+        base_url=base_url or ADDRESS,
+        timeout=seconds,
+        max_retries=0,
+        default_headers={"Accept-Encoding": "identity"},
+        http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [_bound]}),
     ) as client:
 
         async def write(request: Mapping[str, Any]) -> Answer:
             try:
                 async with asyncio.timeout(seconds):  # the SDK's own is between two bytes; a server may trickle
                     completion = await client.chat.completions.create(**request)
+            except _TooLarge as error:
+                raise Unanswered("too_large", str(error), again=True, dead=True, paid=True) from error
             except openai.APIStatusError as error:
                 raise _status(error, api_key) from error
             except (openai.APITimeoutError, TimeoutError) as error:

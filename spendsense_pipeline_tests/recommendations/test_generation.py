@@ -28,7 +28,8 @@ from spendsense_pipeline.recommendations.generation import (
     with_generated,
 )
 from spendsense_pipeline.recommendations.library import education_templates
-from spendsense_pipeline.recommendations.prompts import Situation, distinct, load_prompts, request
+from spendsense_pipeline.recommendations.openai import LONGEST_BODY
+from spendsense_pipeline.recommendations.prompts import MOST_TOKENS, Situation, distinct, load_prompts, request
 from spendsense_pipeline.recommendations.situations import situations
 from spendsense_pipeline_tests.recommendations.customers import (
     AS_OF,
@@ -132,7 +133,7 @@ def write(
             )
             return await generator.write([ONE] if wanted is None else wanted), generator.stopped
 
-    generations, stopped = asyncio.run(run())
+    generations, stopped = asyncio.run(asyncio.wait_for(run(), 60))
     return Result(generations, stopped, spend, passing.slept, kept)
 
 
@@ -247,6 +248,23 @@ def test_who_asks_for_more_than_a_minute_is_asked_no_more(server: ModelServer) -
     assert len(server.requests) == 1
     assert found.stopped == "the server asks to wait 3,600 s (rate_limit)"
     assert found.slept == []
+
+
+@pytest.mark.parametrize("size", [LONGEST_BODY, LONGEST_BODY + 1])
+def test_an_answer_is_read_up_to_a_limit(server: ModelServer, size: int) -> None:
+    found = write(server, always(Reply(b" " * size)))
+    code = "malformed_response" if size <= LONGEST_BODY else "too_large"
+    assert found.one.problems[0].startswith(f"{code}: ")
+
+
+def test_a_request_granted_after_another_stopped_the_run_is_given_back_and_nobody_waits_for_it(
+    server: ModelServer,
+) -> None:
+    worst = len(json.dumps(request(ONE, PROMPTS[ONE.about], "gpt-4o-mini"))) // 3 + MOST_TOKENS
+    found = write(server, always(failure(401)), [ONE] * 4, spend=budget(tokens=worst))
+    assert len(server.requests) == found.budget.spent_requests == 1
+    assert found.budget.spent_tokens == 0
+    assert (found.stopped or "").startswith("http_401")
 
 
 STOPPING = {
