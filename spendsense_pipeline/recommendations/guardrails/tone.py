@@ -34,7 +34,14 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
             r"mess(?:ed)? (?:up|you)|in a mess|splurg\w+|(?:shopping |spending )addict(?:ed|ion)?|squander\w*|"
             r"spendthrift|"
             r"you can't control|no (?:self-control|discipline|willpower)|(?:no|your|making) excuses|like an adult|"
-            r"everyone else (?:can|manages|does)|unlike (?:other|responsible) people|disappoint(?:ing|ed)"
+            r"(?:everyone|everybody|anyone) else (?:can|manages|does|your age|has|is)|(?:unlike|look at|compared (?:to|with)) (?:other|responsible|"
+            r"your (?:neighbou?rs?|friends?|peers?|siblings?|colleagues?)|people)|disappoint(?:ing|ed)|"
+            r"people like you|(?:you(?:'re| are) )?falling behind|(?:the )?(?:smart|sensible|clever) (?:ones|people|money)|only (?:a )?fools?|"
+            r"(?:a |any )?(?:responsible|real|sensible|mature|decent) (?:adult|person|people|parent|grown-?up)s?|a grown-?up|grown-?ups|"
+            r"what were you thinking|embarrass\w*|humiliat\w*|you(?:'ve| have)? (?:blew|blown)|come on(?=[.!,])|"
+            r"(?:really|seriously), another|if you (?:really |truly )?cared|no excuses?|"
+            r"your (?:children|kids|parents|family|mother|father|mom|dad|spouse|partner|friends)(?: \w+)? (?:will|would|deserves?|"
+            r"pays?|suffers?|(?:be )?ashamed)|they deserve|do it for your (?:family|kids|children)|you(?:'ll| will) (?:regret|be sorry)"
         ),
         "critical",
         "shames the reader",
@@ -64,7 +71,10 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
             r"limited[- ]time|before it(?:'s| is) too late|"
             rf"urgent(?:ly)?|{_IMPERATIVE}\b[^.!?]{{0,40}}? (?:immediately|right (?:now|away)|this (?:instant|"
             rf"minute))|"
-            rf"{_IMPERATIVE}(?: (?:it|this|them|us|your \w+|the \w+))? now|"
+            rf"{_IMPERATIVE}(?: (?:it|this|them|us|your \w+|the \w+))? (?:now(?!,? pay later)|today)|"
+            r"tick,? ?tock|(?:last|final) (?:warning|call|reminder)|(?:decide|choose|pay|act|answer|reply) (?:in )?th(?:is|e) (?:very )?"
+            r"(?:minute|second|instant|moment|hour)|miss(?:es|ing)? out|or else|(?:face|suffer|bear) the consequences|"
+            r"before (?:things|it) gets? |there(?:'s| is) no time|no time to (?:think|lose|waste)|too late|foolish to leave|"
             r"(?:immediately|right now|right away),? (?:pay|call|stop|cancel|apply|move)|"
             r"(?<!you )don't (?:wait|delay|hesitate|miss(?: out)?)|"
             r"(?:offer |deal |it )?(?:ends|expires) (?:soon|today|tonight|at midnight)|today only|only today|"
@@ -77,7 +87,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
     ),
     (
         _words(
-            r"will (?:definitely|certainly|surely|always|never)|definitely|undoubtedly|without (?:a |any )?doubt|"
+            r"will (?:definitely|certainly|surely|always|never(?! (?:ask|call|text|e-?mail|request|want)))|definitely|undoubtedly|without (?:a |any )?doubt|"
             r"(?:there is )?no doubt|will (?:raise|improve|boost|increase|fix|repair|"
             r"lift) your (?:credit )?(?:score|rating)|"
             r"your (?:credit )?(?:score|rating) will (?:rise|improve|go up|recover|jump)|"

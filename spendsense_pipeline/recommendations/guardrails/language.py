@@ -1,0 +1,81 @@
+"""Language: a text is in its template's language from the first sentence to the last.
+
+Most sentences are seen to be English by their small words. Others are read by py3langid's model (97 languages, shipped
+within the package, no network): word lists of our own knew thirty languages and lost short sentences; larger models
+take hundreds of megabytes. What a slot shows is no part of a sentence here: payees have names of many languages.
+"""
+
+import functools
+import re
+from typing import Any, Final
+
+from spendsense_pipeline.recommendations.guardrails.text import Finding, Text, sentences
+
+LANGUAGE: Final = "en"
+"""That of every template that ships."""
+SURE: Final = 0.5
+"""From this probability on the model's answer counts: on the tuning half of the tests' set all foreign sentences have
+0.55 or more, English ones are never called anything else above 0.3."""
+FEWEST_WORDS: Final = 3
+"""Names and headings are shorter, and a model can say nothing of them."""
+SMALL_WORDS: Final = frozenset(
+    """the and of for your you with that this it what when which from can may are is be have will would if or not by
+    each than they there to as at its their our how about after before more any some no one""".split()
+)
+"""Of these a third of an English sentence is made; ``SHARE`` of them is enough."""
+SHARE: Final = 0.3
+
+LOANS: Final = re.compile(
+    r"\b(?:c'est la vie|[aà] la carte|pro rata|per diem|prix fixe|cafe au lait|caf[eé] au lait|ad hoc|de facto|status quo|d[eé]j[aà] vu|"
+    r"hasta luego|hasta la vista|carpe diem|per se|vice versa|bona fide|quid pro quo|per capita|per annum|pro bono|et cetera)\b",
+    re.IGNORECASE,
+)
+"""Words that English has from other languages, which no language is known by."""
+
+_WORD: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
+_CLAUSE: Final = re.compile(r"[,;:()]\s|\s-+\s|\s[\"']|[\"']\s")
+
+
+def language(text: Text) -> list[Finding]:
+    """Sentences, and parts of them, in another language than the template's."""
+    whole = text.written
+    for slot in text.slots.values():
+        whole = whole.replace(str(slot["shown"]), " ")
+    found = dict.fromkeys(each for each in sentences(_kept(whole)) if foreign(each))
+    return [
+        Finding(check="language", severity="critical", message=f"is not in the template's language: {each[:80]!r}")
+        for each in found
+    ]
+
+
+def _kept(text: str) -> str:
+    """The text with spellings made one where they hide a letter, and accents kept: they tell of a language."""
+    return text if text.isascii() else "\n".join(" ".join(line.split()) for line in text.translate(_PLAIN).split("\n"))
+
+
+_PLAIN: Final = str.maketrans({"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u00ad": "", "\u200b": ""})
+
+
+@functools.lru_cache(maxsize=65_536)
+def foreign(sentence: str) -> bool:
+    """Whether a sentence, or a part of one, is surely in another language than ``LANGUAGE``."""
+    clauses = _CLAUSE.split(sentence)
+    return _foreign(sentence, SHARE) or (len(clauses) > 1 and any(_foreign(clause, 0.0) for clause in clauses))
+
+
+def _foreign(words: str, share: float) -> bool:
+    """Whether words, of which no more than ``share`` are English small words, are surely of another language."""
+    words = LOANS.sub(" ", words)
+    each = _WORD.findall(words.lower())
+    if len(each) < FEWEST_WORDS or sum(word in SMALL_WORDS for word in each) > share * len(each):
+        return False
+    named, probability = _identifier().classify(words)
+    return named not in (LANGUAGE, "zxx") and probability >= SURE
+
+
+@functools.cache
+def _identifier() -> Any:
+    """The model, loaded when the first sentence needs it: that takes a second."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -1,0 +1,86 @@
+"""Names in a text: which are people's, and which are those of payees that everybody knows.
+
+A given name is one of ``payees/data/people.toml``; many are words, months, payees or programmes as well, so that one
+counts only where nothing says otherwise.
+"""
+
+import functools
+import re
+from typing import Final
+
+from spendsense_pipeline.payees import known, names
+
+_NAME: Final = re.compile(r"[A-Z][\w]*(?:['’][A-Z]?\w+)?")
+_WORDS: Final = frozenset(
+    """will mark bill grace may june april august rich frank rose hope faith art pat rob sue penny dale dean jack max
+    sunny victor miles grant chase drew earl gene guy jay josh ken lance les mason norm pearl ray ruby sky stew summer
+    sunday tad van wade art ginger ivy joy lily holly poppy iris jade daisy angel charity christian dolores mercedes
+    jesus pilar angeles rik lea don ed nick pete dan ron amber alba fleur anouk may paris china austin jordan carol
+    randy virginia carolina georgia diego francisco antonio jose marino san victoria sydney sofia florence savannah
+    florian martin lauren adam eve harry oliver olive charlotte madison houston dallas phoenix jackson lincoln ford
+    wells sterling morgan stanley king queen prince duke roth pell stafford perkins
+    """.split()
+)
+"""Given names that are words or places: a name only where another name, or somebody's kin or office, stands beside."""
+_KIN: Final = re.compile(
+    r"(?:husband|wife|spouse|partner|ex|ex-wife|ex-husband|neighbou?r|son|daughter|roommate|boss|mom|mum|dad|mother|"
+    r"father|brother|sister|aunt|uncle|friend|landlord|landlady|therapist|doctor|lawyer|colleague|cousin|agent|"
+    r"adviser|advisor|banker|teacher|nanny)[,:]? $",
+    re.IGNORECASE,
+)
+_THINGS: Final = frozenset(
+    """day days week ira mac mae grant grants loan loans street avenue road county city university college hospital
+    bank store market plan act period sale sales eve insurance mart foods depot express prime plus gym fitness""".split()
+)
+"""What follows a name that is no person's: Father's Day, Roth IRA, Fannie Mae."""
+
+
+def known_payee(name: str) -> known.KnownPayee | None:
+    """The payee of the shipped table that is called so, whatever case and accents it is written with."""
+    return _by_name().get(names.fold(name).strip())
+
+
+@functools.cache
+def _by_name() -> dict[str, known.KnownPayee]:
+    return {names.fold(payee.display): payee for payee in known.table()}
+
+
+def named_like_its_site(name: str) -> bool:
+    """Whether a payee goes by its site's name and is well known by it: Audible.com, Booking.com."""
+    return known_payee(name) is not None or known_payee(name.rpartition(".")[0]) is not None
+
+
+@functools.cache
+def _given() -> frozenset[str]:
+    return frozenset(names.load("people.toml")["given"].split()) - {"don", "van", "san"}  # titles, and saints
+
+
+@functools.cache
+def _brands() -> re.Pattern[str]:
+    """Names of well-known payees that begin with or hold a given name, as one pattern."""
+    written = {each.display for each in known.table() if _given() & set(names.fold(each.display).replace("'s", "").split())}
+    longest_first = sorted((each for each in written if " " in each or "'" in each), key=len, reverse=True)
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", re.IGNORECASE)
+
+
+def person_in(sentence: str) -> str | None:
+    """A person's name in a sentence of ours, null where there is none.
+
+    >>> person_in("Ask Kevin at the bank."), person_in("Mark the day."), person_in("Your landlord, Grace, called.")
+    ('Kevin', None, 'Grace')
+    """
+    rest = _brands().sub(" ", sentence)
+    for match in _NAME.finditer(rest):
+        word = re.sub(r"['’]s$", "", match[0])
+        folded = names.fold(word)
+        if folded not in _given():
+            continue
+        after = re.match(r"(?:['’]s?)? ([\w']+)", rest[match.start() + len(word) :])
+        following = after[1] if after else ""
+        if following.lower() in _THINGS:
+            continue
+        beside_name = following[:1].isupper() and following.lower() not in _WORDS
+        kin = _KIN.search(rest[: match.start()])
+        if folded not in _WORDS or beside_name or kin:
+            return f"{word} {following}" if following[:1].isupper() else word
+    return None
