@@ -6,8 +6,9 @@ from collections.abc import Collection
 from typing import Final
 
 from spendsense_pipeline.recommendations.figures import figures
-from spendsense_pipeline.recommendations.guardrails.people import known_payee, named_like_its_site, person_in
+from spendsense_pipeline.recommendations.guardrails.people import named_like_its_site, person_in
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Text, normalized, sentences
+from spendsense_pipeline.recommendations.naming import known_payee
 from spendsense_pipeline.recommendations.render import COMPENSATION, EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
 
 _LINK = re.compile(r"\b([a-z][a-z0-9+.-]{1,20}):(?://)?(?=[^\s\d])\S*", re.IGNORECASE)

@@ -33,7 +33,7 @@ LOANS: Final = re.compile(
 """Words that English has from other languages, which no language is known by."""
 
 _WORD: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
-_HOST: Final = re.compile(r"\S*\w[.:/]\w\S*|\S*\d\S*")
+_HOST: Final = re.compile(r"\S*\w[.:/]+\w\S*|\S*\d\S*")
 """Addresses and figures, which are of no language."""
 _CLAUSE: Final = re.compile(r"[,;:()]\s|\s-+\s|\s[\"']|[\"']\s")
 
@@ -41,8 +41,8 @@ _CLAUSE: Final = re.compile(r"[,;:()]\s|\s-+\s|\s[\"']|[\"']\s")
 def language(text: Text) -> list[Finding]:
     """Sentences, and parts of them, in another language than the template's."""
     whole = text.written
-    for slot in text.slots.values():
-        whole = whole.replace(str(slot["shown"]), " ")
+    for shown in filter(None, (str(slot["shown"]) for slot in text.slots.values())):
+        whole = whole.replace(shown, " ")
     found = dict.fromkeys(each for each in sentences(_kept(whole)) if foreign(each))
     return [
         Finding(check="language", severity="critical", message=f"is not in the template's language: {each[:80]!r}")

@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from spendsense_pipeline.payees import known, names
+from spendsense_pipeline.recommendations.naming import known_payee
 
 _NAME: Final = re.compile(r"[A-Z][\w]*(?:['’][A-Z]?\w+)?")
 _WORDS: Final = frozenset(
@@ -33,16 +34,6 @@ _THINGS: Final = frozenset(
     bank store market plan act period sale sales eve insurance mart foods depot express prime plus gym fitness""".split()
 )
 """What follows a name that is no person's: Father's Day, Roth IRA, Fannie Mae."""
-
-
-def known_payee(name: str) -> known.KnownPayee | None:
-    """The payee of the shipped table that is called so, whatever case and accents it is written with."""
-    return _by_name().get(names.fold(name).strip())
-
-
-@functools.cache
-def _by_name() -> dict[str, known.KnownPayee]:
-    return {names.fold(payee.display): payee for payee in known.table()}
 
 
 def named_like_its_site(name: str) -> bool:
