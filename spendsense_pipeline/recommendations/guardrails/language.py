@@ -7,6 +7,7 @@ take hundreds of megabytes. What a slot shows is no part of a sentence here: pay
 
 import functools
 import re
+import unicodedata
 from typing import Any, Final
 
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Text, sentences
@@ -32,9 +33,9 @@ LOANS: Final = re.compile(
 )
 """Words that English has from other languages, which no language is known by."""
 
-_WORD: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
-_HOST: Final = re.compile(r"\S*\w[.:/]+\w\S*|\S*\d\S*")
-"""Addresses and figures, which are of no language."""
+_WORD: Final = re.compile(r"[^\W\d_]{2,}(?:'[^\W\d_]+)*")
+_HOST: Final = re.compile(r"\S*\w[.:/]+\w\S*|\S*\d\S*|<[^>]*>|[*_#<>|]")
+"""Addresses, figures and markup, which are of no language."""
 _CLAUSE: Final = re.compile(r"[,;:()]\s|\s-+\s|\s[\"']|[\"']\s")
 
 
@@ -52,7 +53,10 @@ def language(text: Text) -> list[Finding]:
 
 def _kept(text: str) -> str:
     """The text with spellings made one where they hide a letter, and accents kept: they tell of a language."""
-    return text if text.isascii() else "\n".join(" ".join(line.split()) for line in text.translate(_PLAIN).split("\n"))
+    if text.isascii():
+        return text
+    composed = unicodedata.normalize("NFKC", text).translate(_PLAIN)
+    return "\n".join(" ".join(line.split()) for line in composed.split("\n"))
 
 
 _PLAIN: Final = str.maketrans({"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u00ad": "", "\u200b": ""})
