@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from spendsense_pipeline.recommendations.guardrails.text import Guardrail, Rules, phrases
 
+_FIELDS: Final = ("things", "acts", "always", "unless", "mentions", "explains")
 _PART = re.compile(r"[,;:]\s|\s-+\s")
 
 
@@ -30,6 +31,8 @@ class Ask:
     acts: re.Pattern[str]
     always: re.Pattern[str]
     unless: re.Pattern[str]
+    mentions: re.Pattern[str]
+    explains: re.Pattern[str]
     warns: re.Pattern[str]
     warnings: re.Pattern[str]
 
@@ -40,14 +43,15 @@ class Ask:
         """
         if self.warnings.search(sentence):
             return None
-        if found := self.always.search(sentence):
-            if not self.warns.search(_part_of(sentence, found.start())) or self.warns.search(found[0]):
-                return found
-        if not self.things.search(sentence) or self.unless.search(sentence):
-            return None
-        for act in self.acts.finditer(sentence):
-            if not self.warns.search(_part_of(sentence, act.start())) or self.warns.search(act[0]):
-                return act
+        candidates = [self.always] if self.unless.search(sentence) else [self.always, self.mentions]
+        if self.explains.search(sentence):
+            candidates = [self.always]
+        if self.things.search(sentence) and not self.unless.search(sentence):
+            candidates.append(self.acts)
+        for pattern in candidates:
+            for found in pattern.finditer(sentence):
+                if not self.warns.search(_part_of(sentence, found.start())) or self.warns.search(found[0]):
+                    return found
         return None
 
 
@@ -66,7 +70,7 @@ def asks() -> dict[str, tuple[str, str, Ask]]:
         kind: (
             told["check"],
             told["message"],
-            Ask(*(_alternatives(told[name]) for name in ("things", "acts", "always", "unless")), warns, warnings),
+            Ask(*(_alternatives(told.get(name, "")) for name in _FIELDS), warns, warnings),
         )
         for kind, told in data.items()
     }

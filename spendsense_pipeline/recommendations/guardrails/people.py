@@ -13,7 +13,7 @@ from spendsense_pipeline.recommendations.naming import known_payee
 
 _NAME: Final = re.compile(r"[A-Z][\w]*(?:['’][A-Z]?\w+)?")
 _WORDS: Final = frozenset(
-    """will mark bill grace may june april august rich frank rose hope faith art pat rob sue penny dale dean jack max
+    """ben jerry wendy denny arby hardee carl papa dominic domino sherwin macy kohl lowe sam walter albert dave cleo gerald will mark bill grace may june april august rich frank rose hope faith art pat rob sue penny dale dean jack max
     sunny victor miles grant chase drew earl gene guy jay josh ken lance les mason norm pearl ray ruby sky stew summer
     sunday tad van wade art ginger ivy joy lily holly poppy iris jade daisy angel charity christian dolores mercedes
     jesus pilar angeles rik lea don ed nick pete dan ron amber alba fleur anouk may paris china austin jordan carol

@@ -36,7 +36,11 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
             r"you can't control|no (?:self-control|discipline|willpower)|(?:no|your|making) excuses|like an adult|"
             r"(?:everyone|everybody|anyone) else (?:can|manages|does|your age|has|is)|(?:unlike|look at|compared (?:to|with)) (?:other|responsible|"
             r"your (?:neighbou?rs?|friends?|peers?|siblings?|colleagues?)|people)|disappoint(?:ing|ed)|"
-            r"people like you|(?:you(?:'re| are) )?falling behind|(?:the )?(?:smart|sensible|clever) (?:ones|people|money)|only (?:a )?fools?|"
+            r"people like you|(?:any|every) (?:sane|sensible|normal|decent|smart) (?:person|adult|one)|you(?:'re| are) the only one|(?:quit|stop) being|"
+            r"how could you|what(?:'s| is) wrong with you|(?:so|too) (?:weak|lazy|greedy|careless|proud|vain|dim)|feel sorry for you|for once|"
+            r"your (?:wallet|bank|card|account|budget) is (?:crying|laughing|begging|ashamed)|can(?:'t|not) be trusted|let (?:yourself|everyone|them|us) down|"
+            r"(?:other )?people your age|(?:you )?(?:have )?no one (?:else )?to blame|what a (?:mess|waste|pity)|"
+            r"(?:you(?:'re| are) )?falling behind|(?:the )?(?:smart|sensible|clever) (?:ones|people|money)|only (?:a )?fools?|"
             r"(?:a |any )?(?:responsible|real|sensible|mature|decent) (?:adult|person|people|parent|grown-?up)s?|a grown-?up|grown-?ups|"
             r"what were you thinking|embarrass\w*|humiliat\w*|you(?:'ve| have)? (?:blew|blown)|come on(?=[.!,])|"
             r"(?:really|seriously), another|if you (?:really |truly )?cared|no excuses?|"
@@ -80,6 +84,8 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
             r"(?:offer |deal |it )?(?:ends|expires) (?:soon|today|tonight|at midnight)|today only|only today|"
             r"(?:time is |are )?running out|asap|final (?:notice|warning)|while (?:supplies|stocks?) lasts?|"
             r"once in a lifetime|without delay|every (?:minute|second) counts|the clock is ticking|now or never|"
+            r"(?:decide|choose|act|do it|answer) (?:before|by) (?:the day|tonight|midnight|noon|today|it)|live with it|move fast|(?:nearly|almost) gone|"
+            r"closing fast|(?:spots|seats|places|offers?) (?:are|is) (?:nearly|almost|running)|"
             r"there is no time to lose|time-sensitive|as soon as (?:possible|humanly possible)"
         ),
         "critical",

@@ -47,7 +47,7 @@ class Counts(NamedTuple):
     @property
     def precision(self) -> float:
         """Of the texts found, the share that is bad."""
-        return self.found / (self.found + self.wrongly)
+        return self.found / max(self.found + self.wrongly, 1)
 
 
 def hostile() -> list[Hostile]:
