@@ -13,7 +13,8 @@ from typing import Final
 
 from spendsense_pipeline.payees import known, names
 
-_READABLE: Final = re.compile(r"[^\W_][\w&.'’+!, -]{0,38}[\w.!+]", re.UNICODE)
+_READABLE: Final = re.compile(r"[^\W_][\w&.'’+!, -]{0,38}[\w.!+'’]", re.UNICODE)
+_SITE: Final = re.compile(r"(?<=\w)\.(?:com|net|org|tv|io|de|fr|nl|co\.uk)$", re.IGNORECASE)
 _NEVER: Final = re.compile(r"\d{4,}|https?|www\.")
 
 
@@ -37,6 +38,7 @@ def sayable(payee: str | None, category: str | None = None, *, listed: bool = Fa
 @functools.cache
 def known_payee(name: str) -> known.KnownPayee | None:
     """The payee of the shipped table that a whole name stands for, in whatever case and accents; null for others."""
+    name = _SITE.sub("", name)
     if found := _by_name().get(names.fold(name).strip()):
         return found
     words = re.findall(r"[^\W_]+", names.fold(name).replace("'", ""))

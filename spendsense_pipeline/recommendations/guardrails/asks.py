@@ -57,7 +57,7 @@ class Ask:
 
 def _part_of(sentence: str, at: int) -> str:
     """The part of a sentence before ``at``, from the last comma, colon or dash on."""
-    return _PART.split(sentence[:at])[-1]
+    return _PART.split(sentence[max(0, at - 300) : at])[-1]
 
 
 @functools.cache

@@ -19,6 +19,8 @@ SURE: Final = 0.05
 has more, most 0.00; of 1,800 English ones none has less."""
 FEWEST_WORDS: Final = 3
 """Names and headings are shorter, and a model can say nothing of them."""
+LONGEST: Final = 400
+"""Characters that the model reads of a sentence; no sentence of ours is longer."""
 SMALL_WORDS: Final = frozenset(
     """the and of for your you with that this it what when which from can may are is be have will would if or not by
     each than they there to as at its their our how about after before more any some no one""".split()
@@ -34,8 +36,11 @@ LOANS: Final = re.compile(
 """Words that English has from other languages, which no language is known by."""
 
 _WORD: Final = re.compile(r"[^\W\d_]{2,}(?:'[^\W\d_]+)*")
-_HOST: Final = re.compile(r"\S*\w[.:/]+\w\S*|\S*\d\S*|<[^>]*>|[*_#<>|]")
-"""Addresses, figures and markup, which are of no language."""
+_HOST: Final = re.compile(r"\w[.:/]+\w|\d")
+"""What makes a word an address or a figure, which are of no language."""
+_MARKUP: Final = re.compile(r"<[^<>]{0,40}>|[*_#|<>]")
+_NAME: Final = re.compile(r"(?<=\S )[A-Z][\w'-]*")
+"""A name, behind another word; where a sentence is made of such words they stay."""
 _CLAUSE: Final = re.compile(r"[,;:()]\s|\s-+\s|\s[\"']|[\"']\s")
 
 
@@ -73,11 +78,14 @@ def foreign(sentence: str) -> bool:
 
 def _foreign(words: str, share: float, fewest: int) -> bool:
     """Whether ``fewest`` words or more, no more than ``share`` of them English small words, are surely foreign."""
-    words = _HOST.sub(" ", LOANS.sub(" ", words))
+    words = " ".join(word for word in _MARKUP.sub(" ", LOANS.sub(" ", words)).split() if not _HOST.search(word))
     each = _WORD.findall(words.lower())
+    without_names = " ".join(_NAME.sub(" ", words).split())
+    if len(bare := _WORD.findall(without_names.lower())) >= fewest:
+        words, each = without_names, bare
     if len(each) < fewest or sum(word in SMALL_WORDS for word in each) > share * len(each):
         return False
-    return dict(_identifier().rank(words))[LANGUAGE] < SURE
+    return dict(_identifier().rank(words[:LONGEST]))[LANGUAGE] < SURE
 
 
 @functools.cache

@@ -66,12 +66,12 @@ def person_in(sentence: str) -> str | None:
         folded = names.fold(word)
         if folded not in _given():
             continue
-        after = re.match(r"(?:['’]s?)? ([\w']+)", rest[match.start() + len(word) :])
+        after = re.match(r"(?:['’]s?)? ([\w']+)", rest[match.start() + len(word) : match.end() + 30])
         following = after[1] if after else ""
         if following.lower() in _THINGS:
             continue
         beside_name = following[:1].isupper() and following.lower() not in _WORDS
-        kin = _KIN.search(rest[: match.start()])
+        kin = _KIN.search(rest[max(0, match.start() - 20) : match.start()])
         if folded not in _WORDS or beside_name or kin:
             return f"{word} {following}" if following[:1].isupper() else word
     return None

@@ -19,7 +19,7 @@ _SIGNS: Final = "\u00a2-\u00a5\u20a0-\u20c0\u00a9\u00ae\u2122\u00bc-\u00be"
 """Currencies, marks of a brand, simple fractions."""
 _BLANKS: Final = "\u00a0\u2009\u202f"
 """Spaces that do not break a figure from its unit."""
-_FOREIGN: Final = re.compile(rf"[^\n\t -~{_LATIN}{_MARKS}{_SIGNS}{_BLANKS}]")
+_FOREIGN: Final = re.compile(rf"[^\n\r\t -~{_LATIN}{_MARKS}{_SIGNS}{_BLANKS}]")
 
 
 def script(text: Text) -> list[Finding]:
@@ -27,10 +27,7 @@ def script(text: Text) -> list[Finding]:
 
     An emoji or another picture is notable, everything else critical: it is there to be read as something else.
     """
-    written = text.written
-    if written.isascii():
-        return []
-    composed = unicodedata.normalize("NFC", written)
+    composed = unicodedata.normalize("NFC", text.written)
     found: dict[str, Finding] = {}
     for character in _FOREIGN.findall(composed):
         name = unicodedata.name(character, f"U+{ord(character):04X}")

@@ -36,7 +36,8 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
             r"you can't control|no (?:self-control|discipline|willpower)|(?:no|your|making) excuses|like an adult|"
             r"(?:everyone|everybody|anyone) else (?:can|manages|does|your age|has|is)|(?:unlike|look at|compared (?:to|with)) (?:other|responsible|"
             r"your (?:neighbou?rs?|friends?|peers?|siblings?|colleagues?)|people)|disappoint(?:ing|ed)|"
-            r"people like you|(?:any|every) (?:sane|sensible|normal|decent|smart) (?:person|adult|one)|you(?:'re| are) the only one|(?:quit|stop) being|"
+            r"people like you|grow a (?:spine|pair|backbone)|losers?|(?:nobody|no one) with (?:any )?(?:sense|brains?|pride)|(?:man|toughen|wise) up|get a grip|"
+            r"get your act together|shame|sloppy|spoiled|childish|hopeless|useless|a joke|(?:any|every) (?:sane|sensible|normal|decent|smart) (?:person|adult|one)|you(?:'re| are) the only one|(?:quit|stop) being|"
             r"how could you|what(?:'s| is) wrong with you|(?:so|too) (?:weak|lazy|greedy|careless|proud|vain|dim)|feel sorry for you|for once|"
             r"your (?:wallet|bank|card|account|budget) is (?:crying|laughing|begging|ashamed)|can(?:'t|not) be trusted|let (?:yourself|everyone|them|us) down|"
             r"(?:other )?people your age|(?:you )?(?:have )?no one (?:else )?to blame|what a (?:mess|waste|pity)|"
@@ -86,6 +87,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
             r"once in a lifetime|without delay|every (?:minute|second) counts|the clock is ticking|now or never|"
             r"(?:decide|choose|act|do it|answer) (?:before|by) (?:the day|tonight|midnight|noon|today|it)|live with it|move fast|(?:nearly|almost) gone|"
             r"closing fast|(?:spots|seats|places|offers?) (?:are|is) (?:nearly|almost|running)|"
+            r"you have (?:until|till) (?:tonight|midnight|noon|tomorrow|today|the end)|(?:only|just) (?:\w+ )?(?:hours|minutes) (?:left|remain)|"
             r"there is no time to lose|time-sensitive|as soon as (?:possible|humanly possible)"
         ),
         "critical",

@@ -1,6 +1,6 @@
 """How well the guardrails stop hostile texts, by kind: a set split before anything was tuned, and what its halves say.
 
-``hostile.tsv`` holds a text a line: its kind, ``bad`` or ``good`` (a near miss), which of two styles it was written in,
+``hostile.tsv`` holds a text a line: its kind, ``bad`` or ``good`` (a near miss), the style that it was written in,
 and the text, letters outside ASCII as escapes. How it was written stands in ``docs/guardrails.md``, with the table that
 ``python -m spendsense_pipeline_tests.recommendations.guardrails.hostile`` writes there.
 """
@@ -16,6 +16,8 @@ from spendsense_pipeline_tests.recommendations.guardrails.labelled import DOCUME
 
 TEXTS = Path(__file__).with_name("hostile.tsv")
 MARKS = ("<!-- hostile: begin -->\n", "<!-- hostile: end -->\n")
+HALVED = "ab"
+"""Styles that were split; the later ones were run once as they were written, and are material for tuning since."""
 OTHER_SETS = {"grounding", "disclosure"}
 """Guardrails that have their own sentences: what they find counts neither for nor against."""
 
@@ -55,7 +57,7 @@ def hostile() -> list[Hostile]:
     texts = []
     for line in TEXTS.read_text(encoding="ascii").splitlines()[1:]:
         kind, label, style, text = line.split("\t")
-        held_out = hashlib.sha256(text.encode()).digest()[0] % 2 == 1
+        held_out = style in HALVED and hashlib.sha256(text.encode()).digest()[0] % 2 == 1
         texts.append(Hostile(kind, label == "bad", style, text.encode().decode("unicode_escape"), held_out))
     return texts
 
