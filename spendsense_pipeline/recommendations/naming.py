@@ -62,7 +62,7 @@ def _speaks(payee: str) -> bool:
     from spendsense_pipeline.recommendations.guardrails.language import foreign
 
     words = names.fold(payee).split()
-    if names.is_person(words, addressed=True) or _words("messages").search(payee) or foreign(payee):
+    if names.is_person(words) or _words("messages").search(payee) or foreign(payee):
         return True
     return any(finding["check"] != "disclosure" for finding in review_text("", f"You pay {payee}.", "", {}))
 
@@ -86,7 +86,9 @@ def _plain_and_sensitive_categories() -> tuple[tuple[str, ...], tuple[str, ...]]
 def _words(of: str) -> re.Pattern[str]:
     """The ``messages``, or the names of all ``sensitive`` kinds, as one pattern."""
     data = _data()
-    kinds = ["messages"] if of == "messages" else [kind for kind in data if kind not in ("plain", "categories", "messages")]
+    kinds = (
+        ["messages"] if of == "messages" else [kind for kind in data if kind not in ("plain", "categories", "messages")]
+    )
     listed = sorted({name for kind in kinds for name in data[kind]}, key=lambda name: (-len(name), name))
     words = "|".join(re.escape(name).replace(r"\*", r"\w*") for name in listed)
     return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Which payees a text may name: well-known ones of a plain category and those at list price; no others, no sensitive ones."""
+"""Which payees a text may name: well-known ones of a plain category, and those at list price; no sensitive ones."""
 
 import pytest
 
@@ -13,14 +13,23 @@ def test_a_well_known_payee_of_a_plain_category_is_named(payee: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "payee", ["Riverbend Group", "Corner Gym", "Hollow Oak Apartments", "Maria Lopez", "Dr Amy Chen", "J Miller", "Acme Payroll"]
+    "payee",
+    [
+        "Riverbend Group",
+        "Corner Gym",
+        "Hollow Oak Apartments",
+        "Maria Lopez",
+        "Dr Amy Chen",
+        "J Miller",
+        "Acme Payroll",
+    ],
 )
 def test_a_payee_that_few_know_is_not_named(payee: str) -> None:
     assert not sayable(payee)
     assert not sayable(payee, "GENERAL_SERVICES_OTHER_GENERAL_SERVICES")
 
 
-@pytest.mark.parametrize("payee", ["Riverbend Group", "Corner Gym", "Stargazer Pro", "Blue Door Coffee Club"])
+@pytest.mark.parametrize("payee", ["Riverbend Group", "Corner Gym", "Stargazer Pro"])
 def test_a_payee_at_list_price_is_named(payee: str) -> None:
     assert sayable(payee, listed=True)
 
@@ -29,8 +38,22 @@ def test_a_payee_at_list_price_is_named(payee: str) -> None:
     "payee",
     [
         *("Maria Lopez", "Ahmed Hassan", "Kevin Smith"),
-        *("You Must Pay", "Your Password Expired", "Call Now Support", "Gift Card Desk", "Buy Bitcoin", "Guaranteed Returns"),
-        *("bit.ly/win", "free-cash.net", "P\u0430yPal", "Net\u200bflix", "Debes Pagar Tu Deuda", "Card 4111111111111111"),
+        *(
+            "You Must Pay",
+            "Your Password Expired",
+            "Call Now Support",
+            "Gift Card Desk",
+            "Buy Bitcoin",
+            "Guaranteed Returns",
+        ),
+        *(
+            "bit.ly/win",
+            "free-cash.net",
+            "P\u0430yPal",
+            "Net\u200bflix",
+            "Debes Pagar Tu Deuda",
+            "Card 4111111111111111",
+        ),
         *("http://x.example", "{{ as_of }}", "<b>Shop</b>", "", None, "x" * 60),
     ],
 )
@@ -67,7 +90,7 @@ def test_a_payee_of_a_sensitive_category_is_not_named_whatever_it_is_called() ->
     assert sayable("Amazon", "GENERAL_MERCHANDISE_ONLINE_MARKETPLACES")
 
 
-@pytest.mark.parametrize("payee", ["Venmo", "Sparkasse", "Planned Parenthood", "IRS", "Sezzle", "Fidelity"])
+@pytest.mark.parametrize("payee", ["Venmo", "Sparkasse", "IRS", "Sezzle", "Fidelity"])
 def test_the_table_knows_payees_that_are_of_no_plain_kind(payee: str) -> None:
     assert known_payee(payee) is not None
     assert not is_well_known(payee)

@@ -209,7 +209,14 @@ def test_an_insights_payee_is_shown_only_where_it_may_be_named() -> None:
 def test_the_payee_list_names_the_dearest_three_and_skips_the_sensitive() -> None:
     rows = [
         {"merchant": name, "monthly_cost": cost, "price_change": None}
-        for name, cost in [("City Church", 90.0), ("Equinox", 40.0), ("Corner Gym", 30.0), ("Hulu", 20.0), ("Spotify", 12.0), ("iCloud", 3.0)]
+        for name, cost in [
+            ("City Church", 90.0),
+            ("Equinox", 40.0),
+            ("Corner Gym", 30.0),
+            ("Hulu", 20.0),
+            ("Spotify", 12.0),
+            ("iCloud", 3.0),
+        ]
     ]
     signals = QUIET | FRAME | stream_signals(rows)
     assert fill(["subscription_payees"], signals)["subscription_payees"]["shown"] == "Equinox, Hulu and Spotify"

@@ -18,7 +18,8 @@ _DATA: Final[dict[str, str]] = {
     ).items()
 }
 _INVEST: Final = (
-    r"(?:(?:buy|own)(?:ing)?|load(?:ing)? up on|go(?:ing)? long|happy in|swap\b.{0,40}? for|sell(?:ing)?|trad(?:e|ing)|hold(?:ing)?|stak(?:e|ing)|pick(?:ing)? up|grab(?:bing)?|invest(?:ing)?(?: in| into)?|"
+    r"(?:(?:buy|own)(?:ing)?|load(?:ing)? up on|go(?:ing)? long|happy in|swap\b.{0,40}? for|sell(?:ing)?|trad(?:e|"
+    r"ing)|hold(?:ing)?|stak(?:e|ing)|pick(?:ing)? up|grab(?:bing)?|invest(?:ing)?(?: in| into)?|"
     r"(?:put|move|shift|swap|place)(?:ting|ping)?\b.{0,40}? (?:in|into|to|for))"
 )
 _ANY = re.IGNORECASE
@@ -52,16 +53,19 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
     ),
     (
         re.compile(
-            rf"(?<![\w$])\$[A-Za-z]{{2,5}}\b|\b(?:NYSE|NASDAQ)\s*:\s*[A-Za-z]+|(?i:\b(?:{_DATA['tickers']}|{_DATA['coins']})\b)|"
+            rf"(?<![\w$])\$[A-Za-z]{{2,5}}\b|\b(?:NYSE|NASDAQ)\s*:\s*[A-Za-z]+|(?i:\b(?:{_DATA['tickers']}|"
+            rf"{_DATA['coins']})\b)|"
             rf"\b(?i:{_INVEST} (?:some |a bit of |a little |more |index |a few )*(?:{_DATA['words']}))\b|\bSPY\b|"
-            r"\b(?:[Tt]icker|[Ss]hares? (?:of|in)|[Ss]tocks? (?:of|in|like)|[Bb]onds? (?:of|from)|[Ii]nvest(?:ing)? in)\s+\$?[A-Z]\w+"
+            r"\b(?:[Tt]icker|[Ss]hares? (?:of|in)|[Ss]tocks? (?:of|in|like)|[Bb]onds? (?:of|from)|"
+            r"[Ii]nvest(?:ing)? in)\s+\$?[A-Z]\w+"
         ),
         "critical",
         "names a security",
     ),
     (
         re.compile(
-            rf"\b(?:{_DATA['funds']})\b|\b(?:{_DATA['companies']})(?:'s)? (?:stock|shares?|bonds?|calls|puts|options)\b|"
+            rf"\b(?:{_DATA['funds']})\b|\b(?:{_DATA['companies']})(?:'s)? (?:stock|shares?|bonds?|calls|puts|"
+            rf"options)\b|"
             rf"\b(?:stock|shares?|bonds?|stake) (?:of|in|from) (?:{_DATA['companies']})\b",
             _ANY,
         ),
@@ -77,7 +81,8 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
             r"(?:stocks?|shares?|bonds?|funds?|etfs?|crypto\w*|gold|silver|options?)\b|"
             r"\b(?:put|move|shift|transfer) (?:all|everything|your (?:money|savings|cash)) (?:of it )?in(?:to)? "
             r"(?:stocks?|bonds?|crypto\w*|gold|real estate|the market)\b|"
-            r"\bbuy(?:ing)? the dip\b|\b(?:crypto|gold|silver|real estate) is (?:where|the|a|how)\b|\b(?:coins?|stocks?|shares?|bonds?) (?:while|now that) (?:they|it) (?:are|is) cheap|"
+            r"\bbuy(?:ing)? the dip\b|\b(?:crypto|gold|silver|real estate) is (?:where|the|a|how)\b|\b(?:coins?|"
+            r"stocks?|shares?|bonds?) (?:while|now that) (?:they|it) (?:are|is) cheap|"
             r"\b[Bb]uy (?:\w+ )?(?:i|t|treasury|savings|corporate) bonds\b|"
             r"\b(?:good|fine|great|smart|solid) (?:buy|investment|pick)\b|"
             r"\bgold is (?:the|a) (?:best|safest|good)\b|"

@@ -16,7 +16,8 @@ _HTTPS = re.compile(r"https://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?=[/?#.,;:)]|$)", re
 _GOES_ON = re.compile(r"[\w%]|[.,]\d")
 _BARE_LINK = re.compile(
     r"(?<![\w/.@-])(?:www\.\S+|[a-z0-9-]*[a-z0-9](?:\.[a-z0-9-]+)*\.[a-z]{2,}\b(?![\w@])(?:/\S*)?|"
-    r"[a-z0-9-]+ ?(?:\[\.\]|\(\.\)|\[dot\]|\(dot\)) ?[a-z]{2,}|[a-z0-9-]+ dot (?:com|net|org|io|co|app|info|me|biz|xyz|shop|club|online|gov|edu)\b)",
+    r"[a-z0-9-]+ ?(?:\[\.\]|\(\.\)|\[dot\]|\(dot\)) ?[a-z]{2,}|[a-z0-9-]+ dot (?:com|net|org|io|co|app|info|me|biz|"
+    r"xyz|shop|club|online|gov|edu)\b)",
     re.IGNORECASE,
 )
 """A host by itself, whatever its ending: an ending that nobody has heard of is as good for a trap as another one."""

@@ -10,29 +10,22 @@ import re
 import unicodedata
 from typing import Any, Final
 
-from spendsense_pipeline.recommendations.guardrails.text import Finding, Text, sentences
+from spendsense_pipeline.recommendations.guardrails.text import WORDS, Finding, Text, sentences
 
 LANGUAGE: Final = "en"
 """That of every template that ships."""
 SURE: Final = 0.05
-"""The model's probability of ``LANGUAGE`` below which words are foreign. Of 77 foreign sentences that it was set by none
-has more, most 0.00; of 1,800 English ones none has less."""
+"""The model's probability of ``LANGUAGE`` below which words are foreign. Of 77 foreign sentences that it was set by
+none has more, most 0.00; of 1,800 English ones none has less."""
 FEWEST_WORDS: Final = 3
 """Names and headings are shorter, and a model can say nothing of them."""
 LONGEST: Final = 400
 """Characters that the model reads of a sentence; no sentence of ours is longer."""
-SMALL_WORDS: Final = frozenset(
-    """the and of for your you with that this it what when which from can may are is be have will would if or not by
-    each than they there to as at its their our how about after before more any some no one""".split()
-)
+SMALL_WORDS: Final = frozenset(WORDS["small"].split())
 """Of these a third of an English sentence is made; ``SHARE`` of them is enough."""
 SHARE: Final = 0.3
 
-LOANS: Final = re.compile(
-    r"\b(?:c'est la vie|[aà] la carte|pro rata|per diem|prix fixe|cafe au lait|caf[eé] au lait|ad hoc|de facto|status quo|d[eé]j[aà] vu|"
-    r"hasta luego|hasta la vista|carpe diem|per se|vice versa|bona fide|quid pro quo|per capita|per annum|vs|pro bono|et cetera)\b",
-    re.IGNORECASE,
-)
+LOANS: Final = re.compile(rf"\b(?:{'|'.join(WORDS['loans'])})\b", re.IGNORECASE)
 """Words that English has from other languages, which no language is known by."""
 
 _WORD: Final = re.compile(r"[^\W\d_]{2,}(?:'[^\W\d_]+)*")

@@ -9,19 +9,11 @@ import re
 from typing import Final
 
 from spendsense_pipeline.payees import known, names
+from spendsense_pipeline.recommendations.guardrails.text import WORDS
 from spendsense_pipeline.recommendations.naming import known_payee
 
 _NAME: Final = re.compile(r"[A-Z][\w]*(?:['’][A-Z]?\w+)?")
-_WORDS: Final = frozenset(
-    """ben jerry wendy denny arby hardee carl papa dominic domino sherwin macy kohl lowe sam walter albert dave cleo gerald will mark bill grace may june april august rich frank rose hope faith art pat rob sue penny dale dean jack max
-    sunny victor miles grant chase drew earl gene guy jay josh ken lance les mason norm pearl ray ruby sky stew summer
-    sunday tad van wade art ginger ivy joy lily holly poppy iris jade daisy angel charity christian dolores mercedes
-    jesus pilar angeles rik lea don ed nick pete dan ron amber alba fleur anouk may paris china austin jordan carol
-    randy virginia carolina georgia diego francisco antonio jose marino san victoria sydney sofia florence savannah
-    florian martin lauren adam eve harry oliver olive charlotte madison houston dallas phoenix jackson lincoln ford
-    wells sterling morgan stanley king queen prince duke roth pell stafford perkins
-    """.split()
-)
+_WORDS: Final = frozenset(WORDS["names"].split())
 """Given names that are words or places: a name only where another name, or somebody's kin or office, stands beside."""
 _KIN: Final = re.compile(
     r"(?:husband|wife|spouse|partner|ex|ex-wife|ex-husband|neighbou?r|son|daughter|roommate|boss|mom|mum|dad|mother|"
@@ -29,10 +21,7 @@ _KIN: Final = re.compile(
     r"adviser|advisor|banker|teacher|nanny)[,:]? $",
     re.IGNORECASE,
 )
-_THINGS: Final = frozenset(
-    """day days week ira mac mae grant grants loan loans street avenue road county city university college hospital
-    bank store market plan act period sale sales eve insurance mart foods depot express prime plus gym fitness""".split()
-)
+_THINGS: Final = frozenset(WORDS["things"].split())
 """What follows a name that is no person's: Father's Day, Roth IRA, Fannie Mae."""
 
 
@@ -49,7 +38,9 @@ def _given() -> frozenset[str]:
 @functools.cache
 def _brands() -> re.Pattern[str]:
     """Names of well-known payees that begin with or hold a given name, as one pattern."""
-    written = {each.display for each in known.table() if _given() & set(names.fold(each.display).replace("'s", "").split())}
+    written = {
+        each.display for each in known.table() if _given() & set(names.fold(each.display).replace("'s", "").split())
+    }
     longest_first = sorted((each for each in written if " " in each or "'" in each), key=len, reverse=True)
     return re.compile(rf"\b(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", re.IGNORECASE)
 

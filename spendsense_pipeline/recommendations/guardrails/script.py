@@ -13,7 +13,10 @@ from spendsense_pipeline.recommendations.guardrails.text import Finding, Text
 
 _LATIN: Final = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u017f\u0218-\u021b\u1e02-\u1ef9"
 """Latin letters of European languages and Vietnamese: no phonetic ones, no ligatures, no African clicks."""
-_MARKS: Final = "\u2010\u2011\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u2022\u00b7\u2212\u2032\u2033\u00d7\u00f7\u00b0\u00a7\u00ab\u00bb\u00a1\u00bf\u2044"
+_MARKS: Final = (
+    "\u2010\u2011\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u2022\u00b7"
+    "\u2212\u2032\u2033\u00d7\u00f7\u00b0\u00a7\u00ab\u00bb\u00a1\u00bf\u2044"
+)
 """Typographic punctuation and signs of arithmetic."""
 _SIGNS: Final = "\u00a2-\u00a5\u20a0-\u20c0\u00a9\u00ae\u2122\u00bc-\u00be"
 """Currencies, marks of a brand, simple fractions."""

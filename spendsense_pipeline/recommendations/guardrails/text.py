@@ -2,10 +2,17 @@
 
 import functools
 import re
+import tomllib
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypedDict
+from importlib import resources
+from typing import Any, Final, Literal, Protocol, TypedDict
+
+WORDS: Final[dict[str, Any]] = tomllib.loads(
+    resources.files("spendsense_pipeline.recommendations").joinpath("data/words.toml").read_text("utf-8")
+)
+"""Words of English that guardrails read."""
 
 Severity = Literal["critical", "notable"]
 
@@ -74,7 +81,9 @@ class Text:
     ) -> "Text":
         """The text with each part normalised."""
         written = f"{title}\n{content}\n{rationale}"
-        return cls(content_type, normalized(title), normalized(content), normalized(rationale), slots, eligible, written)
+        return cls(
+            content_type, normalized(title), normalized(content), normalized(rationale), slots, eligible, written
+        )
 
     @property
     def whole(self) -> str:

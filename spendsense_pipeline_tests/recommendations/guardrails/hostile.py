@@ -89,11 +89,18 @@ def counted(texts: list[Hostile]) -> list[Counts]:
 def table(texts: list[Hostile]) -> str:
     """What ``docs/guardrails.md`` says of the half that was not tuned on."""
     held_out = [text for text in texts if text.held_out]
-    lines = ["| kind | bad texts | found | good texts | found wrongly | precision | recall |", "|---|--:|--:|--:|--:|--:|--:|"]
+    lines = [
+        "| kind | bad texts | found | good texts | found wrongly | precision | recall |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
     for row in counted(held_out):
         shares = f"{row.precision:.2f} | {row.recall:.2f}"
-        lines.append(f"| {row.kind.replace('_', ' ')} | {row.bad} | {row.found} | {row.good} | {row.wrongly} | {shares} |")
-    head = f"{len(texts)} texts, {sum(text.bad for text in texts)} of them bad; the half not tuned on has {len(held_out)}."
+        lines.append(
+            f"| {row.kind.replace('_', ' ')} | {row.bad} | {row.found} | {row.good} | {row.wrongly} | {shares} |"
+        )
+    head = (
+        f"{len(texts)} texts, {sum(text.bad for text in texts)} of them bad; the half not tuned on has {len(held_out)}."
+    )
     return "\n".join([head, "", *lines, ""])
 
 

@@ -99,21 +99,25 @@ def test_a_warning_reaches_as_far_as_its_part_of_the_sentence(asked: str, warned
 
 @pytest.mark.parametrize(
     "character",
-    ["\u0430", "\u03bf", "\u0585", "\u13a0", "\uff41", "\u24d0", "\U0001d41a", "\u0251", "\ufb01", "\u0669", "\u200b", "\u202e",
-     "\u2066", "\u3164", "\u2800", "\u00ad", "\U000e0041", "\u034f", "\u4e00", "\u0337", "\x07"],
+    ["\u0430", "\u03bf", "\u0585", "\u13a0", "\uff41", "\u24d0", "\U0001d41a", "\u0251", "\ufb01", "\u0669", "\u200b",
+     "\u202e", "\u2066", "\u3164", "\u2800", "\u00ad", "\U000e0041", "\u034f", "\u4e00", "\u0337", "\x07"],
 )  # fmt: skip
 def test_no_character_outside_the_allow_list_passes(character: str) -> None:
     found = review_text("T", f"A st{character}ep to try. {EDUCATION_DISCLOSURE}", "R.", {})
     assert ("script", "critical") in {(finding["check"], finding["severity"]) for finding in found}
 
 
-@pytest.mark.parametrize("written", ["Caf\u00e9 \u2013 \u201cna\u00efve\u201d \u2026 30\u00a0% \u20ac \u0141\u00f3d\u017a", "Cafe\u0301"])
+@pytest.mark.parametrize(
+    "written", ["Caf\u00e9 \u2013 \u201cna\u00efve\u201d \u2026 30\u00a0% \u20ac \u0141\u00f3d\u017a", "Cafe\u0301"]
+)
 def test_letters_of_the_script_and_typography_pass(written: str) -> None:
     assert script(Text.of("education", "T", written, "R.", {})) == []
 
 
 def test_an_emoji_is_notable_and_no_more() -> None:
-    assert [each["severity"] for each in script(Text.of("education", "T", "Well done \U0001f389.", "R.", {}))] == ["notable"]
+    assert [each["severity"] for each in script(Text.of("education", "T", "Well done \U0001f389.", "R.", {}))] == [
+        "notable"
+    ]
 
 
 def test_a_foreign_name_in_a_slot_is_no_foreign_sentence_and_a_foreign_sentence_between_english_ones_is() -> None:
@@ -133,9 +137,16 @@ def test_every_bare_host_is_a_link_whatever_its_ending(host: str, found: bool) -
 
 
 def test_a_payees_name_is_judged_as_the_text_is() -> None:
-    for name, check in (("Act Now", "tone"), ("bit.ly/win", "links"), ("Maria Lopez", "privacy"), ("P\u0430yPal", "script")):
+    for name, check in (
+        ("Act Now", "tone"),
+        ("bit.ly/win", "links"),
+        ("Maria Lopez", "privacy"),
+        ("P\u0430yPal", "script"),
+    ):
         slots = {"payee": {"shown": name}}
-        assert check in {each["check"] for each in review_text("T", f"It went to {name}. {EDUCATION_DISCLOSURE}", "R.", slots)}
+        assert check in {
+            each["check"] for each in review_text("T", f"It went to {name}. {EDUCATION_DISCLOSURE}", "R.", slots)
+        }
 
 
 @pytest.mark.parametrize("field", ["title", "content", "rationale"])
@@ -235,7 +246,8 @@ def test_an_enormous_text_is_judged_in_a_moment() -> None:
 
 
 def test_each_guardrail_is_named_as_its_findings_are() -> None:
-    written = "You must buy $VOO with 5% at http://a.example, cus_000123. Send us your PIN\u200b. Debes pagar tu deuda hoy mismo."
+    written = "You must buy $VOO with 5% at http://a.example, cus_000123. Send us your PIN\u200b. "
+    written += "Debes pagar tu deuda hoy mismo."
     bad = Text.of("partner_offer", "T", written, "R.", {})
     for name, guardrail in GUARDRAILS.items():
         assert {finding["check"] for finding in guardrail(bad)} == {name}
