@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "features": {"contracts", "ingest", "payees", "ranges", "row_groups"},
     "insights": {"contracts", "features"},
     "personas": {"contracts", "ingest", "features"},
-    "recommendations": {"contracts", "ingest", "features", "insights", "personas"},
+    "recommendations": {"contracts", "ingest", "payees", "features", "insights", "personas"},
     "governance": {"contracts", "ingest", "features", "insights", "personas", "recommendations"},
     "evaluation": {"contracts", "ingest", "features", "personas", "recommendations", "governance"},
     "experiments": {"contracts", "insights", "governance", "evaluation"},

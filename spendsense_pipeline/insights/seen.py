@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spendsense_pipeline.features import tables
-from spendsense_pipeline.features.meanings import CREDIT_CARD, LOAN
+from spendsense_pipeline.features.meanings import CREDIT_CARD, LIST_PRICED, LOAN
 from spendsense_pipeline.features.signals import EPOCH, Evidence, Signals, rows_read
 
 Array = npt.NDArray[Any]
@@ -103,8 +103,7 @@ class Seen:
         counts = (read.kind >= 0) & self.there[e.held.user[rows.account[chosen]]]
         chosen, read = chosen[counts], type(read)(*(each[counts] for each in read))
         account = rows.account[chosen]
-        descriptors = len(e.said.of) // (max(e.said.versions, default=0) + 1)
-        said = e.said.of[e.said.versions[self.place] * descriptors + rows.descriptor[chosen]]
+        said = self.said(chosen)
         amount = rows.amount[chosen]
         return pd.DataFrame(
             {
@@ -221,6 +220,16 @@ class Seen:
         """Readable names by number."""
         displays = self.evidence.said.displays
         return [displays[each] if each >= 0 else None for each in merchants.tolist()]
+
+    def said(self, rows: Array) -> Array:
+        """What rows, by number, say: their places in the arrays of ``Said``."""
+        e = self.evidence
+        descriptors = len(e.said.of) // (max(e.said.versions, default=0) + 1)
+        return np.asarray(e.said.of[e.said.versions[self.place] * descriptors + e.rows.descriptor[rows]])
+
+    def listed(self, rows: Array) -> Array:
+        """Whether the payees of rows, by number, are known by a list price that many customers pay."""
+        return np.asarray(self.evidence.said.told[self.said(rows)] & LIST_PRICED != 0)
 
     def labels(self, numbers: pd.Series) -> list[str | None]:
         """Categories by number."""

@@ -189,7 +189,8 @@ def _subscriptions(streams: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """Mature subscription streams by customer, dearest first."""
     chosen = streams[(streams["kind"] == "subscription") & (streams["status"] == "mature")]
     chosen = chosen.sort_values(["user_id", "monthly_cost", "stream_id"], ascending=[True, False, True])
-    columns = ["user_id", "merchant", "category", "monthly_cost", "price_change", "last_date", "expected_next_date"]
+    columns = ["user_id", "merchant", "category", "evidence", "monthly_cost", "price_change", "last_date"]
+    columns += ["expected_next_date"]
     by_customer: dict[str, list[dict[str, Any]]] = {}
     for row in records(chosen[columns]):
         by_customer.setdefault(row["user_id"], []).append(row)

@@ -30,16 +30,15 @@ Projections, each a plain continuation of the window and called so in the texts:
 """
 
 import datetime as dt
-import functools
 import math
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, Final, Literal
 
+from spendsense_pipeline.features.meanings import BY_LIST_PRICE, EVIDENCE
 from spendsense_pipeline.insights.figures import FIGURES, Figure
+from spendsense_pipeline.recommendations.naming import sayable
 
 SLOT: Final = re.compile(r"\{\{ ([a-z_]+) \}\}")
 """How a slot stands in a template: exactly one space on each side."""
@@ -500,7 +499,8 @@ _EDGES_OF_FIGURES: Final = {"months_covered": FUND_EDGES, "income_share": (0.5, 
 
 def _named(name: str) -> Callable[[Signals], Any]:
     """The payee of an insight, where it may be named."""
-    return lambda s: s.get(name) if sayable(s.get(name), s.get("payee_category")) else None
+    listed = f"{name}_listed"
+    return lambda s: s.get(name) if sayable(s.get(name), s.get("payee_category"), listed=bool(s.get(listed))) else None
 
 
 def _of_figure(figure: Figure) -> Slot:
@@ -659,9 +659,6 @@ def _stored(value: Any) -> Any:
     return round(value, 6) if isinstance(value, float) else value
 
 
-_SAYABLE = re.compile(r"[^\W_][\w&.'’+!, -]{0,38}[\w.!+]", re.UNICODE)
-
-
 def told_by(name: str, slot: Mapping[str, Any]) -> str:
     """How a stored slot came about, for a person: its formula, and what went into it.
 
@@ -673,36 +670,18 @@ def told_by(name: str, slot: Mapping[str, Any]) -> str:
     return "; ".join([formula, *(f"{each} {value}" for each, value in inputs.items())])
 
 
-@functools.cache
-def _sensitive() -> tuple[re.Pattern[str], tuple[str, ...]]:
-    """Names that are never said, as one pattern, and beginnings of categories (``data/sensitive.toml``)."""
-    text = resources.files("spendsense_pipeline.recommendations").joinpath("data/sensitive.toml").read_text("utf-8")
-    data = tomllib.loads(text)
-    categories = tuple(data.pop("categories"))
-    names = sorted({name for kind in data.values() for name in kind}, key=lambda name: (-len(name), name))
-    words = "|".join(re.escape(name).replace(r"\*", r"\w*") for name in names)
-    return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE), categories
-
-
-def sayable(payee: str | None, category: str | None = None) -> bool:
-    """Whether a payee may be named: readable, no long number in it, neither its name nor its category sensitive."""
-    names, categories = _sensitive()
-    return bool(
-        payee
-        and _SAYABLE.fullmatch(payee)
-        and not re.search(r"\d{4,}|https?|www\.", payee)
-        and not names.search(payee)
-        and not (category or "").startswith(categories)
-    )
-
-
 def stream_signals(streams: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What a customer's reported subscriptions add to the signals.
 
-    ``streams``: rows with ``merchant``, ``monthly_cost`` and ``price_change`` (fraction or None), dearest
-    first. Only payees that may be named are named; ``price_rises`` counts all.
+    ``streams``: rows with ``merchant``, ``category``, ``evidence``, ``monthly_cost`` and ``price_change`` (fraction or
+    None), dearest first. Only payees that may be named are named; ``price_rises`` counts all.
     """
-    named = [s for s in streams if sayable(s["merchant"], s.get("category")) and s["monthly_cost"]]
+    named = [
+        s
+        for s in streams
+        if s["monthly_cost"]
+        and sayable(s["merchant"], s.get("category"), listed=s.get("evidence") == EVIDENCE[BY_LIST_PRICE])
+    ]
     payees = list(dict.fromkeys(s["merchant"] for s in named))
     found: dict[str, Any] = {"price_rises": sum(1 for s in streams if (s["price_change"] or 0) > 0)}
     if payees:

@@ -15,7 +15,10 @@ from typing import Any, Final
 import pandas as pd
 
 from spendsense_pipeline.recommendations.guardrails.advice import advice_boundary
+from spendsense_pipeline.recommendations.guardrails.asks import scams
 from spendsense_pipeline.recommendations.guardrails.facts import disclosure, eligibility, grounding, links, privacy
+from spendsense_pipeline.recommendations.guardrails.language import language
+from spendsense_pipeline.recommendations.guardrails.script import script
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Guardrail, Text, normalized
 from spendsense_pipeline.recommendations.guardrails.tone import tone
 from spendsense_pipeline.recommendations.slots import SLOTS
@@ -23,6 +26,9 @@ from spendsense_pipeline.recommendations.slots import SLOTS
 GUARDRAILS: Final[dict[str, Guardrail]] = {
     "tone": tone,
     "advice_boundary": advice_boundary,
+    "scams": scams,
+    "script": script,
+    "language": language,
     "disclosure": disclosure,
     "grounding": grounding,
     "eligibility": eligibility,
