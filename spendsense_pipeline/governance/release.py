@@ -32,7 +32,8 @@ from spendsense_pipeline.governance.models import (
     Release,
     UtcTime,
 )
-from spendsense_pipeline.governance.registration import expire
+from spendsense_pipeline.governance.registration import expire, severity
+from spendsense_pipeline.governance.review import Guardrails
 from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.identity import content_hash
 
@@ -46,9 +47,6 @@ WEEK = dt.timedelta(days=7)
 Withdrawn = Callable[[], Container[str]]
 """Asks for the products that are not offered any more; called inside the transaction, and only where offers wait."""
 
-Guardrails = Callable[[Mapping[str, Any]], Sequence[Mapping[str, str]]]
-"""Findings of a stored text, from its content_type, title, content, rationale and slots (JSON), as for ``review``."""
-
 
 @dataclass(frozen=True)
 class AllBut(Container[str]):
@@ -60,7 +58,7 @@ class AllBut(Container[str]):
         return product_id is not None and product_id not in self.offered
 
 
-def no_guardrails(_text: Mapping[str, Any]) -> Sequence[Mapping[str, str]]:
+def no_guardrails(_draft: Mapping[str, Any], /) -> Sequence[Mapping[str, Any]]:
     """Finds nothing: for whoever judges by what was found when the text was written."""
     return ()
 
@@ -373,9 +371,10 @@ def _unfit(session: Session, candidates: Sequence[ReleaseFacts], guardrails: Gua
     unfit: dict[str, str] = {}
     for some in chunks(list(hashed)):
         for row in session.execute(words.where(RecommendationText.recommendation_id.in_(some))):
-            if not _as_decided(row._mapping, hashed[row.recommendation_id]):
+            text = dict(row._mapping)
+            if not _as_decided(text, hashed[row.recommendation_id]):
                 unfit[row.recommendation_id] = "text_changed"
-            elif any(finding["severity"] == "critical" for finding in guardrails(row._mapping)):
+            elif severity(guardrails(text)) >= 2:
                 unfit[row.recommendation_id] = "critical_finding"
     return unfit
 

@@ -199,8 +199,9 @@ def _always(about: str) -> dict[str, str]:
 
 def _read_as_rendered(title: str, content: str) -> list[Problem]:
     """What the guardrails find in the text with a plausible figure in every slot."""
-    whole_title, whole_content = render_education(title, content, "", EXAMPLES)
-    found = review_text(whole_title, whole_content, "", EXAMPLES)
+    slots = {name: EXAMPLES[name] for name in {*SLOT.findall(title + content), *FRAME_SLOTS}}
+    whole_title, whole_content = render_education(title, content, "", slots)
+    found = review_text(whole_title, whole_content, "", slots)
     return [Problem("content", finding["check"], finding["message"]) for finding in found]
 
 

@@ -70,7 +70,7 @@ def asks() -> dict[str, tuple[str, str, Ask]]:
         kind: (
             told["check"],
             told["message"],
-            Ask(*(_alternatives(told.get(name, "")) for name in _FIELDS), warns, warnings),
+            Ask(**{name: _alternatives(told.get(name, "")) for name in _FIELDS}, warns=warns, warnings=warnings),
         )
         for kind, told in data.items()
     }

@@ -78,7 +78,7 @@ def _foreign(words: str, share: float, fewest: int) -> bool:
         words, each = without_names, bare
     if len(each) < fewest or sum(word in SMALL_WORDS for word in each) > share * len(each):
         return False
-    return dict(_identifier().rank(words[:LONGEST]))[LANGUAGE] < SURE
+    return bool(dict(_identifier().rank(words[:LONGEST]))[LANGUAGE] < SURE)
 
 
 @functools.cache
