@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     oidc_client_secret: SecretStr | None = Field(default=None, description="its secret there")
     webhook_urls: str | None = Field(default=None, description="addresses that hear of releases, with commas")
     webhook_secret: SecretStr | None = Field(default=None, description="what messages to them are signed with, whsec_…")
+    dagster_hosts: str | None = Field(
+        default=None, description="names of Dagster's pages besides this machine's own, with commas"
+    )
     dagster_home: Path | None = Field(default=None, validation_alias="DAGSTER_HOME")
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
@@ -261,6 +264,11 @@ class Settings(BaseSettings):
     def origins(self) -> tuple[str, ...]:
         """Origins of web apps that may call the service from a browser."""
         return tuple(one.rstrip("/") for one in _listed(self.cors_origins))
+
+    @property
+    def dagster_host_names(self) -> tuple[str, ...]:
+        """Names under which a proxy before them reaches Dagster's pages."""
+        return tuple(one.lower() for one in _listed(self.dagster_hosts))
 
     @property
     def webhooks(self) -> tuple[str, ...]:

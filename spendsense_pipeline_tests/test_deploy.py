@@ -18,7 +18,7 @@ def read(name: str) -> Any:
 
 def test_every_service_says_whether_it_is_well_or_ends_by_itself() -> None:
     services = read("compose.yaml")["services"]
-    assert set(services) == {"postgres", "schema", "code", "webserver", "daemon"}
+    assert set(services) == {"postgres", "schema", "code", "webserver", "service", "daemon"}
     for name, service in services.items():
         assert ("healthcheck" in service) != (service.get("restart") == "no"), name
         for other, wanted in service.get("depends_on", {}).items():

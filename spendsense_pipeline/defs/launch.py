@@ -10,12 +10,14 @@ import itertools
 import logging
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -380,18 +382,41 @@ def tallies(ran: Ran) -> dict[str, dict[str, int]]:
 
 
 def main() -> None:
-    """``make dev``: prepare the home, then become ``dagster dev`` on 127.0.0.1:3000 with the same data."""
+    """``make dev``: prepare the home, then Dagster's webserver on 127.0.0.1:3000 and its daemon, until either ends.
+
+    Words on the command line go to the webserver: ``-p 3001``. Not ``dagster dev``: it starts a webserver of its own,
+    which answers any page that the browser shows.
+    """
     try:
         settings = Settings()
     except SpendSenseError as error:
         sys.exit(f"spendsense: {error}")
     with opened_instance(settings):
         pass
-    os.environ["DAGSTER_HOME"] = str(settings.home)
-    os.environ["SPENDSENSE_DATA"] = str(settings.data)
-    workspace = str(PROJECT_ROOT / "workspace.yaml")
-    arguments = ["dev", "-w", workspace, "-h", "127.0.0.1", "-p", "3000", *sys.argv[1:]]
-    os.execv(sys.executable, [sys.executable, "-m", "dagster", *arguments])  # noqa: S606 - our own interpreter
+    own = {**os.environ, "DAGSTER_HOME": str(settings.home), "SPENDSENSE_DATA": str(settings.data)}
+    workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
+    webserver = [sys.executable, "-m", "spendsense_pipeline.defs.webserver", *workspace]
+    daemon = [str(Path(sys.executable).with_name("dagster-daemon")), "run", *workspace]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with ExitStack() as running:
+        started = []
+        for command in ([*webserver, "-h", "127.0.0.1", "-p", "3000", *sys.argv[1:]], daemon):
+            started.append(subprocess.Popen(command, env=own, cwd=PROJECT_ROOT))  # noqa: S603 - our own interpreter
+            running.callback(_ended, started[-1])
+        with suppress(KeyboardInterrupt):
+            while all(one.poll() is None for one in started):
+                time.sleep(0.5)
+    sys.exit(next((one.returncode for one in started if one.returncode), 0))
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> None:
+    """Ask a process to end, and wait for it; a second Ctrl-C does not leave it behind."""
+    process.terminate()
+    try:
+        process.wait(30)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.wait()
 
 
 if __name__ == "__main__":
