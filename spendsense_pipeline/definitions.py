@@ -149,6 +149,7 @@ def build_defs(
             weekly_cap=settings.weekly_cap,
             release_days=settings.release_days,
             trust_local=settings.trust_local,
+            warehouse=settings.warehouse_root,
         ),
         "files": Files(
             warehouse=settings.warehouse_root,

@@ -26,10 +26,17 @@ def day_of(moment: dt.datetime | None) -> dt.date | None:
 
 
 def governance_of(settings: Settings) -> "Engine":
-    """The governance database, made first where there is none."""
+    """The governance database, made first where there is none and no batch was stored. Raises ``database_missing``."""
     from spendsense_pipeline.governance.database import open_or_create
 
-    return open_or_create(settings.governance_url)
+    return open_or_create(settings.governance_url, lambda: batches_of(settings))
+
+
+def batches_of(settings: Settings) -> list[str]:
+    """The batches that the warehouse holds."""
+    from spendsense_pipeline import warehouse  # only where the database is missing, or its record empty
+
+    return warehouse.partitions(settings.warehouse_root, "raw_products")
 
 
 def decider(settings: Settings, operator_id: str | None) -> "tuple[Engine, str, str]":

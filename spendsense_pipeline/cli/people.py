@@ -66,6 +66,28 @@ def consent_grant(
     printed(payload, as_json, lambda: [f"{row['scope']}: {row['status']} ({row['consent_id']})" for row in changed])
 
 
+@consent.command("import")
+@click.option("--reason", required=True, help="Why the files' word counts; kept with each period.")
+@as_json
+def consent_import(reason: str, as_json: bool) -> None:
+    """Open first periods by the landed files' word, also of batches that this database never registered.
+
+    For a governance database that was lost: an ingest opens nothing for people of the batches before it, since what
+    they said in between is not known. Whoever was asked here in whatever way is left alone.
+    """
+    from spendsense_pipeline import warehouse
+    from spendsense_pipeline.governance import consent as periods
+    from spendsense_pipeline.governance.database import writing
+
+    settings = Settings()
+    said = ["user_id", "user_type", "consent_status", "consent_granted_at", "consent_revoked_at"]
+    users = warehouse.load(settings.warehouse_root, "users", columns=said).to_pylist()
+    customers = [row for row in users if row["user_type"] != "operator"]
+    with writing(governance_of(settings)) as session:
+        opened = periods.open_first_periods(session, customers, context.now(), source=f"consent import: {reason}")
+    printed({"periods_opened": opened}, as_json, lambda: [f"{opened} periods opened"])
+
+
 @consent.command("text")
 @click.argument("version")
 @click.argument("file", type=click.File(encoding="utf-8"))

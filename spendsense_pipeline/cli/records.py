@@ -4,9 +4,10 @@ import sys
 from collections.abc import Iterable, Mapping
 
 from spendsense_pipeline.cli import context
-from spendsense_pipeline.cli.context import governance_of, live_scopes
+from spendsense_pipeline.cli.context import batches_of, governance_of, live_scopes
 from spendsense_pipeline.cli.frame import app, as_json
 from spendsense_pipeline.cli.output import cell, printed
+from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
 
@@ -50,8 +51,15 @@ def audit_verify(as_json: bool) -> None:
     from spendsense_pipeline.governance import records
     from spendsense_pipeline.governance.database import reading
 
-    with reading(governance_of(Settings())) as session:
+    settings = Settings()
+    with reading(governance_of(settings)) as session:
         verdict = chain.verify(session, records.known_heads(session))
+    if verdict.count == 0 and (stored := batches_of(settings)):
+        raise SpendSenseError(
+            f"the chain is empty, and the warehouse holds {len(stored)} batches: this is not the database that "
+            "registered them",
+            code="chain_empty",
+        )
     payload = {
         "ok": verdict.ok,
         "count": verdict.count,
@@ -75,7 +83,16 @@ def db_upgrade(as_json: bool) -> None:
     """Create it, or bring it to this version's schema."""
     from spendsense_pipeline.governance import database
 
-    engine = database.open_or_create(Settings().governance_url)
+    settings = Settings()
+    try:
+        engine, unseen = governance_of(settings), []
+    except SpendSenseError as error:
+        if error.code != "database_missing":
+            raise
+        engine, unseen = database.open_or_create(settings.governance_url), batches_of(settings)
     database.upgrade(engine)
     schema = database.current(engine)
-    printed({"schema": schema}, as_json, lambda: [f"schema {schema}"])
+    beside = (
+        f"new and empty beside {len(unseen)} stored batches ({', '.join(unseen[:5])}): nobody in them has consented"
+    )
+    printed({"schema": schema, "unseen": unseen}, as_json, lambda: [f"schema {schema}", *([beside] if unseen else [])])

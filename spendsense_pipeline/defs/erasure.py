@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from spendsense_pipeline import erasure
+from spendsense_pipeline import erasure, warehouse
 from spendsense_pipeline.defs.features import JOB as REFRESH
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.ingest import MERGE_LOCK, UNFINISHED
@@ -41,7 +41,9 @@ def erase(
         with FileLock(Path(instance.root_directory) / MERGE_LOCK, timeout=0):
             _require_quiet(instance, "nothing was erased yet")
             done = erasure.erase(
-                open_or_create(settings.governance_url),
+                open_or_create(
+                    settings.governance_url, lambda: warehouse.partitions(settings.warehouse_root, "raw_products")
+                ),
                 places,
                 user_id,
                 operator_id,

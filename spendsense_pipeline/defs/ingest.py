@@ -14,6 +14,8 @@ from typing import Any
 import dagster as dg
 import ibis
 from filelock import FileLock, Timeout
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import documented
@@ -23,7 +25,7 @@ from spendsense_pipeline.governance import consent, operators, records
 from spendsense_pipeline.governance.batches import forget_batch, register_batch
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.erasure import remembered
-from spendsense_pipeline.governance.models import ConsentPeriod
+from spendsense_pipeline.governance.models import Batch, ConsentPeriod
 from spendsense_pipeline.ingest import canonical, landing, rejections
 from spendsense_pipeline.ingest.erasure import scrub
 
@@ -297,7 +299,12 @@ class People(dg.Config):
     ),
 )
 def consent_records(
-    context: dg.AssetExecutionContext, config: People, governance: Governance, clock: Clock, users: ibis.Table
+    context: dg.AssetExecutionContext,
+    config: People,
+    governance: Governance,
+    clock: Clock,
+    files: Files,
+    users: ibis.Table,
 ) -> dg.MaterializeResult[None]:
     """Let governance know of the people that the batches brought."""
     batch_id = context.run.tags.get("dagster/partition", "")
@@ -309,7 +316,9 @@ def consent_records(
     source = f"batch {batch_id}" if landed else "table users"
     with writing(governance.engine) as session:
         closed = consent.close_revoked_by_files(session, customers, clock.now(), source=source)
-        opened = consent.open_first_periods(session, customers, clock.now(), source=source)
+        told_before = _of_batches_unseen(session, files.warehouse)
+        new = [row for row in customers if row["user_id"] not in told_before]
+        opened = consent.open_first_periods(session, new, clock.now(), source=source)
         registered = operators.register_from_files(
             session,
             [row["user_id"] for row in rows if row["user_type"] == "operator"],
@@ -323,11 +332,21 @@ def consent_records(
         metadata={
             "dagster/row_count": kept,
             "periods_opened": opened,
+            "left_closed_for_want_of_the_former_record": len(customers) - len(new),
             "periods_closed": closed,
             "operators_registered": registered,
             "customers_with_consent": live,
         }
     )
+
+
+def _of_batches_unseen(session: Session, root: str) -> set[str]:
+    """People of stored batches that this governance database never registered: it is newer than they are, and what they
+    said since in the one before it is not known. Their files open nothing; `spendsense consent import` does."""
+    unseen = sorted(set(warehouse.partitions(root, LAST)) - set(session.scalars(select(Batch.batch_id))))
+    if not unseen:
+        return set()
+    return set(warehouse.load(root, "raw_users", unseen, ["user_id"])["user_id"].to_pylist())
 
 
 @dg.sensor(

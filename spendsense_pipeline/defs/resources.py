@@ -19,6 +19,7 @@ from spendsense_pipeline.features.by_range import Runner, in_processes, on_spark
 from spendsense_pipeline.governance import database
 from spendsense_pipeline.recommendations.generation import Budget, Writer, known_models
 from spendsense_pipeline.settings import Settings
+from spendsense_pipeline.warehouse import partitions
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -61,13 +62,19 @@ class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
     weekly_cap: int = 0
     release_days: int = 30
     trust_local: bool = True
+    warehouse: str | None = None
+    """Where batches are stored, beside which no new database is made."""
     _engine: Engine | None = PrivateAttr(default=None)
 
     @property
     def engine(self) -> Engine:
-        """The migrated database; a new one is created, an older one is refused with the command that helps."""
+        """The migrated database; a new one is created where no batch is stored yet, an older one is refused with the
+        command that helps."""
         if self._engine is None:
-            self._engine = database.open_or_create(self.url)
+            root = self.warehouse
+            self._engine = database.open_or_create(
+                self.url, tuple if root is None else lambda: partitions(root, "raw_products")
+            )
         return self._engine
 
 

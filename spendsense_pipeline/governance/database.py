@@ -11,7 +11,7 @@ a person. Does not belong here: any table's rules.
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -111,18 +111,36 @@ def _keys_unchecked(connection: Connection) -> Iterator[None]:
         driver.execute("PRAGMA foreign_keys = ON")
 
 
-def open_or_create(url: str) -> Engine:
+def open_or_create(url: str, stored: Callable[[], Sequence[str]] = tuple) -> Engine:
     """The database at ``url``, made first where there is none: the folder of an SQLite file, and all tables.
 
+    ``stored`` lists the batches that the warehouse holds, asked only where there is no database: beside them none is
+    made (``database_missing``), since each was registered in one before it was stored, with what people said since.
     One that has tables of another schema is left as it is; ``writing`` and ``reading`` then say what to do.
     """
     file = make_url(url).database
+    on_disk = url.startswith("sqlite") and file and file != ":memory:"
+    if on_disk and not Path(str(file)).exists():  # before a file is left where a name was mistyped
+        _require_no_batches(url, stored())
     if url.startswith("sqlite") and file and file != ":memory:":
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     engine = connect(url)
     if current(engine) is None:
+        _require_no_batches(url, stored())
         upgrade(engine)
     return engine
+
+
+def _require_no_batches(url: str, stored: Sequence[str]) -> None:
+    if stored:
+        where = make_url(url).render_as_string(hide_password=True)
+        raise SpendSenseError(
+            f"there is no governance database at {where}, and the warehouse holds {len(stored)} batches ({stored[0]}, "
+            "…): consents, decisions and releases of theirs are kept in another. Name it in SPENDSENSE_DATABASE_URL, "
+            "or bring it back from a backup; where it is lost, `spendsense db upgrade` makes an empty one, in which "
+            "nobody has consented to anything",
+            code="database_missing",
+        )
 
 
 def reclaim(engine: Engine) -> bool:
