@@ -281,12 +281,6 @@ def own_tables() -> list[dg.AssetSpec]:
     ]
 
 
-class People(dg.Config):
-    """How far the files of a batch are trusted."""
-
-    trust_operators: bool = False
-
-
 @dg.asset(
     name="consent_records",
     **documented(
@@ -300,7 +294,6 @@ class People(dg.Config):
 )
 def consent_records(
     context: dg.AssetExecutionContext,
-    config: People,
     governance: Governance,
     clock: Clock,
     files: Files,
@@ -324,7 +317,6 @@ def consent_records(
             [row["user_id"] for row in rows if row["user_type"] == "operator"],
             clock.now(),
             source=source,
-            trust=config.trust_operators,
         )
         live = len({row.user_id for row in consent.live_consents(session, clock.now(), governance.consent_days)})
         kept = records.rows(session, ConsentPeriod)

@@ -161,7 +161,6 @@ def ingest_folder(
     statements: str | None = None,
     user: str | None = None,
     ids: str | None = None,
-    trust_operators: bool = False,
 ) -> tuple[str, Ran]:
     """Land a folder (of tables, or of Plaid's ``responses``) and ingest it; returns the batch's id and the run.
 
@@ -184,7 +183,7 @@ def ingest_folder(
         name = source.resolve().name
         batch = landing.land(folder, settings.landing, batch_id, responses=responses, ids=ids, name=name).name
         try:
-            return batch, _ingest(definitions, instance, batch, trust_operators=trust_operators)
+            return batch, _ingest(definitions, instance, batch)
         except RunFailed:
             if batch not in known and batch not in warehouse.partitions(settings.warehouse_root, "raw_users"):
                 shutil.rmtree(settings.landing / batch)
@@ -192,18 +191,15 @@ def ingest_folder(
             raise
 
 
-def ingest_batch(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str, *, trust_operators: bool = False
-) -> Ran:
+def ingest_batch(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str) -> Ran:
     """Make the landed folder a partition and run it through to the merged tables."""
     with _one_merge_at_a_time(instance):
-        return _ingest(definitions, instance, batch_id, trust_operators=trust_operators)
+        return _ingest(definitions, instance, batch_id)
 
 
-def _ingest(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str, *, trust_operators: bool) -> Ran:
+def _ingest(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str) -> Ran:
     instance.add_dynamic_partitions(str(BATCHES.name), [batch_id])
-    config = {"ops": {"consent_records": {"config": {"trust_operators": trust_operators}}}}
-    return _run(definitions, instance, INGEST, batch_id, config)
+    return _run(definitions, instance, INGEST, batch_id, {})
 
 
 @contextmanager

@@ -11,12 +11,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from sqlalchemy import select
 
 from spendsense_pipeline import warehouse
+from spendsense_pipeline.cli.tables import appoint_named
 from spendsense_pipeline.defs import ingest as room
 from spendsense_pipeline.defs import launch
 from spendsense_pipeline.governance import batches, consent
 from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.models import Operator
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 from spendsense_pipeline_tests.conftest import NOON, Pipeline
@@ -190,9 +193,11 @@ def test_files_open_a_first_consent_once_and_never_grant_again_nor_appoint_a_sec
     again = [{**dated, "consent_granted_at": "2026-06-30T08:00:00Z"}, undated, {"user_id": "op_2", **OPERATOR}]
     told = ingested(pipeline, instance, folder(tmp_path, "b2", users=again)).metadata["consent_records"]
     assert (told["periods_opened"], told["operators_registered"], told["customers_with_consent"]) == (0, 0, 1)
-    third = folder(tmp_path, "b3", users=[{"user_id": "op_3", **OPERATOR}])
-    told = ingested(pipeline, instance, third, trust_operators=True).metadata["consent_records"]
-    assert (told["periods_opened"], told["operators_registered"]) == (0, 2), "all that the files ever named"
+    appoint_named(pipeline.settings, "batch b2")
+    with reading(pipeline.engine) as session:
+        assert set(session.scalars(select(Operator.operator_id))) == {"op_1", "op_2"}, "all that the files ever named"
+    node = pipeline.definitions.resolve_job_def(room.JOB).get_node_named("consent_records")
+    assert node.definition.config_schema.config_type.kind.name == "ANY", "no field that a Launchpad could fill"
 
 
 def command(pipeline: Pipeline, source: Path) -> subprocess.Popen[bytes]:
