@@ -4,6 +4,7 @@ What a decision asks of an operator is in ``review``, how they log in in ``acces
 """
 
 import datetime as dt
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,8 @@ def add(
         _require_own_subject(session, operator_id, standing.subject)
     known = session.get(Operator, operator_id)
     if known is None:
+        if mistakable := _mistakable(operator_id, session.scalars(select(Operator.operator_id))):
+            raise SpendSenseError(f"{quoted(operator_id)} {mistakable}", code="invalid_operator")
         session.add(Operator(operator_id=operator_id, registered_at=now, source=source, **wanted))
         session.flush()
         return "added"
@@ -71,6 +74,18 @@ def add(
         known.sessions_since = now
     session.flush()
     return "reactivated" if reactivated else "changed" if changed else "unchanged"
+
+
+def _mistakable(operator_id: str, others: Iterable[str]) -> str | None:
+    """Why an id could pass for another's on a page or in the record; None where it could not."""
+    plain = unicodedata.normalize("NFKC", operator_id).strip()
+    if plain != operator_id or any(unicodedata.category(letter) in ("Cf", "Cc", "Zl", "Zp") for letter in operator_id):
+        return f"has blanks around it, or letters that only look as they do; write {quoted(plain)}"
+    scripts = sorted({unicodedata.name(letter, "?").split()[0] for letter in operator_id if letter.isalpha()})
+    if len(scripts) > 1:
+        return f"mixes letters of {' and '.join(scripts).lower()}"
+    same = next((other for other in others if other.casefold() == operator_id.casefold()), None)
+    return f"differs from {quoted(same)} in capitals alone" if same is not None else None
 
 
 def _require_own_subject(session: Session, operator_id: str, subject: str) -> None:
@@ -160,7 +175,10 @@ def register_from_files(
     if not trust and session.scalar(select(func.count()).select_from(Operator)):
         return 0
     known = set(session.scalars(select(Operator.operator_id)))
-    new = sorted({name for name in operator_ids if is_name(name)} - known)
+    new: list[str] = []
+    for name in sorted({name for name in operator_ids if is_name(name)} - known):
+        if not _mistakable(name, {*known, *new}):
+            new.append(name)
     if new:
         session.execute(
             insert(Operator),

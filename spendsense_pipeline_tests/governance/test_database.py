@@ -190,6 +190,25 @@ def test_batches_keep_their_place(empty: Engine) -> None:
         assert session.query(Batch).count() == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Ada", "in capitals alone"),
+        (" ada", "write 'ada'"),
+        ("ada\u200b", "only look"),
+        ("\uff41da", "write 'ada'"),
+        ("\u0430da", "cyrillic and latin"),
+        ("a\u202eda", "only look"),
+    ],
+)
+def test_no_operator_is_mistaken_for_another(engine: Engine, name: str, said: str) -> None:
+    with pytest.raises(SpendSenseError, match=said) as refused, writing(engine) as session:
+        operators.add(session, name, NOW)
+    assert refused.value.code == "invalid_operator"
+    with writing(engine) as session:
+        assert operators.register_from_files(session, [name], NOW, source="b", trust=True) == 0
+
+
 def test_files_name_operators_only_while_there_are_none_or_when_trusted(empty: Engine) -> None:
     def from_file(*names: str, trust: bool = False) -> int:
         with writing(empty) as session:
