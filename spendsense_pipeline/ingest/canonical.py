@@ -40,7 +40,7 @@ JUDGEMENT = ("file", "row", "arrival", "page", "reasons", "field", "value", "out
 SPENT = ("pending_transaction_id", "removed")  # said what becomes of rows, and are in no contract
 
 REASONS = {
-    "unreadable_row": "one JSON object, or as many values as the header has names",
+    "unreadable_row": "one JSON object that has each name once, or as many values as the header has names",
     "missing": "a value; this field may not be null or empty",
     "control_characters": "text without NUL bytes and other control characters",
     "id_too_long": "an id of at most 256 characters",
@@ -80,11 +80,12 @@ VALUE_LENGTH = 200
 MASK = "***"
 # Catches a wrong year, and lets through a source that is a day ahead of UTC.
 TOLERATED_DAYS = 1
-CONTROL = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F]"
+CONTROL = "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F\u0080-\u009f]"
 NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 NOT_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"
 CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
-DATE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{CLOCK} ?(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)?)?$"
+OFFSET = r"((0[0-9]|1[0-3])(:?[0-5][0-9])?|14(:?00)?)"  # hours from UTC: no place is further than 14
+DATE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{CLOCK} ?(Z|[+-]{OFFSET})?)?$"
 PLAIN_ID = r"^[A-Za-z0-9._:/#+=-]+$"
 LANGUAGE = r"^[a-z]{2}(-[A-Za-z0-9]{2,8})*$"
 EMAIL = r"^[^@\s<>,;]{1,64}@[^@\s<>,;]{1,190}\.[^@\s<>,;.]{1,63}$"
@@ -226,8 +227,16 @@ def accepted(judged: ibis.Table) -> ibis.Table:
     standing = standing.filter(standing.alone).union(newest).drop(*unstamped, "telling")
     if table == "transactions":
         standing = standing.filter(~standing.removed)
-        posted = standing.filter(standing.pending_transaction_id.notnull()).select(pending_id="pending_transaction_id")
-        standing = standing.anti_join(posted, standing.transaction_id == posted.pending_id).drop(*SPENT)
+        posted = standing.filter(standing.pending_transaction_id != standing.transaction_id).select(
+            pending_id="pending_transaction_id", pending_account="account_id", posted_id="transaction_id"
+        )
+        # Of another account it is another payment, and of two that name each other neither was there first.
+        standing = standing.anti_join(
+            posted,
+            (standing.transaction_id == posted.pending_id)
+            & (standing.account_id == posted.pending_account)
+            & (standing.pending_transaction_id.fill_null("") != posted.posted_id),
+        ).drop(*SPENT)
     if table in HELD:
         holders = ibis.array([standing.user_id]).concat(standing.co_holders.fill_null(NOBODY))
         standing = standing.mutate(user_id=holders.unnest())

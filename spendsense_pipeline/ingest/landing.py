@@ -28,6 +28,8 @@ from typing import Any, NamedTuple
 
 import duckdb
 import ibis
+import pyarrow as pa
+import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
 from spendsense_pipeline.ingest import declaration, plaid
@@ -85,6 +87,11 @@ SUFFIXES = {
 BATCH_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 NAMED = 1_000  # field names that a report counts: a file that uses ids as names must not fill the memory
 UNCHOSEN = ".tmp"  # where DuckDB would spill in the working directory, unless it is given a folder
+ROW_NUMBER = "file_row_number"
+DIGITS = 38
+"""Of a decimal, at most: the engine reads wider ones as other numbers."""
+NAMES_ONCE = "len(json_keys(json)) IS NOT DISTINCT FROM len(list_distinct(json_keys(json)))"
+"""Whether an object has each name once; of two values nobody can tell which is meant."""
 SURPLUS = 16  # columns beyond the header that a CSV row may have and still be told apart as a bad row
 
 
@@ -531,6 +538,19 @@ def _survey_csv(con: Backend, landed: LandedFile) -> tuple[int, dict[str, int]]:
 
 
 def _survey_parquet(con: Backend, landed: LandedFile) -> tuple[int, dict[str, int]]:
+    schema = pq.read_schema(landed.path)
+    if repeated := sorted({one for one in schema.names if schema.names.count(one) > 1}):
+        raise BatchRefused(f"{landed.name}: two columns are called {repeated[0][:100]!r}")
+    if ROW_NUMBER in schema.names:
+        raise BatchRefused(
+            f"{landed.name}: a column is called {ROW_NUMBER!r}, which the reader counts rows by; rename it"
+        )
+    for field in schema:
+        if pa.types.is_decimal(field.type) and field.type.precision > DIGITS:
+            raise BatchRefused(
+                f"{landed.name}: the column {field.name[:100]!r} holds decimals of {field.type.precision} digits; "
+                f"write at most {DIGITS}, or floats"
+            )
     columns = _parquet_columns(con, landed)
     # Counting each known column reads its pages: a damaged one shows here, not half-way through the table.
     counted = [f"count({quoted(one)})" for one in columns if one in names(landed.table)]
@@ -653,7 +673,11 @@ def _texts(con: Backend, landed: LandedFile) -> str:
     if landed.format == "parquet":
         columns = _parquet_columns(con, landed)
         inside = {one: declared.column_of(one) for one in known}
-        shown = ", ".join(f"{_written(inside[one], columns.get(inside[one]))} AS {quoted(one)}" for one in known)
+        zones = _zones(landed)
+        shown = ", ".join(
+            f"{_written(inside[one], columns.get(inside[one]), zones.get(inside[one]))} AS {quoted(one)}"
+            for one in known
+        )
         return f"SELECT {file}, file_row_number + 1 AS row, {shown} FROM {_parquet(landed)}"
     if landed.format == "csv":
         header = [declared.field_of(one) for one in _header(landed)]
@@ -674,7 +698,8 @@ def _texts(con: Backend, landed: LandedFile) -> str:
     shown = ", ".join(f"record.{quoted(inside[one])} AS {quoted(one)}" for one in known)
     return (
         f"SELECT {file}, row, {shown} FROM (SELECT row_number() OVER () AS row, "
-        f"json_transform(json, {literal(shape)}) AS record FROM {_json_objects(landed)})"
+        f"json_transform(CASE WHEN {NAMES_ONCE} THEN json END, {literal(shape)}) AS record "
+        f"FROM {_json_objects(landed)})"
     )
 
 
@@ -707,9 +732,22 @@ def _parquet_columns(con: Backend, landed: LandedFile) -> dict[str, str]:
     return {one[0]: one[1] for one in described}
 
 
-def _written(column: str, kind: str | None) -> str:
+def _zones(landed: LandedFile) -> dict[str, str]:
+    """Of the columns that hold days, those written as moments in a zone: their day is that of the zone."""
+    days = {field.name for field in FIELDS[landed.table] if field.kind == "date"}
+    columns = {_declared(landed).column_of(one) for one in days}
+    return {
+        field.name: field.type.tz
+        for field in pq.read_schema(landed.path)
+        if field.name in columns and pa.types.is_timestamp(field.type) and field.type.tz
+    }
+
+
+def _written(column: str, kind: str | None, zone: str | None = None) -> str:
     if kind is None:
         return "CAST(NULL AS VARCHAR)"
+    if zone is not None:
+        return f"CAST({quoted(column)} AT TIME ZONE {literal(zone)} AS VARCHAR)"
     if kind.endswith("]") or kind.startswith(("STRUCT", "MAP")):
         return f"CAST(to_json({quoted(column)}) AS VARCHAR)"
     return f"CAST({quoted(column)} AS VARCHAR)"
