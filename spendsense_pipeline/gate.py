@@ -5,7 +5,7 @@ whom a product suits (``offers.py``).
 """
 
 import datetime as dt
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,8 +18,6 @@ from spendsense_pipeline.settings import Settings
 
 def run(settings: Settings, engine: Engine, now: dt.datetime) -> release.Gate:
     """Release what may be released now, and write down what has ended."""
-    from spendsense_pipeline.recommendations.guardrails import review_draft  # the feed does without
-
     return release.run_gate(
         engine,
         now,
@@ -27,8 +25,14 @@ def run(settings: Settings, engine: Engine, now: dt.datetime) -> release.Gate:
         withdrawn=partial(withdrawn_products, settings.warehouse_root),
         weekly_cap=settings.weekly_cap,
         release_days=settings.release_days,
-        guardrails=review_draft,
+        guardrails=_reviewed,
     )
+
+
+def _reviewed(draft: Mapping[str, Any], /) -> Sequence[Mapping[str, Any]]:
+    from spendsense_pipeline.recommendations.guardrails import review_draft  # loaded where something may go out
+
+    return review_draft(draft)
 
 
 def feed(settings: Settings, engine: Engine, now: dt.datetime, user_id: str | None = None) -> list[dict[str, Any]]:

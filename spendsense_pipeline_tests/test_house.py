@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "dictionary": {"contracts", "governance"},
     "known_payees": {"features", "payees", "warehouse"},
     "profiles": {"features", "insights", "known_payees", "personas", "warehouse"},
-    "gate": {"governance", "settings", "warehouse"},
+    "gate": {"governance", "recommendations", "settings", "warehouse"},
     "erasure": {"ingest", "governance", "evaluation", "warehouse"},
     "defs": {
         *("contracts", "ingest", "payees", "features", "insights", "personas", "recommendations", "governance"),

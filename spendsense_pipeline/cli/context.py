@@ -4,6 +4,7 @@ import datetime as dt
 import logging
 import sys
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,9 +35,12 @@ def governance_of(settings: Settings) -> "Engine":
 
 def batches_of(settings: Settings) -> list[str]:
     """The batches that the warehouse holds."""
-    from spendsense_pipeline import warehouse  # only where the database is missing, or its record empty
+    root = settings.warehouse_root
+    if "://" not in root:  # a look at a folder, which commands without tables need no engine for
+        return sorted(file.stem for file in Path(root, "raw_products").glob("*.parquet"))
+    from spendsense_pipeline import warehouse
 
-    return warehouse.partitions(settings.warehouse_root, "raw_products")
+    return warehouse.partitions(root, "raw_products")
 
 
 def decider(settings: Settings, operator_id: str | None) -> "tuple[Engine, str, str]":

@@ -775,18 +775,18 @@ class Assignment(Base):
         Index(None, "user_id"),
     )
 
-    assignment_id: Mapped[str] = mapped_column(primary_key=True)
+    assignment_id: Mapped[str] = mapped_column(primary_key=True, doc="name of the assignment")
     seq: Mapped[int] = sequence(unique=True)
-    experiment: Mapped[str] = mapped_column(ForeignKey(Experiment.name))
-    user_id: Mapped[str]
-    arm: Mapped[str]
-    stratum: Mapped[str]
-    ordinal: Mapped[int]
-    shows: Mapped[str]
-    template_id: Mapped[str | None]
-    as_of: Mapped[dt.date]
-    assigned_at: Mapped[dt.datetime]
-    until: Mapped[dt.datetime]
+    experiment: Mapped[str] = mapped_column(ForeignKey(Experiment.name), doc="name of the experiment")
+    user_id: Mapped[str] = mapped_column(doc="the customer")
+    arm: Mapped[str] = mapped_column(doc="arm of the experiment, for good")
+    stratum: Mapped[str] = mapped_column(doc="persona and third of the baseline within which arms are dealt")
+    ordinal: Mapped[int] = mapped_column(doc="place in the stratum, from 0")
+    shows: Mapped[str] = mapped_column(doc="what the arm sees: nothing, the usual, or one template")
+    template_id: Mapped[str | None] = mapped_column(doc="that template; null: the arm sees none in particular")
+    as_of: Mapped[dt.date] = mapped_column(doc="date that was drafted when the arm was dealt")
+    assigned_at: Mapped[dt.datetime] = mapped_column(doc="when it was dealt")
+    until: Mapped[dt.datetime] = mapped_column(doc="when what the arm does to drafts and releases ends")
 
 
 class Ghost(Base):

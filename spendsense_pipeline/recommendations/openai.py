@@ -37,7 +37,8 @@ async def _bound(response: Any) -> None:
     """Refuse a compressed body, for a small one may unpack to gigabytes, and one announced as too long."""
     if response.headers.get("content-encoding", "identity") != "identity":
         raise _TooLarge("the response is compressed, which was not asked for")
-    if int(response.headers.get("content-length", "0")) > LONGEST_BODY:
+    length = response.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > LONGEST_BODY:
         raise _TooLarge(f"the response is longer than {LONGEST_BODY:,} bytes")
 
 
