@@ -776,7 +776,7 @@ class Assignment(Base):
     )
 
     assignment_id: Mapped[str] = mapped_column(primary_key=True, doc="name of the assignment")
-    seq: Mapped[int] = sequence(unique=True)
+    seq: Mapped[int] = sequence(unique=True, doc="place in the audit chain")
     experiment: Mapped[str] = mapped_column(ForeignKey(Experiment.name), doc="name of the experiment")
     user_id: Mapped[str] = mapped_column(doc="the customer")
     arm: Mapped[str] = mapped_column(doc="arm of the experiment, for good")

@@ -391,7 +391,7 @@ def _survey(con: Backend, landed: LandedFile) -> FileSurvey:
             rows, present = _survey_json(con, landed)
     except NOT_THE_FILE:
         raise
-    except (duckdb.Error, UnicodeDecodeError) as error:
+    except (duckdb.Error, pa.ArrowException, UnicodeDecodeError) as error:
         raise BatchRefused(f"{name}: cannot be read as {landed.format}{damage(error)}") from None
     _check_declared(con, landed, present)
     declared = _declared(landed)

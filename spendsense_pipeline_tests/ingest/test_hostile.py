@@ -4,12 +4,16 @@ What a single value may not be is in `test_canonical.py`, what a file as a whole
 is what depends on how a format writes it.
 """
 
+import datetime as dt
 import json
 import os
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from spendsense_pipeline.ingest import landing
@@ -127,3 +131,91 @@ def test_a_folder_that_may_not_be_read_is_refused() -> None:
             if root:
                 os.seteuid(0)
             folder.chmod(0o755)
+
+
+PERSON: dict[str, Any] = {"users_json": [USER], "accounts_json": [ACCOUNT]}
+
+
+def _parquet(zone: Zone, names: list[str], *columns: Any) -> Zone:
+    """A batch whose transactions are one Parquet file."""
+    zone.arrive(**PERSON)
+    pq.write_table(pa.Table.from_arrays(list(columns), names=names), zone.root / "b1" / "transactions.parquet")
+    return zone
+
+
+ROW = [pa.array(["t1"]), pa.array(["a1"]), pa.array(["2026-02-01"])]
+NAMES = ["transaction_id", "account_id", "date"]
+
+
+def test_decimals_wider_than_the_engine_reads_are_refused(zone: Zone) -> None:
+    wide, widest = (pa.array([Decimal("-12.50")], pa.decimal256(digits, 2)) for digits in (39, 38))
+    with pytest.raises(BatchRefused, match="'amount' holds decimals of 39 digits"):
+        _parquet(zone, [*NAMES, "amount"], *ROW, wide).judged("transactions")
+    (row,) = _parquet(Zone(zone.root.parent / "other"), [*NAMES, "amount"], *ROW, widest).accepted("transactions")
+    assert row["amount"] == -12.5
+
+
+def test_a_name_that_stands_twice_is_refused_with_the_file_or_with_the_row(zone: Zone) -> None:
+    with pytest.raises(BatchRefused, match="two columns are called 'amount'"):
+        _parquet(zone, [*NAMES, "amount", "amount"], *ROW, pa.array([-1.0]), pa.array([-2.0])).judged("transactions")
+    twice = '{"transaction_id": "t1", "account_id": "a1", "date": "2026-02-01", "amount": -1, "amount": -2}\n'
+    once = '{"transaction_id": "t2", "account_id": "a1", "date": "2026-02-01", "amount": -1}\n'
+    other = Zone(zone.root.parent / "other").arrive(**PERSON, transactions_jsonl=twice + once)
+    assert other.outcomes("transactions") == ["rejected", "accepted"]
+    assert other.quarantine()[0]["reasons"] == ["unreadable_row"]
+
+
+def test_the_readers_own_name_for_rows_is_refused(zone: Zone) -> None:
+    with pytest.raises(BatchRefused, match="'file_row_number'"):
+        _parquet(zone, [*NAMES, "amount", "file_row_number"], *ROW, pa.array([-1.0]), pa.array([9])).judged(
+            "transactions"
+        )
+
+
+def test_a_moment_in_a_zone_keeps_the_day_that_its_source_wrote(zone: Zone) -> None:
+    moment = pa.array([dt.datetime(2026, 2, 1, 3, tzinfo=dt.UTC)], pa.timestamp("us", "America/New_York"))
+    (row,) = _parquet(zone, [*NAMES, "amount"], ROW[0], ROW[1], moment, pa.array([-1.0])).accepted("transactions")
+    assert row["date"] == dt.date(2026, 1, 31)
+
+
+@pytest.mark.parametrize(
+    ("date", "reason"),
+    [
+        ("2026-02-01T23:30:00-12:00", None),
+        ("2026-02-01T08:00:00+14:00", None),
+        ("2026-02-01T08:00:00+14:30", "not_a_date"),
+        ("2026-02-01T08:00:00-15:00", "not_a_date"),
+    ],
+)
+def test_no_place_is_further_from_utc_than_fourteen_hours(zone: Zone, date: str, reason: str | None) -> None:
+    zone.arrive(**PERSON, transactions_json=[TRANSACTION | {"date": date}])
+    (row,) = zone.judged("transactions").to_pyarrow().to_pylist()
+    assert row["reasons"] == ([reason] if reason else [])
+    assert row["date"] == (None if reason else dt.date(2026, 2, 1))
+
+
+@pytest.mark.parametrize("letter", ["\x80", "\x85", "\x9b", "\x9f"])
+def test_c1_controls_are_controls(zone: Zone, letter: str) -> None:
+    zone.arrive(**PERSON, transactions_json=[TRANSACTION | {"merchant_name": f"a{letter}b"}])
+    (row,) = zone.judged("transactions").to_pyarrow().to_pylist()
+    assert row["reasons"] == ["control_characters"]
+
+
+def test_a_posting_takes_its_pending_row_of_the_same_account_alone(zone: Zone) -> None:
+    bought = TRANSACTION
+    second = ACCOUNT | {"account_id": "a2"}
+    zone.arrive(
+        users_json=[USER],
+        accounts_json=[ACCOUNT, second],
+        transactions_json=[
+            bought | {"transaction_id": "pending"},
+            bought | {"transaction_id": "posted", "pending_transaction_id": "pending"},
+            bought | {"transaction_id": "elsewhere"},
+            bought | {"transaction_id": "foreign", "account_id": "a2", "pending_transaction_id": "elsewhere"},
+            bought | {"transaction_id": "itself", "pending_transaction_id": "itself"},
+            bought | {"transaction_id": "one", "pending_transaction_id": "other"},
+            bought | {"transaction_id": "other", "pending_transaction_id": "one"},
+        ],
+    )
+    kept = {row["transaction_id"] for row in zone.accepted("transactions")}
+    assert kept == {"posted", "elsewhere", "foreign", "itself", "one", "other"}
