@@ -149,7 +149,7 @@ def build_defs(
             weekly_cap=settings.weekly_cap,
             release_days=settings.release_days,
             trust_local=settings.trust_local,
-            warehouse=settings.warehouse_root,
+            warehouse=settings.warehouse_root if settings.ingest else None,
         ),
         "files": Files(
             warehouse=settings.warehouse_root,

@@ -34,8 +34,10 @@ def governance_of(settings: Settings) -> "Engine":
 
 
 def batches_of(settings: Settings) -> list[str]:
-    """The batches that the warehouse holds."""
+    """The batches that the warehouse holds; none where tables of one's own lie there."""
     root = settings.warehouse_root
+    if not settings.ingest:
+        return []
     if "://" not in root:  # a look at a folder, which commands without tables need no engine for
         return sorted(file.stem for file in Path(root, "raw_products").glob("*.parquet"))
     from spendsense_pipeline import warehouse

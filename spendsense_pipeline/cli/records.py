@@ -95,4 +95,5 @@ def db_upgrade(as_json: bool) -> None:
     beside = (
         f"new and empty beside {len(unseen)} stored batches ({', '.join(unseen[:5])}): nobody in them has consented"
     )
-    printed({"schema": schema, "unseen": unseen}, as_json, lambda: [f"schema {schema}", *([beside] if unseen else [])])
+    payload = {"schema": schema, **({"unseen": unseen} if unseen else {})}
+    printed(payload, as_json, lambda: [f"schema {schema}", *([beside] if unseen else [])])

@@ -296,7 +296,6 @@ def consent_records(
     context: dg.AssetExecutionContext,
     governance: Governance,
     clock: Clock,
-    files: Files,
     users: ibis.Table,
 ) -> dg.MaterializeResult[None]:
     """Let governance know of the people that the batches brought."""
@@ -309,7 +308,7 @@ def consent_records(
     source = f"batch {batch_id}" if landed else "table users"
     with writing(governance.engine) as session:
         closed = consent.close_revoked_by_files(session, customers, clock.now(), source=source)
-        told_before = _of_batches_unseen(session, files.warehouse)
+        told_before = _of_batches_unseen(session, governance.warehouse) if governance.warehouse else set()
         new = [row for row in customers if row["user_id"] not in told_before]
         opened = consent.open_first_periods(session, new, clock.now(), source=source)
         registered = operators.register_from_files(

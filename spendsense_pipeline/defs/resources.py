@@ -63,7 +63,7 @@ class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
     release_days: int = 30
     trust_local: bool = True
     warehouse: str | None = None
-    """Where batches are stored, beside which no new database is made."""
+    """Where batches are stored, beside which no new database is made; None where nothing lands."""
     _engine: Engine | None = PrivateAttr(default=None)
 
     @property
