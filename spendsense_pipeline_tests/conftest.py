@@ -24,7 +24,7 @@ from spendsense_pipeline.settings import Settings
 TOGETHER = (
     *("spark", "compiled", "s3", "object_store"),
     *("browser/test_ui", "defs/test_own_tables", "governance/test_races", "synthetic/test_generate", "test_raw"),
-    *("ingest/test_canonical", "test_benchmarks"),
+    *("ingest/test_canonical", "test_benchmarks", "test_the_demo_decides"),
 )
 """In the names of tests that share what starts slowly: Spark, kernels, a webserver, a database, made customers."""
 
