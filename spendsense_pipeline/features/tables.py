@@ -178,7 +178,9 @@ def kinds_of(s: Records, factor: Array) -> Judged:
     return Judged(kind, np.where(kind == REGULAR, -1, np.where(modest, BY_CARD_MODEST, s["evidence"])))
 
 
-def streams_table(s: Records, stand: Standing, judged: Judged, chosen: Array, texts: StreamTexts, today: int) -> pa.Table:
+def streams_table(
+    s: Records, stand: Standing, judged: Judged, chosen: Array, texts: StreamTexts, today: int
+) -> pa.Table:
     """``recurring_streams`` of a date: the streams at the places ``chosen``."""
     status, expected, s = stand.status[chosen], stand.expected[chosen], s[chosen]
     kind, evidence = judged.kind[chosen], judged.evidence[chosen]
