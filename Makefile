@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# Where it is set, each of the hundred processes that the tests start would compile the package for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo dev serve test verify mutants audit accuracy clean
 
 demo: $(VENV)/.installed
