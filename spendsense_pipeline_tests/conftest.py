@@ -24,13 +24,15 @@ from spendsense_pipeline.settings import Settings
 TOGETHER = (
     *("spark", "compiled", "s3", "object_store"),
     *("browser/test_ui", "defs/test_own_tables", "governance/test_races", "synthetic/test_generate", "test_raw"),
-    *("ingest/test_canonical", "test_benchmarks", "test_the_demo_decides"),
+    *("ingest/test_canonical", "test_benchmarks", "test_the_demo_decides", "insights/test_insights"),
 )
-"""In the names of tests that share what starts slowly: Spark, kernels, a webserver, a database, made customers."""
+"""In the names of tests that share what starts slowly: Spark, kernels, a webserver, a database, made customers; or
+what is computed slowly."""
 
 SLOW = (
     *("test_demo", "browser/", "compiled", "spark", "test_erasure.py", "test_cli.py", "defs/"),
     *("test_any_history", "test_not_a_flood", "test_benchmarks", "ingest/test_holders", "ingest/test_corruption"),
+    "insights/test_insights",
 )
 """In the names of tests that take longest, the longest first: started last, one would keep a single worker busy."""
 
@@ -38,6 +40,7 @@ DAY = dt.date(2026, 6, 30)
 NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
 USERS = 40
 BATCH = "generated"
+UNOPENED = "unopened"  # beside the shared pipeline's folder, as it was when it was made
 
 
 class Together(LoadScopeScheduling):
@@ -95,7 +98,8 @@ class Pipeline:
 @pytest.fixture(scope="session")
 def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     """Generated customers, ingested and refreshed once for all of pytest's workers, which share the folder above
-    their own. Tests that change anything take a ``copy``."""
+    their own. Tests that change anything take a ``copy``, of a folder that nobody opens: SQLite's files come and go
+    with whoever opens a database."""
     own = tmp_path_factory.getbasetemp()
     root = (own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own) / "refreshed"
     pipeline = Pipeline(Settings(data=root / "data"))
@@ -107,6 +111,7 @@ def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
             landing.land(made, pipeline.settings.landing, BATCH)
             pipeline.ingest()
             pipeline.refresh()
+            shutil.copytree(pipeline.settings.data, root / UNOPENED)
             done.touch()
     return pipeline
 
@@ -114,7 +119,7 @@ def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 @pytest.fixture
 def copy(refreshed: Pipeline, tmp_path: Path) -> Pipeline:
     """The shared pipeline's folder, to do with as the test likes."""
-    shutil.copytree(refreshed.settings.data, tmp_path / "data")
+    shutil.copytree(refreshed.settings.data.with_name(UNOPENED), tmp_path / "data")
     return Pipeline(Settings(data=tmp_path / "data"))
 
 

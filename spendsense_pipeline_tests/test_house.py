@@ -1,6 +1,7 @@
 """The rules of the house, read from the source: who may import whom, who may look at the clock and the environment."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from importlib.metadata import requires, version
 from pathlib import Path
@@ -100,15 +101,21 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@functools.cache
+def parsed(source: str) -> ast.Module:
+    """The tree of a source, which five rules look at."""
+    return ast.parse(source)
+
+
 def rooms_imported(source: str) -> set[str]:
-    names = (name.split(".") for name in imported(ast.parse(source)))
+    names = (name.split(".") for name in imported(parsed(source)))
     return {name[1] for name in names if name[0] == "spendsense_pipeline" and len(name) > 1}
 
 
 def clock_reads(source: str) -> list[str]:
     """``dt.datetime.now(...)`` and its kin; a passed clock's ``clock.now()`` is none."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CLOCKS:
             owner = ast.unparse(node.func.value).split(".")[-1]
             if owner in CLOCK_OWNERS:
@@ -117,7 +124,7 @@ def clock_reads(source: str) -> list[str]:
 
 
 def environment_reads(source: str) -> list[str]:
-    tree = ast.parse(source)
+    tree = parsed(source)
     found = [name for name in imported(tree) if name in ("os.environ", "os.getenv")]
     return found + [
         ast.unparse(node)
@@ -140,7 +147,7 @@ def test_rooms_depend_only_leftwards_along_the_lineage(module: Path) -> None:
 
 @pytest.mark.parametrize("module", modules(), ids=of_room)
 def test_dagster_is_imported_in_its_own_room_alone(module: Path) -> None:
-    uses = {name.split(".")[0] for name in imported(ast.parse(module.read_text()))}
+    uses = {name.split(".")[0] for name in imported(parsed(module.read_text()))}
     assert room(module) in DAGSTER_ROOMS or not any(name.startswith("dagster") for name in uses)
 
 
@@ -158,7 +165,7 @@ def test_only_settings_read_the_environment_and_only_the_launcher_sets_it(module
 @pytest.mark.parametrize("module", modules(), ids=of_room)
 def test_a_module_says_what_belongs_in_it_and_leaves_no_notes(module: Path) -> None:
     source = module.read_text()
-    assert ast.get_docstring(ast.parse(source)) or not source.strip()
+    assert ast.get_docstring(parsed(source)) or not source.strip()
     for left in ("/home/", "/root/", "/Users/", "TODO", "FIXME", "XXX"):
         assert left not in source
 

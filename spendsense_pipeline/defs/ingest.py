@@ -208,7 +208,7 @@ def _told(rows: ibis.Table, tally: list[dict[str, Any]], batch_id: str | None) -
         dg.TableRecord(
             {"reason": row["reason"], "rejected": row["rejected"], "expected": canonical.REASONS[row["reason"]]}
         )
-        for row in (reasons.to_pyarrow().to_pylist() if tally else [])
+        for row in (reasons.to_pyarrow().to_pylist() if any(file["rejected"] for file in tally) else [])
     ]
     return {
         **({"tally": dg.MetadataValue.table([dg.TableRecord(file) for file in tally])} if tally else {}),

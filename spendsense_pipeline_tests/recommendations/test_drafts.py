@@ -256,15 +256,22 @@ def insight(user: str, name: str, **changes: Any) -> dict[str, Any]:
     } | changes  # fmt: skip
 
 
+@functools.cache
+def day_and_matches(user: str, **known: Any) -> tuple[Any, pd.DataFrame]:
+    """What is the same whatever stood out and was said before."""
+    frames = day({user: CUSTOMERS[user] | known})
+    return frames, product_matches(*frames, catalogue())
+
+
 def told(
     *insights: dict[str, Any], user: str = "high_utilization", history: list[dict[str, Any]] | None = None,
     **known: Any,
 ) -> pd.DataFrame:  # fmt: skip
     """The day's drafts of one customer with these insights."""
-    frames = day({user: CUSTOMERS[user] | known})
+    frames, matches = day_and_matches(user, **known)
     where = situations(*frames, streams([]), cards(), pd.DataFrame(insights))
     return draft_recommendations(
-        where, education_templates(where, LIBRARY, AS_OF), product_matches(*frames, catalogue()), catalogue(),
+        where, education_templates(where, LIBRARY, AS_OF), matches, catalogue(),
         consents([user], ("education",)), pd.DataFrame(history or [], columns=HISTORY), AS_OF,
     )  # fmt: skip
 
