@@ -40,7 +40,6 @@ DAY = dt.date(2026, 6, 30)
 NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
 USERS = 40
 BATCH = "generated"
-UNOPENED = "unopened"  # beside the shared pipeline's folder, as it was when it was made
 
 
 class Together(LoadScopeScheduling):
@@ -95,6 +94,11 @@ class Pipeline:
             return launch.daily_refresh(self.definitions, instance, day)
 
 
+def unopened(shared: Pipeline) -> Path:
+    """The data folder of the shared pipeline as it was when it was made; beside what its run writes to."""
+    return shared.settings.data.parent.with_name("unopened")
+
+
 @pytest.fixture(scope="session")
 def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     """Generated customers, ingested and refreshed once for all of pytest's workers, which share the folder above
@@ -111,7 +115,7 @@ def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
             landing.land(made, pipeline.settings.landing, BATCH)
             pipeline.ingest()
             pipeline.refresh()
-            shutil.copytree(pipeline.settings.data, root / UNOPENED)
+            shutil.copytree(pipeline.settings.data, unopened(pipeline))
             done.touch()
     return pipeline
 
@@ -119,7 +123,7 @@ def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 @pytest.fixture
 def copy(refreshed: Pipeline, tmp_path: Path) -> Pipeline:
     """The shared pipeline's folder, to do with as the test likes."""
-    shutil.copytree(refreshed.settings.data.with_name(UNOPENED), tmp_path / "data")
+    shutil.copytree(unopened(refreshed), tmp_path / "data")
     return Pipeline(Settings(data=tmp_path / "data"))
 
 

@@ -25,7 +25,7 @@ from spendsense_pipeline.service.app import create_app
 from spendsense_pipeline.service.context import Service
 from spendsense_pipeline.service.seed import router
 from spendsense_pipeline.settings import Settings
-from spendsense_pipeline_tests.conftest import DAY, NOON, UNOPENED, Pipeline
+from spendsense_pipeline_tests.conftest import DAY, NOON, Pipeline, unopened
 from spendsense_pipeline_tests.service.seed_client import SHAPES, Client, household
 
 OPERATOR = "operator_1"
@@ -61,7 +61,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(refreshed: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> World:
     data = tmp_path_factory.mktemp("seed") / "data"
-    shutil.copytree(refreshed.settings.data.with_name(UNOPENED), data)
+    shutil.copytree(unopened(refreshed), data)
     settings = Settings(data=data, weekly_cap=0)
     ticks = iter(range(10**9))
     service = Service(
