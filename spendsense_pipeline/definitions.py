@@ -149,6 +149,7 @@ def build_defs(
             weekly_cap=settings.weekly_cap,
             release_days=settings.release_days,
             trust_local=settings.trust_local,
+            audit_key=str(settings.audit_key) if settings.audit_key else None,
             warehouse=settings.warehouse_root if settings.ingest else None,
         ),
         "files": Files(

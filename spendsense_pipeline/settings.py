@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     timezone: str = Field(default="UTC", description="timezone of the daily schedule")
     consent_days: int = Field(default=0, ge=0, description="life of a consent period in days, 0 = no limit")
     four_eyes: bool = Field(default=False, description="the author of an override may not be its approver")
+    audit_key: Path | None = Field(
+        default=None, description="PEM file of the Ed25519 key that heads of the audit chain are signed with"
+    )
     weekly_cap: int = Field(default=3, ge=0, description="texts that one customer gets in seven days, 0 = no limit")
     release_days: int = Field(default=30, ge=1, le=365, description="days that a released text stays in the feed")
     trust_local: bool = Field(
@@ -119,7 +122,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise InvalidSettings("; ".join(_told(one) for one in error.errors())) from None
 
-    @field_validator("data", "dagster_home", "kernels", "payees")
+    @field_validator("data", "dagster_home", "kernels", "payees", "audit_key")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None

@@ -130,6 +130,14 @@ def described_again(folder: str) -> None:
     filesystem.pipe_file(path, _encoded(manifest))
 
 
+def audit_heads(to: str) -> list[dict[str, Any]]:
+    """The heads of the audit chain that the exports below ``to`` keep, oldest day first: {as_of, count, hash, …}."""
+    filesystem, root = fsspec.core.url_to_fs(to)
+    found = sorted(filesystem.glob(posixpath.join(root, "*", MANIFEST)))
+    manifests = [json.loads(filesystem.cat_file(path)) for path in found]
+    return [{"as_of": manifest["as_of"], **manifest["audit_head"]} for manifest in manifests]
+
+
 def _encoded(manifest: Mapping[str, Any]) -> bytes:
     return (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
 

@@ -18,9 +18,6 @@ from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import is_name, quoted, storable
 from spendsense_pipeline.governance.models import Base, EvaluationRun, Recommendation
 
-NAMED = "named"
-"""Beside the metrics of an evaluation, what its caller called it and asked to be kept with it."""
-
 
 def record_evaluation(
     session: Session, as_of: dt.date, metrics: Mapping[str, Any], now: dt.datetime, *, run_id: str | None = None
@@ -31,17 +28,16 @@ def record_evaluation(
     """
     count, head = audit.head(session)
     named = json.dumps([as_of.isoformat(), now.isoformat(), run_id, count, head])
-    session.merge(
-        EvaluationRun(
-            evaluation_id="eva_" + hashlib.sha256(named.encode()).hexdigest()[:20],
-            as_of=as_of,
-            evaluated_at=now,
-            run_id=run_id,
-            metrics=json.dumps(metrics, ensure_ascii=False, sort_keys=True),
-            audit_count=count,
-            audit_hash=head,
-        )
-    )
+    row: dict[str, Any] = {
+        "evaluation_id": "eva_" + hashlib.sha256(named.encode()).hexdigest()[:20],
+        "as_of": as_of,
+        "evaluated_at": now,
+        "run_id": run_id,
+        "metrics": json.dumps(metrics, ensure_ascii=False, sort_keys=True),
+        "audit_count": count,
+        "audit_hash": head,
+    }
+    audit.record(session, audit.EVALUATION, [row], now)
     return {"count": count, "hash": head}
 
 
@@ -55,8 +51,8 @@ def describe_evaluation(session: Session, run_id: str, name: str | None, details
     row = session.scalars(
         select(EvaluationRun).where(EvaluationRun.run_id == run_id).order_by(EvaluationRun.evaluated_at.desc()).limit(1)
     ).one()
-    metrics = json.loads(row.metrics) | {NAMED: {"name": name, "details": details}}
-    row.metrics = json.dumps(metrics, ensure_ascii=False, sort_keys=True)
+    row.name = name
+    row.details = json.dumps(details, ensure_ascii=False, sort_keys=True)
     return row.evaluation_id
 
 
@@ -72,11 +68,8 @@ def evaluation_named(session: Session, name: str) -> str | None:
     """The id of the evaluation of this name, or of the run of this id."""
     if not storable(name):
         return None
-    marked = EvaluationRun.metrics.contains(json.dumps(name, ensure_ascii=False), autoescape=True)
-    for row in session.scalars(select(EvaluationRun).where(or_(EvaluationRun.run_id == name, marked))):
-        if name in (row.run_id, json.loads(row.metrics).get(NAMED, {}).get("name")):
-            return row.evaluation_id
-    return None
+    named = or_(EvaluationRun.run_id == name, EvaluationRun.name == name)
+    return session.scalar(select(EvaluationRun.evaluation_id).where(named).limit(1))
 
 
 def evaluations(session: Session, *, limit: int) -> dict[str, Any]:
@@ -87,10 +80,11 @@ def evaluations(session: Session, *, limit: int) -> dict[str, Any]:
     newest = select(EvaluationRun).order_by(EvaluationRun.evaluated_at.desc(), EvaluationRun.evaluation_id).limit(limit)
     found = []
     for row in session.scalars(newest):
-        metrics = json.loads(row.metrics)
-        named = metrics.pop(NAMED, {"name": None, "details": None})
-        copied = ("evaluation_id", "as_of", "evaluated_at", "run_id")
-        found.append({name: getattr(row, name) for name in copied} | {"metrics": metrics, **named})
+        copied = ("evaluation_id", "as_of", "evaluated_at", "run_id", "name")
+        details = json.loads(row.details) if row.details is not None else None
+        found.append(
+            {name: getattr(row, name) for name in copied} | {"metrics": json.loads(row.metrics), "details": details}
+        )
     return {"evaluations": found, "total": rows(session, EvaluationRun)}
 
 
