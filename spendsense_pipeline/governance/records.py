@@ -49,7 +49,7 @@ def describe_evaluation(session: Session, run_id: str, name: str | None, details
     if name is not None:
         require_new_name(session, name)
     row = session.scalars(
-        select(EvaluationRun).where(EvaluationRun.run_id == run_id).order_by(EvaluationRun.evaluated_at.desc()).limit(1)
+        select(EvaluationRun).where(EvaluationRun.run_id == run_id).order_by(EvaluationRun.seq.desc()).limit(1)
     ).one()
     row.name = name
     row.details = json.dumps(details, ensure_ascii=False, sort_keys=True)
@@ -77,7 +77,7 @@ def evaluations(session: Session, *, limit: int) -> dict[str, Any]:
 
     Rows: evaluation_id, as_of, evaluated_at, run_id, name (None: nobody named it), metrics (name → value), details.
     """
-    newest = select(EvaluationRun).order_by(EvaluationRun.evaluated_at.desc(), EvaluationRun.evaluation_id).limit(limit)
+    newest = select(EvaluationRun).order_by(EvaluationRun.seq.desc()).limit(limit)
     found = []
     for row in session.scalars(newest):
         copied = ("evaluation_id", "as_of", "evaluated_at", "run_id", "name")
