@@ -88,7 +88,9 @@ def close(
     """Give open, unreleased drafts a status that nothing follows, and record it; returns them as they were copied."""
     open_ones = (which, Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
     query = _copied().add_columns(Recommendation.content_hash).where(*open_ones)
-    rows = [row._mapping for row in session.execute(query.order_by(Recommendation.recommendation_id))]
+    rows: list[Mapping[Any, Any]] = [
+        row._mapping for row in session.execute(query.order_by(Recommendation.recommendation_id))
+    ]
     for some in chunks([row["recommendation_id"] for row in rows]):
         session.execute(
             update(Recommendation)

@@ -176,8 +176,8 @@ def _links(session: Session, user_id: str, recommendations: Sequence[str]) -> li
     """Places in the chain whose rows are about the customer, ascending."""
     found = list(session.scalars(select(ConsentEvent.seq).where(ConsentEvent.user_id == user_id)))
     found += session.scalars(select(TopicChoice.seq).where(TopicChoice.user_id == user_id))
-    for model in (Assignment, DraftEvent, Hold, HoldLift):
-        found += session.scalars(select(model.seq).where(model.user_id == user_id))
+    for theirs in (Assignment, DraftEvent, Hold, HoldLift):
+        found += session.scalars(select(theirs.seq).where(theirs.user_id == user_id))
     for some in chunks(recommendations):
         for model in (Decision, Release, Recall, Ghost):
             found += session.scalars(select(model.seq).where(model.recommendation_id.in_(some)))

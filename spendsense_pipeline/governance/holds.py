@@ -113,7 +113,9 @@ def keep_request(session: Session, user_id: str, operator_id: str, reason: str, 
 
 def _request(session: Session, user_id: str) -> dict[str, Any] | None:
     kept = session.get(ErasureRequest, user_id)
-    return kept and {name: getattr(kept, name) for name in ("reason", "operator_id", "requested_at")}
+    if kept is None:
+        return None
+    return {name: getattr(kept, name) for name in ("reason", "operator_id", "requested_at")}
 
 
 def _stands() -> Any:

@@ -38,7 +38,7 @@ def told(engine: Engine) -> Engine:
 
 def others(engine: Engine) -> None:
     """What comes more seldom: a rejected and a voided draft, a wording approved, an erasure, rules, holds."""
-    ida, eva, joe, lea = (waiting_draft(engine, user) for user in ("ida", "eva", "joe", "lea"))
+    ida, _eva, joe, _lea = (waiting_draft(engine, user) for user in ("ida", "eva", "joe", "lea"))
     review.reject(engine, [ida["recommendation_id"]], "ada", NOW, reason="no")
     revoke(engine, "eva", NOW + HOUR)
     queue.show(engine, joe["recommendation_id"], NOW, operator_id="ada")

@@ -156,7 +156,8 @@ def _name_evaluations(session: Session) -> None:
         if named is None:
             continue
         name = named["name"] if named["name"] not in taken else None
-        taken.add(name)
+        if name is not None:
+            taken.add(name)
         session.execute(
             sa.text(
                 "UPDATE evaluation_runs SET metrics = :metrics, name = :name, details = :details "
@@ -242,13 +243,13 @@ def _drafts(session: Session) -> None:
             **{column: getattr(one, column) for column in copied},
             "action": "registered",
             "content_hash": one.original_hash,
-            "evidence": evidence[name, one.original_hash],
+            "evidence": evidence.get((name, one.original_hash)),
             "superseded_by": None,
             "run_id": one.run_id,
             "recorded_at": one.registered_at,
         }
         rows.append(event)
-        for hashed in sorted(others[name]):
+        for hashed in sorted(others.get(name, [])):
             if hashed != one.original_hash:
                 rows.append(event | {"action": "judged", "content_hash": hashed, "evidence": evidence[name, hashed]})
         if one.status in present.CLOSED:
