@@ -1,5 +1,6 @@
 """Holds, rules and heads of the chain by command, on a pipeline that has run."""
 
+import datetime as dt
 import json
 import subprocess
 from collections.abc import Callable
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from spendsense_pipeline_tests.conftest import Pipeline
+from spendsense_pipeline.cli import context
+from spendsense_pipeline_tests.conftest import NOON, Pipeline
 
 Command = Callable[..., Any]
 
@@ -56,10 +58,11 @@ def test_the_chain_is_held_against_heads_that_were_kept_elsewhere(
 def test_a_rule_once_kept_holds_in_every_shell(
     copy: Pipeline, spendsense: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(context, "now", lambda: NOON + dt.timedelta(hours=1))
     for name in ("ada", "ben"):
         spendsense(copy, "operator", "add", name)
     one, other = [row["recommendation_id"] for row in spendsense(copy, "queue", "--limit", "2")["queue"]]
-    words = ("--content", "Set aside a small amount each week.", "--reason", "shorter")
+    words = ("--title", "Calmer words", "--reason", "shorter")
     monkeypatch.setenv("SPENDSENSE_FOUR_EYES", "true")
     written = spendsense(copy, "override", one, "--operator", "ada", *words)["results"][0]
     assert written["status"] == "pending_approval"

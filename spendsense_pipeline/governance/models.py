@@ -40,9 +40,9 @@ OPEN = ("pending_approval", "approved", "overridden")
 _DECIDED = text("released_at IS NULL AND status IN ('approved', 'overridden')")
 
 LINKS = (
-    *("consent", "topic", "decision", "standing", "release", "recall", "order", "erasure"),
-    *("experiment", "experiment_end", "assignment", "ghost", "consent_text"),
-    *("draft", "operator", "template_decision", "policy", "tombstone", "evaluation", "hold", "hold_lift"),
+    *("consent", "topic", "draft", "decision", "standing", "template_decision", "release", "recall", "order"),
+    *("erasure", "tombstone", "experiment", "experiment_end", "assignment", "ghost", "consent_text"),
+    *("operator", "policy", "evaluation", "hold", "hold_lift"),
 )
 """Kinds of rows that the audit chain holds."""
 

@@ -7,7 +7,7 @@ way, and ``keep`` makes that the rule; less strict settings change nothing. Loos
 import datetime as dt
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -38,7 +38,8 @@ class Rules:
 
 def in_force(session: Session) -> Rules:
     """What the database holds everybody to; nothing where nothing was decided."""
-    row = session.execute(select(Policy.four_eyes, Policy.consent_days).order_by(Policy.seq.desc()).limit(1)).first()
+    newest = select(func.max(Policy.seq)).scalar_subquery()
+    row = session.execute(select(Policy.four_eyes, Policy.consent_days).where(Policy.seq == newest)).first()
     return Rules(*row) if row else Rules()
 
 

@@ -248,7 +248,7 @@ def test_files_name_operators_only_while_there_are_none_or_when_trusted(empty: E
     with writing(empty) as session:
         active = {row["operator_id"]: row["active"] for row in operators.listed(session)}
         assert active == {"ada": True, "ben": True, "eve": False}
-        assert [operators.add(session, name, NOW) for name in ("eve", "eve", "zoe")] == [
+        assert [operators.add(session, name, NOW, actor="ben") for name in ("eve", "eve", "zoe")] == [
             "reactivated",
             "unchanged",
             "added",
