@@ -78,3 +78,28 @@ def test_a_rule_once_kept_holds_in_every_shell(
     assert spendsense(copy, "operator", "add", "ada", code=1)["error"]["code"] == "another_required"
     assert spendsense(copy, "operator", "add", "ada", "--by", "ben")["status"] == "reactivated"
     assert spendsense(copy, "audit", "verify")["ok"]
+
+
+def test_the_documents_a_bank_asks_for_are_written_from_the_run(
+    copy: Pipeline, spendsense: Command, tmp_path: Path
+) -> None:
+    spendsense(copy, "operator", "add", "ada")
+    user = spendsense(copy, "users")["users"][0]["user_id"]
+    held = spendsense(copy, "holds", "add", user, "--operator", "ada", "--reason", "court 7 of 26")["hold_id"]
+    words = tmp_path / "words.txt"
+    words.write_text("I agree to get financial education.")
+    spendsense(copy, "consent", "text", "2026-01", str(words))
+    pages = {
+        Path(one).name: Path(one).read_text()
+        for one in spendsense(copy, "documents", "--to", str(tmp_path / "out"))["written"]
+    }
+    assert "| features_30d | 1 | 2026-06-30 | 2026-06-30 |" in pages["retention.md"]
+    assert f"| {held} |" in pages["retention.md"]
+    assert "court 7 of 26" in pages["retention.md"]
+    assert "> I agree to get financial education." in pages["consent-texts.md"]
+    assert "was never registered" in pages["consent-texts.md"], "the version that the landed files name"
+    assert "Not measured" in pages["detectors.md"]
+    rows = [line for line in pages["wordings.md"].splitlines() if "| library |" in line]
+    drafts = spendsense(copy, "evaluate")["metrics"]
+    assert len(rows) > 10, drafts
+    assert user not in "".join(pages.values()), "no page names a customer"

@@ -16,7 +16,18 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import is_name, quoted, storable
-from spendsense_pipeline.governance.models import Base, EvaluationRun, Recommendation
+from spendsense_pipeline.governance.models import (
+    Base,
+    Batch,
+    ConsentEvent,
+    Decision,
+    Erasure,
+    EvaluationRun,
+    FeedbackEvent,
+    Login,
+    Recommendation,
+    Release,
+)
 
 
 def record_evaluation(
@@ -97,6 +108,26 @@ def known_heads(session: Session) -> list[tuple[int, str]]:
 def rows(session: Session, model: type[Base]) -> int:
     """How many rows a table of the governance database has."""
     return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def kept(session: Session) -> list[dict[str, Any]]:
+    """How much is on record of each kind, and since when: {what, count, oldest, newest}."""
+    dated = {
+        "batches": Batch.registered_at,
+        "consent events": ConsentEvent.recorded_at,
+        "drafts": Recommendation.registered_at,
+        "decisions": Decision.decided_at,
+        "releases": Release.released_at,
+        "feedback": FeedbackEvent.received_at,
+        "evaluations": EvaluationRun.evaluated_at,
+        "logins": Login.attempted_at,
+        "erasures": Erasure.erased_at,
+    }
+    found = []
+    for what, moment in dated.items():
+        count, oldest, newest = session.execute(select(func.count(), func.min(moment), func.max(moment))).one()
+        found.append({"what": what, "count": count, "oldest": oldest, "newest": newest})
+    return found
 
 
 def latency(session: Session) -> dict[str, float | None]:
