@@ -78,14 +78,14 @@ def audit_verify(heads: tuple[str, ...], key: Path | None, as_json: bool) -> Non
 
     Heads that evaluations and exports kept are checked, too.
     """
-    from spendsense_pipeline.evaluation import export
+    from spendsense_pipeline.evaluation.manifests import audit_heads
     from spendsense_pipeline.governance import audit as chain
     from spendsense_pipeline.governance import records
     from spendsense_pipeline.governance.database import reading
 
     settings = Settings()
     kept = [_head(text) for text in heads]
-    exported = export.audit_heads(settings.exports_root)
+    exported = audit_heads(settings.exports_root)
     kept += [(one["count"], one["hash"], one.get("signature")) for one in exported]
     if key is not None:
         _require_signed(kept, key)

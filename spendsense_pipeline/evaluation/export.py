@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema, columns
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.evaluation.manifests import MANIFEST as MANIFEST
 from spendsense_pipeline.frames import to_frame
 
 SCHEMA_VERSION: Final = "2"
@@ -55,8 +56,6 @@ EXPORTED: Final[dict[str, tuple[str, ...] | None]] = {
     "evaluation_metrics": ALL,
 }
 """Tables that may leave, and their columns."""
-
-MANIFEST: Final = "manifest.json"
 
 LINKS_LIVE: Final = dt.timedelta(days=7)
 """How long a signed link opens a file: the longest that Amazon's S3 allows."""
@@ -128,14 +127,6 @@ def described_again(folder: str) -> None:
         table["sha256"] = hashlib.sha256(content).hexdigest()
     manifest["customers"] = manifest["tables"]["features_30d"]["rows"]
     filesystem.pipe_file(path, _encoded(manifest))
-
-
-def audit_heads(to: str) -> list[dict[str, Any]]:
-    """The heads of the audit chain that the exports below ``to`` keep, oldest day first: {as_of, count, hash, …}."""
-    filesystem, root = fsspec.core.url_to_fs(to)
-    found = sorted(filesystem.glob(posixpath.join(root, "*", MANIFEST)))
-    manifests = [json.loads(filesystem.cat_file(path)) for path in found]
-    return [{"as_of": manifest["as_of"], **manifest["audit_head"]} for manifest in manifests]
 
 
 def _encoded(manifest: Mapping[str, Any]) -> bytes:
