@@ -1,9 +1,10 @@
 """One pipeline run that the tests of the whole graph share, and fresh ones for tests that change something."""
 
 import datetime as dt
+import gc
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests first, the others in the order that they have; ``--no-loadscope-reorder`` has workers keep it."""
     items.sort(key=lambda item: next((n for n, word in enumerate(SLOW) if word in item.nodeid), len(SLOW)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and collected tests stay until the end: no search for garbage passes them, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure() -> None:
+    """Pytest searches once more when all is over. In a heap of a gigabyte that took longer than the five seconds after
+    which execnet interrupts a worker, whose last words were a KeyboardInterrupt from wherever the search had come to.
+    """
+    gc.freeze()
 
 
 @dataclass
