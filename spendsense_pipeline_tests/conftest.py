@@ -1,10 +1,12 @@
 """One pipeline run that the tests of the whole graph share, and fresh ones for tests that change something."""
 
 import datetime as dt
+import functools
 import gc
 import os
 import shutil
-from collections.abc import Callable, Generator
+import ssl
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,14 @@ def copy(refreshed: Pipeline, tmp_path: Path) -> Pipeline:
     """The shared pipeline's folder, to do with as the test likes."""
     shutil.copytree(unopened(refreshed), tmp_path / "data")
     return Pipeline(Settings(data=tmp_path / "data"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_read_once() -> Iterator[None]:
+    """Each HTTP client reads the machine's certificates, which takes 50 ms, and here nobody speaks TLS."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(autouse=True)
