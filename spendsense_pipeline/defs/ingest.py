@@ -6,7 +6,8 @@ is in ``ingest/`` and ``governance/``. What does not belong here: any later word
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.runs import fail_dead_runs
+from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, operators, records
 from spendsense_pipeline.governance.batches import forget_batch, register_batch
 from spendsense_pipeline.governance.database import reading, writing
@@ -33,6 +35,8 @@ BATCHES = dg.DynamicPartitionsDefinition(name="batch")
 JOB = "ingest_batch"
 MERGE_LOCK = "merge.lock"  # in Dagster's home, held by a command while it merges
 ATTEMPTS = 3
+REFUSED = "spendsense/refused"
+"""Tag of a run whose batch can never succeed as it lies: when the batch had last changed, in nanoseconds since 1970."""
 NEWEST = 500  # runs looked at by the sensor; what is older is told by the stored partitions
 SETTLED = dt.timedelta(seconds=30)  # without `_SUCCESS`, a folder moved into place is complete once so long unchanged
 UNSUCCESSFUL = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
@@ -92,6 +96,15 @@ def raw_tables(
     # The merge reads what the store holds only of partitions that Dagster lists: a lost home must lose no batch.
     context.instance.add_dynamic_partitions(str(BATCHES.name), warehouse.partitions(files.warehouse, LAST))
     folder = files.batch(batch_id)
+    with _refused_for_good(context, folder):
+        yield from _as_written(context, folder, files, governance, clock)
+
+
+def _as_written(
+    context: dg.AssetExecutionContext, folder: Path, files: Files, governance: Governance, clock: Clock
+) -> Iterator[dg.Output[ibis.Table]]:
+    """The tables of a batch, registered; nothing of it stays registered or stored if its files change meanwhile."""
+    batch_id = context.partition_key
     with reading(governance.engine) as session:
         erased = remembered(session)
     if erased:  # files delivered again must not bring back who was erased
@@ -132,6 +145,18 @@ def raw_tables(
     left_out = landing.strangers(folder)
     if left_out:
         context.log.info("left out, being no table of ours: %s", ", ".join(left_out))
+
+
+@contextmanager
+def _refused_for_good(context: dg.AssetExecutionContext, folder: Path) -> Iterator[None]:
+    """What the batch is refused for comes first on the run's page, and nobody tries again until its files change."""
+    try:
+        yield
+    except SpendSenseError as error:
+        if not landing.is_final(error):
+            raise
+        context.instance.add_run_tags(context.run_id, {REFUSED: str(landing.last_change(folder))})
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 @dg.multi_asset(
@@ -346,7 +371,8 @@ def _of_batches_unseen(session: Session, root: str) -> set[str]:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="A complete new folder in the landing zone becomes a batch partition and one run: one that holds "
     f"{landing.COMPLETE}, or that was moved into place and did not change for {SETTLED.seconds} s. One merge at a "
-    f"time; a batch that failed {ATTEMPTS} times is left for a person.",
+    f"time, by name; one that failed {ATTEMPTS} times is left for a person, and so is one that was refused, until its "
+    "files change.",
 )
 def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clock) -> dg.SensorResult | dg.SkipReason:
     """A complete new folder in the landing zone becomes a batch partition and one run."""
@@ -366,15 +392,22 @@ def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clo
     # The warehouse knows, whatever became of Dagster's own records.
     stored = set(warehouse.partitions(files.warehouse, LAST))
     # One that somebody cancelled was not merged either, and is tried again like a failed one.
-    failures = Counter(_batches_of(context.instance, *UNSUCCESSFUL))
-    merged = (stored - set(failures)) | set(_batches_of(context.instance, dg.DagsterRunStatus.SUCCESS))
+    unsuccessful = _newest_runs(context.instance, *UNSUCCESSFUL)
+    failures = Counter(_batch_of(run) for run in unsuccessful if REFUSED not in run.tags)
+    refused = {(_batch_of(run), run.tags[REFUSED]) for run in unsuccessful if REFUSED in run.tags}
+    merged = (stored - set(failures)) | set(map(_batch_of, _newest_runs(context.instance, dg.DagsterRunStatus.SUCCESS)))
     # What was taken once had arrived, even if an erasure has rewritten its files since.
     arrived = sorted({*there.complete, *(batch for batch in there.unmarked if failures[batch])})
     waiting = [batch for batch in arrived if batch not in merged]
-    # One that failed comes after those that did not: it must not hold them up.
-    takeable = sorted((batch for batch in waiting if failures[batch] < ATTEMPTS), key=failures.__getitem__)
+    condemned = {
+        batch for batch in waiting if (batch, str(landing.last_change(Path(files.landing) / batch))) in refused
+    }
+    # In their order: what arrives first must not correct what comes after it.
+    takeable = [batch for batch in waiting if failures[batch] < ATTEMPTS and batch not in condemned]
     if not takeable:
-        left = f"; failed {ATTEMPTS} times and left for a person: {', '.join(waiting)}" if waiting else ""
+        left = f"; refused, see their runs: {', '.join(sorted(condemned))}" if condemned else ""
+        if failed := [batch for batch in waiting if batch not in condemned]:
+            left += f"; failed {ATTEMPTS} times and left for a person: {', '.join(failed)}"
         unmarked = [batch for batch in there.unmarked if batch not in {*merged, *waiting}]
         if unmarked:
             left += f"; not moved into place and waiting for a file {landing.COMPLETE}: {', '.join(unmarked)}"
@@ -387,10 +420,13 @@ def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clo
     )
 
 
-def _batches_of(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) -> list[str]:
-    """The batches of the newest runs of the job that ended so."""
-    runs = instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=list(statuses)), limit=NEWEST)
-    return [run.tags.get("dagster/partition", "") for run in runs]
+def _newest_runs(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) -> Sequence[dg.DagsterRun]:
+    """The newest runs of the job that ended so."""
+    return instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=list(statuses)), limit=NEWEST)
+
+
+def _batch_of(run: dg.DagsterRun) -> str:
+    return run.tags.get("dagster/partition", "")
 
 
 def _require_held_by_nobody(context: dg.AssetExecutionContext, batch_id: str) -> None:

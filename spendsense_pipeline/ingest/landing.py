@@ -32,16 +32,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
+from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest import declaration, plaid
 from spendsense_pipeline.ingest.fields import FIELDS, PERSONAL, TABLES, names
 from spendsense_pipeline.ingest.files import (
     BLOCK,
     COMPLETE,
-    NOT_THE_FILE,
     PLAID,
     BatchRefused,
     FileSurvey,
     LandedFile,
+    about_the_file,
     blocks,
     damage,
     entries,
@@ -65,7 +66,9 @@ __all__ = [
     "arrivals",
     "content_hash",
     "discover",
+    "is_final",
     "land",
+    "last_change",
     "note_erasure",
     "read_files",
     "read_raw",
@@ -84,6 +87,9 @@ SUFFIXES = {
     ".csv.gz": "csv",
     ".parquet": "parquet",
 }
+CHANGING = "changed_while_read"
+REGISTERED_OTHERWISE = ("batch_changed", "invalid_batch")
+"""What the governance database refuses a batch for."""
 BATCH_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 NAMED = 1_000  # field names that a report counts: a file that uses ids as names must not fill the memory
 UNCHOSEN = ".tmp"  # where DuckDB would spill in the working directory, unless it is given a folder
@@ -158,8 +164,13 @@ def require_unchanged(batch_dir: Path, seen: Mapping[str, tuple[int, int]]) -> N
     if changed := sorted(name for name in {*found, *seen} if found.get(name) != seen.get(name)):
         raise BatchRefused(
             f"{', '.join(changed)}: changed while the batch was read; put `{COMPLETE}` into a folder once all is there",
-            code="changed_while_read",
+            code=CHANGING,
         )
+
+
+def is_final(error: SpendSenseError) -> bool:
+    """Whether the batch can never succeed as it lies: it is refused, and not for changing while it was read."""
+    return (isinstance(error, BatchRefused) or error.code in REGISTERED_OTHERWISE) and error.code != CHANGING
 
 
 def note_erasure(batch_dir: Path, lighter: Mapping[Path, Path | None]) -> None:
@@ -338,6 +349,14 @@ def arrivals(landing_zone: Path, now: dt.datetime, settled: dt.timedelta) -> Arr
     return found
 
 
+def last_change(batch_dir: Path) -> int:
+    """When a batch or anything in it last changed, in nanoseconds since 1970; 0 if it cannot be looked through."""
+    try:
+        return max(_changes(batch_dir))
+    except OSError:
+        return 0
+
+
 def _moved(folder: Path, changes: Sequence[int]) -> bool:
     """Whether the folder came into place with all that is in it; in doubt it did not.
 
@@ -389,9 +408,9 @@ def _survey(con: Backend, landed: LandedFile) -> FileSurvey:
             rows, present = _survey_csv(con, landed)
         else:
             rows, present = _survey_json(con, landed)
-    except NOT_THE_FILE:
-        raise
     except (duckdb.Error, pa.ArrowException, UnicodeDecodeError) as error:
+        if not about_the_file(error):
+            raise
         raise BatchRefused(f"{name}: cannot be read as {landed.format}{damage(error)}") from None
     _check_declared(con, landed, present)
     declared = _declared(landed)
@@ -489,7 +508,7 @@ def _check_gzip(landed: LandedFile) -> None:
         with gzip.open(landed.path) as stream:
             while block := stream.read(BLOCK):
                 read += len(block)
-    except (EOFError, zlib.error, OSError):
+    except (EOFError, zlib.error, gzip.BadGzipFile):
         raise BatchRefused(
             f"{landed.name}: not a whole gzip file, damaged after {read} unpacked bytes; deliver it again"
         ) from None

@@ -1,6 +1,7 @@
 """Batches through the graph: what each run tells, what a refused one leaves, what arrives at the same time."""
 
 import datetime as dt
+import errno
 import json
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 from sqlalchemy import select
 
@@ -116,6 +118,48 @@ def test_a_refused_batch_leaves_nothing_and_mended_it_tells_what_was_read_and_re
     assert launch.tallies(told)["transactions"] == {"read": 6, "accepted": 2, "duplicate": 1, "rejected": 3}
 
 
+def failed_run(instance: dg.DagsterInstance) -> tuple[dg.DagsterRun, Any]:
+    """The newest run and how its first failed step failed."""
+    run = instance.get_runs(limit=1)[0]
+    events = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    return run, events[0].event_log_entry.get_dagster_event().step_failure_data
+
+
+def test_what_a_batch_is_refused_for_comes_first_and_is_final(pipeline: Pipeline, instance: dg.DagsterInstance) -> None:
+    broken = folder(pipeline.settings.landing, "b1", transactions="{}")
+    with pytest.raises(launch.RunFailed, match=r"transactions\.json: begins with '{'"):
+        ingested(pipeline, instance, broken)
+    run, failure = failed_run(instance)
+    assert failure.user_failure_data.description.startswith("transactions.json: begins with '{'")
+    assert failure.error.message.startswith("dagster._core.definitions.events.Failure: transactions.json: begins with")
+    assert run.tags[room.REFUSED] == str(landing.last_change(broken))
+
+
+@pytest.mark.parametrize(
+    "whole", [OSError(errno.EIO, "Input/output error"), duckdb.IOException("No space left on device")]
+)
+def test_a_fault_of_the_disk_condemns_no_batch(
+    pipeline: Pipeline, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, whole: Exception
+) -> None:
+    def fails(*_: Any) -> None:
+        raise whole
+
+    monkeypatch.setattr(landing, "_survey_json", fails)
+    with pytest.raises(launch.RunFailed):
+        ingested(pipeline, instance, folder(pipeline.settings.landing, "b1", users=USERS))
+    run, _ = failed_run(instance)
+    assert room.REFUSED not in run.tags
+
+
+def test_other_content_under_an_id_that_is_stored_is_final(pipeline: Pipeline, instance: dg.DagsterInstance) -> None:
+    source = folder(pipeline.settings.landing, "b1", users=USERS)
+    ingested(pipeline, instance, source)
+    (source / "users.json").write_text("[]")
+    with pytest.raises(launch.RunFailed, match="with other content"):
+        launch.ingest_batch(pipeline.definitions, instance, "b1")
+    assert room.REFUSED in failed_run(instance)[0].tags
+
+
 def test_a_refused_batch_that_lay_in_the_landing_zone_stays_there(
     pipeline: Pipeline, instance: dg.DagsterInstance
 ) -> None:
@@ -138,6 +182,7 @@ def test_a_file_that_grows_while_it_is_read_refuses_the_batch_and_nothing_of_it_
     monkeypatch.setattr(room, "register_batch", and_meanwhile)
     with pytest.raises(launch.RunFailed, match=r"transactions\.json: changed while the batch was read"):
         launch.ingest_batch(pipeline.definitions, instance, "b1")
+    assert room.REFUSED not in failed_run(instance)[0].tags, "it may be whole at the next look"
     for table in room.RAW:
         assert warehouse.partitions(pipeline.settings.warehouse_root, f"raw_{table}") == []
     with reading(pipeline.engine) as session:

@@ -21,6 +21,7 @@ from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.governance import consent, operators, queue, release, review
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import ConsentPeriod, Recommendation, RecommendationText
+from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.settings import PROJECT_ROOT
 from spendsense_pipeline_tests.conftest import NOON, Pipeline
 
@@ -313,6 +314,30 @@ def test_a_batch_that_failed_three_times_is_left_for_a_person_and_the_next_one_g
         (zone / "b2").mkdir()
         (zone / "b2" / "users.json").write_text("[]")
         settled(zone / "b2")
-        answer = landed(zone, instance)
-    assert isinstance(answer, dg.SensorResult)
-    assert [request.partition_key for request in answer.run_requests or []] == ["b2"]
+        assert requested(landed(zone, instance)) == ["b2"]
+
+
+def requested(answer: object) -> list[str | None]:
+    assert isinstance(answer, dg.SensorResult), answer
+    return [request.partition_key for request in answer.run_requests or []]
+
+
+def test_a_refused_batch_is_not_tried_again_until_its_files_change_and_holds_up_nothing(zone: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        refused = {"dagster/partition": "b1", ingest.REFUSED: str(landing.last_change(zone / "b1"))}
+        run_of(instance, ingest.JOB, dg.DagsterRunStatus.FAILURE, **refused)
+        assert "refused, see their runs: b1" in reason(landed(zone, instance))
+        (zone / "b2").mkdir()
+        (zone / "b2" / "_SUCCESS").touch()
+        assert requested(landed(zone, instance)) == ["b2"]
+        (zone / "b1" / "users.json").write_text('[{"user_id": "u1"}]')
+        (zone / "b1" / "_SUCCESS").touch()
+        assert requested(landed(zone, instance)) == ["b1"]
+
+
+def test_a_batch_that_failed_for_a_while_keeps_its_place_before_later_ones(zone: Path) -> None:
+    (zone / "b2").mkdir()
+    (zone / "b2" / "_SUCCESS").touch()
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_of(instance, ingest.JOB, dg.DagsterRunStatus.FAILURE, **{"dagster/partition": "b1"})
+        assert requested(landed(zone, instance)) == ["b1"]
