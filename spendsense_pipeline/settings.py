@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     stale_days: int = Field(
         default=7, ge=0, description="age of a customer's newest row, in days, beyond which nothing is drafted for them"
     )
+    late_days: int = Field(
+        default=4, ge=0, description="days without a newer transaction or batch after which the data is late"
+    )
     first_date: dt.date = Field(default=dt.date(2026, 1, 1), description="first daily partition")
     timezone: str = Field(default="UTC", description="timezone of the daily schedule")
     consent_days: int = Field(default=0, ge=0, description="life of a consent period in days, 0 = no limit")

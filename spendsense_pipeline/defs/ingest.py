@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 import ibis
@@ -388,36 +388,59 @@ def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clo
     merging = [run.run_id for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if merges(run)]
     if merging:
         return dg.SkipReason(f"run {merging[0]} merges a batch; one at a time")
+    found = backlog(context.instance, files, clock.now())
+    if not found.takeable:
+        return dg.SkipReason(found.reason())
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(partition_key=found.takeable[0])],
+        dynamic_partitions_requests=[BATCHES.build_add_request(found.takeable[:1])],
+    )
+
+
+class Backlog(NamedTuple):
+    """Folders of the landing zone by what is to become of them, each list ascending."""
+
+    takeable: list[str]
+    merged: list[str]
+    refused: list[str]
+    failed: list[str]
+    unmarked: list[str]
+
+    def reason(self) -> str:
+        """Why nothing is taken."""
+        left = f"; refused, see their runs: {', '.join(self.refused)}" if self.refused else ""
+        if self.failed:
+            left += f"; failed {ATTEMPTS} times and left for a person: {', '.join(self.failed)}"
+        if self.unmarked:
+            left += f"; not moved into place and waiting for a file {landing.COMPLETE}: {', '.join(self.unmarked)}"
+        return f"{len(self.merged)} batches merged, none new{left}"
+
+
+def backlog(instance: dg.DagsterInstance, files: Files, now: dt.datetime) -> Backlog:
+    """What of the landing zone waits to be merged, in its order, and what does not."""
+    there = landing.arrivals(Path(files.landing), now, SETTLED)
     # A batch whose rows are stored is done, unless the run that stored them failed on the way to the merged tables.
     # The warehouse knows, whatever became of Dagster's own records.
     stored = set(warehouse.partitions(files.warehouse, LAST))
     # One that somebody cancelled was not merged either, and is tried again like a failed one.
-    unsuccessful = _newest_runs(context.instance, *UNSUCCESSFUL)
+    unsuccessful = _newest_runs(instance, *UNSUCCESSFUL)
     failures = Counter(_batch_of(run) for run in unsuccessful if REFUSED not in run.tags)
-    refused = {(_batch_of(run), run.tags[REFUSED]) for run in unsuccessful if REFUSED in run.tags}
-    merged = (stored - set(failures)) | set(map(_batch_of, _newest_runs(context.instance, dg.DagsterRunStatus.SUCCESS)))
-    # What was taken once had arrived, even if an erasure has rewritten its files since.
-    arrived = sorted({*there.complete, *(batch for batch in there.unmarked if failures[batch])})
-    waiting = [batch for batch in arrived if batch not in merged]
-    condemned = {
-        batch for batch in waiting if (batch, str(landing.last_change(Path(files.landing) / batch))) in refused
-    }
-    # In their order: what arrives first must not correct what comes after it.
-    takeable = [batch for batch in waiting if failures[batch] < ATTEMPTS and batch not in condemned]
-    if not takeable:
-        left = f"; refused, see their runs: {', '.join(sorted(condemned))}" if condemned else ""
-        if failed := [batch for batch in waiting if batch not in condemned]:
-            left += f"; failed {ATTEMPTS} times and left for a person: {', '.join(failed)}"
-        unmarked = [batch for batch in there.unmarked if batch not in {*merged, *waiting}]
-        if unmarked:
-            left += f"; not moved into place and waiting for a file {landing.COMPLETE}: {', '.join(unmarked)}"
-        return dg.SkipReason(
-            f"{len(merged.intersection(there.complete + there.unmarked))} batches merged, none new{left}"
-        )
-    return dg.SensorResult(
-        run_requests=[dg.RunRequest(partition_key=takeable[0])],
-        dynamic_partitions_requests=[BATCHES.build_add_request(takeable[:1])],
-    )
+    refusals = {(_batch_of(run), run.tags[REFUSED]) for run in unsuccessful if REFUSED in run.tags}
+    done = (stored - set(failures)) | set(map(_batch_of, _newest_runs(instance, dg.DagsterRunStatus.SUCCESS)))
+    found = Backlog([], [], [], [], [])
+    for batch in sorted(there.complete + there.unmarked):
+        if batch in done:
+            found.merged.append(batch)
+        # What was taken once had arrived, even if an erasure has rewritten its files since.
+        elif batch in there.unmarked and not failures[batch]:
+            found.unmarked.append(batch)
+        elif (batch, str(landing.last_change(Path(files.landing) / batch))) in refusals:
+            found.refused.append(batch)
+        elif failures[batch] >= ATTEMPTS:
+            found.failed.append(batch)
+        else:
+            found.takeable.append(batch)
+    return found
 
 
 def _newest_runs(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) -> Sequence[dg.DagsterRun]:
