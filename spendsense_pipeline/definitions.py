@@ -11,6 +11,7 @@ import dagster as dg
 from spendsense_pipeline.defs import (
     evaluation,
     experiments,
+    failures,
     features,
     freshness,
     payees,
@@ -20,6 +21,7 @@ from spendsense_pipeline.defs import (
     review,
 )
 from spendsense_pipeline.defs import ingest as room
+from spendsense_pipeline.defs.alerts import Alerts
 from spendsense_pipeline.defs.checks import contract_checks, drift_checks, guardrails_check, trust_check
 from spendsense_pipeline.defs.documentation import with_sources
 from spendsense_pipeline.defs.io import ParquetWarehouse
@@ -127,6 +129,13 @@ def build_defs(
         description="Run the gate once; the sensor `release_gate` does it whenever something may go out.",
     )
 
+    jobs: list[freshness.Job] = [
+        *([ingest_batch] if ingest else []),
+        daily_refresh,
+        review_recommendations,
+        review.record_consent(names[dg.AssetKey("consent_records")]),
+        release_job,
+    ]
     given: dict[str, Any] = {
         "io_manager": ParquetWarehouse(
             root=settings.warehouse_root, scratch=str(settings.scratch), memory=settings.memory
@@ -159,6 +168,7 @@ def build_defs(
             experiments=str(settings.experiments),
             payees=str(settings.payees) if settings.payees else None,
         ),
+        "alerts": Alerts.of(settings),
         "clock": Clock(),
         "language_model": LanguageModel.of(settings),
         **(resources or {}),
@@ -166,17 +176,13 @@ def build_defs(
     return dg.Definitions(
         assets=with_sources([*assets, *further]),
         asset_checks=[*own, *checks, *drift_checks(daily, names), *told, proof, late],
-        jobs=[
-            *([ingest_batch] if ingest else []),
-            daily_refresh,
-            review_recommendations,
-            review.record_consent(names[dg.AssetKey("consent_records")]),
-            release_job,
-        ],
+        jobs=jobs,
         schedules=[freshness.daily_schedule(daily_refresh, timetable)],
         sensors=[
             *([room.landing_sensor, freshness.arrival_sensor(daily_refresh, timetable)] if ingest else []),
             release.release_gate,
+            failures.failure_alerts({job.name for job in jobs}),
+            freshness.lateness_sensor(late, timetable),
         ],
         resources={name: sealed(resource) for name, resource in given.items()},
         # A process for each step would cost more than most steps take.

@@ -6,15 +6,19 @@ fresh a single customer's data is, which features say (``data_age_days``).
 """
 
 import datetime as dt
+import json
+import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from sqlalchemy import func, select
 
 from spendsense_pipeline import warehouse
+from spendsense_pipeline.defs.alerts import EVALUATION, Alerts, Notice, tell
 from spendsense_pipeline.defs.features import JOB as REFRESH
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.ingest import UNFINISHED, UNSUCCESSFUL, backlog, merges
@@ -22,6 +26,8 @@ from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import Batch
 
+Job = Any
+"""A job that selects assets; Dagster exports no type of it."""
 STARTS_AT = dt.time(6)
 """When a date's run starts at the latest, whatever has arrived; local time."""
 DUE_AT = dt.time(9)
@@ -89,7 +95,7 @@ def evaluations(
     now: dt.datetime,
 ) -> list[dg.AssetCheckEvaluation]:
     """What the checks find now. Before the first transactions nothing is late."""
-    newest, due, today = _newest_transaction(files.warehouse), timetable.due(now), timetable.today(now)
+    newest, due, today = _newest_date(files.warehouse), timetable.due(now), timetable.today(now)
     found = []
     for check in checks:
         if newest is None:
@@ -115,7 +121,7 @@ def evaluations(
     return found
 
 
-def _newest_transaction(root: str) -> dt.date | None:
+def _newest_date(root: str) -> dt.date | None:
     try:
         rows = warehouse.read(warehouse.connect(), root, "transactions")
     except warehouse.NotMaterialized:
@@ -124,10 +130,62 @@ def _newest_transaction(root: str) -> dt.date | None:
     return newest
 
 
+def lateness_sensor(checks: dg.AssetChecksDefinition, timetable: Timetable) -> dg.SensorDefinition:
+    """Reports the checks as they change, and tells people once of what has become late."""
+
+    @dg.sensor(
+        name="lateness",
+        minimum_interval_seconds=600,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks every ten minutes what is due and not there, reports it on the tables, and tells of what has "
+        "become late: in the log, by e-mail and by webhook as the settings say.",
+    )
+    def lateness(
+        context: dg.SensorEvaluationContext, files: Files, governance: Governance, clock: Clock, alerts: Alerts
+    ) -> dg.SensorResult:
+        until, before = time.monotonic() + EVALUATION, json.loads(context.cursor or "{}")
+        now, asked = clock.now(), sorted(checks.check_keys)
+        found = evaluations(context.instance, asked, files, governance, timetable, now)
+        states = {
+            f"{one.asset_key.to_user_string()} {one.check_name}": f"{one.passed} {one.description}" for one in found
+        }
+        late: dict[str, list[str]] = {}
+        for one in found:
+            if not one.passed:
+                late.setdefault(str(one.description), []).append(one.asset_key.to_user_string())
+        told = {}
+        for name, channel in alerts.channels().items():
+            heard = [one for one in before.get("told", {}).get(name, []) if one in late]
+            new = [one for one in late if one not in heard]
+            notices = [_late_notice(one, late[one], alerts.pages, now) for one in new]
+            told[name] = heard + new[: tell(name, channel, notices, until)]
+        reported = before.get("reported", {})
+        return dg.SensorResult(
+            skip_reason="; ".join(f"{one}: {', '.join(assets)}" for one, assets in late.items()) or "nothing is late",
+            cursor=json.dumps({"reported": states, "told": told}),
+            asset_events=[
+                one for one, (name, state) in zip(found, states.items(), strict=True) if reported.get(name) != state
+            ],
+        )
+
+    return lateness
+
+
+def _late_notice(what: str, assets: Sequence[str], pages: str, now: dt.datetime) -> Notice:
+    return Notice(
+        key=re.sub(r"[^a-z0-9]+", "-", f"late {what}"),
+        kind="data.late",
+        subject=what,
+        text=f"late: {', '.join(assets)}",
+        link=f"{pages}/assets/{assets[0]}",
+        happened=now,
+    )
+
+
 # --- Runs that start when data has arrived ---
 
 
-def arrival_sensor(job: UnresolvedAssetJobDefinition, timetable: Timetable) -> dg.SensorDefinition:
+def arrival_sensor(job: Job, timetable: Timetable) -> dg.SensorDefinition:
     """Starts the day before as soon as a batch was merged since its end and none waits."""
 
     @dg.sensor(
@@ -160,7 +218,7 @@ def arrival_sensor(job: UnresolvedAssetJobDefinition, timetable: Timetable) -> d
     return daily_when_landed
 
 
-def daily_schedule(job: UnresolvedAssetJobDefinition, timetable: Timetable) -> dg.ScheduleDefinition:
+def daily_schedule(job: Job, timetable: Timetable) -> dg.ScheduleDefinition:
     """Starts the day before at `STARTS_AT`, unless it was started since its end."""
 
     @dg.schedule(

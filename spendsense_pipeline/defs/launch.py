@@ -31,6 +31,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.event import listen
 
 from spendsense_pipeline import warehouse
+from spendsense_pipeline.defs.failures import what_failed
 from spendsense_pipeline.defs.features import JOB as REFRESH
 from spendsense_pipeline.defs.features import WINDOWS
 from spendsense_pipeline.defs.ingest import BATCHES, MERGE_LOCK, UNFINISHED, merges
@@ -305,7 +306,7 @@ def _run(
     if not result.success:
         dates = " to ".join(partition) if isinstance(partition, tuple) else partition
         what = f"{job} of {dates}" if dates else job
-        raise RunFailed(f"{what} failed in run {result.run_id}: {_first_failure(result)}")
+        raise RunFailed(f"{what} failed in run {result.run_id}: {what_failed(result.all_events)}")
     metadata: dict[str, dict[str, Any]] = {}
     rows: Counter[str] = Counter()
     for event in result.get_asset_materialization_events():
@@ -332,37 +333,6 @@ def _told(steps: int) -> Callable[[dg.EventLogEntry], None]:
             PROGRESS.info("[%s] %d of %d: %s", ("#" * at).ljust(steps, "."), at, steps, event.step_key)
 
     return tell
-
-
-def _first_failure(result: dg.ExecuteInProcessResult) -> str:
-    """What the first failed step says of its cause, or the blocking check that did not pass."""
-    for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
-            return f"{evaluation.asset_key.to_user_string()} breaks its contract: {_broken(evaluation)}"
-    for event in result.all_events:
-        if event.is_step_failure:
-            causes = list(_causes(event.step_failure_data.error))
-            ours = [error for error in causes if error.cls_name in _names_of(SpendSenseError)]
-            return (ours or causes[-1:])[0].message.strip() if causes else "no error was recorded"
-    return "no step failed; see the run's log"
-
-
-def _causes(error: Any) -> Iterator[Any]:
-    """An error as Dagster recorded it, then what it came from: the outermost of ours is meant for people."""
-    while error is not None:
-        yield error
-        error = error.cause
-
-
-def _names_of(kind: type[Exception]) -> set[str]:
-    return {kind.__name__}.union(*(_names_of(one) for one in kind.__subclasses__()))
-
-
-def _broken(evaluation: dg.AssetCheckEvaluation) -> str:
-    """What a failed contract check found, as one sentence."""
-    found = evaluation.metadata.get("failures")
-    rows = [row.data for row in found.records] if isinstance(found, dg.TableMetadataValue) else []
-    return "; ".join("{column}, {check}: {failure_case} ({failures} rows)".format(**row) for row in rows)
 
 
 def tallies(ran: Ran) -> dict[str, dict[str, int]]:

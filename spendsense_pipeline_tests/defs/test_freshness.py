@@ -13,6 +13,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import freshness
+from spendsense_pipeline.defs.alerts import Alerts
 from spendsense_pipeline.defs.freshness import Timetable
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
@@ -106,6 +107,44 @@ def test_every_asset_of_the_daily_job_has_a_due_partition_and_no_job_asks() -> N
         assert graph.get(key).freshness_policy_or_from_metadata is None, "judges the newest materialization of any date"
     for name in ("daily_refresh", INGEST):
         assert not any("freshness" in node.name for node in definitions.resolve_job_def(name).nodes)
+
+
+def test_what_has_become_late_is_reported_on_its_tables_and_told_once_until_it_is_there(
+    place: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = [dg.AssetKey("features_30d"), dg.AssetKey("features_180d")]
+    checks = freshness.freshness_checks(keys, dg.AssetKey("transactions"), dg.AssetKey("raw_transactions"), BERLIN)
+    cursor = None
+
+    def looked(now: dt.datetime) -> tuple[dict[str, bool], list[str]]:
+        """What was reported, by asset, and the lines that were told."""
+        nonlocal cursor
+        caplog.clear()
+        resources = {"files": place.files, "governance": place.governance, "alerts": Alerts()}
+        context = dg.build_sensor_context(
+            instance=place.instance, cursor=cursor, resources=resources | {"clock": Clock(fixed=now.isoformat())}
+        )
+        answer = freshness.lateness_sensor(checks, BERLIN)(context)
+        assert isinstance(answer, dg.SensorResult)
+        cursor = answer.cursor
+        return {one.asset_key.path[-1]: one.passed for one in answer.asset_events}, caplog.messages
+
+    fresh, late = {"transactions": True, "raw_transactions": True}, {"features_30d": False, "features_180d": False}
+    reported, told = looked(NINE)
+    assert reported == fresh | late
+    line = "2026-06-30 is not there: late: features_180d, features_30d http://127.0.0.1:3000/assets/features_180d"
+    assert told == [line]
+    assert looked(NINE + dt.timedelta(minutes=10)) == ({}, [])
+    for key in keys:
+        place.instance.report_runless_asset_event(dg.AssetMaterialization(key, partition="2026-06-30"))
+    assert looked(NINE + dt.timedelta(minutes=20)) == ({"features_30d": True, "features_180d": True}, [])
+    reported, told = looked(NINE + dt.timedelta(days=4))
+    assert reported == late | dict.fromkeys(fresh, False)
+    assert [one.partition(":")[0] for one in told] == [
+        "2026-07-04 is not there",
+        "the newest batch landed on 2026-06-30",
+        "the newest transaction is of 2026-06-30",
+    ]
 
 
 # --- Runs that start when data has arrived ---
