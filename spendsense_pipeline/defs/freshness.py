@@ -21,8 +21,9 @@ from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.alerts import EVALUATION, Alerts, Notice, tell
 from spendsense_pipeline.defs.features import JOB as REFRESH
 from spendsense_pipeline.defs.ingest import JOB as INGEST
-from spendsense_pipeline.defs.ingest import UNFINISHED, UNSUCCESSFUL, backlog, merges
+from spendsense_pipeline.defs.ingest import backlog, merges
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
+from spendsense_pipeline.defs.runs import UNFINISHED, UNSUCCESSFUL
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import Batch
 

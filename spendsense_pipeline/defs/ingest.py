@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.defs.runs import fail_dead_runs
+from spendsense_pipeline.defs.runs import UNFINISHED, UNSUCCESSFUL, fail_dead_runs, heal
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, operators, records
 from spendsense_pipeline.governance.batches import forget_batch, register_batch
@@ -39,8 +39,6 @@ REFUSED = "spendsense/refused"
 """Tag of a run whose batch can never succeed as it lies: when the batch had last changed, in nanoseconds since 1970."""
 NEWEST = 500  # runs looked at by the sensor; what is older is told by the stored partitions
 SETTLED = dt.timedelta(seconds=30)  # without `_SUCCESS`, a folder moved into place is complete once so long unchanged
-UNSUCCESSFUL = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-UNFINISHED = [one for one in dg.DagsterRunStatus if one not in (dg.DagsterRunStatus.SUCCESS, *UNSUCCESSFUL)]
 
 KINDS = {"duckdb", "parquet"}
 RAW = {
@@ -384,7 +382,7 @@ def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clo
             pass
     except Timeout:  # a command holds it from before its folder appears to the end of its run
         return dg.SkipReason("a command merges a batch; one at a time")
-    heal(context.instance, Path(files.scratch))
+    heal(context.instance, {JOB}, Path(files.scratch))
     merging = [run.run_id for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if merges(run)]
     if merging:
         return dg.SkipReason(f"run {merging[0]} merges a batch; one at a time")
@@ -463,12 +461,6 @@ def _require_held_by_nobody(context: dg.AssetExecutionContext, batch_id: str) ->
     first = next((one.dagster_run.run_id for one in records if merges(one.dagster_run)), context.run_id)
     if first != context.run_id:
         raise landing.BatchRefused(f"{batch_id}: run {first} ingests this batch already; look there")
-
-
-def heal(instance: dg.DagsterInstance, scratch: Path) -> None:
-    """Mark dead runs as failed, and take away what they left in the scratch space while no other run uses it."""
-    if fail_dead_runs(instance, {JOB}) and not instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)):
-        warehouse.clear(scratch)
 
 
 def merges(run: dg.DagsterRun) -> bool:

@@ -39,9 +39,9 @@ def asked(pipeline: Pipeline, instance: dg.DagsterInstance, now: dt.datetime = N
 
 
 def files(pipeline: Pipeline) -> Files:
-    """The folders of this pipeline; the gate needs the warehouse alone."""
-    others = dict.fromkeys(set(Files.model_fields) - {"warehouse"}, "")
-    return Files(warehouse=pipeline.settings.warehouse_root, **others)
+    """The folders of this pipeline that the gate needs."""
+    others = dict.fromkeys(set(Files.model_fields) - {"warehouse", "scratch"}, "")
+    return Files(warehouse=pipeline.settings.warehouse_root, scratch=str(pipeline.settings.scratch), **others)
 
 
 def approved(pipeline: Pipeline, number: int) -> list[dict[str, object]]:
@@ -193,6 +193,28 @@ def test_a_release_run_passes_its_own_proof(copy: Pipeline) -> None:
     assert feed == {row["recommendation_id"] for row in chosen}
 
 
+def test_rows_that_killed_runs_of_any_job_left_go_once_no_run_is_under_way(copy: Pipeline) -> None:
+    """The gate looks wherever the pipeline runs, also where nothing lands."""
+    copy.settings.scratch.mkdir(exist_ok=True)
+    left, new = copy.settings.scratch / "aside-left", copy.settings.scratch / "aside-new"
+    for folder in (left, new):
+        folder.mkdir()
+        (folder / "judged.parquet").touch()
+    engines = copy.settings.scratch / "duckdb_temp_storage-0.tmp"
+    engines.touch()
+    for one in (left, engines):
+        os.utime(one, (0, 0))
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_of(instance, "daily_refresh", dg.DagsterRunStatus.STARTED)
+        asked(copy, instance)
+        assert left.is_dir(), "a run may be using it"
+    with dg.DagsterInstance.ephemeral() as instance:
+        asked(copy, instance)
+    assert (left.exists(), engines.exists(), new.exists()) == (False, False, True), (
+        "the newest may be of one that begins"
+    )
+
+
 # --- Landing ---
 
 
@@ -219,7 +241,7 @@ def landed(zone: Path, instance: dg.DagsterInstance, seconds_later: float = 120)
     files = Files(
         warehouse=str(zone.parent / "warehouse"),
         landing=str(zone),
-        scratch="",
+        scratch=str(zone.parent / "scratch"),
         exports="",
         reports="",
         prompts="",
