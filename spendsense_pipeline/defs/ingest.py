@@ -40,6 +40,8 @@ REFUSED = "spendsense/refused"
 NEWEST = 500  # runs looked at by the sensor; what is older is told by the stored partitions
 SETTLED = dt.timedelta(seconds=30)  # without `_SUCCESS`, a folder moved into place is complete once so long unchanged
 
+COUNTED = ("read", "accepted", "duplicate", "rejected", "superseded")
+"""Of each file: what was read and became of it, and the transactions accepted before that its rows took away."""
 KINDS = {"duckdb", "parquet"}
 RAW = {
     "users": "People of each landed batch as written. Holds personal data: never preview or export it.",
@@ -206,13 +208,21 @@ def _merged(
     """The outputs of the merge, what was read of the run's batch beside them, and whether its rejections are usual."""
     batch_id = context.run.tags.get("dagster/partition")
     tallies = {table: canonical.tally(rows).to_pyarrow().to_pylist() for table, rows in judged.items()}
+    gone = _superseded(judged["transactions"], batch_id)
     for table, rows in judged.items():
-        of_batch = _by_name([file for file in tallies[table] if file["batch"] == batch_id])
+        of_table = gone if table == "transactions" else {}
+        of_batch = _by_name(
+            [
+                file | {"superseded": of_table.get(file["file"], 0)}
+                for file in tallies[table]
+                if file["batch"] == batch_id
+            ]
+        )
         yield dg.Output(canonical.accepted(rows), output_name=table, metadata=_told(rows, of_batch, batch_id))
         for file in of_batch:
             context.log.info(
-                "%s/%s: read %d, accepted %d, duplicate %d, rejected %d",
-                *(batch_id, *(file[name] for name in ("file", "read", "accepted", "duplicate", "rejected"))),
+                "%s/%s: read %d, accepted %d, duplicate %d, rejected %d, superseded %d",
+                *(batch_id, *(file[name] for name in ("file", *COUNTED))),
             )
     yield dg.Output(canonical.quarantined(judged), output_name="quarantined_rows")
     yield _rejection_rate(tallies, batch_id)
@@ -222,6 +232,16 @@ def _merged(
         context.log.info("stored meanwhile: %s; merging again", ", ".join(overtaken))
         context.instance.add_dynamic_partitions(str(BATCHES.name), overtaken)
         raise dg.RetryRequested(max_retries=ATTEMPTS)
+
+
+def _superseded(transactions: ibis.Table, batch_id: str | None) -> dict[str, int]:
+    """How many transactions each file of the run's batch took away."""
+    takes = transactions.filter(transactions.batch == batch_id)
+    takes = takes.filter(takes.removed | takes.pending_transaction_id.notnull())
+    if not takes.limit(1).to_pyarrow().num_rows:  # mostly
+        return {}
+    found = canonical.superseded(transactions)
+    return {row["file"]: row["superseded"] for row in found.filter(found.batch == batch_id).to_pyarrow().to_pylist()}
 
 
 def _told(rows: ibis.Table, tally: list[dict[str, Any]], batch_id: str | None) -> dict[str, dg.TableMetadataValue]:
@@ -243,7 +263,7 @@ def _by_name(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What was read by the name of the file; the files of that name in customers' folders count as one."""
     counted: dict[str, Counter[str]] = {}
     for file in files:
-        numbers = {name: file[name] for name in ("read", "accepted", "duplicate", "rejected")}
+        numbers = {name: file[name] for name in COUNTED}
         counted.setdefault(_without_customer(file["file"]), Counter()).update(numbers)
     return [{"file": name, **numbers} for name, numbers in counted.items()]
 

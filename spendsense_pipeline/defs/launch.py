@@ -34,7 +34,7 @@ from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.failures import what_failed
 from spendsense_pipeline.defs.features import JOB as REFRESH
 from spendsense_pipeline.defs.features import WINDOWS
-from spendsense_pipeline.defs.ingest import BATCHES, MERGE_LOCK, merges
+from spendsense_pipeline.defs.ingest import BATCHES, COUNTED, MERGE_LOCK, merges
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.release import JOB as RELEASE
 from spendsense_pipeline.defs.runs import UNFINISHED, fail_dead_runs, lease_tags, leased
@@ -336,14 +336,13 @@ def _told(steps: int) -> Callable[[dg.EventLogEntry], None]:
 
 
 def tallies(ran: Ran) -> dict[str, dict[str, int]]:
-    """What an ingest run read and what became of it, by table: read = accepted + duplicate + rejected."""
+    """What an ingest run read and what became of it, by table: read = accepted + duplicate + rejected; and how many
+    accepted before it took away (superseded)."""
     counted: dict[str, dict[str, int]] = {}
     for table, metadata in ran.metadata.items():
         files = metadata.get("tally", [])
         if files:
-            counted[table] = {
-                name: sum(int(file[name]) for file in files) for name in ("read", "accepted", "duplicate", "rejected")
-            }
+            counted[table] = {name: sum(int(file[name]) for file in files) for name in COUNTED}
     return counted
 
 

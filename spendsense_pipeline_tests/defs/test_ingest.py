@@ -109,13 +109,19 @@ def test_a_refused_batch_leaves_nothing_and_mended_it_tells_what_was_read_and_re
     told = ingested(pipeline, instance, broken)
     assert known(pipeline) == {"t1", "t2"}
     assert told.metadata["transactions"]["tally"] == [
-        {"file": "transactions.json", "read": 6, "accepted": 2, "duplicate": 1, "rejected": 3}
+        {"file": "transactions.json", "read": 6, "accepted": 2, "duplicate": 1, "rejected": 3, "superseded": 0}
     ]
     assert [(row["reason"], row["rejected"]) for row in told.metadata["transactions"]["rejected_by_reason"]] == [
         ("not_a_number", 2),
         ("not_a_date", 1),
     ]
-    assert launch.tallies(told)["transactions"] == {"read": 6, "accepted": 2, "duplicate": 1, "rejected": 3}
+    assert launch.tallies(told)["transactions"] == {
+        "read": 6,
+        "accepted": 2,
+        "duplicate": 1,
+        "rejected": 3,
+        "superseded": 0,
+    }
 
 
 def failed_run(instance: dg.DagsterInstance) -> tuple[dg.DagsterRun, Any]:
@@ -220,6 +226,17 @@ def test_a_lost_dagster_home_loses_no_batch(pipeline: Pipeline, tmp_path: Path) 
             ingested(pipeline, instance, folder(tmp_path, name, transactions=bought(f"of {name}"), **people))
         shutil.rmtree(pipeline.settings.home)
     assert known(pipeline) == {"of b1", "of b2"}
+
+
+def test_what_a_batch_takes_away_is_counted_beside_what_it_brought(
+    pipeline: Pipeline, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    people = {"users": USERS, "accounts": ACCOUNTS}
+    ingested(pipeline, instance, folder(tmp_path, "b1", transactions=bought("t1", "t2", "t3"), **people))
+    rows = [*bought("t4", pending_transaction_id="t1"), {"transaction_id": "t2", "removed": True}]
+    ran = ingested(pipeline, instance, folder(tmp_path, "b2", transactions=rows))
+    assert launch.tallies(ran)["transactions"]["superseded"] == 2
+    assert known(pipeline) == {"t3", "t4"}
 
 
 def test_files_open_a_first_consent_once_and_never_grant_again_nor_appoint_a_second_operator(
