@@ -208,17 +208,21 @@ def _merged(
     """The outputs of the merge, what was read of the run's batch beside them, and whether its rejections are usual."""
     batch_id = context.run.tags.get("dagster/partition")
     tallies = {table: canonical.tally(rows).to_pyarrow().to_pylist() for table, rows in judged.items()}
-    gone = _superseded(judged["transactions"], batch_id)
+    transactions = judged["transactions"]
+    takes = bool(canonical.taking(transactions).limit(1).to_pyarrow().num_rows)
+    gone = canonical.superseded(transactions).to_pyarrow().to_pylist() if takes else []
+    superseded = {("transactions", row["batch"], row["file"]): row["superseded"] for row in gone}
     for table, rows in judged.items():
-        of_table = gone if table == "transactions" else {}
         of_batch = _by_name(
             [
-                file | {"superseded": of_table.get(file["file"], 0)}
+                file | {"superseded": superseded.get((table, batch_id, file["file"]), 0)}
                 for file in tallies[table]
                 if file["batch"] == batch_id
             ]
         )
-        yield dg.Output(canonical.accepted(rows), output_name=table, metadata=_told(rows, of_batch, batch_id))
+        yield dg.Output(
+            canonical.accepted(rows, takes=takes), output_name=table, metadata=_told(rows, of_batch, batch_id)
+        )
         for file in of_batch:
             context.log.info(
                 "%s/%s: read %d, accepted %d, duplicate %d, rejected %d, superseded %d",
@@ -232,16 +236,6 @@ def _merged(
         context.log.info("stored meanwhile: %s; merging again", ", ".join(overtaken))
         context.instance.add_dynamic_partitions(str(BATCHES.name), overtaken)
         raise dg.RetryRequested(max_retries=ATTEMPTS)
-
-
-def _superseded(transactions: ibis.Table, batch_id: str | None) -> dict[str, int]:
-    """How many transactions each file of the run's batch took away."""
-    takes = transactions.filter(transactions.batch == batch_id)
-    takes = takes.filter(takes.removed | takes.pending_transaction_id.notnull())
-    if not takes.limit(1).to_pyarrow().num_rows:  # mostly
-        return {}
-    found = canonical.superseded(transactions)
-    return {row["file"]: row["superseded"] for row in found.filter(found.batch == batch_id).to_pyarrow().to_pylist()}
 
 
 def _told(rows: ibis.Table, tally: list[dict[str, Any]], batch_id: str | None) -> dict[str, dg.TableMetadataValue]:

@@ -75,8 +75,8 @@ REASONS = {
     "conflicting_id": "one content per id within a batch",
 }
 
-CIRCLE = 6
-"""Postings that lead on for 2 ** 6 steps count as a circle: no bank posts one payment so often."""
+CIRCLE = 2
+"""Postings that lead on for 2 ** 2 steps count as a circle: no bank posts one payment so often."""
 ID_LENGTH = 256
 VALUE_LENGTH = 200
 MASK = "***"
@@ -211,17 +211,17 @@ def catalogue(products_json: Path, con: Backend) -> ibis.Table:
 # --- What follows from a judgement ---
 
 
-def accepted(judged: ibis.Table) -> ibis.Table:
+def accepted(judged: ibis.Table, *, takes: bool = True) -> ibis.Table:
     """The table of the contract: of each id the newest accepted row, once for each holder of its account.
 
     A user's row that says nothing but the id corrects nothing: Plaid only names its customers. Of transactions those
-    are left out that another row takes away.
+    are left out that another row takes away; where none does, `takes` spares the search.
     """
     table = _table(judged)
     ranked = _ranked(judged)
     standing = _newest(ranked)
     if table == "transactions":
-        standing = standing.anti_join(_gone(ranked), "transaction_id").drop(*SPENT)
+        standing = (standing.anti_join(_gone(ranked), "transaction_id") if takes else standing).drop(*SPENT)
     standing = standing.drop(*(name for name in JUDGEMENT if name != "co_holders"), "place")
     if table in HELD:
         holders = ibis.array([standing.user_id]).concat(standing.co_holders.fill_null(NOBODY))
@@ -229,6 +229,11 @@ def accepted(judged: ibis.Table) -> ibis.Table:
     if table == "accounts":
         standing = standing.mutate(holders=standing.user_id.count().over(group_by="account_id"))
     return standing.drop("co_holders")
+
+
+def taking(judged_transactions: ibis.Table) -> ibis.Table:
+    """The rows that say something of another: removals, and postings of what was pending."""
+    return judged_transactions.filter(_.removed | _.pending_transaction_id.notnull())
 
 
 def superseded(judged_transactions: ibis.Table) -> ibis.Table:
@@ -284,7 +289,7 @@ def _gone(ranked: ibis.Table) -> ibis.Table:
         *by, posted_id="transaction_id", transaction_id="pending_transaction_id", own="account_id"
     )
     posted = posted.semi_join(standing.select("transaction_id", own="account_id"), ["transaction_id", "own"])
-    # What a posting leads to in 2, 4, ... 2 ** CIRCLE steps: nothing, unless they lead in a circle.
+    # What a posting leads to in 2, 4, … 2 ** CIRCLE steps: nothing, unless they lead in a circle.
     leads = posted.select("posted_id", to="transaction_id")
     for _step in range(CIRCLE):
         further = leads.select(via="posted_id", end="to")
