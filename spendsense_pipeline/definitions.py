@@ -18,6 +18,7 @@ from spendsense_pipeline.defs import (
     personas,
     recommendations,
     release,
+    retention,
     review,
 )
 from spendsense_pipeline.defs import ingest as room
@@ -136,6 +137,9 @@ def build_defs(
         review.record_consent(names[dg.AssetKey("consent_records")]),
         release_job,
     ]
+    names_of_jobs = {job.name for job in jobs}
+    # An experiment is measured by its assignments, however long ago.
+    old = {key.path[-1] for one in of_a_day for key in one.keys} - {"experiment_assignments", "experiment_outcomes"}
     given: dict[str, Any] = {
         "io_manager": ParquetWarehouse(
             root=settings.warehouse_root, scratch=str(settings.scratch), memory=settings.memory
@@ -181,8 +185,9 @@ def build_defs(
         sensors=[
             *([room.landing_sensor, freshness.arrival_sensor(daily_refresh, timetable)] if ingest else []),
             release.release_gate,
-            failures.failure_alerts({job.name for job in jobs}),
+            failures.failure_alerts(names_of_jobs),
             freshness.lateness_sensor(late, timetable),
+            *([retention.retention_sensor(old, names_of_jobs, settings.keep_days)] if settings.keep_days else []),
         ],
         resources={name: sealed(resource) for name, resource in given.items()},
         # A process for each step would cost more than most steps take.

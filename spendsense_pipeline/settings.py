@@ -21,6 +21,8 @@ THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SHORTEST_SECRET = 32
 """Characters; what `openssl rand -hex 16` prints."""
+SHORTEST_KEPT = 90
+"""Days; drift is judged by fourteen dates, an experiment runs for weeks."""
 UNREPEATED = (
     *("database_url", "webhook_urls", "oidc_issuer", "token", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
     *("alert_smtp", "alert_password", "alert_webhook_urls"),
@@ -81,6 +83,9 @@ class Settings(BaseSettings):
     )
     late_days: int = Field(
         default=4, ge=0, description="days without a newer transaction or batch after which the data is late"
+    )
+    keep_days: int = Field(
+        default=0, ge=0, description="days that runs, daily partitions and pages are kept, 90 or more; 0 = for ever"
     )
     first_date: dt.date = Field(default=dt.date(2026, 1, 1), description="first daily partition")
     timezone: str = Field(default="UTC", description="timezone of the daily schedule")
@@ -175,6 +180,13 @@ class Settings(BaseSettings):
         if url and not re.match(r"(sqlite(\+pysqlite)?|postgres|postgresql(\+psycopg)?)://", url):
             raise ValueError("should begin with sqlite:/// or postgresql://")
         return url
+
+    @field_validator("keep_days")
+    @classmethod
+    def _long_kept(cls, days: int) -> int:
+        if 0 < days < SHORTEST_KEPT:
+            raise ValueError(f"should be 0 or at least {SHORTEST_KEPT}: checks and experiments look back")
+        return days
 
     @field_validator("alert_to", "alert_from")
     @classmethod
