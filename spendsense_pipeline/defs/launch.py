@@ -37,7 +37,7 @@ from spendsense_pipeline.defs.features import WINDOWS
 from spendsense_pipeline.defs.ingest import BATCHES, COUNTED, MERGE_LOCK, merges
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.release import JOB as RELEASE
-from spendsense_pipeline.defs.runs import UNFINISHED, fail_dead_runs, lease_tags, leased
+from spendsense_pipeline.defs.runs import EXPIRES, UNFINISHED, fail_dead_runs, lease_tags, leased
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.statements import converted
@@ -168,7 +168,7 @@ def ingest_folder(
     ``statements`` is the format of a bank's files in it, those of ``user`` where no folder names the customer. ``ids``
     is what the batch is to declare of its transactions' ids. The folder appears in the landing zone only when nothing
     else is merging and this run starts, so no sensor takes it. A batch that is refused leaves nothing behind: mended,
-    it may come again under the same id.
+    it may come again under the same id. Batches whose runs are found dead are ingested first.
     """
     if not settings.ingest:
         raise SpendSenseError(
@@ -177,12 +177,18 @@ def ingest_folder(
         )
     with ExitStack() as stack:
         folder = stack.enter_context(converted(source, statements, user)) if statements else source
-        stack.enter_context(_one_merge_at_a_time(instance))
+        dead = stack.enter_context(_one_merge_at_a_time(instance))
+        landing.clear_arriving(settings.landing, dt.datetime.now(dt.UTC) - dt.timedelta(seconds=EXPIRES))
         if not instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)):  # what killed runs left
             warehouse.clear(settings.scratch)
         known = {landed.name for landed in settings.landing.iterdir()} if settings.landing.is_dir() else set()
         name = source.resolve().name
         batch = landing.land(folder, settings.landing, batch_id, responses=responses, ids=ids, name=name).name
+        for left in (one for one in dead if one != batch and (settings.landing / one).is_dir()):
+            try:
+                _ingest(definitions, instance, left)
+            except RunFailed as error:  # its own run says so; it is not what this command was asked for
+                PROGRESS.warning("%s", error)
         try:
             return batch, _ingest(definitions, instance, batch)
         except RunFailed:
@@ -204,20 +210,27 @@ def _ingest(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id:
 
 
 @contextmanager
-def _one_merge_at_a_time(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Wait for the merges of other commands, of the UI and of the sensor; two at once would do the work twice."""
+def _one_merge_at_a_time(instance: dg.DagsterInstance) -> Iterator[list[str]]:
+    """Wait for the merges of other commands, of the UI and of the sensor; two at once would do the work twice.
+
+    Yields the batches of runs that were found dead, the first one first.
+    """
     with FileLock(Path(instance.root_directory) / MERGE_LOCK):
-        _await_merges(instance)
-        yield
+        yield _await_merges(instance)
 
 
-def _await_merges(instance: dg.DagsterInstance) -> None:
+def _await_merges(instance: dg.DagsterInstance) -> list[str]:
     """Wait until no run of the UI or the sensor merges a batch; give up after ``PATIENCE``."""
+    dead: list[str] = []
     for _ in range(PATIENCE):
-        fail_dead_runs(instance, {INGEST})
+        dead += fail_dead_runs(instance, {INGEST})
         merging = [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if merges(run)]
         if not merging:
-            return
+            found = (
+                instance.get_run_records(dg.RunsFilter(run_ids=dead, job_name=INGEST), ascending=True) if dead else []
+            )
+            batches = [one.dagster_run.tags.get("dagster/partition") for one in found]
+            return [batch for batch in batches if batch]
         time.sleep(1)
     raise SpendSenseError(
         f"run {merging[0]} has been merging a batch for more than {PATIENCE} seconds; look at it in the UI and end it "

@@ -64,6 +64,7 @@ __all__ = [
     "FileSurvey",
     "LandedFile",
     "arrivals",
+    "clear_arriving",
     "content_hash",
     "discover",
     "is_final",
@@ -87,6 +88,7 @@ SUFFIXES = {
     ".csv.gz": "csv",
     ".parquet": "parquet",
 }
+ARRIVING = ".arriving-"  # begins the name of a folder that is being copied into the landing zone
 CHANGING = "changed_while_read"
 REGISTERED_OTHERWISE = ("batch_changed", "invalid_batch")
 """What the governance database refuses a batch for."""
@@ -279,7 +281,7 @@ def _landed(
         return _same(target, digest)
     landing.mkdir(parents=True, exist_ok=True)
     # A hidden sibling on the same disk: whoever watches the landing zone sees the batch whole or not at all.
-    arriving = Path(tempfile.mkdtemp(prefix=f".{batch_id}-", dir=landing))
+    arriving = Path(tempfile.mkdtemp(prefix=ARRIVING, dir=landing))
     try:
         if responses:
             (arriving / PLAID).touch()
@@ -300,6 +302,13 @@ def _landed(
     finally:
         shutil.rmtree(arriving, ignore_errors=True)
     return target
+
+
+def clear_arriving(landing: Path, before: dt.datetime) -> None:
+    """Take away what killed `land`s left half copied: what has not changed since ``before``."""
+    for left in landing.glob(f"{ARRIVING}*"):
+        if last_change(left) < before.timestamp() * 1e9:
+            shutil.rmtree(left)
 
 
 def _same(target: Path, digest: str) -> Path:

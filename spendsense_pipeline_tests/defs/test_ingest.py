@@ -3,6 +3,7 @@
 import datetime as dt
 import errno
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from sqlalchemy import select
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.cli.tables import appoint_named
 from spendsense_pipeline.defs import ingest as room
-from spendsense_pipeline.defs import launch
+from spendsense_pipeline.defs import launch, runs
 from spendsense_pipeline.governance import batches, consent
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import Operator
@@ -327,6 +328,56 @@ def test_two_commands_at_once_both_arrive(pipeline: Pipeline, tmp_path: Path) ->
     assert known(pipeline) == {"t0", "t1"}
     with reading(pipeline.engine) as session:
         assert [one.arrival for one in batches.registered(session).values()] == [1, 2]
+
+
+def killed(pipeline: Pipeline, source: Path, after: float) -> None:
+    """An ingest by command that is killed so many seconds after its run began, if it lasts as long."""
+    leases = pipeline.settings.home / runs.LEASES
+    with command(pipeline, source) as process:
+        try:
+            while process.poll() is None and not (leases.is_dir() and any(leases.iterdir())):
+                time.sleep(0.01)
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def heals(pipeline: Pipeline, moment: float) -> None:
+    """Whatever an ingest was killed at, the next one, of another folder, goes at once and brings both."""
+    root = pipeline.settings.data.parent
+    first = folder(root, "first", users=USERS, accounts=ACCOUNTS, transactions=bought("t1"))
+    second = folder(root, "second", transactions=bought("t2"))
+    killed(pipeline, first, moment)
+    with launch.opened_instance(pipeline.settings) as instance:
+        before = instance.get_runs()
+        began = time.monotonic()
+        ingested(pipeline, instance, second)
+        assert time.monotonic() - began < runs.EXPIRES
+        for run in before:
+            ended = instance.get_run_by_id(run.run_id)
+            assert ended is not None
+            assert ended.is_finished, moment
+            if not ended.is_success:
+                found = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
+                assert run.run_id in found[0].event_log_entry.message, "named"
+    assert known(pipeline) == {"t1", "t2"}, moment
+    assert sorted(one.name.partition("-")[0] for one in pipeline.settings.landing.iterdir()) == ["first", "second"]
+    assert list(pipeline.settings.scratch.glob("*")) == []
+    with reading(pipeline.engine) as session:
+        assert [one.arrival for one in batches.registered(session).values()] == [1, 2]
+
+
+def test_an_ingest_that_is_killed_is_named_and_the_next_one_brings_its_batch_too(pipeline: Pipeline) -> None:
+    pipeline.now = dt.datetime.now(dt.UTC)  # a command's clock is the real one
+    heals(pipeline, random.uniform(0, 2))
+
+
+@pytest.mark.verify
+def test_forty_ingests_killed_at_any_moment(tmp_path: Path) -> None:
+    for number in range(40):
+        heals(
+            Pipeline(Settings(data=tmp_path / str(number) / "data"), now=dt.datetime.now(dt.UTC)), random.uniform(0, 6)
+        )
 
 
 def test_a_run_gives_way_to_an_earlier_one_of_the_same_batch(pipeline: Pipeline, instance: dg.DagsterInstance) -> None:
