@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "warehouse": {"contracts", "ranges", "row_groups"},
     "spark": set(),
     "settings": set(),
+    "signed_post": set(),
     # Readers and edges.
     "dictionary": {"contracts", "governance"},
     "known_payees": {"features", "payees", "warehouse"},
@@ -45,13 +46,23 @@ MAY_IMPORT = {
     "defs": {
         *("contracts", "ingest", "payees", "features", "insights", "personas", "recommendations", "governance"),
         *("evaluation", "experiments"),
-        *("dictionary", "erasure", "known_payees", "profiles", "row_groups", "settings", "spark", "warehouse"),
+        *(
+            "dictionary",
+            "erasure",
+            "known_payees",
+            "profiles",
+            "row_groups",
+            "settings",
+            "signed_post",
+            "spark",
+            "warehouse",
+        ),
         "gate",
     },
     "definitions": {"contracts", "defs", "settings"},
     "service": {
         *("contracts", "defs", "definitions", "evaluation", "governance", "ingest", "insights", "personas"),
-        *("experiments", "profiles", "recommendations", "settings", "warehouse", "gate"),
+        *("experiments", "profiles", "recommendations", "settings", "signed_post", "warehouse", "gate"),
     },
     "cli": {
         *("defs", "definitions", "evaluation", "experiments", "features", "governance", "ingest", "payees", "profiles"),
