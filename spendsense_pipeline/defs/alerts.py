@@ -144,13 +144,13 @@ def _log(notice: Notice) -> None:
 
 
 def tell(name: str, channel: Channel, notices: Sequence[Notice], until: float) -> int:
-    """Tell the notices in their order; how many were told before one was not, or the time (monotonic) was up."""
-    for told, notice in enumerate(notices):
+    """Deliver the notices in their order; how many were before one was not taken, or the time (monotonic) was up."""
+    for number, notice in enumerate(notices):
         if time.monotonic() > until:
-            return told
+            return number
         try:
             channel(notice)
         except Undelivered as error:
             LOG.warning("%s did not take %s (%s); it is sent again", name, notice.key, error)
-            return told
+            return number
     return len(notices)

@@ -19,7 +19,7 @@ from spendsense_pipeline.errors import SpendSenseError
 LOOKED_AT = 500
 """Ended runs of either kind in one evaluation; more wait for the next."""
 FIRST_LOOK = dt.timedelta(days=1)
-"""How far back a channel that is new is told."""
+"""How far back a new channel begins."""
 
 
 def what_failed(events: Sequence[dg.DagsterEvent]) -> str:
@@ -90,24 +90,26 @@ def failure_alerts(jobs: Collection[str]) -> dg.SensorDefinition:
     )
     def sensor(context: dg.SensorEvaluationContext, alerts: Alerts) -> dg.SkipReason:
         until = time.monotonic() + EVALUATION
-        told: dict[str, int] = json.loads(context.cursor or "{}")
+        delivered: dict[str, int] = json.loads(context.cursor or "{}")
         channels = alerts.channels()
-        ended, horizon = _runs_ended(context.instance, min(told.get(name, -1) for name in channels), jobs, alerts.pages)
+        ended, horizon = _runs_ended(
+            context.instance, min(delivered.get(name, -1) for name in channels), jobs, alerts.pages
+        )
         new: dict[str, int] = {}
         for name, channel in channels.items():
-            missed = [one for one in ended if one.place > told.get(name, -1)]
+            missed = [one for one in ended if one.place > delivered.get(name, -1)]
             each, rest = missed[:AT_MOST], missed[AT_MOST:]
             notices = [one.notice for one in each] + ([_summed_up(rest, alerts.pages)] if rest else [])
             number = tell(name, channel, notices, until)
             if number == len(notices):
-                new[name] = max(horizon, told.get(name, -1))
+                new[name] = max(horizon, delivered.get(name, -1))
             else:
-                new[name] = each[number - 1].place if number else told.get(name, -1)
+                new[name] = each[number - 1].place if number else delivered.get(name, -1)
         context.update_cursor(json.dumps(new))
         waiting = {name: sum(one.place > place for one in ended) for name, place in new.items()}
         return dg.SkipReason(
             "; ".join(f"{name} waits for {number}" for name, number in waiting.items() if number)
-            or f"{len(ended)} failures told"
+            or f"{len(ended)} failures delivered"
         )
 
     return sensor
@@ -129,13 +131,13 @@ def _runs_ended(instance: dg.DagsterInstance, after: int, jobs: Collection[str],
         run = instance.get_run_by_id(record.run_id)
         if record.storage_id > horizon or run is None or not (HOST in run.tags or run.job_name in jobs):
             continue
-        text = _told_of(instance, record.event_log_entry)
+        text = _message_of(instance, record.event_log_entry)
         if text:
             ended.append(Ended(record.storage_id, run.job_name, _notice(run, record, text, pages)))
     return ended, horizon
 
 
-def _told_of(instance: dg.DagsterInstance, entry: dg.EventLogEntry) -> str:
+def _message_of(instance: dg.DagsterInstance, entry: dg.EventLogEntry) -> str:
     """What to tell of an ended run; empty if nothing.
 
     Of an error that is not ours only the kind: what others write may hold a row, and stays on the run's page.
@@ -143,18 +145,18 @@ def _told_of(instance: dg.DagsterInstance, entry: dg.EventLogEntry) -> str:
     kinds = {dg.DagsterEventType.ASSET_CHECK_EVALUATION, dg.DagsterEventType.STEP_FAILURE}
     logged = instance.get_records_for_run(entry.run_id, of_type=kinds).records
     events = [one.event_log_entry.get_dagster_event() for one in logged]
-    said = []
+    lines = []
     for check in _failed_checks(events):
         why = f" ({check.description})" if check.description else ""
-        said.append(f"{check.asset_key.to_user_string()}: {check.check_name} did not pass{why}")
+        lines.append(f"{check.asset_key.to_user_string()}: {check.check_name} did not pass{why}")
     for error in _step_errors(events):
         causes = list(_causes(error))
         if ours := _ours(causes):
-            said.append(ours[0].message.strip().partition(": ")[2])
+            lines.append(ours[0].message.strip().partition(": ")[2])
         elif causes:
-            said.append(f"{causes[-1].cls_name}; what it says is on the run's page")
+            lines.append(f"{causes[-1].cls_name}; what it says is on the run's page")
     failed = entry.get_dagster_event().event_type == dg.DagsterEventType.RUN_FAILURE
-    return "; ".join(dict.fromkeys(said)) or (entry.message if failed else "")
+    return "; ".join(dict.fromkeys(lines)) or (entry.message if failed else "")
 
 
 def _notice(run: dg.DagsterRun, record: dg.EventLogRecord, text: str, pages: str) -> Notice:

@@ -100,23 +100,26 @@ def evaluations(
     found = []
     for check in checks:
         if newest is None:
-            late, said = False, "no transactions yet"
+            late, description = False, "no transactions yet"
         elif check.name == TRANSACTION:
-            late, said = (today - newest).days > timetable.late_days, f"the newest transaction is of {newest}"
+            late, description = (today - newest).days > timetable.late_days, f"the newest transaction is of {newest}"
         elif check.name == BATCH:
             with reading(governance.engine) as session:
                 landed = session.scalar(select(func.max(Batch.registered_at)))
             late = landed is not None and (today - timetable.today(landed)).days > timetable.late_days
-            said = f"the newest batch landed on {timetable.today(landed)}" if landed else "no batch is registered"
+            description = (
+                f"the newest batch landed on {timetable.today(landed)}" if landed else "no batch is registered"
+            )
         elif due < timetable.first_date:
-            late, said = False, f"nothing is due before {timetable.first_date}"
+            late, description = False, f"nothing is due before {timetable.first_date}"
         else:
             wanted = dg.AssetRecordsFilter(check.asset_key, asset_partitions=[due.isoformat()])
-            late = not instance.fetch_materializations(wanted, limit=1).records
-            said = f"{due} is {'not ' if late else ''}there"
+            made = instance.fetch_materializations(wanted, limit=1).records
+            late = not made or made[0].timestamp < timetable.ended(due).timestamp()  # of a day that was not over
+            description = f"{due} is {'not ' if late else ''}there"
         found.append(
             dg.AssetCheckEvaluation(
-                asset_key=check.asset_key, check_name=check.name, passed=not late, description=said, metadata={}
+                asset_key=check.asset_key, check_name=check.name, passed=not late, description=description, metadata={}
             )
         )
     return found
@@ -154,16 +157,16 @@ def lateness_sensor(checks: dg.AssetChecksDefinition, timetable: Timetable) -> d
         for one in found:
             if not one.passed:
                 late.setdefault(str(one.description), []).append(one.asset_key.to_user_string())
-        told = {}
+        delivered = {}
         for name, channel in alerts.channels().items():
-            heard = [one for one in before.get("told", {}).get(name, []) if one in late]
+            heard = [one for one in before.get("delivered", {}).get(name, []) if one in late]
             new = [one for one in late if one not in heard]
             notices = [_late_notice(one, late[one], alerts.pages, now) for one in new]
-            told[name] = heard + new[: tell(name, channel, notices, until)]
+            delivered[name] = heard + new[: tell(name, channel, notices, until)]
         reported = before.get("reported", {})
         return dg.SensorResult(
             skip_reason="; ".join(f"{one}: {', '.join(assets)}" for one, assets in late.items()) or "nothing is late",
-            cursor=json.dumps({"reported": states, "told": told}),
+            cursor=json.dumps({"reported": states, "delivered": delivered}),
             asset_events=[
                 one for one, (name, state) in zip(found, states.items(), strict=True) if reported.get(name) != state
             ],

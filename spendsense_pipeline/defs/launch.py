@@ -16,7 +16,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +34,7 @@ from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.failures import what_failed
 from spendsense_pipeline.defs.features import JOB as REFRESH
 from spendsense_pipeline.defs.features import WINDOWS
-from spendsense_pipeline.defs.ingest import BATCHES, COUNTED, MERGE_LOCK, merges
+from spendsense_pipeline.defs.ingest import BATCHES, COUNTED, LAST, MERGE_LOCK, merges
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.release import JOB as RELEASE
 from spendsense_pipeline.defs.runs import EXPIRES, UNFINISHED, fail_dead_runs, lease_tags, leased
@@ -168,7 +168,7 @@ def ingest_folder(
     ``statements`` is the format of a bank's files in it, those of ``user`` where no folder names the customer. ``ids``
     is what the batch is to declare of its transactions' ids. The folder appears in the landing zone only when nothing
     else is merging and this run starts, so no sensor takes it. A batch that is refused leaves nothing behind: mended,
-    it may come again under the same id. Batches whose runs are found dead are ingested first.
+    it may come again under the same id. What killed commands left behind is ingested first.
     """
     if not settings.ingest:
         raise SpendSenseError(
@@ -184,7 +184,7 @@ def ingest_folder(
         known = {landed.name for landed in settings.landing.iterdir()} if settings.landing.is_dir() else set()
         name = source.resolve().name
         batch = landing.land(folder, settings.landing, batch_id, responses=responses, ids=ids, name=name).name
-        for left in (one for one in dead if one != batch and (settings.landing / one).is_dir()):
+        for left in _left_behind(instance, settings, dead, batch):
             try:
                 _ingest(definitions, instance, left)
             except RunFailed as error:  # its own run says so; it is not what this command was asked for
@@ -196,6 +196,15 @@ def ingest_folder(
                 shutil.rmtree(settings.landing / batch)
                 instance.delete_dynamic_partition(str(BATCHES.name), batch)
             raise
+
+
+def _left_behind(instance: dg.DagsterInstance, settings: Settings, dead: Sequence[str], own: str) -> list[str]:
+    """Landed batches that killed commands began: those of ``dead`` runs, and those whose run was not even recorded."""
+    stored = {*warehouse.partitions(settings.warehouse_root, LAST), *dead, own}
+    listed = [one for one in instance.get_dynamic_partitions(str(BATCHES.name)) if one not in stored]
+    runs = (dg.RunsFilter(job_name=INGEST, tags={"dagster/partition": one}) for one in listed)
+    begun = [one for one, run in zip(listed, runs, strict=True) if not instance.get_runs_count(run)]
+    return [one for one in sorted({*dead, *begun} - {own}) if (settings.landing / one).is_dir()]
 
 
 def ingest_batch(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str) -> Ran:
@@ -213,7 +222,7 @@ def _ingest(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id:
 def _one_merge_at_a_time(instance: dg.DagsterInstance) -> Iterator[list[str]]:
     """Wait for the merges of other commands, of the UI and of the sensor; two at once would do the work twice.
 
-    Yields the batches of runs that were found dead, the first one first.
+    Yields the batches of runs that were found dead.
     """
     with FileLock(Path(instance.root_directory) / MERGE_LOCK):
         yield _await_merges(instance)

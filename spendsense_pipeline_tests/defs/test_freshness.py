@@ -70,6 +70,11 @@ def test_a_backfill_of_an_old_date_turns_nothing_green(place: SimpleNamespace) -
     assert not found(place, freshness.PARTITION, NINE + dt.timedelta(days=1)), "the next one is due by then"
 
 
+def test_what_was_computed_before_its_day_was_over_is_not_there(place: SimpleNamespace) -> None:
+    materialized(place, "2099-06-30")
+    assert not found(place, freshness.PARTITION, NINE.replace(year=2099))
+
+
 def test_nothing_is_due_before_the_first_date_or_the_first_transaction(place: SimpleNamespace) -> None:
     assert found(place, freshness.PARTITION, timetable=Timetable("UTC", dt.date(2026, 7, 1), late_days=4))
     (place.root / "transactions.parquet").unlink()

@@ -10,7 +10,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -58,6 +58,16 @@ def test_the_migrations_make_what_the_models_say(empty: Engine) -> None:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, Base.metadata) == []
     assert current(empty) == SCHEMA
+
+
+def test_an_upgrade_that_is_killed_leaves_nothing_half_done(tmp_path: Path) -> None:
+    """All migrations are committed together: a command killed while it made the database kept every later one out."""
+    engine = connect(f"sqlite:///{tmp_path / 'new.db'}")
+    committed: list[str | None] = []
+    event.listen(engine, "commit", lambda _: committed.append(current(connect(str(engine.url)))))
+    upgrade(engine)
+    assert committed == [None], "what others saw before each commit"
+    assert current(engine) == SCHEMA
 
 
 def test_the_schema_this_code_asks_for_is_the_newest_migration() -> None:
