@@ -65,9 +65,8 @@ MAY_IMPORT = {
         *("experiments", "profiles", "recommendations", "settings", "signed_post", "warehouse", "gate"),
     },
     "cli": {
-        *("defs", "definitions", "evaluation", "experiments", "features", "governance", "ingest", "payees", "profiles"),
-        "recommendations",
-        *("service", "settings", "synthetic", "warehouse", "gate"),
+        *("contracts", "defs", "definitions", "erasure", "evaluation", "experiments", "features", "governance"),
+        *("ingest", "payees", "profiles", "recommendations", "service", "settings", "synthetic", "warehouse", "gate"),
     },
     "demo": {
         "cli",
