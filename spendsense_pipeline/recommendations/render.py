@@ -109,6 +109,8 @@ _REASONS: Final[dict[str, tuple[str, str]]] = {
     "low_utilization": ("", "your card balances are low beside their limits"),
     "explained_share": ("", ""),  # how sure we are is no reason of the customer's
 }
+_TELLING: Final = {signal: rank for rank, signal in enumerate(_REASONS)}
+_FIGURES: Final = {signal: frozenset(SLOT.findall(with_figure)) for signal, (with_figure, _) in _REASONS.items()}
 
 
 _OF_INSIGHTS: Final[dict[str, str]] = {
@@ -170,7 +172,7 @@ def rationale(reasons: str, persona: str, slots: Slots, *, is_fallback: bool, an
 def _met(reasons: str, persona: str, slots: Slots) -> list[str]:
     """The words for the persona's reasons that were met, the most telling first."""
     met = [r for r in json.loads(reasons) if r["clause"].split(".")[0] == persona and r["met"]]
-    met.sort(key=lambda reason: list(_REASONS).index(_words_for(reason)))
+    met.sort(key=lambda reason: _TELLING[_words_for(reason)])
     return list(dict.fromkeys(text for reason in met if (text := _reason_text(reason, slots))))
 
 
@@ -295,6 +297,6 @@ def _reason_text(reason: Mapping[str, Any], slots: Slots) -> str:
     if signal == "card_count" and reason["value"]:
         return ""
     with_figure, without = _REASONS[signal]
-    if with_figure and all(name in slots for name in SLOT.findall(with_figure)):
+    if with_figure and _FIGURES[signal] <= slots.keys():
         return with_figure
     return without

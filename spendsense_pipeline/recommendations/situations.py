@@ -15,6 +15,7 @@ import pandas as pd
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.features.tables import EXPECTED_WITHIN_DAYS
+from spendsense_pipeline.frames import records
 from spendsense_pipeline.personas.assignment import followed
 from spendsense_pipeline.recommendations.choosing import Held, held
 from spendsense_pipeline.recommendations.facts import (
@@ -43,6 +44,9 @@ SITUATION_COLUMNS: Final = [
     "excluded_tags",
     "excluded_purposes",
 ]
+
+
+_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class SituationError(SpendSenseError):
@@ -106,7 +110,7 @@ def situations(
                 *head,
                 situation_key(persona, facts, slots),
                 json.dumps(facts),
-                json.dumps(slots, ensure_ascii=False),
+                _json(slots),
                 record["reasons"],
                 None,
                 None,
@@ -140,7 +144,7 @@ def _of_insight(insight: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[
     return (
         situation_key(name, facts, slots),
         json.dumps(facts),
-        json.dumps(slots, ensure_ascii=False),
+        _json(slots),
         record["reasons"],
         name,
         insight["insight_id"],
@@ -161,16 +165,6 @@ def fresh(personas: pd.DataFrame, features: pd.DataFrame, stale_days: int) -> pd
     """
     stale = features.loc[(features["data_age_days"] > stale_days).fillna(False).astype(bool), "user_id"]
     return personas[~personas["user_id"].isin(stale)]
-
-
-def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as plain dictionaries, unknown as None."""
-    columns = []
-    for name in rows.columns:
-        values = rows[name].to_numpy(dtype=object, copy=True)
-        values[rows[name].isna().to_numpy()] = None
-        columns.append(values.tolist())
-    return [dict(zip(rows.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 CARD_COLUMNS: Final = ["user_id", "last4", "balance", "credit_limit", "utilization", "apr"]

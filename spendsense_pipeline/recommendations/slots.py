@@ -30,6 +30,7 @@ Projections, each a plain continuation of the window and called so in the texts:
 """
 
 import datetime as dt
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -522,6 +523,12 @@ FORMULAS: Final = {figure.name: figure.formula for figure in FIGURES.values()}
 """How the figures of insights come about; those of signals stand at the top of this file."""
 UNCHANGED: Final = frozenset(slot.name for slot in SLOTS.values() if slot.value == _Of(slot.signal))
 """Slots that show a signal itself, so that a stored text can be held against stored signals."""
+COMPUTED: Final = frozenset(
+    name
+    for name, slot in SLOTS.items()
+    if name not in UNCHANGED and slot.signal not in ("insights", "recurring_streams", "cards", "window_days")
+)
+"""Slots that are filled from signals by a formula: what went into it is kept beside the value."""
 
 
 def _rounded(value: float, step: float, slot: Slot) -> float:
@@ -547,6 +554,7 @@ def money(value: float, currency: str = "USD", *, whole: bool = False) -> str:
     return f"${amount}" if currency == "USD" else f"{currency} {amount}"
 
 
+@functools.lru_cache(maxsize=4096)
 def long_date(day: dt.date) -> str:
     """A date in words, the same on every machine.
 
@@ -610,20 +618,20 @@ def shown(slot: Slot, value: Any, currency: str = "USD", factor: float = 1.0) ->
     return f"{count:,} {slot.noun[0 if count == 1 else 1]}"
 
 
-class _Noted(dict[str, Any]):
+class _Noted:
     """Signals that remember which of them were asked for."""
 
     def __init__(self, signals: Signals) -> None:
-        super().__init__(signals)
+        self.signals = signals
         self.asked: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        self.asked[name] = value = super().__getitem__(name)
+        self.asked[name] = value = self.signals[name]
         return value
 
     def get(self, name: str, default: Any = None) -> Any:
         """As a dictionary does; what is asked for is noted."""
-        self.asked[name] = value = super().get(name, default)
+        self.asked[name] = value = self.signals.get(name, default)
         return value
 
 
@@ -636,18 +644,17 @@ def fill(slots: Sequence[str], signals: Signals) -> dict[str, dict[str, Any]]:
     """
     currency, factor = signals.get("currency") or "USD", signals.get("currency_factor") or 1.0
     filled: dict[str, dict[str, Any]] = {}
-    noted = _Noted(signals)
     for name in slots:
         slot = SLOTS[name]
-        noted.asked = {}
-        value = slot.value(noted)
+        read = _Noted(signals) if name in COMPUTED else signals
+        value = slot.value(read)
         text = shown(slot, value, currency, factor)
         if text is None:
             continue
         filled[name] = {"signal": slot.signal, "value": _stored(value), "shown": text}
-        if name not in UNCHANGED and slot.signal not in ("insights", "recurring_streams", "cards", "window_days"):
+        if isinstance(read, _Noted):
             filled[name]["inputs"] = {
-                each: _stored(input_) for each, input_ in noted.asked.items() if each != "currency_factor"
+                each: _stored(input_) for each, input_ in read.asked.items() if each != "currency_factor"
             }
     return filled
 
