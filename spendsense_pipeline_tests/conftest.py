@@ -1,9 +1,12 @@
 """One pipeline run that the tests of the whole graph share, and fresh ones for tests that change something."""
 
 import datetime as dt
+import functools
+import gc
 import os
 import shutil
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,9 +33,10 @@ TOGETHER = (
 what is computed slowly."""
 
 SLOW = (
-    *("test_demo", "browser/", "compiled", "spark", "test_erasure.py", "test_cli.py", "defs/"),
+    *("test_demo", "browser/", "compiled", "spark", "test_erasure.py", "test_cli.py", "defs/", "service/test_seed"),
+    *("synthetic/test_raw", "synthetic/test_generate", "ingest/test_canonical", "insights/test_insights"),
     *("test_any_history", "test_not_a_flood", "test_benchmarks", "ingest/test_holders", "ingest/test_corruption"),
-    "insights/test_insights",
+    *("governance/test_kills", "governance/test_hostile", "governance/test_races", "features/test_by_range"),
 )
 """In the names of tests that take longest, the longest first: started last, one would keep a single worker busy."""
 
@@ -60,6 +64,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests first, the others in the order that they have; ``--no-loadscope-reorder`` has workers keep it."""
     items.sort(key=lambda item: next((n for n, word in enumerate(SLOW) if word in item.nodeid), len(SLOW)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and collected tests stay until the end: no search for garbage passes them, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure() -> None:
+    """Pytest searches once more when all is over. In a heap of a gigabyte that took longer than the five seconds after
+    which execnet interrupts a worker, whose last words were a KeyboardInterrupt from wherever the search had come to.
+    """
+    gc.freeze()
 
 
 @dataclass
@@ -125,6 +148,14 @@ def copy(refreshed: Pipeline, tmp_path: Path) -> Pipeline:
     """The shared pipeline's folder, to do with as the test likes."""
     shutil.copytree(unopened(refreshed), tmp_path / "data")
     return Pipeline(Settings(data=tmp_path / "data"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_read_once() -> Iterator[None]:
+    """Each HTTP client reads the machine's certificates, which takes 50 ms, and here nobody speaks TLS."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,10 @@
 
 import ast
 import functools
-from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import requires, version
 from pathlib import Path
 
-import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -37,6 +36,7 @@ MAY_IMPORT = {
     "warehouse": {"contracts", "ranges", "row_groups"},
     "spark": set(),
     "settings": set(),
+    "signed_post": set(),
     # Readers and edges.
     "dictionary": {"contracts", "governance"},
     "known_payees": {"features", "payees", "warehouse"},
@@ -46,13 +46,23 @@ MAY_IMPORT = {
     "defs": {
         *("contracts", "ingest", "payees", "features", "insights", "personas", "recommendations", "governance"),
         *("evaluation", "experiments"),
-        *("dictionary", "erasure", "known_payees", "profiles", "row_groups", "settings", "spark", "warehouse"),
+        *(
+            "dictionary",
+            "erasure",
+            "known_payees",
+            "profiles",
+            "row_groups",
+            "settings",
+            "signed_post",
+            "spark",
+            "warehouse",
+        ),
         "gate",
     },
     "definitions": {"contracts", "defs", "settings"},
     "service": {
         *("contracts", "defs", "definitions", "evaluation", "governance", "ingest", "insights", "personas"),
-        *("experiments", "profiles", "recommendations", "settings", "warehouse", "gate"),
+        *("experiments", "profiles", "recommendations", "settings", "signed_post", "warehouse", "gate"),
     },
     "cli": {
         *("defs", "definitions", "evaluation", "experiments", "features", "governance", "ingest", "payees", "profiles"),
@@ -91,94 +101,90 @@ def room(module: Path) -> str:
     return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
+@dataclass(frozen=True)
+class Source:
+    """What the rules look at in a module."""
+
+    imported: frozenset[str]
     """Dotted names, wherever in the module they are imported."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports name the whole path"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    clock_reads: tuple[str, ...]
+    """``dt.datetime.now`` and its kin; a passed clock's ``clock.now()`` is none."""
+    environment_reads: tuple[str, ...]
+    docstring: str | None
+
+    @property
+    def rooms(self) -> set[str]:
+        """The rooms of the package that it imports."""
+        names = (name.split(".") for name in self.imported)
+        return {name[1] for name in names if name[0] == "spendsense_pipeline" and len(name) > 1}
 
 
 @functools.cache
-def parsed(source: str) -> ast.Module:
-    """The tree of a source, which five rules look at."""
-    return ast.parse(source)
-
-
-def rooms_imported(source: str) -> set[str]:
-    names = (name.split(".") for name in imported(parsed(source)))
-    return {name[1] for name in names if name[0] == "spendsense_pipeline" and len(name) > 1}
-
-
-def clock_reads(source: str) -> list[str]:
-    """``dt.datetime.now(...)`` and its kin; a passed clock's ``clock.now()`` is none."""
-    found = []
-    for node in ast.walk(parsed(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CLOCKS:
-            owner = ast.unparse(node.func.value).split(".")[-1]
-            if owner in CLOCK_OWNERS:
-                found.append(ast.unparse(node.func))
-    return found
-
-
-def environment_reads(source: str) -> list[str]:
-    tree = parsed(source)
-    found = [name for name in imported(tree) if name in ("os.environ", "os.getenv")]
-    return found + [
-        ast.unparse(node)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv")
-    ]
+def read(source: str) -> Source:
+    """One walk through a module for all rules; its tree, of half a million nodes in all, is not kept."""
+    tree = ast.parse(source)
+    imports: set[str] = set()
+    clocks: list[str] = []
+    environment: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name the whole path"
+            imports.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CLOCKS:
+            if ast.unparse(node.func.value).split(".")[-1] in CLOCK_OWNERS:
+                clocks.append(ast.unparse(node.func))
+        elif isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv"):
+            environment.append(ast.unparse(node))
+    environment += imports & {"os.environ", "os.getenv"}
+    return Source(frozenset(imports), tuple(clocks), tuple(environment), ast.get_docstring(tree))
 
 
 def of_room(module: Path) -> str:
     return module.relative_to(PACKAGE).as_posix()
 
 
-@pytest.mark.parametrize("module", modules(), ids=of_room)
-def test_rooms_depend_only_leftwards_along_the_lineage(module: Path) -> None:
-    here = room(module)
-    assert here == "__init__" or here in MAY_IMPORT, f"a new room {here}: add it to the table"
-    beyond = rooms_imported(module.read_text()) - {here} - EVERYBODYS - MAY_IMPORT.get(here, set())
-    assert not beyond, f"{here} may not import {sorted(beyond)}"
+def test_rooms_depend_only_leftwards_along_the_lineage() -> None:
+    for module in modules():
+        here = room(module)
+        assert here == "__init__" or here in MAY_IMPORT, f"a new room {here}: add it to the table"
+        beyond = read(module.read_text()).rooms - {here} - EVERYBODYS - MAY_IMPORT.get(here, set())
+        assert not beyond, f"{of_room(module)}: {here} may not import {sorted(beyond)}"
 
 
-@pytest.mark.parametrize("module", modules(), ids=of_room)
-def test_dagster_is_imported_in_its_own_room_alone(module: Path) -> None:
-    uses = {name.split(".")[0] for name in imported(parsed(module.read_text()))}
-    assert room(module) in DAGSTER_ROOMS or not any(name.startswith("dagster") for name in uses)
+def test_dagster_is_imported_in_its_own_room_alone() -> None:
+    for module in modules():
+        uses = read(module.read_text()).imported
+        assert room(module) in DAGSTER_ROOMS or not any(name.startswith("dagster") for name in uses), of_room(module)
 
 
-@pytest.mark.parametrize("module", modules(), ids=of_room)
-def test_only_the_edges_look_at_the_clock(module: Path) -> None:
-    assert room(module) in EDGES or clock_reads(module.read_text()) == []
+def test_only_the_edges_look_at_the_clock() -> None:
+    for module in modules():
+        assert room(module) in EDGES or not read(module.read_text()).clock_reads, of_room(module)
 
 
-@pytest.mark.parametrize("module", modules(), ids=of_room)
-def test_only_settings_read_the_environment_and_only_the_launcher_sets_it(module: Path) -> None:
-    if of_room(module) not in ("settings.py", "defs/launch.py"):
-        assert environment_reads(module.read_text()) == []
+def test_only_settings_read_the_environment_and_only_the_launcher_sets_it() -> None:
+    for module in modules():
+        if of_room(module) not in ("settings.py", "defs/launch.py"):
+            assert not read(module.read_text()).environment_reads, of_room(module)
 
 
-@pytest.mark.parametrize("module", modules(), ids=of_room)
-def test_a_module_says_what_belongs_in_it_and_leaves_no_notes(module: Path) -> None:
-    source = module.read_text()
-    assert ast.get_docstring(parsed(source)) or not source.strip()
-    for left in ("/home/", "/root/", "/Users/", "TODO", "FIXME", "XXX"):
-        assert left not in source
+def test_a_module_says_what_belongs_in_it_and_leaves_no_notes() -> None:
+    for module in modules():
+        source = module.read_text()
+        assert read(source).docstring or not source.strip(), of_room(module)
+        for left in ("/home/", "/root/", "/Users/", "TODO", "FIXME", "XXX"):
+            assert left not in source, of_room(module)
 
 
 def test_the_readers_of_source_see_what_they_look_for() -> None:
-    assert rooms_imported("def f():\n    from spendsense_pipeline import governance") == {"governance"}
-    assert rooms_imported("from spendsense_pipeline.defs.io import x") == {"defs"}
-    assert clock_reads("import datetime as dt\ndt.datetime.now(dt.UTC); dt.date.today(); clock.now()") == [
-        "dt.datetime.now",
-        "dt.date.today",
-    ]
-    assert environment_reads("import os\nos.environ['A']") == ["os.environ"]
-    assert environment_reads("from os import getenv") == ["os.getenv"]
+    assert read("def f():\n    from spendsense_pipeline import governance").rooms == {"governance"}
+    assert read("from spendsense_pipeline.defs.io import x").rooms == {"defs"}
+    clocks = read("import datetime as dt\ndt.datetime.now(dt.UTC); dt.date.today(); clock.now()").clock_reads
+    assert set(clocks) == {"dt.datetime.now", "dt.date.today"}
+    assert read("import os\nos.environ['A']; os.getenv('A')").environment_reads == ("os.environ", "os.getenv")
+    assert read("from os import getenv").environment_reads == ("os.getenv",)
 
 
 def test_the_table_has_no_way_back() -> None:

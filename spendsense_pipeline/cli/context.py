@@ -50,12 +50,14 @@ def decider(settings: Settings, operator_id: str | None) -> "tuple[Engine, str, 
 
     A name or a token is needed, and asked for before anything is opened.
     """
+    from spendsense_pipeline.governance import policy
     from spendsense_pipeline.governance.access import deciding
 
     token = settings.token.get_secret_value() if settings.token else None
     if not operator_id and token is None and settings.trust_local:
         raise click.UsageError("Missing option '--operator'.")
     engine = governance_of(settings)
+    policy.keep(engine, policy.Rules(four_eyes=settings.four_eyes), now())
     return engine, *deciding(engine, operator_id, token, now(), trust_local=settings.trust_local)
 
 

@@ -242,15 +242,19 @@ def fairness(groups: str | None, days: int, as_json: bool) -> None:
 @click.option("--to", "folder", type=Folder(), required=True, help="Folder for the Markdown files.")
 @as_json
 def documents(folder: Path, as_json: bool) -> None:
-    """Model cards of detectors and wordings, and the record of consent texts, from what is stored now."""
+    """Model cards of detectors and wordings, record of consent texts, retention: from what is stored now."""
+    from spendsense_pipeline import erasure, warehouse
+    from spendsense_pipeline.contracts import CONTRACTS
     from spendsense_pipeline.experiments import documents as written
-    from spendsense_pipeline.governance import consent_texts, frames
+    from spendsense_pipeline.governance import consent_texts, frames, holds, records
     from spendsense_pipeline.governance.database import reading
 
     settings, now = Settings(), context.now()
     with reading(governance_of(settings)) as session:
         texts = frames.texts(session, dt.datetime.min.replace(year=1970, tzinfo=dt.UTC))
         record = consent_texts.record(session)
+        kept, held = records.kept(session), holds.listed(session)
+    tables = {name: warehouse.partitions(settings.warehouse_root, name) for name in sorted(CONTRACTS)}
     sentences = {row["name"]: row["sentences"] for row in _all(settings) if row["state"] != "planned"}
     accuracy, metrics = _newest(settings, "signal_accuracy"), _newest(settings, "evaluation_metrics")
     thresholds = "docs/signals.md, docs/insights.md and the rules of the personas"
@@ -258,6 +262,7 @@ def documents(folder: Path, as_json: bool) -> None:
         "detectors.md": written.detectors(accuracy, metrics, thresholds, now.date()),
         "wordings.md": written.wordings(texts, sentences, now.date()),
         "consent-texts.md": written.consent_texts(record, now.date()),
+        "retention.md": written.retention(tables, kept, held, erasure.STAYS, now.date()),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, page in pages.items():

@@ -143,7 +143,7 @@ def ingest(
             f"batch {batch}, run {ran.run_id}",
             *columns(
                 [{"table": name, **counts} for name, counts in payload["tables"].items()],
-                ["table", "read", "accepted", "duplicate", "rejected"],
+                ["table", "read", "accepted", "duplicate", "rejected", "superseded"],
             ),
         ],
     )

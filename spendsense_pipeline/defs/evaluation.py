@@ -230,7 +230,7 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             files.exports,
             as_of(context),
             consents["user_id"].unique(),
-            {"count": count, "hash": head},
+            governance.signed({"count": count, "hash": head}),
         )
         return dg.MaterializeResult(
             metadata={

@@ -6,10 +6,11 @@ is in ``ingest/`` and ``governance/``. What does not belong here: any later word
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 import ibis
@@ -20,7 +21,8 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.defs.runs import fail_dead_runs
+from spendsense_pipeline.defs.runs import UNFINISHED, UNSUCCESSFUL, fail_dead_runs, heal
+from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, operators, records
 from spendsense_pipeline.governance.batches import forget_batch, register_batch
 from spendsense_pipeline.governance.database import reading, writing
@@ -33,11 +35,13 @@ BATCHES = dg.DynamicPartitionsDefinition(name="batch")
 JOB = "ingest_batch"
 MERGE_LOCK = "merge.lock"  # in Dagster's home, held by a command while it merges
 ATTEMPTS = 3
+REFUSED = "spendsense/refused"
+"""Tag of a run whose batch can never succeed as it lies: when the batch had last changed, in nanoseconds since 1970."""
 NEWEST = 500  # runs looked at by the sensor; what is older is told by the stored partitions
 SETTLED = dt.timedelta(seconds=30)  # without `_SUCCESS`, a folder moved into place is complete once so long unchanged
-UNSUCCESSFUL = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-UNFINISHED = [one for one in dg.DagsterRunStatus if one not in (dg.DagsterRunStatus.SUCCESS, *UNSUCCESSFUL)]
 
+COUNTED = ("read", "accepted", "duplicate", "rejected", "superseded")
+"""Of each file: what was read and became of it, and the transactions accepted before that its rows took away."""
 KINDS = {"duckdb", "parquet"}
 RAW = {
     "users": "People of each landed batch as written. Holds personal data: never preview or export it.",
@@ -92,6 +96,15 @@ def raw_tables(
     # The merge reads what the store holds only of partitions that Dagster lists: a lost home must lose no batch.
     context.instance.add_dynamic_partitions(str(BATCHES.name), warehouse.partitions(files.warehouse, LAST))
     folder = files.batch(batch_id)
+    with _refused_for_good(context, folder):
+        yield from _as_written(context, folder, files, governance, clock)
+
+
+def _as_written(
+    context: dg.AssetExecutionContext, folder: Path, files: Files, governance: Governance, clock: Clock
+) -> Iterator[dg.Output[ibis.Table]]:
+    """The tables of a batch, registered; nothing of it stays registered or stored if its files change meanwhile."""
+    batch_id = context.partition_key
     with reading(governance.engine) as session:
         erased = remembered(session)
     if erased:  # files delivered again must not bring back who was erased
@@ -132,6 +145,18 @@ def raw_tables(
     left_out = landing.strangers(folder)
     if left_out:
         context.log.info("left out, being no table of ours: %s", ", ".join(left_out))
+
+
+@contextmanager
+def _refused_for_good(context: dg.AssetExecutionContext, folder: Path) -> Iterator[None]:
+    """What the batch is refused for comes first on the run's page, and nobody tries again until its files change."""
+    try:
+        yield
+    except SpendSenseError as error:
+        if not landing.is_final(error):
+            raise
+        context.instance.add_run_tags(context.run_id, {REFUSED: str(landing.last_change(folder))})
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 @dg.multi_asset(
@@ -183,13 +208,25 @@ def _merged(
     """The outputs of the merge, what was read of the run's batch beside them, and whether its rejections are usual."""
     batch_id = context.run.tags.get("dagster/partition")
     tallies = {table: canonical.tally(rows).to_pyarrow().to_pylist() for table, rows in judged.items()}
+    transactions = judged["transactions"]
+    takes = bool(canonical.taking(transactions).limit(1).to_pyarrow().num_rows)
+    gone = canonical.superseded(transactions).to_pyarrow().to_pylist() if takes else []
+    superseded = {("transactions", row["batch"], row["file"]): row["superseded"] for row in gone}
     for table, rows in judged.items():
-        of_batch = _by_name([file for file in tallies[table] if file["batch"] == batch_id])
-        yield dg.Output(canonical.accepted(rows), output_name=table, metadata=_told(rows, of_batch, batch_id))
+        of_batch = _by_name(
+            [
+                file | {"superseded": superseded.get((table, batch_id, file["file"]), 0)}
+                for file in tallies[table]
+                if file["batch"] == batch_id
+            ]
+        )
+        yield dg.Output(
+            canonical.accepted(rows, takes=takes), output_name=table, metadata=_told(rows, of_batch, batch_id)
+        )
         for file in of_batch:
             context.log.info(
-                "%s/%s: read %d, accepted %d, duplicate %d, rejected %d",
-                *(batch_id, *(file[name] for name in ("file", "read", "accepted", "duplicate", "rejected"))),
+                "%s/%s: read %d, accepted %d, duplicate %d, rejected %d, superseded %d",
+                *(batch_id, *(file[name] for name in ("file", *COUNTED))),
             )
     yield dg.Output(canonical.quarantined(judged), output_name="quarantined_rows")
     yield _rejection_rate(tallies, batch_id)
@@ -220,7 +257,7 @@ def _by_name(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What was read by the name of the file; the files of that name in customers' folders count as one."""
     counted: dict[str, Counter[str]] = {}
     for file in files:
-        numbers = {name: file[name] for name in ("read", "accepted", "duplicate", "rejected")}
+        numbers = {name: file[name] for name in COUNTED}
         counted.setdefault(_without_customer(file["file"]), Counter()).update(numbers)
     return [{"file": name, **numbers} for name, numbers in counted.items()]
 
@@ -346,7 +383,8 @@ def _of_batches_unseen(session: Session, root: str) -> set[str]:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="A complete new folder in the landing zone becomes a batch partition and one run: one that holds "
     f"{landing.COMPLETE}, or that was moved into place and did not change for {SETTLED.seconds} s. One merge at a "
-    f"time; a batch that failed {ATTEMPTS} times is left for a person.",
+    f"time, by name; one that failed {ATTEMPTS} times is left for a person, and so is one that was refused, until its "
+    "files change.",
 )
 def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clock) -> dg.SensorResult | dg.SkipReason:
     """A complete new folder in the landing zone becomes a batch partition and one run."""
@@ -358,39 +396,72 @@ def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clo
             pass
     except Timeout:  # a command holds it from before its folder appears to the end of its run
         return dg.SkipReason("a command merges a batch; one at a time")
-    heal(context.instance, Path(files.scratch))
+    heal(context.instance, {JOB}, Path(files.scratch))
     merging = [run.run_id for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if merges(run)]
     if merging:
         return dg.SkipReason(f"run {merging[0]} merges a batch; one at a time")
+    found = backlog(context.instance, files, clock.now())
+    if not found.takeable:
+        return dg.SkipReason(found.reason())
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(partition_key=found.takeable[0])],
+        dynamic_partitions_requests=[BATCHES.build_add_request(found.takeable[:1])],
+    )
+
+
+class Backlog(NamedTuple):
+    """Folders of the landing zone by what is to become of them, each list ascending."""
+
+    takeable: list[str]
+    merged: list[str]
+    refused: list[str]
+    failed: list[str]
+    unmarked: list[str]
+
+    def reason(self) -> str:
+        """Why nothing is taken."""
+        left = f"; refused, see their runs: {', '.join(self.refused)}" if self.refused else ""
+        if self.failed:
+            left += f"; failed {ATTEMPTS} times and left for a person: {', '.join(self.failed)}"
+        if self.unmarked:
+            left += f"; not moved into place and waiting for a file {landing.COMPLETE}: {', '.join(self.unmarked)}"
+        return f"{len(self.merged)} batches merged, none new{left}"
+
+
+def backlog(instance: dg.DagsterInstance, files: Files, now: dt.datetime) -> Backlog:
+    """What of the landing zone waits to be merged, in its order, and what does not."""
+    there = landing.arrivals(Path(files.landing), now, SETTLED)
     # A batch whose rows are stored is done, unless the run that stored them failed on the way to the merged tables.
     # The warehouse knows, whatever became of Dagster's own records.
     stored = set(warehouse.partitions(files.warehouse, LAST))
     # One that somebody cancelled was not merged either, and is tried again like a failed one.
-    failures = Counter(_batches_of(context.instance, *UNSUCCESSFUL))
-    merged = (stored - set(failures)) | set(_batches_of(context.instance, dg.DagsterRunStatus.SUCCESS))
-    # What was taken once had arrived, even if an erasure has rewritten its files since.
-    arrived = sorted({*there.complete, *(batch for batch in there.unmarked if failures[batch])})
-    waiting = [batch for batch in arrived if batch not in merged]
-    # One that failed comes after those that did not: it must not hold them up.
-    takeable = sorted((batch for batch in waiting if failures[batch] < ATTEMPTS), key=failures.__getitem__)
-    if not takeable:
-        left = f"; failed {ATTEMPTS} times and left for a person: {', '.join(waiting)}" if waiting else ""
-        unmarked = [batch for batch in there.unmarked if batch not in {*merged, *waiting}]
-        if unmarked:
-            left += f"; not moved into place and waiting for a file {landing.COMPLETE}: {', '.join(unmarked)}"
-        return dg.SkipReason(
-            f"{len(merged.intersection(there.complete + there.unmarked))} batches merged, none new{left}"
-        )
-    return dg.SensorResult(
-        run_requests=[dg.RunRequest(partition_key=takeable[0])],
-        dynamic_partitions_requests=[BATCHES.build_add_request(takeable[:1])],
-    )
+    unsuccessful = _newest_runs(instance, *UNSUCCESSFUL)
+    failures = Counter(_batch_of(run) for run in unsuccessful if REFUSED not in run.tags)
+    refusals = {(_batch_of(run), run.tags[REFUSED]) for run in unsuccessful if REFUSED in run.tags}
+    done = (stored - set(failures)) | set(map(_batch_of, _newest_runs(instance, dg.DagsterRunStatus.SUCCESS)))
+    found = Backlog([], [], [], [], [])
+    for batch in sorted(there.complete + there.unmarked):
+        if batch in done:
+            found.merged.append(batch)
+        # What was taken once had arrived, even if an erasure has rewritten its files since.
+        elif batch in there.unmarked and not failures[batch]:
+            found.unmarked.append(batch)
+        elif (batch, str(landing.last_change(Path(files.landing) / batch))) in refusals:
+            found.refused.append(batch)
+        elif failures[batch] >= ATTEMPTS:
+            found.failed.append(batch)
+        else:
+            found.takeable.append(batch)
+    return found
 
 
-def _batches_of(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) -> list[str]:
-    """The batches of the newest runs of the job that ended so."""
-    runs = instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=list(statuses)), limit=NEWEST)
-    return [run.tags.get("dagster/partition", "") for run in runs]
+def _newest_runs(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) -> Sequence[dg.DagsterRun]:
+    """The newest runs of the job that ended so."""
+    return instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=list(statuses)), limit=NEWEST)
+
+
+def _batch_of(run: dg.DagsterRun) -> str:
+    return run.tags.get("dagster/partition", "")
 
 
 def _require_held_by_nobody(context: dg.AssetExecutionContext, batch_id: str) -> None:
@@ -404,12 +475,6 @@ def _require_held_by_nobody(context: dg.AssetExecutionContext, batch_id: str) ->
     first = next((one.dagster_run.run_id for one in records if merges(one.dagster_run)), context.run_id)
     if first != context.run_id:
         raise landing.BatchRefused(f"{batch_id}: run {first} ingests this batch already; look there")
-
-
-def heal(instance: dg.DagsterInstance, scratch: Path) -> None:
-    """Mark dead runs as failed, and take away what they left in the scratch space while no other run uses it."""
-    if fail_dead_runs(instance, {JOB}) and not instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)):
-        warehouse.clear(scratch)
 
 
 def merges(run: dg.DagsterRun) -> bool:

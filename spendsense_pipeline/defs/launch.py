@@ -16,7 +16,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,12 +31,13 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.event import listen
 
 from spendsense_pipeline import warehouse
+from spendsense_pipeline.defs.failures import what_failed
 from spendsense_pipeline.defs.features import JOB as REFRESH
 from spendsense_pipeline.defs.features import WINDOWS
-from spendsense_pipeline.defs.ingest import BATCHES, MERGE_LOCK, UNFINISHED, merges
+from spendsense_pipeline.defs.ingest import BATCHES, COUNTED, LAST, MERGE_LOCK, merges
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.release import JOB as RELEASE
-from spendsense_pipeline.defs.runs import fail_dead_runs, lease_tags, leased
+from spendsense_pipeline.defs.runs import EXPIRES, UNFINISHED, fail_dead_runs, lease_tags, leased
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.statements import converted
@@ -167,7 +168,7 @@ def ingest_folder(
     ``statements`` is the format of a bank's files in it, those of ``user`` where no folder names the customer. ``ids``
     is what the batch is to declare of its transactions' ids. The folder appears in the landing zone only when nothing
     else is merging and this run starts, so no sensor takes it. A batch that is refused leaves nothing behind: mended,
-    it may come again under the same id.
+    it may come again under the same id. What killed commands left behind is ingested first.
     """
     if not settings.ingest:
         raise SpendSenseError(
@@ -176,12 +177,18 @@ def ingest_folder(
         )
     with ExitStack() as stack:
         folder = stack.enter_context(converted(source, statements, user)) if statements else source
-        stack.enter_context(_one_merge_at_a_time(instance))
+        dead = stack.enter_context(_one_merge_at_a_time(instance))
+        landing.clear_arriving(settings.landing, dt.datetime.now(dt.UTC) - dt.timedelta(seconds=EXPIRES))
         if not instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)):  # what killed runs left
             warehouse.clear(settings.scratch)
         known = {landed.name for landed in settings.landing.iterdir()} if settings.landing.is_dir() else set()
         name = source.resolve().name
         batch = landing.land(folder, settings.landing, batch_id, responses=responses, ids=ids, name=name).name
+        for left in _left_behind(instance, settings, dead, batch):
+            try:
+                _ingest(definitions, instance, left)
+            except RunFailed as error:  # its own run says so; it is not what this command was asked for
+                PROGRESS.warning("%s", error)
         try:
             return batch, _ingest(definitions, instance, batch)
         except RunFailed:
@@ -189,6 +196,15 @@ def ingest_folder(
                 shutil.rmtree(settings.landing / batch)
                 instance.delete_dynamic_partition(str(BATCHES.name), batch)
             raise
+
+
+def _left_behind(instance: dg.DagsterInstance, settings: Settings, dead: Sequence[str], own: str) -> list[str]:
+    """Landed batches that killed commands began: those of ``dead`` runs, and those whose run was not even recorded."""
+    stored = {*warehouse.partitions(settings.warehouse_root, LAST), *dead, own}
+    listed = [one for one in instance.get_dynamic_partitions(str(BATCHES.name)) if one not in stored]
+    runs = (dg.RunsFilter(job_name=INGEST, tags={"dagster/partition": one}) for one in listed)
+    begun = [one for one, run in zip(listed, runs, strict=True) if not instance.get_runs_count(run)]
+    return [one for one in sorted({*dead, *begun} - {own}) if (settings.landing / one).is_dir()]
 
 
 def ingest_batch(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str) -> Ran:
@@ -203,20 +219,27 @@ def _ingest(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id:
 
 
 @contextmanager
-def _one_merge_at_a_time(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Wait for the merges of other commands, of the UI and of the sensor; two at once would do the work twice."""
+def _one_merge_at_a_time(instance: dg.DagsterInstance) -> Iterator[list[str]]:
+    """Wait for the merges of other commands, of the UI and of the sensor; two at once would do the work twice.
+
+    Yields the batches of runs that were found dead.
+    """
     with FileLock(Path(instance.root_directory) / MERGE_LOCK):
-        _await_merges(instance)
-        yield
+        yield _await_merges(instance)
 
 
-def _await_merges(instance: dg.DagsterInstance) -> None:
+def _await_merges(instance: dg.DagsterInstance) -> list[str]:
     """Wait until no run of the UI or the sensor merges a batch; give up after ``PATIENCE``."""
+    dead: list[str] = []
     for _ in range(PATIENCE):
-        fail_dead_runs(instance, {INGEST})
+        dead += fail_dead_runs(instance, {INGEST})
         merging = [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if merges(run)]
         if not merging:
-            return
+            found = (
+                instance.get_run_records(dg.RunsFilter(run_ids=dead, job_name=INGEST), ascending=True) if dead else []
+            )
+            batches = [one.dagster_run.tags.get("dagster/partition") for one in found]
+            return [batch for batch in batches if batch]
         time.sleep(1)
     raise SpendSenseError(
         f"run {merging[0]} has been merging a batch for more than {PATIENCE} seconds; look at it in the UI and end it "
@@ -305,7 +328,7 @@ def _run(
     if not result.success:
         dates = " to ".join(partition) if isinstance(partition, tuple) else partition
         what = f"{job} of {dates}" if dates else job
-        raise RunFailed(f"{what} failed in run {result.run_id}: {_first_failure(result)}")
+        raise RunFailed(f"{what} failed in run {result.run_id}: {what_failed(result.all_events)}")
     metadata: dict[str, dict[str, Any]] = {}
     rows: Counter[str] = Counter()
     for event in result.get_asset_materialization_events():
@@ -334,46 +357,14 @@ def _told(steps: int) -> Callable[[dg.EventLogEntry], None]:
     return tell
 
 
-def _first_failure(result: dg.ExecuteInProcessResult) -> str:
-    """What the first failed step says of its cause, or the blocking check that did not pass."""
-    for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
-            return f"{evaluation.asset_key.to_user_string()} breaks its contract: {_broken(evaluation)}"
-    for event in result.all_events:
-        if event.is_step_failure:
-            causes = list(_causes(event.step_failure_data.error))
-            ours = [error for error in causes if error.cls_name in _names_of(SpendSenseError)]
-            return (ours or causes[-1:])[0].message.strip() if causes else "no error was recorded"
-    return "no step failed; see the run's log"
-
-
-def _causes(error: Any) -> Iterator[Any]:
-    """An error as Dagster recorded it, then what it came from: the outermost of ours is meant for people."""
-    while error is not None:
-        yield error
-        error = error.cause
-
-
-def _names_of(kind: type[Exception]) -> set[str]:
-    return {kind.__name__}.union(*(_names_of(one) for one in kind.__subclasses__()))
-
-
-def _broken(evaluation: dg.AssetCheckEvaluation) -> str:
-    """What a failed contract check found, as one sentence."""
-    found = evaluation.metadata.get("failures")
-    rows = [row.data for row in found.records] if isinstance(found, dg.TableMetadataValue) else []
-    return "; ".join("{column}, {check}: {failure_case} ({failures} rows)".format(**row) for row in rows)
-
-
 def tallies(ran: Ran) -> dict[str, dict[str, int]]:
-    """What an ingest run read and what became of it, by table: read = accepted + duplicate + rejected."""
+    """What an ingest run read and what became of it, by table: read = accepted + duplicate + rejected; and how many
+    accepted before it took away (superseded)."""
     counted: dict[str, dict[str, int]] = {}
     for table, metadata in ran.metadata.items():
         files = metadata.get("tally", [])
         if files:
-            counted[table] = {
-                name: sum(int(file[name]) for file in files) for name in ("read", "accepted", "duplicate", "rejected")
-            }
+            counted[table] = {name: sum(int(file[name]) for file in files) for name in COUNTED}
     return counted
 
 

@@ -7,6 +7,7 @@ transaction asks it again to enforce, so a run launched by hand gets round nothi
 import datetime as dt
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 import dagster as dg
 
@@ -14,7 +15,7 @@ from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review import decisions_beside
-from spendsense_pipeline.defs.runs import EXECUTING, fail_dead_runs
+from spendsense_pipeline.defs.runs import EXECUTING, heal
 from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import queue, records, release
 from spendsense_pipeline.governance.database import reading
@@ -124,7 +125,7 @@ def release_gate(
 ) -> dg.RunRequest | dg.SkipReason:
     """The sensor that starts a release run whenever there is something that may go out."""
     now = clock.now()
-    fail_dead_runs(context.instance, {JOB})
+    heal(context.instance, {JOB}, Path(files.scratch))
     active = context.instance.get_runs(
         dg.RunsFilter(job_name=JOB, statuses=[dg.DagsterRunStatus.QUEUED, *EXECUTING]), limit=1
     )

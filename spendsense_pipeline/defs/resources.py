@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from spendsense_pipeline.defs.runs import lease_tags, take_lease
 from spendsense_pipeline.features.by_range import Runner, in_processes, on_spark
-from spendsense_pipeline.governance import database
+from spendsense_pipeline.governance import database, policy, signing
 from spendsense_pipeline.recommendations.generation import Budget, Writer, known_models
 from spendsense_pipeline.settings import Settings
 from spendsense_pipeline.warehouse import partitions
@@ -62,6 +62,8 @@ class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
     weekly_cap: int = 0
     release_days: int = 30
     trust_local: bool = True
+    audit_key: str | None = None
+    """File of the key that heads of the audit chain are signed with."""
     warehouse: str | None = None
     """Where batches are stored, beside which no new database is made; None where nothing lands."""
     _engine: Engine | None = PrivateAttr(default=None)
@@ -75,7 +77,15 @@ class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._engine = database.open_or_create(
                 self.url, tuple if root is None else lambda: partitions(root, "raw_products")
             )
+            rules = policy.Rules(self.four_eyes, self.consent_days)
+            policy.keep(self._engine, rules, dt.datetime.now(dt.UTC))
         return self._engine
+
+    def signed(self, head: dict[str, Any]) -> dict[str, Any]:
+        """A head of the audit chain with its signature, where there is a key."""
+        if self.audit_key is None:
+            return head
+        return head | {"signature": signing.sign(head["count"], head["hash"], Path(self.audit_key))}
 
 
 class LanguageModel(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -14,6 +14,8 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from spendsense_pipeline import warehouse
+
 HOST = "spendsense/host"
 HEARTBEAT = "spendsense/heartbeat"  # seconds since 1970, renewed every `RENEWED` seconds
 RENEWED = 20.0
@@ -26,6 +28,9 @@ EXECUTING = [
     dg.DagsterRunStatus.CANCELING,
 ]
 """Unfinished and no longer queued: a process must be behind each."""
+
+UNSUCCESSFUL = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+UNFINISHED = [one for one in dg.DagsterRunStatus if one not in (dg.DagsterRunStatus.SUCCESS, *UNSUCCESSFUL)]
 
 _held: dict[str, FileLock] = {}
 
@@ -90,6 +95,13 @@ def fail_dead_runs(instance: dg.DagsterInstance, jobs: set[str]) -> list[str]:
         if path.name not in unfinished and path.name not in _held and _is_free(path):
             path.unlink(missing_ok=True)
     return dead
+
+
+def heal(instance: dg.DagsterInstance, jobs: set[str], scratch: Path) -> None:
+    """Mark dead runs as failed, and take away what killed ones left in the scratch space while no run uses it."""
+    fail_dead_runs(instance, jobs)
+    if not instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)):
+        warehouse.clear(scratch, before=time.time() - EXPIRES)
 
 
 def _is_dead(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:

@@ -18,9 +18,8 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from spendsense_pipeline.settings import Settings
+from spendsense_pipeline.settings import THIS_MACHINE, Settings
 
-LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 READS: Final = ("GET", "HEAD")
 CLOSED: Final = "report_asset_"
 """Begins the paths by which anybody could say that an asset was made or a check passed; nothing here needs them."""
@@ -32,7 +31,7 @@ class OwnPagesOnly:
     """
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str] = ()) -> None:
-        self.app, self.hosts = app, {*LOCAL, *hosts}
+        self.app, self.hosts = app, {*THIS_MACHINE, *hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass."""

@@ -105,6 +105,54 @@ def consent_texts(record: Iterable[Mapping[str, Any]], written_on: dt.date) -> s
     return "\n".join(lines)
 
 
+def retention(
+    tables: Mapping[str, Sequence[str]],
+    record: Iterable[Mapping[str, Any]],
+    holds: Iterable[Mapping[str, Any]],
+    stays: Iterable[tuple[str, str]],
+    written_on: dt.date,
+) -> str:
+    """What is kept and since when, what an erasure leaves, which legal holds stand.
+
+    ``tables`` maps a table to its partitions; ``record`` are rows {what, count, oldest, newest} of the governance
+    database; ``holds`` as ``governance.holds.listed``; ``stays`` what an erasure leaves, with the reason.
+    """
+    lines = [
+        f"# Retention\n\nWritten {written_on}. Nothing is deleted by age unless somebody set it up.\n\n## Tables\n"
+    ]
+    lines += _table(
+        ("table", "partitions", "first", "last"),
+        ((name, f"{len(keys):,}", keys[0], keys[-1]) for name, keys in tables.items() if keys),
+    )
+    lines.append("\n## Governance database\n")
+    lines += _table(
+        ("rows of", "how many", "oldest", "newest"),
+        ((row["what"], _count(row["count"]), _day(row["oldest"]), _day(row["newest"])) for row in record),
+    )
+    lines.append("\n## Legal holds\n")
+    standing = [row for row in holds if row["lifted_at"] is None]
+    if standing:
+        lines += _table(
+            ("hold", "since", "by", "reason", "an erasure waits"),
+            (
+                (row["hold_id"], _day(row["placed_at"]), row["operator_id"], row["reason"], _yes(row["erasure_waits"]))
+                for row in standing
+            ),
+        )
+    else:
+        lines.append("None stands.")
+    lines.append("\n## What an erasure leaves\n")
+    return "\n".join([*lines, *_table(("what", "why"), stays), ""])
+
+
+def _day(moment: dt.datetime | None) -> str:
+    return "–" if moment is None else f"{moment:%Y-%m-%d}"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [
         f"| {' | '.join(heads)} |",

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from scipy.special import chdtrc
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.evaluation.report import SMALLEST_GROUP
+from spendsense_pipeline.experiments.statistics import likelihood_of_chi_square
 
 MEASURES: Final = {
     "offer": "customers with an offer, by customers who agreed to offers",
@@ -121,7 +121,8 @@ def _alike(counts: np.ndarray[Any, np.dtype[np.float64]]) -> float:
     if not 0 < share < 1:
         return 1.0
     expected = counts[:, 1] * share
-    return float(chdtrc(len(counts) - 1, ((counts[:, 0] - expected) ** 2 / (expected * (1 - share))).sum()))
+    chi_square = ((counts[:, 0] - expected) ** 2 / (expected * (1 - share))).sum()
+    return likelihood_of_chi_square(len(counts) - 1, chi_square)
 
 
 def outcome_means(outcomes: pd.DataFrame, names: Mapping[str, str], groups: pd.DataFrame) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -121,6 +120,11 @@ def _one_look(estimate: float, error: float, freedom: int) -> tuple[float, float
     """(Standard errors that the interval reaches, p) by Student's t."""
     if error == 0:
         return 0.0, float(estimate == 0)
+    from scipy.special import (
+        stdtr,
+        stdtrit,
+    )  # a third of a second, which whoever only loads the graph does not wait for
+
     return float(stdtrit(freedom, 1 - ALPHA / 2)), float(2 * stdtr(freedom, -abs(estimate) / error))
 
 
@@ -144,11 +148,18 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
+def likelihood_of_chi_square(freedom: int, chi_square: float) -> float:
+    """How likely a chi-square at least as large is where nothing but chance made it."""
+    from scipy.special import chdtrc
+
+    return float(chdtrc(freedom, chi_square))
+
+
 def sample_ratio(counts: Sequence[int], weights: Sequence[int]) -> float:
     """How likely counts at least as far from the arms' weights are, by chi-square; 1 where nobody was counted."""
     seen, planned = np.asarray(counts, dtype=float), np.asarray(weights, dtype=float)
     expected = seen.sum() * planned / planned.sum()
-    return float(chdtrc(len(seen) - 1, ((seen - expected) ** 2 / expected).sum())) if seen.sum() else 1.0
+    return likelihood_of_chi_square(len(seen) - 1, ((seen - expected) ** 2 / expected).sum()) if seen.sum() else 1.0
 
 
 def same_share(first: tuple[int, int], second: tuple[int, int]) -> float:

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.models import AuditHead
 
-SCHEMA = "0010"
+SCHEMA = "0011"
 """The migration this code needs; kept here so that no command has to load Alembic to ask."""
 
 CHUNK = 5_000

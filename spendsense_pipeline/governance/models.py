@@ -40,8 +40,9 @@ OPEN = ("pending_approval", "approved", "overridden")
 _DECIDED = text("released_at IS NULL AND status IN ('approved', 'overridden')")
 
 LINKS = (
-    *("consent", "topic", "decision", "standing", "release", "recall", "order", "erasure"),
-    *("experiment", "experiment_end", "assignment", "ghost", "consent_text"),
+    *("consent", "topic", "draft", "decision", "standing", "template_decision", "release", "recall", "order"),
+    *("erasure", "tombstone", "experiment", "experiment_end", "assignment", "ghost", "consent_text"),
+    *("operator", "policy", "evaluation", "hold", "hold_lift"),
 )
 """Kinds of rows that the audit chain holds."""
 
@@ -140,6 +141,44 @@ class Operator(Base):
     password_hash: Mapped[str | None]
     subject: Mapped[str | None] = mapped_column(unique=True)
     sessions_since: Mapped[dt.datetime | None]
+
+
+class OperatorEvent(Base):
+    """What happened to a person's standing: ``added``, ``changed``, ``reactivated``, ``deactivated``.
+
+    role, scopes and qualified_until as they were from then on; ``credentials`` is the SHA-256 of password hash and
+    subject. ``actor`` is who did it, an operator where one is named, or ``local`` on a trusted machine.
+    """
+
+    __tablename__ = "operator_events"
+    __table_args__ = (
+        CheckConstraint(one_of("action", ("added", "changed", "reactivated", "deactivated")), name="action"),
+    )
+
+    seq: Mapped[int] = sequence(primary_key=True)
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id), index=True)
+    action: Mapped[str]
+    role: Mapped[str]
+    scopes: Mapped[str]
+    qualified_until: Mapped[dt.date | None]
+    credentials: Mapped[str]
+    actor: Mapped[str]
+    source: Mapped[str]
+    recorded_at: Mapped[dt.datetime]
+
+
+class Policy(Base):
+    """Rules that every decision and release is held to, whatever the settings of the process; the last row counts."""
+
+    __tablename__ = "policies"
+    __table_args__ = (CheckConstraint("consent_days >= 0", name="consent_days"),)
+
+    seq: Mapped[int] = sequence(primary_key=True)
+    four_eyes: Mapped[bool]
+    consent_days: Mapped[int]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    recorded_at: Mapped[dt.datetime]
 
 
 class Login(Base):
@@ -364,6 +403,38 @@ class Recommendation(Base):
     )
 
 
+class DraftEvent(Base):
+    """What happened to a draft outside of decisions and releases, which have rows of their own.
+
+    ``registered`` and ``rewritten`` give it owner, consent, text and expiry; ``judged`` is the guardrails' word on one
+    of its texts; ``superseded``, ``expired`` and ``voided`` close it. ``evidence`` is the SHA-256 of the text's row
+    (``audit.evidence``), null where the event is about no text.
+    """
+
+    __tablename__ = "draft_events"
+    __table_args__ = (
+        CheckConstraint(
+            one_of("action", ("registered", "rewritten", "judged", "superseded", "expired", "voided")), name="action"
+        ),
+        Index(None, "recommendation_id", "seq"),
+    )
+
+    seq: Mapped[int] = sequence(primary_key=True)
+    recommendation_id: Mapped[str] = mapped_column(ForeignKey(Recommendation.recommendation_id))
+    action: Mapped[str]
+    user_id: Mapped[str]
+    consent_id: Mapped[str]
+    as_of: Mapped[dt.date]
+    template_id: Mapped[str]
+    template_hash: Mapped[str]
+    content_hash: Mapped[str]
+    evidence: Mapped[str | None]
+    expires_at: Mapped[dt.datetime]
+    superseded_by: Mapped[str | None]
+    run_id: Mapped[str | None]
+    recorded_at: Mapped[dt.datetime]
+
+
 class RecommendationText(Base):
     """One text of a recommendation with the evidence it was written from; never changed, only joined by others.
 
@@ -432,6 +503,7 @@ class TemplateDecision(Base):
     template_id: Mapped[str] = mapped_column(primary_key=True)
     template_hash: Mapped[str] = mapped_column(primary_key=True)
     ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seq: Mapped[int] = sequence(unique=True)
     operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
     sample_id: Mapped[str | None] = mapped_column(ForeignKey(Recommendation.recommendation_id), index=True)
     approved: Mapped[int]
@@ -679,11 +751,49 @@ class Tombstone(Base):
     __table_args__ = (CheckConstraint(one_of("kind", ("user", "account")), name="kind"),)
 
     digest: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
     kind: Mapped[str]
     owner: Mapped[str]
     salt: Mapped[str]
     recorded_at: Mapped[dt.datetime]
     erasure_id: Mapped[str | None] = mapped_column(ForeignKey(Erasure.erasure_id))
+
+
+class Hold(Base):
+    """A legal hold: nothing of the customer is erased until it is lifted."""
+
+    __tablename__ = "holds"
+
+    hold_id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    user_id: Mapped[str] = mapped_column(index=True)
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
+    reason: Mapped[str]
+    placed_at: Mapped[dt.datetime]
+
+
+class HoldLift(Base):
+    """The end of a legal hold: by whom and why."""
+
+    __tablename__ = "hold_lifts"
+
+    hold_id: Mapped[str] = mapped_column(ForeignKey(Hold.hold_id), primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    user_id: Mapped[str] = mapped_column(index=True)
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
+    reason: Mapped[str]
+    lifted_at: Mapped[dt.datetime]
+
+
+class ErasureRequest(Base):
+    """An erasure that waits until the customer's last legal hold is lifted."""
+
+    __tablename__ = "erasure_requests"
+
+    user_id: Mapped[str] = mapped_column(primary_key=True)
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
+    reason: Mapped[str]
+    requested_at: Mapped[dt.datetime]
 
 
 class ModelGeneration(Base):
@@ -801,17 +911,23 @@ class Ghost(Base):
 
 
 class EvaluationRun(Base):
-    """An evaluation with the head of the audit chain at that moment, so that a cut-off tail shows later."""
+    """An evaluation with the head of the audit chain at that moment, so that a cut-off tail shows later.
+
+    ``name`` and ``details`` (JSON) are its caller's, given after it was made; null where nobody named it.
+    """
 
     __tablename__ = "evaluation_runs"
 
     evaluation_id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
     as_of: Mapped[dt.date]
     evaluated_at: Mapped[dt.datetime]
     run_id: Mapped[str | None]
     metrics: Mapped[str]
     audit_count: Mapped[int] = mapped_column(BigInteger)
     audit_hash: Mapped[str]
+    name: Mapped[str | None] = mapped_column(unique=True)
+    details: Mapped[str | None]
 
 
 class AuditEntry(Base):

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, and_, bindparam, case, insert, literal, or_, sele
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent, experiments, feedback, topics
+from spendsense_pipeline.governance import consent, drafts, experiments, feedback, policy, topics
 from spendsense_pipeline.governance.audit import AnyRow
 from spendsense_pipeline.governance.database import (
     LONGEST_NAME,
@@ -105,15 +105,12 @@ def severity(findings: Iterable[Mapping[str, Any]]) -> int:
 
 def expire(session: Session, now: dt.datetime) -> int:
     """Write down what the clock has already decided: unreleased drafts past their time are ``expired``."""
-    late = update(Recommendation).where(
-        Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None), Recommendation.expires_at <= now
-    )
-    return rows_changed(session, late.values(status="expired", status_at=now), None)
+    return len(drafts.close(session, Recommendation.expires_at <= now, "expired", now))
 
 
 def register_drafts(
     engine: Engine,
-    drafts: "Sequence[Mapping[str, Any]] | pd.DataFrame",
+    drafted: "Sequence[Mapping[str, Any]] | pd.DataFrame",
     as_of: dt.date,
     now: dt.datetime,
     *,
@@ -128,7 +125,7 @@ def register_drafts(
     before; the same day again registers the others and leaves those unchanged.
 
     ``signals`` maps a customer to whatever else the texts rest on (features, streams), kept as JSON beside slots and
-    reasons. ``customers`` are all who were considered that day (default: those in ``drafts``), for a slate without a
+    reasons. ``customers`` are all who were considered that day (default: those in ``drafted``), for a slate without a
     draft is a slate: nothing is left to say. A slate is complete: an earlier draft still waiting whose piece is not
     in it is superseded, and its age goes to a new draft of the same kind, if there is one.
     The same day again with corrected data replaces the text of a draft still waiting under the same id; one that was
@@ -138,7 +135,7 @@ def register_drafts(
     then nothing is registered.
     """
     of_customer: dict[str, list[dict[str, Any]]] = {user_id: [] for user_id in customers or ()}
-    for draft in map(_checked, _records(drafts)):
+    for draft in map(_checked, _records(drafted)):
         of_customer.setdefault(draft["user_id"], []).append(draft)
     counts: Counter[str] = Counter()
     why_refused: Counter[str] = Counter()
@@ -219,6 +216,7 @@ class _Known:
         consent_days: int,
     ) -> "_Known":
         known = cls({}, defaultdict(list), defaultdict(list), {}, set(), set())
+        consent_days = policy.limit(session, consent_days)
         pieces = select(Recommendation.__table__, RecommendationText.slots, RecommendationText.findings).join(
             RecommendationText,
             and_(
@@ -382,11 +380,15 @@ def _write(
             for draft, before in outcome.new
         ]
         session.execute(insert(recommendation), rows)  # type: ignore[arg-type] # a Table, typed wider
-        session.execute(insert(text), [to_text(draft) for draft, _ in outcome.new])  # type: ignore[arg-type] # same
+        texts = [to_text(draft) for draft, _ in outcome.new]
+        session.execute(insert(text), texts)  # type: ignore[arg-type] # same
+        proofs = {one["recommendation_id"]: drafts.evidence(one) for one in texts}
+        drafts.record(session, "registered", rows, now, texts=proofs, run_id=run_id)
     if outcome.rewritten:
         _rewrite(session, outcome.rewritten, to_text, now, run_id)
     if outcome.judged_again:
         _judge_again(session, outcome.judged_again)
+        _record_texts(session, "judged", outcome.judged_again, now, run_id)
     if outcome.superseded:
         statement = (
             update(recommendation)  # type: ignore[arg-type] # as above
@@ -397,6 +399,8 @@ def _write(
             .values(status="superseded", status_at=now, superseded_by=bindparam("by"), decision_id=None)
         )
         rows_changed(session, statement, [{"of": old, "by": new} for old, new in outcome.superseded.items()])
+        closed = drafts.given(session, outcome.superseded, original=False)
+        drafts.record(session, "superseded", closed, now, superseded_by=outcome.superseded, run_id=run_id)
     for some in chunks(outcome.slates):
         known = set(session.scalars(select(Slate.user_id).where(Slate.user_id.in_(some))))
         session.execute(
@@ -430,7 +434,7 @@ def _texts(now: dt.datetime, signals: Mapping[str, Any]) -> Callable[[Mapping[st
 
 def _rewrite(
     session: Session,
-    drafts: Sequence[Mapping[str, Any]],
+    written: Sequence[Mapping[str, Any]],
     to_text: Callable[[Mapping[str, Any]], dict[str, Any]],
     now: dt.datetime,
     run_id: str | None,
@@ -441,17 +445,17 @@ def _rewrite(
     """
     recommendation, text = Recommendation.__table__, RecommendationText.__table__
     there: set[tuple[str, str]] = set()
-    for some in chunks([draft["recommendation_id"] for draft in drafts]):
+    for some in chunks([draft["recommendation_id"] for draft in written]):
         versions = session.execute(
             select(RecommendationText.recommendation_id, RecommendationText.content_hash).where(
                 RecommendationText.recommendation_id.in_(some)
             )
         )
         there.update((row.recommendation_id, row.content_hash) for row in versions)
-    unseen = [draft for draft in drafts if (draft["recommendation_id"], draft["content_hash"]) not in there]
+    unseen = [draft for draft in written if (draft["recommendation_id"], draft["content_hash"]) not in there]
     if unseen:
         session.execute(insert(text), [to_text(draft) for draft in unseen])  # type: ignore[arg-type] # a Table
-    again = [draft for draft in drafts if (draft["recommendation_id"], draft["content_hash"]) in there]
+    again = [draft for draft in written if (draft["recommendation_id"], draft["content_hash"]) in there]
     if again:
         _judge_again(session, again)
     statement = (
@@ -479,33 +483,43 @@ def _rewrite(
             "original_hash": draft["content_hash"],
             "content_hash": draft["content_hash"],
         }
-        for draft in drafts
+        for draft in written
     ]
     rows_changed(session, statement, changed)
+    _record_texts(session, "rewritten", written, now, run_id)
 
 
-def _judge_again(session: Session, drafts: Sequence[Mapping[str, Any]]) -> None:
+def _record_texts(
+    session: Session, action: str, written: Sequence[Mapping[str, Any]], now: dt.datetime, run_id: str | None
+) -> None:
+    """Record drafts whose own text was written or judged anew, as they are stored now."""
+    named = [(draft["recommendation_id"], draft["content_hash"]) for draft in written]
+    proofs = drafts.stored_evidence(session, named)
+    drafts.record(session, action, drafts.given(session, [name for name, _ in named]), now, texts=proofs, run_id=run_id)
+
+
+def _judge_again(session: Session, judged: Sequence[Mapping[str, Any]]) -> None:
     """The text stands as it was, the guardrails' newer word on it counts."""
     text = RecommendationText.__table__
     statement = update(text).where(  # type: ignore[arg-type] # a Table, typed wider
         text.c.recommendation_id == bindparam("of"), text.c.content_hash == bindparam("hashed")
     )
-    judged = [
+    words = [
         {
             "of": draft["recommendation_id"],
             "hashed": draft["content_hash"],
             "findings": draft["findings"],
             "severity": severity(json.loads(draft["findings"])),
         }
-        for draft in drafts
+        for draft in judged
     ]
-    rows_changed(session, statement, judged)
+    rows_changed(session, statement, words)
 
 
-def _records(drafts: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict[str, Any]]:
-    if isinstance(drafts, Sequence):
-        return [dict(draft) for draft in drafts]
-    rows: list[dict[str, Any]] = drafts.to_dict("records")  # type: ignore[assignment] # its keys are column names
+def _records(drafted: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict[str, Any]]:
+    if isinstance(drafted, Sequence):
+        return [dict(draft) for draft in drafted]
+    rows: list[dict[str, Any]] = drafted.to_dict("records")  # type: ignore[assignment] # its keys are column names
     return rows
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine, Select, and_, bindparam, exists, func, or_, select, true, update
 from sqlalchemy.orm import Session, aliased
 
-from spendsense_pipeline.governance import audit, consent, endings, experiments, topics
+from spendsense_pipeline.governance import audit, consent, endings, experiments, policy, topics
 from spendsense_pipeline.governance.database import chunks, reading, rows_changed, storable, writing
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -251,8 +251,8 @@ def propose(
     weekly_cap: int = 0,
 ) -> Proposal:
     """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
-    terms = Terms(now, consent_days, withdrawn, weekly_cap)
     with reading(engine) as session:
+        terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
         allowed, blocked = _judged(session, facts_query(now).limit(ENOUGH), terms)
         if not allowed and sum(blocked.values()) >= ENOUGH:
             allowed, blocked = _judged(session, facts_query(now), terms)
@@ -300,15 +300,15 @@ def run_gate(
     releases nothing twice.
     """
     in_turn = facts_query(now).order_by(Recommendation.registered_at, Recommendation.recommendation_id)
-    terms = Terms(now, consent_days, withdrawn, weekly_cap)
     with writing(engine) as session:
+        terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
         # Judged before lapsed periods are closed, so that the count still says what became of them.
         allowed, blocked = _judged(session, in_turn, terms)
         refused = _unfit(session, [facts for facts, _ in allowed], guardrails)
         allowed = [one for one in allowed if one[0].recommendation_id not in refused]
         blocked += Counter(refused.values())
         blocked += _waiting(session, now)
-        recalled = consent.close_lapsed(session, now, consent_days, salt=salt)
+        recalled = consent.close_lapsed(session, now, terms.consent_days, salt=salt)
         ended = {"lapsed": recalled} | endings.end_due(session, now, _products(session, withdrawn), salt)
         expire(session, now)
         releases: list[dict[str, Any]] = [
@@ -318,7 +318,7 @@ def run_gate(
                 "consent_id": cited.consent_id,
                 "decision_id": cited.decision_id,
                 "content_hash": facts.content_hash,
-                "consent_days": consent_days,
+                "consent_days": terms.consent_days,
                 "run_id": run_id,
                 "released_at": now,
                 "expires_at": now + dt.timedelta(days=release_days),
@@ -468,6 +468,7 @@ def released(
     """
     if user_id is not None and not storable(user_id):
         return []
+    consent_days = policy.limit(session, consent_days)
     feed = _feed(limited=bool(consent_days), of_one=user_id is not None)
     given = {"now": now, "agreed_after": now - dt.timedelta(days=consent_days), "of": user_id}
     rows = [dict(row._mapping) for row in session.execute(feed, given)]

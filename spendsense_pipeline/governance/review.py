@@ -8,7 +8,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from sqlalchemy import Engine, and_, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance import audit, drafts, policy
 from spendsense_pipeline.governance.database import chunks, rows_changed, storable, writing
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -266,6 +266,8 @@ def taken(
     session: Session, requests: Sequence[Request], rules: Rules, salt: audit.Salt = audit.random_salt
 ) -> list[dict[str, Any]]:
     """``decide`` for whoever is inside ``writing`` already."""
+    if not rules.four_eyes and policy.in_force(session).four_eyes:
+        rules = replace(rules, four_eyes=True)
     desk = _Desk.read(session, requests)
     results = [desk.take(request, rules) for request in requests]
     _write(session, desk, rules.now, salt)
@@ -555,6 +557,10 @@ def _write(session: Session, desk: _Desk, now: dt.datetime, salt: audit.Salt) ->
             for row in again
         ]
         rows_changed(session, judged, newer)
+    if desk.texts:
+        named = [(row["recommendation_id"], row["content_hash"]) for row in desk.texts]
+        items = [desk.items[name] for name, _ in named]
+        drafts.record(session, "judged", items, now, texts=drafts.stored_evidence(session, named), salt=salt)
     audit.record(session, audit.DECISION, desk.decisions, now, salt)
     change = update(recommendation).where(  # type: ignore[arg-type] # as above
         recommendation.c.recommendation_id == bindparam("of"),

@@ -32,16 +32,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
+from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest import declaration, plaid
 from spendsense_pipeline.ingest.fields import FIELDS, PERSONAL, TABLES, names
 from spendsense_pipeline.ingest.files import (
     BLOCK,
     COMPLETE,
-    NOT_THE_FILE,
     PLAID,
     BatchRefused,
     FileSurvey,
     LandedFile,
+    about_the_file,
     blocks,
     damage,
     entries,
@@ -63,9 +64,12 @@ __all__ = [
     "FileSurvey",
     "LandedFile",
     "arrivals",
+    "clear_arriving",
     "content_hash",
     "discover",
+    "is_final",
     "land",
+    "last_change",
     "note_erasure",
     "read_files",
     "read_raw",
@@ -84,6 +88,10 @@ SUFFIXES = {
     ".csv.gz": "csv",
     ".parquet": "parquet",
 }
+ARRIVING = ".arriving-"  # begins the name of a folder that is being copied into the landing zone
+CHANGING = "changed_while_read"
+REGISTERED_OTHERWISE = ("batch_changed", "invalid_batch")
+"""What the governance database refuses a batch for."""
 BATCH_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 NAMED = 1_000  # field names that a report counts: a file that uses ids as names must not fill the memory
 UNCHOSEN = ".tmp"  # where DuckDB would spill in the working directory, unless it is given a folder
@@ -158,8 +166,13 @@ def require_unchanged(batch_dir: Path, seen: Mapping[str, tuple[int, int]]) -> N
     if changed := sorted(name for name in {*found, *seen} if found.get(name) != seen.get(name)):
         raise BatchRefused(
             f"{', '.join(changed)}: changed while the batch was read; put `{COMPLETE}` into a folder once all is there",
-            code="changed_while_read",
+            code=CHANGING,
         )
+
+
+def is_final(error: SpendSenseError) -> bool:
+    """Whether the batch can never succeed as it lies: it is refused, and not for changing while it was read."""
+    return (isinstance(error, BatchRefused) or error.code in REGISTERED_OTHERWISE) and error.code != CHANGING
 
 
 def note_erasure(batch_dir: Path, lighter: Mapping[Path, Path | None]) -> None:
@@ -268,7 +281,7 @@ def _landed(
         return _same(target, digest)
     landing.mkdir(parents=True, exist_ok=True)
     # A hidden sibling on the same disk: whoever watches the landing zone sees the batch whole or not at all.
-    arriving = Path(tempfile.mkdtemp(prefix=f".{batch_id}-", dir=landing))
+    arriving = Path(tempfile.mkdtemp(prefix=ARRIVING, dir=landing))
     try:
         if responses:
             (arriving / PLAID).touch()
@@ -289,6 +302,13 @@ def _landed(
     finally:
         shutil.rmtree(arriving, ignore_errors=True)
     return target
+
+
+def clear_arriving(landing: Path, before: dt.datetime) -> None:
+    """Take away what killed `land`s left half copied: what has not changed since ``before``."""
+    for left in landing.glob(f"{ARRIVING}*"):
+        if last_change(left) < before.timestamp() * 1e9:
+            shutil.rmtree(left)
 
 
 def _same(target: Path, digest: str) -> Path:
@@ -336,6 +356,14 @@ def arrivals(landing_zone: Path, now: dt.datetime, settled: dt.timedelta) -> Arr
         elif max(changes) <= (now - settled).timestamp() * 1e9:
             found.complete.append(name)
     return found
+
+
+def last_change(batch_dir: Path) -> int:
+    """When a batch or anything in it last changed, in nanoseconds since 1970; 0 if it cannot be looked through."""
+    try:
+        return max(_changes(batch_dir))
+    except OSError:
+        return 0
 
 
 def _moved(folder: Path, changes: Sequence[int]) -> bool:
@@ -389,9 +417,9 @@ def _survey(con: Backend, landed: LandedFile) -> FileSurvey:
             rows, present = _survey_csv(con, landed)
         else:
             rows, present = _survey_json(con, landed)
-    except NOT_THE_FILE:
-        raise
     except (duckdb.Error, pa.ArrowException, UnicodeDecodeError) as error:
+        if not about_the_file(error):
+            raise
         raise BatchRefused(f"{name}: cannot be read as {landed.format}{damage(error)}") from None
     _check_declared(con, landed, present)
     declared = _declared(landed)
@@ -489,7 +517,7 @@ def _check_gzip(landed: LandedFile) -> None:
         with gzip.open(landed.path) as stream:
             while block := stream.read(BLOCK):
                 read += len(block)
-    except (EOFError, zlib.error, OSError):
+    except (EOFError, zlib.error, gzip.BadGzipFile):
         raise BatchRefused(
             f"{landed.name}: not a whole gzip file, damaged after {read} unpacked bytes; deliver it again"
         ) from None

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+import httpx2
 import openai
 from openai.types.chat import ChatCompletion
 
@@ -19,6 +20,7 @@ from spendsense_pipeline.recommendations.generation import Answer, Unanswered, W
 ADDRESS: Final = "https://api.openai.com/v1"
 LONGEST_BODY: Final = 1_000_000
 """Bytes of a response that are read; the longest honest one has a twentieth."""
+TOO_LONG: Final = f"the response is longer than {LONGEST_BODY:,} bytes"
 _SAID_AT_MOST: Final = 200
 
 _STOPPING: Final = {
@@ -33,13 +35,32 @@ class _TooLarge(Exception):
     pass
 
 
+class _Capped(httpx2.AsyncByteStream):
+    """A body that is refused where it goes on beyond `LONGEST_BODY`: one sent in chunks announces no length."""
+
+    def __init__(self, body: httpx2.AsyncByteStream) -> None:
+        self.body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        read = 0
+        async for part in self.body:
+            read += len(part)
+            if read > LONGEST_BODY:
+                raise _TooLarge(TOO_LONG)
+            yield part
+
+    async def aclose(self) -> None:
+        await self.body.aclose()
+
+
 async def _bound(response: Any) -> None:
-    """Refuse a compressed body, for a small one may unpack to gigabytes, and one announced as too long."""
+    """Refuse a compressed body, for a small one may unpack to gigabytes, and one that is too long."""
     if response.headers.get("content-encoding", "identity") != "identity":
         raise _TooLarge("the response is compressed, which was not asked for")
     length = response.headers.get("content-length", "")
     if length.isdecimal() and int(length) > LONGEST_BODY:
-        raise _TooLarge(f"the response is longer than {LONGEST_BODY:,} bytes")
+        raise _TooLarge(TOO_LONG)
+    response.stream = _Capped(response.stream)
 
 
 @asynccontextmanager

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, text
 
+from spendsense_pipeline.governance import operators
 from spendsense_pipeline.governance.audit import START
 from spendsense_pipeline.governance.database import connect, upgrade, writing
-from spendsense_pipeline.governance.models import Base, Operator
+from spendsense_pipeline.governance.models import Base
 from spendsense_pipeline_tests.governance.town import NOW
 
 
@@ -90,5 +91,5 @@ def engine(empty: Engine) -> Engine:
     """A database with the operators ``ada`` and ``ben``."""
     with writing(empty) as session:
         for name in ("ada", "ben"):
-            session.add(Operator(operator_id=name, registered_at=NOW, source="test"))
+            operators.add(session, name, NOW)
     return empty

@@ -5,6 +5,7 @@ is what depends on how a format writes it.
 """
 
 import datetime as dt
+import itertools
 import json
 import os
 import tempfile
@@ -16,13 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.ingest import canonical, landing
 from spendsense_pipeline.ingest.files import BatchRefused
 from spendsense_pipeline_tests.ingest.conftest import ACCOUNT, TRANSACTION, USER, Zone
 
 HEADER = "transaction_id,account_id,date,amount,merchant_name\n"
 GOOD = "t1,a1,2026-02-01,-12.5,Cafe\n"
 LINE = json.dumps(TRANSACTION)
+MANY = "".join(map(chr, range(0x4E00, 0x4E00 + 100)))
 
 
 def line(**changes: Any) -> str:
@@ -201,21 +203,109 @@ def test_c1_controls_are_controls(zone: Zone, letter: str) -> None:
     assert row["reasons"] == ["control_characters"]
 
 
-def test_a_posting_takes_its_pending_row_of_the_same_account_alone(zone: Zone) -> None:
-    bought = TRANSACTION
-    second = ACCOUNT | {"account_id": "a2"}
-    zone.arrive(
-        users_json=[USER],
-        accounts_json=[ACCOUNT, second],
-        transactions_json=[
-            bought | {"transaction_id": "pending"},
-            bought | {"transaction_id": "posted", "pending_transaction_id": "pending"},
-            bought | {"transaction_id": "elsewhere"},
-            bought | {"transaction_id": "foreign", "account_id": "a2", "pending_transaction_id": "elsewhere"},
-            bought | {"transaction_id": "itself", "pending_transaction_id": "itself"},
-            bought | {"transaction_id": "one", "pending_transaction_id": "other"},
-            bought | {"transaction_id": "other", "pending_transaction_id": "one"},
-        ],
+def of_two_accounts(zone: Zone, *transactions: dict[str, Any]) -> Zone:
+    second = [ACCOUNT | {"account_id": "a2", "user_id": "u2"}, ACCOUNT | {"account_id": "a2", "user_id": "u3"}]
+    people = [USER, USER | {"user_id": "u2"}, USER | {"user_id": "u3"}]
+    return zone.arrive(
+        users_json=people,
+        accounts_json=[ACCOUNT, *second],
+        transactions_json=[TRANSACTION | one for one in transactions],
     )
-    kept = {row["transaction_id"] for row in zone.accepted("transactions")}
-    assert kept == {"posted", "elsewhere", "foreign", "itself", "one", "other"}
+
+
+def posts(names: str) -> list[dict[str, Any]]:
+    """Transactions of which each names the next as pending: ``"abca"`` is a circle of three."""
+    return [{"transaction_id": one, "pending_transaction_id": other} for one, other in itertools.pairwise(names)]
+
+
+def kept(zone: Zone) -> set[str]:
+    return {row["transaction_id"] for row in zone.accepted("transactions")}
+
+
+def test_a_posting_takes_its_pending_row_of_the_same_account_alone(zone: Zone) -> None:
+    of_two_accounts(
+        zone,
+        {"transaction_id": "pending"},
+        {"transaction_id": "posted", "pending_transaction_id": "pending"},
+        {"transaction_id": "elsewhere"},
+        {"transaction_id": "foreign", "account_id": "a2", "user_id": "u2", "pending_transaction_id": "elsewhere"},
+        {"transaction_id": "itself", "pending_transaction_id": "itself"},
+    )
+    assert kept(zone) == {"posted", "elsewhere", "foreign", "itself"}
+
+
+@pytest.mark.parametrize(
+    ("names", "left"),
+    [
+        ("aba", "ab"),
+        ("abca", "abc"),
+        ("abcdea", "abcde"),
+        ("xabca", "xabc"),
+        ("abc", "a"),
+        ("abcd", "a"),
+        ("abcde", "ab"),
+        (MANY + MANY[0], MANY),
+    ],
+    ids=[
+        *("two", "three", "five", "one that leads into three", "no circle"),
+        *("three in a row", "four in a row count as a circle", "a circle of 100"),
+    ],
+)
+def test_postings_in_a_circle_take_nothing(zone: Zone, names: str, left: str) -> None:
+    of_two_accounts(zone, *posts(names), *([{"transaction_id": names[-1]}] if names[-1] not in names[:-1] else []))
+    assert kept(zone) == set(left)
+
+
+@pytest.mark.parametrize(
+    ("removal", "goes"),
+    [
+        ({}, True),
+        ({"account_id": "a2"}, True),
+        ({"account_id": "a1"}, False),
+        ({"account_id": "never seen"}, False),
+        ({"user_id": "u3"}, True),
+        ({"user_id": "u1"}, False),
+        ({"account_id": "a2", "user_id": "u1"}, False),
+    ],
+)
+@pytest.mark.parametrize("first", [False, True], ids=["after", "before"])
+def test_a_removal_takes_a_later_row_of_its_account_alone(
+    zone: Zone, removal: dict[str, str], goes: bool, first: bool
+) -> None:
+    """The row is of the account a2, which u2 and u3 hold."""
+    if first:
+        zone.arrive("b0", transactions_json=[{"transaction_id": "t9", "removed": True, **removal}])
+    of_two_accounts(zone, {"transaction_id": "t9", "account_id": "a2", "user_id": "u2"})
+    if not first:
+        zone.arrive("b2", transactions_json=[{"transaction_id": "t9", "removed": True, **removal}])
+    assert kept(zone) == (set() if goes and not first else {"t9"})
+
+
+def test_a_foreign_removal_does_not_hide_an_older_one_of_the_account(zone: Zone) -> None:
+    of_two_accounts(zone, {"transaction_id": "t9"}, {"transaction_id": "t8"})
+    zone.arrive("b2", transactions_json=[{"transaction_id": "t9", "removed": True}])
+    zone.arrive(
+        "b3", transactions_json=[{"transaction_id": one, "removed": True, "account_id": "a2"} for one in ("t8", "t9")]
+    )
+    assert kept(zone) == {"t8"}
+
+
+def test_what_goes_is_counted_once_under_the_file_that_takes_it(zone: Zone) -> None:
+    of_two_accounts(
+        zone,
+        *({"transaction_id": one} for one in ("p1", "p2", "p3", "gone")),
+        {"transaction_id": "q", "account_id": "a2", "user_id": "u2"},
+    )
+    booked = [{"transaction_id": f"t{n}", "pending_transaction_id": f"p{n}"} for n in (1, 2)]
+    again = {"transaction_id": "t1b", "pending_transaction_id": "p1"}
+    foreign = {"transaction_id": "t3", "pending_transaction_id": "q"}
+    zone.arrive(
+        "b2",
+        transactions_json=[TRANSACTION | one for one in [*booked, again, foreign]],
+        transactions_jsonl=[{"transaction_id": "gone", "removed": True}, {"transaction_id": "never", "removed": True}],
+    )
+    found = canonical.superseded(zone.judged("transactions")).order_by("file").to_pyarrow().to_pylist()
+    assert found == [
+        {"batch": "b2", "file": "transactions.json", "superseded": 2},
+        {"batch": "b2", "file": "transactions.jsonl", "superseded": 1},
+    ]

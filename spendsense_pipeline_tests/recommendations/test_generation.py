@@ -250,11 +250,19 @@ def test_who_asks_for_more_than_a_minute_is_asked_no_more(server: ModelServer) -
     assert found.slept == []
 
 
+@pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("size", [LONGEST_BODY, LONGEST_BODY + 1])
-def test_an_answer_is_read_up_to_a_limit(server: ModelServer, size: int) -> None:
-    found = write(server, always(Reply(b" " * size)))
+def test_an_answer_is_read_up_to_a_limit(server: ModelServer, size: int, chunked: bool) -> None:
+    found = write(server, always(Reply(b" " * size, chunks=int(chunked))))
     code = "malformed_response" if size <= LONGEST_BODY else "too_large"
     assert found.one.problems[0].startswith(f"{code}: ")
+
+
+def test_an_answer_in_chunks_without_an_end_is_left_at_the_limit(server: ModelServer) -> None:
+    block = 1 << 16
+    found = write(server, always(Reply(b" " * block, chunks=4_000)))
+    assert found.one.problems[0].startswith("too_large: ")
+    assert server.sent < 10 * LONGEST_BODY * len(server.requests), "what lies in the sockets' buffers, not 262 MB"
 
 
 def test_a_request_granted_after_another_stopped_the_run_is_given_back_and_nobody_waits_for_it(
