@@ -157,10 +157,12 @@ def rationale(reasons: str, persona: str, slots: Slots, *, is_fallback: bool, an
 
     From the reasons that were met, the three most telling. ``reasons``: JSON list of {clause, signal, value, operator,
     threshold, met}; the clause begins with its persona. "Nothing stood out" is said only of somebody without an
-    insight. A figure that cannot be shown is left out of the words.
+    insight, and where at least half of the rows are explained. A figure that cannot be shown is left out of the words.
     """
     if is_fallback and any_insight:
         return "You see this because it is a general starting point, useful beside what else we sent you."
+    if is_fallback and any(r["signal"] == "explained_share" and not r["met"] for r in json.loads(reasons)):
+        return "You see this because it is a general starting point."
     if is_fallback:
         return "You see this because nothing in the {{ window }} stood out. It is a general starting point."
     said = _met(reasons, persona, slots)

@@ -11,11 +11,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.features.tables import EXPECTED_WITHIN_DAYS
 from spendsense_pipeline.frames import records
+from spendsense_pipeline.insights.in_sight import spending_in_sight
 from spendsense_pipeline.personas.assignment import followed
 from spendsense_pipeline.recommendations.choosing import Held, held
 from spendsense_pipeline.recommendations.facts import (
@@ -47,6 +49,12 @@ SITUATION_COLUMNS: Final = [
 
 
 _json = json.JSONEncoder(ensure_ascii=False).encode
+
+
+BY_SPENDING: Final = (
+    *("avg_monthly_expenses", "emergency_fund_months", "cash_flow_buffer_months", "subscription_spend_share"),
+)
+"""Signals that rest on spending: no text speaks of them where a part of it is out of sight."""
 
 
 class SituationError(SpendSenseError):
@@ -87,6 +95,14 @@ def situations(
         raise SituationError(
             f"{len(assigned) - len(rows)} customers have a persona and no features of its window and day"
         )
+    spent, income, elsewhere, history = (
+        rows[name].astype("float64").to_numpy(na_value=float("nan"))
+        for name in ("avg_monthly_expenses", "regular_income", "unlinked_card_payments", "history_days")
+    )
+    months = np.minimum(rows["window_days"].astype("float64"), np.maximum(history, 30)) / 30
+    factor = rows["currency_factor"].astype("float64").fillna(1.0)
+    out_of_sight = ~spending_in_sight(spent, income, elsewhere / months, factor) & ~np.isnan(spent)
+    rows.loc[out_of_sight, list(BY_SPENDING)] = None
     subscriptions, wallets = _subscriptions(streams), _wallets(cards)
     told = _by_customer(insights)
     found: list[tuple[Any, ...]] = []

@@ -123,6 +123,11 @@ def _months(s: Signals) -> float:
     return float(min(s["window_days"], max(s["history_days"], 30))) / 30
 
 
+def _window(s: Signals) -> str:
+    history = s.get("history_days")
+    return f"last {s['window_days'] if history is None else min(s['window_days'], max(history, 30))} days"
+
+
 def _interest_monthly(s: Signals) -> float | None:
     return _times(s.get("interest_charges"), 1 / _months(s))
 
@@ -490,11 +495,15 @@ _ALL = (
         whole=True,
     ),
     # The frame of every text
-    Slot("window", "period", "window_days", "the days looked at", lambda s: f"last {s['window_days']} days"),
+    Slot("window", "period", "window_days", "the days looked at", _window),
     Slot("as_of", "date", "as_of", "day of the figures", _of("as_of")),
 )
 _KINDS_OF_FIGURES: Final[Mapping[str, Kind]] = {"date": "day"}
 _LEAST_OF_FIGURES: Final = {"money": 0.5, "percent": 0.005, "rate": 0.01, "months": 0.1, "count": 1.0}
+_LEAST_OF_FIGURE: Final = {"bill_count": 2.0}
+"""Of a single payment its own amount and day speak; "1 payment, $40 in all" says them twice."""
+_WHOLE_FIGURES: Final = frozenset({"idle_point_yearly", "interest_month", "low_amount"})
+"""Estimates, in whole units."""
 _EDGES_OF_FIGURES: Final = {"months_covered": FUND_EDGES, "income_share": (0.5, 1.0)}
 
 
@@ -512,9 +521,10 @@ def _of_figure(figure: Figure) -> Slot:
         "insights",
         figure.meaning,
         _named(figure.name) if figure.type == "payee" else _of(figure.name),
-        _LEAST_OF_FIGURES.get(figure.type, 0.0),
+        _LEAST_OF_FIGURE.get(figure.name, _LEAST_OF_FIGURES.get(figure.type, 0.0)),
         edges=_EDGES_OF_FIGURES.get(figure.name, ()),
         noun=figure.noun,
+        whole=figure.name in _WHOLE_FIGURES,
     )
 
 
