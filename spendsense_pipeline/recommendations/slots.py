@@ -33,7 +33,7 @@ import datetime as dt
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -628,7 +628,7 @@ def shown(slot: Slot, value: Any, currency: str = "USD", factor: float = 1.0) ->
     return f"{count:,} {slot.noun[0 if count == 1 else 1]}"
 
 
-class _Noted:
+class _Noted(Mapping[str, Any]):
     """Signals that remember which of them were asked for."""
 
     def __init__(self, signals: Signals) -> None:
@@ -643,6 +643,12 @@ class _Noted:
         """As a dictionary does; what is asked for is noted."""
         self.asked[name] = value = self.signals.get(name, default)
         return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.signals)
+
+    def __len__(self) -> int:
+        return len(self.signals)
 
 
 def fill(slots: Sequence[str], signals: Signals) -> dict[str, dict[str, Any]]:

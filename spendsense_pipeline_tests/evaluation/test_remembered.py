@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from spendsense_pipeline.evaluation import remembered
+from spendsense_pipeline.governance import operators
 from spendsense_pipeline.governance.database import open_or_create, reading, writing
-from spendsense_pipeline.governance.models import Operator
 from spendsense_pipeline_tests.governance.town import DAY, NOW, approve, draft, gate, grant, register
 
 EVIDENCE = {"features": {"30": {"max_utilization": 0.68}}, "streams": []}
@@ -18,7 +18,7 @@ def engine(tmp_path: Path) -> Engine:
     """Three customers, each with one text that is released."""
     engine = open_or_create(f"sqlite:///{tmp_path}/governance.db")
     with writing(engine) as session:
-        session.add(Operator(operator_id="ada", registered_at=NOW, source="test"))
+        operators.add(session, "ada", NOW)
     release(engine, "ann", "bob", "cleo")
     return engine
 
