@@ -17,6 +17,7 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import is_name, quoted, storable
 from spendsense_pipeline.governance.models import (
+    AuditEntry,
     Base,
     Batch,
     ConsentEvent,
@@ -103,6 +104,11 @@ def known_heads(session: Session) -> list[tuple[int, str]]:
     """Every head that an evaluation kept, for ``audit.verify`` to hold the chain against."""
     kept = select(EvaluationRun.audit_count, EvaluationRun.audit_hash).order_by(EvaluationRun.audit_count)
     return [(count, head) for count, head in session.execute(kept)]
+
+
+def holds_head(session: Session, count: int, head: str) -> bool:
+    """Whether the audit chain has this hash at this length, as it had when somebody noted it."""
+    return bool(session.scalar(select(func.count()).where(AuditEntry.seq == count, AuditEntry.hash == head)))
 
 
 def rows(session: Session, model: type[Base]) -> int:

@@ -8,7 +8,7 @@ import datetime as dt
 import functools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -116,7 +116,7 @@ def register_drafts(
     *,
     run_id: str | None = None,
     consent_days: int = 0,
-    signals: Mapping[str, Any] | None = None,
+    signals: Callable[[Collection[str]], Mapping[str, Any]] | None = None,
     customers: Iterable[str] | None = None,
 ) -> Registration:
     """Register the drafts of one day (contract ``DraftRecommendations``), ``TURN`` customers at a time.
@@ -124,10 +124,10 @@ def register_drafts(
     Each customer is registered whole or not at all. A run that ends between two turns has registered the customers
     before; the same day again registers the others and leaves those unchanged.
 
-    ``signals`` maps a customer to whatever else the texts rest on (features, streams), kept as JSON beside slots and
-    reasons. ``customers`` are all who were considered that day (default: those in ``drafted``), for a slate without a
-    draft is a slate: nothing is left to say. A slate is complete: an earlier draft still waiting whose piece is not
-    in it is superseded, and its age goes to a new draft of the same kind, if there is one.
+    ``signals`` gives of the customers who get a new text whatever else it rests on (features, streams), kept as JSON
+    beside slots and reasons. ``customers`` are all who were considered that day (default: those in ``drafted``); a
+    slate without a draft is a slate: nothing is left to say. A slate is complete: an earlier draft still waiting whose
+    piece is not in it is superseded, and its age goes to a new draft of the same kind, if there is one.
     The same day again with corrected data replaces the text of a draft still waiting under the same id; one that was
     decided keeps the text that the decision is bound to.
 
@@ -154,7 +154,7 @@ def register_drafts(
             for draft in rows:
                 outcome.place(draft, as_of, known)
             outcome.withdraw(as_of, known)
-            _write(session, outcome, as_of, now, run_id, signals or {})
+            _write(session, outcome, as_of, now, run_id, signals or (lambda _: {}))
             experiments.mark_ghosts(session, now)
         counts.update(outcome.counts)
         why_refused.update(outcome.why_refused)
@@ -357,10 +357,11 @@ def _write(
     as_of: dt.date,
     now: dt.datetime,
     run_id: str | None,
-    signals: Mapping[str, Any],
+    signals: Callable[[Collection[str]], Mapping[str, Any]],
 ) -> None:
     recommendation, text = Recommendation.__table__, RecommendationText.__table__
-    to_text = _texts(now, signals)
+    written = [*(draft for draft, _ in outcome.new), *outcome.rewritten]
+    to_text = _texts(now, signals({draft["user_id"] for draft in written}))
     if outcome.new:
         rows = [
             {

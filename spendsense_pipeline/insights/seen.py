@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from spendsense_pipeline.features import tables
 from spendsense_pipeline.features.meanings import CREDIT_CARD, LIST_PRICED, LOAN
 from spendsense_pipeline.features.signals import EPOCH, Evidence, Signals, rows_read
+from spendsense_pipeline.insights.in_sight import spending_in_sight
 
 Array = npt.NDArray[Any]
 ROW_DAYS = 400
@@ -92,6 +93,15 @@ class Seen:
     def long(self) -> pd.DataFrame:
         """Features of 180 days."""
         return self.of_window(max(self.evidence.windows))
+
+    @cached_property
+    def spending(self) -> pd.DataFrame:
+        """By customer who is there ``monthly``, spending a month over 180 days where it is known, and ``in_sight``."""
+        long = self.long[self.long.index.isin(np.flatnonzero(self.there)) & self.long["avg_monthly_expenses"].notna()]
+        months = np.minimum(max(self.evidence.windows), np.maximum(long["history_days"], 30)) / 30
+        spent, elsewhere = long["avg_monthly_expenses"], long["unlinked_card_payments"] / months
+        in_sight = spending_in_sight(spent, long["regular_income"], elsewhere, self.factor[long.index])
+        return pd.DataFrame({"monthly": spent, "in_sight": in_sight})
 
     @cached_property
     def rows(self) -> pd.DataFrame:

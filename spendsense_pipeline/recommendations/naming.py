@@ -18,6 +18,7 @@ _SITE: Final = re.compile(r"(?<=\w)\.(?:com|net|org|tv|io|de|fr|nl|co\.uk)$", re
 _NEVER: Final = re.compile(r"\d{4,}|https?|www\.")
 
 
+@functools.lru_cache(maxsize=65_536)
 def sayable(payee: str | None, category: str | None = None, *, listed: bool = False) -> bool:
     """Whether a payee may be named.
 

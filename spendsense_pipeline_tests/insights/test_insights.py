@@ -147,6 +147,14 @@ QUIET: dict[str, Happens] = {
     "two and a half months in checking": lambda h: h.holds(checking=5_000.0),
     "savings a fifth lower": lambda h: saved(h, -1_200.0, 4_800.0),
     "savings lower by a hundred": lambda h: saved(h, -100.0, 150.0),
+    "an account that is hardly used": lambda h: (
+        h.holds(checking=2_600.0), h.without("Juniper Apartments"), h.without("Hardware and Home"),
+        h.without("Corner Grocery"),
+    ),
+    "cash beside a card that is not linked": lambda h: (
+        h.holds(checking=9_000.0), elsewhere(h, 60), elsewhere(h, 90), elsewhere(h, 120), elsewhere(h, 150),
+        elsewhere(h, 170),
+    ),
     # spending
     "a card paid that is linked": lambda h: (
         linked(h), elsewhere(h, 9)

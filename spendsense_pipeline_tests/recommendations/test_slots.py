@@ -187,6 +187,18 @@ def test_spending_that_the_bank_hardly_sees_is_no_measure_of_a_fund() -> None:
     assert "fund_target" not in fill(["fund_target"], FRAME | {"avg_monthly_expenses": 9.0})
 
 
+def test_the_days_looked_at_are_no_more_than_the_history_has() -> None:
+    frame = {"as_of": AS_OF, "window_days": 180}
+    shown = [fill(["window"], frame | {"history_days": days})["window"]["shown"] for days in (12, 70, 400)]
+    assert shown == ["last 30 days", "last 70 days", "last 180 days"]
+
+
+def test_a_single_payment_is_not_counted_and_an_estimate_has_no_cents() -> None:
+    assert "bill_count" not in fill(["bill_count"], {"bill_count": 1})
+    assert fill(["bill_count"], {"bill_count": 2})["bill_count"]["shown"] == "2 payments"
+    assert fill(["idle_point_yearly"], {"idle_point_yearly": 24.91})["idle_point_yearly"]["shown"] == "$25"
+
+
 def test_a_goal_all_but_reached_is_no_plan_in_months() -> None:
     assert "months_to_fund" not in fill(["months_to_fund"], SAVING | FRAME | {"net_savings_inflow": 2200.0})
 

@@ -6,6 +6,7 @@ What does not belong here: how anything is drafted (``recommendations``) or regi
 import datetime as dt
 import functools
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -118,7 +119,7 @@ class Drafted:
     as_of: dt.date
     persona: str
     rows: "pd.DataFrame"
-    evidence: dict[str, dict[str, Any]]
+    evidence: Callable[[Collection[str]], dict[str, dict[str, Any]]]
 
 
 def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]]) -> Drafted:
@@ -174,8 +175,8 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
         wordings = experiments.wordings(session, service.now(), user_id=user_id)
     pieces = _pieces(service, found, day)
     rows = draft_recommendations(found, pieces, matches, products, agreed, history, day, wordings=wordings)
-    kept = evidence(rows, first, longer, streams)
-    return Drafted(day, str(followed(current, personas_longer)["persona"].iloc[0]), rows, kept)
+    persona = str(followed(current, personas_longer)["persona"].iloc[0])
+    return Drafted(day, persona, rows, evidence(first, longer, streams))
 
 
 def _pieces(service: Service, found: "pd.DataFrame", day: dt.date) -> "pd.DataFrame":
