@@ -33,7 +33,7 @@ from spendsense_pipeline.recommendations.render import (
     render_education,
     render_offer,
 )
-from spendsense_pipeline.recommendations.situations import taken_of
+from spendsense_pipeline.recommendations.situations import BY_SPENDING, taken_of
 from spendsense_pipeline.recommendations.slots import SLOT, SLOTS, fill
 
 EDUCATION_AT_MOST: Final = 3
@@ -387,8 +387,15 @@ def _offer(
 
 
 def _factor_slots(factors: str, available: str) -> dict[str, dict[str, Any]]:
-    """The figures that an offer's reasons may show: those that the match itself was scored by, and the situation's."""
-    known = {f["signal"]: f["value"] for f in json.loads(factors) if not isinstance(f["value"], bool)}
+    """The figures that an offer's reasons may show: those that the match itself was scored by, and the situation's.
+
+    Those that rest on spending are the situation's alone, which knows whether all of it is in sight.
+    """
+    known = {
+        f["signal"]: f["value"]
+        for f in json.loads(factors)
+        if not isinstance(f["value"], bool) and f["signal"] not in BY_SPENDING
+    }
     own = [name for signal in known for name in _RATES.get(signal, ())]
     return {**json.loads(available), **fill(own, known)}
 
