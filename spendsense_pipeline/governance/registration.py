@@ -520,8 +520,9 @@ def _judge_again(session: Session, judged: Sequence[Mapping[str, Any]]) -> None:
 def _records(drafted: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict[str, Any]]:
     if isinstance(drafted, Sequence):
         return [dict(draft) for draft in drafted]
-    rows: list[dict[str, Any]] = drafted.to_dict("records")  # type: ignore[assignment] # its keys are column names
-    return rows
+    from spendsense_pipeline.frames import records  # loads pandas, which whoever has a frame has loaded
+
+    return records(drafted)
 
 
 def _checked(draft: dict[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ ADVICE = {
     Refusal.NAMED_TWICE: "it stood in this call before; name it once",
     Refusal.UNKNOWN_ACTION: "approve, reject, override or undo",
     Refusal.UNKNOWN_OPERATOR: "`spendsense operator list` shows who may decide, `operator add` registers somebody",
-    Refusal.INACTIVE_OPERATOR: "`spendsense operator add` lets a deactivated operator decide again",
+    Refusal.INACTIVE_OPERATOR: "another operator brings one back: `spendsense operator add OP --by ANOTHER`",
     Refusal.OPERATOR_IS_CUSTOMER: "the name is a customer's; `spendsense operator add` registers another",
     Refusal.NOT_PERMITTED: "only the role operator decides; `spendsense operator add OP --role operator` gives it",
     Refusal.OUT_OF_SCOPE: "this operator does not decide on such content; `spendsense operator list` says on which",
