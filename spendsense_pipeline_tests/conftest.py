@@ -1,5 +1,6 @@
 """One pipeline run that the tests of the whole graph share, and fresh ones for tests that change something."""
 
+import contextvars
 import datetime as dt
 import functools
 import gc
@@ -83,6 +84,18 @@ def pytest_unconfigure() -> None:
     which execnet interrupts a worker, whose last words were a KeyboardInterrupt from wherever the search had come to.
     """
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Each test in context variables of its own: Dagster keeps the instance that was opened last in one, and contexts
+    of sensors, which close theirs when they are collected, leave one behind that is no more."""
+    function = pyfuncitem.obj
+    pyfuncitem.obj = functools.partial(contextvars.copy_context().run, function)
+    try:
+        return (yield)
+    finally:
+        pyfuncitem.obj = function
 
 
 @dataclass

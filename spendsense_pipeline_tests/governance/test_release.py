@@ -480,7 +480,7 @@ def test_a_day_s_evaluation_verifies_what_was_released_from_a_moment_on(engine: 
     both, one = [early["recommendation_id"], late["recommendation_id"]], [late["recommendation_id"]]
     with reading(engine) as session:
         for since, expected in ((NOW, both), (NOW + HOUR, one), (NOW + 3 * DAY, [])):
-            assert releases(session, since)["recommendation_id"].tolist() == expected
+            assert releases(session, since).rows["recommendation_id"].tolist() == expected
 
 
 def _written_over(engine: Engine, one: dict[str, Any], words: str) -> None:
