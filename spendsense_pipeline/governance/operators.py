@@ -120,16 +120,22 @@ def _record(
     audit.record(session, audit.OPERATOR, events, now)
 
 
-def require_active(session: Session, operator_id: str) -> None:
-    """Refuse a name that no active operator has: ``unknown_operator``, ``inactive_operator``."""
+def require_active(session: Session, operator_id: str) -> Operator:
+    """The active operator of this name. Raises ``unknown_operator`` and ``inactive_operator``."""
+    operator = _registered(session, operator_id)
+    if operator.deactivated_at is not None:
+        raise SpendSenseError(f"operator {quoted(operator_id)} is deactivated", code="inactive_operator")
+    return operator
+
+
+def _registered(session: Session, operator_id: str) -> Operator:
     operator = session.get(Operator, operator_id) if storable(operator_id) else None
     if operator is None:
         raise SpendSenseError(
             f"there is no operator {quoted(operator_id)}; `spendsense operator list` shows them",
             code="unknown_operator",
         )
-    if operator.deactivated_at is not None:
-        raise SpendSenseError(f"operator {quoted(operator_id)} is deactivated", code="inactive_operator")
+    return operator
 
 
 def _mistakable(operator_id: str, others: Iterable[str]) -> str | None:
@@ -165,8 +171,7 @@ def require_may_decide(
     Raises what a decision is refused for: ``unknown_operator``, ``inactive_operator``, ``not_permitted``,
     ``not_qualified``, ``out_of_scope``.
     """
-    require_active(session, operator_id)
-    operator = session.get_one(Operator, operator_id)
+    operator = require_active(session, operator_id)
     if operator.role == besides:
         return
     if operator.role != "operator":
@@ -188,12 +193,7 @@ def deactivate(
     """Let an operator decide no more; what was decided stands. ``deactivated`` or ``unchanged``."""
     if actor is not None:
         require_active(session, actor)
-    known = session.get(Operator, operator_id) if storable(operator_id) else None
-    if known is None:
-        raise SpendSenseError(
-            f"there is no operator {quoted(operator_id)}; `spendsense operator list` shows them",
-            code="unknown_operator",
-        )
+    known = _registered(session, operator_id)
     if known.deactivated_at is not None:
         return "unchanged"
     known.deactivated_at = now
