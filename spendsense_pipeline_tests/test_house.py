@@ -29,6 +29,7 @@ MAY_IMPORT = {
     # Must not share the rules that it is there to judge.
     "synthetic": set(),
     # What everybody stands on.
+    "durations": set(),
     "errors": set(),
     "frames": set(),
     "ranges": set(),
@@ -81,9 +82,9 @@ MAY_IMPORT = {
         "warehouse",
     },
 }
-"""Every room of the package and the rooms it may import; ``errors`` and ``frames`` are everybody's."""
+"""Every room of the package and the rooms it may import; ``EVERYBODYS`` are everybody's."""
 
-EVERYBODYS = {"errors", "frames"}
+EVERYBODYS = {"durations", "errors", "frames"}
 DAGSTER_ROOMS = {"defs", "definitions"}
 EDGES = {"cli", "demo", "defs", "service"}
 CLOCKS = {"now", "today", "utcnow", "time", "time_ns", "localtime", "gmtime"}

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from spendsense_pipeline.durations import LOCK_OUT
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.database import is_name, quoted, reading, storable, writing
 from spendsense_pipeline.governance.models import TOKEN_SCOPES, AccessToken, Login, Operator
@@ -22,8 +23,6 @@ from spendsense_pipeline.governance.tombstones import require_not_erased
 
 LOCK_AFTER = 5
 """Failed attempts on one name that lock it."""
-LOCKED_FOR = dt.timedelta(minutes=15)
-"""How long a name stays locked, and how far back attempts count."""
 SHORTEST_PASSWORD = 12
 """Characters; NIST SP 800-63B asks for at least eight, and fifteen where nothing else is asked for."""
 LONGEST_PASSWORD = 1_000
@@ -97,7 +96,7 @@ def log_in(engine: Engine, operator_id: str, password: str, now: dt.datetime) ->
 
     attempt, locked, kept = _attempt(engine, operator_id, now)
     if locked:
-        raise AccessRefused(f"too many attempts; try again in {LOCKED_FOR.seconds // 60} minutes", code="locked")
+        raise AccessRefused(f"too many attempts; try again in {LOCK_OUT.seconds // 60} minutes", code="locked")
     try:
         PasswordHasher().verify(kept or _NO_PASSWORD, password[: LONGEST_PASSWORD + 1])
         right = kept is not None
@@ -116,7 +115,7 @@ def _attempt(engine: Engine, operator_id: str, now: dt.datetime) -> tuple[int, b
     name = digest(operator_id)
     with writing(engine) as session:
         last = select(func.max(Login.attempted_at)).where(Login.name_digest == name, Login.outcome == "ok")
-        since = max(session.scalar(last) or dt.datetime.min.replace(tzinfo=dt.UTC), now - LOCKED_FOR)
+        since = max(session.scalar(last) or dt.datetime.min.replace(tzinfo=dt.UTC), now - LOCK_OUT)
         failures = session.scalar(
             select(func.count()).where(Login.name_digest == name, Login.outcome == "failed", Login.attempted_at > since)
         )

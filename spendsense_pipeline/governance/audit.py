@@ -17,11 +17,12 @@ from functools import cache
 from json.encoder import encode_basestring
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, bindparam, exists, func, insert, select, update
+from sqlalchemy import Row, Select, bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.governance.database import CHUNK
 from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
+from spendsense_pipeline.governance.lifecycle import text_is
 from spendsense_pipeline.governance.models import (
     Assignment,
     AuditEntry,
@@ -541,13 +542,7 @@ def _covered_by(kind: Kind) -> AnySelect:
             Recommendation.product_id,
         )
         .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
-        .join(
-            RecommendationText,
-            and_(
-                RecommendationText.recommendation_id == Decision.recommendation_id,
-                RecommendationText.content_hash == Decision.content_hash,
-            ),
-        )
+        .join(RecommendationText, text_is(RecommendationText, Decision, Decision.content_hash))
     )
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, aliased
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, drafts, operators
 from spendsense_pipeline.governance.database import chunks, is_name, quoted, storable, writing
+from spendsense_pipeline.governance.lifecycle import Wording, has_wording, release_stands
 from spendsense_pipeline.governance.models import (
     OPEN,
     Decision,
@@ -31,20 +32,6 @@ from spendsense_pipeline.governance.models import (
 TARGETS: Final = ("recommendation", "template", "product", "operator")
 LOCAL: Final = "local"
 """Who orders a recall where nobody was named on a trusted machine."""
-
-
-def standing_release() -> ColumnElement[bool]:
-    """The SQL condition that a release has not ended."""
-    return ~exists().where(Recall.release_id == Release.release_id)
-
-
-def held_wording() -> ColumnElement[bool]:
-    """The SQL condition that the recommendation's wording is held."""
-    return exists().where(
-        WordingHold.template_id == Recommendation.template_id,
-        WordingHold.template_hash == Recommendation.template_hash,
-        WordingHold.cleared_at.is_(None),
-    )
 
 
 def due(
@@ -191,14 +178,9 @@ def recall(
     }
 
 
-def hold(session: Session, wording: tuple[str, str], cause: str, recommendation_id: str, now: dt.datetime) -> bool:
+def hold(session: Session, wording: Wording, cause: str, recommendation_id: str, now: dt.datetime) -> bool:
     """Hold a wording until an operator looked; False where it is held already."""
-    held = and_(
-        WordingHold.template_id == wording[0],
-        WordingHold.template_hash == wording[1],
-        WordingHold.cleared_at.is_(None),
-    )
-    if session.scalar(select(exists().where(held))):
+    if session.scalar(select(exists().where(has_wording(wording, WordingHold), WordingHold.cleared_at.is_(None)))):
         return False
     name = hashlib.sha256(f"{wording} {now.isoformat()} {recommendation_id}".encode()).hexdigest()[:20]
     row = {
@@ -275,7 +257,7 @@ def _standing() -> audit.AnySelect:
     return (
         select(Release.release_id, Release.recommendation_id)
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
-        .where(Release.ended_at.is_(None), standing_release())
+        .where(Release.ended_at.is_(None), release_stands())
     )
 
 
@@ -335,7 +317,7 @@ def _chosen(session: Session, target: str, subject: str, since: dt.datetime | No
         meant = [one for one in hashes if len(seen) >= 12 and one.startswith(seen)]
         if len(meant) != 1:
             raise SpendSenseError(f"{quoted(subject)} names no wording; write T@HASH", code="unknown_template")
-        return and_(Recommendation.template_id == template_id, Recommendation.template_hash == meant[0])
+        return has_wording((template_id, meant[0]))
     decided = select(Decision.decision_id).where(
         Decision.operator_id == subject, Decision.decided_at >= since, Decision.action.in_(("approve", "override"))
     )

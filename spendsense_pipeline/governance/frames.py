@@ -12,9 +12,10 @@ import pandas as pd
 from sqlalchemy import and_, case, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
-from spendsense_pipeline.governance import consent, endings
+from spendsense_pipeline.governance import consent
 from spendsense_pipeline.governance.audit import AnyRow
 from spendsense_pipeline.governance.database import CHUNK
+from spendsense_pipeline.governance.lifecycle import status_at, wording_held
 from spendsense_pipeline.governance.models import (
     ConsentPeriod,
     Decision,
@@ -23,7 +24,6 @@ from spendsense_pipeline.governance.models import (
     RecommendationText,
     Release,
 )
-from spendsense_pipeline.governance.queue import status_at
 from spendsense_pipeline.recommendations.identity import content_hash
 
 
@@ -195,7 +195,7 @@ def texts(session: Session, since: dt.datetime) -> pd.DataFrame:
             Recommendation.template_hash,
             Recommendation.generator,
             Recommendation.status,
-            case((or_(Recommendation.ghost, endings.held_wording()), 1), else_=0).label("held"),
+            case((or_(Recommendation.ghost, wording_held()), 1), else_=0).label("held"),
             complaints.scalar_subquery().label("complaints"),
             Recommendation.released_at,
         ).where(Recommendation.registered_at >= since)

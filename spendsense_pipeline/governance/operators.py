@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import LONGEST_NAME, is_name, quoted, storable
+from spendsense_pipeline.governance.lifecycle import Wording, has_wording
 from spendsense_pipeline.governance.models import ROLES, SCOPE_OF, SCOPES, Operator, Recommendation
 from spendsense_pipeline.governance.present import credentials
 
@@ -164,7 +165,7 @@ def _require_own_subject(session: Session, operator_id: str, subject: str) -> No
 
 
 def require_may_decide(
-    session: Session, operator_id: str, wording: tuple[str, str], now: dt.datetime, *, besides: str | None = None
+    session: Session, operator_id: str, wording: Wording, now: dt.datetime, *, besides: str | None = None
 ) -> None:
     """Refuse who may not decide on texts in these words; somebody of the role ``besides`` may.
 
@@ -178,11 +179,7 @@ def require_may_decide(
         raise SpendSenseError(f"{quoted(operator_id)} does not decide", code="not_permitted")
     if operator.qualified_until is not None and operator.qualified_until < now.date():
         raise SpendSenseError(f"the qualification of {quoted(operator_id)} is over", code="not_qualified")
-    kinds = session.scalars(
-        select(Recommendation.content_type)
-        .where(Recommendation.template_id == wording[0], Recommendation.template_hash == wording[1])
-        .distinct()
-    )
+    kinds = session.scalars(select(Recommendation.content_type).where(has_wording(wording)).distinct())
     if not {SCOPE_OF[kind] for kind in kinds} <= set(operator.scopes.split()):
         raise SpendSenseError(f"{quoted(operator_id)} does not decide on such content", code="out_of_scope")
 

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Engine, Select, and_, case, false, func, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
+from spendsense_pipeline.durations import NEAR_EXPIRY
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.audit import AnyRow, AnySelect
 from spendsense_pipeline.governance.database import is_name, quoted, storable, writing
+from spendsense_pipeline.governance.lifecycle import current_text, in_status, status_at
 from spendsense_pipeline.governance.models import (
-    OPEN,
     STATUSES,
     ConsentPeriod,
     Decision,
@@ -28,15 +29,6 @@ from spendsense_pipeline.governance.models import (
 from spendsense_pipeline.recommendations.facts import explained
 
 S = TypeVar("S", bound=Select[Any])
-
-NEAR_EXPIRY = dt.timedelta(days=3)
-"""From here on an item comes before older ones, and the operators' check turns from a warning into an error."""
-
-
-def status_at(now: dt.datetime) -> ColumnElement[str]:
-    """The SQL status by the clock: what is open, unreleased and past its time has expired, written down or not."""
-    late = and_(Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None), Recommendation.expires_at <= now)
-    return case((late, "expired"), else_=Recommendation.status)
 
 
 def wording_approved() -> ColumnElement[bool]:
@@ -231,21 +223,6 @@ def decision_row(decision: Decision) -> dict[str, Any]:
     }
 
 
-def current_text() -> ColumnElement[bool]:
-    """The SQL condition that joins a recommendation with the text that stands."""
-    return and_(
-        RecommendationText.recommendation_id == Recommendation.recommendation_id,
-        RecommendationText.content_hash == Recommendation.content_hash,
-    )
-
-
-def in_status(now: dt.datetime, status: str) -> ColumnElement[bool]:
-    """The SQL condition that a recommendation has this status by the clock."""
-    # The stored status narrows through the index what the clock then judges.
-    stored = ("expired", *OPEN) if status == "expired" else (status,)
-    return and_(Recommendation.status.in_(stored), status_at(now) == status)
-
-
 def _rows(now: dt.datetime) -> AnySelect:
     return select(
         Recommendation.recommendation_id,
@@ -266,12 +243,6 @@ def _rows(now: dt.datetime) -> AnySelect:
         Recommendation.released_at,
         Recommendation.first_registered_at,
     ).join(RecommendationText, current_text())
-
-
-def _chosen(
-    now: dt.datetime, status: str, user_id: str | None, persona: str | None, template_id: str | None
-) -> AnySelect:
-    return _rows(now).where(_wanted(now, status, user_id, persona, template_id))
 
 
 def _wanted(
