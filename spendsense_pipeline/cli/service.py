@@ -171,7 +171,7 @@ def recall(
     as_json: bool,
 ) -> None:
     """Take back what was released: one text, a wording, a product, or an operator's decisions."""
-    from spendsense_pipeline.governance import access, endings
+    from spendsense_pipeline.governance import access, endings, operators
 
     targets = {
         "recommendation": recommendation_id,
@@ -194,7 +194,7 @@ def recall(
         subject,
         context.now(),
         reason=reason,
-        actor=operator_id or endings.LOCAL,
+        actor=operator_id or operators.LOCAL,
         since=since.replace(tzinfo=dt.UTC) if since else None,
     )
 

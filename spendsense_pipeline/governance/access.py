@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import LOCK_OUT
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance.database import is_name, quoted, reading, storable, writing
+from spendsense_pipeline.governance import operators
+from spendsense_pipeline.governance.database import fields, is_name, quoted, reading, storable, writing
 from spendsense_pipeline.governance.models import TOKEN_SCOPES, AccessToken, Login, Operator
 from spendsense_pipeline.governance.tombstones import require_not_erased
 
@@ -225,8 +226,8 @@ def add_token(
             "a token that reviews belongs to an operator, and only such a token does: --scope review --operator OP",
             code="invalid_token",
         )
-    if operator_id is not None and (not storable(operator_id) or session.get(Operator, operator_id) is None):
-        raise SpendSenseError(f"there is no operator {quoted(operator_id)}", code="unknown_operator")
+    if operator_id is not None:
+        operators.registered(session, operator_id)
     secret = PREFIX + secrets.token_urlsafe(32)
     token = AccessToken(
         token_id="tok_" + secrets.token_hex(8),
@@ -306,10 +307,9 @@ def tokens(session: Session) -> list[dict[str, Any]]:
     """All tokens without their secrets: token_id, name, scopes, user_id, operator_id, created_at, created_by,
     expires_at, last_used_at, revoked_at.
     """
-    names = ("token_id", "name", "user_id", "operator_id", "created_at", "created_by", "expires_at")
+    names = "token_id name user_id operator_id created_at created_by expires_at last_used_at revoked_at"
     return [
-        {name: getattr(token, name) for name in (*names, "last_used_at", "revoked_at")}
-        | {"scopes": token.scopes.split()}
+        fields(token, names) | {"scopes": token.scopes.split()}
         for token in session.scalars(select(AccessToken).order_by(AccessToken.created_at, AccessToken.token_id))
     ]
 

@@ -120,17 +120,6 @@ def by_wording(session: Session, *, template_id: str | None = None) -> list[dict
     return [rows[key] for key in sorted(rows)]
 
 
-def of_customer(session: Session, user_id: str) -> list[dict[str, Any]]:
-    """What came back from a customer, newest first: release_id, kind, note, source, occurred_at, received_at."""
-    if not storable(user_id):
-        return []
-    names = ("event_id", "release_id", "kind", "note", "source", "occurred_at", "received_at")
-    rows = session.scalars(
-        select(FeedbackEvent).where(FeedbackEvent.user_id == user_id).order_by(FeedbackEvent.received_at.desc())
-    )
-    return [{name: getattr(row, name) for name in names} for row in rows]
-
-
 def counts(session: Session) -> dict[str, int]:
     """kind → events, every kind named."""
     found = Counter(dict(session.execute(select(FeedbackEvent.kind, func.count()).group_by(FeedbackEvent.kind)).all()))

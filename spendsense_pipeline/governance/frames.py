@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, aliased
 from spendsense_pipeline.governance import consent
 from spendsense_pipeline.governance.audit import AnyRow
 from spendsense_pipeline.governance.database import CHUNK
-from spendsense_pipeline.governance.lifecycle import status_at, wording_held
+from spendsense_pipeline.governance.lifecycle import status_at, text_is, wording_held
 from spendsense_pipeline.governance.models import (
     ConsentPeriod,
     Decision,
@@ -142,13 +142,7 @@ def releases(session: Session, since: dt.datetime, known: Set[bytes] = frozenset
         .outerjoin(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
         .outerjoin(ConsentPeriod, ConsentPeriod.consent_id == Release.consent_id)
         .outerjoin(Decision, Decision.decision_id == Release.decision_id)
-        .outerjoin(
-            RecommendationText,
-            and_(
-                RecommendationText.recommendation_id == Release.recommendation_id,
-                RecommendationText.content_hash == Release.content_hash,
-            ),
-        )
+        .outerjoin(RecommendationText, text_is(RecommendationText, Release, Release.content_hash))
         .where(Release.released_at >= since)
         .order_by(Release.seq)
     )

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.database import LONGEST_NAME, is_name, quoted, storable
+from spendsense_pipeline.governance.database import LONGEST_NAME, fields, is_name, quoted, storable
 from spendsense_pipeline.governance.lifecycle import Wording, has_wording
 from spendsense_pipeline.governance.models import ROLES, SCOPE_OF, SCOPES, Operator, Recommendation
 from spendsense_pipeline.governance.present import credentials
@@ -109,7 +109,7 @@ def _record(
 ) -> None:
     events = [
         {
-            **{name: getattr(one, name) for name in ("operator_id", "role", "scopes", "qualified_until")},
+            **fields(one, "operator_id role scopes qualified_until"),
             "action": action,
             "credentials": credentials(one),
             "actor": actor or LOCAL,
@@ -123,13 +123,14 @@ def _record(
 
 def require_active(session: Session, operator_id: str) -> Operator:
     """The active operator of this name. Raises ``unknown_operator`` and ``inactive_operator``."""
-    operator = _registered(session, operator_id)
+    operator = registered(session, operator_id)
     if operator.deactivated_at is not None:
         raise SpendSenseError(f"operator {quoted(operator_id)} is deactivated", code="inactive_operator")
     return operator
 
 
-def _registered(session: Session, operator_id: str) -> Operator:
+def registered(session: Session, operator_id: str) -> Operator:
+    """The operator of this name, active or not. Raises ``unknown_operator``."""
     operator = session.get(Operator, operator_id) if storable(operator_id) else None
     if operator is None:
         raise SpendSenseError(
@@ -190,7 +191,7 @@ def deactivate(
     """Let an operator decide no more; what was decided stands. ``deactivated`` or ``unchanged``."""
     if actor is not None:
         require_active(session, actor)
-    known = _registered(session, operator_id)
+    known = registered(session, operator_id)
     if known.deactivated_at is not None:
         return "unchanged"
     known.deactivated_at = now
@@ -205,15 +206,10 @@ def listed(session: Session) -> list[dict[str, Any]]:
     """
     return [
         {
-            "operator_id": operator.operator_id,
+            **fields(operator, "operator_id role qualified_until registered_at deactivated_at source"),
             "active": operator.deactivated_at is None,
-            "role": operator.role,
             "scopes": operator.scopes.split(),
-            "qualified_until": operator.qualified_until,
             "logs_in": "issuer" if operator.subject else "password" if operator.password_hash else None,
-            "registered_at": operator.registered_at,
-            "deactivated_at": operator.deactivated_at,
-            "source": operator.source,
         }
         for operator in session.scalars(select(Operator).order_by(Operator.operator_id))
     ]

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 from spendsense_pipeline.durations import NEAR_EXPIRY
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.audit import AnyRow, AnySelect
-from spendsense_pipeline.governance.database import is_name, quoted, storable, writing
+from spendsense_pipeline.governance.database import fields, is_name, quoted, storable, writing
 from spendsense_pipeline.governance.lifecycle import current_text, in_status, status_at
 from spendsense_pipeline.governance.models import (
     STATUSES,
@@ -176,51 +176,29 @@ def full(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str
         select(Decision).where(Decision.recommendation_id == recommendation_id).order_by(Decision.ordinal)
     )
     return _row(row, now) | {
-        "content": text.content,
-        "rationale": text.rationale,
-        "situation": recommendation.situation,
-        "insight": recommendation.insight,
-        "insight_id": recommendation.insight_id,
+        **fields(text, "content rationale"),
+        **fields(recommendation, "situation insight insight_id"),
         "situation_facts": explained(recommendation.situation)["facts"],
         "slots": json.loads(text.slots),
         "reasons": json.loads(text.reasons),
         "original": None if original is text else text_row(original),
         "decisions": [decision_row(decision) for decision in decisions],
         "consent": {
-            "consent_id": period.consent_id,
-            "scope": period.scope,
+            **fields(period, "consent_id scope granted_at opened_at closed_at"),
             "granted_at": period.renewed_at or period.granted_at,
-            "opened_at": period.opened_at,
-            "closed_at": period.closed_at,
         },
     }
 
 
 def text_row(text: RecommendationText) -> dict[str, Any]:
     """A stored text as people read it; ``author`` None is the pipeline."""
-    return {
-        "content_hash": text.content_hash,
-        "title": text.title,
-        "content": text.content,
-        "rationale": text.rationale,
-        "findings": json.loads(text.findings),
-        "author": text.author,
-        "written_at": text.written_at,
-    }
+    row = fields(text, "content_hash title content rationale findings author written_at")
+    return row | {"findings": json.loads(text.findings)}
 
 
 def decision_row(decision: Decision) -> dict[str, Any]:
     """A decision as people read it."""
-    return {
-        "decision_id": decision.decision_id,
-        "action": decision.action,
-        "operator_id": decision.operator_id,
-        "content_hash": decision.content_hash,
-        "reason": decision.reason,
-        "made": decision.made,
-        "run_id": decision.run_id,
-        "decided_at": decision.decided_at,
-    }
+    return fields(decision, "decision_id action operator_id content_hash reason made run_id decided_at")
 
 
 def _rows(now: dt.datetime) -> AnySelect:

@@ -57,17 +57,8 @@ SEVERITIES = {"notable": 1, "critical": 2}
 NAMES = ("recommendation_id", "user_id", "consent_id", "template_id", "product_id")
 
 SET_BY_DRAFT = (
-    "window_days",
-    "persona",
-    "template_id",
-    "template_hash",
-    "situation",
-    "generator",
-    "model",
-    "prompt_version",
-    "generation_ms",
-    "insight",
-    "insight_id",
+    *("window_days", "persona", "template_id", "template_hash", "situation", "generator", "model", "prompt_version"),
+    *("generation_ms", "insight", "insight_id"),
 )
 
 
@@ -515,13 +506,8 @@ def _records(drafted: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict
 
 
 def _checked(draft: dict[str, Any]) -> dict[str, Any]:
-    for name in (
-        "product_id",
-        "model",
-        "generation_ms",
-        "insight",
-        "insight_id",
-    ):  # a frame says NaN where a database says null
+    # A frame has NaN where a database has null.
+    for name in ("product_id", "model", "generation_ms", "insight", "insight_id"):
         if draft[name] != draft[name]:
             draft[name] = None
     name = quoted(draft["recommendation_id"])

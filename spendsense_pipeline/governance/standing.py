@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.durations import STANDING_APPROVAL
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, operators, templates
-from spendsense_pipeline.governance.database import quoted, reading, storable, writing
+from spendsense_pipeline.governance.database import fields, quoted, reading, storable, writing
 from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, wording_held
 from spendsense_pipeline.governance.models import (
     Recommendation,
@@ -100,9 +100,9 @@ def listed(session: Session, now: dt.datetime) -> list[dict[str, Any]]:
     """All standing approvals, newest first: standing_id, reference, template_id, template_hash, operator_id, until,
     read_percent, bounds, given_at, ended_at, ended_by, live.
     """
-    names = ("standing_id", "template_id", "template_hash", "operator_id", "until", "read_percent", "given_at")
+    names = "standing_id template_id template_hash operator_id until read_percent given_at ended_at ended_by"
     return [
-        {name: getattr(row, name) for name in (*names, "ended_at", "ended_by")}
+        fields(row, names)
         | {
             "reference": f"{row.template_id}@{row.template_hash[:12]}",
             "bounds": json.loads(row.bounds),

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.database import storable, writing
+from spendsense_pipeline.governance.database import fields, storable, writing
 from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, original_text
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -333,5 +333,4 @@ def _approvals(session: Session, wording: Wording) -> list[dict[str, Any]]:
     rows = session.scalars(
         select(TemplateDecision).where(has_wording(wording, TemplateDecision)).order_by(TemplateDecision.ordinal.desc())
     )
-    names = ("operator_id", "decided_at", "approved", "sample_id", "run_id")
-    return [{name: getattr(row, name) for name in names} for row in rows]
+    return [fields(row, "operator_id decided_at approved sample_id run_id") for row in rows]

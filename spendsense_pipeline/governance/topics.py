@@ -9,12 +9,12 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, null, select
+from sqlalchemy import ColumnElement, and_, case, exists, null, select
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, drafts, endings
-from spendsense_pipeline.governance.database import is_name, quoted, storable
+from spendsense_pipeline.governance.database import fields, is_name, quoted, storable
 from spendsense_pipeline.governance.models import Recall, Recommendation, Release, TopicChoice
 from spendsense_pipeline.governance.tombstones import require_not_erased
 from spendsense_pipeline.insights.kinds import INSIGHTS
@@ -87,8 +87,7 @@ def history(session: Session, user_id: str) -> list[dict[str, Any]]:
     if not storable(user_id):
         return []
     rows = session.scalars(select(TopicChoice).where(TopicChoice.user_id == user_id).order_by(TopicChoice.seq))
-    names = ("topic", "choice", "actor", "source", "channel")
-    return [{name: getattr(row, name) for name in names} | {"at": row.recorded_at} for row in rows]
+    return [fields(row, "topic choice actor source channel") | {"at": row.recorded_at} for row in rows]
 
 
 def choose(
@@ -147,9 +146,3 @@ def _end(session: Session, user_id: str, off: list[str], now: dt.datetime, salt:
     )
     ends = [dict(row._mapping) | {"cause": "topic_declined", "recalled_at": now} for row in session.execute(released)]
     endings.record_ends(session, ends, now, salt)
-
-
-def count_by_topic(session: Session) -> dict[str, int]:
-    """topic → customers who switched it off."""
-    rows = select(TopicChoice.topic, func.count()).where(TopicChoice.choice == "declined", _is_last())
-    return dict(session.execute(rows.group_by(TopicChoice.topic)).all())
