@@ -78,7 +78,7 @@ def list_products(as_json: bool) -> None:
     for row in rows:
         for name in ("persona_targets", "benefits"):
             row[name] = json.loads(row[name]) if row[name] else None
-    printed({"catalog": rows, "total": len(rows)}, as_json, lambda: columns(rows, SHOWN) if rows else ["no products"])
+    printed({"catalog": rows, "total": len(rows)}, as_json, lambda: columns(rows, SHOWN, "no products"))
 
 
 @catalog.command("generate")
