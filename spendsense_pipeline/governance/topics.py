@@ -18,15 +18,10 @@ from spendsense_pipeline.governance.database import fields, is_name, quoted, sto
 from spendsense_pipeline.governance.models import Recall, Recommendation, Release, TopicChoice
 from spendsense_pipeline.governance.tombstones import require_not_erased
 from spendsense_pipeline.insights.kinds import INSIGHTS
+from spendsense_pipeline.personas.table import PERSONAS
 
 TOPIC_OF_INSIGHT: Final = {name: kind.topic for name, kind in INSIGHTS.items()}
-TOPIC_OF_PERSONA: Final = {
-    "high_utilization": "debt",
-    "variable_income": "income",
-    "subscription_heavy": "recurring",
-    "savings_builder": "cushion",
-    "wealth_builder": "cushion",
-}
+TOPIC_OF_PERSONA: Final = {name: persona.topic for name, persona in PERSONAS.items()}
 """What a persona's own pieces are about."""
 TOPICS: Final = tuple(sorted({*TOPIC_OF_INSIGHT.values(), *TOPIC_OF_PERSONA.values()}))
 
