@@ -67,6 +67,9 @@ def test_a_persona_is_added_by_rows_and_a_prompt(tmp_path: Path) -> None:
     shutil.copytree(PROJECT_ROOT / "prompts", tmp_path / "prompts")
     with (tmp_path / PACKAGE.name / "personas" / "personas.toml").open("a") as table:
         table.write(ADDED)
+    for folder in (tmp_path / "prompts" / "library").iterdir():  # each piece is checked on loading: one will do
+        for piece in sorted(folder.glob("*.md"))[1:]:
+            piece.unlink()
     (tmp_path / "prompts" / "cash_payer.md").write_text("version: cash_payer-1\n\nWrite for who pays in cash.\n")
     (tmp_path / "prompts" / "library" / "cash_payer").mkdir()
     (tmp_path / "prompts" / "library" / "cash_payer" / "a-month.md").write_text(PIECE)
