@@ -26,6 +26,9 @@ from spendsense_pipeline.governance.models import AuditHead
 SCHEMA = "0011"
 """The migration this code needs; kept here so that no command has to load Alembic to ask."""
 
+OLDEST = "0011"
+"""The schema that the first migration makes; databases from before it are not upgraded any more."""
+
 CHUNK = 5_000
 """Values in one IN list: far below what SQLite (32,766) and PostgreSQL (65,535) allow in one statement."""
 
@@ -80,35 +83,30 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {mode}")
 
 
-def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the database to the newest schema; on one that is there already this changes nothing."""
+def upgrade(engine: Engine) -> None:
+    """Bring the database to the newest schema; on one that is there already this changes nothing.
+
+    Raises ``no_way_to_upgrade`` where it is at a schema that no step of this version starts from.
+    """
     from alembic import command  # Alembic takes its time to load and only migrations need it
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     try:
         with engine.connect().execution_options(sqlite_begin="IMMEDIATE") as connection:
             config.attributes["connection"] = connection
-            with _keys_unchecked(connection):
-                command.upgrade(config, revision)
+            command.upgrade(config, "head")
+    except CommandError as error:
+        raise SpendSenseError(
+            f"the governance database {_name(engine)} is at schema {current(engine)}, and this version upgrades from "
+            f"{OLDEST} on; nothing was changed. An earlier version of SpendSense brings an older database to {OLDEST}; "
+            "a newer database needs the newer version",
+            code="no_way_to_upgrade",
+        ) from error
     except DBAPIError as error:
         raise _explained(error) from error
-
-
-@contextmanager
-def _keys_unchecked(connection: Connection) -> Iterator[None]:
-    """SQLite alters a table by putting another in its place; checked, the rows that refer to it would go with it."""
-    if connection.dialect.name != "sqlite":
-        yield
-        return
-    driver = connection.connection
-    driver.execute("PRAGMA foreign_keys = OFF")
-    try:
-        yield
-    finally:
-        connection.rollback()  # what was not committed; inside a transaction the next line would do nothing
-        driver.execute("PRAGMA foreign_keys = ON")
 
 
 def open_or_create(url: str, stored: Callable[[], Sequence[str]] = tuple) -> Engine:
