@@ -193,14 +193,11 @@ def recall(
 
 def hold(session: Session, wording: tuple[str, str], cause: str, recommendation_id: str, now: dt.datetime) -> bool:
     """Hold a wording until an operator looked; False where it is held already."""
-    held = and_(
-        WordingHold.template_id == wording[0],
-        WordingHold.template_hash == wording[1],
-        WordingHold.cleared_at.is_(None),
-    )
-    if session.scalar(select(exists().where(held))):
+    held = and_(WordingHold.template_id == wording[0], WordingHold.template_hash == wording[1])
+    if session.scalar(select(exists().where(held, WordingHold.cleared_at.is_(None)))):
         return False
-    name = hashlib.sha256(f"{wording} {now.isoformat()} {recommendation_id}".encode()).hexdigest()[:20]
+    before = session.scalar(select(func.count()).select_from(WordingHold).where(held))
+    name = hashlib.sha256(f"{wording} {before}".encode()).hexdigest()[:20]
     row = {
         "hold_id": f"hld_{name}",
         "template_id": wording[0],
