@@ -185,9 +185,11 @@ def recall(
 
 def hold(session: Session, wording: Wording, cause: str, recommendation_id: str, now: dt.datetime) -> bool:
     """Hold a wording until an operator looked; False where it is held already."""
-    if session.scalar(select(exists().where(has_wording(wording, WordingHold), WordingHold.cleared_at.is_(None)))):
+    of_it = has_wording(wording, WordingHold)
+    if session.scalar(select(exists().where(of_it, WordingHold.cleared_at.is_(None)))):
         return False
-    name = hashlib.sha256(f"{wording} {now.isoformat()} {recommendation_id}".encode()).hexdigest()[:20]
+    before = session.scalar(select(func.count()).select_from(WordingHold).where(of_it))
+    name = hashlib.sha256(f"{wording} {before}".encode()).hexdigest()[:20]
     row = {
         "hold_id": f"hld_{name}",
         "template_id": wording[0],
