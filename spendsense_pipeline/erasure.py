@@ -23,7 +23,7 @@ from sqlalchemy import Engine
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.evaluation import export
-from spendsense_pipeline.governance import erasure, experiments
+from spendsense_pipeline.governance import erased_rows, experiment_records
 from spendsense_pipeline.governance.database import reading, reclaim
 from spendsense_pipeline.ingest.digests import holding
 from spendsense_pipeline.ingest.erasure import (
@@ -89,10 +89,10 @@ def erase(
     others = _held_by_others(places.warehouse, user_id)
     shared = {holding(user_id, one) for one in _held(places.warehouse, user_id) & others}
     theirs = (accounts | stored) - others
-    names = erasure.begin(engine, user_id, theirs | shared, operator_id, reason, now, known=landed or known)
+    names = erased_rows.begin(engine, user_id, theirs | shared, operator_id, reason, now, known=landed or known)
     with reading(engine) as session:
-        erased = erasure.remembered(session)
-        pseudonyms = experiments.pseudonyms(session, user_id)
+        erased = erased_rows.remembered(session)
+        pseudonyms = experiment_records.pseudonyms(session, user_id)
     warehouse.clear(places.scratch)
     files, unreadable = _landing(folders, erased, user_id)
     done: dict[str, Any] = {
@@ -102,7 +102,7 @@ def erase(
         "reports": _reports(places.reports, user_id),
         "runs": forget_runs([user_id, *names]),
     }
-    erasure_id, done["database"] = erasure.finish(engine, user_id, operator_id, reason, now)
+    erasure_id, done["database"] = erased_rows.finish(engine, user_id, operator_id, reason, now)
     remains = [{"what": what, "reason": why} for what, why in STAYS]
     remains += [{"what": str(path), "reason": "cannot be read as what its name says"} for path in unreadable]
     if not reclaim(engine):

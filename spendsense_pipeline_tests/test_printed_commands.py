@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from spendsense_pipeline import cli, synthetic, warehouse
-from spendsense_pipeline.cli import context
+from spendsense_pipeline.cli import runtime
 from spendsense_pipeline.governance import operators
 from spendsense_pipeline.governance.database import writing
 from spendsense_pipeline.settings import PROJECT_ROOT
@@ -93,7 +93,7 @@ def run(command: str, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, names
     monkeypatch.chdir(PROJECT_ROOT)
     monkeypatch.setenv("SPENDSENSE_DATA", str(pipeline.settings.data))
     monkeypatch.setattr(sys, "argv", words)
-    monkeypatch.setattr(context, "now", lambda: pipeline.now)
+    monkeypatch.setattr(runtime, "now", lambda: pipeline.now)
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:

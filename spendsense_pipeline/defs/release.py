@@ -14,7 +14,7 @@ from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review import decisions_beside
 from spendsense_pipeline.gate import withdrawn_products
-from spendsense_pipeline.governance import queue, records, release
+from spendsense_pipeline.governance import evaluation_records, queue, release
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import Decision
 from spendsense_pipeline.recommendations.guardrails import review_draft
@@ -53,7 +53,7 @@ def released_recommendations(
         context.log.error("decided, and not released: %s: %s", reason.replace("_", " "), ", ".join(names))
     with reading(governance.engine) as session:
         counted = queue.counts(session, clock.now())
-        decisions = records.rows(session, Decision)
+        decisions = evaluation_records.rows(session, Decision)
     stand = {name: counted["recommendations"][name] for name in ("approved", "overridden", "rejected")}
     stand["dagster/row_count"] = decisions
     context.log_event(dg.AssetObservation(decisions_beside(context.asset_key), metadata=stand))

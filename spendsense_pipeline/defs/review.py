@@ -18,7 +18,9 @@ from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import access, consent, queue, records, registration, review, standing, templates
+from spendsense_pipeline.governance import consent, credentials, queue, registration, review, standing
+from spendsense_pipeline.governance import evaluation_records as records
+from spendsense_pipeline.governance import wordings as templates
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.evidence import evidence
 from spendsense_pipeline.governance.models import SCOPES, Decision
@@ -217,7 +219,7 @@ def _decide(
     results: list[dict[str, Any]] = []
     known_by = "trusted_local"
     if asked or config.approve_templates:
-        _, known_by = access.deciding(
+        _, known_by = credentials.deciding(
             governance.engine, _operator(config), config.token, now, trust_local=governance.trust_local
         )
     if asked:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.experiments.metrics import METRICS
+from spendsense_pipeline.experiments.outcome_metrics import METRICS
 from spendsense_pipeline.insights.kinds import INSIGHTS
 
 HORIZONS = (30, 60, 90, 180)

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, select, t
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, drafts, endings, policy
+from spendsense_pipeline.governance import audit, draft_events, endings, policy
 from spendsense_pipeline.governance.database import chunks, fields, is_name, quoted, storable
 from spendsense_pipeline.governance.models import (
     SCOPES,
@@ -343,7 +343,7 @@ def _close(
             .where(ConsentPeriod.consent_id.in_(some), ConsentPeriod.closed_at.is_(None))
             .values(closed_at=now)
         )
-        for row in drafts.close(session, Recommendation.consent_id.in_(some), "voided", now, salt):
+        for row in draft_events.close(session, Recommendation.consent_id.in_(some), "voided", now, salt):
             voided.setdefault(row["consent_id"], []).append(row["recommendation_id"])
     events = [
         _event(period._mapping, "closed", now, **{"actor": period.user_id, "granted_at": None, "reason": reason} | said)

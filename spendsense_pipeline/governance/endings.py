@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Engine, and_, exists, func, insert, select
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import access, audit, drafts, operators
+from spendsense_pipeline.governance import audit, credentials, draft_events, operators
 from spendsense_pipeline.governance.database import chunks, fields, is_name, quoted, require_reason, writing
 from spendsense_pipeline.governance.lifecycle import Wording, has_wording, release_stands
 from spendsense_pipeline.governance.models import (
@@ -143,7 +143,7 @@ def recall(
         )
     with writing(engine) as session:
         if actor != LOCAL:
-            admin = access.person(session, actor)
+            admin = credentials.person(session, actor)
             if admin is None:
                 raise SpendSenseError(f"there is no active operator {quoted(actor)}", code="unknown_operator")
             if admin.role != "admin":
@@ -173,7 +173,7 @@ def recall(
         audit.record(session, audit.ORDER, [order], now, salt)
         ends = [_end(row, "recalled", now) | {"order_id": order["order_id"]} for row in released]
         record_ends(session, ends, now, salt)
-        voided = drafts.close(session, chosen, "voided", now, salt)
+        voided = draft_events.close(session, chosen, "voided", now, salt)
         for given in standing:
             given.ended_at, given.ended_by = now, actor
     return {

@@ -1,6 +1,6 @@
 """The people at work here: registering, roles, content they are qualified for, deactivating.
 
-What a decision asks of an operator is in ``review``, how they log in in ``access``.
+What a decision asks of an operator is in ``review``, how they log in in ``credentials``.
 """
 
 import datetime as dt

@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import DRAFT_LIFE, NOT_REPEATED, REJECTION
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent, drafts, experiments, feedback, policy, topics
+from spendsense_pipeline.governance import consent, experiment_records, feedback, policy, topics
+from spendsense_pipeline.governance import draft_events as drafts
 from spendsense_pipeline.governance.audit import AnyRow
 from spendsense_pipeline.governance.database import (
     LONGEST_NAME,
@@ -139,7 +140,7 @@ def register_drafts(
                 outcome.place(draft, as_of, known)
             outcome.withdraw(as_of, known)
             _write(session, outcome, as_of, now, run_id, signals or (lambda _: {}))
-            experiments.mark_ghosts(session, now)
+            experiment_records.mark_ghosts(session, now)
         counts.update(outcome.counts)
         why_refused.update(outcome.why_refused)
     return Registration(**counts, why_refused=dict(why_refused))

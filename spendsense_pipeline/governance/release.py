@@ -19,7 +19,7 @@ from sqlalchemy import Engine, Select, and_, bindparam, exists, func, or_, selec
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.durations import CAPPED
-from spendsense_pipeline.governance import audit, consent, endings, experiments, policy, topics
+from spendsense_pipeline.governance import audit, consent, endings, experiment_records, policy, topics
 from spendsense_pipeline.governance.database import chunks, reading, rows_changed, storable, writing
 from spendsense_pipeline.governance.lifecycle import DECIDED, current_text, release_stands, text_is, wording_held
 from spendsense_pipeline.governance.models import (
@@ -185,7 +185,7 @@ def facts_query(now: dt.datetime) -> audit.AnySelect:
             Recommendation.insight,
             topics.declined(),
             wording_held(),
-            experiments.withheld(now),
+            experiment_records.withheld(now),
         )
         .outerjoin(ConsentPeriod, ConsentPeriod.consent_id == Recommendation.consent_id)
         .outerjoin(

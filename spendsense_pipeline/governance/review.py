@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import DRAFT_LIFE
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, drafts, policy
+from spendsense_pipeline.governance import audit, draft_events, policy
 from spendsense_pipeline.governance.database import chunks, rows_changed, storable, writing
 from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, status_of
 from spendsense_pipeline.governance.models import (
@@ -549,7 +549,9 @@ def _write(session: Session, desk: _Desk, now: dt.datetime, salt: audit.Salt) ->
     if desk.texts:
         named = [(row["recommendation_id"], row["content_hash"]) for row in desk.texts]
         items = [desk.items[name] for name, _ in named]
-        drafts.record(session, "judged", items, now, texts=drafts.stored_evidence(session, named), salt=salt)
+        draft_events.record(
+            session, "judged", items, now, texts=draft_events.stored_evidence(session, named), salt=salt
+        )
     audit.record(session, audit.DECISION, desk.decisions, now, salt)
     change = update(recommendation).where(  # type: ignore[arg-type] # as above
         recommendation.c.recommendation_id == bindparam("of"),

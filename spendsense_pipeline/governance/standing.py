@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import STANDING_APPROVAL
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, operators, templates
+from spendsense_pipeline.governance import audit, operators, wordings
 from spendsense_pipeline.governance.database import fields, quoted, reading, storable, writing
 from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, wording_held
 from spendsense_pipeline.governance.models import (
@@ -56,9 +56,9 @@ def approve(
             code="invalid_standing",
         )
     with writing(engine) as session:
-        wording = templates.named(session, reference)
+        wording = wordings.named(session, reference)
         operators.require_may_decide(session, operator_id, wording, now)
-        if templates.sample(session, wording, operator_id) is None:
+        if wordings.sample(session, wording, operator_id) is None:
             raise SpendSenseError(
                 "open one text of this wording first; a standing approval is bound to what was seen",
                 code="sample_required",

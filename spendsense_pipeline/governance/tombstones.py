@@ -1,4 +1,4 @@
-"""Whether somebody was erased, for those who would write about them. Setting the tombstones is ``erasure``."""
+"""Whether somebody was erased, for those who would write about them. Setting the tombstones is ``erased_rows``."""
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, case, exists, null, select
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, drafts, endings
+from spendsense_pipeline.governance import audit, draft_events, endings
 from spendsense_pipeline.governance.database import fields, is_name, quoted, storable
 from spendsense_pipeline.governance.models import Recall, Recommendation, Release, TopicChoice
 from spendsense_pipeline.governance.tombstones import require_not_erased
@@ -132,7 +132,7 @@ def choose(
 
 def _end(session: Session, user_id: str, off: list[str], now: dt.datetime, salt: audit.Salt) -> None:
     theirs = and_(Recommendation.user_id == user_id, topic().in_(off))
-    drafts.close(session, theirs, "voided", now, salt)
+    draft_events.close(session, theirs, "voided", now, salt)
     released = (
         select(Release.release_id, Release.recommendation_id)
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)

@@ -16,17 +16,18 @@ from pydantic import BaseModel, Field
 
 from spendsense_pipeline.durations import STANDING_APPROVAL
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import activity, endings, queue, review, standing, templates
+from spendsense_pipeline.governance import activity, endings, queue, review, standing
+from spendsense_pipeline.governance import wordings as templates
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import STATUSES
 from spendsense_pipeline.governance.review import LONGEST, Refusal
 from spendsense_pipeline.personas.rules import RULES
 from spendsense_pipeline.recommendations.guardrails import review_draft
 from spendsense_pipeline.service import pane
-from spendsense_pipeline.service.access import Caller, person
-from spendsense_pipeline.service.context import answer, of
+from spendsense_pipeline.service.callers import Caller, person
 from spendsense_pipeline.service.parameters import Offset, Place
 from spendsense_pipeline.service.rendering import page
+from spendsense_pipeline.service.state import answer, of
 
 router = APIRouter(include_in_schema=False)
 Reader = Annotated[Caller, Depends(person("read"))]

@@ -13,8 +13,8 @@ from spendsense_pipeline.durations import CUSTOMER_LINK
 from spendsense_pipeline.governance import feedback
 from spendsense_pipeline.governance.topics import TOPICS
 from spendsense_pipeline.service import v1
-from spendsense_pipeline.service.context import answer, of
 from spendsense_pipeline.service.rendering import page
+from spendsense_pipeline.service.state import answer, of
 
 router = APIRouter(include_in_schema=False)
 

@@ -16,9 +16,9 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import operators
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.app import create_app
-from spendsense_pipeline.service.context import Service, kept_secret
 from spendsense_pipeline.service.login import login_link
 from spendsense_pipeline.service.seed.generation_routes import warm_up
+from spendsense_pipeline.service.state import Service, kept_secret
 from spendsense_pipeline.service.webhooks import Sender
 from spendsense_pipeline.settings import Settings
 

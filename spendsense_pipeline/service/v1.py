@@ -17,10 +17,10 @@ from spendsense_pipeline.governance import consent, feedback, release, topics
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import SCOPES
 from spendsense_pipeline.recommendations.slots import SLOTS
-from spendsense_pipeline.service.access import Caller, allow
-from spendsense_pipeline.service.catalogue import products
-from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.parameters import Moment, Offset
+from spendsense_pipeline.service.products import products
+from spendsense_pipeline.service.state import Service, answer, of
 
 router = APIRouter(prefix="/v1", tags=["apps"])
 PAGE: Final = 200

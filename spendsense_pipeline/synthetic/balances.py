@@ -1,14 +1,13 @@
 """What lies in the accounts: what people set aside, what was there before, and how often they run dry.
 
-What does not belong here: single payments (``behaviour``) and the landing format (``tables``).
+What does not belong here: single payments (``behaviour``) and the landing format (``batch_tables``).
 """
 
 import numpy as np
 
 from spendsense_pipeline.synthetic import behaviour
 from spendsense_pipeline.synthetic.behaviour import Rows
-from spendsense_pipeline.synthetic.dice import Dice, Floats, Ints
-from spendsense_pipeline.synthetic.people import (
+from spendsense_pipeline.synthetic.cast import (
     CHECKING,
     CREDIT,
     FREELANCE,
@@ -22,6 +21,7 @@ from spendsense_pipeline.synthetic.people import (
     Cards,
     People,
 )
+from spendsense_pipeline.synthetic.dice import Dice, Floats, Ints
 from spendsense_pipeline.synthetic.schedule import Period
 
 

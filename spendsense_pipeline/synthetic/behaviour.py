@@ -10,9 +10,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from spendsense_pipeline.synthetic import payees
-from spendsense_pipeline.synthetic.dice import Dice, Flags, Floats, Ints
-from spendsense_pipeline.synthetic.people import (
+from spendsense_pipeline.synthetic import payee_pool as pool
+from spendsense_pipeline.synthetic.cast import (
     CARD,
     CHECKING,
     CREDIT,
@@ -28,6 +27,7 @@ from spendsense_pipeline.synthetic.people import (
     Cards,
     People,
 )
+from spendsense_pipeline.synthetic.dice import Dice, Flags, Floats, Ints
 from spendsense_pipeline.synthetic.schedule import (
     ANNUAL,
     BIWEEKLY,
@@ -156,9 +156,9 @@ def to_cents(dollars: Floats) -> Ints:
     return np.maximum(np.rint(dollars * 100).astype(np.int64), 1)
 
 
-def one_of(dice: Dice, topic: str, group: tuple[payees.Payee, ...], key: Ints) -> Ints:
+def one_of(dice: Dice, topic: str, group: tuple[pool.Payee, ...], key: Ints) -> Ints:
     """The payee each customer has chosen among a group."""
-    return chosen(dice, topic, payees.codes(group), key)
+    return chosen(dice, topic, pool.codes(group), key)
 
 
 def chosen(dice: Dice, topic: str, codes: Ints, key: Ints) -> Ints:
@@ -182,7 +182,7 @@ def salaries(dice: Dice, who: People) -> Standing:
     return Standing.of(
         paid,
         CHECKING,
-        one_of(dice, "employer", payees.EMPLOYERS, key),
+        one_of(dice, "employer", pool.EMPLOYERS, key),
         INCOME,
         pay,
         anchor,
@@ -201,17 +201,17 @@ def bills(dice: Dice, who: People, period: Period) -> Standing:
     housing = np.where(owns, np.rint(who.income * 0.15).astype(np.int64), rent)
     home = np.where(
         owns,
-        one_of(dice, "lender", payees.MORTGAGES, everyone_key),
-        one_of(dice, "landlord", payees.LANDLORDS, everyone_key),
+        one_of(dice, "lender", pool.MORTGAGES, everyone_key),
+        one_of(dice, "landlord", pool.LANDLORDS, everyone_key),
     )
     made = [
         Standing.of(everyone, CHECKING, home, BILL, MONTHLY, dice.whole("rent day", 1, 3, who.index), -housing, shift=1)
     ]
     monthly = (
-        ("power", payees.POWER, 1.0, 55, 120, 0.35),
-        ("internet", payees.INTERNET, 0.9, 45, 80, 0.0),
-        ("phone", payees.PHONE, 1.0, 30, 85, 0.0),
-        ("insurance", payees.INSURERS, 0.8, 70, 150, 0.0),
+        ("power", pool.POWER, 1.0, 55, 120, 0.35),
+        ("internet", pool.INTERNET, 0.9, 45, 80, 0.0),
+        ("phone", pool.PHONE, 1.0, 30, 85, 0.0),
+        ("insurance", pool.INSURERS, 0.8, 70, 150, 0.0),
     )
     for topic, group, share, low, high, varies in monthly:
         have = np.flatnonzero(dice.chance(f"{topic}/has", share, who.index))
@@ -227,8 +227,8 @@ def bills(dice: Dice, who: People, period: Period) -> Standing:
             )
         )  # fmt: skip
     for topic, group, share, least, most in (
-        ("car", payees.CAR_LENDERS, 0.6, 0.06, 0.10),
-        ("health", payees.HEALTH, 0.35, 0.06, 0.12),
+        ("car", pool.CAR_LENDERS, 0.6, 0.06, 0.10),
+        ("health", pool.HEALTH, 0.35, 0.06, 0.12),
     ):
         have = np.flatnonzero(dice.chance(f"{topic}/has", share, who.index))
         key = who.index[have]
@@ -243,14 +243,14 @@ def bills(dice: Dice, who: People, period: Period) -> Standing:
         volume = to_cents(dice.between("water/price", 60, 140, key))
         made.append(
             Standing.of(
-                have, CHECKING, one_of(dice, "water", payees.WATER, key), BILL, QUARTERLY, day, -volume, varies=0.2
+                have, CHECKING, one_of(dice, "water", pool.WATER, key), BILL, QUARTERLY, day, -volume, varies=0.2
             )
         )
     have = np.flatnonzero(who.other == STUDENT_LOAN)
     key = who.index[have]
     made.append(
         Standing.of(
-            have, CHECKING, one_of(dice, "lender/student", payees.STUDENT_LENDERS, key), BILL, MONTHLY,
+            have, CHECKING, one_of(dice, "lender/student", pool.STUDENT_LENDERS, key), BILL, MONTHLY,
             dice.whole("student loan/day", 5, 25, key), -student_loan_payment(dice, who, have), shift=1,
         )
     )  # fmt: skip
@@ -268,15 +268,15 @@ def subscriptions(dice: Dice, who: People, period: Period) -> Standing:
     many = who.persona == SUBSCRIBER
     made = []
     gym = np.flatnonzero(many | dice.chance("gym", 0.2, who.index))
-    made.append(_signed_up(dice, who, "gym", payees.GYMS, gym, np.ones(len(gym), dtype=np.int64), MONTHLY))
+    made.append(_signed_up(dice, who, "gym", pool.GYMS, gym, np.ones(len(gym), dtype=np.int64), MONTHLY))
     everyone = np.arange(who.count)
     wanted = np.where(many, dice.whole("services/many", 4, 8, who.index), dice.whole("services/few", 0, 2, who.index))
-    made.append(_signed_up(dice, who, "services", payees.SERVICES_MONTHLY, everyone, wanted, MONTHLY))
-    rarer: list[tuple[str, tuple[payees.Payee, ...], int, float]] = [("weekly", payees.SERVICES_WEEKLY, WEEKLY, 0.12)]
+    made.append(_signed_up(dice, who, "services", pool.SERVICES_MONTHLY, everyone, wanted, MONTHLY))
+    rarer: list[tuple[str, tuple[pool.Payee, ...], int, float]] = [("weekly", pool.SERVICES_WEEKLY, WEEKLY, 0.12)]
     if period.days >= DAYS_FOR_QUARTERLY:
-        rarer.append(("quarterly", payees.SERVICES_QUARTERLY, QUARTERLY, 0.25))
+        rarer.append(("quarterly", pool.SERVICES_QUARTERLY, QUARTERLY, 0.25))
     if period.days >= DAYS_FOR_ANNUAL:
-        rarer.append(("annual", payees.SERVICES_ANNUAL, ANNUAL, 0.4))
+        rarer.append(("annual", pool.SERVICES_ANNUAL, ANNUAL, 0.4))
     for topic, group, cadence, share in rarer:
         have = np.flatnonzero(dice.chance(topic, share, who.index))
         wanted = np.ones(len(have), dtype=np.int64)
@@ -288,7 +288,7 @@ def _signed_up(
     dice: Dice,
     who: People,
     topic: str,
-    group: tuple[payees.Payee, ...],
+    group: tuple[pool.Payee, ...],
     holders: Ints,
     wanted: Ints,
     cadence: int,
@@ -309,7 +309,7 @@ def _signed_up(
     if cadence == ANNUAL and period is not None:
         day = dice.whole(f"{topic}/ago", 0, min(period.days - 380, 360), key, service)
     place = np.where(who.has_card[holder], CARD, CHECKING)
-    return Standing.of(holder, place, payees.codes(group)[service], SUBSCRIPTION, cadence, day, -to_cents(dollars))
+    return Standing.of(holder, place, pool.codes(group)[service], SUBSCRIPTION, cadence, day, -to_cents(dollars))
 
 
 @dataclass(frozen=True)
@@ -323,10 +323,10 @@ class OwnTransfers:
 
 
 TIDY_TRANSFERS = OwnTransfers(
-    to_savings=payees.code(payees.TO_SAVINGS),
-    into_savings=payees.code(payees.FROM_CHECKING),
-    to_broker=payees.code(payees.TO_BROKER),
-    into_broker=payees.code(payees.INVESTED),
+    to_savings=pool.code(pool.TO_SAVINGS),
+    into_savings=pool.code(pool.FROM_CHECKING),
+    to_broker=pool.code(pool.TO_BROKER),
+    into_broker=pool.code(pool.INVESTED),
 )
 
 
@@ -373,7 +373,11 @@ class Payers:
     others: Ints
 
 
-TIDY_PAYERS = Payers(payees.codes(payees.PLATFORMS), payees.codes(payees.CLIENTS[:4]), payees.codes(payees.CLIENTS[4:]))
+TIDY_PAYERS = Payers(
+    pool.codes(pool.PLATFORMS),
+    pool.codes(pool.CLIENTS[:4]),
+    pool.codes(pool.CLIENTS[4:]),
+)
 
 
 def freelance_pay(dice: Dice, who: People, period: Period, payers: Payers = TIDY_PAYERS) -> Rows:
@@ -413,8 +417,8 @@ def habit_counts(dice: Dice, who: People, standing: Standing, cards: Cards, peri
     rounds += setting_aside * ((who.persona == SAVER) + 2.0 * (who.persona == WEALTHY))
     rows = dice.whole("rows", 190, 275, who.index) * period.days / 180
     habits = np.maximum(rows - rounds * months, 60 * period.days / 180)
-    kinds = np.arange(len(payees.HABITS))
-    taste = np.array([habit.weight for habit in payees.HABITS]) * dice.between(
+    kinds = np.arange(len(pool.HABITS))
+    taste = np.array([habit.weight for habit in pool.HABITS]) * dice.between(
         "taste", 0.6, 1.4, who.index[:, None], kinds[None, :]
     )
     exact = habits[:, None] * taste / taste.sum(axis=1, keepdims=True)
@@ -426,8 +430,8 @@ def habit_counts(dice: Dice, who: People, standing: Standing, cards: Cards, peri
 
 def habit_costs(counts: Ints, period: Period) -> tuple[Floats, Floats]:
     """What the habits cost a month at plain prices, in cents: what follows the budget, and what does not."""
-    mean = np.array([np.mean(h.menu) if h.menu else h.low + 0.4 * (h.high - h.low) for h in payees.HABITS])
-    scales = np.array([h.scales for h in payees.HABITS])
+    mean = np.array([np.mean(h.menu) if h.menu else h.low + 0.4 * (h.high - h.low) for h in pool.HABITS])
+    scales = np.array([h.scales for h in pool.HABITS])
     monthly = counts * mean[None, :] * 100 * 365.25 / 12 / period.days
     return monthly[:, scales].sum(axis=1), monthly[:, ~scales].sum(axis=1)
 
@@ -436,7 +440,7 @@ def habit_rows(
     dice: Dice, who: People, counts: Ints, budget: Floats, period: Period, *, hard: bool
 ) -> tuple[Rows, Ints]:
     """Groceries, coffee, fuel and the rest, and which habit each row is. ``budget`` multiplies the prices."""
-    kinds = len(payees.HABITS)
+    kinds = len(pool.HABITS)
     often = counts.ravel()
     pair = np.repeat(np.arange(len(often)), often)
     slot = np.arange(len(pair)) - np.repeat(np.cumsum(often) - often, often)
@@ -453,14 +457,14 @@ def habit_rows(
     if hard:
         usual = dice.whole("habit/weekday", 0, 6, who.index)
         day = np.where(groceries, period.first + slot * 7 + usual[at], day)
-    low, high = (np.array([getattr(h, edge) for h in payees.HABITS]) for edge in ("low", "high"))
-    scales = np.array([h.scales for h in payees.HABITS])
+    low, high = (np.array([getattr(h, edge) for h in pool.HABITS]) for edge in ("low", "high"))
+    scales = np.array([h.scales for h in pool.HABITS])
     u = dice.uniform("habit/amount", *key)
     spread = u * (0.4 + 0.6 * u)  # small amounts are commoner than large ones
     dollars = (low[kind] + (high - low)[kind] * spread) * np.where(scales[kind], budget[at], 1.0)
     cents = to_cents(dollars)
     payee = np.zeros(len(pair), dtype=np.int64)
-    for number, habit in enumerate(payees.HABITS):
+    for number, habit in enumerate(pool.HABITS):
         mine = np.flatnonzero(kind == number)
         person, turn = who.index[at[mine]], slot[mine]
         favourite = one_of(dice, f"{habit.name}/first", habit.payees, person)
@@ -472,7 +476,7 @@ def habit_rows(
             usual_order = dice.whole(f"{habit.name}/order", 0, len(menu) - 1, person)
             today = dice.whole(f"{habit.name}/today", 0, len(menu) - 1, person, turn)
             cents[mine] = menu[np.where(dice.chance(f"{habit.name}/usual", 0.6, person, turn), usual_order, today)]
-    may = np.array([h.card for h in payees.HABITS])
+    may = np.array([h.card for h in pool.HABITS])
     # Those in debt have little room left on the card; the others use it for most things.
     share = np.where(who.has_card, np.where(who.persona == CREDIT, 0.12, 0.65), 0.0)
     by_card = may[kind] & dice.chance("habit/card", share[at], *key)
@@ -485,7 +489,7 @@ def habit_rows(
 
 def refund_rows(dice: Dice, who: People, habits: Rows, kind: Ints, period: Period) -> Rows:
     """Now and then a purchase in a shop goes back, a few days later and in full."""
-    shops = np.array([h.name in ("marketplace", "stores") for h in payees.HABITS])
+    shops = np.array([h.name in ("marketplace", "stores") for h in pool.HABITS])
     key = (who.index[habits.who], habits.day, habits.payee, -habits.cents)
     back = np.flatnonzero(shops[kind] & ~habits.pending & dice.chance("refund", 0.04, *key))
     bought = habits.only(back)
@@ -521,11 +525,11 @@ class BankLines:
 
 
 TIDY_LINES = BankLines(
-    card_paid=payees.code(payees.CARD_PAYMENT),
-    card_received=payees.code(payees.CARD_PAYMENT),
-    interest=payees.code(payees.INTEREST_CHARGED),
-    late=payees.code(payees.LATE),
-    overdraft=payees.code(payees.OVERDRAFT),
+    card_paid=pool.code(pool.CARD_PAYMENT),
+    card_received=pool.code(pool.CARD_PAYMENT),
+    interest=pool.code(pool.INTEREST_CHARGED),
+    late=pool.code(pool.LATE),
+    overdraft=pool.code(pool.OVERDRAFT),
 )
 
 
@@ -638,7 +642,7 @@ def _statements(who: People, cards: Cards, spent: Rows, period: Period) -> _Stat
 
 
 def savings_interest(
-    dice: Dice, who: People, before: Ints, period: Period, code: int = payees.code(payees.INTEREST_EARNED)
+    dice: Dice, who: People, before: Ints, period: Period, code: int = pool.code(pool.INTEREST_EARNED)
 ) -> Rows:
     """What a savings account earns at the end of each month, on what lay there ``before`` the period."""
     have = np.flatnonzero(who.has_savings)

@@ -1,6 +1,6 @@
 """From people and behaviour to tables in the landing format, with the truth about what was planted.
 
-What does not belong here: how people behave (``behaviour``), who they are (``people``), files (``landing``).
+What does not belong here: how people behave (``behaviour``), who they are (``cast``), files (``batch_files``).
 """
 
 import datetime as dt
@@ -14,13 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.synthetic import balances, behaviour, payees, trouble
-from spendsense_pipeline.synthetic import people as living
-from spendsense_pipeline.synthetic.behaviour import KINDS
-from spendsense_pipeline.synthetic.dice import Dice, Ints
-from spendsense_pipeline.synthetic.people import CHECKING, PERSONAS, PLACES, SAVINGS
-from spendsense_pipeline.synthetic.schedule import ANNUAL, CADENCES, Period
-from spendsense_pipeline.synthetic.tables import (
+from spendsense_pipeline.synthetic import balances, behaviour, payee_pool, trouble
+from spendsense_pipeline.synthetic import cast as living
+from spendsense_pipeline.synthetic.batch_tables import (
     Names,
     Story,
     account_ids,
@@ -33,6 +29,10 @@ from spendsense_pipeline.synthetic.tables import (
     operators_table,
     users_table,
 )
+from spendsense_pipeline.synthetic.behaviour import KINDS
+from spendsense_pipeline.synthetic.cast import CHECKING, PERSONAS, PLACES, SAVINGS
+from spendsense_pipeline.synthetic.dice import Dice, Ints
+from spendsense_pipeline.synthetic.schedule import ANNUAL, CADENCES, Period
 
 BLOCK = 10_000
 """Customers are made so many at a time, which bounds the memory that intermediate columns take."""
@@ -117,7 +117,7 @@ def generate(
             "seed": seed,
             "as_of": as_of.isoformat(),
             "users": truth,
-            "habits": {habit: sorted({payee.name for payee in group}) for habit, group in payees.ROUTINES.items()},
+            "habits": {habit: sorted({payee.name for payee in group}) for habit, group in payee_pool.ROUTINES.items()},
         },
     )
 
@@ -155,7 +155,7 @@ def _story(dice: Dice, index: Ints, seed: int, period: Period, *, hard: bool) ->
     )
     legs = behaviour.standing_transfers(who, saved, invested)
     if hard:
-        names = (payees.UNNAMED_OUT, payees.UNNAMED_IN)
+        names = (payee_pool.UNNAMED_OUT, payee_pool.UNNAMED_IN)
         out, into = (trouble.unnamed_transfers(dice, who, leg, name) for leg, name in zip(legs, names, strict=True))
         legs = (out, into)
     moved = [behaviour.standing_rows(dice, who, leg, period)[0] for leg in legs]
@@ -189,16 +189,16 @@ def _transactions(dice: Dice, story: Story, ids: list[str], period: Period, *, h
     rows, who = story.rows, story.who
     number = np.arange(len(rows.who)) - np.searchsorted(rows.who, rows.who) + 1
     user = as_text(ids).take(rows.who)
-    entity = as_text([payees.entity_id(payee) for payee in payees.ALL]).take(rows.payee)
-    primary = as_text([payee.primary for payee in payees.ALL]).take(rows.payee)
-    detailed = as_text([payee.detailed for payee in payees.ALL]).take(rows.payee)
+    entity = as_text([payee_pool.entity_id(payee) for payee in payee_pool.ALL]).take(rows.payee)
+    primary = as_text([payee.primary for payee in payee_pool.ALL]).take(rows.payee)
+    detailed = as_text([payee.detailed for payee in payee_pool.ALL]).take(rows.payee)
     variant = np.zeros(len(rows.who), dtype=np.int64)
     if hard:
         garbled = trouble.feed(dice, who, rows, number)
         variant, nothing = garbled.spelling, pa.scalar(None, pa.string())
         entity = pc.if_else(pa.array(garbled.no_id), nothing, entity)
         primary, detailed = (pc.if_else(pa.array(garbled.no_category), nothing, each) for each in (primary, detailed))
-    names = as_text([name for payee in payees.ALL for name in payees.spellings(payee)])
+    names = as_text([name for payee in payee_pool.ALL for name in payee_pool.spellings(payee)])
     days = as_dates(np.arange(period.first, period.last + 1))
     return pa.table(
         {
@@ -209,9 +209,9 @@ def _transactions(dice: Dice, story: Story, ids: list[str], period: Period, *, h
             "user_id": user,
             "date": days.take(rows.day - period.first),
             "amount": as_money(rows.cents),
-            "merchant_name": names.take(rows.payee * payees.SPELLINGS + variant),
+            "merchant_name": names.take(rows.payee * payee_pool.SPELLINGS + variant),
             "merchant_entity_id": entity,
-            "payment_channel": as_text([payee.channel for payee in payees.ALL]).take(rows.payee),
+            "payment_channel": as_text([payee.channel for payee in payee_pool.ALL]).take(rows.payee),
             "category_primary": primary,
             "category_detailed": detailed,
             "pending": pa.array(rows.pending),
@@ -238,12 +238,12 @@ def _truth(story: Story, ids: list[str]) -> dict[str, Any]:
     for owner, payee, kind, cadence, cents in zip(*(column[enough].tolist() for column in columns), strict=True):
         made[ids[owner]]["streams"].append(
             {
-                "merchant": payees.ALL[payee].name,
+                "merchant": payee_pool.ALL[payee].name,
                 "kind": KINDS[kind],
                 "cadence": CADENCES[cadence],
                 "amount": cents / 100,
                 # Money to a person says of itself only that it is regular.
-                **({"also": ["regular"]} if payees.ALL[payee] in payees.ROOMMATES else {}),
+                **({"also": ["regular"]} if payee_pool.ALL[payee] in payee_pool.ROOMMATES else {}),
             }
         )
     return made

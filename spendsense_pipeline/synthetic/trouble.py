@@ -4,7 +4,7 @@ Banks post on working days, cards a day or two late; a payment that failed is tr
 change plans and cards, are charged twice and get it back; employers merge, pay bonuses and expenses; small purchases
 come round at one price without being anything signed up for. Nothing here knows what a detector looks for.
 
-What does not belong here: the tidy life (``behaviour.py``), and how names are spelled (``payees.py``).
+What does not belong here: the tidy life (``behaviour.py``), and how names are spelled (``payee_pool.py``).
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pandas.tseries.holiday import USFederalHolidayCalendar
 
-from spendsense_pipeline.synthetic import payees
+from spendsense_pipeline.synthetic import payee_pool as pool
 from spendsense_pipeline.synthetic.behaviour import (
     BILL,
     INCOME,
@@ -25,8 +25,8 @@ from spendsense_pipeline.synthetic.behaviour import (
     to_cents,
     together,
 )
+from spendsense_pipeline.synthetic.cast import CARD, CHECKING, FREELANCE, SAVER, SAVINGS, WEALTHY, People
 from spendsense_pipeline.synthetic.dice import Dice, Flags, Ints
-from spendsense_pipeline.synthetic.people import CARD, CHECKING, FREELANCE, SAVER, SAVINGS, WEALTHY, People
 from spendsense_pipeline.synthetic.schedule import (
     BIWEEKLY,
     MONTHLY,
@@ -104,7 +104,7 @@ def _employers_merged(dice: Dice, who: People, plan: Standing, period: Period) -
         cents=np.where(split, plan.cents - aside, plan.cents),
     )
     after = plan.only(merged)
-    after = replace(after, payee=one_of(dice, "merger/name", payees.MERGED, who.index[after.who]), begins=when[merged])
+    after = replace(after, payee=one_of(dice, "merger/name", pool.MERGED, who.index[after.who]), begins=when[merged])
     put_by = plan.only(split)
     put_by = replace(
         put_by, place=np.full(len(put_by.who), SAVINGS), cents=aside[split], varies=np.zeros(len(put_by.who))
@@ -120,7 +120,7 @@ def _second_jobs(dice: Dice, who: People) -> Standing:
     days = np.select([pay == WEEKLY, pay == BIWEEKLY], [6, 6 + 7 * (1 - who.friday[have])], monthly_day)
     cadence = np.where(np.isin(pay, (WEEKLY, BIWEEKLY)), pay, MONTHLY)
     cents = np.rint(who.income[have] * 0.2 / np.array([4.35, 2.17, 2.0, 1.0])[cadence]).astype(np.int64)
-    payee = one_of(dice, "second job/name", payees.SECOND_EMPLOYERS, key)
+    payee = one_of(dice, "second job/name", pool.SECOND_EMPLOYERS, key)
     return Standing.of(have, CHECKING, payee, INCOME, cadence, days, cents, varies=0.18, shift=-1)
 
 
@@ -128,9 +128,9 @@ def _of_shared_sellers(dice: Dice, who: People) -> Standing:
     """Storage and music billed by Apple under one name, Prime by the marketplace at which people also shop."""
     made = []
     for topic, payee, plans, share in (
-        ("apple/storage", payees.APPLE, (0,), 0.3),
-        ("apple/music", payees.APPLE, (1,), 0.2),
-        ("prime", payees.PRIME, (0,), 0.3),
+        ("apple/storage", pool.APPLE, (0,), 0.3),
+        ("apple/music", pool.APPLE, (1,), 0.2),
+        ("prime", pool.PRIME, (0,), 0.3),
     ):
         have = np.flatnonzero(dice.chance(topic, share, who.index))
         key = who.index[have]
@@ -141,8 +141,8 @@ def _of_shared_sellers(dice: Dice, who: People) -> Standing:
     return all_standing(made)
 
 
-def _code(payee: payees.Payee, holders: Ints) -> Ints:
-    return np.full(len(holders), payees.code(payee))
+def _code(payee: pool.Payee, holders: Ints) -> Ints:
+    return np.full(len(holders), pool.code(payee))
 
 
 def _roommates(dice: Dice, who: People) -> Standing:
@@ -150,7 +150,7 @@ def _roommates(dice: Dice, who: People) -> Standing:
     have = np.flatnonzero(dice.chance("roommate", 0.1, who.index))
     key = who.index[have]
     cents = -np.rint(who.income[have] * 0.08 / 500).astype(np.int64) * 500
-    payee = one_of(dice, "roommate/name", payees.ROOMMATES, key)
+    payee = one_of(dice, "roommate/name", pool.ROOMMATES, key)
     return Standing.of(have, CHECKING, payee, BILL, MONTHLY, dice.whole("roommate/day", 1, 5, key), cents)
 
 
@@ -158,10 +158,10 @@ def _passes_and_routines(dice: Dice, who: People) -> list[Standing]:
     """What comes round to the day and is nothing signed up for: transit passes, parking, lunch and fuel."""
     made = []
     for topic, group, share, cadence, low, high, varies in (
-        ("pass", payees.TRANSIT, 0.15, MONTHLY, 60, 120, 0.0),
-        ("parking", payees.PARKING, 0.08, WEEKLY, 12, 25, 0.0),
-        ("lunch", payees.CANTEENS, 0.2, WEEKLY, 9, 14, 0.0),
-        ("fill up", payees.HABITS[4].payees, 0.3, BIWEEKLY, 35, 50, 0.23),
+        ("pass", pool.TRANSIT, 0.15, MONTHLY, 60, 120, 0.0),
+        ("parking", pool.PARKING, 0.08, WEEKLY, 12, 25, 0.0),
+        ("lunch", pool.CANTEENS, 0.2, WEEKLY, 9, 14, 0.0),
+        ("fill up", pool.HABITS[4].payees, 0.3, BIWEEKLY, 35, 50, 0.23),
     ):
         have = np.flatnonzero(dice.chance(f"{topic}/has", share, who.index))
         key = who.index[have]
@@ -172,11 +172,11 @@ def _passes_and_routines(dice: Dice, who: People) -> list[Standing]:
     return made
 
 
-def unnamed_transfers(dice: Dice, who: People, plan: Standing, name: payees.Payee) -> Standing:
+def unnamed_transfers(dice: Dice, who: People, plan: Standing, name: pool.Payee) -> Standing:
     """Half the banks say neither category nor name of a transfer to the customer's own savings."""
     unnamed = dice.chance("unnamed transfer", 0.5, who.index[plan.who])
-    to_savings = np.isin(plan.payee, payees.codes((payees.TO_SAVINGS, payees.FROM_CHECKING)))
-    return replace(plan, payee=np.where(unnamed & to_savings, payees.code(name), plan.payee))
+    to_savings = np.isin(plan.payee, pool.codes((pool.TO_SAVINGS, pool.FROM_CHECKING)))
+    return replace(plan, payee=np.where(unnamed & to_savings, pool.code(name), plan.payee))
 
 
 # ---------------------------------------------------------------- their rows
@@ -292,9 +292,9 @@ def bonuses_and_expenses(dice: Dice, who: People, plan: Standing, period: Period
     parts.append(Rows.of(plan.who[at], CHECKING, day, cents, plan.payee[at]).only(given))
     everyone = np.arange(who.count)
     for topic, payee, share, pace, low, high in (
-        ("expenses", payees.EXPENSES, 0.15, 24, 20, 600),
-        ("friend pays", payees.FRIEND_PAYS, 0.5, 17, 8, 70),
-        ("tax refund", payees.TAX_OFFICE, 0.4, 365, 200, 3200),
+        ("expenses", pool.EXPENSES, 0.15, 24, 20, 600),
+        ("friend pays", pool.FRIEND_PAYS, 0.5, 17, 8, 70),
+        ("tax refund", pool.TAX_OFFICE, 0.4, 365, 200, 3200),
     ):
         have = everyone[dice.chance(f"{topic}/has", share, who.index)]
         parts.append(_now_and_then(dice, who, topic, have, payee, pace, period, low, high))
@@ -302,7 +302,15 @@ def bonuses_and_expenses(dice: Dice, who: People, plan: Standing, period: Period
 
 
 def _now_and_then(
-    dice: Dice, who: People, topic: str, have: Ints, payee: payees.Payee, pace: int, period: Period, low: int, high: int
+    dice: Dice,
+    who: People,
+    topic: str,
+    have: Ints,
+    payee: pool.Payee,
+    pace: int,
+    period: Period,
+    low: int,
+    high: int,
 ) -> Rows:
     """One row somewhere in each stretch of ``pace`` days, for any amount."""
     turns = np.arange(period.days // pace + 1)
@@ -310,7 +318,7 @@ def _now_and_then(
     key = (who.index[at], turn)
     day = period.last - turn * pace - np.floor(pace * dice.uniform(f"{topic}/when", *key)).astype(np.int64)
     cents = to_cents(dice.between(f"{topic}/size", low, high, *key))
-    rows = Rows.of(at, CHECKING, working_day(day, "forward", period), cents, payees.code(payee))
+    rows = Rows.of(at, CHECKING, working_day(day, "forward", period), cents, pool.code(payee))
     return rows.only(period.covers(rows.day))
 
 
@@ -318,10 +326,10 @@ def errands(dice: Dice, who: People, period: Period) -> Rows:
     """Purchases at one price that come when they come: haircuts, copays, car washes, apps, a coffee each workday."""
     parts = []
     for topic, group, share, shortest, longest, prices in (
-        ("haircut", payees.BARBERS, 0.4, 26, 47, (28.0, 35.0, 45.0)),
-        ("copay", payees.CLINICS, 0.3, 20, 60, (10.0, 15.0, 25.0)),
-        ("car wash", payees.CAR_WASHES, 0.25, 12, 50, (12.0, 18.0, 25.0)),
-        ("apps", (payees.APPLE,), 0.3, 4, 40, (0.99, 1.99, 4.99, 9.99)),
+        ("haircut", pool.BARBERS, 0.4, 26, 47, (28.0, 35.0, 45.0)),
+        ("copay", pool.CLINICS, 0.3, 20, 60, (10.0, 15.0, 25.0)),
+        ("car wash", pool.CAR_WASHES, 0.25, 12, 50, (12.0, 18.0, 25.0)),
+        ("apps", (pool.APPLE,), 0.3, 4, 40, (0.99, 1.99, 4.99, 9.99)),
     ):
         have = np.flatnonzero(dice.chance(f"{topic}/has", share, who.index))
         steps = np.arange(period.days // shortest + 1)
@@ -339,7 +347,7 @@ def errands(dice: Dice, who: People, period: Period) -> Rows:
     have = np.flatnonzero(dice.chance("workday coffee", 0.25, who.index))
     days = np.arange(period.first, period.last + 1)
     at, day = np.repeat(have, len(days)), np.tile(days, len(have))
-    shop, price = payees.HABITS[1].payees, to_cents(np.array(payees.HABITS[1].menu))
+    shop, price = pool.HABITS[1].payees, to_cents(np.array(pool.HABITS[1].menu))
     bought = (weekday(day) < 5) & dice.chance("workday coffee/today", 0.8, who.index[at], day)
     order = price[dice.whole("workday coffee/order", 0, len(price) - 1, who.index[at])]
     rows = Rows.of(at, CHECKING, day, -order, one_of(dice, "workday coffee", shop, who.index[at]))
@@ -366,8 +374,8 @@ def feed(dice: Dice, who: People, rows: Rows, number: Ints) -> Feed:
     """Six names in ten are spelled in another way, three ids in ten and one category in eight are missing."""
     key = (who.index[rows.who], rows.payee, number)
     messy = dice.chance("spelling/messy", 0.6, *key)
-    spelling = np.where(messy, dice.whole("spelling", 1, payees.SPELLINGS - 1, *key), 0)
-    paid = np.array([payee.primary == "INCOME" for payee in payees.ALL])[rows.payee]
+    spelling = np.where(messy, dice.whole("spelling", 1, pool.SPELLINGS - 1, *key), 0)
+    paid = np.array([payee.primary == "INCOME" for payee in pool.ALL])[rows.payee]
     # Without its category a wage is only told by words that not every spelling has.
     no_category = ~paid & dice.chance("category/missing", 0.12, *key)
     return Feed(spelling, dice.chance("entity/missing", 0.3, *key), no_category)

@@ -208,7 +208,7 @@ def test_no_mail_leaves_this_machine_without_tls(
 
 
 def test_what_time_does_not_allow_waits(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "EVALUATION", -1.0)
+    monkeypatch.setattr(sensors, "EVALUATION", -1.0)
     told = Told(instance, Alerts())
     fails(instance, 1)
     assert told.tick() == "log waits for 1"

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import select
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.cli.tables import appoint_named
+from spendsense_pipeline.cli.table_commands import appoint_named
 from spendsense_pipeline.defs import ingest as room
 from spendsense_pipeline.defs import launch, runs, sensors
 from spendsense_pipeline.governance import batches, consent

@@ -16,12 +16,12 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.batches import registered_at
 from spendsense_pipeline.governance.database import reading, storable
 from spendsense_pipeline.personas.table import PERSONAS
-from spendsense_pipeline.service import catalogue
-from spendsense_pipeline.service.access import Caller, allow
-from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service import products as catalogue
+from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.parameters import Offset
 from spendsense_pipeline.service.seed.both_forms import Routes
 from spendsense_pipeline.service.seed.ingest_routes import land_and_merge
+from spendsense_pipeline.service.state import Service, answer, of
 
 router = Routes(tags=["products"])
 Reader = Annotated[Caller, Depends(allow("read"))]

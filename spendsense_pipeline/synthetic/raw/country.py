@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from spendsense_pipeline.synthetic.batch_tables import Names
 from spendsense_pipeline.synthetic.behaviour import BankLines, OwnTransfers, Payers
 from spendsense_pipeline.synthetic.dice import Dice, Flags, Ints
 from spendsense_pipeline.synthetic.schedule import CADENCES
-from spendsense_pipeline.synthetic.tables import Names
 
 COUNTRIES: Final = ("us", "uk", "de")
 DATA: Final = Path(__file__).parent.parent / "data"

@@ -11,8 +11,7 @@ from typing import Final
 import numpy as np
 
 from spendsense_pipeline.synthetic.behaviour import Rows, chosen, to_cents, together
-from spendsense_pipeline.synthetic.dice import Dice, Flags, Floats, Ints
-from spendsense_pipeline.synthetic.people import (
+from spendsense_pipeline.synthetic.cast import (
     CARD,
     CHECKING,
     CREDIT,
@@ -24,6 +23,7 @@ from spendsense_pipeline.synthetic.people import (
     WEALTHY,
     People,
 )
+from spendsense_pipeline.synthetic.dice import Dice, Flags, Floats, Ints
 from spendsense_pipeline.synthetic.raw.country import BY_CARD, Arrangement, Country, RawHabit
 from spendsense_pipeline.synthetic.schedule import (
     ANNUAL,

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spendsense_pipeline.synthetic.behaviour import Rows
+from spendsense_pipeline.synthetic.cast import CARD, OTHER, PLACES, SECOND_CARD, People
 from spendsense_pipeline.synthetic.dice import Dice, Flags, Ints
-from spendsense_pipeline.synthetic.people import CARD, OTHER, PLACES, SECOND_CARD, People
 from spendsense_pipeline.synthetic.raw.country import BY_CARD, Bank, Country
 from spendsense_pipeline.synthetic.schedule import Period
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from spendsense_pipeline.cli import context
-from spendsense_pipeline.cli.context import governance_of
+from spendsense_pipeline.cli import runtime
 from spendsense_pipeline.cli.frame import STATUSES, app, as_json, decider_option, paged
 from spendsense_pipeline.cli.output import cell, columns, printed, progress
+from spendsense_pipeline.cli.runtime import governance_of
 from spendsense_pipeline.settings import Settings
 
 
@@ -40,7 +40,7 @@ def queue(
     engine = governance_of(Settings())
     with reading(engine) as session:
         if by == "template":
-            pieces = desk.queue_by_template(session, context.now(), status=status)
+            pieces = desk.queue_by_template(session, runtime.now(), status=status)
             shown = pieces[offset : offset + limit]
             payload = {"queue": shown, "total": len(pieces), "limit": limit, "offset": offset}
             rows = [
@@ -56,7 +56,7 @@ def queue(
             return
         found = desk.queue(
             session,
-            context.now(),
+            runtime.now(),
             status=status,
             user_id=user_id,
             persona=persona,
@@ -85,7 +85,7 @@ def show(recommendation_id: str, operator_id: str, as_json: bool) -> None:
     """One recommendation in full."""
     from spendsense_pipeline.governance import queue as desk
 
-    found = desk.show(governance_of(Settings()), recommendation_id, context.now(), operator_id=operator_id)
+    found = desk.show(governance_of(Settings()), recommendation_id, runtime.now(), operator_id=operator_id)
 
     def told() -> Iterable[str]:
         yield f"{found['recommendation_id']}@{found['content_hash']}"
@@ -139,10 +139,10 @@ def approve(references: tuple[str, ...], operator_id: str | None, note: str | No
     from spendsense_pipeline.governance import review
 
     settings = Settings()
-    engine, who, known_by = context.decider(settings, operator_id)
+    engine, who, known_by = runtime.decider(settings, operator_id)
     progress(as_json, 0, len(references), "texts decided; all of them at once")
     results = review.approve(
-        engine, references, who, context.now(), note=note, four_eyes=settings.four_eyes, known_by=known_by
+        engine, references, who, runtime.now(), note=note, four_eyes=settings.four_eyes, known_by=known_by
     )
     _decided(results, as_json)
 
@@ -157,9 +157,9 @@ def reject(references: tuple[str, ...], operator_id: str | None, reason: str, as
     from spendsense_pipeline.governance import review
 
     settings = Settings()
-    engine, who, known_by = context.decider(settings, operator_id)
+    engine, who, known_by = runtime.decider(settings, operator_id)
     progress(as_json, 0, len(references), "texts decided; all of them at once")
-    _decided(review.reject(engine, references, who, context.now(), reason=reason, known_by=known_by), as_json)
+    _decided(review.reject(engine, references, who, runtime.now(), reason=reason, known_by=known_by), as_json)
 
 
 @app.command()
@@ -182,12 +182,12 @@ def override(
     from spendsense_pipeline.recommendations.guardrails import review_draft
 
     settings = Settings()
-    engine, who, known_by = context.decider(settings, operator_id)
+    engine, who, known_by = runtime.decider(settings, operator_id)
     results = review.override(
         engine,
         reference,
         who,
-        context.now(),
+        runtime.now(),
         guardrails=review_draft,
         reason=reason,
         title=title,
@@ -207,9 +207,9 @@ def undo(references: tuple[str, ...], operator_id: str | None, as_json: bool) ->
     from spendsense_pipeline.governance import review
 
     settings = Settings()
-    engine, who, known_by = context.decider(settings, operator_id)
+    engine, who, known_by = runtime.decider(settings, operator_id)
     progress(as_json, 0, len(references), "texts decided; all of them at once")
-    _decided(review.undo(engine, references, who, context.now(), known_by=known_by), as_json)
+    _decided(review.undo(engine, references, who, runtime.now(), known_by=known_by), as_json)
 
 
 @app.command()
@@ -218,10 +218,10 @@ def undo(references: tuple[str, ...], operator_id: str | None, as_json: bool) ->
 @as_json
 def templates(status: str | None, limit: int, offset: int, as_json: bool) -> None:
     """Pieces of writing with the texts made from them, the lowest and the highest figure they show."""
-    from spendsense_pipeline.governance import templates as wordings
+    from spendsense_pipeline.governance import wordings
 
-    with context.reading() as session:
-        found = wordings.templates(session, context.now(), status=status, limit=limit, offset=offset)
+    with runtime.reading() as session:
+        found = wordings.templates(session, runtime.now(), status=status, limit=limit, offset=offset)
 
     def told() -> Iterable[str]:
         for row in found["templates"]:
@@ -245,15 +245,15 @@ def templates(status: str | None, limit: int, offset: int, as_json: bool) -> Non
 @as_json
 def approve_template(reference: str, operator_id: str | None, note: str | None, as_json: bool) -> None:
     """Approve what waits in these words without findings; open one of the texts first with `show --operator`."""
-    from spendsense_pipeline.governance import templates as wordings
+    from spendsense_pipeline.governance import wordings
 
     settings = Settings()
-    engine, who, known_by = context.decider(settings, operator_id)
+    engine, who, known_by = runtime.decider(settings, operator_id)
     done = wordings.approve_template(
         engine,
         reference,
         who,
-        context.now(),
+        runtime.now(),
         note=note,
         four_eyes=settings.four_eyes,
         known_by=known_by,
@@ -269,7 +269,7 @@ def release(as_json: bool) -> None:
     from spendsense_pipeline import gate
 
     settings = Settings()
-    done = gate.run(settings, governance_of(settings), context.now())
+    done = gate.run(settings, governance_of(settings), runtime.now())
     payload = {
         "released": done.released,
         "recalled": done.recalled,
@@ -295,7 +295,7 @@ def released(user_id: str | None, as_json: bool) -> None:
     from spendsense_pipeline import gate
 
     settings = Settings()
-    rows = gate.feed(settings, governance_of(settings), context.now(), user_id)
+    rows = gate.feed(settings, governance_of(settings), runtime.now(), user_id)
     names = ["released_at", "expires_at", "user_id", "title", "recommendation_id", "consent_id", "decision_id"]
     printed({"released": rows}, as_json, lambda: columns(rows, names, "nothing is released"))
 
@@ -308,8 +308,8 @@ def why(recommendation_id: str, as_json: bool) -> None:
     from spendsense_pipeline.governance.why import why as answer
     from spendsense_pipeline.recommendations.slots import told_by
 
-    with context.reading() as session:
-        found = answer(session, recommendation_id, context.now())
+    with runtime.reading() as session:
+        found = answer(session, recommendation_id, runtime.now())
 
     def told() -> Iterable[str]:
         yield f"{found['recommendation_id']} for {found['user_id']}: {found['status']}"

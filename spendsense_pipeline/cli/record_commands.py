@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from spendsense_pipeline.cli import context
-from spendsense_pipeline.cli.context import batches_of, governance_of, live_scopes
+from spendsense_pipeline.cli import runtime
 from spendsense_pipeline.cli.frame import app, as_json
 from spendsense_pipeline.cli.output import cell, printed
+from spendsense_pipeline.cli.runtime import batches_of, governance_of, live_scopes
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
@@ -20,13 +20,13 @@ from spendsense_pipeline.settings import Settings
 def dashboard(as_json: bool) -> None:
     """Counts of people, personas and recommendations."""
     from spendsense_pipeline import profiles
+    from spendsense_pipeline.governance import evaluation_records
     from spendsense_pipeline.governance import queue as desk
-    from spendsense_pipeline.governance import records
 
     settings = Settings()
-    with context.reading(settings) as session:
-        counted = desk.counts(session, context.now())
-        latency = records.latency(session)
+    with runtime.reading(settings) as session:
+        counted = desk.counts(session, runtime.now())
+        latency = evaluation_records.latency(session)
     payload = {**profiles.counts(settings.warehouse_root, live_scopes(settings)), **counted, "latency_ms": latency}
 
     def told() -> Iterable[str]:
@@ -54,7 +54,7 @@ def audit_head(as_json: bool) -> None:
     from spendsense_pipeline.governance.signing import sign
 
     settings = Settings()
-    with context.reading(settings) as session:
+    with runtime.reading(settings) as session:
         count, final = chain.head(session)
     signature = sign(count, final, settings.audit_key) if settings.audit_key else None
     payload = {"count": count, "hash": final, "signature": signature}
@@ -78,7 +78,7 @@ def audit_verify(heads: tuple[str, ...], key: Path | None, as_json: bool) -> Non
     """
     from spendsense_pipeline.evaluation.manifests import audit_heads
     from spendsense_pipeline.governance import audit as chain
-    from spendsense_pipeline.governance import records
+    from spendsense_pipeline.governance import evaluation_records
 
     settings = Settings()
     kept = [_head(text) for text in heads]
@@ -86,9 +86,9 @@ def audit_verify(heads: tuple[str, ...], key: Path | None, as_json: bool) -> Non
     kept += [(one["count"], one["hash"], one.get("signature")) for one in exported]
     if key is not None:
         _require_signed(kept, key)
-    with context.reading(settings) as session:
+    with runtime.reading(settings) as session:
         known = [(count, final) for count, final, _ in kept]
-        verdict = chain.verify(session, records.known_heads(session) + known)
+        verdict = chain.verify(session, evaluation_records.known_heads(session) + known)
     if verdict.count == 0 and (stored := batches_of(settings)):
         raise SpendSenseError(
             f"the chain is empty, and the warehouse holds {len(stored)} batches: this is not the database that "
@@ -150,7 +150,7 @@ def policy(
                 before.four_eyes if four_eyes is None else four_eyes,
                 before.consent_days if consent_days is None else consent_days,
             )
-            now = rules.set_policy(session, wanted, operator_id, reason, context.now())
+            now = rules.set_policy(session, wanted, operator_id, reason, runtime.now())
     payload = {"four_eyes": now.four_eyes, "consent_days": now.consent_days}
     printed(payload, as_json, lambda: [f"{name.replace('_', ' ')}: {cell(value)}" for name, value in payload.items()])
 

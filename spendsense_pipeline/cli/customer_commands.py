@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from spendsense_pipeline.cli.context import day_of, live_scopes
 from spendsense_pipeline.cli.frame import (
     app,
     as_json,
@@ -14,6 +13,7 @@ from spendsense_pipeline.cli.frame import (
     paged,
 )
 from spendsense_pipeline.cli.output import cell, columns, printed
+from spendsense_pipeline.cli.runtime import day_of, live_scopes
 from spendsense_pipeline.settings import Settings
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spendsense_pipeline.cli import context
-from spendsense_pipeline.cli.context import governance_of
+from spendsense_pipeline.cli import runtime
 from spendsense_pipeline.cli.frame import app, as_json
 from spendsense_pipeline.cli.output import cell, columns, printed
+from spendsense_pipeline.cli.runtime import governance_of
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
@@ -41,7 +41,7 @@ def serve(host: str, port: int, tls_certificate: str | None, tls_key: str | None
             code="tls_required",
         )
     engine = governance_of(settings)
-    policy.keep(engine, policy.Rules(settings.four_eyes, settings.consent_days), context.now())
+    policy.keep(engine, policy.Rules(settings.four_eyes, settings.consent_days), runtime.now())
     _require_a_way_in(settings, engine, local=local)
     from spendsense_pipeline.service.serving import serve as run
 
@@ -69,15 +69,15 @@ def _require_a_way_in(settings: Settings, engine: "Engine", *, local: bool) -> N
 @as_json
 def link(operator_id: str, as_json: bool) -> None:
     """A link that logs this person in, once, within a quarter of an hour."""
-    from spendsense_pipeline.governance import access
-    from spendsense_pipeline.service.context import Service, kept_secret
+    from spendsense_pipeline.governance import credentials
     from spendsense_pipeline.service.login import login_link
+    from spendsense_pipeline.service.state import Service, kept_secret
 
     settings = Settings()
     engine = governance_of(settings)
     if not settings.trust_local:
         raise SpendSenseError("links are made only on a trusted machine (SPENDSENSE_TRUST_LOCAL)", code="not_permitted")
-    if access.active_person(engine, operator_id) is None:
+    if credentials.active_person(engine, operator_id) is None:
         raise SpendSenseError(f"there is no active operator {operator_id!r}", code="unknown_operator")
     address = settings.public_url or "http://127.0.0.1:8000"
     secret = settings.secret.get_secret_value() if settings.secret else kept_secret(settings.data)
@@ -106,11 +106,11 @@ def token_add(
     as_json: bool,
 ) -> None:
     """Make a token; it is shown this once and only its hash is kept."""
-    from spendsense_pipeline.governance import access
+    from spendsense_pipeline.governance import credentials
 
-    now = context.now()
-    with context.writing() as session:
-        made = access.add_token(
+    now = runtime.now()
+    with runtime.writing() as session:
+        made = credentials.add_token(
             session,
             name,
             scopes,
@@ -128,10 +128,10 @@ def token_add(
 @as_json
 def token_revoke(token_id: str, as_json: bool) -> None:
     """End a token."""
-    from spendsense_pipeline.governance import access
+    from spendsense_pipeline.governance import credentials
 
-    with context.writing() as session:
-        status = access.revoke_token(session, token_id, context.now())
+    with runtime.writing() as session:
+        status = credentials.revoke_token(session, token_id, runtime.now())
     printed({"token_id": token_id, "status": status}, as_json, lambda: [f"{token_id}: {status}"])
 
 
@@ -139,10 +139,10 @@ def token_revoke(token_id: str, as_json: bool) -> None:
 @as_json
 def token_list(as_json: bool) -> None:
     """All tokens, without their secrets."""
-    from spendsense_pipeline.governance import access
+    from spendsense_pipeline.governance import credentials
 
-    with context.reading() as session:
-        rows = access.tokens(session)
+    with runtime.reading() as session:
+        rows = credentials.tokens(session)
     names = ["token_id", "name", "scopes", "user_id", "operator_id", "last_used_at", "expires_at", "revoked_at"]
     shown = [row | {"scopes": " ".join(row["scopes"])} for row in rows]
     printed({"tokens": rows}, as_json, lambda: columns(shown, names, "no token yet"))
@@ -168,7 +168,7 @@ def recall(
     as_json: bool,
 ) -> None:
     """Take back what was released: one text, a wording, a product, or an operator's decisions."""
-    from spendsense_pipeline.governance import access, endings, operators
+    from spendsense_pipeline.governance import credentials, endings, operators
 
     targets = {
         "recommendation": recommendation_id,
@@ -183,13 +183,15 @@ def recall(
     engine = governance_of(settings)
     if settings.token or not settings.trust_local:
         token = settings.token.get_secret_value() if settings.token else None
-        operator_id, _ = access.deciding(engine, operator_id, token, context.now(), trust_local=settings.trust_local)
+        operator_id, _ = credentials.deciding(
+            engine, operator_id, token, runtime.now(), trust_local=settings.trust_local
+        )
     ((target, subject),) = named.items()
     done = endings.recall(
         engine,
         target,
         subject,
-        context.now(),
+        runtime.now(),
         reason=reason,
         actor=operator_id or operators.LOCAL,
         since=since.replace(tzinfo=dt.UTC) if since else None,
@@ -219,11 +221,11 @@ def feedback(
     if reference is not None:
         if not note:
             raise click.UsageError("--clear needs --note: what was found.")
-        engine, who, _ = context.decider(settings, operator_id)
-        cleared = endings.clear_hold(engine, reference, who, context.now(), note=note)
+        engine, who, _ = runtime.decider(settings, operator_id)
+        cleared = endings.clear_hold(engine, reference, who, runtime.now(), note=note)
         printed(cleared, as_json, lambda: [f"{cleared['template_id']}: no longer held"])
         return
-    with context.reading(settings) as session:
+    with runtime.reading(settings) as session:
         rows = events.by_wording(session, template_id=template)
         held = endings.holds(session)
 

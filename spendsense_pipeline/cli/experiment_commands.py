@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spendsense_pipeline.cli import context
-from spendsense_pipeline.cli.context import decider
+from spendsense_pipeline.cli import runtime
 from spendsense_pipeline.cli.frame import Folder, app, as_json, decider_option
 from spendsense_pipeline.cli.output import columns, printed
+from spendsense_pipeline.cli.runtime import decider
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
@@ -34,9 +34,9 @@ def _newest(settings: Settings, table: str) -> "pd.DataFrame | None":
 
 def _all(settings: Settings) -> list[dict[str, Any]]:
     from spendsense_pipeline.experiments.definition import experiments_in
-    from spendsense_pipeline.experiments.listing import listing
+    from spendsense_pipeline.experiments.summary import listing
 
-    with context.reading(settings) as session:
+    with runtime.reading(settings) as session:
         return listing(session, experiments_in(settings.experiments), _newest(settings, "uplift"))
 
 
@@ -127,13 +127,13 @@ def verify(as_json: bool) -> None:
 
     from spendsense_pipeline.experiments.definition import of_record
     from spendsense_pipeline.experiments.uplift import COLUMNS, assignment_faults, uplift
-    from spendsense_pipeline.governance import experiments as record
+    from spendsense_pipeline.governance import experiment_records as record
 
     settings = Settings()
     outcomes, stored = _newest(settings, "experiment_outcomes"), _newest(settings, "uplift")
     differences: list[str] = []
     checked = 0
-    with context.reading(settings) as session:
+    with runtime.reading(settings) as session:
         for row in record.registered(session):
             experiment = of_record(row["definition"])
             assigned = pd.DataFrame(
@@ -174,10 +174,10 @@ def verify(as_json: bool) -> None:
 @as_json
 def end(name: str, operator_id: str | None, reason: str, as_json: bool) -> None:
     """End an experiment before its time: nothing is withheld or worded by it any more."""
-    from spendsense_pipeline.governance import experiments as record
+    from spendsense_pipeline.governance import experiment_records as record
 
     engine, who, _ = decider(Settings(), operator_id)
-    record.end(engine, name, who, reason, context.now())
+    record.end(engine, name, who, reason, runtime.now())
     printed({"ended": name}, as_json, lambda: [f"{name} ended"])
 
 
@@ -192,8 +192,8 @@ def fairness(groups: str | None, days: int, as_json: bool) -> None:
     from spendsense_pipeline.evaluation.metrics import fairness_bands
     from spendsense_pipeline.evaluation.report import SMALLEST_GROUP
     from spendsense_pipeline.experiments import fairness as measures
-    from spendsense_pipeline.governance import experiments as record
-    from spendsense_pipeline.governance import frames
+    from spendsense_pipeline.governance import database_frames
+    from spendsense_pipeline.governance import experiment_records as record
     from spendsense_pipeline.warehouse import NotMaterialized
 
     settings = Settings()
@@ -203,9 +203,9 @@ def fairness(groups: str | None, days: int, as_json: bool) -> None:
     dimensions = fairness_bands(features)
     if groups is not None:
         dimensions = dimensions.merge(measures.groups_in(Path(groups)), on="user_id", how="outer").fillna("unknown")
-    with context.reading(settings) as session:
-        texts = frames.texts(session, context.now() - dt.timedelta(days=days))
-        consents = frames.consents(session, context.now(), consent_days=settings.consent_days)
+    with runtime.reading(settings) as session:
+        texts = database_frames.texts(session, runtime.now() - dt.timedelta(days=days))
+        consents = database_frames.consents(session, runtime.now(), consent_days=settings.consent_days)
         names = {
             record.pseudonym(row["salt"], one["user_id"]): one["user_id"]
             for row in record.registered(session)
@@ -243,13 +243,13 @@ def documents(folder: Path, as_json: bool) -> None:
     from spendsense_pipeline import erasure, warehouse
     from spendsense_pipeline.contracts import CONTRACTS
     from spendsense_pipeline.experiments import documents as written
-    from spendsense_pipeline.governance import consent_texts, frames, holds, records
+    from spendsense_pipeline.governance import consent_texts, database_frames, evaluation_records, holds
 
-    settings, now = Settings(), context.now()
-    with context.reading(settings) as session:
-        texts = frames.texts(session, dt.datetime.min.replace(year=1970, tzinfo=dt.UTC))
+    settings, now = Settings(), runtime.now()
+    with runtime.reading(settings) as session:
+        texts = database_frames.texts(session, dt.datetime.min.replace(year=1970, tzinfo=dt.UTC))
         record = consent_texts.record(session)
-        kept, held = records.kept(session), holds.listed(session)
+        kept, held = evaluation_records.kept(session), holds.listed(session)
     tables = {name: warehouse.partitions(settings.warehouse_root, name) for name in sorted(CONTRACTS)}
     sentences = {row["name"]: row["sentences"] for row in _all(settings) if row["state"] != "planned"}
     accuracy, metrics = _newest(settings, "signal_accuracy"), _newest(settings, "evaluation_metrics")

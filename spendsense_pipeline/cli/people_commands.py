@@ -7,10 +7,10 @@ from typing import Any, TextIO
 
 import click
 
-from spendsense_pipeline.cli import context
-from spendsense_pipeline.cli.context import governance_of
+from spendsense_pipeline.cli import runtime
 from spendsense_pipeline.cli.frame import ROLES, SCOPES, app, as_json, operator_option, shared
 from spendsense_pipeline.cli.output import cell, columns, printed
+from spendsense_pipeline.cli.runtime import governance_of
 from spendsense_pipeline.settings import Settings
 
 
@@ -49,11 +49,11 @@ def consent_grant(
 
     settings = Settings()
     _known_customer(settings, user_id)
-    with context.writing(settings) as session:
+    with runtime.writing(settings) as session:
         changed = periods.grant(
             session,
             user_id,
-            context.now(),
+            runtime.now(),
             scopes=scopes or SCOPES,
             actor=actor,
             source=source,
@@ -81,8 +81,8 @@ def consent_import(reason: str, as_json: bool) -> None:
     said = ["user_id", "user_type", "consent_status", "consent_granted_at", "consent_revoked_at"]
     users = warehouse.load(settings.warehouse_root, "users", columns=said).to_pylist()
     customers = [row for row in users if row["user_type"] != "operator"]
-    with context.writing(settings) as session:
-        opened = periods.open_first_periods(session, customers, context.now(), source=f"consent import: {reason}")
+    with runtime.writing(settings) as session:
+        opened = periods.open_first_periods(session, customers, runtime.now(), source=f"consent import: {reason}")
     printed({"periods_opened": opened}, as_json, lambda: [f"{opened} periods opened"])
 
 
@@ -94,7 +94,7 @@ def consent_text(version: str, file: TextIO, as_json: bool) -> None:
     """Keep the words of a version of the consent, so that --text-version names a text and not a label alone."""
     from spendsense_pipeline.governance import consent_texts
 
-    digest = consent_texts.register(governance_of(Settings()), version, file.read(), context.now())
+    digest = consent_texts.register(governance_of(Settings()), version, file.read(), runtime.now())
     printed({"version": version, "digest": digest}, as_json, lambda: [f"{version} is kept, SHA-256 {digest}"])
 
 
@@ -114,7 +114,7 @@ def consent_revoke(user_id: str, scopes: tuple[str, ...], source: str, channel: 
         _known_customer(settings, user_id)
     with writing(engine) as session:
         changed = periods.revoke(
-            session, user_id, context.now(), scopes=scopes or SCOPES, actor=actor, source=source, channel=channel
+            session, user_id, runtime.now(), scopes=scopes or SCOPES, actor=actor, source=source, channel=channel
         )
     payload = {"user_id": user_id, "consent": changed}
     printed(
@@ -136,9 +136,9 @@ def consent_history(user_id: str, as_json: bool) -> None:
     from spendsense_pipeline.governance import consent as records
 
     settings = Settings()
-    with context.reading(settings) as session:
+    with runtime.reading(settings) as session:
         events = records.history(session, user_id)
-        periods = records.periods(session, user_id, context.now(), settings.consent_days)
+        periods = records.periods(session, user_id, runtime.now(), settings.consent_days)
 
     def told() -> Iterable[str]:
         if not events:
@@ -191,17 +191,17 @@ def operator_add(
     as_json: bool,
 ) -> None:
     """Register somebody who works here, let one decide again, or change what they may do."""
-    from spendsense_pipeline.governance import access, operators
+    from spendsense_pipeline.governance import credentials, operators
 
     standing = operators.Standing(
         role=role,
         scopes=scopes or None,
-        qualified_until=context.day_of(qualified_until),
-        password_hash=access.password_hash(_new_password()) if password else None,
+        qualified_until=runtime.day_of(qualified_until),
+        password_hash=credentials.password_hash(_new_password()) if password else None,
         subject=subject,
     )
-    with context.writing() as session:
-        status = operators.add(session, operator_id, context.now(), standing=standing, actor=by)
+    with runtime.writing() as session:
+        status = operators.add(session, operator_id, runtime.now(), standing=standing, actor=by)
     printed({"operator_id": operator_id, "status": status}, as_json, lambda: [f"{operator_id}: {status}"])
 
 
@@ -221,8 +221,8 @@ def operator_deactivate(operator_id: str, by: str | None, as_json: bool) -> None
     """Let an operator decide no more; what was decided stands."""
     from spendsense_pipeline.governance import operators
 
-    with context.writing() as session:
-        status = operators.deactivate(session, operator_id, context.now(), actor=by)
+    with runtime.writing() as session:
+        status = operators.deactivate(session, operator_id, runtime.now(), actor=by)
     printed({"operator_id": operator_id, "status": status}, as_json, lambda: [f"{operator_id}: {status}"])
 
 
@@ -232,7 +232,7 @@ def operator_list(as_json: bool) -> None:
     """All operators."""
     from spendsense_pipeline.governance import operators
 
-    with context.reading() as session:
+    with runtime.reading() as session:
         rows = operators.listed(session)
     names = ["operator_id", "active", "role", "scopes", "qualified_until", "logs_in", "registered_at", "source"]
     shown = [row | {"scopes": " ".join(row["scopes"])} for row in rows]
@@ -254,7 +254,7 @@ def _erase(settings: Settings, user_id: str, operator_id: str, reason: str, *, q
     from spendsense_pipeline.defs import erasure
     from spendsense_pipeline.defs.resources import Clock
 
-    with context.dagster_instance(settings, quiet=quiet) as instance:
+    with runtime.dagster_instance(settings, quiet=quiet) as instance:
         return erasure.erase(settings, instance, user_id, operator_id, reason, Clock())
 
 
@@ -284,8 +284,8 @@ def holds_add(user_id: str, operator_id: str, reason: str, as_json: bool) -> Non
 
     settings = Settings()
     _known_customer(settings, user_id)
-    with context.writing(settings) as session:
-        hold_id = legal.place(session, user_id, operator_id, reason, context.now())
+    with runtime.writing(settings) as session:
+        hold_id = legal.place(session, user_id, operator_id, reason, runtime.now())
     printed({"hold_id": hold_id, "user_id": user_id}, as_json, lambda: [f"{user_id} is on hold ({hold_id})"])
 
 
@@ -299,8 +299,8 @@ def holds_lift(hold: str, operator_id: str, reason: str, as_json: bool) -> None:
     from spendsense_pipeline.governance import holds as legal
 
     settings = Settings()
-    with context.writing(settings) as session:
-        lifted = legal.lift(session, hold, operator_id, reason, context.now())
+    with runtime.writing(settings) as session:
+        lifted = legal.lift(session, hold, operator_id, reason, runtime.now())
     waiting = lifted.pop("waiting")
     erased = waiting and _erase(settings, lifted["user_id"], operator_id, waiting["reason"], quiet=as_json)
 
@@ -317,7 +317,7 @@ def holds_list(as_json: bool) -> None:
     """All holds, newest first."""
     from spendsense_pipeline.governance import holds as legal
 
-    with context.reading() as session:
+    with runtime.reading() as session:
         rows = legal.listed(session)
     names = ["hold_id", "user_id", "reason", "operator_id", "placed_at", "lifted_at", "erasure_waits"]
     printed({"holds": rows}, as_json, lambda: columns(rows, names, "no hold was ever placed"))

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 from sqlalchemy.orm import Session
 
-from spendsense_pipeline.experiments import words
+from spendsense_pipeline.experiments import sentences
 from spendsense_pipeline.experiments.definition import Experiment, of_record
 from spendsense_pipeline.experiments.uplift import assignment_faults
-from spendsense_pipeline.governance import experiments
+from spendsense_pipeline.governance import experiment_records
 
 
 def listing(session: Session, files: Sequence[Experiment], uplift: pd.DataFrame | None) -> list[dict[str, Any]]:
@@ -24,14 +24,14 @@ def listing(session: Session, files: Sequence[Experiment], uplift: pd.DataFrame 
     """
     by_name = {experiment.name: experiment for experiment in files}
     found = []
-    for row in experiments.registered(session):
+    for row in experiment_records.registered(session):
         experiment = of_record(row["definition"])
         file = by_name.pop(experiment.name, None)
         assigned = pd.DataFrame(
-            experiments.assignments(session, experiment.name), columns=["arm", "stratum", "ordinal", "user_id"]
+            experiment_records.assignments(session, experiment.name), columns=["arm", "stratum", "ordinal", "user_id"]
         )
         analysed = _rows(uplift, experiment.name)
-        told = [one for one in analysed if one["family"] != "secondary" or words.shown(one)]
+        told = [one for one in analysed if one["family"] != "secondary" or sentences.shown(one)]
         found.append(
             _described(experiment, assigned["arm"])
             | {
@@ -41,7 +41,7 @@ def listing(session: Session, files: Sequence[Experiment], uplift: pd.DataFrame 
                 "file_changed": file is not None and file.hash != row["definition_hash"],
                 "faults": assignment_faults(experiment, assigned),
                 "as_of": analysed[0]["as_of"] if analysed else None,
-                "sentences": [words.sentence(one, experiment) for one in told],
+                "sentences": [sentences.sentence(one, experiment) for one in told],
                 "rows": analysed,
             }
         )

@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.service.access import Caller, person
-from spendsense_pipeline.service.context import of
+from spendsense_pipeline.service.callers import Caller, person
 from spendsense_pipeline.service.rendering import page
+from spendsense_pipeline.service.state import of
 
 router = APIRouter(include_in_schema=False)
 
@@ -19,7 +19,7 @@ router = APIRouter(include_in_schema=False)
 def experiments(request: Request, caller: Annotated[Caller, Depends(person("read"))]) -> Response:
     """Every experiment with its arms and the sentences that its figures allow."""
     from spendsense_pipeline.experiments.definition import experiments_in
-    from spendsense_pipeline.experiments.listing import listing
+    from spendsense_pipeline.experiments.summary import listing
     from spendsense_pipeline.frames import to_frame
     from spendsense_pipeline.governance.database import reading
 

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 from fastapi import HTTPException, Request, Response
 
 from spendsense_pipeline.durations import SESSION
-from spendsense_pipeline.governance import access
+from spendsense_pipeline.governance import credentials
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import TOKEN_SCOPES
-from spendsense_pipeline.service.context import Service, of
+from spendsense_pipeline.service.state import Service, of
 
 COOKIE: Final = "spendsense_session"
 USED_EVERY: Final = dt.timedelta(minutes=5)
@@ -135,17 +135,17 @@ def _caller(request: Request) -> Caller | None:
 def _bearer(request: Request, given: str) -> Caller | None:
     service = of(request)
     kind, _, secret = given.partition(" ")
-    if kind.lower() != "bearer" or not secret.startswith(access.PREFIX) or len(secret) > 200:
+    if kind.lower() != "bearer" or not secret.startswith(credentials.PREFIX) or len(secret) > 200:
         return None
     with reading(service.engine) as session:
-        token = access.bearer(session, secret, service.now())
+        token = credentials.bearer(session, secret, service.now())
         if token is None:
             return None
-        operator = access.person(session, token.operator_id) if token.operator_id is not None else None
+        operator = credentials.person(session, token.operator_id) if token.operator_id is not None else None
     _note_use(request, service, token.token_id)
     permissions = frozenset(token.scopes)
     if token.user_id is not None:  # whatever else it was given before such tokens were refused
-        return Caller("token", permissions & frozenset(access.OF_ONE_CUSTOMER), user_id=token.user_id)
+        return Caller("token", permissions & frozenset(credentials.OF_ONE_CUSTOMER), user_id=token.user_id)
     if token.operator_id is None:
         return Caller("token", permissions)
     if operator is None:
@@ -160,7 +160,7 @@ def _note_use(request: Request, service: Service, token_id: str) -> None:
     if token_id not in noted or now - noted[token_id] >= USED_EVERY:
         noted[token_id] = now
         with writing(service.engine) as session:
-            access.used(session, token_id, now)
+            credentials.used(session, token_id, now)
 
 
 def _session(request: Request) -> Caller | None:
@@ -169,7 +169,7 @@ def _session(request: Request) -> Caller | None:
     payload = service.signed("session", kept, SESSION)
     if payload is None:
         return None
-    operator = access.active_person(service.engine, str(payload["operator"]))
+    operator = credentials.active_person(service.engine, str(payload["operator"]))
     if operator is None:
         return None
     begun = dt.datetime.fromtimestamp(payload["at"], dt.UTC)
@@ -225,7 +225,7 @@ def _require_own_origin(request: Request, service: Service) -> None:
         raise HTTPException(403, "another site made this request")
 
 
-def begin_session(service: Service, operator: access.Person, response: Response) -> None:
+def begin_session(service: Service, operator: credentials.Person, response: Response) -> None:
     """Give the browser a session of this person."""
     payload = {"operator": operator.operator_id, "at": service.now().timestamp(), "id": secrets.token_hex(8)}
     response.set_cookie(

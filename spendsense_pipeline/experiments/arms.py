@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.experiments.definition import Experiment
-from spendsense_pipeline.experiments.metrics import METRICS
+from spendsense_pipeline.experiments.outcome_metrics import METRICS
 
 THIRDS: Final = ("low", "middle", "high")
 HELP: Final = ("credit_counseling", "hardship_program")

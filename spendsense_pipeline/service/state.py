@@ -1,6 +1,6 @@
 """What a route works with: the settings, the governance database, the clock, and what is signed with our secret.
 
-Does not belong here: routes, and who may call them (``access``).
+Does not belong here: routes, and who may call them (``callers``).
 """
 
 import datetime as dt

@@ -10,15 +10,15 @@ from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline import profiles
-from spendsense_pipeline.governance import access, activity, audit, consent
+from spendsense_pipeline.governance import activity, audit, consent, credentials
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.why import why as on_record
 from spendsense_pipeline.personas.rules import RULES
 from spendsense_pipeline.service import charts, pane
-from spendsense_pipeline.service.access import Caller, person
-from spendsense_pipeline.service.context import of
+from spendsense_pipeline.service.callers import Caller, person
 from spendsense_pipeline.service.parameters import Offset
 from spendsense_pipeline.service.rendering import page
+from spendsense_pipeline.service.state import of
 
 router = APIRouter(include_in_schema=False)
 Reader = Annotated[Caller, Depends(person("read"))]
@@ -157,5 +157,5 @@ def chain(request: Request, caller: Auditor, verify: bool = False) -> Response:
     with reading(service.engine) as session:
         count, final = audit.head(session)
         state = audit.verify(session) if verify or count <= VERIFIED_AT_ONCE else None
-        logins = access.logins(session, limit=LOGINS)
+        logins = credentials.logins(session, limit=LOGINS)
     return page(request, "audit.html", caller=caller, count=count, final=final, state=state, logins=logins)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import fsspec
 
-from spendsense_pipeline.service.context import Service
+from spendsense_pipeline.service.state import Service
 
 _LOCK: Final = threading.Lock()
 _READ: Final[dict[str, tuple[Any, dict[str, dict[str, Any]]]]] = {}

@@ -15,11 +15,21 @@ import pyarrow.compute as pc
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.synthetic import balances, behaviour, trouble
-from spendsense_pipeline.synthetic import people as living
+from spendsense_pipeline.synthetic import cast as living
+from spendsense_pipeline.synthetic.batch_tables import (
+    Story,
+    account_ids,
+    accounts_table,
+    as_dates,
+    as_frame,
+    as_money,
+    as_text,
+    liabilities_table,
+    operators_table,
+    users_table,
+)
 from spendsense_pipeline.synthetic.behaviour import Rows
-from spendsense_pipeline.synthetic.dice import Dice, Floats, Ints
-from spendsense_pipeline.synthetic.generate import BLOCK, Synthetic, sized
-from spendsense_pipeline.synthetic.people import (
+from spendsense_pipeline.synthetic.cast import (
     CARD,
     CHECKING,
     CREDIT,
@@ -37,6 +47,8 @@ from spendsense_pipeline.synthetic.people import (
     WEALTHY,
     People,
 )
+from spendsense_pipeline.synthetic.dice import Dice, Floats, Ints
+from spendsense_pipeline.synthetic.generate import BLOCK, Synthetic, sized
 from spendsense_pipeline.synthetic.raw import households
 from spendsense_pipeline.synthetic.raw.country import (
     BY_CARD,
@@ -52,18 +64,6 @@ from spendsense_pipeline.synthetic.raw.country import (
 from spendsense_pipeline.synthetic.raw.households import DAYS_APART, LENT_STEP, Household, Plans
 from spendsense_pipeline.synthetic.raw.printing import channels_online, printed_columns
 from spendsense_pipeline.synthetic.schedule import ANNUAL, CADENCES, MONTHLY, SEMI_ANNUAL, TIMES_A_MONTH, Period
-from spendsense_pipeline.synthetic.tables import (
-    Story,
-    account_ids,
-    accounts_table,
-    as_dates,
-    as_frame,
-    as_money,
-    as_text,
-    liabilities_table,
-    operators_table,
-    users_table,
-)
 
 EVIDENCE: Final = ("mcc", "codes", "bare")
 """What stands beside the text: merchant category codes on card rows, the bank's transaction codes, or nothing."""

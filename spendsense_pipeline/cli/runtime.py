@@ -66,7 +66,7 @@ def decider(settings: Settings, operator_id: str | None) -> "tuple[Engine, str, 
     A name or a token is needed, and asked for before anything is opened.
     """
     from spendsense_pipeline.governance import policy
-    from spendsense_pipeline.governance.access import deciding
+    from spendsense_pipeline.governance.credentials import deciding
 
     token = settings.token.get_secret_value() if settings.token else None
     if not operator_id and token is None and settings.trust_local:

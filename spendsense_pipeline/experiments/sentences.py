@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spendsense_pipeline.experiments.definition import Experiment
-from spendsense_pipeline.experiments.metrics import METRICS
+from spendsense_pipeline.experiments.outcome_metrics import METRICS
 from spendsense_pipeline.experiments.statistics import ALPHA
 from spendsense_pipeline.experiments.uplift import SMALLEST_SUBGROUP
 

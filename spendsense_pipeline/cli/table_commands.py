@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from spendsense_pipeline.cli import context
-from spendsense_pipeline.cli.context import dagster_instance, day_of
+from spendsense_pipeline.cli import runtime
 from spendsense_pipeline.cli.frame import (
     Folder,
     app,
@@ -17,6 +16,7 @@ from spendsense_pipeline.cli.frame import (
     as_of_option,
 )
 from spendsense_pipeline.cli.output import columns, printed, progress
+from spendsense_pipeline.cli.runtime import dagster_instance, day_of
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
@@ -63,7 +63,7 @@ def generate(
         raise click.UsageError("--hard and --raw are two settings: choose one")
     if evidence and not raw:
         raise click.UsageError("--evidence goes with --raw us|uk|de")
-    day = day_of(as_of) or context.now().date()
+    day = day_of(as_of) or runtime.now().date()
     setting = f"-raw-{raw}-{evidence or 'bare'}" if raw else "-hard" if hard else ""
     folder = out or Settings().data / "generated" / f"{users}-users-seed-{seed}-{day}{setting}"
 
@@ -156,8 +156,8 @@ def appoint_named(settings: Settings, source: str) -> None:
 
     users = warehouse.load(settings.warehouse_root, "users", columns=["user_id", "user_type"]).to_pylist()
     named = [row["user_id"] for row in users if row["user_type"] == "operator"]
-    with context.writing(settings) as session:
-        operators.register_from_files(session, named, context.now(), source=source, trust=True)
+    with runtime.writing(settings) as session:
+        operators.register_from_files(session, named, runtime.now(), source=source, trust=True)
 
 
 @app.command()

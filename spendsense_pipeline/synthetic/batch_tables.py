@@ -1,6 +1,6 @@
 """Users, accounts and liabilities in the landing format, and how columns become text.
 
-What does not belong here: how people behave (``behaviour``), who they are (``people``), files (``landing``).
+What does not belong here: how people behave (``behaviour``), who they are (``cast``), files (``batch_files``).
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from faker import Faker
 
-from spendsense_pipeline.synthetic import behaviour, payees, schedule
+from spendsense_pipeline.synthetic import behaviour, payee_pool, schedule
 from spendsense_pipeline.synthetic.behaviour import Rows, Standing
-from spendsense_pipeline.synthetic.dice import Dice, Flags, Ints
-from spendsense_pipeline.synthetic.people import (
+from spendsense_pipeline.synthetic.cast import (
     FORMER_ACCOUNT,
     INVESTMENT,
     OTHER,
@@ -24,6 +23,7 @@ from spendsense_pipeline.synthetic.people import (
     Cards,
     People,
 )
+from spendsense_pipeline.synthetic.dice import Dice, Flags, Ints
 from spendsense_pipeline.synthetic.schedule import Period
 
 
@@ -192,7 +192,7 @@ def liabilities_table(dice: Dice, story: Story, ids: list[str], period: Period) 
     instalment = behaviour.student_loan_payment(dice, who, loans)
     plan = story.standing
     loan_day = np.zeros(who.count, dtype=np.int64)
-    lenders = np.isin(plan.payee, payees.codes(payees.STUDENT_LENDERS))
+    lenders = np.isin(plan.payee, payee_pool.codes(payee_pool.STUDENT_LENDERS))
     loan_day[plan.who[lenders]] = plan.anchor[lenders]
     month = schedule.month_of(np.full(len(loans), period.last))
     due = schedule.day_in_month(month, loan_day[loans])
