@@ -1,6 +1,6 @@
 """The application: routes, guard, and how errors read.
 
-``create_app`` takes all that it needs; ``cli/serve.py`` starts it. Errors have ``detail``, a string, and ``code``
+``create_app`` takes all that it needs; ``cli/service_commands.py`` starts it. Errors have ``detail``, a string, and ``code``
 beside it; only invalid parameters have the list that FastAPI gives.
 """
 

@@ -1,6 +1,6 @@
 """Starting the service: uvicorn around the application, the sender of webhooks beside it.
 
-Does not belong here: whether it may start on this address (``cli/service.py``).
+Does not belong here: whether it may start on this address (``cli/service_commands.py``).
 """
 
 import logging
