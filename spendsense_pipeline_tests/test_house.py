@@ -60,6 +60,7 @@ MAY_IMPORT = {
         "gate",
     },
     "definitions": {"contracts", "defs", "settings"},
+    "webserver": {"governance", "service", "settings"},
     "service": {
         *("contracts", "defs", "definitions", "evaluation", "governance", "ingest", "insights", "personas"),
         *("experiments", "profiles", "recommendations", "settings", "signed_post", "warehouse", "gate"),
@@ -84,7 +85,7 @@ MAY_IMPORT = {
 """Every room of the package and the rooms it may import; ``errors`` and ``frames`` are everybody's."""
 
 EVERYBODYS = {"errors", "frames"}
-DAGSTER_ROOMS = {"defs", "definitions"}
+DAGSTER_ROOMS = {"defs", "definitions", "webserver"}
 EDGES = {"cli", "demo", "defs", "service"}
 CLOCKS = {"now", "today", "utcnow", "time", "time_ns", "localtime", "gmtime"}
 CLOCK_OWNERS = {"dt", "datetime", "date", "time", "pd", "Timestamp"}

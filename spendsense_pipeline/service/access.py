@@ -164,9 +164,8 @@ def _note_use(request: Request, service: Service, token_id: str) -> None:
             access.used(session, token_id, now)
 
 
-def _session(request: Request) -> Caller | None:
-    service = of(request)
-    kept = request.cookies.get(COOKIE)
+def logged_in(service: Service, kept: str | None) -> access.Person | None:
+    """Whose session this cookie is, while it lasts and the person is an active operator."""
     payload = service.signed("session", kept, SESSION)
     if payload is None:
         return None
@@ -174,7 +173,14 @@ def _session(request: Request) -> Caller | None:
     if operator is None:
         return None
     begun = dt.datetime.fromtimestamp(payload["at"], dt.UTC)
-    if operator.sessions_since is not None and begun < operator.sessions_since:
+    return None if operator.sessions_since is not None and begun < operator.sessions_since else operator
+
+
+def _session(request: Request) -> Caller | None:
+    service = of(request)
+    kept = request.cookies.get(COOKIE)
+    operator = logged_in(service, kept)
+    if operator is None:
         return None
     csrf = service.mark("csrf", str(kept))
     if request.method not in SAFE:
