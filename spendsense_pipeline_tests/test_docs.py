@@ -19,6 +19,7 @@ from spendsense_pipeline.features.tables import (
 )
 from spendsense_pipeline.governance import release, review
 from spendsense_pipeline.governance.audit import KINDS as LINKED
+from spendsense_pipeline.governance.lifecycle import DECIDED
 from spendsense_pipeline.governance.models import LINKS, STATUSES
 from spendsense_pipeline.personas.rules import RULES
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
@@ -58,7 +59,7 @@ def test_the_gate_s_reasons_are_documented_whole() -> None:
 
 
 def test_the_gate_knows_every_status() -> None:
-    assert {"pending", *STATUSES} - {"pending_approval", *release.DECIDED} <= set(table("reason"))
+    assert {"pending", *STATUSES} - {"pending_approval", *DECIDED} <= set(table("reason"))
 
 
 def test_every_kind_of_link_has_its_rows() -> None:

@@ -16,12 +16,12 @@ ROOT = PACKAGE.parent
 
 MAY_IMPORT = {
     # Along the lineage, only leftwards: a room may know the ones before it.
-    "contracts": set(),
+    "personas": set(),
+    "contracts": {"personas"},
     "ingest": {"contracts"},
     "payees": {"contracts", "ingest"},
     "features": {"contracts", "ingest", "payees", "ranges", "row_groups"},
     "insights": {"contracts", "features"},
-    "personas": {"contracts", "ingest", "features"},
     "recommendations": {"contracts", "ingest", "payees", "features", "insights", "personas"},
     "governance": {"contracts", "ingest", "features", "insights", "personas", "recommendations"},
     "evaluation": {"contracts", "ingest", "features", "personas", "recommendations", "governance"},
@@ -29,6 +29,7 @@ MAY_IMPORT = {
     # Must not share the rules that it is there to judge.
     "synthetic": set(),
     # What everybody stands on.
+    "durations": set(),
     "errors": set(),
     "frames": set(),
     "ranges": set(),
@@ -67,7 +68,8 @@ MAY_IMPORT = {
     },
     "cli": {
         *("contracts", "defs", "definitions", "erasure", "evaluation", "experiments", "features", "governance"),
-        *("ingest", "payees", "profiles", "recommendations", "service", "settings", "synthetic", "warehouse", "gate"),
+        *("ingest", "payees", "personas", "profiles", "recommendations", "service", "settings", "synthetic"),
+        *("warehouse", "gate"),
     },
     "demo": {
         "cli",
@@ -82,9 +84,9 @@ MAY_IMPORT = {
         "warehouse",
     },
 }
-"""Every room of the package and the rooms it may import; ``errors`` and ``frames`` are everybody's."""
+"""Every room of the package and the rooms it may import; ``EVERYBODYS`` are everybody's."""
 
-EVERYBODYS = {"errors", "frames"}
+EVERYBODYS = {"durations", "errors", "frames"}
 DAGSTER_ROOMS = {"defs", "definitions", "webserver"}
 EDGES = {"cli", "demo", "defs", "service"}
 CLOCKS = {"now", "today", "utcnow", "time", "time_ns", "localtime", "gmtime"}

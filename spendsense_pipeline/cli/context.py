@@ -14,6 +14,7 @@ from spendsense_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
 
 def now() -> dt.datetime:
@@ -31,6 +32,20 @@ def governance_of(settings: Settings) -> "Engine":
     from spendsense_pipeline.governance.database import open_or_create
 
     return open_or_create(settings.governance_url, lambda: batches_of(settings))
+
+
+def reading(settings: Settings | None = None) -> "AbstractContextManager[Session]":
+    """A session that reads the governance database, as ``database.reading``."""
+    from spendsense_pipeline.governance import database
+
+    return database.reading(governance_of(settings or Settings()))
+
+
+def writing(settings: Settings | None = None) -> "AbstractContextManager[Session]":
+    """A session that writes to it, as ``database.writing``."""
+    from spendsense_pipeline.governance import database
+
+    return database.writing(governance_of(settings or Settings()))
 
 
 def batches_of(settings: Settings) -> list[str]:
@@ -80,7 +95,6 @@ def dagster_instance(settings: Settings, *, quiet: bool) -> AbstractContextManag
 def live_scopes(settings: Settings) -> dict[str, dict[str, bool]]:
     """Live consent of everybody: user -> scope -> whether it lives."""
     from spendsense_pipeline.governance import consent
-    from spendsense_pipeline.governance.database import reading
 
-    with reading(governance_of(settings)) as session:
+    with reading(settings) as session:
         return consent.live_scopes(session, now(), settings.consent_days)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from spendsense_pipeline.cli import context
-from spendsense_pipeline.cli.context import dagster_instance, day_of, governance_of
+from spendsense_pipeline.cli.context import dagster_instance, day_of
 from spendsense_pipeline.cli.frame import app, as_json, as_of_option
 from spendsense_pipeline.cli.output import columns, printed
 from spendsense_pipeline.settings import Settings
@@ -72,12 +72,11 @@ def export(to: str | None, as_of: dt.datetime | None, as_json: bool) -> None:
     from spendsense_pipeline.evaluation.export import EXPORTED, analytics_export, signed_links
     from spendsense_pipeline.frames import to_frame
     from spendsense_pipeline.governance import audit, frames
-    from spendsense_pipeline.governance.database import reading
 
     settings = Settings(**({"exports": to} if to else {}))
     day = day_of(as_of) or _newest_run(settings)
     tables = {name: to_frame(warehouse.load(settings.warehouse_root, name, [day.isoformat()])) for name in EXPORTED}
-    with reading(governance_of(settings)) as session:
+    with context.reading(settings) as session:
         consents = frames.consents(session, context.now(), consent_days=settings.consent_days)
         count, head = audit.head(session)
     root = settings.exports_root

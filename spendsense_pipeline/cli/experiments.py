@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spendsense_pipeline.cli import context
-from spendsense_pipeline.cli.context import decider, governance_of
+from spendsense_pipeline.cli.context import decider
 from spendsense_pipeline.cli.frame import Folder, app, as_json, decider_option
 from spendsense_pipeline.cli.output import columns, printed
 from spendsense_pipeline.errors import SpendSenseError
@@ -35,9 +35,8 @@ def _newest(settings: Settings, table: str) -> "pd.DataFrame | None":
 def _all(settings: Settings) -> list[dict[str, Any]]:
     from spendsense_pipeline.experiments.definition import experiments_in
     from spendsense_pipeline.experiments.listing import listing
-    from spendsense_pipeline.governance.database import reading
 
-    with reading(governance_of(settings)) as session:
+    with context.reading(settings) as session:
         return listing(session, experiments_in(settings.experiments), _newest(settings, "uplift"))
 
 
@@ -129,13 +128,12 @@ def verify(as_json: bool) -> None:
     from spendsense_pipeline.experiments.definition import of_record
     from spendsense_pipeline.experiments.uplift import COLUMNS, assignment_faults, uplift
     from spendsense_pipeline.governance import experiments as record
-    from spendsense_pipeline.governance.database import reading
 
     settings = Settings()
     outcomes, stored = _newest(settings, "experiment_outcomes"), _newest(settings, "uplift")
     differences: list[str] = []
     checked = 0
-    with reading(governance_of(settings)) as session:
+    with context.reading(settings) as session:
         for row in record.registered(session):
             experiment = of_record(row["definition"])
             assigned = pd.DataFrame(
@@ -196,7 +194,6 @@ def fairness(groups: str | None, days: int, as_json: bool) -> None:
     from spendsense_pipeline.experiments import fairness as measures
     from spendsense_pipeline.governance import experiments as record
     from spendsense_pipeline.governance import frames
-    from spendsense_pipeline.governance.database import reading
     from spendsense_pipeline.warehouse import NotMaterialized
 
     settings = Settings()
@@ -206,7 +203,7 @@ def fairness(groups: str | None, days: int, as_json: bool) -> None:
     dimensions = fairness_bands(features)
     if groups is not None:
         dimensions = dimensions.merge(measures.groups_in(Path(groups)), on="user_id", how="outer").fillna("unknown")
-    with reading(governance_of(settings)) as session:
+    with context.reading(settings) as session:
         texts = frames.texts(session, context.now() - dt.timedelta(days=days))
         consents = frames.consents(session, context.now(), consent_days=settings.consent_days)
         names = {
@@ -247,10 +244,9 @@ def documents(folder: Path, as_json: bool) -> None:
     from spendsense_pipeline.contracts import CONTRACTS
     from spendsense_pipeline.experiments import documents as written
     from spendsense_pipeline.governance import consent_texts, frames, holds, records
-    from spendsense_pipeline.governance.database import reading
 
     settings, now = Settings(), context.now()
-    with reading(governance_of(settings)) as session:
+    with context.reading(settings) as session:
         texts = frames.texts(session, dt.datetime.min.replace(year=1970, tzinfo=dt.UTC))
         record = consent_texts.record(session)
         kept, held = records.kept(session), holds.listed(session)

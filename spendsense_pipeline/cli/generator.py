@@ -11,12 +11,12 @@ import click
 from spendsense_pipeline.cli.frame import Folder, app, as_json
 from spendsense_pipeline.cli.output import columns, printed
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from spendsense_pipeline.recommendations.prompts import Situation
 
-PERSONAS = ("high_utilization", "variable_income", "subscription_heavy", "savings_builder", "wealth_builder")
 SHOWN = ("product_id", "product_name", "product_type", "persona_targets", "active")
 
 
@@ -78,12 +78,12 @@ def list_products(as_json: bool) -> None:
     for row in rows:
         for name in ("persona_targets", "benefits"):
             row[name] = json.loads(row[name]) if row[name] else None
-    printed({"catalog": rows, "total": len(rows)}, as_json, lambda: columns(rows, SHOWN) if rows else ["no products"])
+    printed({"catalog": rows, "total": len(rows)}, as_json, lambda: columns(rows, SHOWN, "no products"))
 
 
 @catalog.command("generate")
 @click.option("--count", type=click.IntRange(1, 10), default=5, show_default=True)
-@click.option("--persona", "personas", type=click.Choice(PERSONAS), multiple=True, help="Default: all.")
+@click.option("--persona", "personas", type=click.Choice(list(PERSONAS)), multiple=True, help="Default: all.")
 @click.option("--out", type=Folder(), help="File to write; default products-draft.json in the data folder.")
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 @as_json
@@ -96,7 +96,7 @@ def generate_products(count: int, personas: tuple[str, ...], out: Path | None, f
     file = out or settings.data / "products-draft.json"
     if file.exists() and not force:
         raise SpendSenseError(f"{file} is there already; name another with --out, or use --force", code="file_exists")
-    answer = asyncio.run(_asked(settings, catalogue.request(count, personas or PERSONAS, settings.openai_model)))
+    answer = asyncio.run(_asked(settings, catalogue.request(count, personas or list(PERSONAS), settings.openai_model)))
     drafts = catalogue.drafted(answer, warehouse.connect())
     if not drafts.products:
         reasons = "; ".join(f"{one['product_name']}: {', '.join(one['reasons'])}" for one in drafts.refused)

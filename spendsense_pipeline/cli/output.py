@@ -43,8 +43,10 @@ def one_line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    """Rows as aligned columns under their names."""
+def columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str], nothing: str | None = None) -> list[str]:
+    """Rows as aligned columns under their names; where there are none, the line ``nothing`` instead."""
+    if not rows and nothing is not None:
+        return [nothing]
     cells = [list(names)] + [[cell(row.get(name)) for name in names] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
     return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]

@@ -46,11 +46,10 @@ def consent_grant(
 ) -> None:
     """Open a period of consent, or renew the one that lives."""
     from spendsense_pipeline.governance import consent as periods
-    from spendsense_pipeline.governance.database import writing
 
     settings = Settings()
     _known_customer(settings, user_id)
-    with writing(governance_of(settings)) as session:
+    with context.writing(settings) as session:
         changed = periods.grant(
             session,
             user_id,
@@ -77,13 +76,12 @@ def consent_import(reason: str, as_json: bool) -> None:
     """
     from spendsense_pipeline import warehouse
     from spendsense_pipeline.governance import consent as periods
-    from spendsense_pipeline.governance.database import writing
 
     settings = Settings()
     said = ["user_id", "user_type", "consent_status", "consent_granted_at", "consent_revoked_at"]
     users = warehouse.load(settings.warehouse_root, "users", columns=said).to_pylist()
     customers = [row for row in users if row["user_type"] != "operator"]
-    with writing(governance_of(settings)) as session:
+    with context.writing(settings) as session:
         opened = periods.open_first_periods(session, customers, context.now(), source=f"consent import: {reason}")
     printed({"periods_opened": opened}, as_json, lambda: [f"{opened} periods opened"])
 
@@ -136,10 +134,9 @@ def consent_revoke(user_id: str, scopes: tuple[str, ...], source: str, channel: 
 def consent_history(user_id: str, as_json: bool) -> None:
     """All that happened to a customer's consent, oldest first, and the periods that it adds up to."""
     from spendsense_pipeline.governance import consent as records
-    from spendsense_pipeline.governance.database import reading
 
     settings = Settings()
-    with reading(governance_of(settings)) as session:
+    with context.reading(settings) as session:
         events = records.history(session, user_id)
         periods = records.periods(session, user_id, context.now(), settings.consent_days)
 
@@ -195,7 +192,6 @@ def operator_add(
 ) -> None:
     """Register somebody who works here, let one decide again, or change what they may do."""
     from spendsense_pipeline.governance import access, operators
-    from spendsense_pipeline.governance.database import writing
 
     standing = operators.Standing(
         role=role,
@@ -204,7 +200,7 @@ def operator_add(
         password_hash=access.password_hash(_new_password()) if password else None,
         subject=subject,
     )
-    with writing(governance_of(Settings())) as session:
+    with context.writing() as session:
         status = operators.add(session, operator_id, context.now(), standing=standing, actor=by)
     printed({"operator_id": operator_id, "status": status}, as_json, lambda: [f"{operator_id}: {status}"])
 
@@ -224,9 +220,8 @@ def _new_password() -> str:
 def operator_deactivate(operator_id: str, by: str | None, as_json: bool) -> None:
     """Let an operator decide no more; what was decided stands."""
     from spendsense_pipeline.governance import operators
-    from spendsense_pipeline.governance.database import writing
 
-    with writing(governance_of(Settings())) as session:
+    with context.writing() as session:
         status = operators.deactivate(session, operator_id, context.now(), actor=by)
     printed({"operator_id": operator_id, "status": status}, as_json, lambda: [f"{operator_id}: {status}"])
 
@@ -236,13 +231,12 @@ def operator_deactivate(operator_id: str, by: str | None, as_json: bool) -> None
 def operator_list(as_json: bool) -> None:
     """All operators."""
     from spendsense_pipeline.governance import operators
-    from spendsense_pipeline.governance.database import reading
 
-    with reading(governance_of(Settings())) as session:
+    with context.reading() as session:
         rows = operators.listed(session)
     names = ["operator_id", "active", "role", "scopes", "qualified_until", "logs_in", "registered_at", "source"]
     shown = [row | {"scopes": " ".join(row["scopes"])} for row in rows]
-    printed({"operators": rows}, as_json, lambda: columns(shown, names) if rows else ["no operator yet"])
+    printed({"operators": rows}, as_json, lambda: columns(shown, names, "no operator yet"))
 
 
 @app.command()
@@ -287,11 +281,10 @@ def holds() -> None:
 def holds_add(user_id: str, operator_id: str, reason: str, as_json: bool) -> None:
     """Put a customer on hold."""
     from spendsense_pipeline.governance import holds as legal
-    from spendsense_pipeline.governance.database import writing
 
     settings = Settings()
     _known_customer(settings, user_id)
-    with writing(governance_of(settings)) as session:
+    with context.writing(settings) as session:
         hold_id = legal.place(session, user_id, operator_id, reason, context.now())
     printed({"hold_id": hold_id, "user_id": user_id}, as_json, lambda: [f"{user_id} is on hold ({hold_id})"])
 
@@ -304,10 +297,9 @@ def holds_add(user_id: str, operator_id: str, reason: str, as_json: bool) -> Non
 def holds_lift(hold: str, operator_id: str, reason: str, as_json: bool) -> None:
     """Lift a hold, named by its id or its customer's; an erasure that waited for it is carried out."""
     from spendsense_pipeline.governance import holds as legal
-    from spendsense_pipeline.governance.database import writing
 
     settings = Settings()
-    with writing(governance_of(settings)) as session:
+    with context.writing(settings) as session:
         lifted = legal.lift(session, hold, operator_id, reason, context.now())
     waiting = lifted.pop("waiting")
     erased = waiting and _erase(settings, lifted["user_id"], operator_id, waiting["reason"], quiet=as_json)
@@ -324,9 +316,8 @@ def holds_lift(hold: str, operator_id: str, reason: str, as_json: bool) -> None:
 def holds_list(as_json: bool) -> None:
     """All holds, newest first."""
     from spendsense_pipeline.governance import holds as legal
-    from spendsense_pipeline.governance.database import reading
 
-    with reading(governance_of(Settings())) as session:
+    with context.reading() as session:
         rows = legal.listed(session)
     names = ["hold_id", "user_id", "reason", "operator_id", "placed_at", "lifted_at", "erasure_waits"]
-    printed({"holds": rows}, as_json, lambda: columns(rows, names) if rows else ["no hold was ever placed"])
+    printed({"holds": rows}, as_json, lambda: columns(rows, names, "no hold was ever placed"))

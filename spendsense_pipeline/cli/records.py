@@ -22,10 +22,9 @@ def dashboard(as_json: bool) -> None:
     from spendsense_pipeline import profiles
     from spendsense_pipeline.governance import queue as desk
     from spendsense_pipeline.governance import records
-    from spendsense_pipeline.governance.database import reading
 
     settings = Settings()
-    with reading(governance_of(settings)) as session:
+    with context.reading(settings) as session:
         counted = desk.counts(session, context.now())
         latency = records.latency(session)
     payload = {**profiles.counts(settings.warehouse_root, live_scopes(settings)), **counted, "latency_ms": latency}
@@ -52,11 +51,10 @@ def audit() -> None:
 def audit_head(as_json: bool) -> None:
     """Length and last hash of the chain, to be kept elsewhere; signed where SPENDSENSE_AUDIT_KEY names a key."""
     from spendsense_pipeline.governance import audit as chain
-    from spendsense_pipeline.governance.database import reading
     from spendsense_pipeline.governance.signing import sign
 
     settings = Settings()
-    with reading(governance_of(settings)) as session:
+    with context.reading(settings) as session:
         count, final = chain.head(session)
     signature = sign(count, final, settings.audit_key) if settings.audit_key else None
     payload = {"count": count, "hash": final, "signature": signature}
@@ -81,7 +79,6 @@ def audit_verify(heads: tuple[str, ...], key: Path | None, as_json: bool) -> Non
     from spendsense_pipeline.evaluation.manifests import audit_heads
     from spendsense_pipeline.governance import audit as chain
     from spendsense_pipeline.governance import records
-    from spendsense_pipeline.governance.database import reading
 
     settings = Settings()
     kept = [_head(text) for text in heads]
@@ -89,7 +86,7 @@ def audit_verify(heads: tuple[str, ...], key: Path | None, as_json: bool) -> Non
     kept += [(one["count"], one["hash"], one.get("signature")) for one in exported]
     if key is not None:
         _require_signed(kept, key)
-    with reading(governance_of(settings)) as session:
+    with context.reading(settings) as session:
         known = [(count, final) for count, final, _ in kept]
         verdict = chain.verify(session, records.known_heads(session) + known)
     if verdict.count == 0 and (stored := batches_of(settings)):

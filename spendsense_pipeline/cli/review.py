@@ -219,9 +219,8 @@ def undo(references: tuple[str, ...], operator_id: str | None, as_json: bool) ->
 def templates(status: str | None, limit: int, offset: int, as_json: bool) -> None:
     """Pieces of writing with the texts made from them, the lowest and the highest figure they show."""
     from spendsense_pipeline.governance import templates as wordings
-    from spendsense_pipeline.governance.database import reading
 
-    with reading(governance_of(Settings())) as session:
+    with context.reading() as session:
         found = wordings.templates(session, context.now(), status=status, limit=limit, offset=offset)
 
     def told() -> Iterable[str]:
@@ -298,7 +297,7 @@ def released(user_id: str | None, as_json: bool) -> None:
     settings = Settings()
     rows = gate.feed(settings, governance_of(settings), context.now(), user_id)
     names = ["released_at", "expires_at", "user_id", "title", "recommendation_id", "consent_id", "decision_id"]
-    printed({"released": rows}, as_json, lambda: columns(rows, names) if rows else ["nothing is released"])
+    printed({"released": rows}, as_json, lambda: columns(rows, names, "nothing is released"))
 
 
 @app.command()
@@ -306,11 +305,10 @@ def released(user_id: str | None, as_json: bool) -> None:
 @as_json
 def why(recommendation_id: str, as_json: bool) -> None:
     """Why a customer was told something, from stored rows alone."""
-    from spendsense_pipeline.governance.database import reading
     from spendsense_pipeline.governance.why import why as answer
     from spendsense_pipeline.recommendations.slots import told_by
 
-    with reading(governance_of(Settings())) as session:
+    with context.reading() as session:
         found = answer(session, recommendation_id, context.now())
 
     def told() -> Iterable[str]:

@@ -106,10 +106,9 @@ def token_add(
 ) -> None:
     """Make a token; it is shown this once and only its hash is kept."""
     from spendsense_pipeline.governance import access
-    from spendsense_pipeline.governance.database import writing
 
     now = context.now()
-    with writing(governance_of(Settings())) as session:
+    with context.writing() as session:
         made = access.add_token(
             session,
             name,
@@ -129,9 +128,8 @@ def token_add(
 def token_revoke(token_id: str, as_json: bool) -> None:
     """End a token."""
     from spendsense_pipeline.governance import access
-    from spendsense_pipeline.governance.database import writing
 
-    with writing(governance_of(Settings())) as session:
+    with context.writing() as session:
         status = access.revoke_token(session, token_id, context.now())
     printed({"token_id": token_id, "status": status}, as_json, lambda: [f"{token_id}: {status}"])
 
@@ -141,13 +139,12 @@ def token_revoke(token_id: str, as_json: bool) -> None:
 def token_list(as_json: bool) -> None:
     """All tokens, without their secrets."""
     from spendsense_pipeline.governance import access
-    from spendsense_pipeline.governance.database import reading
 
-    with reading(governance_of(Settings())) as session:
+    with context.reading() as session:
         rows = access.tokens(session)
     names = ["token_id", "name", "scopes", "user_id", "operator_id", "last_used_at", "expires_at", "revoked_at"]
     shown = [row | {"scopes": " ".join(row["scopes"])} for row in rows]
-    printed({"tokens": rows}, as_json, lambda: columns(shown, names) if rows else ["no token yet"])
+    printed({"tokens": rows}, as_json, lambda: columns(shown, names, "no token yet"))
 
 
 @app.command()
@@ -170,7 +167,7 @@ def recall(
     as_json: bool,
 ) -> None:
     """Take back what was released: one text, a wording, a product, or an operator's decisions."""
-    from spendsense_pipeline.governance import access, endings
+    from spendsense_pipeline.governance import access, endings, operators
 
     targets = {
         "recommendation": recommendation_id,
@@ -193,7 +190,7 @@ def recall(
         subject,
         context.now(),
         reason=reason,
-        actor=operator_id or endings.LOCAL,
+        actor=operator_id or operators.LOCAL,
         since=since.replace(tzinfo=dt.UTC) if since else None,
     )
 
@@ -216,7 +213,6 @@ def feedback(
     """What came back from customers, by wording, and the wordings that are held because of it."""
     from spendsense_pipeline.governance import endings
     from spendsense_pipeline.governance import feedback as events
-    from spendsense_pipeline.governance.database import reading
 
     settings = Settings()
     if reference is not None:
@@ -226,13 +222,13 @@ def feedback(
         cleared = endings.clear_hold(engine, reference, who, context.now(), note=note)
         printed(cleared, as_json, lambda: [f"{cleared['template_id']}: no longer held"])
         return
-    with reading(governance_of(settings)) as session:
+    with context.reading(settings) as session:
         rows = events.by_wording(session, template_id=template)
         held = endings.holds(session)
 
     def told() -> Iterable[str]:
         names = ["template_id", "released", "seen", "opened", "helpful", "not_helpful", "dismissed", "wrong_figure"]
-        yield from columns(rows, [*names, "complaint", "acted"]) if rows else ["nothing was released yet"]
+        yield from columns(rows, [*names, "complaint", "acted"], "nothing was released yet")
         for one in held:
             yield f"held: {one['reference']}, {one['cause'].replace('_', ' ')}, {cell(one['opened_at'])}"
 

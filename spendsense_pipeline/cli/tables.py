@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from spendsense_pipeline.cli import context
-from spendsense_pipeline.cli.context import dagster_instance, day_of, governance_of
+from spendsense_pipeline.cli.context import dagster_instance, day_of
 from spendsense_pipeline.cli.frame import (
     Folder,
     app,
@@ -153,11 +153,10 @@ def appoint_named(settings: Settings, source: str) -> None:
     """Register the operators that files ever named; no run does, so that nobody can ask it of one."""
     from spendsense_pipeline import warehouse
     from spendsense_pipeline.governance import operators
-    from spendsense_pipeline.governance.database import writing
 
     users = warehouse.load(settings.warehouse_root, "users", columns=["user_id", "user_type"]).to_pylist()
     named = [row["user_id"] for row in users if row["user_type"] == "operator"]
-    with writing(governance_of(settings)) as session:
+    with context.writing(settings) as session:
         operators.register_from_files(session, named, context.now(), source=source, trust=True)
 
 
@@ -178,7 +177,7 @@ def quarantine(batch_id: str | None, as_json: bool) -> None:
     for row in rows:
         row["reasons"] = json.loads(row["reasons"])
     names = ["batch", "table", "file", "row", "field", "value", "reasons"]
-    printed({"quarantine": rows}, as_json, lambda: columns(rows, names) if rows else ["nothing in quarantine"])
+    printed({"quarantine": rows}, as_json, lambda: columns(rows, names, "nothing in quarantine"))
 
 
 @app.command()
@@ -199,7 +198,7 @@ def payees(as_of: dt.datetime | None, unknown: bool, limit: int, as_json: bool) 
     rows = listed(to_frame(warehouse.load(root, "payees", keys)), limit, unknown=unknown)
     names = ["name", "category", "category_source", "counterparty", "service", "rows", "customers"]
     payload = {"as_of": dt.date.fromisoformat(keys[0]), "payees": rows}
-    printed(payload, as_json, lambda: columns(rows, names) if rows else ["no such payee"])
+    printed(payload, as_json, lambda: columns(rows, names, "no such payee"))
 
 
 @app.command()

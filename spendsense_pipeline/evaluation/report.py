@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from spendsense_pipeline.durations import NEAR_EXPIRY
 from spendsense_pipeline.governance.models import OPEN, SCOPES, STATUSES
-from spendsense_pipeline.governance.queue import NEAR_EXPIRY
 from spendsense_pipeline.personas.rules import RULES
 
 HISTORY: Final = 30

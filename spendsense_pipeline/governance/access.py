@@ -15,15 +15,15 @@ from sqlalchemy import Engine, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from spendsense_pipeline.durations import LOCK_OUT
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance.database import is_name, quoted, reading, storable, writing
+from spendsense_pipeline.governance import operators
+from spendsense_pipeline.governance.database import fields, is_name, quoted, reading, storable, writing
 from spendsense_pipeline.governance.models import TOKEN_SCOPES, AccessToken, Login, Operator
 from spendsense_pipeline.governance.tombstones import require_not_erased
 
 LOCK_AFTER = 5
 """Failed attempts on one name that lock it."""
-LOCKED_FOR = dt.timedelta(minutes=15)
-"""How long a name stays locked, and how far back attempts count."""
 SHORTEST_PASSWORD = 12
 """Characters; NIST SP 800-63B asks for at least eight, and fifteen where nothing else is asked for."""
 LONGEST_PASSWORD = 1_000
@@ -97,7 +97,7 @@ def log_in(engine: Engine, operator_id: str, password: str, now: dt.datetime) ->
 
     attempt, locked, kept = _attempt(engine, operator_id, now)
     if locked:
-        raise AccessRefused(f"too many attempts; try again in {LOCKED_FOR.seconds // 60} minutes", code="locked")
+        raise AccessRefused(f"too many attempts; try again in {LOCK_OUT.seconds // 60} minutes", code="locked")
     try:
         PasswordHasher().verify(kept or _NO_PASSWORD, password[: LONGEST_PASSWORD + 1])
         right = kept is not None
@@ -116,7 +116,7 @@ def _attempt(engine: Engine, operator_id: str, now: dt.datetime) -> tuple[int, b
     name = digest(operator_id)
     with writing(engine) as session:
         last = select(func.max(Login.attempted_at)).where(Login.name_digest == name, Login.outcome == "ok")
-        since = max(session.scalar(last) or dt.datetime.min.replace(tzinfo=dt.UTC), now - LOCKED_FOR)
+        since = max(session.scalar(last) or dt.datetime.min.replace(tzinfo=dt.UTC), now - LOCK_OUT)
         failures = session.scalar(
             select(func.count()).where(Login.name_digest == name, Login.outcome == "failed", Login.attempted_at > since)
         )
@@ -226,8 +226,8 @@ def add_token(
             "a token that reviews belongs to an operator, and only such a token does: --scope review --operator OP",
             code="invalid_token",
         )
-    if operator_id is not None and (not storable(operator_id) or session.get(Operator, operator_id) is None):
-        raise SpendSenseError(f"there is no operator {quoted(operator_id)}", code="unknown_operator")
+    if operator_id is not None:
+        operators.registered(session, operator_id)
     secret = PREFIX + secrets.token_urlsafe(32)
     token = AccessToken(
         token_id="tok_" + secrets.token_hex(8),
@@ -307,10 +307,9 @@ def tokens(session: Session) -> list[dict[str, Any]]:
     """All tokens without their secrets: token_id, name, scopes, user_id, operator_id, created_at, created_by,
     expires_at, last_used_at, revoked_at.
     """
-    names = ("token_id", "name", "user_id", "operator_id", "created_at", "created_by", "expires_at")
+    names = "token_id name user_id operator_id created_at created_by expires_at last_used_at revoked_at"
     return [
-        {name: getattr(token, name) for name in (*names, "last_used_at", "revoked_at")}
-        | {"scopes": token.scopes.split()}
+        fields(token, names) | {"scopes": token.scopes.split()}
         for token in session.scalars(select(AccessToken).order_by(AccessToken.created_at, AccessToken.token_id))
     ]
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, drafts, endings, policy
-from spendsense_pipeline.governance.database import chunks, is_name, quoted, storable
+from spendsense_pipeline.governance.database import chunks, fields, is_name, quoted, storable
 from spendsense_pipeline.governance.models import (
     SCOPES,
     ConsentEvent,
@@ -285,7 +285,6 @@ def periods_of(
 ) -> dict[str, list[dict[str, Any]]]:
     """The periods of each of these customers, as ``periods``; of who has none, an empty list."""
     periods: dict[str, list[dict[str, Any]]] = {user_id: [] for user_id in user_ids}
-    names = ("consent_id", "scope", "ordinal", "granted_at", "opened_at", "renewed_at", "closed_at")
     consent_days = policy.limit(session, consent_days)
     for some in chunks([user_id for user_id in periods if storable(user_id)]):
         found = session.execute(
@@ -296,7 +295,7 @@ def periods_of(
         for period, agreed, live in found:
             limited = bool(consent_days) and period.closed_at is None
             expires = agreed + dt.timedelta(days=consent_days) if limited else None
-            row = {name: getattr(period, name) for name in names}
+            row = fields(period, "consent_id scope ordinal granted_at opened_at renewed_at closed_at")
             periods[period.user_id].append(row | {"expires_at": expires, "live": bool(live)})
     return periods
 
@@ -311,18 +310,8 @@ def history(session: Session, user_id: str) -> list[dict[str, Any]]:
 
 def event_row(event: ConsentEvent) -> dict[str, Any]:
     """A consent event as people read it."""
-    return {
-        "consent_id": event.consent_id,
-        "scope": event.scope,
-        "action": event.action,
-        "at": event.recorded_at,
-        "granted_at": event.granted_at,
-        "text_version": event.text_version,
-        "channel": event.channel,
-        "source": event.source,
-        "actor": event.actor,
-        "reason": event.reason,
-    }
+    row = fields(event, "consent_id scope action granted_at text_version channel source actor reason")
+    return row | {"at": event.recorded_at}
 
 
 @dataclass(frozen=True)

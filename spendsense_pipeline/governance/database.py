@@ -258,6 +258,19 @@ def quoted(value: str) -> str:
     return f"{value[:80]!r}" + ("…" if len(value) > 80 else "")
 
 
+def fields(row: object, names: str) -> dict[str, Any]:
+    """The named attributes of a row; ``names`` are words with blanks between them."""
+    return {name: getattr(row, name) for name in names.split()}
+
+
+def require_reason(reason: str, missing: str, *others: str) -> None:
+    """Refuse a blank reason (``reason_required``, with this message) and what cannot be stored (``invalid_text``)."""
+    if not reason.strip():
+        raise SpendSenseError(missing, code="reason_required")
+    if not all(storable(text) for text in (reason, *others)):
+        raise SpendSenseError("the reason, or a name beside it, cannot be stored", code="invalid_text")
+
+
 def rows_changed(session: Session, statement: Any, rows: list[dict[str, Any]] | None) -> int:
     """Run the update and return how many rows it changed; each of ``rows`` must change exactly one."""
     changed: int = session.connection().execute(statement, rows).rowcount

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, consent, holds, operators
-from spendsense_pipeline.governance.database import chunks, storable, writing
+from spendsense_pipeline.governance.database import chunks, require_reason, writing
 from spendsense_pipeline.governance.models import (
     AccessToken,
     Assignment,
@@ -71,10 +71,7 @@ def begin(
     may not erase, ``unknown_operator`` and ``inactive_operator``. Of a customer on legal hold nothing is erased
     (``on_hold``); the request waits for the hold's end.
     """
-    if not reason.strip():
-        raise SpendSenseError("an erasure needs its reason, e.g. the request it answers", code="reason_required")
-    if not all(storable(text) for text in (user_id, operator_id, reason)):
-        raise SpendSenseError("the customer's id, the operator or the reason cannot be stored", code="invalid_text")
+    require_reason(reason, "an erasure needs its reason, e.g. the request it answers", user_id, operator_id)
     if user_id in reason:
         raise SpendSenseError(
             f"the reason stays on record and must not name {user_id!r}; name the request", code="reason_names_customer"
@@ -174,9 +171,8 @@ def _recommendations(session: Session, user_id: str) -> list[str]:
 
 def _links(session: Session, user_id: str, recommendations: Sequence[str]) -> list[int]:
     """Places in the chain whose rows are about the customer, ascending."""
-    found = list(session.scalars(select(ConsentEvent.seq).where(ConsentEvent.user_id == user_id)))
-    found += session.scalars(select(TopicChoice.seq).where(TopicChoice.user_id == user_id))
-    for theirs in (Assignment, DraftEvent, Hold, HoldLift):
+    found: list[int] = []
+    for theirs in (Assignment, ConsentEvent, DraftEvent, Hold, HoldLift, TopicChoice):
         found += session.scalars(select(theirs.seq).where(theirs.user_id == user_id))
     for some in chunks(recommendations):
         for model in (Decision, Release, Recall, Ghost):
@@ -186,25 +182,11 @@ def _links(session: Session, user_id: str, recommendations: Sequence[str]) -> li
 
 def _taken_out(session: Session, user_id: str, recommendations: Sequence[str]) -> dict[str, int]:
     """Delete in the order that the keys allow; rows deleted by table."""
-    counts = dict.fromkeys(
-        (
-            "feedback_events",
-            "ghosts",
-            "assignments",
-            "recalls",
-            "releases",
-            "viewings",
-            "decisions",
-            "draft_events",
-            "texts",
-            "recommendations",
-            "consent_events",
-            "consent_periods",
-            "topic_choices",
-            "access_tokens",
-        ),
-        0,
+    tables = (
+        "feedback_events ghosts assignments recalls releases viewings decisions draft_events texts recommendations "
+        "consent_events consent_periods topic_choices access_tokens"
     )
+    counts = dict.fromkeys(tables.split(), 0)
 
     def without(name: str, model: Any, condition: Any) -> None:
         counts[name] = counts.get(name, 0) + session.execute(delete(model).where(condition)).rowcount  # type: ignore[attr-defined]

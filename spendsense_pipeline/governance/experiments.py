@@ -16,15 +16,14 @@ from sqlalchemy import ColumnElement, Engine, and_, exists, func, or_, select, t
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.database import chunks, writing
+from spendsense_pipeline.governance import audit, operators
+from spendsense_pipeline.governance.database import chunks, fields, require_reason, writing
 from spendsense_pipeline.governance.models import (
     OPEN,
     Assignment,
     Experiment,
     ExperimentEnd,
     FeedbackEvent,
-    Operator,
     Recommendation,
     Release,
 )
@@ -102,7 +101,7 @@ def assign(
             return 0
         if known is None:
             row = {
-                **{name: getattr(plan, name) for name in ("name", "definition", "definition_hash", "insight")},
+                **fields(plan, "name definition definition_hash insight"),
                 "salt": salt(),
                 "registered_at": now,
             }
@@ -216,8 +215,7 @@ def end(
 
     Raises ``unknown_experiment``, ``already_ended``, ``unknown_operator``, ``reason_required``.
     """
-    if not reason.strip():
-        raise SpendSenseError("ending an experiment needs its reason", code="reason_required")
+    require_reason(reason, "ending an experiment needs its reason")
     with writing(engine) as session:
         if session.get(Experiment, name) is None:
             raise SpendSenseError(
@@ -226,10 +224,7 @@ def end(
             )
         if session.get(ExperimentEnd, name) is not None:
             raise SpendSenseError(f"experiment {name!r} was ended before", code="already_ended")
-        if session.get(Operator, operator_id) is None:
-            raise SpendSenseError(
-                f"there is no operator {operator_id!r}; `spendsense operator list` shows them", code="unknown_operator"
-            )
+        operators.registered(session, operator_id)
         row = {"name": name, "operator_id": operator_id, "reason": reason, "ended_at": now}
         audit.record(session, audit.EXPERIMENT_END, [row], now, salt)
 

@@ -12,9 +12,10 @@ import pandas as pd
 from sqlalchemy import and_, case, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
-from spendsense_pipeline.governance import consent, endings
+from spendsense_pipeline.governance import consent
 from spendsense_pipeline.governance.audit import AnyRow
 from spendsense_pipeline.governance.database import CHUNK
+from spendsense_pipeline.governance.lifecycle import status_at, text_is, wording_held
 from spendsense_pipeline.governance.models import (
     ConsentPeriod,
     Decision,
@@ -23,7 +24,6 @@ from spendsense_pipeline.governance.models import (
     RecommendationText,
     Release,
 )
-from spendsense_pipeline.governance.queue import status_at
 from spendsense_pipeline.recommendations.identity import content_hash
 
 
@@ -142,13 +142,7 @@ def releases(session: Session, since: dt.datetime, known: Set[bytes] = frozenset
         .outerjoin(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
         .outerjoin(ConsentPeriod, ConsentPeriod.consent_id == Release.consent_id)
         .outerjoin(Decision, Decision.decision_id == Release.decision_id)
-        .outerjoin(
-            RecommendationText,
-            and_(
-                RecommendationText.recommendation_id == Release.recommendation_id,
-                RecommendationText.content_hash == Release.content_hash,
-            ),
-        )
+        .outerjoin(RecommendationText, text_is(RecommendationText, Release, Release.content_hash))
         .where(Release.released_at >= since)
         .order_by(Release.seq)
     )
@@ -195,7 +189,7 @@ def texts(session: Session, since: dt.datetime) -> pd.DataFrame:
             Recommendation.template_hash,
             Recommendation.generator,
             Recommendation.status,
-            case((or_(Recommendation.ghost, endings.held_wording()), 1), else_=0).label("held"),
+            case((or_(Recommendation.ghost, wording_held()), 1), else_=0).label("held"),
             complaints.scalar_subquery().label("complaints"),
             Recommendation.released_at,
         ).where(Recommendation.registered_at >= since)

@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, and_, case, func, select, true
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.governance.database import storable
+from spendsense_pipeline.governance.lifecycle import current_text, original_text, status_at
 from spendsense_pipeline.governance.models import OPEN, Decision, Recommendation, RecommendationText
-from spendsense_pipeline.governance.queue import current_text, status_at
 
 REVIEWED: Final = ("pending_approval", "approved", "overridden", "rejected")
 """The standings of what an operator has to do with; the others ended without one."""
@@ -100,13 +100,7 @@ def listed(
             rewriting.decided_at.label("overridden_at"),
         )
         .join(RecommendationText, current_text())
-        .join(
-            original,
-            and_(
-                original.recommendation_id == Recommendation.recommendation_id,
-                original.content_hash == Recommendation.original_hash,
-            ),
-        )
+        .join(original, original_text(original))
         .outerjoin(Decision, Decision.decision_id == Recommendation.decision_id)
         .outerjoin(rewriting, and_(rewritten, rewriting.seq == last_override))
         .where(wanted)

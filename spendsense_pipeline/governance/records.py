@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.database import is_name, quoted, storable
+from spendsense_pipeline.governance.database import fields, is_name, quoted, storable
 from spendsense_pipeline.governance.models import (
     AuditEntry,
     Base,
@@ -92,11 +92,9 @@ def evaluations(session: Session, *, limit: int) -> dict[str, Any]:
     newest = select(EvaluationRun).order_by(EvaluationRun.seq.desc()).limit(limit)
     found = []
     for row in session.scalars(newest):
-        copied = ("evaluation_id", "as_of", "evaluated_at", "run_id", "name")
         details = json.loads(row.details) if row.details is not None else None
-        found.append(
-            {name: getattr(row, name) for name in copied} | {"metrics": json.loads(row.metrics), "details": details}
-        )
+        copied = fields(row, "evaluation_id as_of evaluated_at run_id name")
+        found.append(copied | {"metrics": json.loads(row.metrics), "details": details})
     return {"evaluations": found, "total": rows(session, EvaluationRun)}
 
 

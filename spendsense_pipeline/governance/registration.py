@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, and_, bindparam, case, insert, literal, or_, select, update
+from sqlalchemy import Engine, bindparam, case, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
+from spendsense_pipeline.durations import DRAFT_LIFE, NOT_REPEATED, REJECTION
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, drafts, experiments, feedback, policy, topics
 from spendsense_pipeline.governance.audit import AnyRow
@@ -29,6 +30,7 @@ from spendsense_pipeline.governance.database import (
     storable,
     writing,
 )
+from spendsense_pipeline.governance.lifecycle import original_text
 from spendsense_pipeline.governance.models import (
     OPEN,
     SCOPE_OF,
@@ -44,17 +46,8 @@ from spendsense_pipeline.recommendations.identity import content_hash
 if TYPE_CHECKING:
     import pandas as pd
 
-LIFETIME = dt.timedelta(days=14)
-"""A draft that nobody released by then expires: its figures are no longer the customer's."""
-
 NOTICEABLE_MOVE = Decimal("0.1")
 """A waiting draft is replaced when a figure it shows moved by more than this fraction."""
-
-REJECTED_FOR = dt.timedelta(days=90)
-"""By the clock, a rejection keeps the template or product from that customer this long."""
-
-SAID_FOR = dt.timedelta(days=14)
-"""By the days themselves, what was released is not said again unchanged within this time: the life of a draft."""
 
 TURN = 1_000
 """Customers registered in one transaction; between two of them, whoever waits to write comes first."""
@@ -64,17 +57,8 @@ SEVERITIES = {"notable": 1, "critical": 2}
 NAMES = ("recommendation_id", "user_id", "consent_id", "template_id", "product_id")
 
 SET_BY_DRAFT = (
-    "window_days",
-    "persona",
-    "template_id",
-    "template_hash",
-    "situation",
-    "generator",
-    "model",
-    "prompt_version",
-    "generation_ms",
-    "insight",
-    "insight_id",
+    *("window_days", "persona", "template_id", "template_hash", "situation", "generator", "model", "prompt_version"),
+    *("generation_ms", "insight", "insight_id"),
 )
 
 
@@ -218,11 +202,7 @@ class _Known:
         known = cls({}, defaultdict(list), defaultdict(list), {}, set(), set())
         consent_days = policy.limit(session, consent_days)
         pieces = select(Recommendation.__table__, RecommendationText.slots, RecommendationText.findings).join(
-            RecommendationText,
-            and_(
-                RecommendationText.recommendation_id == Recommendation.recommendation_id,
-                RecommendationText.content_hash == Recommendation.original_hash,
-            ),
+            RecommendationText, original_text()
         )
         for some in chunks({draft["recommendation_id"] for draft in drafts}):
             for row in session.execute(pieces.where(Recommendation.recommendation_id.in_(some))):
@@ -246,7 +226,7 @@ class _Known:
                 rejections.where(
                     Recommendation.user_id.in_(some),
                     Recommendation.status == "rejected",
-                    Decision.decided_at > now - REJECTED_FOR,
+                    Decision.decided_at > now - REJECTION,
                 )
             ):
                 known.rejected.add(_piece(row._mapping))
@@ -318,7 +298,7 @@ class _Outcome:
         decided = [row for row in earlier if row.status != "pending_approval"]
         if any(row.released_at is None for row in decided):
             return "suppressed"
-        if decided and as_of - decided[-1].as_of < SAID_FOR and not is_replaced_by(decided[-1]._mapping, draft):
+        if decided and as_of - decided[-1].as_of < NOT_REPEATED and not is_replaced_by(decided[-1]._mapping, draft):
             return "suppressed"
         if not waiting:
             self.new.append((draft, None))
@@ -374,7 +354,7 @@ def _write(
                 "run_id": run_id,
                 "registered_at": now,
                 "first_registered_at": before.first_registered_at if before is not None else now,
-                "expires_at": now + LIFETIME,
+                "expires_at": now + DRAFT_LIFE,
                 "status": "pending_approval",
                 "status_at": now,
             }
@@ -472,7 +452,7 @@ def _rewrite(
             run_id=run_id,
             decision_id=None,
             expires_at=case(
-                (recommendation.c.status == "superseded", literal(now + LIFETIME, UtcTime)),
+                (recommendation.c.status == "superseded", literal(now + DRAFT_LIFE, UtcTime)),
                 else_=recommendation.c.expires_at,
             ),
         )
@@ -526,13 +506,8 @@ def _records(drafted: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict
 
 
 def _checked(draft: dict[str, Any]) -> dict[str, Any]:
-    for name in (
-        "product_id",
-        "model",
-        "generation_ms",
-        "insight",
-        "insight_id",
-    ):  # a frame says NaN where a database says null
+    # A frame has NaN where a database has null.
+    for name in ("product_id", "model", "generation_ms", "insight", "insight_id"):
         if draft[name] != draft[name]:
             draft[name] = None
     name = quoted(draft["recommendation_id"])

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, exists, func, select, union
+from sqlalchemy import Engine, exists, func, select, union
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.database import storable, writing
+from spendsense_pipeline.governance.database import fields, storable, writing
+from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, original_text
 from spendsense_pipeline.governance.models import (
     OPEN,
     Recommendation,
@@ -24,7 +25,6 @@ from spendsense_pipeline.governance.models import (
     TemplateDecision,
     Viewing,
 )
-from spendsense_pipeline.governance.queue import current_text, in_status
 from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, names_hash, taken
 
 RENDERINGS = 3
@@ -32,9 +32,6 @@ RENDERINGS = 3
 
 NAMES = 50
 """Values of a slot that is no figure that are listed; the others are counted."""
-
-Wording = tuple[str, str]
-"""template_id and template_hash."""
 
 
 def templates(
@@ -82,11 +79,11 @@ def wording(session: Session, now: dt.datetime, reference: str) -> dict[str, Any
         waits.add_columns(*oldest)
         .select_from(Recommendation)
         .join(RecommendationText, current_text())
-        .where(_of(which), in_status(now, "pending_approval"))
+        .where(has_wording(which), in_status(now, "pending_approval"))
     ).one()
     approvals = _approvals(session, which)
     approved = bool(approvals) or session.scalar(
-        select(exists().where(_of(which), Recommendation.status == "approved"))
+        select(exists().where(has_wording(which), Recommendation.status == "approved"))
     )
     return {
         "template_id": which[0],
@@ -177,10 +174,6 @@ def named(session: Session, reference: str) -> Wording:
     return template_id, meant[0]
 
 
-def _of(wording: Wording) -> ColumnElement[bool]:
-    return and_(Recommendation.template_id == wording[0], Recommendation.template_hash == wording[1])
-
-
 def _drafts(session: Session, now: dt.datetime, wording: Wording, after: str) -> Sequence[audit.AnyRow]:
     return session.execute(
         select(
@@ -190,7 +183,7 @@ def _drafts(session: Session, now: dt.datetime, wording: Wording, after: str) ->
             RecommendationText.severity,
         )
         .join(RecommendationText, current_text())
-        .where(_of(wording), in_status(now, "pending_approval"), Recommendation.recommendation_id > after)
+        .where(has_wording(wording), in_status(now, "pending_approval"), Recommendation.recommendation_id > after)
         .order_by(Recommendation.recommendation_id)
         .limit(MOST_AT_ONCE)
     ).all()
@@ -204,7 +197,7 @@ def sample(session: Session, wording: Wording, operator_id: str) -> str | None:
         select(Viewing.recommendation_id)
         .join(Recommendation, Recommendation.recommendation_id == Viewing.recommendation_id)
         .where(
-            _of(wording),
+            has_wording(wording),
             Recommendation.status.in_(OPEN),
             Viewing.operator_id == operator_id,
             Viewing.content_hash == Recommendation.original_hash,
@@ -223,15 +216,10 @@ def _record(
     run_id: str | None,
     salt: audit.Salt,
 ) -> None:
-    template_id, template_hash = wording
-    before = session.scalar(
-        select(func.max(TemplateDecision.ordinal)).where(
-            TemplateDecision.template_id == template_id, TemplateDecision.template_hash == template_hash
-        )
-    )
+    before = session.scalar(select(func.max(TemplateDecision.ordinal)).where(has_wording(wording, TemplateDecision)))
     row = {
-        "template_id": template_id,
-        "template_hash": template_hash,
+        "template_id": wording[0],
+        "template_hash": wording[1],
         "ordinal": (before or 0) + 1,
         "operator_id": operator_id,
         "sample_id": sample,
@@ -279,8 +267,8 @@ def _texts(session: Session, now: dt.datetime, wording: Wording, *, waits: bool)
             RecommendationText.content_hash,
             RecommendationText.slots,
         )
-        .join(RecommendationText, _own_text())
-        .where(_of(wording), in_status(now, "pending_approval" if waits else "approved"))
+        .join(RecommendationText, original_text())
+        .where(has_wording(wording), in_status(now, "pending_approval" if waits else "approved"))
         .order_by(Recommendation.registered_at.desc(), Recommendation.recommendation_id)
     )
     drafts = session.execute(shown if waits else shown.limit(RENDERINGS)).all()
@@ -296,7 +284,7 @@ def _texts(session: Session, now: dt.datetime, wording: Wording, *, waits: bool)
             RecommendationText.rationale,
             RecommendationText.findings,
         )
-        .join(Recommendation, _own_text())
+        .join(Recommendation, original_text())
         .where(RecommendationText.recommendation_id.in_(chosen))
     )
     rendered = {row.recommendation_id: dict(row._mapping) | {"findings": json.loads(row.findings)} for row in words}
@@ -308,13 +296,6 @@ def _texts(session: Session, now: dt.datetime, wording: Wording, *, waits: bool)
         "names": _names(drafts),
         "renderings": [rendered[name] for name in chosen],
     }
-
-
-def _own_text() -> ColumnElement[bool]:
-    return and_(
-        RecommendationText.recommendation_id == Recommendation.recommendation_id,
-        RecommendationText.content_hash == Recommendation.original_hash,
-    )
 
 
 def _bounds(drafts: Sequence[audit.AnyRow]) -> dict[str, dict[str, Any]]:
@@ -350,9 +331,6 @@ def _names(drafts: Sequence[audit.AnyRow]) -> dict[str, dict[str, Any]]:
 
 def _approvals(session: Session, wording: Wording) -> list[dict[str, Any]]:
     rows = session.scalars(
-        select(TemplateDecision)
-        .where(TemplateDecision.template_id == wording[0], TemplateDecision.template_hash == wording[1])
-        .order_by(TemplateDecision.ordinal.desc())
+        select(TemplateDecision).where(has_wording(wording, TemplateDecision)).order_by(TemplateDecision.ordinal.desc())
     )
-    names = ("operator_id", "decided_at", "approved", "sample_id", "run_id")
-    return [{name: getattr(row, name) for name in names} for row in rows]
+    return [fields(row, "operator_id decided_at approved sample_id run_id") for row in rows]

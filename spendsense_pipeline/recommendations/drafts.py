@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 
 from spendsense_pipeline.contracts.recommendations import DraftRecommendations
+from spendsense_pipeline.durations import NOT_REPEATED, REJECTION, REPEATED_LATER
 from spendsense_pipeline.frames import records
 from spendsense_pipeline.recommendations.choosing import may_stand_beside
 from spendsense_pipeline.recommendations.guardrails import findings
@@ -40,14 +41,11 @@ EDUCATION_AT_MOST: Final = 3
 EDUCATION_AT_LEAST: Final = 2
 OFFERS_AT_MOST: Final = 2
 """Three to five drafts a customer, by the programme's specification."""
-REJECTED_DAYS: Final = 90
-"""A rejection keeps the template (or product) from that customer this long."""
-RECENT_DAYS: Final = 30
-"""The same piece is not shown twice within this time unless nothing else fits."""
-SAID_DAYS: Final = 14
-"""So long, the life of a draft, what was approved or released keeps its place among the three pieces and two offers:
-there is nothing new to say. Without it, a daily run would go through the whole library, three pieces a day. It is the
-earliest repetition, too, when nothing else fits."""
+REJECTED_DAYS: Final = REJECTION.days
+RECENT_DAYS: Final = REPEATED_LATER.days
+SAID_DAYS: Final = NOT_REPEATED.days
+"""Without it, a daily run would go through the whole library, three pieces a day. It is the earliest repetition, too,
+when nothing else fits."""
 NAMES: Final = ("payee", "card", "words")
 """Kinds of slots that say of which payee, card, loan or category a text speaks."""
 VARIETY: Final = 3

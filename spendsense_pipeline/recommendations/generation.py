@@ -20,9 +20,8 @@ from typing import Any, Final
 import pandas as pd
 from pydantic import ValidationError
 
-from spendsense_pipeline.contracts.personas import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.recommendations.choosing import WRITTEN_FOR
+from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.recommendations.guardrails import normalized
 from spendsense_pipeline.recommendations.identity import template_hash
 from spendsense_pipeline.recommendations.library import TEMPLATE_COLUMNS
@@ -447,7 +446,7 @@ def with_generated(library: pd.DataFrame, generations: Iterable[Generation], as_
                     "content": template.content,
                     "facts": json.dumps(template.facts),
                     "slots": json.dumps(template.slots),
-                    "tags": json.dumps(WRITTEN_FOR.get(one.situation.about, ())),
+                    "tags": json.dumps(PERSONAS[one.situation.about].tags if one.situation.about in PERSONAS else ()),
                     "template_hash": template.hash,
                     "generator": "openai",
                     "model": one.model,

@@ -15,14 +15,13 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request, Response
 
+from spendsense_pipeline.durations import SESSION
 from spendsense_pipeline.governance import access
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import TOKEN_SCOPES
 from spendsense_pipeline.service.context import Service, of
 
 COOKIE: Final = "spendsense_session"
-SESSION: Final = dt.timedelta(hours=8)
-"""How long a session lasts, used or not."""
 USED_EVERY: Final = dt.timedelta(minutes=5)
 """How closely a token's last use is noted."""
 

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
+from spendsense_pipeline.durations import STANDING_APPROVAL
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import activity, endings, queue, review, standing, templates
 from spendsense_pipeline.governance.database import reading
@@ -35,7 +36,6 @@ PAGE: Final = 50
 """Rows of the queue that are sent at once."""
 DECISIONS: Final = 500
 """Decisions in one request of the page."""
-LONGEST_STANDING: Final = dt.timedelta(days=90)
 """How far ahead a standing approval may reach."""
 
 REASONS: Final = (
@@ -282,7 +282,7 @@ def wordings(request: Request, caller: Reader, ref: str | None = None) -> Respon
         standing=own,
         figures=pane.bounds(found["figures"]),
         names=pane.named(found["names"]),
-        last_day=(now + LONGEST_STANDING).date(),
+        last_day=(now + STANDING_APPROVAL).date(),
         tomorrow=now.date() + dt.timedelta(days=1),
     )
 
@@ -320,11 +320,11 @@ def approve_standing(request: Request, caller: Decider, asked: StandingAsked) ->
     """Approve these words for later drafts too, until the end of a day."""
     service = of(request)
     now = service.now()
-    last = now + LONGEST_STANDING
+    last = now + STANDING_APPROVAL
     until = min(dt.datetime.combine(asked.until, dt.time(23, 59, 59), dt.UTC), last)
     if not now < until or asked.until > last.date():
         raise SpendSenseError(
-            f"a standing approval reaches at most {LONGEST_STANDING.days} days ahead, and not back",
+            f"a standing approval reaches at most {STANDING_APPROVAL.days} days ahead, and not back",
             code="invalid_until",
         )
     given = standing.approve(

@@ -148,7 +148,7 @@ def recall(request: Request, order: Order, caller: Admin) -> Response:
             order.subject,
             service.now(),
             reason=order.reason,
-            actor=caller.operator_id or endings.LOCAL,
+            actor=caller.operator_id or operators.LOCAL,
             since=order.since,
         )
     )

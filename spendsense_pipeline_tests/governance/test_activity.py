@@ -5,6 +5,7 @@ import json
 import pytest
 from sqlalchemy import Engine
 
+from spendsense_pipeline.durations import LOOKING
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import activity, queue, review, templates
 from spendsense_pipeline.governance.database import reading, writing
@@ -42,7 +43,7 @@ def test_somebody_looks_for_two_minutes(engine: Engine) -> None:
     with reading(engine) as session:
         assert activity.looking(session, NOW) == {one["recommendation_id"]: ["ada"]}
         assert activity.looking(session, NOW, "another") == {}
-        assert activity.looking(session, NOW + activity.LEASE) == {}
+        assert activity.looking(session, NOW + LOOKING) == {}
 
 
 def test_a_customers_history_has_the_release_its_feedback_and_the_last_decision(engine: Engine) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from spendsense_pipeline.durations import LOOKING
 from spendsense_pipeline.governance import activity
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import FeedbackEvent, Viewing
@@ -152,7 +153,7 @@ def test_the_lease_is_soft_and_ends_after_two_minutes(place: Town) -> None:
     assert ben.get("/desk/changes", params=changes).json()["looking"] == {draft["recommendation_id"]: ["ada"]}
     assert ada.get("/desk/changes", params=changes).json()["looking"] == {}
     assert decide(ben, "approve", draft)["ok"], "a lease keeps nobody from deciding"
-    place.now += activity.LEASE
+    place.now += LOOKING
     assert ben.get("/desk/changes", params=changes).json()["looking"] == {}
 
 

@@ -9,6 +9,7 @@ from fastapi import Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from spendsense_pipeline import warehouse
+from spendsense_pipeline.durations import EXPORT_LINK
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import audit, consent, listing, records
 from spendsense_pipeline.governance.database import reading, writing
@@ -24,13 +25,9 @@ DETAILS: Final = ("persona_distribution_30d", "persona_distribution_180d", "reco
 GROUPS: Final = ("coverage", "explainability", "latency", "auditability")
 
 
-LINKS_OPEN: Final = dt.timedelta(hours=1)
-"""How long a link to an export opens it without an account."""
-
-
 def reader_or_link(request: Request) -> None:
     """The rule of a file: a link that we signed for it, or a caller who may read."""
-    given = of(request).signed("export", request.query_params.get("link"), LINKS_OPEN)
+    given = of(request).signed("export", request.query_params.get("link"), EXPORT_LINK)
     if given is None or given.get("path") != request.url.path.rstrip("/"):
         allow("read", "audit")(request)
 

@@ -29,9 +29,9 @@ def seq() -> sa.Column[int]:
     return sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False, unique=True)
 
 
-def partial_index(name: str, table: str, columns: list[str], condition: str, **options: bool) -> None:
-    where = {f"{dialect}_where": sa.text(condition) for dialect in ("sqlite", "postgresql")}
-    op.create_index(name, table, columns, **where, **options)
+def partial_index(name: str, table: str, columns: list[str], condition: str, **options: Any) -> None:
+    options |= {f"{dialect}_where": sa.text(condition) for dialect in ("sqlite", "postgresql")}
+    op.create_index(name, table, columns, **options)
 
 
 def upgrade() -> None:
