@@ -61,6 +61,7 @@ MAY_IMPORT = {
         "gate",
     },
     "definitions": {"contracts", "defs", "settings"},
+    "webserver": {"governance", "service", "settings"},
     "service": {
         *("contracts", "defs", "definitions", "evaluation", "governance", "ingest", "insights", "personas"),
         *("experiments", "profiles", "recommendations", "settings", "signed_post", "warehouse", "gate"),
@@ -86,7 +87,7 @@ MAY_IMPORT = {
 """Every room of the package and the rooms it may import; ``EVERYBODYS`` are everybody's."""
 
 EVERYBODYS = {"durations", "errors", "frames"}
-DAGSTER_ROOMS = {"defs", "definitions"}
+DAGSTER_ROOMS = {"defs", "definitions", "webserver"}
 EDGES = {"cli", "demo", "defs", "service"}
 CLOCKS = {"now", "today", "utcnow", "time", "time_ns", "localtime", "gmtime"}
 CLOCK_OWNERS = {"dt", "datetime", "date", "time", "pd", "Timestamp"}

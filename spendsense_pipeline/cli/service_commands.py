@@ -71,7 +71,7 @@ def link(operator_id: str, as_json: bool) -> None:
     """A link that logs this person in, once, within a quarter of an hour."""
     from spendsense_pipeline.governance import credentials
     from spendsense_pipeline.service.login import login_link
-    from spendsense_pipeline.service.state import Service, kept_secret
+    from spendsense_pipeline.service.state import opened
 
     settings = Settings()
     engine = governance_of(settings)
@@ -80,8 +80,7 @@ def link(operator_id: str, as_json: bool) -> None:
     if credentials.active_person(engine, operator_id) is None:
         raise SpendSenseError(f"there is no active operator {operator_id!r}", code="unknown_operator")
     address = settings.public_url or "http://127.0.0.1:8000"
-    secret = settings.secret.get_secret_value() if settings.secret else kept_secret(settings.data)
-    url = login_link(Service(settings, engine, secret=secret), operator_id, address)
+    url = login_link(opened(settings, engine), operator_id, address)
     printed({"operator_id": operator_id, "link": url}, as_json, lambda: [url])
 
 

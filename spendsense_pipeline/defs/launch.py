@@ -342,7 +342,7 @@ def main() -> None:
         pass
     own = {**os.environ, "DAGSTER_HOME": str(settings.home), "SPENDSENSE_DATA": str(settings.data)}
     workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
-    webserver = [sys.executable, "-m", "spendsense_pipeline.defs.webserver", *workspace]
+    webserver = [sys.executable, "-m", "spendsense_pipeline.webserver", *workspace]
     daemon = [str(Path(sys.executable).with_name("dagster-daemon")), "run", *workspace]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as running:

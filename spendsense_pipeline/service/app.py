@@ -1,7 +1,7 @@
 """The application: routes, guard, and how errors read.
 
-``create_app`` takes all that it needs; ``cli/service_commands.py`` starts it. Errors have ``detail``, a string, and ``code``
-beside it; only invalid parameters have the list that FastAPI gives.
+``create_app`` takes all that it needs; ``cli/service_commands.py`` starts it. Errors have ``detail``, a string, and
+``code`` beside it; only invalid parameters have the list that FastAPI gives.
 """
 
 import datetime as dt

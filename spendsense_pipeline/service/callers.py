@@ -2,7 +2,7 @@
 
 A person has a session (``/login``), a program a bearer token; on a trusted machine a request without either counts as
 the machine's owner, who types the operator's name as on the command line. Does not belong here: passwords, tokens and
-the lock-out themselves (``governance.access``).
+the lock-out themselves (``governance.credentials``).
 """
 
 import datetime as dt
@@ -163,9 +163,8 @@ def _note_use(request: Request, service: Service, token_id: str) -> None:
             credentials.used(session, token_id, now)
 
 
-def _session(request: Request) -> Caller | None:
-    service = of(request)
-    kept = request.cookies.get(COOKIE)
+def logged_in(service: Service, kept: str | None) -> credentials.Person | None:
+    """Whose session this cookie is, while it lasts and the person is an active operator."""
     payload = service.signed("session", kept, SESSION)
     if payload is None:
         return None
@@ -173,7 +172,14 @@ def _session(request: Request) -> Caller | None:
     if operator is None:
         return None
     begun = dt.datetime.fromtimestamp(payload["at"], dt.UTC)
-    if operator.sessions_since is not None and begun < operator.sessions_since:
+    return None if operator.sessions_since is not None and begun < operator.sessions_since else operator
+
+
+def _session(request: Request) -> Caller | None:
+    service = of(request)
+    kept = request.cookies.get(COOKIE)
+    operator = logged_in(service, kept)
+    if operator is None:
         return None
     csrf = service.mark("csrf", str(kept))
     if request.method not in SAFE:

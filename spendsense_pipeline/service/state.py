@@ -81,6 +81,12 @@ class Service:
         ).hexdigest()
 
 
+def opened(settings: Settings, engine: Engine, *, local: bool = True, secure: bool = False) -> Service:
+    """The service of these settings, which signs with the secret that they name or the one in the data folder."""
+    secret = settings.secret.get_secret_value() if settings.secret else kept_secret(Path(settings.data))
+    return Service(settings, engine, local=local, secure=secure, secret=secret)
+
+
 def kept_secret(folder: Path) -> str:
     """The secret in the data folder, made at the first start; readable by its owner alone.
 

@@ -1,8 +1,11 @@
 """Dagster's pages answer their own requests alone: what another page, another name or a bare POST asks is refused."""
 
-from typing import Any
+import datetime as dt
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from httpx2 import Response
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -11,10 +14,17 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from spendsense_pipeline.defs.webserver import OwnPagesOnly
+from spendsense_pipeline.governance import operators
+from spendsense_pipeline.governance.credentials import Person, active_person, end_sessions
+from spendsense_pipeline.governance.database import connect, upgrade, writing
+from spendsense_pipeline.service.callers import COOKIE, begin_session
+from spendsense_pipeline.service.state import opened
+from spendsense_pipeline.settings import Settings
+from spendsense_pipeline.webserver import LoggedIn, OwnPagesOnly
 
 HERE = "http://127.0.0.1:3000"
 JSON = {"content-type": "application/json"}
+NOW = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
 
 
 async def _reached(_: Request) -> PlainTextResponse:
@@ -90,3 +100,38 @@ def test_subscriptions_are_its_own_pages_too(client: TestClient) -> None:
     for headers in ({"host": "127.0.0.1:3000", "origin": "https://elsewhere.example"}, {"host": "rebound.example"}):
         with pytest.raises(WebSocketDisconnect), client.websocket_connect("/graphql", headers=headers):
             pass
+
+
+def test_where_a_login_is_asked_for_its_pages_are_for_admins_with_a_session(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path}/governance.db")
+    upgrade(engine)
+    with writing(engine) as session:
+        operators.add(session, "ada", NOW, standing=operators.Standing(role="admin"))
+        operators.add(session, "ben", NOW)
+    settings = Settings(_env_file=None, public_url="https://money.example.org", data=tmp_path)
+    service = opened(settings, engine)
+    service.now = lambda: NOW
+    routes: list[Any] = [Route(path, _reached) for path in ("/runs", "/server_info")]
+    app = Starlette(
+        routes=[*routes, WebSocketRoute("/graphql", _talk)], middleware=[Middleware(LoggedIn, service=service)]
+    )
+
+    def asked(operator: str | None, path: str = "/runs", **headers: str) -> Response:
+        browser = TestClient(app, base_url=HERE)
+        if operator is not None:
+            response = PlainTextResponse()
+            begin_session(service, cast("Person", active_person(engine, operator)), response)
+            browser.cookies.set(COOKIE, response.headers["set-cookie"].partition("=")[2].partition(";")[0])
+        return browser.get(path, headers=headers, follow_redirects=False)
+
+    assert asked("ada").text == "reached"
+    assert asked("ben").status_code == 403
+    assert asked(None).status_code == 401
+    page = asked(None, accept="text/html")
+    assert (page.status_code, page.headers["location"]) == (303, "https://money.example.org/login")
+    assert asked(None, "/server_info").text == "reached", "a health check has no login"
+    with pytest.raises(WebSocketDisconnect), TestClient(app, base_url=HERE).websocket_connect("/graphql"):
+        pass
+    with writing(engine) as session:
+        end_sessions(session, "ada", NOW + dt.timedelta(minutes=1))
+    assert asked("ada").status_code == 401, "whose sessions were ended"
