@@ -462,7 +462,7 @@ def test_a_dagster_home_that_is_not_there_is_refused(
 
 
 def test_a_defect_of_ours_keeps_its_traceback() -> None:
-    with pytest.raises(ZeroDivisionError), cli.told_errors():
+    with pytest.raises(ZeroDivisionError), cli.reported_errors():
         _ = 1 / 0
 
 

@@ -16,6 +16,6 @@ from spendsense_pipeline.cli import (  # noqa: F401 - registers commands
     service_commands,
     table_commands,
 )
-from spendsense_pipeline.cli.frame import app, main, told_errors
+from spendsense_pipeline.cli.frame import app, main, reported_errors
 
-__all__ = ["app", "main", "told_errors"]
+__all__ = ["app", "main", "reported_errors"]

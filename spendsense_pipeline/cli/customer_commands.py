@@ -67,7 +67,7 @@ def profile(user_id: str, as_of: dt.datetime | None, window: int | None, as_json
         settings.warehouse_root, user_id, live_scopes(settings), day_of(as_of), window, settings.payees
     )
 
-    def told() -> Iterable[str]:
+    def lines() -> Iterable[str]:
         yield f"{user_id} on {found['as_of']}; consent: {_consented(found['consent'])}"
         for days, verdict in found["personas"].items():
             kind = "fallback" if verdict["is_fallback"] else f"confidence {verdict['confidence']:.2f}"
@@ -86,7 +86,7 @@ def profile(user_id: str, as_of: dt.datetime | None, window: int | None, as_json
         rows = [{"signal": name, **{days: row[name] for days, row in windows.items()}} for name in names]
         yield from columns(rows, ["signal", *windows])
 
-    printed(found, as_json, told)
+    printed(found, as_json, lines)
 
 
 def _consented(consent: Mapping[str, bool]) -> str:
@@ -103,7 +103,7 @@ def signals(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
 
     settings = Settings()
     found = profiles.signals(settings.warehouse_root, user_id, day_of(as_of), settings.payees)
-    printed(found, as_json, lambda: _told(found))
+    printed(found, as_json, lambda: _signal_lines(found))
 
 
 @app.command()
@@ -117,7 +117,7 @@ def insights(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
     settings = Settings()
     found = profiles.insights(settings.warehouse_root, user_id, day_of(as_of), settings.payees)
 
-    def told() -> Iterable[str]:
+    def lines() -> Iterable[str]:
         yield f"{user_id} on {found['as_of']}" + ("" if found["insights"] else ": nothing stands out")
         for one in found["insights"]:
             case = f" ({one['detail']})" if one["detail"] else ""
@@ -126,7 +126,7 @@ def insights(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
             rests = [f"{kind} {' '.join(ids)}" for kind, ids in one["evidence"].items()]
             yield from (f"    rests on {each}" for each in rests)
 
-    printed(found, as_json, told)
+    printed(found, as_json, lines)
 
 
 @app.command()
@@ -140,17 +140,17 @@ def calendar(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
     settings = Settings()
     found = profiles.calendar(settings.warehouse_root, user_id, day_of(as_of), settings.payees)
 
-    def told() -> Iterable[str]:
+    def lines() -> Iterable[str]:
         held = "unknown" if found["balance"] is None else f"{found['balance']:,.2f} on {found['balance_date']}"
         yield f"{user_id} after {found['as_of']}; checking {held}; next payday {cell(found['next_payday'])}"
         yield from columns(found["dates"], ["date", "merchant", "kind", "cadence", "amount"])
         yield ""
         yield from columns(found["forecast"], ["date", "low", "expected", "high"])
 
-    printed(found, as_json, told)
+    printed(found, as_json, lines)
 
 
-def _told(found: Mapping[str, Any]) -> Iterable[str]:
+def _signal_lines(found: Mapping[str, Any]) -> Iterable[str]:
     yield f"{found['user_id']} on {found['as_of']}"
     windows = found["windows"]
     if not windows:

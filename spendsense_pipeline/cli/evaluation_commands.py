@@ -52,14 +52,14 @@ def evaluate(as_of: dt.datetime | None, as_json: bool) -> None:
         "audit_head": ran.metadata["evaluation_metrics"]["audit_head"],
     }
 
-    def told() -> Iterator[str]:
+    def lines() -> Iterator[str]:
         overall = rows.loc[rows["dimension"].isna(), "metric"]
         listed = [{"metric": name, **payload["metrics"][name]} for name in overall]
         yield from columns(listed, ["metric", "value", "numerator", "denominator"])
         yield f"rates by group are in {ran.metadata['operator_report']['page']} and with --json"
         yield "audit chain: {count} rows, head {hash}".format(**payload["audit_head"])
 
-    printed(payload, as_json, told)
+    printed(payload, as_json, lines)
 
 
 @app.command()
@@ -83,11 +83,11 @@ def export(to: str | None, as_of: dt.datetime | None, as_json: bool) -> None:
     manifest = analytics_export(tables, root, day, consents["user_id"].unique(), {"count": count, "hash": head})
     payload = {"to": f"{root.rstrip('/')}/{day}", **manifest, "links": signed_links(manifest, root)}
 
-    def told() -> Iterator[str]:
+    def lines() -> Iterator[str]:
         yield f"{manifest['customers']} customers, in {payload['to']}"
         yield from columns(
             [{"table": name, **table} for name, table in manifest["tables"].items()], ["table", "rows", "sha256"]
         )
         yield from (f"{name}  {link}" for name, link in payload["links"].items())
 
-    printed(payload, as_json, told)
+    printed(payload, as_json, lines)

@@ -65,7 +65,7 @@ def show(name: str, as_json: bool) -> None:
         )
     rows = [{key: None if value != value else value for key, value in row.items()} for row in found["rows"]]
 
-    def told() -> Iterator[str]:
+    def lines() -> Iterator[str]:
         yield f"{found['name']} ({found['state']}): {found['hypothesis']}"
         yield f"{found['metric']} at {found['horizon_days']} days, hash {found['hash'][:12]}"
         if found["file_changed"]:
@@ -74,7 +74,7 @@ def show(name: str, as_json: bool) -> None:
         yield from (f"FAULT: {fault}" for fault in found["faults"])
         yield from found["sentences"]
 
-    printed(found | {"rows": rows}, as_json, told)
+    printed(found | {"rows": rows}, as_json, lines)
 
 
 @experiments.command()
@@ -218,7 +218,7 @@ def fairness(groups: str | None, days: int, as_json: bool) -> None:
     if not means:
         untested.append(f"outcomes: no arm has {SMALLEST_GROUP} customers of a group with one yet")
 
-    def told() -> Iterator[str]:
+    def lines() -> Iterator[str]:
         for row in rows:
             yield f"{row['measure']} by {row['dimension']}: {measures.MEASURES[row['measure']]}"
             yield from (f"  {one['group']}: {one['rate']:.1%} of {one['of']:,}" for one in row["groups"])
@@ -232,7 +232,7 @@ def fairness(groups: str | None, days: int, as_json: bool) -> None:
             )
         yield from (f"not tested: {one}" for one in untested)
 
-    printed({"measures": rows, "outcomes": means, "not_tested": untested}, as_json, told)
+    printed({"measures": rows, "outcomes": means, "not_tested": untested}, as_json, lines)
 
 
 @app.command()

@@ -18,7 +18,7 @@ def json_form(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def printed(payload: Mapping[str, Any], wants_json: bool, told: Callable[[], Iterable[str]]) -> None:
+def printed(payload: Mapping[str, Any], wants_json: bool, lines: Callable[[], Iterable[str]]) -> None:
     if wants_json:
         text = json.dumps(payload, default=json_form, ensure_ascii=False, allow_nan=False)
         try:
@@ -27,7 +27,7 @@ def printed(payload: Mapping[str, Any], wants_json: bool, told: Callable[[], Ite
             text = json.dumps(payload, default=json_form, allow_nan=False)
         print(text)
     else:
-        for line in told():
+        for line in lines():
             print(one_line(line))
 
 

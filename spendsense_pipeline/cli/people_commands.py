@@ -140,7 +140,7 @@ def consent_history(user_id: str, as_json: bool) -> None:
         events = records.history(session, user_id)
         periods = records.periods(session, user_id, runtime.now(), settings.consent_days)
 
-    def told() -> Iterable[str]:
+    def lines() -> Iterable[str]:
         if not events:
             yield "no consent was ever recorded"
             return
@@ -151,7 +151,7 @@ def consent_history(user_id: str, as_json: bool) -> None:
             state = f"live{until}" if period["live"] else f"ended {cell(period['closed_at'] or period['expires_at'])}"
             yield f"{period['scope']}, period {period['ordinal']} ({period['consent_id']}): {state}"
 
-    printed({"user_id": user_id, "history": events, "periods": periods}, as_json, told)
+    printed({"user_id": user_id, "history": events, "periods": periods}, as_json, lines)
 
 
 def _known_customer(settings: Settings, user_id: str) -> None:
@@ -304,11 +304,11 @@ def holds_lift(hold: str, operator_id: str, reason: str, as_json: bool) -> None:
     waiting = lifted.pop("waiting")
     erased = waiting and _erase(settings, lifted["user_id"], operator_id, waiting["reason"], quiet=as_json)
 
-    def told() -> Iterable[str]:
+    def lines() -> Iterable[str]:
         yield f"{lifted['hold_id']} is lifted"
         yield from _erased(erased) if erased else []
 
-    printed({**lifted, "erasure": erased}, as_json, told)
+    printed({**lifted, "erasure": erased}, as_json, lines)
 
 
 @holds.command("list")

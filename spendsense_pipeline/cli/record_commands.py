@@ -29,7 +29,7 @@ def dashboard(as_json: bool) -> None:
         latency = evaluation_records.latency(session)
     payload = {**profiles.counts(settings.warehouse_root, live_scopes(settings)), **counted, "latency_ms": latency}
 
-    def told() -> Iterable[str]:
+    def lines() -> Iterable[str]:
         for group, numbers in payload.items():
             yield group.replace("_", " ")
             for name, number in numbers.items():
@@ -38,7 +38,7 @@ def dashboard(as_json: bool) -> None:
                 else:
                     yield f"  {name.replace('_', ' ')}: {cell(number)}"
 
-    printed(payload, as_json, told)
+    printed(payload, as_json, lines)
 
 
 @app.group()

@@ -87,7 +87,7 @@ def show(recommendation_id: str, operator_id: str, as_json: bool) -> None:
 
     found = desk.show(governance_of(Settings()), recommendation_id, runtime.now(), operator_id=operator_id)
 
-    def told() -> Iterable[str]:
+    def lines() -> Iterable[str]:
         yield f"{found['recommendation_id']}@{found['content_hash']}"
         yield f"{found['status']} for {found['user_id']}, {found['persona']}, figures of {found['as_of']}"
         known = "words an operator approved before" if found["wording_approved"] else "words that nobody approved yet"
@@ -108,14 +108,14 @@ def show(recommendation_id: str, operator_id: str, as_json: bool) -> None:
         consent = found["consent"]
         yield f"consent {consent['consent_id']} ({consent['scope']}), {'closed' if consent['closed_at'] else 'live'}"
 
-    printed(found, as_json, told)
+    printed(found, as_json, lines)
 
 
-def _decided(results: list[dict[str, Any]], as_json: bool, **besides: list[dict[str, Any]]) -> None:
+def _print_decisions(results: list[dict[str, Any]], as_json: bool, **besides: list[dict[str, Any]]) -> None:
     """Print what became of each item, and ``besides``; exit 1 where any was refused."""
     from spendsense_pipeline.governance import review
 
-    def told() -> Iterable[str]:
+    def lines() -> Iterable[str]:
         for row in results:
             refused = row["refused"]
             said = f"refused, {refused.replace('_', ' ')}" if refused else row["status"].replace("_", " ")
@@ -124,7 +124,7 @@ def _decided(results: list[dict[str, Any]], as_json: bool, **besides: list[dict[
         for name, rows in besides.items():
             yield from (f"{row['recommendation_id']}: {name}, {row['reason']}" for row in rows)
 
-    printed({"results": results, **besides}, as_json, told)
+    printed({"results": results, **besides}, as_json, lines)
     if not all(row["ok"] for row in results):
         sys.exit(1)
 
@@ -144,7 +144,7 @@ def approve(references: tuple[str, ...], operator_id: str | None, note: str | No
     results = review.approve(
         engine, references, who, runtime.now(), note=note, four_eyes=settings.four_eyes, known_by=known_by
     )
-    _decided(results, as_json)
+    _print_decisions(results, as_json)
 
 
 @app.command()
@@ -159,7 +159,7 @@ def reject(references: tuple[str, ...], operator_id: str | None, reason: str, as
     settings = Settings()
     engine, who, known_by = runtime.decider(settings, operator_id)
     progress(as_json, 0, len(references), "texts decided; all of them at once")
-    _decided(review.reject(engine, references, who, runtime.now(), reason=reason, known_by=known_by), as_json)
+    _print_decisions(review.reject(engine, references, who, runtime.now(), reason=reason, known_by=known_by), as_json)
 
 
 @app.command()
@@ -195,7 +195,7 @@ def override(
         four_eyes=settings.four_eyes,
         known_by=known_by,
     )
-    _decided(results, as_json)
+    _print_decisions(results, as_json)
 
 
 @app.command()
@@ -209,7 +209,7 @@ def undo(references: tuple[str, ...], operator_id: str | None, as_json: bool) ->
     settings = Settings()
     engine, who, known_by = runtime.decider(settings, operator_id)
     progress(as_json, 0, len(references), "texts decided; all of them at once")
-    _decided(review.undo(engine, references, who, runtime.now(), known_by=known_by), as_json)
+    _print_decisions(review.undo(engine, references, who, runtime.now(), known_by=known_by), as_json)
 
 
 @app.command()
@@ -223,7 +223,7 @@ def templates(status: str | None, limit: int, offset: int, as_json: bool) -> Non
     with runtime.reading() as session:
         found = wordings.templates(session, runtime.now(), status=status, limit=limit, offset=offset)
 
-    def told() -> Iterable[str]:
+    def lines() -> Iterable[str]:
         for row in found["templates"]:
             yield f"{row['reference']}: {row['status']}, {row['waiting']} waiting, {row['with_findings']} with findings"
             for slot, figure in row["figures"].items():
@@ -235,7 +235,7 @@ def templates(status: str | None, limit: int, offset: int, as_json: bool) -> Non
                 yield f"  approved {cell(one['decided_at'])} by {one['operator_id']}, {one['approved']} texts"
         yield f"{len(found['templates'])} of {found['total']}"
 
-    printed(found, as_json, told)
+    printed(found, as_json, lines)
 
 
 @app.command("approve-template")
@@ -257,9 +257,9 @@ def approve_template(reference: str, operator_id: str | None, note: str | None, 
         note=note,
         four_eyes=settings.four_eyes,
         known_by=known_by,
-        told=lambda so_far: progress(as_json, so_far, so_far, "texts in these words"),
+        report=lambda so_far: progress(as_json, so_far, so_far, "texts in these words"),
     )
-    _decided(done["results"], as_json, left=done["left"])
+    _print_decisions(done["results"], as_json, left=done["left"])
 
 
 @app.command()
@@ -311,7 +311,7 @@ def why(recommendation_id: str, as_json: bool) -> None:
     with runtime.reading() as session:
         found = answer(session, recommendation_id, runtime.now())
 
-    def told() -> Iterable[str]:
+    def lines() -> Iterable[str]:
         yield f"{found['recommendation_id']} for {found['user_id']}: {found['status']}"
         yield f"text {found['content_hash']}: {found['title']}"
         if found["insight"]:
@@ -338,4 +338,4 @@ def why(recommendation_id: str, as_json: bool) -> None:
         if found["recall"]:
             yield f"recalled {cell(found['recall']['recalled_at'])}: {found['recall']['cause']}"
 
-    printed(found, as_json, told)
+    printed(found, as_json, lines)

@@ -196,11 +196,11 @@ def recall(
         since=since.replace(tzinfo=dt.UTC) if since else None,
     )
 
-    def told() -> Iterable[str]:
+    def lines() -> Iterable[str]:
         yield f"{done['order_id']}: recalled {len(done['recalled'])}, voided {len(done['voided'])}"
         yield from (f"  {name}" for name in done["recalled"])
 
-    printed(done, as_json, told)
+    printed(done, as_json, lines)
 
 
 @app.command()
@@ -228,10 +228,10 @@ def feedback(
         rows = events.by_wording(session, template_id=template)
         held = endings.holds(session)
 
-    def told() -> Iterable[str]:
+    def lines() -> Iterable[str]:
         names = ["template_id", "released", "seen", "opened", "helpful", "not_helpful", "dismissed", "wrong_figure"]
         yield from columns(rows, [*names, "complaint", "acted"], "nothing was released yet")
         for one in held:
             yield f"held: {one['reference']}, {one['cause'].replace('_', ' ')}, {cell(one['opened_at'])}"
 
-    printed({"feedback": rows, "held": held}, as_json, told)
+    printed({"feedback": rows, "held": held}, as_json, lines)

@@ -67,15 +67,15 @@ def generate(
     setting = f"-raw-{raw}-{evidence or 'bare'}" if raw else "-hard" if hard else ""
     folder = out or Settings().data / "generated" / f"{users}-users-seed-{seed}-{day}{setting}"
 
-    def told(made: int) -> None:
+    def report(made: int) -> None:
         progress(as_json, made, users, "people made")
 
     if raw:
         batch = synthetic.generate_raw(
-            users, seed, as_of=day, days=days, country=raw, evidence=evidence or "bare", told=told
+            users, seed, as_of=day, days=days, country=raw, evidence=evidence or "bare", report=report
         )
     else:
-        batch = synthetic.generate(users, seed, as_of=day, days=days, hard=hard, told=told)
+        batch = synthetic.generate(users, seed, as_of=day, days=days, hard=hard, report=report)
     synthetic.write(batch, folder)
     payload: dict[str, Any] = {
         "path": str(folder),
@@ -254,7 +254,7 @@ def run(
             *(f"{n:>9,} {name}" for name, n in payload["rows"].items()),
             f"registered {payload['registered']}, replaced {payload['replaced']}, unchanged {payload['unchanged']}, "
             f"suppressed {payload['suppressed']}, refused {payload['refused']}, withdrawn {payload['withdrawn']}",
-            *_told_of_model(payload.get("generation")),
+            *_model_lines(payload.get("generation")),
         ],
     )
 
@@ -283,7 +283,7 @@ def _run_range(first: dt.date, last: dt.date, as_json: bool) -> None:
     )
 
 
-def _told_of_model(found: Mapping[str, Any] | None) -> Iterator[str]:
+def _model_lines(found: Mapping[str, Any] | None) -> Iterator[str]:
     """What the language model did, and loudly what it did not."""
     if found is None:
         return

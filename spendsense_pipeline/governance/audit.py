@@ -269,15 +269,15 @@ def links_of(
     for row in rows:
         count += 1
         row["seq"] = count
-        grain = salt()
+        link_salt = salt()
         entry = {
             "seq": count,
             "kind": kind.name,
             "subject_id": row[kind.subject],
             "recorded_at": now,
             "payload": canonical({name: row[name] for name in kind.public}),
-            "salt": grain,
-            "commitment": sha256(canonical([grain, *(row[name] for name in kind.committed)])),
+            "salt": link_salt,
+            "commitment": sha256(canonical([link_salt, *(row[name] for name in kind.committed)])),
             "previous_hash": previous,
         }
         previous = entry["hash"] = sha256(canonical([entry[name] for name in CHAINED]))

@@ -309,20 +309,20 @@ def _name(engine: Engine) -> str:
 
 def _explained(error: DBAPIError) -> SpendSenseError | DBAPIError:
     """The error as the person who must act reads it; one we have no advice on stays as it is."""
-    said = str(error.orig)
+    message = str(error.orig)
     state = getattr(error.orig, "sqlstate", None)
-    if "database is locked" in said or state == "55P03":
+    if "database is locked" in message or state == "55P03":
         return SpendSenseError(
             "another writer holds the governance database; nothing was changed, try again",
             code="database_locked",
         )
-    if "disk is full" in said or state == "53100":
+    if "disk is full" in message or state == "53100":
         return SpendSenseError(
             "the disk of the governance database is full; nothing was changed, make room and try again",
             code="disk_full",
         )
-    if "unable to open database file" in said or (state is None and "connection" in said.lower()):
+    if "unable to open database file" in message or (state is None and "connection" in message.lower()):
         return SpendSenseError(
-            f"the governance database cannot be reached: {said.strip()}", code="database_unreachable"
+            f"the governance database cannot be reached: {message.strip()}", code="database_unreachable"
         )
     return error

@@ -111,18 +111,18 @@ def _begun(
         select(ConsentPeriod.scope).where(ConsentPeriod.user_id == user_id, ConsentPeriod.closed_at.is_(None))
     ).all()
     if live:
-        said = {"actor": operator_id, "source": "erasure", "channel": "operator", "reason": "erased"}
-        consent.revoke(session, user_id, now, scopes=live, salt=salt, **said)
-    grain = erased.salt or salt()
-    owner = digest(grain, "user", user_id)
-    stones = {owner: "user"} | {digest(grain, "account", one): "account" for one in accounts}
+        provenance = {"actor": operator_id, "source": "erasure", "channel": "operator", "reason": "erased"}
+        consent.revoke(session, user_id, now, scopes=live, salt=salt, **provenance)
+    shared_salt = erased.salt or salt()
+    owner = digest(shared_salt, "user", user_id)
+    stones = {owner: "user"} | {digest(shared_salt, "account", one): "account" for one in accounts}
     there = {
         one
         for some in chunks(stones)
         for one in session.scalars(select(Tombstone.digest).where(Tombstone.digest.in_(some)))
     }
     new = [
-        {"digest": stone, "kind": kind, "owner": owner, "salt": grain, "recorded_at": now}
+        {"digest": stone, "kind": kind, "owner": owner, "salt": shared_salt, "recorded_at": now}
         for stone, kind in stones.items()
         if stone not in there
     ]

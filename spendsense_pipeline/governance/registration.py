@@ -131,14 +131,14 @@ def register_drafts(
         with writing(engine) as session:
             if not number:
                 expire(session, now)
-            known = _Known.read(session, rows, set(turn), now, consent_days)
+            past = _Registered.read(session, rows, set(turn), now, consent_days)
             outcome = _Outcome()
             for user_id in turn:
-                if known.newest.get(user_id, as_of) <= as_of:
+                if past.newest.get(user_id, as_of) <= as_of:
                     outcome.slates[user_id] = set()
             for draft in rows:
-                outcome.place(draft, as_of, known)
-            outcome.withdraw(as_of, known)
+                outcome.place(draft, as_of, past)
+            outcome.withdraw(as_of, past)
             _write(session, outcome, as_of, now, run_id, signals or (lambda _: {}))
             experiment_records.mark_ghosts(session, now)
         counts.update(outcome.counts)
@@ -179,7 +179,7 @@ def _subject(row: Mapping[Any, Any]) -> tuple[str, str, str, str]:
 
 
 @dataclass
-class _Known:
+class _Registered:
     """What the database knew before about the customers who were considered."""
 
     by_id: dict[str, AnyRow]
@@ -199,23 +199,23 @@ class _Known:
         customers: set[str],
         now: dt.datetime,
         consent_days: int,
-    ) -> "_Known":
-        known = cls({}, defaultdict(list), defaultdict(list), {}, set(), set())
+    ) -> "_Registered":
+        past = cls({}, defaultdict(list), defaultdict(list), {}, set(), set())
         consent_days = policy.limit(session, consent_days)
         pieces = select(Recommendation.__table__, RecommendationText.slots, RecommendationText.findings).join(
             RecommendationText, original_text()
         )
         for some in chunks({draft["recommendation_id"] for draft in drafts}):
             for row in session.execute(pieces.where(Recommendation.recommendation_id.in_(some))):
-                known.by_id[row.recommendation_id] = row
+                past.by_id[row.recommendation_id] = row
         for some in chunks(customers):
             active = pieces.where(Recommendation.user_id.in_(some), Recommendation.status.in_(OPEN))
             for row in session.execute(active.order_by(Recommendation.as_of)):
-                known.by_subject[_subject(row._mapping)].append(row)
+                past.by_subject[_subject(row._mapping)].append(row)
                 if row.status == "pending_approval":
-                    known.waiting[row.user_id].append(row)
+                    past.waiting[row.user_id].append(row)
             slates = session.execute(select(Slate.user_id, Slate.as_of).where(Slate.user_id.in_(some)))
-            known.newest.update((row.user_id, row.as_of) for row in slates)
+            past.newest.update((row.user_id, row.as_of) for row in slates)
             rejections = select(
                 Recommendation.user_id,
                 Recommendation.content_type,
@@ -230,17 +230,17 @@ class _Known:
                     Decision.decided_at > now - REJECTION,
                 )
             ):
-                known.rejected.add(_piece(row._mapping))
-            known.dismissed.update((_piece(row._mapping), row) for row in feedback.dismissed(session, some))
-            known.declined |= topics.declined_by(session, list(some))
+                past.rejected.add(_piece(row._mapping))
+            past.dismissed.update((_piece(row._mapping), row) for row in feedback.dismissed(session, some))
+            past.declined |= topics.declined_by(session, list(some))
         for some in chunks({draft["consent_id"] for draft in drafts}):
             periods = session.execute(
                 select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope).where(
                     ConsentPeriod.consent_id.in_(some), consent.is_live(now, consent_days)
                 )
             )
-            known.consents.update((row.consent_id, row.user_id, row.scope) for row in periods)
-        return known
+            past.consents.update((row.consent_id, row.user_id, row.scope) for row in periods)
+        return past
 
 
 @dataclass
@@ -249,36 +249,36 @@ class _Outcome:
 
     new: list[tuple[Mapping[str, Any], AnyRow | None]] = field(default_factory=list)
     rewritten: list[Mapping[str, Any]] = field(default_factory=list)
-    judged_again: list[Mapping[str, Any]] = field(default_factory=list)
+    reassessed: list[Mapping[str, Any]] = field(default_factory=list)
     superseded: dict[str, str | None] = field(default_factory=dict)
     slates: dict[str, set[tuple[str, str, str, str]]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     why_refused: Counter[str] = field(default_factory=Counter)
 
-    def place(self, draft: Mapping[str, Any], as_of: dt.date, known: _Known) -> None:
+    def place(self, draft: Mapping[str, Any], as_of: dt.date, past: _Registered) -> None:
         user_id = draft["user_id"]
         if user_id not in self.slates:
             self.counts["refused"] += 1
             self.why_refused["older_than_newest"] += 1
             return
-        if _piece(draft) in known.rejected:
+        if _piece(draft) in past.rejected:
             self.counts["suppressed"] += 1
             return
-        dismissed = known.dismissed.get(_piece(draft))
+        dismissed = past.dismissed.get(_piece(draft))
         if dismissed is not None and not is_replaced_by(dismissed._mapping, draft):
             self.counts["suppressed"] += 1
             return
-        if (user_id, topics.topic_of(draft)) in known.declined:
+        if (user_id, topics.topic_of(draft)) in past.declined:
             self.counts["refused"] += 1
             self.why_refused["topic_declined"] += 1
             return
         self.slates[user_id].add(_subject(draft))
-        if (draft["consent_id"], user_id, SCOPE_OF[draft["content_type"]]) not in known.consents:
+        if (draft["consent_id"], user_id, SCOPE_OF[draft["content_type"]]) not in past.consents:
             self.counts["refused"] += 1
             self.why_refused["without_consent"] += 1
             return
-        same = known.by_id.get(draft["recommendation_id"])
-        self.counts[self._again(draft, same) if same is not None else self._fresh(draft, as_of, known)] += 1
+        same = past.by_id.get(draft["recommendation_id"])
+        self.counts[self._again(draft, same) if same is not None else self._fresh(draft, as_of, past)] += 1
 
     def _again(self, draft: Mapping[str, Any], same: AnyRow) -> str:
         if same.status == "superseded":  # withdrawn by an earlier run of this day, and wanted again
@@ -286,15 +286,15 @@ class _Outcome:
             return "registered"
         if same.original_hash == draft["content_hash"]:
             if same.findings != draft["findings"]:
-                self.judged_again.append(draft)
+                self.reassessed.append(draft)
             return "unchanged"
         if same.status != "pending_approval":
             return "suppressed"
         self.rewritten.append(draft)
         return "replaced"
 
-    def _fresh(self, draft: Mapping[str, Any], as_of: dt.date, known: _Known) -> str:
-        earlier = [row for row in known.by_subject[_subject(draft)] if row.as_of < as_of]
+    def _fresh(self, draft: Mapping[str, Any], as_of: dt.date, past: _Registered) -> str:
+        earlier = [row for row in past.by_subject[_subject(draft)] if row.as_of < as_of]
         waiting = [row for row in earlier if row.status == "pending_approval"]
         decided = [row for row in earlier if row.status != "pending_approval"]
         if any(row.released_at is None for row in decided):
@@ -310,11 +310,11 @@ class _Outcome:
         self.new.append((draft, min(waiting, key=lambda row: row.first_registered_at)))
         return "replaced"
 
-    def withdraw(self, as_of: dt.date, known: _Known) -> None:
+    def withdraw(self, as_of: dt.date, past: _Registered) -> None:
         """Take back what waits and is in no slate any more; new drafts of its kind inherit its age, oldest first."""
         gone: dict[tuple[str, str], list[AnyRow]] = defaultdict(list)
         for user_id, slate in self.slates.items():
-            for row in known.waiting[user_id]:
+            for row in past.waiting[user_id]:
                 if row.as_of <= as_of and _subject(row._mapping) not in slate:
                     gone[user_id, row.content_type].append(row)
         for rows in gone.values():
@@ -368,9 +368,9 @@ def _write(
         drafts.record(session, "registered", rows, now, texts=proofs, run_id=run_id)
     if outcome.rewritten:
         _rewrite(session, outcome.rewritten, to_text, now, run_id)
-    if outcome.judged_again:
-        _judge_again(session, outcome.judged_again)
-        _record_texts(session, "judged", outcome.judged_again, now, run_id)
+    if outcome.reassessed:
+        _reassess(session, outcome.reassessed)
+        _record_texts(session, "judged", outcome.reassessed, now, run_id)
     if outcome.superseded:
         statement = (
             update(recommendation)  # type: ignore[arg-type] # as above
@@ -384,14 +384,12 @@ def _write(
         closed = drafts.given(session, outcome.superseded, original=False)
         drafts.record(session, "superseded", closed, now, superseded_by=outcome.superseded, run_id=run_id)
     for some in chunks(outcome.slates):
-        known = set(session.scalars(select(Slate.user_id).where(Slate.user_id.in_(some))))
+        past = set(session.scalars(select(Slate.user_id).where(Slate.user_id.in_(some))))
         session.execute(
-            update(Slate).where(Slate.user_id.in_(known)).values(as_of=as_of, registered_at=now),
+            update(Slate).where(Slate.user_id.in_(past)).values(as_of=as_of, registered_at=now),
             execution_options={"synchronize_session": False},
         )
-        unseen = [
-            {"user_id": user_id, "as_of": as_of, "registered_at": now} for user_id in some if user_id not in known
-        ]
+        unseen = [{"user_id": user_id, "as_of": as_of, "registered_at": now} for user_id in some if user_id not in past]
         if unseen:
             session.execute(insert(Slate), unseen)
 
@@ -439,7 +437,7 @@ def _rewrite(
         session.execute(insert(text), [to_text(draft) for draft in unseen])  # type: ignore[arg-type] # a Table
     again = [draft for draft in written if (draft["recommendation_id"], draft["content_hash"]) in there]
     if again:
-        _judge_again(session, again)
+        _reassess(session, again)
     statement = (
         update(recommendation)  # type: ignore[arg-type] # a Table, typed wider
         .where(
@@ -480,7 +478,7 @@ def _record_texts(
     drafts.record(session, action, drafts.given(session, [name for name, _ in named]), now, texts=proofs, run_id=run_id)
 
 
-def _judge_again(session: Session, judged: Sequence[Mapping[str, Any]]) -> None:
+def _reassess(session: Session, judged: Sequence[Mapping[str, Any]]) -> None:
     """The text stands as it was, the guardrails' newer word on it counts."""
     text = RecommendationText.__table__
     statement = update(text).where(  # type: ignore[arg-type] # a Table, typed wider
@@ -522,7 +520,7 @@ def _checked(draft: dict[str, Any]) -> dict[str, Any]:
             f"draft {name} holds a character that cannot be stored (NUL or half a surrogate pair)",
             code="invalid_text",
         )
-    said = (draft["content_type"], draft["title"], draft["content"], draft["rationale"], draft["product_id"])
-    if content_hash(*said) != draft["content_hash"]:
+    hashed = (draft["content_type"], draft["title"], draft["content"], draft["rationale"], draft["product_id"])
+    if content_hash(*hashed) != draft["content_hash"]:
         raise SpendSenseError(f"draft {name}: content_hash is not the hash of its text", code="hash_mismatch")
     return draft

@@ -243,9 +243,9 @@ def propose(
     """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
     with reading(engine) as session:
         terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
-        allowed, blocked = _judged(session, facts_query(now).limit(ENOUGH), terms)
+        allowed, blocked = _decided_now(session, facts_query(now).limit(ENOUGH), terms)
         if not allowed and sum(blocked.values()) >= ENOUGH:
-            allowed, blocked = _judged(session, facts_query(now), terms)
+            allowed, blocked = _decided_now(session, facts_query(now), terms)
         blocked += _waiting(session, now)
         ending = bool(endings.due(session, now, _products(session, withdrawn), limit=1))
     return Proposal(len(allowed), _counted(blocked), ending)
@@ -293,7 +293,7 @@ def run_gate(
     with writing(engine) as session:
         terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
         # Judged before lapsed periods are closed, so that the count still says what became of them.
-        allowed, blocked = _judged(session, in_turn, terms)
+        allowed, blocked = _decided_now(session, in_turn, terms)
         refused = _unfit(session, [facts for facts, _ in allowed], guardrails)
         allowed = [one for one in allowed if one[0].recommendation_id not in refused]
         blocked += Counter(refused.values())
@@ -370,7 +370,7 @@ def _as_decided(row: Mapping[str, Any], hashed: str) -> bool:
     )
 
 
-def _judged(
+def _decided_now(
     session: Session, query: audit.AnySelect, terms: Terms
 ) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str]]:
     """What may go out, in the query's order, and how many may not by the first reason."""

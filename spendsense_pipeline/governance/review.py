@@ -245,7 +245,9 @@ def decide(
         raise ValueError("an override needs guardrails to judge its text")
     with writing(engine) as session:
         made = made or ("individual" if len(requests) == 1 else "bulk")
-        return taken(session, requests, Rules(now, guardrails, four_eyes, made, run_id, known_by=known_by), salt)
+        return decide_within(
+            session, requests, Rules(now, guardrails, four_eyes, made, run_id, known_by=known_by), salt
+        )
 
 
 @dataclass(frozen=True)
@@ -263,7 +265,7 @@ class Rules:
     """How the operators were known."""
 
 
-def taken(
+def decide_within(
     session: Session, requests: Sequence[Request], rules: Rules, salt: audit.Salt = audit.random_salt
 ) -> list[dict[str, Any]]:
     """``decide`` for whoever is inside ``writing`` already."""

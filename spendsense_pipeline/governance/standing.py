@@ -24,7 +24,7 @@ from spendsense_pipeline.governance.models import (
     RecommendationText,
     StandingApproval,
 )
-from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, taken
+from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within
 
 READ_PERCENT: Final = 5
 """Of the drafts, read one by one where nothing else is said."""
@@ -158,7 +158,7 @@ def apply(
                 and not read_alone(one.recommendation_id, standing.standing_id, standing.read_percent)
             ]
             rules = Rules(now, None, four_eyes, "standing", run_id, known_by=standing.known_by)
-            approved += [row["recommendation_id"] for row in taken(session, asked, rules, salt) if row["ok"]]
+            approved += [row["recommendation_id"] for row in decide_within(session, asked, rules, salt) if row["ok"]]
     return approved
 
 

@@ -25,7 +25,7 @@ from spendsense_pipeline.governance.models import (
     TemplateDecision,
     Viewing,
 )
-from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, names_hash, taken
+from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within, names_hash
 
 RENDERINGS = 3
 """Texts shown of one wording: those with the lowest and the highest figures come first."""
@@ -112,14 +112,14 @@ def approve_template(
     run_id: str | None = None,
     known_by: str = "trusted_local",
     salt: audit.Salt = audit.random_salt,
-    told: Callable[[int], None] = lambda _: None,
+    report: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Approve what waits in the words ``T@HASH`` without findings: {results, left}.
 
     ``results`` as of ``review.decide``, one for each draft, with the refusal ``sample_required`` where this operator
     opened none of them (``show`` by name); ``left`` are those that wait on: {recommendation_id, reason}, ``findings``,
     or ``overridden`` where other words than the wording's stand. ``known_by`` as for ``review.decide``. Each
-    ``MOST_AT_ONCE`` drafts are one transaction, after which ``told`` hears how many were looked at.
+    ``MOST_AT_ONCE`` drafts are one transaction, after which ``report`` hears how many were looked at.
     Raises ``hash_required`` and ``unknown_template``.
     """
     results: list[dict[str, Any]] = []
@@ -136,7 +136,7 @@ def approve_template(
             ]
             opened = sample(session, wording, operator_id)
             rules = Rules(now, None, four_eyes, "template", run_id, sample_opened=opened is not None, known_by=known_by)
-            decided = taken(session, asked, rules, salt)
+            decided = decide_within(session, asked, rules, salt)
             if approved := sum(row["ok"] for row in decided):
                 _record(session, wording, operator_id, opened, approved, now, run_id, salt)
         results += decided
@@ -145,7 +145,7 @@ def approve_template(
             for one in drafts
             if one.severity or one.content_hash != one.original_hash
         ]
-        told(len(results) + len(left))
+        report(len(results) + len(left))
         if len(drafts) < MOST_AT_ONCE:
             return {"results": results, "left": left}
         after = drafts[-1].recommendation_id

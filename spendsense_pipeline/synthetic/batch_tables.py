@@ -23,7 +23,7 @@ from spendsense_pipeline.synthetic.cast import (
     Cards,
     People,
 )
-from spendsense_pipeline.synthetic.dice import Dice, Flags, Ints
+from spendsense_pipeline.synthetic.rng import Flags, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import Period
 
 
@@ -53,10 +53,10 @@ class Names:
         fake.seed_instance(seed)
         return cls([fake.first_name() for _ in range(400)], [fake.last_name() for _ in range(600)])
 
-    def people(self, dice: Dice, topic: str, index: Ints) -> list[tuple[str, str]]:
+    def people(self, rng: Rng, topic: str, index: Ints) -> list[tuple[str, str]]:
         """First and last name of each."""
-        first = dice.whole(f"{topic}/first", 0, len(self.first) - 1, index)
-        last = dice.whole(f"{topic}/last", 0, len(self.last) - 1, index)
+        first = rng.whole(f"{topic}/first", 0, len(self.first) - 1, index)
+        last = rng.whole(f"{topic}/last", 0, len(self.last) - 1, index)
         return [(self.first[a], self.last[b]) for a, b in zip(first, last, strict=True)]
 
 
@@ -69,9 +69,9 @@ def as_text(values: list[str] | list[str | None]) -> pa.Array:
     return pa.array(values, pa.string())
 
 
-def as_times(dice: Dice, topic: str, day: Ints, key: Ints, missing: Flags | None = None) -> pa.Array:
+def as_times(rng: Rng, topic: str, day: Ints, key: Ints, missing: Flags | None = None) -> pa.Array:
     """ISO times at some second of a day, null where missing."""
-    second = day * 86_400 + dice.whole(topic, 7 * 3600, 21 * 3600, key)
+    second = day * 86_400 + rng.whole(topic, 7 * 3600, 21 * 3600, key)
     text = np.char.add(np.datetime_as_string(second.astype("datetime64[s]")), "Z")
     return pa.array(text.tolist(), pa.string(), mask=missing)
 
@@ -84,8 +84,8 @@ def as_money(cents: Ints, missing: Flags | None = None) -> pa.Array:
     return pa.array(cents / 100, pa.float64(), mask=missing)
 
 
-def users_table(dice: Dice, who: People, ids: list[str], names: Names) -> pa.Table:
-    named = names.people(dice, "customer", who.index)
+def users_table(rng: Rng, who: People, ids: list[str], names: Names) -> pa.Table:
+    named = names.people(rng, "customer", who.index)
     consented = who.consented_on > 0
     return pa.table(
         {
@@ -97,18 +97,18 @@ def users_table(dice: Dice, who: People, ids: list[str], names: Names) -> pa.Tab
                     for (first, last), number in zip(named, who.index, strict=True)
                 ]
             ),
-            "created_at": as_times(dice, "created", who.known_since, who.index),
+            "created_at": as_times(rng, "created", who.known_since, who.index),
             "consent_status": pa.array(consented),
-            "consent_granted_at": as_times(dice, "consent/time", who.consented_on, who.index, ~consented),
+            "consent_granted_at": as_times(rng, "consent/time", who.consented_on, who.index, ~consented),
             "consent_revoked_at": pa.nulls(who.count, pa.string()),
             "user_type": as_text(["customer"] * who.count),
         }
     )
 
 
-def operators_table(dice: Dice, count: int, names: Names, period: Period) -> pa.Table:
+def operators_table(rng: Rng, count: int, names: Names, period: Period) -> pa.Table:
     index = np.arange(count)
-    named = names.people(dice, "operator", index)
+    named = names.people(rng, "operator", index)
     return pa.table(
         {
             "user_id": as_text([f"op_{number + 1:03d}" for number in index]),
@@ -116,7 +116,7 @@ def operators_table(dice: Dice, count: int, names: Names, period: Period) -> pa.
             "email": as_text(
                 [f"{first}.{last}.op{n + 1}@example.com".lower() for n, (first, last) in enumerate(named)]
             ),
-            "created_at": as_times(dice, "operator/time", np.full(count, period.first - 365), index),
+            "created_at": as_times(rng, "operator/time", np.full(count, period.first - 365), index),
             "consent_status": pa.array(np.zeros(count, dtype=np.bool_)),
             "consent_granted_at": pa.nulls(count, pa.string()),
             "consent_revoked_at": pa.nulls(count, pa.string()),
@@ -148,7 +148,7 @@ def account_ids(who: People, ids: list[str]) -> list[str]:
     ]
 
 
-def accounts_table(dice: Dice, story: Story, ids: list[str], period: Period) -> pa.Table:
+def accounts_table(rng: Rng, story: Story, ids: list[str], period: Period) -> pa.Table:
     who, state = story.who, story.card_state
     held = np.stack([np.ones(who.count, dtype=np.bool_), who.has_savings, who.has_card, who.other > 0], axis=1)
     limit = np.zeros((who.count, PLACES), dtype=np.int64)
@@ -168,7 +168,7 @@ def accounts_table(dice: Dice, story: Story, ids: list[str], period: Period) -> 
         else OTHER_KINDS[int(who.other[o])]
         for o, p in zip(owner, place, strict=True)
     ]
-    opened = who.known_since[owner] - dice.whole("account/age", 10, 2500, who.index[owner], place)
+    opened = who.known_since[owner] - rng.whole("account/age", 10, 2500, who.index[owner], place)
     return pa.table(
         {
             "account_id": as_text(account_ids(who, ids)).take(owner * PLACES + place),
@@ -180,16 +180,16 @@ def accounts_table(dice: Dice, story: Story, ids: list[str], period: Period) -> 
             "balance_limit": as_money(limit[owner, place], ~is_card[owner, place]),
             "iso_currency_code": as_text(["USD"] * len(owner)),
             "holder_category": as_text(["personal"] * len(owner)),
-            "created_at": as_times(dice, "account/time", opened, owner * PLACES + place),
+            "created_at": as_times(rng, "account/time", opened, owner * PLACES + place),
             "balance_date": as_dates(np.full(len(owner), period.last)),
         }
     )
 
 
-def liabilities_table(dice: Dice, story: Story, ids: list[str], period: Period) -> pa.Table:
+def liabilities_table(rng: Rng, story: Story, ids: list[str], period: Period) -> pa.Table:
     who, cards, state = story.who, story.cards, story.card_state
     loans = np.flatnonzero(who.other == STUDENT_LOAN)
-    instalment = behaviour.student_loan_payment(dice, who, loans)
+    instalment = behaviour.student_loan_payment(rng, who, loans)
     plan = story.standing
     loan_day = np.zeros(who.count, dtype=np.int64)
     lenders = np.isin(plan.payee, payee_pool.codes(payee_pool.STUDENT_LENDERS))
@@ -204,7 +204,7 @@ def liabilities_table(dice: Dice, story: Story, ids: list[str], period: Period) 
     apr = np.concatenate([cards.apr, none])
     last_payment = np.concatenate([state.last_payment, instalment])
     account = as_text(account_ids(who, ids)).take(owner * PLACES + place)
-    rate = np.rint(dice.between("loan/rate", 350, 750, who.index[owner])) / 100
+    rate = np.rint(rng.between("loan/rate", 350, 750, who.index[owner])) / 100
     table = pa.table(
         {
             "liability_id": pc.binary_join_element_wise("liab", account, "_"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spendsense_pipeline.synthetic.dice import Dice, Flags, Floats, Ints
+from spendsense_pipeline.synthetic.rng import Flags, Floats, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import (
     BIWEEKLY,
     MONTHLY,
@@ -70,39 +70,39 @@ class People:
 NOTHING, SECOND_CARD, STUDENT_LOAN, INVESTMENT, FORMER_ACCOUNT = range(5)
 
 
-def people(dice: Dice, index: Ints, seed: int, period: Period) -> People:
+def people(rng: Rng, index: Ints, seed: int, period: Period) -> People:
     """The customers of these numbers."""
     persona = _TURNS[(index + seed) % len(_TURNS)]
     low, high = _INCOME[persona, 0], _INCOME[persona, 1]
-    income = dice.whole("income", low, high, index) * 100
+    income = rng.whole("income", low, high, index) * 100
     salaried = np.array([WEEKLY, BIWEEKLY, SEMI_MONTHLY, MONTHLY])
-    pay = np.where(persona == FREELANCE, IRREGULAR, salaried[dice.pick("pay", [0.15, 0.4, 0.25, 0.2], index)])
-    has_card = dice.chance("card", _HAS_CARD[persona], index)
-    has_savings = dice.chance("savings", _HAS_SAVINGS[persona], index) | ~has_card  # two accounts at least
+    pay = np.where(persona == FREELANCE, IRREGULAR, salaried[rng.pick("pay", [0.15, 0.4, 0.25, 0.2], index)])
+    has_card = rng.chance("card", _HAS_CARD[persona], index)
+    has_savings = rng.chance("savings", _HAS_SAVINGS[persona], index) | ~has_card  # two accounts at least
     borrower = np.isin(persona, (SUBSCRIBER, SAVER, CREDIT))
     other = np.select(
         [
             persona == WEALTHY,
-            (persona == CREDIT) & dice.chance("second card", 0.5, index),
-            borrower & dice.chance("studied", 0.3, index),
+            (persona == CREDIT) & rng.chance("second card", 0.5, index),
+            borrower & rng.chance("studied", 0.3, index),
         ],
         [INVESTMENT, SECOND_CARD, STUDENT_LOAN],
         NOTHING,
     )
-    known_since = period.first - dice.whole("known", 30, 730, index)
+    known_since = period.first - rng.whole("known", 30, 730, index)
     consented = np.isin(index % 10, _CONSENTING)
     return People(
         index=index,
         persona=persona,
         income=income,
         pay=pay,
-        friday=dice.whole("friday", 0, 1, index),
+        friday=rng.whole("friday", 0, 1, index),
         has_card=has_card,
         has_savings=has_savings,
         other=other,
         comfort=np.clip(income / 450_000, 0.55, 1.4),
         known_since=known_since,
-        consented_on=np.where(consented, period.last - dice.whole("consented", 2, 28, index), 0),
+        consented_on=np.where(consented, period.last - rng.whole("consented", 2, 28, index), 0),
         times_paid=np.where(pay == IRREGULAR, 0.0, TIMES_A_MONTH[np.maximum(pay, 0)]),
     )
 
@@ -127,7 +127,7 @@ class Cards:
         return len(self.holder)
 
 
-def cards(dice: Dice, who: People) -> Cards:
+def cards(rng: Rng, who: People) -> Cards:
     """First and second cards: those who live on credit owe half to nearly all of a limit, others little."""
     first = np.flatnonzero(who.has_card)
     second = np.flatnonzero(who.other == SECOND_CARD)
@@ -137,22 +137,22 @@ def cards(dice: Dice, who: People) -> Cards:
     revolving = persona == CREDIT
     # Nearly every fifth of those in debt is at the very top of the limit.
     full = np.where(
-        dice.chance("card/maxed", 0.3, *keys),
-        dice.between("card/top", 0.82, 0.95, *keys),
-        dice.between("card/high", 0.54, 0.82, *keys),
+        rng.chance("card/maxed", 0.3, *keys),
+        rng.between("card/top", 0.82, 0.95, *keys),
+        rng.between("card/high", 0.54, 0.82, *keys),
     )
     spare = np.where(persona == WEALTHY, 0.17, 0.26)
-    low = dice.between("card/low", 0.11, spare, *keys)
-    months_of_income = dice.between("card/limit", 0.6, 1.4, *keys)
+    low = rng.between("card/low", 0.11, spare, *keys)
+    months_of_income = rng.between("card/limit", 0.6, 1.4, *keys)
     limit = np.maximum(np.rint(who.income[holder] * months_of_income / 50_000).astype(np.int64) * 50_000, 200_000)
     return Cards(
         holder=holder,
         place=place,
         revolving=revolving,
-        minimum_only=revolving & dice.chance("card/minimum", 0.55, *keys),
-        overdue=revolving & (place == CARD) & dice.chance("card/overdue", 0.15, *keys),
-        closing_day=dice.whole("card/closing", 1, 28, *keys),
-        apr=np.rint(dice.between("card/apr", 1699, 2999, *keys)) / 100,
+        minimum_only=revolving & rng.chance("card/minimum", 0.55, *keys),
+        overdue=revolving & (place == CARD) & rng.chance("card/overdue", 0.15, *keys),
+        closing_day=rng.whole("card/closing", 1, 28, *keys),
+        apr=np.rint(rng.between("card/apr", 1699, 2999, *keys)) / 100,
         limit=limit,
         utilization=np.where(revolving, full, low),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spendsense_pipeline.synthetic.dice import Ints
+from spendsense_pipeline.synthetic.rng import Ints
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,6 @@ from spendsense_pipeline.synthetic.cast import (
     WEALTHY,
     People,
 )
-from spendsense_pipeline.synthetic.dice import Dice, Floats, Ints
 from spendsense_pipeline.synthetic.generate import BLOCK, Synthetic, sized
 from spendsense_pipeline.synthetic.raw import households
 from spendsense_pipeline.synthetic.raw.country import (
@@ -63,6 +62,7 @@ from spendsense_pipeline.synthetic.raw.country import (
 )
 from spendsense_pipeline.synthetic.raw.households import DAYS_APART, LENT_STEP, Household, Plans
 from spendsense_pipeline.synthetic.raw.printing import channels_online, printed_columns
+from spendsense_pipeline.synthetic.rng import Floats, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import ANNUAL, CADENCES, MONTHLY, SEMI_ANNUAL, TIMES_A_MONTH, Period
 
 EVIDENCE: Final = ("mcc", "codes", "bare")
@@ -94,7 +94,7 @@ def generate_raw(
     country: str,
     evidence: str = "bare",
     days: int = 180,
-    told: Callable[[int], None] = lambda _: None,
+    report: Callable[[int], None] = lambda _: None,
 ) -> Synthetic:
     """Make customers of a country (``us``, ``uk``, ``de``) as raw bank exports show them, with the same kind of truth.
 
@@ -112,22 +112,22 @@ def generate_raw(
         raise SpendSenseError(f"no country {country!r}: one of {', '.join(COUNTRIES)}", code="unknown_country")
     if evidence not in EVIDENCE:
         raise SpendSenseError(f"no evidence {evidence!r}: one of {', '.join(EVIDENCE)}", code="unknown_evidence")
-    dice, period, land = Dice(seed), Period.ending(as_of, days), Country(country, seed)
+    rng, period, land = Rng(seed), Period.ending(as_of, days), Country(country, seed)
     operators = max(1, (users * 5 + 50) // 100)
     parts: dict[str, list[pa.Table]] = {"users": [], "accounts": [], "transactions": [], "liabilities": []}
     truth: dict[str, Any] = {}
     for first in range(0, users - operators, BLOCK):
         index = np.arange(first, min(first + BLOCK, users - operators))
-        lives = _lives(dice, index, seed, land, period)
+        lives = _lives(rng, index, seed, land, period)
         ids = [f"{country}_{number + 1:06d}" for number in index]
-        parts["users"].append(_localised(users_table(dice, lives.story.who, ids, land.names), land))
-        parts["accounts"].append(_accounts(dice, lives, ids, land, period))
-        parts["transactions"].append(_transactions(dice, lives, ids, land, period, evidence))
-        parts["liabilities"].append(_liabilities(dice, lives, ids, period))
+        parts["users"].append(_localised(users_table(rng, lives.story.who, ids, land.names), land))
+        parts["accounts"].append(_accounts(rng, lives, ids, land, period))
+        parts["transactions"].append(_transactions(rng, lives, ids, land, period, evidence))
+        parts["liabilities"].append(_liabilities(rng, lives, ids, period))
         truth.update(_truth(lives, ids, land, period, evidence))
-        told(first + len(index))
-    parts["users"].append(_localised(operators_table(dice, operators, land.names, period), land))
-    told(users)
+        report(first + len(index))
+    parts["users"].append(_localised(operators_table(rng, operators, land.names, period), land))
+    report(users)
     return Synthetic(
         tables={name: as_frame(pa.concat_tables(tables)) for name, tables in parts.items()},
         truth={
@@ -150,13 +150,13 @@ def generate_raw(
 # ---------------------------------------------------------------- the story
 
 
-def _people(dice: Dice, index: Ints, seed: int, land: Country, period: Period) -> People:
+def _people(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> People:
     """The same ways of living as elsewhere, paid as the country pays; loans show only in their payments."""
-    who = living.people(dice, index, seed, period)
-    drawn = np.array(list(land.pay))[dice.pick("raw/pay", list(land.pay.values()), index)]
+    who = living.people(rng, index, seed, period)
+    drawn = np.array(list(land.pay))[rng.pick("raw/pay", list(land.pay.values()), index)]
     pay = np.where(who.pay == IRREGULAR, IRREGULAR, drawn)
     other = np.where(who.other == STUDENT_LOAN, NOTHING, who.other)
-    moved = (other == NOTHING) & (who.persona != CREDIT) & dice.chance("raw/changed banks", 0.06, index)
+    moved = (other == NOTHING) & (who.persona != CREDIT) & rng.chance("raw/changed banks", 0.06, index)
     return replace(
         who,
         pay=pay,
@@ -165,49 +165,49 @@ def _people(dice: Dice, index: Ints, seed: int, land: Country, period: Period) -
     )
 
 
-def _lives(dice: Dice, index: Ints, seed: int, land: Country, period: Period) -> _Lives:
+def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> _Lives:
     """Let one block of customers live through the period, and see what their banks would deliver of it."""
-    who = _people(dice, index, seed, land, period)
-    home = Household.of(dice, who)
+    who = _people(rng, index, seed, land, period)
+    home = Household.of(rng, who)
     # Pensioners save at the middle and the end of the month, as those do who are paid once a month.
     who = replace(
         who, pay=np.where(home.retired, MONTHLY, who.pay), times_paid=np.where(home.retired, 1.0, who.times_paid)
     )
-    cards = living.cards(dice, who)
-    plans, rules = households.plans_of(dice, who, home, land, period)
-    planned, plan, plans = households.plan_rows(dice, who, plans, rules, land, period)
+    cards = living.cards(rng, who)
+    plans, rules = households.plans_of(rng, who, home, land, period)
+    planned, plan, plans = households.plan_rows(rng, who, plans, rules, land, period)
     parts = [
         planned,
-        behaviour.freelance_pay(dice, who, period, land.payers),
-        households.mishaps(dice, who, planned, land, period),
-        households.foreign_fees(dice, who, planned, land),
-        households.now_and_then(dice, who, home, plans, land, period),
+        behaviour.freelance_pay(rng, who, period, land.payers),
+        households.mishaps(rng, who, planned, land, period),
+        households.foreign_fees(rng, who, planned, land),
+        households.now_and_then(rng, who, home, plans, land, period),
     ]
     regular = behaviour.together(parts)
-    counts = households.habit_counts(dice, who, home, land, period)
+    counts = households.habit_counts(rng, who, home, land, period)
     costs = households.habit_costs(counts, land, period)
-    saved, invested, budget = balances.monthly_plan(dice, who, regular, cards, costs, period)
+    saved, invested, budget = balances.monthly_plan(rng, who, regular, cards, costs, period)
     legs = behaviour.standing_transfers(who, saved, invested, land.transfers)
-    moved = [behaviour.standing_rows(dice, who, leg, period)[0] for leg in legs]
-    spent = behaviour.together([regular, *moved, households.habit_rows(dice, who, counts, budget, land, period)])
+    moved = [behaviour.standing_rows(rng, who, leg, period)[0] for leg in legs]
+    spent = behaviour.together([regular, *moved, households.habit_rows(rng, who, counts, budget, land, period)])
     paid, card_state = behaviour.card_rows(who, cards, spent, period, land.lines)
-    put_by = balances.put_by(dice, who)
-    interest = behaviour.savings_interest(dice, who, put_by[:, SAVINGS], period, land.line("earned", "earned"))
+    put_by = balances.put_by(rng, who)
+    interest = behaviour.savings_interest(rng, who, put_by[:, SAVINGS], period, land.line("earned", "earned"))
     rows = behaviour.together([spent, paid, interest])
-    closing, fees = balances.checking_balances(dice, who, rows, period, land.lines.overdraft)
+    closing, fees = balances.checking_balances(rng, who, rows, period, land.lines.overdraft)
     rows = behaviour.together([rows, fees])
     held = put_by + _flow(who, rows.only(~rows.pending))
     held[:, CHECKING] = closing
     held[cards.holder, cards.place] = card_state.owed
-    rows, held, closed = _former_accounts(dice, who, rows, held, land, period)
-    beside = trouble.left_pending(dice, who, rows.only(land.is_in(BY_CARD)[rows.payee]))
+    rows, held, closed = _former_accounts(rng, who, rows, held, land, period)
+    beside = trouble.left_pending(rng, who, rows.only(land.is_in(BY_CARD)[rows.payee]))
     rows = behaviour.together([rows, beside.only(period.covers(beside.day))])
     # Planned rows come first in every table made so far.
     numbers = np.concatenate([plan, np.full(len(rows.who) - len(plan), -1)])
 
     shared = _partners(who)
-    stale = (who.persona != CREDIT) & (shared < 0) & dice.chance("raw/stale", 0.03, who.index)
-    until = np.where(stale, period.last - dice.whole("raw/stale/days", 10, 40, who.index), period.last)
+    stale = (who.persona != CREDIT) & (shared < 0) & rng.chance("raw/stale", 0.03, who.index)
+    until = np.where(stale, period.last - rng.whole("raw/stale/days", 10, 40, who.index), period.last)
     unseen = rows.only((rows.day > until[rows.who]) & ~rows.pending)
     on_card = np.zeros((who.count, PLACES), dtype=np.bool_)
     on_card[cards.holder, cards.place] = True
@@ -230,13 +230,13 @@ def _flow(who: People, rows: Rows) -> Ints:
 
 
 def _former_accounts(
-    dice: Dice, who: People, rows: Rows, held: Ints, land: Country, period: Period
+    rng: Rng, who: People, rows: Rows, held: Ints, land: Country, period: Period
 ) -> tuple[Rows, Ints, Ints]:
     """Those who changed banks: what went through checking before that day went through an account now closed."""
     changed = who.other == FORMER_ACCOUNT
     when = np.where(
         changed,
-        period.first + np.rint(period.days * dice.between("raw/changed/when", 0.3, 0.7, who.index)).astype(np.int64),
+        period.first + np.rint(period.days * rng.between("raw/changed/when", 0.3, 0.7, who.index)).astype(np.int64),
         0,
     )
     there = changed[rows.who] & (rows.place == CHECKING) & (rows.day < when[rows.who])
@@ -293,8 +293,8 @@ def _holdings(lives: _Lives, ids: list[str], made: pa.Table) -> pa.Table:
     return pa.concat_tables(shared)
 
 
-def _accounts(dice: Dice, lives: _Lives, ids: list[str], land: Country, period: Period) -> pa.Table:
-    made = accounts_table(dice, lives.story, ids, period)
+def _accounts(rng: Rng, lives: _Lives, ids: list[str], land: Country, period: Period) -> pa.Table:
+    made = accounts_table(rng, lives.story, ids, period)
     position = {user: number for number, user in enumerate(ids)}
     owner = np.array([position[user] for user in made.column("user_id").to_pylist()], dtype=np.int64)
     kind = np.array([account.split("_")[2] for account in made.column("account_id").to_pylist()])
@@ -312,19 +312,19 @@ def _accounts(dice: Dice, lives: _Lives, ids: list[str], land: Country, period: 
     return _holdings(lives, ids, made.append_column("closed_at", closed))
 
 
-def _liabilities(dice: Dice, lives: _Lives, ids: list[str], period: Period) -> pa.Table:
-    made = liabilities_table(dice, lives.story, ids, period)
+def _liabilities(rng: Rng, lives: _Lives, ids: list[str], period: Period) -> pa.Table:
+    made = liabilities_table(rng, lives.story, ids, period)
     gone = np.array(ids)[lives.partner >= 0]
     return made.filter(pa.array(~np.isin(np.array(made.column("user_id").to_pylist()), gone)))
 
 
-def _transactions(dice: Dice, lives: _Lives, ids: list[str], land: Country, period: Period, evidence: str) -> pa.Table:
+def _transactions(rng: Rng, lives: _Lives, ids: list[str], land: Country, period: Period, evidence: str) -> pa.Table:
     rows, who = lives.story.rows, lives.story.who
     number = np.arange(len(rows.who)) - np.searchsorted(rows.who, rows.who) + 1
     accounts = account_ids(who, ids)
     last4 = np.array([int(account[-4:]) for account in accounts]).reshape(who.count, PLACES)
-    holders = [" ".join(name) for name in land.names.people(dice, "customer", who.index)]
-    printed = printed_columns(dice, who, holders, last4, rows, number, land, period, evidence)
+    holders = [" ".join(name) for name in land.names.people(rng, "customer", who.index)]
+    printed = printed_columns(rng, who, holders, last4, rows, number, land, period, evidence)
     user = as_text(ids).take(pa.array(rows.who))
     days = as_dates(np.arange(period.first, period.last + 1))
     online = channels_online(land)[rows.payee]

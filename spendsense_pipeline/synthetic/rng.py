@@ -30,11 +30,11 @@ def _mixed(value: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return mixed
 
 
-class Dice:
+class Rng:
     """Draws for one seed. Keys broadcast against each other and give the shape of the answer.
 
-    >>> dice = Dice(7)
-    >>> bool(dice.uniform("height", 3) == Dice(7).uniform("height", 3))
+    >>> rng = Rng(7)
+    >>> bool(rng.uniform("height", 3) == Rng(7).uniform("height", 3))
     True
     """
 
