@@ -68,6 +68,14 @@ def test_every_kind_of_link_has_its_rows() -> None:
         assert set(kind.public) <= {column.name for column in kind.model.__table__.columns}
 
 
+def test_the_glossary_has_twenty_terms_at_most_and_says_where_they_live() -> None:
+    rows = (PROJECT_ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").split("|---|---|---|\n")[1].splitlines()
+    assert len(rows) <= 20
+    for row in rows:
+        *_, where, _ = row.split(" | ")[-1].split("`")
+        assert (PROJECT_ROOT / "spendsense_pipeline" / where).is_file(), row
+
+
 def test_the_picture_of_the_graph_is_of_the_graph() -> None:
     """After a change of the graph: `python docs/graph.py`."""
     drawing = runpy.run_path(str(PROJECT_ROOT / "docs" / "graph.py"))
