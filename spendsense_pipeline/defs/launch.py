@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 from filelock import FileLock
 
 from spendsense_pipeline import warehouse
@@ -45,7 +44,7 @@ PROGRESS = logging.getLogger("spendsense.progress")
 """Each step of a command's run as it starts, and what steps say of their counts; nobody listens unless asked to."""
 
 # The code location of `workspace.yaml`: with it, the UI counts a command's run among those of its job.
-SHOWN = {REPOSITORY_LABEL_TAG: "__repository__@spendsense"}
+SHOWN = {".dagster/repository": "__repository__@spendsense"}
 
 EVALUATED = {"evaluation_metrics", "operator_report", "operator_review"}
 """What tells of the queue as it is now: two assets, and the check of the operators."""
