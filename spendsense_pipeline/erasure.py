@@ -2,7 +2,7 @@
 
 The order is that of what a crash may leave: consent closes first, so nothing is visible any more; the rows that know
 which files and texts are the customer's go last, so that the same command finds them again. Belongs here: the order,
-and what remains. Does not belong here: how a file (``ingest.erasure``) or the database (``governance.erasure``) is
+and what remains. Does not belong here: how a file (``ingest.erasure``) or the database (``governance.erased_rows``) is
 emptied, and waiting for runs (``defs.erasure``).
 """
 
@@ -81,7 +81,7 @@ def erase(
 
     {user_id, erasure_id, erased: {landing, warehouse, exports, reports, runs, database}, remains: [{what, reason}]}.
     ``erasure_id`` is None where nothing was left to erase. ``forget_runs`` gets words and takes the runs out of
-    Dagster whose config says one of them. Raises what ``governance.erasure.begin`` raises.
+    Dagster whose config says one of them. Raises what ``governance.erased_rows.begin`` raises.
     """
     folders = [one for one in places.landing.glob("*") if one.is_dir() and one.name != ".erased"]
     accounts, landed = accounts_of(user_id, folders)

@@ -1,6 +1,6 @@
 """The experiments' assets: who is assigned before drafting, outcomes of later dates, uplift.
 
-The thinking is in ``experiments/``; what was assigned is kept by ``governance.experiments``.
+The thinking is in ``experiments/``; what was assigned is kept by ``governance.experiment_records``.
 """
 
 import datetime as dt

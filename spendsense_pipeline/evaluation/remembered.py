@@ -1,6 +1,6 @@
 """Releases that were verified on an earlier day, so that none is verified twice.
 
-Remembered is a fingerprint of all that verifying looks at (``governance.frames.releases``), and only of releases that
+Remembered is a fingerprint of all that verifying looks at (``database_frames.releases``), and only of releases that
 their rows bear out: what is changed later has another fingerprint and is verified anew. Everything is, too, once a
 source file of this package has changed, or the audit chain does not hold its head of that day any more. What verifying
 is does not belong here (``metrics.verified``).

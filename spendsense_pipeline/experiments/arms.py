@@ -2,7 +2,7 @@
 
 A customer's place in a stratum decides the arm, and anybody with the seed can recompute it. Belongs here: who may be
 assigned, strata, dealing. Does not belong here: keeping assignments, which makes them sticky
-(``governance.experiments``).
+(``governance.experiment_records``).
 """
 
 import hashlib

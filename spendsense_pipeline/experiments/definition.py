@@ -1,7 +1,7 @@
 """An experiment as its file says it: read, refused where it cannot be run, and bound by a hash of what it says.
 
 Belongs here: the file's fields and what they must be. Does not belong here: whether it was registered before and who
-was assigned (``governance.experiments``).
+was assigned (``governance.experiment_records``).
 """
 
 import hashlib

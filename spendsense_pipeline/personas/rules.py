@@ -51,6 +51,9 @@ RULES: Final = tuple(
 )
 """The criteria of all personas, those of the highest priority first."""
 
+BY_PRIORITY: Final = tuple(dict.fromkeys(rule.persona for rule in RULES))
+"""The personas in the order of their rules."""
+
 
 def rules_version(rules: tuple[Rule, ...]) -> str:
     """The version of a table of rules: derived from what it says, so nobody can forget to raise it."""

@@ -3,17 +3,16 @@
 Does not belong here: how a signal is computed (``profiles`` asks the pipeline's own functions).
 """
 
-import datetime as dt
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
-from sqlalchemy.orm import Session
 
 from spendsense_pipeline import profiles
 from spendsense_pipeline.governance import activity, audit, consent, credentials
+from spendsense_pipeline.governance.consent import live_scopes
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.why import why as on_record
-from spendsense_pipeline.personas.rules import RULES
+from spendsense_pipeline.personas.rules import BY_PRIORITY
 from spendsense_pipeline.service import charts, pane
 from spendsense_pipeline.service.callers import Caller, person
 from spendsense_pipeline.service.parameters import Offset
@@ -33,14 +32,6 @@ FAMILIES: Final = ("income", "credit", "savings", "subscriptions", "trust")
 """In the order of the page."""
 
 
-def live_consents(session: Session, now: dt.datetime, consent_days: int) -> dict[str, dict[str, bool]]:
-    """user_id → {"education": live, "partner_offers": live} of everybody with a live consent."""
-    found: dict[str, dict[str, bool]] = {}
-    for row in consent.live_consents(session, now, consent_days):
-        found.setdefault(row.user_id, dict(profiles.NOTHING))[row.scope] = True
-    return found
-
-
 @router.get("/desk/customers")
 def customers(
     request: Request,
@@ -52,7 +43,7 @@ def customers(
     """The list, with filters and pages."""
     service = of(request)
     with reading(service.engine) as session:
-        consents = live_consents(session, service.now(), service.settings.consent_days)
+        consents = live_scopes(session, service.now(), service.settings.consent_days)
     found = profiles.users(
         service.settings.warehouse_root,
         consents,
@@ -69,7 +60,7 @@ def customers(
         found=found,
         consent=consent,
         persona=persona,
-        personas=list(dict.fromkeys(rule.persona for rule in RULES)),
+        personas=BY_PRIORITY,
     )
 
 
@@ -79,7 +70,7 @@ def customer(request: Request, caller: Reader, user_id: str) -> Response:
     service = of(request)
     now, days = service.now(), service.settings.consent_days
     with reading(service.engine) as session:
-        consents = live_consents(session, now, days)
+        consents = live_scopes(session, now, days)
         periods = consent.periods(session, user_id, now, days)
         events = consent.history(session, user_id)
         texts = activity.history_of(session, user_id, now)

@@ -21,7 +21,7 @@ from spendsense_pipeline.governance import wordings as templates
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import STATUSES
 from spendsense_pipeline.governance.review import LONGEST, Refusal
-from spendsense_pipeline.personas.rules import RULES
+from spendsense_pipeline.personas.rules import BY_PRIORITY
 from spendsense_pipeline.recommendations.guardrails import review_draft
 from spendsense_pipeline.service import pane
 from spendsense_pipeline.service.callers import Caller, person
@@ -37,17 +37,8 @@ PAGE: Final = 50
 """Rows of the queue that are sent at once."""
 DECISIONS: Final = 500
 """Decisions in one request of the page."""
-"""How far ahead a standing approval may reach."""
 
-REASONS: Final = (
-    "wrong figures",
-    "tone",
-    "not for this customer",
-    "outdated",
-    "unclear",
-    "duplicate",
-    "other",
-)
+REASONS: Final = ("wrong figures", "tone", "not for this customer", "outdated", "unclear", "duplicate", "other")
 """Why a text is rejected; ``other`` needs words behind it: ``other: …``."""
 
 ADVICE: Final = {
@@ -116,7 +107,7 @@ def desk(request: Request, caller: Reader) -> Response:
         waiting=waiting,
         seq=seq,
         statuses=STATUSES,
-        personas=list(dict.fromkeys(rule.persona for rule in RULES)),
+        personas=BY_PRIORITY,
         reasons=REASONS,
         longest=LONGEST,
     )
@@ -205,7 +196,7 @@ def decide(
         four_eyes=service.settings.four_eyes,
         known_by=caller.known_by,
     )
-    return answer({"results": [_advised(row) for row in results]})
+    return answer({"results": [row | {"advice": _advice(row)} for row in results]})
 
 
 def _require_reason(reason: str | None) -> None:
@@ -214,10 +205,6 @@ def _require_reason(reason: str | None) -> None:
         raise SpendSenseError(
             f"a rejection's reason is one of: {', '.join(REASONS[:-1])}, or `other: ` and words", code="invalid_reason"
         )
-
-
-def _advised(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"advice": _advice(row)}
 
 
 def _advice(row: Mapping[str, Any]) -> str:
@@ -273,7 +260,8 @@ def wordings(request: Request, caller: Reader, ref: str | None = None) -> Respon
         opened = templates.sample_opened(session, ref, str(caller.operator_id))
     for text in found["renderings"]:
         text["extremes"] = pane.extremes(found["figures"], text["recommendation_id"])
-    own = [one for one in given if (one["template_id"], one["template_hash"]) == _named(found)]
+    names = ("template_id", "template_hash")
+    own = [one for one in given if all(one[name] == found[name] for name in names)]
     return page(
         request,
         "wording.html",
@@ -286,10 +274,6 @@ def wordings(request: Request, caller: Reader, ref: str | None = None) -> Respon
         last_day=(now + STANDING_APPROVAL).date(),
         tomorrow=now.date() + dt.timedelta(days=1),
     )
-
-
-def _named(wording: Mapping[str, Any]) -> tuple[str, str]:
-    return wording["template_id"], wording["template_hash"]
 
 
 @router.post("/desk/wordings/approve")

@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline import profiles, warehouse
 from spendsense_pipeline.evaluation.report import SHARES
 from spendsense_pipeline.governance import activity, evaluation_records, queue
+from spendsense_pipeline.governance.consent import live_scopes
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service import charts
 from spendsense_pipeline.service.callers import Caller, person
-from spendsense_pipeline.service.customer_pages import live_consents
 from spendsense_pipeline.service.pane import number
 from spendsense_pipeline.service.rendering import page, words
 from spendsense_pipeline.service.state import of
@@ -34,7 +34,7 @@ def overview(request: Request, caller: Annotated[Caller, Depends(person("read"))
     service = of(request)
     now = service.now()
     with reading(service.engine) as session:
-        consents = live_consents(session, now, service.settings.consent_days)
+        consents = live_scopes(session, now, service.settings.consent_days)
         governed = _governed(session, now)
     return page(
         request,

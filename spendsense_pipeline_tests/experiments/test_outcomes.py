@@ -10,7 +10,7 @@ from spendsense_pipeline.experiments import sentences
 from spendsense_pipeline.experiments.arms import arm_at, deal, strata
 from spendsense_pipeline.experiments.outcomes import COLUMNS, GRACE_DAYS, History, outcomes
 from spendsense_pipeline.experiments.uplift import assignment_faults, uplift
-from spendsense_pipeline.synthetic import reactions
+from spendsense_pipeline_tests.experiments import reactions
 from spendsense_pipeline_tests.experiments.trials import experiment
 
 ENTERED = dt.date(2026, 3, 1)
