@@ -218,7 +218,7 @@ def test_commands_on_the_database_load_nothing_heavy() -> None:
             "consent",
             "operators",
             "queue",
-            "records",
+            "evaluation_records",
             "registration",
             "release",
             "review",
