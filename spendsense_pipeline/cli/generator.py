@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spendsense_pipeline.recommendations.prompts import Situation
 
 PERSONAS = ("high_utilization", "variable_income", "subscription_heavy", "savings_builder", "wealth_builder")
-SHOWN = ("product_id", "product_name", "product_type", "persona_targets", "active")
+SHOWN = ("product_id", "product_name", "product_type", "persona_targets", "active", "reviewed_on")
 
 
 @app.command()

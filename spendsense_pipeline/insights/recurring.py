@@ -169,16 +169,16 @@ def duplicate_charge(seen: Seen) -> pd.DataFrame:
 
 
 def _habits(second: pd.DataFrame, out: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether equal charges within two weeks are how the customer pays there: this is not the only such pair."""
+    """Whether equal charges within two weeks are how the customer pays there: they came so on other days too."""
     out = out.sort_values(["user", "payee", "cents", "day"])
     keys = out[["user", "payee", "cents"]].to_numpy()
     same = np.zeros(len(out), bool)
     same[1:] = (keys[1:] == keys[:-1]).all(axis=1)
     apart = out["day"].diff().fillna(0).to_numpy()
-    again = same & (apart <= AGAIN_DAYS)
-    times = out[again].groupby(["user", "payee"]).size()
-    found = times.reindex(pd.MultiIndex.from_frame(second[["user", "payee"]])).fillna(0).to_numpy()
-    return np.asarray(found > 1)
+    again = out.loc[same & (apart <= AGAIN_DAYS), ["user", "payee", "day"]]
+    pairs = second[["user", "payee", "day"]].reset_index().merge(again, on=["user", "payee"])
+    elsewhere = (pairs["day_x"] - pairs["day_y"]).abs() > DUPLICATE_DAYS
+    return np.asarray(second.index.isin(pairs.loc[elsewhere, "index"]))
 
 
 def _given_back(second: pd.DataFrame, back: pd.DataFrame) -> npt.NDArray[np.bool_]:

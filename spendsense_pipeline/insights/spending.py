@@ -10,6 +10,7 @@ from spendsense_pipeline.features.meanings import (
     CHECKING,
     CREDIT_CARD,
     INVESTMENT,
+    KIND_CARD_PAYMENT,
     KIND_OTHER_OUT,
     KIND_REFUND,
     LOAN,
@@ -47,41 +48,59 @@ def _group(label: str | None) -> str | None:
 
 
 def unusual_spending(seen: Seen) -> pd.DataFrame:
-    """The last 30 days of a category beside the five such months before."""
+    """The last 30 days of a category beside the five such months before; where no category stands out, of a payee."""
     rows = seen.rows
     rows = rows[rows["kind"].isin([KIND_OTHER_OUT, KIND_REFUND]) & ~rows["held_as"].isin([INVESTMENT, LOAN])]
     rows = rows[rows["day"] > seen.today - BLOCK * (BLOCKS + 1)]
     groups = list(dict.fromkeys(GROUPS.values()))
     labels = seen.evidence.said.labels
     number = np.array([groups.index(name) if (name := _group(label)) else -1 for label in labels] + [-1], "i8")
-    group = number[rows["label"].to_numpy()]
-    chosen = group >= 0
-    users, width = len(seen.users), len(groups)
-    block = (seen.today - rows["day"].to_numpy()[chosen]) // BLOCK
-    place = (rows["user"].to_numpy()[chosen] * width + group[chosen]) * (BLOCKS + 1) + block
-    spent = np.bincount(place, -rows["amount"].to_numpy()[chosen], users * width * (BLOCKS + 1))
-    spent = spent.reshape(users, width, BLOCKS + 1)
-    now, usual, most = spent[:, :, 0], np.median(spent[:, :, 1:], axis=2), spent[:, :, 1:].max(axis=2)
-    known = seen.there & (seen.began <= seen.today - BLOCK * (BLOCKS + 1))
+    rows = rows.assign(group=number[rows["label"].to_numpy()])
+    rows = rows[rows["group"] >= 0]
+    category, payee = _far_above(seen, rows, "group"), _far_above(seen, rows[rows["payee"] >= 0], "payee")
+    payee = payee[~payee["user"].isin(category["user"])]
+    category["category_name"] = [groups[each] for each in category["group"]]
+    payee["payee"] = seen.names(payee["merchant"])
+    found = pd.concat([category, payee], ignore_index=True)
+    about = found["category_name"].fillna(found["payee"]).fillna("")
+    return found.assign(
+        key=[f"{each}/{seen.today // 31}" for each in about],
+        happened=seen.today,
+        expires=seen.today + 31,
+        weight=found["difference"],
+    )
+
+
+def _far_above(seen: Seen, rows: pd.DataFrame, of: str) -> pd.DataFrame:
+    """Customers and what (a column of numbers) the rows are of, where the last 30 days are far above the five such
+    months before: ``user``, the column, ``merchant`` and ``payee_row`` of the newest row, ``amount``, ``amount_usual``,
+    ``difference``."""
+    keys = rows[["user", of]].to_numpy("i8")
+    pairs, place = np.unique(keys, axis=0, return_inverse=True)
+    block = (seen.today - rows["day"].to_numpy()) // BLOCK
+    shape = (len(pairs), BLOCKS + 1)
+    spent = np.bincount(place.ravel() * (BLOCKS + 1) + block, -rows["amount"].to_numpy(), shape[0] * shape[1])
+    spent = spent.reshape(shape)
+    now, usual, most = spent[:, 0], np.median(spent[:, 1:], axis=1), spent[:, 1:].max(axis=1)
+    user = pairs[:, 0]
     above = (
-        known[:, None]
+        (seen.there & (seen.began <= seen.today - BLOCK * (BLOCKS + 1)))[user]
         & (usual > 0)
         & (now >= ABOVE_USUAL * usual)
         & (now >= ABOVE_ALL * most)
-        & (now - usual >= ABOVE_BY * seen.factor[:, None])
+        & (now - usual >= ABOVE_BY * seen.factor[user])
     )
-    user, of = np.nonzero(above)
+    last = rows.assign(place=place.ravel()).drop_duplicates("place", keep="last").set_index("place")
+    last = last.loc[np.flatnonzero(above)]
     return pd.DataFrame(
         {
-            "user": user,
-            "key": [f"{groups[each]}/{seen.today // 31}" for each in of],
-            "happened": seen.today,
-            "expires": seen.today + 31,
-            "category_name": [groups[each] for each in of],
-            "amount": now[user, of],
-            "amount_usual": usual[user, of],
-            "difference": (now - usual)[user, of],
-            "weight": (now - usual)[user, of],
+            "user": user[above],
+            of: pairs[above, 1],
+            "merchant": last["merchant"].to_numpy(),
+            "payee_row": last["number"].to_numpy(),
+            "amount": now[above],
+            "amount_usual": usual[above],
+            "difference": (now - usual)[above],
         }
     )
 
@@ -147,6 +166,11 @@ def card_not_linked(seen: Seen) -> pd.DataFrame:
     short = seen.short[seen.short.index.isin(np.flatnonzero(seen.there))]
     paid = short["unlinked_card_payments"]
     users = short.index[(short["unlinked_cards"] > 0) & (paid > 0)]
+    rows = seen.rows
+    rows = rows[(rows["kind"] == KIND_CARD_PAYMENT) & (rows["amount"] < 0) & (seen.today - rows["day"] < BLOCK)]
+    of = rows.groupby("user")
+    # Which payment went to which card is known where all of them went to cards that are not linked.
+    alone = (of["amount"].sum().reindex(users) + paid[users]).abs() < 0.005
     return pd.DataFrame(
         {
             "user": users,
@@ -154,5 +178,7 @@ def card_not_linked(seen: Seen) -> pd.DataFrame:
             "happened": seen.today,
             "expires": seen.today + 31,
             "amount": paid[users].to_numpy(),
+            "total_half_year": seen.long["unlinked_card_payments"].reindex(users).to_numpy(),
+            "happened_on": of["day"].max().reindex(users).where(alone).to_numpy(),
         }
     )
