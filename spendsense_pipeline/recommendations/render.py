@@ -146,7 +146,7 @@ _OF_INSIGHTS: Final[dict[str, str]] = {
     "past_due": "a payment on a card or loan is reported past due",
     "overdrawn": "a checking balance stands below zero",
     "low_balance_ahead": "payments that usually come would take your checking below zero before your next payday",
-    "income_stopped": "regular deposits to your accounts have stopped",
+    "income_stopped": "a deposit that came regularly has stopped",
     "income_late": "a regular deposit has not come in yet",
     "bills_before_payday": "payments due before your next payday take a large part of your checking balance",
     "fees_charged": "the bank charged a fee lately",
