@@ -15,6 +15,7 @@ LATE_DAYS = 4
 MISSED = 2  # paydays that did not come
 STOPPED_TOLD_DAYS = 60
 CHANGED = 0.20
+REPLACED = 0.5  # of a payer's pay
 BEFORE_PERIODS = 3  # of a payer, in which its pay is measured beside that of others
 STEADY = 0.10  # median deviation of the paydays before by their median
 LEAST_BEFORE = 3
@@ -32,7 +33,8 @@ LEAST_WINDFALL = 100.0  # US dollars
 
 def _waiting(seen: Seen) -> pd.DataFrame:
     """Payers by the calendar whose payday is past: ``payers``, ``expected`` and how long it is ``open`` to the newest
-    row. Without those in whose place as much comes from others: an employer under a new name did not stop paying."""
+    row. They paid a fifth of all pay at least, and no more than half of theirs comes from others now: an employer under a
+    new name did not stop paying."""
     pay, days = payers(seen), paydays(seen)
     pay = pay.assign(expected=_next(pay["last"].to_numpy(), pay["period"].to_numpy()), open=seen.newest[pay["user"]] - pay["last"])
     pay = pay[pay["open"] >= pay["period"] + LATE_DAYS].reset_index(drop=True)
@@ -43,7 +45,8 @@ def _waiting(seen: Seen) -> pd.DataFrame:
     # Who began to pay only then came in the place of the other.
     inside = (ago >= 0) & (ago < BEFORE_PERIODS * both["period"]) & (both["first"] < both["last"] - both["period"])
     before = both[inside].groupby("index")["amount_any"].sum().reindex(pay.index) / (BEFORE_PERIODS * pay["period"])
-    return pay[since <= (1 - CHANGED) * before]
+    a_day = pay["amount"] / pay["period"]
+    return pay[(a_day >= CHANGED * before) & (since <= before - REPLACED * a_day)]
 
 
 def _next(last: Array, period: Array) -> Array:

@@ -270,7 +270,7 @@ def _refusals(
         "inactive": not _flag(product["active"]),
         "credit_score_unknown": _given(product["min_credit_score"]),
     }
-    if _given(product["reviewed_on"]):
+    if _given(product.get("reviewed_on")):
         since = customers["as_of"] - product["reviewed_on"]
         refused["review_overdue"] = (since > dt.timedelta(days=REVIEWED_WITHIN)).to_numpy(dtype=bool)
     targets = _targets(product)
