@@ -23,6 +23,7 @@ BLOCKS = 5  # before the last one
 ABOVE_USUAL = 2.0
 ABOVE_ALL = 1.25
 ABOVE_BY = 100.0  # US dollars
+MONTHS_AT_PAYEE = 4  # of the five before, in which something was spent there
 HALF = 0.5
 ABOVE_INCOME = 1.05
 LEAST_SHORT = 25.0  # US dollars a month
@@ -48,7 +49,8 @@ def _group(label: str | None) -> str | None:
 
 
 def unusual_spending(seen: Seen) -> pd.DataFrame:
-    """The last 30 days of a category beside the five such months before; where no category stands out, of a payee."""
+    """The last 30 days of a category beside the five such months before; where none stands out, of a payee, unless the
+    money only went there instead of to others of its category."""
     rows = seen.rows
     rows = rows[rows["kind"].isin([KIND_OTHER_OUT, KIND_REFUND]) & ~rows["held_as"].isin([INVESTMENT, LOAN])]
     rows = rows[rows["day"] > seen.today - BLOCK * (BLOCKS + 1)]
@@ -57,8 +59,13 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
     number = np.array([groups.index(name) if (name := _group(label)) else -1 for label in labels] + [-1], "i8")
     rows = rows.assign(group=number[rows["label"].to_numpy()])
     rows = rows[rows["group"] >= 0]
-    category, payee = _far_above(seen, rows, "group"), _far_above(seen, rows[rows["payee"] >= 0], "payee")
-    payee = payee[~payee["user"].isin(category["user"])]
+    category, payee = _blocks(seen, rows, "group"), _blocks(seen, rows[rows["payee"] >= 0], "payee")
+    more = category.set_index(["user", "group"])["difference"]
+    category = category[_far_above(seen, category)]
+    payee = payee[_far_above(seen, payee) & (payee["months"] >= MONTHS_AT_PAYEE) & ~payee["user"].isin(category["user"])]
+    more = more.reindex(pd.MultiIndex.from_frame(payee[["user", "group"]])).to_numpy()
+    payee = payee[more >= HALF * payee["difference"]]
+    category, payee = category.copy(), payee.drop(columns="group")
     category["category_name"] = [groups[each] for each in category["group"]]
     payee["payee"] = seen.names(payee["merchant"])
     found = pd.concat([category, payee], ignore_index=True)
@@ -71,37 +78,42 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
     )
 
 
-def _far_above(seen: Seen, rows: pd.DataFrame, of: str) -> pd.DataFrame:
-    """Customers and what (a column of numbers) the rows are of, where the last 30 days are far above the five such
-    months before: ``user``, the column, ``merchant`` and ``payee_row`` of the newest row, ``amount``, ``amount_usual``,
-    ``difference``."""
-    keys = rows[["user", of]].to_numpy("i8")
-    pairs, place = np.unique(keys, axis=0, return_inverse=True)
-    block = (seen.today - rows["day"].to_numpy()) // BLOCK
-    shape = (len(pairs), BLOCKS + 1)
-    spent = np.bincount(place.ravel() * (BLOCKS + 1) + block, -rows["amount"].to_numpy(), shape[0] * shape[1])
-    spent = spent.reshape(shape)
-    now, usual, most = spent[:, 0], np.median(spent[:, 1:], axis=1), spent[:, 1:].max(axis=1)
-    user = pairs[:, 0]
-    above = (
-        (seen.there & (seen.began <= seen.today - BLOCK * (BLOCKS + 1)))[user]
-        & (usual > 0)
-        & (now >= ABOVE_USUAL * usual)
-        & (now >= ABOVE_ALL * most)
-        & (now - usual >= ABOVE_BY * seen.factor[user])
-    )
-    last = rows.assign(place=place.ravel()).drop_duplicates("place", keep="last").set_index("place")
-    last = last.loc[np.flatnonzero(above)]
+def _blocks(seen: Seen, rows: pd.DataFrame, of: str) -> pd.DataFrame:
+    """By customer and what (a column of numbers) the rows are of: the column, ``group``, ``merchant`` and ``payee_row`` of
+    the newest row; ``amount`` of the last 30 days, ``amount_usual`` and ``most`` of the five such months before, in how
+    many ``months`` of them there was any, and the ``difference`` to the usual."""
+    pairs, place = np.unique(rows[["user", of]].to_numpy("i8"), axis=0, return_inverse=True)
+    place, block = place.ravel(), (seen.today - rows["day"].to_numpy()) // BLOCK
+    spent = np.bincount(place * (BLOCKS + 1) + block, -rows["amount"].to_numpy(), len(pairs) * (BLOCKS + 1))
+    now, before = np.split(spent.reshape(len(pairs), BLOCKS + 1), [1], axis=1)
+    last = rows.assign(place=place).drop_duplicates("place", keep="last").sort_values("place")
+    usual = np.median(before, axis=1)
     return pd.DataFrame(
         {
-            "user": user[above],
-            of: pairs[above, 1],
+            "user": pairs[:, 0],
+            "group": last["group"].to_numpy(),
+            of: pairs[:, 1],
             "merchant": last["merchant"].to_numpy(),
             "payee_row": last["number"].to_numpy(),
-            "amount": now[above],
-            "amount_usual": usual[above],
-            "difference": (now - usual)[above],
+            "amount": now[:, 0],
+            "amount_usual": usual,
+            "most": before.max(axis=1, initial=0.0),
+            "months": (before > 0).sum(axis=1),
+            "difference": now[:, 0] - usual,
         }
+    )
+
+
+def _far_above(seen: Seen, blocks: pd.DataFrame) -> pd.Series:
+    """Which of them are twice their usual and above all months, of customers with a history that long."""
+    user = blocks["user"].to_numpy("i8")
+    long_enough = seen.there & (seen.began <= seen.today - BLOCK * (BLOCKS + 1))
+    return (
+        long_enough[user]
+        & (blocks["amount_usual"] > 0)
+        & (blocks["amount"] >= ABOVE_USUAL * blocks["amount_usual"])
+        & (blocks["amount"] >= ABOVE_ALL * blocks["most"])
+        & (blocks["difference"] >= ABOVE_BY * seen.factor[user])
     )
 
 
