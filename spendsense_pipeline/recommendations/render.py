@@ -156,7 +156,7 @@ _OF_INSIGHTS: Final[dict[str, str]] = {
     "bill_missing": "a bill that usually comes has not shown up",
     "bill_higher_than_usual": "a bill came in higher than usual",
     "bill_due_soon": "regular payments of yours are coming up",
-    "annual_renewal_ahead": "a payment that comes once or twice a year is near",
+    "annual_renewal_ahead": "a payment that comes only now and then is near",
     "minimum_only": "the last payment on a card was about its minimum",
     "dearest_first": "several of your cards carry a balance at different rates",
     "interest_paid": "card interest was charged lately",
