@@ -23,7 +23,13 @@ from spendsense_pipeline.defs import (
 )
 from spendsense_pipeline.defs import ingest as room
 from spendsense_pipeline.defs.alerts import Alerts
-from spendsense_pipeline.defs.checks import contract_checks, drift_checks, guardrails_check, trust_check
+from spendsense_pipeline.defs.checks import (
+    contract_checks,
+    drift_checks,
+    guardrails_check,
+    quality_check,
+    trust_check,
+)
 from spendsense_pipeline.defs.documentation import with_sources
 from spendsense_pipeline.defs.io import ParquetWarehouse
 from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel, Workers, sealed
@@ -90,7 +96,12 @@ def build_defs(
     ]
     told = [
         _renamed(one, names)
-        for one in (guardrails_check(daily), review.operator_review, trust_check(daily, settings.stale_days))
+        for one in (
+            guardrails_check(daily),
+            quality_check(daily),
+            review.operator_review,
+            trust_check(daily, settings.stale_days),
+        )
     ]
     proof = _renamed(release.every_release_had_consent, names)
     timetable = freshness.Timetable(settings.timezone, settings.first_date, settings.late_days)

@@ -317,6 +317,7 @@ _ALL: Final = (
         OURS,
         "a purchase for somebody else",
         figures=("category_name", "payee", "amount", "amount_usual", "difference"),
+        details=("category", "payee"),
     ),
     Insight(
         "fixed_costs_high",

@@ -65,13 +65,12 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
     payee = payee[_far_above(seen, payee) & (payee["months"] >= MONTHS_AT_PAYEE) & ~payee["user"].isin(category["user"])]
     more = more.reindex(pd.MultiIndex.from_frame(payee[["user", "group"]])).to_numpy()
     payee = payee[more >= HALF * payee["difference"]]
-    category, payee = category.copy(), payee.drop(columns="group")
-    category["category_name"] = [groups[each] for each in category["group"]]
-    payee["payee"] = seen.names(payee["merchant"])
-    found = pd.concat([category, payee], ignore_index=True)
-    about = found["category_name"].fillna(found["payee"]).fillna("")
+    payee = payee.assign(payee=seen.names(payee["merchant"]), fact="payee")
+    found = pd.concat([category.assign(payee=None, fact="category"), payee], ignore_index=True)
+    names = [groups[each] for each in found["group"]]
     return found.assign(
-        key=[f"{each}/{seen.today // 31}" for each in about],
+        category_name=names,
+        key=[f"{payee or name}/{seen.today // 31}" for payee, name in zip(found["payee"], names, strict=True)],
         happened=seen.today,
         expires=seen.today + 31,
         weight=found["difference"],

@@ -39,6 +39,7 @@ from spendsense_pipeline.recommendations.prompts import (
     request,
     with_rejected,
 )
+from spendsense_pipeline.recommendations.quality import faults_of_reading
 from spendsense_pipeline.recommendations.slots import SLOT
 from spendsense_pipeline.recommendations.templates import check_template
 
@@ -411,7 +412,9 @@ def faults(template: Template, situation: Situation) -> list[str]:
         holds=situation.facts,
         available=situation.slots,
     )
-    return [f"{problem.code}: {problem.field}: {problem.message}" for problem in found]
+    if found:  # only what can be rendered is read as a customer would
+        return [f"{problem.code}: {problem.field}: {problem.message}" for problem in found]
+    return faults_of_reading(template.content)
 
 
 _SLOT_AS_TYPED: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
