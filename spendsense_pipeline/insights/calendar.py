@@ -16,6 +16,7 @@ from spendsense_pipeline.features.tables import INCOME, KINDS, MATURE, REGULAR
 from spendsense_pipeline.insights.seen import Seen
 
 MOST_AHEAD = 6  # occurrences of a weekly stream in a month
+LATE_DAYS = 5  # past its date after which a payment is missing, and no longer expected
 PAY_DAYS = 190  # evidence for who pays when
 GAPS = 3  # between the last four paydays, that must be alike
 SHARE_OFF = 0.2  # of the period: weekends, holidays and months of 28 days
@@ -44,8 +45,9 @@ def occurrences(seen: Seen, streams: pd.DataFrame, days: int) -> pd.DataFrame:
 def upcoming(seen: Seen, days: int) -> pd.DataFrame:
     """Payments expected in the coming days: stream's columns, ``due`` and ``amount`` (positive), by customer and day.
 
-    Bills, subscriptions, and what is paid at a fixed price for whatever it is."""
+    Bills, subscriptions, and what is paid at a fixed price for whatever it is; not what should have come already."""
     s = seen.streams
+    s = s[seen.newest[s["user"]] - s["expected"] <= LATE_DAYS]
     chosen = ~s["inflow"] & (s["status"] == MATURE) & ((s["kind"] != REGULAR) | s["fixed"])
     found = occurrences(seen, s[chosen], days)
     found = found.assign(amount=np.where(found["fixed"], -found["last_amount"], -found["typical"]))
