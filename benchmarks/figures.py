@@ -13,7 +13,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any, Final
 
 import click
@@ -23,7 +22,6 @@ import pyarrow as pa
 from benchmarks.insights import AS_OF, SETTINGS, accepted, population
 from spendsense_pipeline.features.compilation import make_ready
 from spendsense_pipeline.features.compiled import Mode, choose
-from spendsense_pipeline.insights.in_sight import LEAST_SPENT
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 
 CLASSES: Final = {"credit card": "card", "brokerage": "investment", "student": "loan"}
@@ -62,7 +60,9 @@ class Book:
         self.rows, self.accounts, self.owed = rows, accounts, owed.merge(accounts, on="account_id")
         s = streams[streams["status"] == "mature"]
         paid = -s["last_amount"].where(s["last_amount"] == s["typical_amount"], s["typical_amount"])
-        last = {(day, amount): held for day, amount, held in zip(rows["date"], rows["amount"], rows["held_as"], strict=True)}
+        last = {
+            (day, amount): held for day, amount, held in zip(rows["date"], rows["amount"], rows["held_as"], strict=True)
+        }
         held = [last.get(each) for each in zip(s["last_date"], s["last_amount"], strict=True)]
         self.streams = s.assign(paid=paid, monthly=paid * s["cadence"].map(MONTHS), held_as=held)
         self.cards = accounts[accounts["held_as"] == "card"]
@@ -112,7 +112,9 @@ def kinds(rows: pd.DataFrame) -> pd.Series:
     kind[~out & told & ~category.str.startswith(("INCOME", "TRANSFER", "LOAN"))] = "refund"
     wages = category.isin(["INCOME_WAGES", "INCOME_GIG_ECONOMY", "INCOME_SALARY"])
     kind[wages & ~out & ~name.str.contains("expense|reimb|concur")] = "pay"
-    interest = (category == "BANK_FEES_INTEREST_CHARGE") | (name.str.contains("interest charge") & (rows["held_as"] == "card"))
+    interest = (category == "BANK_FEES_INTEREST_CHARGE") | (
+        name.str.contains("interest charge") & (rows["held_as"] == "card")
+    )
     kind[interest] = "interest"
     kind[category.str.startswith(("BANK_FEES_OVER", "BANK_FEES_INSUF", "BANK_FEES_LATE"))] = "fee"
     kind[category.str.startswith(("BANK_FEES_OTHER", "BANK_FEES_ATM"))] = "service"
@@ -126,7 +128,7 @@ def kinds(rows: pd.DataFrame) -> pd.Series:
 
 
 def legs(rows: pd.DataFrame) -> list[Any]:
-    """Rows that are both ends of a transfer between two accounts of the customer: equal, opposite, within three days."""
+    """Both rows of transfers between accounts of the customer: equal, opposite, within three days."""
     like = rows[(rows["kind"] == "other") & (
         rows["category"].str.startswith("TRANSFER") | rows["name"].str.contains("funds received|brokerage|deposit to")
     )]  # fmt: skip
@@ -154,7 +156,8 @@ def books(tables: Mapping[str, pd.DataFrame], streams: pd.DataFrame) -> dict[str
     rows["category"] = delivered.where(delivered != "", rows["name"].map(usual)).fillna("")
     rows["kind"] = kinds(rows)
     mine = {name: dict(list(frame.groupby("user_id"))) for name, frame in
-            (("rows", rows), ("accounts", accounts), ("owed", tables["liabilities"]), ("streams", streams))}  # fmt: skip
+            (("rows", rows), ("accounts", accounts), ("owed", tables["liabilities"]),
+             ("streams", streams))}  # fmt: skip
     found = {}
     for user, own in mine["rows"].items():
         own.loc[legs(own), "kind"] = "own"
@@ -169,8 +172,9 @@ which rows."""
 
 
 def _card(row: pd.Series) -> dict[str, Any]:
-    return {"card": row["account_id"][-4:], "owed": row["balance_current"], "minimum_payment": row["minimum_payment_amount"],
-            "last_payment": row["last_payment_amount"], "yearly_rate": row["apr_purchase"],
+    return {"card": row["account_id"][-4:], "owed": row["balance_current"],
+            "minimum_payment": row["minimum_payment_amount"], "last_payment": row["last_payment_amount"],
+            "yearly_rate": row["apr_purchase"],
             "due_on": str(row["next_payment_due_date"])[:10],
             "interest_month": row["balance_current"] * row["apr_purchase"] / 1200}  # fmt: skip
 
@@ -180,18 +184,18 @@ def _owing(book: Book) -> pd.DataFrame:
     return cards[cards["apr_purchase"].notna()].sort_values(["apr_purchase", "balance_current"])
 
 
-def _past_due(book: Book, figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+def _past_due(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
     return _card(book.owed[book.owed["is_overdue"] == True].sort_values("minimum_payment_amount").iloc[-1])  # noqa: E712
 
 
-def _minimum_only(book: Book, figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+def _minimum_only(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
     cards = book.owed[(book.owed["held_as"] == "card") & (book.owed["balance_current"] > 0)]
     least = cards["last_payment_amount"] <= cards["minimum_payment_amount"] + 5
     cards = cards[least & (cards["last_payment_amount"] < cards["last_statement_balance"])]
     return _card(cards.sort_values("balance_current").iloc[-1])
 
 
-def _dearest_first(book: Book, figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+def _dearest_first(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
     cards = _owing(book)
     dearest, other = cards.iloc[-1], cards.iloc[:-1].sort_values("balance_current").iloc[0]
     apart = dearest["apr_purchase"] - other["apr_purchase"]
@@ -200,7 +204,7 @@ def _dearest_first(book: Book, figures: Mapping[str, Any], _: Any) -> dict[str, 
                              "other_rate": other["apr_purchase"], "order_saves": least * apart / 100}  # fmt: skip
 
 
-def _interest_paid(book: Book, figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+def _interest_paid(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
     cards = _owing(book)
     month = book.total("interest", 30)
     return {"interest_paid": month, "cost_yearly": 12 * month, "total_half_year": book.total("interest", 180),
@@ -208,13 +212,13 @@ def _interest_paid(book: Book, figures: Mapping[str, Any], _: Any) -> dict[str, 
                else {})}  # fmt: skip
 
 
-def _balance_falling(book: Book, figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+def _balance_falling(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
     moved = float(book.rows.loc[(book.rows["held_as"] == "card") & (book.rows["age"] < 90), "amount"].sum())
     now = book.balance("card")
     return {"owed": now, "amount_before": now + moved, "difference": moved, "change_percent": moved / (now + moved)}
 
 
-def _fees_charged(book: Book, figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+def _fees_charged(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
     fees = book.rows[book.rows["kind"].isin(["fee", "service"]) & (book.rows["age"] < 31)]
     out = fees["amount"] < 0
     return {"total": -fees["amount"].sum(), "fee_count": out.sum() - (~out).sum(),
@@ -227,7 +231,7 @@ def _due(book: Book, due: pd.DataFrame) -> dict[str, Any]:
     return {"bills_total": total, "bill_count": len(due), "after_bills": holds - total, "shortfall": total - holds}
 
 
-def _bill_due_soon(book: Book, figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+def _bill_due_soon(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
     due = book.due(AS_OF + dt.timedelta(days=14))
     bill = due[(due["kind"] == "bill") & ~due["cadence"].isin(["annual", "semi_annual"])]
     first = bill.sort_values(["paid", "due"], ascending=[False, True]).iloc[0]
@@ -240,19 +244,19 @@ def _bills_before_payday(book: Book, figures: Mapping[str, Any], _: Any) -> dict
     return _due(book, due[due["held_as"] == "checking"])
 
 
-def _annual_renewal_ahead(book: Book, figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+def _annual_renewal_ahead(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
     due = book.due(AS_OF + dt.timedelta(days=30))
     first = due[due["cadence"].isin(["annual", "semi_annual"])].sort_values("paid").iloc[-1]
     return {"amount": first["paid"], "due_on": str(first["due"]), "payee": first["merchant"],
             "days_until": (first["due"] - AS_OF).days}  # fmt: skip
 
 
-def _idle_cash(book: Book, figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+def _idle_cash(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
     holds, spent = book.balance("checking"), book.spent(180)
     return {"months_covered": holds / spent, "idle_amount": holds - spent, "idle_point_yearly": (holds - spent) / 100}
 
 
-def _savings(book: Book, figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+def _savings(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
     saved, now = book.saved(30), book.balance("savings")
     return {"difference": abs(saved), "amount_before": now - saved, "months_covered": now / book.spent(180),
             "change_percent": -saved / (now - saved)}  # fmt: skip
@@ -271,7 +275,7 @@ def _unusual_spending(book: Book, figures: Mapping[str, Any], _: Any) -> dict[st
     return {"amount": months[0], "amount_usual": usual, "difference": months[0] - usual}
 
 
-def _two_of_a_kind(book: Book, figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+def _two_of_a_kind(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
     s = book.streams[(book.streams["kind"] == "subscription") & book.streams["category"].isin(PURPOSES)]
     best = s.sort_values("monthly").groupby("category").tail(2).groupby("category")["monthly"].agg(["sum", "size"])
     total = best.loc[best["size"] == 2, "sum"].max()
@@ -285,14 +289,16 @@ def _rows_named(book: Book, evidence: Mapping[str, list[str]]) -> pd.DataFrame:
 def _charged(book: Book, figures: Mapping[str, Any], evidence: Mapping[str, list[str]]) -> dict[str, Any]:
     """A charge beside those before it at its payee."""
     last = _rows_named(book, evidence).iloc[-1]
-    before = book.rows[(book.rows["name"] == last["name"]) & (book.rows["date"] < last["date"]) & (book.rows["amount"] < 0)]
+    before = book.rows[
+        (book.rows["name"] == last["name"]) & (book.rows["date"] < last["date"]) & (book.rows["amount"] < 0)
+    ]
     was, usual, now = -before.sort_values("date")["amount"].iloc[-1], -before["amount"].median(), -last["amount"]
     by = usual if "amount_usual" in figures else was
     return {"amount": now, "happened_on": str(last["date"]), "amount_before": was, "amount_usual": usual,
             "difference": now - by, "change_percent": now / by - 1}  # fmt: skip
 
 
-def _repeated(book: Book, figures: Mapping[str, Any], evidence: Mapping[str, list[str]]) -> dict[str, Any]:
+def _repeated(book: Book, _figures: Mapping[str, Any], evidence: Mapping[str, list[str]]) -> dict[str, Any]:
     last = _rows_named(book, evidence).iloc[-1]
     return {"amount": -last["amount"], "happened_on": str(last["date"])}
 
@@ -316,7 +322,8 @@ OF_INSIGHTS: Final[dict[str, Rule]] = {
     "bills_before_payday": _bills_before_payday,
     "savings_drop": _savings, "savings_milestone": _savings, "unusual_spending": _unusual_spending,
     "two_of_a_kind": _two_of_a_kind, "price_rise": _charged, "bill_higher_than_usual": _charged,
-    "duplicate_charge": _repeated, "fixed_costs_high": _fixed_costs_high, "spending_above_income": _spending_above_income,
+    "duplicate_charge": _repeated, "fixed_costs_high": _fixed_costs_high,
+    "spending_above_income": _spending_above_income,
 }  # fmt: skip
 
 
@@ -394,8 +401,8 @@ def drafted(tables: dict[str, pa.Table]) -> dict[str, pd.DataFrame]:
     history = pd.DataFrame(columns=["user_id", "as_of", "content_type", "status", "consent_id"])
     empty = pd.DataFrame(columns=["user_id", "rank", "product_id", "product_type"])
     drafts = draft_recommendations(
-        where, education_templates(where, load_library(PROJECT_ROOT / "prompts"), AS_OF), empty, empty, consents, history,
-        AS_OF,
+        where, education_templates(where, load_library(PROJECT_ROOT / "prompts"), AS_OF), empty, empty, consents,
+        history,         AS_OF,
     )  # fmt: skip
     return {"drafts": drafts, "insights": insights, "streams": streams}
 
@@ -421,7 +428,9 @@ def compared(made: Mapping[str, pd.DataFrame], books_: Mapping[str, Book]) -> tu
             outcome = "same" if same(value, slot["value"]) else "different"
             counts[outcome] += 1
             if outcome == "different":
-                differences.append(f"{draft['user_id']} {insight or draft['persona']} {name}: {slot['value']}, here {value}")
+                differences.append(
+                    f"{draft['user_id']} {insight or draft['persona']} {name}: {slot['value']}, here {value}"
+                )
     return counts, differences
 
 
@@ -439,7 +448,9 @@ def main(users: int, seed: int, settings: tuple[str, ...], drafts: int) -> None:
         tables = accepted(SETTINGS[setting](users, seed))
         made = drafted(tables)
         made["drafts"] = made["drafts"].head(drafts)
-        counts, differences = compared(made, books({name: table.to_pandas() for name, table in tables.items()}, made["streams"]))
+        counts, differences = compared(
+            made, books({name: table.to_pandas() for name, table in tables.items()}, made["streams"])
+        )
         print(f"\n{setting}: {len(made['drafts'])} drafts, {dict(counts.most_common())}")
         print(*differences, sep="\n")
 

@@ -184,8 +184,8 @@ class Products(EngineContract):
     currency: types.String = described(engine, "currency of its terms, ISO 4217", null="any", optional=True)
     reviewed_on: types.Date = described(
         engine,
-        "day on which somebody last checked its terms; not delivered, the day its batch arrived. It is not offered when "
-        "that is more than a year ago",
+        "day on which somebody last checked its terms; not delivered, the day its batch arrived. It is not offered "
+        "when that is more than a year ago",
         null="never",
         optional=True,
     )

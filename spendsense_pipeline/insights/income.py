@@ -33,10 +33,12 @@ LEAST_WINDFALL = 100.0  # US dollars
 
 def _waiting(seen: Seen) -> pd.DataFrame:
     """Payers by the calendar whose payday is past: ``payers``, ``expected`` and how long it is ``open`` to the newest
-    row. They paid a fifth of all pay at least, and no more than half of theirs comes from others now: an employer under a
-    new name did not stop paying."""
+    row. They paid a fifth of all pay at least, and no more than half of theirs comes from others now: an employer under
+    a new name did not stop paying."""
     pay, days = payers(seen), paydays(seen)
-    pay = pay.assign(expected=_next(pay["last"].to_numpy(), pay["period"].to_numpy()), open=seen.newest[pay["user"]] - pay["last"])
+    pay = pay.assign(
+        expected=_next(pay["last"].to_numpy(), pay["period"].to_numpy()), open=seen.newest[pay["user"]] - pay["last"]
+    )
     pay = pay[pay["open"] >= pay["period"] + LATE_DAYS].reset_index(drop=True)
     days = days.assign(first=days.groupby(["user", "payee"])["day"].transform("min"))
     both = pay.reset_index().merge(days[["user", "day", "amount", "first"]], on="user", suffixes=("", "_any"))
@@ -145,17 +147,21 @@ def windfall(seen: Seen) -> pd.DataFrame:
 
 
 def _bonus(seen: Seen) -> pd.DataFrame:
-    """A payday above twice the steady payer's usual one, one that came in more parts than usual, one between two paydays
-    of the payer's rhythm, or one that calls itself a bonus; at most two of a payer in 190 days, else it is how it pays."""
+    """A payday above twice the steady payer's usual one, one that came in more parts than usual, one between two
+    paydays of the payer's rhythm, or one that calls itself a bonus; at most two of a payer in 190 days, else that is
+    how it pays."""
     days = paydays(seen)
     days = days[days["kind"] == KIND_PAYCHECK]
     of = days.groupby(["user", "payee"])
     days = days.assign(
-        usual=of["amount"].transform("median"), count=of["day"].transform("size"), parts_usual=of["parts"].transform("median"),
+        usual=of["amount"].transform("median"), count=of["day"].transform("size"),
+        parts_usual=of["parts"].transform("median"),
         gap=of["day"].diff(), period=of["day"].diff().groupby([days["user"], days["payee"]]).transform("median"),
     )  # fmt: skip
     spread = days.join(_spread(days).rename("spread"), on=["user", "payee"])["spread"]
-    steady = (spread <= STEADY * days["usual"]) & (days["count"] > LEAST_BEFORE)  # else it is the next of a varying kind
+    steady = (spread <= STEADY * days["usual"]) & (
+        days["count"] > LEAST_BEFORE
+    )  # else it is the next of a varying kind
     gaps = days.groupby(["user", "payee"])["gap"]
     before, after = gaps.shift(1), gaps.shift(-1)
     short = days[["gap"]].assign(after=after).min(axis=1) <= BETWEEN * days["period"]

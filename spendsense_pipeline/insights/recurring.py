@@ -170,8 +170,8 @@ def duplicate_charge(seen: Seen) -> pd.DataFrame:
 
 
 def _habits(second: pd.DataFrame, out: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether equal charges within two weeks are how the customer pays there: the same amount came so on other days too,
-    or several others did."""
+    """Whether equal charges within two weeks are how the customer pays there: the same amount came so on other days
+    too, or several others did."""
     out = out.sort_values(["user", "payee", "cents", "day"])
     keys = out[["user", "payee", "cents"]].to_numpy()
     same = np.zeros(len(out), bool)

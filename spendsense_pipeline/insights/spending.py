@@ -60,12 +60,14 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
     rows = rows.assign(group=number[rows["label"].to_numpy()])
     rows = rows[rows["group"] >= 0]
     category, payee = _blocks(seen, rows, "group"), _blocks(seen, rows[rows["payee"] >= 0], "payee")
-    more = category.set_index(["user", "group"])["difference"]
+    by_category = category.set_index(["user", "group"])["difference"]
     category = category[_far_above(seen, category)]
-    payee = payee[_far_above(seen, payee) & (payee["months"] >= MONTHS_AT_PAYEE) & ~payee["user"].isin(category["user"])]
-    more = more.reindex(pd.MultiIndex.from_frame(payee[["user", "group"]])).to_numpy()
+    payee = payee[
+        _far_above(seen, payee) & (payee["months"] >= MONTHS_AT_PAYEE) & ~payee["user"].isin(category["user"])
+    ]
+    more = by_category.reindex(pd.MultiIndex.from_frame(payee[["user", "group"]])).to_numpy()
     payee = payee[more >= HALF * payee["difference"]]
-    payee = payee.assign(payee=seen.names(payee["merchant"]), fact="payee")
+    payee = payee.assign(payee=pd.Series(seen.names(payee["merchant"]), payee.index, dtype="object"), fact="payee")
     found = pd.concat([category.assign(payee=None, fact="category"), payee], ignore_index=True)
     names = [groups[each] for each in found["group"]]
     return found.assign(
@@ -78,9 +80,9 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
 
 
 def _blocks(seen: Seen, rows: pd.DataFrame, of: str) -> pd.DataFrame:
-    """By customer and what (a column of numbers) the rows are of: the column, ``group``, ``merchant`` and ``payee_row`` of
-    the newest row; ``amount`` of the last 30 days, ``amount_usual`` and ``most`` of the five such months before, in how
-    many ``months`` of them there was any, and the ``difference`` to the usual."""
+    """By customer and what (a column of numbers) the rows are of: the column, ``group``, ``merchant`` and
+    ``payee_row`` of the newest row; ``amount`` of the last 30 days, ``amount_usual`` and ``most`` of the five such months
+    before, in how many ``months`` of them there was any, and the ``difference`` to the usual."""
     pairs, place = np.unique(rows[["user", of]].to_numpy("i8"), axis=0, return_inverse=True)
     place, block = place.ravel(), (seen.today - rows["day"].to_numpy()) // BLOCK
     spent = np.bincount(place * (BLOCKS + 1) + block, -rows["amount"].to_numpy(), len(pairs) * (BLOCKS + 1))
@@ -107,7 +109,7 @@ def _far_above(seen: Seen, blocks: pd.DataFrame) -> pd.Series:
     """Which of them are twice their usual and above all months, of customers with a history that long."""
     user = blocks["user"].to_numpy("i8")
     long_enough = seen.there & (seen.began <= seen.today - BLOCK * (BLOCKS + 1))
-    return (
+    return pd.Series(
         long_enough[user]
         & (blocks["amount_usual"] > 0)
         & (blocks["amount"] >= ABOVE_USUAL * blocks["amount_usual"])

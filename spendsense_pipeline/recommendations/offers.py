@@ -131,8 +131,9 @@ def product_matches(
     the customer meets the product's published criteria; a criterion that needs an unknown figure is not met.
     Shown are at most two eligible products of relevance 0.5 or more: the most relevant first, then by the
     cheaper one for the customer (``cost_monthly``, unknown last), then by the product's ``priority`` (lower first,
-    null last), then by id. Somebody in trouble (``in_trouble``, or with an urgent one of the day's ``insights``) is shown
-    no credit, no investment and nothing that costs; who needs it (``needs_help``) free help before all else. ``rank`` numbers in this order every eligible and
+    null last), then by id. Somebody in trouble (``in_trouble``, or with an urgent one of the day's ``insights``) is
+    shown no credit, no investment and nothing that costs; who needs it (``needs_help``) free help before all else.
+    ``rank`` numbers in this order every eligible and
     relevant product, so that drafting finds the next where history keeps the best away. ``refused`` holds
     codes of ``REASONS``.
 

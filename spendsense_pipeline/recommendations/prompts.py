@@ -222,8 +222,8 @@ def request(situation: Situation, prompt: Prompt, model: str) -> dict[str, Any]:
 
 
 def with_rejected(asked: Mapping[str, Any], rejected: Sequence[Rejected]) -> dict[str, Any]:
-    """The request with what operators rejected of its persona or insight. It is left out of the fingerprint: a rejection
-    is no reason to ask again about all that was written."""
+    """The request with what operators rejected of its persona or insight. It is left out of the fingerprint: a
+    rejection is no reason to ask again about all that was written."""
     if not rejected:
         return dict(asked)
     *before, last = asked["messages"]

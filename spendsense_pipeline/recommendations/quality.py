@@ -41,7 +41,7 @@ def grade(text: str) -> float:
 
 def _syllables(word: str) -> int:
     word = re.sub(r"[^a-z]", "", word.lower())
-    silent = word.endswith("e") and not word.endswith(("le", "ee")) or re.search(r"[^td]ed$", word) is not None
+    silent = (word.endswith("e") and not word.endswith(("le", "ee"))) or re.search(r"[^td]ed$", word) is not None
     return max(len(_SOUND.findall(word)) - bool(silent), 1)
 
 

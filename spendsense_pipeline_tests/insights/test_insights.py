@@ -228,7 +228,8 @@ BOTH_SIDES: dict[str, tuple[str, Happens, Happens]] = {
     "a bill five days past": ("bill_missing", lambda h: next_missing(h, 25), lambda h: next_missing(h, 24)),
     "a renewal in 30 days": ("annual_renewal_ahead", lambda h: annual(h, 7, 31), lambda h: annual(h, 7, 30)),
     "a price up by half a dollar": ("price_rise", lambda h: raised(h, 15.98), lambda h: raised(h, 15.99)),
-    "a price that rose six weeks ago": ("price_rise", lambda h: raised(h, 17.99, last=3), lambda h: raised(h, 17.99, 2)),
+    "a price that rose six weeks ago": (
+        "price_rise", lambda h: raised(h, 17.99, last=3), lambda h: raised(h, 17.99, 2)),
     "a service that was there before": (
         "new_recurring", lambda h: service(h, monthly(5, 5)), lambda h: service(h, monthly(5, 3))),
     "a first charge of a third": (
@@ -246,7 +247,8 @@ BOTH_SIDES: dict[str, tuple[str, Happens, Happens]] = {
     "a payday four days past": (
         "income_late", lambda h: paid(h, before=dt.date(2026, 6, 12)), lambda h: paid(h, before=dt.date(2026, 6, 11))),
     "two paydays that did not come": (
-        "income_stopped", lambda h: paid(h, before=dt.date(2026, 5, 29)), lambda h: paid(h, before=dt.date(2026, 5, 28))),
+        "income_stopped", lambda h: paid(h, before=dt.date(2026, 5, 29)),
+        lambda h: paid(h, before=dt.date(2026, 5, 28))),
     "a benefit that stopped": (
         "income_stopped", lambda h: benefit(h, dt.date(2026, 5, 3)), lambda h: benefit(h, dt.date(2026, 4, 3))),
     "one of two jobs that stopped": (
@@ -274,9 +276,11 @@ BOTH_SIDES: dict[str, tuple[str, Happens, Happens]] = {
         lambda h: late(h, is_overdue=True)),
     "the minimum and five dollars": ("minimum_only", lambda h: minimum(h, 40.01), lambda h: minimum(h, 40.0)),
     "rates a point apart": (
-        "dearest_first", lambda h: owing(h, (400.0, 24.0), (900.0, 24.99)), lambda h: owing(h, (400.0, 24.0), (900.0, 25.0))),
+        "dearest_first", lambda h: owing(h, (400.0, 24.0), (900.0, 24.99)),
+        lambda h: owing(h, (400.0, 24.0), (900.0, 25.0))),
     "two cards that owe fifty": (
-        "dearest_first", lambda h: owing(h, (49.0, 19.0), (900.0, 27.0)), lambda h: owing(h, (50.0, 19.0), (900.0, 27.0))),
+        "dearest_first", lambda h: owing(h, (49.0, 19.0), (900.0, 27.0)),
+        lambda h: owing(h, (50.0, 19.0), (900.0, 27.0))),
     "five dollars of interest": ("interest_paid", lambda h: interest(h, 4.99), lambda h: interest(h, 5.0)),
     "cards a tenth lower": ("balance_falling", lambda h: falling(h, 111.0), lambda h: falling(h, 112.0)),
     "a dollar below zero": ("overdrawn", lambda h: h.holds(checking=-0.99), lambda h: h.holds(checking=-1.0)),
@@ -287,7 +291,8 @@ BOTH_SIDES: dict[str, tuple[str, Happens, Happens]] = {
     "three months of spending": (
         "idle_cash", lambda h: (spent_monthly(h, 1_200.0), h.holds(checking=3_599.0)),
         lambda h: (spent_monthly(h, 1_200.0), h.holds(checking=3_600.0))),
-    "savings a quarter lower": ("savings_drop", lambda h: saved(h, -1_199.0, 3_601.0), lambda h: saved(h, -1_200.0, 3_600.0)),
+    "savings a quarter lower": (
+        "savings_drop", lambda h: saved(h, -1_199.0, 3_601.0), lambda h: saved(h, -1_200.0, 3_600.0)),
     "savings that pass a month": (
         "savings_milestone", lambda h: (spent_monthly(h, 1_200.0), saved(h, 300.0, 1_199.0)),
         lambda h: (spent_monthly(h, 1_200.0), saved(h, 300.0, 1_200.0))),
@@ -306,7 +311,11 @@ def test_each_insight_begins_where_it_is_said_to(case: str) -> None:
 
 
 def test_what_happens_besides_pay_is_no_third_payday() -> None:
-    for case in ("extra pay between paydays: below", "pay in more parts than usual: below", "a bonus by its name: below"):
+    for case in (
+        "extra pay between paydays: below",
+        "pay in more parts than usual: below",
+        "a bonus by its name: below",
+    ):
         assert "windfall" not in everybody()[case]
     extra = everybody()["extra pay between paydays: at"]["windfall"]
     assert (extra["detail"], extra["figures"]["amount"], extra["figures"]["happened_on"]) == (

@@ -4,7 +4,6 @@ import datetime as dt
 import functools
 import json
 import re
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -125,7 +124,8 @@ GOLDEN: dict[str, Golden] = {
         SAID["a trial that ended"][1], "trial_became_paid", ("Audible", r"\$14.95", r"\$1\b")
     ),
     "a service that began": Golden(
-        lambda h: service(h, monthly(5, 3)), "new_recurring", ("Spotify", r"\$11.99|about \$12"), (r"about \$\d+\.\d\d",),
+        lambda h: service(h, monthly(5, 3)), "new_recurring", ("Spotify", r"\$11.99|about \$12"),
+        (r"about \$\d+\.\d\d",),
     ),
     "overdrawn": Golden(
         lambda h: h.holds(checking=-86.4), "overdrawn", (r"\$86.40", "June 30"), (*GROWTH, *MORE_ON_A_CARD),
@@ -149,7 +149,9 @@ GOLDEN: dict[str, Golden] = {
     "a card balance that falls": Golden(lambda h: falling(h, 150.0), "balance_falling", (r"\$1,000|\$1,150",)),
     "savings that dropped": Golden(lambda h: saved(h, -2_000.0, 4_000.0), "savings_drop", (r"\$2,000|33%",), GROWTH),
     "a large order": Golden(lambda h: stores(h, "Target", 330.0), "unusual_spending", ("Target", r"\$330|\$276")),
-    "a card that is not linked": Golden(lambda h: elsewhere(h, 9), "card_not_linked", (r"\$410", "June 21|several months")),
+    "a card that is not linked": Golden(
+        lambda h: elsewhere(h, 9), "card_not_linked", (r"\$410", "June 21|several months")
+    ),
 }  # fmt: skip
 
 
@@ -190,7 +192,9 @@ def test_a_golden_situation_reads_as_it_should(case: str) -> None:
 
 
 def test_no_amount_after_about_has_cents_and_every_draft_is_clean() -> None:
-    assert not drafted()["content"].str.contains(r"\b(?:about|around|roughly|nearly) [$€£]\d[\d,]*\.\d", case=False).any()
+    assert (
+        not drafted()["content"].str.contains(r"\b(?:about|around|roughly|nearly) [$€£]\d[\d,]*\.\d", case=False).any()
+    )
     assert set(drafted()["findings"]) == {"[]"}
     assert all("about" not in slot for text in drafted()["slots"] for slot in json.loads(text).values())
 

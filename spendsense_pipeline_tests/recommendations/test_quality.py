@@ -55,7 +55,9 @@ def test_what_is_wrong_with_a_wording_is_named(changes: dict[str, Any], code: st
 
 
 def test_a_text_of_long_words_in_long_sentences_is_hard_to_read() -> None:
-    hard = "Considerable deterioration of discretionary expenditure necessitates immediate reconsideration of priorities"
+    hard = (
+        "Considerable deterioration of discretionary expenditure necessitates immediate reconsideration of priorities"
+    )
     assert [problem.partition(":")[0] for problem in faults_of_reading(hard)] == ["hard_to_read"]
     assert faults_of_reading(PIECE.content) == []
 
