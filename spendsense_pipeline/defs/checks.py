@@ -160,8 +160,8 @@ def quality_check(daily: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefiniti
             name="template_quality",
             partitions_def=daily,
             description="Every wording of the day, of the library or a model: 60 to 130 words, grade nine or below, "
-            "one step and that last, nothing that its situation does not bear, no two that say the same. Mend the piece in "
-            "`prompts/library/`, or reject what a model wrote.",
+            "one step and that last, nothing that its situation does not bear, no two that say the same. Mend the "
+            "piece in `prompts/library/`, or reject what a model wrote.",
         )(_quality)
 
 

@@ -72,7 +72,10 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
     names = [groups[each] for each in found["group"]]
     return found.assign(
         category_name=names,
-        key=[f"{payee or name}/{seen.today // 31}" for payee, name in zip(found["payee"], names, strict=True)],
+        key=[
+            f"{payee if isinstance(payee, str) else name}/{seen.today // 31}"
+            for payee, name in zip(found["payee"], names, strict=True)
+        ],
         happened=seen.today,
         expires=seen.today + 31,
         weight=found["difference"],
@@ -81,19 +84,20 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
 
 def _blocks(seen: Seen, rows: pd.DataFrame, of: str) -> pd.DataFrame:
     """By customer and what (a column of numbers) the rows are of: the column, ``group``, ``merchant`` and
-    ``payee_row`` of the newest row; ``amount`` of the last 30 days, ``amount_usual`` and ``most`` of the five such months
-    before, in how many ``months`` of them there was any, and the ``difference`` to the usual."""
-    pairs, place = np.unique(rows[["user", of]].to_numpy("i8"), axis=0, return_inverse=True)
-    place, block = place.ravel(), (seen.today - rows["day"].to_numpy()) // BLOCK
+    ``payee_row`` of the newest row; ``amount`` of the last 30 days, ``amount_usual`` and ``most`` of the five such
+    months before, in how many ``months`` of them there was any, and the ``difference`` to the usual."""
+    width = int(rows[of].max()) + 1 if len(rows) else 1
+    pairs, place = np.unique(rows["user"].to_numpy("i8") * width + rows[of].to_numpy("i8"), return_inverse=True)
+    block = (seen.today - rows["day"].to_numpy()) // BLOCK
     spent = np.bincount(place * (BLOCKS + 1) + block, -rows["amount"].to_numpy(), len(pairs) * (BLOCKS + 1))
     now, before = np.split(spent.reshape(len(pairs), BLOCKS + 1), [1], axis=1)
     last = rows.assign(place=place).drop_duplicates("place", keep="last").sort_values("place")
     usual = np.median(before, axis=1)
     return pd.DataFrame(
         {
-            "user": pairs[:, 0],
+            "user": pairs // width,
             "group": last["group"].to_numpy(),
-            of: pairs[:, 1],
+            of: pairs % width,
             "merchant": last["merchant"].to_numpy(),
             "payee_row": last["number"].to_numpy(),
             "amount": now[:, 0],
