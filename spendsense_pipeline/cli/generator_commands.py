@@ -17,7 +17,7 @@ from spendsense_pipeline.settings import Settings
 if TYPE_CHECKING:
     from spendsense_pipeline.recommendations.prompts import Situation
 
-SHOWN = ("product_id", "product_name", "product_type", "persona_targets", "active")
+SHOWN = ("product_id", "product_name", "product_type", "persona_targets", "active", "reviewed_on")
 
 
 @app.command()

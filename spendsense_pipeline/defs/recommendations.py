@@ -153,9 +153,10 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
         features_30d: pd.DataFrame,
         features_180d: pd.DataFrame,
         products: pd.DataFrame,
+        insights: pd.DataFrame,
     ) -> pd.DataFrame:
         current = fresh(persona_assignments_30d, features_30d, stale_days)
-        matched = product_matches(current, persona_assignments_180d, features_30d, features_180d, products)
+        matched = product_matches(current, persona_assignments_180d, features_30d, features_180d, products, insights)
         context.add_output_metadata({"shown": int(matched["shown"].sum())})
         return matched
 
