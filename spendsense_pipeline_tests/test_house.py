@@ -217,15 +217,6 @@ def test_what_dagster_runs_fits_on_a_screen() -> None:
             assert node.name != "build_defs" or lines <= 50, f"build_defs has {lines} lines"
 
 
-def test_the_readers_of_source_see_what_they_look_for() -> None:
-    assert read("def f():\n    from spendsense_pipeline import governance").rooms == {"governance"}
-    assert read("from spendsense_pipeline.defs.io import x").rooms == {"defs"}
-    clocks = read("import datetime as dt\ndt.datetime.now(dt.UTC); dt.date.today(); clock.now()").clock_reads
-    assert set(clocks) == {"dt.datetime.now", "dt.date.today"}
-    assert read("import os\nos.environ['A']; os.getenv('A')").environment_reads == ("os.environ", "os.getenv")
-    assert read("from os import getenv").environment_reads == ("os.getenv",)
-
-
 def test_the_table_has_no_way_back() -> None:
     """What a room may import may, all the way down, never import the room."""
 
