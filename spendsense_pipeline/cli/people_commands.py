@@ -251,11 +251,11 @@ def erase(user_id: str, operator_id: str, reason: str, as_json: bool) -> None:
 
 
 def _erase(settings: Settings, user_id: str, operator_id: str, reason: str, *, quiet: bool) -> dict[str, Any]:
-    from spendsense_pipeline.defs import erasure
+    from spendsense_pipeline.defs import erase_run
     from spendsense_pipeline.defs.resources import Clock
 
     with runtime.dagster_instance(settings, quiet=quiet) as instance:
-        return erasure.erase(settings, instance, user_id, operator_id, reason, Clock())
+        return erase_run.erase(settings, instance, user_id, operator_id, reason, Clock())
 
 
 def _erasure_lines(done: Mapping[str, Any]) -> Iterable[str]:
