@@ -21,7 +21,7 @@ from typing import Any, Final
 import pandas as pd
 
 from spendsense_pipeline.contracts import CONTRACTS
-from spendsense_pipeline.contracts.features import TRUST
+from spendsense_pipeline.contracts.feature_tables import TRUST
 from spendsense_pipeline.governance.models import SCOPE_OF
 from spendsense_pipeline.personas.assignment import followed
 from spendsense_pipeline.personas.rules import BY_PRIORITY

@@ -13,7 +13,7 @@ import textstat
 from textstat.backend.counts import _count_syllables
 
 from spendsense_pipeline.contracts import PERSONAS, failures
-from spendsense_pipeline.contracts.recommendations import EducationTemplates
+from spendsense_pipeline.contracts.recommendation_tables import EducationTemplates
 from spendsense_pipeline.insights.kinds import INSIGHTS, Insight
 from spendsense_pipeline.recommendations.choosing import TAGS
 from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS, facts_of_insight
