@@ -26,7 +26,7 @@ from spendsense_pipeline.evaluation import export
 from spendsense_pipeline.governance import erased_rows, experiment_records
 from spendsense_pipeline.governance.database import reading, reclaim
 from spendsense_pipeline.ingest.digests import holding
-from spendsense_pipeline.ingest.erasure import (
+from spendsense_pipeline.ingest.erased_files import (
     Erased,
     accounts_of,
     affected,

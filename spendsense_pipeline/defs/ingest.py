@@ -29,7 +29,7 @@ from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.erased_rows import remembered
 from spendsense_pipeline.governance.models import Batch, ConsentPeriod
 from spendsense_pipeline.ingest import canonical, landing, rejections
-from spendsense_pipeline.ingest.erasure import scrub
+from spendsense_pipeline.ingest.erased_files import scrub
 
 BATCHES = dg.DynamicPartitionsDefinition(name="batch")
 JOB = "ingest_batch"

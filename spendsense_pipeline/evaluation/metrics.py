@@ -25,9 +25,9 @@ from spendsense_pipeline.contracts.feature_tables import TRUST
 from spendsense_pipeline.governance.models import SCOPE_OF
 from spendsense_pipeline.personas.assignment import followed
 from spendsense_pipeline.personas.rules import BY_PRIORITY
-from spendsense_pipeline.recommendations.figures import figures
-from spendsense_pipeline.recommendations.guardrails.facts import grounding
+from spendsense_pipeline.recommendations.guardrails.grounding import grounding
 from spendsense_pipeline.recommendations.guardrails.text import Text
+from spendsense_pipeline.recommendations.shown_figures import figures
 from spendsense_pipeline.recommendations.slots import UNCHANGED
 
 SIGNALS: Final = [
