@@ -3,6 +3,7 @@
 import ast
 import functools
 import re
+from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import requires, version
 from pathlib import Path
@@ -154,6 +155,15 @@ def test_rooms_depend_only_leftwards_along_the_lineage() -> None:
         assert here == "__init__" or here in MAY_IMPORT, f"a new room {here}: add it to the table"
         beyond = read(module.read_text()).rooms - {here} - EVERYBODYS - MAY_IMPORT.get(here, set())
         assert not beyond, f"{of_room(module)}: {here} may not import {sorted(beyond)}"
+
+
+def test_no_two_files_have_one_name() -> None:
+    for folder, shared in (
+        (PACKAGE, {"__init__.py"}),
+        (ROOT / "spendsense_pipeline_tests", {"__init__.py", "conftest.py"}),
+    ):
+        names = Counter(path.name for path in folder.rglob("*.py"))
+        assert {name for name, number in names.items() if number > 1} <= shared
 
 
 def test_dagster_is_imported_in_its_own_room_alone() -> None:

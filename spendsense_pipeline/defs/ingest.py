@@ -1,7 +1,7 @@
 """The ingest room: landed batches become raw rows, raw rows become the merged, valid tables and a quarantine.
 
 Consent arrives with the people: the first periods open here, before anything is computed for anybody. The thinking
-is in ``ingest/`` and ``governance/``. What does not belong here: any later word on consent (``defs/review.py``).
+is in ``ingest/`` and ``governance/``. What does not belong here: any later word on consent (``defs/review_assets.py``).
 """
 
 import datetime as dt

@@ -2,7 +2,7 @@
 
 Frames in, frames out. The truth is what a generator planted (``truth.json``, written by ``synthetic``) or what a bank
 knew (its standing orders); no rule of detection is used to compare. What does not belong here: making customers, and
-running the detectors on them (``benchmark.py``, ``defs/evaluation.py``).
+running the detectors on them (``benchmark.py``, ``defs/evaluation_assets.py``).
 """
 
 import datetime as dt
