@@ -2,8 +2,8 @@
 
 The order is that of what a crash may leave: consent closes first, so nothing is visible any more; the rows that know
 which files and texts are the customer's go last, so that the same command finds them again. Belongs here: the order,
-and what remains. Does not belong here: how a file (``ingest.erased_files``) or the database (``governance.erased_rows``) is
-emptied, and waiting for runs (``defs.erasure``).
+and what remains. Does not belong here: how a file (``ingest.erased_files``) or the database
+(``governance.erased_rows``) is emptied, and waiting for runs (``defs.erase_run``).
 """
 
 import datetime as dt
