@@ -179,7 +179,7 @@ _ALL: Final = (
         "a bill is five days past its expected date, while other rows keep coming",
         OURS,
         "it was paid from an account that is not linked",
-        figures=("payee", "amount", "due_on", "days_since"),
+        figures=("payee", "bill_kind", "amount", "due_on", "days_since"),
     ),
     Insight(
         "bill_higher_than_usual",
@@ -189,7 +189,7 @@ _ALL: Final = (
         "a bill is a quarter and ten dollars above the median of those before",
         OURS,
         "it covers a longer time",
-        figures=("payee", "amount", "amount_usual", "difference", "change_percent", "happened_on"),
+        figures=("payee", "bill_kind", "amount", "amount_usual", "difference", "change_percent", "happened_on"),
     ),
     Insight(
         "bill_due_soon",
@@ -201,6 +201,7 @@ _ALL: Final = (
         "the biller was paid another way",
         figures=(
             "payee",
+            "bill_kind",
             "amount",
             "due_on",
             "days_until",
