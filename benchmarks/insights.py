@@ -110,6 +110,7 @@ def _stream(person: Person, kind: str, ago: tuple[int, int], fixed: bool) -> pd.
 
 def _duplicate(person: Person) -> dict[str, float] | None:
     rows = person.rows[(person.rows["amount"] < -20) & (person.rows["date"] > person.ago(25))]
+    rows = rows[~rows["pending"].fillna(False).astype(bool)].sort_values(["date", "transaction_id"])
     times = person.rows.groupby(["merchant_name", "amount"])["amount"].transform("size")
     said = rows["category_detailed"].fillna("GENERAL_MERCHANDISE")
     rows = rows[said.str.startswith(("GENERAL_MERCHANDISE", "HOME_IMPROVEMENT")) & (times[rows.index] == 1)]
@@ -163,15 +164,19 @@ def _higher(person: Person) -> dict[str, float] | None:
     return {"amount": -amount}
 
 
+def _named(person: Person, stream: dict[str, Any]) -> pd.Series:
+    """The rows that name a stream's payee."""
+    said = person.rows["merchant_name"].fillna("") + " " + person.rows["description_raw"].fillna("")
+    return said.str.casefold().str.contains(str(stream["merchant"]).split(" ")[0].casefold(), regex=False)
+
+
 def _pay(person: Person) -> pd.DataFrame | None:
     """The paychecks of somebody with one steady payer."""
     pays = [stream for stream in person.streams if stream["kind"] == "income"]
     if len(pays) != 1 or pays[0]["cadence"] not in ("biweekly", "monthly", "semi_monthly", "weekly"):
         return None
-    said = person.rows["merchant_name"].fillna("") + " " + person.rows["description_raw"].fillna("")
-    theirs = said.str.casefold().str.contains(str(pays[0]["merchant"]).split(" ")[0].casefold(), regex=False)
-    near = theirs & ((person.rows["amount"] - pays[0]["amount"]).abs() < 0.2 * pays[0]["amount"])
-    rows = person.rows[near].sort_values("date")
+    near = (person.rows["amount"] - pays[0]["amount"]).abs() < 0.2 * pays[0]["amount"]
+    rows = person.rows[_named(person, pays[0]) & near].sort_values("date")
     return rows if len(rows) >= 8 else None
 
 
@@ -180,7 +185,9 @@ def _stopped(person: Person) -> dict[str, float] | None:
     if rows is None:
         return None
     gap = rows["date"].map(lambda day: day.toordinal()).diff().median()
-    person.rows = person.rows.drop(rows.index[rows["date"] > person.ago(int(2.4 * gap) + 5)])
+    (payer,) = (stream for stream in person.streams if stream["kind"] == "income")
+    gone = _named(person, payer) & (person.rows["amount"] > 0) & (person.rows["date"] > person.ago(int(2.4 * gap) + 5))
+    person.rows = person.rows[~gone]
     return {}
 
 
