@@ -103,15 +103,29 @@ def in_memory(rows: ibis.Table, _: str) -> ibis.Table:
     return rows.cache()
 
 
-def judge(raw: Mapping[str, ibis.Table], keep: Keep = in_memory) -> dict[str, ibis.Table]:
-    """Judge the rows of all batches, each table against the accepted rows of those it refers to; products if any."""
-    newest = newest_dates(raw["transactions"]).cache()
+def judge(
+    raw: Mapping[str, ibis.Table], keep: Keep = in_memory, newest: ibis.Table | None = None
+) -> dict[str, ibis.Table]:
+    """Judge the rows of all batches, each table against the accepted rows of those it refers to; products if any.
+
+    ``newest`` are the `newest_dates` where they were already computed.
+    """
+    newest = newest_dates(raw["transactions"]).cache() if newest is None else newest
+    owners = judge_owners(raw, newest, keep)
+    return owners | judge_owned(raw, holders(owners["accounts"]).cache(), newest, keep)
+
+
+def judge_owners(raw: Mapping[str, ibis.Table], newest: ibis.Table, keep: Keep = in_memory) -> dict[str, ibis.Table]:
+    """Judge users and accounts, which everything else refers to."""
     users = judge_users(raw["users"], keep)
-    accounts = judge_accounts(raw["accounts"], accepted(users), newest, keep)
-    held = holders(accounts).cache()
+    return {"users": users, "accounts": judge_accounts(raw["accounts"], accepted(users), newest, keep)}
+
+
+def judge_owned(
+    raw: Mapping[str, ibis.Table], held: ibis.Table, newest: ibis.Table, keep: Keep = in_memory
+) -> dict[str, ibis.Table]:
+    """Judge what belongs to accounts, against their `holders`, and products if there are any."""
     judged = {
-        "users": users,
-        "accounts": accounts,
         "transactions": judge_transactions(raw["transactions"], held, keep),
         "liabilities": judge_liabilities(raw["liabilities"], held, newest, keep),
     }
@@ -268,11 +282,15 @@ def reasons(judged: ibis.Table) -> ibis.Table:
 # --- One row: its fields ---
 
 
+def text_of(raw: ibis.Table, name: str) -> ibis.Column:
+    """A field of raw rows: blanks around a value are no content, and an empty text says as much as null."""
+    return raw[name].strip().nullif("") if name in raw.columns else _none()
+
+
 def _read(table: str, raw: ibis.Table, only: tuple[str, ...] = ()) -> ibis.Table:
     """Each known field (or those of ``only``) as text (``text_<field>``), typed (``<field>``), and what is wrong with
     it (``why_<field>``)."""
     fields = [field for field in FIELDS[table] if not only or field.name in only]
-    # Blanks around a value are no content, and an empty text says as much as null.
     texts = raw.select(
         "batch",
         "file",
@@ -280,7 +298,7 @@ def _read(table: str, raw: ibis.Table, only: tuple[str, ...] = ()) -> ibis.Table
         "arrival",
         "page",
         "arrived_on",
-        **{f"text_{f.name}": (raw[f.name].strip().nullif("") if f.name in raw.columns else _none()) for f in fields},
+        **{f"text_{f.name}": text_of(raw, f.name) for f in fields},
     )
     values = {f.name: _value(f, texts[f"text_{f.name}"]) for f in fields}
     why = {f"why_{f.name}": _why(f, texts[f"text_{f.name}"], values[f.name], texts.arrived_on) for f in fields}

@@ -1,0 +1,164 @@
+"""A merge of further batches equals judging everything, whatever is merged first and whatever later batches change.
+
+A history is forty small worlds of three customers and two accounts, whose ids never meet, delivered in the same
+batches: as good as forty histories, for the price of one.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import ibis
+import pytest
+
+from spendsense_pipeline.ingest import canonical, merge
+from spendsense_pipeline_tests.ingest.conftest import ACCOUNT, LIABILITY, TRANSACTION, Row, Zone
+
+WORLDS = 40
+TABLES = ("users", "accounts", "transactions", "liabilities")
+Delivery = dict[str, list[Row]]
+
+
+def world(rng: random.Random, batches: int) -> list[Delivery]:
+    """What each batch brings of one world: late owners, corrections, removals, postings, moves, conflicts, bad rows."""
+    prefix = f"w{rng.getrandbits(60)}"
+
+    def name(kind: str, most: int) -> str:
+        return f"{prefix}{kind}{rng.randint(1, most)}"
+
+    def transaction() -> Row:
+        row = {**TRANSACTION, "transaction_id": name("t", 6), "account_id": name("a", 2)}
+        row["amount"] = rng.choice([-1, -2, -2, "much"])
+        change = rng.choice([None, None, None, "removed", "posts", "posts", "under", "blank", "nameless"])
+        if change == "removed":
+            return {"transaction_id": row["transaction_id"], "removed": True}
+        if change == "posts":
+            row["pending_transaction_id"] = rng.choice(["", " "]) + name("t", 6)
+        if change == "under":
+            row["user_id"] = name("u", 3)
+        if change == "blank":
+            row["transaction_id"] = f" {row['transaction_id']} "
+        if change == "nameless":
+            row["transaction_id"] = None
+        return row
+
+    def some(rows: Any, most: int) -> list[Row]:
+        return [rows() for _ in range(rng.randint(0, most))]
+
+    return [
+        {
+            "users": some(lambda: {"user_id": name("u", 3), "full_name": "Ada Example"}, 2),
+            "accounts": some(lambda: {**ACCOUNT, "account_id": name("a", 2), "user_id": name("u", 3)}, 2),
+            "transactions": some(transaction, 4),
+            "liabilities": some(lambda: {**LIABILITY, "liability_id": name("l", 2), "account_id": name("a", 2)}, 1),
+        }
+        for _ in range(batches)
+    ]
+
+
+class History:
+    """Batches of many worlds, each with its place in the order of arrival, stored in any order."""
+
+    def __init__(self, zone: Zone, seed: int, batches: int = 5) -> None:
+        rng = random.Random(seed)
+        worlds = [world(rng, batches) for _ in range(WORLDS)]
+        for number in range(batches):
+            files = {
+                f"{table}_json": [row for one in worlds for row in one[number][table]] for table in TABLES
+            }
+            zone.arrive(f"b{number}", **files)
+        self.names = [name for name, *_ in zone.batches]
+        self.raw = {table: zone.raw(table).cache() for table in TABLES}
+        order = rng.sample(self.names, batches)
+        cuts = sorted({*rng.sample(range(1, batches), 2), batches})
+        self.steps = [order[:cut] for cut in cuts]
+
+    def stored(self, names: Sequence[str]) -> tuple[dict[str, ibis.Table], dict[str, dict[str, str]]]:
+        """The raw tables with these batches, and stamps of them."""
+        raw = {table: rows.filter(rows.batch.isin(list(names))) for table, rows in self.raw.items()}
+        return raw, {table: dict.fromkeys(names, "as it was") for table in TABLES}
+
+
+def contents(found: merge.Merge) -> Any:
+    """What is stored of a merge, in one order."""
+    tables = [
+        sorted(json.dumps(row, default=str) for row in table.to_pyarrow().to_pylist())
+        for table in (found.transactions, found.quarantined)
+    ]
+    return [*tables, *(sorted(canonical_rows(found, table)) for table in ("users", "accounts", "liabilities"))]
+
+
+def canonical_rows(found: merge.Merge, table: str) -> list[str]:
+    rows = canonical.accepted(found.judged[table]).to_pyarrow().to_pylist()
+    return [json.dumps(row, default=str) for row in rows]
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.verify) for seed in range(2, 102))])
+def test_a_merge_of_further_batches_equals_judging_everything(zone: Zone, seed: int) -> None:
+    history = History(zone, seed)
+    raw, stamps = history.stored(history.steps[0])
+    found = merge.full(raw)
+    for names in history.steps[1:]:
+        note = merge.Note.of(found.note(stamps).text())
+        raw, stamps = history.stored(names)
+        assert note.extends_to(stamps)
+        found = merge.further(raw, note, found.transactions.cache(), found.quarantined.cache())
+        expected = merge.full(raw)
+        assert contents(found) == contents(expected)
+        assert found.note(stamps) == expected.note(stamps)
+
+
+def test_only_what_a_batch_changes_is_judged_again(zone: Zone) -> None:
+    zone.arrive(
+        "b1",
+        users_json=[{"user_id": "u1"}, {"user_id": "u2"}],
+        accounts_json=[ACCOUNT, {**ACCOUNT, "account_id": "a2"}],
+        transactions_json=[
+            {**TRANSACTION, "transaction_id": "corrected"},
+            {**TRANSACTION, "transaction_id": "pending"},
+            {**TRANSACTION, "transaction_id": "untouched"},
+            {**TRANSACTION, "transaction_id": "shared", "account_id": "a2"},
+            {**TRANSACTION, "transaction_id": "waiting", "account_id": "a3"},
+            {**TRANSACTION, "transaction_id": "still waiting", "account_id": "a4"},
+        ],
+    )
+    before = merge.full({table: zone.raw(table).cache() for table in TABLES})
+    zone.arrive(
+        "b2",
+        users_json=[],
+        accounts_json=[{**ACCOUNT, "account_id": "a2", "user_id": "u2"}, {**ACCOUNT, "account_id": "a3"}],
+        transactions_json=[
+            {**TRANSACTION, "transaction_id": "corrected", "amount": -1},
+            {**TRANSACTION, "transaction_id": "posted", "pending_transaction_id": "pending"},
+        ],
+    )
+    note = before.note({table: {"b1": ""} for table in TABLES})
+    raw = {table: zone.raw(table).cache() for table in TABLES}
+    after = merge.further(raw, note, before.transactions.cache(), before.quarantined.cache())
+    judged = after.judged["transactions"].select("batch", "transaction_id").to_pyarrow().to_pylist()
+    assert sorted((row["batch"], row["transaction_id"]) for row in judged) == [
+        ("b1", "corrected"),
+        ("b1", "pending"),
+        ("b1", "shared"),
+        ("b1", "waiting"),
+        ("b2", "corrected"),
+        ("b2", "posted"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stamps", "extends"),
+    [
+        ({"b1": "x"}, True),
+        ({"b1": "x", "b2": "y"}, True),
+        ({"b1": "rewritten"}, False),
+        ({"b2": "y"}, False),
+    ],
+)
+def test_a_merge_goes_on_only_from_raw_files_that_are_as_they_were(stamps: dict[str, str], extends: bool) -> None:
+    note = merge.Note(merge.rules(), {table: {"b1": "x"} for table in merge.READ}, {})
+    for table in merge.READ:
+        others = {one: {"b1": "x"} for one in merge.READ}
+        assert note.extends_to({**others, table: stamps}) is extends
+    assert not merge.Note("other rules", note.stamps, {}).extends_to({table: {"b1": "x"} for table in merge.READ})
