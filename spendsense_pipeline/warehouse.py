@@ -177,9 +177,7 @@ def _completed(asset: str, table: "ibis.Table") -> "ibis.Table":
     return table.mutate(**columns) if columns else table
 
 
-def write(
-    table: "ibis.Table", asset: str, target: Path, scratch: Path | None = None, note: str | None = None
-) -> None:
+def write(table: "ibis.Table", asset: str, target: Path, scratch: Path | None = None, note: str | None = None) -> None:
     """Store the rows as one local Parquet file; parts of it lie in ``scratch`` meanwhile, or in the system's own.
 
     A ``note`` is stored in the file itself, so that whoever reads it knows that it is of these rows.

@@ -186,7 +186,9 @@ def canonical_tables(
         given = (raw_users, raw_accounts, raw_transactions, raw_liabilities, raw_products)
         raw = dict(zip(RAW, given, strict=True))
         # Before anything is read: a file that changes from here on no longer has the stamp that the note names.
-        stamps = {table: _of_batches(raw[table], warehouse.stamps(files.warehouse, f"raw_{table}")) for table in merge.READ}
+        stamps = {
+            table: _of_batches(raw[table], warehouse.stamps(files.warehouse, f"raw_{table}")) for table in merge.READ
+        }
         note = None if config.full else _continued(context, files.warehouse, raw, stamps)
         if note is None:
             found = merge.full(raw, keep)

@@ -64,9 +64,7 @@ class History:
         rng = random.Random(seed)
         worlds = [world(rng, batches) for _ in range(WORLDS)]
         for number in range(batches):
-            files = {
-                f"{table}_json": [row for one in worlds for row in one[number][table]] for table in TABLES
-            }
+            files = {f"{table}_json": [row for one in worlds for row in one[number][table]] for table in TABLES}
             zone.arrive(f"b{number}", **files)
         self.names = [name for name, *_ in zone.batches]
         self.raw = {table: zone.raw(table).cache() for table in TABLES}
