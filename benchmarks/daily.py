@@ -123,14 +123,14 @@ def counted_judgements() -> Iterator[list[int]]:
     from spendsense_pipeline.ingest import canonical
 
     judged: list[int] = []
-    judge = canonical.judge
+    judge = canonical.judge_transactions
 
     def counting(raw: Any, *rest: Any) -> Any:
-        judged.append(int(raw["transactions"].count().to_pyarrow().as_py()))
+        judged.append(int(raw.count().to_pyarrow().as_py()))
         return judge(raw, *rest)
 
-    canonical.judge = counting
+    canonical.judge_transactions = counting
     try:
         yield judged
     finally:
-        canonical.judge = judge
+        canonical.judge_transactions = judge
