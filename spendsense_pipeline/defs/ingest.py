@@ -194,8 +194,8 @@ def canonical_tables(
             found = merge.full(raw, keep)
         else:
             backend = raw_transactions.get_backend()
-            stored = (warehouse.read(backend, files.warehouse, table) for table in NOTED)
-            found = merge.further(raw, note, *stored, keep)
+            transactions, quarantined = (warehouse.read(backend, files.warehouse, table) for table in NOTED)
+            found = merge.further(raw, note, transactions, quarantined, keep)
         yield from _merged(context, files, found, found.note(stamps).text())
 
 
