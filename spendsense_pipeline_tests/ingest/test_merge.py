@@ -64,7 +64,10 @@ class History:
         rng = random.Random(seed)
         worlds = [world(rng, batches) for _ in range(WORLDS)]
         for number in range(batches):
-            files: dict[str, Any] = {f"{table}_json": [row for one in worlds for row in one[number][table]] for table in TABLES}
+            of_batch = [one[number] for one in worlds]
+            files: dict[str, Any] = {
+                f"{table}_json": [row for one in of_batch for row in one[table]] for table in TABLES
+            }
             zone.arrive(f"b{number}", **files)
         self.names = [name for name, *_ in zone.batches]
         self.raw = {table: zone.raw(table).cache() for table in TABLES}
@@ -80,11 +83,10 @@ class History:
 
 def contents(found: merge.Merge) -> Any:
     """What is stored of a merge, in one order."""
-    tables = [
+    return [
         sorted(json.dumps(row, default=str) for row in table.to_pyarrow().to_pylist())
         for table in (found.transactions, found.quarantined)
     ]
-    return tables
 
 
 @pytest.fixture(autouse=True)
