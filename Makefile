@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo dev serve test verify mutants accuracy clean
+# Where it is set, each of the many processes that commands and tests start would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo dev serve test verify mutants audit accuracy clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m spendsense_pipeline.demo
@@ -34,6 +37,11 @@ mutants: $(VENV)/.installed-test
 	cp -R pyproject.toml README.md spendsense_pipeline spendsense_pipeline_tests .mutants
 	sed -i.decorated -E '/^ *@(jit|kernel)$$/d' .mutants/spendsense_pipeline/features/*.py
 	cd .mutants && ../$(BIN)/mutmut run $(ONLY); ../$(BIN)/mutmut results
+
+# Known weaknesses of the pinned versions; asks a database of them over the network.
+audit: $(VENV)/.installed-test
+	@$(INSTALL) pip-audit
+	$(BIN)/pip-audit --no-deps --disable-pip -r constraints.txt
 
 # BANK=folder adds a bank's own standing orders (a landed batch with standing_orders.json in it).
 accuracy: $(VENV)/.installed

@@ -376,7 +376,7 @@ def decisions(served: Served, sizes: Sizes) -> Iterator[Finding]:
 def drafts(served: Served, _sizes: Sizes) -> Iterator[Finding]:
     """Drafts for one customer of the demo, by its owner's machine."""
     client = Client(served.port)
-    found = client.get("/users/?limit=1000").json()
+    found = client.get("/users/?limit=100").json()
     agreed = [one["user_id"] for one in found["users"] if one["user_type"] == "customer" and one["consent_status"]]
     client.post(f"/recommendations/generate/{agreed[0]}?force_regenerate=true").require(200, 201)
     spent = [

@@ -1,6 +1,5 @@
 """Everything Dagster loads, on one screen. Loading it reads the environment once and touches nothing else."""
 
-import datetime as dt
 import functools
 import operator
 import warnings
@@ -9,8 +8,21 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-from spendsense_pipeline.defs import evaluation, features, payees, personas, recommendations, release, review
+from spendsense_pipeline.defs import (
+    evaluation,
+    experiments,
+    failures,
+    features,
+    freshness,
+    payees,
+    personas,
+    recommendations,
+    release,
+    retention,
+    review,
+)
 from spendsense_pipeline.defs import ingest as room
+from spendsense_pipeline.defs.alerts import Alerts
 from spendsense_pipeline.defs.checks import contract_checks, drift_checks, guardrails_check, trust_check
 from spendsense_pipeline.defs.documentation import with_sources
 from spendsense_pipeline.defs.io import ParquetWarehouse
@@ -50,8 +62,10 @@ def build_defs(
         *features.feature_assets(daily, settings.engine),
         *personas.persona_assets(daily),
         *recommendations.recommendation_assets(daily, settings.stale_days),
+        experiments.assignment_asset(daily),
         review.approval_queue(daily),
         *evaluation.evaluation_assets(daily),
+        *experiments.analysis_assets(daily),
     ]
     released, further = release.released_recommendations, [*tables, review.DECISIONS]
     measured = evaluation.signal_accuracy(daily)  # in no job: only generated customers come with a truth
@@ -79,10 +93,18 @@ def build_defs(
         for one in (guardrails_check(daily), review.operator_review, trust_check(daily, settings.stale_days))
     ]
     proof = _renamed(release.every_release_had_consent, names)
+    timetable = freshness.Timetable(settings.timezone, settings.first_date, settings.late_days)
+    late = freshness.freshness_checks(
+        [key for one in of_a_day for key in one.keys],
+        names[dg.AssetKey("transactions")],
+        names[dg.AssetKey("raw_transactions")] if ingest else None,
+        timetable,
+    )
+    by_the_clock = dg.AssetSelection.checks(late)
 
     ingest_batch = dg.define_asset_job(
         room.JOB,
-        selection=dg.AssetSelection.assets(*ingested),
+        selection=dg.AssetSelection.assets(*ingested) - by_the_clock,
         partitions_def=room.BATCHES,
         tags={"spendsense/merge": "1"},
         description="One landed batch: its rows as they were written, then all tables merged from every batch.",
@@ -91,7 +113,7 @@ def build_defs(
     found = [dg.AssetSelection.checks(*own), dg.AssetSelection.assets(*ingested)] if own else []
     daily_refresh = dg.define_asset_job(
         features.JOB,
-        selection=functools.reduce(operator.or_, found, dg.AssetSelection.assets(*of_a_day)),
+        selection=functools.reduce(operator.or_, found, dg.AssetSelection.assets(*of_a_day)) - by_the_clock,
         partitions_def=daily,
         description="One date, from features to the approval queue, with its evaluation. May be run again: what was "
         "decided stays, and nothing enters the queue twice.",
@@ -108,18 +130,16 @@ def build_defs(
         description="Run the gate once; the sensor `release_gate` does it whenever something may go out.",
     )
 
-    @dg.schedule(
-        name="daily_refresh",
-        job=daily_refresh,
-        cron_schedule="0 6 * * *",
-        execution_timezone=settings.timezone,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Every morning, the day before: the newest one that is complete.",
-    )
-    def daily_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        yesterday = context.scheduled_execution_time.date() - dt.timedelta(days=1)
-        return dg.RunRequest(partition_key=yesterday.isoformat())
-
+    jobs: list[freshness.Job] = [
+        *([ingest_batch] if ingest else []),
+        daily_refresh,
+        review_recommendations,
+        review.record_consent(names[dg.AssetKey("consent_records")]),
+        release_job,
+    ]
+    names_of_jobs = {job.name for job in jobs}
+    # An experiment is measured by its assignments, however long ago.
+    old = {key.path[-1] for one in of_a_day for key in one.keys} - {"experiment_assignments", "experiment_outcomes"}
     given: dict[str, Any] = {
         "io_manager": ParquetWarehouse(
             root=settings.warehouse_root, scratch=str(settings.scratch), memory=settings.memory
@@ -138,6 +158,8 @@ def build_defs(
             weekly_cap=settings.weekly_cap,
             release_days=settings.release_days,
             trust_local=settings.trust_local,
+            audit_key=str(settings.audit_key) if settings.audit_key else None,
+            warehouse=settings.warehouse_root if settings.ingest else None,
         ),
         "files": Files(
             warehouse=settings.warehouse_root,
@@ -148,24 +170,26 @@ def build_defs(
             reports=str(settings.data / "reports"),
             prompts=str(settings.prompts),
             catalogue=str(settings.catalogue),
+            experiments=str(settings.experiments),
             payees=str(settings.payees) if settings.payees else None,
         ),
+        "alerts": Alerts.of(settings),
         "clock": Clock(),
         "language_model": LanguageModel.of(settings),
         **(resources or {}),
     }
     return dg.Definitions(
         assets=with_sources([*assets, *further]),
-        asset_checks=[*own, *checks, *drift_checks(daily, names), *told, proof],
-        jobs=[
-            *([ingest_batch] if ingest else []),
-            daily_refresh,
-            review_recommendations,
-            review.record_consent(names[dg.AssetKey("consent_records")]),
-            release_job,
+        asset_checks=[*own, *checks, *drift_checks(daily, names), *told, proof, late],
+        jobs=jobs,
+        schedules=[freshness.daily_schedule(daily_refresh, timetable)],
+        sensors=[
+            *([room.landing_sensor, freshness.arrival_sensor(daily_refresh, timetable)] if ingest else []),
+            release.release_gate,
+            failures.failure_alerts(names_of_jobs),
+            freshness.lateness_sensor(late, timetable),
+            *([retention.retention_sensor(old, names_of_jobs, settings.keep_days)] if settings.keep_days else []),
         ],
-        schedules=[daily_schedule],
-        sensors=[*([room.landing_sensor] if ingest else []), release.release_gate],
         resources={name: sealed(resource) for name, resource in given.items()},
         # A process for each step would cost more than most steps take.
         executor=dg.in_process_executor,

@@ -8,14 +8,22 @@ import sys
 from pathlib import Path
 
 from spendsense_pipeline.contracts import CONTRACTS, Contract, columns, key
-from spendsense_pipeline.governance.models import Base, ConsentPeriod, Decision, Recommendation, Release, UtcTime
+from spendsense_pipeline.governance.models import (
+    Assignment,
+    Base,
+    ConsentPeriod,
+    Decision,
+    Recommendation,
+    Release,
+    UtcTime,
+)
 
 TARGET = Path("docs") / "data-dictionary.md"
 HEAD = """\
 # Data dictionary
 
 Every table and what its columns mean: those of the warehouse, written from the contracts that each run is held to
-(`spendsense_pipeline/contracts/`), then the four of the governance database that are assets of the graph
+(`spendsense_pipeline/contracts/`), then the five of the governance database that are assets of the graph
 (`governance/models.py`). `python -m spendsense_pipeline.dictionary` writes it anew; Dagster's UI shows the same beside
 each asset. Money is in the customer's currency, positive = money in; rates are fractions; null is *unknown*, never
 zero.
@@ -23,6 +31,7 @@ zero.
 
 KEPT: dict[str, type[Base]] = {
     "consent_records": ConsentPeriod,
+    "experiment_assignments": Assignment,
     "approval_queue": Recommendation,
     "operator_decisions": Decision,
     "released_recommendations": Release,

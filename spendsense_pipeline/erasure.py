@@ -23,14 +23,14 @@ from sqlalchemy import Engine
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.evaluation import export
-from spendsense_pipeline.governance import erasure
+from spendsense_pipeline.governance import erasure, experiments
 from spendsense_pipeline.governance.database import reading, reclaim
+from spendsense_pipeline.ingest.digests import holding
 from spendsense_pipeline.ingest.erasure import (
     Erased,
     accounts_of,
     affected,
     gone,
-    holding,
     owned,
     released,
     rewritten,
@@ -92,11 +92,12 @@ def erase(
     names = erasure.begin(engine, user_id, theirs | shared, operator_id, reason, now, known=landed or known)
     with reading(engine) as session:
         erased = erasure.remembered(session)
+        pseudonyms = experiments.pseudonyms(session, user_id)
     warehouse.clear(places.scratch)
     files, unreadable = _landing(folders, erased, user_id)
     done: dict[str, Any] = {
         "landing": files,
-        "warehouse": _warehouse(places.warehouse, erased),
+        "warehouse": _warehouse(places.warehouse, erased, pseudonyms),
         "exports": _exports(places.exports, erased),
         "reports": _reports(places.reports, user_id),
         "runs": forget_runs([user_id, *names]),
@@ -129,7 +130,7 @@ def _landing(folders: Sequence[Path], erased: Erased, user_id: str) -> tuple[dic
 # --- Tables ---
 
 
-def _warehouse(root: str, erased: Erased) -> dict[str, int]:
+def _warehouse(root: str, erased: Erased, pseudonyms: set[str]) -> dict[str, int]:
     """Rows taken out by table, in every partition. Raw rows go last: they say which rows in quarantine are theirs."""
     filesystem, folder = fsspec.core.url_to_fs(root)
     paths = _parquet(filesystem, folder)
@@ -140,6 +141,8 @@ def _warehouse(root: str, erased: Erased) -> dict[str, int]:
         cut = (
             _without_rows(_quarantined(spots))
             if table == "quarantined_rows"
+            else _without_rows(_pseudonymous(pseudonyms))
+            if table == "experiment_outcomes"
             else _landed(table.removeprefix("raw_"), erased)
             if table in RAW
             else _without_rows(_owned(erased))
@@ -195,6 +198,10 @@ def _owned(erased: Erased) -> Mark:
     return lambda batch: owned(batch, erased)
 
 
+def _pseudonymous(names: set[str]) -> Mark:
+    return lambda batch: pc.is_in(batch.column("pseudonym"), value_set=pa.array(sorted(names), pa.string()))
+
+
 def _quarantined(spots: set[Spot]) -> Mark:
     def theirs(batch: pa.RecordBatch) -> pa.BooleanArray:
         rows = zip(*(batch.column(name).to_pylist() for name in _SPOT), strict=True)
@@ -206,7 +213,7 @@ def _quarantined(spots: set[Spot]) -> Mark:
 def _without(filesystem: Any, path: str, cut: _Cut) -> int:
     """Replace a stored file by itself without the rows marked, whole or not at all; returns how many went."""
     with filesystem.open(path, "rb") as stored:
-        wanted = {*_SPOT, "user_id", "account_id"}
+        wanted = {*_SPOT, "user_id", "account_id", "pseudonym"}
         source = pq.ParquetFile(stored)
         columns = [name for name in source.schema_arrow.names if name in wanted]
         count = 0

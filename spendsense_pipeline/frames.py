@@ -1,8 +1,10 @@
-"""How Arrow tables become pandas frames: one convention for every customer-sized table.
+"""How Arrow tables become pandas frames, and those plain rows: one convention for every customer-sized table.
 
 Counts are ``Int64`` and flags ``boolean`` (both nullable, so *unknown* survives), money and rates ``float64``
 with NaN for unknown, text ``str``, dates ``datetime.date`` objects, times aware timestamps.
 """
+
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -21,3 +23,19 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     # Parquet written by pandas carries dtype notes that would override the convention.
     frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas(types_mapper=_NULLABLE.get, date_as_object=True)
     return frame
+
+
+def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain dictionaries, unknown as None."""
+    columns = [_values(rows[name]) for name in rows.columns]
+    return [dict(zip(rows.columns, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(column: pd.Series) -> list[Any]:
+    if isinstance(column.dtype, pd.StringDtype):  # pandas makes objects of texts one by one, Arrow all at once
+        texts: list[Any] = pa.array(column).to_numpy(zero_copy_only=False).tolist()
+        return texts
+    values = column.to_numpy(dtype=object, copy=True)
+    values[column.isna().to_numpy()] = None
+    plain: list[Any] = values.tolist()
+    return plain

@@ -5,7 +5,7 @@ whom a product suits (``offers.py``).
 """
 
 import datetime as dt
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,14 @@ def run(settings: Settings, engine: Engine, now: dt.datetime) -> release.Gate:
         withdrawn=partial(withdrawn_products, settings.warehouse_root),
         weekly_cap=settings.weekly_cap,
         release_days=settings.release_days,
+        guardrails=_reviewed,
     )
+
+
+def _reviewed(draft: Mapping[str, Any], /) -> Sequence[Mapping[str, Any]]:
+    from spendsense_pipeline.recommendations.guardrails import review_draft  # loaded where something may go out
+
+    return review_draft(draft)
 
 
 def feed(settings: Settings, engine: Engine, now: dt.datetime, user_id: str | None = None) -> list[dict[str, Any]]:

@@ -12,15 +12,21 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from spendsense_pipeline.errors import SpendSenseError
 
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SHORTEST_SECRET = 32
 """Characters; what `openssl rand -hex 16` prints."""
-UNREPEATED = ("database_url", "webhook_urls", "oidc_issuer", "token", "OPENAI_BASE_URL", "OPENAI_API_KEY")
+SHORTEST_KEPT = 90
+"""Days; drift is judged by fourteen dates, an experiment runs for weeks."""
+UNREPEATED = (
+    *("database_url", "webhook_urls", "oidc_issuer", "token", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
+    *("alert_smtp", "alert_password", "alert_webhook_urls"),
+)
 """Settings that may hold a password: an error does not repeat them."""
 
 
@@ -75,10 +81,19 @@ class Settings(BaseSettings):
     stale_days: int = Field(
         default=7, ge=0, description="age of a customer's newest row, in days, beyond which nothing is drafted for them"
     )
+    late_days: int = Field(
+        default=4, ge=0, description="days without a newer transaction or batch after which the data is late"
+    )
+    keep_days: int = Field(
+        default=0, ge=0, description="days that runs, daily partitions and pages are kept, 90 or more; 0 = for ever"
+    )
     first_date: dt.date = Field(default=dt.date(2026, 1, 1), description="first daily partition")
     timezone: str = Field(default="UTC", description="timezone of the daily schedule")
     consent_days: int = Field(default=0, ge=0, description="life of a consent period in days, 0 = no limit")
     four_eyes: bool = Field(default=False, description="the author of an override may not be its approver")
+    audit_key: Path | None = Field(
+        default=None, description="PEM file of the Ed25519 key that heads of the audit chain are signed with"
+    )
     weekly_cap: int = Field(default=3, ge=0, description="texts that one customer gets in seven days, 0 = no limit")
     release_days: int = Field(default=30, ge=1, le=365, description="days that a released text stays in the feed")
     trust_local: bool = Field(
@@ -96,6 +111,20 @@ class Settings(BaseSettings):
     oidc_client_secret: SecretStr | None = Field(default=None, description="its secret there")
     webhook_urls: str | None = Field(default=None, description="addresses that hear of releases, with commas")
     webhook_secret: SecretStr | None = Field(default=None, description="what messages to them are signed with, whsec_…")
+    alert_to: str | None = Field(default=None, description="who is mailed about failures and lateness, with commas")
+    alert_from: str | None = Field(default=None, description="sender of these mails; default the first of them")
+    alert_user: str | None = Field(default=None, description="login at the mail server")
+    alert_password: SecretStr | None = Field(default=None, description="its password there")
+    alert_smtp: str | None = Field(default=None, description="mail server: smtp:// (STARTTLS) or smtps://, host, port")
+    alert_webhook_urls: str | None = Field(
+        default=None, description="addresses that hear of failures and lateness, with commas; extra service"
+    )
+    dagster_url: str = Field(
+        default="http://127.0.0.1:3000", description="address under which people reach Dagster's pages, for links"
+    )
+    dagster_hosts: str | None = Field(
+        default=None, description="names of Dagster's pages besides this machine's own, with commas"
+    )
     dagster_home: Path | None = Field(default=None, validation_alias="DAGSTER_HOME")
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
@@ -116,7 +145,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise InvalidSettings("; ".join(_told(one) for one in error.errors())) from None
 
-    @field_validator("data", "dagster_home", "kernels", "payees")
+    @field_validator("data", "dagster_home", "kernels", "payees", "audit_key")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
@@ -141,6 +170,13 @@ class Settings(BaseSettings):
             raise ValueError("needs the extra: pip install 'spendsense-pipeline[spark]'")
         return engine
 
+    @field_validator("alert_webhook_urls")
+    @classmethod
+    def _can_be_sent(cls, listed: str | None) -> str | None:
+        if listed and find_spec("standardwebhooks") is None:
+            raise ValueError("needs the extra: pip install 'spendsense-pipeline[service]'")
+        return listed
+
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, url: str | None) -> str | None:
@@ -148,7 +184,40 @@ class Settings(BaseSettings):
             raise ValueError("should begin with sqlite:/// or postgresql://")
         return url
 
-    @field_validator("openai_base_url", "public_url", "oidc_issuer")
+    @field_validator("keep_days")
+    @classmethod
+    def _long_kept(cls, days: int) -> int:
+        if 0 < days < SHORTEST_KEPT:
+            raise ValueError(f"should be 0 or at least {SHORTEST_KEPT}: checks and experiments look back")
+        return days
+
+    @field_validator("alert_to", "alert_from")
+    @classmethod
+    def _mailboxes(cls, listed: str | None) -> str | None:
+        for one in _listed(listed):
+            if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", one):
+                raise ValueError("should be e-mail addresses with commas between them")
+        return listed
+
+    @field_validator("alert_password")
+    @classmethod
+    def _sendable(cls, password: SecretStr | None) -> SecretStr | None:
+        if password and not password.get_secret_value().isascii():
+            raise ValueError("should be ASCII: mail servers agree on nothing else")
+        return password
+
+    @field_validator("alert_smtp")
+    @classmethod
+    def _mail_server(cls, url: str | None, known: ValidationInfo) -> str | None:
+        if url and not (re.fullmatch(r"smtps?://[^/@\s]+", url) and _has_host(url)):
+            raise ValueError(
+                "should be smtp://HOST:PORT or smtps://HOST:PORT; login and password are settings of their own"
+            )
+        if url and not known.data.get("alert_to"):
+            raise ValueError("needs SPENDSENSE_ALERT_TO: somebody to write to")
+        return url
+
+    @field_validator("openai_base_url", "public_url", "oidc_issuer", "dagster_url")
     @classmethod
     def _http(cls, url: str | None) -> str | None:
         if url and not (re.match(r"https?://[^/\s]+", url) and _has_host(url)):
@@ -188,7 +257,7 @@ class Settings(BaseSettings):
             raise ValueError(f"should be {SHORTEST_SECRET} random characters or more: it signs all sessions")
         return secret
 
-    @field_validator("webhook_urls")
+    @field_validator("webhook_urls", "alert_webhook_urls")
     @classmethod
     def _addresses(cls, listed: str | None) -> str | None:
         for one in _listed(listed):
@@ -233,6 +302,11 @@ class Settings(BaseSettings):
         return self.warehouse or str(self.data / "warehouse")
 
     @property
+    def experiments(self) -> Path:
+        """Experiments, a TOML file each."""
+        return self.data / "experiments"
+
+    @property
     def exports_root(self) -> str:
         """Where the day's exports go: an absolute path or a URI."""
         return self.exports or str(self.data / "exports")
@@ -258,9 +332,24 @@ class Settings(BaseSettings):
         return tuple(one.rstrip("/") for one in _listed(self.cors_origins))
 
     @property
+    def dagster_host_names(self) -> tuple[str, ...]:
+        """Names under which a proxy before them reaches Dagster's pages."""
+        return tuple(one.lower() for one in _listed(self.dagster_hosts))
+
+    @property
     def webhooks(self) -> tuple[str, ...]:
         """Addresses that are told what was released, recalled and consented to."""
         return _listed(self.webhook_urls)
+
+    @property
+    def alerted(self) -> tuple[str, ...]:
+        """E-mail addresses of those who hear of failures and lateness."""
+        return _listed(self.alert_to)
+
+    @property
+    def alert_webhooks(self) -> tuple[str, ...]:
+        """Addresses that hear of failures and lateness."""
+        return _listed(self.alert_webhook_urls)
 
     @property
     def prices(self) -> tuple[float, float] | None:
@@ -290,7 +379,7 @@ def is_safe_address(url: str) -> bool:
     if not _has_host(url):
         return False
     parts = urlsplit(url)
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1"))
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in THIS_MACHINE)
 
 
 def _has_host(url: str) -> bool:

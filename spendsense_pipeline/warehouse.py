@@ -82,9 +82,14 @@ def aside(scratch: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def clear(scratch: Path) -> None:
-    """Take away what killed runs left in the scratch space, ours and the engine's; only while no run is under way."""
+def clear(scratch: Path, before: float | None = None) -> None:
+    """Take away what killed runs left in the scratch space, ours and the engine's; only while no run is under way.
+
+    ``before``: alone what has not changed since (seconds since 1970), for a run may be about to begin.
+    """
     for left in [*scratch.glob("aside-*"), *scratch.glob("duckdb_temp*")]:
+        if before is not None and left.stat().st_mtime >= before:
+            continue
         if left.is_dir():
             shutil.rmtree(left)
         else:

@@ -1,9 +1,13 @@
 """One pipeline run that the tests of the whole graph share, and fresh ones for tests that change something."""
 
+import contextvars
 import datetime as dt
+import functools
+import gc
 import os
 import shutil
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,13 +28,16 @@ from spendsense_pipeline.settings import Settings
 TOGETHER = (
     *("spark", "compiled", "s3", "object_store"),
     *("browser/test_ui", "defs/test_own_tables", "governance/test_races", "synthetic/test_generate", "test_raw"),
-    *("ingest/test_canonical", "test_benchmarks"),
+    *("ingest/test_canonical", "test_benchmarks", "test_the_demo_decides", "insights/test_insights"),
 )
-"""In the names of tests that share what starts slowly: Spark, kernels, a webserver, a database, made customers."""
+"""In the names of tests that share what starts slowly: Spark, kernels, a webserver, a database, made customers; or
+what is computed slowly."""
 
 SLOW = (
-    *("test_demo", "browser/", "compiled", "spark", "test_erasure.py", "test_cli.py", "defs/"),
+    *("test_demo", "browser/", "compiled", "spark", "test_erasure.py", "test_cli.py", "defs/", "service/test_seed"),
+    *("synthetic/test_raw", "synthetic/test_generate", "ingest/test_canonical", "insights/test_insights"),
     *("test_any_history", "test_not_a_flood", "test_benchmarks", "ingest/test_holders", "ingest/test_corruption"),
+    *("governance/test_kills", "governance/test_hostile", "governance/test_races", "features/test_by_range"),
 )
 """In the names of tests that take longest, the longest first: started last, one would keep a single worker busy."""
 
@@ -58,6 +65,37 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests first, the others in the order that they have; ``--no-loadscope-reorder`` has workers keep it."""
     items.sort(key=lambda item: next((n for n, word in enumerate(SLOW) if word in item.nodeid), len(SLOW)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and collected tests stay until the end: no search for garbage passes them, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure() -> None:
+    """Pytest searches once more when all is over. In a heap of a gigabyte that took longer than the five seconds after
+    which execnet interrupts a worker, whose last words were a KeyboardInterrupt from wherever the search had come to.
+    """
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Each test in context variables of its own: Dagster keeps the instance that was opened last in one, and contexts
+    of sensors, which close theirs when they are collected, leave one behind that is no more."""
+    function = pyfuncitem.obj
+    pyfuncitem.obj = functools.partial(contextvars.copy_context().run, function)
+    try:
+        return (yield)
+    finally:
+        pyfuncitem.obj = function
 
 
 @dataclass
@@ -92,10 +130,16 @@ class Pipeline:
             return launch.daily_refresh(self.definitions, instance, day)
 
 
+def unopened(shared: Pipeline) -> Path:
+    """The data folder of the shared pipeline as it was when it was made; beside what its run writes to."""
+    return shared.settings.data.parent.with_name("unopened")
+
+
 @pytest.fixture(scope="session")
 def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     """Generated customers, ingested and refreshed once for all of pytest's workers, which share the folder above
-    their own. Tests that change anything take a ``copy``."""
+    their own. Tests that change anything take a ``copy``, of a folder that nobody opens: SQLite's files come and go
+    with whoever opens a database."""
     own = tmp_path_factory.getbasetemp()
     root = (own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own) / "refreshed"
     pipeline = Pipeline(Settings(data=root / "data"))
@@ -107,6 +151,7 @@ def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
             landing.land(made, pipeline.settings.landing, BATCH)
             pipeline.ingest()
             pipeline.refresh()
+            shutil.copytree(pipeline.settings.data, unopened(pipeline))
             done.touch()
     return pipeline
 
@@ -114,8 +159,16 @@ def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 @pytest.fixture
 def copy(refreshed: Pipeline, tmp_path: Path) -> Pipeline:
     """The shared pipeline's folder, to do with as the test likes."""
-    shutil.copytree(refreshed.settings.data, tmp_path / "data")
+    shutil.copytree(unopened(refreshed), tmp_path / "data")
     return Pipeline(Settings(data=tmp_path / "data"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_read_once() -> Iterator[None]:
+    """Each HTTP client reads the machine's certificates, which takes 50 ms, and here nobody speaks TLS."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -204,9 +204,15 @@ def test_from_a_banks_export_to_a_profile_in_three_commands(nothing: Pipeline, s
     assert set(landed) == {"batch", "run_id", "tables"}
     assert landed["batch"].startswith("january-")
     for counts in landed["tables"].values():
-        assert set(counts) == {"read", "accepted", "duplicate", "rejected"}
+        assert set(counts) == {"read", "accepted", "duplicate", "rejected", "superseded"}
         assert counts["read"] == counts["accepted"] + counts["duplicate"] + counts["rejected"]
-    assert landed["tables"]["transactions"] == {"read": 5, "accepted": 5, "duplicate": 0, "rejected": 0}
+    assert landed["tables"]["transactions"] == {
+        "read": 5,
+        "accepted": 5,
+        "duplicate": 0,
+        "rejected": 0,
+        "superseded": 0,
+    }
     assert spendsense(nothing, *words, "--user", "mia")["batch"] == landed["batch"], "the same again is no change"
     assert spendsense(nothing, "run", "--as-of", "1996-01-01", code=1)["error"]["code"] == "unknown_date"
     ran = spendsense(nothing, "run")

@@ -1,12 +1,23 @@
 """The deployment's files, as far as they can be held against the programs that read them without a container engine."""
 
+import io
+import logging
 import re
+import time
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
+import psycopg
+import pytest
 import yaml
 from dagster._config import validate_config
 from dagster._core.instance.config import dagster_instance_config_schema
+from dagster._core.test_utils import create_run_for_test
+from dagster._daemon.monitoring.run_monitoring import check_run_timeout
+from dotenv import dotenv_values
 
+from spendsense_pipeline.governance.database import connect
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 
 DEPLOY = PROJECT_ROOT / "deploy"
@@ -18,7 +29,7 @@ def read(name: str) -> Any:
 
 def test_every_service_says_whether_it_is_well_or_ends_by_itself() -> None:
     services = read("compose.yaml")["services"]
-    assert set(services) == {"postgres", "schema", "code", "webserver", "daemon"}
+    assert set(services) == {"postgres", "schema", "code", "webserver", "service", "daemon"}
     for name, service in services.items():
         assert ("healthcheck" in service) != (service.get("restart") == "no"), name
         for other, wanted in service.get("depends_on", {}).items():
@@ -45,10 +56,80 @@ def test_dagster_takes_its_configuration() -> None:
     assert told.success, told.errors
 
 
-def test_every_setting_of_the_example_exists() -> None:
-    named = re.findall(r"^(?:# )?SPENDSENSE_(\w+)=", (DEPLOY / "env.example").read_text(), re.MULTILINE)
+def written(password: str) -> str:
+    """A password as env.example says to write it."""
+    return "'" + password.replace("'", "\\'") + "'"
+
+
+def environments(password: str) -> dict[str, dict[str, str]]:
+    """What each service finds in its environment with this password in deploy/.env, as Compose puts it together: the
+    file's values, then those of the service, whose variables are filled in once the YAML is read."""
+    text = (DEPLOY / "env.example").read_text()
+    assert "\nPOSTGRES_PASSWORD=\n" in text
+    text = text.replace("POSTGRES_PASSWORD=", f"POSTGRES_PASSWORD={written(password)}")
+    told = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items()}
+
+    def filled(value: Any) -> str:
+        return re.sub(r"\$\{(\w+):\?\}", lambda found: told[found[1]], str(value))
+
+    return {
+        name: (told if service.get("env_file") == ".env" else {})
+        | {one: filled(value) for one, value in service.get("environment", {}).items()}
+        for name, service in read("compose.yaml")["services"].items()
+    }
+
+
+@pytest.mark.parametrize("password", ["plain", "p@ss:w/rd#%2F?&$HOME ${X} \"'\\ ä"])
+def test_any_password_reaches_every_program_as_it_is_and_stands_in_no_address(
+    password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = environments(password)
+    assert found["postgres"]["POSTGRES_PASSWORD"] == password
+    for name in ("schema", "code", "webserver", "service", "daemon"):
+        ours = found[name]
+        assert ours["PGPASSWORD"] == ours["DAGSTER_PG_PASSWORD"] == password
+        assert ours["PGUSER"] == ours["DAGSTER_PG_USER"] == found["postgres"]["POSTGRES_USER"]
+        for variable, value in ours.items():
+            monkeypatch.setenv(variable, value)
+        settings = Settings()
+        assert password not in settings.governance_url
+        engine = connect(settings.governance_url)
+        _, given = engine.dialect.create_connect_args(engine.url)
+        given.pop("context")
+        assert given == {"host": "postgres", "dbname": "spendsense"}, "the rest is the driver's to find"
+    libpq = {option.keyword.decode(): option.envvar for option in psycopg.pq.Conninfo.get_defaults()}
+    assert (libpq["user"], libpq["password"]) == (b"PGUSER", b"PGPASSWORD")
+
+
+def test_every_setting_of_the_example_exists_and_its_values_are_ones() -> None:
+    text = (DEPLOY / "env.example").read_text()
+    named = re.findall(r"^(?:# )?SPENDSENSE_(\w+)=(\S*)$", text, re.MULTILINE)
     assert named
-    assert {name.lower() for name in named} <= set(Settings.model_fields)
+    assert {name.lower() for name, _ in named} <= set(Settings.model_fields)
+    Settings(**{name.lower(): value for name, value in named if value and name not in ("WAREHOUSE", "EXPORTS")})
+
+
+def test_the_image_has_what_its_commands_import() -> None:
+    """`spendsense serve` needs the extra service, PostgreSQL its driver."""
+    (extras,) = re.findall(r"pip install .*\.\[([a-z0-9,]+)\]", (DEPLOY / "Dockerfile").read_text())
+    commands = [service.get("command", []) for service in read("compose.yaml")["services"].values()]
+    assert ["spendsense", "serve"] in [command[:2] for command in commands]
+    assert {"service", "postgres"} <= set(extras.split(","))
+
+
+def test_a_run_that_lasts_longer_than_the_longest_time_is_ended_and_marked_failed(tmp_path: Path) -> None:
+    configured = read("dagster.yaml")["run_monitoring"]
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump({"run_monitoring": configured}))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.run_monitoring_enabled
+        longest = float(instance.run_monitoring_max_runtime_seconds)
+        assert longest == configured["max_runtime_seconds"]
+        for beyond, status in ((-60.0, dg.DagsterRunStatus.STARTED), (60.0, dg.DagsterRunStatus.FAILURE)):
+            run = create_run_for_test(instance, job_name="daily_refresh", status=dg.DagsterRunStatus.STARTED)
+            (record,) = instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+            began = record._replace(start_time=time.time() - longest - beyond)
+            check_run_timeout(instance, began, logging.getLogger(), longest)
+            assert instance.get_run_by_id(run.run_id).status == status
 
 
 def test_what_the_image_copies_is_there() -> None:

@@ -22,7 +22,8 @@ from spendsense_pipeline.governance.audit import verify
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.erasure import remembered
 from spendsense_pipeline.ingest import landing
-from spendsense_pipeline.ingest.erasure import Erased, digest
+from spendsense_pipeline.ingest.digests import digest
+from spendsense_pipeline.ingest.erasure import Erased
 from spendsense_pipeline_tests.conftest import BATCH, DAY, NOON, Pipeline
 
 REASON = "request 17"
@@ -227,10 +228,10 @@ def test_a_warehouse_elsewhere_is_emptied_as_well() -> None:
         with fsspec.open(f"{root}/{path}", "wb") as out:
             (frame if path != "metrics.parquet" else frame[["figure"]]).to_parquet(out)
     erased = Erased("grain", [digest("grain", "user", "mia")])
-    assert erasure._warehouse(root, erased) == {"features_30d": 2, "transactions": 2}
+    assert erasure._warehouse(root, erased, set()) == {"features_30d": 2, "transactions": 2}
     with fsspec.open(f"{root}/features_30d/2026-06-30.parquet", "rb") as stored:
         assert pd.read_parquet(stored).to_dict("list") == {"user_id": ["noah"], "figure": [2.0]}
-    assert erasure._warehouse(root, erased) == {}
+    assert erasure._warehouse(root, erased, set()) == {}
 
 
 def test_exports_elsewhere_are_emptied_as_well_and_their_manifests_follow() -> None:

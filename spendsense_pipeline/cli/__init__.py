@@ -7,6 +7,7 @@ well under a second, and Dagster is loaded only where a run is started.
 from spendsense_pipeline.cli import (  # noqa: F401 - registers commands
     customers,
     evaluation,
+    experiments,
     generator,
     kernels,
     people,

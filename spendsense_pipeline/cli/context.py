@@ -4,6 +4,7 @@ import datetime as dt
 import logging
 import sys
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,10 +27,22 @@ def day_of(moment: dt.datetime | None) -> dt.date | None:
 
 
 def governance_of(settings: Settings) -> "Engine":
-    """The governance database, made first where there is none."""
+    """The governance database, made first where there is none and no batch was stored. Raises ``database_missing``."""
     from spendsense_pipeline.governance.database import open_or_create
 
-    return open_or_create(settings.governance_url)
+    return open_or_create(settings.governance_url, lambda: batches_of(settings))
+
+
+def batches_of(settings: Settings) -> list[str]:
+    """The batches that the warehouse holds; none where tables of one's own lie there."""
+    root = settings.warehouse_root
+    if not settings.ingest:
+        return []
+    if "://" not in root:  # a look at a folder, which commands without tables need no engine for
+        return sorted(file.stem for file in Path(root, "raw_products").glob("*.parquet"))
+    from spendsense_pipeline import warehouse
+
+    return warehouse.partitions(root, "raw_products")
 
 
 def decider(settings: Settings, operator_id: str | None) -> "tuple[Engine, str, str]":
@@ -37,12 +50,14 @@ def decider(settings: Settings, operator_id: str | None) -> "tuple[Engine, str, 
 
     A name or a token is needed, and asked for before anything is opened.
     """
+    from spendsense_pipeline.governance import policy
     from spendsense_pipeline.governance.access import deciding
 
     token = settings.token.get_secret_value() if settings.token else None
     if not operator_id and token is None and settings.trust_local:
         raise click.UsageError("Missing option '--operator'.")
     engine = governance_of(settings)
+    policy.keep(engine, policy.Rules(four_eyes=settings.four_eyes), now())
     return engine, *deciding(engine, operator_id, token, now(), trust_local=settings.trust_local)
 
 

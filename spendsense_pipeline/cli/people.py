@@ -2,7 +2,8 @@
 
 import datetime as dt
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
 
 import click
 
@@ -63,6 +64,40 @@ def consent_grant(
         )
     payload = {"user_id": user_id, "consent": changed}
     printed(payload, as_json, lambda: [f"{row['scope']}: {row['status']} ({row['consent_id']})" for row in changed])
+
+
+@consent.command("import")
+@click.option("--reason", required=True, help="Why the files' word counts; kept with each period.")
+@as_json
+def consent_import(reason: str, as_json: bool) -> None:
+    """Open first periods by the landed files' word, also of batches that this database never registered.
+
+    For a governance database that was lost: an ingest opens nothing for people of the batches before it, since what
+    they said in between is not known. Whoever was asked here in whatever way is left alone.
+    """
+    from spendsense_pipeline import warehouse
+    from spendsense_pipeline.governance import consent as periods
+    from spendsense_pipeline.governance.database import writing
+
+    settings = Settings()
+    said = ["user_id", "user_type", "consent_status", "consent_granted_at", "consent_revoked_at"]
+    users = warehouse.load(settings.warehouse_root, "users", columns=said).to_pylist()
+    customers = [row for row in users if row["user_type"] != "operator"]
+    with writing(governance_of(settings)) as session:
+        opened = periods.open_first_periods(session, customers, context.now(), source=f"consent import: {reason}")
+    printed({"periods_opened": opened}, as_json, lambda: [f"{opened} periods opened"])
+
+
+@consent.command("text")
+@click.argument("version")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@as_json
+def consent_text(version: str, file: TextIO, as_json: bool) -> None:
+    """Keep the words of a version of the consent, so that --text-version names a text and not a label alone."""
+    from spendsense_pipeline.governance import consent_texts
+
+    digest = consent_texts.register(governance_of(Settings()), version, file.read(), context.now())
+    printed({"version": version, "digest": digest}, as_json, lambda: [f"{version} is kept, SHA-256 {digest}"])
 
 
 @consent.command("revoke")
@@ -129,6 +164,9 @@ def _known_customer(settings: Settings, user_id: str) -> None:
     profiles.require_customer(settings.warehouse_root, user_id)
 
 
+by_option = click.option("--by", help="Operator who does it; whoever was deactivated is brought back by another.")
+
+
 @app.group()
 def operator() -> None:
     """Who may decide."""
@@ -143,6 +181,7 @@ def operator() -> None:
 @click.option("--qualified-until", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which they may decide.")
 @click.option("--password", is_flag=True, help="Ask for a password that they log in with; piped, its first line.")
 @click.option("--subject", help="Their name at the identity provider: ISSUER|SUB.")
+@by_option
 @as_json
 def operator_add(
     operator_id: str,
@@ -151,6 +190,7 @@ def operator_add(
     qualified_until: dt.datetime | None,
     password: bool,
     subject: str | None,
+    by: str | None,
     as_json: bool,
 ) -> None:
     """Register somebody who works here, let one decide again, or change what they may do."""
@@ -165,7 +205,7 @@ def operator_add(
         subject=subject,
     )
     with writing(governance_of(Settings())) as session:
-        status = operators.add(session, operator_id, context.now(), standing=standing)
+        status = operators.add(session, operator_id, context.now(), standing=standing, actor=by)
     printed({"operator_id": operator_id, "status": status}, as_json, lambda: [f"{operator_id}: {status}"])
 
 
@@ -179,14 +219,15 @@ def _new_password() -> str:
 
 @operator.command("deactivate")
 @click.argument("operator_id")
+@by_option
 @as_json
-def operator_deactivate(operator_id: str, as_json: bool) -> None:
+def operator_deactivate(operator_id: str, by: str | None, as_json: bool) -> None:
     """Let an operator decide no more; what was decided stands."""
     from spendsense_pipeline.governance import operators
     from spendsense_pipeline.governance.database import writing
 
     with writing(governance_of(Settings())) as session:
-        status = operators.deactivate(session, operator_id, context.now())
+        status = operators.deactivate(session, operator_id, context.now(), actor=by)
     printed({"operator_id": operator_id, "status": status}, as_json, lambda: [f"{operator_id}: {status}"])
 
 
@@ -211,20 +252,81 @@ def operator_list(as_json: bool) -> None:
 @as_json
 def erase(user_id: str, operator_id: str, reason: str, as_json: bool) -> None:
     """Take a customer's data and texts out of files, tables and database, and keep them out. Cannot be undone."""
+    done = _erase(Settings(), user_id, operator_id, reason, quiet=as_json)
+    printed(done, as_json, lambda: _erased(done))
+
+
+def _erase(settings: Settings, user_id: str, operator_id: str, reason: str, *, quiet: bool) -> dict[str, Any]:
     from spendsense_pipeline.defs import erasure
     from spendsense_pipeline.defs.resources import Clock
 
+    with context.dagster_instance(settings, quiet=quiet) as instance:
+        return erasure.erase(settings, instance, user_id, operator_id, reason, Clock())
+
+
+def _erased(done: Mapping[str, Any]) -> Iterable[str]:
+    yield f"erased {done['user_id']}" + (f" ({done['erasure_id']})" if done["erasure_id"] else ": nothing was left")
+    for place, counts in done["erased"].items():
+        for name, number in counts.items() if isinstance(counts, dict) else [("", counts)]:
+            if number:
+                yield f"  {place}{' ' if name else ''}{name}: {cell(number)}"
+    yield "what remains, and why"
+    yield from (f"  {one['what']}: {one['reason']}" for one in done["remains"])
+
+
+@app.group()
+def holds() -> None:
+    """Legal holds: while one stands, nothing of the customer is erased."""
+
+
+@holds.command("add")
+@click.argument("user_id")
+@operator_option
+@click.option("--reason", required=True, help="The matter; kept on record.")
+@as_json
+def holds_add(user_id: str, operator_id: str, reason: str, as_json: bool) -> None:
+    """Put a customer on hold."""
+    from spendsense_pipeline.governance import holds as legal
+    from spendsense_pipeline.governance.database import writing
+
     settings = Settings()
-    with context.dagster_instance(settings, quiet=as_json) as instance:
-        done = erasure.erase(settings, instance, user_id, operator_id, reason, Clock())
+    _known_customer(settings, user_id)
+    with writing(governance_of(settings)) as session:
+        hold_id = legal.place(session, user_id, operator_id, reason, context.now())
+    printed({"hold_id": hold_id, "user_id": user_id}, as_json, lambda: [f"{user_id} is on hold ({hold_id})"])
+
+
+@holds.command("lift")
+@click.argument("hold")
+@operator_option
+@click.option("--reason", required=True, help="Why it ends; kept on record.")
+@as_json
+def holds_lift(hold: str, operator_id: str, reason: str, as_json: bool) -> None:
+    """Lift a hold, named by its id or its customer's; an erasure that waited for it is carried out."""
+    from spendsense_pipeline.governance import holds as legal
+    from spendsense_pipeline.governance.database import writing
+
+    settings = Settings()
+    with writing(governance_of(settings)) as session:
+        lifted = legal.lift(session, hold, operator_id, reason, context.now())
+    waiting = lifted.pop("waiting")
+    erased = waiting and _erase(settings, lifted["user_id"], operator_id, waiting["reason"], quiet=as_json)
 
     def told() -> Iterable[str]:
-        yield f"erased {user_id}" + (f" ({done['erasure_id']})" if done["erasure_id"] else ": nothing was left")
-        for place, counts in done["erased"].items():
-            for name, number in counts.items() if isinstance(counts, dict) else [("", counts)]:
-                if number:
-                    yield f"  {place}{' ' if name else ''}{name}: {cell(number)}"
-        yield "what remains, and why"
-        yield from (f"  {one['what']}: {one['reason']}" for one in done["remains"])
+        yield f"{lifted['hold_id']} is lifted"
+        yield from _erased(erased) if erased else []
 
-    printed(done, as_json, told)
+    printed({**lifted, "erasure": erased}, as_json, told)
+
+
+@holds.command("list")
+@as_json
+def holds_list(as_json: bool) -> None:
+    """All holds, newest first."""
+    from spendsense_pipeline.governance import holds as legal
+    from spendsense_pipeline.governance.database import reading
+
+    with reading(governance_of(Settings())) as session:
+        rows = legal.listed(session)
+    names = ["hold_id", "user_id", "reason", "operator_id", "placed_at", "lifted_at", "erasure_waits"]
+    printed({"holds": rows}, as_json, lambda: columns(rows, names) if rows else ["no hold was ever placed"])

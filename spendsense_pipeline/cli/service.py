@@ -29,6 +29,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def serve(host: str, port: int, tls_certificate: str | None, tls_key: str | None, trusted_proxy: str | None) -> None:
     """The service: desk for operators, feed for apps, the customer's page."""
     settings = Settings()
+    from spendsense_pipeline.governance import policy
+
     local = host in LOOPBACK and trusted_proxy is None
     if bool(tls_certificate) != bool(tls_key):
         raise click.UsageError("TLS needs both --tls-certificate and --tls-key.")
@@ -39,6 +41,7 @@ def serve(host: str, port: int, tls_certificate: str | None, tls_key: str | None
             code="tls_required",
         )
     engine = governance_of(settings)
+    policy.keep(engine, policy.Rules(settings.four_eyes, settings.consent_days), context.now())
     _require_a_way_in(settings, engine, local=local)
     from spendsense_pipeline.service.serving import serve as run
 

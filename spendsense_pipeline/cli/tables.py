@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from spendsense_pipeline.cli import context
-from spendsense_pipeline.cli.context import dagster_instance, day_of
+from spendsense_pipeline.cli.context import dagster_instance, day_of, governance_of
 from spendsense_pipeline.cli.frame import (
     Folder,
     app,
@@ -132,8 +132,9 @@ def ingest(
             statements=kind if kind in STATEMENTS else None,
             user=user,
             ids=ids,
-            trust_operators=trust_operators,
         )
+    if trust_operators:
+        appoint_named(settings, f"batch {batch}")
     payload: dict[str, Any] = {"batch": batch, "run_id": ran.run_id, "tables": launch.tallies(ran)}
     printed(
         payload,
@@ -142,10 +143,22 @@ def ingest(
             f"batch {batch}, run {ran.run_id}",
             *columns(
                 [{"table": name, **counts} for name, counts in payload["tables"].items()],
-                ["table", "read", "accepted", "duplicate", "rejected"],
+                ["table", "read", "accepted", "duplicate", "rejected", "superseded"],
             ),
         ],
     )
+
+
+def appoint_named(settings: Settings, source: str) -> None:
+    """Register the operators that files ever named; no run does, so that nobody can ask it of one."""
+    from spendsense_pipeline import warehouse
+    from spendsense_pipeline.governance import operators
+    from spendsense_pipeline.governance.database import writing
+
+    users = warehouse.load(settings.warehouse_root, "users", columns=["user_id", "user_type"]).to_pylist()
+    named = [row["user_id"] for row in users if row["user_type"] == "operator"]
+    with writing(governance_of(settings)) as session:
+        operators.register_from_files(session, named, context.now(), source=source, trust=True)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from spendsense_pipeline.contracts.canonical import (
     Users,
 )
 from spendsense_pipeline.contracts.evaluation import EvaluationMetrics, SignalAccuracy
+from spendsense_pipeline.contracts.experiments import ExperimentOutcomes, Uplift
 from spendsense_pipeline.contracts.features import Cards, Features, RecurringStreams
 from spendsense_pipeline.contracts.insights import BalanceForecast, Insights
 from spendsense_pipeline.contracts.payees import Payees
@@ -59,6 +60,8 @@ CONTRACTS: dict[str, Contract] = {
     "draft_recommendations": DraftRecommendations,
     "evaluation_metrics": EvaluationMetrics,
     "signal_accuracy": SignalAccuracy,
+    "experiment_outcomes": ExperimentOutcomes,
+    "uplift": Uplift,
 }
 
 __all__ = [

@@ -23,15 +23,10 @@ OWNERS = {
     "evaluation": ["team:compliance"],
 }
 
-
-DAILY = {"features", "personas", "recommendations", "review", "evaluation"}
-FRESH = dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(days=3), warn_window=dt.timedelta(hours=30))
-"""For what `daily_refresh` computes each morning: a warning after a day that was missed, red after three. Tables that
-move only when a batch lands or a text may go out have no due date."""
-NEVER_DUE = {"signal_accuracy", "operator_decisions"}  # in no job
-
 NAMES = {"raw_users", "users"}
-NOBODY = {"raw_products", "products", "payees", "education_templates", "evaluation_metrics", "signal_accuracy"}
+NOBODY = {
+    *("raw_products", "products", "payees", "education_templates", "evaluation_metrics", "signal_accuracy", "uplift"),
+}
 """What is about no single person; all other assets hold rows, figures or texts of people by their id."""
 
 
@@ -52,7 +47,6 @@ def documented(
         "tags": {"personal_data": "names" if asset in NAMES else "none" if asset in NOBODY else "by-id"},
         "description": description,
         "metadata": metadata,
-        "freshness_policy": FRESH if group in DAILY and asset not in NEVER_DUE else None,
     }
 
 

@@ -10,9 +10,13 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from spendsense_pipeline import erasure
-from spendsense_pipeline.defs.ingest import MERGE_LOCK, UNFINISHED
+from spendsense_pipeline import erasure, warehouse
+from spendsense_pipeline.defs.features import JOB as REFRESH
+from spendsense_pipeline.defs.ingest import JOB as INGEST
+from spendsense_pipeline.defs.ingest import MERGE_LOCK
+from spendsense_pipeline.defs.release import JOB as RELEASE
 from spendsense_pipeline.defs.resources import Clock
+from spendsense_pipeline.defs.runs import UNFINISHED, fail_dead_runs
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.database import open_or_create
 from spendsense_pipeline.settings import Settings
@@ -37,7 +41,9 @@ def erase(
         with FileLock(Path(instance.root_directory) / MERGE_LOCK, timeout=0):
             _require_quiet(instance, "nothing was erased yet")
             done = erasure.erase(
-                open_or_create(settings.governance_url),
+                open_or_create(
+                    settings.governance_url, lambda: warehouse.partitions(settings.warehouse_root, "raw_products")
+                ),
                 places,
                 user_id,
                 operator_id,
@@ -54,6 +60,7 @@ def erase(
 
 
 def _require_quiet(instance: dg.DagsterInstance, what: str) -> None:
+    fail_dead_runs(instance, {INGEST, REFRESH, RELEASE, *TYPED})
     active = [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))]
     if active:
         raise SpendSenseError(

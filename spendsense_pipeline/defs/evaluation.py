@@ -15,7 +15,7 @@ from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review import by_age
-from spendsense_pipeline.evaluation import accuracy, export, metrics, report
+from spendsense_pipeline.evaluation import accuracy, export, metrics, remembered, report
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import audit, feedback, frames, generations, queue, records, release
@@ -100,6 +100,7 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
         context: dg.AssetExecutionContext,
         governance: Governance,
         clock: Clock,
+        files: Files,
         persona_assignments_30d: pd.DataFrame,
         persona_assignments_180d: pd.DataFrame,
         features_30d: pd.DataFrame,
@@ -112,7 +113,7 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
         with reading(governance.engine) as session:
             consents = frames.consents(session, now, consent_days=governance.consent_days)
             decisions = frames.decisions(session)
-            releases = frames.releases(session, now - dt.timedelta(days=metrics.VERIFIED_DAYS))
+            borne_out = remembered.borne_out(session, f"{files.warehouse.rstrip('/')}/verified_releases", now)
         measured = metrics.evaluation_metrics(
             as_of(context),
             personas_30d=persona_assignments_30d,
@@ -124,7 +125,7 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             drafts=draft_recommendations,
             consents=consents,
             decisions=decisions,
-            releases=releases,
+            borne_out=borne_out,
         )
         known = measured[measured["value"].notna()]
         values = dict(zip(known["metric"], known["value"], strict=True))
@@ -230,7 +231,7 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
             files.exports,
             as_of(context),
             consents["user_id"].unique(),
-            {"count": count, "hash": head},
+            governance.signed({"count": count, "hash": head}),
         )
         return dg.MaterializeResult(
             metadata={

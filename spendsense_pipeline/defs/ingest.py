@@ -6,24 +6,29 @@ is in ``ingest/`` and ``governance/``. What does not belong here: any later word
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 import ibis
 from filelock import FileLock, Timeout
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.io import Noted
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
+from spendsense_pipeline.defs.runs import UNFINISHED, UNSUCCESSFUL, fail_dead_runs, heal
+from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, operators, records
 from spendsense_pipeline.governance.batches import forget_batch, register_batch
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.erasure import remembered
-from spendsense_pipeline.governance.models import ConsentPeriod
+from spendsense_pipeline.governance.models import Batch, ConsentPeriod
 from spendsense_pipeline.ingest import canonical, landing, merge, rejections
 from spendsense_pipeline.ingest.erasure import scrub
 
@@ -31,11 +36,13 @@ BATCHES = dg.DynamicPartitionsDefinition(name="batch")
 JOB = "ingest_batch"
 MERGE_LOCK = "merge.lock"  # in Dagster's home, held by a command while it merges
 ATTEMPTS = 3
+REFUSED = "spendsense/refused"
+"""Tag of a run whose batch can never succeed as it lies: when the batch had last changed, in nanoseconds since 1970."""
 NEWEST = 500  # runs looked at by the sensor; what is older is told by the stored partitions
 SETTLED = dt.timedelta(seconds=30)  # without `_SUCCESS`, a folder moved into place is complete once so long unchanged
-UNSUCCESSFUL = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-UNFINISHED = [one for one in dg.DagsterRunStatus if one not in (dg.DagsterRunStatus.SUCCESS, *UNSUCCESSFUL)]
 
+COUNTED = ("read", "accepted", "duplicate", "rejected", "superseded")
+"""Of each file: what was read and became of it, and the transactions accepted before that its rows took away."""
 KINDS = {"duckdb", "parquet"}
 RAW = {
     "users": "People of each landed batch as written. Holds personal data: never preview or export it.",
@@ -93,6 +100,15 @@ def raw_tables(
     # The merge reads what the store holds only of partitions that Dagster lists: a lost home must lose no batch.
     context.instance.add_dynamic_partitions(str(BATCHES.name), warehouse.partitions(files.warehouse, LAST))
     folder = files.batch(batch_id)
+    with _refused_for_good(context, folder):
+        yield from _as_written(context, folder, files, governance, clock)
+
+
+def _as_written(
+    context: dg.AssetExecutionContext, folder: Path, files: Files, governance: Governance, clock: Clock
+) -> Iterator[dg.Output[ibis.Table]]:
+    """The tables of a batch, registered; nothing of it stays registered or stored if its files change meanwhile."""
+    batch_id = context.partition_key
     with reading(governance.engine) as session:
         erased = remembered(session)
     if erased:  # files delivered again must not bring back who was erased
@@ -133,6 +149,18 @@ def raw_tables(
     left_out = landing.strangers(folder)
     if left_out:
         context.log.info("left out, being no table of ours: %s", ", ".join(left_out))
+
+
+@contextmanager
+def _refused_for_good(context: dg.AssetExecutionContext, folder: Path) -> Iterator[None]:
+    """What the batch is refused for comes first on the run's page, and nobody tries again until its files change."""
+    try:
+        yield
+    except SpendSenseError as error:
+        if not landing.is_final(error):
+            raise
+        context.instance.add_run_tags(context.run_id, {REFUSED: str(landing.last_change(folder))})
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 class Merging(dg.Config):
@@ -223,7 +251,7 @@ def _continued(
     note = merge.Note.of(text)
     new = set(stamps["transactions"]) - set(note.stamps["transactions"])
     if not note.extends_to(stamps):
-        context.log.info("merging all batches: raw rows that were merged before, or the rules, have changed")
+        context.log.info("merging all batches: rows that were merged before, or what judges them, have changed")
     elif context.run.tags.get("dagster/partition") not in new:
         context.log.info("merging all batches: the run's own was merged before, or brought no transactions")
     elif (rows - sum(batch["read"] for batch in note.batches.values())) * NEW_SHARE > rows:
@@ -241,13 +269,20 @@ def _merged(
     batch_id = context.run.tags.get("dagster/partition")
     tallies = found.tallies
     for table, rows in found.judged.items():
-        of_batch = _by_name([file for file in tallies[table] if file["batch"] == batch_id])
+        taken = found.superseded if table == "transactions" else {}
+        of_batch = _by_name(
+            [
+                file | {"superseded": taken.get((batch_id, file["file"]), 0)}
+                for file in tallies[table]
+                if file["batch"] == batch_id
+            ]
+        )
         accepted = Noted(found.transactions, note) if table == "transactions" else canonical.accepted(rows)
         yield dg.Output(accepted, output_name=table, metadata=_told(rows, of_batch, batch_id))
         for file in of_batch:
             context.log.info(
-                "%s/%s: read %d, accepted %d, duplicate %d, rejected %d",
-                *(batch_id, *(file[name] for name in ("file", "read", "accepted", "duplicate", "rejected"))),
+                "%s/%s: read %d, accepted %d, duplicate %d, rejected %d, superseded %d",
+                *(batch_id, *(file[name] for name in ("file", *COUNTED))),
             )
     yield dg.Output(Noted(found.quarantined, note), output_name="quarantined_rows")
     yield _rejection_rate(tallies, batch_id)
@@ -266,7 +301,7 @@ def _told(rows: ibis.Table, tally: list[dict[str, Any]], batch_id: str | None) -
         dg.TableRecord(
             {"reason": row["reason"], "rejected": row["rejected"], "expected": canonical.REASONS[row["reason"]]}
         )
-        for row in (reasons.to_pyarrow().to_pylist() if tally else [])
+        for row in (reasons.to_pyarrow().to_pylist() if any(file["rejected"] for file in tally) else [])
     ]
     return {
         **({"tally": dg.MetadataValue.table([dg.TableRecord(file) for file in tally])} if tally else {}),
@@ -278,7 +313,7 @@ def _by_name(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What was read by the name of the file; the files of that name in customers' folders count as one."""
     counted: dict[str, Counter[str]] = {}
     for file in files:
-        numbers = {name: file[name] for name in ("read", "accepted", "duplicate", "rejected")}
+        numbers = {name: file[name] for name in COUNTED}
         counted.setdefault(_without_customer(file["file"]), Counter()).update(numbers)
     return [{"file": name, **numbers} for name, numbers in counted.items()]
 
@@ -339,12 +374,6 @@ def own_tables() -> list[dg.AssetSpec]:
     ]
 
 
-class People(dg.Config):
-    """How far the files of a batch are trusted."""
-
-    trust_operators: bool = False
-
-
 @dg.asset(
     name="consent_records",
     **documented(
@@ -357,7 +386,10 @@ class People(dg.Config):
     ),
 )
 def consent_records(
-    context: dg.AssetExecutionContext, config: People, governance: Governance, clock: Clock, users: ibis.Table
+    context: dg.AssetExecutionContext,
+    governance: Governance,
+    clock: Clock,
+    users: ibis.Table,
 ) -> dg.MaterializeResult[None]:
     """Let governance know of the people that the batches brought."""
     batch_id = context.run.tags.get("dagster/partition", "")
@@ -369,13 +401,14 @@ def consent_records(
     source = f"batch {batch_id}" if landed else "table users"
     with writing(governance.engine) as session:
         closed = consent.close_revoked_by_files(session, customers, clock.now(), source=source)
-        opened = consent.open_first_periods(session, customers, clock.now(), source=source)
+        told_before = _of_batches_unseen(session, governance.warehouse) if governance.warehouse else set()
+        new = [row for row in customers if row["user_id"] not in told_before]
+        opened = consent.open_first_periods(session, new, clock.now(), source=source)
         registered = operators.register_from_files(
             session,
             [row["user_id"] for row in rows if row["user_type"] == "operator"],
             clock.now(),
             source=source,
-            trust=config.trust_operators,
         )
         live = len({row.user_id for row in consent.live_consents(session, clock.now(), governance.consent_days)})
         kept = records.rows(session, ConsentPeriod)
@@ -383,11 +416,21 @@ def consent_records(
         metadata={
             "dagster/row_count": kept,
             "periods_opened": opened,
+            "left_closed_for_want_of_the_former_record": len(customers) - len(new),
             "periods_closed": closed,
             "operators_registered": registered,
             "customers_with_consent": live,
         }
     )
+
+
+def _of_batches_unseen(session: Session, root: str) -> set[str]:
+    """People of stored batches that this governance database never registered: it is newer than they are, and what they
+    said since in the one before it is not known. Their files open nothing; `spendsense consent import` does."""
+    unseen = sorted(set(warehouse.partitions(root, LAST)) - set(session.scalars(select(Batch.batch_id))))
+    if not unseen:
+        return set()
+    return set(warehouse.load(root, "raw_users", unseen, ["user_id"])["user_id"].to_pylist())
 
 
 @dg.sensor(
@@ -396,7 +439,8 @@ def consent_records(
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="A complete new folder in the landing zone becomes a batch partition and one run: one that holds "
     f"{landing.COMPLETE}, or that was moved into place and did not change for {SETTLED.seconds} s. One merge at a "
-    f"time; a batch that failed {ATTEMPTS} times is left for a person.",
+    f"time, by name; one that failed {ATTEMPTS} times is left for a person, and so is one that was refused, until its "
+    "files change.",
 )
 def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clock) -> dg.SensorResult | dg.SkipReason:
     """A complete new folder in the landing zone becomes a batch partition and one run."""
@@ -408,36 +452,72 @@ def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clo
             pass
     except Timeout:  # a command holds it from before its folder appears to the end of its run
         return dg.SkipReason("a command merges a batch; one at a time")
-    if any(merges(run) for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))):
-        return dg.SkipReason("a batch is being merged; one at a time")
+    heal(context.instance, {JOB}, Path(files.scratch))
+    merging = [run.run_id for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if merges(run)]
+    if merging:
+        return dg.SkipReason(f"run {merging[0]} merges a batch; one at a time")
+    found = backlog(context.instance, files, clock.now())
+    if not found.takeable:
+        return dg.SkipReason(found.reason())
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(partition_key=found.takeable[0])],
+        dynamic_partitions_requests=[BATCHES.build_add_request(found.takeable[:1])],
+    )
+
+
+class Backlog(NamedTuple):
+    """Folders of the landing zone by what is to become of them, each list ascending."""
+
+    takeable: list[str]
+    merged: list[str]
+    refused: list[str]
+    failed: list[str]
+    unmarked: list[str]
+
+    def reason(self) -> str:
+        """Why nothing is taken."""
+        left = f"; refused, see their runs: {', '.join(self.refused)}" if self.refused else ""
+        if self.failed:
+            left += f"; failed {ATTEMPTS} times and left for a person: {', '.join(self.failed)}"
+        if self.unmarked:
+            left += f"; not moved into place and waiting for a file {landing.COMPLETE}: {', '.join(self.unmarked)}"
+        return f"{len(self.merged)} batches merged, none new{left}"
+
+
+def backlog(instance: dg.DagsterInstance, files: Files, now: dt.datetime) -> Backlog:
+    """What of the landing zone waits to be merged, in its order, and what does not."""
+    there = landing.arrivals(Path(files.landing), now, SETTLED)
     # A batch whose rows are stored is done, unless the run that stored them failed on the way to the merged tables.
     # The warehouse knows, whatever became of Dagster's own records.
     stored = set(warehouse.partitions(files.warehouse, LAST))
     # One that somebody cancelled was not merged either, and is tried again like a failed one.
-    failures = Counter(_batches_of(context.instance, *UNSUCCESSFUL))
-    merged = (stored - set(failures)) | set(_batches_of(context.instance, dg.DagsterRunStatus.SUCCESS))
-    # What was taken once had arrived, even if an erasure has rewritten its files since.
-    arrived = sorted({*there.complete, *(batch for batch in there.unmarked if failures[batch])})
-    waiting = [batch for batch in arrived if batch not in merged]
-    takeable = [batch for batch in waiting if failures[batch] < ATTEMPTS]
-    if not takeable:
-        left = f"; failed {ATTEMPTS} times and left for a person: {', '.join(waiting)}" if waiting else ""
-        unmarked = [batch for batch in there.unmarked if batch not in {*merged, *waiting}]
-        if unmarked:
-            left += f"; not moved into place and waiting for a file {landing.COMPLETE}: {', '.join(unmarked)}"
-        return dg.SkipReason(
-            f"{len(merged.intersection(there.complete + there.unmarked))} batches merged, none new{left}"
-        )
-    return dg.SensorResult(
-        run_requests=[dg.RunRequest(partition_key=takeable[0])],
-        dynamic_partitions_requests=[BATCHES.build_add_request(takeable[:1])],
-    )
+    unsuccessful = _newest_runs(instance, *UNSUCCESSFUL)
+    failures = Counter(_batch_of(run) for run in unsuccessful if REFUSED not in run.tags)
+    refusals = {(_batch_of(run), run.tags[REFUSED]) for run in unsuccessful if REFUSED in run.tags}
+    done = (stored - set(failures)) | set(map(_batch_of, _newest_runs(instance, dg.DagsterRunStatus.SUCCESS)))
+    found = Backlog([], [], [], [], [])
+    for batch in sorted(there.complete + there.unmarked):
+        if batch in done:
+            found.merged.append(batch)
+        # What was taken once had arrived, even if an erasure has rewritten its files since.
+        elif batch in there.unmarked and not failures[batch]:
+            found.unmarked.append(batch)
+        elif (batch, str(landing.last_change(Path(files.landing) / batch))) in refusals:
+            found.refused.append(batch)
+        elif failures[batch] >= ATTEMPTS:
+            found.failed.append(batch)
+        else:
+            found.takeable.append(batch)
+    return found
 
 
-def _batches_of(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) -> list[str]:
-    """The batches of the newest runs of the job that ended so."""
-    runs = instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=list(statuses)), limit=NEWEST)
-    return [run.tags.get("dagster/partition", "") for run in runs]
+def _newest_runs(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) -> Sequence[dg.DagsterRun]:
+    """The newest runs of the job that ended so."""
+    return instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=list(statuses)), limit=NEWEST)
+
+
+def _batch_of(run: dg.DagsterRun) -> str:
+    return run.tags.get("dagster/partition", "")
 
 
 def _require_held_by_nobody(context: dg.AssetExecutionContext, batch_id: str) -> None:
@@ -445,6 +525,7 @@ def _require_held_by_nobody(context: dg.AssetExecutionContext, batch_id: str) ->
 
     Whoever starts runs looks first, but between a sensor's answer and its run a command may have looked as well.
     """
+    fail_dead_runs(context.instance, {JOB})
     unfinished = dg.RunsFilter(tags={"dagster/partition": batch_id}, statuses=UNFINISHED)
     records = context.instance.get_run_records(unfinished, ascending=True)
     first = next((one.dagster_run.run_id for one in records if merges(one.dagster_run)), context.run_id)

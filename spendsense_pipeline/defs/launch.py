@@ -10,12 +10,14 @@ import itertools
 import logging
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,13 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.event import listen
 
 from spendsense_pipeline import warehouse
+from spendsense_pipeline.defs.failures import what_failed
 from spendsense_pipeline.defs.features import JOB as REFRESH
 from spendsense_pipeline.defs.features import WINDOWS
-from spendsense_pipeline.defs.ingest import BATCHES, MERGE_LOCK, UNFINISHED, merges
+from spendsense_pipeline.defs.ingest import BATCHES, COUNTED, LAST, MERGE_LOCK, merges
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.release import JOB as RELEASE
+from spendsense_pipeline.defs.runs import EXPIRES, UNFINISHED, fail_dead_runs, lease_tags, leased
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.statements import converted
@@ -158,14 +162,13 @@ def ingest_folder(
     statements: str | None = None,
     user: str | None = None,
     ids: str | None = None,
-    trust_operators: bool = False,
 ) -> tuple[str, Ran]:
     """Land a folder (of tables, or of Plaid's ``responses``) and ingest it; returns the batch's id and the run.
 
     ``statements`` is the format of a bank's files in it, those of ``user`` where no folder names the customer. ``ids``
     is what the batch is to declare of its transactions' ids. The folder appears in the landing zone only when nothing
     else is merging and this run starts, so no sensor takes it. A batch that is refused leaves nothing behind: mended,
-    it may come again under the same id.
+    it may come again under the same id. What killed commands left behind is ingested first.
     """
     if not settings.ingest:
         raise SpendSenseError(
@@ -174,12 +177,20 @@ def ingest_folder(
         )
     with ExitStack() as stack:
         folder = stack.enter_context(converted(source, statements, user)) if statements else source
-        stack.enter_context(_one_merge_at_a_time(instance))
+        dead = stack.enter_context(_one_merge_at_a_time(instance))
+        landing.clear_arriving(settings.landing, dt.datetime.now(dt.UTC) - dt.timedelta(seconds=EXPIRES))
+        if not instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)):  # what killed runs left
+            warehouse.clear(settings.scratch)
         known = {landed.name for landed in settings.landing.iterdir()} if settings.landing.is_dir() else set()
         name = source.resolve().name
         batch = landing.land(folder, settings.landing, batch_id, responses=responses, ids=ids, name=name).name
+        for left in _left_behind(instance, settings, dead, batch):
+            try:
+                _ingest(definitions, instance, left)
+            except RunFailed as error:  # its own run says so; it is not what this command was asked for
+                PROGRESS.warning("%s", error)
         try:
-            return batch, _ingest(definitions, instance, batch, trust_operators=trust_operators)
+            return batch, _ingest(definitions, instance, batch)
         except RunFailed:
             if batch not in known and batch not in warehouse.partitions(settings.warehouse_root, "raw_users"):
                 shutil.rmtree(settings.landing / batch)
@@ -187,34 +198,48 @@ def ingest_folder(
             raise
 
 
-def ingest_batch(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str, *, trust_operators: bool = False
-) -> Ran:
+def _left_behind(instance: dg.DagsterInstance, settings: Settings, dead: Sequence[str], own: str) -> list[str]:
+    """Landed batches that killed commands began: those of ``dead`` runs, and those whose run was not even recorded."""
+    stored = {*warehouse.partitions(settings.warehouse_root, LAST), *dead, own}
+    listed = [one for one in instance.get_dynamic_partitions(str(BATCHES.name)) if one not in stored]
+    runs = (dg.RunsFilter(job_name=INGEST, tags={"dagster/partition": one}) for one in listed)
+    begun = [one for one, run in zip(listed, runs, strict=True) if not instance.get_runs_count(run)]
+    return [one for one in sorted({*dead, *begun} - {own}) if (settings.landing / one).is_dir()]
+
+
+def ingest_batch(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str) -> Ran:
     """Make the landed folder a partition and run it through to the merged tables."""
     with _one_merge_at_a_time(instance):
-        return _ingest(definitions, instance, batch_id, trust_operators=trust_operators)
+        return _ingest(definitions, instance, batch_id)
 
 
-def _ingest(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str, *, trust_operators: bool) -> Ran:
+def _ingest(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str) -> Ran:
     instance.add_dynamic_partitions(str(BATCHES.name), [batch_id])
-    config = {"ops": {"consent_records": {"config": {"trust_operators": trust_operators}}}}
-    return _run(definitions, instance, INGEST, batch_id, config)
+    return _run(definitions, instance, INGEST, batch_id, {})
 
 
 @contextmanager
-def _one_merge_at_a_time(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Wait for the merges of other commands, of the UI and of the sensor; two at once would do the work twice."""
+def _one_merge_at_a_time(instance: dg.DagsterInstance) -> Iterator[list[str]]:
+    """Wait for the merges of other commands, of the UI and of the sensor; two at once would do the work twice.
+
+    Yields the batches of runs that were found dead.
+    """
     with FileLock(Path(instance.root_directory) / MERGE_LOCK):
-        _await_merges(instance)
-        yield
+        yield _await_merges(instance)
 
 
-def _await_merges(instance: dg.DagsterInstance) -> None:
+def _await_merges(instance: dg.DagsterInstance) -> list[str]:
     """Wait until no run of the UI or the sensor merges a batch; give up after ``PATIENCE``."""
+    dead: list[str] = []
     for _ in range(PATIENCE):
+        dead += fail_dead_runs(instance, {INGEST})
         merging = [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if merges(run)]
         if not merging:
-            return
+            found = (
+                instance.get_run_records(dg.RunsFilter(run_ids=dead, job_name=INGEST), ascending=True) if dead else []
+            )
+            batches = [one.dagster_run.tags.get("dagster/partition") for one in found]
+            return [batch for batch in batches if batch]
         time.sleep(1)
     raise SpendSenseError(
         f"run {merging[0]} has been merging a batch for more than {PATIENCE} seconds; look at it in the UI and end it "
@@ -289,18 +314,21 @@ def _run(
     run_id = str(uuid.uuid4())
     if PROGRESS.isEnabledFor(logging.INFO):
         instance.add_event_listener(run_id, _told(len(definition.graph.node_dict)))
-    result = definition.execute_in_process(
-        run_id=run_id,
-        run_config={**quiet, **config},
-        instance=instance,
-        partition_key=partition if isinstance(partition, str) else None,
-        raise_on_error=False,
-        tags=SHOWN | (dict(zip(RANGE, partition, strict=True)) if isinstance(partition, tuple) else {}),
-    )
+    with leased(instance, run_id):
+        result = definition.execute_in_process(
+            run_id=run_id,
+            run_config={**quiet, **config},
+            instance=instance,
+            partition_key=partition if isinstance(partition, str) else None,
+            raise_on_error=False,
+            tags=SHOWN
+            | lease_tags()
+            | (dict(zip(RANGE, partition, strict=True)) if isinstance(partition, tuple) else {}),
+        )
     if not result.success:
         dates = " to ".join(partition) if isinstance(partition, tuple) else partition
         what = f"{job} of {dates}" if dates else job
-        raise RunFailed(f"{what} failed in run {result.run_id}: {_first_failure(result)}")
+        raise RunFailed(f"{what} failed in run {result.run_id}: {what_failed(result.all_events)}")
     metadata: dict[str, dict[str, Any]] = {}
     rows: Counter[str] = Counter()
     for event in result.get_asset_materialization_events():
@@ -329,62 +357,53 @@ def _told(steps: int) -> Callable[[dg.EventLogEntry], None]:
     return tell
 
 
-def _first_failure(result: dg.ExecuteInProcessResult) -> str:
-    """What the first failed step says of its cause, or the blocking check that did not pass."""
-    for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
-            return f"{evaluation.asset_key.to_user_string()} breaks its contract: {_broken(evaluation)}"
-    for event in result.all_events:
-        if event.is_step_failure:
-            causes = list(_causes(event.step_failure_data.error))
-            ours = [error for error in causes if error.cls_name in _names_of(SpendSenseError)]
-            return (ours or causes[-1:])[0].message.strip() if causes else "no error was recorded"
-    return "no step failed; see the run's log"
-
-
-def _causes(error: Any) -> Iterator[Any]:
-    """An error as Dagster recorded it, then what it came from: the outermost of ours is meant for people."""
-    while error is not None:
-        yield error
-        error = error.cause
-
-
-def _names_of(kind: type[Exception]) -> set[str]:
-    return {kind.__name__}.union(*(_names_of(one) for one in kind.__subclasses__()))
-
-
-def _broken(evaluation: dg.AssetCheckEvaluation) -> str:
-    """What a failed contract check found, as one sentence."""
-    found = evaluation.metadata.get("failures")
-    rows = [row.data for row in found.records] if isinstance(found, dg.TableMetadataValue) else []
-    return "; ".join("{column}, {check}: {failure_case} ({failures} rows)".format(**row) for row in rows)
-
-
 def tallies(ran: Ran) -> dict[str, dict[str, int]]:
-    """What an ingest run read and what became of it, by table: read = accepted + duplicate + rejected."""
+    """What an ingest run read and what became of it, by table: read = accepted + duplicate + rejected; and how many
+    accepted before it took away (superseded)."""
     counted: dict[str, dict[str, int]] = {}
     for table, metadata in ran.metadata.items():
         files = metadata.get("tally", [])
         if files:
-            counted[table] = {
-                name: sum(int(file[name]) for file in files) for name in ("read", "accepted", "duplicate", "rejected")
-            }
+            counted[table] = {name: sum(int(file[name]) for file in files) for name in COUNTED}
     return counted
 
 
 def main() -> None:
-    """``make dev``: prepare the home, then become ``dagster dev`` on 127.0.0.1:3000 with the same data."""
+    """``make dev``: prepare the home, then Dagster's webserver on 127.0.0.1:3000 and its daemon, until either ends.
+
+    Words on the command line go to the webserver: ``-p 3001``. Not ``dagster dev``: it starts a webserver of its own,
+    which answers any page that the browser shows.
+    """
     try:
         settings = Settings()
     except SpendSenseError as error:
         sys.exit(f"spendsense: {error}")
     with opened_instance(settings):
         pass
-    os.environ["DAGSTER_HOME"] = str(settings.home)
-    os.environ["SPENDSENSE_DATA"] = str(settings.data)
-    workspace = str(PROJECT_ROOT / "workspace.yaml")
-    arguments = ["dev", "-w", workspace, "-h", "127.0.0.1", "-p", "3000", *sys.argv[1:]]
-    os.execv(sys.executable, [sys.executable, "-m", "dagster", *arguments])  # noqa: S606 - our own interpreter
+    own = {**os.environ, "DAGSTER_HOME": str(settings.home), "SPENDSENSE_DATA": str(settings.data)}
+    workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
+    webserver = [sys.executable, "-m", "spendsense_pipeline.defs.webserver", *workspace]
+    daemon = [str(Path(sys.executable).with_name("dagster-daemon")), "run", *workspace]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with ExitStack() as running:
+        started = []
+        for command in ([*webserver, "-h", "127.0.0.1", "-p", "3000", *sys.argv[1:]], daemon):
+            started.append(subprocess.Popen(command, env=own, cwd=PROJECT_ROOT))  # noqa: S603 - our own interpreter
+            running.callback(_ended, started[-1])
+        with suppress(KeyboardInterrupt):
+            while all(one.poll() is None for one in started):
+                time.sleep(0.5)
+    sys.exit(next((one.returncode for one in started if one.returncode), 0))
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> None:
+    """Ask a process to end, and wait for it; a second Ctrl-C does not leave it behind."""
+    process.terminate()
+    try:
+        process.wait(30)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.wait()
 
 
 if __name__ == "__main__":

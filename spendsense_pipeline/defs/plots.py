@@ -88,3 +88,25 @@ def _svg(width: float, height: float, drawn: Sequence[str]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height + 36}" '
         f'viewBox="0 -18 {width} {height + 36}">{"".join(drawn)}</svg>'
     )
+
+
+def intervals(rows: Sequence[tuple[str, float, float, float]], described: str) -> str:
+    """(Label, low, estimate, high) as a line with its point, on one scale with zero marked: SVG inside Markdown."""
+    low, high = min(0.0, *(row[1] for row in rows)), max(0.0, *(row[3] for row in rows))
+    width, step, left = 460, 20, 180
+    span = (high - low) or 1.0
+
+    def x(value: float) -> float:
+        return left + (value - low) / span * (width - left - 10)
+
+    height = step * len(rows)
+    drawn = [f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="-2" y2="{height}" stroke="{MARK}" stroke-width="1"/>']
+    for place, (label, least, middle, most) in enumerate(rows):
+        y = place * step + 10
+        drawn.append(_text(0, y + 4, label))
+        drawn.append(
+            f'<line x1="{x(least):.1f}" x2="{x(most):.1f}" y1="{y}" y2="{y}" stroke="{FILL}" stroke-width="3"/>'
+        )
+        drawn.append(f'<circle cx="{x(middle):.1f}" cy="{y}" r="4" fill="{FILL}"/>')
+    drawn.append(_text(left, height + 13, _rough(low)) + _text(width, height + 13, _rough(high), "end"))
+    return picture(_svg(width, height, drawn), described)

@@ -15,7 +15,7 @@ import pandas as pd
 from spendsense_pipeline.defs import plots, writing
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel
-from spendsense_pipeline.governance import frames
+from spendsense_pipeline.governance import experiments, frames
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.recommendations.drafts import draft_recommendations
 from spendsense_pipeline.recommendations.generation import with_generated
@@ -162,7 +162,7 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
     @dg.asset(
         name="draft_recommendations",
         partitions_def=daily,
-        deps=["consent_records"],
+        deps=["consent_records", "experiment_assignments"],
         **documented(
             "draft_recommendations",
             "recommendations",
@@ -185,6 +185,7 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
         with reading(governance.engine) as session:
             consents = frames.consents(session, clock.now(), consent_days=governance.consent_days)
             history = frames.history(session, day, clock.now())
+            wordings = experiments.wordings(session, clock.now())
         drafted = draft_recommendations(
             situations,
             education_templates,
@@ -193,6 +194,7 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
             consents,
             history,
             day,
+            wordings=wordings,
         )
         context.add_output_metadata(
             {

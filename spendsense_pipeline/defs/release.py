@@ -7,6 +7,7 @@ transaction asks it again to enforce, so a run launched by hand gets round nothi
 import datetime as dt
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 import dagster as dg
 
@@ -14,10 +15,12 @@ from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review import decisions_beside
+from spendsense_pipeline.defs.runs import EXECUTING, heal
 from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import queue, records, release
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import Decision
+from spendsense_pipeline.recommendations.guardrails import review_draft
 
 JOB = "release"
 FAILURES = 3
@@ -48,8 +51,11 @@ def released_recommendations(
         withdrawn=partial(withdrawn_products, files.warehouse),
         weekly_cap=governance.weekly_cap,
         release_days=governance.release_days,
+        guardrails=review_draft,
         run_id=context.run_id,
     )
+    for reason, names in gate.refused.items():
+        context.log.error("decided, and not released: %s: %s", reason.replace("_", " "), ", ".join(names))
     with reading(governance.engine) as session:
         counted = queue.counts(session, clock.now())
         decisions = records.rows(session, Decision)
@@ -119,20 +125,12 @@ def release_gate(
 ) -> dg.RunRequest | dg.SkipReason:
     """The sensor that starts a release run whenever there is something that may go out."""
     now = clock.now()
-    active = context.instance.get_runs_count(
-        dg.RunsFilter(
-            job_name=JOB,
-            statuses=[
-                dg.DagsterRunStatus.QUEUED,
-                dg.DagsterRunStatus.NOT_STARTED,
-                dg.DagsterRunStatus.STARTING,
-                dg.DagsterRunStatus.STARTED,
-                dg.DagsterRunStatus.CANCELING,
-            ],
-        )
+    heal(context.instance, {JOB}, Path(files.scratch))
+    active = context.instance.get_runs(
+        dg.RunsFilter(job_name=JOB, statuses=[dg.DagsterRunStatus.QUEUED, *EXECUTING]), limit=1
     )
     if active:
-        return dg.SkipReason("a release run is under way")
+        return dg.SkipReason(f"a release run is under way: {active[0].run_id}")
     failed = context.instance.get_runs_count(
         dg.RunsFilter(job_name=JOB, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - FAILURE_WINDOW)
     )

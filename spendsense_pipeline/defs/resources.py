@@ -14,10 +14,12 @@ import dagster as dg
 from pydantic import PrivateAttr
 from sqlalchemy import Engine
 
+from spendsense_pipeline.defs.runs import lease_tags, take_lease
 from spendsense_pipeline.features.by_range import Runner, in_processes, on_spark
-from spendsense_pipeline.governance import database
+from spendsense_pipeline.governance import database, policy, signing
 from spendsense_pipeline.recommendations.generation import Budget, Writer, known_models
 from spendsense_pipeline.settings import Settings
+from spendsense_pipeline.warehouse import partitions
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,9 +30,17 @@ def sealed(resource: Any) -> dg.ResourceDefinition:
 
     Dagster offers a resource's fields as run config: whoever launches a job by hand could set the clock back behind an
     expiry or switch off the four eyes, and the database's URL would stand, password and all, in each run's config.
+    Whichever process sets it up for a run takes the run's lease, so that every run has one, however it was launched.
     """
+
+    def set_up(context: dg.InitResourceContext) -> Any:
+        run, instance = context.run, context.instance
+        if run and instance and instance.has_run(run.run_id) and take_lease(instance, run.run_id):
+            instance.add_run_tags(run.run_id, lease_tags())
+        return resource
+
     kind = dg.IOManagerDefinition if isinstance(resource, dg.IOManager) else dg.ResourceDefinition
-    return kind(resource_fn=lambda _: resource, config_schema={}, description=type(resource).__doc__)
+    return kind(resource_fn=set_up, config_schema={}, description=type(resource).__doc__)
 
 
 class Clock(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -52,14 +62,30 @@ class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
     weekly_cap: int = 0
     release_days: int = 30
     trust_local: bool = True
+    audit_key: str | None = None
+    """File of the key that heads of the audit chain are signed with."""
+    warehouse: str | None = None
+    """Where batches are stored, beside which no new database is made; None where nothing lands."""
     _engine: Engine | None = PrivateAttr(default=None)
 
     @property
     def engine(self) -> Engine:
-        """The migrated database; a new one is created, an older one is refused with the command that helps."""
+        """The migrated database; a new one is created where no batch is stored yet, an older one is refused with the
+        command that helps."""
         if self._engine is None:
-            self._engine = database.open_or_create(self.url)
+            root = self.warehouse
+            self._engine = database.open_or_create(
+                self.url, tuple if root is None else lambda: partitions(root, "raw_products")
+            )
+            rules = policy.Rules(self.four_eyes, self.consent_days)
+            policy.keep(self._engine, rules, dt.datetime.now(dt.UTC))
         return self._engine
+
+    def signed(self, head: dict[str, Any]) -> dict[str, Any]:
+        """A head of the audit chain with its signature, where there is a key."""
+        if self.audit_key is None:
+            return head
+        return head | {"signature": signing.sign(head["count"], head["hash"], Path(self.audit_key))}
 
 
 class LanguageModel(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -157,6 +183,7 @@ class Files(dg.ConfigurableResource):  # type: ignore[type-arg]
     reports: str
     prompts: str
     catalogue: str
+    experiments: str = ""
     payees: str | None = None
     memory: str | None = None
 

@@ -91,7 +91,7 @@ def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
             run_id=context.run_id,
             consent_days=governance.consent_days,
             customers=features_30d["user_id"].tolist(),
-            signals=evidence(draft_recommendations, features_30d, features_180d, recurring_streams),
+            signals=evidence(features_30d, features_180d, recurring_streams),
         )
         approved = standing.apply(governance.engine, clock.now(), four_eyes=governance.four_eyes, run_id=context.run_id)
         with reading(governance.engine) as session:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema, columns
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.evaluation.manifests import MANIFEST as MANIFEST
 from spendsense_pipeline.frames import to_frame
 
 SCHEMA_VERSION: Final = "2"
@@ -55,8 +56,6 @@ EXPORTED: Final[dict[str, tuple[str, ...] | None]] = {
     "evaluation_metrics": ALL,
 }
 """Tables that may leave, and their columns."""
-
-MANIFEST: Final = "manifest.json"
 
 LINKS_LIVE: Final = dt.timedelta(days=7)
 """How long a signed link opens a file: the longest that Amazon's S3 allows."""

@@ -9,15 +9,12 @@ Frames of governance facts:
 - decisions: ``recommendation_id``, ``user_id``, ``operator_id``, ``ordinal``, ``action`` (``approve``, ``reject``,
   ``override``, ``undo``), ``decided_at``, ``registered_at`` (when the text first entered the queue); all of them, in
   any order.
-- releases: ``RELEASE_COLUMNS``; one row per release, joined by its own keys to what it cites, null where a
-  join finds nothing. ``text_hash`` is recomputed from the stored text, not copied; ``slots`` and ``signals`` are JSON
-  that was registered with the text.
 """
 
 import datetime as dt
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,30 +28,6 @@ from spendsense_pipeline.recommendations.figures import figures
 from spendsense_pipeline.recommendations.guardrails.facts import grounding
 from spendsense_pipeline.recommendations.guardrails.text import Text
 from spendsense_pipeline.recommendations.slots import UNCHANGED
-
-RELEASE_COLUMNS: Final = (
-    "release_id",
-    "recommendation_id",
-    "user_id",
-    "content_type",
-    "content_hash",
-    "title",
-    "content",
-    "rationale",
-    "slots",
-    "signals",
-    "window_days",
-    "text_hash",
-    "released_at",
-    "consent_user_id",
-    "consent_scope",
-    "consent_opened_at",
-    "consent_closed_at",
-    "decision_recommendation_id",
-    "decision_action",
-    "decision_hash",
-    "decided_at",
-)
 
 SIGNALS: Final = [
     name
@@ -107,13 +80,13 @@ def evaluation_metrics(
     drafts: pd.DataFrame,
     consents: pd.DataFrame,
     decisions: pd.DataFrame,
-    releases: pd.DataFrame,
+    borne_out: Sequence[bool],
 ) -> pd.DataFrame:
     """The metrics of ``as_of`` (contract ``EvaluationMetrics``), always the same rows in the same order.
 
     ``value`` is null where there was nothing to measure; ratios carry numerator and denominator, counts do
-    not. Each metric's meaning stands in ``definition``; the shapes of the last three frames in this module's
-    docstring.
+    not. Each metric's meaning stands in ``definition``; the shapes of the last two frames in this module's
+    docstring. ``borne_out`` says of each release whether its stored rows bear it out (``verified``).
     """
     consenting = features_30d["user_id"].isin(consents["user_id"])
     covered = _covered(personas_30d, personas_180d, features_30d, features_180d)
@@ -131,7 +104,7 @@ def evaluation_metrics(
         "customers_with_consent": (_sum(consenting), None, None),
         "coverage": _ratio(_sum(covered.isin(consents["user_id"])), _sum(consenting)),
         "explainability": _ratio(_sum(explained(drafts)), len(drafts)),
-        "auditability": _ratio(_sum(verified(releases)), len(releases)),
+        "auditability": _ratio(float(sum(borne_out)), len(borne_out)),
         "latency_ms_avg": _ratio(float(timed.sum()), len(timed)),
         "latency_ms_p95": (float(timed.quantile(0.95)) if len(timed) else None, None, None),
         "offer_share": _ratio(len(offers), len(drafts)),
@@ -205,10 +178,7 @@ def fairness(
     ``personas`` are those that drafts follow, ``features`` the 180-day ones, ``standing`` the decisions that stand. A
     difference between bands is a question, not yet a fault: personas are about money and so differ by income.
     """
-    customers = features[["user_id"]].assign(
-        income_band=_banded(features["avg_monthly_income"] / features["currency_factor"], INCOME_BANDS),
-        history_band=_banded(features["history_days"], HISTORY_BANDS),
-    )
+    customers = fairness_bands(features)
     followed_by = customers.merge(personas[["user_id", "persona", "is_fallback"]], on="user_id")
     label = followed_by["persona"].where(~followed_by["is_fallback"].astype(bool), "fallback")
     agreed = customers[customers["user_id"].isin(consents.loc[consents["scope"] == "partner_offers", "user_id"])]
@@ -230,6 +200,14 @@ def fairness(
                 counted = (float(above.get(band, 0)), float(below.get(band, 0)))
                 said = f"{definition}, {dimension.replace('_', ' ')} {band}"
                 yield GroupRate(measure, dimension, band, *counted, said)
+
+
+def fairness_bands(features: pd.DataFrame) -> pd.DataFrame:
+    """The groups that fairness is looked at by: user_id, income_band, history_band; ``features`` the 180-day ones."""
+    return features[["user_id"]].assign(
+        income_band=_banded(features["avg_monthly_income"] / features["currency_factor"], INCOME_BANDS),
+        history_band=_banded(features["history_days"], HISTORY_BANDS),
+    )
 
 
 def _banded(values: pd.Series, bands: tuple[tuple[int, str], ...]) -> pd.Series:
@@ -260,7 +238,7 @@ def explained(drafts: pd.DataFrame) -> pd.Series:
 
 
 def verified(releases: pd.DataFrame) -> pd.Series:
-    """For each release (``RELEASE_COLUMNS``), whether the stored rows bear it out.
+    """For each release (``governance.frames.releases``), whether the stored rows bear it out.
 
     The text still has the hash that was decided on and released; the decision approves or overrides that very
     recommendation and came before; the consent is the customer's own, in the scope of the content, and was

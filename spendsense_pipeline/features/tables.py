@@ -5,7 +5,7 @@ Status, next dates, ages, windows and balances belong here; what the rows show (
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,7 @@ from spendsense_pipeline.features.meanings import (
 from spendsense_pipeline.features.pay import FREQUENCIES
 
 Array = npt.NDArray[Any]
+Records: TypeAlias = Any  # an array of records: their fields have no static types, and overloads cost mypy seconds
 EXPECTED_WITHIN_DAYS = 3  # a charge due in the next days is reported before it comes
 FAR = 1 << 30
 LEAST_HISTORY_DAYS = 60  # below it, finding no subscription says nothing: two monthly charges may not fit
@@ -100,7 +101,7 @@ class Standing(NamedTuple):
     """Day of the first expected date after the last hit."""
 
 
-def standing(s: Array, newest: Array) -> Standing:
+def standing(s: Records, newest: Array) -> Standing:
     """Which streams stand on a date: two hits that stop vanish, but of a semi-annual or annual stream.
 
     ``newest`` is the day of each customer's newest row: what is missing after it may only not have arrived."""
@@ -118,7 +119,7 @@ def standing(s: Array, newest: Array) -> Standing:
     return Standing(~inactive | (s["occurrences"] > 2) | rare, status, day_at(expected, of_months))
 
 
-def stream_ids(s: Array, users: Sequence[str], texts: Sequence[str]) -> list[str]:
+def stream_ids(s: Records, users: Sequence[str], texts: Sequence[str]) -> list[str]:
     """What each stream is called: its first hit outlives a new price, a better fitting cadence and a longer history.
 
     The ordinal tells two equal plans on one day apart.
@@ -133,7 +134,7 @@ def stream_ids(s: Array, users: Sequence[str], texts: Sequence[str]) -> list[str
     ]  # fmt: skip
 
 
-def monthly_cost(s: Array) -> Array:
+def monthly_cost(s: Records) -> Array:
     """What streams cost a month, positive."""
     return to_cents(np.abs(s["typical_amount"]) * _FACTOR[s["calendar"]])
 
@@ -147,7 +148,7 @@ class StreamTexts(NamedTuple):
     category: pa.Array
 
 
-def texts_of(s: Array, users: Sequence[str], said: Said) -> StreamTexts:
+def texts_of(s: Records, users: Sequence[str], said: Said) -> StreamTexts:
     """The texts of streams."""
     return StreamTexts(
         pa.array(stream_ids(s, users, said.texts), pa.string()),
@@ -164,7 +165,7 @@ class Judged(NamedTuple):
     evidence: Array
 
 
-def kinds_of(s: Array, factor: Array) -> Judged:
+def kinds_of(s: Records, factor: Array) -> Judged:
     """The kind of each stream and what shows it; ``factor`` is each customer's units of money per US dollar."""
     by_card = (s["by_card"] == 1) & (s["inflow"] == 0) & _SOLD_BY[s["calendar"]]
     by_card &= s["occurrences"] >= np.where(s["calendar"] == ANNUAL, 2, LEAST_MODEST)
@@ -177,7 +178,9 @@ def kinds_of(s: Array, factor: Array) -> Judged:
     return Judged(kind, np.where(kind == REGULAR, -1, np.where(modest, BY_CARD_MODEST, s["evidence"])))
 
 
-def streams_table(s: Array, stand: Standing, judged: Judged, chosen: Array, texts: StreamTexts, today: int) -> pa.Table:
+def streams_table(
+    s: Records, stand: Standing, judged: Judged, chosen: Array, texts: StreamTexts, today: int
+) -> pa.Table:
     """``recurring_streams`` of a date: the streams at the places ``chosen``."""
     status, expected, s = stand.status[chosen], stand.expected[chosen], s[chosen]
     kind, evidence = judged.kind[chosen], judged.evidence[chosen]
@@ -216,13 +219,13 @@ def streams_table(s: Array, stand: Standing, judged: Judged, chosen: Array, text
 class Subscriptions(NamedTuple):
     """What a window reports of subscriptions: by customer."""
 
-    streams: Array
+    streams: Records
     monthly: Array
     charged: Array
 
 
 def subscriptions(
-    s: Array, stand: Standing, active: Array, charged: Array, today: int, window: int, users: int
+    s: Records, stand: Standing, active: Array, charged: Array, today: int, window: int, users: int
 ) -> Subscriptions:
     """The mature, active subscriptions (places ``active``) charged in a window, or due in it or within three days."""
     user, counted = s["user"][active], is_reported(stand, active, charged, today, window)
@@ -240,7 +243,7 @@ def is_reported(stand: Standing, active: Array, charged: Array, today: int, wind
     return np.asarray(~np.isnan(charged) | due)
 
 
-def in_order(s: Array, chosen: Array) -> Array:
+def in_order(s: Records, chosen: Array) -> Array:
     """The places ``chosen`` by customer, payee and first charge, whatever other dates they were found with."""
     s = s[chosen]
     names = ("ordinal", "first_price", "first_day", "inflow", "payee", "user")  # the last decides first
@@ -262,7 +265,7 @@ class Monthly(NamedTuple):
     """How many streams come in beside pay."""
 
 
-def monthly_sums(s: Array, stand: Standing, judged: Judged, chosen: Array, users: int) -> Monthly:
+def monthly_sums(s: Records, stand: Standing, judged: Judged, chosen: Array, users: int) -> Monthly:
     """Sum mature, active streams by kind."""
     mature = chosen[stand.status[chosen] == MATURE]
     user, cost, kind = s["user"][mature], monthly_cost(s[mature]), judged.kind[mature]

@@ -1,4 +1,5 @@
-"""The audit chain: every consent, decision, release, its end and each erasure; each link hashes the one before.
+"""The audit chain: consents, drafts, decisions, releases, their ends, erasures, operators, rules; each link hashes
+the one before.
 
 ``record`` is the only way a row enters the tables of ``KINDS``: it gives the row its place (``seq``) in it. A link
 carries a public payload and a salted commitment to the whole row, so that a customer can be erased without breaking
@@ -8,7 +9,6 @@ Does not belong here: deciding anything.
 """
 
 import datetime as dt
-import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -17,30 +17,39 @@ from functools import cache
 from json.encoder import encode_basestring
 from typing import Any
 
-from sqlalchemy import Row, Select, Text, and_, bindparam, exists, func, insert, or_, select, update
-from sqlalchemy.ext.compiler import compiles
+from sqlalchemy import Row, Select, and_, bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from spendsense_pipeline.governance.database import CHUNK
+from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
 from spendsense_pipeline.governance.models import (
+    Assignment,
     AuditEntry,
     AuditHead,
     ConsentEvent,
-    ConsentPeriod,
+    ConsentText,
     Decision,
+    DraftEvent,
     Erasure,
     EvaluationRun,
+    Experiment,
+    ExperimentEnd,
+    Ghost,
+    Hold,
+    HoldLift,
+    OperatorEvent,
+    Policy,
     Recall,
     RecallOrder,
     Recommendation,
     RecommendationText,
     Release,
     StandingApproval,
+    TemplateDecision,
+    Tombstone,
     TopicChoice,
-    UtcTime,
 )
+from spendsense_pipeline.governance.present import unlike_their_events
 from spendsense_pipeline.recommendations.identity import content_hash
 
 START = "0" * 64
@@ -182,7 +191,162 @@ ERASURE = Kind(
     committed=("seq", "erasure_id", "operator_id", "reason", "links", "erased_at"),
     public=("operator_id", "links"),
 )
-KINDS = {kind.name: kind for kind in (CONSENT, TOPIC, DECISION, STANDING, RELEASE, RECALL, ORDER, ERASURE)}
+EXPERIMENT = Kind(
+    name="experiment",
+    model=Experiment,
+    subject="name",
+    committed=("seq", "name", "definition", "definition_hash", "insight", "salt", "registered_at"),
+    public=("name", "definition_hash"),
+)
+EXPERIMENT_END = Kind(
+    name="experiment_end",
+    model=ExperimentEnd,
+    subject="name",
+    committed=("seq", "name", "operator_id", "reason", "ended_at"),
+    public=("name", "operator_id"),
+)
+ASSIGNMENT = Kind(
+    name="assignment",
+    model=Assignment,
+    subject="assignment_id",
+    committed=(
+        "seq",
+        "assignment_id",
+        "experiment",
+        "user_id",
+        "arm",
+        "stratum",
+        "ordinal",
+        "shows",
+        "template_id",
+        "as_of",
+        "assigned_at",
+        "until",
+    ),
+    public=("experiment",),
+)
+GHOST = Kind(
+    name="ghost",
+    model=Ghost,
+    subject="recommendation_id",
+    committed=("seq", "recommendation_id", "assignment_id", "marked_at"),
+    public=(),
+)
+CONSENT_TEXT = Kind(
+    name="consent_text",
+    model=ConsentText,
+    subject="version",
+    committed=("seq", "version", "content", "digest", "registered_at"),
+    public=("version", "digest"),
+)
+DRAFT = Kind(
+    name="draft",
+    model=DraftEvent,
+    subject="recommendation_id",
+    committed=(
+        "seq",
+        "recommendation_id",
+        "action",
+        "user_id",
+        "consent_id",
+        "as_of",
+        "template_id",
+        "template_hash",
+        "content_hash",
+        "evidence",
+        "expires_at",
+        "superseded_by",
+        "run_id",
+        "recorded_at",
+    ),
+    public=("action", "run_id"),
+)
+OPERATOR = Kind(
+    name="operator",
+    model=OperatorEvent,
+    subject="operator_id",
+    committed=(
+        "seq",
+        "operator_id",
+        "action",
+        "role",
+        "scopes",
+        "qualified_until",
+        "credentials",
+        "actor",
+        "source",
+        "recorded_at",
+    ),
+    public=("operator_id", "action", "actor"),
+)
+TEMPLATE_DECISION = Kind(
+    name="template_decision",
+    model=TemplateDecision,
+    subject="template_id",
+    committed=(  # not sample_id, which goes with its customer
+        "seq",
+        "template_id",
+        "template_hash",
+        "ordinal",
+        "operator_id",
+        "approved",
+        "run_id",
+        "decided_at",
+    ),
+    public=("template_id", "template_hash", "operator_id", "approved"),
+)
+POLICY = Kind(
+    name="policy",
+    model=Policy,
+    subject="actor",
+    committed=("seq", "four_eyes", "consent_days", "actor", "reason", "recorded_at"),
+    public=("four_eyes", "consent_days", "actor"),
+)
+TOMBSTONE = Kind(
+    name="tombstone",
+    model=Tombstone,
+    subject="digest",
+    committed=("seq", "digest", "kind", "owner", "salt", "recorded_at"),  # not erasure_id, which comes last
+    public=("kind",),
+)
+EVALUATION = Kind(
+    name="evaluation",
+    model=EvaluationRun,
+    subject="evaluation_id",
+    committed=(  # not what its caller calls it, which is given later
+        "seq",
+        "evaluation_id",
+        "as_of",
+        "evaluated_at",
+        "run_id",
+        "metrics",
+        "audit_count",
+        "audit_hash",
+    ),
+    public=("as_of", "audit_count", "audit_hash"),
+)
+HOLD = Kind(
+    name="hold",
+    model=Hold,
+    subject="hold_id",
+    committed=("seq", "hold_id", "user_id", "operator_id", "reason", "placed_at"),
+    public=("operator_id",),
+)
+HOLD_LIFT = Kind(
+    name="hold_lift",
+    model=HoldLift,
+    subject="hold_id",
+    committed=("seq", "hold_id", "user_id", "operator_id", "reason", "lifted_at"),
+    public=("operator_id",),
+)
+KINDS = {
+    kind.name: kind
+    for kind in (
+        *(CONSENT, TOPIC, DRAFT, DECISION, STANDING, TEMPLATE_DECISION, RELEASE, RECALL, ORDER, ERASURE, TOMBSTONE),
+        *(EXPERIMENT, EXPERIMENT_END, ASSIGNMENT, GHOST, CONSENT_TEXT),
+        *(OPERATOR, POLICY, EVALUATION, HOLD, HOLD_LIFT),
+    )
+}
 
 CHAINED = ("seq", "kind", "recorded_at", "payload", "commitment", "previous_hash")
 """What the hash of a link covers."""
@@ -197,27 +361,35 @@ def record(
     """
     if not rows:
         return
+    links = links_of(session, kind, rows, now, salt)
+    session.execute(insert(kind.model.__table__), list(rows))
+    session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # a Table, typed wider
+
+
+def links_of(
+    session: Session, kind: Kind, rows: Sequence[dict[str, Any]], now: dt.datetime, salt: Salt = random_salt
+) -> list[dict[str, Any]]:
+    """The links of rows, which get their ``seq``; moves the head, and adds neither rows nor links."""
     count, previous = head(session)
     links = []
     for row in rows:
         count += 1
         row["seq"] = count
         grain = salt()
-        link = {
+        entry = {
             "seq": count,
             "kind": kind.name,
             "subject_id": row[kind.subject],
             "recorded_at": now,
-            "payload": _canonical({name: row[name] for name in kind.public}),
+            "payload": canonical({name: row[name] for name in kind.public}),
             "salt": grain,
-            "commitment": _sha256(_canonical([grain, *(row[name] for name in kind.committed)])),
+            "commitment": sha256(canonical([grain, *(row[name] for name in kind.committed)])),
             "previous_hash": previous,
         }
-        previous = link["hash"] = _sha256(_canonical([link[name] for name in CHAINED]))
-        links.append(link)
-    session.execute(insert(kind.model.__table__), list(rows))
-    session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # a Table, typed wider
+        previous = entry["hash"] = sha256(canonical([entry[name] for name in CHAINED]))
+        links.append(entry)
     session.execute(update(AuditHead).values(count=count, hash=previous))
+    return links
 
 
 def head(session: Session) -> tuple[int, str]:
@@ -231,7 +403,8 @@ class Verification:
     """What ``verify`` found. ``first_broken`` is {seq, kind, subject, problem}, or None when all holds.
 
     Problems: ``link_missing``, ``link_changed``, ``link_misplaced`` (in the chain); ``row_missing``, ``row_changed``,
-    ``row_not_recorded``, ``row_not_erased``, ``text_changed``, ``period_changed`` (in what it covers);
+    ``row_not_recorded``, ``row_not_erased``, ``text_changed`` (in what it covers); ``period_changed``,
+    ``draft_changed``, ``status_changed``, ``evidence_changed``, ``operator_changed`` (in what follows from it);
     ``tail_missing``, ``head_changed``, ``known_head_missing`` (cut off).
     """
 
@@ -283,8 +456,8 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
         if session.scalar(select(func.count()).select_from(kind.model)) != seen[kind.name]:
             row = session.execute(_unrecorded(kind)).first()
             yield _finding(*(row or (None, None)), problem="row_not_recorded", kind=kind.name)
-    for consent_id in session.scalars(_periods_unlike_their_events()):
-        yield _finding(None, consent_id, kind="consent", problem="period_changed")
+    for problem, kind_name, subjects in unlike_their_events(session):
+        yield from (_finding(None, one, kind=kind_name, problem=problem) for one in subjects)
 
 
 def _erased(session: Session) -> set[int]:
@@ -320,7 +493,7 @@ def _link_problem(
     seq, name, subject, salt, commitment, previous_hash, hash_then, written = link
     if seq != expected_seq:
         return "link_missing"
-    if _sha256(written) != hash_then:
+    if sha256(written) != hash_then:
         return "link_changed"
     if previous_hash != previous:
         return "link_misplaced"
@@ -330,7 +503,7 @@ def _link_problem(
     if row is None:
         return "row_missing"
     _, row_subject, row_written, *decided_on = row
-    if salt is None or _sha256(f"[{encode_basestring(salt)},{row_written[1:]}") != commitment:
+    if salt is None or sha256(f"[{encode_basestring(salt)},{row_written[1:]}") != commitment:
         return "row_changed"
     if subject != row_subject:
         return "link_changed"
@@ -384,75 +557,5 @@ def _unrecorded(kind: Kind) -> AnySelect:
     return select(kind.model.seq, subject).where(~linked).order_by(kind.model.seq).limit(1)
 
 
-@cache
-def _periods_unlike_their_events() -> Select[str]:
-    """Periods whose present state is not what their recorded events add up to."""
-
-    def told(action: str, at: Any) -> Any:
-        return exists().where(
-            ConsentEvent.consent_id == ConsentPeriod.consent_id,
-            ConsentEvent.user_id == ConsentPeriod.user_id,
-            ConsentEvent.scope == ConsentPeriod.scope,
-            ConsentEvent.action == action,
-            ConsentEvent.recorded_at == at,
-        )
-
-    closed = exists().where(ConsentEvent.consent_id == ConsentPeriod.consent_id, ConsentEvent.action == "closed")
-    return (
-        select(ConsentPeriod.consent_id)
-        .where(
-            or_(
-                ~told("opened", ConsentPeriod.opened_at),
-                and_(ConsentPeriod.renewed_at.is_not(None), ~told("renewed", ConsentPeriod.renewed_at)),
-                and_(ConsentPeriod.closed_at.is_(None), closed),
-                and_(ConsentPeriod.closed_at.is_not(None), ~told("closed", ConsentPeriod.closed_at)),
-            )
-        )
-        .order_by(ConsentPeriod.consent_id)
-        .limit(1)
-    )
-
-
 def _finding(seq: int | None, subject: str | None, *, kind: str | None, problem: str) -> dict[str, Any]:
     return {"seq": seq, "kind": kind, "subject": subject, "problem": problem}
-
-
-class as_json(FunctionElement[str]):  # noqa: N801 - reads as the SQL function that it is
-    """Columns as ``_canonical`` writes a list of them, by the database: no object is made of what is only hashed."""
-
-    type = Text()
-    name = "json"
-    inherit_cache = True
-
-    def fields(self, compiler: SQLCompiler, moment: str, how: Any) -> list[str]:
-        """The columns in SQL, those that are moments in the given shape."""
-        return [
-            (moment if isinstance(column.type, UtcTime) else "{}").format(compiler.process(column, **how))
-            for column in self.clauses
-        ]
-
-
-@compiles(as_json, "sqlite")
-def _on_sqlite(row: as_json, compiler: SQLCompiler, **how: Any) -> str:
-    fields = row.fields(compiler, "replace({}, ' ', 'T') || '+00:00'", how)
-    return f"json_array({', '.join(fields)})"
-
-
-@compiles(as_json, "postgresql")
-def _on_postgresql(row: as_json, compiler: SQLCompiler, **how: Any) -> str:
-    moment = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
-    fields = [f"coalesce(to_json({field})::text, 'null')" for field in row.fields(compiler, moment, how)]
-    return "'[' || " + " || ',' || ".join(fields) + " || ']'"
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).isoformat(timespec="microseconds")
-    raise TypeError(f"a link cannot hold {value!r}")
-
-
-_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_plain).encode

@@ -16,10 +16,9 @@ from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, select, t
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, endings
+from spendsense_pipeline.governance import audit, drafts, endings, policy
 from spendsense_pipeline.governance.database import chunks, is_name, quoted, storable
 from spendsense_pipeline.governance.models import (
-    OPEN,
     SCOPES,
     ConsentEvent,
     ConsentPeriod,
@@ -159,6 +158,7 @@ def close_lapsed(
     salt: audit.Salt = audit.random_salt,
 ) -> list[str]:
     """Close the periods that outlived ``consent_days`` (0: none); returns the recommendations recalled."""
+    consent_days = policy.limit(session, consent_days)
     if not consent_days:
         return []
     lapsed = agreed_at() <= now - dt.timedelta(days=consent_days)
@@ -260,7 +260,7 @@ def live_consents(
     granted_at = func.coalesce(ConsentPeriod.renewed_at, ConsentPeriod.granted_at).label("granted_at")
     return session.execute(
         select(ConsentPeriod.user_id, ConsentPeriod.scope, ConsentPeriod.consent_id, granted_at)
-        .where(is_live(now, consent_days))
+        .where(is_live(now, policy.limit(session, consent_days)))
         .order_by(ConsentPeriod.user_id, ConsentPeriod.scope)
     ).all()
 
@@ -286,6 +286,7 @@ def periods_of(
     """The periods of each of these customers, as ``periods``; of who has none, an empty list."""
     periods: dict[str, list[dict[str, Any]]] = {user_id: [] for user_id in user_ids}
     names = ("consent_id", "scope", "ordinal", "granted_at", "opened_at", "renewed_at", "closed_at")
+    consent_days = policy.limit(session, consent_days)
     for some in chunks([user_id for user_id in periods if storable(user_id)]):
         found = session.execute(
             select(ConsentPeriod, agreed_at(), is_live(now, consent_days))
@@ -353,18 +354,8 @@ def _close(
             .where(ConsentPeriod.consent_id.in_(some), ConsentPeriod.closed_at.is_(None))
             .values(closed_at=now)
         )
-        waiting = and_(
-            Recommendation.consent_id.in_(some),
-            Recommendation.status.in_(OPEN),
-            Recommendation.released_at.is_(None),
-        )
-        for consent_id, name in session.execute(
-            select(Recommendation.consent_id, Recommendation.recommendation_id)
-            .where(waiting)
-            .order_by(Recommendation.recommendation_id)
-        ):
-            voided.setdefault(consent_id, []).append(name)
-        session.execute(update(Recommendation).where(waiting).values(status="voided", status_at=now))
+        for row in drafts.close(session, Recommendation.consent_id.in_(some), "voided", now, salt):
+            voided.setdefault(row["consent_id"], []).append(row["recommendation_id"])
     events = [
         _event(period._mapping, "closed", now, **{"actor": period.user_id, "granted_at": None, "reason": reason} | said)
         for period in periods

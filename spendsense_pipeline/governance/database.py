@@ -10,7 +10,8 @@ a person. Does not belong here: any table's rules.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,11 +23,14 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.models import AuditHead
 
-SCHEMA = "0007"
+SCHEMA = "0011"
 """The migration this code needs; kept here so that no command has to load Alembic to ask."""
 
 CHUNK = 5_000
 """Values in one IN list: far below what SQLite (32,766) and PostgreSQL (65,535) allow in one statement."""
+
+LOOKS_AGAIN = 0.1
+"""Seconds after which a writer of SQLite that waits looks again at the latest (``sqliteDefaultBusyCallback``)."""
 
 LONGEST_NAME = 400
 """Characters of an id: longer than anybody's, short enough for an index entry of PostgreSQL (2,704 bytes)."""
@@ -107,18 +111,36 @@ def _keys_unchecked(connection: Connection) -> Iterator[None]:
         driver.execute("PRAGMA foreign_keys = ON")
 
 
-def open_or_create(url: str) -> Engine:
+def open_or_create(url: str, stored: Callable[[], Sequence[str]] = tuple) -> Engine:
     """The database at ``url``, made first where there is none: the folder of an SQLite file, and all tables.
 
+    ``stored`` lists the batches that the warehouse holds, asked only where there is no database: beside them none is
+    made (``database_missing``), since each was registered in one before it was stored, with what people said since.
     One that has tables of another schema is left as it is; ``writing`` and ``reading`` then say what to do.
     """
     file = make_url(url).database
+    on_disk = url.startswith("sqlite") and file and file != ":memory:"
+    if on_disk and not Path(str(file)).exists():  # before a file is left where a name was mistyped
+        _require_no_batches(url, stored())
     if url.startswith("sqlite") and file and file != ":memory:":
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     engine = connect(url)
     if current(engine) is None:
+        _require_no_batches(url, stored())
         upgrade(engine)
     return engine
+
+
+def _require_no_batches(url: str, stored: Sequence[str]) -> None:
+    if stored:
+        where = make_url(url).render_as_string(hide_password=True)
+        raise SpendSenseError(
+            f"there is no governance database at {where}, and the warehouse holds {len(stored)} batches ({stored[0]}, "
+            "…): consents, decisions and releases of theirs are kept in another. Name it in SPENDSENSE_DATABASE_URL, "
+            "or bring it back from a backup; where it is lost, `spendsense db upgrade` makes an empty one, in which "
+            "nobody has consented to anything",
+            code="database_missing",
+        )
 
 
 def reclaim(engine: Engine) -> bool:
@@ -170,6 +192,15 @@ def writing(engine: Engine) -> Iterator[Session]:
             yield session
     except DBAPIError as error:
         raise _explained(error) from error
+
+
+def give_way(engine: Engine) -> None:
+    """Between two transactions of one writer: let another that waits go first.
+
+    PostgreSQL serves those who wait in their order. SQLite has no order: the lock must be free when one of them looks.
+    """
+    if engine.dialect.name == "sqlite":
+        time.sleep(1.1 * LOOKS_AGAIN)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Engine, and_, exists, func, insert, select
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, operators
+from spendsense_pipeline.governance import audit, drafts, operators
 from spendsense_pipeline.governance.database import chunks, is_name, quoted, storable, writing
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -159,9 +159,9 @@ def recall(
         chosen = _chosen(session, target, subject, since)
         released = session.execute(_standing().where(chosen).order_by(Release.seq)).all()
         open_ones = and_(chosen, Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
-        voided = list(session.scalars(select(Recommendation.recommendation_id).where(open_ones)))
+        waits = session.scalar(select(exists().where(open_ones)))
         standing = _standing_meant(session, target, subject, since, chosen)
-        if not released and not voided and not standing:
+        if not (released or waits or standing):
             raise SpendSenseError(
                 f"nothing of {target} {quoted(subject)} is released or waits", code="nothing_to_recall"
             )
@@ -181,19 +181,13 @@ def recall(
         audit.record(session, audit.ORDER, [order], now, salt)
         ends = [_end(row, "recalled", now) | {"order_id": order["order_id"]} for row in released]
         record_ends(session, ends, now, salt)
-        for some in chunks(voided):
-            session.execute(
-                update(Recommendation)
-                .where(Recommendation.recommendation_id.in_(some))
-                .values(status="voided", status_at=now),
-                execution_options={"synchronize_session": False},
-            )
+        voided = drafts.close(session, chosen, "voided", now, salt)
         for given in standing:
             given.ended_at, given.ended_by = now, actor
     return {
         "order_id": order["order_id"],
         "recalled": [row["recommendation_id"] for row in ends],
-        "voided": sorted(voided),
+        "voided": [row["recommendation_id"] for row in voided],
     }
 
 

@@ -11,19 +11,25 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Engine, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import Engine, and_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, consent
+from spendsense_pipeline.governance import audit, consent, holds, operators
 from spendsense_pipeline.governance.database import chunks, storable, writing
 from spendsense_pipeline.governance.models import (
     AccessToken,
+    Assignment,
     AuditEntry,
     ConsentEvent,
     ConsentPeriod,
     Decision,
+    DraftEvent,
+    ErasureRequest,
     FeedbackEvent,
+    Ghost,
+    Hold,
+    HoldLift,
     Operator,
     Recall,
     Recommendation,
@@ -36,7 +42,8 @@ from spendsense_pipeline.governance.models import (
     Viewing,
     WordingHold,
 )
-from spendsense_pipeline.ingest.erasure import Erased, digest
+from spendsense_pipeline.ingest.digests import digest
+from spendsense_pipeline.ingest.erasure import Erased
 
 
 def remembered(session: Session) -> Erased:
@@ -61,7 +68,8 @@ def begin(
     ``accounts`` are those that the data give to the customer; ``known`` says that the data have rows of theirs. From
     here on nothing is visible, and no file brings the customer back. Raises ``unknown_user``, ``reason_required``,
     ``reason_names_customer``, ``invalid_text``, ``not_a_customer`` for an operator's id; and since who may not decide
-    may not erase, ``unknown_operator`` and ``inactive_operator``.
+    may not erase, ``unknown_operator`` and ``inactive_operator``. Of a customer on legal hold nothing is erased
+    (``on_hold``); the request waits for the hold's end.
     """
     if not reason.strip():
         raise SpendSenseError("an erasure needs its reason, e.g. the request it answers", code="reason_required")
@@ -72,7 +80,7 @@ def begin(
             f"the reason stays on record and must not name {user_id!r}; name the request", code="reason_names_customer"
         )
     with writing(engine) as session:
-        _require_operator(session, operator_id)
+        operators.require_active(session, operator_id)
         if session.get(Operator, user_id) is not None:
             raise SpendSenseError(f"{user_id!r} is an operator: decisions bear that name", code="not_a_customer")
         erased = remembered(session)
@@ -82,28 +90,46 @@ def begin(
         )
         if not (known or recommendations or heard or erased.holds("user", user_id)):
             raise SpendSenseError(f"there is no user {user_id!r}; `spendsense users` lists them", code="unknown_user")
-        live = session.scalars(
-            select(ConsentPeriod.scope).where(ConsentPeriod.user_id == user_id, ConsentPeriod.closed_at.is_(None))
-        ).all()
-        if live:
-            said = {"actor": operator_id, "source": "erasure", "channel": "operator", "reason": "erased"}
-            consent.revoke(session, user_id, now, scopes=live, salt=salt, **said)
-        grain = erased.salt or salt()
-        owner = digest(grain, "user", user_id)
-        stones = {owner: "user"} | {digest(grain, "account", one): "account" for one in accounts}
-        there = {
-            one
-            for some in chunks(stones)
-            for one in session.scalars(select(Tombstone.digest).where(Tombstone.digest.in_(some)))
-        }
-        new = [
-            {"digest": stone, "kind": kind, "owner": owner, "salt": grain, "recorded_at": now}
-            for stone, kind in stones.items()
-            if stone not in there
-        ]
-        if new:
-            session.execute(insert(Tombstone), new)
+        held = holds.standing(session, user_id)
+        if held:
+            holds.keep_request(session, user_id, operator_id, reason, now)
+        else:
+            _begun(session, user_id, accounts, operator_id, now, erased, salt)
+    if held:
+        holds.refuse(user_id, held)
     return recommendations
+
+
+def _begun(
+    session: Session,
+    user_id: str,
+    accounts: Iterable[str],
+    operator_id: str,
+    now: dt.datetime,
+    erased: Erased,
+    salt: audit.Salt,
+) -> None:
+    """Close consent and set the tombstones."""
+    live = session.scalars(
+        select(ConsentPeriod.scope).where(ConsentPeriod.user_id == user_id, ConsentPeriod.closed_at.is_(None))
+    ).all()
+    if live:
+        said = {"actor": operator_id, "source": "erasure", "channel": "operator", "reason": "erased"}
+        consent.revoke(session, user_id, now, scopes=live, salt=salt, **said)
+    grain = erased.salt or salt()
+    owner = digest(grain, "user", user_id)
+    stones = {owner: "user"} | {digest(grain, "account", one): "account" for one in accounts}
+    there = {
+        one
+        for some in chunks(stones)
+        for one in session.scalars(select(Tombstone.digest).where(Tombstone.digest.in_(some)))
+    }
+    new = [
+        {"digest": stone, "kind": kind, "owner": owner, "salt": grain, "recorded_at": now}
+        for stone, kind in stones.items()
+        if stone not in there
+    ]
+    audit.record(session, audit.TOMBSTONE, new, now, salt)
 
 
 def finish(
@@ -142,16 +168,6 @@ def finish(
     return row["erasure_id"], counts
 
 
-def _require_operator(session: Session, operator_id: str) -> None:
-    operator = session.get(Operator, operator_id)
-    if operator is None:
-        raise SpendSenseError(
-            f"there is no operator {operator_id!r}; `spendsense operator list` shows them", code="unknown_operator"
-        )
-    if operator.deactivated_at is not None:
-        raise SpendSenseError(f"operator {operator_id!r} is deactivated", code="inactive_operator")
-
-
 def _recommendations(session: Session, user_id: str) -> list[str]:
     return list(session.scalars(select(Recommendation.recommendation_id).where(Recommendation.user_id == user_id)))
 
@@ -160,8 +176,10 @@ def _links(session: Session, user_id: str, recommendations: Sequence[str]) -> li
     """Places in the chain whose rows are about the customer, ascending."""
     found = list(session.scalars(select(ConsentEvent.seq).where(ConsentEvent.user_id == user_id)))
     found += session.scalars(select(TopicChoice.seq).where(TopicChoice.user_id == user_id))
+    for theirs in (Assignment, DraftEvent, Hold, HoldLift):
+        found += session.scalars(select(theirs.seq).where(theirs.user_id == user_id))
     for some in chunks(recommendations):
-        for model in (Decision, Release, Recall):
+        for model in (Decision, Release, Recall, Ghost):
             found += session.scalars(select(model.seq).where(model.recommendation_id.in_(some)))
     return sorted(found)
 
@@ -171,10 +189,13 @@ def _taken_out(session: Session, user_id: str, recommendations: Sequence[str]) -
     counts = dict.fromkeys(
         (
             "feedback_events",
+            "ghosts",
+            "assignments",
             "recalls",
             "releases",
             "viewings",
             "decisions",
+            "draft_events",
             "texts",
             "recommendations",
             "consent_events",
@@ -196,17 +217,23 @@ def _taken_out(session: Session, user_id: str, recommendations: Sequence[str]) -
             update(WordingHold).where(WordingHold.recommendation_id.in_(some)).values(recommendation_id=None)
         )
         for name, model in (
+            ("ghosts", Ghost),
             ("recalls", Recall),
             ("releases", Release),
             ("viewings", Viewing),
             ("decisions", Decision),
+            ("draft_events", DraftEvent),
             ("texts", RecommendationText),
         ):
             without(name, model, model.recommendation_id.in_(some))
         session.execute(update(TemplateDecision).where(TemplateDecision.sample_id.in_(some)).values(sample_id=None))
         without("recommendations", Recommendation, Recommendation.recommendation_id.in_(some))
+    without("assignments", Assignment, Assignment.user_id == user_id)
     without("viewings", Viewing, Viewing.operator_id == user_id)
     without("consent_events", ConsentEvent, ConsentEvent.user_id == user_id)
     without("consent_periods", ConsentPeriod, ConsentPeriod.user_id == user_id)
     without("slates", Slate, Slate.user_id == user_id)
+    without("hold_lifts", HoldLift, HoldLift.user_id == user_id)
+    without("holds", Hold, Hold.user_id == user_id)
+    without("erasure_requests", ErasureRequest, ErasureRequest.user_id == user_id)
     return counts

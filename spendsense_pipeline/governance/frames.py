@@ -4,18 +4,21 @@ Kept apart because pandas takes its time to load: commands on the database alone
 """
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import Any
+import hashlib
+from collections.abc import Sequence, Set
+from typing import Any, NamedTuple
 
 import pandas as pd
-from sqlalchemy import and_, case, select, true
+from sqlalchemy import and_, case, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
-from spendsense_pipeline.governance import consent
+from spendsense_pipeline.governance import consent, endings
 from spendsense_pipeline.governance.audit import AnyRow
+from spendsense_pipeline.governance.database import CHUNK
 from spendsense_pipeline.governance.models import (
     ConsentPeriod,
     Decision,
+    FeedbackEvent,
     Recommendation,
     RecommendationText,
     Release,
@@ -87,36 +90,54 @@ def decisions(session: Session) -> pd.DataFrame:
     return _frame(rows, texts, numbers=["ordinal"], moments=["decided_at", "registered_at"])
 
 
-def releases(session: Session, since: dt.datetime) -> pd.DataFrame:
-    """The releases from ``since`` on beside the rows they cite, null where a join finds nothing:
-    ``metrics.RELEASE_COLUMNS``.
+class Releases(NamedTuple):
+    """``rows``: the releases that are not known, each beside the rows it cites, and their ``fingerprints``; ``known``:
+    the fingerprints of the others."""
 
+    rows: pd.DataFrame
+    fingerprints: list[bytes]
+    known: list[bytes]
+
+
+def releases(session: Session, since: dt.datetime, known: Set[bytes] = frozenset()) -> Releases:
+    """The releases from ``since`` on, joined by their own keys to what they cite, null where a join finds nothing.
+
+    Columns: release_id, recommendation_id, user_id, content_type, content_hash, title, content, rationale, slots,
+    signals, product_id, window_days, released_at; consent_user_id, consent_scope, consent_opened_at, consent_closed_at;
+    decision_recommendation_id, decision_action, decision_hash, decided_at; text_hash.
     ``text_hash`` is computed from the stored text, not copied, so that a changed text shows. ``slots`` and ``signals``
-    are the evidence that was registered with the text, as JSON.
+    are the evidence that was registered with the text, as JSON. A fingerprint (SHA-256) is
+    of all that a row holds.
     """
-    rows = session.execute(
+    texts = {
+        "release_id": Release.release_id,
+        "recommendation_id": Release.recommendation_id,
+        "user_id": Recommendation.user_id,
+        "content_type": Recommendation.content_type,
+        "content_hash": Release.content_hash,
+        "consent_user_id": ConsentPeriod.user_id,
+        "consent_scope": ConsentPeriod.scope,
+        "decision_recommendation_id": Decision.recommendation_id,
+        "decision_action": Decision.action,
+        "decision_hash": Decision.content_hash,
+        "title": RecommendationText.title,
+        "content": RecommendationText.content,
+        "rationale": RecommendationText.rationale,
+        "slots": RecommendationText.slots,
+        "signals": RecommendationText.signals,
+        "product_id": Recommendation.product_id,
+    }
+    moments = {
+        "released_at": Release.released_at,
+        "consent_opened_at": ConsentPeriod.opened_at,
+        "consent_closed_at": ConsentPeriod.closed_at,
+        "decided_at": Decision.decided_at,
+    }
+    query = (
         select(
-            Release.release_id,
-            Release.recommendation_id,
-            Recommendation.user_id,
-            Recommendation.content_type,
-            Release.content_hash,
-            ConsentPeriod.user_id,
-            ConsentPeriod.scope,
-            Decision.recommendation_id,
-            Decision.action,
-            Decision.content_hash,
-            RecommendationText.content,
-            RecommendationText.rationale,
-            RecommendationText.slots,
-            RecommendationText.signals,
+            *(column.label(name) for name, column in texts.items()),
             Recommendation.window_days,
-            Release.released_at,
-            ConsentPeriod.opened_at,
-            ConsentPeriod.closed_at,
-            Decision.decided_at,
-            RecommendationText.title,
-            Recommendation.product_id,
+            *(column.label(name) for name, column in moments.items()),
         )
         .outerjoin(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
         .outerjoin(ConsentPeriod, ConsentPeriod.consent_id == Release.consent_id)
@@ -130,14 +151,16 @@ def releases(session: Session, since: dt.datetime) -> pd.DataFrame:
         )
         .where(Release.released_at >= since)
         .order_by(Release.seq)
-    ).all()
-    cited = [row[:19] for row in rows]
-    texts = ["release_id", "recommendation_id", "user_id", "content_type", "content_hash", "consent_user_id"]
-    texts += ["consent_scope", "decision_recommendation_id", "decision_action", "decision_hash"]
-    texts += ["content", "rationale", "slots", "signals"]
-    moments = ["released_at", "consent_opened_at", "consent_closed_at", "decided_at"]
-    frame = _frame(cited, texts, numbers=["window_days"], moments=moments)
-    frame["title"] = pd.Series([row.title for row in rows], dtype="str")
+    )
+    rows, fingerprints, met = [], [], []
+    for row in session.execute(query, execution_options={"yield_per": CHUNK}):
+        fingerprint = hashlib.sha256(repr(tuple(row)).encode(errors="surrogatepass")).digest()
+        if fingerprint in known:
+            met.append(fingerprint)
+        else:
+            rows.append(row)
+            fingerprints.append(fingerprint)
+    frame = _frame(rows, [*texts], numbers=["window_days"], moments=[*moments])
     frame["text_hash"] = pd.Series(
         [
             content_hash(row.content_type, row.title, row.content, row.rationale, row.product_id)
@@ -147,7 +170,38 @@ def releases(session: Session, since: dt.datetime) -> pd.DataFrame:
         ],
         dtype="str",
     )
-    return frame
+    return Releases(frame, fingerprints, met)
+
+
+def texts(session: Session, since: dt.datetime) -> pd.DataFrame:
+    """What became of each text that was registered from ``since`` on, for comparing groups: user_id, content_type,
+    template_id, template_hash, generator, status, released_at (UTC, NaT), held (an experiment withholds it, or its
+    wording is held), complaints (complaint or wrong_figure)."""
+    complaints = (
+        select(func.count())
+        .select_from(FeedbackEvent)
+        .join(Release, Release.release_id == FeedbackEvent.release_id)
+        .where(
+            Release.recommendation_id == Recommendation.recommendation_id,
+            FeedbackEvent.kind.in_(("complaint", "wrong_figure")),
+        )
+        .correlate(Recommendation)
+    )
+    rows = session.execute(
+        select(
+            Recommendation.user_id,
+            Recommendation.content_type,
+            Recommendation.template_id,
+            Recommendation.template_hash,
+            Recommendation.generator,
+            Recommendation.status,
+            case((or_(Recommendation.ghost, endings.held_wording()), 1), else_=0).label("held"),
+            complaints.scalar_subquery().label("complaints"),
+            Recommendation.released_at,
+        ).where(Recommendation.registered_at >= since)
+    ).all()
+    names = ["user_id", "content_type", "template_id", "template_hash", "generator", "status"]
+    return _frame(rows, names, numbers=["held", "complaints"], moments=["released_at"])
 
 
 def _frame(

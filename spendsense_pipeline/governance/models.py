@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -38,7 +39,11 @@ OPEN = ("pending_approval", "approved", "overridden")
 
 _DECIDED = text("released_at IS NULL AND status IN ('approved', 'overridden')")
 
-LINKS = ("consent", "topic", "decision", "standing", "release", "recall", "order", "erasure")
+LINKS = (
+    *("consent", "topic", "draft", "decision", "standing", "template_decision", "release", "recall", "order"),
+    *("erasure", "tombstone", "experiment", "experiment_end", "assignment", "ghost", "consent_text"),
+    *("operator", "policy", "evaluation", "hold", "hold_lift"),
+)
 """Kinds of rows that the audit chain holds."""
 
 
@@ -136,6 +141,44 @@ class Operator(Base):
     password_hash: Mapped[str | None]
     subject: Mapped[str | None] = mapped_column(unique=True)
     sessions_since: Mapped[dt.datetime | None]
+
+
+class OperatorEvent(Base):
+    """What happened to a person's standing: ``added``, ``changed``, ``reactivated``, ``deactivated``.
+
+    role, scopes and qualified_until as they were from then on; ``credentials`` is the SHA-256 of password hash and
+    subject. ``actor`` is who did it, an operator where one is named, or ``local`` on a trusted machine.
+    """
+
+    __tablename__ = "operator_events"
+    __table_args__ = (
+        CheckConstraint(one_of("action", ("added", "changed", "reactivated", "deactivated")), name="action"),
+    )
+
+    seq: Mapped[int] = sequence(primary_key=True)
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id), index=True)
+    action: Mapped[str]
+    role: Mapped[str]
+    scopes: Mapped[str]
+    qualified_until: Mapped[dt.date | None]
+    credentials: Mapped[str]
+    actor: Mapped[str]
+    source: Mapped[str]
+    recorded_at: Mapped[dt.datetime]
+
+
+class Policy(Base):
+    """Rules that every decision and release is held to, whatever the settings of the process; the last row counts."""
+
+    __tablename__ = "policies"
+    __table_args__ = (CheckConstraint("consent_days >= 0", name="consent_days"),)
+
+    seq: Mapped[int] = sequence(primary_key=True)
+    four_eyes: Mapped[bool]
+    consent_days: Mapped[int]
+    actor: Mapped[str]
+    reason: Mapped[str]
+    recorded_at: Mapped[dt.datetime]
 
 
 class Login(Base):
@@ -241,6 +284,18 @@ class ConsentEvent(Base):
     recorded_at: Mapped[dt.datetime]
 
 
+class ConsentText(Base):
+    """The words of one version of a consent; ``ConsentEvent.text_version`` names it. A version never changes."""
+
+    __tablename__ = "consent_texts"
+
+    version: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    content: Mapped[str]
+    digest: Mapped[str]
+    registered_at: Mapped[dt.datetime]
+
+
 class TopicChoice(Base):
     """A customer's word on one topic: ``wanted`` or ``declined``; the last one counts, and without one it is wanted."""
 
@@ -279,6 +334,7 @@ class Recommendation(Base):
             "status NOT IN ('approved', 'overridden', 'rejected') OR decision_id IS NOT NULL", name="decided"
         ),
         CheckConstraint("released_at IS NULL OR status IN ('approved', 'overridden')", name="released"),
+        CheckConstraint("NOT (ghost AND released_at IS NOT NULL)", name="ghost"),
         Index(None, "status", "released_at", "expires_at"),
         Index(None, "user_id", "status"),
         Index(None, "template_id", "template_hash", "status"),
@@ -342,6 +398,41 @@ class Recommendation(Base):
     released_at: Mapped[dt.datetime | None] = mapped_column(doc="when it was released; null: not released")
     insight: Mapped[str | None] = mapped_column(doc="the insight it tells; null: a persona's piece, or an offer")
     insight_id: Mapped[str | None] = mapped_column(doc="its happening, told once; null: as insight")
+    ghost: Mapped[bool] = mapped_column(
+        server_default=false(), doc="withheld by an experiment: reviewed like any other, never released"
+    )
+
+
+class DraftEvent(Base):
+    """What happened to a draft outside of decisions and releases, which have rows of their own.
+
+    ``registered`` and ``rewritten`` give it owner, consent, text and expiry; ``judged`` is the guardrails' word on one
+    of its texts; ``superseded``, ``expired`` and ``voided`` close it. ``evidence`` is the SHA-256 of the text's row
+    (``audit.evidence``), null where the event is about no text.
+    """
+
+    __tablename__ = "draft_events"
+    __table_args__ = (
+        CheckConstraint(
+            one_of("action", ("registered", "rewritten", "judged", "superseded", "expired", "voided")), name="action"
+        ),
+        Index(None, "recommendation_id", "seq"),
+    )
+
+    seq: Mapped[int] = sequence(primary_key=True)
+    recommendation_id: Mapped[str] = mapped_column(ForeignKey(Recommendation.recommendation_id))
+    action: Mapped[str]
+    user_id: Mapped[str]
+    consent_id: Mapped[str]
+    as_of: Mapped[dt.date]
+    template_id: Mapped[str]
+    template_hash: Mapped[str]
+    content_hash: Mapped[str]
+    evidence: Mapped[str | None]
+    expires_at: Mapped[dt.datetime]
+    superseded_by: Mapped[str | None]
+    run_id: Mapped[str | None]
+    recorded_at: Mapped[dt.datetime]
 
 
 class RecommendationText(Base):
@@ -412,6 +503,7 @@ class TemplateDecision(Base):
     template_id: Mapped[str] = mapped_column(primary_key=True)
     template_hash: Mapped[str] = mapped_column(primary_key=True)
     ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seq: Mapped[int] = sequence(unique=True)
     operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
     sample_id: Mapped[str | None] = mapped_column(ForeignKey(Recommendation.recommendation_id), index=True)
     approved: Mapped[int]
@@ -659,11 +751,49 @@ class Tombstone(Base):
     __table_args__ = (CheckConstraint(one_of("kind", ("user", "account")), name="kind"),)
 
     digest: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
     kind: Mapped[str]
     owner: Mapped[str]
     salt: Mapped[str]
     recorded_at: Mapped[dt.datetime]
     erasure_id: Mapped[str | None] = mapped_column(ForeignKey(Erasure.erasure_id))
+
+
+class Hold(Base):
+    """A legal hold: nothing of the customer is erased until it is lifted."""
+
+    __tablename__ = "holds"
+
+    hold_id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    user_id: Mapped[str] = mapped_column(index=True)
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
+    reason: Mapped[str]
+    placed_at: Mapped[dt.datetime]
+
+
+class HoldLift(Base):
+    """The end of a legal hold: by whom and why."""
+
+    __tablename__ = "hold_lifts"
+
+    hold_id: Mapped[str] = mapped_column(ForeignKey(Hold.hold_id), primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    user_id: Mapped[str] = mapped_column(index=True)
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
+    reason: Mapped[str]
+    lifted_at: Mapped[dt.datetime]
+
+
+class ErasureRequest(Base):
+    """An erasure that waits until the customer's last legal hold is lifted."""
+
+    __tablename__ = "erasure_requests"
+
+    user_id: Mapped[str] = mapped_column(primary_key=True)
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
+    reason: Mapped[str]
+    requested_at: Mapped[dt.datetime]
 
 
 class ModelGeneration(Base):
@@ -711,18 +841,93 @@ class ModelTemplate(Base):
     template_hash: Mapped[str]
 
 
+class Experiment(Base):
+    """An experiment as it stood when its first customer was assigned; ``definition`` is its canonical JSON.
+
+    ``salt`` is behind the pseudonyms of its customers. Its end is a row of ``ExperimentEnd``.
+    """
+
+    __tablename__ = "experiments"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    definition: Mapped[str]
+    definition_hash: Mapped[str] = mapped_column(unique=True)
+    insight: Mapped[str | None]
+    salt: Mapped[str]
+    registered_at: Mapped[dt.datetime]
+
+
+class ExperimentEnd(Base):
+    """An experiment was ended before its time, by whom and why; nothing is withheld or worded by it any more."""
+
+    __tablename__ = "experiment_ends"
+
+    name: Mapped[str] = mapped_column(ForeignKey(Experiment.name), primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
+    reason: Mapped[str]
+    ended_at: Mapped[dt.datetime]
+
+
+class Assignment(Base):
+    """The arm of one customer in one experiment, for good. ``ordinal`` is the place in the stratum, counted from 0,
+    from which the arm can be recomputed. ``shows`` is what it sees: ``nothing``, one ``template``, or the ``usual``;
+    ``until`` ends what the arm does to drafts and releases."""
+
+    __tablename__ = "assignments"
+    __table_args__ = (
+        UniqueConstraint("experiment", "user_id"),
+        UniqueConstraint("experiment", "stratum", "ordinal"),
+        CheckConstraint("ordinal >= 0", name="ordinal"),
+        CheckConstraint(one_of("shows", ("nothing", "usual", "template")), name="shows"),
+        CheckConstraint("(shows = 'template') = (template_id IS NOT NULL)", name="template"),
+        Index(None, "user_id"),
+    )
+
+    assignment_id: Mapped[str] = mapped_column(primary_key=True, doc="name of the assignment")
+    seq: Mapped[int] = sequence(unique=True, doc="place in the audit chain")
+    experiment: Mapped[str] = mapped_column(ForeignKey(Experiment.name), doc="name of the experiment")
+    user_id: Mapped[str] = mapped_column(doc="the customer")
+    arm: Mapped[str] = mapped_column(doc="arm of the experiment, for good")
+    stratum: Mapped[str] = mapped_column(doc="persona and third of the baseline within which arms are dealt")
+    ordinal: Mapped[int] = mapped_column(doc="place in the stratum, from 0")
+    shows: Mapped[str] = mapped_column(doc="what the arm sees: nothing, the usual, or one template")
+    template_id: Mapped[str | None] = mapped_column(doc="that template; null: the arm sees none in particular")
+    as_of: Mapped[dt.date] = mapped_column(doc="date that was drafted when the arm was dealt")
+    assigned_at: Mapped[dt.datetime] = mapped_column(doc="when it was dealt")
+    until: Mapped[dt.datetime] = mapped_column(doc="when what the arm does to drafts and releases ends")
+
+
+class Ghost(Base):
+    """A draft that an experiment withholds: its release is refused for ever."""
+
+    __tablename__ = "ghosts"
+
+    recommendation_id: Mapped[str] = mapped_column(ForeignKey(Recommendation.recommendation_id), primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
+    assignment_id: Mapped[str] = mapped_column(ForeignKey(Assignment.assignment_id), index=True)
+    marked_at: Mapped[dt.datetime]
+
+
 class EvaluationRun(Base):
-    """An evaluation with the head of the audit chain at that moment, so that a cut-off tail shows later."""
+    """An evaluation with the head of the audit chain at that moment, so that a cut-off tail shows later.
+
+    ``name`` and ``details`` (JSON) are its caller's, given after it was made; null where nobody named it.
+    """
 
     __tablename__ = "evaluation_runs"
 
     evaluation_id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = sequence(unique=True)
     as_of: Mapped[dt.date]
     evaluated_at: Mapped[dt.datetime]
     run_id: Mapped[str | None]
     metrics: Mapped[str]
     audit_count: Mapped[int] = mapped_column(BigInteger)
     audit_hash: Mapped[str]
+    name: Mapped[str | None] = mapped_column(unique=True)
+    details: Mapped[str | None]
 
 
 class AuditEntry(Base):

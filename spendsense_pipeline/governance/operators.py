@@ -4,6 +4,7 @@ What a decision asks of an operator is in ``review``, how they log in in ``acces
 """
 
 import datetime as dt
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,13 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import LONGEST_NAME, is_name, quoted, storable
 from spendsense_pipeline.governance.models import ROLES, SCOPE_OF, SCOPES, Operator, Recommendation
+from spendsense_pipeline.governance.present import credentials
+
+LOCAL = "local"
+"""Who acts where nobody is named on a trusted machine."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +37,20 @@ AS_BEFORE = Standing()
 
 
 def add(
-    session: Session, operator_id: str, now: dt.datetime, source: str = "command", standing: Standing = AS_BEFORE
+    session: Session,
+    operator_id: str,
+    now: dt.datetime,
+    source: str = "command",
+    standing: Standing = AS_BEFORE,
+    *,
+    actor: str | None = None,
 ) -> str:
-    """Register a person, let one decide again or change their standing.
+    """Register a person, let one decide again or change their standing; each is a link of the audit chain.
 
     ``added``, ``reactivated``, ``changed`` or ``unchanged``. A new password, role or content logs them out everywhere.
-    Raises ``invalid_operator`` and ``subject_taken``.
+    ``actor`` is the operator who does it; whoever was deactivated is brought back by another who is named.
+    Raises ``invalid_operator``, ``subject_taken``, ``another_required``, and of an actor ``unknown_operator`` and
+    ``inactive_operator``.
     """
     if not is_name(operator_id) or not storable(source):
         raise SpendSenseError(
@@ -57,20 +71,83 @@ def add(
     wanted = {name: value for name, value in wanted.items() if value is not None}
     if standing.subject is not None:
         _require_own_subject(session, operator_id, standing.subject)
+    if actor is not None:
+        require_active(session, actor)
     known = session.get(Operator, operator_id)
     if known is None:
-        session.add(Operator(operator_id=operator_id, registered_at=now, source=source, **wanted))
+        if mistakable := _mistakable(operator_id, session.scalars(select(Operator.operator_id))):
+            raise SpendSenseError(f"{quoted(operator_id)} {mistakable}", code="invalid_operator")
+        known = Operator(operator_id=operator_id, registered_at=now, source=source, **wanted)
+        session.add(known)
         session.flush()
+        session.refresh(known)
+        _record(session, [known], "added", now, actor, source)
         return "added"
     changed = any(getattr(known, name) != value for name, value in wanted.items())
     reactivated = known.deactivated_at is not None
+    if reactivated and actor in (None, operator_id):
+        raise SpendSenseError(
+            f"{quoted(operator_id)} was deactivated; another operator, who is named, lets them decide again "
+            "(`spendsense operator add OP --by ANOTHER`)",
+            code="another_required",
+        )
     for name, value in wanted.items():
         setattr(known, name, value)
     known.deactivated_at = None
     if changed or reactivated:
         known.sessions_since = now
     session.flush()
-    return "reactivated" if reactivated else "changed" if changed else "unchanged"
+    status = "reactivated" if reactivated else "changed" if changed else "unchanged"
+    if status != "unchanged":
+        _record(session, [known], status, now, actor, source)
+    return status
+
+
+def _record(
+    session: Session, people: Iterable[Operator], action: str, now: dt.datetime, actor: str | None, source: str
+) -> None:
+    events = [
+        {
+            **{name: getattr(one, name) for name in ("operator_id", "role", "scopes", "qualified_until")},
+            "action": action,
+            "credentials": credentials(one),
+            "actor": actor or LOCAL,
+            "source": source,
+            "recorded_at": now,
+        }
+        for one in people
+    ]
+    audit.record(session, audit.OPERATOR, events, now)
+
+
+def require_active(session: Session, operator_id: str) -> Operator:
+    """The active operator of this name. Raises ``unknown_operator`` and ``inactive_operator``."""
+    operator = _registered(session, operator_id)
+    if operator.deactivated_at is not None:
+        raise SpendSenseError(f"operator {quoted(operator_id)} is deactivated", code="inactive_operator")
+    return operator
+
+
+def _registered(session: Session, operator_id: str) -> Operator:
+    operator = session.get(Operator, operator_id) if storable(operator_id) else None
+    if operator is None:
+        raise SpendSenseError(
+            f"there is no operator {quoted(operator_id)}; `spendsense operator list` shows them",
+            code="unknown_operator",
+        )
+    return operator
+
+
+def _mistakable(operator_id: str, others: Iterable[str]) -> str | None:
+    """Why an id could pass for another's on a page or in the record; None where it could not."""
+    plain = unicodedata.normalize("NFKC", operator_id).strip()
+    if plain != operator_id or any(unicodedata.category(letter) in ("Cf", "Cc", "Zl", "Zp") for letter in operator_id):
+        return f"has blanks around it, or letters that only look as they do; write {quoted(plain)}"
+    scripts = sorted({unicodedata.name(letter, "?").split()[0] for letter in operator_id if letter.isalpha()})
+    if len(scripts) > 1:
+        return f"mixes letters of {' and '.join(scripts).lower()}"
+    same = next((other for other in others if other.casefold() == operator_id.casefold()), None)
+    return f"differs from {quoted(same)} in capitals alone" if same is not None else None
 
 
 def _require_own_subject(session: Session, operator_id: str, subject: str) -> None:
@@ -94,11 +171,7 @@ def require_may_decide(
     Raises what a decision is refused for: ``unknown_operator``, ``inactive_operator``, ``not_permitted``,
     ``not_qualified``, ``out_of_scope``.
     """
-    operator = session.get(Operator, operator_id) if storable(operator_id) else None
-    if operator is None:
-        raise SpendSenseError(f"there is no operator {quoted(operator_id)}", code="unknown_operator")
-    if operator.deactivated_at is not None:
-        raise SpendSenseError(f"operator {quoted(operator_id)} is deactivated", code="inactive_operator")
+    operator = require_active(session, operator_id)
     if operator.role == besides:
         return
     if operator.role != "operator":
@@ -114,18 +187,18 @@ def require_may_decide(
         raise SpendSenseError(f"{quoted(operator_id)} does not decide on such content", code="out_of_scope")
 
 
-def deactivate(session: Session, operator_id: str, now: dt.datetime) -> str:
+def deactivate(
+    session: Session, operator_id: str, now: dt.datetime, *, actor: str | None = None, source: str = "command"
+) -> str:
     """Let an operator decide no more; what was decided stands. ``deactivated`` or ``unchanged``."""
-    known = session.get(Operator, operator_id) if storable(operator_id) else None
-    if known is None:
-        raise SpendSenseError(
-            f"there is no operator {quoted(operator_id)}; `spendsense operator list` shows them",
-            code="unknown_operator",
-        )
+    if actor is not None:
+        require_active(session, actor)
+    known = _registered(session, operator_id)
     if known.deactivated_at is not None:
         return "unchanged"
     known.deactivated_at = now
     session.flush()
+    _record(session, [known], "deactivated", now, actor, source)
     return "deactivated"
 
 
@@ -160,10 +233,15 @@ def register_from_files(
     if not trust and session.scalar(select(func.count()).select_from(Operator)):
         return 0
     known = set(session.scalars(select(Operator.operator_id)))
-    new = sorted({name for name in operator_ids if is_name(name)} - known)
+    new: list[str] = []
+    for name in sorted({name for name in operator_ids if is_name(name)} - known):
+        if not _mistakable(name, {*known, *new}):
+            new.append(name)
     if new:
         session.execute(
             insert(Operator),
             [{"operator_id": name, "registered_at": now, "source": source} for name in new],
         )
+        people = session.scalars(select(Operator).where(Operator.operator_id.in_(new)).order_by(Operator.operator_id))
+        _record(session, people, "added", now, None, source)
     return len(new)

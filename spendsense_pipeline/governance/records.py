@@ -16,10 +16,19 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import is_name, quoted, storable
-from spendsense_pipeline.governance.models import Base, EvaluationRun, Recommendation
-
-NAMED = "named"
-"""Beside the metrics of an evaluation, what its caller called it and asked to be kept with it."""
+from spendsense_pipeline.governance.models import (
+    AuditEntry,
+    Base,
+    Batch,
+    ConsentEvent,
+    Decision,
+    Erasure,
+    EvaluationRun,
+    FeedbackEvent,
+    Login,
+    Recommendation,
+    Release,
+)
 
 
 def record_evaluation(
@@ -31,17 +40,16 @@ def record_evaluation(
     """
     count, head = audit.head(session)
     named = json.dumps([as_of.isoformat(), now.isoformat(), run_id, count, head])
-    session.merge(
-        EvaluationRun(
-            evaluation_id="eva_" + hashlib.sha256(named.encode()).hexdigest()[:20],
-            as_of=as_of,
-            evaluated_at=now,
-            run_id=run_id,
-            metrics=json.dumps(metrics, ensure_ascii=False, sort_keys=True),
-            audit_count=count,
-            audit_hash=head,
-        )
-    )
+    row: dict[str, Any] = {
+        "evaluation_id": "eva_" + hashlib.sha256(named.encode()).hexdigest()[:20],
+        "as_of": as_of,
+        "evaluated_at": now,
+        "run_id": run_id,
+        "metrics": json.dumps(metrics, ensure_ascii=False, sort_keys=True),
+        "audit_count": count,
+        "audit_hash": head,
+    }
+    audit.record(session, audit.EVALUATION, [row], now)
     return {"count": count, "hash": head}
 
 
@@ -53,10 +61,10 @@ def describe_evaluation(session: Session, run_id: str, name: str | None, details
     if name is not None:
         require_new_name(session, name)
     row = session.scalars(
-        select(EvaluationRun).where(EvaluationRun.run_id == run_id).order_by(EvaluationRun.evaluated_at.desc()).limit(1)
+        select(EvaluationRun).where(EvaluationRun.run_id == run_id).order_by(EvaluationRun.seq.desc()).limit(1)
     ).one()
-    metrics = json.loads(row.metrics) | {NAMED: {"name": name, "details": details}}
-    row.metrics = json.dumps(metrics, ensure_ascii=False, sort_keys=True)
+    row.name = name
+    row.details = json.dumps(details, ensure_ascii=False, sort_keys=True)
     return row.evaluation_id
 
 
@@ -72,11 +80,8 @@ def evaluation_named(session: Session, name: str) -> str | None:
     """The id of the evaluation of this name, or of the run of this id."""
     if not storable(name):
         return None
-    marked = EvaluationRun.metrics.contains(json.dumps(name, ensure_ascii=False), autoescape=True)
-    for row in session.scalars(select(EvaluationRun).where(or_(EvaluationRun.run_id == name, marked))):
-        if name in (row.run_id, json.loads(row.metrics).get(NAMED, {}).get("name")):
-            return row.evaluation_id
-    return None
+    named = or_(EvaluationRun.run_id == name, EvaluationRun.name == name)
+    return session.scalar(select(EvaluationRun.evaluation_id).where(named).limit(1))
 
 
 def evaluations(session: Session, *, limit: int) -> dict[str, Any]:
@@ -84,13 +89,14 @@ def evaluations(session: Session, *, limit: int) -> dict[str, Any]:
 
     Rows: evaluation_id, as_of, evaluated_at, run_id, name (None: nobody named it), metrics (name → value), details.
     """
-    newest = select(EvaluationRun).order_by(EvaluationRun.evaluated_at.desc(), EvaluationRun.evaluation_id).limit(limit)
+    newest = select(EvaluationRun).order_by(EvaluationRun.seq.desc()).limit(limit)
     found = []
     for row in session.scalars(newest):
-        metrics = json.loads(row.metrics)
-        named = metrics.pop(NAMED, {"name": None, "details": None})
-        copied = ("evaluation_id", "as_of", "evaluated_at", "run_id")
-        found.append({name: getattr(row, name) for name in copied} | {"metrics": metrics, **named})
+        copied = ("evaluation_id", "as_of", "evaluated_at", "run_id", "name")
+        details = json.loads(row.details) if row.details is not None else None
+        found.append(
+            {name: getattr(row, name) for name in copied} | {"metrics": json.loads(row.metrics), "details": details}
+        )
     return {"evaluations": found, "total": rows(session, EvaluationRun)}
 
 
@@ -100,9 +106,34 @@ def known_heads(session: Session) -> list[tuple[int, str]]:
     return [(count, head) for count, head in session.execute(kept)]
 
 
+def holds_head(session: Session, count: int, head: str) -> bool:
+    """Whether the audit chain has this hash at this length, as it had when somebody noted it."""
+    return bool(session.scalar(select(func.count()).where(AuditEntry.seq == count, AuditEntry.hash == head)))
+
+
 def rows(session: Session, model: type[Base]) -> int:
     """How many rows a table of the governance database has."""
     return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def kept(session: Session) -> list[dict[str, Any]]:
+    """How much is on record of each kind, and since when: {what, count, oldest, newest}."""
+    dated = {
+        "batches": Batch.registered_at,
+        "consent events": ConsentEvent.recorded_at,
+        "drafts": Recommendation.registered_at,
+        "decisions": Decision.decided_at,
+        "releases": Release.released_at,
+        "feedback": FeedbackEvent.received_at,
+        "evaluations": EvaluationRun.evaluated_at,
+        "logins": Login.attempted_at,
+        "erasures": Erasure.erased_at,
+    }
+    found = []
+    for what, moment in dated.items():
+        count, oldest, newest = session.execute(select(func.count(), func.min(moment), func.max(moment))).one()
+        found.append({"what": what, "count": count, "oldest": oldest, "newest": newest})
+    return found
 
 
 def latency(session: Session) -> dict[str, float | None]:

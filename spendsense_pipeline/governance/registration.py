@@ -5,9 +5,10 @@ with them afterwards (``review``), nor what is drafted at all (``recommendations
 """
 
 import datetime as dt
+import functools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,12 @@ from sqlalchemy import Engine, and_, bindparam, case, insert, literal, or_, sele
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent, feedback, topics
+from spendsense_pipeline.governance import consent, drafts, experiments, feedback, policy, topics
 from spendsense_pipeline.governance.audit import AnyRow
 from spendsense_pipeline.governance.database import (
     LONGEST_NAME,
     chunks,
+    give_way,
     is_name,
     quoted,
     rows_changed,
@@ -53,6 +55,9 @@ REJECTED_FOR = dt.timedelta(days=90)
 
 SAID_FOR = dt.timedelta(days=14)
 """By the days themselves, what was released is not said again unchanged within this time: the life of a draft."""
+
+TURN = 1_000
+"""Customers registered in one transaction; between two of them, whoever waits to write comes first."""
 
 SEVERITIES = {"notable": 1, "critical": 2}
 
@@ -100,48 +105,60 @@ def severity(findings: Iterable[Mapping[str, Any]]) -> int:
 
 def expire(session: Session, now: dt.datetime) -> int:
     """Write down what the clock has already decided: unreleased drafts past their time are ``expired``."""
-    late = update(Recommendation).where(
-        Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None), Recommendation.expires_at <= now
-    )
-    return rows_changed(session, late.values(status="expired", status_at=now), None)
+    return len(drafts.close(session, Recommendation.expires_at <= now, "expired", now))
 
 
 def register_drafts(
     engine: Engine,
-    drafts: "Sequence[Mapping[str, Any]] | pd.DataFrame",
+    drafted: "Sequence[Mapping[str, Any]] | pd.DataFrame",
     as_of: dt.date,
     now: dt.datetime,
     *,
     run_id: str | None = None,
     consent_days: int = 0,
-    signals: Mapping[str, Any] | None = None,
+    signals: Callable[[Collection[str]], Mapping[str, Any]] | None = None,
     customers: Iterable[str] | None = None,
 ) -> Registration:
-    """Register the drafts of one day (contract ``DraftRecommendations``), all of them or none.
+    """Register the drafts of one day (contract ``DraftRecommendations``), ``TURN`` customers at a time.
 
-    ``signals`` maps a customer to whatever else the texts rest on (features, streams), kept as JSON beside slots and
-    reasons. ``customers`` are all who were considered that day (default: those in ``drafts``), for a slate without a
-    draft is a slate: nothing is left to say. A slate is complete: an earlier draft still waiting whose piece is not
-    in it is superseded, and its age goes to a new draft of the same kind, if there is one.
+    Each customer is registered whole or not at all. A run that ends between two turns has registered the customers
+    before; the same day again registers the others and leaves those unchanged.
+
+    ``signals`` gives of the customers who get a new text whatever else it rests on (features, streams), kept as JSON
+    beside slots and reasons. ``customers`` are all who were considered that day (default: those in ``drafted``); a
+    slate without a draft is a slate: nothing is left to say. A slate is complete: an earlier draft still waiting whose
+    piece is not in it is superseded, and its age goes to a new draft of the same kind, if there is one.
     The same day again with corrected data replaces the text of a draft still waiting under the same id; one that was
     decided keeps the text that the decision is bound to.
 
-    Raises ``hash_mismatch`` where a hash is not the hash of its text, ``invalid_text`` where a text cannot be stored.
+    Raises ``hash_mismatch`` where a hash is not the hash of its text, ``invalid_text`` where a text cannot be stored;
+    then nothing is registered.
     """
-    rows = [_checked(draft) for draft in _records(drafts)]
-    with writing(engine) as session:
-        expire(session, now)
-        considered = {*(draft["user_id"] for draft in rows), *(customers or ())}
-        known = _Known.read(session, rows, considered, now, consent_days)
-        outcome = _Outcome()
-        for user_id in sorted(considered):
-            if known.newest.get(user_id, as_of) <= as_of:
-                outcome.slates[user_id] = set()
-        for draft in rows:
-            outcome.place(draft, as_of, known)
-        outcome.withdraw(as_of, known)
-        _write(session, outcome, as_of, now, run_id, signals or {})
-    return outcome.counted()
+    of_customer: dict[str, list[dict[str, Any]]] = {user_id: [] for user_id in customers or ()}
+    for draft in map(_checked, _records(drafted)):
+        of_customer.setdefault(draft["user_id"], []).append(draft)
+    counts: Counter[str] = Counter()
+    why_refused: Counter[str] = Counter()
+    for number, turn in enumerate([*chunks(sorted(of_customer), TURN)] or [()]):
+        rows = [draft for user_id in turn for draft in of_customer[user_id]]
+        if number:
+            give_way(engine)
+        with writing(engine) as session:
+            if not number:
+                expire(session, now)
+            known = _Known.read(session, rows, set(turn), now, consent_days)
+            outcome = _Outcome()
+            for user_id in turn:
+                if known.newest.get(user_id, as_of) <= as_of:
+                    outcome.slates[user_id] = set()
+            for draft in rows:
+                outcome.place(draft, as_of, known)
+            outcome.withdraw(as_of, known)
+            _write(session, outcome, as_of, now, run_id, signals or (lambda _: {}))
+            experiments.mark_ghosts(session, now)
+        counts.update(outcome.counts)
+        why_refused.update(outcome.why_refused)
+    return Registration(**counts, why_refused=dict(why_refused))
 
 
 def is_replaced_by(old: Mapping[Any, Any], new: Mapping[str, Any]) -> bool:
@@ -199,6 +216,7 @@ class _Known:
         consent_days: int,
     ) -> "_Known":
         known = cls({}, defaultdict(list), defaultdict(list), {}, set(), set())
+        consent_days = policy.limit(session, consent_days)
         pieces = select(Recommendation.__table__, RecommendationText.slots, RecommendationText.findings).join(
             RecommendationText,
             and_(
@@ -332,9 +350,6 @@ class _Outcome:
             self.superseded.update((row.recommendation_id, None) for row in rows)
             self.counts["withdrawn"] += len(rows)
 
-    def counted(self) -> Registration:
-        return Registration(**self.counts, why_refused=dict(self.why_refused))
-
 
 def _write(
     session: Session,
@@ -342,11 +357,11 @@ def _write(
     as_of: dt.date,
     now: dt.datetime,
     run_id: str | None,
-    signals: Mapping[str, Any],
+    signals: Callable[[Collection[str]], Mapping[str, Any]],
 ) -> None:
     recommendation, text = Recommendation.__table__, RecommendationText.__table__
-    kept = {user_id: json.dumps(known, ensure_ascii=False, default=str) for user_id, known in signals.items()}
-    to_text = _texts(now, kept)
+    written = [*(draft for draft, _ in outcome.new), *outcome.rewritten]
+    to_text = _texts(now, signals({draft["user_id"] for draft in written}))
     if outcome.new:
         rows = [
             {
@@ -366,11 +381,15 @@ def _write(
             for draft, before in outcome.new
         ]
         session.execute(insert(recommendation), rows)  # type: ignore[arg-type] # a Table, typed wider
-        session.execute(insert(text), [to_text(draft) for draft, _ in outcome.new])  # type: ignore[arg-type] # same
+        texts = [to_text(draft) for draft, _ in outcome.new]
+        session.execute(insert(text), texts)  # type: ignore[arg-type] # same
+        proofs = {one["recommendation_id"]: drafts.evidence(one) for one in texts}
+        drafts.record(session, "registered", rows, now, texts=proofs, run_id=run_id)
     if outcome.rewritten:
         _rewrite(session, outcome.rewritten, to_text, now, run_id)
     if outcome.judged_again:
         _judge_again(session, outcome.judged_again)
+        _record_texts(session, "judged", outcome.judged_again, now, run_id)
     if outcome.superseded:
         statement = (
             update(recommendation)  # type: ignore[arg-type] # as above
@@ -381,6 +400,8 @@ def _write(
             .values(status="superseded", status_at=now, superseded_by=bindparam("by"), decision_id=None)
         )
         rows_changed(session, statement, [{"of": old, "by": new} for old, new in outcome.superseded.items()])
+        closed = drafts.given(session, outcome.superseded, original=False)
+        drafts.record(session, "superseded", closed, now, superseded_by=outcome.superseded, run_id=run_id)
     for some in chunks(outcome.slates):
         known = set(session.scalars(select(Slate.user_id).where(Slate.user_id.in_(some))))
         session.execute(
@@ -394,14 +415,18 @@ def _write(
             session.execute(insert(Slate), unseen)
 
 
-def _texts(now: dt.datetime, signals: Mapping[str, str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def _texts(now: dt.datetime, signals: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     copied = ("recommendation_id", "content_hash", "title", "content", "rationale", "findings", "slots", "reasons")
+
+    @functools.cache
+    def kept(user_id: str) -> str | None:
+        return json.dumps(signals[user_id], ensure_ascii=False, default=str) if user_id in signals else None
 
     def text_row(draft: Mapping[str, Any]) -> dict[str, Any]:
         return {
             **{name: draft[name] for name in copied},
             "severity": severity(json.loads(draft["findings"])),
-            "signals": signals.get(draft["user_id"]),
+            "signals": kept(draft["user_id"]),
             "written_at": now,
         }
 
@@ -410,7 +435,7 @@ def _texts(now: dt.datetime, signals: Mapping[str, str]) -> Callable[[Mapping[st
 
 def _rewrite(
     session: Session,
-    drafts: Sequence[Mapping[str, Any]],
+    written: Sequence[Mapping[str, Any]],
     to_text: Callable[[Mapping[str, Any]], dict[str, Any]],
     now: dt.datetime,
     run_id: str | None,
@@ -421,17 +446,17 @@ def _rewrite(
     """
     recommendation, text = Recommendation.__table__, RecommendationText.__table__
     there: set[tuple[str, str]] = set()
-    for some in chunks([draft["recommendation_id"] for draft in drafts]):
+    for some in chunks([draft["recommendation_id"] for draft in written]):
         versions = session.execute(
             select(RecommendationText.recommendation_id, RecommendationText.content_hash).where(
                 RecommendationText.recommendation_id.in_(some)
             )
         )
         there.update((row.recommendation_id, row.content_hash) for row in versions)
-    unseen = [draft for draft in drafts if (draft["recommendation_id"], draft["content_hash"]) not in there]
+    unseen = [draft for draft in written if (draft["recommendation_id"], draft["content_hash"]) not in there]
     if unseen:
         session.execute(insert(text), [to_text(draft) for draft in unseen])  # type: ignore[arg-type] # a Table
-    again = [draft for draft in drafts if (draft["recommendation_id"], draft["content_hash"]) in there]
+    again = [draft for draft in written if (draft["recommendation_id"], draft["content_hash"]) in there]
     if again:
         _judge_again(session, again)
     statement = (
@@ -459,34 +484,45 @@ def _rewrite(
             "original_hash": draft["content_hash"],
             "content_hash": draft["content_hash"],
         }
-        for draft in drafts
+        for draft in written
     ]
     rows_changed(session, statement, changed)
+    _record_texts(session, "rewritten", written, now, run_id)
 
 
-def _judge_again(session: Session, drafts: Sequence[Mapping[str, Any]]) -> None:
+def _record_texts(
+    session: Session, action: str, written: Sequence[Mapping[str, Any]], now: dt.datetime, run_id: str | None
+) -> None:
+    """Record drafts whose own text was written or judged anew, as they are stored now."""
+    named = [(draft["recommendation_id"], draft["content_hash"]) for draft in written]
+    proofs = drafts.stored_evidence(session, named)
+    drafts.record(session, action, drafts.given(session, [name for name, _ in named]), now, texts=proofs, run_id=run_id)
+
+
+def _judge_again(session: Session, judged: Sequence[Mapping[str, Any]]) -> None:
     """The text stands as it was, the guardrails' newer word on it counts."""
     text = RecommendationText.__table__
     statement = update(text).where(  # type: ignore[arg-type] # a Table, typed wider
         text.c.recommendation_id == bindparam("of"), text.c.content_hash == bindparam("hashed")
     )
-    judged = [
+    words = [
         {
             "of": draft["recommendation_id"],
             "hashed": draft["content_hash"],
             "findings": draft["findings"],
             "severity": severity(json.loads(draft["findings"])),
         }
-        for draft in drafts
+        for draft in judged
     ]
-    rows_changed(session, statement, judged)
+    rows_changed(session, statement, words)
 
 
-def _records(drafts: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict[str, Any]]:
-    if isinstance(drafts, Sequence):
-        return [dict(draft) for draft in drafts]
-    rows: list[dict[str, Any]] = drafts.to_dict("records")  # type: ignore[assignment] # its keys are column names
-    return rows
+def _records(drafted: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict[str, Any]]:
+    if isinstance(drafted, Sequence):
+        return [dict(draft) for draft in drafted]
+    from spendsense_pipeline.frames import records  # loads pandas, which whoever has a frame has loaded
+
+    return records(drafted)
 
 
 def _checked(draft: dict[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,9 @@ it again inside the releasing transaction and acts. Does not belong here: consen
 import datetime as dt
 import hashlib
 import json
+import logging
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine, Select, and_, bindparam, exists, func, or_, select, true, update
 from sqlalchemy.orm import Session, aliased
 
-from spendsense_pipeline.governance import audit, consent, endings, topics
+from spendsense_pipeline.governance import audit, consent, endings, experiments, policy, topics
 from spendsense_pipeline.governance.database import chunks, reading, rows_changed, storable, writing
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -25,13 +26,18 @@ from spendsense_pipeline.governance.models import (
     ConsentEvent,
     ConsentPeriod,
     Decision,
+    Ghost,
     Recommendation,
     RecommendationText,
     Release,
     UtcTime,
 )
-from spendsense_pipeline.governance.registration import expire
+from spendsense_pipeline.governance.registration import expire, severity
+from spendsense_pipeline.governance.review import Guardrails
 from spendsense_pipeline.insights.kinds import INSIGHTS
+from spendsense_pipeline.recommendations.identity import content_hash
+
+LOG = logging.getLogger(__name__)
 
 ENOUGH = 20
 """So many that may go out are enough to know that a release is worth a run; counting all takes as long as releasing."""
@@ -50,6 +56,11 @@ class AllBut(Container[str]):
 
     def __contains__(self, product_id: object) -> bool:
         return product_id is not None and product_id not in self.offered
+
+
+def no_guardrails(_draft: Mapping[str, Any], /) -> Sequence[Mapping[str, Any]]:
+    """Finds nothing: for whoever judges by what was found when the text was written."""
+    return ()
 
 
 DECIDED = ("approved", "overridden")
@@ -81,6 +92,7 @@ class ReleaseFacts(NamedTuple):
     insight: str | None = None
     topic_declined: bool = False
     wording_held: bool = False
+    withheld: bool = False
 
 
 class Allow(NamedTuple):
@@ -105,8 +117,8 @@ def release_decision(
 
     Reasons: ``already_released``, ``pending``, ``rejected``, ``superseded``, ``expired``, ``voided``,
     ``without_consent``, ``consent_lapsed``, ``without_decision``, ``text_changed``, ``critical_finding``,
-    ``product_withdrawn``, ``topic_declined``, ``wording_held``. What else holds a text back is not the text's own:
-    ``weekly_cap``, where the customer had enough this week.
+    ``product_withdrawn``, ``topic_declined``, ``wording_held``, ``withheld`` by an experiment. What else holds a text
+    back is not the text's own: ``weekly_cap``, where the customer had enough this week.
     """
     reasons: list[str] = []
     if facts.release_id is not None:
@@ -130,6 +142,8 @@ def release_decision(
         reasons.append("topic_declined")
     if facts.wording_held:
         reasons.append("wording_held")
+    if facts.withheld:
+        reasons.append("withheld")
     if reasons or facts.consent_id is None or facts.decision_id is None:
         return Deny(tuple(reasons))
     return Allow(facts.consent_id, facts.decision_id)
@@ -175,6 +189,7 @@ def facts_query(now: dt.datetime) -> audit.AnySelect:
             Recommendation.insight,
             topics.declined(),
             endings.held_wording(),
+            experiments.withheld(now),
         )
         .outerjoin(ConsentPeriod, ConsentPeriod.consent_id == Recommendation.consent_id)
         .outerjoin(
@@ -217,13 +232,14 @@ class Gate:
     """What the gate did: recommendation ids, and the first reason of each open one that it left.
 
     ``recalled`` were taken back because their consent lapsed or their product is gone, ``ended`` counts all that
-    ended, by cause.
+    ended, by cause. ``refused`` names the texts that were decided and are not fit to go out: reason → ids.
     """
 
     released: list[str]
     recalled: list[str]
     blocked: dict[str, int]
     ended: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, list[str]] = field(default_factory=dict)
 
 
 def propose(
@@ -235,8 +251,8 @@ def propose(
     weekly_cap: int = 0,
 ) -> Proposal:
     """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
-    terms = Terms(now, consent_days, withdrawn, weekly_cap)
     with reading(engine) as session:
+        terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
         allowed, blocked = _judged(session, facts_query(now).limit(ENOUGH), terms)
         if not allowed and sum(blocked.values()) >= ENOUGH:
             allowed, blocked = _judged(session, facts_query(now), terms)
@@ -268,6 +284,7 @@ def run_gate(
     withdrawn: Withdrawn = tuple,
     weekly_cap: int = 0,
     release_days: int = 30,
+    guardrails: Guardrails = no_guardrails,
     run_id: str | None = None,
     salt: audit.Salt = audit.random_salt,
 ) -> Gate:
@@ -275,18 +292,23 @@ def run_gate(
     is over, whose product is gone, or of whose piece a newer text goes out now.
 
     ``weekly_cap`` is how many texts a customer gets in seven days (0: no limit), what is urgent first;
-    ``release_days`` how long a text stays in the feed.
+    ``release_days`` how long a text stays in the feed. What stands to be released is read once more: its words must
+    have the hash that was decided (``text_changed``), and ``guardrails`` must find nothing critical in them
+    (``critical_finding``).
 
     One transaction under the write lock: what it reads holds until its releases are written. Running it again
     releases nothing twice.
     """
     in_turn = facts_query(now).order_by(Recommendation.registered_at, Recommendation.recommendation_id)
-    terms = Terms(now, consent_days, withdrawn, weekly_cap)
     with writing(engine) as session:
+        terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
         # Judged before lapsed periods are closed, so that the count still says what became of them.
         allowed, blocked = _judged(session, in_turn, terms)
+        refused = _unfit(session, [facts for facts, _ in allowed], guardrails)
+        allowed = [one for one in allowed if one[0].recommendation_id not in refused]
+        blocked += Counter(refused.values())
         blocked += _waiting(session, now)
-        recalled = consent.close_lapsed(session, now, consent_days, salt=salt)
+        recalled = consent.close_lapsed(session, now, terms.consent_days, salt=salt)
         ended = {"lapsed": recalled} | endings.end_due(session, now, _products(session, withdrawn), salt)
         expire(session, now)
         releases: list[dict[str, Any]] = [
@@ -296,7 +318,7 @@ def run_gate(
                 "consent_id": cited.consent_id,
                 "decision_id": cited.decision_id,
                 "content_hash": facts.content_hash,
-                "consent_days": consent_days,
+                "consent_days": terms.consent_days,
                 "run_id": run_id,
                 "released_at": now,
                 "expires_at": now + dt.timedelta(days=release_days),
@@ -325,6 +347,42 @@ def run_gate(
         sorted([*recalled, *ended.get("product_withdrawn", [])]),
         _counted(blocked),
         {cause: len(names) for cause, names in sorted(ended.items()) if names},
+        {reason: sorted(name for name, why in refused.items() if why == reason) for reason in {*refused.values()}},
+    )
+
+
+def _unfit(session: Session, candidates: Sequence[ReleaseFacts], guardrails: Guardrails) -> dict[str, str]:
+    """Recommendation id → reason, of those whose words are not the ones that were decided, or not fit to be sent."""
+    hashed = {facts.recommendation_id: facts.content_hash for facts in candidates}
+    names = ("recommendation_id", "title", "content", "rationale", "slots")
+    words = select(
+        *(getattr(RecommendationText, name) for name in names),
+        Recommendation.content_type,
+        Recommendation.product_id,
+        Recommendation.persona,
+        Recommendation.template_id,
+    ).join(
+        Recommendation,
+        and_(
+            Recommendation.recommendation_id == RecommendationText.recommendation_id,
+            Recommendation.content_hash == RecommendationText.content_hash,
+        ),
+    )
+    unfit: dict[str, str] = {}
+    for some in chunks(list(hashed)):
+        for row in session.execute(words.where(RecommendationText.recommendation_id.in_(some))):
+            text = dict(row._mapping)
+            if not _as_decided(text, hashed[row.recommendation_id]):
+                unfit[row.recommendation_id] = "text_changed"
+            elif severity(guardrails(text)) >= 2:
+                unfit[row.recommendation_id] = "critical_finding"
+    return unfit
+
+
+def _as_decided(row: Mapping[str, Any], hashed: str) -> bool:
+    """Whether these are the words that the hash is of."""
+    return hashed == content_hash(
+        row["content_type"], row["title"], row["content"], row["rationale"], row["product_id"]
     )
 
 
@@ -401,7 +459,8 @@ def released(
     """The feed: released texts whose cited consent period is live at ``now`` and that have not ended.
 
     A text on which the guardrails found something critical since its release is held back as long as they do, and one
-    of a wording that is held until an operator looked. ``withdrawn`` are the products that are not offered any more.
+    of a wording that is held until an operator looked. Words that do not have the hash that was decided are not shown,
+    and logged. ``withdrawn`` are the products that are not offered any more.
 
     Rows: release_id, recommendation_id, user_id, title, content, content_hash, consent_id, decision_id, released_at,
     expires_at, content_type, product_id, persona, insight, as_of, rationale, slots (slot → {signal, value, shown, …});
@@ -409,10 +468,16 @@ def released(
     """
     if user_id is not None and not storable(user_id):
         return []
+    consent_days = policy.limit(session, consent_days)
     feed = _feed(limited=bool(consent_days), of_one=user_id is not None)
     given = {"now": now, "agreed_after": now - dt.timedelta(days=consent_days), "of": user_id}
-    rows = (dict(row._mapping) | {"slots": json.loads(row.slots)} for row in session.execute(feed, given))
-    return [row for row in rows if row["product_id"] is None or row["product_id"] not in withdrawn]
+    rows = [dict(row._mapping) for row in session.execute(feed, given)]
+    shown = [row for row in rows if row["product_id"] is None or row["product_id"] not in withdrawn]
+    whole = [row for row in shown if _as_decided(row, row["content_hash"])]
+    if len(whole) < len(shown):
+        changed = [row["release_id"] for row in shown if not _as_decided(row, row["content_hash"])]
+        LOG.error("not shown, their words are not those that were decided: %s", ", ".join(changed))
+    return [row | {"slots": json.loads(row["slots"])} for row in whole]
 
 
 @cache
@@ -511,10 +576,11 @@ def _unproved() -> Select[int, str]:
         )
         .correlate(Release, Decision),  # two levels up is not found by itself
     )
+    was_withheld = exists().where(Ghost.recommendation_id == Release.recommendation_id)
     return (
         select(Release.seq, Release.recommendation_id)
         .outerjoin(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
-        .where(or_(~had_consent, ended_before, ~was_decided))
+        .where(or_(~had_consent, ended_before, ~was_decided, was_withheld))
     )
 
 

@@ -8,7 +8,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from sqlalchemy import Engine, and_, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance import audit, drafts, policy
 from spendsense_pipeline.governance.database import chunks, rows_changed, storable, writing
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -61,6 +61,7 @@ class Refusal(StrEnum):
     SUPERSEDED = "superseded"
     HASH_REQUIRED = "hash_required"
     CHANGED = "changed"
+    TEXT_CHANGED = "text_changed"
     CRITICAL_FINDING = "critical_finding"
     FOUR_EYES = "four_eyes"
     SAMPLE_REQUIRED = "sample_required"
@@ -75,7 +76,7 @@ ADVICE = {
     Refusal.NAMED_TWICE: "it stood in this call before; name it once",
     Refusal.UNKNOWN_ACTION: "approve, reject, override or undo",
     Refusal.UNKNOWN_OPERATOR: "`spendsense operator list` shows who may decide, `operator add` registers somebody",
-    Refusal.INACTIVE_OPERATOR: "`spendsense operator add` lets a deactivated operator decide again",
+    Refusal.INACTIVE_OPERATOR: "another operator brings one back: `spendsense operator add OP --by ANOTHER`",
     Refusal.OPERATOR_IS_CUSTOMER: "the name is a customer's; `spendsense operator add` registers another",
     Refusal.NOT_PERMITTED: "only the role operator decides; `spendsense operator add OP --role operator` gives it",
     Refusal.OUT_OF_SCOPE: "this operator does not decide on such content; `spendsense operator list` says on which",
@@ -89,6 +90,7 @@ ADVICE = {
     Refusal.SUPERSEDED: "a newer draft took its place; decide about that one",
     Refusal.HASH_REQUIRED: "look at it first with `spendsense show REC`, or name the text you saw: REC@HASH",
     Refusal.CHANGED: "its text is another one now; look again with `spendsense show REC`",
+    Refusal.TEXT_CHANGED: "its stored words are not those registered; `spendsense audit verify` names the row",
     Refusal.CRITICAL_FINDING: "`spendsense show REC` names it; `override` puts other words in its place",
     Refusal.FOUR_EYES: "another operator approves what this one wrote",
     Refusal.SAMPLE_REQUIRED: "look at one of them first: `spendsense show REC --operator OP`",
@@ -264,6 +266,8 @@ def taken(
     session: Session, requests: Sequence[Request], rules: Rules, salt: audit.Salt = audit.random_salt
 ) -> list[dict[str, Any]]:
     """``decide`` for whoever is inside ``writing`` already."""
+    if not rules.four_eyes and policy.in_force(session).four_eyes:
+        rules = replace(rules, four_eyes=True)
     desk = _Desk.read(session, requests)
     results = [desk.take(request, rules) for request in requests]
     _write(session, desk, rules.now, salt)
@@ -391,6 +395,8 @@ class _Desk:
         return _closed(request, item, rules.now) or self._other_text(request, item)
 
     def _other_text(self, request: Request, item: dict[str, Any]) -> Refusal | None:
+        if request.action in ("approve", "override") and not _whole(item):
+            return Refusal.TEXT_CHANGED
         seen = request.content_hash
         if seen is None and request.action == "approve":
             name = request.recommendation_id
@@ -513,6 +519,12 @@ def _located(findings: Sequence[Mapping[str, Any]], text: Mapping[str, str]) -> 
     return [located(one, **{part: text[part] for part in ("title", "content", "rationale")}) for one in findings]
 
 
+def _whole(item: Mapping[str, Any]) -> bool:
+    """Whether the stored words are those that the hash is of."""
+    words = (item[name] for name in ("content_type", "title", "content", "rationale", "product_id"))
+    return bool(content_hash(*words) == item["content_hash"])
+
+
 def _readable(name: str, text: str) -> bool:
     return storable(text) and len(text) <= LONGEST[name]
 
@@ -545,6 +557,10 @@ def _write(session: Session, desk: _Desk, now: dt.datetime, salt: audit.Salt) ->
             for row in again
         ]
         rows_changed(session, judged, newer)
+    if desk.texts:
+        named = [(row["recommendation_id"], row["content_hash"]) for row in desk.texts]
+        items = [desk.items[name] for name, _ in named]
+        drafts.record(session, "judged", items, now, texts=drafts.stored_evidence(session, named), salt=salt)
     audit.record(session, audit.DECISION, desk.decisions, now, salt)
     change = update(recommendation).where(  # type: ignore[arg-type] # as above
         recommendation.c.recommendation_id == bindparam("of"),

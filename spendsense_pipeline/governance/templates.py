@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, exists, func, insert, select, union
+from sqlalchemy import ColumnElement, Engine, and_, exists, func, select, union
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -141,7 +141,7 @@ def approve_template(
             rules = Rules(now, None, four_eyes, "template", run_id, sample_opened=opened is not None, known_by=known_by)
             decided = taken(session, asked, rules, salt)
             if approved := sum(row["ok"] for row in decided):
-                _record(session, wording, operator_id, opened, approved, now, run_id)
+                _record(session, wording, operator_id, opened, approved, now, run_id, salt)
         results += decided
         left += [
             {"recommendation_id": one.recommendation_id, "reason": "findings" if one.severity else "overridden"}
@@ -221,6 +221,7 @@ def _record(
     approved: int,
     now: dt.datetime,
     run_id: str | None,
+    salt: audit.Salt,
 ) -> None:
     template_id, template_hash = wording
     before = session.scalar(
@@ -238,7 +239,7 @@ def _record(
         "run_id": run_id,
         "decided_at": now,
     }
-    session.execute(insert(TemplateDecision), [row])
+    audit.record(session, audit.TEMPLATE_DECISION, [row], now, salt)
 
 
 def _waiting(session: Session, now: dt.datetime) -> dict[Wording, dict[str, Any]]:

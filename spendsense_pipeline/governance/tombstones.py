@@ -6,12 +6,12 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.database import quoted
 from spendsense_pipeline.governance.models import Tombstone
-from spendsense_pipeline.ingest.erasure import digest
+from spendsense_pipeline.ingest.digests import digest
 
 
 def require_not_erased(session: Session, user_id: str) -> None:
     """Refuse a customer who was erased, or is being erased: ``unknown_user``."""
-    grain = session.scalar(select(Tombstone.salt).limit(1))  # one for all
+    grain = session.scalar(select(Tombstone.salt).where(Tombstone.digest > "").limit(1))  # one for all, by the index
     if grain is None:
         return
     if session.scalar(select(exists().where(Tombstone.digest == digest(grain, "user", user_id)))):

@@ -9,13 +9,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, null, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, null, select
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, endings
+from spendsense_pipeline.governance import audit, drafts, endings
 from spendsense_pipeline.governance.database import is_name, quoted, storable
-from spendsense_pipeline.governance.models import OPEN, Recall, Recommendation, Release, TopicChoice
+from spendsense_pipeline.governance.models import Recall, Recommendation, Release, TopicChoice
 from spendsense_pipeline.governance.tombstones import require_not_erased
 from spendsense_pipeline.insights.kinds import INSIGHTS
 
@@ -138,11 +138,7 @@ def choose(
 
 def _end(session: Session, user_id: str, off: list[str], now: dt.datetime, salt: audit.Salt) -> None:
     theirs = and_(Recommendation.user_id == user_id, topic().in_(off))
-    waiting = and_(theirs, Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
-    session.execute(
-        update(Recommendation).where(waiting).values(status="voided", status_at=now),
-        execution_options={"synchronize_session": False},
-    )
+    drafts.close(session, theirs, "voided", now, salt)
     released = (
         select(Release.release_id, Release.recommendation_id)
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)

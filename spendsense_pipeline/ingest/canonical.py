@@ -40,7 +40,7 @@ JUDGEMENT = ("file", "row", "arrival", "page", "reasons", "field", "value", "out
 SPENT = ("pending_transaction_id", "removed")  # said what becomes of rows, and are in no contract
 
 REASONS = {
-    "unreadable_row": "one JSON object, or as many values as the header has names",
+    "unreadable_row": "one JSON object that has each name once, or as many values as the header has names",
     "missing": "a value; this field may not be null or empty",
     "control_characters": "text without NUL bytes and other control characters",
     "id_too_long": "an id of at most 256 characters",
@@ -75,16 +75,19 @@ REASONS = {
     "conflicting_id": "one content per id within a batch",
 }
 
+CIRCLE = 2
+"""Postings that lead on for 2 ** 2 steps count as a circle: no bank posts one payment so often."""
 ID_LENGTH = 256
 VALUE_LENGTH = 200
 MASK = "***"
 # Catches a wrong year, and lets through a source that is a day ahead of UTC.
 TOLERATED_DAYS = 1
-CONTROL = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F]"
+CONTROL = "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F\u0080-\u009f]"
 NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 NOT_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"
 CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
-DATE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{CLOCK} ?(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)?)?$"
+OFFSET = r"((0[0-9]|1[0-3])(:?[0-5][0-9])?|14(:?00)?)"  # hours from UTC: no place is further than 14
+DATE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{CLOCK} ?(Z|[+-]{OFFSET})?)?$"
 PLAIN_ID = r"^[A-Za-z0-9._:/#+=-]+$"
 LANGUAGE = r"^[a-z]{2}(-[A-Za-z0-9]{2,8})*$"
 EMAIL = r"^[^@\s<>,;]{1,64}@[^@\s<>,;]{1,190}\.[^@\s<>,;.]{1,63}$"
@@ -222,32 +225,90 @@ def catalogue(products_json: Path, con: Backend) -> ibis.Table:
 # --- What follows from a judgement ---
 
 
-def accepted(judged: ibis.Table) -> ibis.Table:
+def accepted(judged: ibis.Table, *, takes: bool = True) -> ibis.Table:
     """The table of the contract: of each id the newest accepted row, once for each holder of its account.
 
-    A user's row that says nothing but the id corrects nothing: Plaid only names its customers. A transaction's row
-    that says `removed` takes the row of its id with it, and a posted row the pending one that it names.
+    A user's row that says nothing but the id corrects nothing: Plaid only names its customers. Of transactions those
+    are left out that another row takes away; where none does, `takes` spares the search.
     """
-    (table,) = (table for table in FIELDS if names(table)[0] == judged.columns[0])
-    identity = key(table)
-    standing = judged.filter(judged.outcome == "accepted")
-    telling = names("users")[1:] if table == "users" else identity
-    standing = standing.mutate(telling=ibis.or_(*(standing[name].notnull() for name in telling)))
-    order = [ibis.desc(name) for name in ("telling", "arrival", "page", "file", "row")]
-    repeated = standing.filter(~standing.alone)
-    newest = repeated.filter(ibis.row_number().over(group_by=identity, order_by=order) == 0)
-    unstamped = [name for name in JUDGEMENT if name != "co_holders"]
-    standing = standing.filter(standing.alone).union(newest).drop(*unstamped, "telling")
+    table = _table(judged)
+    ranked = _ranked(judged)
+    standing = _newest(ranked)
     if table == "transactions":
-        standing = standing.filter(~standing.removed)
-        posted = standing.filter(standing.pending_transaction_id.notnull()).select(pending_id="pending_transaction_id")
-        standing = standing.anti_join(posted, standing.transaction_id == posted.pending_id).drop(*SPENT)
+        standing = (standing.anti_join(_gone(ranked), "transaction_id") if takes else standing).drop(*SPENT)
+    standing = standing.drop(*(name for name in JUDGEMENT if name != "co_holders"), "place")
     if table in HELD:
         holders = ibis.array([standing.user_id]).concat(standing.co_holders.fill_null(NOBODY))
         standing = standing.mutate(user_id=holders.unnest())
     if table == "accounts":
         standing = standing.mutate(holders=standing.user_id.count().over(group_by="account_id"))
     return standing.drop("co_holders")
+
+
+def taking(judged_transactions: ibis.Table) -> ibis.Table:
+    """The rows that say something of another: removals, and postings of what was pending."""
+    return judged_transactions.filter(_.removed | _.pending_transaction_id.notnull())
+
+
+def superseded(judged_transactions: ibis.Table) -> ibis.Table:
+    """One row per batch and file: ``superseded`` accepted transactions that rows of the file took away."""
+    gone = _gone(_ranked(judged_transactions))
+    first = ibis.row_number().over(group_by="transaction_id", order_by=["arrival", "file"]) == 0
+    return gone.filter(first).group_by("batch", "file").aggregate(superseded=_.count())
+
+
+def _table(judged: ibis.Table) -> str:
+    (table,) = (table for table in FIELDS if names(table)[0] == judged.columns[0])
+    return table
+
+
+def _ranked(judged: ibis.Table) -> ibis.Table:
+    """The accepted rows with their ``place`` among those of their id, 0 the newest."""
+    table = _table(judged)
+    standing = judged.filter(judged.outcome == "accepted")
+    telling = names("users")[1:] if table == "users" else key(table)
+    told = ibis.or_(*(standing[name].notnull() for name in telling))
+    order = [ibis.desc(told), *(ibis.desc(standing[name]) for name in ("arrival", "page", "file", "row"))]
+    place = ibis.row_number().over(group_by=key(table), order_by=order)
+    alone = standing.filter(standing.alone).mutate(place=ibis.literal(0, type="int64"))
+    return alone.union(standing.filter(~standing.alone).mutate(place=place))
+
+
+def _newest(ranked: ibis.Table) -> ibis.Table:
+    """Of each id the newest row that does not say `removed`."""
+    table = _table(ranked)
+    if table != "transactions":
+        return ranked.filter(ranked.place == 0)
+    kept = ranked.filter(~ranked.removed)
+    first = kept.filter(~kept.alone).filter(ibis.row_number().over(group_by=key(table), order_by="place") == 0)
+    return kept.filter(kept.alone).union(first)
+
+
+def _gone(ranked: ibis.Table) -> ibis.Table:
+    """``transaction_id`` of each transaction that another row takes away; that row's ``batch``, ``arrival``, ``file``.
+
+    A later row of its id that says `removed` does, if it names no other account and nobody who does not hold it; and a
+    posted row of its account that names it as pending. Where postings lead in a circle nobody can tell which was there
+    first: they take nothing.
+    """
+    by = ("batch", "arrival", "file")
+    standing = _newest(ranked)
+    found = standing.select("transaction_id", own=_.account_id, holder=_.user_id, others=_.co_holders, stands=_.place)
+    removed = ranked.filter(ranked.removed & ~ranked.alone).join(found, "transaction_id")
+    its_own = (removed.account_id == removed.own).fill_null(True) & (
+        (removed.user_id == removed.holder) | removed.others.contains(removed.user_id)
+    ).fill_null(removed.user_id.isnull())
+    removed = removed.filter((removed.place < removed.stands) & its_own).select("transaction_id", *by)
+    posted = standing.filter(standing.pending_transaction_id != standing.transaction_id).select(
+        *by, posted_id="transaction_id", transaction_id="pending_transaction_id", own="account_id"
+    )
+    posted = posted.semi_join(standing.select("transaction_id", own="account_id"), ["transaction_id", "own"])
+    # What a posting leads to in 2, 4, … 2 ** CIRCLE steps: nothing, unless they lead in a circle.
+    leads = posted.select("posted_id", to="transaction_id")
+    for _step in range(CIRCLE):
+        further = leads.select(via="posted_id", end="to")
+        leads = leads.join(further, leads.to == further.via).select("posted_id", to="end")
+    return removed.union(posted.anti_join(leads, "posted_id").select("transaction_id", *by))
 
 
 def quarantined(judged_by_table: Mapping[str, ibis.Table]) -> ibis.Table:
@@ -447,7 +508,10 @@ def _judged(table: str, rows: ibis.Table, keep: Keep, references: dict[str, ibis
     rows = keep(rows, f"read_{table}")
     repeated = keep(rows.group_by(identity).having(_.count() > 1).aggregate(), f"repeated_{table}")
     valid = rows.reasons.length() == 0
-    alone = rows.mutate(outcome=valid.ifelse("accepted", "rejected"), alone=True).anti_join(repeated, identity)
+    alone = rows.mutate(outcome=valid.ifelse("accepted", "rejected"), alone=True)
+    if keep is not ibis.Table.alias and not repeated.count().to_pyarrow().as_py():  # a named step can say nothing yet
+        return alone.select(*columns, "batch", *JUDGEMENT)
+    alone = alone.anti_join(repeated, identity)
     compared = keep(_compared(rows.semi_join(repeated, identity), table), f"compared_{table}")
     return alone.union(compared).select(*columns, "batch", *JUDGEMENT)
 

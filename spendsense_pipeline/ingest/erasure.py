@@ -8,7 +8,6 @@ not belong here: deciding to erase (``governance.erasure``), and the tables made
 
 import csv
 import gzip
-import hashlib
 import io
 import itertools
 import json
@@ -29,6 +28,7 @@ import pyarrow.parquet as pq
 
 from spendsense_pipeline.ingest import declaration, landing, plaid
 from spendsense_pipeline.ingest.declaration import DEFAULTS, Declaration
+from spendsense_pipeline.ingest.digests import digest, holding
 from spendsense_pipeline.ingest.fields import HELD
 
 BLOCK = 1 << 20
@@ -48,16 +48,6 @@ class NotReadable(Exception):
 
 
 NOT_A_TABLE = (NotReadable, gzip.BadGzipFile, EOFError, zlib.error, UnicodeError, pa.ArrowInvalid, csv.Error)
-
-
-def digest(salt: str, kind: str, name: str) -> str:
-    """How an erased ``user`` or ``account`` is remembered: sha256 in hex, over the id without the blanks around it."""
-    return hashlib.sha256(f"{salt} {kind} {name.strip()}".encode(errors="surrogatepass")).hexdigest()
-
-
-def holding(user_id: str, account_id: str) -> str:
-    """The name under which it is remembered, among accounts, that an erased customer shared this one with others."""
-    return f"{user_id.strip()}\n{account_id.strip()}"
 
 
 class Erased:

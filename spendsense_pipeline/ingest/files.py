@@ -4,6 +4,7 @@ What does not belong here: what a file holds (`landing.py` for the landing forma
 """
 
 import difflib
+import errno
 import glob
 import os
 import re
@@ -34,6 +35,10 @@ NOT_THE_FILE = (
     duckdb.OutOfMemoryException,
     duckdb.ParserException,
 )
+
+
+FAULTS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
+"""Of a disk or a machine, in words that the engine repeats of the operating system."""
 
 
 class BatchRefused(SpendSenseError):
@@ -119,6 +124,12 @@ def blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as stream:
         while block := stream.read(BLOCK):
             yield block
+
+
+def about_the_file(error: Exception) -> bool:
+    """Whether an engine's error is about what the file holds, and not one of ours, of a disk or of the machine."""
+    said = str(error)
+    return not isinstance(error, NOT_THE_FILE) and not any(os.strerror(fault) in said for fault in FAULTS)
 
 
 def damage(error: Exception) -> str:

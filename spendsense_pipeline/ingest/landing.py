@@ -28,18 +28,21 @@ from typing import Any, NamedTuple
 
 import duckdb
 import ibis
+import pyarrow as pa
+import pyarrow.parquet as pq
 from ibis.backends.duckdb import Backend
 
+from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest import declaration, plaid
 from spendsense_pipeline.ingest.fields import FIELDS, PERSONAL, TABLES, names
 from spendsense_pipeline.ingest.files import (
     BLOCK,
     COMPLETE,
-    NOT_THE_FILE,
     PLAID,
     BatchRefused,
     FileSurvey,
     LandedFile,
+    about_the_file,
     blocks,
     damage,
     entries,
@@ -61,9 +64,12 @@ __all__ = [
     "FileSurvey",
     "LandedFile",
     "arrivals",
+    "clear_arriving",
     "content_hash",
     "discover",
+    "is_final",
     "land",
+    "last_change",
     "note_erasure",
     "read_files",
     "read_raw",
@@ -82,9 +88,18 @@ SUFFIXES = {
     ".csv.gz": "csv",
     ".parquet": "parquet",
 }
+ARRIVING = ".arriving-"  # begins the name of a folder that is being copied into the landing zone
+CHANGING = "changed_while_read"
+REGISTERED_OTHERWISE = ("batch_changed", "invalid_batch")
+"""What the governance database refuses a batch for."""
 BATCH_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 NAMED = 1_000  # field names that a report counts: a file that uses ids as names must not fill the memory
 UNCHOSEN = ".tmp"  # where DuckDB would spill in the working directory, unless it is given a folder
+ROW_NUMBER = "file_row_number"
+DIGITS = 38
+"""Of a decimal, at most: the engine reads wider ones as other numbers."""
+NAMES_ONCE = "len(json_keys(json)) IS NOT DISTINCT FROM len(list_distinct(json_keys(json)))"
+"""Whether an object has each name once; of two values nobody can tell which is meant."""
 SURPLUS = 16  # columns beyond the header that a CSV row may have and still be told apart as a bad row
 
 
@@ -151,8 +166,13 @@ def require_unchanged(batch_dir: Path, seen: Mapping[str, tuple[int, int]]) -> N
     if changed := sorted(name for name in {*found, *seen} if found.get(name) != seen.get(name)):
         raise BatchRefused(
             f"{', '.join(changed)}: changed while the batch was read; put `{COMPLETE}` into a folder once all is there",
-            code="changed_while_read",
+            code=CHANGING,
         )
+
+
+def is_final(error: SpendSenseError) -> bool:
+    """Whether the batch can never succeed as it lies: it is refused, and not for changing while it was read."""
+    return (isinstance(error, BatchRefused) or error.code in REGISTERED_OTHERWISE) and error.code != CHANGING
 
 
 def note_erasure(batch_dir: Path, lighter: Mapping[Path, Path | None]) -> None:
@@ -261,7 +281,7 @@ def _landed(
         return _same(target, digest)
     landing.mkdir(parents=True, exist_ok=True)
     # A hidden sibling on the same disk: whoever watches the landing zone sees the batch whole or not at all.
-    arriving = Path(tempfile.mkdtemp(prefix=f".{batch_id}-", dir=landing))
+    arriving = Path(tempfile.mkdtemp(prefix=ARRIVING, dir=landing))
     try:
         if responses:
             (arriving / PLAID).touch()
@@ -282,6 +302,13 @@ def _landed(
     finally:
         shutil.rmtree(arriving, ignore_errors=True)
     return target
+
+
+def clear_arriving(landing: Path, before: dt.datetime) -> None:
+    """Take away what killed `land`s left half copied: what has not changed since ``before``."""
+    for left in landing.glob(f"{ARRIVING}*"):
+        if last_change(left) < before.timestamp() * 1e9:
+            shutil.rmtree(left)
 
 
 def _same(target: Path, digest: str) -> Path:
@@ -329,6 +356,14 @@ def arrivals(landing_zone: Path, now: dt.datetime, settled: dt.timedelta) -> Arr
         elif max(changes) <= (now - settled).timestamp() * 1e9:
             found.complete.append(name)
     return found
+
+
+def last_change(batch_dir: Path) -> int:
+    """When a batch or anything in it last changed, in nanoseconds since 1970; 0 if it cannot be looked through."""
+    try:
+        return max(_changes(batch_dir))
+    except OSError:
+        return 0
 
 
 def _moved(folder: Path, changes: Sequence[int]) -> bool:
@@ -382,9 +417,9 @@ def _survey(con: Backend, landed: LandedFile) -> FileSurvey:
             rows, present = _survey_csv(con, landed)
         else:
             rows, present = _survey_json(con, landed)
-    except NOT_THE_FILE:
-        raise
-    except (duckdb.Error, UnicodeDecodeError) as error:
+    except (duckdb.Error, pa.ArrowException, UnicodeDecodeError) as error:
+        if not about_the_file(error):
+            raise
         raise BatchRefused(f"{name}: cannot be read as {landed.format}{damage(error)}") from None
     _check_declared(con, landed, present)
     declared = _declared(landed)
@@ -482,7 +517,7 @@ def _check_gzip(landed: LandedFile) -> None:
         with gzip.open(landed.path) as stream:
             while block := stream.read(BLOCK):
                 read += len(block)
-    except (EOFError, zlib.error, OSError):
+    except (EOFError, zlib.error, gzip.BadGzipFile):
         raise BatchRefused(
             f"{landed.name}: not a whole gzip file, damaged after {read} unpacked bytes; deliver it again"
         ) from None
@@ -531,6 +566,19 @@ def _survey_csv(con: Backend, landed: LandedFile) -> tuple[int, dict[str, int]]:
 
 
 def _survey_parquet(con: Backend, landed: LandedFile) -> tuple[int, dict[str, int]]:
+    schema = pq.read_schema(landed.path)
+    if repeated := sorted({one for one in schema.names if schema.names.count(one) > 1}):
+        raise BatchRefused(f"{landed.name}: two columns are called {repeated[0][:100]!r}")
+    if ROW_NUMBER in schema.names:
+        raise BatchRefused(
+            f"{landed.name}: a column is called {ROW_NUMBER!r}, which the reader counts rows by; rename it"
+        )
+    for field in schema:
+        if pa.types.is_decimal(field.type) and field.type.precision > DIGITS:
+            raise BatchRefused(
+                f"{landed.name}: the column {field.name[:100]!r} holds decimals of {field.type.precision} digits; "
+                f"write at most {DIGITS}, or floats"
+            )
     columns = _parquet_columns(con, landed)
     # Counting each known column reads its pages: a damaged one shows here, not half-way through the table.
     counted = [f"count({quoted(one)})" for one in columns if one in names(landed.table)]
@@ -653,7 +701,11 @@ def _texts(con: Backend, landed: LandedFile) -> str:
     if landed.format == "parquet":
         columns = _parquet_columns(con, landed)
         inside = {one: declared.column_of(one) for one in known}
-        shown = ", ".join(f"{_written(inside[one], columns.get(inside[one]))} AS {quoted(one)}" for one in known)
+        zones = _zones(landed)
+        shown = ", ".join(
+            f"{_written(inside[one], columns.get(inside[one]), zones.get(inside[one]))} AS {quoted(one)}"
+            for one in known
+        )
         return f"SELECT {file}, file_row_number + 1 AS row, {shown} FROM {_parquet(landed)}"
     if landed.format == "csv":
         header = [declared.field_of(one) for one in _header(landed)]
@@ -674,7 +726,8 @@ def _texts(con: Backend, landed: LandedFile) -> str:
     shown = ", ".join(f"record.{quoted(inside[one])} AS {quoted(one)}" for one in known)
     return (
         f"SELECT {file}, row, {shown} FROM (SELECT row_number() OVER () AS row, "
-        f"json_transform(json, {literal(shape)}) AS record FROM {_json_objects(landed)})"
+        f"json_transform(CASE WHEN {NAMES_ONCE} THEN json END, {literal(shape)}) AS record "
+        f"FROM {_json_objects(landed)})"
     )
 
 
@@ -707,9 +760,22 @@ def _parquet_columns(con: Backend, landed: LandedFile) -> dict[str, str]:
     return {one[0]: one[1] for one in described}
 
 
-def _written(column: str, kind: str | None) -> str:
+def _zones(landed: LandedFile) -> dict[str, str]:
+    """Of the columns that hold days, those written as moments in a zone: their day is that of the zone."""
+    days = {field.name for field in FIELDS[landed.table] if field.kind == "date"}
+    columns = {_declared(landed).column_of(one) for one in days}
+    return {
+        field.name: field.type.tz
+        for field in pq.read_schema(landed.path)
+        if field.name in columns and pa.types.is_timestamp(field.type) and field.type.tz
+    }
+
+
+def _written(column: str, kind: str | None, zone: str | None = None) -> str:
     if kind is None:
         return "CAST(NULL AS VARCHAR)"
+    if zone is not None:
+        return f"CAST({quoted(column)} AT TIME ZONE {literal(zone)} AS VARCHAR)"
     if kind.endswith("]") or kind.startswith(("STRUCT", "MAP")):
         return f"CAST(to_json({quoted(column)}) AS VARCHAR)"
     return f"CAST({quoted(column)} AS VARCHAR)"

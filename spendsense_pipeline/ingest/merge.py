@@ -1,10 +1,10 @@
 """The merge of further batches at the cost of what they change, with the result of judging everything.
 
 What is stored of a transaction depends on the raw rows of its id, on the holders of the accounts that these name, and
-on the rows that name it as pending. So the ids to *replace* are those that arrive, those on an account whose holders
-changed, and those that any row of these names as pending. Rows of further ids are judged beside them where they name
-one of these. Every row of a judged id is read, from whichever batch, so nothing depends on which batch was merged
-first. Users, accounts, liabilities and products are few, and judged whole.
+on the postings that lead to it or from it, as far as these are followed to tell a circle. So the ids to *replace* are
+those that arrive, those on an account whose holders changed, and those linked to them by postings. Rows of the ids
+linked to these are judged beside them. Every row of a judged id is read, from whichever batch, so nothing depends on
+which batch was merged first. Users, accounts, liabilities and products are few, and judged whole.
 
 What does not belong here: how a row is judged (``canonical.py``), and where tables and notes are stored.
 """
@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import duckdb
 import ibis
 from ibis import _
 
@@ -28,6 +29,8 @@ COUNTS = ("read", *OUTCOMES)
 READ = ("users", "accounts", "transactions")
 """The raw tables on which stored transactions depend."""
 KEY = "transaction_id"
+LINKS = 2**canonical.CIRCLE
+"""Postings between a change and the farthest transaction that it concerns, at most: so far a circle is looked for."""
 
 Tally = list[dict[str, Any]]
 
@@ -36,7 +39,7 @@ Tally = list[dict[str, Any]]
 class Note:
     """What a merge of transactions was made of, kept with its result; it names batches and nobody.
 
-    ``rules`` stands for the code that judged. ``stamps`` are those of the raw files, by table and batch. Of each batch
+    ``rules`` stands for what judged. ``stamps`` are those of the raw files, by table and batch. Of each batch
     with transactions, ``batches`` has ``arrival``, ``newest`` (ISO date or None) and how many rows had which outcome.
     """
 
@@ -62,12 +65,14 @@ class Note:
 
 class Merge(NamedTuple):
     """``judged`` holds every row of the batches that arrived, and of transactions that were merged before those that
-    had to be judged again; ``tallies`` count all rows by table, without a file where none was judged for it."""
+    had to be judged again; ``tallies`` count all rows by table, without a file where none was judged for it.
+    ``superseded`` counts, by batch and file, the accepted transactions that the rows of an arrived batch took away."""
 
     judged: dict[str, ibis.Table]
     transactions: ibis.Table
     quarantined: ibis.Table
     tallies: dict[str, Tally]
+    superseded: dict[tuple[str, str], int]
     newest: dict[str, dt.date]
 
     def note(self, stamps: Mapping[str, Mapping[str, str]]) -> Note:
@@ -83,20 +88,24 @@ class Merge(NamedTuple):
 
 
 def rules() -> str:
-    """Stands for the code that judges: a merge goes on only from one that the same code made."""
-    sources = [Path(str(module.__file__)).read_bytes() for module in (canonical, fields, contracts)]
-    return hashlib.sha256(b"".join([*sources, Path(__file__).read_bytes()])).hexdigest()
+    """Stands for all that judges: a merge goes on only from one that the same code, lists and engine made."""
+    ours = [Path(str(module.__file__)) for module in (canonical, fields, contracts)]
+    sources = [*ours, Path(__file__), Path(fields.__file__).with_name("countries.txt")]
+    engine = f"{duckdb.__version__} {ibis.__version__}".encode()
+    return hashlib.sha256(b"".join([*(source.read_bytes() for source in sources), engine])).hexdigest()
 
 
 def full(raw: Mapping[str, ibis.Table], keep: Keep = canonical.in_memory) -> Merge:
     """Judge every row of every batch."""
     newest = canonical.newest_dates(raw["transactions"]).cache()
     judged = canonical.judge(raw, keep, newest)
+    superseded = _superseded(judged["transactions"])
     return Merge(
         judged,
-        canonical.accepted(judged["transactions"]),
+        canonical.accepted(judged["transactions"], takes=superseded is not None),
         canonical.quarantined(judged),
         {table: _rows(canonical.tally(rows)) for table, rows in judged.items()},
+        superseded or {},
         _by_batch(newest),
     )
 
@@ -116,17 +125,19 @@ def further(
     newest = _newest(note).union(canonical.newest_dates(transactions.filter(arrived))).cache()
     owners = canonical.judge_owners(raw, newest, keep)
     held = canonical.holders(owners["accounts"]).cache()
-    held_before = canonical.holders(canonical.judge_owners(earlier, newest, keep)["accounts"]).cache()
+    # Dated as they were then: an accounts file may have been stored before the transactions file of its batch.
+    owners_before = canonical.judge_owners(earlier, _newest(note), keep)
+    held_before = canonical.holders(owners_before["accounts"]).cache()
     changed = held.difference(held_before).union(held_before.difference(held)).select(account_id="held_account")
 
-    named = ("transaction_id", "pending_transaction_id", "account_id")
+    named = (KEY, "pending_transaction_id", "account_id")
     ids = transactions.select("batch", **{name: canonical.text_of(transactions, name) for name in named})
-    arriving = ids.filter(arrived).select(KEY)
-    first = keep(arriving.union(ids.semi_join(changed, "account_id").select(KEY)).distinct(), "changed_ids")
-    pending = ids.semi_join(first, KEY).select(transaction_id="pending_transaction_id")
-    replaced = keep(first.union(pending).filter(_[KEY].notnull()).distinct(), "replaced_ids")
-    posting = ids.semi_join(replaced, ids.pending_transaction_id == replaced[KEY]).select(KEY)
-    read = keep(replaced.union(posting).distinct(), "read_ids")
+    ids = ids.filter(ids[KEY].notnull())
+    postings = ids.filter(_.pending_transaction_id.notnull()).select(KEY, linked="pending_transaction_id")
+    links = keep(postings.union(postings.select(transaction_id="linked", linked=KEY)).distinct(), "links")
+    first = ids.filter(arrived).select(KEY).union(ids.semi_join(changed, "account_id").select(KEY)).distinct()
+    replaced = _linked(keep(first, "changed_ids"), links, keep)
+    read = _linked(replaced, links, keep)
     # A row without an id is stored nowhere, but why it was rejected depends on its account.
     rows = transactions.mutate(looked_up=canonical.text_of(transactions, KEY))
     batches = rows.semi_join(read, rows.looked_up == read[KEY]).union(rows.filter(rows.looked_up.isnull()))
@@ -136,8 +147,9 @@ def further(
     rows = keep(rows.drop("looked_up"), "rows_again")
 
     judged = owners | canonical.judge_owned({**raw, "transactions": rows}, held, newest, keep)
-    fresh = canonical.accepted(judged["transactions"]).semi_join(replaced, KEY)
-    fresh = keep(fresh, "fresh_transactions")
+    superseded = _superseded(judged["transactions"])
+    fresh = canonical.accepted(judged["transactions"], takes=superseded is not None)
+    fresh = keep(fresh.semi_join(replaced, KEY), "fresh_transactions")
     before = rows.filter(rows.batch.isin([*note.stamps["transactions"]]))
     tallies = {table: _rows(canonical.tally(of_table)) for table, of_table in judged.items()}
     was = _rows(canonical.tally(canonical.judge_transactions(before, held_before, keep)))
@@ -150,8 +162,28 @@ def further(
         stored.anti_join(replaced, KEY).select(*fresh.columns).cast(fresh.schema()).union(fresh),
         left.select(*rejected.columns).cast(rejected.schema()).union(rejected),
         tallies,
+        superseded or {},
         _by_batch(newest),
     )
+
+
+def _linked(ids: ibis.Table, links: ibis.Table, keep: Keep) -> ibis.Table:
+    """The ids and those that up to `LINKS` postings lead to from them, or to them from those."""
+    before = _count(ids)
+    for _step in range(LINKS):
+        further = links.semi_join(ids, KEY).select(transaction_id="linked")
+        ids = keep(ids.union(further).distinct(), "linked_ids")
+        if before == (before := _count(ids)):
+            break
+    return ids
+
+
+def _superseded(transactions: ibis.Table) -> dict[tuple[str, str], int] | None:
+    """By batch and file, the accepted transactions that its rows took away; None where no row could take any."""
+    if not canonical.taking(transactions).limit(1).to_pyarrow().num_rows:
+        return None
+    gone = _rows(canonical.superseded(transactions))
+    return {(row["batch"], row["file"]): row["superseded"] for row in gone}
 
 
 def _tally(note: Note, was: Tally, now: Tally) -> Tally:
@@ -178,6 +210,10 @@ def _newest(note: Note) -> ibis.Table:
 
 def _by_batch(newest: ibis.Table) -> dict[str, dt.date]:
     return {row["dated_batch"]: row["newest"] for row in _rows(newest)}
+
+
+def _count(table: ibis.Table) -> int:
+    return int(table.count().to_pyarrow().as_py())
 
 
 def _rows(table: ibis.Table) -> Tally:

@@ -21,11 +21,11 @@ from ibis.backends.duckdb import Backend
 
 from spendsense_pipeline.ingest.fields import names
 from spendsense_pipeline.ingest.files import (
-    NOT_THE_FILE,
     PLAID,
     BatchRefused,
     FileSurvey,
     LandedFile,
+    about_the_file,
     damage,
     entries,
     erasure_note,
@@ -106,9 +106,9 @@ def survey(con: Backend, batch_dir: Path, tables: Sequence[str] = TABLES) -> lis
     )
     try:
         found = con.raw_sql(query).fetch_arrow_table().to_pylist()
-    except NOT_THE_FILE:
-        raise
     except duckdb.Error as error:
+        if not about_the_file(error):
+            raise
         raise BatchRefused(
             f"{_named(error, responses)}: cannot be read as JSON{damage(error).partition(' in ')[0]}"
         ) from None

@@ -8,6 +8,7 @@ import pandas as pd
 
 from spendsense_pipeline.features.meanings import CHECKING, SAVINGS
 from spendsense_pipeline.insights.calendar import next_paydays
+from spendsense_pipeline.insights.in_sight import LEAST_SPENT
 from spendsense_pipeline.insights.seen import Seen
 
 FEE_DAYS = 31
@@ -80,15 +81,20 @@ def fees_charged(seen: Seen) -> pd.DataFrame:
 
 
 def thin_cushion(seen: Seen) -> pd.DataFrame:
-    """Less than a week of usual spending in checking and savings together; none below zero."""
+    """Less than a week of usual spending in checking and savings together; none below zero.
+
+    Where a card that is not linked carries a part of the spending it is less still, and how many days is not known.
+    """
     checking, savings = seen.balance_of(CHECKING), seen.balance_of(SAVINGS)
-    expenses = _here(seen, seen.long)["avg_monthly_expenses"]
+    expenses = seen.spending["monthly"]
     has_savings = seen.accounts.loc[seen.accounts["held_as"] == SAVINGS, "user"]
     together = checking["balance"].reindex(expenses.index)
     known = ~expenses.index.isin(has_savings) | expenses.index.isin(savings.index)
     together = (together + savings["balance"].reindex(expenses.index).fillna(0.0))[known]
     expenses = expenses[known]
-    users = expenses.index[(together >= 0) & (together < WEEK * expenses) & (expenses > 0)]
+    enough = expenses >= LEAST_SPENT * seen.factor[expenses.index]
+    users = expenses.index[(together >= 0) & (together < WEEK * expenses) & enough]
+    in_sight = seen.spending["in_sight"][users]
     return pd.DataFrame(
         {
             "user": users,
@@ -96,8 +102,8 @@ def thin_cushion(seen: Seen) -> pd.DataFrame:
             "happened": seen.today,
             "expires": seen.today + 14,
             "cushion_total": together[users].where(together[users] > 0).to_numpy(),
-            "cushion_days": np.floor(together[users] / expenses[users] * 30).to_numpy(),
-            "spending_monthly": expenses[users].to_numpy(),
+            "cushion_days": np.floor(together[users] / expenses[users] * 30).where(in_sight).to_numpy(),
+            "spending_monthly": expenses[users].where(in_sight).to_numpy(),
             "balance_on": checking["balance_day"].reindex(users).to_numpy(),
         }
     )
@@ -106,8 +112,8 @@ def thin_cushion(seen: Seen) -> pd.DataFrame:
 def idle_cash(seen: Seen) -> pd.DataFrame:
     """Three months of spending or more in checking."""
     checking = seen.balance_of(CHECKING)
-    expenses = _here(seen, seen.long)["avg_monthly_expenses"]
-    expenses = expenses[(seen.began[expenses.index] <= seen.today - 90) & (expenses > 0)]
+    expenses = seen.spending["monthly"][seen.spending["in_sight"]]
+    expenses = expenses[seen.began[expenses.index] <= seen.today - 90]
     holds = checking["balance"].reindex(expenses.index)
     idle = holds - expenses
     chosen = (holds >= IDLE_MONTHS * expenses) & (idle >= LEAST_IDLE * seen.factor[expenses.index])
@@ -129,12 +135,11 @@ def idle_cash(seen: Seen) -> pd.DataFrame:
 
 
 def _savings(seen: Seen) -> pd.DataFrame:
-    """By customer what savings hold now and held 30 days ago, and what a month of spending is over 180 days."""
-    short, long = _here(seen, seen.short), _here(seen, seen.long)
+    """By customer what savings hold now and held 30 days ago."""
+    short = _here(seen, seen.short)
     months = np.minimum(30, np.maximum(short["history_days"], 30)) / 30
     frame = pd.DataFrame({"now": short["savings_balance"], "saved": short["net_savings_inflow"] * months})
     frame["before"] = frame["now"] - frame["saved"]
-    frame["expenses"] = long["avg_monthly_expenses"].reindex(frame.index)
     return frame.dropna()
 
 
@@ -159,6 +164,7 @@ def savings_drop(seen: Seen) -> pd.DataFrame:
 def savings_milestone(seen: Seen) -> pd.DataFrame:
     """Savings that passed one, three or six months of spending in the last 30 days."""
     s = _savings(seen)
+    s["expenses"] = seen.spending["monthly"].where(seen.spending["in_sight"]).reindex(s.index)
     s = s[(s["saved"] > 0) & (s["expenses"] > 0)]
     passed = np.zeros(len(s))
     for months in MILESTONES:

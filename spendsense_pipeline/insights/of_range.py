@@ -106,7 +106,7 @@ def _told(seen: Seen, name: str, frame: pd.DataFrame) -> pa.Table:
             tables.dates(np.maximum(frame["expires"].to_numpy("i8"), seen.today)),
             pa.array(frame["fact"].tolist() if "fact" in frame else [None] * count, pa.string()),
             [json.dumps(each) for each in evidence],
-            [json.dumps(each, ensure_ascii=False) for each in _figures(frame, _categories(seen, frame))],
+            [json.dumps(each, ensure_ascii=False) for each in _figures(frame, _about_payees(seen, frame))],
             np.round(np.clip(explained, 0.5, 1.0), 6),
         ],
         schema=INSIGHTS_SCHEMA,
@@ -145,22 +145,31 @@ def _evidence(seen: Seen, frame: pd.DataFrame) -> list[dict[str, list[str]]]:
     return found
 
 
-def _categories(seen: Seen, frame: pd.DataFrame) -> list[str | None]:
-    """By row the category of the payee, from the first stream or row it rests on."""
+def _about_payees(seen: Seen, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """By row what decides whether its payees may be named: ``payee_category``, of the first stream or row that it rests
+    on, and ``payee_listed`` and ``other_payee_listed`` where one is known by a list price."""
+    found: list[dict[str, Any]] = [{} for _ in range(len(frame))]
     if "payee" not in frame:
-        return [None] * len(frame)
+        return found
     of_stream = "at_stream" in frame
-    at = [each[0] if isinstance(each, list) else each for each in frame["at_stream" if of_stream else "at_row"]]
-    if of_stream:
-        return seen.labels(pd.Series(seen.evidence.streams["label"][np.array(at, "i8")]))
-    labels = seen.rows.set_index("number")["label"]
-    return seen.labels(labels.reindex(at).fillna(-1).astype("i8"))
+    rests_on = frame["at_stream" if of_stream else "at_row"].tolist()
+    streams, labels = seen.evidence.streams, seen.rows.set_index("number")["label"]
+    for place, name in enumerate(("payee", "other_payee")):
+        if name not in frame:
+            continue
+        at = np.array([each[place] if isinstance(each, list) else each for each in rests_on], "i8")
+        rows = seen.evidence.counted["number"][streams["first_hit"][at]] if of_stream else at
+        label = pd.Series(streams["label"][at]) if of_stream else labels.reindex(at).fillna(-1).astype("i8")
+        for row, category, listed in zip(found, seen.labels(label), seen.listed(rows).tolist(), strict=True):
+            if category and name == "payee":
+                row["payee_category"] = category
+            if listed:
+                row[f"{name}_listed"] = True
+    return found
 
 
-def _figures(frame: pd.DataFrame, categories: list[str | None]) -> list[dict[str, Any]]:
-    """By row the figures that are known: money to the cent, dates as ISO text; and the category of the payee, by which
-    it may or may not be named."""
-    found: list[dict[str, Any]] = [{"payee_category": each} if each else {} for each in categories]
+def _figures(frame: pd.DataFrame, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By row the figures that are known beside what is ``found``: money to the cent, dates as ISO text."""
     for name, figure in FIGURES.items():
         if name not in frame:
             continue

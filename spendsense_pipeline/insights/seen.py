@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spendsense_pipeline.features import tables
-from spendsense_pipeline.features.meanings import CREDIT_CARD, LOAN
+from spendsense_pipeline.features.meanings import CREDIT_CARD, LIST_PRICED, LOAN
 from spendsense_pipeline.features.signals import EPOCH, Evidence, Signals, rows_read
+from spendsense_pipeline.insights.in_sight import spending_in_sight
 
 Array = npt.NDArray[Any]
 ROW_DAYS = 400
@@ -94,6 +95,15 @@ class Seen:
         return self.of_window(max(self.evidence.windows))
 
     @cached_property
+    def spending(self) -> pd.DataFrame:
+        """By customer who is there ``monthly``, spending a month over 180 days where it is known, and ``in_sight``."""
+        long = self.long[self.long.index.isin(np.flatnonzero(self.there)) & self.long["avg_monthly_expenses"].notna()]
+        months = np.minimum(max(self.evidence.windows), np.maximum(long["history_days"], 30)) / 30
+        spent, elsewhere = long["avg_monthly_expenses"], long["unlinked_card_payments"] / months
+        in_sight = spending_in_sight(spent, long["regular_income"], elsewhere, self.factor[long.index])
+        return pd.DataFrame({"monthly": spent, "in_sight": in_sight})
+
+    @cached_property
     def rows(self) -> pd.DataFrame:
         """Rows of the last 400 days that count: user, account, held_as, day, amount, cents, kind, payee, merchant
         (numbers of texts), label (number of the category, -1), penalty, service_fee, number. By customer and day."""
@@ -103,8 +113,7 @@ class Seen:
         counts = (read.kind >= 0) & self.there[e.held.user[rows.account[chosen]]]
         chosen, read = chosen[counts], type(read)(*(each[counts] for each in read))
         account = rows.account[chosen]
-        descriptors = len(e.said.of) // (max(e.said.versions, default=0) + 1)
-        said = e.said.of[e.said.versions[self.place] * descriptors + rows.descriptor[chosen]]
+        said = self.said(chosen)
         amount = rows.amount[chosen]
         return pd.DataFrame(
             {
@@ -221,6 +230,16 @@ class Seen:
         """Readable names by number."""
         displays = self.evidence.said.displays
         return [displays[each] if each >= 0 else None for each in merchants.tolist()]
+
+    def said(self, rows: Array) -> Array:
+        """What rows, by number, say: their places in the arrays of ``Said``."""
+        e = self.evidence
+        descriptors = len(e.said.of) // (max(e.said.versions, default=0) + 1)
+        return np.asarray(e.said.of[e.said.versions[self.place] * descriptors + e.rows.descriptor[rows]])
+
+    def listed(self, rows: Array) -> Array:
+        """Whether the payees of rows, by number, are known by a list price that many customers pay."""
+        return np.asarray(self.evidence.said.told[self.said(rows)] & LIST_PRICED != 0)
 
     def labels(self, numbers: pd.Series) -> list[str | None]:
         """Categories by number."""

@@ -12,11 +12,12 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
 from spendsense_pipeline.contracts.recommendations import DraftRecommendations
+from spendsense_pipeline.frames import records
 from spendsense_pipeline.recommendations.choosing import may_stand_beside
 from spendsense_pipeline.recommendations.guardrails import findings
 from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id, template_hash
@@ -32,7 +33,7 @@ from spendsense_pipeline.recommendations.render import (
     render_education,
     render_offer,
 )
-from spendsense_pipeline.recommendations.situations import records, taken_of
+from spendsense_pipeline.recommendations.situations import BY_SPENDING, taken_of
 from spendsense_pipeline.recommendations.slots import SLOT, SLOTS, fill
 
 EDUCATION_AT_MOST: Final = 3
@@ -91,6 +92,8 @@ def draft_recommendations(
     consents: pd.DataFrame,
     history: pd.DataFrame,
     as_of: dt.date,
+    *,
+    wordings: Mapping[tuple[str, str], str] | None = None,
 ) -> pd.DataFrame:
     """The day's drafts with their findings (contract DraftRecommendations), sorted by customer, kind and rank.
 
@@ -99,7 +102,8 @@ def draft_recommendations(
     consent_id). ``history``: recommendation_id, user_id, consent_id, as_of, content_type, template_id,
     product_id, status, decided_at, released_at, insight_id. So that a second run of a day is the same day, rows of
     ``as_of`` or later are ignored, and a decision or release made on ``as_of`` or later is not known yet:
-    its record still waits.
+    its record still waits. ``wordings`` is (user_id, insight) → template_id where an experiment decides which text
+    tells an insight.
 
     Education needs consent in the scope ``education``, offers in ``partner_offers``. Up to three pieces and
     two offers stand for a customer: urgent insights that were not told yet, what still waits for a decision, other
@@ -143,7 +147,9 @@ def draft_recommendations(
         *insights, situation = mine
         if agreed := consent.get((user, "education")):
             before = past.get((user, "education"), _Past())
-            told = [text for one in insights if (text := _insight(one, pieces, before)) is not None]
+            told = [
+                text for one in insights if (text := _insight(one, _worded(one, pieces, wordings), before)) is not None
+            ]
             fitting = _beside(situation, pieces.get(situation["situation"], []))
             chosen = _slate(told, fitting, before)
             rows.extend(_education(chosen, situation, agreed, as_of, any_insight=bool(insights)))
@@ -214,6 +220,19 @@ def _chosen(
     return [c for c in slate if ago[c[subject]] >= SAID_DAYS]
 
 
+def _worded(
+    insight: Mapping[str, Any],
+    pieces: Mapping[str, list[dict[str, Any]]],
+    wordings: Mapping[tuple[str, str], str] | None,
+) -> Mapping[str, list[dict[str, Any]]]:
+    """The pieces of an insight's situation: where the customer's arm of an experiment is a text, that text alone."""
+    template = (wordings or {}).get((insight["user_id"], insight["insight"]))
+    if template is None:
+        return pieces
+    situation = insight["situation"]
+    return {situation: [piece for piece in pieces.get(situation, []) if piece["template_id"] == template]}
+
+
 def _insight(
     insight: Mapping[str, Any], pieces: Mapping[str, list[dict[str, Any]]], past: _Past
 ) -> dict[str, Any] | None:
@@ -261,10 +280,17 @@ def _slate(told: Sequence[dict[str, Any]], pieces: Sequence[dict[str, Any]], pas
     return [*chosen, *_chosen(pieces, "template_id", past, room, at_least=least)]
 
 
-def _offerable(products: pd.DataFrame, as_of: dt.date) -> dict[str, dict[str, dict[str, Any]]]:
+class _Product(NamedTuple):
+    """What an offer shows of a product, which is the same for everybody: that is its wording."""
+
+    slots: dict[str, dict[str, Any]]
+    template_hash: str
+
+
+def _offerable(products: pd.DataFrame, as_of: dt.date) -> dict[str, _Product]:
     """The slots of each product whose offer can be shown whole; one row of a catalogue must not stop a day."""
     day = fill(["as_of"], {"as_of": as_of})
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    found: dict[str, _Product] = {}
     for product in records(products):
         slots = product_slots(product)
         if any(brace in slot["shown"] for slot in slots.values() for brace in "{}"):
@@ -274,7 +300,7 @@ def _offerable(products: pd.DataFrame, as_of: dt.date) -> dict[str, dict[str, di
         except RenderError:
             continue  # without a name or a description there is nothing to offer
         if len(title) <= LONGEST_TITLE and len(content) <= LONGEST_CONTENT - ROOM_FOR_RATIONALE:
-            found[product["product_id"]] = slots
+            found[product["product_id"]] = _Product(slots, template_hash(OFFER_VERSION, _json(slots), ()))
     return found
 
 
@@ -287,16 +313,14 @@ def _education(
     any_insight: bool,
 ) -> Iterable[dict[str, Any]]:
     """Drafts of the chosen pieces: of insights (``about``), and of the customer's persona."""
+    of_persona: tuple[dict[str, Any], str] | None = None
     for template in chosen:
         about = template.get("about", situation)
-        slots = json.loads(about["slots"])
         if about["insight"] is not None:
-            why = insight_rationale(about["insight"])
+            slots, why = json.loads(about["slots"]), insight_rationale(about["insight"])
         else:
-            why = rationale(
-                about["reasons"], about["persona"], slots,
-                is_fallback=bool(about["is_fallback"]), any_insight=any_insight,
-            )  # fmt: skip
+            of_persona = of_persona or _of_persona(situation, any_insight)
+            slots, why = of_persona
         because = fill_slots(why, slots)
         title, content = render_education(template["title"], template["content"], because, slots)
         used = {*SLOT.findall(template["title"] + template["content"] + why), "as_of"}
@@ -316,6 +340,15 @@ def _education(
         }
 
 
+def _of_persona(situation: Mapping[str, Any], any_insight: bool) -> tuple[dict[str, Any], str]:
+    """The figures of a customer's persona, and why its pieces are shown: the same for each of them."""
+    slots = json.loads(situation["slots"])
+    return slots, rationale(
+        situation["reasons"], situation["persona"], slots,
+        is_fallback=bool(situation["is_fallback"]), any_insight=any_insight,
+    )  # fmt: skip
+
+
 def _why(match: Mapping[str, Any], situation: Mapping[str, Any]) -> tuple[str, dict[str, dict[str, Any]]]:
     """Why a customer sees an offer, figures still as slots, and the slots that it may show."""
     kind, figures = match["product_type"], _factor_slots(match["factors"], situation["slots"])
@@ -328,13 +361,13 @@ def _why(match: Mapping[str, Any], situation: Mapping[str, Any]) -> tuple[str, d
 def _offer(
     situation: Mapping[str, Any],
     match: Mapping[str, Any],
-    product: Mapping[str, Mapping[str, Any]],
+    product: _Product,
     consent_id: str,
     as_of: dt.date,
 ) -> dict[str, Any]:
     figures, why = match["figures"], match["why"]
     because = fill_slots(why, figures)
-    slots = {**product, **{name: figures[name] for name in figures if name in {*SLOT.findall(why), "as_of"}}}
+    slots = {**product.slots, **{name: figures[name] for name in figures if name in {*SLOT.findall(why), "as_of"}}}
     title, content = render_offer(because, slots)
     product_id = match["product_id"]
     return {
@@ -344,8 +377,7 @@ def _offer(
         "rationale": because,
         "content_hash": content_hash("partner_offer", title, content, because, product_id),
         "template_id": f"offer/{match['product_type']}",
-        # What an offer says of a product is the same for everybody: that is its wording.
-        "template_hash": template_hash(OFFER_VERSION, _json(product), ()),
+        "template_hash": product.template_hash,
         "slots": _json(slots),
         "generator": "library",
         "model": None,
@@ -355,10 +387,24 @@ def _offer(
 
 
 def _factor_slots(factors: str, available: str) -> dict[str, dict[str, Any]]:
-    """The figures that an offer's reasons may show: those that the match itself was scored by, and the situation's."""
-    known = {f["signal"]: f["value"] for f in json.loads(factors) if not isinstance(f["value"], bool)}
-    own = [name for name, slot in SLOTS.items() if slot.signal in known and slot.kind in ("percent", "months")]
+    """The figures that an offer's reasons may show: those that the match itself was scored by, and the situation's.
+
+    Those that rest on spending are the situation's alone, which knows whether all of it is in sight.
+    """
+    known = {
+        f["signal"]: f["value"]
+        for f in json.loads(factors)
+        if not isinstance(f["value"], bool) and f["signal"] not in BY_SPENDING
+    }
+    own = [name for signal in known for name in _RATES.get(signal, ())]
     return {**json.loads(available), **fill(own, known)}
+
+
+_RATES: Final = {
+    signal: tuple(name for name, slot in SLOTS.items() if slot.signal == signal and slot.kind in ("percent", "months"))
+    for signal in {slot.signal for slot in SLOTS.values()}
+}
+"""The slots of each signal that can be filled from it alone, whatever the currency."""
 
 
 def _common(
@@ -386,8 +432,7 @@ def _common(
     }
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -214,6 +214,11 @@ class Budget:
                 self.spent_cost += (self.price(sent, received) or 0.0) - cost
             self._settled.notify_all()
 
+    async def give_back(self, asked: Mapping[str, Any]) -> None:
+        """Settle a request that was granted and never sent."""
+        self.spent_requests -= 1
+        await self.settle(asked, 0, 0)
+
     def _limit(self, tokens: int, cost: float) -> str | None:
         if self.spent_requests + 1 > self.requests:
             return f"the budget of {self.requests:,} requests a run is used up"
@@ -328,8 +333,12 @@ class Generator:
         """Wait until a request may go out, and hold its worst case; or why none may any more."""
         while self.stopped is None and (left := self._resume_at - self.clock()) > 0:
             await self.sleep(left)
-        if self.stopped is None and (limit := await self.budget.exhausted_by(asked)):
-            self.stopped = limit
+        if self.stopped is not None:
+            return self.stopped
+        if limit := await self.budget.exhausted_by(asked):
+            self.stopped = self.stopped or limit
+        elif self.stopped is not None:  # by another worker, while this one waited: what it was granted, others wait for
+            await self.budget.give_back(asked)
         return self.stopped
 
     def _goes_on(self, failure: Unanswered) -> bool:

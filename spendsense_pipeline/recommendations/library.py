@@ -7,6 +7,7 @@ What does not belong here: filling the slots (``render.py``), choosing for one c
 """
 
 import datetime as dt
+import functools
 import json
 import tomllib
 from collections import Counter
@@ -177,10 +178,16 @@ TEMPLATE_COLUMNS: Final = [
 
 def _read(path: Path) -> Piece:
     """One piece from its file, checked."""
-    name, about = f"{path.parent.name}/{path.name}", path.parent.name
+    return _checked(path.parent.name, path.stem, path.read_text(encoding="utf-8"))
+
+
+@functools.lru_cache(maxsize=1_024)
+def _checked(about: str, stem: str, text: str) -> Piece:
+    """A piece from its text; each text is held to the rules once in a process, however often it is loaded."""
+    name = f"{about}/{stem}.md"
     if about not in ABOUT_FACTS:
         raise LibraryError(f"{name}: folder: {about} is no persona and no insight (one of {', '.join(ABOUT_FACTS)})")
-    parts = path.read_text(encoding="utf-8").split("+++\n", 2)
+    parts = text.split("+++\n", 2)
     if len(parts) != 3 or parts[0]:
         raise LibraryError(f"{name}: front matter: must stand between two lines +++ at the top")
     try:
@@ -196,7 +203,7 @@ def _read(path: Path) -> Piece:
     if not isinstance(tags, list) or not set(tags) <= set(TAGS):
         raise LibraryError(f"{name}: tags: has {tags}, may have {', '.join(TAGS)}")
     piece = Piece(
-        template_id=f"{about}/{path.stem}",
+        template_id=f"{about}/{stem}",
         about=about,
         title=front["title"],
         topic=front["topic"],

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+import httpx2
 import openai
 from openai.types.chat import ChatCompletion
 
@@ -17,6 +18,9 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.recommendations.generation import Answer, Unanswered, Writer
 
 ADDRESS: Final = "https://api.openai.com/v1"
+LONGEST_BODY: Final = 1_000_000
+"""Bytes of a response that are read; the longest honest one has a twentieth."""
+TOO_LONG: Final = f"the response is longer than {LONGEST_BODY:,} bytes"
 _SAID_AT_MOST: Final = 200
 
 _STOPPING: Final = {
@@ -25,6 +29,38 @@ _STOPPING: Final = {
     404: "there is no such model or address",
 }
 """Answers that every other request would get as well."""
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class _Capped(httpx2.AsyncByteStream):
+    """A body that is refused where it goes on beyond `LONGEST_BODY`: one sent in chunks announces no length."""
+
+    def __init__(self, body: httpx2.AsyncByteStream) -> None:
+        self.body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        read = 0
+        async for part in self.body:
+            read += len(part)
+            if read > LONGEST_BODY:
+                raise _TooLarge(TOO_LONG)
+            yield part
+
+    async def aclose(self) -> None:
+        await self.body.aclose()
+
+
+async def _bound(response: Any) -> None:
+    """Refuse a compressed body, for a small one may unpack to gigabytes, and one that is too long."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise _TooLarge("the response is compressed, which was not asked for")
+    length = response.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > LONGEST_BODY:
+        raise _TooLarge(TOO_LONG)
+    response.stream = _Capped(response.stream)
 
 
 @asynccontextmanager
@@ -40,13 +76,20 @@ async def opened(api_key: str | None, base_url: str | None, seconds: float) -> A
         raise SpendSenseError("OPENAI_API_KEY is not set", code="no_key")
     api_key = api_key or "none"
     async with openai.AsyncOpenAI(
-        api_key=api_key, base_url=base_url or ADDRESS, timeout=seconds, max_retries=0
+        api_key=api_key,
+        base_url=base_url or ADDRESS,
+        timeout=seconds,
+        max_retries=0,
+        default_headers={"Accept-Encoding": "identity"},
+        http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [_bound]}),
     ) as client:
 
         async def write(request: Mapping[str, Any]) -> Answer:
             try:
                 async with asyncio.timeout(seconds):  # the SDK's own is between two bytes; a server may trickle
                     completion = await client.chat.completions.create(**request)
+            except _TooLarge as error:
+                raise Unanswered("too_large", str(error), again=True, dead=True, paid=True) from error
             except openai.APIStatusError as error:
                 raise _status(error, api_key) from error
             except (openai.APITimeoutError, TimeoutError) as error:

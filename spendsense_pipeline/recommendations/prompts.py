@@ -23,7 +23,10 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.facts import ABOUT_FACTS, ABOUT_SLOTS, FACTS, YES_NO, situation_key
 from spendsense_pipeline.recommendations.figures import GUIDELINES
+from spendsense_pipeline.recommendations.library import Piece, load_library
+from spendsense_pipeline.recommendations.render import fill_slots
 from spendsense_pipeline.recommendations.slots import SLOTS, Slot
+from spendsense_pipeline.recommendations.templates import EXAMPLES
 
 PIECES: Final = 3
 """Pieces in one answer: as many as one customer is drafted at most, so that one request serves a whole situation."""
@@ -39,19 +42,8 @@ GENERATOR: Final = "2"
 LONGEST_REPEATED: Final = 12_000
 """Characters of an answer that are sent back with what was wrong with it; a longer one is only told about."""
 
-_FORMS: Final[Mapping[str, str]] = {
-    "money": "an amount with its currency sign",
-    "percent": "a percentage with its sign",
-    "months": "a number of months, the word included",
-    "period": 'a stretch of time that reads like "last ... days"',
-    "payee": "the name of a payee",
-    "payee_list": "the names of up to three payees, in a sentence",
-    "card": 'a card by its last digits, that reads like "card ending in ..."',
-    "date": "a date",
-    "day": "a date without its year",
-    "rate": "a percentage a year with its sign",
-    "words": "a few plain words",
-}
+WORKED: Final = 2
+"""Worked examples in a prompt: one would be copied, two show what may vary."""
 
 
 class AnsweredPiece(BaseModel):
@@ -108,16 +100,35 @@ class UnknownSituation(SpendSenseError):
 
 def load_prompts(prompts_dir: Path) -> dict[str, Prompt]:
     """The prompt of each persona, from ``<persona>.md``, and of each insight, from ``insight.md`` and what the insight
-    is; ``version: NAME`` is a file's first line.
+    is, each with two pieces of the library as worked examples; ``version: NAME`` is a file's first line.
 
-    Raises PromptError with the file and what would be right.
+    Raises PromptError with the file and what would be right, and LibraryError as ``load_library`` does.
     """
-    found = {persona: _prompt(persona, *_words_of(prompts_dir / f"{persona}.md", persona)) for persona in PERSONAS}
+    written = {persona: _words_of(prompts_dir / f"{persona}.md", persona) for persona in PERSONAS}
     version, words = _words_of(prompts_dir / INSIGHT_PROMPT, "insights")
     for name, insight in INSIGHTS.items():
-        told = f"## The insight\n\n`{name}` fires when {insight.fires}. It would be wrong when {insight.wrong_when}."
-        found[name] = _prompt(name, version, f"{words}\n\n{told}")
-    return found
+        about = f"## The insight\n\n`{name}` fires when {insight.fires}. It would be wrong when {insight.wrong_when}."
+        written[name] = version, f"{words}\n\n{about}"
+    pieces: dict[str, list[Piece]] = {}
+    for piece in load_library(prompts_dir):
+        pieces.setdefault(piece.about, []).append(piece)
+    return {
+        about: _prompt(about, version, f"{words}\n\n{_worked(pieces[about])}")
+        for about, (version, words) in written.items()
+    }
+
+
+def _worked(pieces: Sequence[Piece]) -> str:
+    """The pieces with the most figures, as an answer has them and as a reader would see them, figures invented."""
+    parts = ["## Worked examples", "Answers of the right kind, each with how it reads once code has put figures in."]
+    best = sorted(pieces, key=lambda one: (-one.own_figures, one.template_id))
+    of_topics = {piece.topic: piece for piece in reversed(best)}  # the best of each
+    for piece in sorted(of_topics.values(), key=best.index)[:WORKED]:
+        facts = [f"{name}={sorted(bands)[0]}" for name, bands in piece.asserted.items()]
+        answer = AnsweredPiece(topic=piece.topic, title=piece.title, content=piece.content, facts=facts)
+        reads = f"{fill_slots(piece.title, EXAMPLES)}\n\n{fill_slots(piece.content, EXAMPLES)}"
+        parts += [answer.model_dump_json(), "> " + reads.replace("\n", "\n> ")]
+    return "\n\n".join(parts)
 
 
 def _words_of(path: Path, of: str) -> tuple[str, str]:
@@ -240,5 +251,5 @@ def _told(name: str, band: str) -> str:
 
 
 def _read(slot: Slot) -> str:
-    form = _FORMS.get(slot.kind) or f'a number with its noun ("{slot.noun[0]}" or "{slot.noun[1]}")'
-    return f"{slot.meaning}; {form}"
+    sample = json.dumps(EXAMPLES[slot.name]["shown"], ensure_ascii=False)
+    return f"{slot.meaning}; it reads like {sample}" + (f", of a single one {slot.noun[0]}" if slot.noun[0] else "")

@@ -109,6 +109,8 @@ _REASONS: Final[dict[str, tuple[str, str]]] = {
     "low_utilization": ("", "your card balances are low beside their limits"),
     "explained_share": ("", ""),  # how sure we are is no reason of the customer's
 }
+_TELLING: Final = {signal: rank for rank, signal in enumerate(_REASONS)}
+_FIGURES: Final = {signal: frozenset(SLOT.findall(with_figure)) for signal, (with_figure, _) in _REASONS.items()}
 
 
 _OF_INSIGHTS: Final[dict[str, str]] = {
@@ -155,10 +157,12 @@ def rationale(reasons: str, persona: str, slots: Slots, *, is_fallback: bool, an
 
     From the reasons that were met, the three most telling. ``reasons``: JSON list of {clause, signal, value, operator,
     threshold, met}; the clause begins with its persona. "Nothing stood out" is said only of somebody without an
-    insight. A figure that cannot be shown is left out of the words.
+    insight, and where at least half of the rows are explained. A figure that cannot be shown is left out of the words.
     """
     if is_fallback and any_insight:
         return "You see this because it is a general starting point, useful beside what else we sent you."
+    if is_fallback and any(r["signal"] == "explained_share" and not r["met"] for r in json.loads(reasons)):
+        return "You see this because it is a general starting point."
     if is_fallback:
         return "You see this because nothing in the {{ window }} stood out. It is a general starting point."
     said = _met(reasons, persona, slots)
@@ -170,7 +174,7 @@ def rationale(reasons: str, persona: str, slots: Slots, *, is_fallback: bool, an
 def _met(reasons: str, persona: str, slots: Slots) -> list[str]:
     """The words for the persona's reasons that were met, the most telling first."""
     met = [r for r in json.loads(reasons) if r["clause"].split(".")[0] == persona and r["met"]]
-    met.sort(key=lambda reason: list(_REASONS).index(_words_for(reason)))
+    met.sort(key=lambda reason: _TELLING[_words_for(reason)])
     return list(dict.fromkeys(text for reason in met if (text := _reason_text(reason, slots))))
 
 
@@ -295,6 +299,6 @@ def _reason_text(reason: Mapping[str, Any], slots: Slots) -> str:
     if signal == "card_count" and reason["value"]:
         return ""
     with_figure, without = _REASONS[signal]
-    if with_figure and all(name in slots for name in SLOT.findall(with_figure)):
+    if with_figure and _FIGURES[signal] <= slots.keys():
         return with_figure
     return without

@@ -11,10 +11,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.features.tables import EXPECTED_WITHIN_DAYS
+from spendsense_pipeline.frames import records
+from spendsense_pipeline.insights.in_sight import spending_in_sight
 from spendsense_pipeline.personas.assignment import followed
 from spendsense_pipeline.recommendations.choosing import Held, held
 from spendsense_pipeline.recommendations.facts import (
@@ -43,6 +46,15 @@ SITUATION_COLUMNS: Final = [
     "excluded_tags",
     "excluded_purposes",
 ]
+
+
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
+BY_SPENDING: Final = (
+    *("avg_monthly_expenses", "emergency_fund_months", "cash_flow_buffer_months", "subscription_spend_share"),
+)
+"""Signals that rest on spending: no text speaks of them where a part of it is out of sight."""
 
 
 class SituationError(SpendSenseError):
@@ -83,6 +95,14 @@ def situations(
         raise SituationError(
             f"{len(assigned) - len(rows)} customers have a persona and no features of its window and day"
         )
+    spent, income, elsewhere, history = (
+        rows[name].astype("float64").to_numpy(na_value=float("nan"))
+        for name in ("avg_monthly_expenses", "regular_income", "unlinked_card_payments", "history_days")
+    )
+    months = np.minimum(rows["window_days"].astype("float64"), np.maximum(history, 30)) / 30
+    factor = rows["currency_factor"].astype("float64").fillna(1.0)
+    out_of_sight = ~spending_in_sight(spent, income, elsewhere / months, factor) & ~np.isnan(spent)
+    rows.loc[out_of_sight, list(BY_SPENDING)] = None
     subscriptions, wallets = _subscriptions(streams), _wallets(cards)
     told = _by_customer(insights)
     found: list[tuple[Any, ...]] = []
@@ -106,7 +126,7 @@ def situations(
                 *head,
                 situation_key(persona, facts, slots),
                 json.dumps(facts),
-                json.dumps(slots, ensure_ascii=False),
+                _json(slots),
                 record["reasons"],
                 None,
                 None,
@@ -140,7 +160,7 @@ def _of_insight(insight: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[
     return (
         situation_key(name, facts, slots),
         json.dumps(facts),
-        json.dumps(slots, ensure_ascii=False),
+        _json(slots),
         record["reasons"],
         name,
         insight["insight_id"],
@@ -163,16 +183,6 @@ def fresh(personas: pd.DataFrame, features: pd.DataFrame, stale_days: int) -> pd
     return personas[~personas["user_id"].isin(stale)]
 
 
-def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as plain dictionaries, unknown as None."""
-    columns = []
-    for name in rows.columns:
-        values = rows[name].to_numpy(dtype=object, copy=True)
-        values[rows[name].isna().to_numpy()] = None
-        columns.append(values.tolist())
-    return [dict(zip(rows.columns, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
 CARD_COLUMNS: Final = ["user_id", "last4", "balance", "credit_limit", "utilization", "apr"]
 """One row per credit card: what is owed and may be owed (money), their ratio, the purchase rate; null is unknown."""
 
@@ -189,7 +199,8 @@ def _subscriptions(streams: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """Mature subscription streams by customer, dearest first."""
     chosen = streams[(streams["kind"] == "subscription") & (streams["status"] == "mature")]
     chosen = chosen.sort_values(["user_id", "monthly_cost", "stream_id"], ascending=[True, False, True])
-    columns = ["user_id", "merchant", "category", "monthly_cost", "price_change", "last_date", "expected_next_date"]
+    columns = ["user_id", "merchant", "category", "evidence", "monthly_cost", "price_change", "last_date"]
+    columns += ["expected_next_date"]
     by_customer: dict[str, list[dict[str, Any]]] = {}
     for row in records(chosen[columns]):
         by_customer.setdefault(row["user_id"], []).append(row)

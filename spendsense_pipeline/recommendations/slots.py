@@ -33,13 +33,13 @@ import datetime as dt
 import functools
 import math
 import re
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, Final, Literal
 
+from spendsense_pipeline.features.meanings import BY_LIST_PRICE, EVIDENCE
 from spendsense_pipeline.insights.figures import FIGURES, Figure
+from spendsense_pipeline.recommendations.naming import sayable
 
 SLOT: Final = re.compile(r"\{\{ ([a-z_]+) \}\}")
 """How a slot stands in a template: exactly one space on each side."""
@@ -121,6 +121,11 @@ def _less(value: float | None, other: float | None) -> float | None:
 
 def _months(s: Signals) -> float:
     return float(min(s["window_days"], max(s["history_days"], 30))) / 30
+
+
+def _window(s: Signals) -> str:
+    history = s.get("history_days")
+    return f"last {s['window_days'] if history is None else min(s['window_days'], max(history, 30))} days"
 
 
 def _interest_monthly(s: Signals) -> float | None:
@@ -490,17 +495,22 @@ _ALL = (
         whole=True,
     ),
     # The frame of every text
-    Slot("window", "period", "window_days", "the days looked at", lambda s: f"last {s['window_days']} days"),
+    Slot("window", "period", "window_days", "the days looked at", _window),
     Slot("as_of", "date", "as_of", "day of the figures", _of("as_of")),
 )
 _KINDS_OF_FIGURES: Final[Mapping[str, Kind]] = {"date": "day"}
 _LEAST_OF_FIGURES: Final = {"money": 0.5, "percent": 0.005, "rate": 0.01, "months": 0.1, "count": 1.0}
+_LEAST_OF_FIGURE: Final = {"bill_count": 2.0}
+"""Of a single payment its own amount and day speak; "1 payment, $40 in all" says them twice."""
+_WHOLE_FIGURES: Final = frozenset({"idle_point_yearly", "interest_month", "low_amount"})
+"""Estimates, in whole units."""
 _EDGES_OF_FIGURES: Final = {"months_covered": FUND_EDGES, "income_share": (0.5, 1.0)}
 
 
 def _named(name: str) -> Callable[[Signals], Any]:
     """The payee of an insight, where it may be named."""
-    return lambda s: s.get(name) if sayable(s.get(name), s.get("payee_category")) else None
+    listed = f"{name}_listed"
+    return lambda s: s.get(name) if sayable(s.get(name), s.get("payee_category"), listed=bool(s.get(listed))) else None
 
 
 def _of_figure(figure: Figure) -> Slot:
@@ -511,9 +521,10 @@ def _of_figure(figure: Figure) -> Slot:
         "insights",
         figure.meaning,
         _named(figure.name) if figure.type == "payee" else _of(figure.name),
-        _LEAST_OF_FIGURES.get(figure.type, 0.0),
+        _LEAST_OF_FIGURE.get(figure.name, _LEAST_OF_FIGURES.get(figure.type, 0.0)),
         edges=_EDGES_OF_FIGURES.get(figure.name, ()),
         noun=figure.noun,
+        whole=figure.name in _WHOLE_FIGURES,
     )
 
 
@@ -522,6 +533,12 @@ FORMULAS: Final = {figure.name: figure.formula for figure in FIGURES.values()}
 """How the figures of insights come about; those of signals stand at the top of this file."""
 UNCHANGED: Final = frozenset(slot.name for slot in SLOTS.values() if slot.value == _Of(slot.signal))
 """Slots that show a signal itself, so that a stored text can be held against stored signals."""
+COMPUTED: Final = frozenset(
+    name
+    for name, slot in SLOTS.items()
+    if name not in UNCHANGED and slot.signal not in ("insights", "recurring_streams", "cards", "window_days")
+)
+"""Slots that are filled from signals by a formula: what went into it is kept beside the value."""
 
 
 def _rounded(value: float, step: float, slot: Slot) -> float:
@@ -547,6 +564,7 @@ def money(value: float, currency: str = "USD", *, whole: bool = False) -> str:
     return f"${amount}" if currency == "USD" else f"{currency} {amount}"
 
 
+@functools.lru_cache(maxsize=4096)
 def long_date(day: dt.date) -> str:
     """A date in words, the same on every machine.
 
@@ -610,21 +628,27 @@ def shown(slot: Slot, value: Any, currency: str = "USD", factor: float = 1.0) ->
     return f"{count:,} {slot.noun[0 if count == 1 else 1]}"
 
 
-class _Noted(dict[str, Any]):
+class _Noted(Mapping[str, Any]):
     """Signals that remember which of them were asked for."""
 
     def __init__(self, signals: Signals) -> None:
-        super().__init__(signals)
+        self.signals = signals
         self.asked: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        self.asked[name] = value = super().__getitem__(name)
+        self.asked[name] = value = self.signals[name]
         return value
 
     def get(self, name: str, default: Any = None) -> Any:
         """As a dictionary does; what is asked for is noted."""
-        self.asked[name] = value = super().get(name, default)
+        self.asked[name] = value = self.signals.get(name, default)
         return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.signals)
+
+    def __len__(self) -> int:
+        return len(self.signals)
 
 
 def fill(slots: Sequence[str], signals: Signals) -> dict[str, dict[str, Any]]:
@@ -636,18 +660,17 @@ def fill(slots: Sequence[str], signals: Signals) -> dict[str, dict[str, Any]]:
     """
     currency, factor = signals.get("currency") or "USD", signals.get("currency_factor") or 1.0
     filled: dict[str, dict[str, Any]] = {}
-    noted = _Noted(signals)
     for name in slots:
         slot = SLOTS[name]
-        noted.asked = {}
-        value = slot.value(noted)
+        read = _Noted(signals) if name in COMPUTED else signals
+        value = slot.value(read)
         text = shown(slot, value, currency, factor)
         if text is None:
             continue
         filled[name] = {"signal": slot.signal, "value": _stored(value), "shown": text}
-        if name not in UNCHANGED and slot.signal not in ("insights", "recurring_streams", "cards", "window_days"):
+        if isinstance(read, _Noted):
             filled[name]["inputs"] = {
-                each: _stored(input_) for each, input_ in noted.asked.items() if each != "currency_factor"
+                each: _stored(input_) for each, input_ in read.asked.items() if each != "currency_factor"
             }
     return filled
 
@@ -657,9 +680,6 @@ def _stored(value: Any) -> Any:
     if isinstance(value, dt.date):
         return value.isoformat()
     return round(value, 6) if isinstance(value, float) else value
-
-
-_SAYABLE = re.compile(r"[^\W_][\w&.'’+!, -]{0,38}[\w.!+]", re.UNICODE)
 
 
 def told_by(name: str, slot: Mapping[str, Any]) -> str:
@@ -673,36 +693,18 @@ def told_by(name: str, slot: Mapping[str, Any]) -> str:
     return "; ".join([formula, *(f"{each} {value}" for each, value in inputs.items())])
 
 
-@functools.cache
-def _sensitive() -> tuple[re.Pattern[str], tuple[str, ...]]:
-    """Names that are never said, as one pattern, and beginnings of categories (``data/sensitive.toml``)."""
-    text = resources.files("spendsense_pipeline.recommendations").joinpath("data/sensitive.toml").read_text("utf-8")
-    data = tomllib.loads(text)
-    categories = tuple(data.pop("categories"))
-    names = sorted({name for kind in data.values() for name in kind}, key=lambda name: (-len(name), name))
-    words = "|".join(re.escape(name).replace(r"\*", r"\w*") for name in names)
-    return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE), categories
-
-
-def sayable(payee: str | None, category: str | None = None) -> bool:
-    """Whether a payee may be named: readable, no long number in it, neither its name nor its category sensitive."""
-    names, categories = _sensitive()
-    return bool(
-        payee
-        and _SAYABLE.fullmatch(payee)
-        and not re.search(r"\d{4,}|https?|www\.", payee)
-        and not names.search(payee)
-        and not (category or "").startswith(categories)
-    )
-
-
 def stream_signals(streams: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What a customer's reported subscriptions add to the signals.
 
-    ``streams``: rows with ``merchant``, ``monthly_cost`` and ``price_change`` (fraction or None), dearest
-    first. Only payees that may be named are named; ``price_rises`` counts all.
+    ``streams``: rows with ``merchant``, ``category``, ``evidence``, ``monthly_cost`` and ``price_change`` (fraction or
+    None), dearest first. Only payees that may be named are named; ``price_rises`` counts all.
     """
-    named = [s for s in streams if sayable(s["merchant"], s.get("category")) and s["monthly_cost"]]
+    named = [
+        s
+        for s in streams
+        if s["monthly_cost"]
+        and sayable(s["merchant"], s.get("category"), listed=s.get("evidence") == EVIDENCE[BY_LIST_PRICE])
+    ]
     payees = list(dict.fromkeys(s["merchant"] for s in named))
     found: dict[str, Any] = {"price_rises": sum(1 for s in streams if (s["price_change"] or 0) > 0)}
     if payees:

@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.service import desk, health, login, manage, me, overview, people, seed, v1
+from spendsense_pipeline.service import desk, experiments, health, login, manage, me, overview, people, seed, v1
 from spendsense_pipeline.service.access import NotLoggedIn
 from spendsense_pipeline.service.context import Service, answer
 from spendsense_pipeline.service.guard import LARGEST_BODY, Guard, Metrics
@@ -63,7 +63,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     app.state.tokens_used = dict[str, dt.datetime]()
     app.state.metrics = Metrics()
-    for room in (v1, desk, health, login, seed, overview, people, manage, me):
+    for room in (v1, desk, experiments, health, login, seed, overview, people, manage, me):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(

@@ -66,7 +66,9 @@ def add_person(request: Request, new: NewPerson, caller: Admin) -> Response:
         subject=new.subject,
     )
     with writing(service.engine) as session:
-        status = operators.add(session, new.operator_id, service.now(), f"admin {caller.name}", standing)
+        status = operators.add(
+            session, new.operator_id, service.now(), f"admin {caller.name}", standing, actor=caller.operator_id
+        )
     return answer({"operator_id": new.operator_id, "status": status})
 
 
@@ -83,7 +85,9 @@ def deactivate(request: Request, named: Named, caller: Admin) -> Response:
     if named.name == caller.operator_id:
         raise HTTPException(403, "another admin deactivates you")
     with writing(service.engine) as session:
-        status = operators.deactivate(session, named.name, service.now())
+        status = operators.deactivate(
+            session, named.name, service.now(), actor=caller.operator_id, source=f"admin {caller.name}"
+        )
     return answer({"operator_id": named.name, "status": status})
 
 

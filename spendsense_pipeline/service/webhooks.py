@@ -5,12 +5,13 @@ Each address has a thread of its own, so that one that is slow or gone does not 
 
 import logging
 import threading
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 from sqlalchemy.exc import SQLAlchemyError
 from standardwebhooks import Webhook
 
+from spendsense_pipeline import signed_post
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import outbox
 from spendsense_pipeline.governance.database import reading
@@ -19,8 +20,6 @@ from spendsense_pipeline.service.context import Service, as_json
 LOG: Final = logging.getLogger("spendsense.webhooks")
 EVERY: Final = 1.0
 """Seconds between two looks at what is due."""
-TIMEOUT: Final = 10.0
-"""Seconds that a receiver may take."""
 
 
 class Sender:
@@ -35,7 +34,7 @@ class Sender:
             )
         self.service = service
         self.signer = Webhook(secret.get_secret_value()) if secret else None
-        self.client = client or httpx2.Client(timeout=TIMEOUT, follow_redirects=False)
+        self.client = client or signed_post.client()
 
     def run(self, stop: threading.Event) -> None:
         """Send until stopped."""
@@ -73,7 +72,10 @@ class Sender:
             if message["payload"] is None:  # erased since: there is nothing to tell any more
                 outbox.delivered(self.service.engine, address, message["seq"])
                 continue
-            problem, reached = self._send(address, message["id"], message["payload"])
+            assert self.signer is not None  # noqa: S101 - where there are addresses there is a secret
+            problem, reached = signed_post.post(
+                self.client, self.signer, address, message["id"], self.service.now(), as_json(message["payload"])
+            )
             if problem is None:
                 outbox.delivered(self.service.engine, address, message["seq"])
                 sent += 1
@@ -85,20 +87,3 @@ class Sender:
             if not reached:
                 break
         return sent
-
-    def _send(self, address: str, message_id: str, payload: dict[str, Any]) -> tuple[str | None, bool]:
-        """What went wrong (None where the receiver took it), and whether the receiver answered."""
-        assert self.signer is not None  # noqa: S101 - where there are addresses there is a secret
-        now, body = self.service.now(), as_json(payload)
-        headers = {
-            "content-type": "application/json",
-            "webhook-id": message_id,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": self.signer.sign(message_id, now, body),
-        }
-        try:
-            with self.client.stream("POST", address, content=body.encode(), headers=headers) as response:
-                taken = response.is_success  # its body is nobody's business, however long
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            return type(error).__name__, False
-        return None if taken else f"HTTP {response.status_code}", True

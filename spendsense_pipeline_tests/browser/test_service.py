@@ -262,7 +262,15 @@ def test_every_page_is_readable_and_names_its_controls(
     fill(place, 2, findings=CRITICAL)
     released = place.released("mia", template="released")
     user = place.person("vera").get("/desk/customers").text.partition('href="/desk/customers/')[2].partition('"')[0]
-    pages = ["/desk", "/desk/overview", "/desk/customers", f"/desk/customers/{user}", "/desk/audit", "/docs"]
+    pages = [
+        "/desk",
+        "/desk/overview",
+        "/desk/experiments",
+        "/desk/customers",
+        f"/desk/customers/{user}",
+        "/desk/audit",
+        "/docs",
+    ]
     pages.append(f"/desk/why/{released['recommendation_id']}")
     with desk(visitor, place, address, "otto", dark=dark) as page:
         for path in pages:

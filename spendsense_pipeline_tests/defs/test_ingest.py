@@ -1,7 +1,9 @@
 """Batches through the graph: what each run tells, what a refused one leaves, what arrives at the same time."""
 
 import datetime as dt
+import errno
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -10,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
+from sqlalchemy import select
 
 from spendsense_pipeline import warehouse
+from spendsense_pipeline.cli.tables import appoint_named
 from spendsense_pipeline.defs import ingest as room
-from spendsense_pipeline.defs import launch
+from spendsense_pipeline.defs import launch, runs
 from spendsense_pipeline.governance import batches, consent
 from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.models import Operator
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 from spendsense_pipeline_tests.conftest import NOON, Pipeline
@@ -104,13 +110,61 @@ def test_a_refused_batch_leaves_nothing_and_mended_it_tells_what_was_read_and_re
     told = ingested(pipeline, instance, broken)
     assert known(pipeline) == {"t1", "t2"}
     assert told.metadata["transactions"]["tally"] == [
-        {"file": "transactions.json", "read": 6, "accepted": 2, "duplicate": 1, "rejected": 3}
+        {"file": "transactions.json", "read": 6, "accepted": 2, "duplicate": 1, "rejected": 3, "superseded": 0}
     ]
     assert [(row["reason"], row["rejected"]) for row in told.metadata["transactions"]["rejected_by_reason"]] == [
         ("not_a_number", 2),
         ("not_a_date", 1),
     ]
-    assert launch.tallies(told)["transactions"] == {"read": 6, "accepted": 2, "duplicate": 1, "rejected": 3}
+    assert launch.tallies(told)["transactions"] == {
+        "read": 6,
+        "accepted": 2,
+        "duplicate": 1,
+        "rejected": 3,
+        "superseded": 0,
+    }
+
+
+def failed_run(instance: dg.DagsterInstance) -> tuple[dg.DagsterRun, Any]:
+    """The newest run and how its first failed step failed."""
+    run = instance.get_runs(limit=1)[0]
+    events = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    return run, events[0].event_log_entry.get_dagster_event().step_failure_data
+
+
+def test_what_a_batch_is_refused_for_comes_first_and_is_final(pipeline: Pipeline, instance: dg.DagsterInstance) -> None:
+    broken = folder(pipeline.settings.landing, "b1", transactions="{}")
+    with pytest.raises(launch.RunFailed, match=r"transactions\.json: begins with '{'"):
+        ingested(pipeline, instance, broken)
+    run, failure = failed_run(instance)
+    assert failure.user_failure_data.description.startswith("transactions.json: begins with '{'")
+    assert failure.error.message.startswith("dagster._core.definitions.events.Failure: transactions.json: begins with")
+    assert run.tags[room.REFUSED] == str(landing.last_change(broken))
+
+
+@pytest.mark.parametrize(
+    "whole", [OSError(errno.EIO, "Input/output error"), duckdb.IOException("No space left on device")]
+)
+def test_a_fault_of_the_disk_condemns_no_batch(
+    pipeline: Pipeline, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, whole: Exception
+) -> None:
+    def fails(*_: Any) -> None:
+        raise whole
+
+    monkeypatch.setattr(landing, "_survey_json", fails)
+    with pytest.raises(launch.RunFailed):
+        ingested(pipeline, instance, folder(pipeline.settings.landing, "b1", users=USERS))
+    run, _ = failed_run(instance)
+    assert room.REFUSED not in run.tags
+
+
+def test_other_content_under_an_id_that_is_stored_is_final(pipeline: Pipeline, instance: dg.DagsterInstance) -> None:
+    source = folder(pipeline.settings.landing, "b1", users=USERS)
+    ingested(pipeline, instance, source)
+    (source / "users.json").write_text("[]")
+    with pytest.raises(launch.RunFailed, match="with other content"):
+        launch.ingest_batch(pipeline.definitions, instance, "b1")
+    assert room.REFUSED in failed_run(instance)[0].tags
 
 
 def test_a_refused_batch_that_lay_in_the_landing_zone_stays_there(
@@ -135,6 +189,7 @@ def test_a_file_that_grows_while_it_is_read_refuses_the_batch_and_nothing_of_it_
     monkeypatch.setattr(room, "register_batch", and_meanwhile)
     with pytest.raises(launch.RunFailed, match=r"transactions\.json: changed while the batch was read"):
         launch.ingest_batch(pipeline.definitions, instance, "b1")
+    assert room.REFUSED not in failed_run(instance)[0].tags, "it may be whole at the next look"
     for table in room.RAW:
         assert warehouse.partitions(pipeline.settings.warehouse_root, f"raw_{table}") == []
     with reading(pipeline.engine) as session:
@@ -220,6 +275,17 @@ def test_a_lost_dagster_home_loses_no_batch(pipeline: Pipeline, tmp_path: Path) 
     assert known(pipeline) == {"of b1", "of b2"}
 
 
+def test_what_a_batch_takes_away_is_counted_beside_what_it_brought(
+    pipeline: Pipeline, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    people = {"users": USERS, "accounts": ACCOUNTS}
+    ingested(pipeline, instance, folder(tmp_path, "b1", transactions=bought("t1", "t2", "t3"), **people))
+    rows = [*bought("t4", pending_transaction_id="t1"), {"transaction_id": "t2", "removed": True}]
+    ran = ingested(pipeline, instance, folder(tmp_path, "b2", transactions=rows))
+    assert launch.tallies(ran)["transactions"]["superseded"] == 2
+    assert known(pipeline) == {"t3", "t4"}
+
+
 def test_files_open_a_first_consent_once_and_never_grant_again_nor_appoint_a_second_operator(
     pipeline: Pipeline, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
@@ -236,9 +302,11 @@ def test_files_open_a_first_consent_once_and_never_grant_again_nor_appoint_a_sec
     again = [{**dated, "consent_granted_at": "2026-06-30T08:00:00Z"}, undated, {"user_id": "op_2", **OPERATOR}]
     told = ingested(pipeline, instance, folder(tmp_path, "b2", users=again)).metadata["consent_records"]
     assert (told["periods_opened"], told["operators_registered"], told["customers_with_consent"]) == (0, 0, 1)
-    third = folder(tmp_path, "b3", users=[{"user_id": "op_3", **OPERATOR}])
-    told = ingested(pipeline, instance, third, trust_operators=True).metadata["consent_records"]
-    assert (told["periods_opened"], told["operators_registered"]) == (0, 2), "all that the files ever named"
+    appoint_named(pipeline.settings, "batch b2")
+    with reading(pipeline.engine) as session:
+        assert set(session.scalars(select(Operator.operator_id))) == {"op_1", "op_2"}, "all that the files ever named"
+    node = pipeline.definitions.resolve_job_def(room.JOB).get_node_named("consent_records")
+    assert node.definition.config_schema.config_type.kind.name == "ANY", "no field that a Launchpad could fill"
 
 
 def command(pipeline: Pipeline, source: Path) -> subprocess.Popen[bytes]:
@@ -306,6 +374,71 @@ def test_two_commands_at_once_both_arrive(pipeline: Pipeline, tmp_path: Path) ->
     assert known(pipeline) == {"t0", "t1"}
     with reading(pipeline.engine) as session:
         assert [one.arrival for one in batches.registered(session).values()] == [1, 2]
+
+
+def killed(pipeline: Pipeline, source: Path, after: float) -> None:
+    """An ingest by command that is killed so many seconds after its run began, if it lasts as long."""
+    leases = pipeline.settings.home / runs.LEASES
+    with command(pipeline, source) as process:
+        try:
+            while process.poll() is None and not (leases.is_dir() and any(leases.iterdir())):
+                time.sleep(0.01)
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def heals(pipeline: Pipeline, moment: float) -> None:
+    """Whatever an ingest was killed at, the next one, of another folder, goes at once and brings both."""
+    root = pipeline.settings.data.parent
+    first = folder(root, "first", users=USERS, accounts=ACCOUNTS, transactions=bought("t1"))
+    second = folder(root, "second", transactions=bought("t2"))
+    killed(pipeline, first, moment)
+    with launch.opened_instance(pipeline.settings) as instance:
+        before = instance.get_runs()
+        began = time.time()
+        ingested(pipeline, instance, second)
+        for run in before:
+            ended = instance.get_run_by_id(run.run_id)
+            assert ended is not None
+            assert ended.is_finished, moment
+            if not ended.is_success:
+                found = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
+                assert run.run_id in found[0].event_log_entry.message, "named"
+                assert found[0].event_log_entry.timestamp - began < runs.EXPIRES
+    assert known(pipeline) == {"t1", "t2"}, moment
+    assert sorted(one.name.partition("-")[0] for one in pipeline.settings.landing.iterdir()) == ["first", "second"]
+    assert list(pipeline.settings.scratch.glob("*")) == []
+    with reading(pipeline.engine) as session:
+        assert [one.arrival for one in batches.registered(session).values()] == [1, 2]
+
+
+def test_an_ingest_that_is_killed_is_named_and_the_next_one_brings_its_batch_too(pipeline: Pipeline) -> None:
+    pipeline.now = dt.datetime.now(dt.UTC)  # a command's clock is the real one
+    heals(pipeline, random.uniform(0, 2))
+
+
+def test_a_batch_whose_command_was_killed_before_its_run_was_recorded_comes_with_the_next(
+    pipeline: Pipeline, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    first = folder(tmp_path, "b1", users=USERS, accounts=ACCOUNTS, transactions=bought("t1"))
+    monkeypatch.setattr(launch, "_run", ends)
+    with pytest.raises(KeyboardInterrupt):
+        ingested(pipeline, instance, first)
+    monkeypatch.undo()
+    ingested(pipeline, instance, folder(tmp_path, "b2", transactions=bought("t2")))
+    assert known(pipeline) == {"t1", "t2"}
+
+
+@pytest.mark.verify
+def test_forty_ingests_killed_at_any_moment(tmp_path: Path) -> None:
+    for number in range(40):
+        heals(
+            Pipeline(Settings(data=tmp_path / str(number) / "data"), now=dt.datetime.now(dt.UTC)), random.uniform(0, 6)
+        )
 
 
 def test_a_run_gives_way_to_an_earlier_one_of_the_same_batch(pipeline: Pipeline, instance: dg.DagsterInstance) -> None:

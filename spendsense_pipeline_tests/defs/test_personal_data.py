@@ -49,7 +49,13 @@ def test_after_a_whole_run_with_rejected_and_refused_batches_names_are_where_the
     (broken / "users.csv").write_text('user_id,full_name\nu1,"Zebulon Quisling"x,\nu2,"Zebulon Quisling\n')
     with launch.opened_instance(copy.settings) as instance:
         _, ran = launch.ingest_folder(copy.definitions, instance, copy.settings, odd, "odd")
-        assert launch.tallies(ran)["users"] == {"read": 3, "accepted": 0, "duplicate": 0, "rejected": 3}
+        assert launch.tallies(ran)["users"] == {
+            "read": 3,
+            "accepted": 0,
+            "duplicate": 0,
+            "rejected": 3,
+            "superseded": 0,
+        }
         with pytest.raises(launch.RunFailed) as refused:
             launch.ingest_folder(copy.definitions, instance, copy.settings, broken, "broken")
     people |= {"Zebulon", "Quisling", "quisling"}

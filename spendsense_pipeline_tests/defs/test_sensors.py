@@ -21,6 +21,7 @@ from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.governance import consent, operators, queue, release, review
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import ConsentPeriod, Recommendation, RecommendationText
+from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.settings import PROJECT_ROOT
 from spendsense_pipeline_tests.conftest import NOON, Pipeline
 
@@ -38,9 +39,9 @@ def asked(pipeline: Pipeline, instance: dg.DagsterInstance, now: dt.datetime = N
 
 
 def files(pipeline: Pipeline) -> Files:
-    """The folders of this pipeline; the gate needs the warehouse alone."""
-    others = dict.fromkeys(set(Files.model_fields) - {"warehouse"}, "")
-    return Files(warehouse=pipeline.settings.warehouse_root, **others)
+    """The folders of this pipeline that the gate needs."""
+    others = dict.fromkeys(set(Files.model_fields) - {"warehouse", "scratch"}, "")
+    return Files(warehouse=pipeline.settings.warehouse_root, scratch=str(pipeline.settings.scratch), **others)
 
 
 def approved(pipeline: Pipeline, number: int) -> list[dict[str, object]]:
@@ -192,6 +193,28 @@ def test_a_release_run_passes_its_own_proof(copy: Pipeline) -> None:
     assert feed == {row["recommendation_id"] for row in chosen}
 
 
+def test_rows_that_killed_runs_of_any_job_left_go_once_no_run_is_under_way(copy: Pipeline) -> None:
+    """The gate looks wherever the pipeline runs, also where nothing lands."""
+    copy.settings.scratch.mkdir(exist_ok=True)
+    left, new = copy.settings.scratch / "aside-left", copy.settings.scratch / "aside-new"
+    for folder in (left, new):
+        folder.mkdir()
+        (folder / "judged.parquet").touch()
+    engines = copy.settings.scratch / "duckdb_temp_storage-0.tmp"
+    engines.touch()
+    for one in (left, engines):
+        os.utime(one, (0, 0))
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_of(instance, "daily_refresh", dg.DagsterRunStatus.STARTED)
+        asked(copy, instance)
+        assert left.is_dir(), "a run may be using it"
+    with dg.DagsterInstance.ephemeral() as instance:
+        asked(copy, instance)
+    assert (left.exists(), engines.exists(), new.exists()) == (False, False, True), (
+        "the newest may be of one that begins"
+    )
+
+
 # --- Landing ---
 
 
@@ -218,7 +241,7 @@ def landed(zone: Path, instance: dg.DagsterInstance, seconds_later: float = 120)
     files = Files(
         warehouse=str(zone.parent / "warehouse"),
         landing=str(zone),
-        scratch="",
+        scratch=str(zone.parent / "scratch"),
         exports="",
         reports="",
         prompts="",
@@ -313,6 +336,30 @@ def test_a_batch_that_failed_three_times_is_left_for_a_person_and_the_next_one_g
         (zone / "b2").mkdir()
         (zone / "b2" / "users.json").write_text("[]")
         settled(zone / "b2")
-        answer = landed(zone, instance)
-    assert isinstance(answer, dg.SensorResult)
-    assert [request.partition_key for request in answer.run_requests or []] == ["b2"]
+        assert requested(landed(zone, instance)) == ["b2"]
+
+
+def requested(answer: object) -> list[str | None]:
+    assert isinstance(answer, dg.SensorResult), answer
+    return [request.partition_key for request in answer.run_requests or []]
+
+
+def test_a_refused_batch_is_not_tried_again_until_its_files_change_and_holds_up_nothing(zone: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        refused = {"dagster/partition": "b1", ingest.REFUSED: str(landing.last_change(zone / "b1"))}
+        run_of(instance, ingest.JOB, dg.DagsterRunStatus.FAILURE, **refused)
+        assert "refused, see their runs: b1" in reason(landed(zone, instance))
+        (zone / "b2").mkdir()
+        (zone / "b2" / "_SUCCESS").touch()
+        assert requested(landed(zone, instance)) == ["b2"]
+        (zone / "b1" / "users.json").write_text('[{"user_id": "u1"}]')
+        (zone / "b1" / "_SUCCESS").touch()
+        assert requested(landed(zone, instance)) == ["b1"]
+
+
+def test_a_batch_that_failed_for_a_while_keeps_its_place_before_later_ones(zone: Path) -> None:
+    (zone / "b2").mkdir()
+    (zone / "b2" / "_SUCCESS").touch()
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_of(instance, ingest.JOB, dg.DagsterRunStatus.FAILURE, **{"dagster/partition": "b1"})
+        assert requested(landed(zone, instance)) == ["b1"]

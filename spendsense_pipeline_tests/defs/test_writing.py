@@ -15,8 +15,9 @@ from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.features import JOB
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import ModelGeneration, ModelTemplate
-from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.generation import REQUESTS_AT_MOST
+from spendsense_pipeline.recommendations.prompts import load_prompts
+from spendsense_pipeline.recommendations.templates import EXAMPLES
 from spendsense_pipeline.settings import Settings
 from spendsense_pipeline_tests.conftest import DAY, Pipeline
 from spendsense_pipeline_tests.recommendations.model_server import (
@@ -269,15 +270,17 @@ def personal_values(pipeline: Pipeline) -> dict[str, set[str]]:
         ]
     )
     cents = sorted({f"{abs(amount):.2f}" for amount in amounts.dropna()})
-    # What an insight's prompt says of its own thresholds is nobody's.
-    everybodys = " ".join(f"{insight.fires} {insight.wrong_when}" for insight in INSIGHTS.values())
+    # What every prompt says, of whomever, and the samples of how slots read are nobody's.
+    prompts = load_prompts(pipeline.settings.prompts).values()
+    everybodys = "\n".join([*(one.text for one in prompts), *(one["shown"] for one in EXAMPLES.values())]).lower()
+    payees = {*tables["transactions"]["merchant_name"].dropna(), *streams["merchant"].dropna()}
     return {
         "names": set(tables["users"]["full_name"]),
         "e-mails": set(tables["users"]["email"]),
         "ids": {str(value) for table, column in ids for value in tables[table][column].dropna()},
-        "payees": {*tables["transactions"]["merchant_name"].dropna(), *streams["merchant"].dropna()},
+        "payees": {payee for payee in payees if payee.lower() not in everybodys},
         "amounts": {*cents, *(f"{float(amount):,.2f}" for amount in cents)},
-        "shown": {str(slot["shown"]) for slot in slots if str(slot["shown"]) not in everybodys},
+        "shown": {str(slot["shown"]) for slot in slots if str(slot["shown"]).lower() not in everybodys},
         "figures": {str(slot["value"]) for slot in slots if isinstance(slot["value"], float) and slot["value"] % 1},
     }
 

@@ -109,7 +109,7 @@ def day() -> dict[str, Any]:
             user_id=lambda f: f["recommendation_id"].map({"rec_1": "a", "rec_2": "a", "rec_3": "b", "rec_4": "b"}),
             operator_id=["op_1", "op_2", "op_1", "op_1", "op_2", "op_1", "op_2"],
         ),
-        "releases": pd.DataFrame([release("1", "a")]),
+        "borne_out": [True],
     }  # fmt: skip
 
 

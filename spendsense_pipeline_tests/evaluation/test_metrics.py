@@ -9,7 +9,7 @@ import pytest
 
 from spendsense_pipeline.contracts import CONTRACTS, failures
 from spendsense_pipeline.contracts.personas import PERSONAS
-from spendsense_pipeline.evaluation.metrics import RELEASE_COLUMNS, evaluation_metrics, explained, verified
+from spendsense_pipeline.evaluation.metrics import evaluation_metrics, explained, verified
 from spendsense_pipeline_tests.evaluation.conftest import NOON, draft, features, release
 
 
@@ -52,7 +52,7 @@ def test_the_frame_keeps_its_contract_and_defines_every_metric(day: dict[str, An
 
 def test_a_day_without_anybody_has_the_same_rows_and_no_ratio(day: dict[str, Any]):
     empty = {name: value.iloc[:0] if isinstance(value, pd.DataFrame) else value for name, value in day.items()}
-    empty["releases"] = pd.DataFrame(columns=list(RELEASE_COLUMNS))
+    empty["borne_out"] = []
     empty["decisions"] = pd.DataFrame(columns=[*day["decisions"]])
     rows = evaluation_metrics(**empty)
     assert list(rows["metric"]) == list(evaluation_metrics(**day)["metric"])

@@ -1,5 +1,7 @@
 """Both databases, migrated once and emptied for each test: SQLite in a file, and a real PostgreSQL server."""
 
+import functools
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, text
 
+from spendsense_pipeline.governance import operators
 from spendsense_pipeline.governance.audit import START
 from spendsense_pipeline.governance.database import connect, upgrade, writing
-from spendsense_pipeline.governance.models import Base, Operator
+from spendsense_pipeline.governance.models import Base
 from spendsense_pipeline_tests.governance.town import NOW
 
 
@@ -19,11 +22,29 @@ def hasty(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA synchronous = OFF")
 
 
+def database_in(file: Path) -> Engine:
+    """A migrated database with nothing in it, in this file."""
+    file.write_bytes(_migrated())
+    engine = connect(f"sqlite:///{file}")
+    event.listen(engine, "connect", hasty)
+    return engine
+
+
+@functools.cache
+def _migrated() -> bytes:
+    """The file that all migrations make of none: they take a second, and make the same one each time."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "governance.db"
+        engine = connect(f"sqlite:///{file}")
+        event.listen(engine, "connect", hasty)
+        upgrade(engine)
+        engine.dispose()
+        return file.read_bytes()
+
+
 @pytest.fixture(scope="session")
 def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = connect(f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'governance.db'}")
-    event.listen(engine, "connect", hasty)
-    upgrade(engine)
+    engine = database_in(tmp_path_factory.mktemp("sqlite") / "governance.db")
     yield engine
     engine.dispose()
 
@@ -70,5 +91,5 @@ def engine(empty: Engine) -> Engine:
     """A database with the operators ``ada`` and ``ben``."""
     with writing(empty) as session:
         for name in ("ada", "ben"):
-            session.add(Operator(operator_id=name, registered_at=NOW, source="test"))
+            operators.add(session, name, NOW)
     return empty

@@ -8,7 +8,7 @@ import re
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from spendsense_pipeline.governance import audit, erasure, records, review
+from spendsense_pipeline.governance import audit, erasure, holds, policy, queue, records, review, templates
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import AuditEntry
 from spendsense_pipeline_tests.governance.town import (
@@ -26,13 +26,29 @@ from spendsense_pipeline_tests.governance.town import (
 
 @pytest.fixture
 def told(engine: Engine) -> Engine:
-    """A story with every kind of row: seq 1-6 grants, 7-9 decisions, 10-12 releases, 13-14 closings, 15 a recall."""
+    """A story with most kinds of rows: three customers' grants and drafts, decisions, releases, closings, a recall."""
     ones = [waiting_draft(engine, user) for user in ("mia", "noah", "zoe")]
     approve(engine, *ones[:2])
     review.override(engine, ones[2]["recommendation_id"], "ada", NOW, guardrails=no_findings, title="New", reason="x")
     gate(engine)
     revoke(engine, "mia", NOW + HOUR)
+    others(engine)
     return engine
+
+
+def others(engine: Engine) -> None:
+    """What comes more seldom: a rejected and a voided draft, a wording approved, an erasure, rules, holds."""
+    ida, _eva, joe, _lea = (waiting_draft(engine, user) for user in ("ida", "eva", "joe", "lea"))
+    review.reject(engine, [ida["recommendation_id"]], "ada", NOW, reason="no")
+    revoke(engine, "eva", NOW + HOUR)
+    queue.show(engine, joe["recommendation_id"], NOW, operator_id="ada")
+    templates.approve_template(engine, f"{joe['template_id']}@{joe['template_hash']}", "ada", NOW)
+    erasure.begin(engine, "lea", [], "ada", "request 1", NOW + HOUR, known=False)
+    policy.keep(engine, policy.Rules(four_eyes=True), NOW)
+    with writing(engine) as session:
+        records.record_evaluation(session, TODAY, {"coverage": 1.0}, NOW)
+        holds.place(session, "joe", "ada", "court", NOW)
+        holds.lift(session, "joe", "ben", "over", NOW)
 
 
 def tampered(engine: Engine, *statements: str) -> None:
@@ -55,6 +71,14 @@ def _without_keys(connection: Connection, statements: tuple[str, ...]) -> None:
     connection.commit()
 
 
+def places(engine: Engine) -> dict[str, int]:
+    """Names of the links, ``consent0`` the first of its kind, and ``last``."""
+    with reading(engine) as session:
+        kinds = session.scalars(text("SELECT kind FROM audit_chain ORDER BY seq")).all()
+    named = {f"{kind}{kinds[:place].count(kind)}": place + 1 for place, kind in enumerate(kinds)}
+    return {**named, "last": len(kinds)}
+
+
 def verified(engine: Engine, **how: object) -> audit.Verification:
     with reading(engine) as session:
         return audit.verify(session, **how)
@@ -63,7 +87,7 @@ def verified(engine: Engine, **how: object) -> audit.Verification:
 def test_an_honest_story_verifies(told: Engine) -> None:
     found = verified(told)
     assert (found.ok, found.first_broken) == (True, None)
-    assert found.count == 15
+    assert found.count == places(told)["last"]
     assert re.fullmatch(r"[0-9a-f]{64}", found.head)
 
 
@@ -72,46 +96,82 @@ def test_an_empty_chain_verifies(empty: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "seq", "problem"),
+    ("statement", "place", "problem"),
     [
-        ("UPDATE consent_events SET actor = 'someone' WHERE seq = 2", 2, "row_changed"),
-        ("UPDATE consent_events SET recorded_at = '2026-11-20 09:00:00.000000' WHERE seq = 3", 3, "row_changed"),
-        ("UPDATE decisions SET operator_id = 'ben' WHERE seq = 7", 7, "row_changed"),
-        ("UPDATE decisions SET reason = 'fine' WHERE seq = 8", 8, "row_changed"),
-        ("UPDATE releases SET run_id = 'other' WHERE seq = 10", 10, "row_changed"),
-        ("UPDATE recalls SET cause = 'mistake' WHERE seq = 15", 15, "row_changed"),
-        ("DELETE FROM consent_events WHERE seq = 4", 4, "row_missing"),
-        ("DELETE FROM decisions WHERE seq = 9", 9, "row_missing"),
-        ("DELETE FROM recalls", 15, "row_missing"),
-        ("DELETE FROM audit_chain WHERE seq = 5", 5, "link_missing"),
-        ("UPDATE audit_chain SET payload = '{}' WHERE seq = 6", 6, "link_changed"),
-        ("UPDATE audit_chain SET subject_id = 'rel_other' WHERE seq = 10", 10, "link_changed"),
-        ("UPDATE audit_chain SET salt = 'ff' WHERE seq = 11", 11, "row_changed"),
-        ("UPDATE audit_chain SET commitment = 'ff' WHERE seq = 11", 11, "link_changed"),
-        ("DELETE FROM audit_chain WHERE seq = 15", 15, "tail_missing"),
-        ("UPDATE audit_head SET hash = 'ff'", 15, "head_changed"),
-        ("UPDATE recommendation_texts SET content = 'Borrow more.'", 7, "text_changed"),
+        ("UPDATE consent_events SET actor = 'someone' WHERE seq = {consent1}", "consent1", "row_changed"),
+        (
+            "UPDATE consent_events SET recorded_at = '2026-11-20 09:00:00.000000' WHERE seq = {consent2}",
+            "consent2",
+            "row_changed",
+        ),
+        ("UPDATE decisions SET operator_id = 'ben' WHERE seq = {decision0}", "decision0", "row_changed"),
+        ("UPDATE decisions SET reason = 'fine' WHERE seq = {decision1}", "decision1", "row_changed"),
+        ("UPDATE releases SET run_id = 'other' WHERE seq = {release0}", "release0", "row_changed"),
+        ("UPDATE recalls SET cause = 'mistake' WHERE seq = {recall0}", "recall0", "row_changed"),
+        ("DELETE FROM consent_events WHERE seq = {consent3}", "consent3", "row_missing"),
+        ("DELETE FROM decisions WHERE seq = {decision2}", "decision2", "row_missing"),
+        ("DELETE FROM recalls", "recall0", "row_missing"),
+        ("DELETE FROM audit_chain WHERE seq = {consent4}", "consent4", "link_missing"),
+        ("UPDATE audit_chain SET payload = '{{}}' WHERE seq = {consent5}", "consent5", "link_changed"),
+        ("UPDATE audit_chain SET subject_id = 'rel_other' WHERE seq = {release0}", "release0", "link_changed"),
+        ("UPDATE audit_chain SET salt = 'ff' WHERE seq = {release1}", "release1", "row_changed"),
+        ("UPDATE audit_chain SET commitment = 'ff' WHERE seq = {release1}", "release1", "link_changed"),
+        ("DELETE FROM audit_chain WHERE seq = {last}", "last", "tail_missing"),
+        ("UPDATE audit_head SET hash = 'ff'", "last", "head_changed"),
+        ("UPDATE recommendation_texts SET content = 'Borrow more.'", "decision0", "text_changed"),
         ("UPDATE consent_periods SET closed_at = NULL WHERE user_id = 'mia'", None, "period_changed"),
         ("UPDATE consent_periods SET user_id = 'eve' WHERE user_id = 'zoe'", None, "period_changed"),
+        ("UPDATE draft_events SET user_id = 'eve' WHERE seq = {draft0}", "draft0", "row_changed"),
+        ("UPDATE recommendations SET user_id = 'eve' WHERE user_id = 'noah'", None, "draft_changed"),
+        (
+            "UPDATE recommendations SET consent_id = (SELECT max(consent_id) FROM consent_periods)",
+            None,
+            "draft_changed",
+        ),
+        ("UPDATE recommendations SET expires_at = '2027-11-20 09:00:00.000000'", None, "draft_changed"),
+        ("UPDATE recommendations SET template_hash = 'x' WHERE user_id = 'zoe'", None, "draft_changed"),
+        ("UPDATE recommendations SET released_at = NULL WHERE user_id = 'zoe'", None, "draft_changed"),
+        ("UPDATE recommendations SET status = 'pending_approval', released_at = NULL", None, "draft_changed"),
+        ("UPDATE recommendations SET status = 'approved' WHERE user_id = 'zoe'", None, "status_changed"),
+        ("UPDATE recommendations SET status = 'pending_approval' WHERE user_id = 'eva'", None, "status_changed"),
+        ("UPDATE recommendations SET status = 'pending_approval' WHERE user_id = 'ida'", None, "status_changed"),
+        ("UPDATE recommendations SET status = 'expired' WHERE user_id = 'ida'", None, "status_changed"),
+        ("UPDATE recommendation_texts SET severity = 2, findings = 'x'", None, "evidence_changed"),
+        ("UPDATE recommendation_texts SET slots = 'x' WHERE author IS NOT NULL", None, "evidence_changed"),
+        ("UPDATE recommendation_texts SET signals = 'x' WHERE author IS NULL", None, "evidence_changed"),
+        ("UPDATE operators SET role = 'admin' WHERE operator_id = 'ben'", None, "operator_changed"),
+        ("UPDATE operators SET deactivated_at = registered_at WHERE operator_id = 'ben'", None, "operator_changed"),
+        ("UPDATE operators SET password_hash = 'x' WHERE operator_id = 'ben'", None, "operator_changed"),
+        ("UPDATE operators SET qualified_until = '2030-01-01' WHERE operator_id = 'ben'", None, "operator_changed"),
+        ("UPDATE operator_events SET scopes = 'education' WHERE seq = {operator0}", "operator0", "row_changed"),
+        ("UPDATE policies SET four_eyes = NOT four_eyes", "policy0", "row_changed"),
+        ("DELETE FROM policies", "policy0", "row_missing"),
+        ("UPDATE template_decisions SET operator_id = 'ben'", "template_decision0", "row_changed"),
+        ("UPDATE tombstones SET kind = 'account'", "tombstone0", "row_changed"),
+        ("DELETE FROM tombstones", "tombstone0", "row_missing"),
+        ("UPDATE evaluation_runs SET metrics = 'x'", "evaluation0", "row_changed"),
+        ("UPDATE holds SET reason = 'x'", "hold0", "row_changed"),
+        ("DELETE FROM hold_lifts", "hold_lift0", "row_missing"),
     ],
 )
-def test_every_change_is_found_and_named(told: Engine, statement: str, seq: int | None, problem: str) -> None:
-    tampered(told, statement)
+def test_every_change_is_found_and_named(told: Engine, statement: str, place: str | None, problem: str) -> None:
+    there = places(told)
+    tampered(told, statement.format(**there))
     found = verified(told)
     assert not found.ok
     assert found.first_broken is not None
-    assert (found.first_broken["seq"], found.first_broken["problem"]) == (seq, problem)
+    assert (found.first_broken["seq"], found.first_broken["problem"]) == (place and there[place], problem)
 
 
 def test_an_inserted_row_is_found(told: Engine) -> None:
     tampered(
         told,
-        "INSERT INTO recalls SELECT release_id, 99, recommendation_id, 'x', released_at, NULL FROM releases"
-        " WHERE release_id NOT IN (SELECT release_id FROM recalls) AND seq = 11",
+        "INSERT INTO recalls SELECT release_id, 999, recommendation_id, 'x', released_at, NULL FROM releases"
+        f" WHERE release_id NOT IN (SELECT release_id FROM recalls) AND seq = {places(told)['release1']}",
     )
     broken = verified(told).first_broken
     assert broken is not None
-    assert (broken["seq"], broken["kind"], broken["problem"]) == (99, "recall", "row_not_recorded")
+    assert (broken["seq"], broken["kind"], broken["problem"]) == (999, "recall", "row_not_recorded")
 
 
 def test_reordered_links_are_found(told: Engine) -> None:
@@ -127,36 +187,34 @@ def test_a_tail_cut_off_with_its_head_shows_against_an_evaluation(told: Engine) 
     with writing(told) as session:
         head = records.record_evaluation(session, TODAY, {"coverage": 1.0}, NOW)
     assert verified(told).ok
+    length = head["count"]
     cut = [
-        "DELETE FROM audit_chain WHERE seq = 15",
-        "DELETE FROM recalls",
-        "UPDATE audit_head SET count = 14, hash = (SELECT hash FROM audit_chain WHERE seq = 14)",
+        f"DELETE FROM audit_chain WHERE seq >= {length}",
+        "DELETE FROM hold_lifts",
+        f"UPDATE audit_head SET count = {length - 1}, hash = (SELECT hash FROM audit_chain WHERE seq = {length - 1})",
     ]
     tampered(told, *cut)
     broken = verified(told).first_broken
     assert broken is not None
-    assert (broken["seq"], broken["problem"]) == (15, "known_head_missing")
-    tampered(told, "DELETE FROM evaluation_runs")
+    assert (broken["seq"], broken["problem"]) == (length, "known_head_missing")
+    tampered(told, f"DELETE FROM evaluation_runs WHERE seq > {length}")
     assert verified(told).ok, "inside the database nothing is left to tell"
-    assert not verified(told, known=[(head["count"], head["hash"])]).ok, "the report outside still does"
+    assert not verified(told, known=[(length, head["hash"])]).ok, "the report outside still does"
 
 
 def test_a_chain_rewritten_in_the_middle_shows_against_an_evaluation(told: Engine) -> None:
     with reading(told) as session:
         rows = audit.head(session)
-    assert verified(told, known=[(5, "f" * 64)]).first_broken == {
-        "seq": 5,
-        "kind": "consent",
-        "subject": verified(told, known=[(5, "f" * 64)]).first_broken["subject"],
-        "problem": "known_head_missing",
-    }
+    broken = verified(told, known=[(5, "f" * 64)]).first_broken
+    assert broken is not None
+    assert (broken["seq"], broken["problem"]) == (5, "known_head_missing")
     assert verified(told, known=[rows]).ok
 
 
 def test_no_link_holds_anything_personal(told: Engine) -> None:
     with reading(told) as session:
         payloads = " ".join(session.scalars(text("SELECT payload FROM audit_chain")))
-    assert not re.search("mia|noah|zoe|New", payloads)
+    assert not re.search("mia|noah|zoe|ida|eva|joe|lea|New|court", payloads)
 
 
 def test_the_same_row_commits_differently_each_time(empty: Engine) -> None:
@@ -190,7 +248,9 @@ def test_a_stranger_verifies_the_chain_by_the_recipe_in_the_docs(told: Engine) -
         text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=written)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def written(moment: dt.datetime) -> str:
+    def written(moment: dt.date) -> str:
+        if not isinstance(moment, dt.datetime):
+            return moment.isoformat()
         return moment.astimezone(dt.UTC).isoformat(timespec="microseconds")
 
     with reading(told) as session:

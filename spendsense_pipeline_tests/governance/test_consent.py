@@ -4,12 +4,14 @@ import datetime as dt
 
 import pandas as pd
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, consent
+from spendsense_pipeline.experiments import documents
+from spendsense_pipeline.governance import audit, consent, consent_texts
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.frames import consents
+from spendsense_pipeline.governance.models import ConsentText
 from spendsense_pipeline_tests.governance.town import (
     DAY,
     HOUR,
@@ -211,7 +213,7 @@ def test_every_event_is_in_the_chain(engine: Engine) -> None:
     grant(engine, "mia")
     revoke(engine, "mia", NOW + HOUR)
     with reading(engine) as session:
-        assert audit.verify(session).count == 4
+        assert audit.verify(session).count == 6, "two operators, two grants, two revocations"
         assert audit.verify(session).ok
 
 
@@ -221,3 +223,27 @@ def test_a_file_s_revocation_at_the_moment_of_the_grant_counts(engine: Engine) -
         with writing(engine) as session:
             said = [{"user_id": "mia", "consent_revoked_at": NOW - early}]
             assert consent.close_revoked_by_files(session, said, NOW, source="batch-2") == closed
+
+
+def test_a_versions_words_are_kept_in_the_chain_and_never_change(engine: Engine) -> None:
+    digest = consent_texts.register(engine, "2026-11", "I agree to get education.", NOW)
+    assert consent_texts.register(engine, "2026-11", "I agree to get education.", NOW) == digest
+    with pytest.raises(SpendSenseError, match="give the new text a new version"):
+        consent_texts.register(engine, "2026-11", "I agree to everything.", NOW)
+    with pytest.raises(SpendSenseError, match="needs a version"):
+        consent_texts.register(engine, "2026-12", "  ", NOW)
+    grant(engine, "mia", text_version="2026-11")
+    grant(engine, "noa", text_version="2025-01")
+    with reading(engine) as session:
+        assert audit.verify(session).ok
+        rows = {row["version"]: row for row in consent_texts.record(session)}
+    assert rows["2026-11"]["content"] == "I agree to get education."
+    assert rows["2026-11"]["agreements"] == 2  # both scopes
+    assert rows["2025-01"]["content"] is None
+    page = documents.consent_texts(rows.values(), NOW.date())
+    assert "> I agree to get education." in page
+    assert "was never registered" in page.split("## 2025-01")[1].split("## ")[0]
+    with writing(engine) as session:
+        session.execute(update(ConsentText).values(content="I agree to everything."))
+    with reading(engine) as session:
+        assert not audit.verify(session).ok

@@ -3,17 +3,18 @@
 import datetime as dt
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, batches, database, operators
+from spendsense_pipeline.governance import audit, batches, database, operators, records
 from spendsense_pipeline.governance.database import SCHEMA, connect, current, reading, upgrade, writing
 from spendsense_pipeline.governance.models import Base, Batch, ConsentPeriod, Operator, Recommendation
 from spendsense_pipeline_tests.governance.town import DAY, NOW, grant
@@ -21,6 +22,7 @@ from spendsense_pipeline_tests.governance.town import DAY, NOW, grant
 CONSENT, AT = "con_70d8da13d35fb737f4b0", "2026-11-23 09:00:00.000000+00:00"
 LINK = "dd75cc6d2b5ac0652ba93783c203830095d489ca0d0282b9e1b50c6e58590aec"
 PAYLOAD = '{"action":"opened","channel":"unstated","scope":"education","text_version":"unstated"}'
+NAMED = '{"coverage": 1.0, "named": {"name": "november", "details": null}}'
 FIRST_VERSION = [
     f"INSERT INTO consent_periods VALUES ('{CONSENT}', 'mia', 'education', 1, '{AT}', '{AT}', NULL, NULL)",
     f"INSERT INTO consent_events VALUES (1, '{CONSENT}', 'mia', 'education', 'opened', '{AT}', 'unstated', 'unstated',"
@@ -33,6 +35,20 @@ FIRST_VERSION = [
     " first_registered_at, expires_at, status, status_at) VALUES ('rec_1', 'mia', '2026-11-23', 30, 'savings_builder',"
     f" 'education', 'savings_builder/a', 's', 'library', 'library-0123456789ab', '{CONSENT}', 'h', 'h', '{AT}', '{AT}',"
     f" '{AT}', 'pending_approval', '{AT}')",
+    *(
+        "INSERT INTO recommendation_texts (recommendation_id, content_hash, title, content, rationale, findings,"
+        " severity, slots, reasons, written_at)"
+        f" VALUES ('rec_1', '{hashed}', 'T', 'C', 'R', '[]', 0, '{{}}', '[]', '{AT}')"
+        for hashed in ("h", "other words")
+    ),
+    "INSERT INTO recommendations SELECT 'rec_2', user_id, as_of, window_days, persona, content_type, template_id,"
+    " situation, product_id, generator, model, prompt_version, generation_ms, consent_id, original_hash, content_hash,"
+    " run_id, registered_at, first_registered_at, expires_at, 'expired', status_at, superseded_by, decision_id,"
+    " released_at FROM recommendations",
+    f"INSERT INTO operators (operator_id, registered_at, source, deactivated_at) VALUES ('ada', '{AT}', 'test', NULL),"
+    f" ('ben', '{AT}', 'test', '{AT}')",
+    "INSERT INTO evaluation_runs (evaluation_id, as_of, evaluated_at, metrics, audit_count, audit_hash) VALUES"
+    f" ('eva_1', '2026-11-23', '{AT}', '{NAMED}', 1, '{LINK}')",
 ]
 """A database as version 0001 left it."""
 
@@ -42,6 +58,16 @@ def test_the_migrations_make_what_the_models_say(empty: Engine) -> None:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, Base.metadata) == []
     assert current(empty) == SCHEMA
+
+
+def test_an_upgrade_that_is_killed_leaves_nothing_half_done(tmp_path: Path) -> None:
+    """All migrations are committed together: a command killed while it made the database kept every later one out."""
+    engine = connect(f"sqlite:///{tmp_path / 'new.db'}")
+    committed: list[str | None] = []
+    event.listen(engine, "commit", lambda _: committed.append(current(connect(str(engine.url)))))
+    upgrade(engine)
+    assert committed == [None], "what others saw before each commit"
+    assert current(engine) == SCHEMA
 
 
 def test_the_schema_this_code_asks_for_is_the_newest_migration() -> None:
@@ -74,11 +100,19 @@ def test_a_database_of_the_first_version_moves_on_with_all_that_it_holds(tmp_pat
         upgrade(engine)
         with reading(engine) as session:
             assert audit.verify(session).ok
-            (one,) = session.query(Recommendation)
+            one = session.get_one(Recommendation, "rec_1")
             assert (one.template_hash, one.status) == ("library-0123456789ab", "pending_approval")
+            (evaluated,) = records.evaluations(session, limit=2)["evaluations"]
+            assert (evaluated["name"], evaluated["metrics"]) == ("november", {"coverage": 1.0})
         grant(engine, "noah")
         with reading(engine) as session:
-            assert audit.verify(session).count == 3
+            kinds = Counter(session.scalars(text("SELECT kind FROM audit_chain")))
+            assert kinds == {"consent": 3, "evaluation": 1, "operator": 3, "draft": 4}
+            assert audit.verify(session).ok
+        with engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
+            connection.execute(text("UPDATE recommendations SET status = 'pending_approval' WHERE status = 'expired'"))
+        with reading(engine) as session:
+            assert audit.verify(session).first_broken["problem"] == "status_changed"
         engine.dispose()
 
 
@@ -190,6 +224,25 @@ def test_batches_keep_their_place(empty: Engine) -> None:
         assert session.query(Batch).count() == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Ada", "in capitals alone"),
+        (" ada", "write 'ada'"),
+        ("ada\u200b", "only look"),
+        ("\uff41da", "write 'ada'"),
+        ("\u0430da", "cyrillic and latin"),
+        ("a\u202eda", "only look"),
+    ],
+)
+def test_no_operator_is_mistaken_for_another(engine: Engine, name: str, said: str) -> None:
+    with pytest.raises(SpendSenseError, match=said) as refused, writing(engine) as session:
+        operators.add(session, name, NOW)
+    assert refused.value.code == "invalid_operator"
+    with writing(engine) as session:
+        assert operators.register_from_files(session, [name], NOW, source="b", trust=True) == 0
+
+
 def test_files_name_operators_only_while_there_are_none_or_when_trusted(empty: Engine) -> None:
     def from_file(*names: str, trust: bool = False) -> int:
         with writing(empty) as session:
@@ -205,7 +258,7 @@ def test_files_name_operators_only_while_there_are_none_or_when_trusted(empty: E
     with writing(empty) as session:
         active = {row["operator_id"]: row["active"] for row in operators.listed(session)}
         assert active == {"ada": True, "ben": True, "eve": False}
-        assert [operators.add(session, name, NOW) for name in ("eve", "eve", "zoe")] == [
+        assert [operators.add(session, name, NOW, actor="ben") for name in ("eve", "eve", "zoe")] == [
             "reactivated",
             "unchanged",
             "added",

@@ -351,7 +351,7 @@ class TestStanding:
             operators.deactivate(session, "ada", NOW)
         assert standing.apply(engine, NOW + DAY) == []
         with writing(engine) as session:
-            operators.add(session, "ada", NOW)
+            operators.add(session, "ada", NOW, actor="ben")
         assert standing.end(engine, given["standing_id"], "ada", NOW + DAY) == "ended"
         assert standing.apply(engine, NOW + DAY) == []
 

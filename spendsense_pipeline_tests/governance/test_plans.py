@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from spendsense_pipeline.governance import consent, queue, records, release, review, why
+from spendsense_pipeline.governance import consent, operators, queue, records, release, review, why
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.governance.models import Operator
 from spendsense_pipeline_tests.governance import town
 from spendsense_pipeline_tests.governance.conftest import wipe
 
@@ -78,7 +77,7 @@ ACTIONS: dict[str, Callable[[Engine], Any]] = {
 def told(sqlite: Engine) -> Engine:
     wipe(sqlite)
     with writing(sqlite) as session:
-        session.add(Operator(operator_id="ada", registered_at=town.NOW, source="test"))
+        operators.add(session, "ada", town.NOW)
     town.approve(sqlite, town.waiting_draft(sqlite))
     return sqlite
 

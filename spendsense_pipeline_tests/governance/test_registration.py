@@ -2,6 +2,8 @@
 
 import datetime as dt
 import json
+import threading
+import time
 from typing import Any
 
 import pandas as pd
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import queue, review, why
+from spendsense_pipeline.governance import queue, registration, review, why
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.frames import history
 from spendsense_pipeline.governance.models import Recommendation
@@ -288,6 +290,61 @@ def test_a_text_that_cannot_be_kept_registers_nothing(engine: Engine, bad: dict[
         register(engine, draft("mia", consents, template="fine"), draft("mia", consents) | bad)
     assert refused.value.code == "invalid_text"
     assert statuses(engine) == {}
+
+
+def test_a_decision_waits_for_at_most_one_turn_of_a_registration(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "TURN", 2)
+    waits = waiting_draft(engine, "zoe")
+    day = [draft(user, grant(engine, user)) for user in (f"user-{number}" for number in range(8))]
+    order: list[str] = []
+    locked, asks = threading.Event(), threading.Event()
+    write = registration._write
+
+    def turn(*args: Any) -> None:
+        order.append("turn")
+        locked.set()
+        assert asks.wait(30)
+        time.sleep(0.2)  # until the decision stands before the lock
+        write(*args)
+
+    def decide() -> None:
+        assert locked.wait(30)
+        asks.set()
+        assert outcome(approve(engine, waits)) == "approved"
+        order.append("decision")
+
+    monkeypatch.setattr(registration, "_write", turn)
+    operator = threading.Thread(target=decide)
+    operator.start()
+    assert register(engine, *day).registered == 8
+    operator.join()
+    assert order == ["turn", "decision", "turn", "turn", "turn"]
+
+
+def test_a_registration_that_breaks_off_keeps_whole_customers_and_is_completed_by_the_next(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "TURN", 1)
+    day = [
+        draft(user, consents, template=template)
+        for user in ("ann", "bob")
+        for consents in [grant(engine, user)]
+        for template in ("first", "second")
+    ]
+    write, turns = registration._write, iter([registration._write])
+
+    def once(*args: Any) -> None:
+        next(turns)(*args)
+
+    monkeypatch.setattr(registration, "_write", once)
+    with pytest.raises(StopIteration):
+        register(engine, *day)
+    assert statuses(engine).keys() == {one["recommendation_id"] for one in day[:2]}
+    monkeypatch.setattr(registration, "_write", write)
+    again = register(engine, *day, now=NOW + HOUR)
+    assert (again.registered, again.unchanged) == (2, 2)
 
 
 def test_a_hash_that_is_not_its_text_s_registers_nothing(engine: Engine) -> None:

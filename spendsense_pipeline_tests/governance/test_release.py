@@ -16,6 +16,7 @@ from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.frames import releases
 from spendsense_pipeline.governance.models import AuditEntry, Decision, Recommendation, RecommendationText, Release
 from spendsense_pipeline.governance.release import Allow, Deny, ReleaseFacts, release_decision
+from spendsense_pipeline_tests.governance import town
 from spendsense_pipeline_tests.governance.town import (
     DAY,
     HOUR,
@@ -93,6 +94,7 @@ LACKING: list[tuple[dict[str, Any], str]] = [
     ({**OFFER, "withdrawn": {"p1"}}, "product_withdrawn"),
     ({"topic_declined": True}, "topic_declined"),
     ({"wording_held": True}, "wording_held"),
+    ({"withheld": True}, "withheld"),
 ]
 ENOUGH: list[dict[str, Any]] = [
     {},
@@ -478,4 +480,50 @@ def test_a_day_s_evaluation_verifies_what_was_released_from_a_moment_on(engine: 
     both, one = [early["recommendation_id"], late["recommendation_id"]], [late["recommendation_id"]]
     with reading(engine) as session:
         for since, expected in ((NOW, both), (NOW + HOUR, one), (NOW + 3 * DAY, [])):
-            assert releases(session, since)["recommendation_id"].tolist() == expected
+            assert releases(session, since).rows["recommendation_id"].tolist() == expected
+
+
+def _written_over(engine: Engine, one: dict[str, Any], words: str) -> None:
+    """Somebody with access to the database puts other words under the hash."""
+    with engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
+        connection.execute(
+            update(RecommendationText)
+            .where(RecommendationText.recommendation_id == one["recommendation_id"])
+            .values(content=words)
+        )
+
+
+class TestWordsUnderAHash:
+    """A text that was changed behind the record's back is decided by nobody, released by nothing, shown to nobody."""
+
+    def test_it_is_not_approved_nor_overridden(self, engine: Engine) -> None:
+        one = waiting_draft(engine)
+        _written_over(engine, one, "Act now.")
+        assert outcome(approve(engine, one)) == "text_changed"
+        asked = [review.Request("override", one["recommendation_id"], "ada", reason="better", content="Other words.")]
+        assert outcome(review.decide(engine, asked, NOW, guardrails=town.no_findings)) == "text_changed"
+
+    def test_it_is_not_released_and_named(self, engine: Engine) -> None:
+        one, other = waiting_draft(engine), waiting_draft(engine, "noah")
+        approve(engine, one, other)
+        _written_over(engine, one, "Act now.")
+        ran = gate(engine)
+        assert ran.released == [other["recommendation_id"]]
+        assert ran.refused == {"text_changed": [one["recommendation_id"]]}
+        assert ran.blocked["text_changed"] == 1
+
+    def test_it_leaves_the_feed_at_once(self, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+        one = waiting_draft(engine)
+        approve(engine, one)
+        gate(engine)
+        (row,) = feed(engine)
+        _written_over(engine, one, "Act now.")
+        assert feed(engine) == []
+        assert row["release_id"] in caplog.text
+
+    def test_the_gate_asks_the_guardrails_again(self, engine: Engine) -> None:
+        one = waiting_draft(engine)
+        approve(engine, one)
+        ran = gate(engine, guardrails=town.critical)
+        assert (ran.released, ran.refused) == ([], {"critical_finding": [one["recommendation_id"]]})
+        assert gate(engine, guardrails=town.no_findings).released == [one["recommendation_id"]]

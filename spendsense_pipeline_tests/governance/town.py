@@ -71,8 +71,11 @@ def draft(
     return row
 
 
-def register(engine: Engine, *drafts: dict[str, Any], now: dt.datetime = NOW, **how: Any) -> registration.Registration:
-    return registration.register_drafts(engine, list(drafts), drafts[0]["as_of"], now, **how)
+def register(
+    engine: Engine, *drafts: dict[str, Any], now: dt.datetime = NOW, signals: dict[str, Any] | None = None, **how: Any
+) -> registration.Registration:
+    as_of = drafts[0]["as_of"]
+    return registration.register_drafts(engine, list(drafts), as_of, now, signals=lambda _: signals or {}, **how)
 
 
 def waiting_draft(engine: Engine, user: str = "mia", **changes: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import ibis
 import pytest
 
+from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS, failures
 from spendsense_pipeline.ingest import canonical, landing
 
@@ -31,7 +32,7 @@ PRODUCT: Row = {
 @functools.cache
 def plans() -> dict[str, str]:
     """The SQL of each judged and accepted table over stored ones: composing it takes longer than running it."""
-    con = ibis.duckdb.connect()
+    con = warehouse.connect()
     for table in landing.TABLES:
         text = {"batch": "string", "arrival": "int64", "arrived_on": "date", "page": "int64"}
         text |= {"file": "string", "row": "int64"}
@@ -39,7 +40,7 @@ def plans() -> dict[str, str]:
     found: dict[str, str] = {}
 
     def plan(name: str, expression: ibis.Table) -> ibis.Table:
-        found[name] = str(ibis.to_sql(expression))
+        found[name] = con.compile(expression)
         return con.create_table(name, schema=expression.schema())
 
     def settle(table: str, expression: ibis.Table) -> ibis.Table:
@@ -61,8 +62,7 @@ class Zone:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.con = ibis.duckdb.connect()
-        self.con.raw_sql("SET TimeZone = 'UTC'")
+        self.con = warehouse.connect()
         self.batches: list[tuple[str, int, dt.date]] = []
         self._judged: dict[Any, ibis.Table] = {}
 
@@ -98,7 +98,7 @@ class Zone:
         if known not in self._judged:
             needed = {"accounts": ["transactions"], "liabilities": ["transactions"]}.get(table, [])
             for one in [table, *needed]:
-                self._store(f"raw_{one}", str(ibis.to_sql(self.raw(one))))
+                self._store(f"raw_{one}", self.con.compile(self.raw(one)))
             if needed:
                 self._store("newest_dates", plans()["newest_dates"])
             for one in {"accounts": ["users"], "transactions": ["accounts"], "liabilities": ["accounts"]}.get(

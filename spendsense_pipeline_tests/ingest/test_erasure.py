@@ -12,7 +12,8 @@ import pytest
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.ingest import landing
-from spendsense_pipeline.ingest.erasure import Erased, accounts_of, digest, holding, scrub
+from spendsense_pipeline.ingest.digests import digest, holding
+from spendsense_pipeline.ingest.erasure import Erased, accounts_of, scrub
 from spendsense_pipeline.ingest.files import PLAID
 
 SALT = "grain"

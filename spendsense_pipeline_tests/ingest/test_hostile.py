@@ -4,21 +4,27 @@ What a single value may not be is in `test_canonical.py`, what a file as a whole
 is what depends on how a format writes it.
 """
 
+import datetime as dt
+import itertools
 import json
 import os
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.ingest import canonical, landing
 from spendsense_pipeline.ingest.files import BatchRefused
 from spendsense_pipeline_tests.ingest.conftest import ACCOUNT, TRANSACTION, USER, Zone
 
 HEADER = "transaction_id,account_id,date,amount,merchant_name\n"
 GOOD = "t1,a1,2026-02-01,-12.5,Cafe\n"
 LINE = json.dumps(TRANSACTION)
+MANY = "".join(map(chr, range(0x4E00, 0x4E00 + 100)))
 
 
 def line(**changes: Any) -> str:
@@ -127,3 +133,179 @@ def test_a_folder_that_may_not_be_read_is_refused() -> None:
             if root:
                 os.seteuid(0)
             folder.chmod(0o755)
+
+
+PERSON: dict[str, Any] = {"users_json": [USER], "accounts_json": [ACCOUNT]}
+
+
+def _parquet(zone: Zone, names: list[str], *columns: Any) -> Zone:
+    """A batch whose transactions are one Parquet file."""
+    zone.arrive(**PERSON)
+    pq.write_table(pa.Table.from_arrays(list(columns), names=names), zone.root / "b1" / "transactions.parquet")
+    return zone
+
+
+ROW = [pa.array(["t1"]), pa.array(["a1"]), pa.array(["2026-02-01"])]
+NAMES = ["transaction_id", "account_id", "date"]
+
+
+def test_decimals_wider_than_the_engine_reads_are_refused(zone: Zone) -> None:
+    wide, widest = (pa.array([Decimal("-12.50")], pa.decimal256(digits, 2)) for digits in (39, 38))
+    with pytest.raises(BatchRefused, match="'amount' holds decimals of 39 digits"):
+        _parquet(zone, [*NAMES, "amount"], *ROW, wide).judged("transactions")
+    (row,) = _parquet(Zone(zone.root.parent / "other"), [*NAMES, "amount"], *ROW, widest).accepted("transactions")
+    assert row["amount"] == -12.5
+
+
+def test_a_name_that_stands_twice_is_refused_with_the_file_or_with_the_row(zone: Zone) -> None:
+    with pytest.raises(BatchRefused, match="two columns are called 'amount'"):
+        _parquet(zone, [*NAMES, "amount", "amount"], *ROW, pa.array([-1.0]), pa.array([-2.0])).judged("transactions")
+    twice = '{"transaction_id": "t1", "account_id": "a1", "date": "2026-02-01", "amount": -1, "amount": -2}\n'
+    once = '{"transaction_id": "t2", "account_id": "a1", "date": "2026-02-01", "amount": -1}\n'
+    other = Zone(zone.root.parent / "other").arrive(**PERSON, transactions_jsonl=twice + once)
+    assert other.outcomes("transactions") == ["rejected", "accepted"]
+    assert other.quarantine()[0]["reasons"] == ["unreadable_row"]
+
+
+def test_the_readers_own_name_for_rows_is_refused(zone: Zone) -> None:
+    with pytest.raises(BatchRefused, match="'file_row_number'"):
+        _parquet(zone, [*NAMES, "amount", "file_row_number"], *ROW, pa.array([-1.0]), pa.array([9])).judged(
+            "transactions"
+        )
+
+
+def test_a_moment_in_a_zone_keeps_the_day_that_its_source_wrote(zone: Zone) -> None:
+    moment = pa.array([dt.datetime(2026, 2, 1, 3, tzinfo=dt.UTC)], pa.timestamp("us", "America/New_York"))
+    (row,) = _parquet(zone, [*NAMES, "amount"], ROW[0], ROW[1], moment, pa.array([-1.0])).accepted("transactions")
+    assert row["date"] == dt.date(2026, 1, 31)
+
+
+@pytest.mark.parametrize(
+    ("date", "reason"),
+    [
+        ("2026-02-01T23:30:00-12:00", None),
+        ("2026-02-01T08:00:00+14:00", None),
+        ("2026-02-01T08:00:00+14:30", "not_a_date"),
+        ("2026-02-01T08:00:00-15:00", "not_a_date"),
+    ],
+)
+def test_no_place_is_further_from_utc_than_fourteen_hours(zone: Zone, date: str, reason: str | None) -> None:
+    zone.arrive(**PERSON, transactions_json=[TRANSACTION | {"date": date}])
+    (row,) = zone.judged("transactions").to_pyarrow().to_pylist()
+    assert row["reasons"] == ([reason] if reason else [])
+    assert row["date"] == (None if reason else dt.date(2026, 2, 1))
+
+
+@pytest.mark.parametrize("letter", ["\x80", "\x85", "\x9b", "\x9f"])
+def test_c1_controls_are_controls(zone: Zone, letter: str) -> None:
+    zone.arrive(**PERSON, transactions_json=[TRANSACTION | {"merchant_name": f"a{letter}b"}])
+    (row,) = zone.judged("transactions").to_pyarrow().to_pylist()
+    assert row["reasons"] == ["control_characters"]
+
+
+def of_two_accounts(zone: Zone, *transactions: dict[str, Any]) -> Zone:
+    second = [ACCOUNT | {"account_id": "a2", "user_id": "u2"}, ACCOUNT | {"account_id": "a2", "user_id": "u3"}]
+    people = [USER, USER | {"user_id": "u2"}, USER | {"user_id": "u3"}]
+    return zone.arrive(
+        users_json=people,
+        accounts_json=[ACCOUNT, *second],
+        transactions_json=[TRANSACTION | one for one in transactions],
+    )
+
+
+def posts(names: str) -> list[dict[str, Any]]:
+    """Transactions of which each names the next as pending: ``"abca"`` is a circle of three."""
+    return [{"transaction_id": one, "pending_transaction_id": other} for one, other in itertools.pairwise(names)]
+
+
+def kept(zone: Zone) -> set[str]:
+    return {row["transaction_id"] for row in zone.accepted("transactions")}
+
+
+def test_a_posting_takes_its_pending_row_of_the_same_account_alone(zone: Zone) -> None:
+    of_two_accounts(
+        zone,
+        {"transaction_id": "pending"},
+        {"transaction_id": "posted", "pending_transaction_id": "pending"},
+        {"transaction_id": "elsewhere"},
+        {"transaction_id": "foreign", "account_id": "a2", "user_id": "u2", "pending_transaction_id": "elsewhere"},
+        {"transaction_id": "itself", "pending_transaction_id": "itself"},
+    )
+    assert kept(zone) == {"posted", "elsewhere", "foreign", "itself"}
+
+
+@pytest.mark.parametrize(
+    ("names", "left"),
+    [
+        ("aba", "ab"),
+        ("abca", "abc"),
+        ("abcdea", "abcde"),
+        ("xabca", "xabc"),
+        ("abc", "a"),
+        ("abcd", "a"),
+        ("abcde", "ab"),
+        (MANY + MANY[0], MANY),
+    ],
+    ids=[
+        *("two", "three", "five", "one that leads into three", "no circle"),
+        *("three in a row", "four in a row count as a circle", "a circle of 100"),
+    ],
+)
+def test_postings_in_a_circle_take_nothing(zone: Zone, names: str, left: str) -> None:
+    of_two_accounts(zone, *posts(names), *([{"transaction_id": names[-1]}] if names[-1] not in names[:-1] else []))
+    assert kept(zone) == set(left)
+
+
+@pytest.mark.parametrize(
+    ("removal", "goes"),
+    [
+        ({}, True),
+        ({"account_id": "a2"}, True),
+        ({"account_id": "a1"}, False),
+        ({"account_id": "never seen"}, False),
+        ({"user_id": "u3"}, True),
+        ({"user_id": "u1"}, False),
+        ({"account_id": "a2", "user_id": "u1"}, False),
+    ],
+)
+@pytest.mark.parametrize("first", [False, True], ids=["after", "before"])
+def test_a_removal_takes_a_later_row_of_its_account_alone(
+    zone: Zone, removal: dict[str, str], goes: bool, first: bool
+) -> None:
+    """The row is of the account a2, which u2 and u3 hold."""
+    if first:
+        zone.arrive("b0", transactions_json=[{"transaction_id": "t9", "removed": True, **removal}])
+    of_two_accounts(zone, {"transaction_id": "t9", "account_id": "a2", "user_id": "u2"})
+    if not first:
+        zone.arrive("b2", transactions_json=[{"transaction_id": "t9", "removed": True, **removal}])
+    assert kept(zone) == (set() if goes and not first else {"t9"})
+
+
+def test_a_foreign_removal_does_not_hide_an_older_one_of_the_account(zone: Zone) -> None:
+    of_two_accounts(zone, {"transaction_id": "t9"}, {"transaction_id": "t8"})
+    zone.arrive("b2", transactions_json=[{"transaction_id": "t9", "removed": True}])
+    zone.arrive(
+        "b3", transactions_json=[{"transaction_id": one, "removed": True, "account_id": "a2"} for one in ("t8", "t9")]
+    )
+    assert kept(zone) == {"t8"}
+
+
+def test_what_goes_is_counted_once_under_the_file_that_takes_it(zone: Zone) -> None:
+    of_two_accounts(
+        zone,
+        *({"transaction_id": one} for one in ("p1", "p2", "p3", "gone")),
+        {"transaction_id": "q", "account_id": "a2", "user_id": "u2"},
+    )
+    booked = [{"transaction_id": f"t{n}", "pending_transaction_id": f"p{n}"} for n in (1, 2)]
+    again = {"transaction_id": "t1b", "pending_transaction_id": "p1"}
+    foreign = {"transaction_id": "t3", "pending_transaction_id": "q"}
+    zone.arrive(
+        "b2",
+        transactions_json=[TRANSACTION | one for one in [*booked, again, foreign]],
+        transactions_jsonl=[{"transaction_id": "gone", "removed": True}, {"transaction_id": "never", "removed": True}],
+    )
+    found = canonical.superseded(zone.judged("transactions")).order_by("file").to_pyarrow().to_pylist()
+    assert found == [
+        {"batch": "b2", "file": "transactions.json", "superseded": 2},
+        {"batch": "b2", "file": "transactions.jsonl", "superseded": 1},
+    ]

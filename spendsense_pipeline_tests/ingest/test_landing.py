@@ -415,3 +415,15 @@ def test_files_that_are_no_longer_as_they_were_seen_refuse_the_batch(zone: Zone,
         os.utime(changed, (1, 1))
     with pytest.raises(BatchRefused, match=f"{changed.name}: changed while the batch was read; put `_SUCCESS`"):
         landing.require_unchanged(folder, seen)
+
+
+def test_what_a_killed_copy_left_half_is_no_batch_and_goes_and_a_persons_hidden_folder_stays(tmp_path: Path) -> None:
+    for name in (".arriving-x1", ".somebodys"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "users.json").write_text("[{}]")
+    now = dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
+    assert landing.arrivals(tmp_path, now, dt.timedelta(0)) == ([], [])
+    landing.clear_arriving(tmp_path, dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1))
+    assert len(list(tmp_path.iterdir())) == 2, "a copy may be under way"
+    landing.clear_arriving(tmp_path, now)
+    assert [one.name for one in tmp_path.iterdir()] == [".somebodys"]

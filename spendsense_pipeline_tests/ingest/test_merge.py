@@ -21,8 +21,11 @@ Delivery = dict[str, list[Row]]
 
 
 def world(rng: random.Random, batches: int) -> list[Delivery]:
-    """What each batch brings of one world: late owners, corrections, removals, postings, moves, conflicts, bad rows."""
+    """What each batch brings of one world: late owners, holders that share, corrections, removals, moves, conflicts, bad
+    rows; postings, which in every other world are most rows and lead in chains and circles."""
     prefix = f"w{rng.getrandbits(60)}"
+    changes = [None, None, None, "removed", "removed there", "posts", "posts", "under", "blank", "nameless"]
+    changes += rng.choice([[], ["posts"] * 24])
 
     def name(kind: str, most: int) -> str:
         return f"{prefix}{kind}{rng.randint(1, most)}"
@@ -30,11 +33,14 @@ def world(rng: random.Random, batches: int) -> list[Delivery]:
     def transaction() -> Row:
         row = {**TRANSACTION, "transaction_id": name("t", 6), "account_id": name("a", 2)}
         row["amount"] = rng.choice([-1, -2, -2, "much"])
-        change = rng.choice([None, None, None, "removed", "posts", "posts", "under", "blank", "nameless"])
+        change = rng.choice(changes)
         if change == "removed":
             return {"transaction_id": row["transaction_id"], "removed": True}
+        if change == "removed there":
+            row |= {"removed": True, "user_id": name("u", 3)}
         if change == "posts":
-            row["pending_transaction_id"] = rng.choice(["", " "]) + name("t", 6)
+            row |= {"pending_transaction_id": rng.choice(["", " "]) + name("t", 6), "account_id": f"{prefix}a1"}
+            row["amount"] = -1
         if change == "under":
             row["user_id"] = name("u", 3)
         if change == "blank":
@@ -43,13 +49,20 @@ def world(rng: random.Random, batches: int) -> list[Delivery]:
             row["transaction_id"] = None
         return row
 
+    def user() -> Row:
+        return {"user_id": name("u", 3), "email": rng.choice([None, None, None, "nowhere"])}
+
+    def account() -> Row:
+        kind = {"subtype": rng.choice(["checking", "checking", "savings"])}
+        return {**ACCOUNT, **kind, "account_id": name("a", 2), "user_id": name("u", 3)}
+
     def some(rows: Any, most: int) -> list[Row]:
         return [rows() for _ in range(rng.randint(0, most))]
 
     return [
         {
-            "users": some(lambda: {"user_id": name("u", 3), "full_name": "Ada Example"}, 2),
-            "accounts": some(lambda: {**ACCOUNT, "account_id": name("a", 2), "user_id": name("u", 3)}, 2),
+            "users": some(user, 2),
+            "accounts": some(account, 2),
             "transactions": some(transaction, 4),
             "liabilities": some(lambda: {**LIABILITY, "liability_id": name("l", 2), "account_id": name("a", 2)}, 1),
         }

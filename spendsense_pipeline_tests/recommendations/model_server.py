@@ -15,13 +15,15 @@ Body = dict[str, Any]
 
 @dataclass
 class Reply:
-    """What the server sends back; ``hang`` sends nothing and keeps the connection, ``drop`` closes it."""
+    """What the server sends back; ``hang`` sends nothing and keeps the connection, ``drop`` closes it; ``chunks`` sends
+    the body so many times, in chunks and without its length."""
 
     body: bytes = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     hang: bool = False
     drop: bool = False
+    chunks: int = 0
 
 
 Behaviour = Callable[[Body, int], Reply]
@@ -103,6 +105,7 @@ class ModelServer:
         self.behaviour: Behaviour = good
         self.latency = latency
         self.most_at_once = 0
+        self.sent = 0  # bytes, in chunks
         self._at_once = 0
         self._lock = threading.Lock()
         self.closing = threading.Event()
@@ -150,11 +153,17 @@ def serving(latency: float = 0.0) -> Iterator[ModelServer]:
                 return
             self.send_response(reply.status)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(reply.body)))
-            for name, value in reply.headers.items():
+            length = ("Transfer-Encoding", "chunked") if reply.chunks else ("Content-Length", str(len(reply.body)))
+            for name, value in (length, *reply.headers.items()):
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(reply.body)
+            if not reply.chunks:
+                self.wfile.write(reply.body)
+                return
+            for _ in range(reply.chunks):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(reply.body), reply.body))
+                model.sent += len(reply.body)
+            self.wfile.write(b"0\r\n\r\n")
 
         def log_message(self, *args: Any) -> None:
             """Quiet."""

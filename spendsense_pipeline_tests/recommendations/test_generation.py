@@ -28,7 +28,8 @@ from spendsense_pipeline.recommendations.generation import (
     with_generated,
 )
 from spendsense_pipeline.recommendations.library import education_templates
-from spendsense_pipeline.recommendations.prompts import Situation, distinct, load_prompts, request
+from spendsense_pipeline.recommendations.openai import LONGEST_BODY
+from spendsense_pipeline.recommendations.prompts import MOST_TOKENS, Situation, distinct, load_prompts, request
 from spendsense_pipeline.recommendations.situations import situations
 from spendsense_pipeline_tests.recommendations.customers import (
     AS_OF,
@@ -132,7 +133,7 @@ def write(
             )
             return await generator.write([ONE] if wanted is None else wanted), generator.stopped
 
-    generations, stopped = asyncio.run(run())
+    generations, stopped = asyncio.run(asyncio.wait_for(run(), 60))
     return Result(generations, stopped, spend, passing.slept, kept)
 
 
@@ -249,6 +250,31 @@ def test_who_asks_for_more_than_a_minute_is_asked_no_more(server: ModelServer) -
     assert found.slept == []
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("size", [LONGEST_BODY, LONGEST_BODY + 1])
+def test_an_answer_is_read_up_to_a_limit(server: ModelServer, size: int, chunked: bool) -> None:
+    found = write(server, always(Reply(b" " * size, chunks=int(chunked))))
+    code = "malformed_response" if size <= LONGEST_BODY else "too_large"
+    assert found.one.problems[0].startswith(f"{code}: ")
+
+
+def test_an_answer_in_chunks_without_an_end_is_left_at_the_limit(server: ModelServer) -> None:
+    block = 1 << 16
+    found = write(server, always(Reply(b" " * block, chunks=4_000)))
+    assert found.one.problems[0].startswith("too_large: ")
+    assert server.sent < 10 * LONGEST_BODY * len(server.requests), "what lies in the sockets' buffers, not 262 MB"
+
+
+def test_a_request_granted_after_another_stopped_the_run_is_given_back_and_nobody_waits_for_it(
+    server: ModelServer,
+) -> None:
+    worst = len(json.dumps(request(ONE, PROMPTS[ONE.about], "gpt-4o-mini"))) // 3 + MOST_TOKENS
+    found = write(server, always(failure(401)), [ONE] * 4, spend=budget(tokens=worst))
+    assert len(server.requests) == found.budget.spent_requests == 1
+    assert found.budget.spent_tokens == 0
+    assert (found.stopped or "").startswith("http_401")
+
+
 STOPPING = {
     "a refused key": (failure(401, message=f"Incorrect API key provided: {KEY}"), "http_401"),
     "a forbidden model": (failure(403), "http_403"),
@@ -296,7 +322,7 @@ ANSWERS = {
     "another type": (completion('{"pieces": "none"}'), "wrong_schema"),
     "empty list": (completion('{"pieces": []}'), "empty_list"),
     "no text": (completion(""), "empty_answer"),
-    "a megabyte": (completion(json.dumps({"pieces": "x" * 1_000_000})), "too_long"),
+    "most of a megabyte": (completion(json.dumps({"pieces": "x" * 900_000})), "too_long"),
 }
 
 
@@ -471,10 +497,10 @@ def test_the_budgets_of_tokens_and_cost_hold_whatever_is_in_flight(server: Model
         usage = {"prompt_tokens": 1_000, "completion_tokens": 2_000, "total_tokens": 3_000}
         return completion(json.dumps({"pieces": good_pieces(request)}), usage=usage)
 
-    found = write(server, costly, SITUATIONS, spend=budget(tokens=12_000), in_flight=in_flight)
-    assert found.budget.spent_tokens <= 12_000
+    found = write(server, costly, SITUATIONS, spend=budget(tokens=13_000), in_flight=in_flight)
+    assert found.budget.spent_tokens <= 13_000
     assert sum(one.written for one in found.generations) == 3, "the third fits once two have given back"
-    assert found.stopped == "the budget of 12,000 tokens a run is used up"
+    assert found.stopped == "the budget of 13,000 tokens a run is used up"
     found = write(server, costly, SITUATIONS, spend=budget(cost=0.005), in_flight=in_flight)
     assert found.budget.spent_cost <= 0.005
     assert found.stopped == "the budget of $0.005 a run is used up"

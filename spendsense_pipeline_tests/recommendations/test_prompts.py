@@ -1,5 +1,7 @@
 """What a model is asked: the same bytes for the same situation, from its key alone, and a schema that is strict."""
 
+import json
+import shutil
 from pathlib import Path
 
 import openai
@@ -7,6 +9,7 @@ import pytest
 
 from spendsense_pipeline.contracts import PERSONAS
 from spendsense_pipeline.recommendations import prompts
+from spendsense_pipeline.recommendations.library import load_library
 from spendsense_pipeline.recommendations.prompts import (
     PromptError,
     UnknownSituation,
@@ -58,7 +61,7 @@ def test_everything_that_shapes_the_text_changes_the_fingerprint(tmp_path: Path,
     def of(situation=one, prompt=prompt, model="m") -> str:
         return fingerprint(request(situation, prompt, model))
 
-    (tmp_path / "library").mkdir()
+    shutil.copytree(FOLDER / "library", tmp_path / "library")
     for persona in (*PERSONAS, "insight"):
         words = (FOLDER / f"{persona}.md").read_text().replace("Warm, calm", "Warm and calm")
         (tmp_path / f"{persona}.md").write_text(words)
@@ -96,6 +99,24 @@ def test_a_prompt_that_is_missing_or_unversioned_is_refused(tmp_path: Path, text
         (tmp_path / f"{PERSONAS[0]}.md").write_text(text)
     with pytest.raises(PromptError, match=said):
         load_prompts(tmp_path)
+
+
+def test_a_prompt_has_two_pieces_of_its_own_as_examples_and_no_slot_is_left_unread() -> None:
+    pieces = load_library(FOLDER)
+    for about, prompt in PROMPTS.items():
+        _, _, examples = prompt.text.partition("## Worked examples")
+        own = [one for one in pieces if one.about == about and json.dumps(one.title, ensure_ascii=False) in examples]
+        assert len(own) == prompts.WORKED, about
+        read = [line for line in examples.splitlines() if line.startswith("> ")]
+        assert read, about
+        assert not any("{{" in line or "None" in line for line in read), about
+
+
+def test_a_slot_comes_with_a_sample_of_how_it_reads() -> None:
+    said = request(SITUATIONS[0], PROMPTS[SITUATIONS[0].about], "m")["messages"][1]["content"]
+    slots = [line for line in said.splitlines() if line.startswith("- {{")]
+    assert slots
+    assert all('reads like "' in line for line in slots)
 
 
 def test_prompts_speak_of_the_output_that_the_schema_asks_for() -> None:

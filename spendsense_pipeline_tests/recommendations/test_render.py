@@ -148,6 +148,11 @@ def test_the_fallback_claims_no_reason() -> None:
     assert said == ("You see this because nothing in the last 30 days stood out. It is a general starting point.")
 
 
+def test_nothing_stood_out_is_not_said_of_rows_that_nobody_can_explain() -> None:
+    unknown = json.dumps([reason("wealth_builder.known", "explained_share", 0.3) | {"met": False}])
+    assert "stood out" not in rationale(unknown, "savings_builder", SLOTS, is_fallback=True)
+
+
 def test_low_card_balances_are_not_told_as_high_ones() -> None:
     reasons = json.dumps([reason("wealth_builder.low", "max_utilization", 0.1, operator="<=")])
     assert "low beside their limits" in rationale(reasons, "wealth_builder", SLOTS, is_fallback=False)

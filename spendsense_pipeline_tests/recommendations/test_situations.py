@@ -65,6 +65,26 @@ def test_the_key_of_a_situation_is_readable_and_stable() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("customer", "spoken_of"),
+    [
+        ({"avg_monthly_expenses": 600.0}, True),
+        ({"avg_monthly_expenses": 599.0}, False),  # below a fifth of what comes in
+        ({"avg_monthly_expenses": 200.0, "regular_income": None, "avg_monthly_income": None}, True),
+        ({"avg_monthly_expenses": 199.0, "regular_income": None, "avg_monthly_income": None}, False),
+        ({"unlinked_cards": 1, "unlinked_card_payments": 480.0}, True),
+        ({"unlinked_cards": 1, "unlinked_card_payments": 481.0}, False),  # above a fifth of what is seen
+    ],
+)
+def test_no_text_speaks_of_spending_where_a_part_of_it_is_out_of_sight(
+    customer: dict[str, Any], spoken_of: bool
+) -> None:
+    rows = situations(*day({"a": SAVING | {"regular_income": 3_000.0} | customer}), streams([]), cards())
+    slots, facts = json.loads(rows.at[0, "slots"]), json.loads(rows.at[0, "facts"])
+    assert ({"monthly_expenses", "fund_months", "fund_target"} <= set(slots)) is spoken_of
+    assert (facts["fund"] != "unknown") is spoken_of
+
+
 def test_the_long_window_is_followed_where_the_short_one_is_a_fallback() -> None:
     from spendsense_pipeline.personas.assignment import assign_personas
 

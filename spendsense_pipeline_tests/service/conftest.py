@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
 from spendsense_pipeline.governance import access, operators
-from spendsense_pipeline.governance.database import connect, upgrade, writing
+from spendsense_pipeline.governance.database import writing
 from spendsense_pipeline.governance.models import TOKEN_SCOPES
 from spendsense_pipeline.service.app import create_app
 from spendsense_pipeline.service.context import Service
 from spendsense_pipeline.settings import Settings
 from spendsense_pipeline_tests.governance import town
-from spendsense_pipeline_tests.governance.conftest import hasty
+from spendsense_pipeline_tests.governance.conftest import database_in
 
 PASSWORD = "correct horse battery"  # a test's own
 ADDRESS = "http://127.0.0.1:8000"
@@ -24,12 +24,10 @@ ADDRESS = "http://127.0.0.1:8000"
 class Town:
     """One running service with its database, its clock and its people: one of each role, with a password."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, engine: Engine | None = None, **settings: Any) -> None:
         self.now = town.NOW
         self.settings = Settings(data=folder, **({"trust_local": False} | settings))
-        self.engine: Engine = connect(f"sqlite:///{folder / 'spendsense.db'}")
-        event.listen(self.engine, "connect", hasty)
-        upgrade(self.engine)
+        self.engine = engine or database_in(folder / "spendsense.db")
         with writing(self.engine) as session:
             for name, role in {"vera": "viewer", "ada": "operator", "ben": "operator", "otto": "auditor"}.items():
                 operators.add(session, name, self.now, standing=operators.Standing(role=role))

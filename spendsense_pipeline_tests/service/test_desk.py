@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from spendsense_pipeline.governance import activity
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import FeedbackEvent, Viewing
-from spendsense_pipeline.service import charts, desk, overview, pane, people
+from spendsense_pipeline.service import charts, desk, experiments, overview, pane, people
 from spendsense_pipeline.service.access import rules_of
 from spendsense_pipeline_tests.conftest import Pipeline
 from spendsense_pipeline_tests.governance import town
@@ -375,7 +375,7 @@ def _reference(client: TestClient) -> str:
 
 # ---- who may what
 
-READ = ("/desk", "/desk/queue", "/desk/changes?since=0", "/desk/wordings", "/desk/overview")
+READ = ("/desk", "/desk/queue", "/desk/changes?since=0", "/desk/wordings", "/desk/overview", "/desk/experiments")
 AUDIT = ("/desk/audit",)
 CHANGES = {
     "/desk/decide": [{"action": "approve", "recommendation_id": "x"}],
@@ -422,7 +422,7 @@ def test_deciding_is_offered_to_operators_alone(place: Town) -> None:
 
 
 def test_every_route_of_the_pages_has_a_rule() -> None:
-    routes = [route for room in (desk, overview, people) for route in room.router.routes]
+    routes = [route for room in (desk, experiments, overview, people) for route in room.router.routes]
     assert len(routes) > 14
     assert [route for route in routes if not rules_of(route)] == []
 

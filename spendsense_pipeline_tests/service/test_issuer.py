@@ -2,6 +2,7 @@
 
 import base64
 import datetime as dt
+import functools
 import hashlib
 import hmac
 import json
@@ -32,11 +33,17 @@ def _base64(text: bytes) -> str:
     return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
 
+@functools.cache
+def _key() -> RSAKey:
+    """The issuer's first key, made once: that takes a moment."""
+    return RSAKey.generate_key(2048, {"kid": "first"})
+
+
 class Issuer:
     """Discovery, keys, authorisation and tokens by OpenID Connect. ``lie`` changes what it says."""
 
     def __init__(self) -> None:
-        self.key = RSAKey.generate_key(2048, {"kid": "first"})
+        self.key = _key()
         self.about: dict[str, Any] = {}
         self.claims: dict[str, Any] = {}
         self.signs_with: Any = self.key

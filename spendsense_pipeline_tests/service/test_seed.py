@@ -25,7 +25,7 @@ from spendsense_pipeline.service.app import create_app
 from spendsense_pipeline.service.context import Service
 from spendsense_pipeline.service.seed import router
 from spendsense_pipeline.settings import Settings
-from spendsense_pipeline_tests.conftest import DAY, NOON, Pipeline
+from spendsense_pipeline_tests.conftest import DAY, NOON, Pipeline, unopened
 from spendsense_pipeline_tests.service.seed_client import SHAPES, Client, household
 
 OPERATOR = "operator_1"
@@ -61,7 +61,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(refreshed: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> World:
     data = tmp_path_factory.mktemp("seed") / "data"
-    shutil.copytree(refreshed.settings.data, data)
+    shutil.copytree(unopened(refreshed), data)
     settings = Settings(data=data, weekly_cap=0)
     ticks = iter(range(10**9))
     service = Service(
@@ -89,7 +89,8 @@ def test_the_whole_story_of_a_new_customer(world: World) -> None:
     sent = batch | {"transactions": [*batch["transactions"], *spoilt]}
     done = client("POST /ingest/", body=sent)
     assert done["ingested"] == {"users": 1, "accounts": 2, "transactions": 120, "liabilities": 1, "products": 0}
-    assert done["tables"]["transactions"] == {"read": 123, "accepted": 120, "duplicate": 0, "rejected": 3}
+    counts = {"read": 123, "accepted": 120, "duplicate": 0, "rejected": 3, "superseded": 0}
+    assert done["tables"]["transactions"] == counts
 
     assert user_id in [row["user_id"] for row in client("GET /users/", limit=100)["users"]]
     figures = client("POST /features/compute/{}", user_id, window_days=30)["features"]

@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from spendsense_pipeline import signed_post
 from spendsense_pipeline.governance import endings, erasure, outbox
 from spendsense_pipeline.service.webhooks import Sender
 from spendsense_pipeline.settings import InvalidSettings, Settings
@@ -185,14 +186,15 @@ def test_two_addresses_each_hear_everything_and_one_that_hangs_does_not_hold_up_
 
 
 def test_an_address_that_cannot_be_reached_is_tried_once_a_look_and_not_for_every_message(
-    tmp_path: Path, receiver: Receiver
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, sender = telling(tmp_path, receiver.address)
     receiver.close()
     for n in range(5):
         town.grant(place.engine, f"user_{n}", place.now)
-    tries = []
-    sender._send = lambda *sent: tries.append(sent[1]) or ("ConnectError", False)  # type: ignore[method-assign]
+    tries: list[str] = []
+    send = signed_post.post
+    monkeypatch.setattr(signed_post, "post", lambda *sent: tries.append(sent[3]) or send(*sent))
     assert sender.tell(receiver.address) == 0
     assert len(tries) == 1
     assert outbox.states(place.engine)[receiver.address]["waiting"] == 10

@@ -6,17 +6,19 @@ operator's override. ``release_candidates_clean`` is the blocking question. What
 may approve (``governance``).
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
-import pandera.pandas as pa
-from pandera.errors import SchemaErrors
 
 from spendsense_pipeline.recommendations.guardrails.advice import advice_boundary
+from spendsense_pipeline.recommendations.guardrails.asks import scams
 from spendsense_pipeline.recommendations.guardrails.facts import disclosure, eligibility, grounding, links, privacy
+from spendsense_pipeline.recommendations.guardrails.language import language
+from spendsense_pipeline.recommendations.guardrails.script import script
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Guardrail, Text, normalized
 from spendsense_pipeline.recommendations.guardrails.tone import tone
 from spendsense_pipeline.recommendations.slots import SLOTS
@@ -24,6 +26,9 @@ from spendsense_pipeline.recommendations.slots import SLOTS
 GUARDRAILS: Final[dict[str, Guardrail]] = {
     "tone": tone,
     "advice_boundary": advice_boundary,
+    "scams": scams,
+    "script": script,
+    "language": language,
     "disclosure": disclosure,
     "grounding": grounding,
     "eligibility": eligibility,
@@ -36,10 +41,13 @@ def _passes(guardrail: Guardrail) -> Any:
     return lambda texts: texts.map(lambda text: not guardrail(text)).astype(bool)
 
 
-REVIEW: Final = pa.DataFrameSchema(
-    {"text": pa.Column(object, [pa.Check(_passes(rule), name=name, error=name) for name, rule in GUARDRAILS.items()])}
-)
-"""One row per text, one check per guardrail."""
+@functools.cache
+def contract() -> Any:
+    """A pandera schema: one row per text, one check per guardrail."""
+    import pandera.pandas as pa  # half a second, which whoever judges a single text does not wait for
+
+    checks = [pa.Check(_passes(rule), name=name, error=name) for name, rule in GUARDRAILS.items()]
+    return pa.DataFrameSchema({"text": pa.Column(object, checks)})
 
 
 def findings(drafts: pd.DataFrame, matches: pd.DataFrame) -> pd.Series:
@@ -68,9 +76,11 @@ def findings(drafts: pd.DataFrame, matches: pd.DataFrame) -> pd.Series:
         if place == len(texts):
             texts.append(Text.of(*parts[-1]))
         of.append(place)
+    from pandera.errors import SchemaErrors
+
     faulty: set[int] = set()
     try:
-        REVIEW.validate(pd.DataFrame({"text": pd.Series(texts, dtype=object)}), lazy=True)
+        contract().validate(pd.DataFrame({"text": pd.Series(texts, dtype=object)}), lazy=True)
     except SchemaErrors as error:
         faulty = set(error.failure_cases["index"])
     found = [_found(Text.of(*part)) if place in faulty else [] for part, place in zip(parts, of, strict=True)]
@@ -147,10 +157,10 @@ def release_candidates_clean(drafts: pd.DataFrame) -> pd.DataFrame:
 
 __all__ = [
     "GUARDRAILS",
-    "REVIEW",
     "Finding",
     "Guardrail",
     "Text",
+    "contract",
     "critical",
     "findings",
     "normalized",

@@ -1,22 +1,27 @@
-"""The boundary of advice: no guarantee, no approval in advance, no named security, no telling what to buy."""
+"""The boundary of advice: no guarantee, no approval in advance, no named security, no telling what to buy.
+
+Names of securities are data (``data/securities.toml``).
+"""
 
 import re
+import tomllib
+from importlib import resources
 from typing import Final
 
+from spendsense_pipeline.recommendations.guardrails.asks import asking
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Severity, Text, phrases
 
-_NAMED = (
-    r"bitcoin|ethereum|dogecoin|solana|shiba inu|S ?& ?P \d+|dow jones|nasdaq(?:-\d+)?|nyse|russell \d+|"
-    r"vanguard|ishares|"
-    r"blackrock|fidelity|charles schwab|robinhood|wealthfront|betterment|"
-    r"tesla|nvidia|gamestop|berkshire hathaway|palantir|coinbase"
+_DATA: Final[dict[str, str]] = {
+    name: "|".join(re.escape(each).replace(r"\ ", " ?") for each in listed)
+    for name, listed in tomllib.loads(
+        resources.files("spendsense_pipeline.recommendations").joinpath("data/securities.toml").read_text("utf-8")
+    ).items()
+}
+_INVEST: Final = (
+    r"(?:(?:buy|own)(?:ing)?|load(?:ing)? up on|go(?:ing)? long|happy in|swap\b.{0,40}? for|sell(?:ing)?|trad(?:e|"
+    r"ing)|hold(?:ing)?|stak(?:e|ing)|pick(?:ing)? up|grab(?:bing)?|invest(?:ing)?(?: in| into)?|"
+    r"(?:put|move|shift|swap|place)(?:ting|ping)?\b.{0,40}? (?:in|into|to|for))"
 )
-# Names that are also payees: a security only beside a word that makes them one.
-_COMPANY = (
-    r"apple|amazon|microsoft|google|alphabet|meta|facebook|netflix|disney|walmart|costco|intel|amd|nike|uber|spotify|"
-    r"exxon|chevron|boeing|ford|toyota|visa|mastercard|paypal|jpmorgan|starbucks"
-)
-_TICKERS = r"VOO|VTI|SPY|QQQ|VTSAX|VXUS|BND|IVV|SCHD|ARKK|TSLA|AAPL|AMZN|MSFT|GOOGL?|NVDA|GME|AMC|BTC|ETH|XRP"
 _ANY = re.IGNORECASE
 
 _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
@@ -48,14 +53,22 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
     ),
     (
         re.compile(
-            rf"(?<![\w$])\$[A-Z]{{2,5}}\b|\b(?:NYSE|NASDAQ)\s*:\s*[A-Z]+|\b(?:{_TICKERS})\b|"
-            r"\b(?:[Tt]icker|[Ss]hares? (?:of|in)|[Ss]tocks? (?:of|in|like))\s+\$?[A-Z]\w+"
+            rf"(?<![\w$])\$[A-Za-z]{{2,5}}\b|\b(?:NYSE|NASDAQ)\s*:\s*[A-Za-z]+|(?i:\b(?:{_DATA['tickers']}|"
+            rf"{_DATA['coins']})\b)|"
+            rf"\b(?i:{_INVEST} (?:some |a bit of |a little |more |index |a few )*(?:{_DATA['words']}))\b|\bSPY\b|"
+            r"\b(?:[Tt]icker|[Ss]hares? (?:of|in)|[Ss]tocks? (?:of|in|like)|[Bb]onds? (?:of|from)|"
+            r"[Ii]nvest(?:ing)? in)\s+\$?[A-Z]\w+"
         ),
         "critical",
         "names a security",
     ),
     (
-        re.compile(rf"\b(?:{_NAMED})\b|\b(?:{_COMPANY})(?:'s)? (?:stock|shares?|bonds?|calls|puts|options)\b", _ANY),
+        re.compile(
+            rf"\b(?:{_DATA['funds']})\b|\b(?:{_DATA['companies']})(?:'s)? (?:stock|shares?|bonds?|calls|puts|"
+            rf"options)\b|"
+            rf"\b(?:stock|shares?|bonds?|stake) (?:of|in|from) (?:{_DATA['companies']})\b",
+            _ANY,
+        ),
         "critical",
         "names an investment",
     ),
@@ -68,13 +81,16 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
             r"(?:stocks?|shares?|bonds?|funds?|etfs?|crypto\w*|gold|silver|options?)\b|"
             r"\b(?:put|move|shift|transfer) (?:all|everything|your (?:money|savings|cash)) (?:of it )?in(?:to)? "
             r"(?:stocks?|bonds?|crypto\w*|gold|real estate|the market)\b|"
+            r"\bbuy(?:ing)? the dip\b|\b(?:crypto|gold|silver|real estate) is (?:where|the|a|how)\b|\b(?:coins?|"
+            r"stocks?|shares?|bonds?) (?:while|now that) (?:they|it) (?:are|is) cheap|"
+            r"\b[Bb]uy (?:\w+ )?(?:i|t|treasury|savings|corporate) bonds\b|"
+            r"\b(?:good|fine|great|smart|solid) (?:buy|investment|pick)\b|"
+            r"\bgold is (?:the|a) (?:best|safest|good)\b|"
+            r"\b(?:trade|buy|sell) (?:\w+ )?options\b|"
             r"\bas your (?:financial )?advis[eo]r\b|\binvest (?:all|everything)\b|"
-            r"\b(?:take out|get|apply for) an? (?:payday |personal |new )?(?:loan|credit card)\b|"
-            r"\b(?:file for|declare) bankruptcy\b|\b(?:stop paying|stop making|skip)(?: your| a| the)? (?:loan|card|"
-            r"mortgage|payments?)\b|"
             r"\b(?:best|top|perfect|ideal) (?:investment|stock|fund|pick)s?\b|\b(?:good|right|"
             r"perfect) time to (?:buy|sell|invest)\b|"
-            r"\bborrow (?:money )?to invest\b|\bcash out your (?:\d+\(?k\)?|retirement|pension|ira)\b",
+            r"\bborrow (?:money )?to invest\b",
             _ANY,
         ),
         "critical",
@@ -83,7 +99,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
 )
 
 
-_found: Final = phrases("advice_boundary", _RULES)
+_found: Final = phrases("advice_boundary", (*_RULES, *asking("advice_boundary")))
 
 
 def advice_boundary(text: Text) -> list[Finding]:

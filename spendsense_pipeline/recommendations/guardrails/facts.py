@@ -6,21 +6,24 @@ from collections.abc import Collection
 from typing import Final
 
 from spendsense_pipeline.recommendations.figures import figures
+from spendsense_pipeline.recommendations.guardrails.people import named_like_its_site, person_in
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Text, normalized, sentences
+from spendsense_pipeline.recommendations.naming import known_payee
 from spendsense_pipeline.recommendations.render import COMPENSATION, EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
 
 _LINK = re.compile(r"\b([a-z][a-z0-9+.-]{1,20}):(?://)?(?=[^\s\d])\S*", re.IGNORECASE)
 _HTTPS = re.compile(r"https://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?=[/?#.,;:)]|$)", re.IGNORECASE)
 _GOES_ON = re.compile(r"[\w%]|[.,]\d")
 _BARE_LINK = re.compile(
-    r"(?<![\w/.@-])(?:www\.\S+|[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|net|org|gov|edu|io|co|app|info|biz|xyz|ru|ly|"
-    r"example)\b"
-    r"(?![\w@]))",
+    r"(?<![\w/.@-])(?:www\.\S+|[a-z0-9-]*[a-z0-9](?:\.[a-z0-9-]+)*\.[a-z]{2,}\b(?![\w@])(?:/\S*)?|"
+    r"[a-z0-9-]+ ?(?:\[\.\]|\(\.\)|\[dot\]|\(dot\)) ?[a-z]{2,}|[a-z0-9-]+ dot (?:com|net|org|io|co|app|info|me|biz|"
+    r"xyz|shop|club|online|gov|edu)\b)",
     re.IGNORECASE,
 )
+"""A host by itself, whatever its ending: an ending that nobody has heard of is as good for a trap as another one."""
 _MARKUP = re.compile(r"\]\s*\(|<\s*[a-z/!]|&(?:#\d+|#x[0-9a-f]+|[a-z]+);", re.IGNORECASE | re.MULTILINE)
 _SCHEMES: Final = frozenset(
-    {"http", "ftp", "file", "javascript", "data", "vbscript", "mailto", "tel", "sms", "ws", "blob"}
+    {"http", "hxxp", "hxxps", "ftp", "file", "javascript", "data", "vbscript", "mailto", "tel", "sms", "ws", "blob"}
 )
 PUBLIC_HOSTS: Final = frozenset(
     {"consumerfinance.gov", "fdic.gov", "ncua.gov", "ftc.gov", "irs.gov", "investor.gov", "sec.gov", "finra.org",
@@ -47,9 +50,13 @@ _PRIVATE: Final = (
             r"brother|sister)"
             r"(?:'s)? (?:owes?|earns?|spends?|saved?|account|card|balance|debt|salary|income)\b|"
             r"\b(?:customers?|people|somebody|someone) (?:named|called) [A-Z]\w+|"
-            r"\b(?:Mr|Mrs|Ms|Dr)\.? [A-Z]\w+",
+            r"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Sir|Aunt|Auntie|Uncle|Grandma|Grandpa|Cousin)\.? [A-Z]['\w]+",
         ),
         "another person's affairs",
+    ),
+    (
+        re.compile(r"\b(?:bc1[a-z0-9]{20,}|0x[0-9a-f]{24,}|[13](?=[a-z]*\d)[1-9a-hj-np-z]{25,34})\b", re.IGNORECASE),
+        "the address of a wallet",
     ),
 )
 
@@ -106,21 +113,27 @@ def links(text: Text) -> list[Finding]:
     """Links are plain https to a host on the list, or to the partner of the offer; no other scheme, no markup."""
     found = []
     hosts = {*PUBLIC_HOSTS, *(m[1].casefold() for s in text.slots.values() if (m := _HTTPS.match(str(s["shown"]))))}
+    shown = [normalized(str(slot["shown"])) for slot in text.slots.values()]
     rest = text.whole
     for match in _LINK.finditer(text.whole):
         scheme, whole = match[1].casefold(), match[0]
         if scheme == "https":
             rest = rest.replace(whole, " ")
             host = _HTTPS.match(whole)
+            if whole.rstrip(".,;:)?") in shown:
+                continue
             if not host:
                 found.append(_found("links", f"is no plain https link: {whole[:80]!r}"))
             elif not any(host[1].casefold() == one or host[1].casefold().endswith(f".{one}") for one in hosts):
                 found.append(_found("links", f"links to {host[1][:80]}, which is not on the list of hosts"))
+            elif re.search(r"[?#@%\\]", whole.rstrip(".,;:)?")):
+                found.append(_found("links", f"carries more than a page's address: {whole[:80]!r}"))
         elif scheme in _SCHEMES or "://" in whole:
             rest = rest.replace(whole, " ")
             found.append(_found("links", f"only https links are allowed: {whole[:80]!r}"))
-    for slot in text.slots.values():  # a payee may be called like its site
-        rest = rest.replace(normalized(str(slot["shown"])), " ")
+    for name in shown:  # a payee may be called like its site
+        if named_like_its_site(name):
+            rest = rest.replace(name, " ")
     for pattern, what in ((_BARE_LINK, "a link without https://"), (_MARKUP, "a Markdown link or markup")):
         if hit := pattern.search(rest):
             found.append(_found("links", f"{what}: {hit[0][:80]!r}"))
@@ -129,7 +142,11 @@ def links(text: Text) -> list[Finding]:
 
 def privacy(text: Text) -> list[Finding]:
     """Nothing that names a person or an account: of the customer's cards the last four, of other people nothing."""
-    found = dict.fromkeys(hit for sentence in sentences(text.whole) for hit in _private(sentence))
+    whole = text.whole
+    for slot in text.slots.values():
+        if known_payee(name := normalized(str(slot["shown"]))):
+            whole = whole.replace(name, " ")
+    found = dict.fromkeys(hit for sentence in sentences(whole) for hit in _private(sentence))
     return [_found("privacy", message) for message in found]
 
 
@@ -138,7 +155,10 @@ def _private(sentence: str) -> tuple[str, ...]:
     for link in _LINK.finditer(sentence):
         if link[1].casefold() == "https":  # judged by ``links``
             sentence = sentence.replace(link[0], " ")
-    return tuple(f"{what}: {hit[0][:4]}…" for pattern, what in _PRIVATE if (hit := pattern.search(sentence)))
+    found = [f"{what}: {hit[0][:4]}…" for pattern, what in _PRIVATE if (hit := pattern.search(sentence))]
+    if name := person_in(sentence):
+        found.append(f"a person's name: {name[:4]}…")
+    return tuple(found)
 
 
 def eligibility(text: Text) -> list[Finding]:

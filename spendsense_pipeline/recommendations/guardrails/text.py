@@ -2,10 +2,17 @@
 
 import functools
 import re
+import tomllib
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict
+from importlib import resources
+from typing import Any, Final, Literal, Protocol, TypedDict
+
+WORDS: Final[dict[str, Any]] = tomllib.loads(
+    resources.files("spendsense_pipeline.recommendations").joinpath("data/words.toml").read_text("utf-8")
+)
+"""Words of English that guardrails read."""
 
 Severity = Literal["critical", "notable"]
 
@@ -51,7 +58,7 @@ class Text:
     """A text under review: title, content and rationale, normalised, with what it may rest on.
 
     ``slots``: slot -> {signal, value, shown}. ``eligible``: for an offer, whether its match still stands;
-    None for education.
+    None for education. ``written``: all of it as it was before it was normalised.
     """
 
     content_type: str
@@ -60,6 +67,7 @@ class Text:
     rationale: str
     slots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     eligible: bool | None = None
+    written: str = ""
 
     @classmethod
     def of(
@@ -72,7 +80,10 @@ class Text:
         eligible: bool | None = None,
     ) -> "Text":
         """The text with each part normalised."""
-        return cls(content_type, normalized(title), normalized(content), normalized(rationale), slots, eligible)
+        written = f"{title}\n{content}\n{rationale}"
+        return cls(
+            content_type, normalized(title), normalized(content), normalized(rationale), slots, eligible, written
+        )
 
     @property
     def whole(self) -> str:
@@ -83,7 +94,14 @@ class Text:
 Guardrail = Callable[[Text], list[Finding]]
 
 
-Rules = tuple[tuple[re.Pattern[str], Severity, str], ...]
+class Pattern(Protocol):
+    """What finds words in a sentence: a regular expression, or several that must agree."""
+
+    def search(self, string: str, /) -> re.Match[str] | None:
+        """Where it is found, None where it is not."""
+
+
+Rules = Sequence[tuple[Pattern, Severity, str]]
 
 
 def sentences(text: str) -> list[str]:
@@ -91,7 +109,7 @@ def sentences(text: str) -> list[str]:
     return _SENTENCE_END.split(text)
 
 
-_SENTENCE_END = re.compile(r"(?<=[.!?]) |\n")
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMrs\.)(?<!\bProf\.) |\n")
 
 
 def phrases(check: str, rules: Rules) -> Guardrail:

@@ -15,7 +15,6 @@ from spendsense_pipeline import warehouse
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.batches import registered_at
 from spendsense_pipeline.governance.database import reading, storable
-from spendsense_pipeline.ingest import canonical
 from spendsense_pipeline.service import catalogue
 from spendsense_pipeline.service.access import Caller, allow
 from spendsense_pipeline.service.context import Service, answer, of
@@ -162,6 +161,8 @@ def _put(service: Service, row: dict[str, Any]) -> dict[str, Any]:
 
 def _require_acceptable(row: dict[str, Any]) -> None:
     """Raise what invalid parameters raise, with field and reason, where the pipeline would reject the product."""
+    from spendsense_pipeline.ingest import canonical  # loads an engine, which only a change of the catalogue needs
+
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "products.json"
         file.write_text(json.dumps([row]), encoding="utf-8")

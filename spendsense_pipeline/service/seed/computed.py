@@ -92,8 +92,8 @@ def figures(service: Service, user_id: str, *windows: int) -> Figures:
 @functools.lru_cache(maxsize=KEPT)
 def _figures(root: str, user_id: str, day: dt.date, windows: tuple[int, ...], house: Any, _stamp: str) -> Figures:
     from spendsense_pipeline import profiles
+    from spendsense_pipeline.frames import records
     from spendsense_pipeline.personas.assignment import assign_personas
-    from spendsense_pipeline.recommendations.situations import records
 
     try:
         rows = profiles.Customer(root, user_id, day, windows, house).features()

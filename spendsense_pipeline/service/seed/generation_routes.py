@@ -6,6 +6,7 @@ What does not belong here: how anything is drafted (``recommendations``) or regi
 import datetime as dt
 import functools
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -118,7 +119,7 @@ class Drafted:
     as_of: dt.date
     persona: str
     rows: "pd.DataFrame"
-    evidence: dict[str, dict[str, Any]]
+    evidence: Callable[[Collection[str]], dict[str, dict[str, Any]]]
 
 
 def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]]) -> Drafted:
@@ -130,7 +131,7 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
     import pandas as pd
 
     from spendsense_pipeline import profiles
-    from spendsense_pipeline.governance import frames
+    from spendsense_pipeline.governance import experiments, frames
     from spendsense_pipeline.governance.evidence import evidence
     from spendsense_pipeline.insights.of_range import insights_of
     from spendsense_pipeline.personas.assignment import assign_personas, followed
@@ -171,9 +172,11 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
     )
     with reading(service.engine) as session:
         history = frames.history(session, day, service.now(), user_id=user_id)
-    rows = draft_recommendations(found, _pieces(service, found, day), matches, products, agreed, history, day)
-    kept = evidence(rows, first, longer, streams)
-    return Drafted(day, str(followed(current, personas_longer)["persona"].iloc[0]), rows, kept)
+        wordings = experiments.wordings(session, service.now(), user_id=user_id)
+    pieces = _pieces(service, found, day)
+    rows = draft_recommendations(found, pieces, matches, products, agreed, history, day, wordings=wordings)
+    persona = str(followed(current, personas_longer)["persona"].iloc[0])
+    return Drafted(day, persona, rows, evidence(first, longer, streams))
 
 
 def _pieces(service: Service, found: "pd.DataFrame", day: dt.date) -> "pd.DataFrame":

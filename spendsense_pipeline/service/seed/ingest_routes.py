@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.ingest.fields import TABLES
 from spendsense_pipeline.service.access import Caller, allow
 from spendsense_pipeline.service.context import Service, answer, of
 from spendsense_pipeline.service.guard import LARGEST_BATCH
@@ -101,7 +101,7 @@ def ingest(
     """Land the rows as a batch named by their content and merge it; the same rows again are the same batch."""
     started = time.perf_counter()
     service = of(request)
-    rows = {table: found for table in landing.TABLES if (found := getattr(body, table))}
+    rows = {table: found for table in TABLES if (found := getattr(body, table))}
     if not rows:
         return answer(_success({}, None, None, started))
     batch = batch_named(rows)
@@ -144,7 +144,7 @@ def _success(
 ) -> dict[str, Any]:
     return {
         "status": "success",
-        "ingested": {table: tables.get(table, {}).get("accepted", 0) for table in landing.TABLES},
+        "ingested": {table: tables.get(table, {}).get("accepted", 0) for table in TABLES},
         "duration_ms": round((time.perf_counter() - started) * 1000),
         "batch": batch,
         "run_id": run_id,
@@ -183,6 +183,8 @@ def _under_way(request: Request) -> dict[str, dict[str, Any]]:
 
 def _in_background(request: Request, service: Service, rows: Mapping[str, Any], batch: str) -> None:
     """Put the batch into the landing zone before the answer, so that it cannot be lost, and merge it after."""
+    from spendsense_pipeline.ingest import landing  # loads an engine, which most requests do without
+
     with tempfile.TemporaryDirectory() as made:
         _write_files(rows, Path(made))
         landing.land(Path(made), service.settings.landing, batch)

@@ -96,9 +96,15 @@ def table(sentences: list[Labelled]) -> str:
     )
 
 
-def between_marks(document: str) -> str:
+def between_marks(document: str, begin: str = BEGIN, end: str = END) -> str:
     """The measured part of the document."""
-    return document.partition(BEGIN)[2].partition(END)[0]
+    return document.partition(begin)[2].partition(end)[0]
+
+
+def with_measured(document: str, measured_part: str, begin: str = BEGIN, end: str = END) -> str:
+    """The document with another measured part."""
+    before, _, rest = document.partition(begin)
+    return before + begin + measured_part + end + rest.partition(end)[2]
 
 
 def main() -> None:
@@ -110,9 +116,7 @@ def main() -> None:
             if names:
                 print(f"{what:8}{', '.join(sorted(names))}: {one.sentence}")
     document = DOCUMENT.read_text(encoding="utf-8")
-    before, _, rest = document.partition(BEGIN)
-    after = rest.partition(END)[2]
-    DOCUMENT.write_text(before + BEGIN + table(sentences) + END + after, encoding="utf-8")
+    DOCUMENT.write_text(with_measured(document, table(sentences)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ from spendsense_pipeline.recommendations.guardrails import (
     review_draft,
     review_text,
 )
+from spendsense_pipeline.recommendations.guardrails.language import language
+from spendsense_pipeline.recommendations.guardrails.script import script
 from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
-from spendsense_pipeline_tests.recommendations.guardrails import labelled
+from spendsense_pipeline_tests.recommendations.guardrails import hostile, labelled
 from spendsense_pipeline_tests.recommendations.guardrails.labelled import (
     DOCUMENT,
     SLOTS,
@@ -38,7 +40,8 @@ def test_the_labelled_set_is_large_and_has_both_kinds() -> None:
     assert len(LABELLED) >= 200
     assert len({one.sentence for one in LABELLED}) == len(LABELLED)
     assert sum(not one.expected for one in LABELLED) >= 100
-    assert {row.guardrail for row in measured(LABELLED)} == set(GUARDRAILS) - {"eligibility"}  # it reads no words
+    # Eligibility reads no words; the others have the set by kind.
+    assert {row.guardrail for row in measured(LABELLED)} == set(GUARDRAILS) - {"eligibility", "scams", "language"}
 
 
 @pytest.mark.parametrize("sentence", [one.sentence for one in LABELLED if not one.expected])
@@ -52,12 +55,106 @@ def test_each_guardrail_finds_most_of_what_it_must_and_little_else() -> None:
         assert row.precision >= 0.95, row
 
 
+HOSTILE = hostile.hostile()
+
+
+def test_the_hostile_set_has_bad_texts_and_near_misses_of_each_kind_and_two_halves() -> None:
+    assert len({text.text for text in HOSTILE}) == len(HOSTILE)
+    split = [text for text in HOSTILE if text.style in hostile.HALVED]
+    assert len(split) >= 600
+    assert sum(not text.bad for text in split) >= 200
+    for held_out in (True, False):
+        half = [text for text in split if text.held_out is held_out]
+        assert 0.4 < len(half) / len(split) < 0.6
+        for kind in {text.kind for text in HOSTILE}:
+            assert sum(text.bad for text in half if text.kind == kind) >= 10, kind
+            assert sum(not text.bad for text in half if text.kind == kind) >= 4, kind
+
+
+def test_hostile_texts_are_stopped_and_near_misses_pass_in_the_half_that_nothing_was_tuned_on() -> None:
+    *kinds, whole = hostile.counted([text for text in HOSTILE if text.held_out])
+    assert whole.recall >= 0.95, whole
+    assert whole.precision >= 0.98, whole
+    for row in kinds:
+        assert row.bad - row.found <= 1, row
+        assert row.wrongly <= 1, row
+    assert between_marks(DOCUMENT.read_text(encoding="utf-8"), *hostile.MARKS) == hostile.table(HOSTILE), (
+        f"run python -m {hostile.__name__}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "warned"),
+    [
+        ("Do not worry, send us your PIN.", "Do not send anybody your PIN."),
+        ("It is no scam: pay the fee with a gift card.", "It is a scam if they say to pay the fee with a gift card."),
+        ("Never fear, hand your card to our driver.", "Never hand your card to a driver."),
+        ("Do not tell the cashier what the gift cards are for.", "Tell the cashier it is a scam."),
+    ],
+)
+def test_a_warning_reaches_as_far_as_its_part_of_the_sentence(asked: str, warned: str) -> None:
+    assert found_in(asked) == {"scams"}
+    assert found_in(warned) == set()
+
+
+@pytest.mark.parametrize(
+    "character",
+    ["\u0430", "\u03bf", "\u0585", "\u13a0", "\uff41", "\u24d0", "\U0001d41a", "\u0251", "\ufb01", "\u0669", "\u200b",
+     "\u202e", "\u2066", "\u3164", "\u2800", "\u00ad", "\U000e0041", "\u034f", "\u4e00", "\u0337", "\x07"],
+)  # fmt: skip
+def test_no_character_outside_the_allow_list_passes(character: str) -> None:
+    found = review_text("T", f"A st{character}ep to try. {EDUCATION_DISCLOSURE}", "R.", {})
+    assert ("script", "critical") in {(finding["check"], finding["severity"]) for finding in found}
+
+
+@pytest.mark.parametrize(
+    "written", ["Caf\u00e9 \u2013 \u201cna\u00efve\u201d \u2026 30\u00a0% \u20ac \u0141\u00f3d\u017a", "Cafe\u0301"]
+)
+def test_letters_of_the_script_and_typography_pass(written: str) -> None:
+    assert script(Text.of("education", "T", written, "R.", {})) == []
+
+
+def test_an_emoji_is_notable_and_no_more() -> None:
+    assert [each["severity"] for each in script(Text.of("education", "T", "Well done \U0001f389.", "R.", {}))] == [
+        "notable"
+    ]
+
+
+def test_a_foreign_name_in_a_slot_is_no_foreign_sentence_and_a_foreign_sentence_between_english_ones_is() -> None:
+    slots = {"payee": {"shown": "La Banque Postale du Midi"}}
+    assert language(Text.of("education", "T", "At La Banque Postale du Midi, it rose.", "R.", slots)) == []
+    mixed = "This is your bill. Debes pagar tu deuda hoy mismo. It may wait."
+    assert [each["check"] for each in language(Text.of("education", "T", mixed, "R.", {}))] == ["language"]
+
+
+@pytest.mark.parametrize(
+    ("host", "found"),
+    [("a.zip", True), ("x.y.travel", True), ("bank.co.uk/pay", True), ("e.g. this", False), ("U.S. banks", False),
+     ("9 a.m. or so", False)],
+)  # fmt: skip
+def test_every_bare_host_is_a_link_whatever_its_ending(host: str, found: bool) -> None:
+    assert ("links" in found_in(f"Look at {host}.")) is found
+
+
+def test_a_payees_name_is_judged_as_the_text_is() -> None:
+    for name, check in (
+        ("Act Now", "tone"),
+        ("bit.ly/win", "links"),
+        ("Maria Lopez", "privacy"),
+        ("P\u0430yPal", "script"),
+    ):
+        slots = {"payee": {"shown": name}}
+        assert check in {
+            each["check"] for each in review_text("T", f"It went to {name}. {EDUCATION_DISCLOSURE}", "R.", slots)
+        }
+
+
 @pytest.mark.parametrize("field", ["title", "content", "rationale"])
 def test_every_part_of_a_text_is_looked_at(field: str) -> None:
     text = {"title": "T", "content": f"C. {EDUCATION_DISCLOSURE}", "rationale": "R."}
     text[field] += " Yo\u200bu mu\u0455t pay $77."
     found = {f["check"] for f in review_text(text["title"], text["content"], text["rationale"], SLOTS)}
-    assert found == {"tone", "grounding"}
+    assert found == {"tone", "grounding", "script"}
 
 
 def test_a_softer_command_is_notable_and_shame_is_critical() -> None:
@@ -149,7 +246,9 @@ def test_an_enormous_text_is_judged_in_a_moment() -> None:
 
 
 def test_each_guardrail_is_named_as_its_findings_are() -> None:
-    bad = Text.of("partner_offer", "T", "You must buy $VOO with 5% at http://a.example, cus_000123.", "R.", {})
+    written = "You must buy $VOO with 5% at http://a.example, cus_000123. Send us your PIN\u200b. "
+    written += "Debes pagar tu deuda hoy mismo."
+    bad = Text.of("partner_offer", "T", written, "R.", {})
     for name, guardrail in GUARDRAILS.items():
         assert {finding["check"] for finding in guardrail(bad)} == {name}
 

@@ -1,0 +1,106 @@
+"""What happens to drafts beside decisions and releases, written down in the audit chain: one way in, one way to close.
+
+Belongs here: recording. Does not belong here: which drafts enter the queue (``registration``), or why one closes.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance.database import chunks
+from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
+from spendsense_pipeline.governance.models import OPEN, Recommendation, RecommendationText
+from spendsense_pipeline.governance.present import EVIDENCE
+
+COPIED = ("recommendation_id", "user_id", "consent_id", "as_of", "template_id", "template_hash", "expires_at")
+
+
+def evidence(text: Mapping[str, Any]) -> str:
+    """The hash of a text's row, all columns of ``EVIDENCE``; a missing author is the pipeline."""
+    return sha256(canonical([text.get(name) for name in EVIDENCE]))
+
+
+def record(
+    session: Session,
+    action: str,
+    drafts: Iterable[Mapping[Any, Any]],
+    now: dt.datetime,
+    *,
+    texts: Mapping[str, str] | None = None,
+    superseded_by: Mapping[str, str | None] | None = None,
+    run_id: str | None = None,
+    salt: audit.Salt = audit.random_salt,
+) -> None:
+    """Record what happened to drafts (columns ``COPIED`` and content_hash), in their order.
+
+    ``texts`` maps a draft to its text's evidence, where the event is about a text.
+    """
+    events = [
+        {
+            **{name: draft[name] for name in COPIED},
+            "action": action,
+            "content_hash": draft["content_hash"],
+            "evidence": (texts or {}).get(draft["recommendation_id"]),
+            "superseded_by": (superseded_by or {}).get(draft["recommendation_id"]),
+            "run_id": run_id,
+            "recorded_at": now,
+        }
+        for draft in drafts
+    ]
+    audit.record(session, audit.DRAFT, events, now, salt)
+
+
+def given(session: Session, names: Iterable[str], *, original: bool = True) -> list[Mapping[Any, Any]]:
+    """Drafts as an event copies them, with their original text's hash or that of the one that stands."""
+    hashed = Recommendation.original_hash if original else Recommendation.content_hash
+    query = _copied().add_columns(hashed.label("content_hash"))
+    return [
+        row._mapping
+        for some in chunks(sorted(names))
+        for row in session.execute(query.where(Recommendation.recommendation_id.in_(some)))
+    ]
+
+
+def stored_evidence(session: Session, texts: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Draft → evidence of the texts (draft, hash) as they are stored now; one text for each draft."""
+    written = as_json(*(getattr(RecommendationText, name) for name in EVIDENCE))
+    key = tuple_(RecommendationText.recommendation_id, RecommendationText.content_hash)
+    return {
+        name: sha256(text)
+        for some in chunks(texts, 1_000)
+        for name, text in session.execute(
+            select(RecommendationText.recommendation_id, written).where(key.in_(list(some)))
+        )
+    }
+
+
+def close(
+    session: Session,
+    which: ColumnElement[bool],
+    status: str,
+    now: dt.datetime,
+    salt: audit.Salt = audit.random_salt,
+) -> list[Mapping[Any, Any]]:
+    """Give open, unreleased drafts a status that nothing follows, and record it; returns them as they were copied."""
+    open_ones = (which, Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
+    query = _copied().add_columns(Recommendation.content_hash).where(*open_ones)
+    rows: list[Mapping[Any, Any]] = [
+        row._mapping for row in session.execute(query.order_by(Recommendation.recommendation_id))
+    ]
+    for some in chunks([row["recommendation_id"] for row in rows]):
+        session.execute(
+            update(Recommendation)
+            .where(Recommendation.recommendation_id.in_(some))
+            .values(status=status, status_at=now),
+            execution_options={"synchronize_session": False},
+        )
+    record(session, status, rows, now, salt=salt)
+    return rows
+
+
+def _copied() -> Select[*tuple[Any, ...]]:
+    return select(*(getattr(Recommendation, name) for name in COPIED))

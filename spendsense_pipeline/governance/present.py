@@ -1,0 +1,199 @@
+"""Whether the present state is what the recorded events add up to: consent periods, drafts, their texts, operators.
+
+The chain proves the events; here the rows that repeat what they said are held against them. Does not belong here: the
+chain itself (``audit``), nor changing anything.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
+from spendsense_pipeline.governance.models import (
+    ConsentEvent,
+    ConsentPeriod,
+    Decision,
+    DraftEvent,
+    Ghost,
+    Operator,
+    OperatorEvent,
+    Recommendation,
+    RecommendationText,
+    Release,
+)
+
+EVIDENCE = (
+    *("recommendation_id", "content_hash", "title", "content", "rationale", "findings", "severity", "slots"),
+    *("reasons", "signals", "author", "written_at"),
+)
+"""Columns of a text that its evidence is the hash of."""
+
+CLOSED = ("superseded", "expired", "voided")
+GIVES = ("registered", "rewritten")
+"""Events that give a draft its owner, consent, wording, text and expiry."""
+
+
+def unlike_their_events(session: Session) -> Iterator[tuple[str, str, Iterable[str]]]:
+    """What is not as its events say: problem, kind, and the first subject, if any."""
+    yield "period_changed", "consent", session.scalars(_periods().limit(1)).all()
+    yield "draft_changed", "draft", session.scalars(_drafts().limit(1)).all()
+    yield "status_changed", "draft", session.scalars(_statuses().limit(1)).all()
+    yield "evidence_changed", "draft", _texts(session)
+    yield "operator_changed", "operator", _operators(session)
+
+
+@cache
+def _periods() -> Select[str]:
+    def recorded(action: str, at: Any) -> Any:
+        return exists().where(
+            ConsentEvent.consent_id == ConsentPeriod.consent_id,
+            ConsentEvent.user_id == ConsentPeriod.user_id,
+            ConsentEvent.scope == ConsentPeriod.scope,
+            ConsentEvent.action == action,
+            ConsentEvent.recorded_at == at,
+        )
+
+    closed = exists().where(ConsentEvent.consent_id == ConsentPeriod.consent_id, ConsentEvent.action == "closed")
+    return (
+        select(ConsentPeriod.consent_id)
+        .where(
+            or_(
+                ~recorded("opened", ConsentPeriod.opened_at),
+                and_(ConsentPeriod.renewed_at.is_not(None), ~recorded("renewed", ConsentPeriod.renewed_at)),
+                and_(ConsentPeriod.closed_at.is_(None), closed),
+                and_(ConsentPeriod.closed_at.is_not(None), ~recorded("closed", ConsentPeriod.closed_at)),
+            )
+        )
+        .order_by(ConsentPeriod.consent_id)
+    )
+
+
+def _of(event: Any, actions: Iterable[str]) -> ColumnElement[bool]:
+    return and_(event.recommendation_id == Recommendation.recommendation_id, event.action.in_(list(actions)))
+
+
+def _last(actions: Iterable[str]) -> ColumnElement[int]:
+    """The place of the draft's last event of these; null where there is none."""
+    event = aliased(DraftEvent)
+    return select(func.max(event.seq)).where(_of(event, actions)).correlate(Recommendation).scalar_subquery()
+
+
+@cache
+def _drafts() -> Select[str]:
+    given = exists().where(
+        DraftEvent.seq == _last(GIVES),
+        DraftEvent.user_id == Recommendation.user_id,
+        DraftEvent.consent_id == Recommendation.consent_id,
+        DraftEvent.as_of == Recommendation.as_of,
+        DraftEvent.template_id == Recommendation.template_id,
+        DraftEvent.template_hash == Recommendation.template_hash,
+        DraftEvent.content_hash == Recommendation.original_hash,
+        DraftEvent.expires_at == Recommendation.expires_at,
+    )
+    withheld = exists().where(Ghost.recommendation_id == Recommendation.recommendation_id)
+    released = exists().where(
+        Release.recommendation_id == Recommendation.recommendation_id,
+        Release.released_at == Recommendation.released_at,
+    )
+    any_release = exists().where(Release.recommendation_id == Recommendation.recommendation_id)
+    return (
+        select(Recommendation.recommendation_id)
+        .where(
+            or_(
+                ~given,
+                Recommendation.ghost != withheld,
+                and_(Recommendation.released_at.is_not(None), ~released),
+                and_(Recommendation.released_at.is_(None), any_release),
+            )
+        )
+        .order_by(Recommendation.recommendation_id)
+    )
+
+
+@cache
+def _statuses() -> Select[str]:
+    """Drafts whose status neither a decision nor a closing event gave them."""
+    closing = exists().where(
+        _of(DraftEvent, CLOSED),
+        DraftEvent.action == Recommendation.status,
+        DraftEvent.recorded_at == Recommendation.status_at,
+    )
+    opened_after = func.coalesce(_last(CLOSED), 0) < _last(GIVES)
+    last = (
+        select(func.max(Decision.ordinal))
+        .where(Decision.recommendation_id == Recommendation.recommendation_id)
+        .correlate(Recommendation)
+        .scalar_subquery()
+    )
+    standing = and_(Decision.recommendation_id == Recommendation.recommendation_id, Decision.ordinal == last)
+    decided = exists().where(
+        standing,
+        Decision.decision_id == Recommendation.decision_id,
+        Decision.content_hash == Recommendation.content_hash,
+        Decision.action
+        == case({"approved": "approve", "overridden": "override", "rejected": "reject"}, value=Recommendation.status),
+    )
+    settled = exists().where(standing, Decision.action.in_(("approve", "reject")), Decision.seq > _last(GIVES))
+    return (
+        select(Recommendation.recommendation_id)
+        .where(
+            case(
+                (Recommendation.status.in_(CLOSED), ~closing),
+                (Recommendation.status == "pending_approval", or_(~opened_after, settled)),
+                else_=or_(~opened_after, ~decided),
+            )
+        )
+        .order_by(Recommendation.recommendation_id)
+    )
+
+
+def _texts(session: Session) -> Iterator[str]:
+    """The first text that is not what its last event is the hash of."""
+    event = aliased(DraftEvent)
+    last = (
+        select(func.max(event.seq))
+        .where(
+            event.recommendation_id == RecommendationText.recommendation_id,
+            event.content_hash == RecommendationText.content_hash,
+            event.evidence.is_not(None),
+        )
+        .correlate(RecommendationText)
+        .scalar_subquery()
+    )
+    written = as_json(*(getattr(RecommendationText, name) for name in EVIDENCE))
+    query = select(RecommendationText.recommendation_id, DraftEvent.evidence, written).outerjoin(
+        DraftEvent, DraftEvent.seq == last
+    )
+    for name, evidence, text in session.execute(query, execution_options={"yield_per": 5_000}):
+        if evidence is None or sha256(text) != evidence:
+            yield name
+            return
+
+
+def credentials(operator: Operator) -> str:
+    """What an operator logs in with, as its events keep it."""
+    return sha256(canonical([operator.password_hash, operator.subject]))
+
+
+def _operators(session: Session) -> Iterator[str]:
+    """The first person whose standing is not what was last recorded of it."""
+    newest = select(func.max(OperatorEvent.seq)).group_by(OperatorEvent.operator_id)
+    events = {
+        event.operator_id: event
+        for event in session.scalars(select(OperatorEvent).where(OperatorEvent.seq.in_(newest)))
+    }
+    for one in session.scalars(select(Operator).order_by(Operator.operator_id)):
+        event = events.get(one.operator_id)
+        recorded = event and (
+            event.role,
+            event.scopes,
+            event.qualified_until,
+            event.credentials,
+            event.action != "deactivated",
+        )
+        if recorded != (one.role, one.scopes, one.qualified_until, credentials(one), one.deactivated_at is None):
+            yield one.operator_id
+            return

@@ -1,0 +1,76 @@
+"""Heads of the audit chain signed with a key that the database does not have (Ed25519).
+
+Whoever can rewrite database, reports and exports cannot sign for the rewritten chain.
+"""
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spendsense_pipeline.errors import SpendSenseError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+
+def sign(count: int, head: str, key: Path) -> str:
+    """The signature of a head in Base64. Raises ``invalid_key``."""
+    return base64.b64encode(private_key(key).sign(_message(count, head))).decode()
+
+
+def is_signed(count: int, head: str, signature: str, key: Path) -> bool:
+    """Whether the holder of the private key signed this head; ``key`` is either half, PEM. Raises ``invalid_key``."""
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        _public_key(key).verify(base64.b64decode(signature, validate=True), _message(count, head))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _message(count: int, head: str) -> bytes:
+    return f"spendsense audit head {count}:{head}".encode()
+
+
+def private_key(file: Path) -> "Ed25519PrivateKey":
+    """The key of a PEM file without password, as `openssl genpkey -algorithm ed25519` writes it."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    key = _loaded(file, lambda pem: load_pem_private_key(pem, None))
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _invalid(file)
+    return key
+
+
+def _public_key(file: Path) -> "Ed25519PublicKey":
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    if b"PRIVATE" in _read(file):
+        return private_key(file).public_key()
+    key = _loaded(file, load_pem_public_key)
+    if not isinstance(key, Ed25519PublicKey):
+        raise _invalid(file)
+    return key
+
+
+def _loaded(file: Path, load: Any) -> Any:
+    try:
+        return load(_read(file))
+    except (ValueError, TypeError):
+        raise _invalid(file) from None
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SpendSenseError(f"the key {file} cannot be read: {error.strerror}", code="invalid_key") from None
+
+
+def _invalid(file: Path) -> SpendSenseError:
+    return SpendSenseError(
+        f"{file} is no Ed25519 key in PEM; `openssl genpkey -algorithm ed25519 -out FILE` makes one", code="invalid_key"
+    )
