@@ -219,7 +219,7 @@ def canonical_tables(
         }
         note = None if config.full else _continued(context, files.warehouse, raw, stamps)
         if note is None:
-            found = merge.full(raw, keep)
+            found = merge.full(raw, folder, Path(files.scratch))
         else:
             backend = raw_transactions.get_backend()
             transactions, quarantined = (warehouse.read(backend, files.warehouse, table) for table in NOTED)
@@ -277,8 +277,8 @@ def _merged(
                 if file["batch"] == batch_id
             ]
         )
-        accepted = Noted(found.transactions, note) if table == "transactions" else canonical.accepted(rows)
-        yield dg.Output(accepted, output_name=table, metadata=_told(rows, of_batch, batch_id))
+        accepted = found.accepted[table]
+        yield dg.Output(Noted(accepted, note) if table in NOTED else accepted, output_name=table, metadata=_told(rows, of_batch, batch_id))
         for file in of_batch:
             context.log.info(
                 "%s/%s: read %d, accepted %d, duplicate %d, rejected %d, superseded %d",

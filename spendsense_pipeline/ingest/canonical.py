@@ -106,16 +106,11 @@ def in_memory(rows: ibis.Table, _: str) -> ibis.Table:
     return rows.cache()
 
 
-def judge(
-    raw: Mapping[str, ibis.Table], keep: Keep = in_memory, newest: ibis.Table | None = None
-) -> dict[str, ibis.Table]:
-    """Judge the rows of all batches, each table against the accepted rows of those it refers to; products if any.
-
-    ``newest`` are the `newest_dates` where they were already computed.
-    """
-    newest = newest_dates(raw["transactions"]).cache() if newest is None else newest
+def judge(raw: Mapping[str, ibis.Table], keep: Keep = in_memory) -> dict[str, ibis.Table]:
+    """Judge the rows of all batches, each table against the accepted rows of those it refers to; products if any."""
+    newest = keep(newest_dates(raw["transactions"]), "newest_dates")
     owners = judge_owners(raw, newest, keep)
-    return owners | judge_owned(raw, holders(owners["accounts"]).cache(), newest, keep)
+    return owners | judge_owned(raw, keep(holders(owners["accounts"]), "holders"), newest, keep)
 
 
 def judge_owners(raw: Mapping[str, ibis.Table], newest: ibis.Table, keep: Keep = in_memory) -> dict[str, ibis.Table]:
@@ -330,7 +325,7 @@ def quarantined(judged_by_table: Mapping[str, ibis.Table]) -> ibis.Table:
 
 def tally(judged: ibis.Table) -> ibis.Table:
     """One row per batch and file: ``read`` and what became of the rows; read = accepted + duplicate + rejected."""
-    counts = {outcome: (judged.outcome == outcome).sum() for outcome in OUTCOMES}
+    counts = {outcome: judged.count(where=judged.outcome == outcome) for outcome in OUTCOMES}
     return judged.group_by("batch", "arrival", "file").aggregate(read=judged.count(), **counts)
 
 
@@ -508,10 +503,7 @@ def _judged(table: str, rows: ibis.Table, keep: Keep, references: dict[str, ibis
     rows = keep(rows, f"read_{table}")
     repeated = keep(rows.group_by(identity).having(_.count() > 1).aggregate(), f"repeated_{table}")
     valid = rows.reasons.length() == 0
-    alone = rows.mutate(outcome=valid.ifelse("accepted", "rejected"), alone=True)
-    if keep is not ibis.Table.alias and not repeated.count().to_pyarrow().as_py():  # a named step can say nothing yet
-        return alone.select(*columns, "batch", *JUDGEMENT)
-    alone = alone.anti_join(repeated, identity)
+    alone = rows.mutate(outcome=valid.ifelse("accepted", "rejected"), alone=True).anti_join(repeated, identity)
     compared = keep(_compared(rows.semi_join(repeated, identity), table), f"compared_{table}")
     return alone.union(compared).select(*columns, "batch", *JUDGEMENT)
 

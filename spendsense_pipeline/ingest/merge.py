@@ -10,19 +10,16 @@ What does not belong here: how a row is judged (``canonical.py``), and where tab
 """
 
 import datetime as dt
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import duckdb
 import ibis
 from ibis import _
 
-from spendsense_pipeline.contracts import canonical as contracts
-from spendsense_pipeline.ingest import canonical, fields
+from spendsense_pipeline.ingest import canonical, plan
 from spendsense_pipeline.ingest.canonical import OUTCOMES, Keep
 
 COUNTS = ("read", *OUTCOMES)
@@ -58,7 +55,7 @@ class Note:
 
     def extends_to(self, stamps: Mapping[str, Mapping[str, str]]) -> bool:
         """Whether the raw files of the note are all there as they were, and the rules are today's."""
-        return self.rules == rules() and all(
+        return self.rules == plan.rules() and all(
             stamps[table].get(batch) == stamp for table in READ for batch, stamp in self.stamps[table].items()
         )
 
@@ -69,7 +66,7 @@ class Merge(NamedTuple):
     ``superseded`` counts, by batch and file, the accepted transactions that the rows of an arrived batch took away."""
 
     judged: dict[str, ibis.Table]
-    transactions: ibis.Table
+    accepted: dict[str, ibis.Table]
     quarantined: ibis.Table
     tallies: dict[str, Tally]
     superseded: dict[tuple[str, str], int]
@@ -84,29 +81,28 @@ class Merge(NamedTuple):
             batch = batches.setdefault(file["batch"], start)
             for name in COUNTS:
                 batch[name] += file[name]
-        return Note(rules(), {table: dict(stamps[table]) for table in READ}, batches)
+        return Note(plan.rules(), {table: dict(stamps[table]) for table in READ}, batches)
 
 
-def rules() -> str:
-    """Stands for all that judges: a merge goes on only from one that the same code, lists and engine made."""
-    ours = [Path(str(module.__file__)) for module in (canonical, fields, contracts)]
-    sources = [*ours, Path(__file__), Path(fields.__file__).with_name("countries.txt")]
-    engine = f"{duckdb.__version__} {ibis.__version__}".encode()
-    return hashlib.sha256(b"".join([*(source.read_bytes() for source in sources), engine])).hexdigest()
+def full(raw: Mapping[str, ibis.Table], folder: Path | None = None, scratch: Path | None = None) -> Merge:
+    """Judge every row of every batch.
 
-
-def full(raw: Mapping[str, ibis.Table], keep: Keep = canonical.in_memory) -> Merge:
-    """Judge every row of every batch."""
-    newest = canonical.newest_dates(raw["transactions"]).cache()
-    judged = canonical.judge(raw, keep, newest)
-    superseded = _superseded(judged["transactions"])
+    Rows that several steps read are put into the ``folder``, without one they stay in the engine's memory. The SQL is
+    kept in ``scratch`` for the next process.
+    """
+    con = raw["transactions"].get_backend()
+    steps = plan.steps(scratch)
+    plan.lay_out(raw)
+    plan.run(con, steps, folder, steps)
+    superseded = _superseded(con.table("taking"), con.table("superseded"))
+    accepted = {table: con.table(f"accepted_{table}") for table in raw}
     return Merge(
-        judged,
-        canonical.accepted(judged["transactions"], takes=superseded is not None),
-        canonical.quarantined(judged),
-        {table: _rows(canonical.tally(rows)) for table, rows in judged.items()},
+        {table: con.table(f"judged_{table}") for table in raw},
+        accepted if superseded is not None else accepted | {"transactions": con.table("untaken")},
+        con.table("quarantined"),
+        {table: _rows(con.table(f"tally_{table}")) for table in raw},
         superseded or {},
-        _by_batch(newest),
+        _by_batch(con.table("newest_dates")),
     )
 
 
@@ -147,7 +143,8 @@ def further(
     rows = keep(rows.drop("looked_up"), "rows_again")
 
     judged = owners | canonical.judge_owned({**raw, "transactions": rows}, held, newest, keep)
-    superseded = _superseded(judged["transactions"])
+    taken = judged["transactions"]
+    superseded = _superseded(canonical.taking(taken), canonical.superseded(taken))
     fresh = canonical.accepted(judged["transactions"], takes=superseded is not None)
     fresh = keep(fresh.semi_join(replaced, KEY), "fresh_transactions")
     before = rows.filter(rows.batch.isin([*note.stamps["transactions"]]))
@@ -157,9 +154,10 @@ def further(
     again = rows.select("batch", "file", "row")
     left = quarantined.filter(quarantined.table == "transactions").anti_join(again, ("batch", "file", "row"))
     rejected = canonical.quarantined(judged)
+    transactions = stored.anti_join(replaced, KEY).select(*fresh.columns).cast(fresh.schema()).union(fresh)
     return Merge(
         judged,
-        stored.anti_join(replaced, KEY).select(*fresh.columns).cast(fresh.schema()).union(fresh),
+        {table: canonical.accepted(of_table) for table, of_table in judged.items()} | {"transactions": transactions},
         left.select(*rejected.columns).cast(rejected.schema()).union(rejected),
         tallies,
         superseded or {},
@@ -178,12 +176,11 @@ def _linked(ids: ibis.Table, links: ibis.Table, keep: Keep) -> ibis.Table:
     return ids
 
 
-def _superseded(transactions: ibis.Table) -> dict[tuple[str, str], int] | None:
-    """By batch and file, the accepted transactions that its rows took away; None where no row could take any."""
-    if not canonical.taking(transactions).limit(1).to_pyarrow().num_rows:
+def _superseded(taking: ibis.Table, superseded: ibis.Table) -> dict[tuple[str, str], int] | None:
+    """By batch and file, the accepted transactions that its rows took away; None where no row is `taking` any."""
+    if not taking.limit(1).to_pyarrow().num_rows:
         return None
-    gone = _rows(canonical.superseded(transactions))
-    return {(row["batch"], row["file"]): row["superseded"] for row in gone}
+    return {(row["batch"], row["file"]): row["superseded"] for row in _rows(superseded)}
 
 
 def _tally(note: Note, was: Tally, now: Tally) -> Tally:

@@ -204,17 +204,17 @@ def test_a_batch_stored_while_another_merges_is_in_the_tables_that_come_of_it(
 ) -> None:
     """Another run's rows arrive after ours were loaded: as from a sensor's run beside a command's."""
     other = folder(pipeline.settings.landing, "b2", transactions=bought("t2"))
-    quarantined = room.canonical.quarantined
+    full = room.merge.full
 
-    def and_meanwhile(judged: Any) -> Any:
+    def and_meanwhile(*given: Any) -> Any:
         for table in landing.TABLES:
             rows = landing.read_raw(warehouse.connect(), other, table, batch_id="b2", arrival=2, arrived_on=NOON.date())
             path = Path(warehouse.path(pipeline.settings.warehouse_root, f"raw_{table}", "b2"))
             path.parent.mkdir(parents=True, exist_ok=True)
             rows.to_parquet(path)
-        return quarantined(judged)
+        return full(*given)
 
-    monkeypatch.setattr(room.canonical, "quarantined", and_meanwhile)
+    monkeypatch.setattr(room.merge, "full", and_meanwhile)
     ingested(pipeline, instance, folder(tmp_path, "b1", users=USERS, accounts=ACCOUNTS, transactions=bought("t1")))
     assert known(pipeline) == {"t1", "t2"}
 

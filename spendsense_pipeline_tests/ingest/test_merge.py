@@ -12,7 +12,7 @@ from typing import Any
 import ibis
 import pytest
 
-from spendsense_pipeline.ingest import merge
+from spendsense_pipeline.ingest import merge, plan
 from spendsense_pipeline_tests.ingest.conftest import ACCOUNT, LIABILITY, TRANSACTION, Row, Zone
 
 WORLDS = 40
@@ -98,7 +98,7 @@ def contents(found: merge.Merge) -> Any:
     """What is stored of a merge, in one order."""
     return [
         sorted(json.dumps(row, default=str) for row in table.to_pyarrow().to_pylist())
-        for table in (found.transactions, found.quarantined)
+        for table in (found.accepted["transactions"], found.quarantined)
     ]
 
 
@@ -119,7 +119,7 @@ def test_a_merge_of_further_batches_equals_judging_everything(zone: Zone, seed: 
         note = merge.Note.of(found.note(stamps).text())
         raw, stamps = history.stored(names)
         assert note.extends_to(stamps)
-        found = merge.further(raw, note, found.transactions.cache(), found.quarantined.cache())
+        found = merge.further(raw, note, found.accepted["transactions"].cache(), found.quarantined.cache())
         expected = merge.full(raw)
         assert contents(found) == contents(expected)
         assert found.note(stamps) == expected.note(stamps)
@@ -151,7 +151,7 @@ def test_only_what_a_batch_changes_is_judged_again(zone: Zone) -> None:
     )
     note = before.note({table: {"b1": ""} for table in TABLES})
     raw = {table: zone.raw(table).cache() for table in TABLES}
-    after = merge.further(raw, note, before.transactions.cache(), before.quarantined.cache())
+    after = merge.further(raw, note, before.accepted["transactions"].cache(), before.quarantined.cache())
     judged = after.judged["transactions"].select("batch", "transaction_id").to_pyarrow().to_pylist()
     assert sorted((row["batch"], row["transaction_id"]) for row in judged) == [
         ("b1", "corrected"),
@@ -173,7 +173,7 @@ def test_only_what_a_batch_changes_is_judged_again(zone: Zone) -> None:
     ],
 )
 def test_a_merge_goes_on_only_from_raw_files_that_are_as_they_were(stamps: dict[str, str], extends: bool) -> None:
-    note = merge.Note(merge.rules(), {table: {"b1": "x"} for table in merge.READ}, {})
+    note = merge.Note(plan.rules(), {table: {"b1": "x"} for table in merge.READ}, {})
     for table in merge.READ:
         others = {one: {"b1": "x"} for one in merge.READ}
         assert note.extends_to({**others, table: stamps}) is extends
