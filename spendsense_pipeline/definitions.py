@@ -165,6 +165,7 @@ def build_defs(
             warehouse=settings.warehouse_root,
             landing=str(settings.landing),
             scratch=str(settings.scratch),
+            plans=str(settings.plans),
             memory=settings.memory,
             exports=settings.exports_root,
             reports=str(settings.data / "reports"),

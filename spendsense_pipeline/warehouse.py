@@ -96,16 +96,6 @@ def clear(scratch: Path, before: float | None = None) -> None:
             left.unlink()
 
 
-def put_aside(table: "ibis.Table", folder: Path) -> "ibis.Table":
-    """The rows, computed once, as a Parquet file in the ``folder``: a tenth of what the engine's memory needs for them,
-    where they are so many that it would write most of them to its scratch space and read them back for each reader."""
-    import ibis
-
-    file = folder / f"{ibis.util.gen_name('aside')}.parquet"
-    table.to_parquet(file)
-    return table.get_backend().read_parquet(file)
-
-
 def path(root: str, asset: str, partition: str | None = None) -> str:
     """Where a table, or one partition of it, is stored."""
     return f"{root.rstrip('/')}/{asset}{f'/{partition}' if partition else ''}.parquet"

@@ -206,11 +206,8 @@ def canonical_tables(
     """
     if not raw_products.count().to_pyarrow().as_py():
         raw_products = canonical.catalogue(Path(files.catalogue), raw_products.get_backend())
+    plans = Path(files.plans) if files.plans else None
     with warehouse.aside(Path(files.scratch)) as folder:
-
-        def keep(rows: ibis.Table, _: str) -> ibis.Table:
-            return warehouse.put_aside(rows, folder)
-
         given = (raw_users, raw_accounts, raw_transactions, raw_liabilities, raw_products)
         raw = dict(zip(RAW, given, strict=True))
         # Before anything is read: a file that changes from here on no longer has the stamp that the note names.
@@ -219,11 +216,11 @@ def canonical_tables(
         }
         note = None if config.full else _continued(context, files.warehouse, raw, stamps)
         if note is None:
-            found = merge.full(raw, folder, Path(files.scratch))
+            found = merge.full(raw, folder, plans)
         else:
             backend = raw_transactions.get_backend()
             transactions, quarantined = (warehouse.read(backend, files.warehouse, table) for table in NOTED)
-            found = merge.further(raw, note, transactions, quarantined, keep)
+            found = merge.further(raw, note, transactions, quarantined, folder, plans)
         yield from _merged(context, files, found, found.note(stamps).text())
 
 
@@ -278,7 +275,11 @@ def _merged(
             ]
         )
         accepted = found.accepted[table]
-        yield dg.Output(Noted(accepted, note) if table in NOTED else accepted, output_name=table, metadata=_told(rows, of_batch, batch_id))
+        yield dg.Output(
+            Noted(accepted, note) if table in NOTED else accepted,
+            output_name=table,
+            metadata=_told(rows, of_batch, batch_id),
+        )
         for file in of_batch:
             context.log.info(
                 "%s/%s: read %d, accepted %d, duplicate %d, rejected %d, superseded %d",

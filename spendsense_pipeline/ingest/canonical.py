@@ -109,21 +109,12 @@ def in_memory(rows: ibis.Table, _: str) -> ibis.Table:
 def judge(raw: Mapping[str, ibis.Table], keep: Keep = in_memory) -> dict[str, ibis.Table]:
     """Judge the rows of all batches, each table against the accepted rows of those it refers to; products if any."""
     newest = keep(newest_dates(raw["transactions"]), "newest_dates")
-    owners = judge_owners(raw, newest, keep)
-    return owners | judge_owned(raw, keep(holders(owners["accounts"]), "holders"), newest, keep)
-
-
-def judge_owners(raw: Mapping[str, ibis.Table], newest: ibis.Table, keep: Keep = in_memory) -> dict[str, ibis.Table]:
-    """Judge users and accounts, which everything else refers to."""
     users = judge_users(raw["users"], keep)
-    return {"users": users, "accounts": judge_accounts(raw["accounts"], accepted(users), newest, keep)}
-
-
-def judge_owned(
-    raw: Mapping[str, ibis.Table], held: ibis.Table, newest: ibis.Table, keep: Keep = in_memory
-) -> dict[str, ibis.Table]:
-    """Judge what belongs to accounts, against their `holders`, and products if there are any."""
+    accounts = judge_accounts(raw["accounts"], accepted(users), newest, keep)
+    held = keep(holders(accounts), "holders")
     judged = {
+        "users": users,
+        "accounts": accounts,
         "transactions": judge_transactions(raw["transactions"], held, keep),
         "liabilities": judge_liabilities(raw["liabilities"], held, newest, keep),
     }

@@ -18,16 +18,19 @@ from typing import Any, NamedTuple
 
 import ibis
 from ibis import _
+from ibis.backends.duckdb import Backend
 
 from spendsense_pipeline.ingest import canonical, plan
-from spendsense_pipeline.ingest.canonical import OUTCOMES, Keep
+from spendsense_pipeline.ingest.canonical import OUTCOMES
+from spendsense_pipeline.ingest.fields import TABLES
 
 COUNTS = ("read", *OUTCOMES)
 READ = ("users", "accounts", "transactions")
 """The raw tables on which stored transactions depend."""
 KEY = "transaction_id"
-LINKS = 2**canonical.CIRCLE
-"""Postings between a change and the farthest transaction that it concerns, at most: so far a circle is looked for."""
+LINKS = 2**canonical.CIRCLE - 1
+"""Postings between a change and the farthest transaction that it concerns, at most: the one that takes it away is the
+first of those in which a circle is looked for."""
 
 Tally = list[dict[str, Any]]
 
@@ -63,7 +66,9 @@ class Note:
 class Merge(NamedTuple):
     """``judged`` holds every row of the batches that arrived, and of transactions that were merged before those that
     had to be judged again; ``tallies`` count all rows by table, without a file where none was judged for it.
-    ``superseded`` counts, by batch and file, the accepted transactions that the rows of an arrived batch took away."""
+    ``superseded`` counts, by batch and file, the accepted transactions that the rows of an arrived batch took away.
+
+    The tables are the engine's, and the next merge on the same engine replaces them."""
 
     judged: dict[str, ibis.Table]
     accepted: dict[str, ibis.Table]
@@ -84,26 +89,17 @@ class Merge(NamedTuple):
         return Note(plan.rules(), {table: dict(stamps[table]) for table in READ}, batches)
 
 
-def full(raw: Mapping[str, ibis.Table], folder: Path | None = None, scratch: Path | None = None) -> Merge:
+def full(raw: Mapping[str, ibis.Table], folder: Path | None = None, plans: Path | None = None) -> Merge:
     """Judge every row of every batch.
 
     Rows that several steps read are put into the ``folder``, without one they stay in the engine's memory. The SQL is
-    kept in ``scratch`` for the next process.
+    kept in ``plans`` for the next process.
     """
     con = raw["transactions"].get_backend()
-    steps = plan.steps(scratch)
+    steps = plan.steps(plans)
     plan.lay_out(raw)
     plan.run(con, steps, folder, steps)
-    superseded = _superseded(con.table("taking"), con.table("superseded"))
-    accepted = {table: con.table(f"accepted_{table}") for table in raw}
-    return Merge(
-        {table: con.table(f"judged_{table}") for table in raw},
-        accepted if superseded is not None else accepted | {"transactions": con.table("untaken")},
-        con.table("quarantined"),
-        {table: _rows(con.table(f"tally_{table}")) for table in raw},
-        superseded or {},
-        _by_batch(con.table("newest_dates")),
-    )
+    return _merge(con)
 
 
 def further(
@@ -111,76 +107,93 @@ def further(
     note: Note,
     stored: ibis.Table,
     quarantined: ibis.Table,
-    keep: Keep = canonical.in_memory,
+    folder: Path | None = None,
+    plans: Path | None = None,
 ) -> Merge:
     """Merge the batches that the ``note`` does not know into the ``stored`` transactions and ``quarantined`` rows that
-    it was kept with; equal to `full` of the same rows."""
+    it was kept with; equal to `full` of the same rows. For ``folder`` and ``plans`` see there."""
     transactions = raw["transactions"]
-    earlier = {table: raw[table].filter(raw[table].batch.isin([*note.stamps[table]])) for table in READ}
+    con, steps = transactions.get_backend(), plan.steps(plans)
     arrived = ~transactions.batch.isin([*note.stamps["transactions"]])
-    newest = _newest(note).union(canonical.newest_dates(transactions.filter(arrived))).cache()
-    owners = canonical.judge_owners(raw, newest, keep)
-    held = canonical.holders(owners["accounts"]).cache()
+
     # Dated as they were then: an accounts file may have been stored before the transactions file of its batch.
-    owners_before = canonical.judge_owners(earlier, _newest(note), keep)
-    held_before = canonical.holders(owners_before["accounts"]).cache()
+    con.create_table("newest_before", _newest(note), overwrite=True)
+    plan.lay_out({table: raw[table].filter(_.batch.isin([*note.stamps[table]])) for table in ("users", "accounts")})
+    plan.run(con, ["holders"], folder, steps | plan.given("newest_dates", "newest_before"))
+    held_before = con.create_table("held_before", con.table("holders"), overwrite=True)
+
+    newest = con.table("newest_before").union(canonical.newest_dates(transactions.filter(arrived)))
+    con.create_table("newest_now", newest, overwrite=True)
+    steps = steps | plan.given("newest_dates", "newest_now")
+    plan.lay_out({table: rows for table, rows in raw.items() if table != "transactions"})
+    others = [name for name in steps if "raw_transactions" not in plan.reads([name], steps)]
+    plan.run(con, others, folder, steps)
+    held = con.create_table("held_now", con.table("holders"), overwrite=True)
     changed = held.difference(held_before).union(held_before.difference(held)).select(account_id="held_account")
 
     named = (KEY, "pending_transaction_id", "account_id")
     ids = transactions.select("batch", **{name: canonical.text_of(transactions, name) for name in named})
     ids = ids.filter(ids[KEY].notnull())
     postings = ids.filter(_.pending_transaction_id.notnull()).select(KEY, linked="pending_transaction_id")
-    links = keep(postings.union(postings.select(transaction_id="linked", linked=KEY)).distinct(), "links")
+    links = postings.union(postings.select(transaction_id="linked", linked=KEY)).distinct()
+    links = plan.put_aside(links, folder)
     first = ids.filter(arrived).select(KEY).union(ids.semi_join(changed, "account_id").select(KEY)).distinct()
-    replaced = _linked(keep(first, "changed_ids"), links, keep)
-    read = _linked(replaced, links, keep)
+    replaced = _linked(plan.put_aside(first, folder), links, folder)
+    read = _linked(replaced, links, folder)
     # A row without an id is stored nowhere, but why it was rejected depends on its account.
     rows = transactions.mutate(looked_up=canonical.text_of(transactions, KEY))
     batches = rows.semi_join(read, rows.looked_up == read[KEY]).union(rows.filter(rows.looked_up.isnull()))
     found = batches.select("batch").distinct().to_pyarrow()["batch"].to_pylist()
     rows = rows.filter(rows.batch.isin(found))
     rows = rows.semi_join(read, rows.looked_up == read[KEY]).union(rows.filter(rows.looked_up.isnull()))
-    rows = keep(rows.drop("looked_up"), "rows_again")
+    rows = plan.put_aside(rows.drop("looked_up"), folder)
 
-    judged = owners | canonical.judge_owned({**raw, "transactions": rows}, held, newest, keep)
-    taken = judged["transactions"]
-    superseded = _superseded(canonical.taking(taken), canonical.superseded(taken))
-    fresh = canonical.accepted(judged["transactions"], takes=superseded is not None)
-    fresh = keep(fresh.semi_join(replaced, KEY), "fresh_transactions")
-    before = rows.filter(rows.batch.isin([*note.stamps["transactions"]]))
-    tallies = {table: _rows(canonical.tally(of_table)) for table, of_table in judged.items()}
-    was = _rows(canonical.tally(canonical.judge_transactions(before, held_before, keep)))
-    tallies["transactions"] = _tally(note, was, tallies["transactions"])
+    # What was counted of these rows before comes first: the steps that run last are those that the result reads.
+    rest = {name: step for name, step in steps.items() if name not in others}
+    plan.lay_out({"transactions": rows.filter(_.batch.isin([*note.stamps["transactions"]]))})
+    plan.run(con, ["tally_transactions"], folder, plan.given("holders", "held_before") | rest)
+    was = _rows(con.table("tally_transactions"))
+    plan.lay_out({"transactions": rows})
+    rest = plan.given("holders", "held_now") | rest
+    plan.run(con, rest, folder, rest)
+    judged = _merge(con)
+    fresh = plan.put_aside(judged.accepted["transactions"].semi_join(replaced, KEY), folder)
     again = rows.select("batch", "file", "row")
     left = quarantined.filter(quarantined.table == "transactions").anti_join(again, ("batch", "file", "row"))
-    rejected = canonical.quarantined(judged)
-    transactions = stored.anti_join(replaced, KEY).select(*fresh.columns).cast(fresh.schema()).union(fresh)
-    return Merge(
-        judged,
-        {table: canonical.accepted(of_table) for table, of_table in judged.items()} | {"transactions": transactions},
-        left.select(*rejected.columns).cast(rejected.schema()).union(rejected),
-        tallies,
-        superseded or {},
-        _by_batch(newest),
+    merged = stored.anti_join(replaced, KEY).select(*fresh.columns).cast(fresh.schema()).union(fresh)
+    rejected = judged.quarantined
+    return judged._replace(
+        accepted=judged.accepted | {"transactions": merged},
+        quarantined=left.select(*rejected.columns).cast(rejected.schema()).union(rejected),
+        tallies=judged.tallies | {"transactions": _tally(note, was, judged.tallies["transactions"])},
     )
 
 
-def _linked(ids: ibis.Table, links: ibis.Table, keep: Keep) -> ibis.Table:
+def _merge(con: Backend) -> Merge:
+    """What the steps that were run found."""
+    superseded = None
+    if con.table("taking").limit(1).to_pyarrow().num_rows:
+        superseded = {(row["batch"], row["file"]): row["superseded"] for row in _rows(con.table("superseded"))}
+    accepted = {table: con.table(f"accepted_{table}") for table in TABLES}
+    return Merge(
+        {table: con.table(f"judged_{table}") for table in TABLES},
+        accepted if superseded is not None else accepted | {"transactions": con.table("untaken")},
+        con.table("quarantined"),
+        {table: _rows(con.table(f"tally_{table}")) for table in TABLES},
+        superseded or {},
+        {row["dated_batch"]: row["newest"] for row in _rows(con.table("newest_dates"))},
+    )
+
+
+def _linked(ids: ibis.Table, links: ibis.Table, folder: Path | None) -> ibis.Table:
     """The ids and those that up to `LINKS` postings lead to from them, or to them from those."""
     before = _count(ids)
     for _step in range(LINKS):
         further = links.semi_join(ids, KEY).select(transaction_id="linked")
-        ids = keep(ids.union(further).distinct(), "linked_ids")
+        ids = plan.put_aside(ids.union(further).distinct(), folder)
         if before == (before := _count(ids)):
             break
     return ids
-
-
-def _superseded(taking: ibis.Table, superseded: ibis.Table) -> dict[tuple[str, str], int] | None:
-    """By batch and file, the accepted transactions that its rows took away; None where no row is `taking` any."""
-    if not taking.limit(1).to_pyarrow().num_rows:
-        return None
-    return {(row["batch"], row["file"]): row["superseded"] for row in _rows(superseded)}
 
 
 def _tally(note: Note, was: Tally, now: Tally) -> Tally:
@@ -203,10 +216,6 @@ def _newest(note: Note) -> ibis.Table:
         if counted["newest"]
     ]
     return ibis.memtable(rows, schema={"dated_batch": "string", "newest": "date"})
-
-
-def _by_batch(newest: ibis.Table) -> dict[str, dt.date]:
-    return {row["dated_batch"]: row["newest"] for row in _rows(newest)}
 
 
 def _count(table: ibis.Table) -> int:

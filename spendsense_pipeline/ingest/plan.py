@@ -9,6 +9,7 @@ What does not belong here: what the steps mean (``canonical.py``), and which of 
 import functools
 import hashlib
 import json
+import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,14 @@ from spendsense_pipeline.contracts import canonical as contracts
 from spendsense_pipeline.ingest import canonical, fields
 from spendsense_pipeline.ingest.files import literal, quoted
 
-STAMPS = {"batch": "string", "arrival": "int64", "arrived_on": "date", "page": "int64", "file": "string", "row": "int64"}
+STAMPS = {
+    "batch": "string",
+    "arrival": "int64",
+    "arrived_on": "date",
+    "page": "int64",
+    "file": "string",
+    "row": "int64",
+}
 """What raw rows have beside the fields of their table, which are texts."""
 
 
@@ -30,7 +38,7 @@ class Step(NamedTuple):
     several steps read them; of others each reader computes what it needs."""
 
     query: str
-    reads: tuple[str, ...]
+    reads: list[str]
     kept: bool
 
 
@@ -57,9 +65,11 @@ def steps(folder: Path | None = None) -> dict[str, Step]:
         return {name: Step(*step) for name, step in json.loads(file.read_text(encoding="utf-8")).items()}
     found = steps()
     folder.mkdir(parents=True, exist_ok=True)
-    written = file.with_suffix(f".{id(found)}.tmp")
-    written.write_text(json.dumps(found), encoding="utf-8")
-    written.replace(file)
+    for former in folder.glob("plan-*.json"):
+        former.unlink(missing_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", encoding="utf-8", delete=False) as written:
+        json.dump(found, written)
+    Path(written.name).replace(file)
     return found
 
 
@@ -100,6 +110,22 @@ def run(
             con.raw_sql(f"CREATE OR REPLACE {kind} {quoted(name)} AS {step.query}")
 
 
+def put_aside(rows: ibis.Table, folder: Path | None) -> ibis.Table:
+    """The rows, computed once, as Parquet in the ``folder``: a tenth of what the engine's memory needs for them, where
+    they are so many that it would write most of them to its scratch space and read them back for each reader. Without
+    a folder they stay in memory."""
+    if folder is None:
+        return rows.cache()
+    file = folder / f"{ibis.util.gen_name('aside')}.parquet"
+    rows.to_parquet(file)
+    return rows.get_backend().read_parquet(file)
+
+
+def given(name: str, table: str) -> dict[str, Step]:
+    """The step of that name, as the rows of a table that is there."""
+    return {name: Step(f"SELECT * FROM {quoted(table)}", [], kept=True)}
+
+
 @functools.cache
 def _composed() -> dict[str, Step]:
     con = ibis.duckdb.connect()
@@ -107,7 +133,7 @@ def _composed() -> dict[str, Step]:
 
     def add(rows: ibis.Table, name: str, *, kept: bool = False) -> ibis.Table:
         reads = rows.op().find(ibis.expr.operations.UnboundTable)
-        found[name] = Step(con.compile(rows), tuple(sorted({table.name for table in reads})), kept)
+        found[name] = Step(con.compile(rows), sorted({table.name for table in reads}), kept)
         return ibis.table(rows.schema(), name=name)
 
     def keep(rows: ibis.Table, name: str) -> ibis.Table:
@@ -117,10 +143,7 @@ def _composed() -> dict[str, Step]:
         table: ibis.table(STAMPS | dict.fromkeys(fields.names(table), "string"), name=f"raw_{table}")
         for table in fields.TABLES
     }
-    judged = {
-        table: add(rows, f"judged_{table}")
-        for table, rows in canonical.judge(raw, keep).items()
-    }
+    judged = {table: add(rows, f"judged_{table}") for table, rows in canonical.judge(raw, keep).items()}
     for table, rows in judged.items():
         add(canonical.accepted(rows), f"accepted_{table}")
         add(canonical.tally(rows), f"tally_{table}")
