@@ -20,7 +20,7 @@ Delivery = dict[str, list[Row]]
 
 
 def world(rng: random.Random, batches: int) -> list[Delivery]:
-    """What each batch brings of one world: late owners, holders that share, corrections, removals, moves, conflicts, bad
+    """What each batch brings of one world: late owners, shared accounts, corrections, removals, moves, conflicts, bad
     rows; postings, which in every other world are most rows and lead in chains and circles."""
     prefix = f"w{rng.getrandbits(60)}"
     changes = [None, None, None, "removed", "removed there", "posts", "posts", "under", "blank", "nameless"]
