@@ -15,7 +15,7 @@ FRAMES = ("situations", "education_templates", "product_matches", "products")
 
 def ours(run: str, day: str) -> dict[str, Any]:
     """Choosing, filling in and judging by the guardrails, from frames to frame."""
-    from spendsense_pipeline.governance import frames
+    from spendsense_pipeline.governance import database_frames
     from spendsense_pipeline.governance.database import open_or_create, reading
     from spendsense_pipeline.recommendations.drafts import draft_recommendations
 
@@ -23,7 +23,7 @@ def ours(run: str, day: str) -> dict[str, Any]:
     now = dt.datetime.combine(as_of + dt.timedelta(days=1), dt.time(12), dt.UTC)
     inputs = [stored(run, name, day) for name in FRAMES]
     with reading(open_or_create(f"sqlite:///{run}/spendsense.db")) as session:
-        consents, history = frames.consents(session, now), frames.history(session, as_of, now)
+        consents, history = database_frames.consents(session, now), database_frames.history(session, as_of, now)
     started = time.perf_counter()
     drafts = draft_recommendations(*inputs, consents, history, as_of)
     seconds = time.perf_counter() - started

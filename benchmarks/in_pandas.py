@@ -1156,7 +1156,7 @@ def calendars(t: pd.DataFrame, key: list[str]) -> pd.DataFrame:
 
 
 def agreement(ours: Path, theirs: Path) -> dict[str, float]:
-    """Shares of streams and of feature values in which two folders of results agree, and of the worst column."""
+    """Shares of streams, and of values of the features of both, in which two folders agree, and of the worst column."""
     tables = "recurring_streams", *(f"features_{window}d" for window in WINDOWS)
     keys = "user_id, merchant, cadence, kind, occurrences, last_date::DATE"
     streams, *both = [[f"'{folder}/{table}.parquet'" for folder in (ours, theirs)] for table in tables]
@@ -1165,7 +1165,8 @@ def agreement(ours: Path, theirs: Path) -> dict[str, float]:
     found = max(duckdb.sql(f"SELECT count(*) FROM {file}").fetchone()[0] for file in streams)
     columns = []
     for a, b in both:
-        names = [name for name in duckdb.sql(f"FROM {a}").columns if name not in ("user_id", "as_of", "window_days")]
+        theirs_too = {*duckdb.sql(f"FROM {b}").columns} - {"user_id", "as_of", "window_days"}
+        names = [name for name in duckdb.sql(f"FROM {a}").columns if name in theirs_too]
         same = (
             f"avg((a.{n} IS NOT DISTINCT FROM b.{n} OR coalesce("
             f"abs(TRY_CAST(a.{n} AS DOUBLE) - TRY_CAST(b.{n} AS DOUBLE)) <= 1e-6, false))::INT)"

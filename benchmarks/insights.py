@@ -351,14 +351,15 @@ def told(tables: dict[str, pa.Table]) -> dict[str, dict[str, dict[str, Any]]]:
     from spendsense_pipeline.insights.of_range import insights_of
 
     day = (AS_OF - EPOCH).days
-    evidence = evidence_of(Customers(**tables), [day], [30, 180], _population(tables, day))
+    evidence = evidence_of(Customers(**tables), [day], [30, 180], population(tables, day))
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for row in insights_of(evidence, tables_of(evidence))["insights"].to_pylist():
         found.setdefault(row["user_id"], {})[row["insight"]] = json.loads(row["figures"])
     return found
 
 
-def _population(tables: dict[str, pa.Table], day: int) -> Payees:
+def population(tables: dict[str, pa.Table], day: int) -> Payees:
+    """What all customers' rows say of payees on the day."""
     backend = warehouse.connect()
     rows, accounts = (backend.create_table(name, tables[name]) for name in ("transactions", "accounts"))
     counted = census(rows, accounts, AS_OF).payees
@@ -411,7 +412,7 @@ def forecast(setting: str, users: int, seed: int) -> dict[str, float]:
     tables = accepted(SETTINGS[setting](users, seed))
     last = (AS_OF - EPOCH).days
     days = [last - DAYS - 11 * back for back in range(REPLAYED)][::-1]
-    evidence = evidence_of(Customers(**tables), [*days, last], [30, 180], _population(tables, last))
+    evidence = evidence_of(Customers(**tables), [*days, last], [30, 180], population(tables, last))
     signals = tables_of(evidence)
     rows, counts = evidence.rows, Counter[str]()
     user, checking = evidence.held.user[rows.account], evidence.held.held_as[rows.account] == CHECKING

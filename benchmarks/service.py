@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine, func, select, text
 
 from benchmarks import governance, measure
-from spendsense_pipeline.governance import access, consent, operators, registration, release, review
+from spendsense_pipeline.governance import consent, credentials, operators, registration, release, review
 from spendsense_pipeline.governance.database import open_or_create, reading, writing
 from spendsense_pipeline.governance.models import Decision, FeedbackEvent, Recommendation, Release
 
@@ -147,13 +147,13 @@ class Served:
     def program(self, *scopes: str) -> Client:
         """A program's client, with a token of its own."""
         with writing(self.engine) as session:
-            made = access.add_token(session, "benchmark", scopes, _now(), created_by="benchmark")
+            made = credentials.add_token(session, "benchmark", scopes, _now(), created_by="benchmark")
         return Client(self.port, authorization=f"Bearer {made['token']}")
 
     def person(self, name: str) -> Client:
         """Somebody who logged in by a link, with what the page's script sends."""
-        from spendsense_pipeline.service.context import Service, kept_secret
         from spendsense_pipeline.service.login import login_link
+        from spendsense_pipeline.service.state import Service, kept_secret
         from spendsense_pipeline.settings import Settings
 
         service = Service(Settings(data=self._data), self.engine, secret=kept_secret(self._data))

@@ -75,16 +75,16 @@ class Way:
 
     def _approve(self, now: dt.datetime) -> None:
         """One draft of each wording opened, then all in that wording approved, as an operator would."""
-        from spendsense_pipeline.governance import operators, queue, templates
+        from spendsense_pipeline.governance import operators, queue, wordings
         from spendsense_pipeline.governance.database import open_or_create, reading
 
         engine = open_or_create(self.settings.governance_url)
         with reading(engine) as session:
             operator = next(row["operator_id"] for row in operators.listed(session) if row["active"])
-            waiting = templates.templates(session, now, limit=100_000)["templates"]
+            waiting = wordings.templates(session, now, limit=100_000)["templates"]
         for wording in waiting:
             queue.show(engine, wording["renderings"][0]["recommendation_id"], now, operator_id=operator)
-            done = templates.approve_template(engine, wording["reference"], operator, now)
+            done = wordings.approve_template(engine, wording["reference"], operator, now)
             refused = {row["refused"] for row in done["results"] if not row["ok"]}
             if refused:
                 raise SystemExit(f"{wording['reference']} was not approved: {', '.join(refused)}")

@@ -1,35 +1,19 @@
 """Everything Dagster loads, on one screen. Loading it reads the environment once and touches nothing else."""
 
-import functools
-import operator
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import dagster as dg
 
-from spendsense_pipeline.defs import (
-    evaluation,
-    experiments,
-    failures,
-    features,
-    freshness,
-    payees,
-    personas,
-    recommendations,
-    release,
-    retention,
-    review,
-)
-from spendsense_pipeline.defs import ingest as room
+from spendsense_pipeline.defs import freshness, jobs, release, review, schedules, sensors
 from spendsense_pipeline.defs.alerts import Alerts
-from spendsense_pipeline.defs.checks import contract_checks, drift_checks, guardrails_check, trust_check
+from spendsense_pipeline.defs.assets import KEPT, Graph
+from spendsense_pipeline.defs.checks import contract_checks, drift_checks, guardrails_check, quality_check, trust_check
 from spendsense_pipeline.defs.documentation import with_sources
 from spendsense_pipeline.defs.io import ParquetWarehouse
 from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel, Workers, sealed
 from spendsense_pipeline.settings import Settings
-
-Assets = TypeVar("Assets", bound=dg.AssetsDefinition)
 
 # Meant: signals and personas of many dates fit one run, the queue takes one date after another, and so does the job.
 warnings.filterwarnings("ignore", "Asset job daily_refresh materializes assets with varying BackfillPolicies")
@@ -51,96 +35,66 @@ def build_defs(
     >>> build_defs(ingest=False, key_prefix="spendsense")
     """
     settings = settings or Settings()
-    ingest = settings.ingest if ingest is None else ingest
+    lands = settings.ingest if ingest is None else ingest
     prefix = [key_prefix] if isinstance(key_prefix, str) else list(key_prefix)
-    daily = dg.DailyPartitionsDefinition(start_date=settings.first_date.isoformat(), end_offset=1)
+    graph = Graph(settings, prefix, lands=lands)
+    timetable = schedules.Timetable(settings.timezone, settings.first_date, settings.late_days)
 
-    tables = [] if ingest else room.own_tables()
-    ingested = [room.raw_tables, room.canonical_tables, room.consent_records] if ingest else [room.consent_records]
-    of_a_day = [
-        payees.payees_asset(daily),
-        *features.feature_assets(daily, settings.engine),
-        *personas.persona_assets(daily),
-        *recommendations.recommendation_assets(daily, settings.stale_days),
-        experiments.assignment_asset(daily),
-        review.approval_queue(daily),
-        *evaluation.evaluation_assets(daily),
-        *experiments.analysis_assets(daily),
-    ]
-    released, further = release.released_recommendations, [*tables, review.DECISIONS]
-    measured = evaluation.signal_accuracy(daily)  # in no job: only generated customers come with a truth
-    keys = {key for asset in (*ingested, *of_a_day, measured, released) for key in asset.keys} | {
-        spec.key for spec in further
-    }
-    names = {key: dg.AssetKey([*prefix, *key.path]) for key in keys}
-    ingested, of_a_day = [_renamed(one, names) for one in ingested], [_renamed(one, names) for one in of_a_day]
-    measured, released = _renamed(measured, names), _renamed(released, names)
-    further = [
-        spec.replace_attributes(key=names[spec.key], deps=[names[dep.asset_key] for dep in spec.deps])
-        for spec in further
-    ]
-    assets = [*ingested, *of_a_day, measured, released]
-    own = contract_checks("own_tables", [names[spec.key] for spec in tables])
-    checks = [
-        check
-        for one in assets
-        for check in contract_checks(
-            one.op.name, [*one.keys], one.partitions_def, ranges=one.backfill_policy is not None
-        )
-    ]
-    told = [
-        _renamed(one, names)
-        for one in (guardrails_check(daily), review.operator_review, trust_check(daily, settings.stale_days))
-    ]
-    proof = _renamed(release.every_release_had_consent, names)
-    timetable = freshness.Timetable(settings.timezone, settings.first_date, settings.late_days)
-    late = freshness.freshness_checks(
-        [key for one in of_a_day for key in one.keys],
-        names[dg.AssetKey("transactions")],
-        names[dg.AssetKey("raw_transactions")] if ingest else None,
-        timetable,
-    )
+    own = contract_checks("own_tables", graph.tables)
+    reviewed = graph.renamed(review.operator_review)
+    batches = graph.key("raw_transactions") if lands else None
+    late = freshness.freshness_checks(graph.daily_keys, graph.key("transactions"), batches, timetable)
     by_the_clock = dg.AssetSelection.checks(late)
 
-    ingest_batch = dg.define_asset_job(
-        room.JOB,
-        selection=dg.AssetSelection.assets(*ingested) - by_the_clock,
-        partitions_def=room.BATCHES,
-        tags={"spendsense/merge": "1"},
-        description="One landed batch: its rows as they were written, then all tables merged from every batch.",
-    )
-    # Where nothing lands, a date begins with the contracts of the tables it finds and with the consents they bring.
-    found = [dg.AssetSelection.checks(*own), dg.AssetSelection.assets(*ingested)] if own else []
-    daily_refresh = dg.define_asset_job(
-        features.JOB,
-        selection=functools.reduce(operator.or_, found, dg.AssetSelection.assets(*of_a_day)) - by_the_clock,
-        partitions_def=daily,
-        description="One date, from features to the approval queue, with its evaluation. May be run again: what was "
-        "decided stays, and nothing enters the queue twice.",
-    )
-    review_recommendations = dg.define_asset_job(
-        "review_recommendations",
-        selection=dg.AssetSelection.checks(told[1]),
-        description=f"Record decisions, see what waits; without config it only reports. Example:\n"
-        f"```yaml\n{review.EXAMPLE}```",
-    )
-    release_job = dg.define_asset_job(
-        release.JOB,
-        selection=dg.AssetSelection.assets(released),
-        description="Run the gate once; the sensor `release_gate` does it whenever something may go out.",
+    daily_refresh = jobs.daily_refresh(graph, own, by_the_clock)
+    work: list[schedules.Job] = [
+        *([jobs.ingest_batch(graph, by_the_clock)] if lands else []),
+        daily_refresh,
+        jobs.review_recommendations(reviewed),
+        review.record_consent(graph.key("consent_records")),
+        jobs.release_once(graph),
+    ]
+    ours = {job.name for job in work}
+    old = {key.path[-1] for key in graph.daily_keys} - KEPT
+    return dg.Definitions(
+        assets=with_sources([*graph.computed, *graph.specs]),
+        asset_checks=[*own, *_checks(graph, settings.stale_days), reviewed, late],
+        jobs=work,
+        schedules=[schedules.daily_schedule(daily_refresh, timetable)],
+        sensors=[
+            *([sensors.landing_sensor, sensors.arrival_sensor(daily_refresh, timetable)] if lands else []),
+            sensors.release_gate,
+            sensors.failure_alerts(ours),
+            sensors.lateness_sensor(late, timetable),
+            *([sensors.retention_sensor(old, ours, settings.keep_days)] if settings.keep_days else []),
+        ],
+        resources={name: sealed(one) for name, one in (_resources(settings) | dict(resources or {})).items()},
+        # A process for each step would cost more than most steps take.
+        executor=dg.in_process_executor,
     )
 
-    jobs: list[freshness.Job] = [
-        *([ingest_batch] if ingest else []),
-        daily_refresh,
-        review_recommendations,
-        review.record_consent(names[dg.AssetKey("consent_records")]),
-        release_job,
+
+def _checks(graph: Graph, stale_days: int) -> list[dg.AssetChecksDefinition]:
+    """The contract of every table, and what is looked at in their figures."""
+    return [
+        *(
+            check
+            for asset in graph.computed
+            for check in contract_checks(
+                asset.op.name, [*asset.keys], asset.partitions_def, ranges=asset.backfill_policy is not None
+            )
+        ),
+        *drift_checks(graph.daily, graph.names),
+        graph.renamed(guardrails_check(graph.daily)),
+        graph.renamed(quality_check(graph.daily)),
+        graph.renamed(trust_check(graph.daily, stale_days)),
+        graph.renamed(release.every_release_had_consent),
     ]
-    names_of_jobs = {job.name for job in jobs}
-    # An experiment is measured by its assignments, however long ago.
-    old = {key.path[-1] for one in of_a_day for key in one.keys} - {"experiment_assignments", "experiment_outcomes"}
-    given: dict[str, Any] = {
+
+
+def _resources(settings: Settings) -> dict[str, Any]:
+    """What assets are given, as the settings say."""
+    return {
         "io_manager": ParquetWarehouse(
             root=settings.warehouse_root, scratch=str(settings.scratch), memory=settings.memory
         ),
@@ -177,28 +131,7 @@ def build_defs(
         "alerts": Alerts.of(settings),
         "clock": Clock(),
         "language_model": LanguageModel.of(settings),
-        **(resources or {}),
     }
-    return dg.Definitions(
-        assets=with_sources([*assets, *further]),
-        asset_checks=[*own, *checks, *drift_checks(daily, names), *told, proof, late],
-        jobs=jobs,
-        schedules=[freshness.daily_schedule(daily_refresh, timetable)],
-        sensors=[
-            *([room.landing_sensor, freshness.arrival_sensor(daily_refresh, timetable)] if ingest else []),
-            release.release_gate,
-            failures.failure_alerts(names_of_jobs),
-            freshness.lateness_sensor(late, timetable),
-            *([retention.retention_sensor(old, names_of_jobs, settings.keep_days)] if settings.keep_days else []),
-        ],
-        resources={name: sealed(resource) for name, resource in given.items()},
-        # A process for each step would cost more than most steps take.
-        executor=dg.in_process_executor,
-    )
-
-
-def _renamed(one: Assets, names: Mapping[dg.AssetKey, dg.AssetKey]) -> Assets:
-    return one.with_attributes(asset_key_replacements=names)  # type: ignore[return-value]  # it is of the same class
 
 
 defs = build_defs()

@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline import gate, profiles, synthetic, warehouse
-from spendsense_pipeline.cli import told_errors
+from spendsense_pipeline.cli import reported_errors
 from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import launch
 from spendsense_pipeline.errors import SpendSenseError
@@ -36,7 +36,7 @@ INDENT = " " * 13
 
 def main() -> None:
     """Run the demo and print its account."""
-    with told_errors():
+    with reported_errors():
         settings = Settings()
         _land(settings, _now().date())
         definitions = build_defs(settings)

@@ -2,7 +2,7 @@
 
 The order is that of what a crash may leave: consent closes first, so nothing is visible any more; the rows that know
 which files and texts are the customer's go last, so that the same command finds them again. Belongs here: the order,
-and what remains. Does not belong here: how a file (``ingest.erasure``) or the database (``governance.erasure``) is
+and what remains. Does not belong here: how a file (``ingest.erasure``) or the database (``governance.erased_rows``) is
 emptied, and waiting for runs (``defs.erasure``).
 """
 
@@ -23,7 +23,7 @@ from sqlalchemy import Engine
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.evaluation import export
-from spendsense_pipeline.governance import erasure, experiments
+from spendsense_pipeline.governance import erased_rows, experiment_records
 from spendsense_pipeline.governance.database import reading, reclaim
 from spendsense_pipeline.ingest.digests import holding
 from spendsense_pipeline.ingest.erasure import (
@@ -81,7 +81,7 @@ def erase(
 
     {user_id, erasure_id, erased: {landing, warehouse, exports, reports, runs, database}, remains: [{what, reason}]}.
     ``erasure_id`` is None where nothing was left to erase. ``forget_runs`` gets words and takes the runs out of
-    Dagster whose config says one of them. Raises what ``governance.erasure.begin`` raises.
+    Dagster whose config says one of them. Raises what ``governance.erased_rows.begin`` raises.
     """
     folders = [one for one in places.landing.glob("*") if one.is_dir() and one.name != ".erased"]
     accounts, landed = accounts_of(user_id, folders)
@@ -89,10 +89,10 @@ def erase(
     others = _held_by_others(places.warehouse, user_id)
     shared = {holding(user_id, one) for one in _held(places.warehouse, user_id) & others}
     theirs = (accounts | stored) - others
-    names = erasure.begin(engine, user_id, theirs | shared, operator_id, reason, now, known=landed or known)
+    names = erased_rows.begin(engine, user_id, theirs | shared, operator_id, reason, now, known=landed or known)
     with reading(engine) as session:
-        erased = erasure.remembered(session)
-        pseudonyms = experiments.pseudonyms(session, user_id)
+        erased = erased_rows.remembered(session)
+        pseudonyms = experiment_records.pseudonyms(session, user_id)
     warehouse.clear(places.scratch)
     files, unreadable = _landing(folders, erased, user_id)
     done: dict[str, Any] = {
@@ -102,7 +102,7 @@ def erase(
         "reports": _reports(places.reports, user_id),
         "runs": forget_runs([user_id, *names]),
     }
-    erasure_id, done["database"] = erasure.finish(engine, user_id, operator_id, reason, now)
+    erasure_id, done["database"] = erased_rows.finish(engine, user_id, operator_id, reason, now)
     remains = [{"what": what, "reason": why} for what, why in STAYS]
     remains += [{"what": str(path), "reason": "cannot be read as what its name says"} for path in unreadable]
     if not reclaim(engine):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.errors import SpendSenseError
@@ -48,7 +49,7 @@ def newest_transaction_date(root: str) -> dt.date:
 
     Raises ``NotMaterialized`` before anything was ingested, and an error where no transaction ever was.
     """
-    newest = warehouse.read(warehouse.connect(), root, "transactions").date.max().to_pyarrow().as_py()
+    newest = pc.max(warehouse.load(root, "transactions", columns=["date"])["date"]).as_py()
     if newest is None:
         raise SpendSenseError("no transaction was accepted yet; name a date with --as-of", code="no_transactions")
     return dt.date.fromisoformat(str(newest)[:10])

@@ -125,6 +125,9 @@ class Settings(BaseSettings):
     dagster_hosts: str | None = Field(
         default=None, description="names of Dagster's pages besides this machine's own, with commas"
     )
+    dagster_login: bool = Field(
+        default=False, description="Dagster's pages are for who is logged in at the service as an admin"
+    )
     dagster_home: Path | None = Field(default=None, validation_alias="DAGSTER_HOME")
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from spendsense_pipeline import cli, profiles
-from spendsense_pipeline.cli import context
+from spendsense_pipeline.cli import runtime
 from spendsense_pipeline.cli.output import printed as print_out
 from spendsense_pipeline.features import compilation, compiled
 from spendsense_pipeline.governance import queue
@@ -33,7 +33,7 @@ SHOWN = {"content", "rationale", "slots", "reasons", "original", "decisions", "c
 @pytest.fixture(autouse=True)
 def afternoon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands are called an hour after the shared pipeline ran: its drafts still wait."""
-    monkeypatch.setattr(context, "now", lambda: NOON + dt.timedelta(hours=1))
+    monkeypatch.setattr(runtime, "now", lambda: NOON + dt.timedelta(hours=1))
 
 
 @pytest.fixture
@@ -462,7 +462,7 @@ def test_a_dagster_home_that_is_not_there_is_refused(
 
 
 def test_a_defect_of_ours_keeps_its_traceback() -> None:
-    with pytest.raises(ZeroDivisionError), cli.told_errors():
+    with pytest.raises(ZeroDivisionError), cli.reported_errors():
         _ = 1 / 0
 
 

@@ -19,6 +19,7 @@ from spendsense_pipeline.features.tables import (
 )
 from spendsense_pipeline.governance import release, review
 from spendsense_pipeline.governance.audit import KINDS as LINKED
+from spendsense_pipeline.governance.lifecycle import DECIDED
 from spendsense_pipeline.governance.models import LINKS, STATUSES
 from spendsense_pipeline.personas.rules import RULES
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
@@ -58,13 +59,21 @@ def test_the_gate_s_reasons_are_documented_whole() -> None:
 
 
 def test_the_gate_knows_every_status() -> None:
-    assert {"pending", *STATUSES} - {"pending_approval", *release.DECIDED} <= set(table("reason"))
+    assert {"pending", *STATUSES} - {"pending_approval", *DECIDED} <= set(table("reason"))
 
 
 def test_every_kind_of_link_has_its_rows() -> None:
     assert tuple(LINKED) == LINKS
     for kind in LINKED.values():
         assert set(kind.public) <= {column.name for column in kind.model.__table__.columns}
+
+
+def test_the_glossary_has_twenty_terms_at_most_and_says_where_they_live() -> None:
+    rows = (PROJECT_ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").split("|---|---|---|\n")[1].splitlines()
+    assert len(rows) <= 20
+    for row in rows:
+        *_, where, _ = row.split(" | ")[-1].split("`")
+        assert (PROJECT_ROOT / "spendsense_pipeline" / where).is_file(), row
 
 
 def test_the_picture_of_the_graph_is_of_the_graph() -> None:

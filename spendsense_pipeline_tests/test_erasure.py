@@ -20,7 +20,7 @@ from spendsense_pipeline.defs import launch
 from spendsense_pipeline.governance import consent, operators, queue, release, review
 from spendsense_pipeline.governance.audit import verify
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.governance.erasure import remembered
+from spendsense_pipeline.governance.erased_rows import remembered
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.digests import digest
 from spendsense_pipeline.ingest.erasure import Erased

@@ -122,7 +122,7 @@ def test_what_is_gathered_shows_nothing_of_its_parts(tmp_path: Path, monkeypatch
     rows = table([f"customer {n // 7}" for n in range(5_432)])
     written = []
     for number, size in enumerate((10_000, 999, 1_000, 3_210, 10)):
-        files = [str(tmp_path / f"{number}" / f"{at}.parquet") for at in range(0, len(rows), size)]
+        files = [str(tmp_path / f"{number}" / f"{at}.arrow") for at in range(0, len(rows), size)]
         for file, at in zip(files, range(0, len(rows), size), strict=True):
             row_groups.store(rows.slice(at, size).cast(SCHEMA), file)
         row_groups.gather(files, tmp_path / "whole.parquet", PLAIN)
@@ -133,8 +133,8 @@ def test_what_is_gathered_shows_nothing_of_its_parts(tmp_path: Path, monkeypatch
 
 
 def test_nothing_gathered_is_a_table_without_rows(tmp_path: Path) -> None:
-    row_groups.store(table([]), str(tmp_path / "part.parquet"))
-    row_groups.gather([str(tmp_path / "part.parquet")], tmp_path / "whole.parquet", PLAIN)
+    row_groups.store(table([]), str(tmp_path / "part.arrow"))
+    row_groups.gather([str(tmp_path / "part.arrow")], tmp_path / "whole.parquet", PLAIN)
     assert pq.read_table(tmp_path / "whole.parquet") == table([])
 
 

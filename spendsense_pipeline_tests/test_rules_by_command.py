@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spendsense_pipeline.cli import context
+from spendsense_pipeline.cli import runtime
 from spendsense_pipeline_tests.conftest import NOON, Pipeline
 
 Command = Callable[..., Any]
@@ -58,7 +58,7 @@ def test_the_chain_is_held_against_heads_that_were_kept_elsewhere(
 def test_a_rule_once_kept_holds_in_every_shell(
     copy: Pipeline, spendsense: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context, "now", lambda: NOON + dt.timedelta(hours=1))
+    monkeypatch.setattr(runtime, "now", lambda: NOON + dt.timedelta(hours=1))
     for name in ("ada", "ben"):
         spendsense(copy, "operator", "add", name)
     one, other = [row["recommendation_id"] for row in spendsense(copy, "queue", "--limit", "2")["queue"]]

@@ -5,17 +5,17 @@ well under a second, and Dagster is loaded only where a run is started.
 """
 
 from spendsense_pipeline.cli import (  # noqa: F401 - registers commands
-    customers,
-    evaluation,
-    experiments,
-    generator,
-    kernels,
-    people,
-    records,
-    review,
-    service,
-    tables,
+    customer_commands,
+    evaluation_commands,
+    experiment_commands,
+    generator_commands,
+    kernel_commands,
+    people_commands,
+    record_commands,
+    review_commands,
+    service_commands,
+    table_commands,
 )
-from spendsense_pipeline.cli.frame import app, main, told_errors
+from spendsense_pipeline.cli.frame import app, main, reported_errors
 
-__all__ = ["app", "main", "told_errors"]
+__all__ = ["app", "main", "reported_errors"]

@@ -76,13 +76,13 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that is not UTF-8 shows \u2019 and loses nothing
             stream.reconfigure(errors="backslashreplace")
-    with told_errors("--json" in sys.argv):
+    with reported_errors("--json" in sys.argv):
         app(standalone_mode=False)
         sys.stdout.flush()
 
 
 @contextmanager
-def told_errors(wants_json: bool = False) -> Iterator[None]:
+def reported_errors(wants_json: bool = False) -> Iterator[None]:
     """End the process with one line for whoever must act, exit 1 or 2; a defect of ours keeps its traceback."""
     try:
         yield
@@ -103,10 +103,10 @@ def told_errors(wants_json: bool = False) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        told = _machine_fault(error)
-        if told is None:
+        lines = _machine_fault(error)
+        if lines is None:
             raise
-        _complain(*told, wants_json)
+        _complain(*lines, wants_json)
         sys.exit(1)
 
 

@@ -18,7 +18,7 @@ def json_form(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def printed(payload: Mapping[str, Any], wants_json: bool, told: Callable[[], Iterable[str]]) -> None:
+def printed(payload: Mapping[str, Any], wants_json: bool, lines: Callable[[], Iterable[str]]) -> None:
     if wants_json:
         text = json.dumps(payload, default=json_form, ensure_ascii=False, allow_nan=False)
         try:
@@ -27,7 +27,7 @@ def printed(payload: Mapping[str, Any], wants_json: bool, told: Callable[[], Ite
             text = json.dumps(payload, default=json_form, allow_nan=False)
         print(text)
     else:
-        for line in told():
+        for line in lines():
             print(one_line(line))
 
 
@@ -43,8 +43,10 @@ def one_line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    """Rows as aligned columns under their names."""
+def columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str], nothing: str | None = None) -> list[str]:
+    """Rows as aligned columns under their names; where there are none, the line ``nothing`` instead."""
+    if not rows and nothing is not None:
+        return [nothing]
     cells = [list(names)] + [[cell(row.get(name)) for name in names] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
     return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]

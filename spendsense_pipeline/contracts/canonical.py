@@ -182,6 +182,13 @@ class Products(EngineContract):
     )
     country: types.String = described(engine, "where it is offered, ISO 3166-1", null="everywhere", optional=True)
     currency: types.String = described(engine, "currency of its terms, ISO 4217", null="any", optional=True)
+    reviewed_on: types.Date = described(
+        engine,
+        "day on which somebody last checked its terms; not delivered, the day its batch arrived. It is not offered "
+        "when that is more than a year ago",
+        null="never",
+        optional=True,
+    )
     batch: types.String = described(engine, "batch of the row that stands, or `catalogue`")
 
     class Config:

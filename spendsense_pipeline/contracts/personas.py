@@ -5,8 +5,9 @@ import pandera.pandas as frame
 from pandera.engines.pandas_engine import Date
 
 from spendsense_pipeline.contracts.base import FrameContract, described
+from spendsense_pipeline.personas.table import PERSONAS as TABLE
 
-PERSONAS = ["high_utilization", "variable_income", "subscription_heavy", "savings_builder", "wealth_builder"]
+PERSONAS = list(TABLE)
 SHARE = {"min_value": 0, "max_value": 1}
 
 

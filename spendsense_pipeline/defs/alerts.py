@@ -1,6 +1,6 @@
 """How people hear of what failed and what is late: the log, e-mail, webhooks.
 
-What does not belong here: what there is to tell (``failures.py``, ``lateness`` in ``freshness.py``).
+What does not belong here: what there is to tell (``failures.py``, ``freshness.py``).
 """
 
 import datetime as dt

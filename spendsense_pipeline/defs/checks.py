@@ -22,7 +22,9 @@ from spendsense_pipeline.defs.resources import Files
 from spendsense_pipeline.evaluation.drift import DATES, DATES_NEEDED, DEVIATIONS, unusual
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.personas.rules import EXPLAINED, RULES
+from spendsense_pipeline.recommendations.facts import explained
 from spendsense_pipeline.recommendations.guardrails import release_candidates_clean
+from spendsense_pipeline.recommendations.quality import template_quality
 
 
 def contract_checks(
@@ -145,6 +147,44 @@ def _guardrails(draft_recommendations: pd.DataFrame) -> dg.AssetCheckResult:
         metadata={
             "critical": len(release_candidates_clean(draft_recommendations)),
             **({"findings": dg.MetadataValue.table(records)} if records else {}),
+        },
+    )
+
+
+def quality_check(daily: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefinition:
+    """How the day's wordings read: a warning, for a person to mend them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.asset_check(
+            asset="education_templates",
+            name="template_quality",
+            partitions_def=daily,
+            description="Every wording of the day, of the library or a model: 60 to 130 words, grade nine or below, "
+            "one step and that last, nothing that its situation does not bear, no two that say the same. Mend the "
+            "piece in `prompts/library/`, or reject what a model wrote.",
+        )(_quality)
+
+
+def _quality(education_templates: pd.DataFrame) -> dg.AssetCheckResult:
+    wordings = education_templates.drop_duplicates(["template_id", "template_hash"]).to_dict("records")
+    found = template_quality(
+        {
+            "template_id": row["template_id"],
+            "title": row["title"],
+            "content": row["content"],
+            "facts": json.loads(row["facts"]),
+            "slots": json.loads(row["slots"]),
+            "holds": {fact["fact"]: fact["band"] for fact in explained(row["situation"])["facts"]},
+        }
+        for row in wordings
+    )
+    records = [dg.TableRecord({"template_id": name, "problem": one}) for name, wrong in found.items() for one in wrong]
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "wordings": len(wordings),
+            **({"problems": dg.MetadataValue.table(records)} if records else {}),
         },
     )
 

@@ -18,7 +18,15 @@ from spendsense_pipeline.defs.review import by_age
 from spendsense_pipeline.evaluation import accuracy, export, metrics, remembered, report
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.gate import withdrawn_products
-from spendsense_pipeline.governance import audit, feedback, frames, generations, queue, records, release
+from spendsense_pipeline.governance import (
+    audit,
+    database_frames,
+    evaluation_records,
+    feedback,
+    generations,
+    queue,
+    release,
+)
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import Recall
 
@@ -111,8 +119,8 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
     ) -> pd.DataFrame:
         now = clock.now()
         with reading(governance.engine) as session:
-            consents = frames.consents(session, now, consent_days=governance.consent_days)
-            decisions = frames.decisions(session)
+            consents = database_frames.consents(session, now, consent_days=governance.consent_days)
+            decisions = database_frames.decisions(session)
             borne_out = remembered.borne_out(session, f"{files.warehouse.rstrip('/')}/verified_releases", now)
         measured = metrics.evaluation_metrics(
             as_of(context),
@@ -130,7 +138,7 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
         known = measured[measured["value"].notna()]
         values = dict(zip(known["metric"], known["value"], strict=True))
         with writing(governance.engine) as session:
-            head = records.record_evaluation(session, as_of(context), values, now, run_id=context.run_id)
+            head = evaluation_records.record_evaluation(session, as_of(context), values, now, run_id=context.run_id)
         overall = known.loc[known["dimension"].isna(), "metric"]
         moved = report.movement(persona_assignments_30d, persona_assignments_180d)
         context.add_output_metadata(
@@ -217,7 +225,7 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
         evaluation_metrics: pd.DataFrame,
     ) -> dg.MaterializeResult[None]:
         with reading(governance.engine) as session:
-            consents = frames.consents(session, clock.now(), consent_days=governance.consent_days)
+            consents = database_frames.consents(session, clock.now(), consent_days=governance.consent_days)
             count, head = audit.head(session)
         manifest = export.analytics_export(
             {
@@ -259,7 +267,7 @@ def _review_state(governance: Governance, files: Files, now: dt.datetime) -> rep
         causes = session.execute(select(Recall.cause, func.count()).group_by(Recall.cause)).tuples().all()
         count, head = audit.head(session)
         return report.ReviewState(
-            consents=frames.consents(session, now, consent_days=governance.consent_days),
+            consents=database_frames.consents(session, now, consent_days=governance.consent_days),
             waiting=queue.waiting(session, now),
             ages=by_age(queue.ages(session, now)),
             statuses=counted["recommendations"],
@@ -267,7 +275,7 @@ def _review_state(governance: Governance, files: Files, now: dt.datetime) -> rep
             recalls=dict(causes),
             feedback=feedback.counts(session),
             blocked=gate.blocked,
-            decisions=metrics.decisions_by_operator(frames.decisions(session)),
+            decisions=metrics.decisions_by_operator(database_frames.decisions(session)),
             models=generations.spent(session),
             audit_head={"count": count, "hash": head},
         )

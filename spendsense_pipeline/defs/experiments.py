@@ -1,6 +1,6 @@
 """The experiments' assets: who is assigned before drafting, outcomes of later dates, uplift.
 
-The thinking is in ``experiments/``; what was assigned is kept by ``governance.experiments``.
+The thinking is in ``experiments/``; what was assigned is kept by ``governance.experiment_records``.
 """
 
 import datetime as dt
@@ -17,14 +17,14 @@ from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.experiments import words
-from spendsense_pipeline.experiments.assignment import deal, eligible, strata
+from spendsense_pipeline.experiments import sentences
+from spendsense_pipeline.experiments.arms import deal, eligible, strata
 from spendsense_pipeline.experiments.definition import Experiment, experiments_in, of_record
-from spendsense_pipeline.experiments.metrics import METRICS
+from spendsense_pipeline.experiments.outcome_metrics import METRICS
 from spendsense_pipeline.experiments.outcomes import History, baseline, outcomes
 from spendsense_pipeline.experiments.uplift import assignment_faults, uplift
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import experiments, frames, topics
+from spendsense_pipeline.governance import database_frames, experiment_records, topics
 from spendsense_pipeline.governance.database import chunks, reading
 from spendsense_pipeline.personas.assignment import followed
 
@@ -65,7 +65,7 @@ def assignment_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition
         if (now.date() - day).days <= CURRENT_DAYS:
             personas = followed(persona_assignments_30d, persona_assignments_180d).set_index("user_id")["persona"]
             with reading(governance.engine) as session:
-                consents = frames.consents(session, now, consent_days=governance.consent_days)
+                consents = database_frames.consents(session, now, consent_days=governance.consent_days)
                 declined = {one for some in chunks(personas.index) for one in topics.declined_by(session, list(some))}
             today = History([day], lambda _table, _day: features_180d)
             for experiment in experiments_in(Path(files.experiments)):
@@ -81,7 +81,7 @@ def assignment_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition
                 )
                 users = pd.Index(may)
                 before = baseline(METRICS[experiment.metric], today, day, users)
-                new[experiment.name] = experiments.assign(
+                new[experiment.name] = experiment_records.assign(
                     governance.engine,
                     plan(experiment),
                     {str(user): name for user, name in strata(experiment, personas.reindex(users), before).items()},
@@ -95,9 +95,9 @@ def assignment_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition
     return assigned
 
 
-def plan(experiment: Experiment) -> experiments.Plan:
+def plan(experiment: Experiment) -> experiment_records.Plan:
     """What the governance database keeps of an experiment."""
-    return experiments.Plan(
+    return experiment_records.Plan(
         experiment.name,
         experiment.canonical,
         experiment.hash,
@@ -109,9 +109,13 @@ def plan(experiment: Experiment) -> experiments.Plan:
     )
 
 
-def _dealt(experiment: Experiment, strata: Mapping[str, str], before: Mapping[str, int]) -> Iterable[experiments.Place]:
+def _dealt(
+    experiment: Experiment, strata: Mapping[str, str], before: Mapping[str, int]
+) -> Iterable[experiment_records.Place]:
     dealt = deal(experiment, pd.Series(dict(strata)), before)
-    return [experiments.Place(*row) for row in dealt[list(experiments.Place._fields)].itertuples(index=False)]
+    return [
+        experiment_records.Place(*row) for row in dealt[list(experiment_records.Place._fields)].itertuples(index=False)
+    ]
 
 
 def analysis_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -138,12 +142,12 @@ def analysis_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefini
         )
         found = []
         with reading(governance.engine) as session:
-            for row in experiments.registered(session):
-                assigned = _assigned(experiments.assignments(session, row["name"]))
+            for row in experiment_records.registered(session):
+                assigned = _assigned(experiment_records.assignments(session, row["name"]))
                 events = pd.DataFrame(
-                    experiments.events(session, row["name"]), columns=["user_id", "kind", "occurred_at"]
+                    experiment_records.events(session, row["name"]), columns=["user_id", "kind", "occurred_at"]
                 ).astype({"occurred_at": "datetime64[us, UTC]"})
-                pseudonym = partial(experiments.pseudonym, row["salt"])
+                pseudonym = partial(experiment_records.pseudonym, row["salt"])
                 found.append(outcomes(of_record(row["definition"]), assigned, events, history, day, pseudonym))
         rows = _of_contract("experiment_outcomes", found, day)
         states = rows["state"].value_counts()
@@ -170,8 +174,8 @@ def analysis_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefini
         day = as_of(context)
         found, said, faults = [], [], []
         with reading(governance.engine) as session:
-            records = experiments.registered(session)
-            people = {row["name"]: _assigned(experiments.assignments(session, row["name"])) for row in records}
+            records = experiment_records.registered(session)
+            people = {row["name"]: _assigned(experiment_records.assignments(session, row["name"])) for row in records}
         for row in records:
             experiment, everybody = of_record(row["definition"]), people[row["name"]]
             assigned = everybody[everybody["as_of"] <= day]
@@ -180,7 +184,7 @@ def analysis_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefini
             found.append(result)
             faults += [f"{row['name']}: {fault}" for fault in assignment_faults(experiment, assigned)]
             primary: list[dict[str, Any]] = result[result["family"] == "primary"].to_dict("records")  # type: ignore[assignment] # its keys are column names
-            said += [f"- **{row['name']}**: {words.sentence(one, experiment)}" for one in primary]
+            said += [f"- **{row['name']}**: {sentences.sentence(one, experiment)}" for one in primary]
         rows = _of_contract("uplift", found, day)
         context.add_output_metadata(
             {

@@ -1,18 +1,16 @@
-"""What failed in a run, in words for people; and the sensor by which they hear of it.
+"""What failed in a run, in words for people.
 
 What does not belong here: how they are reached (``alerts.py``).
 """
 
 import datetime as dt
-import json
-import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import dagster as dg
 
-from spendsense_pipeline.defs.alerts import AT_MOST, EVALUATION, LONGEST, Alerts, Notice, tell
+from spendsense_pipeline.defs.alerts import LONGEST, Notice
 from spendsense_pipeline.defs.runs import HOST
 from spendsense_pipeline.errors import SpendSenseError
 
@@ -66,9 +64,6 @@ def _contract_broken(evaluation: dg.AssetCheckEvaluation) -> str:
     return "; ".join("{column}, {check}: {failure_case} ({failures} rows)".format(**row) for row in rows)
 
 
-# --- Telling people ---
-
-
 class Ended(NamedTuple):
     """A run that failed, or in which a check did, by its place in the event log."""
 
@@ -77,45 +72,7 @@ class Ended(NamedTuple):
     notice: Notice
 
 
-def failure_alerts(jobs: Collection[str]) -> dg.SensorDefinition:
-    """The sensor; ``jobs`` are ours. In a Dagster that is shared, other runs count if they ever held a lease."""
-
-    @dg.sensor(
-        name="failure_alerts",
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells of runs that failed and of checks that found an error, each once and in their order: in the "
-        f"log, by e-mail and by webhook as the settings say. {AT_MOST} at a time, the rest summed up; a channel that "
-        "is down gets what it missed.",
-    )
-    def sensor(context: dg.SensorEvaluationContext, alerts: Alerts) -> dg.SkipReason:
-        until = time.monotonic() + EVALUATION
-        delivered: dict[str, int] = json.loads(context.cursor or "{}")
-        channels = alerts.channels()
-        ended, horizon = _runs_ended(
-            context.instance, min(delivered.get(name, -1) for name in channels), jobs, alerts.pages
-        )
-        new: dict[str, int] = {}
-        for name, channel in channels.items():
-            missed = [one for one in ended if one.place > delivered.get(name, -1)]
-            each, rest = missed[:AT_MOST], missed[AT_MOST:]
-            notices = [one.notice for one in each] + ([_summed_up(rest, alerts.pages)] if rest else [])
-            number = tell(name, channel, notices, until)
-            if number == len(notices):
-                new[name] = max(horizon, delivered.get(name, -1))
-            else:
-                new[name] = each[number - 1].place if number else delivered.get(name, -1)
-        context.update_cursor(json.dumps(new))
-        waiting = {name: sum(one.place > place for one in ended) for name, place in new.items()}
-        return dg.SkipReason(
-            "; ".join(f"{name} waits for {number}" for name, number in waiting.items() if number)
-            or f"{len(ended)} failures delivered"
-        )
-
-    return sensor
-
-
-def _runs_ended(instance: dg.DagsterInstance, after: int, jobs: Collection[str], pages: str) -> tuple[list[Ended], int]:
+def runs_ended(instance: dg.DagsterInstance, after: int, jobs: Collection[str], pages: str) -> tuple[list[Ended], int]:
     """Our runs with something to tell after this place in the event log, in their order, and how far was looked."""
     since = None if after >= 0 else (dt.datetime.now(dt.UTC) - FIRST_LOOK).timestamp()
     records, horizons = [], []
@@ -173,7 +130,7 @@ def _notice(run: dg.DagsterRun, record: dg.EventLogRecord, text: str, pages: str
     )
 
 
-def _summed_up(rest: Sequence[Ended], pages: str) -> Notice:
+def summed_up(rest: Sequence[Ended], pages: str) -> Notice:
     """One notice for many."""
     by_job = ", ".join(f"{number} of {job}" for job, number in Counter(one.job for one in rest).most_common())
     last = rest[-1].notice

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 import ibis
-from filelock import FileLock, Timeout
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -22,12 +21,13 @@ from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.io import Noted
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.defs.runs import UNFINISHED, UNSUCCESSFUL, fail_dead_runs, heal
+from spendsense_pipeline.defs.runs import UNFINISHED, UNSUCCESSFUL, fail_dead_runs
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent, operators, records
+from spendsense_pipeline.governance import consent, operators
+from spendsense_pipeline.governance import evaluation_records as records
 from spendsense_pipeline.governance.batches import forget_batch, register_batch
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.governance.erasure import remembered
+from spendsense_pipeline.governance.erased_rows import remembered
 from spendsense_pipeline.governance.models import Batch, ConsentPeriod
 from spendsense_pipeline.ingest import canonical, landing, merge, rejections
 from spendsense_pipeline.ingest.erasure import scrub
@@ -432,38 +432,6 @@ def _of_batches_unseen(session: Session, root: str) -> set[str]:
     if not unseen:
         return set()
     return set(warehouse.load(root, "raw_users", unseen, ["user_id"])["user_id"].to_pylist())
-
-
-@dg.sensor(
-    job_name=JOB,
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="A complete new folder in the landing zone becomes a batch partition and one run: one that holds "
-    f"{landing.COMPLETE}, or that was moved into place and did not change for {SETTLED.seconds} s. One merge at a "
-    f"time, by name; one that failed {ATTEMPTS} times is left for a person, and so is one that was refused, until its "
-    "files change.",
-)
-def landing_sensor(context: dg.SensorEvaluationContext, files: Files, clock: Clock) -> dg.SensorResult | dg.SkipReason:
-    """A complete new folder in the landing zone becomes a batch partition and one run."""
-    there = landing.arrivals(Path(files.landing), clock.now(), SETTLED)
-    if not any(there):
-        return dg.SkipReason(f"no complete folder in {files.landing}")
-    try:
-        with FileLock(Path(context.instance.root_directory) / MERGE_LOCK, timeout=0):
-            pass
-    except Timeout:  # a command holds it from before its folder appears to the end of its run
-        return dg.SkipReason("a command merges a batch; one at a time")
-    heal(context.instance, {JOB}, Path(files.scratch))
-    merging = [run.run_id for run in context.instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if merges(run)]
-    if merging:
-        return dg.SkipReason(f"run {merging[0]} merges a batch; one at a time")
-    found = backlog(context.instance, files, clock.now())
-    if not found.takeable:
-        return dg.SkipReason(found.reason())
-    return dg.SensorResult(
-        run_requests=[dg.RunRequest(partition_key=found.takeable[0])],
-        dynamic_partitions_requests=[BATCHES.build_add_request(found.takeable[:1])],
-    )
 
 
 class Backlog(NamedTuple):

@@ -23,12 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
-from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 from filelock import FileLock
-from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.event import listen
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.failures import what_failed
@@ -49,7 +44,7 @@ PROGRESS = logging.getLogger("spendsense.progress")
 """Each step of a command's run as it starts, and what steps say of their counts; nobody listens unless asked to."""
 
 # The code location of `workspace.yaml`: with it, the UI counts a command's run among those of its job.
-SHOWN = {REPOSITORY_LABEL_TAG: "__repository__@spendsense"}
+SHOWN = {".dagster/repository": "__repository__@spendsense"}
 
 EVALUATED = {"evaluation_metrics", "operator_report", "operator_review"}
 """What tells of the queue as it is now: two assets, and the check of the operators."""
@@ -111,44 +106,8 @@ def prepare_home(settings: Settings) -> None:
 def opened_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The instance of ``settings.home``, closed at the end; the first to open it creates its storage."""
     prepare_home(settings)
-    with dg.DagsterInstance.from_config(str(settings.home)) as instance, _event_log_kept_open(instance):
+    with dg.DagsterInstance.from_config(str(settings.home)) as instance:
         yield instance
-
-
-@contextmanager
-def _event_log_kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Open each file of Dagster's SQLite event log once, while the block lasts.
-
-    By itself it makes an engine, opens a file, compiles its statement, waits for the disk and closes the file again for
-    each of a run's thousand events: a tenth of a small run's processor time and most of its waiting. Here the disk is
-    waited for at SQLite's checkpoints; only a power failure can take the last events, and the run with them. Any other
-    storage is left as it is.
-    """
-    storage = instance.event_log_storage
-    engines: dict[str, Engine] = {}
-    if not isinstance(storage, SqliteEventLogStorage):
-        yield
-        return
-    connect_once = storage._connect
-
-    @contextmanager
-    def connect(shard: str) -> Iterator[Connection]:
-        if shard not in engines:
-            with connect_once(shard):  # which creates the file, or brings it up to date
-                pass
-            engines[shard] = create_engine(
-                storage.conn_string_for_shard(shard), connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
-            )
-            listen(engines[shard], "connect", lambda file, _: file.execute("PRAGMA synchronous = NORMAL"))
-        with storage._db_lock, engines[shard].begin() as connection:
-            yield connection
-
-    storage._connect = connect  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for engine in engines.values():
-            engine.dispose()
 
 
 def ingest_folder(
@@ -382,7 +341,7 @@ def main() -> None:
         pass
     own = {**os.environ, "DAGSTER_HOME": str(settings.home), "SPENDSENSE_DATA": str(settings.data)}
     workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
-    webserver = [sys.executable, "-m", "spendsense_pipeline.defs.webserver", *workspace]
+    webserver = [sys.executable, "-m", "spendsense_pipeline.webserver", *workspace]
     daemon = [str(Path(sys.executable).with_name("dagster-daemon")), "run", *workspace]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as running:

@@ -16,7 +16,7 @@ from spendsense_pipeline.defs.io import EachPartition
 from spendsense_pipeline.defs.resources import Files
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.personas.assignment import assign_personas
-from spendsense_pipeline.personas.rules import RULES
+from spendsense_pipeline.personas.rules import BY_PRIORITY, RULES
 
 NONE_MATCHED = "none matched"
 
@@ -90,7 +90,7 @@ def shares(assigned: pd.DataFrame) -> dict[str, float]:
     """Persona to its share of the customers, fallbacks apart as ``none matched``, in the order of the rules."""
     label = assigned["persona"].where(~assigned["is_fallback"].astype(bool), NONE_MATCHED)
     counted = label.value_counts()
-    names = [*dict.fromkeys(rule.persona for rule in RULES), NONE_MATCHED]
+    names = [*BY_PRIORITY, NONE_MATCHED]
     return {persona: int(counted.get(persona, 0)) / max(len(assigned), 1) for persona in names}
 
 

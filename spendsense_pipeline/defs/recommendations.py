@@ -15,7 +15,7 @@ import pandas as pd
 from spendsense_pipeline.defs import plots, writing
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel
-from spendsense_pipeline.governance import experiments, frames
+from spendsense_pipeline.governance import database_frames, experiment_records
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.recommendations.drafts import draft_recommendations
 from spendsense_pipeline.recommendations.generation import with_generated
@@ -110,7 +110,7 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
         outcome = dg.AssetCheckResult(check_name="generation", passed=True, metadata={"generator": "library"})
         if language_model.generator == "openai":
             with reading(governance.engine) as session:
-                agreed = frames.consents(session, clock.now(), consent_days=governance.consent_days)
+                agreed = database_frames.consents(session, clock.now(), consent_days=governance.consent_days)
             readers = agreed.loc[agreed["scope"] == "education", "user_id"]
             result = writing.written(
                 context.log,
@@ -153,9 +153,10 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
         features_30d: pd.DataFrame,
         features_180d: pd.DataFrame,
         products: pd.DataFrame,
+        insights: pd.DataFrame,
     ) -> pd.DataFrame:
         current = fresh(persona_assignments_30d, features_30d, stale_days)
-        matched = product_matches(current, persona_assignments_180d, features_30d, features_180d, products)
+        matched = product_matches(current, persona_assignments_180d, features_30d, features_180d, products, insights)
         context.add_output_metadata({"shown": int(matched["shown"].sum())})
         return matched
 
@@ -183,9 +184,9 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
     ) -> pd.DataFrame:
         day = as_of(context)
         with reading(governance.engine) as session:
-            consents = frames.consents(session, clock.now(), consent_days=governance.consent_days)
-            history = frames.history(session, day, clock.now())
-            wordings = experiments.wordings(session, clock.now())
+            consents = database_frames.consents(session, clock.now(), consent_days=governance.consent_days)
+            history = database_frames.history(session, day, clock.now())
+            wordings = experiment_records.wordings(session, clock.now())
         drafted = draft_recommendations(
             situations,
             education_templates,

@@ -4,10 +4,8 @@ The decision itself is ``governance.release.release_decision``; the sensor asks 
 transaction asks it again to enforce, so a run launched by hand gets round nothing.
 """
 
-import datetime as dt
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
 import dagster as dg
 
@@ -15,16 +13,13 @@ from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review import decisions_beside
-from spendsense_pipeline.defs.runs import EXECUTING, heal
 from spendsense_pipeline.gate import withdrawn_products
-from spendsense_pipeline.governance import queue, records, release
+from spendsense_pipeline.governance import evaluation_records, queue, release
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import Decision
 from spendsense_pipeline.recommendations.guardrails import review_draft
 
 JOB = "release"
-FAILURES = 3
-FAILURE_WINDOW = dt.timedelta(hours=1)
 
 
 @dg.asset(
@@ -58,7 +53,7 @@ def released_recommendations(
         context.log.error("decided, and not released: %s: %s", reason.replace("_", " "), ", ".join(names))
     with reading(governance.engine) as session:
         counted = queue.counts(session, clock.now())
-        decisions = records.rows(session, Decision)
+        decisions = evaluation_records.rows(session, Decision)
     stand = {name: counted["recommendations"][name] for name in ("approved", "overridden", "rejected")}
     stand["dagster/row_count"] = decisions
     context.log_event(dg.AssetObservation(decisions_beside(context.asset_key), metadata=stand))
@@ -105,46 +100,3 @@ def every_release_had_consent(governance: Governance) -> dg.AssetCheckResult:
         description=f"{len(proof.violations)} of {proof.total} without",
         metadata={"releases": proof.total, "without": proof.violations[:100]},
     )
-
-
-def blockers(blocked: dict[str, int]) -> str:
-    """`2 pending, 1 without consent`, for a person who asks why nothing moves."""
-    return ", ".join(f"{number} {reason.replace('_', ' ')}" for reason, number in blocked.items()) or "nothing waits"
-
-
-@dg.sensor(
-    job_name=JOB,
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks the governance database what is approved, consented, unexpired and unreleased, and starts "
-    "the job release. Holds no cursor: a lost one could lose or repeat a release. Stops after "
-    f"{FAILURES} failed runs in an hour.",
-)
-def release_gate(
-    context: dg.SensorEvaluationContext, governance: Governance, clock: Clock, files: Files
-) -> dg.RunRequest | dg.SkipReason:
-    """The sensor that starts a release run whenever there is something that may go out."""
-    now = clock.now()
-    heal(context.instance, {JOB}, Path(files.scratch))
-    active = context.instance.get_runs(
-        dg.RunsFilter(job_name=JOB, statuses=[dg.DagsterRunStatus.QUEUED, *EXECUTING]), limit=1
-    )
-    if active:
-        return dg.SkipReason(f"a release run is under way: {active[0].run_id}")
-    failed = context.instance.get_runs_count(
-        dg.RunsFilter(job_name=JOB, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - FAILURE_WINDOW)
-    )
-    if failed >= FAILURES:
-        return dg.SkipReason(
-            f"stopped: {failed} release runs failed within an hour; see the newest one, then launch `{JOB}` by hand"
-        )
-    proposal = release.propose(
-        governance.engine,
-        now,
-        consent_days=governance.consent_days,
-        withdrawn=partial(withdrawn_products, files.warehouse),
-        weekly_cap=governance.weekly_cap,
-    )
-    if not proposal.at_least and not proposal.ending:
-        return dg.SkipReason(f"nothing to release: {blockers(proposal.blocked)}")
-    return dg.RunRequest(tags={"spendsense/releasable_at_least": str(proposal.at_least)})

@@ -18,7 +18,9 @@ from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import access, consent, queue, records, registration, review, standing, templates
+from spendsense_pipeline.governance import consent, credentials, queue, registration, review, standing
+from spendsense_pipeline.governance import evaluation_records as records
+from spendsense_pipeline.governance import wordings as templates
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.evidence import evidence
 from spendsense_pipeline.governance.models import SCOPES, Decision
@@ -183,41 +185,8 @@ def operator_review(
 ) -> dg.AssetCheckResult:
     """Record what the operator decided, then report the queue with ages and findings."""
     now = clock.now()
-    asked = _requests(config)
-    results: list[dict[str, Any]] = []
-    known_by = "trusted_local"
-    if asked or config.approve_templates:
-        _, known_by = access.deciding(
-            governance.engine, _operator(config), config.token, now, trust_local=governance.trust_local
-        )
-    if asked:
-        context.log.info("%d decisions to take, all of them at once", len(asked))
-        results = review.decide(
-            governance.engine,
-            asked,
-            now,
-            guardrails=review_draft,
-            four_eyes=governance.four_eyes,
-            run_id=context.run.run_id,
-            known_by=known_by,
-        )
-    for wording in config.approve_templates:
-        results += _together(wording, config, governance, now, context.run.run_id, known_by)
+    results = _decide(context, config, governance, now)
     refused = sum(not row["ok"] for row in results)
-    for row in results:
-        if not row["ok"]:
-            why = review.advice(row["refused"], row["recommendation_id"], row.get("findings", ()))
-            context.log.warning("%s: refused, %s: %s", row["recommendation_id"], row["refused"], why)
-    if results:
-        context.log.info("%d of %d decisions taken, %d refused", len(results) - refused, len(results), refused)
-    if len(results) > refused:
-        with reading(governance.engine) as session:
-            decisions = records.rows(session, Decision)
-        observed = {"taken": len(results) - refused, "refused": refused, "operator": config.operator}
-        observed["dagster/row_count"] = decisions
-        (checked,) = context.op_execution_context.selected_asset_check_keys
-        key = decisions_beside(checked.asset_key)
-        context.op_execution_context.log_event(dg.AssetObservation(key, metadata=observed))
     with reading(governance.engine) as session:
         waiting = queue.waiting(session, now)
         listed = queue.queue(session, now, limit=100)["queue"]
@@ -240,6 +209,48 @@ def operator_review(
         description=f"{waiting['waiting']} waiting, {waiting['near_expiry']} about to expire"
         + (f", {len(results) - refused} decided, {refused} refused" if results else ""),
     )
+
+
+def _decide(
+    context: dg.AssetCheckExecutionContext, config: Review, governance: Governance, now: dt.datetime
+) -> list[dict[str, Any]]:
+    """Record the decisions of the config and tell of them on the asset of decisions; what became of each."""
+    asked = _requests(config)
+    results: list[dict[str, Any]] = []
+    known_by = "trusted_local"
+    if asked or config.approve_templates:
+        _, known_by = credentials.deciding(
+            governance.engine, _operator(config), config.token, now, trust_local=governance.trust_local
+        )
+    if asked:
+        context.log.info("%d decisions to take, all of them at once", len(asked))
+        results = review.decide(
+            governance.engine,
+            asked,
+            now,
+            guardrails=review_draft,
+            four_eyes=governance.four_eyes,
+            run_id=context.run.run_id,
+            known_by=known_by,
+        )
+    for wording in config.approve_templates:
+        results += _together(wording, config, governance, now, context.run.run_id, known_by)
+    refused = [row for row in results if not row["ok"]]
+    for row in refused:
+        why = review.advice(row["refused"], row["recommendation_id"], row.get("findings", ()))
+        context.log.warning("%s: refused, %s: %s", row["recommendation_id"], row["refused"], why)
+    taken = len(results) - len(refused)
+    if results:
+        context.log.info("%d of %d decisions taken, %d refused", taken, len(results), len(refused))
+    if taken:
+        with reading(governance.engine) as session:
+            decisions = records.rows(session, Decision)
+        observed = {"taken": taken, "refused": len(refused), "operator": config.operator}
+        (checked,) = context.op_execution_context.selected_asset_check_keys
+        key = decisions_beside(checked.asset_key)
+        observation = dg.AssetObservation(key, metadata=observed | {"dagster/row_count": decisions})
+        context.op_execution_context.log_event(observation)
+    return results
 
 
 def _requests(config: Review) -> list[review.Request]:

@@ -7,9 +7,10 @@ the run's clock and log. Nothing that a model or its server does fails the run.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,15 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import generations
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.recommendations.generation import Generation, Generator, may_be_asked
-from spendsense_pipeline.recommendations.prompts import Prompt, Situation, fingerprint, load_prompts, request
+from spendsense_pipeline.recommendations.library import load_library
+from spendsense_pipeline.recommendations.prompts import (
+    Prompt,
+    Rejected,
+    Situation,
+    fingerprint,
+    load_prompts,
+    request,
+)
 
 
 @dataclass
@@ -119,7 +128,10 @@ def written(
                 kept = _kept(governance, wanted)
                 found.kept = len(kept)
             missing = [one for key, one in wanted.items() if regenerate or key not in kept]
-            _ask(log, missing, found, model, prompts, lambda some: _keep(governance, some, clock.now(), run_id))
+            with reading(governance.engine) as session:
+                rejected = generations.rejected(session, load_library(prompts_dir))
+            keep = partial(_keep, governance, now=clock.now, run_id=run_id)
+            _ask(log, missing, found, model, prompts, rejected, keep)
     fresh = {one.fingerprint: one for one in found.asked if one.written}
     found.usable = {one.situation.key: one for one in (kept | fresh).values()}
     return found
@@ -131,9 +143,9 @@ def _kept(governance: Governance, wanted: dict[str, Situation]) -> dict[str, Gen
         return generations.still_standing(session, wanted)
 
 
-def _keep(governance: Governance, some: Sequence[Generation], now: datetime, run_id: str) -> None:
+def _keep(governance: Governance, some: Sequence[Generation], now: Callable[[], datetime], run_id: str) -> None:
     with writing(governance.engine) as session:
-        generations.keep(session, some, now, run_id)
+        generations.keep(session, some, now(), run_id)
 
 
 def _ask(
@@ -142,6 +154,7 @@ def _ask(
     found: Writing,
     model: LanguageModel,
     prompts: dict[str, Prompt],
+    rejected: Mapping[str, Sequence[Rejected]],
     keep: Callable[[Sequence[Generation]], None],
 ) -> None:
     """Ask about the missing situations and put down in ``found`` what came of it."""
@@ -167,6 +180,7 @@ def _ask(
                 dice=random.random,
                 keep=keep,
                 progress=progress,
+                rejected=rejected,
             )
             found.asked = await generator.write(missing)
             found.stopped = generator.stopped

@@ -22,8 +22,9 @@ import pandas as pd
 
 from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.contracts.features import TRUST
+from spendsense_pipeline.governance.models import SCOPE_OF
 from spendsense_pipeline.personas.assignment import followed
-from spendsense_pipeline.personas.rules import RULES
+from spendsense_pipeline.personas.rules import BY_PRIORITY
 from spendsense_pipeline.recommendations.figures import figures
 from spendsense_pipeline.recommendations.guardrails.facts import grounding
 from spendsense_pipeline.recommendations.guardrails.text import Text
@@ -40,8 +41,6 @@ SIGNALS_NEEDED: Final = 3
 VERIFIED_DAYS: Final = 30
 """How far back a day's evaluation verifies releases, figure by figure: a day's cost must not grow with all history.
 Of all releases `audit verify` holds texts and decisions against the chain, and the gate's check their consent."""
-
-SCOPE_OF: Final = {"education": "education", "partner_offer": "partner_offers"}
 
 DEFINITIONS: Final[dict[str, str]] = {
     "customers": "customers with features on the day",
@@ -120,7 +119,7 @@ def evaluation_metrics(
     for window, personas in ((30, personas_30d), (180, personas_180d)):
         fallback = personas["is_fallback"].astype(bool)
         counts = personas.loc[~fallback, "persona"].value_counts()
-        for persona in dict.fromkeys(rule.persona for rule in RULES):
+        for persona in BY_PRIORITY:
             name = f"persona_{window}d_{persona}"
             rows[name] = (float(counts.get(persona, 0)), None, None)
             definitions[name] = _WINDOW_DEFINITIONS["matched"].format(window=window, persona=persona)
@@ -184,7 +183,7 @@ def fairness(
     agreed = customers[customers["user_id"].isin(consents.loc[consents["scope"] == "partner_offers", "user_id"])]
     offered = agreed["user_id"].isin(drafts.loc[drafts["content_type"] == "partner_offer", "user_id"])
     decided = standing[["user_id", "action"]].merge(customers, on="user_id")
-    names = [*dict.fromkeys(rule.persona for rule in RULES), "fallback"]
+    names = [*BY_PRIORITY, "fallback"]
     measures: list[tuple[str, pd.DataFrame, pd.Series, str]] = [
         (f"persona_rate_{name}", followed_by, label == name, f"customers who follow {name}, by customers")
         for name in names
@@ -238,7 +237,7 @@ def explained(drafts: pd.DataFrame) -> pd.Series:
 
 
 def verified(releases: pd.DataFrame) -> pd.Series:
-    """For each release (``governance.frames.releases``), whether the stored rows bear it out.
+    """For each release (``governance.database_frames.releases``), whether the stored rows bear it out.
 
     The text still has the hash that was decided on and released; the decision approves or overrides that very
     recommendation and came before; the consent is the customer's own, in the scope of the content, and was

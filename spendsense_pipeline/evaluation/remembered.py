@@ -1,6 +1,6 @@
 """Releases that were verified on an earlier day, so that none is verified twice.
 
-Remembered is a fingerprint of all that verifying looks at (``governance.frames.releases``), and only of releases that
+Remembered is a fingerprint of all that verifying looks at (``database_frames.releases``), and only of releases that
 their rows bear out: what is changed later has another fingerprint and is verified anew. Everything is, too, once a
 source file of this package has changed, or the audit chain does not hold its head of that day any more. What verifying
 is does not belong here (``metrics.verified``).
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.evaluation.metrics import VERIFIED_DAYS, verified
-from spendsense_pipeline.governance import audit, frames, records
+from spendsense_pipeline.governance import audit, database_frames, evaluation_records
 
 FINGERPRINT = "fingerprint"
 
@@ -27,7 +27,7 @@ FINGERPRINT = "fingerprint"
 def borne_out(session: Session, path: str, now: dt.datetime) -> list[bool]:
     """Of each release of the last ``VERIFIED_DAYS``, whether its stored rows bear it out. Those that do are remembered
     at ``path`` (file or URI), and no others."""
-    releases = frames.releases(session, now - dt.timedelta(days=VERIFIED_DAYS), _recalled(session, path))
+    releases = database_frames.releases(session, now - dt.timedelta(days=VERIFIED_DAYS), _recalled(session, path))
     found = verified(releases.rows).tolist()
     _remember(session, path, [*releases.known, *itertools.compress(releases.fingerprints, found)])
     return [True] * len(releases.known) + found
@@ -40,7 +40,7 @@ def _recalled(session: Session, path: str) -> frozenset[bytes]:
         return frozenset()
     stored = pq.read_table(file, filesystem=filesystem)
     sources, count, head = (stored.schema.metadata[name].decode() for name in (b"sources", b"count", b"head"))
-    if sources != version() or not records.holds_head(session, int(count), head):
+    if sources != version() or not evaluation_records.holds_head(session, int(count), head):
         return frozenset()
     return frozenset(stored[FINGERPRINT].to_pylist())
 

@@ -18,26 +18,18 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from spendsense_pipeline.durations import NEAR_EXPIRY
 from spendsense_pipeline.governance.models import OPEN, SCOPES, STATUSES
-from spendsense_pipeline.governance.queue import NEAR_EXPIRY
-from spendsense_pipeline.personas.rules import RULES
+from spendsense_pipeline.personas.rules import BY_PRIORITY
 
 HISTORY: Final = 30
 """Earlier dates that the lines of metrics and personas show."""
 SMALLEST_GROUP: Final = 5
 """Groups of fewer people or texts get no rate: it would be nearly one person's own, and says nothing of a group."""
 
-SHARES: Final = frozenset(
-    {
-        "coverage",
-        "explainability",
-        "auditability",
-        "offer_share",
-        "offer_eligibility_rate",
-        "operator_agreement",
-        "override_rate",
-        "rejection_rate",
-    }
+SHARES: Final = (
+    *("coverage", "explainability", "auditability", "offer_share", "offer_eligibility_rate"),
+    *("operator_agreement", "override_rate", "rejection_rate"),
 )
 """Metrics that are shares of a whole and are written as per cent."""
 
@@ -49,7 +41,7 @@ class ReviewState:
     """Consent, queue, decisions and releases of all days, as they stood when the page was written."""
 
     consents: pd.DataFrame
-    """Live ones (``governance.frames.consents``)."""
+    """Live ones (``governance.database_frames.consents``)."""
     waiting: Mapping[str, Any]
     """The queue in figures (``governance.queue.waiting``)."""
     ages: Sequence[tuple[str, int]]
@@ -139,7 +131,7 @@ def _labels(personas: pd.DataFrame) -> pd.Series:
 
 def persona_names() -> list[str]:
     """The personas in the order of the rules, and the label of customers whom none matched."""
-    return [*dict.fromkeys(rule.persona for rule in RULES), NO_MATCH]
+    return [*BY_PRIORITY, NO_MATCH]
 
 
 def _personas(

@@ -1,7 +1,7 @@
 """An experiment as its file says it: read, refused where it cannot be run, and bound by a hash of what it says.
 
 Belongs here: the file's fields and what they must be. Does not belong here: whether it was registered before and who
-was assigned (``governance.experiments``).
+was assigned (``governance.experiment_records``).
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.experiments.metrics import METRICS
+from spendsense_pipeline.experiments.outcome_metrics import METRICS
 from spendsense_pipeline.insights.kinds import INSIGHTS
 
 HORIZONS = (30, 60, 90, 180)

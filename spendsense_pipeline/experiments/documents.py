@@ -61,7 +61,7 @@ def detectors(accuracy: pd.DataFrame | None, metrics: pd.DataFrame | None, thres
 
 
 def wordings(texts: pd.DataFrame, sentences: Mapping[str, Sequence[str]], written_on: dt.date) -> str:
-    """The model card of the wordings: ``texts`` as ``governance.frames.texts``; ``sentences`` of each experiment."""
+    """The model card of the wordings: ``texts`` as ``database_frames.texts``; ``sentences`` of each experiment."""
     lines = [f"# Model card: wordings\n\nWritten {written_on} from all registered texts.\n"]
     if texts.empty:
         return "\n".join([*lines, "No text was registered yet.\n"])

@@ -49,7 +49,7 @@ def groups_in(path: Path) -> pd.DataFrame:
 
 def facts(texts: pd.DataFrame, agreed_to_offers: pd.Index) -> dict[str, pd.DataFrame]:
     """Measure → user_id and met (0 or 1), a row for each customer or text that could have met it; ``texts`` as
-    ``governance.frames.texts``."""
+    ``governance.database_frames.texts``."""
     offered = texts.loc[texts["content_type"] == "partner_offer", "user_id"]
     released = texts["released_at"].notna()
     return {

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -210,16 +211,20 @@ def _done(task: Task) -> Done:
     by_customer = {STREAMS: signals.streams, CARDS: signals.cards}
     if request.beside is not None:
         by_customer |= pkgutil.resolve_name(request.beside.function)(evidence, signals)
-    by_customer = {name: _sorted(table) for name, table in by_customer.items()}
-    features = _sorted(signals.features)
-    for date in request.as_of_dates:
-        for name, table in by_customer.items():
-            row_groups.store(table.filter(pc.field("as_of") == date), _part(request, name, date, task.number))
-        on_date = features.filter(pc.field("as_of") == date)
-        for window in request.windows:
-            of_window = on_date.filter(pc.field("window_days") == window)
-            row_groups.store(of_window, _part(request, _features(window), date, task.number))
+    for window in request.windows:
+        by_customer[_features(window)] = signals.features.filter(pc.field("window_days") == window)
+    for name, table in by_customer.items():
+        for date, rows in _by_date(table, request.as_of_dates):
+            row_groups.store(_sorted(rows), _part(request, name, date, task.number))
     return Done(task.number, signals.left_out.select(LEFT_OUT.names).cast(LEFT_OUT))
+
+
+def _by_date(table: pa.Table, dates: Sequence[dt.date]) -> Iterator[tuple[dt.date, pa.Table]]:
+    """The rows of each of the ascending dates; the table is in their order."""
+    days = table["as_of"].cast(pa.int32()).to_numpy()
+    ends = days.searchsorted(np.array(dates, "M8[D]").astype("i4"), side="right")
+    for date, begin, end in zip(dates, [0, *ends[:-1]], ends, strict=True):
+        yield date, table.slice(begin, end - begin)
 
 
 def _sorted(table: pa.Table) -> pa.Table:
@@ -236,7 +241,7 @@ def _features(window: int) -> str:
 
 
 def _part(request: Request, table: str, date: dt.date, number: int) -> str:
-    return f"{request.folder}/{table}/{date}/{number:06}.parquet"
+    return f"{request.folder}/{table}/{date}/{number:06}.arrow"
 
 
 # --- Where tasks run ---

@@ -72,16 +72,18 @@ def kernel(function: Function) -> Function:
 
 def _jit(function: Function, **options: bool) -> Function:
     global _kernels_imported
-    _kernels_imported = True
+    first, _kernels_imported = not _kernels_imported, True
     if not _mode.compiled:
         return function
     import numba
 
-    if _mode.cache is not None:
+    if first and _mode.cache is not None:
         # Numba looks at the file of the one function that it keeps; the folder's name stands for all of them.
         numba.config.CACHE_DIR = str(_mode.cache / version())  # type: ignore[attr-defined]
     compile_lazily: Callable[..., Any] = numba.njit
+    # Without counting who holds an array, which Python does for as long as a kernel runs and which took two fifths of
+    # the kernels' time; they make no arrays themselves.
     decorated: Function = compile_lazily(
-        function, nogil=True, error_model="numpy", boundscheck=_mode.checked, **options
+        function, nogil=True, error_model="numpy", boundscheck=_mode.checked, _nrt=False, **options
     )
     return decorated

@@ -26,6 +26,7 @@ UNSAID = UNKNOWN | INFERRED
 # What words say.
 SAYS_PAYROLL, SAYS_DEPOSITED_PAY, SAYS_EMPLOYER_MARK = BITS["payroll"], BITS["deposited_pay"], BITS["employer_mark"]
 SAYS_PREARRANGED, SAYS_GIG, SAYS_PEER = BITS["prearranged"], BITS["gig"], BITS["peer"]
+SAYS_BONUS = BITS["bonus"]
 SAYS_INTEREST, SAYS_REFUND, SAYS_UNEARNED, SAYS_TAX = (
     BITS["interest"], BITS["refund"], BITS["unearned"], BITS["tax"],
 )  # fmt: skip

@@ -10,7 +10,9 @@ from typing import Any, Final
 from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
+from spendsense_pipeline.durations import LOOKING
 from spendsense_pipeline.governance.database import storable
+from spendsense_pipeline.governance.lifecycle import current_text, in_status, status_at
 from spendsense_pipeline.governance.models import (
     AuditHead,
     Decision,
@@ -21,10 +23,7 @@ from spendsense_pipeline.governance.models import (
     Release,
     Viewing,
 )
-from spendsense_pipeline.governance.queue import current_text, in_status, status_at
 
-LEASE: Final = dt.timedelta(minutes=2)
-"""How long somebody who opened a text counts as looking at it."""
 DECISIONS_AT_ONCE: Final = 200
 AGES: Final = ((1, "under a day"), (3, "1 to 3 days"), (7, "3 to 7 days"), (None, "7 days or more"))
 """Upper ends of the bands of waiting, in days, and their names."""
@@ -64,11 +63,11 @@ def waiting(session: Session, now: dt.datetime) -> int:
 
 
 def looking(session: Session, now: dt.datetime, recommendation_id: str | None = None) -> dict[str, list[str]]:
-    """recommendation_id → the operators who opened it within ``LEASE``; of one, or of all that wait."""
+    """recommendation_id → the operators who opened it within ``LOOKING``; of one, or of all that wait."""
     found: dict[str, list[str]] = {}
     rows = (
         select(Viewing.recommendation_id, Viewing.operator_id)
-        .where(Viewing.viewed_at > now - LEASE, Viewing.operator_id != "")
+        .where(Viewing.viewed_at > now - LOOKING, Viewing.operator_id != "")
         .order_by(Viewing.operator_id)
     )
     if recommendation_id is not None:

@@ -17,11 +17,12 @@ from functools import cache
 from json.encoder import encode_basestring
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, bindparam, exists, func, insert, select, update
+from sqlalchemy import Row, Select, bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.governance.database import CHUNK
 from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
+from spendsense_pipeline.governance.lifecycle import text_is
 from spendsense_pipeline.governance.models import (
     Assignment,
     AuditEntry,
@@ -78,266 +79,159 @@ class Kind:
     committed: tuple[str, ...]
     public: tuple[str, ...]
 
+    @classmethod
+    def of(cls, name: str, model: type[Any], subject: str, committed: str, *, public: str) -> "Kind":
+        """With the columns as words in one text."""
+        return cls(name, model, subject, tuple(committed.split()), tuple(public.split()))
 
-CONSENT = Kind(
-    name="consent",
-    model=ConsentEvent,
-    subject="consent_id",
-    committed=(
-        "seq",
-        "consent_id",
-        "user_id",
-        "scope",
-        "action",
-        "granted_at",
-        "text_version",
-        "channel",
-        "source",
-        "actor",
-        "reason",
-        "recorded_at",
-    ),
-    public=("scope", "action", "text_version", "channel"),
+
+CONSENT = Kind.of(
+    "consent",
+    ConsentEvent,
+    "consent_id",
+    "seq consent_id user_id scope action granted_at text_version channel source actor reason recorded_at",
+    public="scope action text_version channel",
 )
-DECISION = Kind(
-    name="decision",
-    model=Decision,
-    subject="decision_id",
-    committed=(
-        "seq",
-        "decision_id",
-        "recommendation_id",
-        "ordinal",
-        "action",
-        "operator_id",
-        "content_hash",
-        "reason",
-        "made",
-        "run_id",
-        "decided_at",
-    ),
-    public=("action", "operator_id", "made", "run_id", "known_by"),
+DECISION = Kind.of(
+    "decision",
+    Decision,
+    "decision_id",
+    "seq decision_id recommendation_id ordinal action operator_id content_hash reason made run_id decided_at",
+    public="action operator_id made run_id known_by",
 )
-RELEASE = Kind(
-    name="release",
-    model=Release,
-    subject="release_id",
-    committed=(
-        "seq",
-        "release_id",
-        "recommendation_id",
-        "consent_id",
-        "decision_id",
-        "content_hash",
-        "run_id",
-        "released_at",
-    ),
-    public=("run_id", "consent_days"),
+RELEASE = Kind.of(
+    "release",
+    Release,
+    "release_id",
+    "seq release_id recommendation_id consent_id decision_id content_hash run_id released_at",
+    public="run_id consent_days",
 )
-RECALL = Kind(
-    name="recall",
-    model=Recall,
-    subject="release_id",
-    committed=("seq", "release_id", "recommendation_id", "cause", "recalled_at"),
-    public=("cause",),
+RECALL = Kind.of(
+    "recall",
+    Recall,
+    "release_id",
+    "seq release_id recommendation_id cause recalled_at",
+    public="cause",
 )
-TOPIC = Kind(
-    name="topic",
-    model=TopicChoice,
-    subject="choice_id",
-    committed=("seq", "choice_id", "user_id", "topic", "choice", "actor", "source", "channel", "recorded_at"),
-    public=("channel",),
+TOPIC = Kind.of(
+    "topic",
+    TopicChoice,
+    "choice_id",
+    "seq choice_id user_id topic choice actor source channel recorded_at",
+    public="channel",
 )
-STANDING = Kind(
-    name="standing",
-    model=StandingApproval,
-    subject="standing_id",
-    committed=(
-        "seq",
-        "standing_id",
-        "template_id",
-        "template_hash",
-        "operator_id",
-        "until",
-        "read_percent",
-        "bounds",
-        "known_by",
-        "given_at",
-    ),
-    public=("template_id", "template_hash", "operator_id", "known_by"),
+STANDING = Kind.of(
+    "standing",
+    StandingApproval,
+    "standing_id",
+    "seq standing_id template_id template_hash operator_id until read_percent bounds known_by given_at",
+    public="template_id template_hash operator_id known_by",
 )
-ORDER = Kind(
-    name="order",
-    model=RecallOrder,
-    subject="order_id",
-    committed=(
-        "seq",
-        "order_id",
-        "target",
-        "subject",
-        "since",
-        "actor",
-        "reason",
-        "releases",
-        "digest",
-        "ordered_at",
-    ),
-    public=("target", "actor", "releases"),
+ORDER = Kind.of(
+    "order",
+    RecallOrder,
+    "order_id",
+    "seq order_id target subject since actor reason releases digest ordered_at",
+    public="target actor releases",
 )
-ERASURE = Kind(
-    name="erasure",
-    model=Erasure,
-    subject="erasure_id",
-    committed=("seq", "erasure_id", "operator_id", "reason", "links", "erased_at"),
-    public=("operator_id", "links"),
+ERASURE = Kind.of(
+    "erasure",
+    Erasure,
+    "erasure_id",
+    "seq erasure_id operator_id reason links erased_at",
+    public="operator_id links",
 )
-EXPERIMENT = Kind(
-    name="experiment",
-    model=Experiment,
-    subject="name",
-    committed=("seq", "name", "definition", "definition_hash", "insight", "salt", "registered_at"),
-    public=("name", "definition_hash"),
+EXPERIMENT = Kind.of(
+    "experiment",
+    Experiment,
+    "name",
+    "seq name definition definition_hash insight salt registered_at",
+    public="name definition_hash",
 )
-EXPERIMENT_END = Kind(
-    name="experiment_end",
-    model=ExperimentEnd,
-    subject="name",
-    committed=("seq", "name", "operator_id", "reason", "ended_at"),
-    public=("name", "operator_id"),
+EXPERIMENT_END = Kind.of(
+    "experiment_end",
+    ExperimentEnd,
+    "name",
+    "seq name operator_id reason ended_at",
+    public="name operator_id",
 )
-ASSIGNMENT = Kind(
-    name="assignment",
-    model=Assignment,
-    subject="assignment_id",
-    committed=(
-        "seq",
-        "assignment_id",
-        "experiment",
-        "user_id",
-        "arm",
-        "stratum",
-        "ordinal",
-        "shows",
-        "template_id",
-        "as_of",
-        "assigned_at",
-        "until",
-    ),
-    public=("experiment",),
+ASSIGNMENT = Kind.of(
+    "assignment",
+    Assignment,
+    "assignment_id",
+    "seq assignment_id experiment user_id arm stratum ordinal shows template_id as_of assigned_at until",
+    public="experiment",
 )
-GHOST = Kind(
-    name="ghost",
-    model=Ghost,
-    subject="recommendation_id",
-    committed=("seq", "recommendation_id", "assignment_id", "marked_at"),
-    public=(),
+GHOST = Kind.of(
+    "ghost",
+    Ghost,
+    "recommendation_id",
+    "seq recommendation_id assignment_id marked_at",
+    public="",
 )
-CONSENT_TEXT = Kind(
-    name="consent_text",
-    model=ConsentText,
-    subject="version",
-    committed=("seq", "version", "content", "digest", "registered_at"),
-    public=("version", "digest"),
+CONSENT_TEXT = Kind.of(
+    "consent_text",
+    ConsentText,
+    "version",
+    "seq version content digest registered_at",
+    public="version digest",
 )
-DRAFT = Kind(
-    name="draft",
-    model=DraftEvent,
-    subject="recommendation_id",
-    committed=(
-        "seq",
-        "recommendation_id",
-        "action",
-        "user_id",
-        "consent_id",
-        "as_of",
-        "template_id",
-        "template_hash",
-        "content_hash",
-        "evidence",
-        "expires_at",
-        "superseded_by",
-        "run_id",
-        "recorded_at",
-    ),
-    public=("action", "run_id"),
+DRAFT = Kind.of(
+    "draft",
+    DraftEvent,
+    "recommendation_id",
+    "seq recommendation_id action user_id consent_id as_of template_id template_hash content_hash evidence "
+    "expires_at superseded_by run_id recorded_at",
+    public="action run_id",
 )
-OPERATOR = Kind(
-    name="operator",
-    model=OperatorEvent,
-    subject="operator_id",
-    committed=(
-        "seq",
-        "operator_id",
-        "action",
-        "role",
-        "scopes",
-        "qualified_until",
-        "credentials",
-        "actor",
-        "source",
-        "recorded_at",
-    ),
-    public=("operator_id", "action", "actor"),
+OPERATOR = Kind.of(
+    "operator",
+    OperatorEvent,
+    "operator_id",
+    "seq operator_id action role scopes qualified_until credentials actor source recorded_at",
+    public="operator_id action actor",
 )
-TEMPLATE_DECISION = Kind(
-    name="template_decision",
-    model=TemplateDecision,
-    subject="template_id",
-    committed=(  # not sample_id, which goes with its customer
-        "seq",
-        "template_id",
-        "template_hash",
-        "ordinal",
-        "operator_id",
-        "approved",
-        "run_id",
-        "decided_at",
-    ),
-    public=("template_id", "template_hash", "operator_id", "approved"),
+TEMPLATE_DECISION = Kind.of(
+    "template_decision",
+    TemplateDecision,
+    "template_id",
+    "seq template_id template_hash ordinal operator_id approved run_id decided_at",  # sample_id goes with its customer
+    public="template_id template_hash operator_id approved",
 )
-POLICY = Kind(
-    name="policy",
-    model=Policy,
-    subject="actor",
-    committed=("seq", "four_eyes", "consent_days", "actor", "reason", "recorded_at"),
-    public=("four_eyes", "consent_days", "actor"),
+POLICY = Kind.of(
+    "policy",
+    Policy,
+    "actor",
+    "seq four_eyes consent_days actor reason recorded_at",
+    public="four_eyes consent_days actor",
 )
-TOMBSTONE = Kind(
-    name="tombstone",
-    model=Tombstone,
-    subject="digest",
-    committed=("seq", "digest", "kind", "owner", "salt", "recorded_at"),  # not erasure_id, which comes last
-    public=("kind",),
+TOMBSTONE = Kind.of(
+    "tombstone",
+    Tombstone,
+    "digest",
+    "seq digest kind owner salt recorded_at",  # not erasure_id, which comes last
+    public="kind",
 )
-EVALUATION = Kind(
-    name="evaluation",
-    model=EvaluationRun,
-    subject="evaluation_id",
-    committed=(  # not what its caller calls it, which is given later
-        "seq",
-        "evaluation_id",
-        "as_of",
-        "evaluated_at",
-        "run_id",
-        "metrics",
-        "audit_count",
-        "audit_hash",
-    ),
-    public=("as_of", "audit_count", "audit_hash"),
+EVALUATION = Kind.of(
+    "evaluation",
+    EvaluationRun,
+    "evaluation_id",
+    "seq evaluation_id as_of evaluated_at run_id metrics audit_count audit_hash",  # the name comes later
+    public="as_of audit_count audit_hash",
 )
-HOLD = Kind(
-    name="hold",
-    model=Hold,
-    subject="hold_id",
-    committed=("seq", "hold_id", "user_id", "operator_id", "reason", "placed_at"),
-    public=("operator_id",),
+HOLD = Kind.of(
+    "hold",
+    Hold,
+    "hold_id",
+    "seq hold_id user_id operator_id reason placed_at",
+    public="operator_id",
 )
-HOLD_LIFT = Kind(
-    name="hold_lift",
-    model=HoldLift,
-    subject="hold_id",
-    committed=("seq", "hold_id", "user_id", "operator_id", "reason", "lifted_at"),
-    public=("operator_id",),
+HOLD_LIFT = Kind.of(
+    "hold_lift",
+    HoldLift,
+    "hold_id",
+    "seq hold_id user_id operator_id reason lifted_at",
+    public="operator_id",
 )
 KINDS = {
     kind.name: kind
@@ -375,15 +269,15 @@ def links_of(
     for row in rows:
         count += 1
         row["seq"] = count
-        grain = salt()
+        link_salt = salt()
         entry = {
             "seq": count,
             "kind": kind.name,
             "subject_id": row[kind.subject],
             "recorded_at": now,
             "payload": canonical({name: row[name] for name in kind.public}),
-            "salt": grain,
-            "commitment": sha256(canonical([grain, *(row[name] for name in kind.committed)])),
+            "salt": link_salt,
+            "commitment": sha256(canonical([link_salt, *(row[name] for name in kind.committed)])),
             "previous_hash": previous,
         }
         previous = entry["hash"] = sha256(canonical([entry[name] for name in CHAINED]))
@@ -541,13 +435,7 @@ def _covered_by(kind: Kind) -> AnySelect:
             Recommendation.product_id,
         )
         .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
-        .join(
-            RecommendationText,
-            and_(
-                RecommendationText.recommendation_id == Decision.recommendation_id,
-                RecommendationText.content_hash == Decision.content_hash,
-            ),
-        )
+        .join(RecommendationText, text_is(RecommendationText, Decision, Decision.content_hash))
     )
 
 

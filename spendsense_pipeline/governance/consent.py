@@ -16,8 +16,8 @@ from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, select, t
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, drafts, endings, policy
-from spendsense_pipeline.governance.database import chunks, is_name, quoted, storable
+from spendsense_pipeline.governance import audit, draft_events, endings, policy
+from spendsense_pipeline.governance.database import chunks, fields, is_name, quoted, storable
 from spendsense_pipeline.governance.models import (
     SCOPES,
     ConsentEvent,
@@ -81,9 +81,9 @@ def grant(
             .where(ConsentPeriod.consent_id.in_([period.consent_id for period in renewed]))
             .values(renewed_at=now)
         )
-    said = {"text_version": text_version, "channel": channel, "source": source, "actor": actor}
-    events = [_event(period, "opened", now, granted_at=now, **said) for period in opened]
-    events += [_event(period._mapping, "renewed", now, granted_at=now, **said) for period in renewed]
+    provenance = {"text_version": text_version, "channel": channel, "source": source, "actor": actor}
+    events = [_event(period, "opened", now, granted_at=now, **provenance) for period in opened]
+    events += [_event(period._mapping, "renewed", now, granted_at=now, **provenance) for period in renewed]
     audit.record(session, audit.CONSENT, events, now, salt)
     status = {"opened": "granted", "renewed": "renewed"}
     return sorted(
@@ -122,9 +122,9 @@ def revoke(
     if never:
         require_not_erased(session, user_id)
     refused = _new_periods(session, never, now, closed=True)
-    said: dict[str, Any] = {"text_version": None, "channel": channel, "source": source, "actor": actor}
+    provenance: dict[str, Any] = {"text_version": None, "channel": channel, "source": source, "actor": actor}
     events = [
-        _event(period, action, now, **said | {"granted_at": None, "reason": "refused"})
+        _event(period, action, now, **provenance | {"granted_at": None, "reason": "refused"})
         for action in ("opened", "closed")
         for period in refused
     ]
@@ -134,7 +134,7 @@ def revoke(
         [live[scope] for scope in scopes if scope in live],
         now,
         reason=reason,
-        said=said,
+        provenance=provenance,
         salt=salt,
     )
     return [
@@ -170,7 +170,7 @@ def close_lapsed(
         session.execute(query.order_by(ConsentPeriod.consent_id)).all(),
         now,
         reason="lapsed",
-        said={"text_version": None, "channel": "clock", "source": "settings", "actor": "spendsense"},
+        provenance={"text_version": None, "channel": "clock", "source": "settings", "actor": "spendsense"},
         salt=salt,
     )
     return sorted(name for names in closed.recalled.values() for name in names)
@@ -206,9 +206,9 @@ def open_first_periods(
         if user_id not in asked
     ]
     periods = _new_periods(session, first, now)
-    said = {"text_version": UNSTATED, "channel": "file", "source": source}
+    provenance = {"text_version": UNSTATED, "channel": "file", "source": source}
     events = [
-        _event(period, "opened", now, granted_at=period["granted_at"], actor=period["user_id"], **said)
+        _event(period, "opened", now, granted_at=period["granted_at"], actor=period["user_id"], **provenance)
         for period in periods
     ]
     audit.record(session, audit.CONSENT, events, now, salt)
@@ -245,8 +245,8 @@ def close_revoked_by_files(
             for period in session.execute(live.order_by(ConsentPeriod.user_id, ConsentPeriod.scope))
             if period.agreed is None or period.agreed <= revoked[period.user_id]
         ]
-    said = {"text_version": None, "channel": "file", "source": source}
-    _close(session, ended, now, reason="revoked", said=said, salt=salt)
+    provenance = {"text_version": None, "channel": "file", "source": source}
+    _close(session, ended, now, reason="revoked", provenance=provenance, salt=salt)
     return len(ended)
 
 
@@ -285,7 +285,6 @@ def periods_of(
 ) -> dict[str, list[dict[str, Any]]]:
     """The periods of each of these customers, as ``periods``; of who has none, an empty list."""
     periods: dict[str, list[dict[str, Any]]] = {user_id: [] for user_id in user_ids}
-    names = ("consent_id", "scope", "ordinal", "granted_at", "opened_at", "renewed_at", "closed_at")
     consent_days = policy.limit(session, consent_days)
     for some in chunks([user_id for user_id in periods if storable(user_id)]):
         found = session.execute(
@@ -296,7 +295,7 @@ def periods_of(
         for period, agreed, live in found:
             limited = bool(consent_days) and period.closed_at is None
             expires = agreed + dt.timedelta(days=consent_days) if limited else None
-            row = {name: getattr(period, name) for name in names}
+            row = fields(period, "consent_id scope ordinal granted_at opened_at renewed_at closed_at")
             periods[period.user_id].append(row | {"expires_at": expires, "live": bool(live)})
     return periods
 
@@ -311,18 +310,8 @@ def history(session: Session, user_id: str) -> list[dict[str, Any]]:
 
 def event_row(event: ConsentEvent) -> dict[str, Any]:
     """A consent event as people read it."""
-    return {
-        "consent_id": event.consent_id,
-        "scope": event.scope,
-        "action": event.action,
-        "at": event.recorded_at,
-        "granted_at": event.granted_at,
-        "text_version": event.text_version,
-        "channel": event.channel,
-        "source": event.source,
-        "actor": event.actor,
-        "reason": event.reason,
-    }
+    row = fields(event, "consent_id scope action granted_at text_version channel source actor reason")
+    return row | {"at": event.recorded_at}
 
 
 @dataclass(frozen=True)
@@ -339,12 +328,12 @@ def _close(
     now: dt.datetime,
     *,
     reason: str,
-    said: dict[str, Any],
+    provenance: dict[str, Any],
     salt: audit.Salt,
 ) -> _Closed:
     """Close the periods, void what waits under them, recall what was released under them.
 
-    ``said`` names text_version, channel, source and actor; the actor is the customer unless it says otherwise.
+    ``provenance`` names text_version, channel, source and actor; the actor is the customer unless it says otherwise.
     """
     voided: dict[str, list[str]] = {}
     recalled: dict[str, list[str]] = {}
@@ -354,10 +343,15 @@ def _close(
             .where(ConsentPeriod.consent_id.in_(some), ConsentPeriod.closed_at.is_(None))
             .values(closed_at=now)
         )
-        for row in drafts.close(session, Recommendation.consent_id.in_(some), "voided", now, salt):
+        for row in draft_events.close(session, Recommendation.consent_id.in_(some), "voided", now, salt):
             voided.setdefault(row["consent_id"], []).append(row["recommendation_id"])
     events = [
-        _event(period._mapping, "closed", now, **{"actor": period.user_id, "granted_at": None, "reason": reason} | said)
+        _event(
+            period._mapping,
+            "closed",
+            now,
+            **{"actor": period.user_id, "granted_at": None, "reason": reason} | provenance,
+        )
         for period in periods
     ]
     audit.record(session, audit.CONSENT, events, now, salt)
@@ -435,7 +429,7 @@ def _consent_id(user_id: str, scope: str, ordinal: int) -> str:
     return "con_" + hashlib.sha256(named.encode()).hexdigest()[:20]
 
 
-def _event(period: Mapping[Any, Any], action: str, now: dt.datetime, **said: Any) -> dict[str, Any]:
+def _event(period: Mapping[Any, Any], action: str, now: dt.datetime, **provenance: Any) -> dict[str, Any]:
     return {
         "consent_id": period["consent_id"],
         "user_id": period["user_id"],
@@ -443,7 +437,7 @@ def _event(period: Mapping[Any, Any], action: str, now: dt.datetime, **said: Any
         "action": action,
         "recorded_at": now,
         "reason": None,
-        **said,
+        **provenance,
     }
 
 

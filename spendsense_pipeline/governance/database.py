@@ -26,6 +26,9 @@ from spendsense_pipeline.governance.models import AuditHead
 SCHEMA = "0011"
 """The migration this code needs; kept here so that no command has to load Alembic to ask."""
 
+OLDEST = "0011"
+"""The schema that the first migration makes; databases from before it are not upgraded any more."""
+
 CHUNK = 5_000
 """Values in one IN list: far below what SQLite (32,766) and PostgreSQL (65,535) allow in one statement."""
 
@@ -80,35 +83,30 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {mode}")
 
 
-def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the database to the newest schema; on one that is there already this changes nothing."""
+def upgrade(engine: Engine) -> None:
+    """Bring the database to the newest schema; on one that is there already this changes nothing.
+
+    Raises ``no_way_to_upgrade`` where it is at a schema that no step of this version starts from.
+    """
     from alembic import command  # Alembic takes its time to load and only migrations need it
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     try:
         with engine.connect().execution_options(sqlite_begin="IMMEDIATE") as connection:
             config.attributes["connection"] = connection
-            with _keys_unchecked(connection):
-                command.upgrade(config, revision)
+            command.upgrade(config, "head")
+    except CommandError as error:
+        raise SpendSenseError(
+            f"the governance database {_name(engine)} is at schema {current(engine)}, and this version upgrades from "
+            f"{OLDEST} on; nothing was changed. An earlier version of SpendSense brings an older database to {OLDEST}; "
+            "a newer database needs the newer version",
+            code="no_way_to_upgrade",
+        ) from error
     except DBAPIError as error:
         raise _explained(error) from error
-
-
-@contextmanager
-def _keys_unchecked(connection: Connection) -> Iterator[None]:
-    """SQLite alters a table by putting another in its place; checked, the rows that refer to it would go with it."""
-    if connection.dialect.name != "sqlite":
-        yield
-        return
-    driver = connection.connection
-    driver.execute("PRAGMA foreign_keys = OFF")
-    try:
-        yield
-    finally:
-        connection.rollback()  # what was not committed; inside a transaction the next line would do nothing
-        driver.execute("PRAGMA foreign_keys = ON")
 
 
 def open_or_create(url: str, stored: Callable[[], Sequence[str]] = tuple) -> Engine:
@@ -260,6 +258,19 @@ def quoted(value: str) -> str:
     return f"{value[:80]!r}" + ("…" if len(value) > 80 else "")
 
 
+def fields(row: object, names: str) -> dict[str, Any]:
+    """The named attributes of a row; ``names`` are words with blanks between them."""
+    return {name: getattr(row, name) for name in names.split()}
+
+
+def require_reason(reason: str, missing: str, *others: str) -> None:
+    """Refuse a blank reason (``reason_required``, with this message) and what cannot be stored (``invalid_text``)."""
+    if not reason.strip():
+        raise SpendSenseError(missing, code="reason_required")
+    if not all(storable(text) for text in (reason, *others)):
+        raise SpendSenseError("the reason, or a name beside it, cannot be stored", code="invalid_text")
+
+
 def rows_changed(session: Session, statement: Any, rows: list[dict[str, Any]] | None) -> int:
     """Run the update and return how many rows it changed; each of ``rows`` must change exactly one."""
     changed: int = session.connection().execute(statement, rows).rowcount
@@ -298,20 +309,20 @@ def _name(engine: Engine) -> str:
 
 def _explained(error: DBAPIError) -> SpendSenseError | DBAPIError:
     """The error as the person who must act reads it; one we have no advice on stays as it is."""
-    said = str(error.orig)
+    message = str(error.orig)
     state = getattr(error.orig, "sqlstate", None)
-    if "database is locked" in said or state == "55P03":
+    if "database is locked" in message or state == "55P03":
         return SpendSenseError(
             "another writer holds the governance database; nothing was changed, try again",
             code="database_locked",
         )
-    if "disk is full" in said or state == "53100":
+    if "disk is full" in message or state == "53100":
         return SpendSenseError(
             "the disk of the governance database is full; nothing was changed, make room and try again",
             code="disk_full",
         )
-    if "unable to open database file" in said or (state is None and "connection" in said.lower()):
+    if "unable to open database file" in message or (state is None and "connection" in message.lower()):
         return SpendSenseError(
-            f"the governance database cannot be reached: {said.strip()}", code="database_unreachable"
+            f"the governance database cannot be reached: {message.strip()}", code="database_unreachable"
         )
     return error

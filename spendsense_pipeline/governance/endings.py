@@ -14,37 +14,22 @@ from sqlalchemy import ColumnElement, Engine, and_, exists, func, insert, select
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, drafts, operators
-from spendsense_pipeline.governance.database import chunks, is_name, quoted, storable, writing
+from spendsense_pipeline.governance import audit, credentials, draft_events, operators
+from spendsense_pipeline.governance.database import chunks, fields, is_name, quoted, require_reason, writing
+from spendsense_pipeline.governance.lifecycle import Wording, has_wording, release_stands
 from spendsense_pipeline.governance.models import (
     OPEN,
     Decision,
     FeedbackEvent,
-    Operator,
     Recall,
     Recommendation,
     Release,
     StandingApproval,
     WordingHold,
 )
+from spendsense_pipeline.governance.operators import LOCAL
 
 TARGETS: Final = ("recommendation", "template", "product", "operator")
-LOCAL: Final = "local"
-"""Who orders a recall where nobody was named on a trusted machine."""
-
-
-def standing_release() -> ColumnElement[bool]:
-    """The SQL condition that a release has not ended."""
-    return ~exists().where(Recall.release_id == Release.release_id)
-
-
-def held_wording() -> ColumnElement[bool]:
-    """The SQL condition that the recommendation's wording is held."""
-    return exists().where(
-        WordingHold.template_id == Recommendation.template_id,
-        WordingHold.template_hash == Recommendation.template_hash,
-        WordingHold.cleared_at.is_(None),
-    )
 
 
 def due(
@@ -90,7 +75,10 @@ def end_due(
         for row in due(session, now, withdrawn)
     ]
     record_ends(session, ends, now, salt)
-    return _by_cause(ends)
+    found: dict[str, list[str]] = {}
+    for row in ends:
+        found.setdefault(row["cause"], []).append(row["recommendation_id"])
+    return found
 
 
 def record_ends(
@@ -147,15 +135,19 @@ def recall(
     an active admin, or ``local``.
     Raises ``reason_required``, ``unknown_operator``, ``not_permitted``, ``invalid_recall`` and ``nothing_to_recall``.
     """
-    if not reason.strip() or not storable(reason):
-        raise SpendSenseError("a recall needs its reason; it stays on record", code="reason_required")
+    require_reason(reason, "a recall needs its reason; it stays on record")
     if target not in TARGETS or not is_name(subject) or (target == "operator") != (since is not None):
         raise SpendSenseError(
             f"a recall names one of {', '.join(TARGETS)}, an operator with the moment since when",
             code="invalid_recall",
         )
     with writing(engine) as session:
-        _require_admin(session, actor)
+        if actor != LOCAL:
+            admin = credentials.person(session, actor)
+            if admin is None:
+                raise SpendSenseError(f"there is no active operator {quoted(actor)}", code="unknown_operator")
+            if admin.role != "admin":
+                raise SpendSenseError(f"an admin recalls; {quoted(actor)} is {admin.role}", code="not_permitted")
         chosen = _chosen(session, target, subject, since)
         released = session.execute(_standing().where(chosen).order_by(Release.seq)).all()
         open_ones = and_(chosen, Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
@@ -181,7 +173,7 @@ def recall(
         audit.record(session, audit.ORDER, [order], now, salt)
         ends = [_end(row, "recalled", now) | {"order_id": order["order_id"]} for row in released]
         record_ends(session, ends, now, salt)
-        voided = drafts.close(session, chosen, "voided", now, salt)
+        voided = draft_events.close(session, chosen, "voided", now, salt)
         for given in standing:
             given.ended_at, given.ended_by = now, actor
     return {
@@ -191,16 +183,13 @@ def recall(
     }
 
 
-def hold(session: Session, wording: tuple[str, str], cause: str, recommendation_id: str, now: dt.datetime) -> bool:
+def hold(session: Session, wording: Wording, cause: str, recommendation_id: str, now: dt.datetime) -> bool:
     """Hold a wording until an operator looked; False where it is held already."""
-    held = and_(
-        WordingHold.template_id == wording[0],
-        WordingHold.template_hash == wording[1],
-        WordingHold.cleared_at.is_(None),
-    )
-    if session.scalar(select(exists().where(held))):
+    of_it = has_wording(wording, WordingHold)
+    if session.scalar(select(exists().where(of_it, WordingHold.cleared_at.is_(None)))):
         return False
-    name = hashlib.sha256(f"{wording} {now.isoformat()} {recommendation_id}".encode()).hexdigest()[:20]
+    before = session.scalar(select(func.count()).select_from(WordingHold).where(of_it))
+    name = hashlib.sha256(f"{wording} {before}".encode()).hexdigest()[:20]
     row = {
         "hold_id": f"hld_{name}",
         "template_id": wording[0],
@@ -218,8 +207,7 @@ def clear_hold(engine: Engine, reference: str, operator_id: str, now: dt.datetim
 
     An admin may, too. Raises ``not_held``, ``reason_required`` and as ``operators.require_may_decide``.
     """
-    if not note.strip() or not storable(note):
-        raise SpendSenseError("say what you found; the note stays with the hold", code="reason_required")
+    require_reason(note, "say what you found; the note stays with the hold")
     template_id, _, seen = reference.rpartition("@")
     with writing(engine) as session:
         held = session.scalars(
@@ -235,7 +223,7 @@ def clear_hold(engine: Engine, reference: str, operator_id: str, now: dt.datetim
         wording = one.template_id, one.template_hash
         operators.require_may_decide(session, operator_id, wording, now, besides="admin")
         one.cleared_at, one.cleared_by, one.note = now, operator_id, note
-        return {"hold_id": one.hold_id, "template_id": one.template_id, "template_hash": one.template_hash}
+        return fields(one, "hold_id template_id template_hash")
 
 
 def holds(session: Session, *, cleared: bool = False) -> list[dict[str, Any]]:
@@ -243,11 +231,10 @@ def holds(session: Session, *, cleared: bool = False) -> list[dict[str, Any]]:
     opened_at, cleared_at, cleared_by, note, said (the customer's own words, if there were any); newest first.
     """
     condition = WordingHold.cleared_at.is_not(None) if cleared else WordingHold.cleared_at.is_(None)
-    names = ("hold_id", "template_id", "template_hash", "cause", "recommendation_id", "opened_at", "cleared_at")
+    names = "hold_id template_id template_hash cause recommendation_id opened_at cleared_at cleared_by note"
     rows = session.scalars(select(WordingHold).where(condition).order_by(WordingHold.opened_at.desc()))
     return [
-        {name: getattr(row, name) for name in (*names, "cleared_by", "note")}
-        | {"reference": f"{row.template_id}@{row.template_hash[:12]}", "said": _said(session, row)}
+        fields(row, names) | {"reference": f"{row.template_id}@{row.template_hash[:12]}", "said": _said(session, row)}
         for row in rows
     ]
 
@@ -275,7 +262,7 @@ def _standing() -> audit.AnySelect:
     return (
         select(Release.release_id, Release.recommendation_id)
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
-        .where(Release.ended_at.is_(None), standing_release())
+        .where(Release.ended_at.is_(None), release_stands())
     )
 
 
@@ -286,23 +273,6 @@ def _end(row: audit.AnyRow, cause: str, now: dt.datetime) -> dict[str, Any]:
         "cause": cause,
         "recalled_at": now,
     }
-
-
-def _by_cause(ends: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for row in ends:
-        found.setdefault(row["cause"], []).append(row["recommendation_id"])
-    return found
-
-
-def _require_admin(session: Session, actor: str) -> None:
-    if actor == LOCAL:
-        return
-    operator = session.get(Operator, actor) if storable(actor) else None
-    if operator is None or operator.deactivated_at is not None:
-        raise SpendSenseError(f"there is no active operator {quoted(actor)}", code="unknown_operator")
-    if operator.role != "admin":
-        raise SpendSenseError(f"{quoted(actor)} has the role {operator.role}; an admin recalls", code="not_permitted")
 
 
 def _standing_meant(
@@ -335,7 +305,7 @@ def _chosen(session: Session, target: str, subject: str, since: dt.datetime | No
         meant = [one for one in hashes if len(seen) >= 12 and one.startswith(seen)]
         if len(meant) != 1:
             raise SpendSenseError(f"{quoted(subject)} names no wording; write T@HASH", code="unknown_template")
-        return and_(Recommendation.template_id == template_id, Recommendation.template_hash == meant[0])
+        return has_wording((template_id, meant[0]))
     decided = select(Decision.decision_id).where(
         Decision.operator_id == subject, Decision.decided_at >= since, Decision.action.in_(("approve", "override"))
     )

@@ -14,15 +14,15 @@ from sqlalchemy import Engine, and_, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from spendsense_pipeline.durations import EVENT_AHEAD
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import endings
 from spendsense_pipeline.governance.database import adding, chunks, is_name, storable, writing
+from spendsense_pipeline.governance.lifecycle import original_text
 from spendsense_pipeline.governance.models import EVENTS, FeedbackEvent, Recommendation, RecommendationText, Release
 
 MOST_AT_ONCE: Final = 1_000
 LONGEST_NOTE: Final = 1_000
-AHEAD: Final = dt.timedelta(minutes=10)
-"""How far an app's clock may be ahead of ours."""
 HOLDING: Final = ("wrong_figure", "complaint")
 """Events after which no text of the wording goes out until an operator looked."""
 
@@ -120,17 +120,6 @@ def by_wording(session: Session, *, template_id: str | None = None) -> list[dict
     return [rows[key] for key in sorted(rows)]
 
 
-def of_customer(session: Session, user_id: str) -> list[dict[str, Any]]:
-    """What came back from a customer, newest first: release_id, kind, note, source, occurred_at, received_at."""
-    if not storable(user_id):
-        return []
-    names = ("event_id", "release_id", "kind", "note", "source", "occurred_at", "received_at")
-    rows = session.scalars(
-        select(FeedbackEvent).where(FeedbackEvent.user_id == user_id).order_by(FeedbackEvent.received_at.desc())
-    )
-    return [{name: getattr(row, name) for name in names} for row in rows]
-
-
 def counts(session: Session) -> dict[str, int]:
     """kind → events, every kind named."""
     found = Counter(dict(session.execute(select(FeedbackEvent.kind, func.count()).group_by(FeedbackEvent.kind)).all()))
@@ -147,7 +136,7 @@ def _problem(event: Mapping[str, Any], now: dt.datetime) -> str | None:
         and is_name(release_id)
         and event.get("kind") in EVENTS
         and (note is None or (isinstance(note, str) and len(note) <= LONGEST_NOTE and storable(note)))
-        and (at is None or (isinstance(at, dt.datetime) and at.tzinfo is not None and at <= now + AHEAD))
+        and (at is None or (isinstance(at, dt.datetime) and at.tzinfo is not None and at <= now + EVENT_AHEAD))
     )
     return None if fine else "invalid_event"
 
@@ -227,13 +216,7 @@ def dismissed(session: Session, user_ids: Sequence[str]) -> list[Any]:
             .join(
                 FeedbackEvent, and_(FeedbackEvent.release_id == Release.release_id, FeedbackEvent.kind == "dismissed")
             )
-            .join(
-                RecommendationText,
-                and_(
-                    RecommendationText.recommendation_id == Recommendation.recommendation_id,
-                    RecommendationText.content_hash == Recommendation.original_hash,
-                ),
-            )
+            .join(RecommendationText, original_text())
             .where(FeedbackEvent.user_id.in_(some))
             .order_by(Recommendation.as_of)
         )

@@ -17,9 +17,18 @@ from sqlalchemy import Engine, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.governance.database import chunks
-from spendsense_pipeline.governance.models import ModelGeneration, ModelTemplate
+from spendsense_pipeline.governance.models import Decision, ModelGeneration, ModelTemplate, Recommendation
 from spendsense_pipeline.recommendations.generation import Generation, Template, faults
-from spendsense_pipeline.recommendations.prompts import Situation
+from spendsense_pipeline.recommendations.guardrails import review_text
+from spendsense_pipeline.recommendations.library import Piece
+from spendsense_pipeline.recommendations.prompts import Rejected, Situation
+
+REJECTED = 3
+"""Rejected texts of a persona or insight that a model is shown, the newest."""
+LONGEST_REASON = 300
+"""Characters of a reason that are passed on."""
+KEPT_IN_HOUSE = ("privacy", "grounding", "links")
+"""What the guardrails may find in a reason that then stays with the bank: it may speak of the customer."""
 
 
 def written_before(session: Session, wanted: Mapping[str, Situation]) -> dict[str, Generation]:
@@ -64,6 +73,36 @@ def still_standing(session: Session, wanted: Mapping[str, Situation]) -> dict[st
         for key, one in written_before(session, wanted).items()
     }
     return {key: one for key, one in found.items() if one.written}
+
+
+def rejected(session: Session, library: Sequence[Piece]) -> dict[str, list[Rejected]]:
+    """By persona or insight the newest texts whose rejection stands, as templates, each once, and why.
+
+    No customer is in it: figures are slots, and a reason that may speak of somebody is left out.
+    """
+    words = {piece.hash: (piece.title, piece.content) for piece in library}
+    rows = session.execute(
+        select(Recommendation.situation, Recommendation.template_hash, Decision.reason)
+        .join(Decision, Decision.decision_id == Recommendation.decision_id)
+        .where(Recommendation.status == "rejected", Recommendation.content_type == "education")
+        .order_by(Decision.seq.desc())
+    ).all()
+    for some in chunks({template for _, template, _ in rows} - set(words)):
+        written = select(ModelTemplate.template_hash, ModelTemplate.title, ModelTemplate.content)
+        for one in session.execute(written.where(ModelTemplate.template_hash.in_(some))):
+            words[one.template_hash] = one.title, one.content
+    found: dict[str, dict[str, Rejected]] = {}
+    for situation, template, reason in rows:
+        mine = found.setdefault(situation.partition("/")[0], {})
+        if template in words and template not in mine and len(mine) < REJECTED:
+            mine[template] = Rejected(*words[template], _passed_on(reason))
+    return {about: list(mine.values()) for about, mine in found.items() if mine}
+
+
+def _passed_on(reason: str | None) -> str | None:
+    said = " ".join((reason or "").split())[:LONGEST_REASON]
+    spoken_of = any(finding["check"] in KEPT_IN_HOUSE for finding in review_text("", said, "", {}))
+    return None if not said or spoken_of else said
 
 
 def keep(session: Session, generations: Sequence[Generation], now: dt.datetime, run_id: str | None) -> None:

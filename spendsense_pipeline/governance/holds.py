@@ -1,7 +1,7 @@
 """Legal holds: what is known of a customer must not go while one stands.
 
 An erasure is refused meanwhile and remembered; whoever lifts the last hold carries it out. Belongs here: placing,
-lifting, listing. Does not belong here: erasing (``erasure``).
+lifting, listing. Does not belong here: erasing (``erased_rows``).
 """
 
 import datetime as dt
@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, operators
-from spendsense_pipeline.governance.database import quoted, storable
+from spendsense_pipeline.governance.database import fields, quoted, require_reason
 from spendsense_pipeline.governance.models import ErasureRequest, Hold, HoldLift
 from spendsense_pipeline.governance.tombstones import require_not_erased
+
+NO_REASON = "a hold needs its reason, e.g. the matter it is for"
 
 
 def place(session: Session, user_id: str, operator_id: str, reason: str, now: dt.datetime) -> str:
@@ -25,7 +27,8 @@ def place(session: Session, user_id: str, operator_id: str, reason: str, now: dt
     That there is such a customer is the caller's to know. Raises ``reason_required``, ``invalid_text``,
     ``unknown_user`` for one who was erased, ``unknown_operator`` and ``inactive_operator``.
     """
-    _require_said(session, operator_id, reason, user_id)
+    require_reason(reason, NO_REASON, operator_id, user_id)
+    operators.require_active(session, operator_id)
     require_not_erased(session, user_id)
     count, _ = audit.head(session)
     hold_id = "hol_" + hashlib.sha256(f"{user_id} {count}".encode()).hexdigest()[:20]
@@ -46,7 +49,8 @@ def lift(session: Session, which: str, operator_id: str, reason: str, now: dt.da
     ``waiting`` is the erasure that can be carried out now, {reason, operator_id, requested_at}, None where none waits
     or another hold stands. Raises ``unknown_hold``, ``several_holds``, and as ``place``.
     """
-    _require_said(session, operator_id, reason, which)
+    require_reason(reason, NO_REASON, operator_id, which)
+    operators.require_active(session, operator_id)
     found = session.scalars(select(Hold).where((Hold.hold_id == which) | (Hold.user_id == which), _stands())).all()
     if not found:
         raise SpendSenseError(f"no hold stands on {quoted(which)}; `spendsense holds list`", code="unknown_hold")
@@ -64,10 +68,11 @@ def lift(session: Session, which: str, operator_id: str, reason: str, now: dt.da
         "lifted_at": now,
     }
     audit.record(session, audit.HOLD_LIFT, [row], now)
+    held, request = standing(session, hold.user_id), session.get(ErasureRequest, hold.user_id)
     return {
         "hold_id": hold.hold_id,
         "user_id": hold.user_id,
-        "waiting": None if standing(session, hold.user_id) else _request(session, hold.user_id),
+        "waiting": fields(request, "reason operator_id requested_at") if request and not held else None,
     }
 
 
@@ -84,7 +89,7 @@ def listed(session: Session) -> list[dict[str, Any]]:
     query = select(Hold, HoldLift).outerjoin(HoldLift, HoldLift.hold_id == Hold.hold_id).order_by(Hold.seq.desc())
     return [
         {
-            **{name: getattr(hold, name) for name in ("hold_id", "user_id", "reason", "operator_id", "placed_at")},
+            **fields(hold, "hold_id user_id reason operator_id placed_at"),
             "lifted_at": end.lifted_at if end else None,
             "lifted_by": end.operator_id if end else None,
             "lift_reason": end.reason if end else None,
@@ -111,20 +116,5 @@ def keep_request(session: Session, user_id: str, operator_id: str, reason: str, 
         session.flush()
 
 
-def _request(session: Session, user_id: str) -> dict[str, Any] | None:
-    kept = session.get(ErasureRequest, user_id)
-    if kept is None:
-        return None
-    return {name: getattr(kept, name) for name in ("reason", "operator_id", "requested_at")}
-
-
 def _stands() -> Any:
     return ~exists().where(HoldLift.hold_id == Hold.hold_id)
-
-
-def _require_said(session: Session, operator_id: str, reason: str, subject: str) -> None:
-    if not reason.strip():
-        raise SpendSenseError("a hold needs its reason, e.g. the matter it is for", code="reason_required")
-    if not all(storable(text) for text in (operator_id, reason, subject)):
-        raise SpendSenseError("the customer's id, the operator or the reason cannot be stored", code="invalid_text")
-    operators.require_active(session, operator_id)

@@ -57,15 +57,7 @@ KNOWN_BY = ("login", "token", "trusted_local")
 """How the person behind a decision was known: a session of theirs, a token of theirs, a name typed on the machine."""
 
 EVENTS = (
-    "delivered",
-    "seen",
-    "opened",
-    "helpful",
-    "not_helpful",
-    "dismissed",
-    "wrong_figure",
-    "complaint",
-    "acted",
+    *("delivered", "seen", "opened", "helpful", "not_helpful", "dismissed", "wrong_figure", "complaint", "acted"),
 )
 """What an app may report about a released text."""
 

@@ -1,6 +1,6 @@
 """The people at work here: registering, roles, content they are qualified for, deactivating.
 
-What a decision asks of an operator is in ``review``, how they log in in ``access``.
+What a decision asks of an operator is in ``review``, how they log in in ``credentials``.
 """
 
 import datetime as dt
@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.database import LONGEST_NAME, is_name, quoted, storable
+from spendsense_pipeline.governance.database import LONGEST_NAME, fields, is_name, quoted, storable
+from spendsense_pipeline.governance.lifecycle import Wording, has_wording
 from spendsense_pipeline.governance.models import ROLES, SCOPE_OF, SCOPES, Operator, Recommendation
 from spendsense_pipeline.governance.present import credentials
 
@@ -108,7 +109,7 @@ def _record(
 ) -> None:
     events = [
         {
-            **{name: getattr(one, name) for name in ("operator_id", "role", "scopes", "qualified_until")},
+            **fields(one, "operator_id role scopes qualified_until"),
             "action": action,
             "credentials": credentials(one),
             "actor": actor or LOCAL,
@@ -122,13 +123,14 @@ def _record(
 
 def require_active(session: Session, operator_id: str) -> Operator:
     """The active operator of this name. Raises ``unknown_operator`` and ``inactive_operator``."""
-    operator = _registered(session, operator_id)
+    operator = registered(session, operator_id)
     if operator.deactivated_at is not None:
         raise SpendSenseError(f"operator {quoted(operator_id)} is deactivated", code="inactive_operator")
     return operator
 
 
-def _registered(session: Session, operator_id: str) -> Operator:
+def registered(session: Session, operator_id: str) -> Operator:
+    """The operator of this name, active or not. Raises ``unknown_operator``."""
     operator = session.get(Operator, operator_id) if storable(operator_id) else None
     if operator is None:
         raise SpendSenseError(
@@ -164,7 +166,7 @@ def _require_own_subject(session: Session, operator_id: str, subject: str) -> No
 
 
 def require_may_decide(
-    session: Session, operator_id: str, wording: tuple[str, str], now: dt.datetime, *, besides: str | None = None
+    session: Session, operator_id: str, wording: Wording, now: dt.datetime, *, besides: str | None = None
 ) -> None:
     """Refuse who may not decide on texts in these words; somebody of the role ``besides`` may.
 
@@ -178,11 +180,7 @@ def require_may_decide(
         raise SpendSenseError(f"{quoted(operator_id)} does not decide", code="not_permitted")
     if operator.qualified_until is not None and operator.qualified_until < now.date():
         raise SpendSenseError(f"the qualification of {quoted(operator_id)} is over", code="not_qualified")
-    kinds = session.scalars(
-        select(Recommendation.content_type)
-        .where(Recommendation.template_id == wording[0], Recommendation.template_hash == wording[1])
-        .distinct()
-    )
+    kinds = session.scalars(select(Recommendation.content_type).where(has_wording(wording)).distinct())
     if not {SCOPE_OF[kind] for kind in kinds} <= set(operator.scopes.split()):
         raise SpendSenseError(f"{quoted(operator_id)} does not decide on such content", code="out_of_scope")
 
@@ -193,7 +191,7 @@ def deactivate(
     """Let an operator decide no more; what was decided stands. ``deactivated`` or ``unchanged``."""
     if actor is not None:
         require_active(session, actor)
-    known = _registered(session, operator_id)
+    known = registered(session, operator_id)
     if known.deactivated_at is not None:
         return "unchanged"
     known.deactivated_at = now
@@ -208,15 +206,10 @@ def listed(session: Session) -> list[dict[str, Any]]:
     """
     return [
         {
-            "operator_id": operator.operator_id,
+            **fields(operator, "operator_id role qualified_until registered_at deactivated_at source"),
             "active": operator.deactivated_at is None,
-            "role": operator.role,
             "scopes": operator.scopes.split(),
-            "qualified_until": operator.qualified_until,
             "logs_in": "issuer" if operator.subject else "password" if operator.password_hash else None,
-            "registered_at": operator.registered_at,
-            "deactivated_at": operator.deactivated_at,
-            "source": operator.source,
         }
         for operator in session.scalars(select(Operator).order_by(Operator.operator_id))
     ]

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, operators
-from spendsense_pipeline.governance.database import reading, storable, writing
+from spendsense_pipeline.governance.database import reading, require_reason, writing
 from spendsense_pipeline.governance.models import Policy
 
 SETTINGS = "settings"
@@ -67,10 +67,7 @@ def set_policy(session: Session, wanted: Rules, operator_id: str, reason: str, n
     """Make these the rules, stricter or not. Raises ``reason_required``, ``invalid_text``, ``unknown_operator``,
     ``inactive_operator`` and ``unchanged``.
     """
-    if not reason.strip():
-        raise SpendSenseError("a change of the rules needs its reason", code="reason_required")
-    if not storable(reason) or not storable(operator_id):
-        raise SpendSenseError("the operator or the reason cannot be stored", code="invalid_text")
+    require_reason(reason, "a change of the rules needs its reason", operator_id)
     operators.require_active(session, operator_id)
     if wanted == in_force(session):
         raise SpendSenseError("these are the rules already", code="unchanged")

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, sel
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
+from spendsense_pipeline.governance.lifecycle import CLOSED
 from spendsense_pipeline.governance.models import (
     ConsentEvent,
     ConsentPeriod,
@@ -31,7 +32,6 @@ EVIDENCE = (
 )
 """Columns of a text that its evidence is the hash of."""
 
-CLOSED = ("superseded", "expired", "voided")
 GIVES = ("registered", "rewritten")
 """Events that give a draft its owner, consent, wording, text and expiry."""
 

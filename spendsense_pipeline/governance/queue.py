@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Engine, Select, and_, case, false, func, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
+from spendsense_pipeline.durations import NEAR_EXPIRY
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.audit import AnyRow, AnySelect
-from spendsense_pipeline.governance.database import is_name, quoted, storable, writing
+from spendsense_pipeline.governance.database import fields, is_name, quoted, storable, writing
+from spendsense_pipeline.governance.lifecycle import current_text, in_status, status_at
 from spendsense_pipeline.governance.models import (
-    OPEN,
     STATUSES,
     ConsentPeriod,
     Decision,
@@ -28,15 +29,6 @@ from spendsense_pipeline.governance.models import (
 from spendsense_pipeline.recommendations.facts import explained
 
 S = TypeVar("S", bound=Select[Any])
-
-NEAR_EXPIRY = dt.timedelta(days=3)
-"""From here on an item comes before older ones, and the operators' check turns from a warning into an error."""
-
-
-def status_at(now: dt.datetime) -> ColumnElement[str]:
-    """The SQL status by the clock: what is open, unreleased and past its time has expired, written down or not."""
-    late = and_(Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None), Recommendation.expires_at <= now)
-    return case((late, "expired"), else_=Recommendation.status)
 
 
 def wording_approved() -> ColumnElement[bool]:
@@ -184,66 +176,29 @@ def full(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str
         select(Decision).where(Decision.recommendation_id == recommendation_id).order_by(Decision.ordinal)
     )
     return _row(row, now) | {
-        "content": text.content,
-        "rationale": text.rationale,
-        "situation": recommendation.situation,
-        "insight": recommendation.insight,
-        "insight_id": recommendation.insight_id,
+        **fields(text, "content rationale"),
+        **fields(recommendation, "situation insight insight_id"),
         "situation_facts": explained(recommendation.situation)["facts"],
         "slots": json.loads(text.slots),
         "reasons": json.loads(text.reasons),
         "original": None if original is text else text_row(original),
         "decisions": [decision_row(decision) for decision in decisions],
         "consent": {
-            "consent_id": period.consent_id,
-            "scope": period.scope,
+            **fields(period, "consent_id scope granted_at opened_at closed_at"),
             "granted_at": period.renewed_at or period.granted_at,
-            "opened_at": period.opened_at,
-            "closed_at": period.closed_at,
         },
     }
 
 
 def text_row(text: RecommendationText) -> dict[str, Any]:
     """A stored text as people read it; ``author`` None is the pipeline."""
-    return {
-        "content_hash": text.content_hash,
-        "title": text.title,
-        "content": text.content,
-        "rationale": text.rationale,
-        "findings": json.loads(text.findings),
-        "author": text.author,
-        "written_at": text.written_at,
-    }
+    row = fields(text, "content_hash title content rationale findings author written_at")
+    return row | {"findings": json.loads(text.findings)}
 
 
 def decision_row(decision: Decision) -> dict[str, Any]:
     """A decision as people read it."""
-    return {
-        "decision_id": decision.decision_id,
-        "action": decision.action,
-        "operator_id": decision.operator_id,
-        "content_hash": decision.content_hash,
-        "reason": decision.reason,
-        "made": decision.made,
-        "run_id": decision.run_id,
-        "decided_at": decision.decided_at,
-    }
-
-
-def current_text() -> ColumnElement[bool]:
-    """The SQL condition that joins a recommendation with the text that stands."""
-    return and_(
-        RecommendationText.recommendation_id == Recommendation.recommendation_id,
-        RecommendationText.content_hash == Recommendation.content_hash,
-    )
-
-
-def in_status(now: dt.datetime, status: str) -> ColumnElement[bool]:
-    """The SQL condition that a recommendation has this status by the clock."""
-    # The stored status narrows through the index what the clock then judges.
-    stored = ("expired", *OPEN) if status == "expired" else (status,)
-    return and_(Recommendation.status.in_(stored), status_at(now) == status)
+    return fields(decision, "decision_id action operator_id content_hash reason made run_id decided_at")
 
 
 def _rows(now: dt.datetime) -> AnySelect:
@@ -266,12 +221,6 @@ def _rows(now: dt.datetime) -> AnySelect:
         Recommendation.released_at,
         Recommendation.first_registered_at,
     ).join(RecommendationText, current_text())
-
-
-def _chosen(
-    now: dt.datetime, status: str, user_id: str | None, persona: str | None, template_id: str | None
-) -> AnySelect:
-    return _rows(now).where(_wanted(now, status, user_id, persona, template_id))
 
 
 def _wanted(

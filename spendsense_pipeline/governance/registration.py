@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, and_, bindparam, case, insert, literal, or_, select, update
+from sqlalchemy import Engine, bindparam, case, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
+from spendsense_pipeline.durations import DRAFT_LIFE, NOT_REPEATED, REJECTION
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent, drafts, experiments, feedback, policy, topics
+from spendsense_pipeline.governance import consent, experiment_records, feedback, policy, topics
+from spendsense_pipeline.governance import draft_events as drafts
 from spendsense_pipeline.governance.audit import AnyRow
 from spendsense_pipeline.governance.database import (
     LONGEST_NAME,
@@ -29,6 +31,7 @@ from spendsense_pipeline.governance.database import (
     storable,
     writing,
 )
+from spendsense_pipeline.governance.lifecycle import original_text
 from spendsense_pipeline.governance.models import (
     OPEN,
     SCOPE_OF,
@@ -44,17 +47,8 @@ from spendsense_pipeline.recommendations.identity import content_hash
 if TYPE_CHECKING:
     import pandas as pd
 
-LIFETIME = dt.timedelta(days=14)
-"""A draft that nobody released by then expires: its figures are no longer the customer's."""
-
 NOTICEABLE_MOVE = Decimal("0.1")
 """A waiting draft is replaced when a figure it shows moved by more than this fraction."""
-
-REJECTED_FOR = dt.timedelta(days=90)
-"""By the clock, a rejection keeps the template or product from that customer this long."""
-
-SAID_FOR = dt.timedelta(days=14)
-"""By the days themselves, what was released is not said again unchanged within this time: the life of a draft."""
 
 TURN = 1_000
 """Customers registered in one transaction; between two of them, whoever waits to write comes first."""
@@ -64,17 +58,8 @@ SEVERITIES = {"notable": 1, "critical": 2}
 NAMES = ("recommendation_id", "user_id", "consent_id", "template_id", "product_id")
 
 SET_BY_DRAFT = (
-    "window_days",
-    "persona",
-    "template_id",
-    "template_hash",
-    "situation",
-    "generator",
-    "model",
-    "prompt_version",
-    "generation_ms",
-    "insight",
-    "insight_id",
+    *("window_days", "persona", "template_id", "template_hash", "situation", "generator", "model", "prompt_version"),
+    *("generation_ms", "insight", "insight_id"),
 )
 
 
@@ -146,16 +131,16 @@ def register_drafts(
         with writing(engine) as session:
             if not number:
                 expire(session, now)
-            known = _Known.read(session, rows, set(turn), now, consent_days)
+            past = _Registered.read(session, rows, set(turn), now, consent_days)
             outcome = _Outcome()
             for user_id in turn:
-                if known.newest.get(user_id, as_of) <= as_of:
+                if past.newest.get(user_id, as_of) <= as_of:
                     outcome.slates[user_id] = set()
             for draft in rows:
-                outcome.place(draft, as_of, known)
-            outcome.withdraw(as_of, known)
+                outcome.place(draft, as_of, past)
+            outcome.withdraw(as_of, past)
             _write(session, outcome, as_of, now, run_id, signals or (lambda _: {}))
-            experiments.mark_ghosts(session, now)
+            experiment_records.mark_ghosts(session, now)
         counts.update(outcome.counts)
         why_refused.update(outcome.why_refused)
     return Registration(**counts, why_refused=dict(why_refused))
@@ -194,7 +179,7 @@ def _subject(row: Mapping[Any, Any]) -> tuple[str, str, str, str]:
 
 
 @dataclass
-class _Known:
+class _Registered:
     """What the database knew before about the customers who were considered."""
 
     by_id: dict[str, AnyRow]
@@ -214,27 +199,23 @@ class _Known:
         customers: set[str],
         now: dt.datetime,
         consent_days: int,
-    ) -> "_Known":
-        known = cls({}, defaultdict(list), defaultdict(list), {}, set(), set())
+    ) -> "_Registered":
+        past = cls({}, defaultdict(list), defaultdict(list), {}, set(), set())
         consent_days = policy.limit(session, consent_days)
         pieces = select(Recommendation.__table__, RecommendationText.slots, RecommendationText.findings).join(
-            RecommendationText,
-            and_(
-                RecommendationText.recommendation_id == Recommendation.recommendation_id,
-                RecommendationText.content_hash == Recommendation.original_hash,
-            ),
+            RecommendationText, original_text()
         )
         for some in chunks({draft["recommendation_id"] for draft in drafts}):
             for row in session.execute(pieces.where(Recommendation.recommendation_id.in_(some))):
-                known.by_id[row.recommendation_id] = row
+                past.by_id[row.recommendation_id] = row
         for some in chunks(customers):
             active = pieces.where(Recommendation.user_id.in_(some), Recommendation.status.in_(OPEN))
             for row in session.execute(active.order_by(Recommendation.as_of)):
-                known.by_subject[_subject(row._mapping)].append(row)
+                past.by_subject[_subject(row._mapping)].append(row)
                 if row.status == "pending_approval":
-                    known.waiting[row.user_id].append(row)
+                    past.waiting[row.user_id].append(row)
             slates = session.execute(select(Slate.user_id, Slate.as_of).where(Slate.user_id.in_(some)))
-            known.newest.update((row.user_id, row.as_of) for row in slates)
+            past.newest.update((row.user_id, row.as_of) for row in slates)
             rejections = select(
                 Recommendation.user_id,
                 Recommendation.content_type,
@@ -246,20 +227,20 @@ class _Known:
                 rejections.where(
                     Recommendation.user_id.in_(some),
                     Recommendation.status == "rejected",
-                    Decision.decided_at > now - REJECTED_FOR,
+                    Decision.decided_at > now - REJECTION,
                 )
             ):
-                known.rejected.add(_piece(row._mapping))
-            known.dismissed.update((_piece(row._mapping), row) for row in feedback.dismissed(session, some))
-            known.declined |= topics.declined_by(session, list(some))
+                past.rejected.add(_piece(row._mapping))
+            past.dismissed.update((_piece(row._mapping), row) for row in feedback.dismissed(session, some))
+            past.declined |= topics.declined_by(session, list(some))
         for some in chunks({draft["consent_id"] for draft in drafts}):
             periods = session.execute(
                 select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope).where(
                     ConsentPeriod.consent_id.in_(some), consent.is_live(now, consent_days)
                 )
             )
-            known.consents.update((row.consent_id, row.user_id, row.scope) for row in periods)
-        return known
+            past.consents.update((row.consent_id, row.user_id, row.scope) for row in periods)
+        return past
 
 
 @dataclass
@@ -268,36 +249,36 @@ class _Outcome:
 
     new: list[tuple[Mapping[str, Any], AnyRow | None]] = field(default_factory=list)
     rewritten: list[Mapping[str, Any]] = field(default_factory=list)
-    judged_again: list[Mapping[str, Any]] = field(default_factory=list)
+    reassessed: list[Mapping[str, Any]] = field(default_factory=list)
     superseded: dict[str, str | None] = field(default_factory=dict)
     slates: dict[str, set[tuple[str, str, str, str]]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     why_refused: Counter[str] = field(default_factory=Counter)
 
-    def place(self, draft: Mapping[str, Any], as_of: dt.date, known: _Known) -> None:
+    def place(self, draft: Mapping[str, Any], as_of: dt.date, past: _Registered) -> None:
         user_id = draft["user_id"]
         if user_id not in self.slates:
             self.counts["refused"] += 1
             self.why_refused["older_than_newest"] += 1
             return
-        if _piece(draft) in known.rejected:
+        if _piece(draft) in past.rejected:
             self.counts["suppressed"] += 1
             return
-        dismissed = known.dismissed.get(_piece(draft))
+        dismissed = past.dismissed.get(_piece(draft))
         if dismissed is not None and not is_replaced_by(dismissed._mapping, draft):
             self.counts["suppressed"] += 1
             return
-        if (user_id, topics.topic_of(draft)) in known.declined:
+        if (user_id, topics.topic_of(draft)) in past.declined:
             self.counts["refused"] += 1
             self.why_refused["topic_declined"] += 1
             return
         self.slates[user_id].add(_subject(draft))
-        if (draft["consent_id"], user_id, SCOPE_OF[draft["content_type"]]) not in known.consents:
+        if (draft["consent_id"], user_id, SCOPE_OF[draft["content_type"]]) not in past.consents:
             self.counts["refused"] += 1
             self.why_refused["without_consent"] += 1
             return
-        same = known.by_id.get(draft["recommendation_id"])
-        self.counts[self._again(draft, same) if same is not None else self._fresh(draft, as_of, known)] += 1
+        same = past.by_id.get(draft["recommendation_id"])
+        self.counts[self._again(draft, same) if same is not None else self._fresh(draft, as_of, past)] += 1
 
     def _again(self, draft: Mapping[str, Any], same: AnyRow) -> str:
         if same.status == "superseded":  # withdrawn by an earlier run of this day, and wanted again
@@ -305,20 +286,20 @@ class _Outcome:
             return "registered"
         if same.original_hash == draft["content_hash"]:
             if same.findings != draft["findings"]:
-                self.judged_again.append(draft)
+                self.reassessed.append(draft)
             return "unchanged"
         if same.status != "pending_approval":
             return "suppressed"
         self.rewritten.append(draft)
         return "replaced"
 
-    def _fresh(self, draft: Mapping[str, Any], as_of: dt.date, known: _Known) -> str:
-        earlier = [row for row in known.by_subject[_subject(draft)] if row.as_of < as_of]
+    def _fresh(self, draft: Mapping[str, Any], as_of: dt.date, past: _Registered) -> str:
+        earlier = [row for row in past.by_subject[_subject(draft)] if row.as_of < as_of]
         waiting = [row for row in earlier if row.status == "pending_approval"]
         decided = [row for row in earlier if row.status != "pending_approval"]
         if any(row.released_at is None for row in decided):
             return "suppressed"
-        if decided and as_of - decided[-1].as_of < SAID_FOR and not is_replaced_by(decided[-1]._mapping, draft):
+        if decided and as_of - decided[-1].as_of < NOT_REPEATED and not is_replaced_by(decided[-1]._mapping, draft):
             return "suppressed"
         if not waiting:
             self.new.append((draft, None))
@@ -329,11 +310,11 @@ class _Outcome:
         self.new.append((draft, min(waiting, key=lambda row: row.first_registered_at)))
         return "replaced"
 
-    def withdraw(self, as_of: dt.date, known: _Known) -> None:
+    def withdraw(self, as_of: dt.date, past: _Registered) -> None:
         """Take back what waits and is in no slate any more; new drafts of its kind inherit its age, oldest first."""
         gone: dict[tuple[str, str], list[AnyRow]] = defaultdict(list)
         for user_id, slate in self.slates.items():
-            for row in known.waiting[user_id]:
+            for row in past.waiting[user_id]:
                 if row.as_of <= as_of and _subject(row._mapping) not in slate:
                     gone[user_id, row.content_type].append(row)
         for rows in gone.values():
@@ -374,7 +355,7 @@ def _write(
                 "run_id": run_id,
                 "registered_at": now,
                 "first_registered_at": before.first_registered_at if before is not None else now,
-                "expires_at": now + LIFETIME,
+                "expires_at": now + DRAFT_LIFE,
                 "status": "pending_approval",
                 "status_at": now,
             }
@@ -387,9 +368,9 @@ def _write(
         drafts.record(session, "registered", rows, now, texts=proofs, run_id=run_id)
     if outcome.rewritten:
         _rewrite(session, outcome.rewritten, to_text, now, run_id)
-    if outcome.judged_again:
-        _judge_again(session, outcome.judged_again)
-        _record_texts(session, "judged", outcome.judged_again, now, run_id)
+    if outcome.reassessed:
+        _reassess(session, outcome.reassessed)
+        _record_texts(session, "judged", outcome.reassessed, now, run_id)
     if outcome.superseded:
         statement = (
             update(recommendation)  # type: ignore[arg-type] # as above
@@ -403,14 +384,12 @@ def _write(
         closed = drafts.given(session, outcome.superseded, original=False)
         drafts.record(session, "superseded", closed, now, superseded_by=outcome.superseded, run_id=run_id)
     for some in chunks(outcome.slates):
-        known = set(session.scalars(select(Slate.user_id).where(Slate.user_id.in_(some))))
+        past = set(session.scalars(select(Slate.user_id).where(Slate.user_id.in_(some))))
         session.execute(
-            update(Slate).where(Slate.user_id.in_(known)).values(as_of=as_of, registered_at=now),
+            update(Slate).where(Slate.user_id.in_(past)).values(as_of=as_of, registered_at=now),
             execution_options={"synchronize_session": False},
         )
-        unseen = [
-            {"user_id": user_id, "as_of": as_of, "registered_at": now} for user_id in some if user_id not in known
-        ]
+        unseen = [{"user_id": user_id, "as_of": as_of, "registered_at": now} for user_id in some if user_id not in past]
         if unseen:
             session.execute(insert(Slate), unseen)
 
@@ -458,7 +437,7 @@ def _rewrite(
         session.execute(insert(text), [to_text(draft) for draft in unseen])  # type: ignore[arg-type] # a Table
     again = [draft for draft in written if (draft["recommendation_id"], draft["content_hash"]) in there]
     if again:
-        _judge_again(session, again)
+        _reassess(session, again)
     statement = (
         update(recommendation)  # type: ignore[arg-type] # a Table, typed wider
         .where(
@@ -472,7 +451,7 @@ def _rewrite(
             run_id=run_id,
             decision_id=None,
             expires_at=case(
-                (recommendation.c.status == "superseded", literal(now + LIFETIME, UtcTime)),
+                (recommendation.c.status == "superseded", literal(now + DRAFT_LIFE, UtcTime)),
                 else_=recommendation.c.expires_at,
             ),
         )
@@ -499,7 +478,7 @@ def _record_texts(
     drafts.record(session, action, drafts.given(session, [name for name, _ in named]), now, texts=proofs, run_id=run_id)
 
 
-def _judge_again(session: Session, judged: Sequence[Mapping[str, Any]]) -> None:
+def _reassess(session: Session, judged: Sequence[Mapping[str, Any]]) -> None:
     """The text stands as it was, the guardrails' newer word on it counts."""
     text = RecommendationText.__table__
     statement = update(text).where(  # type: ignore[arg-type] # a Table, typed wider
@@ -526,13 +505,8 @@ def _records(drafted: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict
 
 
 def _checked(draft: dict[str, Any]) -> dict[str, Any]:
-    for name in (
-        "product_id",
-        "model",
-        "generation_ms",
-        "insight",
-        "insight_id",
-    ):  # a frame says NaN where a database says null
+    # A frame has NaN where a database has null.
+    for name in ("product_id", "model", "generation_ms", "insight", "insight_id"):
         if draft[name] != draft[name]:
             draft[name] = None
     name = quoted(draft["recommendation_id"])
@@ -546,7 +520,7 @@ def _checked(draft: dict[str, Any]) -> dict[str, Any]:
             f"draft {name} holds a character that cannot be stored (NUL or half a surrogate pair)",
             code="invalid_text",
         )
-    said = (draft["content_type"], draft["title"], draft["content"], draft["rationale"], draft["product_id"])
-    if content_hash(*said) != draft["content_hash"]:
+    hashed = (draft["content_type"], draft["title"], draft["content"], draft["rationale"], draft["product_id"])
+    if content_hash(*hashed) != draft["content_hash"]:
         raise SpendSenseError(f"draft {name}: content_hash is not the hash of its text", code="hash_mismatch")
     return draft

@@ -18,8 +18,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine, Select, and_, bindparam, exists, func, or_, select, true, update
 from sqlalchemy.orm import Session, aliased
 
-from spendsense_pipeline.governance import audit, consent, endings, experiments, policy, topics
+from spendsense_pipeline.durations import CAPPED
+from spendsense_pipeline.governance import audit, consent, endings, experiment_records, policy, topics
 from spendsense_pipeline.governance.database import chunks, reading, rows_changed, storable, writing
+from spendsense_pipeline.governance.lifecycle import DECIDED, current_text, release_stands, text_is, wording_held
 from spendsense_pipeline.governance.models import (
     OPEN,
     SCOPE_OF,
@@ -42,8 +44,6 @@ LOG = logging.getLogger(__name__)
 ENOUGH = 20
 """So many that may go out are enough to know that a release is worth a run; counting all takes as long as releasing."""
 
-WEEK = dt.timedelta(days=7)
-
 Withdrawn = Callable[[], Container[str]]
 """Asks for the products that are not offered any more; called inside the transaction, and only where offers wait."""
 
@@ -61,10 +61,6 @@ class AllBut(Container[str]):
 def no_guardrails(_draft: Mapping[str, Any], /) -> Sequence[Mapping[str, Any]]:
     """Finds nothing: for whoever judges by what was found when the text was written."""
     return ()
-
-
-DECIDED = ("approved", "overridden")
-"""The statuses that an operator gives to what may go out."""
 
 
 class ReleaseFacts(NamedTuple):
@@ -188,8 +184,8 @@ def facts_query(now: dt.datetime) -> audit.AnySelect:
             Recommendation.product_id,
             Recommendation.insight,
             topics.declined(),
-            endings.held_wording(),
-            experiments.withheld(now),
+            wording_held(),
+            experiment_records.withheld(now),
         )
         .outerjoin(ConsentPeriod, ConsentPeriod.consent_id == Recommendation.consent_id)
         .outerjoin(
@@ -199,13 +195,7 @@ def facts_query(now: dt.datetime) -> audit.AnySelect:
                 Decision.recommendation_id == Recommendation.recommendation_id,
             ),
         )
-        .outerjoin(
-            RecommendationText,
-            and_(
-                RecommendationText.recommendation_id == Recommendation.recommendation_id,
-                RecommendationText.content_hash == Recommendation.content_hash,
-            ),
-        )
+        .outerjoin(RecommendationText, current_text())
         .outerjoin(Release, Release.recommendation_id == Recommendation.recommendation_id)
         .where(
             Recommendation.status.in_(DECIDED), Recommendation.released_at.is_(None), Recommendation.expires_at > now
@@ -253,9 +243,9 @@ def propose(
     """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
     with reading(engine) as session:
         terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
-        allowed, blocked = _judged(session, facts_query(now).limit(ENOUGH), terms)
+        allowed, blocked = _decided_now(session, facts_query(now).limit(ENOUGH), terms)
         if not allowed and sum(blocked.values()) >= ENOUGH:
-            allowed, blocked = _judged(session, facts_query(now), terms)
+            allowed, blocked = _decided_now(session, facts_query(now), terms)
         blocked += _waiting(session, now)
         ending = bool(endings.due(session, now, _products(session, withdrawn), limit=1))
     return Proposal(len(allowed), _counted(blocked), ending)
@@ -303,7 +293,7 @@ def run_gate(
     with writing(engine) as session:
         terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
         # Judged before lapsed periods are closed, so that the count still says what became of them.
-        allowed, blocked = _judged(session, in_turn, terms)
+        allowed, blocked = _decided_now(session, in_turn, terms)
         refused = _unfit(session, [facts for facts, _ in allowed], guardrails)
         allowed = [one for one in allowed if one[0].recommendation_id not in refused]
         blocked += Counter(refused.values())
@@ -361,13 +351,7 @@ def _unfit(session: Session, candidates: Sequence[ReleaseFacts], guardrails: Gua
         Recommendation.product_id,
         Recommendation.persona,
         Recommendation.template_id,
-    ).join(
-        Recommendation,
-        and_(
-            Recommendation.recommendation_id == RecommendationText.recommendation_id,
-            Recommendation.content_hash == RecommendationText.content_hash,
-        ),
-    )
+    ).join(Recommendation, current_text())
     unfit: dict[str, str] = {}
     for some in chunks(list(hashed)):
         for row in session.execute(words.where(RecommendationText.recommendation_id.in_(some))):
@@ -386,7 +370,7 @@ def _as_decided(row: Mapping[str, Any], hashed: str) -> bool:
     )
 
 
-def _judged(
+def _decided_now(
     session: Session, query: audit.AnySelect, terms: Terms
 ) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str]]:
     """What may go out, in the query's order, and how many may not by the first reason."""
@@ -424,7 +408,7 @@ def _had_this_week(session: Session, user_ids: Sequence[str], now: dt.datetime) 
     for some in chunks(user_ids):
         rows = session.execute(
             select(Recommendation.user_id, func.count().label("number"))
-            .where(Recommendation.user_id.in_(some), Recommendation.released_at > now - WEEK)
+            .where(Recommendation.user_id.in_(some), Recommendation.released_at > now - CAPPED)
             .group_by(Recommendation.user_id)
         )
         had.update((row.user_id, row.number) for row in rows)
@@ -507,19 +491,13 @@ def _feed(*, limited: bool, of_one: bool) -> audit.AnySelect:
             RecommendationText.slots,
         )
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
-        .join(
-            RecommendationText,
-            and_(
-                RecommendationText.recommendation_id == Release.recommendation_id,
-                RecommendationText.content_hash == Release.content_hash,
-            ),
-        )
+        .join(RecommendationText, text_is(RecommendationText, Release, Release.content_hash))
         .join(ConsentPeriod, ConsentPeriod.consent_id == Release.consent_id)
         .where(
             consent.lives(now, agreed_after if limited else None),
             RecommendationText.severity < 2,
-            endings.standing_release(),
-            ~endings.held_wording(),
+            release_stands(),
+            ~wording_held(),
             or_(Release.expires_at.is_(None), Release.expires_at > now),
             Recommendation.user_id == bindparam("of") if of_one else true(),
         )

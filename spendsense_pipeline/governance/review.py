@@ -12,14 +12,15 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, and_, bindparam, func, insert, select, update
+from sqlalchemy import Engine, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from spendsense_pipeline.durations import DRAFT_LIFE
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, drafts, policy
+from spendsense_pipeline.governance import audit, draft_events, policy
 from spendsense_pipeline.governance.database import chunks, rows_changed, storable, writing
+from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, status_of
 from spendsense_pipeline.governance.models import (
-    OPEN,
     SCOPE_OF,
     ConsentPeriod,
     Decision,
@@ -85,7 +86,7 @@ ADVICE = {
     Refusal.ALREADY_DECIDED: "`spendsense show REC` says by whom; until it is released, `undo` takes an approval or "
     "override back, a rejection is final",
     Refusal.ALREADY_RELEASED: "only the customer's revocation takes it back; `spendsense why REC` tells its way",
-    Refusal.EXPIRED: "it waited longer than 14 days and cannot be released any more",
+    Refusal.EXPIRED: f"it waited longer than {DRAFT_LIFE.days} days and cannot be released any more",
     Refusal.VOIDED: "its consent ended; there is nothing to decide",
     Refusal.SUPERSEDED: "a newer draft took its place; decide about that one",
     Refusal.HASH_REQUIRED: "look at it first with `spendsense show REC`, or name the text you saw: REC@HASH",
@@ -244,7 +245,9 @@ def decide(
         raise ValueError("an override needs guardrails to judge its text")
     with writing(engine) as session:
         made = made or ("individual" if len(requests) == 1 else "bulk")
-        return taken(session, requests, Rules(now, guardrails, four_eyes, made, run_id, known_by=known_by), salt)
+        return decide_within(
+            session, requests, Rules(now, guardrails, four_eyes, made, run_id, known_by=known_by), salt
+        )
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,7 @@ class Rules:
     """How the operators were known."""
 
 
-def taken(
+def decide_within(
     session: Session, requests: Sequence[Request], rules: Rules, salt: audit.Salt = audit.random_salt
 ) -> list[dict[str, Any]]:
     """``decide`` for whoever is inside ``writing`` already."""
@@ -300,13 +303,7 @@ class _Desk:
             *(getattr(RecommendationText, name) for name in ("title", "content", "rationale", "slots", "reasons")),
             *(getattr(RecommendationText, name) for name in ("signals", "severity", "findings")),
         )
-        whole = whole.join(
-            RecommendationText,
-            and_(
-                RecommendationText.recommendation_id == Recommendation.recommendation_id,
-                RecommendationText.content_hash == Recommendation.content_hash,
-            ),
-        )
+        whole = whole.join(RecommendationText, current_text())
         for some in chunks({one.recommendation_id for one in requests if storable(one.recommendation_id)}):
             for row in session.execute(whole.where(Recommendation.recommendation_id.in_(some))):
                 desk.items[row.recommendation_id] = dict(row._mapping) | {"author": None}
@@ -358,7 +355,7 @@ class _Desk:
         row = {
             "recommendation_id": request.recommendation_id,
             "ok": refused is None,
-            "status": _status(item, rules.now) if item else None,
+            "status": status_of(item, rules.now) if item else None,
             "refused": str(refused) if refused else None,
         }
         return row | {"findings": self.found} if refused is Refusal.CRITICAL_FINDING else row
@@ -491,16 +488,10 @@ def names_hash(seen: str, whole: str) -> bool:
     return seen == whole or (len(seen) >= SHORTEST_HASH and whole.startswith(seen))
 
 
-def _status(item: Mapping[str, Any], now: dt.datetime) -> str:
-    """The status by the clock: an open, unreleased item past its time has expired, written down or not."""
-    late = item["status"] in OPEN and item["released_at"] is None and item["expires_at"] <= now
-    return "expired" if late else item["status"]
-
-
 def _closed(request: Request, item: Mapping[str, Any], now: dt.datetime) -> Refusal | None:
     """Whether the item is past this decision, and what happened to it."""
-    status = _status(item, now)
-    if status in ("expired", "voided", "superseded"):
+    status = status_of(item, now)
+    if status in CLOSED:
         return Refusal(status)
     if request.action != "undo":
         return None if status == "pending_approval" else Refusal.ALREADY_DECIDED
@@ -560,7 +551,9 @@ def _write(session: Session, desk: _Desk, now: dt.datetime, salt: audit.Salt) ->
     if desk.texts:
         named = [(row["recommendation_id"], row["content_hash"]) for row in desk.texts]
         items = [desk.items[name] for name, _ in named]
-        drafts.record(session, "judged", items, now, texts=drafts.stored_evidence(session, named), salt=salt)
+        draft_events.record(
+            session, "judged", items, now, texts=draft_events.stored_evidence(session, named), salt=salt
+        )
     audit.record(session, audit.DECISION, desk.decisions, now, salt)
     change = update(recommendation).where(  # type: ignore[arg-type] # as above
         recommendation.c.recommendation_id == bindparam("of"),

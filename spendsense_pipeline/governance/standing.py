@@ -14,20 +14,18 @@ from typing import Any, Final
 from sqlalchemy import Engine, and_, exists, select
 from sqlalchemy.orm import Session
 
+from spendsense_pipeline.durations import STANDING_APPROVAL
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, operators, templates
-from spendsense_pipeline.governance.database import quoted, reading, storable, writing
-from spendsense_pipeline.governance.endings import held_wording
+from spendsense_pipeline.governance import audit, operators, wordings
+from spendsense_pipeline.governance.database import fields, quoted, reading, storable, writing
+from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, wording_held
 from spendsense_pipeline.governance.models import (
     Recommendation,
     RecommendationText,
     StandingApproval,
 )
-from spendsense_pipeline.governance.queue import current_text, in_status
-from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, taken
+from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within
 
-LONGEST: Final = dt.timedelta(days=90)
-"""An operator looks at a wording again at least this often."""
 READ_PERCENT: Final = 5
 """Of the drafts, read one by one where nothing else is said."""
 MOST_NAMES: Final = 200
@@ -51,20 +49,22 @@ def approve(
     Raises ``hash_required``, ``unknown_template``, ``sample_required``, ``invalid_standing``, and what a decision is
     refused for, as ``operators.require_may_decide``.
     """
-    if not now < until <= now + LONGEST or not 1 <= read_percent <= 100:
+    if not now < until <= now + STANDING_APPROVAL or not 1 <= read_percent <= 100:
         raise SpendSenseError(
-            f"a standing approval lasts at most {LONGEST.days} days and has 1 to 100 per cent read one by one",
+            f"a standing approval lasts at most {STANDING_APPROVAL.days} days and has 1 to 100 per cent read one by "
+            "one",
             code="invalid_standing",
         )
     with writing(engine) as session:
-        wording = templates.named(session, reference)
+        wording = wordings.named(session, reference)
         operators.require_may_decide(session, operator_id, wording, now)
-        if templates.sample(session, wording, operator_id) is None:
+        if wordings.sample(session, wording, operator_id) is None:
             raise SpendSenseError(
                 "open one text of this wording first; a standing approval is bound to what was seen",
                 code="sample_required",
             )
-        for earlier in session.scalars(_standing(wording, now).where(StandingApproval.operator_id == operator_id)):
+        theirs = (has_wording(wording, StandingApproval), StandingApproval.operator_id == operator_id)
+        for earlier in session.scalars(select(StandingApproval).where(*theirs, *_live(now))):
             earlier.ended_at, earlier.ended_by = now, operator_id
         count, _ = audit.head(session)
         row: dict[str, Any] = {
@@ -100,9 +100,9 @@ def listed(session: Session, now: dt.datetime) -> list[dict[str, Any]]:
     """All standing approvals, newest first: standing_id, reference, template_id, template_hash, operator_id, until,
     read_percent, bounds, given_at, ended_at, ended_by, live.
     """
-    names = ("standing_id", "template_id", "template_hash", "operator_id", "until", "read_percent", "given_at")
+    names = "standing_id template_id template_hash operator_id until read_percent given_at ended_at ended_by"
     return [
-        {name: getattr(row, name) for name in (*names, "ended_at", "ended_by")}
+        fields(row, names)
         | {
             "reference": f"{row.template_id}@{row.template_hash[:12]}",
             "bounds": json.loads(row.bounds),
@@ -135,13 +135,12 @@ def apply(
                 select(Recommendation.recommendation_id, Recommendation.content_hash, RecommendationText.slots)
                 .join(RecommendationText, current_text())
                 .where(
-                    Recommendation.template_id == standing.template_id,
-                    Recommendation.template_hash == standing.template_hash,
+                    has_wording((standing.template_id, standing.template_hash)),
                     in_status(now, "pending_approval"),
                     Recommendation.registered_at > standing.given_at,
                     Recommendation.content_hash == Recommendation.original_hash,
                     RecommendationText.severity == 0,
-                    ~held_wording(),
+                    ~wording_held(),
                 )
                 .order_by(Recommendation.recommendation_id)
                 .limit(MOST_AT_ONCE)
@@ -159,7 +158,7 @@ def apply(
                 and not read_alone(one.recommendation_id, standing.standing_id, standing.read_percent)
             ]
             rules = Rules(now, None, four_eyes, "standing", run_id, known_by=standing.known_by)
-            approved += [row["recommendation_id"] for row in taken(session, asked, rules, salt) if row["ok"]]
+            approved += [row["recommendation_id"] for row in decide_within(session, asked, rules, salt) if row["ok"]]
     return approved
 
 
@@ -189,15 +188,14 @@ def read_alone(recommendation_id: str, standing_id: str, percent: int) -> bool:
     return int.from_bytes(drawn[:8], "big") % 10_000 < percent * 100
 
 
-def _bounds(session: Session, wording: tuple[str, str]) -> dict[str, dict[str, Any]]:
+def _bounds(session: Session, wording: Wording) -> dict[str, dict[str, Any]]:
     """slot → {lowest, highest} or {values}, over all texts of the wording that wait or were approved."""
     found: dict[str, dict[str, Any]] = {}
     rows = session.scalars(
         select(RecommendationText.slots)
         .join(Recommendation, and_(current_text(), Recommendation.content_hash == Recommendation.original_hash))
         .where(
-            Recommendation.template_id == wording[0],
-            Recommendation.template_hash == wording[1],
+            has_wording(wording),
             Recommendation.status.in_(("pending_approval", "approved")),
         )
     )
@@ -228,9 +226,3 @@ def _is_day(value: object) -> bool:
 
 def _live(now: dt.datetime) -> tuple[Any, ...]:
     return StandingApproval.ended_at.is_(None), StandingApproval.until > now
-
-
-def _standing(wording: tuple[str, str], now: dt.datetime) -> Any:
-    return select(StandingApproval).where(
-        StandingApproval.template_id == wording[0], StandingApproval.template_hash == wording[1], *_live(now)
-    )

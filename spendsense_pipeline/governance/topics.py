@@ -9,24 +9,19 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, null, select
+from sqlalchemy import ColumnElement, and_, case, exists, null, select
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, drafts, endings
-from spendsense_pipeline.governance.database import is_name, quoted, storable
+from spendsense_pipeline.governance import audit, draft_events, endings
+from spendsense_pipeline.governance.database import fields, is_name, quoted, storable
 from spendsense_pipeline.governance.models import Recall, Recommendation, Release, TopicChoice
 from spendsense_pipeline.governance.tombstones import require_not_erased
 from spendsense_pipeline.insights.kinds import INSIGHTS
+from spendsense_pipeline.personas.table import PERSONAS
 
 TOPIC_OF_INSIGHT: Final = {name: kind.topic for name, kind in INSIGHTS.items()}
-TOPIC_OF_PERSONA: Final = {
-    "high_utilization": "debt",
-    "variable_income": "income",
-    "subscription_heavy": "recurring",
-    "savings_builder": "cushion",
-    "wealth_builder": "cushion",
-}
+TOPIC_OF_PERSONA: Final = {name: persona.topic for name, persona in PERSONAS.items()}
 """What a persona's own pieces are about."""
 TOPICS: Final = tuple(sorted({*TOPIC_OF_INSIGHT.values(), *TOPIC_OF_PERSONA.values()}))
 
@@ -87,8 +82,7 @@ def history(session: Session, user_id: str) -> list[dict[str, Any]]:
     if not storable(user_id):
         return []
     rows = session.scalars(select(TopicChoice).where(TopicChoice.user_id == user_id).order_by(TopicChoice.seq))
-    names = ("topic", "choice", "actor", "source", "channel")
-    return [{name: getattr(row, name) for name in names} | {"at": row.recorded_at} for row in rows]
+    return [fields(row, "topic choice actor source channel") | {"at": row.recorded_at} for row in rows]
 
 
 def choose(
@@ -138,7 +132,7 @@ def choose(
 
 def _end(session: Session, user_id: str, off: list[str], now: dt.datetime, salt: audit.Salt) -> None:
     theirs = and_(Recommendation.user_id == user_id, topic().in_(off))
-    drafts.close(session, theirs, "voided", now, salt)
+    draft_events.close(session, theirs, "voided", now, salt)
     released = (
         select(Release.release_id, Release.recommendation_id)
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
@@ -147,9 +141,3 @@ def _end(session: Session, user_id: str, off: list[str], now: dt.datetime, salt:
     )
     ends = [dict(row._mapping) | {"cause": "topic_declined", "recalled_at": now} for row in session.execute(released)]
     endings.record_ends(session, ends, now, salt)
-
-
-def count_by_topic(session: Session) -> dict[str, int]:
-    """topic → customers who switched it off."""
-    rows = select(TopicChoice.topic, func.count()).where(TopicChoice.choice == "declined", _is_last())
-    return dict(session.execute(rows.group_by(TopicChoice.topic)).all())

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.governance.consent import event_row
+from spendsense_pipeline.governance.database import fields
 from spendsense_pipeline.governance.models import (
     ConsentEvent,
     Recall,
@@ -37,18 +38,7 @@ def why(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str,
     recall = session.get(Recall, release.release_id) if release else None
     cited = release.decision_id if release else recommendation.decision_id
     return found | {
-        **{
-            name: getattr(recommendation, name)
-            for name in (
-                "window_days",
-                "generator",
-                "model",
-                "prompt_version",
-                "run_id",
-                "first_registered_at",
-                "superseded_by",
-            )
-        },
+        **fields(recommendation, "window_days generator model prompt_version run_id first_registered_at superseded_by"),
         "signals": json.loads(text.signals) if text.signals else None,
         "texts": [
             text_row(version)
@@ -60,16 +50,8 @@ def why(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str,
         ],
         "decision": next((one for one in found["decisions"] if one["decision_id"] == cited), None),
         "consent": found["consent"] | _grant(session, recommendation.consent_id),
-        "release": {
-            "release_id": release.release_id,
-            "seq": release.seq,
-            "content_hash": release.content_hash,
-            "run_id": release.run_id,
-            "released_at": release.released_at,
-        }
-        if release
-        else None,
-        "recall": {"cause": recall.cause, "seq": recall.seq, "recalled_at": recall.recalled_at} if recall else None,
+        "release": fields(release, "release_id seq content_hash run_id released_at") if release else None,
+        "recall": fields(recall, "cause seq recalled_at") if recall else None,
     }
 
 

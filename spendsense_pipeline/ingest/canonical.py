@@ -159,8 +159,10 @@ def judge_liabilities(
 
 
 def judge_products(raw: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
-    """Judge the products of all batches. What is advertised in the United States says what the law asks for."""
+    """Judge the products of all batches. What is advertised in the United States says what the law asks for; whose
+    review is not dated was looked at when it arrived."""
     rows = _read("products", raw)
+    rows = rows.mutate(reviewed_on=rows.text_reviewed_on.isnull().ifelse(rows.arrived_on, rows.reviewed_on))
     said = (rows.typical_apy_or_fee.fill_null("") + " " + rows.disclosure.fill_null("")).lower()
     there = rows.country.isnull() | (rows.country == "US")
     invests = (rows.category.lower() == "investing") | (rows.product_type == "robo_advisor")

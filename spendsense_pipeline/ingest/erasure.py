@@ -3,7 +3,7 @@
 Who was erased is known by tombstones alone: salted digests of the ids of customers and their accounts. A landed file
 loses the rows that belong to them and keeps every other byte for byte (Parquet: value for value). What happened on an
 account that the customer shares with others is the others' as well: it stays, and loses the customer's id. What does
-not belong here: deciding to erase (``governance.erasure``), and the tables made from the files.
+not belong here: deciding to erase (``governance.erased_rows``), and the tables made from the files.
 """
 
 import csv

@@ -130,6 +130,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("cost_monthly", "number", lowest=0),
         Field("country", "country"),
         Field("currency", "currency"),
+        Field("reviewed_on", "date"),
     ),
 }
 

@@ -12,12 +12,12 @@ import pandas as pd
 from spendsense_pipeline.features.calendars import ANNUAL, CALENDARS, SEMI_ANNUAL
 from spendsense_pipeline.features.meanings import CHECKING
 from spendsense_pipeline.features.tables import BILL, MATURE, SUBSCRIPTION
-from spendsense_pipeline.insights.calendar import next_paydays, upcoming
+from spendsense_pipeline.insights.calendar import LATE_DAYS, next_paydays, upcoming
 from spendsense_pipeline.insights.seen import Seen
 
 DUE_DAYS = 14
 RENEWAL_DAYS = 30
-MISSING_DAYS = 5  # past the expected date; weekends and holidays move a bill by three at most
+MISSING_DAYS = LATE_DAYS  # past the expected date; weekends and holidays move a bill by three at most
 MISSED_AT_MOST = 25  # days; then it is not late but gone, and the stream says so
 HIGHER = 1.25
 HIGHER_BY = 10.0  # US dollars

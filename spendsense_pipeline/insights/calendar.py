@@ -16,7 +16,11 @@ from spendsense_pipeline.features.tables import INCOME, KINDS, MATURE, REGULAR
 from spendsense_pipeline.insights.seen import Seen
 
 MOST_AHEAD = 6  # occurrences of a weekly stream in a month
+LATE_DAYS = 5  # past its date after which a payment is missing, and no longer expected
 PAY_DAYS = 190  # evidence for who pays when
+GAPS = 3  # between the last four paydays, that must be alike
+SHARE_OFF = 0.2  # of the period: weekends, holidays and months of 28 days
+PERIODS = (5.0, 35.0)  # days, from weekly to monthly
 PERIOD_OF = {"weekly": 7.0, "biweekly": 14.0, "semi_monthly": 365.25 / 24, "monthly": 365.25 / 12}
 _OF_MONTHS = np.array([each.of_months for each in CALENDARS])
 _PERIOD = np.array([halves(each.period) for each in CALENDARS])
@@ -41,8 +45,9 @@ def occurrences(seen: Seen, streams: pd.DataFrame, days: int) -> pd.DataFrame:
 def upcoming(seen: Seen, days: int) -> pd.DataFrame:
     """Payments expected in the coming days: stream's columns, ``due`` and ``amount`` (positive), by customer and day.
 
-    Bills, subscriptions, and what is paid at a fixed price for whatever it is."""
+    Bills, subscriptions, and what is paid at a fixed price for whatever it is; not what should have come already."""
     s = seen.streams
+    s = s[seen.newest[s["user"]] - s["expected"] <= LATE_DAYS]
     chosen = ~s["inflow"] & (s["status"] == MATURE) & ((s["kind"] != REGULAR) | s["fixed"])
     found = occurrences(seen, s[chosen], days)
     found = found.assign(amount=np.where(found["fixed"], -found["last_amount"], -found["typical"]))
@@ -70,7 +75,7 @@ def expected_dates(seen: Seen, days: int = 30) -> list[dict[str, Any]]:
 
 def paydays(seen: Seen) -> pd.DataFrame:
     """Days on which pay or a benefit came in the last 190 days: user, day, amount, payee, merchant, number, kind; the
-    parts of one payer within three days are one."""
+    parts of one payer within three days are one, and ``parts`` counts them."""
     return seen.once("paydays", _paydays)
 
 
@@ -84,9 +89,37 @@ def _paydays(seen: Seen) -> pd.DataFrame:
     of = rows.groupby(group, sort=False)
     found = of.agg(
         user=("user", "first"), day=("day", "first"), amount=("amount", "sum"), payee=("payee", "first"),
-        merchant=("merchant", "first"), number=("number", "last"), kind=("kind", "first"),
+        merchant=("merchant", "first"), number=("number", "last"), kind=("kind", "first"), parts=("day", "size"),
     )  # fmt: skip
     return found.reset_index(drop=True)
+
+
+def payers(seen: Seen) -> pd.DataFrame:
+    """Who pays by the calendar: user, payee, ``last`` payday, ``period`` in days, usual ``amount``, merchant and number
+    of the last.
+
+    Four paydays in the evidence, the last three gaps within a fifth of the period of one another.
+    """
+    return seen.once("payers", _payers)
+
+
+def _payers(seen: Seen) -> pd.DataFrame:
+    days = paydays(seen)
+    keys = ["user", "payee"]
+    days = days.assign(gap=days.groupby(keys)["day"].diff(), from_end=days.groupby(keys).cumcount(ascending=False))
+    of = days.groupby(keys)
+    recent = days[days["from_end"] < GAPS].groupby(keys)["gap"]
+    found = pd.DataFrame(
+        {
+            "last": of["day"].last(), "amount": of["amount"].median(), "merchant": of["merchant"].last(),
+            "number": of["number"].last(), "gaps": recent.count(), "period": recent.median(),
+            "least": recent.min(), "most": recent.max(),
+        }
+    )  # fmt: skip
+    off = (SHARE_OFF * found["period"]).clip(lower=2.0)
+    alike = (found["period"] - found["least"] <= off) & (found["most"] - found["period"] <= off)
+    found = found[(found["gaps"] == GAPS) & alike & found["period"].between(*PERIODS)]
+    return found.drop(columns=["gaps", "least", "most"]).reset_index()
 
 
 def next_paydays(seen: Seen) -> pd.DataFrame:

@@ -95,6 +95,8 @@ def thin_cushion(seen: Seen) -> pd.DataFrame:
     enough = expenses >= LEAST_SPENT * seen.factor[expenses.index]
     users = expenses.index[(together >= 0) & (together < WEEK * expenses) & enough]
     in_sight = seen.spending["in_sight"][users]
+    payday = next_paydays(seen)["expected"].reindex(users)
+    payday = payday.where(payday > seen.today)
     return pd.DataFrame(
         {
             "user": users,
@@ -105,6 +107,8 @@ def thin_cushion(seen: Seen) -> pd.DataFrame:
             "cushion_days": np.floor(together[users] / expenses[users] * 30).where(in_sight).to_numpy(),
             "spending_monthly": expenses[users].where(in_sight).to_numpy(),
             "balance_on": checking["balance_day"].reindex(users).to_numpy(),
+            "next_payday": payday.to_numpy(),
+            "days_until": (payday - seen.today).to_numpy(),
         }
     )
 

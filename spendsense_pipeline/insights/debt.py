@@ -81,6 +81,7 @@ def dearest_first(seen: Seen) -> pd.DataFrame:
             "other_owed": pairs["balance_other"],
             "other_rate": pairs["apr_other"],
             "interest_month": pairs["balance"] * pairs["apr"] / 1200,
+            "order_saves": pairs[["balance", "balance_other"]].min(axis=1) * (pairs["apr"] - pairs["apr_other"]) / 100,
             "at_account": pairs["account"],
         }
     )

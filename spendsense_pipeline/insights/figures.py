@@ -63,6 +63,8 @@ _ALL: Final = (
     Figure("yearly_rate", "rate", "its rate a year", "apr_purchase or interest_rate of the liability"),
     Figure("other_rate", "rate", "the other card's rate a year", "apr_purchase of the liability"),
     Figure("interest_month", "money", "interest for a month at that rate", "owed x yearly_rate / 12"),
+    Figure("order_saves", "money", "what the smaller of two balances costs more in a year on the dearer card",
+           "the smaller balance x the difference of the two rates"),
     Figure("interest_paid", "money", "interest charged in 30 days", "interest_charges of 30 days"),
     Figure("savings_now", "money", "what savings hold", "savings_balance"),
     Figure("spending_monthly", "money", "spending a month, over 180 days", "avg_monthly_expenses of 180 days"),

@@ -1,51 +1,63 @@
 """What comes in: pay that is late or stopped, that changed, and money beyond it.
 
-Candidates as in ``bills.py``. All payers are looked at together, so that an employer under a new name is no pay that
-stopped. What does not belong here: which of them is told (``choosing.py``).
+Candidates as in ``bills.py``. A payer is looked at beside all others, so that an employer under a new name is no pay
+that stopped. What does not belong here: which of them is told (``choosing.py``).
 """
 
 import numpy as np
 import pandas as pd
 
-from spendsense_pipeline.features.calendars import BIWEEKLY
-from spendsense_pipeline.features.meanings import KIND_OTHER_IN, KIND_PAYCHECK
-from spendsense_pipeline.features.tables import INCOME
-from spendsense_pipeline.insights.calendar import next_paydays, paydays
-from spendsense_pipeline.insights.seen import Seen
+from spendsense_pipeline.features.meanings import KIND_OTHER_IN, KIND_PAYCHECK, SAYS_BONUS
+from spendsense_pipeline.insights.calendar import paydays, payers
+from spendsense_pipeline.insights.seen import Array, Seen
 
 LATE_DAYS = 4
 MISSED = 2  # paydays that did not come
 STOPPED_TOLD_DAYS = 60
 CHANGED = 0.20
+REPLACED = 0.5  # of a payer's pay
+BEFORE_PERIODS = 3  # of a payer, in which its pay is measured beside that of others
 STEADY = 0.10  # median deviation of the paydays before by their median
 LEAST_BEFORE = 3
 CHANGED_DAYS = 45
 BONUS = 2.0
+MOST_BONUSES = 2  # of a payer in 190 days
+BETWEEN = 0.65  # of the period: a payday so soon after another is not moved by a weekend
+OFF_DAYS = 3
+BIWEEKLY_DAYS = 14
+MONTHLY = 28.5  # days of a period from which on pay goes by the month
 WINDFALL_DAYS = 21
 TAX_REFUND = "INCOME_TAX_REFUND"
 LEAST_WINDFALL = 100.0  # US dollars
 
 
 def _waiting(seen: Seen) -> pd.DataFrame:
-    """Customers whose payday is past: ``last``, ``period``, ``expected`` and how long it is ``open`` to the newest row.
+    """Payers by the calendar whose payday is past: ``payers``, ``expected`` and how long it is ``open`` to the newest
+    row. They paid a fifth of all pay at least, and no more than half of theirs comes from others now: an employer under
+    a new name did not stop paying."""
+    pay, days = payers(seen), paydays(seen)
+    pay = pay.assign(
+        expected=_next(pay["last"].to_numpy(), pay["period"].to_numpy()), open=seen.newest[pay["user"]] - pay["last"]
+    )
+    pay = pay[pay["open"] >= pay["period"] + LATE_DAYS].reset_index(drop=True)
+    days = days.assign(first=days.groupby(["user", "payee"])["day"].transform("min"))
+    both = pay.reset_index().merge(days[["user", "day", "amount", "first"]], on="user", suffixes=("", "_any"))
+    ago = both["last"] - both["day"]
+    since = both[ago < 0].groupby("index")["amount_any"].sum().reindex(pay.index).fillna(0.0) / pay["open"]
+    # Who began to pay only then came in the place of the other.
+    inside = (ago >= 0) & (ago < BEFORE_PERIODS * both["period"]) & (both["first"] < both["last"] - both["period"])
+    before = both[inside].groupby("index")["amount_any"].sum().reindex(pay.index) / (BEFORE_PERIODS * pay["period"])
+    a_day = pay["amount"] / pay["period"]
+    return pay[(a_day >= CHANGED * before) & (since <= before - REPLACED * a_day)]
 
-    Only regular pay: three paydays in the evidence, the last three within a fifth of the period of one another.
-    """
-    pay = next_paydays(seen)
-    days = paydays(seen)
-    once = days[["user", "day"]].drop_duplicates().sort_values(["user", "day"])
-    gap = once.groupby("user")["day"].diff()
-    off = (gap - once["user"].map(pay["period"])).abs() <= once["user"].map((0.2 * pay["period"]).clip(lower=2.0))
-    last_gaps = once.groupby("user").cumcount(ascending=False) < LEAST_BEFORE
-    kept = off[last_gaps].groupby(once["user"][last_gaps]).sum()
-    pay = pay[kept.reindex(pay.index).fillna(0) == LEAST_BEFORE].copy()
-    pay["expected"] = np.floor(pay["last"] + pay["period"] + 0.5)
-    pay["open"] = seen.newest[pay.index] - pay["last"]
-    usual = days.groupby("user")["amount"].median()
-    pay["amount"] = usual.reindex(pay.index)
-    final = days.sort_values(["user", "day"]).drop_duplicates("user", keep="last").set_index("user")
-    pay["merchant"], pay["number"] = final["merchant"].reindex(pay.index), final["number"].reindex(pay.index)
-    return pay
+
+def _next(last: Array, period: Array) -> Array:
+    """The payday after a payday: the same day of the next month where pay is monthly."""
+    day = last.astype("M8[D]")
+    month = day.astype("M8[M]")
+    length = ((month + 2).astype("M8[D]") - (month + 1).astype("M8[D]")).astype("i8")
+    same = (month + 1).astype("M8[D]").astype("i8") + np.minimum((day - month.astype("M8[D]")).astype("i8"), length - 1)
+    return np.where(period >= MONTHLY, same, np.floor(last + period + 0.5).astype("i8"))
 
 
 def income_late(seen: Seen) -> pd.DataFrame:
@@ -66,7 +78,7 @@ def income_stopped(seen: Seen) -> pd.DataFrame:
 def _missed(seen: Seen, pay: pd.DataFrame, lasts: int) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "user": pay.index,
+            "user": pay["user"],
             "key": pay["last"],
             "happened": pay["expected"],
             "expires": pay["expected"] + lasts,
@@ -75,6 +87,7 @@ def _missed(seen: Seen, pay: pd.DataFrame, lasts: int) -> pd.DataFrame:
             "due_on": pay["expected"],
             "days_since": seen.today - pay["expected"],
             "since_on": pay["last"],
+            "weight": pay["amount"] / pay["period"],
             "at_row": pay["number"].astype("i8"),
         }
     )
@@ -134,15 +147,36 @@ def windfall(seen: Seen) -> pd.DataFrame:
 
 
 def _bonus(seen: Seen) -> pd.DataFrame:
+    """A payday above twice the steady payer's usual one, one that came in more parts than usual, one between two
+    paydays of the payer's rhythm, or one that calls itself a bonus; at most two of a payer in 190 days, else that is
+    how it pays."""
     days = paydays(seen)
     days = days[days["kind"] == KIND_PAYCHECK]
-    of = days.groupby(["user", "payee"])["amount"]
-    days = days.assign(usual=of.transform("median"), count=of.transform("size"))
+    of = days.groupby(["user", "payee"])
+    days = days.assign(
+        usual=of["amount"].transform("median"), count=of["day"].transform("size"),
+        parts_usual=of["parts"].transform("median"),
+        gap=of["day"].diff(), period=of["day"].diff().groupby([days["user"], days["payee"]]).transform("median"),
+    )  # fmt: skip
     spread = days.join(_spread(days).rename("spread"), on=["user", "payee"])["spread"]
-    steady = spread <= STEADY * days["usual"]  # else a large payment is only the next of a varying kind
-    days = days[steady & (days["count"] > LEAST_BEFORE) & (days["amount"] > BONUS * days["usual"])]
+    steady = (spread <= STEADY * days["usual"]) & (
+        days["count"] > LEAST_BEFORE
+    )  # else it is the next of a varying kind
+    gaps = days.groupby(["user", "payee"])["gap"]
+    before, after = gaps.shift(1), gaps.shift(-1)
+    short = days[["gap"]].assign(after=after).min(axis=1) <= BETWEEN * days["period"]
+    off_without = (days["gap"] + after - days["period"]).abs()
+    off_before = (before + days["gap"] - days["period"]).abs()  # of the newest payday
+    between = short & ((off_without <= OFF_DAYS) | (after.isna() & ~(off_before <= OFF_DAYS)))
+    more = (days["parts"] > days["parts_usual"]) & (days["amount"] > (1 + STEADY) * days["usual"])
+    called = seen.evidence.said.says[seen.said(days["number"].to_numpy())] & SAYS_BONUS != 0
+    alone = (between & steady) | (called & (days["parts"] <= days["parts_usual"]))
+    days = days.assign(beyond=days["amount"] - days["usual"].where(~alone, 0.0))
+    days = days[called | (steady & (between | more | (days["amount"] > BONUS * days["usual"])))]
+    days = days[days["beyond"] >= LEAST_WINDFALL * seen.factor[days["user"]]]
+    days = days[days.groupby(["user", "payee"])["day"].transform("size") <= MOST_BONUSES]
     days = days[seen.today - days["day"] < WINDFALL_DAYS]
-    return _came(days, days["amount"] - days["usual"], "bonus", seen)
+    return _came(days, days["beyond"], "bonus", seen)
 
 
 def _tax_refund(seen: Seen) -> pd.DataFrame:
@@ -172,37 +206,31 @@ def _came(rows: pd.DataFrame, beyond: pd.Series, fact: str, seen: Seen) -> pd.Da
 
 
 def _third_payday(seen: Seen) -> pd.DataFrame:
-    """Two paydays of the calendar month are there and a third is expected in it, or came within two weeks."""
-    days = paydays(seen)
-    s = seen.streams
-    every_other_week = s[(s["kind"] == INCOME) & s["earned"] & (s["calendar"] == BIWEEKLY)]["user"]
-    biweekly = {*seen.long.index[seen.long["pay_frequency"] == "biweekly"], *every_other_week}
-    pay = next_paydays(seen)
-    pay = pay[pay.index.isin(biweekly)]
+    """A payer who pays every other week has paid twice in the calendar month and pays again in it, or has paid the
+    third time within two weeks."""
+    days, pay = paydays(seen), payers(seen)
+    pay = pay[(pay["period"] - BIWEEKLY_DAYS).abs() <= 1].reset_index(drop=True)
     month = np.datetime64(seen.today, "D").astype("M8[M]")
     first, after = (int((month + ahead).astype("M8[D]").astype("i8")) for ahead in (0, 1))
-    mine = days[days["user"].isin(pay.index) & (days["day"] >= first)].sort_values(["user", "day"])
-    count = mine.groupby("user")["day"].nunique()
-    third_came = mine.groupby("user")["day"].max()
-    expected = pay["expected"].reindex(count.index)
+    inside = days[days["day"] >= first].groupby(["user", "payee"])["day"].nunique()
+    count = inside.reindex(pd.MultiIndex.from_frame(pay[["user", "payee"]])).fillna(0).to_numpy()
+    expected = pay["last"] + BIWEEKLY_DAYS
     ahead = (count == 2) & (expected > seen.today) & (expected < after)
-    came = (count == 3) & (seen.today - third_came < 14)
-    users = count.index[ahead | came]
-    day = third_came.where(came, expected).reindex(users).astype("i8")
-    usual = days.groupby("user")["amount"].median().reindex(users)
-    last = mine.drop_duplicates("user", keep="last").set_index("user").reindex(users)
+    came = (count == 3) & (seen.today - pay["last"] < BIWEEKLY_DAYS)
+    day = pay["last"].where(came, expected)
+    pay, day = pay[ahead | came], day[ahead | came].astype("i8")
     return pd.DataFrame(
         {
-            "user": users,
+            "user": pay["user"],
             "key": day,
             "happened": day,
             "expires": day + 14,
-            "payee": seen.names(last["merchant"].astype("i8")),
-            "amount": usual,
+            "payee": seen.names(pay["merchant"].astype("i8")),
+            "amount": pay["amount"],
             "due_on": day,
             "payday_count": 3,
             "fact": "third_payday",
             "weight": 0.0,
-            "at_row": last["number"].astype("i8"),
+            "at_row": pay["number"].astype("i8"),
         }
-    ).reset_index(drop=True)
+    )

@@ -249,6 +249,7 @@ _ALL: Final = (
             "other_owed",
             "other_rate",
             "interest_month",
+            "order_saves",
         ),
     ),
     Insight(
@@ -294,7 +295,7 @@ _ALL: Final = (
         OURS,
         "savings lie where nobody linked them",
         excludes=GROWTH,
-        figures=("cushion_total", "cushion_days", "spending_monthly", "balance_on"),
+        figures=("cushion_total", "cushion_days", "spending_monthly", "balance_on", "next_payday", "days_until"),
     ),
     Insight(
         "savings_drop",
@@ -312,10 +313,11 @@ _ALL: Final = (
         "spending",
         "notable",
         "spending",
-        "30 days of a category are twice its median of five such months before, and above all of them",
+        "30 days of a category, or at a payee, are twice the median of five such months before, and above all of them",
         OURS,
         "a purchase for somebody else",
-        figures=("category_name", "amount", "amount_usual", "difference"),
+        figures=("category_name", "payee", "amount", "amount_usual", "difference"),
+        details=("category", "payee"),
     ),
     Insight(
         "fixed_costs_high",
@@ -348,7 +350,7 @@ _ALL: Final = (
         "a card is paid that is not among the accounts",
         "docs/signals.md, unlinked_cards",
         "the card is somebody else's",
-        figures=("amount",),
+        figures=("amount", "total_half_year", "happened_on"),
     ),
     Insight(
         "new_recurring",

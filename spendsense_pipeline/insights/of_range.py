@@ -147,12 +147,12 @@ def _evidence(seen: Seen, frame: pd.DataFrame) -> list[dict[str, list[str]]]:
 
 def _about_payees(seen: Seen, frame: pd.DataFrame) -> list[dict[str, Any]]:
     """By row what decides whether its payees may be named: ``payee_category``, of the first stream or row that it rests
-    on, and ``payee_listed`` and ``other_payee_listed`` where one is known by a list price."""
+    on (else of ``payee_row``), and ``payee_listed`` and ``other_payee_listed`` where one is known by a list price."""
     found: list[dict[str, Any]] = [{} for _ in range(len(frame))]
     if "payee" not in frame:
         return found
     of_stream = "at_stream" in frame
-    rests_on = frame["at_stream" if of_stream else "at_row"].tolist()
+    rests_on = frame[next(name for name in ("at_stream", "at_row", "payee_row") if name in frame)].tolist()
     streams, labels = seen.evidence.streams, seen.rows.set_index("number")["label"]
     for place, name in enumerate(("payee", "other_payee")):
         if name not in frame:

@@ -23,6 +23,7 @@ DUPLICATE_DAYS = 3
 DUPLICATE_TOLD_DAYS = 31
 LEAST_DUPLICATE = 5.0  # US dollars; below it people buy the same thing twice
 HABIT_DAYS = 180
+OTHERS = 2  # pairs of other amounts at the payee that make it a habit
 AGAIN_DAYS = 14  # a subscription comes again after more, a habit before
 HABITS = ("FOOD_AND_DRINK_COFFEE", "FOOD_AND_DRINK_VENDING_MACHINES", "TRANSPORTATION", "BANK_FEES", "TRAVEL")
 """Categories in which equal amounts on neighbouring days are how one buys."""
@@ -169,16 +170,18 @@ def duplicate_charge(seen: Seen) -> pd.DataFrame:
 
 
 def _habits(second: pd.DataFrame, out: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether equal charges within two weeks are how the customer pays there: this is not the only such pair."""
+    """Whether equal charges within two weeks are how the customer pays there: the same amount came so on other days
+    too, or several others did."""
     out = out.sort_values(["user", "payee", "cents", "day"])
     keys = out[["user", "payee", "cents"]].to_numpy()
     same = np.zeros(len(out), bool)
     same[1:] = (keys[1:] == keys[:-1]).all(axis=1)
     apart = out["day"].diff().fillna(0).to_numpy()
-    again = same & (apart <= AGAIN_DAYS)
-    times = out[again].groupby(["user", "payee"]).size()
-    found = times.reindex(pd.MultiIndex.from_frame(second[["user", "payee"]])).fillna(0).to_numpy()
-    return np.asarray(found > 1)
+    again = out.loc[same & (apart <= AGAIN_DAYS), ["user", "payee", "day", "cents"]]
+    pairs = second[["user", "payee", "day", "cents"]].reset_index().merge(again, on=["user", "payee"])
+    pairs = pairs[(pairs["day_x"] - pairs["day_y"]).abs() > DUPLICATE_DAYS]
+    equal = (pairs["cents_x"] == pairs["cents_y"]).groupby(pairs["index"]).agg(["any", "size"])
+    return np.asarray(second.index.isin(equal.index[equal["any"] | (equal["size"] >= OTHERS)]))
 
 
 def _given_back(second: pd.DataFrame, back: pd.DataFrame) -> npt.NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from spendsense_pipeline.features.meanings import (
     CHECKING,
     CREDIT_CARD,
     INVESTMENT,
+    KIND_CARD_PAYMENT,
     KIND_OTHER_OUT,
     KIND_REFUND,
     LOAN,
@@ -22,6 +23,7 @@ BLOCKS = 5  # before the last one
 ABOVE_USUAL = 2.0
 ABOVE_ALL = 1.25
 ABOVE_BY = 100.0  # US dollars
+MONTHS_AT_PAYEE = 4  # of the five before, in which something was spent there
 HALF = 0.5
 ABOVE_INCOME = 1.05
 LEAST_SHORT = 25.0  # US dollars a month
@@ -47,42 +49,76 @@ def _group(label: str | None) -> str | None:
 
 
 def unusual_spending(seen: Seen) -> pd.DataFrame:
-    """The last 30 days of a category beside the five such months before."""
+    """The last 30 days of a category beside the five such months before; where none stands out, of a payee, unless the
+    money only went there instead of to others of its category."""
     rows = seen.rows
     rows = rows[rows["kind"].isin([KIND_OTHER_OUT, KIND_REFUND]) & ~rows["held_as"].isin([INVESTMENT, LOAN])]
     rows = rows[rows["day"] > seen.today - BLOCK * (BLOCKS + 1)]
     groups = list(dict.fromkeys(GROUPS.values()))
     labels = seen.evidence.said.labels
     number = np.array([groups.index(name) if (name := _group(label)) else -1 for label in labels] + [-1], "i8")
-    group = number[rows["label"].to_numpy()]
-    chosen = group >= 0
-    users, width = len(seen.users), len(groups)
-    block = (seen.today - rows["day"].to_numpy()[chosen]) // BLOCK
-    place = (rows["user"].to_numpy()[chosen] * width + group[chosen]) * (BLOCKS + 1) + block
-    spent = np.bincount(place, -rows["amount"].to_numpy()[chosen], users * width * (BLOCKS + 1))
-    spent = spent.reshape(users, width, BLOCKS + 1)
-    now, usual, most = spent[:, :, 0], np.median(spent[:, :, 1:], axis=2), spent[:, :, 1:].max(axis=2)
-    known = seen.there & (seen.began <= seen.today - BLOCK * (BLOCKS + 1))
-    above = (
-        known[:, None]
-        & (usual > 0)
-        & (now >= ABOVE_USUAL * usual)
-        & (now >= ABOVE_ALL * most)
-        & (now - usual >= ABOVE_BY * seen.factor[:, None])
+    rows = rows.assign(group=number[rows["label"].to_numpy()])
+    rows = rows[rows["group"] >= 0]
+    category, payee = _blocks(seen, rows, "group"), _blocks(seen, rows[rows["payee"] >= 0], "payee")
+    by_category = category.set_index(["user", "group"])["difference"]
+    category = category[_far_above(seen, category)]
+    payee = payee[
+        _far_above(seen, payee) & (payee["months"] >= MONTHS_AT_PAYEE) & ~payee["user"].isin(category["user"])
+    ]
+    more = by_category.reindex(pd.MultiIndex.from_frame(payee[["user", "group"]])).to_numpy()
+    payee = payee[more >= HALF * payee["difference"]]
+    payee = payee.assign(payee=pd.Series(seen.names(payee["merchant"]), payee.index, dtype="object"), fact="payee")
+    found = pd.concat([category.assign(payee=None, fact="category"), payee], ignore_index=True)
+    names = [groups[each] for each in found["group"]]
+    return found.assign(
+        category_name=names,
+        key=[
+            f"{payee if isinstance(payee, str) else name}/{seen.today // 31}"
+            for payee, name in zip(found["payee"], names, strict=True)
+        ],
+        happened=seen.today,
+        expires=seen.today + 31,
+        weight=found["difference"],
     )
-    user, of = np.nonzero(above)
+
+
+def _blocks(seen: Seen, rows: pd.DataFrame, of: str) -> pd.DataFrame:
+    """By customer and what (a column of numbers) the rows are of: the column, ``group``, ``merchant`` and
+    ``payee_row`` of the newest row; ``amount`` of the last 30 days, ``amount_usual`` and ``most`` of the five such
+    months before, in how many ``months`` of them there was any, and the ``difference`` to the usual."""
+    width = int(rows[of].max()) + 1 if len(rows) else 1
+    pairs, place = np.unique(rows["user"].to_numpy("i8") * width + rows[of].to_numpy("i8"), return_inverse=True)
+    block = (seen.today - rows["day"].to_numpy()) // BLOCK
+    spent = np.bincount(place * (BLOCKS + 1) + block, -rows["amount"].to_numpy(), len(pairs) * (BLOCKS + 1))
+    now, before = np.split(spent.reshape(len(pairs), BLOCKS + 1), [1], axis=1)
+    last = rows.assign(place=place).drop_duplicates("place", keep="last").sort_values("place")
+    usual = np.median(before, axis=1)
     return pd.DataFrame(
         {
-            "user": user,
-            "key": [f"{groups[each]}/{seen.today // 31}" for each in of],
-            "happened": seen.today,
-            "expires": seen.today + 31,
-            "category_name": [groups[each] for each in of],
-            "amount": now[user, of],
-            "amount_usual": usual[user, of],
-            "difference": (now - usual)[user, of],
-            "weight": (now - usual)[user, of],
+            "user": pairs // width,
+            "group": last["group"].to_numpy(),
+            of: pairs % width,
+            "merchant": last["merchant"].to_numpy(),
+            "payee_row": last["number"].to_numpy(),
+            "amount": now[:, 0],
+            "amount_usual": usual,
+            "most": before.max(axis=1, initial=0.0),
+            "months": (before > 0).sum(axis=1),
+            "difference": now[:, 0] - usual,
         }
+    )
+
+
+def _far_above(seen: Seen, blocks: pd.DataFrame) -> pd.Series:
+    """Which of them are twice their usual and above all months, of customers with a history that long."""
+    user = blocks["user"].to_numpy("i8")
+    long_enough = seen.there & (seen.began <= seen.today - BLOCK * (BLOCKS + 1))
+    return pd.Series(
+        long_enough[user]
+        & (blocks["amount_usual"] > 0)
+        & (blocks["amount"] >= ABOVE_USUAL * blocks["amount_usual"])
+        & (blocks["amount"] >= ABOVE_ALL * blocks["most"])
+        & (blocks["difference"] >= ABOVE_BY * seen.factor[user])
     )
 
 
@@ -147,6 +183,11 @@ def card_not_linked(seen: Seen) -> pd.DataFrame:
     short = seen.short[seen.short.index.isin(np.flatnonzero(seen.there))]
     paid = short["unlinked_card_payments"]
     users = short.index[(short["unlinked_cards"] > 0) & (paid > 0)]
+    rows = seen.rows
+    rows = rows[(rows["kind"] == KIND_CARD_PAYMENT) & (rows["amount"] < 0) & (seen.today - rows["day"] < BLOCK)]
+    of = rows.groupby("user")
+    # Which payment went to which card is known where all of them went to cards that are not linked.
+    alone = (of["amount"].sum().reindex(users) + paid[users]).abs() < 0.005
     return pd.DataFrame(
         {
             "user": users,
@@ -154,5 +195,7 @@ def card_not_linked(seen: Seen) -> pd.DataFrame:
             "happened": seen.today,
             "expires": seen.today + 31,
             "amount": paid[users].to_numpy(),
+            "total_half_year": seen.long["unlinked_card_payments"].reindex(users).to_numpy(),
+            "happened_on": of["day"].max().reindex(users).where(alone).to_numpy(),
         }
     )

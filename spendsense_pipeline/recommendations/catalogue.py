@@ -125,6 +125,7 @@ def _row(place: int, product: DraftedProduct) -> dict[str, Any]:
         "commission_rate": None,
         "priority": None,
         "active": False,
+        "reviewed_on": None,
     }
 
 

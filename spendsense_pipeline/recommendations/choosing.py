@@ -18,13 +18,6 @@ TAGS: Final = {
 }
 """What a piece of the library may do that is wrong beside some insights."""
 
-WRITTEN_FOR: Final[Mapping[str, tuple[str, ...]]] = {
-    "high_utilization": ("extra_payment",),
-    "savings_builder": ("growth", "spare_money"),
-    "wealth_builder": ("growth", "spare_money"),
-}
-"""What a language model's pieces for a persona are taken to do; nobody has read them for it."""
-
 EXCLUDED_TAGS: Final[Mapping[str, tuple[str, ...]]] = {
     "past_due": ("growth", "extra_payment", "spare_money"),
     "overdrawn": ("growth", "extra_payment", "spare_money"),

@@ -10,20 +10,24 @@ import functools
 import itertools
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
 from spendsense_pipeline.contracts.recommendations import DraftRecommendations
+from spendsense_pipeline.durations import NOT_REPEATED, REJECTION, REPEATED_LATER
 from spendsense_pipeline.frames import records
+from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.choosing import may_stand_beside
 from spendsense_pipeline.recommendations.guardrails import findings
 from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id, template_hash
 from spendsense_pipeline.recommendations.offers import HELP
 from spendsense_pipeline.recommendations.render import (
+    AS_OF,
     RenderError,
+    as_spoken_of,
     fill_slots,
     help_rationale,
     insight_rationale,
@@ -40,16 +44,13 @@ EDUCATION_AT_MOST: Final = 3
 EDUCATION_AT_LEAST: Final = 2
 OFFERS_AT_MOST: Final = 2
 """Three to five drafts a customer, by the programme's specification."""
-REJECTED_DAYS: Final = 90
-"""A rejection keeps the template (or product) from that customer this long."""
-RECENT_DAYS: Final = 30
-"""The same piece is not shown twice within this time unless nothing else fits."""
-SAID_DAYS: Final = 14
-"""So long, the life of a draft, what was approved or released keeps its place among the three pieces and two offers:
-there is nothing new to say. Without it, a daily run would go through the whole library, three pieces a day. It is the
-earliest repetition, too, when nothing else fits."""
-NAMES: Final = ("payee", "card", "words")
-"""Kinds of slots that say of which payee, card, loan or category a text speaks."""
+REJECTED_DAYS: Final = REJECTION.days
+RECENT_DAYS: Final = REPEATED_LATER.days
+SAID_DAYS: Final = NOT_REPEATED.days
+"""Without it, a daily run would go through the whole library, three pieces a day. It is the earliest repetition, too,
+when nothing else fits."""
+NAMES: Final = (frozenset({"payee", "card"}), frozenset({"words"}))
+"""Kinds of slots that say of whom a text speaks, and those that say it where no payee and no card can be named."""
 VARIETY: Final = 3
 """Texts of an insight among which the happening chooses."""
 LONGEST_TITLE: Final = 200
@@ -150,7 +151,8 @@ def draft_recommendations(
             told = [
                 text for one in insights if (text := _insight(one, _worded(one, pieces, wordings), before)) is not None
             ]
-            fitting = _beside(situation, pieces.get(situation["situation"], []))
+            spoken_of = {INSIGHTS[one["insight"]].purpose for one in insights if one["situation"] in pieces}
+            fitting = _beside(situation, pieces.get(situation["situation"], []), spoken_of)
             chosen = _slate(told, fitting, before)
             rows.extend(_education(chosen, situation, agreed, as_of, any_insight=bool(insights)))
         if agreed := consent.get((user, "partner_offers")):
@@ -246,14 +248,18 @@ def _insight(
     fresh = [c for c in fitting if past.used.get(c["template_id"], RECENT_DAYS) >= RECENT_DAYS]
     likely = fresh or fitting
     likely = [c for c in likely if c["generator"] == "openai"] or likely  # the library stands behind what was written
-    naming = [c for c in likely if any(SLOTS[name].kind in NAMES for name in _read(c["slots"]))]
-    best = waiting[:1] or (naming or likely)[:VARIETY]
+    naming = ([c for c in likely if any(SLOTS[name].kind in kinds for name in _read(c["slots"]))] for kinds in NAMES)
+    best = waiting[:1] or next(filter(None, naming), likely)[:VARIETY]
     return {**best[zlib.crc32(insight["insight_id"].encode()) % len(best)], "about": insight}
 
 
-def _beside(situation: Mapping[str, Any], pieces: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The persona's pieces that contradict none of the customer's insights and say none of them again."""
+def _beside(
+    situation: Mapping[str, Any], pieces: Sequence[dict[str, Any]], spoken_of: Collection[str]
+) -> list[dict[str, Any]]:
+    """The persona's pieces that contradict none of the customer's insights and say none of them again; what no piece
+    of an insight can say with the figures there are, the persona's may (``spoken_of``: purposes)."""
     taken = taken_of(situation)
+    taken = taken._replace(purposes=tuple(each for each in taken.purposes if each in spoken_of))
     return [c for c in pieces if may_stand_beside(_read(c["tags"]), _read(c["facts"]), taken)]
 
 
@@ -321,9 +327,10 @@ def _education(
         else:
             of_persona = of_persona or _of_persona(situation, any_insight)
             slots, why = of_persona
+        words = "\n".join((template["title"], template["content"], why, AS_OF))
+        slots = as_spoken_of(words, slots)
         because = fill_slots(why, slots)
         title, content = render_education(template["title"], template["content"], because, slots)
-        used = {*SLOT.findall(template["title"] + template["content"] + why), "as_of"}
         yield {
             **_common(about, as_of, "education", about["insight_id"] or template["template_id"], consent_id, None),
             "title": title,
@@ -332,7 +339,7 @@ def _education(
             "content_hash": content_hash("education", title, content, because, None),
             "template_id": template["template_id"],
             "template_hash": template["template_hash"],
-            "slots": _json({name: slots[name] for name in slots if name in used}),
+            "slots": _json(slots),
             "generator": template["generator"],
             "model": template["model"],
             "prompt_version": template["prompt_version"],
@@ -365,9 +372,10 @@ def _offer(
     consent_id: str,
     as_of: dt.date,
 ) -> dict[str, Any]:
-    figures, why = match["figures"], match["why"]
+    why = match["why"]
+    figures = as_spoken_of(f"{why}\n{AS_OF}", match["figures"])
     because = fill_slots(why, figures)
-    slots = {**product.slots, **{name: figures[name] for name in figures if name in {*SLOT.findall(why), "as_of"}}}
+    slots = {**product.slots, **figures}
     title, content = render_offer(because, slots)
     product_id = match["product_id"]
     return {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from spendsense_pipeline.insights.kinds import INSIGHTS
+from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.recommendations.slots import TELLING, Signals
 
 
@@ -177,102 +178,9 @@ FACTS: Final[dict[str, Fact]] = {
 }
 
 
-PERSONA_FACTS: Final[dict[str, tuple[str, ...]]] = {
-    "high_utilization": (
-        "util",
-        "interest",
-        "overdue",
-        "minimum",
-        "cards_owing",
-        "saving_with_interest",
-        "savings_above_cards",
-    ),
-    "variable_income": ("buffer", "variability", "long_gaps", "margin"),
-    "subscription_heavy": ("streams", "share", "price_rise"),
-    "savings_builder": ("fallback", "fund", "growth", "saving"),
-    "wealth_builder": ("fund", "saving", "margin"),
-}
+PERSONA_FACTS: Final = {name: persona.facts for name, persona in PERSONAS.items()}
 """The facts that each persona's wording may depend on, in the order of the key."""
-
-PERSONA_SLOTS: Final[dict[str, tuple[str, ...]]] = {
-    "high_utilization": (
-        "max_utilization",
-        "card_balance",
-        "cards_owing",
-        "fullest_card",
-        "fullest_balance",
-        "over_guide",
-        "smallest_card",
-        "smallest_balance",
-        "highest_rate_card",
-        "interest_charges",
-        "interest_monthly",
-        "interest_yearly",
-        "savings_inflow",
-        "savings_balance",
-        "monthly_income",
-        "monthly_expenses",
-        "small_step",
-    ),
-    "variable_income": (
-        "monthly_income",
-        "monthly_pay",
-        "monthly_expenses",
-        "weekly_expenses",
-        "spending_share",
-        "pay_gap",
-        "gap_expenses",
-        "income_variability",
-        "buffer_days",
-        "buffer_gap",
-        "bridge_gap",
-        "pay_point_yearly",
-        "small_step",
-    ),
-    "subscription_heavy": (
-        "subscription_count",
-        "subscription_monthly",
-        "subscription_yearly",
-        "subscription_share",
-        "subscription_payees",
-        "top_subscription",
-        "top_subscription_yearly",
-        "price_rise_payee",
-        "price_rise",
-        "price_rise_yearly",
-    ),
-    "savings_builder": (
-        "savings_balance",
-        "savings_inflow",
-        "savings_yearly",
-        "savings_growth",
-        "savings_point_yearly",
-        "fund_months",
-        "fund_target",
-        "fund_gap",
-        "months_to_fund",
-        "monthly_income",
-        "monthly_pay",
-        "monthly_margin",
-        "monthly_expenses",
-        "weekly_expenses",
-        "small_step",
-        "small_step_yearly",
-    ),
-    "wealth_builder": (
-        "monthly_income",
-        "monthly_pay",
-        "monthly_margin",
-        "monthly_expenses",
-        "pay_point_yearly",
-        "savings_balance",
-        "savings_inflow",
-        "savings_point_yearly",
-        "fund_months",
-        "fund_target",
-        "beyond_fund",
-    ),
-}
+PERSONA_SLOTS: Final = {name: persona.slots for name, persona in PERSONAS.items()}
 """The figures that each persona's pieces may show; which of them are available is part of the situation."""
 
 ABOUT_FACTS: Final[dict[str, tuple[str, ...]]] = PERSONA_FACTS | {

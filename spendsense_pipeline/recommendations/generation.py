@@ -20,9 +20,8 @@ from typing import Any, Final
 import pandas as pd
 from pydantic import ValidationError
 
-from spendsense_pipeline.contracts.personas import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.recommendations.choosing import WRITTEN_FOR
+from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.recommendations.guardrails import normalized
 from spendsense_pipeline.recommendations.identity import template_hash
 from spendsense_pipeline.recommendations.library import TEMPLATE_COLUMNS
@@ -32,11 +31,14 @@ from spendsense_pipeline.recommendations.prompts import (
     AnsweredPiece,
     AnsweredPieces,
     Prompt,
+    Rejected,
     Situation,
     asked_again,
     fingerprint,
     request,
+    with_rejected,
 )
+from spendsense_pipeline.recommendations.quality import faults_of_reading
 from spendsense_pipeline.recommendations.slots import SLOT
 from spendsense_pipeline.recommendations.templates import check_template
 
@@ -238,7 +240,8 @@ class Generator:
     """One run's writing. ``stopped`` says why nobody is asked any more, None while all is well.
 
     ``clock`` gives seconds, ``dice`` numbers from 0 to 1. ``keep`` is called with what was paid for, some at a time,
-    in a thread; ``progress`` after each situation with how many are done.
+    in a thread; ``progress`` after each situation with how many are done. ``rejected``: by persona or insight, what
+    operators rejected before.
     """
 
     writer: Writer
@@ -251,6 +254,7 @@ class Generator:
     dice: Callable[[], float]
     keep: Callable[[Sequence[Generation]], None]
     progress: Callable[[int, int], None]
+    rejected: Mapping[str, Sequence[Rejected]] = field(default_factory=dict)
     stopped: str | None = None
     _resume_at: float = float("-inf")
     _failed_in_a_row: int = 0
@@ -282,7 +286,8 @@ class Generator:
 
     async def _one(self, situation: Situation) -> Generation:
         prompt = self.prompts[situation.about]
-        first = asked = request(situation, prompt, self.model)
+        plain = request(situation, prompt, self.model)
+        first = asked = with_rejected(plain, self.rejected.get(situation.about, ()))
         found: dict[str, Template] = {}
         problems: list[str] = []
         requests = sent = received = 0
@@ -317,7 +322,7 @@ class Generator:
             asked = asked_again(first, answer.text, wrong)
         return Generation(
             situation=situation,
-            fingerprint=fingerprint(first),
+            fingerprint=fingerprint(plain),
             prompt_version=prompt.version,
             model=model,
             templates=tuple(found.values())[:PIECES],
@@ -406,7 +411,9 @@ def faults(template: Template, situation: Situation) -> list[str]:
         holds=situation.facts,
         available=situation.slots,
     )
-    return [f"{problem.code}: {problem.field}: {problem.message}" for problem in found]
+    if found:  # only what can be rendered is read as a customer would
+        return [f"{problem.code}: {problem.field}: {problem.message}" for problem in found]
+    return faults_of_reading(template.content)
 
 
 _SLOT_AS_TYPED: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
@@ -447,7 +454,7 @@ def with_generated(library: pd.DataFrame, generations: Iterable[Generation], as_
                     "content": template.content,
                     "facts": json.dumps(template.facts),
                     "slots": json.dumps(template.slots),
-                    "tags": json.dumps(WRITTEN_FOR.get(one.situation.about, ())),
+                    "tags": json.dumps(PERSONAS[one.situation.about].tags if one.situation.about in PERSONAS else ()),
                     "template_hash": template.hash,
                     "generator": "openai",
                     "model": one.model,

@@ -1,6 +1,7 @@
 """Which payees a text may name: an allow-list, since what a name says of its customer cannot be listed whole.
 
-A payee is named where everybody knows it and its category is plain, or where many customers pay its list price. The
+A payee is named where everybody knows it and its category is plain, where many customers pay its list price, or where
+category and name both say that it is a utility. The
 others are left unnamed: their slots cannot be filled, and pieces that speak of "a payment of $14.99" fit instead.
 What does not belong here: how names are made of texts (``payees``), and what a whole text may say (``guardrails``).
 """
@@ -11,8 +12,12 @@ import tomllib
 from importlib import resources
 from typing import Final
 
-from spendsense_pipeline.payees import known, names
+from spendsense_pipeline.payees import known, names, words
 
+UTILITIES: Final = tuple(
+    f"RENT_AND_UTILITIES_{kind}"
+    for kind in ("GAS_AND_ELECTRICITY", "INTERNET_AND_CABLE", "SEWAGE_AND_WASTE_MANAGEMENT", "TELEPHONE", "WATER")
+)
 _READABLE: Final = re.compile(r"[^\W_][\w&.'’+!, -]{0,38}[\w.!+'’]", re.UNICODE)
 _SITE: Final = re.compile(r"(?<=\w)\.(?:com|net|org|tv|io|de|fr|nl|co\.uk)$", re.IGNORECASE)
 _NEVER: Final = re.compile(r"\d{4,}|https?|www\.")
@@ -27,13 +32,21 @@ def sayable(payee: str | None, category: str | None = None, *, listed: bool = Fa
 
     >>> sayable("Netflix"), sayable("Maria Lopez"), sayable("Corner Gym"), sayable("Corner Gym", listed=True)
     (True, False, False, True)
+    >>> sayable("City Power"), sayable("City Power", "RENT_AND_UTILITIES_GAS_AND_ELECTRICITY")
+    (False, True)
     """
     if not payee or not _READABLE.fullmatch(payee) or _NEVER.search(payee):
         return False
     _, categories = _plain_and_sensitive_categories()
     if (category or "").startswith(categories) or _words("sensitive").search(payee):
         return False
-    return is_well_known(payee) or (listed and not _speaks(payee))
+    return is_well_known(payee) or ((listed or _is_utility(payee, category)) and not _speaks(payee))
+
+
+def _is_utility(payee: str, category: str | None) -> bool:
+    """Whether a payee's category is power, water, telephone or the like, and its name says so, as `City Power` does."""
+    said = words.BITS["utility"] | words.BITS["telecom"]
+    return (category or "").startswith(UTILITIES) and bool(words.says(words.plain(payee)) & said)
 
 
 @functools.cache
@@ -42,8 +55,8 @@ def known_payee(name: str) -> known.KnownPayee | None:
     name = _SITE.sub("", name)
     if found := _by_name().get(names.fold(name).strip()):
         return found
-    words = re.findall(r"[^\W_]+", names.fold(name).replace("'", ""))
-    matches = [match for match in known.phrases().in_words(words) if match.start == 0 and match.end == len(words)]
+    parts = re.findall(r"[^\W_]+", names.fold(name).replace("'", ""))
+    matches = [match for match in known.phrases().in_words(parts) if match.start == 0 and match.end == len(parts)]
     return matches[0].entry if matches else None
 
 
@@ -62,8 +75,8 @@ def _speaks(payee: str) -> bool:
     from spendsense_pipeline.recommendations.guardrails import review_text  # which reads names itself, by this module
     from spendsense_pipeline.recommendations.guardrails.language import foreign
 
-    words = names.fold(payee).split()
-    if names.is_person(words) or _words("messages").search(payee) or foreign(payee):
+    parts = names.fold(payee).split()
+    if names.is_person(parts) or _words("messages").search(payee) or foreign(payee):
         return True
     return any(finding["check"] != "disclosure" for finding in review_text("", f"You pay {payee}.", "", {}))
 
@@ -91,5 +104,5 @@ def _words(of: str) -> re.Pattern[str]:
         ["messages"] if of == "messages" else [kind for kind in data if kind not in ("plain", "categories", "messages")]
     )
     listed = sorted({name for kind in kinds for name in data[kind]}, key=lambda name: (-len(name), name))
-    words = "|".join(re.escape(name).replace(r"\*", r"\w*") for name in listed)
-    return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)
+    either = "|".join(re.escape(name).replace(r"\*", r"\w*") for name in listed)
+    return re.compile(rf"(?<!\w)(?:{either})(?!\w)", re.IGNORECASE)

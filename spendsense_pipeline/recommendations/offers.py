@@ -5,6 +5,7 @@ written in ``drafts.py``; whether the customer agreed to offers at all is the co
 product's commission is not read here.
 """
 
+import datetime as dt
 import json
 import operator
 from dataclasses import dataclass
@@ -52,6 +53,14 @@ MONEY: Final = frozenset({"regular_income", "net_savings_inflow"})
 
 HELP: Final = ("credit_counseling", "hardship_program")
 """Types of free help for somebody in trouble; they have a place of their own, and nobody else needs them."""
+PENALTIES_FOR_HELP: Final = 45.0
+"""US dollars of penalty fees in 30 days from which on free help is shown: more than a single overdraft or late fee, of
+which the largest that is usual is about 40."""
+THIN_MONTHS: Final = 7 / 30
+"""Months of spending in checking and savings together below which nothing that costs is shown, as in the insight
+``thin_cushion``."""
+REVIEWED_WITHIN: Final = 365
+"""Days within which somebody must have looked at a product's terms; ours."""
 NOT_IN_TROUBLE: Final = ("credit", "investing")
 """Categories of products that somebody in trouble is not shown, nor any that costs something or may."""
 FIXED_COSTS_FROM: Final = 0.5
@@ -89,9 +98,12 @@ REASONS: Final[dict[str, str]] = {
     "has_savings": "the product is for customers without a savings account",
     "savings_unknown": "the product is for customers without a savings account, and whether this is one is unknown",
     "has_investment": "the product is for customers without investments",
-    "in_trouble": "the customer is overdue, overdrawn, was charged penalty fees in 30 days, or bills take above half "
-    "of what comes in: no credit, no investment, nothing that costs",
-    "help_not_needed": "free help is for customers in trouble",
+    "in_trouble": "the customer is overdue, overdrawn, was charged penalty fees in 30 days, bills take above half of "
+    "what comes in, or an insight is urgent: no credit, no investment, nothing that costs",
+    "thin_cushion": "checking and savings cover less than a week of spending: nothing that costs",
+    "help_not_needed": "free help is for customers who are overdue, overdrawn, without their pay, charged more than a "
+    "single penalty fee in 30 days, or whose bills take above half of what comes in",
+    "review_overdue": "nobody has reviewed the product's terms for a year",
     "other_country": "the product is offered in another currency than the customer's",
     "low_relevance": "relevance is below 0.5",
     "not_among_best": "eligible and relevant, but two others are more so",
@@ -111,6 +123,7 @@ def product_matches(
     features_30d: pd.DataFrame,
     features_180d: pd.DataFrame,
     products: pd.DataFrame,
+    insights: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One row per customer and product (contract ``ProductMatches``), by the window that the customer's drafts follow.
 
@@ -118,8 +131,9 @@ def product_matches(
     the customer meets the product's published criteria; a criterion that needs an unknown figure is not met.
     Shown are at most two eligible products of relevance 0.5 or more: the most relevant first, then by the
     cheaper one for the customer (``cost_monthly``, unknown last), then by the product's ``priority`` (lower first,
-    null last), then by id. Somebody in trouble (``in_trouble``) is shown no credit, no investment and nothing that
-    costs, and free help before all else. ``rank`` numbers in this order every eligible and
+    null last), then by id. Somebody in trouble (``in_trouble``, or with an urgent one of the day's ``insights``) is
+    shown no credit, no investment and nothing that costs; who needs it (``needs_help``) free help before all else.
+    ``rank`` numbers in this order every eligible and
     relevant product, so that drafting finds the next where history keeps the best away. ``refused`` holds
     codes of ``REASONS``.
 
@@ -133,6 +147,10 @@ def product_matches(
     Raises ``MixedDays`` when a customer's features of that window and day are missing.
     """
     customers = _signals(personas_30d, personas_180d, features_30d, features_180d)
+    found = insights if insights is not None else pd.DataFrame(columns=["user_id", "severity", "insight"])
+    customers["urgent"] = customers["user_id"].isin(found.loc[found["severity"] == "urgent", "user_id"])
+    stopped = found.loc[found["insight"] == "income_stopped", "user_id"]
+    customers["income_stopped"] = customers["user_id"].isin(stopped)
     n, m = len(customers), len(products)
     factor = customers["currency_factor"].to_numpy(dtype=np.float64)
     shelf = products.reset_index(drop=True)
@@ -244,14 +262,18 @@ def _refusals(
     no_card = _known(customers, "card_count") == 0
     highest = np.where(no_card, 0.0, _known(customers, "max_utilization"))
     together = np.where(no_card, 0.0, _known(customers, "avg_utilization"))
-    trouble, helps = in_trouble(customers), product["product_type"] in HELP
+    helps = product["product_type"] in HELP
     costs = not helps and product["cost_monthly"] != 0
     refused: dict[str, npt.NDArray[np.bool_] | bool] = {
-        "in_trouble": trouble & (costs or product["category"] in NOT_IN_TROUBLE),
-        "help_not_needed": ~trouble & helps,
+        "in_trouble": in_trouble(customers) & (costs or product["category"] in NOT_IN_TROUBLE),
+        "thin_cushion": _thin_cushion(customers) & costs,
+        "help_not_needed": ~needs_help(customers) & helps,
         "inactive": not _flag(product["active"]),
         "credit_score_unknown": _given(product["min_credit_score"]),
     }
+    if _given(product.get("reviewed_on")):
+        since = customers["as_of"] - product["reviewed_on"]
+        refused["review_overdue"] = (since > dt.timedelta(days=REVIEWED_WITHIN)).to_numpy(dtype=bool)
     targets = _targets(product)
     if targets:
         refused["not_for_persona"] = ~customers["persona"].isin(targets).to_numpy(dtype=bool)
@@ -280,16 +302,30 @@ def _refusals(
     return refused
 
 
-def in_trouble(customers: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Who is overdue, overdrawn, was charged penalty fees in the last 30 days, or pays bills of above half of what
-    comes in; what is unknown troubles nobody."""
+def needs_help(customers: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Who is overdue, overdrawn or without the pay that used to come, was charged more than a single penalty fee in the
+    last 30 days, or pays bills of above half of what comes in; what is unknown asks for no help."""
     bills, income = _known(customers, "monthly_bills"), _known(customers, "regular_income")
+    fees = PENALTIES_FOR_HELP * customers["currency_factor"].to_numpy(dtype=np.float64)
     return np.asarray(
         (_known(customers, "any_overdue") == 1)
         | (_known(customers, "cash_flow_buffer_months") < 0)
-        | (_known(customers, "fees_30d") > 0)
+        | customers["income_stopped"].to_numpy(dtype=bool)
+        | (_known(customers, "fees_30d") > fees)
         | (bills > FIXED_COSTS_FROM * income)
     )
+
+
+def in_trouble(customers: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Who needs help, was charged any penalty fee in the last 30 days, or has an urgent insight."""
+    urgent = customers["urgent"].to_numpy(dtype=bool)
+    return np.asarray(needs_help(customers) | urgent | (_known(customers, "fees_30d") > 0))
+
+
+def _thin_cushion(customers: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whose checking and savings cover less than a week of spending; savings that are unknown may cover more."""
+    saved = np.where(customers["has_savings"], _known(customers, "emergency_fund_months"), 0.0)
+    return np.asarray(_known(customers, "cash_flow_buffer_months") + saved < THIN_MONTHS)
 
 
 def _given(value: Any) -> bool:

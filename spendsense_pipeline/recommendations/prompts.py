@@ -42,6 +42,13 @@ GENERATOR: Final = "2"
 LONGEST_REPEATED: Final = 12_000
 """Characters of an answer that are sent back with what was wrong with it; a longer one is only told about."""
 
+LOCALE: Final = "en-US"
+LOCALE_MEANS: Final = (
+    "American spelling and words (favorite, check, checking account, paycheck), examples from the United States where "
+    "one is needed; code writes dates and currencies in slots as each reader is used to"
+)
+"""The English that texts are written in, as the library is."""
+
 WORKED: Final = 2
 """Worked examples in a prompt: one would be copied, two show what may vary."""
 
@@ -74,6 +81,15 @@ class Situation:
     """A persona or an insight."""
     facts: Mapping[str, str]
     slots: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A text, figures as slots, that an operator rejected, and why; no reason where it may not leave the house."""
+
+    title: str
+    content: str
+    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -205,6 +221,20 @@ def request(situation: Situation, prompt: Prompt, model: str) -> dict[str, Any]:
     }
 
 
+def with_rejected(asked: Mapping[str, Any], rejected: Sequence[Rejected]) -> dict[str, Any]:
+    """The request with what operators rejected of its persona or insight. It is left out of the fingerprint: a
+    rejection is no reason to ask again about all that was written."""
+    if not rejected:
+        return dict(asked)
+    *before, last = asked["messages"]
+    listed = "\n\n".join(
+        "> " + f"{one.title}\n\n{one.content}".replace("\n", "\n> ") + f"\n\nWhy: {one.reason or 'not given'}"
+        for one in rejected
+    )
+    said = f"{last['content']}\n\nRejected before by the bank's operators; avoid what they object to:\n\n{listed}"
+    return {**asked, "messages": [*before, {**last, "content": said}]}
+
+
 @functools.cache
 def answer_schema() -> dict[str, Any]:
     """The schema of an answer; Pydantic takes longer to write it than a request takes to send."""
@@ -239,6 +269,7 @@ def _described(situation: Situation) -> str:
         ("Facts", facts or ["- none is known"]),
         ("Slots", slots),
         ("Guideline phrases", phrases),
+        ("Locale", [f"- {LOCALE}: {LOCALE_MEANS}"]),
     )
     listed = "\n\n".join("\n".join([f"{head}:", *lines]) for head, lines in parts)
     return f"{listed}\n\nWrite {PIECES} pieces for this situation, each on a topic of its own."

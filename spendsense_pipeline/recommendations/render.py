@@ -5,7 +5,9 @@ rationale, which turns the persona's reasons into plain words. What does not bel
 chosen (``drafts.py``).
 """
 
+import functools
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -21,6 +23,9 @@ FREE_HELP: Final = "Free help"
 COMPENSATION: Final = "SpendSense may receive compensation from partners."
 """Said where it does."""
 HOW_TO_STOP: Final = "You said yes to messages like this, and you can stop them at any time in your consent settings."
+
+AS_OF: Final = "{{ as_of }}"
+"""The slot that every text ends with."""
 
 Slots = Mapping[str, Mapping[str, Any]]
 """Slot -> {signal, value, shown}."""
@@ -47,9 +52,33 @@ def fill_slots(template: str, slots: Slots) -> str:
     return text
 
 
+_ESTIMATE: Final = re.compile(r"\b(?:about|around|roughly|nearly|almost|close to) \{\{ ([a-z_]+) \}\}", re.IGNORECASE)
+
+
+@functools.lru_cache(maxsize=4096)
+def _shows(template: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The slots of a text, and those of which it says that they are estimates."""
+    return frozenset(SLOT.findall(template)), frozenset(_ESTIMATE.findall(template))
+
+
+def as_spoken_of(template: str, slots: Slots) -> dict[str, dict[str, Any]]:
+    """The slots that a text shows, an amount after "about" without its cents.
+
+    >>> as_spoken_of("About {{ total }}.", {"total": {"shown": "$12.55", "about": "$13"}, "amount": {"shown": "$4"}})
+    {'total': {'shown': '$13'}}
+    """
+    shows, estimates = _shows(template)
+    return {
+        name: {key: value for key, value in slot.items() if key != "about"}
+        | ({"shown": slot["about"]} if name in estimates and "about" in slot else {})
+        for name, slot in slots.items()
+        if name in shows
+    }
+
+
 def closing(because: str, slots: Slots, *disclosures: str) -> str:
     """The lines every text ends with: day of the figures, why the customer sees it, how to stop, the disclosures."""
-    return "\n\n".join([f"Figures as of {slots['as_of']['shown']}. {because} {HOW_TO_STOP}", *disclosures])
+    return "\n\n".join([f"Figures as of {fill_slots(AS_OF, slots)}. {because} {HOW_TO_STOP}", *disclosures])
 
 
 def render_education(title: str, content: str, because: str, slots: Slots) -> tuple[str, str]:
@@ -117,7 +146,7 @@ _OF_INSIGHTS: Final[dict[str, str]] = {
     "past_due": "a payment on a card or loan is reported past due",
     "overdrawn": "a checking balance stands below zero",
     "low_balance_ahead": "payments that usually come would take your checking below zero before your next payday",
-    "income_stopped": "regular deposits to your accounts have stopped",
+    "income_stopped": "a deposit that came regularly has stopped",
     "income_late": "a regular deposit has not come in yet",
     "bills_before_payday": "payments due before your next payday take a large part of your checking balance",
     "fees_charged": "the bank charged a fee lately",
@@ -127,7 +156,7 @@ _OF_INSIGHTS: Final[dict[str, str]] = {
     "bill_missing": "a bill that usually comes has not shown up",
     "bill_higher_than_usual": "a bill came in higher than usual",
     "bill_due_soon": "regular payments of yours are coming up",
-    "annual_renewal_ahead": "a payment that comes once or twice a year is near",
+    "annual_renewal_ahead": "a payment that comes only now and then is near",
     "minimum_only": "the last payment on a card was about its minimum",
     "dearest_first": "several of your cards carry a balance at different rates",
     "interest_paid": "card interest was charged lately",

@@ -37,6 +37,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from babel import dates, numbers
+
 from spendsense_pipeline.features.meanings import BY_LIST_PRICE, EVIDENCE
 from spendsense_pipeline.insights.figures import FIGURES, Figure
 from spendsense_pipeline.recommendations.naming import sayable
@@ -502,7 +504,7 @@ _KINDS_OF_FIGURES: Final[Mapping[str, Kind]] = {"date": "day"}
 _LEAST_OF_FIGURES: Final = {"money": 0.5, "percent": 0.005, "rate": 0.01, "months": 0.1, "count": 1.0}
 _LEAST_OF_FIGURE: Final = {"bill_count": 2.0}
 """Of a single payment its own amount and day speak; "1 payment, $40 in all" says them twice."""
-_WHOLE_FIGURES: Final = frozenset({"idle_point_yearly", "interest_month", "low_amount"})
+_WHOLE_FIGURES: Final = frozenset({"idle_point_yearly", "interest_month", "low_amount", "order_saves"})
 """Estimates, in whole units."""
 _EDGES_OF_FIGURES: Final = {"months_covered": FUND_EDGES, "income_share": (0.5, 1.0)}
 
@@ -553,35 +555,46 @@ def _rounded(value: float, step: float, slot: Slot) -> float:
     return steps * step
 
 
+def locale_of(currency: str) -> str:
+    """How English is written where money is in this currency: American for US dollars, British for all others."""
+    return "en_US" if currency == "USD" else "en_GB"
+
+
+@functools.cache
+def _sign(currency: str) -> str:
+    """What stands before an amount; a sign of letters alone, or a code without a sign, is set off by a space."""
+    sign = numbers.get_currency_symbol(currency, locale_of(currency))
+    return f"{sign} " if sign.isalpha() else sign
+
+
 def money(value: float, currency: str = "USD", *, whole: bool = False) -> str:
     """An amount as people write it: cents below 100, whole units from there on.
 
-    >>> money(1234.5), money(15.99), money(40), money(2500, "CZK")
-    ('$1,235', '$15.99', '$40', 'CZK 2,500')
+    >>> money(1234.5), money(15.99), money(40), money(890, "EUR"), money(2500, "CZK")
+    ('$1,235', '$15.99', '$40', '€890', 'CZK 2,500')
     """
     whole = whole or abs(value) >= 99.995 or abs(value - round(value)) < 0.005
-    amount = f"{math.floor(value + 0.5):,}" if whole else f"{value:,.2f}"
-    return f"${amount}" if currency == "USD" else f"{currency} {amount}"
+    return f"{_sign(currency)}{math.floor(value + 0.5) if whole else value:{',' if whole else ',.2f'}}"
 
 
 @functools.lru_cache(maxsize=4096)
-def long_date(day: dt.date) -> str:
-    """A date in words, the same on every machine.
+def long_date(day: dt.date, locale: str = "en_US") -> str:
+    """A date in words.
 
-    >>> long_date(dt.date(2026, 3, 5))
-    'March 5, 2026'
+    >>> long_date(dt.date(2026, 3, 5)), long_date(dt.date(2026, 3, 5), "en_GB")
+    ('March 5, 2026', '5 March 2026')
     """
-    names = "January February March April May June July August September October November December"
-    return f"{names.split()[day.month - 1]} {day.day}, {day.year}"
+    return dates.format_date(day, "long", locale)
 
 
-def short_day(day: dt.date) -> str:
+@functools.lru_cache(maxsize=4096)
+def short_day(day: dt.date, locale: str = "en_US") -> str:
     """A day that is near, in words.
 
-    >>> short_day(dt.date(2026, 3, 5))
-    'March 5'
+    >>> short_day(dt.date(2026, 3, 5)), short_day(dt.date(2026, 3, 5), "en_GB")
+    ('March 5', '5 March')
     """
-    return long_date(day).rpartition(",")[0]
+    return dates.format_skeleton("MMMMd", day, locale=locale)
 
 
 def payee_list(payees: Sequence[str]) -> str:
@@ -605,9 +618,9 @@ def shown(slot: Slot, value: Any, currency: str = "USD", factor: float = 1.0) ->
     if slot.kind == "payee_list":
         return payee_list(value) if value and len(value) >= slot.least else None
     if slot.kind == "date":
-        return long_date(value)
+        return long_date(value, locale_of(currency))
     if slot.kind == "day":
-        return short_day(value if isinstance(value, dt.date) else dt.date.fromisoformat(value))
+        return short_day(value if isinstance(value, dt.date) else dt.date.fromisoformat(value), locale_of(currency))
     if slot.kind == "card":
         return f"card ending in {value}" if re.fullmatch(r"[0-9]{4}", value) else None
     number = float(value)
@@ -653,7 +666,8 @@ class _Noted(Mapping[str, Any]):
 
 def fill(slots: Sequence[str], signals: Signals) -> dict[str, dict[str, Any]]:
     """The slots that this customer's signals can fill: name -> {signal, value, shown} and, where it is computed,
-    ``inputs``: the signals that it was computed from, with their values.
+    ``inputs``: the signals that it was computed from, with their values. ``about`` is an amount without its cents, for
+    texts that speak of it as an estimate (``render.as_spoken_of``).
 
     ``value`` is a JSON value (a date as ISO text). Slots that are null or unfit are left out.
     Money is in the signals' ``currency``, US dollars where it is not known.
@@ -668,6 +682,8 @@ def fill(slots: Sequence[str], signals: Signals) -> dict[str, dict[str, Any]]:
         if text is None:
             continue
         filled[name] = {"signal": slot.signal, "value": _stored(value), "shown": text}
+        if slot.kind == "money" and "." in text and float(value) >= 1.0:
+            filled[name]["about"] = money(float(value), currency, whole=True)
         if isinstance(read, _Noted):
             filled[name]["inputs"] = {
                 each: _stored(input_) for each, input_ in read.asked.items() if each != "currency_factor"

@@ -1,7 +1,7 @@
 """The application: routes, guard, and how errors read.
 
-``create_app`` takes all that it needs; ``cli/serve.py`` starts it. Errors have ``detail``, a string, and ``code``
-beside it; only invalid parameters have the list that FastAPI gives.
+``create_app`` takes all that it needs; ``cli/service_commands.py`` starts it. Errors have ``detail``, a string, and
+``code`` beside it; only invalid parameters have the list that FastAPI gives.
 """
 
 import datetime as dt
@@ -16,11 +16,22 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.service import desk, experiments, health, login, manage, me, overview, people, seed, v1
-from spendsense_pipeline.service.access import NotLoggedIn
-from spendsense_pipeline.service.context import Service, answer
+from spendsense_pipeline.service import (
+    customer_pages,
+    desk,
+    experiment_routes,
+    health,
+    login,
+    manage,
+    me,
+    overview,
+    seed,
+    v1,
+)
+from spendsense_pipeline.service.callers import NotLoggedIn
 from spendsense_pipeline.service.guard import LARGEST_BODY, Guard, Metrics
 from spendsense_pipeline.service.rendering import STATIC, page
+from spendsense_pipeline.service.state import Service, answer
 
 STATUS: Final = {
     "invalid_credentials": 401,
@@ -63,7 +74,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     app.state.tokens_used = dict[str, dt.datetime]()
     app.state.metrics = Metrics()
-    for room in (v1, desk, experiments, health, login, seed, overview, people, manage, me):
+    for room in (v1, desk, experiment_routes, health, login, seed, overview, customer_pages, manage, me):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(

@@ -14,18 +14,20 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
+from spendsense_pipeline.durations import STANDING_APPROVAL
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import activity, endings, queue, review, standing, templates
+from spendsense_pipeline.governance import activity, endings, queue, review, standing
+from spendsense_pipeline.governance import wordings as templates
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import STATUSES
 from spendsense_pipeline.governance.review import LONGEST, Refusal
-from spendsense_pipeline.personas.rules import RULES
+from spendsense_pipeline.personas.rules import BY_PRIORITY
 from spendsense_pipeline.recommendations.guardrails import review_draft
 from spendsense_pipeline.service import pane
-from spendsense_pipeline.service.access import Caller, person
-from spendsense_pipeline.service.context import answer, of
+from spendsense_pipeline.service.callers import Caller, person
 from spendsense_pipeline.service.parameters import Offset, Place
 from spendsense_pipeline.service.rendering import page
+from spendsense_pipeline.service.state import answer, of
 
 router = APIRouter(include_in_schema=False)
 Reader = Annotated[Caller, Depends(person("read"))]
@@ -35,18 +37,8 @@ PAGE: Final = 50
 """Rows of the queue that are sent at once."""
 DECISIONS: Final = 500
 """Decisions in one request of the page."""
-LONGEST_STANDING: Final = dt.timedelta(days=90)
-"""How far ahead a standing approval may reach."""
 
-REASONS: Final = (
-    "wrong figures",
-    "tone",
-    "not for this customer",
-    "outdated",
-    "unclear",
-    "duplicate",
-    "other",
-)
+REASONS: Final = ("wrong figures", "tone", "not for this customer", "outdated", "unclear", "duplicate", "other")
 """Why a text is rejected; ``other`` needs words behind it: ``other: …``."""
 
 ADVICE: Final = {
@@ -115,7 +107,7 @@ def desk(request: Request, caller: Reader) -> Response:
         waiting=waiting,
         seq=seq,
         statuses=STATUSES,
-        personas=list(dict.fromkeys(rule.persona for rule in RULES)),
+        personas=BY_PRIORITY,
         reasons=REASONS,
         longest=LONGEST,
     )
@@ -204,7 +196,7 @@ def decide(
         four_eyes=service.settings.four_eyes,
         known_by=caller.known_by,
     )
-    return answer({"results": [_advised(row) for row in results]})
+    return answer({"results": [row | {"advice": _advice(row)} for row in results]})
 
 
 def _require_reason(reason: str | None) -> None:
@@ -213,10 +205,6 @@ def _require_reason(reason: str | None) -> None:
         raise SpendSenseError(
             f"a rejection's reason is one of: {', '.join(REASONS[:-1])}, or `other: ` and words", code="invalid_reason"
         )
-
-
-def _advised(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"advice": _advice(row)}
 
 
 def _advice(row: Mapping[str, Any]) -> str:
@@ -272,7 +260,8 @@ def wordings(request: Request, caller: Reader, ref: str | None = None) -> Respon
         opened = templates.sample_opened(session, ref, str(caller.operator_id))
     for text in found["renderings"]:
         text["extremes"] = pane.extremes(found["figures"], text["recommendation_id"])
-    own = [one for one in given if (one["template_id"], one["template_hash"]) == _named(found)]
+    names = ("template_id", "template_hash")
+    own = [one for one in given if all(one[name] == found[name] for name in names)]
     return page(
         request,
         "wording.html",
@@ -282,13 +271,9 @@ def wordings(request: Request, caller: Reader, ref: str | None = None) -> Respon
         standing=own,
         figures=pane.bounds(found["figures"]),
         names=pane.named(found["names"]),
-        last_day=(now + LONGEST_STANDING).date(),
+        last_day=(now + STANDING_APPROVAL).date(),
         tomorrow=now.date() + dt.timedelta(days=1),
     )
-
-
-def _named(wording: Mapping[str, Any]) -> tuple[str, str]:
-    return wording["template_id"], wording["template_hash"]
 
 
 @router.post("/desk/wordings/approve")
@@ -320,11 +305,11 @@ def approve_standing(request: Request, caller: Decider, asked: StandingAsked) ->
     """Approve these words for later drafts too, until the end of a day."""
     service = of(request)
     now = service.now()
-    last = now + LONGEST_STANDING
+    last = now + STANDING_APPROVAL
     until = min(dt.datetime.combine(asked.until, dt.time(23, 59, 59), dt.UTC), last)
     if not now < until or asked.until > last.date():
         raise SpendSenseError(
-            f"a standing approval reaches at most {LONGEST_STANDING.days} days ahead, and not back",
+            f"a standing approval reaches at most {STANDING_APPROVAL.days} days ahead, and not back",
             code="invalid_until",
         )
     given = standing.approve(

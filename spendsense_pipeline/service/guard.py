@@ -12,7 +12,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from spendsense_pipeline.service.context import as_json
+from spendsense_pipeline.service.state import as_json
 
 LOG: Final = logging.getLogger("spendsense.service")
 LARGEST_BODY: Final = 2 * 2**20

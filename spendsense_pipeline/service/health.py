@@ -8,9 +8,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import queue
 from spendsense_pipeline.governance.database import reading
-from spendsense_pipeline.service.access import Caller, allow, public
-from spendsense_pipeline.service.context import answer, of
+from spendsense_pipeline.service.callers import Caller, allow, public
 from spendsense_pipeline.service.rendering import page
+from spendsense_pipeline.service.state import answer, of
 
 router = APIRouter(tags=["service"])
 

@@ -13,21 +13,19 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 from joserfc.errors import JoseError
 
-from spendsense_pipeline.governance import access
+from spendsense_pipeline.durations import LOGIN_FORM, LOGIN_LINK
+from spendsense_pipeline.governance import credentials
 from spendsense_pipeline.governance.database import writing
-from spendsense_pipeline.service.access import COOKIE, Caller, begin_session, person, public
-from spendsense_pipeline.service.context import Service, of
+from spendsense_pipeline.service.callers import COOKIE, Caller, begin_session, person, public
 from spendsense_pipeline.service.rendering import page
+from spendsense_pipeline.service.state import Service, of
 from spendsense_pipeline.settings import is_safe_address
 
 router = APIRouter(include_in_schema=False)
 LOG: Final = logging.getLogger("spendsense.login")
-LINK: Final = dt.timedelta(minutes=15)
-"""How long a login link opens."""
-FORM: Final = dt.timedelta(hours=1)
-"""How long a login form may stand open. It is signed for the browser that it was shown to, which has a cookie for it,
-so that no other site can log a browser in."""
 FORM_COOKIE: Final = "spendsense_form"
+"""A login form is signed for the browser that it was shown to, which has this cookie for it, so that no other site can
+log a browser in."""
 ISSUER_COOKIE: Final = "spendsense_issuer"
 AT_ISSUER: Final = dt.timedelta(minutes=10)
 """How long somebody may take at the identity provider."""
@@ -38,7 +36,7 @@ SIGNATURES: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES25
 
 
 def login_link(service: Service, operator_id: str, address: str) -> str:
-    """A link that logs this person in, once, within ``LINK``."""
+    """A link that logs this person in, once, within ``LOGIN_LINK``."""
     payload = {"operator": operator_id, "nonce": secrets.token_hex(16)}
     return f"{address.rstrip('/')}/login/link?token=" + service.sign("login-link", payload)
 
@@ -48,7 +46,7 @@ def home(request: Request) -> Response:
     """A browser goes to the desk; a program gets a word."""
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse("/desk", 303)
-    from spendsense_pipeline.service.context import answer
+    from spendsense_pipeline.service.state import answer
 
     return answer({"message": "SpendSense", "docs": "/docs"})
 
@@ -71,7 +69,7 @@ def _form(request: Request, goes_to: str, problem: str = "", status: int = 200) 
         form=service.sign("login-form", {"browser": service.mark("login-form", nonce)}),
         issuer=service.settings.oidc_issuer,
     )
-    _keep(response, service, FORM_COOKIE, nonce, FORM)
+    _keep(response, service, FORM_COOKIE, nonce, LOGIN_FORM)
     return response
 
 
@@ -91,7 +89,7 @@ def _keep(response: Response, service: Service, name: str, value: str, lifetime:
 def _of_this_browser(request: Request, form: str) -> bool:
     """Whether the form was shown to the browser that sends it."""
     service = of(request)
-    payload, nonce = service.signed("login-form", form, FORM), request.cookies.get(FORM_COOKIE, "")
+    payload, nonce = service.signed("login-form", form, LOGIN_FORM), request.cookies.get(FORM_COOKIE, "")
     return payload is not None and hmac.compare_digest(str(payload.get("browser")), service.mark("login-form", nonce))
 
 
@@ -110,8 +108,8 @@ def log_in(
             request, next, "the form stood open for too long, or this browser keeps no cookies; try again", 400
         )
     try:
-        who = access.log_in(service.engine, operator_id.strip(), password, service.now())
-    except access.AccessRefused as refused:
+        who = credentials.log_in(service.engine, operator_id.strip(), password, service.now())
+    except credentials.AccessRefused as refused:
         return _form(request, next, str(refused), 429 if refused.code == "locked" else 401)
     response = RedirectResponse(_own_path(next), 303)
     begin_session(service, who, response)
@@ -122,14 +120,14 @@ def log_in(
 def from_link(request: Request, token: str) -> Response:
     """Begin the session of whom the link names. It opens once."""
     service = of(request)
-    payload = service.signed("login-link", token, LINK)
+    payload = service.signed("login-link", token, LOGIN_LINK)
     if payload is None:
         raise HTTPException(403, "this link is not valid any more; `spendsense serve` prints a new one")
     try:
-        who = access.admit(
-            service.engine, payload["operator"], service.now(), means="link", nonce=access.digest(payload["nonce"])
+        who = credentials.admit(
+            service.engine, payload["operator"], service.now(), means="link", nonce=credentials.digest(payload["nonce"])
         )
-    except access.AccessRefused as refused:
+    except credentials.AccessRefused as refused:
         raise HTTPException(403, str(refused)) from None
     response = RedirectResponse("/desk", 303)
     begin_session(service, who, response)
@@ -141,7 +139,7 @@ def log_out(request: Request, caller: Annotated[Caller, Depends(person("read"))]
     """End all sessions of this person."""
     service = of(request)
     with writing(service.engine) as session:
-        access.end_sessions(session, str(caller.operator_id), service.now())
+        credentials.end_sessions(session, str(caller.operator_id), service.now())
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, path="/")
     return response
@@ -186,15 +184,15 @@ async def from_issuer(request: Request) -> Response:
         raise HTTPException(403, "the identity provider did not say who this is")
     subject = f"{claims['iss']}|{claims['sub']}"
 
-    def admitted() -> access.Person:
-        operator_id = access.person_of_subject(service.engine, subject)
+    def admitted() -> credentials.Person:
+        operator_id = credentials.person_of_subject(service.engine, subject)
         if operator_id is None:
             raise HTTPException(403, "nobody here is registered under this account; an admin adds people")
-        return access.admit(service.engine, operator_id, service.now(), means="issuer")
+        return credentials.admit(service.engine, operator_id, service.now(), means="issuer")
 
     try:
         who = await asyncio.to_thread(admitted)
-    except access.AccessRefused as refused:
+    except credentials.AccessRefused as refused:
         raise HTTPException(403, str(refused)) from None
     response = RedirectResponse("/desk", 303)
     response.delete_cookie(ISSUER_COOKIE, path="/login")

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 
-from spendsense_pipeline.governance import access, endings, operators, outbox
+from spendsense_pipeline.governance import credentials, endings, operators, outbox
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import ROLES, SCOPES, TOKEN_SCOPES
-from spendsense_pipeline.service.access import Caller, allow, person
-from spendsense_pipeline.service.context import answer, of
+from spendsense_pipeline.service.callers import Caller, allow, person
 from spendsense_pipeline.service.parameters import Moment, Place
 from spendsense_pipeline.service.rendering import page
+from spendsense_pipeline.service.state import answer, of
 
 router = APIRouter(tags=["admin"])
 Admin = Annotated[Caller, Depends(allow("manage"))]
@@ -25,7 +25,7 @@ def admin(request: Request, caller: Annotated[Caller, Depends(person("manage"))]
     with reading(service.engine) as session:
         shown: dict[str, Any] = {
             "people": operators.listed(session),
-            "tokens": access.tokens(session),
+            "tokens": credentials.tokens(session),
             "held": endings.holds(session),
             "causes": endings.causes(session),
         }
@@ -48,7 +48,7 @@ class NewPerson(BaseModel):
     role: str | None = None
     scopes: list[str] | None = None
     qualified_until: dt.date | None = None
-    password: str | None = Field(default=None, max_length=access.LONGEST_PASSWORD)
+    password: str | None = Field(default=None, max_length=credentials.LONGEST_PASSWORD)
     subject: str | None = Field(default=None, max_length=400)
 
 
@@ -62,7 +62,7 @@ def add_person(request: Request, new: NewPerson, caller: Admin) -> Response:
         role=new.role,
         scopes=tuple(new.scopes) if new.scopes else None,
         qualified_until=new.qualified_until,
-        password_hash=access.password_hash(new.password) if new.password else None,
+        password_hash=credentials.password_hash(new.password) if new.password else None,
         subject=new.subject,
     )
     with writing(service.engine) as session:
@@ -106,7 +106,7 @@ def add_token(request: Request, new: NewToken, caller: Admin) -> Response:
     """Make a token; the answer shows it this once."""
     service = of(request)
     with writing(service.engine) as session:
-        made = access.add_token(
+        made = credentials.add_token(
             session,
             new.name,
             new.scopes,
@@ -124,7 +124,7 @@ def revoke_token(request: Request, named: Named, caller: Admin) -> Response:  # 
     """End a token."""
     service = of(request)
     with writing(service.engine) as session:
-        status = access.revoke_token(session, named.name, service.now())
+        status = credentials.revoke_token(session, named.name, service.now())
     return answer({"token_id": named.name, "status": status})
 
 
@@ -148,7 +148,7 @@ def recall(request: Request, order: Order, caller: Admin) -> Response:
             order.subject,
             service.now(),
             reason=order.reason,
-            actor=caller.operator_id or endings.LOCAL,
+            actor=caller.operator_id or operators.LOCAL,
             since=order.since,
         )
     )

@@ -9,11 +9,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 
+from spendsense_pipeline.durations import CUSTOMER_LINK
 from spendsense_pipeline.governance import feedback
 from spendsense_pipeline.governance.topics import TOPICS
 from spendsense_pipeline.service import v1
-from spendsense_pipeline.service.context import answer, of
 from spendsense_pipeline.service.rendering import page
+from spendsense_pipeline.service.state import answer, of
 
 router = APIRouter(include_in_schema=False)
 
@@ -36,7 +37,7 @@ def customer(request: Request) -> str:
     """The customer that the link is for."""
     service = of(request)
     token = request.headers.get("x-customer-token") or request.query_params.get("token")
-    payload = service.signed("me", token, v1.LINK)
+    payload = service.signed("me", token, CUSTOMER_LINK)
     if payload is None:
         raise HTTPException(403, "this link is over; open it again from the app")
     return str(payload["user_id"])

@@ -1,7 +1,7 @@
 """How things stand: customers, consent, personas, the queue, decisions, releases, what came back, fairness.
 
 Counts of stored rows, and the newest day's tables. Does not belong here: any metric's definition
-(``evaluation.metrics``), any customer by name (``people``).
+(``evaluation.metrics``), any customer by name (``customer_pages``).
 """
 
 import datetime as dt
@@ -14,14 +14,14 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline import profiles, warehouse
 from spendsense_pipeline.evaluation.report import SHARES
-from spendsense_pipeline.governance import activity, queue, records
+from spendsense_pipeline.governance import activity, evaluation_records, queue
+from spendsense_pipeline.governance.consent import live_scopes
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service import charts
-from spendsense_pipeline.service.access import Caller, person
-from spendsense_pipeline.service.context import of
+from spendsense_pipeline.service.callers import Caller, person
 from spendsense_pipeline.service.pane import number
-from spendsense_pipeline.service.people import live_consents
 from spendsense_pipeline.service.rendering import page, words
+from spendsense_pipeline.service.state import of
 
 router = APIRouter(include_in_schema=False)
 
@@ -34,7 +34,7 @@ def overview(request: Request, caller: Annotated[Caller, Depends(person("read"))
     service = of(request)
     now = service.now()
     with reading(service.engine) as session:
-        consents = live_consents(session, now, service.settings.consent_days)
+        consents = live_scopes(session, now, service.settings.consent_days)
         governed = _governed(session, now)
     return page(
         request,
@@ -52,7 +52,9 @@ def _governed(session: Session, now: dt.datetime) -> dict[str, Any]:
         "statuses": charts.bars({words(name): n for name, n in counts["recommendations"].items()}),
         "waiting": counts["recommendations"]["pending_approval"],
         "releases": counts["releases"],
-        "latency": {name: None if ms is None else f"{ms:,.0f} ms" for name, ms in records.latency(session).items()},
+        "latency": {
+            name: None if ms is None else f"{ms:,.0f} ms" for name, ms in evaluation_records.latency(session).items()
+        },
         "ages": charts.bars(activity.age_bands(session, now)),
         "operators": activity.decisions_by_operator(session),
         "wordings": activity.refused_by_wording(session),

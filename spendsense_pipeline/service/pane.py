@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
+from spendsense_pipeline.durations import NEAR_EXPIRY
 from spendsense_pipeline.governance import activity, queue
 from spendsense_pipeline.governance.models import RecommendationText
-from spendsense_pipeline.governance.queue import NEAR_EXPIRY
 from spendsense_pipeline.governance.registration import severity
 from spendsense_pipeline.insights.figures import FIGURES
 from spendsense_pipeline.recommendations.guardrails import review_draft

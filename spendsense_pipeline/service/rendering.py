@@ -11,8 +11,8 @@ import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
-from spendsense_pipeline.service.access import Caller
-from spendsense_pipeline.service.context import of
+from spendsense_pipeline.service.callers import Caller
+from spendsense_pipeline.service.state import of
 
 HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"

@@ -1,13 +1,12 @@
 """Starting the service: uvicorn around the application, the sender of webhooks beside it.
 
-Does not belong here: whether it may start on this address (``cli/service.py``).
+Does not belong here: whether it may start on this address (``cli/service_commands.py``).
 """
 
 import logging
 import socket
 import sys
 import threading
-from pathlib import Path
 
 import uvicorn
 from sqlalchemy import Engine
@@ -16,9 +15,9 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import operators
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.app import create_app
-from spendsense_pipeline.service.context import Service, kept_secret
 from spendsense_pipeline.service.login import login_link
 from spendsense_pipeline.service.seed.generation_routes import warm_up
+from spendsense_pipeline.service.state import opened
 from spendsense_pipeline.service.webhooks import Sender
 from spendsense_pipeline.settings import Settings
 
@@ -34,9 +33,8 @@ def serve(
     trusted_proxy: str | None,
 ) -> None:
     """Serve until interrupted. On a trusted machine the first operator's login link is printed."""
-    secret = settings.secret.get_secret_value() if settings.secret else kept_secret(Path(settings.data))
     secure = tls[0] is not None or trusted_proxy is not None
-    service = Service(settings, engine, local=local, secure=secure, secret=secret)
+    service = opened(settings, engine, local=local, secure=secure)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # its lines hold addresses
     listener = _listening(host, port)

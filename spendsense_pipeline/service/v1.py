@@ -12,18 +12,17 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from spendsense_pipeline.durations import CUSTOMER_LINK
 from spendsense_pipeline.governance import consent, feedback, release, topics
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import SCOPES
 from spendsense_pipeline.recommendations.slots import SLOTS
-from spendsense_pipeline.service.access import Caller, allow
-from spendsense_pipeline.service.catalogue import products
-from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.parameters import Moment, Offset
+from spendsense_pipeline.service.products import products
+from spendsense_pipeline.service.state import Service, answer, of
 
 router = APIRouter(prefix="/v1", tags=["apps"])
-LINK: Final = dt.timedelta(minutes=30)
-"""How long a link to a customer's page works."""
 PAGE: Final = 200
 _LINK: Final = re.compile(r"https://[^\s<>\"']+[^\s<>\"'.,;:!?)]")
 
@@ -277,4 +276,4 @@ def customer_link(
     require_customer(service, caller.of_customer(user_id))
     token = service.sign("me", {"user_id": user_id})
     base = service.settings.public_url or str(request.base_url)
-    return answer({"link": f"{base.rstrip('/')}/me?token={token}", "expires_at": service.now() + LINK}, 201)
+    return answer({"link": f"{base.rstrip('/')}/me?token={token}", "expires_at": service.now() + CUSTOMER_LINK}, 201)

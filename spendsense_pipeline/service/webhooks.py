@@ -15,7 +15,7 @@ from spendsense_pipeline import signed_post
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import outbox
 from spendsense_pipeline.governance.database import reading
-from spendsense_pipeline.service.context import Service, as_json
+from spendsense_pipeline.service.state import Service, as_json
 
 LOG: Final = logging.getLogger("spendsense.webhooks")
 EVERY: Final = 1.0

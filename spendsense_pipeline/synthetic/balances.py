@@ -1,14 +1,13 @@
 """What lies in the accounts: what people set aside, what was there before, and how often they run dry.
 
-What does not belong here: single payments (``behaviour``) and the landing format (``tables``).
+What does not belong here: single payments (``behaviour``) and the landing format (``batch_tables``).
 """
 
 import numpy as np
 
 from spendsense_pipeline.synthetic import behaviour
 from spendsense_pipeline.synthetic.behaviour import Rows
-from spendsense_pipeline.synthetic.dice import Dice, Floats, Ints
-from spendsense_pipeline.synthetic.people import (
+from spendsense_pipeline.synthetic.cast import (
     CHECKING,
     CREDIT,
     FREELANCE,
@@ -22,11 +21,12 @@ from spendsense_pipeline.synthetic.people import (
     Cards,
     People,
 )
+from spendsense_pipeline.synthetic.rng import Floats, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import Period
 
 
 def monthly_plan(
-    dice: Dice, who: People, regular: Rows, cards: Cards, habits: tuple[Floats, Floats], period: Period
+    rng: Rng, who: People, regular: Rows, cards: Cards, habits: tuple[Floats, Floats], period: Period
 ) -> tuple[Ints, Ints, Floats]:
     """Monthly cents to save and to invest, and what habits may cost as a multiple of plain prices.
 
@@ -39,7 +39,7 @@ def monthly_plan(
     interest = np.where(cards.revolving, cards.limit * cards.utilization * (cards.apr / 1200 + 0.002), 0.0)
     debt = np.bincount(cards.holder, interest, minlength=who.count)
     scaling, plain = habits
-    part = dice.uniform("save/part", who.index)
+    part = rng.uniform("save/part", who.index)
     saved = np.select(
         [who.persona == SAVER, who.persona == WEALTHY],
         [np.maximum(who.income * (0.12 + 0.13 * part), 50_000), who.income * (0.06 + 0.06 * part)],
@@ -53,17 +53,17 @@ def monthly_plan(
     return saved.astype(np.int64), invested.astype(np.int64), budget
 
 
-def put_by(dice: Dice, who: People) -> Ints:
+def put_by(rng: Rng, who: People) -> Ints:
     """What lay in each place before the first row (owed on student loans); checking and cards stay 0."""
-    months_of_income = dice.between("put by/saver", 0.8, 4.0, who.index)
+    months_of_income = rng.between("put by/saver", 0.8, 4.0, who.index)
     savings = np.select(
         [who.persona == SAVER, who.persona == WEALTHY],
-        [who.income * months_of_income, dice.between("put by/wealthy", 3e6, 9e6, who.index)],
-        dice.between("put by/little", 2e4, 2.5e5, who.index),
+        [who.income * months_of_income, rng.between("put by/wealthy", 3e6, 9e6, who.index)],
+        rng.between("put by/little", 2e4, 2.5e5, who.index),
     )
     other = np.select(
         [who.other == INVESTMENT, who.other == STUDENT_LOAN],
-        [dice.between("put by/invested", 2e6, 3e7, who.index), dice.between("put by/studied", 6e5, 4e6, who.index)],
+        [rng.between("put by/invested", 2e6, 3e7, who.index), rng.between("put by/studied", 6e5, 4e6, who.index)],
         0.0,
     )
     made = np.zeros((who.count, PLACES), dtype=np.int64)
@@ -73,7 +73,7 @@ def put_by(dice: Dice, who: People) -> Ints:
 
 
 def checking_balances(
-    dice: Dice, who: People, rows: Rows, period: Period, overdraft: int = behaviour.TIDY_LINES.overdraft
+    rng: Rng, who: People, rows: Rows, period: Period, overdraft: int = behaviour.TIDY_LINES.overdraft
 ) -> tuple[Ints, Rows]:
     """The checking balances at the end, and the overdraft fees on the way there.
 
@@ -94,7 +94,7 @@ def checking_balances(
     outflow = np.bincount(checking.who, np.minimum(checking.cents, 0), minlength=who.count) * -30 / period.days
     low = np.array([0.1, 0.12, 0.4, 0.8, 1.2])[who.persona]
     high = np.array([0.4, 0.5, 1.2, 2.0, 3.0])[who.persona]
-    wished = outflow * dice.between("cushion", low, high, who.index)
+    wished = outflow * rng.between("cushion", low, high, who.index)
     needed = (total - lowest).astype(np.float64) + 5_000
     room = np.where(who.persona == FREELANCE, 0.6, 1.0)
     short = np.isin(who.persona, (CREDIT, FREELANCE))

@@ -10,9 +10,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from spendsense_pipeline.synthetic import payees
-from spendsense_pipeline.synthetic.dice import Dice, Flags, Floats, Ints
-from spendsense_pipeline.synthetic.people import (
+from spendsense_pipeline.synthetic import payee_pool as pool
+from spendsense_pipeline.synthetic.cast import (
     CARD,
     CHECKING,
     CREDIT,
@@ -28,6 +27,7 @@ from spendsense_pipeline.synthetic.people import (
     Cards,
     People,
 )
+from spendsense_pipeline.synthetic.rng import Flags, Floats, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import (
     ANNUAL,
     BIWEEKLY,
@@ -156,33 +156,33 @@ def to_cents(dollars: Floats) -> Ints:
     return np.maximum(np.rint(dollars * 100).astype(np.int64), 1)
 
 
-def one_of(dice: Dice, topic: str, group: tuple[payees.Payee, ...], key: Ints) -> Ints:
+def one_of(rng: Rng, topic: str, group: tuple[pool.Payee, ...], key: Ints) -> Ints:
     """The payee each customer has chosen among a group."""
-    return chosen(dice, topic, payees.codes(group), key)
+    return chosen(rng, topic, pool.codes(group), key)
 
 
-def chosen(dice: Dice, topic: str, codes: Ints, key: Ints) -> Ints:
+def chosen(rng: Rng, topic: str, codes: Ints, key: Ints) -> Ints:
     """One of the codes for each customer, always the same one."""
-    picked: Ints = codes[dice.whole(topic, 0, len(codes) - 1, key)]
+    picked: Ints = codes[rng.whole(topic, 0, len(codes) - 1, key)]
     return picked
 
 
 # ---------------------------------------------------------------- what comes round
 
 
-def salaries(dice: Dice, who: People) -> Standing:
+def salaries(rng: Rng, who: People) -> Standing:
     """Paychecks: weekly and biweekly on Fridays, the 15th and last, or once a month before the weekend.
 
     Weekly pay is by the hour and moves a little; a salary is the same to the cent.
     """
     paid = np.flatnonzero(who.pay != IRREGULAR)
     key, pay = who.index[paid], who.pay[paid]
-    monthly_day = np.array([1, 25, 28, 31])[dice.whole("payday", 0, 3, key)]
+    monthly_day = np.array([1, 25, 28, 31])[rng.whole("payday", 0, 3, key)]
     anchor = np.select([pay == WEEKLY, pay == BIWEEKLY], [1, 1 + 7 * who.friday[paid]], monthly_day)
     return Standing.of(
         paid,
         CHECKING,
-        one_of(dice, "employer", payees.EMPLOYERS, key),
+        one_of(rng, "employer", pool.EMPLOYERS, key),
         INCOME,
         pay,
         anchor,
@@ -192,124 +192,124 @@ def salaries(dice: Dice, who: People) -> Standing:
     )
 
 
-def bills(dice: Dice, who: People, period: Period) -> Standing:
+def bills(rng: Rng, who: People, period: Period) -> Standing:
     """Rent or mortgage, power, internet, phone, insurance, water, a student loan: a home's fixed costs."""
     everyone = np.arange(who.count)
     everyone_key = who.index
-    owns = (who.persona == WEALTHY) | ((who.persona == SAVER) & dice.chance("owns home", 0.4, who.index))
-    rent = np.rint(who.income * dice.between("rent", 0.25, 0.33, who.index) / 500).astype(np.int64) * 500
+    owns = (who.persona == WEALTHY) | ((who.persona == SAVER) & rng.chance("owns home", 0.4, who.index))
+    rent = np.rint(who.income * rng.between("rent", 0.25, 0.33, who.index) / 500).astype(np.int64) * 500
     housing = np.where(owns, np.rint(who.income * 0.15).astype(np.int64), rent)
     home = np.where(
         owns,
-        one_of(dice, "lender", payees.MORTGAGES, everyone_key),
-        one_of(dice, "landlord", payees.LANDLORDS, everyone_key),
+        one_of(rng, "lender", pool.MORTGAGES, everyone_key),
+        one_of(rng, "landlord", pool.LANDLORDS, everyone_key),
     )
     made = [
-        Standing.of(everyone, CHECKING, home, BILL, MONTHLY, dice.whole("rent day", 1, 3, who.index), -housing, shift=1)
+        Standing.of(everyone, CHECKING, home, BILL, MONTHLY, rng.whole("rent day", 1, 3, who.index), -housing, shift=1)
     ]
     monthly = (
-        ("power", payees.POWER, 1.0, 55, 120, 0.35),
-        ("internet", payees.INTERNET, 0.9, 45, 80, 0.0),
-        ("phone", payees.PHONE, 1.0, 30, 85, 0.0),
-        ("insurance", payees.INSURERS, 0.8, 70, 150, 0.0),
+        ("power", pool.POWER, 1.0, 55, 120, 0.35),
+        ("internet", pool.INTERNET, 0.9, 45, 80, 0.0),
+        ("phone", pool.PHONE, 1.0, 30, 85, 0.0),
+        ("insurance", pool.INSURERS, 0.8, 70, 150, 0.0),
     )
     for topic, group, share, low, high, varies in monthly:
-        have = np.flatnonzero(dice.chance(f"{topic}/has", share, who.index))
+        have = np.flatnonzero(rng.chance(f"{topic}/has", share, who.index))
         key = who.index[have]
-        price = to_cents(np.rint(dice.between(f"{topic}/price", low, high, key) * who.comfort[have]) - 0.01)
+        price = to_cents(np.rint(rng.between(f"{topic}/price", low, high, key) * who.comfort[have]) - 0.01)
         # Those who clear their card every month let it pay what takes cards.
         by_card = who.has_card[have] & (who.persona[have] != CREDIT) & (topic in ("internet", "phone"))
         made.append(
             Standing.of(
-                have, np.where(by_card, CARD, CHECKING), one_of(dice, topic, group, key), BILL, MONTHLY,
-                dice.whole(f"{topic}/day", 4, 27, key), -price, varies=varies,
+                have, np.where(by_card, CARD, CHECKING), one_of(rng, topic, group, key), BILL, MONTHLY,
+                rng.whole(f"{topic}/day", 4, 27, key), -price, varies=varies,
                 shift=1 if topic == "insurance" else 0,
             )
         )  # fmt: skip
     for topic, group, share, least, most in (
-        ("car", payees.CAR_LENDERS, 0.6, 0.06, 0.10),
-        ("health", payees.HEALTH, 0.35, 0.06, 0.12),
+        ("car", pool.CAR_LENDERS, 0.6, 0.06, 0.10),
+        ("health", pool.HEALTH, 0.35, 0.06, 0.12),
     ):
-        have = np.flatnonzero(dice.chance(f"{topic}/has", share, who.index))
+        have = np.flatnonzero(rng.chance(f"{topic}/has", share, who.index))
         key = who.index[have]
-        part = to_cents(np.rint(dice.between(f"{topic}/part", least, most, key) * who.income[have] / 100))
-        day = dice.whole(f"{topic}/day", 2, 26, key)
-        payee = one_of(dice, topic, group, key)
+        part = to_cents(np.rint(rng.between(f"{topic}/part", least, most, key) * who.income[have] / 100))
+        day = rng.whole(f"{topic}/day", 2, 26, key)
+        payee = one_of(rng, topic, group, key)
         made.append(Standing.of(have, CHECKING, payee, BILL, MONTHLY, day, -part, shift=1))
     if period.days >= DAYS_FOR_QUARTERLY:
-        have = np.flatnonzero(dice.chance("water/has", 0.3, who.index))
+        have = np.flatnonzero(rng.chance("water/has", 0.3, who.index))
         key = who.index[have]
-        day = dice.whole("water/day", 5, 25, key) + 100 * dice.whole("water/month", 1, 3, key)
-        volume = to_cents(dice.between("water/price", 60, 140, key))
+        day = rng.whole("water/day", 5, 25, key) + 100 * rng.whole("water/month", 1, 3, key)
+        volume = to_cents(rng.between("water/price", 60, 140, key))
         made.append(
             Standing.of(
-                have, CHECKING, one_of(dice, "water", payees.WATER, key), BILL, QUARTERLY, day, -volume, varies=0.2
+                have, CHECKING, one_of(rng, "water", pool.WATER, key), BILL, QUARTERLY, day, -volume, varies=0.2
             )
         )
     have = np.flatnonzero(who.other == STUDENT_LOAN)
     key = who.index[have]
     made.append(
         Standing.of(
-            have, CHECKING, one_of(dice, "lender/student", payees.STUDENT_LENDERS, key), BILL, MONTHLY,
-            dice.whole("student loan/day", 5, 25, key), -student_loan_payment(dice, who, have), shift=1,
+            have, CHECKING, one_of(rng, "lender/student", pool.STUDENT_LENDERS, key), BILL, MONTHLY,
+            rng.whole("student loan/day", 5, 25, key), -student_loan_payment(rng, who, have), shift=1,
         )
     )  # fmt: skip
     return all_standing(made)
 
 
-def student_loan_payment(dice: Dice, who: People, holders: Ints) -> Ints:
+def student_loan_payment(rng: Rng, who: People, holders: Ints) -> Ints:
     """The fixed monthly instalment of a student loan."""
-    dollars = dice.between("student loan/price", 120, 260, who.index[holders]) * who.comfort[holders]
+    dollars = rng.between("student loan/price", 120, 260, who.index[holders]) * who.comfort[holders]
     return to_cents(np.rint(dollars))
 
 
-def subscriptions(dice: Dice, who: People, period: Period) -> Standing:
+def subscriptions(rng: Rng, who: People, period: Period) -> Standing:
     """Fixed prices on fixed days: a few for most, half a dozen or more for those who sign up for everything."""
     many = who.persona == SUBSCRIBER
     made = []
-    gym = np.flatnonzero(many | dice.chance("gym", 0.2, who.index))
-    made.append(_signed_up(dice, who, "gym", payees.GYMS, gym, np.ones(len(gym), dtype=np.int64), MONTHLY))
+    gym = np.flatnonzero(many | rng.chance("gym", 0.2, who.index))
+    made.append(_signed_up(rng, who, "gym", pool.GYMS, gym, np.ones(len(gym), dtype=np.int64), MONTHLY))
     everyone = np.arange(who.count)
-    wanted = np.where(many, dice.whole("services/many", 4, 8, who.index), dice.whole("services/few", 0, 2, who.index))
-    made.append(_signed_up(dice, who, "services", payees.SERVICES_MONTHLY, everyone, wanted, MONTHLY))
-    rarer: list[tuple[str, tuple[payees.Payee, ...], int, float]] = [("weekly", payees.SERVICES_WEEKLY, WEEKLY, 0.12)]
+    wanted = np.where(many, rng.whole("services/many", 4, 8, who.index), rng.whole("services/few", 0, 2, who.index))
+    made.append(_signed_up(rng, who, "services", pool.SERVICES_MONTHLY, everyone, wanted, MONTHLY))
+    rarer: list[tuple[str, tuple[pool.Payee, ...], int, float]] = [("weekly", pool.SERVICES_WEEKLY, WEEKLY, 0.12)]
     if period.days >= DAYS_FOR_QUARTERLY:
-        rarer.append(("quarterly", payees.SERVICES_QUARTERLY, QUARTERLY, 0.25))
+        rarer.append(("quarterly", pool.SERVICES_QUARTERLY, QUARTERLY, 0.25))
     if period.days >= DAYS_FOR_ANNUAL:
-        rarer.append(("annual", payees.SERVICES_ANNUAL, ANNUAL, 0.4))
+        rarer.append(("annual", pool.SERVICES_ANNUAL, ANNUAL, 0.4))
     for topic, group, cadence, share in rarer:
-        have = np.flatnonzero(dice.chance(topic, share, who.index))
+        have = np.flatnonzero(rng.chance(topic, share, who.index))
         wanted = np.ones(len(have), dtype=np.int64)
-        made.append(_signed_up(dice, who, topic, group, have, wanted, cadence, period))
+        made.append(_signed_up(rng, who, topic, group, have, wanted, cadence, period))
     return all_standing(made)
 
 
 def _signed_up(
-    dice: Dice,
+    rng: Rng,
     who: People,
     topic: str,
-    group: tuple[payees.Payee, ...],
+    group: tuple[pool.Payee, ...],
     holders: Ints,
     wanted: Ints,
     cadence: int,
     period: Period | None = None,
 ) -> Standing:
     """Each holder's own choice of ``wanted`` different services of a group, with a plan and a day."""
-    liking = dice.uniform(f"{topic}/liking", who.index[holders][:, None], np.arange(len(group))[None, :])
+    liking = rng.uniform(f"{topic}/liking", who.index[holders][:, None], np.arange(len(group))[None, :])
     ranked = np.argsort(liking, axis=1, kind="stable")
     at, turn = np.nonzero(np.arange(len(group))[None, :] < wanted[:, None])
     service, holder = ranked[at, turn], holders[at]
     key = who.index[holder]
     plans = max(len(payee.prices) for payee in group)
     prices = np.array([[payee.prices[n % len(payee.prices)] for n in range(plans)] for payee in group])
-    dollars = prices[service, dice.whole(f"{topic}/plan", 0, plans - 1, key, service)]
-    day = dice.whole(f"{topic}/day", 1, 28, key, service)
+    dollars = prices[service, rng.whole(f"{topic}/plan", 0, plans - 1, key, service)]
+    day = rng.whole(f"{topic}/day", 1, 28, key, service)
     if cadence == QUARTERLY:
-        day = day + 100 * dice.whole(f"{topic}/month", 1, 3, key, service)
+        day = day + 100 * rng.whole(f"{topic}/month", 1, 3, key, service)
     if cadence == ANNUAL and period is not None:
-        day = dice.whole(f"{topic}/ago", 0, min(period.days - 380, 360), key, service)
+        day = rng.whole(f"{topic}/ago", 0, min(period.days - 380, 360), key, service)
     place = np.where(who.has_card[holder], CARD, CHECKING)
-    return Standing.of(holder, place, payees.codes(group)[service], SUBSCRIPTION, cadence, day, -to_cents(dollars))
+    return Standing.of(holder, place, pool.codes(group)[service], SUBSCRIPTION, cadence, day, -to_cents(dollars))
 
 
 @dataclass(frozen=True)
@@ -323,10 +323,10 @@ class OwnTransfers:
 
 
 TIDY_TRANSFERS = OwnTransfers(
-    to_savings=payees.code(payees.TO_SAVINGS),
-    into_savings=payees.code(payees.FROM_CHECKING),
-    to_broker=payees.code(payees.TO_BROKER),
-    into_broker=payees.code(payees.INVESTED),
+    to_savings=pool.code(pool.TO_SAVINGS),
+    into_savings=pool.code(pool.FROM_CHECKING),
+    to_broker=pool.code(pool.TO_BROKER),
+    into_broker=pool.code(pool.INVESTED),
 )
 
 
@@ -349,11 +349,11 @@ def standing_transfers(
     return all_standing(outs), all_standing(ins)
 
 
-def standing_rows(dice: Dice, who: People, plan: Standing, period: Period) -> tuple[Rows, Ints]:
+def standing_rows(rng: Rng, who: People, plan: Standing, period: Period) -> tuple[Rows, Ints]:
     """The rows of all arrangements, and how many each has."""
     at, day, ordinal = occurrences(plan.cadence, plan.anchor, period)
     key = (who.index[plan.who[at]], plan.payee[at], ordinal)
-    cents = np.rint(plan.cents[at] * (1 + plan.varies[at] * dice.bell("standing/amount", *key))).astype(np.int64)
+    cents = np.rint(plan.cents[at] * (1 + plan.varies[at] * rng.bell("standing/amount", *key))).astype(np.int64)
     day = np.select([plan.shift[at] < 0, plan.shift[at] > 0], [weekday_before(day), weekday_after(day)], day)
     kept = np.flatnonzero(period.covers(day))
     at = at[kept]
@@ -373,34 +373,38 @@ class Payers:
     others: Ints
 
 
-TIDY_PAYERS = Payers(payees.codes(payees.PLATFORMS), payees.codes(payees.CLIENTS[:4]), payees.codes(payees.CLIENTS[4:]))
+TIDY_PAYERS = Payers(
+    pool.codes(pool.PLATFORMS),
+    pool.codes(pool.CLIENTS[:4]),
+    pool.codes(pool.CLIENTS[4:]),
+)
 
 
-def freelance_pay(dice: Dice, who: People, period: Period, payers: Payers = TIDY_PAYERS) -> Rows:
+def freelance_pay(rng: Rng, who: People, period: Period, payers: Payers = TIDY_PAYERS) -> Rows:
     """Pay of freelancers: some jobs pay four times what others do, and weeks may pass in between."""
     paid = np.flatnonzero(who.persona == FREELANCE)
-    pace = dice.whole("jobs/pace", 7, 14, who.index[paid])  # days between jobs
+    pace = rng.whole("jobs/pace", 7, 14, who.index[paid])  # days between jobs
     steps = np.arange(period.days // 7 + 4)
     at, step = (axis.ravel() for axis in np.meshgrid(np.arange(len(paid)), steps, indexing="ij"))
     turn = period.first // pace[at] - 1 + step  # counted from 1970: a longer period only adds older jobs
     key = (who.index[paid[at]], turn)
-    day = turn * pace[at] + np.rint(pace[at] * dice.between("jobs/delay", -0.6, 0.6, *key)).astype(np.int64)
+    day = turn * pace[at] + np.rint(pace[at] * rng.between("jobs/delay", -0.6, 0.6, *key)).astype(np.int64)
     size = np.where(
-        turn % 3 == 0, dice.between("jobs/large", 1.7, 2.3, *key), dice.between("jobs/small", 0.35, 0.65, *key)
+        turn % 3 == 0, rng.between("jobs/large", 1.7, 2.3, *key), rng.between("jobs/small", 0.35, 0.65, *key)
     )
     typical = who.income[paid[at]] * pace[at] / 30.4375
     group = np.where(
-        dice.chance("jobs/platform", 0.4, who.index[paid[at]]),
-        chosen(dice, "platform", payers.platforms, who.index[paid[at]]),
-        chosen(dice, "client", payers.clients, who.index[paid[at]]),
+        rng.chance("jobs/platform", 0.4, who.index[paid[at]]),
+        chosen(rng, "platform", payers.platforms, who.index[paid[at]]),
+        chosen(rng, "client", payers.clients, who.index[paid[at]]),
     )
-    second = chosen(dice, "second client", payers.others, who.index[paid[at]])
+    second = chosen(rng, "second client", payers.others, who.index[paid[at]])
     payee = np.where(turn % 5 == 4, second, group)
     rows = Rows.of(paid[at], CHECKING, weekday_after(day), np.rint(typical * size).astype(np.int64), payee)
     return rows.only(period.covers(rows.day))
 
 
-def habit_counts(dice: Dice, who: People, standing: Standing, cards: Cards, period: Period, *, hard: bool) -> Ints:
+def habit_counts(rng: Rng, who: People, standing: Standing, cards: Cards, period: Period, *, hard: bool) -> Ints:
     """How often each customer does each habit (customers by habits) in the whole period.
 
     A customer has 190 to 275 rows in 180 days, counting what comes round; habits fill the rest.
@@ -411,14 +415,14 @@ def habit_counts(dice: Dice, who: People, standing: Standing, cards: Cards, peri
     rounds += np.where(who.persona == FREELANCE, 1.7, 0.0)
     setting_aside = np.where(who.pay == MONTHLY, 2.0, who.times_paid) * 2
     rounds += setting_aside * ((who.persona == SAVER) + 2.0 * (who.persona == WEALTHY))
-    rows = dice.whole("rows", 190, 275, who.index) * period.days / 180
+    rows = rng.whole("rows", 190, 275, who.index) * period.days / 180
     habits = np.maximum(rows - rounds * months, 60 * period.days / 180)
-    kinds = np.arange(len(payees.HABITS))
-    taste = np.array([habit.weight for habit in payees.HABITS]) * dice.between(
+    kinds = np.arange(len(pool.HABITS))
+    taste = np.array([habit.weight for habit in pool.HABITS]) * rng.between(
         "taste", 0.6, 1.4, who.index[:, None], kinds[None, :]
     )
     exact = habits[:, None] * taste / taste.sum(axis=1, keepdims=True)
-    counts: Ints = np.floor(exact + dice.uniform("habit/count", who.index[:, None], kinds[None, :])).astype(np.int64)
+    counts: Ints = np.floor(exact + rng.uniform("habit/count", who.index[:, None], kinds[None, :])).astype(np.int64)
     if hard:
         counts[:, 0] = period.days // 7  # the same grocer on the same weekday
     return counts
@@ -426,70 +430,66 @@ def habit_counts(dice: Dice, who: People, standing: Standing, cards: Cards, peri
 
 def habit_costs(counts: Ints, period: Period) -> tuple[Floats, Floats]:
     """What the habits cost a month at plain prices, in cents: what follows the budget, and what does not."""
-    mean = np.array([np.mean(h.menu) if h.menu else h.low + 0.4 * (h.high - h.low) for h in payees.HABITS])
-    scales = np.array([h.scales for h in payees.HABITS])
+    mean = np.array([np.mean(h.menu) if h.menu else h.low + 0.4 * (h.high - h.low) for h in pool.HABITS])
+    scales = np.array([h.scales for h in pool.HABITS])
     monthly = counts * mean[None, :] * 100 * 365.25 / 12 / period.days
     return monthly[:, scales].sum(axis=1), monthly[:, ~scales].sum(axis=1)
 
 
-def habit_rows(
-    dice: Dice, who: People, counts: Ints, budget: Floats, period: Period, *, hard: bool
-) -> tuple[Rows, Ints]:
+def habit_rows(rng: Rng, who: People, counts: Ints, budget: Floats, period: Period, *, hard: bool) -> tuple[Rows, Ints]:
     """Groceries, coffee, fuel and the rest, and which habit each row is. ``budget`` multiplies the prices."""
-    kinds = len(payees.HABITS)
+    kinds = len(pool.HABITS)
     often = counts.ravel()
     pair = np.repeat(np.arange(len(often)), often)
     slot = np.arange(len(pair)) - np.repeat(np.cumsum(often) - often, often)
     at, kind = pair // kinds, pair % kinds
     key = (who.index[at], kind, slot)
     # One purchase somewhere in each of equally long stretches: habits are loose, but they are habits.
-    day = period.first + np.floor((slot + dice.uniform("habit/when", *key)) * period.days / often[pair]).astype(
-        np.int64
-    )
+    day = period.first + np.floor((slot + rng.uniform("habit/when", *key)) * period.days / often[pair]).astype(np.int64)
     groceries, coffee = kind == 0, kind == 1
-    to_saturday = groceries & dice.chance("habit/weekend", 0.35, *key)
+    to_saturday = groceries & rng.chance("habit/weekend", 0.35, *key)
     day = np.where(to_saturday, day + (SATURDAY - weekday(day)) % 7, day)
-    day = np.where(coffee & dice.chance("habit/workday", 0.7, *key), weekday_before(day), day)
+    day = np.where(coffee & rng.chance("habit/workday", 0.7, *key), weekday_before(day), day)
     if hard:
-        usual = dice.whole("habit/weekday", 0, 6, who.index)
+        usual = rng.whole("habit/weekday", 0, 6, who.index)
         day = np.where(groceries, period.first + slot * 7 + usual[at], day)
-    low, high = (np.array([getattr(h, edge) for h in payees.HABITS]) for edge in ("low", "high"))
-    scales = np.array([h.scales for h in payees.HABITS])
-    u = dice.uniform("habit/amount", *key)
+    low, high = (np.array([getattr(h, edge) for h in pool.HABITS]) for edge in ("low", "high"))
+    scales = np.array([h.scales for h in pool.HABITS])
+    u = rng.uniform("habit/amount", *key)
     spread = u * (0.4 + 0.6 * u)  # small amounts are commoner than large ones
     dollars = (low[kind] + (high - low)[kind] * spread) * np.where(scales[kind], budget[at], 1.0)
     cents = to_cents(dollars)
     payee = np.zeros(len(pair), dtype=np.int64)
-    for number, habit in enumerate(payees.HABITS):
+    for number, habit in enumerate(pool.HABITS):
         mine = np.flatnonzero(kind == number)
         person, turn = who.index[at[mine]], slot[mine]
-        favourite = one_of(dice, f"{habit.name}/first", habit.payees, person)
-        now_and_then = one_of(dice, f"{habit.name}/second", habit.payees, person)
+        favourite = one_of(rng, f"{habit.name}/first", habit.payees, person)
+        now_and_then = one_of(rng, f"{habit.name}/second", habit.payees, person)
         faithful = 1.0 if hard and number == 0 else 0.7
-        payee[mine] = np.where(dice.chance(f"{habit.name}/faithful", faithful, person, turn), favourite, now_and_then)
+        payee[mine] = np.where(rng.chance(f"{habit.name}/faithful", faithful, person, turn), favourite, now_and_then)
         if habit.menu:
             menu = to_cents(np.array(habit.menu))
-            usual_order = dice.whole(f"{habit.name}/order", 0, len(menu) - 1, person)
-            today = dice.whole(f"{habit.name}/today", 0, len(menu) - 1, person, turn)
-            cents[mine] = menu[np.where(dice.chance(f"{habit.name}/usual", 0.6, person, turn), usual_order, today)]
-    may = np.array([h.card for h in payees.HABITS])
+            usual_order = rng.whole(f"{habit.name}/order", 0, len(menu) - 1, person)
+            today = rng.whole(f"{habit.name}/today", 0, len(menu) - 1, person, turn)
+            cents[mine] = menu[np.where(rng.chance(f"{habit.name}/usual", 0.6, person, turn), usual_order, today)]
+    may = np.array([h.card for h in pool.HABITS])
     # Those in debt have little room left on the card; the others use it for most things.
     share = np.where(who.has_card, np.where(who.persona == CREDIT, 0.12, 0.65), 0.0)
-    by_card = may[kind] & dice.chance("habit/card", share[at], *key)
+    by_card = may[kind] & rng.chance("habit/card", share[at], *key)
     rows = Rows.of(at, np.where(by_card, CARD, CHECKING), day, -cents, payee)
-    newest = (day == period.last) & dice.chance("pending/today", 0.9, *key)
-    newest |= (day == period.last - 1) & dice.chance("pending/yesterday", 0.5, *key)
+    newest = (day == period.last) & rng.chance("pending/today", 0.9, *key)
+    newest |= (day == period.last - 1) & rng.chance("pending/yesterday", 0.5, *key)
     kept = np.flatnonzero(period.covers(day))
     return replace(rows, pending=newest).only(kept), kind[kept]
 
 
-def refund_rows(dice: Dice, who: People, habits: Rows, kind: Ints, period: Period) -> Rows:
+def refund_rows(rng: Rng, who: People, habits: Rows, kind: Ints, period: Period) -> Rows:
     """Now and then a purchase in a shop goes back, a few days later and in full."""
-    shops = np.array([h.name in ("marketplace", "stores") for h in payees.HABITS])
+    shops = np.array([h.name in ("marketplace", "stores") for h in pool.HABITS])
     key = (who.index[habits.who], habits.day, habits.payee, -habits.cents)
-    back = np.flatnonzero(shops[kind] & ~habits.pending & dice.chance("refund", 0.04, *key))
+    back = np.flatnonzero(shops[kind] & ~habits.pending & rng.chance("refund", 0.04, *key))
     bought = habits.only(back)
-    later = dice.whole("refund/after", 3, 12, *(part[back] for part in key))
+    later = rng.whole("refund/after", 3, 12, *(part[back] for part in key))
     returned = replace(bought, day=bought.day + later, cents=-bought.cents)
     return returned.only(period.covers(returned.day))
 
@@ -521,11 +521,11 @@ class BankLines:
 
 
 TIDY_LINES = BankLines(
-    card_paid=payees.code(payees.CARD_PAYMENT),
-    card_received=payees.code(payees.CARD_PAYMENT),
-    interest=payees.code(payees.INTEREST_CHARGED),
-    late=payees.code(payees.LATE),
-    overdraft=payees.code(payees.OVERDRAFT),
+    card_paid=pool.code(pool.CARD_PAYMENT),
+    card_received=pool.code(pool.CARD_PAYMENT),
+    interest=pool.code(pool.INTEREST_CHARGED),
+    late=pool.code(pool.LATE),
+    overdraft=pool.code(pool.OVERDRAFT),
 )
 
 
@@ -638,7 +638,7 @@ def _statements(who: People, cards: Cards, spent: Rows, period: Period) -> _Stat
 
 
 def savings_interest(
-    dice: Dice, who: People, before: Ints, period: Period, code: int = payees.code(payees.INTEREST_EARNED)
+    rng: Rng, who: People, before: Ints, period: Period, code: int = pool.code(pool.INTEREST_EARNED)
 ) -> Rows:
     """What a savings account earns at the end of each month, on what lay there ``before`` the period."""
     have = np.flatnonzero(who.has_savings)
@@ -646,7 +646,7 @@ def savings_interest(
     days = day_in_month(months, np.full(len(months), 31))
     days = days[period.covers(days)]
     at = np.repeat(have, len(days))
-    rate = dice.between("savings/rate", 0.004, 0.035, who.index[at])
+    rate = rng.between("savings/rate", 0.004, 0.035, who.index[at])
     cents = np.maximum(np.rint(before[at] * rate / 12).astype(np.int64), 1)
     return Rows.of(at, SAVINGS, np.tile(days, len(have)), cents, code)
 

@@ -1,6 +1,6 @@
 """From people and behaviour to tables in the landing format, with the truth about what was planted.
 
-What does not belong here: how people behave (``behaviour``), who they are (``people``), files (``landing``).
+What does not belong here: how people behave (``behaviour``), who they are (``cast``), files (``batch_files``).
 """
 
 import datetime as dt
@@ -14,13 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.synthetic import balances, behaviour, payees, trouble
-from spendsense_pipeline.synthetic import people as living
-from spendsense_pipeline.synthetic.behaviour import KINDS
-from spendsense_pipeline.synthetic.dice import Dice, Ints
-from spendsense_pipeline.synthetic.people import CHECKING, PERSONAS, PLACES, SAVINGS
-from spendsense_pipeline.synthetic.schedule import ANNUAL, CADENCES, Period
-from spendsense_pipeline.synthetic.tables import (
+from spendsense_pipeline.synthetic import balances, behaviour, payee_pool, trouble
+from spendsense_pipeline.synthetic import cast as living
+from spendsense_pipeline.synthetic.batch_tables import (
     Names,
     Story,
     account_ids,
@@ -33,6 +29,10 @@ from spendsense_pipeline.synthetic.tables import (
     operators_table,
     users_table,
 )
+from spendsense_pipeline.synthetic.behaviour import KINDS
+from spendsense_pipeline.synthetic.cast import CHECKING, PERSONAS, PLACES, SAVINGS
+from spendsense_pipeline.synthetic.rng import Ints, Rng
+from spendsense_pipeline.synthetic.schedule import ANNUAL, CADENCES, Period
 
 BLOCK = 10_000
 """Customers are made so many at a time, which bounds the memory that intermediate columns take."""
@@ -76,7 +76,7 @@ def generate(
     as_of: dt.date,
     days: int = 180,
     hard: bool = False,
-    told: Callable[[int], None] = lambda _: None,
+    report: Callable[[int], None] = lambda _: None,
 ) -> Synthetic:
     """Make customers with planted, labelled behaviour over the ``days`` days up to and including ``as_of``.
 
@@ -86,7 +86,7 @@ def generate(
     and cards, merged employers, bonuses, purchases that come round like subscriptions. Annual charges appear
     from 400 days on, quarterly ones from 300.
 
-    ``told`` hears, after every ten thousand and at the end, how many people are made. Raises SpendSenseError
+    ``report`` hears, after every ten thousand and at the end, how many people are made. Raises SpendSenseError
     (``invalid_size``) below two users or outside 30 to 3660 days.
 
     >>> made = generate(20, as_of=dt.date(2026, 6, 30))
@@ -94,30 +94,30 @@ def generate(
     ['accounts', 'liabilities', 'transactions', 'users']
     """
     sized(users, days)
-    dice, period = Dice(seed), Period.ending(as_of, days)
+    rng, period = Rng(seed), Period.ending(as_of, days)
     operators = max(1, (users * 5 + 50) // 100)
     names = Names.drawn(seed)
     parts: dict[str, list[pa.Table]] = {"users": [], "accounts": [], "transactions": [], "liabilities": []}
     truth: dict[str, Any] = {}
     for first in range(0, users - operators, BLOCK):
         index = np.arange(first, min(first + BLOCK, users - operators))
-        story = _story(dice, index, seed, period, hard=hard)
+        story = _story(rng, index, seed, period, hard=hard)
         ids = [f"cus_{number + 1:06d}" for number in index]
-        parts["users"].append(users_table(dice, story.who, ids, names))
-        parts["accounts"].append(accounts_table(dice, story, ids, period))
-        parts["transactions"].append(_transactions(dice, story, ids, period, hard=hard))
-        parts["liabilities"].append(liabilities_table(dice, story, ids, period))
+        parts["users"].append(users_table(rng, story.who, ids, names))
+        parts["accounts"].append(accounts_table(rng, story, ids, period))
+        parts["transactions"].append(_transactions(rng, story, ids, period, hard=hard))
+        parts["liabilities"].append(liabilities_table(rng, story, ids, period))
         truth.update(_truth(story, ids))
-        told(first + len(index))
-    parts["users"].append(operators_table(dice, operators, names, period))
-    told(users)
+        report(first + len(index))
+    parts["users"].append(operators_table(rng, operators, names, period))
+    report(users)
     return Synthetic(
         tables={name: as_frame(pa.concat_tables(tables)) for name, tables in parts.items()},
         truth={
             "seed": seed,
             "as_of": as_of.isoformat(),
             "users": truth,
-            "habits": {habit: sorted({payee.name for payee in group}) for habit, group in payees.ROUTINES.items()},
+            "habits": {habit: sorted({payee.name for payee in group}) for habit, group in payee_pool.ROUTINES.items()},
         },
     )
 
@@ -125,49 +125,49 @@ def generate(
 # ---------------------------------------------------------------- the story
 
 
-def _story(dice: Dice, index: Ints, seed: int, period: Period, *, hard: bool) -> Story:
+def _story(rng: Rng, index: Ints, seed: int, period: Period, *, hard: bool) -> Story:
     """Let one block of customers live through the period, and see where it leaves their accounts."""
-    who = living.people(dice, index, seed, period)
-    cards = living.cards(dice, who)
+    who = living.people(rng, index, seed, period)
+    cards = living.cards(rng, who)
     standing = behaviour.all_standing(
         [
-            behaviour.salaries(dice, who),
-            behaviour.bills(dice, who, period),
-            behaviour.subscriptions(dice, who, period),
+            behaviour.salaries(rng, who),
+            behaviour.bills(rng, who, period),
+            behaviour.subscriptions(rng, who, period),
         ]
     )
-    counts = behaviour.habit_counts(dice, who, standing, cards, period, hard=hard)
+    counts = behaviour.habit_counts(rng, who, standing, cards, period, hard=hard)
     if hard:
-        standing = trouble.arrangements(dice, who, standing, period)
-        plain, hits, standing = trouble.standing_rows(dice, who, standing, period)
+        standing = trouble.arrangements(rng, who, standing, period)
+        plain, hits, standing = trouble.standing_rows(rng, who, standing, period)
     else:
-        plain, hits = behaviour.standing_rows(dice, who, standing, period)
-    parts = [plain, behaviour.freelance_pay(dice, who, period)]
+        plain, hits = behaviour.standing_rows(rng, who, standing, period)
+    parts = [plain, behaviour.freelance_pay(rng, who, period)]
     if hard:
         parts += [
-            trouble.charged_twice(dice, who, standing, plain, period),
-            trouble.bonuses_and_expenses(dice, who, standing, period),
-            trouble.errands(dice, who, period),
+            trouble.charged_twice(rng, who, standing, plain, period),
+            trouble.bonuses_and_expenses(rng, who, standing, period),
+            trouble.errands(rng, who, period),
         ]
     regular = behaviour.together(parts)
     saved, invested, budget = balances.monthly_plan(
-        dice, who, regular, cards, behaviour.habit_costs(counts, period), period
+        rng, who, regular, cards, behaviour.habit_costs(counts, period), period
     )
     legs = behaviour.standing_transfers(who, saved, invested)
     if hard:
-        names = (payees.UNNAMED_OUT, payees.UNNAMED_IN)
-        out, into = (trouble.unnamed_transfers(dice, who, leg, name) for leg, name in zip(legs, names, strict=True))
+        names = (payee_pool.UNNAMED_OUT, payee_pool.UNNAMED_IN)
+        out, into = (trouble.unnamed_transfers(rng, who, leg, name) for leg, name in zip(legs, names, strict=True))
         legs = (out, into)
-    moved = [behaviour.standing_rows(dice, who, leg, period)[0] for leg in legs]
-    habits, kind = behaviour.habit_rows(dice, who, counts, budget, period, hard=hard)
-    refunds = behaviour.refund_rows(dice, who, habits, kind, period)
+    moved = [behaviour.standing_rows(rng, who, leg, period)[0] for leg in legs]
+    habits, kind = behaviour.habit_rows(rng, who, counts, budget, period, hard=hard)
+    refunds = behaviour.refund_rows(rng, who, habits, kind, period)
     spent = behaviour.together([regular, *moved, habits, refunds])
     paid, card_state = behaviour.card_rows(who, cards, spent, period)
 
-    put_by = balances.put_by(dice, who)
-    interest = behaviour.savings_interest(dice, who, put_by[:, SAVINGS], period)
+    put_by = balances.put_by(rng, who)
+    interest = behaviour.savings_interest(rng, who, put_by[:, SAVINGS], period)
     rows = behaviour.together([spent, paid, interest])
-    closing, fees = balances.checking_balances(dice, who, rows, period)
+    closing, fees = balances.checking_balances(rng, who, rows, period)
     rows = behaviour.together([rows, fees])
     posted = rows.only(~rows.pending)
     flow = np.bincount(posted.who * PLACES + posted.place, posted.cents, minlength=who.count * PLACES)
@@ -176,7 +176,7 @@ def _story(dice: Dice, index: Ints, seed: int, period: Period, *, hard: bool) ->
     # No row touches a student loan: its payments show in checking, as with most lenders.
     held[cards.holder, cards.place] = card_state.owed
     if hard:
-        beside = trouble.left_pending(dice, who, rows)
+        beside = trouble.left_pending(rng, who, rows)
         rows = behaviour.together([rows, beside.only(period.covers(beside.day))])
     order = np.lexsort((rows.payee, rows.place, -rows.cents, rows.day, rows.who))
     return Story(who, cards, card_state, rows.only(order), held, standing, hits)
@@ -185,20 +185,20 @@ def _story(dice: Dice, index: Ints, seed: int, period: Period, *, hard: bool) ->
 # ---------------------------------------------------------------- tables
 
 
-def _transactions(dice: Dice, story: Story, ids: list[str], period: Period, *, hard: bool) -> pa.Table:
+def _transactions(rng: Rng, story: Story, ids: list[str], period: Period, *, hard: bool) -> pa.Table:
     rows, who = story.rows, story.who
     number = np.arange(len(rows.who)) - np.searchsorted(rows.who, rows.who) + 1
     user = as_text(ids).take(rows.who)
-    entity = as_text([payees.entity_id(payee) for payee in payees.ALL]).take(rows.payee)
-    primary = as_text([payee.primary for payee in payees.ALL]).take(rows.payee)
-    detailed = as_text([payee.detailed for payee in payees.ALL]).take(rows.payee)
+    entity = as_text([payee_pool.entity_id(payee) for payee in payee_pool.ALL]).take(rows.payee)
+    primary = as_text([payee.primary for payee in payee_pool.ALL]).take(rows.payee)
+    detailed = as_text([payee.detailed for payee in payee_pool.ALL]).take(rows.payee)
     variant = np.zeros(len(rows.who), dtype=np.int64)
     if hard:
-        garbled = trouble.feed(dice, who, rows, number)
+        garbled = trouble.feed(rng, who, rows, number)
         variant, nothing = garbled.spelling, pa.scalar(None, pa.string())
         entity = pc.if_else(pa.array(garbled.no_id), nothing, entity)
         primary, detailed = (pc.if_else(pa.array(garbled.no_category), nothing, each) for each in (primary, detailed))
-    names = as_text([name for payee in payees.ALL for name in payees.spellings(payee)])
+    names = as_text([name for payee in payee_pool.ALL for name in payee_pool.spellings(payee)])
     days = as_dates(np.arange(period.first, period.last + 1))
     return pa.table(
         {
@@ -209,9 +209,9 @@ def _transactions(dice: Dice, story: Story, ids: list[str], period: Period, *, h
             "user_id": user,
             "date": days.take(rows.day - period.first),
             "amount": as_money(rows.cents),
-            "merchant_name": names.take(rows.payee * payees.SPELLINGS + variant),
+            "merchant_name": names.take(rows.payee * payee_pool.SPELLINGS + variant),
             "merchant_entity_id": entity,
-            "payment_channel": as_text([payee.channel for payee in payees.ALL]).take(rows.payee),
+            "payment_channel": as_text([payee.channel for payee in payee_pool.ALL]).take(rows.payee),
             "category_primary": primary,
             "category_detailed": detailed,
             "pending": pa.array(rows.pending),
@@ -238,12 +238,12 @@ def _truth(story: Story, ids: list[str]) -> dict[str, Any]:
     for owner, payee, kind, cadence, cents in zip(*(column[enough].tolist() for column in columns), strict=True):
         made[ids[owner]]["streams"].append(
             {
-                "merchant": payees.ALL[payee].name,
+                "merchant": payee_pool.ALL[payee].name,
                 "kind": KINDS[kind],
                 "cadence": CADENCES[cadence],
                 "amount": cents / 100,
                 # Money to a person says of itself only that it is regular.
-                **({"also": ["regular"]} if payees.ALL[payee] in payees.ROOMMATES else {}),
+                **({"also": ["regular"]} if payee_pool.ALL[payee] in payee_pool.ROOMMATES else {}),
             }
         )
     return made

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spendsense_pipeline.synthetic.dice import Ints
+from spendsense_pipeline.synthetic.rng import Ints
 
 CADENCES = (
     *("weekly", "biweekly", "semi_monthly", "monthly", "quarterly", "annual"),

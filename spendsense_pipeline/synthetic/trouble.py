@@ -4,7 +4,7 @@ Banks post on working days, cards a day or two late; a payment that failed is tr
 change plans and cards, are charged twice and get it back; employers merge, pay bonuses and expenses; small purchases
 come round at one price without being anything signed up for. Nothing here knows what a detector looks for.
 
-What does not belong here: the tidy life (``behaviour.py``), and how names are spelled (``payees.py``).
+What does not belong here: the tidy life (``behaviour.py``), and how names are spelled (``payee_pool.py``).
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pandas.tseries.holiday import USFederalHolidayCalendar
 
-from spendsense_pipeline.synthetic import payees
+from spendsense_pipeline.synthetic import payee_pool as pool
 from spendsense_pipeline.synthetic.behaviour import (
     BILL,
     INCOME,
@@ -25,8 +25,8 @@ from spendsense_pipeline.synthetic.behaviour import (
     to_cents,
     together,
 )
-from spendsense_pipeline.synthetic.dice import Dice, Flags, Ints
-from spendsense_pipeline.synthetic.people import CARD, CHECKING, FREELANCE, SAVER, SAVINGS, WEALTHY, People
+from spendsense_pipeline.synthetic.cast import CARD, CHECKING, FREELANCE, SAVER, SAVINGS, WEALTHY, People
+from spendsense_pipeline.synthetic.rng import Flags, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import (
     BIWEEKLY,
     MONTHLY,
@@ -49,17 +49,17 @@ def working_day(day: Ints, roll: str, period: Period) -> Ints:
 # ---------------------------------------------------------------- arrangements
 
 
-def arrangements(dice: Dice, who: People, plan: Standing, period: Period) -> Standing:
+def arrangements(rng: Rng, who: People, plan: Standing, period: Period) -> Standing:
     """The tidy arrangements with beginnings and ends, renamed and split pay, and what else comes round."""
-    plan = _sometimes_ended(dice, who, plan, period)
-    plan = _varying_more(dice, who, plan)
+    plan = _sometimes_ended(rng, who, plan, period)
+    plan = _varying_more(rng, who, plan)
     return all_standing(
         [
-            *_employers_merged(dice, who, plan, period),
-            _second_jobs(dice, who),
-            _of_shared_sellers(dice, who),
-            _roommates(dice, who),
-            *_passes_and_routines(dice, who),
+            *_employers_merged(rng, who, plan, period),
+            _second_jobs(rng, who),
+            _of_shared_sellers(rng, who),
+            _roommates(rng, who),
+            *_passes_and_routines(rng, who),
         ]
     )
 
@@ -68,35 +68,35 @@ def _key(who: People, plan: Standing) -> tuple[Ints, Ints]:
     return who.index[plan.who], plan.payee
 
 
-def _sometimes_ended(dice: Dice, who: People, plan: Standing, period: Period) -> Standing:
+def _sometimes_ended(rng: Rng, who: People, plan: Standing, period: Period) -> Standing:
     """Subscriptions are signed up for and cancelled; three in ten begin, two in ten end, while we look."""
     key = _key(who, plan)
     may = (plan.kind == SUBSCRIPTION) & np.isin(plan.cadence, (WEEKLY, MONTHLY))
-    begins = period.first + np.rint(period.days * dice.between("signed up/when", 0.0, 0.6, *key)).astype(np.int64)
-    ends = period.first + np.rint(period.days * dice.between("cancelled/when", 0.4, 1.0, *key)).astype(np.int64)
+    begins = period.first + np.rint(period.days * rng.between("signed up/when", 0.0, 0.6, *key)).astype(np.int64)
+    ends = period.first + np.rint(period.days * rng.between("cancelled/when", 0.4, 1.0, *key)).astype(np.int64)
     return replace(
         plan,
-        begins=np.where(may & dice.chance("signed up", 0.3, *key), begins, plan.begins),
-        ends=np.where(may & dice.chance("cancelled", 0.2, *key), ends, plan.ends),
+        begins=np.where(may & rng.chance("signed up", 0.3, *key), begins, plan.begins),
+        ends=np.where(may & rng.chance("cancelled", 0.2, *key), ends, plan.ends),
     )
 
 
-def _varying_more(dice: Dice, who: People, plan: Standing) -> Standing:
+def _varying_more(rng: Rng, who: People, plan: Standing) -> Standing:
     """Pay by the hour with overtime, power by the weather."""
     key = _key(who, plan)
-    hourly = (plan.kind == INCOME) & ((plan.cadence == WEEKLY) | dice.chance("by the hour", 0.3, *key))
+    hourly = (plan.kind == INCOME) & ((plan.cadence == WEEKLY) | rng.chance("by the hour", 0.3, *key))
     varies = np.where(hourly, 0.22, plan.varies)
     return replace(plan, varies=np.where((plan.kind == BILL) & (plan.varies > 0), 0.4, varies))
 
 
-def _employers_merged(dice: Dice, who: People, plan: Standing, period: Period) -> list[Standing]:
+def _employers_merged(rng: Rng, who: People, plan: Standing, period: Period) -> list[Standing]:
     """One employer in ten goes on under another name; one saver in four has a part of the pay sent there."""
     key = _key(who, plan)
     pay = plan.kind == INCOME
-    when = period.first + np.rint(period.days * dice.between("merger/when", 0.3, 0.7, *key)).astype(np.int64)
-    merged = pay & dice.chance("merger", 0.1, *key)
+    when = period.first + np.rint(period.days * rng.between("merger/when", 0.3, 0.7, *key)).astype(np.int64)
+    merged = pay & rng.chance("merger", 0.1, *key)
     saves = np.isin(who.persona[plan.who], (SAVER, WEALTHY))
-    split = pay & ~merged & saves & dice.chance("split pay", 0.25, *key)
+    split = pay & ~merged & saves & rng.chance("split pay", 0.25, *key)
     aside = np.rint(plan.cents * 0.15 / 500).astype(np.int64) * 500
     before = replace(
         plan,
@@ -104,7 +104,7 @@ def _employers_merged(dice: Dice, who: People, plan: Standing, period: Period) -
         cents=np.where(split, plan.cents - aside, plan.cents),
     )
     after = plan.only(merged)
-    after = replace(after, payee=one_of(dice, "merger/name", payees.MERGED, who.index[after.who]), begins=when[merged])
+    after = replace(after, payee=one_of(rng, "merger/name", pool.MERGED, who.index[after.who]), begins=when[merged])
     put_by = plan.only(split)
     put_by = replace(
         put_by, place=np.full(len(put_by.who), SAVINGS), cents=aside[split], varies=np.zeros(len(put_by.who))
@@ -112,82 +112,82 @@ def _employers_merged(dice: Dice, who: People, plan: Standing, period: Period) -
     return [before, after, put_by]
 
 
-def _second_jobs(dice: Dice, who: People) -> Standing:
+def _second_jobs(rng: Rng, who: People) -> Standing:
     """One salaried person in eight works evenings elsewhere, paid as often, on another weekday or date, by the hour."""
-    have = np.flatnonzero((who.persona != FREELANCE) & dice.chance("second job", 0.12, who.index))
+    have = np.flatnonzero((who.persona != FREELANCE) & rng.chance("second job", 0.12, who.index))
     key, pay = who.index[have], who.pay[have]
-    monthly_day = dice.whole("second job/day", 5, 20, key)
+    monthly_day = rng.whole("second job/day", 5, 20, key)
     days = np.select([pay == WEEKLY, pay == BIWEEKLY], [6, 6 + 7 * (1 - who.friday[have])], monthly_day)
     cadence = np.where(np.isin(pay, (WEEKLY, BIWEEKLY)), pay, MONTHLY)
     cents = np.rint(who.income[have] * 0.2 / np.array([4.35, 2.17, 2.0, 1.0])[cadence]).astype(np.int64)
-    payee = one_of(dice, "second job/name", payees.SECOND_EMPLOYERS, key)
+    payee = one_of(rng, "second job/name", pool.SECOND_EMPLOYERS, key)
     return Standing.of(have, CHECKING, payee, INCOME, cadence, days, cents, varies=0.18, shift=-1)
 
 
-def _of_shared_sellers(dice: Dice, who: People) -> Standing:
+def _of_shared_sellers(rng: Rng, who: People) -> Standing:
     """Storage and music billed by Apple under one name, Prime by the marketplace at which people also shop."""
     made = []
     for topic, payee, plans, share in (
-        ("apple/storage", payees.APPLE, (0,), 0.3),
-        ("apple/music", payees.APPLE, (1,), 0.2),
-        ("prime", payees.PRIME, (0,), 0.3),
+        ("apple/storage", pool.APPLE, (0,), 0.3),
+        ("apple/music", pool.APPLE, (1,), 0.2),
+        ("prime", pool.PRIME, (0,), 0.3),
     ):
-        have = np.flatnonzero(dice.chance(topic, share, who.index))
+        have = np.flatnonzero(rng.chance(topic, share, who.index))
         key = who.index[have]
         cents = -to_cents(np.full(len(have), payee.prices[plans[0]]))
         place = np.where(who.has_card[have], CARD, CHECKING)
-        day = dice.whole(f"{topic}/day", 1, 28, key)
+        day = rng.whole(f"{topic}/day", 1, 28, key)
         made.append(Standing.of(have, place, _code(payee, have), SUBSCRIPTION, MONTHLY, day, cents))
     return all_standing(made)
 
 
-def _code(payee: payees.Payee, holders: Ints) -> Ints:
-    return np.full(len(holders), payees.code(payee))
+def _code(payee: pool.Payee, holders: Ints) -> Ints:
+    return np.full(len(holders), pool.code(payee))
 
 
-def _roommates(dice: Dice, who: People) -> Standing:
+def _roommates(rng: Rng, who: People) -> Standing:
     """A share of the household's costs, sent to somebody on the first days of the month."""
-    have = np.flatnonzero(dice.chance("roommate", 0.1, who.index))
+    have = np.flatnonzero(rng.chance("roommate", 0.1, who.index))
     key = who.index[have]
     cents = -np.rint(who.income[have] * 0.08 / 500).astype(np.int64) * 500
-    payee = one_of(dice, "roommate/name", payees.ROOMMATES, key)
-    return Standing.of(have, CHECKING, payee, BILL, MONTHLY, dice.whole("roommate/day", 1, 5, key), cents)
+    payee = one_of(rng, "roommate/name", pool.ROOMMATES, key)
+    return Standing.of(have, CHECKING, payee, BILL, MONTHLY, rng.whole("roommate/day", 1, 5, key), cents)
 
 
-def _passes_and_routines(dice: Dice, who: People) -> list[Standing]:
+def _passes_and_routines(rng: Rng, who: People) -> list[Standing]:
     """What comes round to the day and is nothing signed up for: transit passes, parking, lunch and fuel."""
     made = []
     for topic, group, share, cadence, low, high, varies in (
-        ("pass", payees.TRANSIT, 0.15, MONTHLY, 60, 120, 0.0),
-        ("parking", payees.PARKING, 0.08, WEEKLY, 12, 25, 0.0),
-        ("lunch", payees.CANTEENS, 0.2, WEEKLY, 9, 14, 0.0),
-        ("fill up", payees.HABITS[4].payees, 0.3, BIWEEKLY, 35, 50, 0.23),
+        ("pass", pool.TRANSIT, 0.15, MONTHLY, 60, 120, 0.0),
+        ("parking", pool.PARKING, 0.08, WEEKLY, 12, 25, 0.0),
+        ("lunch", pool.CANTEENS, 0.2, WEEKLY, 9, 14, 0.0),
+        ("fill up", pool.HABITS[4].payees, 0.3, BIWEEKLY, 35, 50, 0.23),
     ):
-        have = np.flatnonzero(dice.chance(f"{topic}/has", share, who.index))
+        have = np.flatnonzero(rng.chance(f"{topic}/has", share, who.index))
         key = who.index[have]
-        cents = -to_cents(np.rint(dice.between(f"{topic}/price", low, high, key)) - 0.01)
-        day = dice.whole(f"{topic}/day", 1, 28, key)
-        payee = one_of(dice, topic, group, key)
+        cents = -to_cents(np.rint(rng.between(f"{topic}/price", low, high, key)) - 0.01)
+        day = rng.whole(f"{topic}/day", 1, 28, key)
+        payee = one_of(rng, topic, group, key)
         made.append(Standing.of(have, CHECKING, payee, UNSEEN, cadence, day, cents, varies=varies))
     return made
 
 
-def unnamed_transfers(dice: Dice, who: People, plan: Standing, name: payees.Payee) -> Standing:
+def unnamed_transfers(rng: Rng, who: People, plan: Standing, name: pool.Payee) -> Standing:
     """Half the banks say neither category nor name of a transfer to the customer's own savings."""
-    unnamed = dice.chance("unnamed transfer", 0.5, who.index[plan.who])
-    to_savings = np.isin(plan.payee, payees.codes((payees.TO_SAVINGS, payees.FROM_CHECKING)))
-    return replace(plan, payee=np.where(unnamed & to_savings, payees.code(name), plan.payee))
+    unnamed = rng.chance("unnamed transfer", 0.5, who.index[plan.who])
+    to_savings = np.isin(plan.payee, pool.codes((pool.TO_SAVINGS, pool.FROM_CHECKING)))
+    return replace(plan, payee=np.where(unnamed & to_savings, pool.code(name), plan.payee))
 
 
 # ---------------------------------------------------------------- their rows
 
 
-def standing_rows(dice: Dice, who: People, plan: Standing, period: Period) -> tuple[Rows, Ints, Standing]:
+def standing_rows(rng: Rng, who: People, plan: Standing, period: Period) -> tuple[Rows, Ints, Standing]:
     """The rows of all arrangements, late, missing, dearer, from another card; how many each has; at the last price."""
     at, due, ordinal = occurrences(plan.cadence, plan.anchor, period)
     key = (who.index[plan.who[at]], plan.payee[at], ordinal)
-    base = _price_on(dice, who, plan, at, due, period)
-    varying = plan.varies[at] * dice.bell("standing/amount", *key)
+    base = _price_on(rng, who, plan, at, due, period)
+    varying = plan.varies[at] * rng.bell("standing/amount", *key)
     # Twice as much in the middle of winter as in the middle of summer, as far as a bill follows the weather.
     season = np.where((plan.kind[at] == BILL) & (plan.varies[at] > 0.3), np.abs((due % 365) / 182.5 - 1), 0.5) * 0.5
     cents = np.rint(base * (1 + varying) * (0.75 + season)).astype(np.int64)
@@ -196,20 +196,20 @@ def standing_rows(dice: Dice, who: People, plan: Standing, period: Period) -> tu
     slow = np.isin(plan.cadence[at], (MONTHLY, QUARTERLY)) & (kind != UNSEEN) & (kind != INCOME)
     drift = np.where(
         kind == SUBSCRIPTION,
-        dice.whole("posted after", 0, 2, *key),
-        np.rint(2.4 * dice.bell("standing/drift", *key)).astype(np.int64),
+        rng.whole("posted after", 0, 2, *key),
+        np.rint(2.4 * rng.bell("standing/drift", *key)).astype(np.int64),
     )
-    retried = slow & dice.chance("tried again", 0.02, *key)
-    day = due + np.where(slow, drift, 0) + np.where(retried, dice.whole("tried again/after", 4, 9, *key), 0)
+    retried = slow & rng.chance("tried again", 0.02, *key)
+    day = due + np.where(slow, drift, 0) + np.where(retried, rng.whole("tried again/after", 4, 9, *key), 0)
     day = np.where(kind == INCOME, working_day(day, "backward", period), working_day(day, "forward", period))
     happened = period.covers(day) & (due >= plan.begins[at]) & (due < plan.ends[at])
-    happened &= ~_left_out(dice, who, plan, at, due, period) & ~(
-        (kind == INCOME) & dice.chance("unpaid leave", 0.02, *key)
+    happened &= ~_left_out(rng, who, plan, at, due, period) & ~(
+        (kind == INCOME) & rng.chance("unpaid leave", 0.02, *key)
     )
     kept = np.flatnonzero(happened)
     at = at[kept]
     place = plan.place[at]
-    moved = _card_switched(dice, who, plan)[at] & (day[kept] >= _half_way(dice, who, plan, period)[at])
+    moved = _card_switched(rng, who, plan)[at] & (day[kept] >= _half_way(rng, who, plan, period)[at])
     place = np.where(moved, CHECKING, place)
     rows = Rows.of(plan.who[at], place, day[kept], cents[kept], plan.payee[at])
     last = plan.cents.copy()
@@ -217,45 +217,45 @@ def standing_rows(dice: Dice, who: People, plan: Standing, period: Period) -> tu
     return rows, np.bincount(at, minlength=len(plan.who)), replace(plan, cents=last)
 
 
-def _price_on(dice: Dice, who: People, plan: Standing, at: Ints, day: Ints, period: Period) -> Ints:
+def _price_on(rng: Rng, who: People, plan: Standing, at: Ints, day: Ints, period: Period) -> Ints:
     """What an arrangement costs on a day: less before prices rose, another plan before, little at the beginning."""
     key = _key(who, plan)
     fixed = (plan.varies == 0) & np.isin(plan.cadence, (WEEKLY, MONTHLY)) & np.isin(plan.kind, (SUBSCRIPTION, BILL))
-    when = period.first + np.rint(period.days * dice.between("rise/when", 0.35, 0.6, *key)).astype(np.int64)
-    rises = fixed & dice.chance("rise", 0.3, *key)
-    changes = fixed & ~rises & (plan.kind == SUBSCRIPTION) & dice.chance("plan change", 0.08, *key)
+    when = period.first + np.rint(period.days * rng.between("rise/when", 0.35, 0.6, *key)).astype(np.int64)
+    rises = fixed & rng.chance("rise", 0.3, *key)
+    changes = fixed & ~rises & (plan.kind == SUBSCRIPTION) & rng.chance("plan change", 0.08, *key)
     before = np.where(
         rises,
-        plan.cents / dice.between("rise/by", 1.03, 1.25, *key),
-        plan.cents * np.where(dice.chance("plan change/down", 0.5, *key), 1.6, 0.6),
+        plan.cents / rng.between("rise/by", 1.03, 1.25, *key),
+        plan.cents * np.where(rng.chance("plan change/down", 0.5, *key), 1.6, 0.6),
     )
     before = np.where(rises | changes, np.rint(before), plan.cents).astype(np.int64)
     introduced = fixed & (plan.kind == SUBSCRIPTION) & (plan.begins > period.first)
-    introduced &= ~rises & ~changes & dice.chance("introduction", 0.4, *key)
-    until = plan.begins + 31 * dice.whole("introduction/months", 1, 2, *key)
-    little = np.rint(plan.cents * dice.between("introduction/part", 0.1, 0.6, *key)).astype(np.int64)
+    introduced &= ~rises & ~changes & rng.chance("introduction", 0.4, *key)
+    until = plan.begins + 31 * rng.whole("introduction/months", 1, 2, *key)
+    little = np.rint(plan.cents * rng.between("introduction/part", 0.1, 0.6, *key)).astype(np.int64)
     cents = np.where(day < when[at], before[at], plan.cents[at])
     priced: Ints = np.where(introduced[at] & (day < until[at]), np.minimum(little[at], -99), cents)
     return priced
 
 
-def _left_out(dice: Dice, who: People, plan: Standing, at: Ints, day: Ints, period: Period) -> Flags:
+def _left_out(rng: Rng, who: People, plan: Standing, at: Ints, day: Ints, period: Period) -> Flags:
     """One month missing somewhere in the middle, for a fifth of the monthly charges."""
     key = _key(who, plan)
-    missing = np.isin(plan.kind, (SUBSCRIPTION, BILL)) & (plan.cadence == MONTHLY) & dice.chance("gap", 0.2, *key)
-    hole = period.first + np.rint(period.days * dice.between("gap/when", 0.3, 0.6, *key)).astype(np.int64)
+    missing = np.isin(plan.kind, (SUBSCRIPTION, BILL)) & (plan.cadence == MONTHLY) & rng.chance("gap", 0.2, *key)
+    hole = period.first + np.rint(period.days * rng.between("gap/when", 0.3, 0.6, *key)).astype(np.int64)
     left_out: Flags = missing[at] & (day >= hole[at]) & (day < hole[at] + 28)
     return left_out
 
 
-def _card_switched(dice: Dice, who: People, plan: Standing) -> Flags:
+def _card_switched(rng: Rng, who: People, plan: Standing) -> Flags:
     """Those who pay a subscription from the account instead of the card from some day on."""
     by_card: Flags = (plan.kind == SUBSCRIPTION) & (plan.place == CARD)
-    return by_card & dice.chance("card switched", 0.15, *_key(who, plan))
+    return by_card & rng.chance("card switched", 0.15, *_key(who, plan))
 
 
-def _half_way(dice: Dice, who: People, plan: Standing, period: Period) -> Ints:
-    part = dice.between("card switched/when", 0.3, 0.7, *_key(who, plan))
+def _half_way(rng: Rng, who: People, plan: Standing, period: Period) -> Ints:
+    part = rng.between("card switched/when", 0.3, 0.7, *_key(who, plan))
     day: Ints = period.first + np.rint(period.days * part).astype(np.int64)
     return day
 
@@ -263,19 +263,19 @@ def _half_way(dice: Dice, who: People, plan: Standing, period: Period) -> Ints:
 # ---------------------------------------------------------------- rows that come when they come
 
 
-def charged_twice(dice: Dice, who: People, plan: Standing, rows: Rows, period: Period) -> Rows:
+def charged_twice(rng: Rng, who: People, plan: Standing, rows: Rows, period: Period) -> Rows:
     """Now and then a service charges a second time by mistake and gives it back within ten days."""
     services = plan.payee[plan.kind == SUBSCRIPTION]
     key = (who.index[rows.who], rows.day, rows.payee, -rows.cents)
-    twice = rows.only(np.isin(rows.payee, services) & dice.chance("charged twice", 0.03, *key))
+    twice = rows.only(np.isin(rows.payee, services) & rng.chance("charged twice", 0.03, *key))
     again = (who.index[twice.who], twice.day, twice.payee)
-    second = replace(twice, day=twice.day + dice.whole("charged twice/after", 0, 3, *again))
-    back = replace(second, day=second.day + dice.whole("charged twice/back", 2, 10, *again), cents=-second.cents)
+    second = replace(twice, day=twice.day + rng.whole("charged twice/after", 0, 3, *again))
+    back = replace(second, day=second.day + rng.whole("charged twice/back", 2, 10, *again), cents=-second.cents)
     both = second.only(period.covers(back.day))
     return together([both, back.only(period.covers(back.day))])
 
 
-def bonuses_and_expenses(dice: Dice, who: People, plan: Standing, period: Period) -> Rows:
+def bonuses_and_expenses(rng: Rng, who: People, plan: Standing, period: Period) -> Rows:
     """A bonus or two a year beside the salary, expenses given back, a tax refund, friends who pay their share."""
     pay = np.flatnonzero((plan.kind == INCOME) & (plan.place == CHECKING))
     _, first = np.unique(plan.who[pay], return_index=True)
@@ -284,72 +284,80 @@ def bonuses_and_expenses(dice: Dice, who: People, plan: Standing, period: Period
     years = np.arange(period.days // 365 + 1)
     at, year = (axis.ravel() for axis in np.meshgrid(pay, years, indexing="ij"))
     key = (who.index[plan.who[at]], year)
-    given = dice.chance("bonus", 0.4, *key)
-    day = period.last - 365 * year - dice.whole("bonus/when", 0, 364, *key)
-    cents = np.rint(plan.cents[at] * dice.between("bonus/size", 0.3, 3.0, *key)).astype(np.int64)
+    given = rng.chance("bonus", 0.4, *key)
+    day = period.last - 365 * year - rng.whole("bonus/when", 0, 364, *key)
+    cents = np.rint(plan.cents[at] * rng.between("bonus/size", 0.3, 3.0, *key)).astype(np.int64)
     day = working_day(day, "forward", period)
     given &= period.covers(day) & (day >= plan.begins[at]) & (day < plan.ends[at])
     parts.append(Rows.of(plan.who[at], CHECKING, day, cents, plan.payee[at]).only(given))
     everyone = np.arange(who.count)
     for topic, payee, share, pace, low, high in (
-        ("expenses", payees.EXPENSES, 0.15, 24, 20, 600),
-        ("friend pays", payees.FRIEND_PAYS, 0.5, 17, 8, 70),
-        ("tax refund", payees.TAX_OFFICE, 0.4, 365, 200, 3200),
+        ("expenses", pool.EXPENSES, 0.15, 24, 20, 600),
+        ("friend pays", pool.FRIEND_PAYS, 0.5, 17, 8, 70),
+        ("tax refund", pool.TAX_OFFICE, 0.4, 365, 200, 3200),
     ):
-        have = everyone[dice.chance(f"{topic}/has", share, who.index)]
-        parts.append(_now_and_then(dice, who, topic, have, payee, pace, period, low, high))
+        have = everyone[rng.chance(f"{topic}/has", share, who.index)]
+        parts.append(_now_and_then(rng, who, topic, have, payee, pace, period, low, high))
     return together(parts)
 
 
 def _now_and_then(
-    dice: Dice, who: People, topic: str, have: Ints, payee: payees.Payee, pace: int, period: Period, low: int, high: int
+    rng: Rng,
+    who: People,
+    topic: str,
+    have: Ints,
+    payee: pool.Payee,
+    pace: int,
+    period: Period,
+    low: int,
+    high: int,
 ) -> Rows:
     """One row somewhere in each stretch of ``pace`` days, for any amount."""
     turns = np.arange(period.days // pace + 1)
     at, turn = (axis.ravel() for axis in np.meshgrid(have, turns, indexing="ij"))
     key = (who.index[at], turn)
-    day = period.last - turn * pace - np.floor(pace * dice.uniform(f"{topic}/when", *key)).astype(np.int64)
-    cents = to_cents(dice.between(f"{topic}/size", low, high, *key))
-    rows = Rows.of(at, CHECKING, working_day(day, "forward", period), cents, payees.code(payee))
+    day = period.last - turn * pace - np.floor(pace * rng.uniform(f"{topic}/when", *key)).astype(np.int64)
+    cents = to_cents(rng.between(f"{topic}/size", low, high, *key))
+    rows = Rows.of(at, CHECKING, working_day(day, "forward", period), cents, pool.code(payee))
     return rows.only(period.covers(rows.day))
 
 
-def errands(dice: Dice, who: People, period: Period) -> Rows:
+def errands(rng: Rng, who: People, period: Period) -> Rows:
     """Purchases at one price that come when they come: haircuts, copays, car washes, apps, a coffee each workday."""
     parts = []
     for topic, group, share, shortest, longest, prices in (
-        ("haircut", payees.BARBERS, 0.4, 26, 47, (28.0, 35.0, 45.0)),
-        ("copay", payees.CLINICS, 0.3, 20, 60, (10.0, 15.0, 25.0)),
-        ("car wash", payees.CAR_WASHES, 0.25, 12, 50, (12.0, 18.0, 25.0)),
-        ("apps", (payees.APPLE,), 0.3, 4, 40, (0.99, 1.99, 4.99, 9.99)),
+        ("haircut", pool.BARBERS, 0.4, 26, 47, (28.0, 35.0, 45.0)),
+        ("copay", pool.CLINICS, 0.3, 20, 60, (10.0, 15.0, 25.0)),
+        ("car wash", pool.CAR_WASHES, 0.25, 12, 50, (12.0, 18.0, 25.0)),
+        ("apps", (pool.APPLE,), 0.3, 4, 40, (0.99, 1.99, 4.99, 9.99)),
     ):
-        have = np.flatnonzero(dice.chance(f"{topic}/has", share, who.index))
+        have = np.flatnonzero(rng.chance(f"{topic}/has", share, who.index))
         steps = np.arange(period.days // shortest + 1)
-        gaps = dice.whole(f"{topic}/gap", shortest, longest, who.index[have][:, None], steps[None, :])
-        before = dice.whole(f"{topic}/first", 1, shortest, who.index[have])
+        gaps = rng.whole(f"{topic}/gap", shortest, longest, who.index[have][:, None], steps[None, :])
+        before = rng.whole(f"{topic}/first", 1, shortest, who.index[have])
         at, step = np.repeat(have, len(steps)), np.tile(steps, len(have))
         day = (period.first + np.cumsum(gaps, axis=1) - before[:, None]).ravel()
         menu = to_cents(np.array(prices))
-        usual = dice.whole(f"{topic}/price", 0, len(menu) - 1, who.index[at])
-        today = dice.whole(f"{topic}/today", 0, len(menu) - 1, who.index[at], step)
+        usual = rng.whole(f"{topic}/price", 0, len(menu) - 1, who.index[at])
+        today = rng.whole(f"{topic}/today", 0, len(menu) - 1, who.index[at], step)
         price = menu[today if topic == "apps" else usual]
-        payee = one_of(dice, topic, group, who.index[at])
+        payee = one_of(rng, topic, group, who.index[at])
         place = np.where(who.has_card[at], CARD, CHECKING)
         parts.append(Rows.of(at, place, day, -price, payee).only(period.covers(day)))
-    have = np.flatnonzero(dice.chance("workday coffee", 0.25, who.index))
+    have = np.flatnonzero(rng.chance("workday coffee", 0.25, who.index))
     days = np.arange(period.first, period.last + 1)
     at, day = np.repeat(have, len(days)), np.tile(days, len(have))
-    shop, price = payees.HABITS[1].payees, to_cents(np.array(payees.HABITS[1].menu))
-    bought = (weekday(day) < 5) & dice.chance("workday coffee/today", 0.8, who.index[at], day)
-    order = price[dice.whole("workday coffee/order", 0, len(price) - 1, who.index[at])]
-    rows = Rows.of(at, CHECKING, day, -order, one_of(dice, "workday coffee", shop, who.index[at]))
+    shop, price = pool.HABITS[1].payees, to_cents(np.array(pool.HABITS[1].menu))
+    bought = (weekday(day) < 5) & rng.chance("workday coffee/today", 0.8, who.index[at], day)
+    order = price[rng.whole("workday coffee/order", 0, len(price) - 1, who.index[at])]
+    rows = Rows.of(at, CHECKING, day, -order, one_of(rng, "workday coffee", shop, who.index[at]))
     return together([*parts, rows.only(bought)])
 
 
-def left_pending(dice: Dice, who: People, rows: Rows) -> Rows:
+def left_pending(rng: Rng, who: People, rows: Rows) -> Rows:
     """Authorisations that some banks leave in the feed beside the row that posted."""
     key = (who.index[rows.who], rows.day, rows.payee, -rows.cents)
-    beside = rows.only(~rows.pending & (rows.cents < 0) & dice.chance("left pending", 0.06, *key))
+    beside = rows.only(~rows.pending & (rows.cents < 0) & rng.chance("left pending", 0.06, *key))
     return replace(beside, day=beside.day - 1, pending=np.ones(len(beside.who), dtype=np.bool_))
 
 
@@ -362,12 +370,12 @@ class Feed:
     no_category: Flags
 
 
-def feed(dice: Dice, who: People, rows: Rows, number: Ints) -> Feed:
+def feed(rng: Rng, who: People, rows: Rows, number: Ints) -> Feed:
     """Six names in ten are spelled in another way, three ids in ten and one category in eight are missing."""
     key = (who.index[rows.who], rows.payee, number)
-    messy = dice.chance("spelling/messy", 0.6, *key)
-    spelling = np.where(messy, dice.whole("spelling", 1, payees.SPELLINGS - 1, *key), 0)
-    paid = np.array([payee.primary == "INCOME" for payee in payees.ALL])[rows.payee]
+    messy = rng.chance("spelling/messy", 0.6, *key)
+    spelling = np.where(messy, rng.whole("spelling", 1, pool.SPELLINGS - 1, *key), 0)
+    paid = np.array([payee.primary == "INCOME" for payee in pool.ALL])[rows.payee]
     # Without its category a wage is only told by words that not every spelling has.
-    no_category = ~paid & dice.chance("category/missing", 0.12, *key)
-    return Feed(spelling, dice.chance("entity/missing", 0.3, *key), no_category)
+    no_category = ~paid & rng.chance("category/missing", 0.12, *key)
+    return Feed(spelling, rng.chance("entity/missing", 0.3, *key), no_category)

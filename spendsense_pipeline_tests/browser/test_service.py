@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Page, expect
 
-from spendsense_pipeline.governance import access, feedback, operators
+from spendsense_pipeline.governance import credentials, feedback, operators
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import Decision
 from spendsense_pipeline.service.login import login_link
@@ -83,7 +83,7 @@ def decisions(place: Town) -> list[tuple[str, str, str | None]]:
 def test_a_password_leads_to_the_desk_and_the_button_out_again(place: Town, address: str, visitor: Visitor) -> None:
     with writing(place.engine) as session:
         operators.add(
-            session, "ada", place.now, standing=operators.Standing(password_hash=access.password_hash(PASSWORD))
+            session, "ada", place.now, standing=operators.Standing(password_hash=credentials.password_hash(PASSWORD))
         )
     place.now += town.HOUR
     with visitor.page(f"{address}/desk") as page:

@@ -46,7 +46,7 @@ def webserver(refreshed: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> 
         "DAGSTER_HOME": str(data / "dagster"),
     }
     log = tmp_path_factory.mktemp("webserver") / "log.txt"
-    command = [sys.executable, "-m", "spendsense_pipeline.defs.webserver", "-h", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-m", "spendsense_pipeline.webserver", "-h", "127.0.0.1", "-p", str(port)]
     with log.open("w") as written:
         server = subprocess.Popen(
             [*command, "-w", str(PROJECT_ROOT / "workspace.yaml")],

@@ -10,7 +10,7 @@ import pytest
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import audit, experiments, operators, queue, release, review
+from spendsense_pipeline.governance import audit, experiment_records, operators, queue, release, review
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline_tests.conftest import DAY, NOON, Pipeline
 
@@ -40,7 +40,7 @@ def started(copy: Pipeline) -> Pipeline:
 
 def assigned(pipeline: Pipeline) -> pd.DataFrame:
     with reading(pipeline.engine) as session:
-        return pd.DataFrame(experiments.assignments(session, "does-it-help"))
+        return pd.DataFrame(experiment_records.assignments(session, "does-it-help"))
 
 
 def test_from_the_file_to_the_sentence(started: Pipeline, spendsense) -> None:
@@ -60,7 +60,7 @@ def test_from_the_file_to_the_sentence(started: Pipeline, spendsense) -> None:
         assert audit.verify(session).ok
     education = [row for row in feed if row["content_type"] == "education"]
     assert education
-    assert not held & {row["user_id"] for row in education if row["insight"] not in experiments.URGENT}
+    assert not held & {row["user_id"] for row in education if row["insight"] not in experiment_records.URGENT}
 
     # A month later, with the figures of today: too few customers for a figure, which is what is said.
     later, root = DAY + dt.timedelta(days=40), started.settings.warehouse_root
@@ -96,7 +96,7 @@ def test_from_the_file_to_the_sentence(started: Pipeline, spendsense) -> None:
     # An erasure reaches the pseudonymous rows, too.
     who = people["user_id"].iloc[0]
     with reading(started.engine) as session:
-        names = experiments.pseudonyms(session, who)
+        names = experiment_records.pseudonyms(session, who)
 
     def theirs() -> int:
         rows = to_frame(warehouse.load(root, "experiment_outcomes", [later.isoformat()]))

@@ -18,7 +18,7 @@ from aiosmtpd.smtp import AuthResult
 from dagster._core.test_utils import create_run_for_test
 from standardwebhooks import Webhook
 
-from spendsense_pipeline.defs import alerts, failures
+from spendsense_pipeline.defs import alerts, failures, sensors
 from spendsense_pipeline.defs.alerts import Alerts
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import InvalidSettings, Settings
@@ -98,7 +98,7 @@ class Told:
 
     def tick(self) -> str:
         context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources={"alerts": self.alerts})
-        answer = failures.failure_alerts(JOBS)(context)
+        answer = sensors.failure_alerts(JOBS)(context)
         assert isinstance(answer, dg.SkipReason)
         self.cursor = context.cursor
         return answer.skip_message or ""
@@ -208,7 +208,7 @@ def test_no_mail_leaves_this_machine_without_tls(
 
 
 def test_what_time_does_not_allow_waits(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "EVALUATION", -1.0)
+    monkeypatch.setattr(sensors, "EVALUATION", -1.0)
     told = Told(instance, Alerts())
     fails(instance, 1)
     assert told.tick() == "log waits for 1"
@@ -247,7 +247,7 @@ def test_a_check_that_found_an_error_is_told_though_the_run_succeeded_and_a_warn
     def proven() -> dg.AssetCheckResult:
         return dg.AssetCheckResult(passed=False, severity=severity, description="1 of 3 without")
 
-    assert dg.materialize([table, proven], instance=instance, tags={failures.HOST: "here"}).success
+    assert dg.materialize([table, proven], instance=instance, tags={sensors.HOST: "here"}).success
     Told(instance, Alerts()).tick()
     found = [line for line in lines(caplog) if "table: proven did not pass (1 of 3 without)" in line]
     assert len(found) == (severity == dg.AssetCheckSeverity.ERROR)

@@ -12,11 +12,11 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from spendsense_pipeline.definitions import build_defs
-from spendsense_pipeline.defs import freshness
+from spendsense_pipeline.defs import freshness, schedules, sensors
 from spendsense_pipeline.defs.alerts import Alerts
-from spendsense_pipeline.defs.freshness import Timetable
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
+from spendsense_pipeline.defs.schedules import Timetable
 from spendsense_pipeline.governance.batches import register_batch
 from spendsense_pipeline.governance.database import open_or_create, writing
 
@@ -30,7 +30,7 @@ def test_a_date_is_due_the_morning_after_it_by_local_time() -> None:
     assert BERLIN.due(NINE - dt.timedelta(seconds=1)) == dt.date(2026, 6, 29)
     assert BERLIN.due(dt.datetime(2026, 6, 30, 22, 30, tzinfo=dt.UTC)) == dt.date(2026, 6, 29), "the 1st, in Berlin"
     assert BERLIN.ended(dt.date(2026, 6, 30)) == dt.datetime(2026, 6, 30, 22, tzinfo=dt.UTC)
-    assert freshness.DUE_AT > freshness.STARTS_AT
+    assert schedules.DUE_AT > schedules.STARTS_AT
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_what_has_become_late_is_reported_on_its_tables_and_told_once_until_it_i
         context = dg.build_sensor_context(
             instance=place.instance, cursor=cursor, resources=resources | {"clock": Clock(fixed=now.isoformat())}
         )
-        answer = freshness.lateness_sensor(checks, BERLIN)(context)
+        answer = sensors.lateness_sensor(checks, BERLIN)(context)
         assert isinstance(answer, dg.SensorResult)
         cursor = answer.cursor
         return {one.asset_key.path[-1]: one.passed for one in answer.asset_events}, caplog.messages
@@ -177,9 +177,7 @@ UTC = Timetable("UTC", dt.date(2026, 1, 1), late_days=4)
 
 def started(place: SimpleNamespace, now: dt.datetime) -> dg.RunRequest | dg.SkipReason:
     resources = {"files": place.files, "clock": Clock(fixed=now.isoformat())}
-    answer = freshness.arrival_sensor(refresh, UTC)(
-        dg.build_sensor_context(instance=place.instance, resources=resources)
-    )
+    answer = sensors.arrival_sensor(refresh, UTC)(dg.build_sensor_context(instance=place.instance, resources=resources))
     assert isinstance(answer, dg.RunRequest | dg.SkipReason)
     return answer
 
@@ -202,13 +200,13 @@ def test_a_date_is_run_once_a_batch_that_came_after_it_is_merged_and_none_waits(
 
 
 def test_the_clock_starts_what_the_arrival_of_data_has_not(tmp_path: Path) -> None:
-    schedule, now = freshness.daily_schedule(refresh, UTC), dt.datetime.now(dt.UTC)
+    schedule, now = schedules.daily_schedule(refresh, UTC), dt.datetime.now(dt.UTC)
     yesterday = (now.date() - dt.timedelta(days=1)).isoformat()
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         context = dg.build_schedule_context(instance=instance, scheduled_execution_time=now)
 
         tags = {"dagster/partition": yesterday}
-        create_run_for_test(instance, job_name=freshness.REFRESH, status=dg.DagsterRunStatus.FAILURE, tags=tags)
+        create_run_for_test(instance, job_name=schedules.REFRESH, status=dg.DagsterRunStatus.FAILURE, tags=tags)
         assert schedule(context).partition_key == yesterday
-        create_run_for_test(instance, job_name=freshness.REFRESH, status=dg.DagsterRunStatus.STARTED, tags=tags)
+        create_run_for_test(instance, job_name=schedules.REFRESH, status=dg.DagsterRunStatus.STARTED, tags=tags)
         assert isinstance(schedule(context), dg.SkipReason)

@@ -17,9 +17,9 @@ import pytest
 from sqlalchemy import select
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.cli.tables import appoint_named
+from spendsense_pipeline.cli.table_commands import appoint_named
 from spendsense_pipeline.defs import ingest as room
-from spendsense_pipeline.defs import launch, runs
+from spendsense_pipeline.defs import launch, runs, sensors
 from spendsense_pipeline.governance import batches, consent
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import Operator
@@ -338,7 +338,7 @@ def test_a_sensor_beside_commands_for_the_same_and_for_another_folder_brings_eac
             commands = [command(pipeline, same), command(pipeline, other)]
         with context:
             files, clock = definitions.resources["files"], definitions.resources["clock"]
-            answer = room.landing_sensor(context, files=files, clock=clock)
+            answer = sensors.landing_sensor(context, files=files, clock=clock)
         if not commands:
             commands = [command(pipeline, same), command(pipeline, other)]
         for request in answer.run_requests or [] if isinstance(answer, dg.SensorResult) else []:

@@ -9,7 +9,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.definitions import build_defs
-from spendsense_pipeline.defs import retention
+from spendsense_pipeline.defs import sensors
 from spendsense_pipeline.defs.resources import Clock, Files
 from spendsense_pipeline.settings import InvalidSettings, Settings
 
@@ -21,7 +21,7 @@ def looked(instance: dg.DagsterInstance, root: Path, now: dt.datetime = NOW) -> 
     folders = {"warehouse": str(root / "warehouse"), "reports": str(root / "reports")}
     files = Files(**dict.fromkeys(set(Files.model_fields), "") | folders)
     resources = {"files": files, "clock": Clock(fixed=now.isoformat())}
-    sensor = retention.retention_sensor(["features_30d"], {"daily_refresh"}, 90)
+    sensor = sensors.retention_sensor(["features_30d"], {"daily_refresh"}, 90)
     answer = sensor(dg.build_sensor_context(instance=instance, resources=resources))
     assert isinstance(answer, dg.SkipReason)
     return str(answer.skip_message)

@@ -15,8 +15,7 @@ from filelock import FileLock
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.definitions import build_defs
-from spendsense_pipeline.defs import ingest, launch
-from spendsense_pipeline.defs import release as room
+from spendsense_pipeline.defs import ingest, launch, sensors
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.governance import consent, operators, queue, release, review
 from spendsense_pipeline.governance.database import reading, writing
@@ -35,7 +34,7 @@ def asked(pipeline: Pipeline, instance: dg.DagsterInstance, now: dt.datetime = N
             "files": files(pipeline),
         },
     )
-    return room.release_gate(context)
+    return sensors.release_gate(context)
 
 
 def files(pipeline: Pipeline) -> Files:
@@ -133,7 +132,7 @@ def test_failures_older_than_an_hour_no_longer_stop_the_gate(copy: Pipeline) -> 
             run_of(instance, "release", dg.DagsterRunStatus.FAILURE)
         happened = max(record.update_timestamp for record in instance.get_run_records())
         assert "4 release runs failed" in reason(asked(copy, instance, happened + dt.timedelta(minutes=59)))
-        later = happened + room.FAILURE_WINDOW + dt.timedelta(seconds=1)
+        later = happened + sensors.FAILURE_WINDOW + dt.timedelta(seconds=1)
         assert reason(asked(copy, instance, later)).startswith("nothing to release")  # by then it has expired
 
 
@@ -252,7 +251,7 @@ def landed(zone: Path, instance: dg.DagsterInstance, seconds_later: float = 120)
         resources={"files": files, "clock": Clock(fixed=now.isoformat())},
         definitions=build_defs(),
     )
-    return ingest.landing_sensor(context)
+    return sensors.landing_sensor(context)
 
 
 def test_a_complete_folder_becomes_a_partition_and_one_run(zone: Path) -> None:

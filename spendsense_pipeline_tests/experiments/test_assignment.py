@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from spendsense_pipeline.experiments.assignment import arm_at, deal, eligible, strata
+from spendsense_pipeline.experiments.arms import arm_at, deal, eligible, strata
 from spendsense_pipeline.experiments.definition import Arm
 from spendsense_pipeline_tests.experiments.trials import experiment
 

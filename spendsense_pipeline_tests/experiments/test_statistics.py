@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spendsense_pipeline.experiments import statistics
-from spendsense_pipeline.synthetic import reactions
+from spendsense_pipeline_tests.experiments import reactions
 from spendsense_pipeline_tests.experiments.trials import trial, trials
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.experiments import statistics
-from spendsense_pipeline.experiments.assignment import deal, strata
+from spendsense_pipeline.experiments.arms import deal, strata
 from spendsense_pipeline.experiments.definition import Experiment, parse
-from spendsense_pipeline.synthetic import reactions
+from spendsense_pipeline_tests.experiments import reactions
 
 FILE = """
 name = "fees-wording"

@@ -233,7 +233,7 @@ def test_what_starts_a_worker_is_light() -> None:
 def test_no_customers_are_one_empty_range(tmp_path: Path) -> None:
     tables = {}
     for name in by_range.TABLES:
-        row_groups.store(arrow_schema(CONTRACTS[name]).empty_table(), f"{tmp_path}/{name}.parquet")
+        pq.write_table(arrow_schema(CONTRACTS[name]).empty_table(), f"{tmp_path}/{name}.parquet")
         tables[name] = Stored((f"{tmp_path}/{name}.parquet",), by_range.columns_of(name))
     some = by_range.tasks_of(tables, DATES, WINDOWS, f"{tmp_path}/parts", workers=4)
     assert [task.customers for task in some] == [Range()]

@@ -8,8 +8,8 @@ from argon2 import PasswordHasher
 from sqlalchemy import Engine, select
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import access, operators
-from spendsense_pipeline.governance.access import AccessRefused
+from spendsense_pipeline.governance import credentials, operators
+from spendsense_pipeline.governance.credentials import AccessRefused
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import AccessToken, Decision, Login, Operator
 from spendsense_pipeline_tests.governance import town
@@ -30,13 +30,13 @@ def with_password(engine: Engine, kept: str = CHEAP) -> None:
 
 def refusal(engine: Engine, name: str, password: str, now: dt.datetime = NOW) -> str:
     with pytest.raises(AccessRefused) as refused:
-        access.log_in(engine, name, password, now)
+        credentials.log_in(engine, name, password, now)
     return refused.value.code
 
 
 def test_the_right_password_and_nothing_else_lets_in(engine: Engine) -> None:
-    with_password(engine, access.password_hash(PASSWORD))
-    assert access.log_in(engine, "ada", PASSWORD, NOW).role == "operator"
+    with_password(engine, credentials.password_hash(PASSWORD))
+    assert credentials.log_in(engine, "ada", PASSWORD, NOW).role == "operator"
     for name, password in (("ada", "wrong"), ("ada", ""), ("ben", PASSWORD), ("nobody", PASSWORD), ("\0", PASSWORD)):
         assert refusal(engine, name, password) == "invalid_credentials"
     with writing(engine) as session:
@@ -50,10 +50,10 @@ def test_the_right_password_and_nothing_else_lets_in(engine: Engine) -> None:
 @pytest.mark.parametrize("name", ["ada", "nobody"])
 def test_five_failures_lock_a_name_for_a_quarter_of_an_hour_whether_or_not_it_exists(engine: Engine, name: str) -> None:
     with_password(engine)
-    for n in range(access.LOCK_AFTER):
+    for n in range(credentials.LOCK_AFTER):
         assert refusal(engine, name, "wrong", NOW + n * MINUTE) == "invalid_credentials"
     assert refusal(engine, name, PASSWORD, NOW + 5 * MINUTE) == "locked"
-    assert access.log_in(engine, "ada", PASSWORD, NOW + 20 * MINUTE)
+    assert credentials.log_in(engine, "ada", PASSWORD, NOW + 20 * MINUTE)
 
 
 def test_a_success_starts_the_count_anew(engine: Engine) -> None:
@@ -61,7 +61,7 @@ def test_a_success_starts_the_count_anew(engine: Engine) -> None:
     for n in range(12):
         at = NOW + n * MINUTE
         if n % 4 == 3:
-            access.log_in(engine, "ada", PASSWORD, at)
+            credentials.log_in(engine, "ada", PASSWORD, at)
         else:
             assert refusal(engine, "ada", "wrong", at) == "invalid_credentials"
 
@@ -70,43 +70,43 @@ def test_attempts_at_the_same_moment_are_all_counted(engine: Engine) -> None:
     with_password(engine)
     with ThreadPoolExecutor(8) as pool:
         codes = list(pool.map(lambda _: refusal(engine, "ada", "wrong"), range(16)))
-    assert codes.count("invalid_credentials") == access.LOCK_AFTER
-    assert codes.count("locked") == 16 - access.LOCK_AFTER
+    assert codes.count("invalid_credentials") == credentials.LOCK_AFTER
+    assert codes.count("locked") == 16 - credentials.LOCK_AFTER
 
 
 @pytest.mark.parametrize("password", ["short", "aaaaaaaaaaaaaaaa", "x" * 1_001])
 def test_a_weak_password_is_refused(password: str) -> None:
     with pytest.raises(SpendSenseError) as refused:
-        access.password_hash(password)
+        credentials.password_hash(password)
     assert refused.value.code == "weak_password"
 
 
 def test_a_link_lets_in_once(engine: Engine) -> None:
-    assert access.admit(engine, "ada", NOW, means="link", nonce="n1").operator_id == "ada"
+    assert credentials.admit(engine, "ada", NOW, means="link", nonce="n1").operator_id == "ada"
     with pytest.raises(AccessRefused, match="used"):
-        access.admit(engine, "ada", NOW, means="link", nonce="n1")
+        credentials.admit(engine, "ada", NOW, means="link", nonce="n1")
     with pytest.raises(AccessRefused, match="no active account"):
-        access.admit(engine, "nobody", NOW, means="link", nonce="n2")
+        credentials.admit(engine, "nobody", NOW, means="link", nonce="n2")
     with reading(engine) as session:
-        assert [row["outcome"] for row in access.logins(session)] == ["failed", "ok"]
+        assert [row["outcome"] for row in credentials.logins(session)] == ["failed", "ok"]
         assert "nobody" not in {row.name_digest for row in session.scalars(select(Login))}
 
 
 def test_a_token_is_kept_as_a_hash_and_ends_when_it_is_revoked_or_over(engine: Engine) -> None:
     with writing(engine) as session:
-        made = access.add_token(session, "app", ["feed:read"], NOW, created_by="test", expires_at=NOW + DAY)
+        made = credentials.add_token(session, "app", ["feed:read"], NOW, created_by="test", expires_at=NOW + DAY)
         kept = session.get_one(AccessToken, made["token_id"])
         assert made["token"] not in {str(getattr(kept, name)) for name in ("digest", "name", "scopes")}
     with reading(engine) as session:
-        found = access.bearer(session, made["token"], NOW)
+        found = credentials.bearer(session, made["token"], NOW)
         assert found is not None
         assert found.scopes == ("feed:read",)
-        assert access.bearer(session, made["token"] + "x", NOW) is None
-        assert access.bearer(session, made["token"], NOW + DAY) is None
+        assert credentials.bearer(session, made["token"] + "x", NOW) is None
+        assert credentials.bearer(session, made["token"], NOW + DAY) is None
     with writing(engine) as session:
-        assert access.revoke_token(session, made["token_id"], NOW) == "revoked"
-        assert access.revoke_token(session, made["token_id"], NOW) == "unchanged"
-        assert access.bearer(session, made["token"], NOW) is None
+        assert credentials.revoke_token(session, made["token_id"], NOW) == "revoked"
+        assert credentials.revoke_token(session, made["token_id"], NOW) == "unchanged"
+        assert credentials.bearer(session, made["token"], NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -123,16 +123,16 @@ def test_a_token_without_sense_is_refused(
     engine: Engine, scopes: list[str], operator_id: str | None, code: str
 ) -> None:
     with pytest.raises(SpendSenseError) as refused, writing(engine) as session:
-        access.add_token(session, "app", scopes, NOW, created_by="test", operator_id=operator_id)
+        credentials.add_token(session, "app", scopes, NOW, created_by="test", operator_id=operator_id)
     assert refused.value.code == code
 
 
 def test_a_decision_by_command_takes_a_name_only_on_a_trusted_machine_and_a_token_anywhere(engine: Engine) -> None:
     with writing(engine) as session:
-        token = access.add_token(session, "mine", ["review"], NOW, created_by="test", operator_id="ada")["token"]
-        feed = access.add_token(session, "app", ["feed:read"], NOW, created_by="test")["token"]
-    assert access.deciding(engine, "ada", None, NOW, trust_local=True) == ("ada", "trusted_local")
-    assert access.deciding(engine, None, token, NOW, trust_local=False) == ("ada", "token")
+        token = credentials.add_token(session, "mine", ["review"], NOW, created_by="test", operator_id="ada")["token"]
+        feed = credentials.add_token(session, "app", ["feed:read"], NOW, created_by="test")["token"]
+    assert credentials.deciding(engine, "ada", None, NOW, trust_local=True) == ("ada", "trusted_local")
+    assert credentials.deciding(engine, None, token, NOW, trust_local=False) == ("ada", "token")
     for typed, given, trusted, code in (
         ("ada", None, False, "token_required"),
         ("ben", token, True, "other_operator"),
@@ -140,7 +140,7 @@ def test_a_decision_by_command_takes_a_name_only_on_a_trusted_machine_and_a_toke
         (None, None, True, "operator_missing"),
     ):
         with pytest.raises(SpendSenseError) as refused:
-            access.deciding(engine, typed, given, NOW, trust_local=trusted)
+            credentials.deciding(engine, typed, given, NOW, trust_local=trusted)
         assert refused.value.code == code
 
 

@@ -5,8 +5,9 @@ import json
 import pytest
 from sqlalchemy import Engine
 
+from spendsense_pipeline.durations import LOOKING
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import activity, queue, review, templates
+from spendsense_pipeline.governance import activity, queue, review, wordings
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import FeedbackEvent, Release
 from spendsense_pipeline_tests.governance.town import DAY, NOTABLE, NOW, approve, gate, seen, waiting_draft
@@ -42,7 +43,7 @@ def test_somebody_looks_for_two_minutes(engine: Engine) -> None:
     with reading(engine) as session:
         assert activity.looking(session, NOW) == {one["recommendation_id"]: ["ada"]}
         assert activity.looking(session, NOW, "another") == {}
-        assert activity.looking(session, NOW + activity.LEASE) == {}
+        assert activity.looking(session, NOW + LOOKING) == {}
 
 
 def test_a_customers_history_has_the_release_its_feedback_and_the_last_decision(engine: Engine) -> None:
@@ -69,18 +70,18 @@ def test_a_customers_history_has_the_release_its_feedback_and_the_last_decision(
 
 
 def test_one_wording_is_as_the_list_has_it_with_its_names(engine: Engine) -> None:
-    for n in range(templates.NAMES + 2):
+    for n in range(wordings.NAMES + 2):
         slots = {"payee": {"signal": "insights", "value": f"Payee {n:02}", "shown": f"Payee {n:02}"}}
         waiting_draft(engine, f"user_{n}", slots=json.dumps(slots), **({"findings": NOTABLE} if n == 0 else {}))
     with reading(engine) as session:
-        (listed,) = templates.templates(session, NOW)["templates"]
-        assert templates.wording(session, NOW, listed["reference"]) == listed
-        assert (len(listed["names"]["payee"]["values"]), listed["names"]["payee"]["others"]) == (templates.NAMES, 2)
+        (listed,) = wordings.templates(session, NOW)["templates"]
+        assert wordings.wording(session, NOW, listed["reference"]) == listed
+        assert (len(listed["names"]["payee"]["values"]), listed["names"]["payee"]["others"]) == (wordings.NAMES, 2)
         assert listed["with_findings"] == 1
-        assert not templates.sample_opened(session, listed["reference"], "ada")
+        assert not wordings.sample_opened(session, listed["reference"], "ada")
         with pytest.raises(SpendSenseError, match="no draft of"):
-            templates.wording(session, NOW, "nothing@0123456789ab")
+            wordings.wording(session, NOW, "nothing@0123456789ab")
     queue.show(engine, listed["renderings"][0]["recommendation_id"], NOW, operator_id="ada")
     with reading(engine) as session:
-        assert templates.sample_opened(session, listed["reference"], "ada")
-        assert not templates.sample_opened(session, listed["reference"], "ben")
+        assert wordings.sample_opened(session, listed["reference"], "ada")
+        assert not wordings.sample_opened(session, listed["reference"], "ben")

@@ -8,7 +8,16 @@ import re
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from spendsense_pipeline.governance import audit, erasure, holds, policy, queue, records, review, templates
+from spendsense_pipeline.governance import (
+    audit,
+    erased_rows,
+    evaluation_records,
+    holds,
+    policy,
+    queue,
+    review,
+    wordings,
+)
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import AuditEntry
 from spendsense_pipeline_tests.governance.town import (
@@ -42,11 +51,11 @@ def others(engine: Engine) -> None:
     review.reject(engine, [ida["recommendation_id"]], "ada", NOW, reason="no")
     revoke(engine, "eva", NOW + HOUR)
     queue.show(engine, joe["recommendation_id"], NOW, operator_id="ada")
-    templates.approve_template(engine, f"{joe['template_id']}@{joe['template_hash']}", "ada", NOW)
-    erasure.begin(engine, "lea", [], "ada", "request 1", NOW + HOUR, known=False)
+    wordings.approve_template(engine, f"{joe['template_id']}@{joe['template_hash']}", "ada", NOW)
+    erased_rows.begin(engine, "lea", [], "ada", "request 1", NOW + HOUR, known=False)
     policy.keep(engine, policy.Rules(four_eyes=True), NOW)
     with writing(engine) as session:
-        records.record_evaluation(session, TODAY, {"coverage": 1.0}, NOW)
+        evaluation_records.record_evaluation(session, TODAY, {"coverage": 1.0}, NOW)
         holds.place(session, "joe", "ada", "court", NOW)
         holds.lift(session, "joe", "ben", "over", NOW)
 
@@ -185,7 +194,7 @@ def test_reordered_links_are_found(told: Engine) -> None:
 
 def test_a_tail_cut_off_with_its_head_shows_against_an_evaluation(told: Engine) -> None:
     with writing(told) as session:
-        head = records.record_evaluation(session, TODAY, {"coverage": 1.0}, NOW)
+        head = evaluation_records.record_evaluation(session, TODAY, {"coverage": 1.0}, NOW)
     assert verified(told).ok
     length = head["count"]
     cut = [
@@ -241,8 +250,8 @@ def test_more_links_than_are_read_at_once(empty: Engine, monkeypatch: pytest.Mon
 
 def test_a_stranger_verifies_the_chain_by_the_recipe_in_the_docs(told: Engine) -> None:
     """docs/governance.md, "To verify without SpendSense", with nothing of the package but the names of columns."""
-    erasure.begin(told, "noah", [], "ada", "request 1", NOW + HOUR, known=False)
-    erasure.finish(told, "noah", "ada", "request 1", NOW + HOUR)
+    erased_rows.begin(told, "noah", [], "ada", "request 1", NOW + HOUR, known=False)
+    erased_rows.finish(told, "noah", "ada", "request 1", NOW + HOUR)
 
     def hashed(parts: object) -> str:
         text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=written)
@@ -275,7 +284,7 @@ def test_a_stranger_verifies_the_chain_by_the_recipe_in_the_docs(told: Engine) -
 
 def test_an_evaluation_before_the_first_link_accuses_nobody(empty: Engine) -> None:
     with writing(empty) as session:
-        assert records.record_evaluation(session, TODAY, {}, NOW) == {"count": 0, "hash": audit.START}
+        assert evaluation_records.record_evaluation(session, TODAY, {}, NOW) == {"count": 0, "hash": audit.START}
     assert verified(empty).ok
     grant(empty, "mia")
     assert verified(empty).ok

@@ -10,7 +10,7 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.experiments import documents
 from spendsense_pipeline.governance import audit, consent, consent_texts
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.governance.frames import consents
+from spendsense_pipeline.governance.database_frames import consents
 from spendsense_pipeline.governance.models import ConsentText
 from spendsense_pipeline_tests.governance.town import (
     DAY,

@@ -3,7 +3,6 @@
 import datetime as dt
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,43 +13,10 @@ from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, batches, database, operators, records
+from spendsense_pipeline.governance import batches, database, operators
 from spendsense_pipeline.governance.database import SCHEMA, connect, current, reading, upgrade, writing
-from spendsense_pipeline.governance.models import Base, Batch, ConsentPeriod, Operator, Recommendation
+from spendsense_pipeline.governance.models import Base, Batch, ConsentPeriod, Operator
 from spendsense_pipeline_tests.governance.town import DAY, NOW, grant
-
-CONSENT, AT = "con_70d8da13d35fb737f4b0", "2026-11-23 09:00:00.000000+00:00"
-LINK = "dd75cc6d2b5ac0652ba93783c203830095d489ca0d0282b9e1b50c6e58590aec"
-PAYLOAD = '{"action":"opened","channel":"unstated","scope":"education","text_version":"unstated"}'
-NAMED = '{"coverage": 1.0, "named": {"name": "november", "details": null}}'
-FIRST_VERSION = [
-    f"INSERT INTO consent_periods VALUES ('{CONSENT}', 'mia', 'education', 1, '{AT}', '{AT}', NULL, NULL)",
-    f"INSERT INTO consent_events VALUES (1, '{CONSENT}', 'mia', 'education', 'opened', '{AT}', 'unstated', 'unstated',"
-    f" 'test', 'mia', NULL, '{AT}')",
-    f"INSERT INTO audit_chain VALUES (1, 'consent', '{CONSENT}', '{AT}', '{PAYLOAD}', '5a',"
-    f" '8f788b18ecab2274ab8337d31dba42e9d664ca07a32279612948b185afa2172a', '{'0' * 64}', '{LINK}')",
-    f"UPDATE audit_head SET count = 1, hash = '{LINK}'",
-    "INSERT INTO recommendations (recommendation_id, user_id, as_of, window_days, persona, content_type, template_id,"
-    " situation, generator, prompt_version, consent_id, original_hash, content_hash, registered_at,"
-    " first_registered_at, expires_at, status, status_at) VALUES ('rec_1', 'mia', '2026-11-23', 30, 'savings_builder',"
-    f" 'education', 'savings_builder/a', 's', 'library', 'library-0123456789ab', '{CONSENT}', 'h', 'h', '{AT}', '{AT}',"
-    f" '{AT}', 'pending_approval', '{AT}')",
-    *(
-        "INSERT INTO recommendation_texts (recommendation_id, content_hash, title, content, rationale, findings,"
-        " severity, slots, reasons, written_at)"
-        f" VALUES ('rec_1', '{hashed}', 'T', 'C', 'R', '[]', 0, '{{}}', '[]', '{AT}')"
-        for hashed in ("h", "other words")
-    ),
-    "INSERT INTO recommendations SELECT 'rec_2', user_id, as_of, window_days, persona, content_type, template_id,"
-    " situation, product_id, generator, model, prompt_version, generation_ms, consent_id, original_hash, content_hash,"
-    " run_id, registered_at, first_registered_at, expires_at, 'expired', status_at, superseded_by, decision_id,"
-    " released_at FROM recommendations",
-    f"INSERT INTO operators (operator_id, registered_at, source, deactivated_at) VALUES ('ada', '{AT}', 'test', NULL),"
-    f" ('ben', '{AT}', 'test', '{AT}')",
-    "INSERT INTO evaluation_runs (evaluation_id, as_of, evaluated_at, metrics, audit_count, audit_hash) VALUES"
-    f" ('eva_1', '2026-11-23', '{AT}', '{NAMED}', 1, '{LINK}')",
-]
-"""A database as version 0001 left it."""
 
 
 def test_the_migrations_make_what_the_models_say(empty: Engine) -> None:
@@ -75,45 +41,21 @@ def test_the_schema_this_code_asks_for_is_the_newest_migration() -> None:
     assert ScriptDirectory(str(folder)).get_heads() == [SCHEMA]
 
 
-def test_upgrading_twice_changes_nothing(empty: Engine) -> None:
+def test_a_database_at_schema_0011_needs_no_upgrade_and_an_older_one_is_refused(empty: Engine) -> None:
+    """The first migration keeps the name of the last step of those it replaced."""
     grant(empty, "mia")
+    for schema in ("0010", "0001", "9999"):
+        with empty.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = :schema"), {"schema": schema})
+        with pytest.raises(SpendSenseError, match=f"schema {schema}, and .* upgrades from 0011") as refused:
+            upgrade(empty)
+        assert refused.value.code == "no_way_to_upgrade"
+    with empty.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0011'"))
     upgrade(empty)
+    assert current(empty) == SCHEMA
     with reading(empty) as session:
         assert session.query(ConsentPeriod).count() == 2
-
-
-def test_a_database_of_the_first_version_moves_on_with_all_that_it_holds(tmp_path: Path, postgresql: Engine) -> None:
-    """Rows as version 0001 wrote them: a consent, its link in the chain, a draft that names its piece by version."""
-    with postgresql.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS first"))
-        connection.execute(text("CREATE DATABASE first"))
-    for url in (f"sqlite:///{tmp_path / 'first.db'}", postgresql.url.set(database="first")):
-        engine = connect(url if isinstance(url, str) else url.render_as_string(hide_password=False))
-        upgrade(engine, "0001")
-        with engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
-            for statement in FIRST_VERSION:
-                connection.exec_driver_sql(
-                    statement if engine.dialect.name != "sqlite" else statement.replace("+00:00", "")
-                )
-        with pytest.raises(SpendSenseError, match="at schema 0001"), reading(engine):
-            pass
-        upgrade(engine)
-        with reading(engine) as session:
-            assert audit.verify(session).ok
-            one = session.get_one(Recommendation, "rec_1")
-            assert (one.template_hash, one.status) == ("library-0123456789ab", "pending_approval")
-            (evaluated,) = records.evaluations(session, limit=2)["evaluations"]
-            assert (evaluated["name"], evaluated["metrics"]) == ("november", {"coverage": 1.0})
-        grant(engine, "noah")
-        with reading(engine) as session:
-            kinds = Counter(session.scalars(text("SELECT kind FROM audit_chain")))
-            assert kinds == {"consent": 3, "evaluation": 1, "operator": 3, "draft": 4}
-            assert audit.verify(session).ok
-        with engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
-            connection.execute(text("UPDATE recommendations SET status = 'pending_approval' WHERE status = 'expired'"))
-        with reading(engine) as session:
-            assert audit.verify(session).first_broken["problem"] == "status_changed"
-        engine.dispose()
 
 
 def test_a_database_without_tables_names_the_command_that_makes_them(tmp_path: Path) -> None:
@@ -276,7 +218,7 @@ def test_commands_on_the_database_load_nothing_heavy() -> None:
             "consent",
             "operators",
             "queue",
-            "records",
+            "evaluation_records",
             "registration",
             "release",
             "review",

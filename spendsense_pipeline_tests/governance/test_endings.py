@@ -223,6 +223,8 @@ def test_a_wrong_figure_holds_every_text_of_the_wording_until_an_operator_looked
     assert gate(engine).released == [waiting["recommendation_id"]]
     with pytest.raises(SpendSenseError, match="held"):
         endings.clear_hold(engine, reference, "ada", NOW, note="twice")
+    at_once = events.record(engine, [event(mine, "complaint", "e3")], NOW, source="app")
+    assert at_once["held"] == [reference]
 
 
 def test_events_count_once_in_any_order_and_refuse_by_item(engine: Engine) -> None:

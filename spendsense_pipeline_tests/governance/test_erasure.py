@@ -8,19 +8,19 @@ from sqlalchemy import Engine, text
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import (
-    access,
     audit,
     consent,
+    credentials,
     endings,
-    erasure,
+    erased_rows,
     feedback,
     operators,
     queue,
     release,
     review,
-    templates,
     topics,
     why,
+    wordings,
 )
 from spendsense_pipeline.governance.database import reading, reclaim, writing
 from spendsense_pipeline.governance.models import Base, Erasure, Recall, Tombstone
@@ -40,11 +40,11 @@ from spendsense_pipeline_tests.governance.town import (
 
 
 def begun(engine: Engine, user: str = "mia", by: str = "ada", reason: str = "request 17", **how: Any) -> list[str]:
-    return erasure.begin(engine, user, ["acc-of-mia"], by, reason, NOW + DAY, **({"known": False} | how))
+    return erased_rows.begin(engine, user, ["acc-of-mia"], by, reason, NOW + DAY, **({"known": False} | how))
 
 
 def finished(engine: Engine, user: str = "mia") -> tuple[str | None, dict[str, int]]:
-    return erasure.finish(engine, user, "ada", "request 17", NOW + DAY)
+    return erased_rows.finish(engine, user, "ada", "request 17", NOW + DAY)
 
 
 def words(engine: Engine) -> str:
@@ -67,7 +67,7 @@ def lived(engine: Engine) -> tuple[Engine, dict[str, Any]]:
         )
         approve(engine, ones[1])
         queue.show(engine, ones[2]["recommendation_id"], NOW, operator_id="ada")
-        templates.approve_template(engine, f"t2@{ones[2]['template_hash']}", "ada", NOW)
+        wordings.approve_template(engine, f"t2@{ones[2]['template_hash']}", "ada", NOW)
         gate(engine)
     with writing(engine) as session:
         consent.revoke(session, "mia", NOW, scopes=["partner_offers"], actor="mia", source="test")
@@ -121,7 +121,7 @@ def test_nothing_of_what_came_back_was_chosen_held_or_recalled_is_left(lived: tu
         assert feedback.record(engine, events, NOW, source="app")["accepted"] == 4
         with writing(engine) as session:
             topics.choose(session, user, {"debt": False}, NOW, actor=user, source="app", channel="app")
-            access.add_token(session, "app", ["feed:read"], NOW, created_by="root", user_id=user)
+            credentials.add_token(session, "app", ["feed:read"], NOW, created_by="root", user_id=user)
     with writing(engine) as session:
         topics.choose(session, "mia", {"debt": True}, NOW + DAY, actor="mia", source="app", channel="app")
     later = draft("mia", grant(engine, "mia", NOW + DAY), template="t8", as_of=NOW.date() + 2 * DAY)
@@ -136,7 +136,7 @@ def test_nothing_of_what_came_back_was_chosen_held_or_recalled_is_left(lived: tu
     assert "noah-dismissed" in left
     with reading(engine) as session:
         assert audit.verify(session).ok
-        assert [row["user_id"] for row in access.tokens(session)] == ["noah"]
+        assert [row["user_id"] for row in credentials.tokens(session)] == ["noah"]
     late = {"event_id": "mia-late", "release_id": released["mia"]["release_id"], "kind": "seen"}
     (refused,) = feedback.record(engine, [late], NOW + 3 * DAY, source="app")["refused"]
     assert refused["code"] == "unknown_release"
@@ -149,7 +149,7 @@ def test_somebody_who_left_only_a_choice_or_a_token_is_erased_as_well(engine: En
         if trace == "topic":
             topics.choose(session, "mia", {"debt": False}, NOW, actor="mia", source="app", channel="app")
         else:
-            access.add_token(session, "app", ["feed:read"], NOW, created_by="root", user_id="mia")
+            credentials.add_token(session, "app", ["feed:read"], NOW, created_by="root", user_id="mia")
     begun(engine)
     finished(engine)
     assert "mia" not in words(engine)
@@ -234,7 +234,7 @@ def test_an_erasure_may_be_run_again_and_goes_on_where_one_stopped(lived: tuple[
 def test_two_erasures_under_way_do_not_finish_each_other(lived: tuple[Engine, dict[str, Any]]) -> None:
     engine, _ = lived
     begun(engine)
-    erasure.begin(engine, "noah", ["acc-of-noah"], "ada", "request 18", NOW + DAY, known=True)
+    erased_rows.begin(engine, "noah", ["acc-of-noah"], "ada", "request 18", NOW + DAY, known=True)
     finished(engine, "noah")
     with reading(engine) as session:
         assert sorted(stone.erasure_id is None for stone in session.query(Tombstone)) == [False, False, True, True]
@@ -242,7 +242,7 @@ def test_two_erasures_under_way_do_not_finish_each_other(lived: tuple[Engine, di
     assert "noah" not in words(engine)
     with reading(engine) as session:
         assert audit.verify(session).ok
-        erased = erasure.remembered(session)
+        erased = erased_rows.remembered(session)
         assert [erased.holds("user", name) for name in ("mia", "noah", "zoe")] == [True, True, False]
         assert erased.holds("account", "acc-of-mia")
 

@@ -10,9 +10,9 @@ from sqlalchemy import Engine, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, erasure, experiments, release
+from spendsense_pipeline.governance import audit, erased_rows, experiment_records, release
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.governance.experiments import Place, Plan
+from spendsense_pipeline.governance.experiment_records import Place, Plan
 from spendsense_pipeline.governance.models import Assignment, Experiment, Ghost, Recommendation
 from spendsense_pipeline_tests.governance.town import DAY, NOW, TODAY, approve, draft, feed, gate, grant, register
 
@@ -31,7 +31,7 @@ def to(arm: str) -> Any:
 
 
 def assign(engine: Engine, *users: str, arm: str = "nothing", plan: Plan = FEES, now: dt.datetime = NOW) -> int:
-    return experiments.assign(engine, plan, dict.fromkeys(users, "p/low"), to(arm), TODAY, now)
+    return experiment_records.assign(engine, plan, dict.fromkeys(users, "p/low"), to(arm), TODAY, now)
 
 
 def approved(engine: Engine, user: str = "mia", **changes: Any) -> dict[str, Any]:
@@ -108,7 +108,9 @@ def test_an_arm_is_for_good(engine: Engine) -> None:
     assert assign(engine, "mia", "noa") == 2
     assert assign(engine, "mia", "noa", "zoe", arm="text") == 1
     with reading(engine) as session:
-        found = {row["user_id"]: (row["arm"], row["ordinal"]) for row in experiments.assignments(session, "fees")}
+        found = {
+            row["user_id"]: (row["arm"], row["ordinal"]) for row in experiment_records.assignments(session, "fees")
+        }
     assert found == {"mia": ("nothing", 0), "noa": ("nothing", 1), "zoe": ("text", 2)}
 
 
@@ -137,22 +139,22 @@ def test_nobody_is_in_two_experiments_about_the_same_texts(engine: Engine) -> No
 def test_the_arms_text_is_asked_for_while_the_experiment_runs(engine: Engine) -> None:
     assign(engine, "mia", arm="text")
     with reading(engine) as session:
-        assert experiments.wordings(session, NOW) == {("mia", "fees_charged"): "plain"}
-        assert experiments.wordings(session, NOW, user_id="noa") == {}
-        assert experiments.wordings(session, NOW + 90 * DAY) == {}
+        assert experiment_records.wordings(session, NOW) == {("mia", "fees_charged"): "plain"}
+        assert experiment_records.wordings(session, NOW, user_id="noa") == {}
+        assert experiment_records.wordings(session, NOW + 90 * DAY) == {}
 
 
 def test_an_ended_experiment_withholds_nothing_new_and_its_ghosts_stay_ghosts(engine: Engine) -> None:
     assign(engine, "mia", "noa")
     approved(engine, **ABOUT)
-    experiments.end(engine, "fees", "ada", "complaints", NOW)
+    experiment_records.end(engine, "fees", "ada", "complaints", NOW)
     fresh = approved(engine, "noa", **ABOUT)
     after = gate(engine)
     assert after.released == [fresh["recommendation_id"]]
     assert after.blocked == {"withheld": 1}
     assert assign(engine, "zoe") == 0
     with pytest.raises(SpendSenseError, match="ended before"):
-        experiments.end(engine, "fees", "ada", "again", NOW)
+        experiment_records.end(engine, "fees", "ada", "again", NOW)
     with reading(engine) as session:
         assert audit.verify(session).ok
 
@@ -184,11 +186,11 @@ def test_a_release_of_a_ghost_shows_in_the_proof(engine: Engine) -> None:
 def test_an_erased_customer_leaves_the_experiment_and_the_chain_holds(engine: Engine) -> None:
     assign(engine, "mia", "noa")
     approved(engine, **ABOUT)
-    erasure.begin(engine, "mia", [], "ada", "request 7", NOW, known=True)
-    _, counts = erasure.finish(engine, "mia", "ada", "request 7", NOW)
+    erased_rows.begin(engine, "mia", [], "ada", "request 7", NOW, known=True)
+    _, counts = erased_rows.finish(engine, "mia", "ada", "request 7", NOW)
     assert (counts["assignments"], counts["ghosts"]) == (1, 1)
     with reading(engine) as session:
-        assert [row["user_id"] for row in experiments.assignments(session, "fees")] == ["noa"]
+        assert [row["user_id"] for row in experiment_records.assignments(session, "fees")] == ["noa"]
         assert audit.verify(session).ok
     assert assign(engine, "zoe") == 1
 
@@ -198,5 +200,7 @@ def test_a_pseudonym_is_an_experiments_own(engine: Engine) -> None:
     assign(engine, "noa", plan=ALL)
     with reading(engine) as session:
         salts = list(session.scalars(select(Experiment.salt)))
-        assert len({experiments.pseudonym(salt, "mia") for salt in salts}) == 2
-        assert experiments.pseudonyms(session, "mia") == {experiments.pseudonym(salt, "mia") for salt in salts}
+        assert len({experiment_records.pseudonym(salt, "mia") for salt in salts}) == 2
+        assert experiment_records.pseudonyms(session, "mia") == {
+            experiment_records.pseudonym(salt, "mia") for salt in salts
+        }

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from sqlalchemy import Engine, select
 
-from spendsense_pipeline.governance import generations
+from spendsense_pipeline.governance import generations, review
 from spendsense_pipeline.governance.database import connect, reading, writing
 from spendsense_pipeline.governance.models import ModelGeneration, ModelTemplate
 from spendsense_pipeline.recommendations.generation import Generation, Template
-from spendsense_pipeline.recommendations.prompts import Situation
-from spendsense_pipeline_tests.governance.town import NOW
+from spendsense_pipeline.recommendations.library import Piece
+from spendsense_pipeline.recommendations.prompts import Rejected, Situation
+from spendsense_pipeline_tests.governance.town import NOW, seen, waiting_draft
 
 SITUATION = Situation("p/a=b/slots=1", "savings_builder", {"a": "b"}, ("fund_months",))
 TEMPLATES = (
@@ -31,6 +32,7 @@ WRITTEN = Generation(
     cost=0.00117,
     latency_ms=812.5,
 )
+LIBRARY = Piece("high_utilization/a-piece", "high_utilization", "A piece", "a topic", (), (), "Words of the library.")
 FAILED = replace(WRITTEN, templates=(), problems=("timeout: no answer within 60 s",), cost=None)
 
 
@@ -69,6 +71,26 @@ def test_the_newest_text_is_used_and_the_older_one_stays(empty: Engine) -> None:
     with reading(empty) as session:
         assert session.query(ModelGeneration).count() == 3
         assert session.query(ModelTemplate).count() == 3
+
+
+def test_what_operators_rejected_is_shown_as_templates_with_reasons_that_speak_of_nobody(engine: Engine) -> None:
+    kept(engine, WRITTEN)
+    reasons = ["Too cheerful for this.", "Mr. Smith has called about it.", "The $82 is wrong.", "Late."]
+    templates = [TEMPLATES[0].hash, TEMPLATES[1].hash, "0" * 64, TEMPLATES[0].hash]
+    for number, (reason, template) in enumerate(zip(reasons, templates, strict=True)):
+        one = waiting_draft(engine, f"user{number}", template_hash=template)
+        review.reject(engine, [seen(one)], "ada", NOW + dt.timedelta(minutes=number), reason=reason)
+    of_library = waiting_draft(engine, "user9", template=LIBRARY.template_id, template_hash=LIBRARY.hash)
+    review.reject(engine, [seen(of_library)], "ada", NOW, reason="By mistake.")
+    with reading(engine) as session:
+        found = generations.rejected(session, [LIBRARY])
+    assert found == {
+        "high_utilization": [
+            Rejected(LIBRARY.title, LIBRARY.content, "By mistake."),
+            Rejected(TEMPLATES[0].title, TEMPLATES[0].content, "Late."),
+            Rejected(TEMPLATES[1].title, TEMPLATES[1].content, None),
+        ]
+    }, "the newest reason of each, none that names somebody, and nothing of words that nobody knows any more"
 
 
 def test_hundreds_of_situations_are_found_at_once(empty: Engine) -> None:

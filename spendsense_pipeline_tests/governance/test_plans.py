@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from spendsense_pipeline.governance import consent, operators, queue, records, release, review, why
+from spendsense_pipeline.governance import consent, evaluation_records, operators, queue, release, review, why
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline_tests.governance import town
 from spendsense_pipeline_tests.governance.conftest import wipe
@@ -63,7 +63,7 @@ ACTIONS: dict[str, Callable[[Engine], Any]] = {
     "the queue of a customer": read(queue.queue, town.NOW, user_id="mia"),
     "the queue in figures": read(queue.waiting, town.NOW),
     "the queue by template": read(queue.queue_by_template, town.NOW),
-    "the latency of models": read(records.latency),
+    "the latency of models": read(evaluation_records.latency),
     "a grant": lambda engine: town.grant(engine, "mia", consent_days=30),
     "a revocation": lambda engine: town.revoke(engine, "mia"),
     "an approval": lambda engine: review.approve(engine, [NAME], "ada", town.NOW),

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, select
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import queue, registration, review, why
 from spendsense_pipeline.governance.database import reading
-from spendsense_pipeline.governance.frames import history
+from spendsense_pipeline.governance.database_frames import history
 from spendsense_pipeline.governance.models import Recommendation
 from spendsense_pipeline.governance.registration import is_replaced_by, register_drafts, severity
 from spendsense_pipeline_tests.governance.town import (

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from spendsense_pipeline.governance import consent, release, review
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.governance.frames import releases
+from spendsense_pipeline.governance.database_frames import releases
 from spendsense_pipeline.governance.models import AuditEntry, Decision, Recommendation, RecommendationText, Release
 from spendsense_pipeline.governance.release import Allow, Deny, ReleaseFacts, release_decision
 from spendsense_pipeline_tests.governance import town

@@ -9,7 +9,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine, select
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, consent, erasure, holds, operators, policy, release, review, signing
+from spendsense_pipeline.governance import (
+    audit,
+    consent,
+    erased_rows,
+    holds,
+    operators,
+    policy,
+    release,
+    review,
+    signing,
+)
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import Erasure, OperatorEvent, Recommendation
 from spendsense_pipeline_tests.governance.town import HOUR, NOW, approve, gate, grant, no_findings, waiting_draft
@@ -128,7 +138,7 @@ def test_an_erasure_waits_for_the_end_of_the_last_hold(engine: Engine) -> None:
         second = holds.place(session, "mia", "ada", "court 2", NOW)
     for request in ("request 1", "request 2"):
         with refusal("on_hold") as refused:
-            erasure.begin(engine, "mia", [], "ben", request, NOW, known=False)
+            erased_rows.begin(engine, "mia", [], "ben", request, NOW, known=False)
         assert "court 1" in str(refused.value)
         assert "court 2" in str(refused.value)
     with reading(engine) as session:
@@ -138,13 +148,13 @@ def test_an_erasure_waits_for_the_end_of_the_last_hold(engine: Engine) -> None:
             holds.lift(session, "mia", "ben", "over", NOW)
         assert holds.lift(session, first, "ben", "over", NOW)["waiting"] is None
     with refusal("on_hold"):
-        erasure.begin(engine, "mia", [], "ben", "request 1", NOW, known=False)
+        erased_rows.begin(engine, "mia", [], "ben", "request 1", NOW, known=False)
     with writing(engine) as session:
         lifted = holds.lift(session, "mia", "ben", "over", NOW)
     assert lifted["hold_id"] == second
     assert lifted["waiting"] == {"reason": "request 1", "operator_id": "ben", "requested_at": NOW}
-    erasure.begin(engine, "mia", [], "ben", "request 1", NOW + HOUR, known=False)
-    erasure.finish(engine, "mia", "ben", "request 1", NOW + HOUR)
+    erased_rows.begin(engine, "mia", [], "ben", "request 1", NOW + HOUR, known=False)
+    erased_rows.finish(engine, "mia", "ben", "request 1", NOW + HOUR)
     with reading(engine) as session:
         assert holds.listed(session) == []
         assert session.query(Erasure).count() == 1

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import operators, queue, review, templates
+from spendsense_pipeline.governance import operators, queue, review, wordings
 from spendsense_pipeline.governance.audit import verify
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline_tests.governance.town import (
@@ -35,12 +35,12 @@ def named(one: dict[str, Any]) -> str:
 
 def listed(engine: Engine, **how: Any) -> list[dict[str, Any]]:
     with reading(engine) as session:
-        rows: list[dict[str, Any]] = templates.templates(session, NOW, **how)["templates"]
+        rows: list[dict[str, Any]] = wordings.templates(session, NOW, **how)["templates"]
         return rows
 
 
 def together(engine: Engine, one: dict[str, Any], by: str = "ada", **how: Any) -> dict[str, Any]:
-    return templates.approve_template(engine, named(one), by, NOW, **how)
+    return wordings.approve_template(engine, named(one), by, NOW, **how)
 
 
 def opened(engine: Engine, one: dict[str, Any], by: str = "ada") -> None:
@@ -131,7 +131,7 @@ def test_other_words_of_the_same_template_are_another_wording(engine: Engine) ->
     assert status(engine, changed) == "pending_approval"
     assert [row["status"] for row in listed(engine)] == ["new", "approved"]
     with pytest.raises(SpendSenseError, match="known: @") as refused:
-        templates.approve_template(engine, f"{one['template_id']}@{'0' * 64}", "ada", NOW)
+        wordings.approve_template(engine, f"{one['template_id']}@{'0' * 64}", "ada", NOW)
     assert refused.value.code == "unknown_template"
 
 
@@ -139,7 +139,7 @@ def test_other_words_of_the_same_template_are_another_wording(engine: Engine) ->
 def test_what_names_no_wording_is_refused(engine: Engine, text: str) -> None:
     waiting_draft(engine)
     with pytest.raises(SpendSenseError) as refused:
-        templates.approve_template(engine, text, "ada", NOW)
+        wordings.approve_template(engine, text, "ada", NOW)
     assert refused.value.code in ("hash_required", "unknown_template")
 
 
@@ -147,8 +147,8 @@ def test_twelve_characters_of_the_hash_name_a_wording(engine: Engine) -> None:
     one = waiting_draft(engine)
     opened(engine, one)
     with pytest.raises(SpendSenseError):
-        templates.approve_template(engine, named(one)[: -64 + 11], "ada", NOW)
-    assert templates.approve_template(engine, named(one)[: -64 + 12], "ada", NOW)["results"][0]["ok"]
+        wordings.approve_template(engine, named(one)[: -64 + 11], "ada", NOW)
+    assert wordings.approve_template(engine, named(one)[: -64 + 12], "ada", NOW)["results"][0]["ok"]
 
 
 def test_who_may_not_decide_may_not_by_template(engine: Engine) -> None:
@@ -212,7 +212,7 @@ def test_a_wording_is_shown_with_the_lowest_and_the_highest_figure_and_the_texts
     )
     assert figure["lowest"]["recommendation_id"] == ones[0.55]["recommendation_id"]
     assert [text["title"] for text in row["renderings"]][:2] == [ones[0.55]["title"], ones[0.91]["title"]]
-    assert len(row["renderings"]) == templates.RENDERINGS
+    assert len(row["renderings"]) == wordings.RENDERINGS
     assert (row["status"], row["waiting"], row["with_findings"]) == ("new", 5, 0)
     assert row["reference"] == named(ones[0.55])[: -64 + 12]
 
@@ -229,10 +229,10 @@ def test_wordings_are_filtered_and_paged(engine: Engine) -> None:
     for number in range(5):
         waiting_draft(engine, f"user-{number}", template=f"t{number}")
     with reading(engine) as session:
-        page = templates.templates(session, NOW, limit=2, offset=4)
+        page = wordings.templates(session, NOW, limit=2, offset=4)
         assert (len(page["templates"]), page["total"], page["limit"], page["offset"]) == (1, 5, 2, 4)
         with pytest.raises(SpendSenseError):
-            templates.templates(session, NOW, status="mislaid")
+            wordings.templates(session, NOW, status="mislaid")
     assert len(listed(engine, status="new")) == 5
     assert listed(engine, status="approved") == []
 
@@ -246,7 +246,7 @@ def test_what_expired_is_neither_listed_nor_approved(engine: Engine) -> None:
 
 
 def test_more_than_one_round_holds_is_approved_in_rounds(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(templates, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(wordings, "MOST_AT_ONCE", 2)
     ones = [waiting_draft(engine, f"user-{number}") for number in range(5)]
     opened(engine, ones[0])
     assert len(together(engine, ones[0])["results"]) == 5

@@ -2,11 +2,13 @@
 
 import datetime as dt
 import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from spendsense_pipeline.features.signals import EPOCH, evidence_of, tables_of
 from spendsense_pipeline.insights.of_range import insights_of
-from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger, every, monthly
+from spendsense_pipeline_tests.features.ledger import AS_OF, SCHEMAS, Ledger, every, monthly
 
 PAYDAY = dt.date(2026, 6, 26)  # a Friday, four days before AS_OF
 GROCERIES = (61.2, 74.85, 58.4, 69.15, 80.3, 66.7, 71.9)
@@ -83,3 +85,29 @@ class Household(Ledger):
         for row in made["insights"]:
             row["figures"], row["evidence"] = json.loads(row["figures"]), json.loads(row["evidence"])
         return made
+
+
+Happens = Callable[[Household], Any]
+
+
+def street(happenings: Mapping[str, Happens], as_of: dt.date = AS_OF) -> Ledger:
+    """A household for each happening, by its name; the rows of all are looked at in one pass."""
+    found = Ledger(as_of)
+    for user, happens in happenings.items():
+        household = Household()
+        happens(household)
+        for table, rows in household.rows.items():
+            ids = [name for name in ("account_id", "transaction_id", "liability_id") if name in SCHEMAS[table]]
+            for row in rows:
+                found.rows[table].append(row | {"user_id": user} | {i: f"{user}/{row[i]}" for i in ids if i in row})
+    return found
+
+
+def insights_by_household(happenings: Mapping[str, Happens], as_of: dt.date = AS_OF) -> dict[str, dict[str, Any]]:
+    """By name of the happening, and of the insight, its row with figures and evidence read."""
+    evidence = evidence_of(street(happenings, as_of).customers(), [(as_of - EPOCH).days], [30, 180])
+    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    for row in insights_of(evidence, tables_of(evidence))["insights"].to_pylist():
+        row["figures"], row["evidence"] = json.loads(row["figures"]), json.loads(row["evidence"])
+        found[row["user_id"]][row["insight"]] = row
+    return found

@@ -3,7 +3,6 @@
 import datetime as dt
 import functools
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,9 +12,8 @@ from spendsense_pipeline.insights.figures import FIGURES
 from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.insights.of_range import DETECTORS, insights_of
 from spendsense_pipeline_tests.features.ledger import AS_OF, every, monthly
-from spendsense_pipeline_tests.insights.household import PAYDAY, Household
+from spendsense_pipeline_tests.insights.household import PAYDAY, Happens, Household, insights_by_household
 
-Happens = Callable[[Household], Any]
 ALWAYS = {"bill_due_soon"}
 
 
@@ -62,6 +60,11 @@ def annual(h: Household, month: int, day: int) -> None:
     for year in (2024, 2025):
         h.row(h.checking, dt.date(year, month, day), -119.0, "Costco Membership", "GENERAL_MERCHANDISE_SUPERSTORES")
         h.row(h.checking, dt.date(year, month, day), -640.0, "Harbor Home Insurance", "GENERAL_SERVICES_INSURANCE")
+
+
+def next_missing(h: Household, day: int) -> None:
+    next_power(h, day)
+    h.without("City Power", 20)
 
 
 def owing(h: Household, *cards: tuple[float, float | None]) -> None:
@@ -168,10 +171,168 @@ QUIET: dict[str, Happens] = {
 }  # fmt: skip
 
 
+def benefit(h: Household, last: dt.date, amount: float = 2_400.0) -> None:
+    h.without("Acme Corp Payroll")
+    for day in monthly(3, 13):
+        if day <= last:
+            h.row(h.checking, day, amount, "SSA Treas 310 XXSOC SEC", "INCOME_RETIREMENT_PENSION")
+
+
+def second_job(h: Household, last: dt.date, amount: float) -> None:
+    for day in every(14, 20, last):
+        h.row(h.checking, day, amount, "Beta Llc Payroll", "INCOME_WAGES")
+
+
+def paid_on(h: Household, day: dt.date, amount: float, name: str = "Acme Corp Payroll") -> None:
+    h.row(h.checking, day, amount, name, "INCOME_WAGES")
+
+
+def stores(h: Household, name: str, now: float, usual: float = 54.0) -> None:
+    for day in (40, 70, 100, 130, 160):
+        h.row(h.checking, day, -usual, name, "GENERAL_MERCHANDISE_SUPERSTORES")
+        h.row(h.checking, day, -400.0 - day % 7, "Walmart", "GENERAL_MERCHANDISE_SUPERSTORES")
+    h.row(h.checking, 12, -403.0, "Walmart", "GENERAL_MERCHANDISE_SUPERSTORES")
+    h.row(h.checking, 9, -now, name, "GENERAL_MERCHANDISE_SUPERSTORES")
+
+
+def spent_monthly(h: Household, amount: float) -> None:
+    """Nothing but this goes out, and savings do not count."""
+    h.without("Juniper Apartments"), h.without("City Power"), h.without("Netflix")
+    h.without("Corner Grocery"), h.without("Hardware and Home")
+    for back in range(13):
+        h.row(h.checking, 20 + 30 * back, -amount, "Corner Grocery", "FOOD_AND_DRINK_GROCERIES")
+
+
+def services(h: Household, name: str, last: tuple[int, int] = (2026, 6)) -> None:
+    for day in monthly(9, 12, last):
+        h.row(h.checking, day, -12.0, name, "ENTERTAINMENT_TV_AND_MOVIES")
+
+
+def next_power(h: Household, day: int) -> None:
+    """Power is the only bill, on this day of the month."""
+    h.without("Juniper Apartments"), h.without("City Power")
+    for date in monthly(day, 12):
+        h.row(h.checking, date, -63.0, "City Power", "RENT_AND_UTILITIES_GAS_AND_ELECTRICITY")
+
+
+def late(h: Household, **owed: Any) -> None:
+    h.card(820.0, minimum_payment_amount=35.0, **owed)
+
+
+BOTH_SIDES: dict[str, tuple[str, Happens, Happens]] = {
+    # what it is about: the insight, just not, and just so
+    "a bill due in 14 days": ("bill_due_soon", lambda h: next_power(h, 15), lambda h: next_power(h, 14)),
+    "half of checking is due": (
+        "bills_before_payday", lambda h: h.holds(checking=2_201.0), lambda h: h.holds(checking=2_200.0)),
+    "a bill a quarter above": ("bill_higher_than_usual", lambda h: power(h, 78.7), lambda h: power(h, 78.75)),
+    "a bill five days past": ("bill_missing", lambda h: next_missing(h, 25), lambda h: next_missing(h, 24)),
+    "a renewal in 30 days": ("annual_renewal_ahead", lambda h: annual(h, 7, 31), lambda h: annual(h, 7, 30)),
+    "a price up by half a dollar": ("price_rise", lambda h: raised(h, 15.98), lambda h: raised(h, 15.99)),
+    "a price that rose six weeks ago": (
+        "price_rise", lambda h: raised(h, 17.99, last=3), lambda h: raised(h, 17.99, 2)),
+    "a service that was there before": (
+        "new_recurring", lambda h: service(h, monthly(5, 5)), lambda h: service(h, monthly(5, 3))),
+    "a first charge of a third": (
+        "trial_became_paid",
+        lambda h: (service(h, [dt.date(2026, 3, 25)], -5.24, "Audible"), service(h, monthly(24, 3), -14.95, "Audible")),
+        lambda h: (service(h, [dt.date(2026, 3, 25)], -5.23, "Audible"), service(h, monthly(24, 3), -14.95, "Audible")),
+    ),
+    "charges three days apart": ("duplicate_charge", lambda h: bought(h, 5, 9), lambda h: bought(h, 5, 8)),
+    "charges of five dollars": (
+        "duplicate_charge", lambda h: bought(h, 5, 6, amount=-4.99), lambda h: bought(h, 5, 6, amount=-5.0)),
+    "three equal charges in a row": (
+        "duplicate_charge", lambda h: bought(h, 5, 6, 7, 30, 31), lambda h: bought(h, 5, 6, 7)),
+    "another streaming service": (
+        "two_of_a_kind", lambda h: services(h, "Hulu", (2026, 2)), lambda h: services(h, "Hulu")),
+    "a payday four days past": (
+        "income_late", lambda h: paid(h, before=dt.date(2026, 6, 12)), lambda h: paid(h, before=dt.date(2026, 6, 11))),
+    "two paydays that did not come": (
+        "income_stopped", lambda h: paid(h, before=dt.date(2026, 5, 29)),
+        lambda h: paid(h, before=dt.date(2026, 5, 28))),
+    "a benefit that stopped": (
+        "income_stopped", lambda h: benefit(h, dt.date(2026, 5, 3)), lambda h: benefit(h, dt.date(2026, 4, 3))),
+    "one of two jobs that stopped": (
+        "income_stopped", lambda h: second_job(h, dt.date(2026, 5, 8), 400.0),
+        lambda h: second_job(h, dt.date(2026, 5, 8), 600.0)),
+    "pay a fifth above, twice": (
+        "income_changed", lambda h: paid(h, (dt.date(2026, 6, 12), 2_399.0), (PAYDAY, 2_399.0)),
+        lambda h: paid(h, (dt.date(2026, 6, 12), 2_400.0), (PAYDAY, 2_400.0))),
+    "a payday above twice the usual": (
+        "windfall", lambda h: paid(h, (dt.date(2026, 6, 12), 2_000.0), (PAYDAY, 4_000.0)),
+        lambda h: paid(h, (dt.date(2026, 6, 12), 2_000.0), (PAYDAY, 4_001.0))),
+    "extra pay between paydays": (
+        "windfall", lambda h: paid_on(h, dt.date(2026, 6, 22), 99.0),
+        lambda h: paid_on(h, dt.date(2026, 6, 22), 100.0)),
+    "pay in more parts than usual": (
+        "windfall", lambda h: paid_on(h, PAYDAY, 99.0), lambda h: paid_on(h, PAYDAY, 500.0)),
+    "a bonus by its name": (
+        "windfall", lambda h: paid_on(h, dt.date(2026, 6, 10), 90.0, "Acme Corp Bonus"),
+        lambda h: paid_on(h, dt.date(2026, 6, 10), 750.0, "Acme Corp Bonus")),
+    "a tax refund of a hundred": (
+        "windfall", lambda h: h.row(h.checking, 6, 99.0, "IRS Treas 310", "INCOME_TAX_REFUND"),
+        lambda h: h.row(h.checking, 6, 100.0, "IRS Treas 310", "INCOME_TAX_REFUND")),
+    "a payment past due": (
+        "past_due", lambda h: late(h, is_overdue=False, next_payment_due_date=dt.date(2026, 6, 14)),
+        lambda h: late(h, is_overdue=True)),
+    "the minimum and five dollars": ("minimum_only", lambda h: minimum(h, 40.01), lambda h: minimum(h, 40.0)),
+    "rates a point apart": (
+        "dearest_first", lambda h: owing(h, (400.0, 24.0), (900.0, 24.99)),
+        lambda h: owing(h, (400.0, 24.0), (900.0, 25.0))),
+    "two cards that owe fifty": (
+        "dearest_first", lambda h: owing(h, (49.0, 19.0), (900.0, 27.0)),
+        lambda h: owing(h, (50.0, 19.0), (900.0, 27.0))),
+    "five dollars of interest": ("interest_paid", lambda h: interest(h, 4.99), lambda h: interest(h, 5.0)),
+    "cards a tenth lower": ("balance_falling", lambda h: falling(h, 111.0), lambda h: falling(h, 112.0)),
+    "a dollar below zero": ("overdrawn", lambda h: h.holds(checking=-0.99), lambda h: h.holds(checking=-1.0)),
+    "a fee 30 days ago": ("fees_charged", lambda h: fee(h, 31), lambda h: fee(h, 30)),
+    "a week of spending": (
+        "thin_cushion", lambda h: (spent_monthly(h, 900.0), h.holds(checking=140.0, savings=71.0)),
+        lambda h: (spent_monthly(h, 900.0), h.holds(checking=140.0, savings=69.0))),
+    "three months of spending": (
+        "idle_cash", lambda h: (spent_monthly(h, 1_200.0), h.holds(checking=3_599.0)),
+        lambda h: (spent_monthly(h, 1_200.0), h.holds(checking=3_600.0))),
+    "savings a quarter lower": (
+        "savings_drop", lambda h: saved(h, -1_199.0, 3_601.0), lambda h: saved(h, -1_200.0, 3_600.0)),
+    "savings that pass a month": (
+        "savings_milestone", lambda h: (spent_monthly(h, 1_200.0), saved(h, 300.0, 1_199.0)),
+        lambda h: (spent_monthly(h, 1_200.0), saved(h, 300.0, 1_200.0))),
+    "twice the usual at a payee": (
+        "unusual_spending", lambda h: stores(h, "Target", 153.0), lambda h: stores(h, "Target", 154.0)),
+    "a card paid in the last 30 days": ("card_not_linked", lambda h: elsewhere(h, 30), lambda h: elsewhere(h, 29)),
+}  # fmt: skip
+SIDES = {f"{case}: {'at' if at else 'below'}": row[2 if at else 1]
+         for case, row in BOTH_SIDES.items() for at in (False, True)}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BOTH_SIDES)
+def test_each_insight_begins_where_it_is_said_to(case: str) -> None:
+    name = BOTH_SIDES[case][0]
+    assert [name in everybody()[f"{case}: {side}"] for side in ("below", "at")] == [False, True]
+
+
+def test_what_happens_besides_pay_is_no_third_payday() -> None:
+    for case in (
+        "extra pay between paydays: below",
+        "pay in more parts than usual: below",
+        "a bonus by its name: below",
+    ):
+        assert "windfall" not in everybody()[case]
+    extra = everybody()["extra pay between paydays: at"]["windfall"]
+    assert (extra["detail"], extra["figures"]["amount"], extra["figures"]["happened_on"]) == (
+        "bonus", 100.0, "2026-06-22"
+    )  # fmt: skip
+
+
+@functools.cache
+def everybody() -> dict[str, dict[str, Any]]:
+    """What is found of each household of the tables here, by its name."""
+    return insights_by_household(QUIET | {case: happens for case, (_, happens, _) in SAID.items()} | SIDES)
+
+
 @pytest.mark.parametrize("case", QUIET)
 def test_nothing_more_is_said_than_there_is(case: str) -> None:
     extra = {"savings_drop", "idle_cash", "two_of_a_kind"} if case == "an old subscription" else set()
-    assert set(told(QUIET[case])) - ALWAYS - extra == set()
+    assert set(everybody()[case]) - ALWAYS - extra == set()
 
 
 SAID: dict[str, tuple[str, Happens, dict[str, Any]]] = {
@@ -315,9 +476,8 @@ SAID: dict[str, tuple[str, Happens, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@functools.cache
 def said(case: str) -> dict[str, dict[str, Any]]:
-    return told(SAID[case][1])
+    return everybody()[case]
 
 
 @pytest.mark.parametrize("case", SAID)
@@ -341,17 +501,15 @@ def test_every_insight_is_tried() -> None:
     assert {name for name, _, _ in SAID.values()} == set(INSIGHTS) == {*DETECTORS, "low_balance_ahead"}
 
 
-@pytest.mark.parametrize("case", SAID)
-def test_a_happening_is_the_same_the_next_day(case: str) -> None:
-    name, happens, _ = SAID[case]
-    here, next_day = Household(), Household(AS_OF + dt.timedelta(days=1))
-    happens(here)
-    if name in ("bill_due_soon", "low_balance_ahead", "fees_charged", "unusual_spending", "duplicate_charge"):
-        return  # their days are counted back from the day itself
-    next_day.rows = {table: [dict(row) for row in rows] for table, rows in here.rows.items()}
-    after = next_day.insights()
-    if name in after:
-        assert after[name]["insight_id"] == said(case)[name]["insight_id"]
+def test_a_happening_is_the_same_the_next_day() -> None:
+    after = insights_by_household({case: SAID[case][1] for case in SAID}, AS_OF + dt.timedelta(days=1))
+    still = {case for case, (name, _, _) in SAID.items() if name in after[case]}
+    assert len(still) >= len(SAID) - 4
+    for case in still:
+        name = SAID[case][0]
+        if name == "bill_due_soon":
+            continue  # the rent was due on that day; the next bill is another
+        assert after[case][name]["insight_id"] == said(case)[name]["insight_id"], case
 
 
 def test_another_payment_missed_on_the_same_card_is_another_happening() -> None:

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.cli.generator import PERSONAS
-from spendsense_pipeline.contracts import PERSONAS as CONTRACTED
 from spendsense_pipeline.ingest import canonical
 from spendsense_pipeline.settings import Settings
 from spendsense_pipeline_tests.conftest import Pipeline
@@ -135,7 +133,3 @@ def test_catalog_list_shows_the_products_that_stand(refreshed: Pipeline, spendse
     assert found["total"] == len(found["catalog"]) > 10
     assert {"product_id", "product_name", "product_type", "persona_targets", "active"} <= set(found["catalog"][0])
     assert any(isinstance(row["persona_targets"], list) for row in found["catalog"])
-
-
-def test_the_command_line_names_the_personas_that_there_are() -> None:
-    assert set(PERSONAS) == set(CONTRACTED)

@@ -45,7 +45,7 @@ def catalogue() -> pd.DataFrame:
         "benefits": json.dumps(["No fee", "Opened in 5 minutes"]), "typical_apy_or_fee": "3.9 % APY",
         "partner_link": "https://clearwater.example", "partner_name": "Clearwater", "disclosure": None,
         "commission_rate": 0.1, "active": True,
-        "cost_monthly": None, "country": None, "currency": None, "batch": "catalogue",
+        "cost_monthly": None, "country": None, "currency": None, "reviewed_on": None, "batch": "catalogue",
     }  # fmt: skip
     rows = [
         common | {"product_id": f"p{n}", "product_name": f"Account {name}", "priority": n}
@@ -450,7 +450,7 @@ def in_trouble(**changes: Any) -> pd.DataFrame:
 
 @pytest.mark.parametrize(
     "trouble",
-    [{"any_overdue": True}, {"cash_flow_buffer_months": -0.1}, {"fees_30d": 35.0},
+    [{"any_overdue": True}, {"cash_flow_buffer_months": -0.1}, {"fees_30d": 70.0},
      {"monthly_bills": 1501.0, "regular_income": 3000.0}],
 )  # fmt: skip
 def test_somebody_in_trouble_is_shown_free_help_and_nothing_that_costs(trouble: dict[str, Any]) -> None:

@@ -4,8 +4,8 @@ import asyncio
 import datetime as dt
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,15 @@ from spendsense_pipeline.recommendations.generation import (
 )
 from spendsense_pipeline.recommendations.library import education_templates
 from spendsense_pipeline.recommendations.openai import LONGEST_BODY
-from spendsense_pipeline.recommendations.prompts import MOST_TOKENS, Situation, distinct, load_prompts, request
+from spendsense_pipeline.recommendations.prompts import (
+    MOST_TOKENS,
+    Rejected,
+    Situation,
+    distinct,
+    fingerprint,
+    load_prompts,
+    request,
+)
 from spendsense_pipeline.recommendations.situations import situations
 from spendsense_pipeline_tests.recommendations.customers import (
     AS_OF,
@@ -111,6 +119,7 @@ def write(
     spend: Budget | None = None,
     in_flight: int = 4,
     seconds: float = 5.0,
+    rejected: Mapping[str, Sequence[Rejected]] | None = None,
 ) -> Result:
     """Have the situations written for, through the SDK and a socket; no time passes between requests."""
     server.behaviour = behaviour
@@ -130,6 +139,7 @@ def write(
                 dice=lambda: 0.0,
                 keep=kept.extend,
                 progress=lambda done, of: None,
+                rejected=rejected or {},
             )
             return await generator.write([ONE] if wanted is None else wanted), generator.stopped
 
@@ -160,6 +170,16 @@ def test_one_request_writes_three_pieces_for_a_situation_and_is_accounted_for(se
     assert found.one.problems == ()
     assert found.stopped is None
     assert found.kept == found.generations
+
+
+def test_what_operators_rejected_of_its_kind_is_shown_and_asks_for_nothing_anew(server: ModelServer) -> None:
+    before = Rejected("Mind your cards", "They hold {{ card_balance }}.", "It scolds.")
+    plain = write(server).one
+    shown = write(server, rejected={ONE.about: [before], "wealth_builder": [replace(before, title="Of others")]}).one
+    said = server.requests[0]["messages"][-1]["content"]
+    assert "> Mind your cards\n> \n> They hold {{ card_balance }}.\n\nWhy: It scolds." in said
+    assert "Of others" not in json.dumps(server.requests)
+    assert shown.fingerprint == plain.fingerprint == fingerprint(request(ONE, PROMPTS[ONE.about], "gpt-4o-mini"))
 
 
 def test_every_situation_is_asked_about_once_and_answers_keep_to_their_situation(server: ModelServer) -> None:

@@ -78,6 +78,24 @@ def test_a_sensitive_payee_is_named_nowhere(payee: str) -> None:
         assert not sayable(payee, listed=True)
 
 
+@pytest.mark.parametrize(
+    ("payee", "category", "named"),
+    [
+        ("City Power", "RENT_AND_UTILITIES_GAS_AND_ELECTRICITY", True),
+        ("Stadtwerke Neuburg", "RENT_AND_UTILITIES_WATER", True),
+        ("City Power", "GENERAL_MERCHANDISE_OTHER_GENERAL_MERCHANDISE", False),
+        ("City Power", None, False),
+        ("Harlan Oak", "RENT_AND_UTILITIES_GAS_AND_ELECTRICITY", False),
+        ("Maria Power", "RENT_AND_UTILITIES_RENT", False),
+        ("Power Bill Overdue Call Now", "RENT_AND_UTILITIES_GAS_AND_ELECTRICITY", False),
+    ],
+)
+def test_a_utility_is_named_where_its_category_and_its_name_both_say_what_it_is(
+    payee: str, category: str | None, named: bool
+) -> None:
+    assert sayable(payee, category) is named
+
+
 def test_a_payee_of_a_sensitive_category_is_not_named_whatever_it_is_called() -> None:
     for category in (
         "MEDICAL_PRIMARY_CARE",

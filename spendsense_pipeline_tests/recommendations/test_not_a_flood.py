@@ -15,7 +15,7 @@ from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import launch
 from spendsense_pipeline.features.signals import EPOCH, Customers, evidence_of, tables_of
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import frames, operators, queue, release, review
+from spendsense_pipeline.governance import database_frames, operators, queue, release, review
 from spendsense_pipeline.governance.database import open_or_create, reading, writing
 from spendsense_pipeline.governance.registration import Registration, register_drafts
 from spendsense_pipeline.ingest import landing
@@ -112,7 +112,7 @@ def run(
         now = dt.datetime.combine(as_of + dt.timedelta(days=1), dt.time(12), dt.UTC)
         today = prepared(known, number, as_of)
         with reading(engine) as session:
-            consents, history = frames.consents(session, now), frames.history(session, as_of, now)
+            consents, history = database_frames.consents(session, now), database_frames.history(session, as_of, now)
         drafts = draft_recommendations(
             today.situations,
             today.templates,

@@ -53,6 +53,7 @@ PRODUCT: dict[str, Any] = {
     "cost_monthly": None,
     "country": None,
     "currency": None,
+    "reviewed_on": None,
 }
 
 
@@ -78,6 +79,7 @@ def matches(
     products: pd.DataFrame,
     *customers: dict[str, Any],
     persona: str = "savings_builder",
+    insights: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     ids = [f"u{n}" for n in range(len(customers))]
     rows = [dict.fromkeys(UNKNOWN) | SIGNALS | customer for customer in customers]
@@ -95,7 +97,7 @@ def matches(
     long_personas, long_features = (
         frame.assign(window_days=pd.Series(180, index=frame.index, dtype="Int64")) for frame in (personas, features)
     )
-    return product_matches(personas, long_personas, features, long_features, products)
+    return product_matches(personas, long_personas, features, long_features, products, insights)
 
 
 def only(products: pd.DataFrame, **signals: Any) -> pd.Series:
@@ -324,8 +326,8 @@ def test_in_trouble_only_what_is_free_and_neither_credit_nor_investment_is_shown
         ({"any_overdue": 1.0}, True),
         ({"any_overdue": 0.0}, False),
         ({"cash_flow_buffer_months": -0.01}, True),
-        ({"cash_flow_buffer_months": 0.0}, False),
-        ({"fees_30d": 0.01}, True),
+        ({"cash_flow_buffer_months": 0.24}, False),
+        ({"fees_30d": 45.01}, True),
         ({"fees_30d": 0.0}, False),
         ({"monthly_bills": 3_000.01}, True),
         ({"monthly_bills": 3_000.0}, False),
@@ -337,6 +339,49 @@ def test_who_is_in_trouble(customer: dict[str, Any], trouble: bool) -> None:
     help_, other = PRODUCT | {"product_type": HELP[0]}, PRODUCT
     rows = matches(shelf(help_, other), customer)
     assert rows["shown"].tolist() == [trouble, not trouble]
+
+
+def test_a_single_fee_keeps_away_what_costs_and_asks_for_no_help() -> None:
+    rows = matches(shelf(PRODUCT | {"product_type": HELP[0]}, PRODUCT), {"fees_30d": 45.0})
+    assert [json.loads(refused) for refused in rows["refused"]] == [["help_not_needed"], ["in_trouble"]]
+
+
+@pytest.mark.parametrize(
+    ("insight", "severity", "shown"),
+    [
+        ("income_stopped", "urgent", [True, False]),
+        ("low_balance_ahead", "urgent", [False, False]),
+        ("fees_charged", "notable", [False, True]),
+    ],
+)
+def test_urgent_insights_keep_away_what_costs_and_pay_that_stopped_brings_help(
+    insight: str, severity: str, shown: list[bool]
+) -> None:
+    found = pd.DataFrame([{"user_id": "u0", "insight": insight, "severity": severity}])
+    rows = matches(shelf(PRODUCT | {"product_type": HELP[0]}, PRODUCT), {}, insights=found)
+    assert rows["shown"].tolist() == shown
+
+
+@pytest.mark.parametrize(
+    ("customer", "thin"),
+    [
+        ({"cash_flow_buffer_months": 0.23}, True),
+        ({"cash_flow_buffer_months": 0.24}, False),
+        ({"cash_flow_buffer_months": 0.13, "savings_balance": 9.0, "emergency_fund_months": 0.1}, True),
+        ({"cash_flow_buffer_months": 0.13, "savings_balance": 9.0, "emergency_fund_months": 0.11}, False),
+        ({"cash_flow_buffer_months": 0.13, "net_savings_inflow": 9.0}, False),
+        ({}, False),
+    ],
+)
+def test_nothing_that_costs_is_shown_beside_a_thin_cushion(customer: dict[str, Any], thin: bool) -> None:
+    rows = matches(shelf(PRODUCT | {"cost_monthly": 4.0}, PRODUCT | {"cost_monthly": 0.0}), customer)
+    assert ["thin_cushion" in refused for refused in rows["refused"]] == [thin, False]
+
+
+@pytest.mark.parametrize(("days", "overdue"), [(365, False), (366, True), (-30, False), (None, False)])
+def test_a_product_that_nobody_reviewed_for_a_year_is_not_offered(days: int | None, overdue: bool) -> None:
+    reviewed = None if days is None else DAY - dt.timedelta(days=days)
+    assert ("review_overdue" in refusals(shelf(PRODUCT | {"reviewed_on": reviewed}))) is overdue
 
 
 def test_an_offer_in_another_currency_is_none() -> None:
@@ -371,3 +416,4 @@ def test_the_catalogue_that_ships_is_plain_and_complete():
         assert product["disclosure"]
         assert product["short_description"].endswith(".")
         assert set(product["persona_targets"] or []) <= set(PERSONAS)
+    assert all(dt.date.fromisoformat(product["reviewed_on"]) for product in catalogue)

@@ -119,6 +119,13 @@ def test_a_slot_comes_with_a_sample_of_how_it_reads() -> None:
     assert all('reads like "' in line for line in slots)
 
 
+def test_a_request_says_which_english_is_meant() -> None:
+    assert (
+        f"\nLocale:\n- {prompts.LOCALE}: American"
+        in request(SITUATIONS[0], PROMPTS[SITUATIONS[0].about], "m")["messages"][1]["content"]
+    )
+
+
 def test_prompts_speak_of_the_output_that_the_schema_asks_for() -> None:
     for prompt in PROMPTS.values():
         for field in prompts.AnsweredPiece.model_fields:

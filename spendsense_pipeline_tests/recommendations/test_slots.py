@@ -88,6 +88,12 @@ def test_money_is_shown_with_the_customers_currency() -> None:
     spending = {"avg_monthly_expenses": 20_000.0, "regular_income": 30_000.0}
     assert fill(["small_step"], crowns | spending)["small_step"]["shown"] == "CZK 400"
     assert money(99.999) == "$100"
+    assert (money(890, "EUR"), money(12.5, "GBP"), money(40, "CAD")) == ("€890", "£12.50", "CA$40")
+    euros = FRAME | {"currency": "EUR", "due_on": "2026-07-14"}
+    assert {name: slot["shown"] for name, slot in fill(["as_of", "due_on"], euros).items()} == {
+        "as_of": "5 March 2026",
+        "due_on": "14 July",
+    }
     assert money(15.9) == "$15.90"
 
 

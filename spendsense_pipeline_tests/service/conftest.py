@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from spendsense_pipeline.governance import access, operators
+from spendsense_pipeline.governance import credentials, operators
 from spendsense_pipeline.governance.database import writing
 from spendsense_pipeline.governance.models import TOKEN_SCOPES
 from spendsense_pipeline.service.app import create_app
-from spendsense_pipeline.service.context import Service
+from spendsense_pipeline.service.state import Service
 from spendsense_pipeline.settings import Settings
 from spendsense_pipeline_tests.governance import town
 from spendsense_pipeline_tests.governance.conftest import database_in
@@ -45,7 +45,7 @@ class Town:
         """A program's client, with a token of these scopes (default: all that need no operator)."""
         wanted = scopes or tuple(scope for scope in TOKEN_SCOPES if scope != "review")
         with writing(self.engine) as session:
-            made = access.add_token(session, "test", wanted, self.now, created_by="test", **limits)
+            made = credentials.add_token(session, "test", wanted, self.now, created_by="test", **limits)
         return self.client(authorization=f"Bearer {made['token']}")
 
     def person(self, name: str) -> TestClient:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from spendsense_pipeline.durations import LOOKING
 from spendsense_pipeline.governance import activity
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import FeedbackEvent, Viewing
-from spendsense_pipeline.service import charts, desk, experiments, overview, pane, people
-from spendsense_pipeline.service.access import rules_of
+from spendsense_pipeline.service import charts, customer_pages, desk, experiment_routes, overview, pane
+from spendsense_pipeline.service.callers import rules_of
 from spendsense_pipeline_tests.conftest import Pipeline
 from spendsense_pipeline_tests.governance import town
 from spendsense_pipeline_tests.governance.town import CRITICAL, HOUR, NOTABLE, NOW
@@ -152,7 +153,7 @@ def test_the_lease_is_soft_and_ends_after_two_minutes(place: Town) -> None:
     assert ben.get("/desk/changes", params=changes).json()["looking"] == {draft["recommendation_id"]: ["ada"]}
     assert ada.get("/desk/changes", params=changes).json()["looking"] == {}
     assert decide(ben, "approve", draft)["ok"], "a lease keeps nobody from deciding"
-    place.now += activity.LEASE
+    place.now += LOOKING
     assert ben.get("/desk/changes", params=changes).json()["looking"] == {}
 
 
@@ -422,7 +423,7 @@ def test_deciding_is_offered_to_operators_alone(place: Town) -> None:
 
 
 def test_every_route_of_the_pages_has_a_rule() -> None:
-    routes = [route for room in (desk, experiments, overview, people) for route in room.router.routes]
+    routes = [route for room in (desk, experiment_routes, overview, customer_pages) for route in room.router.routes]
     assert len(routes) > 14
     assert [route for route in routes if not rules_of(route)] == []
 

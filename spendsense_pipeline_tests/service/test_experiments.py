@@ -7,7 +7,7 @@ import pandas as pd
 from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.defs.experiments import plan
 from spendsense_pipeline.experiments.uplift import COLUMNS
-from spendsense_pipeline.governance import experiments
+from spendsense_pipeline.governance import experiment_records
 from spendsense_pipeline_tests.experiments.trials import FILE, experiment
 from spendsense_pipeline_tests.governance.town import NOW, TODAY
 from spendsense_pipeline_tests.service.conftest import Town
@@ -58,8 +58,8 @@ def test_a_plan_an_effect_and_no_effect_read_as_such(place: Town) -> None:
     assert "starts with the next run" in page
     assert "Nothing was analysed yet." in page
 
-    dealt = [experiments.Place("mia", "p/low", 0, "text")]
-    experiments.assign(place.engine, plan(experiment(1)), {"mia": "p/low"}, lambda *_: dealt, TODAY, NOW)
+    dealt = [experiment_records.Place("mia", "p/low", 0, "text")]
+    experiment_records.assign(place.engine, plan(experiment(1)), {"mia": "p/low"}, lambda *_: dealt, TODAY, NOW)
     claimed = "text lowered penalty fees by 20 % (10 to 30) over 90 days, compared with nothing: 290 and 280 customers."
     assert claimed in shown(place)
     weak = shown(place, p_adjusted=0.06)

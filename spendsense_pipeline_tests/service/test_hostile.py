@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from spendsense_pipeline.service import v1
 from spendsense_pipeline.service.app import create_app
-from spendsense_pipeline.service.context import Service
+from spendsense_pipeline.service.state import Service
 from spendsense_pipeline_tests.governance.town import NOW
 from spendsense_pipeline_tests.service.conftest import ADDRESS, Town
 

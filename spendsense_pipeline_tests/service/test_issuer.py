@@ -21,7 +21,7 @@ from joserfc.jwk import RSAKey
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from spendsense_pipeline.governance import access, operators
+from spendsense_pipeline.governance import credentials, operators
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.settings import InvalidSettings, Settings
 from spendsense_pipeline_tests.service.conftest import ADDRESS, Town
@@ -152,7 +152,7 @@ def test_whoever_is_registered_comes_in_and_the_record_says_how(place: Town) -> 
     assert (answer.status_code, answer.headers["location"]) == (303, "/desk")
     assert client.get("/holds").status_code == 200
     with reading(place.engine) as session:
-        (row,) = access.logins(session)
+        (row,) = credentials.logins(session)
     assert (row["operator_id"], row["means"], row["outcome"]) == ("ada", "issuer", "ok")
 
 

@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Mount
 
 from spendsense_pipeline.governance.models import ROLES, TOKEN_SCOPES
-from spendsense_pipeline.service.access import ROLE_PERMISSIONS, rules_of
+from spendsense_pipeline.service.callers import ROLE_PERMISSIONS, rules_of
 from spendsense_pipeline_tests.service.conftest import Town
 
 NAMES = {"viewer": "vera", "operator": "ada", "auditor": "otto", "admin": "root"}

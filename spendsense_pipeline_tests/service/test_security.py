@@ -10,12 +10,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import access, operators
+from spendsense_pipeline.governance import credentials, operators
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.service import guard
 from spendsense_pipeline.service.app import create_app
-from spendsense_pipeline.service.context import Service, kept_secret
 from spendsense_pipeline.service.login import login_link
+from spendsense_pipeline.service.state import Service, kept_secret
 from spendsense_pipeline_tests.governance.town import NOW
 from spendsense_pipeline_tests.service.conftest import ADDRESS, PASSWORD, Town, form_of
 
@@ -24,7 +24,7 @@ CHANGE = ("/admin/people", {"operator_id": "new", "role": "viewer"})
 
 def with_password(place: Town, name: str = "ada") -> None:
     with writing(place.engine) as session:
-        standing = operators.Standing(password_hash=access.password_hash(PASSWORD))
+        standing = operators.Standing(password_hash=credentials.password_hash(PASSWORD))
         operators.add(session, name, place.now, standing=standing)
     place.now += dt.timedelta(seconds=1)
 
@@ -109,7 +109,7 @@ def test_a_login_link_opens_once_and_not_for_long(place: Town) -> None:
     assert place.client().get(link).status_code == 403
     assert place.client().get(f"{ADDRESS}/login/link?token=forged").status_code == 403
     with reading(place.engine) as session:
-        assert [row["means"] for row in access.logins(session)] == ["link"]
+        assert [row["means"] for row in credentials.logins(session)] == ["link"]
 
 
 class TestTrustedMachine:

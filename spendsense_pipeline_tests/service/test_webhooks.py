@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from spendsense_pipeline import signed_post
-from spendsense_pipeline.governance import endings, erasure, outbox
+from spendsense_pipeline.governance import endings, erased_rows, outbox
 from spendsense_pipeline.service.webhooks import Sender
 from spendsense_pipeline.settings import InvalidSettings, Settings
 from spendsense_pipeline_tests.governance import town
@@ -155,8 +155,8 @@ def test_nothing_is_sent_about_a_customer_who_was_erased_meanwhile(tmp_path: Pat
     place.released("noa")
     receiver.status = 500
     sender.tell(receiver.address)
-    erasure.begin(place.engine, "mia", [], "ada", "request 7", place.now, known=True)
-    erasure.finish(place.engine, "mia", "ada", "request 7", place.now)
+    erased_rows.begin(place.engine, "mia", [], "ada", "request 7", place.now, known=True)
+    erased_rows.finish(place.engine, "mia", "ada", "request 7", place.now)
     place.now += outbox.PAUSES[0]
     receiver.got.clear()
     receiver.status = 200

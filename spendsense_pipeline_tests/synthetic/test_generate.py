@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.synthetic import Synthetic, generate, payees
+from spendsense_pipeline.synthetic import Synthetic, generate, payee_pool
 
 AS_OF = dt.date(2026, 11, 20)
 CARD_PAYMENT = "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT"
@@ -329,7 +329,7 @@ def hard() -> Synthetic:
 def one_service(made: Synthetic) -> Any:
     """Charges of all subscriptions, by customer and the payee that every spelling contains."""
     rows = made.tables["transactions"].query("amount < 0 and not pending").sort_values("date")
-    services = [payee.name.upper() for payee in (*payees.GYMS, *payees.SERVICES_MONTHLY)]
+    services = [payee.name.upper() for payee in (*payee_pool.GYMS, *payee_pool.SERVICES_MONTHLY)]
     payee = rows["merchant_name"].str.upper().str.extract("(" + "|".join(services) + ")", expand=False)
     return rows.assign(payee=payee).dropna(subset="payee").groupby(["user_id", "payee"])
 
@@ -350,7 +350,7 @@ def test_hard_customers_have_prices_that_changed_once(usual: Synthetic, hard: Sy
 
 
 def test_hard_payees_are_spelled_in_several_ways_and_lose_ids(usual: Synthetic, hard: Synthetic) -> None:
-    clean = {payee.name for payee in payees.ALL}
+    clean = {payee.name for payee in payee_pool.ALL}
     assert set(usual.tables["transactions"]["merchant_name"]) <= clean
     messy = hard.tables["transactions"]["merchant_name"]
     assert (~messy.isin(clean)).mean() > 0.4

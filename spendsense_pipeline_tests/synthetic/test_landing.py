@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.synthetic import Synthetic, generate, landing, write
+from spendsense_pipeline.synthetic import Synthetic, batch_files, generate, write
 
 AS_OF = dt.date(2026, 11, 20)
 FILES = {"users.json", "accounts.json", "transactions.jsonl.gz", "liabilities.json", "truth.json"}
@@ -67,7 +67,7 @@ def test_a_write_that_fails_leaves_nothing(few: Synthetic, tmp_path: Path, monke
     def full(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(landing, "_write_lines", full)
+    monkeypatch.setattr(batch_files, "_write_lines", full)
     with pytest.raises(OSError, match="disk full"):
         write(few, tmp_path / "batch")
     assert not list(tmp_path.iterdir())
@@ -76,7 +76,7 @@ def test_a_write_that_fails_leaves_nothing(few: Synthetic, tmp_path: Path, monke
 def test_very_many_users_get_their_transactions_as_parquet(
     few: Synthetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landing, "MOST_USERS_AS_TEXT", 5)
+    monkeypatch.setattr(batch_files, "MOST_USERS_AS_TEXT", 5)
     write(few, tmp_path / "batch")
     rows = pd.read_parquet(tmp_path / "batch" / "transactions.parquet")
     pd.testing.assert_frame_equal(rows, few.tables["transactions"])

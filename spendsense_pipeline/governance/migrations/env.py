@@ -9,7 +9,6 @@ connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     target_metadata=Base.metadata,
-    render_as_batch=connection.dialect.name == "sqlite",
     transactional_ddl=True,  # SQLite's is, though Alembic takes it not to be: a killed upgrade leaves no half
 )
 with context.begin_transaction():

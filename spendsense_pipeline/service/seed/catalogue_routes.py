@@ -15,17 +15,18 @@ from spendsense_pipeline import warehouse
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.batches import registered_at
 from spendsense_pipeline.governance.database import reading, storable
-from spendsense_pipeline.service import catalogue
-from spendsense_pipeline.service.access import Caller, allow
-from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.personas.table import PERSONAS
+from spendsense_pipeline.service import products as catalogue
+from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.parameters import Offset
 from spendsense_pipeline.service.seed.both_forms import Routes
 from spendsense_pipeline.service.seed.ingest_routes import land_and_merge
+from spendsense_pipeline.service.state import Service, answer, of
 
 router = Routes(tags=["products"])
 Reader = Annotated[Caller, Depends(allow("read"))]
 Writer = Annotated[Caller, Depends(allow("ingest:write", "manage"))]
-Persona = Literal["high_utilization", "variable_income", "subscription_heavy", "savings_builder", "wealth_builder"]
+Persona = Literal[*PERSONAS]  # type: ignore[valid-type]
 LISTS = ("persona_targets", "benefits")
 ASKS_NOTHING: Final = {"min_income": 0.0, "max_credit_utilization": 1.0}
 """What clients send and read for a product without this limit; stored as null, for a limit asks that it be known."""

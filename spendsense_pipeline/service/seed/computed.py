@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.service.context import Service
+from spendsense_pipeline.service.state import Service
 
 PERSON: Final = ("user_id", "full_name", "email", "created_at", "user_type")
 READ: Final = ("users", "accounts", "transactions", "liabilities")

@@ -7,11 +7,11 @@ from pydantic import BaseModel, Field
 
 from spendsense_pipeline.governance import consent
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.service.access import Caller, allow
-from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import Routes
 from spendsense_pipeline.service.seed.computed import person
+from spendsense_pipeline.service.state import Service, answer, of
 
 router = Routes(tags=["consent"])
 

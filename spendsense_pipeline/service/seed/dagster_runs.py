@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.service.context import Service, utc_now
+from spendsense_pipeline.service.state import Service, utc_now
 
 PATIENCE: Final = 120
 """Seconds that a request waits for the runs of others before it is refused."""

@@ -11,15 +11,15 @@ from pydantic import BaseModel, Field
 
 from spendsense_pipeline import gate
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import listing, review
+from spendsense_pipeline.governance import recommendation_list, review
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import STATUSES
-from spendsense_pipeline.service.access import Caller, allow
-from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import Routes, Status, Window
 from spendsense_pipeline.service.seed.computed import person
 from spendsense_pipeline.service.seed.seen_texts import last_seen, remember
+from spendsense_pipeline.service.state import Service, answer, of
 
 router = Routes(tags=["recommendations"])
 Decider = Annotated[Caller, Depends(allow("decide", "review"))]
@@ -144,10 +144,10 @@ def recommendations(
         shown = [one for one in visible(service, user_id) if window_days in (None, one["window_days"])]
         return answer({"recommendations": shown[:SHOWN_AT_MOST], "total": len(shown)})
     with reading(service.engine) as session:
-        found = listing.listed(
+        found = recommendation_list.listed(
             session,
             service.now(),
-            standings=(status,) if status else listing.REVIEWED,
+            standings=(status,) if status else recommendation_list.REVIEWED,
             user_id=user_id,
             window_days=window_days,
             newest_first=True,
@@ -163,7 +163,9 @@ def visible(service: Service, user_id: str) -> list[dict[str, Any]]:
     feed = gate.feed(service.settings, service.engine, service.now(), user_id)
     ids = [row["recommendation_id"] for row in feed]
     with reading(service.engine) as session:
-        known = listing.listed(session, service.now(), standings=STATUSES, ids=ids, limit=len(ids))["recommendations"]
+        known = recommendation_list.listed(session, service.now(), standings=STATUSES, ids=ids, limit=len(ids))[
+            "recommendations"
+        ]
     about = {row["recommendation_id"]: row for row in known}
     text = ("title", "content", "rationale", "content_hash")
     rows = [
@@ -235,7 +237,7 @@ def _row(service: Service, recommendation_id: str) -> dict[str, Any]:
 
 def _found(service: Service, recommendation_id: str) -> dict[str, Any] | None:
     with reading(service.engine) as session:
-        found = listing.listed(session, service.now(), standings=STATUSES, ids=[recommendation_id], limit=1)
+        found = recommendation_list.listed(session, service.now(), standings=STATUSES, ids=[recommendation_id], limit=1)
     return next(iter(found["recommendations"]), None)
 
 

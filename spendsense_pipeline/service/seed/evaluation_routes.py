@@ -9,14 +9,15 @@ from fastapi import Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from spendsense_pipeline import warehouse
+from spendsense_pipeline.durations import EXPORT_LINK
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import audit, consent, listing, records
+from spendsense_pipeline.governance import audit, consent, evaluation_records, recommendation_list
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.service.access import Caller, allow
-from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Routes
 from spendsense_pipeline.service.seed.dagster_runs import turn
+from spendsense_pipeline.service.state import Service, answer, of
 
 router = Routes(tags=["evaluation"])
 Reader = Annotated[Caller, Depends(allow("read", "audit"))]
@@ -24,13 +25,9 @@ DETAILS: Final = ("persona_distribution_30d", "persona_distribution_180d", "reco
 GROUPS: Final = ("coverage", "explainability", "latency", "auditability")
 
 
-LINKS_OPEN: Final = dt.timedelta(hours=1)
-"""How long a link to an export opens it without an account."""
-
-
 def reader_or_link(request: Request) -> None:
     """The rule of a file: a link that we signed for it, or a caller who may read."""
-    given = of(request).signed("export", request.query_params.get("link"), LINKS_OPEN)
+    given = of(request).signed("export", request.query_params.get("link"), EXPORT_LINK)
     if given is None or given.get("path") != request.url.path.rstrip("/"):
         allow("read", "audit")(request)
 
@@ -52,7 +49,7 @@ def evaluate(request: Request, _caller: Reader, body: Wanted | None = None) -> R
     service, name = of(request), body.run_id if body else None
     with reading(service.engine) as session:
         if name is not None:
-            records.require_new_name(session, name)
+            evaluation_records.require_new_name(session, name)
     day = _newest_run_of(service)
     with turn(service) as (definitions, instance):
         ran = launch.evaluate(definitions, instance, day)
@@ -60,7 +57,7 @@ def evaluate(request: Request, _caller: Reader, body: Wanted | None = None) -> R
     measured = _measured(service, day) | {"run_id": name or ran.run_id, "timestamp": now}
     kept = {group: measured[group] for group in (*GROUPS, *DETAILS)}
     with writing(service.engine) as session:
-        records.describe_evaluation(session, ran.run_id, name, kept)
+        evaluation_records.describe_evaluation(session, ran.run_id, name, kept)
     signed = _export(service, day)
     files = {key: link or _link(request, key) for key, link in signed.items()}
     return answer(
@@ -176,8 +173,8 @@ def _measured(service: Service, day: dt.date) -> dict[str, Any]:
     features = to_frame(warehouse.load(root, "features_180d", key))
     with reading(service.engine) as session:
         agreed = set(consent.live_scopes(session, service.now(), service.settings.consent_days))
-        statuses = listing.counted(session, service.now())["standings"]
-        latency = records.latency(session)
+        statuses = recommendation_list.counted(session, service.now())["standings"]
+        latency = evaluation_records.latency(session)
     mine = followed(*personas.values())
     mine = mine[mine["user_id"].isin(agreed) & ~mine["is_fallback"].astype(bool)]
     seen = features[features["user_id"].isin(agreed) & (features[SIGNALS].notna().sum(axis=1) >= SIGNALS_NEEDED)]
@@ -222,7 +219,7 @@ def _measured(service: Service, day: dt.date) -> dict[str, Any]:
 
 def _recorded(service: Service, limit: int) -> dict[str, Any]:
     with reading(service.engine) as session:
-        found = records.evaluations(session, limit=limit)
+        found = evaluation_records.evaluations(session, limit=limit)
     for row in found["evaluations"]:
         row["details"] = row["details"] or _from_metrics(row["metrics"])
     return found

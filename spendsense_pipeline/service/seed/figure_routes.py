@@ -7,11 +7,11 @@ from fastapi import Depends, Request, Response
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent
 from spendsense_pipeline.governance.database import reading
-from spendsense_pipeline.service.access import Caller, allow
-from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Days, Routes, Window
 from spendsense_pipeline.service.seed.computed import figures, person
+from spendsense_pipeline.service.state import Service, answer, of
 
 router = Routes(tags=["figures"])
 Reader = Annotated[Caller, Depends(allow("read"))]

@@ -16,14 +16,14 @@ from fastapi import Depends, Request, Response
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import consent, listing, registration
+from spendsense_pipeline.governance import consent, recommendation_list, registration
 from spendsense_pipeline.governance.database import reading
-from spendsense_pipeline.service.access import Caller, allow
-from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Days, Routes
 from spendsense_pipeline.service.seed.computed import newest_day, person
 from spendsense_pipeline.service.seed.seen_texts import remember
+from spendsense_pipeline.service.state import Service, answer, of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,7 @@ def _live_periods_of(service: Service, user_id: str) -> list[dict[str, Any]]:
 
 def _waiting(service: Service, user_id: str, window_days: int | None) -> list[dict[str, Any]]:
     with reading(service.engine) as session:
-        found = listing.listed(
+        found = recommendation_list.listed(
             session,
             service.now(),
             standings=("pending_approval",),
@@ -131,7 +131,7 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
     import pandas as pd
 
     from spendsense_pipeline import profiles
-    from spendsense_pipeline.governance import experiments, frames
+    from spendsense_pipeline.governance import database_frames, experiment_records
     from spendsense_pipeline.governance.evidence import evidence
     from spendsense_pipeline.insights.of_range import insights_of
     from spendsense_pipeline.personas.assignment import assign_personas, followed
@@ -171,8 +171,8 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
         [{"user_id": user_id, "scope": one["scope"], "consent_id": one["consent_id"]} for one in live], dtype="str"
     )
     with reading(service.engine) as session:
-        history = frames.history(session, day, service.now(), user_id=user_id)
-        wordings = experiments.wordings(session, service.now(), user_id=user_id)
+        history = database_frames.history(session, day, service.now(), user_id=user_id)
+        wordings = experiment_records.wordings(session, service.now(), user_id=user_id)
     pieces = _pieces(service, found, day)
     rows = draft_recommendations(found, pieces, matches, products, agreed, history, day, wordings=wordings)
     persona = str(followed(current, personas_longer)["persona"].iloc[0])

@@ -19,11 +19,11 @@ from typing_extensions import TypedDict
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest.fields import TABLES
-from spendsense_pipeline.service.access import Caller, allow
-from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.guard import LARGEST_BATCH
 from spendsense_pipeline.service.seed.both_forms import Routes
 from spendsense_pipeline.service.seed.dagster_runs import turn
+from spendsense_pipeline.service.state import Service, answer, of
 
 router = Routes(tags=["ingest"])
 Writer = Annotated[Caller, Depends(allow("ingest:write", "manage"))]

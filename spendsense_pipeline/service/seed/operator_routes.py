@@ -5,15 +5,15 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Request, Response
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.governance import consent, listing
+from spendsense_pipeline.governance import consent, recommendation_list
 from spendsense_pipeline.governance.database import reading
-from spendsense_pipeline.service.access import Caller, allow
-from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Routes, Status
 from spendsense_pipeline.service.seed.computed import figures, newest_day, people, person, stored_personas
 from spendsense_pipeline.service.seed.figure_routes import no_features
 from spendsense_pipeline.service.seed.seen_texts import remember
+from spendsense_pipeline.service.state import Service, answer, of
 
 router = Routes(tags=["operator"])
 Reader = Annotated[Caller, Depends(allow("read"))]
@@ -27,7 +27,7 @@ def dashboard(request: Request, _caller: Reader) -> Response:
     """People, consent, personas of 30 days, and the statuses that occur."""
     service, now = of(request), of(request).now()
     with reading(service.engine) as session:
-        found = listing.counted(session, now)
+        found = recommendation_list.counted(session, now)
         agreed = len(consent.live_scopes(session, now, service.settings.consent_days))
     everybody = _everybody(service)
     return answer(
@@ -104,9 +104,9 @@ def signals(request: Request, user_id: str, _caller: Reader) -> Response:
 def review_list(request: Request, caller: Reader, status: Status | None = None) -> Response:
     """Everything of a status, oldest first; without one, all but what was approved. Not paged, at most 10,000."""
     service = of(request)
-    wanted = (status,) if status else tuple(one for one in listing.REVIEWED if one != "approved")
+    wanted = (status,) if status else tuple(one for one in recommendation_list.REVIEWED if one != "approved")
     with reading(service.engine) as session:
-        found = listing.listed(session, service.now(), standings=wanted, limit=LISTED_AT_MOST)
+        found = recommendation_list.listed(session, service.now(), standings=wanted, limit=LISTED_AT_MOST)
     rows = found["recommendations"]
     names = people(service, list({row["user_id"] for row in rows}), ("user_id", "full_name")) if rows else {}
     shown: list[dict[str, Any]] = [

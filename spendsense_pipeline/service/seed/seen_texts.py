@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from spendsense_pipeline.service.access import Caller
+from spendsense_pipeline.service.callers import Caller
 
 REMEMBERED: Final = 100_000
 _LOCK: Final = threading.Lock()

@@ -9,12 +9,12 @@ from fastapi import Depends, Query, Request, Response
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.governance import consent
 from spendsense_pipeline.governance.database import reading
-from spendsense_pipeline.service.access import Caller, allow
-from spendsense_pipeline.service.context import Service, answer, of
+from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.parameters import Offset
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Routes
 from spendsense_pipeline.service.seed.computed import figures, people, person, stored_personas
+from spendsense_pipeline.service.state import Service, answer, of
 
 router = Routes(tags=["users"])
 Reader = Annotated[Caller, Depends(allow("read"))]

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from spendsense_pipeline.synthetic.batch_tables import Names
 from spendsense_pipeline.synthetic.behaviour import BankLines, OwnTransfers, Payers
-from spendsense_pipeline.synthetic.dice import Dice, Flags, Ints
+from spendsense_pipeline.synthetic.rng import Flags, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import CADENCES
-from spendsense_pipeline.synthetic.tables import Names
 
 COUNTRIES: Final = ("us", "uk", "de")
 DATA: Final = Path(__file__).parent.parent / "data"
@@ -202,7 +202,7 @@ class Country:
             return [RawPayee(text.capitalize(), text, channel, True, True)]
         if part == "person":
             entry, telling = (plan.entry, plan.telling) if plan else ("", False)
-            people = self.names.people(Dice(len(name)), name, np.arange(PERSONS))
+            people = self.names.people(Rng(len(name)), name, np.arange(PERSONS))
             return [
                 RawPayee(f"{first} {last}", f"{first} {last}", channel, False, telling, entry=entry)
                 for first, last in people

@@ -11,8 +11,7 @@ from typing import Final
 import numpy as np
 
 from spendsense_pipeline.synthetic.behaviour import Rows, chosen, to_cents, together
-from spendsense_pipeline.synthetic.dice import Dice, Flags, Floats, Ints
-from spendsense_pipeline.synthetic.people import (
+from spendsense_pipeline.synthetic.cast import (
     CARD,
     CHECKING,
     CREDIT,
@@ -25,6 +24,7 @@ from spendsense_pipeline.synthetic.people import (
     People,
 )
 from spendsense_pipeline.synthetic.raw.country import BY_CARD, Arrangement, Country, RawHabit
+from spendsense_pipeline.synthetic.rng import Flags, Floats, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import (
     ANNUAL,
     BIWEEKLY,
@@ -73,17 +73,17 @@ class Household:
     retired: Flags
 
     @classmethod
-    def of(cls, dice: Dice, who: People) -> "Household":
+    def of(cls, rng: Rng, who: People) -> "Household":
         """Owners and renters, parents, drivers, pensioners, those who work for themselves or have no card here."""
         key, persona = who.index, who.persona
-        owner = (persona == WEALTHY) | ((persona == SAVER) & dice.chance("raw/owner", 0.4, key))
-        retired = ~np.isin(persona, (WEALTHY, FREELANCE)) & dice.chance("raw/retired", 0.07, key)
+        owner = (persona == WEALTHY) | ((persona == SAVER) & rng.chance("raw/owner", 0.4, key))
+        retired = ~np.isin(persona, (WEALTHY, FREELANCE)) & rng.chance("raw/retired", 0.07, key)
         groups = {
             "everyone": np.ones(who.count, dtype=np.bool_),
             "owner": owner,
             "renter": ~owner,
-            "parent": ~retired & dice.chance("raw/parent", 0.3, key),
-            "driver": dice.chance("raw/driver", 0.7, key),
+            "parent": ~retired & rng.chance("raw/parent", 0.3, key),
+            "driver": rng.chance("raw/driver", 0.7, key),
             "retired": retired,
             "freelance": persona == FREELANCE,
             "cardless": ~who.has_card,
@@ -104,26 +104,26 @@ def working_days(day: Ints, roll: str, country: Country, period: Period) -> Ints
 
 
 def plans_of(
-    dice: Dice, who: People, home: Household, country: Country, period: Period
+    rng: Rng, who: People, home: Household, country: Country, period: Period
 ) -> tuple[Plans, list[Arrangement]]:
     """The arrangements of all customers, and the rules that ``Plans.rule`` points at."""
     rules = [*country.arrangements, PAY, SPLIT_PAY]
-    made = [_arranged(dice, who, home, country, period, number) for number in range(len(country.arrangements))]
-    made += _paid(dice, who, home, country, len(rules) - 2)
+    made = [_arranged(rng, who, home, country, period, number) for number in range(len(country.arrangements))]
+    made += _paid(rng, who, home, country, len(rules) - 2)
     columns = [field.name for field in fields(Plans)]
     return Plans(*(np.concatenate([getattr(part, column) for part in made]) for column in columns)), rules
 
 
-def _paid(dice: Dice, who: People, home: Household, country: Country, rule: int) -> list[Plans]:
+def _paid(rng: Rng, who: People, home: Household, country: Country, rule: int) -> list[Plans]:
     """Pay in one sum, or with a part of it sent to savings."""
     paid = np.flatnonzero((who.pay != IRREGULAR) & ~home.retired)
     key, pay = who.index[paid], who.pay[paid]
-    day = np.array(country.paydays)[dice.whole("raw/payday", 0, len(country.paydays) - 1, key)]
+    day = np.array(country.paydays)[rng.whole("raw/payday", 0, len(country.paydays) - 1, key)]
     anchor = np.select([pay == WEEKLY, pay == BIWEEKLY], [1, 1 + 7 * who.friday[paid]], day)
     cents = np.rint(who.income[paid] / who.times_paid[paid]).astype(np.int64)
-    splits = np.isin(who.persona[paid], (SAVER, WEALTHY)) & dice.chance("raw/split pay", 0.2, key)
+    splits = np.isin(who.persona[paid], (SAVER, WEALTHY)) & rng.chance("raw/split pay", 0.2, key)
     part = np.where(splits, np.rint(cents * 0.15 / 500).astype(np.int64) * 500, 0)
-    payee = chosen(dice, "raw/employer", country.codes("employer", "payroll"), key)
+    payee = chosen(rng, "raw/employer", country.codes("employer", "payroll"), key)
     whole = Plans(
         paid, np.full(len(paid), CHECKING), payee, np.full(len(paid), rule), pay, anchor, cents - part,
         np.full(len(paid), -ALWAYS), np.full(len(paid), ALWAYS),
@@ -133,17 +133,17 @@ def _paid(dice: Dice, who: People, home: Household, country: Country, rule: int)
     return [whole, replace(saved, place=np.full(count, SAVINGS), rule=saved.rule + 1, cents=part[splits])]
 
 
-def _arranged(dice: Dice, who: People, home: Household, country: Country, period: Period, number: int) -> Plans:
+def _arranged(rng: Rng, who: People, home: Household, country: Country, period: Period, number: int) -> Plans:
     rule = country.arrangements[number]
     topic = f"raw/{number}/{rule.group}"
-    have = home.groups[rule.whose] & dice.chance(f"{topic}/has", rule.share, who.index)
+    have = home.groups[rule.whose] & rng.chance(f"{topic}/has", rule.share, who.index)
     have |= (who.persona == SUBSCRIBER) & rule.keen
     if rule.slot:
-        drawn = dice.uniform(f"raw/slot/{rule.slot}", who.index)
+        drawn = rng.uniform(f"raw/slot/{rule.slot}", who.index)
         have &= (drawn >= rule.part[0]) & (drawn < rule.part[1])
-    at, turn = _holders(dice, who, rule, topic, np.flatnonzero(have), country)
+    at, turn = _holders(rng, who, rule, topic, np.flatnonzero(have), country)
     key = (who.index[at], turn)
-    by_card = dice.chance(f"{topic}/by card", rule.by_card, *key)
+    by_card = rng.chance(f"{topic}/by card", rule.by_card, *key)
     plain = country.codes(rule.group, rule.channel, rule)
     by_hand = country.codes(rule.group, "card_online", rule) if rule.by_card else plain
     payee = np.where(by_card, by_hand[turn], plain[turn])
@@ -152,35 +152,35 @@ def _arranged(dice: Dice, who: People, home: Household, country: Country, period
     channel_by_card = by_card | (rule.channel in BY_CARD)
     # Those who revolve keep the card for little; the others let it pay what takes cards.
     place = np.where(channel_by_card & who.has_card[at] & (who.persona[at] != CREDIT), CARD, CHECKING)
-    begins, ends = _span(dice, who, rule, topic, at, turn, cadence, period)
+    begins, ends = _span(rng, who, rule, topic, at, turn, cadence, period)
     return Plans(
         at, place, payee, np.full(len(at), number), np.full(len(at), cadence),
-        _anchor(dice, rule, topic, key, cadence, period), sign * _price(dice, who, rule, topic, at, turn, country),
+        _anchor(rng, rule, topic, key, cadence, period), sign * _price(rng, who, rule, topic, at, turn, country),
         begins, ends,
     )  # fmt: skip
 
 
-def _holders(dice: Dice, who: People, rule: Arrangement, topic: str, have: Ints, country: Country) -> tuple[Ints, Ints]:
+def _holders(rng: Rng, who: People, rule: Arrangement, topic: str, have: Ints, country: Country) -> tuple[Ints, Ints]:
     """Each holder as often as he has signed up, and the payee's position in its group, never the same one twice."""
     offered = len(country.codes(rule.group, rule.channel, rule))
     if rule.few == (1, 1):
-        return have, dice.whole(f"{topic}/payee", 0, offered - 1, who.index[have])
+        return have, rng.whole(f"{topic}/payee", 0, offered - 1, who.index[have])
     low, high = (
         np.where(who.persona[have] == SUBSCRIBER, rule.many[end], rule.few[end]) for end in (0, 1)
     )  # fmt: skip
-    wanted = dice.whole(f"{topic}/wanted", low, high, who.index[have])
-    liking = dice.uniform(f"{topic}/liking", who.index[have][:, None], np.arange(offered)[None, :])
+    wanted = rng.whole(f"{topic}/wanted", low, high, who.index[have])
+    liking = rng.uniform(f"{topic}/liking", who.index[have][:, None], np.arange(offered)[None, :])
     ranked = np.argsort(liking, axis=1, kind="stable")
     holder, rank = np.nonzero(np.arange(offered)[None, :] < wanted[:, None])
     return have[holder], ranked[holder, rank]
 
 
-def _price(dice: Dice, who: People, rule: Arrangement, topic: str, at: Ints, turn: Ints, country: Country) -> Ints:
+def _price(rng: Rng, who: People, rule: Arrangement, topic: str, at: Ints, turn: Ints, country: Country) -> Ints:
     key = (who.index[at], turn)
     if rule.of_income != (0.0, 0.0):
-        dollars = who.income[at] / 100 * dice.between(f"{topic}/part", *rule.of_income, *key)
+        dollars = who.income[at] / 100 * rng.between(f"{topic}/part", *rule.of_income, *key)
     elif rule.price != (0.0, 0.0):
-        dollars = dice.between(f"{topic}/price", *rule.price, *key)
+        dollars = rng.between(f"{topic}/price", *rule.price, *key)
         dollars = dollars * who.comfort[at] if rule.scales else dollars
     else:
         offers = [
@@ -189,7 +189,7 @@ def _price(dice: Dice, who: People, rule: Arrangement, topic: str, at: Ints, tur
         ]
         most = max(map(len, offers))
         menu = np.array([[prices[n % len(prices)] for n in range(most)] for prices in offers])
-        dollars = menu[turn, dice.whole(f"{topic}/plan", 0, most - 1, *key)]
+        dollars = menu[turn, rng.whole(f"{topic}/plan", 0, most - 1, *key)]
     if rule.whole:
         dollars = np.rint(dollars)
     if rule.fives:
@@ -199,32 +199,32 @@ def _price(dice: Dice, who: People, rule: Arrangement, topic: str, at: Ints, tur
     return to_cents(dollars)
 
 
-def _anchor(dice: Dice, rule: Arrangement, topic: str, key: tuple[Ints, Ints], cadence: int, period: Period) -> Ints:
+def _anchor(rng: Rng, rule: Arrangement, topic: str, key: tuple[Ints, Ints], cadence: int, period: Period) -> Ints:
     if cadence in (WEEKLY, BIWEEKLY, FOUR_WEEKLY):
-        return dice.whole(f"{topic}/day", 0, 27, *key)
+        return rng.whole(f"{topic}/day", 0, 27, *key)
     if cadence == ANNUAL:
         # Where the history allows two renewals, most have had them.
-        twice = dice.whole(f"{topic}/ago", 0, max(period.days - 372, 0), *key)
-        return np.where(dice.chance(f"{topic}/twice", 0.7, *key), twice, dice.whole(f"{topic}/once", 0, 364, *key))
-    day = dice.whole(f"{topic}/day", *rule.days, *key)
+        twice = rng.whole(f"{topic}/ago", 0, max(period.days - 372, 0), *key)
+        return np.where(rng.chance(f"{topic}/twice", 0.7, *key), twice, rng.whole(f"{topic}/once", 0, 364, *key))
+    day = rng.whole(f"{topic}/day", *rule.days, *key)
     apart = {TWO_MONTHLY: 2, QUARTERLY: 3, SEMI_ANNUAL: 6}.get(cadence, 0)
-    return day + 100 * dice.whole(f"{topic}/month", 1, apart, *key) if apart else day
+    return day + 100 * rng.whole(f"{topic}/month", 1, apart, *key) if apart else day
 
 
 def _span(
-    dice: Dice, who: People, rule: Arrangement, topic: str, at: Ints, turn: Ints, cadence: int, period: Period
+    rng: Rng, who: People, rule: Arrangement, topic: str, at: Ints, turn: Ints, cadence: int, period: Period
 ) -> tuple[Ints, Ints]:
     """From when to when an arrangement is due: sign-ups, cancellations, and instalments that end by themselves."""
     key = (who.index[at], turn)
     begins, ends = np.full(len(at), -ALWAYS), np.full(len(at), ALWAYS)
-    when = period.first + np.rint(period.days * dice.between(f"{topic}/when", 0.0, 0.6, *key)).astype(np.int64)
+    when = period.first + np.rint(period.days * rng.between(f"{topic}/when", 0.0, 0.6, *key)).astype(np.int64)
     if rule.instalments:
         return when, when + round(rule.instalments * DAYS_APART[cadence])
     # Those who sign up for everything also keep it.
     less = np.where(who.persona[at] == SUBSCRIBER, 0.3, 1.0)
-    until = period.first + np.rint(period.days * dice.between(f"{topic}/until", 0.45, 1.0, *key)).astype(np.int64)
-    begins = np.where(dice.chance(f"{topic}/signup", rule.signup * less, *key), when, begins)
-    ends = np.where(dice.chance(f"{topic}/cancel", rule.cancel * less, *key), until, ends)
+    until = period.first + np.rint(period.days * rng.between(f"{topic}/until", 0.45, 1.0, *key)).astype(np.int64)
+    begins = np.where(rng.chance(f"{topic}/signup", rule.signup * less, *key), when, begins)
+    ends = np.where(rng.chance(f"{topic}/cancel", rule.cancel * less, *key), until, ends)
     return begins, ends
 
 
@@ -232,7 +232,7 @@ def _span(
 
 
 def plan_rows(
-    dice: Dice, who: People, plans: Plans, rules: list[Arrangement], country: Country, period: Period
+    rng: Rng, who: People, plans: Plans, rules: list[Arrangement], country: Country, period: Period
 ) -> tuple[Rows, Ints, Plans]:
     """The rows of all arrangements, the arrangement of each, and the arrangements at their last price."""
     at, due, ordinal = occurrences(plans.cadence, plans.anchor, period)
@@ -243,14 +243,14 @@ def plan_rows(
 
     key = (who.index[plans.who], plans.payee, plans.rule)
     row_key = (key[0][at], key[1][at], ordinal)
-    price = _prices(dice, plans, of, key, at, due, ordinal, period)
+    price = _prices(rng, plans, of, key, at, due, ordinal, period)
     season = np.where(of("seasonal")[at] > 0, np.abs((due % 365) / 182.5 - 1), 0.5) * 0.5 + 0.75
-    cents = np.rint(price * (1 + of("varies")[at] * dice.bell("raw/amount", *row_key)) * season).astype(np.int64)
+    cents = np.rint(price * (1 + of("varies")[at] * rng.bell("raw/amount", *row_key)) * season).astype(np.int64)
 
     channel = np.array([payee.channel for payee in country.payees])[plans.payee]
     by_card, income = np.isin(channel, tuple(BY_CARD)), np.isin(channel, ("payroll", "benefit"))
     delay = np.where(
-        by_card[at], dice.whole("raw/posted", 0, 2, *row_key), dice.chance("raw/late", 0.15, *row_key).astype(np.int64)
+        by_card[at], rng.whole("raw/posted", 0, 2, *row_key), rng.chance("raw/late", 0.15, *row_key).astype(np.int64)
     )
     day = np.where(
         income[at],
@@ -271,7 +271,7 @@ def plan_rows(
 
 
 def _prices(
-    dice: Dice,
+    rng: Rng,
     plans: Plans,
     of: Callable[[str], Floats],
     key: tuple[Ints, Ints, Ints],
@@ -281,20 +281,20 @@ def _prices(
     period: Period,
 ) -> Ints:
     """What each arrangement costs on a day: dearer since some day, or at each renewal, or as a currency moves."""
-    when = period.first + np.rint(period.days * dice.between("raw/rise/when", 0.3, 0.65, *key)).astype(np.int64)
-    rises = dice.chance("raw/rise", of("rise"), *key)
-    before = plans.cents / dice.between("raw/rise/by", 1.03, 1.2, *key)
+    when = period.first + np.rint(period.days * rng.between("raw/rise/when", 0.3, 0.65, *key)).astype(np.int64)
+    rises = rng.chance("raw/rise", of("rise"), *key)
+    before = plans.cents / rng.between("raw/rise/by", 1.03, 1.2, *key)
     price = np.where(rises[at] & (due < when[at]), before[at], plans.cents[at])
     # Annual ordinals count back from the newest; those of months count forward.
     ago = np.where(plans.cadence[at] == ANNUAL, ordinal, (month_of(np.full(1, period.last))[0] - ordinal) // 6)
-    price = price / (1 + of("step")[at] * dice.uniform("raw/step", *key)[at]) ** np.maximum(ago, 0)
+    price = price / (1 + of("step")[at] * rng.uniform("raw/step", *key)[at]) ** np.maximum(ago, 0)
     # An exchange rate goes up and down again within some nine months, and a little to and fro.
-    phase = (ordinal + dice.whole("raw/drift/phase", 0, 8, *key)[at]) % 9
-    wave = np.abs(phase / 4.5 - 1) * 2 - 1 + 0.15 * dice.bell("raw/drift/daily", key[0][at], ordinal)
+    phase = (ordinal + rng.whole("raw/drift/phase", 0, 8, *key)[at]) % 9
+    wave = np.abs(phase / 4.5 - 1) * 2 - 1 + 0.15 * rng.bell("raw/drift/daily", key[0][at], ordinal)
     price = price * (1 + of("drift")[at] * wave)
-    introduced = dice.chance("raw/intro", of("intro"), *key) & (plans.begins > period.first)
+    introduced = rng.chance("raw/intro", of("intro"), *key) & (plans.begins > period.first)
     early = introduced[at] & (due < plans.begins[at] + 31)
-    little = np.where(dice.chance("raw/intro/free", 0.4, *key), 0.0, plans.cents * 0.3)
+    little = np.where(rng.chance("raw/intro/free", 0.4, *key), 0.0, plans.cents * 0.3)
     made: Ints = np.rint(np.where(early, little[at], price)).astype(np.int64)
     return made
 
@@ -302,13 +302,13 @@ def _prices(
 # ---------------------------------------------------------------- habits
 
 
-def habit_counts(dice: Dice, who: People, home: Household, country: Country, period: Period) -> list[Ints]:
+def habit_counts(rng: Rng, who: People, home: Household, country: Country, period: Period) -> list[Ints]:
     """How often each customer does each habit of the file in the whole period."""
     counts = []
     for number, habit in enumerate(country.habits):
         topic = f"raw/habit/{number}"
-        have = home.groups[habit.whose] & dice.chance(f"{topic}/has", habit.share, who.index)
-        apart = dice.between(f"{topic}/gap", *habit.gap, who.index) if not habit.every else float(habit.every)
+        have = home.groups[habit.whose] & rng.chance(f"{topic}/has", habit.share, who.index)
+        apart = rng.between(f"{topic}/gap", *habit.gap, who.index) if not habit.every else float(habit.every)
         counts.append(np.where(have, np.floor(period.days / apart), 0).astype(np.int64))
     return counts
 
@@ -329,116 +329,116 @@ def habit_costs(counts: list[Ints], country: Country, period: Period) -> tuple[F
     return scaling, plain
 
 
-def habit_rows(dice: Dice, who: People, counts: list[Ints], budget: Floats, country: Country, period: Period) -> Rows:
+def habit_rows(rng: Rng, who: People, counts: list[Ints], budget: Floats, country: Country, period: Period) -> Rows:
     """All purchases from habit, some not posted yet, and what went back to the shop."""
     parts = []
     for number, (habit, often) in enumerate(zip(country.habits, counts, strict=True)):
-        bought = _bought(dice, who, habit, f"raw/habit/{number}", often, budget, country, period)
+        bought = _bought(rng, who, habit, f"raw/habit/{number}", often, budget, country, period)
         parts.append(bought)
         if habit.refund:
             key = (who.index[bought.who], bought.day, -bought.cents)
-            back = bought.only(~bought.pending & dice.chance(f"raw/refund/{number}", habit.refund, *key))
-            later = dice.whole("raw/refund/after", 3, 12, who.index[back.who], back.day)
+            back = bought.only(~bought.pending & rng.chance(f"raw/refund/{number}", habit.refund, *key))
+            later = rng.whole("raw/refund/after", 3, 12, who.index[back.who], back.day)
             back = replace(back, day=back.day + later, cents=-back.cents, payee=country.twin(back.payee, "refund"))
             parts.append(back.only(period.covers(back.day)))
     return together(parts)
 
 
 def _bought(
-    dice: Dice, who: People, habit: RawHabit, topic: str, often: Ints, budget: Floats, country: Country, period: Period
+    rng: Rng, who: People, habit: RawHabit, topic: str, often: Ints, budget: Floats, country: Country, period: Period
 ) -> Rows:
     at = np.repeat(np.arange(who.count), often)
     slot = np.arange(len(at)) - np.repeat(np.cumsum(often) - often, often)
     key = (who.index[at], slot)
     if habit.every:
-        day = period.first + slot * habit.every + dice.whole(f"{topic}/weekday", 0, habit.every - 1, who.index)[at]
+        day = period.first + slot * habit.every + rng.whole(f"{topic}/weekday", 0, habit.every - 1, who.index)[at]
     else:
-        within = np.floor((slot + dice.uniform(f"{topic}/when", *key)) * period.days / np.maximum(often, 1)[at])
+        within = np.floor((slot + rng.uniform(f"{topic}/when", *key)) * period.days / np.maximum(often, 1)[at])
         day = period.first + within.astype(np.int64)
     if habit.menu:
         menu = to_cents(np.array(habit.menu))
-        usual = dice.whole(f"{topic}/usual", 0, len(menu) - 1, who.index)[at]
-        today = dice.whole(f"{topic}/today", 0, len(menu) - 1, *key)
-        cents = menu[np.where(dice.chance(f"{topic}/as usual", habit.usual, *key), usual, today)]
+        usual = rng.whole(f"{topic}/usual", 0, len(menu) - 1, who.index)[at]
+        today = rng.whole(f"{topic}/today", 0, len(menu) - 1, *key)
+        cents = menu[np.where(rng.chance(f"{topic}/as usual", habit.usual, *key), usual, today)]
     else:
         low, high = habit.price
-        u = dice.uniform(f"{topic}/amount", *key)
+        u = rng.uniform(f"{topic}/amount", *key)
         cents = to_cents((low + (high - low) * u * (0.4 + 0.6 * u)) * (budget[at] if habit.scales else 1.0))
     codes = country.codes(habit.group, habit.channel)
-    first, second = (chosen(dice, f"{topic}/{turn}", codes, who.index)[at] for turn in ("first", "second"))
-    loyal = dice.chance(f"{topic}/loyal", habit.loyal, *key)
-    elsewhere = chosen_each(dice, f"{topic}/elsewhere", codes, key) if habit.group.startswith("person") else second
+    first, second = (chosen(rng, f"{topic}/{turn}", codes, who.index)[at] for turn in ("first", "second"))
+    loyal = rng.chance(f"{topic}/loyal", habit.loyal, *key)
+    elsewhere = chosen_each(rng, f"{topic}/elsewhere", codes, key) if habit.group.startswith("person") else second
     payee = np.where(loyal, first, elsewhere)
     share = np.where(who.has_card, np.where(who.persona == CREDIT, 0.1, 0.6), 0.0)
-    by_card = dice.chance(f"{topic}/card", share[at], *key) & (habit.channel in BY_CARD)
+    by_card = rng.chance(f"{topic}/card", share[at], *key) & (habit.channel in BY_CARD)
     sign = 1 if habit.channel == "person_in" else -1
     rows = Rows.of(at, np.where(by_card, CARD, CHECKING), day, sign * cents, payee)
     if habit.channel in BY_CARD:
-        newest = (day == period.last) & dice.chance(f"{topic}/pending", 0.9, *key)
-        newest |= (day == period.last - 1) & dice.chance(f"{topic}/pending/before", 0.5, *key)
+        newest = (day == period.last) & rng.chance(f"{topic}/pending", 0.9, *key)
+        newest |= (day == period.last - 1) & rng.chance(f"{topic}/pending/before", 0.5, *key)
         rows = replace(rows, pending=newest)
     return rows.only(period.covers(day))
 
 
-def chosen_each(dice: Dice, topic: str, codes: Ints, key: tuple[Ints, Ints]) -> Ints:
+def chosen_each(rng: Rng, topic: str, codes: Ints, key: tuple[Ints, Ints]) -> Ints:
     """One of the codes for each row."""
-    picked: Ints = codes[dice.whole(topic, 0, len(codes) - 1, *key)]
+    picked: Ints = codes[rng.whole(topic, 0, len(codes) - 1, *key)]
     return picked
 
 
 # ---------------------------------------------------------------- what goes wrong, and what comes in now and then
 
 
-def mishaps(dice: Dice, who: People, rows: Rows, country: Country, period: Period) -> Rows:
+def mishaps(rng: Rng, who: People, rows: Rows, country: Country, period: Period) -> Rows:
     """Debits returned unpaid with a fee, half of them tried again, and some of the fees given back."""
     debit = country.is_in(frozenset({"debit"}))[rows.payee]
     short = np.isin(who.persona, (CREDIT, FREELANCE))[rows.who]
     key = (who.index[rows.who], rows.day, rows.payee)
-    bad = rows.only(debit & short & dice.chance("raw/returned", 0.015, *key))
+    bad = rows.only(debit & short & rng.chance("raw/returned", 0.015, *key))
     key = (who.index[bad.who], bad.day, bad.payee)
     returned = replace(
         bad, day=working_days(bad.day + 1, "forward", country, period), cents=-bad.cents,
         payee=country.twin(bad.payee, "returned"),
     )  # fmt: skip
     nsf = country.line("nsf", "penalty")
-    fee = Rows.of(bad.who, CHECKING, returned.day, -dice.whole("raw/nsf", 5, 34, bad.payee) * 100, nsf)
+    fee = Rows.of(bad.who, CHECKING, returned.day, -rng.whole("raw/nsf", 5, 34, bad.payee) * 100, nsf)
     back = replace(
-        fee, day=working_days(fee.day + dice.whole("raw/nsf/after", 2, 9, *key), "forward", country, period),
+        fee, day=working_days(fee.day + rng.whole("raw/nsf/after", 2, 9, *key), "forward", country, period),
         cents=-fee.cents, payee=country.twin(fee.payee, "penalty_back"),
-    ).only(dice.chance("raw/nsf/back", 0.3, *key))  # fmt: skip
+    ).only(rng.chance("raw/nsf/back", 0.3, *key))  # fmt: skip
     again = replace(
-        bad, day=working_days(bad.day + dice.whole("raw/again", 4, 7, *key), "forward", country, period)
-    ).only(dice.chance("raw/tried again", 0.5, *key))
+        bad, day=working_days(bad.day + rng.whole("raw/again", 4, 7, *key), "forward", country, period)
+    ).only(rng.chance("raw/tried again", 0.5, *key))
     made = together([returned, fee, back, again])
     return made.only(period.covers(made.day))
 
 
-def foreign_fees(dice: Dice, who: People, rows: Rows, country: Country) -> Rows:
+def foreign_fees(rng: Rng, who: People, rows: Rows, country: Country) -> Rows:
     """A fee of the bank beside each charge in another currency, at most banks."""
     abroad = np.isin(rows.payee, country.codes("foreign", "card_online"))
-    charged = rows.only(abroad & (who.persona != WEALTHY)[rows.who] & dice.chance("raw/fx", 0.5, who.index)[rows.who])
+    charged = rows.only(abroad & (who.persona != WEALTHY)[rows.who] & rng.chance("raw/fx", 0.5, who.index)[rows.who])
     cents = np.minimum(np.rint(charged.cents * 0.03).astype(np.int64), -1)
     return Rows.of(charged.who, charged.place, charged.day, cents, country.line("fx_fee", "service_fee"))
 
 
-def now_and_then(dice: Dice, who: People, home: Household, plans: Plans, country: Country, period: Period) -> Rows:
+def now_and_then(rng: Rng, who: People, home: Household, plans: Plans, country: Country, period: Period) -> Rows:
     """A bonus a year, expenses given back, a tax refund, and advances on pay that are paid back with a tip."""
     wages = np.flatnonzero(country.is_in(frozenset({"payroll"}))[plans.payee] & (plans.place == CHECKING))
     parts = []
-    given = wages[dice.chance("raw/bonus", 0.4, who.index[plans.who[wages]])]
+    given = wages[rng.chance("raw/bonus", 0.4, who.index[plans.who[wages]])]
     key = who.index[plans.who[given]]
-    day = working_days(period.last - dice.whole("raw/bonus/when", 0, 364, key), "forward", country, period)
-    cents = np.rint(plans.cents[given] * dice.between("raw/bonus/size", 0.3, 2.5, key)).astype(np.int64)
+    day = working_days(period.last - rng.whole("raw/bonus/when", 0, 364, key), "forward", country, period)
+    cents = np.rint(plans.cents[given] * rng.between("raw/bonus/size", 0.3, 2.5, key)).astype(np.int64)
     parts.append(Rows.of(plans.who[given], CHECKING, day, cents, plans.payee[given]))
     for topic, share, pace, low, high in (("expenses", 0.1, 24, 20, 400), ("tax_refund", 0.35, 365, 200, 2400)):
-        have = np.flatnonzero(dice.chance(f"raw/{topic}", share, who.index) & ~home.retired)
+        have = np.flatnonzero(rng.chance(f"raw/{topic}", share, who.index) & ~home.retired)
         at, turn = (axis.ravel() for axis in np.meshgrid(have, np.arange(period.days // pace + 1), indexing="ij"))
         drawn = (who.index[at], turn)
-        day = period.last - turn * pace - np.floor(pace * dice.uniform(f"raw/{topic}/when", *drawn)).astype(np.int64)
-        cents = to_cents(dice.between(f"raw/{topic}/size", low, high, *drawn))
-        payee = chosen(dice, f"raw/{topic}/who", country.codes(topic, topic), who.index[at])
+        day = period.last - turn * pace - np.floor(pace * rng.uniform(f"raw/{topic}/when", *drawn)).astype(np.int64)
+        cents = to_cents(rng.between(f"raw/{topic}/size", low, high, *drawn))
+        payee = chosen(rng, f"raw/{topic}/who", country.codes(topic, topic), who.index[at])
         parts.append(Rows.of(at, CHECKING, working_days(day, "forward", country, period), cents, payee))
-    parts.append(_advances(dice, who, country, period))
+    parts.append(_advances(rng, who, country, period))
     made = together(parts)
     return made.only(period.covers(made.day))
 
@@ -447,19 +447,19 @@ LENT_STEP: Final = 1000
 """Cents of which what is lent is a multiple; what is paid back beyond one is the tip."""
 
 
-def _advances(dice: Dice, who: People, country: Country, period: Period) -> Rows:
+def _advances(rng: Rng, who: People, country: Country, period: Period) -> Rows:
     """Small sums lent until the next pay, and taken back with a tip."""
-    short = np.isin(who.persona, (CREDIT, FREELANCE)) & dice.chance("raw/advance", 0.12, who.index)
+    short = np.isin(who.persona, (CREDIT, FREELANCE)) & rng.chance("raw/advance", 0.12, who.index)
     have = np.flatnonzero(short)
     at, turn = (axis.ravel() for axis in np.meshgrid(have, np.arange(period.days // 21 + 1), indexing="ij"))
     key = (who.index[at], turn)
-    day = period.first + turn * 21 + dice.whole("raw/advance/when", 0, 9, *key)
-    cents = dice.whole("raw/advance/size", 2, 10, *key) * LENT_STEP
-    tip = dice.whole("raw/advance/tip", 0, 4, *key) * 100
-    payee = chosen(dice, "raw/advance/who", country.codes("advance", "advance_in"), who.index[at])
+    day = period.first + turn * 21 + rng.whole("raw/advance/when", 0, 9, *key)
+    cents = rng.whole("raw/advance/size", 2, 10, *key) * LENT_STEP
+    tip = rng.whole("raw/advance/tip", 0, 4, *key) * 100
+    payee = chosen(rng, "raw/advance/who", country.codes("advance", "advance_in"), who.index[at])
     lent = Rows.of(at, CHECKING, working_days(day, "forward", country, period), cents, payee)
     back = Rows.of(
-        at, CHECKING, working_days(day + dice.whole("raw/advance/after", 7, 10, *key), "forward", country, period),
+        at, CHECKING, working_days(day + rng.whole("raw/advance/after", 7, 10, *key), "forward", country, period),
         -(cents + tip), country.twin(payee, "advance_out"),
     )  # fmt: skip
     # What is still open on the last day was lent all the same.

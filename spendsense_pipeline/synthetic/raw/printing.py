@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spendsense_pipeline.synthetic.behaviour import Rows
-from spendsense_pipeline.synthetic.dice import Dice, Flags, Ints
-from spendsense_pipeline.synthetic.people import CARD, OTHER, PLACES, SECOND_CARD, People
+from spendsense_pipeline.synthetic.cast import CARD, OTHER, PLACES, SECOND_CARD, People
 from spendsense_pipeline.synthetic.raw.country import BY_CARD, Bank, Country
+from spendsense_pipeline.synthetic.rng import Flags, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import Period
 
 TEXT_COLUMNS: Final = ("description_raw", "merchant_name", "counterparty_name", "mcc", "transaction_code")
@@ -37,7 +37,7 @@ _COUNTERPARTY: Final = 70
 class Lines:
     """Some rows of one bank and channel, about to be printed."""
 
-    dice: Dice
+    rng: Rng
     country: Country
     period: Period
     who: People
@@ -93,9 +93,9 @@ class Lines:
             return self._signs("mix")
         if name in ("hh", "mi"):
             low, high = (8, 21) if name == "hh" else (0, 59)
-            return _TWO_DIGITS.take(pa.array(self.dice.whole(f"print/{name}", low, high, self._row())))
+            return _TWO_DIGITS.take(pa.array(self.rng.whole(f"print/{name}", low, high, self._row())))
         if name == "store":
-            store = self.dice.whole("print/store", 100, 9999, self.who.index[rows.who], rows.payee)
+            store = self.rng.whole("print/store", 100, 9999, self.who.index[rows.who], rows.payee)
             return _FOUR_DIGITS.take(pa.array(store))
         if name in ("card4", "own4"):
             place = rows.place if name == "card4" else (rows.place + 1) % PLACES
@@ -116,7 +116,7 @@ class Lines:
         keys = {"ref": (self._row(),), "id": (self.who.index[self.rows.who], self.rows.payee), "co": (self.rows.payee,)}
         topic = f"print/ref/{position}" if kind == "ref" else f"print/{kind}"
         blocks = [
-            _FOUR_DIGITS.take(pa.array(self.dice.whole(f"{topic}/{block}", 0, 9999, *keys[kind])))
+            _FOUR_DIGITS.take(pa.array(self.rng.whole(f"{topic}/{block}", 0, 9999, *keys[kind])))
             for block in range(-(-count // 4))
         ]
         text = blocks[0] if len(blocks) == 1 else pc.binary_join_element_wise(*blocks, "")
@@ -125,7 +125,7 @@ class Lines:
     def _signs(self, topic: str) -> pa.Array:
         """Eight letters and digits, new on every row."""
         halves = [
-            _FOUR_SIGNS.take(pa.array(self.dice.whole(f"print/{topic}/{half}", 0, 65_535, self._row())))
+            _FOUR_SIGNS.take(pa.array(self.rng.whole(f"print/{topic}/{half}", 0, 65_535, self._row())))
             for half in range(2)
         ]
         return pc.binary_join_element_wise(*halves, "")
@@ -133,20 +133,20 @@ class Lines:
     def _city(self) -> Ints:
         """The customer's city, another now and then; a shop stays where it is."""
         most = len(self.country.cities) - 1
-        home = self.dice.whole("print/city", 0, most, self.who.index[self.rows.who])
-        away = self.dice.chance("print/away", 0.06, self._row())
-        return np.where(away, self.dice.whole("print/where", 0, most, self._row()), home)
+        home = self.rng.whole("print/city", 0, most, self.who.index[self.rows.who])
+        away = self.rng.chance("print/away", 0.06, self._row())
+        return np.where(away, self.rng.whole("print/where", 0, most, self._row()), home)
 
     def _date(self, pattern: str) -> pa.Array:
         """The day of purchase, which is the day of booking or the one or two before."""
         first = self.period.first - 3
         days = np.arange(first, self.period.last + 1).astype("datetime64[D]").astype(object)
         texts = [day.strftime(pattern) for day in days.tolist()]
-        return self._words(texts, self.rows.day - first - self.dice.whole("print/before", 0, 2, self._row()))
+        return self._words(texts, self.rows.day - first - self.rng.whole("print/before", 0, 2, self._row()))
 
 
 def printed_columns(
-    dice: Dice,
+    rng: Rng,
     who: People,
     holders: list[str],
     last4: Ints,
@@ -163,8 +163,8 @@ def printed_columns(
     channels = sorted({payee.channel for payee in country.payees})
     channel = np.array([channels.index(payee.channel) for payee in country.payees])[rows.payee]
     on_card = (rows.place == CARD) | ((rows.place == OTHER) & (who.other[rows.who] == SECOND_CARD))
-    home_bank = dice.whole("print/bank", 0, len(country.banks) - 1, who.index)
-    issuer = dice.whole("print/issuer", 0, len(country.issuers) - 1, who.index)
+    home_bank = rng.whole("print/bank", 0, len(country.banks) - 1, who.index)
+    issuer = rng.whole("print/issuer", 0, len(country.issuers) - 1, who.index)
     bank = np.where(rows.place == OTHER, home_bank[rows.who] + 1, home_bank[rows.who]) % len(country.banks)
     style = np.where(on_card, len(country.banks) + issuer[rows.who], bank)
     every = [*country.banks, *country.issuers]
@@ -175,7 +175,7 @@ def printed_columns(
     for start, stop in pairwise(edges.tolist()):
         chosen = order[start:stop]
         prints, way = every[group[chosen[0]] // len(channels)], channels[group[chosen[0]] % len(channels)]
-        lines = Lines(dice, country, period, who, holders, last4, rows.only(chosen), number[chosen], prints.upper)
+        lines = Lines(rng, country, period, who, holders, last4, rows.only(chosen), number[chosen], prints.upper)
         for name, column in _of_group(lines, prints, way, evidence).items():
             parts[name].append(column)
     back = pa.array(np.argsort(order, kind="stable"))

@@ -1,0 +1,323 @@
+"""What people said, who may decide, and who is to be forgotten: consent, operator, erase."""
+
+import datetime as dt
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
+
+import click
+
+from spendsense_pipeline.cli import runtime
+from spendsense_pipeline.cli.frame import ROLES, SCOPES, app, as_json, operator_option, shared
+from spendsense_pipeline.cli.output import cell, columns, printed
+from spendsense_pipeline.cli.runtime import governance_of
+from spendsense_pipeline.settings import Settings
+
+
+@app.group()
+def consent() -> None:
+    """Grant, revoke or read a customer's consent."""
+
+
+scope_option = click.option(
+    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Default: both; may be repeated."
+)
+consent_options = shared(
+    click.argument("user_id"),
+    scope_option,
+    click.option("--source", default="command line", show_default=True, help="Where the customer said so."),
+    click.option("--channel", default="command line", show_default=True, help="How it reached us: app, branch, phone."),
+    click.option("--actor", default="command line", show_default=True, help="Who passes it on."),
+)
+
+
+@consent.command("grant")
+@consent_options
+@click.option("--text-version", default="unstated", show_default=True, help="Version of the text agreed to.")
+@as_json
+def consent_grant(
+    user_id: str,
+    scopes: tuple[str, ...],
+    source: str,
+    channel: str,
+    actor: str,
+    text_version: str,
+    as_json: bool,
+) -> None:
+    """Open a period of consent, or renew the one that lives."""
+    from spendsense_pipeline.governance import consent as periods
+
+    settings = Settings()
+    _known_customer(settings, user_id)
+    with runtime.writing(settings) as session:
+        changed = periods.grant(
+            session,
+            user_id,
+            runtime.now(),
+            scopes=scopes or SCOPES,
+            actor=actor,
+            source=source,
+            channel=channel,
+            text_version=text_version,
+            consent_days=settings.consent_days,
+        )
+    payload = {"user_id": user_id, "consent": changed}
+    printed(payload, as_json, lambda: [f"{row['scope']}: {row['status']} ({row['consent_id']})" for row in changed])
+
+
+@consent.command("import")
+@click.option("--reason", required=True, help="Why the files' word counts; kept with each period.")
+@as_json
+def consent_import(reason: str, as_json: bool) -> None:
+    """Open first periods by the landed files' word, also of batches that this database never registered.
+
+    For a governance database that was lost: an ingest opens nothing for people of the batches before it, since what
+    they said in between is not known. Whoever was asked here in whatever way is left alone.
+    """
+    from spendsense_pipeline import warehouse
+    from spendsense_pipeline.governance import consent as periods
+
+    settings = Settings()
+    said = ["user_id", "user_type", "consent_status", "consent_granted_at", "consent_revoked_at"]
+    users = warehouse.load(settings.warehouse_root, "users", columns=said).to_pylist()
+    customers = [row for row in users if row["user_type"] != "operator"]
+    with runtime.writing(settings) as session:
+        opened = periods.open_first_periods(session, customers, runtime.now(), source=f"consent import: {reason}")
+    printed({"periods_opened": opened}, as_json, lambda: [f"{opened} periods opened"])
+
+
+@consent.command("text")
+@click.argument("version")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@as_json
+def consent_text(version: str, file: TextIO, as_json: bool) -> None:
+    """Keep the words of a version of the consent, so that --text-version names a text and not a label alone."""
+    from spendsense_pipeline.governance import consent_texts
+
+    digest = consent_texts.register(governance_of(Settings()), version, file.read(), runtime.now())
+    printed({"version": version, "digest": digest}, as_json, lambda: [f"{version} is kept, SHA-256 {digest}"])
+
+
+@consent.command("revoke")
+@consent_options
+@as_json
+def consent_revoke(user_id: str, scopes: tuple[str, ...], source: str, channel: str, actor: str, as_json: bool) -> None:
+    """Close the live period: voids what waits, recalls what was released."""
+    from spendsense_pipeline.governance import consent as periods
+    from spendsense_pipeline.governance.database import reading, writing
+
+    settings = Settings()
+    engine = governance_of(settings)
+    with reading(engine) as session:
+        known = bool(periods.history(session, user_id))
+    if not known:  # nobody may believe that a mistyped id was revoked
+        _known_customer(settings, user_id)
+    with writing(engine) as session:
+        changed = periods.revoke(
+            session, user_id, runtime.now(), scopes=scopes or SCOPES, actor=actor, source=source, channel=channel
+        )
+    payload = {"user_id": user_id, "consent": changed}
+    printed(
+        payload,
+        as_json,
+        lambda: [
+            f"{row['scope']}: {row['status'].replace('_', ' ')}, {len(row['voided'])} voided, "
+            f"{len(row['recalled'])} recalled"
+            for row in changed
+        ],
+    )
+
+
+@consent.command("history")
+@click.argument("user_id")
+@as_json
+def consent_history(user_id: str, as_json: bool) -> None:
+    """All that happened to a customer's consent, oldest first, and the periods that it adds up to."""
+    from spendsense_pipeline.governance import consent as records
+
+    settings = Settings()
+    with runtime.reading(settings) as session:
+        events = records.history(session, user_id)
+        periods = records.periods(session, user_id, runtime.now(), settings.consent_days)
+
+    def lines() -> Iterable[str]:
+        if not events:
+            yield "no consent was ever recorded"
+            return
+        names = ["at", "scope", "action", "granted_at", "text_version", "channel", "source", "actor", "reason"]
+        yield from columns(events, names)
+        for period in periods:
+            until = f", until {cell(period['expires_at'])}" if period["expires_at"] else ""
+            state = f"live{until}" if period["live"] else f"ended {cell(period['closed_at'] or period['expires_at'])}"
+            yield f"{period['scope']}, period {period['ordinal']} ({period['consent_id']}): {state}"
+
+    printed({"user_id": user_id, "history": events, "periods": periods}, as_json, lines)
+
+
+def _known_customer(settings: Settings, user_id: str) -> None:
+    """Refuse to open consent for somebody who never arrived: a mistyped id would wait there for its owner."""
+    from spendsense_pipeline import profiles
+
+    profiles.require_customer(settings.warehouse_root, user_id)
+
+
+by_option = click.option("--by", help="Operator who does it; whoever was deactivated is brought back by another.")
+
+
+@app.group()
+def operator() -> None:
+    """Who may decide."""
+
+
+@operator.command("add")
+@click.argument("operator_id")
+@click.option("--role", type=click.Choice(ROLES), help="What they may do; default operator.")
+@click.option(
+    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Content they decide on; default both."
+)
+@click.option("--qualified-until", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which they may decide.")
+@click.option("--password", is_flag=True, help="Ask for a password that they log in with; piped, its first line.")
+@click.option("--subject", help="Their name at the identity provider: ISSUER|SUB.")
+@by_option
+@as_json
+def operator_add(
+    operator_id: str,
+    role: str | None,
+    scopes: tuple[str, ...],
+    qualified_until: dt.datetime | None,
+    password: bool,
+    subject: str | None,
+    by: str | None,
+    as_json: bool,
+) -> None:
+    """Register somebody who works here, let one decide again, or change what they may do."""
+    from spendsense_pipeline.governance import credentials, operators
+
+    standing = operators.Standing(
+        role=role,
+        scopes=scopes or None,
+        qualified_until=runtime.day_of(qualified_until),
+        password_hash=credentials.password_hash(_new_password()) if password else None,
+        subject=subject,
+    )
+    with runtime.writing() as session:
+        status = operators.add(session, operator_id, runtime.now(), standing=standing, actor=by)
+    printed({"operator_id": operator_id, "status": status}, as_json, lambda: [f"{operator_id}: {status}"])
+
+
+def _new_password() -> str:
+    """A password typed twice, or the first line of what is piped in; never an argument, which others can see."""
+    if sys.stdin.isatty():
+        typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        return typed
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+@operator.command("deactivate")
+@click.argument("operator_id")
+@by_option
+@as_json
+def operator_deactivate(operator_id: str, by: str | None, as_json: bool) -> None:
+    """Let an operator decide no more; what was decided stands."""
+    from spendsense_pipeline.governance import operators
+
+    with runtime.writing() as session:
+        status = operators.deactivate(session, operator_id, runtime.now(), actor=by)
+    printed({"operator_id": operator_id, "status": status}, as_json, lambda: [f"{operator_id}: {status}"])
+
+
+@operator.command("list")
+@as_json
+def operator_list(as_json: bool) -> None:
+    """All operators."""
+    from spendsense_pipeline.governance import operators
+
+    with runtime.reading() as session:
+        rows = operators.listed(session)
+    names = ["operator_id", "active", "role", "scopes", "qualified_until", "logs_in", "registered_at", "source"]
+    shown = [row | {"scopes": " ".join(row["scopes"])} for row in rows]
+    printed({"operators": rows}, as_json, lambda: columns(shown, names, "no operator yet"))
+
+
+@app.command()
+@click.argument("user_id")
+@operator_option
+@click.option("--reason", required=True, help="Stays on record: name the request, not the person.")
+@as_json
+def erase(user_id: str, operator_id: str, reason: str, as_json: bool) -> None:
+    """Take a customer's data and texts out of files, tables and database, and keep them out. Cannot be undone."""
+    done = _erase(Settings(), user_id, operator_id, reason, quiet=as_json)
+    printed(done, as_json, lambda: _erased(done))
+
+
+def _erase(settings: Settings, user_id: str, operator_id: str, reason: str, *, quiet: bool) -> dict[str, Any]:
+    from spendsense_pipeline.defs import erasure
+    from spendsense_pipeline.defs.resources import Clock
+
+    with runtime.dagster_instance(settings, quiet=quiet) as instance:
+        return erasure.erase(settings, instance, user_id, operator_id, reason, Clock())
+
+
+def _erased(done: Mapping[str, Any]) -> Iterable[str]:
+    yield f"erased {done['user_id']}" + (f" ({done['erasure_id']})" if done["erasure_id"] else ": nothing was left")
+    for place, counts in done["erased"].items():
+        for name, number in counts.items() if isinstance(counts, dict) else [("", counts)]:
+            if number:
+                yield f"  {place}{' ' if name else ''}{name}: {cell(number)}"
+    yield "what remains, and why"
+    yield from (f"  {one['what']}: {one['reason']}" for one in done["remains"])
+
+
+@app.group()
+def holds() -> None:
+    """Legal holds: while one stands, nothing of the customer is erased."""
+
+
+@holds.command("add")
+@click.argument("user_id")
+@operator_option
+@click.option("--reason", required=True, help="The matter; kept on record.")
+@as_json
+def holds_add(user_id: str, operator_id: str, reason: str, as_json: bool) -> None:
+    """Put a customer on hold."""
+    from spendsense_pipeline.governance import holds as legal
+
+    settings = Settings()
+    _known_customer(settings, user_id)
+    with runtime.writing(settings) as session:
+        hold_id = legal.place(session, user_id, operator_id, reason, runtime.now())
+    printed({"hold_id": hold_id, "user_id": user_id}, as_json, lambda: [f"{user_id} is on hold ({hold_id})"])
+
+
+@holds.command("lift")
+@click.argument("hold")
+@operator_option
+@click.option("--reason", required=True, help="Why it ends; kept on record.")
+@as_json
+def holds_lift(hold: str, operator_id: str, reason: str, as_json: bool) -> None:
+    """Lift a hold, named by its id or its customer's; an erasure that waited for it is carried out."""
+    from spendsense_pipeline.governance import holds as legal
+
+    settings = Settings()
+    with runtime.writing(settings) as session:
+        lifted = legal.lift(session, hold, operator_id, reason, runtime.now())
+    waiting = lifted.pop("waiting")
+    erased = waiting and _erase(settings, lifted["user_id"], operator_id, waiting["reason"], quiet=as_json)
+
+    def lines() -> Iterable[str]:
+        yield f"{lifted['hold_id']} is lifted"
+        yield from _erased(erased) if erased else []
+
+    printed({**lifted, "erasure": erased}, as_json, lines)
+
+
+@holds.command("list")
+@as_json
+def holds_list(as_json: bool) -> None:
+    """All holds, newest first."""
+    from spendsense_pipeline.governance import holds as legal
+
+    with runtime.reading() as session:
+        rows = legal.listed(session)
+    names = ["hold_id", "user_id", "reason", "operator_id", "placed_at", "lifted_at", "erasure_waits"]
+    printed({"holds": rows}, as_json, lambda: columns(rows, names, "no hold was ever placed"))

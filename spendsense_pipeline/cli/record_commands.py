@@ -1,0 +1,182 @@
+"""The whole: dashboard, audit, the governance database."""
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import click
+
+from spendsense_pipeline.cli import runtime
+from spendsense_pipeline.cli.frame import app, as_json
+from spendsense_pipeline.cli.output import cell, printed
+from spendsense_pipeline.cli.runtime import batches_of, governance_of, live_scopes
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.settings import Settings
+
+
+@app.command()
+@as_json
+def dashboard(as_json: bool) -> None:
+    """Counts of people, personas and recommendations."""
+    from spendsense_pipeline import profiles
+    from spendsense_pipeline.governance import evaluation_records
+    from spendsense_pipeline.governance import queue as desk
+
+    settings = Settings()
+    with runtime.reading(settings) as session:
+        counted = desk.counts(session, runtime.now())
+        latency = evaluation_records.latency(session)
+    payload = {**profiles.counts(settings.warehouse_root, live_scopes(settings)), **counted, "latency_ms": latency}
+
+    def lines() -> Iterable[str]:
+        for group, numbers in payload.items():
+            yield group.replace("_", " ")
+            for name, number in numbers.items():
+                if isinstance(number, Mapping):
+                    yield f"  {name} days: " + ", ".join(f"{one} {n}" for one, n in number.items())
+                else:
+                    yield f"  {name.replace('_', ' ')}: {cell(number)}"
+
+    printed(payload, as_json, lines)
+
+
+@app.group()
+def audit() -> None:
+    """The audit chain."""
+
+
+@audit.command("head")
+@as_json
+def audit_head(as_json: bool) -> None:
+    """Length and last hash of the chain, to be kept elsewhere; signed where SPENDSENSE_AUDIT_KEY names a key."""
+    from spendsense_pipeline.governance import audit as chain
+    from spendsense_pipeline.governance.signing import sign
+
+    settings = Settings()
+    with runtime.reading(settings) as session:
+        count, final = chain.head(session)
+    signature = sign(count, final, settings.audit_key) if settings.audit_key else None
+    payload = {"count": count, "hash": final, "signature": signature}
+    printed(payload, as_json, lambda: [":".join(str(part) for part in payload.values() if part is not None)])
+
+
+@audit.command("verify")
+@click.option(
+    "--head", "heads", multiple=True, metavar="COUNT:HASH[:SIGNATURE]", help="A head that was kept elsewhere."
+)
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Key that kept heads and those of exports must be signed with, PEM.",
+)
+@as_json
+def audit_verify(heads: tuple[str, ...], key: Path | None, as_json: bool) -> None:
+    """Recompute the chain; exit 1 and name the first broken row where it does not hold.
+
+    Heads that evaluations and exports kept are checked, too.
+    """
+    from spendsense_pipeline.evaluation.manifests import audit_heads
+    from spendsense_pipeline.governance import audit as chain
+    from spendsense_pipeline.governance import evaluation_records
+
+    settings = Settings()
+    kept = [_head(text) for text in heads]
+    exported = audit_heads(settings.exports_root)
+    kept += [(one["count"], one["hash"], one.get("signature")) for one in exported]
+    if key is not None:
+        _require_signed(kept, key)
+    with runtime.reading(settings) as session:
+        known = [(count, final) for count, final, _ in kept]
+        verdict = chain.verify(session, evaluation_records.known_heads(session) + known)
+    if verdict.count == 0 and (stored := batches_of(settings)):
+        raise SpendSenseError(
+            f"the chain is empty, and the warehouse holds {len(stored)} batches: this is not the database that "
+            "registered them",
+            code="chain_empty",
+        )
+    payload = {
+        "ok": verdict.ok,
+        "count": verdict.count,
+        "head": verdict.head,
+        "first_broken": verdict.first_broken,
+    }
+    said = f"{verdict.count} rows, " + ("intact" if verdict.ok else f"broken at {verdict.first_broken}")
+    printed(payload, as_json, lambda: [said, f"head {verdict.head}"])
+    if not verdict.ok:
+        sys.exit(1)
+
+
+def _head(text: str) -> tuple[int, str, str | None]:
+    """A head as `audit head` prints it."""
+    count, _, rest = text.partition(":")
+    final, _, signature = rest.partition(":")
+    if not count.isdecimal() or not re.fullmatch("[0-9a-f]{64}", final):
+        raise click.BadParameter(f"{text!r} is no head; write COUNT:HASH as `spendsense audit head` prints it")
+    return int(count), final, signature or None
+
+
+def _require_signed(kept: Iterable[tuple[int, str, str | None]], key: Path) -> None:
+    from spendsense_pipeline.governance.signing import is_signed
+
+    for count, final, signature in kept:
+        if signature is None or not is_signed(count, final, signature, key):
+            raise SpendSenseError(f"the head {count}:{final} is not signed with this key", code="not_signed")
+
+
+@app.command()
+@click.option("--four-eyes/--no-four-eyes", default=None, help="Whether another must approve an override.")
+@click.option("--consent-days", type=click.IntRange(min=0), help="Life of a consent, 0 for no limit.")
+@click.option("--operator", "operator_id", help="Who decides it.")
+@click.option("--reason", help="Why; kept on record.")
+@as_json
+def policy(
+    four_eyes: bool | None, consent_days: int | None, operator_id: str | None, reason: str | None, as_json: bool
+) -> None:
+    """The rules that no process may loosen by its settings; with options, change them."""
+    from spendsense_pipeline.governance import policy as rules
+    from spendsense_pipeline.governance.database import reading, writing
+
+    engine = governance_of(Settings())
+    if four_eyes is None and consent_days is None:
+        with reading(engine) as session:
+            now = rules.in_force(session)
+    else:
+        if not operator_id or not reason:
+            raise click.UsageError("A change of the rules needs --operator and --reason.")
+        with writing(engine) as session:
+            before = rules.in_force(session)
+            wanted = rules.Rules(
+                before.four_eyes if four_eyes is None else four_eyes,
+                before.consent_days if consent_days is None else consent_days,
+            )
+            now = rules.set_policy(session, wanted, operator_id, reason, runtime.now())
+    payload = {"four_eyes": now.four_eyes, "consent_days": now.consent_days}
+    printed(payload, as_json, lambda: [f"{name.replace('_', ' ')}: {cell(value)}" for name, value in payload.items()])
+
+
+@app.group()
+def db() -> None:
+    """The governance database."""
+
+
+@db.command("upgrade")
+@as_json
+def db_upgrade(as_json: bool) -> None:
+    """Create it, or bring it to this version's schema."""
+    from spendsense_pipeline.governance import database
+
+    settings = Settings()
+    try:
+        engine, unseen = governance_of(settings), []
+    except SpendSenseError as error:
+        if error.code != "database_missing":
+            raise
+        engine, unseen = database.open_or_create(settings.governance_url), batches_of(settings)
+    database.upgrade(engine)
+    schema = database.current(engine)
+    beside = (
+        f"new and empty beside {len(unseen)} stored batches ({', '.join(unseen[:5])}): nobody in them has consented"
+    )
+    payload = {"schema": schema, **({"unseen": unseen} if unseen else {})}
+    printed(payload, as_json, lambda: [f"schema {schema}", *([beside] if unseen else [])])

@@ -1,0 +1,299 @@
+"""Data in, tables out: generate, ingest, quarantine, run."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spendsense_pipeline.cli import runtime
+from spendsense_pipeline.cli.frame import (
+    Folder,
+    app,
+    as_json,
+    as_of_option,
+)
+from spendsense_pipeline.cli.output import columns, printed, progress
+from spendsense_pipeline.cli.runtime import dagster_instance, day_of
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.settings import Settings
+
+STATEMENTS = ("ofx", "camt053", "mt940")
+"""The formats of `ingest.statements`, which is loaded where one is asked for."""
+
+GENERATION = (
+    *("model", "situations_asked_for", "situations_kept_before", "situations_written", "situations_failed"),
+    *("situations_served_by_library", "requests", "tokens_sent", "tokens_received", "cost_usd", "seconds"),
+    *("stopped", "problems"),
+)
+"""What `run` repeats of the metadata where a language model writes."""
+
+
+@app.command()
+@click.option("--users", type=click.IntRange(min=1), default=75, show_default=True)
+@click.option("--seed", type=int, default=7, show_default=True)
+@as_of_option
+@click.option("--days", type=click.IntRange(min=1), default=180, show_default=True)
+@click.option("--hard", is_flag=True, help="Noise, skips, messy payees, price rises.")
+@click.option("--raw", type=click.Choice(["us", "uk", "de"]), help="Descriptors as this country's banks print them.")
+@click.option(
+    "--evidence",
+    type=click.Choice(["mcc", "codes", "bare"]),
+    help="With --raw: what stands beside the text; default bare.",
+)
+@click.option("--out", type=Folder(), help="Folder to write; default in the data folder.")
+@as_json
+def generate(
+    users: int,
+    seed: int,
+    as_of: dt.datetime | None,
+    days: int,
+    hard: bool,
+    raw: str | None,
+    evidence: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Synthetic customers as a folder to ingest, with truth.json of what was planted."""
+    from spendsense_pipeline import synthetic
+
+    if hard and raw:
+        raise click.UsageError("--hard and --raw are two settings: choose one")
+    if evidence and not raw:
+        raise click.UsageError("--evidence goes with --raw us|uk|de")
+    day = day_of(as_of) or runtime.now().date()
+    setting = f"-raw-{raw}-{evidence or 'bare'}" if raw else "-hard" if hard else ""
+    folder = out or Settings().data / "generated" / f"{users}-users-seed-{seed}-{day}{setting}"
+
+    def report(made: int) -> None:
+        progress(as_json, made, users, "people made")
+
+    if raw:
+        batch = synthetic.generate_raw(
+            users, seed, as_of=day, days=days, country=raw, evidence=evidence or "bare", report=report
+        )
+    else:
+        batch = synthetic.generate(users, seed, as_of=day, days=days, hard=hard, report=report)
+    synthetic.write(batch, folder)
+    payload: dict[str, Any] = {
+        "path": str(folder),
+        "seed": seed,
+        "as_of": day,
+        "rows": {name: len(table) for name, table in batch.tables.items()},
+    }
+    printed(payload, as_json, lambda: [f"{n:>9,} {name}" for name, n in payload["rows"].items()] + [f"in {folder}"])
+
+
+@app.command()
+@click.argument("path", type=Folder())
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["spendsense", "plaid", *STATEMENTS]),
+    default="spendsense",
+    show_default=True,
+    help="Table files, saved responses of Plaid's in a folder per customer, or a bank's statements.",
+)
+@click.option(
+    "--user", help="Whose the statements right in the folder are; those in a folder of it are its customer's."
+)
+@click.option("--ids", type=click.Choice(["content"]), help="Make ids of the content of transactions that have none.")
+@click.option("--batch", "batch_id", help="Batch id; default from the folder's name and content.")
+@click.option("--trust-operators", is_flag=True, help="Let the files add operators although there are some.")
+@as_json
+def ingest(
+    path: Path,
+    kind: str,
+    user: str | None,
+    ids: str | None,
+    batch_id: str | None,
+    trust_operators: bool,
+    as_json: bool,
+) -> None:
+    """Land a folder of files as a batch and merge it into the tables."""
+    if user is not None and kind not in STATEMENTS:
+        raise click.UsageError("--user is for statements; tables and responses name their customers")
+    if ids is not None and kind != "spendsense":
+        raise click.UsageError("--ids is for tables; responses and statements have ids")
+    from spendsense_pipeline.definitions import build_defs
+    from spendsense_pipeline.defs import launch
+
+    settings = Settings()
+    with dagster_instance(settings, quiet=as_json) as instance:
+        batch, ran = launch.ingest_folder(
+            build_defs(settings),
+            instance,
+            settings,
+            path,
+            batch_id,
+            responses=kind == "plaid",
+            statements=kind if kind in STATEMENTS else None,
+            user=user,
+            ids=ids,
+        )
+    if trust_operators:
+        appoint_named(settings, f"batch {batch}")
+    payload: dict[str, Any] = {"batch": batch, "run_id": ran.run_id, "tables": launch.tallies(ran)}
+    printed(
+        payload,
+        as_json,
+        lambda: [
+            f"batch {batch}, run {ran.run_id}",
+            *columns(
+                [{"table": name, **counts} for name, counts in payload["tables"].items()],
+                ["table", "read", "accepted", "duplicate", "rejected", "superseded"],
+            ),
+        ],
+    )
+
+
+def appoint_named(settings: Settings, source: str) -> None:
+    """Register the operators that files ever named; no run does, so that nobody can ask it of one."""
+    from spendsense_pipeline import warehouse
+    from spendsense_pipeline.governance import operators
+
+    users = warehouse.load(settings.warehouse_root, "users", columns=["user_id", "user_type"]).to_pylist()
+    named = [row["user_id"] for row in users if row["user_type"] == "operator"]
+    with runtime.writing(settings) as session:
+        operators.register_from_files(session, named, runtime.now(), source=source, trust=True)
+
+
+@app.command()
+@click.option("--batch", "batch_id", help="Only this batch.")
+@as_json
+def quarantine(batch_id: str | None, as_json: bool) -> None:
+    """Rows that were read and not accepted, with their reasons."""
+    from spendsense_pipeline import warehouse
+
+    settings = Settings()
+    table = warehouse.read(warehouse.connect(), settings.warehouse_root, "quarantined_rows")
+    if batch_id is not None:
+        if batch_id not in {folder.name for folder in settings.landing.iterdir()}:
+            raise SpendSenseError(f"no batch {batch_id!r} has landed in {settings.landing}", code="unknown_batch")
+        table = table.filter(table.batch == batch_id)
+    rows = table.order_by("batch", "file", "row").to_pyarrow().to_pylist()
+    for row in rows:
+        row["reasons"] = json.loads(row["reasons"])
+    names = ["batch", "table", "file", "row", "field", "value", "reasons"]
+    printed({"quarantine": rows}, as_json, lambda: columns(rows, names, "nothing in quarantine"))
+
+
+@app.command()
+@as_of_option
+@click.option("--unknown", is_flag=True, help="Only payees of which nobody knows what they are for.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@as_json
+def payees(as_of: dt.datetime | None, unknown: bool, limit: int, as_json: bool) -> None:
+    """Who is paid and what for, on one date (default: the newest stored), the most frequent first."""
+    from spendsense_pipeline import warehouse
+    from spendsense_pipeline.frames import to_frame
+    from spendsense_pipeline.payees.census import listed
+
+    root = Settings().warehouse_root
+    day = day_of(as_of)
+    newest = warehouse.partitions(root, "payees")[-1:]
+    keys = [day.isoformat()] if day else newest
+    rows = listed(to_frame(warehouse.load(root, "payees", keys)), limit, unknown=unknown)
+    names = ["name", "category", "category_source", "counterparty", "service", "rows", "customers"]
+    payload = {"as_of": dt.date.fromisoformat(keys[0]), "payees": rows}
+    printed(payload, as_json, lambda: columns(rows, names, "no such payee"))
+
+
+@app.command()
+@as_of_option
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First of several dates; see above.")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last of them, included.")
+@click.option("--regenerate", is_flag=True, help="Ask the language model again about situations it has written for.")
+@as_json
+def run(
+    as_of: dt.datetime | None,
+    first: dt.datetime | None,
+    last: dt.datetime | None,
+    regenerate: bool,
+    as_json: bool,
+) -> None:
+    """Features to approval queue for one date (default: the newest accepted transaction's).
+
+    With --from and --to: streams, features and personas of each date of a range, in one run. A range fills these tables
+    only; it drafts nothing and never touches the queue.
+
+    With --json, of a date: {run_id, as_of, rows: {asset: n}, registered, replaced, unchanged, suppressed, refused,
+    withdrawn}; of a range: {run_id, from, to, dates: n, rows: {asset: n}}, rows over all dates.
+    """
+    if first or last:
+        if not (first and last) or as_of or regenerate:
+            raise click.UsageError("a range is --from and --to together, without --as-of or --regenerate.")
+        _run_range(first.date(), last.date(), as_json)
+        return
+    from spendsense_pipeline.definitions import build_defs
+    from spendsense_pipeline.defs import launch
+    from spendsense_pipeline.profiles import newest_transaction_date
+
+    settings = Settings()
+    day = day_of(as_of) or newest_transaction_date(settings.warehouse_root)
+    with dagster_instance(settings, quiet=as_json) as instance:
+        ran = launch.daily_refresh(build_defs(settings), instance, day, regenerate=regenerate)
+    queue = ran.metadata["approval_queue"]
+    payload = {
+        "run_id": ran.run_id,
+        "as_of": day,
+        "rows": ran.rows,
+        **{name: queue[name] for name in ("registered", "replaced", "unchanged", "suppressed", "refused", "withdrawn")},
+    }
+    if settings.generator == "openai":
+        payload["generation"] = {
+            name: value for name, value in ran.metadata["education_templates"].items() if name in GENERATION
+        }
+    printed(
+        payload,
+        as_json,
+        lambda: [
+            f"{day}, run {ran.run_id}",
+            *(f"{n:>9,} {name}" for name, n in payload["rows"].items()),
+            f"registered {payload['registered']}, replaced {payload['replaced']}, unchanged {payload['unchanged']}, "
+            f"suppressed {payload['suppressed']}, refused {payload['refused']}, withdrawn {payload['withdrawn']}",
+            *_model_lines(payload.get("generation")),
+        ],
+    )
+
+
+def _run_range(first: dt.date, last: dt.date, as_json: bool) -> None:
+    from spendsense_pipeline.definitions import build_defs
+    from spendsense_pipeline.defs import launch
+
+    settings = Settings()
+    with dagster_instance(settings, quiet=as_json) as instance:
+        ran = launch.refresh_range(build_defs(settings), instance, first, last)
+    payload: dict[str, Any] = {
+        "run_id": ran.run_id,
+        "from": first,
+        "to": last,
+        "dates": (last - first).days + 1,
+        "rows": ran.rows,
+    }
+    printed(
+        payload,
+        as_json,
+        lambda: [
+            f"{first} to {last}, {payload['dates']} dates, run {ran.run_id}",
+            *(f"{n:>9,} {name}" for name, n in ran.rows.items()),
+        ],
+    )
+
+
+def _model_lines(found: Mapping[str, Any] | None) -> Iterator[str]:
+    """What the language model did, and loudly what it did not."""
+    if found is None:
+        return
+    yield (
+        f"{found['model']}: {found['situations_asked_for']} situations, {found['situations_kept_before']} kept before, "
+        f"{found['situations_written']} written, {found['requests']} requests, "
+        f"{found['tokens_sent'] + found['tokens_received']:,} tokens, cost in USD {found['cost_usd']}"
+    )
+    if "stopped" in found:
+        yield f"STOPPED ASKING: {found['stopped']}"
+    if found["situations_served_by_library"]:
+        yield f"{found['situations_served_by_library']} situations are served by the library; the next run asks again"
+    yield from (f"  {one['situation']}: {one['problem']}" for one in found.get("problems", []))

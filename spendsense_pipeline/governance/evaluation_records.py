@@ -1,0 +1,145 @@
+"""Evaluations on record, each with the head of the audit chain at its moment, and how much is on record.
+
+Belongs here: keeping them. Computing metrics is ``evaluation``; checking the heads is ``audit.verify``.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance.database import fields, is_name, quoted, storable
+from spendsense_pipeline.governance.models import (
+    AuditEntry,
+    Base,
+    Batch,
+    ConsentEvent,
+    Decision,
+    Erasure,
+    EvaluationRun,
+    FeedbackEvent,
+    Login,
+    Recommendation,
+    Release,
+)
+
+
+def record_evaluation(
+    session: Session, as_of: dt.date, metrics: Mapping[str, Any], now: dt.datetime, *, run_id: str | None = None
+) -> dict[str, Any]:
+    """Keep the metrics of a day with the chain's head; returns that head as {count, hash}.
+
+    Whoever cuts the chain's end off later, head row included, is found out by the heads kept here and in reports.
+    """
+    count, head = audit.head(session)
+    named = json.dumps([as_of.isoformat(), now.isoformat(), run_id, count, head])
+    row: dict[str, Any] = {
+        "evaluation_id": "eva_" + hashlib.sha256(named.encode()).hexdigest()[:20],
+        "as_of": as_of,
+        "evaluated_at": now,
+        "run_id": run_id,
+        "metrics": json.dumps(metrics, ensure_ascii=False, sort_keys=True),
+        "audit_count": count,
+        "audit_hash": head,
+    }
+    audit.record(session, audit.EVALUATION, [row], now)
+    return {"count": count, "hash": head}
+
+
+def describe_evaluation(session: Session, run_id: str, name: str | None, details: Mapping[str, Any]) -> str:
+    """Keep ``details`` beside the metrics of a run, and the name that its caller gave it; returns the evaluation's id.
+
+    Raises ``name_taken`` where an evaluation has this name already.
+    """
+    if name is not None:
+        require_new_name(session, name)
+    row = session.scalars(
+        select(EvaluationRun).where(EvaluationRun.run_id == run_id).order_by(EvaluationRun.seq.desc()).limit(1)
+    ).one()
+    row.name = name
+    row.details = json.dumps(details, ensure_ascii=False, sort_keys=True)
+    return row.evaluation_id
+
+
+def require_new_name(session: Session, name: str) -> None:
+    """Raise ``name_taken`` where an evaluation has this name, and ``invalid_name`` where none can."""
+    if not is_name(name):
+        raise SpendSenseError(f"{quoted(name)} cannot be the name of an evaluation", code="invalid_name")
+    if evaluation_named(session, name) is not None:
+        raise SpendSenseError(f"there is an evaluation {quoted(name)} already; choose another id", code="name_taken")
+
+
+def evaluation_named(session: Session, name: str) -> str | None:
+    """The id of the evaluation of this name, or of the run of this id."""
+    if not storable(name):
+        return None
+    named = or_(EvaluationRun.run_id == name, EvaluationRun.name == name)
+    return session.scalar(select(EvaluationRun.evaluation_id).where(named).limit(1))
+
+
+def evaluations(session: Session, *, limit: int) -> dict[str, Any]:
+    """The evaluations on record, newest first: {evaluations: [row], total}.
+
+    Rows: evaluation_id, as_of, evaluated_at, run_id, name (None: nobody named it), metrics (name → value), details.
+    """
+    newest = select(EvaluationRun).order_by(EvaluationRun.seq.desc()).limit(limit)
+    found = []
+    for row in session.scalars(newest):
+        details = json.loads(row.details) if row.details is not None else None
+        copied = fields(row, "evaluation_id as_of evaluated_at run_id name")
+        found.append(copied | {"metrics": json.loads(row.metrics), "details": details})
+    return {"evaluations": found, "total": rows(session, EvaluationRun)}
+
+
+def known_heads(session: Session) -> list[tuple[int, str]]:
+    """Every head that an evaluation kept, for ``audit.verify`` to hold the chain against."""
+    kept = select(EvaluationRun.audit_count, EvaluationRun.audit_hash).order_by(EvaluationRun.audit_count)
+    return [(count, head) for count, head in session.execute(kept)]
+
+
+def holds_head(session: Session, count: int, head: str) -> bool:
+    """Whether the audit chain has this hash at this length, as it had when somebody noted it."""
+    return bool(session.scalar(select(func.count()).where(AuditEntry.seq == count, AuditEntry.hash == head)))
+
+
+def rows(session: Session, model: type[Base]) -> int:
+    """How many rows a table of the governance database has."""
+    return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def kept(session: Session) -> list[dict[str, Any]]:
+    """How much is on record of each kind, and since when: {what, count, oldest, newest}."""
+    dated = {
+        "batches": Batch.registered_at,
+        "consent events": ConsentEvent.recorded_at,
+        "drafts": Recommendation.registered_at,
+        "decisions": Decision.decided_at,
+        "releases": Release.released_at,
+        "feedback": FeedbackEvent.received_at,
+        "evaluations": EvaluationRun.evaluated_at,
+        "logins": Login.attempted_at,
+        "erasures": Erasure.erased_at,
+    }
+    found = []
+    for what, moment in dated.items():
+        count, oldest, newest = session.execute(select(func.count(), func.min(moment), func.max(moment))).one()
+        found.append({"what": what, "count": count, "oldest": oldest, "newest": newest})
+    return found
+
+
+def latency(session: Session) -> dict[str, float | None]:
+    """{avg, p95} milliseconds that a language model took for the templates in use; None where the library wrote."""
+    timed = select(Recommendation.template_id, func.max(Recommendation.generation_ms)).where(
+        Recommendation.generation_ms.is_not(None)
+    )
+    times = sorted(time for _, time in session.execute(timed.group_by(Recommendation.template_id)) if time is not None)
+    if not times:
+        return {"avg": None, "p95": None}
+    return {"avg": sum(times) / len(times), "p95": times[math.ceil(0.95 * len(times)) - 1]}

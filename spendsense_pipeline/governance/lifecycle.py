@@ -1,0 +1,81 @@
+"""A text's life: its status by the clock, which of its texts stands, and whether its release does.
+
+Belongs here: statuses, and the SQL conditions that ask for them. Does not belong here: what moves a text on
+(``registration``, ``review``, ``release``, ``endings``), nor how long it lives (``durations``).
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, exists
+
+from spendsense_pipeline.governance.models import (
+    OPEN,
+    Recall,
+    Recommendation,
+    RecommendationText,
+    Release,
+    WordingHold,
+)
+
+Wording = tuple[str, str]
+"""template_id and template_hash."""
+
+DECIDED = ("approved", "overridden")
+"""The statuses that an operator gives to what may go out."""
+CLOSED = ("superseded", "expired", "voided")
+"""The statuses that nothing follows and that no decision gives."""
+
+
+def status_at(now: dt.datetime) -> ColumnElement[str]:
+    """The SQL status by the clock: what is open, unreleased and past its time has expired, written down or not."""
+    late = and_(Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None), Recommendation.expires_at <= now)
+    return case((late, "expired"), else_=Recommendation.status)
+
+
+def status_of(row: Mapping[str, Any], now: dt.datetime) -> str:
+    """The same of a row of ``Recommendation`` that was read."""
+    late = row["status"] in OPEN and row["released_at"] is None and row["expires_at"] <= now
+    return "expired" if late else row["status"]
+
+
+def in_status(now: dt.datetime, status: str) -> ColumnElement[bool]:
+    """The SQL condition that a recommendation has this status by the clock."""
+    # The stored status narrows through the index what the clock then judges.
+    stored = ("expired", *OPEN) if status == "expired" else (status,)
+    return and_(Recommendation.status.in_(stored), status_at(now) == status)
+
+
+def current_text() -> ColumnElement[bool]:
+    """The SQL condition that joins a recommendation with the text that stands."""
+    return text_is(RecommendationText, Recommendation, Recommendation.content_hash)
+
+
+def original_text(text: Any = RecommendationText) -> ColumnElement[bool]:
+    """The SQL condition that joins a recommendation with the pipeline's own text."""
+    return text_is(text, Recommendation, Recommendation.original_hash)
+
+
+def text_is(text: Any, row: Any, content_hash: Any) -> ColumnElement[bool]:
+    """The SQL condition that joins a row about a recommendation with its text of this hash."""
+    return and_(text.recommendation_id == row.recommendation_id, text.content_hash == content_hash)
+
+
+def has_wording(wording: Wording, row: Any = Recommendation) -> ColumnElement[bool]:
+    """The SQL condition that a row is about this wording."""
+    return and_(row.template_id == wording[0], row.template_hash == wording[1])
+
+
+def wording_held() -> ColumnElement[bool]:
+    """The SQL condition that the recommendation's wording is held until an operator looked."""
+    return exists().where(
+        WordingHold.template_id == Recommendation.template_id,
+        WordingHold.template_hash == Recommendation.template_hash,
+        WordingHold.cleared_at.is_(None),
+    )
+
+
+def release_stands() -> ColumnElement[bool]:
+    """The SQL condition that a release has not ended."""
+    return ~exists().where(Recall.release_id == Release.release_id)

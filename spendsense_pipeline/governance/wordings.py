@@ -1,0 +1,336 @@
+"""Wordings: what waits in the same words with different figures, looked at and approved together.
+
+A wording is a template and the hash of its words. Approving one approves each draft that waits with it, one decision
+row each; drafts that come later wait for an operator like any other, and the desk says that their words are known.
+Belongs here: gathering by wording, deciding by wording. Does not belong here: what a decision needs (``review``).
+"""
+
+import datetime as dt
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Engine, exists, func, select, union
+from sqlalchemy.orm import Session
+
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance.database import fields, storable, writing
+from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, original_text
+from spendsense_pipeline.governance.models import (
+    OPEN,
+    Recommendation,
+    RecommendationText,
+    TemplateDecision,
+    Viewing,
+)
+from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within, names_hash
+
+RENDERINGS = 3
+"""Texts shown of one wording: those with the lowest and the highest figures come first."""
+
+NAMES = 50
+"""Values of a slot that is no figure that are listed; the others are counted."""
+
+
+def templates(
+    session: Session, now: dt.datetime, *, status: str | None = None, limit: int = 50, offset: int = 0
+) -> dict[str, Any]:
+    """The wordings that wait or were approved: {templates: [row], total, limit, offset}; new ones first.
+
+    ``status`` ``new`` keeps those nobody approved before, ``approved`` the others. Rows: template_id, template_hash,
+    reference (T@HASH), status, content_type, generator, model, prompt_version, waiting, with_findings, oldest (first
+    registration), next_expiry; figures (slot → {signal, lowest, highest}, each of these {value, shown,
+    recommendation_id}), names (slot → {values: [{shown, count}], others} of payees and whatever else is no figure, the
+    most frequent first, ``others`` counting the values left out) and renderings ({recommendation_id, content_hash,
+    title, content, rationale, findings}) of the drafts that wait, or where none does, of the newest approved; approvals
+    ({operator_id, decided_at, approved, sample_id, run_id}, newest first).
+    """
+    if status not in (None, "new", "approved"):
+        raise SpendSenseError(f"unknown status {status!r}; a wording is new or approved", code="unknown_status")
+    waiting = _waiting(session, now)
+    approved = _approved(session)
+    known = {wording: "approved" if wording in approved else "new" for wording in {*waiting, *approved}}
+    chosen = [wording for wording in known if status in (None, known[wording])]
+    chosen.sort(key=lambda one: (known[one] == "approved", -waiting[one]["waiting"] if one in waiting else 0, one))
+    nothing = {"waiting": 0, "with_findings": 0, "oldest": None, "next_expiry": None}
+    rows = [
+        {
+            "template_id": wording[0],
+            "template_hash": wording[1],
+            "reference": f"{wording[0]}@{wording[1][:12]}",
+            "status": known[wording],
+            **_texts(session, now, wording, waits=wording in waiting),
+            **(waiting.get(wording) or nothing),
+            "approvals": _approvals(session, wording),
+        }
+        for wording in chosen[offset : offset + limit]
+    ]
+    return {"templates": rows, "total": len(chosen), "limit": limit, "offset": offset}
+
+
+def wording(session: Session, now: dt.datetime, reference: str) -> dict[str, Any]:
+    """The row that ``templates`` gives of the wording ``T@HASH``. Raises ``hash_required`` and ``unknown_template``."""
+    which = named(session, reference)
+    waits = select(func.count(), func.count().filter(RecommendationText.severity > 0))
+    oldest = (func.min(Recommendation.first_registered_at), func.min(Recommendation.expires_at))
+    found = session.execute(
+        waits.add_columns(*oldest)
+        .select_from(Recommendation)
+        .join(RecommendationText, current_text())
+        .where(has_wording(which), in_status(now, "pending_approval"))
+    ).one()
+    approvals = _approvals(session, which)
+    approved = bool(approvals) or session.scalar(
+        select(exists().where(has_wording(which), Recommendation.status == "approved"))
+    )
+    return {
+        "template_id": which[0],
+        "template_hash": which[1],
+        "reference": f"{which[0]}@{which[1][:12]}",
+        "status": "approved" if approved else "new",
+        **_texts(session, now, which, waits=bool(found[0])),
+        **dict(zip(("waiting", "with_findings", "oldest", "next_expiry"), found, strict=True)),
+        "approvals": approvals,
+    }
+
+
+def sample_opened(session: Session, reference: str, operator_id: str) -> bool:
+    """Whether this operator was shown a text in the words ``T@HASH`` that still stands. Raises as ``wording``."""
+    return sample(session, named(session, reference), operator_id) is not None
+
+
+def approve_template(
+    engine: Engine,
+    reference: str,
+    operator_id: str,
+    now: dt.datetime,
+    *,
+    note: str | None = None,
+    four_eyes: bool = False,
+    run_id: str | None = None,
+    known_by: str = "trusted_local",
+    salt: audit.Salt = audit.random_salt,
+    report: Callable[[int], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Approve what waits in the words ``T@HASH`` without findings: {results, left}.
+
+    ``results`` as of ``review.decide``, one for each draft, with the refusal ``sample_required`` where this operator
+    opened none of them (``show`` by name); ``left`` are those that wait on: {recommendation_id, reason}, ``findings``,
+    or ``overridden`` where other words than the wording's stand. ``known_by`` as for ``review.decide``. Each
+    ``MOST_AT_ONCE`` drafts are one transaction, after which ``report`` hears how many were looked at.
+    Raises ``hash_required`` and ``unknown_template``.
+    """
+    results: list[dict[str, Any]] = []
+    left: list[dict[str, Any]] = []
+    after = ""
+    while True:
+        with writing(engine) as session:
+            wording = named(session, reference)
+            drafts = _drafts(session, now, wording, after)
+            asked = [
+                Request("approve", one.recommendation_id, operator_id, one.content_hash, reason=note)
+                for one in drafts
+                if one.severity == 0 and one.content_hash == one.original_hash
+            ]
+            opened = sample(session, wording, operator_id)
+            rules = Rules(now, None, four_eyes, "template", run_id, sample_opened=opened is not None, known_by=known_by)
+            decided = decide_within(session, asked, rules, salt)
+            if approved := sum(row["ok"] for row in decided):
+                _record(session, wording, operator_id, opened, approved, now, run_id, salt)
+        results += decided
+        left += [
+            {"recommendation_id": one.recommendation_id, "reason": "findings" if one.severity else "overridden"}
+            for one in drafts
+            if one.severity or one.content_hash != one.original_hash
+        ]
+        report(len(results) + len(left))
+        if len(drafts) < MOST_AT_ONCE:
+            return {"results": results, "left": left}
+        after = drafts[-1].recommendation_id
+
+
+def named(session: Session, reference: str) -> Wording:
+    """The wording that ``T@HASH`` means, among all that were ever registered."""
+    template_id, _, seen = reference.rpartition("@")
+    if not template_id:
+        raise SpendSenseError(
+            f"{reference!r} names no wording; write T@HASH as `spendsense templates` shows it", code="hash_required"
+        )
+    hashes: Sequence[str] = []
+    if storable(reference):
+        hashes = session.scalars(
+            select(Recommendation.template_hash).where(Recommendation.template_id == template_id).distinct()
+        ).all()
+    meant = [one for one in hashes if names_hash(seen, one)]
+    if len(meant) != 1:
+        known = ", ".join(f"@{one[:12]}" for one in hashes) or "none"
+        raise SpendSenseError(
+            f"no draft of {template_id!r} has the words @{seen[:64]} (known: {known}); `spendsense templates` shows "
+            "what waits",
+            code="unknown_template",
+        )
+    return template_id, meant[0]
+
+
+def _drafts(session: Session, now: dt.datetime, wording: Wording, after: str) -> Sequence[audit.AnyRow]:
+    return session.execute(
+        select(
+            Recommendation.recommendation_id,
+            Recommendation.content_hash,
+            Recommendation.original_hash,
+            RecommendationText.severity,
+        )
+        .join(RecommendationText, current_text())
+        .where(has_wording(wording), in_status(now, "pending_approval"), Recommendation.recommendation_id > after)
+        .order_by(Recommendation.recommendation_id)
+        .limit(MOST_AT_ONCE)
+    ).all()
+
+
+def sample(session: Session, wording: Wording, operator_id: str) -> str | None:
+    """A draft in these words, still standing, that ``show`` gave this operator as the pipeline wrote it."""
+    if not operator_id or not storable(operator_id):
+        return None
+    return session.scalars(
+        select(Viewing.recommendation_id)
+        .join(Recommendation, Recommendation.recommendation_id == Viewing.recommendation_id)
+        .where(
+            has_wording(wording),
+            Recommendation.status.in_(OPEN),
+            Viewing.operator_id == operator_id,
+            Viewing.content_hash == Recommendation.original_hash,
+        )
+        .order_by(Viewing.viewed_at.desc(), Viewing.recommendation_id)
+    ).first()
+
+
+def _record(
+    session: Session,
+    wording: Wording,
+    operator_id: str,
+    sample: str | None,
+    approved: int,
+    now: dt.datetime,
+    run_id: str | None,
+    salt: audit.Salt,
+) -> None:
+    before = session.scalar(select(func.max(TemplateDecision.ordinal)).where(has_wording(wording, TemplateDecision)))
+    row = {
+        "template_id": wording[0],
+        "template_hash": wording[1],
+        "ordinal": (before or 0) + 1,
+        "operator_id": operator_id,
+        "sample_id": sample,
+        "approved": approved,
+        "run_id": run_id,
+        "decided_at": now,
+    }
+    audit.record(session, audit.TEMPLATE_DECISION, [row], now, salt)
+
+
+def _waiting(session: Session, now: dt.datetime) -> dict[Wording, dict[str, Any]]:
+    grouped = (
+        select(
+            Recommendation.template_id,
+            Recommendation.template_hash,
+            func.count(),
+            func.count().filter(RecommendationText.severity > 0),
+            func.min(Recommendation.first_registered_at),
+            func.min(Recommendation.expires_at),
+        )
+        .join(RecommendationText, current_text())
+        .where(in_status(now, "pending_approval"))
+        .group_by(Recommendation.template_id, Recommendation.template_hash)
+    )
+    names = ("waiting", "with_findings", "oldest", "next_expiry")
+    return {(row[0], row[1]): dict(zip(names, row[2:], strict=True)) for row in session.execute(grouped)}
+
+
+def _approved(session: Session) -> set[Wording]:
+    """As ``queue.wording_approved`` says it of one."""
+    single = select(Recommendation.template_id, Recommendation.template_hash).where(Recommendation.status == "approved")
+    whole = select(TemplateDecision.template_id, TemplateDecision.template_hash)
+    return {(row[0], row[1]) for row in session.execute(union(single, whole))}
+
+
+def _texts(session: Session, now: dt.datetime, wording: Wording, *, waits: bool) -> dict[str, Any]:
+    """What a wording was written by, the bounds of the figures it shows, and the texts at those bounds."""
+    shown = (
+        select(
+            Recommendation.recommendation_id,
+            Recommendation.content_type,
+            Recommendation.generator,
+            Recommendation.model,
+            Recommendation.prompt_version,
+            RecommendationText.content_hash,
+            RecommendationText.slots,
+        )
+        .join(RecommendationText, original_text())
+        .where(has_wording(wording), in_status(now, "pending_approval" if waits else "approved"))
+        .order_by(Recommendation.registered_at.desc(), Recommendation.recommendation_id)
+    )
+    drafts = session.execute(shown if waits else shown.limit(RENDERINGS)).all()
+    figures = _bounds(drafts)
+    extremes = [figures[slot][end]["recommendation_id"] for slot in figures for end in ("lowest", "highest")]
+    chosen = list(dict.fromkeys([*extremes, *(one.recommendation_id for one in drafts)]))[:RENDERINGS]
+    words = session.execute(
+        select(
+            RecommendationText.recommendation_id,
+            RecommendationText.content_hash,
+            RecommendationText.title,
+            RecommendationText.content,
+            RecommendationText.rationale,
+            RecommendationText.findings,
+        )
+        .join(Recommendation, original_text())
+        .where(RecommendationText.recommendation_id.in_(chosen))
+    )
+    rendered = {row.recommendation_id: dict(row._mapping) | {"findings": json.loads(row.findings)} for row in words}
+    names = ("content_type", "generator", "model", "prompt_version")
+    first: Mapping[Any, Any] = drafts[0]._mapping if drafts else {}
+    return {
+        **{name: first.get(name) for name in names},
+        "figures": figures,
+        "names": _names(drafts),
+        "renderings": [rendered[name] for name in chosen],
+    }
+
+
+def _bounds(drafts: Sequence[audit.AnyRow]) -> dict[str, dict[str, Any]]:
+    """Slot → {signal, lowest, highest} over the figures of the drafts; names and dates have no bounds."""
+    found: dict[str, dict[str, Any]] = {}
+    for draft in drafts:
+        for slot, filled in json.loads(draft.slots).items():
+            value = filled.get("value")
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            here = {"value": value, "shown": filled.get("shown"), "recommendation_id": draft.recommendation_id}
+            bounds = found.setdefault(slot, {"signal": filled.get("signal"), "lowest": here, "highest": here})
+            bounds["lowest"] = min(bounds["lowest"], here, key=lambda one: one["value"])
+            bounds["highest"] = max(bounds["highest"], here, key=lambda one: one["value"])
+    return found
+
+
+def _names(drafts: Sequence[audit.AnyRow]) -> dict[str, dict[str, Any]]:
+    """Slot → {values, others} of what the drafts show that is no figure: an approval covers each of these words."""
+    counted: dict[str, Counter[str]] = {}
+    for draft in drafts:
+        for slot, filled in json.loads(draft.slots).items():
+            if isinstance(filled.get("value"), bool) or not isinstance(filled.get("value"), int | float):
+                counted.setdefault(slot, Counter())[str(filled.get("shown"))] += 1
+    return {
+        slot: {
+            "values": [{"shown": shown, "count": count} for shown, count in values.most_common(NAMES)],
+            "others": max(len(values) - NAMES, 0),
+        }
+        for slot, values in counted.items()
+    }
+
+
+def _approvals(session: Session, wording: Wording) -> list[dict[str, Any]]:
+    rows = session.scalars(
+        select(TemplateDecision).where(has_wording(wording, TemplateDecision)).order_by(TemplateDecision.ordinal.desc())
+    )
+    return [fields(row, "operator_id decided_at approved sample_id run_id") for row in rows]
