@@ -102,7 +102,7 @@ def run(
         if name not in needed:
             continue
         if folder is not None and step.kept:
-            file = literal(str(folder / f"{name}.parquet"))
+            file = literal(str(folder / f"{ibis.util.gen_name(name)}.parquet"))  # a step may run again on other rows
             con.raw_sql(f"COPY ({step.query}) TO {file} (FORMAT PARQUET)")
             con.raw_sql(f"CREATE OR REPLACE VIEW {quoted(name)} AS FROM read_parquet({file})")
         else:
