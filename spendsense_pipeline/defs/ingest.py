@@ -266,10 +266,9 @@ def _merged(
     batch_id = context.run.tags.get("dagster/partition")
     tallies = found.tallies
     for table, rows in found.judged.items():
-        taken = found.superseded if table == "transactions" else {}
         of_batch = _by_name(
             [
-                file | {"superseded": taken.get((batch_id, file["file"]), 0)}
+                file | {"superseded": found.superseded.get((table, file["batch"], file["file"]), 0)}
                 for file in tallies[table]
                 if file["batch"] == batch_id
             ]

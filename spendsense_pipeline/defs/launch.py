@@ -126,9 +126,10 @@ def ingest_folder(
     """Land a folder (of tables, or of Plaid's ``responses``) and ingest it; returns the batch's id and the run.
 
     ``statements`` is the format of a bank's files in it, those of ``user`` where no folder names the customer. ``ids``
-    is what the batch is to declare of its transactions' ids; ``full`` judges every stored row. The folder appears in the landing zone only when nothing
-    else is merging and this run starts, so no sensor takes it. A batch that is refused leaves nothing behind: mended,
-    it may come again under the same id. What killed commands left behind is ingested first.
+    is what the batch is to declare of its transactions' ids; ``full`` judges every stored row. The folder appears in
+    the landing zone only when nothing else is merging and this run starts, so no sensor takes it. A batch that is
+    refused leaves nothing behind: mended, it may come again under the same id. What killed commands left behind is
+    ingested first.
     """
     if not settings.ingest:
         raise SpendSenseError(

@@ -66,7 +66,7 @@ class Note:
 class Merge(NamedTuple):
     """``judged`` holds every row of the batches that arrived, and of transactions that were merged before those that
     had to be judged again; ``tallies`` count all rows by table, without a file where none was judged for it.
-    ``superseded`` counts, by batch and file, the accepted transactions that the rows of an arrived batch took away.
+    ``superseded`` counts, by table, batch and file, the accepted rows that those of an arrived batch took away.
 
     The tables are the engine's, and the next merge on the same engine replaces them."""
 
@@ -74,7 +74,7 @@ class Merge(NamedTuple):
     accepted: dict[str, ibis.Table]
     quarantined: ibis.Table
     tallies: dict[str, Tally]
-    superseded: dict[tuple[str, str], int]
+    superseded: dict[tuple[str, str, str], int]
     newest: dict[str, dt.date]
 
     def note(self, stamps: Mapping[str, Mapping[str, str]]) -> Note:
@@ -173,7 +173,8 @@ def _merge(con: Backend) -> Merge:
     """What the steps that were run found."""
     superseded = None
     if con.table("taking").limit(1).to_pyarrow().num_rows:
-        superseded = {(row["batch"], row["file"]): row["superseded"] for row in _rows(con.table("superseded"))}
+        gone = _rows(con.table("superseded"))
+        superseded = {("transactions", row["batch"], row["file"]): row["superseded"] for row in gone}
     accepted = {table: con.table(f"accepted_{table}") for table in TABLES}
     return Merge(
         {table: con.table(f"judged_{table}") for table in TABLES},

@@ -81,17 +81,15 @@ def lay_out(raw: Mapping[str, ibis.Table]) -> None:
         rows.get_backend().create_view(f"raw_{table}", shown, overwrite=True)
 
 
-def reads(wanted: Collection[str], plan: Mapping[str, Step]) -> set[str]:
+def reads(wanted: Collection[str], plan: dict[str, Step]) -> set[str]:
     """The steps, and the raw tables and steps that they read, directly and through others."""
     found = set(wanted)
-    for name in reversed(plan):
-        found |= set(plan[name].reads) if name in found else set()
+    for name, step in reversed(plan.items()):
+        found |= set(step.reads) if name in found else set()
     return found
 
 
-def run(
-    con: Backend, wanted: Collection[str], folder: Path | None = None, plan: Mapping[str, Step] | None = None
-) -> None:
+def run(con: Backend, wanted: Collection[str], folder: Path | None = None, plan: dict[str, Step] | None = None) -> None:
     """Run what the ``wanted`` steps need, each as a table or view of its name.
 
     Rows that are computed once are put into the ``folder`` as Parquet, without one into the engine's memory.

@@ -141,8 +141,8 @@ def test_a_merge_of_further_batches_equals_judging_everything(zone: Zone, seed: 
         assert merged == contents(found)
         assert noted == found.note(stamps)
         new = {batch for batch in names if batch not in note.batches}
-        assert {by: n for by, n in taken.items() if by[0] in new} == {
-            by: n for by, n in found.superseded.items() if by[0] in new
+        assert {by: n for by, n in taken.items() if by[1] in new} == {
+            by: n for by, n in found.superseded.items() if by[1] in new
         }
 
 
