@@ -462,7 +462,9 @@ def write_purpose(row: Records) -> None:
     row.purpose, row.evidence = NO_PURPOSE, BY_PATTERN
     telling = category & (BILL | SUBSCRIPTION) != 0 and category & HABIT == 0
     # A code knows the shop, not what it sells: `4899` is cable and streaming; words that say more go before it.
-    subscribed = says & SAYS_SUBSCRIPTION != 0 and told & (FROM_CODE | FROM_WORDS) != 0
+    # So do they at a known shop, `EUROPEAN WAX CTR MEMBERSHIP`, unless it is one that everybody visits.
+    by_shop = told & FROM_KNOWN_PAYEE != 0 and category & HABIT != 0 and told & SERVICE_HABIT == 0
+    subscribed = says & SAYS_SUBSCRIPTION != 0 and (told & (FROM_CODE | FROM_WORDS) != 0 or by_shop)
     if told & SERVICE_SUBSCRIPTION:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_KNOWN_PAYEE
     elif told & (SERVICE_BILL | SERVICE_INSTALMENTS):

@@ -4,6 +4,7 @@ The first source that knows a row's category gives it, in the order of ``SOURCES
 customer, an amount or a date; what the population shows arrives as a table (``population.py``).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -44,6 +45,10 @@ _MOST_KEPT = 200_000
 """Texts whose payee is remembered; more would fill the memory of whoever reads millions."""
 
 _PAYROLL = words.BITS["payroll"]
+_NO_CARD = words.BITS["card_payment"] | words.BITS["fee"]
+_ON_A_CARD = re.compile(r"[A-Za-z] {0,2}\* ?[A-Za-z]|\b\d{3}-(?:\d{3}-\d{4}|0{8}) +[A-Z]{2}$")
+"""What only a card's descriptor has: a star behind the processor, or a telephone number and a state at its end.
+A long number is zeros here (``names.shape``)."""
 _STATE = (
     *("INCOME_RETIREMENT_PENSION", "INCOME_UNEMPLOYMENT", "INCOME_TAX_REFUND", "INCOME_GOVERNMENT_BENEFITS"),
     *("INCOME_MILITARY", "GOVERNMENT_AND_NON_PROFIT_TAX_PAYMENT"),
@@ -186,6 +191,8 @@ class _Identifier:
         says = 0
         for text in plain:
             says |= words.says(text)
+        if not says & _NO_CARD and any(_ON_A_CARD.search(text) for text in told):
+            says |= words.BITS["card"]
         return Payee(
             name=key,
             display=display,
@@ -268,7 +275,7 @@ def _name_and_payee(text: names.Text, match: Match[KnownPayee]) -> tuple[names.N
         behind = text.words[match.start : match.end] == text.raw[match.start : match.end] and not text.transfers
         name = names.name_of(text, match.end) if behind else _own_name(text)
         somebody = name is not None and (names.is_company(text) or names.is_person(name.words, addressed=True))
-        if name is not None and somebody and name.key != payee.key:
+        if name is not None and somebody and name.key != payee.key and not names.is_legal_form(name):
             return name, None
         return None, payee
     if payee.service in known.YIELDS and text.processed and match.end <= text.starts[-1]:
