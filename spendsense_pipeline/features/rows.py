@@ -473,6 +473,8 @@ def write_purpose(row: Records) -> None:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_WORDS
     elif category & HABIT or told & SERVICE_HABIT or (says & SAYS_HABIT and told & (FROM_CODE | FROM_WORDS)):
         row.purpose = NO_STREAM
+    elif category & LOOSE and says & SAYS_HABIT:
+        row.purpose = NO_STREAM  # `Fun Money` is a plan's category as much as a coffee's
     elif telling:
         row.purpose = FOR_BILL if category & BILL else FOR_SUBSCRIPTION
         row.evidence = who_knows(told)

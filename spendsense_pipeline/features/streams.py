@@ -521,7 +521,7 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
     if count * 3 < slots * 2 or count < 2 or (count == 2 and slots != 2):
         return False
     error, off, changes, second_half, least_varying, known, against, goods = 0.0, 0.0, 0, 0, 0, 0, 0, 0
-    renewed, drifts = True, PERIOD[calendar] >= PERIOD[FOUR_WEEKLY]
+    renewed, drifts, leaps = True, PERIOD[calendar] >= PERIOD[FOUR_WEEKLY], False
     line.first_seen, line.last_seen = hits[begin].seen, hits[begin].seen
     for i in range(begin, end):
         hit, charge = hits[i], charges[hits[i].charge]
@@ -536,6 +536,8 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
         if i > begin:
             before = charges[hits[i - 1].charge].price
             changes += 1 if charge.price != before else 0
+            # Only a trial's price is left in a leap: a year paid at once is no month's.
+            leaps = leaps or (i > begin + 1 and not alike(charge.price, float(before)))
             renewed = renewed and is_renewed(calendar, before, charge.price)
             drifts = drifts and drifted(before, charge.price)
         room.numbers[i - begin] = charge.price
@@ -546,7 +548,8 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
     for i in range(1, count):
         prices += 1 if room.numbers[i] != room.numbers[i - 1] else 0
     drifts = drifts and room.numbers[count - 1] * 100 <= room.numbers[0] * ALL_DRIFTED and not payee.inflow
-    steady = near(room.numbers[0], room.numbers[count - 1]) or (changes + 1 == prices and changes * 3 <= count)
+    steps = changes + 1 == prices and changes * 3 <= count and not leaps
+    steady = near(room.numbers[0], room.numbers[count - 1]) or steps
     fixed = steady or renewed or drifts
     least = LEAST_HITS[calendar]
     rare = calendar == SEMI_ANNUAL or calendar == ANNUAL

@@ -45,6 +45,10 @@ _MOST_KEPT = 200_000
 """Texts whose payee is remembered; more would fill the memory of whoever reads millions."""
 
 _PAYROLL = words.BITS["payroll"]
+_BENEFITS = words.BITS["benefit"] | words.BITS["pension"]
+_PAY_OR_PENSION = "lohn gehalt rente"
+"""How German banks head an entry that is either."""
+_OWN_ACCOUNT = words.BITS["own_account"]
 _NO_CARD = words.BITS["card_payment"] | words.BITS["fee"]
 _ON_A_CARD = re.compile(r"[A-Za-z] {0,2}\* ?[A-Za-z]|\b\d{3}-(?:\d{3}-\d{4}|0{8}) +[A-Z]{2}$")
 """What only a card's descriptor has: a star behind the processor, or a telephone number and a state at its end.
@@ -190,7 +194,7 @@ class _Identifier:
         company = any(names.is_company(text) for text in read)
         says = 0
         for text in plain:
-            says |= words.says(text)
+            says |= words.says(_without_label(text))
         if not says & _NO_CARD and any(_ON_A_CARD.search(text) for text in told):
             says |= words.BITS["card"]
         return Payee(
@@ -198,7 +202,9 @@ class _Identifier:
             display=display,
             known=payee,
             house=rule,
-            person=name is not None and not company and names.is_person(name.words, addressed=transfers),
+            person=name is not None
+            and not (company or says & _OWN_ACCOUNT)
+            and names.is_person(name.words, addressed=transfers),
             own=any(text.own for text in read[: (lead or 0) + 1]),
             pays=pays,
             business=name is not None and (company or names.is_business(name.words)),
@@ -292,6 +298,12 @@ def _masked(plain: str, match: Match[KnownPayee] | None, payee: KnownPayee | Non
     if len(match.phrase) < 2:
         return plain
     return f" {plain} ".replace(f" {' '.join(match.phrase)} ", " ").strip()
+
+
+def _without_label(plain: str) -> str:
+    """A plain text of a pension or benefit without the words above it that are of pay as well."""
+    rest = plain.replace(_PAY_OR_PENSION, " ")
+    return rest if rest != plain and words.says(rest) & _BENEFITS else plain
 
 
 def _reading_of(payee: Payee, delivered: tuple[Any, ...], shown: dict[str, Any]) -> tuple[Any, ...]:
