@@ -120,17 +120,18 @@ def rows(url: str) -> dict[str, int]:
 @contextmanager
 def counted_judgements() -> Iterator[list[int]]:
     """Notes how many transactions ingest judges, each time it does."""
-    from spendsense_pipeline.ingest import canonical
+    from spendsense_pipeline.ingest import plan
 
     judged: list[int] = []
-    judge = canonical.judge
+    lay_out = plan.lay_out
 
-    def counting(raw: Any, *rest: Any) -> Any:
-        judged.append(int(raw["transactions"].count().to_pyarrow().as_py()))
-        return judge(raw, *rest)
+    def counting(raw: Any) -> None:
+        if "transactions" in raw:
+            judged.append(int(raw["transactions"].count().to_pyarrow().as_py()))
+        lay_out(raw)
 
-    canonical.judge = counting
+    plan.lay_out = counting
     try:
         yield judged
     finally:
-        canonical.judge = judge
+        plan.lay_out = lay_out

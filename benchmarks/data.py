@@ -87,8 +87,7 @@ def judged(con: Any, landed: Path, raw: Path | None = None, memory: str | None =
     of their own, which may take ``memory``.
     """
     from spendsense_pipeline import warehouse
-    from spendsense_pipeline.ingest import canonical as judging
-    from spendsense_pipeline.ingest import landing
+    from spendsense_pipeline.ingest import landing, merge
 
     surveyed = landing.survey(con, landed)
     read = {
@@ -97,14 +96,9 @@ def judged(con: Any, landed: Path, raw: Path | None = None, memory: str | None =
         )
         for table in TABLES
     }
-    keep = judging.in_memory
     if raw is not None:
         for table, rows in read.items():
             rows.to_parquet(raw / f"{table}.parquet")
         merging = warehouse.connect(raw, memory, in_order=False)
         read = {table: merging.read_parquet(raw / f"{table}.parquet") for table in TABLES}
-
-        def keep(rows: Any, _: str) -> Any:
-            return warehouse.put_aside(rows, raw)
-
-    return {table: judging.accepted(rows) for table, rows in judging.judge(read, keep).items()}
+    return merge.full(read, raw).accepted

@@ -1,11 +1,13 @@
 """How well insights are found, and how well the forecast knows what it does not know.
 
     python -m benchmarks.insights [--users N] [--seed S] [--setting NAME]
+    python -m benchmarks.insights --landed FOLDER --as-of DATE
 
 Happenings are planted in generated customers, one in each, in the rows and balances that a bank delivers; recall is the
 share of them that is told with the planted figure. What is told of a kind that was not planted in this customer, and
 was not told of the customer before planting, is false. The forecast is replayed on past days: the share of balances
-inside the 80 % interval, and of warnings that came true. What does not belong here: any definition.
+inside the 80 % interval, and of warnings that came true; of a landed folder it is replayed alone. What does not belong
+here: any definition.
 """
 
 import datetime as dt
@@ -108,6 +110,7 @@ def _stream(person: Person, kind: str, ago: tuple[int, int], fixed: bool) -> pd.
 
 def _duplicate(person: Person) -> dict[str, float] | None:
     rows = person.rows[(person.rows["amount"] < -20) & (person.rows["date"] > person.ago(25))]
+    rows = rows[~rows["pending"].fillna(False).astype(bool)].sort_values(["date", "transaction_id"])
     times = person.rows.groupby(["merchant_name", "amount"])["amount"].transform("size")
     said = rows["category_detailed"].fillna("GENERAL_MERCHANDISE")
     rows = rows[said.str.startswith(("GENERAL_MERCHANDISE", "HOME_IMPROVEMENT")) & (times[rows.index] == 1)]
@@ -161,15 +164,19 @@ def _higher(person: Person) -> dict[str, float] | None:
     return {"amount": -amount}
 
 
+def _named(person: Person, stream: dict[str, Any]) -> pd.Series:
+    """The rows that name a stream's payee."""
+    said = person.rows["merchant_name"].fillna("") + " " + person.rows["description_raw"].fillna("")
+    return said.str.casefold().str.contains(str(stream["merchant"]).split(" ")[0].casefold(), regex=False)
+
+
 def _pay(person: Person) -> pd.DataFrame | None:
     """The paychecks of somebody with one steady payer."""
     pays = [stream for stream in person.streams if stream["kind"] == "income"]
     if len(pays) != 1 or pays[0]["cadence"] not in ("biweekly", "monthly", "semi_monthly", "weekly"):
         return None
-    said = person.rows["merchant_name"].fillna("") + " " + person.rows["description_raw"].fillna("")
-    theirs = said.str.casefold().str.contains(str(pays[0]["merchant"]).split(" ")[0].casefold(), regex=False)
-    near = theirs & ((person.rows["amount"] - pays[0]["amount"]).abs() < 0.2 * pays[0]["amount"])
-    rows = person.rows[near].sort_values("date")
+    near = (person.rows["amount"] - pays[0]["amount"]).abs() < 0.2 * pays[0]["amount"]
+    rows = person.rows[_named(person, pays[0]) & near].sort_values("date")
     return rows if len(rows) >= 8 else None
 
 
@@ -178,7 +185,9 @@ def _stopped(person: Person) -> dict[str, float] | None:
     if rows is None:
         return None
     gap = rows["date"].map(lambda day: day.toordinal()).diff().median()
-    person.rows = person.rows.drop(rows.index[rows["date"] > person.ago(int(2.4 * gap) + 5)])
+    (payer,) = (stream for stream in person.streams if stream["kind"] == "income")
+    gone = _named(person, payer) & (person.rows["amount"] > 0) & (person.rows["date"] > person.ago(int(2.4 * gap) + 5))
+    person.rows = person.rows[~gone]
     return {}
 
 
@@ -301,16 +310,21 @@ def accepted(made: synthetic.Synthetic) -> dict[str, pa.Table]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "batch"
         synthetic.write(made, folder)
-        backend = warehouse.connect()
-        surveyed = landing.survey(backend, folder)
-        raw = {
-            table: landing.read_raw(
-                backend, folder, table, batch_id="b", arrival=1, arrived_on=AS_OF, surveyed=surveyed
-            )
-            for table in ("users", "accounts", "transactions", "liabilities")
-        }
-        judged = canonical.judge(raw)
-        return {table: canonical.accepted(judged[table]).to_pyarrow() for table in raw}
+        return landed(folder, AS_OF)
+
+
+def landed(folder: Path, arrived_on: dt.date) -> dict[str, pa.Table]:
+    """The canonical tables of a landed folder."""
+    backend = warehouse.connect()
+    surveyed = landing.survey(backend, folder)
+    raw = {
+        table: landing.read_raw(
+            backend, folder, table, batch_id="b", arrival=1, arrived_on=arrived_on, surveyed=surveyed
+        )
+        for table in ("users", "accounts", "transactions", "liabilities")
+    }
+    judged = canonical.judge(raw)
+    return {table: canonical.accepted(judged[table]).to_pyarrow() for table in raw}
 
 
 def planted(
@@ -362,7 +376,7 @@ def population(tables: dict[str, pa.Table], day: int) -> Payees:
     """What all customers' rows say of payees on the day."""
     backend = warehouse.connect()
     rows, accounts = (backend.create_table(name, tables[name]) for name in ("transactions", "accounts"))
-    counted = census(rows, accounts, AS_OF).payees
+    counted = census(rows, accounts, dt.date(1970, 1, 1) + dt.timedelta(days=day)).payees
     return Payees(populations={day: of_payees(pa.Table.from_pandas(counted, preserve_index=False))})
 
 
@@ -402,15 +416,14 @@ def recall_and_precision(setting: str, users: int, seed: int, *, verbose: bool =
     return pd.DataFrame(rows, columns=["insight", "planted", "right", "false", "natural"])
 
 
-def forecast(setting: str, users: int, seed: int) -> dict[str, float]:
+def forecast(tables: dict[str, pa.Table], as_of: dt.date = AS_OF) -> dict[str, float]:
     """Share of balances inside the interval, and how many warnings there were and came true."""
     from spendsense_pipeline.features.meanings import CHECKING
     from spendsense_pipeline.features.signals import EPOCH, Customers, evidence_of, tables_of
     from spendsense_pipeline.insights.forecast import DAYS, balance_forecast, low_balance_ahead
     from spendsense_pipeline.insights.seen import Seen
 
-    tables = accepted(SETTINGS[setting](users, seed))
-    last = (AS_OF - EPOCH).days
+    last = (as_of - EPOCH).days
     days = [last - DAYS - 11 * back for back in range(REPLAYED)][::-1]
     evidence = evidence_of(Customers(**tables), [*days, last], [30, 180], population(tables, last))
     signals = tables_of(evidence)
@@ -451,11 +464,18 @@ def forecast(setting: str, users: int, seed: int) -> dict[str, float]:
 @click.option("--seed", default=5, show_default=True)
 @click.option("--setting", "settings", type=click.Choice(list(SETTINGS)), multiple=True, help="default: all")
 @click.option("--verbose", is_flag=True, help="name the customers that are missed or told falsely")
-def main(users: int, seed: int, settings: tuple[str, ...], verbose: bool) -> None:
+@click.option("--landed", "folder", type=click.Path(exists=True, path_type=Path), help="replay the forecast here")
+@click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), default=AS_OF.isoformat(), help="its newest date")
+def main(
+    users: int, seed: int, settings: tuple[str, ...], verbose: bool, folder: Path | None, as_of: dt.datetime
+) -> None:
     """Print recall, precision and the forecast's coverage."""
     cache = Settings().kernels_folder
     make_ready(cache, None)
     choose(Mode(True, cache))
+    if folder is not None:
+        _print_forecast(forecast(landed(folder, as_of.date()), as_of.date()))
+        return
     for setting in settings or tuple(SETTINGS):
         found = recall_and_precision(setting, users, seed, verbose=verbose)
         print(f"\n{setting}: {users} users, seed {seed}")
@@ -467,9 +487,12 @@ def main(users: int, seed: int, settings: tuple[str, ...], verbose: bool) -> Non
         whole = found[["planted", "right", "false"]].sum()
         print(f"{'all':26}{whole['planted']:8}{whole['right'] / whole['planted']:8.3f}"
               f"{whole['right'] / (whole['right'] + whole['false']):10.3f}")  # fmt: skip
-        ahead = forecast(setting, users // 2, seed)
-        print(f"forecast: {ahead['coverage']:.3f} of balances inside the interval; {ahead['came true']:.0f} of "
-              f"{ahead['warned']:.0f} warnings came true")  # fmt: skip
+        _print_forecast(forecast(accepted(SETTINGS[setting](users // 2, seed))))
+
+
+def _print_forecast(ahead: dict[str, float]) -> None:
+    print(f"forecast: {ahead['coverage']:.3f} of balances inside the interval; {ahead['came true']:.0f} of "
+          f"{ahead['warned']:.0f} warnings came true")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -119,6 +119,7 @@ def _resources(settings: Settings) -> dict[str, Any]:
             warehouse=settings.warehouse_root,
             landing=str(settings.landing),
             scratch=str(settings.scratch),
+            plans=str(settings.plans),
             memory=settings.memory,
             exports=settings.exports_root,
             reports=str(settings.data / "reports"),

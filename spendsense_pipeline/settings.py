@@ -295,6 +295,11 @@ class Settings(BaseSettings):
         return self.kernels or self.data / "kernels"
 
     @property
+    def plans(self) -> Path:
+        """Where the SQL of merges is kept, composed once per version."""
+        return self.data / "plans"
+
+    @property
     def scratch(self) -> Path:
         """Where the engine puts what outgrows memory, while a run lasts."""
         return self.data / "scratch"

@@ -6,6 +6,7 @@ a folder or any fsspec URI, and each path may be a folder of parts. A table that
 which is the IO manager's alone (``defs/io.py``), and any meaning of a table (``contracts/``).
 """
 
+import base64
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,7 @@ CLUSTERED = {
 }
 """Tables whose rows are stored in this order, so that one customer's lie together."""
 LARGEST_GROUP, SMALLEST_GROUP, GROUPS = 122_880, 2_048, 100  # rows, rows, as many groups as a table is parted into
+NOTE = "spendsense.note"
 SORTED_AT_ONCE = 5_000_000
 """Rows, about: five parts of that many are sorted in half the time of all, and in half the memory."""
 
@@ -94,16 +96,6 @@ def clear(scratch: Path, before: float | None = None) -> None:
             left.unlink()
 
 
-def put_aside(table: "ibis.Table", folder: Path) -> "ibis.Table":
-    """The rows, computed once, as a Parquet file in the ``folder``: a tenth of what the engine's memory needs for them,
-    where they are so many that it would write most of them to its scratch space and read them back for each reader."""
-    import ibis
-
-    file = folder / f"{ibis.util.gen_name('aside')}.parquet"
-    table.to_parquet(file)
-    return table.get_backend().read_parquet(file)
-
-
 def path(root: str, asset: str, partition: str | None = None) -> str:
     """Where a table, or one partition of it, is stored."""
     return f"{root.rstrip('/')}/{asset}{f'/{partition}' if partition else ''}.parquet"
@@ -123,6 +115,25 @@ def discard(root: str, asset: str, partition: str) -> None:
     filesystem, target = fsspec.core.url_to_fs(path(root, asset, partition))
     if filesystem.exists(target):
         filesystem.rm(target)
+
+
+def stamps(root: str, asset: str) -> dict[str, str]:
+    """For each stored partition of an asset, a text that changes when its files do."""
+    found = {}
+    for key in partitions(root, asset):
+        filesystem, (place,) = _stored(root, asset, [key])
+        files = sorted(filesystem.find(place)) if filesystem.isdir(place) else [place]
+        found[key] = " ".join(str(filesystem.ukey(file)) for file in files)
+    return found
+
+
+def note(root: str, asset: str) -> str | None:
+    """The note that was stored in the file of a table, None where there is no such file or no note in it."""
+    filesystem, target = fsspec.core.url_to_fs(path(root, asset))
+    if not filesystem.isfile(target):
+        return None
+    found = (pq.read_metadata(target, filesystem=filesystem).metadata or {}).get(NOTE.encode())
+    return None if found is None else base64.b64decode(found).decode()
 
 
 def read(backend: "ibis.BaseBackend", root: str, asset: str, keys: list[str] | None = None) -> "ibis.Table":
@@ -161,28 +172,32 @@ def _completed(asset: str, table: "ibis.Table") -> "ibis.Table":
     return table.mutate(**columns) if columns else table
 
 
-def write(table: "ibis.Table", asset: str, target: Path, scratch: Path | None = None) -> None:
+def write(table: "ibis.Table", asset: str, target: Path, scratch: Path | None = None, note: str | None = None) -> None:
     """Store the rows as one local Parquet file; parts of it lie in ``scratch`` meanwhile, or in the system's own.
+
+    A ``note`` is stored in the file itself, so that whoever reads it knows that it is of these rows.
 
     Of a clustered table a reader who wants one customer opens the row groups whose bounds hold them: two at most, so
     a table is parted into a hundred of them, as far as a group is then neither tiny nor larger than usual.
     """
     order = CLUSTERED.get(asset)
+    # Base64, because the engine takes the text as a literal.
+    noted = {} if note is None else {"kv_metadata": {NOTE: base64.b64encode(note.encode()).decode()}}
     if order is None:
-        table.to_parquet(target)
+        table.to_parquet(target, **noted)
         return
     rows = int(table.count().to_pyarrow().as_py())
     group = min(max(rows // GROUPS, SMALLEST_GROUP), LARGEST_GROUP)
     parts = ranges(table, order[0], SORTED_AT_ONCE) if rows > SORTED_AT_ONCE else []
     if len(parts) < 2:
-        table.order_by(*order).to_parquet(target, row_group_size=group)
+        table.order_by(*order).to_parquet(target, row_group_size=group, **noted)
         return
     with aside(scratch or Path(tempfile.gettempdir())) as folder:
         files = [folder / f"{number:06}.parquet" for number in range(len(parts))]
         for file, part in zip(files, parts, strict=True):
             part.of(table, order[0]).order_by(*order).to_parquet(file)
         with _in_order(table.get_backend()) as backend:
-            backend.read_parquet(files).to_parquet(target, row_group_size=group)
+            backend.read_parquet(files).to_parquet(target, row_group_size=group, **noted)
 
 
 @contextmanager

@@ -102,6 +102,7 @@ def generate(
 @click.option("--ids", type=click.Choice(["content"]), help="Make ids of the content of transactions that have none.")
 @click.option("--batch", "batch_id", help="Batch id; default from the folder's name and content.")
 @click.option("--trust-operators", is_flag=True, help="Let the files add operators although there are some.")
+@click.option("--full", is_flag=True, help="Judge every stored row, not only those that the batch touches.")
 @as_json
 def ingest(
     path: Path,
@@ -110,6 +111,7 @@ def ingest(
     ids: str | None,
     batch_id: str | None,
     trust_operators: bool,
+    full: bool,
     as_json: bool,
 ) -> None:
     """Land a folder of files as a batch and merge it into the tables."""
@@ -132,6 +134,7 @@ def ingest(
             statements=kind if kind in STATEMENTS else None,
             user=user,
             ids=ids,
+            full=full,
         )
     if trust_operators:
         appoint_named(settings, f"batch {batch}")

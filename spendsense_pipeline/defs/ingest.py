@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import documented
+from spendsense_pipeline.defs.io import Noted
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.runs import UNFINISHED, UNSUCCESSFUL, fail_dead_runs
 from spendsense_pipeline.errors import SpendSenseError
@@ -28,7 +29,7 @@ from spendsense_pipeline.governance.batches import forget_batch, register_batch
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.erased_rows import remembered
 from spendsense_pipeline.governance.models import Batch, ConsentPeriod
-from spendsense_pipeline.ingest import canonical, landing, rejections
+from spendsense_pipeline.ingest import canonical, landing, merge, rejections
 from spendsense_pipeline.ingest.erased_files import scrub
 
 BATCHES = dg.DynamicPartitionsDefinition(name="batch")
@@ -60,6 +61,9 @@ TABLES = {
     "quarantined_rows": "Every row that was read and not accepted: file, row, field, value (masked where personal), "
     "all reasons. Nothing good is lost with it: mend the row at the source and land it in a later batch.",
 }
+NOTED = ("transactions", "quarantined_rows")  # stored with the note of their merge, which the next one goes on from
+JUDGED_WHOLE = 500_000  # transactions; judging fewer takes no longer than finding out which a batch touches
+NEW_SHARE = 4  # with more than a quarter of the rows new, judging all of them is quicker
 MISSING = "What you miss here stands in `quarantined_rows` with its reasons, or never arrived in `raw_*`."
 SOURCES = {
     "users": {"raw_users"},
@@ -159,6 +163,13 @@ def _refused_for_good(context: dg.AssetExecutionContext, folder: Path) -> Iterat
         raise dg.Failure(str(error), allow_retries=False) from error
 
 
+class Merging(dg.Config):
+    """How much of the raw rows is judged."""
+
+    full: bool = False
+    """Every row of every batch, whatever was merged before."""
+
+
 @dg.multi_asset(
     name="canonical_tables",
     outs={
@@ -180,55 +191,100 @@ def _refused_for_good(context: dg.AssetExecutionContext, folder: Path) -> Iterat
 )
 def canonical_tables(
     context: dg.AssetExecutionContext,
+    config: Merging,
     files: Files,
     raw_users: ibis.Table,
     raw_accounts: ibis.Table,
     raw_transactions: ibis.Table,
     raw_liabilities: ibis.Table,
     raw_products: ibis.Table,
-) -> Iterator[dg.Output[ibis.Table] | dg.AssetCheckResult]:
-    """Judge every row of every stored batch and keep, of each id, the newest valid one by order of arrival.
+) -> Iterator[dg.Output[ibis.Table | Noted] | dg.AssetCheckResult]:
+    """Keep, of each id of every stored batch, the newest valid row by order of arrival.
 
-    The outputs read what is put aside while this lasts: an IO manager stores each as it is yielded.
+    Of transactions only what the new batches change is judged, where the stored table can be gone on from. The outputs
+     read what is put aside while this lasts: an IO manager stores each as it is yielded.
     """
     if not raw_products.count().to_pyarrow().as_py():
         raw_products = canonical.catalogue(Path(files.catalogue), raw_products.get_backend())
+    plans = Path(files.plans) if files.plans else None
     with warehouse.aside(Path(files.scratch)) as folder:
+        given = (raw_users, raw_accounts, raw_transactions, raw_liabilities, raw_products)
+        raw = dict(zip(RAW, given, strict=True))
+        # Before anything is read: a file that changes from here on no longer has the stamp that the note names.
+        stamps = {
+            table: _of_batches(raw[table], warehouse.stamps(files.warehouse, f"raw_{table}")) for table in merge.READ
+        }
+        note = None if config.full else _continued(context, files.warehouse, raw, stamps)
+        if note is None:
+            found = merge.full(raw, folder, plans)
+        else:
+            backend = raw_transactions.get_backend()
+            transactions, quarantined = (warehouse.read(backend, files.warehouse, table) for table in NOTED)
+            found = merge.further(raw, note, transactions, quarantined, folder, plans)
+        yield from _merged(context, files, found, found.note(stamps).text())
 
-        def keep(rows: ibis.Table, _: str) -> ibis.Table:
-            return warehouse.put_aside(rows, folder)
 
-        raw = (raw_users, raw_accounts, raw_transactions, raw_liabilities, raw_products)
-        yield from _merged(context, files, canonical.judge(dict(zip(RAW, raw, strict=True)), keep))
+def _of_batches(rows: ibis.Table, stamps: Mapping[str, str]) -> dict[str, str]:
+    """The stamps of the batches whose rows were loaded; others may have been stored since."""
+    batches = rows.select("batch").distinct().to_pyarrow()["batch"].to_pylist()
+    return {batch: stamps.get(batch, "") for batch in batches}
+
+
+def _continued(
+    context: dg.AssetExecutionContext,
+    root: str,
+    raw: Mapping[str, ibis.Table],
+    stamps: Mapping[str, Mapping[str, str]],
+) -> merge.Note | None:
+    """The note of the stored tables, where they can be gone on from and that is worth it; the log says why not."""
+    rows = int(raw["transactions"].count().to_pyarrow().as_py())
+    if rows < JUDGED_WHOLE:
+        return None
+    texts = {warehouse.note(root, table) for table in NOTED}
+    text = texts.pop()
+    if texts or text is None:
+        context.log.info("merging all batches: the stored tables are not of one merge")
+        return None
+    note = merge.Note.of(text)
+    new = set(stamps["transactions"]) - set(note.stamps["transactions"])
+    if not note.extends_to(stamps):
+        context.log.info("merging all batches: rows that were merged before, or what judges them, have changed")
+    elif context.run.tags.get("dagster/partition") not in new:
+        context.log.info("merging all batches: the run's own was merged before, or brought no transactions")
+    elif (rows - sum(batch["read"] for batch in note.batches.values())) * NEW_SHARE > rows:
+        context.log.info("merging all batches: too much is new")
+    else:
+        context.log.info("merging %s into %d batches", ", ".join(sorted(new)), len(note.batches))
+        return note
+    return None
 
 
 def _merged(
-    context: dg.AssetExecutionContext, files: Files, judged: Mapping[str, ibis.Table]
-) -> Iterator[dg.Output[ibis.Table] | dg.AssetCheckResult]:
+    context: dg.AssetExecutionContext, files: Files, found: merge.Merge, note: str
+) -> Iterator[dg.Output[ibis.Table | Noted] | dg.AssetCheckResult]:
     """The outputs of the merge, what was read of the run's batch beside them, and whether its rejections are usual."""
     batch_id = context.run.tags.get("dagster/partition")
-    tallies = {table: canonical.tally(rows).to_pyarrow().to_pylist() for table, rows in judged.items()}
-    transactions = judged["transactions"]
-    takes = bool(canonical.taking(transactions).limit(1).to_pyarrow().num_rows)
-    gone = canonical.superseded(transactions).to_pyarrow().to_pylist() if takes else []
-    superseded = {("transactions", row["batch"], row["file"]): row["superseded"] for row in gone}
-    for table, rows in judged.items():
+    tallies = found.tallies
+    for table, rows in found.judged.items():
         of_batch = _by_name(
             [
-                file | {"superseded": superseded.get((table, batch_id, file["file"]), 0)}
+                file | {"superseded": found.superseded.get((table, file["batch"], file["file"]), 0)}
                 for file in tallies[table]
                 if file["batch"] == batch_id
             ]
         )
+        accepted = found.accepted[table]
         yield dg.Output(
-            canonical.accepted(rows, takes=takes), output_name=table, metadata=_told(rows, of_batch, batch_id)
+            Noted(accepted, note) if table in NOTED else accepted,
+            output_name=table,
+            metadata=_told(rows, of_batch, batch_id),
         )
         for file in of_batch:
             context.log.info(
                 "%s/%s: read %d, accepted %d, duplicate %d, rejected %d, superseded %d",
                 *(batch_id, *(file[name] for name in ("file", *COUNTED))),
             )
-    yield dg.Output(canonical.quarantined(judged), output_name="quarantined_rows")
+    yield dg.Output(Noted(found.quarantined, note), output_name="quarantined_rows")
     yield _rejection_rate(tallies, batch_id)
     overtaken = _stored_meanwhile(files.warehouse, {file["batch"] for told in tallies.values() for file in told})
     if overtaken:

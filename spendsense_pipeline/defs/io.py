@@ -36,7 +36,16 @@ class EachPartition(NamedTuple):
     of: Callable[[str], pd.DataFrame]
 
 
-Storable: TypeAlias = ibis.Table | pd.DataFrame | Parts | EachPartition
+class Noted(NamedTuple):
+    """Rows, and a note that is stored in their file (``warehouse.note``)."""
+
+    rows: ibis.Table
+    note: str
+
+
+Whole: TypeAlias = ibis.Table | Noted | pd.DataFrame | Files
+"""What is stored as one file."""
+Storable: TypeAlias = ibis.Table | Noted | pd.DataFrame | Parts | EachPartition
 
 
 class ParquetWarehouse(dg.ConfigurableIOManager):
@@ -70,9 +79,7 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
             else:
                 context.step_context.add_asset_metadata(described, context.asset_key, key)
 
-    def _stored(
-        self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame | Files, key: str | None
-    ) -> dict[str, Any]:
+    def _stored(self, context: dg.OutputContext, obj: Whole, key: str | None) -> dict[str, Any]:
         """Store one partition, or the whole of an asset without partitions; returns the metadata that describes it."""
         path = warehouse.path(self.root, _name(context.asset_key), key)
         filesystem, target = fsspec.core.url_to_fs(path)
@@ -94,14 +101,15 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
         lineage = column_lineage(context.asset_key)
         return described if lineage is None else described | {"dagster/column_lineage": lineage}
 
-    def _write(self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame | Files, target: Path) -> None:
+    def _write(self, context: dg.OutputContext, obj: Whole, target: Path) -> None:
         table = context.asset_key.path[-1]
         contract = CONTRACTS.get(table)
         if isinstance(obj, pd.DataFrame):
             schema = arrow_schema(contract) if contract is not None and issubclass(contract, FrameContract) else None
             pq.write_table(pa.Table.from_pandas(obj, schema=schema, preserve_index=False), target)
-        elif isinstance(obj, ibis.Table):
-            warehouse.write(obj, table, target, Path(self.scratch) if self.scratch else None)
+        elif isinstance(obj, ibis.Table | Noted):
+            rows, note = obj if isinstance(obj, Noted) else (obj, None)
+            warehouse.write(rows, table, target, Path(self.scratch) if self.scratch else None, note)
         else:
             row_groups.gather(obj, target, arrow_schema(CONTRACTS[table]))
 
@@ -118,7 +126,7 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
         return warehouse.read(self.backend, self.root, asset, keys)
 
 
-def _of_partition(obj: Storable, key: str | None, keys: Sequence[str | None]) -> ibis.Table | pd.DataFrame | Files:
+def _of_partition(obj: Storable, key: str | None, keys: Sequence[str | None]) -> Whole:
     """What is stored under the key."""
     if isinstance(obj, Parts) and key is not None:
         return obj.of[key]

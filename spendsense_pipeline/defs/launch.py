@@ -162,13 +162,15 @@ def ingest_folder(
     statements: str | None = None,
     user: str | None = None,
     ids: str | None = None,
+    full: bool = False,
 ) -> tuple[str, Ran]:
     """Land a folder (of tables, or of Plaid's ``responses``) and ingest it; returns the batch's id and the run.
 
     ``statements`` is the format of a bank's files in it, those of ``user`` where no folder names the customer. ``ids``
-    is what the batch is to declare of its transactions' ids. The folder appears in the landing zone only when nothing
-    else is merging and this run starts, so no sensor takes it. A batch that is refused leaves nothing behind: mended,
-    it may come again under the same id. What killed commands left behind is ingested first.
+    is what the batch is to declare of its transactions' ids; ``full`` judges every stored row. The folder appears in
+    the landing zone only when nothing else is merging and this run starts, so no sensor takes it. A batch that is
+    refused leaves nothing behind: mended, it may come again under the same id. What killed commands left behind is
+    ingested first.
     """
     if not settings.ingest:
         raise SpendSenseError(
@@ -190,7 +192,7 @@ def ingest_folder(
             except RunFailed as error:  # its own run says so; it is not what this command was asked for
                 PROGRESS.warning("%s", error)
         try:
-            return batch, _ingest(definitions, instance, batch)
+            return batch, _ingest(definitions, instance, batch, full=full)
         except RunFailed:
             if batch not in known and batch not in warehouse.partitions(settings.warehouse_root, "raw_users"):
                 shutil.rmtree(settings.landing / batch)
@@ -213,9 +215,9 @@ def ingest_batch(definitions: dg.Definitions, instance: dg.DagsterInstance, batc
         return _ingest(definitions, instance, batch_id)
 
 
-def _ingest(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str) -> Ran:
+def _ingest(definitions: dg.Definitions, instance: dg.DagsterInstance, batch_id: str, *, full: bool = False) -> Ran:
     instance.add_dynamic_partitions(str(BATCHES.name), [batch_id])
-    return _run(definitions, instance, INGEST, batch_id, {})
+    return _run(definitions, instance, INGEST, batch_id, {"ops": {"canonical_tables": {"config": {"full": full}}}})
 
 
 @contextmanager

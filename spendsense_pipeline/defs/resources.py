@@ -184,6 +184,7 @@ class Files(dg.ConfigurableResource):  # type: ignore[type-arg]
     prompts: str
     catalogue: str
     experiments: str = ""
+    plans: str = ""
     payees: str | None = None
     memory: str | None = None
 

@@ -105,6 +105,7 @@ def category_says(name: str | None, inferred: bool = False) -> int:
         "subscription": not names.isdisjoint(listed["subscription"]) or name in listed["subscription_alone"],
         "goods": not names.isdisjoint(listed["goods"]),
         "transport": group in ("TRANSPORTATION", "TRAVEL"),
+        "loose": name in listed["subscription_alone"],
         "unearned": name in listed["unearned"],
     }
     return sum(1 << bit for bit, each in enumerate(CATEGORY_SAYS) if says[each])

@@ -13,13 +13,13 @@ CATEGORY_SAYS = (
     *("unknown", "inferred", "transfer", "transfer_in", "transfer_out", "own_funds", "from_apps", "withdrawal"),
     *("deposit", "purchase", "earned", "income", "interest_earned", "tax_refund", "benefit", "bank_fees"),
     *("interest_charged", "penalty", "loan_payments", "card_payment", "advance", "habit", "goods", "bill"),
-    *("subscription", "unearned", "transport"),
+    *("subscription", "unearned", "transport", "loose"),
 )
 (
     UNKNOWN, INFERRED, TRANSFER, TRANSFER_IN, TRANSFER_OUT, OWN_FUNDS, FROM_APPS, WITHDRAWAL,
     DEPOSIT, PURCHASE, EARNED, INCOME, INTEREST_EARNED, TAX_REFUND, BENEFIT, BANK_FEES,
     INTEREST_CHARGED, PENALTY, LOAN_PAYMENTS, CARD_PAYMENT, ADVANCE, HABIT, GOODS, BILL,
-    SUBSCRIPTION, UNEARNED, TRANSPORT,
+    SUBSCRIPTION, UNEARNED, TRANSPORT, LOOSE,
 ) = (1 << bit for bit in range(len(CATEGORY_SAYS)))  # fmt: skip
 UNSAID = UNKNOWN | INFERRED
 

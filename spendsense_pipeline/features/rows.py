@@ -462,7 +462,9 @@ def write_purpose(row: Records) -> None:
     row.purpose, row.evidence = NO_PURPOSE, BY_PATTERN
     telling = category & (BILL | SUBSCRIPTION) != 0 and category & HABIT == 0
     # A code knows the shop, not what it sells: `4899` is cable and streaming; words that say more go before it.
-    subscribed = says & SAYS_SUBSCRIPTION != 0 and told & (FROM_CODE | FROM_WORDS) != 0
+    # So do they at a known shop, `EUROPEAN WAX CTR MEMBERSHIP`, unless it is one that everybody visits.
+    by_shop = told & FROM_KNOWN_PAYEE != 0 and category & HABIT != 0 and told & SERVICE_HABIT == 0
+    subscribed = says & SAYS_SUBSCRIPTION != 0 and (told & (FROM_CODE | FROM_WORDS) != 0 or by_shop)
     if told & SERVICE_SUBSCRIPTION:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_KNOWN_PAYEE
     elif told & (SERVICE_BILL | SERVICE_INSTALMENTS):
@@ -471,6 +473,8 @@ def write_purpose(row: Records) -> None:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_WORDS
     elif category & HABIT or told & SERVICE_HABIT or (says & SAYS_HABIT and told & (FROM_CODE | FROM_WORDS)):
         row.purpose = NO_STREAM
+    elif category & LOOSE and says & SAYS_HABIT:
+        row.purpose = NO_STREAM  # `Fun Money` is a plan's category as much as a coffee's
     elif telling:
         row.purpose = FOR_BILL if category & BILL else FOR_SUBSCRIPTION
         row.evidence = who_knows(told)

@@ -40,6 +40,7 @@ ALL_DRIFTED = 125  # percent; "and all within a quarter"
 LEAST_DRIFTING = 4  # hits; three purchases of about a price meet a calendar by chance; ours
 RENEWED = 125  # percent; "at each renewal of a semi-annual or annual line the price may step by up to a quarter"
 LEAST_VARYING = 3  # hits, where no price is charged twice to the cent and vouches for the line; ours
+LEAST_OF_GOODS = 6  # hits, where a shop's charges are but near one another: three of many baskets often are; ours
 PRICE_STEP = 0.01  # "last step of more than 1 %"
 EXPLAINED = 0.75  # "a line must explain three quarters of the rows at its price in its span"
 # And so much of what is left of all of them after one for each line: haircuts at one price meet a calendar four times
@@ -519,8 +520,8 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
     slots = hits[end - 1].slot - hits[begin].slot + 1
     if count * 3 < slots * 2 or count < 2 or (count == 2 and slots != 2):
         return False
-    error, off, changes, second_half, least_varying, known, against = 0.0, 0.0, 0, 0, 0, 0, 0
-    renewed, drifts = True, PERIOD[calendar] >= PERIOD[FOUR_WEEKLY]
+    error, off, changes, second_half, least_varying, known, against, goods = 0.0, 0.0, 0, 0, 0, 0, 0, 0
+    renewed, drifts, leaps = True, PERIOD[calendar] >= PERIOD[FOUR_WEEKLY], False
     line.first_seen, line.last_seen = hits[begin].seen, hits[begin].seen
     for i in range(begin, end):
         hit, charge = hits[i], charges[hits[i].charge]
@@ -531,9 +532,12 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
         line.first_seen, line.last_seen = min(line.first_seen, hit.seen), max(line.last_seen, hit.seen)
         known += 1 if charge.purpose != NO_PURPOSE and charge.evidence != BY_PATTERN else 0
         against += 1 if charge.goods or charge.to_somebody else 0
+        goods += 1 if charge.goods and not charge.to_somebody else 0
         if i > begin:
             before = charges[hits[i - 1].charge].price
             changes += 1 if charge.price != before else 0
+            # Only a trial's price is left in a leap: a year paid at once is no month's.
+            leaps = leaps or (i > begin + 1 and not alike(charge.price, float(before)))
             renewed = renewed and is_renewed(calendar, before, charge.price)
             drifts = drifts and drifted(before, charge.price)
         room.numbers[i - begin] = charge.price
@@ -544,7 +548,8 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
     for i in range(1, count):
         prices += 1 if room.numbers[i] != room.numbers[i - 1] else 0
     drifts = drifts and room.numbers[count - 1] * 100 <= room.numbers[0] * ALL_DRIFTED and not payee.inflow
-    steady = near(room.numbers[0], room.numbers[count - 1]) or (changes + 1 == prices and changes * 3 <= count)
+    steps = changes + 1 == prices and changes * 3 <= count and not leaps
+    steady = near(room.numbers[0], room.numbers[count - 1]) or steps
     fixed = steady or renewed or drifts
     least = LEAST_HITS[calendar]
     rare = calendar == SEMI_ANNUAL or calendar == ANNUAL
@@ -554,6 +559,8 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
         least = max(least, LEAST_VARYING)
     if not (steady and prices < count) and not (rare and renewed):
         least = max(least, LEAST_VARYING if steady else LEAST_DRIFTING if drifts else least_varying)
+        if 2 * goods > count and 2 * known < count:
+            least = max(least, LEAST_OF_GOODS)
     if count < least:
         return False
     if not fixed:

@@ -108,10 +108,10 @@ def in_memory(rows: ibis.Table, _: str) -> ibis.Table:
 
 def judge(raw: Mapping[str, ibis.Table], keep: Keep = in_memory) -> dict[str, ibis.Table]:
     """Judge the rows of all batches, each table against the accepted rows of those it refers to; products if any."""
-    newest = newest_dates(raw["transactions"]).cache()
+    newest = keep(newest_dates(raw["transactions"]), "newest_dates")
     users = judge_users(raw["users"], keep)
     accounts = judge_accounts(raw["accounts"], accepted(users), newest, keep)
-    held = holders(accounts).cache()
+    held = keep(holders(accounts), "holders")
     judged = {
         "users": users,
         "accounts": accounts,
@@ -318,7 +318,7 @@ def quarantined(judged_by_table: Mapping[str, ibis.Table]) -> ibis.Table:
 
 def tally(judged: ibis.Table) -> ibis.Table:
     """One row per batch and file: ``read`` and what became of the rows; read = accepted + duplicate + rejected."""
-    counts = {outcome: (judged.outcome == outcome).sum() for outcome in OUTCOMES}
+    counts = {outcome: judged.count(where=judged.outcome == outcome) for outcome in OUTCOMES}
     return judged.group_by("batch", "arrival", "file").aggregate(read=judged.count(), **counts)
 
 
@@ -331,11 +331,15 @@ def reasons(judged: ibis.Table) -> ibis.Table:
 # --- One row: its fields ---
 
 
+def text_of(raw: ibis.Table, name: str) -> ibis.Column:
+    """A field of raw rows: blanks around a value are no content, and an empty text says as much as null."""
+    return raw[name].strip().nullif("") if name in raw.columns else _none()
+
+
 def _read(table: str, raw: ibis.Table, only: tuple[str, ...] = ()) -> ibis.Table:
     """Each known field (or those of ``only``) as text (``text_<field>``), typed (``<field>``), and what is wrong with
     it (``why_<field>``)."""
     fields = [field for field in FIELDS[table] if not only or field.name in only]
-    # Blanks around a value are no content, and an empty text says as much as null.
     texts = raw.select(
         "batch",
         "file",
@@ -343,7 +347,7 @@ def _read(table: str, raw: ibis.Table, only: tuple[str, ...] = ()) -> ibis.Table
         "arrival",
         "page",
         "arrived_on",
-        **{f"text_{f.name}": (raw[f.name].strip().nullif("") if f.name in raw.columns else _none()) for f in fields},
+        **{f"text_{f.name}": text_of(raw, f.name) for f in fields},
     )
     values = {f.name: _value(f, texts[f"text_{f.name}"]) for f in fields}
     why = {f"why_{f.name}": _why(f, texts[f"text_{f.name}"], values[f.name], texts.arrived_on) for f in fields}
@@ -492,10 +496,7 @@ def _judged(table: str, rows: ibis.Table, keep: Keep, references: dict[str, ibis
     rows = keep(rows, f"read_{table}")
     repeated = keep(rows.group_by(identity).having(_.count() > 1).aggregate(), f"repeated_{table}")
     valid = rows.reasons.length() == 0
-    alone = rows.mutate(outcome=valid.ifelse("accepted", "rejected"), alone=True)
-    if keep is not ibis.Table.alias and not repeated.count().to_pyarrow().as_py():  # a named step can say nothing yet
-        return alone.select(*columns, "batch", *JUDGEMENT)
-    alone = alone.anti_join(repeated, identity)
+    alone = rows.mutate(outcome=valid.ifelse("accepted", "rejected"), alone=True).anti_join(repeated, identity)
     compared = keep(_compared(rows.semi_join(repeated, identity), table), f"compared_{table}")
     return alone.union(compared).select(*columns, "batch", *JUDGEMENT)
 

@@ -25,6 +25,20 @@ LEAST_BEFORE = 3  # bills before it, to know what is usual
 HIGHER_DAYS = 14
 HALF = 0.5
 LEAST_BILLS = 50.0  # US dollars due before payday that are worth a word
+KINDS_OF_BILLS = {
+    "RENT_AND_UTILITIES_RENT": "rent",
+    "RENT_AND_UTILITIES_GAS_AND_ELECTRICITY": "power bill",
+    "RENT_AND_UTILITIES_WATER": "water bill",
+    "RENT_AND_UTILITIES_TELEPHONE": "phone bill",
+    "RENT_AND_UTILITIES_INTERNET_AND_CABLE": "internet bill",
+    "RENT_AND_UTILITIES_SEWAGE_AND_WASTE_MANAGEMENT": "waste bill",
+    "LOAN_PAYMENTS_MORTGAGE_PAYMENT": "mortgage payment",
+    "LOAN_PAYMENTS_CAR_PAYMENT": "car payment",
+    "LOAN_PAYMENTS_STUDENT_LOAN_PAYMENT": "student loan payment",
+    "GENERAL_SERVICES_INSURANCE": "insurance payment",
+    "GENERAL_SERVICES_CHILDCARE": "childcare bill",
+}
+"""What a bill is called where its payee cannot be named; the others are just bills."""
 RARE = np.isin(np.arange(len(CALENDARS)), [ANNUAL, SEMI_ANNUAL])
 MONTHLY_OR_RARER = np.array([each.monthly_factor <= 1.08 for each in CALENDARS])
 
@@ -44,6 +58,7 @@ def bill_due_soon(seen: Seen) -> pd.DataFrame:
             "happened": bills["due"],
             "expires": bills["due"],
             "payee": seen.names(bills["merchant"]),
+            "bill_kind": _kinds(seen, bills["label"]),
             "amount": bills["amount"],
             "due_on": bills["due"],
             "days_until": bills["due"] - seen.today,
@@ -108,6 +123,7 @@ def bill_higher_than_usual(seen: Seen) -> pd.DataFrame:
             "happened": s["last"],
             "expires": s["last"] + 21,
             "payee": seen.names(s["merchant"]),
+            "bill_kind": _kinds(seen, s["label"]),
             "amount": s["amount"],
             "amount_usual": s["usual"],
             "difference": s["difference"],
@@ -142,6 +158,7 @@ def bill_missing(seen: Seen) -> pd.DataFrame:
             "happened": s["expected"],
             "expires": s["expected"] + MISSED_AT_MOST,
             "payee": seen.names(s["merchant"]),
+            "bill_kind": _kinds(seen, s["label"]),
             "amount": -s["typical"],
             "due_on": s["expected"],
             "days_since": seen.today - s["expected"],
@@ -169,6 +186,10 @@ def annual_renewal_ahead(seen: Seen) -> pd.DataFrame:
             "at_stream": due["stream"],
         }
     )
+
+
+def _kinds(seen: Seen, labels: pd.Series) -> list[str | None]:
+    return [KINDS_OF_BILLS.get(label or "") for label in seen.labels(labels)]
 
 
 def _positive(amount: pd.Series) -> pd.Series:

@@ -23,6 +23,7 @@ class Figure:
 _ALL: Final = (
     Figure("payee", "payee", "who is paid or pays", "the payee of the stream or row"),
     Figure("other_payee", "payee", "the other of two payees", "the payee of the second stream"),
+    Figure("bill_kind", "words", "what kind of bill it is, in plain words", "the category of the stream"),
     Figure("category_name", "words", "a category of spending in plain words", "the category of the rows"),
     Figure("purpose_name", "words", "what two services are both for", "the category of both streams"),
     Figure("card", "card", "the card that is spoken of, by its last four", "last four of the account"),

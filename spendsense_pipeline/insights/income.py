@@ -13,7 +13,7 @@ from spendsense_pipeline.insights.seen import Array, Seen
 
 LATE_DAYS = 4
 MISSED = 2  # paydays that did not come
-STOPPED_TOLD_DAYS = 60
+STOPPED_TOLD_DAYS = 70  # as long as four monthly paydays before it stand in the evidence
 CHANGED = 0.20
 REPLACED = 0.5  # of a payer's pay
 BEFORE_PERIODS = 3  # of a payer, in which its pay is measured beside that of others
@@ -68,7 +68,7 @@ def income_late(seen: Seen) -> pd.DataFrame:
 
 
 def income_stopped(seen: Seen) -> pd.DataFrame:
-    """Two paydays that did not come, told for 60 days."""
+    """Two paydays that did not come, told for 70 days."""
     pay = _waiting(seen)
     pay = pay[pay["open"] >= MISSED * pay["period"] + LATE_DAYS]
     pay = pay[seen.today - pay["expected"] <= STOPPED_TOLD_DAYS]

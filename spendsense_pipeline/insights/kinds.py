@@ -81,7 +81,7 @@ _ALL: Final = (
         "income",
         "urgent",
         "income",
-        "two expected paydays without pay or benefit, while other rows keep coming",
+        "two expected paydays of a payer without pay or benefit, while other rows keep coming",
         OURS,
         "pay goes to an account that is not linked",
         excludes=("income_late", "income_changed", "windfall", "spending_above_income", *GROWTH),
@@ -92,7 +92,7 @@ _ALL: Final = (
         "income",
         "notable",
         "income",
-        "an expected payday is four days past, while other rows keep coming",
+        "an expected payday of a payer is four days past, while other rows keep coming",
         OURS,
         "the employer moved its payday",
         excludes=("windfall", *GROWTH),
@@ -179,7 +179,7 @@ _ALL: Final = (
         "a bill is five days past its expected date, while other rows keep coming",
         OURS,
         "it was paid from an account that is not linked",
-        figures=("payee", "amount", "due_on", "days_since"),
+        figures=("payee", "bill_kind", "amount", "due_on", "days_since"),
     ),
     Insight(
         "bill_higher_than_usual",
@@ -189,7 +189,7 @@ _ALL: Final = (
         "a bill is a quarter and ten dollars above the median of those before",
         OURS,
         "it covers a longer time",
-        figures=("payee", "amount", "amount_usual", "difference", "change_percent", "happened_on"),
+        figures=("payee", "bill_kind", "amount", "amount_usual", "difference", "change_percent", "happened_on"),
     ),
     Insight(
         "bill_due_soon",
@@ -201,6 +201,7 @@ _ALL: Final = (
         "the biller was paid another way",
         figures=(
             "payee",
+            "bill_kind",
             "amount",
             "due_on",
             "days_until",

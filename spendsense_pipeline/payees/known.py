@@ -135,9 +135,12 @@ def _nothing_left(words: Sequence[str], end: int) -> bool:
 
 
 def best(found: Sequence[Match[KnownPayee]], starts: Sequence[int]) -> Match[KnownPayee] | None:
-    """Of several the one that is meant: none that gives way, then one that begins the name, then the longest."""
+    """Of several the one that is meant: what a house sells before the house (`AMAZON PAYMENTS … AMZNPRIME`), none that
+    gives way, then one that begins the name, then the longest."""
     if len(found) < 2:
         return found[0] if found else None
+    displays = [each.entry.display for each in found]
+    found = [each for each in found if not any(other.startswith(f"{each.entry.display} ") for other in displays)]
     return min(
         found,
         key=lambda each: (

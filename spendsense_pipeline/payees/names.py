@@ -34,7 +34,8 @@ _NUMBERS = re.compile(
     r"|\+?\(?\b\d{3,5}\)?[-. ]\d{3,4}[-. ]\d{2,6}\b"  # a phone number
     r"|[$€£]\s?\d[\d.,]*"
     # a store's number, with the word before it
-    r"|(?<![^\W\d_])(?:store|ref|no|nbr|nr|unit|str|filiale|site|loc|terminal)\b\.? ?[#:]{0,2} ?[a-z*]{0,4}\d+",
+    r"|(?<![^\W\d_])(?:store|unit|str|filiale|site|loc|terminal)\b\.? ?[#:]{0,2} ?[a-z*]{0,4}\d+"
+    r"|(?<![^\W\d_])(?:ref|no|nbr|nr)\b\.? ?[#:]{0,2} ?[a-z*]{0,4}\d[^\W_]*",
     re.IGNORECASE,
 )
 _CHANGING = re.compile(r"\d{5,}|\b\d{1,2}[/.]\d{2}\b|\b\d{4}-\d{2}-\d{2}\b")
@@ -209,6 +210,11 @@ def is_company(text: Text) -> bool:
     return not _LEGAL_FORMS.isdisjoint(text.raw)
 
 
+def is_legal_form(name: Name) -> bool:
+    """Whether nothing but a legal form is left: `INC` of `REMITLY INC`."""
+    return _LEGAL_FORMS.issuperset(name.words)
+
+
 # --- fields of a text ------------------------------------------------------------------------------------------
 
 
@@ -380,6 +386,8 @@ def _without_phrases(
         at += length
     if _PAYS in kept:
         kept, spelled = _employer(kept, spelled)
+    if transfers:
+        kept, spelled = _addressee(kept, spelled)
     # The code of a processor: up to four characters before a star, or one by name.
     if kept:
         processor = _processor(kept, star_at, phrases)
@@ -410,6 +418,12 @@ def _employer(kept: list[str], spelled: list[str]) -> tuple[list[str], list[str]
     if any(each.isalpha() for each in kept[:cut]):
         return kept[:cut], spelled[:cut]
     return [each for each in kept if each != _PAYS], [each for each in spelled if each != _PAYS]
+
+
+def _addressee(kept: list[str], spelled: list[str]) -> tuple[list[str], list[str]]:
+    """The person that money goes to, without the day or purpose behind: `TO KEVIN OKORO FOR RENT`."""
+    end = next((at for at, word in enumerate(kept) if word in ("for", "on")), 0)
+    return (kept[:end], spelled[:end]) if is_person(kept[:end], addressed=True) else (kept, spelled)
 
 
 def _own_follows(words: list[str], at: int, phrases: _Phrases) -> bool:

@@ -4,6 +4,7 @@ The first source that knows a row's category gives it, in the order of ``SOURCES
 customer, an amount or a date; what the population shows arrives as a table (``population.py``).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -44,6 +45,14 @@ _MOST_KEPT = 200_000
 """Texts whose payee is remembered; more would fill the memory of whoever reads millions."""
 
 _PAYROLL = words.BITS["payroll"]
+_BENEFITS = words.BITS["benefit"] | words.BITS["pension"]
+_PAY_OR_PENSION = "lohn gehalt rente"
+"""How German banks head an entry that is either."""
+_OWN_ACCOUNT = words.BITS["own_account"]
+_NO_CARD = words.BITS["card_payment"] | words.BITS["fee"]
+_ON_A_CARD = re.compile(r"[A-Za-z] {0,2}\* ?[A-Za-z]|\b\d{3}-(?:\d{3}-\d{4}|0{8}) +[A-Z]{2}$")
+"""What only a card's descriptor has: a star behind the processor, or a telephone number and a state at its end.
+A long number is zeros here (``names.shape``)."""
 _STATE = (
     *("INCOME_RETIREMENT_PENSION", "INCOME_UNEMPLOYMENT", "INCOME_TAX_REFUND", "INCOME_GOVERNMENT_BENEFITS"),
     *("INCOME_MILITARY", "GOVERNMENT_AND_NON_PROFIT_TAX_PAYMENT"),
@@ -185,13 +194,17 @@ class _Identifier:
         company = any(names.is_company(text) for text in read)
         says = 0
         for text in plain:
-            says |= words.says(text)
+            says |= words.says(_without_label(text))
+        if not says & _NO_CARD and any(_ON_A_CARD.search(text) for text in told):
+            says |= words.BITS["card"]
         return Payee(
             name=key,
             display=display,
             known=payee,
             house=rule,
-            person=name is not None and not company and names.is_person(name.words, addressed=transfers),
+            person=name is not None
+            and not (company or says & _OWN_ACCOUNT)
+            and names.is_person(name.words, addressed=transfers),
             own=any(text.own for text in read[: (lead or 0) + 1]),
             pays=pays,
             business=name is not None and (company or names.is_business(name.words)),
@@ -268,7 +281,7 @@ def _name_and_payee(text: names.Text, match: Match[KnownPayee]) -> tuple[names.N
         behind = text.words[match.start : match.end] == text.raw[match.start : match.end] and not text.transfers
         name = names.name_of(text, match.end) if behind else _own_name(text)
         somebody = name is not None and (names.is_company(text) or names.is_person(name.words, addressed=True))
-        if name is not None and somebody and name.key != payee.key:
+        if name is not None and somebody and name.key != payee.key and not names.is_legal_form(name):
             return name, None
         return None, payee
     if payee.service in known.YIELDS and text.processed and match.end <= text.starts[-1]:
@@ -285,6 +298,12 @@ def _masked(plain: str, match: Match[KnownPayee] | None, payee: KnownPayee | Non
     if len(match.phrase) < 2:
         return plain
     return f" {plain} ".replace(f" {' '.join(match.phrase)} ", " ").strip()
+
+
+def _without_label(plain: str) -> str:
+    """A plain text of a pension or benefit without the words above it that are of pay as well."""
+    rest = plain.replace(_PAY_OR_PENSION, " ")
+    return rest if rest != plain and words.says(rest) & _BENEFITS else plain
 
 
 def _reading_of(payee: Payee, delivered: tuple[Any, ...], shown: dict[str, Any]) -> tuple[Any, ...]:

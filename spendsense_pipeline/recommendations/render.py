@@ -164,7 +164,7 @@ _OF_INSIGHTS: Final[dict[str, str]] = {
     "windfall": "more than usual came in",
     "thin_cushion": "your checking and savings are low beside your usual spending",
     "savings_drop": "your savings went down lately",
-    "unusual_spending": "spending in a category was well above your usual",
+    "unusual_spending": "spending in a category or a place was well above your usual",
     "fixed_costs_high": "regular bills take a large part of what comes in",
     "spending_above_income": "more went out than came in",
     "card_not_linked": "a card that you pay is not among the accounts we can see",

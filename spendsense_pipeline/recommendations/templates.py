@@ -221,7 +221,7 @@ _PLAUSIBLE: Final[dict[str, Any]] = {
 }
 
 
-_PLAUSIBLE_WORDS: Final[dict[str, str]] = {"loan_name": "car loan"}
+_PLAUSIBLE_WORDS: Final[dict[str, str]] = {"loan_name": "car loan", "bill_kind": "phone bill"}
 
 
 def _example(place: int, slot: Slot) -> dict[str, Any]:

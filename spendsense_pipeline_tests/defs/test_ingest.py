@@ -204,19 +204,65 @@ def test_a_batch_stored_while_another_merges_is_in_the_tables_that_come_of_it(
 ) -> None:
     """Another run's rows arrive after ours were loaded: as from a sensor's run beside a command's."""
     other = folder(pipeline.settings.landing, "b2", transactions=bought("t2"))
-    quarantined = room.canonical.quarantined
+    full = room.merge.full
 
-    def and_meanwhile(judged: Any) -> Any:
+    def and_meanwhile(*given: Any) -> Any:
         for table in landing.TABLES:
             rows = landing.read_raw(warehouse.connect(), other, table, batch_id="b2", arrival=2, arrived_on=NOON.date())
             path = Path(warehouse.path(pipeline.settings.warehouse_root, f"raw_{table}", "b2"))
             path.parent.mkdir(parents=True, exist_ok=True)
             rows.to_parquet(path)
-        return quarantined(judged)
+        return full(*given)
 
-    monkeypatch.setattr(room.canonical, "quarantined", and_meanwhile)
+    monkeypatch.setattr(room.merge, "full", and_meanwhile)
     ingested(pipeline, instance, folder(tmp_path, "b1", users=USERS, accounts=ACCOUNTS, transactions=bought("t1")))
     assert known(pipeline) == {"t1", "t2"}
+
+
+def merged(pipeline: Pipeline) -> dict[str, list[Row]]:
+    root = pipeline.settings.warehouse_root
+    return {
+        table: sorted(warehouse.load(root, table).to_pylist(), key=lambda row: json.dumps(row, default=str))
+        for table in room.TABLES
+    }
+
+
+def test_a_further_batch_is_merged_into_what_is_stored_as_long_as_nothing_else_changed(
+    pipeline: Pipeline, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "JUDGED_WHOLE", 0)
+    monkeypatch.setattr(room, "NEW_SHARE", 0)
+    went_on: list[bool] = []
+    further = room.merge.further
+
+    def counting(*given: Any) -> Any:
+        went_on.append(True)
+        return further(*given)
+
+    monkeypatch.setattr(room.merge, "further", counting)
+    first = [*bought("t1", "t2", "bad"), *bought("waiting", account_id="a2")]
+    first[2]["amount"] = "much"
+    ingested(pipeline, instance, folder(tmp_path, "b1", users=USERS, accounts=ACCOUNTS, transactions=first))
+    assert not went_on
+    second = [*bought("t1", amount=-6), {"transaction_id": "t2", "removed": True}, *bought("t3")]
+    accounts = [{**ACCOUNTS[0], "account_id": "a2"}]
+    ran = ingested(pipeline, instance, folder(tmp_path, "b2", accounts=accounts, transactions=second))
+    assert len(went_on) == 1
+    assert known(pipeline) == {"t1", "t3", "waiting"}
+    assert launch.tallies(ran)["transactions"]["accepted"] == 3
+    notes = {warehouse.note(pipeline.settings.warehouse_root, table) for table in room.NOTED}
+    of_further = merged(pipeline)
+    launch.ingest_batch(pipeline.definitions, instance, "b2")
+    assert len(went_on) == 1, "raw rows that were merged are stored anew: all are judged again"
+    assert merged(pipeline) == of_further
+    assert len(notes) == 1
+    (raw,) = Path(pipeline.settings.warehouse_root).glob("raw_accounts/b1.parquet")
+    raw.touch()
+    ingested(pipeline, instance, folder(tmp_path, "b3", transactions=bought("t4")))
+    assert len(went_on) == 1, "an erasure rewrites raw rows"
+    ingested(pipeline, instance, folder(tmp_path, "b4", transactions=bought("t5")), full=True)
+    assert len(went_on) == 1, "all rows are asked for"
+    assert known(pipeline) == {"t1", "t3", "waiting", "t4", "t5"}
 
 
 @pytest.mark.verify

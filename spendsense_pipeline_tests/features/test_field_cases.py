@@ -1,7 +1,9 @@
 """Troubles that people reported in public about products like this one, each a customer of one ledger.
 
-``field_cases.json`` holds what is known of each: the note, where it was reported, the rows and what is expected. A
-figure is expected exactly, or as a range. Their rows go through as a bank would deliver them: mostly without category.
+``field_cases.json`` and ``more_field_cases.json`` hold what is known of each: the note, where it was reported, the rows
+and what is expected. A figure is expected exactly, or as a range. Their rows go through as a bank would deliver them:
+mostly without category. A row is date, amount, account, name, then if there are any: category, detailed category,
+merchant's id, whether pending; and last a table of further columns.
 """
 
 import datetime as dt
@@ -11,16 +13,22 @@ from typing import Any
 
 import pytest
 
+from spendsense_pipeline.frames import to_frame
+from spendsense_pipeline.personas.assignment import assign_personas
 from spendsense_pipeline_tests.features.ledger import Ledger, Row, shared, streams_by_customer
 
-CASES: list[dict[str, Any]] = json.loads(Path(__file__).with_name("field_cases.json").read_text(encoding="utf-8"))
+CASES: list[dict[str, Any]] = [
+    case
+    for name in ("field_cases.json", "more_field_cases.json")
+    for case in json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+]
 AS_OF = dt.date(2026, 6, 30)
-Found = tuple[dict[str, list[Row]], dict[tuple[str, int], Row]]
+Found = tuple[dict[str, list[Row]], dict[tuple[str, int], Row], dict[str, str]]
 
 
 @pytest.fixture(scope=shared)
 def found() -> Found:
-    """Streams by customer, features by customer and window."""
+    """Streams by customer, features by customer and window, personas of the longer window by customer."""
     ledger = Ledger(AS_OF)
     for case in CASES:
         ledger.customer(case["id"])
@@ -35,7 +43,8 @@ def found() -> Found:
             for name, account in case["accounts"].items()
         }
         for row in case["rows"]:
-            date, amount, account, *said = row
+            further = row[-1] if isinstance(row[-1], dict) else {}
+            date, amount, account, *said = row[: -1 if further else None]
             name, primary, detailed, entity, pending = [*said, *[None] * (5 - len(said))]
             ledger.row(
                 accounts[account],
@@ -46,10 +55,13 @@ def found() -> Found:
                 category_primary=primary,
                 merchant_entity_id=entity,
                 pending=bool(pending),
+                **further,
             )
     signals = ledger.signals()
     features = {(row["user_id"], row["window_days"]): row for row in signals.features.to_pylist()}
-    return streams_by_customer(signals), features
+    assigned = assign_personas(to_frame(signals.features))
+    longer = assigned[assigned["window_days"] == 180]
+    return streams_by_customer(signals), features, dict(zip(longer["user_id"], longer["persona"], strict=True))
 
 
 def as_expected(value: Any, wanted: Any) -> bool:
@@ -82,3 +94,5 @@ def test_a_reported_trouble_is_none(found: Found, case: dict[str, Any]) -> None:
             if not as_expected(row[name], value)
         }
         assert not differing
+    if "persona" in wanted:
+        assert found[2][case["id"]] == wanted["persona"]

@@ -1,7 +1,6 @@
 """A landing zone in a temporary folder, and the way from its batches to judged tables."""
 
 import datetime as dt
-import functools
 import gzip
 import json
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS, failures
-from spendsense_pipeline.ingest import canonical, landing
+from spendsense_pipeline.ingest import canonical, landing, plan
 
 ARRIVED_ON = dt.date(2026, 3, 1)
 Row = dict[str, Any]
@@ -27,34 +26,6 @@ PRODUCT: Row = {
     "product_type": "savings_hysa",
     "short_description": "A fund.",
 }
-
-
-@functools.cache
-def plans() -> dict[str, str]:
-    """The SQL of each judged and accepted table over stored ones: composing it takes longer than running it."""
-    con = warehouse.connect()
-    for table in landing.TABLES:
-        text = {"batch": "string", "arrival": "int64", "arrived_on": "date", "page": "int64"}
-        text |= {"file": "string", "row": "int64"}
-        con.create_table(f"raw_{table}", schema=ibis.schema(text | dict.fromkeys(landing.names(table), "string")))
-    found: dict[str, str] = {}
-
-    def plan(name: str, expression: ibis.Table) -> ibis.Table:
-        found[name] = con.compile(expression)
-        return con.create_table(name, schema=expression.schema())
-
-    def settle(table: str, expression: ibis.Table) -> ibis.Table:
-        return plan(table, canonical.accepted(plan(f"judged_{table}", expression)))
-
-    raw = {table: con.table(f"raw_{table}") for table in landing.TABLES}
-    newest = plan("newest_dates", canonical.newest_dates(raw["transactions"]))
-    users = settle("users", canonical.judge_users(raw["users"]))
-    settle("accounts", canonical.judge_accounts(raw["accounts"], users, newest))
-    held = plan("holders", canonical.holders(con.table("judged_accounts")))
-    settle("transactions", canonical.judge_transactions(raw["transactions"], held))
-    settle("liabilities", canonical.judge_liabilities(raw["liabilities"], held, newest))
-    settle("products", canonical.judge_products(raw["products"]))
-    return found
 
 
 class Zone:
@@ -96,18 +67,11 @@ class Zone:
         """The judged table, computed once until another batch arrives."""
         known = (table, tuple(self.batches))
         if known not in self._judged:
-            needed = {"accounts": ["transactions"], "liabilities": ["transactions"]}.get(table, [])
-            for one in [table, *needed]:
-                self._store(f"raw_{one}", self.con.compile(self.raw(one)))
-            if needed:
-                self._store("newest_dates", plans()["newest_dates"])
-            for one in {"accounts": ["users"], "transactions": ["accounts"], "liabilities": ["accounts"]}.get(
-                table, []
-            ):
-                self.standing(one)
-                if one == "accounts":
-                    self._store("holders", plans()["holders"])
-            self._store(f"judged_{table}", plans()[f"judged_{table}"])
+            needed = plan.reads([f"judged_{table}"], plan.steps())
+            for one in landing.TABLES:
+                if f"raw_{one}" in needed:
+                    self._store(f"raw_{one}", self.con.compile(self.raw(one)))
+            plan.run(self.con, [f"judged_{table}"])
             kept = f"judged_{len(self._judged)}"
             self._store(kept, f"FROM judged_{table}")
             self._judged[known] = self.con.table(kept)
@@ -115,7 +79,7 @@ class Zone:
 
     def standing(self, table: str) -> ibis.Table:
         self.judged(table)
-        self._store(table, plans()[table])
+        self._store(table, plan.steps()[f"accepted_{table}"].query)
         return self.con.table(table)
 
     def _store(self, name: str, query: str) -> None:

@@ -166,7 +166,7 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
     told = to_frame(insights_of(customer.seen.evidence, signals)["insights"])
     found = situations(current, personas_longer, first, longer, streams, cards, told)
     products = to_frame(warehouse.load(root, "products"))
-    matches = product_matches(current, personas_longer, first, longer, products)
+    matches = product_matches(current, personas_longer, first, longer, products, told)
     agreed = pd.DataFrame(
         [{"user_id": user_id, "scope": one["scope"], "consent_id": one["consent_id"]} for one in live], dtype="str"
     )
