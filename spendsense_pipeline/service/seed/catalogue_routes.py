@@ -20,7 +20,7 @@ from spendsense_pipeline.service import products as catalogue
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.parameters import Offset
 from spendsense_pipeline.service.seed.both_forms import Routes
-from spendsense_pipeline.service.seed.ingest_routes import land_and_merge
+from spendsense_pipeline.service.seed.ingest_routes import encoded, land_and_merge
 from spendsense_pipeline.service.state import Service, answer, of
 
 router = Routes(tags=["products"])
@@ -166,7 +166,7 @@ def _require_acceptable(row: dict[str, Any]) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "products.json"
-        file.write_text(json.dumps([row]), encoding="utf-8")
+        file.write_bytes(encoded([row]))
         (judged,) = canonical.judge_products(canonical.catalogue(file, warehouse.connect())).to_pyarrow().to_pylist()
     if judged["outcome"] != "accepted":
         raise RequestValidationError(

@@ -3,6 +3,7 @@
 The pipeline judges every row; what it cannot accept is quarantined and counted, and nothing good is lost.
 """
 
+import datetime as dt
 import hashlib
 import json
 import math
@@ -125,7 +126,7 @@ def batch_named(rows: Mapping[str, Any]) -> str:
     """A batch id that the same rows always get."""
     digest = hashlib.sha256()
     for table, found in rows.items():
-        digest.update(table.encode() + _encoded(found))
+        digest.update(table.encode() + encoded(found))
     return f"http-{digest.hexdigest()[:24]}"
 
 
@@ -154,11 +155,11 @@ def _success(
 
 def _write_files(rows: Mapping[str, Any], folder: Path) -> None:
     for table, found in rows.items():
-        (folder / f"{table}.json").write_bytes(_encoded(found))
+        (folder / f"{table}.json").write_bytes(encoded(found))
 
 
-def _encoded(rows: Any) -> bytes:
-    """As JSON; numbers that JSON has not are written out, for the pipeline to quarantine their row alone."""
+def encoded(rows: Any) -> bytes:
+    """As JSON; dates and numbers that JSON has not are text, for the pipeline to quarantine their row alone."""
     text = json.dumps(_spelled(rows, DEEPEST), ensure_ascii=False, allow_nan=False)
     return text.encode(errors="replace")
 
@@ -166,6 +167,8 @@ def _encoded(rows: Any) -> bytes:
 def _spelled(value: Any, levels: int) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, dt.date):
+        return value.isoformat()
     if isinstance(value, dict | list) and not levels:
         return "…"  # nothing that the pipeline reads lies so deep
     if isinstance(value, dict):
