@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from spendsense_pipeline.defs import freshness, jobs, release, review, schedules, sensors
+from spendsense_pipeline.defs import freshness, jobs, release_assets, review_assets, schedules, sensors
 from spendsense_pipeline.defs.alerts import Alerts
 from spendsense_pipeline.defs.assets import KEPT, Graph
 from spendsense_pipeline.defs.checks import contract_checks, drift_checks, guardrails_check, quality_check, trust_check
@@ -41,7 +41,7 @@ def build_defs(
     timetable = schedules.Timetable(settings.timezone, settings.first_date, settings.late_days)
 
     own = contract_checks("own_tables", graph.tables)
-    reviewed = graph.renamed(review.operator_review)
+    reviewed = graph.renamed(review_assets.operator_review)
     batches = graph.key("raw_transactions") if lands else None
     late = freshness.freshness_checks(graph.daily_keys, graph.key("transactions"), batches, timetable)
     by_the_clock = dg.AssetSelection.checks(late)
@@ -51,7 +51,7 @@ def build_defs(
         *([jobs.ingest_batch(graph, by_the_clock)] if lands else []),
         daily_refresh,
         jobs.review_recommendations(reviewed),
-        review.record_consent(graph.key("consent_records")),
+        review_assets.record_consent(graph.key("consent_records")),
         jobs.release_once(graph),
     ]
     ours = {job.name for job in work}
@@ -88,7 +88,7 @@ def _checks(graph: Graph, stale_days: int) -> list[dg.AssetChecksDefinition]:
         graph.renamed(guardrails_check(graph.daily)),
         graph.renamed(quality_check(graph.daily)),
         graph.renamed(trust_check(graph.daily, stale_days)),
-        graph.renamed(release.every_release_had_consent),
+        graph.renamed(release_assets.every_release_had_consent),
     ]
 
 

@@ -22,6 +22,7 @@ from spendsense_pipeline import gate, profiles, synthetic, warehouse
 from spendsense_pipeline.cli import reported_errors
 from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import launch
+from spendsense_pipeline.durations import DRAFT_LIFE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, operators, queue, review
 from spendsense_pipeline.governance.database import open_or_create, reading, writing
@@ -186,7 +187,7 @@ def _why_held(row: dict[str, Any]) -> str:
     return {
         "rejected": "rejected by the operator",
         "voided": "the customer withdrew consent before the release",
-        "expired": "nobody decided and released it within 14 days",
+        "expired": f"nobody decided and released it within {DRAFT_LIFE.days} days",
         "superseded": "newer figures took its place",
         "approved": "they had enough texts this week",
         "pending_approval": "waits for an operator",

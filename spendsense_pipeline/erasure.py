@@ -2,8 +2,8 @@
 
 The order is that of what a crash may leave: consent closes first, so nothing is visible any more; the rows that know
 which files and texts are the customer's go last, so that the same command finds them again. Belongs here: the order,
-and what remains. Does not belong here: how a file (``ingest.erasure``) or the database (``governance.erased_rows``) is
-emptied, and waiting for runs (``defs.erasure``).
+and what remains. Does not belong here: how a file (``ingest.erased_files``) or the database
+(``governance.erased_rows``) is emptied, and waiting for runs (``defs.erase_run``).
 """
 
 import datetime as dt
@@ -26,7 +26,7 @@ from spendsense_pipeline.evaluation import export
 from spendsense_pipeline.governance import erased_rows, experiment_records
 from spendsense_pipeline.governance.database import reading, reclaim
 from spendsense_pipeline.ingest.digests import holding
-from spendsense_pipeline.ingest.erasure import (
+from spendsense_pipeline.ingest.erased_files import (
     Erased,
     accounts_of,
     affected,

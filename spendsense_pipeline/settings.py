@@ -146,7 +146,7 @@ class Settings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise InvalidSettings("; ".join(_told(one) for one in error.errors())) from None
+            raise InvalidSettings("; ".join(_fault_line(one) for one in error.errors())) from None
 
     @field_validator("data", "dagster_home", "kernels", "payees", "audit_key")
     @classmethod
@@ -197,7 +197,7 @@ class Settings(BaseSettings):
     @field_validator("alert_to", "alert_from")
     @classmethod
     def _mailboxes(cls, listed: str | None) -> str | None:
-        for one in _listed(listed):
+        for one in _comma_list(listed):
             if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", one):
                 raise ValueError("should be e-mail addresses with commas between them")
         return listed
@@ -237,7 +237,7 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, listed: str | None) -> str | None:
-        for one in _listed(listed):
+        for one in _comma_list(listed):
             if not re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?/?", one):
                 raise ValueError("should be origins with commas between them, e.g. https://app.example.org, no path")
         return listed
@@ -263,7 +263,7 @@ class Settings(BaseSettings):
     @field_validator("webhook_urls", "alert_webhook_urls")
     @classmethod
     def _addresses(cls, listed: str | None) -> str | None:
-        for one in _listed(listed):
+        for one in _comma_list(listed):
             if not re.match(r"https?://[^/\s*]+", one) or not _has_host(one):
                 raise ValueError("should be addresses with commas between them, e.g. https://app.example.org")
         return listed
@@ -337,27 +337,27 @@ class Settings(BaseSettings):
     @property
     def origins(self) -> tuple[str, ...]:
         """Origins of web apps that may call the service from a browser."""
-        return tuple(one.rstrip("/") for one in _listed(self.cors_origins))
+        return tuple(one.rstrip("/") for one in _comma_list(self.cors_origins))
 
     @property
     def dagster_host_names(self) -> tuple[str, ...]:
         """Names under which a proxy before them reaches Dagster's pages."""
-        return tuple(one.lower() for one in _listed(self.dagster_hosts))
+        return tuple(one.lower() for one in _comma_list(self.dagster_hosts))
 
     @property
     def webhooks(self) -> tuple[str, ...]:
         """Addresses that are told what was released, recalled and consented to."""
-        return _listed(self.webhook_urls)
+        return _comma_list(self.webhook_urls)
 
     @property
     def alerted(self) -> tuple[str, ...]:
         """E-mail addresses of those who hear of failures and lateness."""
-        return _listed(self.alert_to)
+        return _comma_list(self.alert_to)
 
     @property
     def alert_webhooks(self) -> tuple[str, ...]:
         """Addresses that hear of failures and lateness."""
-        return _listed(self.alert_webhook_urls)
+        return _comma_list(self.alert_webhook_urls)
 
     @property
     def prices(self) -> tuple[float, float] | None:
@@ -398,11 +398,11 @@ def _has_host(url: str) -> bool:
         return False
 
 
-def _listed(text: str | None) -> tuple[str, ...]:
+def _comma_list(text: str | None) -> tuple[str, ...]:
     return tuple(one.strip() for one in (text or "").split(",") if one.strip())
 
 
-def _told(fault: Any) -> str:
+def _fault_line(fault: Any) -> str:
     """One of pydantic's faults as a sentence; an address may hold a password and is not repeated."""
     field = str(fault["loc"][0]) if fault["loc"] else "settings"
     variable = field if field.isupper() else f"SPENDSENSE_{field.upper()}"

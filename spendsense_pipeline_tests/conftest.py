@@ -34,7 +34,18 @@ TOGETHER = (
 what is computed slowly."""
 
 SLOW = (
-    *("test_demo", "browser/", "compiled", "spark", "test_erasure.py", "test_cli.py", "defs/", "service/test_seed"),
+    *(
+        "test_demo",
+        "browser/",
+        "compiled",
+        "spark",
+        "test_erasure.py",
+        "test_erased_files",
+        "test_erased_rows",
+        "test_cli.py",
+        "defs/",
+        "service/test_seed",
+    ),
     *("synthetic/test_raw", "synthetic/test_generate", "ingest/test_canonical", "insights/test_insights"),
     *("test_any_history", "test_not_a_flood", "test_benchmarks", "ingest/test_holders", "ingest/test_corruption"),
     *("governance/test_kills", "governance/test_hostile", "governance/test_races", "features/test_by_range"),

@@ -23,7 +23,7 @@ from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.erased_rows import remembered
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.digests import digest
-from spendsense_pipeline.ingest.erasure import Erased
+from spendsense_pipeline.ingest.erased_files import Erased
 from spendsense_pipeline_tests.conftest import BATCH, DAY, NOON, Pipeline
 
 REASON = "request 17"

@@ -3,6 +3,7 @@
 import ast
 import functools
 import re
+from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import requires, version
 from pathlib import Path
@@ -156,6 +157,15 @@ def test_rooms_depend_only_leftwards_along_the_lineage() -> None:
         assert not beyond, f"{of_room(module)}: {here} may not import {sorted(beyond)}"
 
 
+def test_no_two_files_have_one_name() -> None:
+    for folder, shared in (
+        (PACKAGE, {"__init__.py"}),
+        (ROOT / "spendsense_pipeline_tests", {"__init__.py", "conftest.py"}),
+    ):
+        names = Counter(path.name for path in folder.rglob("*.py"))
+        assert {name for name, number in names.items() if number > 1} <= shared
+
+
 def test_dagster_is_imported_in_its_own_room_alone() -> None:
     for module in modules():
         uses = read(module.read_text()).imported
@@ -215,15 +225,6 @@ def test_what_dagster_runs_fits_on_a_screen() -> None:
             dagsters = any(ast.unparse(one).startswith("dg.") for one in node.decorator_list)
             assert not dagsters or lines <= 40, f"{of_room(module)}: {node.name} has {lines} lines"
             assert node.name != "build_defs" or lines <= 50, f"build_defs has {lines} lines"
-
-
-def test_the_readers_of_source_see_what_they_look_for() -> None:
-    assert read("def f():\n    from spendsense_pipeline import governance").rooms == {"governance"}
-    assert read("from spendsense_pipeline.defs.io import x").rooms == {"defs"}
-    clocks = read("import datetime as dt\ndt.datetime.now(dt.UTC); dt.date.today(); clock.now()").clock_reads
-    assert set(clocks) == {"dt.datetime.now", "dt.date.today"}
-    assert read("import os\nos.environ['A']; os.getenv('A')").environment_reads == ("os.environ", "os.getenv")
-    assert read("from os import getenv").environment_reads == ("os.getenv",)
 
 
 def test_the_table_has_no_way_back() -> None:

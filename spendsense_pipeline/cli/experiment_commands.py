@@ -23,7 +23,7 @@ def experiments() -> None:
     """Experiments: plan them, see what may be said, verify it."""
 
 
-def _newest(settings: Settings, table: str) -> "pd.DataFrame | None":
+def _newest_rows(settings: Settings, table: str) -> "pd.DataFrame | None":
     """The rows of a table's newest date, None before the first."""
     from spendsense_pipeline import warehouse
     from spendsense_pipeline.frames import to_frame
@@ -37,7 +37,7 @@ def _all(settings: Settings) -> list[dict[str, Any]]:
     from spendsense_pipeline.experiments.summary import listing
 
     with runtime.reading(settings) as session:
-        return listing(session, experiments_in(settings.experiments), _newest(settings, "uplift"))
+        return listing(session, experiments_in(settings.experiments), _newest_rows(settings, "uplift"))
 
 
 @experiments.command("list")
@@ -130,7 +130,7 @@ def verify(as_json: bool) -> None:
     from spendsense_pipeline.governance import experiment_records as record
 
     settings = Settings()
-    outcomes, stored = _newest(settings, "experiment_outcomes"), _newest(settings, "uplift")
+    outcomes, stored = _newest_rows(settings, "experiment_outcomes"), _newest_rows(settings, "uplift")
     differences: list[str] = []
     checked = 0
     with runtime.reading(settings) as session:
@@ -197,7 +197,7 @@ def fairness(groups: str | None, days: int, as_json: bool) -> None:
     from spendsense_pipeline.warehouse import NotMaterialized
 
     settings = Settings()
-    features = _newest(settings, "features_180d")
+    features = _newest_rows(settings, "features_180d")
     if features is None:
         raise NotMaterialized("no date was run yet: `spendsense run` computes one")
     dimensions = fairness_bands(features)
@@ -213,7 +213,7 @@ def fairness(groups: str | None, days: int, as_json: bool) -> None:
         }
     agreed = pd.Index(consents.loc[consents["scope"] == "partner_offers", "user_id"])
     rows, untested = measures.compared(measures.facts(texts, agreed), dimensions)
-    outcomes = _newest(settings, "experiment_outcomes")
+    outcomes = _newest_rows(settings, "experiment_outcomes")
     means = [] if outcomes is None or outcomes.empty else measures.outcome_means(outcomes, names, dimensions)
     if not means:
         untested.append(f"outcomes: no arm has {SMALLEST_GROUP} customers of a group with one yet")
@@ -252,7 +252,7 @@ def documents(folder: Path, as_json: bool) -> None:
         kept, held = evaluation_records.kept(session), holds.listed(session)
     tables = {name: warehouse.partitions(settings.warehouse_root, name) for name in sorted(CONTRACTS)}
     sentences = {row["name"]: row["sentences"] for row in _all(settings) if row["state"] != "planned"}
-    accuracy, metrics = _newest(settings, "signal_accuracy"), _newest(settings, "evaluation_metrics")
+    accuracy, metrics = _newest_rows(settings, "signal_accuracy"), _newest_rows(settings, "evaluation_metrics")
     thresholds = "docs/signals.md, docs/insights.md and the rules of the personas"
     pages = {
         "detectors.md": written.detectors(accuracy, metrics, thresholds, now.date()),

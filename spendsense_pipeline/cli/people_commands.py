@@ -247,18 +247,18 @@ def operator_list(as_json: bool) -> None:
 def erase(user_id: str, operator_id: str, reason: str, as_json: bool) -> None:
     """Take a customer's data and texts out of files, tables and database, and keep them out. Cannot be undone."""
     done = _erase(Settings(), user_id, operator_id, reason, quiet=as_json)
-    printed(done, as_json, lambda: _erased(done))
+    printed(done, as_json, lambda: _erasure_lines(done))
 
 
 def _erase(settings: Settings, user_id: str, operator_id: str, reason: str, *, quiet: bool) -> dict[str, Any]:
-    from spendsense_pipeline.defs import erasure
+    from spendsense_pipeline.defs import erase_run
     from spendsense_pipeline.defs.resources import Clock
 
     with runtime.dagster_instance(settings, quiet=quiet) as instance:
-        return erasure.erase(settings, instance, user_id, operator_id, reason, Clock())
+        return erase_run.erase(settings, instance, user_id, operator_id, reason, Clock())
 
 
-def _erased(done: Mapping[str, Any]) -> Iterable[str]:
+def _erasure_lines(done: Mapping[str, Any]) -> Iterable[str]:
     yield f"erased {done['user_id']}" + (f" ({done['erasure_id']})" if done["erasure_id"] else ": nothing was left")
     for place, counts in done["erased"].items():
         for name, number in counts.items() if isinstance(counts, dict) else [("", counts)]:
@@ -306,7 +306,7 @@ def holds_lift(hold: str, operator_id: str, reason: str, as_json: bool) -> None:
 
     def lines() -> Iterable[str]:
         yield f"{lifted['hold_id']} is lifted"
-        yield from _erased(erased) if erased else []
+        yield from _erasure_lines(erased) if erased else []
 
     printed({**lifted, "erasure": erased}, as_json, lines)
 

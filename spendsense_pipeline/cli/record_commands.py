@@ -81,7 +81,7 @@ def audit_verify(heads: tuple[str, ...], key: Path | None, as_json: bool) -> Non
     from spendsense_pipeline.governance import evaluation_records
 
     settings = Settings()
-    kept = [_head(text) for text in heads]
+    kept = [_kept_head(text) for text in heads]
     exported = audit_heads(settings.exports_root)
     kept += [(one["count"], one["hash"], one.get("signature")) for one in exported]
     if key is not None:
@@ -107,7 +107,7 @@ def audit_verify(heads: tuple[str, ...], key: Path | None, as_json: bool) -> Non
         sys.exit(1)
 
 
-def _head(text: str) -> tuple[int, str, str | None]:
+def _kept_head(text: str) -> tuple[int, str, str | None]:
     """A head as `audit head` prints it."""
     count, _, rest = text.partition(":")
     final, _, signature = rest.partition(":")

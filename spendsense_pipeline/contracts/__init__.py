@@ -11,7 +11,7 @@ from spendsense_pipeline.contracts.base import (
     key,
     open_columns,
 )
-from spendsense_pipeline.contracts.canonical import (
+from spendsense_pipeline.contracts.canonical_tables import (
     Accounts,
     Liabilities,
     Products,
@@ -20,13 +20,13 @@ from spendsense_pipeline.contracts.canonical import (
     Transactions,
     Users,
 )
-from spendsense_pipeline.contracts.evaluation import EvaluationMetrics, SignalAccuracy
-from spendsense_pipeline.contracts.experiments import ExperimentOutcomes, Uplift
-from spendsense_pipeline.contracts.features import Cards, Features, RecurringStreams
-from spendsense_pipeline.contracts.insights import BalanceForecast, Insights
-from spendsense_pipeline.contracts.payees import Payees
-from spendsense_pipeline.contracts.personas import PERSONAS, PersonaAssignments
-from spendsense_pipeline.contracts.recommendations import (
+from spendsense_pipeline.contracts.evaluation_tables import EvaluationMetrics, SignalAccuracy
+from spendsense_pipeline.contracts.experiment_tables import ExperimentOutcomes, Uplift
+from spendsense_pipeline.contracts.feature_tables import Cards, Features, RecurringStreams
+from spendsense_pipeline.contracts.insight_tables import BalanceForecast, Insights
+from spendsense_pipeline.contracts.payee_tables import Payees
+from spendsense_pipeline.contracts.persona_tables import PERSONAS, PersonaAssignments
+from spendsense_pipeline.contracts.recommendation_tables import (
     DraftRecommendations,
     EducationTemplates,
     ProductMatches,

@@ -9,15 +9,15 @@ from typing import TypeVar
 import dagster as dg
 
 from spendsense_pipeline.defs import (
-    evaluation,
-    experiments,
-    features,
+    evaluation_assets,
+    experiment_assets,
+    feature_assets,
     ingest,
-    payees,
-    personas,
-    recommendations,
-    release,
-    review,
+    payee_assets,
+    persona_assets,
+    recommendation_assets,
+    release_assets,
+    review_assets,
 )
 from spendsense_pipeline.settings import Settings
 
@@ -38,24 +38,24 @@ class Graph:
         tables = [] if lands else ingest.own_tables()
         ingested = [*([ingest.raw_tables, ingest.canonical_tables] if lands else []), ingest.consent_records]
         of_a_day = [
-            payees.payees_asset(daily),
-            *features.feature_assets(daily, settings.engine),
-            *personas.persona_assets(daily),
-            *recommendations.recommendation_assets(daily, settings.stale_days),
-            experiments.assignment_asset(daily),
-            review.approval_queue(daily),
-            *evaluation.evaluation_assets(daily),
-            *experiments.analysis_assets(daily),
+            payee_assets.payees_asset(daily),
+            *feature_assets.feature_assets(daily, settings.engine),
+            *persona_assets.persona_assets(daily),
+            *recommendation_assets.recommendation_assets(daily, settings.stale_days),
+            experiment_assets.assignment_asset(daily),
+            review_assets.approval_queue(daily),
+            *evaluation_assets.evaluation_assets(daily),
+            *experiment_assets.analysis_assets(daily),
         ]
-        accuracy = evaluation.signal_accuracy(daily)  # in no job: only generated customers come with a truth
-        computed = [*ingested, *of_a_day, accuracy, release.released_recommendations]
-        specs = [*tables, review.DECISIONS]
+        accuracy = evaluation_assets.signal_accuracy(daily)  # in no job: only generated customers come with a truth
+        computed = [*ingested, *of_a_day, accuracy, release_assets.released_recommendations]
+        specs = [*tables, review_assets.DECISIONS]
         keys = {key for asset in computed for key in asset.keys} | {spec.key for spec in specs}
         self.daily = daily
         self.names = {key: dg.AssetKey([*prefix, *key.path]) for key in keys}
         self.ingested = [self.renamed(asset) for asset in ingested]
         self.of_a_day = [self.renamed(asset) for asset in of_a_day]
-        self.released = self.renamed(release.released_recommendations)
+        self.released = self.renamed(release_assets.released_recommendations)
         self.computed = [*self.ingested, *self.of_a_day, self.renamed(accuracy), self.released]
         self.tables = [self.key(spec.key.path[-1]) for spec in tables]
         self.specs = [

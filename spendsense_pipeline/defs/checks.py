@@ -17,7 +17,7 @@ import pandas as pd
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS, Contract, FrameContract, failures, holds_on_all
-from spendsense_pipeline.defs.personas import NONE_MATCHED
+from spendsense_pipeline.defs.persona_assets import NONE_MATCHED
 from spendsense_pipeline.defs.resources import Files
 from spendsense_pipeline.evaluation.drift import DATES, DATES_NEEDED, DEVIATIONS, unusual
 from spendsense_pipeline.frames import to_frame

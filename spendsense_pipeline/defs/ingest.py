@@ -1,7 +1,7 @@
 """The ingest room: landed batches become raw rows, raw rows become the merged, valid tables and a quarantine.
 
 Consent arrives with the people: the first periods open here, before anything is computed for anybody. The thinking
-is in ``ingest/`` and ``governance/``. What does not belong here: any later word on consent (``defs/review.py``).
+is in ``ingest/`` and ``governance/``. What does not belong here: any later word on consent (``defs/review_assets.py``).
 """
 
 import datetime as dt
@@ -30,7 +30,7 @@ from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.erased_rows import remembered
 from spendsense_pipeline.governance.models import Batch, ConsentPeriod
 from spendsense_pipeline.ingest import canonical, landing, merge, rejections
-from spendsense_pipeline.ingest.erasure import scrub
+from spendsense_pipeline.ingest.erased_files import scrub
 
 BATCHES = dg.DynamicPartitionsDefinition(name="batch")
 JOB = "ingest_batch"

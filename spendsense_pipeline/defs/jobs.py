@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from spendsense_pipeline.defs import features, ingest, release, review
+from spendsense_pipeline.defs import feature_assets, ingest, release_assets, review_assets
 from spendsense_pipeline.defs.assets import Graph
 from spendsense_pipeline.defs.schedules import Job
 
@@ -30,7 +30,7 @@ def daily_refresh(graph: Graph, own: Sequence[dg.AssetChecksDefinition], by_the_
     consents they bring."""
     found = [dg.AssetSelection.checks(*own), dg.AssetSelection.assets(*graph.ingested)] if own else []
     return dg.define_asset_job(
-        features.JOB,
+        feature_assets.JOB,
         selection=functools.reduce(operator.or_, found, dg.AssetSelection.assets(*graph.of_a_day)) - by_the_clock,
         partitions_def=graph.daily,
         description="One date, from features to the approval queue, with its evaluation. May be run again: what was "
@@ -44,14 +44,14 @@ def review_recommendations(check: dg.AssetChecksDefinition) -> Job:
         "review_recommendations",
         selection=dg.AssetSelection.checks(check),
         description=f"Record decisions, see what waits; without config it only reports. Example:\n"
-        f"```yaml\n{review.EXAMPLE}```",
+        f"```yaml\n{review_assets.EXAMPLE}```",
     )
 
 
 def release_once(graph: Graph) -> Job:
     """The gate, once."""
     return dg.define_asset_job(
-        release.JOB,
+        release_assets.JOB,
         selection=dg.AssetSelection.assets(graph.released),
         description="Run the gate once; the sensor `release_gate` does it whenever something may go out.",
     )

@@ -30,11 +30,11 @@ from sqlalchemy.event import listen
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.failures import what_failed
-from spendsense_pipeline.defs.features import JOB as REFRESH
-from spendsense_pipeline.defs.features import WINDOWS
+from spendsense_pipeline.defs.feature_assets import JOB as REFRESH
+from spendsense_pipeline.defs.feature_assets import WINDOWS
 from spendsense_pipeline.defs.ingest import BATCHES, COUNTED, LAST, MERGE_LOCK, merges
 from spendsense_pipeline.defs.ingest import JOB as INGEST
-from spendsense_pipeline.defs.release import JOB as RELEASE
+from spendsense_pipeline.defs.release_assets import JOB as RELEASE
 from spendsense_pipeline.defs.runs import EXPIRES, UNFINISHED, fail_dead_runs, lease_tags, leased
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest import landing

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from spendsense_pipeline.defs.features import JOB as REFRESH
+from spendsense_pipeline.defs.feature_assets import JOB as REFRESH
 from spendsense_pipeline.defs.runs import UNSUCCESSFUL
 
 Job = Any

@@ -22,7 +22,7 @@ from spendsense_pipeline.defs.failures import runs_ended, summed_up
 from spendsense_pipeline.defs.freshness import evaluations
 from spendsense_pipeline.defs.ingest import ATTEMPTS, BATCHES, MERGE_LOCK, SETTLED, backlog, merges
 from spendsense_pipeline.defs.ingest import JOB as INGEST
-from spendsense_pipeline.defs.release import JOB as RELEASE
+from spendsense_pipeline.defs.release_assets import JOB as RELEASE
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.runs import EXECUTING, HOST, UNFINISHED, UNSUCCESSFUL, heal
 from spendsense_pipeline.defs.schedules import STARTS_AT, Job, Timetable

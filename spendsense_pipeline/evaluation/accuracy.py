@@ -2,7 +2,7 @@
 
 Frames in, frames out. The truth is what a generator planted (``truth.json``, written by ``synthetic``) or what a bank
 knew (its standing orders); no rule of detection is used to compare. What does not belong here: making customers, and
-running the detectors on them (``benchmark.py``, ``defs/evaluation.py``).
+running the detectors on them (``benchmark.py``, ``defs/evaluation_assets.py``).
 """
 
 import datetime as dt
@@ -105,7 +105,7 @@ def matched(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
         for kind, wanted, also in zip(pairs["kind"], pairs["planted_kind"], pairs["also"], strict=True)
     ]
     named = [
-        _named(name, wanted, printed, loosely=dated)
+        _payee_named(name, wanted, printed, loosely=dated)
         for name, wanted, printed, dated in zip(
             pairs["name"], pairs["planted_name"], pairs["printed"], pairs["planted_last"].notna(), strict=True
         )
@@ -156,9 +156,9 @@ def stream_accuracy(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     listed = streams[enough | streams["right"]]
     rows = []
     for measure, frame in (("stream_precision", listed), ("stream_recall", known)):
-        rows.append(_share(measure, "all", frame["right"]))
+        rows.append(_share_of(measure, "all", frame["right"]))
         for column in ("kind", "cadence", "payee"):
-            rows += [_share(measure, str(of), group["right"]) for of, group in frame.groupby(column, sort=True)]
+            rows += [_share_of(measure, str(of), group["right"]) for of, group in frame.groupby(column, sort=True)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -203,7 +203,7 @@ def pay_frequency_confusion(features: pd.DataFrame, truth: Mapping[str, Any]) ->
 
     Rows of ``pay_frequency_confusion`` are ``planted → found``; ``unknown`` is a null.
     """
-    known = _known(truth, "pay_frequency")
+    known = _known_orders(truth, "pay_frequency")
     found = features.set_index("user_id")["pay_frequency"].reindex(known.index)
     return _confusion("pay_frequency", known, found.astype(object).where(found.notna(), "unknown"))
 
@@ -211,7 +211,7 @@ def pay_frequency_confusion(features: pd.DataFrame, truth: Mapping[str, Any]) ->
 def persona_recovery(personas_30d: pd.DataFrame, personas_180d: pd.DataFrame, truth: Mapping[str, Any]) -> pd.DataFrame:
     """How often the way of living that was planted is the persona that drafts follow; a fallback never counts."""
     chosen = followed(personas_30d, personas_180d).set_index("user_id")
-    known = _known(truth, "persona")
+    known = _known_orders(truth, "persona")
     named = chosen["persona"].astype(object).mask(chosen["is_fallback"].astype(bool), "fallback")
     return _confusion("persona", known, named.reindex(known.index).fillna("unknown"))
 
@@ -232,7 +232,7 @@ def money_accuracy(
     seen = found.reindex(known.index).astype(float)
     right = (seen - known).abs() <= within * known.abs() + 0.005  # half a cent: sums of cents in another order
     right = right.where(known.abs() >= 0.005, seen.fillna(0.0).abs() < 0.005)
-    return pd.DataFrame([_share(measure, of, right)], columns=COLUMNS)
+    return pd.DataFrame([_share_of(measure, of, right)], columns=COLUMNS)
 
 
 def signal_accuracy(
@@ -300,25 +300,25 @@ def standing_order_recall(
     ordered = set(zip(orders["user_id"], orders["merchant_entity_id"], strict=True))
     bills = found[streams["kind"] == "bill"]
     known = [side in ordered for side in zip(bills["user_id"], bills["merchant_entity_id"], strict=True)]
-    rows = [_share("standing_orders", "all", wanted.index.isin(hit)), _share("bills_standing", "all", known)]
+    rows = [_share_of("standing_orders", "all", wanted.index.isin(hit)), _share_of("bills_standing", "all", known)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _words(name: Any) -> set[str]:
+def _words_of_kinds(name: Any) -> set[str]:
     return set(re.findall(r"[^\W_]+", str(name).lower()))
 
 
 def _same_name(name: Any, other: Any) -> bool:
     """Whether all words of one name are in the other: spellings add cities and references, or lose a word."""
-    words, others = _words(name), _words(other)
+    words, others = _words_of_kinds(name), _words_of_kinds(other)
     return bool(words and others) and (words <= others or others <= words)
 
 
-def _named(name: Any, planted_name: Any, printed: Any, *, loosely: bool) -> bool:
+def _payee_named(name: Any, planted_name: Any, printed: Any, *, loosely: bool) -> bool:
     """Whether a detected name is the planted one's, or shares a word of it that is no mere article or number."""
     if _same_name(name, planted_name) or (printed is not None and _same_name(name, printed)):
         return True
-    shared = _words(name) & (_words(planted_name) | _words(printed))
+    shared = _words_of_kinds(name) & (_words_of_kinds(planted_name) | _words_of_kinds(printed))
     return loosely and any(len(word) >= 4 and not word.isdigit() for word in shared)
 
 
@@ -336,14 +336,14 @@ def _right_kind(found: pd.DataFrame, wanted: pd.DataFrame) -> "pd.Series[bool]":
     return pd.Series(right, index=found.index, dtype=bool)
 
 
-def _known(truth: Mapping[str, Any], what: str) -> "pd.Series[str]":
+def _known_orders(truth: Mapping[str, Any], what: str) -> "pd.Series[str]":
     """What the truth says of each customer; ``unknown`` for those who have none, such as pensioners a payday."""
     return pd.Series({user: known[what] or "unknown" for user, known in truth["users"].items()}, dtype=object)
 
 
 def _confusion(measure: str, known: pd.Series, found: pd.Series) -> pd.DataFrame:
-    rows: list[tuple[str, str, float | None, float | None, float | None]] = [_share(measure, "all", known == found)]
-    rows += [_share(measure, str(of), group == found[group.index]) for of, group in known.groupby(known, sort=True)]
+    rows: list[tuple[str, str, float | None, float | None, float | None]] = [_share_of(measure, "all", known == found)]
+    rows += [_share_of(measure, str(of), group == found[group.index]) for of, group in known.groupby(known, sort=True)]
     wrong = pd.DataFrame({"known": known, "found": found})[known != found].value_counts(sort=False).reset_index()
     rows += [
         (f"{measure}_confusion", f"{was} → {said}", float(n), None, None)
@@ -352,6 +352,6 @@ def _confusion(measure: str, known: pd.Series, found: pd.Series) -> pd.DataFrame
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _share(measure: str, of: str, right: Any) -> tuple[str, str, float | None, float, float]:
+def _share_of(measure: str, of: str, right: Any) -> tuple[str, str, float | None, float, float]:
     numerator, denominator = float(sum(map(bool, right))), float(len(right))
     return measure, of, numerator / denominator if denominator else None, numerator, denominator

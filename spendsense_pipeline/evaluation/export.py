@@ -96,8 +96,8 @@ def analytics_export(
     described: dict[str, dict[str, Any]] = {}
     for name, allowed in EXPORTED.items():
         table = tables[name]
-        frame = _leaving(name, _read(table) if isinstance(table, str) else table, allowed, as_of, agreed)
-        files[f"{name}.parquet"] = content = _parquet(name, frame)
+        frame = _leaving(name, _read_export(table) if isinstance(table, str) else table, allowed, as_of, agreed)
+        files[f"{name}.parquet"] = content = _parquet_bytes(name, frame)
         described[name] = {
             "file": f"{name}.parquet",
             "rows": len(frame),
@@ -111,7 +111,7 @@ def analytics_export(
         "audit_head": dict(audit_head),
         "tables": described,
     }
-    files[MANIFEST] = _encoded(manifest)
+    files[MANIFEST] = _encoded_text(manifest)
     _publish(files, to, as_of)
     return manifest
 
@@ -126,10 +126,10 @@ def described_again(folder: str) -> None:
         table["rows"] = pq.ParquetFile(io.BytesIO(content)).metadata.num_rows
         table["sha256"] = hashlib.sha256(content).hexdigest()
     manifest["customers"] = manifest["tables"]["features_30d"]["rows"]
-    filesystem.pipe_file(path, _encoded(manifest))
+    filesystem.pipe_file(path, _encoded_text(manifest))
 
 
-def _encoded(manifest: Mapping[str, Any]) -> bytes:
+def _encoded_text(manifest: Mapping[str, Any]) -> bytes:
     return (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
 
 
@@ -166,13 +166,13 @@ def _leaving(
     return kept.sort_values(by, kind="stable", ignore_index=True)
 
 
-def _read(path: str) -> pd.DataFrame:
+def _read_export(path: str) -> pd.DataFrame:
     """A stored table; the path may be a folder of parts."""
     filesystem, target = fsspec.core.url_to_fs(path)
     return to_frame(pq.read_table(target, filesystem=filesystem))
 
 
-def _parquet(name: str, frame: pd.DataFrame) -> bytes:
+def _parquet_bytes(name: str, frame: pd.DataFrame) -> bytes:
     contract = CONTRACTS[name]
     schema = None
     if issubclass(contract, FrameContract):

@@ -21,13 +21,13 @@ from typing import Any, Final
 import pandas as pd
 
 from spendsense_pipeline.contracts import CONTRACTS
-from spendsense_pipeline.contracts.features import TRUST
+from spendsense_pipeline.contracts.feature_tables import TRUST
 from spendsense_pipeline.governance.models import SCOPE_OF
 from spendsense_pipeline.personas.assignment import followed
 from spendsense_pipeline.personas.rules import BY_PRIORITY
-from spendsense_pipeline.recommendations.figures import figures
-from spendsense_pipeline.recommendations.guardrails.facts import grounding
+from spendsense_pipeline.recommendations.guardrails.grounding import grounding
 from spendsense_pipeline.recommendations.guardrails.text import Text
+from spendsense_pipeline.recommendations.shown_figures import figures
 from spendsense_pipeline.recommendations.slots import UNCHANGED
 
 SIGNALS: Final = [
@@ -204,12 +204,12 @@ def fairness(
 def fairness_bands(features: pd.DataFrame) -> pd.DataFrame:
     """The groups that fairness is looked at by: user_id, income_band, history_band; ``features`` the 180-day ones."""
     return features[["user_id"]].assign(
-        income_band=_banded(features["avg_monthly_income"] / features["currency_factor"], INCOME_BANDS),
-        history_band=_banded(features["history_days"], HISTORY_BANDS),
+        income_band=_band_of(features["avg_monthly_income"] / features["currency_factor"], INCOME_BANDS),
+        history_band=_band_of(features["history_days"], HISTORY_BANDS),
     )
 
 
-def _banded(values: pd.Series, bands: tuple[tuple[int, str], ...]) -> pd.Series:
+def _band_of(values: pd.Series, bands: tuple[tuple[int, str], ...]) -> pd.Series:
     """The band that each value falls into, its lower edge included."""
     edges = [edge for edge, _ in bands]
     cut = pd.cut(values.astype(float), [*edges, math.inf], right=False, labels=[name for _, name in bands])
@@ -230,7 +230,7 @@ def decisions_by_operator(decisions: pd.DataFrame) -> pd.DataFrame:
 def explained(drafts: pd.DataFrame) -> pd.Series:
     """For each draft, whether its rationale says something and every figure in it comes from the draft's slots."""
     grounded = [
-        bool(rationale.strip()) and set(figures(rationale)) <= _shown(slots)
+        bool(rationale.strip()) and set(figures(rationale)) <= _figures_shown(slots)
         for rationale, slots in zip(drafts["rationale"], drafts["slots"], strict=True)
     ]
     return pd.Series(grounded, index=drafts.index, dtype=bool)
@@ -279,13 +279,13 @@ def grounded(release: dict[Any, Any]) -> bool:
         return False
     known = json.loads(release["signals"])["features"].get(str(release["window_days"]), {})
     return all(
-        _same(slot["value"], known[slot["signal"]])
+        _same_figure(slot["value"], known[slot["signal"]])
         for name, slot in slots.items()
         if name in UNCHANGED and slot["signal"] in known
     )
 
 
-def _same(value: Any, other: Any) -> bool:
+def _same_figure(value: Any, other: Any) -> bool:
     if isinstance(value, int | float) and isinstance(other, int | float):
         return math.isclose(value, other, rel_tol=1e-9, abs_tol=1e-6)  # slots keep six decimals
     return bool(value == other)
@@ -316,7 +316,7 @@ def _eligible(offers: pd.DataFrame, matches: pd.DataFrame) -> float:
     return float(len(offers.merge(criteria, on=["user_id", "product_id"])))
 
 
-def _shown(slots: str) -> set[str]:
+def _figures_shown(slots: str) -> set[str]:
     """The figures that a draft's slots show: slots are JSON, slot → {signal, value, shown}."""
     filled: dict[str, dict[str, Any]] = json.loads(slots)
     return {figure for slot in filled.values() for figure in figures(str(slot.get("shown", "")))}

@@ -91,8 +91,8 @@ def operator_report(
         ages=review.ages,
         standing=standing,
         customers=len(personas_30d),
-        consent=_consent(review.consents, personas_30d["user_id"]),
-        personas=_personas(personas_30d, personas_180d, lines),
+        consent=_consent_counts(review.consents, personas_30d["user_id"]),
+        personas=_persona_counts(personas_30d, personas_180d, lines),
         sizes=(len(personas_30d), len(personas_180d)),
         movement=movement(personas_30d, personas_180d),
         funnel=_funnel(review.statuses, review.released, standing),
@@ -101,17 +101,17 @@ def operator_report(
         feedback=list(review.feedback.items()),
         blocked=_most_first(review.blocked),
         refused=refused_offers(matches),
-        pieces=_pieces(templates),
+        pieces=_pieces_by_writer(templates),
         models=[_model(model) for model in review.models],
         decisions=review.decisions.to_dict("records"),
         metrics=_metrics(metrics, lines),
-        fairness=_fairness(metrics),
+        fairness=_fairness_tables(metrics),
         smallest=SMALLEST_GROUP,
         audit_head=review.audit_head,
     )
 
 
-def _consent(consents: pd.DataFrame, customers: pd.Series) -> list[tuple[str, int]]:
+def _consent_counts(consents: pd.DataFrame, customers: pd.Series) -> list[tuple[str, int]]:
     """How many of the day's customers agreed to what."""
     agreed = [set(consents.loc[consents["scope"] == scope, "user_id"]) for scope in SCOPES]
     education, offers = (users & set(customers) for users in agreed)
@@ -134,7 +134,7 @@ def persona_names() -> list[str]:
     return [*BY_PRIORITY, NO_MATCH]
 
 
-def _personas(
+def _persona_counts(
     personas_30d: pd.DataFrame, personas_180d: pd.DataFrame, lines: Mapping[str, "Line"]
 ) -> list[tuple[str, list[int], "Line | None"]]:
     """(Persona, customers in each window, line of the 30 days' count), in the order of ``persona_names``."""
@@ -184,7 +184,7 @@ def refused_offers(matches: pd.DataFrame) -> list[tuple[str, int, int]]:
     return sorted(counted, key=lambda one: -one[1])
 
 
-def _pieces(templates: pd.DataFrame) -> list[tuple[str, int]]:
+def _pieces_by_writer(templates: pd.DataFrame) -> list[tuple[str, int]]:
     """Who wrote the day's pieces, and how many."""
     pieces = templates.drop_duplicates("template_id")
     wrote = pieces["model"].where(pieces["model"].notna(), pieces["generator"])
@@ -213,13 +213,13 @@ def _lines(metrics: pd.DataFrame, history: pd.DataFrame) -> dict[str, Line]:
     """Metric → its line over earlier dates and the day; of those with at least two values."""
     measured = pd.concat([history, metrics]).dropna(subset="value").sort_values("as_of", kind="stable")
     return {
-        str(metric): _line(str(metric), rows.tail(HISTORY + 1))
+        str(metric): _metric_line(str(metric), rows.tail(HISTORY + 1))
         for metric, rows in measured.groupby("metric")
         if len(rows) > 1
     }
 
 
-def _line(metric: str, rows: pd.DataFrame, width: float = 96, height: float = 20) -> Line:
+def _metric_line(metric: str, rows: pd.DataFrame, width: float = 96, height: float = 20) -> Line:
     values = [float(value) for value in rows["value"]]
     low, high = min(values), max(values)
     step = width / (len(values) - 1)
@@ -240,19 +240,19 @@ def _metrics(metrics: pd.DataFrame, lines: Mapping[str, Line]) -> list[dict[Any,
     ]
 
 
-def _fairness(metrics: pd.DataFrame) -> list[tuple[str, list[str], list[tuple[str, list[tuple[str, str]]]]]]:
+def _fairness_tables(metrics: pd.DataFrame) -> list[tuple[str, list[str], list[tuple[str, list[tuple[str, str]]]]]]:
     """By dimension: (its name, the measures, [(band, (rate, size of the group) for each measure)])."""
     grouped = metrics[metrics["dimension"].notna()]
     tables = []
     for dimension, rows in grouped.groupby("dimension", sort=False):
         bands, measures = list(dict.fromkeys(rows["band"])), list(dict.fromkeys(rows["measure"]))
-        cells = {(row["band"], row["measure"]): _rate(row) for row in rows.to_dict("records")}
+        cells = {(row["band"], row["measure"]): _group_rate(row) for row in rows.to_dict("records")}
         shown = [(band, [cells[band, measure] for measure in measures]) for band in bands]
         tables.append((str(dimension), measures, shown))
     return tables
 
 
-def _rate(row: Mapping[Any, Any]) -> tuple[str, str]:
+def _group_rate(row: Mapping[Any, Any]) -> tuple[str, str]:
     """A group's rate and its size, unless the group is too small for either."""
     if row["denominator"] < SMALLEST_GROUP:
         return ("–", "") if not row["denominator"] else ("", f"fewer than {SMALLEST_GROUP}")

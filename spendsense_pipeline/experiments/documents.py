@@ -30,10 +30,16 @@ def detectors(accuracy: pd.DataFrame | None, metrics: pd.DataFrame | None, thres
     else:
         day = accuracy["as_of"].iloc[0]
         lines.append(f"On generated customers, {day}. `of` is the group: kind, cadence, frequency or persona.\n")
-        lines += _table(
+        lines += _markdown_table(
             ("measure", "of", "value", "right", "of how many"),
             (
-                (row["measure"], row["of"], _share(row["value"]), _count(row["numerator"]), _count(row["denominator"]))
+                (
+                    row["measure"],
+                    row["of"],
+                    _share_text(row["value"]),
+                    _count_text(row["numerator"]),
+                    _count_text(row["denominator"]),
+                )
                 for row in accuracy.to_dict("records")
                 if not str(row["measure"]).endswith("_confusion")
             ),
@@ -43,15 +49,15 @@ def detectors(accuracy: pd.DataFrame | None, metrics: pd.DataFrame | None, thres
     if groups is None or groups.empty:
         lines.append("Not measured: no date was evaluated.\n")
     else:
-        lines += _table(
+        lines += _markdown_table(
             ("measure", "dimension", "band", "share", "of"),
             (
                 (
                     words(row["measure"]),
                     words(row["dimension"]),
                     row["band"],
-                    _share(row["value"]),
-                    _count(row["denominator"]),
+                    _share_text(row["value"]),
+                    _count_text(row["denominator"]),
                 )
                 for row in groups.to_dict("records")
                 if row["denominator"] >= SMALLEST_GROUP
@@ -71,12 +77,12 @@ def wordings(texts: pd.DataFrame, sentences: Mapping[str, Sequence[str]], writte
         counted[status] = counted["status"] == status
     names = ["approved", "overridden", "rejected", "released", "held", "complained"]
     rows = counted.groupby(by)[names].sum().join(counted.groupby(by).size().rename("registered")).reset_index()
-    lines += _table(
+    lines += _markdown_table(
         ("wording", "hash", "written by", "registered", *names),
         (
             (
                 *(row["template_id"], row["template_hash"][:12], row["generator"]),
-                *(_count(row[name]) for name in ("registered", *names)),
+                *(_count_text(row[name]) for name in ("registered", *names)),
             )
             for row in rows.to_dict("records")
         ),
@@ -120,40 +126,49 @@ def retention(
     lines = [
         f"# Retention\n\nWritten {written_on}. Nothing is deleted by age unless somebody set it up.\n\n## Tables\n"
     ]
-    lines += _table(
+    lines += _markdown_table(
         ("table", "partitions", "first", "last"),
         ((name, f"{len(keys):,}", keys[0], keys[-1]) for name, keys in tables.items() if keys),
     )
     lines.append("\n## Governance database\n")
-    lines += _table(
+    lines += _markdown_table(
         ("rows of", "how many", "oldest", "newest"),
-        ((row["what"], _count(row["count"]), _day(row["oldest"]), _day(row["newest"])) for row in record),
+        (
+            (row["what"], _count_text(row["count"]), _day_text(row["oldest"]), _day_text(row["newest"]))
+            for row in record
+        ),
     )
     lines.append("\n## Legal holds\n")
     standing = [row for row in holds if row["lifted_at"] is None]
     if standing:
-        lines += _table(
+        lines += _markdown_table(
             ("hold", "since", "by", "reason", "an erasure waits"),
             (
-                (row["hold_id"], _day(row["placed_at"]), row["operator_id"], row["reason"], _yes(row["erasure_waits"]))
+                (
+                    row["hold_id"],
+                    _day_text(row["placed_at"]),
+                    row["operator_id"],
+                    row["reason"],
+                    _yes_or_no(row["erasure_waits"]),
+                )
                 for row in standing
             ),
         )
     else:
         lines.append("None stands.")
     lines.append("\n## What an erasure leaves\n")
-    return "\n".join([*lines, *_table(("what", "why"), stays), ""])
+    return "\n".join([*lines, *_markdown_table(("what", "why"), stays), ""])
 
 
-def _day(moment: dt.datetime | None) -> str:
+def _day_text(moment: dt.datetime | None) -> str:
     return "–" if moment is None else f"{moment:%Y-%m-%d}"
 
 
-def _yes(value: bool) -> str:
+def _yes_or_no(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def _markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [
         f"| {' | '.join(heads)} |",
         f"|{'---|' * len(heads)}",
@@ -161,9 +176,9 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     ]
 
 
-def _share(value: float) -> str:
+def _share_text(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:.1%}" if value <= 1 else f"{value:,.2f}"
 
 
-def _count(value: float) -> str:
+def _count_text(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:,.0f}"

@@ -77,7 +77,7 @@ def outcomes(
             if due > as_of or (history.at(due) is None and (as_of - due).days <= GRACE_DAYS):
                 continue
             for metric in METRICS.values():
-                value, state = _measured(experiment, metric, people, events, history, entered, horizon)
+                value, state = _measured_rows(experiment, metric, people, events, history, entered, horizon)
                 found.append(
                     known.assign(
                         arm=people["arm"],
@@ -103,7 +103,7 @@ def baseline(metric: Metric, history: History, entered: dt.date, users: pd.Index
     """What the metric was before, by customer; NaN where it is not known or the metric has none."""
     if not metric.baseline or entered not in history.dates:
         return pd.Series(np.nan, users)
-    return _column(history.rows("features_180d", entered), metric.baseline, metric.divisor).reindex(users)
+    return _stored_column(history.rows("features_180d", entered), metric.baseline, metric.divisor).reindex(users)
 
 
 def _at_entry(history: History, entered: dt.date, users: pd.Index) -> pd.DataFrame:
@@ -114,7 +114,7 @@ def _at_entry(history: History, entered: dt.date, users: pd.Index) -> pd.DataFra
     return known.reindex(users).fillna("unknown")
 
 
-def _column(rows: pd.DataFrame, name: str, divisor: str) -> pd.Series:
+def _stored_column(rows: pd.DataFrame, name: str, divisor: str) -> pd.Series:
     values = rows[name].astype("Float64").astype(float)
     if not divisor:
         return values
@@ -122,7 +122,7 @@ def _column(rows: pd.DataFrame, name: str, divisor: str) -> pd.Series:
     return values / below.where(below > 0)
 
 
-def _measured(
+def _measured_rows(
     experiment: Experiment,
     metric: Metric,
     people: pd.DataFrame,
@@ -136,7 +136,7 @@ def _measured(
     if metric.how == "event":
         return _happened(experiment, metric, people, events, horizon)
     due = history.at(entered + dt.timedelta(days=horizon))
-    value = None if due is None else _value(metric, users, history, entered, due, horizon)
+    value = None if due is None else _outcome_value(metric, users, history, entered, due, horizon)
     if due is None or value is None:
         return pd.Series(np.nan, users), pd.Series(NO_TABLE, users)
     age = history.rows("features_180d", due)["data_age_days"].astype("Float64").astype(float).reindex(users)
@@ -144,12 +144,12 @@ def _measured(
     return value, state
 
 
-def _value(
+def _outcome_value(
     metric: Metric, users: pd.Index, history: History, entered: dt.date, due: dt.date, horizon: int
 ) -> pd.Series | None:
     """The figure by customer, None where a table that it needs is not stored."""
     if metric.how == "level":
-        return _column(history.rows("features_180d", due), metric.column, metric.divisor).reindex(users)
+        return _stored_column(history.rows("features_180d", due), metric.column, metric.divisor).reindex(users)
     if metric.how == "cancelled":
         if entered not in history.dates:
             return None
@@ -165,7 +165,7 @@ def _value(
         days = [day for day in history.dates if entered < day <= entered + dt.timedelta(days=horizon)]
         if len(days) < horizon / STEP_DAYS:
             return None
-    rows = [_column(history.rows("features_30d", day), metric.column, "").reindex(users) for day in days]
+    rows = [_stored_column(history.rows("features_30d", day), metric.column, "").reindex(users) for day in days]
     each = pd.concat(rows, axis=1)
     if metric.how == "sum":
         return each.sum(axis=1, skipna=False)

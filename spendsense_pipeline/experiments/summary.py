@@ -30,10 +30,10 @@ def listing(session: Session, files: Sequence[Experiment], uplift: pd.DataFrame 
         assigned = pd.DataFrame(
             experiment_records.assignments(session, experiment.name), columns=["arm", "stratum", "ordinal", "user_id"]
         )
-        analysed = _rows(uplift, experiment.name)
+        analysed = _uplift_rows(uplift, experiment.name)
         told = [one for one in analysed if one["family"] != "secondary" or sentences.shown(one)]
         found.append(
-            _described(experiment, assigned["arm"])
+            _described_arms(experiment, assigned["arm"])
             | {
                 "state": "ended" if row["ended_at"] else "running",
                 "registered_at": row["registered_at"],
@@ -47,10 +47,10 @@ def listing(session: Session, files: Sequence[Experiment], uplift: pd.DataFrame 
         )
     nothing: dict[str, Any] = {"state": "planned", "registered_at": None, "ended_at": None, "file_changed": False}
     nothing |= {"faults": [], "as_of": None, "sentences": [], "rows": []}
-    return found + [_described(experiment, pd.Series(dtype=str)) | nothing for experiment in by_name.values()]
+    return found + [_described_arms(experiment, pd.Series(dtype=str)) | nothing for experiment in by_name.values()]
 
 
-def _described(experiment: Experiment, dealt: pd.Series) -> dict[str, Any]:
+def _described_arms(experiment: Experiment, dealt: pd.Series) -> dict[str, Any]:
     said = experiment.model_dump(include={"name", "hypothesis", "metric", "stop_rule", "minimum_size", "insight"})
     customers = dealt.value_counts()
     arms = [
@@ -65,7 +65,7 @@ def _described(experiment: Experiment, dealt: pd.Series) -> dict[str, Any]:
     return {**said, "horizon_days": experiment.horizon, "hash": experiment.hash, "arms": arms}
 
 
-def _rows(uplift: pd.DataFrame | None, name: str) -> list[dict[str, Any]]:
+def _uplift_rows(uplift: pd.DataFrame | None, name: str) -> list[dict[str, Any]]:
     if uplift is None:
         return []
     rows: list[dict[str, Any]] = uplift[uplift["experiment"] == name].to_dict("records")  # type: ignore[assignment]

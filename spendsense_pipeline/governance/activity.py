@@ -159,7 +159,7 @@ def decisions_by_operator(session: Session) -> list[dict[str, Any]]:
     counted = select(Decision.operator_id, Decision.action, func.count()).group_by(
         Decision.operator_id, Decision.action
     )
-    return _spread("operator_id", session.execute(counted).all())
+    return _by_action("operator_id", session.execute(counted).all())
 
 
 def refused_by_wording(session: Session) -> list[dict[str, Any]]:
@@ -169,12 +169,12 @@ def refused_by_wording(session: Session) -> list[dict[str, Any]]:
         .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
         .group_by(Recommendation.template_id, Decision.action)
     )
-    rows = _spread("template_id", session.execute(counted).all())
+    rows = _by_action("template_id", session.execute(counted).all())
     refused = [row for row in rows if row["override"] + row["reject"]]
     return sorted(refused, key=lambda row: (-row["override"] - row["reject"], row["template_id"]))[:WORDINGS]
 
 
-def _spread(key: str, counted: Sequence[Any]) -> list[dict[str, Any]]:
+def _by_action(key: str, counted: Sequence[Any]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, action, number in counted:
         row = found.setdefault(name, {key: name} | dict.fromkeys(("approve", "override", "reject", "undo"), 0))

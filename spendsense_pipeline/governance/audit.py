@@ -324,7 +324,7 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
     for length, hash_then in [*((length, hash_then) for length, hash_then in stored), *known]:
         heads.setdefault(length, set()).add(hash_then)
 
-    erased = _erased(session)
+    erased = _erased_links(session)
     previous, seq = START, 0
     seen = dict.fromkeys(KINDS, 0)
     while some := session.execute(_links_after(), {"seq": seq, "chunk": CHUNK}).all():
@@ -354,7 +354,7 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
         yield from (_finding(None, one, kind=kind_name, problem=problem) for one in subjects)
 
 
-def _erased(session: Session) -> set[int]:
+def _erased_links(session: Session) -> set[int]:
     """Places in the chain that erasures say they emptied; the links that say so are checked with all the others."""
     payloads = session.execute(select(AuditEntry.seq, AuditEntry.payload).where(AuditEntry.kind == ERASURE.name))
     return {

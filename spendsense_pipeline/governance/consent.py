@@ -69,7 +69,7 @@ def grant(
     ``status`` is ``granted`` or ``renewed``. A period that outlived ``consent_days`` is closed first, with all that
     closing means, so a late grant does not revive what had lapsed.
     """
-    _check(user_id, scopes, actor, source, channel, text_version)
+    _require_scopes(user_id, scopes, actor, source, channel, text_version)
     require_not_erased(session, user_id)
     close_lapsed(session, now, consent_days, user_id=user_id, salt=salt)
     live = _live_periods(session, user_id)
@@ -115,7 +115,7 @@ def revoke(
     A no in a scope where nobody ever said yes leaves a period behind that was closed as it was opened, both events
     with the reason ``refused``, so that no file opens one later.
     """
-    _check(user_id, scopes, actor, source, channel, reason)
+    _require_scopes(user_id, scopes, actor, source, channel, reason)
     live = _live_periods(session, user_id)
     ever = set(session.scalars(select(ConsentPeriod.scope).where(ConsentPeriod.user_id == user_id)))
     never = [(user_id, scope, None) for scope in scopes if scope not in ever]
@@ -194,7 +194,7 @@ def open_first_periods(
     wanted = {
         user["user_id"]: _moment(user.get("consent_granted_at"))
         for user in users
-        if _consents(user, now) and is_name(user["user_id"])
+        if _says_yes(user, now) and is_name(user["user_id"])
     }
     asked: set[str] = set()
     for some in chunks(wanted):
@@ -441,7 +441,7 @@ def _event(period: Mapping[Any, Any], action: str, now: dt.datetime, **provenanc
     }
 
 
-def _consents(user: Mapping[str, Any], now: dt.datetime) -> bool:
+def _says_yes(user: Mapping[str, Any], now: dt.datetime) -> bool:
     granted, revoked = _moment(user.get("consent_granted_at")), _moment(user.get("consent_revoked_at"))
     if user.get("consent_status") is not True or (granted is not None and granted > now):
         return False
@@ -456,7 +456,7 @@ def _moment(value: Any) -> dt.datetime | None:
     return plain
 
 
-def _check(user_id: str, scopes: Sequence[str], *texts: str) -> None:
+def _require_scopes(user_id: str, scopes: Sequence[str], *texts: str) -> None:
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         raise SpendSenseError(

@@ -100,9 +100,9 @@ def upgrade(engine: Engine) -> None:
             command.upgrade(config, "head")
     except CommandError as error:
         raise SpendSenseError(
-            f"the governance database {_name(engine)} is at schema {current(engine)}, and this version upgrades from "
-            f"{OLDEST} on; nothing was changed. An earlier version of SpendSense brings an older database to {OLDEST}; "
-            "a newer database needs the newer version",
+            f"the governance database {_address(engine)} is at schema {current(engine)}, and this version upgrades "
+            f"from {OLDEST} on; nothing was changed. An earlier version of SpendSense brings an older database to "
+            f"{OLDEST}; a newer database needs the newer version",
             code="no_way_to_upgrade",
         ) from error
     except DBAPIError as error:
@@ -292,18 +292,18 @@ def _require_schema(connection: Connection, engine: Engine) -> None:
         found = None
     if found is None:
         raise SpendSenseError(
-            f"the governance database {_name(engine)} has no tables yet; run `spendsense db upgrade`",
+            f"the governance database {_address(engine)} has no tables yet; run `spendsense db upgrade`",
             code="database_not_migrated",
         )
     if found != SCHEMA:
         raise SpendSenseError(
-            f"the governance database {_name(engine)} is at schema {found}, this version needs {SCHEMA}; run "
+            f"the governance database {_address(engine)} is at schema {found}, this version needs {SCHEMA}; run "
             "`spendsense db upgrade` (or, if the database is newer, the newer version of SpendSense)",
             code="database_not_migrated",
         )
 
 
-def _name(engine: Engine) -> str:
+def _address(engine: Engine) -> str:
     return engine.url.render_as_string(hide_password=True)
 
 

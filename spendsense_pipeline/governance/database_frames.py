@@ -29,7 +29,7 @@ from spendsense_pipeline.recommendations.identity import content_hash
 
 def consents(session: Session, now: dt.datetime, *, consent_days: int = 0) -> pd.DataFrame:
     """The consent periods live at ``now``: user_id, scope, consent_id, granted_at (UTC, NaT where not stated)."""
-    return _frame(
+    return _typed_frame(
         consent.live_consents(session, now, consent_days), ["user_id", "scope", "consent_id"], moments=["granted_at"]
     )
 
@@ -65,7 +65,7 @@ def history(session: Session, before: dt.date, now: dt.datetime, *, user_id: str
     ).all()
     texts = ["recommendation_id", "user_id", "consent_id", "content_type", "template_id", "product_id", "insight_id"]
     texts.append("status")
-    return _frame(rows, texts, dates=["as_of"], moments=["decided_at", "released_at"])
+    return _typed_frame(rows, texts, dates=["as_of"], moments=["decided_at", "released_at"])
 
 
 def decisions(session: Session) -> pd.DataFrame:
@@ -87,7 +87,7 @@ def decisions(session: Session) -> pd.DataFrame:
         .order_by(Decision.seq)
     ).all()
     texts = ["recommendation_id", "user_id", "action", "operator_id"]
-    return _frame(rows, texts, numbers=["ordinal"], moments=["decided_at", "registered_at"])
+    return _typed_frame(rows, texts, numbers=["ordinal"], moments=["decided_at", "registered_at"])
 
 
 class Releases(NamedTuple):
@@ -154,7 +154,7 @@ def releases(session: Session, since: dt.datetime, known: Set[bytes] = frozenset
         else:
             rows.append(row)
             fingerprints.append(fingerprint)
-    frame = _frame(rows, [*texts], numbers=["window_days"], moments=[*moments])
+    frame = _typed_frame(rows, [*texts], numbers=["window_days"], moments=[*moments])
     frame["text_hash"] = pd.Series(
         [
             content_hash(row.content_type, row.title, row.content, row.rationale, row.product_id)
@@ -195,10 +195,10 @@ def texts(session: Session, since: dt.datetime) -> pd.DataFrame:
         ).where(Recommendation.registered_at >= since)
     ).all()
     names = ["user_id", "content_type", "template_id", "template_hash", "generator", "status"]
-    return _frame(rows, names, numbers=["held", "complaints"], moments=["released_at"])
+    return _typed_frame(rows, names, numbers=["held", "complaints"], moments=["released_at"])
 
 
-def _frame(
+def _typed_frame(
     rows: Sequence[AnyRow] | Sequence[Any],
     texts: list[str],
     *,

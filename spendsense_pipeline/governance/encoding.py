@@ -45,7 +45,7 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(value: object) -> str:
+def _text_of(value: object) -> str:
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).isoformat(timespec="microseconds")
     if isinstance(value, dt.date):
@@ -53,5 +53,5 @@ def _plain(value: object) -> str:
     raise TypeError(f"a link cannot hold {value!r}")
 
 
-canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_plain).encode
+canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, default=_text_of).encode
 """JSON without blanks, keys in order, moments in UTC with microseconds."""

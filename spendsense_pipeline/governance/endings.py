@@ -71,7 +71,7 @@ def end_due(
 ) -> dict[str, list[str]]:
     """Write down what the clock and the catalogue have ended: cause → recommendation ids."""
     ends = [
-        _end(row, "product_withdrawn" if row.product_id in withdrawn else "expired", now)
+        _ending(row, "product_withdrawn" if row.product_id in withdrawn else "expired", now)
         for row in due(session, now, withdrawn)
     ]
     record_ends(session, ends, now, salt)
@@ -112,7 +112,7 @@ def end_replaced(
     ends: list[dict[str, Any]] = []
     for some in chunks(sorted(set(user_ids))):
         rows = session.execute(_standing().where(Recommendation.user_id.in_(some), replaced).order_by(Release.seq))
-        ends += [_end(row, "replaced", now) for row in rows]
+        ends += [_ending(row, "replaced", now) for row in rows]
     record_ends(session, ends, now, salt)
     return [row["recommendation_id"] for row in ends]
 
@@ -148,7 +148,7 @@ def recall(
                 raise SpendSenseError(f"there is no active operator {quoted(actor)}", code="unknown_operator")
             if admin.role != "admin":
                 raise SpendSenseError(f"an admin recalls; {quoted(actor)} is {admin.role}", code="not_permitted")
-        chosen = _chosen(session, target, subject, since)
+        chosen = _texts_meant(session, target, subject, since)
         released = session.execute(_standing().where(chosen).order_by(Release.seq)).all()
         open_ones = and_(chosen, Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
         waits = session.scalar(select(exists().where(open_ones)))
@@ -171,7 +171,7 @@ def recall(
             "ordered_at": now,
         }
         audit.record(session, audit.ORDER, [order], now, salt)
-        ends = [_end(row, "recalled", now) | {"order_id": order["order_id"]} for row in released]
+        ends = [_ending(row, "recalled", now) | {"order_id": order["order_id"]} for row in released]
         record_ends(session, ends, now, salt)
         voided = draft_events.close(session, chosen, "voided", now, salt)
         for given in standing:
@@ -234,12 +234,13 @@ def holds(session: Session, *, cleared: bool = False) -> list[dict[str, Any]]:
     names = "hold_id template_id template_hash cause recommendation_id opened_at cleared_at cleared_by note"
     rows = session.scalars(select(WordingHold).where(condition).order_by(WordingHold.opened_at.desc()))
     return [
-        fields(row, names) | {"reference": f"{row.template_id}@{row.template_hash[:12]}", "said": _said(session, row)}
+        fields(row, names)
+        | {"reference": f"{row.template_id}@{row.template_hash[:12]}", "said": _customer_words(session, row)}
         for row in rows
     ]
 
 
-def _said(session: Session, held: WordingHold) -> str | None:
+def _customer_words(session: Session, held: WordingHold) -> str | None:
     return session.scalars(
         select(FeedbackEvent.note)
         .join(Release, Release.release_id == FeedbackEvent.release_id)
@@ -266,7 +267,7 @@ def _standing() -> audit.AnySelect:
     )
 
 
-def _end(row: audit.AnyRow, cause: str, now: dt.datetime) -> dict[str, Any]:
+def _ending(row: audit.AnyRow, cause: str, now: dt.datetime) -> dict[str, Any]:
     return {
         "release_id": row.release_id,
         "recommendation_id": row.recommendation_id,
@@ -292,7 +293,7 @@ def _standing_meant(
     return session.scalars(select(StandingApproval).where(StandingApproval.ended_at.is_(None), meant)).all()
 
 
-def _chosen(session: Session, target: str, subject: str, since: dt.datetime | None) -> ColumnElement[bool]:
+def _texts_meant(session: Session, target: str, subject: str, since: dt.datetime | None) -> ColumnElement[bool]:
     if target == "recommendation":
         return Recommendation.recommendation_id == subject
     if target == "product":

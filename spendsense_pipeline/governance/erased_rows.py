@@ -43,7 +43,7 @@ from spendsense_pipeline.governance.models import (
     WordingHold,
 )
 from spendsense_pipeline.ingest.digests import digest
-from spendsense_pipeline.ingest.erasure import Erased
+from spendsense_pipeline.ingest.erased_files import Erased
 
 
 def remembered(session: Session) -> Erased:

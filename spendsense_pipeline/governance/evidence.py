@@ -25,7 +25,7 @@ def evidence(
 
     def of(customers: Collection[str]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {user_id: {"features": {}, "streams": []} for user_id in customers}
-        short, longer, repeated = (_rows(*table, customers) for table in tables)
+        short, longer, repeated = (_rows_of_customers(*table, customers) for table in tables)
         for row in [*short, *longer]:
             found[row.pop("user_id")]["features"][str(row.pop("window_days"))] = row
         for row in repeated:
@@ -35,7 +35,7 @@ def evidence(
     return of
 
 
-def _rows(frame: pd.DataFrame, places: dict[Any, Any], customers: Collection[str]) -> list[dict[str, Any]]:
+def _rows_of_customers(frame: pd.DataFrame, places: dict[Any, Any], customers: Collection[str]) -> list[dict[str, Any]]:
     """The customers' rows as JSON holds them: unknown as None, days as text."""
     mine = [places[user_id] for user_id in customers if user_id in places]
     rows = frame.drop(columns="as_of").take(np.concatenate(mine) if mine else [])

@@ -47,10 +47,10 @@ def record(
     valid: dict[str, dict[str, Any]] = {}
     duplicate = 0
     for event in events:
-        problem = _problem(event, now)
-        row = None if problem else _row(event, now, source)
+        problem = _event_problem(event, now)
+        row = None if problem else _event_row(event, now, source)
         if row is not None and row["event_id"] in valid:
-            if _same(valid[row["event_id"]], row):
+            if _same_event(valid[row["event_id"]], row):
                 duplicate += 1
                 continue
             problem, row = "conflicting_event", None
@@ -74,7 +74,7 @@ def record(
         for event_id, row in valid.items():
             if event_id in new:
                 continue
-            if event_id in there and not _same(there[event_id]._mapping, row):
+            if event_id in there and not _same_event(there[event_id]._mapping, row):
                 refused.append(_refusal(row, "conflicting_event"))
             else:
                 duplicate += 1
@@ -126,7 +126,7 @@ def counts(session: Session) -> dict[str, int]:
     return {kind: found[kind] for kind in EVENTS}
 
 
-def _problem(event: Mapping[str, Any], now: dt.datetime) -> str | None:
+def _event_problem(event: Mapping[str, Any], now: dt.datetime) -> str | None:
     event_id, release_id, note = event.get("event_id"), event.get("release_id"), event.get("note")
     at = event.get("occurred_at")
     fine = (
@@ -141,7 +141,7 @@ def _problem(event: Mapping[str, Any], now: dt.datetime) -> str | None:
     return None if fine else "invalid_event"
 
 
-def _row(event: Mapping[str, Any], now: dt.datetime, source: str) -> dict[str, Any]:
+def _event_row(event: Mapping[str, Any], now: dt.datetime, source: str) -> dict[str, Any]:
     return {
         "event_id": event["event_id"],
         "release_id": event["release_id"],
@@ -153,7 +153,7 @@ def _row(event: Mapping[str, Any], now: dt.datetime, source: str) -> dict[str, A
     }
 
 
-def _same(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
+def _same_event(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
     return all(one[name] == other[name] for name in ("release_id", "kind", "note"))
 
 

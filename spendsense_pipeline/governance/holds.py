@@ -51,7 +51,7 @@ def lift(session: Session, which: str, operator_id: str, reason: str, now: dt.da
     """
     require_reason(reason, NO_REASON, operator_id, which)
     operators.require_active(session, operator_id)
-    found = session.scalars(select(Hold).where((Hold.hold_id == which) | (Hold.user_id == which), _stands())).all()
+    found = session.scalars(select(Hold).where((Hold.hold_id == which) | (Hold.user_id == which), _hold_stands())).all()
     if not found:
         raise SpendSenseError(f"no hold stands on {quoted(which)}; `spendsense holds list`", code="unknown_hold")
     if len(found) > 1:
@@ -78,7 +78,7 @@ def lift(session: Session, which: str, operator_id: str, reason: str, now: dt.da
 
 def standing(session: Session, user_id: str) -> Sequence[Hold]:
     """The holds that stand on a customer, oldest first."""
-    return session.scalars(select(Hold).where(Hold.user_id == user_id, _stands()).order_by(Hold.seq)).all()
+    return session.scalars(select(Hold).where(Hold.user_id == user_id, _hold_stands()).order_by(Hold.seq)).all()
 
 
 def listed(session: Session) -> list[dict[str, Any]]:
@@ -116,5 +116,5 @@ def keep_request(session: Session, user_id: str, operator_id: str, reason: str, 
         session.flush()
 
 
-def _stands() -> Any:
+def _hold_stands() -> Any:
     return ~exists().where(HoldLift.hold_id == Hold.hold_id)

@@ -82,7 +82,7 @@ def add(
         session.add(known)
         session.flush()
         session.refresh(known)
-        _record(session, [known], "added", now, actor, source)
+        _record_people(session, [known], "added", now, actor, source)
         return "added"
     changed = any(getattr(known, name) != value for name, value in wanted.items())
     reactivated = known.deactivated_at is not None
@@ -100,11 +100,11 @@ def add(
     session.flush()
     status = "reactivated" if reactivated else "changed" if changed else "unchanged"
     if status != "unchanged":
-        _record(session, [known], status, now, actor, source)
+        _record_people(session, [known], status, now, actor, source)
     return status
 
 
-def _record(
+def _record_people(
     session: Session, people: Iterable[Operator], action: str, now: dt.datetime, actor: str | None, source: str
 ) -> None:
     events = [
@@ -196,7 +196,7 @@ def deactivate(
         return "unchanged"
     known.deactivated_at = now
     session.flush()
-    _record(session, [known], "deactivated", now, actor, source)
+    _record_people(session, [known], "deactivated", now, actor, source)
     return "deactivated"
 
 
@@ -236,5 +236,5 @@ def register_from_files(
             [{"operator_id": name, "registered_at": now, "source": source} for name in new],
         )
         people = session.scalars(select(Operator).where(Operator.operator_id.in_(new)).order_by(Operator.operator_id))
-        _record(session, people, "added", now, None, source)
+        _record_people(session, people, "added", now, None, source)
     return len(new)

@@ -88,11 +88,11 @@ def due(session: Session, address: str, now: dt.datetime) -> list[dict[str, Any]
 
 
 def _payload(session: Session, row: Any) -> dict[str, Any] | None:
-    data = _data(session, row.kind, row.seq)
+    data = _message_data(session, row.kind, row.seq)
     return None if data is None else {"type": TYPES[row.kind], "timestamp": row.recorded_at, "data": data}
 
 
-def _data(session: Session, kind: str, seq: int) -> dict[str, Any] | None:
+def _message_data(session: Session, kind: str, seq: int) -> dict[str, Any] | None:
     """What a message says: ids and what happened, never the text; the receiver asks for the feed."""
     queries = {
         "release": select(

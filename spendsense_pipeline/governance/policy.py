@@ -60,7 +60,7 @@ def keep(engine: Engine, settings: Rules, now: dt.datetime) -> None:
         rule = in_force(session)
         strict = settings.and_(rule)
         if strict != rule:
-            _record(session, strict, SETTINGS, "stricter settings of a process", now)
+            _record_policy(session, strict, SETTINGS, "stricter settings of a process", now)
 
 
 def set_policy(session: Session, wanted: Rules, operator_id: str, reason: str, now: dt.datetime) -> Rules:
@@ -71,11 +71,11 @@ def set_policy(session: Session, wanted: Rules, operator_id: str, reason: str, n
     operators.require_active(session, operator_id)
     if wanted == in_force(session):
         raise SpendSenseError("these are the rules already", code="unchanged")
-    _record(session, wanted, operator_id, reason, now)
+    _record_policy(session, wanted, operator_id, reason, now)
     return wanted
 
 
-def _record(session: Session, rules: Rules, actor: str, reason: str, now: dt.datetime) -> None:
+def _record_policy(session: Session, rules: Rules, actor: str, reason: str, now: dt.datetime) -> None:
     row = {
         "four_eyes": rules.four_eyes,
         "consent_days": rules.consent_days,

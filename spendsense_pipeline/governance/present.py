@@ -38,15 +38,15 @@ GIVES = ("registered", "rewritten")
 
 def unlike_their_events(session: Session) -> Iterator[tuple[str, str, Iterable[str]]]:
     """What is not as its events say: problem, kind, and the first subject, if any."""
-    yield "period_changed", "consent", session.scalars(_periods().limit(1)).all()
-    yield "draft_changed", "draft", session.scalars(_drafts().limit(1)).all()
-    yield "status_changed", "draft", session.scalars(_statuses().limit(1)).all()
-    yield "evidence_changed", "draft", _texts(session)
-    yield "operator_changed", "operator", _operators(session)
+    yield "period_changed", "consent", session.scalars(_periods_unlike().limit(1)).all()
+    yield "draft_changed", "draft", session.scalars(_drafts_unlike().limit(1)).all()
+    yield "status_changed", "draft", session.scalars(_statuses_unlike().limit(1)).all()
+    yield "evidence_changed", "draft", _texts_unlike(session)
+    yield "operator_changed", "operator", _operators_unlike(session)
 
 
 @cache
-def _periods() -> Select[str]:
+def _periods_unlike() -> Select[str]:
     def recorded(action: str, at: Any) -> Any:
         return exists().where(
             ConsentEvent.consent_id == ConsentPeriod.consent_id,
@@ -71,18 +71,18 @@ def _periods() -> Select[str]:
     )
 
 
-def _of(event: Any, actions: Iterable[str]) -> ColumnElement[bool]:
+def _is_event_of(event: Any, actions: Iterable[str]) -> ColumnElement[bool]:
     return and_(event.recommendation_id == Recommendation.recommendation_id, event.action.in_(list(actions)))
 
 
 def _last(actions: Iterable[str]) -> ColumnElement[int]:
     """The place of the draft's last event of these; null where there is none."""
     event = aliased(DraftEvent)
-    return select(func.max(event.seq)).where(_of(event, actions)).correlate(Recommendation).scalar_subquery()
+    return select(func.max(event.seq)).where(_is_event_of(event, actions)).correlate(Recommendation).scalar_subquery()
 
 
 @cache
-def _drafts() -> Select[str]:
+def _drafts_unlike() -> Select[str]:
     given = exists().where(
         DraftEvent.seq == _last(GIVES),
         DraftEvent.user_id == Recommendation.user_id,
@@ -114,10 +114,10 @@ def _drafts() -> Select[str]:
 
 
 @cache
-def _statuses() -> Select[str]:
+def _statuses_unlike() -> Select[str]:
     """Drafts whose status neither a decision nor a closing event gave them."""
     closing = exists().where(
-        _of(DraftEvent, CLOSED),
+        _is_event_of(DraftEvent, CLOSED),
         DraftEvent.action == Recommendation.status,
         DraftEvent.recorded_at == Recommendation.status_at,
     )
@@ -150,7 +150,7 @@ def _statuses() -> Select[str]:
     )
 
 
-def _texts(session: Session) -> Iterator[str]:
+def _texts_unlike(session: Session) -> Iterator[str]:
     """The first text that is not what its last event is the hash of."""
     event = aliased(DraftEvent)
     last = (
@@ -178,7 +178,7 @@ def credentials(operator: Operator) -> str:
     return sha256(canonical([operator.password_hash, operator.subject]))
 
 
-def _operators(session: Session) -> Iterator[str]:
+def _operators_unlike(session: Session) -> Iterator[str]:
     """The first person whose standing is not what was last recorded of it."""
     newest = select(func.max(OperatorEvent.seq)).group_by(OperatorEvent.operator_id)
     events = {

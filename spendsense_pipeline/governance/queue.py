@@ -66,9 +66,9 @@ def queue(
     ids = select(Recommendation.recommendation_id).join(RecommendationText, current_text()).where(wanted)
     page = session.scalars(_urgent_first(ids, now).limit(limit).offset(offset)).all()
     # Only what is shown is read in full: sorted with their findings, all rows would pass through memory.
-    rows = session.execute(_urgent_first(_rows(now).where(Recommendation.recommendation_id.in_(page)), now))
+    rows = session.execute(_urgent_first(_queue_rows(now).where(Recommendation.recommendation_id.in_(page)), now))
     total = session.scalar(select(func.count()).select_from(Recommendation).where(wanted))
-    return {"queue": [_row(row, now) for row in rows], "total": total or 0, "limit": limit, "offset": offset}
+    return {"queue": [_queue_row(row, now) for row in rows], "total": total or 0, "limit": limit, "offset": offset}
 
 
 def queue_by_template(session: Session, now: dt.datetime, *, status: str = "pending_approval") -> list[dict[str, Any]]:
@@ -162,7 +162,7 @@ def full(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str
     """As ``show``, without remembering that it was shown."""
     row = None
     if storable(recommendation_id):
-        row = session.execute(_rows(now).where(Recommendation.recommendation_id == recommendation_id)).first()
+        row = session.execute(_queue_rows(now).where(Recommendation.recommendation_id == recommendation_id)).first()
     if row is None:
         raise SpendSenseError(
             f"there is no recommendation {quoted(recommendation_id)}; `spendsense queue` shows those that wait",
@@ -175,7 +175,7 @@ def full(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str
     decisions = session.scalars(
         select(Decision).where(Decision.recommendation_id == recommendation_id).order_by(Decision.ordinal)
     )
-    return _row(row, now) | {
+    return _queue_row(row, now) | {
         **fields(text, "content rationale"),
         **fields(recommendation, "situation insight insight_id"),
         "situation_facts": explained(recommendation.situation)["facts"],
@@ -201,7 +201,7 @@ def decision_row(decision: Decision) -> dict[str, Any]:
     return fields(decision, "decision_id action operator_id content_hash reason made run_id decided_at")
 
 
-def _rows(now: dt.datetime) -> AnySelect:
+def _queue_rows(now: dt.datetime) -> AnySelect:
     return select(
         Recommendation.recommendation_id,
         Recommendation.user_id,
@@ -250,7 +250,7 @@ def _urgent_first(chosen: S, now: dt.datetime) -> S:
     )
 
 
-def _row(row: AnyRow, now: dt.datetime) -> dict[str, Any]:
+def _queue_row(row: AnyRow, now: dt.datetime) -> dict[str, Any]:
     shown = dict(row._mapping)
     first = shown.pop("first_registered_at")
     return shown | {"findings": json.loads(shown["findings"]), "age_hours": _hours(now - first)}

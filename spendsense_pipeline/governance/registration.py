@@ -120,7 +120,7 @@ def register_drafts(
     then nothing is registered.
     """
     of_customer: dict[str, list[dict[str, Any]]] = {user_id: [] for user_id in customers or ()}
-    for draft in map(_checked, _records(drafted)):
+    for draft in map(_checked_draft, _draft_rows(drafted)):
         of_customer.setdefault(draft["user_id"], []).append(draft)
     counts: Counter[str] = Counter()
     why_refused: Counter[str] = Counter()
@@ -139,7 +139,7 @@ def register_drafts(
             for draft in rows:
                 outcome.place(draft, as_of, past)
             outcome.withdraw(as_of, past)
-            _write(session, outcome, as_of, now, run_id, signals or (lambda _: {}))
+            _write_drafts(session, outcome, as_of, now, run_id, signals or (lambda _: {}))
             experiment_records.mark_ghosts(session, now)
         counts.update(outcome.counts)
         why_refused.update(outcome.why_refused)
@@ -155,11 +155,11 @@ def is_replaced_by(old: Mapping[Any, Any], new: Mapping[str, Any]) -> bool:
         return True
     before, after = json.loads(old["slots"]), json.loads(new["slots"])
     return before.keys() != after.keys() or any(
-        _moved(before[slot].get("value"), after[slot].get("value")) for slot in before
+        _figure_moved(before[slot].get("value"), after[slot].get("value")) for slot in before
     )
 
 
-def _moved(before: object, after: object) -> bool:
+def _figure_moved(before: object, after: object) -> bool:
     if isinstance(before, bool) or isinstance(after, bool) or not isinstance(before, int | float):
         return False  # names and dates are no figures
     if not isinstance(after, int | float):
@@ -332,7 +332,7 @@ class _Outcome:
             self.counts["withdrawn"] += len(rows)
 
 
-def _write(
+def _write_drafts(
     session: Session,
     outcome: _Outcome,
     as_of: dt.date,
@@ -342,7 +342,7 @@ def _write(
 ) -> None:
     recommendation, text = Recommendation.__table__, RecommendationText.__table__
     written = [*(draft for draft, _ in outcome.new), *outcome.rewritten]
-    to_text = _texts(now, signals({draft["user_id"] for draft in written}))
+    to_text = _text_rows(now, signals({draft["user_id"] for draft in written}))
     if outcome.new:
         rows = [
             {
@@ -394,7 +394,7 @@ def _write(
             session.execute(insert(Slate), unseen)
 
 
-def _texts(now: dt.datetime, signals: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def _text_rows(now: dt.datetime, signals: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     copied = ("recommendation_id", "content_hash", "title", "content", "rationale", "findings", "slots", "reasons")
 
     @functools.cache
@@ -496,7 +496,7 @@ def _reassess(session: Session, judged: Sequence[Mapping[str, Any]]) -> None:
     rows_changed(session, statement, words)
 
 
-def _records(drafted: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict[str, Any]]:
+def _draft_rows(drafted: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict[str, Any]]:
     if isinstance(drafted, Sequence):
         return [dict(draft) for draft in drafted]
     from spendsense_pipeline.frames import records  # loads pandas, which whoever has a frame has loaded
@@ -504,7 +504,7 @@ def _records(drafted: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict
     return records(drafted)
 
 
-def _checked(draft: dict[str, Any]) -> dict[str, Any]:
+def _checked_draft(draft: dict[str, Any]) -> dict[str, Any]:
     # A frame has NaN where a database has null.
     for name in ("product_id", "model", "generation_ms", "insight", "insight_id"):
         if draft[name] != draft[name]:

@@ -246,9 +246,9 @@ def propose(
         allowed, blocked = _decided_now(session, facts_query(now).limit(ENOUGH), terms)
         if not allowed and sum(blocked.values()) >= ENOUGH:
             allowed, blocked = _decided_now(session, facts_query(now), terms)
-        blocked += _waiting(session, now)
+        blocked += _waiting_counts(session, now)
         ending = bool(endings.due(session, now, _products(session, withdrawn), limit=1))
-    return Proposal(len(allowed), _counted(blocked), ending)
+    return Proposal(len(allowed), _occurring(blocked), ending)
 
 
 @dataclass(frozen=True)
@@ -294,10 +294,10 @@ def run_gate(
         terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
         # Judged before lapsed periods are closed, so that the count still says what became of them.
         allowed, blocked = _decided_now(session, in_turn, terms)
-        refused = _unfit(session, [facts for facts, _ in allowed], guardrails)
+        refused = _unfit_texts(session, [facts for facts, _ in allowed], guardrails)
         allowed = [one for one in allowed if one[0].recommendation_id not in refused]
         blocked += Counter(refused.values())
-        blocked += _waiting(session, now)
+        blocked += _waiting_counts(session, now)
         recalled = consent.close_lapsed(session, now, terms.consent_days, salt=salt)
         ended = {"lapsed": recalled} | endings.end_due(session, now, _products(session, withdrawn), salt)
         expire(session, now)
@@ -335,13 +335,13 @@ def run_gate(
     return Gate(
         [row["recommendation_id"] for row in releases],
         sorted([*recalled, *ended.get("product_withdrawn", [])]),
-        _counted(blocked),
+        _occurring(blocked),
         {cause: len(names) for cause, names in sorted(ended.items()) if names},
         {reason: sorted(name for name, why in refused.items() if why == reason) for reason in {*refused.values()}},
     )
 
 
-def _unfit(session: Session, candidates: Sequence[ReleaseFacts], guardrails: Guardrails) -> dict[str, str]:
+def _unfit_texts(session: Session, candidates: Sequence[ReleaseFacts], guardrails: Guardrails) -> dict[str, str]:
     """Recommendation id → reason, of those whose words are not the ones that were decided, or not fit to be sent."""
     hashed = {facts.recommendation_id: facts.content_hash for facts in candidates}
     names = ("recommendation_id", "title", "content", "rationale", "slots")
@@ -415,7 +415,7 @@ def _had_this_week(session: Session, user_ids: Sequence[str], now: dt.datetime) 
     return had
 
 
-def _waiting(session: Session, now: dt.datetime) -> Counter[str]:
+def _waiting_counts(session: Session, now: dt.datetime) -> Counter[str]:
     """What waits for an operator or is past its time, under the reason that ``release_decision`` would give first.
 
     Nothing else about it can matter yet, so the index counts it.
@@ -428,7 +428,7 @@ def _waiting(session: Session, now: dt.datetime) -> Counter[str]:
     return Counter(pending=pending, expired=expired)
 
 
-def _counted(blocked: Counter[str]) -> dict[str, int]:
+def _occurring(blocked: Counter[str]) -> dict[str, int]:
     return {reason: number for reason, number in sorted(blocked.items()) if number}
 
 

@@ -168,7 +168,7 @@ def approve(
     text, since nothing else can have been seen, and where the text that ``show`` last gave this operator, by name,
     still stands.
     """
-    asked = [Request("approve", *_named(text, operator_id), reason=note) for text in references]
+    asked = [Request("approve", *_item_named(text, operator_id), reason=note) for text in references]
     return decide(engine, asked, now, **how)
 
 
@@ -176,7 +176,7 @@ def reject(
     engine: Engine, references: Sequence[str], operator_id: str, now: dt.datetime, *, reason: str, **how: Any
 ) -> list[dict[str, Any]]:
     """Reject for good. Keeps this template away from this customer for 90 days."""
-    asked = [Request("reject", *_named(text, operator_id), reason=reason) for text in references]
+    asked = [Request("reject", *_item_named(text, operator_id), reason=reason) for text in references]
     return decide(engine, asked, now, **how)
 
 
@@ -193,7 +193,7 @@ def override(
     **how: Any,
 ) -> list[dict[str, Any]]:
     """Put other words in the place of a waiting text; the pipeline's own text is kept for ever."""
-    asked = Request("override", *_named(text, operator_id), reason=reason, title=title, content=content)
+    asked = Request("override", *_item_named(text, operator_id), reason=reason, title=title, content=content)
     return decide(engine, [asked], now, guardrails=guardrails, **how)
 
 
@@ -207,11 +207,11 @@ def undo(
     **how: Any,
 ) -> list[dict[str, Any]]:
     """Take back an approval or an override that was not released yet; the recommendation waits again."""
-    asked = [Request("undo", *_named(text, operator_id), reason=reason) for text in references]
+    asked = [Request("undo", *_item_named(text, operator_id), reason=reason) for text in references]
     return decide(engine, asked, now, **how)
 
 
-def _named(text: str, operator_id: str) -> tuple[str, str, str | None]:
+def _item_named(text: str, operator_id: str) -> tuple[str, str, str | None]:
     name, seen = reference(text)
     return name, operator_id, seen
 
@@ -273,7 +273,7 @@ def decide_within(
         rules = replace(rules, four_eyes=True)
     desk = _Desk.read(session, requests)
     results = [desk.take(request, rules) for request in requests]
-    _write(session, desk, rules.now, salt)
+    _write_decisions(session, desk, rules.now, salt)
     return results
 
 
@@ -392,7 +392,7 @@ class _Desk:
         return _closed(request, item, rules.now) or self._other_text(request, item)
 
     def _other_text(self, request: Request, item: dict[str, Any]) -> Refusal | None:
-        if request.action in ("approve", "override") and not _whole(item):
+        if request.action in ("approve", "override") and not _words_as_hashed(item):
             return Refusal.TEXT_CHANGED
         seen = request.content_hash
         if seen is None and request.action == "approve":
@@ -510,7 +510,7 @@ def _located(findings: Sequence[Mapping[str, Any]], text: Mapping[str, str]) -> 
     return [located(one, **{part: text[part] for part in ("title", "content", "rationale")}) for one in findings]
 
 
-def _whole(item: Mapping[str, Any]) -> bool:
+def _words_as_hashed(item: Mapping[str, Any]) -> bool:
     """Whether the stored words are those that the hash is of."""
     words = (item[name] for name in ("content_type", "title", "content", "rationale", "product_id"))
     return bool(content_hash(*words) == item["content_hash"])
@@ -520,7 +520,7 @@ def _readable(name: str, text: str) -> bool:
     return storable(text) and len(text) <= LONGEST[name]
 
 
-def _write(session: Session, desk: _Desk, now: dt.datetime, salt: audit.Salt) -> None:
+def _write_decisions(session: Session, desk: _Desk, now: dt.datetime, salt: audit.Salt) -> None:
     """Texts first, then decisions, then the change itself: compare-and-set on the status and hash that were read."""
     if not desk.changes:
         return

@@ -40,7 +40,7 @@ def private_key(file: Path) -> "Ed25519PrivateKey":
 
     key = _loaded(file, lambda pem: load_pem_private_key(pem, None))
     if not isinstance(key, Ed25519PrivateKey):
-        raise _invalid(file)
+        raise _invalid_key(file)
     return key
 
 
@@ -48,29 +48,29 @@ def _public_key(file: Path) -> "Ed25519PublicKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    if b"PRIVATE" in _read(file):
+    if b"PRIVATE" in _pem_of(file):
         return private_key(file).public_key()
     key = _loaded(file, load_pem_public_key)
     if not isinstance(key, Ed25519PublicKey):
-        raise _invalid(file)
+        raise _invalid_key(file)
     return key
 
 
 def _loaded(file: Path, load: Any) -> Any:
     try:
-        return load(_read(file))
+        return load(_pem_of(file))
     except (ValueError, TypeError):
-        raise _invalid(file) from None
+        raise _invalid_key(file) from None
 
 
-def _read(file: Path) -> bytes:
+def _pem_of(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
         raise SpendSenseError(f"the key {file} cannot be read: {error.strerror}", code="invalid_key") from None
 
 
-def _invalid(file: Path) -> SpendSenseError:
+def _invalid_key(file: Path) -> SpendSenseError:
     return SpendSenseError(
         f"{file} is no Ed25519 key in PEM; `openssl genpkey -algorithm ed25519 -out FILE` makes one", code="invalid_key"
     )

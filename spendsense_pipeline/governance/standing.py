@@ -74,7 +74,7 @@ def approve(
             "operator_id": operator_id,
             "until": until,
             "read_percent": read_percent,
-            "bounds": json.dumps(_bounds(session, wording), ensure_ascii=False, sort_keys=True),
+            "bounds": json.dumps(_bounds_seen(session, wording), ensure_ascii=False, sort_keys=True),
             "known_by": known_by,
             "given_at": now,
         }
@@ -188,7 +188,7 @@ def read_alone(recommendation_id: str, standing_id: str, percent: int) -> bool:
     return int.from_bytes(drawn[:8], "big") % 10_000 < percent * 100
 
 
-def _bounds(session: Session, wording: Wording) -> dict[str, dict[str, Any]]:
+def _bounds_seen(session: Session, wording: Wording) -> dict[str, dict[str, Any]]:
     """slot → {lowest, highest} or {values}, over all texts of the wording that wait or were approved."""
     found: dict[str, dict[str, Any]] = {}
     rows = session.scalars(

@@ -126,11 +126,11 @@ def choose(
     audit.record(session, audit.TOPIC, rows, now, salt)
     off = [name for name, value in changed.items() if not value]
     if off:
-        _end(session, user_id, off, now, salt)
+        _end_topics(session, user_id, off, now, salt)
     return before | changed
 
 
-def _end(session: Session, user_id: str, off: list[str], now: dt.datetime, salt: audit.Salt) -> None:
+def _end_topics(session: Session, user_id: str, off: list[str], now: dt.datetime, salt: audit.Salt) -> None:
     theirs = and_(Recommendation.user_id == user_id, topic().in_(off))
     draft_events.close(session, theirs, "voided", now, salt)
     released = (

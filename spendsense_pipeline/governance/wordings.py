@@ -49,7 +49,7 @@ def templates(
     """
     if status not in (None, "new", "approved"):
         raise SpendSenseError(f"unknown status {status!r}; a wording is new or approved", code="unknown_status")
-    waiting = _waiting(session, now)
+    waiting = _waiting_by_wording(session, now)
     approved = _approved(session)
     known = {wording: "approved" if wording in approved else "new" for wording in {*waiting, *approved}}
     chosen = [wording for wording in known if status in (None, known[wording])]
@@ -61,7 +61,7 @@ def templates(
             "template_hash": wording[1],
             "reference": f"{wording[0]}@{wording[1][:12]}",
             "status": known[wording],
-            **_texts(session, now, wording, waits=wording in waiting),
+            **_wording_texts(session, now, wording, waits=wording in waiting),
             **(waiting.get(wording) or nothing),
             "approvals": _approvals(session, wording),
         }
@@ -90,7 +90,7 @@ def wording(session: Session, now: dt.datetime, reference: str) -> dict[str, Any
         "template_hash": which[1],
         "reference": f"{which[0]}@{which[1][:12]}",
         "status": "approved" if approved else "new",
-        **_texts(session, now, which, waits=bool(found[0])),
+        **_wording_texts(session, now, which, waits=bool(found[0])),
         **dict(zip(("waiting", "with_findings", "oldest", "next_expiry"), found, strict=True)),
         "approvals": approvals,
     }
@@ -128,7 +128,7 @@ def approve_template(
     while True:
         with writing(engine) as session:
             wording = named(session, reference)
-            drafts = _drafts(session, now, wording, after)
+            drafts = _waiting_drafts(session, now, wording, after)
             asked = [
                 Request("approve", one.recommendation_id, operator_id, one.content_hash, reason=note)
                 for one in drafts
@@ -138,7 +138,7 @@ def approve_template(
             rules = Rules(now, None, four_eyes, "template", run_id, sample_opened=opened is not None, known_by=known_by)
             decided = decide_within(session, asked, rules, salt)
             if approved := sum(row["ok"] for row in decided):
-                _record(session, wording, operator_id, opened, approved, now, run_id, salt)
+                _record_decision(session, wording, operator_id, opened, approved, now, run_id, salt)
         results += decided
         left += [
             {"recommendation_id": one.recommendation_id, "reason": "findings" if one.severity else "overridden"}
@@ -174,7 +174,7 @@ def named(session: Session, reference: str) -> Wording:
     return template_id, meant[0]
 
 
-def _drafts(session: Session, now: dt.datetime, wording: Wording, after: str) -> Sequence[audit.AnyRow]:
+def _waiting_drafts(session: Session, now: dt.datetime, wording: Wording, after: str) -> Sequence[audit.AnyRow]:
     return session.execute(
         select(
             Recommendation.recommendation_id,
@@ -206,7 +206,7 @@ def sample(session: Session, wording: Wording, operator_id: str) -> str | None:
     ).first()
 
 
-def _record(
+def _record_decision(
     session: Session,
     wording: Wording,
     operator_id: str,
@@ -230,7 +230,7 @@ def _record(
     audit.record(session, audit.TEMPLATE_DECISION, [row], now, salt)
 
 
-def _waiting(session: Session, now: dt.datetime) -> dict[Wording, dict[str, Any]]:
+def _waiting_by_wording(session: Session, now: dt.datetime) -> dict[Wording, dict[str, Any]]:
     grouped = (
         select(
             Recommendation.template_id,
@@ -255,7 +255,7 @@ def _approved(session: Session) -> set[Wording]:
     return {(row[0], row[1]) for row in session.execute(union(single, whole))}
 
 
-def _texts(session: Session, now: dt.datetime, wording: Wording, *, waits: bool) -> dict[str, Any]:
+def _wording_texts(session: Session, now: dt.datetime, wording: Wording, *, waits: bool) -> dict[str, Any]:
     """What a wording was written by, the bounds of the figures it shows, and the texts at those bounds."""
     shown = (
         select(
@@ -272,7 +272,7 @@ def _texts(session: Session, now: dt.datetime, wording: Wording, *, waits: bool)
         .order_by(Recommendation.registered_at.desc(), Recommendation.recommendation_id)
     )
     drafts = session.execute(shown if waits else shown.limit(RENDERINGS)).all()
-    figures = _bounds(drafts)
+    figures = _figure_bounds(drafts)
     extremes = [figures[slot][end]["recommendation_id"] for slot in figures for end in ("lowest", "highest")]
     chosen = list(dict.fromkeys([*extremes, *(one.recommendation_id for one in drafts)]))[:RENDERINGS]
     words = session.execute(
@@ -298,7 +298,7 @@ def _texts(session: Session, now: dt.datetime, wording: Wording, *, waits: bool)
     }
 
 
-def _bounds(drafts: Sequence[audit.AnyRow]) -> dict[str, dict[str, Any]]:
+def _figure_bounds(drafts: Sequence[audit.AnyRow]) -> dict[str, dict[str, Any]]:
     """Slot → {signal, lowest, highest} over the figures of the drafts; names and dates have no bounds."""
     found: dict[str, dict[str, Any]] = {}
     for draft in drafts:

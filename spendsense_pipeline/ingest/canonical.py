@@ -31,7 +31,7 @@ import ibis
 from ibis import _
 from ibis.backends.duckdb import Backend
 
-from spendsense_pipeline.contracts.canonical import EARLIEST, LARGEST
+from spendsense_pipeline.contracts.canonical_tables import EARLIEST, LARGEST
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.fields import COUNTRIES, FIELDS, HELD, LIST_LENGTH, Field, key, names
 

@@ -1,4 +1,4 @@
-"""How erased ids are remembered. Apart from ``ingest.erasure``, so that looking one up loads no engine."""
+"""How erased ids are remembered. Apart from ``erased_files``, so that looking one up loads no engine."""
 
 import hashlib
 

@@ -18,7 +18,7 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
-from spendsense_pipeline.contracts import canonical as contracts
+from spendsense_pipeline.contracts import canonical_tables as contracts
 from spendsense_pipeline.ingest import canonical, fields
 from spendsense_pipeline.ingest.files import literal, quoted
 

@@ -2,7 +2,7 @@
 
 A name is all that leaves: no amount, no date, no count, no other name, and none that fewer than
 ``census.ASKED_FROM`` customers have or that may be a person's. What does not belong here: sending the question and
-keeping the answer (``defs/payees.py``), and which names are asked about (``census.py``).
+keeping the answer (``defs/payee_assets.py``), and which names are asked about (``census.py``).
 """
 
 import json

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from spendsense_pipeline.contracts.recommendations import DraftRecommendations
+from spendsense_pipeline.contracts.recommendation_tables import DraftRecommendations
 from spendsense_pipeline.durations import NOT_REPEATED, REJECTION, REPEATED_LATER
 from spendsense_pipeline.frames import records
 from spendsense_pipeline.insights.kinds import INSIGHTS

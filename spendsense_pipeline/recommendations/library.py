@@ -18,7 +18,7 @@ from typing import Final
 
 import pandas as pd
 
-from spendsense_pipeline.contracts.personas import PERSONAS
+from spendsense_pipeline.contracts.persona_tables import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.choosing import TAGS

@@ -18,13 +18,13 @@ from typing import Any, Final
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from spendsense_pipeline.contracts.personas import PERSONAS
+from spendsense_pipeline.contracts.persona_tables import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.facts import ABOUT_FACTS, ABOUT_SLOTS, FACTS, YES_NO, situation_key
-from spendsense_pipeline.recommendations.figures import GUIDELINES
 from spendsense_pipeline.recommendations.library import Piece, load_library
 from spendsense_pipeline.recommendations.render import fill_slots
+from spendsense_pipeline.recommendations.shown_figures import GUIDELINES
 from spendsense_pipeline.recommendations.slots import SLOTS, Slot
 from spendsense_pipeline.recommendations.templates import EXAMPLES
 

@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.facts import ABOUT_FACTS, ABOUT_SLOTS, FACTS, facts_of_insight
-from spendsense_pipeline.recommendations.figures import figures
 from spendsense_pipeline.recommendations.guardrails import review_text
 from spendsense_pipeline.recommendations.render import render_education
+from spendsense_pipeline.recommendations.shown_figures import figures
 from spendsense_pipeline.recommendations.slots import SLOT, SLOTS, Slot, shown
 
 FRAME_SLOTS: Final = frozenset({"window", "as_of"})

@@ -67,9 +67,9 @@ def create_app(service: Service) -> FastAPI:
         redirect_slashes=False,
         max_body_size=LARGEST_BODY,
     )
-    app.add_exception_handler(SpendSenseError, _refused)
+    app.add_exception_handler(SpendSenseError, _refused_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(NotLoggedIn, _to_login)
     app.state.service = service
     app.state.tokens_used = dict[str, dt.datetime]()
@@ -96,7 +96,7 @@ def status_of(code: str) -> int:
     return 404 if code.startswith("unknown_") else 422 if code.startswith("invalid_") else 409
 
 
-def _refused(request: Request, error: Exception) -> Response:
+def _refused_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SpendSenseError)  # noqa: S101 - the handler is registered for it
     return _error(request, status_of(error.code), str(error), code=error.code)
 
@@ -113,23 +113,23 @@ def _error(request: Request, status: int, detail: str, *, code: str | None = Non
     return answer({"detail": detail} | ({"code": code} if code else {}), status, headers)
 
 
-def _invalid(_request: Request, error: Exception) -> Response:
+def _invalid_request(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
     faults = [
-        {name: _shown(fault[name], DEEPEST) for name in ("type", "loc", "msg", "input", "ctx") if name in fault}
+        {name: _shown_input(fault[name], DEEPEST) for name in ("type", "loc", "msg", "input", "ctx") if name in fault}
         for fault in error.errors()
     ]
     return answer({"detail": faults}, 422)
 
 
-def _shown(value: Any, levels: int) -> Any:
+def _shown_input(value: Any, levels: int) -> Any:
     """What JSON can hold of a rejected input, so many levels deep; numbers that it cannot are spelled out."""
     if isinstance(value, dict | list | tuple) and not levels:
         return "…"
     if isinstance(value, dict):
-        return {str(key): _shown(one, levels - 1) for key, one in value.items()}
+        return {str(key): _shown_input(one, levels - 1) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_shown(one, levels - 1) for one in value[:100]]
+        return [_shown_input(one, levels - 1) for one in value[:100]]
     if isinstance(value, float) and not float("-inf") < value < float("inf"):
         return str(value)
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -83,7 +83,7 @@ def customer(request: Request, caller: Reader, user_id: str) -> Response:
         as_of=whole["profile"]["as_of"],
         consents=whole["profile"]["consent"],
         personas=[_persona(window, one) for window, one in whole["profile"]["personas"].items()],
-        signals=_signals(whole["signals"]["windows"]),
+        signals=_signals_by_family(whole["signals"]["windows"]),
         windows=list(whole["signals"]["windows"]),
         behind=next(iter(whole["signals"]["windows"].values()), None),
         insights=[one | {"lines": pane.insight_lines(one["figures"])} for one in whole["insights"]["insights"]],
@@ -105,7 +105,7 @@ def _persona(window: str, found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _signals(windows: dict[str, Any]) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+def _signals_by_family(windows: dict[str, Any]) -> list[tuple[str, list[tuple[str, list[str]]]]]:
     """By family: each plain signal with its figure in every window; lists stand in tables of their own."""
     if not windows:
         return []

@@ -147,7 +147,7 @@ def read_item(request: Request, caller: Reader, recommendation_id: str, prefetch
     """One text in full. That it was opened is remembered, except where the page only fetches ahead of its reader."""
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(f"/desk?{urlencode({'item': recommendation_id})}", 303)
-    return _item(request, caller, recommendation_id, opened=not prefetch)
+    return _text_of_desk(request, caller, recommendation_id, opened=not prefetch)
 
 
 @router.post("/desk/item/{recommendation_id}/opened")
@@ -161,7 +161,7 @@ def open_item(request: Request, caller: Reader, recommendation_id: str) -> Respo
     return answer({name: shown[name] for name in ("content_hash", "status")} | {"looking": looking})
 
 
-def _item(request: Request, caller: Caller, recommendation_id: str, *, opened: bool) -> Response:
+def _text_of_desk(request: Request, caller: Caller, recommendation_id: str, *, opened: bool) -> Response:
     service = of(request)
     now = service.now()
     shown = None

@@ -40,8 +40,8 @@ def overview(request: Request, caller: Annotated[Caller, Depends(person("read"))
         request,
         "overview.html",
         caller=caller,
-        consent=charts.bars(_consent(consents)),
-        day=_day(service.settings.warehouse_root, consents),
+        consent=charts.bars(_consent_bars(consents)),
+        day=_figures_of_day(service.settings.warehouse_root, consents),
         **governed,
     )
 
@@ -63,20 +63,20 @@ def _governed(session: Session, now: dt.datetime) -> dict[str, Any]:
     }
 
 
-def _consent(consents: profiles.Consents) -> list[tuple[str, int]]:
+def _consent_bars(consents: profiles.Consents) -> list[tuple[str, int]]:
     education, offers = (
         {user for user, scopes in consents.items() if scopes[scope]} for scope in ("education", "partner_offers")
     )
     return list(zip(CONSENTS, (len(education & offers), len(education - offers), len(offers - education)), strict=True))
 
 
-def _day(root: str, consents: profiles.Consents) -> dict[str, Any] | None:
+def _figures_of_day(root: str, consents: profiles.Consents) -> dict[str, Any] | None:
     """What the newest day's tables say; None before anything was run."""
     try:
         counts = profiles.counts(root, consents)
     except warehouse.NotMaterialized:
         return None
-    metrics = _newest(root, "evaluation_metrics")
+    metrics = _newest_partition(root, "evaluation_metrics")
     personas = sorted({name for found in counts["personas"].values() for name in found})
     return {
         "users": counts["users"],
@@ -90,18 +90,18 @@ def _day(root: str, consents: profiles.Consents) -> dict[str, Any] | None:
             ]
             for name in personas
         ],
-        "insights": charts.bars(_insights(root)),
+        "insights": charts.bars(_insight_bars(root)),
         "as_of": metrics[0]["as_of"] if metrics else None,
         "metrics": [
-            {"name": words(row["metric"]), "value": _value(row), "definition": row["definition"]}
+            {"name": words(row["metric"]), "value": _metric_value(row), "definition": row["definition"]}
             for row in metrics
             if row["dimension"] is None and not row["metric"].startswith("persona_")
         ],
-        "fairness": _fairness([row for row in metrics if row["dimension"] is not None]),
+        "fairness": _fairness_table([row for row in metrics if row["dimension"] is not None]),
     }
 
 
-def _newest(root: str, asset: str) -> list[dict[str, Any]]:
+def _newest_partition(root: str, asset: str) -> list[dict[str, Any]]:
     stored = warehouse.partitions(root, asset)
     if not stored:
         return []
@@ -109,7 +109,7 @@ def _newest(root: str, asset: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _insights(root: str) -> list[tuple[str, int]]:
+def _insight_bars(root: str) -> list[tuple[str, int]]:
     """Insights of the newest day by kind, most frequent first."""
     stored = warehouse.partitions(root, "insights")
     if not stored:
@@ -120,14 +120,14 @@ def _insights(root: str) -> list[tuple[str, int]]:
     return [(words(row["insight"]), row["number"]) for row in ordered]
 
 
-def _value(row: Mapping[str, Any]) -> str:
+def _metric_value(row: Mapping[str, Any]) -> str:
     value = row["value"]
     if value is None or math.isnan(value):
         return "–"
     return f"{number(value * 100, 1)} %" if row["metric"] in SHARES else number(value, 2)
 
 
-def _fairness(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _fairness_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """By dimension: {dimension, bands, measures: [(name, [{share, of, width}])]}."""
     tables = []
     for dimension in dict.fromkeys(row["dimension"] for row in rows):
@@ -138,13 +138,13 @@ def _fairness(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             {
                 "dimension": words(dimension),
                 "bands": bands,
-                "measures": [(words(one), [_rate(cells[one, band]) for band in bands]) for one in measures],
+                "measures": [(words(one), [_cell_rate(cells[one, band]) for band in bands]) for one in measures],
             }
         )
     return tables
 
 
-def _rate(row: Mapping[str, Any]) -> dict[str, Any]:
+def _cell_rate(row: Mapping[str, Any]) -> dict[str, Any]:
     value, below = row["value"], row["denominator"]
     if value is None or math.isnan(value):
         return {"share": "–", "of": "", "width": 0}

@@ -64,13 +64,13 @@ def arrangements(rng: Rng, who: People, plan: Standing, period: Period) -> Stand
     )
 
 
-def _key(who: People, plan: Standing) -> tuple[Ints, Ints]:
+def _event_key(who: People, plan: Standing) -> tuple[Ints, Ints]:
     return who.index[plan.who], plan.payee
 
 
 def _sometimes_ended(rng: Rng, who: People, plan: Standing, period: Period) -> Standing:
     """Subscriptions are signed up for and cancelled; three in ten begin, two in ten end, while we look."""
-    key = _key(who, plan)
+    key = _event_key(who, plan)
     may = (plan.kind == SUBSCRIPTION) & np.isin(plan.cadence, (WEEKLY, MONTHLY))
     begins = period.first + np.rint(period.days * rng.between("signed up/when", 0.0, 0.6, *key)).astype(np.int64)
     ends = period.first + np.rint(period.days * rng.between("cancelled/when", 0.4, 1.0, *key)).astype(np.int64)
@@ -83,7 +83,7 @@ def _sometimes_ended(rng: Rng, who: People, plan: Standing, period: Period) -> S
 
 def _varying_more(rng: Rng, who: People, plan: Standing) -> Standing:
     """Pay by the hour with overtime, power by the weather."""
-    key = _key(who, plan)
+    key = _event_key(who, plan)
     hourly = (plan.kind == INCOME) & ((plan.cadence == WEEKLY) | rng.chance("by the hour", 0.3, *key))
     varies = np.where(hourly, 0.22, plan.varies)
     return replace(plan, varies=np.where((plan.kind == BILL) & (plan.varies > 0), 0.4, varies))
@@ -91,7 +91,7 @@ def _varying_more(rng: Rng, who: People, plan: Standing) -> Standing:
 
 def _employers_merged(rng: Rng, who: People, plan: Standing, period: Period) -> list[Standing]:
     """One employer in ten goes on under another name; one saver in four has a part of the pay sent there."""
-    key = _key(who, plan)
+    key = _event_key(who, plan)
     pay = plan.kind == INCOME
     when = period.first + np.rint(period.days * rng.between("merger/when", 0.3, 0.7, *key)).astype(np.int64)
     merged = pay & rng.chance("merger", 0.1, *key)
@@ -137,11 +137,11 @@ def _of_shared_sellers(rng: Rng, who: People) -> Standing:
         cents = -to_cents(np.full(len(have), payee.prices[plans[0]]))
         place = np.where(who.has_card[have], CARD, CHECKING)
         day = rng.whole(f"{topic}/day", 1, 28, key)
-        made.append(Standing.of(have, place, _code(payee, have), SUBSCRIPTION, MONTHLY, day, cents))
+        made.append(Standing.of(have, place, _payee_code(payee, have), SUBSCRIPTION, MONTHLY, day, cents))
     return all_standing(made)
 
 
-def _code(payee: pool.Payee, holders: Ints) -> Ints:
+def _payee_code(payee: pool.Payee, holders: Ints) -> Ints:
     return np.full(len(holders), pool.code(payee))
 
 
@@ -203,7 +203,7 @@ def standing_rows(rng: Rng, who: People, plan: Standing, period: Period) -> tupl
     day = due + np.where(slow, drift, 0) + np.where(retried, rng.whole("tried again/after", 4, 9, *key), 0)
     day = np.where(kind == INCOME, working_day(day, "backward", period), working_day(day, "forward", period))
     happened = period.covers(day) & (due >= plan.begins[at]) & (due < plan.ends[at])
-    happened &= ~_left_out(rng, who, plan, at, due, period) & ~(
+    happened &= ~_rows_left_out(rng, who, plan, at, due, period) & ~(
         (kind == INCOME) & rng.chance("unpaid leave", 0.02, *key)
     )
     kept = np.flatnonzero(happened)
@@ -219,7 +219,7 @@ def standing_rows(rng: Rng, who: People, plan: Standing, period: Period) -> tupl
 
 def _price_on(rng: Rng, who: People, plan: Standing, at: Ints, day: Ints, period: Period) -> Ints:
     """What an arrangement costs on a day: less before prices rose, another plan before, little at the beginning."""
-    key = _key(who, plan)
+    key = _event_key(who, plan)
     fixed = (plan.varies == 0) & np.isin(plan.cadence, (WEEKLY, MONTHLY)) & np.isin(plan.kind, (SUBSCRIPTION, BILL))
     when = period.first + np.rint(period.days * rng.between("rise/when", 0.35, 0.6, *key)).astype(np.int64)
     rises = fixed & rng.chance("rise", 0.3, *key)
@@ -239,9 +239,9 @@ def _price_on(rng: Rng, who: People, plan: Standing, at: Ints, day: Ints, period
     return priced
 
 
-def _left_out(rng: Rng, who: People, plan: Standing, at: Ints, day: Ints, period: Period) -> Flags:
+def _rows_left_out(rng: Rng, who: People, plan: Standing, at: Ints, day: Ints, period: Period) -> Flags:
     """One month missing somewhere in the middle, for a fifth of the monthly charges."""
-    key = _key(who, plan)
+    key = _event_key(who, plan)
     missing = np.isin(plan.kind, (SUBSCRIPTION, BILL)) & (plan.cadence == MONTHLY) & rng.chance("gap", 0.2, *key)
     hole = period.first + np.rint(period.days * rng.between("gap/when", 0.3, 0.6, *key)).astype(np.int64)
     left_out: Flags = missing[at] & (day >= hole[at]) & (day < hole[at] + 28)
@@ -251,11 +251,11 @@ def _left_out(rng: Rng, who: People, plan: Standing, at: Ints, day: Ints, period
 def _card_switched(rng: Rng, who: People, plan: Standing) -> Flags:
     """Those who pay a subscription from the account instead of the card from some day on."""
     by_card: Flags = (plan.kind == SUBSCRIPTION) & (plan.place == CARD)
-    return by_card & rng.chance("card switched", 0.15, *_key(who, plan))
+    return by_card & rng.chance("card switched", 0.15, *_event_key(who, plan))
 
 
 def _half_way(rng: Rng, who: People, plan: Standing, period: Period) -> Ints:
-    part = rng.between("card switched/when", 0.3, 0.7, *_key(who, plan))
+    part = rng.between("card switched/when", 0.3, 0.7, *_event_key(who, plan))
     day: Ints = period.first + np.rint(period.days * part).astype(np.int64)
     return day
 

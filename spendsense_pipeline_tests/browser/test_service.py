@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import uvicorn
 from playwright.sync_api import Page, expect
+from sqlalchemy import select
 
 from spendsense_pipeline.governance import credentials, feedback, operators
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.governance.models import Decision
+from spendsense_pipeline.governance.models import Decision, FeedbackEvent
 from spendsense_pipeline.service.login import login_link
 from spendsense_pipeline_tests.browser.conftest import FAINT, NAMELESS, Visitor
 from spendsense_pipeline_tests.conftest import Pipeline
@@ -329,7 +330,7 @@ def test_a_customer_reads_answers_and_switches_a_topic_off(
         expect(page.get_by_role("heading", name=row["title"])).to_be_hidden()
     assert town.feed(place.engine, place.now) == []
     with reading(place.engine) as session:
-        assert {one["kind"] for one in feedback.of_customer(session, "mia")} == {"seen", "opened", "helpful"}
+        assert {*session.scalars(select(FeedbackEvent.kind))} == {"seen", "opened", "helpful"}
     assert visitor.complaints == []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.defs.payees import ANSWERS, Asking
+from spendsense_pipeline.defs.payee_assets import ANSWERS, Asking
 from spendsense_pipeline.defs.resources import LanguageModel
 from spendsense_pipeline.payees.population import of_payees
 from spendsense_pipeline.payees.questions import UNKNOWN, categories, question

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.defs import plots
-from spendsense_pipeline.defs.evaluation import fairness, movements
-from spendsense_pipeline.defs.personas import distributions
+from spendsense_pipeline.defs.evaluation_assets import fairness, movements
+from spendsense_pipeline.defs.persona_assets import distributions
 from spendsense_pipeline.personas.rules import RULES
 
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.defs.features import JOB
+from spendsense_pipeline.defs.feature_assets import JOB
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import ModelGeneration, ModelTemplate
 from spendsense_pipeline.recommendations.generation import REQUESTS_AT_MOST

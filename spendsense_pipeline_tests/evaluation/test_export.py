@@ -103,7 +103,7 @@ def test_an_export_that_fails_leaves_the_earlier_one_whole(
     def dies(*_: object) -> bytes:
         raise OSError("disk full")
 
-    monkeypatch.setattr(export, "_parquet", dies)
+    monkeypatch.setattr(export, "_parquet_bytes", dies)
     with pytest.raises(OSError, match="disk full"):
         analytics_export(tables, str(tmp_path), DAY, ["a"], HEAD)
     assert {path.name: path.read_bytes() for path in (tmp_path / str(DAY)).iterdir()} == before

@@ -300,7 +300,7 @@ def test_a_decision_waits_for_at_most_one_turn_of_a_registration(
     day = [draft(user, grant(engine, user)) for user in (f"user-{number}" for number in range(8))]
     order: list[str] = []
     locked, asks = threading.Event(), threading.Event()
-    write = registration._write
+    write = registration._write_drafts
 
     def turn(*args: Any) -> None:
         order.append("turn")
@@ -315,7 +315,7 @@ def test_a_decision_waits_for_at_most_one_turn_of_a_registration(
         assert outcome(approve(engine, waits)) == "approved"
         order.append("decision")
 
-    monkeypatch.setattr(registration, "_write", turn)
+    monkeypatch.setattr(registration, "_write_drafts", turn)
     operator = threading.Thread(target=decide)
     operator.start()
     assert register(engine, *day).registered == 8
@@ -333,16 +333,16 @@ def test_a_registration_that_breaks_off_keeps_whole_customers_and_is_completed_b
         for consents in [grant(engine, user)]
         for template in ("first", "second")
     ]
-    write, turns = registration._write, iter([registration._write])
+    write, turns = registration._write_drafts, iter([registration._write_drafts])
 
     def once(*args: Any) -> None:
         next(turns)(*args)
 
-    monkeypatch.setattr(registration, "_write", once)
+    monkeypatch.setattr(registration, "_write_drafts", once)
     with pytest.raises(StopIteration):
         register(engine, *day)
     assert statuses(engine).keys() == {one["recommendation_id"] for one in day[:2]}
-    monkeypatch.setattr(registration, "_write", write)
+    monkeypatch.setattr(registration, "_write_drafts", write)
     again = register(engine, *day, now=NOW + HOUR)
     assert (again.registered, again.unchanged) == (2, 2)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from spendsense_pipeline.contracts.features import Features, RecurringStreams
+from spendsense_pipeline.contracts.feature_tables import Features, RecurringStreams
 from spendsense_pipeline.personas.assignment import assign_personas
 from spendsense_pipeline.recommendations.library import load_library
 from spendsense_pipeline.recommendations.situations import CARD_COLUMNS

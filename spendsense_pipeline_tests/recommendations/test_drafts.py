@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from spendsense_pipeline.contracts import failures
-from spendsense_pipeline.contracts.recommendations import DraftRecommendations
+from spendsense_pipeline.contracts.recommendation_tables import DraftRecommendations
 from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.choosing import EXCLUDED_TAGS
 from spendsense_pipeline.recommendations.drafts import draft_recommendations

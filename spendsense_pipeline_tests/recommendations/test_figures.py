@@ -2,7 +2,7 @@
 
 import pytest
 
-from spendsense_pipeline.recommendations.figures import GUIDELINES, figures
+from spendsense_pipeline.recommendations.shown_figures import GUIDELINES, figures
 
 
 @pytest.mark.parametrize(

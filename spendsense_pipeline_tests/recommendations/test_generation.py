@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from spendsense_pipeline.contracts import failures
-from spendsense_pipeline.contracts.recommendations import EducationTemplates
+from spendsense_pipeline.contracts.recommendation_tables import EducationTemplates
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.recommendations import generation, openai
 from spendsense_pipeline.recommendations.generation import (

@@ -13,11 +13,10 @@ import textstat
 from textstat.backend.counts import _count_syllables
 
 from spendsense_pipeline.contracts import PERSONAS, failures
-from spendsense_pipeline.contracts.recommendations import EducationTemplates
+from spendsense_pipeline.contracts.recommendation_tables import EducationTemplates
 from spendsense_pipeline.insights.kinds import INSIGHTS, Insight
 from spendsense_pipeline.recommendations.choosing import TAGS
 from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS, facts_of_insight
-from spendsense_pipeline.recommendations.figures import GUIDELINES
 from spendsense_pipeline.recommendations.library import (
     LibraryError,
     Piece,
@@ -25,6 +24,7 @@ from spendsense_pipeline.recommendations.library import (
     load_library,
 )
 from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, fill_slots, render_education
+from spendsense_pipeline.recommendations.shown_figures import GUIDELINES
 from spendsense_pipeline.recommendations.situations import situations
 from spendsense_pipeline.recommendations.slots import SLOTS
 from spendsense_pipeline.recommendations.templates import EXAMPLES, FRAME_SLOTS, OWN_FIGURES

@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from spendsense_pipeline.governance import endings
 from spendsense_pipeline.governance import feedback as events
 from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.governance.models import FeedbackEvent
 from spendsense_pipeline.service.v1 import as_html
 from spendsense_pipeline_tests.governance import town
 from spendsense_pipeline_tests.governance.town import DAY
@@ -181,7 +183,7 @@ class TestOwnPage:
         assert client.post("/me/consent", json={"scopes": {"education": False}}).json()["scopes"]["education"] is False
         assert town.feed(place.engine, place.now) == []
         with reading(place.engine) as session:
-            assert [one["kind"] for one in events.of_customer(session, "mia")] == ["helpful"]
+            assert list(session.scalars(select(FeedbackEvent.kind))) == ["helpful"]
 
     def test_it_is_over_after_half_an_hour_and_nobody_forges_it(self, place: Town) -> None:
         place.released()

@@ -16,7 +16,7 @@ import pandas as pd
 
 from spendsense_pipeline.recommendations.guardrails.advice import advice_boundary
 from spendsense_pipeline.recommendations.guardrails.asks import scams
-from spendsense_pipeline.recommendations.guardrails.facts import disclosure, eligibility, grounding, links, privacy
+from spendsense_pipeline.recommendations.guardrails.grounding import disclosure, eligibility, grounding, links, privacy
 from spendsense_pipeline.recommendations.guardrails.language import language
 from spendsense_pipeline.recommendations.guardrails.script import script
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Guardrail, Text, normalized

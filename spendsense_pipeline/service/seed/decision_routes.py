@@ -219,7 +219,7 @@ def _why(result: Mapping[str, Any]) -> str:
 
 def _disclosed(service: Service, recommendation_id: str, content: str) -> str:
     """The words with the disclosures that they lack; blank ones stay blank, to be refused."""
-    from spendsense_pipeline.recommendations.guardrails.facts import disclosures
+    from spendsense_pipeline.recommendations.guardrails.grounding import disclosures
 
     row = _found(service, recommendation_id)
     if row is None or not content.strip():

@@ -121,10 +121,10 @@ def generate_raw(
         lives = _lives(rng, index, seed, land, period)
         ids = [f"{country}_{number + 1:06d}" for number in index]
         parts["users"].append(_localised(users_table(rng, lives.story.who, ids, land.names), land))
-        parts["accounts"].append(_accounts(rng, lives, ids, land, period))
-        parts["transactions"].append(_transactions(rng, lives, ids, land, period, evidence))
-        parts["liabilities"].append(_liabilities(rng, lives, ids, period))
-        truth.update(_truth(lives, ids, land, period, evidence))
+        parts["accounts"].append(_raw_accounts(rng, lives, ids, land, period))
+        parts["transactions"].append(_raw_transactions(rng, lives, ids, land, period, evidence))
+        parts["liabilities"].append(_raw_liabilities(rng, lives, ids, period))
+        truth.update(_raw_truth(lives, ids, land, period, evidence))
         report(first + len(index))
     parts["users"].append(_localised(operators_table(rng, operators, land.names, period), land))
     report(users)
@@ -150,7 +150,7 @@ def generate_raw(
 # ---------------------------------------------------------------- the story
 
 
-def _people(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> People:
+def _raw_people(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> People:
     """The same ways of living as elsewhere, paid as the country pays; loans show only in their payments."""
     who = living.people(rng, index, seed, period)
     drawn = np.array(list(land.pay))[rng.pick("raw/pay", list(land.pay.values()), index)]
@@ -167,7 +167,7 @@ def _people(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> 
 
 def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> _Lives:
     """Let one block of customers live through the period, and see what their banks would deliver of it."""
-    who = _people(rng, index, seed, land, period)
+    who = _raw_people(rng, index, seed, land, period)
     home = Household.of(rng, who)
     # Pensioners save at the middle and the end of the month, as those do who are paid once a month.
     who = replace(
@@ -293,7 +293,7 @@ def _holdings(lives: _Lives, ids: list[str], made: pa.Table) -> pa.Table:
     return pa.concat_tables(shared)
 
 
-def _accounts(rng: Rng, lives: _Lives, ids: list[str], land: Country, period: Period) -> pa.Table:
+def _raw_accounts(rng: Rng, lives: _Lives, ids: list[str], land: Country, period: Period) -> pa.Table:
     made = accounts_table(rng, lives.story, ids, period)
     position = {user: number for number, user in enumerate(ids)}
     owner = np.array([position[user] for user in made.column("user_id").to_pylist()], dtype=np.int64)
@@ -312,13 +312,15 @@ def _accounts(rng: Rng, lives: _Lives, ids: list[str], land: Country, period: Pe
     return _holdings(lives, ids, made.append_column("closed_at", closed))
 
 
-def _liabilities(rng: Rng, lives: _Lives, ids: list[str], period: Period) -> pa.Table:
+def _raw_liabilities(rng: Rng, lives: _Lives, ids: list[str], period: Period) -> pa.Table:
     made = liabilities_table(rng, lives.story, ids, period)
     gone = np.array(ids)[lives.partner >= 0]
     return made.filter(pa.array(~np.isin(np.array(made.column("user_id").to_pylist()), gone)))
 
 
-def _transactions(rng: Rng, lives: _Lives, ids: list[str], land: Country, period: Period, evidence: str) -> pa.Table:
+def _raw_transactions(
+    rng: Rng, lives: _Lives, ids: list[str], land: Country, period: Period, evidence: str
+) -> pa.Table:
     rows, who = lives.story.rows, lives.story.who
     number = np.arange(len(rows.who)) - np.searchsorted(rows.who, rows.who) + 1
     accounts = account_ids(who, ids)
@@ -371,7 +373,7 @@ class _Seen:
         return cls(size, first, last, typical.to_numpy())
 
 
-def _truth(lives: _Lives, ids: list[str], land: Country, period: Period, evidence: str) -> dict[str, Any]:
+def _raw_truth(lives: _Lives, ids: list[str], land: Country, period: Period, evidence: str) -> dict[str, Any]:
     """What was planted, by customer; a partner's is what the shared accounts show."""
     who = lives.story.who
     both = lives.story.rows
@@ -400,7 +402,7 @@ def _truth_of(
 ) -> dict[str, Any]:
     who, plans, home = lives.story.who, lives.plans, lives.home
     seen = _Seen.of(rows, plan, len(plans.who), period.last - RECENT)
-    money = _money(lives, rows, seen, land, period)
+    money = _money_written(lives, rows, seen, land, period)
     chosen = np.isin(np.arange(who.count), wanted)
     made: dict[str, Any] = {}
     for number in wanted.tolist():
@@ -440,7 +442,7 @@ def _truth_of(
     return made
 
 
-def _money(lives: _Lives, rows: Rows, seen: _Seen, land: Country, period: Period) -> dict[str, Floats]:
+def _money_written(lives: _Lives, rows: Rows, seen: _Seen, land: Country, period: Period) -> dict[str, Floats]:
     """Sums of each customer in cents, positive; a month is 30 days."""
     who, plans = lives.story.who, lives.plans
     # Each channel's sums at once, so that what is added below costs nothing by row.

@@ -9,7 +9,7 @@ import yaml
 from sqlalchemy import select
 
 from spendsense_pipeline.definitions import build_defs
-from spendsense_pipeline.defs import review as room
+from spendsense_pipeline.defs import review_assets as room
 from spendsense_pipeline.defs.resources import Clock
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import operators, queue, review

@@ -5,11 +5,11 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from spendsense_pipeline.recommendations.figures import figures
-from spendsense_pipeline.recommendations.guardrails.people import named_like_its_site, person_in
+from spendsense_pipeline.recommendations.guardrails.other_people import named_like_its_site, person_in
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Text, normalized, sentences
 from spendsense_pipeline.recommendations.naming import known_payee
 from spendsense_pipeline.recommendations.render import COMPENSATION, EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
+from spendsense_pipeline.recommendations.shown_figures import figures
 
 _LINK = re.compile(r"\b([a-z][a-z0-9+.-]{1,20}):(?://)?(?=[^\s\d])\S*", re.IGNORECASE)
 _HTTPS = re.compile(r"https://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?=[/?#.,;:)]|$)", re.IGNORECASE)

@@ -13,7 +13,7 @@ import pytest
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.digests import digest, holding
-from spendsense_pipeline.ingest.erasure import Erased, accounts_of, scrub
+from spendsense_pipeline.ingest.erased_files import Erased, accounts_of, scrub
 from spendsense_pipeline.ingest.files import PLAID
 
 SALT = "grain"

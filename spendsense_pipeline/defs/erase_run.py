@@ -11,10 +11,10 @@ import dagster as dg
 from filelock import FileLock, Timeout
 
 from spendsense_pipeline import erasure, warehouse
-from spendsense_pipeline.defs.features import JOB as REFRESH
+from spendsense_pipeline.defs.feature_assets import JOB as REFRESH
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.ingest import MERGE_LOCK
-from spendsense_pipeline.defs.release import JOB as RELEASE
+from spendsense_pipeline.defs.release_assets import JOB as RELEASE
 from spendsense_pipeline.defs.resources import Clock
 from spendsense_pipeline.defs.runs import UNFINISHED, fail_dead_runs
 from spendsense_pipeline.errors import SpendSenseError

@@ -5,8 +5,8 @@ import pandera.pandas as frame
 from pandera.engines.pandas_engine import Date
 
 from spendsense_pipeline.contracts.base import FrameContract, described
-from spendsense_pipeline.contracts.insights import SEVERITIES
-from spendsense_pipeline.contracts.personas import PERSONAS, SHARE
+from spendsense_pipeline.contracts.insight_tables import SEVERITIES
+from spendsense_pipeline.contracts.persona_tables import PERSONAS, SHARE
 
 CONTENT_TYPES = ["education", "partner_offer"]
 

@@ -14,7 +14,7 @@ from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import as_of, documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.defs.review import by_age
+from spendsense_pipeline.defs.review_assets import by_age
 from spendsense_pipeline.evaluation import accuracy, export, metrics, remembered, report
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.gate import withdrawn_products

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from spendsense_pipeline.contracts import CONTRACTS
-from spendsense_pipeline.defs.experiments import plan
+from spendsense_pipeline.defs.experiment_assets import plan
 from spendsense_pipeline.experiments.uplift import COLUMNS
 from spendsense_pipeline.governance import experiment_records
 from spendsense_pipeline_tests.experiments.trials import FILE, experiment

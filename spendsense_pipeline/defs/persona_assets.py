@@ -11,7 +11,7 @@ import pandas as pd
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import documented
-from spendsense_pipeline.defs.features import IN_ONE_RUN, WINDOWS
+from spendsense_pipeline.defs.feature_assets import IN_ONE_RUN, WINDOWS
 from spendsense_pipeline.defs.io import EachPartition
 from spendsense_pipeline.defs.resources import Files
 from spendsense_pipeline.frames import to_frame

@@ -12,7 +12,7 @@ import dagster as dg
 from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.defs.review import decisions_beside
+from spendsense_pipeline.defs.review_assets import decisions_beside
 from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import evaluation_records, queue, release
 from spendsense_pipeline.governance.database import reading
