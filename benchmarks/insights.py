@@ -112,7 +112,9 @@ def _duplicate(person: Person) -> dict[str, float] | None:
     rows = person.rows[(person.rows["amount"] < -20) & (person.rows["date"] > person.ago(25))]
     rows = rows[~rows["pending"].fillna(False).astype(bool)].sort_values(["date", "transaction_id"])
     times = person.rows.groupby(["merchant_name", "amount"])["amount"].transform("size")
-    said = rows["category_detailed"].fillna("GENERAL_MERCHANDISE")
+    rows = rows[~rows["amount"].isin(-person.rows["amount"])]  # what was given back is no duplicate
+    delivered = person.rows["category_detailed"].notna().any()
+    said = rows["category_detailed"].fillna("" if delivered else "GENERAL_MERCHANDISE")
     rows = rows[said.str.startswith(("GENERAL_MERCHANDISE", "HOME_IMPROVEMENT")) & (times[rows.index] == 1)]
     rows = rows[rows["date"] < AS_OF]
     if rows.empty:

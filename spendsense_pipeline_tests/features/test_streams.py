@@ -263,6 +263,11 @@ def test_a_price_rise_stays_one_stream_and_is_reported(found: Found) -> None:
 
 
 given("introduction", "Audible", monthly(4, 6), [-0.99] + [-14.95] * 5)
+given("a year at once", "Strava", monthly(4, 6), [-9.99] * 5 + [-79.99])
+
+
+def test_a_year_paid_at_once_is_no_month_s_price(found: Found) -> None:
+    assert found.only("a year at once")["typical_amount"] == -9.99
 
 
 def test_an_introductory_price_then_the_full_one_is_one_stream(found: Found) -> None:

@@ -218,6 +218,11 @@ def nearly_one_price(times: int) -> bool:
     return hits(monthly(15, times), [-100, -100.5, -101][:times]) == [times]
 
 
+def near_prices_at_a_shop(times: int) -> bool:
+    prices = [-100, -100.5, -101, -100.2, -100.7, -101.2][:times]
+    return hits(monthly(15, times), prices, "GENERAL_MERCHANDISE_DEPARTMENT_STORES") == [times]
+
+
 def drifts(*prices: float) -> bool:
     """Whether charges at these prices, none of them twice, are one stream without a price step."""
     found = streams((monthly(15, len(prices)), [-price for price in prices], "Payee", SHOW))
@@ -249,6 +254,10 @@ pin(
 )  # fmt: skip
 pin(
     "LEAST_VARYING of near prices", "streams.LEAST_VARYING", lambda: nearly_one_price(3), lambda: nearly_one_price(2),
+    looser=-1, tighter=1,
+)  # fmt: skip
+pin(
+    "LEAST_OF_GOODS", "streams.LEAST_OF_GOODS", lambda: near_prices_at_a_shop(6), lambda: near_prices_at_a_shop(5),
     looser=-1, tighter=1,
 )  # fmt: skip
 # Two hits of a bill are stopped by what must lie in a row before their number is asked for.

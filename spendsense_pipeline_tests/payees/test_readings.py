@@ -149,3 +149,38 @@ def test_rows_come_back_in_their_order_and_a_reader_may_read_again() -> None:
     assert first["name"].to_pylist() == ["netflix", None, "ana lima", "netflix", "corner cup", "corner cup"]
     assert first.equals(reader(table))
     assert first.schema == SCHEMA
+
+
+@pytest.mark.parametrize(
+    "text", ["LOOPDESK *PRO", "MSFT * E0300ABC", "QUILL PRESS 888-905-7888 CA", "QUILL 888-9057888 CA"]
+)
+def test_a_star_or_a_telephone_and_a_state_show_a_card(text: str) -> None:
+    assert read(text)["says"] & words.BITS["card"]
+
+
+@pytest.mark.parametrize("text", ["TRANSFER TO ****4411", "QUILL PRESS WEB ID: 1234567890", "AMEX *PAYMENT THANK YOU"])
+def test_a_masked_number_shows_no_card(text: str) -> None:
+    assert not read(text)["says"] & words.BITS["card"]
+
+
+@pytest.mark.parametrize(
+    ("text", "display", "counterparty"),
+    [
+        ("ZELLE PAYMENT TO KEVIN OKORO FOR RENT CONF# AB12CD34E", "Kevin Okoro", "person"),
+        ("ZELLE TO OKORO KEVIN ON 06/01 REF # RP0ABCDEFG", "Okoro Kevin", "person"),
+        ("REMITLY INC. 888-736-6786 WA", "Remitly", None),
+        ("VIREMENT VERS LIVRET A", "Livret A", None),
+        ("AMAZON PAYMENTS EUROPE S.C.A. D01-1234567-1234567 AMZNPrime DE ABDJ947DKEL9", "Amazon Prime", "merchant"),
+    ],
+)
+def test_whom_a_text_names(text: str, display: str, counterparty: str | None) -> None:
+    found = read(text)
+    assert (found["display"], found["counterparty"]) == (display, counterparty)
+
+
+def test_a_heading_of_pay_or_pension_leaves_a_pension_one() -> None:
+    pension = read("Gutschrift Lohn/Gehalt/Rente Pensionskasse Ulm Pension 05/2026")["says"]
+    wage = read("Gutschrift Lohn/Gehalt/Rente Nordwerk GmbH")["says"]
+    assert pension & words.BITS["pension"]
+    assert not pension & words.BITS["payroll"]
+    assert wage & words.BITS["payroll"]
