@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from spendsense_pipeline.recommendations.guardrails.reader import reading
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Severity, Text, phrases
 
 
@@ -127,6 +128,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
 
 
 _found: Final = phrases("tone", _RULES)
+_read: Final = reading("tone")
 
 
 def tone(text: Text) -> list[Finding]:
@@ -135,4 +137,4 @@ def tone(text: Text) -> list[Finding]:
     >>> tone(Text("education", "Hurry", "You must pay.", ""))[0]["message"]
     "commands: 'You must'"
     """
-    return _found(text)
+    return [*_found(text), *_read(text)]
