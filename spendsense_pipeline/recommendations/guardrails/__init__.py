@@ -14,6 +14,7 @@ from typing import Any, Final
 import pandas as pd
 
 from spendsense_pipeline.recommendations.guardrails.advice import advice_boundary
+from spendsense_pipeline.recommendations.guardrails.asks import scams
 from spendsense_pipeline.recommendations.guardrails.facts import disclosure, eligibility, grounding, links, privacy
 from spendsense_pipeline.recommendations.guardrails.language import language
 from spendsense_pipeline.recommendations.guardrails.reader import reading
@@ -24,7 +25,8 @@ from spendsense_pipeline.recommendations.guardrails.tone import tone
 GUARDRAILS: Final[dict[str, Guardrail]] = {
     "tone": tone,
     "advice_boundary": advice_boundary,
-    "scams": reading("scams"),
+    "scams": scams,
+    "reading": reading,
     "script": script,
     "language": language,
     "disclosure": disclosure,

@@ -8,7 +8,7 @@ import tomllib
 from importlib import resources
 from typing import Final
 
-from spendsense_pipeline.recommendations.guardrails.reader import reading
+from spendsense_pipeline.recommendations.guardrails.asks import asking
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Severity, Text, phrases
 
 _DATA: Final[dict[str, str]] = {
@@ -99,10 +99,9 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
 )
 
 
-_found: Final = phrases("advice_boundary", _RULES)
-_read: Final = reading("advice_boundary")
+_found: Final = phrases("advice_boundary", (*_RULES, *asking("advice_boundary")))
 
 
 def advice_boundary(text: Text) -> list[Finding]:
     """Guarantees, approvals, named securities and recommended transactions, in any part of the text."""
-    return [*_found(text), *_read(text)]
+    return _found(text)

@@ -7,7 +7,6 @@ from typing import Final
 
 from spendsense_pipeline.recommendations.figures import figures
 from spendsense_pipeline.recommendations.guardrails.people import named_like_its_site, person_in
-from spendsense_pipeline.recommendations.guardrails.reader import reading
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Text, normalized, sentences
 from spendsense_pipeline.recommendations.naming import known_payee
 from spendsense_pipeline.recommendations.render import COMPENSATION, EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
@@ -148,10 +147,7 @@ def privacy(text: Text) -> list[Finding]:
         if known_payee(name := normalized(str(slot["shown"]))):
             whole = whole.replace(name, " ")
     found = dict.fromkeys(hit for sentence in sentences(whole) for hit in _private(sentence))
-    return [*(_found("privacy", message) for message in found), *_read(text)]
-
-
-_read: Final = reading("privacy")
+    return [_found("privacy", message) for message in found]
 
 
 @functools.lru_cache(maxsize=65_536)

@@ -10,7 +10,7 @@ import functools
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +19,7 @@ import numpy as np
 from spendsense_pipeline.recommendations.guardrails.text import (
     WORDS,
     Finding,
-    Guardrail,
+    Pattern,
     Text,
     is_figure,
     normalized,
@@ -28,20 +28,20 @@ from spendsense_pipeline.recommendations.guardrails.text import (
 from spendsense_pipeline.recommendations.render import COMPENSATION, EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
 
 KINDS: Final = {
-    "credentials": ("scams", "asks for a secret"),
-    "gift_cards": ("scams", "asks for gift cards"),
-    "couriers": ("scams", "asks to hand over a card or money"),
-    "transfers": ("scams", "asks to send money to somebody"),
-    "shame": ("tone", "judges the reader"),
-    "pressure": ("tone", "hurries or frightens the reader"),
-    "securities": ("advice_boundary", "advises or foretells an investment"),
-    "stop_paying": ("advice_boundary", "advises not to pay what is owed"),
-    "borrow": ("advice_boundary", "advises to borrow"),
-    "pension": ("advice_boundary", "advises to take money meant for retirement"),
-    "sensitive": ("privacy", "says what a payment tells about a person"),
-    "other_people": ("privacy", "speaks of another person"),
+    "credentials": "asks for a secret",
+    "gift_cards": "asks for gift cards",
+    "couriers": "asks to hand over a card or money",
+    "transfers": "asks to send money to somebody",
+    "shame": "judges the reader",
+    "pressure": "hurries or frightens the reader",
+    "securities": "advises or foretells an investment",
+    "stop_paying": "advises not to pay what is owed",
+    "borrow": "advises to borrow",
+    "pension": "advises to take money meant for retirement",
+    "sensitive": "says what a payment tells about a person",
+    "other_people": "speaks of another person",
 }
-"""Kinds of bad texts with the guardrail that each belongs to and its message."""
+"""What bad texts of each kind do, in words for the person who reviews."""
 WINDOW: Final = 3
 """Sentences that are read together of a longer paragraph: the texts that were learned from have one to four."""
 
@@ -53,6 +53,10 @@ PAIRS: Final = 0.7
 """Weight of a pair beside a run of stems."""
 EVIDENCE: Final = 300.0
 """Added to a text's squared length: a short text of few features is little evidence either way."""
+DOUBT: Final = -3.0
+"""Score from which a sentence may be bad: a rule's words in it make it a finding."""
+PLAINLY_GOOD: Final = -5.0
+"""The same for words that are rarely innocent: those of shame and haste."""
 LONGEST: Final = 2_000
 """Characters that are read of a paragraph."""
 
@@ -84,9 +88,7 @@ def features(paragraph: str) -> Counter[str]:
         stems = ["^", *map(stem, _WORD.findall(sentence))]
         found.update(" ".join(stems[at : at + run]) for run in range(1, RUN + 1) for at in range(len(stems) - run + 1))
         telling = [each for each in stems if each not in _SMALL]
-        found.update(
-            f"{first}~{second}" for at, first in enumerate(telling) for second in telling[at + 1 : at + NEAR]
-        )
+        found.update(f"{first}~{second}" for at, first in enumerate(telling) for second in telling[at + 1 : at + NEAR])
     return found
 
 
@@ -126,7 +128,7 @@ class Model(NamedTuple):
         """The score of a normalised paragraph."""
         known = [(self.place[each], times) for each, times in features(paragraph).items() if each in self.place]
         if not known:
-            return Reading(-math.inf, "")
+            return Reading(self.bias, "")
         at = np.array([place for place, _ in known])
         values = self.rarity[at] * (1 + np.log([times for _, times in known]))
         values /= math.sqrt(float(values @ values) + EVIDENCE)
@@ -149,35 +151,41 @@ def read(paragraph: str) -> Reading:
     return model().read(paragraph)
 
 
-def reading(check: str) -> Guardrail:
-    """A guardrail that finds paragraphs which read like bad texts of its kinds."""
+class Doubted(NamedTuple):
+    """A pattern of words that good texts hold as well: it counts in sentences that are not plainly good."""
 
-    def found(text: Text) -> list[Finding]:
-        shown = tuple(sorted({str(s["shown"]) for name, s in text.slots.items() if is_figure(name, str(s["shown"]))}))
-        every = dict.fromkeys(message for of, message in _found_in(text.written, shown) if of == check)
-        return [Finding(check=check, severity="critical", message=message) for message in every]
+    pattern: Pattern
+    least: float = DOUBT
 
-    return found
+    def search(self, string: str, /) -> re.Match[str] | None:
+        """Where the pattern is found in a sentence that may be bad, None where it is not."""
+        found = self.pattern.search(string)
+        return found if found and read(string).score >= self.least else None
 
 
-@functools.lru_cache(maxsize=4_096)
-def _found_in(written: str, shown: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Guardrail and message of each paragraph that is a finding; the message quotes its worst sentence."""
-    found = []
+def reading(text: Text) -> list[Finding]:
+    """Paragraphs that read like bad texts, each by what it seems to do and its worst sentence."""
+    shown = tuple(sorted({str(s["shown"]) for name, s in text.slots.items() if is_figure(name, str(s["shown"]))}))
+    written = text.written
     for line in (EDUCATION_DISCLOSURE, OFFER_DISCLOSURE, COMPENSATION):
         written = written.replace(line, "\n")
+    found = {}
+    for unit in _units(written):
+        masked = [_without_figures(each, shown) for each in unit]
+        if (result := read(" ".join(masked))).score >= 0:
+            worst = max(range(len(unit)), key=lambda at: read(masked[at]).score)
+            found[f"seems to be one that {KINDS[result.kind]}: {unit[worst][:200]!r}"] = None
+    return [Finding(check="reading", severity="critical", message=message) for message in found]
+
+
+def _units(written: str) -> Iterator[list[str]]:
+    """Sentences that are read together: a paragraph's, or ``WINDOW`` after each other of a longer one."""
     for line in filter(str.strip, written.split("\n")):
         every = sentences(normalized(line))
-        starts = range(0, max(len(every) - WINDOW, 0) + 1, WINDOW - 1) if len(every) > WINDOW + 1 else (0,)
-        for start in starts:
-            unit = every[start : start + WINDOW] if len(starts) > 1 else every
-            masked = [_without_figures(each, shown) for each in unit]
-            if (result := read(" ".join(masked))).score >= 0:
-                worst = max(zip(masked, unit, strict=True), key=lambda pair: read(pair[0]).score)[1]
-                check, message = KINDS[result.kind]
-                found.append((check, f"{message}: {worst[:200]!r}"))
-                break
-    return tuple(found)
+        if len(every) <= WINDOW + 1:
+            yield every
+        else:
+            yield from (every[start : start + WINDOW] for start in range(0, len(every) - 1, WINDOW - 1))
 
 
 def _without_figures(sentence: str, shown: tuple[str, ...]) -> str:
