@@ -53,10 +53,10 @@ PAIRS: Final = 0.7
 """Weight of a pair beside a run of stems."""
 EVIDENCE: Final = 300.0
 """Added to a text's squared length: a short text of few features is little evidence either way."""
-DOUBT: Final = -3.0
+DOUBT: Final = -3.4
 """Score from which a sentence may be bad: a rule's words in it make it a finding."""
-PLAINLY_GOOD: Final = -5.0
-"""The same for words that are rarely innocent: those of shame and haste."""
+PLAINLY_GOOD: Final = -5.4
+"""The same for words that are rarely innocent, those of shame and haste, where nothing is denied."""
 LONGEST: Final = 2_000
 """Characters that are read of a paragraph."""
 
@@ -64,6 +64,7 @@ _FIGURE: Final = re.compile(r"\d[\d,.]*\d|\d")
 _WORD: Final = re.compile(r"[a-z]+(?:'[a-z]+)?|\$0|0%|[0?!:\"]")
 _END: Final = re.compile(r"(?<=[.!?])\s+|[:;]\s+")
 _ENDING: Final = re.compile(r"(?:'s|ings?|ed|e?s|ly|ers?)$")
+_DENIES: Final = re.compile(r"n't\b|\b(?:not|nothing|never|no one|if you feel)\b", re.IGNORECASE)
 _SMALL: Final = frozenset(WORDS["linking"].split())
 _DATES: Final = {word: name for name in ("day", "month") for word in WORDS[f"{name}s"].split()}
 
@@ -160,7 +161,8 @@ class Doubted(NamedTuple):
     def search(self, string: str, /) -> re.Match[str] | None:
         """Where the pattern is found in a sentence that may be bad, None where it is not."""
         found = self.pattern.search(string)
-        return found if found and read(string).score >= self.least else None
+        least = DOUBT if _DENIES.search(string) else self.least
+        return found if found and read(string).score >= least else None
 
 
 def reading(text: Text) -> list[Finding]:

@@ -86,11 +86,13 @@ _RULES: Final[Rules] = (
     (
         Doubted(
             _words(
-                r"act (?:now|fast|today|quickly)|(?<!no need to )(?<!not )(?<!without )hurry(?: up)?|last chance|"
+                r"act (?:now|fast|today|quickly)|(?<!no need to )(?<!not )(?<!without )(?<!may )hurry(?: up)?|"
+                r"last chance|"
                 r"limited[- ]time|before it(?:'s| is) too late|"
-                rf"urgent(?:ly)?|{_IMPERATIVE}\b[^.!?]{{0,40}}? (?:immediately|right (?:now|away)|this (?:instant|"
+                rf"urgent(?:ly)?(?! or)|{_IMPERATIVE}\b[^.!?]{{0,40}}? (?:immediately|"
+                rf"right (?:now|away)|this (?:instant|"
                 rf"minute))|"
-                rf"{_IMPERATIVE}(?: (?:it|this|them|us|your \w+|the \w+))? (?:now(?!,? pay later)|today)|"
+                rf"{_IMPERATIVE}(?: (?:it|this|them|us|your \w+|the \w+))? (?:now(?!,? pay later|,? if| or)|today)|"
                 r"tick,? ?tock|(?:last|final) (?:warning|call|reminder)|(?:decide|choose|pay|act|answer|"
                 r"reply) (?:in )?th(?:is|e) (?:very )?"
                 r"(?:minute|second|instant|moment|hour)|miss(?:es|ing)? out|or else|(?:face|suffer|"
