@@ -80,7 +80,8 @@ def library() -> Iterator[Example]:
             yield Example(normalized(re.sub(r"\{\{.*?\}\}", "0", line)), "", "library")
 
 
-def examples() -> list[Example]:
+@functools.cache
+def examples() -> tuple[Example, ...]:
     """What is learned from: texts that are not held out, labelled sentences that are sound, the frames, the library."""
     written = [
         Example(normalized(text.text), text.kind if text.bad else "", text.style)
@@ -89,12 +90,12 @@ def examples() -> list[Example]:
     ]
     written += [Example(normalized(one.sentence), "", "labelled") for one in labelled.labelled() if not one.expected]
     written += [*from_frames(), *library()]
-    return list({each.words: each for each in reversed(written) if each.words}.values())[::-1]
+    return tuple({each.words: each for each in reversed(written) if each.words}.values())[::-1]
 
 
 def fingerprint(learned: Sequence[Example]) -> str:
-    """By what the weights are known to be fitted to these examples."""
-    return hashlib.sha256(repr(learned).encode()).hexdigest()
+    """By what weights are known to be fitted to these texts; the library may change, its texts are checked anyway."""
+    return hashlib.sha256(repr([each for each in learned if each.author != "library"]).encode()).hexdigest()
 
 
 def fitted(learned: Sequence[Example]) -> dict[str, Any]:
