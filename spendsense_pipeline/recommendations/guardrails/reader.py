@@ -44,6 +44,8 @@ KINDS: Final = {
 """What bad texts of each kind do, in words for the person who reviews."""
 WINDOW: Final = 3
 """Sentences that are read together of a longer paragraph: the texts that were learned from have one to four."""
+ALONE: Final = 2.0
+"""Score from which a sentence alone is a finding, in a long paragraph: alone it says less, and is sooner misread."""
 
 RUN: Final = 3
 """Stems in the longest run."""
@@ -57,8 +59,8 @@ DOUBT: Final = -3.4
 """Score from which a sentence may be bad: a rule's words in it make it a finding."""
 PLAINLY_GOOD: Final = -5.4
 """The same for words that are rarely innocent, those of shame and haste, where nothing is denied."""
-LONGEST: Final = 2_000
-"""Characters that are read of a paragraph."""
+LONGEST: Final = 600
+"""Characters that are read as one sentence; what is longer is read in parts, so that nothing hides among many words."""
 
 _FIGURE: Final = re.compile(r"\d[\d,.]*\d|\d")
 _WORD: Final = re.compile(r"[a-z]+(?:'[a-z]+)?|\$0|0%|[0?!:\"]")
@@ -85,7 +87,7 @@ def stem(word: str) -> str:
 def features(paragraph: str) -> Counter[str]:
     """Runs of stems and pairs of words of a normalised paragraph, sentence by sentence, with how often each stands."""
     found: Counter[str] = Counter()
-    for sentence in _END.split(_FIGURE.sub("0", paragraph[:LONGEST].lower())):
+    for sentence in _END.split(_FIGURE.sub("0", paragraph.lower())):
         stems = ["^", *map(stem, _WORD.findall(sentence))]
         found.update(" ".join(stems[at : at + run]) for run in range(1, RUN + 1) for at in range(len(stems) - run + 1))
         telling = [each for each in stems if each not in _SMALL]
@@ -162,7 +164,7 @@ class Doubted(NamedTuple):
         """Where the pattern is found in a sentence that may be bad, None where it is not."""
         found = self.pattern.search(string)
         least = DOUBT if _DENIES.search(string) else self.least
-        return found if found and read(string).score >= least else None
+        return found if found and (len(string) > LONGEST or read(string).score >= least) else None
 
 
 def reading(text: Text) -> list[Finding]:
@@ -171,23 +173,29 @@ def reading(text: Text) -> list[Finding]:
     written = text.written
     for line in (EDUCATION_DISCLOSURE, OFFER_DISCLOSURE, COMPENSATION):
         written = written.replace(line, "\n")
-    found = {}
-    for unit in _units(written):
+    found: dict[str, None] = {}
+    for unit, least in _units(written):
         masked = [_without_figures(each, shown) for each in unit]
-        if (result := read(" ".join(masked))).score >= 0:
+        if (result := read(" ".join(masked))).score >= least:
             worst = max(range(len(unit)), key=lambda at: read(masked[at]).score)
             found[f"seems to be one that {KINDS[result.kind]}: {unit[worst][:200]!r}"] = None
     return [Finding(check="reading", severity="critical", message=message) for message in found]
 
 
-def _units(written: str) -> Iterator[list[str]]:
-    """Sentences that are read together: a paragraph's, or ``WINDOW`` after each other of a longer one."""
+def _units(written: str) -> Iterator[tuple[list[str], float]]:
+    """Sentences that are read together, a paragraph's or ``WINDOW`` after each other of a longer one, and the score
+    from which they are a finding. In a longer one each sentence is read alone as well."""
     for line in filter(str.strip, written.split("\n")):
-        every = sentences(normalized(line))
+        every = [
+            sentence[at : at + LONGEST]
+            for sentence in sentences(normalized(line))
+            for at in range(0, len(sentence), LONGEST)
+        ]
         if len(every) <= WINDOW + 1:
-            yield every
+            yield every, 0.0
         else:
-            yield from (every[start : start + WINDOW] for start in range(0, len(every) - 1, WINDOW - 1))
+            yield from ((every[start : start + WINDOW], 0.0) for start in range(0, len(every) - 1, WINDOW - 1))
+            yield from (([sentence], ALONE) for sentence in every)
 
 
 def _without_figures(sentence: str, shown: tuple[str, ...]) -> str:
