@@ -5,6 +5,7 @@ and the text, letters outside ASCII as escapes. How it was written stands in ``d
 ``python -m spendsense_pipeline_tests.recommendations.guardrails.hostile`` writes there.
 """
 
+import functools
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +66,7 @@ def hostile() -> list[Hostile]:
     return texts
 
 
+@functools.cache
 def is_found(text: Hostile) -> bool:
     """Whether it would be stopped: a payee's name also by not being named, though it be at list price."""
     sentence, slots = text.text, dict(SLOTS)

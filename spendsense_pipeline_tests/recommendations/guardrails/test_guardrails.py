@@ -307,9 +307,9 @@ def test_no_drafts_have_no_findings() -> None:
 def test_an_enormous_text_is_judged_in_a_moment() -> None:
     import time
 
-    begin = time.perf_counter()
+    begin = time.process_time()  # a busy machine is none of its business
     review_text("T", "a" * 100_000 + " www" * 25_000, "R.", SLOTS)
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 def test_each_guardrail_is_named_as_its_findings_are() -> None:

@@ -150,6 +150,7 @@ def without(author: str) -> list[hostile.Counts]:
     model = reader.Model.of(fitted([each for each in examples() if each.author != author]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "read", functools.cache(model.read))
+        hostile.is_found.cache_clear()
         return hostile.counted([text for text in hostile.hostile() if text.style == author and text.kind != "payee"])
 
 
