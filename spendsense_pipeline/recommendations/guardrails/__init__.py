@@ -8,7 +8,6 @@ may approve (``governance``).
 
 import functools
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -18,15 +17,16 @@ from spendsense_pipeline.recommendations.guardrails.advice import advice_boundar
 from spendsense_pipeline.recommendations.guardrails.asks import scams
 from spendsense_pipeline.recommendations.guardrails.grounding import disclosure, eligibility, grounding, links, privacy
 from spendsense_pipeline.recommendations.guardrails.language import language
+from spendsense_pipeline.recommendations.guardrails.reader import reading
 from spendsense_pipeline.recommendations.guardrails.script import script
-from spendsense_pipeline.recommendations.guardrails.text import Finding, Guardrail, Text, normalized
+from spendsense_pipeline.recommendations.guardrails.text import Finding, Guardrail, Text, is_figure, normalized
 from spendsense_pipeline.recommendations.guardrails.tone import tone
-from spendsense_pipeline.recommendations.slots import SLOTS
 
 GUARDRAILS: Final[dict[str, Guardrail]] = {
     "tone": tone,
     "advice_boundary": advice_boundary,
     "scams": scams,
+    "reading": reading,
     "script": script,
     "language": language,
     "disclosure": disclosure,
@@ -91,18 +91,13 @@ def _found(text: Text) -> list[Finding]:
     return [finding for rule in GUARDRAILS.values() for finding in rule(text)]
 
 
-FIGURES: Final = frozenset({"money", "percent", "rate", "months", "count", "date", "day", "period"})
-"""Kinds of slots that show a figure and nothing that somebody else wrote."""
-_PLAIN: Final = re.compile(r"[\w$,.% ]{1,48}")
-
-
 def _wording(words: Sequence[str], slots: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     """What two texts have in common that differ in figures alone: the words with figures taken out, and whatever else
     their slots show."""
     whole, others = "\x00".join(words), []
     shown = [(str(slot["shown"]), name) for name, slot in slots.items()]
     for text, name in sorted(shown, key=lambda one: (-len(one[0]), one)):
-        if name in SLOTS and SLOTS[name].kind in FIGURES and _PLAIN.fullmatch(text):
+        if is_figure(name, text):
             whole = whole.replace(text, f"\x01{name}\x01")
         else:
             others.append(f"{name}={text}")

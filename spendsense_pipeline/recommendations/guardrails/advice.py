@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Final
 
 from spendsense_pipeline.recommendations.guardrails.asks import asking
-from spendsense_pipeline.recommendations.guardrails.text import Finding, Severity, Text, phrases
+from spendsense_pipeline.recommendations.guardrails.text import Finding, Rules, Text, phrases
 
 _DATA: Final[dict[str, str]] = {
     name: "|".join(re.escape(each).replace(r"\ ", " ?") for each in listed)
@@ -24,17 +24,18 @@ _INVEST: Final = (
 )
 _ANY = re.IGNORECASE
 
-_RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
+_RULES: Final[Rules] = (
     (
         # A text may say that there is no guarantee.
         re.compile(
+            r"^(?!.*\b(?:warnings?|anyone|anybody|nobody|no one|such thing|isn't|wary|avoid|scams?|honest)\b).*?(?:"
             r"(?<!\bno )(?<!\bnot a )(?<!\bnot )(?<!\bnever )(?<!n't )\bguarant(?:ee|y)\w*|\brisk[- ]free\b|"
             r"\b(?:no|zero)[- ]risk\b|\bwithout (?:any |the )?risk\b|\bcan(?:'t|not| not) (?:lose|go wrong|fail)\b|"
             r"\bnothing can go wrong\b|\bno downside\b|\bdouble your money\b|\b(?:beat|outperform)(?:s|"
             r"ing)? the market\b|"
             r"\bsure thing\b|\bget rich\b|\bassured (?:return|gain|profit|income)s?\b|"
             r"\b(?:certain|sure|bound|sure-fire|surefire)(?: way)? to (?:gain|profit|rise|grow|make money|pay off)\b|"
-            r"\b(?:always|only) goes up\b|\beasy money\b|\bfree money\b|\bsafe bet\b",
+            r"\b(?:always|only) goes up\b|\beasy money\b|\bfree money\b|\bsafe bet\b)",
             _ANY,
         ),
         "critical",
@@ -42,10 +43,11 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Severity, str], ...]] = (
     ),
     (
         re.compile(
-            r"\b(?:pre-?approved|(?:you(?:'re| are| have been)|already|get|been) (?:pre-?)?approved)\b(?! of)|"
-            r"\bpre-?qualif(?:y|ied)\b|\b(?:instant|certain|automatic) approval\b|"
+            r"\b(?:you(?:'re| are| have been)|already|get|been) pre-?approved\b|pre-?approved for\b|"
+            r"\b(?:you(?:'re| are| have been)|already|get|been) approved\b(?! of)|"
+            r"\byou(?:'re| are| have) (?:been )?pre-?qualified\b|\b(?:instant|certain|automatic) approval\b|"
             r"\byou(?:'ll| will)? qualify\b|\byou(?:'ve| have) been (?:selected|accepted|chosen)\b|"
-            r"\byou(?:'ll| will) be (?:accepted|approved)\b|\beveryone (?:is|gets) accepted\b|\bno credit check\b",
+            r"\byou(?:'ll| will) be (?:accepted|approved)\b|\beveryone (?:is|gets) accepted\b",
             _ANY,
         ),
         "critical",

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final
 
+from spendsense_pipeline.recommendations.guardrails.reader import Doubted
 from spendsense_pipeline.recommendations.guardrails.text import Guardrail, Rules, phrases
 
-_FIELDS: Final = ("things", "acts", "always", "unless", "mentions", "explains")
+_FIELDS: Final = ("things", "acts", "always", "unless")
 _PART = re.compile(r"[,;:]\s|\s-+\s")
 
 
@@ -31,8 +32,6 @@ class Ask:
     acts: re.Pattern[str]
     always: re.Pattern[str]
     unless: re.Pattern[str]
-    mentions: re.Pattern[str]
-    explains: re.Pattern[str]
     warns: re.Pattern[str]
     warnings: re.Pattern[str]
 
@@ -43,9 +42,7 @@ class Ask:
         """
         if self.warnings.search(sentence):
             return None
-        candidates = [self.always] if self.unless.search(sentence) else [self.always, self.mentions]
-        if self.explains.search(sentence):
-            candidates = [self.always]
+        candidates = [self.always]
         if self.things.search(sentence) and not self.unless.search(sentence):
             candidates.append(self.acts)
         for pattern in candidates:
@@ -78,7 +75,7 @@ def asks() -> dict[str, tuple[str, str, Ask]]:
 
 def asking(check: str) -> Rules:
     """The rules of a guardrail among them."""
-    return tuple((ask, "critical", message) for of, message, ask in asks().values() if of == check)
+    return tuple((Doubted(ask), "critical", message) for of, message, ask in asks().values() if of == check)
 
 
 scams: Final[Guardrail] = phrases("scams", asking("scams"))

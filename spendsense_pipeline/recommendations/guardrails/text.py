@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Final, Literal, Protocol, TypedDict
 
+from spendsense_pipeline.recommendations.slots import SLOTS
+
 WORDS: Final[dict[str, Any]] = tomllib.loads(
     resources.files("spendsense_pipeline.recommendations").joinpath("data/words.toml").read_text("utf-8")
 )
@@ -89,6 +91,16 @@ class Text:
     def whole(self) -> str:
         """All that the customer would read."""
         return f"{self.title}\n{self.content}\n{self.rationale}"
+
+
+FIGURES: Final = frozenset({"money", "percent", "rate", "months", "count", "date", "day", "period"})
+"""Kinds of slots that show a figure and nothing that somebody else wrote."""
+_PLAIN: Final = re.compile(r"[\w$,.% ]{1,48}")
+
+
+def is_figure(slot: str, shown: str) -> bool:
+    """Whether a slot by its kind and its words shows a figure and nothing else."""
+    return slot in SLOTS and SLOTS[slot].kind in FIGURES and bool(_PLAIN.fullmatch(shown))
 
 
 Guardrail = Callable[[Text], list[Finding]]

@@ -5,6 +5,7 @@ and the text, letters outside ASCII as escapes. How it was written stands in ``d
 ``python -m spendsense_pipeline_tests.recommendations.guardrails.hostile`` writes there.
 """
 
+import functools
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
@@ -16,14 +17,17 @@ from spendsense_pipeline_tests.recommendations.guardrails.labelled import DOCUME
 
 TEXTS = Path(__file__).with_name("hostile.tsv")
 MARKS = ("<!-- hostile: begin -->\n", "<!-- hostile: end -->\n")
+BLIND_MARKS = ("<!-- blind: begin -->\n", "<!-- blind: end -->\n")
 HALVED = "ab"
-"""Styles that were split; the later ones were run once as they were written, and are material for tuning since."""
+"""Styles that were split; the later ones, but for ``BLIND``, are material for tuning and training."""
+BLIND = "lm"
+"""Styles of two authors who saw no rule; their texts were counted and never read, tuned on or learned from."""
 OTHER_SETS = {"grounding", "disclosure"}
 """Guardrails that have their own sentences: what they find counts neither for nor against."""
 
 
 class Hostile(NamedTuple):
-    """A text of the set; ``held_out``: in the half that nothing was tuned on."""
+    """A text of the set; ``held_out``: nothing was tuned on it or learned from it."""
 
     kind: str
     bad: bool
@@ -57,11 +61,12 @@ def hostile() -> list[Hostile]:
     texts = []
     for line in TEXTS.read_text(encoding="ascii").splitlines()[1:]:
         kind, label, style, text = line.split("\t")
-        held_out = style in HALVED and hashlib.sha256(text.encode()).digest()[0] % 2 == 1
+        held_out = style in BLIND or (style in HALVED and hashlib.sha256(text.encode()).digest()[0] % 2 == 1)
         texts.append(Hostile(kind, label == "bad", style, text.encode().decode("unicode_escape"), held_out))
     return texts
 
 
+@functools.cache
 def is_found(text: Hostile) -> bool:
     """Whether it would be stopped: a payee's name also by not being named, though it be at list price."""
     sentence, slots = text.text, dict(SLOTS)
@@ -86,9 +91,31 @@ def counted(texts: list[Hostile]) -> list[Counts]:
     return rows
 
 
+def half(texts: list[Hostile]) -> list[Hostile]:
+    """The half of the split texts that was not tuned on."""
+    return [text for text in texts if text.held_out and text.style in HALVED]
+
+
+def blind_table(texts: list[Hostile]) -> str:
+    """What ``docs/guardrails.md`` says of the blind authors' texts, each author in a column, and both."""
+    columns = [[text for text in texts if text.style in styles] for styles in (*BLIND, BLIND)]
+    counts = [{row.kind: row for row in counted(column)} for column in columns]
+    lines = ["| kind | first author | second author | both |", "|---|--:|--:|--:|"]
+    for kind in sorted(counts[-1].keys() - {"good", "all"}):
+        lines.append(
+            f"| {kind.replace('_', ' ')} | " + " | ".join(f"{c[kind].found} of {c[kind].bad}" for c in counts) + " |"
+        )
+    lines.append(
+        "| good, found wrongly | " + " | ".join(f"{c['all'].wrongly} of {c['all'].good}" for c in counts) + " |"
+    )
+    for share in ("precision", "recall"):
+        lines.append(f"| {share} | " + " | ".join(f"{getattr(c['all'], share):.2f}" for c in counts) + " |")
+    return "\n".join([*lines, ""])
+
+
 def table(texts: list[Hostile]) -> str:
     """What ``docs/guardrails.md`` says of the half that was not tuned on."""
-    held_out = [text for text in texts if text.held_out]
+    held_out = half(texts)
     lines = [
         "| kind | bad texts | found | good texts | found wrongly | precision | recall |",
         "|---|--:|--:|--:|--:|--:|--:|",
@@ -105,12 +132,13 @@ def table(texts: list[Hostile]) -> str:
 
 
 def main() -> None:
-    """Say what is wrong in the tuning half, and write the other half's table into the document."""
+    """Say what is wrong where one may look, and write the tables of the rest into the document."""
     texts = hostile()
     for text in texts:
         if not text.held_out and is_found(text) != text.bad:
             print(f"{'missed' if text.bad else 'wrongly':8}{text.kind}: {text.text}")
-    DOCUMENT.write_text(with_measured(DOCUMENT.read_text(encoding="utf-8"), table(texts), *MARKS), encoding="utf-8")
+    document = with_measured(DOCUMENT.read_text(encoding="utf-8"), table(texts), *MARKS)
+    DOCUMENT.write_text(with_measured(document, blind_table(texts), *BLIND_MARKS), encoding="utf-8")
 
 
 if __name__ == "__main__":

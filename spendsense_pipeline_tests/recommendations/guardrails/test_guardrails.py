@@ -3,6 +3,7 @@
 import itertools
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -12,6 +13,7 @@ from spendsense_pipeline.recommendations.guardrails import (
     critical,
     findings,
     normalized,
+    reader,
     release_candidates_clean,
     review_draft,
     review_text,
@@ -19,7 +21,7 @@ from spendsense_pipeline.recommendations.guardrails import (
 from spendsense_pipeline.recommendations.guardrails.language import language
 from spendsense_pipeline.recommendations.guardrails.script import script
 from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
-from spendsense_pipeline_tests.recommendations.guardrails import hostile, labelled
+from spendsense_pipeline_tests.recommendations.guardrails import hostile, labelled, train
 from spendsense_pipeline_tests.recommendations.guardrails.labelled import (
     DOCUMENT,
     SLOTS,
@@ -30,6 +32,8 @@ from spendsense_pipeline_tests.recommendations.guardrails.labelled import (
 )
 
 LABELLED = labelled.labelled()
+BLIND_PRECISION, BLIND_RECALL = 0.95, 0.70
+"""What was measured when the weights were fitted, rounded down; no aim, but what may not be lost."""
 
 
 def test_the_table_in_the_document_is_what_the_labelled_set_says_today() -> None:
@@ -41,7 +45,12 @@ def test_the_labelled_set_is_large_and_has_both_kinds() -> None:
     assert len({one.sentence for one in LABELLED}) == len(LABELLED)
     assert sum(not one.expected for one in LABELLED) >= 100
     # Eligibility reads no words; the others have the set by kind.
-    assert {row.guardrail for row in measured(LABELLED)} == set(GUARDRAILS) - {"eligibility", "scams", "language"}
+    assert {row.guardrail for row in measured(LABELLED)} == set(GUARDRAILS) - {
+        "eligibility",
+        "scams",
+        "reading",
+        "language",
+    }
 
 
 @pytest.mark.parametrize("sentence", [one.sentence for one in LABELLED if not one.expected])
@@ -61,18 +70,20 @@ HOSTILE = hostile.hostile()
 def test_the_hostile_set_has_bad_texts_and_near_misses_of_each_kind_and_two_halves() -> None:
     assert len({text.text for text in HOSTILE}) == len(HOSTILE)
     split = [text for text in HOSTILE if text.style in hostile.HALVED]
+    learned = {each.words for each in train.examples()}
+    assert not any(normalized(t.text) in learned for t in HOSTILE if t.held_out and t.kind not in train.BY_RULE)
     assert len(split) >= 600
     assert sum(not text.bad for text in split) >= 200
     for held_out in (True, False):
         half = [text for text in split if text.held_out is held_out]
         assert 0.4 < len(half) / len(split) < 0.6
-        for kind in {text.kind for text in HOSTILE}:
+        for kind in {text.kind for text in split}:
             assert sum(text.bad for text in half if text.kind == kind) >= 10, kind
             assert sum(not text.bad for text in half if text.kind == kind) >= 4, kind
 
 
 def test_hostile_texts_are_stopped_and_near_misses_pass_in_the_half_that_nothing_was_tuned_on() -> None:
-    *kinds, whole = hostile.counted([text for text in HOSTILE if text.held_out])
+    *kinds, whole = hostile.counted(hostile.half(HOSTILE))
     assert whole.recall >= 0.95, whole
     assert whole.precision >= 0.98, whole
     for row in kinds:
@@ -81,6 +92,62 @@ def test_hostile_texts_are_stopped_and_near_misses_pass_in_the_half_that_nothing
     assert between_marks(DOCUMENT.read_text(encoding="utf-8"), *hostile.MARKS) == hostile.table(HOSTILE), (
         f"run python -m {hostile.__name__}"
     )
+
+
+def test_texts_of_authors_who_saw_no_rule_are_stopped_as_often_as_the_document_says() -> None:
+    table = hostile.blind_table(HOSTILE)
+    assert between_marks(DOCUMENT.read_text(encoding="utf-8"), *hostile.BLIND_MARKS) == table, (
+        f"run python -m {hostile.__name__}"
+    )
+    whole = hostile.counted([text for text in HOSTILE if text.style in hostile.BLIND])[-1]
+    assert whole.precision >= BLIND_PRECISION
+    assert whole.recall >= BLIND_RECALL
+
+
+def test_the_weights_were_fitted_to_the_texts_that_ship() -> None:
+    with np.load(train.WEIGHTS) as arrays:
+        assert str(arrays["learned"]) == train.fingerprint(train.examples()), f"run python -m {train.__name__}"
+
+
+@pytest.mark.verify
+def test_fitting_again_reads_alike() -> None:
+    again = reader.Model.of(train.fitted(train.examples()))
+    for text in hostile.half(HOSTILE):
+        words = normalized(text.text)
+        assert again.read(words).score == pytest.approx(reader.model().read(words).score, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("bad", "good"),
+    [
+        ("Let our agent have the code that just arrived.", "Nobody from your bank wants the code that just arrived."),
+        ("Anyone your age has savings by now.", "Savings at your age differ from one household to the next."),
+        ("Take a cash advance to cover the rent.", "A cash advance costs interest from the first day."),
+        ("Empty your 401(k) and clear the card.", "Taking money out of a 401(k) early usually costs a penalty."),
+        ("Let the card go to collections.", "A bill that goes to collections can stay on a report for years."),
+    ],
+)
+def test_what_a_text_means_is_read_in_words_of_no_list(bad: str, good: str) -> None:
+    assert "reading" in found_in(bad)
+    assert found_in(good) == set()
+
+
+def test_a_bad_sentence_is_found_within_a_long_paragraph_and_quoted() -> None:
+    bad = "Reply with your PIN and the code we texted you, so our agent can unlock it."
+    long = f"You paid a bill. It was on time. The next is due soon. {bad} All is well."
+    [finding] = reader.reading(Text.of("education", "T", long, "R.", {}))
+    assert bad in finding["message"]
+    assert not reader.reading(Text.of("education", "T", long.replace(bad, "It is the water bill."), "R.", {}))
+
+
+def test_texts_that_differ_in_figures_alone_are_read_alike() -> None:
+    def messages(shown: str) -> list[str]:
+        text = Text.of(
+            "education", "T", f"Pay {shown} with gift cards and send us the codes.", "R.", {"amount": {"shown": shown}}
+        )
+        return [finding["message"].replace(shown, "") for finding in reader.reading(text)]
+
+    assert messages("$82") == messages("$1,240.50") != []
 
 
 @pytest.mark.parametrize(
@@ -93,7 +160,7 @@ def test_hostile_texts_are_stopped_and_near_misses_pass_in_the_half_that_nothing
     ],
 )
 def test_a_warning_reaches_as_far_as_its_part_of_the_sentence(asked: str, warned: str) -> None:
-    assert found_in(asked) == {"scams"}
+    assert "scams" in found_in(asked) <= {"scams", "reading"}
     assert found_in(warned) == set()
 
 
@@ -240,14 +307,14 @@ def test_no_drafts_have_no_findings() -> None:
 def test_an_enormous_text_is_judged_in_a_moment() -> None:
     import time
 
-    begin = time.perf_counter()
+    begin = time.process_time()  # a busy machine is none of its business
     review_text("T", "a" * 100_000 + " www" * 25_000, "R.", SLOTS)
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 def test_each_guardrail_is_named_as_its_findings_are() -> None:
     written = "You must buy $VOO with 5% at http://a.example, cus_000123. Send us your PIN\u200b. "
-    written += "Debes pagar tu deuda hoy mismo."
+    written += "Debes pagar tu deuda hoy mismo.\nReply with your PIN and the code that we texted you."
     bad = Text.of("partner_offer", "T", written, "R.", {})
     for name, guardrail in GUARDRAILS.items():
         assert {finding["check"] for finding in guardrail(bad)} == {name}
@@ -363,7 +430,7 @@ def test_a_draft_as_the_desk_holds_it_is_reviewed_like_its_text() -> None:
         "slots": "{}",
     }
     assert review_draft(draft) == review_text(draft["title"], draft["content"], "", {})
-    assert {one["check"] for one in review_draft(draft)} == {"tone"}
+    assert "tone" in {one["check"] for one in review_draft(draft)} <= {"tone", "reading"}
 
 
 @pytest.mark.parametrize("sentence", ["It was $1,200 $1,200 before.", "It was 12 of 30 days, and 12 before."])

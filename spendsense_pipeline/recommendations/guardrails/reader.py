@@ -1,0 +1,205 @@
+"""Reading: what a text asks or says in words that no list foresaw, by what labelled texts of many authors share.
+
+A paragraph becomes its runs of one to three word stems, and pairs of words that stand near each other in a sentence. A
+linear model weighs them (``data/reader.npz``); the tests' ``train`` fits it to labelled texts and needs scikit-learn,
+scoring needs NumPy alone. Figures are all read as 0, days and months as one word each, so that texts of one
+template are read alike. What rules find exactly (letters, links, languages, names) is not read here.
+"""
+
+import functools
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from spendsense_pipeline.recommendations.guardrails.text import (
+    WORDS,
+    Finding,
+    Pattern,
+    Text,
+    is_figure,
+    normalized,
+    sentences,
+)
+from spendsense_pipeline.recommendations.render import COMPENSATION, EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
+
+KINDS: Final = {
+    "credentials": "asks for a secret",
+    "gift_cards": "asks for gift cards",
+    "couriers": "asks to hand over a card or money",
+    "transfers": "asks to send money to somebody",
+    "shame": "judges the reader",
+    "pressure": "hurries or frightens the reader",
+    "securities": "advises or foretells an investment",
+    "stop_paying": "advises not to pay what is owed",
+    "borrow": "advises to borrow",
+    "pension": "advises to take money meant for retirement",
+    "sensitive": "says what a payment tells about a person",
+    "other_people": "speaks of another person",
+}
+"""What bad texts of each kind do, in words for the person who reviews."""
+WINDOW: Final = 3
+"""Sentences that are read together of a longer paragraph: the texts that were learned from have one to four."""
+ALONE: Final = 2.0
+"""Score from which a sentence alone is a finding, in a long paragraph: alone it says less, and is sooner misread."""
+
+RUN: Final = 3
+"""Stems in the longest run."""
+NEAR: Final = 6
+"""Words, small ones left out, within which two make a pair."""
+PAIRS: Final = 0.7
+"""Weight of a pair beside a run of stems."""
+EVIDENCE: Final = 300.0
+"""Added to a text's squared length: a short text of few features is little evidence either way."""
+DOUBT: Final = -3.4
+"""Score from which a sentence may be bad: a rule's words in it make it a finding."""
+PLAINLY_GOOD: Final = -5.4
+"""The same for words that are rarely innocent, those of shame and haste, where nothing is denied."""
+LONGEST: Final = 600
+"""Characters that are read as one sentence; what is longer is read in parts, so that nothing hides among many words."""
+
+_FIGURE: Final = re.compile(r"\d[\d,.]*\d|\d")
+_WORD: Final = re.compile(r"[a-z]+(?:'[a-z]+)?|\$0|0%|[0?!:\"]")
+_END: Final = re.compile(r"(?<=[.!?])\s+|[:;]\s+")
+_ENDING: Final = re.compile(r"(?:'s|ings?|ed|e?s|ly|ers?)$")
+_DENIES: Final = re.compile(r"n't\b|\b(?:not|nothing|never|no one|if you feel)\b", re.IGNORECASE)
+_SMALL: Final = frozenset(WORDS["linking"].split())
+_DATES: Final = {word: name for name in ("day", "month") for word in WORDS[f"{name}s"].split()}
+
+
+def stem(word: str) -> str:
+    """A word without its ending: words of one stem are read alike.
+
+    >>> stem("collects"), stem("collecting"), stem("october")
+    ('collect', 'collect', '<month>')
+    """
+    if word in _DATES:
+        return f"<{_DATES[word]}>"
+    if len(word) > 4:
+        word = _ENDING.sub("", word)
+    return word[:-1] if len(word) > 4 and word.endswith("e") else word
+
+
+def features(paragraph: str) -> Counter[str]:
+    """Runs of stems and pairs of words of a normalised paragraph, sentence by sentence, with how often each stands."""
+    found: Counter[str] = Counter()
+    for sentence in _END.split(_FIGURE.sub("0", paragraph.lower())):
+        stems = ["^", *map(stem, _WORD.findall(sentence))]
+        found.update(" ".join(stems[at : at + run]) for run in range(1, RUN + 1) for at in range(len(stems) - run + 1))
+        telling = [each for each in stems if each not in _SMALL]
+        found.update(f"{first}~{second}" for at, first in enumerate(telling) for second in telling[at + 1 : at + NEAR])
+    return found
+
+
+class Reading(NamedTuple):
+    """``score``: how surely a paragraph is bad, from 0 on a finding. ``kind``: of bad texts, that it is most like."""
+
+    score: float
+    kind: str
+
+
+class Model(NamedTuple):
+    """Weights of features: ``place`` of each in the arrays. ``bias`` holds the threshold."""
+
+    place: dict[str, int]
+    rarity: np.ndarray[Any, np.dtype[np.float32]]
+    weight: np.ndarray[Any, np.dtype[np.float32]]
+    kind_weight: np.ndarray[Any, np.dtype[np.float32]]
+    kinds: tuple[str, ...]
+    bias: float
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Any]) -> "Model":
+        """The model of the arrays as they are shipped."""
+        names = bytes(arrays["features"]).decode().split("\n")
+        kind_weight = np.zeros((len(names), len(arrays["kinds"])), dtype=np.float32)
+        kind_weight[arrays["alone"]] = arrays["kind_weight"]
+        return cls(
+            place={name: place for place, name in enumerate(names)},
+            rarity=arrays["rarity"].astype(np.float32),
+            weight=arrays["weight"].astype(np.float32) * np.float32(arrays["scale"]),
+            kind_weight=kind_weight,
+            kinds=tuple(str(kind) for kind in arrays["kinds"]),
+            bias=float(arrays["bias"]),
+        )
+
+    def read(self, paragraph: str) -> Reading:
+        """The score of a normalised paragraph."""
+        known = [(self.place[each], times) for each, times in features(paragraph).items() if each in self.place]
+        if not known:
+            return Reading(self.bias, "")
+        at = np.array([place for place, _ in known])
+        values = self.rarity[at] * (1 + np.log([times for _, times in known]))
+        values /= math.sqrt(float(values @ values) + EVIDENCE)
+        return Reading(
+            float(values @ self.weight[at]) + self.bias, self.kinds[int((values @ self.kind_weight[at]).argmax())]
+        )
+
+
+@functools.cache
+def model() -> Model:
+    """The shipped weights."""
+    path = resources.files("spendsense_pipeline.recommendations").joinpath("data/reader.npz")
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
+        return Model.of(data)
+
+
+@functools.lru_cache(maxsize=65_536)
+def read(paragraph: str) -> Reading:
+    """What the shipped model says of a normalised paragraph."""
+    return model().read(paragraph)
+
+
+class Doubted(NamedTuple):
+    """A pattern of words that good texts hold as well: it counts in sentences that are not plainly good."""
+
+    pattern: Pattern
+    least: float = DOUBT
+
+    def search(self, string: str, /) -> re.Match[str] | None:
+        """Where the pattern is found in a sentence that may be bad, None where it is not."""
+        found = self.pattern.search(string)
+        least = DOUBT if _DENIES.search(string) else self.least
+        return found if found and (len(string) > LONGEST or read(string).score >= least) else None
+
+
+def reading(text: Text) -> list[Finding]:
+    """Paragraphs that read like bad texts, each by what it seems to do and its worst sentence."""
+    shown = tuple(sorted({str(s["shown"]) for name, s in text.slots.items() if is_figure(name, str(s["shown"]))}))
+    written = text.written
+    for line in (EDUCATION_DISCLOSURE, OFFER_DISCLOSURE, COMPENSATION):
+        written = written.replace(line, "\n")
+    found: dict[str, None] = {}
+    for unit, least in _units(written):
+        masked = [_without_figures(each, shown) for each in unit]
+        if (result := read(" ".join(masked))).score >= least:
+            worst = max(range(len(unit)), key=lambda at: read(masked[at]).score)
+            found[f"seems to be one that {KINDS[result.kind]}: {unit[worst][:200]!r}"] = None
+    return [Finding(check="reading", severity="critical", message=message) for message in found]
+
+
+def _units(written: str) -> Iterator[tuple[list[str], float]]:
+    """Sentences that are read together, a paragraph's or ``WINDOW`` after each other of a longer one, and the score
+    from which they are a finding. In a longer one each sentence is read alone as well."""
+    for line in filter(str.strip, written.split("\n")):
+        every = [
+            sentence[at : at + LONGEST]
+            for sentence in sentences(normalized(line))
+            for at in range(0, len(sentence), LONGEST)
+        ]
+        if len(every) <= WINDOW + 1:
+            yield every, 0.0
+        else:
+            yield from ((every[start : start + WINDOW], 0.0) for start in range(0, len(every) - 1, WINDOW - 1))
+            yield from (([sentence], ALONE) for sentence in every)
+
+
+def _without_figures(sentence: str, shown: tuple[str, ...]) -> str:
+    """A sentence with every figure in digits and every slot of a figure as 0: it is read alike for every customer."""
+    for figure in sorted(shown, key=len, reverse=True):
+        sentence = sentence.replace(normalized(figure), "$0" if "$" in figure else "0%" if "%" in figure else "0")
+    return _FIGURE.sub("0", sentence)
