@@ -111,7 +111,7 @@ def add_to_payee(row: Records, payee: Records) -> None:
         payee.paid_in += row.amount
         payee.inflows += 1
     # A payment that may be taken back: spending, not a transfer, a fee or a wage.
-    elif row.category & (UNKNOWN | PURCHASE) and not row.says & (
+    elif (row.category & (UNKNOWN | PURCHASE) or row.told & SERVICE_INSTALMENTS) and not row.says & (
         SAYS_TRANSFER | SAYS_CARD_PAYMENT | SAYS_CASH_OUT | SAYS_FEE
     ):
         payee.paid_from = min(payee.paid_from, row.day)
@@ -307,6 +307,8 @@ def is_refund(row: Records) -> bool:
         return True
     if says & SAYS_FEE_REVERSAL and category & UNKNOWN:
         return True
+    if row.told & SERVICE_INSTALMENTS and row.paid_before and category & UNSAID:
+        return True  # what was bought on a plan was sent back
     speaks_against = SAYS_PEER | SAYS_INTEREST | SAYS_UNEARNED | SAYS_TRANSFER
     somebody_else = TO_PERSON | TO_OWN | TO_STATE | TO_EMPLOYER | SERVICE_PEER
     return (
