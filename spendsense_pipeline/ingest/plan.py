@@ -112,11 +112,12 @@ def put_aside(rows: ibis.Table, folder: Path | None) -> ibis.Table:
     """The rows, computed once, as Parquet in the ``folder``: a tenth of what the engine's memory needs for them, where
     they are so many that it would write most of them to its scratch space and read them back for each reader. Without
     a folder they stay in memory."""
-    if folder is None:
-        return rows.cache()
-    file = folder / f"{ibis.util.gen_name('aside')}.parquet"
+    con, name = rows.get_backend(), ibis.util.gen_name("aside")
+    if folder is None:  # Ibis's own cache would know a step's table by its name, whatever it has come to hold
+        return con.create_table(name, rows)
+    file = folder / f"{name}.parquet"
     rows.to_parquet(file)
-    return rows.get_backend().read_parquet(file)
+    return con.read_parquet(file)
 
 
 def given(name: str, table: str) -> dict[str, Step]:

@@ -109,6 +109,11 @@ class History:
         return raw, {table: dict.fromkeys(there[table], "as it was") for table in TABLES}
 
 
+def stored_of(found: merge.Merge) -> tuple[ibis.Table, ibis.Table]:
+    """What a further merge goes on from; the next merge replaces the tables of this one."""
+    return plan.put_aside(found.accepted["transactions"], None), plan.put_aside(found.quarantined, None)
+
+
 def contents(found: merge.Merge) -> Any:
     """What is stored of a merge, in one order."""
     return [
@@ -134,7 +139,7 @@ def test_a_merge_of_further_batches_equals_judging_everything(zone: Zone, seed: 
         note = merge.Note.of(found.note(stamps).text())
         raw, stamps = history.stored(number)
         assert note.extends_to(stamps)
-        transactions, quarantined = found.accepted["transactions"].cache(), found.quarantined.cache()
+        transactions, quarantined = stored_of(found)
         found = merge.further(raw, note, transactions, quarantined)
         merged, noted, taken = contents(found), found.note(stamps), found.superseded
         found = merge.full(raw)
@@ -161,7 +166,7 @@ def test_only_what_a_batch_changes_is_judged_again(zone: Zone) -> None:
         ],
     )
     before = merge.full({table: zone.raw(table).cache() for table in landing.TABLES})
-    transactions, quarantined = before.accepted["transactions"].cache(), before.quarantined.cache()
+    transactions, quarantined = stored_of(before)
     zone.arrive(
         "b2",
         users_json=[],
