@@ -418,7 +418,7 @@ def compared(made: Mapping[str, pd.DataFrame], books_: Mapping[str, Book]) -> tu
             row = rows[draft["insight_id"]]
             known |= OF_INSIGHTS[insight](book, json.loads(row["figures"]), json.loads(row["evidence"]))
         for name, slot in json.loads(draft["slots"]).items():
-            if name in ("as_of", "window", "category_name", "purpose_name"):
+            if name in ("as_of", "window", "category_name", "purpose_name", "bill_kind"):
                 continue
             counts["shown in the text"] += slot["shown"] in draft["title"] + draft["content"]
             if name not in known:
