@@ -63,7 +63,9 @@ class Book:
         last = {
             (day, amount): held for day, amount, held in zip(rows["date"], rows["amount"], rows["held_as"], strict=True)
         }
-        held = [last.get(each) for each in zip(s["last_date"], s["last_amount"], strict=True)]
+        held = pd.Series(
+            [last.get(each) for each in zip(s["last_date"], s["last_amount"], strict=True)], s.index, dtype="object"
+        )
         self.streams = s.assign(paid=paid, monthly=paid * s["cadence"].map(MONTHS), held_as=held)
         self.cards = accounts[accounts["held_as"] == "card"]
 
@@ -75,7 +77,7 @@ class Book:
         return -float(self.rows.loc[(self.rows["kind"] == kind) & (self.rows["age"] < days), "amount"].sum())
 
     def months(self, days: int) -> float:
-        return min(days, max(self.rows["age"].max() + 1, 30)) / 30
+        return float(min(days, max(self.rows["age"].max() + 1, 30)) / 30)
 
     def spent(self, days: int) -> float:
         """Spending a month."""
@@ -162,7 +164,7 @@ def books(tables: Mapping[str, pd.DataFrame], streams: pd.DataFrame) -> dict[str
     for user, own in mine["rows"].items():
         own.loc[legs(own), "kind"] = "own"
         owed = mine["owed"].get(user, tables["liabilities"].head(0)).drop(columns="user_id")
-        found[user] = Book(own, mine["accounts"][user], owed, mine["streams"].get(user, streams.head(0)))
+        found[str(user)] = Book(own, mine["accounts"][user], owed, mine["streams"].get(user, streams.head(0)))
     return found
 
 
@@ -418,7 +420,7 @@ def compared(made: Mapping[str, pd.DataFrame], books_: Mapping[str, Book]) -> tu
             row = rows[draft["insight_id"]]
             known |= OF_INSIGHTS[insight](book, json.loads(row["figures"]), json.loads(row["evidence"]))
         for name, slot in json.loads(draft["slots"]).items():
-            if name in ("as_of", "window", "category_name", "purpose_name"):
+            if name in ("as_of", "window", "category_name", "purpose_name", "bill_kind"):
                 continue
             counts["shown in the text"] += slot["shown"] in draft["title"] + draft["content"]
             if name not in known:
