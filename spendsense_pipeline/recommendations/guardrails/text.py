@@ -95,7 +95,7 @@ class Text:
 
 FIGURES: Final = frozenset({"money", "percent", "rate", "months", "count", "date", "day", "period"})
 """Kinds of slots that show a figure and nothing that somebody else wrote."""
-_PLAIN: Final = re.compile(r"[\w$,.% ]{1,48}")
+_PLAIN: Final = re.compile(r"[\w$€£,.% ]{1,48}")
 
 
 def is_figure(slot: str, shown: str) -> bool:
