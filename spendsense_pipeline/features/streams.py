@@ -536,8 +536,8 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
         if i > begin:
             before = charges[hits[i - 1].charge].price
             changes += 1 if charge.price != before else 0
-            # Only a trial's price is left in a leap: a year paid at once is no month's.
-            leaps = leaps or (i > begin + 1 and not alike(charge.price, float(before)))
+            # A leap is a step once it is charged again, or after a trial: a year paid at once is no month's price.
+            leaps = leaps or (begin + 1 < i == end - 1 and not alike(charge.price, float(before)))
             renewed = renewed and is_renewed(calendar, before, charge.price)
             drifts = drifts and drifted(before, charge.price)
         room.numbers[i - begin] = charge.price
