@@ -41,6 +41,7 @@ LEAST_DRIFTING = 4  # hits; three purchases of about a price meet a calendar by 
 RENEWED = 125  # percent; "at each renewal of a semi-annual or annual line the price may step by up to a quarter"
 LEAST_VARYING = 3  # hits, where no price is charged twice to the cent and vouches for the line; ours
 LEAST_OF_GOODS = 6  # hits, where a shop's charges are but near one another: three of many baskets often are; ours
+MOST_OFFERED = 3  # hits at an introductory price, from which the full one may be any leap away; ours
 PRICE_STEP = 0.01  # "last step of more than 1 %"
 EXPLAINED = 0.75  # "a line must explain three quarters of the rows at its price in its span"
 # And so much of what is left of all of them after one for each line: haircuts at one price meet a calendar four times
@@ -536,8 +537,8 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
         if i > begin:
             before = charges[hits[i - 1].charge].price
             changes += 1 if charge.price != before else 0
-            # Only a trial's price is left in a leap: a year paid at once is no month's.
-            leaps = leaps or (i > begin + 1 and not alike(charge.price, float(before)))
+            # A leap is a step once it is charged again, or after an offer: a year paid at once is no month's price.
+            leaps = leaps or (begin + MOST_OFFERED < i == end - 1 and not alike(charge.price, float(before)))
             renewed = renewed and is_renewed(calendar, before, charge.price)
             drifts = drifts and drifted(before, charge.price)
         room.numbers[i - begin] = charge.price

@@ -223,6 +223,10 @@ def near_prices_at_a_shop(times: int) -> bool:
     return hits(monthly(15, times), prices, "GENERAL_MERCHANDISE_DEPARTMENT_STORES") == [times]
 
 
+def leaps_after(offered: int) -> bool:
+    return hits(monthly(15, offered + 1), [-9.99] * offered + [-79.99]) == [offered + 1]
+
+
 def drifts(*prices: float) -> bool:
     """Whether charges at these prices, none of them twice, are one stream without a price step."""
     found = streams((monthly(15, len(prices)), [-price for price in prices], "Payee", SHOW))
@@ -255,6 +259,9 @@ pin(
 pin(
     "LEAST_VARYING of near prices", "streams.LEAST_VARYING", lambda: nearly_one_price(3), lambda: nearly_one_price(2),
     looser=-1, tighter=1,
+)  # fmt: skip
+pin(
+    "MOST_OFFERED", "streams.MOST_OFFERED", lambda: leaps_after(3), lambda: leaps_after(4), looser=1, tighter=-1,
 )  # fmt: skip
 pin(
     "LEAST_OF_GOODS", "streams.LEAST_OF_GOODS", lambda: near_prices_at_a_shop(6), lambda: near_prices_at_a_shop(5),
