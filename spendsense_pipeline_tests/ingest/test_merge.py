@@ -99,12 +99,14 @@ class History:
         self.raw = {table: zone.raw(table).cache() for table in landing.TABLES}
         order = rng.sample(self.names, batches)
         # By the last batches most accounts have their owners: what changes an owner judges all of an account again.
-        self.steps = [order[:cut] for cut in range(batches - steps + 1, batches + 1)]
+        cuts = range(batches - 2 * (steps - 1), batches + 1, 2)
+        self.steps = [order[:cut] for cut in cuts]
+        self.people = [order[: cut + 1] for cut in cuts]  # those of a further batch are stored before the rest of it
 
     def stored(self, number: int) -> tuple[dict[str, ibis.Table], dict[str, dict[str, str]]]:
-        """The raw tables at a step, and stamps of them: people and accounts of the next batch come before the rest."""
-        names, ahead = self.steps[number], self.steps[min(number + 1, len(self.steps) - 1)]
-        there = {table: ahead if table in ("users", "accounts") else names for table in self.raw}
+        """The raw tables at a step, and stamps of them."""
+        names, people = self.steps[number], self.people[number]
+        there = {table: people if table in ("users", "accounts") else names for table in self.raw}
         raw = {table: rows.filter(rows.batch.isin(there[table])) for table, rows in self.raw.items()}
         return raw, {table: dict.fromkeys(there[table], "as it was") for table in TABLES}
 
