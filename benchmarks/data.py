@@ -94,11 +94,11 @@ def judged(con: Any, landed: Path, raw: Path | None = None, memory: str | None =
         table: landing.read_raw(
             con, landed, table, batch_id="benchmark", arrival=1, arrived_on=AS_OF, surveyed=surveyed
         )
-        for table in TABLES
+        for table in landing.TABLES
     }
     if raw is not None:
         for table, rows in read.items():
             rows.to_parquet(raw / f"{table}.parquet")
         merging = warehouse.connect(raw, memory, in_order=False)
-        read = {table: merging.read_parquet(raw / f"{table}.parquet") for table in TABLES}
+        read = {table: merging.read_parquet(raw / f"{table}.parquet") for table in read}
     return merge.full(read, raw).accepted
