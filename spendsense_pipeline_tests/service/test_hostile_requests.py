@@ -192,7 +192,7 @@ class TestDefect:
             record.getMessage() for record in caplog.get_records("setup") if record.name.startswith("spendsense")
         )
         assert "LookupError" in text
-        assert "test_hostile.py" in text
+        assert "test_hostile_requests.py" in text
         assert "mia_the_customer" not in text
 
     def test_it_is_counted(self, answer: Any, trusting: Town) -> None:
