@@ -59,6 +59,8 @@ def connect(scratch: Path | None = None, memory: str | None = None, *, in_order:
     ibis.options.sql.fuse_selects = False
     backend = ibis.duckdb.connect()
     backend.raw_sql("SET TimeZone = 'UTC'")
+    # DuckDB takes a process that another one began, as Dagster begins those of its steps, for somebody at a terminal.
+    backend.raw_sql("SET enable_progress_bar = false")
     if scratch is not None:
         backend.raw_sql(f"SET temp_directory = '{str(scratch).replace(chr(39), chr(39) * 2)}'")
     if memory is None:
