@@ -173,8 +173,8 @@ def gather(files: Sequence[str], target: Path, schema: pa.Schema) -> None:
 
 
 def store(table: pa.Table, file: str) -> None:
-    """Write a part to a path or URI, whose folder is made where there is none; as Arrow, which is read once and costs a
-    tenth of writing Parquet."""
+    """Write a part to a path or URI, whose folder is made where there is none; as Arrow, for it is read once and
+    written in half the time of Parquet."""
     filesystem, path = fsspec.core.url_to_fs(file)
     filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
     options = pa.ipc.IpcWriteOptions(compression="lz4")

@@ -72,9 +72,11 @@ class Ended(NamedTuple):
     notice: Notice
 
 
-def runs_ended(instance: dg.DagsterInstance, after: int, jobs: Collection[str], pages: str) -> tuple[list[Ended], int]:
+def runs_ended(
+    instance: dg.DagsterInstance, after: int, jobs: Collection[str], pages: str, now: dt.datetime
+) -> tuple[list[Ended], int]:
     """Our runs with something to tell after this place in the event log, in their order, and how far was looked."""
-    since = None if after >= 0 else (dt.datetime.now(dt.UTC) - FIRST_LOOK).timestamp()
+    since = None if after >= 0 else (now - FIRST_LOOK).timestamp()
     records, horizons = [], []
     for kind in (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_SUCCESS):
         wanted = dg.RunStatusChangeRecordsFilter(kind, after_storage_id=after, after_timestamp=since)

@@ -159,13 +159,12 @@ def failure_alerts(jobs: Collection[str]) -> dg.SensorDefinition:
         f"log, by e-mail and by webhook as the settings say. {AT_MOST} at a time, the rest summed up; a channel that "
         "is down gets what it missed.",
     )
-    def failure_alerts_sensor(context: dg.SensorEvaluationContext, alerts: Alerts) -> dg.SkipReason:
+    def failure_alerts_sensor(context: dg.SensorEvaluationContext, alerts: Alerts, clock: Clock) -> dg.SkipReason:
         until = time.monotonic() + EVALUATION
         delivered: dict[str, int] = json.loads(context.cursor or "{}")
         channels = alerts.channels()
-        ended, horizon = runs_ended(
-            context.instance, min(delivered.get(name, -1) for name in channels), jobs, alerts.pages
-        )
+        after = min(delivered.get(name, -1) for name in channels)
+        ended, horizon = runs_ended(context.instance, after, jobs, alerts.pages, clock.now())
         new: dict[str, int] = {}
         for name, channel in channels.items():
             missed = [one for one in ended if one.place > delivered.get(name, -1)]

@@ -90,7 +90,11 @@ def test_the_graph_shows_every_room_of_the_lineage(webserver: str, visitor: Visi
 
 
 PAGES = {
-    "persona_assignments_30d": ("data-science", "persona_assets.py", ["Share of customers by persona", "wealth builder"]),
+    "persona_assignments_30d": (
+        "data-science",
+        "persona_assets.py",
+        ["Share of customers by persona", "wealth builder"],
+    ),
     "approval_queue": ("operations", "review_assets.py", ["What waits, by age", "11 days or more"]),
     "evaluation_metrics": ("compliance", "evaluation_assets.py", ["auditability", "180 days → 30 days"]),
 }

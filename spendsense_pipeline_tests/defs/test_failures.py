@@ -20,6 +20,7 @@ from standardwebhooks import Webhook
 
 from spendsense_pipeline.defs import alerts, failures, sensors
 from spendsense_pipeline.defs.alerts import Alerts
+from spendsense_pipeline.defs.resources import Clock
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import InvalidSettings, Settings
 
@@ -97,7 +98,8 @@ class Told:
         self.instance, self.alerts, self.cursor = instance, resource, None
 
     def tick(self) -> str:
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources={"alerts": self.alerts})
+        given = {"alerts": self.alerts, "clock": Clock()}
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources=given)
         answer = sensors.failure_alerts(JOBS)(context)
         assert isinstance(answer, dg.SkipReason)
         self.cursor = context.cursor
