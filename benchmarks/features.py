@@ -30,7 +30,7 @@ def ours(tables: str, out: str, cache: str, workers: int | None = None, dates: i
     core), by the kernels that were compiled into ``cache``."""
     import os
 
-    from spendsense_pipeline.features.by_range import in_processes
+    from spendsense_pipeline.runners import in_processes
 
     workers = workers or os.cpu_count() or 1
     return _write(tables, out, cache, workers, in_processes(workers), dates)
@@ -43,7 +43,7 @@ def many_dates(tables: str, out: str, cache: str) -> dict[str, Any]:
 
 def spark(tables: str, out: str, cache: str) -> dict[str, Any]:
     """The same ranges as tasks of Spark ``local[2]``; starting Spark is part of it."""
-    from spendsense_pipeline.features.by_range import on_spark
+    from spendsense_pipeline.runners import on_spark
     from spendsense_pipeline.spark import session
 
     opened = session("local[2]")

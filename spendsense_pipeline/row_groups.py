@@ -6,7 +6,7 @@ start at once. What does not belong here: which table lies where (``warehouse.py
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +22,8 @@ from spendsense_pipeline.ranges import Range
 CUSTOMER = "user_id"
 TEXTS = pa.dictionary(pa.int32(), pa.string())
 """How texts that repeat are read: as numbers and the distinct texts."""
-GROUP_ROWS = 122_880
-"""Rows of a group in a file that is put together here; what the parts were does not show."""
+GROUP_ROWS = 4_096
+"""Rows of a group in a file by customer, so that a range of a few thousand customers opens little more than its own."""
 
 
 class UnreadableTable(SpendSenseError):
@@ -38,6 +38,12 @@ class Stored:
 
     files: tuple[str, ...]
     schema: pa.Schema
+
+
+class Parts(NamedTuple):
+    """The files that make up each partition of a table, in the order of the customers: partition to paths or URIs."""
+
+    of: Mapping[str, Sequence[str]]
 
 
 class Group(NamedTuple):
@@ -180,3 +186,13 @@ def store(table: pa.Table, file: str) -> None:
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with filesystem.open(path, "wb") as opened, pa.ipc.new_file(opened, table.schema, options=options) as writer:
         writer.write_table(table)
+
+
+def keep(table: pa.Table, file: str) -> Stored:
+    """Write rows to a path or URI as Parquet, sorted by customer, so that ranges of it can be read."""
+    filesystem, path = fsspec.core.url_to_fs(file)
+    filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+    table = table.replace_schema_metadata(None)
+    with filesystem.open(path, "wb") as opened:
+        pq.write_table(table.take(pc.sort_indices(table[CUSTOMER])), opened, row_group_size=GROUP_ROWS)
+    return Stored((file,), table.schema)

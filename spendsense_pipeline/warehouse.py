@@ -247,6 +247,12 @@ def stored_by_customer(
     return row_groups.Stored((_address(filesystem, place),), schema)
 
 
+def stored(root: str, asset: str, key: str, schema: pa.Schema) -> row_groups.Stored:
+    """One partition of a table as the file that it is, with the columns of ``schema``. Raises ``NotMaterialized``."""
+    filesystem, paths = _stored(root, asset, [key])
+    return row_groups.Stored(tuple(_address(filesystem, one) for one in paths), schema)
+
+
 def _address(filesystem: Any, path: str) -> str:
     """What leads to a path from another process: itself on a disk, a URI elsewhere."""
     return path if isinstance(filesystem, LocalFileSystem) else str(filesystem.unstrip_protocol(path))

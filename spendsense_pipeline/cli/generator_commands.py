@@ -59,7 +59,8 @@ def _stored_situations(settings: Settings) -> "dict[str, Situation]":
     days = warehouse.partitions(settings.warehouse_root, "situations")[-1:]
     if not days:
         return {}
-    return {one.key: one for one in distinct(to_frame(warehouse.load(settings.warehouse_root, "situations", days)))}
+    rows = warehouse.load(settings.warehouse_root, "situations", days, ["situation", "facts", "slots"])
+    return {one.key: one for one in distinct(to_frame(rows))}
 
 
 @app.group()

@@ -28,6 +28,9 @@ from spendsense_pipeline.governance import database_frames, experiment_records, 
 from spendsense_pipeline.governance.database import chunks, reading
 from spendsense_pipeline.personas.assignment import followed
 
+FOLLOWED = ("features_180d", "persona_assignments_30d", "persona_assignments_180d")
+READ = ("situations", "education_templates", "product_matches", *FOLLOWED)
+"""Read where there is an experiment."""
 CURRENT_DAYS = 7
 """A date further back is history: computing it again assigns nobody."""
 
@@ -38,7 +41,7 @@ def assignment_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition
     @dg.asset(
         name="experiment_assignments",
         partitions_def=daily,
-        deps=["consent_records"],
+        deps=["consent_records", *READ],
         **documented(
             "experiment_assignments",
             "recommendations",
@@ -53,30 +56,27 @@ def assignment_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition
         governance: Governance,
         clock: Clock,
         files: Files,
-        situations: pd.DataFrame,
-        education_templates: pd.DataFrame,
-        product_matches: pd.DataFrame,
-        features_180d: pd.DataFrame,
-        persona_assignments_30d: pd.DataFrame,
-        persona_assignments_180d: pd.DataFrame,
     ) -> dg.MaterializeResult[None]:
         day, now = as_of(context), clock.now()
         new: dict[str, int] = {}
-        if (now.date() - day).days <= CURRENT_DAYS:
-            personas = followed(persona_assignments_30d, persona_assignments_180d).set_index("user_id")["persona"]
+        current = (now.date() - day).days <= CURRENT_DAYS
+        if current and (experiments := experiments_in(Path(files.experiments))):
+            read = {table: to_frame(warehouse.load(files.warehouse, table, [f"{day}"])) for table in READ}
+            features_180d, shorter, longer = (read[table] for table in FOLLOWED)
+            personas = followed(shorter, longer).set_index("user_id")["persona"]
             with reading(governance.engine) as session:
                 consents = database_frames.consents(session, now, consent_days=governance.consent_days)
                 declined = {one for some in chunks(personas.index) for one in topics.declined_by(session, list(some))}
             today = History([day], lambda _table, _day: features_180d)
-            for experiment in experiments_in(Path(files.experiments)):
+            for experiment in experiments:
                 topic = topics.TOPIC_OF_INSIGHT.get(experiment.insight or "")
                 may = eligible(
                     experiment,
-                    situations,
-                    education_templates,
+                    read["situations"],
+                    read["education_templates"],
                     consents,
                     features_180d,
-                    product_matches,
+                    read["product_matches"],
                     {user for user, name in declined if name == topic},
                 )
                 users = pd.Index(may)

@@ -5,20 +5,20 @@ The thinking is in ``features/``.
 
 import datetime as dt
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import fsspec
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.documentation import documented
+from spendsense_pipeline.defs.parts import room_for_parts
 from spendsense_pipeline.defs.resources import Files, Workers
 from spendsense_pipeline.features import by_range
 from spendsense_pipeline.features.accounts import has_factor, is_mapped
 from spendsense_pipeline.insights.kinds import FUNCTION, TABLES
 from spendsense_pipeline.known_payees import payees_on
+from spendsense_pipeline.row_groups import Parts
 
 JOB = "daily_refresh"
 WINDOWS = (30, 180)
@@ -97,12 +97,10 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
             },
         },
     )
-    def features(
-        context: dg.AssetExecutionContext, files: Files, workers: Workers
-    ) -> Iterator[dg.Output[by_range.Parts]]:
+    def features(context: dg.AssetExecutionContext, files: Files, workers: Workers) -> Iterator[dg.Output[Parts]]:
         dates = [dt.date.fromisoformat(key) for key in context.partition_keys]
         shown = f"{dates[0]}" if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-        with _room_for_parts(files, workers, context.run_id) as folder:
+        with room_for_parts(files, workers, context.run_id) as folder:
             computed = by_range.compute(
                 _tasks(files, workers, folder, dates),
                 workers.runner(context.log.info),
@@ -118,23 +116,6 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
                 yield dg.Output(parts, output_name=table)
 
     return [features]
-
-
-@contextmanager
-def _room_for_parts(files: Files, workers: Workers, run_id: str) -> Iterator[str]:
-    """A folder that every worker can write to, cleared at the end: in the scratch space, or in the warehouse itself
-    where workers may be on other machines."""
-    if workers.engine != "spark":
-        with warehouse.aside(Path(files.scratch)) as folder:
-            yield str(folder)
-        return
-    shared = f"{files.warehouse.rstrip('/')}/_parts-{run_id}"
-    filesystem, path = fsspec.core.url_to_fs(shared)
-    try:
-        yield shared
-    finally:
-        if filesystem.exists(path):
-            filesystem.rm(path, recursive=True)
 
 
 def _tasks(files: Files, workers: Workers, folder: str, dates: list[dt.date]) -> list[by_range.Task]:

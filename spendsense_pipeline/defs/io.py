@@ -20,8 +20,8 @@ from pydantic import PrivateAttr
 from spendsense_pipeline import row_groups, warehouse
 from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema, open_columns
 from spendsense_pipeline.defs.lineage import column_lineage
-from spendsense_pipeline.features.by_range import Parts
 from spendsense_pipeline.frames import to_frame
+from spendsense_pipeline.row_groups import Parts
 
 PREVIEW_ROWS = 5
 PREVIEW_LENGTH = 60  # characters of a text; a whole one pushes the other columns out of sight
@@ -106,7 +106,8 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
         contract = CONTRACTS.get(table)
         if isinstance(obj, pd.DataFrame):
             schema = arrow_schema(contract) if contract is not None and issubclass(contract, FrameContract) else None
-            pq.write_table(pa.Table.from_pandas(obj, schema=schema, preserve_index=False), target)
+            rows_of_frame = pa.Table.from_pandas(obj, schema=schema, preserve_index=False)
+            pq.write_table(rows_of_frame, target, row_group_size=row_groups.GROUP_ROWS)
         elif isinstance(obj, ibis.Table | Noted):
             rows, note = obj if isinstance(obj, Noted) else (obj, None)
             warehouse.write(rows, table, target, Path(self.scratch) if self.scratch else None, note)

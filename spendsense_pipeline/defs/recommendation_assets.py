@@ -3,28 +3,29 @@
 The thinking is in ``recommendations/``.
 """
 
-import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import ibis
 import pandas as pd
 
 from spendsense_pipeline.defs import plots, writing
 from spendsense_pipeline.defs.documentation import as_of, documented
-from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel
+from spendsense_pipeline.defs.parts import by_range, room_for_parts
+from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel, Workers
+from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import database_frames, experiment_records
 from spendsense_pipeline.governance.database import reading
-from spendsense_pipeline.recommendations.drafts import draft_recommendations
 from spendsense_pipeline.recommendations.generation import with_generated
 from spendsense_pipeline.recommendations.library import education_templates, load_library
-from spendsense_pipeline.recommendations.offers import product_matches
 from spendsense_pipeline.recommendations.prompts import distinct
-from spendsense_pipeline.recommendations.situations import fresh, situations
+from spendsense_pipeline.row_groups import Parts
 
 KINDS = {"pandas", "parquet"}
+OF_CUSTOMERS = (*("persona_assignments_30d", "persona_assignments_180d", "features_30d", "features_180d", "insights"),)
+"""What situations and matches read of each customer."""
 
 
 class Generation(dg.Config):
@@ -39,6 +40,7 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
     @dg.asset(
         name="situations",
         partitions_def=daily,
+        deps=[*OF_CUSTOMERS, "recurring_streams", "cards"],
         **documented(
             "situations",
             "recommendations",
@@ -49,29 +51,11 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
             "`SPENDSENSE_STALE_DAYS` are left out and counted as `stale`: nothing is drafted for them.",
         ),
     )
-    def found(
-        context: dg.AssetExecutionContext,
-        persona_assignments_30d: pd.DataFrame,
-        persona_assignments_180d: pd.DataFrame,
-        features_30d: pd.DataFrame,
-        features_180d: pd.DataFrame,
-        recurring_streams: pd.DataFrame,
-        cards: pd.DataFrame,
-        insights: pd.DataFrame,
-    ) -> pd.DataFrame:
-        current = fresh(persona_assignments_30d, features_30d, stale_days)
-        rows = situations(
-            current, persona_assignments_180d, features_30d, features_180d, recurring_streams, cards, insights
-        )
-        context.add_output_metadata(
-            {
-                "situations": int(rows["situation"].nunique()),
-                "customers": int(rows["insight"].isna().sum()),
-                "insights": int(rows["insight"].notna().sum()),
-                "stale": len(persona_assignments_30d) - len(current),
-            }
-        )
-        return rows
+    def found(context: dg.AssetExecutionContext, files: Files, workers: Workers) -> Iterator[dg.Output[Parts]]:
+        with room_for_parts(files, workers, context.run_id) as folder:
+            tables = dict.fromkeys([*OF_CUSTOMERS, "recurring_streams", "cards"])
+            parts, told = by_range(context, files, workers, "situations", tables, {"stale_days": stale_days}, folder)
+            yield dg.Output(parts, metadata={"situations": len(told["situation"]), **told["kind"]})
 
     @dg.asset(
         name="education_templates",
@@ -103,9 +87,10 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
         governance: Governance,
         clock: Clock,
         language_model: LanguageModel,
-        situations: pd.DataFrame,
+        situations: ibis.Table,
     ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
-        pieces = education_templates(situations, load_library(Path(files.prompts)), as_of(context))
+        each = _of_situations(situations)
+        pieces = education_templates(each, load_library(Path(files.prompts)), as_of(context))
         said: dict[str, Any] = {}
         outcome = dg.AssetCheckResult(check_name="generation", passed=True, metadata={"generator": "library"})
         if language_model.generator == "openai":
@@ -114,7 +99,7 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
             readers = agreed.loc[agreed["scope"] == "education", "user_id"]
             result = writing.written(
                 context.log,
-                distinct(situations[situations["user_id"].isin(readers)]),
+                distinct(each[each["situation"].isin(_met_by(situations, readers))]),
                 model=language_model,
                 governance=governance,
                 clock=clock,
@@ -137,6 +122,7 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
     @dg.asset(
         name="product_matches",
         partitions_def=daily,
+        deps=OF_CUSTOMERS,
         **documented(
             "product_matches",
             "recommendations",
@@ -147,23 +133,19 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
         ),
     )
     def matches(
-        context: dg.AssetExecutionContext,
-        persona_assignments_30d: pd.DataFrame,
-        persona_assignments_180d: pd.DataFrame,
-        features_30d: pd.DataFrame,
-        features_180d: pd.DataFrame,
-        products: pd.DataFrame,
-        insights: pd.DataFrame,
-    ) -> pd.DataFrame:
-        current = fresh(persona_assignments_30d, features_30d, stale_days)
-        matched = product_matches(current, persona_assignments_180d, features_30d, features_180d, products, insights)
-        context.add_output_metadata({"shown": int(matched["shown"].sum())})
-        return matched
+        context: dg.AssetExecutionContext, files: Files, workers: Workers, products: pd.DataFrame
+    ) -> Iterator[dg.Output[Parts]]:
+        with room_for_parts(files, workers, context.run_id) as folder:
+            same = {"stale_days": stale_days, "products": products}
+            parts, told = by_range(
+                context, files, workers, "product_matches", dict.fromkeys(OF_CUSTOMERS), same, folder
+            )
+            yield dg.Output(parts, metadata={"shown": told["shown"]["all"]})
 
     @dg.asset(
         name="draft_recommendations",
         partitions_def=daily,
-        deps=["consent_records", "experiment_assignments"],
+        deps=["consent_records", "experiment_assignments", "situations", "product_matches"],
         **documented(
             "draft_recommendations",
             "recommendations",
@@ -175,43 +157,40 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
     )
     def drafts(
         context: dg.AssetExecutionContext,
+        files: Files,
+        workers: Workers,
         governance: Governance,
         clock: Clock,
-        situations: pd.DataFrame,
         education_templates: pd.DataFrame,
-        product_matches: pd.DataFrame,
         products: pd.DataFrame,
-    ) -> pd.DataFrame:
-        day = as_of(context)
+    ) -> Iterator[dg.Output[Parts]]:
+        day, now = as_of(context), clock.now()
         with reading(governance.engine) as session:
-            consents = database_frames.consents(session, clock.now(), consent_days=governance.consent_days)
-            history = database_frames.history(session, day, clock.now())
-            wordings = experiment_records.wordings(session, clock.now())
-        drafted = draft_recommendations(
-            situations,
-            education_templates,
-            product_matches,
-            products,
-            consents,
-            history,
-            day,
-            wordings=wordings,
-        )
-        context.add_output_metadata(
-            {
-                "customers": int(drafted["user_id"].nunique()),
-                "with_findings": int((drafted["findings"] != "[]").sum()),
-                "findings": plots.bars(_findings(drafted), "Findings of the guardrails, by kind"),
+            tables = {
+                "situations": None,
+                "product_matches": None,
+                "consents": database_frames.consents(session, now, consent_days=governance.consent_days),
+                "history": database_frames.history(session, day, now),
             }
-        )
-        return drafted
+            wordings = experiment_records.wordings(session, now)
+        same = {
+            "education_templates": education_templates, "products": products, "day": day, "wordings": wordings,
+        }  # fmt: skip
+        with room_for_parts(files, workers, context.run_id) as folder:
+            parts, told = by_range(context, files, workers, "draft_recommendations", tables, same, folder)
+            found = [(name, count, f"{count:,}") for name, count in told["finding"].most_common()]
+            pictured = plots.bars(found or [("none", 0, "0")], "Findings of the guardrails, by kind")
+            yield dg.Output(parts, metadata={**told["kind"], "findings": pictured})
 
     return [found, templates, matches, drafts]
 
 
-def _findings(drafted: pd.DataFrame) -> list[tuple[str, float, str]]:
-    """How often each guardrail found something, the most frequent first; one bar of nothing where none did."""
-    found = Counter(
-        f"{one['check'].replace('_', ' ')}, {one['severity']}" for row in drafted["findings"] for one in json.loads(row)
-    )
-    return [(name, count, f"{count:,}") for name, count in found.most_common()] or [("none", 0, "0")]
+def _of_situations(rows: ibis.Table) -> pd.DataFrame:
+    """A row of each situation: key, facts and slots, of which the names are those of the situation."""
+    return to_frame(rows.select("situation", "facts", "slots").distinct(on="situation", keep="first").to_pyarrow())
+
+
+def _met_by(rows: ibis.Table, customers: pd.Series) -> pd.Series:
+    """The situations that at least one of the customers is in."""
+    of_customer = to_frame(rows.select("user_id", "situation").to_pyarrow())
+    return of_customer.loc[of_customer["user_id"].isin(customers), "situation"].drop_duplicates()

@@ -15,9 +15,9 @@ from pydantic import PrivateAttr
 from sqlalchemy import Engine
 
 from spendsense_pipeline.defs.runs import lease_tags, take_lease
-from spendsense_pipeline.features.by_range import Runner, in_processes, on_spark
 from spendsense_pipeline.governance import database, policy, signing
 from spendsense_pipeline.recommendations.generation import Budget, Writer, known_models
+from spendsense_pipeline.runners import Runner, in_processes, on_spark
 from spendsense_pipeline.settings import Settings
 from spendsense_pipeline.warehouse import partitions
 

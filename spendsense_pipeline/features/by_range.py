@@ -1,20 +1,14 @@
 """Signals of all customers, a range of whole customers at a time.
 
-Nothing in a customer's signals depends on another customer, so customers are cut into ranges, and each range is a task
-that opens the tables itself, computes, and writes its part of every result. Tasks run in this process, in a pool of
-processes or on Spark; what they write is the same, byte for byte. Each process needs the memory of one range.
+Nothing in a customer's signals depends on another customer, so customers are cut into ranges, and each range is a task.
 
-What does not belong here: what a signal is (``signals.py``), where tables lie (``warehouse.py``), and how parts become
-a stored partition (``defs/io.py``).
+What does not belong here: what a signal is (``signals.py``), where tables lie (``warehouse.py``), where tasks run
+(``runners.py``), and how parts become a stored partition (``defs/io.py``).
 """
 
 import datetime as dt
-import multiprocessing
 import pkgutil
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -24,17 +18,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spendsense_pipeline import row_groups
-from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.features.columns import READ
 from spendsense_pipeline.features.compilation import make_ready
 from spendsense_pipeline.features.compiled import Mode
 from spendsense_pipeline.features.compiled import choose as choose_mode
 from spendsense_pipeline.ranges import Range
-from spendsense_pipeline.row_groups import CUSTOMER, Stored
+from spendsense_pipeline.row_groups import CUSTOMER, Parts, Stored
+from spendsense_pipeline.runners import Report, Runner
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
     from spendsense_pipeline.features.descriptors import Payees
 
 TABLES = ("transactions", "accounts", "liabilities", "users")
@@ -49,12 +41,6 @@ COMPILE_FROM = 150_000
 LEFT_OUT = pa.schema([("as_of", pa.date32()), ("currency", pa.string()), ("accounts", pa.int64())])
 
 Compile = Literal["auto", "always", "never"]
-
-
-class RangeFailed(SpendSenseError):
-    """The customers of a range could not be computed; the message names the first of them and the cause."""
-
-    code = "range_failed"
 
 
 @dataclass(frozen=True)
@@ -92,6 +78,25 @@ class Task:
     customers: Range
     first: str
 
+    @property
+    def apart(self) -> bool:
+        """Compiled kernels are loaded by processes that end with the request."""
+        return self.request.compiled
+
+    def ahead(self, report: Report | None) -> None:
+        """Compile the kernels, where they are wanted and not there."""
+        if self.request.compiled:
+            make_ready(Path(self.request.cache), report)
+
+    def set_up(self) -> None:
+        """Kernels in the mode of the request."""
+        compiled = self.request.compiled
+        choose_mode(Mode(compiled, Path(self.request.cache) if compiled else None))
+
+    def compute(self) -> "Done":
+        """Compute the range and write its parts, rows sorted by customer and otherwise as ``signals_of`` gives them."""
+        return _done(self)
+
 
 class Done(NamedTuple):
     """A task's outcome beside its parts: ``left_out`` as in ``signals.Signals``."""
@@ -100,22 +105,12 @@ class Done(NamedTuple):
     left_out: pa.Table
 
 
-class Parts(NamedTuple):
-    """The files that make up each partition of a table, in the order of the customers: ISO date to paths or URIs."""
-
-    of: Mapping[str, Sequence[str]]
-
-
 class Computed(NamedTuple):
     """``parts`` by table: ``recurring_streams``, ``cards`` and ``features_<window>d``. ``left_out``: as_of, currency,
     accounts."""
 
     parts: Mapping[str, Parts]
     left_out: pa.Table
-
-
-Runner = Callable[[Sequence[Task]], Iterable[Done]]
-"""Does all tasks, in whatever order. Raises ``RangeFailed`` when one fails, and starts no further one."""
 
 
 def columns_of(table: str) -> pa.Schema:
@@ -187,18 +182,6 @@ def compute(tasks: Sequence[Task], runner: Runner, progress: Callable[[int, int]
     return Computed(parts, summed)
 
 
-def do(task: Task) -> Done:
-    """Compute one range and write its parts, rows sorted by customer and otherwise as ``signals_of`` gives them.
-
-    Raises ``RangeFailed``, which names the range's first customer.
-    """
-    try:
-        return _done(task)
-    except Exception as error:
-        cause = f"{error}" if isinstance(error, SpendSenseError) else f"{type(error).__name__}: {error}"
-        raise RangeFailed(f"customers from {task.first!r} on could not be computed: {cause}") from error
-
-
 def _done(task: Task) -> Done:
     # These load the kernels.
     from spendsense_pipeline.features.signals import EPOCH, NOBODY, Customers, evidence_of, tables_of
@@ -242,79 +225,3 @@ def _features(window: int) -> str:
 
 def _part(request: Request, table: str, date: dt.date, number: int) -> str:
     return f"{request.folder}/{table}/{date}/{number:06}.arrow"
-
-
-# --- Where tasks run ---
-
-
-def here(tasks: Sequence[Task]) -> Iterator[Done]:
-    """One after another in this process."""
-    return map(do, tasks)
-
-
-def in_processes(workers: int, report: Callable[[str], None] | None = None) -> Runner:
-    """In so many processes at the same time; a single task, or a single worker, needs none where kernels run as plain
-    Python. ``report`` is told when kernels have to be compiled first, and how far that is."""
-
-    def run(tasks: Sequence[Task]) -> Iterator[Done]:
-        request = tasks[0].request
-        if request.compiled:
-            make_ready(Path(request.cache), report)
-        elif min(workers, len(tasks)) < 2:
-            yield from here(tasks)
-            return
-        # Spawned: a fork would inherit the locks of whatever threads run here, and a fork server an old environment.
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(
-            min(workers, len(tasks)), mp_context=context, initializer=_prepare, initargs=(request,)
-        )
-        running = {pool.submit(do, task): task for task in tasks}
-        try:
-            for future in as_completed(running):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise RangeFailed(_killed(running, workers)) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-    return run
-
-
-def _prepare(request: Request) -> None:
-    """Set up a process of its own for the request: one thread, kernels in its mode."""
-    pa.set_cpu_count(1)
-    pa.set_io_thread_count(1)
-    choose_mode(Mode(request.compiled, Path(request.cache) if request.compiled else None))
-
-
-def _do_there(task: Task) -> Done:
-    _prepare(task.request)
-    return do(task)
-
-
-def _killed(running: Mapping[Future[Done], Task], workers: int) -> str:
-    unfinished = [task.first for future, task in running.items() if future.cancelled() or future.exception()]
-    return (
-        f"a worker process was killed, most often because memory ran out; customers from {unfinished[0]!r} on were not "
-        f"computed. SPENDSENSE_WORKERS={max(workers // 2, 1)} needs half the memory"
-    )
-
-
-def on_spark(session: "SparkSession", report: Callable[[str], None] | None = None) -> Runner:
-    """As tasks of Spark, which reads nothing itself and shuffles nothing; it repeats what a lost executor had."""
-
-    def run(tasks: Sequence[Task]) -> Iterator[Done]:
-        from py4j.protocol import Py4JJavaError
-
-        if tasks[0].request.compiled:
-            make_ready(Path(tasks[0].request.cache), report)
-        ranges = session.sparkContext.parallelize(tasks, len(tasks))
-        try:
-            yield from ranges.map(_do_there).collect()
-        except Py4JJavaError as error:
-            said = re.search(r"RangeFailed: (.*)", str(error.java_exception))
-            if said is None:
-                raise
-            raise RangeFailed(said[1]) from error
-
-    return run

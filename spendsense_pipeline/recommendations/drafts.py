@@ -21,7 +21,7 @@ from spendsense_pipeline.durations import NOT_REPEATED, REJECTION, REPEATED_LATE
 from spendsense_pipeline.frames import records
 from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.choosing import may_stand_beside
-from spendsense_pipeline.recommendations.guardrails import findings
+from spendsense_pipeline.recommendations.guardrails import Judged, findings
 from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id, template_hash
 from spendsense_pipeline.recommendations.offers import HELP
 from spendsense_pipeline.recommendations.render import (
@@ -95,6 +95,7 @@ def draft_recommendations(
     as_of: dt.date,
     *,
     wordings: Mapping[tuple[str, str], str] | None = None,
+    judged: Judged | None = None,
 ) -> pd.DataFrame:
     """The day's drafts with their findings (contract DraftRecommendations), sorted by customer, kind and rank.
 
@@ -104,7 +105,7 @@ def draft_recommendations(
     product_id, status, decided_at, released_at, insight_id. So that a second run of a day is the same day, rows of
     ``as_of`` or later are ignored, and a decision or release made on ``as_of`` or later is not known yet:
     its record still waits. ``wordings`` is (user_id, insight) → template_id where an experiment decides which text
-    tells an insight.
+    tells an insight. ``judged``: the wordings of which it is known whether they are clean (``guardrails.findings``).
 
     Education needs consent in the scope ``education``, offers in ``partner_offers``. Up to three pieces and
     two offers stand for a customer: urgent insights that were not told yet, what still waits for a decision, other
@@ -161,7 +162,7 @@ def draft_recommendations(
             rows.extend(_offer(situation, match, catalogue[match["product_id"]], agreed, as_of) for match in chosen)
     drafts = _frame(rows)
     # Any candidate may be drafted once history keeps the best two away, so each of them is a match that stands.
-    drafts["findings"] = findings(drafts, matches)
+    drafts["findings"] = findings(drafts, matches, judged)
     return drafts
 
 

@@ -19,13 +19,14 @@ import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
 
-from spendsense_pipeline import row_groups
+from spendsense_pipeline import row_groups, runners
 from spendsense_pipeline.contracts import CONTRACTS, arrow_schema
 from spendsense_pipeline.features import by_range
-from spendsense_pipeline.features.by_range import RangeFailed, Task, in_processes
+from spendsense_pipeline.features.by_range import Task
 from spendsense_pipeline.features.signals import Customers, signals_of
 from spendsense_pipeline.ranges import Range
 from spendsense_pipeline.row_groups import Stored
+from spendsense_pipeline.runners import RangeFailed, in_processes
 from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger
 
 DATES = (AS_OF - dt.timedelta(days=1), AS_OF)
@@ -90,7 +91,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("whole")
     one = tasks(stored(f"{folder}/tables"), f"{folder}/parts", 1_000)
     assert len(one) == 1
-    return partitions(by_range.compute(one, by_range.here), folder)
+    return partitions(by_range.compute(one, runners.here), folder)
 
 
 def table(content: bytes) -> pa.Table:
@@ -166,7 +167,7 @@ def spark():
 
 def test_spark_changes_no_byte(whole: dict[str, bytes], spark, tmp_path: Path) -> None:
     some = tasks(stored(f"{tmp_path}/tables"), f"{tmp_path}/parts", 5)
-    assert partitions(by_range.compute(some, by_range.on_spark(spark)), tmp_path) == whole
+    assert partitions(by_range.compute(some, runners.on_spark(spark)), tmp_path) == whole
 
 
 def broken(folder: Path) -> list[Task]:
@@ -203,7 +204,7 @@ def test_a_range_that_fails_ends_the_run_and_names_its_first_customer(
 
 def test_on_spark_a_range_that_fails_says_the_same(spark, tmp_path: Path) -> None:
     with pytest.raises(RangeFailed, match=r"^customers from 'f' on .*f\.parquet has no column amount; [a-z ]+$"):
-        by_range.compute(broken(tmp_path), by_range.on_spark(spark))
+        by_range.compute(broken(tmp_path), runners.on_spark(spark))
 
 
 def test_a_worker_that_is_killed_ends_the_run_and_says_what_helps(

@@ -50,41 +50,50 @@ def contract() -> Any:
     return pa.DataFrameSchema({"text": pa.Column(object, checks)})
 
 
-def findings(drafts: pd.DataFrame, matches: pd.DataFrame) -> pd.Series:
+Judged = dict[tuple[Any, ...], bool]
+"""Wordings, and whether each is clean."""
+
+
+def findings(drafts: pd.DataFrame, matches: pd.DataFrame, judged: Judged | None = None) -> pd.Series:
     """Findings of each draft, as JSON lists of {check, severity, message}, on the drafts' index.
 
     ``drafts`` needs user_id, content_type, title, content, rationale, slots, product_id; ``matches`` is the
     day's product_matches, by which an offer's eligibility is judged again. A wording that is clean is judged once,
     whatever figures stand in it: what code shows of a figure's type holds nothing else. Others are judged text by text.
+    What is in ``judged`` is not judged again; what is new is added.
     """
     if drafts.empty:
         return pd.Series([], index=drafts.index, dtype="str")
     stand = matches[matches["rank"].notna() & matches["user_id"].isin(drafts["user_id"])]
     standing = set(zip(stand["user_id"], stand["product_id"], strict=True))
-    texts: list[Text] = []
-    wordings: dict[tuple[Any, ...], int] = {}
-    parts: list[tuple[str, str, str, str, dict[str, Any], bool | None]] = []
-    of: list[int] = []
+    judged = {} if judged is None else judged
+    new: dict[tuple[Any, ...], Text] = {}
+    drafted: list[tuple[tuple[Any, ...], tuple[str, str, str, str, dict[str, Any], bool | None]]] = []
     columns = ("user_id", "product_id", "content_type", "title", "content", "rationale", "slots")
     for user, product, kind, title, content, why, written in zip(
         *(drafts[name].tolist() for name in columns), strict=True
     ):
         slots = json.loads(written)
         eligible = (user, product) in standing if kind == "partner_offer" else None
-        parts.append((kind, title, content, why, slots, eligible))
-        place = wordings.setdefault((kind, eligible, *_wording((title, content, why), slots)), len(texts))
-        if place == len(texts):
-            texts.append(Text.of(*parts[-1]))
-        of.append(place)
+        wording = (kind, eligible, *_wording((title, content, why), slots))
+        drafted.append((wording, (kind, title, content, why, slots, eligible)))
+        if wording not in judged and wording not in new:
+            new[wording] = Text.of(*drafted[-1][1])
+    faulty = _faulty([*new.values()])
+    judged.update((wording, place not in faulty) for place, wording in enumerate(new))
+    found = [[] if judged[wording] else _found(Text.of(*parts)) for wording, parts in drafted]
+    return pd.Series([json.dumps(one, ensure_ascii=False) for one in found], index=drafts.index, dtype="str")
+
+
+def _faulty(texts: list[Text]) -> set[int]:
+    """The places of the texts that break the contract."""
     from pandera.errors import SchemaErrors
 
-    faulty: set[int] = set()
     try:
         contract().validate(pd.DataFrame({"text": pd.Series(texts, dtype=object)}), lazy=True)
     except SchemaErrors as error:
-        faulty = set(error.failure_cases["index"])
-    found = [_found(Text.of(*part)) if place in faulty else [] for part, place in zip(parts, of, strict=True)]
-    return pd.Series([json.dumps(one, ensure_ascii=False) for one in found], index=drafts.index, dtype="str")
+        return set(error.failure_cases["index"])
+    return set()
 
 
 def _found(text: Text) -> list[Finding]:
@@ -154,6 +163,7 @@ __all__ = [
     "GUARDRAILS",
     "Finding",
     "Guardrail",
+    "Judged",
     "Text",
     "contract",
     "critical",

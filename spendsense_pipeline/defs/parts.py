@@ -1,0 +1,75 @@
+"""A day's tables by ranges of customers: where parts lie meanwhile, and a stage of frames as a run does it.
+
+What does not belong here: what a stage computes (``recommendations/stages.py``).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import fsspec
+import pandas as pd
+import pyarrow as pa
+
+from spendsense_pipeline import frame_ranges, row_groups, warehouse
+from spendsense_pipeline.contracts import CONTRACTS, arrow_schema
+from spendsense_pipeline.defs.resources import Files, Workers
+from spendsense_pipeline.recommendations import stages
+from spendsense_pipeline.row_groups import Parts
+
+CUSTOMERS = "persona_assignments_30d"
+"""The table with one row for each customer of a day."""
+
+
+@contextmanager
+def room_for_parts(files: Files, workers: Workers, run_id: str) -> Iterator[str]:
+    """A folder that every worker can write to, cleared at the end: in the scratch space, or in the warehouse itself
+    where workers may be on other machines."""
+    if workers.engine != "spark":
+        with warehouse.aside(Path(files.scratch)) as folder:
+            yield str(folder)
+        return
+    shared = f"{files.warehouse.rstrip('/')}/_parts-{run_id}"
+    filesystem, path = fsspec.core.url_to_fs(shared)
+    try:
+        yield shared
+    finally:
+        if filesystem.exists(path):
+            filesystem.rm(path, recursive=True)
+
+
+def by_range(
+    context: dg.AssetExecutionContext,
+    files: Files,
+    workers: Workers,
+    stage: str,
+    tables: Mapping[str, pd.DataFrame | None],
+    same: Mapping[str, Any],
+    folder: str,
+) -> tuple[Parts, dict[str, Counter[str]]]:
+    """A stage of ``recommendations/stages.py``, which has the name of its asset, range by range: its parts in
+    ``folder``, and what it tells.
+
+    ``tables`` are those it reads by customer: of the day where there is no frame, else the frame.
+    """
+    day = context.partition_key
+
+    def of_day(table: str) -> row_groups.Stored:
+        return warehouse.stored(files.warehouse, table, day, arrow_schema(CONTRACTS[table]))
+
+    stored = {
+        name: of_day(name)
+        if frame is None
+        else row_groups.keep(pa.Table.from_pandas(frame, preserve_index=False), f"{folder}/{stage}/{name}.parquet")
+        for name, frame in tables.items()
+    }
+    request = frame_ranges.Request(f"{stages.__name__}:{stage}", stored, same, arrow_schema(CONTRACTS[stage]), folder)
+    parts, told = frame_ranges.compute(
+        frame_ranges.tasks_of(request, of_day(CUSTOMERS), workers.number()),
+        workers.runner(context.log.info),
+        lambda done, of: context.log.info("%s of %s: range %d of %d", stage, day, done, of),
+    )
+    return Parts({day: parts}), told
