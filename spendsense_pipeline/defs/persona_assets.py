@@ -1,11 +1,9 @@
 """The personas room: one verdict per customer and window. The thinking is in ``personas/``."""
 
-import datetime as dt
 import warnings
 from typing import Any
 
 import dagster as dg
-import ibis
 import pandas as pd
 
 from spendsense_pipeline import warehouse
@@ -35,7 +33,7 @@ def _persona_asset(daily: dg.DailyPartitionsDefinition, window: int) -> dg.Asset
         name=name,
         partitions_def=daily,
         backfill_policy=IN_ONE_RUN,
-        ins={"features": dg.AssetIn(f"features_{window}d")},
+        deps=[f"features_{window}d"],
         **documented(
             name,
             "personas",
@@ -44,9 +42,9 @@ def _persona_asset(daily: dg.DailyPartitionsDefinition, window: int) -> dg.Asset
             "verdict can be recomputed from the row alone. A sudden shift of shares points at `features_*`.",
         ),
     )
-    def assignments(context: dg.AssetExecutionContext, files: Files, features: ibis.Table) -> EachPartition:
+    def assignments(context: dg.AssetExecutionContext, files: Files) -> EachPartition:
         def assigned_on(day: str) -> pd.DataFrame:
-            on_date = to_frame(features.filter(features.as_of == dt.date.fromisoformat(day)).to_pyarrow())
+            on_date = to_frame(warehouse.load(files.warehouse, f"features_{window}d", [day]))
             assigned = assign_personas(on_date)
             described = _described(assigned, on_date, window, _shares_before(files.warehouse, name, day))
             context.add_asset_metadata(described, partition_key=day)
