@@ -27,8 +27,9 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain dictionaries, unknown as None."""
-    columns = [_values(rows[name]) for name in rows.columns]
-    return [dict(zip(rows.columns, row, strict=True)) for row in zip(*columns, strict=True)]
+    names = rows.columns.tolist()  # an index of texts goes through Arrow each time that it is gone through
+    columns = [_values(rows[name]) for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _values(column: pd.Series) -> list[Any]:

@@ -34,6 +34,7 @@ from spendsense_pipeline.recommendations.render import (
     offer_rationale,
     product_slots,
     rationale,
+    read,
     render_education,
     render_offer,
 )
@@ -127,7 +128,8 @@ def draft_recommendations(
         pieces.setdefault(str(template["situation"]), []).append(template)
     # Rows become dictionaries for those alone who get drafts.
     situations, matches = (frame[frame["user_id"].isin(consents["user_id"])] for frame in (situations, matches))
-    candidates = matches[matches["rank"].notna()]
+    asking = consents.loc[consents["scope"] == "partner_offers", "user_id"]
+    candidates = matches[matches["rank"].notna() & matches["user_id"].isin(asking)]
     catalogue = _offerable(products, as_of)
     offers: dict[str, list[dict[str, Any]]] = {}
     of_persona = {row["user_id"]: row for row in records(situations[situations["insight"].isna()])}
@@ -249,7 +251,7 @@ def _insight(
     fresh = [c for c in fitting if past.used.get(c["template_id"], RECENT_DAYS) >= RECENT_DAYS]
     likely = fresh or fitting
     likely = [c for c in likely if c["generator"] == "openai"] or likely  # the library stands behind what was written
-    naming = ([c for c in likely if any(SLOTS[name].kind in kinds for name in _read(c["slots"]))] for kinds in NAMES)
+    naming = ([c for c in likely if any(SLOTS[name].kind in kinds for name in _listed(c["slots"]))] for kinds in NAMES)
     best = waiting[:1] or next(filter(None, naming), likely)[:VARIETY]
     return {**best[zlib.crc32(insight["insight_id"].encode()) % len(best)], "about": insight}
 
@@ -261,11 +263,11 @@ def _beside(
     of an insight can say with the figures there are, the persona's may (``spoken_of``: purposes)."""
     taken = taken_of(situation)
     taken = taken._replace(purposes=tuple(each for each in taken.purposes if each in spoken_of))
-    return [c for c in pieces if may_stand_beside(_read(c["tags"]), _read(c["facts"]), taken)]
+    return [c for c in pieces if may_stand_beside(_listed(c["tags"]), _listed(c["facts"]), taken)]
 
 
 @functools.lru_cache(maxsize=4096)
-def _read(written: str) -> tuple[str, ...]:
+def _listed(written: str) -> tuple[str, ...]:
     """A list of a template, which many customers share."""
     return tuple(json.loads(written))
 
@@ -324,7 +326,7 @@ def _education(
     for template in chosen:
         about = template.get("about", situation)
         if about["insight"] is not None:
-            slots, why = json.loads(about["slots"]), insight_rationale(about["insight"])
+            slots, why = read(about["slots"]), insight_rationale(about["insight"])
         else:
             of_persona = of_persona or _of_persona(situation, any_insight)
             slots, why = of_persona
@@ -350,7 +352,7 @@ def _education(
 
 def _of_persona(situation: Mapping[str, Any], any_insight: bool) -> tuple[dict[str, Any], str]:
     """The figures of a customer's persona, and why its pieces are shown: the same for each of them."""
-    slots = json.loads(situation["slots"])
+    slots = read(situation["slots"])
     return slots, rationale(
         situation["reasons"], situation["persona"], slots,
         is_fallback=bool(situation["is_fallback"]), any_insight=any_insight,
@@ -402,11 +404,11 @@ def _factor_slots(factors: str, available: str) -> dict[str, dict[str, Any]]:
     """
     known = {
         f["signal"]: f["value"]
-        for f in json.loads(factors)
+        for f in read(factors)
         if not isinstance(f["value"], bool) and f["signal"] not in BY_SPENDING
     }
     own = [name for signal in known for name in _RATES.get(signal, ())]
-    return {**json.loads(available), **fill(own, known)}
+    return {**read(available), **fill(own, known)}
 
 
 _RATES: Final = {

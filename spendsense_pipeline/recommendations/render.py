@@ -31,6 +31,12 @@ Slots = Mapping[str, Mapping[str, Any]]
 """Slot -> {signal, value, shown}."""
 
 
+@functools.lru_cache(maxsize=256)
+def read(written: str) -> Any:
+    """What a JSON text says, not to be changed: the texts of one customer rest on the same few, one after another."""
+    return json.loads(written)
+
+
 class RenderError(SpendSenseError):
     """A template names a slot that this customer's figures cannot fill; nothing was rendered."""
 
@@ -190,7 +196,7 @@ def rationale(reasons: str, persona: str, slots: Slots, *, is_fallback: bool, an
     """
     if is_fallback and any_insight:
         return "You see this because it is a general starting point, useful beside what else we sent you."
-    if is_fallback and any(r["signal"] == "explained_share" and not r["met"] for r in json.loads(reasons)):
+    if is_fallback and any(r["signal"] == "explained_share" and not r["met"] for r in read(reasons)):
         return "You see this because it is a general starting point."
     if is_fallback:
         return "You see this because nothing in the {{ window }} stood out. It is a general starting point."
@@ -202,7 +208,7 @@ def rationale(reasons: str, persona: str, slots: Slots, *, is_fallback: bool, an
 
 def _met(reasons: str, persona: str, slots: Slots) -> list[str]:
     """The words for the persona's reasons that were met, the most telling first."""
-    met = [r for r in json.loads(reasons) if r["clause"].split(".")[0] == persona and r["met"]]
+    met = [r for r in read(reasons) if r["clause"].split(".")[0] == persona and r["met"]]
     met.sort(key=lambda reason: _TELLING[_words_for(reason)])
     return list(dict.fromkeys(text for reason in met if (text := _reason_text(reason, slots))))
 
@@ -238,7 +244,7 @@ def offer_rationale(factors: str, slots: Slots, product_type: str, reasons: str 
     reason to see it, and what cannot be computed for this customer is left out.
     """
     said: list[str] = []
-    for factor in json.loads(factors):
+    for factor in read(factors):
         if factor["points"] >= 0 and factor["value"] is not False:
             text = _reason_text(factor, slots)
             if text and text not in said:

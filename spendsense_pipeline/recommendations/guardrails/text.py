@@ -93,8 +93,8 @@ class Text:
         return f"{self.title}\n{self.content}\n{self.rationale}"
 
 
-FIGURES: Final = frozenset({"money", "percent", "rate", "months", "count", "date", "day", "period"})
-"""Kinds of slots that show a figure and nothing that somebody else wrote."""
+FIGURES: Final = frozenset({"money", "percent", "rate", "months", "count", "date", "day", "period", "card"})
+"""Kinds of slots that show a figure and nothing that somebody else wrote; of a card its last four digits."""
 _PLAIN: Final = re.compile(r"[\w$€£,.% ]{1,48}")
 
 
