@@ -21,7 +21,8 @@ def evidence(
     Stored with the texts, so that a correction of the data later cannot rewrite why something was said. Composed only
     for those who get a new text; most days that is one customer in eight.
     """
-    tables = [(frame, frame.groupby("user_id").indices) for frame in (features_30d, features_180d, streams)]
+    known = [_as_json_holds_it(frame) for frame in (features_30d, features_180d, streams)]
+    tables = [(frame, frame.groupby("user_id").indices) for frame in known]
 
     def of(customers: Collection[str]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {user_id: {"features": {}, "streams": []} for user_id in customers}
@@ -35,8 +36,12 @@ def evidence(
     return of
 
 
+def _as_json_holds_it(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns that are kept, days as text."""
+    kept = frame.drop(columns="as_of")
+    return kept.astype({name: "str" for name in kept if kept[name].dtype == object})
+
+
 def _rows_of_customers(frame: pd.DataFrame, places: dict[Any, Any], customers: Collection[str]) -> list[dict[str, Any]]:
-    """The customers' rows as JSON holds them: unknown as None, days as text."""
     mine = [places[user_id] for user_id in customers if user_id in places]
-    rows = frame.drop(columns="as_of").take(np.concatenate(mine) if mine else [])
-    return records(rows.astype({name: "str" for name in rows if rows[name].dtype == object}))
+    return records(frame.take(np.concatenate(mine) if mine else []))

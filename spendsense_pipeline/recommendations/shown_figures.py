@@ -5,6 +5,7 @@ refuses pieces that hold one, the grounding guardrail refuses texts with one tha
 customer's own figure is shown belongs in ``slots.py``.
 """
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -96,13 +97,14 @@ _GUIDELINE = re.compile(
 )
 
 
-def figures(text: str) -> list[str]:
+@functools.lru_cache(maxsize=65_536)  # of one wording, what is left without the customer's figures is always the same
+def figures(text: str) -> tuple[str, ...]:
     """The figures in a text, as written, without the guidelines.
 
     >>> figures("Your 3 cards cost twice as much; staying below 30 percent helps.")
-    ['3', 'twice']
+    ('3', 'twice')
     """
     bare = _ACCOUNT_NAMES.sub(" ", _GUIDELINE.sub(" ", text))
     if not _DIGIT.search(bare) and _CLUES.isdisjoint(_WORD.findall(bare.lower())):
-        return []  # most texts: far cheaper than the pattern below
-    return _FIGURE.findall(bare)
+        return ()  # most texts: far cheaper than the pattern below
+    return tuple(_FIGURE.findall(bare))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import queue, registration, review, why
@@ -298,29 +299,30 @@ def test_a_decision_waits_for_at_most_one_turn_of_a_registration(
     monkeypatch.setattr(registration, "TURN", 2)
     waits = waiting_draft(engine, "zoe")
     day = [draft(user, grant(engine, user)) for user in (f"user-{number}" for number in range(8))]
-    order: list[str] = []
+    found: list[str | None] = []
     locked, asks = threading.Event(), threading.Event()
     write = registration._write_drafts
+    named = Recommendation.recommendation_id == waits["recommendation_id"]
+    waiting = select(Recommendation.status).where(named)
 
-    def turn(*args: Any) -> None:
-        order.append("turn")
+    def turn(session: Session, *args: Any) -> None:
+        found.append(session.scalar(waiting))
         locked.set()
         assert asks.wait(30)
         time.sleep(0.2)  # until the decision stands before the lock
-        write(*args)
+        write(session, *args)
 
     def decide() -> None:
         assert locked.wait(30)
         asks.set()
         assert outcome(approve(engine, waits)) == "approved"
-        order.append("decision")
 
     monkeypatch.setattr(registration, "_write_drafts", turn)
     operator = threading.Thread(target=decide)
     operator.start()
     assert register(engine, *day).registered == 8
     operator.join()
-    assert order == ["turn", "decision", "turn", "turn", "turn"]
+    assert found == ["pending_approval", *["approved"] * 3]  # as each turn finds the text
 
 
 def test_a_registration_that_breaks_off_keeps_whole_customers_and_is_completed_by_the_next(

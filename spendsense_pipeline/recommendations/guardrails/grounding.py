@@ -13,6 +13,7 @@ from spendsense_pipeline.recommendations.shown_figures import figures
 
 _LINK = re.compile(r"\b([a-z][a-z0-9+.-]{1,20}):(?://)?(?=[^\s\d])\S*", re.IGNORECASE)
 _HTTPS = re.compile(r"https://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?=[/?#.,;:)]|$)", re.IGNORECASE)
+_DIGIT = re.compile(r"\d")
 _GOES_ON = re.compile(r"[\w%]|[.,]\d")
 _BARE_LINK = re.compile(
     r"(?<![\w/.@-])(?:www\.\S+|[a-z0-9-]*[a-z0-9](?:\.[a-z0-9-]+)*\.[a-z]{2,}\b(?![\w@])(?:/\S*)?|"
@@ -104,7 +105,7 @@ def grounding(text: Text) -> list[Finding]:
     shown = sorted({normalized(str(s["shown"])) for s in text.slots.values()}, key=len, reverse=True)
     claimed = text.whole
     for part in shown:
-        if any(c.isdigit() for c in part) or figures(part):
+        if _DIGIT.search(part) or figures(part):
             claimed = _without(claimed, part)
     return [_found("grounding", f"no slot shows {figure!r}") for figure in dict.fromkeys(figures(claimed))]
 
