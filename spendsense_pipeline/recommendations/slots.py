@@ -49,6 +49,8 @@ SLOT: Final = re.compile(r"\{\{ ([a-z_]+) \}\}")
 Kind = Literal[
     "money", "percent", "rate", "months", "count", "period", "payee", "payee_list", "card", "date", "day", "words"
 ]
+NUMBERS: Final = frozenset[Kind]({"money", "percent", "rate", "months", "count"})
+"""Kinds whose values have bounds."""
 Signals = Mapping[str, Any]
 """One customer's features row, with unknown values as None, and what ``stream_signals`` adds; or the figures of an
 insight."""
@@ -613,16 +615,8 @@ def shown(slot: Slot, value: Any, currency: str = "USD", factor: float = 1.0) ->
     """
     if value is None:
         return None
-    if slot.kind in ("period", "payee", "words"):
-        return str(value) or None
-    if slot.kind == "payee_list":
-        return payee_list(value) if value and len(value) >= slot.least else None
-    if slot.kind == "date":
-        return long_date(value, locale_of(currency))
-    if slot.kind == "day":
-        return short_day(value if isinstance(value, dt.date) else dt.date.fromisoformat(value), locale_of(currency))
-    if slot.kind == "card":
-        return f"card ending in {value}" if re.fullmatch(r"[0-9]{4}", value) else None
+    if slot.kind not in NUMBERS:
+        return _text_shown(slot, value, currency)
     number = float(value)
     least = slot.least * factor if slot.kind == "money" else slot.least
     if not (math.isfinite(number) and least <= number <= slot.most):
@@ -639,6 +633,18 @@ def shown(slot: Slot, value: Any, currency: str = "USD", factor: float = 1.0) ->
         return f"{text} month" if text == "1" else f"{text} months"
     count = int(_rounded(number, 1, slot))
     return f"{count:,} {slot.noun[0 if count == 1 else 1]}"
+
+
+def _text_shown(slot: Slot, value: Any, currency: str) -> str | None:
+    if slot.kind in ("period", "payee", "words"):
+        return str(value) or None
+    if slot.kind == "payee_list":
+        return payee_list(value) if value and len(value) >= slot.least else None
+    if slot.kind == "date":
+        return long_date(value, locale_of(currency))
+    if slot.kind == "day":
+        return short_day(value if isinstance(value, dt.date) else dt.date.fromisoformat(value), locale_of(currency))
+    return f"card ending in {value}" if re.fullmatch(r"[0-9]{4}", value) else None
 
 
 class _Noted(Mapping[str, Any]):
