@@ -192,6 +192,42 @@ def test_only_what_a_batch_changes_is_judged_again(zone: Zone) -> None:
     ]
 
 
+def equals_judging_everything(zone: Zone, people: set[str]) -> None:
+    """A merge of b2 into b1, when the users and accounts of ``people`` were there with b1, and what it changes."""
+    raw = {table: zone.raw(table).cache() for table in landing.TABLES}
+    there = {table: people if table in ("users", "accounts") else {"b1"} for table in raw}
+    before = merge.full({table: rows.filter(rows.batch.isin(there[table])) for table, rows in raw.items()})
+    note = before.note({table: dict.fromkeys(there[table], "") for table in TABLES})
+    first, stored = contents(before), stored_of(before)
+    merged = contents(merge.further(raw, note, *stored))
+    assert merged == contents(merge.full(raw))
+    assert merged != first
+
+
+def test_who_claims_an_account_changes_what_is_stored_on_it_even_where_the_claim_is_refused(zone: Zone) -> None:
+    zone.arrive(
+        "b1",
+        users_json=[{"user_id": "u1"}],
+        accounts_json=[ACCOUNT],
+        transactions_json=[{**TRANSACTION, "user_id": "a stranger"}],
+    )
+    zone.arrive("b2", users_json=[], accounts_json=[{**ACCOUNT, "user_id": "a stranger"}], transactions_json=[])
+    equals_judging_everything(zone, {"b1"})
+
+
+def test_owners_stored_before_the_transactions_of_their_batch_are_judged_by_the_date_they_had_then(zone: Zone) -> None:
+    """Two rows of an account say the same once the balance without a date is of the newest transaction's day."""
+    zone.arrive("b1", users_json=[{"user_id": "u1"}], accounts_json=[ACCOUNT], transactions_json=[TRANSACTION])
+    theirs = {**ACCOUNT, "user_id": "u2"}
+    zone.arrive(
+        "b2",
+        users_json=[{"user_id": "u2"}],
+        accounts_json=[theirs, {**theirs, "balance_date": "2026-02-03"}],
+        transactions_json=[{**TRANSACTION, "transaction_id": "t2", "account_id": "another", "date": "2026-02-03"}],
+    )
+    equals_judging_everything(zone, {"b1", "b2"})
+
+
 @pytest.mark.parametrize(
     ("stamps", "extends"),
     [
