@@ -49,11 +49,14 @@ def by_range(
     tables: Mapping[str, pd.DataFrame | None],
     same: Mapping[str, Any],
     folder: str,
+    *,
+    light: bool = False,
 ) -> tuple[Parts, dict[str, Counter[str]]]:
     """A stage of ``recommendations/stages.py``, which has the name of its asset, range by range: its parts in
     ``folder``, and what it tells.
 
-    ``tables`` are those it reads by customer: of the day where there is no frame, else the frame.
+    ``tables`` are those it reads by customer: of the day where there is no frame, else the frame. For ``light`` see
+    ``Workers.runner``.
     """
     day = context.partition_key
 
@@ -69,7 +72,7 @@ def by_range(
     request = frame_ranges.Request(f"{stages.__name__}:{stage}", stored, same, arrow_schema(CONTRACTS[stage]), folder)
     parts, told = frame_ranges.compute(
         frame_ranges.tasks_of(request, of_day(CUSTOMERS), workers.number()),
-        workers.runner(context.log.info),
+        workers.runner(context.log.info, light=light),
         lambda done, of: context.log.info("%s of %s: range %d of %d", stage, day, done, of),
     )
     return Parts({day: parts}), told

@@ -138,7 +138,7 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
         with room_for_parts(files, workers, context.run_id) as folder:
             same = {"stale_days": stale_days, "products": products}
             parts, told = by_range(
-                context, files, workers, "product_matches", dict.fromkeys(OF_CUSTOMERS), same, folder
+                *(context, files, workers, "product_matches", dict.fromkeys(OF_CUSTOMERS), same, folder), light=True
             )
             yield dg.Output(parts, metadata={"shown": told["shown"]["all"]})
 

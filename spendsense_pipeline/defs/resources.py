@@ -158,11 +158,11 @@ class Workers(dg.ConfigurableResource):  # type: ignore[type-arg]
         """How many ranges may be computed at the same time."""
         return self._session().sparkContext.defaultParallelism if self.engine == "spark" else self._processes()
 
-    def runner(self, report: Callable[[str], None]) -> Runner:
-        """What does the tasks."""
+    def runner(self, report: Callable[[str], None], *, light: bool = False) -> Runner:
+        """What does the tasks. ``light`` ones take less than starting a process, and have none of their own."""
         if self.engine == "spark":
             return on_spark(self._session(), report)
-        return in_processes(self._processes(), report)
+        return in_processes(1 if light else self._processes(), report)
 
     def _processes(self) -> int:
         return self.processes or os.cpu_count() or 1
