@@ -76,11 +76,17 @@ class Task:
 def tasks_of(request: Request, customers_of_day: Stored, workers: int) -> list[Task]:
     """The work cut into ranges of whole customers, ascending; ``customers_of_day`` has one row of each."""
     found = row_groups.groups(customers_of_day) or []
-    customers = sum(group.rows for group in found)
-    each = min(max(customers // (workers * RANGES_A_WORKER), LEAST_CUSTOMERS), MOST_CUSTOMERS)
-    ranges = row_groups.cut(found, each) if customers >= 2 * LEAST_CUSTOMERS else [Range()]
+    share = sum(group.rows for group in found) // (workers * RANGES_A_WORKER)
+    ranges = ranges_of(customers_of_day, min(max(share, LEAST_CUSTOMERS), MOST_CUSTOMERS))
     lowest = found[0].lowest if found else ""
     return [Task(request, number, one, one.start or lowest) for number, one in enumerate(ranges)]
+
+
+def ranges_of(customers_of_day: Stored, customers: int) -> list[Range]:
+    """Ranges of about so many customers, one where there are few; in them is everybody."""
+    found = row_groups.groups(customers_of_day) or []
+    few = sum(group.rows for group in found) < 2 * LEAST_CUSTOMERS
+    return [Range()] if few else row_groups.cut(found, customers)
 
 
 def compute(

@@ -88,6 +88,11 @@ def signal_accuracy(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     return asset
 
 
+def _only(*columns: str) -> dg.AssetIn:
+    """Of a large table what is looked at."""
+    return dg.AssetIn(metadata={"columns": [*columns]})
+
+
 def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """The assets of one day's evaluation."""
 
@@ -95,6 +100,10 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
         name="evaluation_metrics",
         partitions_def=daily,
         deps=["approval_queue"],
+        ins={
+            "product_matches": _only("user_id", "product_id", "eligible"),
+            "draft_recommendations": _only("user_id", "content_type", "product_id", "rationale", "slots"),
+        },
         **documented(
             "evaluation_metrics",
             "evaluation",
@@ -156,6 +165,7 @@ def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefi
     @dg.asset(
         name="operator_report",
         partitions_def=daily,
+        ins={"product_matches": _only("user_id", "product_id", "refused")},
         **documented(
             "operator_report",
             "evaluation",

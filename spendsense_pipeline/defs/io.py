@@ -115,7 +115,8 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
             row_groups.gather(obj, target, arrow_schema(CONTRACTS[table]))
 
     def load_input(self, context: dg.InputContext) -> ibis.Table | pd.DataFrame:
-        """The upstream table as an Ibis table, or as a frame where the reader's parameter is annotated so."""
+        """The upstream table as an Ibis table, or as a frame where the reader's parameter is annotated so: of those
+        ``columns`` that the input's metadata names."""
         asset = _name(context.asset_key)
         keys = list(context.asset_partition_keys) if context.has_asset_partitions else None
         if keys is not None and len(keys) != 1:
@@ -123,7 +124,8 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
             dated = isinstance(context.asset_partitions_def, dg.TimeWindowPartitionsDefinition)
             keys = [key for key in there if key in set(keys)] if dated else there
         if context.dagster_type.typing_type is pd.DataFrame:
-            return to_frame(warehouse.load(self.root, asset, keys))
+            columns = (context.definition_metadata or {}).get("columns")
+            return to_frame(warehouse.load(self.root, asset, keys, columns))
         return warehouse.read(self.backend, self.root, asset, keys)
 
 

@@ -4,7 +4,7 @@ What does not belong here: what a stage computes (``recommendations/stages.py``)
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pyarrow as pa
 from spendsense_pipeline import frame_ranges, row_groups, warehouse
 from spendsense_pipeline.contracts import CONTRACTS, arrow_schema
 from spendsense_pipeline.defs.resources import Files, Workers
+from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.recommendations import stages
 from spendsense_pipeline.row_groups import Parts
 
@@ -60,19 +61,27 @@ def by_range(
     """
     day = context.partition_key
 
-    def of_day(table: str) -> row_groups.Stored:
-        return warehouse.stored(files.warehouse, table, day, arrow_schema(CONTRACTS[table]))
-
     stored = {
-        name: of_day(name)
+        name: _of_day(files, day, name)
         if frame is None
         else row_groups.keep(pa.Table.from_pandas(frame, preserve_index=False), f"{folder}/{stage}/{name}.parquet")
         for name, frame in tables.items()
     }
     request = frame_ranges.Request(f"{stages.__name__}:{stage}", stored, same, arrow_schema(CONTRACTS[stage]), folder)
     parts, told = frame_ranges.compute(
-        frame_ranges.tasks_of(request, of_day(CUSTOMERS), workers.number()),
+        frame_ranges.tasks_of(request, _of_day(files, day, CUSTOMERS), workers.number()),
         workers.runner(context.log.info, light=light),
         lambda done, of: context.log.info("%s of %s: range %d of %d", stage, day, done, of),
     )
     return Parts({day: parts}), told
+
+
+def frames_by_range(files: Files, day: str, tables: Sequence[str]) -> Iterator[list[pd.DataFrame]]:
+    """The tables of a day, a range of customers after another."""
+    stored = [_of_day(files, day, name) for name in tables]
+    for customers in frame_ranges.ranges_of(_of_day(files, day, CUSTOMERS), frame_ranges.MOST_CUSTOMERS):
+        yield [to_frame(row_groups.rows_of(one, customers)) for one in stored]
+
+
+def _of_day(files: Files, day: str, table: str) -> row_groups.Stored:
+    return warehouse.stored(files.warehouse, table, day, arrow_schema(CONTRACTS[table]))

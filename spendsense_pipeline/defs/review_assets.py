@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 from pydantic import Field
 
 from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import as_of, documented
+from spendsense_pipeline.defs.parts import frames_by_range
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, credentials, queue, registration, review, standing
@@ -28,6 +28,8 @@ from spendsense_pipeline.profiles import require_customer
 from spendsense_pipeline.recommendations.guardrails import review_draft
 
 KINDS = {"sqlalchemy"}
+REGISTERED = ("draft_recommendations", "features_30d", "features_180d", "recurring_streams")
+"""Drafts, and what they rest on."""
 DECISIONS = dg.AssetSpec(
     "operator_decisions",
     deps=["approval_queue"],
@@ -66,6 +68,7 @@ def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
         name="approval_queue",
         partitions_def=daily,
+        deps=REGISTERED,
         **documented(
             "approval_queue",
             "review",
@@ -80,28 +83,28 @@ def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         governance: Governance,
         clock: Clock,
-        draft_recommendations: pd.DataFrame,
-        features_30d: pd.DataFrame,
-        features_180d: pd.DataFrame,
-        recurring_streams: pd.DataFrame,
+        files: Files,
     ) -> dg.MaterializeResult[None]:
-        outcome = registration.register_drafts(
-            governance.engine,
-            draft_recommendations,
-            as_of(context),
-            clock.now(),
-            run_id=context.run_id,
-            consent_days=governance.consent_days,
-            customers=features_30d["user_id"].tolist(),
-            signals=evidence(features_30d, features_180d, recurring_streams),
-        )
+        outcome, drafts = registration.Registration(), 0
+        for drafted, *shown in frames_by_range(files, context.partition_key, REGISTERED):
+            drafts += len(drafted)
+            outcome += registration.register_drafts(
+                governance.engine,
+                drafted,
+                as_of(context),
+                clock.now(),
+                run_id=context.run_id,
+                consent_days=governance.consent_days,
+                customers=shown[0]["user_id"].tolist(),
+                signals=evidence(*shown),
+            )
         approved = standing.apply(governance.engine, clock.now(), four_eyes=governance.four_eyes, run_id=context.run_id)
         with reading(governance.engine) as session:
             waiting = queue.waiting(session, clock.now())
             ages = queue.ages(session, clock.now())
         return dg.MaterializeResult(
             metadata={
-                "dagster/row_count": len(draft_recommendations),
+                "dagster/row_count": drafts,
                 "registered": outcome.registered,
                 "replaced": outcome.replaced,
                 "unchanged": outcome.unchanged,

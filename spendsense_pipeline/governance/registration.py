@@ -82,6 +82,12 @@ class Registration:
     withdrawn: int = 0
     why_refused: dict[str, int] = field(default_factory=dict)
 
+    def __add__(self, other: "Registration") -> "Registration":
+        """Of both, which are of different customers."""
+        counts = ("registered", "replaced", "unchanged", "suppressed", "refused", "withdrawn")
+        summed = {name: getattr(self, name) + getattr(other, name) for name in counts}
+        return Registration(**summed, why_refused=dict(Counter(self.why_refused) + Counter(other.why_refused)))
+
 
 def severity(findings: Iterable[Mapping[str, Any]]) -> int:
     """The gravest finding: 0 none, 1 notable, 2 critical. A word we do not know counts as critical."""
