@@ -35,6 +35,7 @@ class Zone:
         self.root = root
         self.con = warehouse.connect()
         self.batches: list[tuple[str, int, dt.date]] = []
+        self._read: dict[str, Any] = {}
         self._judged: dict[Any, ibis.Table] = {}
 
     def folder(self, name: str = "b1", **files: bytes | str | list[Row]) -> Path:
@@ -65,12 +66,14 @@ class Zone:
 
     def judged(self, table: str) -> ibis.Table:
         """The judged table, computed once until another batch arrives."""
-        known = (table, tuple(self.batches))
+        arrived = tuple(self.batches)
+        known = (table, arrived)
         if known not in self._judged:
             needed = plan.reads([f"judged_{table}"], plan.steps())
             for one in landing.TABLES:
-                if f"raw_{one}" in needed:
+                if f"raw_{one}" in needed and self._read.get(one) != arrived:
                     self._store(f"raw_{one}", self.con.compile(self.raw(one)))
+                    self._read[one] = arrived
             plan.run(self.con, [f"judged_{table}"])
             kept = f"judged_{len(self._judged)}"
             self._store(kept, f"FROM judged_{table}")
