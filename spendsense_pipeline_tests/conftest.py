@@ -17,6 +17,7 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from filelock import FileLock
+from ibis.backends.sql.datatypes import DuckDBType
 from xdist.scheduler import LoadScopeScheduling
 
 from spendsense_pipeline import synthetic
@@ -181,6 +182,14 @@ def certificates_read_once() -> Iterator[None]:
     """Each HTTP client reads the machine's certificates, which takes 50 ms, and here nobody speaks TLS."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def types_read_once() -> Iterator[None]:
+    """Ibis parses the name of each column's type, whenever a table is looked at: a tenth of an ingest's time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(DuckDBType, "from_string", functools.cache(DuckDBType.from_string))
         yield
 
 
