@@ -58,17 +58,21 @@ def texts(table: pd.DataFrame) -> Iterator[str]:
     yield "\n".join(table.columns)
     for _, column in table.items():
         if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column)):
-            yield "\n".join(map(str, column))
+            yield "\n".join(map(str, column.unique()))
 
 
 def naming(pipeline: Pipeline, *names: str) -> set[str]:
     """Files of the data folder, read as what they are, that hold one of the names."""
     pattern = re.compile("|".join(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])" for name in names))
-    found = {name for name, table in tables(pipeline).items() if any(map(pattern.search, texts(table)))}
+
+    def names_them(text: str) -> bool:
+        return any(name in text for name in names) and pattern.search(text) is not None
+
+    found = {name for name, table in tables(pipeline).items() if any(map(names_them, texts(table)))}
     for path in pipeline.settings.data.rglob("*"):
         if path.is_file() and path.suffix != ".parquet":
             with fsspec.open(str(path), "rb", compression="infer") as stream:
-                if pattern.search(stream.read().decode("latin-1")):
+                if names_them(stream.read().decode("latin-1")):
                     found.add(str(path.relative_to(pipeline.settings.data)))
     return found
 

@@ -3,8 +3,6 @@
 import datetime as dt
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,15 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 import pytest
+from click.testing import CliRunner
+from dagster._cli import cli as dagster_cli
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs import launch
 from spendsense_pipeline.features import by_range
 from spendsense_pipeline.governance import queue
 from spendsense_pipeline.governance.database import reading
-from spendsense_pipeline.settings import PROJECT_ROOT, Settings
+from spendsense_pipeline.settings import Settings
 from spendsense_pipeline_tests.conftest import DAY, NOON, Pipeline
 
 FIRST = DAY - dt.timedelta(days=2)
@@ -81,21 +81,17 @@ def test_a_range_of_dates_is_one_run_that_stores_what_each_date_by_itself_would(
     assert rows == alone
 
 
-def test_dagsters_own_command_for_a_range_takes_it_as_one_run(copy: Pipeline) -> None:
+def test_dagsters_own_command_for_a_range_takes_it_as_one_run(
+    copy: Pipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """It refuses ranges of assets whose dates do not fit one run."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "SPENDSENSE_DATA": str(copy.settings.data),
-        "DAGSTER_HOME": str(copy.settings.home),
-    }
-    command = ["asset", "materialize", "-m", "spendsense_pipeline.definitions", "--select", ",".join(TABLES)]
-    subprocess.run(
-        [sys.executable, "-m", "dagster", *command, "--partition-range", f"{DATES[0]}...{DATES[1]}"],
-        cwd=PROJECT_ROOT,
-        env=environment,
-        check=True,
-        capture_output=True,
-    )
+    monkeypatch.setenv("SPENDSENSE_DATA", str(copy.settings.data))
+    monkeypatch.setenv("DAGSTER_HOME", str(copy.settings.home))
+    location = tmp_path / "location.py"  # this process has imported ours with other settings
+    location.write_text("from spendsense_pipeline.definitions import build_defs\n\ndefs = build_defs()\n")
+    command = ["asset", "materialize", "-f", str(location), "--select", ",".join(TABLES)]
+    ran = CliRunner().invoke(dagster_cli, [*command, "--partition-range", f"{DATES[0]}...{DATES[1]}"])
+    assert ran.exit_code == 0, ran.output
     for table in TABLES:
         assert warehouse.partitions(copy.settings.warehouse_root, table) == DATES
 
@@ -130,7 +126,7 @@ def test_a_contract_broken_on_one_of_several_dates_stops_the_run_and_names_the_d
 
     monkeypatch.setattr(signals, "tables_of", wrong_on_the_second)
     with pytest.raises(launch.RunFailed, match=r"breaks its contract: max_utilization.*-1"):
-        refresh_range(copy, FIRST, FIRST + dt.timedelta(days=2))
+        refresh_range(copy, FIRST, FIRST + dt.timedelta(days=1))
     with launch.opened_instance(copy.settings) as instance:
         (run,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
         found = [

@@ -293,7 +293,7 @@ def personal(refreshed: Pipeline) -> dict[str, set[str]]:
 
 def told(raw: str, values: set[str]) -> set[str]:
     """Those of the values that stand in the requests as whole words, whatever their case."""
-    text = raw.lower()
+    text = "\n".join(dict.fromkeys(raw.lower().split("\\n")))  # requests repeat each other's lines
     return {
         value
         for value in values

@@ -3,18 +3,20 @@
 import functools
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, Table, event, select, text
 
 from spendsense_pipeline.governance import operators
 from spendsense_pipeline.governance.audit import START
 from spendsense_pipeline.governance.database import connect, upgrade, writing
 from spendsense_pipeline.governance.models import Base
 from spendsense_pipeline_tests.governance.town import NOW
+
+T = TypeVar("T")
 
 
 def hasty(connection: Any, _record: object) -> None:
@@ -84,6 +86,31 @@ def wipe(engine: Engine) -> None:
         for table in reversed(Base.metadata.sorted_tables):
             connection.execute(table.delete())
         connection.execute(text("INSERT INTO audit_head VALUES (1, 0, :start)"), {"start": START})
+
+
+_TOLD: dict[tuple[str, Callable[[Engine], Any]], tuple[Any, dict[Table, list[dict[str, Any]]]]] = {}
+
+
+def told_once(engine: Engine, story: Callable[[Engine], T]) -> T:
+    """What a story returns and the rows that it leaves: told once in a database, and the same rows from then on."""
+    key = (str(engine.url), story)
+    if key not in _TOLD:
+        result = story(engine)
+        with engine.connect() as connection:
+            rows = {
+                table: [dict(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()]
+                for table in Base.metadata.sorted_tables
+            }
+        _TOLD[key] = result, rows
+        return result
+    result, rows = _TOLD[key]
+    with engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
+        for table in reversed(rows):
+            connection.execute(table.delete())
+        for table, kept in rows.items():
+            if kept:
+                connection.execute(table.insert(), kept)
+    return result
 
 
 @pytest.fixture

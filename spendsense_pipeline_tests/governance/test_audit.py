@@ -20,6 +20,7 @@ from spendsense_pipeline.governance import (
 )
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import AuditEntry
+from spendsense_pipeline_tests.governance.conftest import told_once
 from spendsense_pipeline_tests.governance.town import (
     HOUR,
     NOW,
@@ -33,8 +34,7 @@ from spendsense_pipeline_tests.governance.town import (
 )
 
 
-@pytest.fixture
-def told(engine: Engine) -> Engine:
+def story(engine: Engine) -> None:
     """A story with most kinds of rows: three customers' grants and drafts, decisions, releases, closings, a recall."""
     ones = [waiting_draft(engine, user) for user in ("mia", "noah", "zoe")]
     approve(engine, *ones[:2])
@@ -42,6 +42,11 @@ def told(engine: Engine) -> Engine:
     gate(engine)
     revoke(engine, "mia", NOW + HOUR)
     others(engine)
+
+
+@pytest.fixture
+def told(engine: Engine) -> Engine:
+    told_once(engine, story)
     return engine
 
 

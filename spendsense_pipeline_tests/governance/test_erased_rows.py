@@ -24,6 +24,7 @@ from spendsense_pipeline.governance import (
 )
 from spendsense_pipeline.governance.database import reading, reclaim, writing
 from spendsense_pipeline.governance.models import Base, Erasure, Recall, Tombstone
+from spendsense_pipeline_tests.governance.conftest import told_once
 from spendsense_pipeline_tests.governance.test_audit import tampered
 from spendsense_pipeline_tests.governance.town import (
     DAY,
@@ -55,8 +56,7 @@ def words(engine: Engine) -> str:
         )
 
 
-@pytest.fixture
-def lived(engine: Engine) -> tuple[Engine, dict[str, Any]]:
+def life(engine: Engine) -> dict[str, Any]:
     """Mia with an overridden, a released and a template-approved text, and Noah with the same; both were shown some."""
     for user in ("mia", "noah"):
         consents = grant(engine, user, text_version="v1", channel="app")
@@ -71,7 +71,12 @@ def lived(engine: Engine) -> tuple[Engine, dict[str, Any]]:
         gate(engine)
     with writing(engine) as session:
         consent.revoke(session, "mia", NOW, scopes=["partner_offers"], actor="mia", source="test")
-    return engine, ones[1]
+    return ones[1]
+
+
+@pytest.fixture
+def lived(engine: Engine) -> tuple[Engine, dict[str, Any]]:
+    return engine, told_once(engine, life)
 
 
 def test_what_was_released_is_gone_from_the_feed_at_once(lived: tuple[Engine, dict[str, Any]]) -> None:

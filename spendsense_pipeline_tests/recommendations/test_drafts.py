@@ -311,10 +311,10 @@ def test_an_insight_is_told_once_for_the_same_happening(status: str, days: int) 
 
 @pytest.mark.parametrize("happening", range(12))
 def test_what_can_be_named_is_named(happening: int) -> None:
-    row = insight("high_utilization", "past_due", insight_id=f"ins_{happening}")
-    assert "card ending in 4821" in told(row)["content"].iloc[0]
-    row = insight("high_utilization", "price_rise", insight_id=f"ins_{happening}")
-    assert "Hulu" in told(row)["content"].iloc[0]
+    rows = (insight("high_utilization", name, insight_id=f"ins_{happening}") for name in ("past_due", "price_rise"))
+    late, dearer = told(*rows)["content"].iloc[:2]
+    assert "card ending in 4821" in late
+    assert "Hulu" in dearer
 
 
 def test_an_insight_that_waits_keeps_its_text() -> None:

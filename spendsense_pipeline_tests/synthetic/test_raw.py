@@ -15,9 +15,7 @@ import pandas as pd
 import pytest
 
 import spendsense_pipeline
-from spendsense_pipeline import warehouse
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.ingest import canonical, landing
 from spendsense_pipeline.synthetic import Synthetic, generate, generate_raw, write
 from spendsense_pipeline.synthetic.raw.country import COUNTRIES, DATA, Country
 from spendsense_pipeline.synthetic.schedule import (
@@ -28,6 +26,7 @@ from spendsense_pipeline.synthetic.schedule import (
     Period,
     occurrences,
 )
+from spendsense_pipeline_tests.ingest.conftest import Zone
 
 AS_OF = dt.date(2026, 11, 20)
 USERS = 90
@@ -286,23 +285,14 @@ def test_ingest_accepts_the_batch_apart_from_fields_and_holders_it_has_no_place_
     made: Synthetic, tmp_path: Path
 ) -> None:
     write(made, tmp_path / "batch")
-    backend = warehouse.connect()
-    surveyed = landing.survey(backend, tmp_path / "batch")
-    tables = ("users", "accounts", "transactions", "liabilities")
-    raw = {
-        name: landing.read_raw(
-            backend, tmp_path / "batch", name, batch_id="b", arrival=1, arrived_on=AS_OF, surveyed=surveyed
-        )
-        for name in tables
-    }
+    zone = Zone(tmp_path).arrive("batch", AS_OF)
     accounts = made.tables["accounts"]
     joint = set(accounts.loc[accounts["account_id"].duplicated(), "account_id"])
-    for name, judged in canonical.judge(raw).items():
-        if name in tables:
-            rows = judged.execute()
-            assert len(rows) == len(made.tables[name])
-            alone = rows[~rows["account_id"].isin(joint)] if "account_id" in rows else rows
-            assert (alone["reasons"].map(len) == 0).all(), name
+    for name in ("users", "accounts", "transactions", "liabilities"):
+        rows = zone.judged(name).execute()
+        assert len(rows) == len(made.tables[name])
+        alone = rows[~rows["account_id"].isin(joint)] if "account_id" in rows else rows
+        assert (alone["reasons"].map(len) == 0).all(), name
 
 
 # ---------------------------------------------------------------- the data files
