@@ -64,7 +64,7 @@ EVIDENCE: Final = 300.0
 """Added to a text's squared length: a short text of few features is little evidence either way."""
 DOUBT: Final = -3.4
 """Score from which a sentence may be bad: a rule's words in it make it a finding."""
-PLAINLY_GOOD: Final = -5.4
+PLAINLY_GOOD: Final = -5.8
 """The same for words that are rarely innocent, those of shame and haste, where nothing is denied."""
 LONGEST: Final = 600
 """Characters that are read as one sentence; what is longer is read in parts, so that nothing hides among many words."""

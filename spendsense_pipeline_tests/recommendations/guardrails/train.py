@@ -34,8 +34,8 @@ found."""
 SHARE_OF_FRAMES: Final = 0.4
 """Weight of a text made from a frame beside a written one."""
 THRESHOLD: Final = 2.1
-"""Score from which a text is a finding. Of good texts by an author who was left out, 1 to 2 % have more: beside the bad ones
-that are found, that is a precision of 0.97 to 0.98."""
+"""Score from which a text is a finding. Of good texts by an author who was left out, 1 to 2 % have more: beside the bad
+ones that are found, that is a precision of 0.97 to 0.98."""
 
 
 class Example(NamedTuple):
