@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Final
 
 from spendsense_pipeline.recommendations.guardrails.asks import asking
+from spendsense_pipeline.recommendations.guardrails.reader import PLAINLY_GOOD, Doubted
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Rules, Text, phrases
 
 _DATA: Final[dict[str, str]] = {
@@ -23,23 +24,34 @@ _INVEST: Final = (
     r"(?:put|move|shift|swap|place)(?:ting|ping)?\b.{0,40}? (?:in|into|to|for))"
 )
 _ANY = re.IGNORECASE
+_NO_WARNING: Final = (
+    r"^(?!.*\b(?:warnings?|anyone|anybody|nobody|no one|such thing|isn't|wary|avoid|scams?|honest)\b).*?"
+)
 
 _RULES: Final[Rules] = (
-    (
-        # A text may say that there is no guarantee.
-        re.compile(
-            r"^(?!.*\b(?:warnings?|anyone|anybody|nobody|no one|such thing|isn't|wary|avoid|scams?|honest)\b).*?(?:"
-            r"(?<!\bno )(?<!\bnot a )(?<!\bnot )(?<!\bnever )(?<!n't )\bguarant(?:ee|y)\w*|\brisk[- ]free\b|"
-            r"\b(?:no|zero)[- ]risk\b|\bwithout (?:any |the )?risk\b|\bcan(?:'t|not| not) (?:lose|go wrong|fail)\b|"
-            r"\bnothing can go wrong\b|\bno downside\b|\bdouble your money\b|\b(?:beat|outperform)(?:s|"
-            r"ing)? the market\b|"
-            r"\bsure thing\b|\bget rich\b|\bassured (?:return|gain|profit|income)s?\b|"
-            r"\b(?:certain|sure|bound|sure-fire|surefire)(?: way)? to (?:gain|profit|rise|grow|make money|pay off)\b|"
-            r"\b(?:always|only) goes up\b|\beasy money\b|\bfree money\b|\bsafe bet\b)",
-            _ANY,
-        ),
-        "critical",
-        "promises an outcome",
+    *(
+        (pattern, "critical", "promises an outcome")
+        for pattern in (
+            # A text may say that there is no guarantee, and how one that the law gives works.
+            Doubted(
+                re.compile(
+                    rf"{_NO_WARNING}(?:(?<!\bno )(?<!\bnot a )(?<!\bnot )(?<!\bnever )(?<!n't )\bguarant(?:ee|y)\w*)",
+                    _ANY,
+                ),
+                PLAINLY_GOOD,
+            ),
+            re.compile(
+                rf"{_NO_WARNING}(?:\brisk[- ]free\b|"
+                r"\b(?:no|zero)[- ]risk\b|\bwithout (?:any |the )?risk\b|\bcan(?:'t|not| not) (?:lose|go wrong|fail)\b|"
+                r"\bnothing can go wrong\b|\bno downside\b|\bdouble your money\b|\b(?:beat|outperform)(?:s|"
+                r"ing)? the market\b|"
+                r"\bsure thing\b|\bget rich\b|\bassured (?:return|gain|profit|income)s?\b|"
+                r"\b(?:certain|sure|bound|sure-fire|surefire)(?: way)? to (?:gain|profit|rise|grow|make money|"
+                r"pay off)\b|"
+                r"\b(?:always|only) goes up\b|\beasy money\b|\bfree money\b|\bsafe bet\b)",
+                _ANY,
+            ),
+        )
     ),
     (
         re.compile(

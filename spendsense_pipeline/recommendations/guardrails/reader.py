@@ -1,14 +1,17 @@
 """Reading: what a text asks or says in words that no list foresaw, by what labelled texts of many authors share.
 
-A paragraph becomes its runs of one to three word stems, and pairs of words that stand near each other in a sentence. A
-linear model weighs them (``data/reader.npz``); the tests' ``train`` fits it to labelled texts and needs scikit-learn,
-scoring needs NumPy alone. Figures are all read as 0, days and months as one word each, so that texts of one
-template are read alike. What rules find exactly (letters, links, languages, names) is not read here.
+A paragraph becomes its runs of one to three word stems, the same runs with words read as their subject
+(``data/subjects.toml``), and pairs of words that stand near each other in a sentence. Linear models weigh them
+(``data/reader.npz``): one tells bad from good, one for each kind of bad texts tells it from all others. The tests'
+``train`` fits them to labelled texts and needs scikit-learn, scoring needs NumPy alone. Figures are all read as 0, days
+and months as one word each, so that texts of one template are read alike. What rules find exactly (letters, links,
+languages, names) is not read here.
 """
 
 import functools
 import math
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib import resources
@@ -40,6 +43,7 @@ KINDS: Final = {
     "pension": "advises to take money meant for retirement",
     "sensitive": "says what a payment tells about a person",
     "other_people": "speaks of another person",
+    "promise": "promises what nobody can know",
 }
 """What bad texts of each kind do, in words for the person who reviews."""
 WINDOW: Final = 3
@@ -51,13 +55,16 @@ RUN: Final = 3
 """Stems in the longest run."""
 NEAR: Final = 6
 """Words, small ones left out, within which two make a pair."""
-PAIRS: Final = 0.7
-"""Weight of a pair beside a run of stems."""
+LESSER: Final = 0.7
+"""Weight of a pair, and of a run with subjects, beside a run of stems."""
+BY_KIND: Final = 0.8
+"""Weight of what the kinds' models say together beside the one that tells bad from good: each varies as much then as
+left-out authors' texts were told apart best."""
 EVIDENCE: Final = 300.0
 """Added to a text's squared length: a short text of few features is little evidence either way."""
 DOUBT: Final = -3.4
 """Score from which a sentence may be bad: a rule's words in it make it a finding."""
-PLAINLY_GOOD: Final = -5.4
+PLAINLY_GOOD: Final = -5.8
 """The same for words that are rarely innocent, those of shame and haste, where nothing is denied."""
 LONGEST: Final = 600
 """Characters that are read as one sentence; what is longer is read in parts, so that nothing hides among many words."""
@@ -84,12 +91,33 @@ def stem(word: str) -> str:
     return word[:-1] if len(word) > 4 and word.endswith("e") else word
 
 
+@functools.cache
+def subjects() -> dict[str, list[str]]:
+    """The subjects of each stem that has one."""
+    path = resources.files("spendsense_pipeline.recommendations").joinpath("data/subjects.toml")
+    of: dict[str, list[str]] = {}
+    for subject, words in tomllib.loads(path.read_text("ascii")).items():
+        for each in dict.fromkeys(map(stem, words.split())):
+            of.setdefault(each, []).append(f"#{subject}")
+    return of
+
+
 def features(paragraph: str) -> Counter[str]:
-    """Runs of stems and pairs of words of a normalised paragraph, sentence by sentence, with how often each stands."""
+    """Runs of stems, with subjects for words too, and pairs of words of a normalised paragraph, sentence by sentence,
+    with how often each stands. A word's further subjects stand alone."""
+    known = subjects()
     found: Counter[str] = Counter()
     for sentence in _END.split(_FIGURE.sub("0", paragraph.lower())):
         stems = ["^", *map(stem, _WORD.findall(sentence))]
         found.update(" ".join(stems[at : at + run]) for run in range(1, RUN + 1) for at in range(len(stems) - run + 1))
+        read_as = [known[each][0] if each in known else each for each in stems]
+        found.update(
+            " ".join(read_as[at : at + run])
+            for run in range(1, RUN + 1)
+            for at in range(len(stems) - run + 1)
+            if read_as[at : at + run] != stems[at : at + run]
+        )
+        found.update(subject for each in stems if each in known for subject in known[each][1:])
         telling = [each for each in stems if each not in _SMALL]
         found.update(f"{first}~{second}" for at, first in enumerate(telling) for second in telling[at + 1 : at + NEAR])
     return found
@@ -103,12 +131,14 @@ class Reading(NamedTuple):
 
 
 class Model(NamedTuple):
-    """Weights of features: ``place`` of each in the arrays. ``bias`` holds the threshold."""
+    """Weights of features: ``place`` of each in the arrays. ``weight`` tells bad from good, ``kind_weight`` each of the
+    ``kinds``. ``bias`` holds the threshold."""
 
     place: dict[str, int]
     rarity: np.ndarray[Any, np.dtype[np.float32]]
     weight: np.ndarray[Any, np.dtype[np.float32]]
     kind_weight: np.ndarray[Any, np.dtype[np.float32]]
+    kind_bias: np.ndarray[Any, np.dtype[np.float32]]
     kinds: tuple[str, ...]
     bias: float
 
@@ -116,13 +146,12 @@ class Model(NamedTuple):
     def of(cls, arrays: Mapping[str, Any]) -> "Model":
         """The model of the arrays as they are shipped."""
         names = bytes(arrays["features"]).decode().split("\n")
-        kind_weight = np.zeros((len(names), len(arrays["kinds"])), dtype=np.float32)
-        kind_weight[arrays["alone"]] = arrays["kind_weight"]
         return cls(
             place={name: place for place, name in enumerate(names)},
             rarity=arrays["rarity"].astype(np.float32),
             weight=arrays["weight"].astype(np.float32) * np.float32(arrays["scale"]),
-            kind_weight=kind_weight,
+            kind_weight=arrays["kind_weight"].astype(np.float32) * np.float32(arrays["kind_scale"]),
+            kind_bias=arrays["kind_bias"],
             kinds=tuple(str(kind) for kind in arrays["kinds"]),
             bias=float(arrays["bias"]),
         )
@@ -130,14 +159,13 @@ class Model(NamedTuple):
     def read(self, paragraph: str) -> Reading:
         """The score of a normalised paragraph."""
         known = [(self.place[each], times) for each, times in features(paragraph).items() if each in self.place]
-        if not known:
-            return Reading(self.bias, "")
-        at = np.array([place for place, _ in known])
-        values = self.rarity[at] * (1 + np.log([times for _, times in known]))
+        at = np.array([place for place, _ in known], dtype=np.intp)
+        values = self.rarity[at] * (1 + np.log(np.array([times for _, times in known], dtype=np.float32)))
         values /= math.sqrt(float(values @ values) + EVIDENCE)
-        return Reading(
-            float(values @ self.weight[at]) + self.bias, self.kinds[int((values @ self.kind_weight[at]).argmax())]
-        )
+        by_kind = values @ self.kind_weight[at] + self.kind_bias
+        together = float(np.logaddexp.reduce(by_kind))
+        score = float(values @ self.weight[at]) + BY_KIND * together + self.bias
+        return Reading(score, self.kinds[int(by_kind.argmax())])
 
 
 @functools.cache

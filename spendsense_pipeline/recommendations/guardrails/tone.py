@@ -65,12 +65,15 @@ _RULES: Final[Rules] = (
         "shames the reader",
     ),
     (
-        _words(
-            r"you must(?: not|n't)?|you(?:'ve| have)(?: got)? to(?! (?:do )?nothing)|you ought to|you(?:'d|"
-            r" had) better|"
-            r"you are required to|(?:stop|quit) (?:spending|buying|wasting|using|eating|shopping|ordering)|"
-            r"don't you dare|under no circumstances|never (?:again )?(?:buy|spend|use)|cut up your cards?|"
-            r"it is mandatory|no exceptions|we (?:expect|demand|require) you to|you have no choice"
+        Doubted(
+            _words(
+                r"you must(?: not|n't)?|you(?:'ve| have)(?: got)? to(?! (?:do )?nothing)|you ought to|you(?:'d|"
+                r" had) better|"
+                r"you are required to|(?:stop|quit) (?:spending|buying|wasting|using|eating|shopping|ordering)|"
+                r"don't you dare|under no circumstances|never (?:again )?(?:buy|spend|use)|cut up your cards?|"
+                r"it is mandatory|no exceptions|we (?:expect|demand|require) you to|you have no choice"
+            ),
+            PLAINLY_GOOD,
         ),
         "critical",
         "commands",
@@ -117,17 +120,20 @@ _RULES: Final[Rules] = (
         "urges",
     ),
     (
-        _words(
-            r"will (?:definitely|certainly|surely|always|never(?! (?:ask|call|text|e-?mail|request|want)))|"
-            r"definitely|undoubtedly|without (?:a |any )?doubt|"
-            r"(?:there is )?no doubt|will (?:raise|improve|boost|increase|fix|repair|"
-            r"lift) your (?:credit )?(?:score|rating)|"
-            r"your (?:credit )?(?:score|rating) will (?:rise|improve|go up|recover|jump)|"
-            r"you(?:'ll| will) (?:save|earn|gain|become|get rich|be debt[- ]free|never (?:worry|pay))|"
-            r"always works|never fails|"
-            r"(?:is|are|you're) bound to (?:rise|fall|grow|work|save|improve|pay|lose|win)\w*|proven to|"
-            r"for sure|it is certain|we promise|i promise|works every time|"
-            r"the only (?:way|thing) (?:to|that)"
+        Doubted(
+            _words(
+                r"will (?:definitely|certainly|surely|always|never(?! (?:ask|call|text|e-?mail|request|want)))|"
+                r"definitely|undoubtedly|without (?:a |any )?doubt|"
+                r"(?:there is )?no doubt|will (?:raise|improve|boost|increase|fix|repair|"
+                r"lift) your (?:credit )?(?:score|rating)|"
+                r"your (?:credit )?(?:score|rating) will (?:rise|improve|go up|recover|jump)|"
+                r"you(?:'ll| will) (?:save|earn|gain|become|get rich|be debt[- ]free|never (?:worry|pay))|"
+                r"always works|never fails|"
+                r"(?:is|are|you're) bound to (?:rise|fall|grow|work|save|improve|pay|lose|win)\w*|proven to|"
+                r"for sure|it is certain|we promise|i promise|works every time|"
+                r"the only (?:way|thing) (?:to|that)"
+            ),
+            PLAINLY_GOOD,
         ),
         "critical",
         "claims certainty",

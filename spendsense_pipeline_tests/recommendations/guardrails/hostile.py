@@ -20,7 +20,7 @@ MARKS = ("<!-- hostile: begin -->\n", "<!-- hostile: end -->\n")
 BLIND_MARKS = ("<!-- blind: begin -->\n", "<!-- blind: end -->\n")
 HALVED = "ab"
 """Styles that were split; the later ones, but for ``BLIND``, are material for tuning and training."""
-BLIND = "lm"
+BLIND = "rs"
 """Styles of two authors who saw no rule; their texts were counted and never read, tuned on or learned from."""
 OTHER_SETS = {"grounding", "disclosure"}
 """Guardrails that have their own sentences: what they find counts neither for nor against."""
