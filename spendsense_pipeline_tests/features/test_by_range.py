@@ -12,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import boto3
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -28,6 +29,7 @@ from spendsense_pipeline.ranges import Range
 from spendsense_pipeline.row_groups import Stored
 from spendsense_pipeline.runners import RangeFailed, in_processes
 from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger
+from spendsense_pipeline_tests.recommendations.test_stages import Stages, cut_small
 
 DATES = (AS_OF - dt.timedelta(days=1), AS_OF)
 WINDOWS = (30, 180)
@@ -200,6 +202,15 @@ def test_a_range_that_fails_ends_the_run_and_names_its_first_customer(
         by_range.compute(broken(tmp_path), in_processes(workers))
     assert failed.value.code == "range_failed"
     assert started() == set()
+
+
+def test_on_spark_situations_matches_and_drafts_are_those_of_the_pool(
+    spark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = Stages(tmp_path / "pool", runners.here).all()
+    cut_small(monkeypatch)
+    for name, table in Stages(tmp_path / "spark", runners.on_spark(spark)).all().items():
+        pd.testing.assert_frame_equal(table, pool[name])
 
 
 def test_on_spark_a_range_that_fails_says_the_same(spark, tmp_path: Path) -> None:

@@ -43,10 +43,6 @@ def of_day() -> dict[str, pd.DataFrame]:
     }
 
 
-def by_user(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.sort_values("user_id", kind="stable", ignore_index=True)
-
-
 def kept(folder: Path, frames: dict[str, pd.DataFrame]) -> dict[str, Stored]:
     return {
         name: row_groups.keep(pa.Table.from_pandas(frame, preserve_index=False), f"{folder}/{name}.parquet")
