@@ -28,6 +28,7 @@ from spendsense_pipeline.recommendations.guardrails.text import (
     normalized,
     sentences,
 )
+from spendsense_pipeline.recommendations.naming import is_well_known
 from spendsense_pipeline.recommendations.render import COMPENSATION, EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
 
 KINDS: Final = {
@@ -197,7 +198,8 @@ class Doubted(NamedTuple):
 
 def reading(text: Text) -> list[Finding]:
     """Paragraphs that read like bad texts, each by what it seems to do and its worst sentence."""
-    shown = tuple(sorted({str(s["shown"]) for name, s in text.slots.items() if is_figure(name, str(s["shown"]))}))
+    figures = {str(s["shown"]) for name, s in text.slots.items() if is_figure(name, str(s["shown"]))}
+    shown = tuple(sorted(figures | _payees(text)))
     written = text.written
     for line in (EDUCATION_DISCLOSURE, OFFER_DISCLOSURE, COMPENSATION):
         written = written.replace(line, "\n")
@@ -208,6 +210,12 @@ def reading(text: Text) -> list[Finding]:
             worst = max(range(len(unit)), key=lambda at: read(masked[at]).score)
             found[f"seems to be one that {KINDS[result.kind]}: {unit[worst][:200]!r}"] = None
     return [Finding(check="reading", severity="critical", message=message) for message in found]
+
+
+def _payees(text: Text) -> set[str]:
+    """The well-known payees that slots show: what they are called says nothing. Other names are read as words."""
+    named = (s["value"] if isinstance(s.get("value"), list) else [s["shown"]] for s in text.slots.values())
+    return {str(name) for some in named for name in some if is_well_known(str(name))}
 
 
 def _units(written: str) -> Iterator[tuple[list[str], float]]:
@@ -227,7 +235,7 @@ def _units(written: str) -> Iterator[tuple[list[str], float]]:
 
 
 def _without_figures(sentence: str, shown: tuple[str, ...]) -> str:
-    """A sentence with every figure in digits and every slot of a figure as 0: it is read alike for every customer."""
+    """A sentence with every figure in digits and all that is ``shown`` as 0: it is read alike for every customer."""
     for figure in sorted(shown, key=len, reverse=True):
         sentence = sentence.replace(normalized(figure), "$0" if "$" in figure else "0%" if "%" in figure else "0")
     return _FIGURE.sub("0", sentence)

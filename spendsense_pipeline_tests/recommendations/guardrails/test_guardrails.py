@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from spendsense_pipeline.payees import known
 from spendsense_pipeline.recommendations.guardrails import (
     GUARDRAILS,
     Text,
@@ -20,7 +21,12 @@ from spendsense_pipeline.recommendations.guardrails import (
 )
 from spendsense_pipeline.recommendations.guardrails.language import language
 from spendsense_pipeline.recommendations.guardrails.script import script
-from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, OFFER_DISCLOSURE
+from spendsense_pipeline.recommendations.naming import is_well_known
+from spendsense_pipeline.recommendations.render import EDUCATION_DISCLOSURE, OFFER_DISCLOSURE, render_education
+from spendsense_pipeline.recommendations.slots import SLOTS as SLOTS_OF_TEXTS
+from spendsense_pipeline.recommendations.slots import payee_list
+from spendsense_pipeline.recommendations.templates import EXAMPLES
+from spendsense_pipeline_tests.recommendations.customers import LIBRARY
 from spendsense_pipeline_tests.recommendations.guardrails import hostile, labelled, train
 from spendsense_pipeline_tests.recommendations.guardrails.labelled import (
     DOCUMENT,
@@ -214,6 +220,24 @@ def test_a_payees_name_is_judged_as_the_text_is() -> None:
         assert check in {
             each["check"] for each in review_text("T", f"It went to {name}. {EDUCATION_DISCLOSURE}", "R.", slots)
         }
+
+
+def test_what_a_well_known_payee_is_called_says_nothing_of_a_piece_that_names_it() -> None:
+    """Found: a piece about two services was taken for one about an investment, as they were Netflix and Disney+."""
+    called = sorted({name for payee in known.table() if is_well_known(name := payee.display)})
+    named = [name for name, slot in SLOTS_OF_TEXTS.items() if slot.kind == "payee"]
+    read = 0
+    for names in map(itertools.cycle, (["Netflix", "Disney+"], ["Disney+", "Netflix"], called[::7])):
+        for piece in LIBRARY:
+            three = [next(names) for _ in range(3)]
+            filled = EXAMPLES | {name: EXAMPLES[name] | {"shown": next(names)} for name in named}
+            filled["subscription_payees"] = {"signal": "", "value": three, "shown": payee_list(three)}
+            shown = {name: filled[name] for name in {*piece.slots, "as_of", "window"}}
+            title, content = render_education(piece.title, piece.content, "", shown)
+            found = [one for one in review_text(title, content, "", shown) if one["check"] == "reading"]
+            assert not found, piece.template_id
+            read += not {*piece.slots}.isdisjoint({*named, "subscription_payees"})
+    assert read > 50
 
 
 @pytest.mark.parametrize("field", ["title", "content", "rationale"])
