@@ -42,7 +42,7 @@ def room_for_parts(files: Files, workers: Workers, run_id: str) -> Iterator[str]
             filesystem.rm(path, recursive=True)
 
 
-def by_range(
+def computed_by_range(
     context: dg.AssetExecutionContext,
     files: Files,
     workers: Workers,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from spendsense_pipeline.defs import plots, writing
 from spendsense_pipeline.defs.documentation import as_of, documented
-from spendsense_pipeline.defs.parts import by_range, room_for_parts
+from spendsense_pipeline.defs.parts import computed_by_range, room_for_parts
 from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel, Workers
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import database_frames, experiment_records
@@ -54,7 +54,9 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
     def found(context: dg.AssetExecutionContext, files: Files, workers: Workers) -> Iterator[dg.Output[Parts]]:
         with room_for_parts(files, workers, context.run_id) as folder:
             tables = dict.fromkeys([*OF_CUSTOMERS, "recurring_streams", "cards"])
-            parts, told = by_range(context, files, workers, "situations", tables, {"stale_days": stale_days}, folder)
+            parts, told = computed_by_range(
+                context, files, workers, "situations", tables, {"stale_days": stale_days}, folder
+            )
             yield dg.Output(parts, metadata={"situations": len(told["situation"]), **told["kind"]})
 
     @dg.asset(
@@ -137,7 +139,7 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
     ) -> Iterator[dg.Output[Parts]]:
         with room_for_parts(files, workers, context.run_id) as folder:
             same = {"stale_days": stale_days, "products": products}
-            parts, told = by_range(
+            parts, told = computed_by_range(
                 *(context, files, workers, "product_matches", dict.fromkeys(OF_CUSTOMERS), same, folder), light=True
             )
             yield dg.Output(parts, metadata={"shown": told["shown"]["all"]})
@@ -177,7 +179,7 @@ def recommendation_assets(daily: dg.DailyPartitionsDefinition, stale_days: int) 
             "education_templates": education_templates, "products": products, "day": day, "wordings": wordings,
         }  # fmt: skip
         with room_for_parts(files, workers, context.run_id) as folder:
-            parts, told = by_range(context, files, workers, "draft_recommendations", tables, same, folder)
+            parts, told = computed_by_range(context, files, workers, "draft_recommendations", tables, same, folder)
             found = [(name, count, f"{count:,}") for name, count in told["finding"].most_common()]
             pictured = plots.bars(found or [("none", 0, "0")], "Findings of the guardrails, by kind")
             yield dg.Output(parts, metadata={**told["kind"], "findings": pictured})
