@@ -18,7 +18,7 @@ from spendsense_pipeline.ranges import Range
 from spendsense_pipeline.row_groups import Stored
 from spendsense_pipeline.runners import Report, Runner
 
-LEAST_CUSTOMERS: Final = 4_096
+LEAST_CUSTOMERS: Final = 8_192
 """With fewer, starting a process takes as long as computing."""
 MOST_CUSTOMERS: Final = 16_384
 RANGES_A_WORKER: Final = 4
