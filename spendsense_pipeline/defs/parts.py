@@ -60,7 +60,6 @@ def computed_by_range(
     ``Workers.runner``.
     """
     day = context.partition_key
-
     stored = {
         name: _of_day(files, day, name)
         if frame is None

@@ -1,4 +1,4 @@
-"""The stages from personas to drafts for a range of whole customers, each with what a run says of it.
+"""The stages that follow personas, to drafts, for a range of whole customers, each with what a run says of it.
 
 Called by name where ranges are computed (``frame_ranges.py``). What does not belong here: any decision.
 """
