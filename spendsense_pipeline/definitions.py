@@ -96,7 +96,10 @@ def _resources(settings: Settings) -> dict[str, Any]:
     """What assets are given, as the settings say."""
     return {
         "io_manager": ParquetWarehouse(
-            root=settings.warehouse_root, scratch=str(settings.scratch), memory=settings.memory
+            root=settings.warehouse_root,
+            scratch=str(settings.scratch),
+            memory=settings.memory,
+            keep_days=settings.keep_days,
         ),
         "workers": Workers(
             engine=settings.engine,

@@ -6,16 +6,18 @@ start at once. What does not belong here: which table lies where (``warehouse.py
 """
 
 import itertools
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from spendsense_pipeline import months
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ranges import Range
 
@@ -55,23 +57,32 @@ class Group(NamedTuple):
 
 
 def groups(stored: Stored) -> list[Group] | None:
-    """The row groups in the order of the files; None where a file does not say between which customers they lie."""
-    found = []
-    for file in stored.files:
-        for rows, bounds in _bounds(_metadata(file)):
-            if bounds is not None:
-                found.append(Group(rows, *bounds))
-            elif rows:
-                return None
-    return found
+    """The row groups of all files by customer; None where a file does not say between which customers they lie."""
+    by_file = [_groups(file) for file in stored.files]
+    found = [group for groups in by_file if groups is not None for group in groups]
+    return None if None in by_file else sorted(found, key=operator.attrgetter("lowest"))
 
 
-def by_customer(found: Sequence[Group] | None, most: int) -> bool:
-    """Whether the groups follow one another by customer, none of them larger than ``most`` rows and several customers:
-    what can be cut into ranges of about that size."""
+def by_customer(stored: Stored, most: int) -> bool:
+    """Whether the groups of each file follow one another by customer, none of them larger than ``most`` rows and
+    several customers: what can be cut into ranges of about that size."""
+    return all(_by_customer(_groups(file), most) for file in stored.files)
+
+
+def _by_customer(found: Sequence[Group] | None, most: int) -> bool:
     if found is None or any(group.rows > most and group.lowest != group.highest for group in found):
         return False
     return all(one.highest <= other.lowest for one, other in itertools.pairwise(found))
+
+
+def _groups(file: str) -> list[Group] | None:
+    found = []
+    for rows, bounds in _bounds(metadata(file)):
+        if bounds is not None:
+            found.append(Group(rows, *bounds))
+        elif rows:
+            return None
+    return found
 
 
 def cut(found: Sequence[Group], rows: int) -> list[Range]:
@@ -99,13 +110,13 @@ def rows_of(stored: Stored, customers: Range) -> pa.Table:
 
 
 def _rows_of_file(file: str, schema: pa.Schema, customers: Range) -> Iterator[pa.Table]:
-    metadata = _metadata(file)
-    wanted = [(number, bounds) for number, (_, bounds) in enumerate(_bounds(metadata)) if _may_hold(customers, bounds)]
+    footer = metadata(file)
+    wanted = [(number, bounds) for number, (_, bounds) in enumerate(_bounds(footer)) if _may_hold(customers, bounds)]
     if not wanted:
         return
     texts = [field.name for field in schema if field.type == TEXTS]
-    filesystem, path = fsspec.core.url_to_fs(file)
-    with pq.ParquetFile(path, metadata=metadata, read_dictionary=texts, filesystem=filesystem) as opened:
+    filesystem, path = _place(file)
+    with pq.ParquetFile(path, metadata=footer, read_dictionary=texts, filesystem=filesystem) as opened:
         missing = [name for name in schema.names if name not in opened.schema_arrow.names]
         if missing:
             raise UnreadableTable(f"{file} has no column {', '.join(missing)}; its contract names it")
@@ -116,6 +127,14 @@ def _rows_of_file(file: str, schema: pa.Schema, customers: Range) -> Iterator[pa
             except pa.ArrowInvalid as error:
                 raise UnreadableTable(f"{file}: {error}") from error
             yield rows if _lies_in(customers, bounds) else _filtered(rows, customers)
+
+
+def head(stored: Stored, columns: Sequence[str], rows: int) -> list[dict[str, Any]]:
+    """The first rows of the first file, those columns of them."""
+    filesystem, path = _place(stored.files[0])
+    with pq.ParquetFile(path, filesystem=filesystem) as opened:
+        first: list[dict[str, Any]] = next(opened.iter_batches(batch_size=rows, columns=[*columns])).to_pylist()
+    return first
 
 
 def _filtered(rows: pa.Table, customers: Range) -> pa.Table:
@@ -141,9 +160,16 @@ def _lies_in(customers: Range, bounds: tuple[str, str] | None) -> bool:
     return (customers.start is None or lowest >= customers.start) and (customers.end is None or highest < customers.end)
 
 
-def _metadata(file: str) -> pq.FileMetaData:
-    filesystem, path = fsspec.core.url_to_fs(file)
+def metadata(file: str) -> pq.FileMetaData:
+    """The footer of a file (path or URI)."""
+    filesystem, path = _place(file)
     return pq.read_metadata(path, filesystem=filesystem)
+
+
+def _place(file: str) -> tuple[Any, str]:
+    """The file system and the path on it, of a part of a month also where a merge has replaced it meanwhile."""
+    filesystem, path = fsspec.core.url_to_fs(file)
+    return filesystem, months.current_or_former(filesystem, path)
 
 
 def _bounds(metadata: pq.FileMetaData) -> Iterator[tuple[int, tuple[str, str] | None]]:

@@ -1,15 +1,17 @@
 """Where tables are stored and how they are read, with Dagster or without.
 
 ``<root>/<asset>/<partition>.parquet``, or ``<root>/<asset>.parquet`` for an asset without partitions; the root is
-a folder or any fsspec URI, and each path may be a folder of parts. A table that is kept elsewhere is a query instead,
+a folder or any fsspec URI, and each path may be a folder of parts, those of the months that a manifest names
+(``months.py``) or whatever lies in it. A table that is kept elsewhere is a query instead,
 ``<root>/<asset>.sql``, run by the engine where it is read. What does not belong here: putting a file in its place,
 which is the IO manager's alone (``defs/io.py``), and any meaning of a table (``contracts/``).
 """
 
 import base64
+import datetime as dt
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from spendsense_pipeline import row_groups
+from spendsense_pipeline import months, row_groups
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ranges import ranges
 
@@ -33,6 +35,10 @@ CLUSTERED = {
     "users": ("user_id",),
 }
 """Tables whose rows are stored in this order, so that one customer's lie together."""
+BY_MONTH = {"transactions"}
+BY_MONTH_FROM = 500_000
+"""Rows from which on a table is kept by month; fewer are written anew in the time that looking at the parts takes."""
+NO_MONTH = "0001-01"
 LARGEST_GROUP, SMALLEST_GROUP, GROUPS = 122_880, 2_048, 100  # rows, rows, as many groups as a table is parted into
 NOTE = "spendsense.note"
 SORTED_AT_ONCE = 5_000_000
@@ -132,6 +138,9 @@ def stamps(root: str, asset: str) -> dict[str, str]:
 def note(root: str, asset: str) -> str | None:
     """The note that was stored in the file of a table, None where there is no such file or no note in it."""
     filesystem, target = fsspec.core.url_to_fs(path(root, asset))
+    by_month = months.manifest(filesystem, target)
+    if by_month is not None:
+        return by_month.note
     if not filesystem.isfile(target):
         return None
     found = (pq.read_metadata(target, filesystem=filesystem).metadata or {}).get(NOTE.encode())
@@ -202,6 +211,61 @@ def write(table: "ibis.Table", asset: str, target: Path, scratch: Path | None = 
             backend.read_parquet(files).to_parquet(target, row_group_size=group, **noted)
 
 
+def is_by_month(rows: int, root: str, asset: str) -> bool:
+    """Whether so many rows of a table are, or become, parts by month."""
+    filesystem, folder = fsspec.core.url_to_fs(path(root, asset))
+    return asset in BY_MONTH and (rows >= BY_MONTH_FROM or months.manifest(filesystem, folder) is not None)
+
+
+def write_by_month(
+    table: "ibis.Table",
+    root: str,
+    asset: str,
+    scratch: Path,
+    note: str | None,
+    changed: Collection[str] | None,
+    kept_since: dt.datetime,
+) -> None:
+    """Store the rows by month, each sorted as the table is; former months as ``months.place`` keeps them.
+
+    ``changed`` are the months whose rows may differ from those stored, None all.
+    """
+    filesystem, folder = fsspec.core.url_to_fs(path(root, asset))
+    before = months.manifest(filesystem, folder)
+    with aside(scratch) as beside:
+        if changed is None or before is None:
+            by_month = _parted(table, beside / "whole")
+            parts = {month: by_month.get(month) for month in {*by_month, *(before.parts if before else ())}}
+        else:
+            parts = {month: _of_month(table, month) for month in changed}
+        files = {}
+        for month, rows in sorted(parts.items()):
+            files[month] = beside / f"{month}.parquet"
+            if rows is not None:
+                write(rows, asset, files[month], scratch)
+                if not pq.read_metadata(files[month]).num_rows:
+                    files[month].unlink()
+        if not any(file.exists() for file in files.values()) and not {*(before.parts if before else ())} - {*files}:
+            files[NO_MONTH] = beside / f"{NO_MONTH}.parquet"  # a table of no rows has columns all the same
+            write(table.limit(0), asset, files[NO_MONTH], scratch)
+        months.place(filesystem, folder, files, note, kept_since)
+
+
+def _parted(table: "ibis.Table", folder: Path) -> dict[str, "ibis.Table"]:
+    """The rows by month, computed once and put into the folder."""
+    table.mutate(month=table.date.strftime("%Y-%m")).to_parquet(folder, partition_by="month")
+    engine = table.get_backend()
+    return {
+        one.name.removeprefix("month="): engine.read_parquet(f"{one}/*.parquet").select(*table.columns)
+        for one in folder.glob("month=*")
+    }
+
+
+def _of_month(table: "ibis.Table", month: str) -> "ibis.Table":
+    first, end = months.bounds(month)
+    return table.filter(table.date >= first, table.date < end)
+
+
 @contextmanager
 def _in_order(backend: Any) -> Iterator[Any]:
     """The engine, keeping the order of rows that it reads and writes for as long as the block lasts."""
@@ -232,10 +296,8 @@ def stored_by_customer(
     ``most`` rows or fewer. Otherwise a copy in ``folder`` (a path or URI), which the engine writes in that order.
     """
     if _query(root, asset) is None:
-        filesystem, (place,) = _stored(root, asset, None)
-        files = sorted(filesystem.glob(f"{place}/*.parquet")) if filesystem.isdir(place) else [place]
-        found = row_groups.Stored(tuple(_address(filesystem, file) for file in files), schema)
-        if asset != "transactions" or row_groups.by_customer(row_groups.groups(found), most):
+        found = stored(root, asset, None, schema)
+        if asset != "transactions" or row_groups.by_customer(found, most):
             return found
     engine = connect(scratch, memory, in_order=False)
     filesystem, place = fsspec.core.url_to_fs(f"{folder}/{asset}.parquet")
@@ -247,10 +309,25 @@ def stored_by_customer(
     return row_groups.Stored((_address(filesystem, place),), schema)
 
 
-def stored(root: str, asset: str, key: str, schema: pa.Schema) -> row_groups.Stored:
-    """One partition of a table as the file that it is, with the columns of ``schema``. Raises ``NotMaterialized``."""
-    filesystem, paths = _stored(root, asset, [key])
-    return row_groups.Stored(tuple(_address(filesystem, one) for one in paths), schema)
+def stored(root: str, asset: str, key: str | None, schema: pa.Schema) -> row_groups.Stored:
+    """A table, or one partition of it, as the files that it is, with the columns of ``schema``. Raises
+    ``NotMaterialized``."""
+    return row_groups.Stored(_files(root, asset, key), schema)
+
+
+def files(root: str, asset: str, key: str | None = None) -> row_groups.Stored:
+    """A table, or one partition of it, as the files that it is, with all columns. Raises ``NotMaterialized``."""
+    found = _files(root, asset, key)
+    return row_groups.Stored(found, row_groups.metadata(found[0]).schema.to_arrow_schema())
+
+
+def _files(root: str, asset: str, key: str | None) -> tuple[str, ...]:
+    filesystem, places = _stored(root, asset, None if key is None else [key])
+    return tuple(
+        _address(filesystem, file)
+        for place in places
+        for file in (sorted(filesystem.glob(f"{place}/*.parquet")) if filesystem.isdir(place) else [place])
+    )
 
 
 def _address(filesystem: Any, path: str) -> str:
@@ -292,6 +369,9 @@ def _stored(root: str, asset: str, keys: list[str] | None) -> tuple[Any, list[st
     filesystem, _ = fsspec.core.url_to_fs(root)
     wanted = [path(root, asset, key) for key in keys] if keys is not None else [path(root, asset)]
     paths = [filesystem._strip_protocol(one) for one in wanted]
+    by_month = months.manifest(filesystem, paths[0]) if keys is None else None
+    if by_month is not None:
+        return filesystem, months.files(filesystem, paths[0], by_month)
     missing = [one for one in paths if not filesystem.exists(one)]
     if missing or not paths:
         where = f"no {', '.join(keys)}" if keys else "nowhere in the warehouse"

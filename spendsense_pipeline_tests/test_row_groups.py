@@ -41,7 +41,7 @@ def test_each_row_lies_in_one_range_and_each_customer_is_whole(
     )
     groups = row_groups.groups(found)
     assert groups is not None
-    assert row_groups.by_customer(groups, most=7)
+    assert row_groups.by_customer(found, most=7)
     cut = row_groups.cut(groups, rows)
     assert cut[0].start is None
     assert cut[-1].end is None
@@ -51,6 +51,23 @@ def test_each_row_lies_in_one_range_and_each_customer_is_whole(
     assert all(not one & other for n, one in enumerate(whole) for other in whole[:n])
     most = max((customers.count(one) for one in customers), default=0)
     assert all(len(one) < rows + 2 * group + most for one in ranges)
+
+
+@given(months=st.lists(CUSTOMERS, min_size=1, max_size=4), group=st.integers(1, 7), rows=st.integers(1, 20))
+def test_files_that_each_hold_all_customers_are_cut_between_the_same_customers(
+    tmp_path_factory: pytest.TempPathFactory, months: list[list[str]], group: int, rows: int
+) -> None:
+    """As those of months are."""
+    found = stored(tmp_path_factory.mktemp("t"), *(sorted(one) for one in months), rows=group)
+    groups = row_groups.groups(found)
+    assert groups is not None
+    assert row_groups.by_customer(found, most=7)
+    ranges = [row_groups.rows_of(found, one)["user_id"].to_pylist() for one in row_groups.cut(groups, rows)]
+    assert sorted(customer for one in ranges for customer in one) == sorted(
+        customer for one in months for customer in one
+    )
+    whole = [set(one) for one in ranges]
+    assert all(not one & other for n, one in enumerate(whole) for other in whole[:n])
 
 
 def test_a_customer_with_more_rows_than_a_range_stays_in_one(tmp_path: Path) -> None:
@@ -74,7 +91,7 @@ def test_customers_without_a_row_in_the_table_that_was_cut_are_in_a_range_too(tm
     [
         ([["a", "a", "b", "b", "c"]], 3, True),
         ([["a", "b"], ["b", "c"]], 3, True),
-        ([["b", "c"], ["a", "b"]], 3, False),
+        ([["b", "c"], ["a", "b"]], 3, True),  # each file by itself, as of months
         ([["a", "b", "c", "a", "b", "c"]], 3, False),
         ([["a", "b", "c"]], 2, False),  # a group that no range could part
         ([["a", "a", "a"]], 2, True),  # a customer whom no range may part
@@ -84,14 +101,14 @@ def test_customers_without_a_row_in_the_table_that_was_cut_are_in_a_range_too(tm
 def test_whether_a_table_lies_by_customer_is_read_from_the_bounds(
     files: list[list[str]], most: int, holds: bool, tmp_path: Path
 ) -> None:
-    assert row_groups.by_customer(row_groups.groups(stored(tmp_path, *files)), most) is holds
+    assert row_groups.by_customer(stored(tmp_path, *files), most) is holds
 
 
 def test_a_file_without_bounds_cannot_be_cut(tmp_path: Path) -> None:
     pq.write_table(table(["a", "b"]), tmp_path / "t.parquet", write_statistics=False)
     found = Stored((str(tmp_path / "t.parquet"),), SCHEMA)
     assert row_groups.groups(found) is None
-    assert not row_groups.by_customer(None, 10)
+    assert not row_groups.by_customer(found, 10)
     assert row_groups.rows_of(found, Range("b", None))["n"].to_pylist() == [1]
 
 

@@ -275,7 +275,7 @@ def _merged(
         )
         accepted = found.accepted[table]
         yield dg.Output(
-            Noted(accepted, note) if table in NOTED else accepted,
+            Noted(accepted, note, found.months) if table in NOTED else accepted,
             output_name=table,
             metadata=_told(rows, of_batch, batch_id),
         )

@@ -3,8 +3,9 @@
 What does not belong here: where the files lie (``warehouse.py``) and what a table means (``contracts/``).
 """
 
+import datetime as dt
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -37,10 +38,12 @@ class EachPartition(NamedTuple):
 
 
 class Noted(NamedTuple):
-    """Rows, and a note that is stored in their file (``warehouse.note``)."""
+    """Rows, and a note that is stored with them (``warehouse.note``); of a table that is kept by month the months
+    whose rows may have changed, None all."""
 
     rows: ibis.Table
     note: str
+    changed: Collection[str] | None = None
 
 
 Whole: TypeAlias = ibis.Table | Noted | pd.DataFrame | Files
@@ -59,6 +62,8 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
     root: str
     scratch: str | None = None
     memory: str | None = None
+    keep_days: int = 0
+    """How long former months of a large table are kept, 0 until the next merge."""
     _backend: ibis.BaseBackend | None = PrivateAttr(default=None)
 
     @property
@@ -81,10 +86,16 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
 
     def _stored(self, context: dg.OutputContext, obj: Whole, key: str | None) -> dict[str, Any]:
         """Store one partition, or the whole of an asset without partitions; returns the metadata that describes it."""
-        path = warehouse.path(self.root, _name(context.asset_key), key)
+        asset = _name(context.asset_key)
+        path = warehouse.path(self.root, asset, key)
         filesystem, target = fsspec.core.url_to_fs(path)
         filesystem.makedirs(filesystem._parent(target), exist_ok=True)
-        if isinstance(filesystem, LocalFileSystem):
+        if isinstance(obj, Noted) and warehouse.is_by_month(_count(obj.rows), self.root, asset):
+            # By the clock of the file system, as the times that this is compared with.
+            kept_since = dt.datetime.now(dt.UTC) - dt.timedelta(days=self.keep_days)
+            scratch = Path(self.scratch or tempfile.gettempdir())
+            warehouse.write_by_month(obj.rows, self.root, asset, scratch, obj.note, obj.changed, kept_since)
+        elif isinstance(filesystem, LocalFileSystem):
             temporary = Path(f"{target}.{context.run_id}.tmp")
             try:
                 self._write(context, obj, temporary)
@@ -96,8 +107,7 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
                 temporary = Path(folder) / "table.parquet"
                 self._write(context, obj, temporary)
                 filesystem.put_file(str(temporary), target)
-        with filesystem.open(target, "rb") as stored:
-            described = _described(context.asset_key, pq.ParquetFile(stored), path)
+        described = _described(context.asset_key, warehouse.files(self.root, asset, key), path)
         lineage = column_lineage(context.asset_key)
         return described if lineage is None else described | {"dagster/column_lineage": lineage}
 
@@ -109,7 +119,7 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
             rows_of_frame = pa.Table.from_pandas(obj, schema=schema, preserve_index=False)
             pq.write_table(rows_of_frame, target, row_group_size=row_groups.GROUP_ROWS)
         elif isinstance(obj, ibis.Table | Noted):
-            rows, note = obj if isinstance(obj, Noted) else (obj, None)
+            rows, note = (obj.rows, obj.note) if isinstance(obj, Noted) else (obj, None)
             warehouse.write(rows, table, target, Path(self.scratch) if self.scratch else None, note)
         else:
             row_groups.gather(obj, target, arrow_schema(CONTRACTS[table]))
@@ -140,37 +150,44 @@ def _of_partition(obj: Storable, key: str | None, keys: Sequence[str | None]) ->
     return obj
 
 
+def _count(rows: ibis.Table) -> int:
+    return int(rows.count().to_pyarrow().as_py())
+
+
 def _name(key: dg.AssetKey) -> str:
     return key.path[-1]  # a prefix keeps apart the keys of a shared Dagster, not the tables of a warehouse
 
 
-def _described(key: dg.AssetKey, stored: pq.ParquetFile, path: str) -> dict[str, Any]:
+def _described(key: dg.AssetKey, stored: row_groups.Stored, path: str) -> dict[str, Any]:
     """Row count, place and a preview, as materialisation metadata.
 
     Dagster keeps metadata for ever and no erasure reaches it. So a table about people is shown by its columns, how
     many rows know each and within which bounds; only other tables show rows, without their personal columns.
     """
-    rows = stored.metadata.num_rows
+    footers = [row_groups.metadata(file) for file in stored.files]
+    rows = sum(footer.num_rows for footer in footers)
     metadata: dict[str, Any] = {"dagster/row_count": rows, "path": dg.MetadataValue.path(path)}
     contract = CONTRACTS.get(key.path[-1])
     if contract is None or not rows:
         return metadata
-    stored_columns = stored.schema_arrow.names
-    if PEOPLE & set(stored_columns):
-        records = _columns(stored)
+    if PEOPLE & {*stored.schema.names}:
+        records = _columns(footers, stored.schema)
     else:
-        shown = [name for name in open_columns(contract) if name in stored_columns]
-        head = next(stored.iter_batches(batch_size=PREVIEW_ROWS, columns=shown)).to_pylist()
-        records = [dg.TableRecord({name: _shown(value) for name, value in row.items()}) for row in head]
+        shown = [name for name in open_columns(contract) if name in stored.schema.names]
+        records = [
+            dg.TableRecord({name: _shown(value) for name, value in row.items()})
+            for row in row_groups.head(stored, shown, PREVIEW_ROWS)
+        ]
     metadata["preview"] = dg.MetadataValue.table(records)
     return metadata
 
 
-def _columns(stored: pq.ParquetFile) -> list[dg.TableRecord]:
-    """Each column's known rows and, of counts, flags and days, the bounds; read from the file's own statistics."""
+def _columns(footers: Sequence[pq.FileMetaData], schema: pa.Schema) -> list[dg.TableRecord]:
+    """Each column's known rows and, of counts, flags and days, the bounds; read from the files' own statistics."""
+    groups = [footer.row_group(number) for footer in footers for number in range(footer.num_row_groups)]
     records = []
-    for position, field in enumerate(stored.schema_arrow):
-        parts = [stored.metadata.row_group(n).column(position).statistics for n in range(stored.num_row_groups)]
+    for position, field in enumerate(schema):
+        parts = [group.column(position).statistics for group in groups]
         told = [part for part in parts if part is not None and part.has_min_max]
         bounded = pa.types.is_integer(field.type) or pa.types.is_boolean(field.type) or pa.types.is_date(field.type)
         records.append(

@@ -76,6 +76,8 @@ class Merge(NamedTuple):
     tallies: dict[str, Tally]
     superseded: dict[tuple[str, str, str], int]
     newest: dict[str, dt.date]
+    months: set[str] | None = None
+    """Those (``2026-05``) in which accepted transactions may differ from the ones stored; None all."""
 
     def note(self, stamps: Mapping[str, Mapping[str, str]]) -> Note:
         """What to keep with the result for the next merge."""
@@ -162,7 +164,9 @@ def further(
     left = quarantined.filter(quarantined.table == "transactions").anti_join(again, ("batch", "file", "row"))
     merged = stored.anti_join(replaced, KEY).select(*fresh.columns).cast(fresh.schema()).union(fresh)
     rejected = judged.quarantined
+    dates = stored.semi_join(replaced, KEY).select("date").union(fresh.select("date"))
     return judged._replace(
+        months={row["month"] for row in _rows(dates.select(month=dates.date.strftime("%Y-%m")).distinct())},
         accepted=judged.accepted | {"transactions": merged},
         quarantined=left.select(*rejected.columns).cast(rejected.schema()).union(rejected),
         tallies=judged.tallies | {"transactions": _tally(note, was, judged.tallies["transactions"])},
