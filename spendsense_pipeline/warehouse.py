@@ -147,6 +147,13 @@ def note(root: str, asset: str) -> str | None:
     return None if found is None else base64.b64decode(found).decode()
 
 
+def state(root: str, asset: str) -> str | None:
+    """Stands for the present rows of a table by months, as its manifest is called among the former; else None."""
+    filesystem, target = fsspec.core.url_to_fs(path(root, asset))
+    by_month = months.manifest(filesystem, target)
+    return None if by_month is None else by_month.id
+
+
 def read(backend: "ibis.BaseBackend", root: str, asset: str, keys: list[str] | None = None) -> "ibis.Table":
     """The rows of a table on the engine: of the whole one, or of the partitions named.
 

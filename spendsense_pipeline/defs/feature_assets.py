@@ -101,6 +101,7 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
         dates = [dt.date.fromisoformat(key) for key in context.partition_keys]
         shown = f"{dates[0]}" if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
         with room_for_parts(files, workers, context.run_id) as folder:
+            read = warehouse.state(files.warehouse, "transactions")
             computed = by_range.compute(
                 _tasks(files, workers, folder, dates),
                 workers.runner(context.log.info),
@@ -112,7 +113,11 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
                     for date in dates:
                         left_out = [row for row in computed.left_out.to_pylist() if row["as_of"] == date]
                         told = {"accounts_left_out": [_without_date(row) for row in left_out], **reports}
-                        context.add_asset_metadata(_shown(told), context.asset_key_for_output(table), str(date))
+                        context.add_asset_metadata(
+                            _shown(told) | ({"transactions": read} if read else {}),
+                            context.asset_key_for_output(table),
+                            str(date),
+                        )
                 yield dg.Output(parts, output_name=table)
 
     return [features]

@@ -232,6 +232,7 @@ def test_a_further_batch_is_merged_into_what_is_stored_as_long_as_nothing_else_c
 ) -> None:
     monkeypatch.setattr(room, "JUDGED_WHOLE", 0)
     monkeypatch.setattr(room, "NEW_SHARE", 0)
+    monkeypatch.setattr(warehouse, "BY_MONTH_FROM", 0)
     went_on: list[bool] = []
     further = room.merge.further
 

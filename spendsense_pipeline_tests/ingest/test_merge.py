@@ -32,6 +32,7 @@ def world(rng: random.Random, batches: int) -> list[Delivery]:
     def transaction() -> Row:
         row = {**TRANSACTION, "transaction_id": name("t", 6), "account_id": name("a", 2)}
         row["amount"] = rng.choice([-1, -2, -2, "much"])
+        row["date"] = rng.choice(["2026-01-09", "2026-01-10", "2026-02-01"])
         change = rng.choice(changes)
         if change == "removed":
             return {"transaction_id": row["transaction_id"], "removed": True}
@@ -124,6 +125,13 @@ def contents(found: merge.Merge) -> Any:
     ]
 
 
+def outside(found: merge.Merge, transactions: ibis.Table) -> list[str]:
+    """The transactions of the months that a further merge says it left alone."""
+    assert found.months is not None
+    rows = transactions.select("user_id", "transaction_id", "date", "amount").to_pyarrow().to_pylist()
+    return sorted(json.dumps(row, default=str) for row in rows if f"{row['date']:%Y-%m}" not in found.months)
+
+
 @pytest.fixture(autouse=True)
 def unfused(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `warehouse.connect` has it: composing our queries takes longer than running them."""
@@ -143,6 +151,7 @@ def test_a_merge_of_further_batches_equals_judging_everything(zone: Zone, seed: 
         assert note.extends_to(stamps)
         transactions, quarantined = stored_of(found)
         found = merge.further(raw, note, transactions, quarantined)
+        assert outside(found, transactions) == outside(found, found.accepted["transactions"])
         merged, noted, taken = contents(found), found.note(stamps), found.superseded
         found = merge.full(raw)
         assert merged == contents(found)
@@ -151,6 +160,20 @@ def test_a_merge_of_further_batches_equals_judging_everything(zone: Zone, seed: 
         assert {by: n for by, n in taken.items() if by[1] in new} == {
             by: n for by, n in found.superseded.items() if by[1] in new
         }
+
+
+def test_the_months_that_a_merge_changes_are_those_of_what_comes_and_of_what_goes(zone: Zone) -> None:
+    days = {"corrected": "2025-09-05", "moved": "2025-10-05", "gone": "2025-11-05", "untouched": "2025-12-05"}
+    rows = [{**TRANSACTION, "transaction_id": name, "date": day} for name, day in days.items()]
+    zone.arrive("b1", users_json=[{"user_id": "u1"}], accounts_json=[ACCOUNT], transactions_json=rows)
+    before = merge.full({table: zone.raw(table).cache() for table in landing.TABLES})
+    assert before.months is None
+    stored = stored_of(before)
+    later = [rows[0] | {"amount": -1}, rows[1] | {"date": "2026-01-05"}, {"transaction_id": "gone", "removed": True}]
+    zone.arrive("b2", users_json=[], accounts_json=[], transactions_json=later)
+    note = before.note({table: {"b1": ""} for table in TABLES})
+    after = merge.further({table: zone.raw(table).cache() for table in landing.TABLES}, note, *stored)
+    assert after.months == {"2025-09", "2025-10", "2025-11", "2026-01"}
 
 
 def test_only_what_a_batch_changes_is_judged_again(zone: Zone) -> None:
