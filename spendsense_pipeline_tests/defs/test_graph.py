@@ -110,9 +110,12 @@ def test_the_code_location_loads_in_a_fresh_process_without_environment_or_side_
 
 def _written() -> dict[Path, int]:
     """When each file of the project was written; caches and hidden folders are what tests beside this one write."""
-    inside = (path.relative_to(PROJECT_ROOT) for path in PROJECT_ROOT.rglob("*") if path.is_file())
-    kept = [path for path in inside if not any(part.startswith((".", "__pycache__")) for part in path.parts)]
-    return {path: (PROJECT_ROOT / path).stat().st_mtime_ns for path in kept}
+    found = {}
+    for folder, folders, files in os.walk(PROJECT_ROOT):
+        folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
+        paths = [Path(folder, name) for name in files if not name.startswith((".", "__pycache__"))]
+        found |= {path: path.stat().st_mtime_ns for path in paths}
+    return found
 
 
 def test_a_run_leads_from_a_batch_to_a_queue(refreshed: Pipeline) -> None:

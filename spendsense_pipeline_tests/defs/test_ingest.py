@@ -138,8 +138,10 @@ def test_what_a_batch_is_refused_for_comes_first_and_is_final(pipeline: Pipeline
         ingested(pipeline, instance, broken)
     run, failure = failed_run(instance)
     assert failure.user_failure_data.description.startswith("transactions.json: begins with '{'")
+    assert "an array" in failure.user_failure_data.description
     assert failure.error.message.startswith("dagster._core.definitions.events.Failure: transactions.json: begins with")
     assert run.tags[room.REFUSED] == str(landing.last_change(broken))
+    assert broken.is_dir(), "it lay in the landing zone and stays there"
 
 
 @pytest.mark.parametrize(
@@ -158,25 +160,7 @@ def test_a_fault_of_the_disk_condemns_no_batch(
     assert room.REFUSED not in run.tags
 
 
-def test_other_content_under_an_id_that_is_stored_is_final(pipeline: Pipeline, instance: dg.DagsterInstance) -> None:
-    source = folder(pipeline.settings.landing, "b1", users=USERS)
-    ingested(pipeline, instance, source)
-    (source / "users.json").write_text("[]")
-    with pytest.raises(launch.RunFailed, match="with other content"):
-        launch.ingest_batch(pipeline.definitions, instance, "b1")
-    assert room.REFUSED in failed_run(instance)[0].tags
-
-
-def test_a_refused_batch_that_lay_in_the_landing_zone_stays_there(
-    pipeline: Pipeline, instance: dg.DagsterInstance
-) -> None:
-    broken = folder(pipeline.settings.landing, "b1", transactions="{}")
-    with pytest.raises(launch.RunFailed, match="an array"):
-        ingested(pipeline, instance, broken)
-    assert broken.is_dir()
-
-
-def test_a_file_that_grows_while_it_is_read_refuses_the_batch_and_nothing_of_it_stays(
+def test_a_file_that_grows_is_refused_for_now_and_other_content_than_is_stored_for_ever(
     pipeline: Pipeline, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     people = {"users": USERS, "accounts": ACCOUNTS}
@@ -196,6 +180,11 @@ def test_a_file_that_grows_while_it_is_read_refuses_the_batch_and_nothing_of_it_
         assert batches.registered(session) == {}
     monkeypatch.undo()
     launch.ingest_batch(pipeline.definitions, instance, "b1")
+    assert known(pipeline) == {"t1", "t2"}
+    growing.write_text("[]")
+    with pytest.raises(launch.RunFailed, match="with other content"):
+        launch.ingest_batch(pipeline.definitions, instance, "b1")
+    assert room.REFUSED in failed_run(instance)[0].tags
     assert known(pipeline) == {"t1", "t2"}
 
 
@@ -241,20 +230,23 @@ def test_a_further_batch_is_merged_into_what_is_stored_as_long_as_nothing_else_c
         return further(*given)
 
     monkeypatch.setattr(room.merge, "further", counting)
-    first = [*bought("t1", "t2", "bad"), *bought("waiting", account_id="a2")]
+    first = [*bought("t1", "t2", "bad", "pending"), *bought("waiting", account_id="a2")]
     first[2]["amount"] = "much"
     ingested(pipeline, instance, folder(tmp_path, "b1", users=USERS, accounts=ACCOUNTS, transactions=first))
     assert not went_on
     second = [*bought("t1", amount=-6), {"transaction_id": "t2", "removed": True}, *bought("t3")]
+    second += bought("posted", pending_transaction_id="pending")
     accounts = [{**ACCOUNTS[0], "account_id": "a2"}]
     ran = ingested(pipeline, instance, folder(tmp_path, "b2", accounts=accounts, transactions=second))
     assert len(went_on) == 1
-    assert known(pipeline) == {"t1", "t3", "waiting"}
-    assert launch.tallies(ran)["transactions"]["accepted"] == 3
+    assert known(pipeline) == {"t1", "t3", "waiting", "posted"}
+    told = launch.tallies(ran)["transactions"]
+    assert (told["accepted"], told["superseded"]) == (4, 2), "what it takes away is counted beside what it brings"
     notes = {warehouse.note(pipeline.settings.warehouse_root, table) for table in room.NOTED}
     of_further = merged(pipeline)
-    launch.ingest_batch(pipeline.definitions, instance, "b2")
+    again = launch.ingest_batch(pipeline.definitions, instance, "b2")
     assert len(went_on) == 1, "raw rows that were merged are stored anew: all are judged again"
+    assert launch.tallies(again)["transactions"] == told
     assert merged(pipeline) == of_further
     assert len(notes) == 1
     (raw,) = Path(pipeline.settings.warehouse_root).glob("raw_accounts/b1.parquet")
@@ -263,7 +255,7 @@ def test_a_further_batch_is_merged_into_what_is_stored_as_long_as_nothing_else_c
     assert len(went_on) == 1, "an erasure rewrites raw rows"
     ingested(pipeline, instance, folder(tmp_path, "b4", transactions=bought("t5")), full=True)
     assert len(went_on) == 1, "all rows are asked for"
-    assert known(pipeline) == {"t1", "t3", "waiting", "t4", "t5"}
+    assert known(pipeline) == {"t1", "t3", "waiting", "posted", "t4", "t5"}
 
 
 @pytest.mark.verify
@@ -274,17 +266,6 @@ def test_a_lost_dagster_home_loses_no_batch(pipeline: Pipeline, tmp_path: Path) 
             ingested(pipeline, instance, folder(tmp_path, name, transactions=bought(f"of {name}"), **people))
         shutil.rmtree(pipeline.settings.home)
     assert known(pipeline) == {"of b1", "of b2"}
-
-
-def test_what_a_batch_takes_away_is_counted_beside_what_it_brought(
-    pipeline: Pipeline, instance: dg.DagsterInstance, tmp_path: Path
-) -> None:
-    people = {"users": USERS, "accounts": ACCOUNTS}
-    ingested(pipeline, instance, folder(tmp_path, "b1", transactions=bought("t1", "t2", "t3"), **people))
-    rows = [*bought("t4", pending_transaction_id="t1"), {"transaction_id": "t2", "removed": True}]
-    ran = ingested(pipeline, instance, folder(tmp_path, "b2", transactions=rows))
-    assert launch.tallies(ran)["transactions"]["superseded"] == 2
-    assert known(pipeline) == {"t3", "t4"}
 
 
 def test_files_open_a_first_consent_once_and_never_grant_again_nor_appoint_a_second_operator(

@@ -165,6 +165,7 @@ def test_tables_that_do_not_lie_by_customer_are_sorted_first_and_give_the_same(
         stored.unlink()
         stored.with_suffix(".sql").write_text(f"SELECT * FROM '{shuffled}'")
     monkeypatch.setattr(by_range, "LEAST_ROWS", 1_000)  # so that there is something to cut
+    monkeypatch.setattr(launch, "OF_A_RANGE", FEATURES)
     copy.settings = copy.settings.model_copy(update={"workers": 2 if kept == "as a query" else 1})
     ran = refresh_range(copy, DAY, DAY)
     assert ran.rows["features_30d"] > 0
@@ -177,6 +178,7 @@ def test_spark_stores_the_same_files_byte_for_byte(copy: Pipeline, monkeypatch: 
         pytest.skip("SPARK IS NOT PROVEN HERE: there is no Java (17 or later)")
     before = files(copy, FEATURES, [str(DAY)])
     monkeypatch.setattr(by_range, "LEAST_ROWS", 1_000)
+    monkeypatch.setattr(launch, "OF_A_RANGE", FEATURES)
     copy.settings = Settings(data=copy.settings.data, engine="spark", spark_master="local[2]")
     refresh_range(copy, DAY, DAY)
     assert files(copy, FEATURES, [str(DAY)]) == before

@@ -2,9 +2,10 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 import pandas as pd
@@ -19,7 +20,7 @@ from spendsense_pipeline.recommendations.generation import REQUESTS_AT_MOST
 from spendsense_pipeline.recommendations.prompts import load_prompts
 from spendsense_pipeline.recommendations.templates import EXAMPLES
 from spendsense_pipeline.settings import Settings
-from spendsense_pipeline_tests.conftest import DAY, Pipeline
+from spendsense_pipeline_tests.conftest import DAY, Pipeline, unopened
 from spendsense_pipeline_tests.recommendations.model_server import (
     Body,
     ModelServer,
@@ -96,6 +97,25 @@ class Run:
         return {key: set(rows["generator"]) for key, rows in self.education.groupby("situation")}
 
 
+class Written(NamedTuple):
+    """A day for which the model wrote, and what it was asked."""
+
+    pipeline: Pipeline
+    server: ModelServer
+    run: Run
+
+
+@pytest.fixture(scope="module")
+def written(refreshed: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
+    """For tests that look at it, or do what may change nothing."""
+    data = tmp_path_factory.mktemp("written") / "data"
+    shutil.copytree(unopened(refreshed), data)
+    with pytest.MonkeyPatch.context() as patched, serving() as server:
+        patched.setenv("NO_PROXY", "127.0.0.1")
+        pipeline = with_model(Pipeline(Settings(data=data)), OPENAI_BASE_URL=server.url, OPENAI_API_KEY="sk-test")
+        yield Written(pipeline, server, Run(pipeline))
+
+
 def readers(pipeline: Pipeline) -> set[str]:
     """The situations of those who agreed to education."""
     backend, root = warehouse.connect(), pipeline.settings.warehouse_root
@@ -105,11 +125,9 @@ def readers(pipeline: Pipeline) -> set[str]:
     return set(found.loc[found["user_id"].isin(agreed), "situation"])
 
 
-def test_each_situation_with_a_reader_is_asked_about_once_and_never_again(
-    asking: Pipeline, server: ModelServer
-) -> None:
+def test_each_situation_with_a_reader_is_asked_about_once_and_never_again(written: Written) -> None:
+    asking, server, run = written
     wanted = readers(asking)
-    run = Run(asking)
     assert len(server.requests) == len(wanted) == len(set(server.situations()))
     writers = run.writers()  # insights leave no room for some personas' pieces
     assert len(writers) > 5
@@ -301,16 +319,24 @@ def told(raw: str, values: set[str]) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("behave", ["well", "badly"])
-def test_no_request_holds_a_personal_value_of_the_dataset(
-    asking: Pipeline, server: ModelServer, patient: None, behave: str, personal: dict[str, set[str]]
-) -> None:
-    if behave == "badly":  # what is wrong with an answer is sent back
-        server.behaviour = lambda request, before: completion('{"pieces": [{"title": "x"}]}')
-    Run(asking)
+def named(server: ModelServer, personal: dict[str, set[str]]) -> dict[str, set[str]]:
+    """What the requests hold that is somebody's, by its kind."""
     everything = json.loads(json.dumps("\n".join(server.raw)))
     assert all(len(known) > 10 for known in personal.values()), {kind: len(known) for kind, known in personal.items()}
-    assert {kind: found for kind, known in personal.items() if (found := told(everything, known))} == {}
+    return {kind: found for kind, known in personal.items() if (found := told(everything, known))}
+
+
+def test_no_request_holds_a_personal_value_of_the_dataset(written: Written, personal: dict[str, set[str]]) -> None:
+    assert named(written.server, personal) == {}
+
+
+def test_no_request_that_sends_back_what_is_wrong_holds_one(
+    asking: Pipeline, server: ModelServer, patient: None, personal: dict[str, set[str]]
+) -> None:
+    server.behaviour = lambda request, before: completion('{"pieces": [{"title": "x"}]}')
+    Run(asking)
+    assert len(server.raw) > len(readers(asking))
+    assert named(server, personal) == {}
 
 
 def test_the_search_for_personal_values_finds_one_of_each_kind(personal: dict[str, set[str]]) -> None:
@@ -322,10 +348,8 @@ def test_the_search_for_personal_values_finds_one_of_each_kind(personal: dict[st
 # --- The command line ---
 
 
-def test_prompt_prints_exactly_what_is_sent(
-    asking: Pipeline, server: ModelServer, spendsense: Callable[..., Any]
-) -> None:
-    Run(asking)
+def test_prompt_prints_exactly_what_is_sent(written: Written, spendsense: Callable[..., Any]) -> None:
+    asking, server, _ = written
     sent = {json.dumps(one, sort_keys=True) for one in server.requests}
     for key in readers(asking):
         printed = spendsense(asking, "prompt", key)

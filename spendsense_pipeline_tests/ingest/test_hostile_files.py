@@ -8,6 +8,7 @@ import datetime as dt
 import itertools
 import json
 import os
+import re
 import tempfile
 from decimal import Decimal
 from pathlib import Path
@@ -19,12 +20,15 @@ import pytest
 
 from spendsense_pipeline.ingest import canonical, landing
 from spendsense_pipeline.ingest.files import BatchRefused
-from spendsense_pipeline_tests.ingest.conftest import ACCOUNT, TRANSACTION, USER, Zone
+from spendsense_pipeline_tests.ingest.conftest import ACCOUNT, TRANSACTION, USER, Row, Zone
 
 HEADER = "transaction_id,account_id,date,amount,merchant_name\n"
 GOOD = "t1,a1,2026-02-01,-12.5,Cafe\n"
 LINE = json.dumps(TRANSACTION)
 MANY = "".join(map(chr, range(0x4E00, 0x4E00 + 100)))
+
+
+PERSON: dict[str, Any] = {"users_json": [USER], "accounts_json": [ACCOUNT]}
 
 
 def line(**changes: Any) -> str:
@@ -93,12 +97,34 @@ HOSTILE: dict[str, tuple[str, str | bytes, list[tuple[int, str | None, str]]]] =
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_the_row_is_rejected_and_its_neighbour_stands(zone: Zone, name: str) -> None:
-    file, content, rejected = HOSTILE[name]
-    zone.arrive(users_json=[USER], accounts_json=[ACCOUNT], **{file: content})
-    assert [row["transaction_id"] for row in zone.accepted("transactions")] == ["t1"]
-    assert [(row["row"], row["field"], row["reasons"][0]) for row in zone.quarantine()] == rejected
+def own(content: str | bytes, number: int) -> bytes:
+    """The file with ids that no other has."""
+    written = content.encode() if isinstance(content, str) else content
+    return re.sub(rb"\bt[1-4]\b", rb"\g<0>-%d" % number, written)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], list[Row]]:
+    """The ids accepted and the rows rejected of all these files, each in a batch of its own."""
+    zone = Zone(tmp_path_factory.mktemp("hostile")).arrive("people", **PERSON)
+    for number, (file, content, _) in enumerate(HOSTILE.values()):
+        zone.arrive(str(number), **{file: own(content, number)})
+    return [row["transaction_id"] for row in zone.accepted("transactions")], zone.quarantine()
+
+
+@pytest.mark.parametrize(("number", "name"), enumerate(HOSTILE), ids=HOSTILE)
+def test_the_row_is_rejected_and_its_neighbour_stands(
+    hostile: tuple[list[str], list[Row]], number: int, name: str
+) -> None:
+    accepted, quarantined = hostile
+    assert [one for one in accepted if one.endswith(f"-{number}")] == [f"t1-{number}"]
+    rejected = [row for row in quarantined if row["batch"] == str(number)]
+    assert [(row["row"], row["field"], row["reasons"][0]) for row in rejected] == HOSTILE[name][2]
+
+
+def test_of_no_other_file_anything_is_accepted_or_rejected(hostile: tuple[list[str], list[Row]]) -> None:
+    assert len(hostile[0]) == len(HOSTILE)
+    assert len(hostile[1]) == sum(len(rejected) for *_, rejected in HOSTILE.values())
 
 
 def test_a_header_without_rows_is_a_table_without_rows(zone: Zone) -> None:
@@ -133,9 +159,6 @@ def test_a_folder_that_may_not_be_read_is_refused() -> None:
             if root:
                 os.seteuid(0)
             folder.chmod(0o755)
-
-
-PERSON: dict[str, Any] = {"users_json": [USER], "accounts_json": [ACCOUNT]}
 
 
 def _parquet(zone: Zone, names: list[str], *columns: Any) -> Zone:
@@ -180,27 +203,24 @@ def test_a_moment_in_a_zone_keeps_the_day_that_its_source_wrote(zone: Zone) -> N
     assert row["date"] == dt.date(2026, 1, 31)
 
 
-@pytest.mark.parametrize(
-    ("date", "reason"),
-    [
-        ("2026-02-01T23:30:00-12:00", None),
-        ("2026-02-01T08:00:00+14:00", None),
-        ("2026-02-01T08:00:00+14:30", "not_a_date"),
-        ("2026-02-01T08:00:00-15:00", "not_a_date"),
-    ],
-)
-def test_no_place_is_further_from_utc_than_fourteen_hours(zone: Zone, date: str, reason: str | None) -> None:
-    zone.arrive(**PERSON, transactions_json=[TRANSACTION | {"date": date}])
-    (row,) = zone.judged("transactions").to_pyarrow().to_pylist()
-    assert row["reasons"] == ([reason] if reason else [])
-    assert row["date"] == (None if reason else dt.date(2026, 2, 1))
+def judged(zone: Zone, *changes: dict[str, str]) -> list[Row]:
+    """What becomes of transactions with these changes, in their order."""
+    changed = [TRANSACTION | {"transaction_id": f"t{n}"} | change for n, change in enumerate(changes)]
+    zone.arrive(**PERSON, transactions_json=changed)
+    found: list[Row] = zone.judged("transactions").order_by("row").to_pyarrow().to_pylist()
+    return found
 
 
-@pytest.mark.parametrize("letter", ["\x80", "\x85", "\x9b", "\x9f"])
-def test_c1_controls_are_controls(zone: Zone, letter: str) -> None:
-    zone.arrive(**PERSON, transactions_json=[TRANSACTION | {"merchant_name": f"a{letter}b"}])
-    (row,) = zone.judged("transactions").to_pyarrow().to_pylist()
-    assert row["reasons"] == ["control_characters"]
+def test_no_place_is_further_from_utc_than_fourteen_hours(zone: Zone) -> None:
+    places = ["23:30:00-12:00", "08:00:00+14:00", "08:00:00+14:30", "08:00:00-15:00"]
+    day, wrong = (dt.date(2026, 2, 1), []), (None, ["not_a_date"])
+    found = judged(zone, *({"date": f"2026-02-01T{place}"} for place in places))
+    assert [(row["date"], row["reasons"]) for row in found] == [day, day, wrong, wrong]
+
+
+def test_c1_controls_are_controls(zone: Zone) -> None:
+    found = judged(zone, *({"merchant_name": f"a{letter}b"} for letter in "\x80\x85\x9b\x9f"))
+    assert [row["reasons"] for row in found] == [["control_characters"]] * 4
 
 
 def of_two_accounts(zone: Zone, *transactions: dict[str, Any]) -> Zone:
@@ -213,8 +233,8 @@ def of_two_accounts(zone: Zone, *transactions: dict[str, Any]) -> Zone:
     )
 
 
-def posts(names: str) -> list[dict[str, Any]]:
-    """Transactions of which each names the next as pending: ``"abca"`` is a circle of three."""
+def posts(names: list[str]) -> list[dict[str, Any]]:
+    """Transactions of which each names the next as pending: ``a``, ``b``, ``c`` and ``a`` are a circle of three."""
     return [{"transaction_id": one, "pending_transaction_id": other} for one, other in itertools.pairwise(names)]
 
 
@@ -234,51 +254,50 @@ def test_a_posting_takes_its_pending_row_of_the_same_account_alone(zone: Zone) -
     assert kept(zone) == {"posted", "elsewhere", "foreign", "itself"}
 
 
-@pytest.mark.parametrize(
-    ("names", "left"),
-    [
-        ("aba", "ab"),
-        ("abca", "abc"),
-        ("abcdea", "abcde"),
-        ("xabca", "xabc"),
-        ("abc", "a"),
-        ("abcd", "a"),
-        ("abcde", "ab"),
-        (MANY + MANY[0], MANY),
-    ],
-    ids=[
-        *("two", "three", "five", "one that leads into three", "no circle"),
-        *("three in a row", "four in a row count as a circle", "a circle of 100"),
-    ],
-)
-def test_postings_in_a_circle_take_nothing(zone: Zone, names: str, left: str) -> None:
-    of_two_accounts(zone, *posts(names), *([{"transaction_id": names[-1]}] if names[-1] not in names[:-1] else []))
-    assert kept(zone) == set(left)
+CIRCLES = {
+    "two": ("aba", "ab"),
+    "three": ("abca", "abc"),
+    "five": ("abcdea", "abcde"),
+    "one that leads into three": ("xabca", "xabc"),
+    "no circle": ("abc", "a"),
+    "three in a row": ("abcd", "a"),
+    "four in a row count as a circle": ("abcde", "ab"),
+    "a circle of 100": (MANY + MANY[0], MANY),
+}
 
 
-@pytest.mark.parametrize(
-    ("removal", "goes"),
-    [
-        ({}, True),
-        ({"account_id": "a2"}, True),
-        ({"account_id": "a1"}, False),
-        ({"account_id": "never seen"}, False),
-        ({"user_id": "u3"}, True),
-        ({"user_id": "u1"}, False),
-        ({"account_id": "a2", "user_id": "u1"}, False),
-    ],
-)
-@pytest.mark.parametrize("first", [False, True], ids=["after", "before"])
-def test_a_removal_takes_a_later_row_of_its_account_alone(
-    zone: Zone, removal: dict[str, str], goes: bool, first: bool
-) -> None:
-    """The row is of the account a2, which u2 and u3 hold."""
-    if first:
-        zone.arrive("b0", transactions_json=[{"transaction_id": "t9", "removed": True, **removal}])
-    of_two_accounts(zone, {"transaction_id": "t9", "account_id": "a2", "user_id": "u2"})
-    if not first:
-        zone.arrive("b2", transactions_json=[{"transaction_id": "t9", "removed": True, **removal}])
-    assert kept(zone) == (set() if goes and not first else {"t9"})
+def test_postings_in_a_circle_take_nothing(zone: Zone) -> None:
+    rows = []
+    for name, (letters, _) in CIRCLES.items():
+        names = [f"{name}: {one}" for one in letters]
+        rows += posts(names) + ([{"transaction_id": names[-1]}] if names[-1] not in names[:-1] else [])
+    of_two_accounts(zone, *rows)
+    assert kept(zone) == {f"{name}: {one}" for name, (_, left) in CIRCLES.items() for one in left}
+
+
+REMOVALS = [
+    ({}, True),
+    ({"account_id": "a2"}, True),
+    ({"account_id": "a1"}, False),
+    ({"account_id": "never seen"}, False),
+    ({"user_id": "u3"}, True),
+    ({"user_id": "u1"}, False),
+    ({"account_id": "a2", "user_id": "u1"}, False),
+]
+
+
+def test_a_removal_takes_a_later_row_of_its_account_alone(zone: Zone) -> None:
+    """The rows are of the account a2, which u2 and u3 hold."""
+
+    def removals(batch: str) -> None:
+        gone = [{"transaction_id": f"{batch} {one}", "removed": True, **one} for one, _ in REMOVALS]
+        zone.arrive(batch, transactions_json=gone)
+
+    removals("before")
+    rows = [f"{batch} {one}" for batch in ("before", "after") for one, _ in REMOVALS]
+    of_two_accounts(zone, *({"transaction_id": one, "account_id": "a2", "user_id": "u2"} for one in rows))
+    removals("after")
+    assert kept(zone) == {*rows} - {f"after {one}" for one, goes in REMOVALS if goes}
 
 
 def test_a_foreign_removal_does_not_hide_an_older_one_of_the_account(zone: Zone) -> None:

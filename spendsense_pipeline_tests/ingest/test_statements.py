@@ -53,12 +53,21 @@ def landed(zone: Zone, sample: str, user: str = "mia") -> Zone:
 
 
 @pytest.mark.parametrize("sample", FORMAT)
-def test_every_row_of_a_sample_is_accepted(zone: Zone, sample: str) -> None:
+def test_every_row_of_a_sample_is_accepted_and_once_where_statements_overlap(
+    zone: Zone, sample: str, tmp_path: Path
+) -> None:
     landed(zone, sample)
     assert zone.quarantine() == []
     assert [row["user_id"] for row in zone.accepted("users")] == ["mia"]
     (account,) = zone.accepted("accounts")
-    assert {row["account_id"] for row in zone.accepted("transactions")} == {account["account_id"]}
+    accepted = zone.accepted("transactions")
+    assert {row["account_id"] for row in accepted} == {account["account_id"]}
+    name, suffix = sample.rsplit(".", 1)
+    both = {f"{name}_{suffix}": text_of(sample), f"again_{suffix}": text_of(sample)}
+    with statements.converted(folder(tmp_path / "in", **both), FORMAT[sample], "mia") as batch:
+        zone.arrive("b2", **{path.name.replace(".", "_"): path.read_text() for path in batch.iterdir()})
+    assert len(zone.accepted("transactions")) == len(accepted)
+    assert zone.quarantine() == []
 
 
 def moved(zone: Zone, *fields: str) -> list[tuple[Any, ...]]:
@@ -209,18 +218,6 @@ def test_a_statement_of_nobody_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_a_statement_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BatchRefused, match=r"no statement in this folder; its name ends in .ofx, .qfx"):
         tables(folder(tmp_path / "in", jan_sta=text_of(GIRO)), "ofx")
-
-
-@pytest.mark.parametrize("sample", FORMAT)
-def test_overlapping_statements_bring_each_transaction_once(zone: Zone, sample: str, tmp_path: Path) -> None:
-    landed(zone, sample)
-    once = len(zone.accepted("transactions"))
-    name, suffix = sample.rsplit(".", 1)
-    both = {f"{name}_{suffix}": text_of(sample), f"again_{suffix}": text_of(sample)}
-    with statements.converted(folder(tmp_path / "in", **both), FORMAT[sample], "mia") as batch:
-        zone.arrive("b2", **{path.name.replace(".", "_"): path.read_text() for path in batch.iterdir()})
-    assert len(zone.accepted("transactions")) == once
-    assert zone.quarantine() == []
 
 
 def test_a_pending_entry_that_is_booked_later_stands_once(tmp_path: Path) -> None:
