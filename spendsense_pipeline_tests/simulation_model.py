@@ -50,7 +50,7 @@ class Bank:
     ids: dict[str, str] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
     new_people: list[Row] = field(default_factory=list)
-    unsaid: list[Row] = field(default_factory=list)
+    unsaid: dict[str, Row] = field(default_factory=dict)
     arrived: list[Delivery] = field(default_factory=list)
     erased: set[str] = field(default_factory=set)
 
@@ -82,13 +82,13 @@ class Bank:
 
     def someone_says_no(self, user: str, now: dt.datetime) -> None:
         """At the branch; the next file of people says so."""
-        self.unsaid.append({"user_id": user, "consent_status": False, "consent_revoked_at": _moment(now)})
+        self.unsaid[user] = {"user_id": user, "consent_status": False, "consent_revoked_at": _moment(now)}
 
     def delivery(self, now: dt.datetime) -> Delivery:
         """The next folder: new rows, corrections, repetitions, removals, postings, bad rows; or a broken file."""
         self.batches += 1
         people, self.new_people = self.new_people, []
-        said, self.unsaid = self.unsaid, []
+        said, self.unsaid = self.unsaid, {}
         accounts = [
             {"account_id": account, "user_id": user, "type": "depository", "subtype": "checking", "balance_current": 9}
             for account, held in self.holders.items()
@@ -117,7 +117,10 @@ class Bank:
         if self.pending and self.rng.random() < 0.7:
             name = self.pending.pop()
             rows.append(self._transaction(self.ids[name], now) | {"pending": False, "pending_transaction_id": name})
-        tables = {"users": people + [one for one in said if one["user_id"] not in self.erased], "accounts": accounts}
+        tables = {
+            "users": people + [one for user, one in said.items() if user not in self.erased],
+            "accounts": accounts,
+        }
         tables |= {"transactions": rows}
         if self.batches == 1 or self.rng.random() < 0.15:
             tables["products"] = [_product(name, self.rng.random() < 0.8) for name in ("card-a", "card-b", "card-c")]

@@ -75,8 +75,8 @@ from spendsense_pipeline_tests.simulation_model import DAY, SCOPES, Bank, Delive
 from spendsense_pipeline_tests.test_erasure import naming
 
 BEGIN = dt.datetime(2025, 1, 2, 9, tzinfo=dt.UTC)
-CUSTOMERS, STEPS_A_DAY = 14, 80
-MISHAPS = 0.04
+CUSTOMERS, STEPS_A_DAY = 14, 160
+MISHAPS = 0.03
 ADDRESS = "https://app.example/hook"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # a test's own
 EDUCATIONAL = "This is educational content, not financial advice. Consult a licensed advisor for personalized guidance."
@@ -263,14 +263,17 @@ class World:
         self.take_in()
         self.a_day_is_drafted()
 
-    def start(self) -> None:
-        """A process starts on what is on the disk, as it lies there."""
-        self.stack.close()
+    def start(self, *, home: bool = True) -> None:
+        """A process starts on what is on the disk, as it lies there; one of the graph's in Dagster's ``home``."""
+        if home:
+            self.stack.close()
+            self.instance = self.stack.enter_context(launch.opened_instance(self.settings))
+            self.stack.callback(lambda: self.engine.dispose())
+        else:
+            self.engine.dispose()
         self.engine = connect(self.settings.governance_url)
         event.listen(self.engine, "connect", hasty)
         event.listen(self.engine, "checkout", limit_pages)
-        self.instance = self.stack.enter_context(launch.opened_instance(self.settings))
-        self.stack.callback(self.engine.dispose)
         self.resources = _resources(self.settings)
         self.service = Service(self.settings, self.engine, now=lambda: self.now, secret="a test's own")
         client = httpx2.Client(transport=httpx2.MockTransport(self.app))
@@ -278,20 +281,20 @@ class World:
 
     # How things happen.
 
-    def do(self, action: Callable[[], Any], *, whole: bool = True, again: bool = True, longest: int = 12) -> Any:
+    def do(self, action: Callable[[], Any], *, whole: bool = True, again: bool = True, home: bool = False, longest: int = 7) -> Any:
         """Let it happen. Whoever died, or had no room, starts again from the disk and, if ``again``, tries once more.
 
         ``whole``: what did not come to its end left nothing behind. None where it was given up for now.
         """
         kind = self.rng.choice(["death", "death", "full disk"]) if self.rng.random() < MISHAPS else None
         before = self.everything() if whole and kind and self.rng.random() < 0.1 else None
-        head = self.chain()
+        head = self.chain() if kind else None
         mishap = Mishap.now = Mishap(kind, self.rng.randrange(longest), self.settings.data) if kind else None
         try:
             return action()
         except Death:
             Mishap.now = None
-            self.start()
+            self.start(home=home)
         except Exception as error:
             Mishap.now = None
             if mishap is None or not (mishap.happened or no_room(error)):
@@ -380,8 +383,9 @@ class World:
         self.begun = delivery
         try:
             done = self.do(
-                lambda: (self.through_the_graph if graph else self.directly)(delivery),
+                lambda: (self.through_the_graph if graph or delivery.mistake else self.directly)(delivery),
                 whole=False,
+                home=True,
                 again=self.rng.random() < 0.6,
                 longest=90 if graph else 40,
             )
@@ -534,7 +538,7 @@ class World:
         day = (self.now - DAY).date()
         launched = lambda: launch.daily_refresh(self.definitions(), self.instance, day)  # noqa: E731
         before = self.live_consents()
-        self.do(launched, whole=False, longest=150)
+        self.do(launched, whole=False, home=True, longest=150)
         drafts = warehouse.load(self.settings.warehouse_root, "draft_recommendations", [day.isoformat()]).to_pylist()
         assert {one["consent_id"] for one in drafts} <= set(before.values()), "drafted without consent"
         self.heard(drafts)
@@ -693,7 +697,9 @@ class World:
 
     def standing_approvals_apply(self) -> None:
         with reading(self.engine) as session:
-            given = {one["standing_id"]: one["operator_id"] for one in standing.listed(session, self.now) if one["live"]}
+            given = {
+                one["standing_id"]: one["operator_id"] for one in standing.listed(session, self.now) if one["live"]
+            }
         approved = self.do(lambda: standing.apply(self.engine, self.now))
         for name in approved:
             with reading(self.engine) as session:
@@ -704,8 +710,9 @@ class World:
         self.told["standing"] += len(approved)
 
     def somebody_comes_or_goes(self) -> None:
-        name, by = self.rng.choice(OPERATORS), self.rng.choice(OPERATORS)
-        leaves = name in self.promises.active and len(self.promises.active) > 2
+        gone = sorted(set(OPERATORS) - self.promises.active)
+        name, by = self.rng.choice(gone * 3 + [*OPERATORS]), self.rng.choice(OPERATORS)
+        leaves = name not in gone and len(gone) < 2
 
         def tell() -> None:
             with self.refused("another_required", "inactive_operator"):
@@ -796,7 +803,7 @@ class World:
 
     def the_app_is_told(self) -> None:
         self.outage = self.rng.random() < 0.4
-        self.do(lambda: self.sender.tell(ADDRESS), again=False, longest=6)
+        self.do(lambda: self.sender.tell(ADDRESS), whole=False, again=False, longest=6)
 
     def a_model_writes(self) -> None:
         """A few situations are asked about; the model answers well, badly, late, or not at all."""
@@ -900,7 +907,7 @@ class World:
             )
 
         try:
-            done = self.do(command, whole=False, again=False, longest=60)
+            done = self.do(command, whole=False, again=False, home=True, longest=60)
         except SpendSenseError as error:
             assert error.code == "on_hold", error
             assert self.promises.on_hold[user], "no hold stands"
@@ -922,7 +929,7 @@ class World:
         gone = [account for account, held in self.bank.holders.items() if set(held) <= self.bank.erased]
         sole = [account for account in gone if user in self.bank.holders[account]]
         assert not naming(SimpleNamespace(settings=self.settings), user, *sole), f"{user} is named"  # type: ignore[arg-type]
-        self.tables_are_as_delivered()
+        self.tables_are_as_delivered(judged=False)
         self.told["erased"] += 1
 
     def an_erasure_is_carried_on(self) -> None:
@@ -998,8 +1005,8 @@ class World:
                 assert release.every_release_had_consent(session).violations == []
                 self.heads.append((found.count, found.head))
 
-    def tables_are_as_delivered(self) -> None:
-        """Each table holds the newest delivery of each id, and nothing else."""
+    def tables_are_as_delivered(self, *, judged: bool = True) -> None:
+        """Each table holds the newest delivery of each id, and nothing else; what is rejected, once it was judged."""
         if self.erasing or self.begun:
             return
         columns = {
@@ -1012,7 +1019,7 @@ class World:
             "quarantined_rows": ("batch", "table"),
         }
         expected = self.bank.tables()
-        for table, names in columns.items():
+        for table, names in columns.items() if judged else list(columns.items())[:-1]:
             rows = warehouse.load(self.settings.warehouse_root, table).to_pylist()
             found = Counter(tuple(str(v) if isinstance(v := row[n], dt.date) else v for n in names) for row in rows)
             assert found == expected[table], (
@@ -1034,7 +1041,7 @@ class World:
         made = self.settings.data.with_name("made")
         with suppress(FileNotFoundError):
             for folder in self.settings.landing.iterdir():
-                if not folder.name.startswith(".") and not self.promises.erased:
+                if not (folder.name.startswith(".") or self.promises.erased or self.erasing):
                     assert landing.content_hash(folder) == landing.content_hash(made / folder.name)
         self.exports_are_whole()
 
@@ -1066,8 +1073,8 @@ class World:
         "the_rule_changes": 1,
         "an_admin_recalls": 1,
         "an_operator_looks_at_what_is_held": 3,
-        "the_gate_runs": 10,
-        "the_app_is_told": 8,
+        "the_gate_runs": 8,
+        "the_app_is_told": 5,
         "a_model_writes": 1,
         "somebody_exports": 1,
         "a_matter_is_opened_or_closed": 1,
@@ -1076,7 +1083,7 @@ class World:
     }
     """Who acts, and how often beside the others."""
 
-    RARE: ClassVar[dict[str, float]] = {"the_graph_runs": 1 / 45, "a_customer_leaves": 1 / 20}
+    RARE: ClassVar[dict[str, float]] = {"the_graph_runs": 1 / 60, "a_customer_leaves": 1 / 20}
     """Once a day with this probability."""
 
     def step(self, name: str) -> None:
@@ -1092,7 +1099,7 @@ class World:
 
     def day(self) -> None:
         """A delivery now and then, a run of the day, and whatever else people do."""
-        if self.rng.random() < 0.15:
+        if self.rng.random() < 0.12:
             again = self.broken.pop() if self.broken else None
             delivery = self.bank.delivery(self.now)
             self.land(delivery)
@@ -1168,13 +1175,13 @@ def live(folder: Path, seed: int, days: int) -> World:
 
 
 def test_some_weeks_of_a_small_bank(tmp_path: Path) -> None:
-    live(tmp_path, seed=1, days=6)
+    live(tmp_path, seed=1, days=2)
 
 
 @pytest.mark.verify
-@pytest.mark.parametrize("seed", range(10, 18))
+@pytest.mark.parametrize("seed", range(10, 14))
 def test_a_year_of_a_small_bank(tmp_path: Path, seed: int, record_property: Callable[[str, object], None]) -> None:
-    world = live(tmp_path, seed, days=330)
+    world = live(tmp_path, seed, days=365)
     record_property("told", dict(world.told))
     record_property("steps", world.steps)
 
