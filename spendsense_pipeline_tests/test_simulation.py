@@ -281,7 +281,9 @@ class World:
 
     # How things happen.
 
-    def do(self, action: Callable[[], Any], *, whole: bool = True, again: bool = True, home: bool = False, longest: int = 7) -> Any:
+    def do(
+        self, action: Callable[[], Any], *, whole: bool = True, again: bool = True, home: bool = False, longest: int = 7
+    ) -> Any:
         """Let it happen. Whoever died, or had no room, starts again from the disk and, if ``again``, tries once more.
 
         ``whole``: what did not come to its end left nothing behind. None where it was given up for now.
