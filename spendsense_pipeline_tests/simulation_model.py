@@ -283,6 +283,7 @@ class Promises:
     withdrawn: set[str] = field(default_factory=set)
     erased: set[str] = field(default_factory=set)
     on_hold: Counter[str] = field(default_factory=Counter)
+    sent: int = 0
 
     # Consent.
 
@@ -388,7 +389,8 @@ class Promises:
         for name in names:
             text, draft = self.approved[name][0], self.drafts[name]
             assert self.words[name, text]["severity"] < 2
-            self.releases[name] = Released(draft, text, now, now + release_days * DAY, len(self.releases))
+            self.sent += 1
+            self.releases[name] = Released(draft, text, now, now + release_days * DAY, self.sent)
         users = {self.drafts[name].user for name in names}
         newest = {(one.draft.user, one.draft.piece): one.place for one in self.releases.values()}
         for one in self.releases.values():
