@@ -780,7 +780,7 @@ class World:
             may = {name for name in promises.approved if promises.may_go(name, now) is None}
             may = {name for name in may if promises.words[name, promises.approved[name][0]]["fit"]}
             fresh = {name for name in may if min(promises.drafts[name].registered) + 14 * DAY > now}
-            had = Counter(one.draft.user for one in promises.releases.values() if now - 7 * DAY < one.at <= now)
+            had = Counter(one.draft.user for one in promises.releases.values() if one.at > now - 7 * DAY)
             released = self.do(lambda: gate.run(self.settings, self.engine, now)).released
             assert all(promises.words[name, promises.approved[name][0]]["fit"] for name in released)
             promises.release(released, now, self.settings.release_days)
