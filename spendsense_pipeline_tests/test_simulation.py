@@ -343,6 +343,15 @@ class World:
 
         return allowed()
 
+    def within(self, act: Callable[[Session], Any], **how: Any) -> Any:
+        """``do`` of something that is done within one transaction."""
+
+        def acted() -> Any:
+            with writing(self.engine) as session:
+                return act(session)
+
+        return self.do(acted, **how)
+
     def anyone(self) -> str:
         return self.rng.choice(sorted(self.bank.people()))
 
@@ -359,6 +368,10 @@ class World:
                 .limit(30)
             ).all()
         return self.rng.sample(rows, min(number, len(rows)))
+
+    def first(self, status: str) -> Any:
+        """Any one of these, None where there is none."""
+        return next(iter(self.some(status)), None)
 
     # The bank and its files.
 
@@ -550,28 +563,33 @@ class World:
 
     # Customers.
 
-    def a_customer_agrees(self) -> None:
-        user, scopes = self.anyone(), self.rng.choice([list(SCOPES), *([one] for one in SCOPES)])
-
-        def tell() -> None:
-            with self.refused("unknown_user") if user in self.promises.erased else ExitStack():
-                self.do(lambda: town.grant(self.engine, user, self.now, scopes=scopes, **self.limit()))
-                assert user not in self.promises.erased, "an erased customer consented"
-                self.promises.grant(user, scopes, self.now)
-
-        self.perhaps_twice(tell)
-
     def limit(self) -> dict[str, int]:
         return {"consent_days": self.settings.consent_days}
 
+    def asking_for(self, user: str) -> Any:
+        """Of somebody who was erased nothing is known."""
+        return self.refused("unknown_user") if user in self.promises.erased else ExitStack()
+
+    def a_customer_agrees(self) -> None:
+        self.a_customer_says(yes=True)
+
     def a_customer_says_no(self) -> None:
+        self.a_customer_says(yes=False)
+
+    def a_customer_says(self, *, yes: bool) -> None:
         user, scopes = self.anyone(), self.rng.choice([list(SCOPES), *([one] for one in SCOPES)])
+        say = (
+            (lambda: town.grant(self.engine, user, self.now, scopes=scopes, **self.limit()))
+            if yes
+            else (lambda: town.revoke(self.engine, user, self.now, scopes=scopes))
+        )
 
         def tell() -> None:
-            with self.refused("unknown_user") if user in self.promises.erased else ExitStack():
-                self.do(lambda: town.revoke(self.engine, user, self.now, scopes=scopes))
+            with self.asking_for(user):
+                self.do(say)
+                assert not (yes and user in self.promises.erased), "an erased customer consented"
                 if user not in self.promises.erased:
-                    self.promises.revoke(user, scopes, self.now)
+                    (self.promises.grant if yes else self.promises.revoke)(user, scopes, self.now)
 
         self.perhaps_twice(tell)
 
@@ -582,12 +600,9 @@ class World:
         user, topic = self.anyone(), self.rng.choice(["debt", "recurring"])
         wanted = self.rng.random() < 0.7
 
-        def choose() -> None:
-            with writing(self.engine) as session:
-                topics.choose(session, user, {topic: wanted}, self.now, actor=user, source="test", channel="app")
-
-        with self.refused("unknown_user") if user in self.promises.erased else ExitStack():
-            self.do(choose)
+        said = {"actor": user, "source": "test", "channel": "app"}
+        with self.asking_for(user):
+            self.within(lambda session: topics.choose(session, user, {topic: wanted}, self.now, **said))
             (self.promises.declined.discard if wanted else self.promises.declined.add)((user, topic))
             if not wanted:
                 self.promises.end(lambda draft: (draft.user, draft.topic) == (user, topic))
@@ -659,47 +674,37 @@ class World:
 
     def an_operator_writes_better(self) -> None:
         operator, sharp = self.operator(), self.rng.random() < 0.3
-        for one in self.some("pending_approval"):
-            name = one.recommendation_id
-            words = self.promises.words[name, one.content_hash]
-            content = words["content"].replace("Act now. ", "").replace("Your card", "Your own card", 1)
-            content = f"Act now. {content}" if sharp else content
-            title = f"Better {self.steps}"
-            rows = self.do(
-                lambda: review.override(
-                    self.engine,
-                    f"{name}@{one.content_hash}",  # noqa: B023
-                    operator,
-                    self.now,
-                    guardrails=review_draft,
-                    reason="calmer",
-                    title=title,
-                    content=content,  # noqa: B023
-                )
-            )
-            if rows[0]["ok"]:
-                assert not sharp, "words that hurry a reader stood"
-                new = hashed(one.content_type, title, content, words["rationale"], one.product_id)
-                better = {"title": title, "content": content, "rationale": words["rationale"]}
-                self.promises.words[name, new] = better | {"severity": 0, "fit": True}
-                self.promises.authors[name, new] = operator
-            self.count(rows, "override", operator)
+        if (one := self.first("pending_approval")) is None:
+            return
+        name, title = one.recommendation_id, f"Better {self.steps}"
+        words = self.promises.words[name, one.content_hash]
+        content = words["content"].replace("Act now. ", "").replace("Your card", "Your own card", 1)
+        content = f"Act now. {content}" if sharp else content
+        asked = review.Request("override", name, operator, one.content_hash, "calmer", title, content)
+        rows = self.do(lambda: review.decide(self.engine, [asked], self.now, guardrails=review_draft))
+        if rows[0]["ok"]:
+            assert not sharp, "words that hurry a reader stood"
+            new = hashed(one.content_type, title, content, words["rationale"], one.product_id)
+            better = {"title": title, "content": content, "severity": 0, "fit": True}
+            self.promises.words[name, new] = words | better
+            self.promises.authors[name, new] = operator
+        self.count(rows, "override", operator)
 
     def an_operator_approves_a_wording(self) -> None:
         operator = self.operator()
-        for one in self.some("pending_approval"):
-            wording = f"{one.template_id}@{one.template_hash}"
-            if self.rng.random() < 0.8:
-                self.do(lambda: queue.show(self.engine, one.recommendation_id, self.now, operator_id=operator))  # noqa: B023
-            if self.rng.random() < 0.7:
-                done = self.do(lambda: wordings.approve_template(self.engine, wording, operator, self.now))  # noqa: B023
-                self.count(done["results"], "approve", operator)
-                continue
-            may_not = ("sample_required", "inactive_operator", "not_permitted")
-            with self.refused(*may_not):
-                until = self.now + self.rng.randint(1, 60) * DAY
-                self.do(lambda: standing.approve(self.engine, wording, operator, self.now, until=until))  # noqa: B023
-                assert operator in self.promises.active
+        if (one := self.first("pending_approval")) is None:
+            return
+        wording = f"{one.template_id}@{one.template_hash}"
+        if self.rng.random() < 0.8:
+            self.do(lambda: queue.show(self.engine, one.recommendation_id, self.now, operator_id=operator))
+        if self.rng.random() < 0.7:
+            done = self.do(lambda: wordings.approve_template(self.engine, wording, operator, self.now))
+            self.count(done["results"], "approve", operator)
+            return
+        until = self.now + self.rng.randint(1, 60) * DAY
+        with self.refused("sample_required", "inactive_operator"):
+            self.do(lambda: standing.approve(self.engine, wording, operator, self.now, until=until))
+            assert operator in self.promises.active, "who is gone approved for later"
 
     def standing_approvals_apply(self) -> None:
         with reading(self.engine) as session:
@@ -720,56 +725,40 @@ class World:
         name, by = self.rng.choice(gone * 3 + [*OPERATORS]), self.rng.choice(OPERATORS)
         leaves = name not in gone and len(gone) < 2
 
-        def tell() -> None:
-            with self.refused("another_required", "inactive_operator"):
-                with writing(self.engine) as session:
-                    if leaves:
-                        operators.deactivate(session, name, self.now, actor=by)
-                    else:
-                        operators.add(session, name, self.now, actor=by)
-                assert by in self.promises.active, "who is gone lets nobody in"
-                (self.promises.active.discard if leaves else self.promises.active.add)(name)
-
-        self.do(tell)
+        change = operators.deactivate if leaves else operators.add
+        with self.refused("another_required", "inactive_operator"):
+            self.within(lambda session: change(session, name, self.now, actor=by))
+            assert by in self.promises.active, "who is gone lets nobody in"
+            (self.promises.active.discard if leaves else self.promises.active.add)(name)
 
     def the_rule_changes(self) -> None:
         four_eyes, by = self.rng.random() < 0.5, self.operator()
-
-        def change() -> None:
-            with writing(self.engine) as session:
-                policy.set_policy(session, policy.Rules(four_eyes, self.settings.consent_days), by, "a test", self.now)
-
+        rules = policy.Rules(four_eyes, self.settings.consent_days)
         with self.refused("unchanged", "inactive_operator"):
-            self.do(change)
+            self.within(lambda session: policy.set_policy(session, rules, by, "a test", self.now))
             self.promises.four_eyes = four_eyes
 
     def an_admin_recalls(self) -> None:
         what = self.rng.choice(["recommendation", "recommendation", "recommendation", "template", "product"])
-        for one in self.some(self.rng.choice(["approved", ""])):
-            subject = {
-                "recommendation": one.recommendation_id,
-                "template": f"{one.template_id}@{one.template_hash}",
-                "product": one.product_id or "card-a",
-            }[what]
-            with self.refused("nothing_to_recall"):
-                self.do(lambda: endings.recall(self.engine, what, subject, self.now, reason="a test"))  # noqa: B023
-                name, wording, product = one.recommendation_id, (one.template_id, one.template_hash), subject
-                own = self.promises.drafts.get(name)
-                self.promises.end(
-                    {
-                        "recommendation": lambda draft: draft is own,  # noqa: B023
-                        "template": lambda draft: draft.wording == wording,  # noqa: B023
-                        "product": lambda draft: draft.product == product,  # noqa: B023
-                    }[what]
-                )
+        if (one := self.first(self.rng.choice(["approved", ""]))) is None:
+            return
+        wording, own = (one.template_id, one.template_hash), self.promises.drafts.get(one.recommendation_id)
+        subject, meant = {
+            "recommendation": (one.recommendation_id, lambda draft: draft is own),
+            "template": ("@".join(wording), lambda draft: draft.wording == wording),
+            "product": (one.product_id or "card-a", lambda draft: draft.product == (one.product_id or "card-a")),
+        }[what]
+        with self.refused("nothing_to_recall"):
+            self.do(lambda: endings.recall(self.engine, what, subject, self.now, reason="a test"))
+            self.promises.end(meant)
 
     def an_operator_looks_at_what_is_held(self) -> None:
         operator = self.operator()
-        for template, version in sorted(self.promises.held):
+        if self.promises.held:
+            wording = self.rng.choice(sorted(self.promises.held))
             with self.refused("inactive_operator"):
-                reference = f"{template}@{version}"
-                self.do(lambda: endings.clear_hold(self.engine, reference, operator, self.now, note="looked"))  # noqa: B023
-                self.promises.held.discard((template, version))
+                self.do(lambda: endings.clear_hold(self.engine, "@".join(wording), operator, self.now, note="looked"))
+                self.promises.held.discard(wording)
 
     # The gate, and who is told.
 
@@ -833,21 +822,16 @@ class World:
             words = {"good": good, "broken": good[:99], "empty": "", "shaming": shaming}.get(kind)
             return Answer(words, refusal, "stop", None, 10, 10)
 
-        def keep(some: Any) -> None:
-            with writing(self.engine) as session:
-                generations.keep(session, some, self.now, None)
-            kept.extend(some)
-
-        kept: list[Any] = []
         generator = Generator(
             answer, load_prompts(PROJECT_ROOT / "prompts"), "gpt-4o-mini", Budget(12, 10**6, 1.0, (0.1, 0.1)),
             2, lambda: seconds[0], sleep, self.rng.random, lambda some: None, lambda done, of: None,
         )  # fmt: skip
         missing = [one for key, one in wanted.items() if key not in standing_texts]
-        found = asyncio.run(generator.write(missing))
+        found = [one for one in asyncio.run(generator.write(missing)) if one.requests]
         assert generator.budget.spent_requests <= 12
-        self.do(lambda: keep([one for one in found if one.requests]) if any(one.requests for one in found) else None)
-        for one in kept:
+        if found:
+            self.within(lambda session: generations.keep(session, found, self.now, None))
+        for one in found:
             assert not any(faults(piece, one.situation) for piece in one.templates), "an unfit text was kept"
             if one.written:
                 self.written.add(one.fingerprint)
@@ -879,22 +863,16 @@ class World:
 
     def a_matter_is_opened_or_closed(self) -> None:
         user, by = self.anyone(), self.operator()
-
-        def change() -> None:
-            with writing(self.engine) as session:
-                if self.promises.on_hold[user]:
-                    held = holds.standing(session, user)[0].hold_id
-                    waiting.append(holds.lift(session, held, by, "the matter is closed", self.now)["waiting"])
-                else:
-                    holds.place(session, user, by, "a matter", self.now)
-
-        waiting: list[Any] = []
         if user in self.promises.erased:
             return
         with self.refused("inactive_operator"):
-            self.do(change)
-            self.promises.on_hold[user] += -1 if waiting else 1
-            if waiting and waiting[0] and not self.promises.on_hold[user] and not self.erasing:
+            if not self.promises.on_hold[user]:
+                self.within(lambda session: holds.place(session, user, by, "a matter", self.now))
+                self.promises.on_hold[user] = 1
+                return
+            lifted = self.within(lambda session: holds.lift(session, user, by, "it is closed", self.now))
+            self.promises.on_hold[user] = 0
+            if lifted["waiting"] and not self.erasing:
                 self.erase(user)
 
     def a_customer_leaves(self) -> None:
@@ -948,7 +926,7 @@ class World:
     # What must never be.
 
     def somebody_changes_words_in_the_database(self) -> None:
-        """Past SpendSense. Nobody approves, releases or reads them, and the record says so; then a backup comes back."""
+        """Past SpendSense. Nobody approves, releases or reads them, and the record says so; then they come back."""
         names = [one.recommendation_id for one in self.some("approved", 2) + self.some("pending_approval", 2)]
         names += sorted(self.promises.feed(self.now))[:2]
         if not names or self.erasing:
@@ -978,7 +956,7 @@ class World:
         return {row["recommendation_id"]: row for row in rows}
 
     def what_is_shown_may_be_shown(self) -> None:
-        """After each step: the feed is what was released and still stands, word for word, and nothing was taken back."""
+        """After each step: the feed is what was released and still stands, word for word; the chain only grew."""
         with reading(self.engine) as session:
             head, shown = audit.head(session), self.shown(session)
         assert head[0] > self.head[0] or head == self.head, "the chain only grows"
@@ -992,7 +970,7 @@ class World:
         assert told == self.promises.feed(self.now), "the feed"
 
     def the_day_is_in_order(self) -> None:
-        """After each day: the record verifies from the heads that were kept, and everybody's word is as they gave it."""
+        """After each day: the record verifies from the heads that were kept, and everybody's word is as given."""
         self.live_consents()
         with reading(self.engine) as session:
             said = session.execute(select(FeedbackEvent.event_id, FeedbackEvent.user_id)).all()
@@ -1159,11 +1137,16 @@ def live(folder: Path, seed: int, days: int) -> World:
             world.end()
         except BaseException as error:
             Mishap.now = None
-            told = "\n".join(world.story) if world else "at the beginning"
             error.add_note(
-                f"seed {seed}, step {world.steps if world else 0}; the last steps:\n{told}\nagain: SIMULATION_SEED={seed} "
-                f"SIMULATION_DAYS={days} pytest -n 0 -m verify {Path(__file__).name} -k one_seed"
+                "\n".join(
+                    [
+                        f"seed {seed}, step {world.steps if world else 0}; the last steps:",
+                        *(world.story if world else ()),
+                    ]
+                )
             )
+            again = f"SIMULATION_SEED={seed} SIMULATION_DAYS={days} pytest -n 0 -m verify"
+            error.add_note(f"again: {again} spendsense_pipeline_tests/{Path(__file__).name} -k one_seed")
             raise
         finally:
             logging.disable(logging.NOTSET)
