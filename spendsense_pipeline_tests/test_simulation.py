@@ -927,8 +927,9 @@ class World:
 
     def somebody_changes_words_in_the_database(self) -> None:
         """Past SpendSense. Nobody approves, releases or reads them, and the record says so; then they come back."""
-        names = [one.recommendation_id for one in self.some("approved", 2) + self.some("pending_approval", 2)]
-        names += sorted(self.promises.feed(self.now))[:2]
+        ready = [name for name in self.promises.approved if self.promises.may_go(name, self.now) is None]
+        waiting = [one.recommendation_id for one in self.some("pending_approval")]
+        names = self.rng.choice([ready, ready, waiting, sorted(self.promises.feed(self.now))])
         if not names or self.erasing:
             return
         name, more = self.rng.choice(names), " And more."
@@ -1055,7 +1056,7 @@ class World:
         "somebody_exports": 1,
         "a_matter_is_opened_or_closed": 1,
         "an_erasure_is_carried_on": 3,
-        "somebody_changes_words_in_the_database": 0.5,
+        "somebody_changes_words_in_the_database": 1.5,
     }
     """Who acts, and how often beside the others."""
 
