@@ -48,6 +48,7 @@ SLOW = (
         "test_cli.py",
         "defs/",
         "service/test_seed",
+        "test_simulation",
     ),
     *("synthetic/test_raw", "synthetic/test_generate", "ingest/test_canonical", "insights/test_insights"),
     *("test_any_history", "test_not_a_flood", "test_benchmarks", "ingest/test_holders", "ingest/test_corruption"),

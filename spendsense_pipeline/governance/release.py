@@ -243,9 +243,9 @@ def propose(
     """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
     with reading(engine) as session:
         terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
-        allowed, blocked = _decided_now(session, facts_query(now).limit(ENOUGH), terms)
+        allowed, blocked = _going_now(session, facts_query(now).limit(ENOUGH), terms)
         if not allowed and sum(blocked.values()) >= ENOUGH:
-            allowed, blocked = _decided_now(session, facts_query(now), terms)
+            allowed, blocked = _going_now(session, facts_query(now), terms)
         blocked += _waiting_counts(session, now)
         ending = bool(endings.due(session, now, _products(session, withdrawn), limit=1))
     return Proposal(len(allowed), _occurring(blocked), ending)
@@ -293,9 +293,17 @@ def run_gate(
     with writing(engine) as session:
         terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
         # Judged before lapsed periods are closed, so that the count still says what became of them.
-        allowed, blocked = _decided_now(session, in_turn, terms)
-        refused = _unfit_texts(session, [facts for facts, _ in allowed], guardrails)
-        allowed = [one for one in allowed if one[0].recommendation_id not in refused]
+        candidates, blocked = _decided_now(session, in_turn, terms)
+        refused: dict[str, str] = {}
+        judged: set[str] = set()
+        allowed = _within_cap(session, candidates, terms)
+        # What is not fit to go out takes nobody's place in the week.
+        while fresh := [facts for facts, _ in allowed if facts.recommendation_id not in judged]:
+            judged |= {facts.recommendation_id for facts in fresh}
+            refused |= _unfit_texts(session, fresh, guardrails)
+            candidates = [one for one in candidates if one[0].recommendation_id not in refused]
+            allowed = _within_cap(session, candidates, terms)
+        blocked["weekly_cap"] = len(candidates) - len(allowed)
         blocked += Counter(refused.values())
         blocked += _waiting_counts(session, now)
         recalled = consent.close_lapsed(session, now, terms.consent_days, salt=salt)
@@ -384,8 +392,25 @@ def _decided_now(
             allowed.append((facts, verdict))
         else:
             blocked[verdict.reasons[0] if verdict.reasons else "unknown"] += 1
+    return allowed, blocked
+
+
+def _going_now(
+    session: Session, query: audit.AnySelect, terms: Terms
+) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str]]:
+    """``_decided_now`` within the weekly cap, as far as can be said without reading the texts."""
+    candidates, blocked = _decided_now(session, query, terms)
+    allowed = _within_cap(session, candidates, terms)
+    blocked["weekly_cap"] = len(candidates) - len(allowed)
+    return allowed, blocked
+
+
+def _within_cap(
+    session: Session, allowed: list[tuple[ReleaseFacts, Allow]], terms: Terms
+) -> list[tuple[ReleaseFacts, Allow]]:
+    """Those that the week still has room for, what is urgent before the others."""
     if not terms.weekly_cap or not allowed:
-        return allowed, blocked
+        return allowed
     left = {facts.user_id: terms.weekly_cap for facts, _ in allowed}
     for user_id, number in _had_this_week(session, sorted(left), terms.now).items():
         left[user_id] -= number
@@ -394,8 +419,7 @@ def _decided_now(
         if left[facts.user_id] > 0:
             left[facts.user_id] -= 1
             within.add(facts.recommendation_id)
-    blocked["weekly_cap"] = len(allowed) - len(within)
-    return [one for one in allowed if one[0].recommendation_id in within], blocked
+    return [one for one in allowed if one[0].recommendation_id in within]
 
 
 def _urgent(facts: ReleaseFacts) -> bool:

@@ -135,6 +135,21 @@ def test_a_week_brings_at_most_as_many_texts_as_the_cap_says_and_what_is_urgent_
     assert len(gate(engine, NOW + 7 * DAY, weekly_cap=3).released) == 2
 
 
+def test_a_text_that_is_not_fit_to_go_out_takes_nobodys_place_in_the_week(engine: Engine) -> None:
+    consents = grant(engine, "mia")
+    drafts = [draft("mia", consents, template=f"piece_{n}") for n in range(3)]
+    register(engine, *drafts)
+    approve(engine, *drafts)
+    unfit, fit, _ = sorted(drafts, key=lambda one: one["recommendation_id"])  # the order in which the gate looks
+    found = town.critical(unfit)
+    done = gate(
+        engine, weekly_cap=1, guardrails=lambda text: found if text["template_id"] == unfit["template_id"] else []
+    )
+    assert done.released == [fit["recommendation_id"]]
+    assert done.refused == {"critical_finding": [unfit["recommendation_id"]]}
+    assert done.blocked == {"critical_finding": 1, "weekly_cap": 1}
+
+
 def test_an_admin_recalls_one_text_with_its_reason_on_the_chain(engine: Engine) -> None:
     one, other = released(engine), released(engine, "noah")
     done = endings.recall(
