@@ -32,6 +32,7 @@ TOGETHER = (
     *("spark", "compiled", "s3", "object_store"),
     *("browser/test_ui", "defs/test_own_tables", "governance/test_races", "synthetic/test_generate", "test_raw"),
     *("ingest/test_canonical", "test_benchmarks", "test_the_demo_decides", "insights/test_insights"),
+    *("defs/test_writing", "ingest/test_hostile_files"),
 )
 """In the names of tests that share what starts slowly: Spark, kernels, a webserver, a database, made customers; or
 what is computed slowly."""
