@@ -8,9 +8,9 @@ import re
 import pytest
 from sqlalchemy import Connection, Engine, text
 
+from spendsense_pipeline.erasure import erased_rows
 from spendsense_pipeline.governance import (
     audit,
-    erased_rows,
     evaluation_records,
     holds,
     policy,

@@ -1,7 +1,7 @@
 """Erasing a customer from the governance database: at first nothing is visible any more, at the end nothing is left.
 
-``begin`` closes consent, which empties the feed, and sets the tombstones; the files follow (``spendsense_pipeline.
-erasure``); ``finish`` takes the rows out and leaves one link in the audit chain that says which places it emptied.
+``begin`` closes consent, which empties the feed, and sets the tombstones; the files follow; ``finish`` takes the rows
+out and leaves one link in the audit chain that says which places it emptied.
 Each is one transaction and may be run again. Does not belong here: any file.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, and_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
+from spendsense_pipeline.erasure.erased import Erased
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, consent, holds, operators
 from spendsense_pipeline.governance.database import chunks, require_reason, writing
@@ -42,8 +43,7 @@ from spendsense_pipeline.governance.models import (
     Viewing,
     WordingHold,
 )
-from spendsense_pipeline.ingest.digests import digest
-from spendsense_pipeline.ingest.erased_files import Erased
+from spendsense_pipeline.governance.tombstones import digest
 
 
 def remembered(session: Session) -> Erased:
