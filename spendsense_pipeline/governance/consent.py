@@ -62,7 +62,6 @@ def grant(
     channel: str = UNSTATED,
     text_version: str = UNSTATED,
     consent_days: int = 0,
-    salt: audit.Salt = audit.random_salt,
 ) -> list[dict[str, Any]]:
     """Open a period in each scope, or renew the one that lives: [{scope, consent_id, status}].
 
@@ -71,7 +70,7 @@ def grant(
     """
     _require_scopes(user_id, scopes, actor, source, channel, text_version)
     require_not_erased(session, user_id)
-    close_lapsed(session, now, consent_days, user_id=user_id, salt=salt)
+    close_lapsed(session, now, consent_days, user_id=user_id)
     live = _live_periods(session, user_id)
     renewed = [live[scope] for scope in scopes if scope in live]
     opened = _new_periods(session, [(user_id, scope, now) for scope in scopes if scope not in live], now)
@@ -84,7 +83,7 @@ def grant(
     provenance = {"text_version": text_version, "channel": channel, "source": source, "actor": actor}
     events = [_event(period, "opened", now, granted_at=now, **provenance) for period in opened]
     events += [_event(period._mapping, "renewed", now, granted_at=now, **provenance) for period in renewed]
-    audit.record(session, audit.CONSENT, events, now, salt)
+    audit.record(session, audit.CONSENT, events, now)
     status = {"opened": "granted", "renewed": "renewed"}
     return sorted(
         (
@@ -105,7 +104,6 @@ def revoke(
     source: str,
     channel: str = UNSTATED,
     reason: str = "revoked",
-    salt: audit.Salt = audit.random_salt,
 ) -> list[dict[str, Any]]:
     """Close the live period of each scope: [{scope, consent_id, status, voided, recalled}].
 
@@ -128,14 +126,13 @@ def revoke(
         for action in ("opened", "closed")
         for period in refused
     ]
-    audit.record(session, audit.CONSENT, events, now, salt)
+    audit.record(session, audit.CONSENT, events, now)
     closed = _close(
         session,
         [live[scope] for scope in scopes if scope in live],
         now,
         reason=reason,
         provenance=provenance,
-        salt=salt,
     )
     return [
         {
@@ -155,7 +152,6 @@ def close_lapsed(
     consent_days: int,
     *,
     user_id: str | None = None,
-    salt: audit.Salt = audit.random_salt,
 ) -> list[str]:
     """Close the periods that outlived ``consent_days`` (0: none); returns the recommendations recalled."""
     consent_days = policy.limit(session, consent_days)
@@ -171,7 +167,6 @@ def close_lapsed(
         now,
         reason="lapsed",
         provenance={"text_version": None, "channel": "clock", "source": "settings", "actor": "spendsense"},
-        salt=salt,
     )
     return sorted(name for names in closed.recalled.values() for name in names)
 
@@ -182,7 +177,6 @@ def open_first_periods(
     now: dt.datetime,
     *,
     source: str,
-    salt: audit.Salt = audit.random_salt,
 ) -> int:
     """Open the first period of both scopes for users whose file says that they consented; returns how many.
 
@@ -211,7 +205,7 @@ def open_first_periods(
         _event(period, "opened", now, granted_at=period["granted_at"], actor=period["user_id"], **provenance)
         for period in periods
     ]
-    audit.record(session, audit.CONSENT, events, now, salt)
+    audit.record(session, audit.CONSENT, events, now)
     return len(periods)
 
 
@@ -221,7 +215,6 @@ def close_revoked_by_files(
     now: dt.datetime,
     *,
     source: str,
-    salt: audit.Salt = audit.random_salt,
 ) -> int:
     """Close the periods that a file says were revoked after they were granted; returns how many.
 
@@ -246,7 +239,7 @@ def close_revoked_by_files(
             if period.agreed is None or period.agreed <= revoked[period.user_id]
         ]
     provenance = {"text_version": None, "channel": "file", "source": source}
-    _close(session, ended, now, reason="revoked", provenance=provenance, salt=salt)
+    _close(session, ended, now, reason="revoked", provenance=provenance)
     return len(ended)
 
 
@@ -329,7 +322,6 @@ def _close(
     *,
     reason: str,
     provenance: dict[str, Any],
-    salt: audit.Salt,
 ) -> _Closed:
     """Close the periods, void what waits under them, recall what was released under them.
 
@@ -343,7 +335,7 @@ def _close(
             .where(ConsentPeriod.consent_id.in_(some), ConsentPeriod.closed_at.is_(None))
             .values(closed_at=now)
         )
-        for row in draft_events.close(session, Recommendation.consent_id.in_(some), "voided", now, salt):
+        for row in draft_events.close(session, Recommendation.consent_id.in_(some), "voided", now):
             voided.setdefault(row["consent_id"], []).append(row["recommendation_id"])
     events = [
         _event(
@@ -354,7 +346,7 @@ def _close(
         )
         for period in periods
     ]
-    audit.record(session, audit.CONSENT, events, now, salt)
+    audit.record(session, audit.CONSENT, events, now)
 
     recalls = []
     for some in chunks([period.consent_id for period in periods]):
@@ -372,7 +364,7 @@ def _close(
                     "recalled_at": now,
                 }
             )
-    endings.record_ends(session, recalls, now, salt)
+    endings.record_ends(session, recalls, now)
     return _Closed(voided, recalled)
 
 

@@ -33,7 +33,6 @@ def record(
     texts: Mapping[str, str] | None = None,
     superseded_by: Mapping[str, str | None] | None = None,
     run_id: str | None = None,
-    salt: audit.Salt = audit.random_salt,
 ) -> None:
     """Record what happened to drafts (columns ``COPIED`` and content_hash), in their order.
 
@@ -51,7 +50,7 @@ def record(
         }
         for draft in drafts
     ]
-    audit.record(session, audit.DRAFT, events, now, salt)
+    audit.record(session, audit.DRAFT, events, now)
 
 
 def given(session: Session, names: Iterable[str], *, original: bool = True) -> list[Mapping[Any, Any]]:
@@ -83,7 +82,6 @@ def close(
     which: ColumnElement[bool],
     status: str,
     now: dt.datetime,
-    salt: audit.Salt = audit.random_salt,
 ) -> list[Mapping[Any, Any]]:
     """Give open, unreleased drafts a status that nothing follows, and record it; returns them as they were copied."""
     open_ones = (which, Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
@@ -98,7 +96,7 @@ def close(
             .values(status=status, status_at=now),
             execution_options={"synchronize_session": False},
         )
-    record(session, status, rows, now, salt=salt)
+    record(session, status, rows, now)
     return rows
 
 

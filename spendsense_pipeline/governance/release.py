@@ -276,7 +276,6 @@ def run_gate(
     release_days: int = 30,
     guardrails: Guardrails = no_guardrails,
     run_id: str | None = None,
-    salt: audit.Salt = audit.random_salt,
 ) -> Gate:
     """Release what may be released, and write down what has ended: expired drafts, lapsed consent, releases whose time
     is over, whose product is gone, or of whose piece a newer text goes out now.
@@ -298,8 +297,8 @@ def run_gate(
         allowed = [one for one in allowed if one[0].recommendation_id not in refused]
         blocked += Counter(refused.values())
         blocked += _waiting_counts(session, now)
-        recalled = consent.close_lapsed(session, now, terms.consent_days, salt=salt)
-        ended = {"lapsed": recalled} | endings.end_due(session, now, _products(session, withdrawn), salt)
+        recalled = consent.close_lapsed(session, now, terms.consent_days)
+        ended = {"lapsed": recalled} | endings.end_due(session, now, _products(session, withdrawn))
         expire(session, now)
         releases: list[dict[str, Any]] = [
             {
@@ -315,7 +314,7 @@ def run_gate(
             }
             for facts, cited in allowed
         ]
-        audit.record(session, audit.RELEASE, releases, now, salt)
+        audit.record(session, audit.RELEASE, releases, now)
         if releases:
             recommendation = Recommendation.__table__
             marked = update(recommendation).where(  # type: ignore[arg-type] # a Table, typed wider
@@ -331,7 +330,7 @@ def run_gate(
                     for row in releases
                 ],
             )
-            ended["replaced"] = endings.end_replaced(session, [facts.user_id for facts, _ in allowed], now, salt)
+            ended["replaced"] = endings.end_replaced(session, [facts.user_id for facts, _ in allowed], now)
     return Gate(
         [row["recommendation_id"] for row in releases],
         sorted([*recalled, *ended.get("product_withdrawn", [])]),

@@ -226,7 +226,6 @@ def decide(
     made: str | None = None,
     run_id: str | None = None,
     known_by: str = "trusted_local",
-    salt: audit.Salt = audit.random_salt,
 ) -> list[dict[str, Any]]:
     """Take every decision that may be taken, each whole: [{recommendation_id, ok, status, refused}] in order.
 
@@ -245,9 +244,7 @@ def decide(
         raise ValueError("an override needs guardrails to judge its text")
     with writing(engine) as session:
         made = made or ("individual" if len(requests) == 1 else "bulk")
-        return decide_within(
-            session, requests, Rules(now, guardrails, four_eyes, made, run_id, known_by=known_by), salt
-        )
+        return decide_within(session, requests, Rules(now, guardrails, four_eyes, made, run_id, known_by=known_by))
 
 
 @dataclass(frozen=True)
@@ -265,15 +262,13 @@ class Rules:
     """How the operators were known."""
 
 
-def decide_within(
-    session: Session, requests: Sequence[Request], rules: Rules, salt: audit.Salt = audit.random_salt
-) -> list[dict[str, Any]]:
+def decide_within(session: Session, requests: Sequence[Request], rules: Rules) -> list[dict[str, Any]]:
     """``decide`` for whoever is inside ``writing`` already."""
     if not rules.four_eyes and policy.in_force(session).four_eyes:
         rules = replace(rules, four_eyes=True)
     desk = _Desk.read(session, requests)
     results = [desk.take(request, rules) for request in requests]
-    _write_decisions(session, desk, rules.now, salt)
+    _write_decisions(session, desk, rules.now)
     return results
 
 
@@ -520,7 +515,7 @@ def _readable(name: str, text: str) -> bool:
     return storable(text) and len(text) <= LONGEST[name]
 
 
-def _write_decisions(session: Session, desk: _Desk, now: dt.datetime, salt: audit.Salt) -> None:
+def _write_decisions(session: Session, desk: _Desk, now: dt.datetime) -> None:
     """Texts first, then decisions, then the change itself: compare-and-set on the status and hash that were read."""
     if not desk.changes:
         return
@@ -551,10 +546,8 @@ def _write_decisions(session: Session, desk: _Desk, now: dt.datetime, salt: audi
     if desk.texts:
         named = [(row["recommendation_id"], row["content_hash"]) for row in desk.texts]
         items = [desk.items[name] for name, _ in named]
-        draft_events.record(
-            session, "judged", items, now, texts=draft_events.stored_evidence(session, named), salt=salt
-        )
-    audit.record(session, audit.DECISION, desk.decisions, now, salt)
+        draft_events.record(session, "judged", items, now, texts=draft_events.stored_evidence(session, named))
+    audit.record(session, audit.DECISION, desk.decisions, now)
     change = update(recommendation).where(  # type: ignore[arg-type] # as above
         recommendation.c.recommendation_id == bindparam("of"),
         recommendation.c.status == bindparam("was"),

@@ -94,7 +94,6 @@ def choose(
     actor: str,
     source: str,
     channel: str,
-    salt: audit.Salt = audit.random_salt,
 ) -> dict[str, bool]:
     """Record what changed, with all that switching off means; returns ``choices`` afterwards.
 
@@ -123,16 +122,16 @@ def choose(
         }
         for name, value in sorted(changed.items())
     ]
-    audit.record(session, audit.TOPIC, rows, now, salt)
+    audit.record(session, audit.TOPIC, rows, now)
     off = [name for name, value in changed.items() if not value]
     if off:
-        _end_topics(session, user_id, off, now, salt)
+        _end_topics(session, user_id, off, now)
     return before | changed
 
 
-def _end_topics(session: Session, user_id: str, off: list[str], now: dt.datetime, salt: audit.Salt) -> None:
+def _end_topics(session: Session, user_id: str, off: list[str], now: dt.datetime) -> None:
     theirs = and_(Recommendation.user_id == user_id, topic().in_(off))
-    draft_events.close(session, theirs, "voided", now, salt)
+    draft_events.close(session, theirs, "voided", now)
     released = (
         select(Release.release_id, Release.recommendation_id)
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
@@ -140,4 +139,4 @@ def _end_topics(session: Session, user_id: str, off: list[str], now: dt.datetime
         .order_by(Release.seq)
     )
     ends = [dict(row._mapping) | {"cause": "topic_declined", "recalled_at": now} for row in session.execute(released)]
-    endings.record_ends(session, ends, now, salt)
+    endings.record_ends(session, ends, now)
