@@ -31,7 +31,7 @@ from spendsense_pipeline.governance.database import (
     storable,
     writing,
 )
-from spendsense_pipeline.governance.lifecycle import original_text
+from spendsense_pipeline.governance.lifecycle import hash_of, original_text
 from spendsense_pipeline.governance.models import (
     OPEN,
     SCOPE_OF,
@@ -42,7 +42,6 @@ from spendsense_pipeline.governance.models import (
     Slate,
     UtcTime,
 )
-from spendsense_pipeline.recommendations.identity import content_hash
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -375,7 +374,7 @@ def _write_drafts(
     if outcome.rewritten:
         _rewrite(session, outcome.rewritten, to_text, now, run_id)
     if outcome.reassessed:
-        _reassess(session, outcome.reassessed)
+        drafts.write_texts(session, [to_text(draft) for draft in outcome.reassessed])
         _record_texts(session, "judged", outcome.reassessed, now, run_id)
     if outcome.superseded:
         statement = (
@@ -429,21 +428,8 @@ def _rewrite(
 
     One that had been superseded waits anew and for its full time.
     """
-    recommendation, text = Recommendation.__table__, RecommendationText.__table__
-    there: set[tuple[str, str]] = set()
-    for some in chunks([draft["recommendation_id"] for draft in written]):
-        versions = session.execute(
-            select(RecommendationText.recommendation_id, RecommendationText.content_hash).where(
-                RecommendationText.recommendation_id.in_(some)
-            )
-        )
-        there.update((row.recommendation_id, row.content_hash) for row in versions)
-    unseen = [draft for draft in written if (draft["recommendation_id"], draft["content_hash"]) not in there]
-    if unseen:
-        session.execute(insert(text), [to_text(draft) for draft in unseen])  # type: ignore[arg-type] # a Table
-    again = [draft for draft in written if (draft["recommendation_id"], draft["content_hash"]) in there]
-    if again:
-        _reassess(session, again)
+    recommendation = Recommendation.__table__
+    drafts.write_texts(session, [to_text(draft) for draft in written])
     statement = (
         update(recommendation)  # type: ignore[arg-type] # a Table, typed wider
         .where(
@@ -484,24 +470,6 @@ def _record_texts(
     drafts.record(session, action, drafts.given(session, [name for name, _ in named]), now, texts=proofs, run_id=run_id)
 
 
-def _reassess(session: Session, judged: Sequence[Mapping[str, Any]]) -> None:
-    """The text stands as it was, the guardrails' newer word on it counts."""
-    text = RecommendationText.__table__
-    statement = update(text).where(  # type: ignore[arg-type] # a Table, typed wider
-        text.c.recommendation_id == bindparam("of"), text.c.content_hash == bindparam("hashed")
-    )
-    words = [
-        {
-            "of": draft["recommendation_id"],
-            "hashed": draft["content_hash"],
-            "findings": draft["findings"],
-            "severity": severity(json.loads(draft["findings"])),
-        }
-        for draft in judged
-    ]
-    rows_changed(session, statement, words)
-
-
 def _draft_rows(drafted: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict[str, Any]]:
     if isinstance(drafted, Sequence):
         return [dict(draft) for draft in drafted]
@@ -526,7 +494,6 @@ def _checked_draft(draft: dict[str, Any]) -> dict[str, Any]:
             f"draft {name} holds a character that cannot be stored (NUL or half a surrogate pair)",
             code="invalid_text",
         )
-    hashed = (draft["content_type"], draft["title"], draft["content"], draft["rationale"], draft["product_id"])
-    if content_hash(*hashed) != draft["content_hash"]:
+    if hash_of(draft) != draft["content_hash"]:
         raise SpendSenseError(f"draft {name}: content_hash is not the hash of its text", code="hash_mismatch")
     return draft

@@ -21,7 +21,14 @@ from sqlalchemy.orm import Session, aliased
 from spendsense_pipeline.durations import CAPPED
 from spendsense_pipeline.governance import audit, consent, endings, experiment_records, policy, topics
 from spendsense_pipeline.governance.database import chunks, reading, rows_changed, storable, writing
-from spendsense_pipeline.governance.lifecycle import DECIDED, current_text, release_stands, text_is, wording_held
+from spendsense_pipeline.governance.lifecycle import (
+    DECIDED,
+    current_text,
+    hash_of,
+    release_stands,
+    text_is,
+    wording_held,
+)
 from spendsense_pipeline.governance.models import (
     OPEN,
     SCOPE_OF,
@@ -37,7 +44,6 @@ from spendsense_pipeline.governance.models import (
 from spendsense_pipeline.governance.registration import expire, severity
 from spendsense_pipeline.governance.review import Guardrails
 from spendsense_pipeline.insights.kinds import INSIGHTS
-from spendsense_pipeline.recommendations.identity import content_hash
 
 LOG = logging.getLogger(__name__)
 
@@ -355,18 +361,11 @@ def _unfit_texts(session: Session, candidates: Sequence[ReleaseFacts], guardrail
     for some in chunks(list(hashed)):
         for row in session.execute(words.where(RecommendationText.recommendation_id.in_(some))):
             text = dict(row._mapping)
-            if not _as_decided(text, hashed[row.recommendation_id]):
+            if hash_of(text) != hashed[row.recommendation_id]:
                 unfit[row.recommendation_id] = "text_changed"
             elif severity(guardrails(text)) >= 2:
                 unfit[row.recommendation_id] = "critical_finding"
     return unfit
-
-
-def _as_decided(row: Mapping[str, Any], hashed: str) -> bool:
-    """Whether these are the words that the hash is of."""
-    return hashed == content_hash(
-        row["content_type"], row["title"], row["content"], row["rationale"], row["product_id"]
-    )
 
 
 def _decided_now(
@@ -456,9 +455,9 @@ def released(
     given = {"now": now, "agreed_after": now - dt.timedelta(days=consent_days), "of": user_id}
     rows = [dict(row._mapping) for row in session.execute(feed, given)]
     shown = [row for row in rows if row["product_id"] is None or row["product_id"] not in withdrawn]
-    whole = [row for row in shown if _as_decided(row, row["content_hash"])]
+    whole = [row for row in shown if hash_of(row) == row["content_hash"]]
     if len(whole) < len(shown):
-        changed = [row["release_id"] for row in shown if not _as_decided(row, row["content_hash"])]
+        changed = [row["release_id"] for row in shown if row not in whole]
         LOG.error("not shown, their words are not those that were decided: %s", ", ".join(changed))
     return [row | {"slots": json.loads(row["slots"])} for row in whole]
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, bindparam, func, insert, select, update
+from sqlalchemy import Engine, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import DRAFT_LIFE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, policy
 from spendsense_pipeline.governance.database import chunks, rows_changed, storable, writing
-from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, status_of
+from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, hash_of, status_of
 from spendsense_pipeline.governance.models import (
     SCOPE_OF,
     ConsentPeriod,
@@ -30,7 +30,6 @@ from spendsense_pipeline.governance.models import (
     Viewing,
 )
 from spendsense_pipeline.governance.registration import severity
-from spendsense_pipeline.recommendations.identity import content_hash
 
 MOST_AT_ONCE = 10_000
 """Decisions in one call; it holds the write lock while it lasts."""
@@ -387,7 +386,7 @@ class _Desk:
         return _closed(request, item, rules.now) or self._other_text(request, item)
 
     def _other_text(self, request: Request, item: dict[str, Any]) -> Refusal | None:
-        if request.action in ("approve", "override") and not _words_as_hashed(item):
+        if request.action in ("approve", "override") and hash_of(item) != item["content_hash"]:
             return Refusal.TEXT_CHANGED
         seen = request.content_hash
         if seen is None and request.action == "approve":
@@ -437,9 +436,7 @@ class _Desk:
         }
         if not all(text.strip() and _readable(name, text) for name, text in words.items()):
             return Refusal.INVALID_TEXT
-        hashed = content_hash(
-            item["content_type"], words["title"], words["content"], item["rationale"], item["product_id"]
-        )
+        hashed = hash_of(item | words)
         if hashed == item["content_hash"]:
             return Refusal.NOTHING_CHANGED
         passed_on = ("content_type", "rationale", "product_id", "persona", "template_id", "slots", "reasons")
@@ -505,12 +502,6 @@ def _located(findings: Sequence[Mapping[str, Any]], text: Mapping[str, str]) -> 
     return [located(one, **{part: text[part] for part in ("title", "content", "rationale")}) for one in findings]
 
 
-def _words_as_hashed(item: Mapping[str, Any]) -> bool:
-    """Whether the stored words are those that the hash is of."""
-    words = (item[name] for name in ("content_type", "title", "content", "rationale", "product_id"))
-    return bool(content_hash(*words) == item["content_hash"])
-
-
 def _readable(name: str, text: str) -> bool:
     return storable(text) and len(text) <= LONGEST[name]
 
@@ -519,36 +510,14 @@ def _write_decisions(session: Session, desk: _Desk, now: dt.datetime) -> None:
     """Texts first, then decisions, then the change itself: compare-and-set on the status and hash that were read."""
     if not desk.changes:
         return
-    text, recommendation = RecommendationText.__table__, Recommendation.__table__
-    there: set[tuple[str, str]] = set()
-    for some in chunks([row["recommendation_id"] for row in desk.texts]):
-        versions = select(RecommendationText.recommendation_id, RecommendationText.content_hash)
-        found = session.execute(versions.where(RecommendationText.recommendation_id.in_(some)))
-        there.update((row.recommendation_id, row.content_hash) for row in found)
-    unseen = [row for row in desk.texts if (row["recommendation_id"], row["content_hash"]) not in there]
-    again = [row for row in desk.texts if (row["recommendation_id"], row["content_hash"]) in there]
-    if unseen:
-        session.execute(insert(text), unseen)  # type: ignore[arg-type] # a Table, typed wider
-    if again:  # the same words once more: the text stands, the guardrails' newer word on it counts
-        judged = update(text).where(  # type: ignore[arg-type] # as above
-            text.c.recommendation_id == bindparam("of"), text.c.content_hash == bindparam("hashed")
-        )
-        newer = [
-            {
-                "of": row["recommendation_id"],
-                "hashed": row["content_hash"],
-                "findings": row["findings"],
-                "severity": row["severity"],
-            }
-            for row in again
-        ]
-        rows_changed(session, judged, newer)
+    recommendation = Recommendation.__table__
+    draft_events.write_texts(session, desk.texts)
     if desk.texts:
         named = [(row["recommendation_id"], row["content_hash"]) for row in desk.texts]
         items = [desk.items[name] for name, _ in named]
         draft_events.record(session, "judged", items, now, texts=draft_events.stored_evidence(session, named))
     audit.record(session, audit.DECISION, desk.decisions, now)
-    change = update(recommendation).where(  # type: ignore[arg-type] # as above
+    change = update(recommendation).where(  # type: ignore[arg-type] # a Table, typed wider
         recommendation.c.recommendation_id == bindparam("of"),
         recommendation.c.status == bindparam("was"),
         recommendation.c.content_hash == bindparam("hashed"),
