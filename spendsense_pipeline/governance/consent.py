@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, endings, policy
-from spendsense_pipeline.governance.database import chunks, fields, is_name, quoted, storable
+from spendsense_pipeline.governance.database import chunks, fields, is_name, matching, quoted, storable
 from spendsense_pipeline.governance.models import (
     SCOPES,
     ConsentEvent,
@@ -190,9 +190,8 @@ def open_first_periods(
         for user in users
         if _says_yes(user, now) and is_name(user["user_id"])
     }
-    asked: set[str] = set()
-    for some in chunks(wanted):
-        asked.update(session.scalars(select(ConsentPeriod.user_id).where(ConsentPeriod.user_id.in_(some)).distinct()))
+    ever = matching(session, select(ConsentPeriod.user_id).distinct(), ConsentPeriod.user_id, wanted)
+    asked = {row.user_id for row in ever}
     first = [
         (user_id, scope, granted_at)
         for user_id, granted_at in sorted(wanted.items())
@@ -228,16 +227,16 @@ def close_revoked_by_files(
         if moment is not None and moment <= now and is_name(user["user_id"]):
             revoked[user["user_id"]] = max(moment, revoked.get(user["user_id"], moment))
     agreed = func.coalesce(ConsentPeriod.renewed_at, ConsentPeriod.granted_at).label("agreed")
-    ended: list[audit.AnyRow] = []
-    for some in chunks(sorted(revoked)):
-        live = select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope, agreed).where(
-            ConsentPeriod.user_id.in_(some), ConsentPeriod.closed_at.is_(None)
-        )
-        ended += [
-            period
-            for period in session.execute(live.order_by(ConsentPeriod.user_id, ConsentPeriod.scope))
-            if period.agreed is None or period.agreed <= revoked[period.user_id]
-        ]
+    live = (
+        select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope, agreed)
+        .where(ConsentPeriod.closed_at.is_(None))
+        .order_by(ConsentPeriod.user_id, ConsentPeriod.scope)
+    )
+    ended = [
+        period
+        for period in matching(session, live, ConsentPeriod.user_id, sorted(revoked))
+        if period.agreed is None or period.agreed <= revoked[period.user_id]
+    ]
     provenance = {"text_version": None, "channel": "file", "source": source}
     _close(session, ended, now, reason="revoked", provenance=provenance)
     return len(ended)
@@ -279,17 +278,15 @@ def periods_of(
     """The periods of each of these customers, as ``periods``; of who has none, an empty list."""
     periods: dict[str, list[dict[str, Any]]] = {user_id: [] for user_id in user_ids}
     consent_days = policy.limit(session, consent_days)
-    for some in chunks([user_id for user_id in periods if storable(user_id)]):
-        found = session.execute(
-            select(ConsentPeriod, agreed_at(), is_live(now, consent_days))
-            .where(ConsentPeriod.user_id.in_(some))
-            .order_by(ConsentPeriod.opened_at, ConsentPeriod.scope, ConsentPeriod.ordinal)
-        )
-        for period, agreed, live in found:
-            limited = bool(consent_days) and period.closed_at is None
-            expires = agreed + dt.timedelta(days=consent_days) if limited else None
-            row = fields(period, "consent_id scope ordinal granted_at opened_at renewed_at closed_at")
-            periods[period.user_id].append(row | {"expires_at": expires, "live": bool(live)})
+    found = select(ConsentPeriod, agreed_at(), is_live(now, consent_days)).order_by(
+        ConsentPeriod.opened_at, ConsentPeriod.scope, ConsentPeriod.ordinal
+    )
+    readable = [user_id for user_id in periods if storable(user_id)]
+    for period, agreed, live in matching(session, found, ConsentPeriod.user_id, readable):
+        limited = bool(consent_days) and period.closed_at is None
+        expires = agreed + dt.timedelta(days=consent_days) if limited else None
+        row = fields(period, "consent_id scope ordinal granted_at opened_at renewed_at closed_at")
+        periods[period.user_id].append(row | {"expires_at": expires, "live": bool(live)})
     return periods
 
 
@@ -388,14 +385,12 @@ def _new_periods(
 
     ``closed``: they end the moment they begin.
     """
-    had: dict[tuple[str, str], int] = {}
-    for some in chunks({user_id for user_id, _, _ in wanted}):
-        for user_id, scope, ordinal in session.execute(
-            select(ConsentPeriod.user_id, ConsentPeriod.scope, func.max(ConsentPeriod.ordinal))
-            .where(ConsentPeriod.user_id.in_(some))
-            .group_by(ConsentPeriod.user_id, ConsentPeriod.scope)
-        ):
-            had[user_id, scope] = ordinal
+    scopes = (ConsentPeriod.user_id, ConsentPeriod.scope)
+    last = select(*scopes, func.max(ConsentPeriod.ordinal)).group_by(*scopes)
+    users = {user_id for user_id, _, _ in wanted}
+    had = {
+        (user_id, scope): ordinal for user_id, scope, ordinal in matching(session, last, ConsentPeriod.user_id, users)
+    }
     periods = []
     for user_id, scope, granted_at in wanted:
         ordinal = had.get((user_id, scope), 0) + 1

@@ -26,6 +26,7 @@ from spendsense_pipeline.governance.database import (
     chunks,
     give_way,
     is_name,
+    matching,
     quoted,
     rows_changed,
     storable,
@@ -55,6 +56,9 @@ TURN = 1_000
 SEVERITIES = {"notable": 1, "critical": 2}
 
 NAMES = ("recommendation_id", "user_id", "consent_id", "template_id", "product_id")
+
+PIECE = ("user_id", "content_type", "product_id", "insight_id", "template_id")
+"""What says which piece a draft is."""
 
 SET_BY_DRAFT = (
     *("window_days", "persona", "template_id", "template_hash", "situation", "generator", "model", "prompt_version"),
@@ -210,41 +214,32 @@ class _Registered:
         pieces = select(Recommendation.__table__, RecommendationText.slots, RecommendationText.findings).join(
             RecommendationText, original_text()
         )
-        for some in chunks({draft["recommendation_id"] for draft in drafts}):
-            for row in session.execute(pieces.where(Recommendation.recommendation_id.in_(some))):
-                past.by_id[row.recommendation_id] = row
-        for some in chunks(customers):
-            active = pieces.where(Recommendation.user_id.in_(some), Recommendation.status.in_(OPEN))
-            for row in session.execute(active.order_by(Recommendation.as_of)):
-                past.by_subject[_subject(row._mapping)].append(row)
-                if row.status == "pending_approval":
-                    past.waiting[row.user_id].append(row)
-            slates = session.execute(select(Slate.user_id, Slate.as_of).where(Slate.user_id.in_(some)))
-            past.newest.update((row.user_id, row.as_of) for row in slates)
-            rejections = select(
-                Recommendation.user_id,
-                Recommendation.content_type,
-                Recommendation.product_id,
-                Recommendation.insight_id,
-                Recommendation.template_id,
-            ).join(Decision, Decision.decision_id == Recommendation.decision_id)
-            for row in session.execute(
-                rejections.where(
-                    Recommendation.user_id.in_(some),
-                    Recommendation.status == "rejected",
-                    Decision.decided_at > now - REJECTION,
-                )
-            ):
-                past.rejected.add(_piece(row._mapping))
-            past.dismissed.update((_piece(row._mapping), row) for row in feedback.dismissed(session, some))
-            past.declined |= topics.declined_by(session, list(some))
-        for some in chunks({draft["consent_id"] for draft in drafts}):
-            periods = session.execute(
-                select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope).where(
-                    ConsentPeriod.consent_id.in_(some), consent.is_live(now, consent_days)
-                )
-            )
-            past.consents.update((row.consent_id, row.user_id, row.scope) for row in periods)
+        for row in matching(
+            session, pieces, Recommendation.recommendation_id, {draft["recommendation_id"] for draft in drafts}
+        ):
+            past.by_id[row.recommendation_id] = row
+        active = pieces.where(Recommendation.status.in_(OPEN)).order_by(Recommendation.as_of)
+        for row in matching(session, active, Recommendation.user_id, customers):
+            past.by_subject[_subject(row._mapping)].append(row)
+            if row.status == "pending_approval":
+                past.waiting[row.user_id].append(row)
+        slates = select(Slate.user_id, Slate.as_of)
+        past.newest = dict(matching(session, slates, Slate.user_id, customers))
+        rejections = (
+            select(*(getattr(Recommendation, name) for name in PIECE))
+            .join(Decision, Decision.decision_id == Recommendation.decision_id)
+            .where(Recommendation.status == "rejected", Decision.decided_at > now - REJECTION)
+        )
+        past.rejected = {
+            _piece(row._mapping) for row in matching(session, rejections, Recommendation.user_id, customers)
+        }
+        past.dismissed = {_piece(row._mapping): row for row in feedback.dismissed(session, customers)}
+        past.declined = topics.declined_by(session, customers)
+        live = select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope).where(
+            consent.is_live(now, consent_days)
+        )
+        consents = {draft["consent_id"] for draft in drafts}
+        past.consents = set(map(tuple, matching(session, live, ConsentPeriod.consent_id, consents)))
         return past
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.durations import CAPPED
 from spendsense_pipeline.governance import audit, consent, endings, experiment_records, policy, topics
-from spendsense_pipeline.governance.database import chunks, reading, rows_changed, storable, writing
+from spendsense_pipeline.governance.database import matching, reading, rows_changed, storable, writing
 from spendsense_pipeline.governance.lifecycle import (
     DECIDED,
     current_text,
@@ -358,13 +358,12 @@ def _unfit_texts(session: Session, candidates: Sequence[ReleaseFacts], guardrail
         Recommendation.template_id,
     ).join(Recommendation, current_text())
     unfit: dict[str, str] = {}
-    for some in chunks(list(hashed)):
-        for row in session.execute(words.where(RecommendationText.recommendation_id.in_(some))):
-            text = dict(row._mapping)
-            if hash_of(text) != hashed[row.recommendation_id]:
-                unfit[row.recommendation_id] = "text_changed"
-            elif severity(guardrails(text)) >= 2:
-                unfit[row.recommendation_id] = "critical_finding"
+    for row in matching(session, words, RecommendationText.recommendation_id, hashed):
+        text = dict(row._mapping)
+        if hash_of(text) != hashed[row.recommendation_id]:
+            unfit[row.recommendation_id] = "text_changed"
+        elif severity(guardrails(text)) >= 2:
+            unfit[row.recommendation_id] = "critical_finding"
     return unfit
 
 
@@ -402,15 +401,12 @@ def _urgent(facts: ReleaseFacts) -> bool:
 
 def _had_this_week(session: Session, user_ids: Sequence[str], now: dt.datetime) -> dict[str, int]:
     """How many texts went out to these customers in the last seven days, whatever became of them."""
-    had: dict[str, int] = {}
-    for some in chunks(user_ids):
-        rows = session.execute(
-            select(Recommendation.user_id, func.count().label("number"))
-            .where(Recommendation.user_id.in_(some), Recommendation.released_at > now - CAPPED)
-            .group_by(Recommendation.user_id)
-        )
-        had.update((row.user_id, row.number) for row in rows)
-    return had
+    counted = (
+        select(Recommendation.user_id, func.count())
+        .where(Recommendation.released_at > now - CAPPED)
+        .group_by(Recommendation.user_id)
+    )
+    return dict(matching(session, counted, Recommendation.user_id, user_ids))
 
 
 def _waiting_counts(session: Session, now: dt.datetime) -> Counter[str]:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.durations import DRAFT_LIFE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, policy
-from spendsense_pipeline.governance.database import chunks, rows_changed, storable, writing
+from spendsense_pipeline.governance.database import matching, rows_changed, storable, writing
 from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, hash_of, status_of
 from spendsense_pipeline.governance.models import (
     SCOPE_OF,
@@ -298,46 +298,34 @@ class _Desk:
             *(getattr(RecommendationText, name) for name in ("signals", "severity", "findings")),
         )
         whole = whole.join(RecommendationText, current_text())
-        for some in chunks({one.recommendation_id for one in requests if storable(one.recommendation_id)}):
-            for row in session.execute(whole.where(Recommendation.recommendation_id.in_(some))):
-                desk.items[row.recommendation_id] = dict(row._mapping) | {"author": None}
-            overrides = select(Decision.recommendation_id, Decision.content_hash, Decision.operator_id).where(
-                Decision.recommendation_id.in_(some), Decision.action == "override"
-            )
-            # Whoever put the words last that stand now, whatever was decided about them since.
-            for override in session.execute(overrides.order_by(Decision.recommendation_id, Decision.ordinal)):
-                item = desk.items[override.recommendation_id]
-                if item["content_hash"] == override.content_hash:
-                    item["author"] = override.operator_id
-            versions = select(RecommendationText.recommendation_id, func.count()).where(
-                RecommendationText.recommendation_id.in_(some)
-            )
-            for recommendation_id, number in session.execute(versions.group_by(RecommendationText.recommendation_id)):
-                desk.versions[recommendation_id] = number
-            for viewing in session.execute(
-                select(Viewing.recommendation_id, Viewing.operator_id, Viewing.content_hash).where(
-                    Viewing.recommendation_id.in_(some)
-                )
-            ):
-                desk.viewings[viewing.recommendation_id, viewing.operator_id] = viewing.content_hash
-            last = select(Decision.recommendation_id, func.max(Decision.ordinal)).group_by(Decision.recommendation_id)
-            for recommendation_id, ordinal in session.execute(last.where(Decision.recommendation_id.in_(some))):
-                desk.ordinals[recommendation_id] = ordinal
-        for some in chunks({one.operator_id for one in requests if storable(one.operator_id)}):
-            for operator in session.execute(
-                select(
-                    Operator.operator_id,
-                    Operator.deactivated_at,
-                    Operator.role,
-                    Operator.scopes,
-                    Operator.qualified_until,
-                ).where(Operator.operator_id.in_(some))
-            ):
-                desk.operators[operator.operator_id] = operator
-            strangers = [name for name in some if name not in desk.operators]
-            desk.customers.update(
-                session.scalars(select(ConsentPeriod.user_id).where(ConsentPeriod.user_id.in_(strangers)).distinct())
-            )
+        named = {one.recommendation_id for one in requests if storable(one.recommendation_id)}
+        for row in matching(session, whole, Recommendation.recommendation_id, named):
+            desk.items[row.recommendation_id] = dict(row._mapping) | {"author": None}
+        overrides = (
+            select(Decision.recommendation_id, Decision.content_hash, Decision.operator_id)
+            .where(Decision.action == "override")
+            .order_by(Decision.recommendation_id, Decision.ordinal)
+        )
+        # Whoever put the words last that stand now, whatever was decided about them since.
+        for override in matching(session, overrides, Decision.recommendation_id, named):
+            item = desk.items[override.recommendation_id]
+            if item["content_hash"] == override.content_hash:
+                item["author"] = override.operator_id
+        text_of = RecommendationText.recommendation_id
+        desk.versions = dict(matching(session, select(text_of, func.count()).group_by(text_of), text_of, named))
+        viewings = select(Viewing.recommendation_id, Viewing.operator_id, Viewing.content_hash)
+        for name, operator_id, hashed in matching(session, viewings, Viewing.recommendation_id, named):
+            desk.viewings[name, operator_id] = hashed
+        last = select(Decision.recommendation_id, func.max(Decision.ordinal)).group_by(Decision.recommendation_id)
+        desk.ordinals = dict(matching(session, last, Decision.recommendation_id, named))
+        deciding = {one.operator_id for one in requests if storable(one.operator_id)}
+        standing = select(
+            Operator.operator_id, Operator.deactivated_at, Operator.role, Operator.scopes, Operator.qualified_until
+        )
+        desk.operators = {row.operator_id: row for row in matching(session, standing, Operator.operator_id, deciding)}
+        customers = select(ConsentPeriod.user_id).distinct()
+        strangers = deciding - set(desk.operators)
+        desk.customers = {row.user_id for row in matching(session, customers, ConsentPeriod.user_id, strangers)}
         return desk
 
     def take(self, request: Request, rules: Rules) -> dict[str, Any]:
