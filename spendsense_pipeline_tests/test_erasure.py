@@ -14,16 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from spendsense_pipeline import erasure
 from spendsense_pipeline.contracts import CONTRACTS, failures
 from spendsense_pipeline.defs import launch
+from spendsense_pipeline.erasure import everywhere
+from spendsense_pipeline.erasure.erased import Erased
+from spendsense_pipeline.erasure.erased_rows import remembered
+from spendsense_pipeline.erasure.erased_tables import empty_exports, empty_warehouse
 from spendsense_pipeline.governance import consent, operators, queue, release, review
 from spendsense_pipeline.governance.audit import verify
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.governance.erased_rows import remembered
+from spendsense_pipeline.governance.tombstones import digest
 from spendsense_pipeline.ingest import landing
-from spendsense_pipeline.ingest.digests import digest
-from spendsense_pipeline.ingest.erased_files import Erased
 from spendsense_pipeline_tests.conftest import BATCH, DAY, NOON, Pipeline
 
 REASON = "request 17"
@@ -164,7 +165,7 @@ def test_the_same_files_bring_nobody_back_under_the_same_name_or_another(
         assert verify(session).ok
 
 
-STEPS = ["accounts_of", "_landing", "_warehouse", "_exports", "_reports", "reclaim"]
+STEPS = ["accounts_of", "_landing", "empty_warehouse", "empty_exports", "_reports", "reclaim"]
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -173,20 +174,20 @@ def test_a_crash_at_any_step_leaves_nothing_visible_and_the_same_command_goes_on
 ) -> None:
     pipeline, user_id = served
     settings = pipeline.settings
-    places = erasure.Places(
+    places = everywhere.Places(
         *(settings.data, settings.landing, settings.warehouse_root, settings.exports_root),
         *(settings.data / "reports", settings.scratch),
     )
     accounts = accounts_of(pipeline, user_id)
 
     def erased() -> dict[str, Any]:
-        return erasure.erase(pipeline.engine, places, user_id, "op", REASON, NOON, forget_runs=lambda _: 0)
+        return everywhere.erase(pipeline.engine, places, user_id, "op", REASON, NOON, forget_runs=lambda _: 0)
 
     def power_cut(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(erasure, step, power_cut)
+        patched.setattr(everywhere, step, power_cut)
         with pytest.raises(KeyboardInterrupt):
             erased()
     with reading(pipeline.engine) as session:
@@ -232,10 +233,10 @@ def test_a_warehouse_elsewhere_is_emptied_as_well() -> None:
         with fsspec.open(f"{root}/{path}", "wb") as out:
             (frame if path != "metrics.parquet" else frame[["figure"]]).to_parquet(out)
     erased = Erased("grain", [digest("grain", "user", "mia")])
-    assert erasure._warehouse(root, erased, set()) == {"features_30d": 2, "transactions": 2}
+    assert empty_warehouse(root, erased, set()) == {"features_30d": 2, "transactions": 2}
     with fsspec.open(f"{root}/features_30d/2026-06-30.parquet", "rb") as stored:
         assert pd.read_parquet(stored).to_dict("list") == {"user_id": ["noah"], "figure": [2.0]}
-    assert erasure._warehouse(root, erased, set()) == {}
+    assert empty_warehouse(root, erased, set()) == {}
 
 
 def test_exports_elsewhere_are_emptied_as_well_and_their_manifests_follow() -> None:
@@ -246,11 +247,11 @@ def test_exports_elsewhere_are_emptied_as_well_and_their_manifests_follow() -> N
         with fsspec.open(f"{root}/2026-06-30/{name}", "wb") as out:
             out.write(data)
     erased = Erased("grain", [digest("grain", "user", "mia")])
-    assert erasure._exports(root, erased) == {"2026-06-30": 1}
+    assert empty_exports(root, erased) == {"2026-06-30": 1}
     with fsspec.open(f"{root}/2026-06-30/manifest.json", "rb") as stored:
         told = json.loads(stored.read())
     assert (told["customers"], told["tables"]["features_30d"]["rows"]) == (1, 1)
-    assert erasure._exports(root, erased) == {}
+    assert empty_exports(root, erased) == {}
 
 
 def test_another_holder_of_an_account_keeps_every_row_of_it(

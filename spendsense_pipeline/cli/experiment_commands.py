@@ -240,8 +240,9 @@ def fairness(groups: str | None, days: int, as_json: bool) -> None:
 @as_json
 def documents(folder: Path, as_json: bool) -> None:
     """Model cards of detectors and wordings, record of consent texts, retention: from what is stored now."""
-    from spendsense_pipeline import erasure, warehouse
+    from spendsense_pipeline import warehouse
     from spendsense_pipeline.contracts import CONTRACTS
+    from spendsense_pipeline.erasure import everywhere
     from spendsense_pipeline.experiments import documents as written
     from spendsense_pipeline.governance import consent_texts, database_frames, evaluation_records, holds
 
@@ -258,7 +259,7 @@ def documents(folder: Path, as_json: bool) -> None:
         "detectors.md": written.detectors(accuracy, metrics, thresholds, now.date()),
         "wordings.md": written.wordings(texts, sentences, now.date()),
         "consent-texts.md": written.consent_texts(record, now.date()),
-        "retention.md": written.retention(tables, kept, held, erasure.STAYS, now.date()),
+        "retention.md": written.retention(tables, kept, held, everywhere.REMAINS, now.date()),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, page in pages.items():

@@ -10,13 +10,14 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from spendsense_pipeline import erasure, warehouse
+from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.feature_assets import JOB as REFRESH
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.ingest import MERGE_LOCK
 from spendsense_pipeline.defs.release_assets import JOB as RELEASE
 from spendsense_pipeline.defs.resources import Clock
 from spendsense_pipeline.defs.runs import UNFINISHED, fail_dead_runs
+from spendsense_pipeline.erasure import everywhere
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.database import open_or_create
 from spendsense_pipeline.settings import Settings
@@ -28,8 +29,8 @@ TYPED = ("record_consent", "review_recommendations")
 def erase(
     settings: Settings, instance: dg.DagsterInstance, user_id: str, operator_id: str, reason: str, clock: Clock
 ) -> dict[str, Any]:
-    """``erasure.erase`` of a deployment. Raises ``run_under_way`` where a run could bring back what is taken out."""
-    places = erasure.Places(
+    """``everywhere.erase`` of a deployment. Raises ``run_under_way`` where a run could bring back what is taken out."""
+    places = everywhere.Places(
         data=settings.data,
         landing=settings.landing,
         warehouse=settings.warehouse_root,
@@ -40,7 +41,7 @@ def erase(
     try:
         with FileLock(Path(instance.root_directory) / MERGE_LOCK, timeout=0):
             _require_quiet(instance, "nothing was erased yet")
-            done = erasure.erase(
+            done = everywhere.erase(
                 open_or_create(
                     settings.governance_url, lambda: warehouse.partitions(settings.warehouse_root, "raw_products")
                 ),

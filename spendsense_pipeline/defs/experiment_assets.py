@@ -25,7 +25,7 @@ from spendsense_pipeline.experiments.outcomes import History, baseline, outcomes
 from spendsense_pipeline.experiments.uplift import assignment_faults, uplift
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import database_frames, experiment_records, topics
-from spendsense_pipeline.governance.database import chunks, reading
+from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.personas.assignment import followed
 
 FOLLOWED = ("features_180d", "persona_assignments_30d", "persona_assignments_180d")
@@ -66,7 +66,7 @@ def assignment_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition
             personas = followed(shorter, longer).set_index("user_id")["persona"]
             with reading(governance.engine) as session:
                 consents = database_frames.consents(session, now, consent_days=governance.consent_days)
-                declined = {one for some in chunks(personas.index) for one in topics.declined_by(session, list(some))}
+                declined = topics.declined_by(session, personas.index)
             today = History([day], lambda _table, _day: features_180d)
             for experiment in experiments:
                 topic = topics.TOPIC_OF_INSIGHT.get(experiment.insight or "")

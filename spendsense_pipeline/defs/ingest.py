@@ -22,15 +22,15 @@ from spendsense_pipeline.defs.documentation import documented
 from spendsense_pipeline.defs.io import Noted
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.runs import UNFINISHED, UNSUCCESSFUL, fail_dead_runs
+from spendsense_pipeline.erasure.erased_files import scrub
+from spendsense_pipeline.erasure.erased_rows import remembered
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, operators
 from spendsense_pipeline.governance import evaluation_records as records
 from spendsense_pipeline.governance.batches import forget_batch, register_batch
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.governance.erased_rows import remembered
 from spendsense_pipeline.governance.models import Batch, ConsentPeriod
 from spendsense_pipeline.ingest import canonical, landing, merge, rejections
-from spendsense_pipeline.ingest.erased_files import scrub
 
 BATCHES = dg.DynamicPartitionsDefinition(name="batch")
 JOB = "ingest_batch"

@@ -11,7 +11,7 @@ Does not belong here: deciding anything.
 import datetime as dt
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from json.encoder import encode_basestring
@@ -56,7 +56,6 @@ from spendsense_pipeline.recommendations.identity import content_hash
 START = "0" * 64
 """The hash before the first link."""
 
-Salt = Callable[[], str]
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
 
@@ -246,38 +245,34 @@ CHAINED = ("seq", "kind", "recorded_at", "payload", "commitment", "previous_hash
 """What the hash of a link covers."""
 
 
-def record(
-    session: Session, kind: Kind, rows: Sequence[dict[str, Any]], now: dt.datetime, salt: Salt = random_salt
-) -> None:
+def record(session: Session, kind: Kind, rows: Sequence[dict[str, Any]], now: dt.datetime) -> None:
     """Add the rows to their table and to the chain, in this order. Gives each row its ``seq``.
 
     To be called inside ``database.writing``, which holds the head that is moved here.
     """
     if not rows:
         return
-    links = links_of(session, kind, rows, now, salt)
+    links = links_of(session, kind, rows, now)
     session.execute(insert(kind.model.__table__), list(rows))
     session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # a Table, typed wider
 
 
-def links_of(
-    session: Session, kind: Kind, rows: Sequence[dict[str, Any]], now: dt.datetime, salt: Salt = random_salt
-) -> list[dict[str, Any]]:
+def links_of(session: Session, kind: Kind, rows: Sequence[dict[str, Any]], now: dt.datetime) -> list[dict[str, Any]]:
     """The links of rows, which get their ``seq``; moves the head, and adds neither rows nor links."""
     count, previous = head(session)
     links = []
     for row in rows:
         count += 1
         row["seq"] = count
-        link_salt = salt()
+        salt = random_salt()
         entry = {
             "seq": count,
             "kind": kind.name,
             "subject_id": row[kind.subject],
             "recorded_at": now,
             "payload": canonical({name: row[name] for name in kind.public}),
-            "salt": link_salt,
-            "commitment": sha256(canonical([link_salt, *(row[name] for name in kind.committed)])),
+            "salt": salt,
+            "commitment": sha256(canonical([salt, *(row[name] for name in kind.committed)])),
             "previous_hash": previous,
         }
         previous = entry["hash"] = sha256(canonical([entry[name] for name in CHAINED]))

@@ -4,11 +4,11 @@ import datetime as dt
 from collections.abc import Collection
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance.database import LONGEST_NAME, chunks, is_name, quoted
+from spendsense_pipeline.governance.database import LONGEST_NAME, is_name, matching, quoted
 from spendsense_pipeline.governance.models import Batch
 
 
@@ -20,9 +20,7 @@ class Arrival(NamedTuple):
     new: bool
 
 
-def register_batch(
-    session: Session, batch_id: str, content_hash: str, now: dt.datetime, source: str | None = None
-) -> Arrival:
+def register_batch(session: Session, batch_id: str, content_hash: str, now: dt.datetime) -> Arrival:
     """Give a batch its place; the same batch again keeps it. Other content under a known id is refused."""
     if not is_name(batch_id):
         raise SpendSenseError(
@@ -32,18 +30,8 @@ def register_batch(
     known = session.get(Batch, batch_id)
     if known is None:
         arrival = 1 + (session.scalar(select(func.max(Batch.arrival))) or 0)
-        session.execute(
-            insert(Batch),
-            [
-                {
-                    "batch_id": batch_id,
-                    "arrival": arrival,
-                    "content_hash": content_hash,
-                    "registered_at": now,
-                    "source": source,
-                }
-            ],
-        )
+        session.add(Batch(batch_id=batch_id, arrival=arrival, content_hash=content_hash, registered_at=now))
+        session.flush()
         return Arrival(arrival, now.astimezone(dt.UTC).date(), new=True)
     if known.content_hash != content_hash:
         raise SpendSenseError(
@@ -66,11 +54,7 @@ def registered(session: Session) -> dict[str, Arrival]:
 
 def registered_at(session: Session, batch_ids: Collection[str]) -> dict[str, dt.datetime]:
     """When these batches were registered, by id; those that never were are left out."""
-    found: dict[str, dt.datetime] = {}
-    for some in chunks(batch_ids):
-        rows = session.execute(select(Batch.batch_id, Batch.registered_at).where(Batch.batch_id.in_(some)))
-        found.update((row.batch_id, row.registered_at) for row in rows)
-    return found
+    return dict(matching(session, select(Batch.batch_id, Batch.registered_at), Batch.batch_id, batch_ids))
 
 
 def _arrival(batch: Batch) -> Arrival:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, endings, policy
-from spendsense_pipeline.governance.database import chunks, fields, is_name, quoted, storable
+from spendsense_pipeline.governance.database import chunks, fields, is_name, matching, quoted, storable
 from spendsense_pipeline.governance.models import (
     SCOPES,
     ConsentEvent,
@@ -62,7 +62,6 @@ def grant(
     channel: str = UNSTATED,
     text_version: str = UNSTATED,
     consent_days: int = 0,
-    salt: audit.Salt = audit.random_salt,
 ) -> list[dict[str, Any]]:
     """Open a period in each scope, or renew the one that lives: [{scope, consent_id, status}].
 
@@ -71,7 +70,7 @@ def grant(
     """
     _require_scopes(user_id, scopes, actor, source, channel, text_version)
     require_not_erased(session, user_id)
-    close_lapsed(session, now, consent_days, user_id=user_id, salt=salt)
+    close_lapsed(session, now, consent_days, user_id=user_id)
     live = _live_periods(session, user_id)
     renewed = [live[scope] for scope in scopes if scope in live]
     opened = _new_periods(session, [(user_id, scope, now) for scope in scopes if scope not in live], now)
@@ -84,7 +83,7 @@ def grant(
     provenance = {"text_version": text_version, "channel": channel, "source": source, "actor": actor}
     events = [_event(period, "opened", now, granted_at=now, **provenance) for period in opened]
     events += [_event(period._mapping, "renewed", now, granted_at=now, **provenance) for period in renewed]
-    audit.record(session, audit.CONSENT, events, now, salt)
+    audit.record(session, audit.CONSENT, events, now)
     status = {"opened": "granted", "renewed": "renewed"}
     return sorted(
         (
@@ -105,7 +104,6 @@ def revoke(
     source: str,
     channel: str = UNSTATED,
     reason: str = "revoked",
-    salt: audit.Salt = audit.random_salt,
 ) -> list[dict[str, Any]]:
     """Close the live period of each scope: [{scope, consent_id, status, voided, recalled}].
 
@@ -128,14 +126,13 @@ def revoke(
         for action in ("opened", "closed")
         for period in refused
     ]
-    audit.record(session, audit.CONSENT, events, now, salt)
+    audit.record(session, audit.CONSENT, events, now)
     closed = _close(
         session,
         [live[scope] for scope in scopes if scope in live],
         now,
         reason=reason,
         provenance=provenance,
-        salt=salt,
     )
     return [
         {
@@ -155,7 +152,6 @@ def close_lapsed(
     consent_days: int,
     *,
     user_id: str | None = None,
-    salt: audit.Salt = audit.random_salt,
 ) -> list[str]:
     """Close the periods that outlived ``consent_days`` (0: none); returns the recommendations recalled."""
     consent_days = policy.limit(session, consent_days)
@@ -171,7 +167,6 @@ def close_lapsed(
         now,
         reason="lapsed",
         provenance={"text_version": None, "channel": "clock", "source": "settings", "actor": "spendsense"},
-        salt=salt,
     )
     return sorted(name for names in closed.recalled.values() for name in names)
 
@@ -182,7 +177,6 @@ def open_first_periods(
     now: dt.datetime,
     *,
     source: str,
-    salt: audit.Salt = audit.random_salt,
 ) -> int:
     """Open the first period of both scopes for users whose file says that they consented; returns how many.
 
@@ -196,9 +190,8 @@ def open_first_periods(
         for user in users
         if _says_yes(user, now) and is_name(user["user_id"])
     }
-    asked: set[str] = set()
-    for some in chunks(wanted):
-        asked.update(session.scalars(select(ConsentPeriod.user_id).where(ConsentPeriod.user_id.in_(some)).distinct()))
+    ever = matching(session, select(ConsentPeriod.user_id).distinct(), ConsentPeriod.user_id, wanted)
+    asked = {row.user_id for row in ever}
     first = [
         (user_id, scope, granted_at)
         for user_id, granted_at in sorted(wanted.items())
@@ -211,7 +204,7 @@ def open_first_periods(
         _event(period, "opened", now, granted_at=period["granted_at"], actor=period["user_id"], **provenance)
         for period in periods
     ]
-    audit.record(session, audit.CONSENT, events, now, salt)
+    audit.record(session, audit.CONSENT, events, now)
     return len(periods)
 
 
@@ -221,7 +214,6 @@ def close_revoked_by_files(
     now: dt.datetime,
     *,
     source: str,
-    salt: audit.Salt = audit.random_salt,
 ) -> int:
     """Close the periods that a file says were revoked after they were granted; returns how many.
 
@@ -235,18 +227,18 @@ def close_revoked_by_files(
         if moment is not None and moment <= now and is_name(user["user_id"]):
             revoked[user["user_id"]] = max(moment, revoked.get(user["user_id"], moment))
     agreed = func.coalesce(ConsentPeriod.renewed_at, ConsentPeriod.granted_at).label("agreed")
-    ended: list[audit.AnyRow] = []
-    for some in chunks(sorted(revoked)):
-        live = select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope, agreed).where(
-            ConsentPeriod.user_id.in_(some), ConsentPeriod.closed_at.is_(None)
-        )
-        ended += [
-            period
-            for period in session.execute(live.order_by(ConsentPeriod.user_id, ConsentPeriod.scope))
-            if period.agreed is None or period.agreed <= revoked[period.user_id]
-        ]
+    live = (
+        select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope, agreed)
+        .where(ConsentPeriod.closed_at.is_(None))
+        .order_by(ConsentPeriod.user_id, ConsentPeriod.scope)
+    )
+    ended = [
+        period
+        for period in matching(session, live, ConsentPeriod.user_id, sorted(revoked))
+        if period.agreed is None or period.agreed <= revoked[period.user_id]
+    ]
     provenance = {"text_version": None, "channel": "file", "source": source}
-    _close(session, ended, now, reason="revoked", provenance=provenance, salt=salt)
+    _close(session, ended, now, reason="revoked", provenance=provenance)
     return len(ended)
 
 
@@ -286,17 +278,15 @@ def periods_of(
     """The periods of each of these customers, as ``periods``; of who has none, an empty list."""
     periods: dict[str, list[dict[str, Any]]] = {user_id: [] for user_id in user_ids}
     consent_days = policy.limit(session, consent_days)
-    for some in chunks([user_id for user_id in periods if storable(user_id)]):
-        found = session.execute(
-            select(ConsentPeriod, agreed_at(), is_live(now, consent_days))
-            .where(ConsentPeriod.user_id.in_(some))
-            .order_by(ConsentPeriod.opened_at, ConsentPeriod.scope, ConsentPeriod.ordinal)
-        )
-        for period, agreed, live in found:
-            limited = bool(consent_days) and period.closed_at is None
-            expires = agreed + dt.timedelta(days=consent_days) if limited else None
-            row = fields(period, "consent_id scope ordinal granted_at opened_at renewed_at closed_at")
-            periods[period.user_id].append(row | {"expires_at": expires, "live": bool(live)})
+    found = select(ConsentPeriod, agreed_at(), is_live(now, consent_days)).order_by(
+        ConsentPeriod.opened_at, ConsentPeriod.scope, ConsentPeriod.ordinal
+    )
+    readable = [user_id for user_id in periods if storable(user_id)]
+    for period, agreed, live in matching(session, found, ConsentPeriod.user_id, readable):
+        limited = bool(consent_days) and period.closed_at is None
+        expires = agreed + dt.timedelta(days=consent_days) if limited else None
+        row = fields(period, "consent_id scope ordinal granted_at opened_at renewed_at closed_at")
+        periods[period.user_id].append(row | {"expires_at": expires, "live": bool(live)})
     return periods
 
 
@@ -329,7 +319,6 @@ def _close(
     *,
     reason: str,
     provenance: dict[str, Any],
-    salt: audit.Salt,
 ) -> _Closed:
     """Close the periods, void what waits under them, recall what was released under them.
 
@@ -343,7 +332,7 @@ def _close(
             .where(ConsentPeriod.consent_id.in_(some), ConsentPeriod.closed_at.is_(None))
             .values(closed_at=now)
         )
-        for row in draft_events.close(session, Recommendation.consent_id.in_(some), "voided", now, salt):
+        for row in draft_events.close(session, Recommendation.consent_id.in_(some), "voided", now):
             voided.setdefault(row["consent_id"], []).append(row["recommendation_id"])
     events = [
         _event(
@@ -354,7 +343,7 @@ def _close(
         )
         for period in periods
     ]
-    audit.record(session, audit.CONSENT, events, now, salt)
+    audit.record(session, audit.CONSENT, events, now)
 
     recalls = []
     for some in chunks([period.consent_id for period in periods]):
@@ -372,7 +361,7 @@ def _close(
                     "recalled_at": now,
                 }
             )
-    endings.record_ends(session, recalls, now, salt)
+    endings.record_ends(session, recalls, now)
     return _Closed(voided, recalled)
 
 
@@ -396,14 +385,12 @@ def _new_periods(
 
     ``closed``: they end the moment they begin.
     """
-    had: dict[tuple[str, str], int] = {}
-    for some in chunks({user_id for user_id, _, _ in wanted}):
-        for user_id, scope, ordinal in session.execute(
-            select(ConsentPeriod.user_id, ConsentPeriod.scope, func.max(ConsentPeriod.ordinal))
-            .where(ConsentPeriod.user_id.in_(some))
-            .group_by(ConsentPeriod.user_id, ConsentPeriod.scope)
-        ):
-            had[user_id, scope] = ordinal
+    scopes = (ConsentPeriod.user_id, ConsentPeriod.scope)
+    last = select(*scopes, func.max(ConsentPeriod.ordinal)).group_by(*scopes)
+    users = {user_id for user_id, _, _ in wanted}
+    had = {
+        (user_id, scope): ordinal for user_id, scope, ordinal in matching(session, last, ConsentPeriod.user_id, users)
+    }
     periods = []
     for user_id, scope, granted_at in wanted:
         ordinal = had.get((user_id, scope), 0) + 1

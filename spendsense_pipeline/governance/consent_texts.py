@@ -16,9 +16,7 @@ from spendsense_pipeline.governance.database import is_name, quoted, storable, w
 from spendsense_pipeline.governance.models import ConsentEvent, ConsentText
 
 
-def register(
-    engine: Engine, version: str, content: str, now: dt.datetime, *, salt: audit.Salt = audit.random_salt
-) -> str:
+def register(engine: Engine, version: str, content: str, now: dt.datetime) -> str:
     """Keep the text of a version; returns its SHA-256. The same text again changes nothing.
 
     Raises ``consent_text_changed`` where the version has another text, ``invalid_text`` where one cannot be stored.
@@ -36,7 +34,7 @@ def register(
             )
         if known is None:
             row = {"version": version, "content": content, "digest": digest, "registered_at": now}
-            audit.record(session, audit.CONSENT_TEXT, [row], now, salt)
+            audit.record(session, audit.CONSENT_TEXT, [row], now)
     return digest
 
 

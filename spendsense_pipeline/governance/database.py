@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
+from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -239,6 +239,12 @@ def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
         yield everything[start : start + size]
 
 
+def matching(session: Session, query: Select[Any], column: Any, values: Iterable[Any]) -> Iterator[Any]:
+    """The rows of a query in which the column has one of the values, however many these are."""
+    for some in chunks(values):
+        yield from session.execute(query.where(column.in_(some)))
+
+
 def storable(value: str) -> bool:
     """Whether both databases can keep the text: no NUL character, no half of a surrogate pair."""
     try:
@@ -271,16 +277,15 @@ def require_reason(reason: str, missing: str, *others: str) -> None:
         raise SpendSenseError("the reason, or a name beside it, cannot be stored", code="invalid_text")
 
 
-def rows_changed(session: Session, statement: Any, rows: list[dict[str, Any]] | None) -> int:
-    """Run the update and return how many rows it changed; each of ``rows`` must change exactly one."""
+def rows_changed(session: Session, statement: Any, rows: list[dict[str, Any]]) -> None:
+    """Run the update for each of ``rows``, which must change exactly one."""
     changed: int = session.connection().execute(statement, rows).rowcount
-    if rows is not None and changed != len(rows):
+    if changed != len(rows):
         raise SpendSenseError(
             f"{len(rows) - changed} rows were not as they had been read under the write lock; nothing was changed. "
             "Something writes to the governance database past SpendSense",
             code="lost_race",
         )
-    return changed
 
 
 def _require_schema(connection: Connection, engine: Engine) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, aliased
 from spendsense_pipeline.governance import consent
 from spendsense_pipeline.governance.audit import AnyRow
 from spendsense_pipeline.governance.database import CHUNK
-from spendsense_pipeline.governance.lifecycle import status_at, text_is, wording_held
+from spendsense_pipeline.governance.lifecycle import hash_of, status_at, text_is, wording_held
 from spendsense_pipeline.governance.models import (
     ConsentPeriod,
     Decision,
@@ -24,7 +24,6 @@ from spendsense_pipeline.governance.models import (
     RecommendationText,
     Release,
 )
-from spendsense_pipeline.recommendations.identity import content_hash
 
 
 def consents(session: Session, now: dt.datetime, *, consent_days: int = 0) -> pd.DataFrame:
@@ -156,12 +155,7 @@ def releases(session: Session, since: dt.datetime, known: Set[bytes] = frozenset
             fingerprints.append(fingerprint)
     frame = _typed_frame(rows, [*texts], numbers=["window_days"], moments=[*moments])
     frame["text_hash"] = pd.Series(
-        [
-            content_hash(row.content_type, row.title, row.content, row.rationale, row.product_id)
-            if row.title is not None
-            else None
-            for row in rows
-        ],
+        [hash_of(row._mapping) if row.title is not None else None for row in rows],
         dtype="str",
     )
     return Releases(frame, fingerprints, met)

@@ -1,21 +1,23 @@
 """What happens to drafts beside decisions and releases, written down in the audit chain: one way in, one way to close.
 
-Belongs here: recording. Does not belong here: which drafts enter the queue (``registration``), or why one closes.
+Belongs here: recording, and keeping the texts that it is about. Does not belong here: which drafts enter the queue
+(``registration``), or why one closes.
 """
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, bindparam, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.database import chunks
+from spendsense_pipeline.governance.database import chunks, matching, rows_changed
 from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
 from spendsense_pipeline.governance.models import OPEN, Recommendation, RecommendationText
 from spendsense_pipeline.governance.present import EVIDENCE
 
+JUDGED = ("findings", "severity")
 COPIED = ("recommendation_id", "user_id", "consent_id", "as_of", "template_id", "template_hash", "expires_at")
 
 
@@ -33,7 +35,6 @@ def record(
     texts: Mapping[str, str] | None = None,
     superseded_by: Mapping[str, str | None] | None = None,
     run_id: str | None = None,
-    salt: audit.Salt = audit.random_salt,
 ) -> None:
     """Record what happened to drafts (columns ``COPIED`` and content_hash), in their order.
 
@@ -51,18 +52,37 @@ def record(
         }
         for draft in drafts
     ]
-    audit.record(session, audit.DRAFT, events, now, salt)
+    audit.record(session, audit.DRAFT, events, now)
 
 
 def given(session: Session, names: Iterable[str], *, original: bool = True) -> list[Mapping[Any, Any]]:
     """Drafts as an event copies them, with their original text's hash or that of the one that stands."""
     hashed = Recommendation.original_hash if original else Recommendation.content_hash
     query = _copied().add_columns(hashed.label("content_hash"))
-    return [
-        row._mapping
-        for some in chunks(sorted(names))
-        for row in session.execute(query.where(Recommendation.recommendation_id.in_(some)))
+    return [row._mapping for row in matching(session, query, Recommendation.recommendation_id, sorted(names))]
+
+
+def write_texts(session: Session, texts: Sequence[dict[str, Any]]) -> None:
+    """Keep these texts, rows of ``RecommendationText``. The words of one that is kept already stand, and the
+    guardrails' newer word on them counts.
+    """
+    text = RecommendationText.__table__
+    key = (RecommendationText.recommendation_id, RecommendationText.content_hash)
+    there = {
+        (name, hashed)
+        for name, hashed in matching(session, select(*key), key[0], [row["recommendation_id"] for row in texts])
+    }
+    unseen = [row for row in texts if (row["recommendation_id"], row["content_hash"]) not in there]
+    judged = [
+        {"of": row["recommendation_id"], "hashed": row["content_hash"], **{name: row[name] for name in JUDGED}}
+        for row in texts
+        if (row["recommendation_id"], row["content_hash"]) in there
     ]
+    if unseen:
+        session.execute(insert(text), unseen)  # type: ignore[arg-type] # a Table, typed wider
+    if judged:
+        same = (text.c.recommendation_id == bindparam("of"), text.c.content_hash == bindparam("hashed"))
+        rows_changed(session, update(text).where(*same), judged)  # type: ignore[arg-type] # a Table, typed wider
 
 
 def stored_evidence(session: Session, texts: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -83,7 +103,6 @@ def close(
     which: ColumnElement[bool],
     status: str,
     now: dt.datetime,
-    salt: audit.Salt = audit.random_salt,
 ) -> list[Mapping[Any, Any]]:
     """Give open, unreleased drafts a status that nothing follows, and record it; returns them as they were copied."""
     open_ones = (which, Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
@@ -98,7 +117,7 @@ def close(
             .values(status=status, status_at=now),
             execution_options={"synchronize_session": False},
         )
-    record(session, status, rows, now, salt=salt)
+    record(session, status, rows, now)
     return rows
 
 

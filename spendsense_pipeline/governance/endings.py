@@ -66,26 +66,22 @@ def offers_stand(session: Session) -> bool:
     return session.execute(offers.limit(1)).first() is not None
 
 
-def end_due(
-    session: Session, now: dt.datetime, withdrawn: Container[str], salt: audit.Salt = audit.random_salt
-) -> dict[str, list[str]]:
+def end_due(session: Session, now: dt.datetime, withdrawn: Container[str]) -> dict[str, list[str]]:
     """Write down what the clock and the catalogue have ended: cause → recommendation ids."""
     ends = [
         _ending(row, "product_withdrawn" if row.product_id in withdrawn else "expired", now)
         for row in due(session, now, withdrawn)
     ]
-    record_ends(session, ends, now, salt)
+    record_ends(session, ends, now)
     found: dict[str, list[str]] = {}
     for row in ends:
         found.setdefault(row["cause"], []).append(row["recommendation_id"])
     return found
 
 
-def record_ends(
-    session: Session, ends: list[dict[str, Any]], now: dt.datetime, salt: audit.Salt = audit.random_salt
-) -> None:
+def record_ends(session: Session, ends: list[dict[str, Any]], now: dt.datetime) -> None:
     """Write the ends {release_id, recommendation_id, cause, recalled_at}: the one way that a release ends."""
-    audit.record(session, audit.RECALL, ends, now, salt)
+    audit.record(session, audit.RECALL, ends, now)
     for some in chunks([row["release_id"] for row in ends]):
         session.execute(
             update(Release).where(Release.release_id.in_(some)).values(ended_at=now),
@@ -93,9 +89,7 @@ def record_ends(
         )
 
 
-def end_replaced(
-    session: Session, user_ids: Sequence[str], now: dt.datetime, salt: audit.Salt = audit.random_salt
-) -> list[str]:
+def end_replaced(session: Session, user_ids: Sequence[str], now: dt.datetime) -> list[str]:
     """Of each piece of these customers only the newest release stays; returns the recommendations that ended."""
     newer, other = aliased(Release), aliased(Recommendation)
     same_piece = and_(
@@ -113,7 +107,7 @@ def end_replaced(
     for some in chunks(sorted(set(user_ids))):
         rows = session.execute(_standing().where(Recommendation.user_id.in_(some), replaced).order_by(Release.seq))
         ends += [_ending(row, "replaced", now) for row in rows]
-    record_ends(session, ends, now, salt)
+    record_ends(session, ends, now)
     return [row["recommendation_id"] for row in ends]
 
 
@@ -126,7 +120,6 @@ def recall(
     reason: str,
     actor: str = LOCAL,
     since: dt.datetime | None = None,
-    salt: audit.Salt = audit.random_salt,
 ) -> dict[str, Any]:
     """Take back what was released, and take out what waits: {order_id, recalled, voided}, recommendation ids.
 
@@ -170,10 +163,10 @@ def recall(
             "digest": hashlib.sha256("\n".join(ids).encode()).hexdigest(),
             "ordered_at": now,
         }
-        audit.record(session, audit.ORDER, [order], now, salt)
+        audit.record(session, audit.ORDER, [order], now)
         ends = [_ending(row, "recalled", now) | {"order_id": order["order_id"]} for row in released]
-        record_ends(session, ends, now, salt)
-        voided = draft_events.close(session, chosen, "voided", now, salt)
+        record_ends(session, ends, now)
+        voided = draft_events.close(session, chosen, "voided", now)
         for given in standing:
             given.ended_at, given.ended_by = now, actor
     return {

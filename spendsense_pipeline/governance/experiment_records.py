@@ -82,8 +82,6 @@ def assign(
     deal: Callable[[Mapping[str, str], Mapping[str, int]], Iterable[Place]],
     as_of: dt.date,
     now: dt.datetime,
-    *,
-    salt: audit.Salt = audit.random_salt,
 ) -> int:
     """Give an arm to those customers (user_id → stratum) who have none; returns how many got one.
 
@@ -102,10 +100,10 @@ def assign(
         if known is None:
             row = {
                 **fields(plan, "name definition definition_hash insight"),
-                "salt": salt(),
+                "salt": audit.random_salt(),
                 "registered_at": now,
             }
-            audit.record(session, audit.EXPERIMENT, [row], now, salt)
+            audit.record(session, audit.EXPERIMENT, [row], now)
         places = select(Assignment.stratum, func.max(Assignment.ordinal) + 1).group_by(Assignment.stratum)
         free = dict(session.execute(places.where(Assignment.experiment == plan.name)).tuples().all())
         rows: list[dict[str, Any]] = [
@@ -121,8 +119,8 @@ def assign(
             }
             for place in deal(new, free)
         ]
-        audit.record(session, audit.ASSIGNMENT, rows, now, salt)
-        mark_ghosts(session, now, salt)
+        audit.record(session, audit.ASSIGNMENT, rows, now)
+        mark_ghosts(session, now)
     return len(rows)
 
 
@@ -161,7 +159,7 @@ def withheld(now: dt.datetime) -> ColumnElement[bool]:
     return or_(Recommendation.ghost, exists().where(_withholds(now)))
 
 
-def mark_ghosts(session: Session, now: dt.datetime, salt: audit.Salt = audit.random_salt) -> int:
+def mark_ghosts(session: Session, now: dt.datetime) -> int:
     """Write down which open drafts are withheld; to be called under the write lock. Returns how many are new."""
     found = session.execute(
         select(Recommendation.recommendation_id, func.min(Assignment.assignment_id).label("assignment_id"))
@@ -178,7 +176,7 @@ def mark_ghosts(session: Session, now: dt.datetime, salt: audit.Salt = audit.ran
         .order_by(Recommendation.recommendation_id)
     ).all()
     rows: list[dict[str, Any]] = [{**row._mapping, "marked_at": now} for row in found]
-    audit.record(session, audit.GHOST, rows, now, salt)
+    audit.record(session, audit.GHOST, rows, now)
     for some in chunks([row["recommendation_id"] for row in rows]):
         session.execute(
             update(Recommendation).where(Recommendation.recommendation_id.in_(some)).values(ghost=True),
@@ -202,15 +200,7 @@ def wordings(session: Session, now: dt.datetime, *, user_id: str | None = None) 
     return {(user, insight): template for user, insight, template in rows if insight and template}
 
 
-def end(
-    engine: Engine,
-    name: str,
-    operator_id: str,
-    reason: str,
-    now: dt.datetime,
-    *,
-    salt: audit.Salt = audit.random_salt,
-) -> None:
+def end(engine: Engine, name: str, operator_id: str, reason: str, now: dt.datetime) -> None:
     """End an experiment before its time. What was assigned stays on record and is still analysed.
 
     Raises ``unknown_experiment``, ``already_ended``, ``unknown_operator``, ``reason_required``.
@@ -226,11 +216,11 @@ def end(
             raise SpendSenseError(f"experiment {name!r} was ended before", code="already_ended")
         operators.registered(session, operator_id)
         row = {"name": name, "operator_id": operator_id, "reason": reason, "ended_at": now}
-        audit.record(session, audit.EXPERIMENT_END, [row], now, salt)
+        audit.record(session, audit.EXPERIMENT_END, [row], now)
 
 
 def registered(session: Session) -> list[dict[str, Any]]:
-    """Experiments on record, oldest first: name, definition, definition_hash, salt, registered_at, ended_at, reason."""
+    """Experiments on record, oldest first: name, definition, definition_hash, registered_at, ended_at, reason."""
     rows = session.execute(
         select(
             Experiment.name,

@@ -7,7 +7,7 @@ figure or a complaint holds the wording. Belongs here: taking events in and addi
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Engine, and_, func, select
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.durations import EVENT_AHEAD
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import endings
-from spendsense_pipeline.governance.database import adding, chunks, is_name, storable, writing
+from spendsense_pipeline.governance.database import adding, is_name, matching, storable, writing
 from spendsense_pipeline.governance.lifecycle import original_text
 from spendsense_pipeline.governance.models import EVENTS, FeedbackEvent, Recommendation, RecommendationText, Release
 
@@ -170,30 +170,19 @@ def _refusal(event: Mapping[str, Any], code: str) -> dict[str, str]:
 
 
 def _releases(session: Session, ids: set[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for some in chunks(sorted(ids)):
-        rows = session.execute(
-            select(
-                Release.release_id,
-                Release.recommendation_id,
-                Recommendation.user_id,
-                Recommendation.template_id,
-                Recommendation.template_hash,
-            )
-            .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
-            .where(Release.release_id.in_(some))
-        )
-        found |= {row.release_id: row for row in rows}
-    return found
+    rows = select(
+        Release.release_id,
+        Release.recommendation_id,
+        Recommendation.user_id,
+        Recommendation.template_id,
+        Recommendation.template_hash,
+    ).join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
+    return {row.release_id: row for row in matching(session, rows, Release.release_id, sorted(ids))}
 
 
 def _there(session: Session, ids: Sequence[str]) -> dict[str, Any]:
     columns = (FeedbackEvent.event_id, FeedbackEvent.release_id, FeedbackEvent.kind, FeedbackEvent.note)
-    return {
-        row.event_id: row
-        for some in chunks(ids)
-        for row in session.execute(select(*columns).where(FeedbackEvent.event_id.in_(some)))
-    }
+    return {row.event_id: row for row in matching(session, select(*columns), FeedbackEvent.event_id, ids)}
 
 
 def _inserted(session: Session, rows: list[dict[str, Any]]) -> set[str]:
@@ -205,19 +194,13 @@ def _inserted(session: Session, rows: list[dict[str, Any]]) -> set[str]:
     return set(session.scalars(added, rows))
 
 
-def dismissed(session: Session, user_ids: Sequence[str]) -> list[Any]:
+def dismissed(session: Session, user_ids: Iterable[str]) -> Iterator[Any]:
     """The recommendations that these customers dismissed, as rows of ``Recommendation`` with ``slots``."""
-    return [
-        row
-        for some in chunks(user_ids)
-        for row in session.execute(
-            select(Recommendation.__table__, RecommendationText.slots)
-            .join(Release, Release.recommendation_id == Recommendation.recommendation_id)
-            .join(
-                FeedbackEvent, and_(FeedbackEvent.release_id == Release.release_id, FeedbackEvent.kind == "dismissed")
-            )
-            .join(RecommendationText, original_text())
-            .where(FeedbackEvent.user_id.in_(some))
-            .order_by(Recommendation.as_of)
-        )
-    ]
+    rows = (
+        select(Recommendation.__table__, RecommendationText.slots)
+        .join(Release, Release.recommendation_id == Recommendation.recommendation_id)
+        .join(FeedbackEvent, and_(FeedbackEvent.release_id == Release.release_id, FeedbackEvent.kind == "dismissed"))
+        .join(RecommendationText, original_text())
+        .order_by(Recommendation.as_of)
+    )
+    return matching(session, rows, FeedbackEvent.user_id, user_ids)

@@ -16,7 +16,7 @@ from filelock import FileLock
 from sqlalchemy import Engine, func, insert, select, text
 from sqlalchemy.orm import Session
 
-from spendsense_pipeline.governance.database import chunks
+from spendsense_pipeline.governance.database import matching
 from spendsense_pipeline.governance.models import Decision, ModelGeneration, ModelTemplate, Recommendation
 from spendsense_pipeline.recommendations.generation import Generation, Template, faults
 from spendsense_pipeline.recommendations.guardrails import review_text
@@ -33,21 +33,17 @@ KEPT_IN_HOUSE = ("privacy", "grounding", "links")
 
 def written_before(session: Session, wanted: Mapping[str, Situation]) -> dict[str, Generation]:
     """What was written for these fingerprints, the newest of each; ``wanted``: fingerprint -> its situation."""
-    newest: dict[str, ModelGeneration] = {}
-    for some in chunks(wanted):
-        rows = session.scalars(
-            select(ModelGeneration)
-            .where(ModelGeneration.fingerprint.in_(some), ModelGeneration.outcome == "written")
-            .order_by(ModelGeneration.generation_id)
-        )
-        newest.update((row.fingerprint, row) for row in rows)
+    written = (
+        select(ModelGeneration).where(ModelGeneration.outcome == "written").order_by(ModelGeneration.generation_id)
+    )
+    newest: dict[str, ModelGeneration] = {
+        row.fingerprint: row for (row,) in matching(session, written, ModelGeneration.fingerprint, wanted)
+    }
     pieces: defaultdict[int, list[Template]] = defaultdict(list)
-    for ids in chunks(row.generation_id for row in newest.values()):
-        templates = session.scalars(
-            select(ModelTemplate).where(ModelTemplate.generation_id.in_(ids)).order_by(ModelTemplate.place)
-        )
-        for one in templates:
-            pieces[one.generation_id].append(Template(one.topic, one.title, one.content, tuple(json.loads(one.facts))))
+    templates = select(ModelTemplate).order_by(ModelTemplate.place)
+    ids = [row.generation_id for row in newest.values()]
+    for (one,) in matching(session, templates, ModelTemplate.generation_id, ids):
+        pieces[one.generation_id].append(Template(one.topic, one.title, one.content, tuple(json.loads(one.facts))))
     return {
         fingerprint: Generation(
             situation=wanted[fingerprint],
@@ -87,10 +83,10 @@ def rejected(session: Session, library: Sequence[Piece]) -> dict[str, list[Rejec
         .where(Recommendation.status == "rejected", Recommendation.content_type == "education")
         .order_by(Decision.seq.desc())
     ).all()
-    for some in chunks({template for _, template, _ in rows} - set(words)):
-        written = select(ModelTemplate.template_hash, ModelTemplate.title, ModelTemplate.content)
-        for one in session.execute(written.where(ModelTemplate.template_hash.in_(some))):
-            words[one.template_hash] = one.title, one.content
+    written = select(ModelTemplate.template_hash, ModelTemplate.title, ModelTemplate.content)
+    unknown = {template for _, template, _ in rows} - set(words)
+    for template, title, content in matching(session, written, ModelTemplate.template_hash, unknown):
+        words[template] = title, content
     found: dict[str, dict[str, Rejected]] = {}
     for situation, template, reason in rows:
         mine = found.setdefault(situation.partition("/")[0], {})

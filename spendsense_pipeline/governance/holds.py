@@ -1,7 +1,7 @@
 """Legal holds: what is known of a customer must not go while one stands.
 
 An erasure is refused meanwhile and remembered; whoever lifts the last hold carries it out. Belongs here: placing,
-lifting, listing. Does not belong here: erasing (``erased_rows``).
+lifting, listing. Does not belong here: erasing (``erasure``).
 """
 
 import datetime as dt

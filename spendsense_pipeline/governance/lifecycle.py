@@ -18,6 +18,7 @@ from spendsense_pipeline.governance.models import (
     Release,
     WordingHold,
 )
+from spendsense_pipeline.recommendations.identity import content_hash
 
 Wording = tuple[str, str]
 """template_id and template_hash."""
@@ -60,6 +61,11 @@ def original_text(text: Any = RecommendationText) -> ColumnElement[bool]:
 def text_is(text: Any, row: Any, content_hash: Any) -> ColumnElement[bool]:
     """The SQL condition that joins a row about a recommendation with its text of this hash."""
     return and_(text.recommendation_id == row.recommendation_id, text.content_hash == content_hash)
+
+
+def hash_of(text: Mapping[Any, Any]) -> str:
+    """The content hash of a text's words as they stand in a row."""
+    return content_hash(*(text[name] for name in ("content_type", "title", "content", "rationale", "product_id")))
 
 
 def has_wording(wording: Wording, row: Any = Recommendation) -> ColumnElement[bool]:

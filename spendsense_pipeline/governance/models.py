@@ -735,7 +735,7 @@ class Erasure(Base):
 class Tombstone(Base):
     """A customer or account that was erased, so that a file delivered again does not bring it back.
 
-    ``digest`` is ``ingest.digests.digest`` under ``salt``, which is one for all; ``owner`` is the digest of the
+    ``digest`` is ``tombstones.digest`` under ``salt``, which is one for all; ``owner`` is the digest of the
     account's customer; ``erasure_id`` is null while the erasure is under way.
     """
 

@@ -26,12 +26,13 @@ from spendsense_pipeline.governance.database import (
     chunks,
     give_way,
     is_name,
+    matching,
     quoted,
     rows_changed,
     storable,
     writing,
 )
-from spendsense_pipeline.governance.lifecycle import original_text
+from spendsense_pipeline.governance.lifecycle import hash_of, original_text
 from spendsense_pipeline.governance.models import (
     OPEN,
     SCOPE_OF,
@@ -42,7 +43,6 @@ from spendsense_pipeline.governance.models import (
     Slate,
     UtcTime,
 )
-from spendsense_pipeline.recommendations.identity import content_hash
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +56,9 @@ TURN = 1_000
 SEVERITIES = {"notable": 1, "critical": 2}
 
 NAMES = ("recommendation_id", "user_id", "consent_id", "template_id", "product_id")
+
+PIECE = ("user_id", "content_type", "product_id", "insight_id", "template_id")
+"""What says which piece a draft is."""
 
 SET_BY_DRAFT = (
     *("window_days", "persona", "template_id", "template_hash", "situation", "generator", "model", "prompt_version"),
@@ -211,41 +214,32 @@ class _Registered:
         pieces = select(Recommendation.__table__, RecommendationText.slots, RecommendationText.findings).join(
             RecommendationText, original_text()
         )
-        for some in chunks({draft["recommendation_id"] for draft in drafts}):
-            for row in session.execute(pieces.where(Recommendation.recommendation_id.in_(some))):
-                past.by_id[row.recommendation_id] = row
-        for some in chunks(customers):
-            active = pieces.where(Recommendation.user_id.in_(some), Recommendation.status.in_(OPEN))
-            for row in session.execute(active.order_by(Recommendation.as_of)):
-                past.by_subject[_subject(row._mapping)].append(row)
-                if row.status == "pending_approval":
-                    past.waiting[row.user_id].append(row)
-            slates = session.execute(select(Slate.user_id, Slate.as_of).where(Slate.user_id.in_(some)))
-            past.newest.update((row.user_id, row.as_of) for row in slates)
-            rejections = select(
-                Recommendation.user_id,
-                Recommendation.content_type,
-                Recommendation.product_id,
-                Recommendation.insight_id,
-                Recommendation.template_id,
-            ).join(Decision, Decision.decision_id == Recommendation.decision_id)
-            for row in session.execute(
-                rejections.where(
-                    Recommendation.user_id.in_(some),
-                    Recommendation.status == "rejected",
-                    Decision.decided_at > now - REJECTION,
-                )
-            ):
-                past.rejected.add(_piece(row._mapping))
-            past.dismissed.update((_piece(row._mapping), row) for row in feedback.dismissed(session, some))
-            past.declined |= topics.declined_by(session, list(some))
-        for some in chunks({draft["consent_id"] for draft in drafts}):
-            periods = session.execute(
-                select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope).where(
-                    ConsentPeriod.consent_id.in_(some), consent.is_live(now, consent_days)
-                )
-            )
-            past.consents.update((row.consent_id, row.user_id, row.scope) for row in periods)
+        for row in matching(
+            session, pieces, Recommendation.recommendation_id, {draft["recommendation_id"] for draft in drafts}
+        ):
+            past.by_id[row.recommendation_id] = row
+        active = pieces.where(Recommendation.status.in_(OPEN)).order_by(Recommendation.as_of)
+        for row in matching(session, active, Recommendation.user_id, customers):
+            past.by_subject[_subject(row._mapping)].append(row)
+            if row.status == "pending_approval":
+                past.waiting[row.user_id].append(row)
+        slates = select(Slate.user_id, Slate.as_of)
+        past.newest = dict(matching(session, slates, Slate.user_id, customers))
+        rejections = (
+            select(*(getattr(Recommendation, name) for name in PIECE))
+            .join(Decision, Decision.decision_id == Recommendation.decision_id)
+            .where(Recommendation.status == "rejected", Decision.decided_at > now - REJECTION)
+        )
+        past.rejected = {
+            _piece(row._mapping) for row in matching(session, rejections, Recommendation.user_id, customers)
+        }
+        past.dismissed = {_piece(row._mapping): row for row in feedback.dismissed(session, customers)}
+        past.declined = topics.declined_by(session, customers)
+        live = select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope).where(
+            consent.is_live(now, consent_days)
+        )
+        consents = {draft["consent_id"] for draft in drafts}
+        past.consents = set(map(tuple, matching(session, live, ConsentPeriod.consent_id, consents)))
         return past
 
 
@@ -375,7 +369,7 @@ def _write_drafts(
     if outcome.rewritten:
         _rewrite(session, outcome.rewritten, to_text, now, run_id)
     if outcome.reassessed:
-        _reassess(session, outcome.reassessed)
+        drafts.write_texts(session, [to_text(draft) for draft in outcome.reassessed])
         _record_texts(session, "judged", outcome.reassessed, now, run_id)
     if outcome.superseded:
         statement = (
@@ -429,21 +423,8 @@ def _rewrite(
 
     One that had been superseded waits anew and for its full time.
     """
-    recommendation, text = Recommendation.__table__, RecommendationText.__table__
-    there: set[tuple[str, str]] = set()
-    for some in chunks([draft["recommendation_id"] for draft in written]):
-        versions = session.execute(
-            select(RecommendationText.recommendation_id, RecommendationText.content_hash).where(
-                RecommendationText.recommendation_id.in_(some)
-            )
-        )
-        there.update((row.recommendation_id, row.content_hash) for row in versions)
-    unseen = [draft for draft in written if (draft["recommendation_id"], draft["content_hash"]) not in there]
-    if unseen:
-        session.execute(insert(text), [to_text(draft) for draft in unseen])  # type: ignore[arg-type] # a Table
-    again = [draft for draft in written if (draft["recommendation_id"], draft["content_hash"]) in there]
-    if again:
-        _reassess(session, again)
+    recommendation = Recommendation.__table__
+    drafts.write_texts(session, [to_text(draft) for draft in written])
     statement = (
         update(recommendation)  # type: ignore[arg-type] # a Table, typed wider
         .where(
@@ -484,24 +465,6 @@ def _record_texts(
     drafts.record(session, action, drafts.given(session, [name for name, _ in named]), now, texts=proofs, run_id=run_id)
 
 
-def _reassess(session: Session, judged: Sequence[Mapping[str, Any]]) -> None:
-    """The text stands as it was, the guardrails' newer word on it counts."""
-    text = RecommendationText.__table__
-    statement = update(text).where(  # type: ignore[arg-type] # a Table, typed wider
-        text.c.recommendation_id == bindparam("of"), text.c.content_hash == bindparam("hashed")
-    )
-    words = [
-        {
-            "of": draft["recommendation_id"],
-            "hashed": draft["content_hash"],
-            "findings": draft["findings"],
-            "severity": severity(json.loads(draft["findings"])),
-        }
-        for draft in judged
-    ]
-    rows_changed(session, statement, words)
-
-
 def _draft_rows(drafted: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> list[dict[str, Any]]:
     if isinstance(drafted, Sequence):
         return [dict(draft) for draft in drafted]
@@ -526,7 +489,6 @@ def _checked_draft(draft: dict[str, Any]) -> dict[str, Any]:
             f"draft {name} holds a character that cannot be stored (NUL or half a surrogate pair)",
             code="invalid_text",
         )
-    hashed = (draft["content_type"], draft["title"], draft["content"], draft["rationale"], draft["product_id"])
-    if content_hash(*hashed) != draft["content_hash"]:
+    if hash_of(draft) != draft["content_hash"]:
         raise SpendSenseError(f"draft {name}: content_hash is not the hash of its text", code="hash_mismatch")
     return draft

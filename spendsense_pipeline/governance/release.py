@@ -20,8 +20,15 @@ from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.durations import CAPPED
 from spendsense_pipeline.governance import audit, consent, endings, experiment_records, policy, topics
-from spendsense_pipeline.governance.database import chunks, reading, rows_changed, storable, writing
-from spendsense_pipeline.governance.lifecycle import DECIDED, current_text, release_stands, text_is, wording_held
+from spendsense_pipeline.governance.database import matching, reading, rows_changed, storable, writing
+from spendsense_pipeline.governance.lifecycle import (
+    DECIDED,
+    current_text,
+    hash_of,
+    release_stands,
+    text_is,
+    wording_held,
+)
 from spendsense_pipeline.governance.models import (
     OPEN,
     SCOPE_OF,
@@ -37,7 +44,6 @@ from spendsense_pipeline.governance.models import (
 from spendsense_pipeline.governance.registration import expire, severity
 from spendsense_pipeline.governance.review import Guardrails
 from spendsense_pipeline.insights.kinds import INSIGHTS
-from spendsense_pipeline.recommendations.identity import content_hash
 
 LOG = logging.getLogger(__name__)
 
@@ -276,7 +282,6 @@ def run_gate(
     release_days: int = 30,
     guardrails: Guardrails = no_guardrails,
     run_id: str | None = None,
-    salt: audit.Salt = audit.random_salt,
 ) -> Gate:
     """Release what may be released, and write down what has ended: expired drafts, lapsed consent, releases whose time
     is over, whose product is gone, or of whose piece a newer text goes out now.
@@ -306,8 +311,8 @@ def run_gate(
         blocked["weekly_cap"] = len(candidates) - len(allowed)
         blocked += Counter(refused.values())
         blocked += _waiting_counts(session, now)
-        recalled = consent.close_lapsed(session, now, terms.consent_days, salt=salt)
-        ended = {"lapsed": recalled} | endings.end_due(session, now, _products(session, withdrawn), salt)
+        recalled = consent.close_lapsed(session, now, terms.consent_days)
+        ended = {"lapsed": recalled} | endings.end_due(session, now, _products(session, withdrawn))
         expire(session, now)
         releases: list[dict[str, Any]] = [
             {
@@ -323,7 +328,7 @@ def run_gate(
             }
             for facts, cited in allowed
         ]
-        audit.record(session, audit.RELEASE, releases, now, salt)
+        audit.record(session, audit.RELEASE, releases, now)
         if releases:
             recommendation = Recommendation.__table__
             marked = update(recommendation).where(  # type: ignore[arg-type] # a Table, typed wider
@@ -339,7 +344,7 @@ def run_gate(
                     for row in releases
                 ],
             )
-            ended["replaced"] = endings.end_replaced(session, [facts.user_id for facts, _ in allowed], now, salt)
+            ended["replaced"] = endings.end_replaced(session, [facts.user_id for facts, _ in allowed], now)
     return Gate(
         [row["recommendation_id"] for row in releases],
         sorted([*recalled, *ended.get("product_withdrawn", [])]),
@@ -361,21 +366,13 @@ def _unfit_texts(session: Session, candidates: Sequence[ReleaseFacts], guardrail
         Recommendation.template_id,
     ).join(Recommendation, current_text())
     unfit: dict[str, str] = {}
-    for some in chunks(list(hashed)):
-        for row in session.execute(words.where(RecommendationText.recommendation_id.in_(some))):
-            text = dict(row._mapping)
-            if not _as_decided(text, hashed[row.recommendation_id]):
-                unfit[row.recommendation_id] = "text_changed"
-            elif severity(guardrails(text)) >= 2:
-                unfit[row.recommendation_id] = "critical_finding"
+    for row in matching(session, words, RecommendationText.recommendation_id, hashed):
+        text = dict(row._mapping)
+        if hash_of(text) != hashed[row.recommendation_id]:
+            unfit[row.recommendation_id] = "text_changed"
+        elif severity(guardrails(text)) >= 2:
+            unfit[row.recommendation_id] = "critical_finding"
     return unfit
-
-
-def _as_decided(row: Mapping[str, Any], hashed: str) -> bool:
-    """Whether these are the words that the hash is of."""
-    return hashed == content_hash(
-        row["content_type"], row["title"], row["content"], row["rationale"], row["product_id"]
-    )
 
 
 def _decided_now(
@@ -428,15 +425,12 @@ def _urgent(facts: ReleaseFacts) -> bool:
 
 def _had_this_week(session: Session, user_ids: Sequence[str], now: dt.datetime) -> dict[str, int]:
     """How many texts went out to these customers in the last seven days, whatever became of them."""
-    had: dict[str, int] = {}
-    for some in chunks(user_ids):
-        rows = session.execute(
-            select(Recommendation.user_id, func.count().label("number"))
-            .where(Recommendation.user_id.in_(some), Recommendation.released_at > now - CAPPED)
-            .group_by(Recommendation.user_id)
-        )
-        had.update((row.user_id, row.number) for row in rows)
-    return had
+    counted = (
+        select(Recommendation.user_id, func.count())
+        .where(Recommendation.released_at > now - CAPPED)
+        .group_by(Recommendation.user_id)
+    )
+    return dict(matching(session, counted, Recommendation.user_id, user_ids))
 
 
 def _waiting_counts(session: Session, now: dt.datetime) -> Counter[str]:
@@ -481,9 +475,9 @@ def released(
     given = {"now": now, "agreed_after": now - dt.timedelta(days=consent_days), "of": user_id}
     rows = [dict(row._mapping) for row in session.execute(feed, given)]
     shown = [row for row in rows if row["product_id"] is None or row["product_id"] not in withdrawn]
-    whole = [row for row in shown if _as_decided(row, row["content_hash"])]
+    whole = [row for row in shown if hash_of(row) == row["content_hash"]]
     if len(whole) < len(shown):
-        changed = [row["release_id"] for row in shown if not _as_decided(row, row["content_hash"])]
+        changed = [row["release_id"] for row in shown if row not in whole]
         LOG.error("not shown, their words are not those that were decided: %s", ", ".join(changed))
     return [row | {"slots": json.loads(row["slots"])} for row in whole]
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, bindparam, func, insert, select, update
+from sqlalchemy import Engine, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import DRAFT_LIFE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, policy
-from spendsense_pipeline.governance.database import chunks, rows_changed, storable, writing
-from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, status_of
+from spendsense_pipeline.governance.database import matching, rows_changed, storable, writing
+from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, hash_of, status_of
 from spendsense_pipeline.governance.models import (
     SCOPE_OF,
     ConsentPeriod,
@@ -30,7 +30,6 @@ from spendsense_pipeline.governance.models import (
     Viewing,
 )
 from spendsense_pipeline.governance.registration import severity
-from spendsense_pipeline.recommendations.identity import content_hash
 
 MOST_AT_ONCE = 10_000
 """Decisions in one call; it holds the write lock while it lasts."""
@@ -226,7 +225,6 @@ def decide(
     made: str | None = None,
     run_id: str | None = None,
     known_by: str = "trusted_local",
-    salt: audit.Salt = audit.random_salt,
 ) -> list[dict[str, Any]]:
     """Take every decision that may be taken, each whole: [{recommendation_id, ok, status, refused}] in order.
 
@@ -245,9 +243,7 @@ def decide(
         raise ValueError("an override needs guardrails to judge its text")
     with writing(engine) as session:
         made = made or ("individual" if len(requests) == 1 else "bulk")
-        return decide_within(
-            session, requests, Rules(now, guardrails, four_eyes, made, run_id, known_by=known_by), salt
-        )
+        return decide_within(session, requests, Rules(now, guardrails, four_eyes, made, run_id, known_by=known_by))
 
 
 @dataclass(frozen=True)
@@ -265,15 +261,13 @@ class Rules:
     """How the operators were known."""
 
 
-def decide_within(
-    session: Session, requests: Sequence[Request], rules: Rules, salt: audit.Salt = audit.random_salt
-) -> list[dict[str, Any]]:
+def decide_within(session: Session, requests: Sequence[Request], rules: Rules) -> list[dict[str, Any]]:
     """``decide`` for whoever is inside ``writing`` already."""
     if not rules.four_eyes and policy.in_force(session).four_eyes:
         rules = replace(rules, four_eyes=True)
     desk = _Desk.read(session, requests)
     results = [desk.take(request, rules) for request in requests]
-    _write_decisions(session, desk, rules.now, salt)
+    _write_decisions(session, desk, rules.now)
     return results
 
 
@@ -304,46 +298,34 @@ class _Desk:
             *(getattr(RecommendationText, name) for name in ("signals", "severity", "findings")),
         )
         whole = whole.join(RecommendationText, current_text())
-        for some in chunks({one.recommendation_id for one in requests if storable(one.recommendation_id)}):
-            for row in session.execute(whole.where(Recommendation.recommendation_id.in_(some))):
-                desk.items[row.recommendation_id] = dict(row._mapping) | {"author": None}
-            overrides = select(Decision.recommendation_id, Decision.content_hash, Decision.operator_id).where(
-                Decision.recommendation_id.in_(some), Decision.action == "override"
-            )
-            # Whoever put the words last that stand now, whatever was decided about them since.
-            for override in session.execute(overrides.order_by(Decision.recommendation_id, Decision.ordinal)):
-                item = desk.items[override.recommendation_id]
-                if item["content_hash"] == override.content_hash:
-                    item["author"] = override.operator_id
-            versions = select(RecommendationText.recommendation_id, func.count()).where(
-                RecommendationText.recommendation_id.in_(some)
-            )
-            for recommendation_id, number in session.execute(versions.group_by(RecommendationText.recommendation_id)):
-                desk.versions[recommendation_id] = number
-            for viewing in session.execute(
-                select(Viewing.recommendation_id, Viewing.operator_id, Viewing.content_hash).where(
-                    Viewing.recommendation_id.in_(some)
-                )
-            ):
-                desk.viewings[viewing.recommendation_id, viewing.operator_id] = viewing.content_hash
-            last = select(Decision.recommendation_id, func.max(Decision.ordinal)).group_by(Decision.recommendation_id)
-            for recommendation_id, ordinal in session.execute(last.where(Decision.recommendation_id.in_(some))):
-                desk.ordinals[recommendation_id] = ordinal
-        for some in chunks({one.operator_id for one in requests if storable(one.operator_id)}):
-            for operator in session.execute(
-                select(
-                    Operator.operator_id,
-                    Operator.deactivated_at,
-                    Operator.role,
-                    Operator.scopes,
-                    Operator.qualified_until,
-                ).where(Operator.operator_id.in_(some))
-            ):
-                desk.operators[operator.operator_id] = operator
-            strangers = [name for name in some if name not in desk.operators]
-            desk.customers.update(
-                session.scalars(select(ConsentPeriod.user_id).where(ConsentPeriod.user_id.in_(strangers)).distinct())
-            )
+        named = {one.recommendation_id for one in requests if storable(one.recommendation_id)}
+        for row in matching(session, whole, Recommendation.recommendation_id, named):
+            desk.items[row.recommendation_id] = dict(row._mapping) | {"author": None}
+        overrides = (
+            select(Decision.recommendation_id, Decision.content_hash, Decision.operator_id)
+            .where(Decision.action == "override")
+            .order_by(Decision.recommendation_id, Decision.ordinal)
+        )
+        # Whoever put the words last that stand now, whatever was decided about them since.
+        for override in matching(session, overrides, Decision.recommendation_id, named):
+            item = desk.items[override.recommendation_id]
+            if item["content_hash"] == override.content_hash:
+                item["author"] = override.operator_id
+        text_of = RecommendationText.recommendation_id
+        desk.versions = dict(matching(session, select(text_of, func.count()).group_by(text_of), text_of, named))
+        viewings = select(Viewing.recommendation_id, Viewing.operator_id, Viewing.content_hash)
+        for name, operator_id, hashed in matching(session, viewings, Viewing.recommendation_id, named):
+            desk.viewings[name, operator_id] = hashed
+        last = select(Decision.recommendation_id, func.max(Decision.ordinal)).group_by(Decision.recommendation_id)
+        desk.ordinals = dict(matching(session, last, Decision.recommendation_id, named))
+        deciding = {one.operator_id for one in requests if storable(one.operator_id)}
+        standing = select(
+            Operator.operator_id, Operator.deactivated_at, Operator.role, Operator.scopes, Operator.qualified_until
+        )
+        desk.operators = {row.operator_id: row for row in matching(session, standing, Operator.operator_id, deciding)}
+        customers = select(ConsentPeriod.user_id).distinct()
+        strangers = deciding - set(desk.operators)
+        desk.customers = {row.user_id for row in matching(session, customers, ConsentPeriod.user_id, strangers)}
         return desk
 
     def take(self, request: Request, rules: Rules) -> dict[str, Any]:
@@ -392,7 +374,7 @@ class _Desk:
         return _closed(request, item, rules.now) or self._other_text(request, item)
 
     def _other_text(self, request: Request, item: dict[str, Any]) -> Refusal | None:
-        if request.action in ("approve", "override") and not _words_as_hashed(item):
+        if request.action in ("approve", "override") and hash_of(item) != item["content_hash"]:
             return Refusal.TEXT_CHANGED
         seen = request.content_hash
         if seen is None and request.action == "approve":
@@ -442,9 +424,7 @@ class _Desk:
         }
         if not all(text.strip() and _readable(name, text) for name, text in words.items()):
             return Refusal.INVALID_TEXT
-        hashed = content_hash(
-            item["content_type"], words["title"], words["content"], item["rationale"], item["product_id"]
-        )
+        hashed = hash_of(item | words)
         if hashed == item["content_hash"]:
             return Refusal.NOTHING_CHANGED
         passed_on = ("content_type", "rationale", "product_id", "persona", "template_id", "slots", "reasons")
@@ -510,52 +490,22 @@ def _located(findings: Sequence[Mapping[str, Any]], text: Mapping[str, str]) -> 
     return [located(one, **{part: text[part] for part in ("title", "content", "rationale")}) for one in findings]
 
 
-def _words_as_hashed(item: Mapping[str, Any]) -> bool:
-    """Whether the stored words are those that the hash is of."""
-    words = (item[name] for name in ("content_type", "title", "content", "rationale", "product_id"))
-    return bool(content_hash(*words) == item["content_hash"])
-
-
 def _readable(name: str, text: str) -> bool:
     return storable(text) and len(text) <= LONGEST[name]
 
 
-def _write_decisions(session: Session, desk: _Desk, now: dt.datetime, salt: audit.Salt) -> None:
+def _write_decisions(session: Session, desk: _Desk, now: dt.datetime) -> None:
     """Texts first, then decisions, then the change itself: compare-and-set on the status and hash that were read."""
     if not desk.changes:
         return
-    text, recommendation = RecommendationText.__table__, Recommendation.__table__
-    there: set[tuple[str, str]] = set()
-    for some in chunks([row["recommendation_id"] for row in desk.texts]):
-        versions = select(RecommendationText.recommendation_id, RecommendationText.content_hash)
-        found = session.execute(versions.where(RecommendationText.recommendation_id.in_(some)))
-        there.update((row.recommendation_id, row.content_hash) for row in found)
-    unseen = [row for row in desk.texts if (row["recommendation_id"], row["content_hash"]) not in there]
-    again = [row for row in desk.texts if (row["recommendation_id"], row["content_hash"]) in there]
-    if unseen:
-        session.execute(insert(text), unseen)  # type: ignore[arg-type] # a Table, typed wider
-    if again:  # the same words once more: the text stands, the guardrails' newer word on it counts
-        judged = update(text).where(  # type: ignore[arg-type] # as above
-            text.c.recommendation_id == bindparam("of"), text.c.content_hash == bindparam("hashed")
-        )
-        newer = [
-            {
-                "of": row["recommendation_id"],
-                "hashed": row["content_hash"],
-                "findings": row["findings"],
-                "severity": row["severity"],
-            }
-            for row in again
-        ]
-        rows_changed(session, judged, newer)
+    recommendation = Recommendation.__table__
+    draft_events.write_texts(session, desk.texts)
     if desk.texts:
         named = [(row["recommendation_id"], row["content_hash"]) for row in desk.texts]
         items = [desk.items[name] for name, _ in named]
-        draft_events.record(
-            session, "judged", items, now, texts=draft_events.stored_evidence(session, named), salt=salt
-        )
-    audit.record(session, audit.DECISION, desk.decisions, now, salt)
-    change = update(recommendation).where(  # type: ignore[arg-type] # as above
+        draft_events.record(session, "judged", items, now, texts=draft_events.stored_evidence(session, named))
+    audit.record(session, audit.DECISION, desk.decisions, now)
+    change = update(recommendation).where(  # type: ignore[arg-type] # a Table, typed wider
         recommendation.c.recommendation_id == bindparam("of"),
         recommendation.c.status == bindparam("was"),
         recommendation.c.content_hash == bindparam("hashed"),

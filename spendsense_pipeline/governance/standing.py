@@ -41,7 +41,6 @@ def approve(
     until: dt.datetime,
     read_percent: int = READ_PERCENT,
     known_by: str = "trusted_local",
-    salt: audit.Salt = audit.random_salt,
 ) -> dict[str, Any]:
     """Approve the wording ``T@HASH`` for later drafts: {standing_id, template_id, template_hash, until, bounds}.
 
@@ -78,7 +77,7 @@ def approve(
             "known_by": known_by,
             "given_at": now,
         }
-        audit.record(session, audit.STANDING, [row], now, salt)
+        audit.record(session, audit.STANDING, [row], now)
     return {name: row[name] for name in ("standing_id", "template_id", "template_hash", "until")} | {
         "bounds": json.loads(row["bounds"])
     }
@@ -118,7 +117,6 @@ def apply(
     *,
     four_eyes: bool = False,
     run_id: str | None = None,
-    salt: audit.Salt = audit.random_salt,
 ) -> list[str]:
     """Approve what came in since under standing approvals; returns the recommendation ids.
 
@@ -158,7 +156,7 @@ def apply(
                 and not read_alone(one.recommendation_id, standing.standing_id, standing.read_percent)
             ]
             rules = Rules(now, None, four_eyes, "standing", run_id, known_by=standing.known_by)
-            approved += [row["recommendation_id"] for row in decide_within(session, asked, rules, salt) if row["ok"]]
+            approved += [row["recommendation_id"] for row in decide_within(session, asked, rules) if row["ok"]]
     return approved
 
 

@@ -1,4 +1,6 @@
-"""Whether somebody was erased, for those who would write about them. Setting the tombstones is ``erased_rows``."""
+"""Whether somebody was erased, for those who would write about them. Setting the tombstones is ``erasure``'s."""
+
+import hashlib
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
@@ -6,7 +8,11 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.database import quoted
 from spendsense_pipeline.governance.models import Tombstone
-from spendsense_pipeline.ingest.digests import digest
+
+
+def digest(salt: str, kind: str, name: str) -> str:
+    """How an erased ``user`` or ``account`` is remembered: sha256 in hex, over the id without the blanks around it."""
+    return hashlib.sha256(f"{salt} {kind} {name.strip()}".encode(errors="surrogatepass")).hexdigest()
 
 
 def require_not_erased(session: Session, user_id: str) -> None:

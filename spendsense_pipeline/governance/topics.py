@@ -6,7 +6,7 @@ topics and a customer's word on them. Consent itself is ``consent``.
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, case, exists, null, select
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, endings
-from spendsense_pipeline.governance.database import fields, is_name, quoted, storable
+from spendsense_pipeline.governance.database import fields, is_name, matching, quoted, storable
 from spendsense_pipeline.governance.models import Recall, Recommendation, Release, TopicChoice
 from spendsense_pipeline.governance.tombstones import require_not_erased
 from spendsense_pipeline.insights.kinds import INSIGHTS
@@ -68,11 +68,11 @@ def choices(session: Session, user_id: str) -> dict[str, bool]:
     return {name: wanted[name] for name in TOPICS}
 
 
-def declined_by(session: Session, user_ids: list[str]) -> set[tuple[str, str]]:
+def declined_by(session: Session, user_ids: Iterable[str]) -> set[tuple[str, str]]:
     """(user_id, topic) of what these customers switched off."""
     last: dict[tuple[str, str], str] = {}
-    rows = select(TopicChoice.user_id, TopicChoice.topic, TopicChoice.choice).where(TopicChoice.user_id.in_(user_ids))
-    for row in session.execute(rows.order_by(TopicChoice.seq)):
+    rows = select(TopicChoice.user_id, TopicChoice.topic, TopicChoice.choice).order_by(TopicChoice.seq)
+    for row in matching(session, rows, TopicChoice.user_id, user_ids):
         last[row.user_id, row.topic] = row.choice
     return {of for of, choice in last.items() if choice == "declined"}
 
@@ -94,7 +94,6 @@ def choose(
     actor: str,
     source: str,
     channel: str,
-    salt: audit.Salt = audit.random_salt,
 ) -> dict[str, bool]:
     """Record what changed, with all that switching off means; returns ``choices`` afterwards.
 
@@ -123,16 +122,16 @@ def choose(
         }
         for name, value in sorted(changed.items())
     ]
-    audit.record(session, audit.TOPIC, rows, now, salt)
+    audit.record(session, audit.TOPIC, rows, now)
     off = [name for name, value in changed.items() if not value]
     if off:
-        _end_topics(session, user_id, off, now, salt)
+        _end_topics(session, user_id, off, now)
     return before | changed
 
 
-def _end_topics(session: Session, user_id: str, off: list[str], now: dt.datetime, salt: audit.Salt) -> None:
+def _end_topics(session: Session, user_id: str, off: list[str], now: dt.datetime) -> None:
     theirs = and_(Recommendation.user_id == user_id, topic().in_(off))
-    draft_events.close(session, theirs, "voided", now, salt)
+    draft_events.close(session, theirs, "voided", now)
     released = (
         select(Release.release_id, Release.recommendation_id)
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
@@ -140,4 +139,4 @@ def _end_topics(session: Session, user_id: str, off: list[str], now: dt.datetime
         .order_by(Release.seq)
     )
     ends = [dict(row._mapping) | {"cause": "topic_declined", "recalled_at": now} for row in session.execute(released)]
-    endings.record_ends(session, ends, now, salt)
+    endings.record_ends(session, ends, now)

@@ -111,7 +111,6 @@ def approve_template(
     four_eyes: bool = False,
     run_id: str | None = None,
     known_by: str = "trusted_local",
-    salt: audit.Salt = audit.random_salt,
     report: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Approve what waits in the words ``T@HASH`` without findings: {results, left}.
@@ -136,9 +135,9 @@ def approve_template(
             ]
             opened = sample(session, wording, operator_id)
             rules = Rules(now, None, four_eyes, "template", run_id, sample_opened=opened is not None, known_by=known_by)
-            decided = decide_within(session, asked, rules, salt)
+            decided = decide_within(session, asked, rules)
             if approved := sum(row["ok"] for row in decided):
-                _record_decision(session, wording, operator_id, opened, approved, now, run_id, salt)
+                _record_decision(session, wording, operator_id, opened, approved, now, run_id)
         results += decided
         left += [
             {"recommendation_id": one.recommendation_id, "reason": "findings" if one.severity else "overridden"}
@@ -214,7 +213,6 @@ def _record_decision(
     approved: int,
     now: dt.datetime,
     run_id: str | None,
-    salt: audit.Salt,
 ) -> None:
     before = session.scalar(select(func.max(TemplateDecision.ordinal)).where(has_wording(wording, TemplateDecision)))
     row = {
@@ -227,7 +225,7 @@ def _record_decision(
         "run_id": run_id,
         "decided_at": now,
     }
-    audit.record(session, audit.TEMPLATE_DECISION, [row], now, salt)
+    audit.record(session, audit.TEMPLATE_DECISION, [row], now)
 
 
 def _waiting_by_wording(session: Session, now: dt.datetime) -> dict[Wording, dict[str, Any]]:

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from spendsense_pipeline.erasure import erased_rows
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import (
     audit,
     consent,
     credentials,
     endings,
-    erased_rows,
     feedback,
     operators,
     queue,

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import Engine, select, text, update
 from sqlalchemy.exc import IntegrityError
 
+from spendsense_pipeline.erasure import erased_rows
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, erased_rows, experiment_records, release
+from spendsense_pipeline.governance import audit, experiment_records, release
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.experiment_records import Place, Plan
 from spendsense_pipeline.governance.models import Assignment, Experiment, Ghost, Recommendation

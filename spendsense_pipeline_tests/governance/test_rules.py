@@ -8,11 +8,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine, select
 
+from spendsense_pipeline.erasure import erased_rows
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import (
     audit,
     consent,
-    erased_rows,
     holds,
     operators,
     policy,

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from spendsense_pipeline import warehouse
+from spendsense_pipeline.erasure.erased import Erased, holding
+from spendsense_pipeline.erasure.erased_files import accounts_of, scrub
+from spendsense_pipeline.governance.tombstones import digest
 from spendsense_pipeline.ingest import landing
-from spendsense_pipeline.ingest.digests import digest, holding
-from spendsense_pipeline.ingest.erased_files import Erased, accounts_of, scrub
 from spendsense_pipeline.ingest.files import PLAID
 
 SALT = "grain"

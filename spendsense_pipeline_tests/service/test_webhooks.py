@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from spendsense_pipeline import signed_post
-from spendsense_pipeline.governance import endings, erased_rows, outbox
+from spendsense_pipeline.erasure import erased_rows
+from spendsense_pipeline.governance import endings, outbox
 from spendsense_pipeline.service.webhooks import Sender
 from spendsense_pipeline.settings import InvalidSettings, Settings
 from spendsense_pipeline_tests.governance import town

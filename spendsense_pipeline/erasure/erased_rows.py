@@ -1,7 +1,7 @@
 """Erasing a customer from the governance database: at first nothing is visible any more, at the end nothing is left.
 
-``begin`` closes consent, which empties the feed, and sets the tombstones; the files follow (``spendsense_pipeline.
-erasure``); ``finish`` takes the rows out and leaves one link in the audit chain that says which places it emptied.
+``begin`` closes consent, which empties the feed, and sets the tombstones; the files follow; ``finish`` takes the rows
+out and leaves one link in the audit chain that says which places it emptied.
 Each is one transaction and may be run again. Does not belong here: any file.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, and_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
+from spendsense_pipeline.erasure.erased import Erased
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, consent, holds, operators
 from spendsense_pipeline.governance.database import chunks, require_reason, writing
@@ -42,8 +43,7 @@ from spendsense_pipeline.governance.models import (
     Viewing,
     WordingHold,
 )
-from spendsense_pipeline.ingest.digests import digest
-from spendsense_pipeline.ingest.erased_files import Erased
+from spendsense_pipeline.governance.tombstones import digest
 
 
 def remembered(session: Session) -> Erased:
@@ -61,7 +61,6 @@ def begin(
     now: dt.datetime,
     *,
     known: bool,
-    salt: audit.Salt = audit.random_salt,
 ) -> list[str]:
     """Close consent and set the tombstones; returns the customer's recommendation ids.
 
@@ -91,7 +90,7 @@ def begin(
         if held:
             holds.keep_request(session, user_id, operator_id, reason, now)
         else:
-            _begun(session, user_id, accounts, operator_id, now, erased, salt)
+            _begun(session, user_id, accounts, operator_id, now, erased)
     if held:
         holds.refuse(user_id, held)
     return recommendations
@@ -104,7 +103,6 @@ def _begun(
     operator_id: str,
     now: dt.datetime,
     erased: Erased,
-    salt: audit.Salt,
 ) -> None:
     """Close consent and set the tombstones."""
     live = session.scalars(
@@ -112,8 +110,8 @@ def _begun(
     ).all()
     if live:
         provenance = {"actor": operator_id, "source": "erasure", "channel": "operator", "reason": "erased"}
-        consent.revoke(session, user_id, now, scopes=live, salt=salt, **provenance)
-    shared_salt = erased.salt or salt()
+        consent.revoke(session, user_id, now, scopes=live, **provenance)
+    shared_salt = erased.salt or audit.random_salt()
     owner = digest(shared_salt, "user", user_id)
     stones = {owner: "user"} | {digest(shared_salt, "account", one): "account" for one in accounts}
     there = {
@@ -126,17 +124,11 @@ def _begun(
         for stone, kind in stones.items()
         if stone not in there
     ]
-    audit.record(session, audit.TOMBSTONE, new, now, salt)
+    audit.record(session, audit.TOMBSTONE, new, now)
 
 
 def finish(
-    engine: Engine,
-    user_id: str,
-    operator_id: str,
-    reason: str,
-    now: dt.datetime,
-    *,
-    salt: audit.Salt = audit.random_salt,
+    engine: Engine, user_id: str, operator_id: str, reason: str, now: dt.datetime
 ) -> tuple[str | None, dict[str, int]]:
     """Take every row of the customer out; returns the erasure's id (None where there was nothing left) and counts.
 
@@ -152,7 +144,7 @@ def finish(
         under_way = and_(Tombstone.owner == owner, Tombstone.erasure_id.is_(None))
         if not session.scalar(select(exists().where(under_way))) and not any(counts.values()):
             return None, counts
-        name = json.dumps([now.isoformat(), operator_id, links, salt()])
+        name = json.dumps([now.isoformat(), operator_id, links, audit.random_salt()])
         row: dict[str, Any] = {
             "erasure_id": "era_" + hashlib.sha256(name.encode()).hexdigest()[:20],
             "operator_id": operator_id,
@@ -160,7 +152,7 @@ def finish(
             "links": json.dumps(links),
             "erased_at": now,
         }
-        audit.record(session, audit.ERASURE, [row], now, salt)
+        audit.record(session, audit.ERASURE, [row], now)
         session.execute(update(Tombstone).where(under_way).values(erasure_id=row["erasure_id"]))
     return row["erasure_id"], counts
 

@@ -1,9 +1,7 @@
 """Taking erased customers out of landed files, whatever their format, and keeping them out.
 
-Who was erased is known by tombstones alone: salted digests of the ids of customers and their accounts. A landed file
-loses the rows that belong to them and keeps every other byte for byte (Parquet: value for value). What happened on an
-account that the customer shares with others is the others' as well: it stays, and loses the customer's id. What does
-not belong here: deciding to erase (``governance.erased_rows``), and the tables made from the files.
+A landed file loses the rows that belong to them and keeps every other byte for byte (Parquet: value for value). Does
+not belong here: whose a row is (``erased``).
 """
 
 import csv
@@ -21,26 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from spendsense_pipeline.erasure.erased import GOES, OWNERS, RELEASED, STAYS, Erased, Row
 from spendsense_pipeline.ingest import declaration, landing, plaid
 from spendsense_pipeline.ingest.declaration import DEFAULTS, Declaration
-from spendsense_pipeline.ingest.digests import digest, holding
-from spendsense_pipeline.ingest.fields import HELD
 
 BLOCK = 1 << 20
 PEOPLE = ("users", "accounts", "transactions", "liabilities")
 """The landed tables whose rows belong to somebody."""
-
-OWNERS = {"user_id": "user", "account_id": "account"}
-"""The columns that say whose a row is, and the kind of tombstone that their ids are looked up under."""
-
-Row = Mapping[str, Any]
-STAYS, RELEASED, GOES = range(3)
-"""What becomes of a row: nothing, the loss of the customer's id, or everything."""
 
 
 class NotReadable(Exception):
@@ -48,43 +36,6 @@ class NotReadable(Exception):
 
 
 NOT_A_TABLE = (NotReadable, gzip.BadGzipFile, EOFError, zlib.error, UnicodeError, pa.ArrowInvalid, csv.Error)
-
-
-class Erased:
-    """The erased customers and accounts, by their digests. Ids are digested once each.
-
-    >>> Erased("salt", [digest("salt", "user", "mia")]).fate("users", {"user_id": " mia"}) == GOES
-    True
-    """
-
-    def __init__(self, salt: str, digests: Iterable[str]) -> None:
-        self.salt, self._digests = salt, frozenset(digests)
-        self._known: dict[tuple[str, str], bool] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._digests)
-
-    def holds(self, kind: str, name: Any) -> bool:
-        """Whether this id was erased."""
-        if name is None:
-            return False
-        key = (kind, name if isinstance(name, str) else json.dumps(name, default=str))
-        if key not in self._known:
-            self._known[key] = digest(self.salt, *key) in self._digests
-        return self._known[key]
-
-    def fate(self, table: str, row: Row) -> int:
-        """What becomes of a landed row: it goes where it is an erased customer's, by ``user_id`` or ``account_id``.
-
-        A transaction or a liability of an account that others hold, too, loses the customer's id.
-        """
-        user_id, account_id = row.get("user_id"), row.get("account_id")
-        if self.holds("account", account_id):
-            return GOES
-        if not self.holds("user", user_id):
-            return STAYS
-        shared = table in HELD and isinstance(user_id, str) and isinstance(account_id, str)
-        return RELEASED if shared and self.holds("account", holding(str(user_id), str(account_id))) else GOES
 
 
 @dataclass(frozen=True)
@@ -209,7 +160,7 @@ def _counted(file: _File, erased: Erased, user_id: str | None) -> Counter[int]:
     counted: Counter[int] = Counter()
     if file.format == "parquet":
         for batch in _batches(pq.ParquetFile(file.path), [file.declared.column_of(name) for name in OWNERS]):
-            counted.update(_fates(batch, file.table, erased, file.declared).to_pylist())
+            counted.update(erased.fates(batch, file.table, file.declared).to_pylist())
     else:
         counted.update(_fate(file, row, raw, erased, user_id) for row, raw in _pieces(file))
     return counted
@@ -226,7 +177,7 @@ def _written_without(file: _File, erased: Erased, user_id: str | None) -> Path:
     beside = file.path.with_name(f".{file.path.name}.erasing")
     with beside.open("wb") as stream:
         if file.format == "parquet":
-            rewritten(file.path, stream, lambda batch: released(batch, file.table, erased, file.declared))
+            rewritten(file.path, stream, lambda batch: erased.released(batch, file.table, file.declared))
         else:
             packed = gzip.GzipFile("", "wb", fileobj=stream, mtime=0) if file.path.suffix == ".gz" else stream
             out = io.TextIOWrapper(packed, _encoding(file), errors="surrogateescape", newline="")
@@ -362,64 +313,6 @@ PIECES: Mapping[str, Callable[[IO[str]], Iterator[tuple[Row | None, str]]]] = {
     "json": _json_pieces,
     "jsonl": _jsonl_pieces,
 }
-
-
-# --- Parquet, landed or of the warehouse ---
-
-
-def owned(batch: pa.RecordBatch, erased: Erased) -> pa.BooleanArray:
-    """Which rows are an erased customer's, by ``user_id`` and ``account_id`` where the table has them."""
-    theirs = pa.array(np.zeros(batch.num_rows, dtype=bool))
-    for column, kind in OWNERS.items():
-        if column in batch.schema.names:
-            ids = batch.column(column).cast(pa.string())
-            gone = [name for name in ids.unique().to_pylist() if erased.holds(kind, name)]
-            if gone:
-                theirs = pc.or_(theirs, pc.is_in(ids, value_set=pa.array(gone, pa.string())))
-    return theirs
-
-
-def _fates(batch: pa.RecordBatch, table: str, erased: Erased, declared: Declaration | None = None) -> pa.Int64Array:
-    """What becomes of each row of a landed table; its columns are called as they are ``declared``."""
-    declared = declared or Declaration(table)
-    ids = {}
-    for name in OWNERS:
-        column, default = declared.column_of(name), declared.defaults.get(name)
-        found = batch.column(column).cast(pa.string()) if column in batch.schema.names else None
-        found = found if found is not None else pa.nulls(batch.num_rows, pa.string())
-        ids[name] = found if default is None else pc.fill_null(found, default)
-    rows = pa.table([*ids.values(), pa.array(np.arange(batch.num_rows))], names=[*ids, "place"])
-    fates = np.full(batch.num_rows, STAYS)
-    theirs = pa.array(np.zeros(batch.num_rows, dtype=bool))
-    for name, kind in OWNERS.items():
-        gone = [one for one in ids[name].unique().to_pylist() if erased.holds(kind, one)]
-        theirs = pc.or_(theirs, pc.is_in(ids[name], value_set=pa.array(gone, pa.string())))
-    for row in rows.filter(theirs).to_pylist():
-        fates[row["place"]] = erased.fate(table, row)
-    return pa.array(fates)
-
-
-def released(batch: pa.RecordBatch, table: str, erased: Erased, declared: Declaration | None = None) -> pa.RecordBatch:
-    """The rows of a landed table that stay; those of accounts shared with others, without the erased customer's id."""
-    fates = _fates(batch, table, erased, declared)
-    column = (declared or Declaration(table)).column_of("user_id")
-    if column in batch.schema.names:
-        place = batch.schema.get_field_index(column)
-        kept = pc.if_else(
-            pc.equal(fates, RELEASED), pa.scalar(None, batch.schema.field(place).type), batch.column(place)
-        )
-        batch = batch.set_column(place, batch.schema.field(place), kept)
-    return batch.filter(pc.not_equal(fates, GOES))
-
-
-def affected(batch: pa.RecordBatch, table: str, erased: Erased) -> pa.BooleanArray:
-    """Which rows of a landed table go or are released."""
-    return pc.not_equal(_fates(batch, table, erased), STAYS)
-
-
-def gone(batch: pa.RecordBatch, table: str, erased: Erased) -> pa.BooleanArray:
-    """Which rows of a landed table go."""
-    return pc.equal(_fates(batch, table, erased), GOES)
 
 
 def rewritten(source: Any, out: Any, lighter: Callable[[pa.RecordBatch], pa.RecordBatch]) -> None:

@@ -1,0 +1,164 @@
+"""What stored tables and exports know of a customer, and taking their rows out, in every partition.
+
+A file is replaced by itself without the rows, whole or not at all, in a folder or in an object store.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from spendsense_pipeline.erasure.erased import GOES, STAYS, Erased
+from spendsense_pipeline.erasure.erased_files import rewritten
+from spendsense_pipeline.evaluation import export
+
+RAW = ("raw_users", "raw_accounts", "raw_transactions", "raw_liabilities")
+SPOT = ("batch", "file", "row")
+"""The place of a landed row, as raw tables and the quarantine name it."""
+
+Mark = Callable[[pa.RecordBatch], pa.BooleanArray]
+
+
+@dataclass
+class Holdings:
+    """What stored tables say that a customer holds."""
+
+    known: bool = False
+    """Whether any table of people knows the customer."""
+    accounts: set[str] = field(default_factory=set)
+    delivered: set[str] = field(default_factory=set)
+    """Accounts that were delivered as the customer's own."""
+    of_others: set[str] = field(default_factory=set)
+    """Accounts that are somebody else's by now."""
+
+    @classmethod
+    def read(cls, root: str, user_id: str) -> "Holdings":
+        """From the tables of a warehouse."""
+        found = cls()
+        for table in ("raw_accounts", "accounts", "raw_users", "users", "raw_transactions"):
+            for row in _ids(root, table):
+                account = (row.get("account_id") or "").strip()
+                if (row["user_id"] or "").strip() == user_id:
+                    found.known = True
+                    found.accounts |= {account} - {""}
+                    found.delivered |= {account} - {""} if table in ("raw_accounts", "accounts") else set()
+                elif table == "accounts":
+                    found.of_others.add(account)
+        return found
+
+
+def _ids(root: str, table: str) -> Iterator[dict[str, Any]]:
+    """Each pair of ids that a stored table holds."""
+    filesystem, folder = fsspec.core.url_to_fs(root)
+    for path in _parquet(filesystem, folder):
+        if _table(folder, path) == table:
+            with filesystem.open(path, "rb") as stored:
+                source = pq.ParquetFile(stored)
+                columns = [name for name in ("user_id", "account_id") if name in source.schema_arrow.names]
+                for batch in source.iter_batches(columns=columns):
+                    yield from pa.Table.from_batches([batch]).group_by(columns).aggregate([]).to_pylist()
+
+
+def empty_warehouse(root: str, erased: Erased, pseudonyms: set[str]) -> dict[str, int]:
+    """Rows taken out by table, in every partition. Raw rows go last: they say which rows in quarantine are theirs."""
+    filesystem, folder = fsspec.core.url_to_fs(root)
+    paths = _parquet(filesystem, folder)
+    raw = [path for path in paths if _table(folder, path) in RAW]
+    spots = {spot for path in raw for spot in _spots(filesystem, path, _table(folder, path), erased)}
+    marks: dict[str, Mark] = {
+        "quarantined_rows": lambda batch: _at(spots, batch),
+        "experiment_outcomes": lambda batch: pc.is_in(
+            batch.column("pseudonym"), value_set=pa.array(sorted(pseudonyms), pa.string())
+        ),
+    }
+    removed: dict[str, int] = {}
+    for path in [*(path for path in paths if path not in raw), *raw]:
+        table = _table(folder, path)
+        if path in raw:
+            count = _without_landed(filesystem, path, table, erased)
+        else:
+            count = _without(filesystem, path, marks.get(table, erased.owns))
+        if count:
+            removed[table] = removed.get(table, 0) + count
+    return removed
+
+
+def empty_exports(root: str, erased: Erased) -> dict[str, int]:
+    """Rows taken out of exports by day; their manifests follow."""
+    filesystem, folder = fsspec.core.url_to_fs(root)
+    removed: dict[str, int] = {}
+    for path in _parquet(filesystem, folder):
+        day = path[len(folder) :].strip("/").split("/")[0]
+        removed[day] = removed.get(day, 0) + _without(filesystem, path, erased.owns)
+    for day in removed:
+        place = f"{folder}/{day}"
+        if filesystem.exists(f"{place}/{export.MANIFEST}"):
+            export.described_again(filesystem.unstrip_protocol(place))
+    return {day: count for day, count in removed.items() if count}
+
+
+def _parquet(filesystem: Any, folder: str) -> list[str]:
+    return sorted(path for path in filesystem.find(folder) if path.endswith(".parquet"))
+
+
+def _table(folder: str, path: str) -> str:
+    """The asset that a stored file belongs to, whatever the layout of its parts."""
+    return path[len(folder) :].strip("/").split("/")[0].removesuffix(".parquet")
+
+
+def _spots(filesystem: Any, path: str, table: str, erased: Erased) -> Iterator[tuple[Any, ...]]:
+    """The places of the landed rows that go."""
+    with filesystem.open(path, "rb") as stored:
+        source = pq.ParquetFile(stored)
+        columns = [name for name in source.schema_arrow.names if name in (*SPOT, "user_id", "account_id")]
+        for batch in source.iter_batches(columns=columns):
+            gone = pc.equal(erased.fates(batch, table.removeprefix("raw_")), GOES)
+            yield from (tuple(row[name] for name in SPOT) for row in batch.filter(gone).to_pylist())
+
+
+def _at(spots: set[tuple[Any, ...]], batch: pa.RecordBatch) -> pa.BooleanArray:
+    rows = zip(*(batch.column(name).to_pylist() for name in SPOT), strict=True)
+    return pa.array([row in spots for row in rows], pa.bool_())
+
+
+def _without_landed(filesystem: Any, path: str, table: str, erased: Erased) -> int:
+    """As `_without`, of rows as landed: those of accounts that others hold, too, stay without the customer's id."""
+    table = table.removeprefix("raw_")
+    return _without(
+        filesystem,
+        path,
+        lambda batch: pc.not_equal(erased.fates(batch, table), STAYS),
+        lambda batch: erased.released(batch, table),
+    )
+
+
+def _without(
+    filesystem: Any, path: str, theirs: Mark, rest: Callable[[pa.RecordBatch], pa.RecordBatch] | None = None
+) -> int:
+    """Replace a stored file by itself without the rows marked, or by what ``rest`` leaves of it; returns how many rows
+    were marked."""
+    with filesystem.open(path, "rb") as stored:
+        source = pq.ParquetFile(stored)
+        wanted = {*SPOT, "user_id", "account_id", "pseudonym"}
+        columns = [name for name in source.schema_arrow.names if name in wanted]
+        count = 0
+        if columns:
+            count = sum(pc.sum(theirs(batch)).as_py() or 0 for batch in source.iter_batches(columns=columns))
+        if not count:
+            return 0
+        local = "file" in (filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,))
+        with tempfile.TemporaryDirectory() as elsewhere:
+            beside = Path(f"{path}.erasing") if local else Path(elsewhere) / "table"
+            with beside.open("wb") as out:
+                rewritten(stored, out, rest or (lambda batch: batch.filter(pc.invert(theirs(batch)))))
+            if local:
+                beside.replace(path)
+            else:
+                filesystem.put_file(str(beside), path)
+    return count
