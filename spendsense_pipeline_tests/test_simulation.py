@@ -36,6 +36,7 @@ from spendsense_pipeline import gate, warehouse
 from spendsense_pipeline.definitions import _resources, build_defs
 from spendsense_pipeline.defs import erase_run, ingest, launch
 from spendsense_pipeline.defs.resources import Clock
+from spendsense_pipeline.erasure import erased_rows
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.evaluation import export
 from spendsense_pipeline.governance import (
@@ -43,7 +44,6 @@ from spendsense_pipeline.governance import (
     batches,
     consent,
     endings,
-    erased_rows,
     feedback,
     generations,
     holds,
