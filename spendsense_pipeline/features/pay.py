@@ -331,17 +331,45 @@ def frequency_of(days: Numbers, begin: int, end: int, ruler: Ruler, counts: Numb
         if frequency == MONTHLY and (count - 1) * 30 * ON_ONE_CALENDAR > days[end - 1] - days[begin] + 7:
             # Pay on most days has a payday a month away from each; there are too many for a monthly calendar.
             continue
-        usual, on = 0, 0
-        if frequency != MONTHLY:
-            usual = usual_place(frequency, days, begin, end, ruler, counts)
-        for k in range(begin, end):
-            if has_neighbour(frequency, days, begin, end, k) and (
-                frequency == MONTHLY or keeps_place(frequency, days[k], usual, count, ruler)
-            ):
-                on += 1
-        if on >= count * ON_ONE_CALENDAR:
+        if lie_on(frequency, days, begin, end, ruler, counts):
             return frequency
+        if frequency == WEEKLY or frequency == BIWEEKLY:
+            moved = place_moved(frequency, days, begin, end)
+            if (
+                min(moved - begin, end - moved) >= LEAST_BY_PATTERN
+                and lie_on(frequency, days, begin, moved, ruler, counts)
+                and lie_on(frequency, days, moved, end, ruler, counts)
+            ):
+                return frequency
     return IRREGULAR
+
+
+@jit
+def lie_on(frequency: int, days: Numbers, begin: int, end: int, ruler: Ruler, counts: Numbers) -> bool:
+    """Whether three quarters of the paydays lie on a calendar."""
+    count, usual, on = end - begin, 0, 0
+    if frequency != MONTHLY:
+        usual = usual_place(frequency, days, begin, end, ruler, counts)
+    for k in range(begin, end):
+        if has_neighbour(frequency, days, begin, end, k) and (
+            frequency == MONTHLY or keeps_place(frequency, days[k], usual, count, ruler)
+        ):
+            on += 1
+    return bool(on >= count * ON_ONE_CALENDAR)
+
+
+@jit
+def place_moved(frequency: int, days: Numbers, begin: int, end: int) -> int:
+    """The payday from which pay comes on another weekday, of a bank that passes it on earlier; the first where it never
+    does or does so twice."""
+    moved = begin
+    for k in range(begin + 1, end):
+        past = (days[k] - days[k - 1]) % CYCLE[frequency]
+        if min(past, CYCLE[frequency] - past) > OFF_ITS_PLACE[frequency]:
+            if moved > begin:
+                return begin
+            moved = k
+    return moved
 
 
 @jit

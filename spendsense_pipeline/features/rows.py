@@ -41,12 +41,13 @@ ROW = np.dtype(
 # What is said and an id that occur together among the customer's rows.
 SPELLING = np.dtype(
     [("said", "i8"), ("identity", "i8"), ("rows", "i8"), ("text", "i8"), ("display", "i8"), ("stable_id", "i8"),
-     ("shared", "i8"), ("payee", "i8")],
+     ("shared", "i8"), ("payee", "i8"), ("first", "i8"), ("last", "i8")],
     align=True,
 )  # fmt: skip
 # What is known of a text within one customer: a field holds where its stamp is the customer's.
 TEXT = np.dtype(
     [("as_id", "i8"), ("rows", "i8"), ("only_paypal", "i8"), ("least_name", "i8"), ("most_name", "i8"),
+     ("first", "i8"), ("last", "i8"),
      ("as_name", "i8"), ("usual_id", "i8"), ("usual_rows", "i8"),
      ("as_payee", "i8"), ("merchant", "i8"), ("paid_from", "i8"), ("paid_out", "f8"), ("paid_in", "f8"),
      ("inflows", "i8"), ("owed", "f8"), ("matched", "i8"), ("unmatched", "i8")],
@@ -82,12 +83,13 @@ class RowRoom(NamedTuple):
 def find_payees(stamp: int, rows: Records, count: int, names: Names, room: RowRoom) -> None:
     """Write to each row its payee, the payee's readable name and what passed between both, judged on all rows.
 
-    An id is a payee where it occurs on two or more rows. A row without id joins the id that its name mostly has. All
-    others go by their name.
+    An id is a payee where it occurs on two or more rows; ids of one name that follow one another are one. A row without
+    id, or of one that occurs once, joins the id that its name mostly has. All others go by their name.
     """
     found = gather_spellings(rows, count, names, room)
     weigh_ids(stamp, found, names, room)
     weigh_names(stamp, found, room)
+    join_ids(found, room)
     choose_payees(stamp, found, room)
     for i in range(count):
         row = rows[i]
@@ -130,11 +132,13 @@ def gather_spellings(rows: Records, count: int, names: Names, room: RowRoom) -> 
         if k == 0 or keys[k] >> PLACE_BITS != keys[k - 1] >> PLACE_BITS:
             new = room.spellings[found]
             new.said, new.identity, new.rows = row.said, names.id_text[row.identity], 0
+            new.first, new.last = row.day, row.day
             new.text, new.display = names.text[row.said], names.display[row.said]
             if new.text < 0:
                 new.display = names.id_display[row.identity]
             found += 1
         room.spellings[found - 1].rows += 1
+        room.spellings[found - 1].last = row.day  # rows of one spelling are in order of day
         row.spelling = found - 1
     return found
 
@@ -153,7 +157,9 @@ def weigh_ids(stamp: int, found: int, names: Names, room: RowRoom) -> None:
         if about.as_id != stamp:
             about.as_id, about.rows, about.only_paypal = stamp, 0, 1
             about.least_name, about.most_name = 1 << 40, -1
+            about.first, about.last = spelling.first, spelling.last
         about.rows += spelling.rows
+        about.first, about.last = min(about.first, spelling.first), max(about.last, spelling.last)
         if not names.told[spelling.said] & BY_PAYPAL:
             about.only_paypal = 0
         if spelling.text >= 0:
@@ -193,6 +199,35 @@ def weigh_names(stamp: int, found: int, room: RowRoom) -> None:
 
 
 @jit
+def join_ids(found: int, room: RowRoom) -> None:
+    """Make one of the ids of a name that follow one another in time, each under no other name: the source gave its
+    payee a new id. Ids of a name that overlap in time are different payees."""
+    keys, pairs, at = room.keys, ZERO, 0
+    for s in range(found):
+        spelling = room.spellings[s]
+        if spelling.stable_id >= 0 and spelling.text >= 0:
+            first = room.texts[spelling.stable_id].first
+            keys[pairs] = (spelling.text << 2 * PLACE_BITS) | (first << PLACE_BITS) | s
+            pairs += 1
+    sort(keys, pairs)
+    while at < pairs:
+        text, end, one_by_one, before = keys[at] >> 2 * PLACE_BITS, at, True, ZERO - 1
+        while end < pairs and keys[end] >> 2 * PLACE_BITS == text:
+            now = room.spellings[keys[end] & PLACE_MASK].stable_id
+            about = room.texts[now]
+            if about.least_name < about.most_name or (
+                before >= 0 and before != now and about.first <= room.texts[before].last
+            ):
+                one_by_one = False
+            before = now
+            end += 1
+        if one_by_one:
+            for k in range(at, end):
+                room.spellings[keys[k] & PLACE_MASK].stable_id = room.texts[text].usual_id
+        at = end
+
+
+@jit
 def choose_payees(stamp: int, found: int, room: RowRoom) -> None:
     """Write each spelling's payee, and to the payee its readable name; nothing passed between both yet."""
     for s in range(found):
@@ -200,7 +235,7 @@ def choose_payees(stamp: int, found: int, room: RowRoom) -> None:
         spelling.payee = spelling.text if spelling.text >= 0 else spelling.identity
         if spelling.stable_id >= 0:
             spelling.payee = spelling.stable_id
-        elif spelling.identity < 0 and not spelling.shared and spelling.text >= 0:
+        elif not spelling.shared and spelling.text >= 0:
             about = room.texts[spelling.text]
             if about.as_name == stamp:
                 spelling.payee = about.usual_id
@@ -320,6 +355,8 @@ def is_refund(row: Records) -> bool:
 @jit
 def is_card_payment(row: Records) -> bool:
     """A card paid, seen from either account; also all that a card receives and is no refund."""
+    if row.category & INFERRED and row.says & SAYS_INSTALMENT and row.amount < 0 and row.held_as == CREDIT_CARD:
+        return False  # a purchase paid in parts by the card, under the name of its issuer
     if row.category & CARD_PAYMENT:
         return True
     if row.says & SAYS_CARD_PAYMENT and row.category & (UNSAID | TRANSFER | LOAN_PAYMENTS):
@@ -346,11 +383,11 @@ def is_own_transfer(row: Records) -> bool:
         return True
     if told & (TO_PERSON | TO_EMPLOYER | TO_STATE | ANY_SERVICE) or row.identity >= 0:
         return False
-    if says & SAYS_OWN_ACCOUNT or (says & SAYS_TRANSFER and told & TO_BANK):
+    by_category = category & TRANSFER != 0 and not category & (WITHDRAWAL | DEPOSIT)
+    if says & SAYS_OWN_ACCOUNT or (told & TO_BANK and (says & SAYS_TRANSFER or (by_category and not says & SAYS_BILL))):
         return True
     if not told & BARE or (row.amount > 0 and says & SAYS_UNEARNED):
         return False
-    by_category = category & TRANSFER != 0 and not category & (WITHDRAWAL | DEPOSIT)
     return by_category or says & SAYS_TRANSFER != 0 or told & MARK_TRANSFER != 0
 
 
@@ -473,7 +510,11 @@ def write_purpose(row: Records) -> None:
         row.purpose, row.evidence = FOR_BILL, BY_KNOWN_PAYEE
     elif subscribed and category & (HABIT | BILL) and not category & TRANSPORT:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_WORDS
-    elif category & HABIT or told & SERVICE_HABIT or (says & SAYS_HABIT and told & (FROM_CODE | FROM_WORDS)):
+    elif (
+        category & HABIT
+        or (told & SERVICE_HABIT and not (telling and told & FROM_CATEGORY))  # another payee of a known shop's name
+        or (says & SAYS_HABIT and told & (FROM_CODE | FROM_WORDS))
+    ):
         row.purpose = NO_STREAM
     elif category & LOOSE and says & SAYS_HABIT:
         row.purpose = NO_STREAM  # `Fun Money` is a plan's category as much as a coffee's
@@ -562,9 +603,9 @@ def leg_of(row: Records) -> int:
         return 0
     if (row.category & PURCHASE or row.refund) and row.amount < 0:
         return 0
-    if row.told & (TO_STATE | SERVICE_PEER) or row.says & SAYS_PEER or (row.amount > 0 and row.told & TO_EMPLOYER):
+    if row.told & TO_STATE or row.says & SAYS_PEER or (row.amount > 0 and row.told & TO_EMPLOYER):
         return 0
-    if row.told & TO_PERSON:
+    if row.told & (TO_PERSON | SERVICE_PEER):
         return 3
     if of_card:
         return 2

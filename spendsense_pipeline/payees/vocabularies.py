@@ -23,7 +23,7 @@ from spendsense_pipeline.payees.words import plain
 TARGETS = ("plaid_v1.csv", "beyond_v1.csv")
 NAMES = (
     *("plaid_v2.csv", "plaid_legacy.csv", "flat.csv", "mint_mx.csv", "finicity.csv", "teller.csv"),
-    *("card_issuers.csv", "app_banks.csv", "yodlee.csv"),
+    *("card_issuers.csv", "app_banks.csv", "yodlee.csv", "budget_apps.csv"),
 )
 CODES = (
     *("codes_nacha.csv", "codes_iso20022_purpose.csv", "codes_iso20022_btc.csv", "codes_gvc.csv"),
