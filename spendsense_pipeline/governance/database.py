@@ -239,7 +239,7 @@ def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
         yield everything[start : start + size]
 
 
-def matching(session: Session, query: Select[Any], column: Any, values: Iterable[Any]) -> Iterator[Any]:
+def matching(session: Session, query: Select[*tuple[Any, ...]], column: Any, values: Iterable[Any]) -> Iterator[Any]:
     """The rows of a query in which the column has one of the values, however many these are."""
     for some in chunks(values):
         yield from session.execute(query.where(column.in_(some)))

@@ -34,6 +34,9 @@ SCENARIOS: dict[str, list[tuple[str, dt.date, float]]] = {
         ],
         2000,
     ),
+    "weekly, two days earlier since spring": checks(
+        "acme", [day - dt.timedelta(days=2 * (n >= 13)) for n, day in enumerate(every(7, 26, LAST))], 700
+    ),
     "semi-monthly": checks("acme", MID_AND_END, 2000),
     "semi-monthly, weekends before": checks("acme", [friday_before(date) for date in MID_AND_END], 2000),
     "first and fifteenth": checks("acme", monthly(1, 6) + monthly(15, 6), 2000),
@@ -93,6 +96,7 @@ def found() -> Found:
         ("weekly", "weekly"),
         ("biweekly", "biweekly"),
         ("biweekly, one holiday", "biweekly"),
+        ("weekly, two days earlier since spring", "weekly"),
         ("two paydays a fortnight apart", "biweekly"),
         ("semi-monthly", "semi_monthly"),
         ("semi-monthly, weekends before", "semi_monthly"),

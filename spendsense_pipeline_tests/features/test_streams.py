@@ -637,6 +637,15 @@ def test_interest_tax_refunds_and_dividends_are_no_income_streams(found: Found, 
 # --- the table as a whole --------------------------------------------------------------------------------------
 
 given("null payee", None, monthly(15, 6), -15.49)
+given("id renewed", "Shelfmark", monthly(15, 9)[:4], -12.0, merchant_entity_id="e1")
+given("id renewed", "Shelfmark", monthly(15, 9)[4:], -12.0, merchant_entity_id="e2")
+
+
+def test_ids_of_a_name_that_follow_one_another_are_one_payee(found: Found) -> None:
+    stream = found.only("id renewed")
+    assert (stream["cadence"], stream["occurrences"]) == ("monthly", 9)
+
+
 given("id only", None, monthly(15, 6), -15.49, merchant_entity_id="cz_IJ_489")
 
 
