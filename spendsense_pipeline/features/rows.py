@@ -200,8 +200,8 @@ def weigh_names(stamp: int, found: int, room: RowRoom) -> None:
 
 @jit
 def join_ids(found: int, room: RowRoom) -> None:
-    """Make one of the ids of a name that follow one another in time, each under no other name: the source gave its
-    payee a new id. Ids of a name that overlap in time are different payees."""
+    """Make the first of the ids of a name that follow one another in time, each under no other name: the source gave
+    its payee a new id. Ids of a name that overlap in time are different payees."""
     keys, pairs, at = room.keys, ZERO, 0
     for s in range(found):
         spelling = room.spellings[s]
@@ -222,8 +222,10 @@ def join_ids(found: int, room: RowRoom) -> None:
             before = now
             end += 1
         if one_by_one:
+            first_id = room.spellings[keys[at] & PLACE_MASK].stable_id
+            room.texts[text].usual_id = first_id
             for k in range(at, end):
-                room.spellings[keys[k] & PLACE_MASK].stable_id = room.texts[text].usual_id
+                room.spellings[keys[k] & PLACE_MASK].stable_id = first_id
         at = end
 
 
@@ -332,8 +334,10 @@ def is_refund(row: Records) -> bool:
         return False
     if row.told & (TO_STATE | MARK_TAX) or says & SAYS_TAX:
         return row.told & MARK_REFUND != 0 and category & (PURCHASE | TAX_REFUND) == 0
-    if category & (PURCHASE | BANK_FEES):
-        return row.paid_before != 0 or category & INFERRED == 0 or row.told & FROM_KNOWN_PAYEE != 0
+    if category & (PURCHASE | BANK_FEES) and (
+        row.paid_before or not category & INFERRED or row.told & FROM_KNOWN_PAYEE
+    ):
+        return True
     if (
         (says & SAYS_REFUND or row.told & MARK_REFUND)
         and not says & SAYS_TAX
@@ -586,8 +590,11 @@ def find_kinds(rows: Records, count: int, own_accounts: int) -> None:
 
 @jit
 def leg_of(row: Records) -> int:
-    """Whether a row may be a leg: 1 of any, 2 where it names somebody, who may be the customer. "A leg never matches a
-    row that names a third party, nor a purchase"."""
+    """Whether a row may be a leg: 1 of any, 2 where it names somebody, who may be the customer, 3 where that is a
+    person or a peer service, 4 of a row that it must know (``know_each_other``). "A leg never matches a row that names
+    a third party, nor a purchase"."""
+    if row.amount < 0 and row.told & BY_PAYPAL:
+        return 4
     # What a card received is a payment by its category, and its other half may have none; the other way round, too.
     onto_card = row.kind == KIND_CARD_PAYMENT and row.amount > 0 and row.held_as == CREDIT_CARD
     of_card = row.kind == KIND_CARD_PAYMENT and row.amount < 0
@@ -603,8 +610,10 @@ def leg_of(row: Records) -> int:
         return 0
     if (row.category & PURCHASE or row.refund) and row.amount < 0:
         return 0
-    if row.told & TO_STATE or row.says & SAYS_PEER or (row.amount > 0 and row.told & TO_EMPLOYER):
+    if row.told & TO_STATE or (row.amount > 0 and row.told & TO_EMPLOYER):
         return 0
+    if row.says & SAYS_PEER:
+        return 4 if row.told & TO_PERSON else 0
     if row.told & (TO_PERSON | SERVICE_PEER):
         return 3
     if of_card:
@@ -672,11 +681,20 @@ def match_legs(rows: Records, count: int, room: RowRoom) -> None:
 def are_legs(into: Records, out: Records, times: int) -> bool:
     """Whether two rows that match are legs: of rows that name somebody only where both name the same, or where the two
     names meet again and again. Nobody else's payments do."""
-    if into.held_as == CREDIT_CARD and out.may_be_leg < 3:
+    if max(into.may_be_leg, out.may_be_leg) == 4 or (into.held_as == CREDIT_CARD and out.may_be_leg < 3):
         return True
     if into.may_be_leg == 1 and out.may_be_leg == 1 and (into.like_transfer or out.like_transfer):
         return True
     return (into.payee == out.payee and into.payee >= 0) or times >= LEAST_REPEATED
+
+
+@jit
+def know_each_other(into: Records, out: Records) -> bool:
+    """Whether two rows name the same person, who sends to themselves, or one fills PayPal for what the other says was
+    bought by it."""
+    if out.told & BY_PAYPAL:
+        return into.kind == KIND_OWN_TRANSFER and into.says & SAYS_OWN_ACCOUNT != 0
+    return into.payee == out.payee and into.payee >= 0
 
 
 @jit
@@ -685,6 +703,8 @@ def consider_legs(rows: Records, i: int, o: int) -> None:
     into, out = rows[i], rows[o]
     onto_card = into.held_as == CREDIT_CARD
     if out.amount > 0 or out.account == into.account:
+        return
+    if max(into.may_be_leg, out.may_be_leg) == 4 and not know_each_other(into, out):
         return
     apart = out.day - into.day
     if not onto_card and (abs(apart) > LEG_DAYS or out.kind == KIND_CARD_PAYMENT):

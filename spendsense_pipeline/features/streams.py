@@ -554,8 +554,10 @@ def is_regular(calendar: int, room: PayeeRoom, begin: int, end: int, line: Recor
     fixed = steady or renewed or drifts
     least = LEAST_HITS[calendar]
     rare = calendar == SEMI_ANNUAL or calendar == ANNUAL
-    # Two purchases so long apart show nothing, unless it is known what for or there is nothing else at the payee.
-    vouched = 2 * known >= count or (payee.charges == count and against == 0)
+    # Two purchases so long apart show nothing, unless it is known what for or there is nothing else at the payee; two
+    # fills of a tank half a year apart are that as well.
+    alone = payee.charges == count and against == 0 and (steady or calendar == ANNUAL)
+    vouched = 2 * known >= count or alone
     if rare and not (vouched and (renewed or (steady and prices < count))):
         least = max(least, LEAST_VARYING)
     if not (steady and prices < count) and not (rare and renewed):

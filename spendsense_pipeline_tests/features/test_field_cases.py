@@ -2,8 +2,9 @@
 
 ``field_cases.json`` and ``more_field_cases.json`` hold what is known of each: the note, where it was reported, the rows
 and what is expected. A figure is expected exactly, or as a range. Their rows go through as a bank would deliver them:
-mostly without category. A row is date, amount, account, name, then if there are any: category, detailed category,
-merchant's id, whether pending; and last a table of further columns.
+mostly without category. ``composed_field_cases.json`` holds troubles of the same kinds that nobody reported: households
+made up of what banks print, each of which was read wrongly once. A row is date, amount, account, name, then if there
+are any: category, detailed category, merchant's id, whether pending; and last a table of further columns.
 """
 
 import datetime as dt
@@ -19,7 +20,7 @@ from spendsense_pipeline_tests.features.ledger import Ledger, Row, shared, strea
 
 CASES: list[dict[str, Any]] = [
     case
-    for name in ("field_cases.json", "more_field_cases.json")
+    for name in ("field_cases.json", "more_field_cases.json", "composed_field_cases.json")
     for case in json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
 ]
 AS_OF = dt.date(2026, 6, 30)

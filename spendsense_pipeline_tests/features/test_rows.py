@@ -49,6 +49,66 @@ EXAMPLES: dict[str, tuple[list[tuple[Any, ...]], str]] = {
         [("checking", 3, -250, "Vanguard", "TRANSFER_OUT_INVESTMENT_AND_RETIREMENT_FUNDS", "ent_v")],
         "own_transfer",
     ),
+    "a transfer, by its category, to a bank": (
+        [("checking", 3, -250, "Ally", "TRANSFER_OUT_ACCOUNT_TRANSFER")],
+        "own_transfer",
+    ),
+    "a loan paid to a bank, whatever its category": (
+        [("checking", 3, -250, "Ally loan payment", "TRANSFER_OUT_ACCOUNT_TRANSFER")],
+        "other_out",
+    ),
+    "a purchase in instalments under the name of the card's issuer": (
+        [("credit card", 3, -41.62, "APPLE CARD MONTHLY INSTALLMENTS (7 OF 24)", "")],
+        "other_out",
+    ),
+    "a person who sends to themselves through a peer service": (
+        [
+            ("savings", 3, 400, "Zelle payment from Jordan Lee Conf# A1B2C3", ""),
+            ("checking", 3, -400, "Zelle payment to Jordan Lee JPM99AB12", ""),
+        ],
+        "own_transfer",
+    ),
+    "two persons through a peer service, however often": (
+        [
+            row
+            for back in (90, 60, 30, 3)
+            for row in (
+                ("savings", back, 400, "Zelle payment from Aisha Khan", ""),
+                ("checking", back, -400, "Zelle payment to Jordan Lee", ""),
+            )
+        ],
+        "other_out",
+    ),
+    "an account with a peer service that is topped up again and again": (
+        [
+            row
+            for back in (90, 60, 3)
+            for row in (
+                ("savings", back, 50 + back, "Top-Up by *2091", ""),
+                ("checking", back, -50 - back, "REVOLUT**4417*", ""),
+            )
+        ],
+        "own_transfer",
+    ),
+    "what fills PayPal for a purchase that PayPal pays": (
+        [
+            ("savings", 3, 64.2, "Bank Deposit to PP Account", ""),
+            ("checking", 3, -64.2, "PAYPAL INST XFER EBAY INC", ""),
+        ],
+        "own_transfer",
+    ),
+    "a payment by PayPal beside an equal inflow": (
+        [("savings", 3, 64.2, "Incoming", ""), ("checking", 3, -64.2, "PAYPAL INST XFER EBAY INC", "")],
+        "other_out",
+    ),
+    "a payment by PayPal is not the payment of a card": (
+        [
+            ("checking", 4, -64.2, "Web pay 1", ""),
+            ("credit card", 3, 64.2, "Thank you", ""),
+            ("checking", 3, -64.2, "PAYPAL INST XFER EBAY INC", ""),
+        ],
+        "other_out",
+    ),
     "opposite legs on two own accounts, one transfer-like": (
         [("checking", 4, -300, "Online transfer 1", ""), ("savings", 3, 300, "Deposit", "")],
         "own_transfer",
@@ -98,6 +158,10 @@ EXAMPLES: dict[str, tuple[list[tuple[Any, ...]], str]] = {
     "an inflow in a purchase category": ([("checking", 3, 20, "Target", "GENERAL_MERCHANDISE_SUPERSTORES")], "refund"),
     "a fee given back": ([("checking", 3, 29, "COURTESY NSF FEE RFND", "BANK_FEES_INSUFFICIENT_FUNDS")], "refund"),
     "refund words": ([("checking", 3, 500, "United Airlines **** REFUND ****", "")], "refund"),
+    "refund words beside words of a purchase": (
+        [("checking", 3, 231, "Hausverwaltung Brandt KG Guthaben Nebenkostenabrechnung", "")],
+        "refund",
+    ),
     "a tax refund is no refund": ([("checking", 3, 500, "IRS TAX REFUND", "INCOME_TAX_REFUND")], "other_in"),
     "null category from a payee paid before": (
         [("checking", 9, -40, "Etsy", ""), ("checking", 3, 40, "ETSY", "")],
@@ -144,6 +208,10 @@ EXAMPLES: dict[str, tuple[list[tuple[Any, ...]], str]] = {
     "wages": ([("checking", 3, 2000, "Acme", "INCOME_WAGES")], "paycheck"),
     "salary, as the second version calls wages": ([("checking", 3, 2000, "Acme", "INCOME_SALARY")], "paycheck"),
     "gig pay by category into savings": ([("savings", 3, 200, "Doordash", "INCOME_GIG_ECONOMY")], "paycheck"),
+    "what an employer pays beside the salary, by its name": (
+        [("checking", 3, 1950, "MUELLER MASCHINENBAU GMBH WEIHNACHTSGELD 2025", "")],
+        "paycheck",
+    ),
     "flat payroll": ([("checking", 3, 2000, None, "payroll")], "paycheck"),
     "payroll words without category": ([("checking", 3, 2000, "ACME INC PAYROLL 0426", "")], "paycheck"),
     "payroll words in a transfer category": (
@@ -283,6 +351,18 @@ def test_a_name_joins_the_id_it_mostly_has() -> None:
     often, seldom = ("Gym", "ent_often"), ("Gym", "ent_seldom")
     assert [stream["occurrences"] for stream in streams_of(often, seldom, often, ("Gym", None))] == [9]
     assert [stream["occurrences"] for stream in streams_of(seldom, often, seldom, ("Gym", None))] == [9]
+
+
+def test_ids_of_a_name_that_overlap_in_time_are_payees_of_their_own() -> None:
+    assert len(streams_of(("Gym", "ent_one"), ("Gym", "ent_two"))) == 2
+
+
+def test_an_id_that_occurs_once_joins_the_one_that_its_name_has() -> None:
+    ledger = Ledger()
+    (account,) = ledger.customer("ann", "checking")
+    for date in monthly(15, 6):
+        ledger.row(account, date, -9.99, "Deezer", merchant_entity_id="ent_new" if date.month == 6 else "ent_one")
+    assert [each["occurrences"] for each in ledger.streams()["ann"]] == [6]
 
 
 def test_an_id_on_one_row_is_no_payee() -> None:

@@ -637,8 +637,20 @@ def test_interest_tax_refunds_and_dividends_are_no_income_streams(found: Found, 
 # --- the table as a whole --------------------------------------------------------------------------------------
 
 given("null payee", None, monthly(15, 6), -15.49)
+given("two fills", "Kangaroo Brunswick", monthly(9, 2, (2026, 10), every=6), [-41.2, -46.8], primary=None)
+given("a known shop's name", "Sonic", monthly(6, 9), -72.0, primary="Internet & Cable")
+given("a known shop", "Sonic", monthly(6, 9), -72.0, primary="GENERAL_SERVICES")
 given("id renewed", "Shelfmark", monthly(15, 9)[:4], -12.0, merchant_entity_id="e1")
 given("id renewed", "Shelfmark", monthly(15, 9)[4:], -12.0, merchant_entity_id="e2")
+
+
+def test_two_purchases_half_a_year_apart_at_two_prices_show_nothing(found: Found) -> None:
+    assert found.of("two fills") == []
+
+
+def test_a_delivered_bill_is_none_of_the_known_shop_of_its_name(found: Found) -> None:
+    assert found.only("a known shop's name")["kind"] == "bill"
+    assert found.of("a known shop") == []
 
 
 def test_ids_of_a_name_that_follow_one_another_are_one_payee(found: Found) -> None:
