@@ -38,7 +38,7 @@ from spendsense_pipeline_tests.recommendations.guardrails.labelled import (
 )
 
 LABELLED = labelled.labelled()
-BLIND_PRECISION, BLIND_RECALL = 0.96, 0.85
+BLIND_PRECISION, BLIND_RECALL = 0.97, 0.87
 """What was measured when the weights were fitted, rounded down; no aim, but what may not be lost."""
 
 
