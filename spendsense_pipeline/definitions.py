@@ -114,6 +114,7 @@ def _resources(settings: Settings) -> dict[str, Any]:
             four_eyes=settings.four_eyes,
             weekly_cap=settings.weekly_cap,
             release_days=settings.release_days,
+            stale_days=settings.stale_days,
             trust_local=settings.trust_local,
             audit_key=str(settings.audit_key) if settings.audit_key else None,
             warehouse=settings.warehouse_root if settings.ingest else None,
