@@ -9,7 +9,7 @@ import dagster as dg
 from spendsense_pipeline.defs import freshness, jobs, release_assets, review_assets, schedules, sensors
 from spendsense_pipeline.defs.alerts import Alerts
 from spendsense_pipeline.defs.assets import KEPT, Graph
-from spendsense_pipeline.defs.checks import contract_checks, drift_checks, guardrails_check, quality_check, trust_check
+from spendsense_pipeline.defs.checks import contract_checks, day_checks, drift_checks
 from spendsense_pipeline.defs.documentation import with_sources
 from spendsense_pipeline.defs.io import ParquetWarehouse
 from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel, Workers, sealed
@@ -85,9 +85,7 @@ def _checks(graph: Graph, stale_days: int) -> list[dg.AssetChecksDefinition]:
             )
         ),
         *drift_checks(graph.daily, graph.names),
-        graph.renamed(guardrails_check(graph.daily)),
-        graph.renamed(quality_check(graph.daily)),
-        graph.renamed(trust_check(graph.daily, stale_days)),
+        *map(graph.renamed, day_checks(graph.daily, stale_days)),
         graph.renamed(release_assets.every_release_had_consent),
     ]
 
