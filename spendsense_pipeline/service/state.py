@@ -14,9 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from sqlalchemy import Engine
 
@@ -116,6 +116,14 @@ def of(request: Request) -> Service:
     """The service that this request came to."""
     service: Service = request.app.state.service
     return service
+
+
+async def _here(request: Request) -> Service:
+    return of(request)
+
+
+Here = Annotated[Service, Depends(_here)]
+"""The same as a parameter of a route."""
 
 
 def answer(payload: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -20,7 +20,7 @@ from spendsense_pipeline.recommendations.slots import SLOTS
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.parameters import Moment, Offset
 from spendsense_pipeline.service.products import products
-from spendsense_pipeline.service.state import Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer, of
 
 router = APIRouter(prefix="/v1", tags=["apps"])
 PAGE: Final = 200
@@ -152,12 +152,12 @@ class ConsentChoice(BaseModel):
 
 @router.get("/customers/{user_id}/consent")
 def consent_of(
-    request: Request,
+    service: Here,
     user_id: str,
     caller: Annotated[Caller, Depends(allow("consent:write", "feed:read", "read"))],
 ) -> Response:
     """Consent by scope and by topic, and all that happened to it, oldest first."""
-    return answer(consents(of(request), caller.of_customer(user_id)))
+    return answer(consents(service, caller.of_customer(user_id)))
 
 
 def consents(service: Service, user_id: str) -> dict[str, Any]:
@@ -175,13 +175,12 @@ def consents(service: Service, user_id: str) -> dict[str, Any]:
 
 @router.put("/customers/{user_id}/consent")
 def change_consent(
-    request: Request,
+    service: Here,
     user_id: str,
     choice: ConsentChoice,
     caller: Annotated[Caller, Depends(allow("consent:write"))],
 ) -> Response:
     """Grant or revoke scopes, switch topics; a repeat changes nothing and leaves no entry."""
-    service = of(request)
     change(service, caller.of_customer(user_id), choice, actor=user_id, source=f"/v1 ({caller.name})")
     return answer(consents(service, user_id))
 
@@ -246,9 +245,8 @@ class Events(BaseModel):
 
 
 @router.post("/events")
-def events(request: Request, body: Events, caller: Annotated[Caller, Depends(allow("events:write"))]) -> Response:
+def events(service: Here, body: Events, caller: Annotated[Caller, Depends(allow("events:write"))]) -> Response:
     """Record events: {accepted, duplicate, refused, held}. One that is refused keeps none of the others out."""
-    service = of(request)
     rows, refused = parsed(body.events)
     done = feedback.record(service.engine, rows, service.now(), source=f"/v1 ({caller.name})", user_id=caller.user_id)
     return answer(done | {"refused": refused + done["refused"]})

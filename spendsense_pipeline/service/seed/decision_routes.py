@@ -19,7 +19,7 @@ from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import Routes, Status, Window
 from spendsense_pipeline.service.seed.computed import person
 from spendsense_pipeline.service.seed.seen_texts import last_seen, remember
-from spendsense_pipeline.service.state import Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer, of
 
 router = Routes(tags=["recommendations"])
 Decider = Annotated[Caller, Depends(allow("decide", "review"))]
@@ -93,14 +93,14 @@ def approve(request: Request, recommendation_id: str, body: Approval, caller: De
 
 
 @router.both("POST", "/recommendations/{recommendation_id}/reject")
-def reject(request: Request, recommendation_id: str, body: Rejection, caller: Decider) -> Response:
+def reject(service: Here, recommendation_id: str, body: Rejection, caller: Decider) -> Response:
     """Reject a text that waits, for good."""
     operator = _operator(caller, body.operator_id)
     asked = review.Request("reject", recommendation_id, operator, reason=body.reason)
-    (result,) = _decide(of(request), caller, [asked])
+    (result,) = _decide(service, caller, [asked])
     if not result["ok"]:
         return _refused(result)
-    row = _row(of(request), recommendation_id)
+    row = _row(service, recommendation_id)
     return answer(_decided(row) | {"metadata_json": wire.metadata_of(row)})
 
 

@@ -17,7 +17,7 @@ from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Routes
 from spendsense_pipeline.service.seed.dagster_runs import turn
-from spendsense_pipeline.service.state import Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer, of
 
 router = Routes(tags=["evaluation"])
 Reader = Annotated[Caller, Depends(allow("read", "audit"))]
@@ -71,9 +71,9 @@ def evaluate(request: Request, _caller: Reader, body: Wanted | None = None) -> R
 
 
 @router.both("GET", "/evaluate/latest")
-def latest(request: Request, _caller: Reader) -> Response:
+def latest(service: Here, _caller: Reader) -> Response:
     """The evaluation that was made last."""
-    found = _recorded(of(request), 1)["evaluations"]
+    found = _recorded(service, 1)["evaluations"]
     if not found:
         raise HTTPException(404, "nothing was evaluated yet")
     (row,) = found
@@ -82,9 +82,9 @@ def latest(request: Request, _caller: Reader) -> Response:
 
 
 @router.both("GET", "/evaluate/history")
-def history(request: Request, _caller: Reader, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
+def history(service: Here, _caller: Reader, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
     """The evaluations on record, newest first."""
-    found = _recorded(of(request), limit)
+    found = _recorded(service, limit)
     runs = []
     for row in found["evaluations"]:
         details = row["details"]
@@ -122,9 +122,9 @@ def exports(request: Request, _caller: Reader, limit: Annotated[int, Query(ge=1,
 
 
 @router.both("GET", "/evaluate/exports/{day}/{file}")
-def export_file(request: Request, day: dt.date, file: str, _link: Annotated[None, Depends(reader_or_link)]) -> Response:
+def export_file(service: Here, day: dt.date, file: str, _link: Annotated[None, Depends(reader_or_link)]) -> Response:
     """One of these files, for whoever has the link or may read."""
-    root = of(request).settings.exports_root
+    root = service.settings.exports_root
     filesystem, folder = fsspec.core.url_to_fs(root)
     there = {posixpath.basename(name): name for name in _files(filesystem, folder, day)}
     if file not in there:

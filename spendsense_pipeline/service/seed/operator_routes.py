@@ -13,7 +13,7 @@ from spendsense_pipeline.service.seed.both_forms import WINDOWS, Routes, Status
 from spendsense_pipeline.service.seed.computed import figures, newest_day, people, person, stored_personas
 from spendsense_pipeline.service.seed.figure_routes import no_features
 from spendsense_pipeline.service.seed.seen_texts import remember
-from spendsense_pipeline.service.state import Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer, of
 
 router = Routes(tags=["operator"])
 Reader = Annotated[Caller, Depends(allow("read"))]
@@ -23,9 +23,9 @@ ON_THE_SPOT: Final = 200
 
 
 @router.both("GET", "/operator/dashboard")
-def dashboard(request: Request, _caller: Reader) -> Response:
+def dashboard(service: Here, _caller: Reader) -> Response:
     """People, consent, personas of 30 days, and the statuses that occur."""
-    service, now = of(request), of(request).now()
+    now = service.now()
     with reading(service.engine) as session:
         found = recommendation_list.counted(session, now)
         agreed = len(consent.live_scopes(session, now, service.settings.consent_days))
@@ -75,11 +75,11 @@ def _run_for(service: Service) -> dict[str, None]:
 
 
 @router.both("GET", "/operator/users/{user_id}/signals")
-def signals(request: Request, user_id: str, _caller: Reader) -> Response:
+def signals(service: Here, user_id: str, _caller: Reader) -> Response:
     """The signals of both windows with the payees and cards behind them, all of the newest day."""
     from spendsense_pipeline import profiles
 
-    service, settings = of(request), of(request).settings
+    settings = service.settings
     who = person(service, user_id)
     day = newest_day(service)
     windows = profiles.signals(settings.warehouse_root, user_id, day, settings.payees)["windows"] if day else {}
