@@ -52,7 +52,7 @@ class Service:
     def origins(self) -> tuple[str, ...]:
         """Origins of web apps that may call us; while the machine is trusted, the seed's two local ones as well."""
         local = ("http://localhost:5173", "http://localhost:3000") if self.trusts_local else ()
-        return (*self.settings.origins, *local)
+        return (*self.settings.cors_origins, *local)
 
     def sign(self, purpose: str, payload: dict[str, Any]) -> str:
         """The payload as text that nobody else can make."""
