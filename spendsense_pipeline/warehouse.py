@@ -118,6 +118,14 @@ def partitions(root: str, asset: str) -> list[str]:
     return sorted(name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
 
 
+def newest_run(root: str) -> dt.date:
+    """The newest date whose drafts are stored. Raises ``NotMaterialized`` before the first."""
+    stored = partitions(root, "draft_recommendations")
+    if not stored:
+        raise NotMaterialized("no date was run yet: `spendsense run` computes one")
+    return dt.date.fromisoformat(stored[-1])
+
+
 def discard(root: str, asset: str, partition: str) -> None:
     """Take away one stored partition, if it is there."""
     filesystem, target = fsspec.core.url_to_fs(path(root, asset, partition))

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "insights": {"contracts", "features"},
     "recommendations": {"contracts", "ingest", "payees", "features", "insights", "personas"},
     "governance": {"contracts", "ingest", "features", "insights", "personas", "recommendations"},
-    "evaluation": {"contracts", "ingest", "features", "personas", "recommendations", "governance"},
+    "evaluation": {"contracts", "ingest", "features", "personas", "recommendations", "governance", "warehouse"},
     "experiments": {"contracts", "insights", "governance", "evaluation"},
     # Must not share the rules that it is there to judge.
     "synthetic": set(),

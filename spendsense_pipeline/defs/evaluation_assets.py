@@ -181,38 +181,21 @@ def operator_report(
     )
 
 
-@daily("evaluation", {"parquet"}, deps=["consent_records"])
+@daily("evaluation", {"parquet"}, deps=["consent_records", *export.EXPORTED])
 def analytics_export(
-    context: dg.AssetExecutionContext,
-    governance: Governance,
-    clock: Clock,
-    files: Files,
-    features_30d: pd.DataFrame,
-    features_180d: pd.DataFrame,
-    persona_assignments_30d: pd.DataFrame,
-    persona_assignments_180d: pd.DataFrame,
-    draft_recommendations: pd.DataFrame,
-    evaluation_metrics: pd.DataFrame,
+    context: dg.AssetExecutionContext, governance: Governance, clock: Clock, files: Files
 ) -> dg.MaterializeResult[None]:
     """The day's tables for analysts, customers with live consent only and without the texts' personal slots, with a
     manifest of rows and hashes. The metadata names the folder; `spendsense export` prints links that open the files on
     an object store without an account."""
-    with reading(governance.engine) as session:
-        consents = governance.consents(session, clock.now())
-        count, head = audit.head(session)
-    manifest = export.analytics_export(
-        {
-            "features_30d": features_30d,
-            "features_180d": features_180d,
-            "persona_assignments_30d": persona_assignments_30d,
-            "persona_assignments_180d": persona_assignments_180d,
-            "draft_recommendations": draft_recommendations,
-            "evaluation_metrics": evaluation_metrics,
-        },
+    manifest = export.export_of_day(
+        governance.engine,
+        files.warehouse,
         files.exports,
         as_of(context),
-        consents["user_id"].unique(),
-        governance.signed({"count": count, "hash": head}),
+        clock.now(),
+        consent_days=governance.consent_days,
+        signed=governance.signed,
     )
     return dg.MaterializeResult(
         metadata={

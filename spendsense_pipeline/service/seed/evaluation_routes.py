@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.durations import EXPORT_LINK
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import audit, consent, evaluation_records, recommendation_list
+from spendsense_pipeline.governance import consent, evaluation_records, recommendation_list
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
@@ -50,7 +50,7 @@ def evaluate(request: Request, _caller: Reader, body: Wanted | None = None) -> R
     with reading(service.engine) as session:
         if name is not None:
             evaluation_records.require_new_name(session, name)
-    day = _newest_run_of(service)
+    day = warehouse.newest_run(service.settings.warehouse_root)
     with turn(service) as (definitions, instance):
         ran = launch.evaluate(definitions, instance, day)
     now = service.now()
@@ -152,13 +152,6 @@ def _days(root: str) -> list[str]:
 def _changed(about: dict[str, Any]) -> Any:
     moment = about.get("mtime", about.get("LastModified"))
     return dt.datetime.fromtimestamp(moment, dt.UTC) if isinstance(moment, int | float) else moment
-
-
-def _newest_run_of(service: Service) -> dt.date:
-    stored = warehouse.partitions(service.settings.warehouse_root, "draft_recommendations")
-    if not stored:
-        raise warehouse.NotMaterialized("no date was run yet: `spendsense run` computes one")
-    return dt.date.fromisoformat(stored[-1])
 
 
 def _measured(service: Service, day: dt.date) -> dict[str, Any]:
@@ -283,14 +276,12 @@ def _link(request: Request, key: str) -> str:
 
 def _export(service: Service, day: dt.date) -> dict[str, str | None]:
     """Write the date's tables for analysts, as `spendsense export` does; each file's key with the store's own link."""
-    from spendsense_pipeline.evaluation.export import EXPORTED, analytics_export, signed_links
+    from spendsense_pipeline.evaluation.export import export_of_day, signed_links
 
-    settings = service.settings
-    tables = {name: to_frame(warehouse.load(settings.warehouse_root, name, [day.isoformat()])) for name in EXPORTED}
-    with reading(service.engine) as session:
-        agreed = consent.live_scopes(session, service.now(), settings.consent_days)
-        count, head = audit.head(session)
-    manifest = analytics_export(tables, settings.exports_root, day, list(agreed), {"count": count, "hash": head})
+    settings, root = service.settings, service.settings.warehouse_root
+    manifest = export_of_day(
+        service.engine, root, settings.exports_root, day, service.now(), consent_days=settings.consent_days
+    )
     signed = signed_links(manifest, settings.exports_root)
     files = [table["file"] for table in manifest["tables"].values()]
     return {f"{day}/{file}": signed.get(file) for file in files}
