@@ -92,13 +92,7 @@ def approval_queue(
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": drafts,
-            "registered": outcome.registered,
-            "replaced": outcome.replaced,
-            "unchanged": outcome.unchanged,
-            "suppressed": outcome.suppressed,
-            "refused": outcome.refused,
-            "why_refused": outcome.why_refused,
-            "withdrawn": outcome.withdrawn,
+            **vars(outcome),
             "approved_by_standing_approval": len(approved),
             "waiting": waiting["waiting"],
             "queue_age": plots.counts(dict(by_age(ages)), "What waits, by age"),

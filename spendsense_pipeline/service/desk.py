@@ -22,7 +22,6 @@ from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import STATUSES
 from spendsense_pipeline.governance.review import LONGEST, Refusal
 from spendsense_pipeline.personas.rules import BY_PRIORITY
-from spendsense_pipeline.recommendations.guardrails import review_draft
 from spendsense_pipeline.service import pane
 from spendsense_pipeline.service.callers import Caller, person
 from spendsense_pipeline.service.parameters import Offset, Place
@@ -185,14 +184,7 @@ def decide(
         if one.action == "reject":
             _require_reason(one.reason)
     requests = [review.Request(operator_id=operator_id, **one.model_dump()) for one in asked]
-    results = review.decide(
-        service.engine,
-        requests,
-        service.now(),
-        guardrails=review_draft,
-        four_eyes=service.settings.four_eyes,
-        known_by=caller.known_by,
-    )
+    results = service.decide(caller.known_by, requests)
     return answer({"results": [row | {"advice": _advice(row)} for row in results]})
 
 

@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline import profiles, warehouse
 from spendsense_pipeline.evaluation.report import SHARES
 from spendsense_pipeline.governance import activity, evaluation_records, queue
-from spendsense_pipeline.governance.consent import live_scopes
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service import charts
 from spendsense_pipeline.service.callers import Caller, person
@@ -32,10 +31,9 @@ CONSENTS: Final = ("education and offers", "education only", "offers only")
 def overview(request: Request, caller: Annotated[Caller, Depends(person("read"))]) -> Response:
     """The page of figures and plots."""
     service = of(request)
-    now = service.now()
+    consents = service.live_scopes()
     with reading(service.engine) as session:
-        consents = live_scopes(session, now, service.settings.consent_days)
-        governed = _governed(session, now)
+        governed = _governed(session, service.now())
     return page(
         request,
         "overview.html",

@@ -24,6 +24,11 @@ from spendsense_pipeline.service.state import Here, Service, answer, of
 
 router = APIRouter(prefix="/v1", tags=["apps"])
 PAGE: Final = 200
+ITEM: Final = (
+    *("release_id", "content_type", "title", "content", "rationale", "persona", "insight"),
+    *("as_of", "released_at", "expires_at", "product_id"),
+)
+"""What an item of the feed has of its row."""
 _LINK: Final = re.compile(r"https://[^\s<>\"']+[^\s<>\"'.,;:!?)]")
 
 
@@ -77,23 +82,13 @@ def _item(row: dict[str, Any], kinds: dict[str, str]) -> dict[str, Any]:
     if product is not None:
         product["product_type"] = kinds.get(row["product_id"])
     return {
-        "release_id": row["release_id"],
-        "content_type": row["content_type"],
-        "title": row["title"],
-        "content": row["content"],
+        **{name: row[name] for name in ITEM},
         "content_html": as_html(row["content"]),
-        "rationale": row["rationale"],
         "figures": [
             {"name": name, "shown": slot.get("shown"), "value": slot.get("value"), "meaning": _meaning(name)}
             for name, slot in row["slots"].items()
         ],
-        "persona": row["persona"],
-        "insight": row["insight"],
         "topic": topics.topic_of(row) or None,
-        "as_of": row["as_of"],
-        "released_at": row["released_at"],
-        "expires_at": row["expires_at"],
-        "product_id": row["product_id"],
         "product": product,
         "link": product and product.pop("link"),
         "disclosure": product and product.pop("disclosure"),

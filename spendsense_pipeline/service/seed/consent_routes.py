@@ -52,6 +52,9 @@ def heard(service: Here, user_id: str, caller: Annotated[Caller, Depends(allow("
 
 def _stands(service: Service, user_id: str) -> dict[str, Any]:
     with reading(service.engine) as session:
-        periods = consent.periods(session, user_id, service.now(), service.settings.consent_days)
         events = consent.history(session, user_id)
-    return {"user_id": user_id, **wire.consent_of(periods), "history": wire.consent_history_of(events)}
+    return {
+        "user_id": user_id,
+        **wire.consent_of(service.periods(user_id)[user_id]),
+        "history": wire.consent_history_of(events),
+    }

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.durations import EXPORT_LINK
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import consent, evaluation_records, recommendation_list
+from spendsense_pipeline.governance import evaluation_records, recommendation_list
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
@@ -22,7 +22,13 @@ from spendsense_pipeline.service.state import Here, Service, answer, of
 router = Routes(tags=["evaluation"])
 Reader = Annotated[Caller, Depends(allow("read", "audit"))]
 DETAILS: Final = ("persona_distribution_30d", "persona_distribution_180d", "recommendation_status_breakdown")
-GROUPS: Final = ("coverage", "explainability", "latency", "auditability")
+GROUPS: Final = {
+    "coverage": "coverage_percentage",
+    "explainability": "explainability_percentage",
+    "latency": "avg_recommendation_latency_ms",
+    "auditability": "auditability_percentage",
+}
+"""Of each group of figures the one that stands for it in a list."""
 
 
 def reader_or_link(request: Request) -> None:
@@ -88,12 +94,7 @@ def history(service: Here, _caller: Reader, limit: Annotated[int, Query(ge=1, le
     runs = []
     for row in found["evaluations"]:
         details = row["details"]
-        figures = {
-            "coverage_percentage": details["coverage"]["coverage_percentage"],
-            "explainability_percentage": details["explainability"]["explainability_percentage"],
-            "avg_recommendation_latency_ms": details["latency"]["avg_recommendation_latency_ms"],
-            "auditability_percentage": details["auditability"]["auditability_percentage"],
-        }
+        figures = {name: details[group][name] for group, name in GROUPS.items()}
         runs.append(_head(row) | figures | {"details": {name: details[name] for name in DETAILS}})
     return answer({"total": found["total"], "runs": runs})
 
@@ -165,9 +166,9 @@ def _measured(service: Service, day: dt.date) -> dict[str, Any]:
     personas = {days: to_frame(warehouse.load(root, f"persona_assignments_{days}d", key)) for days in WINDOWS}
     features = to_frame(warehouse.load(root, "features_180d", key))
     with reading(service.engine) as session:
-        agreed = set(consent.live_scopes(session, service.now(), service.settings.consent_days))
         statuses = recommendation_list.counted(session, service.now())["standings"]
         latency = evaluation_records.latency(session)
+    agreed = set(service.live_scopes())
     mine = followed(*personas.values())
     mine = mine[mine["user_id"].isin(agreed) & ~mine["is_fallback"].astype(bool)]
     seen = features[features["user_id"].isin(agreed) & (features[SIGNALS].notna().sum(axis=1) >= SIGNALS_NEEDED)]

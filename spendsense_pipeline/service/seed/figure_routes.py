@@ -5,13 +5,11 @@ from typing import Annotated, Any
 from fastapi import Depends, Response
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent
-from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Days, Routes, Window
 from spendsense_pipeline.service.seed.computed import figures, person
-from spendsense_pipeline.service.state import Here, Service, answer
+from spendsense_pipeline.service.state import Here, answer
 
 router = Routes(tags=["figures"])
 Reader = Annotated[Caller, Depends(allow("read"))]
@@ -37,7 +35,7 @@ def profile(service: Here, user_id: str, _caller: Reader, window: Window = None)
     return answer(
         {
             **{name: who[name] for name in ("user_id", "full_name", "email")},
-            **_word(service, user_id),
+            **wire.consent_of(service.periods(user_id)[user_id]),
             "as_of": found.as_of,
             "features": {
                 f"{days}d": wire.features_of(row) | {"computed_at": now} for days, row in found.features.items()
@@ -48,11 +46,6 @@ def profile(service: Here, user_id: str, _caller: Reader, window: Window = None)
             ],
         }
     )
-
-
-def _word(service: Service, user_id: str) -> dict[str, Any]:
-    with reading(service.engine) as session:
-        return wire.consent_of(consent.periods(session, user_id, service.now(), service.settings.consent_days))
 
 
 @router.both("POST", "/personas/{user_id}/assign")

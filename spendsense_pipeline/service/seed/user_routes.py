@@ -7,8 +7,6 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Query, Response
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.governance import consent
-from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.parameters import Offset
 from spendsense_pipeline.service.seed import wire
@@ -33,12 +31,10 @@ def users(
     """People in order of their id, with the personas of 30 days."""
     from spendsense_pipeline import profiles
 
-    with reading(service.engine) as session:
-        scopes = consent.live_scopes(session, service.now(), service.settings.consent_days)
     try:
         page = profiles.users(
             service.settings.warehouse_root,
-            scopes,
+            service.live_scopes(),
             user_type=user_type,
             consent=consent_status,
             limit=limit,
@@ -96,7 +92,4 @@ def _user(who: Mapping[str, Any], word: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _consents(service: Service, user_ids: list[str]) -> dict[str, dict[str, Any]]:
-    now, days = service.now(), service.settings.consent_days
-    with reading(service.engine) as session:
-        periods = consent.periods_of(session, user_ids, now, days)
-    return {user_id: wire.consent_of(rows) for user_id, rows in periods.items()}
+    return {user_id: wire.consent_of(rows) for user_id, rows in service.periods(*user_ids).items()}
