@@ -119,7 +119,7 @@ def _as_its_contract_asks(contract: Contract, rows: ibis.Table | pd.DataFrame) -
 def day_checks(dates: dg.DailyPartitionsDefinition, stale_days: int) -> list[dg.AssetChecksDefinition]:
     """Warnings about a day's drafts, wordings and figures: what is critical in a draft cannot be approved anyway, a
     wording is for a person to mend, and each customer's own row says how far its figures can be trusted."""
-    told = {
+    told: dict[Callable[..., Result], tuple[str, str]] = {
         guardrails: (
             "draft_recommendations",
             "No draft has a finding of a guardrail. One with a critical finding can be approved by nobody; mend the "

@@ -8,7 +8,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, cast
 
 import dagster as dg
 
@@ -140,10 +140,10 @@ def as_of(context: dg.AssetExecutionContext) -> dt.date:
     return dt.date.fromisoformat(context.partition_key)
 
 
-Assets = TypeVar("Assets", bound=dg.AssetsDefinition | dg.AssetSpec)
+Assets: TypeAlias = Sequence[dg.AssetsDefinition | dg.AssetSpec]
 
 
 @unwarned()
-def with_sources(assets: Sequence[Assets]) -> Sequence[Assets]:
+def with_sources(assets: Assets) -> Assets:
     """The assets with a link from the UI to where they are defined."""
-    return cast("Sequence[Assets]", dg.with_source_code_references(list(assets)))
+    return cast("Assets", dg.with_source_code_references(list(assets)))
