@@ -302,6 +302,12 @@ def load(root: str, asset: str, keys: list[str] | None = None, columns: list[str
     return pa.concat_tables(found, promote_options="default")
 
 
+def newest(root: str, asset: str, columns: list[str] | None = None) -> pa.Table | None:
+    """The rows of the newest partition that is stored, as ``load``; None before the first."""
+    keys = partitions(root, asset)[-1:]
+    return load(root, asset, keys, columns) if keys else None
+
+
 def stored_by_customer(
     root: str, asset: str, schema: pa.Schema, folder: str, most: int, *, scratch: Path, memory: str | None = None
 ) -> row_groups.Stored:

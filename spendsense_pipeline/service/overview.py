@@ -6,6 +6,7 @@ Counts of stored rows, and the newest day's tables. Does not belong here: any me
 
 import datetime as dt
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
@@ -100,22 +101,15 @@ def _figures_of_day(root: str, consents: profiles.Consents) -> dict[str, Any] | 
 
 
 def _newest_partition(root: str, asset: str) -> list[dict[str, Any]]:
-    stored = warehouse.partitions(root, asset)
-    if not stored:
-        return []
-    rows: list[dict[str, Any]] = warehouse.read(warehouse.connect(), root, asset, stored[-1:]).to_pyarrow().to_pylist()
-    return rows
+    table = warehouse.newest(root, asset)
+    return [] if table is None else list(table.to_pylist())
 
 
 def _insight_bars(root: str) -> list[tuple[str, int]]:
     """Insights of the newest day by kind, most frequent first."""
-    stored = warehouse.partitions(root, "insights")
-    if not stored:
-        return []
-    table = warehouse.read(warehouse.connect(), root, "insights", stored[-1:])
-    counted = table.group_by("insight").agg(number=table.count()).to_pyarrow().to_pylist()
-    ordered = sorted(counted, key=lambda row: (-row["number"], row["insight"]))
-    return [(words(row["insight"]), row["number"]) for row in ordered]
+    table = warehouse.newest(root, "insights", ["insight"])
+    counted = Counter(sorted(table["insight"].to_pylist()) if table is not None else ())
+    return [(words(insight), number) for insight, number in counted.most_common()]
 
 
 def _metric_value(row: Mapping[str, Any]) -> str:

@@ -65,11 +65,8 @@ def _distribution(service: Service, everybody: dict[str, str]) -> dict[str, int]
 
 def _run_for(service: Service) -> dict[str, None]:
     """The customers of the newest day that was run."""
-    root = service.settings.warehouse_root
-    newest = warehouse.partitions(root, "features_30d")[-1:]
-    if not newest:
-        return {}
-    return dict.fromkeys(warehouse.load(root, "features_30d", newest, ["user_id"])["user_id"].to_pylist())
+    table = warehouse.newest(service.settings.warehouse_root, "features_30d", ["user_id"])
+    return {} if table is None else dict.fromkeys(table["user_id"].to_pylist())
 
 
 @router.both("GET", "/operator/users/{user_id}/signals")
