@@ -1,7 +1,6 @@
 """The evaluation room: metrics, the record and the export of a day. The thinking is in ``evaluation/``."""
 
 import datetime as dt
-from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -17,7 +16,6 @@ from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review_assets import by_age
 from spendsense_pipeline.evaluation import accuracy, export, metrics, remembered, report
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import (
     audit,
     database_frames,
@@ -209,13 +207,7 @@ def analytics_export(
 
 def _review_state(governance: Governance, files: Files, now: dt.datetime) -> report.ReviewState:
     """What the governance database says at ``now``."""
-    gate = release.propose(
-        governance.engine,
-        now,
-        consent_days=governance.consent_days,
-        withdrawn=partial(withdrawn_products, files.warehouse),
-        weekly_cap=governance.weekly_cap,
-    )
+    gate = release.propose(governance.engine, now, **governance.terms(files.warehouse))
     with reading(governance.engine) as session:
         counted = queue.counts(session, now)
         causes = session.execute(select(Recall.cause, func.count()).group_by(Recall.cause)).tuples().all()

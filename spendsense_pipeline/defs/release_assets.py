@@ -5,7 +5,6 @@ transaction asks it again to enforce, so a run launched by hand gets round nothi
 """
 
 from collections.abc import Mapping
-from functools import partial
 
 import dagster as dg
 
@@ -13,7 +12,6 @@ from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import asset
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review_assets import decisions_beside
-from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import evaluation_records, queue, release
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import Decision
@@ -33,9 +31,7 @@ def released_recommendations(
     gate = release.run_gate(
         governance.engine,
         clock.now(),
-        consent_days=governance.consent_days,
-        withdrawn=partial(withdrawn_products, files.warehouse),
-        weekly_cap=governance.weekly_cap,
+        **governance.terms(files.warehouse),
         release_days=governance.release_days,
         guardrails=review_draft,
         run_id=context.run_id,

@@ -7,6 +7,7 @@ import datetime as dt
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.defs.runs import lease_tags, take_lease
+from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import database, database_frames, policy, signing
 from spendsense_pipeline.recommendations.generation import Budget, Writer, known_models
 from spendsense_pipeline.runners import Runner, in_processes, on_spark
@@ -87,6 +89,11 @@ class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
     def consents(self, session: Session, now: dt.datetime) -> pd.DataFrame:
         """The consents that are live (``database_frames.consents``)."""
         return database_frames.consents(session, now, consent_days=self.consent_days)
+
+    def terms(self, root: str) -> dict[str, Any]:
+        """By what the gate decides besides its records (``release.propose``); ``root`` is the warehouse."""
+        withdrawn = partial(withdrawn_products, root)
+        return {"consent_days": self.consent_days, "withdrawn": withdrawn, "weekly_cap": self.weekly_cap}
 
     def signed(self, head: dict[str, Any]) -> dict[str, Any]:
         """A head of the audit chain with its signature, where there is a key."""
