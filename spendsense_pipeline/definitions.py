@@ -9,7 +9,7 @@ import dagster as dg
 from spendsense_pipeline.defs import freshness, jobs, release_assets, review_assets, schedules, sensors
 from spendsense_pipeline.defs.alerts import Alerts
 from spendsense_pipeline.defs.assets import KEPT, Graph
-from spendsense_pipeline.defs.checks import contract_checks, drift_checks, guardrails_check, quality_check, trust_check
+from spendsense_pipeline.defs.checks import contract_checks, day_checks, drift_checks
 from spendsense_pipeline.defs.documentation import with_sources
 from spendsense_pipeline.defs.io import ParquetWarehouse
 from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel, Workers, sealed
@@ -85,9 +85,7 @@ def _checks(graph: Graph, stale_days: int) -> list[dg.AssetChecksDefinition]:
             )
         ),
         *drift_checks(graph.daily, graph.names),
-        graph.renamed(guardrails_check(graph.daily)),
-        graph.renamed(quality_check(graph.daily)),
-        graph.renamed(trust_check(graph.daily, stale_days)),
+        *map(graph.renamed, day_checks(graph.daily, stale_days)),
         graph.renamed(release_assets.every_release_had_consent),
     ]
 
@@ -114,6 +112,7 @@ def _resources(settings: Settings) -> dict[str, Any]:
             four_eyes=settings.four_eyes,
             weekly_cap=settings.weekly_cap,
             release_days=settings.release_days,
+            stale_days=settings.stale_days,
             trust_local=settings.trust_local,
             audit_key=str(settings.audit_key) if settings.audit_key else None,
             warehouse=settings.warehouse_root if settings.ingest else None,

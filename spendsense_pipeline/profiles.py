@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -27,9 +27,6 @@ from spendsense_pipeline.insights.of_range import insights_of
 from spendsense_pipeline.insights.seen import Seen
 from spendsense_pipeline.known_payees import payees_on
 from spendsense_pipeline.personas.assignment import assign_personas
-
-if TYPE_CHECKING:
-    import ibis
 
 WINDOWS = (30, 180)
 Consents = Mapping[str, Mapping[str, bool]]
@@ -69,11 +66,10 @@ def users(
 
     ``consent`` True keeps those with live consent in any scope, ``persona`` those who have it in either window.
     """
-    backend = warehouse.connect()
-    people = to_frame(warehouse.read(backend, root, "users").select("user_id", "user_type").to_pyarrow())
+    people = to_frame(warehouse.read(warehouse.connect(), root, "users").select("user_id", "user_type").to_pyarrow())
     people["user_type"] = people["user_type"].fillna("customer")
     for window in WINDOWS:
-        people[str(window)] = people["user_id"].map(_newest_personas(backend, root, window)).astype(object)
+        people[str(window)] = people["user_id"].map(_newest_personas(root, window)).astype(object)
     live = people["user_id"].map(lambda user_id: any(consents.get(user_id, NOTHING).values()))
     kept = pd.Series(True, index=people.index)
     if user_type is not None:
@@ -99,13 +95,9 @@ def users(
     }
 
 
-def _newest_personas(backend: "ibis.BaseBackend", root: str, window: int) -> dict[str, str]:
-    asset = f"persona_assignments_{window}d"
-    stored = warehouse.partitions(root, asset)
-    if not stored:
-        return {}
-    table = warehouse.read(backend, root, asset, stored[-1:]).select("user_id", "persona").to_pyarrow()
-    return dict(zip(table["user_id"].to_pylist(), table["persona"].to_pylist(), strict=True))
+def _newest_personas(root: str, window: int) -> dict[str, str]:
+    table = warehouse.newest(root, f"persona_assignments_{window}d", ["user_id", "persona"])
+    return {} if table is None else {row["user_id"]: row["persona"] for row in table.to_pylist()}
 
 
 def require_customer(root: str, user_id: str) -> None:
@@ -406,17 +398,15 @@ def _some(figures: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 def counts(root: str, consents: Consents) -> dict[str, Any]:
     """{users: {customers, operators, with_consent}, personas: {"30": {persona: n}, "180"}} of the newest day."""
-    backend = warehouse.connect()
-    people = warehouse.read(backend, root, "users")
-    operators = int(people.filter(people.user_type == "operator").count().to_pyarrow().as_py())
+    people = warehouse.read(warehouse.connect(), root, "users").select("user_type").to_pyarrow()
+    operators = people["user_type"].to_pylist().count("operator")
     return {
         "users": {
-            "customers": int(people.count().to_pyarrow().as_py()) - operators,
+            "customers": len(people) - operators,
             "operators": operators,
             "with_consent": len(consents),
         },
         "personas": {
-            str(window): dict(sorted(Counter(_newest_personas(backend, root, window).values()).items()))
-            for window in WINDOWS
+            str(window): dict(sorted(Counter(_newest_personas(root, window).values()).items())) for window in WINDOWS
         },
     }

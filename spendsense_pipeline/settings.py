@@ -6,14 +6,15 @@ What does not belong here: opening a database, an engine or a Dagster instance (
 import base64
 import datetime as dt
 import re
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from spendsense_pipeline.errors import SpendSenseError
 
@@ -36,6 +37,135 @@ class InvalidSettings(SpendSenseError):
     code = "invalid_settings"
 
 
+def is_safe_address(url: str) -> bool:
+    """Whether nobody between can listen in: https, or http on this machine.
+
+    >>> is_safe_address("https://login.example.org"), is_safe_address("http://[::1]:9"), is_safe_address("http://a.org")
+    (True, True, False)
+    """
+    if not _has_host(url):
+        return False
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in THIS_MACHINE)
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        return False
+
+
+def _has_key(secret: SecretStr) -> bool:
+    try:
+        key = base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return False
+    return 24 <= len(key) <= 64
+
+
+def _is_timezone(name: str) -> bool:
+    try:
+        return bool(ZoneInfo(name))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+
+
+def _must(hold: Callable[[Any], object], said: str) -> AfterValidator:
+    """What a setting has to be, where it is set, and what is said where it is not."""
+
+    def checked(value: Any) -> Any:
+        if value and not hold(value):
+            raise ValueError(said)
+        return value
+
+    return AfterValidator(checked)
+
+
+def _split(listed: Any) -> Any:
+    return [one.strip() for one in listed.split(",") if one.strip()] if isinstance(listed, str) else listed or ()
+
+
+SERVICE = "needs the extra: pip install 'spendsense-pipeline[service]'"
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""A text with commas."""
+Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+Url = Annotated[
+    str,
+    _must(
+        lambda url: re.match(r"https?://[^/\s]+", url) and _has_host(url),
+        "should begin with https:// or http://, e.g. http://127.0.0.1:8000/v1",
+    ),
+]
+SafeUrl = Annotated[Url, _must(is_safe_address, "should begin with https://; only on this machine http will do")]
+Addresses = Annotated[
+    Listed,
+    _must(
+        lambda listed: all(re.match(r"https?://[^/\s*]+", one) and _has_host(one) for one in listed),
+        "should be addresses with commas between them, e.g. https://app.example.org",
+    ),
+]
+Origins = Annotated[
+    Listed,
+    _must(
+        lambda listed: all(re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?/?", one) for one in listed),
+        "should be origins with commas between them, e.g. https://app.example.org, no path",
+    ),
+    AfterValidator(lambda listed: tuple(one.rstrip("/") for one in listed)),
+]
+Mailboxes = Annotated[
+    Listed,
+    _must(
+        lambda listed: all(re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", one) for one in listed),
+        "should be e-mail addresses with commas between them",
+    ),
+]
+DatabaseUrl = Annotated[
+    str,
+    _must(
+        re.compile(r"(sqlite(\+pysqlite)?|postgres|postgresql(\+psycopg)?)://").match,
+        "should begin with sqlite:/// or postgresql://",
+    ),
+]
+Engine = Annotated[
+    Literal["duckdb", "spark"],
+    _must(
+        lambda engine: engine != "spark" or find_spec("pyspark"),
+        "needs the extra: pip install 'spendsense-pipeline[spark]'",
+    ),
+]
+KeptDays = Annotated[
+    int,
+    _must(
+        lambda days: not 0 < days < SHORTEST_KEPT,
+        f"should be 0 or at least {SHORTEST_KEPT}: checks and experiments look back",
+    ),
+]
+MailPassword = Annotated[
+    SecretStr,
+    _must(
+        lambda password: password.get_secret_value().isascii(), "should be ASCII: mail servers agree on nothing else"
+    ),
+]
+Key = Annotated[SecretStr, _must(_has_key, "should be whsec_ and 24 to 64 random bytes in Base64")]
+Secret = Annotated[
+    SecretStr,
+    _must(
+        lambda secret: len(secret.get_secret_value()) >= SHORTEST_SECRET,
+        f"should be {SHORTEST_SECRET} random characters or more: it signs all sessions",
+    ),
+]
+Prices = Annotated[
+    str,
+    _must(
+        re.compile(r"\d+(\.\d+)?,\d+(\.\d+)?").fullmatch,
+        "should be two numbers with a comma between them, e.g. 0.15,0.60",
+    ),
+]
+Timezone = Annotated[str, _must(_is_timezone, "should name a timezone, e.g. UTC or Europe/Berlin")]
+
+
 class Settings(BaseSettings):
     """Where data lies and how the pipeline behaves; every field is an environment variable.
 
@@ -50,11 +180,11 @@ class Settings(BaseSettings):
         env_prefix="SPENDSENSE_", env_ignore_empty=True, extra="ignore", populate_by_name=True
     )
 
-    data: Path = Field(default=Path("data"), description="everything a run writes")
+    data: Place = Field(default=Path("data"), description="everything a run writes")
     warehouse: str | None = Field(default=None, description="path or fsspec URI of the Parquet tables")
     exports: str | None = Field(default=None, description="path or fsspec URI that analysts read the exports from")
-    database_url: str | None = Field(default=None, description="SQLAlchemy URL of the governance database")
-    engine: Literal["duckdb", "spark"] = Field(
+    database_url: DatabaseUrl | None = Field(default=None, description="SQLAlchemy URL of the governance database")
+    engine: Engine = Field(
         default="duckdb", description="who computes the features of a date: processes of this machine, or spark"
     )
     workers: int | None = Field(
@@ -63,12 +193,12 @@ class Settings(BaseSettings):
     compile: Literal["auto", "always", "never"] = Field(
         default="auto", description="whether the kernels of the features are compiled; auto: where it is quicker"
     )
-    kernels: Path | None = Field(
+    kernels: Place | None = Field(
         default=None, description="where compiled kernels are kept; default in the data folder"
     )
     spark_master: str = Field(default="local[*]", description="master URL of the Spark engine")
     generator: Literal["library", "openai"] = Field(default="library", description="who writes the education")
-    payees: Path | None = Field(default=None, description="the house's own file of payees, TOML")
+    payees: Place | None = Field(default=None, description="the house's own file of payees, TOML")
     payee_model: Literal["none", "openai"] = Field(
         default="none", description="who is asked about payees that nothing else knows"
     )
@@ -84,14 +214,14 @@ class Settings(BaseSettings):
     late_days: int = Field(
         default=4, ge=0, description="days without a newer transaction or batch after which the data is late"
     )
-    keep_days: int = Field(
+    keep_days: KeptDays = Field(
         default=0, ge=0, description="days that runs, daily partitions and pages are kept, 90 or more; 0 = for ever"
     )
     first_date: dt.date = Field(default=dt.date(2026, 1, 1), description="first daily partition")
-    timezone: str = Field(default="UTC", description="timezone of the daily schedule")
+    timezone: Timezone = Field(default="UTC", description="timezone of the daily schedule")
     consent_days: int = Field(default=0, ge=0, description="life of a consent period in days, 0 = no limit")
     four_eyes: bool = Field(default=False, description="the author of an override may not be its approver")
-    audit_key: Path | None = Field(
+    audit_key: Place | None = Field(
         default=None, description="PEM file of the Ed25519 key that heads of the audit chain are signed with"
     )
     weekly_cap: int = Field(default=3, ge=0, description="texts that one customer gets in seven days, 0 = no limit")
@@ -100,37 +230,37 @@ class Settings(BaseSettings):
         default=True, description="whoever is on this machine decides under a typed name; false: only with a token"
     )
     token: SecretStr | None = Field(default=None, description="token that a decision by command or job is made with")
-    secret: SecretStr | None = Field(
+    secret: Secret | None = Field(
         default=None, description="what sessions and links are signed with; default a file in the data folder"
     )
-    public_url: str | None = Field(default=None, description="address under which people reach the service")
-    cors_origins: str | None = Field(default=None, description="origins of web apps that may call it, with commas")
+    public_url: Url | None = Field(default=None, description="address under which people reach the service")
+    cors_origins: Origins = Field(default=(), description="origins of web apps that may call it, with commas")
     rate_limit: int = Field(default=300, ge=1, description="requests a second that one token or address may make")
-    oidc_issuer: str | None = Field(default=None, description="OpenID Connect issuer that people log in with")
+    oidc_issuer: SafeUrl | None = Field(default=None, description="OpenID Connect issuer that people log in with")
     oidc_client_id: str | None = Field(default=None, description="this service's name at the issuer")
     oidc_client_secret: SecretStr | None = Field(default=None, description="its secret there")
-    webhook_urls: str | None = Field(default=None, description="addresses that hear of releases, with commas")
-    webhook_secret: SecretStr | None = Field(default=None, description="what messages to them are signed with, whsec_…")
-    alert_to: str | None = Field(default=None, description="who is mailed about failures and lateness, with commas")
-    alert_from: str | None = Field(default=None, description="sender of these mails; default the first of them")
+    webhook_urls: Addresses = Field(default=(), description="addresses that hear of releases, with commas")
+    webhook_secret: Key | None = Field(default=None, description="what messages to them are signed with, whsec_…")
+    alert_to: Mailboxes = Field(default=(), description="who is mailed about failures and lateness, with commas")
+    alert_from: Mailboxes = Field(default=(), description="sender of these mails; default the first of them")
     alert_user: str | None = Field(default=None, description="login at the mail server")
-    alert_password: SecretStr | None = Field(default=None, description="its password there")
+    alert_password: MailPassword | None = Field(default=None, description="its password there")
     alert_smtp: str | None = Field(default=None, description="mail server: smtp:// (STARTTLS) or smtps://, host, port")
-    alert_webhook_urls: str | None = Field(
-        default=None, description="addresses that hear of failures and lateness, with commas; extra service"
+    alert_webhook_urls: Annotated[Addresses, _must(lambda _: find_spec("standardwebhooks"), SERVICE)] = Field(
+        default=(), description="addresses that hear of failures and lateness, with commas; extra service"
     )
-    dagster_url: str = Field(
+    dagster_url: Url = Field(
         default="http://127.0.0.1:3000", description="address under which people reach Dagster's pages, for links"
     )
-    dagster_hosts: str | None = Field(
-        default=None, description="names of Dagster's pages besides this machine's own, with commas"
+    dagster_hosts: Listed = Field(
+        default=(), description="names of Dagster's pages besides this machine's own, with commas"
     )
     dagster_login: bool = Field(
         default=False, description="Dagster's pages are for who is logged in at the service as an admin"
     )
-    dagster_home: Path | None = Field(default=None, validation_alias="DAGSTER_HOME")
+    dagster_home: Place | None = Field(default=None, validation_alias="DAGSTER_HOME")
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
-    openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    openai_base_url: Url | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
     openai_model: str = Field(default="gpt-4o-mini", description="model that is asked")
     openai_in_flight: int = Field(default=16, ge=1, le=256, description="requests at the same time")
     openai_timeout: float = Field(default=60.0, gt=0, description="seconds that one request may take")
@@ -140,18 +270,13 @@ class Settings(BaseSettings):
     )
     openai_max_tokens: int = Field(default=3_000_000, ge=0, description="tokens in one run, sent and received")
     openai_max_cost: float = Field(default=2.0, ge=0, description="US dollars in one run, where prices are known")
-    openai_prices: str | None = Field(default=None, description="US dollars a million tokens: sent,received")
+    openai_prices: Prices | None = Field(default=None, description="US dollars a million tokens: sent,received")
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise InvalidSettings("; ".join(_fault_line(one) for one in error.errors())) from None
-
-    @field_validator("data", "dagster_home", "kernels", "payees", "audit_key")
-    @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        return path.expanduser().absolute() if path else None
 
     @field_validator("warehouse", "exports")
     @classmethod
@@ -166,49 +291,6 @@ class Settings(BaseSettings):
             raise ValueError(str(error)) from None
         return root
 
-    @field_validator("engine")
-    @classmethod
-    def _installed(cls, engine: str) -> str:
-        if engine == "spark" and find_spec("pyspark") is None:
-            raise ValueError("needs the extra: pip install 'spendsense-pipeline[spark]'")
-        return engine
-
-    @field_validator("alert_webhook_urls")
-    @classmethod
-    def _can_be_sent(cls, listed: str | None) -> str | None:
-        if listed and find_spec("standardwebhooks") is None:
-            raise ValueError("needs the extra: pip install 'spendsense-pipeline[service]'")
-        return listed
-
-    @field_validator("database_url")
-    @classmethod
-    def _known_database(cls, url: str | None) -> str | None:
-        if url and not re.match(r"(sqlite(\+pysqlite)?|postgres|postgresql(\+psycopg)?)://", url):
-            raise ValueError("should begin with sqlite:/// or postgresql://")
-        return url
-
-    @field_validator("keep_days")
-    @classmethod
-    def _long_kept(cls, days: int) -> int:
-        if 0 < days < SHORTEST_KEPT:
-            raise ValueError(f"should be 0 or at least {SHORTEST_KEPT}: checks and experiments look back")
-        return days
-
-    @field_validator("alert_to", "alert_from")
-    @classmethod
-    def _mailboxes(cls, listed: str | None) -> str | None:
-        for one in _comma_list(listed):
-            if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", one):
-                raise ValueError("should be e-mail addresses with commas between them")
-        return listed
-
-    @field_validator("alert_password")
-    @classmethod
-    def _sendable(cls, password: SecretStr | None) -> SecretStr | None:
-        if password and not password.get_secret_value().isascii():
-            raise ValueError("should be ASCII: mail servers agree on nothing else")
-        return password
-
     @field_validator("alert_smtp")
     @classmethod
     def _mail_server(cls, url: str | None, known: ValidationInfo) -> str | None:
@@ -219,70 +301,6 @@ class Settings(BaseSettings):
         if url and not known.data.get("alert_to"):
             raise ValueError("needs SPENDSENSE_ALERT_TO: somebody to write to")
         return url
-
-    @field_validator("openai_base_url", "public_url", "oidc_issuer", "dagster_url")
-    @classmethod
-    def _http(cls, url: str | None) -> str | None:
-        if url and not (re.match(r"https?://[^/\s]+", url) and _has_host(url)):
-            raise ValueError("should begin with https:// or http://, e.g. http://127.0.0.1:8000/v1")
-        return url
-
-    @field_validator("oidc_issuer")
-    @classmethod
-    def _safe(cls, url: str | None) -> str | None:
-        if url and not is_safe_address(url):
-            raise ValueError("should begin with https://; only on this machine http will do")
-        return url
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _origins(cls, listed: str | None) -> str | None:
-        for one in _comma_list(listed):
-            if not re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?/?", one):
-                raise ValueError("should be origins with commas between them, e.g. https://app.example.org, no path")
-        return listed
-
-    @field_validator("webhook_secret")
-    @classmethod
-    def _decodable(cls, secret: SecretStr | None) -> SecretStr | None:
-        try:
-            key = base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True) if secret else b""
-        except ValueError:
-            key = b""
-        if secret and not 24 <= len(key) <= 64:
-            raise ValueError("should be whsec_ and 24 to 64 random bytes in Base64")
-        return secret
-
-    @field_validator("secret")
-    @classmethod
-    def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret and len(secret.get_secret_value()) < SHORTEST_SECRET:
-            raise ValueError(f"should be {SHORTEST_SECRET} random characters or more: it signs all sessions")
-        return secret
-
-    @field_validator("webhook_urls", "alert_webhook_urls")
-    @classmethod
-    def _addresses(cls, listed: str | None) -> str | None:
-        for one in _comma_list(listed):
-            if not re.match(r"https?://[^/\s*]+", one) or not _has_host(one):
-                raise ValueError("should be addresses with commas between them, e.g. https://app.example.org")
-        return listed
-
-    @field_validator("openai_prices")
-    @classmethod
-    def _two_prices(cls, prices: str | None) -> str | None:
-        if prices and not re.fullmatch(r"\d+(\.\d+)?,\d+(\.\d+)?", prices):
-            raise ValueError("should be two numbers with a comma between them, e.g. 0.15,0.60")
-        return prices
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_timezone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("should name a timezone, e.g. UTC or Europe/Berlin") from None
-        return name
 
     @property
     def landing(self) -> Path:
@@ -335,31 +353,6 @@ class Settings(BaseSettings):
         return self.dagster_home is not None
 
     @property
-    def origins(self) -> tuple[str, ...]:
-        """Origins of web apps that may call the service from a browser."""
-        return tuple(one.rstrip("/") for one in _comma_list(self.cors_origins))
-
-    @property
-    def dagster_host_names(self) -> tuple[str, ...]:
-        """Names under which a proxy before them reaches Dagster's pages."""
-        return tuple(one.lower() for one in _comma_list(self.dagster_hosts))
-
-    @property
-    def webhooks(self) -> tuple[str, ...]:
-        """Addresses that are told what was released, recalled and consented to."""
-        return _comma_list(self.webhook_urls)
-
-    @property
-    def alerted(self) -> tuple[str, ...]:
-        """E-mail addresses of those who hear of failures and lateness."""
-        return _comma_list(self.alert_to)
-
-    @property
-    def alert_webhooks(self) -> tuple[str, ...]:
-        """Addresses that hear of failures and lateness."""
-        return _comma_list(self.alert_webhook_urls)
-
-    @property
     def prices(self) -> tuple[float, float] | None:
         """US dollars for a million tokens sent and received, where they were set."""
         if not self.openai_prices:
@@ -376,30 +369,6 @@ class Settings(BaseSettings):
     def catalogue(self) -> Path:
         """The product catalogue that ships with the project."""
         return PROJECT_ROOT / "data" / "products.json"
-
-
-def is_safe_address(url: str) -> bool:
-    """Whether nobody between can listen in: https, or http on this machine.
-
-    >>> is_safe_address("https://login.example.org"), is_safe_address("http://[::1]:9"), is_safe_address("http://a.org")
-    (True, True, False)
-    """
-    if not _has_host(url):
-        return False
-    parts = urlsplit(url)
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in THIS_MACHINE)
-
-
-def _has_host(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:  # brackets that do not close, a port that is no number
-        return False
-
-
-def _comma_list(text: str | None) -> tuple[str, ...]:
-    return tuple(one.strip() for one in (text or "").split(",") if one.strip())
 
 
 def _fault_line(fault: Any) -> str:

@@ -118,6 +118,14 @@ def partitions(root: str, asset: str) -> list[str]:
     return sorted(name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
 
 
+def newest_run(root: str) -> dt.date:
+    """The newest date whose drafts are stored. Raises ``NotMaterialized`` before the first."""
+    stored = partitions(root, "draft_recommendations")
+    if not stored:
+        raise NotMaterialized("no date was run yet: `spendsense run` computes one")
+    return dt.date.fromisoformat(stored[-1])
+
+
 def discard(root: str, asset: str, partition: str) -> None:
     """Take away one stored partition, if it is there."""
     filesystem, target = fsspec.core.url_to_fs(path(root, asset, partition))
@@ -292,6 +300,12 @@ def load(root: str, asset: str, keys: list[str] | None = None, columns: list[str
     filesystem, paths = _stored(root, asset, keys)
     found = [pq.read_table(one, filesystem=filesystem, columns=columns) for one in paths]
     return pa.concat_tables(found, promote_options="default")
+
+
+def newest(root: str, asset: str, columns: list[str] | None = None) -> pa.Table | None:
+    """The rows of the newest partition that is stored, as ``load``; None before the first."""
+    keys = partitions(root, asset)[-1:]
+    return load(root, asset, keys, columns) if keys else None
 
 
 def stored_by_customer(

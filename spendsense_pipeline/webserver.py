@@ -120,7 +120,7 @@ def _name(address: str) -> str | None:
 def main() -> None:
     """``python -m spendsense_pipeline.webserver``: ``dagster-webserver`` with its own words, behind the filter."""
     settings = Settings()
-    before = [Middleware(OwnPagesOnly, hosts=settings.dagster_host_names)]
+    before = [Middleware(OwnPagesOnly, hosts=[one.lower() for one in settings.dagster_hosts])]
     if settings.dagster_login:
         from spendsense_pipeline.governance.database import (
             connect,  # a second to load, and not asked for on one machine

@@ -6,15 +6,12 @@ from typing import Any
 
 import click
 
-from spendsense_pipeline.cli.frame import (
-    app,
-    as_json,
-    as_of_option,
-    paged,
-)
+from spendsense_pipeline.cli.frame import app, as_json, as_of_option, paged, shared
 from spendsense_pipeline.cli.output import cell, columns, printed
 from spendsense_pipeline.cli.runtime import day_of, live_scopes
 from spendsense_pipeline.settings import Settings
+
+of_customer = shared(click.argument("user_id"), as_of_option, as_json)
 
 
 @app.command()
@@ -94,9 +91,7 @@ def _consented(consent: Mapping[str, bool]) -> str:
 
 
 @app.command()
-@click.argument("user_id")
-@as_of_option
-@as_json
+@of_customer
 def signals(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
     """The operator's view: each figure in both windows, and the streams, accounts, cards and pay behind it."""
     from spendsense_pipeline import profiles
@@ -107,9 +102,7 @@ def signals(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
 
 
 @app.command()
-@click.argument("user_id")
-@as_of_option
-@as_json
+@of_customer
 def insights(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
     """What a customer's money says now: each insight with its figures and what it rests on."""
     from spendsense_pipeline import profiles
@@ -130,9 +123,7 @@ def insights(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
 
 
 @app.command()
-@click.argument("user_id")
-@as_of_option
-@as_json
+@of_customer
 def calendar(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
     """The coming 30 days: what is expected in and out, and the checking balance with its interval."""
     from spendsense_pipeline import profiles

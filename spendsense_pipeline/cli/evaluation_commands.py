@@ -9,18 +9,8 @@ import click
 from spendsense_pipeline.cli import runtime
 from spendsense_pipeline.cli.frame import app, as_json, as_of_option
 from spendsense_pipeline.cli.output import columns, printed
-from spendsense_pipeline.cli.runtime import dagster_instance, day_of
+from spendsense_pipeline.cli.runtime import dagster_instance, day_of, governance_of
 from spendsense_pipeline.settings import Settings
-
-
-def _newest_run(settings: Settings) -> dt.date:
-    """The newest date whose drafts are stored."""
-    from spendsense_pipeline import warehouse
-
-    stored = warehouse.partitions(settings.warehouse_root, "draft_recommendations")
-    if not stored:
-        raise warehouse.NotMaterialized("no date was run yet: `spendsense run` computes one")
-    return dt.date.fromisoformat(stored[-1])
 
 
 @app.command()
@@ -37,7 +27,7 @@ def evaluate(as_of: dt.datetime | None, as_json: bool) -> None:
     from spendsense_pipeline.frames import to_frame
 
     settings = Settings()
-    day = day_of(as_of) or _newest_run(settings)
+    day = day_of(as_of) or warehouse.newest_run(settings.warehouse_root)
     warehouse.load(settings.warehouse_root, "draft_recommendations", [day.isoformat()])  # or say what is missing
     with dagster_instance(settings, quiet=as_json) as instance:
         ran = launch.evaluate(build_defs(settings), instance, day)
@@ -69,18 +59,14 @@ def evaluate(as_of: dt.datetime | None, as_json: bool) -> None:
 def export(to: str | None, as_of: dt.datetime | None, as_json: bool) -> None:
     """A date's tables as Parquet with a manifest, of customers who consent now; links for seven days where possible."""
     from spendsense_pipeline import warehouse
-    from spendsense_pipeline.evaluation.export import EXPORTED, analytics_export, signed_links
-    from spendsense_pipeline.frames import to_frame
-    from spendsense_pipeline.governance import audit, database_frames
+    from spendsense_pipeline.evaluation.export import export_of_day, signed_links
 
     settings = Settings(**({"exports": to} if to else {}))
-    day = day_of(as_of) or _newest_run(settings)
-    tables = {name: to_frame(warehouse.load(settings.warehouse_root, name, [day.isoformat()])) for name in EXPORTED}
-    with runtime.reading(settings) as session:
-        consents = database_frames.consents(session, runtime.now(), consent_days=settings.consent_days)
-        count, head = audit.head(session)
-    root = settings.exports_root
-    manifest = analytics_export(tables, root, day, consents["user_id"].unique(), {"count": count, "hash": head})
+    day = day_of(as_of) or warehouse.newest_run(settings.warehouse_root)
+    root, engine = settings.exports_root, governance_of(settings)
+    manifest = export_of_day(
+        engine, settings.warehouse_root, root, day, runtime.now(), consent_days=settings.consent_days
+    )
     payload = {"to": f"{root.rstrip('/')}/{day}", **manifest, "links": signed_links(manifest, root)}
 
     def lines() -> Iterator[str]:

@@ -28,8 +28,8 @@ def _newest_rows(settings: Settings, table: str) -> "pd.DataFrame | None":
     from spendsense_pipeline import warehouse
     from spendsense_pipeline.frames import to_frame
 
-    stored = warehouse.partitions(settings.warehouse_root, table)
-    return to_frame(warehouse.load(settings.warehouse_root, table, stored[-1:])) if stored else None
+    rows = warehouse.newest(settings.warehouse_root, table)
+    return None if rows is None else to_frame(rows)
 
 
 def _all(settings: Settings) -> list[dict[str, Any]]:

@@ -56,11 +56,8 @@ def _stored_situations(settings: Settings) -> "dict[str, Situation]":
     from spendsense_pipeline.frames import to_frame
     from spendsense_pipeline.recommendations.prompts import distinct
 
-    days = warehouse.partitions(settings.warehouse_root, "situations")[-1:]
-    if not days:
-        return {}
-    rows = warehouse.load(settings.warehouse_root, "situations", days, ["situation", "facts", "slots"])
-    return {one.key: one for one in distinct(to_frame(rows))}
+    rows = warehouse.newest(settings.warehouse_root, "situations", ["situation", "facts", "slots"])
+    return {} if rows is None else {one.key: one for one in distinct(to_frame(rows))}
 
 
 @app.group()

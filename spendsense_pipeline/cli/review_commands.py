@@ -1,7 +1,7 @@
 """Review and release: the queue, decisions, the gate, the feed, why."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
@@ -129,6 +129,22 @@ def _print_decisions(results: list[dict[str, Any]], as_json: bool, **besides: li
         sys.exit(1)
 
 
+def _decide(
+    take: Callable[..., list[dict[str, Any]]],
+    references: str | Sequence[str],
+    operator_id: str | None,
+    as_json: bool,
+    **said: Any,
+) -> None:
+    """Decide by this function of ``governance.review`` on what is referred to, and print what became of it."""
+    settings = Settings()
+    engine, who, known_by = runtime.decider(settings, operator_id)
+    if not isinstance(references, str):
+        progress(as_json, 0, len(references), "texts decided; all of them at once")
+    results = take(engine, references, who, runtime.now(), four_eyes=settings.four_eyes, known_by=known_by, **said)
+    _print_decisions(results, as_json)
+
+
 @app.command()
 @click.argument("references", nargs=-1, required=True, metavar="REC[@HASH]...")
 @decider_option
@@ -138,13 +154,7 @@ def approve(references: tuple[str, ...], operator_id: str | None, note: str | No
     """Approve texts, each bound to the hash that was seen."""
     from spendsense_pipeline.governance import review
 
-    settings = Settings()
-    engine, who, known_by = runtime.decider(settings, operator_id)
-    progress(as_json, 0, len(references), "texts decided; all of them at once")
-    results = review.approve(
-        engine, references, who, runtime.now(), note=note, four_eyes=settings.four_eyes, known_by=known_by
-    )
-    _print_decisions(results, as_json)
+    _decide(review.approve, references, operator_id, as_json, note=note)
 
 
 @app.command()
@@ -156,10 +166,7 @@ def reject(references: tuple[str, ...], operator_id: str | None, reason: str, as
     """Reject texts for good."""
     from spendsense_pipeline.governance import review
 
-    settings = Settings()
-    engine, who, known_by = runtime.decider(settings, operator_id)
-    progress(as_json, 0, len(references), "texts decided; all of them at once")
-    _print_decisions(review.reject(engine, references, who, runtime.now(), reason=reason, known_by=known_by), as_json)
+    _decide(review.reject, references, operator_id, as_json, reason=reason)
 
 
 @app.command()
@@ -181,21 +188,8 @@ def override(
     from spendsense_pipeline.governance import review
     from spendsense_pipeline.recommendations.guardrails import review_draft
 
-    settings = Settings()
-    engine, who, known_by = runtime.decider(settings, operator_id)
-    results = review.override(
-        engine,
-        reference,
-        who,
-        runtime.now(),
-        guardrails=review_draft,
-        reason=reason,
-        title=title,
-        content=content,
-        four_eyes=settings.four_eyes,
-        known_by=known_by,
-    )
-    _print_decisions(results, as_json)
+    words = {"reason": reason, "title": title, "content": content}
+    _decide(review.override, reference, operator_id, as_json, guardrails=review_draft, **words)
 
 
 @app.command()
@@ -206,10 +200,7 @@ def undo(references: tuple[str, ...], operator_id: str | None, as_json: bool) ->
     """Take back an approval or an override that was not released yet."""
     from spendsense_pipeline.governance import review
 
-    settings = Settings()
-    engine, who, known_by = runtime.decider(settings, operator_id)
-    progress(as_json, 0, len(references), "texts decided; all of them at once")
-    _print_decisions(review.undo(engine, references, who, runtime.now(), known_by=known_by), as_json)
+    _decide(review.undo, references, operator_id, as_json)
 
 
 @app.command()

@@ -73,12 +73,12 @@ class Alerts(dg.ConfigurableResource):  # type: ignore[type-arg]
         password, secret = settings.alert_password, settings.webhook_secret
         return cls(
             pages=settings.dagster_url.rstrip("/"),
-            recipients=list(settings.alerted),
-            sender=settings.alert_from or next(iter(settings.alerted), ""),
+            recipients=list(settings.alert_to),
+            sender=", ".join(settings.alert_from or settings.alert_to[:1]),
             smtp=settings.alert_smtp,
             user=settings.alert_user,
             password=password.get_secret_value() if password else None,
-            webhooks=list(settings.alert_webhooks),
+            webhooks=list(settings.alert_webhook_urls),
             secret=secret.get_secret_value() if secret else None,
         )
 

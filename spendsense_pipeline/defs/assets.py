@@ -34,24 +34,35 @@ class Graph:
     """
 
     def __init__(self, settings: Settings, prefix: Sequence[str], *, lands: bool) -> None:
-        daily = dg.DailyPartitionsDefinition(start_date=settings.first_date.isoformat(), end_offset=1)
+        dates = dg.DailyPartitionsDefinition(start_date=settings.first_date.isoformat(), end_offset=1)
         tables = [] if lands else ingest.own_tables()
         ingested = [*([ingest.raw_tables, ingest.canonical_tables] if lands else []), ingest.consent_records]
         of_a_day = [
-            payee_assets.payees_asset(daily),
-            *feature_assets.feature_assets(daily, settings.engine),
-            *persona_assets.persona_assets(daily),
-            *recommendation_assets.recommendation_assets(daily, settings.stale_days),
-            experiment_assets.assignment_asset(daily),
-            review_assets.approval_queue(daily),
-            *evaluation_assets.evaluation_assets(daily),
-            *experiment_assets.analysis_assets(daily),
+            payee_assets.payees(dates),
+            feature_assets.features_of(dates, settings.engine),
+            *persona_assets.persona_assets(dates),
+            *(
+                made(dates)
+                for made in (
+                    recommendation_assets.situations,
+                    recommendation_assets.education_templates,
+                    recommendation_assets.product_matches,
+                    recommendation_assets.draft_recommendations,
+                    experiment_assets.experiment_assignments,
+                    review_assets.approval_queue,
+                    evaluation_assets.evaluation_metrics,
+                    evaluation_assets.operator_report,
+                    evaluation_assets.analytics_export,
+                    experiment_assets.experiment_outcomes,
+                    experiment_assets.uplift,
+                )
+            ),
         ]
-        accuracy = evaluation_assets.signal_accuracy(daily)  # in no job: only generated customers come with a truth
+        accuracy = evaluation_assets.signal_accuracy(dates)  # in no job: only generated customers come with a truth
         computed = [*ingested, *of_a_day, accuracy, release_assets.released_recommendations]
         specs = [*tables, review_assets.DECISIONS]
         keys = {key for asset in computed for key in asset.keys} | {spec.key for spec in specs}
-        self.daily = daily
+        self.daily = dates
         self.names = {key: dg.AssetKey([*prefix, *key.path]) for key in keys}
         self.ingested = [self.renamed(asset) for asset in ingested]
         self.of_a_day = [self.renamed(asset) for asset in of_a_day]

@@ -6,10 +6,9 @@ What does not belong here: what a column means or may hold (``contracts/``), wha
 import datetime as dt
 import inspect
 import json
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import dagster as dg
 import ibis
@@ -17,16 +16,21 @@ import pandas as pd
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS, Contract, FrameContract, failures, holds_on_all
+from spendsense_pipeline.defs.documentation import unwarned
 from spendsense_pipeline.defs.persona_assets import NONE_MATCHED
-from spendsense_pipeline.defs.resources import Files
+from spendsense_pipeline.defs.resources import Files, Governance
 from spendsense_pipeline.evaluation.drift import DATES, DATES_NEEDED, DEVIATIONS, unusual
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.personas.rules import EXPLAINED, RULES
+from spendsense_pipeline.recommendations import quality
 from spendsense_pipeline.recommendations.facts import explained
 from spendsense_pipeline.recommendations.guardrails import release_candidates_clean
-from spendsense_pipeline.recommendations.quality import template_quality
+
+Result: TypeAlias = dg.AssetCheckResult
+Records: TypeAlias = list[dict[str, Any]]
 
 
+@unwarned()
 def contract_checks(
     name: str,
     keys: Sequence[dg.AssetKey],
@@ -54,7 +58,7 @@ def contract_checks(
                 found = _failures_by_date(contract, rows, context.partition_keys)
             else:
                 found = failures(contract, _as_its_contract_asks(contract, rows))
-            records = [dg.TableRecord({str(n): value for n, value in row.items()}) for row in found.to_dict("records")]
+            records = [dg.TableRecord(row) for row in _records(found)]
             yield dg.AssetCheckResult(
                 asset_key=tables[table],
                 check_name="contract",
@@ -75,25 +79,18 @@ def contract_checks(
             for name, kind in {"context": dg.AssetCheckExecutionContext, **kinds}.items()
         ]
     )
-    with warnings.catch_warnings():
-        # Dagster still calls partitions of a check a preview; without them a check would load every partition.
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        specs = [
-            dg.AssetCheckSpec(
-                "contract",
-                asset=key,
-                blocking=True,
-                partitions_def=partitions,
-                description=f"Each column of `{table}` is what `contracts/` says; if not, nothing after it runs.",
-            )
-            for table, key in tables.items()
-        ]
-    decorate = dg.multi_asset_check(
-        name=f"{name}_contract",
-        specs=specs,
-        ins={table: dg.AssetIn(key) for table, key in tables.items()},
-    )
-    return [decorate(check)]
+    specs = [
+        dg.AssetCheckSpec(
+            "contract",
+            asset=key,
+            blocking=True,
+            partitions_def=partitions,  # without them a check would load every partition
+            description=f"Each column of `{table}` is what `contracts/` says; if not, nothing after it runs.",
+        )
+        for table, key in tables.items()
+    ]
+    ins = {table: dg.AssetIn(key) for table, key in tables.items()}
+    return [dg.multi_asset_check(name=f"{name}_contract", specs=specs, ins=ins)(check)]
 
 
 def _failures_by_date(contract: Contract, rows: ibis.Table, dates: Sequence[str]) -> pd.DataFrame:
@@ -118,56 +115,60 @@ def _as_its_contract_asks(contract: Contract, rows: ibis.Table | pd.DataFrame) -
     return to_frame(rows.to_pyarrow())
 
 
-def guardrails_check(daily: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefinition:
-    """What the guardrails found in the day's drafts: a warning, since what is critical cannot be approved anyway."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        return dg.asset_check(
-            asset="draft_recommendations",
-            name="guardrails",
-            partitions_def=daily,
-            description="No draft has a finding of a guardrail. One with a critical finding can be approved by nobody; "
-            "mend the piece in `prompts/library/`, or write an override.",
-        )(_guardrails)
+@unwarned()
+def day_checks(dates: dg.DailyPartitionsDefinition, stale_days: int) -> list[dg.AssetChecksDefinition]:
+    """Warnings about a day's drafts, wordings and figures: what is critical in a draft cannot be approved anyway, a
+    wording is for a person to mend, and each customer's own row says how far its figures can be trusted."""
+    told: dict[Callable[..., Result], tuple[str, str]] = {
+        guardrails: (
+            "draft_recommendations",
+            "No draft has a finding of a guardrail. One with a critical finding can be approved by nobody; mend the "
+            "piece in `prompts/library/`, or write an override.",
+        ),
+        template_quality: (
+            "education_templates",
+            "Every wording of the day, of the library or a model: 60 to 130 words, grade nine or below, one step and "
+            "that last, nothing that its situation does not bear, no two that say the same. Mend the piece in "
+            "`prompts/library/`, or reject what a model wrote.",
+        ),
+        trust: (
+            "features_30d",
+            f"Warns when more than {MOST_UNTRUSTED:.0%} of the customers are stale (newest transaction older than "
+            f"{stale_days} days: nothing is drafted for them), unexplained (less than {LEAST_EXPLAINED:.0%} of the "
+            "rows of 90 days: no persona but by balances) or without a known balance. Look at what the last batches "
+            "brought, and for unexplained rows at `payees`.",
+        ),
+    }
+    return [
+        dg.asset_check(asset=asset, partitions_def=dates, description=description)(check)
+        for check, (asset, description) in told.items()
+    ]
 
 
-def _guardrails(draft_recommendations: pd.DataFrame) -> dg.AssetCheckResult:
+def _warned(passed: bool, metadata: dict[str, Any], description: str | None = None, **tables: Records) -> Result:
+    """A check that warns, with those of the tables that have rows."""
+    tabled = {name: dg.MetadataValue.table([*map(dg.TableRecord, rows)]) for name, rows in tables.items() if rows}
+    shown = metadata | tabled
+    return Result(passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata=shown, description=description)
+
+
+def guardrails(draft_recommendations: pd.DataFrame) -> Result:
+    """What the guardrails found in the day's drafts."""
     found = Counter(
         (finding["check"], finding["severity"])
         for findings in draft_recommendations["findings"]
         for finding in json.loads(findings)
     )
     records = [
-        dg.TableRecord({"check": name, "severity": severity, "findings": count})
-        for (name, severity), count in found.most_common()
+        {"check": name, "severity": severity, "findings": count} for (name, severity), count in found.most_common()
     ]
-    return dg.AssetCheckResult(
-        passed=not found,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            "critical": len(release_candidates_clean(draft_recommendations)),
-            **({"findings": dg.MetadataValue.table(records)} if records else {}),
-        },
-    )
+    return _warned(not found, {"critical": len(release_candidates_clean(draft_recommendations))}, findings=records)
 
 
-def quality_check(daily: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefinition:
-    """How the day's wordings read: a warning, for a person to mend them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        return dg.asset_check(
-            asset="education_templates",
-            name="template_quality",
-            partitions_def=daily,
-            description="Every wording of the day, of the library or a model: 60 to 130 words, grade nine or below, "
-            "one step and that last, nothing that its situation does not bear, no two that say the same. Mend the "
-            "piece in `prompts/library/`, or reject what a model wrote.",
-        )(_quality)
-
-
-def _quality(education_templates: pd.DataFrame) -> dg.AssetCheckResult:
+def template_quality(education_templates: pd.DataFrame) -> Result:
+    """How the day's wordings read."""
     wordings = education_templates.drop_duplicates(["template_id", "template_hash"]).to_dict("records")
-    found = template_quality(
+    found = quality.template_quality(
         {
             "template_id": row["template_id"],
             "title": row["title"],
@@ -178,15 +179,8 @@ def _quality(education_templates: pd.DataFrame) -> dg.AssetCheckResult:
         }
         for row in wordings
     )
-    records = [dg.TableRecord({"template_id": name, "problem": one}) for name, wrong in found.items() for one in wrong]
-    return dg.AssetCheckResult(
-        passed=not found,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            "wordings": len(wordings),
-            **({"problems": dg.MetadataValue.table(records)} if records else {}),
-        },
-    )
+    records = [{"template_id": name, "problem": one} for name, wrong in found.items() for one in wrong]
+    return _warned(not found, {"wordings": len(wordings)}, problems=records)
 
 
 LEAST_EXPLAINED = min(float(rule.threshold) for rule in RULES if rule.clause == EXPLAINED)
@@ -194,42 +188,21 @@ MOST_UNTRUSTED = 0.05
 """Share of the customers of a day that may be stale, unexplained or without balances before the check warns; ours."""
 
 
-def trust_check(daily: dg.DailyPartitionsDefinition, stale_days: int) -> dg.AssetChecksDefinition:
-    """How far the day's figures can be trusted: a warning, since each customer's own row says it too."""
-
-    def trust(context: dg.AssetCheckExecutionContext, features_30d: ibis.Table) -> dg.AssetCheckResult:
-        days = [dt.date.fromisoformat(key) for key in context.partition_keys]
-        counted = to_frame(_untrusted(features_30d.filter(features_30d.as_of.isin(days)), stale_days).to_pyarrow())
-        counted["as_of"] = counted["as_of"].astype(str)
-        many = (counted[list(_UNTRUSTED)].max(axis=1) > MOST_UNTRUSTED * counted["customers"]).astype(bool)
-        newest = _records(counted.sort_values("as_of").tail(1))
-        records = [dg.TableRecord(row) for row in _records(counted[many].sort_values("as_of"))]
-        return dg.AssetCheckResult(
-            passed=not many.any(),
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={
-                **{name: int(value) for row in newest for name, value in row.items() if name != "as_of"},
-                **({"dates": dg.MetadataValue.table(records)} if records else {}),
-            },
-        )
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        return dg.asset_check(
-            asset="features_30d",
-            name="trust",
-            partitions_def=daily,
-            description=f"Warns when more than {MOST_UNTRUSTED:.0%} of the customers are stale (newest transaction "
-            f"older than {stale_days} days: nothing is drafted for them), unexplained (less than "
-            f"{LEAST_EXPLAINED:.0%} of the rows of 90 days: no persona but by balances) or without a known balance. "
-            "Look at what the last batches brought, and for unexplained rows at `payees`.",
-        )(trust)
+def trust(context: dg.AssetCheckExecutionContext, governance: Governance, features_30d: ibis.Table) -> Result:
+    """How far the day's figures can be trusted."""
+    days = [dt.date.fromisoformat(key) for key in context.partition_keys]
+    known = features_30d.filter(features_30d.as_of.isin(days))
+    counted = to_frame(_untrusted(known, governance.stale_days).to_pyarrow()).sort_values("as_of")
+    counted["as_of"] = counted["as_of"].astype(str)
+    many = (counted[list(_UNTRUSTED)].max(axis=1) > MOST_UNTRUSTED * counted["customers"]).astype(bool)
+    newest = {name: int(value) for row in _records(counted.tail(1)) for name, value in row.items() if name != "as_of"}
+    return _warned(not many.any(), newest, dates=_records(counted[many]))
 
 
 _UNTRUSTED = ("stale", "unexplained", "without_balances")
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _records(frame: pd.DataFrame) -> Records:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
@@ -242,6 +215,7 @@ def _untrusted(features: ibis.Table, stale_days: int) -> ibis.Table:
     )
 
 
+@unwarned()
 def drift_checks(
     daily: dg.DailyPartitionsDefinition, names: Mapping[dg.AssetKey, dg.AssetKey]
 ) -> list[dg.AssetChecksDefinition]:
@@ -264,36 +238,28 @@ def _drift_check(
     watched: str,
     measure: Callable[[ibis.Table], ibis.Table],
 ) -> dg.AssetChecksDefinition:
-    def check(context: dg.AssetCheckExecutionContext, files: Files) -> dg.AssetCheckResult:
+    def check(context: dg.AssetCheckExecutionContext, files: Files) -> Result:
         days, table = sorted(context.partition_keys), asset.path[-1]
         keys = warehouse.partitions(files.warehouse, table)
         first = max(sum(key < days[0] for key in keys) - DATES, 0)
         keys = [key for key in keys[first:] if key <= days[-1]]
         if len(keys) - 1 < DATES_NEEDED:
             said = f"{len(keys) - 1} earlier dates are stored; from {DATES_NEEDED} on this is judged"
-            return dg.AssetCheckResult(passed=True, severity=dg.AssetCheckSeverity.WARN, description=said)
+            return _warned(True, {}, said)
         stored = warehouse.read(warehouse.connect(), files.warehouse, table, keys)
         measured = to_frame(measure(stored).to_pyarrow())
         measured["as_of"] = measured["as_of"].astype(str)
         found = pd.concat([unusual(measured, day).assign(as_of=day) for day in days])
         said = f"{len(found)} unusual beside {len(keys) - 1} earlier dates"
-        records = [dg.TableRecord({str(n): value for n, value in row.items()}) for row in found.to_dict("records")]
-        return dg.AssetCheckResult(
-            passed=found.empty,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=said,
-            metadata={"unusual": dg.MetadataValue.table(records)} if records else {},
-        )
+        return _warned(found.empty, {}, said, unusual=_records(found))
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        return dg.asset_check(
-            asset=asset,
-            name=name,
-            partitions_def=daily,
-            description=f"Warns when the {watched} lies more than {DEVIATIONS} median absolute deviations from the "
-            f"last {DATES} dates. Look at what the last batch changed, `quarantined_rows` first.",
-        )(check)
+    return dg.asset_check(
+        asset=asset,
+        name=name,
+        partitions_def=daily,
+        description=f"Warns when the {watched} lies more than {DEVIATIONS} median absolute deviations from the "
+        f"last {DATES} dates. Look at what the last batch changed, `quarantined_rows` first.",
+    )(check)
 
 
 def _shares(assigned: ibis.Table) -> ibis.Table:

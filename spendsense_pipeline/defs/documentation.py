@@ -4,9 +4,11 @@ What does not belong here: what an asset does, which its own room says in its de
 """
 
 import datetime as dt
+import inspect
 import warnings
-from collections.abc import Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias, cast
 
 import dagster as dg
 
@@ -50,10 +52,43 @@ def documented(
     }
 
 
-def _written_in(path: str) -> dg.CodeReferencesMetadataValue:
+Body: TypeAlias = Callable[..., Any]
+Daily: TypeAlias = Callable[[dg.DailyPartitionsDefinition], dg.AssetsDefinition]
+"""An asset with a partition for each date, once it is known which dates there are."""
+
+
+def asset(group: str, kinds: set[str], **options: Any) -> Callable[[Body], dg.AssetsDefinition]:
+    """``dg.asset`` under the function's name; its docstring is what the UI says of the asset."""
+
+    def decorate(body: Body) -> dg.AssetsDefinition:
+        described = " ".join((inspect.getdoc(body) or "").split())
+        return dg.asset(**documented(body.__name__, group, kinds, described), **options)(body)
+
+    return decorate
+
+
+def daily(group: str, kinds: set[str], **options: Any) -> Callable[[Body], Daily]:
+    """The same of an asset with a partition for each date."""
+
+    def decorate(body: Body) -> Daily:
+        return unwarned()(lambda dates: asset(group, kinds, partitions_def=dates, **options)(body))
+
+    return decorate
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Without Dagster's words on what it calls beta or a preview: backfill policies, partitions of checks, links to
+    the source."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)  # Dagster's word for these links
-        return dg.CodeReferencesMetadataValue(code_references=[dg.LocalFileCodeReference(file_path=path)])
+        for kind in (dg.BetaWarning, dg.PreviewWarning):
+            warnings.simplefilter("ignore", kind)
+        yield
+
+
+@unwarned()
+def _written_in(path: str) -> dg.CodeReferencesMetadataValue:
+    return dg.CodeReferencesMetadataValue(code_references=[dg.LocalFileCodeReference(file_path=path)])
 
 
 ONLY_LANDED = {
@@ -105,11 +140,10 @@ def as_of(context: dg.AssetExecutionContext) -> dt.date:
     return dt.date.fromisoformat(context.partition_key)
 
 
-Assets = TypeVar("Assets", bound=dg.AssetsDefinition | dg.AssetSpec)
+Assets: TypeAlias = Sequence[dg.AssetsDefinition | dg.AssetSpec]
 
 
-def with_sources(assets: Sequence[Assets]) -> Sequence[Assets]:
+@unwarned()
+def with_sources(assets: Assets) -> Assets:
     """The assets with a link from the UI to where they are defined."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        return cast("Sequence[Assets]", dg.with_source_code_references(list(assets)))
+    return cast("Assets", dg.with_source_code_references(list(assets)))

@@ -1,7 +1,6 @@
 """The evaluation room: metrics, the record and the export of a day. The thinking is in ``evaluation/``."""
 
 import datetime as dt
-from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -12,12 +11,11 @@ from sqlalchemy import func, select
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.defs import plots
-from spendsense_pipeline.defs.documentation import as_of, documented
+from spendsense_pipeline.defs.documentation import as_of, daily
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review_assets import by_age
 from spendsense_pipeline.evaluation import accuracy, export, metrics, remembered, report
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import (
     audit,
     database_frames,
@@ -37,55 +35,42 @@ class Truth(dg.Config):
     truth: str = Field(default="", description="A truth.json; without, those beside the tables in the landing zone.")
 
 
-def signal_accuracy(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
-    """Precision, recall and recovery on generated customers; in no job, since others have no truth to compare."""
-
-    @dg.asset(
-        name="signal_accuracy",
-        partitions_def=daily,
-        **documented(
-            "signal_accuracy",
-            "evaluation",
-            {"pandas", "parquet"},
-            "How well the day's streams, pay frequencies and personas match what was planted in generated customers. "
-            "In no job, since nobody else has a truth: materialize it for the `--as-of` of `spendsense generate` and "
-            "name its truth.json in the config, unless it lies in the batch's landing folder.",
-        ),
+@daily("evaluation", {"pandas", "parquet"})
+def signal_accuracy(
+    context: dg.AssetExecutionContext,
+    config: Truth,
+    files: Files,
+    recurring_streams: pd.DataFrame,
+    features_180d: pd.DataFrame,
+    persona_assignments_30d: pd.DataFrame,
+    persona_assignments_180d: pd.DataFrame,
+) -> pd.DataFrame:
+    """How well the day's streams, pay frequencies and personas match what was planted in generated customers. In no
+    job, since nobody else has a truth: materialize it for the `--as-of` of `spendsense generate` and name its
+    truth.json in the config, unless it lies in the batch's landing folder."""
+    day = as_of(context)
+    paths = [Path(config.truth)] if config.truth else sorted(Path(files.landing).glob("*/truth.json"))
+    truths = accuracy.truths(paths, day)
+    if not truths:
+        looked = config.truth or f"{files.landing}/*/truth.json"
+        raise dg.Failure(f"{looked} says nothing of {day}: `spendsense generate --as-of {day}` makes one that does")
+    measured = pd.concat(
+        [
+            accuracy.signal_accuracy(
+                truth, recurring_streams, features_180d, persona_assignments_30d, persona_assignments_180d
+            ).assign(as_of=day, batch=batch)
+            for batch, truth in truths.items()
+        ],
+        ignore_index=True,
     )
-    def asset(
-        context: dg.AssetExecutionContext,
-        config: Truth,
-        files: Files,
-        recurring_streams: pd.DataFrame,
-        features_180d: pd.DataFrame,
-        persona_assignments_30d: pd.DataFrame,
-        persona_assignments_180d: pd.DataFrame,
-    ) -> pd.DataFrame:
-        day = as_of(context)
-        paths = [Path(config.truth)] if config.truth else sorted(Path(files.landing).glob("*/truth.json"))
-        truths = accuracy.truths(paths, day)
-        if not truths:
-            looked = config.truth or f"{files.landing}/*/truth.json"
-            raise dg.Failure(f"{looked} says nothing of {day}: `spendsense generate --as-of {day}` makes one that does")
-        measured = pd.concat(
-            [
-                accuracy.signal_accuracy(
-                    truth, recurring_streams, features_180d, persona_assignments_30d, persona_assignments_180d
-                ).assign(as_of=day, batch=batch)
-                for batch, truth in truths.items()
-            ],
-            ignore_index=True,
-        )
-        overall = measured[measured["of"] == "all"]
-        context.add_output_metadata(
-            {
-                f"{batch}: {measure}": round(value, 4)
-                for batch, measure, value in zip(overall["batch"], overall["measure"], overall["value"], strict=True)
-            }
-        )
-        return measured[list(CONTRACTS["signal_accuracy"].to_schema().columns)]
-
-    return asset
+    overall = measured[measured["of"] == "all"]
+    context.add_output_metadata(
+        {
+            f"{batch}: {measure}": round(value, 4)
+            for batch, measure, value in zip(overall["batch"], overall["measure"], overall["value"], strict=True)
+        }
+    )
+    return measured[list(CONTRACTS["signal_accuracy"].to_schema().columns)]
 
 
 def _only(*columns: str) -> dg.AssetIn:
@@ -93,191 +78,142 @@ def _only(*columns: str) -> dg.AssetIn:
     return dg.AssetIn(metadata={"columns": [*columns]})
 
 
-def evaluation_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """The assets of one day's evaluation."""
-
-    @dg.asset(
-        name="evaluation_metrics",
-        partitions_def=daily,
-        deps=["approval_queue"],
-        ins={
-            "product_matches": _only("user_id", "product_id", "eligible"),
-            "draft_recommendations": _only("user_id", "content_type", "product_id", "rationale", "slots"),
-        },
-        **documented(
-            "evaluation_metrics",
-            "evaluation",
-            {"pandas", "parquet"},
-            "Coverage, explainability, auditability, agreement and the rest, each with numerator, denominator and "
-            "definition; null where there was nothing to measure. Counts what was decided and released so far. The "
-            "head of the audit chain is recorded with it.",
-        ),
+@daily(
+    "evaluation",
+    {"pandas", "parquet"},
+    deps=["approval_queue"],
+    ins={
+        "product_matches": _only("user_id", "product_id", "eligible"),
+        "draft_recommendations": _only("user_id", "content_type", "product_id", "rationale", "slots"),
+    },
+)
+def evaluation_metrics(
+    context: dg.AssetExecutionContext,
+    governance: Governance,
+    clock: Clock,
+    files: Files,
+    persona_assignments_30d: pd.DataFrame,
+    persona_assignments_180d: pd.DataFrame,
+    features_30d: pd.DataFrame,
+    features_180d: pd.DataFrame,
+    education_templates: pd.DataFrame,
+    product_matches: pd.DataFrame,
+    draft_recommendations: pd.DataFrame,
+) -> pd.DataFrame:
+    """Coverage, explainability, auditability, agreement and the rest, each with numerator, denominator and definition;
+    null where there was nothing to measure. Counts what was decided and released so far. The head of the audit chain is
+    recorded with it."""
+    now = clock.now()
+    with reading(governance.engine) as session:
+        consents = governance.consents(session, now)
+        decisions = database_frames.decisions(session)
+        borne_out = remembered.borne_out(session, f"{files.warehouse.rstrip('/')}/verified_releases", now)
+    measured = metrics.evaluation_metrics(
+        as_of(context),
+        personas_30d=persona_assignments_30d,
+        personas_180d=persona_assignments_180d,
+        features_30d=features_30d,
+        features_180d=features_180d,
+        templates=education_templates,
+        matches=product_matches,
+        drafts=draft_recommendations,
+        consents=consents,
+        decisions=decisions,
+        borne_out=borne_out,
     )
-    def evaluation_metrics(
-        context: dg.AssetExecutionContext,
-        governance: Governance,
-        clock: Clock,
-        files: Files,
-        persona_assignments_30d: pd.DataFrame,
-        persona_assignments_180d: pd.DataFrame,
-        features_30d: pd.DataFrame,
-        features_180d: pd.DataFrame,
-        education_templates: pd.DataFrame,
-        product_matches: pd.DataFrame,
-        draft_recommendations: pd.DataFrame,
-    ) -> pd.DataFrame:
-        now = clock.now()
-        with reading(governance.engine) as session:
-            consents = database_frames.consents(session, now, consent_days=governance.consent_days)
-            decisions = database_frames.decisions(session)
-            borne_out = remembered.borne_out(session, f"{files.warehouse.rstrip('/')}/verified_releases", now)
-        measured = metrics.evaluation_metrics(
-            as_of(context),
-            personas_30d=persona_assignments_30d,
-            personas_180d=persona_assignments_180d,
-            features_30d=features_30d,
-            features_180d=features_180d,
-            templates=education_templates,
-            matches=product_matches,
-            drafts=draft_recommendations,
-            consents=consents,
-            decisions=decisions,
-            borne_out=borne_out,
-        )
-        known = measured[measured["value"].notna()]
-        values = dict(zip(known["metric"], known["value"], strict=True))
-        with writing(governance.engine) as session:
-            head = evaluation_records.record_evaluation(session, as_of(context), values, now, run_id=context.run_id)
-        overall = known.loc[known["dimension"].isna(), "metric"]
-        moved = report.movement(persona_assignments_30d, persona_assignments_180d)
-        context.add_output_metadata(
-            {
-                **{name: values[name] for name in overall},
-                "audit_head": head,
-                "movement": plots.bars(
-                    movements(moved, report.persona_names()), "Customers by persona: 180 days → 30 days"
-                ),
-                "fairness": dg.MetadataValue.md(fairness(measured)),
-            }
-        )
-        return measured
-
-    @dg.asset(
-        name="operator_report",
-        partitions_def=daily,
-        ins={"product_matches": _only("user_id", "product_id", "refused")},
-        **documented(
-            "operator_report",
-            "evaluation",
-            {"html"},
-            "The record of the day as one page: metrics with their history, fairness, personas, the queue in figures, "
-            "decisions, refusals, the head of the audit chain. Figures of groups, no customer. Open the file named in "
-            "the metadata in a browser; `spendsense evaluate`, or materializing this again, writes it anew. Texts are "
-            "decided on elsewhere: `spendsense serve`, the commands, the job `review_recommendations`.",
-        ),
+    known = measured[measured["value"].notna()]
+    values = dict(zip(known["metric"], known["value"], strict=True))
+    with writing(governance.engine) as session:
+        head = evaluation_records.record_evaluation(session, as_of(context), values, now, run_id=context.run_id)
+    overall = known.loc[known["dimension"].isna(), "metric"]
+    moved = report.movement(persona_assignments_30d, persona_assignments_180d)
+    context.add_output_metadata(
+        {
+            **{name: values[name] for name in overall},
+            "audit_head": head,
+            "movement": plots.bars(
+                movements(moved, report.persona_names()), "Customers by persona: 180 days → 30 days"
+            ),
+            "fairness": dg.MetadataValue.md(fairness(measured)),
+        }
     )
-    def operator_report(
-        context: dg.AssetExecutionContext,
-        governance: Governance,
-        clock: Clock,
-        files: Files,
-        persona_assignments_30d: pd.DataFrame,
-        persona_assignments_180d: pd.DataFrame,
-        product_matches: pd.DataFrame,
-        education_templates: pd.DataFrame,
-        evaluation_metrics: pd.DataFrame,
-    ) -> dg.MaterializeResult[None]:
-        now, day = clock.now(), as_of(context)
-        state = _review_state(governance, files, now)
-        page = report.operator_report(
-            day,
-            now,
-            state,
-            personas_30d=persona_assignments_30d,
-            personas_180d=persona_assignments_180d,
-            matches=product_matches,
-            templates=education_templates,
-            metrics=evaluation_metrics,
-            history=_earlier(files.warehouse, "evaluation_metrics", day),
-        )
-        path = Path(files.reports) / f"{day}.html"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-        return dg.MaterializeResult(
-            metadata={"page": dg.MetadataValue.path(path), "waiting": state.waiting["waiting"]},
-        )
+    return measured
 
-    @dg.asset(
-        name="analytics_export",
-        partitions_def=daily,
-        deps=["consent_records"],
-        **documented(
-            "analytics_export",
-            "evaluation",
-            {"parquet"},
-            "The day's tables for analysts, customers with live consent only and without the texts' personal slots, "
-            "with a manifest of rows and hashes. The metadata names the folder; `spendsense export` prints links that "
-            "open the files on an object store without an account.",
-        ),
+
+@daily("evaluation", {"html"}, ins={"product_matches": _only("user_id", "product_id", "refused")})
+def operator_report(
+    context: dg.AssetExecutionContext,
+    governance: Governance,
+    clock: Clock,
+    files: Files,
+    persona_assignments_30d: pd.DataFrame,
+    persona_assignments_180d: pd.DataFrame,
+    product_matches: pd.DataFrame,
+    education_templates: pd.DataFrame,
+    evaluation_metrics: pd.DataFrame,
+) -> dg.MaterializeResult[None]:
+    """The record of the day as one page: metrics with their history, fairness, personas, the queue in figures,
+    decisions, refusals, the head of the audit chain. Figures of groups, no customer. Open the file named in the
+    metadata in a browser; `spendsense evaluate`, or materializing this again, writes it anew. Texts are decided on
+    elsewhere: `spendsense serve`, the commands, the job `review_recommendations`."""
+    now, day = clock.now(), as_of(context)
+    state = _review_state(governance, files, now)
+    page = report.operator_report(
+        day,
+        now,
+        state,
+        personas_30d=persona_assignments_30d,
+        personas_180d=persona_assignments_180d,
+        matches=product_matches,
+        templates=education_templates,
+        metrics=evaluation_metrics,
+        history=_earlier(files.warehouse, "evaluation_metrics", day),
     )
-    def analytics_export(
-        context: dg.AssetExecutionContext,
-        governance: Governance,
-        clock: Clock,
-        files: Files,
-        features_30d: pd.DataFrame,
-        features_180d: pd.DataFrame,
-        persona_assignments_30d: pd.DataFrame,
-        persona_assignments_180d: pd.DataFrame,
-        draft_recommendations: pd.DataFrame,
-        evaluation_metrics: pd.DataFrame,
-    ) -> dg.MaterializeResult[None]:
-        with reading(governance.engine) as session:
-            consents = database_frames.consents(session, clock.now(), consent_days=governance.consent_days)
-            count, head = audit.head(session)
-        manifest = export.analytics_export(
-            {
-                "features_30d": features_30d,
-                "features_180d": features_180d,
-                "persona_assignments_30d": persona_assignments_30d,
-                "persona_assignments_180d": persona_assignments_180d,
-                "draft_recommendations": draft_recommendations,
-                "evaluation_metrics": evaluation_metrics,
-            },
-            files.exports,
-            as_of(context),
-            consents["user_id"].unique(),
-            governance.signed({"count": count, "hash": head}),
-        )
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/row_count": sum(table["rows"] for table in manifest["tables"].values()),
-                "folder": dg.MetadataValue.path(f"{files.exports.rstrip('/')}/{as_of(context)}"),
-                "customers": manifest["customers"],
-                "manifest": dg.MetadataValue.json(manifest),
-            }
-        )
+    path = Path(files.reports) / f"{day}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(path)
+    return dg.MaterializeResult(
+        metadata={"page": dg.MetadataValue.path(path), "waiting": state.waiting["waiting"]},
+    )
 
-    return [evaluation_metrics, operator_report, analytics_export]
+
+@daily("evaluation", {"parquet"}, deps=["consent_records", *export.EXPORTED])
+def analytics_export(
+    context: dg.AssetExecutionContext, governance: Governance, clock: Clock, files: Files
+) -> dg.MaterializeResult[None]:
+    """The day's tables for analysts, customers with live consent only and without the texts' personal slots, with a
+    manifest of rows and hashes. The metadata names the folder; `spendsense export` prints links that open the files on
+    an object store without an account."""
+    manifest = export.export_of_day(
+        governance.engine,
+        files.warehouse,
+        files.exports,
+        as_of(context),
+        clock.now(),
+        consent_days=governance.consent_days,
+        signed=governance.signed,
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(table["rows"] for table in manifest["tables"].values()),
+            "folder": dg.MetadataValue.path(f"{files.exports.rstrip('/')}/{as_of(context)}"),
+            "customers": manifest["customers"],
+            "manifest": dg.MetadataValue.json(manifest),
+        }
+    )
 
 
 def _review_state(governance: Governance, files: Files, now: dt.datetime) -> report.ReviewState:
     """What the governance database says at ``now``."""
-    gate = release.propose(
-        governance.engine,
-        now,
-        consent_days=governance.consent_days,
-        withdrawn=partial(withdrawn_products, files.warehouse),
-        weekly_cap=governance.weekly_cap,
-    )
+    gate = release.propose(governance.engine, now, **governance.terms(files.warehouse))
     with reading(governance.engine) as session:
         counted = queue.counts(session, now)
         causes = session.execute(select(Recall.cause, func.count()).group_by(Recall.cause)).tuples().all()
         count, head = audit.head(session)
         return report.ReviewState(
-            consents=database_frames.consents(session, now, consent_days=governance.consent_days),
+            consents=governance.consents(session, now),
             waiting=queue.waiting(session, now),
             ages=by_age(queue.ages(session, now)),
             statuses=counted["recommendations"],

@@ -15,16 +15,17 @@ import pandas as pd
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.defs import plots
-from spendsense_pipeline.defs.documentation import as_of, documented
+from spendsense_pipeline.defs.documentation import as_of, daily
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.experiments import sentences
 from spendsense_pipeline.experiments.arms import deal, eligible, strata
 from spendsense_pipeline.experiments.definition import Experiment, experiments_in, of_record
 from spendsense_pipeline.experiments.outcome_metrics import METRICS
 from spendsense_pipeline.experiments.outcomes import History, baseline, outcomes
-from spendsense_pipeline.experiments.uplift import assignment_faults, uplift
+from spendsense_pipeline.experiments.uplift import assignment_faults
+from spendsense_pipeline.experiments.uplift import uplift as compared
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import database_frames, experiment_records, topics
+from spendsense_pipeline.governance import experiment_records, topics
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.personas.assignment import followed
 
@@ -35,64 +36,50 @@ CURRENT_DAYS = 7
 """A date further back is history: computing it again assigns nobody."""
 
 
-def assignment_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
-    """The asset that deals arms before a day is drafted."""
-
-    @dg.asset(
-        name="experiment_assignments",
-        partitions_def=daily,
-        deps=["consent_records", *READ],
-        **documented(
-            "experiment_assignments",
-            "recommendations",
-            {"sqlalchemy"},
-            "Who enters which arm of the experiments in `experiments/*.toml`, dealt before anything is drafted: "
-            "customers with consent, an open topic and no hardship. Kept in the governance database and its chain; an "
-            "arm is for good. A file that changed after its first customer fails here: it is another experiment.",
-        ),
-    )
-    def assigned(
-        context: dg.AssetExecutionContext,
-        governance: Governance,
-        clock: Clock,
-        files: Files,
-    ) -> dg.MaterializeResult[None]:
-        day, now = as_of(context), clock.now()
-        new: dict[str, int] = {}
-        current = (now.date() - day).days <= CURRENT_DAYS
-        if current and (experiments := experiments_in(Path(files.experiments))):
-            read = {table: to_frame(warehouse.load(files.warehouse, table, [f"{day}"])) for table in READ}
-            features_180d, shorter, longer = (read[table] for table in FOLLOWED)
-            personas = followed(shorter, longer).set_index("user_id")["persona"]
-            with reading(governance.engine) as session:
-                consents = database_frames.consents(session, now, consent_days=governance.consent_days)
-                declined = topics.declined_by(session, personas.index)
-            today = History([day], lambda _table, _day: features_180d)
-            for experiment in experiments:
-                topic = topics.TOPIC_OF_INSIGHT.get(experiment.insight or "")
-                may = eligible(
-                    experiment,
-                    read["situations"],
-                    read["education_templates"],
-                    consents,
-                    features_180d,
-                    read["product_matches"],
-                    {user for user, name in declined if name == topic},
-                )
-                users = pd.Index(may)
-                before = baseline(METRICS[experiment.metric], today, day, users)
-                new[experiment.name] = experiment_records.assign(
-                    governance.engine,
-                    plan(experiment),
-                    {str(user): name for user, name in strata(experiment, personas.reindex(users), before).items()},
-                    partial(_dealt, experiment),
-                    day,
-                    now,
-                )
-        arms = plots.bars([(name, n, f"{n:,}") for name, n in new.items()] or [("none", 0, "0")], "Newly assigned")
-        return dg.MaterializeResult(metadata={"assigned": sum(new.values()), "by_experiment": arms})
-
-    return assigned
+@daily("recommendations", {"sqlalchemy"}, deps=["consent_records", *READ])
+def experiment_assignments(
+    context: dg.AssetExecutionContext,
+    governance: Governance,
+    clock: Clock,
+    files: Files,
+) -> dg.MaterializeResult[None]:
+    """Who enters which arm of the experiments in `experiments/*.toml`, dealt before anything is drafted: customers with
+    consent, an open topic and no hardship. Kept in the governance database and its chain; an arm is for good. A file
+    that changed after its first customer fails here: it is another experiment."""
+    day, now = as_of(context), clock.now()
+    new: dict[str, int] = {}
+    current = (now.date() - day).days <= CURRENT_DAYS
+    if current and (experiments := experiments_in(Path(files.experiments))):
+        read = {table: to_frame(warehouse.load(files.warehouse, table, [f"{day}"])) for table in READ}
+        features_180d, shorter, longer = (read[table] for table in FOLLOWED)
+        personas = followed(shorter, longer).set_index("user_id")["persona"]
+        with reading(governance.engine) as session:
+            consents = governance.consents(session, now)
+            declined = topics.declined_by(session, personas.index)
+        today = History([day], lambda _table, _day: features_180d)
+        for experiment in experiments:
+            topic = topics.TOPIC_OF_INSIGHT.get(experiment.insight or "")
+            may = eligible(
+                experiment,
+                read["situations"],
+                read["education_templates"],
+                consents,
+                features_180d,
+                read["product_matches"],
+                {user for user, name in declined if name == topic},
+            )
+            users = pd.Index(may)
+            before = baseline(METRICS[experiment.metric], today, day, users)
+            new[experiment.name] = experiment_records.assign(
+                governance.engine,
+                plan(experiment),
+                {str(user): name for user, name in strata(experiment, personas.reindex(users), before).items()},
+                partial(_dealt, experiment),
+                day,
+                now,
+            )
+    arms = plots.counts(new or {"none": 0}, "Newly assigned")
+    return dg.MaterializeResult(metadata={"assigned": sum(new.values()), "by_experiment": arms})
 
 
 def plan(experiment: Experiment) -> experiment_records.Plan:
@@ -118,84 +105,62 @@ def _dealt(
     ]
 
 
-def analysis_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """What became of the customers of each experiment, and the arms compared."""
+@daily(
+    "evaluation",
+    {"pandas", "parquet"},
+    deps=["features_30d", "features_180d", "recurring_streams", "experiment_assignments"],
+)
+def experiment_outcomes(context: dg.AssetExecutionContext, governance: Governance, files: Files) -> pd.DataFrame:
+    """Each assigned customer's outcomes at 30, 60, 90 and 180 days as far as they were reached, under a pseudonym, with
+    arm, stratum and baseline: the rows from which `uplift` can be recomputed. Erased customers are in no row. If states
+    other than `measured` are many, look at which dates are stored."""
+    day = as_of(context)
+    stored = (dt.date.fromisoformat(key) for key in warehouse.partitions(files.warehouse, "features_180d"))
+    history = History([one for one in stored if one <= day], lru_cache(maxsize=64)(partial(_stored, files.warehouse)))
+    found = []
+    with reading(governance.engine) as session:
+        for row in experiment_records.registered(session):
+            assigned = _assigned(experiment_records.assignments(session, row["name"]))
+            events = pd.DataFrame(
+                experiment_records.events(session, row["name"]), columns=["user_id", "kind", "occurred_at"]
+            ).astype({"occurred_at": "datetime64[us, UTC]"})
+            pseudonym = partial(experiment_records.pseudonym, row["salt"])
+            found.append(outcomes(of_record(row["definition"]), assigned, events, history, day, pseudonym))
+    rows = _of_contract("experiment_outcomes", found, day)
+    context.add_output_metadata({"states": plots.counts(dict(rows["state"].value_counts()), "Rows by state")})
+    return rows
 
-    @dg.asset(
-        name="experiment_outcomes",
-        partitions_def=daily,
-        deps=["features_30d", "features_180d", "recurring_streams", "experiment_assignments"],
-        **documented(
-            "experiment_outcomes",
-            "evaluation",
-            {"pandas", "parquet"},
-            "Each assigned customer's outcomes at 30, 60, 90 and 180 days as far as they were reached, under a "
-            "pseudonym, with arm, stratum and baseline: the rows from which `uplift` can be recomputed. Erased "
-            "customers are in no row. If states other than `measured` are many, look at which dates are stored.",
-        ),
+
+@daily("evaluation", {"pandas", "parquet"})
+def uplift(
+    context: dg.AssetExecutionContext, governance: Governance, experiment_outcomes: pd.DataFrame
+) -> pd.DataFrame:
+    """Each arm against its control, with its 95 % interval, or why there is no figure yet: `not_due`, `not_enough`,
+    `assignment_broken`. Primary, secondary and subgroup comparisons are each corrected by Holm. The sentences in the
+    metadata are what may be said; `spendsense experiments show` has them too."""
+    day = as_of(context)
+    found, said, faults = [], [], []
+    with reading(governance.engine) as session:
+        records = experiment_records.registered(session)
+        people = {row["name"]: _assigned(experiment_records.assignments(session, row["name"])) for row in records}
+    for row in records:
+        experiment, everybody = of_record(row["definition"]), people[row["name"]]
+        assigned = everybody[everybody["as_of"] <= day]
+        rows = experiment_outcomes[experiment_outcomes["experiment"] == row["name"]]
+        result = compared(experiment, assigned, rows, row["registered_at"].date(), day)
+        found.append(result)
+        faults += [f"{row['name']}: {fault}" for fault in assignment_faults(experiment, assigned)]
+        primary: list[dict[str, Any]] = result[result["family"] == "primary"].to_dict("records")  # type: ignore[assignment] # its keys are column names
+        said += [f"- **{row['name']}**: {sentences.sentence(one, experiment)}" for one in primary]
+    rows = _of_contract("uplift", found, day)
+    context.add_output_metadata(
+        {
+            "sentences": dg.MetadataValue.md("\n".join(said) or "No experiment was started."),
+            "assignment_faults": dg.MetadataValue.md("\n".join(f"- {fault}" for fault in faults) or "none"),
+            "intervals": dg.MetadataValue.md(intervals(rows)),
+        }
     )
-    def measured(context: dg.AssetExecutionContext, governance: Governance, files: Files) -> pd.DataFrame:
-        day = as_of(context)
-        stored = (dt.date.fromisoformat(key) for key in warehouse.partitions(files.warehouse, "features_180d"))
-        history = History(
-            [one for one in stored if one <= day], lru_cache(maxsize=64)(partial(_stored, files.warehouse))
-        )
-        found = []
-        with reading(governance.engine) as session:
-            for row in experiment_records.registered(session):
-                assigned = _assigned(experiment_records.assignments(session, row["name"]))
-                events = pd.DataFrame(
-                    experiment_records.events(session, row["name"]), columns=["user_id", "kind", "occurred_at"]
-                ).astype({"occurred_at": "datetime64[us, UTC]"})
-                pseudonym = partial(experiment_records.pseudonym, row["salt"])
-                found.append(outcomes(of_record(row["definition"]), assigned, events, history, day, pseudonym))
-        rows = _of_contract("experiment_outcomes", found, day)
-        states = rows["state"].value_counts()
-        context.add_output_metadata(
-            {"states": plots.bars([(str(name), n, f"{n:,}") for name, n in states.items()], "Rows by state")}
-        )
-        return rows
-
-    @dg.asset(
-        name="uplift",
-        partitions_def=daily,
-        **documented(
-            "uplift",
-            "evaluation",
-            {"pandas", "parquet"},
-            "Each arm against its control, with its 95 % interval, or why there is no figure yet: `not_due`, "
-            "`not_enough`, `assignment_broken`. Primary, secondary and subgroup comparisons are each corrected by "
-            "Holm. The sentences in the metadata are what may be said; `spendsense experiments show` has them too.",
-        ),
-    )
-    def compared(
-        context: dg.AssetExecutionContext, governance: Governance, experiment_outcomes: pd.DataFrame
-    ) -> pd.DataFrame:
-        day = as_of(context)
-        found, said, faults = [], [], []
-        with reading(governance.engine) as session:
-            records = experiment_records.registered(session)
-            people = {row["name"]: _assigned(experiment_records.assignments(session, row["name"])) for row in records}
-        for row in records:
-            experiment, everybody = of_record(row["definition"]), people[row["name"]]
-            assigned = everybody[everybody["as_of"] <= day]
-            rows = experiment_outcomes[experiment_outcomes["experiment"] == row["name"]]
-            result = uplift(experiment, assigned, rows, row["registered_at"].date(), day)
-            found.append(result)
-            faults += [f"{row['name']}: {fault}" for fault in assignment_faults(experiment, assigned)]
-            primary: list[dict[str, Any]] = result[result["family"] == "primary"].to_dict("records")  # type: ignore[assignment] # its keys are column names
-            said += [f"- **{row['name']}**: {sentences.sentence(one, experiment)}" for one in primary]
-        rows = _of_contract("uplift", found, day)
-        context.add_output_metadata(
-            {
-                "sentences": dg.MetadataValue.md("\n".join(said) or "No experiment was started."),
-                "assignment_faults": dg.MetadataValue.md("\n".join(f"- {fault}" for fault in faults) or "none"),
-                "intervals": dg.MetadataValue.md(intervals(rows)),
-            }
-        )
-        return rows
-
-    return [measured, compared]
+    return rows
 
 
 def _stored(root: str, table: str, day: dt.date) -> pd.DataFrame:

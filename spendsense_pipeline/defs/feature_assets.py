@@ -22,79 +22,47 @@ from spendsense_pipeline.row_groups import Parts
 
 JOB = "daily_refresh"
 WINDOWS = (30, 180)
-SOURCES = {dg.AssetKey(name) for name in ("transactions", "accounts", "users", "payees")}
+FEATURES = {f"features_{window}d": window for window in WINDOWS}
+SOURCES = {"transactions", "accounts", "users", "payees"}
+READ_FOR = {
+    "recurring_streams": SOURCES,
+    "cards": (SOURCES | {"liabilities"}) - {"payees"},
+}
+"""Of the tables that the others do not share."""
+TEXTS = {
+    "recurring_streams": "What repeats: one row per customer, payee and price line, judged on all history up to the "
+    "date. If a customer's subscription is missing, look at the payee's rows in `transactions` first.",
+    "cards": "One row per credit card: what is owed on the date, of which limit, at which rate. Null is unknown. If a "
+    "balance is off, look at the account's `balance_date`: a later one is rolled back by the rows in between.",
+    **{
+        table: f"One row per customer: the signals of the {window} days up to and including the date. "
+        "Null is unknown, never zero. Both windows come from one pass over the transactions."
+        for table, window in FEATURES.items()
+    },
+    "insights": "What each customer's money says now: bills ahead, prices that rose, income that stopped, fees, a "
+    "payment past due. One row per customer and insight, with the figures that a text may show and the ids of what it "
+    "rests on; docs/insights.md says when each fires and what would make it wrong.",
+    "balance_forecast": "The checking balance of the next 30 days: balance, expected streams on their dates, the usual "
+    "rest by weekday, with an 80 % interval from the customer's own past errors.",
+}
+"""The tables that one reading makes, in this order."""
 IN_ONE_RUN = dg.BackfillPolicy.single_run()
 """A range of dates reads each customer once."""
 
 
-def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") -> list[dg.AssetsDefinition]:
+def features_of(dates: dg.DailyPartitionsDefinition, engine: str) -> dg.AssetsDefinition:
     """The streams and features of a date, or of each date of a range, from one reading of the transactions."""
     kinds = {"spark" if engine == "spark" else "python", "parquet"}
-    streams = dg.AssetOut(
-        **documented(
-            "recurring_streams",
-            "features",
-            kinds,
-            "What repeats: one row per customer, payee and price line, judged on all history up to the date. If a "
-            "customer's subscription is missing, look at the payee's rows in `transactions` first.",
-        ),
-    )
-    cards = dg.AssetOut(
-        **documented(
-            "cards",
-            "features",
-            kinds,
-            "One row per credit card: what is owed on the date, of which limit, at which rate. Null is unknown. If a "
-            "balance is off, look at the account's `balance_date`: a later one is rolled back by the rows in between.",
-        ),
-    )
-    beside = {
-        "insights": dg.AssetOut(
-            **documented(
-                "insights",
-                "features",
-                kinds,
-                "What each customer's money says now: bills ahead, prices that rose, income that stopped, fees, a "
-                "payment past due. One row per customer and insight, with the figures that a text may show and the "
-                "ids of what it rests on; docs/insights.md says when each fires and what would make it wrong.",
-            ),
-        ),
-        "balance_forecast": dg.AssetOut(
-            **documented(
-                "balance_forecast",
-                "features",
-                kinds,
-                "The checking balance of the next 30 days: balance, expected streams on their dates, the usual rest by "
-                "weekday, with an 80 % interval from the customer's own past errors.",
-            ),
-        ),
-    }
-    windows = {
-        f"features_{window}d": dg.AssetOut(
-            **documented(
-                f"features_{window}d",
-                "features",
-                kinds,
-                f"One row per customer: the signals of the {window} days up to and including the date. Null is "
-                "unknown, never zero. Both windows come from one pass over the transactions.",
-            ),
-        )
-        for window in WINDOWS
-    }
 
     @dg.multi_asset(
         name="features",
-        partitions_def=daily,
+        partitions_def=dates,
         backfill_policy=IN_ONE_RUN,
         deps=[*by_range.TABLES, "payees"],
-        outs={"recurring_streams": streams, "cards": cards, **windows, **beside},
+        outs={table: dg.AssetOut(**documented(table, "features", kinds, text)) for table, text in TEXTS.items()},
         internal_asset_deps={
-            "recurring_streams": SOURCES,
-            "cards": {*SOURCES, dg.AssetKey("liabilities")} - {dg.AssetKey("payees")},
-            **{
-                name: {*SOURCES, dg.AssetKey("liabilities"), dg.AssetKey("recurring_streams")}
-                for name in (*windows, *beside)
-            },
+            table: {dg.AssetKey(one) for one in READ_FOR.get(table, SOURCES | {"liabilities", "recurring_streams"})}
+            for table in TEXTS
         },
     )
     def features(context: dg.AssetExecutionContext, files: Files, workers: Workers) -> Iterator[dg.Output[Parts]]:
@@ -109,7 +77,7 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
             )
             reports = _reports(files)
             for table, parts in computed.parts.items():
-                if table in windows:
+                if table in FEATURES:
                     for date in dates:
                         left_out = [row for row in computed.left_out.to_pylist() if row["as_of"] == date]
                         told = {"accounts_left_out": [_without_date(row) for row in left_out], **reports}
@@ -120,7 +88,7 @@ def feature_assets(daily: dg.DailyPartitionsDefinition, engine: str = "duckdb") 
                         )
                 yield dg.Output(parts, output_name=table)
 
-    return [features]
+    return features
 
 
 def _tasks(files: Files, workers: Workers, folder: str, dates: list[dt.date]) -> list[by_range.Task]:

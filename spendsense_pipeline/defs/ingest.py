@@ -18,7 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.defs.documentation import documented
+from spendsense_pipeline.defs.documentation import asset, documented
 from spendsense_pipeline.defs.io import Noted
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.runs import UNFINISHED, UNSUCCESSFUL, fail_dead_runs
@@ -374,24 +374,13 @@ def own_tables() -> list[dg.AssetSpec]:
     ]
 
 
-@dg.asset(
-    name="consent_records",
-    **documented(
-        "consent_records",
-        "ingest",
-        {"sqlalchemy"},
-        "Periods of consent, kept in the governance database alone. Opens the first period of people who arrive with "
-        "consent, once, and registers the first operators; what was revoked since is never re-granted by a file. If "
-        "somebody gets no drafts, look at `spendsense consent history USER` first.",
-    ),
-)
+@asset("ingest", {"sqlalchemy"})
 def consent_records(
-    context: dg.AssetExecutionContext,
-    governance: Governance,
-    clock: Clock,
-    users: ibis.Table,
+    context: dg.AssetExecutionContext, governance: Governance, clock: Clock, users: ibis.Table
 ) -> dg.MaterializeResult[None]:
-    """Let governance know of the people that the batches brought."""
+    """Periods of consent, kept in the governance database alone. Opens the first period of people who arrive with
+    consent, once, and registers the first operators; what was revoked since is never re-granted by a file. If somebody
+    gets no drafts, look at `spendsense consent history USER` first."""
     batch_id = context.run.tags.get("dagster/partition", "")
     landed = context.instance.has_dynamic_partition(str(BATCHES.name), batch_id)
     people = users.select("user_id", "user_type", "consent_status", "consent_granted_at", "consent_revoked_at")

@@ -7,7 +7,6 @@ the budget and the file of earlier answers. Nothing that a model or its server d
 import asyncio
 import datetime as dt
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ import fsspec
 import ibis
 import pandas as pd
 
-from spendsense_pipeline.defs.documentation import documented
+from spendsense_pipeline.defs.documentation import daily
 from spendsense_pipeline.defs.io import EachPartition
 from spendsense_pipeline.defs.resources import Files, LanguageModel
 from spendsense_pipeline.payees.census import Census, census
@@ -31,48 +30,29 @@ ANSWERS = "payee_answers.json"
 """In the warehouse: what the model answered about each name, null where it did not know. A name is asked about once."""
 
 
-def payees_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
-    """The asset ``payees``, from the canonical tables."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)  # Dagster's word for backfill policies
-        return _payees_asset(daily)
+@daily("ingest", {"ibis", "duckdb", "parquet"}, backfill_policy=dg.BackfillPolicy.single_run())
+def payees(
+    context: dg.AssetExecutionContext,
+    files: Files,
+    language_model: LanguageModel,
+    transactions: ibis.Table,
+    accounts: ibis.Table,
+) -> EachPartition:
+    """Who is paid and what for: one row per normalised name and what was delivered with it, over all customers and with
+    none in it. Names that may be a person's, or that one customer alone has, are counted and left out. A wrong category
+    is corrected by a line in the house's file (docs/payees.md); what nobody knows, the most frequent first, is in the
+    metadata and in `spendsense payees --unknown`."""
+    reader = Reader(house_rules(Path(files.payees)) if files.payees else ())
 
+    def counted_on(day: str) -> pd.DataFrame:
+        asking = Asking(language_model, f"{files.warehouse.rstrip('/')}/{ANSWERS}")
+        ask = asking if language_model.asked_about_payees else None
+        found = census(transactions, accounts, dt.date.fromisoformat(day), reader, ask)
+        described = _metadata(found) | (asking.metadata() if ask else {})
+        context.add_asset_metadata(described, partition_key=day)
+        return found.payees
 
-def _payees_asset(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
-    @dg.asset(
-        partitions_def=daily,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        ins={name: dg.AssetIn() for name in ("transactions", "accounts")},
-        **documented(
-            "payees",
-            "ingest",
-            {"ibis", "duckdb", "parquet"},
-            "Who is paid and what for: one row per normalised name and what was delivered with it, over all customers "
-            "and with none in it. Names that may be a person's, or that one customer alone has, are counted and left "
-            "out. A wrong category is corrected by a line in the house's file (docs/payees.md); what nobody knows, the "
-            "most frequent first, is in the metadata and in `spendsense payees --unknown`.",
-        ),
-    )
-    def payees(
-        context: dg.AssetExecutionContext,
-        files: Files,
-        language_model: LanguageModel,
-        transactions: ibis.Table,
-        accounts: ibis.Table,
-    ) -> EachPartition:
-        reader = Reader(house_rules(Path(files.payees)) if files.payees else ())
-
-        def counted_on(day: str) -> pd.DataFrame:
-            asking = Asking(language_model, f"{files.warehouse.rstrip('/')}/{ANSWERS}")
-            ask = asking if language_model.asked_about_payees else None
-            found = census(transactions, accounts, dt.date.fromisoformat(day), reader, ask)
-            described = _metadata(found) | (asking.metadata() if ask else {})
-            context.add_asset_metadata(described, partition_key=day)
-            return found.payees
-
-        return EachPartition(counted_on)
-
-    return payees
+    return EachPartition(counted_on)
 
 
 def _metadata(found: Census) -> dict[str, Any]:

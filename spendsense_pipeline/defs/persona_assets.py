@@ -1,6 +1,5 @@
 """The personas room: one verdict per customer and window. The thinking is in ``personas/``."""
 
-import warnings
 from typing import Any
 
 import dagster as dg
@@ -8,7 +7,7 @@ import pandas as pd
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs import plots
-from spendsense_pipeline.defs.documentation import documented
+from spendsense_pipeline.defs.documentation import documented, unwarned
 from spendsense_pipeline.defs.feature_assets import IN_ONE_RUN, WINDOWS
 from spendsense_pipeline.defs.io import EachPartition
 from spendsense_pipeline.defs.resources import Files
@@ -19,19 +18,18 @@ from spendsense_pipeline.personas.rules import BY_PRIORITY, RULES
 NONE_MATCHED = "none matched"
 
 
-def persona_assets(daily: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+def persona_assets(dates: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """One asset per window."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)  # Dagster's word for backfill policies
-        return [_persona_asset(daily, window) for window in WINDOWS]
+    return [_persona_asset(dates, window) for window in WINDOWS]
 
 
-def _persona_asset(daily: dg.DailyPartitionsDefinition, window: int) -> dg.AssetsDefinition:
+@unwarned()
+def _persona_asset(dates: dg.DailyPartitionsDefinition, window: int) -> dg.AssetsDefinition:
     name = f"persona_assignments_{window}d"
 
     @dg.asset(
         name=name,
-        partitions_def=daily,
+        partitions_def=dates,
         backfill_policy=IN_ONE_RUN,
         deps=[f"features_{window}d"],
         **documented(

@@ -7,8 +7,9 @@ belong here: what is worth plotting, which each asset's room decides.
 import base64
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -36,6 +37,11 @@ def bars(rows: Sequence[tuple[str, float, str]], described: str) -> dg.MarkdownM
         for label, length, said in rows
     ]
     return dg.MetadataValue.md("\n".join([f"| {described} | |", "|---|---|", *lines]))
+
+
+def counts(numbers: Mapping[Any, int], described: str) -> dg.MarkdownMetadataValue:
+    """A bar for each number, with the number behind it."""
+    return bars([(str(label), number, f"{number:,}") for label, number in numbers.items()], described)
 
 
 def _plain(said: str) -> str:

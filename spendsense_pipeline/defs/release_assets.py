@@ -5,15 +5,13 @@ transaction asks it again to enforce, so a run launched by hand gets round nothi
 """
 
 from collections.abc import Mapping
-from functools import partial
 
 import dagster as dg
 
 from spendsense_pipeline.defs import plots
-from spendsense_pipeline.defs.documentation import documented
+from spendsense_pipeline.defs.documentation import asset
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.review_assets import decisions_beside
-from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import evaluation_records, queue, release
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import Decision
@@ -22,29 +20,18 @@ from spendsense_pipeline.recommendations.guardrails import review_draft
 JOB = "release"
 
 
-@dg.asset(
-    name="released_recommendations",
-    deps=["approval_queue", "consent_records", "operator_decisions"],
-    **documented(
-        "released_recommendations",
-        "release",
-        {"sqlalchemy"},
-        "Makes available what is approved, under live consent, unexpired, without critical finding, of a product "
-        "still offered and not released before; all re-read in the releasing transaction. Kept in the governance "
-        "database: `spendsense released` is "
-        "the feed, `spendsense why ID` the proof. Nothing is released twice, so running it again is safe.",
-    ),
-)
+@asset("release", {"sqlalchemy"}, deps=["approval_queue", "consent_records", "operator_decisions"])
 def released_recommendations(
     context: dg.AssetExecutionContext, governance: Governance, clock: Clock, files: Files
 ) -> dg.MaterializeResult[None]:
-    """Run the gate once."""
+    """Makes available what is approved, under live consent, unexpired, without critical finding, of a product still
+    offered and not released before; all re-read in the releasing transaction. Kept in the governance database:
+    `spendsense released` is the feed, `spendsense why ID` the proof. Nothing is released twice, so running it again is
+    safe."""
     gate = release.run_gate(
         governance.engine,
         clock.now(),
-        consent_days=governance.consent_days,
-        withdrawn=partial(withdrawn_products, files.warehouse),
-        weekly_cap=governance.weekly_cap,
+        **governance.terms(files.warehouse),
         release_days=governance.release_days,
         guardrails=review_draft,
         run_id=context.run_id,
@@ -60,7 +47,7 @@ def released_recommendations(
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": counted["releases"]["released"],
-            "funnel": plots.bars(funnel(counted, gate.blocked), "From draft to release, all days"),
+            "funnel": plots.counts(funnel(counted, gate.blocked), "From draft to release, all days"),
             "released": len(gate.released),
             "recalled": len(gate.recalled),
             "ended": gate.ended,
@@ -70,10 +57,10 @@ def released_recommendations(
     )
 
 
-def funnel(counted: Mapping[str, Mapping[str, int]], blocked: Mapping[str, int]) -> list[tuple[str, float, str]]:
-    """Bars from everything that was registered to what stands released, then what is held back, by reason."""
+def funnel(counted: Mapping[str, Mapping[str, int]], blocked: Mapping[str, int]) -> dict[str, int]:
+    """From everything that was registered to what stands released, then what is held back, by reason."""
     statuses, releases = counted["recommendations"], counted["releases"]
-    steps = {
+    return {
         "registered": sum(statuses.values()),
         "approved": statuses["approved"] + statuses["overridden"],
         "released": releases["released"],
@@ -81,7 +68,6 @@ def funnel(counted: Mapping[str, Mapping[str, int]], blocked: Mapping[str, int])
         **{name: statuses[name] for name in ("rejected", "superseded", "expired", "voided")},
         **{f"held back: {reason.replace('_', ' ')}": number for reason, number in blocked.items()},
     }
-    return [(name, number, f"{number:,}") for name, number in steps.items()]
 
 
 @dg.asset_check(

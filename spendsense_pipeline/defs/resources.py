@@ -7,15 +7,19 @@ import datetime as dt
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
+import pandas as pd
 from pydantic import PrivateAttr
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from spendsense_pipeline.defs.runs import lease_tags, take_lease
-from spendsense_pipeline.governance import database, policy, signing
+from spendsense_pipeline.gate import withdrawn_products
+from spendsense_pipeline.governance import database, database_frames, policy, signing
 from spendsense_pipeline.recommendations.generation import Budget, Writer, known_models
 from spendsense_pipeline.runners import Runner, in_processes, on_spark
 from spendsense_pipeline.settings import Settings
@@ -61,6 +65,7 @@ class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
     four_eyes: bool = False
     weekly_cap: int = 0
     release_days: int = 30
+    stale_days: int = 7
     trust_local: bool = True
     audit_key: str | None = None
     """File of the key that heads of the audit chain are signed with."""
@@ -80,6 +85,15 @@ class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
             rules = policy.Rules(self.four_eyes, self.consent_days)
             policy.keep(self._engine, rules, dt.datetime.now(dt.UTC))
         return self._engine
+
+    def consents(self, session: Session, now: dt.datetime) -> pd.DataFrame:
+        """The consents that are live (``database_frames.consents``)."""
+        return database_frames.consents(session, now, consent_days=self.consent_days)
+
+    def terms(self, root: str) -> dict[str, Any]:
+        """By what the gate decides besides its records (``release.propose``); ``root`` is the warehouse."""
+        withdrawn = partial(withdrawn_products, root)
+        return {"consent_days": self.consent_days, "withdrawn": withdrawn, "weekly_cap": self.weekly_cap}
 
     def signed(self, head: dict[str, Any]) -> dict[str, Any]:
         """A head of the audit chain with its signature, where there is a key."""

@@ -14,7 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from spendsense_pipeline.defs import plots
-from spendsense_pipeline.defs.documentation import as_of, documented
+from spendsense_pipeline.defs.documentation import as_of, daily, documented
 from spendsense_pipeline.defs.parts import frames_by_range
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.errors import SpendSenseError
@@ -62,63 +62,42 @@ ops:
 """
 
 
-def approval_queue(daily: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
-    """The asset that registers a day's drafts for review."""
-
-    @dg.asset(
-        name="approval_queue",
-        partitions_def=daily,
-        deps=REGISTERED,
-        **documented(
-            "approval_queue",
-            "review",
-            KINDS,
-            "Registers the day's drafts for review, with their figures and reasons as evidence. A draft that says "
-            "nothing new beside one that waits is suppressed; an older day than a customer's newest is refused. Kept "
-            "in the governance database: look at it with `spendsense queue` or the job `review_recommendations`. Rows "
-            "are the day's drafts.",
-        ),
-    )
-    def registered(
-        context: dg.AssetExecutionContext,
-        governance: Governance,
-        clock: Clock,
-        files: Files,
-    ) -> dg.MaterializeResult[None]:
-        outcome, drafts = registration.Registration(), 0
-        for drafted, *shown in frames_by_range(files, context.partition_key, REGISTERED):
-            drafts += len(drafted)
-            outcome += registration.register_drafts(
-                governance.engine,
-                drafted,
-                as_of(context),
-                clock.now(),
-                run_id=context.run_id,
-                consent_days=governance.consent_days,
-                customers=shown[0]["user_id"].tolist(),
-                signals=evidence(*shown),
-            )
-        approved = standing.apply(governance.engine, clock.now(), four_eyes=governance.four_eyes, run_id=context.run_id)
-        with reading(governance.engine) as session:
-            waiting = queue.waiting(session, clock.now())
-            ages = queue.ages(session, clock.now())
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/row_count": drafts,
-                "registered": outcome.registered,
-                "replaced": outcome.replaced,
-                "unchanged": outcome.unchanged,
-                "suppressed": outcome.suppressed,
-                "refused": outcome.refused,
-                "why_refused": outcome.why_refused,
-                "withdrawn": outcome.withdrawn,
-                "approved_by_standing_approval": len(approved),
-                "waiting": waiting["waiting"],
-                "queue_age": plots.bars([(band, n, f"{n:,}") for band, n in by_age(ages)], "What waits, by age"),
-            }
+@daily("review", KINDS, deps=REGISTERED)
+def approval_queue(
+    context: dg.AssetExecutionContext,
+    governance: Governance,
+    clock: Clock,
+    files: Files,
+) -> dg.MaterializeResult[None]:
+    """Registers the day's drafts for review, with their figures and reasons as evidence. A draft that says nothing new
+    beside one that waits is suppressed; an older day than a customer's newest is refused. Kept in the governance
+    database: look at it with `spendsense queue` or the job `review_recommendations`. Rows are the day's drafts."""
+    outcome, drafts = registration.Registration(), 0
+    for drafted, *shown in frames_by_range(files, context.partition_key, REGISTERED):
+        drafts += len(drafted)
+        outcome += registration.register_drafts(
+            governance.engine,
+            drafted,
+            as_of(context),
+            clock.now(),
+            run_id=context.run_id,
+            consent_days=governance.consent_days,
+            customers=shown[0]["user_id"].tolist(),
+            signals=evidence(*shown),
         )
-
-    return registered
+    approved = standing.apply(governance.engine, clock.now(), four_eyes=governance.four_eyes, run_id=context.run_id)
+    with reading(governance.engine) as session:
+        waiting = queue.waiting(session, clock.now())
+        ages = queue.ages(session, clock.now())
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": drafts,
+            **vars(outcome),
+            "approved_by_standing_approval": len(approved),
+            "waiting": waiting["waiting"],
+            "queue_age": plots.counts(dict(by_age(ages)), "What waits, by age"),
+        }
+    )
 
 
 def decisions_beside(key: dg.AssetKey) -> dg.AssetKey:

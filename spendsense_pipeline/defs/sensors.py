@@ -10,7 +10,6 @@ import json
 import re
 import time
 from collections.abc import Collection, Sequence
-from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -26,7 +25,6 @@ from spendsense_pipeline.defs.release_assets import JOB as RELEASE
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.runs import EXECUTING, HOST, UNFINISHED, UNSUCCESSFUL, heal
 from spendsense_pipeline.defs.schedules import STARTS_AT, Job, Timetable
-from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import release
 from spendsense_pipeline.ingest import landing
 
@@ -136,13 +134,7 @@ def release_gate(
         return dg.SkipReason(
             f"stopped: {failed} release runs failed within an hour; see the newest one, then launch `{RELEASE}` by hand"
         )
-    proposal = release.propose(
-        governance.engine,
-        now,
-        consent_days=governance.consent_days,
-        withdrawn=partial(withdrawn_products, files.warehouse),
-        weekly_cap=governance.weekly_cap,
-    )
+    proposal = release.propose(governance.engine, now, **governance.terms(files.warehouse))
     if not proposal.at_least and not proposal.ending:
         return dg.SkipReason(f"nothing to release: {blockers(proposal.blocked)}")
     return dg.RunRequest(tags={"spendsense/releasable_at_least": str(proposal.at_least)})

@@ -9,18 +9,22 @@ import hashlib
 import io
 import json
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlalchemy import Engine
 
+from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema, columns
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.evaluation.manifests import MANIFEST as MANIFEST
 from spendsense_pipeline.frames import to_frame
+from spendsense_pipeline.governance import audit, consent
+from spendsense_pipeline.governance.database import reading
 
 SCHEMA_VERSION: Final = "2"
 """Raised when a file or column of the export is renamed, removed or changes its meaning."""
@@ -114,6 +118,27 @@ def analytics_export(
     files[MANIFEST] = _encoded_text(manifest)
     _publish(files, to, as_of)
     return manifest
+
+
+def export_of_day(
+    engine: Engine,
+    root: str,
+    to: str,
+    day: dt.date,
+    now: dt.datetime,
+    *,
+    consent_days: int,
+    signed: Callable[[dict[str, Any]], Mapping[str, Any]] = dict,
+) -> dict[str, Any]:
+    """``analytics_export`` of a date's stored tables, of customers who consent now, with the head of the audit chain.
+
+    ``signed`` adds a signature to the head. Raises ``NotMaterialized`` for a date that was not run.
+    """
+    tables = {name: to_frame(warehouse.load(root, name, [day.isoformat()])) for name in EXPORTED}
+    with reading(engine) as session:
+        agreed = consent.live_scopes(session, now, consent_days)
+        count, head = audit.head(session)
+    return analytics_export(tables, to, day, agreed, signed({"count": count, "hash": head}))
 
 
 def described_again(folder: str) -> None:

@@ -4,7 +4,6 @@
 ``code`` beside it; only invalid parameters have the list that FastAPI gives.
 """
 
-import datetime as dt
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -72,7 +71,6 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(NotLoggedIn, _to_login)
     app.state.service = service
-    app.state.tokens_used = dict[str, dt.datetime]()
     app.state.metrics = Metrics()
     for room in (v1, desk, experiment_routes, health, login, seed, overview, customer_pages, manage, me):
         app.include_router(room.router)

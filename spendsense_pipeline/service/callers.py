@@ -142,7 +142,7 @@ def _bearer(request: Request, given: str) -> Caller | None:
         if token is None:
             return None
         operator = credentials.person(session, token.operator_id) if token.operator_id is not None else None
-    _note_use(request, service, token.token_id)
+    _note_use(service, token.token_id)
     permissions = frozenset(token.scopes)
     if token.user_id is not None:  # whatever else it was given before such tokens were refused
         return Caller("token", permissions & frozenset(credentials.OF_ONE_CUSTOMER), user_id=token.user_id)
@@ -154,9 +154,8 @@ def _bearer(request: Request, given: str) -> Caller | None:
     return Caller("token", permissions, operator.operator_id, operator.role, operator.scopes)
 
 
-def _note_use(request: Request, service: Service, token_id: str) -> None:
-    noted: dict[str, dt.datetime] = request.app.state.tokens_used
-    now = service.now()
+def _note_use(service: Service, token_id: str) -> None:
+    noted, now = service.tokens_used, service.now()
     if token_id not in noted or now - noted[token_id] >= USED_EVERY:
         noted[token_id] = now
         with writing(service.engine) as session:

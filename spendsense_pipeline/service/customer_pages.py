@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from spendsense_pipeline import profiles
 from spendsense_pipeline.governance import activity, audit, consent, credentials
-from spendsense_pipeline.governance.consent import live_scopes
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.why import why as on_record
 from spendsense_pipeline.personas.rules import BY_PRIORITY
@@ -42,11 +41,9 @@ def customers(
 ) -> Response:
     """The list, with filters and pages."""
     service = of(request)
-    with reading(service.engine) as session:
-        consents = live_scopes(session, service.now(), service.settings.consent_days)
     found = profiles.users(
         service.settings.warehouse_root,
-        consents,
+        service.live_scopes(),
         user_type="customer",
         consent={"yes": True, "no": False}.get(consent),
         persona=persona or None,
@@ -68,13 +65,10 @@ def customers(
 def customer(request: Request, caller: Reader, user_id: str) -> Response:
     """One customer: who they are by their figures, what is ahead, what they were told, what they agreed to."""
     service = of(request)
-    now, days = service.now(), service.settings.consent_days
     with reading(service.engine) as session:
-        consents = live_scopes(session, now, days)
-        periods = consent.periods(session, user_id, now, days)
         events = consent.history(session, user_id)
-        texts = activity.history_of(session, user_id, now)
-    whole = profiles.whole(service.settings.warehouse_root, user_id, consents, service.settings.payees)
+        texts = activity.history_of(session, user_id, service.now())
+    whole = profiles.whole(service.settings.warehouse_root, user_id, service.live_scopes(), service.settings.payees)
     return page(
         request,
         "customer.html",
@@ -90,7 +84,7 @@ def customer(request: Request, caller: Reader, user_id: str) -> Response:
         calendar=whole["calendar"],
         plot=charts.forecast(whole["calendar"]),
         texts=texts,
-        periods=periods,
+        periods=service.periods(user_id)[user_id],
         events=events,
     )
 

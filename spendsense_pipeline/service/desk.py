@@ -22,12 +22,11 @@ from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import STATUSES
 from spendsense_pipeline.governance.review import LONGEST, Refusal
 from spendsense_pipeline.personas.rules import BY_PRIORITY
-from spendsense_pipeline.recommendations.guardrails import review_draft
 from spendsense_pipeline.service import pane
 from spendsense_pipeline.service.callers import Caller, person
 from spendsense_pipeline.service.parameters import Offset, Place
 from spendsense_pipeline.service.rendering import page
-from spendsense_pipeline.service.state import answer, of
+from spendsense_pipeline.service.state import Here, answer, of
 
 router = APIRouter(include_in_schema=False)
 Reader = Annotated[Caller, Depends(person("read"))]
@@ -115,7 +114,7 @@ def desk(request: Request, caller: Reader) -> Response:
 
 @router.get("/desk/queue")
 def queue_page(
-    request: Request,
+    service: Here,
     _caller: Reader,
     status: str = "pending_approval",
     persona: str | None = None,
@@ -125,7 +124,6 @@ def queue_page(
     limit: Annotated[int, Query(ge=1, le=200)] = PAGE,
 ) -> Response:
     """A part of the queue in its order: {queue, total, limit, offset, seq}; ``seq`` is where changes go on from."""
-    service = of(request)
     now = service.now()
     with reading(service.engine) as session:
         seq = activity.newest(session)
@@ -151,9 +149,8 @@ def read_item(request: Request, caller: Reader, recommendation_id: str, prefetch
 
 
 @router.post("/desk/item/{recommendation_id}/opened")
-def open_item(request: Request, caller: Reader, recommendation_id: str) -> Response:
+def open_item(service: Here, caller: Reader, recommendation_id: str) -> Response:
     """Remember that this person has the text before them: {content_hash, status, looking}."""
-    service = of(request)
     now = service.now()
     shown = queue.show(service.engine, recommendation_id, now, operator_id=str(caller.operator_id))
     with reading(service.engine) as session:
@@ -179,23 +176,15 @@ def _others(looking: Mapping[str, Sequence[str]], caller: Caller) -> list[str]:
 
 @router.post("/desk/decide")
 def decide(
-    request: Request, caller: Decider, asked: Annotated[list[DecisionAsked], Field(min_length=1, max_length=DECISIONS)]
+    service: Here, caller: Decider, asked: Annotated[list[DecisionAsked], Field(min_length=1, max_length=DECISIONS)]
 ) -> Response:
     """Decide as whoever is logged in: {results: [{recommendation_id, ok, status, refused, advice, findings?}]}."""
-    service = of(request)
     operator_id = caller.decides_as(None)
     for one in asked:
         if one.action == "reject":
             _require_reason(one.reason)
     requests = [review.Request(operator_id=operator_id, **one.model_dump()) for one in asked]
-    results = review.decide(
-        service.engine,
-        requests,
-        service.now(),
-        guardrails=review_draft,
-        four_eyes=service.settings.four_eyes,
-        known_by=caller.known_by,
-    )
+    results = service.decide(caller.known_by, requests)
     return answer({"results": [row | {"advice": _advice(row)} for row in results]})
 
 
@@ -215,18 +204,16 @@ def _advice(row: Mapping[str, Any]) -> str:
 
 
 @router.post("/desk/check")
-def check(request: Request, _caller: Decider, typed: Words) -> Response:
+def check(service: Here, _caller: Decider, typed: Words) -> Response:
     """What the guardrails find in the words as they are typed: {findings, critical}."""
-    service = of(request)
     with reading(service.engine) as session:
         found = pane.checked(session, typed.recommendation_id, typed.title, typed.content, service.now())
     return answer({"findings": found, "critical": any(one["severity"] == "critical" for one in found)})
 
 
 @router.get("/desk/changes")
-def changes(request: Request, caller: Reader, since: Place) -> Response:
+def changes(service: Here, caller: Reader, since: Place) -> Response:
     """What others did meanwhile: {seq, changes, waiting, looking: {recommendation_id: [operator_id]}}."""
-    service = of(request)
     now = service.now()
     with reading(service.engine) as session:
         found = activity.decisions_since(session, since, now)
@@ -277,9 +264,8 @@ def wordings(request: Request, caller: Reader, ref: str | None = None) -> Respon
 
 
 @router.post("/desk/wordings/approve")
-def approve_wording(request: Request, caller: Decider, asked: WordingAsked) -> Response:
+def approve_wording(service: Here, caller: Decider, asked: WordingAsked) -> Response:
     """Approve what waits in these words without findings: {approved, left, refused: [{code, count, advice}]}."""
-    service = of(request)
     done = templates.approve_template(
         service.engine,
         asked.reference,
@@ -301,9 +287,8 @@ def approve_wording(request: Request, caller: Decider, asked: WordingAsked) -> R
 
 
 @router.post("/desk/wordings/standing")
-def approve_standing(request: Request, caller: Decider, asked: StandingAsked) -> Response:
+def approve_standing(service: Here, caller: Decider, asked: StandingAsked) -> Response:
     """Approve these words for later drafts too, until the end of a day."""
-    service = of(request)
     now = service.now()
     last = now + STANDING_APPROVAL
     until = min(dt.datetime.combine(asked.until, dt.time(23, 59, 59), dt.UTC), last)
@@ -325,8 +310,7 @@ def approve_standing(request: Request, caller: Decider, asked: StandingAsked) ->
 
 
 @router.post("/desk/standing/end")
-def end_standing(request: Request, caller: Decider, asked: StandingEnded) -> Response:
+def end_standing(service: Here, caller: Decider, asked: StandingEnded) -> Response:
     """End a standing approval now."""
-    service = of(request)
     ended = standing.end(service.engine, asked.standing_id, caller.decides_as(None), service.now())
     return answer({"ended": ended})

@@ -24,9 +24,8 @@ def experiments(request: Request, caller: Annotated[Caller, Depends(person("read
     from spendsense_pipeline.governance.database import reading
 
     service = of(request)
-    root = service.settings.warehouse_root
-    stored = warehouse.partitions(root, "uplift")
-    newest = to_frame(warehouse.load(root, "uplift", stored[-1:])) if stored else None
+    rows = warehouse.newest(service.settings.warehouse_root, "uplift")
+    newest = None if rows is None else to_frame(rows)
     with reading(service.engine) as session:
         found = listing(session, experiments_in(service.settings.experiments), newest)
     for row in found:

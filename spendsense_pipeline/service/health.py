@@ -10,7 +10,7 @@ from spendsense_pipeline.governance import queue
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.callers import Caller, allow, public
 from spendsense_pipeline.service.rendering import page
-from spendsense_pipeline.service.state import answer, of
+from spendsense_pipeline.service.state import Here, answer, of
 
 router = APIRouter(tags=["service"])
 
@@ -22,10 +22,10 @@ def healthz() -> Response:
 
 
 @router.get("/readyz", dependencies=[Depends(public)])
-def readyz(request: Request) -> Response:
+def readyz(service: Here) -> Response:
     """The governance database answers and has the schema that this version needs; 503 where not."""
     try:
-        with reading(of(request).engine):
+        with reading(service.engine):
             return answer({"status": "ready"})
     except SpendSenseError as error:
         return answer({"status": "not ready", "code": error.code}, 503)

@@ -18,7 +18,7 @@ from spendsense_pipeline.governance import credentials
 from spendsense_pipeline.governance.database import writing
 from spendsense_pipeline.service.callers import COOKIE, Caller, begin_session, person, public
 from spendsense_pipeline.service.rendering import page
-from spendsense_pipeline.service.state import Service, of
+from spendsense_pipeline.service.state import Here, Service, of
 from spendsense_pipeline.settings import is_safe_address
 
 router = APIRouter(include_in_schema=False)
@@ -117,9 +117,8 @@ def log_in(
 
 
 @router.get("/login/link", dependencies=[Depends(public)])
-def from_link(request: Request, token: str) -> Response:
+def from_link(service: Here, token: str) -> Response:
     """Begin the session of whom the link names. It opens once."""
-    service = of(request)
     payload = service.signed("login-link", token, LOGIN_LINK)
     if payload is None:
         raise HTTPException(403, "this link is not valid any more; `spendsense serve` prints a new one")
@@ -135,9 +134,8 @@ def from_link(request: Request, token: str) -> Response:
 
 
 @router.post("/logout")
-def log_out(request: Request, caller: Annotated[Caller, Depends(person("read"))]) -> Response:
+def log_out(service: Here, caller: Annotated[Caller, Depends(person("read"))]) -> Response:
     """End all sessions of this person."""
-    service = of(request)
     with writing(service.engine) as session:
         credentials.end_sessions(session, str(caller.operator_id), service.now())
     response = Response(status_code=204)

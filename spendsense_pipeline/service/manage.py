@@ -12,7 +12,7 @@ from spendsense_pipeline.governance.models import ROLES, SCOPES, TOKEN_SCOPES
 from spendsense_pipeline.service.callers import Caller, allow, person
 from spendsense_pipeline.service.parameters import Moment, Place
 from spendsense_pipeline.service.rendering import page
-from spendsense_pipeline.service.state import answer, of
+from spendsense_pipeline.service.state import Here, answer, of
 
 router = APIRouter(tags=["admin"])
 Admin = Annotated[Caller, Depends(allow("manage"))]
@@ -53,9 +53,8 @@ class NewPerson(BaseModel):
 
 
 @router.post("/admin/people")
-def add_person(request: Request, new: NewPerson, caller: Admin) -> Response:
+def add_person(service: Here, new: NewPerson, caller: Admin) -> Response:
     """Register somebody, or change what they may do: {operator_id, status}. Nobody changes their own role."""
-    service = of(request)
     if new.operator_id == caller.operator_id and new.role not in (None, caller.role):
         raise HTTPException(403, "another admin changes your role")
     standing = operators.Standing(
@@ -79,9 +78,8 @@ class Named(BaseModel):
 
 
 @router.post("/admin/people/deactivate")
-def deactivate(request: Request, named: Named, caller: Admin) -> Response:
+def deactivate(service: Here, named: Named, caller: Admin) -> Response:
     """Let somebody in no more; what they decided stands."""
-    service = of(request)
     if named.name == caller.operator_id:
         raise HTTPException(403, "another admin deactivates you")
     with writing(service.engine) as session:
@@ -102,9 +100,8 @@ class NewToken(BaseModel):
 
 
 @router.post("/admin/tokens")
-def add_token(request: Request, new: NewToken, caller: Admin) -> Response:
+def add_token(service: Here, new: NewToken, caller: Admin) -> Response:
     """Make a token; the answer shows it this once."""
-    service = of(request)
     with writing(service.engine) as session:
         made = credentials.add_token(
             session,
@@ -120,9 +117,8 @@ def add_token(request: Request, new: NewToken, caller: Admin) -> Response:
 
 
 @router.post("/admin/tokens/revoke")
-def revoke_token(request: Request, named: Named, caller: Admin) -> Response:  # noqa: ARG001 - the rule
+def revoke_token(service: Here, named: Named, caller: Admin) -> Response:  # noqa: ARG001 - the rule
     """End a token."""
-    service = of(request)
     with writing(service.engine) as session:
         status = credentials.revoke_token(session, named.name, service.now())
     return answer({"token_id": named.name, "status": status})
@@ -138,9 +134,8 @@ class Order(BaseModel):
 
 
 @router.post("/admin/recalls")
-def recall(request: Request, order: Order, caller: Admin) -> Response:
+def recall(service: Here, order: Order, caller: Admin) -> Response:
     """Take back one text, a wording, a product's offers, or what an operator decided since a moment."""
-    service = of(request)
     return answer(
         endings.recall(
             service.engine,
@@ -155,16 +150,15 @@ def recall(request: Request, order: Order, caller: Admin) -> Response:
 
 
 @router.post("/admin/messages/replay")
-def replay(request: Request, caller: Admin, since: Place | None = None) -> Response:  # noqa: ARG001 - the rule
+def replay(service: Here, caller: Admin, since: Place | None = None) -> Response:  # noqa: ARG001 - the rule
     """Send dead messages again, or with ``since`` all from that place in the audit chain on."""
-    service = of(request)
     return answer({"replayed": outbox.replay(service.engine, service.now(), since=since)})
 
 
 @router.get("/admin/people")
-def people(request: Request, caller: Admin) -> Response:  # noqa: ARG001 - the rule
+def people(service: Here, caller: Admin) -> Response:  # noqa: ARG001 - the rule
     """Who works here."""
-    with reading(of(request).engine) as session:
+    with reading(service.engine) as session:
         return answer({"people": operators.listed(session)})
 
 
@@ -177,15 +171,14 @@ class Cleared(BaseModel):
 
 
 @router.get("/holds")
-def holds(request: Request, caller: Annotated[Caller, Depends(allow("read"))]) -> Response:  # noqa: ARG001 - the rule
+def holds(service: Here, caller: Annotated[Caller, Depends(allow("read"))]) -> Response:  # noqa: ARG001 - the rule
     """The wordings that are held because a customer found one of their texts wrong."""
-    with reading(of(request).engine) as session:
+    with reading(service.engine) as session:
         return answer({"holds": endings.holds(session)})
 
 
 @router.post("/holds/clear")
-def clear_hold(request: Request, cleared: Cleared, caller: Annotated[Caller, Depends(allow("decide"))]) -> Response:
+def clear_hold(service: Here, cleared: Cleared, caller: Annotated[Caller, Depends(allow("decide"))]) -> Response:
     """Let a held wording go on, after somebody looked."""
-    service = of(request)
     who = caller.decides_as(cleared.operator_id)
     return answer(endings.clear_hold(service.engine, cleared.reference, who, service.now(), note=cleared.note))

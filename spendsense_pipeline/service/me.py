@@ -14,7 +14,7 @@ from spendsense_pipeline.governance import feedback
 from spendsense_pipeline.governance.topics import TOPICS
 from spendsense_pipeline.service import v1
 from spendsense_pipeline.service.rendering import page
-from spendsense_pipeline.service.state import answer, of
+from spendsense_pipeline.service.state import Here, answer, of
 
 router = APIRouter(include_in_schema=False)
 
@@ -71,9 +71,8 @@ class Switch(BaseModel):
 
 
 @router.post("/me/consent")
-def switch(request: Request, choice: Switch, user_id: Customer) -> Response:
+def switch(service: Here, choice: Switch, user_id: Customer) -> Response:
     """Record what the customer switched."""
-    service = of(request)
     word = v1.ConsentChoice(scopes=choice.scopes, topics=choice.topics, channel="customer's page")
     v1.change(service, user_id, word, actor=user_id, source="/me")
     consents = v1.consents(service, user_id)
@@ -90,9 +89,8 @@ class Word(BaseModel):
 
 
 @router.post("/me/events")
-def word(request: Request, said: Word, user_id: Customer) -> Response:
+def word(service: Here, said: Word, user_id: Customer) -> Response:
     """Record a word back on a text of theirs."""
-    service = of(request)
     if said.kind not in KINDS:
         raise HTTPException(422, f"one of {', '.join(KINDS)}")
     event = said.model_dump() | {"event_id": f"me_{user_id}_{said.event_id}"}

@@ -6,6 +6,7 @@ Counts of stored rows, and the newest day's tables. Does not belong here: any me
 
 import datetime as dt
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
@@ -15,7 +16,6 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline import profiles, warehouse
 from spendsense_pipeline.evaluation.report import SHARES
 from spendsense_pipeline.governance import activity, evaluation_records, queue
-from spendsense_pipeline.governance.consent import live_scopes
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service import charts
 from spendsense_pipeline.service.callers import Caller, person
@@ -32,10 +32,9 @@ CONSENTS: Final = ("education and offers", "education only", "offers only")
 def overview(request: Request, caller: Annotated[Caller, Depends(person("read"))]) -> Response:
     """The page of figures and plots."""
     service = of(request)
-    now = service.now()
+    consents = service.live_scopes()
     with reading(service.engine) as session:
-        consents = live_scopes(session, now, service.settings.consent_days)
-        governed = _governed(session, now)
+        governed = _governed(session, service.now())
     return page(
         request,
         "overview.html",
@@ -102,22 +101,15 @@ def _figures_of_day(root: str, consents: profiles.Consents) -> dict[str, Any] | 
 
 
 def _newest_partition(root: str, asset: str) -> list[dict[str, Any]]:
-    stored = warehouse.partitions(root, asset)
-    if not stored:
-        return []
-    rows: list[dict[str, Any]] = warehouse.read(warehouse.connect(), root, asset, stored[-1:]).to_pyarrow().to_pylist()
-    return rows
+    table = warehouse.newest(root, asset)
+    return [] if table is None else list(table.to_pylist())
 
 
 def _insight_bars(root: str) -> list[tuple[str, int]]:
     """Insights of the newest day by kind, most frequent first."""
-    stored = warehouse.partitions(root, "insights")
-    if not stored:
-        return []
-    table = warehouse.read(warehouse.connect(), root, "insights", stored[-1:])
-    counted = table.group_by("insight").agg(number=table.count()).to_pyarrow().to_pylist()
-    ordered = sorted(counted, key=lambda row: (-row["number"], row["insight"]))
-    return [(words(row["insight"]), row["number"]) for row in ordered]
+    table = warehouse.newest(root, "insights", ["insight"])
+    counted = Counter(sorted(table["insight"].to_pylist()) if table is not None else ())
+    return [(words(insight), number) for insight, number in counted.most_common()]
 
 
 def _metric_value(row: Mapping[str, Any]) -> str:

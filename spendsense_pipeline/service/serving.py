@@ -52,7 +52,7 @@ def serve(
     )
     stop = threading.Event()
     sender = threading.Thread(target=Sender(service).run, args=(stop,), name="webhooks", daemon=True)
-    if settings.webhooks:
+    if settings.webhook_urls:
         sender.start()
     threading.Thread(target=warm_up, args=(service,), name="warm-up", daemon=True).start()
     address = f"{'https' if tls[0] else 'http'}://{host}:{listener.getsockname()[1]}"

@@ -9,18 +9,21 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from sqlalchemy import Engine
 
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import consent, review
+from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.settings import SHORTEST_SECRET, Settings
 
 Now = Callable[[], dt.datetime]
@@ -42,6 +45,12 @@ class Service:
     secure: bool = False
     """Whether browsers reach it over TLS, so that cookies say so."""
     secret: str = field(default_factory=lambda: secrets.token_hex(32))
+    tokens_used: dict[str, dt.datetime] = field(default_factory=dict)
+    """When the use of a token was noted last."""
+    seen_texts: OrderedDict[tuple[str, str], str] = field(default_factory=OrderedDict)
+    """Caller and recommendation -> hash of the text that the caller was shown last (``seed.seen_texts``)."""
+    batches_started: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What became of the batches that nobody waited for, since this service started."""
 
     @property
     def trusts_local(self) -> bool:
@@ -52,7 +61,30 @@ class Service:
     def origins(self) -> tuple[str, ...]:
         """Origins of web apps that may call us; while the machine is trusted, the seed's two local ones as well."""
         local = ("http://localhost:5173", "http://localhost:3000") if self.trusts_local else ()
-        return (*self.settings.origins, *local)
+        return (*self.settings.cors_origins, *local)
+
+    def live_scopes(self) -> dict[str, dict[str, bool]]:
+        """Of everybody with live consent: user_id -> scope -> whether it lives."""
+        with reading(self.engine) as session:
+            return consent.live_scopes(session, self.now(), self.settings.consent_days)
+
+    def periods(self, *user_ids: str) -> dict[str, list[dict[str, Any]]]:
+        """The periods of consent of these customers, by id."""
+        with reading(self.engine) as session:
+            return consent.periods_of(session, user_ids, self.now(), self.settings.consent_days)
+
+    def decide(self, known_by: str, asked: Sequence[review.Request]) -> list[dict[str, Any]]:
+        """What becomes of these decisions (``review.decide``); ``known_by`` says how who decides is known."""
+        from spendsense_pipeline.recommendations.guardrails import review_draft
+
+        return review.decide(
+            self.engine,
+            asked,
+            self.now(),
+            guardrails=review_draft,
+            four_eyes=self.settings.four_eyes,
+            known_by=known_by,
+        )
 
     def sign(self, purpose: str, payload: dict[str, Any]) -> str:
         """The payload as text that nobody else can make."""
@@ -116,6 +148,14 @@ def of(request: Request) -> Service:
     """The service that this request came to."""
     service: Service = request.app.state.service
     return service
+
+
+async def _here(request: Request) -> Service:
+    return of(request)
+
+
+Here = Annotated[Service, Depends(_here)]
+"""The same as a parameter of a route."""
 
 
 def answer(payload: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -20,10 +20,15 @@ from spendsense_pipeline.recommendations.slots import SLOTS
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.parameters import Moment, Offset
 from spendsense_pipeline.service.products import products
-from spendsense_pipeline.service.state import Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer, of
 
 router = APIRouter(prefix="/v1", tags=["apps"])
 PAGE: Final = 200
+ITEM: Final = (
+    *("release_id", "content_type", "title", "content", "rationale", "persona", "insight"),
+    *("as_of", "released_at", "expires_at", "product_id"),
+)
+"""What an item of the feed has of its row."""
 _LINK: Final = re.compile(r"https://[^\s<>\"']+[^\s<>\"'.,;:!?)]")
 
 
@@ -77,23 +82,13 @@ def _item(row: dict[str, Any], kinds: dict[str, str]) -> dict[str, Any]:
     if product is not None:
         product["product_type"] = kinds.get(row["product_id"])
     return {
-        "release_id": row["release_id"],
-        "content_type": row["content_type"],
-        "title": row["title"],
-        "content": row["content"],
+        **{name: row[name] for name in ITEM},
         "content_html": as_html(row["content"]),
-        "rationale": row["rationale"],
         "figures": [
             {"name": name, "shown": slot.get("shown"), "value": slot.get("value"), "meaning": _meaning(name)}
             for name, slot in row["slots"].items()
         ],
-        "persona": row["persona"],
-        "insight": row["insight"],
         "topic": topics.topic_of(row) or None,
-        "as_of": row["as_of"],
-        "released_at": row["released_at"],
-        "expires_at": row["expires_at"],
-        "product_id": row["product_id"],
         "product": product,
         "link": product and product.pop("link"),
         "disclosure": product and product.pop("disclosure"),
@@ -152,12 +147,12 @@ class ConsentChoice(BaseModel):
 
 @router.get("/customers/{user_id}/consent")
 def consent_of(
-    request: Request,
+    service: Here,
     user_id: str,
     caller: Annotated[Caller, Depends(allow("consent:write", "feed:read", "read"))],
 ) -> Response:
     """Consent by scope and by topic, and all that happened to it, oldest first."""
-    return answer(consents(of(request), caller.of_customer(user_id)))
+    return answer(consents(service, caller.of_customer(user_id)))
 
 
 def consents(service: Service, user_id: str) -> dict[str, Any]:
@@ -175,13 +170,12 @@ def consents(service: Service, user_id: str) -> dict[str, Any]:
 
 @router.put("/customers/{user_id}/consent")
 def change_consent(
-    request: Request,
+    service: Here,
     user_id: str,
     choice: ConsentChoice,
     caller: Annotated[Caller, Depends(allow("consent:write"))],
 ) -> Response:
     """Grant or revoke scopes, switch topics; a repeat changes nothing and leaves no entry."""
-    service = of(request)
     change(service, caller.of_customer(user_id), choice, actor=user_id, source=f"/v1 ({caller.name})")
     return answer(consents(service, user_id))
 
@@ -246,9 +240,8 @@ class Events(BaseModel):
 
 
 @router.post("/events")
-def events(request: Request, body: Events, caller: Annotated[Caller, Depends(allow("events:write"))]) -> Response:
+def events(service: Here, body: Events, caller: Annotated[Caller, Depends(allow("events:write"))]) -> Response:
     """Record events: {accepted, duplicate, refused, held}. One that is refused keeps none of the others out."""
-    service = of(request)
     rows, refused = parsed(body.events)
     done = feedback.record(service.engine, rows, service.now(), source=f"/v1 ({caller.name})", user_id=caller.user_id)
     return answer(done | {"refused": refused + done["refused"]})

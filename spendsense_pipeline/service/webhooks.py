@@ -27,7 +27,7 @@ class Sender:
 
     def __init__(self, service: Service, client: httpx2.Client | None = None) -> None:
         secret = service.settings.webhook_secret
-        if service.settings.webhooks and secret is None:
+        if service.settings.webhook_urls and secret is None:
             raise SpendSenseError(
                 "messages are signed: set SPENDSENSE_WEBHOOK_SECRET, e.g. whsec_ and 32 random bytes in Base64",
                 code="invalid_settings",
@@ -40,7 +40,7 @@ class Sender:
         """Send until stopped."""
         threads = [
             threading.Thread(target=self._run, args=(address, stop), name=f"webhooks {number}", daemon=True)
-            for number, address in enumerate(self.service.settings.webhooks, 1)
+            for number, address in enumerate(self.service.settings.webhook_urls, 1)
         ]
         for thread in threads:
             thread.start()

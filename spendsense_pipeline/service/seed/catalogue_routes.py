@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Depends, Query, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, FiniteFloat, field_validator
 
@@ -21,7 +21,7 @@ from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.parameters import Offset
 from spendsense_pipeline.service.seed.both_forms import Routes
 from spendsense_pipeline.service.seed.ingest_routes import encoded, land_and_merge
-from spendsense_pipeline.service.state import Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer
 
 router = Routes(tags=["products"])
 Reader = Annotated[Caller, Depends(allow("read"))]
@@ -68,7 +68,7 @@ class Product(BaseModel):
 
 @router.both("GET", "/products/")
 def products(
-    request: Request,
+    service: Here,
     _caller: Reader,
     active_only: bool = False,
     category: Annotated[str | None, Query(max_length=400)] = None,
@@ -79,41 +79,41 @@ def products(
     """The catalogue in order of ids; without ``persona_targets`` a product is meant for everybody."""
     chosen = [
         row
-        for row in _stored(of(request)).values()
+        for row in _stored(service).values()
         if (row["active"] or not active_only)
         and category in (None, row["category"])
         and (persona_type is None or not row["persona_targets"] or persona_type in row["persona_targets"])
     ]
-    shown = [_timed(of(request), row) for row in chosen[skip : skip + limit]]
+    shown = [_timed(service, row) for row in chosen[skip : skip + limit]]
     return answer({"products": shown, "total": len(chosen), "skip": skip, "limit": limit})
 
 
 @router.both("GET", "/products/{product_id}")
-def product(request: Request, product_id: str, _caller: Reader) -> Response:
+def product(service: Here, product_id: str, _caller: Reader) -> Response:
     """One of them."""
-    return answer(_timed(of(request), _one(of(request), product_id)))
+    return answer(_timed(service, _one(service, product_id)))
 
 
 @router.both("POST", "/products/", status_code=201)
-def add_product(request: Request, body: Product, _caller: Writer) -> Response:
+def add_product(service: Here, body: Product, _caller: Writer) -> Response:
     """Add a product under an id of its own."""
     product_id = f"prod_{secrets.token_hex(8)}"
-    return answer(_put(of(request), {"product_id": product_id, **body.model_dump()}), 201)
+    return answer(_put(service, {"product_id": product_id, **body.model_dump()}), 201)
 
 
 @router.both("PUT", "/products/{product_id}")
-def change_product(request: Request, product_id: str, body: Product, _caller: Writer) -> Response:
+def change_product(service: Here, product_id: str, body: Product, _caller: Writer) -> Response:
     """Put this in the place of the product; what the body leaves out gets its default."""
-    _one(of(request), product_id)
-    return answer(_put(of(request), {"product_id": product_id, **body.model_dump()}))
+    _one(service, product_id)
+    return answer(_put(service, {"product_id": product_id, **body.model_dump()}))
 
 
 @router.both("DELETE", "/products/{product_id}", status_code=204)
-def withdraw_product(request: Request, product_id: str, _caller: Writer) -> Response:
+def withdraw_product(service: Here, product_id: str, _caller: Writer) -> Response:
     """Offer it no more; it stays in the catalogue."""
-    row = _one(of(request), product_id)
+    row = _one(service, product_id)
     if row["active"]:
-        _put(of(request), row | {"active": False})
+        _put(service, row | {"active": False})
     return Response(status_code=204)
 
 

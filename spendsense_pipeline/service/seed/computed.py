@@ -125,11 +125,8 @@ def _stamp(root: str) -> str:
 
 def stored_personas(service: Service, window: int) -> dict[str, dict[str, Any]]:
     """Personas of the newest day that was run, by customer; those who had no transaction are left out."""
-    root = service.settings.warehouse_root
-    asset = f"persona_assignments_{window}d"
-    newest = warehouse.partitions(root, asset)[-1:]
-    if not newest:
+    table = warehouse.newest(service.settings.warehouse_root, f"persona_assignments_{window}d")
+    if table is None:
         return {}
-    table = warehouse.load(root, asset, newest)
     known = pc.or_(pc.greater(table["history_days"], 0), pc.invert(table["is_fallback"]))
     return {row["user_id"]: row for row in table.filter(known).to_pylist()}

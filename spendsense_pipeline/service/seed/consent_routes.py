@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Response
 from pydantic import BaseModel, Field
 
 from spendsense_pipeline.governance import consent
@@ -11,7 +11,7 @@ from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import Routes
 from spendsense_pipeline.service.seed.computed import person
-from spendsense_pipeline.service.state import Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer
 
 router = Routes(tags=["consent"])
 
@@ -24,11 +24,11 @@ class Word(BaseModel):
 
 
 @router.both("POST", "/consent/")
-def say(request: Request, word: Word, caller: Annotated[Caller, Depends(allow("consent:write", "decide"))]) -> Response:
+def say(service: Here, word: Word, caller: Annotated[Caller, Depends(allow("consent:write", "decide"))]) -> Response:
     """Open or close both scopes. A no takes back at once what waits and what was released."""
     from spendsense_pipeline import profiles
 
-    service, user_id = of(request), caller.of_customer(word.user_id)
+    user_id = caller.of_customer(word.user_id)
     with reading(service.engine) as session:
         known = bool(consent.history(session, user_id))
     if word.action == "grant" or not known:
@@ -44,17 +44,17 @@ def say(request: Request, word: Word, caller: Annotated[Caller, Depends(allow("c
 
 
 @router.both("GET", "/consent/{user_id}")
-def heard(
-    request: Request, user_id: str, caller: Annotated[Caller, Depends(allow("consent:write", "read"))]
-) -> Response:
+def heard(service: Here, user_id: str, caller: Annotated[Caller, Depends(allow("consent:write", "read"))]) -> Response:
     """What they said last, and all of it, newest first."""
-    service = of(request)
     person(service, caller.of_customer(user_id))
     return answer(_stands(service, user_id))
 
 
 def _stands(service: Service, user_id: str) -> dict[str, Any]:
     with reading(service.engine) as session:
-        periods = consent.periods(session, user_id, service.now(), service.settings.consent_days)
         events = consent.history(session, user_id)
-    return {"user_id": user_id, **wire.consent_of(periods), "history": wire.consent_history_of(events)}
+    return {
+        "user_id": user_id,
+        **wire.consent_of(service.periods(user_id)[user_id]),
+        "history": wire.consent_history_of(events),
+    }

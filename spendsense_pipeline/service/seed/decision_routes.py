@@ -6,7 +6,7 @@ Each decision is ``governance.review.decide``; what was approved goes through th
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, HTTPException, Request, Response
+from fastapi import Depends, HTTPException, Response
 from pydantic import BaseModel, Field
 
 from spendsense_pipeline import gate
@@ -19,7 +19,7 @@ from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import Routes, Status, Window
 from spendsense_pipeline.service.seed.computed import person
 from spendsense_pipeline.service.seed.seen_texts import last_seen, remember
-from spendsense_pipeline.service.state import Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer
 
 router = Routes(tags=["recommendations"])
 Decider = Annotated[Caller, Depends(allow("decide", "review"))]
@@ -59,29 +59,28 @@ class Together(BaseModel):
 
 
 @router.both("POST", "/recommendations/bulk-approve")
-def bulk_approve(request: Request, body: Together, caller: Decider) -> Response:
+def bulk_approve(service: Here, body: Together, caller: Decider) -> Response:
     """Approve each that waits and say why others were not. 400 where none went through."""
-    asked = [_approval(request, caller, body.operator_id, name) for name in body.recommendation_ids]
-    results = _decide(of(request), caller, asked)
+    asked = [_approval(service, caller, body.operator_id, name) for name in body.recommendation_ids]
+    results = service.decide(caller.known_by, asked)
     approved = sum(row["ok"] for row in results)
     errors = [f"{row['recommendation_id']}: {_why(row)}" for row in results if not row["ok"]]
     counted = {"approved": approved, "failed": len(errors), "errors": errors}
     if not approved:
         said = "none of them was approved" if asked else "no recommendation is named"
         return answer({"detail": {"message": said, **counted}, "code": "none_approved"}, 400)
-    gate.run(of(request).settings, of(request).engine, of(request).now())
+    gate.run(service.settings, service.engine, service.now())
     return answer(counted)
 
 
 @router.both("POST", "/recommendations/{recommendation_id}/approve")
-def approve(request: Request, recommendation_id: str, body: Approval, caller: Decider) -> Response:
+def approve(service: Here, recommendation_id: str, body: Approval, caller: Decider) -> Response:
     """Approve a text that waits. What an operator wrote and nobody released goes to the customer by this, too.
 
     ``released`` says whether the gate let it out: it may have to wait, for the customer's weekly limit or a hold.
     """
-    service = of(request)
-    asked = _approval(request, caller, body.operator_id, recommendation_id, body.content_hash, body.notes or None)
-    (result,) = _decide(service, caller, [asked])
+    asked = _approval(service, caller, body.operator_id, recommendation_id, body.content_hash, body.notes or None)
+    (result,) = service.decide(caller.known_by, [asked])
     # An override stands approved already, by whoever wrote it; only the gate is between it and the customer.
     stands = result["refused"] == review.Refusal.ALREADY_DECIDED and result["status"] == "overridden"
     if not result["ok"] and not stands:
@@ -93,40 +92,40 @@ def approve(request: Request, recommendation_id: str, body: Approval, caller: De
 
 
 @router.both("POST", "/recommendations/{recommendation_id}/reject")
-def reject(request: Request, recommendation_id: str, body: Rejection, caller: Decider) -> Response:
+def reject(service: Here, recommendation_id: str, body: Rejection, caller: Decider) -> Response:
     """Reject a text that waits, for good."""
     operator = _operator(caller, body.operator_id)
     asked = review.Request("reject", recommendation_id, operator, reason=body.reason)
-    (result,) = _decide(of(request), caller, [asked])
+    (result,) = service.decide(caller.known_by, [asked])
     if not result["ok"]:
         return _refused(result)
-    row = _row(of(request), recommendation_id)
+    row = _row(service, recommendation_id)
     return answer(_decided(row) | {"metadata_json": wire.metadata_of(row)})
 
 
 @router.both("POST", "/recommendations/{recommendation_id}/override")
-def override(request: Request, recommendation_id: str, body: Override, caller: Decider) -> Response:
+def override(service: Here, recommendation_id: str, body: Override, caller: Decider) -> Response:
     """Put other words in the place of a text that waits; the guardrails judge them, the first ones are kept.
 
     The disclosures that a text must hold are put at its end where they are left out. The words wait under
     ``overridden`` for somebody to approve them, or for the next run of the gate.
     """
     operator = _operator(caller, body.operator_id)
-    content = _disclosed(of(request), recommendation_id, body.new_content) if body.new_content else body.new_content
+    content = _disclosed(service, recommendation_id, body.new_content) if body.new_content else body.new_content
     asked = review.Request(
         "override", recommendation_id, operator, reason=body.reason, title=body.new_title, content=content
     )
-    (result,) = _decide(of(request), caller, [asked])
+    (result,) = service.decide(caller.known_by, [asked])
     if not result["ok"]:
         return _refused(result)
-    row = _row(of(request), recommendation_id)
-    remember(request, caller, [row])
+    row = _row(service, recommendation_id)
+    remember(service, caller, [row])
     return answer(_decided(row) | _decision_of(row) | wire.override_of(row))
 
 
 @router.both("GET", "/recommendations/{user_id}")
 def recommendations(
-    request: Request,
+    service: Here,
     user_id: str,
     caller: Annotated[Caller, Depends(allow("read", "feed:read"))],
     status: Status | None = None,
@@ -134,7 +133,6 @@ def recommendations(
 ) -> Response:
     """A customer's texts, newest first, at most 50. ``approved`` is what they may see at this moment, and all that a
     token of the feed reads."""
-    service = of(request)
     if not caller.may("read"):
         status = status or "approved"
     if not caller.may("read") and status != "approved":
@@ -153,7 +151,7 @@ def recommendations(
             newest_first=True,
             limit=SHOWN_AT_MOST,
         )
-    remember(request, caller, found["recommendations"])
+    remember(service, caller, found["recommendations"])
     rows = [wire.recommendation_of(row) for row in found["recommendations"]]
     return answer({"recommendations": rows, "total": found["total"]})
 
@@ -177,23 +175,10 @@ def visible(service: Service, user_id: str) -> list[dict[str, Any]]:
     return [wire.recommendation_of(row) for row in rows]
 
 
-def _decide(service: Service, caller: Caller, asked: list[review.Request]) -> list[dict[str, Any]]:
-    from spendsense_pipeline.recommendations.guardrails import review_draft
-
-    return review.decide(
-        service.engine,
-        asked,
-        service.now(),
-        guardrails=review_draft,
-        four_eyes=service.settings.four_eyes,
-        known_by=caller.known_by,
-    )
-
-
 def _approval(
-    request: Request, caller: Caller, typed: str | None, name: str, seen: str | None = None, note: str | None = None
+    service: Service, caller: Caller, typed: str | None, name: str, seen: str | None = None, note: str | None = None
 ) -> review.Request:
-    seen = seen or last_seen(request, caller, name)
+    seen = seen or last_seen(service, caller, name)
     return review.Request("approve", name, _operator(caller, typed), seen, reason=note)
 
 

@@ -11,18 +11,24 @@ from pydantic import BaseModel, Field
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.durations import EXPORT_LINK
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import audit, consent, evaluation_records, recommendation_list
+from spendsense_pipeline.governance import evaluation_records, recommendation_list
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Routes
 from spendsense_pipeline.service.seed.dagster_runs import turn
-from spendsense_pipeline.service.state import Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer, of
 
 router = Routes(tags=["evaluation"])
 Reader = Annotated[Caller, Depends(allow("read", "audit"))]
 DETAILS: Final = ("persona_distribution_30d", "persona_distribution_180d", "recommendation_status_breakdown")
-GROUPS: Final = ("coverage", "explainability", "latency", "auditability")
+GROUPS: Final = {
+    "coverage": "coverage_percentage",
+    "explainability": "explainability_percentage",
+    "latency": "avg_recommendation_latency_ms",
+    "auditability": "auditability_percentage",
+}
+"""Of each group of figures the one that stands for it in a list."""
 
 
 def reader_or_link(request: Request) -> None:
@@ -50,7 +56,7 @@ def evaluate(request: Request, _caller: Reader, body: Wanted | None = None) -> R
     with reading(service.engine) as session:
         if name is not None:
             evaluation_records.require_new_name(session, name)
-    day = _newest_run_of(service)
+    day = warehouse.newest_run(service.settings.warehouse_root)
     with turn(service) as (definitions, instance):
         ran = launch.evaluate(definitions, instance, day)
     now = service.now()
@@ -71,9 +77,9 @@ def evaluate(request: Request, _caller: Reader, body: Wanted | None = None) -> R
 
 
 @router.both("GET", "/evaluate/latest")
-def latest(request: Request, _caller: Reader) -> Response:
+def latest(service: Here, _caller: Reader) -> Response:
     """The evaluation that was made last."""
-    found = _recorded(of(request), 1)["evaluations"]
+    found = _recorded(service, 1)["evaluations"]
     if not found:
         raise HTTPException(404, "nothing was evaluated yet")
     (row,) = found
@@ -82,18 +88,13 @@ def latest(request: Request, _caller: Reader) -> Response:
 
 
 @router.both("GET", "/evaluate/history")
-def history(request: Request, _caller: Reader, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
+def history(service: Here, _caller: Reader, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
     """The evaluations on record, newest first."""
-    found = _recorded(of(request), limit)
+    found = _recorded(service, limit)
     runs = []
     for row in found["evaluations"]:
         details = row["details"]
-        figures = {
-            "coverage_percentage": details["coverage"]["coverage_percentage"],
-            "explainability_percentage": details["explainability"]["explainability_percentage"],
-            "avg_recommendation_latency_ms": details["latency"]["avg_recommendation_latency_ms"],
-            "auditability_percentage": details["auditability"]["auditability_percentage"],
-        }
+        figures = {name: details[group][name] for group, name in GROUPS.items()}
         runs.append(_head(row) | figures | {"details": {name: details[name] for name in DETAILS}})
     return answer({"total": found["total"], "runs": runs})
 
@@ -122,9 +123,9 @@ def exports(request: Request, _caller: Reader, limit: Annotated[int, Query(ge=1,
 
 
 @router.both("GET", "/evaluate/exports/{day}/{file}")
-def export_file(request: Request, day: dt.date, file: str, _link: Annotated[None, Depends(reader_or_link)]) -> Response:
+def export_file(service: Here, day: dt.date, file: str, _link: Annotated[None, Depends(reader_or_link)]) -> Response:
     """One of these files, for whoever has the link or may read."""
-    root = of(request).settings.exports_root
+    root = service.settings.exports_root
     filesystem, folder = fsspec.core.url_to_fs(root)
     there = {posixpath.basename(name): name for name in _files(filesystem, folder, day)}
     if file not in there:
@@ -154,13 +155,6 @@ def _changed(about: dict[str, Any]) -> Any:
     return dt.datetime.fromtimestamp(moment, dt.UTC) if isinstance(moment, int | float) else moment
 
 
-def _newest_run_of(service: Service) -> dt.date:
-    stored = warehouse.partitions(service.settings.warehouse_root, "draft_recommendations")
-    if not stored:
-        raise warehouse.NotMaterialized("no date was run yet: `spendsense run` computes one")
-    return dt.date.fromisoformat(stored[-1])
-
-
 def _measured(service: Service, day: dt.date) -> dict[str, Any]:
     """The metrics of the date under the names that clients know; percentages are 0 where there is nothing to count."""
     from spendsense_pipeline.evaluation.metrics import SIGNALS, SIGNALS_NEEDED
@@ -172,9 +166,9 @@ def _measured(service: Service, day: dt.date) -> dict[str, Any]:
     personas = {days: to_frame(warehouse.load(root, f"persona_assignments_{days}d", key)) for days in WINDOWS}
     features = to_frame(warehouse.load(root, "features_180d", key))
     with reading(service.engine) as session:
-        agreed = set(consent.live_scopes(session, service.now(), service.settings.consent_days))
         statuses = recommendation_list.counted(session, service.now())["standings"]
         latency = evaluation_records.latency(session)
+    agreed = set(service.live_scopes())
     mine = followed(*personas.values())
     mine = mine[mine["user_id"].isin(agreed) & ~mine["is_fallback"].astype(bool)]
     seen = features[features["user_id"].isin(agreed) & (features[SIGNALS].notna().sum(axis=1) >= SIGNALS_NEEDED)]
@@ -283,14 +277,12 @@ def _link(request: Request, key: str) -> str:
 
 def _export(service: Service, day: dt.date) -> dict[str, str | None]:
     """Write the date's tables for analysts, as `spendsense export` does; each file's key with the store's own link."""
-    from spendsense_pipeline.evaluation.export import EXPORTED, analytics_export, signed_links
+    from spendsense_pipeline.evaluation.export import export_of_day, signed_links
 
-    settings = service.settings
-    tables = {name: to_frame(warehouse.load(settings.warehouse_root, name, [day.isoformat()])) for name in EXPORTED}
-    with reading(service.engine) as session:
-        agreed = consent.live_scopes(session, service.now(), settings.consent_days)
-        count, head = audit.head(session)
-    manifest = analytics_export(tables, settings.exports_root, day, list(agreed), {"count": count, "hash": head})
+    settings, root = service.settings, service.settings.warehouse_root
+    manifest = export_of_day(
+        service.engine, root, settings.exports_root, day, service.now(), consent_days=settings.consent_days
+    )
     signed = signed_links(manifest, settings.exports_root)
     files = [table["file"] for table in manifest["tables"].values()]
     return {f"{day}/{file}": signed.get(file) for file in files}

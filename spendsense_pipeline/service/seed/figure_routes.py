@@ -2,25 +2,22 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Response
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent
-from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Days, Routes, Window
 from spendsense_pipeline.service.seed.computed import figures, person
-from spendsense_pipeline.service.state import Service, answer, of
+from spendsense_pipeline.service.state import Here, answer
 
 router = Routes(tags=["figures"])
 Reader = Annotated[Caller, Depends(allow("read"))]
 
 
 @router.both("POST", "/features/compute/{user_id}")
-def compute_features(request: Request, user_id: str, _caller: Reader, window_days: Days = 30) -> Response:
+def compute_features(service: Here, user_id: str, _caller: Reader, window_days: Days = 30) -> Response:
     """The signals of a window up to the newest day. What is unknown is null; counts and flags are 0 and false then."""
-    service = of(request)
     _require_customer(person(service, user_id))
     row = figures(service, user_id, window_days).features.get(window_days)
     if row is None:
@@ -30,15 +27,15 @@ def compute_features(request: Request, user_id: str, _caller: Reader, window_day
 
 
 @router.both("GET", "/profile/{user_id}")
-def profile(request: Request, user_id: str, _caller: Reader, window: Window = None) -> Response:
+def profile(service: Here, user_id: str, _caller: Reader, window: Window = None) -> Response:
     """Figures and personas of both standard windows, and of one more where it is asked for."""
-    service, now = of(request), of(request).now()
+    now = service.now()
     who = person(service, user_id)
     found = figures(service, user_id, *WINDOWS, *([window] if window else []))
     return answer(
         {
             **{name: who[name] for name in ("user_id", "full_name", "email")},
-            **_word(service, user_id),
+            **wire.consent_of(service.periods(user_id)[user_id]),
             "as_of": found.as_of,
             "features": {
                 f"{days}d": wire.features_of(row) | {"computed_at": now} for days, row in found.features.items()
@@ -51,15 +48,9 @@ def profile(request: Request, user_id: str, _caller: Reader, window: Window = No
     )
 
 
-def _word(service: Service, user_id: str) -> dict[str, Any]:
-    with reading(service.engine) as session:
-        return wire.consent_of(consent.periods(session, user_id, service.now(), service.settings.consent_days))
-
-
 @router.both("POST", "/personas/{user_id}/assign")
-def assign_persona(request: Request, user_id: str, _caller: Reader, window_days: Days = 30) -> Response:
+def assign_persona(service: Here, user_id: str, _caller: Reader, window_days: Days = 30) -> Response:
     """The persona by the signals of a window. Nobody gets one of whom no transaction is known."""
-    service = of(request)
     _require_customer(person(service, user_id))
     row = figures(service, user_id, window_days).personas.get(window_days)
     if row is None:
@@ -68,9 +59,8 @@ def assign_persona(request: Request, user_id: str, _caller: Reader, window_days:
 
 
 @router.both("GET", "/personas/{user_id}")
-def personas(request: Request, user_id: str, _caller: Reader, window: Window = None) -> Response:
+def personas(service: Here, user_id: str, _caller: Reader, window: Window = None) -> Response:
     """The personas of both standard windows, or of the one that is asked for."""
-    service = of(request)
     person(service, user_id)
     found = figures(service, user_id, *([window] if window else WINDOWS)).personas
     return answer([wire.assignment_of(row, service.now()) for row in found.values()])

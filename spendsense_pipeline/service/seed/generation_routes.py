@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Response
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import consent, recommendation_list, registration
+from spendsense_pipeline.governance import recommendation_list, registration
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Days, Routes
 from spendsense_pipeline.service.seed.computed import newest_day, person
 from spendsense_pipeline.service.seed.seen_texts import remember
-from spendsense_pipeline.service.state import Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ PENDING_AT_MOST = 1_000
 
 @router.both("POST", "/recommendations/generate/{user_id}", status_code=201)
 def generate(
-    request: Request,
+    service: Here,
     user_id: str,
     caller: Annotated[Caller, Depends(allow("decide", "review", "ingest:write"))],
     window_days: Days = 30,
@@ -46,16 +46,15 @@ def generate(
     customer has one slate: what waits and is not in the new one is superseded.
     """
     started = time.perf_counter()
-    service = of(request)
     who = person(service, caller.of_customer(user_id))
     if who["user_type"] == "operator":
         raise SpendSenseError(f"{user_id!r} is an operator, not a customer", code="not_a_customer")
-    live = _live_periods_of(service, user_id)
+    live = [one for one in service.periods(user_id)[user_id] if one["live"]]
     if not live:
         raise SpendSenseError(f"{user_id!r} has not agreed to get recommendations", code="without_consent")
     waiting = _waiting(service, user_id, window_days)
     if waiting and not force_regenerate:
-        return _answered(request, caller, user_id, waiting, 0, cached=True)
+        return _answered(service, caller, user_id, waiting, 0, cached=True)
     drafts = draft(service, user_id, window_days, live)
     outcome = registration.register_drafts(
         service.engine,
@@ -69,11 +68,11 @@ def generate(
     waiting = _waiting(service, user_id, None)
     unchanged = bool(waiting) and not (outcome.registered or outcome.replaced) and not force_regenerate
     elapsed = round((time.perf_counter() - started) * 1000)
-    return _answered(request, caller, user_id, waiting, elapsed, cached=unchanged, persona=drafts.persona)
+    return _answered(service, caller, user_id, waiting, elapsed, cached=unchanged, persona=drafts.persona)
 
 
 def _answered(
-    request: Request,
+    service: Service,
     caller: Caller,
     user_id: str,
     rows: list[dict[str, Any]],
@@ -82,7 +81,7 @@ def _answered(
     cached: bool,
     persona: str | None = None,
 ) -> Response:
-    remember(request, caller, rows)
+    remember(service, caller, rows)
     payload = {
         "user_id": user_id,
         "persona": persona or rows[0]["persona"],
@@ -90,12 +89,6 @@ def _answered(
         "generation_time_ms": elapsed,
     }
     return answer(payload | ({"cached": True} if cached else {}), 200 if cached else 201)
-
-
-def _live_periods_of(service: Service, user_id: str) -> list[dict[str, Any]]:
-    with reading(service.engine) as session:
-        periods = consent.periods(session, user_id, service.now(), service.settings.consent_days)
-    return [one for one in periods if one["live"]]
 
 
 def _waiting(service: Service, user_id: str, window_days: int | None) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, HTTPException, Query, Request, Response
+from fastapi import Depends, HTTPException, Query, Response
 from pydantic import BaseModel, ConfigDict, with_config
 from typing_extensions import TypedDict
 
@@ -24,7 +24,7 @@ from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.guard import LARGEST_BATCH
 from spendsense_pipeline.service.seed.both_forms import Routes
 from spendsense_pipeline.service.seed.dagster_runs import turn
-from spendsense_pipeline.service.state import Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer
 
 router = Routes(tags=["ingest"])
 Writer = Annotated[Caller, Depends(allow("ingest:write", "manage"))]
@@ -94,29 +94,28 @@ class Batch(BaseModel):
 
 @router.both("POST", "/ingest/", max_body_size=LARGEST_BATCH)
 def ingest(
-    request: Request,
+    service: Here,
     body: Batch,
     _caller: Writer,
     wait: Annotated[bool, Query(description="false: answer at once; GET /ingest/{batch} says how far it is.")] = True,
 ) -> Response:
     """Land the rows as a batch named by their content and merge it; the same rows again are the same batch."""
     started = time.perf_counter()
-    service = of(request)
     rows = {table: found for table in TABLES if (found := getattr(body, table))}
     if not rows:
         return answer(_success({}, None, None, started))
     batch = batch_named(rows)
     if not wait:
-        _in_background(request, service, rows, batch)
+        _in_background(service, rows, batch)
         return answer({"status": "started", "batch": batch, "run_id": None}, 202)
     run_id, tables = land_and_merge(service, rows, batch)
     return answer(_success(tables, batch, run_id, started))
 
 
 @router.both("GET", "/ingest/{batch}")
-def ingested(request: Request, batch: str, _caller: Writer) -> Response:
+def ingested(service: Here, batch: str, _caller: Writer) -> Response:
     """What became of a batch that somebody did not wait for, since this service started."""
-    found = _under_way(request).get(batch)
+    found = service.batches_started.get(batch)
     if found is None:
         raise HTTPException(404, f"no batch {batch[:80]!r} was started here")
     return answer(found)
@@ -176,22 +175,14 @@ def _spelled(value: Any, levels: int) -> Any:
     return [_spelled(one, levels - 1) for one in value] if isinstance(value, list) else value
 
 
-def _under_way(request: Request) -> dict[str, dict[str, Any]]:
-    state = request.app.state
-    if not hasattr(state, "batches_started"):
-        state.batches_started = dict[str, dict[str, Any]]()
-    found: dict[str, dict[str, Any]] = state.batches_started
-    return found
-
-
-def _in_background(request: Request, service: Service, rows: Mapping[str, Any], batch: str) -> None:
+def _in_background(service: Service, rows: Mapping[str, Any], batch: str) -> None:
     """Put the batch into the landing zone before the answer, so that it cannot be lost, and merge it after."""
     from spendsense_pipeline.ingest import landing  # loads an engine, which most requests do without
 
     with tempfile.TemporaryDirectory() as made:
         _write_files(rows, Path(made))
         landing.land(Path(made), service.settings.landing, batch)
-    state, started = _under_way(request), time.perf_counter()
+    state, started = service.batches_started, time.perf_counter()
     state[batch] = {"status": "started", "batch": batch, "run_id": None}
 
     def merge() -> None:

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Response
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.governance import consent, recommendation_list
+from spendsense_pipeline.governance import recommendation_list
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
@@ -13,7 +13,7 @@ from spendsense_pipeline.service.seed.both_forms import WINDOWS, Routes, Status
 from spendsense_pipeline.service.seed.computed import figures, newest_day, people, person, stored_personas
 from spendsense_pipeline.service.seed.figure_routes import no_features
 from spendsense_pipeline.service.seed.seen_texts import remember
-from spendsense_pipeline.service.state import Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer
 
 router = Routes(tags=["operator"])
 Reader = Annotated[Caller, Depends(allow("read"))]
@@ -23,17 +23,15 @@ ON_THE_SPOT: Final = 200
 
 
 @router.both("GET", "/operator/dashboard")
-def dashboard(request: Request, _caller: Reader) -> Response:
+def dashboard(service: Here, _caller: Reader) -> Response:
     """People, consent, personas of 30 days, and the statuses that occur."""
-    service, now = of(request), of(request).now()
     with reading(service.engine) as session:
-        found = recommendation_list.counted(session, now)
-        agreed = len(consent.live_scopes(session, now, service.settings.consent_days))
+        found = recommendation_list.counted(session, service.now())
     everybody = _everybody(service)
     return answer(
         {
             "total_users": len(everybody),
-            "users_with_consent": agreed,
+            "users_with_consent": len(service.live_scopes()),
             "persona_distribution": _distribution(service, everybody),
             "recommendations": found["standings"],
             "metrics": {"avg_latency_ms": round(found["mean_ms"], 2)},
@@ -67,32 +65,27 @@ def _distribution(service: Service, everybody: dict[str, str]) -> dict[str, int]
 
 def _run_for(service: Service) -> dict[str, None]:
     """The customers of the newest day that was run."""
-    root = service.settings.warehouse_root
-    newest = warehouse.partitions(root, "features_30d")[-1:]
-    if not newest:
-        return {}
-    return dict.fromkeys(warehouse.load(root, "features_30d", newest, ["user_id"])["user_id"].to_pylist())
+    table = warehouse.newest(service.settings.warehouse_root, "features_30d", ["user_id"])
+    return {} if table is None else dict.fromkeys(table["user_id"].to_pylist())
 
 
 @router.both("GET", "/operator/users/{user_id}/signals")
-def signals(request: Request, user_id: str, _caller: Reader) -> Response:
+def signals(service: Here, user_id: str, _caller: Reader) -> Response:
     """The signals of both windows with the payees and cards behind them, all of the newest day."""
     from spendsense_pipeline import profiles
 
-    service, settings = of(request), of(request).settings
+    settings = service.settings
     who = person(service, user_id)
     day = newest_day(service)
     windows = profiles.signals(settings.warehouse_root, user_id, day, settings.payees)["windows"] if day else {}
     if not all(str(days) in windows for days in WINDOWS):
         raise no_features(user_id)
     personas = figures(service, user_id, *WINDOWS).personas
-    with reading(service.engine) as session:
-        periods = consent.periods(session, user_id, service.now(), settings.consent_days)
     return answer(
         {
             "user_id": user_id,
             "user_name": who["full_name"],
-            **wire.consent_of(periods),
+            **wire.consent_of(service.periods(user_id)[user_id]),
             "as_of": day,
             **{f"persona_{days}d": personas[days]["persona"] if days in personas else None for days in WINDOWS},
             **{f"{days}d_signals": wire.signals_of(windows[str(days)]) for days in WINDOWS},
@@ -101,9 +94,8 @@ def signals(request: Request, user_id: str, _caller: Reader) -> Response:
 
 
 @router.both("GET", "/operator/review")
-def review_list(request: Request, caller: Reader, status: Status | None = None) -> Response:
+def review_list(service: Here, caller: Reader, status: Status | None = None) -> Response:
     """Everything of a status, oldest first; without one, all but what was approved. Not paged, at most 10,000."""
-    service = of(request)
     wanted = (status,) if status else tuple(one for one in recommendation_list.REVIEWED if one != "approved")
     with reading(service.engine) as session:
         found = recommendation_list.listed(session, service.now(), standings=wanted, limit=LISTED_AT_MOST)
@@ -117,5 +109,5 @@ def review_list(request: Request, caller: Reader, status: Status | None = None) 
         }
         for row in rows
     ]
-    remember(request, caller, rows)
+    remember(service, caller, rows)
     return answer({"recommendations": shown, "total": found["total"]})

@@ -5,21 +5,19 @@ text that has several versions must have listed it again.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from fastapi import Request
-
 from spendsense_pipeline.service.callers import Caller
+from spendsense_pipeline.service.state import Service
 
 REMEMBERED: Final = 100_000
 _LOCK: Final = threading.Lock()
 
 
-def remember(request: Request, caller: Caller, rows: Iterable[Mapping[str, Any]]) -> None:
+def remember(service: Service, caller: Caller, rows: Iterable[Mapping[str, Any]]) -> None:
     """The caller was shown these rows, each with its recommendation_id and content_hash."""
-    seen = _seen(request)
+    seen = service.seen_texts
     with _LOCK:
         for row in rows:
             key = caller.name, row["recommendation_id"]
@@ -29,15 +27,7 @@ def remember(request: Request, caller: Caller, rows: Iterable[Mapping[str, Any]]
             seen.popitem(last=False)
 
 
-def last_seen(request: Request, caller: Caller, recommendation_id: str) -> str | None:
+def last_seen(service: Service, caller: Caller, recommendation_id: str) -> str | None:
     """The hash of the text that this caller was shown last, if there was one."""
     with _LOCK:
-        return _seen(request).get((caller.name, recommendation_id))
-
-
-def _seen(request: Request) -> OrderedDict[tuple[str, str], str]:
-    state = request.app.state
-    if not hasattr(state, "seen_texts"):
-        state.seen_texts = OrderedDict[tuple[str, str], str]()
-    seen: OrderedDict[tuple[str, str], str] = state.seen_texts
-    return seen
+        return service.seen_texts.get((caller.name, recommendation_id))

@@ -4,17 +4,15 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Depends, Query, Response
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.governance import consent
-from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.parameters import Offset
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Routes
 from spendsense_pipeline.service.seed.computed import figures, people, person, stored_personas
-from spendsense_pipeline.service.state import Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer
 
 router = Routes(tags=["users"])
 Reader = Annotated[Caller, Depends(allow("read"))]
@@ -23,7 +21,7 @@ USERS_AT_MOST: Final = 100
 
 @router.both("GET", "/users/")
 def users(
-    request: Request,
+    service: Here,
     _caller: Reader,
     limit: Annotated[int, Query(ge=1, le=USERS_AT_MOST)] = 25,
     offset: Offset = 0,
@@ -33,13 +31,10 @@ def users(
     """People in order of their id, with the personas of 30 days."""
     from spendsense_pipeline import profiles
 
-    service = of(request)
-    with reading(service.engine) as session:
-        scopes = consent.live_scopes(session, service.now(), service.settings.consent_days)
     try:
         page = profiles.users(
             service.settings.warehouse_root,
-            scopes,
+            service.live_scopes(),
             user_type=user_type,
             consent=consent_status,
             limit=limit,
@@ -61,9 +56,9 @@ def users(
 
 
 @router.both("GET", "/users/{user_id}")
-def user(request: Request, user_id: str, _caller: Reader) -> Response:
+def user(service: Here, user_id: str, _caller: Reader) -> Response:
     """One of them, with the personas of both windows and why."""
-    service, now = of(request), of(request).now()
+    now = service.now()
     who = person(service, user_id)
     found = figures(service, user_id, *WINDOWS).personas.values()
     return answer(
@@ -97,7 +92,4 @@ def _user(who: Mapping[str, Any], word: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _consents(service: Service, user_ids: list[str]) -> dict[str, dict[str, Any]]:
-    now, days = service.now(), service.settings.consent_days
-    with reading(service.engine) as session:
-        periods = consent.periods_of(session, user_ids, now, days)
-    return {user_id: wire.consent_of(rows) for user_id, rows in periods.items()}
+    return {user_id: wire.consent_of(rows) for user_id, rows in service.periods(*user_ids).items()}

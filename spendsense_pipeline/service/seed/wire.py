@@ -20,6 +20,11 @@ FIGURES: Final = (
     *("emergency_fund_months", "avg_utilization", "max_utilization", "income_variability", "cash_flow_buffer_months"),
     "avg_monthly_income",
 )
+TEXT: Final = (
+    *("recommendation_id", "user_id", "title", "content", "rationale", "window_days", "content_type", "content_hash"),
+)
+"""What a recommendation is called as with us."""
+PAY: Final = ("pay_frequency", "median_pay_gap_days", "income_variability", "cash_flow_buffer_months")
 FREQUENCIES: Final = {"biweekly": "biweekly", "monthly": "monthly"}
 """Of our pay frequencies those that clients know; any other is ``unknown`` to them."""
 
@@ -73,7 +78,7 @@ def reasoning_of(row: Mapping[str, Any], assigned_at: dt.datetime) -> str:
             if one["met"] and not fallback
         ],
         "feature_values": {one["signal"]: one["value"] for one in own},
-        "timestamp": assigned_at.astimezone(dt.UTC).isoformat().replace("+00:00", "Z"),
+        "timestamp": _text(assigned_at),
     }
     if fallback:
         said["reason"] = "the criteria of no persona are met"
@@ -111,10 +116,7 @@ def signals_of(window: Mapping[str, Any]) -> dict[str, Any]:
             "payroll_detected": bool(income["payroll_detected"]),
             "avg_monthly": income["avg_monthly_income"],
             "frequency": FREQUENCIES.get(income["pay_frequency"], "unknown"),
-            "pay_frequency": income["pay_frequency"],
-            "median_pay_gap_days": income["median_pay_gap_days"],
-            "income_variability": income["income_variability"],
-            "cash_flow_buffer_months": income["cash_flow_buffer_months"],
+            **{name: income[name] for name in PAY},
         },
     }
 
@@ -123,20 +125,13 @@ def recommendation_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of ``governance.recommendation_list``: what every list shows of it, and of an offer its product."""
     decided = row["standing"] in ("approved", "overridden") and row["action"] in ("approve", "override")
     return {
-        "recommendation_id": row["recommendation_id"],
-        "user_id": row["user_id"],
-        "title": row["title"],
-        "content": row["content"],
-        "rationale": row["rationale"],
+        **{name: row[name] for name in TEXT},
         "status": row["standing"],
         "persona_type": row["persona"],
-        "window_days": row["window_days"],
-        "content_type": row["content_type"],
         "generated_at": row["registered_at"],
         "generation_time_ms": _whole(row["generation_ms"]),
         "approved_by": row["operator_id"] if decided else None,
         "approved_at": row["decided_at"] if decided else None,
-        "content_hash": row["content_hash"],
         "metadata_json": metadata_of(row),
         **product_of(row),
     }
