@@ -17,10 +17,10 @@ from functools import cache
 from json.encoder import encode_basestring
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, exists, func, insert, select, update
+from sqlalchemy import bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from spendsense_pipeline.governance.database import CHUNK
+from spendsense_pipeline.governance.database import CHUNK, AnyRow, AnySelect
 from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
 from spendsense_pipeline.governance.lifecycle import text_is
 from spendsense_pipeline.governance.models import (
@@ -55,9 +55,6 @@ from spendsense_pipeline.recommendations.identity import content_hash
 
 START = "0" * 64
 """The hash before the first link."""
-
-AnyRow = Row[*tuple[Any, ...]]
-AnySelect = Select[*tuple[Any, ...]]
 
 
 def random_salt() -> str:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url, select
+from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, make_url, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -39,6 +39,8 @@ LONGEST_NAME = 400
 """Characters of an id: longer than anybody's, short enough for an index entry of PostgreSQL (2,704 bytes)."""
 
 T = TypeVar("T")
+AnyRow = Row[*tuple[Any, ...]]
+AnySelect = Select[*tuple[Any, ...]]
 
 _REVISION = "SELECT version_num FROM alembic_version"
 _TO_WRITE = {"sqlite_begin": "IMMEDIATE"}
@@ -239,7 +241,7 @@ def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
         yield everything[start : start + size]
 
 
-def matching(session: Session, query: Select[Any], column: Any, values: Iterable[Any]) -> Iterator[Any]:
+def matching(session: Session, query: AnySelect, column: Any, values: Iterable[Any]) -> Iterator[Any]:
     """The rows of a query in which the column has one of the values, however many these are."""
     for some in chunks(values):
         yield from session.execute(query.where(column.in_(some)))

@@ -13,8 +13,7 @@ from sqlalchemy import and_, case, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.governance import consent
-from spendsense_pipeline.governance.audit import AnyRow
-from spendsense_pipeline.governance.database import CHUNK
+from spendsense_pipeline.governance.database import CHUNK, AnyRow
 from spendsense_pipeline.governance.lifecycle import hash_of, status_at, text_is, wording_held
 from spendsense_pipeline.governance.models import (
     ConsentPeriod,

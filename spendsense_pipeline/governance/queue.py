@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.durations import NEAR_EXPIRY
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance.audit import AnyRow, AnySelect
-from spendsense_pipeline.governance.database import fields, is_name, quoted, storable, writing
+from spendsense_pipeline.governance.database import AnyRow, AnySelect, fields, is_name, quoted, storable, writing
 from spendsense_pipeline.governance.lifecycle import current_text, in_status, status_at
 from spendsense_pipeline.governance.models import (
     STATUSES,

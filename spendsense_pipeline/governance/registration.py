@@ -20,9 +20,9 @@ from spendsense_pipeline.durations import DRAFT_LIFE, NOT_REPEATED, REJECTION
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, experiment_records, feedback, policy, topics
 from spendsense_pipeline.governance import draft_events as drafts
-from spendsense_pipeline.governance.audit import AnyRow
 from spendsense_pipeline.governance.database import (
     LONGEST_NAME,
+    AnyRow,
     chunks,
     give_way,
     is_name,

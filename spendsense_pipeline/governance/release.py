@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.durations import CAPPED
 from spendsense_pipeline.governance import audit, consent, endings, experiment_records, policy, topics
-from spendsense_pipeline.governance.database import matching, reading, rows_changed, storable, writing
+from spendsense_pipeline.governance.database import AnySelect, matching, reading, rows_changed, storable, writing
 from spendsense_pipeline.governance.lifecycle import (
     DECIDED,
     current_text,
@@ -163,7 +163,7 @@ def _consent_reasons(facts: ReleaseFacts, now: dt.datetime, consent_days: int) -
     return []
 
 
-def facts_query(now: dt.datetime) -> audit.AnySelect:
+def facts_query(now: dt.datetime) -> AnySelect:
     """``ReleaseFacts`` of everything that was decided for release, is in time and not released; in no order."""
     later = aliased(Decision)
     overtaken = exists().where(later.recommendation_id == Decision.recommendation_id, later.ordinal > Decision.ordinal)
@@ -368,7 +368,7 @@ def _unfit_texts(session: Session, candidates: Sequence[ReleaseFacts], guardrail
 
 
 def _decided_now(
-    session: Session, query: audit.AnySelect, terms: Terms
+    session: Session, query: AnySelect, terms: Terms
 ) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str]]:
     """What may go out, in the query's order, and how many may not by the first reason."""
     allowed: list[tuple[ReleaseFacts, Allow]] = []
@@ -459,7 +459,7 @@ def released(
 
 
 @cache
-def _feed(*, limited: bool, of_one: bool) -> audit.AnySelect:
+def _feed(*, limited: bool, of_one: bool) -> AnySelect:
     """The feed's statement, with the parameters ``now``, ``agreed_after`` and ``of``; it is asked a hundred times a
     second, and building it takes longer than its answer.
     """

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.durations import DRAFT_LIFE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, policy
-from spendsense_pipeline.governance.database import matching, rows_changed, storable, writing
+from spendsense_pipeline.governance.database import AnyRow, matching, rows_changed, storable, writing
 from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, hash_of, status_of
 from spendsense_pipeline.governance.models import (
     SCOPE_OF,
@@ -276,7 +276,7 @@ class _Desk:
     """What a round of decisions needs to know, and what it has decided so far."""
 
     items: dict[str, dict[str, Any]]
-    operators: dict[str, audit.AnyRow]
+    operators: dict[str, AnyRow]
     customers: set[str]
     viewings: dict[tuple[str, str], str]
     ordinals: dict[str, int]

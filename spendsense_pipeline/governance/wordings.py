@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.database import fields, storable, writing
+from spendsense_pipeline.governance.database import AnyRow, fields, storable, writing
 from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, original_text
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -173,7 +173,7 @@ def named(session: Session, reference: str) -> Wording:
     return template_id, meant[0]
 
 
-def _waiting_drafts(session: Session, now: dt.datetime, wording: Wording, after: str) -> Sequence[audit.AnyRow]:
+def _waiting_drafts(session: Session, now: dt.datetime, wording: Wording, after: str) -> Sequence[AnyRow]:
     return session.execute(
         select(
             Recommendation.recommendation_id,
@@ -296,7 +296,7 @@ def _wording_texts(session: Session, now: dt.datetime, wording: Wording, *, wait
     }
 
 
-def _figure_bounds(drafts: Sequence[audit.AnyRow]) -> dict[str, dict[str, Any]]:
+def _figure_bounds(drafts: Sequence[AnyRow]) -> dict[str, dict[str, Any]]:
     """Slot → {signal, lowest, highest} over the figures of the drafts; names and dates have no bounds."""
     found: dict[str, dict[str, Any]] = {}
     for draft in drafts:
@@ -311,7 +311,7 @@ def _figure_bounds(drafts: Sequence[audit.AnyRow]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _names(drafts: Sequence[audit.AnyRow]) -> dict[str, dict[str, Any]]:
+def _names(drafts: Sequence[AnyRow]) -> dict[str, dict[str, Any]]:
     """Slot → {values, others} of what the drafts show that is no figure: an approval covers each of these words."""
     counted: dict[str, Counter[str]] = {}
     for draft in drafts:
