@@ -26,6 +26,7 @@ from spendsense_pipeline.governance.models import (
     ConsentPeriod,
     Decision,
     DraftEvent,
+    Erasure,
     ErasureRequest,
     FeedbackEvent,
     Ghost,
@@ -124,7 +125,7 @@ def _begun(
         for stone, kind in stones.items()
         if stone not in there
     ]
-    audit.record(session, audit.TOMBSTONE, new, now)
+    audit.record(session, Tombstone, new, now)
 
 
 def finish(
@@ -152,7 +153,7 @@ def finish(
             "links": json.dumps(links),
             "erased_at": now,
         }
-        audit.record(session, audit.ERASURE, [row], now)
+        audit.record(session, Erasure, [row], now)
         session.execute(update(Tombstone).where(under_way).values(erasure_id=row["erasure_id"]))
     return row["erasure_id"], counts
 

@@ -83,7 +83,7 @@ def grant(
     provenance = {"text_version": text_version, "channel": channel, "source": source, "actor": actor}
     events = [_event(period, "opened", now, granted_at=now, **provenance) for period in opened]
     events += [_event(period._mapping, "renewed", now, granted_at=now, **provenance) for period in renewed]
-    audit.record(session, audit.CONSENT, events, now)
+    audit.record(session, ConsentEvent, events, now)
     status = {"opened": "granted", "renewed": "renewed"}
     return sorted(
         (
@@ -126,7 +126,7 @@ def revoke(
         for action in ("opened", "closed")
         for period in refused
     ]
-    audit.record(session, audit.CONSENT, events, now)
+    audit.record(session, ConsentEvent, events, now)
     closed = _close(
         session,
         [live[scope] for scope in scopes if scope in live],
@@ -204,7 +204,7 @@ def open_first_periods(
         _event(period, "opened", now, granted_at=period["granted_at"], actor=period["user_id"], **provenance)
         for period in periods
     ]
-    audit.record(session, audit.CONSENT, events, now)
+    audit.record(session, ConsentEvent, events, now)
     return len(periods)
 
 
@@ -342,12 +342,12 @@ def _close(
         )
         for period in periods
     ]
-    audit.record(session, audit.CONSENT, events, now)
+    audit.record(session, ConsentEvent, events, now)
     for some in chunks([period.consent_id for period in periods]):
         released = endings.standing(session, Release.consent_id.in_(some))
         endings.end(session, released, reason, now)
-        for row in released:
-            closed.recalled[row.consent_id].append(row.recommendation_id)
+        for release in released:
+            closed.recalled[release.consent_id].append(release.recommendation_id)
     return closed
 
 

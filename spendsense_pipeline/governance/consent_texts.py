@@ -34,7 +34,7 @@ def register(engine: Engine, version: str, content: str, now: dt.datetime) -> st
             )
         if known is None:
             row = {"version": version, "content": content, "digest": digest, "registered_at": now}
-            audit.record(session, audit.CONSENT_TEXT, [row], now)
+            audit.record(session, ConsentText, [row], now)
     return digest
 
 

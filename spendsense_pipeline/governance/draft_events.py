@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import chunks, matching, rows_changed
 from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
-from spendsense_pipeline.governance.models import OPEN, Recommendation, RecommendationText
+from spendsense_pipeline.governance.models import OPEN, DraftEvent, Recommendation, RecommendationText
 from spendsense_pipeline.governance.present import EVIDENCE
 
 JUDGED = ("findings", "severity")
@@ -52,7 +52,7 @@ def record(
         }
         for draft in drafts
     ]
-    audit.record(session, audit.DRAFT, events, now)
+    audit.record(session, DraftEvent, events, now)
 
 
 def given(session: Session, names: Iterable[str], *, original: bool = True) -> list[Mapping[Any, Any]]:

@@ -32,6 +32,7 @@ from spendsense_pipeline.governance.models import (
     Decision,
     FeedbackEvent,
     Recall,
+    RecallOrder,
     Recommendation,
     Release,
     StandingApproval,
@@ -103,7 +104,7 @@ def end(
         }
         for row in releases
     ]
-    audit.record(session, audit.RECALL, ends, now)
+    audit.record(session, Recall, ends, now)
     for some in chunks([row.release_id for row in releases]):
         session.execute(
             update(Release).where(Release.release_id.in_(some)).values(ended_at=now),
@@ -183,7 +184,7 @@ def recall(
             "digest": hashlib.sha256("\n".join(ids).encode()).hexdigest(),
             "ordered_at": now,
         }
-        audit.record(session, audit.ORDER, [order], now)
+        audit.record(session, RecallOrder, [order], now)
         end(session, released, "recalled", now, order["order_id"])
         voided = draft_events.close(session, chosen, "voided", now)
         for given in approvals:

@@ -49,7 +49,7 @@ def record_evaluation(
         "audit_count": count,
         "audit_hash": head,
     }
-    audit.record(session, audit.EVALUATION, [row], now)
+    audit.record(session, EvaluationRun, [row], now)
     return {"count": count, "hash": head}
 
 

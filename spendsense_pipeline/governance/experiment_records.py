@@ -24,6 +24,7 @@ from spendsense_pipeline.governance.models import (
     Experiment,
     ExperimentEnd,
     FeedbackEvent,
+    Ghost,
     Recommendation,
     Release,
 )
@@ -103,7 +104,7 @@ def assign(
                 "salt": audit.random_salt(),
                 "registered_at": now,
             }
-            audit.record(session, audit.EXPERIMENT, [row], now)
+            audit.record(session, Experiment, [row], now)
         places = select(Assignment.stratum, func.max(Assignment.ordinal) + 1).group_by(Assignment.stratum)
         free = dict(session.execute(places.where(Assignment.experiment == plan.name)).tuples().all())
         rows: list[dict[str, Any]] = [
@@ -119,7 +120,7 @@ def assign(
             }
             for place in deal(new, free)
         ]
-        audit.record(session, audit.ASSIGNMENT, rows, now)
+        audit.record(session, Assignment, rows, now)
         mark_ghosts(session, now)
     return len(rows)
 
@@ -176,7 +177,7 @@ def mark_ghosts(session: Session, now: dt.datetime) -> int:
         .order_by(Recommendation.recommendation_id)
     ).all()
     rows: list[dict[str, Any]] = [{**row._mapping, "marked_at": now} for row in found]
-    audit.record(session, audit.GHOST, rows, now)
+    audit.record(session, Ghost, rows, now)
     for some in chunks([row["recommendation_id"] for row in rows]):
         session.execute(
             update(Recommendation).where(Recommendation.recommendation_id.in_(some)).values(ghost=True),
@@ -216,7 +217,7 @@ def end(engine: Engine, name: str, operator_id: str, reason: str, now: dt.dateti
             raise SpendSenseError(f"experiment {name!r} was ended before", code="already_ended")
         operators.registered(session, operator_id)
         row = {"name": name, "operator_id": operator_id, "reason": reason, "ended_at": now}
-        audit.record(session, audit.EXPERIMENT_END, [row], now)
+        audit.record(session, ExperimentEnd, [row], now)
 
 
 def registered(session: Session) -> list[dict[str, Any]]:

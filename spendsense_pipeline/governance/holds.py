@@ -39,7 +39,7 @@ def place(session: Session, user_id: str, operator_id: str, reason: str, now: dt
         "reason": reason,
         "placed_at": now,
     }
-    audit.record(session, audit.HOLD, [row], now)
+    audit.record(session, Hold, [row], now)
     return hold_id
 
 
@@ -67,7 +67,7 @@ def lift(session: Session, which: str, operator_id: str, reason: str, now: dt.da
         "reason": reason,
         "lifted_at": now,
     }
-    audit.record(session, audit.HOLD_LIFT, [row], now)
+    audit.record(session, HoldLift, [row], now)
     held, request = standing(session, hold.user_id), session.get(ErasureRequest, hold.user_id)
     return {
         "hold_id": hold.hold_id,

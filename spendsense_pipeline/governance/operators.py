@@ -16,7 +16,7 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import LONGEST_NAME, fields, is_name, quoted, storable
 from spendsense_pipeline.governance.lifecycle import Wording, has_wording
-from spendsense_pipeline.governance.models import ROLES, SCOPE_OF, SCOPES, Operator, Recommendation
+from spendsense_pipeline.governance.models import ROLES, SCOPE_OF, SCOPES, Operator, OperatorEvent, Recommendation
 from spendsense_pipeline.governance.present import credentials
 
 LOCAL = "local"
@@ -118,7 +118,7 @@ def _record_people(
         }
         for one in people
     ]
-    audit.record(session, audit.OPERATOR, events, now)
+    audit.record(session, OperatorEvent, events, now)
 
 
 def require_active(session: Session, operator_id: str) -> Operator:

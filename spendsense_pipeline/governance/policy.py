@@ -83,4 +83,4 @@ def _record_policy(session: Session, rules: Rules, actor: str, reason: str, now:
         "reason": reason,
         "recorded_at": now,
     }
-    audit.record(session, audit.POLICY, [row], now)
+    audit.record(session, Policy, [row], now)

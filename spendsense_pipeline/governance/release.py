@@ -320,7 +320,7 @@ def run_gate(
             }
             for facts, cited in allowed
         ]
-        audit.record(session, audit.RELEASE, releases, now)
+        audit.record(session, Release, releases, now)
         if releases:
             recommendation = Recommendation.__table__
             marked = update(recommendation).where(  # type: ignore[arg-type] # a Table, typed wider

@@ -504,7 +504,7 @@ def _write_decisions(session: Session, desk: _Desk, now: dt.datetime) -> None:
         named = [(row["recommendation_id"], row["content_hash"]) for row in desk.texts]
         items = [desk.items[name] for name, _ in named]
         draft_events.record(session, "judged", items, now, texts=draft_events.stored_evidence(session, named))
-    audit.record(session, audit.DECISION, desk.decisions, now)
+    audit.record(session, Decision, desk.decisions, now)
     change = update(recommendation).where(  # type: ignore[arg-type] # a Table, typed wider
         recommendation.c.recommendation_id == bindparam("of"),
         recommendation.c.status == bindparam("was"),

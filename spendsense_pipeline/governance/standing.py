@@ -77,7 +77,7 @@ def approve(
             "known_by": known_by,
             "given_at": now,
         }
-        audit.record(session, audit.STANDING, [row], now)
+        audit.record(session, StandingApproval, [row], now)
     return {name: row[name] for name in ("standing_id", "template_id", "template_hash", "until")} | {
         "bounds": json.loads(row["bounds"])
     }

@@ -122,7 +122,7 @@ def choose(
         }
         for name, value in sorted(changed.items())
     ]
-    audit.record(session, audit.TOPIC, rows, now)
+    audit.record(session, TopicChoice, rows, now)
     off = [name for name, value in changed.items() if not value]
     if off:
         theirs = and_(Recommendation.user_id == user_id, topic().in_(off))

@@ -225,7 +225,7 @@ def _record_decision(
         "run_id": run_id,
         "decided_at": now,
     }
-    audit.record(session, audit.TEMPLATE_DECISION, [row], now)
+    audit.record(session, TemplateDecision, [row], now)
 
 
 def _waiting_by_wording(session: Session, now: dt.datetime) -> dict[Wording, dict[str, Any]]:
