@@ -11,7 +11,7 @@ from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import LOOKING
-from spendsense_pipeline.governance.database import storable
+from spendsense_pipeline.governance.database import columns, storable
 from spendsense_pipeline.governance.lifecycle import current_text, in_status, status_at
 from spendsense_pipeline.governance.models import (
     AuditHead,
@@ -42,10 +42,7 @@ def decisions_since(session: Session, seq: int, now: dt.datetime) -> list[dict[s
     """
     rows = session.execute(
         select(
-            Decision.seq,
-            Decision.recommendation_id,
-            Decision.action,
-            Decision.operator_id,
+            *columns(Decision, "seq recommendation_id action operator_id"),
             status_at(now).label("status"),
             Recommendation.content_hash,
         )
@@ -96,10 +93,7 @@ def history_of(session: Session, user_id: str, now: dt.datetime, *, limit: int =
             Recommendation.recommendation_id,
             Recommendation.as_of,
             RecommendationText.title,
-            Recommendation.content_type,
-            Recommendation.persona,
-            Recommendation.template_id,
-            Recommendation.insight,
+            *columns(Recommendation, "content_type persona template_id insight"),
             status_at(now).label("status"),
             Recommendation.registered_at,
             Release.release_id,

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.durations import LOCK_OUT
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import operators
-from spendsense_pipeline.governance.database import fields, is_name, quoted, reading, storable, writing
+from spendsense_pipeline.governance.database import columns, fields, is_name, quoted, reading, storable, writing
 from spendsense_pipeline.governance.models import TOKEN_SCOPES, AccessToken, Login, Operator
 from spendsense_pipeline.governance.tombstones import require_not_erased
 
@@ -37,12 +37,7 @@ _NO_PASSWORD = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$QnSc4jUPgI
 
 # Asked by every request: kept, for building a statement takes longer than its answer.
 _BY_DIGEST = select(
-    AccessToken.token_id,
-    AccessToken.scopes,
-    AccessToken.user_id,
-    AccessToken.operator_id,
-    AccessToken.expires_at,
-    AccessToken.revoked_at,
+    *columns(AccessToken, "token_id scopes user_id operator_id expires_at revoked_at"),
 ).where(AccessToken.digest == bindparam("digest"))
 _BY_ID = select(Operator.role, Operator.scopes, Operator.sessions_since).where(
     Operator.operator_id == bindparam("name"), Operator.deactivated_at.is_(None)

@@ -266,6 +266,11 @@ def quoted(value: str) -> str:
     return f"{value[:80]!r}" + ("…" if len(value) > 80 else "")
 
 
+def columns(model: Any, names: str) -> list[Any]:
+    """The named columns of a table, to select them; ``names`` as in ``fields``."""
+    return [getattr(model, name) for name in names.split()]
+
+
 def fields(row: object, names: str) -> dict[str, Any]:
     """The named attributes of a row; ``names`` are words with blanks between them."""
     return {name: getattr(row, name) for name in names.split()}

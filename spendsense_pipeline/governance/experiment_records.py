@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, operators
-from spendsense_pipeline.governance.database import chunks, fields, require_reason, writing
+from spendsense_pipeline.governance.database import chunks, columns, fields, require_reason, writing
 from spendsense_pipeline.governance.models import (
     OPEN,
     Assignment,
@@ -224,11 +224,7 @@ def registered(session: Session) -> list[dict[str, Any]]:
     """Experiments on record, oldest first: name, definition, definition_hash, registered_at, ended_at, reason."""
     rows = session.execute(
         select(
-            Experiment.name,
-            Experiment.definition,
-            Experiment.definition_hash,
-            Experiment.salt,
-            Experiment.registered_at,
+            *columns(Experiment, "name definition definition_hash salt registered_at"),
             ExperimentEnd.ended_at,
             ExperimentEnd.reason,
         )
@@ -240,8 +236,9 @@ def registered(session: Session) -> list[dict[str, Any]]:
 
 def assignments(session: Session, name: str) -> list[dict[str, Any]]:
     """Who has which arm: user_id, arm, stratum, ordinal, as_of, assigned_at; in the order of assignment."""
-    columns = ("user_id", "arm", "stratum", "ordinal", "as_of", "assigned_at")
-    query = select(*(getattr(Assignment, column) for column in columns)).where(Assignment.experiment == name)
+    query = select(*columns(Assignment, "user_id arm stratum ordinal as_of assigned_at")).where(
+        Assignment.experiment == name
+    )
     return [dict(row._mapping) for row in session.execute(query.order_by(Assignment.seq))]
 
 

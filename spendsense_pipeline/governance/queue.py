@@ -12,7 +12,16 @@ from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.durations import NEAR_EXPIRY
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance.database import AnyRow, AnySelect, fields, is_name, quoted, storable, writing
+from spendsense_pipeline.governance.database import (
+    AnyRow,
+    AnySelect,
+    columns,
+    fields,
+    is_name,
+    quoted,
+    storable,
+    writing,
+)
 from spendsense_pipeline.governance.lifecycle import current_text, in_status, status_at
 from spendsense_pipeline.governance.models import (
     STATUSES,
@@ -202,11 +211,7 @@ def decision_row(decision: Decision) -> dict[str, Any]:
 
 def _queue_rows(now: dt.datetime) -> AnySelect:
     return select(
-        Recommendation.recommendation_id,
-        Recommendation.user_id,
-        Recommendation.as_of,
-        Recommendation.persona,
-        Recommendation.content_type,
+        *columns(Recommendation, "recommendation_id user_id as_of persona content_type"),
         RecommendationText.title,
         status_at(now).label("status"),
         Recommendation.content_hash,
@@ -215,10 +220,7 @@ def _queue_rows(now: dt.datetime) -> AnySelect:
         wording_approved().label("wording_approved"),
         Recommendation.product_id,
         RecommendationText.findings,
-        Recommendation.registered_at,
-        Recommendation.expires_at,
-        Recommendation.released_at,
-        Recommendation.first_registered_at,
+        *columns(Recommendation, "registered_at expires_at released_at first_registered_at"),
     ).join(RecommendationText, current_text())
 
 

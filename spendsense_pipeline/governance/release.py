@@ -20,7 +20,15 @@ from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.durations import CAPPED
 from spendsense_pipeline.governance import audit, consent, endings, experiment_records, policy, topics
-from spendsense_pipeline.governance.database import AnySelect, matching, reading, rows_changed, storable, writing
+from spendsense_pipeline.governance.database import (
+    AnySelect,
+    columns,
+    matching,
+    reading,
+    rows_changed,
+    storable,
+    writing,
+)
 from spendsense_pipeline.governance.lifecycle import (
     DECIDED,
     current_text,
@@ -169,16 +177,8 @@ def facts_query(now: dt.datetime) -> AnySelect:
     overtaken = exists().where(later.recommendation_id == Decision.recommendation_id, later.ordinal > Decision.ordinal)
     return (
         select(
-            Recommendation.recommendation_id,
-            Recommendation.user_id,
-            Recommendation.content_type,
-            Recommendation.status,
-            Recommendation.content_hash,
-            Recommendation.expires_at,
-            ConsentPeriod.consent_id,
-            ConsentPeriod.user_id,
-            ConsentPeriod.scope,
-            ConsentPeriod.opened_at,
+            *columns(Recommendation, "recommendation_id user_id content_type status content_hash expires_at"),
+            *columns(ConsentPeriod, "consent_id user_id scope opened_at"),
             consent.agreed_at(),
             ConsentPeriod.closed_at,
             Decision.decision_id,
@@ -349,13 +349,9 @@ def run_gate(
 def _unfit_texts(session: Session, candidates: Sequence[ReleaseFacts], guardrails: Guardrails) -> dict[str, str]:
     """Recommendation id → reason, of those whose words are not the ones that were decided, or not fit to be sent."""
     hashed = {facts.recommendation_id: facts.content_hash for facts in candidates}
-    names = ("recommendation_id", "title", "content", "rationale", "slots")
     words = select(
-        *(getattr(RecommendationText, name) for name in names),
-        Recommendation.content_type,
-        Recommendation.product_id,
-        Recommendation.persona,
-        Recommendation.template_id,
+        *columns(RecommendationText, "recommendation_id title content rationale slots"),
+        *columns(Recommendation, "content_type product_id persona template_id"),
     ).join(Recommendation, current_text())
     unfit: dict[str, str] = {}
     for row in matching(session, words, RecommendationText.recommendation_id, hashed):
@@ -471,16 +467,8 @@ def _feed(*, limited: bool, of_one: bool) -> AnySelect:
             Recommendation.user_id,
             RecommendationText.title,
             RecommendationText.content,
-            Release.content_hash,
-            Release.consent_id,
-            Release.decision_id,
-            Release.released_at,
-            Release.expires_at,
-            Recommendation.content_type,
-            Recommendation.product_id,
-            Recommendation.persona,
-            Recommendation.insight,
-            Recommendation.as_of,
+            *columns(Release, "content_hash consent_id decision_id released_at expires_at"),
+            *columns(Recommendation, "content_type product_id persona insight as_of"),
             RecommendationText.rationale,
             RecommendationText.slots,
         )

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.durations import DRAFT_LIFE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, policy
-from spendsense_pipeline.governance.database import AnyRow, matching, rows_changed, storable, writing
+from spendsense_pipeline.governance.database import AnyRow, columns, matching, rows_changed, storable, writing
 from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, hash_of, status_of
 from spendsense_pipeline.governance.models import (
     SCOPE_OF,
@@ -294,8 +294,7 @@ class _Desk:
         desk = cls({}, {}, set(), {}, {}, {})
         whole = select(
             Recommendation.__table__,
-            *(getattr(RecommendationText, name) for name in ("title", "content", "rationale", "slots", "reasons")),
-            *(getattr(RecommendationText, name) for name in ("signals", "severity", "findings")),
+            *columns(RecommendationText, "title content rationale slots reasons signals severity findings"),
         )
         whole = whole.join(RecommendationText, current_text())
         named = {one.recommendation_id for one in requests if storable(one.recommendation_id)}
@@ -319,9 +318,7 @@ class _Desk:
         last = select(Decision.recommendation_id, func.max(Decision.ordinal)).group_by(Decision.recommendation_id)
         desk.ordinals = dict(matching(session, last, Decision.recommendation_id, named))
         deciding = {one.operator_id for one in requests if storable(one.operator_id)}
-        standing = select(
-            Operator.operator_id, Operator.deactivated_at, Operator.role, Operator.scopes, Operator.qualified_until
-        )
+        standing = select(*columns(Operator, "operator_id deactivated_at role scopes qualified_until"))
         desk.operators = {row.operator_id: row for row in matching(session, standing, Operator.operator_id, deciding)}
         customers = select(ConsentPeriod.user_id).distinct()
         strangers = deciding - set(desk.operators)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.database import AnyRow, fields, storable, writing
+from spendsense_pipeline.governance.database import AnyRow, columns, fields, storable, writing
 from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, original_text
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -257,11 +257,7 @@ def _wording_texts(session: Session, now: dt.datetime, wording: Wording, *, wait
     """What a wording was written by, the bounds of the figures it shows, and the texts at those bounds."""
     shown = (
         select(
-            Recommendation.recommendation_id,
-            Recommendation.content_type,
-            Recommendation.generator,
-            Recommendation.model,
-            Recommendation.prompt_version,
+            *columns(Recommendation, "recommendation_id content_type generator model prompt_version"),
             RecommendationText.content_hash,
             RecommendationText.slots,
         )
@@ -275,12 +271,7 @@ def _wording_texts(session: Session, now: dt.datetime, wording: Wording, *, wait
     chosen = list(dict.fromkeys([*extremes, *(one.recommendation_id for one in drafts)]))[:RENDERINGS]
     words = session.execute(
         select(
-            RecommendationText.recommendation_id,
-            RecommendationText.content_hash,
-            RecommendationText.title,
-            RecommendationText.content,
-            RecommendationText.rationale,
-            RecommendationText.findings,
+            *columns(RecommendationText, "recommendation_id content_hash title content rationale findings"),
         )
         .join(Recommendation, original_text())
         .where(RecommendationText.recommendation_id.in_(chosen))
