@@ -176,12 +176,6 @@ def _by_action(key: str, counted: Sequence[Any]) -> list[dict[str, Any]]:
     return [found[name] for name in sorted(found)]
 
 
-def ends_by_cause(session: Session) -> list[tuple[str, int]]:
-    """How many releases ended for which cause, most frequent first."""
-    counted = select(Recall.cause, func.count()).group_by(Recall.cause).order_by(func.count().desc(), Recall.cause)
-    return [(cause, number) for cause, number in session.execute(counted)]
-
-
 def feedback(session: Session) -> dict[str, int]:
     """Events that apps reported, by kind."""
     counted = select(FeedbackEvent.kind, func.count()).group_by(FeedbackEvent.kind)

@@ -239,8 +239,8 @@ def record(session: Session, model: type[Base], rows: Sequence[dict[str, Any]], 
         previous = entry["hash"] = sha256(canonical([entry[name] for name in CHAINED]))
         links.append(entry)
     session.execute(update(AuditHead).values(count=count, hash=previous))
-    session.execute(insert(model.__table__), list(rows))
-    session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # a Table, typed wider
+    session.execute(insert(model.__table__), list(rows))  # type: ignore[arg-type] # a Table, typed wider
+    session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # as above
 
 
 def head(session: Session) -> tuple[int, str]:

@@ -24,6 +24,7 @@ from spendsense_pipeline.governance.models import (
     RecommendationText,
     StandingApproval,
 )
+from spendsense_pipeline.governance.registration import is_figure
 from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within
 
 READ_PERCENT: Final = 5
@@ -172,7 +173,7 @@ def within(slots: Mapping[str, Mapping[str, Any]], bounds: Mapping[str, Mapping[
             continue
         if seen is None:
             return False
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not is_figure(value):
             if value not in seen.get("values", ()):
                 return False
         elif not seen.get("lowest", 1) <= value <= seen.get("highest", 0):
@@ -203,7 +204,7 @@ def _bounds_seen(session: Session, wording: Wording) -> dict[str, dict[str, Any]
             if value is None or _is_day(value):
                 continue
             seen = found.setdefault(slot, {})
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if not is_figure(value):
                 if value not in seen.setdefault("values", []) and len(seen["values"]) < MOST_NAMES:
                     seen["values"].append(value)
             else:
