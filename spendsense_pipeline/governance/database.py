@@ -182,16 +182,9 @@ def writing(engine: Engine) -> Iterator[Session]:
     Locks the audit head first, so whatever is read afterwards cannot be changed by anybody until the end.
     Raises ``database_locked``, ``database_not_migrated``, ``database_unreachable`` or ``disk_full``.
     """
-    try:
-        with (
-            Session(engine, expire_on_commit=False) as session,
-            session.begin(),
-        ):
-            _require_schema(session.connection(execution_options=_TO_WRITE), engine)
-            session.execute(_HEAD).one()
-            yield session
-    except DBAPIError as error:
-        raise _explained(error) from error
+    with adding(engine) as session:
+        session.execute(_HEAD).one()
+        yield session
 
 
 def give_way(engine: Engine) -> None:
@@ -210,10 +203,7 @@ def adding(engine: Engine) -> Iterator[Session]:
     Raises as ``writing`` does.
     """
     try:
-        with (
-            Session(engine, expire_on_commit=False) as session,
-            session.begin(),
-        ):
+        with Session(engine, expire_on_commit=False) as session, session.begin():
             _require_schema(session.connection(execution_options=_TO_WRITE), engine)
             yield session
     except DBAPIError as error:
