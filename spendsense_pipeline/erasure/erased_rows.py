@@ -6,7 +6,6 @@ Each is one transaction and may be run again. Does not belong here: any file.
 """
 
 import datetime as dt
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from spendsense_pipeline.erasure.erased import Erased
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, consent, holds, operators
 from spendsense_pipeline.governance.database import chunks, require_reason, writing
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.models import (
     AccessToken,
     Assignment,
@@ -147,7 +147,7 @@ def finish(
             return None, counts
         name = json.dumps([now.isoformat(), operator_id, links, audit.random_salt()])
         row: dict[str, Any] = {
-            "erasure_id": "era_" + hashlib.sha256(name.encode()).hexdigest()[:20],
+            "erasure_id": identifier("era", name),
             "operator_id": operator_id,
             "reason": reason,
             "links": json.dumps(links),

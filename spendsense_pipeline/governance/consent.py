@@ -6,7 +6,6 @@ Does not belong here: what a live period allows (``release``).
 """
 
 import datetime as dt
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, endings, policy
 from spendsense_pipeline.governance.database import AnyRow, chunks, fields, is_name, matching, quoted, storable
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.models import (
     SCOPES,
     ConsentEvent,
@@ -399,7 +399,7 @@ def _new_periods(
 def _consent_id(user_id: str, scope: str, ordinal: int) -> str:
     # Derived, not drawn: the same customers and grants give the same recommendation ids in any database.
     named = json.dumps([user_id, scope, ordinal], ensure_ascii=False, separators=(",", ":"))
-    return "con_" + hashlib.sha256(named.encode()).hexdigest()[:20]
+    return identifier("con", named)
 
 
 def _event(period: Mapping[Any, Any], action: str, now: dt.datetime, **provenance: Any) -> dict[str, Any]:

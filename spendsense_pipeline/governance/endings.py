@@ -6,7 +6,6 @@ A wording that a customer found wrong is held until an operator looked. Does not
 """
 
 import datetime as dt
-import hashlib
 from collections.abc import Container, Iterator, Sequence
 from typing import Any, Final
 
@@ -26,6 +25,7 @@ from spendsense_pipeline.governance.database import (
     require_reason,
     writing,
 )
+from spendsense_pipeline.governance.encoding import identifier, sha256
 from spendsense_pipeline.governance.lifecycle import Wording, has_wording, release_stands
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -174,14 +174,14 @@ def recall(
         ids = [row.release_id for row in released]
         count, _ = audit.head(session)
         order: dict[str, Any] = {
-            "order_id": "ord_" + hashlib.sha256(f"{target} {subject} {count}".encode()).hexdigest()[:20],
+            "order_id": identifier("ord", f"{target} {subject} {count}"),
             "target": target,
             "subject": subject,
             "since": since,
             "actor": actor,
             "reason": reason,
             "releases": len(ids),
-            "digest": hashlib.sha256("\n".join(ids).encode()).hexdigest(),
+            "digest": sha256("\n".join(ids)),
             "ordered_at": now,
         }
         audit.record(session, RecallOrder, [order], now)
@@ -202,9 +202,8 @@ def hold(session: Session, wording: Wording, cause: str, recommendation_id: str,
     if session.scalar(select(exists().where(of_it, WordingHold.cleared_at.is_(None)))):
         return False
     before = session.scalar(select(func.count()).select_from(WordingHold).where(of_it))
-    name = hashlib.sha256(f"{wording} {before}".encode()).hexdigest()[:20]
     row = {
-        "hold_id": f"hld_{name}",
+        "hold_id": identifier("hld", f"{wording} {before}"),
         "template_id": wording[0],
         "template_hash": wording[1],
         "cause": cause,

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, operators
 from spendsense_pipeline.governance.database import chunks, columns, fields, require_reason, writing
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.models import (
     OPEN,
     Assignment,
@@ -110,7 +111,7 @@ def assign(
         rows: list[dict[str, Any]] = [
             {
                 **place._asdict(),
-                "assignment_id": _assignment_id(plan.name, place.user_id),
+                "assignment_id": identifier("asg", f"{plan.name}\x1f{place.user_id}"),
                 "experiment": plan.name,
                 "shows": plan.shows(place.arm),
                 "template_id": plan.templates.get(place.arm),
@@ -131,10 +132,6 @@ def _busy(session: Session, plan: Plan, now: dt.datetime) -> set[str]:
     other = and_(_runs(now), same)
     query = select(Assignment.user_id).join(Experiment, Experiment.name == Assignment.experiment)
     return set(session.scalars(query.where(or_(Experiment.name == plan.name, other))))
-
-
-def _assignment_id(experiment: str, user_id: str) -> str:
-    return "asg_" + hashlib.sha256(f"{experiment}\x1f{user_id}".encode()).hexdigest()[:20]
 
 
 def _runs(now: dt.datetime) -> ColumnElement[bool]:

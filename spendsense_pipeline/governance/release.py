@@ -6,7 +6,6 @@ it again inside the releasing transaction and acts. Does not belong here: consen
 """
 
 import datetime as dt
-import hashlib
 import json
 import logging
 from collections import Counter
@@ -29,6 +28,7 @@ from spendsense_pipeline.governance.database import (
     storable,
     writing,
 )
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.lifecycle import (
     DECIDED,
     current_text,
@@ -308,7 +308,7 @@ def run_gate(
         expire(session, now)
         releases: list[dict[str, Any]] = [
             {
-                "release_id": "rel_" + hashlib.sha256(facts.recommendation_id.encode()).hexdigest()[:20],
+                "release_id": identifier("rel", facts.recommendation_id),
                 "recommendation_id": facts.recommendation_id,
                 "consent_id": cited.consent_id,
                 "decision_id": cited.decision_id,

@@ -5,7 +5,6 @@ decide what, and what a decision changes. Does not belong here: what waits (``qu
 """
 
 import datetime as dt
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from spendsense_pipeline.durations import DRAFT_LIFE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, policy
 from spendsense_pipeline.governance.database import AnyRow, columns, matching, rows_changed, storable, writing
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, hash_of, status_of
 from spendsense_pipeline.governance.models import (
     SCOPE_OF,
@@ -441,7 +441,7 @@ class _Desk:
     def _record(self, request: Request, item: dict[str, Any], rules: Rules) -> str:
         name = item["recommendation_id"]
         ordinal = self.ordinals.get(name, 0) + 1
-        decision_id = "dec_" + hashlib.sha256(f"{name} {ordinal}".encode()).hexdigest()[:20]
+        decision_id = identifier("dec", f"{name} {ordinal}")
         self.decisions.append(
             {
                 "decision_id": decision_id,

@@ -18,6 +18,7 @@ from spendsense_pipeline.durations import STANDING_APPROVAL
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, operators, wordings
 from spendsense_pipeline.governance.database import fields, quoted, reading, storable, writing
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, wording_held
 from spendsense_pipeline.governance.models import (
     Recommendation,
@@ -68,7 +69,7 @@ def approve(
             earlier.ended_at, earlier.ended_by = now, operator_id
         count, _ = audit.head(session)
         row: dict[str, Any] = {
-            "standing_id": "sta_" + hashlib.sha256(f"{wording} {operator_id} {count}".encode()).hexdigest()[:20],
+            "standing_id": identifier("sta", f"{wording} {operator_id} {count}"),
             "template_id": wording[0],
             "template_hash": wording[1],
             "operator_id": operator_id,

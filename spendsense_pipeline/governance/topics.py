@@ -5,7 +5,6 @@ topics and a customer's word on them. Consent itself is ``consent``.
 """
 
 import datetime as dt
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session, aliased
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, endings
 from spendsense_pipeline.governance.database import fields, is_name, matching, quoted, storable
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.models import Recommendation, TopicChoice
 from spendsense_pipeline.governance.tombstones import require_not_erased
 from spendsense_pipeline.insights.kinds import INSIGHTS
@@ -111,7 +111,7 @@ def choose(
     count, _ = audit.head(session)
     rows: list[dict[str, Any]] = [
         {
-            "choice_id": "top_" + hashlib.sha256(f"{user_id} {name} {count}".encode()).hexdigest()[:20],
+            "choice_id": identifier("top", f"{user_id} {name} {count}"),
             "user_id": user_id,
             "topic": name,
             "choice": "wanted" if value else "declined",
