@@ -11,7 +11,7 @@ from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import LOOKING
-from spendsense_pipeline.governance.database import columns, storable
+from spendsense_pipeline.governance.database import columns, counts_by, storable
 from spendsense_pipeline.governance.lifecycle import current_text, in_status, status_at
 from spendsense_pipeline.governance.models import (
     AuditHead,
@@ -143,8 +143,7 @@ def age_bands(session: Session, now: dt.datetime) -> list[tuple[str, int]]:
     first = Recommendation.first_registered_at
     whens = [(first > now - dt.timedelta(days=days), name) for days, name in AGES if days is not None]
     band = case(*whens, else_=AGES[-1][1]).label("band")
-    counted = select(band, func.count()).where(in_status(now, "pending_approval")).group_by(band)
-    found = {row[0]: row[1] for row in session.execute(counted)}
+    found = counts_by(session, band, in_status(now, "pending_approval"))
     return [(name, found.get(name, 0)) for _, name in AGES]
 
 
@@ -178,5 +177,4 @@ def _by_action(key: str, counted: Sequence[Any]) -> list[dict[str, Any]]:
 
 def feedback(session: Session) -> dict[str, int]:
     """Events that apps reported, by kind."""
-    counted = select(FeedbackEvent.kind, func.count()).group_by(FeedbackEvent.kind)
-    return {row[0]: row[1] for row in session.execute(counted)}
+    return counts_by(session, FeedbackEvent.kind)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, func, insert, select, update
+from sqlalchemy import Engine, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -116,14 +116,8 @@ def _attempt(engine: Engine, operator_id: str, now: dt.datetime) -> tuple[int, b
             select(func.count()).where(Login.name_digest == name, Login.outcome == "failed", Login.attempted_at > since)
         )
         locked = (failures or 0) >= LOCK_AFTER
-        row = Login(
-            name_digest=name,
-            operator_id=None,
-            means="password",
-            outcome="locked" if locked else "failed",
-            nonce=None,
-            attempted_at=now,
-        )
+        outcome = "locked" if locked else "failed"
+        row = Login(name_digest=name, means="password", outcome=outcome, attempted_at=now)
         session.add(row)
         session.flush()
         operator = session.get(Operator, operator_id) if storable(operator_id) else None
@@ -136,17 +130,17 @@ def admit(engine: Engine, operator_id: str, now: dt.datetime, *, means: str, non
     ``nonce`` is a link's own: it opens once. Raises ``AccessRefused``.
     """
     person = active_person(engine, operator_id)
-    row = {
-        "name_digest": digest(operator_id),
-        "operator_id": operator_id if person else None,
-        "means": means,
-        "outcome": "ok" if person else "failed",
-        "nonce": nonce,
-        "attempted_at": now,
-    }
+    row = Login(
+        name_digest=digest(operator_id),
+        operator_id=operator_id if person else None,
+        means=means,
+        outcome="ok" if person else "failed",
+        nonce=nonce,
+        attempted_at=now,
+    )
     try:
         with writing(engine) as session:
-            session.execute(insert(Login), [row])
+            session.add(row)
     except IntegrityError:
         raise AccessRefused("this link was used; ask for another") from None
     if person is None:
@@ -234,8 +228,6 @@ def add_token(
         created_at=now,
         created_by=created_by,
         expires_at=expires_at,
-        last_used_at=None,
-        revoked_at=None,
     )
     session.add(token)
     session.flush()

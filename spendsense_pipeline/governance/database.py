@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, make_url, select
+from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -235,6 +235,12 @@ def matching(session: Session, query: AnySelect, column: Any, values: Iterable[A
     """The rows of a query in which the column has one of the values, however many these are."""
     for some in chunks(values):
         yield from session.execute(query.where(column.in_(some)))
+
+
+def counts_by(session: Session, column: Any, *conditions: Any) -> dict[Any, int]:
+    """How many rows that meet the conditions have which value, in the order of the values."""
+    counted = select(column, func.count()).where(*conditions).group_by(column).order_by(column)
+    return dict(session.execute(counted).tuples().all())
 
 
 def storable(value: str) -> bool:

@@ -18,6 +18,7 @@ from spendsense_pipeline.governance.database import (
     AnyRow,
     AnySelect,
     chunks,
+    counts_by,
     fields,
     is_name,
     matching,
@@ -266,8 +267,7 @@ def _customer_words(session: Session, held: WordingHold) -> str | None:
 
 def causes(session: Session) -> dict[str, int]:
     """cause → releases that ended by it."""
-    counted = select(Recall.cause, func.count()).group_by(Recall.cause).order_by(Recall.cause)
-    return dict(session.execute(counted).tuples().all())
+    return counts_by(session, Recall.cause)
 
 
 def _released() -> AnySelect:

@@ -62,14 +62,8 @@ def add(
         raise SpendSenseError(
             f"a role is one of {', '.join(ROLES)}, and content some of {', '.join(SCOPES)}", code="invalid_operator"
         )
-    wanted = {
-        "role": standing.role,
-        "scopes": " ".join(scope for scope in SCOPES if scope in standing.scopes) if standing.scopes else None,
-        "qualified_until": standing.qualified_until,
-        "password_hash": standing.password_hash,
-        "subject": standing.subject,
-    }
-    wanted = {name: value for name, value in wanted.items() if value is not None}
+    scopes = " ".join(scope for scope in SCOPES if scope in standing.scopes) if standing.scopes else None
+    wanted = {name: value for name, value in (vars(standing) | {"scopes": scopes}).items() if value is not None}
     if standing.subject is not None:
         _require_own_subject(session, operator_id, standing.subject)
     if actor is not None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, and_, case, func, select, true
 from sqlalchemy.orm import Session, aliased
 
-from spendsense_pipeline.governance.database import columns, storable
+from spendsense_pipeline.governance.database import columns, counts_by, storable
 from spendsense_pipeline.governance.lifecycle import current_text, original_text, status_at
 from spendsense_pipeline.governance.models import OPEN, Decision, Recommendation, RecommendationText
 
@@ -114,11 +114,8 @@ def listed(
 
 def counted(session: Session, now: dt.datetime) -> dict[str, Any]:
     """{standings: {standing: n}, those that occur; mean_ms: mean time that writing took, 0 where the library wrote}."""
-    name = standing(now).label("name")
     written = func.avg(func.coalesce(Recommendation.generation_ms, 0.0))
     return {
-        "standings": dict(sorted((row.name, row.number) for row in session.execute(
-            select(name, func.count().label("number")).group_by(name)
-        ))),
+        "standings": counts_by(session, standing(now).label("standing")),
         "mean_ms": session.scalar(select(written)) or 0.0,
-    }  # fmt: skip
+    }
