@@ -6,11 +6,9 @@ Whoever can rewrite database, reports and exports cannot sign for the rewritten 
 import base64
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from spendsense_pipeline.errors import SpendSenseError
-
-K = TypeVar("K")
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -41,7 +39,8 @@ def private_key(file: Path) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    return _loaded(file, Ed25519PrivateKey, lambda pem: load_pem_private_key(pem, None))
+    key: Ed25519PrivateKey = _loaded(file, Ed25519PrivateKey, lambda pem: load_pem_private_key(pem, None))
+    return key
 
 
 def _public_key(file: Path) -> "Ed25519PublicKey":
@@ -50,10 +49,11 @@ def _public_key(file: Path) -> "Ed25519PublicKey":
 
     if b"PRIVATE" in _pem_of(file):
         return private_key(file).public_key()
-    return _loaded(file, Ed25519PublicKey, load_pem_public_key)
+    key: Ed25519PublicKey = _loaded(file, Ed25519PublicKey, load_pem_public_key)
+    return key
 
 
-def _loaded(file: Path, kind: type[K], load: Callable[[bytes], Any]) -> K:
+def _loaded(file: Path, kind: type[Any], load: Callable[[bytes], Any]) -> Any:
     try:
         key = load(_pem_of(file))
     except (ValueError, TypeError):

@@ -14,7 +14,7 @@ down_revision = None
 
 
 TEXT, MOMENT = sa.Text(), sa.DateTime(timezone=True)
-TYPES = {
+TYPES: dict[str, sa.types.TypeEngine[Any]] = {
     "text": TEXT,
     "moment": MOMENT,
     "day": sa.Date(),
