@@ -25,9 +25,11 @@ from spendsense_pipeline.governance.database import connect, reading, upgrade, w
 from spendsense_pipeline.governance.models import (
     Base,
     ConsentPeriod,
+    Decision,
     Operator,
     Recommendation,
     RecommendationText,
+    Release,
 )
 from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id
 
@@ -136,8 +138,8 @@ def fill(engine: Engine, recommendations: int) -> None:
         with writing(engine) as session:
             session.execute(insert(Recommendation.__table__), rows)
             session.execute(insert(RecommendationText.__table__), texts)
-            audit.record(session, audit.DECISION, decisions, LONG_AGO)
-            audit.record(session, audit.RELEASE, releases, LONG_AGO)
+            audit.record(session, Decision, decisions, LONG_AGO)
+            audit.record(session, Release, releases, LONG_AGO)
     settle(engine)
 
 

@@ -6,7 +6,6 @@ Each is one transaction and may be run again. Does not belong here: any file.
 """
 
 import datetime as dt
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from spendsense_pipeline.erasure.erased import Erased
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, consent, holds, operators
 from spendsense_pipeline.governance.database import chunks, require_reason, writing
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.models import (
     AccessToken,
     Assignment,
@@ -26,6 +26,7 @@ from spendsense_pipeline.governance.models import (
     ConsentPeriod,
     Decision,
     DraftEvent,
+    Erasure,
     ErasureRequest,
     FeedbackEvent,
     Ghost,
@@ -44,6 +45,29 @@ from spendsense_pipeline.governance.models import (
     WordingHold,
 )
 from spendsense_pipeline.governance.tombstones import digest
+
+OF_RECOMMENDATION: dict[str, Any] = {
+    "ghosts": Ghost,
+    "recalls": Recall,
+    "releases": Release,
+    "viewings": Viewing,
+    "decisions": Decision,
+    "draft_events": DraftEvent,
+    "texts": RecommendationText,
+    "recommendations": Recommendation,
+}
+OF_CUSTOMER: dict[str, Any] = {
+    "assignments": Assignment,
+    "consent_events": ConsentEvent,
+    "consent_periods": ConsentPeriod,
+    "topic_choices": TopicChoice,
+    "access_tokens": AccessToken,
+    "slates": Slate,
+    "hold_lifts": HoldLift,
+    "holds": Hold,
+    "erasure_requests": ErasureRequest,
+}
+"""Tables whose rows go with a recommendation or a customer, in the order that the keys allow."""
 
 
 def remembered(session: Session) -> Erased:
@@ -124,7 +148,7 @@ def _begun(
         for stone, kind in stones.items()
         if stone not in there
     ]
-    audit.record(session, audit.TOMBSTONE, new, now)
+    audit.record(session, Tombstone, new, now)
 
 
 def finish(
@@ -146,13 +170,13 @@ def finish(
             return None, counts
         name = json.dumps([now.isoformat(), operator_id, links, audit.random_salt()])
         row: dict[str, Any] = {
-            "erasure_id": "era_" + hashlib.sha256(name.encode()).hexdigest()[:20],
+            "erasure_id": identifier("era", name),
             "operator_id": operator_id,
             "reason": reason,
             "links": json.dumps(links),
             "erased_at": now,
         }
-        audit.record(session, audit.ERASURE, [row], now)
+        audit.record(session, Erasure, [row], now)
         session.execute(update(Tombstone).where(under_way).values(erasure_id=row["erasure_id"]))
     return row["erasure_id"], counts
 
@@ -176,38 +200,21 @@ def _taken_out(session: Session, user_id: str, recommendations: Sequence[str]) -
     """Delete in the order that the keys allow; rows deleted by table."""
     tables = (
         "feedback_events ghosts assignments recalls releases viewings decisions draft_events texts recommendations "
-        "consent_events consent_periods topic_choices access_tokens"
+        "consent_events consent_periods topic_choices access_tokens slates hold_lifts holds erasure_requests"
     )
     counts = dict.fromkeys(tables.split(), 0)
 
     def without(name: str, model: Any, condition: Any) -> None:
-        counts[name] = counts.get(name, 0) + session.execute(delete(model).where(condition)).rowcount  # type: ignore[attr-defined]
+        counts[name] += session.execute(delete(model).where(condition)).rowcount  # type: ignore[attr-defined]
 
     without("feedback_events", FeedbackEvent, FeedbackEvent.user_id == user_id)
-    without("access_tokens", AccessToken, AccessToken.user_id == user_id)
-    without("topic_choices", TopicChoice, TopicChoice.user_id == user_id)
     for some in chunks(recommendations):
-        session.execute(
-            update(WordingHold).where(WordingHold.recommendation_id.in_(some)).values(recommendation_id=None)
-        )
-        for name, model in (
-            ("ghosts", Ghost),
-            ("recalls", Recall),
-            ("releases", Release),
-            ("viewings", Viewing),
-            ("decisions", Decision),
-            ("draft_events", DraftEvent),
-            ("texts", RecommendationText),
-        ):
+        held, sampled = WordingHold.recommendation_id.in_(some), TemplateDecision.sample_id.in_(some)
+        session.execute(update(WordingHold).where(held).values(recommendation_id=None))
+        session.execute(update(TemplateDecision).where(sampled).values(sample_id=None))
+        for name, model in OF_RECOMMENDATION.items():
             without(name, model, model.recommendation_id.in_(some))
-        session.execute(update(TemplateDecision).where(TemplateDecision.sample_id.in_(some)).values(sample_id=None))
-        without("recommendations", Recommendation, Recommendation.recommendation_id.in_(some))
-    without("assignments", Assignment, Assignment.user_id == user_id)
+    for name, model in OF_CUSTOMER.items():
+        without(name, model, model.user_id == user_id)
     without("viewings", Viewing, Viewing.operator_id == user_id)
-    without("consent_events", ConsentEvent, ConsentEvent.user_id == user_id)
-    without("consent_periods", ConsentPeriod, ConsentPeriod.user_id == user_id)
-    without("slates", Slate, Slate.user_id == user_id)
-    without("hold_lifts", HoldLift, HoldLift.user_id == user_id)
-    without("holds", Hold, Hold.user_id == user_id)
-    without("erasure_requests", ErasureRequest, ErasureRequest.user_id == user_id)
     return counts

@@ -11,7 +11,7 @@ from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import LOOKING
-from spendsense_pipeline.governance.database import storable
+from spendsense_pipeline.governance.database import columns, counts_by, storable
 from spendsense_pipeline.governance.lifecycle import current_text, in_status, status_at
 from spendsense_pipeline.governance.models import (
     AuditHead,
@@ -42,10 +42,7 @@ def decisions_since(session: Session, seq: int, now: dt.datetime) -> list[dict[s
     """
     rows = session.execute(
         select(
-            Decision.seq,
-            Decision.recommendation_id,
-            Decision.action,
-            Decision.operator_id,
+            *columns(Decision, "seq recommendation_id action operator_id"),
             status_at(now).label("status"),
             Recommendation.content_hash,
         )
@@ -96,10 +93,7 @@ def history_of(session: Session, user_id: str, now: dt.datetime, *, limit: int =
             Recommendation.recommendation_id,
             Recommendation.as_of,
             RecommendationText.title,
-            Recommendation.content_type,
-            Recommendation.persona,
-            Recommendation.template_id,
-            Recommendation.insight,
+            *columns(Recommendation, "content_type persona template_id insight"),
             status_at(now).label("status"),
             Recommendation.registered_at,
             Release.release_id,
@@ -149,8 +143,7 @@ def age_bands(session: Session, now: dt.datetime) -> list[tuple[str, int]]:
     first = Recommendation.first_registered_at
     whens = [(first > now - dt.timedelta(days=days), name) for days, name in AGES if days is not None]
     band = case(*whens, else_=AGES[-1][1]).label("band")
-    counted = select(band, func.count()).where(in_status(now, "pending_approval")).group_by(band)
-    found = {row[0]: row[1] for row in session.execute(counted)}
+    found = counts_by(session, band, in_status(now, "pending_approval"))
     return [(name, found.get(name, 0)) for _, name in AGES]
 
 
@@ -182,13 +175,6 @@ def _by_action(key: str, counted: Sequence[Any]) -> list[dict[str, Any]]:
     return [found[name] for name in sorted(found)]
 
 
-def ends_by_cause(session: Session) -> list[tuple[str, int]]:
-    """How many releases ended for which cause, most frequent first."""
-    counted = select(Recall.cause, func.count()).group_by(Recall.cause).order_by(func.count().desc(), Recall.cause)
-    return [(cause, number) for cause, number in session.execute(counted)]
-
-
 def feedback(session: Session) -> dict[str, int]:
     """Events that apps reported, by kind."""
-    counted = select(FeedbackEvent.kind, func.count()).group_by(FeedbackEvent.kind)
-    return {row[0]: row[1] for row in session.execute(counted)}
+    return counts_by(session, FeedbackEvent.kind)

@@ -17,16 +17,17 @@ from functools import cache
 from json.encoder import encode_basestring
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, exists, func, insert, select, update
+from sqlalchemy import bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from spendsense_pipeline.governance.database import CHUNK
+from spendsense_pipeline.governance.database import CHUNK, AnyRow, AnySelect
 from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
 from spendsense_pipeline.governance.lifecycle import text_is
 from spendsense_pipeline.governance.models import (
     Assignment,
     AuditEntry,
     AuditHead,
+    Base,
     ConsentEvent,
     ConsentText,
     Decision,
@@ -56,9 +57,6 @@ from spendsense_pipeline.recommendations.identity import content_hash
 START = "0" * 64
 """The hash before the first link."""
 
-AnyRow = Row[*tuple[Any, ...]]
-AnySelect = Select[*tuple[Any, ...]]
-
 
 def random_salt() -> str:
     """128 random bits. The one source of chance in this package: a guessable salt would undo an erasure."""
@@ -84,181 +82,144 @@ class Kind:
         return cls(name, model, subject, tuple(committed.split()), tuple(public.split()))
 
 
-CONSENT = Kind.of(
-    "consent",
-    ConsentEvent,
-    "consent_id",
-    "seq consent_id user_id scope action granted_at text_version channel source actor reason recorded_at",
-    public="scope action text_version channel",
-)
-DECISION = Kind.of(
-    "decision",
-    Decision,
-    "decision_id",
-    "seq decision_id recommendation_id ordinal action operator_id content_hash reason made run_id decided_at",
-    public="action operator_id made run_id known_by",
-)
-RELEASE = Kind.of(
-    "release",
-    Release,
-    "release_id",
-    "seq release_id recommendation_id consent_id decision_id content_hash run_id released_at",
-    public="run_id consent_days",
-)
-RECALL = Kind.of(
-    "recall",
-    Recall,
-    "release_id",
-    "seq release_id recommendation_id cause recalled_at",
-    public="cause",
-)
-TOPIC = Kind.of(
-    "topic",
-    TopicChoice,
-    "choice_id",
-    "seq choice_id user_id topic choice actor source channel recorded_at",
-    public="channel",
-)
-STANDING = Kind.of(
-    "standing",
-    StandingApproval,
-    "standing_id",
-    "seq standing_id template_id template_hash operator_id until read_percent bounds known_by given_at",
-    public="template_id template_hash operator_id known_by",
-)
-ORDER = Kind.of(
-    "order",
-    RecallOrder,
-    "order_id",
-    "seq order_id target subject since actor reason releases digest ordered_at",
-    public="target actor releases",
-)
-ERASURE = Kind.of(
-    "erasure",
-    Erasure,
-    "erasure_id",
-    "seq erasure_id operator_id reason links erased_at",
-    public="operator_id links",
-)
-EXPERIMENT = Kind.of(
-    "experiment",
-    Experiment,
-    "name",
-    "seq name definition definition_hash insight salt registered_at",
-    public="name definition_hash",
-)
-EXPERIMENT_END = Kind.of(
-    "experiment_end",
-    ExperimentEnd,
-    "name",
-    "seq name operator_id reason ended_at",
-    public="name operator_id",
-)
-ASSIGNMENT = Kind.of(
-    "assignment",
-    Assignment,
-    "assignment_id",
-    "seq assignment_id experiment user_id arm stratum ordinal shows template_id as_of assigned_at until",
-    public="experiment",
-)
-GHOST = Kind.of(
-    "ghost",
-    Ghost,
-    "recommendation_id",
-    "seq recommendation_id assignment_id marked_at",
-    public="",
-)
-CONSENT_TEXT = Kind.of(
-    "consent_text",
-    ConsentText,
-    "version",
-    "seq version content digest registered_at",
-    public="version digest",
-)
-DRAFT = Kind.of(
-    "draft",
-    DraftEvent,
-    "recommendation_id",
-    "seq recommendation_id action user_id consent_id as_of template_id template_hash content_hash evidence "
-    "expires_at superseded_by run_id recorded_at",
-    public="action run_id",
-)
-OPERATOR = Kind.of(
-    "operator",
-    OperatorEvent,
-    "operator_id",
-    "seq operator_id action role scopes qualified_until credentials actor source recorded_at",
-    public="operator_id action actor",
-)
-TEMPLATE_DECISION = Kind.of(
-    "template_decision",
-    TemplateDecision,
-    "template_id",
-    "seq template_id template_hash ordinal operator_id approved run_id decided_at",  # sample_id goes with its customer
-    public="template_id template_hash operator_id approved",
-)
-POLICY = Kind.of(
-    "policy",
-    Policy,
-    "actor",
-    "seq four_eyes consent_days actor reason recorded_at",
-    public="four_eyes consent_days actor",
-)
-TOMBSTONE = Kind.of(
-    "tombstone",
-    Tombstone,
-    "digest",
-    "seq digest kind owner salt recorded_at",  # not erasure_id, which comes last
-    public="kind",
-)
-EVALUATION = Kind.of(
-    "evaluation",
-    EvaluationRun,
-    "evaluation_id",
-    "seq evaluation_id as_of evaluated_at run_id metrics audit_count audit_hash",  # the name comes later
-    public="as_of audit_count audit_hash",
-)
-HOLD = Kind.of(
-    "hold",
-    Hold,
-    "hold_id",
-    "seq hold_id user_id operator_id reason placed_at",
-    public="operator_id",
-)
-HOLD_LIFT = Kind.of(
-    "hold_lift",
-    HoldLift,
-    "hold_id",
-    "seq hold_id user_id operator_id reason lifted_at",
-    public="operator_id",
-)
 KINDS = {
     kind.name: kind
     for kind in (
-        *(CONSENT, TOPIC, DRAFT, DECISION, STANDING, TEMPLATE_DECISION, RELEASE, RECALL, ORDER, ERASURE, TOMBSTONE),
-        *(EXPERIMENT, EXPERIMENT_END, ASSIGNMENT, GHOST, CONSENT_TEXT),
-        *(OPERATOR, POLICY, EVALUATION, HOLD, HOLD_LIFT),
+        Kind.of(
+            "consent",
+            ConsentEvent,
+            "consent_id",
+            "seq consent_id user_id scope action granted_at text_version channel source actor reason recorded_at",
+            public="scope action text_version channel",
+        ),
+        Kind.of(
+            "topic",
+            TopicChoice,
+            "choice_id",
+            "seq choice_id user_id topic choice actor source channel recorded_at",
+            public="channel",
+        ),
+        Kind.of(
+            "draft",
+            DraftEvent,
+            "recommendation_id",
+            "seq recommendation_id action user_id consent_id as_of template_id template_hash content_hash "
+            "evidence expires_at superseded_by run_id recorded_at",
+            public="action run_id",
+        ),
+        Kind.of(
+            "decision",
+            Decision,
+            "decision_id",
+            "seq decision_id recommendation_id ordinal action operator_id content_hash reason made run_id decided_at",
+            public="action operator_id made run_id known_by",
+        ),
+        Kind.of(
+            "standing",
+            StandingApproval,
+            "standing_id",
+            "seq standing_id template_id template_hash operator_id until read_percent bounds known_by given_at",
+            public="template_id template_hash operator_id known_by",
+        ),
+        Kind.of(
+            "template_decision",
+            TemplateDecision,
+            "template_id",
+            # sample_id goes with its customer
+            "seq template_id template_hash ordinal operator_id approved run_id decided_at",
+            public="template_id template_hash operator_id approved",
+        ),
+        Kind.of(
+            "release",
+            Release,
+            "release_id",
+            "seq release_id recommendation_id consent_id decision_id content_hash run_id released_at",
+            public="run_id consent_days",
+        ),
+        Kind.of("recall", Recall, "release_id", "seq release_id recommendation_id cause recalled_at", public="cause"),
+        Kind.of(
+            "order",
+            RecallOrder,
+            "order_id",
+            "seq order_id target subject since actor reason releases digest ordered_at",
+            public="target actor releases",
+        ),
+        Kind.of(
+            "erasure",
+            Erasure,
+            "erasure_id",
+            "seq erasure_id operator_id reason links erased_at",
+            public="operator_id links",
+        ),
+        Kind.of(
+            "tombstone",
+            Tombstone,
+            "digest",
+            "seq digest kind owner salt recorded_at",  # not erasure_id, which comes last
+            public="kind",
+        ),
+        Kind.of(
+            "experiment",
+            Experiment,
+            "name",
+            "seq name definition definition_hash insight salt registered_at",
+            public="name definition_hash",
+        ),
+        Kind.of(
+            "experiment_end", ExperimentEnd, "name", "seq name operator_id reason ended_at", public="name operator_id"
+        ),
+        Kind.of(
+            "assignment",
+            Assignment,
+            "assignment_id",
+            "seq assignment_id experiment user_id arm stratum ordinal shows template_id as_of assigned_at until",
+            public="experiment",
+        ),
+        Kind.of("ghost", Ghost, "recommendation_id", "seq recommendation_id assignment_id marked_at", public=""),
+        Kind.of(
+            "consent_text", ConsentText, "version", "seq version content digest registered_at", public="version digest"
+        ),
+        Kind.of(
+            "operator",
+            OperatorEvent,
+            "operator_id",
+            "seq operator_id action role scopes qualified_until credentials actor source recorded_at",
+            public="operator_id action actor",
+        ),
+        Kind.of(
+            "policy",
+            Policy,
+            "actor",
+            "seq four_eyes consent_days actor reason recorded_at",
+            public="four_eyes consent_days actor",
+        ),
+        Kind.of(
+            "evaluation",
+            EvaluationRun,
+            "evaluation_id",
+            "seq evaluation_id as_of evaluated_at run_id metrics audit_count audit_hash",  # the name comes later
+            public="as_of audit_count audit_hash",
+        ),
+        Kind.of("hold", Hold, "hold_id", "seq hold_id user_id operator_id reason placed_at", public="operator_id"),
+        Kind.of(
+            "hold_lift", HoldLift, "hold_id", "seq hold_id user_id operator_id reason lifted_at", public="operator_id"
+        ),
     )
 }
+_KIND_OF = {kind.model: kind for kind in KINDS.values()}
 
 CHAINED = ("seq", "kind", "recorded_at", "payload", "commitment", "previous_hash")
 """What the hash of a link covers."""
 
 
-def record(session: Session, kind: Kind, rows: Sequence[dict[str, Any]], now: dt.datetime) -> None:
+def record(session: Session, model: type[Base], rows: Sequence[dict[str, Any]], now: dt.datetime) -> None:
     """Add the rows to their table and to the chain, in this order. Gives each row its ``seq``.
 
     To be called inside ``database.writing``, which holds the head that is moved here.
     """
     if not rows:
         return
-    links = links_of(session, kind, rows, now)
-    session.execute(insert(kind.model.__table__), list(rows))
-    session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # a Table, typed wider
-
-
-def links_of(session: Session, kind: Kind, rows: Sequence[dict[str, Any]], now: dt.datetime) -> list[dict[str, Any]]:
-    """The links of rows, which get their ``seq``; moves the head, and adds neither rows nor links."""
+    kind = _KIND_OF[model]
     count, previous = head(session)
     links = []
     for row in rows:
@@ -278,7 +239,8 @@ def links_of(session: Session, kind: Kind, rows: Sequence[dict[str, Any]], now: 
         previous = entry["hash"] = sha256(canonical([entry[name] for name in CHAINED]))
         links.append(entry)
     session.execute(update(AuditHead).values(count=count, hash=previous))
-    return links
+    session.execute(insert(model.__table__), list(rows))  # type: ignore[arg-type] # a Table, typed wider
+    session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # as above
 
 
 def head(session: Session) -> tuple[int, str]:
@@ -351,7 +313,7 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
 
 def _erased_links(session: Session) -> set[int]:
     """Places in the chain that erasures say they emptied; the links that say so are checked with all the others."""
-    payloads = session.execute(select(AuditEntry.seq, AuditEntry.payload).where(AuditEntry.kind == ERASURE.name))
+    payloads = session.execute(select(AuditEntry.seq, AuditEntry.payload).where(AuditEntry.kind == "erasure"))
     return {
         place
         for seq, payload in payloads
@@ -418,7 +380,7 @@ def _covered_by(kind: Kind) -> AnySelect:
         columns[kind.subject].label("subject"),
         as_json(*(columns[name] for name in kind.committed)).label("json"),
     ).where(columns.seq.between(bindparam("first"), bindparam("last")))
-    if kind is not DECISION:
+    if kind.model is not Decision:
         return query
     return (
         query.add_columns(

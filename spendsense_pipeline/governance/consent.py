@@ -6,23 +6,23 @@ Does not belong here: what a live period allows (``release``).
 """
 
 import datetime as dt
-import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, exists, func, insert, select, true, update
+from sqlalchemy import ColumnElement, Row, and_, func, insert, select, true, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, endings, policy
-from spendsense_pipeline.governance.database import chunks, fields, is_name, matching, quoted, storable
+from spendsense_pipeline.governance.database import AnyRow, chunks, fields, is_name, matching, quoted, storable
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.models import (
     SCOPES,
     ConsentEvent,
     ConsentPeriod,
-    Recall,
     Recommendation,
     Release,
 )
@@ -83,7 +83,7 @@ def grant(
     provenance = {"text_version": text_version, "channel": channel, "source": source, "actor": actor}
     events = [_event(period, "opened", now, granted_at=now, **provenance) for period in opened]
     events += [_event(period._mapping, "renewed", now, granted_at=now, **provenance) for period in renewed]
-    audit.record(session, audit.CONSENT, events, now)
+    audit.record(session, ConsentEvent, events, now)
     status = {"opened": "granted", "renewed": "renewed"}
     return sorted(
         (
@@ -126,7 +126,7 @@ def revoke(
         for action in ("opened", "closed")
         for period in refused
     ]
-    audit.record(session, audit.CONSENT, events, now)
+    audit.record(session, ConsentEvent, events, now)
     closed = _close(
         session,
         [live[scope] for scope in scopes if scope in live],
@@ -204,7 +204,7 @@ def open_first_periods(
         _event(period, "opened", now, granted_at=period["granted_at"], actor=period["user_id"], **provenance)
         for period in periods
     ]
-    audit.record(session, audit.CONSENT, events, now)
+    audit.record(session, ConsentEvent, events, now)
     return len(periods)
 
 
@@ -314,7 +314,7 @@ class _Closed:
 
 def _close(
     session: Session,
-    periods: Sequence[audit.AnyRow],
+    periods: Sequence[AnyRow],
     now: dt.datetime,
     *,
     reason: str,
@@ -324,8 +324,7 @@ def _close(
 
     ``provenance`` names text_version, channel, source and actor; the actor is the customer unless it says otherwise.
     """
-    voided: dict[str, list[str]] = {}
-    recalled: dict[str, list[str]] = {}
+    closed = _Closed(defaultdict(list), defaultdict(list))
     for some in chunks([period.consent_id for period in periods]):
         session.execute(
             update(ConsentPeriod)
@@ -333,7 +332,7 @@ def _close(
             .values(closed_at=now)
         )
         for row in draft_events.close(session, Recommendation.consent_id.in_(some), "voided", now):
-            voided.setdefault(row["consent_id"], []).append(row["recommendation_id"])
+            closed.voided[row["consent_id"]].append(row["recommendation_id"])
     events = [
         _event(
             period._mapping,
@@ -343,29 +342,16 @@ def _close(
         )
         for period in periods
     ]
-    audit.record(session, audit.CONSENT, events, now)
-
-    recalls = []
+    audit.record(session, ConsentEvent, events, now)
     for some in chunks([period.consent_id for period in periods]):
-        for release in session.execute(
-            select(Release.release_id, Release.recommendation_id, Release.consent_id)
-            .where(Release.consent_id.in_(some), ~exists().where(Recall.release_id == Release.release_id))
-            .order_by(Release.seq)
-        ):
-            recalled.setdefault(release.consent_id, []).append(release.recommendation_id)
-            recalls.append(
-                {
-                    "release_id": release.release_id,
-                    "recommendation_id": release.recommendation_id,
-                    "cause": reason,
-                    "recalled_at": now,
-                }
-            )
-    endings.record_ends(session, recalls, now)
-    return _Closed(voided, recalled)
+        released = endings.standing(session, Release.consent_id.in_(some))
+        endings.end(session, released, reason, now)
+        for release in released:
+            closed.recalled[release.consent_id].append(release.recommendation_id)
+    return closed
 
 
-def _live_periods(session: Session, user_id: str) -> dict[str, audit.AnyRow]:
+def _live_periods(session: Session, user_id: str) -> dict[str, AnyRow]:
     rows = session.execute(
         select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope).where(
             ConsentPeriod.user_id == user_id, ConsentPeriod.closed_at.is_(None)
@@ -413,7 +399,7 @@ def _new_periods(
 def _consent_id(user_id: str, scope: str, ordinal: int) -> str:
     # Derived, not drawn: the same customers and grants give the same recommendation ids in any database.
     named = json.dumps([user_id, scope, ordinal], ensure_ascii=False, separators=(",", ":"))
-    return "con_" + hashlib.sha256(named.encode()).hexdigest()[:20]
+    return identifier("con", named)
 
 
 def _event(period: Mapping[Any, Any], action: str, now: dt.datetime, **provenance: Any) -> dict[str, Any]:

@@ -4,7 +4,6 @@ Does not belong here: who agreed to which version (``consent``).
 """
 
 import datetime as dt
-import hashlib
 from typing import Any
 
 from sqlalchemy import Engine, func, select
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import is_name, quoted, storable, writing
+from spendsense_pipeline.governance.encoding import sha256
 from spendsense_pipeline.governance.models import ConsentEvent, ConsentText
 
 
@@ -23,7 +23,7 @@ def register(engine: Engine, version: str, content: str, now: dt.datetime) -> st
     """
     if not (is_name(version) and content.strip() and storable(content)):
         raise SpendSenseError("a consent text needs a version's name and words that can be stored", code="invalid_text")
-    digest = hashlib.sha256(content.encode()).hexdigest()
+    digest = sha256(content)
     with writing(engine) as session:
         known = session.get(ConsentText, version)
         if known is not None and known.digest != digest:
@@ -34,7 +34,7 @@ def register(engine: Engine, version: str, content: str, now: dt.datetime) -> st
             )
         if known is None:
             row = {"version": version, "content": content, "digest": digest, "registered_at": now}
-            audit.record(session, audit.CONSENT_TEXT, [row], now)
+            audit.record(session, ConsentText, [row], now)
     return digest
 
 

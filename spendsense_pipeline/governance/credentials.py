@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, func, insert, select, update
+from sqlalchemy import Engine, bindparam, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import LOCK_OUT
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import operators
-from spendsense_pipeline.governance.database import fields, is_name, quoted, reading, storable, writing
+from spendsense_pipeline.governance.database import columns, fields, is_name, quoted, reading, storable, writing
 from spendsense_pipeline.governance.models import TOKEN_SCOPES, AccessToken, Login, Operator
 from spendsense_pipeline.governance.tombstones import require_not_erased
 
@@ -37,12 +37,7 @@ _NO_PASSWORD = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$QnSc4jUPgI
 
 # Asked by every request: kept, for building a statement takes longer than its answer.
 _BY_DIGEST = select(
-    AccessToken.token_id,
-    AccessToken.scopes,
-    AccessToken.user_id,
-    AccessToken.operator_id,
-    AccessToken.expires_at,
-    AccessToken.revoked_at,
+    *columns(AccessToken, "token_id scopes user_id operator_id expires_at revoked_at"),
 ).where(AccessToken.digest == bindparam("digest"))
 _BY_ID = select(Operator.role, Operator.scopes, Operator.sessions_since).where(
     Operator.operator_id == bindparam("name"), Operator.deactivated_at.is_(None)
@@ -121,14 +116,8 @@ def _attempt(engine: Engine, operator_id: str, now: dt.datetime) -> tuple[int, b
             select(func.count()).where(Login.name_digest == name, Login.outcome == "failed", Login.attempted_at > since)
         )
         locked = (failures or 0) >= LOCK_AFTER
-        row = Login(
-            name_digest=name,
-            operator_id=None,
-            means="password",
-            outcome="locked" if locked else "failed",
-            nonce=None,
-            attempted_at=now,
-        )
+        outcome = "locked" if locked else "failed"
+        row = Login(name_digest=name, means="password", outcome=outcome, attempted_at=now)
         session.add(row)
         session.flush()
         operator = session.get(Operator, operator_id) if storable(operator_id) else None
@@ -141,17 +130,17 @@ def admit(engine: Engine, operator_id: str, now: dt.datetime, *, means: str, non
     ``nonce`` is a link's own: it opens once. Raises ``AccessRefused``.
     """
     person = active_person(engine, operator_id)
-    row = {
-        "name_digest": digest(operator_id),
-        "operator_id": operator_id if person else None,
-        "means": means,
-        "outcome": "ok" if person else "failed",
-        "nonce": nonce,
-        "attempted_at": now,
-    }
+    row = Login(
+        name_digest=digest(operator_id),
+        operator_id=operator_id if person else None,
+        means=means,
+        outcome="ok" if person else "failed",
+        nonce=nonce,
+        attempted_at=now,
+    )
     try:
         with writing(engine) as session:
-            session.execute(insert(Login), [row])
+            session.add(row)
     except IntegrityError:
         raise AccessRefused("this link was used; ask for another") from None
     if person is None:
@@ -239,8 +228,6 @@ def add_token(
         created_at=now,
         created_by=created_by,
         expires_at=expires_at,
-        last_used_at=None,
-        revoked_at=None,
     )
     session.add(token)
     session.flush()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url, select
+from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -39,6 +39,8 @@ LONGEST_NAME = 400
 """Characters of an id: longer than anybody's, short enough for an index entry of PostgreSQL (2,704 bytes)."""
 
 T = TypeVar("T")
+AnyRow = Row[*tuple[Any, ...]]
+AnySelect = Select[*tuple[Any, ...]]
 
 _REVISION = "SELECT version_num FROM alembic_version"
 _TO_WRITE = {"sqlite_begin": "IMMEDIATE"}
@@ -180,16 +182,9 @@ def writing(engine: Engine) -> Iterator[Session]:
     Locks the audit head first, so whatever is read afterwards cannot be changed by anybody until the end.
     Raises ``database_locked``, ``database_not_migrated``, ``database_unreachable`` or ``disk_full``.
     """
-    try:
-        with (
-            Session(engine, expire_on_commit=False) as session,
-            session.begin(),
-        ):
-            _require_schema(session.connection(execution_options=_TO_WRITE), engine)
-            session.execute(_HEAD).one()
-            yield session
-    except DBAPIError as error:
-        raise _explained(error) from error
+    with adding(engine) as session:
+        session.execute(_HEAD).one()
+        yield session
 
 
 def give_way(engine: Engine) -> None:
@@ -208,10 +203,7 @@ def adding(engine: Engine) -> Iterator[Session]:
     Raises as ``writing`` does.
     """
     try:
-        with (
-            Session(engine, expire_on_commit=False) as session,
-            session.begin(),
-        ):
+        with Session(engine, expire_on_commit=False) as session, session.begin():
             _require_schema(session.connection(execution_options=_TO_WRITE), engine)
             yield session
     except DBAPIError as error:
@@ -239,10 +231,16 @@ def chunks(values: Iterable[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
         yield everything[start : start + size]
 
 
-def matching(session: Session, query: Select[*tuple[Any, ...]], column: Any, values: Iterable[Any]) -> Iterator[Any]:
+def matching(session: Session, query: AnySelect, column: Any, values: Iterable[Any]) -> Iterator[Any]:
     """The rows of a query in which the column has one of the values, however many these are."""
     for some in chunks(values):
         yield from session.execute(query.where(column.in_(some)))
+
+
+def counts_by(session: Session, column: Any, *conditions: Any) -> dict[Any, int]:
+    """How many rows that meet the conditions have which value, in the order of the values."""
+    counted = select(column, func.count()).where(*conditions).group_by(column).order_by(column)
+    return dict(session.execute(counted).tuples().all())
 
 
 def storable(value: str) -> bool:
@@ -262,6 +260,11 @@ def is_name(value: str) -> bool:
 def quoted(value: str) -> str:
     """The value as an error names it: enough to recognise it by, however much was given."""
     return f"{value[:80]!r}" + ("…" if len(value) > 80 else "")
+
+
+def columns(model: Any, names: str) -> list[Any]:
+    """The named columns of a table, to select them; ``names`` as in ``fields``."""
+    return [getattr(model, name) for name in names.split()]
 
 
 def fields(row: object, names: str) -> dict[str, Any]:

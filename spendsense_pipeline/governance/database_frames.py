@@ -13,8 +13,7 @@ from sqlalchemy import and_, case, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.governance import consent
-from spendsense_pipeline.governance.audit import AnyRow
-from spendsense_pipeline.governance.database import CHUNK
+from spendsense_pipeline.governance.database import CHUNK, AnyRow, columns
 from spendsense_pipeline.governance.lifecycle import hash_of, status_at, text_is, wording_held
 from spendsense_pipeline.governance.models import (
     ConsentPeriod,
@@ -42,16 +41,11 @@ def history(session: Session, before: dt.date, now: dt.datetime, *, user_id: str
     draft of ``before`` or later took the place of still waits: that day, run again, must find what it found first.
     """
     newer = aliased(Recommendation)
+    copied = "recommendation_id user_id consent_id content_type template_id product_id insight_id"
     replaced_since = and_(Recommendation.status == "superseded", newer.as_of >= before)
     rows = session.execute(
         select(
-            Recommendation.recommendation_id,
-            Recommendation.user_id,
-            Recommendation.consent_id,
-            Recommendation.content_type,
-            Recommendation.template_id,
-            Recommendation.product_id,
-            Recommendation.insight_id,
+            *columns(Recommendation, copied),
             case((replaced_since, "pending_approval"), else_=status_at(now)).label("status"),
             Recommendation.as_of,
             Decision.decided_at,
@@ -62,9 +56,7 @@ def history(session: Session, before: dt.date, now: dt.datetime, *, user_id: str
         .where(Recommendation.as_of < before, Recommendation.user_id == user_id if user_id is not None else true())
         .order_by(Recommendation.as_of, Recommendation.recommendation_id)
     ).all()
-    texts = ["recommendation_id", "user_id", "consent_id", "content_type", "template_id", "product_id", "insight_id"]
-    texts.append("status")
-    return _typed_frame(rows, texts, dates=["as_of"], moments=["decided_at", "released_at"])
+    return _typed_frame(rows, [*copied.split(), "status"], dates=["as_of"], moments=["decided_at", "released_at"])
 
 
 def decisions(session: Session) -> pd.DataFrame:
@@ -76,10 +68,7 @@ def decisions(session: Session) -> pd.DataFrame:
         select(
             Decision.recommendation_id,
             Recommendation.user_id,
-            Decision.action,
-            Decision.operator_id,
-            Decision.ordinal,
-            Decision.decided_at,
+            *columns(Decision, "action operator_id ordinal decided_at"),
             Recommendation.first_registered_at,
         )
         .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
@@ -165,6 +154,7 @@ def texts(session: Session, since: dt.datetime) -> pd.DataFrame:
     """What became of each text that was registered from ``since`` on, for comparing groups: user_id, content_type,
     template_id, template_hash, generator, status, released_at (UTC, NaT), held (an experiment withholds it, or its
     wording is held), complaints (complaint or wrong_figure)."""
+    copied = "user_id content_type template_id template_hash generator status"
     complaints = (
         select(func.count())
         .select_from(FeedbackEvent)
@@ -177,19 +167,13 @@ def texts(session: Session, since: dt.datetime) -> pd.DataFrame:
     )
     rows = session.execute(
         select(
-            Recommendation.user_id,
-            Recommendation.content_type,
-            Recommendation.template_id,
-            Recommendation.template_hash,
-            Recommendation.generator,
-            Recommendation.status,
+            *columns(Recommendation, copied),
             case((or_(Recommendation.ghost, wording_held()), 1), else_=0).label("held"),
             complaints.scalar_subquery().label("complaints"),
             Recommendation.released_at,
         ).where(Recommendation.registered_at >= since)
     ).all()
-    names = ["user_id", "content_type", "template_id", "template_hash", "generator", "status"]
-    return _typed_frame(rows, names, numbers=["held", "complaints"], moments=["released_at"])
+    return _typed_frame(rows, copied.split(), numbers=["held", "complaints"], moments=["released_at"])
 
 
 def _typed_frame(

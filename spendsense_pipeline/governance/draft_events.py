@@ -12,18 +12,18 @@ from sqlalchemy import ColumnElement, Select, bindparam, insert, select, tuple_,
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.database import chunks, matching, rows_changed
+from spendsense_pipeline.governance.database import chunks, columns, matching, rows_changed
 from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
-from spendsense_pipeline.governance.models import OPEN, Recommendation, RecommendationText
+from spendsense_pipeline.governance.models import OPEN, DraftEvent, Recommendation, RecommendationText
 from spendsense_pipeline.governance.present import EVIDENCE
 
 JUDGED = ("findings", "severity")
-COPIED = ("recommendation_id", "user_id", "consent_id", "as_of", "template_id", "template_hash", "expires_at")
+COPIED = "recommendation_id user_id consent_id as_of template_id template_hash expires_at"
 
 
 def evidence(text: Mapping[str, Any]) -> str:
     """The hash of a text's row, all columns of ``EVIDENCE``; a missing author is the pipeline."""
-    return sha256(canonical([text.get(name) for name in EVIDENCE]))
+    return sha256(canonical([text.get(name) for name in EVIDENCE.split()]))
 
 
 def record(
@@ -42,7 +42,7 @@ def record(
     """
     events = [
         {
-            **{name: draft[name] for name in COPIED},
+            **{name: draft[name] for name in COPIED.split()},
             "action": action,
             "content_hash": draft["content_hash"],
             "evidence": (texts or {}).get(draft["recommendation_id"]),
@@ -52,7 +52,7 @@ def record(
         }
         for draft in drafts
     ]
-    audit.record(session, audit.DRAFT, events, now)
+    audit.record(session, DraftEvent, events, now)
 
 
 def given(session: Session, names: Iterable[str], *, original: bool = True) -> list[Mapping[Any, Any]]:
@@ -87,7 +87,7 @@ def write_texts(session: Session, texts: Sequence[dict[str, Any]]) -> None:
 
 def stored_evidence(session: Session, texts: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Draft → evidence of the texts (draft, hash) as they are stored now; one text for each draft."""
-    written = as_json(*(getattr(RecommendationText, name) for name in EVIDENCE))
+    written = as_json(*columns(RecommendationText, EVIDENCE))
     key = tuple_(RecommendationText.recommendation_id, RecommendationText.content_hash)
     return {
         name: sha256(text)
@@ -122,4 +122,4 @@ def close(
 
 
 def _copied() -> Select[*tuple[Any, ...]]:
-    return select(*(getattr(Recommendation, name) for name in COPIED))
+    return select(*columns(Recommendation, COPIED))

@@ -45,6 +45,11 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def identifier(kind: str, named: str) -> str:
+    """The id of something of this kind, three letters, derived from all that names it: the same in any database."""
+    return f"{kind}_{sha256(named)[:20]}"
+
+
 def _text_of(value: object) -> str:
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).isoformat(timespec="microseconds")

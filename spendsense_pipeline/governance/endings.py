@@ -1,12 +1,11 @@
 """How what was released ends: its time, a newer text of the same piece, a product that is gone, an admin's order.
 
-Each end is a row in the audit chain, written by ``recalls``; the feed leaves it out from the same transaction on.
+Each end is a row in the audit chain, written by ``end``; the feed leaves it out from the same transaction on.
 A wording that a customer found wrong is held until an operator looked. Does not belong here: consent's own end
 (``consent``), and what a topic switched off ends (``topics``).
 """
 
 import datetime as dt
-import hashlib
 from collections.abc import Container, Iterator, Sequence
 from typing import Any, Final
 
@@ -15,13 +14,26 @@ from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, credentials, draft_events, operators
-from spendsense_pipeline.governance.database import chunks, fields, is_name, quoted, require_reason, writing
+from spendsense_pipeline.governance.database import (
+    AnyRow,
+    AnySelect,
+    chunks,
+    counts_by,
+    fields,
+    is_name,
+    matching,
+    quoted,
+    require_reason,
+    writing,
+)
+from spendsense_pipeline.governance.encoding import identifier, sha256
 from spendsense_pipeline.governance.lifecycle import Wording, has_wording, release_stands
 from spendsense_pipeline.governance.models import (
     OPEN,
     Decision,
     FeedbackEvent,
     Recall,
+    RecallOrder,
     Recommendation,
     Release,
     StandingApproval,
@@ -32,9 +44,7 @@ from spendsense_pipeline.governance.operators import LOCAL
 TARGETS: Final = ("recommendation", "template", "product", "operator")
 
 
-def due(
-    session: Session, now: dt.datetime, withdrawn: Container[str], *, limit: int | None = None
-) -> list[audit.AnyRow]:
+def due(session: Session, now: dt.datetime, withdrawn: Container[str], *, limit: int | None = None) -> list[AnyRow]:
     """The standing releases that are over by the clock or by their product.
 
     (release_id, recommendation_id, product_id). Two questions, for each has an index of its own.
@@ -42,7 +52,7 @@ def due(
     late = _standing().where(Release.expires_at <= now)
     products = [one for one in _released_products(session) if one in withdrawn] if withdrawn != () else []
     gone = _standing().where(Recommendation.product_id.in_(products), Recommendation.released_at.is_not(None))
-    found: dict[str, audit.AnyRow] = {}
+    found: dict[str, AnyRow] = {}
     for query in (late, gone) if products else (late,):
         rows = session.execute(query.add_columns(Recommendation.product_id).limit(limit))
         found |= {row.release_id: row for row in rows}
@@ -68,21 +78,35 @@ def offers_stand(session: Session) -> bool:
 
 def end_due(session: Session, now: dt.datetime, withdrawn: Container[str]) -> dict[str, list[str]]:
     """Write down what the clock and the catalogue have ended: cause → recommendation ids."""
-    ends = [
-        _ending(row, "product_withdrawn" if row.product_id in withdrawn else "expired", now)
-        for row in due(session, now, withdrawn)
+    over: dict[str, list[AnyRow]] = {}
+    for row in due(session, now, withdrawn):
+        over.setdefault("product_withdrawn" if row.product_id in withdrawn else "expired", []).append(row)
+    for cause, releases in over.items():
+        end(session, releases, cause, now)
+    return {cause: [row.recommendation_id for row in releases] for cause, releases in over.items()}
+
+
+def standing(session: Session, which: ColumnElement[bool]) -> Sequence[AnyRow]:
+    """The releases that stand and meet the condition, oldest first: release_id, recommendation_id, consent_id."""
+    return session.execute(_released().where(release_stands(), which).order_by(Release.seq)).all()
+
+
+def end(
+    session: Session, releases: Sequence[AnyRow], cause: str, now: dt.datetime, order_id: str | None = None
+) -> None:
+    """Write down that these releases ended: the one way that a release ends."""
+    ends: list[dict[str, Any]] = [
+        {
+            "release_id": row.release_id,
+            "recommendation_id": row.recommendation_id,
+            "cause": cause,
+            "recalled_at": now,
+            "order_id": order_id,
+        }
+        for row in releases
     ]
-    record_ends(session, ends, now)
-    found: dict[str, list[str]] = {}
-    for row in ends:
-        found.setdefault(row["cause"], []).append(row["recommendation_id"])
-    return found
-
-
-def record_ends(session: Session, ends: list[dict[str, Any]], now: dt.datetime) -> None:
-    """Write the ends {release_id, recommendation_id, cause, recalled_at}: the one way that a release ends."""
-    audit.record(session, audit.RECALL, ends, now)
-    for some in chunks([row["release_id"] for row in ends]):
+    audit.record(session, Recall, ends, now)
+    for some in chunks([row.release_id for row in releases]):
         session.execute(
             update(Release).where(Release.release_id.in_(some)).values(ended_at=now),
             execution_options={"synchronize_session": False},
@@ -103,12 +127,10 @@ def end_replaced(session: Session, user_ids: Sequence[str], now: dt.datetime) ->
         .where(newer.recommendation_id == other.recommendation_id, same_piece, newer.seq > Release.seq)
         .correlate(Release, Recommendation)
     )
-    ends: list[dict[str, Any]] = []
-    for some in chunks(sorted(set(user_ids))):
-        rows = session.execute(_standing().where(Recommendation.user_id.in_(some), replaced).order_by(Release.seq))
-        ends += [_ending(row, "replaced", now) for row in rows]
-    record_ends(session, ends, now)
-    return [row["recommendation_id"] for row in ends]
+    newest_only = _standing().where(replaced).order_by(Release.seq)
+    over = [*matching(session, newest_only, Recommendation.user_id, sorted(set(user_ids)))]
+    end(session, over, "replaced", now)
+    return [row.recommendation_id for row in over]
 
 
 def recall(
@@ -142,36 +164,35 @@ def recall(
             if admin.role != "admin":
                 raise SpendSenseError(f"an admin recalls; {quoted(actor)} is {admin.role}", code="not_permitted")
         chosen = _texts_meant(session, target, subject, since)
-        released = session.execute(_standing().where(chosen).order_by(Release.seq)).all()
+        released = standing(session, chosen)
         open_ones = and_(chosen, Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
         waits = session.scalar(select(exists().where(open_ones)))
-        standing = _standing_meant(session, target, subject, since, chosen)
-        if not (released or waits or standing):
+        approvals = _standing_meant(session, target, subject, since, chosen)
+        if not (released or waits or approvals):
             raise SpendSenseError(
                 f"nothing of {target} {quoted(subject)} is released or waits", code="nothing_to_recall"
             )
         ids = [row.release_id for row in released]
         count, _ = audit.head(session)
         order: dict[str, Any] = {
-            "order_id": "ord_" + hashlib.sha256(f"{target} {subject} {count}".encode()).hexdigest()[:20],
+            "order_id": identifier("ord", f"{target} {subject} {count}"),
             "target": target,
             "subject": subject,
             "since": since,
             "actor": actor,
             "reason": reason,
             "releases": len(ids),
-            "digest": hashlib.sha256("\n".join(ids).encode()).hexdigest(),
+            "digest": sha256("\n".join(ids)),
             "ordered_at": now,
         }
-        audit.record(session, audit.ORDER, [order], now)
-        ends = [_ending(row, "recalled", now) | {"order_id": order["order_id"]} for row in released]
-        record_ends(session, ends, now)
+        audit.record(session, RecallOrder, [order], now)
+        end(session, released, "recalled", now, order["order_id"])
         voided = draft_events.close(session, chosen, "voided", now)
-        for given in standing:
+        for given in approvals:
             given.ended_at, given.ended_by = now, actor
     return {
         "order_id": order["order_id"],
-        "recalled": [row["recommendation_id"] for row in ends],
+        "recalled": [row.recommendation_id for row in released],
         "voided": [row["recommendation_id"] for row in voided],
     }
 
@@ -182,9 +203,8 @@ def hold(session: Session, wording: Wording, cause: str, recommendation_id: str,
     if session.scalar(select(exists().where(of_it, WordingHold.cleared_at.is_(None)))):
         return False
     before = session.scalar(select(func.count()).select_from(WordingHold).where(of_it))
-    name = hashlib.sha256(f"{wording} {before}".encode()).hexdigest()[:20]
     row = {
-        "hold_id": f"hld_{name}",
+        "hold_id": identifier("hld", f"{wording} {before}"),
         "template_id": wording[0],
         "template_hash": wording[1],
         "cause": cause,
@@ -219,17 +239,16 @@ def clear_hold(engine: Engine, reference: str, operator_id: str, now: dt.datetim
         return fields(one, "hold_id template_id template_hash")
 
 
-def holds(session: Session, *, cleared: bool = False) -> list[dict[str, Any]]:
-    """The wordings that are held, or were: hold_id, template_id, template_hash, reference, cause, recommendation_id,
+def holds(session: Session) -> list[dict[str, Any]]:
+    """The wordings that are held: hold_id, template_id, template_hash, reference, cause, recommendation_id,
     opened_at, cleared_at, cleared_by, note, said (the customer's own words, if there were any); newest first.
     """
-    condition = WordingHold.cleared_at.is_not(None) if cleared else WordingHold.cleared_at.is_(None)
     names = "hold_id template_id template_hash cause recommendation_id opened_at cleared_at cleared_by note"
-    rows = session.scalars(select(WordingHold).where(condition).order_by(WordingHold.opened_at.desc()))
+    held = select(WordingHold).where(WordingHold.cleared_at.is_(None)).order_by(WordingHold.opened_at.desc())
     return [
         fields(row, names)
         | {"reference": f"{row.template_id}@{row.template_hash[:12]}", "said": _customer_words(session, row)}
-        for row in rows
+        for row in session.scalars(held)
     ]
 
 
@@ -248,25 +267,18 @@ def _customer_words(session: Session, held: WordingHold) -> str | None:
 
 def causes(session: Session) -> dict[str, int]:
     """cause → releases that ended by it."""
-    rows = session.execute(select(Recall.cause, func.count()).group_by(Recall.cause).order_by(Recall.cause))
-    return {row.cause: number for row in rows for number in [row[1]]}
+    return counts_by(session, Recall.cause)
 
 
-def _standing() -> audit.AnySelect:
-    return (
-        select(Release.release_id, Release.recommendation_id)
-        .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
-        .where(Release.ended_at.is_(None), release_stands())
+def _released() -> AnySelect:
+    return select(Release.release_id, Release.recommendation_id, Release.consent_id).join(
+        Recommendation, Recommendation.recommendation_id == Release.recommendation_id
     )
 
 
-def _ending(row: audit.AnyRow, cause: str, now: dt.datetime) -> dict[str, Any]:
-    return {
-        "release_id": row.release_id,
-        "recommendation_id": row.recommendation_id,
-        "cause": cause,
-        "recalled_at": now,
-    }
+def _standing() -> AnySelect:
+    """The releases that stand, by the index that has no others."""
+    return _released().where(Release.ended_at.is_(None), release_stands())
 
 
 def _standing_meant(

@@ -4,7 +4,6 @@ Belongs here: keeping them. Computing metrics is ``evaluation``; checking the he
 """
 
 import datetime as dt
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import fields, is_name, quoted, storable
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.models import (
     AuditEntry,
     Base,
@@ -41,7 +41,7 @@ def record_evaluation(
     count, head = audit.head(session)
     named = json.dumps([as_of.isoformat(), now.isoformat(), run_id, count, head])
     row: dict[str, Any] = {
-        "evaluation_id": "eva_" + hashlib.sha256(named.encode()).hexdigest()[:20],
+        "evaluation_id": identifier("eva", named),
         "as_of": as_of,
         "evaluated_at": now,
         "run_id": run_id,
@@ -49,7 +49,7 @@ def record_evaluation(
         "audit_count": count,
         "audit_hash": head,
     }
-    audit.record(session, audit.EVALUATION, [row], now)
+    audit.record(session, EvaluationRun, [row], now)
     return {"count": count, "hash": head}
 
 

@@ -17,13 +17,15 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, operators
-from spendsense_pipeline.governance.database import chunks, fields, require_reason, writing
+from spendsense_pipeline.governance.database import chunks, columns, fields, require_reason, writing
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.models import (
     OPEN,
     Assignment,
     Experiment,
     ExperimentEnd,
     FeedbackEvent,
+    Ghost,
     Recommendation,
     Release,
 )
@@ -103,13 +105,13 @@ def assign(
                 "salt": audit.random_salt(),
                 "registered_at": now,
             }
-            audit.record(session, audit.EXPERIMENT, [row], now)
+            audit.record(session, Experiment, [row], now)
         places = select(Assignment.stratum, func.max(Assignment.ordinal) + 1).group_by(Assignment.stratum)
         free = dict(session.execute(places.where(Assignment.experiment == plan.name)).tuples().all())
         rows: list[dict[str, Any]] = [
             {
                 **place._asdict(),
-                "assignment_id": _assignment_id(plan.name, place.user_id),
+                "assignment_id": identifier("asg", f"{plan.name}\x1f{place.user_id}"),
                 "experiment": plan.name,
                 "shows": plan.shows(place.arm),
                 "template_id": plan.templates.get(place.arm),
@@ -119,7 +121,7 @@ def assign(
             }
             for place in deal(new, free)
         ]
-        audit.record(session, audit.ASSIGNMENT, rows, now)
+        audit.record(session, Assignment, rows, now)
         mark_ghosts(session, now)
     return len(rows)
 
@@ -130,10 +132,6 @@ def _busy(session: Session, plan: Plan, now: dt.datetime) -> set[str]:
     other = and_(_runs(now), same)
     query = select(Assignment.user_id).join(Experiment, Experiment.name == Assignment.experiment)
     return set(session.scalars(query.where(or_(Experiment.name == plan.name, other))))
-
-
-def _assignment_id(experiment: str, user_id: str) -> str:
-    return "asg_" + hashlib.sha256(f"{experiment}\x1f{user_id}".encode()).hexdigest()[:20]
 
 
 def _runs(now: dt.datetime) -> ColumnElement[bool]:
@@ -176,7 +174,7 @@ def mark_ghosts(session: Session, now: dt.datetime) -> int:
         .order_by(Recommendation.recommendation_id)
     ).all()
     rows: list[dict[str, Any]] = [{**row._mapping, "marked_at": now} for row in found]
-    audit.record(session, audit.GHOST, rows, now)
+    audit.record(session, Ghost, rows, now)
     for some in chunks([row["recommendation_id"] for row in rows]):
         session.execute(
             update(Recommendation).where(Recommendation.recommendation_id.in_(some)).values(ghost=True),
@@ -216,18 +214,14 @@ def end(engine: Engine, name: str, operator_id: str, reason: str, now: dt.dateti
             raise SpendSenseError(f"experiment {name!r} was ended before", code="already_ended")
         operators.registered(session, operator_id)
         row = {"name": name, "operator_id": operator_id, "reason": reason, "ended_at": now}
-        audit.record(session, audit.EXPERIMENT_END, [row], now)
+        audit.record(session, ExperimentEnd, [row], now)
 
 
 def registered(session: Session) -> list[dict[str, Any]]:
     """Experiments on record, oldest first: name, definition, definition_hash, registered_at, ended_at, reason."""
     rows = session.execute(
         select(
-            Experiment.name,
-            Experiment.definition,
-            Experiment.definition_hash,
-            Experiment.salt,
-            Experiment.registered_at,
+            *columns(Experiment, "name definition definition_hash salt registered_at"),
             ExperimentEnd.ended_at,
             ExperimentEnd.reason,
         )
@@ -239,8 +233,9 @@ def registered(session: Session) -> list[dict[str, Any]]:
 
 def assignments(session: Session, name: str) -> list[dict[str, Any]]:
     """Who has which arm: user_id, arm, stratum, ordinal, as_of, assigned_at; in the order of assignment."""
-    columns = ("user_id", "arm", "stratum", "ordinal", "as_of", "assigned_at")
-    query = select(*(getattr(Assignment, column) for column in columns)).where(Assignment.experiment == name)
+    query = select(*columns(Assignment, "user_id arm stratum ordinal as_of assigned_at")).where(
+        Assignment.experiment == name
+    )
     return [dict(row._mapping) for row in session.execute(query.order_by(Assignment.seq))]
 
 

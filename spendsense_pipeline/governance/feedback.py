@@ -6,7 +6,6 @@ figure or a complaint holds the wording. Belongs here: taking events in and addi
 """
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.durations import EVENT_AHEAD
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import endings
-from spendsense_pipeline.governance.database import adding, is_name, matching, storable, writing
+from spendsense_pipeline.governance.database import adding, counts_by, is_name, matching, storable, writing
 from spendsense_pipeline.governance.lifecycle import original_text
 from spendsense_pipeline.governance.models import EVENTS, FeedbackEvent, Recommendation, RecommendationText, Release
 
@@ -122,8 +121,8 @@ def by_wording(session: Session, *, template_id: str | None = None) -> list[dict
 
 def counts(session: Session) -> dict[str, int]:
     """kind → events, every kind named."""
-    found = Counter(dict(session.execute(select(FeedbackEvent.kind, func.count()).group_by(FeedbackEvent.kind)).all()))
-    return {kind: found[kind] for kind in EVENTS}
+    found = counts_by(session, FeedbackEvent.kind)
+    return {kind: found.get(kind, 0) for kind in EVENTS}
 
 
 def _event_problem(event: Mapping[str, Any], now: dt.datetime) -> str | None:

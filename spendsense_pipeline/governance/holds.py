@@ -5,7 +5,6 @@ lifting, listing. Does not belong here: erasing (``erasure``).
 """
 
 import datetime as dt
-import hashlib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, operators
 from spendsense_pipeline.governance.database import fields, quoted, require_reason
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.models import ErasureRequest, Hold, HoldLift
 from spendsense_pipeline.governance.tombstones import require_not_erased
 
@@ -31,7 +31,7 @@ def place(session: Session, user_id: str, operator_id: str, reason: str, now: dt
     operators.require_active(session, operator_id)
     require_not_erased(session, user_id)
     count, _ = audit.head(session)
-    hold_id = "hol_" + hashlib.sha256(f"{user_id} {count}".encode()).hexdigest()[:20]
+    hold_id = identifier("hol", f"{user_id} {count}")
     row = {
         "hold_id": hold_id,
         "user_id": user_id,
@@ -39,7 +39,7 @@ def place(session: Session, user_id: str, operator_id: str, reason: str, now: dt
         "reason": reason,
         "placed_at": now,
     }
-    audit.record(session, audit.HOLD, [row], now)
+    audit.record(session, Hold, [row], now)
     return hold_id
 
 
@@ -67,7 +67,7 @@ def lift(session: Session, which: str, operator_id: str, reason: str, now: dt.da
         "reason": reason,
         "lifted_at": now,
     }
-    audit.record(session, audit.HOLD_LIFT, [row], now)
+    audit.record(session, HoldLift, [row], now)
     held, request = standing(session, hold.user_id), session.get(ErasureRequest, hold.user_id)
     return {
         "hold_id": hold.hold_id,

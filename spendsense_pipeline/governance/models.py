@@ -8,6 +8,7 @@ Rows of the tables that ``audit.KINDS`` lists are only ever added, each with its
 """
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import (
@@ -37,8 +38,6 @@ STATUSES = ("pending_approval", "approved", "overridden", "rejected", "supersede
 OPEN = ("pending_approval", "approved", "overridden")
 """Statuses that can still lead to a release."""
 
-_DECIDED = text("released_at IS NULL AND status IN ('approved', 'overridden')")
-
 LINKS = (
     *("consent", "topic", "draft", "decision", "standing", "template_decision", "release", "recall", "order"),
     *("erasure", "tombstone", "experiment", "experiment_end", "assignment", "ghost", "consent_text"),
@@ -62,9 +61,15 @@ EVENTS = (
 """What an app may report about a released text."""
 
 
-def one_of(column: str, values: tuple[str, ...]) -> str:
-    """The SQL condition that a column holds one of our own fixed words."""
-    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
+    """A column holds one of our own fixed words."""
+    return CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in values)})", name=column)
+
+
+def partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of the rows that meet the condition."""
+    condition = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 class UtcTime(TypeDecorator[dt.datetime]):
@@ -121,7 +126,7 @@ class Operator(Base):
     """
 
     __tablename__ = "operators"
-    __table_args__ = (CheckConstraint(one_of("role", ROLES), name="role"),)
+    __table_args__ = (one_of("role", ROLES),)
 
     operator_id: Mapped[str] = mapped_column(primary_key=True)
     registered_at: Mapped[dt.datetime]
@@ -143,9 +148,7 @@ class OperatorEvent(Base):
     """
 
     __tablename__ = "operator_events"
-    __table_args__ = (
-        CheckConstraint(one_of("action", ("added", "changed", "reactivated", "deactivated")), name="action"),
-    )
+    __table_args__ = (one_of("action", ("added", "changed", "reactivated", "deactivated")),)
 
     seq: Mapped[int] = sequence(primary_key=True)
     operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id), index=True)
@@ -235,15 +238,8 @@ class ConsentPeriod(Base):
     __tablename__ = "consent_periods"
     __table_args__ = (
         UniqueConstraint("user_id", "scope", "ordinal"),
-        CheckConstraint(one_of("scope", SCOPES), name="scope"),
-        Index(
-            "uq_consent_periods_one_live",
-            "user_id",
-            "scope",
-            unique=True,
-            sqlite_where=text("closed_at IS NULL"),
-            postgresql_where=text("closed_at IS NULL"),
-        ),
+        one_of("scope", SCOPES),
+        partial("uq_consent_periods_one_live", "user_id", "scope", where="closed_at IS NULL", unique=True),
     )
 
     consent_id: Mapped[str] = mapped_column(primary_key=True, doc="the period; drafts, releases and recalls name it")
@@ -260,7 +256,7 @@ class ConsentEvent(Base):
     """What happened to a consent period: opened, renewed, closed; by whom, through which channel, on which text."""
 
     __tablename__ = "consent_events"
-    __table_args__ = (CheckConstraint(one_of("action", ("opened", "renewed", "closed")), name="action"),)
+    __table_args__ = (one_of("action", ("opened", "renewed", "closed")),)
 
     seq: Mapped[int] = sequence(primary_key=True)
     consent_id: Mapped[str] = mapped_column(ForeignKey(ConsentPeriod.consent_id), index=True)
@@ -293,7 +289,7 @@ class TopicChoice(Base):
 
     __tablename__ = "topic_choices"
     __table_args__ = (
-        CheckConstraint(one_of("choice", ("wanted", "declined")), name="choice"),
+        one_of("choice", ("wanted", "declined")),
         Index(None, "user_id", "topic", "seq"),
     )
 
@@ -320,8 +316,8 @@ class Recommendation(Base):
     __tablename__ = "recommendations"
     __table_args__ = (
         UniqueConstraint("recommendation_id", "consent_id"),
-        CheckConstraint(one_of("status", STATUSES), name="status"),
-        CheckConstraint(one_of("content_type", tuple(SCOPE_OF)), name="content_type"),
+        one_of("status", STATUSES),
+        one_of("content_type", tuple(SCOPE_OF)),
         CheckConstraint(
             "status NOT IN ('approved', 'overridden', 'rejected') OR decision_id IS NOT NULL", name="decided"
         ),
@@ -333,27 +329,15 @@ class Recommendation(Base):
         Index(None, "consent_id"),
         # PostgreSQL multiplies the shares of columns that go together, takes what may go out for much, and reads the
         # whole table for the gate; the size of this index tells it better.
-        Index(
+        partial(
             "ix_recommendations_decided",
             "status",
             "expires_at",
-            sqlite_where=_DECIDED,
-            postgresql_where=_DECIDED,
+            where="released_at IS NULL AND status IN ('approved', 'overridden')",
         ),
-        Index(
-            "ix_recommendations_offers",
-            "product_id",
-            sqlite_where=text("product_id IS NOT NULL AND released_at IS NOT NULL"),
-            postgresql_where=text("product_id IS NOT NULL AND released_at IS NOT NULL"),
-        ),
+        partial("ix_recommendations_offers", "product_id", where="product_id IS NOT NULL AND released_at IS NOT NULL"),
         # Only texts that a language model wrote have a time; where the library writes, this index is empty.
-        Index(
-            "ix_recommendations_latency",
-            "template_id",
-            "generation_ms",
-            sqlite_where=text("generation_ms IS NOT NULL"),
-            postgresql_where=text("generation_ms IS NOT NULL"),
-        ),
+        partial("ix_recommendations_latency", "template_id", "generation_ms", where="generation_ms IS NOT NULL"),
     )
 
     recommendation_id: Mapped[str] = mapped_column(primary_key=True, doc="the draft")
@@ -405,9 +389,7 @@ class DraftEvent(Base):
 
     __tablename__ = "draft_events"
     __table_args__ = (
-        CheckConstraint(
-            one_of("action", ("registered", "rewritten", "judged", "superseded", "expired", "voided")), name="action"
-        ),
+        one_of("action", ("registered", "rewritten", "judged", "superseded", "expired", "voided")),
         Index(None, "recommendation_id", "seq"),
     )
 
@@ -462,9 +444,9 @@ class Decision(Base):
             ["recommendation_id", "content_hash"],
             [RecommendationText.recommendation_id, RecommendationText.content_hash],
         ),
-        CheckConstraint(one_of("action", ("approve", "reject", "override", "undo")), name="action"),
-        CheckConstraint(one_of("made", ("individual", "template", "bulk", "standing")), name="made"),
-        CheckConstraint(one_of("known_by", KNOWN_BY), name="known_by"),
+        one_of("action", ("approve", "reject", "override", "undo")),
+        one_of("made", ("individual", "template", "bulk", "standing")),
+        one_of("known_by", KNOWN_BY),
     )
 
     decision_id: Mapped[str] = mapped_column(primary_key=True, doc="the decision")
@@ -547,12 +529,7 @@ class Release(Base):
             ["decision_id", "recommendation_id", "content_hash"],
             [Decision.decision_id, Decision.recommendation_id, Decision.content_hash],
         ),
-        Index(
-            "ix_releases_standing",
-            "expires_at",
-            sqlite_where=text("ended_at IS NULL"),
-            postgresql_where=text("ended_at IS NULL"),
-        ),
+        partial("ix_releases_standing", "expires_at", where="ended_at IS NULL"),
     )
 
     release_id: Mapped[str] = mapped_column(primary_key=True, doc="the release")
@@ -582,9 +559,7 @@ class RecallOrder(Base):
     """
 
     __tablename__ = "recall_orders"
-    __table_args__ = (
-        CheckConstraint(one_of("target", ("recommendation", "template", "product", "operator")), name="target"),
-    )
+    __table_args__ = (one_of("target", ("recommendation", "template", "product", "operator")),)
 
     order_id: Mapped[str] = mapped_column(primary_key=True)
     seq: Mapped[int] = sequence(unique=True)
@@ -624,7 +599,7 @@ class FeedbackEvent(Base):
 
     __tablename__ = "feedback_events"
     __table_args__ = (
-        CheckConstraint(one_of("kind", EVENTS), name="kind"),
+        one_of("kind", EVENTS),
         Index(None, "user_id", "kind"),
         Index(None, "release_id"),
         Index(None, "received_at"),
@@ -645,14 +620,7 @@ class WordingHold(Base):
 
     __tablename__ = "wording_holds"
     __table_args__ = (
-        Index(
-            "uq_wording_holds_one_open",
-            "template_id",
-            "template_hash",
-            unique=True,
-            sqlite_where=text("cleared_at IS NULL"),
-            postgresql_where=text("cleared_at IS NULL"),
-        ),
+        partial("uq_wording_holds_one_open", "template_id", "template_hash", where="cleared_at IS NULL", unique=True),
     )
 
     hold_id: Mapped[str] = mapped_column(primary_key=True)
@@ -671,7 +639,7 @@ class WebhookDelivery(Base):
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
-        CheckConstraint(one_of("state", ("waiting", "delivered", "dead")), name="state"),
+        one_of("state", ("waiting", "delivered", "dead")),
         Index(None, "state", "next_at"),
     )
 
@@ -740,7 +708,7 @@ class Tombstone(Base):
     """
 
     __tablename__ = "tombstones"
-    __table_args__ = (CheckConstraint(one_of("kind", ("user", "account")), name="kind"),)
+    __table_args__ = (one_of("kind", ("user", "account")),)
 
     digest: Mapped[str] = mapped_column(primary_key=True)
     seq: Mapped[int] = sequence(unique=True)
@@ -797,7 +765,7 @@ class ModelGeneration(Base):
 
     __tablename__ = "model_generations"
     __table_args__ = (
-        CheckConstraint(one_of("outcome", ("written", "failed")), name="outcome"),
+        one_of("outcome", ("written", "failed")),
         Index(None, "fingerprint", "outcome"),
     )
 
@@ -872,7 +840,7 @@ class Assignment(Base):
         UniqueConstraint("experiment", "user_id"),
         UniqueConstraint("experiment", "stratum", "ordinal"),
         CheckConstraint("ordinal >= 0", name="ordinal"),
-        CheckConstraint(one_of("shows", ("nothing", "usual", "template")), name="shows"),
+        one_of("shows", ("nothing", "usual", "template")),
         CheckConstraint("(shows = 'template') = (template_id IS NOT NULL)", name="template"),
         Index(None, "user_id"),
     )
@@ -929,7 +897,7 @@ class AuditEntry(Base):
     """
 
     __tablename__ = "audit_chain"
-    __table_args__ = (CheckConstraint(one_of("kind", LINKS), name="kind"),)
+    __table_args__ = (one_of("kind", LINKS),)
 
     seq: Mapped[int] = sequence(primary_key=True)
     kind: Mapped[str]

@@ -16,7 +16,7 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import LONGEST_NAME, fields, is_name, quoted, storable
 from spendsense_pipeline.governance.lifecycle import Wording, has_wording
-from spendsense_pipeline.governance.models import ROLES, SCOPE_OF, SCOPES, Operator, Recommendation
+from spendsense_pipeline.governance.models import ROLES, SCOPE_OF, SCOPES, Operator, OperatorEvent, Recommendation
 from spendsense_pipeline.governance.present import credentials
 
 LOCAL = "local"
@@ -62,14 +62,8 @@ def add(
         raise SpendSenseError(
             f"a role is one of {', '.join(ROLES)}, and content some of {', '.join(SCOPES)}", code="invalid_operator"
         )
-    wanted = {
-        "role": standing.role,
-        "scopes": " ".join(scope for scope in SCOPES if scope in standing.scopes) if standing.scopes else None,
-        "qualified_until": standing.qualified_until,
-        "password_hash": standing.password_hash,
-        "subject": standing.subject,
-    }
-    wanted = {name: value for name, value in wanted.items() if value is not None}
+    scopes = " ".join(scope for scope in SCOPES if scope in standing.scopes) if standing.scopes else None
+    wanted = {name: value for name, value in (vars(standing) | {"scopes": scopes}).items() if value is not None}
     if standing.subject is not None:
         _require_own_subject(session, operator_id, standing.subject)
     if actor is not None:
@@ -118,7 +112,7 @@ def _record_people(
         }
         for one in people
     ]
-    audit.record(session, audit.OPERATOR, events, now)
+    audit.record(session, OperatorEvent, events, now)
 
 
 def require_active(session: Session, operator_id: str) -> Operator:

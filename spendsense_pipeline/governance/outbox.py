@@ -87,13 +87,9 @@ def due(session: Session, address: str, now: dt.datetime) -> list[dict[str, Any]
     ]
 
 
-def _payload(session: Session, row: Any) -> dict[str, Any] | None:
-    data = _message_data(session, row.kind, row.seq)
-    return None if data is None else {"type": TYPES[row.kind], "timestamp": row.recorded_at, "data": data}
-
-
-def _message_data(session: Session, kind: str, seq: int) -> dict[str, Any] | None:
+def _payload(session: Session, link: Any) -> dict[str, Any] | None:
     """What a message says: ids and what happened, never the text; the receiver asks for the feed."""
+    seq = link.seq
     queries = {
         "release": select(
             Recommendation.user_id,
@@ -110,8 +106,10 @@ def _message_data(session: Session, kind: str, seq: int) -> dict[str, Any] | Non
         "consent": select(ConsentEvent.user_id, ConsentEvent.scope, ConsentEvent.action).where(ConsentEvent.seq == seq),
         "topic": select(TopicChoice.user_id, TopicChoice.topic, TopicChoice.choice).where(TopicChoice.seq == seq),
     }
-    found = session.execute(queries[kind]).first()
-    return dict(found._mapping) if found else None
+    found = session.execute(queries[link.kind]).first()
+    if found is None:
+        return None
+    return {"type": TYPES[link.kind], "timestamp": link.recorded_at, "data": dict(found._mapping)}
 
 
 def delivered(engine: Engine, address: str, seq: int) -> None:

@@ -76,11 +76,5 @@ def set_policy(session: Session, wanted: Rules, operator_id: str, reason: str, n
 
 
 def _record_policy(session: Session, rules: Rules, actor: str, reason: str, now: dt.datetime) -> None:
-    row = {
-        "four_eyes": rules.four_eyes,
-        "consent_days": rules.consent_days,
-        "actor": actor,
-        "reason": reason,
-        "recorded_at": now,
-    }
-    audit.record(session, audit.POLICY, [row], now)
+    row = vars(rules) | {"actor": actor, "reason": reason, "recorded_at": now}
+    audit.record(session, Policy, [row], now)

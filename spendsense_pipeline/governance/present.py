@@ -6,11 +6,13 @@ chain itself (``audit``), nor changing anything.
 
 from collections.abc import Iterable, Iterator
 from functools import cache
+from operator import eq
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from spendsense_pipeline.governance.database import columns, fields
 from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
 from spendsense_pipeline.governance.lifecycle import CLOSED
 from spendsense_pipeline.governance.models import (
@@ -27,10 +29,12 @@ from spendsense_pipeline.governance.models import (
 )
 
 EVIDENCE = (
-    *("recommendation_id", "content_hash", "title", "content", "rationale", "findings", "severity", "slots"),
-    *("reasons", "signals", "author", "written_at"),
+    "recommendation_id content_hash title content rationale findings severity slots reasons signals author written_at"
 )
 """Columns of a text that its evidence is the hash of."""
+
+STANDING = "role scopes qualified_until"
+"""Columns of a person's standing that its events repeat."""
 
 GIVES = ("registered", "rewritten")
 """Events that give a draft its owner, consent, wording, text and expiry."""
@@ -49,9 +53,7 @@ def unlike_their_events(session: Session) -> Iterator[tuple[str, str, Iterable[s
 def _periods_unlike() -> Select[str]:
     def recorded(action: str, at: Any) -> Any:
         return exists().where(
-            ConsentEvent.consent_id == ConsentPeriod.consent_id,
-            ConsentEvent.user_id == ConsentPeriod.user_id,
-            ConsentEvent.scope == ConsentPeriod.scope,
+            _same(ConsentEvent, ConsentPeriod, "consent_id user_id scope"),
             ConsentEvent.action == action,
             ConsentEvent.recorded_at == at,
         )
@@ -71,6 +73,11 @@ def _periods_unlike() -> Select[str]:
     )
 
 
+def _same(one: Any, other: Any, names: str) -> ColumnElement[bool]:
+    """The SQL condition that two rows have the same in these columns."""
+    return and_(*map(eq, columns(one, names), columns(other, names)))
+
+
 def _is_event_of(event: Any, actions: Iterable[str]) -> ColumnElement[bool]:
     return and_(event.recommendation_id == Recommendation.recommendation_id, event.action.in_(list(actions)))
 
@@ -85,19 +92,11 @@ def _last(actions: Iterable[str]) -> ColumnElement[int]:
 def _drafts_unlike() -> Select[str]:
     given = exists().where(
         DraftEvent.seq == _last(GIVES),
-        DraftEvent.user_id == Recommendation.user_id,
-        DraftEvent.consent_id == Recommendation.consent_id,
-        DraftEvent.as_of == Recommendation.as_of,
-        DraftEvent.template_id == Recommendation.template_id,
-        DraftEvent.template_hash == Recommendation.template_hash,
+        _same(DraftEvent, Recommendation, "user_id consent_id as_of template_id template_hash expires_at"),
         DraftEvent.content_hash == Recommendation.original_hash,
-        DraftEvent.expires_at == Recommendation.expires_at,
     )
     withheld = exists().where(Ghost.recommendation_id == Recommendation.recommendation_id)
-    released = exists().where(
-        Release.recommendation_id == Recommendation.recommendation_id,
-        Release.released_at == Recommendation.released_at,
-    )
+    released = exists().where(_same(Release, Recommendation, "recommendation_id released_at"))
     any_release = exists().where(Release.recommendation_id == Recommendation.recommendation_id)
     return (
         select(Recommendation.recommendation_id)
@@ -131,8 +130,7 @@ def _statuses_unlike() -> Select[str]:
     standing = and_(Decision.recommendation_id == Recommendation.recommendation_id, Decision.ordinal == last)
     decided = exists().where(
         standing,
-        Decision.decision_id == Recommendation.decision_id,
-        Decision.content_hash == Recommendation.content_hash,
+        _same(Decision, Recommendation, "decision_id content_hash"),
         Decision.action
         == case({"approved": "approve", "overridden": "override", "rejected": "reject"}, value=Recommendation.status),
     )
@@ -156,14 +154,13 @@ def _texts_unlike(session: Session) -> Iterator[str]:
     last = (
         select(func.max(event.seq))
         .where(
-            event.recommendation_id == RecommendationText.recommendation_id,
-            event.content_hash == RecommendationText.content_hash,
+            _same(event, RecommendationText, "recommendation_id content_hash"),
             event.evidence.is_not(None),
         )
         .correlate(RecommendationText)
         .scalar_subquery()
     )
-    written = as_json(*(getattr(RecommendationText, name) for name in EVIDENCE))
+    written = as_json(*columns(RecommendationText, EVIDENCE))
     query = select(RecommendationText.recommendation_id, DraftEvent.evidence, written).outerjoin(
         DraftEvent, DraftEvent.seq == last
     )
@@ -187,13 +184,7 @@ def _operators_unlike(session: Session) -> Iterator[str]:
     }
     for one in session.scalars(select(Operator).order_by(Operator.operator_id)):
         event = events.get(one.operator_id)
-        recorded = event and (
-            event.role,
-            event.scopes,
-            event.qualified_until,
-            event.credentials,
-            event.action != "deactivated",
-        )
-        if recorded != (one.role, one.scopes, one.qualified_until, credentials(one), one.deactivated_at is None):
+        recorded = event and (fields(event, STANDING), event.credentials, event.action != "deactivated")
+        if recorded != (fields(one, STANDING), credentials(one), one.deactivated_at is None):
             yield one.operator_id
             return

@@ -12,8 +12,17 @@ from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.durations import NEAR_EXPIRY
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance.audit import AnyRow, AnySelect
-from spendsense_pipeline.governance.database import fields, is_name, quoted, storable, writing
+from spendsense_pipeline.governance.database import (
+    AnyRow,
+    AnySelect,
+    columns,
+    counts_by,
+    fields,
+    is_name,
+    quoted,
+    storable,
+    writing,
+)
 from spendsense_pipeline.governance.lifecycle import current_text, in_status, status_at
 from spendsense_pipeline.governance.models import (
     STATUSES,
@@ -98,23 +107,19 @@ def queue_by_template(session: Session, now: dt.datetime, *, status: str = "pend
 
 def waiting(session: Session, now: dt.datetime) -> dict[str, Any]:
     """The queue in figures: {waiting, near_expiry, with_findings, oldest_hours}; what the operators' check shows."""
-    found = session.execute(
+    figures = (
         select(
-            func.count(),
-            func.count().filter(Recommendation.expires_at <= now + NEAR_EXPIRY),
-            func.count().filter(RecommendationText.severity > 0),
-            func.min(Recommendation.first_registered_at),
+            func.count().label("waiting"),
+            func.count().filter(Recommendation.expires_at <= now + NEAR_EXPIRY).label("near_expiry"),
+            func.count().filter(RecommendationText.severity > 0).label("with_findings"),
+            func.min(Recommendation.first_registered_at).label("oldest"),
         )
         .join(RecommendationText, current_text())
         .where(in_status(now, "pending_approval"))
-    ).one()
-    total, near, findings, oldest = found
-    return {
-        "waiting": total,
-        "near_expiry": near,
-        "with_findings": findings,
-        "oldest_hours": _hours(now - oldest) if oldest else None,
-    }
+    )
+    found = dict(session.execute(figures).one()._mapping)
+    oldest = found.pop("oldest")
+    return found | {"oldest_hours": _hours(now - oldest) if oldest else None}
 
 
 def ages(session: Session, now: dt.datetime) -> list[float]:
@@ -125,10 +130,7 @@ def ages(session: Session, now: dt.datetime) -> list[float]:
 
 def counts(session: Session, now: dt.datetime) -> dict[str, dict[str, int]]:
     """{recommendations: {status: n}, releases: {released, recalled}}, every status named."""
-    status = status_at(now).label("status")
-    found = {
-        row.status: row.number for row in session.execute(select(status, func.count().label("number")).group_by(status))
-    }
+    found = counts_by(session, status_at(now).label("status"))
     return {
         "recommendations": {name: found.get(name, 0) for name in STATUSES},
         "releases": {
@@ -148,13 +150,8 @@ def show(engine: Engine, recommendation_id: str, now: dt.datetime, *, operator_i
     with writing(engine) as session:
         shown = full(session, recommendation_id, now)
         if not operator_id or is_name(operator_id):
-            seen = Viewing(
-                recommendation_id=recommendation_id,
-                operator_id=operator_id,
-                content_hash=shown["content_hash"],
-                viewed_at=now,
-            )
-            session.merge(seen)
+            seen = {"operator_id": operator_id, "content_hash": shown["content_hash"], "viewed_at": now}
+            session.merge(Viewing(recommendation_id=recommendation_id, **seen))
     return shown
 
 
@@ -203,11 +200,7 @@ def decision_row(decision: Decision) -> dict[str, Any]:
 
 def _queue_rows(now: dt.datetime) -> AnySelect:
     return select(
-        Recommendation.recommendation_id,
-        Recommendation.user_id,
-        Recommendation.as_of,
-        Recommendation.persona,
-        Recommendation.content_type,
+        *columns(Recommendation, "recommendation_id user_id as_of persona content_type"),
         RecommendationText.title,
         status_at(now).label("status"),
         Recommendation.content_hash,
@@ -216,10 +209,7 @@ def _queue_rows(now: dt.datetime) -> AnySelect:
         wording_approved().label("wording_approved"),
         Recommendation.product_id,
         RecommendationText.findings,
-        Recommendation.registered_at,
-        Recommendation.expires_at,
-        Recommendation.released_at,
-        Recommendation.first_registered_at,
+        *columns(Recommendation, "registered_at expires_at released_at first_registered_at"),
     ).join(RecommendationText, current_text())
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, and_, case, func, select, true
 from sqlalchemy.orm import Session, aliased
 
-from spendsense_pipeline.governance.database import storable
+from spendsense_pipeline.governance.database import columns, counts_by, storable
 from spendsense_pipeline.governance.lifecycle import current_text, original_text, status_at
 from spendsense_pipeline.governance.models import OPEN, Decision, Recommendation, RecommendationText
 
@@ -81,21 +81,19 @@ def listed(
         .scalar_subquery()
     )
     rewritten = Recommendation.content_hash != Recommendation.original_hash
-    columns = ("persona", "window_days", "content_type", "product_id", "insight", "generation_ms", "content_hash")
     order = (Recommendation.registered_at, Recommendation.recommendation_id)
     query = (
         select(
-            Recommendation.recommendation_id,
-            Recommendation.user_id,
-            *(getattr(Recommendation, name) for name in columns),
+            *columns(Recommendation, "recommendation_id user_id persona window_days content_type product_id insight"),
+            *columns(Recommendation, "generation_ms content_hash"),
             status_at(now).label("status"),
             standing(now).label("standing"),
             Recommendation.registered_at,
             Recommendation.released_at,
-            *(getattr(RecommendationText, name) for name in ("title", "content", "rationale", "findings", "slots")),
+            *columns(RecommendationText, "title content rationale findings slots"),
             case((rewritten, original.title)).label("original_title"),
             case((rewritten, original.content)).label("original_content"),
-            *(getattr(Decision, name) for name in ("action", "operator_id", "decided_at", "reason")),
+            *columns(Decision, "action operator_id decided_at reason"),
             rewriting.reason.label("override_reason"),
             rewriting.decided_at.label("overridden_at"),
         )
@@ -116,11 +114,8 @@ def listed(
 
 def counted(session: Session, now: dt.datetime) -> dict[str, Any]:
     """{standings: {standing: n}, those that occur; mean_ms: mean time that writing took, 0 where the library wrote}."""
-    name = standing(now).label("name")
     written = func.avg(func.coalesce(Recommendation.generation_ms, 0.0))
     return {
-        "standings": dict(sorted((row.name, row.number) for row in session.execute(
-            select(name, func.count().label("number")).group_by(name)
-        ))),
+        "standings": counts_by(session, standing(now).label("standing")),
         "mean_ms": session.scalar(select(written)) or 0.0,
-    }  # fmt: skip
+    }

@@ -20,9 +20,9 @@ from spendsense_pipeline.durations import DRAFT_LIFE, NOT_REPEATED, REJECTION
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, experiment_records, feedback, policy, topics
 from spendsense_pipeline.governance import draft_events as drafts
-from spendsense_pipeline.governance.audit import AnyRow
 from spendsense_pipeline.governance.database import (
     LONGEST_NAME,
+    AnyRow,
     chunks,
     give_way,
     is_name,
@@ -168,9 +168,14 @@ def is_replaced_by(old: Mapping[Any, Any], new: Mapping[str, Any]) -> bool:
     )
 
 
+def is_figure(value: object) -> bool:
+    """Whether a slot shows a number; names, dates and yes or no are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _figure_moved(before: object, after: object) -> bool:
-    if isinstance(before, bool) or isinstance(after, bool) or not isinstance(before, int | float):
-        return False  # names and dates are no figures
+    if not is_figure(before) or isinstance(after, bool):
+        return False
     if not isinstance(after, int | float):
         return True
     old, new = Decimal(str(before)), Decimal(str(after))  # as written: 0.6 to 0.66 is a tenth, not more

@@ -6,7 +6,6 @@ it again inside the releasing transaction and acts. Does not belong here: consen
 """
 
 import datetime as dt
-import hashlib
 import json
 import logging
 from collections import Counter
@@ -20,7 +19,16 @@ from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.durations import CAPPED
 from spendsense_pipeline.governance import audit, consent, endings, experiment_records, policy, topics
-from spendsense_pipeline.governance.database import matching, reading, rows_changed, storable, writing
+from spendsense_pipeline.governance.database import (
+    AnySelect,
+    columns,
+    matching,
+    reading,
+    rows_changed,
+    storable,
+    writing,
+)
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.lifecycle import (
     DECIDED,
     current_text,
@@ -163,22 +171,14 @@ def _consent_reasons(facts: ReleaseFacts, now: dt.datetime, consent_days: int) -
     return []
 
 
-def facts_query(now: dt.datetime) -> audit.AnySelect:
+def facts_query(now: dt.datetime) -> AnySelect:
     """``ReleaseFacts`` of everything that was decided for release, is in time and not released; in no order."""
     later = aliased(Decision)
     overtaken = exists().where(later.recommendation_id == Decision.recommendation_id, later.ordinal > Decision.ordinal)
     return (
         select(
-            Recommendation.recommendation_id,
-            Recommendation.user_id,
-            Recommendation.content_type,
-            Recommendation.status,
-            Recommendation.content_hash,
-            Recommendation.expires_at,
-            ConsentPeriod.consent_id,
-            ConsentPeriod.user_id,
-            ConsentPeriod.scope,
-            ConsentPeriod.opened_at,
+            *columns(Recommendation, "recommendation_id user_id content_type status content_hash expires_at"),
+            *columns(ConsentPeriod, "consent_id user_id scope opened_at"),
             consent.agreed_at(),
             ConsentPeriod.closed_at,
             Decision.decision_id,
@@ -316,7 +316,7 @@ def run_gate(
         expire(session, now)
         releases: list[dict[str, Any]] = [
             {
-                "release_id": "rel_" + hashlib.sha256(facts.recommendation_id.encode()).hexdigest()[:20],
+                "release_id": identifier("rel", facts.recommendation_id),
                 "recommendation_id": facts.recommendation_id,
                 "consent_id": cited.consent_id,
                 "decision_id": cited.decision_id,
@@ -328,7 +328,7 @@ def run_gate(
             }
             for facts, cited in allowed
         ]
-        audit.record(session, audit.RELEASE, releases, now)
+        audit.record(session, Release, releases, now)
         if releases:
             recommendation = Recommendation.__table__
             marked = update(recommendation).where(  # type: ignore[arg-type] # a Table, typed wider
@@ -357,13 +357,9 @@ def run_gate(
 def _unfit_texts(session: Session, candidates: Sequence[ReleaseFacts], guardrails: Guardrails) -> dict[str, str]:
     """Recommendation id → reason, of those whose words are not the ones that were decided, or not fit to be sent."""
     hashed = {facts.recommendation_id: facts.content_hash for facts in candidates}
-    names = ("recommendation_id", "title", "content", "rationale", "slots")
     words = select(
-        *(getattr(RecommendationText, name) for name in names),
-        Recommendation.content_type,
-        Recommendation.product_id,
-        Recommendation.persona,
-        Recommendation.template_id,
+        *columns(RecommendationText, "recommendation_id title content rationale slots"),
+        *columns(Recommendation, "content_type product_id persona template_id"),
     ).join(Recommendation, current_text())
     unfit: dict[str, str] = {}
     for row in matching(session, words, RecommendationText.recommendation_id, hashed):
@@ -376,7 +372,7 @@ def _unfit_texts(session: Session, candidates: Sequence[ReleaseFacts], guardrail
 
 
 def _decided_now(
-    session: Session, query: audit.AnySelect, terms: Terms
+    session: Session, query: AnySelect, terms: Terms
 ) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str]]:
     """What may go out, in the query's order, and how many may not by the first reason."""
     allowed: list[tuple[ReleaseFacts, Allow]] = []
@@ -483,7 +479,7 @@ def released(
 
 
 @cache
-def _feed(*, limited: bool, of_one: bool) -> audit.AnySelect:
+def _feed(*, limited: bool, of_one: bool) -> AnySelect:
     """The feed's statement, with the parameters ``now``, ``agreed_after`` and ``of``; it is asked a hundred times a
     second, and building it takes longer than its answer.
     """
@@ -495,16 +491,8 @@ def _feed(*, limited: bool, of_one: bool) -> audit.AnySelect:
             Recommendation.user_id,
             RecommendationText.title,
             RecommendationText.content,
-            Release.content_hash,
-            Release.consent_id,
-            Release.decision_id,
-            Release.released_at,
-            Release.expires_at,
-            Recommendation.content_type,
-            Recommendation.product_id,
-            Recommendation.persona,
-            Recommendation.insight,
-            Recommendation.as_of,
+            *columns(Release, "content_hash consent_id decision_id released_at expires_at"),
+            *columns(Recommendation, "content_type product_id persona insight as_of"),
             RecommendationText.rationale,
             RecommendationText.slots,
         )

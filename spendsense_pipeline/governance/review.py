@@ -5,7 +5,6 @@ decide what, and what a decision changes. Does not belong here: what waits (``qu
 """
 
 import datetime as dt
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,8 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.durations import DRAFT_LIFE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, policy
-from spendsense_pipeline.governance.database import matching, rows_changed, storable, writing
+from spendsense_pipeline.governance.database import AnyRow, columns, matching, rows_changed, storable, writing
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, hash_of, status_of
 from spendsense_pipeline.governance.models import (
     SCOPE_OF,
@@ -276,7 +276,7 @@ class _Desk:
     """What a round of decisions needs to know, and what it has decided so far."""
 
     items: dict[str, dict[str, Any]]
-    operators: dict[str, audit.AnyRow]
+    operators: dict[str, AnyRow]
     customers: set[str]
     viewings: dict[tuple[str, str], str]
     ordinals: dict[str, int]
@@ -294,8 +294,7 @@ class _Desk:
         desk = cls({}, {}, set(), {}, {}, {})
         whole = select(
             Recommendation.__table__,
-            *(getattr(RecommendationText, name) for name in ("title", "content", "rationale", "slots", "reasons")),
-            *(getattr(RecommendationText, name) for name in ("signals", "severity", "findings")),
+            *columns(RecommendationText, "title content rationale slots reasons signals severity findings"),
         )
         whole = whole.join(RecommendationText, current_text())
         named = {one.recommendation_id for one in requests if storable(one.recommendation_id)}
@@ -319,9 +318,7 @@ class _Desk:
         last = select(Decision.recommendation_id, func.max(Decision.ordinal)).group_by(Decision.recommendation_id)
         desk.ordinals = dict(matching(session, last, Decision.recommendation_id, named))
         deciding = {one.operator_id for one in requests if storable(one.operator_id)}
-        standing = select(
-            Operator.operator_id, Operator.deactivated_at, Operator.role, Operator.scopes, Operator.qualified_until
-        )
+        standing = select(*columns(Operator, "operator_id deactivated_at role scopes qualified_until"))
         desk.operators = {row.operator_id: row for row in matching(session, standing, Operator.operator_id, deciding)}
         customers = select(ConsentPeriod.user_id).distinct()
         strangers = deciding - set(desk.operators)
@@ -444,7 +441,7 @@ class _Desk:
     def _record(self, request: Request, item: dict[str, Any], rules: Rules) -> str:
         name = item["recommendation_id"]
         ordinal = self.ordinals.get(name, 0) + 1
-        decision_id = "dec_" + hashlib.sha256(f"{name} {ordinal}".encode()).hexdigest()[:20]
+        decision_id = identifier("dec", f"{name} {ordinal}")
         self.decisions.append(
             {
                 "decision_id": decision_id,
@@ -504,7 +501,7 @@ def _write_decisions(session: Session, desk: _Desk, now: dt.datetime) -> None:
         named = [(row["recommendation_id"], row["content_hash"]) for row in desk.texts]
         items = [desk.items[name] for name, _ in named]
         draft_events.record(session, "judged", items, now, texts=draft_events.stored_evidence(session, named))
-    audit.record(session, audit.DECISION, desk.decisions, now)
+    audit.record(session, Decision, desk.decisions, now)
     change = update(recommendation).where(  # type: ignore[arg-type] # a Table, typed wider
         recommendation.c.recommendation_id == bindparam("of"),
         recommendation.c.status == bindparam("was"),

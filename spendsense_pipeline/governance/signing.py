@@ -4,6 +4,7 @@ Whoever can rewrite database, reports and exports cannot sign for the rewritten 
 """
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +39,7 @@ def private_key(file: Path) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    key = _loaded(file, lambda pem: load_pem_private_key(pem, None))
-    if not isinstance(key, Ed25519PrivateKey):
-        raise _invalid_key(file)
+    key: Ed25519PrivateKey = _loaded(file, Ed25519PrivateKey, lambda pem: load_pem_private_key(pem, None))
     return key
 
 
@@ -50,17 +49,21 @@ def _public_key(file: Path) -> "Ed25519PublicKey":
 
     if b"PRIVATE" in _pem_of(file):
         return private_key(file).public_key()
-    key = _loaded(file, load_pem_public_key)
-    if not isinstance(key, Ed25519PublicKey):
-        raise _invalid_key(file)
+    key: Ed25519PublicKey = _loaded(file, Ed25519PublicKey, load_pem_public_key)
     return key
 
 
-def _loaded(file: Path, load: Any) -> Any:
+def _loaded(file: Path, kind: type[Any], load: Callable[[bytes], Any]) -> Any:
     try:
-        return load(_pem_of(file))
+        key = load(_pem_of(file))
     except (ValueError, TypeError):
-        raise _invalid_key(file) from None
+        key = None
+    if not isinstance(key, kind):
+        raise SpendSenseError(
+            f"{file} is no Ed25519 key in PEM; `openssl genpkey -algorithm ed25519 -out FILE` makes one",
+            code="invalid_key",
+        )
+    return key
 
 
 def _pem_of(file: Path) -> bytes:
@@ -68,9 +71,3 @@ def _pem_of(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise SpendSenseError(f"the key {file} cannot be read: {error.strerror}", code="invalid_key") from None
-
-
-def _invalid_key(file: Path) -> SpendSenseError:
-    return SpendSenseError(
-        f"{file} is no Ed25519 key in PEM; `openssl genpkey -algorithm ed25519 -out FILE` makes one", code="invalid_key"
-    )

@@ -18,12 +18,14 @@ from spendsense_pipeline.durations import STANDING_APPROVAL
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, operators, wordings
 from spendsense_pipeline.governance.database import fields, quoted, reading, storable, writing
+from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, wording_held
 from spendsense_pipeline.governance.models import (
     Recommendation,
     RecommendationText,
     StandingApproval,
 )
+from spendsense_pipeline.governance.registration import is_figure
 from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within
 
 READ_PERCENT: Final = 5
@@ -67,7 +69,7 @@ def approve(
             earlier.ended_at, earlier.ended_by = now, operator_id
         count, _ = audit.head(session)
         row: dict[str, Any] = {
-            "standing_id": "sta_" + hashlib.sha256(f"{wording} {operator_id} {count}".encode()).hexdigest()[:20],
+            "standing_id": identifier("sta", f"{wording} {operator_id} {count}"),
             "template_id": wording[0],
             "template_hash": wording[1],
             "operator_id": operator_id,
@@ -77,7 +79,7 @@ def approve(
             "known_by": known_by,
             "given_at": now,
         }
-        audit.record(session, audit.STANDING, [row], now)
+        audit.record(session, StandingApproval, [row], now)
     return {name: row[name] for name in ("standing_id", "template_id", "template_hash", "until")} | {
         "bounds": json.loads(row["bounds"])
     }
@@ -172,7 +174,7 @@ def within(slots: Mapping[str, Mapping[str, Any]], bounds: Mapping[str, Mapping[
             continue
         if seen is None:
             return False
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not is_figure(value):
             if value not in seen.get("values", ()):
                 return False
         elif not seen.get("lowest", 1) <= value <= seen.get("highest", 0):
@@ -203,7 +205,7 @@ def _bounds_seen(session: Session, wording: Wording) -> dict[str, dict[str, Any]
             if value is None or _is_day(value):
                 continue
             seen = found.setdefault(slot, {})
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if not is_figure(value):
                 if value not in seen.setdefault("values", []) and len(seen["values"]) < MOST_NAMES:
                     seen["values"].append(value)
             else:

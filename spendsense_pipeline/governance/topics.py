@@ -5,7 +5,6 @@ topics and a customer's word on them. Consent itself is ``consent``.
 """
 
 import datetime as dt
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -15,7 +14,8 @@ from sqlalchemy.orm import Session, aliased
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, endings
 from spendsense_pipeline.governance.database import fields, is_name, matching, quoted, storable
-from spendsense_pipeline.governance.models import Recall, Recommendation, Release, TopicChoice
+from spendsense_pipeline.governance.encoding import identifier
+from spendsense_pipeline.governance.models import Recommendation, TopicChoice
 from spendsense_pipeline.governance.tombstones import require_not_erased
 from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.personas.table import PERSONAS
@@ -111,7 +111,7 @@ def choose(
     count, _ = audit.head(session)
     rows: list[dict[str, Any]] = [
         {
-            "choice_id": "top_" + hashlib.sha256(f"{user_id} {name} {count}".encode()).hexdigest()[:20],
+            "choice_id": identifier("top", f"{user_id} {name} {count}"),
             "user_id": user_id,
             "topic": name,
             "choice": "wanted" if value else "declined",
@@ -122,21 +122,10 @@ def choose(
         }
         for name, value in sorted(changed.items())
     ]
-    audit.record(session, audit.TOPIC, rows, now)
+    audit.record(session, TopicChoice, rows, now)
     off = [name for name, value in changed.items() if not value]
     if off:
-        _end_topics(session, user_id, off, now)
+        theirs = and_(Recommendation.user_id == user_id, topic().in_(off))
+        draft_events.close(session, theirs, "voided", now)
+        endings.end(session, endings.standing(session, theirs), "topic_declined", now)
     return before | changed
-
-
-def _end_topics(session: Session, user_id: str, off: list[str], now: dt.datetime) -> None:
-    theirs = and_(Recommendation.user_id == user_id, topic().in_(off))
-    draft_events.close(session, theirs, "voided", now)
-    released = (
-        select(Release.release_id, Release.recommendation_id)
-        .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
-        .where(theirs, ~exists().where(Recall.release_id == Release.release_id))
-        .order_by(Release.seq)
-    )
-    ends = [dict(row._mapping) | {"cause": "topic_declined", "recalled_at": now} for row in session.execute(released)]
-    endings.record_ends(session, ends, now)

@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Engine, exists, func, select, union
+from sqlalchemy import ColumnElement, Engine, func, select, true, union
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.database import fields, storable, writing
+from spendsense_pipeline.governance.database import AnyRow, columns, fields, storable, writing
 from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, original_text
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -25,6 +25,7 @@ from spendsense_pipeline.governance.models import (
     TemplateDecision,
     Viewing,
 )
+from spendsense_pipeline.governance.registration import is_figure
 from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within, names_hash
 
 RENDERINGS = 3
@@ -49,50 +50,33 @@ def templates(
     """
     if status not in (None, "new", "approved"):
         raise SpendSenseError(f"unknown status {status!r}; a wording is new or approved", code="unknown_status")
-    waiting = _waiting_by_wording(session, now)
+    waiting = _waiting(session, now)
     approved = _approved(session)
     known = {wording: "approved" if wording in approved else "new" for wording in {*waiting, *approved}}
     chosen = [wording for wording in known if status in (None, known[wording])]
     chosen.sort(key=lambda one: (known[one] == "approved", -waiting[one]["waiting"] if one in waiting else 0, one))
-    nothing = {"waiting": 0, "with_findings": 0, "oldest": None, "next_expiry": None}
-    rows = [
-        {
-            "template_id": wording[0],
-            "template_hash": wording[1],
-            "reference": f"{wording[0]}@{wording[1][:12]}",
-            "status": known[wording],
-            **_wording_texts(session, now, wording, waits=wording in waiting),
-            **(waiting.get(wording) or nothing),
-            "approvals": _approvals(session, wording),
-        }
-        for wording in chosen[offset : offset + limit]
-    ]
+    rows = [_row(session, now, one, known[one], waiting.get(one)) for one in chosen[offset : offset + limit]]
     return {"templates": rows, "total": len(chosen), "limit": limit, "offset": offset}
 
 
 def wording(session: Session, now: dt.datetime, reference: str) -> dict[str, Any]:
     """The row that ``templates`` gives of the wording ``T@HASH``. Raises ``hash_required`` and ``unknown_template``."""
     which = named(session, reference)
-    waits = select(func.count(), func.count().filter(RecommendationText.severity > 0))
-    oldest = (func.min(Recommendation.first_registered_at), func.min(Recommendation.expires_at))
-    found = session.execute(
-        waits.add_columns(*oldest)
-        .select_from(Recommendation)
-        .join(RecommendationText, current_text())
-        .where(has_wording(which), in_status(now, "pending_approval"))
-    ).one()
-    approvals = _approvals(session, which)
-    approved = bool(approvals) or session.scalar(
-        select(exists().where(has_wording(which), Recommendation.status == "approved"))
-    )
+    status = "approved" if _approved(session, which) else "new"
+    return _row(session, now, which, status, _waiting(session, now, has_wording(which)).get(which))
+
+
+def _row(
+    session: Session, now: dt.datetime, wording: Wording, status: str, waiting: Mapping[str, Any] | None
+) -> dict[str, Any]:
     return {
-        "template_id": which[0],
-        "template_hash": which[1],
-        "reference": f"{which[0]}@{which[1][:12]}",
-        "status": "approved" if approved else "new",
-        **_wording_texts(session, now, which, waits=bool(found[0])),
-        **dict(zip(("waiting", "with_findings", "oldest", "next_expiry"), found, strict=True)),
-        "approvals": approvals,
+        "template_id": wording[0],
+        "template_hash": wording[1],
+        "reference": f"{wording[0]}@{wording[1][:12]}",
+        "status": status,
+        **_wording_texts(session, now, wording, waits=waiting is not None),
+        **(waiting or {"waiting": 0, "with_findings": 0, "oldest": None, "next_expiry": None}),
+        "approvals": _approvals(session, wording),
     }
 
 
@@ -173,7 +157,7 @@ def named(session: Session, reference: str) -> Wording:
     return template_id, meant[0]
 
 
-def _waiting_drafts(session: Session, now: dt.datetime, wording: Wording, after: str) -> Sequence[audit.AnyRow]:
+def _waiting_drafts(session: Session, now: dt.datetime, wording: Wording, after: str) -> Sequence[AnyRow]:
     return session.execute(
         select(
             Recommendation.recommendation_id,
@@ -225,43 +209,43 @@ def _record_decision(
         "run_id": run_id,
         "decided_at": now,
     }
-    audit.record(session, audit.TEMPLATE_DECISION, [row], now)
+    audit.record(session, TemplateDecision, [row], now)
 
 
-def _waiting_by_wording(session: Session, now: dt.datetime) -> dict[Wording, dict[str, Any]]:
+def _waiting(session: Session, now: dt.datetime, *which: ColumnElement[bool]) -> dict[Wording, dict[str, Any]]:
+    """How many drafts wait in which wording, how many of them with findings, and since and until when."""
+    wording = (Recommendation.template_id, Recommendation.template_hash)
     grouped = (
         select(
-            Recommendation.template_id,
-            Recommendation.template_hash,
+            *wording,
             func.count(),
             func.count().filter(RecommendationText.severity > 0),
             func.min(Recommendation.first_registered_at),
             func.min(Recommendation.expires_at),
         )
         .join(RecommendationText, current_text())
-        .where(in_status(now, "pending_approval"))
-        .group_by(Recommendation.template_id, Recommendation.template_hash)
+        .where(in_status(now, "pending_approval"), *which)
+        .group_by(*wording)
     )
     names = ("waiting", "with_findings", "oldest", "next_expiry")
     return {(row[0], row[1]): dict(zip(names, row[2:], strict=True)) for row in session.execute(grouped)}
 
 
-def _approved(session: Session) -> set[Wording]:
+def _approved(session: Session, only: Wording | None = None) -> set[Wording]:
     """As ``queue.wording_approved`` says it of one."""
-    single = select(Recommendation.template_id, Recommendation.template_hash).where(Recommendation.status == "approved")
-    whole = select(TemplateDecision.template_id, TemplateDecision.template_hash)
-    return {(row[0], row[1]) for row in session.execute(union(single, whole))}
+
+    def of(row: Any) -> Any:
+        return select(row.template_id, row.template_hash).where(has_wording(only, row) if only else true())
+
+    found = union(of(Recommendation).where(Recommendation.status == "approved"), of(TemplateDecision))
+    return {(template_id, version) for template_id, version in session.execute(found)}
 
 
 def _wording_texts(session: Session, now: dt.datetime, wording: Wording, *, waits: bool) -> dict[str, Any]:
     """What a wording was written by, the bounds of the figures it shows, and the texts at those bounds."""
     shown = (
         select(
-            Recommendation.recommendation_id,
-            Recommendation.content_type,
-            Recommendation.generator,
-            Recommendation.model,
-            Recommendation.prompt_version,
+            *columns(Recommendation, "recommendation_id content_type generator model prompt_version"),
             RecommendationText.content_hash,
             RecommendationText.slots,
         )
@@ -275,12 +259,7 @@ def _wording_texts(session: Session, now: dt.datetime, wording: Wording, *, wait
     chosen = list(dict.fromkeys([*extremes, *(one.recommendation_id for one in drafts)]))[:RENDERINGS]
     words = session.execute(
         select(
-            RecommendationText.recommendation_id,
-            RecommendationText.content_hash,
-            RecommendationText.title,
-            RecommendationText.content,
-            RecommendationText.rationale,
-            RecommendationText.findings,
+            *columns(RecommendationText, "recommendation_id content_hash title content rationale findings"),
         )
         .join(Recommendation, original_text())
         .where(RecommendationText.recommendation_id.in_(chosen))
@@ -296,27 +275,30 @@ def _wording_texts(session: Session, now: dt.datetime, wording: Wording, *, wait
     }
 
 
-def _figure_bounds(drafts: Sequence[audit.AnyRow]) -> dict[str, dict[str, Any]]:
+def _figure_bounds(drafts: Sequence[AnyRow]) -> dict[str, dict[str, Any]]:
     """Slot → {signal, lowest, highest} over the figures of the drafts; names and dates have no bounds."""
     found: dict[str, dict[str, Any]] = {}
     for draft in drafts:
         for slot, filled in json.loads(draft.slots).items():
-            value = filled.get("value")
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if not is_figure(filled.get("value")):
                 continue
-            here = {"value": value, "shown": filled.get("shown"), "recommendation_id": draft.recommendation_id}
+            here = {
+                "value": filled["value"],
+                "shown": filled.get("shown"),
+                "recommendation_id": draft.recommendation_id,
+            }
             bounds = found.setdefault(slot, {"signal": filled.get("signal"), "lowest": here, "highest": here})
             bounds["lowest"] = min(bounds["lowest"], here, key=lambda one: one["value"])
             bounds["highest"] = max(bounds["highest"], here, key=lambda one: one["value"])
     return found
 
 
-def _names(drafts: Sequence[audit.AnyRow]) -> dict[str, dict[str, Any]]:
+def _names(drafts: Sequence[AnyRow]) -> dict[str, dict[str, Any]]:
     """Slot → {values, others} of what the drafts show that is no figure: an approval covers each of these words."""
     counted: dict[str, Counter[str]] = {}
     for draft in drafts:
         for slot, filled in json.loads(draft.slots).items():
-            if isinstance(filled.get("value"), bool) or not isinstance(filled.get("value"), int | float):
+            if not is_figure(filled.get("value")):
                 counted.setdefault(slot, Counter())[str(filled.get("shown"))] += 1
     return {
         slot: {

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline import profiles, warehouse
 from spendsense_pipeline.evaluation.report import SHARES
-from spendsense_pipeline.governance import activity, evaluation_records, queue
+from spendsense_pipeline.governance import activity, endings, evaluation_records, queue
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service import charts
 from spendsense_pipeline.service.callers import Caller, person
@@ -57,7 +57,7 @@ def _governed(session: Session, now: dt.datetime) -> dict[str, Any]:
         "ages": charts.bars(activity.age_bands(session, now)),
         "operators": activity.decisions_by_operator(session),
         "wordings": activity.refused_by_wording(session),
-        "ends": charts.bars([(words(cause), n) for cause, n in activity.ends_by_cause(session)]),
+        "ends": charts.bars([(words(cause), n) for cause, n in Counter(endings.causes(session)).most_common()]),
         "feedback": charts.bars({words(kind): n for kind, n in activity.feedback(session).items()}),
     }
 

@@ -3,6 +3,7 @@
 It keeps the last step's name, so that a database which went through them all is at it already.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,11 +14,22 @@ down_revision = None
 
 
 TEXT, MOMENT = sa.Text(), sa.DateTime(timezone=True)
+TYPES: dict[str, sa.types.TypeEngine[Any]] = {
+    "text": TEXT,
+    "moment": MOMENT,
+    "day": sa.Date(),
+    "int": sa.Integer(),
+    "bigint": sa.BigInteger(),
+    "float": sa.Double(),
+    "bool": sa.Boolean(),
+}
 
 
-def columns(kind: Any, *names: str) -> list[sa.Column[Any]]:
-    """Columns of one type; a name that ends in ? may be null."""
-    return [sa.Column(name.rstrip("?"), kind, nullable=name.endswith("?")) for name in names]
+def columns(named: str) -> Iterator[sa.Column[Any]]:
+    """Columns as words, ``name:type``, of text where no type is said; what ends in ? may be null."""
+    for word in named.split():
+        name, _, kind = word.rstrip("?").partition(":")
+        yield sa.Column(name, TYPES[kind or "text"], nullable=word.endswith("?"))
 
 
 def one_of(column: str, words: str) -> sa.CheckConstraint:
@@ -39,9 +51,7 @@ def upgrade() -> None:
     op.create_table(
         "audit_chain",
         sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
-        *columns(TEXT, "kind", "subject_id?"),
-        *columns(MOMENT, "recorded_at"),
-        *columns(TEXT, "payload", "salt?", "commitment", "previous_hash"),
+        *columns("kind subject_id? recorded_at:moment payload salt? commitment previous_hash"),
         sa.Column("hash", TEXT, nullable=False, unique=True),
         one_of(
             "kind",
@@ -53,24 +63,19 @@ def upgrade() -> None:
     op.create_table(
         "audit_head",
         sa.Column("head_id", sa.Integer(), primary_key=True, autoincrement=False),
-        *columns(sa.BigInteger(), "count"),
-        *columns(TEXT, "hash"),
+        *columns("count:bigint hash"),
         sa.CheckConstraint("head_id = 1", name="single"),
     )
     op.create_table(
         "batches",
         sa.Column("batch_id", TEXT, primary_key=True),
         sa.Column("arrival", sa.Integer(), nullable=False, unique=True),
-        *columns(TEXT, "content_hash"),
-        *columns(MOMENT, "registered_at"),
-        *columns(TEXT, "source?"),
+        *columns("content_hash registered_at:moment source?"),
     )
     op.create_table(
         "consent_periods",
         sa.Column("consent_id", TEXT, primary_key=True),
-        *columns(TEXT, "user_id", "scope"),
-        *columns(sa.Integer(), "ordinal"),
-        *columns(MOMENT, "granted_at?", "opened_at", "renewed_at?", "closed_at?"),
+        *columns("user_id scope ordinal:int granted_at:moment? opened_at:moment renewed_at:moment? closed_at:moment?"),
         one_of("scope", "education partner_offers"),
         sa.UniqueConstraint("user_id", "scope", "ordinal"),
     )
@@ -81,112 +86,87 @@ def upgrade() -> None:
         "consent_texts",
         sa.Column("version", TEXT, primary_key=True),
         seq(),
-        *columns(TEXT, "content", "digest"),
-        *columns(MOMENT, "registered_at"),
+        *columns("content digest registered_at:moment"),
     )
     op.create_table(
         "evaluation_runs",
         sa.Column("evaluation_id", TEXT, primary_key=True),
         seq(),
-        *columns(sa.Date(), "as_of"),
-        *columns(MOMENT, "evaluated_at"),
-        *columns(TEXT, "run_id?", "metrics"),
-        *columns(sa.BigInteger(), "audit_count"),
-        *columns(TEXT, "audit_hash"),
+        *columns("as_of:day evaluated_at:moment run_id? metrics audit_count:bigint audit_hash"),
         sa.Column("name", TEXT, nullable=True, unique=True),
-        *columns(TEXT, "details?"),
+        *columns("details?"),
     )
     op.create_table(
         "experiments",
         sa.Column("name", TEXT, primary_key=True),
         seq(),
-        *columns(TEXT, "definition"),
+        *columns("definition"),
         sa.Column("definition_hash", TEXT, nullable=False, unique=True),
-        *columns(TEXT, "insight?", "salt"),
-        *columns(MOMENT, "registered_at"),
+        *columns("insight? salt registered_at:moment"),
     )
     op.create_table(
         "logins",
         sa.Column("login_id", sa.Integer(), primary_key=True),
-        *columns(TEXT, "name_digest", "operator_id?", "means", "outcome"),
+        *columns("name_digest operator_id? means outcome"),
         sa.Column("nonce", TEXT, nullable=True, unique=True),
-        *columns(MOMENT, "attempted_at"),
+        *columns("attempted_at:moment"),
     )
     op.create_index("ix_logins_name_digest_attempted_at", "logins", ["name_digest", "attempted_at"])
     op.create_table(
         "model_generations",
         sa.Column("generation_id", sa.Integer(), primary_key=True, autoincrement=False),
-        *columns(TEXT, "fingerprint", "situation", "persona", "prompt_version", "model", "outcome", "problems"),
-        *columns(sa.Integer(), "requests", "tokens_sent", "tokens_received"),
-        *columns(sa.Double(), "cost?", "latency_ms"),
-        *columns(MOMENT, "asked_at"),
-        *columns(TEXT, "run_id?"),
+        *columns("fingerprint situation persona prompt_version model outcome problems requests:int tokens_sent:int"),
+        *columns("tokens_received:int cost:float? latency_ms:float asked_at:moment run_id?"),
         one_of("outcome", "written failed"),
     )
     op.create_index("ix_model_generations_fingerprint_outcome", "model_generations", ["fingerprint", "outcome"])
     op.create_table(
         "operators",
         sa.Column("operator_id", TEXT, primary_key=True),
-        *columns(MOMENT, "registered_at"),
-        *columns(TEXT, "source"),
-        *columns(MOMENT, "deactivated_at?"),
+        *columns("registered_at:moment source deactivated_at:moment?"),
         sa.Column("role", TEXT, nullable=False, server_default="operator"),
         sa.Column("scopes", TEXT, nullable=False, server_default="education partner_offers"),
-        *columns(sa.Date(), "qualified_until?"),
-        *columns(TEXT, "password_hash?"),
+        *columns("qualified_until:day? password_hash?"),
         sa.Column("subject", TEXT, nullable=True, unique=True),
-        *columns(MOMENT, "sessions_since?"),
+        *columns("sessions_since:moment?"),
         one_of("role", "viewer operator auditor admin"),
     )
     op.create_table(
         "policies",
         sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
-        *columns(sa.Boolean(), "four_eyes"),
-        *columns(sa.Integer(), "consent_days"),
-        *columns(TEXT, "actor", "reason"),
-        *columns(MOMENT, "recorded_at"),
+        *columns("four_eyes:bool consent_days:int actor reason recorded_at:moment"),
         sa.CheckConstraint("consent_days >= 0", name="consent_days"),
     )
     op.create_table(
         "recall_orders",
         sa.Column("order_id", TEXT, primary_key=True),
         seq(),
-        *columns(TEXT, "target", "subject"),
-        *columns(MOMENT, "since?"),
-        *columns(TEXT, "actor", "reason"),
-        *columns(sa.Integer(), "releases"),
-        *columns(TEXT, "digest"),
-        *columns(MOMENT, "ordered_at"),
+        *columns("target subject since:moment? actor reason releases:int digest ordered_at:moment"),
         one_of("target", "recommendation template product operator"),
     )
     op.create_table(
         "slates",
         sa.Column("user_id", TEXT, primary_key=True),
-        *columns(sa.Date(), "as_of"),
-        *columns(MOMENT, "registered_at"),
+        *columns("as_of:day registered_at:moment"),
     )
     op.create_table(
         "topic_choices",
         sa.Column("choice_id", TEXT, primary_key=True),
         seq(),
-        *columns(TEXT, "user_id", "topic", "choice", "actor", "source", "channel"),
-        *columns(MOMENT, "recorded_at"),
+        *columns("user_id topic choice actor source channel recorded_at:moment"),
         one_of("choice", "wanted declined"),
     )
     op.create_index("ix_topic_choices_user_id_topic_seq", "topic_choices", ["user_id", "topic", "seq"])
     op.create_table(
         "webhook_cursors",
         sa.Column("address", TEXT, primary_key=True),
-        *columns(sa.BigInteger(), "seq"),
+        *columns("seq:bigint"),
     )
     op.create_table(
         "webhook_deliveries",
         sa.Column("address", TEXT, primary_key=True),
         sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
-        *columns(TEXT, "state"),
-        *columns(sa.Integer(), "attempts"),
-        *columns(MOMENT, "next_at"),
-        *columns(TEXT, "error?"),
+        *columns("state attempts:int next_at:moment error?"),
         one_of("state", "waiting delivered dead"),
     )
     op.create_index("ix_webhook_deliveries_state_next_at", "webhook_deliveries", ["state", "next_at"])
@@ -194,12 +174,10 @@ def upgrade() -> None:
         "access_tokens",
         sa.Column("token_id", TEXT, primary_key=True),
         sa.Column("digest", TEXT, nullable=False, unique=True),
-        *columns(TEXT, "name", "scopes"),
+        *columns("name scopes"),
         sa.Column("user_id", TEXT, nullable=True, index=True),
         sa.Column("operator_id", TEXT, sa.ForeignKey("operators.operator_id"), nullable=True),
-        *columns(MOMENT, "created_at"),
-        *columns(TEXT, "created_by"),
-        *columns(MOMENT, "expires_at?", "last_used_at?", "revoked_at?"),
+        *columns("created_at:moment created_by expires_at:moment? last_used_at:moment? revoked_at:moment?"),
     )
     op.create_table(
         "assignments",
@@ -207,11 +185,7 @@ def upgrade() -> None:
         seq(),
         sa.Column("experiment", TEXT, sa.ForeignKey("experiments.name"), nullable=False),
         sa.Column("user_id", TEXT, nullable=False, index=True),
-        *columns(TEXT, "arm", "stratum"),
-        *columns(sa.Integer(), "ordinal"),
-        *columns(TEXT, "shows", "template_id?"),
-        *columns(sa.Date(), "as_of"),
-        *columns(MOMENT, "assigned_at", "until"),
+        *columns("arm stratum ordinal:int shows template_id? as_of:day assigned_at:moment until:moment"),
         sa.CheckConstraint("ordinal >= 0", name="ordinal"),
         one_of("shows", "nothing usual template"),
         sa.CheckConstraint("(shows = 'template') = (template_id IS NOT NULL)", name="template"),
@@ -223,34 +197,28 @@ def upgrade() -> None:
         sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
         sa.Column("consent_id", TEXT, sa.ForeignKey("consent_periods.consent_id"), nullable=False, index=True),
         sa.Column("user_id", TEXT, nullable=False, index=True),
-        *columns(TEXT, "scope", "action"),
-        *columns(MOMENT, "granted_at?"),
-        *columns(TEXT, "text_version?", "channel", "source", "actor", "reason?"),
-        *columns(MOMENT, "recorded_at"),
+        *columns("scope action granted_at:moment? text_version? channel source actor reason? recorded_at:moment"),
         one_of("action", "opened renewed closed"),
     )
     op.create_table(
         "erasure_requests",
         sa.Column("user_id", TEXT, primary_key=True),
         sa.Column("operator_id", TEXT, sa.ForeignKey("operators.operator_id"), nullable=False),
-        *columns(TEXT, "reason"),
-        *columns(MOMENT, "requested_at"),
+        *columns("reason requested_at:moment"),
     )
     op.create_table(
         "erasures",
         sa.Column("erasure_id", TEXT, primary_key=True),
         seq(),
         sa.Column("operator_id", TEXT, sa.ForeignKey("operators.operator_id"), nullable=False),
-        *columns(TEXT, "reason", "links"),
-        *columns(MOMENT, "erased_at"),
+        *columns("reason links erased_at:moment"),
     )
     op.create_table(
         "experiment_ends",
         sa.Column("name", TEXT, sa.ForeignKey("experiments.name"), primary_key=True),
         seq(),
         sa.Column("operator_id", TEXT, sa.ForeignKey("operators.operator_id"), nullable=False),
-        *columns(TEXT, "reason"),
-        *columns(MOMENT, "ended_at"),
+        *columns("reason ended_at:moment"),
     )
     op.create_table(
         "holds",
@@ -258,43 +226,31 @@ def upgrade() -> None:
         seq(),
         sa.Column("user_id", TEXT, nullable=False, index=True),
         sa.Column("operator_id", TEXT, sa.ForeignKey("operators.operator_id"), nullable=False),
-        *columns(TEXT, "reason"),
-        *columns(MOMENT, "placed_at"),
+        *columns("reason placed_at:moment"),
     )
     op.create_table(
         "model_templates",
         sa.Column("generation_id", sa.Integer(), sa.ForeignKey("model_generations.generation_id"), primary_key=True),
         sa.Column("place", sa.Integer(), primary_key=True, autoincrement=False),
-        *columns(TEXT, "topic", "title", "content", "facts", "slots", "template_hash"),
+        *columns("topic title content facts slots template_hash"),
     )
     op.create_table(
         "operator_events",
         sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
         sa.Column("operator_id", TEXT, sa.ForeignKey("operators.operator_id"), nullable=False, index=True),
-        *columns(TEXT, "action", "role", "scopes"),
-        *columns(sa.Date(), "qualified_until?"),
-        *columns(TEXT, "credentials", "actor", "source"),
-        *columns(MOMENT, "recorded_at"),
+        *columns("action role scopes qualified_until:day? credentials actor source recorded_at:moment"),
         one_of("action", "added changed reactivated deactivated"),
     )
     op.create_table(
         "recommendations",
         sa.Column("recommendation_id", TEXT, primary_key=True),
-        *columns(TEXT, "user_id"),
-        *columns(sa.Date(), "as_of"),
-        *columns(sa.Integer(), "window_days"),
-        *columns(TEXT, "persona", "content_type", "template_id"),
+        *columns("user_id as_of:day window_days:int persona content_type template_id"),
         sa.Column("template_hash", TEXT, nullable=False, server_default=sa.text("''")),
-        *columns(TEXT, "situation", "product_id?", "generator", "model?", "prompt_version"),
-        *columns(sa.Double(), "generation_ms?"),
+        *columns("situation product_id? generator model? prompt_version generation_ms:float?"),
         sa.Column("consent_id", TEXT, sa.ForeignKey("consent_periods.consent_id"), nullable=False, index=True),
-        *columns(TEXT, "original_hash", "content_hash", "run_id?"),
-        *columns(MOMENT, "registered_at", "first_registered_at", "expires_at"),
-        *columns(TEXT, "status"),
-        *columns(MOMENT, "status_at"),
-        *columns(TEXT, "superseded_by?", "decision_id?"),
-        *columns(MOMENT, "released_at?"),
-        *columns(TEXT, "insight?", "insight_id?"),
+        *columns("original_hash content_hash run_id? registered_at:moment first_registered_at:moment"),
+        *columns("expires_at:moment status status_at:moment superseded_by? decision_id? released_at:moment? insight?"),
+        *columns("insight_id?"),
         sa.Column("ghost", sa.Boolean(), nullable=False, server_default=sa.false()),
         one_of("content_type", "education partner_offer"),
         sa.CheckConstraint(
@@ -333,13 +289,9 @@ def upgrade() -> None:
         "standing_approvals",
         sa.Column("standing_id", TEXT, primary_key=True),
         seq(),
-        *columns(TEXT, "template_id", "template_hash"),
+        *columns("template_id template_hash"),
         sa.Column("operator_id", TEXT, sa.ForeignKey("operators.operator_id"), nullable=False),
-        *columns(MOMENT, "until"),
-        *columns(sa.Integer(), "read_percent"),
-        *columns(TEXT, "bounds", "known_by"),
-        *columns(MOMENT, "given_at", "ended_at?"),
-        *columns(TEXT, "ended_by?"),
+        *columns("until:moment read_percent:int bounds known_by given_at:moment ended_at:moment? ended_by?"),
         sa.CheckConstraint("read_percent BETWEEN 1 AND 100", name="read_percent"),
     )
     op.create_index(
@@ -349,12 +301,8 @@ def upgrade() -> None:
         "draft_events",
         sa.Column("seq", sa.BigInteger(), primary_key=True, autoincrement=False),
         sa.Column("recommendation_id", TEXT, sa.ForeignKey("recommendations.recommendation_id"), nullable=False),
-        *columns(TEXT, "action", "user_id", "consent_id"),
-        *columns(sa.Date(), "as_of"),
-        *columns(TEXT, "template_id", "template_hash", "content_hash", "evidence?"),
-        *columns(MOMENT, "expires_at"),
-        *columns(TEXT, "superseded_by?", "run_id?"),
-        *columns(MOMENT, "recorded_at"),
+        *columns("action user_id consent_id as_of:day template_id template_hash content_hash evidence?"),
+        *columns("expires_at:moment superseded_by? run_id? recorded_at:moment"),
         one_of("action", "registered rewritten judged superseded expired voided"),
     )
     op.create_index("ix_draft_events_recommendation_id_seq", "draft_events", ["recommendation_id", "seq"])
@@ -363,7 +311,7 @@ def upgrade() -> None:
         sa.Column("recommendation_id", TEXT, sa.ForeignKey("recommendations.recommendation_id"), primary_key=True),
         seq(),
         sa.Column("assignment_id", TEXT, sa.ForeignKey("assignments.assignment_id"), nullable=False, index=True),
-        *columns(MOMENT, "marked_at"),
+        *columns("marked_at:moment"),
     )
     op.create_table(
         "hold_lifts",
@@ -371,18 +319,15 @@ def upgrade() -> None:
         seq(),
         sa.Column("user_id", TEXT, nullable=False, index=True),
         sa.Column("operator_id", TEXT, sa.ForeignKey("operators.operator_id"), nullable=False),
-        *columns(TEXT, "reason"),
-        *columns(MOMENT, "lifted_at"),
+        *columns("reason lifted_at:moment"),
     )
     op.create_table(
         "recommendation_texts",
         sa.Column("recommendation_id", TEXT, sa.ForeignKey("recommendations.recommendation_id"), primary_key=True),
         sa.Column("content_hash", TEXT, primary_key=True),
-        *columns(TEXT, "title", "content", "rationale", "findings"),
-        *columns(sa.Integer(), "severity"),
-        *columns(TEXT, "slots", "reasons", "signals?"),
+        *columns("title content rationale findings severity:int slots reasons signals?"),
         sa.Column("author", TEXT, sa.ForeignKey("operators.operator_id"), nullable=True),
-        *columns(MOMENT, "written_at"),
+        *columns("written_at:moment"),
         sa.CheckConstraint("severity BETWEEN 0 AND 2", name="severity"),
     )
     op.create_table(
@@ -393,29 +338,26 @@ def upgrade() -> None:
         seq(),
         sa.Column("operator_id", TEXT, sa.ForeignKey("operators.operator_id"), nullable=False),
         sa.Column("sample_id", TEXT, sa.ForeignKey("recommendations.recommendation_id"), nullable=True, index=True),
-        *columns(sa.Integer(), "approved"),
-        *columns(TEXT, "run_id?"),
-        *columns(MOMENT, "decided_at"),
+        *columns("approved:int run_id? decided_at:moment"),
     )
     op.create_table(
         "tombstones",
         sa.Column("digest", TEXT, primary_key=True),
         seq(),
-        *columns(TEXT, "kind", "owner", "salt"),
-        *columns(MOMENT, "recorded_at"),
+        *columns("kind owner salt recorded_at:moment"),
         sa.Column("erasure_id", TEXT, sa.ForeignKey("erasures.erasure_id"), nullable=True),
         one_of("kind", "user account"),
     )
     op.create_table(
         "wording_holds",
         sa.Column("hold_id", TEXT, primary_key=True),
-        *columns(TEXT, "template_id", "template_hash", "cause"),
+        *columns("template_id template_hash cause"),
         sa.Column(
             "recommendation_id", TEXT, sa.ForeignKey("recommendations.recommendation_id"), nullable=True, index=True
         ),
-        *columns(MOMENT, "opened_at", "cleared_at?"),
+        *columns("opened_at:moment cleared_at:moment?"),
         sa.Column("cleared_by", TEXT, sa.ForeignKey("operators.operator_id"), nullable=True),
-        *columns(TEXT, "note?"),
+        *columns("note?"),
     )
     partial_index(
         "uq_wording_holds_one_open",
@@ -428,12 +370,9 @@ def upgrade() -> None:
         "decisions",
         sa.Column("decision_id", TEXT, primary_key=True),
         seq(),
-        *columns(TEXT, "recommendation_id"),
-        *columns(sa.Integer(), "ordinal"),
-        *columns(TEXT, "action"),
+        *columns("recommendation_id ordinal:int action"),
         sa.Column("operator_id", TEXT, sa.ForeignKey("operators.operator_id"), nullable=False),
-        *columns(TEXT, "content_hash", "reason?", "made", "run_id?"),
-        *columns(MOMENT, "decided_at"),
+        *columns("content_hash reason? made run_id? decided_at:moment"),
         sa.Column("known_by", TEXT, nullable=False, server_default="trusted_local"),
         one_of("action", "approve reject override undo"),
         one_of("known_by", "login token trusted_local"),
@@ -449,8 +388,7 @@ def upgrade() -> None:
         "viewings",
         sa.Column("recommendation_id", TEXT, primary_key=True),
         sa.Column("operator_id", TEXT, primary_key=True),
-        *columns(TEXT, "content_hash"),
-        *columns(MOMENT, "viewed_at"),
+        *columns("content_hash viewed_at:moment"),
         sa.ForeignKeyConstraint(
             ["recommendation_id", "content_hash"],
             ["recommendation_texts.recommendation_id", "recommendation_texts.content_hash"],
@@ -462,10 +400,9 @@ def upgrade() -> None:
         seq(),
         sa.Column("recommendation_id", TEXT, nullable=False, unique=True),
         sa.Column("consent_id", TEXT, sa.ForeignKey("consent_periods.consent_id"), nullable=False, index=True),
-        *columns(TEXT, "decision_id", "content_hash"),
+        *columns("decision_id content_hash"),
         sa.Column("consent_days", sa.Integer(), nullable=False, server_default="0"),
-        *columns(TEXT, "run_id?"),
-        *columns(MOMENT, "released_at", "expires_at?", "ended_at?"),
+        *columns("run_id? released_at:moment expires_at:moment? ended_at:moment?"),
         sa.ForeignKeyConstraint(
             ["decision_id", "recommendation_id", "content_hash"],
             ["decisions.decision_id", "decisions.recommendation_id", "decisions.content_hash"],
@@ -479,8 +416,7 @@ def upgrade() -> None:
         "feedback_events",
         sa.Column("event_id", TEXT, primary_key=True),
         sa.Column("release_id", TEXT, sa.ForeignKey("releases.release_id"), nullable=False, index=True),
-        *columns(TEXT, "user_id", "kind", "note?", "source"),
-        *columns(MOMENT, "occurred_at"),
+        *columns("user_id kind note? source occurred_at:moment"),
         sa.Column("received_at", MOMENT, nullable=False, index=True),
         one_of("kind", "delivered seen opened helpful not_helpful dismissed wrong_figure complaint acted"),
     )
@@ -489,8 +425,7 @@ def upgrade() -> None:
         "recalls",
         sa.Column("release_id", TEXT, sa.ForeignKey("releases.release_id"), primary_key=True),
         seq(),
-        *columns(TEXT, "recommendation_id", "cause"),
-        *columns(MOMENT, "recalled_at"),
+        *columns("recommendation_id cause recalled_at:moment"),
         sa.Column("order_id", TEXT, sa.ForeignKey("recall_orders.order_id"), nullable=True),
     )
     op.execute(
