@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from fsspec.implementations.local import LocalFileSystem
 
 MANIFEST = "_manifest.json"  # readers of folders pass over names that begin so
+UNFINISHED = ".tmp"
 
 
 class Manifest(NamedTuple):
@@ -65,7 +66,7 @@ def place(filesystem: Any, folder: str, parts: Mapping[str, Path], note: str | N
     if filesystem.isfile(folder) and isinstance(filesystem, LocalFileSystem):
         # One name cannot be a file and a folder: for a moment there is neither, and a run killed in it leaves what the
         # next merge makes anew from the raw rows.
-        beside = f"{folder}.tmp"
+        beside = f"{folder}{UNFINISHED}"
         if filesystem.isdir(beside):
             filesystem.rm(beside, recursive=True)
         _place(filesystem, beside, parts, Manifest({}), note)
@@ -110,13 +111,15 @@ def bounds(month: str) -> tuple[dt.date, dt.date]:
 
 
 def _set_aside(filesystem: Any, folder: str, before: Manifest | None, current: set[str]) -> None:
-    """Take out of the folder what the manifest does not name: former parts, and what a killed merge left."""
+    """Take out of the folder what the manifest does not name: former parts, and what killed merges left of theirs."""
     filesystem.makedirs(former(folder), exist_ok=True)
     if before is not None:
         filesystem.pipe_file(f"{former(folder)}/{before.id}.json", before.text().encode())
     for path in filesystem.ls(folder, detail=False):
         name = path.rsplit("/", 1)[-1]
-        if name.endswith(".parquet") and name not in current:
+        if name.endswith(UNFINISHED):
+            filesystem.rm_file(path)
+        elif name not in {*current, MANIFEST}:
             filesystem.mv(path, f"{former(folder)}/{name}")
 
 
@@ -135,7 +138,7 @@ def _forget(filesystem: Any, folder: str, kept_since: dt.datetime) -> None:
 def _put(filesystem: Any, file: Path, target: str) -> None:
     """Put a local file in its place in one piece."""
     if isinstance(filesystem, LocalFileSystem):
-        beside = f"{target}.tmp"
+        beside = f"{target}{UNFINISHED}"
         filesystem.put_file(str(file), beside)
         Path(beside).replace(target)
     else:

@@ -215,7 +215,10 @@ class Settings(BaseSettings):
         default=4, ge=0, description="days without a newer transaction or batch after which the data is late"
     )
     keep_days: KeptDays = Field(
-        default=0, ge=0, description="days that runs, daily partitions and pages are kept, 90 or more; 0 = for ever"
+        default=0,
+        ge=0,
+        description="days that runs, daily partitions, pages and former transactions are kept, 90 or more; "
+        "0 = for ever, former transactions until the next merge",
     )
     first_date: dt.date = Field(default=dt.date(2026, 1, 1), description="first daily partition")
     timezone: Timezone = Field(default="UTC", description="timezone of the daily schedule")

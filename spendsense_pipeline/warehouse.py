@@ -212,7 +212,7 @@ def write(table: "ibis.Table", asset: str, target: Path, scratch: Path | None = 
     if order is None:
         table.to_parquet(target, **noted)
         return
-    rows = int(table.count().to_pyarrow().as_py())
+    rows = _count(table)
     group = min(max(rows // GROUPS, SMALLEST_GROUP), LARGEST_GROUP)
     parts = ranges(table, order[0], SORTED_AT_ONCE) if rows > SORTED_AT_ONCE else []
     if len(parts) < 2:
@@ -226,10 +226,10 @@ def write(table: "ibis.Table", asset: str, target: Path, scratch: Path | None = 
             backend.read_parquet(files).to_parquet(target, row_group_size=group, **noted)
 
 
-def is_by_month(rows: int, root: str, asset: str) -> bool:
-    """Whether so many rows of a table are, or become, parts by month."""
+def is_by_month(table: "ibis.Table", root: str, asset: str) -> bool:
+    """Whether the rows of a table are stored, or to be stored, as parts by month."""
     filesystem, folder = fsspec.core.url_to_fs(path(root, asset))
-    return asset in BY_MONTH and (rows >= BY_MONTH_FROM or months.manifest(filesystem, folder) is not None)
+    return asset in BY_MONTH and (months.manifest(filesystem, folder) is not None or _count(table) >= BY_MONTH_FROM)
 
 
 def write_by_month(
@@ -279,6 +279,10 @@ def _parted(table: "ibis.Table", folder: Path) -> dict[str, "ibis.Table"]:
 def _of_month(table: "ibis.Table", month: str) -> "ibis.Table":
     first, end = months.bounds(month)
     return table.filter(table.date >= first, table.date < end)
+
+
+def _count(table: "ibis.Table") -> int:
+    return int(table.count().to_pyarrow().as_py())
 
 
 @contextmanager

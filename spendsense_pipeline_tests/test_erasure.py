@@ -229,11 +229,18 @@ def test_whom_nobody_knows_is_refused_and_a_stranger_s_file_is_named(
 def test_a_warehouse_elsewhere_is_emptied_as_well() -> None:
     root = "memory://elsewhere/warehouse"
     frame = pd.DataFrame({"user_id": ["mia", "noah", "mia"], "figure": [1.0, 2.0, 3.0]})
-    for path in ("features_30d/2026-06-30.parquet", "transactions.parquet/part-0.parquet", "metrics.parquet"):
+    of_people = (
+        "features_30d/2026-06-30",
+        "transactions.parquet/2026-06.1",
+        "transactions/former/2026-06.0",
+        "metrics",
+    )
+    for path in (*(f"{path}.parquet" for path in of_people), "transactions.parquet/2026-06.1.parquet.tmp"):
         with fsspec.open(f"{root}/{path}", "wb") as out:
             (frame if path != "metrics.parquet" else frame[["figure"]]).to_parquet(out)
     erased = Erased("grain", [digest("grain", "user", "mia")])
-    assert empty_warehouse(root, erased, set()) == {"features_30d": 2, "transactions": 2}
+    assert empty_warehouse(root, erased, set()) == {"features_30d": 2, "transactions": 4}
+    assert not fsspec.filesystem("memory").glob("/elsewhere/warehouse/**/*.tmp"), "half-written by a killed run"
     with fsspec.open(f"{root}/features_30d/2026-06-30.parquet", "rb") as stored:
         assert pd.read_parquet(stored).to_dict("list") == {"user_id": ["noah"], "figure": [2.0]}
     assert empty_warehouse(root, erased, set()) == {}

@@ -140,6 +140,7 @@ def test_what_a_killed_merge_left_goes_with_the_next_one(tmp_path: Path, monkeyp
             store(str(tmp_path), SECOND, {"2026-04", "2026-05"})
     assert read(str(tmp_path)) == by_month(SECOND), "the manifest was in its place"
     (folder / months.MANIFEST).write_bytes(manifest)
+    (folder / "2026-05.1.parquet.tmp").write_bytes(b"half")
     assert read(str(tmp_path)) == by_month(FIRST), "it was not: the parts of before are all there"
     store(str(tmp_path), SECOND, {"2026-04", "2026-05"})
     assert read(str(tmp_path)) == by_month(SECOND)

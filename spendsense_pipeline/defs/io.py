@@ -90,7 +90,7 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
         path = warehouse.path(self.root, asset, key)
         filesystem, target = fsspec.core.url_to_fs(path)
         filesystem.makedirs(filesystem._parent(target), exist_ok=True)
-        if isinstance(obj, Noted) and warehouse.is_by_month(_count(obj.rows), self.root, asset):
+        if isinstance(obj, Noted) and warehouse.is_by_month(obj.rows, self.root, asset):
             # By the clock of the file system, as the times that this is compared with.
             kept_since = dt.datetime.now(dt.UTC) - dt.timedelta(days=self.keep_days)
             scratch = Path(self.scratch or tempfile.gettempdir())
@@ -148,10 +148,6 @@ def _of_partition(obj: Storable, key: str | None, keys: Sequence[str | None]) ->
     if len(keys) > 1 or isinstance(obj, Parts | EachPartition):
         raise TypeError(f"{type(obj).__name__} cannot be stored as {len(keys)} partitions")
     return obj
-
-
-def _count(rows: ibis.Table) -> int:
-    return int(rows.count().to_pyarrow().as_py())
 
 
 def _name(key: dg.AssetKey) -> str:

@@ -19,6 +19,7 @@ from spendsense_pipeline.erasure.erased_files import rewritten
 from spendsense_pipeline.evaluation import export
 
 RAW = ("raw_users", "raw_accounts", "raw_transactions", "raw_liabilities")
+UNFINISHED = (".tmp", ".erasing")
 SPOT = ("batch", "file", "row")
 """The place of a landed row, as raw tables and the quarantine name it."""
 
@@ -66,8 +67,12 @@ def _ids(root: str, table: str) -> Iterator[dict[str, Any]]:
 
 
 def empty_warehouse(root: str, erased: Erased, pseudonyms: set[str]) -> dict[str, int]:
-    """Rows taken out by table, in every partition. Raw rows go last: they say which rows in quarantine are theirs."""
+    """Rows taken out by table, in every partition and former part. Raw rows go last: they say which rows in quarantine
+    are theirs. What killed runs left half-written goes whole."""
     filesystem, folder = fsspec.core.url_to_fs(root)
+    for path in filesystem.find(folder):
+        if path.endswith(UNFINISHED):
+            filesystem.rm_file(path)
     paths = _parquet(filesystem, folder)
     raw = [path for path in paths if _table(folder, path) in RAW]
     spots = {spot for path in raw for spot in _spots(filesystem, path, _table(folder, path), erased)}
