@@ -19,7 +19,7 @@ from spendsense_pipeline.defs import launch
 from spendsense_pipeline.erasure import everywhere
 from spendsense_pipeline.erasure.erased import Erased
 from spendsense_pipeline.erasure.erased_rows import remembered
-from spendsense_pipeline.erasure.erased_tables import empty_exports, empty_warehouse
+from spendsense_pipeline.erasure.erased_tables import Holdings, empty_exports, empty_warehouse
 from spendsense_pipeline.governance import consent, operators, queue, release, review
 from spendsense_pipeline.governance.audit import verify
 from spendsense_pipeline.governance.database import reading, writing
@@ -244,6 +244,34 @@ def test_a_warehouse_elsewhere_is_emptied_as_well() -> None:
     with fsspec.open(f"{root}/features_30d/2026-06-30.parquet", "rb") as stored:
         assert pd.read_parquet(stored).to_dict("list") == {"user_id": ["noah"], "figure": [2.0]}
     assert empty_warehouse(root, erased, set()) == {}
+
+
+@pytest.mark.parametrize(
+    ("delivered_to", "named_by", "theirs"),
+    [
+        ([], ["mia"], True),
+        ([], ["mia", None], True),
+        ([], ["mia", "noah"], False),
+        (["mia"], ["mia", "noah"], True),  # another customer's row on it is a mistake of the source
+        (["mia", "noah"], ["mia"], False),
+        (["noah"], ["mia"], False),
+    ],
+)
+def test_an_account_is_a_customers_that_a_file_gave_them_or_that_nobody_elses_rows_name(
+    delivered_to: list[str], named_by: list[str | None], theirs: bool, tmp_path: Path
+) -> None:
+    for table, users in {
+        "raw_accounts/b1": delivered_to,
+        "accounts": delivered_to,
+        "raw_transactions/b1": named_by,
+    }.items():
+        (tmp_path / table).parent.mkdir(exist_ok=True)
+        rows = pa.table(
+            {"user_id": pa.array(users, pa.string()), "account_id": pa.array(["a1"] * len(users), pa.string())}
+        )
+        pq.write_table(rows, tmp_path / f"{table}.parquet")
+    held = Holdings.read(str(tmp_path), "mia")
+    assert ("a1" in held.accounts - held.of_others) is theirs
 
 
 def test_exports_elsewhere_are_emptied_as_well_and_their_manifests_follow() -> None:

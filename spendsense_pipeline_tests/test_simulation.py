@@ -1007,6 +1007,8 @@ class World:
         expected = self.bank.tables()
         for table, names in columns.items() if judged else list(columns.items())[:-1]:
             rows = warehouse.load(self.settings.warehouse_root, table).to_pylist()
+            if table == "quarantined_rows" and self.bank.erased:
+                rows = [row for row in rows if '"unknown_account"' not in row["reasons"]]
             found = Counter(tuple(str(v) if isinstance(v := row[n], dt.date) else v for n in names) for row in rows)
             assert found == expected[table], (
                 f"{table}: missing {sorted((expected[table] - found).items())[:5]}, "

@@ -42,15 +42,20 @@ class Holdings:
     def read(cls, root: str, user_id: str) -> "Holdings":
         """From the tables of a warehouse."""
         found = cls()
+        named_by_others = set()
         for table in ("raw_accounts", "accounts", "raw_users", "users", "raw_transactions"):
             for row in _ids(root, table):
-                account = (row.get("account_id") or "").strip()
-                if (row["user_id"] or "").strip() == user_id:
+                account, holder = ((row.get(name) or "").strip() for name in ("account_id", "user_id"))
+                if holder == user_id:
                     found.known = True
                     found.accounts |= {account} - {""}
                     found.delivered |= {account} - {""} if table in ("raw_accounts", "accounts") else set()
                 elif table == "accounts":
                     found.of_others.add(account)
+                elif table == "raw_transactions" and holder:
+                    named_by_others.add(account)
+        # What several customers' rows name, and no file gave to this one, is not this one's.
+        found.of_others |= named_by_others - found.delivered
         return found
 
 

@@ -389,7 +389,7 @@ def _decided_now(
 
 
 def _going_now(
-    session: Session, query: audit.AnySelect, terms: Terms
+    session: Session, query: AnySelect, terms: Terms
 ) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str]]:
     """``_decided_now`` within the weekly cap, as far as can be said without reading the texts."""
     candidates, blocked = _decided_now(session, query, terms)
