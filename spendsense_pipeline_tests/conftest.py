@@ -6,6 +6,7 @@ import functools
 import gc
 import os
 import shutil
+import signal
 import ssl
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
@@ -94,6 +95,15 @@ def pytest_collection() -> Generator[None, object, object]:
         # As launch does for a run: composing queries makes millions of small objects that live until it is done.
         gc.set_threshold(200_000, 50, 50)
         gc.enable()
+
+
+def pytest_configure() -> None:
+    """A shell starts what it puts in the background with SIGINT ignored. Each run gives SIGTERM the handler of SIGINT
+    (Dagster's doing), children inherit that it is ignored, and a run in a thread waits a minute for those that it ends
+    by it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
