@@ -39,6 +39,14 @@ _NUMBERS = re.compile(
     re.IGNORECASE,
 )
 _CHANGING = re.compile(r"\d{5,}|\b\d{1,2}[/.]\d{2}\b|\b\d{4}-\d{2}-\d{2}\b")
+_CODES = re.compile(
+    r"(?<![^\W_])(?:"
+    r"(?P<number>(?!19|20)\d{4}|[Xx]{2,}\d{4}"  # a store's, the last four of a card
+    r"|\d{1,2}-\d{2}-\d{4}|00/00/\d{2,4}|(?:\d{4}-\d{2}-\d{2}T)?\d{2}:\d{2}(?::\d{2})?)"  # a date, a time
+    r"|(?P<code>(?=[A-Za-z]{0,4}\d+[A-Za-z]+\d|[A-Za-z]{1,4}\d{2,}[A-Za-z])[A-Za-z\d]{7,})"
+    r"|\d{2} (?:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)"
+    r")(?![^\W_])"
+)
 _FIELD = re.compile(r"[\w#]+(?=[:+/])|(?<=/)\w+|einkauf bei")
 _HOLDER = re.compile(r"\s\d{6,}\s+([^\W\d_]+(?:[ .][^\W\d_]+){1,3})\s*$")
 _ACCOUNT = re.compile(r"(?:^|[ :-])([A-Z]{2,4}/\d{6,})$")
@@ -105,12 +113,29 @@ def fold(text: str) -> str:
 
 
 def shape(text: str) -> str:
-    """A text with zeros for each long number and date, which no name depends on: rows share shapes, seldom texts."""
+    """A text with zeros for each long number, date and time, and one code for all codes: no name depends on them, and
+    rows share shapes, seldom texts.
+
+    >>> shape("SQ *CUP #2811 OAKLAND 06/12 REF IB0AE8570D9")
+    'SQ *CUP #0000 OAKLAND 00/00 REF A0A0A0A0'
+    """
+    return _CODES.sub(_alike, without_numbers(text))
+
+
+def without_numbers(text: str) -> str:
+    """A text with zeros for each long number and day of a month: a name that consists of codes depends on no more."""
     return text if "/" in text and _ACCOUNT.search(text) else _CHANGING.sub(_zeros, text)
 
 
 def _zeros(match: re.Match[str]) -> str:
     return "00/00" if "/" in match[0] or "." in match[0] else "0000-00-00" if "-" in match[0] else "00000000"
+
+
+def _alike(match: re.Match[str]) -> str:
+    number, code = match["number"], match["code"]
+    if code:
+        return "0A0A0A0A" if code[0].isdigit() else "A0A0A0A0"  # behind a star it matters
+    return _DIGIT.sub("0", number) if number else "00 JAN"
 
 
 def read(text: str) -> Text:

@@ -5,7 +5,7 @@ customer, an amount or a date; what the population shows arrives as a table (``p
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
@@ -42,7 +42,7 @@ SCHEMA: Final = pa.schema(
 )
 
 _MOST_KEPT = 200_000
-"""Texts whose payee is remembered; more would fill the memory of whoever reads millions."""
+"""Texts, and shapes of texts, whose payee is remembered; more would fill the memory of whoever reads millions."""
 
 _PAYROLL = words.BITS["payroll"]
 _BENEFITS = words.BITS["benefit"] | words.BITS["pension"]
@@ -52,7 +52,7 @@ _OWN_ACCOUNT = words.BITS["own_account"]
 _NO_CARD = words.BITS["card_payment"] | words.BITS["fee"]
 _ON_A_CARD = re.compile(r"[A-Za-z] {0,2}\* ?[A-Za-z]|\b\d{3}-(?:\d{3}-\d{4}|0{8}) +[A-Z]{2}$")
 """What only a card's descriptor has: a star behind the processor, or a telephone number and a state at its end.
-A long number is zeros here (``names.shape``)."""
+Long numbers and codes are zeros here (``names.shape``)."""
 _STATE = (
     *("INCOME_RETIREMENT_PENSION", "INCOME_UNEMPLOYMENT", "INCOME_TAX_REFUND", "INCOME_GOVERNMENT_BENEFITS"),
     *("INCOME_MILITARY", "GOVERNMENT_AND_NON_PROFIT_TAX_PAYMENT"),
@@ -108,6 +108,7 @@ class Reader:
     def __init__(self, house: Sequence[HouseRule] = ()) -> None:
         self._identify = _Identifier(house)
         self._payees: dict[tuple[Any, ...], Payee] = {}
+        self._shapes: dict[tuple[Any, ...], Payee] = {}
 
     def __call__(self, descriptors: pa.Table, population: pa.Table | None = None) -> pa.Table:
         """``readings`` of a table."""
@@ -137,9 +138,19 @@ class Reader:
         if payee is None:
             if len(self._payees) > _MOST_KEPT:
                 self._payees.clear()
-            shapes = tuple(names.shape(text) if text else None for text in texts)
-            payee = self._payees.get(shapes) or self._identify(*shapes)
-            self._payees[texts] = self._payees[shapes] = payee
+            if len(self._shapes) > _MOST_KEPT:
+                self._shapes.clear()
+            payee = self._shared(names.shape, texts)
+            if payee.bare:  # the codes are all that there is
+                payee = self._shared(names.without_numbers, texts)
+            self._payees[texts] = payee
+        return payee
+
+    def _shared(self, shape: Callable[[str], str], texts: tuple[Any, ...]) -> Payee:
+        shapes = tuple(shape(text) if text else None for text in texts)
+        payee = self._shapes.get(shapes)
+        if payee is None:
+            payee = self._shapes[shapes] = self._identify(*shapes)
         return payee
 
 
