@@ -399,7 +399,7 @@ def is_own_transfer(row: Records) -> bool:
 def is_unearned(row: Records) -> bool:
     """Whether words or the code speak against a wage."""
     return (
-        row.says & (SAYS_UNEARNED | SAYS_INTEREST | SAYS_REFUND | SAYS_NO_INCOME) != 0
+        row.says & (SAYS_UNEARNED | SAYS_BENEFIT | SAYS_PENSION | SAYS_INTEREST | SAYS_REFUND | SAYS_NO_INCOME) != 0
         or row.told & (MARK_INTEREST | MARK_DIVIDEND | MARK_TAX | MARK_LOAN | MARK_REFUND | MARK_RETURN) != 0
     )
 

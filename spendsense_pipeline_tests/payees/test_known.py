@@ -11,7 +11,7 @@ from spendsense_pipeline.payees.readings import identify
 def test_the_table_is_large_and_speaks_the_vocabulary() -> None:
     table = known.table()
     assert len(table) > 1_000
-    assert {payee.country for payee in table} == {None, "us", "gb", "de", "fr", "nl", "au", "ca"}
+    assert {payee.country for payee in table} == {None, "us", "gb", "de", "fr", "nl", "au", "ca", "ie", "nz"}
     for payee in table:
         assert payee.category is None or known.is_target(payee.category), payee
         assert payee.service is None or payee.service in known.SERVICES, payee
