@@ -799,7 +799,10 @@ def reverse_credit(rows: Records, i: int, returns: bool) -> None:
         same = (credit.payee == row.payee and row.payee >= 0) or (returns and credit.account == row.account)
         onto_card = credit.kind == KIND_CARD_PAYMENT and row.held_as == CREDIT_CARD
         if returns and onto_card and credit.account == row.account and credit.amount > 0 and credit.cents == row.cents:
-            row.taken_back, row.kind = 1, KIND_CARD_PAYMENT  # a payment that bounced is owed again, and nothing is bought
+            row.taken_back, row.kind = (
+                1,
+                KIND_CARD_PAYMENT,
+            )  # a payment that bounced is owed again, and nothing is bought
             return
         if credit.amount > 0 and credit.cents == row.cents and may and same and not credit.taken_back:
             credit.taken_back, row.taken_back = 1, 1
