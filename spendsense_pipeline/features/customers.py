@@ -137,6 +137,8 @@ def candidates_of(rows: Records, count: int, keys: Numbers) -> int:
         )  # fmt: skip
         if row.kind == KIND_OTHER_IN and row.told & BARE:
             continue  # nobody is named who might pay regularly
+        if row.held_as == INVESTMENT or row.held_as == LOAN:
+            continue  # what is bought and credited there is neither spent nor earned
         if may_repeat and row.payee >= 0 and row.cents > 0:
             inflow = 1 if row.amount > 0 and row.kind != KIND_REFUND else 0
             keys[found] = (row.payee << 32) | (inflow << 31) | i

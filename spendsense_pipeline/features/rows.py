@@ -315,7 +315,7 @@ def is_service_fee(row: Records) -> bool:
 @jit
 def pays_for_work(row: Records) -> bool:
     """Whether the payer is one of whom one also buys, and from whom more comes in than goes out."""
-    if row.says & SAYS_REFUND or row.told & MARK_REFUND or not row.earns:
+    if row.says & (SAYS_REFUND | SAYS_FEE_REVERSAL) or row.told & MARK_REFUND or not row.earns:
         return False
     if row.told & (SERVICE_GIG | TO_EMPLOYER) or (row.category & UNSAID and row.says & SAYS_GIG):
         return True
@@ -399,7 +399,7 @@ def is_own_transfer(row: Records) -> bool:
 def is_unearned(row: Records) -> bool:
     """Whether words or the code speak against a wage."""
     return (
-        row.says & (SAYS_UNEARNED | SAYS_INTEREST | SAYS_REFUND | SAYS_NO_INCOME) != 0
+        row.says & (SAYS_UNEARNED | SAYS_BENEFIT | SAYS_PENSION | SAYS_INTEREST | SAYS_REFUND | SAYS_NO_INCOME) != 0
         or row.told & (MARK_INTEREST | MARK_DIVIDEND | MARK_TAX | MARK_LOAN | MARK_REFUND | MARK_RETURN) != 0
     )
 
@@ -797,6 +797,13 @@ def reverse_credit(rows: Records, i: int, returns: bool) -> None:
         if returns or row.comes_in >= LEAST_EARNED:  # who may turn out to pay by the pattern
             may = may or credit.kind == KIND_OTHER_IN or (returns and credit.kind == KIND_CASH_DEPOSIT)
         same = (credit.payee == row.payee and row.payee >= 0) or (returns and credit.account == row.account)
+        onto_card = credit.kind == KIND_CARD_PAYMENT and row.held_as == CREDIT_CARD
+        if returns and onto_card and credit.account == row.account and credit.amount > 0 and credit.cents == row.cents:
+            row.taken_back, row.kind = (
+                1,
+                KIND_CARD_PAYMENT,
+            )  # a payment that bounced is owed again, and nothing is bought
+            return
         if credit.amount > 0 and credit.cents == row.cents and may and same and not credit.taken_back:
             credit.taken_back, row.taken_back = 1, 1
             credit.kind, row.kind = KIND_CANCELLED, KIND_CANCELLED

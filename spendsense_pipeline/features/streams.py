@@ -73,7 +73,7 @@ CHARGE = np.dtype(
 )  # fmt: skip
 PAYEE = np.dtype(
     [("charges", "i8"), ("inflow", "i8"), ("may_vary", "i8"), ("prices", "i8"), ("repeated", "i8"),
-     ("repeated_charges", "i8"), ("middle", "f8"), ("middle_of_once", "f8")],
+     ("repeated_charges", "i8"), ("near", "i8"), ("drift", "i8"), ("middle", "f8"), ("middle_of_once", "f8")],
     align=True,
 )  # fmt: skip
 PRICE = np.dtype(
@@ -216,9 +216,15 @@ def list_prices(room: PayeeRoom, count: int, inflow: bool) -> None:
     payee.may_vary = 1 if (varying and 2 * varying >= known) or 2 * earned >= count else 0
     upper = charges[room.order[count // 2]].price
     payee.middle = upper if count % 2 else (charges[room.order[count // 2 - 1]].price + upper) / 2
-    once = ZERO
+    once, begin = ZERO, ZERO
     payee.repeated, payee.repeated_charges = 0, 0
+    payee.near, payee.drift = 1 if groups + 1 < found else 0, 1 if found > 1 and found * 3 > count else 0
     for p in range(found):
+        if p + 1 == found or prices[p + 1].drift != prices[p].drift:
+            # So many prices of about a size cannot be the steps of one.
+            if p > begin and (p + 1 - begin) * 3 > prices[p].first + prices[p].charges - prices[begin].first:
+                payee.drift = 1
+            begin = p + 1
         if prices[p].charges == 1:
             room.numbers[once] = prices[p].cents
             once += 1
@@ -230,14 +236,16 @@ def list_prices(room: PayeeRoom, count: int, inflow: bool) -> None:
 
 @jit
 def may_gather(way: int, payee: Records) -> bool:
-    """Whether a way to gather charges can bring anything; so many prices cannot be the steps of one."""
+    """Whether a way to gather charges can bring anything."""
     if way == ALL_PRICES:
         return payee.prices > 1 and payee.charges > 2
     if way == REPEATED_PRICES:
         steps = payee.repeated - 1
         return steps > 0 and payee.repeated_charges < payee.charges and steps * 3 <= payee.repeated_charges
     if way == DRIFTING_PRICES:
-        return payee.prices > 1 and not payee.may_vary and not payee.inflow and payee.prices * 3 > payee.charges
+        return payee.drift != 0 and not payee.may_vary and not payee.inflow
+    if way == NEAR_PRICES:
+        return payee.near != 0
     return True
 
 
@@ -283,9 +291,7 @@ def in_line(way: int, first: int, price: Records, payee: Records) -> bool:
 def gather_line(way: int, first: int, end: int, room: PayeeRoom) -> int:
     """Write the charges of a price line, by date; how many, 0 where they can be no line."""
     prices, count, gathered = room.prices, ZERO, 0
-    if way == NEAR_PRICES and (end == first + 1 or not near(prices[first].cents, prices[end - 1].cents)):
-        return 0
-    if way == DRIFTING_PRICES and end == first + 1:
+    if way == NEAR_PRICES and not near(prices[first].cents, prices[end - 1].cents):
         return 0
     for p in range(max(first, 0), end):
         price = prices[p]

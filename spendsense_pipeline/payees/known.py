@@ -33,6 +33,10 @@ SERVICES: Final = (
 COUNTERPARTIES: Final = ("merchant", "person", "employer", "state", "own", "bank")
 YIELDS: Final = frozenset({"shared_biller"})
 """Services whose name gives way to another payee in the same text: `PAYPAL *SPOTIFY` is Spotify."""
+_GLUED: Final = ("uk", "usa", "ab", "inc", "ltd", "gmbh", "bv")
+"""What PayPal writes in one word with a name: `SPOTIFYUK`."""
+_LEAST_GLUED: Final = 6
+"""Letters of a name that is itself in one word with something else; `UBERBV` may be another word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +174,14 @@ def phrases() -> Phrases[KnownPayee]:
             if before != payee.display:
                 raise ValueError(f"{phrase!r} stands for {before} and for {payee.display}")
             entries.append((phrase, payee))
-    return Phrases(entries)
+    glued = [
+        (f"*{words[0]}{ending}", payee)
+        for phrase, payee in entries
+        for words, anywhere, whole in [parsed(phrase)]
+        if anywhere and not whole and len(words) == 1 and len(words[0]) >= _LEAST_GLUED
+        for ending in _GLUED
+    ]
+    return Phrases([*entries, *glued])
 
 
 def payees_and_phrases() -> Iterator[tuple[KnownPayee, list[str]]]:

@@ -26,6 +26,7 @@ _PIECE = re.compile(r"[^\W_]+|\*| {3,}")
 _APOSTROPHE = re.compile(r"['’‘`´]")
 _INITIALS = re.compile(r"\b([^\W\d_])\.\s?([^\W\d_])\.(?:\s?([^\W\d_])\.)?")
 _JOINED = re.compile(r"\b([^\W\d_]{1,2})&([^\W\d_]{1,2})\b")
+_PLUS = re.compile(r"([^\W\d_])\+(?!\S)")
 _DIGIT = re.compile(r"\d")
 _NUMBERS = re.compile(
     r"\b\d{1,4}[./-]\d{1,2}[./-]\d{2,4}\b"  # a date
@@ -281,6 +282,8 @@ def _words_written(text: str) -> tuple[list[str], list[str], int | None, list[in
     """The words of a text, plain and as written, where the first star stands and where columns part."""
     if "'" in text or not text.isascii() or "`" in text:
         text = _APOSTROPHE.sub("", text)
+    if "+" in text:
+        text = _PLUS.sub(r"\1 plus", text)  # `Walmart+` is no Walmart
     if "&" in text:
         text = _JOINED.sub(r"\1\2", text)
     if "." in text:

@@ -3,7 +3,7 @@
 ``field_cases.json`` and ``more_field_cases.json`` hold what is known of each: the note, where it was reported, the rows
 and what is expected. A figure is expected exactly, or as a range. Their rows go through as a bank would deliver them:
 mostly without category. ``composed_field_cases.json`` holds troubles of the same kinds that nobody reported: households
-made up of what banks print, each of which was read wrongly once. A row is date, amount, account, name, then if there
+made up of what banks print, most of which were read wrongly once. A row is date, amount, account, name, then if there
 are any: category, detailed category, merchant's id, whether pending; and last a table of further columns.
 """
 

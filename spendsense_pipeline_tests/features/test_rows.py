@@ -57,6 +57,34 @@ EXAMPLES: dict[str, tuple[list[tuple[Any, ...]], str]] = {
         [("checking", 3, -250, "Ally loan payment", "TRANSFER_OUT_ACCOUNT_TRANSFER")],
         "other_out",
     ),
+    "a card payment that bounced is owed again": (
+        [("credit card", 9, 240, "Internet payment thank you", ""), ("credit card", 5, -240, "Returned payment", "")],
+        "card_payment",
+    ),
+    "a purchase of what was paid to a card": (
+        [("credit card", 9, 240, "Internet payment thank you", ""), ("credit card", 5, -240, "Corner Tyres", "")],
+        "other_out",
+    ),
+    "a fee waived again and again": (
+        [("checking", days, 12, "Monthly service fee waived", "") for days in (93, 62, 31)],
+        "refund",
+    ),
+    "a pension whose name reads like a business": (
+        [("checking", days, 727.67, "Old age security", "") for days in (93, 62, 31)],
+        "benefit",
+    ),
+    "what a school pays out of financial aid": (
+        [("checking", 9, 3000, "State Univ fin aid refund", "")],
+        "other_in",
+    ),
+    "an account filled from the customer's own card": (
+        [("checking", 9, 400, "Apple Pay Top-Up by *4417", "")],
+        "own_transfer",
+    ),
+    "cashback that is paid out again and again": (
+        [("checking", days, 21.5, "TopCashback USA Inc payout", "") for days in (80, 62, 31)],
+        "other_in",
+    ),
     "a purchase in instalments under the name of the card's issuer": (
         [("credit card", 3, -41.62, "APPLE CARD MONTHLY INSTALLMENTS (7 OF 24)", "")],
         "other_out",

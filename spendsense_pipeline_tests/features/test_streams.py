@@ -439,10 +439,16 @@ for _customer, (_payee, _amount, _category) in NO_STREAM.items():
     given(_customer, _payee, monthly(15, 8), _amount, None, _category)
 given("interest charged", "Bank", monthly(15, 8), -25.0, None, "BANK_FEES_INTEREST_CHARGE", "credit card")
 given("account fee", "Statement Fee", monthly(15, 8), -2.0, primary="BANK_FEES")
+given("a fund bought", "You bought Index Fund", monthly(15, 8), -498.1, None, account="investment")
+given("a loan's account", "Autopay Loan Office", monthly(15, 8), 310.0, None, account="loan")
 
 
-@pytest.mark.parametrize("customer", [*NO_STREAM, "interest charged", "account fee"])
-def test_card_payments_own_transfers_cash_and_fees_are_never_streams(found: Found, customer: str) -> None:
+@pytest.mark.parametrize(
+    "customer", [*NO_STREAM, "interest charged", "account fee", "a fund bought", "a loan's account"]
+)
+def test_card_payments_own_transfers_cash_fees_and_rows_of_investments_and_loans_are_never_streams(
+    found: Found, customer: str
+) -> None:
     assert found.of(customer) == []
 
 
@@ -646,6 +652,19 @@ given("id renewed", "Shelfmark", monthly(15, 9)[4:], -12.0, merchant_entity_id="
 
 def test_two_purchases_half_a_year_apart_at_two_prices_show_nothing(found: Found) -> None:
     assert found.of("two fills") == []
+
+
+for _customer, _again in (("renewed dearer beside a plan", -117.0), ("renewed about the same beside a plan", -107.39)):
+    given(_customer, "Adobe", monthly(24, 13), -9.99)
+    given(_customer, "Adobe", [dt.date(2025, 11, 10), dt.date(2026, 11, 10)], [-106.24, _again])
+
+
+@pytest.mark.parametrize("customer", ["renewed dearer beside a plan", "renewed about the same beside a plan"])
+def test_a_years_plan_at_a_new_price_is_found_beside_a_months_plan(found: Found, customer: str) -> None:
+    assert [(row["cadence"], row["typical_amount"]) for row in found.of(customer)] == [
+        ("annual", -117.0 if "dearer" in customer else -107.39),
+        ("monthly", -9.99),
+    ]
 
 
 def test_a_delivered_bill_is_none_of_the_known_shop_of_its_name(found: Found) -> None:

@@ -11,7 +11,7 @@ from spendsense_pipeline.payees.readings import identify
 def test_the_table_is_large_and_speaks_the_vocabulary() -> None:
     table = known.table()
     assert len(table) > 1_000
-    assert {payee.country for payee in table} == {None, "us", "gb", "de", "fr", "nl", "au", "ca"}
+    assert {payee.country for payee in table} == {None, "us", "gb", "de", "fr", "nl", "au", "ca", "ie", "nz"}
     for payee in table:
         assert payee.category is None or known.is_target(payee.category), payee
         assert payee.service is None or payee.service in known.SERVICES, payee
@@ -57,6 +57,17 @@ def test_no_display_name_ends_in_a_state() -> None:
         ("IDEAL IMAGE BRAINTREE MA", "Ideal Image"),  # and like a Dutch way to pay
         ("BVG BERLIN", "BVG"),
         ("FINANZAMT ULMENAU", "Finanzamt Ulmenau"),  # there are many: each keeps its name
+        ("Walmart+", "Walmart+"),  # a plus makes another service of it
+        ("AMC+ 800-123-4567 NY", "AMC+"),
+        ("AMC 0123 DENVER CO", "AMC Theatres"),
+        ("PAYPAL *SPOTIFYUK 35314369001", "Spotify"),
+        ("NETFLIXUK", "Netflix"),
+        ("LIFE TIME FITNES CLUB DUES", "Life Time"),
+        ("ACORNS SUBSCRIPTION 855-739-2859 CA", "Acorns Subscription"),
+        ("ACORNS INVEST ROUND-UPS", "Acorns"),
+        ("RENT-A-CENTER 02214 TAMPA FL", "Rent-A-Center"),
+        ("DFAS-CLEVELAND ACT NAVY", "Military Pay"),
+        ("DFAS-CLEVELAND RET NET", "DFAS Retired"),
     ],
 )
 def test_short_and_common_words_need_their_context(text: str, display: str) -> None:

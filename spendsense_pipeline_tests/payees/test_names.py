@@ -33,6 +33,8 @@ def display(text: str, description: str | None = None, counterparty: str | None 
         ("PAYPAL *JOHNSGUITARS 4029357733", "Johnsguitars"),
         ("PAYPAL INST XFER BLUE DOOR WEB ID: PAYPALSI01", "Blue Door"),
         ("OAKVIEW APTS WEB PMTS", "Oakview Apts"),
+        ("Web Authorized Pmt Blue Door", "Blue Door"),
+        ("Blue Door+", "Blue Door Plus"),
         ("CORNER CUP          SOMEWHERE FALLS   WA", "Corner Cup"),
         ("BLUE DOOR LLC 2024-05-12 REF 99887766", "Blue Door"),
         ("MAYFIELD DENTAL MAY 2024", "Mayfield Dental"),
@@ -43,6 +45,7 @@ def display(text: str, description: str | None = None, counterparty: str | None 
         ("CLP HARBOUR CAFE BRIGHTON GB", "Harbour Cafe"),
         ("BGC ACME LTD", "Acme"),
         ("DD FERNDALE HOUSING 000123", "Ferndale Housing"),
+        ("Direct Credit 141000 FERNDALE GROUP SALARY", "Ferndale"),
         # Germany
         ("Kartenzahlung BLUMEN ADLER SAGT DANKE 12345//BERLIN/DE 2024-03-12T18:22:11", "Blumen Adler"),
         ("SEPA-Basislastschrift Stadtwerke Ulmenau Abschlag 01.2026 Mandat SW0099812", "Stadtwerke Ulmenau"),

@@ -76,6 +76,7 @@ def test_a_line_of_the_house_may_override_what_was_delivered() -> None:
         ("Sparkasse Ulmenau", {}, "bank"),
         ("Overdraft fee", {"category_detailed": "BANK_FEES_OVERDRAFT_FEES"}, "bank"),
         ("Online transfer to savings ...1234", {}, "own"),
+        ("Internet Banking Transfer Withdrawal To Account 8812", {}, "own"),
         ("VENMO PAYMENT 1233467470", {}, None),
         ("NORTHWIND", {}, None),
     ],
@@ -135,6 +136,7 @@ def test_what_the_population_shows_is_passed_on() -> None:
 def test_a_code_s_mark_is_told() -> None:
     assert read("Acme", transaction_code="SALA")["mark"] == "payroll"
     assert read("Acme", transaction_code="no code")["mark"] is None
+    assert read("To EUR", transaction_code="EXCHANGE")["category"] == "TRANSFER_SAVINGS"
 
 
 def test_nothing_says_nothing() -> None:
