@@ -130,12 +130,12 @@ def _posted(transactions: ibis.Table, as_of: dt.date) -> ibis.Table:
 
 
 # The engine's own hashes as it makes them: Ibis's `hash` goes by way of a text of bits, in four times the time.
-@udf.scalar.builtin(name="hash", signature=(("string",), "uint64"))
+@udf.scalar.builtin(name="hash", signature=(("string",), "uint64"))  # type: ignore[untyped-decorator]
 def _hash(text: Any) -> Any:
     """Of a text."""
 
 
-@udf.scalar.builtin(name="hash", signature=(("string",) * len(DESCRIPTOR), "uint64"))
+@udf.scalar.builtin(name="hash", signature=(("string",) * len(DESCRIPTOR), "uint64"))  # type: ignore[untyped-decorator]
 def _hash_of_all(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
     """Of the columns of ``DESCRIPTOR`` together."""
 
