@@ -682,22 +682,34 @@ def written(slots: Iterable[str], signals: Signals) -> dict[str, str]:
     """
     currency, factor = signals.get("currency") or "USD", signals.get("currency_factor") or 1.0
     found: dict[str, str] = {}
-    for name in slots:
-        if name in COMPUTED:
-            noted = _Noted(signals)
-            said = _said(name, SLOTS[name].value(noted), currency, factor)
-            if said is not None:
-                put = [f'"{each}": {_put(value)}' for each, value in noted.asked.items() if each != "currency_factor"]
-                found[name] = f'{{{said}, "inputs": {{{", ".join(put)}}}}}'
+    for name, value_of, computed, say in _plan(tuple(slots)):
+        noted = _Noted(signals) if computed else None
+        said = say(name, value_of(signals if noted is None else noted), currency, factor)
+        if said is None:
             continue
-        say = _said_to_many if SLOTS[name].kind in _SHARED else _said
-        if (said := say(name, SLOTS[name].value(signals), currency, factor)) is not None:
-            found[name] = f"{{{said}}}"
+        if noted is not None:
+            put = [f'"{each}": {_put(value)}' for each, value in noted.asked.items() if each != "currency_factor"]
+            said += f', "inputs": {{{", ".join(put)}}}'
+        found[name] = f"{{{said}}}"
     return found
+
+
+_Say = Callable[[str, Any, str, float], str | None]
+
+
+@functools.cache
+def _plan(slots: tuple[str, ...]) -> list[tuple[str, Callable[[Signals], Any], bool, _Say]]:
+    """Of each slot how it is valued, whether that is a computation, and how it is said."""
+    return [
+        (name, SLOTS[name].value, name in COMPUTED, _said_to_many if SLOTS[name].kind in _SHARED else _said)
+        for name in slots
+    ]
 
 
 def _said(name: str, value: Any, currency: str, factor: float) -> str | None:
     """What a slot shows and what it rests on, as the inside of a JSON object; None where it shows nothing."""
+    if value is None:
+        return None
     slot = SLOTS[name]
     text = shown(slot, value, currency, factor)
     if text is None:
