@@ -28,11 +28,12 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain dictionaries, unknown as None."""
     names = rows.columns.tolist()  # an index of texts goes through Arrow each time that it is gone through
-    columns = [_values(rows[name]) for name in names]
+    columns = [values(rows[name]) for name in names]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _values(column: pd.Series) -> list[Any]:
+def values(column: pd.Series) -> list[Any]:
+    """A column as plain values, unknown as None."""
     if isinstance(column.dtype, pd.StringDtype):  # pandas makes objects of texts one by one, Arrow all at once
         texts: list[Any] = pa.array(column).to_numpy(zero_copy_only=False).tolist()
         return texts

@@ -47,7 +47,7 @@ def computed_by_range(
     files: Files,
     workers: Workers,
     stage: str,
-    tables: Mapping[str, pd.DataFrame | None],
+    tables: Mapping[str, pd.DataFrame | Sequence[str]],
     same: Mapping[str, Any],
     folder: str,
     *,
@@ -56,15 +56,15 @@ def computed_by_range(
     """A stage of ``recommendations/stages.py``, which has the name of its asset, range by range: its parts in
     ``folder``, and what it tells.
 
-    ``tables`` are those it reads by customer: of the day where there is no frame, else the frame. For ``light`` see
-    ``Workers.runner``.
+    ``tables`` are those it reads by customer: a frame, or columns of the day's table, all where none is named. For
+    ``light`` see ``Workers.runner``.
     """
     day = context.partition_key
     stored = {
-        name: _of_day(files, day, name)
-        if frame is None
-        else row_groups.keep(pa.Table.from_pandas(frame, preserve_index=False), f"{folder}/{stage}/{name}.parquet")
-        for name, frame in tables.items()
+        name: row_groups.keep(pa.Table.from_pandas(rows, preserve_index=False), f"{folder}/{stage}/{name}.parquet")
+        if isinstance(rows, pd.DataFrame)
+        else _of_day(files, day, name, rows)
+        for name, rows in tables.items()
     }
     request = frame_ranges.Request(f"{stages.__name__}:{stage}", stored, same, arrow_schema(CONTRACTS[stage]), folder)
     parts, told = frame_ranges.compute(
@@ -82,5 +82,7 @@ def frames_by_range(files: Files, day: str, tables: Sequence[str]) -> Iterator[l
         yield [to_frame(row_groups.rows_of(one, customers)) for one in stored]
 
 
-def _of_day(files: Files, day: str, table: str) -> row_groups.Stored:
-    return warehouse.stored(files.warehouse, table, day, arrow_schema(CONTRACTS[table]))
+def _of_day(files: Files, day: str, table: str, columns: Sequence[str] = ()) -> row_groups.Stored:
+    schema = arrow_schema(CONTRACTS[table])
+    wanted = pa.schema([schema.field(name) for name in columns]) if columns else schema
+    return warehouse.stored(files.warehouse, table, day, wanted)

@@ -3,7 +3,7 @@
 The thinking is in ``recommendations/``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,15 @@ from spendsense_pipeline.row_groups import Parts
 KINDS = {"pandas", "parquet"}
 OF_CUSTOMERS = (*("persona_assignments_30d", "persona_assignments_180d", "features_30d", "features_180d", "insights"),)
 """What situations and matches read of each customer."""
+ASSIGNED = ("user_id", "as_of", "window_days", "persona", "is_fallback")
+DRAFTED_FROM = {
+    "situations": (
+        *("user_id", "window_days", "persona", "is_fallback", "situation", "slots", "reasons", "insight"),
+        *("insight_id", "severity", "excluded_tags", "excluded_purposes"),
+    ),
+    "product_matches": ("user_id", "product_id", "product_type", "rank", "factors"),
+}
+"""Columns that drafts are made of."""
 
 
 class Generation(dg.Config):
@@ -43,7 +52,9 @@ def situations(
     with too many bands. Customers whose newest transaction is older than `SPENDSENSE_STALE_DAYS` are left out and
     counted as `stale`: nothing is drafted for them."""
     with room_for_parts(files, workers, context.run_id) as folder:
-        tables = dict.fromkeys([*OF_CUSTOMERS, "recurring_streams", "cards"])
+        tables: dict[str, Sequence[str]] = dict.fromkeys([*OF_CUSTOMERS, "recurring_streams", "cards"], ())
+        tables |= dict.fromkeys(("persona_assignments_30d", "persona_assignments_180d"), (*ASSIGNED, "reasons"))
+        tables["insights"] = ("user_id", "insight", "insight_id", "severity", "detail", "figures")
         same = {"stale_days": governance.stale_days}
         parts, told = computed_by_range(context, files, workers, "situations", tables, same, folder)
         yield dg.Output(parts, metadata={"situations": len(told["situation"]), **told["kind"]})
@@ -115,9 +126,10 @@ def product_matches(
     shown the reasons by code. Commission is never read. Who gets no offer finds why in `refused`."""
     with room_for_parts(files, workers, context.run_id) as folder:
         same = {"stale_days": governance.stale_days, "products": products}
-        parts, told = computed_by_range(
-            *(context, files, workers, "product_matches", dict.fromkeys(OF_CUSTOMERS), same, folder), light=True
-        )
+        tables: dict[str, Sequence[str]] = dict.fromkeys(OF_CUSTOMERS, ())
+        tables["insights"] = ("user_id", "insight", "severity")
+        tables |= dict.fromkeys(("persona_assignments_30d", "persona_assignments_180d"), ASSIGNED)
+        parts, told = computed_by_range(*(context, files, workers, "product_matches", tables, same, folder), light=True)
         yield dg.Output(parts, metadata={"shown": told["shown"]["all"]})
 
 
@@ -136,9 +148,8 @@ def draft_recommendations(
     history USER`, then at what this customer was sent lately."""
     day, now = as_of(context), clock.now()
     with reading(governance.engine) as session:
-        tables = {
-            "situations": None,
-            "product_matches": None,
+        tables: dict[str, pd.DataFrame | Sequence[str]] = {
+            **DRAFTED_FROM,
             "consents": governance.consents(session, now),
             "history": database_frames.history(session, day, now),
         }

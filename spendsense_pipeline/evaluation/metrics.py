@@ -12,6 +12,7 @@ Frames of governance facts:
 """
 
 import datetime as dt
+import functools
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ import pandas as pd
 
 from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.contracts.feature_tables import TRUST
+from spendsense_pipeline.frames import values
 from spendsense_pipeline.governance.models import SCOPE_OF
 from spendsense_pipeline.personas.assignment import followed
 from spendsense_pipeline.personas.rules import BY_PRIORITY
@@ -229,11 +231,12 @@ def decisions_by_operator(decisions: pd.DataFrame) -> pd.DataFrame:
 
 def explained(drafts: pd.DataFrame) -> pd.Series:
     """For each draft, whether its rationale says something and every figure in it comes from the draft's slots."""
+    said = [figures(rationale) for rationale in values(drafts["rationale"])]
     grounded = [
-        bool(rationale.strip()) and set(figures(rationale)) <= _figures_shown(slots)
-        for rationale, slots in zip(drafts["rationale"], drafts["slots"], strict=True)
+        not claimed or set(claimed) <= _figures_shown(slots)
+        for claimed, slots in zip(said, values(drafts["slots"]), strict=True)
     ]
-    return pd.Series(grounded, index=drafts.index, dtype=bool)
+    return pd.Series(grounded, index=drafts.index, dtype=bool) & (drafts["rationale"].str.strip() != "")
 
 
 def verified(releases: pd.DataFrame) -> pd.Series:
@@ -277,12 +280,19 @@ def grounded(release: dict[Any, Any]) -> bool:
     text = Text.of(release["content_type"], release["title"], release["content"], release["rationale"], slots)
     if grounding(text):
         return False
-    known = json.loads(release["signals"])["features"].get(str(release["window_days"]), {})
+    known = _signals(release["signals"]).get(str(release["window_days"]), {})
     return all(
         _same_figure(slot["value"], known[slot["signal"]])
         for name, slot in slots.items()
         if name in UNCHANGED and slot["signal"] in known
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _signals(stored: str) -> dict[str, dict[str, Any]]:
+    """The signals by window, not to be changed: the releases of a customer rest on the same."""
+    signals: dict[str, dict[str, Any]] = json.loads(stored)["features"]
+    return signals
 
 
 def _same_figure(value: Any, other: Any) -> bool:

@@ -142,7 +142,8 @@ def releases(session: Session, since: dt.datetime, known: Set[bytes] = frozenset
         else:
             rows.append(row)
             fingerprints.append(fingerprint)
-    frame = _typed_frame(rows, [*texts], numbers=["window_days"], moments=[*moments])
+    long = ("title", "content", "rationale", "slots", "signals")
+    frame = _typed_frame(rows, [*texts], numbers=["window_days"], moments=[*moments], long=long)
     frame["text_hash"] = pd.Series(
         [hash_of(row._mapping) if row.title is not None else None for row in rows],
         dtype="str",
@@ -183,8 +184,14 @@ def _typed_frame(
     numbers: Sequence[str] = (),
     dates: Sequence[str] = (),
     moments: Sequence[str],
+    long: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Rows in the order texts, numbers, dates, moments, with the types that frames have everywhere, also when empty."""
-    frame = pd.DataFrame.from_records([tuple(row) for row in rows], columns=[*texts, *numbers, *dates, *moments])
-    kinds = dict.fromkeys(texts, "str") | dict.fromkeys(numbers, "Int64") | dict.fromkeys(dates, "object")
-    return frame.astype({**kinds, **dict.fromkeys(moments, "datetime64[us, UTC]")})
+    """Rows in the order texts, numbers, dates, moments, with the types that frames have everywhere, also when empty;
+    ``long`` are texts that are read one by one, and stay the objects that they are."""
+    names = [*texts, *numbers, *dates, *moments]
+    kinds = dict.fromkeys(texts, "str") | dict.fromkeys(numbers, "Int64") | dict.fromkeys([*dates, *long], "object")
+    kinds |= dict.fromkeys(moments, "datetime64[us, UTC]")
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    return pd.DataFrame(
+        {name: pd.Series(column, dtype=kinds[name]) for name, column in zip(names, columns, strict=True)}
+    )

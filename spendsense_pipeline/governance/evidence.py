@@ -6,10 +6,9 @@ Apart because pandas takes its time to load. What does not belong here: storing 
 from collections.abc import Callable, Collection
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from spendsense_pipeline.frames import records
+from spendsense_pipeline.frames import records, values
 
 
 def evidence(
@@ -21,12 +20,13 @@ def evidence(
     Stored with the texts, so that a correction of the data later cannot rewrite why something was said. Composed only
     for those who get a new text; most days that is one customer in eight.
     """
-    known = [_as_json_holds_it(frame) for frame in (features_30d, features_180d, streams)]
-    tables = [(frame, frame.groupby("user_id").indices) for frame in known]
+    tables = [(frame, values(frame["user_id"])) for frame in (features_30d, features_180d, streams)]
 
     def of(customers: Collection[str]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {user_id: {"features": {}, "streams": []} for user_id in customers}
-        short, longer, repeated = (_rows_of_customers(*table, customers) for table in tables)
+        short, longer, repeated = (
+            _as_json_holds_it(frame[[user_id in found for user_id in owners]]) for frame, owners in tables
+        )
         for row in [*short, *longer]:
             found[row.pop("user_id")]["features"][str(row.pop("window_days"))] = row
         for row in repeated:
@@ -36,12 +36,7 @@ def evidence(
     return of
 
 
-def _as_json_holds_it(frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns that are kept, days as text."""
+def _as_json_holds_it(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows in the columns that are kept, days as text."""
     kept = frame.drop(columns="as_of")
-    return kept.astype({name: "str" for name in kept if kept[name].dtype == object})
-
-
-def _rows_of_customers(frame: pd.DataFrame, places: dict[Any, Any], customers: Collection[str]) -> list[dict[str, Any]]:
-    mine = [places[user_id] for user_id in customers if user_id in places]
-    return records(frame.take(np.concatenate(mine) if mine else []))
+    return records(kept.astype({name: "str" for name in kept if kept[name].dtype == object}))

@@ -6,7 +6,9 @@ with them afterwards (``review``), nor what is drafted at all (``recommendations
 
 import datetime as dt
 import functools
+import itertools
 import json
+import operator
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ from spendsense_pipeline.governance.database import (
     LONGEST_NAME,
     AnyRow,
     chunks,
+    columns,
     give_way,
     is_name,
     matching,
@@ -51,7 +54,7 @@ NOTICEABLE_MOVE = Decimal("0.1")
 """A waiting draft is replaced when a figure it shows moved by more than this fraction."""
 
 TURN = 1_000
-"""Customers registered in one transaction; between two of them, whoever waits to write comes first."""
+"""Customers with drafts registered in one transaction; between two of them, whoever waits to write comes first."""
 
 SEVERITIES = {"notable": 1, "critical": 2}
 
@@ -59,6 +62,12 @@ NAMES = ("recommendation_id", "user_id", "consent_id", "template_id", "product_i
 
 PIECE = ("user_id", "content_type", "product_id", "insight_id", "template_id")
 """What says which piece a draft is."""
+
+COMPARED = (
+    "recommendation_id user_id consent_id content_type product_id insight_id template_id template_hash prompt_version "
+    "situation as_of status original_hash released_at first_registered_at"
+)
+"""What a day's drafts are held against."""
 
 SET_BY_DRAFT = (
     *("window_days", "persona", "template_id", "template_hash", "situation", "generator", "model", "prompt_version"),
@@ -113,7 +122,7 @@ def register_drafts(
     signals: Callable[[Collection[str]], Mapping[str, Any]] | None = None,
     customers: Iterable[str] | None = None,
 ) -> Registration:
-    """Register the drafts of one day (contract ``DraftRecommendations``), ``TURN`` customers at a time.
+    """Register the drafts of one day (contract ``DraftRecommendations``), ``TURN`` customers with drafts at a time.
 
     Each customer is registered whole or not at all. A run that ends between two turns has registered the customers
     before; the same day again registers the others and leaves those unchanged.
@@ -133,7 +142,7 @@ def register_drafts(
         of_customer.setdefault(draft["user_id"], []).append(draft)
     counts: Counter[str] = Counter()
     why_refused: Counter[str] = Counter()
-    for number, turn in enumerate([*chunks(sorted(of_customer), TURN)] or [()]):
+    for number, turn in enumerate(_turns(of_customer)):
         rows = [draft for user_id in turn for draft in of_customer[user_id]]
         if number:
             give_way(engine)
@@ -153,6 +162,15 @@ def register_drafts(
         counts.update(outcome.counts)
         why_refused.update(outcome.why_refused)
     return Registration(**counts, why_refused=dict(why_refused))
+
+
+def _turns(of_customer: Mapping[str, Sequence[Any]]) -> list[list[str]]:
+    """All customers in their order, cut so that ``TURN`` of those with a draft are in each; one turn in any case."""
+    names = sorted(of_customer)
+    drafted = itertools.accumulate(bool(of_customer[name]) for name in names)
+    numbered = zip(names, (max(number - 1, 0) // TURN for number in drafted), strict=True)
+    by_turn = itertools.groupby(numbered, key=operator.itemgetter(1))
+    return [[name for name, _ in some] for _, some in by_turn] or [[]]
 
 
 def is_replaced_by(old: Mapping[Any, Any], new: Mapping[str, Any]) -> bool:
@@ -216,7 +234,7 @@ class _Registered:
     ) -> "_Registered":
         past = cls({}, defaultdict(list), defaultdict(list), {}, set(), set())
         consent_days = policy.limit(session, consent_days)
-        pieces = select(Recommendation.__table__, RecommendationText.slots, RecommendationText.findings).join(
+        pieces = select(*columns(Recommendation, COMPARED), *columns(RecommendationText, "slots findings")).join(
             RecommendationText, original_text()
         )
         for row in matching(
@@ -489,7 +507,7 @@ def _checked_draft(draft: dict[str, Any]) -> dict[str, Any]:
             f"draft {name} has an id that is blank, unreadable or longer than {LONGEST_NAME} characters",
             code="invalid_text",
         )
-    if not all(storable(value) for value in draft.values() if isinstance(value, str)):
+    if not storable("".join([value for value in draft.values() if isinstance(value, str)])):
         raise SpendSenseError(
             f"draft {name} holds a character that cannot be stored (NUL or half a surrogate pair)",
             code="invalid_text",

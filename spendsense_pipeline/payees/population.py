@@ -7,11 +7,11 @@ number at all. What does not belong here: which texts are one payee (``names.py`
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 MIN_CUSTOMERS: Final = 5
 """Names seen at fewer customers show nothing: below it a figure could be told to be somebody's (docs/payees.md)."""
@@ -52,63 +52,62 @@ CATEGORY_SHARE: Final = 0.75
 beside ``MIN_CUSTOMERS`` of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    ordinal: int
-    price: tuple[str, int]
-    occurrences: int
-    regular: bool
-
-
 def population(price_points: pa.Table, categories: pa.Table | None = None) -> pa.Table:
     """What names seen at ``MIN_CUSTOMERS`` or more customers show, as ``POPULATION``, by name.
 
     ``price_points`` are ``PRICE_POINTS``; ``categories`` (``name``, ``category``, ``customers``) count the customers
     of whom rows of the name were delivered with a category.
     """
-    agreed = _agreed(categories)
-    rows = []
-    for name, prices in _points_by_name(price_points):
-        customers = {price.ordinal for price in prices}
-        if len(customers) < MIN_CUSTOMERS:
-            continue
-        category = agreed.get(name)
-        rows.append(
-            {
-                "name": name,
-                "list_priced": is_list_priced(prices, len(customers)),
-                "own_priced": is_own_priced(prices, len(customers)),
-                "category": category,
-                "category_source": "population" if category else None,
-            }
-        )
+    points = price_points.set_column(3, "currency", price_points["currency"].fill_null(""))
+    agreed, customers = _agreed(categories), _customers(points)
+    regular = points.filter(points["regular"])
+    listed, own = _customers(_at_list_prices(regular)), _customers(_at_own_prices(regular))
+    rows = [
+        {
+            "name": name,
+            "list_priced": listed.get(name, 0) >= LIST_SHARE * number,
+            "own_priced": own.get(name, 0) >= OWN_SHARE * number,
+            "category": agreed.get(name),
+            "category_source": "population" if name in agreed else None,
+        }
+        for name, number in sorted(customers.items())
+        if number >= MIN_CUSTOMERS
+    ]
     return pa.Table.from_pylist(rows, schema=POPULATION)
 
 
-def is_list_priced(prices: list[Price], customers: int) -> bool:
-    """Whether the commonest prices cover most customers, each price at several of them and on a calendar."""
-    payers: dict[tuple[str, int], set[int]] = {}
-    for price in prices:
-        if price.regular:
-            payers.setdefault(price.price, set()).add(price.ordinal)
-    commonest = sorted(payers.values(), key=len, reverse=True)[:LIST_PRICES]
-    covered = set().union(*(payer for payer in commonest if len(payer) >= PAY_A_PRICE))
-    return len(covered) >= LIST_SHARE * customers
+_PRICE: Final = ["name", "currency", "price"]
 
 
-def is_own_priced(prices: list[Price], customers: int) -> bool:
-    """Whether nearly every customer has an amount that recurs on a calendar and is nobody else's."""
-    usual: dict[int, Price] = {}
-    for price in prices:
-        before = usual.get(price.ordinal)
-        if price.regular and (before is None or _rank(price) > _rank(before)):
-            usual[price.ordinal] = price
-    shared = Counter(price.price for price in usual.values())
-    return sum(shared[price.price] == 1 for price in usual.values()) >= OWN_SHARE * customers
+def _customers(points: pa.Table) -> dict[str, int]:
+    """How many customers the points of each name are of."""
+    counted = points.group_by("name").aggregate([("ordinal", "count_distinct")])
+    return dict(zip(counted["name"].to_pylist(), counted["ordinal_count_distinct"].to_pylist(), strict=True))
 
 
-def _rank(price: Price) -> tuple[int, tuple[str, int]]:
-    return price.occurrences, price.price
+def _at_list_prices(regular: pa.Table) -> pa.Table:
+    """The points at the commonest prices of each name, each price paid by several customers on a calendar."""
+    payers = regular.group_by(_PRICE).aggregate([("ordinal", "count_distinct")])
+    payers = payers.filter(pc.field("ordinal_count_distinct") >= PAY_A_PRICE)
+    prices: dict[str, list[tuple[int, str, int]]] = {}
+    for name, currency, price, number in zip(*(column.to_pylist() for column in payers.columns), strict=True):
+        prices.setdefault(name, []).append((-number, currency, price))
+    listed = [(name, *price) for name, told in prices.items() for _, *price in sorted(told)[:LIST_PRICES]]
+    schema = pa.schema([PRICE_POINTS.field(name) for name in _PRICE])
+    keys = pa.table([list(column) for column in zip(*listed, strict=True)] or [[]] * 3, schema=schema)
+    return regular.join(keys, _PRICE, join_type="inner")
+
+
+def _at_own_prices(regular: pa.Table) -> pa.Table:
+    """The usual price of each customer of a name, where it is the usual one of nobody else."""
+    order = ("name", "ordinal", "occurrences", "currency", "price")
+    ordered = regular.sort_by([(name, "ascending") for name in order])
+    usual = ordered.group_by(["name", "ordinal"], use_threads=False).aggregate(
+        [("currency", "last"), ("price", "last")]
+    )
+    usual = usual.rename_columns(["name", "ordinal", "currency", "price"])
+    payers = usual.group_by(_PRICE).aggregate([([], "count_all")])
+    return usual.join(payers.filter(pc.field("count_all") == 1), _PRICE, join_type="inner")
 
 
 OF_A_DAY: Final = ("name", "list_priced", "own_priced", "population_category", "population_source")
@@ -123,21 +122,6 @@ def of_payees(payees: pa.Table) -> pa.Table:
     return pa.table(
         [pa.array(column, each.type) for column, each in zip(columns, POPULATION, strict=True)], schema=POPULATION
     )
-
-
-def _points_by_name(price_points: pa.Table) -> Iterator[tuple[str, list[Price]]]:
-    """The prices of each name, names in order."""
-    name: str | None = None
-    prices: list[Price] = []
-    columns = (price_points.sort_by("name").column(each.name).to_pylist() for each in PRICE_POINTS)
-    for each, ordinal, price, currency, occurrences, regular in zip(*columns, strict=True):
-        if each != name and name is not None:
-            yield name, prices
-            prices = []
-        name = each
-        prices.append(Price(ordinal, (currency or "", price), occurrences, bool(regular)))
-    if name is not None:
-        yield name, prices
 
 
 def _agreed(categories: pa.Table | None) -> Mapping[str, str]:

@@ -9,16 +9,19 @@ import datetime as dt
 import functools
 import itertools
 import json
+import operator
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
 
+from spendsense_pipeline.contracts import arrow_schema
 from spendsense_pipeline.contracts.recommendation_tables import DraftRecommendations
 from spendsense_pipeline.durations import NOT_REPEATED, REJECTION, REPEATED_LATER
-from spendsense_pipeline.frames import records
+from spendsense_pipeline.frames import records, to_frame
 from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.choosing import may_stand_beside
 from spendsense_pipeline.recommendations.guardrails import Judged, findings
@@ -126,28 +129,20 @@ def draft_recommendations(
     pieces: dict[str, list[dict[str, Any]]] = {}
     for template in records(templates.sort_values(["situation", "rank"])):
         pieces.setdefault(str(template["situation"]), []).append(template)
-    # Rows become dictionaries for those alone who get drafts.
-    situations, matches = (frame[frame["user_id"].isin(consents["user_id"])] for frame in (situations, matches))
+    # Rows become dictionaries for those alone who get drafts. Any product with a rank may be drafted once history keeps
+    # the best two away, so each of them is a match that stands.
+    situations = situations[situations["user_id"].isin(consents["user_id"])]
     asking = consents.loc[consents["scope"] == "partner_offers", "user_id"]
-    candidates = matches[matches["rank"].notna() & matches["user_id"].isin(asking)]
+    matches = matches[matches["rank"].notna() & matches["user_id"].isin(asking)]
     catalogue = _offerable(products, as_of)
     offers: dict[str, list[dict[str, Any]]] = {}
-    of_persona = {row["user_id"]: row for row in records(situations[situations["insight"].isna()])}
-    for match in records(candidates.sort_values(["user_id", "rank"])):
-        about = of_persona.get(match["user_id"])
-        # Only what was said before keeps one of the best two away.
-        enough = len(offers.get(match["user_id"], ())) >= OFFERS_AT_MOST
-        if enough and (match["user_id"], "partner_offer") not in past:
-            continue
-        if match["product_id"] in catalogue and about is not None:
-            why, figures = _why(match, about)
-            if match["product_type"] in HELP or SLOT.search(why):  # else it shows no figure of the customer's own
-                offers.setdefault(match["user_id"], []).append(match | {"why": why, "figures": figures})
+    for match in records(matches[["user_id", "product_id", "product_type", "rank", "factors"]]):
+        if match["product_id"] in catalogue:
+            offers.setdefault(match["user_id"], []).append(match)
 
     rows: list[dict[str, Any]] = []
-    for user, mine in itertools.groupby(
-        records(situations.sort_values("user_id", kind="stable")), key=lambda row: row["user_id"]
-    ):
+    by_customer = operator.itemgetter("user_id")
+    for user, mine in itertools.groupby(sorted(records(situations), key=by_customer), key=by_customer):
         *insights, situation = mine
         if agreed := consent.get((user, "education")):
             before = past.get((user, "education"), _Past())
@@ -160,10 +155,11 @@ def draft_recommendations(
             rows.extend(_education(chosen, situation, agreed, as_of, any_insight=bool(insights)))
         if agreed := consent.get((user, "partner_offers")):
             before = past.get((user, "partner_offer"), _Past())
-            chosen = _chosen(offers.get(user, []), "product_id", before, OFFERS_AT_MOST)
+            best = sorted(offers.get(user, []), key=operator.itemgetter("rank"))
+            explained = functools.partial(_explained, situation)
+            chosen = _chosen(best, "product_id", before, OFFERS_AT_MOST, shown=explained)
             rows.extend(_offer(situation, match, catalogue[match["product_id"]], agreed, as_of) for match in chosen)
     drafts = _frame(rows)
-    # Any candidate may be drafted once history keeps the best two away, so each of them is a match that stands.
     drafts["findings"] = findings(drafts, matches, judged)
     return drafts
 
@@ -173,6 +169,12 @@ def _past(
 ) -> dict[tuple[str, str], _Past]:
     """History by customer and content type, from the records of earlier days."""
     found: dict[tuple[str, str], _Past] = {}
+    midnight = pd.Timestamp(as_of, tz="UTC")
+    history = history.assign(
+        # Whether it happened on a day before, by UTC: only then can no second run of the day see it otherwise.
+        decided_before=history["decided_at"] < midnight,
+        released_before=history["released_at"] < midnight,
+    ).drop(columns=["decided_at", "released_at"])
     for row in records(history):
         if row["as_of"] >= as_of:
             continue
@@ -181,13 +183,13 @@ def _past(
         subjects = [row["template_id"] if education else row["product_id"], *_told(row)]
         days = (as_of - row["as_of"]).days
         decided = row["status"] == "rejected" or row["status"] in _USED
-        known = decided and _before(row["decided_at"], as_of)
+        known = decided and row["decided_before"]
         for subject in subjects:
             if row["status"] == "rejected" and known:
                 past.add(subject, days, "rejected")
         if row["consent_id"] != consent.get((row["user_id"], "education" if education else "partner_offers")):
             continue
-        if row["status"] in _USED and (known or _before(row["released_at"], as_of)):
+        if row["status"] in _USED and (known or row["released_before"]):
             outcome = "used"
         elif row["status"] == "pending_approval" or (decided and not known):
             outcome = "pending"
@@ -206,19 +208,22 @@ def _told(row: Mapping[str, Any]) -> list[str]:
     return [] if insight_id is None else [insight_id, f"{insight_id}/{row['template_id']}"]
 
 
-def _before(moment: Any, as_of: dt.date) -> bool:
-    """Whether it happened on a day before, by UTC: only then can no second run of the day see it otherwise."""
-    return not pd.isna(moment) and moment.date() < as_of
-
-
 def _chosen(
-    candidates: Sequence[dict[str, Any]], subject: str, past: _Past, at_most: int, *, at_least: int = 0
+    candidates: Sequence[dict[str, Any]],
+    subject: str,
+    past: _Past,
+    at_most: int,
+    *,
+    at_least: int = 0,
+    shown: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda candidate: candidate,
 ) -> list[dict[str, Any]]:
-    """What is drafted out of the candidates, which come best first; what was used comes again up to ``at_least``."""
+    """What is drafted out of the candidates, which come best first; what was used comes again up to ``at_least``.
+    ``shown`` is asked of those alone that would be, and gives None where one cannot be."""
     allowed = [c for c in candidates if past.rejected.get(c[subject], REJECTED_DAYS) >= REJECTED_DAYS]
     ago = {c[subject]: past.used.get(c[subject], RECENT_DAYS) for c in allowed}
     fitting = [c for c in allowed if not SAID_DAYS <= ago[c[subject]] < RECENT_DAYS]
-    slate = sorted(fitting, key=lambda c: c[subject] not in past.pending)[:at_most]
+    fitting.sort(key=lambda c: c[subject] not in past.pending)
+    slate = [*itertools.islice(filter(None, map(shown, fitting)), at_most)]
     again = [c for c in allowed if SAID_DAYS <= ago[c[subject]] < RECENT_DAYS]
     again.sort(key=lambda c: (c[subject] not in past.pending, -ago[c[subject]]))
     slate += again[: max(0, at_least - len(slate))]
@@ -359,13 +364,15 @@ def _of_persona(situation: Mapping[str, Any], any_insight: bool) -> tuple[dict[s
     )  # fmt: skip
 
 
-def _why(match: Mapping[str, Any], situation: Mapping[str, Any]) -> tuple[str, dict[str, dict[str, Any]]]:
-    """Why a customer sees an offer, figures still as slots, and the slots that it may show."""
+def _explained(situation: Mapping[str, Any], match: dict[str, Any]) -> dict[str, Any] | None:
+    """An offer with why a customer sees it, figures still as slots, and the slots that it may show; None where it would
+    show no figure of the customer's own and is no help."""
     kind, figures = match["product_type"], _factor_slots(match["factors"], situation["slots"])
     if kind in HELP:
-        return help_rationale(kind), figures
+        return match | {"why": help_rationale(kind), "figures": figures}
     reasons = "[]" if situation["is_fallback"] else situation["reasons"]
-    return offer_rationale(match["factors"], figures, kind, reasons, situation["persona"]), figures
+    why = offer_rationale(match["factors"], figures, kind, reasons, situation["persona"])
+    return match | {"why": why, "figures": figures} if SLOT.search(why) else None
 
 
 def _offer(
@@ -448,8 +455,4 @@ _json = json.JSONEncoder(ensure_ascii=False).encode
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rows in the columns and types of the contract."""
-    columns = list(DraftRecommendations.to_schema().columns)
-    frame = pd.DataFrame(rows, columns=columns)
-    types = {"window_days": "Int64", "generation_ms": "float64"}
-    text = [c for c in columns if c not in types and c != "as_of"]
-    return frame.astype({**types, **dict.fromkeys(text, "str")})
+    return to_frame(pa.Table.from_pylist(rows, schema=arrow_schema(DraftRecommendations)))

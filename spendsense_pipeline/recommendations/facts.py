@@ -4,6 +4,7 @@ Exact figures are no facts: they stay in the slots. What does not belong here: w
 (``situations.py``), thresholds of the personas themselves (``personas/rules.py``).
 """
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -232,6 +233,11 @@ def situation_key(about: str, facts: Mapping[str, str], slots: Mapping[str, Any]
     >>> situation_key("subscription_heavy", {"streams": "5-7"}, {"subscription_count": {}})
     'subscription_heavy/streams=5-7/slots=e0016b45be'
     """
-    bands = ",".join(f"{name}={band}" for name, band in facts.items())
-    available = [name for name in ABOUT_SLOTS[about] if name in slots]
-    return f"{about}/{bands}/slots={hashlib.sha256(','.join(available).encode()).hexdigest()[:SLOTS_DIGITS]}"
+    bands = ",".join([f"{name}={band}" for name, band in facts.items()])
+    return f"{about}/{bands}/slots={_choice(tuple([name for name in ABOUT_SLOTS[about] if name in slots]))}"
+
+
+@functools.lru_cache(maxsize=65_536)
+def _choice(available: tuple[str, ...]) -> str:
+    """The name of a choice of slots."""
+    return hashlib.sha256(",".join(available).encode()).hexdigest()[:SLOTS_DIGITS]

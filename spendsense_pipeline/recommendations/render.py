@@ -49,13 +49,22 @@ def fill_slots(template: str, slots: Slots) -> str:
     >>> fill_slots("You have {{ cards_owing }}.", {"cards_owing": {"shown": "2 cards with a balance"}})
     'You have 2 cards with a balance.'
     """
-    missing = [name for name in SLOT.findall(template) if not slots.get(name, {}).get("shown")]
-    if missing:
-        raise RenderError(f"no value for the slot {missing[0]}; available are {', '.join(sorted(slots))}")
-    text = SLOT.sub(lambda match: str(slots[match[1]]["shown"]), template)
+    words, names = _parted(template)
+    shown = [str(slots[name].get("shown") or "") if name in slots else "" for name in names]
+    if not all(shown):
+        missing = names[shown.index("")]
+        raise RenderError(f"no value for the slot {missing}; available are {', '.join(sorted(slots))}")
+    text = "".join([each for pair in zip(words, [*shown, ""], strict=True) for each in pair])
     if "{{" in text or "}}" in text:
         raise RenderError("braces are left that are no slot; a slot is written {{ name }}")
     return text
+
+
+@functools.lru_cache(maxsize=4096)
+def _parted(template: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words around the slots of a text, and the slots."""
+    parts = SLOT.split(template)
+    return tuple(parts[::2]), tuple(parts[1::2])
 
 
 _ESTIMATE: Final = re.compile(r"\b(?:about|around|roughly|nearly|almost|close to) \{\{ ([a-z_]+) \}\}", re.IGNORECASE)

@@ -7,16 +7,18 @@ there are (``facts.py``), what the pieces say (``library.py``).
 """
 
 import datetime as dt
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.features.tables import EXPECTED_WITHIN_DAYS
-from spendsense_pipeline.frames import records
+from spendsense_pipeline.frames import records, to_frame
 from spendsense_pipeline.insights.in_sight import spending_in_sight
 from spendsense_pipeline.personas.assignment import followed
 from spendsense_pipeline.recommendations.choosing import Held, held
@@ -28,7 +30,7 @@ from spendsense_pipeline.recommendations.facts import (
     facts_of_insight,
     situation_key,
 )
-from spendsense_pipeline.recommendations.slots import card_signals, fill, stream_signals
+from spendsense_pipeline.recommendations.slots import card_signals, stream_signals, together, written
 
 SITUATION_COLUMNS: Final = [
     "user_id",
@@ -103,7 +105,7 @@ def situations(
     factor = rows["currency_factor"].astype("float64").fillna(1.0)
     out_of_sight = ~spending_in_sight(spent, income, elsewhere / months, factor) & ~np.isnan(spent)
     rows.loc[out_of_sight, list(BY_SPENDING)] = None
-    subscriptions, wallets = _subscriptions(streams), _wallets(cards)
+    subscriptions, wallets = _by_customer(_subscriptions(streams)), _by_customer(_wallets(cards))
     told = _by_customer(insights)
     found: list[tuple[Any, ...]] = []
     for record in records(rows):
@@ -114,10 +116,7 @@ def situations(
             | card_signals(wallets.get(user, []))
         )
         facts = {name: FACTS[name].band(signals) for name in PERSONA_FACTS[persona]}
-        slots = fill(
-            (*PERSONA_SLOTS[persona], "window", "as_of"),
-            signals,
-        )
+        slots = written((*PERSONA_SLOTS[persona], "window", "as_of"), signals)
         mine = held(told.get(user, ()))
         head = (user, record["as_of"], record["window_days"], persona, record["is_fallback"])
         found.extend((*head, *_of_insight(one, record), None, None) for one in mine.told)
@@ -125,26 +124,29 @@ def situations(
             (
                 *head,
                 situation_key(persona, facts, slots),
-                json.dumps(facts),
-                _json(slots),
+                _json(facts),
+                together(slots),
                 record["reasons"],
                 None,
                 None,
                 None,
-                json.dumps(mine.tags),
-                json.dumps(mine.purposes),
+                _listed(mine.tags),
+                _listed(mine.purposes),
             )
         )
-    frame = pd.DataFrame(found, columns=SITUATION_COLUMNS)
-    text = [name for name in SITUATION_COLUMNS if name not in ("as_of", "window_days", "is_fallback")]
-    types = {"window_days": "Int64", "is_fallback": "boolean", **dict.fromkeys(text, "str")}
-    return frame.astype(types).sort_values("user_id", kind="stable", ignore_index=True)
+    columns = list(zip(*found, strict=True)) or [()] * len(SITUATION_COLUMNS)
+    types = {"as_of": pa.date32(), "window_days": pa.int64(), "is_fallback": pa.bool_()}
+    arrays = [
+        pa.array(column, types.get(name, pa.string())) for name, column in zip(SITUATION_COLUMNS, columns, strict=True)
+    ]
+    frame = to_frame(pa.table(arrays, names=SITUATION_COLUMNS))
+    return frame.sort_values("user_id", kind="stable", ignore_index=True)
 
 
-def _by_customer(insights: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
+def _by_customer(rows: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
     """The rows of each customer."""
     by_customer: dict[str, list[dict[str, Any]]] = {}
-    for row in records(insights) if insights is not None else ():
+    for row in records(rows) if rows is not None else ():
         by_customer.setdefault(row["user_id"], []).append(row)
     return by_customer
 
@@ -156,16 +158,22 @@ def _of_insight(insight: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[
     known = json.loads(insight["figures"]) | {
         each: record[each] for each in ("as_of", "window_days", "currency", "currency_factor")
     }
-    slots = fill((*ABOUT_SLOTS[name], "window", "as_of"), known)
+    slots = written((*ABOUT_SLOTS[name], "window", "as_of"), known)
     return (
         situation_key(name, facts, slots),
-        json.dumps(facts),
-        _json(slots),
+        _json(facts),
+        together(slots),
         record["reasons"],
         name,
         insight["insight_id"],
         insight["severity"],
     )
+
+
+@functools.lru_cache(maxsize=4_096)
+def _listed(names: tuple[str, ...]) -> str:
+    """A list that many customers share, as JSON."""
+    return _json(names)
 
 
 def taken_of(situation: Mapping[str, Any]) -> Held:
@@ -187,24 +195,17 @@ CARD_COLUMNS: Final = ["user_id", "last4", "balance", "credit_limit", "utilizati
 """One row per credit card: what is owed and may be owed (money), their ratio, the purchase rate; null is unknown."""
 
 
-def _wallets(cards: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+def _wallets(cards: pd.DataFrame) -> pd.DataFrame:
     """The cards of each customer, in an order of their own."""
-    by_customer: dict[str, list[dict[str, Any]]] = {}
-    for row in records(cards[CARD_COLUMNS].sort_values(["user_id", "last4", "balance"])):
-        by_customer.setdefault(row["user_id"], []).append(row)
-    return by_customer
+    return cards[CARD_COLUMNS].sort_values(["user_id", "last4", "balance"])
 
 
-def _subscriptions(streams: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+def _subscriptions(streams: pd.DataFrame) -> pd.DataFrame:
     """Mature subscription streams by customer, dearest first."""
     chosen = streams[(streams["kind"] == "subscription") & (streams["status"] == "mature")]
-    chosen = chosen.sort_values(["user_id", "monthly_cost", "stream_id"], ascending=[True, False, True])
     columns = ["user_id", "merchant", "category", "evidence", "monthly_cost", "price_change", "last_date"]
-    columns += ["expected_next_date"]
-    by_customer: dict[str, list[dict[str, Any]]] = {}
-    for row in records(chosen[columns]):
-        by_customer.setdefault(row["user_id"], []).append(row)
-    return by_customer
+    columns += ["expected_next_date", "stream_id"]
+    return chosen[columns].sort_values(["user_id", "monthly_cost", "stream_id"], ascending=[True, False, True])
 
 
 def _reported(streams: list[dict[str, Any]], record: Mapping[str, Any]) -> list[dict[str, Any]]:

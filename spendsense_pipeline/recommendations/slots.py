@@ -31,10 +31,12 @@ Projections, each a plain continuation of the window and called so in the texts:
 
 import datetime as dt
 import functools
+import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from typing import Any, Final, Literal
 
 from babel import dates, numbers
@@ -670,38 +672,79 @@ class _Noted(Mapping[str, Any]):
         return len(self.signals)
 
 
-def fill(slots: Sequence[str], signals: Signals) -> dict[str, dict[str, Any]]:
-    """The slots that this customer's signals can fill: name -> {signal, value, shown} and, where it is computed,
+def written(slots: Iterable[str], signals: Signals) -> dict[str, str]:
+    """The slots that this customer's signals can fill, each as JSON: {signal, value, shown} and, where it is computed,
     ``inputs``: the signals that it was computed from, with their values. ``about`` is an amount without its cents, for
     texts that speak of it as an estimate (``render.as_spoken_of``).
 
-    ``value`` is a JSON value (a date as ISO text). Slots that are null or unfit are left out.
+    Slots that are null or unfit are left out, a date's ``value`` is ISO text.
     Money is in the signals' ``currency``, US dollars where it is not known.
     """
     currency, factor = signals.get("currency") or "USD", signals.get("currency_factor") or 1.0
-    filled: dict[str, dict[str, Any]] = {}
-    for name in slots:
-        slot = SLOTS[name]
-        read = _Noted(signals) if name in COMPUTED else signals
-        value = slot.value(read)
-        text = shown(slot, value, currency, factor)
-        if text is None:
+    found: dict[str, str] = {}
+    for name, value_of, computed, say in _plan(tuple(slots)):
+        noted = _Noted(signals) if computed else None
+        said = say(name, value_of(signals if noted is None else noted), currency, factor)
+        if said is None:
             continue
-        filled[name] = {"signal": slot.signal, "value": _stored(value), "shown": text}
-        if slot.kind == "money" and "." in text and float(value) >= 1.0:
-            filled[name]["about"] = money(float(value), currency, whole=True)
-        if isinstance(read, _Noted):
-            filled[name]["inputs"] = {
-                each: _stored(input_) for each, input_ in read.asked.items() if each != "currency_factor"
-            }
+        if noted is not None:
+            put = [f'"{each}": {_put(value)}' for each, value in noted.asked.items() if each != "currency_factor"]
+            said += f', "inputs": {{{", ".join(put)}}}'
+        found[name] = f"{{{said}}}"
+    return found
+
+
+_Say = Callable[[str, Any, str, float], str | None]
+
+
+@functools.cache
+def _plan(slots: tuple[str, ...]) -> list[tuple[str, Callable[[Signals], Any], bool, _Say]]:
+    """Of each slot how it is valued, whether that is a computation, and how it is said."""
+    return [
+        (name, SLOTS[name].value, name in COMPUTED, _said_to_many if SLOTS[name].kind in _SHARED else _said)
+        for name in slots
+    ]
+
+
+def _said(name: str, value: Any, currency: str, factor: float) -> str | None:
+    """What a slot shows and what it rests on, as the inside of a JSON object; None where it shows nothing."""
+    if value is None:
+        return None
+    slot = SLOTS[name]
+    text = shown(slot, value, currency, factor)
+    if text is None:
+        return None
+    said = f'"signal": "{slot.signal}", "value": {_as_json(value)}, "shown": {encode_basestring(text)}'
+    if slot.kind == "money" and "." in text and float(value) >= 1.0:
+        said += f', "about": {encode_basestring(money(float(value), currency, whole=True))}'
+    return said
+
+
+def _as_json(value: Any) -> str:
+    """A date as text, what is not whole to six decimals."""
+    if type(value) is float and math.isfinite(value):
+        return repr(round(value, 6))
+    return _encoded(value.isoformat() if isinstance(value, dt.date) else value)
+
+
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
+_SHARED: Final = frozenset[Kind](
+    {"percent", "rate", "months", "count", "period", "payee", "card", "date", "day", "words"}
+)
+"""Kinds of which many customers have the same value."""
+_said_to_many: Final = functools.lru_cache(maxsize=65_536, typed=True)(_said)
+_put: Final = functools.lru_cache(maxsize=4_096, typed=True)(_as_json)  # slots of one customer rest on the same signals
+
+
+def together(slots: Mapping[str, str]) -> str:
+    """Slots as ``written`` gives them, as one JSON object."""
+    return "{" + ", ".join([f'"{name}": {each}' for name, each in slots.items()]) + "}"
+
+
+def fill(slots: Iterable[str], signals: Signals) -> dict[str, dict[str, Any]]:
+    """What is ``written``, as values."""
+    filled: dict[str, dict[str, Any]] = json.loads(together(written(slots, signals)))
     return filled
-
-
-def _stored(value: Any) -> Any:
-    """As JSON holds it."""
-    if isinstance(value, dt.date):
-        return value.isoformat()
-    return round(value, 6) if isinstance(value, float) else value
 
 
 def told_by(name: str, slot: Mapping[str, Any]) -> str:

@@ -78,9 +78,9 @@ def draft_recommendations(
         wordings=wordings,
         judged=_judged(),
     )
-    each = [json.loads(found) for found in rows["findings"]]
+    each = [json.loads(found) for found in rows.loc[rows["findings"] != "[]", "findings"]]
     findings = Counter(f"{one['check'].replace('_', ' ')}, {one['severity']}" for some in each for one in some)
-    kinds = Counter(customers=int(rows["user_id"].nunique()), with_findings=sum(map(bool, each)))
+    kinds = Counter(customers=int(rows["user_id"].nunique()), with_findings=len(each))
     return rows, {"kind": kinds, "finding": findings}
 
 

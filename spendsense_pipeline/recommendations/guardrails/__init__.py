@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from spendsense_pipeline.frames import values
 from spendsense_pipeline.recommendations.guardrails.advice import advice_boundary
 from spendsense_pipeline.recommendations.guardrails.asks import scams
 from spendsense_pipeline.recommendations.guardrails.grounding import disclosure, eligibility, grounding, links, privacy
@@ -65,13 +66,13 @@ def findings(drafts: pd.DataFrame, matches: pd.DataFrame, judged: Judged | None 
     if drafts.empty:
         return pd.Series([], index=drafts.index, dtype="str")
     stand = matches[matches["rank"].notna() & matches["user_id"].isin(drafts["user_id"])]
-    standing = set(zip(stand["user_id"], stand["product_id"], strict=True))
+    standing = set(zip(values(stand["user_id"]), values(stand["product_id"]), strict=True))
     judged = {} if judged is None else judged
     new: dict[tuple[Any, ...], Text] = {}
     drafted: list[tuple[tuple[Any, ...], tuple[str, str, str, str, dict[str, Any], bool | None]]] = []
     columns = ("user_id", "product_id", "content_type", "title", "content", "rationale", "slots")
     for user, product, kind, title, content, why, written in zip(
-        *(drafts[name].tolist() for name in columns), strict=True
+        *(values(drafts[name]) for name in columns), strict=True
     ):
         slots = json.loads(written)
         eligible = (user, product) in standing if kind == "partner_offer" else None
@@ -81,8 +82,11 @@ def findings(drafts: pd.DataFrame, matches: pd.DataFrame, judged: Judged | None 
             new[wording] = Text.of(*drafted[-1][1])
     faulty = _faulty([*new.values()])
     judged.update((wording, place not in faulty) for place, wording in enumerate(new))
-    found = [[] if judged[wording] else _found(Text.of(*parts)) for wording, parts in drafted]
-    return pd.Series([json.dumps(one, ensure_ascii=False) for one in found], index=drafts.index, dtype="str")
+    found = [
+        "[]" if judged[wording] else json.dumps(_found(Text.of(*parts)), ensure_ascii=False)
+        for wording, parts in drafted
+    ]
+    return pd.Series(found, index=drafts.index, dtype="str")
 
 
 def _faulty(texts: list[Text]) -> set[int]:
