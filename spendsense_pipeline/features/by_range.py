@@ -90,8 +90,7 @@ class Task:
 
     def set_up(self) -> None:
         """Kernels in the mode of the request."""
-        compiled = self.request.compiled
-        choose_mode(Mode(compiled, Path(self.request.cache) if compiled else None))
+        choose_mode(Mode(Path(self.request.cache) if self.request.compiled else None))
 
     def compute(self) -> "Done":
         """Compute the range and write its parts, rows sorted by customer and otherwise as ``signals_of`` gives them."""

@@ -425,22 +425,16 @@ def tables_of(evidence: Evidence) -> Signals:
 
 def charged_in(e: Evidence, chosen: Array, today: int) -> Array:
     """What streams took in each window (positive), NaN without a charge in it."""
-    width = len(e.windows)
-    charged = floats(len(chosen) * width)
-    held = e.counted if isinstance(charged, np.ndarray) else _as_records(e.counted)
-    kernels.charged_in_windows(
-        today, readable(np.array(e.windows)), readable(chosen), readable(e.streams["first_hit"]),
-        readable(e.streams["occurrences"]), held, charged,
-    )  # fmt: skip
-    return np.asarray(charged).reshape(len(chosen), width)
-
-
-def _as_records(array: Array) -> Any:
-    held = records(len(array), array.dtype)
-    for one, values in zip(held, array.tolist(), strict=True):
-        for name, value in zip(array.dtype.names or (), values, strict=True):
-            setattr(one, name, value)
-    return held
+    hits = e.streams["occurrences"][chosen]
+    of = np.repeat(np.arange(len(chosen)), hits)
+    row = np.arange(len(of)) + np.repeat(e.streams["first_hit"][chosen] - np.cumsum(hits) + hits, hits)
+    age, amount = today - e.counted["day"][row], e.counted["amount"][row]
+    charged = np.empty((len(chosen), len(e.windows)))
+    for w, window in enumerate(e.windows):
+        inside = age < window
+        total = np.bincount(of[inside], -amount[inside], len(chosen))
+        charged[:, w] = np.where(np.bincount(of[inside], minlength=len(chosen)) > 0, total, np.nan)
+    return charged
 
 
 def _left_out(e: Evidence, place: int, today: int) -> pa.Table:
