@@ -11,7 +11,7 @@ from spendsense_pipeline.settings import Settings
 @app.command("compile")
 @as_json
 def compile_kernels(as_json: bool) -> None:
-    """Compile the kernels of the signals ahead: once per version, or the first large run does it (half a minute or more).
+    """Compile the kernels of the signals ahead: once per version, or the first large run does it (half a minute).
 
     They are kept in $SPENDSENSE_KERNELS, by default `kernels` in the data folder.
 

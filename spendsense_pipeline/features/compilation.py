@@ -58,7 +58,7 @@ def compile_kernel(function: Any, arguments: tuple[Any, ...], cache: Path) -> Pa
         (made,) = function.overloads.values()
         with global_compiler_lock:
             made.library.finalize()
-            AOTCodeLibrary._optimize_final_module(made.library)
+            super(Called, made.library)._optimize_final_module()
             binary = made.library.emit_native_object()
     finally:
         gc.enable()

@@ -1,9 +1,9 @@
 """The compiled kernels, where they are worth their start; else the same functions run as plain Python.
 
-A process has one mode, chosen before the first kernel is imported: workers on large inputs call machine code, a process
-that looks at one customer calls Python. What differs between the modes is what holds the data: arrays of machine numbers
-when compiled, lists and small objects otherwise, which plain Python reads five times faster. The machine code is kept in
-a file and called by its address, so that only who compiles it imports Numba.
+A process has one mode, chosen before the first kernel is imported: workers on large inputs call machine code, a
+process that looks at one customer calls Python. What differs between the modes is what holds the data: arrays of
+machine numbers when compiled, lists and small objects otherwise, which plain Python reads five times faster. The
+machine code is kept in a file and called by its address, so that only who compiles it imports Numba.
 
 What does not belong here: anything about a customer, and how machine code is made (``compilation.py``).
 """
@@ -106,7 +106,7 @@ def jit(function: Function) -> Function:
 def kernel(function: Function) -> Function:
     """Mark the function that Python calls: with whole numbers, arrays and tuples of these; it gives whole numbers."""
     marked: Any = jit(function)
-    return marked if _mode.cache is None else _Kernel(marked)  # type: ignore[return-value]
+    return marked if _mode.cache is None else _Kernel(marked, _mode.cache)  # type: ignore[return-value]
 
 
 class Code(NamedTuple):
@@ -129,46 +129,46 @@ class Code(NamedTuple):
     def read(cls, file: Path) -> "Code":
         """As it was stored."""
         head, _, binary = file.read_bytes().partition(b"\n")
-        return cls(*json.loads(head), binary)
+        symbol, takes, gives = json.loads(head)
+        return cls(symbol, takes, gives, binary)
 
 
 class _Kernel:
     """Calls machine code, by Numba's own convention for functions among themselves."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function, self._code, self._call, self._engine = function, None, None, None
+    def __init__(self, function: Callable[..., Any], cache: Path) -> None:
+        self._function, self._cache = function, cache
+        self._loaded: tuple[Code, Callable[..., int], Any] | None = None
 
     def __call__(self, *arguments: Any) -> list[int]:
-        if self._call is None:
-            self._load(arguments)
+        code, call, _ = self._loaded = self._loaded or self._load(arguments)
         takes = described(arguments)
-        if takes != self._code.takes:
-            raise TypeError(f"a kernel was compiled for {self._code.takes}, not {takes}")
-        given, error = (ctypes.c_int64 * self._code.gives)(), ctypes.c_void_p()
-        status = self._call(ctypes.byref(given), ctypes.byref(error), *_flat(arguments))
+        if takes != code.takes:
+            raise TypeError(f"a kernel was compiled for {code.takes}, not {takes}")
+        given, error = (ctypes.c_int64 * code.gives)(), ctypes.c_void_p()
+        status = call(ctypes.byref(given), ctypes.byref(error), *_flat(arguments))
         if status:
             raise RuntimeError(f"a kernel ended with status {status}" + ": an index out of bounds" * _mode.checked)
         return list(given)
 
-    def _load(self, arguments: tuple[Any, ...]) -> None:
+    def _load(self, arguments: tuple[Any, ...]) -> tuple[Code, Callable[..., int], Any]:
         import llvmlite.binding as llvm
 
-        assert _mode.cache is not None
-        file = ready(_mode.cache)
+        file = ready(self._cache)
         if file is None:
             from spendsense_pipeline.features.compilation import compile_kernel
 
-            file = compile_kernel(self._function, arguments, _mode.cache)
-        self._code = Code.read(file)
+            file = compile_kernel(self._function, arguments, self._cache)
+        code = Code.read(file)
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         machine = llvm.Target.from_default_triple().create_target_machine(codemodel="jitdefault", jit=True)
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)  # holds the code
-        self._engine.add_object_file(llvm.ObjectFileRef.from_data(self._code.binary))
-        self._engine.finalize_object()
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)  # goes with the code that it holds
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code.binary))
+        engine.finalize_object()
         numbers = [ctypes.c_int64] * len(list(_flat(arguments)))
         convention = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *numbers)
-        self._call = convention(self._engine.get_function_address(self._code.symbol))
+        return code, convention(engine.get_function_address(code.symbol)), engine
 
 
 def described(argument: Any) -> str:
