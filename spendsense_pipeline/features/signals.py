@@ -96,6 +96,8 @@ class Evidence(NamedTuple):
     owed: tables.Liabilities
     said: Said
     streams: Array
+    order: Array
+    """Places of the streams by customer, payee and first charge, whatever dates they were found with."""
     counted: Array
     figures: Array
     sums: Array
@@ -287,7 +289,7 @@ def evidence_of(customers: Customers, dates: list[int], windows: list[int], paye
     return Evidence(
         dates, windows, users, there, held, on,
         _liabilities(customers.liabilities, held, users),
-        told, found.streams, found.counted,
+        told, found.streams, tables.in_order(found.streams), found.counted,
         found.figures.reshape(len(dates), len(users)),
         found.in_window.reshape(len(dates), len(users), len(windows)),
         found.pay.reshape(len(dates), len(users), len(windows)),
@@ -403,7 +405,7 @@ def tables_of(evidence: Evidence) -> Signals:
         valid = (e.streams["since"] <= place) & (place <= e.streams["until"]) & e.there[place][e.streams["user"]]
         figures = e.figures[place]
         stand = tables.standing(e.streams, figures["last_day"])
-        chosen = tables.in_order(e.streams, np.flatnonzero(valid & stand.stands))
+        chosen = e.order[(valid & stand.stands)[e.order]]
         balances = tables.balances_on(e.held, e.on[place], e.owed, today, len(e.users))
         judged = tables.kinds_of(e.streams, balances.factor)
         streams.append(tables.streams_table(e.streams, stand, judged, chosen, texts, today))
