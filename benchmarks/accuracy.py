@@ -263,7 +263,7 @@ def main(target: Path | None, bank: Path | None, users: int, seeds: tuple[int, .
     kernels = Settings().kernels_folder
     make_ready(kernels, click.echo)
     with ProcessPoolExecutor(
-        os.cpu_count(), multiprocessing.get_context("spawn"), initializer=choose, initargs=(Mode(True, kernels),)
+        os.cpu_count(), multiprocessing.get_context("spawn"), initializer=choose, initargs=(Mode(kernels),)
     ) as pool:
         asked = {
             name: [pool.submit(generated, seed, setting, users) for seed in seeds] for name, setting in SETTINGS.items()

@@ -445,7 +445,7 @@ def main(users: int, seed: int, settings: tuple[str, ...], drafts: int) -> None:
     """Print how many figures are the same, and each that is not."""
     cache = Settings().kernels_folder
     make_ready(cache, None)
-    choose(Mode(True, cache))
+    choose(Mode(cache))
     for setting in settings or ("normal", "hard"):
         tables = accepted(SETTINGS[setting](users, seed))
         made = drafted(tables)

@@ -474,7 +474,7 @@ def main(
     """Print recall, precision and the forecast's coverage."""
     cache = Settings().kernels_folder
     make_ready(cache, None)
-    choose(Mode(True, cache))
+    choose(Mode(cache))
     if folder is not None:
         _print_forecast(forecast(landed(folder, as_of.date()), as_of.date()))
         return

@@ -210,8 +210,11 @@ def store(table: pa.Table, file: str) -> None:
     filesystem, path = fsspec.core.url_to_fs(file)
     filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with filesystem.open(path, "wb") as opened, pa.ipc.new_file(opened, table.schema, options=options) as writer:
+    whole = pa.BufferOutputStream()  # a file takes a hundred small writes by as many calls of Python
+    with pa.ipc.new_file(whole, table.schema, options=options) as writer:
         writer.write_table(table)
+    with filesystem.open(path, "wb") as opened:
+        opened.write(whole.getvalue())
 
 
 def keep(table: pa.Table, file: str) -> Stored:

@@ -4,7 +4,6 @@ import datetime as dt
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 from concurrent.futures import Future
@@ -566,13 +565,13 @@ def test_a_terminal_is_told_how_far_generating_is_and_a_program_is_not(
 def test_compile_makes_the_kernels_ready_once(
     nothing: Pipeline, spendsense, printed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stages: list[int] = []
+    made: list[Path] = []
     monkeypatch.setattr(compilation, "ProcessPoolExecutor", Inline)
-    monkeypatch.setattr(compilation, "compile_stage", lambda cache, stage: stages.append(stage) or touched(cache) or 2)
+    monkeypatch.setattr(compilation, "run_kernels", lambda cache: made.append(touched(cache)))
     code, out, err = printed(nothing, "compile")
     assert code == 0
-    assert stages == [0, 1, 2]
-    assert "1 of 2" in err
+    assert len(made) == 1
+    assert "once per version" in err
     assert f"in {nothing.settings.kernels_folder}" in out
     again = spendsense(nothing, "compile")
     assert again.pop("seconds") >= 0
@@ -581,7 +580,7 @@ def test_compile_makes_the_kernels_ready_once(
         "version": compiled.version(),
         "compiled": False,
     }
-    assert stages == [0, 1, 2]
+    assert len(made) == 1
 
 
 class Inline:
@@ -602,25 +601,22 @@ class Inline:
         return done
 
 
-def touched(cache: Path) -> None:
-    """What the compiler leaves: a folder of the version."""
-    (cache / compiled.version()).mkdir(parents=True, exist_ok=True)
+def touched(cache: Path) -> Path:
+    """What the compiler leaves."""
+    file = compiled.place_of(cache, compiled.GENERIC, "")
+    compiled.Code("kernel", "()", 0, b"").store(file)
+    return file
 
 
 @pytest.mark.verify
 def test_compiled_ahead_a_run_compiles_nothing(nothing: Pipeline, spendsense) -> None:
     """For real: the kernels, and a run that finds them."""
     assert spendsense(nothing, "compile")["compiled"]
-    assert compilation.is_ready(nothing.settings.kernels_folder)
-    kept = {file: file.stat().st_mtime_ns for file in nothing.settings.kernels_folder.rglob("*.nb*")}
-    kernels = {
-        f"{source.stem}.{name}"
-        for source in compiled.sources()
-        for name in re.findall(r"^@kernel\ndef (\w+)", source.read_text(encoding="utf-8"), re.MULTILINE)
-    }
-    assert kernels
-    assert kernels == {file.name.partition("-")[0] for file in kept}
+    assert compiled.ready(nothing.settings.kernels_folder)
+    (kept,) = nothing.settings.kernels_folder.rglob("*.*")
+    made = kept.stat().st_mtime_ns
     heard: list[str] = []
     compilation.make_ready(nothing.settings.kernels_folder, heard.append)
     assert heard == []
-    assert kept == {file: file.stat().st_mtime_ns for file in nothing.settings.kernels_folder.rglob("*.nb*")}
+    assert list(nothing.settings.kernels_folder.rglob("*.*")) == [kept]
+    assert made == kept.stat().st_mtime_ns

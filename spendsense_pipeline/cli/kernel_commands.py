@@ -11,7 +11,7 @@ from spendsense_pipeline.settings import Settings
 @app.command("compile")
 @as_json
 def compile_kernels(as_json: bool) -> None:
-    """Compile the kernels of the signals ahead: once per version, or the first large run does it (a minute or two).
+    """Compile the kernels of the signals ahead: once per version, or the first large run does it (half a minute).
 
     They are kept in $SPENDSENSE_KERNELS, by default `kernels` in the data folder.
 
@@ -24,7 +24,7 @@ def compile_kernels(as_json: bool) -> None:
             sys.stderr.write(f"{message}\n")
 
     folder, started = Settings().kernels_folder, time.monotonic()
-    ready = compilation.is_ready(folder)
+    ready = compiled.ready(folder) is not None
     compilation.make_ready(folder, report)
     payload = {
         "path": str(folder),

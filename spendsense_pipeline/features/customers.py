@@ -1,10 +1,9 @@
-"""Whole customers, one after another: rows, streams, pay and sums, for each date. The kernels that Python calls.
+"""Whole customers, one after another: rows, streams, pay and sums, for each date. The kernel that Python calls.
 
 What a customer's rows show does not know a date: the streams of a payee whose charges did not change from one date to
 the next are those of the date before. What does not belong here: what any of it means.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -417,19 +416,3 @@ def keep_group(rooms: Rooms, place: int) -> None:
     now, kept = rooms.groups[place], rooms.before[place]
     kept.key, kept.hash = now.key, now.hash
     kept.first_stream, kept.streams = now.first_stream, now.streams
-
-
-@kernel
-def charged_in_windows(
-    today: int, windows: Numbers, chosen: Numbers, first: Numbers, hits: Numbers, counted: Records, charged: Records
-) -> None:
-    """Write what each chosen stream took in each window (positive), NaN without a charge in it."""
-    for c in range(len(chosen)):
-        s = chosen[c]
-        for w in range(len(windows)):
-            total, any_charge = 0.0, False
-            for i in range(first[s], first[s] + hits[s]):
-                if today - counted[i].day < windows[w]:
-                    total -= counted[i].amount
-                    any_charge = True
-            charged[c * len(windows) + w] = total if any_charge else math.nan

@@ -135,7 +135,7 @@ def _subscriptions(e: Evidence) -> list[Record]:
     judged = tables.kinds_of(e.streams, tables.factors_of(e.held, e.on[0]))
     active = tables.active_subscriptions(judged, stand, np.flatnonzero(stand.stands))
     texts = tables.texts_of(e.streams[active], e.users.to_pylist(), e.said)
-    cost, lines = tables.monthly_cost(e.streams[active]), []
+    cost, lines = tables.monthly_cost(e.streams, active), []
     charged = charged_in(e, active, e.dates[0])
     reported = {
         window: (charged[:, w], tables.is_reported(stand, active, charged[:, w], e.dates[0], window))

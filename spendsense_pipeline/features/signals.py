@@ -96,6 +96,8 @@ class Evidence(NamedTuple):
     owed: tables.Liabilities
     said: Said
     streams: Array
+    order: Array
+    """Places of the streams by customer, payee and first charge, whatever dates they were found with."""
     counted: Array
     figures: Array
     sums: Array
@@ -287,7 +289,7 @@ def evidence_of(customers: Customers, dates: list[int], windows: list[int], paye
     return Evidence(
         dates, windows, users, there, held, on,
         _liabilities(customers.liabilities, held, users),
-        told, found.streams, found.counted,
+        told, found.streams, tables.in_order(found.streams), found.counted,
         found.figures.reshape(len(dates), len(users)),
         found.in_window.reshape(len(dates), len(users), len(windows)),
         found.pay.reshape(len(dates), len(users), len(windows)),
@@ -403,7 +405,7 @@ def tables_of(evidence: Evidence) -> Signals:
         valid = (e.streams["since"] <= place) & (place <= e.streams["until"]) & e.there[place][e.streams["user"]]
         figures = e.figures[place]
         stand = tables.standing(e.streams, figures["last_day"])
-        chosen = tables.in_order(e.streams, np.flatnonzero(valid & stand.stands))
+        chosen = e.order[(valid & stand.stands)[e.order]]
         balances = tables.balances_on(e.held, e.on[place], e.owed, today, len(e.users))
         judged = tables.kinds_of(e.streams, balances.factor)
         streams.append(tables.streams_table(e.streams, stand, judged, chosen, texts, today))
@@ -425,22 +427,16 @@ def tables_of(evidence: Evidence) -> Signals:
 
 def charged_in(e: Evidence, chosen: Array, today: int) -> Array:
     """What streams took in each window (positive), NaN without a charge in it."""
-    width = len(e.windows)
-    charged = floats(len(chosen) * width)
-    held = e.counted if isinstance(charged, np.ndarray) else _as_records(e.counted)
-    kernels.charged_in_windows(
-        today, readable(np.array(e.windows)), readable(chosen), readable(e.streams["first_hit"]),
-        readable(e.streams["occurrences"]), held, charged,
-    )  # fmt: skip
-    return np.asarray(charged).reshape(len(chosen), width)
-
-
-def _as_records(array: Array) -> Any:
-    held = records(len(array), array.dtype)
-    for one, values in zip(held, array.tolist(), strict=True):
-        for name, value in zip(array.dtype.names or (), values, strict=True):
-            setattr(one, name, value)
-    return held
+    hits = e.streams["occurrences"][chosen]
+    of = np.repeat(np.arange(len(chosen)), hits)
+    row = np.arange(len(of)) + np.repeat(e.streams["first_hit"][chosen] - np.cumsum(hits) + hits, hits)
+    age, amount = today - e.counted["day"][row], e.counted["amount"][row]
+    charged = np.empty((len(chosen), len(e.windows)))
+    for w, window in enumerate(e.windows):
+        inside = age < window
+        total = np.bincount(of[inside], -amount[inside], len(chosen))
+        charged[:, w] = np.where(np.bincount(of[inside], minlength=len(chosen)) > 0, total, np.nan)
+    return charged
 
 
 def _left_out(e: Evidence, place: int, today: int) -> pa.Table:

@@ -134,9 +134,9 @@ def stream_ids(s: Records, users: Sequence[str], texts: Sequence[str]) -> list[s
     ]  # fmt: skip
 
 
-def monthly_cost(s: Records) -> Array:
-    """What streams cost a month, positive."""
-    return to_cents(np.abs(s["typical_amount"]) * _FACTOR[s["calendar"]])
+def monthly_cost(s: Records, at: Array | slice = slice(None)) -> Array:
+    """What streams, or those at some places, cost a month, positive."""
+    return to_cents(np.abs(s["typical_amount"][at]) * _FACTOR[s["calendar"][at]])
 
 
 class StreamTexts(NamedTuple):
@@ -229,7 +229,7 @@ def subscriptions(
 ) -> Subscriptions:
     """The mature, active subscriptions (places ``active``) charged in a window, or due in it or within three days."""
     user, counted = s["user"][active], is_reported(stand, active, charged, today, window)
-    cost = np.where(counted, monthly_cost(s[active]), 0.0)
+    cost = np.where(counted, monthly_cost(s, active), 0.0)
     return Subscriptions(
         np.bincount(user, counted, users), np.bincount(user, cost, users),
         np.bincount(user, np.nan_to_num(charged), users),
@@ -243,11 +243,10 @@ def is_reported(stand: Standing, active: Array, charged: Array, today: int, wind
     return np.asarray(~np.isnan(charged) | due)
 
 
-def in_order(s: Records, chosen: Array) -> Array:
-    """The places ``chosen`` by customer, payee and first charge, whatever other dates they were found with."""
-    s = s[chosen]
+def in_order(s: Records) -> Array:
+    """The places of streams by customer, payee and first charge."""
     names = ("ordinal", "first_price", "first_day", "inflow", "payee", "user")  # the last decides first
-    return np.asarray(chosen[np.lexsort([s[name] for name in names])])
+    return np.lexsort([s[name] for name in names])
 
 
 def active_subscriptions(judged: Judged, stand: Standing, chosen: Array) -> Array:
@@ -268,7 +267,7 @@ class Monthly(NamedTuple):
 def monthly_sums(s: Records, stand: Standing, judged: Judged, chosen: Array, users: int) -> Monthly:
     """Sum mature, active streams by kind."""
     mature = chosen[stand.status[chosen] == MATURE]
-    user, cost, kind = s["user"][mature], monthly_cost(s[mature]), judged.kind[mature]
+    user, cost, kind = s["user"][mature], monthly_cost(s, mature), judged.kind[mature]
     beside_pay = (kind == INCOME) & (s["earned"][mature] == 0)
     return Monthly(
         np.bincount(user, np.where(kind == BILL, cost, 0.0), users),

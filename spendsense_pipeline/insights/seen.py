@@ -138,7 +138,7 @@ class Seen:
         s, figures = e.streams, e.figures[self.place]
         stand = tables.standing(s, figures["last_day"])
         valid = (s["since"] <= self.place) & (self.place <= s["until"]) & self.there[s["user"]] & stand.stands
-        chosen = tables.in_order(s, np.flatnonzero(valid))
+        chosen = e.order[valid[e.order]]
         judged = tables.kinds_of(s, self.factor)
         s = s[chosen]
         number = e.counted["number"][s["first_hit"] + s["occurrences"] - 1]

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from spendsense_pipeline.payees import known, names, vocabularies, words
 from spendsense_pipeline.payees.known import HouseRule, KnownPayee, Match, Phrases
@@ -118,20 +119,18 @@ class Reader:
 
     def rows(self, descriptors: pa.Table, population: pa.Table | None = None) -> list[tuple[Any, ...]]:
         """``readings`` of a table, a tuple for each row."""
-        shown = {row["name"]: row for row in population.to_pylist()} if population is not None else {}
         columns = [
             descriptors.column(name).to_pylist() if name in descriptors.column_names else [None] * len(descriptors)
             for name in DESCRIPTOR
         ]
-        found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-        rows: list[tuple[Any, ...]] = []
-        for descriptor in zip(*columns, strict=True):
-            row = found.get(descriptor)
-            if row is None:
-                payee = self._payee(descriptor[:3])
-                row = found[descriptor] = _reading_of(payee, descriptor[3:], shown.get(payee.name, {}))
-            rows.append(row)
-        return rows
+        told = list(zip(*columns, strict=True))
+        payees = {descriptor: self._payee(descriptor[:3]) for descriptor in dict.fromkeys(told)}
+        shown = _shown(population, {payee.name for payee in payees.values()})
+        found = {
+            descriptor: _reading_of(payee, descriptor[3:], shown.get(payee.name, {}))
+            for descriptor, payee in payees.items()
+        }
+        return [found[descriptor] for descriptor in told]
 
     def _payee(self, texts: tuple[Any, ...]) -> Payee:
         payee = self._payees.get(texts)
@@ -315,6 +314,14 @@ def _without_label(plain: str) -> str:
     """A plain text of a pension or benefit without the words above it that are of pay as well."""
     rest = plain.replace(_PAY_OR_PENSION, " ")
     return rest if rest != plain and words.says(rest) & _BENEFITS else plain
+
+
+def _shown(population: pa.Table | None, names: set[str | None]) -> dict[str | None, dict[str, Any]]:
+    """The population's evidence of the payees of such names: of a range of customers, a small part of all."""
+    if population is None:
+        return {}
+    named = pc.is_in(population["name"], value_set=pa.array(list(names), pa.string()))
+    return {row["name"]: row for row in population.filter(named).to_pylist()}
 
 
 def _reading_of(payee: Payee, delivered: tuple[Any, ...], shown: dict[str, Any]) -> tuple[Any, ...]:

@@ -14,8 +14,8 @@ from spendsense_pipeline_tests.features.ledger import Ledger
 def test_the_mode_cannot_change_once_kernels_are_imported() -> None:
     assert Ledger().signals().features.num_rows == 0
     with pytest.raises(RuntimeError, match="imported in the other mode"):
-        choose(Mode(compiled=True))
-    choose(Mode(compiled=False))
+        choose(Mode(Path()))
+    choose(Mode())
     assert not is_compiled()
 
 
@@ -36,7 +36,7 @@ print("numba" in sys.modules)
 
 def test_checked_kernels_are_not_those_without_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = compiled.version()
-    monkeypatch.setattr(compiled, "_mode", Mode(compiled=True, checked=True))
+    monkeypatch.setattr(compiled, "_mode", Mode(Path(), checked=True))
     assert compiled.version() != plain
 
 
@@ -44,3 +44,13 @@ def test_other_sources_are_another_version(monkeypatch: pytest.MonkeyPatch) -> N
     before = compiled.version()
     monkeypatch.setattr(compiled, "sources", lambda: [Path(__file__)])
     assert compiled.version() != before
+
+
+def test_code_for_any_processor_is_found_on_this_one_and_another_s_is_not(tmp_path: Path) -> None:
+    compiled.Code("kernel", "(int)", 1, b"").store(compiled.place_of(tmp_path, "another", "+one"))
+    assert compiled.ready(tmp_path) is None
+    generic = compiled.place_of(tmp_path, compiled.GENERIC, "")
+    code = compiled.Code("kernel", "(int, float64)", 3, b"\x7fELF\n\n")
+    code.store(generic)
+    assert compiled.ready(tmp_path) == generic
+    assert compiled.Code.read(generic) == code

@@ -37,7 +37,7 @@ def choose_compiled(cache: Path, checked: bool) -> None:
     """Choose the mode of this process and compile, or wait until another process has compiled into the cache."""
     from spendsense_pipeline.features.compiled import Mode, choose
 
-    choose(Mode(compiled=True, cache=cache, checked=checked))
+    choose(Mode(cache, checked))
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / "lock"):
         from spendsense_pipeline_tests.features.ledger import Ledger, monthly
