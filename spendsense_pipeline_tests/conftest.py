@@ -119,7 +119,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     """Each test in context variables of its own: Dagster keeps the instance that was opened last in one, and contexts
     of sensors, which close theirs when they are collected, leave one behind that is no more."""
     function = pyfuncitem.obj
-    pyfuncitem.obj = functools.partial(contextvars.copy_context().run, function)
+    context = contextvars.copy_context()
+
+    @functools.wraps(function)  # a failure is told by the code of what it wraps
+    def in_own_context(*arguments: Any, **named: Any) -> object:
+        return context.run(function, *arguments, **named)
+
+    pyfuncitem.obj = in_own_context
     try:
         return (yield)
     finally:
