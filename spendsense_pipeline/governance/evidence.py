@@ -6,6 +6,7 @@ Apart because pandas takes its time to load. What does not belong here: storing 
 from collections.abc import Callable, Collection
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.frames import records, values
@@ -25,7 +26,8 @@ def evidence(
     def of(customers: Collection[str]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {user_id: {"features": {}, "streams": []} for user_id in customers}
         short, longer, repeated = (
-            _as_json_holds_it(frame[[user_id in found for user_id in owners]]) for frame, owners in tables
+            _as_json_holds_it(frame[np.array([user_id in found for user_id in owners], dtype=bool)])
+            for frame, owners in tables
         )
         for row in [*short, *longer]:
             found[row.pop("user_id")]["features"][str(row.pop("window_days"))] = row

@@ -27,3 +27,9 @@ def test_evidence_holds_what_is_known_as_json_holds_it_and_of_nobody_else() -> N
     }
     assert of(["noah"])["noah"]["features"] == {"30": {"spend": None, "newest": None}, "180": {"flag": True}}
     assert of([]) == {}
+
+
+def test_a_day_without_streams_or_customers_has_evidence_too() -> None:
+    rows = pd.DataFrame({"user_id": ["mia"], "as_of": [dt.date(2026, 6, 30)], "window_days": [30], "n": [1]})
+    assert evidence(rows, rows[:0], rows[:0])(["mia"]) == {"mia": {"features": {"30": {"n": 1}}, "streams": []}}
+    assert evidence(rows[:0], rows[:0], rows[:0])(["mia"]) == {"mia": {"features": {}, "streams": []}}
