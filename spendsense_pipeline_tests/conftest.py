@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import hypothesis
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -28,6 +29,9 @@ from spendsense_pipeline.defs.resources import Clock
 from spendsense_pipeline.governance.database import open_or_create
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.settings import Settings
+
+hypothesis.settings.register_profile("on any machine", deadline=None)
+hypothesis.settings.load_profile("on any machine")
 
 TOGETHER = (
     *("spark", "compiled", "s3", "object_store"),

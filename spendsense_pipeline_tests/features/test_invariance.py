@@ -26,7 +26,7 @@ Town = list[list[Event]]
 SCALE = 4  # a power of two: binary fractions scale without rounding
 WINDOWS = (30, 180)
 
-few = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=6, suppress_health_check=list(HealthCheck))
 many = settings(few, max_examples=500)
 
 

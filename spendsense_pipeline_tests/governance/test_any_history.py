@@ -450,7 +450,6 @@ def tell(examples: int, steps: int) -> Counter[str]:
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

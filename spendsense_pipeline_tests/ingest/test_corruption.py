@@ -173,7 +173,7 @@ PROPERTIES = [
 def test_nothing_good_is_lost_with_something_bad(
     tmp_path_factory: pytest.TempPathFactory, holds: Callable[..., None], inputs: st.SearchStrategy[Any], examples: int
 ) -> None:
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
     @given(inputs)
     def run(drawn: Any) -> None:
         holds(Zone(tmp_path_factory.mktemp("zone")), drawn)

@@ -251,7 +251,7 @@ PROPERTIES = [
 def test_holders_do_not_depend_on_order(
     tmp_path_factory: pytest.TempPathFactory, holds: Callable[..., None], inputs: st.SearchStrategy[Any], examples: int
 ) -> None:
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
     @given(inputs)
     def run(delivered: list[Batch]) -> None:
         holds(Zone(tmp_path_factory.mktemp("zone")), delivered)

@@ -298,7 +298,7 @@ def by_the_specification(f: dict[str, Any], window: int) -> tuple[str, float | N
 @pytest.mark.parametrize("examples", [25, pytest.param(500, marks=pytest.mark.verify)])
 def test_every_row_follows_the_specification_and_recomputes_from_its_own_reasons(examples: int):
     drawn = given(st.lists(customers, min_size=1, max_size=8), st.sampled_from([30, 90, 180]), st.integers(0, 400))
-    settings(max_examples=examples, deadline=None)(drawn(every_row_follows_the_specification))()
+    settings(max_examples=examples)(drawn(every_row_follows_the_specification))()
 
 
 def every_row_follows_the_specification(many: list[dict[str, Any]], window: int, history: int):

@@ -255,7 +255,7 @@ ROW = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("examples", [4, pytest.param(60, marks=pytest.mark.verify)])
 def test_whatever_is_known_or_not_facts_have_declared_bands_and_nothing_unfit_is_shown(examples: int) -> None:
-    few = settings(max_examples=examples, deadline=None, phases=[Phase.generate])  # shrinking twenty takes minutes
+    few = settings(max_examples=examples, phases=[Phase.generate])  # shrinking twenty takes minutes
     few(given(st.lists(ROW, min_size=10, max_size=20))(facts_and_slots_are_fit))()
 
 
