@@ -205,7 +205,7 @@ def _taken_out(session: Session, user_id: str, recommendations: Sequence[str]) -
     counts = dict.fromkeys(tables.split(), 0)
 
     def without(name: str, model: Any, condition: Any) -> None:
-        counts[name] += session.execute(delete(model).where(condition)).rowcount  # type: ignore[attr-defined]
+        counts[name] += session.execute(delete(model).where(condition)).rowcount  # type: ignore[attr-defined] # a delete has it
 
     without("feedback_events", FeedbackEvent, FeedbackEvent.user_id == user_id)
     for some in chunks(recommendations):
