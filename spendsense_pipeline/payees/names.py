@@ -22,6 +22,12 @@ REFERENCE: Final = 5
 PERSON_WORDS: Final = (2, 4)
 """A person's name has at least and at most so many words, initials and `van der` counted."""
 
+FOREIGN_PRICE: Final = (
+    r"(?-i:\b[A-Z]{3} ?\d[\d.,/]*|\b\d[\d.,/]* ?[A-Z]{3}\b) ?"
+    r"(?:@|(?i:\b(?:visa ?xr|(?:visa|mastercard|fx|exchange|ex)? ?rate|x ?rate|kurs|wechselkurs|koers|cours)\b):?) ?\d[\d.,]*"
+)
+"""What a card's bank writes behind the name of what was paid abroad: `USD 39.00 @ 1.2531`."""
+
 _PIECE = re.compile(r"[^\W_]+|\*| {3,}")
 _APOSTROPHE = re.compile(r"['’‘`´]")
 _INITIALS = re.compile(r"\b([^\W\d_])\.\s?([^\W\d_])\.(?:\s?([^\W\d_])\.)?")
@@ -29,7 +35,8 @@ _JOINED = re.compile(r"\b([^\W\d_]{1,2})&([^\W\d_]{1,2})\b")
 _PLUS = re.compile(r"([^\W\d_])\+(?!\S)")
 _DIGIT = re.compile(r"\d")
 _NUMBERS = re.compile(
-    r"\b\d{1,4}[./-]\d{1,2}[./-]\d{2,4}\b"  # a date
+    rf"{FOREIGN_PRICE}"
+    r"|\b\d{1,4}[./-]\d{1,2}[./-]\d{2,4}\b"  # a date
     r"|\b\d{1,2}[./]\d{1,4}\b(?![./-])"  # a day and month, or a month and year
     r"|\b\d{1,2}:\d{2}(?::\d{2})?\b"  # a time
     r"|\+?\(?\b\d{3,5}\)?[-. ]\d{3,4}[-. ]\d{2,6}\b"  # a phone number

@@ -51,8 +51,11 @@ _PAY_OR_PENSION = "lohn gehalt rente"
 """How German banks head an entry that is either."""
 _OWN_ACCOUNT = words.BITS["own_account"]
 _NO_CARD = words.BITS["card_payment"] | words.BITS["fee"]
-_ON_A_CARD = re.compile(r"[A-Za-z] {0,2}\* ?[A-Za-z]|\b\d{3}-(?:\d{3}-\d{4}|0{8}) +[A-Z]{2}$")
-"""What only a card's descriptor has: a star behind the processor, or a telephone number and a state at its end.
+_ON_A_CARD = re.compile(
+    rf"[A-Za-z] {{0,2}}\* ?[A-Za-z]|\b\d{{3}}-(?:\d{{3}}-\d{{4}}|0{{8}}) +[A-Z]{{2}}$|{names.FOREIGN_PRICE}"
+)
+"""What only a card's descriptor has: a star behind the processor, a telephone number and a state at its end, or a price
+in another currency with its rate.
 Long numbers and codes are zeros here (``names.shape``)."""
 _STATE = (
     *("INCOME_RETIREMENT_PENSION", "INCOME_UNEMPLOYMENT", "INCOME_TAX_REFUND", "INCOME_GOVERNMENT_BENEFITS"),
