@@ -221,8 +221,9 @@ def list_prices(room: PayeeRoom, count: int, inflow: bool) -> None:
     payee.near, payee.drift = 1 if groups + 1 < found else 0, 1 if found > 1 and found * 3 > count else 0
     for p in range(found):
         if p + 1 == found or prices[p + 1].drift != prices[p].drift:
-            # Each price once: a plan renewed at another one each time, beside other plans.
-            if p > begin and prices[p].first + prices[p].charges - prices[begin].first == p + 1 - begin:
+            # Beside other purchases: a plan at another price each time, of which one may come again by chance; the
+            # prices of a menu come again and again.
+            if p > begin and (p + 1 - begin) * 3 > 2 * (prices[p].first + prices[p].charges - prices[begin].first):
                 payee.drift = 1
             begin = p + 1
         if prices[p].charges == 1:

@@ -420,7 +420,10 @@ def _survey(con: Backend, landed: LandedFile) -> FileSurvey:
     except (duckdb.Error, pa.ArrowException, UnicodeDecodeError) as error:
         if not about_the_file(error):
             raise
-        raise BatchRefused(f"{name}: cannot be read as {landed.format}{damage(error)}") from None
+        encoding = ""
+        if landed.format == "csv" and re.search(r"unicode|not utf-8", str(error), re.IGNORECASE):
+            encoding = f"; it is not UTF-8: write it so, or say which encoding it has in {declaration.NAME}"
+        raise BatchRefused(f"{name}: cannot be read as {landed.format}{damage(error)}{encoding}") from None
     _check_declared(con, landed, present)
     declared = _declared(landed)
     present = {declared.field_of(one): count for one, count in present.items()}

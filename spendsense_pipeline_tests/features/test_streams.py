@@ -667,6 +667,25 @@ def test_a_years_plan_at_a_new_price_is_found_beside_a_months_plan(found: Found,
     ]
 
 
+AMONG_OTHERS = {
+    "a menu": ([-11.0, -11.4, -11.2, -11.5, -11.0, -11.4, -11.5, -11.2, -11.0], days(dt.date(2026, 5, 6), 13, 16), -25.0),
+    "a plan in dollars": (
+        [-15.61, -15.44, -15.8, -15.52, -15.44, -15.19, -15.33, -15.05, -14.98, -15.1, -15.22, -15.3],
+        [dt.date(2026, 11, 19) - dt.timedelta(days=11 * n + n * n % 5) for n in range(30)],
+        -5.0,
+    ),
+}
+for _customer, (_prices, _dates, _other) in AMONG_OTHERS.items():
+    given(_customer, "Maple and Stone", monthly(8, len(_prices)), _prices, primary=None)
+    given(_customer, "Maple and Stone", _dates, _other, primary=None)
+
+
+def test_the_prices_of_a_menu_are_no_rate_of_a_currency_although_one_of_a_rate_may_come_again(found: Found) -> None:
+    assert found.of("a menu") == []
+    stream = found.only("a plan in dollars")
+    assert (stream["cadence"], stream["occurrences"], stream["price_change"]) == ("monthly", 12, None)
+
+
 def test_a_delivered_bill_is_none_of_the_known_shop_of_its_name(found: Found) -> None:
     assert found.only("a known shop's name")["kind"] == "bill"
     assert found.of("a known shop") == []

@@ -273,6 +273,13 @@ def test_a_file_that_contradicts_its_declaration_is_refused(
     assert said in message
 
 
+def test_a_file_that_is_not_utf_8_asks_for_its_encoding(zone: Zone) -> None:
+    data = csv("t1,a1,2026-01-01,1,Kiosk", "t2,a1,2026-01-02,2,Müller", header="transaction_id,account_id,date,amount,merchant_name")
+    message = refused(zone, "", transactions_csv=data.encode("windows-1252"))
+    assert message.startswith("transactions.csv: cannot be read as csv, damaged on line 3")
+    assert "say which encoding it has in batch.toml" in message
+
+
 def test_a_single_value_that_does_not_fit_is_rejected_with_its_row(zone: Zone) -> None:
     toml = '[transactions]\ndates = "european"\nthousands = "."\ndecimal = ","\n'
     good = [f"t{n},a1,0{n}.02.2026,1" for n in (1, 2, 3)]
