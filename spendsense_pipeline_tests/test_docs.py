@@ -35,6 +35,13 @@ def table(heading: str) -> list[str]:
     return [code for row in rows for code in re.findall(r"`(\w+)`", row.split("|")[1])]
 
 
+@pytest.mark.parametrize("doc", [PROJECT_ROOT / "README.md", *sorted((PROJECT_ROOT / "docs").glob("*.md"))])
+def test_the_files_that_a_document_names_are_there(doc: Path) -> None:
+    rooms = "spendsense_pipeline|spendsense_pipeline_tests|benchmarks|prompts|deploy|docs"
+    named = set(re.findall(rf"`((?:{rooms})/[\w./-]+)`", doc.read_text(encoding="utf-8")))
+    assert not {path for path in named if not (PROJECT_ROOT / path).exists()}
+
+
 def test_the_refusals_are_a_closed_list_documented_whole() -> None:
     assert table("code") == [str(code) for code in review.Refusal]
 
