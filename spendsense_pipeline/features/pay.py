@@ -26,6 +26,8 @@ BONUS = 2  # "a payday above twice the payer's median …"
 BONUSES, BONUS_DAYS = 2, 365  # "… at most twice a year, is a bonus and left out"
 # docs/signals.md, avg_monthly_income: days from one payday to the next.
 PERIODS = {"weekly": 7.0, "biweekly": 14.0, "semi_monthly": 365.25 / 24, "monthly": 365.25 / 12}
+FOUR_WEEKS = 28.0  # thirteen a year, which counts as monthly ...
+LEAST_FOUR_WEEKLY = 5  # ... and after so many paydays is a week off it
 FREQUENCIES = (*PERIODS, "irregular")
 WEEKLY, BIWEEKLY, SEMI_MONTHLY, MONTHLY, IRREGULAR = range(5)
 UNKNOWN_FREQUENCY = -1  # fewer than two paydays
@@ -405,10 +407,12 @@ def judge_payers(payers: int, today: int, newest: int, days: int, ruler: Ruler, 
             continue
         payer.frequency = frequency_of(room.numbers, ZERO, count, ruler, room.counts)
         last = room.numbers[count - 1]
+        moved = last - room.numbers[0] - FOUR_WEEKS * (count - 1)
+        four_weeks_apart = payer.frequency == MONTHLY and count >= LEAST_FOUR_WEEKLY and abs(moved) <= ONE_PAYDAY_DAYS
         usual = median_of(room.floats, count)  # sorts them
         payer.variability = variability_of(count - bonuses(payer, today, usual, count, room), room.floats)
         if payer.frequency >= 0 and payer.frequency < IRREGULAR:
-            period = DAYS_OF_PERIOD[payer.frequency]
+            period = FOUR_WEEKS if four_weeks_apart else DAYS_OF_PERIOD[payer.frequency]
             if newest - last <= STILL_PAID * period:
                 payer.steady = usual * 30 / period
 

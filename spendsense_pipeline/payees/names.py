@@ -24,7 +24,8 @@ PERSON_WORDS: Final = (2, 4)
 
 FOREIGN_PRICE: Final = (
     r"(?-i:\b[A-Z]{3} ?\d[\d.,/]*|\b\d[\d.,/]* ?[A-Z]{3}\b) ?"
-    r"(?:@|(?i:\b(?:visa ?xr|(?:visa|mastercard|fx|exchange|ex)? ?rate|x ?rate|kurs|wechselkurs|koers|cours)\b):?) ?\d[\d.,]*"
+    r"(?:@|(?i:\b(?:visa ?xr|(?:visa|mastercard|fx|exchange|ex)? ?rate|x ?rate|(?:wechsel)?kurs|koers|cours)\b):?)"
+    r" ?\d[\d.,]*"
 )
 """What a card's bank writes behind the name of what was paid abroad: `USD 39.00 @ 1.2531`."""
 

@@ -42,6 +42,7 @@ SCENARIOS: dict[str, list[tuple[str, dt.date, float]]] = {
     "first and fifteenth": checks("acme", monthly(1, 6) + monthly(15, 6), 2000),
     "monthly": checks("acme", monthly(31, 6), 4000),
     "four-weekly": checks("acme", every(28, 6, LAST), 4000),
+    "some four weeks apart": checks("acme", every(28, 4, LAST), 4000),
     "monthly with a bonus": checks("acme", monthly(28, 6), 4000) + checks("acme", [dt.date(2026, 3, 10)], 9000),
     "two paydays a fortnight apart": checks("acme", every(14, 2, LAST), 2000),
     "two jobs": checks("acme", every(14, 13, LAST), 2000) + checks("cafe", monthly(3, 6), 600),
@@ -166,6 +167,8 @@ def test_a_biweekly_salary_is_the_same_a_month_in_every_window(found: Found) -> 
 
 
 def test_a_bonus_is_not_multiplied(found: Found) -> None:
+    assert found["four-weekly", 180]["avg_monthly_income"] == cents(4000 * 30 / 28)
+    assert found["some four weeks apart", 180]["avg_monthly_income"] == cents(4000 * 30 / (365.25 / 12))
     assert found["monthly with a bonus", 180]["avg_monthly_income"] == cents(4000 * 30 / (365.25 / 12))
 
 

@@ -668,7 +668,11 @@ def test_a_years_plan_at_a_new_price_is_found_beside_a_months_plan(found: Found,
 
 
 AMONG_OTHERS = {
-    "a menu": ([-11.0, -11.4, -11.2, -11.5, -11.0, -11.4, -11.5, -11.2, -11.0], days(dt.date(2026, 5, 6), 13, 16), -25.0),
+    "a menu": (
+        [-11.0, -11.4, -11.2, -11.5, -11.0, -11.4, -11.5, -11.2, -11.0],
+        days(dt.date(2026, 5, 6), 13, 16),
+        -25.0,
+    ),
     "a plan in dollars": (
         [-15.61, -15.44, -15.8, -15.52, -15.44, -15.19, -15.33, -15.05, -14.98, -15.1, -15.22, -15.3],
         [dt.date(2026, 11, 19) - dt.timedelta(days=11 * n + n * n % 5) for n in range(30)],

@@ -274,7 +274,11 @@ def test_a_file_that_contradicts_its_declaration_is_refused(
 
 
 def test_a_file_that_is_not_utf_8_asks_for_its_encoding(zone: Zone) -> None:
-    data = csv("t1,a1,2026-01-01,1,Kiosk", "t2,a1,2026-01-02,2,Müller", header="transaction_id,account_id,date,amount,merchant_name")
+    data = csv(
+        "t1,a1,2026-01-01,1,Kiosk",
+        "t2,a1,2026-01-02,2,Müller",
+        header="transaction_id,account_id,date,amount,merchant_name",
+    )
     message = refused(zone, "", transactions_csv=data.encode("windows-1252"))
     assert message.startswith("transactions.csv: cannot be read as csv, damaged on line 3")
     assert "say which encoding it has in batch.toml" in message
