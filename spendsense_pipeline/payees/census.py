@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from ibis import udf
 
-from spendsense_pipeline.payees import known, names, vocabularies
+from spendsense_pipeline.payees import known, names, vocabularies, words
 from spendsense_pipeline.payees.population import MIN_CUSTOMERS, POPULATION, PRICE_POINTS, population
 from spendsense_pipeline.payees.readings import DESCRIPTOR, Reader
 
@@ -33,6 +33,11 @@ ON_CALENDAR: Final = 0.75
 """Gaps that must lie on one calendar for a price to be regular: as many as a stream's line must explain."""
 HALF_YEAR: Final = 174
 """Days from which on two payments are enough; sooner than that it takes three."""
+KINDS_SAID: Final = {
+    "own": sum(words.BITS[name] for name in ("card_payment", "own_account", "cash_in", "cash_out")),
+    "bank": sum(words.BITS[name] for name in ("penalty", "service_fee", "interest")),
+}
+"""Whose a row is of which nobody knows more, by words that tell its kind."""
 
 _ACCOUNT_NUMBER = re.compile(r"\d{5,}")
 
@@ -104,10 +109,10 @@ def is_open(name: str, customers: int, person: bool) -> bool:
 
     Of a name seen at fewer than ``MIN_CUSTOMERS`` the careful question decides: two bare words may be a person.
     """
-    words = name.split()
+    parts = name.split()
     if customers < SHOWN_FROM or person or _ACCOUNT_NUMBER.search(name):
         return False
-    return customers >= MIN_CUSTOMERS or name in _known_keys() or not names.may_be_person(words)
+    return customers >= MIN_CUSTOMERS or name in _known_keys() or not names.may_be_person(parts)
 
 
 def _known_keys() -> frozenset[str]:
@@ -238,6 +243,10 @@ _PRICE = ["name", "user", "currency", "price"]
 def _read_frame(descriptors: pa.Table, read: pa.Table) -> pd.DataFrame:
     frame = pd.concat([descriptors.to_pandas(), read.to_pandas()], axis=1)
     typed: pd.DataFrame = frame.astype(dict.fromkeys(("list_priced", "own_priced"), "boolean"))
+    # `MOBILE PAYMENT - THANK YOU` names nobody and is no riddle: the customer pays the own card.
+    for whose, said in KINDS_SAID.items():
+        nobody = _unknown(typed) & (typed["counterparty"] != "person")
+        typed["counterparty"] = typed["counterparty"].mask(nobody & (typed["says"] & said != 0), whose)
     return typed
 
 

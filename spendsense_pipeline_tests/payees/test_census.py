@@ -116,6 +116,17 @@ def test_the_most_frequent_unknown_names_are_said_and_nobody_s() -> None:
     assert [row["name"] for row in listed(found.payees, 1)] == ["netflix"]
 
 
+@pytest.mark.parametrize(
+    ("text", "whose"),
+    [("MOBILE PAYMENT - THANK YOU", "own"), ("INTEREST PAYMENT", "bank"), ("ATM CASH DEPOSIT", "own")],
+)
+def test_what_names_nobody_and_says_what_it_is_is_no_unknown_payee(text: str, whose: str) -> None:
+    found = counted([row for user in customers(5) for row in monthly(user, text, 5.0)])
+    assert found.payees["counterparty"].tolist() == [whose]
+    assert (found.unknown, found.explained_share) == ([], 1.0)
+    assert listed(found.payees, 5, unknown=True) == []
+
+
 def test_unmapped_categories_are_counted_and_rare_ones_are_nobody_s_business() -> None:
     rows = [row for user in customers(6) for row in monthly(user, "BLUE DOOR BAKERY", -4, times=1)]
     own_words = ["Zorblax", "Zorblax", "Zorblax", "Zorblax", "Zorblax", "Mum's rent"]
