@@ -4,6 +4,7 @@ import datetime as dt
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import Future
@@ -193,9 +194,11 @@ def test_generate_writes_a_landing_folder_with_its_truth(nothing: Pipeline, spen
 
 
 def test_from_a_banks_export_to_a_profile_in_three_commands(nothing: Pipeline, spendsense, tmp_path: Path) -> None:
-    (tmp_path / "january").mkdir()
-    sample = PROJECT_ROOT / "spendsense_pipeline_tests" / "ingest" / "statements" / "german-giro.sta"
-    (tmp_path / "january" / sample.name).write_bytes(sample.read_bytes())
+    (tmp_path / "january" / "ole").mkdir(parents=True)
+    samples = PROJECT_ROOT / "spendsense_pipeline_tests" / "ingest" / "statements"
+    (tmp_path / "january" / "german-giro.sta").write_bytes((samples / "german-giro.sta").read_bytes())
+    in_december = re.sub(r"2601(\d\d)01", r"2512\g<1>12", (samples / "dutch-current.940").read_text())
+    (tmp_path / "january" / "ole" / "december.940").write_text(in_december.replace("2601", "2512"))
     words = ("ingest", str(tmp_path / "january"), "--format", "mt940")
     assert spendsense(nothing, *words, code=1)["error"]["code"] == "batch_refused"
     assert not nothing.settings.landing.exists(), "nothing half landed"
@@ -206,8 +209,8 @@ def test_from_a_banks_export_to_a_profile_in_three_commands(nothing: Pipeline, s
         assert set(counts) == {"read", "accepted", "duplicate", "rejected", "superseded"}
         assert counts["read"] == counts["accepted"] + counts["duplicate"] + counts["rejected"]
     assert landed["tables"]["transactions"] == {
-        "read": 5,
-        "accepted": 5,
+        "read": 8,
+        "accepted": 8,
         "duplicate": 0,
         "rejected": 0,
         "superseded": 0,
@@ -217,7 +220,8 @@ def test_from_a_banks_export_to_a_profile_in_three_commands(nothing: Pipeline, s
     ran = spendsense(nothing, "run")
     assert {"run_id", "as_of", "rows", "registered", "replaced", "suppressed"} <= set(ran)
     assert ran["as_of"] == "2026-01-08"
-    assert ran["rows"]["features_30d"] == ran["rows"]["features_180d"] > 0
+    assert ran["rows"]["features_30d"] == ran["rows"]["features_180d"] == 2
+    assert ran["stale"] == 1, "nothing of ole's has come since December"
     assert spendsense(nothing, "profile", "mia")["user_id"] == "mia"
 
 

@@ -222,8 +222,8 @@ def run(
     With --from and --to: streams, features and personas of each date of a range, in one run. A range fills these tables
     only; it drafts nothing and never touches the queue.
 
-    With --json, of a date: {run_id, as_of, rows: {asset: n}, registered, replaced, unchanged, suppressed, refused,
-    withdrawn}; of a range: {run_id, from, to, dates: n, rows: {asset: n}}, rows over all dates.
+    With --json, of a date: {run_id, as_of, rows: {asset: n}, stale, registered, replaced, unchanged, suppressed,
+    refused, withdrawn}; ``stale``: customers whose data is too old for a draft; of a range: {run_id, from, to, dates: n, rows: {asset: n}}, rows over all dates.
     """
     if first or last:
         if not (first and last) or as_of or regenerate:
@@ -243,6 +243,7 @@ def run(
         "run_id": ran.run_id,
         "as_of": day,
         "rows": ran.rows,
+        "stale": ran.metadata["situations"].get("stale", 0),
         **{name: queue[name] for name in ("registered", "replaced", "unchanged", "suppressed", "refused", "withdrawn")},
     }
     if settings.generator == "openai":
@@ -257,6 +258,7 @@ def run(
             *(f"{n:>9,} {name}" for name, n in payload["rows"].items()),
             f"registered {payload['registered']}, replaced {payload['replaced']}, unchanged {payload['unchanged']}, "
             f"suppressed {payload['suppressed']}, refused {payload['refused']}, withdrawn {payload['withdrawn']}",
+            *_stale_lines(payload["stale"], settings.stale_days),
             *_model_lines(payload.get("generation")),
         ],
     )
@@ -284,6 +286,12 @@ def _run_range(first: dt.date, last: dt.date, as_json: bool) -> None:
             *(f"{n:>9,} {name}" for name, n in ran.rows.items()),
         ],
     )
+
+
+def _stale_lines(customers: int, days: int) -> Iterator[str]:
+    """For how many customers nothing was drafted because nothing new of them has come."""
+    if customers:
+        yield f"nothing drafted for {customers:,} customers whose newest transaction is older than {days} days"
 
 
 def _model_lines(found: Mapping[str, Any] | None) -> Iterator[str]:
