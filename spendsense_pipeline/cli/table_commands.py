@@ -223,7 +223,8 @@ def run(
     only; it drafts nothing and never touches the queue.
 
     With --json, of a date: {run_id, as_of, rows: {asset: n}, stale, registered, replaced, unchanged, suppressed,
-    refused, withdrawn}; ``stale``: customers whose data is too old for a draft; of a range: {run_id, from, to, dates: n, rows: {asset: n}}, rows over all dates.
+    refused, withdrawn}, ``stale`` the customers whose data is too old for a draft; of a range: {run_id, from, to,
+    dates: n, rows: {asset: n}}, rows over all dates.
     """
     if first or last:
         if not (first and last) or as_of or regenerate:

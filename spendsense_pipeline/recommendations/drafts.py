@@ -29,6 +29,7 @@ from spendsense_pipeline.recommendations.identity import content_hash, recommend
 from spendsense_pipeline.recommendations.offers import HELP
 from spendsense_pipeline.recommendations.render import (
     AS_OF,
+    SHARED,
     RenderError,
     as_spoken_of,
     fill_slots,
@@ -335,7 +336,7 @@ def _education(
         else:
             of_persona = of_persona or _of_persona(situation, any_insight)
             slots, why = of_persona
-        words = "\n".join((template["title"], template["content"], why, AS_OF))
+        words = "\n".join((template["title"], template["content"], why, AS_OF, SHARED))
         slots = as_spoken_of(words, slots)
         because = fill_slots(why, slots)
         title, content = render_education(template["title"], template["content"], because, slots)
@@ -383,7 +384,7 @@ def _offer(
     as_of: dt.date,
 ) -> dict[str, Any]:
     why = match["why"]
-    figures = as_spoken_of(f"{why}\n{AS_OF}", match["figures"])
+    figures = as_spoken_of(f"{why}\n{AS_OF}\n{SHARED}", match["figures"])
     because = fill_slots(why, figures)
     slots = {**product.slots, **figures}
     title, content = render_offer(because, slots)

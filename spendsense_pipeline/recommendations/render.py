@@ -25,7 +25,9 @@ COMPENSATION: Final = "SpendSense may receive compensation from partners."
 HOW_TO_STOP: Final = "You said yes to messages like this, and you can stop them at any time in your consent settings."
 
 AS_OF: Final = "{{ as_of }}"
-"""The slot that every text ends with."""
+"""The slot that every text ends with ..."""
+SHARED: Final = "{{ shared_account }}"
+"""... and the one beside it where others hold an account, too."""
 
 Slots = Mapping[str, Mapping[str, Any]]
 """Slot -> {signal, value, shown}."""
@@ -92,8 +94,10 @@ def as_spoken_of(template: str, slots: Slots) -> dict[str, dict[str, Any]]:
 
 
 def closing(because: str, slots: Slots, *disclosures: str) -> str:
-    """The lines every text ends with: day of the figures, why the customer sees it, how to stop, the disclosures."""
-    return "\n\n".join([f"Figures as of {fill_slots(AS_OF, slots)}. {because} {HOW_TO_STOP}", *disclosures])
+    """The lines every text ends with: day of the figures, whether an account behind them is shared, why the customer
+    sees it, how to stop, the disclosures."""
+    whose = f", {SHARED} included" if "shared_account" in slots else ""
+    return "\n\n".join([f"{fill_slots(f'Figures as of {AS_OF}{whose}.', slots)} {because} {HOW_TO_STOP}", *disclosures])
 
 
 def render_education(title: str, content: str, because: str, slots: Slots) -> tuple[str, str]:

@@ -125,7 +125,7 @@ def situations(
                 *head,
                 situation_key(persona, facts, slots),
                 _json(facts),
-                together(slots),
+                together(slots | written(OF_ALL_TEXTS, record)),
                 record["reasons"],
                 None,
                 None,
@@ -141,6 +141,10 @@ def situations(
     ]
     frame = to_frame(pa.table(arrays, names=SITUATION_COLUMNS))
     return frame.sort_values("user_id", kind="stable", ignore_index=True)
+
+
+OF_ALL_TEXTS: Final = ("shared_account",)
+"""The slot that no text is chosen by: it stands in the closing lines of whatever is said."""
 
 
 def _by_customer(rows: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
@@ -162,7 +166,7 @@ def _of_insight(insight: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[
     return (
         situation_key(name, facts, slots),
         _json(facts),
-        together(slots),
+        together(slots | written(OF_ALL_TEXTS, record)),
         record["reasons"],
         name,
         insight["insight_id"],

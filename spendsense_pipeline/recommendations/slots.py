@@ -129,6 +129,12 @@ def _months(s: Signals) -> float:
     return float(min(s["window_days"], max(s["history_days"], 30))) / 30
 
 
+def _shared_account(signals: Signals) -> str | None:
+    """How a text calls the customer's accounts of several holders, none where there is none."""
+    several = signals.get("shared_accounts") or 0
+    return None if several < 1 else "your shared account" if several == 1 else "your shared accounts"
+
+
 def _window(s: Signals) -> str:
     history = s.get("history_days")
     return f"last {s['window_days'] if history is None else min(s['window_days'], max(history, 30))} days"
@@ -503,6 +509,7 @@ _ALL = (
     # The frame of every text
     Slot("window", "period", "window_days", "the days looked at", _window),
     Slot("as_of", "date", "as_of", "day of the figures", _of("as_of")),
+    Slot("shared_account", "words", "shared_accounts", "that others hold one of the accounts, too", _shared_account),
 )
 _KINDS_OF_FIGURES: Final[Mapping[str, Kind]] = {"date": "day"}
 _LEAST_OF_FIGURES: Final = {"money": 0.5, "percent": 0.005, "rate": 0.01, "months": 0.1, "count": 1.0}

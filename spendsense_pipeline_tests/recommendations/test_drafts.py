@@ -113,6 +113,23 @@ def test_drafts_keep_their_contract_and_carry_no_finding() -> None:
     assert set(drafts["findings"]) == {"[]"}
 
 
+@pytest.mark.parametrize(
+    ("several", "said"), [(0, ""), (1, ", your shared account included"), (2, ", your shared accounts included")]
+)
+def test_a_text_says_that_a_shared_account_is_in_its_figures(several: int, said: str) -> None:
+    alone = prepared(("high_utilization",))
+    frames = day({"high_utilization": CUSTOMERS["high_utilization"] | {"shared_accounts": several}})
+    where = situations(*frames, streams([s for s in SUBSCRIPTIONS if s["user_id"] == "high_utilization"]), cards())
+    assert where["situation"].tolist() == alone[0]["situation"].tolist(), "no text is chosen by it"
+    drafts = draft_recommendations(
+        where, *alone[1:], catalogue(), consents(["high_utilization"]), pd.DataFrame([], columns=HISTORY), AS_OF
+    )
+    assert set(drafts["content_type"]) == {"education", "partner_offer"}
+    assert set(drafts["findings"]) == {"[]"}
+    closings = drafts["content"].str.extract(r"Figures as of March 5, 2026(.*?)\. You see this")[0]
+    assert set(closings) == {said}
+
+
 def test_everyone_gets_three_to_five_and_at_most_two_offers() -> None:
     for _, own in draw().groupby("user_id"):
         assert 3 <= len(own) <= 5
