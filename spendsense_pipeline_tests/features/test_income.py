@@ -218,3 +218,14 @@ def test_the_order_of_rows_does_not_matter(found: Found) -> None:
     ledger = everybody()
     random.Random(3).shuffle(ledger.rows["transactions"])
     assert ledger.features((30, 180, 365)) == found
+
+
+def test_deposits_that_name_nobody_leave_income_unknown_however_regular() -> None:
+    ledger = Ledger()
+    (account,) = ledger.customer("nameless", "checking")
+    for date in monthly(14, 12):
+        ledger.row(account, date, 18642, None, "TRANSFER_IN_DEPOSIT", category_primary="TRANSFER_IN")
+    signals = ledger.signals()
+    assert signals.streams.num_rows == 0
+    for row in signals.features.to_pylist():
+        assert (row["avg_monthly_income"], row["regular_income"], row["payroll_detected"]) == (None, None, False)
