@@ -124,7 +124,7 @@ def _resources(settings: Settings) -> dict[str, Any]:
             plans=str(settings.plans),
             memory=settings.memory,
             exports=settings.exports_root,
-            reports=str(settings.data / "reports"),
+            reports=str(settings.reports),
             prompts=str(settings.prompts),
             catalogue=str(settings.catalogue),
             experiments=str(settings.experiments),

@@ -293,6 +293,10 @@ def test_consent_of_one_scope_leaves_the_other(copy: Pipeline, spendsense) -> No
     assert row["consent"] == {"education": True, "partner_offers": False}
     again = spendsense(copy, "consent", "revoke", user_id, "--scope", "partner_offers")
     assert again["consent"][0]["status"] == "not_live"
+    closed = next(
+        one for one in spendsense(copy, "consent", "history", user_id)["history"] if one["action"] == "closed"
+    )
+    assert closed["source"] == "phone (typed on a command line, not identified)"
 
 
 def test_an_approval_without_hash_means_the_only_text_there_ever_was(

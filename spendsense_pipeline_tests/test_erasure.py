@@ -95,7 +95,7 @@ def test_nothing_in_the_data_folder_names_the_customer_and_nobody_else_lost_a_ro
     assert any(name.startswith("dagster/") for name in naming(pipeline, user_id)), "but the config that somebody typed"
     accounts, before = accounts_of(pipeline, user_id), tables(pipeline)
     names = [row["recommendation_id"] for row in spendsense(pipeline, "released", "--user", user_id)["released"]]
-    older = pipeline.settings.data / "reports" / "2026-01-01.html"
+    older = pipeline.settings.reports / "2026-01-01.html"
     older.write_text(f"<td>{user_id}</td>")  # as earlier versions wrote pages
     assert len(naming(pipeline, user_id)) > 20
     left = pipeline.settings.scratch / "aside-of-a-killed-run" / "rows.parquet"
@@ -176,7 +176,7 @@ def test_a_crash_at_any_step_leaves_nothing_visible_and_the_same_command_goes_on
     settings = pipeline.settings
     places = everywhere.Places(
         *(settings.data, settings.landing, settings.warehouse_root, settings.exports_root),
-        *(settings.data / "reports", settings.scratch),
+        *(settings.reports, settings.scratch),
     )
     accounts = accounts_of(pipeline, user_id)
 

@@ -35,7 +35,7 @@ def erase(
         landing=settings.landing,
         warehouse=settings.warehouse_root,
         exports=settings.exports_root,
-        reports=settings.data / "reports",
+        reports=settings.reports,
         scratch=settings.scratch,
     )
     try:
