@@ -207,9 +207,10 @@ def test_while_a_run_is_under_way_nothing_is_erased(
 
     pipeline, user_id = served
     with launch.opened_instance(pipeline.settings) as instance:
-        create_run_for_test(instance, job_name="daily_refresh", status=dg.DagsterRunStatus.STARTED)
+        run = create_run_for_test(instance, job_name="daily_refresh", status=dg.DagsterRunStatus.STARTED)
     refused = spendsense(pipeline, "erase", user_id, "--operator", "op", "--reason", REASON, code=1)
     assert refused["error"]["code"] == "run_under_way"
+    assert run.run_id in refused["error"]["message"]
     assert len(spendsense(pipeline, "released", "--user", user_id)["released"]) == 1
 
 

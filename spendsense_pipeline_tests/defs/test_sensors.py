@@ -61,10 +61,10 @@ def reason(answer: object) -> str:
     return answer.skip_message or ""
 
 
-def run_of(instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus, **tags: str) -> None:
+def run_of(instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus, **tags: str) -> str:
     from dagster._core.test_utils import create_run_for_test
 
-    create_run_for_test(instance, job_name=job, status=status, tags=tags)
+    return create_run_for_test(instance, job_name=job, status=status, tags=tags).run_id
 
 
 def test_with_nothing_approved_the_gate_says_what_waits(copy: Pipeline) -> None:
@@ -110,8 +110,8 @@ def test_a_product_made_inactive_stops_its_approved_offers_and_nothing_else(
 def test_while_a_release_runs_the_gate_waits(copy: Pipeline) -> None:
     approved(copy, 1)
     with dg.DagsterInstance.ephemeral() as instance:
-        run_of(instance, "release", dg.DagsterRunStatus.STARTED)
-        assert "under way" in reason(asked(copy, instance))
+        run_id = run_of(instance, "release", dg.DagsterRunStatus.STARTED)
+        assert f"under way: {run_id}" in reason(asked(copy, instance))
 
 
 def test_after_a_failed_run_the_gate_tries_again_and_stops_after_three(copy: Pipeline) -> None:
@@ -323,8 +323,8 @@ def test_a_batch_whose_merge_did_not_end_well_after_its_rows_were_stored_is_take
 
 def test_one_merge_at_a_time(zone: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        run_of(instance, ingest.JOB, dg.DagsterRunStatus.STARTED, **{"dagster/partition": "b0"})
-        assert "one at a time" in reason(landed(zone, instance))
+        run_id = run_of(instance, ingest.JOB, dg.DagsterRunStatus.STARTED, **{"dagster/partition": "b0"})
+        assert f"run {run_id} merges a batch; one at a time" in reason(landed(zone, instance))
 
 
 def test_a_batch_that_failed_three_times_is_left_for_a_person_and_the_next_one_goes_on(zone: Path) -> None:
