@@ -17,6 +17,7 @@ from spendsense_pipeline.cli.output import printed as print_out
 from spendsense_pipeline.features import compilation, compiled
 from spendsense_pipeline.governance import queue
 from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.recommendations import guardrails
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 from spendsense_pipeline_tests.conftest import BATCH, DAY, NOON, USERS, Pipeline
 
@@ -283,6 +284,17 @@ def test_from_the_queue_to_the_feed_and_out_of_it_again(copy: Pipeline, spendsen
     history = spendsense(copy, "consent", "history", user_id)["history"]
     assert [event["action"] for event in history if event["scope"] == "education"] == ["opened", "closed", "opened"]
     assert spendsense(copy, "audit", "verify")["ok"]
+
+
+def test_a_release_asks_the_guardrails_again(
+    copy: Pipeline, spendsense, operator_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = next(row for row in spendsense(copy, "queue")["queue"] if not row["findings"])
+    spendsense(copy, "approve", row["recommendation_id"], "--operator", operator_id)
+    found = [{"check": "tone", "severity": "critical", "message": "shames the reader"}]
+    monkeypatch.setattr(guardrails, "review_draft", lambda draft: found)
+    done = spendsense(copy, "release")
+    assert (done["released"], done["blocked"]["critical_finding"]) == ([], 1)
 
 
 def test_consent_of_one_scope_leaves_the_other(copy: Pipeline, spendsense) -> None:

@@ -6,7 +6,7 @@ is in ``ingest/`` and ``governance/``. What does not belong here: any later word
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -131,11 +131,8 @@ def _as_written(
             arrived_on=arrival.arrived_on,
             surveyed=surveyed,
         )
-        unknown: Counter[str] = Counter()
-        for one in surveyed:
-            if one.file.table == table:
-                unknown.update({f"{_without_customer(one.file.name)}: {name}": n for name, n in one.unknown.items()})
-        yield dg.Output(rows, output_name=f"raw_{table}", metadata={"unknown_fields": dict(unknown)} if unknown else {})
+        unknown = _unknown_fields(one for one in surveyed if one.file.table == table)
+        yield dg.Output(rows, output_name=f"raw_{table}", metadata={"unknown_fields": unknown} if unknown else {})
     try:
         landing.require_unchanged(folder, seen)
     except landing.BatchRefused:
@@ -149,6 +146,17 @@ def _as_written(
     left_out = landing.strangers(folder)
     if left_out:
         context.log.info("left out, being no table of ours: %s", ", ".join(left_out))
+
+
+def _unknown_fields(surveyed: Iterable[landing.FileSurvey]) -> dict[str, int]:
+    """By file how many names nobody knows, and how many rows have one that is nearly a field's; others are not told:
+    a file may use ids or e-mail addresses as names, and Dagster keeps what it is told for ever."""
+    found: Counter[str] = Counter()
+    for one in surveyed:
+        file = _without_customer(one.file.name)
+        found.update({f"{file}: names that nobody knows": len(one.unknown) - len(one.meant)})
+        found.update({f"{file}: {name}, perhaps {one.meant[name]}": one.unknown[name] for name in one.meant})
+    return {name: number for name, number in found.items() if number}
 
 
 @contextmanager

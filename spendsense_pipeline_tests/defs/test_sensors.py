@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.definitions import build_defs
-from spendsense_pipeline.defs import ingest, launch, sensors
+from spendsense_pipeline.defs import ingest, launch, release_assets, sensors
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.governance import consent, operators, queue, release, review
 from spendsense_pipeline.governance.database import reading, writing
@@ -190,6 +190,16 @@ def test_a_release_run_passes_its_own_proof(copy: Pipeline) -> None:
     with reading(copy.engine) as session:
         feed = {row["recommendation_id"] for row in release.released(session, NOON)}
     assert feed == {row["recommendation_id"] for row in chosen}
+
+
+def test_a_release_run_asks_the_guardrails_again(copy: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    approved(copy, 1)
+    found = [{"check": "tone", "severity": "critical", "message": "shames the reader"}]
+    monkeypatch.setattr(release_assets, "review_draft", lambda draft: found)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert copy.definitions.resolve_job_def("release").execute_in_process(instance=instance).success
+    with reading(copy.engine) as session:
+        assert release.released(session, NOON) == []
 
 
 def test_rows_that_killed_runs_of_any_job_left_go_once_no_run_is_under_way(copy: Pipeline) -> None:
