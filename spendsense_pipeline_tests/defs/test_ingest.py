@@ -394,7 +394,7 @@ def heals(pipeline: Pipeline, moment: float) -> None:
                 assert run.run_id in found[0].event_log_entry.message, "named"
                 assert found[0].event_log_entry.timestamp - began < runs.EXPIRES
     assert known(pipeline) == {"t1", "t2"}, moment
-    assert sorted(one.name.partition("-")[0] for one in pipeline.settings.landing.iterdir()) == ["first", "second"]
+    assert sorted(one.name.partition("-")[0] for one in pipeline.settings.landing.glob("[!.]*")) == ["first", "second"]
     assert list(pipeline.settings.scratch.glob("*")) == []
     with reading(pipeline.engine) as session:
         assert [one.arrival for one in batches.registered(session).values()] == [1, 2]
