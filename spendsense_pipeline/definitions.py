@@ -116,6 +116,7 @@ def _resources(settings: Settings) -> dict[str, Any]:
             trust_local=settings.trust_local,
             audit_key=str(settings.audit_key) if settings.audit_key else None,
             warehouse=settings.warehouse_root if settings.ingest else None,
+            landing=str(settings.landing),
         ),
         "files": Files(
             warehouse=settings.warehouse_root,
@@ -124,7 +125,7 @@ def _resources(settings: Settings) -> dict[str, Any]:
             plans=str(settings.plans),
             memory=settings.memory,
             exports=settings.exports_root,
-            reports=str(settings.data / "reports"),
+            reports=str(settings.reports),
             prompts=str(settings.prompts),
             catalogue=str(settings.catalogue),
             experiments=str(settings.experiments),

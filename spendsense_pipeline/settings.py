@@ -321,6 +321,11 @@ class Settings(BaseSettings):
         return self.data / "plans"
 
     @property
+    def reports(self) -> Path:
+        """One page for each date that was run."""
+        return self.data / "reports"
+
+    @property
     def scratch(self) -> Path:
         """Where the engine puts what outgrows memory, while a run lasts."""
         return self.data / "scratch"

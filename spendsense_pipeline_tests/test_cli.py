@@ -18,6 +18,7 @@ from spendsense_pipeline.cli.output import printed as print_out
 from spendsense_pipeline.features import compilation, compiled
 from spendsense_pipeline.governance import queue
 from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.recommendations import guardrails
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 from spendsense_pipeline_tests.conftest import BATCH, DAY, NOON, USERS, Pipeline
 
@@ -289,6 +290,17 @@ def test_from_the_queue_to_the_feed_and_out_of_it_again(copy: Pipeline, spendsen
     assert spendsense(copy, "audit", "verify")["ok"]
 
 
+def test_a_release_asks_the_guardrails_again(
+    copy: Pipeline, spendsense, operator_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = next(row for row in spendsense(copy, "queue")["queue"] if not row["findings"])
+    spendsense(copy, "approve", row["recommendation_id"], "--operator", operator_id)
+    found = [{"check": "tone", "severity": "critical", "message": "shames the reader"}]
+    monkeypatch.setattr(guardrails, "review_draft", lambda draft: found)
+    done = spendsense(copy, "release")
+    assert (done["released"], done["blocked"]["critical_finding"]) == ([], 1)
+
+
 def test_consent_of_one_scope_leaves_the_other(copy: Pipeline, spendsense) -> None:
     user_id = spendsense(copy, "users", "--consent", "true")["users"][0]["user_id"]
     revoked = spendsense(copy, "consent", "revoke", user_id, "--scope", "partner_offers", "--source", "phone")
@@ -297,6 +309,10 @@ def test_consent_of_one_scope_leaves_the_other(copy: Pipeline, spendsense) -> No
     assert row["consent"] == {"education": True, "partner_offers": False}
     again = spendsense(copy, "consent", "revoke", user_id, "--scope", "partner_offers")
     assert again["consent"][0]["status"] == "not_live"
+    closed = next(
+        one for one in spendsense(copy, "consent", "history", user_id)["history"] if one["action"] == "closed"
+    )
+    assert closed["source"] == "phone (typed on a command line, not identified)"
 
 
 def test_an_approval_without_hash_means_the_only_text_there_ever_was(

@@ -73,7 +73,7 @@ def test_the_demo_goes_the_whole_way_and_may_be_run_again(
     assert sum(many for many, _ in held_back(first)) == number(r"Held back +(\d+)", first)
     assert list(dict.fromkeys(why.split()[0] for _, why in held_back(first))) == ["rejected", "the", "they", "waits"]
 
-    (path,) = (folder.settings.data / "reports").iterdir()
+    (path,) = (folder.settings.reports).iterdir()
     page = path.read_text()
     assert "Waiting</dt><dd>1</dd>" in page  # the queue as the demo leaves it, not as the day found it
     assert {one for one in of_customers(folder, path.stem) if one in page} == set()

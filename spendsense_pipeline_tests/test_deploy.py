@@ -2,7 +2,10 @@
 
 import io
 import logging
+import os
 import re
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -42,6 +45,98 @@ def test_nothing_is_open_to_the_network_and_no_secret_has_a_default() -> None:
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     assert re.search(r"^POSTGRES_PASSWORD=$", (DEPLOY / "env.example").read_text(), re.MULTILINE)
     assert "${POSTGRES_PASSWORD:?}" in (DEPLOY / "compose.yaml").read_text()
+
+
+def test_pages_ask_for_a_login_behind_their_filter_and_an_override_for_a_second_person() -> None:
+    commands = [service.get("command", []) for service in read("compose.yaml")["services"].values()]
+    assert ["python", "-m", "spendsense_pipeline.webserver"] in [command[:3] for command in commands]
+    assert not any("dagster-webserver" in command or "dagster_webserver" in command for command in commands)
+    told = dotenv_values(DEPLOY / "env.example")
+    settings = Settings(dagster_login=told["SPENDSENSE_DAGSTER_LOGIN"], four_eyes=told["SPENDSENSE_FOUR_EYES"])
+    assert (settings.dagster_login, settings.four_eyes) == (True, True)
+
+
+def test_the_webserver_sees_the_logs_that_the_code_location_writes() -> None:
+    """And each process the locks of the others, for which the folder must lie in the volume that all mount."""
+    told, services = read("dagster.yaml"), read("compose.yaml")["services"]
+    folders = [told[part]["config"]["base_dir"] for part in ("local_artifact_storage", "compute_logs")]
+    for name in ("code", "webserver", "daemon", "service"):
+        mounted = [volume.split(":")[1] for volume in services[name]["volumes"]]
+        assert all(any(folder.startswith(f"{one}/") for one in mounted) for folder in folders), name
+
+
+def test_the_proxys_example_leads_to_what_the_services_publish_and_its_settings_exist() -> None:
+    text = (DEPLOY / "nginx.conf").read_text()
+    published = {
+        port.rpartition(":")[0]
+        for service in read("compose.yaml")["services"].values()
+        for port in service.get("ports", [])
+    }
+    assert {f"http://{one}" for one in published} == set(re.findall(r"proxy_pass (\S+);", text))
+    assert text.count("proxy_set_header Host $http_host;") == text.count("proxy_pass"), "the origin is held against it"
+    said = dict(re.findall(r"SPENDSENSE_(\w+)=(\S+)", text))
+    assert set(said) == {"PUBLIC_URL", "DAGSTER_URL", "DAGSTER_HOSTS"}
+    Settings(**{name.lower(): value for name, value in said.items()})
+
+
+STAND_INS = {
+    "docker": """#!/bin/sh
+echo "$COMPOSE_PROJECT_NAME: docker $*" >> "$SAID"
+case "$*" in
+  *"operator add"*) echo "password: $(cat)" >> "$SAID" ;;
+  *Health*) echo healthy ;;
+  *ExitCode*) echo 0 ;;
+  *"ps --all"*) echo container ;;
+esac
+""",
+    "curl": """#!/bin/sh
+for last in "$@"; do :; done
+case "$last $*" in
+  *Host:*) printf 403 ;;
+  *graphql*) printf 405 ;;
+  */runs*) printf "$RUNS" ;;
+  *) printf 200 ;;
+esac
+""",
+}
+
+
+def checked(folder: Path, runs: str) -> tuple[int, list[str]]:
+    """Exit code of `deploy/check` in a copy, and what it told stand-ins of Docker and curl."""
+    (folder / "docs").mkdir(parents=True)
+    (folder / "bin").mkdir()
+    shutil.copytree(DEPLOY, folder / "deploy", ignore=shutil.ignore_patterns(".env"))
+    shutil.copy(PROJECT_ROOT / "docs" / "production.md", folder / "docs")
+    for name, script in STAND_INS.items():
+        (folder / "bin" / name).write_text(script)
+        (folder / "bin" / name).chmod(0o755)
+    said = folder / "said.txt"
+    told = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "SAID": str(said), "RUNS": runs}
+    code = subprocess.run([folder / "deploy" / "check"], env=told, capture_output=True).returncode
+    assert not (folder / "deploy" / ".env").exists()
+    return code, said.read_text().splitlines()
+
+
+def test_the_check_of_the_image_says_the_documents_words_and_takes_everything_away(tmp_path: Path) -> None:
+    """No engine is needed for this, and nothing is built."""
+    code, said = checked(tmp_path / "well", "401")
+    assert code == 0
+    assert {line.partition(": ")[0] for line in said} == {"spendsense-check", "password"}
+    words = [
+        line for line in (PROJECT_ROOT / "docs" / "production.md").read_text().splitlines() if "compose -f" in line
+    ]
+    assert [line for line in said if line.partition(": ")[2] in words] == [f"spendsense-check: {one}" for one in words]
+    assert said[-1] == "spendsense-check: docker compose -f deploy/compose.yaml down --volumes"
+    code, said = checked(tmp_path / "open", "200")
+    assert code == 1, "pages that ask for no login"
+    assert said[-1].endswith("down --volumes")
+
+
+def test_the_check_leaves_a_deployment_that_is_there_alone(tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY, tmp_path / "deploy")
+    (tmp_path / "deploy" / ".env").write_text("ours")
+    assert subprocess.run([tmp_path / "deploy" / "check"], capture_output=True).returncode == 1
+    assert (tmp_path / "deploy" / ".env").read_text() == "ours"
 
 
 def test_the_code_is_served_where_webserver_and_daemon_look_for_it() -> None:

@@ -137,6 +137,14 @@ def test_the_thresholds_are_those_of_the_code() -> None:
         assert f"`{each}`" in SIGNALS
 
 
+def test_the_tests_that_the_security_document_names_are_there() -> None:
+    named = re.findall(
+        r"`((?:\w+/)*test_\w+\.py)`", (PROJECT_ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    )
+    assert len(named) > 20
+    assert [one for one in named if not (Path(__file__).parent / one).is_file()] == []
+
+
 def test_the_project_cites_only_documents_that_it_ships() -> None:
     sources = [*PROJECT_ROOT.glob("*.md"), *(PROJECT_ROOT / "docs").rglob("*.md")]
     for folder in ("spendsense_pipeline", "spendsense_pipeline_tests", "benchmarks", "docs", "deploy"):

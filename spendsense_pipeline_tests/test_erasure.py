@@ -95,7 +95,7 @@ def test_nothing_in_the_data_folder_names_the_customer_and_nobody_else_lost_a_ro
     assert any(name.startswith("dagster/") for name in naming(pipeline, user_id)), "but the config that somebody typed"
     accounts, before = accounts_of(pipeline, user_id), tables(pipeline)
     names = [row["recommendation_id"] for row in spendsense(pipeline, "released", "--user", user_id)["released"]]
-    older = pipeline.settings.data / "reports" / "2026-01-01.html"
+    older = pipeline.settings.reports / "2026-01-01.html"
     older.write_text(f"<td>{user_id}</td>")  # as earlier versions wrote pages
     assert len(naming(pipeline, user_id)) > 20
     left = pipeline.settings.scratch / "aside-of-a-killed-run" / "rows.parquet"
@@ -176,7 +176,7 @@ def test_a_crash_at_any_step_leaves_nothing_visible_and_the_same_command_goes_on
     settings = pipeline.settings
     places = everywhere.Places(
         *(settings.data, settings.landing, settings.warehouse_root, settings.exports_root),
-        *(settings.data / "reports", settings.scratch),
+        *(settings.reports, settings.scratch),
     )
     accounts = accounts_of(pipeline, user_id)
 
@@ -207,9 +207,10 @@ def test_while_a_run_is_under_way_nothing_is_erased(
 
     pipeline, user_id = served
     with launch.opened_instance(pipeline.settings) as instance:
-        create_run_for_test(instance, job_name="daily_refresh", status=dg.DagsterRunStatus.STARTED)
+        run = create_run_for_test(instance, job_name="daily_refresh", status=dg.DagsterRunStatus.STARTED)
     refused = spendsense(pipeline, "erase", user_id, "--operator", "op", "--reason", REASON, code=1)
     assert refused["error"]["code"] == "run_under_way"
+    assert run.run_id in refused["error"]["message"]
     assert len(spendsense(pipeline, "released", "--user", user_id)["released"]) == 1
 
 

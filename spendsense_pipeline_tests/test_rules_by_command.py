@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from spendsense_pipeline.cli import runtime
+from spendsense_pipeline.defs.resources import Governance
 from spendsense_pipeline_tests.conftest import NOON, Pipeline
 
 Command = Callable[..., Any]
@@ -78,6 +79,11 @@ def test_a_rule_once_kept_holds_in_every_shell(
     assert spendsense(copy, "operator", "add", "ada", code=1)["error"]["code"] == "another_required"
     assert spendsense(copy, "operator", "add", "ada", "--by", "ben")["status"] == "reactivated"
     assert spendsense(copy, "audit", "verify")["ok"]
+
+
+def test_what_a_run_is_stricter_in_becomes_the_rule(copy: Pipeline, spendsense: Command) -> None:
+    assert Governance(url=copy.settings.governance_url, four_eyes=True, consent_days=30).engine
+    assert spendsense(copy, "policy") == {"four_eyes": True, "consent_days": 30}
 
 
 def test_the_documents_a_bank_asks_for_are_written_from_the_run(

@@ -458,7 +458,7 @@ class World:
             if isinstance(out, dg.Output):
                 store.handle_output(Step(self.instance, delivery.name, out.output_name, False), out.value)
         users = warehouse.read(store.backend, files.warehouse, "users")
-        body(ingest.consent_records)(step, governance, clock, users=users)
+        body(ingest.consent_records)(step, governance, clock, files, users=users)
         return True
 
     # Days.

@@ -19,13 +19,15 @@ def consent() -> None:
     """Grant, revoke or read a customer's consent."""
 
 
+TYPED = "on a command line"
+
 scope_option = click.option(
     "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Default: both; may be repeated."
 )
 consent_options = shared(
     click.argument("user_id"),
     scope_option,
-    click.option("--source", default="command line", show_default=True, help="Where the customer said so."),
+    click.option("--source", default="unstated", show_default=True, help="Where the customer said so."),
     click.option("--channel", default="command line", show_default=True, help="How it reached us: app, branch, phone."),
     click.option("--actor", default="command line", show_default=True, help="Who passes it on."),
 )
@@ -56,7 +58,7 @@ def consent_grant(
             runtime.now(),
             scopes=scopes or SCOPES,
             actor=actor,
-            source=source,
+            source=periods.unidentified(source, TYPED),
             channel=channel,
             text_version=text_version,
             consent_days=settings.consent_days,
@@ -114,7 +116,13 @@ def consent_revoke(user_id: str, scopes: tuple[str, ...], source: str, channel: 
         _known_customer(settings, user_id)
     with writing(engine) as session:
         changed = periods.revoke(
-            session, user_id, runtime.now(), scopes=scopes or SCOPES, actor=actor, source=source, channel=channel
+            session,
+            user_id,
+            runtime.now(),
+            scopes=scopes or SCOPES,
+            actor=actor,
+            source=periods.unidentified(source, TYPED),
+            channel=channel,
         )
     payload = {"user_id": user_id, "consent": changed}
     printed(

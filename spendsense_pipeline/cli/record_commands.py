@@ -91,7 +91,7 @@ def audit_verify(heads: tuple[str, ...], key: Path | None, as_json: bool) -> Non
         verdict = chain.verify(session, evaluation_records.known_heads(session) + known)
     if verdict.count == 0 and (stored := batches_of(settings)):
         raise SpendSenseError(
-            f"the chain is empty, and the warehouse holds {len(stored)} batches: this is not the database that "
+            f"the chain is empty, and there are {len(stored)} batches already: this is not the database that "
             "registered them",
             code="chain_empty",
         )
@@ -175,8 +175,6 @@ def db_upgrade(as_json: bool) -> None:
         engine, unseen = database.open_or_create(settings.governance_url), batches_of(settings)
     database.upgrade(engine)
     schema = database.current(engine)
-    beside = (
-        f"new and empty beside {len(unseen)} stored batches ({', '.join(unseen[:5])}): nobody in them has consented"
-    )
+    beside = f"new and empty beside {len(unseen)} batches ({', '.join(unseen[:5])}): nobody in them has consented"
     payload = {"schema": schema, **({"unseen": unseen} if unseen else {})}
     printed(payload, as_json, lambda: [f"schema {schema}", *([beside] if unseen else [])])

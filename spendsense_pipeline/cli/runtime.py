@@ -49,15 +49,19 @@ def writing(settings: Settings | None = None) -> "AbstractContextManager[Session
 
 
 def batches_of(settings: Settings) -> list[str]:
-    """The batches that the warehouse holds; none where tables of one's own lie there."""
+    """The batches that are stored, or landed and were registered once; none where tables of one's own are read."""
+    from spendsense_pipeline.governance.batches import noted
+
     root = settings.warehouse_root
     if not settings.ingest:
         return []
     if "://" not in root:  # a look at a folder, which commands without tables need no engine for
-        return sorted(file.stem for file in Path(root, "raw_products").glob("*.parquet"))
-    from spendsense_pipeline import warehouse
+        stored = [file.stem for file in Path(root, "raw_products").glob("*.parquet")]
+    else:
+        from spendsense_pipeline import warehouse
 
-    return warehouse.partitions(root, "raw_products")
+        stored = warehouse.partitions(root, "raw_products")
+    return sorted({*stored, *noted(settings.landing)})
 
 
 def decider(settings: Settings, operator_id: str | None) -> "tuple[Engine, str, str]":

@@ -10,12 +10,11 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from spendsense_pipeline import warehouse
 from spendsense_pipeline.defs.feature_assets import JOB as REFRESH
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.ingest import MERGE_LOCK
 from spendsense_pipeline.defs.release_assets import JOB as RELEASE
-from spendsense_pipeline.defs.resources import Clock
+from spendsense_pipeline.defs.resources import Clock, batches_known
 from spendsense_pipeline.defs.runs import UNFINISHED, fail_dead_runs
 from spendsense_pipeline.erasure import everywhere
 from spendsense_pipeline.errors import SpendSenseError
@@ -35,7 +34,7 @@ def erase(
         landing=settings.landing,
         warehouse=settings.warehouse_root,
         exports=settings.exports_root,
-        reports=settings.data / "reports",
+        reports=settings.reports,
         scratch=settings.scratch,
     )
     try:
@@ -43,7 +42,7 @@ def erase(
             _require_quiet(instance, "nothing was erased yet")
             done = everywhere.erase(
                 open_or_create(
-                    settings.governance_url, lambda: warehouse.partitions(settings.warehouse_root, "raw_products")
+                    settings.governance_url, lambda: batches_known(settings.warehouse_root, settings.landing)
                 ),
                 places,
                 user_id,

@@ -6,7 +6,7 @@ is in ``ingest/`` and ``governance/``. What does not belong here: any later word
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 import ibis
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline import warehouse
@@ -27,9 +26,17 @@ from spendsense_pipeline.erasure.erased_rows import remembered
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, operators
 from spendsense_pipeline.governance import evaluation_records as records
-from spendsense_pipeline.governance.batches import forget_batch, register_batch
+from spendsense_pipeline.governance.batches import (
+    NOTES,
+    forget_batch,
+    note_registration,
+    noted,
+    register_batch,
+    registered_at,
+    registered_elsewhere,
+)
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.governance.models import Batch, ConsentPeriod
+from spendsense_pipeline.governance.models import ConsentPeriod
 from spendsense_pipeline.ingest import canonical, landing, merge, rejections
 
 BATCHES = dg.DynamicPartitionsDefinition(name="batch")
@@ -119,8 +126,12 @@ def _as_written(
     backend = warehouse.connect(Path(files.scratch), files.memory)
     surveyed = landing.survey(backend, folder)
     landing.require_unchanged(folder, seen)
+    landed, stored = Path(files.landing), batch_id in warehouse.partitions(files.warehouse, LAST)
     with writing(governance.engine) as session:
         arrival = register_batch(session, batch_id, digest, clock.now())
+        at = registered_at(session, [batch_id])[batch_id]
+    first = arrival.new and not stored and batch_id not in noted(landed)
+    note_registration(landed, batch_id, None if arrival.new and not first else at)
     for table in RAW:
         rows = landing.read_raw(
             backend,
@@ -131,11 +142,8 @@ def _as_written(
             arrived_on=arrival.arrived_on,
             surveyed=surveyed,
         )
-        unknown: Counter[str] = Counter()
-        for one in surveyed:
-            if one.file.table == table:
-                unknown.update({f"{_without_customer(one.file.name)}: {name}": n for name, n in one.unknown.items()})
-        yield dg.Output(rows, output_name=f"raw_{table}", metadata={"unknown_fields": dict(unknown)} if unknown else {})
+        unknown = _unknown_fields(one for one in surveyed if one.file.table == table)
+        yield dg.Output(rows, output_name=f"raw_{table}", metadata={"unknown_fields": unknown} if unknown else {})
     try:
         landing.require_unchanged(folder, seen)
     except landing.BatchRefused:
@@ -145,10 +153,23 @@ def _as_written(
         if arrival.new:
             with writing(governance.engine) as session:
                 forget_batch(session, batch_id)
+        if first:
+            (landed / NOTES / batch_id).unlink()
         raise
     left_out = landing.strangers(folder)
     if left_out:
         context.log.info("left out, being no table of ours: %s", ", ".join(left_out))
+
+
+def _unknown_fields(surveyed: Iterable[landing.FileSurvey]) -> dict[str, int]:
+    """By file how many names nobody knows, and how many rows have one that is nearly a field's; others are not told:
+    a file may use ids or e-mail addresses as names, and Dagster keeps what it is told for ever."""
+    found: Counter[str] = Counter()
+    for one in surveyed:
+        file = _without_customer(one.file.name)
+        found.update({f"{file}: names that nobody knows": len(one.unknown) - len(one.meant)})
+        found.update({f"{file}: {name}, perhaps {one.meant[name]}": one.unknown[name] for name in one.meant})
+    return {name: number for name, number in found.items() if number}
 
 
 @contextmanager
@@ -376,7 +397,7 @@ def own_tables() -> list[dg.AssetSpec]:
 
 @asset("ingest", {"sqlalchemy"})
 def consent_records(
-    context: dg.AssetExecutionContext, governance: Governance, clock: Clock, users: ibis.Table
+    context: dg.AssetExecutionContext, governance: Governance, clock: Clock, files: Files, users: ibis.Table
 ) -> dg.MaterializeResult[None]:
     """Periods of consent, kept in the governance database alone. Opens the first period of people who arrive with
     consent, once, and registers the first operators; what was revoked since is never re-granted by a file. If somebody
@@ -390,7 +411,7 @@ def consent_records(
     source = f"batch {batch_id}" if landed else "table users"
     with writing(governance.engine) as session:
         closed = consent.close_revoked_by_files(session, customers, clock.now(), source=source)
-        told_before = _of_batches_unseen(session, governance.warehouse) if governance.warehouse else set()
+        told_before = _of_batches_unseen(session, files) if governance.warehouse else set()
         new = [row for row in customers if row["user_id"] not in told_before]
         opened = consent.open_first_periods(session, new, clock.now(), source=source)
         registered = operators.register_from_files(
@@ -413,13 +434,14 @@ def consent_records(
     )
 
 
-def _of_batches_unseen(session: Session, root: str) -> set[str]:
-    """People of stored batches that this governance database never registered: it is newer than they are, and what they
+def _of_batches_unseen(session: Session, files: Files) -> set[str]:
+    """People of stored batches that another governance database registered: it is newer than they are, and what they
     said since in the one before it is not known. Their files open nothing; `spendsense consent import` does."""
-    unseen = sorted(set(warehouse.partitions(root, LAST)) - set(session.scalars(select(Batch.batch_id))))
+    stored = warehouse.partitions(files.warehouse, LAST)
+    unseen = registered_elsewhere(session, stored, Path(files.landing))
     if not unseen:
         return set()
-    return set(warehouse.load(root, "raw_users", unseen, ["user_id"])["user_id"].to_pylist())
+    return set(warehouse.load(files.warehouse, "raw_users", unseen, ["user_id"])["user_id"].to_pylist())
 
 
 class Backlog(NamedTuple):

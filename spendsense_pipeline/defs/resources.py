@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.defs.runs import lease_tags, take_lease
 from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import database, database_frames, policy, signing
+from spendsense_pipeline.governance.batches import noted
 from spendsense_pipeline.recommendations.generation import Budget, Writer, known_models
 from spendsense_pipeline.runners import Runner, in_processes, on_spark
 from spendsense_pipeline.settings import Settings
@@ -47,6 +48,11 @@ def sealed(resource: Any) -> dg.ResourceDefinition:
     return kind(resource_fn=set_up, config_schema={}, description=type(resource).__doc__)
 
 
+def batches_known(root: str, landing: Path) -> list[str]:
+    """The batches that a governance database must know: those stored below ``root``, and those landed and noted."""
+    return sorted({*partitions(root, "raw_products"), *noted(landing)})
+
+
 class Clock(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The time of day; ``fixed`` (ISO 8601) holds it still in tests."""
 
@@ -71,6 +77,7 @@ class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
     """File of the key that heads of the audit chain are signed with."""
     warehouse: str | None = None
     """Where batches are stored, beside which no new database is made; None where nothing lands."""
+    landing: str = ""
     _engine: Engine | None = PrivateAttr(default=None)
 
     @property
@@ -80,7 +87,7 @@ class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._engine is None:
             root = self.warehouse
             self._engine = database.open_or_create(
-                self.url, tuple if root is None else lambda: partitions(root, "raw_products")
+                self.url, tuple if root is None else lambda: batches_known(root, Path(self.landing))
             )
             rules = policy.Rules(self.four_eyes, self.consent_days)
             policy.keep(self._engine, rules, dt.datetime.now(dt.UTC))

@@ -339,7 +339,7 @@ def _changed(config: ConsentChange, governance: Governance, clock: Clock, files:
     said: dict[str, Any] = {
         "scopes": config.scopes,
         "actor": config.actor,
-        "source": config.source,
+        "source": consent.unidentified(config.source, "in Dagster's Launchpad"),
         "channel": config.channel,
     }
     with writing(governance.engine) as session:

@@ -25,6 +25,7 @@ from spendsense_pipeline.defs.release_assets import JOB as RELEASE
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.runs import EXECUTING, HOST, UNFINISHED, UNSUCCESSFUL, heal
 from spendsense_pipeline.defs.schedules import STARTS_AT, Job, Timetable
+from spendsense_pipeline.evaluation.report import ONE_A_DAY
 from spendsense_pipeline.governance import release
 from spendsense_pipeline.ingest import landing
 
@@ -244,7 +245,7 @@ def retention_sensor(tables: Collection[str], jobs: Collection[str], keep_days: 
         last = oldest.date().isoformat()
         partitions = [(one, key) for one in sorted(tables) for key in warehouse.partitions(files.warehouse, one)]
         old = [(table, key) for table, key in partitions if key < last]
-        pages = [page for page in sorted(Path(files.reports).glob("????-??-??.html")) if page.stem < last]
+        pages = [page for page in sorted(Path(files.reports).glob(ONE_A_DAY)) if page.stem < last]
         runs = [
             record.dagster_run.run_id
             for job in (*sorted(jobs), UNNAMED)
@@ -267,6 +268,7 @@ def retention_sensor(tables: Collection[str], jobs: Collection[str], keep_days: 
             if time.monotonic() > until:
                 return dg.SkipReason(f"{len(runs) - number} runs wait for the next hour")
             context.instance.delete_run(run_id)
+            context.instance.compute_log_manager.delete_logs(prefix=[run_id])
         return dg.SkipReason(f"deleted: {len(runs)} runs, {len(old)} partitions, {len(pages)} pages")
 
     return retention

@@ -21,6 +21,7 @@ from spendsense_pipeline.erasure.erased import Erased, holding
 from spendsense_pipeline.erasure.erased_files import accounts_of, scrub
 from spendsense_pipeline.erasure.erased_tables import Holdings, empty_exports, empty_warehouse
 from spendsense_pipeline.governance import experiment_records
+from spendsense_pipeline.governance.batches import NOTES
 from spendsense_pipeline.governance.database import reading, reclaim
 
 SEARCHABLE = 6
@@ -65,7 +66,7 @@ def erase(
     ``erasure_id`` is None where nothing was left to erase. ``forget_runs`` gets words and takes the runs out of
     Dagster whose config says one of them. Raises what ``erased_rows.begin`` raises.
     """
-    folders = [one for one in places.landing.glob("*") if one.is_dir() and one.name != ".erased"]
+    folders = [one for one in places.landing.glob("*") if one.is_dir() and one.name not in (".erased", NOTES)]
     accounts, landed = accounts_of(user_id, folders)
     stored = Holdings.read(places.warehouse, user_id)
     shared = {holding(user_id, one) for one in stored.delivered & stored.of_others}

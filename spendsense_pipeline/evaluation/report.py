@@ -22,6 +22,8 @@ from spendsense_pipeline.durations import NEAR_EXPIRY
 from spendsense_pipeline.governance.models import OPEN, SCOPES, STATUSES
 from spendsense_pipeline.personas.rules import BY_PRIORITY
 
+ONE_A_DAY: Final = "????-??-??.html"
+"""How pages are called, by their date."""
 HISTORY: Final = 30
 """Earlier dates that the lines of metrics and personas show."""
 SMALLEST_GROUP: Final = 5

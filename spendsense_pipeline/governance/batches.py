@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection
+from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import delete, func, select
@@ -10,6 +11,9 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.database import LONGEST_NAME, is_name, matching, quoted
 from spendsense_pipeline.governance.models import Batch
+
+NOTES = ".registered"
+"""Folder of the landing zone with a note of each batch: when it was first registered, which no other database says."""
 
 
 class Arrival(NamedTuple):
@@ -45,6 +49,30 @@ def register_batch(session: Session, batch_id: str, content_hash: str, now: dt.d
 def forget_batch(session: Session, batch_id: str) -> None:
     """Take back the place of a batch of which nothing was kept, so that it may come with other content."""
     session.execute(delete(Batch).where(Batch.batch_id == batch_id))
+
+
+def note_registration(landing: Path, batch_id: str, at: dt.datetime | None) -> None:
+    """Note beside the landed batch when it was registered, unless that is noted; None: by another database before."""
+    note = landing / NOTES / batch_id
+    if at is None or not note.exists():
+        note.parent.mkdir(exist_ok=True)
+        temporary = note.with_name(f".{batch_id}")
+        temporary.write_text(at.isoformat() if at else "in another database", encoding="utf-8")
+        temporary.replace(note)
+
+
+def noted(landing: Path) -> dict[str, str]:
+    """What the notes of landed batches say, by batch."""
+    return {note.name: note.read_text(encoding="utf-8") for note in sorted((landing / NOTES).glob("[!.]*"))}
+
+
+def registered_elsewhere(session: Session, stored: Collection[str], landing: Path) -> list[str]:
+    """Of the stored batches those that this database did not register first: what people said since is in another."""
+    known = registered_at(session, stored)
+    notes = noted(landing)
+    return sorted(
+        one for one in stored if one not in known or notes.get(one, known[one].isoformat()) != known[one].isoformat()
+    )
 
 
 def registered(session: Session) -> dict[str, Arrival]:

@@ -35,6 +35,15 @@ UNSTATED = "unstated"
 """Said where a source does not say which text the customer agreed to, or through which channel."""
 
 
+def unidentified(source: str, where: str) -> str:
+    """A source as it is kept where nobody checks who passes a word on: whatever is typed, the record says that.
+
+    >>> unidentified("signed form", "in Dagster's Launchpad")
+    "signed form (typed in Dagster's Launchpad, not identified)"
+    """
+    return f"{source} (typed {where}, not identified)"
+
+
 def agreed_at() -> ColumnElement[dt.datetime]:
     """When the customer last agreed, as far as known: what a limited life counts from."""
     return func.coalesce(ConsentPeriod.renewed_at, ConsentPeriod.granted_at, ConsentPeriod.opened_at)

@@ -114,8 +114,8 @@ def upgrade(engine: Engine) -> None:
 def open_or_create(url: str, stored: Callable[[], Sequence[str]] = tuple) -> Engine:
     """The database at ``url``, made first where there is none: the folder of an SQLite file, and all tables.
 
-    ``stored`` lists the batches that the warehouse holds, asked only where there is no database: beside them none is
-    made (``database_missing``), since each was registered in one before it was stored, with what people said since.
+    ``stored`` lists the batches that the warehouse or the landing zone knows, asked only where there is no database:
+    beside them none is made (``database_missing``), since each was registered in one, with what people said since.
     One that has tables of another schema is left as it is; ``writing`` and ``reading`` then say what to do.
     """
     file = make_url(url).database
@@ -135,7 +135,7 @@ def _require_no_batches(url: str, stored: Sequence[str]) -> None:
     if stored:
         where = make_url(url).render_as_string(hide_password=True)
         raise SpendSenseError(
-            f"there is no governance database at {where}, and the warehouse holds {len(stored)} batches ({stored[0]}, "
+            f"there is no governance database at {where}, and there are {len(stored)} batches already ({stored[0]}, "
             "…): consents, decisions and releases of theirs are kept in another. Name it in SPENDSENSE_DATABASE_URL, "
             "or bring it back from a backup; where it is lost, `spendsense db upgrade` makes an empty one, in which "
             "nobody has consented to anything",

@@ -4,10 +4,11 @@ What a decision asks of an operator is in ``review``, how they log in in ``crede
 """
 
 import datetime as dt
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
@@ -136,14 +137,24 @@ def registered(session: Session, operator_id: str) -> Operator:
 
 def _mistakable(operator_id: str, others: Iterable[str]) -> str | None:
     """Why an id could pass for another's on a page or in the record; None where it could not."""
-    plain = unicodedata.normalize("NFKC", operator_id).strip()
-    if plain != operator_id or any(unicodedata.category(letter) in ("Cf", "Cc", "Zl", "Zp") for letter in operator_id):
+    whole = unicodedata.normalize("NFKC", operator_id)
+    plain = "".join(letter for letter in whole if not _is_unseen(letter)).strip()
+    if plain != operator_id:
         return f"has blanks around it, or letters that only look as they do; write {quoted(plain)}"
     scripts = sorted({unicodedata.name(letter, "?").split()[0] for letter in operator_id if letter.isalpha()})
     if len(scripts) > 1:
         return f"mixes letters of {' and '.join(scripts).lower()}"
     same = next((other for other in others if other.casefold() == operator_id.casefold()), None)
     return f"differs from {quoted(same)} in capitals alone" if same is not None else None
+
+
+_UNSEEN: Final = re.compile(r"VARIATION SELECTOR|GRAPHEME JOINER|FILLER|BLANK|VOWEL INHERENT|NULL")
+"""In the names of characters that are marks or signs by their category and draw nothing."""
+
+
+def _is_unseen(letter: str) -> bool:
+    hidden = unicodedata.category(letter) in ("Cf", "Cc", "Zl", "Zp")
+    return hidden or bool(_UNSEEN.search(unicodedata.name(letter, "")))
 
 
 def _require_own_subject(session: Session, operator_id: str, subject: str) -> None:

@@ -100,6 +100,9 @@ DIGITS = 38
 """Of a decimal, at most: the engine reads wider ones as other numbers."""
 NAMES_ONCE = "len(json_keys(json)) IS NOT DISTINCT FROM len(list_distinct(json_keys(json)))"
 """Whether an object has each name once; of two values nobody can tell which is meant."""
+_OFFSET = re.compile(r"Z|(?:UTC|GMT)?([+-])(0[0-9]|1[0-4]):?([0-5][0-9])")
+"""A zone that is a distance from UTC, as Arrow writes it; the engine knows zones by their names alone."""
+_KNOWN_ZONES = "SELECT count(*) FROM pg_timezone_names()"
 SURPLUS = 16  # columns beyond the header that a CSV row may have and still be told apart as a bad row
 
 
@@ -570,9 +573,10 @@ def _survey_csv(con: Backend, landed: LandedFile) -> tuple[int, dict[str, int]]:
 
 def _survey_parquet(con: Backend, landed: LandedFile) -> tuple[int, dict[str, int]]:
     schema = pq.read_schema(landed.path)
-    if repeated := sorted({one for one in schema.names if schema.names.count(one) > 1}):
-        raise BatchRefused(f"{landed.name}: two columns are called {repeated[0][:100]!r}")
-    if ROW_NUMBER in schema.names:
+    called = [one.lower() for one in schema.names]  # as the engine tells them apart
+    if repeated := sorted({one for one in called if called.count(one) > 1}):
+        raise BatchRefused(f"{landed.name}: two columns are called {repeated[0][:100]!r}, capitals aside")
+    if ROW_NUMBER in called:
         raise BatchRefused(
             f"{landed.name}: a column is called {ROW_NUMBER!r}, which the reader counts rows by; rename it"
         )
@@ -581,6 +585,12 @@ def _survey_parquet(con: Backend, landed: LandedFile) -> tuple[int, dict[str, in
             raise BatchRefused(
                 f"{landed.name}: the column {field.name[:100]!r} holds decimals of {field.type.precision} digits; "
                 f"write at most {DIGITS}, or floats"
+            )
+    for column, zone in _zones(landed).items():
+        if not _OFFSET.fullmatch(zone) and not _one(con, f"{_KNOWN_ZONES} WHERE name = {literal(zone)}")[0]:
+            raise BatchRefused(
+                f"{landed.name}: the column {column[:100]!r} is in the time zone {zone[:100]!r}, which nobody knows; "
+                "write one as America/New_York, or an offset as -05:00"
             )
     columns = _parquet_columns(con, landed)
     # Counting each known column reads its pages: a damaged one shows here, not half-way through the table.
@@ -778,6 +788,10 @@ def _written(column: str, kind: str | None, zone: str | None = None) -> str:
     if kind is None:
         return "CAST(NULL AS VARCHAR)"
     if zone is not None:
+        if offset := _OFFSET.fullmatch(zone):
+            sign, hours, minutes = offset[1] or "+", int(offset[2] or 0), int(offset[3] or 0)
+            behind = f"INTERVAL ({sign}{60 * hours + minutes}) MINUTE"
+            return f"CAST(({quoted(column)} AT TIME ZONE 'UTC') + {behind} AS VARCHAR)"
         return f"CAST({quoted(column)} AT TIME ZONE {literal(zone)} AS VARCHAR)"
     if kind.endswith("]") or kind.startswith(("STRUCT", "MAP")):
         return f"CAST(to_json({quoted(column)}) AS VARCHAR)"

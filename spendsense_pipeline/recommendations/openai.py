@@ -20,7 +20,6 @@ from spendsense_pipeline.recommendations.generation import Answer, Unanswered, W
 ADDRESS: Final = "https://api.openai.com/v1"
 LONGEST_BODY: Final = 1_000_000
 """Bytes of a response that are read; the longest honest one has a twentieth."""
-TOO_LONG: Final = f"the response is longer than {LONGEST_BODY:,} bytes"
 _SAID_AT_MOST: Final = 200
 
 _STOPPING: Final = {
@@ -36,7 +35,7 @@ class _TooLarge(Exception):
 
 
 class _Capped(httpx2.AsyncByteStream):
-    """A body that is refused where it goes on beyond `LONGEST_BODY`: one sent in chunks announces no length."""
+    """A body that is refused where it goes on beyond `LONGEST_BODY`, whatever length it announced."""
 
     def __init__(self, body: httpx2.AsyncByteStream) -> None:
         self.body = body
@@ -46,7 +45,7 @@ class _Capped(httpx2.AsyncByteStream):
         async for part in self.body:
             read += len(part)
             if read > LONGEST_BODY:
-                raise _TooLarge(TOO_LONG)
+                raise _TooLarge(f"the response is longer than {LONGEST_BODY:,} bytes")
             yield part
 
     async def aclose(self) -> None:
@@ -54,12 +53,9 @@ class _Capped(httpx2.AsyncByteStream):
 
 
 async def _bound(response: Any) -> None:
-    """Refuse a compressed body, for a small one may unpack to gigabytes, and one that is too long."""
+    """Refuse a compressed body, for a small one may unpack to gigabytes, and read no further than the cap."""
     if response.headers.get("content-encoding", "identity") != "identity":
         raise _TooLarge("the response is compressed, which was not asked for")
-    length = response.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > LONGEST_BODY:
-        raise _TooLarge(TOO_LONG)
     response.stream = _Capped(response.stream)
 
 

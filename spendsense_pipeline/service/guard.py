@@ -99,7 +99,9 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), *self._headers(scope)]
+                own = message.get("headers", [])
+                said = {name.lower() for name, _ in own}  # a route's own word counts
+                message["headers"] = [*own, *(one for one in self._headers(scope) if one[0] not in said)]
             await send(message)
 
         address = scope["client"][0] if scope.get("client") else ""

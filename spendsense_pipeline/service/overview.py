@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi.responses import FileResponse
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline import profiles, warehouse
-from spendsense_pipeline.evaluation.report import SHARES
+from spendsense_pipeline.evaluation.report import ONE_A_DAY, SHARES
 from spendsense_pipeline.governance import activity, endings, evaluation_records, queue
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service import charts
@@ -25,6 +26,11 @@ from spendsense_pipeline.service.state import of
 
 router = APIRouter(include_in_schema=False)
 
+DAYS_SHOWN: Final = 31
+PAGE_OF_DAY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""What the page of a day may do: it loads nothing, and names the hash of the style that stands in it itself."""
 CONSENTS: Final = ("education and offers", "education only", "offers only")
 
 
@@ -41,8 +47,18 @@ def overview(request: Request, caller: Annotated[Caller, Depends(person("read"))
         caller=caller,
         consent=charts.bars(_consent_bars(consents)),
         day=_figures_of_day(service.settings.warehouse_root, consents),
+        days=[one.stem for one in sorted(service.settings.reports.glob(ONE_A_DAY), reverse=True)[:DAYS_SHOWN]],
         **governed,
     )
+
+
+@router.get("/desk/days/{day}")
+def page_of_day(request: Request, day: dt.date, _caller: Annotated[Caller, Depends(person("read"))]) -> Response:
+    """The page that a run wrote for its date."""
+    page_file = of(request).settings.reports / f"{day}.html"
+    if not page_file.is_file():
+        raise HTTPException(404, f"no run wrote a page for {day}")
+    return FileResponse(page_file, media_type="text/html", headers={"content-security-policy": PAGE_OF_DAY})
 
 
 def _governed(session: Session, now: dt.datetime) -> dict[str, Any]:

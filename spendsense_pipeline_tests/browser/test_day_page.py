@@ -15,7 +15,7 @@ A4 = 700  # CSS pixels between a printer's margins
 @pytest.fixture(scope="module")
 def record(refreshed: Pipeline) -> str:
     """The address of the page that the shared run wrote."""
-    return (refreshed.settings.data / "reports" / f"{DAY}.html").as_uri()
+    return (refreshed.settings.reports / f"{DAY}.html").as_uri()
 
 
 def sideways(page: Page) -> int:

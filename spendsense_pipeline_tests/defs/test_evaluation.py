@@ -15,7 +15,7 @@ def test_the_record_written_anew_has_the_decision_the_feedback_and_why_the_relea
     with reading(copy.engine) as session:
         (row,) = queue.queue(session, NOON, limit=1)["queue"]
         waiting = queue.waiting(session, NOON)["waiting"]
-    page = copy.settings.data / "reports" / f"{DAY}.html"
+    page = copy.settings.reports / f"{DAY}.html"
     before = page.read_text()
     assert f"<dt>Waiting</dt><dd>{waiting}</dd>" in before
     assert "Nobody has decided anything yet." in before

@@ -128,7 +128,7 @@ def test_a_run_leads_from_a_batch_to_a_queue(refreshed: Pipeline) -> None:
     assert counts["pending_approval"] == drafted.count().to_pyarrow().as_py()
     people = warehouse.read(backend, root, "users").count().to_pyarrow().as_py()
     assert people == USERS
-    assert (refreshed.settings.data / "reports" / f"{DAY}.html").is_file()
+    assert (refreshed.settings.reports / f"{DAY}.html").is_file()
     assert (refreshed.settings.data / "exports" / DAY.isoformat() / "manifest.json").is_file()
 
 

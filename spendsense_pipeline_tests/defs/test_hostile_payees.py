@@ -42,7 +42,7 @@ def test_a_hostile_payee_is_words_in_tables_and_in_no_page_or_metadata(copy: Pip
     streams = warehouse.load(copy.settings.warehouse_root, "recurring_streams", [DAY.isoformat()])
     merchants = " ".join(streams.column("merchant").to_pylist())
     assert not set("<>=|`\"'/&") & set(merchants), "a name that is shown is words"
-    page = (copy.settings.data / "reports" / f"{DAY}.html").read_text()
+    page = (copy.settings.reports / f"{DAY}.html").read_text()
     for words in ("Img Src X Onerror", "Script Alert"):
         assert words in merchants
         assert words not in page

@@ -132,10 +132,15 @@ def failed_run(instance: dg.DagsterInstance) -> tuple[dg.DagsterRun, Any]:
     return run, events[0].event_log_entry.get_dagster_event().step_failure_data
 
 
-def test_what_a_batch_is_refused_for_comes_first_and_is_final(pipeline: Pipeline, instance: dg.DagsterInstance) -> None:
+def test_what_a_batch_is_refused_for_comes_first_and_is_final(
+    pipeline: Pipeline, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failure_of, said = dg.Failure, list[dict[str, Any]]()
+    monkeypatch.setattr(dg, "Failure", lambda *words, **how: said.append(how) or failure_of(*words, **how))
     broken = folder(pipeline.settings.landing, "b1", transactions="{}")
     with pytest.raises(launch.RunFailed, match=r"transactions\.json: begins with '{'"):
         ingested(pipeline, instance, broken)
+    assert said == [{"allow_retries": False}], "whatever retries a deployment sets"
     run, failure = failed_run(instance)
     assert failure.user_failure_data.description.startswith("transactions.json: begins with '{'")
     assert "an array" in failure.user_failure_data.description
@@ -389,7 +394,7 @@ def heals(pipeline: Pipeline, moment: float) -> None:
                 assert run.run_id in found[0].event_log_entry.message, "named"
                 assert found[0].event_log_entry.timestamp - began < runs.EXPIRES
     assert known(pipeline) == {"t1", "t2"}, moment
-    assert sorted(one.name.partition("-")[0] for one in pipeline.settings.landing.iterdir()) == ["first", "second"]
+    assert sorted(one.name.partition("-")[0] for one in pipeline.settings.landing.glob("[!.]*")) == ["first", "second"]
     assert list(pipeline.settings.scratch.glob("*")) == []
     with reading(pipeline.engine) as session:
         assert [one.arrival for one in batches.registered(session).values()] == [1, 2]

@@ -1,7 +1,10 @@
 """What a command's run asks of Dagster's storage."""
 
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,3 +32,35 @@ def test_a_file_of_the_event_log_is_opened_once_however_often_it_is_asked(
             instance.event_log_storage.get_logs_for_run("a-run")
         assert opened["a-run.db"] == before
     assert before
+
+
+def test_what_make_dev_starts_is_the_webserver_behind_its_filter_and_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+
+    class Ended:
+        returncode = 0
+
+        def __init__(self, command: Sequence[str], **_: Any) -> None:
+            started.append([Path(command[0]).name, *command[1:]])
+
+        def poll(self) -> int:
+            return 0
+
+        def terminate(self) -> None:
+            """Ended already."""
+
+        def wait(self, _: float) -> None:
+            """As above."""
+
+    monkeypatch.setenv("SPENDSENSE_DATA", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["launch", "-p", "3001"])
+    monkeypatch.setattr(subprocess, "Popen", Ended)
+    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit):
+        launch.main()
+    webserver, daemon = started
+    assert webserver[1:3] == ["-m", "spendsense_pipeline.webserver"]
+    assert webserver[-6:] == ["-h", "127.0.0.1", "-p", "3000", "-p", "3001"]
+    assert daemon[:2] == ["dagster-daemon", "run"]

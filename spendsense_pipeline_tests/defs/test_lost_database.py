@@ -1,6 +1,7 @@
 """A governance database that was lost, or whose name was mistyped: none is made beside stored batches without a word,
 and no file grants again what somebody may have taken back."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -42,7 +43,7 @@ def test_no_command_makes_one_in_silence(lost: Pipeline) -> None:
     for words in (("queue",), ("released",), ("consent", "history", "cus_000001"), ("audit", "verify"), ("dashboard",)):
         code, said = run(*words)
         assert code != 0, words
-        assert f"the warehouse holds 1 batches ({BATCH}" in said, words
+        assert f"there are 1 batches already ({BATCH}" in said, words
     assert not (lost.settings.data / "spendsense.db").exists()
 
 
@@ -56,7 +57,7 @@ def test_a_mistyped_name_leaves_no_file(copy: Pipeline, monkeypatch: pytest.Monk
 
 def test_an_upgrade_makes_it_and_says_so_and_its_record_does_not_pass_for_whole(lost: Pipeline) -> None:
     code, said = run("db", "upgrade")
-    assert (code, f"beside 1 stored batches ({BATCH})" in said) == (0, True)
+    assert (code, f"beside 1 batches ({BATCH})" in said) == (0, True)
     code, said = run("audit", "verify")
     assert code != 0
     assert "the chain is empty" in said
@@ -72,3 +73,18 @@ def test_the_next_file_grants_nothing_for_people_of_the_batches_before(lost: Pip
     code, said = run("consent", "import", "--reason", "the backup was lost")
     assert (code, said.endswith("periods opened\n")) == (0, True)
     assert len(consenting(pipeline)) > 10
+
+
+@pytest.mark.parametrize("gone", ["", "landing/.registered", "warehouse"])
+def test_the_same_batch_once_more_grants_nothing_either(lost: Pipeline, gone: str) -> None:
+    """As whoever brings the tables back would have it; the new database knows the batch from then on. What tells that
+    it is a new one are the stored rows, or the note that the landing zone has of the batch."""
+    if gone:
+        shutil.rmtree(lost.settings.data / gone)
+    code, said = run("queue")
+    assert (code, f"there are 1 batches already ({BATCH}" in said) == (1, True)
+    assert run("db", "upgrade")[0] == 0
+    pipeline = replace(lost, settings=Settings(data=lost.settings.data))
+    for _ in range(2):
+        pipeline.ingest()
+        assert consenting(pipeline) == set()

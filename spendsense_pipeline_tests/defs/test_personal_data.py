@@ -19,6 +19,7 @@ ODD = [
         "user_type": "Zebulon Quisling",
     },
     {"user_id": "p3", "full_name": "Zebulon\u0000Quisling", "email": "z.quisling@example.org"},
+    {"user_id": "p4", "z.quisling@example.org": "as a field's name", "languag": "en"},
 ]
 
 
@@ -50,11 +51,15 @@ def test_after_a_whole_run_with_rejected_and_refused_batches_names_are_where_the
     with launch.opened_instance(copy.settings) as instance:
         _, ran = launch.ingest_folder(copy.definitions, instance, copy.settings, odd, "odd")
         assert launch.tallies(ran)["users"] == {
-            "read": 3,
-            "accepted": 0,
+            "read": 4,
+            "accepted": 1,
             "duplicate": 0,
             "rejected": 3,
             "superseded": 0,
+        }
+        assert ran.metadata["raw_users"]["unknown_fields"] == {
+            "users.json: names that nobody knows": 1,
+            "users.json: languag, perhaps language": 1,
         }
         with pytest.raises(launch.RunFailed) as refused:
             launch.ingest_folder(copy.definitions, instance, copy.settings, broken, "broken")

@@ -49,14 +49,20 @@ def test_partitions_and_pages_older_than_is_kept_go_and_no_other_file(filled: Pa
     assert {page.name for page in (filled / "reports").iterdir()} == {f"{KEPT}.html", "a-page-of-yours.html"}
 
 
-def test_ended_runs_of_ours_go_with_their_events_once_they_are_old(tmp_path: Path) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
+def test_ended_runs_of_ours_go_with_their_events_and_logs_once_they_are_old(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
         for job, status in (("daily_refresh", "SUCCESS"), ("daily_refresh", "STARTED"), ("theirs", "SUCCESS")):
-            create_run_for_test(instance, job_name=job, status=dg.DagsterRunStatus(status))
+            run = create_run_for_test(instance, job_name=job, status=dg.DagsterRunStatus(status))
+            log = Path(instance.storage_directory()) / run.run_id / "compute_logs" / "step.err"
+            log.parent.mkdir(parents=True)
+            log.touch()
         made = dt.datetime.now(dt.UTC)
         assert looked(instance, tmp_path, made + dt.timedelta(days=89)).startswith("deleted: 0 runs")
         assert looked(instance, tmp_path, made + dt.timedelta(days=91)).startswith("deleted: 1 runs")
         left = {(run.job_name, run.status.value) for run in instance.get_runs()}
+        logs = {path.parts[-3] for path in Path(instance.storage_directory()).rglob("step.err")}
+        assert logs == {run.run_id for run in instance.get_runs()}
     assert left == {("daily_refresh", "STARTED"), ("theirs", "SUCCESS")}
 
 

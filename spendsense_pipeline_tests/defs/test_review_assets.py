@@ -12,7 +12,7 @@ from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import review_assets as room
 from spendsense_pipeline.defs.resources import Clock
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import operators, queue, review
+from spendsense_pipeline.governance import consent, operators, queue, review
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import Decision, RecommendationText
 from spendsense_pipeline_tests.conftest import NOON, Pipeline
@@ -223,10 +223,12 @@ def test_with_nothing_waiting_the_check_passes(staffed: Pipeline) -> None:
 
 def test_a_revocation_from_the_launchpad_voids_what_waits(copy: Pipeline) -> None:
     user = waiting(copy)[0]["user_id"]
-    result = changed(copy, user_id=user, action="revoke", actor=OPERATOR)
+    result = changed(copy, user_id=user, action="revoke", actor=OPERATOR, source="signed paper form")
     assert [row for row in waiting(copy) if row["user_id"] == user] == []
     with reading(copy.engine) as session:
         assert queue.queue(session, NOON, status="voided", user_id=user)["total"] > 0
+        said = consent.history(session, user)[-1]["source"]
+    assert said == "signed paper form (typed in Dagster's Launchpad, not identified)"
     (observation,) = [event.asset_observation_data.asset_observation for event in result.get_asset_observation_events()]
     assert observation.asset_key == dg.AssetKey("consent_records")
 

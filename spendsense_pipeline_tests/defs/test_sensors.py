@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.definitions import build_defs
-from spendsense_pipeline.defs import ingest, launch, sensors
+from spendsense_pipeline.defs import ingest, launch, release_assets, sensors
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.governance import consent, operators, queue, release, review
 from spendsense_pipeline.governance.database import reading, writing
@@ -61,10 +61,10 @@ def reason(answer: object) -> str:
     return answer.skip_message or ""
 
 
-def run_of(instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus, **tags: str) -> None:
+def run_of(instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus, **tags: str) -> str:
     from dagster._core.test_utils import create_run_for_test
 
-    create_run_for_test(instance, job_name=job, status=status, tags=tags)
+    return create_run_for_test(instance, job_name=job, status=status, tags=tags).run_id
 
 
 def test_with_nothing_approved_the_gate_says_what_waits(copy: Pipeline) -> None:
@@ -110,8 +110,8 @@ def test_a_product_made_inactive_stops_its_approved_offers_and_nothing_else(
 def test_while_a_release_runs_the_gate_waits(copy: Pipeline) -> None:
     approved(copy, 1)
     with dg.DagsterInstance.ephemeral() as instance:
-        run_of(instance, "release", dg.DagsterRunStatus.STARTED)
-        assert "under way" in reason(asked(copy, instance))
+        run_id = run_of(instance, "release", dg.DagsterRunStatus.STARTED)
+        assert f"under way: {run_id}" in reason(asked(copy, instance))
 
 
 def test_after_a_failed_run_the_gate_tries_again_and_stops_after_three(copy: Pipeline) -> None:
@@ -190,6 +190,16 @@ def test_a_release_run_passes_its_own_proof(copy: Pipeline) -> None:
     with reading(copy.engine) as session:
         feed = {row["recommendation_id"] for row in release.released(session, NOON)}
     assert feed == {row["recommendation_id"] for row in chosen}
+
+
+def test_a_release_run_asks_the_guardrails_again(copy: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    approved(copy, 1)
+    found = [{"check": "tone", "severity": "critical", "message": "shames the reader"}]
+    monkeypatch.setattr(release_assets, "review_draft", lambda draft: found)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert copy.definitions.resolve_job_def("release").execute_in_process(instance=instance).success
+    with reading(copy.engine) as session:
+        assert release.released(session, NOON) == []
 
 
 def test_rows_that_killed_runs_of_any_job_left_go_once_no_run_is_under_way(copy: Pipeline) -> None:
@@ -323,8 +333,8 @@ def test_a_batch_whose_merge_did_not_end_well_after_its_rows_were_stored_is_take
 
 def test_one_merge_at_a_time(zone: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        run_of(instance, ingest.JOB, dg.DagsterRunStatus.STARTED, **{"dagster/partition": "b0"})
-        assert "one at a time" in reason(landed(zone, instance))
+        run_id = run_of(instance, ingest.JOB, dg.DagsterRunStatus.STARTED, **{"dagster/partition": "b0"})
+        assert f"run {run_id} merges a batch; one at a time" in reason(landed(zone, instance))
 
 
 def test_a_batch_that_failed_three_times_is_left_for_a_person_and_the_next_one_goes_on(zone: Path) -> None:

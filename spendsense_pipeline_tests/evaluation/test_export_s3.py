@@ -101,7 +101,7 @@ def test_the_command_exports_a_real_day_to_the_bucket(refreshed: Pipeline, bucke
 
 
 def test_evaluate_measures_the_date_anew_and_writes_the_page(copy: Pipeline, spendsense: Any):
-    page = copy.settings.data / "reports" / f"{REAL_DAY}.html"
+    page = copy.settings.reports / f"{REAL_DAY}.html"
     page.unlink()
     told = spendsense(copy, "evaluate")
     assert told["as_of"] == str(REAL_DAY)

@@ -175,6 +175,9 @@ def test_batches_keep_their_place(empty: Engine) -> None:
         ("\uff41da", "write 'ada'"),
         ("\u0430da", "cyrillic and latin"),
         ("a\u202eda", "only look"),
+        ("ada\ufe0f", "write 'ada'"),
+        ("a\u034fda", "write 'ada'"),
+        ("ada\u2800", "write 'ada'"),
     ],
 )
 def test_no_operator_is_mistaken_for_another(engine: Engine, name: str, said: str) -> None:

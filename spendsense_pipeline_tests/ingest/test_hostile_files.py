@@ -183,6 +183,9 @@ def test_decimals_wider_than_the_engine_reads_are_refused(zone: Zone) -> None:
 def test_a_name_that_stands_twice_is_refused_with_the_file_or_with_the_row(zone: Zone) -> None:
     with pytest.raises(BatchRefused, match="two columns are called 'amount'"):
         _parquet(zone, [*NAMES, "amount", "amount"], *ROW, pa.array([-1.0]), pa.array([-2.0])).judged("transactions")
+    capital = Zone(zone.root.parent / "capital")
+    with pytest.raises(BatchRefused, match="two columns are called 'amount'"):
+        _parquet(capital, [*NAMES, "amount", "Amount"], *ROW, pa.array([-1.0]), pa.array([-2.0])).judged("transactions")
     twice = '{"transaction_id": "t1", "account_id": "a1", "date": "2026-02-01", "amount": -1, "amount": -2}\n'
     once = '{"transaction_id": "t2", "account_id": "a1", "date": "2026-02-01", "amount": -1}\n'
     other = Zone(zone.root.parent / "other").arrive(**PERSON, transactions_jsonl=twice + once)
@@ -190,17 +193,27 @@ def test_a_name_that_stands_twice_is_refused_with_the_file_or_with_the_row(zone:
     assert other.quarantine()[0]["reasons"] == ["unreadable_row"]
 
 
-def test_the_readers_own_name_for_rows_is_refused(zone: Zone) -> None:
+@pytest.mark.parametrize("name", ["file_row_number", "File_Row_Number"])
+def test_the_readers_own_name_for_rows_is_refused(zone: Zone, name: str) -> None:
     with pytest.raises(BatchRefused, match="'file_row_number'"):
-        _parquet(zone, [*NAMES, "amount", "file_row_number"], *ROW, pa.array([-1.0]), pa.array([9])).judged(
-            "transactions"
-        )
+        _parquet(zone, [*NAMES, "amount", name], *ROW, pa.array([-1.0]), pa.array([9])).judged("transactions")
 
 
-def test_a_moment_in_a_zone_keeps_the_day_that_its_source_wrote(zone: Zone) -> None:
-    moment = pa.array([dt.datetime(2026, 2, 1, 3, tzinfo=dt.UTC)], pa.timestamp("us", "America/New_York"))
+@pytest.mark.parametrize(
+    ("written_in", "day"),
+    [("America/New_York", 31), ("-05:00", 31), ("-03:30", 31), ("UTC", 1), ("Z", 1), ("-02:59", 1), ("+05:30", 1)],
+)
+def test_a_moment_in_a_zone_keeps_the_day_that_its_source_wrote(zone: Zone, written_in: str, day: int) -> None:
+    """At three in the morning of the first of February by UTC."""
+    moment = pa.array([dt.datetime(2026, 2, 1, 3, tzinfo=dt.UTC)], pa.timestamp("us", written_in))
     (row,) = _parquet(zone, [*NAMES, "amount"], ROW[0], ROW[1], moment, pa.array([-1.0])).accepted("transactions")
-    assert row["date"] == dt.date(2026, 1, 31)
+    assert row["date"].day == day
+
+
+def test_a_zone_that_nobody_knows_is_refused(zone: Zone) -> None:
+    moment = pa.array([0], pa.timestamp("us", "Mars/Phobos"))
+    with pytest.raises(BatchRefused, match="'date' is in the time zone 'Mars/Phobos', which nobody knows"):
+        _parquet(zone, [*NAMES, "amount"], ROW[0], ROW[1], moment, pa.array([-1.0])).judged("transactions")
 
 
 def judged(zone: Zone, *changes: dict[str, str]) -> list[Row]:

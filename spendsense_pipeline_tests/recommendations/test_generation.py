@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import gzip
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -276,6 +277,14 @@ def test_an_answer_is_read_up_to_a_limit(server: ModelServer, size: int, chunked
     found = write(server, always(Reply(b" " * size, chunks=int(chunked))))
     code = "malformed_response" if size <= LONGEST_BODY else "too_large"
     assert found.one.problems[0].startswith(f"{code}: ")
+
+
+def test_an_answer_that_was_packed_is_not_unpacked(server: ModelServer) -> None:
+    """It would fit the limit as it is sent: a thousandth of what it holds."""
+    packed = gzip.compress(completion("x" * 20 * LONGEST_BODY).body)
+    assert len(packed) < LONGEST_BODY
+    found = write(server, always(Reply(packed, headers={"Content-Encoding": "gzip"})))
+    assert found.one.problems[0].startswith("too_large: the response is compressed")
 
 
 def test_an_answer_in_chunks_without_an_end_is_left_at_the_limit(server: ModelServer) -> None:

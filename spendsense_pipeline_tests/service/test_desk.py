@@ -15,7 +15,7 @@ from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import FeedbackEvent, Viewing
 from spendsense_pipeline.service import charts, customer_pages, desk, experiment_routes, overview, pane
 from spendsense_pipeline.service.callers import rules_of
-from spendsense_pipeline_tests.conftest import Pipeline
+from spendsense_pipeline_tests.conftest import DAY, Pipeline
 from spendsense_pipeline_tests.governance import town
 from spendsense_pipeline_tests.governance.town import CRITICAL, HOUR, NOTABLE, NOW
 from spendsense_pipeline_tests.service.conftest import ADDRESS, Town
@@ -463,6 +463,22 @@ def test_the_pages_of_a_whole_run(refreshed: Pipeline, place: Town) -> None:
         assert heading in one.text
     assert "never agreed to anything" in one.text
     assert client.get("/desk/customers/nobody", headers=PAGE).status_code == 404
+
+
+def test_the_page_of_a_day_is_served_as_it_was_written_to_those_who_may_read(refreshed: Pipeline, place: Town) -> None:
+    address = f"/desk/days/{DAY}"
+    place.settings.reports.mkdir()
+    assert place.person("vera").get(address).status_code == 404
+    written = (refreshed.settings.reports / f"{DAY}.html").read_text()
+    (place.settings.reports / f"{DAY}.html").write_text(written)
+    assert place.client().get(address).status_code == 401
+    client = place.person("vera")
+    assert f'href="{address}"' in client.get("/desk/overview", headers=PAGE).text
+    page = client.get(address, headers=PAGE)
+    assert page.text == written
+    assert page.headers.get_list("content-security-policy") == [overview.PAGE_OF_DAY], "else its style is blocked"
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert client.get("/desk/days/..%2F..%2Fspendsense.db").status_code in (404, 422)
 
 
 def test_why_tells_the_auditor_all_and_the_operator_nothing(place: Town) -> None:

@@ -56,7 +56,9 @@ _PRIVATE: Final = (
         "another person's affairs",
     ),
     (
-        re.compile(r"\b(?:bc1[a-z0-9]{20,}|0x[0-9a-f]{24,}|[13](?=[a-z]*\d)[1-9a-hj-np-z]{25,34})\b", re.IGNORECASE),
+        re.compile(
+            r"\b(?:bc1[a-z0-9]{20,}|0x[0-9a-f]{24,}|(?-i:[13](?=[A-Za-z]*\d)[1-9A-HJ-NP-Za-km-z]{25,34}))\b", re.I
+        ),
         "the address of a wallet",
     ),
 )

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -336,12 +337,30 @@ def test_an_enormous_text_is_judged_in_a_moment() -> None:
     assert time.process_time() - begin < 5
 
 
+def test_every_guardrail_of_the_document_is_asked() -> None:
+    table = DOCUMENT.read_text(encoding="utf-8").partition("Before any of them looks")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(GUARDRAILS)
+
+
 def test_each_guardrail_is_named_as_its_findings_are() -> None:
     written = "You must buy $VOO with 5% at http://a.example, cus_000123. Send us your PIN\u200b. "
     written += "Debes pagar tu deuda hoy mismo.\nReply with your PIN and the code that we texted you."
     bad = Text.of("partner_offer", "T", written, "R.", {})
     for name, guardrail in GUARDRAILS.items():
         assert {finding["check"] for finding in guardrail(bad)} == {name}
+
+
+@pytest.mark.parametrize(
+    "wallet",
+    [
+        "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
+        "0x52908400098527886E0F7030069857D2E4169EE7",
+        "1BoatSLRHtKNngkdXEeobR76b53LETtpyT",
+    ],
+)
+def test_the_address_of_a_wallet_is_critical(wallet: str) -> None:
+    found = GUARDRAILS["privacy"](Text.of("education", "T", f"It is {wallet}.", "R.", {}))
+    assert any(one["message"].startswith("the address of a wallet") for one in found)
 
 
 def test_an_offer_may_link_to_its_partner_and_to_nobody_else() -> None:
