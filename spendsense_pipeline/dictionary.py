@@ -7,7 +7,7 @@ import inspect
 import sys
 from pathlib import Path
 
-from spendsense_pipeline.contracts import CONTRACTS, Contract, columns, key
+from spendsense_pipeline.contracts import CONTRACTS, columns, key
 from spendsense_pipeline.governance.models import (
     Assignment,
     Base,
@@ -65,11 +65,11 @@ def _kept(model: type[Base]) -> list[dict[str, str]]:
 
 def markdown() -> str:
     """The whole dictionary; tables that share a contract stand under one heading."""
-    sharing: dict[Contract, list[str]] = {}
+    sharing: dict[str, list[str]] = {}
     for asset, contract in CONTRACTS.items():
-        sharing.setdefault(contract, []).append(asset)
+        sharing.setdefault(contract.name, []).append(asset)
     sections = [
-        *(_section(assets, inspect.getdoc(contract) or "", key(contract)) for contract, assets in sharing.items()),
+        *(_section(assets, CONTRACTS[assets[0]].description, key(CONTRACTS[assets[0]])) for assets in sharing.values()),
         *(
             _section([asset], _first(model), [column.name for column in model.__table__.primary_key])
             for asset, model in KEPT.items()

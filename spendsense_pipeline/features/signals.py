@@ -56,7 +56,7 @@ class Customers(NamedTuple):
 
 
 class Signals(NamedTuple):
-    """``streams`` (the contract RecurringStreams), ``features`` (Features) and ``cards`` (Cards) of every date, by
+    """``streams`` (the contract ``recurring_streams``), ``features`` and ``cards`` of every date, by
     customer; ``left_out`` counts by date (``as_of``) and ``currency`` the accounts that are not in their customer's."""
 
     streams: pa.Table

@@ -31,7 +31,7 @@ import ibis
 from ibis import _
 from ibis.backends.duckdb import Backend
 
-from spendsense_pipeline.contracts.canonical_tables import EARLIEST, LARGEST
+from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.fields import COUNTRIES, FIELDS, HELD, LIST_LENGTH, Field, key, names
 
@@ -82,6 +82,8 @@ VALUE_LENGTH = 200
 MASK = "***"
 # Catches a wrong year, and lets through a source that is a day ahead of UTC.
 TOLERATED_DAYS = 1
+DATES, AMOUNTS = (CONTRACTS["transactions"].columns[name].checks[0].statistics for name in ("date", "amount"))
+EARLIEST, LARGEST = DATES["min_value"], AMOUNTS["max_value"]
 CONTROL = "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F\u0080-\u009f]"
 NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 NOT_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"
@@ -300,7 +302,7 @@ def _gone(ranked: ibis.Table) -> ibis.Table:
 
 
 def quarantined(judged_by_table: Mapping[str, ibis.Table]) -> ibis.Table:
-    """Every rejected row of the judged tables: contract QuarantinedRows."""
+    """Every rejected row of the judged tables: contract ``quarantined_rows``."""
     kept_out = [
         judged.filter(judged.outcome == "rejected").select(
             "batch",

@@ -639,7 +639,7 @@ def read_raw(
     arrived_on: dt.date,
     surveyed: Sequence[FileSurvey] | None = None,
 ) -> ibis.Table:
-    """The rows of one table in a batch, as written: contract RawRows and every known field as text.
+    """The rows of one table in a batch, as written: contract ``raw_…`` and every known field as text.
 
     A field that a file or a row lacks is null; a row that is no record at all is null in every field. ``row``
     counts from 1 within the file; ``page`` orders the pages of Plaid's responses and is 0 elsewhere. Pass what

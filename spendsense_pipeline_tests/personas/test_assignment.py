@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spendsense_pipeline.contracts import Features, PersonaAssignments, failures
+from spendsense_pipeline.contracts import CONTRACTS, failures
 from spendsense_pipeline.personas.assignment import (
     UnreadableReasons,
     assign_personas,
@@ -190,11 +190,11 @@ def test_a_customer_without_any_history_is_a_fallback_without_confidence():
 
 def test_the_frame_keeps_its_contract_also_when_there_is_no_customer():
     for table in (features(WEALTHY, {}, UNEVEN), features()):
-        assert failures(PersonaAssignments, assign_personas(table)).empty
+        assert failures(CONTRACTS["persona_assignments_30d"], assign_personas(table)).empty
 
 
 def test_every_rule_reads_a_feature_and_says_where_its_threshold_comes_from():
-    assert {rule.signal for rule in RULES} <= set(Features.to_schema().columns)
+    assert {rule.signal for rule in RULES} <= set(CONTRACTS["features_30d"].columns)
     assert all(rule.source for rule in RULES)
 
 
