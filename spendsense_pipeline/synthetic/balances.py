@@ -6,7 +6,7 @@ What does not belong here: single payments (``behaviour``) and the landing forma
 import numpy as np
 
 from spendsense_pipeline.synthetic import behaviour
-from spendsense_pipeline.synthetic.behaviour import Rows
+from spendsense_pipeline.synthetic.behaviour import BankLines, CardState, Rows
 from spendsense_pipeline.synthetic.cast import (
     CHECKING,
     CREDIT,
@@ -72,9 +72,7 @@ def put_by(rng: Rng, who: People) -> Ints:
     return made
 
 
-def checking_balances(
-    rng: Rng, who: People, rows: Rows, period: Period, overdraft: int = behaviour.TIDY_LINES.overdraft
-) -> tuple[Ints, Rows]:
+def checking_balances(rng: Rng, who: People, rows: Rows, period: Period, overdraft: int) -> tuple[Ints, Rows]:
     """The checking balances at the end, and the overdraft fees on the way there.
 
     People keep a cushion of some months' outflow. It is enlarged until the account never ran dry, except for
@@ -104,3 +102,30 @@ def checking_balances(
     fees = behaviour.overdraft_fees(checking, balance, overdraft)
     charged = np.bincount(fees.who, fees.cents, minlength=who.count)
     return closing + np.rint(charged).astype(np.int64), fees
+
+
+def flow(who: People, rows: Rows) -> Ints:
+    """What rows move, customers by places."""
+    moved = np.bincount(rows.who * PLACES + rows.place, rows.cents, minlength=who.count * PLACES)
+    summed: Ints = np.rint(moved).astype(np.int64).reshape(who.count, PLACES)
+    return summed
+
+
+def settled(
+    rng: Rng, who: People, cards: Cards, spent: Rows, period: Period, lines: BankLines, earned: int
+) -> tuple[Rows, CardState, Ints]:
+    """What was spent with what the banks then book; what lenders report of cards; what lies in each place at the end.
+
+    ``earned`` is the code of interest on savings. No row touches a student loan: its payments show in checking, as with
+    most lenders.
+    """
+    paid, card_state = behaviour.card_rows(who, cards, spent, period, lines)
+    before = put_by(rng, who)
+    interest = behaviour.savings_interest(rng, who, before[:, SAVINGS], period, earned)
+    rows = behaviour.together([spent, paid, interest])
+    closing, fees = checking_balances(rng, who, rows, period, lines.overdraft)
+    rows = behaviour.together([rows, fees])
+    held = before + flow(who, rows.only(~rows.pending))
+    held[:, CHECKING] = closing
+    held[cards.holder, cards.place] = card_state.owed
+    return rows, card_state, held

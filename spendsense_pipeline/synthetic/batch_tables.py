@@ -192,7 +192,7 @@ def liabilities_table(rng: Rng, story: Story, ids: list[str], period: Period) ->
     instalment = behaviour.student_loan_payment(rng, who, loans)
     plan = story.standing
     loan_day = np.zeros(who.count, dtype=np.int64)
-    lenders = np.isin(plan.payee, payee_pool.codes(payee_pool.STUDENT_LENDERS))
+    lenders = np.isin(plan.payee, payee_pool.codes("student loans"))
     loan_day[plan.who[lenders]] = plan.anchor[lenders]
     month = schedule.month_of(np.full(len(loans), period.last))
     due = schedule.day_in_month(month, loan_day[loans])
@@ -224,3 +224,23 @@ def liabilities_table(rng: Rng, story: Story, ids: list[str], period: Period) ->
         }
     )
     return table.take(pa.array(np.lexsort((place, owner))))
+
+
+def transactions_table(
+    rows: Rows, who: People, ids: list[str], number: Ints, period: Period, **said: pa.Array
+) -> pa.Table:
+    """Rows by ``number`` within their customer, with what else is ``said`` of them, by column."""
+    user = as_text(ids).take(rows.who)
+    days = as_dates(np.arange(period.first, period.last + 1))
+    return pa.table(
+        {
+            "transaction_id": pc.binary_join_element_wise(
+                user, pc.utf8_lpad(pc.cast(pa.array(number), pa.string()), 5, "0"), "_"
+            ),
+            "account_id": as_text(account_ids(who, ids)).take(rows.who * PLACES + rows.place),
+            "user_id": user,
+            "date": days.take(rows.day - period.first),
+            "amount": as_money(rows.cents),
+            **said,
+        }
+    )

@@ -12,14 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spendsense_pipeline.synthetic.rng import Flags, Floats, Ints, Rng
-from spendsense_pipeline.synthetic.schedule import (
-    BIWEEKLY,
-    MONTHLY,
-    SEMI_MONTHLY,
-    TIMES_A_MONTH,
-    WEEKLY,
-    Period,
-)
+from spendsense_pipeline.synthetic.schedule import BIWEEKLY, MONTHLY, SEMI_MONTHLY, TIMES_A_MONTH, WEEKLY, Period
 
 PERSONAS = ("high_utilization", "variable_income", "subscription_heavy", "savings_builder", "wealth_builder")
 CREDIT, FREELANCE, SUBSCRIBER, SAVER, WEALTHY = range(len(PERSONAS))

@@ -20,8 +20,9 @@ from spendsense_pipeline.synthetic.behaviour import (
     UNSEEN,
     Rows,
     Standing,
-    all_standing,
+    day_within,
     one_of,
+    some,
     to_cents,
     together,
 )
@@ -53,7 +54,7 @@ def arrangements(rng: Rng, who: People, plan: Standing, period: Period) -> Stand
     """The tidy arrangements with beginnings and ends, renamed and split pay, and what else comes round."""
     plan = _sometimes_ended(rng, who, plan, period)
     plan = _varying_more(rng, who, plan)
-    return all_standing(
+    return together(
         [
             *_employers_merged(rng, who, plan, period),
             _second_jobs(rng, who),
@@ -72,8 +73,8 @@ def _sometimes_ended(rng: Rng, who: People, plan: Standing, period: Period) -> S
     """Subscriptions are signed up for and cancelled; three in ten begin, two in ten end, while we look."""
     key = _event_key(who, plan)
     may = (plan.kind == SUBSCRIPTION) & np.isin(plan.cadence, (WEEKLY, MONTHLY))
-    begins = period.first + np.rint(period.days * rng.between("signed up/when", 0.0, 0.6, *key)).astype(np.int64)
-    ends = period.first + np.rint(period.days * rng.between("cancelled/when", 0.4, 1.0, *key)).astype(np.int64)
+    begins = day_within(rng, "signed up/when", period, 0.0, 0.6, *key)
+    ends = day_within(rng, "cancelled/when", period, 0.4, 1.0, *key)
     return replace(
         plan,
         begins=np.where(may & rng.chance("signed up", 0.3, *key), begins, plan.begins),
@@ -93,7 +94,7 @@ def _employers_merged(rng: Rng, who: People, plan: Standing, period: Period) -> 
     """One employer in ten goes on under another name; one saver in four has a part of the pay sent there."""
     key = _event_key(who, plan)
     pay = plan.kind == INCOME
-    when = period.first + np.rint(period.days * rng.between("merger/when", 0.3, 0.7, *key)).astype(np.int64)
+    when = day_within(rng, "merger/when", period, 0.3, 0.7, *key)
     merged = pay & rng.chance("merger", 0.1, *key)
     saves = np.isin(who.persona[plan.who], (SAVER, WEALTHY))
     split = pay & ~merged & saves & rng.chance("split pay", 0.25, *key)
@@ -104,7 +105,9 @@ def _employers_merged(rng: Rng, who: People, plan: Standing, period: Period) -> 
         cents=np.where(split, plan.cents - aside, plan.cents),
     )
     after = plan.only(merged)
-    after = replace(after, payee=one_of(rng, "merger/name", pool.MERGED, who.index[after.who]), begins=when[merged])
+    after = replace(
+        after, payee=one_of(rng, "merger/name", "merged employers", who.index[after.who]), begins=when[merged]
+    )
     put_by = plan.only(split)
     put_by = replace(
         put_by, place=np.full(len(put_by.who), SAVINGS), cents=aside[split], varies=np.zeros(len(put_by.who))
@@ -120,37 +123,31 @@ def _second_jobs(rng: Rng, who: People) -> Standing:
     days = np.select([pay == WEEKLY, pay == BIWEEKLY], [6, 6 + 7 * (1 - who.friday[have])], monthly_day)
     cadence = np.where(np.isin(pay, (WEEKLY, BIWEEKLY)), pay, MONTHLY)
     cents = np.rint(who.income[have] * 0.2 / np.array([4.35, 2.17, 2.0, 1.0])[cadence]).astype(np.int64)
-    payee = one_of(rng, "second job/name", pool.SECOND_EMPLOYERS, key)
+    payee = one_of(rng, "second job/name", "second employers", key)
     return Standing.of(have, CHECKING, payee, INCOME, cadence, days, cents, varies=0.18, shift=-1)
 
 
 def _of_shared_sellers(rng: Rng, who: People) -> Standing:
     """Storage and music billed by Apple under one name, Prime by the marketplace at which people also shop."""
     made = []
-    for topic, payee, plans, share in (
-        ("apple/storage", pool.APPLE, (0,), 0.3),
-        ("apple/music", pool.APPLE, (1,), 0.2),
-        ("prime", pool.PRIME, (0,), 0.3),
+    for topic, seller, plan, share in (
+        ("apple/storage", "apple", 0, 0.3),
+        ("apple/music", "apple", 1, 0.2),
+        ("prime", "prime", 0, 0.3),
     ):
-        have = np.flatnonzero(rng.chance(topic, share, who.index))
-        key = who.index[have]
-        cents = -to_cents(np.full(len(have), payee.prices[plans[0]]))
+        have, key = some(rng, who, topic, share)
+        cents = -to_cents(np.full(len(have), pool.ALL[pool.code(seller)].prices[plan]))
         place = np.where(who.has_card[have], CARD, CHECKING)
         day = rng.whole(f"{topic}/day", 1, 28, key)
-        made.append(Standing.of(have, place, _payee_code(payee, have), SUBSCRIPTION, MONTHLY, day, cents))
-    return all_standing(made)
-
-
-def _payee_code(payee: pool.Payee, holders: Ints) -> Ints:
-    return np.full(len(holders), pool.code(payee))
+        made.append(Standing.of(have, place, pool.code(seller), SUBSCRIPTION, MONTHLY, day, cents))
+    return together(made)
 
 
 def _roommates(rng: Rng, who: People) -> Standing:
     """A share of the household's costs, sent to somebody on the first days of the month."""
-    have = np.flatnonzero(rng.chance("roommate", 0.1, who.index))
-    key = who.index[have]
+    have, key = some(rng, who, "roommate", 0.1)
     cents = -np.rint(who.income[have] * 0.08 / 500).astype(np.int64) * 500
-    payee = one_of(rng, "roommate/name", pool.ROOMMATES, key)
+    payee = one_of(rng, "roommate/name", "roommates", key)
     return Standing.of(have, CHECKING, payee, BILL, MONTHLY, rng.whole("roommate/day", 1, 5, key), cents)
 
 
@@ -158,13 +155,12 @@ def _passes_and_routines(rng: Rng, who: People) -> list[Standing]:
     """What comes round to the day and is nothing signed up for: transit passes, parking, lunch and fuel."""
     made = []
     for topic, group, share, cadence, low, high, varies in (
-        ("pass", pool.TRANSIT, 0.15, MONTHLY, 60, 120, 0.0),
-        ("parking", pool.PARKING, 0.08, WEEKLY, 12, 25, 0.0),
-        ("lunch", pool.CANTEENS, 0.2, WEEKLY, 9, 14, 0.0),
-        ("fill up", pool.HABITS[4].payees, 0.3, BIWEEKLY, 35, 50, 0.23),
+        ("pass", "transit", 0.15, MONTHLY, 60, 120, 0.0),
+        ("parking", "parking", 0.08, WEEKLY, 12, 25, 0.0),
+        ("lunch", "lunch", 0.2, WEEKLY, 9, 14, 0.0),
+        ("fill up", "fuel", 0.3, BIWEEKLY, 35, 50, 0.23),
     ):
-        have = np.flatnonzero(rng.chance(f"{topic}/has", share, who.index))
-        key = who.index[have]
+        have, key = some(rng, who, f"{topic}/has", share)
         cents = -to_cents(np.rint(rng.between(f"{topic}/price", low, high, key)) - 0.01)
         day = rng.whole(f"{topic}/day", 1, 28, key)
         payee = one_of(rng, topic, group, key)
@@ -172,10 +168,10 @@ def _passes_and_routines(rng: Rng, who: People) -> list[Standing]:
     return made
 
 
-def unnamed_transfers(rng: Rng, who: People, plan: Standing, name: pool.Payee) -> Standing:
+def unnamed_transfers(rng: Rng, who: People, plan: Standing, name: str) -> Standing:
     """Half the banks say neither category nor name of a transfer to the customer's own savings."""
     unnamed = rng.chance("unnamed transfer", 0.5, who.index[plan.who])
-    to_savings = np.isin(plan.payee, pool.codes((pool.TO_SAVINGS, pool.FROM_CHECKING)))
+    to_savings = np.isin(plan.payee, pool.codes("to savings", "into savings"))
     return replace(plan, payee=np.where(unnamed & to_savings, pool.code(name), plan.payee))
 
 
@@ -209,7 +205,9 @@ def standing_rows(rng: Rng, who: People, plan: Standing, period: Period) -> tupl
     kept = np.flatnonzero(happened)
     at = at[kept]
     place = plan.place[at]
-    moved = _card_switched(rng, who, plan)[at] & (day[kept] >= _half_way(rng, who, plan, period)[at])
+    moved = _card_switched(rng, who, plan)[at] & (
+        day[kept] >= day_within(rng, "card switched/when", period, 0.3, 0.7, *_event_key(who, plan))[at]
+    )
     place = np.where(moved, CHECKING, place)
     rows = Rows.of(plan.who[at], place, day[kept], cents[kept], plan.payee[at])
     last = plan.cents.copy()
@@ -221,7 +219,7 @@ def _price_on(rng: Rng, who: People, plan: Standing, at: Ints, day: Ints, period
     """What an arrangement costs on a day: less before prices rose, another plan before, little at the beginning."""
     key = _event_key(who, plan)
     fixed = (plan.varies == 0) & np.isin(plan.cadence, (WEEKLY, MONTHLY)) & np.isin(plan.kind, (SUBSCRIPTION, BILL))
-    when = period.first + np.rint(period.days * rng.between("rise/when", 0.35, 0.6, *key)).astype(np.int64)
+    when = day_within(rng, "rise/when", period, 0.35, 0.6, *key)
     rises = fixed & rng.chance("rise", 0.3, *key)
     changes = fixed & ~rises & (plan.kind == SUBSCRIPTION) & rng.chance("plan change", 0.08, *key)
     before = np.where(
@@ -243,7 +241,7 @@ def _rows_left_out(rng: Rng, who: People, plan: Standing, at: Ints, day: Ints, p
     """One month missing somewhere in the middle, for a fifth of the monthly charges."""
     key = _event_key(who, plan)
     missing = np.isin(plan.kind, (SUBSCRIPTION, BILL)) & (plan.cadence == MONTHLY) & rng.chance("gap", 0.2, *key)
-    hole = period.first + np.rint(period.days * rng.between("gap/when", 0.3, 0.6, *key)).astype(np.int64)
+    hole = day_within(rng, "gap/when", period, 0.3, 0.6, *key)
     left_out: Flags = missing[at] & (day >= hole[at]) & (day < hole[at] + 28)
     return left_out
 
@@ -252,12 +250,6 @@ def _card_switched(rng: Rng, who: People, plan: Standing) -> Flags:
     """Those who pay a subscription from the account instead of the card from some day on."""
     by_card: Flags = (plan.kind == SUBSCRIPTION) & (plan.place == CARD)
     return by_card & rng.chance("card switched", 0.15, *_event_key(who, plan))
-
-
-def _half_way(rng: Rng, who: People, plan: Standing, period: Period) -> Ints:
-    part = rng.between("card switched/when", 0.3, 0.7, *_event_key(who, plan))
-    day: Ints = period.first + np.rint(period.days * part).astype(np.int64)
-    return day
 
 
 # ---------------------------------------------------------------- rows that come when they come
@@ -292,9 +284,9 @@ def bonuses_and_expenses(rng: Rng, who: People, plan: Standing, period: Period) 
     parts.append(Rows.of(plan.who[at], CHECKING, day, cents, plan.payee[at]).only(given))
     everyone = np.arange(who.count)
     for topic, payee, share, pace, low, high in (
-        ("expenses", pool.EXPENSES, 0.15, 24, 20, 600),
-        ("friend pays", pool.FRIEND_PAYS, 0.5, 17, 8, 70),
-        ("tax refund", pool.TAX_OFFICE, 0.4, 365, 200, 3200),
+        ("expenses", "expenses", 0.15, 24, 20, 600),
+        ("friend pays", "friend pays", 0.5, 17, 8, 70),
+        ("tax refund", "tax refund", 0.4, 365, 200, 3200),
     ):
         have = everyone[rng.chance(f"{topic}/has", share, who.index)]
         parts.append(_now_and_then(rng, who, topic, have, payee, pace, period, low, high))
@@ -306,7 +298,7 @@ def _now_and_then(
     who: People,
     topic: str,
     have: Ints,
-    payee: pool.Payee,
+    payee: str,
     pace: int,
     period: Period,
     low: int,
@@ -326,10 +318,10 @@ def errands(rng: Rng, who: People, period: Period) -> Rows:
     """Purchases at one price that come when they come: haircuts, copays, car washes, apps, a coffee each workday."""
     parts = []
     for topic, group, share, shortest, longest, prices in (
-        ("haircut", pool.BARBERS, 0.4, 26, 47, (28.0, 35.0, 45.0)),
-        ("copay", pool.CLINICS, 0.3, 20, 60, (10.0, 15.0, 25.0)),
-        ("car wash", pool.CAR_WASHES, 0.25, 12, 50, (12.0, 18.0, 25.0)),
-        ("apps", (pool.APPLE,), 0.3, 4, 40, (0.99, 1.99, 4.99, 9.99)),
+        ("haircut", "haircuts", 0.4, 26, 47, (28.0, 35.0, 45.0)),
+        ("copay", "copays", 0.3, 20, 60, (10.0, 15.0, 25.0)),
+        ("car wash", "car washes", 0.25, 12, 50, (12.0, 18.0, 25.0)),
+        ("apps", "apple", 0.3, 4, 40, (0.99, 1.99, 4.99, 9.99)),
     ):
         have = np.flatnonzero(rng.chance(f"{topic}/has", share, who.index))
         steps = np.arange(period.days // shortest + 1)
@@ -347,10 +339,10 @@ def errands(rng: Rng, who: People, period: Period) -> Rows:
     have = np.flatnonzero(rng.chance("workday coffee", 0.25, who.index))
     days = np.arange(period.first, period.last + 1)
     at, day = np.repeat(have, len(days)), np.tile(days, len(have))
-    shop, price = pool.HABITS[1].payees, to_cents(np.array(pool.HABITS[1].menu))
+    price = to_cents(np.array(pool.HABITS[1].menu))
     bought = (weekday(day) < 5) & rng.chance("workday coffee/today", 0.8, who.index[at], day)
     order = price[rng.whole("workday coffee/order", 0, len(price) - 1, who.index[at])]
-    rows = Rows.of(at, CHECKING, day, -order, one_of(rng, "workday coffee", shop, who.index[at]))
+    rows = Rows.of(at, CHECKING, day, -order, one_of(rng, "workday coffee", "coffee", who.index[at]))
     return together([*parts, rows.only(bought)])
 
 

@@ -37,6 +37,7 @@ USES_IT = """
 import datetime as dt
 import pandas as pd
 from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.governance.topics import topic_of
 from spendsense_pipeline.personas.assignment import assign_personas
 from spendsense_pipeline.personas.rules import RULES

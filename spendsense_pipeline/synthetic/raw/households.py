@@ -5,12 +5,12 @@ belong here: balances and truth (``customers``), and text (``printing``).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from spendsense_pipeline.synthetic.behaviour import Rows, chosen, to_cents, together
+from spendsense_pipeline.synthetic.behaviour import ALWAYS, Columns, Rows, chosen, day_within, to_cents, together
 from spendsense_pipeline.synthetic.cast import (
     CARD,
     CHECKING,
@@ -40,14 +40,13 @@ from spendsense_pipeline.synthetic.schedule import (
     open_days,
 )
 
-ALWAYS: Final = 1_000_000
 PAY: Final = Arrangement("employer", "income", "by person", "payroll", rise=0.25)
 SPLIT_PAY: Final = replace(PAY, group="employer's part for savings")
 DAYS_APART: Final = np.array([7, 14, 365.25 / 24, 365.25 / 12, 365.25 / 4, 365.25, 28, 365.25 / 6, 365.25 / 2])
 
 
 @dataclass(frozen=True)
-class Plans:
+class Plans(Columns):
     """Arrangements of one block of customers; ``rule`` is a position in ``rules``, money in cents, landing sign."""
 
     who: Ints
@@ -59,10 +58,6 @@ class Plans:
     cents: Ints  # today's price
     begins: Ints
     ends: Ints
-
-    def only(self, kept: Flags | Ints) -> "Plans":
-        """Some of the arrangements."""
-        return Plans(*(getattr(self, field.name)[kept] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -110,8 +105,7 @@ def plans_of(
     rules = [*country.arrangements, PAY, SPLIT_PAY]
     made = [_arranged(rng, who, home, country, period, number) for number in range(len(country.arrangements))]
     made += _paid(rng, who, home, country, len(rules) - 2)
-    columns = [field.name for field in fields(Plans)]
-    return Plans(*(np.concatenate([getattr(part, column) for part in made]) for column in columns)), rules
+    return together(made), rules
 
 
 def _paid(rng: Rng, who: People, home: Household, country: Country, rule: int) -> list[Plans]:
@@ -217,12 +211,12 @@ def _span(
     """From when to when an arrangement is due: sign-ups, cancellations, and instalments that end by themselves."""
     key = (who.index[at], turn)
     begins, ends = np.full(len(at), -ALWAYS), np.full(len(at), ALWAYS)
-    when = period.first + np.rint(period.days * rng.between(f"{topic}/when", 0.0, 0.6, *key)).astype(np.int64)
+    when = day_within(rng, f"{topic}/when", period, 0.0, 0.6, *key)
     if rule.instalments:
         return when, when + round(rule.instalments * DAYS_APART[cadence])
     # Those who sign up for everything also keep it.
     less = np.where(who.persona[at] == SUBSCRIBER, 0.3, 1.0)
-    until = period.first + np.rint(period.days * rng.between(f"{topic}/until", 0.45, 1.0, *key)).astype(np.int64)
+    until = day_within(rng, f"{topic}/until", period, 0.45, 1.0, *key)
     begins = np.where(rng.chance(f"{topic}/signup", rule.signup * less, *key), when, begins)
     ends = np.where(rng.chance(f"{topic}/cancel", rule.cancel * less, *key), until, ends)
     return begins, ends
@@ -281,7 +275,7 @@ def _prices(
     period: Period,
 ) -> Ints:
     """What each arrangement costs on a day: dearer since some day, or at each renewal, or as a currency moves."""
-    when = period.first + np.rint(period.days * rng.between("raw/rise/when", 0.3, 0.65, *key)).astype(np.int64)
+    when = day_within(rng, "raw/rise/when", period, 0.3, 0.65, *key)
     rises = rng.chance("raw/rise", of("rise"), *key)
     before = plans.cents / rng.between("raw/rise/by", 1.03, 1.2, *key)
     price = np.where(rises[at] & (due < when[at]), before[at], plans.cents[at])

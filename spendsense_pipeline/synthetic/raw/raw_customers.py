@@ -21,14 +21,13 @@ from spendsense_pipeline.synthetic.batch_tables import (
     account_ids,
     accounts_table,
     as_dates,
-    as_frame,
-    as_money,
     as_text,
     liabilities_table,
     operators_table,
+    transactions_table,
     users_table,
 )
-from spendsense_pipeline.synthetic.behaviour import Rows
+from spendsense_pipeline.synthetic.behaviour import Rows, day_within
 from spendsense_pipeline.synthetic.cast import (
     CARD,
     CHECKING,
@@ -41,13 +40,12 @@ from spendsense_pipeline.synthetic.cast import (
     PERSONAS,
     PLACES,
     SAVER,
-    SAVINGS,
     SECOND_CARD,
     STUDENT_LOAN,
     WEALTHY,
     People,
 )
-from spendsense_pipeline.synthetic.generate import BLOCK, Synthetic, sized
+from spendsense_pipeline.synthetic.generate import Block, Synthetic, in_blocks, operators, sized
 from spendsense_pipeline.synthetic.raw import households
 from spendsense_pipeline.synthetic.raw.country import (
     BY_CARD,
@@ -113,38 +111,26 @@ def generate_raw(
     if evidence not in EVIDENCE:
         raise SpendSenseError(f"no evidence {evidence!r}: one of {', '.join(EVIDENCE)}", code="unknown_evidence")
     rng, period, land = Rng(seed), Period.ending(as_of, days), Country(country, seed)
-    operators = max(1, (users * 5 + 50) // 100)
-    parts: dict[str, list[pa.Table]] = {"users": [], "accounts": [], "transactions": [], "liabilities": []}
-    truth: dict[str, Any] = {}
-    for first in range(0, users - operators, BLOCK):
-        index = np.arange(first, min(first + BLOCK, users - operators))
+
+    def block(index: Ints, ids: list[str]) -> Block:
         lives = _lives(rng, index, seed, land, period)
-        ids = [f"{country}_{number + 1:06d}" for number in index]
-        parts["users"].append(_localised(users_table(rng, lives.story.who, ids, land.names), land))
-        parts["accounts"].append(_raw_accounts(rng, lives, ids, land, period))
-        parts["transactions"].append(_raw_transactions(rng, lives, ids, land, period, evidence))
-        parts["liabilities"].append(_raw_liabilities(rng, lives, ids, period))
-        truth.update(_raw_truth(lives, ids, land, period, evidence))
-        report(first + len(index))
-    parts["users"].append(_localised(operators_table(rng, operators, land.names, period), land))
-    report(users)
-    return Synthetic(
-        tables={name: as_frame(pa.concat_tables(tables)) for name, tables in parts.items()},
-        truth={
-            "seed": seed,
-            "as_of": as_of.isoformat(),
-            "country": land.country,
-            "evidence": evidence,
-            "users": truth,
-            "habits": {
-                habit.group: sorted(
-                    {land.payees[code].name for code in land.codes(habit.group, habit.channel).tolist()}
-                )
-                for habit in land.habits
-                if not habit.group.startswith(("person:", "bank:"))
-            },
-        },
-    )
+        return Block(
+            _localised(users_table(rng, lives.story.who, ids, land.names), land),
+            _raw_accounts(rng, lives, ids, land, period),
+            _raw_transactions(rng, lives, ids, land, period, evidence),
+            _raw_liabilities(rng, lives, ids, period),
+            _raw_truth(lives, ids, land, period, evidence),
+        )
+
+    staff = _localised(operators_table(rng, operators(users), land.names, period), land)
+    tables, truth = in_blocks(users, country, block, staff, report)
+    habits = {
+        habit.group: sorted({land.payees[code].name for code in land.codes(habit.group, habit.channel).tolist()})
+        for habit in land.habits
+        if not habit.group.startswith(("person:", "bank:"))
+    }
+    about = {"seed": seed, "as_of": as_of.isoformat(), "country": land.country, "evidence": evidence}
+    return Synthetic(tables, {**about, "users": truth, "habits": habits})
 
 
 # ---------------------------------------------------------------- the story
@@ -190,15 +176,7 @@ def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> _
     legs = behaviour.standing_transfers(who, saved, invested, land.transfers)
     moved = [behaviour.standing_rows(rng, who, leg, period)[0] for leg in legs]
     spent = behaviour.together([regular, *moved, households.habit_rows(rng, who, counts, budget, land, period)])
-    paid, card_state = behaviour.card_rows(who, cards, spent, period, land.lines)
-    put_by = balances.put_by(rng, who)
-    interest = behaviour.savings_interest(rng, who, put_by[:, SAVINGS], period, land.line("earned", "earned"))
-    rows = behaviour.together([spent, paid, interest])
-    closing, fees = balances.checking_balances(rng, who, rows, period, land.lines.overdraft)
-    rows = behaviour.together([rows, fees])
-    held = put_by + _flow(who, rows.only(~rows.pending))
-    held[:, CHECKING] = closing
-    held[cards.holder, cards.place] = card_state.owed
+    rows, card_state, held = balances.settled(rng, who, cards, spent, period, land.lines, land.line("earned", "earned"))
     rows, held, closed = _former_accounts(rng, who, rows, held, land, period)
     beside = trouble.left_pending(rng, who, rows.only(land.is_in(BY_CARD)[rows.payee]))
     rows = behaviour.together([rows, beside.only(period.covers(beside.day))])
@@ -211,7 +189,7 @@ def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> _
     unseen = rows.only((rows.day > until[rows.who]) & ~rows.pending)
     on_card = np.zeros((who.count, PLACES), dtype=np.bool_)
     on_card[cards.holder, cards.place] = True
-    later = _flow(who, unseen)
+    later = balances.flow(who, unseen)
     held = np.where(on_card, held + later, held - later)
     kept = (rows.day <= until[rows.who]) & (shared[rows.who] < 0)
     rows, numbers = rows.only(kept), numbers[kept]
@@ -222,26 +200,15 @@ def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> _
     return _Lives(story, plans, rules, numbers[order], home, until, closed, shared)
 
 
-def _flow(who: People, rows: Rows) -> Ints:
-    """What the rows move, customers by places."""
-    moved = np.bincount(rows.who * PLACES + rows.place, rows.cents, minlength=who.count * PLACES)
-    flow: Ints = np.rint(moved).astype(np.int64).reshape(who.count, PLACES)
-    return flow
-
-
 def _former_accounts(
     rng: Rng, who: People, rows: Rows, held: Ints, land: Country, period: Period
 ) -> tuple[Rows, Ints, Ints]:
     """Those who changed banks: what went through checking before that day went through an account now closed."""
     changed = who.other == FORMER_ACCOUNT
-    when = np.where(
-        changed,
-        period.first + np.rint(period.days * rng.between("raw/changed/when", 0.3, 0.7, who.index)).astype(np.int64),
-        0,
-    )
+    when = np.where(changed, day_within(rng, "raw/changed/when", period, 0.3, 0.7, who.index), 0)
     there = changed[rows.who] & (rows.place == CHECKING) & (rows.day < when[rows.who])
     rows = replace(rows, place=np.where(there, OTHER, rows.place))
-    brought = held[:, CHECKING] - _flow(who, rows.only(~rows.pending))[:, CHECKING]
+    brought = held[:, CHECKING] - balances.flow(who, rows.only(~rows.pending))[:, CHECKING]
     movers = np.flatnonzero(changed & (brought > 0))
     rows = behaviour.together(
         [
@@ -327,28 +294,18 @@ def _raw_transactions(
     last4 = np.array([int(account[-4:]) for account in accounts]).reshape(who.count, PLACES)
     holders = [" ".join(name) for name in land.names.people(rng, "customer", who.index)]
     printed = printed_columns(rng, who, holders, last4, rows, number, land, period, evidence)
-    user = as_text(ids).take(pa.array(rows.who))
-    days = as_dates(np.arange(period.first, period.last + 1))
     online = channels_online(land)[rows.payee]
     nothing = pa.nulls(len(rows.who), pa.string())
-    return pa.table(
-        {
-            "transaction_id": pc.binary_join_element_wise(
-                user, pc.utf8_lpad(pc.cast(pa.array(number), pa.string()), 5, "0"), "_"
-            ),
-            "account_id": as_text(accounts).take(pa.array(rows.who * PLACES + rows.place)),
-            "user_id": user,
-            "date": days.take(pa.array(rows.day - period.first)),
-            "amount": as_money(rows.cents),
-            "merchant_name": printed["merchant_name"],
-            "merchant_entity_id": nothing,
-            "payment_channel": pc.if_else(pa.array(online), pa.scalar("other"), pa.scalar("in store")),
-            "category_primary": nothing,
-            "category_detailed": nothing,
-            "pending": pa.array(rows.pending),
-            **{name: printed[name] for name in ("description_raw", "mcc", "transaction_code", "counterparty_name")},
-        }
-    )
+    return transactions_table(
+        rows, who, ids, number, period,
+        merchant_name=printed["merchant_name"],
+        merchant_entity_id=nothing,
+        payment_channel=pc.if_else(pa.array(online), pa.scalar("other"), pa.scalar("in store")),
+        category_primary=nothing,
+        category_detailed=nothing,
+        pending=pa.array(rows.pending),
+        **{name: printed[name] for name in ("description_raw", "mcc", "transaction_code", "counterparty_name")},
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- the truth
