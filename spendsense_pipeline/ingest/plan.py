@@ -44,7 +44,10 @@ class Step(NamedTuple):
 
 def rules() -> str:
     """Stands for all that judges, as sha256 in hex: our code and lists, and the engine."""
-    ours = [Path(__file__).with_name(name) for name in ("canonical.py", "countries.txt", "fields.py", "merge.py")]
+    ours = [
+        Path(__file__).with_name(name)
+        for name in ("canonical.py", "countries.txt", "fields.py", "fields.toml", "merge.py")
+    ]
     sources = [*ours, Path(__file__), TABLES / "canonical.toml"]
     engine = f"{duckdb.__version__} {ibis.__version__}".encode()
     return hashlib.sha256(b"".join([*(source.read_bytes() for source in sources), engine])).hexdigest()
