@@ -84,6 +84,11 @@ def as_money(cents: Ints, missing: Flags | None = None) -> pa.Array:
     return pa.array(cents / 100, pa.float64(), mask=missing)
 
 
+def changed(table: pa.Table, **columns: pa.Array) -> pa.Table:
+    """The table with some columns in place of its own, or behind them."""
+    return pa.table({name: table[name] for name in table.column_names} | columns)
+
+
 def users_table(rng: Rng, who: People, ids: list[str], names: Names) -> pa.Table:
     named = names.people(rng, "customer", who.index)
     consented = who.consented_on > 0

@@ -289,29 +289,20 @@ def bonuses_and_expenses(rng: Rng, who: People, plan: Standing, period: Period) 
         ("tax refund", "tax refund", 0.4, 365, 200, 3200),
     ):
         have = everyone[rng.chance(f"{topic}/has", share, who.index)]
-        parts.append(_now_and_then(rng, who, topic, have, payee, pace, period, low, high))
+        at, day, cents = now_and_then(rng, who, topic, have, pace, period, low, high)
+        rows = Rows.of(at, CHECKING, working_day(day, "forward", period), cents, pool.code(payee))
+        parts.append(rows.only(period.covers(rows.day)))
     return together(parts)
 
 
-def _now_and_then(
-    rng: Rng,
-    who: People,
-    topic: str,
-    have: Ints,
-    payee: str,
-    pace: int,
-    period: Period,
-    low: int,
-    high: int,
-) -> Rows:
-    """One row somewhere in each stretch of ``pace`` days, for any amount."""
-    turns = np.arange(period.days // pace + 1)
-    at, turn = (axis.ravel() for axis in np.meshgrid(have, turns, indexing="ij"))
+def now_and_then(
+    rng: Rng, who: People, topic: str, have: Ints, pace: int, period: Period, low: float, high: float
+) -> tuple[Ints, Ints, Ints]:
+    """Once somewhere in each stretch of ``pace`` days, for any amount: customers, days and cents."""
+    at, turn = (axis.ravel() for axis in np.meshgrid(have, np.arange(period.days // pace + 1), indexing="ij"))
     key = (who.index[at], turn)
     day = period.last - turn * pace - np.floor(pace * rng.uniform(f"{topic}/when", *key)).astype(np.int64)
-    cents = to_cents(rng.between(f"{topic}/size", low, high, *key))
-    rows = Rows.of(at, CHECKING, working_day(day, "forward", period), cents, pool.code(payee))
-    return rows.only(period.covers(rows.day))
+    return at, day, to_cents(rng.between(f"{topic}/size", low, high, *key))
 
 
 def errands(rng: Rng, who: People, period: Period) -> Rows:

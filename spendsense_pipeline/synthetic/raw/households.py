@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from spendsense_pipeline.synthetic import trouble
 from spendsense_pipeline.synthetic.behaviour import ALWAYS, Columns, Rows, chosen, day_within, to_cents, together
 from spendsense_pipeline.synthetic.cast import (
     CARD,
@@ -426,10 +427,7 @@ def now_and_then(rng: Rng, who: People, home: Household, plans: Plans, country: 
     parts.append(Rows.of(plans.who[given], CHECKING, day, cents, plans.payee[given]))
     for topic, share, pace, low, high in (("expenses", 0.1, 24, 20, 400), ("tax_refund", 0.35, 365, 200, 2400)):
         have = np.flatnonzero(rng.chance(f"raw/{topic}", share, who.index) & ~home.retired)
-        at, turn = (axis.ravel() for axis in np.meshgrid(have, np.arange(period.days // pace + 1), indexing="ij"))
-        drawn = (who.index[at], turn)
-        day = period.last - turn * pace - np.floor(pace * rng.uniform(f"raw/{topic}/when", *drawn)).astype(np.int64)
-        cents = to_cents(rng.between(f"raw/{topic}/size", low, high, *drawn))
+        at, day, cents = trouble.now_and_then(rng, who, f"raw/{topic}", have, pace, period, low, high)
         payee = chosen(rng, f"raw/{topic}/who", country.codes(topic, topic), who.index[at])
         parts.append(Rows.of(at, CHECKING, working_days(day, "forward", country, period), cents, payee))
     parts.append(_advances(rng, who, country, period))

@@ -22,6 +22,7 @@ from spendsense_pipeline.synthetic.batch_tables import (
     accounts_table,
     as_dates,
     as_text,
+    changed,
     liabilities_table,
     operators_table,
     transactions_table,
@@ -236,11 +237,13 @@ def _partners(who: People) -> Ints:
 
 def _localised(made: pa.Table, land: Country) -> pa.Table:
     """Users with country and language, and with addresses that their names' umlauts do not spoil."""
-    ids = made.column("user_id").to_pylist()
-    mail = as_text([f"{user.replace('_', '.')}@example.com" for user in ids])
-    made = made.set_column(made.column_names.index("email"), "email", mail)
-    made = made.append_column("country", as_text([land.country] * len(ids)))
-    return made.append_column("language", as_text([land.language] * len(ids)))
+    ids = made["user_id"].to_pylist()
+    return changed(
+        made,
+        email=as_text([f"{user.replace('_', '.')}@example.com" for user in ids]),
+        country=as_text([land.country] * len(ids)),
+        language=as_text([land.language] * len(ids)),
+    )
 
 
 def _holdings(lives: _Lives, ids: list[str], made: pa.Table) -> pa.Table:
@@ -249,34 +252,31 @@ def _holdings(lives: _Lives, ids: list[str], made: pa.Table) -> pa.Table:
     users = np.array(made.column("user_id").to_pylist())
     second = np.flatnonzero(partner >= 0)
     kept = made.filter(pa.array(~np.isin(users, np.array(ids)[second])))
-    types = pc.not_equal(kept.column("type"), "credit")
-    shared = [kept]
-    names = np.array(kept.column("user_id").to_pylist())
+    names = np.array(kept["user_id"].to_pylist())
     of = {ids[first]: ids[user] for user, first in zip(second.tolist(), partner[second].tolist(), strict=True)}
-    wanted = np.isin(names, list(of)) & types.to_numpy(zero_copy_only=False)
-    copied = kept.filter(pa.array(wanted))
+    wanted = np.isin(names, list(of)) & pc.not_equal(kept["type"], "credit").to_numpy(zero_copy_only=False)
     holder = as_text([of[name] for name in names[wanted].tolist()])
-    shared.append(copied.set_column(copied.column_names.index("user_id"), "user_id", holder))
-    return pa.concat_tables(shared)
+    return pa.concat_tables([kept, changed(kept.filter(pa.array(wanted)), user_id=holder)])
 
 
 def _raw_accounts(rng: Rng, lives: _Lives, ids: list[str], land: Country, period: Period) -> pa.Table:
     made = accounts_table(rng, lives.story, ids, period)
     position = {user: number for number, user in enumerate(ids)}
-    owner = np.array([position[user] for user in made.column("user_id").to_pylist()], dtype=np.int64)
-    kind = np.array([account.split("_")[2] for account in made.column("account_id").to_pylist()])
-    former = kind == "former"
+    owner = np.array([position[user] for user in made["user_id"].to_pylist()], dtype=np.int64)
+    kind = np.array([account.split("_")[2] for account in made["account_id"].to_pylist()])
+    former = pa.array(kind == "former")
     names = {"checking": "Everyday Account", "savings": "Savings", "card": "Rewards Card", "former": "Old Account"}
-    made = made.set_column(
-        made.column_names.index("iso_currency_code"), "iso_currency_code", as_text([land.currency] * len(owner))
+    unknown = pa.scalar(None, pa.float64())
+    made = changed(
+        made,
+        iso_currency_code=as_text([land.currency] * len(owner)),
+        balance_date=as_dates(lives.until[owner]),
+        balance_current=pc.if_else(former, unknown, made["balance_current"]),
+        balance_available=pc.if_else(former, unknown, made["balance_available"]),
+        account_name=as_text([names.get(name, name.title()) for name in kind.tolist()]),
+        closed_at=pc.if_else(former, as_dates(lives.closed[owner]), pa.scalar(None, pa.string())),
     )
-    made = made.set_column(made.column_names.index("balance_date"), "balance_date", as_dates(lives.until[owner]))
-    for column in ("balance_current", "balance_available"):
-        at = made.column_names.index(column)
-        made = made.set_column(at, column, pc.if_else(pa.array(former), pa.scalar(None, pa.float64()), made.column(at)))
-    made = made.append_column("account_name", as_text([names.get(name, name.title()) for name in kind.tolist()]))
-    closed = pc.if_else(pa.array(former), as_dates(lives.closed[owner]), pa.scalar(None, pa.string()))
-    return _holdings(lives, ids, made.append_column("closed_at", closed))
+    return _holdings(lives, ids, made)
 
 
 def _raw_liabilities(rng: Rng, lives: _Lives, ids: list[str], period: Period) -> pa.Table:
