@@ -60,13 +60,6 @@ _UNLIKELY = re.compile(
 )
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "œ": "oe", "ł": "l"})
 
-_LEGAL_FORMS: Final = frozenset(
-    [
-        *("inc", "llc", "llp", "ltd", "limited", "corp", "corporation", "plc", "gmbh", "mbh", "ag", "kg", "ohg"),
-        *("kgaa", "ug", "sarl", "sasu", "sl", "srl", "bv", "nv", "oy"),
-    ]
-)
-
 Words = tuple[str, ...]
 
 
@@ -233,12 +226,12 @@ def is_business(words: Iterable[str]) -> bool:
 
 def is_company(text: Text) -> bool:
     """Whether a legal form stands in a text, as ``Ltd`` and ``GmbH`` do."""
-    return not _LEGAL_FORMS.isdisjoint(text.raw)
+    return not _legal_forms().isdisjoint(text.raw)
 
 
 def is_legal_form(name: Name) -> bool:
     """Whether nothing but a legal form is left: `INC` of `REMITLY INC`."""
-    return _LEGAL_FORMS.issuperset(name.words)
+    return _legal_forms().issuperset(name.words)
 
 
 # --- fields of a text ------------------------------------------------------------------------------------------
@@ -587,25 +580,11 @@ def _cased(word: str, *, first: bool) -> str:
     if not word.isupper() and not word.islower():
         return word
     lower = word.lower()
-    if not first and lower in (
-        "and",
-        "of",
-        "the",
-        "de",
-        "la",
-        "le",
-        "du",
-        "des",
-        "van",
-        "von",
-        "der",
-        "den",
-        "und",
-        "et",
-    ):
+    small, abbreviations = _casing()
+    if not first and lower in small:
         return lower
     short = len(word) <= 3 and not any(vowel in lower for vowel in "aeiouy") and lower not in _person_words()[1]
-    if word.isupper() and (short or word in ("USA", "UK", "HOA", "AOK")):
+    if word.isupper() and (short or lower in abbreviations):
         return word
     return word.capitalize()
 
@@ -613,6 +592,7 @@ def _cased(word: str, *, first: bool) -> str:
 # --- data ------------------------------------------------------------------------------------------------------
 
 
+@cache
 def load(name: str) -> dict[str, Any]:
     """A data file of this room."""
     return tomllib.loads((DATA / name).read_text(encoding="utf-8"))
@@ -670,6 +650,18 @@ def _glue() -> frozenset[str]:
 
 
 @cache
+def _legal_forms() -> frozenset[str]:
+    return frozenset(load("boilerplate.toml")["legal_forms"].split())
+
+
+@cache
+def _casing() -> tuple[frozenset[str], frozenset[str]]:
+    """Words that stay small within a name, and abbreviations with a vowel."""
+    told = load("boilerplate.toml")
+    return frozenset(told["small"].split()), frozenset(told["abbreviations"].split())
+
+
+@cache
 def _month_names() -> tuple[frozenset[str], frozenset[str]]:
     told = load("months.toml")
     return frozenset(told["sure"].split()), frozenset(told["beside_number"].split())
@@ -686,9 +678,7 @@ def _person_words() -> tuple[frozenset[str], frozenset[str], frozenset[str], fro
 
 
 @cache
-def _places() -> tuple[
-    frozenset[str], frozenset[str], frozenset[str], frozenset[str], frozenset[str], frozenset[str], frozenset[str]
-]:
+def _places() -> tuple[frozenset[str], ...]:
     """States, their names, countries, what needs its place, prepositions, American cities, and those of Europe."""
     told = load("places.toml")
     cities = told["cities"]

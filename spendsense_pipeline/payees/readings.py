@@ -7,7 +7,6 @@ customer, an amount or a date; what the population shows arrives as a table (``p
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Final
 
 import pyarrow as pa
@@ -326,8 +325,10 @@ def _shown(population: pa.Table | None, names: set[str | None]) -> dict[str | No
 
 def _reading_of(payee: Payee, delivered: tuple[Any, ...], shown: dict[str, Any]) -> tuple[Any, ...]:
     primary, detailed, mcc, code = delivered
-    meaning = _code_of(code)
-    category, source = _first_category(payee, _delivered(primary, detailed), _merchant(mcc), meaning, shown)
+    meaning = vocabularies.code_meaning(code)
+    category, source = _first_category(
+        payee, vocabularies.delivered_category(primary, detailed), vocabularies.mcc_category(mcc), meaning, shown
+    )
     service = (payee.house.service if payee.house else None) or (payee.known.service if payee.known else None)
     return (
         payee.name,
@@ -391,18 +392,3 @@ def _counterparty(payee: Payee, category: str | None, meaning: vocabularies.Code
     if payee.person and not category.startswith(_SHOPS):
         return "person"
     return "merchant" if payee.business or category.startswith(_SHOPS) else None
-
-
-@lru_cache(maxsize=10_000)
-def _delivered(primary: str | None, detailed: str | None) -> str | None:
-    return vocabularies.delivered_category(primary, detailed)
-
-
-@lru_cache(maxsize=10_000)
-def _merchant(mcc: Any) -> str | None:
-    return vocabularies.mcc_category(mcc)
-
-
-@lru_cache(maxsize=10_000)
-def _code_of(code: Any) -> vocabularies.Code | None:
-    return vocabularies.code_meaning(code)
