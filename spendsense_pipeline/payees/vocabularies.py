@@ -16,8 +16,6 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple, TypeVar
 
-import iso18245
-
 from spendsense_pipeline.payees.words import plain
 
 TARGETS = ("plaid_v1.csv", "beyond_v1.csv")
@@ -113,22 +111,6 @@ def mcc_category(mcc: str | None) -> str | None:
     """
     merchants = _merchants(mcc)
     return merchants.category if merchants else None
-
-
-def mcc_name(mcc: str) -> str | None:
-    """How ISO 18245, or else a card scheme, calls the merchants of a code; null where none of them lists it.
-
-    >>> mcc_name("5814")
-    'Fast food restaurants'
-    """
-    if _merchants(mcc) is None:
-        return None
-    try:
-        code = iso18245.get_mcc(mcc.strip().zfill(4))
-    except iso18245.MCCNotFound:
-        return None  # of a range, but not in use
-    names = (code.iso_description, code.visa_description, code.mastercard_description, code.amex_description)
-    return next((name for name in names if name), None)
 
 
 @lru_cache(maxsize=1 << 14)

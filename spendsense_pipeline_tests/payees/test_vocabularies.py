@@ -20,7 +20,6 @@ from spendsense_pipeline.payees.vocabularies import (
     delivered_category,
     known_name,
     mcc_category,
-    mcc_name,
     primary_of,
 )
 
@@ -193,13 +192,6 @@ def test_the_ranges_of_merchant_codes_do_not_overlap() -> None:
 )
 def test_a_merchant_category_code(mcc: str | None, category: str | None) -> None:
     assert mcc_category(mcc) == category
-
-
-def test_a_merchant_code_has_a_readable_name() -> None:
-    assert mcc_name("742") == "Veterinary services"
-    assert mcc_name("3000") == "UNITED AIRLINES"
-    assert mcc_name("0001") is None
-    assert mcc_name("7524") is None  # of a range, in no list
 
 
 @pytest.mark.parametrize(
