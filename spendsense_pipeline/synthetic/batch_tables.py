@@ -13,16 +13,7 @@ from faker import Faker
 
 from spendsense_pipeline.synthetic import behaviour, payee_pool, schedule
 from spendsense_pipeline.synthetic.behaviour import Rows, Standing
-from spendsense_pipeline.synthetic.cast import (
-    FORMER_ACCOUNT,
-    INVESTMENT,
-    OTHER,
-    PLACES,
-    SECOND_CARD,
-    STUDENT_LOAN,
-    Cards,
-    People,
-)
+from spendsense_pipeline.synthetic.cast import PLACES, Cards, Fourth, People, Place
 from spendsense_pipeline.synthetic.rng import Flags, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import Period
 
@@ -130,11 +121,11 @@ def operators_table(rng: Rng, count: int, names: Names, period: Period) -> pa.Ta
     )
 
 
-OTHER_KINDS = {
-    SECOND_CARD: ("second_card", "credit", "credit card"),
-    STUDENT_LOAN: ("student_loan", "loan", "student"),
-    INVESTMENT: ("brokerage", "investment", "brokerage"),
-    FORMER_ACCOUNT: ("former", "depository", "checking"),
+OTHER_KINDS: dict[int, tuple[str, str, str]] = {
+    Fourth.SECOND_CARD: ("second_card", "credit", "credit card"),
+    Fourth.STUDENT_LOAN: ("student_loan", "loan", "student"),
+    Fourth.INVESTMENT: ("brokerage", "investment", "brokerage"),
+    Fourth.FORMER_ACCOUNT: ("former", "depository", "checking"),
 }
 
 
@@ -144,7 +135,7 @@ def account_ids(who: People, ids: list[str]) -> list[str]:
     They end in four digits, as account numbers do, by which people tell two cards apart. The digits do not depend
     on the seed: the step has no divisor in common with 9000, so no two of 2,250 customers' accounts share them.
     """
-    last = [OTHER_KINDS.get(int(kind), ("none",))[0] for kind in who.other]
+    last = [OTHER_KINDS[int(kind)][0] if kind else "none" for kind in who.other]
     digits = 1000 + (3821 + 2741 * (who.index[:, None] * PLACES + np.arange(PLACES))) % 9000
     return [
         f"{user}_{name}_{number}"
@@ -164,12 +155,12 @@ def accounts_table(rng: Rng, story: Story, ids: list[str], period: Period) -> pa
     )
     is_card = limit > 0
     available = np.where(is_card, np.maximum(limit - story.balances, 0), story.balances) + np.rint(reserved)
-    unavailable = (who.other == INVESTMENT) | (who.other == STUDENT_LOAN)
+    unavailable = (who.other == Fourth.INVESTMENT) | (who.other == Fourth.STUDENT_LOAN)
 
     owner, place = np.nonzero(held)
     kinds = [
         (("", "depository", "checking"), ("", "depository", "savings"), ("", "credit", "credit card"))[p]
-        if p < OTHER
+        if p < Place.OTHER
         else OTHER_KINDS[int(who.other[o])]
         for o, p in zip(owner, place, strict=True)
     ]
@@ -180,7 +171,7 @@ def accounts_table(rng: Rng, story: Story, ids: list[str], period: Period) -> pa
             "user_id": as_text(ids).take(owner),
             "type": as_text([kind[1] for kind in kinds]),
             "subtype": as_text([kind[2] for kind in kinds]),
-            "balance_available": as_money(available[owner, place], (place == OTHER) & unavailable[owner]),
+            "balance_available": as_money(available[owner, place], (place == Place.OTHER) & unavailable[owner]),
             "balance_current": as_money(story.balances[owner, place]),
             "balance_limit": as_money(limit[owner, place], ~is_card[owner, place]),
             "iso_currency_code": as_text(["USD"] * len(owner)),
@@ -193,7 +184,7 @@ def accounts_table(rng: Rng, story: Story, ids: list[str], period: Period) -> pa
 
 def liabilities_table(rng: Rng, story: Story, ids: list[str], period: Period) -> pa.Table:
     who, cards, state = story.who, story.cards, story.card_state
-    loans = np.flatnonzero(who.other == STUDENT_LOAN)
+    loans = np.flatnonzero(who.other == Fourth.STUDENT_LOAN)
     instalment = behaviour.student_loan_payment(rng, who, loans)
     plan = story.standing
     loan_day = np.zeros(who.count, dtype=np.int64)
@@ -203,7 +194,10 @@ def liabilities_table(rng: Rng, story: Story, ids: list[str], period: Period) ->
     due = schedule.day_in_month(month, loan_day[loans])
     due = np.where(due > period.last, due, schedule.day_in_month(month + 1, loan_day[loans]))
 
-    owner, place = np.concatenate([cards.holder, loans]), np.concatenate([cards.place, np.full(len(loans), OTHER)])
+    owner, place = (
+        np.concatenate([cards.holder, loans]),
+        np.concatenate([cards.place, np.full(len(loans), Place.OTHER)]),
+    )
     only_cards = np.concatenate([np.zeros(cards.count, dtype=np.bool_), np.ones(len(loans), dtype=np.bool_)])
     none = np.zeros(len(loans), dtype=np.int64)
     apr = np.concatenate([cards.apr, none])

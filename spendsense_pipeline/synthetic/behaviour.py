@@ -8,37 +8,18 @@ What does not belong here: balances and the landing format.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from enum import IntEnum
 from typing import Self, TypeVar
 
 import numpy as np
 
 from spendsense_pipeline.synthetic import payee_pool as pool
-from spendsense_pipeline.synthetic.cast import (
-    CARD,
-    CHECKING,
-    CREDIT,
-    FREELANCE,
-    IRREGULAR,
-    OTHER,
-    PLACES,
-    SAVER,
-    SAVINGS,
-    STUDENT_LOAN,
-    SUBSCRIBER,
-    WEALTHY,
-    Cards,
-    People,
-)
+from spendsense_pipeline.synthetic.cast import IRREGULAR, PLACES, Cards, Fourth, People, Persona, Place
 from spendsense_pipeline.synthetic.rng import Flags, Floats, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import (
-    ANNUAL,
-    BIWEEKLY,
-    MONTHLY,
-    QUARTERLY,
     SATURDAY,
-    SEMI_MONTHLY,
     TIMES_A_MONTH,
-    WEEKLY,
+    Cadence,
     Period,
     day_in_month,
     day_of_month,
@@ -49,9 +30,15 @@ from spendsense_pipeline.synthetic.schedule import (
     weekday_before,
 )
 
-KINDS = ("subscription", "bill", "income")
-SUBSCRIPTION, BILL, INCOME = range(len(KINDS))
-UNSEEN = -1  # a standing arrangement that truth.json leaves out, such as a transfer to one's own savings
+
+class Kind(IntEnum):
+    """What an arrangement is."""
+
+    UNSEEN = -1  # left out of truth.json, such as a transfer to one's own savings
+    SUBSCRIPTION = 0
+    BILL = 1
+    INCOME = 2
+
 
 ALWAYS = 1_000_000  # days: before and after every period
 
@@ -176,16 +163,16 @@ def salaries(rng: Rng, who: People) -> Standing:
     paid = np.flatnonzero(who.pay != IRREGULAR)
     key, pay = who.index[paid], who.pay[paid]
     monthly_day = np.array([1, 25, 28, 31])[rng.whole("payday", 0, 3, key)]
-    anchor = np.select([pay == WEEKLY, pay == BIWEEKLY], [1, 1 + 7 * who.friday[paid]], monthly_day)
+    anchor = np.select([pay == Cadence.WEEKLY, pay == Cadence.BIWEEKLY], [1, 1 + 7 * who.friday[paid]], monthly_day)
     return Standing.of(
         paid,
-        CHECKING,
+        Place.CHECKING,
         one_of(rng, "employer", "employers", key),
-        INCOME,
+        Kind.INCOME,
         pay,
         anchor,
         np.rint(who.income[paid] / who.times_paid[paid]).astype(np.int64),
-        varies=np.where(pay == WEEKLY, 0.06, 0.0),
+        varies=np.where(pay == Cadence.WEEKLY, 0.06, 0.0),
         shift=-1,
     )
 
@@ -194,7 +181,7 @@ def bills(rng: Rng, who: People, period: Period) -> Standing:
     """Rent or mortgage, power, internet, phone, insurance, water, a student loan: a home's fixed costs."""
     everyone = np.arange(who.count)
     everyone_key = who.index
-    owns = (who.persona == WEALTHY) | ((who.persona == SAVER) & rng.chance("owns home", 0.4, who.index))
+    owns = (who.persona == Persona.WEALTHY) | ((who.persona == Persona.SAVER) & rng.chance("owns home", 0.4, who.index))
     rent = np.rint(who.income * rng.between("rent", 0.25, 0.33, who.index) / 500).astype(np.int64) * 500
     housing = np.where(owns, np.rint(who.income * 0.15).astype(np.int64), rent)
     home = np.where(
@@ -203,7 +190,16 @@ def bills(rng: Rng, who: People, period: Period) -> Standing:
         one_of(rng, "landlord", "landlords", everyone_key),
     )
     made = [
-        Standing.of(everyone, CHECKING, home, BILL, MONTHLY, rng.whole("rent day", 1, 3, who.index), -housing, shift=1)
+        Standing.of(
+            everyone,
+            Place.CHECKING,
+            home,
+            Kind.BILL,
+            Cadence.MONTHLY,
+            rng.whole("rent day", 1, 3, who.index),
+            -housing,
+            shift=1,
+        )
     ]
     monthly = (
         ("power", "power", 1.0, 55, 120, 0.35),
@@ -215,11 +211,11 @@ def bills(rng: Rng, who: People, period: Period) -> Standing:
         have, key = some(rng, who, f"{topic}/has", share)
         price = to_cents(np.rint(rng.between(f"{topic}/price", low, high, key) * who.comfort[have]) - 0.01)
         # Those who clear their card every month let it pay what takes cards.
-        by_card = who.has_card[have] & (who.persona[have] != CREDIT) & (topic in ("internet", "phone"))
+        by_card = who.has_card[have] & (who.persona[have] != Persona.CREDIT) & (topic in ("internet", "phone"))
         made.append(
             Standing.of(
-                have, np.where(by_card, CARD, CHECKING), one_of(rng, topic, group, key), BILL, MONTHLY,
-                rng.whole(f"{topic}/day", 4, 27, key), -price, varies=varies,
+                have, np.where(by_card, Place.CARD, Place.CHECKING), one_of(rng, topic, group, key), Kind.BILL,
+                Cadence.MONTHLY, rng.whole(f"{topic}/day", 4, 27, key), -price, varies=varies,
                 shift=1 if topic == "insurance" else 0,
             )
         )  # fmt: skip
@@ -231,19 +227,28 @@ def bills(rng: Rng, who: People, period: Period) -> Standing:
         part = to_cents(np.rint(rng.between(f"{topic}/part", least, most, key) * who.income[have] / 100))
         day = rng.whole(f"{topic}/day", 2, 26, key)
         payee = one_of(rng, topic, group, key)
-        made.append(Standing.of(have, CHECKING, payee, BILL, MONTHLY, day, -part, shift=1))
+        made.append(Standing.of(have, Place.CHECKING, payee, Kind.BILL, Cadence.MONTHLY, day, -part, shift=1))
     if period.days >= DAYS_FOR_QUARTERLY:
         have, key = some(rng, who, "water/has", 0.3)
         day = rng.whole("water/day", 5, 25, key) + 100 * rng.whole("water/month", 1, 3, key)
         volume = to_cents(rng.between("water/price", 60, 140, key))
         made.append(
-            Standing.of(have, CHECKING, one_of(rng, "water", "water", key), BILL, QUARTERLY, day, -volume, varies=0.2)
+            Standing.of(
+                have,
+                Place.CHECKING,
+                one_of(rng, "water", "water", key),
+                Kind.BILL,
+                Cadence.QUARTERLY,
+                day,
+                -volume,
+                varies=0.2,
+            )
         )
-    have = np.flatnonzero(who.other == STUDENT_LOAN)
+    have = np.flatnonzero(who.other == Fourth.STUDENT_LOAN)
     key = who.index[have]
     made.append(
         Standing.of(
-            have, CHECKING, one_of(rng, "lender/student", "student loans", key), BILL, MONTHLY,
+            have, Place.CHECKING, one_of(rng, "lender/student", "student loans", key), Kind.BILL, Cadence.MONTHLY,
             rng.whole("student loan/day", 5, 25, key), -student_loan_payment(rng, who, have), shift=1,
         )
     )  # fmt: skip
@@ -258,18 +263,18 @@ def student_loan_payment(rng: Rng, who: People, holders: Ints) -> Ints:
 
 def subscriptions(rng: Rng, who: People, period: Period) -> Standing:
     """Fixed prices on fixed days: a few for most, half a dozen or more for those who sign up for everything."""
-    many = who.persona == SUBSCRIBER
+    many = who.persona == Persona.SUBSCRIBER
     gym = np.flatnonzero(many | rng.chance("gym", 0.2, who.index))
     wanted = np.where(many, rng.whole("services/many", 4, 8, who.index), rng.whole("services/few", 0, 2, who.index))
     everyone = np.arange(who.count)
     made = [
-        _signed_up(rng, who, period, "gym", "gyms", MONTHLY, gym),
-        _signed_up(rng, who, period, "services", "monthly services", MONTHLY, everyone, wanted),
+        _signed_up(rng, who, period, "gym", "gyms", Cadence.MONTHLY, gym),
+        _signed_up(rng, who, period, "services", "monthly services", Cadence.MONTHLY, everyone, wanted),
     ]
     for topic, cadence, share, least_days in (
-        ("weekly", WEEKLY, 0.12, 0),
-        ("quarterly", QUARTERLY, 0.25, DAYS_FOR_QUARTERLY),
-        ("annual", ANNUAL, 0.4, DAYS_FOR_ANNUAL),
+        ("weekly", Cadence.WEEKLY, 0.12, 0),
+        ("quarterly", Cadence.QUARTERLY, 0.25, DAYS_FOR_QUARTERLY),
+        ("annual", Cadence.ANNUAL, 0.4, DAYS_FOR_ANNUAL),
     ):
         if period.days >= least_days:
             have, _ = some(rng, who, topic, share)
@@ -291,12 +296,12 @@ def _signed_up(
     prices = np.array([[payee.prices[n % len(payee.prices)] for n in range(plans)] for payee in offered])
     dollars = prices[service, rng.whole(f"{topic}/plan", 0, plans - 1, key, service)]
     day = rng.whole(f"{topic}/day", 1, 28, key, service)
-    if cadence == QUARTERLY:
+    if cadence == Cadence.QUARTERLY:
         day = day + 100 * rng.whole(f"{topic}/month", 1, 3, key, service)
-    if cadence == ANNUAL:
+    if cadence == Cadence.ANNUAL:
         day = rng.whole(f"{topic}/ago", 0, min(period.days - 380, 360), key, service)
-    place = np.where(who.has_card[holder], CARD, CHECKING)
-    return Standing.of(holder, place, pool.codes(group)[service], SUBSCRIPTION, cadence, day, -to_cents(dollars))
+    place = np.where(who.has_card[holder], Place.CARD, Place.CHECKING)
+    return Standing.of(holder, place, pool.codes(group)[service], Kind.SUBSCRIPTION, cadence, day, -to_cents(dollars))
 
 
 @dataclass(frozen=True)
@@ -323,16 +328,16 @@ def standing_transfers(
     """Monthly amounts set aside, split over paydays, out of checking and into savings and investments."""
     outs, ins = [], []
     for cents, place, away, arrived in (
-        (saved, SAVINGS, names.to_savings, names.into_savings),
-        (invested, OTHER, names.to_broker, names.into_broker),
+        (saved, Place.SAVINGS, names.to_savings, names.into_savings),
+        (invested, Place.OTHER, names.to_broker, names.into_broker),
     ):
         have = np.flatnonzero(cents > 0)
         # Who is paid once a month still puts money aside twice, at the middle and the end of the month.
-        cadence = np.where(who.pay[have] == MONTHLY, SEMI_MONTHLY, who.pay[have])
-        anchor = np.where(cadence == BIWEEKLY, 1 + 7 * who.friday[have], 1)
+        cadence = np.where(who.pay[have] == Cadence.MONTHLY, Cadence.SEMI_MONTHLY, who.pay[have])
+        anchor = np.where(cadence == Cadence.BIWEEKLY, 1 + 7 * who.friday[have], 1)
         each = np.rint(cents[have] / TIMES_A_MONTH[cadence] / 500).astype(np.int64) * 500
-        outs.append(Standing.of(have, CHECKING, away, UNSEEN, cadence, anchor, -each, shift=-1))
-        ins.append(Standing.of(have, place, arrived, UNSEEN, cadence, anchor, each, shift=-1))
+        outs.append(Standing.of(have, Place.CHECKING, away, Kind.UNSEEN, cadence, anchor, -each, shift=-1))
+        ins.append(Standing.of(have, place, arrived, Kind.UNSEEN, cadence, anchor, each, shift=-1))
     return together(outs), together(ins)
 
 
@@ -369,7 +374,7 @@ TIDY_PAYERS = Payers(
 
 def freelance_pay(rng: Rng, who: People, period: Period, payers: Payers = TIDY_PAYERS) -> Rows:
     """Pay of freelancers: some jobs pay four times what others do, and weeks may pass in between."""
-    paid = np.flatnonzero(who.persona == FREELANCE)
+    paid = np.flatnonzero(who.persona == Persona.FREELANCE)
     pace = rng.whole("jobs/pace", 7, 14, who.index[paid])  # days between jobs
     steps = np.arange(period.days // 7 + 4)
     at, step = (axis.ravel() for axis in np.meshgrid(np.arange(len(paid)), steps, indexing="ij"))
@@ -387,7 +392,7 @@ def freelance_pay(rng: Rng, who: People, period: Period, payers: Payers = TIDY_P
     )
     second = chosen(rng, "second client", payers.others, who.index[paid[at]])
     payee = np.where(turn % 5 == 4, second, group)
-    rows = Rows.of(paid[at], CHECKING, weekday_after(day), np.rint(typical * size).astype(np.int64), payee)
+    rows = Rows.of(paid[at], Place.CHECKING, weekday_after(day), np.rint(typical * size).astype(np.int64), payee)
     return rows.only(period.covers(rows.day))
 
 
@@ -399,9 +404,9 @@ def habit_counts(rng: Rng, who: People, standing: Standing, cards: Cards, period
     months = period.days * 12 / 365.25
     rounds = np.bincount(standing.who, TIMES_A_MONTH[standing.cadence], minlength=who.count)
     rounds += np.bincount(cards.holder, 2.0 + cards.revolving, minlength=who.count) + who.has_savings
-    rounds += np.where(who.persona == FREELANCE, 1.7, 0.0)
-    setting_aside = np.where(who.pay == MONTHLY, 2.0, who.times_paid) * 2
-    rounds += setting_aside * ((who.persona == SAVER) + 2.0 * (who.persona == WEALTHY))
+    rounds += np.where(who.persona == Persona.FREELANCE, 1.7, 0.0)
+    setting_aside = np.where(who.pay == Cadence.MONTHLY, 2.0, who.times_paid) * 2
+    rounds += setting_aside * ((who.persona == Persona.SAVER) + 2.0 * (who.persona == Persona.WEALTHY))
     rows = rng.whole("rows", 190, 275, who.index) * period.days / 180
     habits = np.maximum(rows - rounds * months, 60 * period.days / 180)
     kinds = np.arange(len(pool.HABITS))
@@ -461,9 +466,9 @@ def habit_rows(rng: Rng, who: People, counts: Ints, budget: Floats, period: Peri
             cents[mine] = menu[np.where(rng.chance(f"{habit.name}/usual", 0.6, person, turn), usual_order, today)]
     may = np.array([h.card for h in pool.HABITS])
     # Those in debt have little room left on the card; the others use it for most things.
-    share = np.where(who.has_card, np.where(who.persona == CREDIT, 0.12, 0.65), 0.0)
+    share = np.where(who.has_card, np.where(who.persona == Persona.CREDIT, 0.12, 0.65), 0.0)
     by_card = may[kind] & rng.chance("habit/card", share[at], *key)
-    rows = Rows.of(at, np.where(by_card, CARD, CHECKING), day, -cents, payee)
+    rows = Rows.of(at, np.where(by_card, Place.CARD, Place.CHECKING), day, -cents, payee)
     newest = (day == period.last) & rng.chance("pending/today", 0.9, *key)
     newest |= (day == period.last - 1) & rng.chance("pending/yesterday", 0.5, *key)
     kept = np.flatnonzero(period.covers(day))
@@ -544,7 +549,7 @@ def card_rows(who: People, cards: Cards, spent: Rows, period: Period, lines: Ban
     late, late_day = late[late_day <= period.last], late_day[late_day <= period.last]
     rows = together(
         [
-            Rows.of(cards.holder[payer], CHECKING, paid_on, -paid, lines.card_paid),
+            Rows.of(cards.holder[payer], Place.CHECKING, paid_on, -paid, lines.card_paid),
             Rows.of(cards.holder[payer], cards.place[payer], paid_on, paid, lines.card_received),
             Rows.of(
                 cards.holder[debtor], cards.place[debtor], statements.closes[debtor, month],
@@ -556,7 +561,7 @@ def card_rows(who: People, cards: Cards, spent: Rows, period: Period, lines: Ban
 
     every = np.arange(cards.count)
     newest = np.where(statements.closes <= period.last, position, -1).max(axis=1)
-    moved = together([rows.only(rows.place != CHECKING), spent.only(_on_cards(who, cards, spent) >= 0)])
+    moved = together([rows.only(rows.place != Place.CHECKING), spent.only(_on_cards(who, cards, spent) >= 0)])
     card = _on_cards(who, cards, moved)
     since = moved.day > statements.closes[every, newest][card]
     change = np.rint(np.bincount(card[since], moved.cents[since], minlength=cards.count)).astype(np.int64)
@@ -631,7 +636,7 @@ def savings_interest(rng: Rng, who: People, before: Ints, period: Period, code: 
     at = np.repeat(have, len(days))
     rate = rng.between("savings/rate", 0.004, 0.035, who.index[at])
     cents = np.maximum(np.rint(before[at] * rate / 12).astype(np.int64), 1)
-    return Rows.of(at, SAVINGS, np.tile(days, len(have)), cents, code)
+    return Rows.of(at, Place.SAVINGS, np.tile(days, len(have)), cents, code)
 
 
 def overdraft_fees(checking: Rows, balance: Ints, code: int) -> Rows:
@@ -642,4 +647,4 @@ def overdraft_fees(checking: Rows, balance: Ints, code: int) -> Rows:
         same[0] = False
     slipped = np.flatnonzero((balance < 0) & same & (earlier >= 0))
     found = checking.only(slipped)
-    return Rows.of(found.who, CHECKING, found.day, np.full(len(slipped), -3400), code)
+    return Rows.of(found.who, Place.CHECKING, found.day, np.full(len(slipped), -3400), code)

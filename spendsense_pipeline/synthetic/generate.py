@@ -27,10 +27,10 @@ from spendsense_pipeline.synthetic.batch_tables import (
     transactions_table,
     users_table,
 )
-from spendsense_pipeline.synthetic.behaviour import KINDS
+from spendsense_pipeline.synthetic.behaviour import Kind
 from spendsense_pipeline.synthetic.cast import PERSONAS
 from spendsense_pipeline.synthetic.rng import Ints, Rng
-from spendsense_pipeline.synthetic.schedule import ANNUAL, CADENCES, Period
+from spendsense_pipeline.synthetic.schedule import CADENCES, Cadence, Period
 
 BLOCK = 10_000
 """Customers are made so many at a time, which bounds the memory that intermediate columns take."""
@@ -236,13 +236,13 @@ def _truth(story: Story, ids: list[str]) -> dict[str, Any]:
         }
         for user, persona, pay in zip(ids, who.persona, who.pay, strict=True)
     }
-    enough = np.flatnonzero((plan.kind != behaviour.UNSEEN) & (story.hits >= np.where(plan.cadence == ANNUAL, 2, 3)))
+    enough = np.flatnonzero((plan.kind != Kind.UNSEEN) & (story.hits >= np.where(plan.cadence == Cadence.ANNUAL, 2, 3)))
     columns = (plan.who, plan.payee, plan.kind, plan.cadence, plan.cents)
     for owner, payee, kind, cadence, cents in zip(*(column[enough].tolist() for column in columns), strict=True):
         made[ids[owner]]["streams"].append(
             {
                 "merchant": payee_pool.ALL[payee].name,
-                "kind": KINDS[kind],
+                "kind": Kind(kind).name.lower(),
                 "cadence": CADENCES[cadence],
                 "amount": cents / 100,
                 # Money to a person says of itself only that it is regular.

@@ -29,23 +29,7 @@ from spendsense_pipeline.synthetic.batch_tables import (
     users_table,
 )
 from spendsense_pipeline.synthetic.behaviour import Rows, day_within
-from spendsense_pipeline.synthetic.cast import (
-    CARD,
-    CHECKING,
-    CREDIT,
-    FORMER_ACCOUNT,
-    FREELANCE,
-    IRREGULAR,
-    NOTHING,
-    OTHER,
-    PERSONAS,
-    PLACES,
-    SAVER,
-    SECOND_CARD,
-    STUDENT_LOAN,
-    WEALTHY,
-    People,
-)
+from spendsense_pipeline.synthetic.cast import IRREGULAR, PERSONAS, PLACES, Fourth, People, Persona, Place
 from spendsense_pipeline.synthetic.generate import Block, Synthetic, in_blocks, operators, sized
 from spendsense_pipeline.synthetic.raw import households
 from spendsense_pipeline.synthetic.raw.country import (
@@ -60,9 +44,9 @@ from spendsense_pipeline.synthetic.raw.country import (
     RawPayee,
 )
 from spendsense_pipeline.synthetic.raw.households import DAYS_APART, LENT_STEP, Household, Plans
-from spendsense_pipeline.synthetic.raw.printing import channels_online, printed_columns
+from spendsense_pipeline.synthetic.raw.printing import Lines, channels_online, printed_columns
 from spendsense_pipeline.synthetic.rng import Floats, Ints, Rng
-from spendsense_pipeline.synthetic.schedule import ANNUAL, CADENCES, MONTHLY, SEMI_ANNUAL, TIMES_A_MONTH, Period
+from spendsense_pipeline.synthetic.schedule import CADENCES, TIMES_A_MONTH, Cadence, Period
 
 EVIDENCE: Final = ("mcc", "codes", "bare")
 """What stands beside the text: merchant category codes on card rows, the bank's transaction codes, or nothing."""
@@ -75,6 +59,11 @@ RECENT: Final = 180
 class _Lives:
     """One block of customers in raw mode; ``plan`` is the arrangement of each row, -1 without one."""
 
+    rng: Rng
+    land: Country
+    period: Period
+    evidence: str
+    ids: list[str]
     story: Story
     plans: Plans
     rules: list[Arrangement]
@@ -114,13 +103,13 @@ def generate_raw(
     rng, period, land = Rng(seed), Period.ending(as_of, days), Country(country, seed)
 
     def block(index: Ints, ids: list[str]) -> Block:
-        lives = _lives(rng, index, seed, land, period)
+        lives = _lives(rng, index, seed, land, period, evidence, ids)
         return Block(
             _localised(users_table(rng, lives.story.who, ids, land.names), land),
-            _raw_accounts(rng, lives, ids, land, period),
-            _raw_transactions(rng, lives, ids, land, period, evidence),
-            _raw_liabilities(rng, lives, ids, period),
-            _raw_truth(lives, ids, land, period, evidence),
+            _raw_accounts(lives),
+            _raw_transactions(lives),
+            _raw_liabilities(lives),
+            _raw_truth(lives),
         )
 
     staff = _localised(operators_table(rng, operators(users), land.names, period), land)
@@ -142,23 +131,25 @@ def _raw_people(rng: Rng, index: Ints, seed: int, land: Country, period: Period)
     who = living.people(rng, index, seed, period)
     drawn = np.array(list(land.pay))[rng.pick("raw/pay", list(land.pay.values()), index)]
     pay = np.where(who.pay == IRREGULAR, IRREGULAR, drawn)
-    other = np.where(who.other == STUDENT_LOAN, NOTHING, who.other)
-    moved = (other == NOTHING) & (who.persona != CREDIT) & rng.chance("raw/changed banks", 0.06, index)
+    other = np.where(who.other == Fourth.STUDENT_LOAN, Fourth.NOTHING, who.other)
+    moved = (other == Fourth.NOTHING) & (who.persona != Persona.CREDIT) & rng.chance("raw/changed banks", 0.06, index)
     return replace(
         who,
         pay=pay,
         times_paid=np.where(pay == IRREGULAR, 0.0, TIMES_A_MONTH[np.maximum(pay, 0)]),
-        other=np.where(moved, FORMER_ACCOUNT, other),
+        other=np.where(moved, Fourth.FORMER_ACCOUNT, other),
     )
 
 
-def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> _Lives:
+def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period, evidence: str, ids: list[str]) -> _Lives:
     """Let one block of customers live through the period, and see what their banks would deliver of it."""
     who = _raw_people(rng, index, seed, land, period)
     home = Household.of(rng, who)
     # Pensioners save at the middle and the end of the month, as those do who are paid once a month.
     who = replace(
-        who, pay=np.where(home.retired, MONTHLY, who.pay), times_paid=np.where(home.retired, 1.0, who.times_paid)
+        who,
+        pay=np.where(home.retired, Cadence.MONTHLY, who.pay),
+        times_paid=np.where(home.retired, 1.0, who.times_paid),
     )
     cards = living.cards(rng, who)
     plans, rules = households.plans_of(rng, who, home, land, period)
@@ -185,7 +176,7 @@ def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> _
     numbers = np.concatenate([plan, np.full(len(rows.who) - len(plan), -1)])
 
     shared = _partners(who)
-    stale = (who.persona != CREDIT) & (shared < 0) & rng.chance("raw/stale", 0.03, who.index)
+    stale = (who.persona != Persona.CREDIT) & (shared < 0) & rng.chance("raw/stale", 0.03, who.index)
     until = np.where(stale, period.last - rng.whole("raw/stale/days", 10, 40, who.index), period.last)
     unseen = rows.only((rows.day > until[rows.who]) & ~rows.pending)
     on_card = np.zeros((who.count, PLACES), dtype=np.bool_)
@@ -198,34 +189,40 @@ def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> _
     key = ((rows.who * period.days + rows.day - period.first) * PLACES + rows.place) * len(land.payees) + rows.payee
     order = np.argsort(key, kind="stable")
     story = Story(who, cards, card_state, rows.only(order), held, legs[0], np.zeros(0, dtype=np.int64))
-    return _Lives(story, plans, rules, numbers[order], home, until, closed, shared)
+    return _Lives(
+        rng, land, period, evidence, ids, story, plans, rules, numbers[order], home, until, closed, shared
+    )  # fmt: skip
 
 
 def _former_accounts(
     rng: Rng, who: People, rows: Rows, held: Ints, land: Country, period: Period
 ) -> tuple[Rows, Ints, Ints]:
     """Those who changed banks: what went through checking before that day went through an account now closed."""
-    changed = who.other == FORMER_ACCOUNT
+    changed = who.other == Fourth.FORMER_ACCOUNT
     when = np.where(changed, day_within(rng, "raw/changed/when", period, 0.3, 0.7, who.index), 0)
-    there = changed[rows.who] & (rows.place == CHECKING) & (rows.day < when[rows.who])
-    rows = replace(rows, place=np.where(there, OTHER, rows.place))
-    brought = held[:, CHECKING] - balances.flow(who, rows.only(~rows.pending))[:, CHECKING]
+    there = changed[rows.who] & (rows.place == Place.CHECKING) & (rows.day < when[rows.who])
+    rows = replace(rows, place=np.where(there, Place.OTHER, rows.place))
+    brought = held[:, Place.CHECKING] - balances.flow(who, rows.only(~rows.pending))[:, Place.CHECKING]
     movers = np.flatnonzero(changed & (brought > 0))
     rows = behaviour.together(
         [
             rows,
-            Rows.of(movers, OTHER, when[movers], -brought[movers], land.transfers.to_savings),
-            Rows.of(movers, CHECKING, when[movers], brought[movers], land.transfers.into_savings),
+            Rows.of(movers, Place.OTHER, when[movers], -brought[movers], land.transfers.to_savings),
+            Rows.of(movers, Place.CHECKING, when[movers], brought[movers], land.transfers.into_savings),
         ]
     )
-    held[changed, OTHER] = 0
+    held[changed, Place.OTHER] = 0
     return rows, held, np.where(changed, when + 7, 0)
 
 
 def _partners(who: People) -> Ints:
     """One customer in 25 has nothing but the accounts of the customer before, without the cards."""
     shared = np.full(who.count, -1)
-    may = np.isin(who.persona, (SAVER, WEALTHY, FREELANCE)) & (who.other != FORMER_ACCOUNT) & (who.other != SECOND_CARD)
+    may = (
+        np.isin(who.persona, (Persona.SAVER, Persona.WEALTHY, Persona.FREELANCE))
+        & (who.other != Fourth.FORMER_ACCOUNT)
+        & (who.other != Fourth.SECOND_CARD)
+    )
     second = np.flatnonzero((who.index % 25 == 7) & np.roll(may, 1))
     second = second[second > 0]
     shared[second] = second - 1
@@ -246,9 +243,9 @@ def _localised(made: pa.Table, land: Country) -> pa.Table:
     )
 
 
-def _holdings(lives: _Lives, ids: list[str], made: pa.Table) -> pa.Table:
+def _holdings(lives: _Lives, made: pa.Table) -> pa.Table:
     """A partner's own rows make way for those of the shared accounts, under the partner's id."""
-    partner = lives.partner
+    partner, ids = lives.partner, lives.ids
     users = np.array(made.column("user_id").to_pylist())
     second = np.flatnonzero(partner >= 0)
     kept = made.filter(pa.array(~np.isin(users, np.array(ids)[second])))
@@ -259,8 +256,9 @@ def _holdings(lives: _Lives, ids: list[str], made: pa.Table) -> pa.Table:
     return pa.concat_tables([kept, changed(kept.filter(pa.array(wanted)), user_id=holder)])
 
 
-def _raw_accounts(rng: Rng, lives: _Lives, ids: list[str], land: Country, period: Period) -> pa.Table:
-    made = accounts_table(rng, lives.story, ids, period)
+def _raw_accounts(lives: _Lives) -> pa.Table:
+    ids = lives.ids
+    made = accounts_table(lives.rng, lives.story, ids, lives.period)
     position = {user: number for number, user in enumerate(ids)}
     owner = np.array([position[user] for user in made["user_id"].to_pylist()], dtype=np.int64)
     kind = np.array([account.split("_")[2] for account in made["account_id"].to_pylist()])
@@ -269,31 +267,30 @@ def _raw_accounts(rng: Rng, lives: _Lives, ids: list[str], land: Country, period
     unknown = pa.scalar(None, pa.float64())
     made = changed(
         made,
-        iso_currency_code=as_text([land.currency] * len(owner)),
+        iso_currency_code=as_text([lives.land.currency] * len(owner)),
         balance_date=as_dates(lives.until[owner]),
         balance_current=pc.if_else(former, unknown, made["balance_current"]),
         balance_available=pc.if_else(former, unknown, made["balance_available"]),
         account_name=as_text([names.get(name, name.title()) for name in kind.tolist()]),
         closed_at=pc.if_else(former, as_dates(lives.closed[owner]), pa.scalar(None, pa.string())),
     )
-    return _holdings(lives, ids, made)
+    return _holdings(lives, made)
 
 
-def _raw_liabilities(rng: Rng, lives: _Lives, ids: list[str], period: Period) -> pa.Table:
-    made = liabilities_table(rng, lives.story, ids, period)
-    gone = np.array(ids)[lives.partner >= 0]
+def _raw_liabilities(lives: _Lives) -> pa.Table:
+    made = liabilities_table(lives.rng, lives.story, lives.ids, lives.period)
+    gone = np.array(lives.ids)[lives.partner >= 0]
     return made.filter(pa.array(~np.isin(np.array(made.column("user_id").to_pylist()), gone)))
 
 
-def _raw_transactions(
-    rng: Rng, lives: _Lives, ids: list[str], land: Country, period: Period, evidence: str
-) -> pa.Table:
+def _raw_transactions(lives: _Lives) -> pa.Table:
+    rng, land, period, ids = lives.rng, lives.land, lives.period, lives.ids
     rows, who = lives.story.rows, lives.story.who
     number = np.arange(len(rows.who)) - np.searchsorted(rows.who, rows.who) + 1
     accounts = account_ids(who, ids)
     last4 = np.array([int(account[-4:]) for account in accounts]).reshape(who.count, PLACES)
     holders = [" ".join(name) for name in land.names.people(rng, "customer", who.index)]
-    printed = printed_columns(rng, who, holders, last4, rows, number, land, period, evidence)
+    printed = printed_columns(Lines(rng, land, period, who, holders, last4, rows, number), lives.evidence)
     online = channels_online(land)[rows.payee]
     nothing = pa.nulls(len(rows.who), pa.string())
     return transactions_table(
@@ -330,36 +327,25 @@ class _Seen:
         return cls(size, first, last, typical.to_numpy())
 
 
-def _raw_truth(lives: _Lives, ids: list[str], land: Country, period: Period, evidence: str) -> dict[str, Any]:
+def _raw_truth(lives: _Lives) -> dict[str, Any]:
     """What was planted, by customer; a partner's is what the shared accounts show."""
     who = lives.story.who
-    both = lives.story.rows
-    made = _truth_of(lives, both, lives.plan, ids, land, period, evidence, np.arange(who.count))
+    both, ids = lives.story.rows, lives.ids
+    made = _truth_of(lives, both, lives.plan, np.arange(who.count))
     second = np.flatnonzero(lives.partner >= 0)
     if len(second):
-        theirs = np.isin(both.who, lives.partner[second]) & (both.place != CARD)
-        shared = _truth_of(
-            lives, both.only(theirs), lives.plan[theirs], ids, land, period, evidence, lives.partner[second]
-        )
+        theirs = np.isin(both.who, lives.partner[second]) & (both.place != Place.CARD)
+        shared = _truth_of(lives, both.only(theirs), lives.plan[theirs], lives.partner[second])
         for user, first in zip(second.tolist(), lives.partner[second].tolist(), strict=True):
             made[ids[user]] = {**shared[ids[first]], "shared_with": ids[first]}
             made[ids[first]]["shared_with"] = ids[user]
     return made
 
 
-def _truth_of(
-    lives: _Lives,
-    rows: Rows,
-    plan: Ints,
-    ids: list[str],
-    land: Country,
-    period: Period,
-    evidence: str,
-    wanted: Ints,
-) -> dict[str, Any]:
-    who, plans, home = lives.story.who, lives.plans, lives.home
+def _truth_of(lives: _Lives, rows: Rows, plan: Ints, wanted: Ints) -> dict[str, Any]:
+    who, plans, home, ids, land, period = lives.story.who, lives.plans, lives.home, lives.ids, lives.land, lives.period
     seen = _Seen.of(rows, plan, len(plans.who), period.last - RECENT)
-    money = _money_written(lives, rows, seen, land, period)
+    money = _money_written(lives, rows, seen)
     chosen = np.isin(np.arange(who.count), wanted)
     made: dict[str, Any] = {}
     for number in wanted.tolist():
@@ -372,7 +358,7 @@ def _truth_of(
             **{name: round(float(column[number]) / 100, 2) for name, column in money.items()},
         }
     kinds = np.array([rule.kind != "unseen" for rule in lives.rules])[plans.rule]
-    enough = seen.hits >= np.where(np.isin(plans.cadence, (ANNUAL, SEMI_ANNUAL)), 2, 3)
+    enough = seen.hits >= np.where(np.isin(plans.cadence, (Cadence.ANNUAL, Cadence.SEMI_ANNUAL)), 2, 3)
     planted = np.flatnonzero(kinds & enough & chosen[plans.who])
     days = np.datetime_as_string(np.arange(period.first, period.last + 1).astype("datetime64[D]")).tolist()
     columns = (plans.who, plans.rule, plans.payee, plans.cadence, plans.cents, seen.hits)
@@ -388,7 +374,7 @@ def _truth_of(
                 "cadence": CADENCES[cadence],
                 "amount": cents / 100,
                 "well_known": payee.well_known,
-                "also": _also(rule, payee, evidence),
+                "also": _also(rule, payee, lives.evidence),
                 "purpose": rule.group,
                 "printed": payee.printed,
                 "occurrences": hits,
@@ -399,9 +385,9 @@ def _truth_of(
     return made
 
 
-def _money_written(lives: _Lives, rows: Rows, seen: _Seen, land: Country, period: Period) -> dict[str, Floats]:
+def _money_written(lives: _Lives, rows: Rows, seen: _Seen) -> dict[str, Floats]:
     """Sums of each customer in cents, positive; a month is 30 days."""
-    who, plans = lives.story.who, lives.plans
+    who, plans, land, period = lives.story.who, lives.plans, lives.land, lives.period
     # Each channel's sums at once, so that what is added below costs nothing by row.
     channels = sorted({payee.channel for payee in land.payees})
     channel = np.array([channels.index(payee.channel) for payee in land.payees])[rows.payee]
