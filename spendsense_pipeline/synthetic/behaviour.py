@@ -106,17 +106,17 @@ class Standing(Columns):
     def of(
         cls,
         who: Ints,
-        place: Ints | int,
-        payee: Ints | int,
         kind: int,
-        cadence: Ints | int,
+        payee: Ints | int,
         anchor: Ints | int,
         cents: Ints,
         *,
+        place: Ints | int = Place.CHECKING,
+        cadence: Ints | int = Cadence.MONTHLY,
         varies: Floats | float = 0.0,
         shift: int = 0,
     ) -> "Standing":
-        """Single values stand for all."""
+        """Single values stand for all; from checking and once a month, unless said otherwise."""
         spread = np.broadcast_to(varies, who.shape).astype(np.float64)
         return cls(
             who, filled(place, who), filled(payee, who), filled(kind, who), filled(cadence, who), filled(anchor, who),
@@ -164,94 +164,50 @@ def salaries(rng: Rng, who: People) -> Standing:
     key, pay = who.index[paid], who.pay[paid]
     monthly_day = np.array([1, 25, 28, 31])[rng.whole("payday", 0, 3, key)]
     anchor = np.select([pay == Cadence.WEEKLY, pay == Cadence.BIWEEKLY], [1, 1 + 7 * who.friday[paid]], monthly_day)
-    return Standing.of(
-        paid,
-        Place.CHECKING,
-        one_of(rng, "employer", "employers", key),
-        Kind.INCOME,
-        pay,
-        anchor,
-        np.rint(who.income[paid] / who.times_paid[paid]).astype(np.int64),
-        varies=np.where(pay == Cadence.WEEKLY, 0.06, 0.0),
-        shift=-1,
-    )
+    payee = one_of(rng, "employer", "employers", key)
+    cents = np.rint(who.income[paid] / who.times_paid[paid]).astype(np.int64)
+    varies = np.where(pay == Cadence.WEEKLY, 0.06, 0.0)
+    return Standing.of(paid, Kind.INCOME, payee, anchor, cents, cadence=pay, varies=varies, shift=-1)
 
 
 def bills(rng: Rng, who: People, period: Period) -> Standing:
     """Rent or mortgage, power, internet, phone, insurance, water, a student loan: a home's fixed costs."""
-    everyone = np.arange(who.count)
-    everyone_key = who.index
     owns = (who.persona == Persona.WEALTHY) | ((who.persona == Persona.SAVER) & rng.chance("owns home", 0.4, who.index))
     rent = np.rint(who.income * rng.between("rent", 0.25, 0.33, who.index) / 500).astype(np.int64) * 500
     housing = np.where(owns, np.rint(who.income * 0.15).astype(np.int64), rent)
-    home = np.where(
-        owns,
-        one_of(rng, "lender", "mortgages", everyone_key),
-        one_of(rng, "landlord", "landlords", everyone_key),
-    )
-    made = [
-        Standing.of(
-            everyone,
-            Place.CHECKING,
-            home,
-            Kind.BILL,
-            Cadence.MONTHLY,
-            rng.whole("rent day", 1, 3, who.index),
-            -housing,
-            shift=1,
-        )
-    ]
-    monthly = (
-        ("power", "power", 1.0, 55, 120, 0.35),
-        ("internet", "internet", 0.9, 45, 80, 0.0),
-        ("phone", "phone", 1.0, 30, 85, 0.0),
-        ("insurance", "insurance", 0.8, 70, 150, 0.0),
-    )
-    for topic, group, share, low, high, varies in monthly:
+    lender, landlord = one_of(rng, "lender", "mortgages", who.index), one_of(rng, "landlord", "landlords", who.index)
+    home, day = np.where(owns, lender, landlord), rng.whole("rent day", 1, 3, who.index)
+    made = [Standing.of(np.arange(who.count), Kind.BILL, home, day, -housing, shift=1)]
+    for topic, share, low, high, varies in (
+        ("power", 1.0, 55, 120, 0.35),
+        ("internet", 0.9, 45, 80, 0.0),
+        ("phone", 1.0, 30, 85, 0.0),
+        ("insurance", 0.8, 70, 150, 0.0),
+    ):
         have, key = some(rng, who, f"{topic}/has", share)
         price = to_cents(np.rint(rng.between(f"{topic}/price", low, high, key) * who.comfort[have]) - 0.01)
         # Those who clear their card every month let it pay what takes cards.
         by_card = who.has_card[have] & (who.persona[have] != Persona.CREDIT) & (topic in ("internet", "phone"))
-        made.append(
-            Standing.of(
-                have, np.where(by_card, Place.CARD, Place.CHECKING), one_of(rng, topic, group, key), Kind.BILL,
-                Cadence.MONTHLY, rng.whole(f"{topic}/day", 4, 27, key), -price, varies=varies,
-                shift=1 if topic == "insurance" else 0,
-            )
-        )  # fmt: skip
+        place, payee = np.where(by_card, Place.CARD, Place.CHECKING), one_of(rng, topic, topic, key)
+        day, shift = rng.whole(f"{topic}/day", 4, 27, key), int(topic == "insurance")
+        made.append(Standing.of(have, Kind.BILL, payee, day, -price, place=place, varies=varies, shift=shift))
     for topic, group, share, least, most in (
         ("car", "car loans", 0.6, 0.06, 0.10),
         ("health", "health insurance", 0.35, 0.06, 0.12),
     ):
         have, key = some(rng, who, f"{topic}/has", share)
         part = to_cents(np.rint(rng.between(f"{topic}/part", least, most, key) * who.income[have] / 100))
-        day = rng.whole(f"{topic}/day", 2, 26, key)
-        payee = one_of(rng, topic, group, key)
-        made.append(Standing.of(have, Place.CHECKING, payee, Kind.BILL, Cadence.MONTHLY, day, -part, shift=1))
+        payee, day = one_of(rng, topic, group, key), rng.whole(f"{topic}/day", 2, 26, key)
+        made.append(Standing.of(have, Kind.BILL, payee, day, -part, shift=1))
     if period.days >= DAYS_FOR_QUARTERLY:
         have, key = some(rng, who, "water/has", 0.3)
         day = rng.whole("water/day", 5, 25, key) + 100 * rng.whole("water/month", 1, 3, key)
-        volume = to_cents(rng.between("water/price", 60, 140, key))
-        made.append(
-            Standing.of(
-                have,
-                Place.CHECKING,
-                one_of(rng, "water", "water", key),
-                Kind.BILL,
-                Cadence.QUARTERLY,
-                day,
-                -volume,
-                varies=0.2,
-            )
-        )
+        payee, volume = one_of(rng, "water", "water", key), to_cents(rng.between("water/price", 60, 140, key))
+        made.append(Standing.of(have, Kind.BILL, payee, day, -volume, cadence=Cadence.QUARTERLY, varies=0.2))
     have = np.flatnonzero(who.other == Fourth.STUDENT_LOAN)
     key = who.index[have]
-    made.append(
-        Standing.of(
-            have, Place.CHECKING, one_of(rng, "lender/student", "student loans", key), Kind.BILL, Cadence.MONTHLY,
-            rng.whole("student loan/day", 5, 25, key), -student_loan_payment(rng, who, have), shift=1,
-        )
-    )  # fmt: skip
+    payee, day = one_of(rng, "lender/student", "student loans", key), rng.whole("student loan/day", 5, 25, key)
+    made.append(Standing.of(have, Kind.BILL, payee, day, -student_loan_payment(rng, who, have), shift=1))
     return together(made)
 
 
@@ -301,7 +257,8 @@ def _signed_up(
     if cadence == Cadence.ANNUAL:
         day = rng.whole(f"{topic}/ago", 0, min(period.days - 380, 360), key, service)
     place = np.where(who.has_card[holder], Place.CARD, Place.CHECKING)
-    return Standing.of(holder, place, pool.codes(group)[service], Kind.SUBSCRIPTION, cadence, day, -to_cents(dollars))
+    payee, cents = pool.codes(group)[service], -to_cents(dollars)
+    return Standing.of(holder, Kind.SUBSCRIPTION, payee, day, cents, place=place, cadence=cadence)
 
 
 @dataclass(frozen=True)
@@ -336,8 +293,8 @@ def standing_transfers(
         cadence = np.where(who.pay[have] == Cadence.MONTHLY, Cadence.SEMI_MONTHLY, who.pay[have])
         anchor = np.where(cadence == Cadence.BIWEEKLY, 1 + 7 * who.friday[have], 1)
         each = np.rint(cents[have] / TIMES_A_MONTH[cadence] / 500).astype(np.int64) * 500
-        outs.append(Standing.of(have, Place.CHECKING, away, Kind.UNSEEN, cadence, anchor, -each, shift=-1))
-        ins.append(Standing.of(have, place, arrived, Kind.UNSEEN, cadence, anchor, each, shift=-1))
+        outs.append(Standing.of(have, Kind.UNSEEN, away, anchor, -each, cadence=cadence, shift=-1))
+        ins.append(Standing.of(have, Kind.UNSEEN, arrived, anchor, each, place=place, cadence=cadence, shift=-1))
     return together(outs), together(ins)
 
 

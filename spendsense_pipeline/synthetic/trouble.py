@@ -103,7 +103,7 @@ def _second_jobs(rng: Rng, who: People) -> Standing:
     cadence = np.where(np.isin(pay, (Cadence.WEEKLY, Cadence.BIWEEKLY)), pay, Cadence.MONTHLY)
     cents = np.rint(who.income[have] * 0.2 / np.array([4.35, 2.17, 2.0, 1.0])[cadence]).astype(np.int64)
     payee = one_of(rng, "second job/name", "second employers", key)
-    return Standing.of(have, Place.CHECKING, payee, Kind.INCOME, cadence, days, cents, varies=0.18, shift=-1)
+    return Standing.of(have, Kind.INCOME, payee, days, cents, cadence=cadence, varies=0.18, shift=-1)
 
 
 def _of_shared_sellers(rng: Rng, who: People) -> Standing:
@@ -118,7 +118,7 @@ def _of_shared_sellers(rng: Rng, who: People) -> Standing:
         cents = -to_cents(np.full(len(have), pool.ALL[pool.code(seller)].prices[plan]))
         place = np.where(who.has_card[have], Place.CARD, Place.CHECKING)
         day = rng.whole(f"{topic}/day", 1, 28, key)
-        made.append(Standing.of(have, place, pool.code(seller), Kind.SUBSCRIPTION, Cadence.MONTHLY, day, cents))
+        made.append(Standing.of(have, Kind.SUBSCRIPTION, pool.code(seller), day, cents, place=place))
     return together(made)
 
 
@@ -127,9 +127,7 @@ def _roommates(rng: Rng, who: People) -> Standing:
     have, key = some(rng, who, "roommate", 0.1)
     cents = -np.rint(who.income[have] * 0.08 / 500).astype(np.int64) * 500
     payee = one_of(rng, "roommate/name", "roommates", key)
-    return Standing.of(
-        have, Place.CHECKING, payee, Kind.BILL, Cadence.MONTHLY, rng.whole("roommate/day", 1, 5, key), cents
-    )
+    return Standing.of(have, Kind.BILL, payee, rng.whole("roommate/day", 1, 5, key), cents)
 
 
 def _passes_and_routines(rng: Rng, who: People) -> list[Standing]:
@@ -145,7 +143,7 @@ def _passes_and_routines(rng: Rng, who: People) -> list[Standing]:
         cents = -to_cents(np.rint(rng.between(f"{topic}/price", low, high, key)) - 0.01)
         day = rng.whole(f"{topic}/day", 1, 28, key)
         payee = one_of(rng, topic, group, key)
-        made.append(Standing.of(have, Place.CHECKING, payee, Kind.UNSEEN, cadence, day, cents, varies=varies))
+        made.append(Standing.of(have, Kind.UNSEEN, payee, day, cents, cadence=cadence, varies=varies))
     return made
 
 
