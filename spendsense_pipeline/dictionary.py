@@ -71,16 +71,16 @@ def markdown() -> str:
     sections = [
         *(_section(assets, CONTRACTS[assets[0]].description, key(CONTRACTS[assets[0]])) for assets in sharing.values()),
         *(
-            _section([asset], _first(model), [column.name for column in model.__table__.primary_key])
+            # What a model says it is; what follows is for those who write to it.
+            _section(
+                [asset],
+                " ".join((inspect.getdoc(model) or "").partition("\n\n")[0].split()),
+                [column.name for column in model.__table__.primary_key],
+            )
             for asset, model in KEPT.items()
         ),
     ]
     return "\n".join([HEAD, *sections])
-
-
-def _first(model: type[Base]) -> str:
-    """What a model says it is; what follows is for those who write to it."""
-    return " ".join((inspect.getdoc(model) or "").partition("\n\n")[0].split())
 
 
 def _section(assets: list[str], about: str, identifying: list[str]) -> str:

@@ -86,7 +86,7 @@ def in_memory(rows: ibis.Table, _: str) -> ibis.Table:
 def judge(raw: Mapping[str, ibis.Table], keep: Keep = in_memory) -> dict[str, ibis.Table]:
     """Judge the rows of all batches, each table against the accepted rows of those it refers to; products if any."""
     newest = keep(newest_dates(raw["transactions"]), "newest_dates")
-    users = judge_users(raw["users"], keep)
+    users = _judged("users", _read("users", raw["users"]), keep)
     accounts = judge_accounts(raw["accounts"], accepted(users), newest, keep)
     held = keep(holders(accounts), "holders")
     judged = {
@@ -98,12 +98,7 @@ def judge(raw: Mapping[str, ibis.Table], keep: Keep = in_memory) -> dict[str, ib
     return judged | ({"products": judge_products(raw["products"], keep)} if "products" in raw else {})
 
 
-def judge_users(raw: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
-    """Judge the users of all batches."""
-    return _judged("users", _read("users", raw), keep)
-
-
-def judge_accounts(raw: ibis.Table, users: ibis.Table, newest: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
+def judge_accounts(raw: ibis.Table, users: ibis.Table, newest: ibis.Table, keep: Keep) -> ibis.Table:
     """Judge the accounts of all batches against the accepted users.
 
     A balance without a date is of the `newest_dates` transaction of its batch, or of its arrival without one.
@@ -115,7 +110,7 @@ def judge_accounts(raw: ibis.Table, users: ibis.Table, newest: ibis.Table, keep:
     return _judged("accounts", rows, keep, {"user_id": unknown})
 
 
-def judge_transactions(raw: ibis.Table, held: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
+def judge_transactions(raw: ibis.Table, held: ibis.Table, keep: Keep) -> ibis.Table:
     """Judge the transactions of all batches against the `holders` of accounts; a missing user is one of them.
 
     A row that says `removed` needs its id and nothing else.
@@ -127,9 +122,7 @@ def judge_transactions(raw: ibis.Table, held: ibis.Table, keep: Keep = ibis.Tabl
     return _judged("transactions", rows.mutate(**why), keep, references)
 
 
-def judge_liabilities(
-    raw: ibis.Table, held: ibis.Table, newest: ibis.Table, keep: Keep = ibis.Table.alias
-) -> ibis.Table:
+def judge_liabilities(raw: ibis.Table, held: ibis.Table, newest: ibis.Table, keep: Keep) -> ibis.Table:
     """Judge the liabilities of all batches against the `holders` of accounts; dates and users as for the others."""
     rows, references = _held_by(_dated(_read("liabilities", raw), newest), held)
     return _judged("liabilities", rows, keep, references)
@@ -386,7 +379,8 @@ def _why(field: Field, text: ibis.Column, value: ibis.Column, arrived_on: ibis.C
         found.append((value.notin(field.choices), f"unknown_{field.name}"))
     else:
         found.append((text.re_search(CONTROL), "control_characters"))
-        found.append((text.length() > _longest(field), "id_too_long" if field.kind == "id" else "text_too_long"))
+        longest = {"id": ID_LENGTH, "list": LIST_LENGTH}.get(field.kind, field.longest)
+        found.append((text.length() > longest, "id_too_long" if field.kind == "id" else "text_too_long"))
         if field.kind in FORMS:
             form, other = FORMS[field.kind]
             found.append((~text.re_search(form), other))
@@ -407,10 +401,6 @@ def _why(field: Field, text: ibis.Column, value: ibis.Column, arrived_on: ibis.C
         latest = (arrived_on + ibis.interval(days=TOLERATED_DAYS)).cast("date")
         found.append((value.cast("date") > latest, "after_arrival"))
     return ibis.cases(*found, else_=_none())
-
-
-def _longest(field: Field) -> int:
-    return {"id": ID_LENGTH, "list": LIST_LENGTH}.get(field.kind, field.longest)
 
 
 # --- One row: what it refers to ---

@@ -10,7 +10,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -166,7 +166,7 @@ def name_of(text: Text, start: int = 0) -> Name | None:
     for word, as_written in zip(words[first:end], written[first:end], strict=True):
         if word not in kept:
             kept[word] = as_written
-    if not kept or _glue().issuperset(kept):
+    if not kept or _glue()[0].issuperset(kept):
         return None
     key, display = " ".join(kept), _as_read(list(kept.values()))
     if text.account:
@@ -226,12 +226,12 @@ def is_business(words: Iterable[str]) -> bool:
 
 def is_company(text: Text) -> bool:
     """Whether a legal form stands in a text, as ``Ltd`` and ``GmbH`` do."""
-    return not _legal_forms().isdisjoint(text.raw)
+    return not _legal_forms()[0].isdisjoint(text.raw)
 
 
 def is_legal_form(name: Name) -> bool:
     """Whether nothing but a legal form is left: `INC` of `REMITLY INC`."""
-    return _legal_forms().issuperset(name.words)
+    return _legal_forms()[0].issuperset(name.words)
 
 
 # --- fields of a text ------------------------------------------------------------------------------------------
@@ -644,37 +644,16 @@ def _trimmings() -> tuple[frozenset[Words], frozenset[Words], frozenset[str]]:
 
 
 @cache
-def _glue() -> frozenset[str]:
-    """Words that hold others together and name nobody."""
-    return frozenset(load("boilerplate.toml")["glue"].split())
+def _sets(file: str, *names: str) -> tuple[frozenset[str], ...]:
+    """The words of some entries of a data file, each with blanks between them."""
+    return tuple(frozenset(load(file)[name].split()) for name in names)
 
 
-@cache
-def _legal_forms() -> frozenset[str]:
-    return frozenset(load("boilerplate.toml")["legal_forms"].split())
-
-
-@cache
-def _casing() -> tuple[frozenset[str], frozenset[str]]:
-    """Words that stay small within a name, and abbreviations with a vowel."""
-    told = load("boilerplate.toml")
-    return frozenset(told["small"].split()), frozenset(told["abbreviations"].split())
-
-
-@cache
-def _month_names() -> tuple[frozenset[str], frozenset[str]]:
-    told = load("months.toml")
-    return frozenset(told["sure"].split()), frozenset(told["beside_number"].split())
-
-
-@cache
-def _person_words() -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
-    """Given names, titles, words of businesses, and words that are no part of a name."""
-    told = load("people.toml")
-    given, titles, business, things = (
-        frozenset(told[name].split()) for name in ("given", "titles", "business", "things")
-    )
-    return given, titles, business, things
+_glue = partial(_sets, "boilerplate.toml", "glue")  # words that hold others together and name nobody
+_legal_forms = partial(_sets, "boilerplate.toml", "legal_forms")
+_casing = partial(_sets, "boilerplate.toml", "small", "abbreviations")
+_month_names = partial(_sets, "months.toml", "sure", "beside_number")
+_person_words = partial(_sets, "people.toml", "given", "titles", "business", "things")
 
 
 @cache

@@ -144,14 +144,6 @@ def code_meaning(code: str | None) -> Code | None:
     return min(found, key=_telling, default=None)
 
 
-def primary_of(category: str) -> str:
-    """The group of a category in the target vocabulary, as ``FOOD_AND_DRINK`` of ``FOOD_AND_DRINK_COFFEE``.
-
-    Raises ``KeyError`` for a name that is no target.
-    """
-    return categories()[category]
-
-
 @cache
 def categories() -> dict[str, str]:
     """Every category that this module may answer, and its group; a group is a category where nothing finer is known."""

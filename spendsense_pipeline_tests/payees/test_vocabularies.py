@@ -20,7 +20,6 @@ from spendsense_pipeline.payees.vocabularies import (
     delivered_category,
     known_name,
     mcc_category,
-    primary_of,
 )
 
 FOLDER = files("spendsense_pipeline.payees") / "data" / "vocabularies"
@@ -263,8 +262,8 @@ def test_a_code_of_no_vocabulary_means_nothing(code: str | None) -> None:
 
 
 def test_the_group_of_a_category() -> None:
-    assert primary_of("FOOD_AND_DRINK_COFFEE") == "FOOD_AND_DRINK"
-    assert primary_of("TRANSFER_SAVINGS") == "TRANSFER"
-    assert primary_of("FOOD_AND_DRINK") == "FOOD_AND_DRINK"
+    assert categories()["FOOD_AND_DRINK_COFFEE"] == "FOOD_AND_DRINK"
+    assert categories()["TRANSFER_SAVINGS"] == "TRANSFER"
+    assert categories()["FOOD_AND_DRINK"] == "FOOD_AND_DRINK"
     with pytest.raises(KeyError):
-        primary_of("Coffee Shops")
+        categories()["Coffee Shops"]
