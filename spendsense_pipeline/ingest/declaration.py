@@ -132,7 +132,7 @@ def _declaration(content: Mapping[str, Any], table: str) -> Declaration:
         section, [*LAYOUT, "columns", *(AMOUNTS if table == "transactions" else ())], f"in [{table}] there is "
     )
     found = {name: section.get(name, content.get(name)) for name in LAYOUT}
-    said = {name: _checked(name, value) for name, value in found.items() if value is not None}
+    said = {name: checked(name, value) for name, value in found.items() if value is not None}
     if said.get("thousands") == said.get("decimal", "."):
         raise BatchRefused(f"{NAME}: decimal and thousands are both {said['thousands']!r}")
     columns = _columns(section.get("columns", {}), table)
@@ -165,7 +165,7 @@ def _declaration(content: Mapping[str, Any], table: str) -> Declaration:
     )
 
 
-def _checked(name: str, value: Any) -> Any:
+def checked(name: str, value: Any) -> Any:
     """A value of `LAYOUT` as the reader needs it."""
     if name == "skip_lines":
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1_000:

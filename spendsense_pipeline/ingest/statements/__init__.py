@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spendsense_pipeline.ingest.declaration import NAME, content_of, require_known
+from spendsense_pipeline.ingest.declaration import NAME, checked, content_of, require_known
 from spendsense_pipeline.ingest.files import BatchRefused, entries, readable
 from spendsense_pipeline.ingest.plaid import PLAIN_NAME
 from spendsense_pipeline.ingest.statements.statement import Row, Statement
@@ -103,14 +103,9 @@ def _said(source: Path) -> _Said:
     accounts = content.get("accounts", {})
     for account, fields in accounts.items():
         require_known(fields, OF_ACCOUNTS, f"of account {account}: ", OTHERS)
-    encoding = content.get("encoding")
-    try:
-        "".encode(encoding or "utf-8")
-    except LookupError:
-        raise BatchRefused(
-            f"{NAME}: no encoding is called {encoding!r}; there are e.g. utf-8, iso-8859-1, windows-1252"
-        ) from None
-    return _Said(content.get("user"), encoding, accounts)
+    if "encoding" in content:
+        checked("encoding", content["encoding"])
+    return _Said(content.get("user"), content.get("encoding"), accounts)
 
 
 def _require_accounts(statements: Sequence[tuple[str, Statement]], said: _Said) -> None:
