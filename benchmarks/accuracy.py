@@ -15,9 +15,10 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -103,7 +104,6 @@ class Found:
 def found(folder: Path, as_of: dt.date) -> Found:
     """Read a batch as ingest does, and run everything from rows to personas."""
     # The workers of this very module choose how kernels run before they load one.
-    from spendsense_pipeline.features.details import counted_rows
     from spendsense_pipeline.features.signals import EPOCH, Customers, evidence_of, tables_of
 
     backend = warehouse.connect()
@@ -126,6 +126,24 @@ def found(folder: Path, as_of: dt.date) -> Found:
     hits = to_frame(counted_rows(evidence, customers.transactions)).merge(sides, on="transaction_id")
     side = hits.dropna().groupby("stream_id")["merchant_entity_id"].agg(lambda ids: ids.mode().iloc[0])
     return Found(streams, streams["stream_id"].map(side), features, assign_personas(features))
+
+
+def counted_rows(e: Any, transactions: pa.Table) -> pa.Table:
+    """The transactions that the streams of the last date of the evidence count: ``stream_id, transaction_id``."""
+    from spendsense_pipeline.features import tables
+
+    last = len(e.dates) - 1
+    valid = (e.streams["since"] <= last) & (last <= e.streams["until"]) & e.there[last][e.streams["user"]]
+    s = e.streams[valid & tables.standing(e.streams, e.figures[last]["last_day"]).stands]
+    ids = tables.texts_of(s, e.users.to_pylist(), e.said).stream_id
+    hits = [np.arange(first, first + count) for first, count in zip(s["first_hit"], s["occurrences"], strict=True)]
+    rows = e.counted["number"][np.concatenate(hits)] if hits else np.empty(0, "i8")
+    return pa.table(
+        {
+            "stream_id": ids.take(pa.array(np.repeat(np.arange(len(s)), s["occurrences"]))),
+            "transaction_id": transactions["transaction_id"].take(pa.array(e.rows.place[rows])),
+        }
+    )
 
 
 def generated(seed: int, setting: Setting, users: int = USERS) -> dict[str, pd.DataFrame]:

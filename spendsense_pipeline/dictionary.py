@@ -7,7 +7,7 @@ import inspect
 import sys
 from pathlib import Path
 
-from spendsense_pipeline.contracts import CONTRACTS, Contract, columns, key
+from spendsense_pipeline.contracts import CONTRACTS, columns, key
 from spendsense_pipeline.governance.models import (
     Assignment,
     Base,
@@ -65,22 +65,22 @@ def _kept(model: type[Base]) -> list[dict[str, str]]:
 
 def markdown() -> str:
     """The whole dictionary; tables that share a contract stand under one heading."""
-    sharing: dict[Contract, list[str]] = {}
+    sharing: dict[str, list[str]] = {}
     for asset, contract in CONTRACTS.items():
-        sharing.setdefault(contract, []).append(asset)
+        sharing.setdefault(contract.name, []).append(asset)
     sections = [
-        *(_section(assets, inspect.getdoc(contract) or "", key(contract)) for contract, assets in sharing.items()),
+        *(_section(assets, CONTRACTS[assets[0]].description, key(CONTRACTS[assets[0]])) for assets in sharing.values()),
         *(
-            _section([asset], _first(model), [column.name for column in model.__table__.primary_key])
+            # What a model says it is; what follows is for those who write to it.
+            _section(
+                [asset],
+                " ".join((inspect.getdoc(model) or "").partition("\n\n")[0].split()),
+                [column.name for column in model.__table__.primary_key],
+            )
             for asset, model in KEPT.items()
         ),
     ]
     return "\n".join([HEAD, *sections])
-
-
-def _first(model: type[Base]) -> str:
-    """What a model says it is; what follows is for those who write to it."""
-    return " ".join((inspect.getdoc(model) or "").partition("\n\n")[0].split())
 
 
 def _section(assets: list[str], about: str, identifying: list[str]) -> str:

@@ -12,16 +12,15 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from spendsense_pipeline import row_groups
+from spendsense_pipeline import row_groups, runners
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.ranges import Range
 from spendsense_pipeline.row_groups import Stored
-from spendsense_pipeline.runners import Report, Runner
+from spendsense_pipeline.runners import Runner
 
 LEAST_CUSTOMERS: Final = 8_192
 """With fewer, starting a process takes as long as computing."""
 MOST_CUSTOMERS: Final = 16_384
-RANGES_A_WORKER: Final = 4
 
 Told = Mapping[str, Counter[str]]
 """What a function says of its range beside the rows: counts by name, summed over the ranges."""
@@ -48,20 +47,8 @@ class Done(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Task:
-    """One range of the request; ``first`` is its first customer, empty where there is none."""
-
-    request: Request
-    number: int
-    customers: Range
-    first: str
-    apart: bool = False
-
-    def ahead(self, report: Report | None) -> None:
-        """Nothing has to be done before."""
-
-    def set_up(self) -> None:
-        """Nothing has to be set up."""
+class Task(runners.Task):
+    """One range of a `Request`."""
 
     def compute(self) -> Done:
         """Compute the range and write its part."""
@@ -76,8 +63,8 @@ class Task:
 def tasks_of(request: Request, customers_of_day: Stored, workers: int) -> list[Task]:
     """The work cut into ranges of whole customers, ascending; ``customers_of_day`` has one row of each."""
     found = row_groups.groups(customers_of_day) or []
-    share = sum(group.rows for group in found) // (workers * RANGES_A_WORKER)
-    ranges = ranges_of(customers_of_day, min(max(share, LEAST_CUSTOMERS), MOST_CUSTOMERS))
+    rows = sum(group.rows for group in found)
+    ranges = ranges_of(customers_of_day, runners.size_of(rows, workers, LEAST_CUSTOMERS, MOST_CUSTOMERS))
     lowest = found[0].lowest if found else ""
     return [Task(request, number, one, one.start or lowest) for number, one in enumerate(ranges)]
 
@@ -92,13 +79,9 @@ def ranges_of(customers_of_day: Stored, customers: int) -> list[Range]:
 def compute(
     tasks: Sequence[Task], runner: Runner, progress: Callable[[int, int], None] | None = None
 ) -> tuple[list[str], dict[str, Counter[str]]]:
-    """Do the tasks of one request: the parts in the order of the customers, and what was told of all. ``progress`` is
-    called with how many are done, of how many. Raises ``RangeFailed``."""
-    done: list[Done] = []
-    for finished, one in enumerate(runner(tasks), start=1):
-        done.append(one)
-        if progress is not None:
-            progress(finished, len(tasks))
+    """Do the tasks of one request (`runners.outcomes`): the parts in the order of the customers, and what was told of
+    all."""
+    done: list[Done] = runners.outcomes(tasks, runner, progress)
     told: dict[str, Counter[str]] = {}
     for one in done:
         for name, counts in one.told.items():

@@ -112,10 +112,40 @@ def _require_customer(people: pa.Table, user_id: str) -> None:
         raise SpendSenseError(f"{user_id!r} is an operator, not a customer", code="not_a_customer")
 
 
-class Customer:
-    """One customer's rows on one day, and what the pipeline's own functions make of them.
+TRUST_SIGNALS = (
+    *("history_days", "data_age_days", "balance_age_days", "explained_share", "shared_accounts"),
+    *("unlinked_cards", "unlinked_card_payments"),
+)
+SUBSCRIPTION_SIGNALS = (
+    *("recurring_merchants", "monthly_recurring_spend", "total_spend", "subscription_spend_share"),
+    *("monthly_bills", "monthly_regular"),
+)
+SAVINGS_SIGNALS = (
+    *("savings_balance", "net_savings_inflow", "savings_growth_rate"),
+    *("avg_monthly_expenses", "emergency_fund_months"),
+)
+CREDIT_SIGNALS = (
+    *("card_count", "cards_with_unknown_limit", "avg_utilization", "max_utilization"),
+    *("utilization_30_flag", "utilization_50_flag", "utilization_80_flag", "minimum_payment_only_flag"),
+    *("interest_charges", "interest_charges_present", "any_overdue", "fees_180d", "service_fees_180d"),
+)
+INCOME_SIGNALS = (
+    *("payroll_detected", "pay_frequency", "median_pay_gap_days", "income_variability"),
+    *("avg_monthly_income", "regular_income", "avg_monthly_expenses", "cash_flow_buffer_months"),
+)
+CARD_COLUMNS = (
+    *("last4", "balance", "credit_limit", "utilization"),
+    *("minimum_payment_amount", "last_payment_amount", "last_statement_balance", "is_overdue"),
+)
+ROW_COLUMNS = ("date", "amount", "merchant")
+PAYER_COLUMNS = ("paydays", "frequency", "usual", "days_open", "in_window", "variability", "monthly")
 
-    Raises ``UnknownUser``, or an error for an operator, who has no profile.
+
+class Customer:
+    """One customer's rows on one day, the newest unless ``as_of`` says another, and what the pipeline's own functions
+    make of them, computed on the spot.
+
+    ``windows`` are 1 to 365 days. Raises ``UnknownUser``, or an error for an operator, who has no profile.
     """
 
     def __init__(
@@ -126,6 +156,9 @@ class Customer:
         windows: tuple[int, ...] = WINDOWS,
         house: Path | None = None,
     ) -> None:
+        for window in windows:
+            if not 1 <= window <= 365:
+                raise SpendSenseError(f"a window is 1 to 365 days, not {window}", code="invalid_window")
         own = {table: warehouse.rows_of_customer(root, table, user_id, columns) for table, columns in READ.items()}
         _require_customer(own["users"], user_id)
         self.user_id = user_id
@@ -155,9 +188,120 @@ class Customer:
 
     def streams(self) -> list[dict[str, Any]]:
         """The streams on the day, by payee."""
-        table = self.details.signals.streams.select([*STREAM_COLUMNS])
+        table = self.details.signals.streams.drop_columns(["user_id", "as_of"])
         rows: list[dict[str, Any]] = table.sort_by([("merchant", "ascending"), ("stream_id", "ascending")]).to_pylist()
         return rows
+
+    def profile(self, consents: Consents) -> dict[str, Any]:
+        """Consent, features and personas: the shape of ``spendsense profile``."""
+        features = self.features()
+        personas = assign_personas(features)
+        return {
+            "user_id": self.user_id,
+            "as_of": self.as_of,
+            "consent": dict(consents.get(self.user_id, NOTHING)),
+            "features": {str(row["window_days"]): _plain(row) for row in features.to_dict("records")},
+            "personas": {
+                str(row["window_days"]): {
+                    "persona": row["persona"],
+                    "confidence": row["confidence"],
+                    "is_fallback": bool(row["is_fallback"]),
+                    "matched": json.loads(row["matched"]),
+                    "reasons": json.loads(row["reasons"]),
+                }
+                for row in personas.to_dict("records")
+            },
+        }
+
+    def insights(self) -> dict[str, Any]:
+        """What the customer's money says on the day: the shape of ``spendsense insights``."""
+        own = ("insight", "severity", "topic", "detail", "happened_on", "expires_on", "confidence", "insight_id")
+        return {
+            "user_id": self.user_id,
+            "as_of": self.as_of,
+            "insights": [
+                _some(row, own) | {name: json.loads(row[name]) for name in ("figures", "evidence")}
+                for row in self.findings["insights"].to_pylist()
+            ],
+        }
+
+    def calendar(self) -> dict[str, Any]:
+        """Bills, pay and the checking balance of the coming 30 days: the shape of ``spendsense calendar``."""
+        (ahead, *_) = self.findings["balance_forecast"].to_pylist() or [None]
+        paths = {name: json.loads(ahead[name] or "null") for name in ("expected", "low", "high")} if ahead else {}
+        return {
+            "user_id": self.user_id,
+            "as_of": self.as_of,
+            "balance": ahead and ahead["balance"],
+            "balance_date": ahead and ahead["balance_date"],
+            "next_payday": ahead and ahead["next_payday"],
+            "dates": expected_dates(self.seen),
+            "forecast": [
+                {
+                    "date": self.as_of + dt.timedelta(days=place + 1),
+                    **{name: path and path[place] for name, path in paths.items()},
+                }
+                for place in range(len(paths.get("expected") or ()))
+            ],
+        }
+
+    def signals(self) -> dict[str, Any]:
+        """The operator's view of the windows: the shape of ``spendsense signals``.
+
+        Behind the figures of each window stand what they were computed from, and nothing else: streams (``counted`` in
+        the window's figures, ``charged`` in it), savings accounts, cards with what their liability says, interest and
+        fees, payers, paychecks and checking accounts. A test recomputes every figure from them.
+        """
+        details, streams = self.details, self.streams()
+        lines = {row["stream_id"]: row for row in details.subscriptions}
+        accounts, owed, payers = details.accounts, penalties(details.rows, self.as_of), details.payers
+        windows = {}
+        for row in self.features().to_dict("records"):
+            figures, window = _plain(row), int(row["window_days"])
+            since = details.begins[window]
+            paychecks = [row for row in details.paychecks if row["window_days"] == window]
+            names = {check["payer"]: check["merchant"] for check in paychecks}
+            windows[str(window)] = {
+                "trust": _some(figures, TRUST_SIGNALS),
+                "subscriptions": {
+                    **_some(figures, SUBSCRIPTION_SIGNALS),
+                    "streams": [
+                        {
+                            **stream,
+                            "counted": lines.get(stream["stream_id"], {}).get(f"counted_{window}", False),
+                            "charged": lines.get(stream["stream_id"], {}).get(f"charged_{window}"),
+                        }
+                        for stream in streams
+                    ],
+                },
+                "savings": {
+                    **_some(figures, SAVINGS_SIGNALS),
+                    "accounts": [
+                        {"last4": one["last4"], "balance": one["balance"], "moved": one[f"moved_{window}"]}
+                        for one in accounts
+                        if one["account_class"] == "savings"
+                    ],
+                },
+                "credit": {
+                    **_some(figures, CREDIT_SIGNALS),
+                    "cards": [_some(one, CARD_COLUMNS) for one in accounts if one["account_class"] == "credit_card"],
+                    "interest": [_some(one, ROW_COLUMNS) for one in owed if one["interest"] and one["date"] > since],
+                    "fees": [_some(one, ROW_COLUMNS) for one in owed if one["fee"]],
+                },
+                "income": {
+                    **_some(figures, INCOME_SIGNALS),
+                    "payers": [
+                        {**_some(one, PAYER_COLUMNS), "merchant": names.get(one["payer"])}
+                        for one in payers
+                        if one["window_days"] == window
+                    ],
+                    "paychecks": [_some(one, ("date", "amount", "merchant", "in_window")) for one in paychecks],
+                    "accounts": [
+                        _some(one, ("last4", "balance")) for one in accounts if one["account_class"] == "checking"
+                    ],
+                },
+            }
+        return {"user_id": self.user_id, "as_of": self.as_of, "windows": windows}
 
 
 def _newest_day(root: str) -> dt.date:
@@ -166,230 +310,9 @@ def _newest_day(root: str) -> dt.date:
     return dt.date.fromisoformat(stored[-1]) if stored else newest_transaction_date(root)
 
 
-def whole(root: str, user_id: str, consents: Consents, house: Path | None = None) -> dict[str, Any]:
-    """All that follows, of the newest day, from one reading of the customer's rows: {profile, signals, insights,
-    calendar}."""
-    customer = Customer(root, user_id, house=house)
-    return {
-        "profile": _profile(customer, consents),
-        "signals": _signals(customer),
-        "insights": _insights(customer),
-        "calendar": _calendar(customer),
-    }
-
-
-def profile(
-    root: str,
-    user_id: str,
-    consents: Consents,
-    as_of: dt.date | None = None,
-    window: int | None = None,
-    house: Path | None = None,
-) -> dict[str, Any]:
-    """Consent, features and personas of one customer: the shape of ``spendsense profile``.
-
-    ``window`` (1 to 365 days) replaces the two standard windows. All figures are computed on the spot.
-    """
-    if window is not None and not 1 <= window <= 365:
-        raise SpendSenseError(f"a window is 1 to 365 days, not {window}", code="invalid_window")
-    return _profile(Customer(root, user_id, as_of, (window,) if window else WINDOWS, house), consents)
-
-
-def _profile(customer: Customer, consents: Consents) -> dict[str, Any]:
-    features = customer.features()
-    personas = assign_personas(features)
-    return {
-        "user_id": customer.user_id,
-        "as_of": customer.as_of,
-        "consent": dict(consents.get(customer.user_id, NOTHING)),
-        "features": {str(row["window_days"]): _plain(row) for row in features.to_dict("records")},
-        "personas": {
-            str(row["window_days"]): {
-                "persona": row["persona"],
-                "confidence": row["confidence"],
-                "is_fallback": bool(row["is_fallback"]),
-                "matched": json.loads(row["matched"]),
-                "reasons": json.loads(row["reasons"]),
-            }
-            for row in personas.to_dict("records")
-        },
-    }
-
-
-def insights(root: str, user_id: str, as_of: dt.date | None = None, house: Path | None = None) -> dict[str, Any]:
-    """What the customer's money says on a day: the shape of ``spendsense insights``, computed on the spot."""
-    return _insights(Customer(root, user_id, as_of, house=house))
-
-
-def _insights(customer: Customer) -> dict[str, Any]:
-    rows = customer.findings["insights"].to_pylist()
-    own = ("insight", "severity", "topic", "detail", "happened_on", "expires_on", "confidence", "insight_id")
-    return {
-        "user_id": customer.user_id,
-        "as_of": customer.as_of,
-        "insights": [
-            {name: row[name] for name in own} | {name: json.loads(row[name]) for name in ("figures", "evidence")}
-            for row in rows
-        ],
-    }
-
-
-def calendar(root: str, user_id: str, as_of: dt.date | None = None, house: Path | None = None) -> dict[str, Any]:
-    """Bills, pay and the checking balance of the coming 30 days: the shape of ``spendsense calendar``."""
-    return _calendar(Customer(root, user_id, as_of, house=house))
-
-
-def _calendar(customer: Customer) -> dict[str, Any]:
-    (ahead, *_) = customer.findings["balance_forecast"].to_pylist() or [None]
-    paths = {name: json.loads(ahead[name] or "null") for name in ("expected", "low", "high")} if ahead else {}
-    return {
-        "user_id": customer.user_id,
-        "as_of": customer.as_of,
-        "balance": ahead and ahead["balance"],
-        "balance_date": ahead and ahead["balance_date"],
-        "next_payday": ahead and ahead["next_payday"],
-        "dates": expected_dates(customer.seen),
-        "forecast": [
-            {
-                "date": customer.as_of + dt.timedelta(days=place + 1),
-                **{n: path and path[place] for n, path in paths.items()},
-            }
-            for place in range(len(paths.get("expected") or ()))
-        ],
-    }
-
-
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     """A feature row without its key, unknown as None."""
     return {name: None if pd.isna(value) else value for name, value in row.items() if name not in ("user_id", "as_of")}
-
-
-TRUST_SIGNALS = (
-    *("history_days", "data_age_days", "balance_age_days", "explained_share", "shared_accounts"),
-    *("unlinked_cards", "unlinked_card_payments"),
-)
-SUBSCRIPTION_SIGNALS = (
-    *("recurring_merchants", "monthly_recurring_spend", "total_spend", "subscription_spend_share"),
-    *("monthly_bills", "monthly_regular"),
-)
-SAVINGS_SIGNALS = (
-    *("savings_balance", "net_savings_inflow", "savings_growth_rate"),
-    *("avg_monthly_expenses", "emergency_fund_months"),
-)
-CREDIT_SIGNALS = (
-    "card_count",
-    "cards_with_unknown_limit",
-    "avg_utilization",
-    "max_utilization",
-    "utilization_30_flag",
-    "utilization_50_flag",
-    "utilization_80_flag",
-    "minimum_payment_only_flag",
-    "interest_charges",
-    "interest_charges_present",
-    "any_overdue",
-    "fees_180d",
-    "service_fees_180d",
-)
-INCOME_SIGNALS = (
-    "payroll_detected",
-    "pay_frequency",
-    "median_pay_gap_days",
-    "income_variability",
-    "avg_monthly_income",
-    "regular_income",
-    "avg_monthly_expenses",
-    "cash_flow_buffer_months",
-)
-STREAM_COLUMNS = (
-    "stream_id",
-    "merchant",
-    "category",
-    "kind",
-    "evidence",
-    "cadence",
-    "status",
-    "occurrences",
-    "first_date",
-    "last_date",
-    "expected_next_date",
-    "typical_amount",
-    "last_amount",
-    "monthly_cost",
-    "price_change",
-    "price_before",
-    "price_changed_on",
-    "confidence",
-)
-CARD_COLUMNS = (
-    *("last4", "balance", "credit_limit", "utilization"),
-    *("minimum_payment_amount", "last_payment_amount", "last_statement_balance", "is_overdue"),
-)
-ROW_COLUMNS = ("date", "amount", "merchant")
-PAYER_COLUMNS = ("paydays", "frequency", "usual", "days_open", "in_window", "variability", "monthly")
-
-
-def signals(root: str, user_id: str, as_of: dt.date | None = None, house: Path | None = None) -> dict[str, Any]:
-    """The operator's view of one customer, both windows: the shape of ``spendsense signals``.
-
-    Behind the figures of each window stand what they were computed from, and nothing else: streams (``counted`` in
-    the window's figures, ``charged`` in it), savings accounts, cards with what their liability says, interest and
-    fees, payers, paychecks and checking accounts. A test recomputes every figure from them.
-    """
-    return _signals(Customer(root, user_id, as_of, house=house))
-
-
-def _signals(customer: Customer) -> dict[str, Any]:
-    details, streams = customer.details, customer.streams()
-    lines = {row["stream_id"]: row for row in details.subscriptions}
-    accounts, owed, payers = details.accounts, penalties(details.rows, customer.as_of), details.payers
-    windows = {}
-    for row in customer.features().to_dict("records"):
-        figures, window = _plain(row), int(row["window_days"])
-        since = details.begins[window]
-        paychecks = [row for row in details.paychecks if row["window_days"] == window]
-        names = {check["payer"]: check["merchant"] for check in paychecks}
-        windows[str(window)] = {
-            "trust": _some(figures, TRUST_SIGNALS),
-            "subscriptions": {
-                **_some(figures, SUBSCRIPTION_SIGNALS),
-                "streams": [
-                    {
-                        **stream,
-                        "counted": lines.get(stream["stream_id"], {}).get(f"counted_{window}", False),
-                        "charged": lines.get(stream["stream_id"], {}).get(f"charged_{window}"),
-                    }
-                    for stream in streams
-                ],
-            },
-            "savings": {
-                **_some(figures, SAVINGS_SIGNALS),
-                "accounts": [
-                    {"last4": one["last4"], "balance": one["balance"], "moved": one[f"moved_{window}"]}
-                    for one in accounts
-                    if one["account_class"] == "savings"
-                ],
-            },
-            "credit": {
-                **_some(figures, CREDIT_SIGNALS),
-                "cards": [_some(one, CARD_COLUMNS) for one in accounts if one["account_class"] == "credit_card"],
-                "interest": [_some(one, ROW_COLUMNS) for one in owed if one["interest"] and one["date"] > since],
-                "fees": [_some(one, ROW_COLUMNS) for one in owed if one["fee"]],
-            },
-            "income": {
-                **_some(figures, INCOME_SIGNALS),
-                "payers": [
-                    {**_some(one, PAYER_COLUMNS), "merchant": names.get(one["payer"])}
-                    for one in payers
-                    if one["window_days"] == window
-                ],
-                "paychecks": [_some(one, ("date", "amount", "merchant", "in_window")) for one in paychecks],
-                "accounts": [
-                    _some(one, ("last4", "balance")) for one in accounts if one["account_class"] == "checking"
-                ],
-            },
-        }
-    return {"user_id": customer.user_id, "as_of": customer.as_of, "windows": windows}
 
 
 def _some(figures: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.ranges import Range
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -27,15 +29,19 @@ class RangeFailed(SpendSenseError):
     code = "range_failed"
 
 
-class Task(Protocol):
+@dataclass(frozen=True)
+class Task:
     """One range of a request; ``first`` is its first customer, empty where there is none."""
 
-    @property
-    def first(self) -> str: ...
+    request: Any
+    number: int
+    customers: Range
+    first: str
 
     @property
     def apart(self) -> bool:
         """Whether it needs a process of its own even where it is the only one."""
+        return False
 
     def ahead(self, report: Report | None) -> None:
         """What has to be done once before any task of the request."""
@@ -45,11 +51,32 @@ class Task(Protocol):
 
     def compute(self) -> Any:
         """Compute the range and write its parts; the outcome beside them."""
+        raise NotImplementedError
+
+
+RANGES_A_WORKER: Final = 4
+"""At least, so that no worker waits long for the last one to end."""
+
+
+def size_of(rows: int, workers: int, least: int, most: int) -> int:
+    """How many of so many rows a range has, about, between what is worth a process and what it holds."""
+    return min(max(rows // (workers * RANGES_A_WORKER), least), most)
 
 
 Runner = Callable[[Sequence[Any]], Iterable[Any]]
 """Does all tasks of one request, in whatever order; gives their outcomes as they come. Raises ``RangeFailed`` when one
 fails, and starts no further one."""
+
+
+def outcomes(tasks: Sequence[Task], runner: Runner, progress: Callable[[int, int], None] | None = None) -> list[Any]:
+    """Do the tasks of one request: their outcomes as they come; ``progress`` is called with how many are done, of how
+    many. Raises ``RangeFailed``."""
+    done = []
+    for finished, one in enumerate(runner(tasks), start=1):
+        done.append(one)
+        if progress is not None:
+            progress(finished, len(tasks))
+    return done
 
 
 def do(task: Task) -> Any:

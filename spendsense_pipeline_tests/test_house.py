@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "ranges": set(),
     "months": set(),
     "row_groups": {"months", "ranges"},
-    "runners": set(),
+    "runners": {"ranges"},
     "frame_ranges": {"ranges", "row_groups", "runners"},
     "warehouse": {"contracts", "months", "ranges", "row_groups"},
     "spark": set(),

@@ -18,7 +18,7 @@ SHOWN = 6  # one customer of each way of living, and one more
 def views(refreshed: Pipeline) -> list[dict[str, Any]]:
     root = refreshed.settings.warehouse_root
     users = sorted(user["user_id"] for user in profiles.users(root, {}, user_type="customer")["users"])
-    return [profiles.signals(root, user, DAY) for user in users[:SHOWN]]
+    return [profiles.Customer(root, user, DAY).signals() for user in users[:SHOWN]]
 
 
 def windows(views: list[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:

@@ -60,9 +60,9 @@ def profile(user_id: str, as_of: dt.datetime | None, window: int | None, as_json
     from spendsense_pipeline import profiles
 
     settings = Settings()
-    found = profiles.profile(
-        settings.warehouse_root, user_id, live_scopes(settings), day_of(as_of), window, settings.payees
-    )
+    windows = (window,) if window else profiles.WINDOWS
+    customer = profiles.Customer(settings.warehouse_root, user_id, day_of(as_of), windows, settings.payees)
+    found = customer.profile(live_scopes(settings))
 
     def lines() -> Iterable[str]:
         yield f"{user_id} on {found['as_of']}; consent: {_consented(found['consent'])}"
@@ -97,7 +97,7 @@ def signals(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
     from spendsense_pipeline import profiles
 
     settings = Settings()
-    found = profiles.signals(settings.warehouse_root, user_id, day_of(as_of), settings.payees)
+    found = profiles.Customer(settings.warehouse_root, user_id, day_of(as_of), house=settings.payees).signals()
     printed(found, as_json, lambda: _signal_lines(found))
 
 
@@ -108,7 +108,7 @@ def insights(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
     from spendsense_pipeline import profiles
 
     settings = Settings()
-    found = profiles.insights(settings.warehouse_root, user_id, day_of(as_of), settings.payees)
+    found = profiles.Customer(settings.warehouse_root, user_id, day_of(as_of), house=settings.payees).insights()
 
     def lines() -> Iterable[str]:
         yield f"{user_id} on {found['as_of']}" + ("" if found["insights"] else ": nothing stands out")
@@ -129,7 +129,7 @@ def calendar(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
     from spendsense_pipeline import profiles
 
     settings = Settings()
-    found = profiles.calendar(settings.warehouse_root, user_id, day_of(as_of), settings.payees)
+    found = profiles.Customer(settings.warehouse_root, user_id, day_of(as_of), house=settings.payees).calendar()
 
     def lines() -> Iterable[str]:
         held = "unknown" if found["balance"] is None else f"{found['balance']:,.2f} on {found['balance_date']}"

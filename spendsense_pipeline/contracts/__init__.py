@@ -1,79 +1,51 @@
-"""One Pandera contract per table: the check, the column docs and the data dictionary are read from here."""
+"""One contract per table: the check, the column docs and the data dictionary are read from here.
+
+The tables are data, ``tables/*.toml``, a file for each stage of the lineage. ``held_as`` says where rows are held to
+them: ``engine`` or ``frame``. A table has what it is ``about``, its ``key``, the ``assets`` that store it (default: one
+of its name), and may be ``open``: further columns may follow. A column has a ``type``, its ``meaning`` and ``unit``,
+and what ``null`` means (without: it may not be null). ``personal`` columns never appear in a preview, a log line or an
+error; a stored table may lack ``optional`` ones. All else is a check of Pandera's by its name.
+"""
+
+from pathlib import Path
+from typing import Final
 
 from spendsense_pipeline.contracts.base import (
+    SEVERITIES,
     Contract,
-    FrameContract,
     absent,
     arrow_schema,
     columns,
     failures,
     holds_on_all,
+    is_frame,
     key,
     open_columns,
+    read,
 )
-from spendsense_pipeline.contracts.canonical_tables import (
-    Accounts,
-    Liabilities,
-    Products,
-    QuarantinedRows,
-    RawRows,
-    Transactions,
-    Users,
-)
-from spendsense_pipeline.contracts.evaluation_tables import EvaluationMetrics, SignalAccuracy
-from spendsense_pipeline.contracts.experiment_tables import ExperimentOutcomes, Uplift
-from spendsense_pipeline.contracts.feature_tables import Cards, Features, RecurringStreams
-from spendsense_pipeline.contracts.insight_tables import BalanceForecast, Insights
-from spendsense_pipeline.contracts.payee_tables import Payees
-from spendsense_pipeline.contracts.persona_tables import PERSONAS, PersonaAssignments
-from spendsense_pipeline.contracts.recommendation_tables import (
-    DraftRecommendations,
-    EducationTemplates,
-    ProductMatches,
-    Situations,
-)
+from spendsense_pipeline.personas.table import PERSONAS
 
-CONTRACTS: dict[str, Contract] = {
-    "raw_users": RawRows,
-    "raw_accounts": RawRows,
-    "raw_transactions": RawRows,
-    "raw_liabilities": RawRows,
-    "raw_products": RawRows,
-    "users": Users,
-    "accounts": Accounts,
-    "transactions": Transactions,
-    "liabilities": Liabilities,
-    "products": Products,
-    "quarantined_rows": QuarantinedRows,
-    "payees": Payees,
-    "recurring_streams": RecurringStreams,
-    "cards": Cards,
-    "features_30d": Features,
-    "features_180d": Features,
-    "insights": Insights,
-    "balance_forecast": BalanceForecast,
-    "persona_assignments_30d": PersonaAssignments,
-    "persona_assignments_180d": PersonaAssignments,
-    "situations": Situations,
-    "education_templates": EducationTemplates,
-    "product_matches": ProductMatches,
-    "draft_recommendations": DraftRecommendations,
-    "evaluation_metrics": EvaluationMetrics,
-    "signal_accuracy": SignalAccuracy,
-    "experiment_outcomes": ExperimentOutcomes,
-    "uplift": Uplift,
+TABLES: Final = Path(__file__).with_name("tables")
+STAGES: Final = (
+    *("canonical", "payees", "features", "insights", "personas"),
+    *("recommendations", "evaluation", "experiments"),
+)
+CONTRACTS: Final[dict[str, Contract]] = {
+    asset: contract for stage in STAGES for asset, contract in read(TABLES / f"{stage}.toml")
 }
 
 __all__ = [
     "CONTRACTS",
     "PERSONAS",
+    "SEVERITIES",
+    "TABLES",
     "Contract",
-    "FrameContract",
     "absent",
     "arrow_schema",
     "columns",
     "failures",
     "holds_on_all",
+    "is_frame",
     "key",
     "open_columns",
 ]

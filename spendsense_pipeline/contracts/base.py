@@ -1,36 +1,73 @@
-"""What every contract shares: how a column is declared and how a table is held to its contract.
+"""What every contract is: how its table is read from ``tables/*.toml``, and how rows are held to it.
 
-A contract is a Pandera model. Engine tables (transaction-sized) use ``pandera.ibis``, frames (customer-sized)
-``pandera.pandas``. Each column says what it means, in which unit, and what null means: the blocking check,
-the column documentation in the UI and the data dictionary all read it from here.
+A contract is a Pandera schema: of the engine for what is as large as the transactions, of pandas for what is as large
+as the customers. Each column says what it means, in which unit, and what null means: the blocking check, the column
+documentation in the UI and the data dictionary all read it from there.
 What does not belong here: how a check is shown in Dagster (``defs/checks.py``).
 """
 
 import datetime as dt
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+import tomllib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import ibis
+import ibis.expr.datatypes as types
 import pandas as pd
 import pandera.ibis as engine
 import pandera.pandas as frame
 import pyarrow as pa
+from pandera.engines.pandas_engine import Date
 from pandera.errors import SchemaErrors
 
+from spendsense_pipeline.personas.table import PERSONAS
+
 FAILURE_COLUMNS = ["column", "check", "failure_case", "failures"]
+SEVERITIES: Final = ("urgent", "notable", "good")
+"""Of insights, the most urgent first."""
+
+Contract: TypeAlias = engine.DataFrameSchema | frame.DataFrameSchema
 
 
-_ARROW = {
-    "str": pa.string(),
-    "Int64": pa.int64(),
-    "float64": pa.float64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
+class _Type(NamedTuple):
+    """What a ``type`` of the files is on the engine, in a frame, and as stored from a frame."""
+
+    engine: types.DataType
+    frame: Any
+    arrow: pa.DataType
+
+
+_TYPES = {
+    "text": _Type(types.string, str, pa.string()),
+    "integer": _Type(types.int64, pd.Int64Dtype, pa.int64()),
+    "number": _Type(types.float64, float, pa.float64()),
+    "flag": _Type(types.boolean, pd.BooleanDtype, pa.bool_()),
+    "date": _Type(types.date, Date, pa.date32()),
+    "moment": _Type(types.Timestamp("UTC", 6), pd.DatetimeTZDtype("us", "UTC"), pa.timestamp("us", "UTC")),
 }
+_LISTS = {"personas": list(PERSONAS), "severities": list(SEVERITIES)}
+"""What ``isin`` may name, because code reads it too."""
 
 
-def described(
+def read(file: Path) -> Iterator[tuple[str, Contract]]:
+    """The contracts of a file by asset, in order. The room says what a file holds."""
+    content = tomllib.loads(file.read_text(encoding="utf-8"))
+    kind = {"engine": engine, "frame": frame}[content.pop("held_as")]
+    for name, table in content.items():
+        contract = kind.DataFrameSchema(
+            {column: _column(kind, **said) for column, said in table["columns"].items()},
+            unique=table["key"],
+            strict=not table.get("open", False),
+            name=name,
+            description=table["about"],
+        )
+        yield from ((asset, contract) for asset in table.get("assets", [name]))
+
+
+def _column(
     kind: Any,
+    type: str,  # noqa: A002 # as the files call it
     meaning: str,
     unit: str = "",
     null: str | None = None,
@@ -39,35 +76,30 @@ def described(
     optional: bool = False,
     **checks: Any,
 ) -> Any:
-    """A Pandera field that carries its description, unit and meaning of null; ``null=None`` forbids null.
-
-    ``personal`` columns never appear in a preview, a log line or an error. A stored table may lack ``optional`` ones.
-    """
-    metadata = {"unit": unit, "null": null or "", "personal": personal, "optional": optional}
-    return kind.Field(nullable=null is not None, description=meaning, metadata=metadata, **checks)
-
-
-class EngineContract(engine.DataFrameModel):
-    """A contract on an Ibis table. ``Config.unique`` names the columns that identify a row."""
-
-    class Config:
-        strict = True
+    return kind.Column(
+        _TYPES[type].engine if kind is engine else _TYPES[type].frame,
+        [_check(kind.Check, name, limit) for name, limit in checks.items()],
+        nullable=null is not None,
+        description=meaning,
+        metadata={"type": type, "unit": unit, "null": null or "", "personal": personal, "optional": optional},
+    )
 
 
-class FrameContract(frame.DataFrameModel):
-    """A contract on a pandas frame. ``Config.unique`` names the columns that identify a row."""
+def _check(checks: Any, name: str, limit: Any) -> Any:
+    if name == "isin":
+        return checks.isin(_LISTS[limit] if isinstance(limit, str) else limit)
+    check = getattr(checks, name)
+    return check(**limit) if isinstance(limit, dict) else check(*(limit if isinstance(limit, list) else [limit]))
 
-    class Config:
-        strict = True
 
-
-Contract = type[EngineContract] | type[FrameContract]
+def is_frame(contract: Contract) -> bool:
+    """Whether rows are held to it as a frame, and not on the engine."""
+    return type(contract) is frame.DataFrameSchema
 
 
 def key(contract: Contract) -> list[str]:
     """The columns that identify one row of the table."""
-    unique = contract.to_schema().unique
-    return list(unique or [])
+    return list(contract.unique)
 
 
 def columns(contract: Contract) -> list[dict[str, str]]:
@@ -75,44 +107,31 @@ def columns(contract: Contract) -> list[dict[str, str]]:
     return [
         {
             "name": name,
-            "type": _type_name(column.dtype),
-            "unit": (column.metadata or {}).get("unit", ""),
-            "meaning": column.description or "",
-            "null": (column.metadata or {}).get("null", "") if column.nullable else "never null",
+            "type": "str" if str(column.dtype).startswith("string") else str(column.dtype),
+            "unit": column.metadata["unit"],
+            "meaning": column.description,
+            "null": column.metadata["null"] if column.nullable else "never null",
         }
-        for name, column in contract.to_schema().columns.items()
+        for name, column in contract.columns.items()
     ]
 
 
 def open_columns(contract: Contract) -> list[str]:
     """The columns that may be shown to whoever looks at a run: all but the personal ones."""
-    return [
-        name
-        for name, column in contract.to_schema().columns.items()
-        if not (column.metadata or {}).get("personal", False)
-    ]
+    return [name for name, column in contract.columns.items() if not column.metadata["personal"]]
 
 
 def absent(contract: Contract, present: Collection[str]) -> dict[str, Any]:
     """The optional columns, with their types, that a table of these columns lacks; none where it lacks others."""
-    lacking = {name: column for name, column in contract.to_schema().columns.items() if name not in present}
-    if not all((column.metadata or {}).get("optional", False) for column in lacking.values()):
+    lacking = {name: column for name, column in contract.columns.items() if name not in present}
+    if not all(column.metadata["optional"] for column in lacking.values()):
         return {}
     return {name: column.dtype.type for name, column in lacking.items()}
 
 
 def arrow_schema(contract: Contract) -> pa.Schema:
     """The Arrow types of a table's columns, so that an empty or all-null column is stored as what it is."""
-    columns = contract.to_schema().columns
-    if issubclass(contract, EngineContract):
-        return pa.schema([(name, column.dtype.type.to_pyarrow()) for name, column in columns.items()])
-    return pa.schema([(name, _ARROW[_type_name(column.dtype)]) for name, column in columns.items()])
-
-
-def _type_name(dtype: Any) -> str:
-    """A type as a reader names it: pandas calls text by its storage."""
-    name = str(dtype)
-    return "str" if name.startswith("string") else name
+    return pa.schema([(name, _TYPES[column.metadata["type"]].arrow) for name, column in contract.columns.items()])
 
 
 def holds_on_all(contract: Contract, table: ibis.Table, dates: Sequence[str]) -> bool:
@@ -175,16 +194,16 @@ def _holds_at_a_glance(
     Pandera asks the engine about each column and check by itself, which on a large table is dozens of scans. This
     asks once; whatever it cannot clear goes to Pandera, which says what is wrong and where.
     """
-    schema, described = contract.to_schema(), table.schema()
-    if any(name not in described or described[name] != column.dtype.type for name, column in schema.columns.items()):
+    described = table.schema()
+    if any(name not in described or described[name] != column.dtype.type for name, column in contract.columns.items()):
         return False
-    if schema.strict and len(described) != len(schema.columns):
+    if contract.strict and len(described) != len(contract.columns):
         return False
-    if any(check.name not in _AT_A_GLANCE for column in schema.columns.values() for check in column.checks):
+    if any(check.name not in _AT_A_GLANCE for column in contract.columns.values() for check in column.checks):
         return False
     broken = [*also] + [
         condition
-        for name, column in schema.columns.items()
+        for name, column in contract.columns.items()
         for condition in (
             *([] if column.nullable else [table[name].isnull()]),
             *(~_AT_A_GLANCE[check.name](table[name], check.statistics) for check in column.checks),

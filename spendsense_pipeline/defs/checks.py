@@ -15,7 +15,7 @@ import ibis
 import pandas as pd
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.contracts import CONTRACTS, Contract, FrameContract, failures, holds_on_all
+from spendsense_pipeline.contracts import CONTRACTS, Contract, failures, holds_on_all, is_frame
 from spendsense_pipeline.defs.documentation import unwarned
 from spendsense_pipeline.defs.persona_assets import NONE_MATCHED
 from spendsense_pipeline.defs.resources import Files, Governance
@@ -67,10 +67,7 @@ def contract_checks(
             )
 
     # Dagster reads from the signature which tables to load and as what.
-    kinds = {
-        table: pd.DataFrame if issubclass(CONTRACTS[table], FrameContract) and not ranges else ibis.Table
-        for table in tables
-    }
+    kinds = {table: pd.DataFrame if is_frame(CONTRACTS[table]) and not ranges else ibis.Table for table in tables}
     parameter = inspect.Parameter.POSITIONAL_OR_KEYWORD
     check.__annotations__.update(kinds)
     check.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # an attribute that inspect documents
@@ -95,7 +92,7 @@ def contract_checks(
 
 def _failures_by_date(contract: Contract, rows: ibis.Table, dates: Sequence[str]) -> pd.DataFrame:
     """``failures`` of a table of several dates, each with its date (``as_of``)."""
-    if not issubclass(contract, FrameContract) and holds_on_all(contract, rows, dates):
+    if not is_frame(contract) and holds_on_all(contract, rows, dates):
         return pd.DataFrame()
     days = {date: dt.date.fromisoformat(date) for date in dates}
     found = [
@@ -110,7 +107,7 @@ def _failures_by_date(contract: Contract, rows: ibis.Table, dates: Sequence[str]
 
 
 def _as_its_contract_asks(contract: Contract, rows: ibis.Table | pd.DataFrame) -> ibis.Table | pd.DataFrame:
-    if isinstance(rows, pd.DataFrame) or not issubclass(contract, FrameContract):
+    if isinstance(rows, pd.DataFrame) or not is_frame(contract):
         return rows
     return to_frame(rows.to_pyarrow())
 

@@ -70,7 +70,7 @@ def signal_accuracy(
             for batch, measure, value in zip(overall["batch"], overall["measure"], overall["value"], strict=True)
         }
     )
-    return measured[list(CONTRACTS["signal_accuracy"].to_schema().columns)]
+    return measured[list(CONTRACTS["signal_accuracy"].columns)]
 
 
 def _only(*columns: str) -> dg.AssetIn:

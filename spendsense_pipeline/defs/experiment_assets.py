@@ -174,7 +174,7 @@ def _assigned(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _of_contract(asset: str, found: list[pd.DataFrame], day: dt.date) -> pd.DataFrame:
     """The rows of all experiments with their date, in the types of the contract, also where there are none."""
-    columns = CONTRACTS[asset].to_schema().columns
+    columns = CONTRACTS[asset].columns
     some = [rows for rows in found if len(rows)]
     rows = pd.concat(some, ignore_index=True) if some else pd.DataFrame(columns=list(columns))
     rows["as_of"] = pd.Series([day] * len(rows), dtype=object)

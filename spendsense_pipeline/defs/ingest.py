@@ -38,6 +38,7 @@ from spendsense_pipeline.governance.batches import (
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import ConsentPeriod
 from spendsense_pipeline.ingest import canonical, landing, merge, rejections
+from spendsense_pipeline.ingest.files import COMPLETE, BatchRefused
 
 BATCHES = dg.DynamicPartitionsDefinition(name="batch")
 JOB = "ingest_batch"
@@ -146,7 +147,7 @@ def _as_written(
         yield dg.Output(rows, output_name=f"raw_{table}", metadata={"unknown_fields": unknown} if unknown else {})
     try:
         landing.require_unchanged(folder, seen)
-    except landing.BatchRefused:
+    except BatchRefused:
         # Nothing merges a half, and nothing keeps the whole from being the batch of this id later.
         for table in RAW:
             warehouse.discard(files.warehouse, f"raw_{table}", batch_id)
@@ -459,7 +460,7 @@ class Backlog(NamedTuple):
         if self.failed:
             left += f"; failed {ATTEMPTS} times and left for a person: {', '.join(self.failed)}"
         if self.unmarked:
-            left += f"; not moved into place and waiting for a file {landing.COMPLETE}: {', '.join(self.unmarked)}"
+            left += f"; not moved into place and waiting for a file {COMPLETE}: {', '.join(self.unmarked)}"
         return f"{len(self.merged)} batches merged, none new{left}"
 
 
@@ -509,7 +510,7 @@ def _require_held_by_nobody(context: dg.AssetExecutionContext, batch_id: str) ->
     records = context.instance.get_run_records(unfinished, ascending=True)
     first = next((one.dagster_run.run_id for one in records if merges(one.dagster_run)), context.run_id)
     if first != context.run_id:
-        raise landing.BatchRefused(f"{batch_id}: run {first} ingests this batch already; look there")
+        raise BatchRefused(f"{batch_id}: run {first} ingests this batch already; look there")
 
 
 def merges(run: dg.DagsterRun) -> bool:

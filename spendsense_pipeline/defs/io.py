@@ -19,7 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import PrivateAttr
 
 from spendsense_pipeline import row_groups, warehouse
-from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema, open_columns
+from spendsense_pipeline.contracts import CONTRACTS, arrow_schema, is_frame, open_columns
 from spendsense_pipeline.defs.lineage import column_lineage
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.row_groups import Parts
@@ -115,7 +115,7 @@ class ParquetWarehouse(dg.ConfigurableIOManager):
         table = context.asset_key.path[-1]
         contract = CONTRACTS.get(table)
         if isinstance(obj, pd.DataFrame):
-            schema = arrow_schema(contract) if contract is not None and issubclass(contract, FrameContract) else None
+            schema = arrow_schema(contract) if contract is not None and is_frame(contract) else None
             rows_of_frame = pa.Table.from_pandas(obj, schema=schema, preserve_index=False)
             pq.write_table(rows_of_frame, target, row_group_size=row_groups.GROUP_ROWS)
         elif isinstance(obj, ibis.Table | Noted):

@@ -28,6 +28,7 @@ from spendsense_pipeline.defs.schedules import STARTS_AT, Job, Timetable
 from spendsense_pipeline.evaluation.report import ONE_A_DAY
 from spendsense_pipeline.governance import release
 from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.ingest.files import COMPLETE
 
 FAILURES = 3
 FAILURE_WINDOW = dt.timedelta(hours=1)
@@ -44,7 +45,7 @@ RETENTION_TAKES = 30.0
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="A complete new folder in the landing zone becomes a batch partition and one run: one that holds "
-    f"{landing.COMPLETE}, or that was moved into place and did not change for {SETTLED.seconds} s. One merge at a "
+    f"{COMPLETE}, or that was moved into place and did not change for {SETTLED.seconds} s. One merge at a "
     f"time, by name; one that failed {ATTEMPTS} times is left for a person, and so is one that was refused, until its "
     "files change.",
 )

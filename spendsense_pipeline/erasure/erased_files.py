@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from spendsense_pipeline.erasure.erased import GOES, OWNERS, RELEASED, STAYS, Erased, Row
 from spendsense_pipeline.ingest import declaration, landing, plaid
 from spendsense_pipeline.ingest.declaration import DEFAULTS, Declaration
+from spendsense_pipeline.ingest.files import BatchRefused
 
 BLOCK = 1 << 20
 PEOPLE = ("users", "accounts", "transactions", "liabilities")
@@ -107,14 +108,14 @@ def scrub(folder: Path, erased: Erased, user_id: str | None = None) -> tuple[dic
 def _files(folder: Path) -> tuple[list[_File], list[str]]:
     """Each file about people, also in a folder that never became a batch; and the declaration that cannot be read."""
     if plaid.marked(folder):
-        with suppress(landing.BatchRefused):
+        with suppress(BatchRefused):
             plain = Declaration("")
             return [_File(one.path, one.name, "plaid", "", plain, one.folder) for one in plaid.discover(folder)], []
         return [], []
     unreadable = []
     try:
         declared = declaration.read(folder)
-    except landing.BatchRefused:
+    except BatchRefused:
         declared, unreadable = {}, [declaration.NAME]
     files = []
     for path in sorted(folder.iterdir()):

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import Engine
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.contracts import CONTRACTS, FrameContract, arrow_schema, columns
+from spendsense_pipeline.contracts import CONTRACTS, arrow_schema, columns, is_frame
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.evaluation.manifests import MANIFEST as MANIFEST
 from spendsense_pipeline.frames import to_frame
@@ -200,7 +200,7 @@ def _read_export(path: str) -> pd.DataFrame:
 def _parquet_bytes(name: str, frame: pd.DataFrame) -> bytes:
     contract = CONTRACTS[name]
     schema = None
-    if issubclass(contract, FrameContract):
+    if is_frame(contract):
         # an empty or all-null column keeps its type
         schema = pa.schema([field for field in arrow_schema(contract) if field.name in frame])
     buffer = io.BytesIO()

@@ -22,7 +22,6 @@ from typing import Any, Final
 import pandas as pd
 
 from spendsense_pipeline.contracts import CONTRACTS
-from spendsense_pipeline.contracts.feature_tables import TRUST
 from spendsense_pipeline.frames import values
 from spendsense_pipeline.governance.models import SCOPE_OF
 from spendsense_pipeline.personas.assignment import followed
@@ -32,9 +31,11 @@ from spendsense_pipeline.recommendations.guardrails.text import Text
 from spendsense_pipeline.recommendations.shown_figures import figures
 from spendsense_pipeline.recommendations.slots import UNCHANGED
 
+TRUST: Final = ("data_age_days", "balance_age_days", "explained_share", "unlinked_cards", "unlinked_card_payments")
+"""Features that may be unknown and say how far to trust the others; they are no signal of the customer's money."""
 SIGNALS: Final = [
     name
-    for name, column in CONTRACTS["features_30d"].to_schema().columns.items()
+    for name, column in CONTRACTS["features_30d"].columns.items()
     if column.nullable and name not in ("currency", *TRUST)
 ]
 """The features that can be unknown; a customer of whom three are known has been seen."""

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spendsense_pipeline import row_groups
+from spendsense_pipeline import row_groups, runners
 from spendsense_pipeline.features.columns import READ
 from spendsense_pipeline.features.compilation import make_ready
 from spendsense_pipeline.features.compiled import Mode
@@ -34,8 +34,6 @@ STREAMS, CARDS = "recurring_streams", "cards"
 LEAST_ROWS, MOST_ROWS = 30_000, 750_000
 """Transactions of a range, about. With fewer, starting a process takes longer than computing; with more, memory grows
 and nothing is gained."""
-RANGES_A_WORKER = 4
-"""At least, so that no worker waits long for the last one to end."""
 COMPILE_FROM = 150_000
 """Transactions from which on loading the compiled kernels is quicker than running their source as it is."""
 LEFT_OUT = pa.schema([("as_of", pa.date32()), ("currency", pa.string()), ("accounts", pa.int64())])
@@ -70,13 +68,8 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class Task:
-    """One range of the request; ``first`` is its first customer with a transaction, empty where there is none."""
-
-    request: Request
-    number: int
-    customers: Range
-    first: str
+class Task(runners.Task):
+    """One range of a `Request`; ``first`` is its first customer with a transaction."""
 
     @property
     def apart(self) -> bool:
@@ -150,7 +143,7 @@ def tasks_of(
     """
     found = row_groups.groups(tables["transactions"]) or []
     rows = sum(group.rows for group in found)
-    each = min(max(rows // (workers * RANGES_A_WORKER), LEAST_ROWS), MOST_ROWS)
+    each = runners.size_of(rows, workers, LEAST_ROWS, MOST_ROWS)
     ranges = row_groups.cut(found, each) if rows >= 2 * LEAST_ROWS else [Range()]
     lowest = found[0].lowest if found else ""
     compiled = choose(setting, rows)
@@ -159,24 +152,17 @@ def tasks_of(
 
 
 def compute(tasks: Sequence[Task], runner: Runner, progress: Callable[[int, int], None] | None = None) -> Computed:
-    """Do the tasks of one request; ``progress`` is called with how many are done, of how many.
-
-    Raises ``RangeFailed``. Whoever gave the folder clears it.
-    """
-    request = tasks[0].request
-    done = []
-    for finished, one in enumerate(runner(tasks), start=1):
-        done.append(one)
-        if progress is not None:
-            progress(finished, len(tasks))
+    """Do the tasks of one request (`runners.outcomes`). Whoever gave the folder clears it."""
+    request, done = tasks[0].request, runners.outcomes(tasks, runner, progress)
     left_out = pa.concat_tables([one.left_out for one in sorted(done, key=lambda one: one.number)])
     summed = left_out.group_by(["as_of", "currency"]).aggregate([("accounts", "sum")])
     summed = summed.rename_columns(LEFT_OUT.names).sort_by([("as_of", "ascending"), ("currency", "ascending")])
+    beside = request.beside.tables if request.beside else ()
     parts = {
         table: Parts(
             {str(date): [_part(request, table, date, task.number) for task in tasks] for date in request.as_of_dates}
         )
-        for table in (STREAMS, CARDS, *(_features(window) for window in request.windows), *_beside(request))
+        for table in (STREAMS, CARDS, *(_features(window) for window in request.windows), *beside)
     }
     return Computed(parts, summed)
 
@@ -214,10 +200,6 @@ def _sorted(table: pa.Table) -> pa.Table:
     if pc.all(pc.less_equal(ids.slice(0, len(ids) - 1), ids.slice(1)), min_count=0).as_py():
         return table
     return table.take(pc.sort_indices(ids))  # stable: a customer's rows stay in their order
-
-
-def _beside(request: Request) -> tuple[str, ...]:
-    return request.beside.tables if request.beside else ()
 
 
 def _features(window: int) -> str:

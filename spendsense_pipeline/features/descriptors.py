@@ -18,20 +18,12 @@ from spendsense_pipeline.features.columns import coded
 from spendsense_pipeline.features.meanings import CATEGORY_SAYS, TOLD_BITS
 from spendsense_pipeline.payees.known import HouseRule
 from spendsense_pipeline.payees.readings import DESCRIPTOR, Reader
-from spendsense_pipeline.payees.vocabularies import primary_of
+from spendsense_pipeline.payees.vocabularies import categories
 
 Array = npt.NDArray[Any]
 _DELIVERED = ("category", "mcc", "code", "house")
-_FROM = {
-    "category": "category",
-    "mcc": "code",
-    "code": "code",
-    "house": "known_payee",
-    "known_payee": "known_payee",
-    "population": "population",
-    "model": "population",
-    "words": "words",
-}
+_FROM = dict.fromkeys(("mcc", "code"), "code") | dict.fromkeys(("house", "known_payee"), "known_payee")
+_FROM |= dict.fromkeys(("population", "model"), "population") | {"category": "category", "words": "words"}
 
 
 class Payees(NamedTuple):
@@ -79,7 +71,7 @@ def _categories() -> dict[str, list[str]]:
 def category_says(name: str | None, inferred: bool = False) -> int:
     """What a category says, as bits; ``inferred``: nobody delivered it."""
     listed = _categories()
-    group = primary_of(name) if name else ""
+    group = categories()[name] if name else ""
     names = {name, group} if name else set()
     transfer = group in ("TRANSFER", "TRANSFER_IN", "TRANSFER_OUT")
     says = {

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from spendsense_pipeline.features import tables
 from spendsense_pipeline.features.compiled import is_compiled
@@ -97,22 +96,6 @@ def _rows(e: Evidence, customer: Customers) -> list[Record]:
         }
         for row in e.rooms.rows[:count]
     ]
-
-
-def counted_rows(e: Evidence, transactions: pa.Table) -> pa.Table:
-    """The transactions that the streams of the last date count: ``stream_id, transaction_id``."""
-    last = len(e.dates) - 1
-    valid = (e.streams["since"] <= last) & (last <= e.streams["until"]) & e.there[last][e.streams["user"]]
-    s = e.streams[valid & tables.standing(e.streams, e.figures[last]["last_day"]).stands]
-    ids = tables.texts_of(s, e.users.to_pylist(), e.said).stream_id
-    hits = [np.arange(first, first + count) for first, count in zip(s["first_hit"], s["occurrences"], strict=True)]
-    rows = e.counted["number"][np.concatenate(hits)] if hits else np.empty(0, "i8")
-    return pa.table(
-        {
-            "stream_id": ids.take(pa.array(np.repeat(np.arange(len(s)), s["occurrences"]))),
-            "transaction_id": transactions["transaction_id"].take(pa.array(e.rows.place[rows])),
-        }
-    )
 
 
 def penalties(rows: Sequence[Record], as_of: dt.date) -> list[Record]:

@@ -56,7 +56,7 @@ class Customers(NamedTuple):
 
 
 class Signals(NamedTuple):
-    """``streams`` (the contract RecurringStreams), ``features`` (Features) and ``cards`` (Cards) of every date, by
+    """``streams`` (the contract ``recurring_streams``), ``features`` and ``cards`` of every date, by
     customer; ``left_out`` counts by date (``as_of``) and ``currency`` the accounts that are not in their customer's."""
 
     streams: pa.Table
@@ -157,21 +157,9 @@ def customers_on(users: pa.Table, dates: Sequence[int]) -> tuple[pa.Array, Array
 
 def run_on_nothing() -> Signals:
     """The signals of a customer without a row: calls every kernel."""
-    types = {
-        **dict.fromkeys(("date", "balance_date", "closed_at", "next_payment_due_date"), pa.date32()),
-        "holders": pa.int64(),
-        **dict.fromkeys(("pending", "is_overdue"), pa.bool_()),
-        "created_at": pa.timestamp("us", "UTC"),
-        **dict.fromkeys(
-            ("amount", "apr_purchase", "balance_available", "balance_current", "balance_limit"), pa.float64()
-        ),
-        **dict.fromkeys(("last_payment_amount", "minimum_payment_amount", "last_statement_balance"), pa.float64()),
-        "interest_rate": pa.float64(),
-    }
-    empty = {
-        table: pa.schema([(name, types.get(name, pa.string())) for name in names]).empty_table()
-        for table, names in READ.items()
-    }
+    from spendsense_pipeline.features.by_range import columns_of  # whose contracts no worker waits for
+
+    empty = {table: columns_of(table).empty_table() for table in READ}
     nobody = {"user_id": ["nobody"], "user_type": ["customer"], "created_at": [None]}
     users = pa.table(nobody, schema=empty["users"].schema)
     return signals_of(Customers(**(empty | {"users": users})), [EPOCH])

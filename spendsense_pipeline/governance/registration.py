@@ -122,7 +122,7 @@ def register_drafts(
     signals: Callable[[Collection[str]], Mapping[str, Any]] | None = None,
     customers: Iterable[str] | None = None,
 ) -> Registration:
-    """Register the drafts of one day (contract ``DraftRecommendations``), ``TURN`` customers with drafts at a time.
+    """Register the drafts of one day (contract ``draft_recommendations``), ``TURN`` customers with drafts at a time.
 
     Each customer is registered whole or not at all. A run that ends between two turns has registered the customers
     before; the same day again registers the others and leaves those unchanged.

@@ -24,6 +24,7 @@ query; whoever has more rows than memory puts them aside.
 
 import functools
 import operator
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -31,49 +32,17 @@ import ibis
 from ibis import _
 from ibis.backends.duckdb import Backend
 
-from spendsense_pipeline.contracts.canonical_tables import EARLIEST, LARGEST
+from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.fields import COUNTRIES, FIELDS, HELD, LIST_LENGTH, Field, key, names
+from spendsense_pipeline.ingest.files import LandedFile
 
 OUTCOMES = ("accepted", "duplicate", "rejected")
 JUDGEMENT = ("file", "row", "arrival", "page", "reasons", "field", "value", "outcome", "alone", "co_holders")
 SPENT = ("pending_transaction_id", "removed")  # said what becomes of rows, and are in no contract
 
-REASONS = {
-    "unreadable_row": "one JSON object that has each name once, or as many values as the header has names",
-    "missing": "a value; this field may not be null or empty",
-    "control_characters": "text without NUL bytes and other control characters",
-    "id_too_long": "an id of at most 256 characters",
-    "text_too_long": "a text as long as its field allows",
-    "not_a_number": "a number with a decimal point, a leading sign and no thousands separators",
-    "not_finite": "a finite number; null for unknown",
-    "number_too_large": "a number below a million millions",
-    "not_a_whole_number": "a whole number",
-    "negative": "zero or more",
-    "out_of_range": "a number in the field's range; a year of birth from 1900 to that of arrival",
-    "not_a_date": "an existing day as YYYY-MM-DD, or an ISO 8601 time",
-    "before_1970": "a day in 1970 or later",
-    "after_arrival": "a day not later than the arrival of its batch",
-    "not_a_timestamp": "an existing ISO 8601 time from 1900 on, e.g. 2026-01-31T08:00:00Z",
-    "not_a_flag": "true or false",
-    "not_an_email": "one address, name@domain",
-    "not_a_currency": "an ISO 4217 code, e.g. USD",
-    "not_a_country": "an ISO 3166 code of two capital letters, e.g. GB",
-    "not_a_language": "a BCP 47 tag that begins with two small letters, e.g. en or de-CH",
-    "not_an_mcc": "a merchant category code of four digits, zeros in front included",
-    "not_a_link": "an address that begins with https://",
-    "not_a_list": "a JSON list of texts, or texts separated by semicolons",
-    "template_braces": "a text without '{{' and '}}', which would read as a template",
-    "apy_without_its_name": "beside an APY the words 'annual percentage yield', once, as Regulation DD asks of an "
-    "advertisement",
-    "investment_without_warning": "of an investment, the words 'not FDIC insured'",
-    "unknown_user_type": "customer or operator",
-    "unknown_liability_type": "credit_card, mortgage, student_loan, loan or other",
-    "unknown_user": "the id of an accepted user",
-    "unknown_account": "the id of an accepted account",
-    "account_of_another_user": "a user who holds the account, or null",
-    "conflicting_id": "one content per id within a batch",
-}
+REASONS: dict[str, str] = tomllib.loads(Path(__file__).with_name("reasons.toml").read_text(encoding="utf-8"))
+"""Why a row may be rejected, and what would be right."""
 
 CIRCLE = 2
 """Postings that lead on for 2 ** 2 steps count as a circle: no bank posts one payment so often."""
@@ -82,6 +51,8 @@ VALUE_LENGTH = 200
 MASK = "***"
 # Catches a wrong year, and lets through a source that is a day ahead of UTC.
 TOLERATED_DAYS = 1
+DATES, AMOUNTS = (CONTRACTS["transactions"].columns[name].checks[0].statistics for name in ("date", "amount"))
+EARLIEST, LARGEST = DATES["min_value"], AMOUNTS["max_value"]
 CONTROL = "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F\u0080-\u009f]"
 NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 NOT_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"
@@ -89,8 +60,14 @@ CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
 OFFSET = r"((0[0-9]|1[0-3])(:?[0-5][0-9])?|14(:?00)?)"  # hours from UTC: no place is further than 14
 DATE = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{CLOCK} ?(Z|[+-]{OFFSET})?)?$"
 PLAIN_ID = r"^[A-Za-z0-9._:/#+=-]+$"
-LANGUAGE = r"^[a-z]{2}(-[A-Za-z0-9]{2,8})*$"
-EMAIL = r"^[^@\s<>,;]{1,64}@[^@\s<>,;]{1,190}\.[^@\s<>,;.]{1,63}$"
+FORMS = {
+    "email": (r"^[^@\s<>,;]{1,64}@[^@\s<>,;]{1,190}\.[^@\s<>,;.]{1,63}$", "not_an_email"),
+    "currency": (r"^[A-Z]{3}$", "not_a_currency"),
+    "language": (r"^[a-z]{2}(-[A-Za-z0-9]{2,8})*$", "not_a_language"),
+    "mcc": (r"^[0-9]{4}$", "not_an_mcc"),
+    "link": (r"^https://[^\s]+$", "not_a_link"),
+}
+"""What texts of these kinds look like, and what is wrong with others."""
 MOMENT = "timestamp('UTC', 6)"
 SEPARATOR = ";"
 NOBODY = ibis.literal([], type="array<string>")
@@ -109,7 +86,7 @@ def in_memory(rows: ibis.Table, _: str) -> ibis.Table:
 def judge(raw: Mapping[str, ibis.Table], keep: Keep = in_memory) -> dict[str, ibis.Table]:
     """Judge the rows of all batches, each table against the accepted rows of those it refers to; products if any."""
     newest = keep(newest_dates(raw["transactions"]), "newest_dates")
-    users = judge_users(raw["users"], keep)
+    users = _judged("users", _read("users", raw["users"]), keep)
     accounts = judge_accounts(raw["accounts"], accepted(users), newest, keep)
     held = keep(holders(accounts), "holders")
     judged = {
@@ -121,12 +98,7 @@ def judge(raw: Mapping[str, ibis.Table], keep: Keep = in_memory) -> dict[str, ib
     return judged | ({"products": judge_products(raw["products"], keep)} if "products" in raw else {})
 
 
-def judge_users(raw: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
-    """Judge the users of all batches."""
-    return _judged("users", _read("users", raw), keep)
-
-
-def judge_accounts(raw: ibis.Table, users: ibis.Table, newest: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
+def judge_accounts(raw: ibis.Table, users: ibis.Table, newest: ibis.Table, keep: Keep) -> ibis.Table:
     """Judge the accounts of all batches against the accepted users.
 
     A balance without a date is of the `newest_dates` transaction of its batch, or of its arrival without one.
@@ -138,7 +110,7 @@ def judge_accounts(raw: ibis.Table, users: ibis.Table, newest: ibis.Table, keep:
     return _judged("accounts", rows, keep, {"user_id": unknown})
 
 
-def judge_transactions(raw: ibis.Table, held: ibis.Table, keep: Keep = ibis.Table.alias) -> ibis.Table:
+def judge_transactions(raw: ibis.Table, held: ibis.Table, keep: Keep) -> ibis.Table:
     """Judge the transactions of all batches against the `holders` of accounts; a missing user is one of them.
 
     A row that says `removed` needs its id and nothing else.
@@ -150,9 +122,7 @@ def judge_transactions(raw: ibis.Table, held: ibis.Table, keep: Keep = ibis.Tabl
     return _judged("transactions", rows.mutate(**why), keep, references)
 
 
-def judge_liabilities(
-    raw: ibis.Table, held: ibis.Table, newest: ibis.Table, keep: Keep = ibis.Table.alias
-) -> ibis.Table:
+def judge_liabilities(raw: ibis.Table, held: ibis.Table, newest: ibis.Table, keep: Keep) -> ibis.Table:
     """Judge the liabilities of all batches against the `holders` of accounts; dates and users as for the others."""
     rows, references = _held_by(_dated(_read("liabilities", raw), newest), held)
     return _judged("liabilities", rows, keep, references)
@@ -206,7 +176,7 @@ def newest_dates(raw_transactions: ibis.Table) -> ibis.Table:
 
 def catalogue(products_json: Path, con: Backend) -> ibis.Table:
     """The raw rows of the catalogue that ships, as batch ``catalogue``; judged while no batch has brought products."""
-    landed = landing.LandedFile("products", products_json, "json", products_json.name)
+    landed = LandedFile("products", products_json, "json", products_json.name)
     return landing.read_files(con, [landed], "products", batch_id="catalogue", arrival=1, arrived_on=EARLIEST)
 
 
@@ -300,7 +270,7 @@ def _gone(ranked: ibis.Table) -> ibis.Table:
 
 
 def quarantined(judged_by_table: Mapping[str, ibis.Table]) -> ibis.Table:
-    """Every rejected row of the judged tables: contract QuarantinedRows."""
+    """Every rejected row of the judged tables: contract ``quarantined_rows``."""
     kept_out = [
         judged.filter(judged.outcome == "rejected").select(
             "batch",
@@ -409,19 +379,13 @@ def _why(field: Field, text: ibis.Column, value: ibis.Column, arrived_on: ibis.C
         found.append((value.notin(field.choices), f"unknown_{field.name}"))
     else:
         found.append((text.re_search(CONTROL), "control_characters"))
-        found.append((text.length() > _longest(field), "id_too_long" if field.kind == "id" else "text_too_long"))
-        if field.kind == "email":
-            found.append((~text.re_search(EMAIL), "not_an_email"))
-        elif field.kind == "currency":
-            found.append((~text.re_search("^[A-Z]{3}$"), "not_a_currency"))
+        longest = {"id": ID_LENGTH, "list": LIST_LENGTH}.get(field.kind, field.longest)
+        found.append((text.length() > longest, "id_too_long" if field.kind == "id" else "text_too_long"))
+        if field.kind in FORMS:
+            form, other = FORMS[field.kind]
+            found.append((~text.re_search(form), other))
         elif field.kind == "country":
             found.append((text.notin(sorted(COUNTRIES)), "not_a_country"))
-        elif field.kind == "language":
-            found.append((~text.re_search(LANGUAGE), "not_a_language"))
-        elif field.kind == "mcc":
-            found.append((~text.re_search("^[0-9]{4}$"), "not_an_mcc"))
-        elif field.kind == "link":
-            found.append((~text.re_search(r"^https://[^\s]+$"), "not_a_link"))
         elif field.kind == "list":
             # Read as what it says: an escaped brace or quote counts as the character that a customer would see.
             texts = value.try_cast("json").array.map(lambda one: one.str)
@@ -437,10 +401,6 @@ def _why(field: Field, text: ibis.Column, value: ibis.Column, arrived_on: ibis.C
         latest = (arrived_on + ibis.interval(days=TOLERATED_DAYS)).cast("date")
         found.append((value.cast("date") > latest, "after_arrival"))
     return ibis.cases(*found, else_=_none())
-
-
-def _longest(field: Field) -> int:
-    return {"id": ID_LENGTH, "list": LIST_LENGTH}.get(field.kind, field.longest)
 
 
 # --- One row: what it refers to ---

@@ -91,15 +91,18 @@ def read(folder: Path) -> dict[str, Declaration]:
 
     Refused: what is no TOML, unknown keys, and values that cannot be meant.
     """
+    content = content_of(folder)
+    require_known(content, ["ids", *DEFAULTS, *LAYOUT, *TABLES], "")
+    return {table: _declaration(content, table) for table in TABLES}
+
+
+def content_of(folder: Path) -> dict[str, Any]:
+    """What stands in the folder's `batch.toml`, nothing where there is none."""
     path = folder / NAME
-    if not path.is_file():
-        return {table: Declaration(table) for table in TABLES}
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BatchRefused(f"{NAME}: no TOML in UTF-8: {error}") from None
-    _require_known(content, ["ids", *DEFAULTS, *LAYOUT, *TABLES], "")
-    return {table: _declaration(content, table) for table in TABLES}
 
 
 def with_ids(folder: Path, ids: str) -> bytes:
@@ -112,11 +115,12 @@ def with_ids(folder: Path, ids: str) -> bytes:
     return written if declared else f'ids = "{ids}"\n'.encode() + written
 
 
-def _require_known(content: Mapping[str, Any], known: Collection[str], where: str) -> None:
+def require_known(content: Mapping[str, Any], known: Collection[str], where: str, others: str = "there are") -> None:
+    """Refuse keys that are none of those known, with what may have been meant."""
     for name in content:
         if name not in known:
             meant = nearest(name, known)
-            hint = f"did you mean {meant}?" if meant else f"there are {', '.join(known)}"
+            hint = f"did you mean {meant}?" if meant else f"{others} {', '.join(known)}"
             raise BatchRefused(f"{NAME}: {where}no key {name[:100]!r}; {hint}")
 
 
@@ -124,11 +128,11 @@ def _declaration(content: Mapping[str, Any], table: str) -> Declaration:
     section = content.get(table, {})
     if not isinstance(section, dict):
         raise BatchRefused(f"{NAME}: {table} is a section, [{table}]")
-    _require_known(
+    require_known(
         section, [*LAYOUT, "columns", *(AMOUNTS if table == "transactions" else ())], f"in [{table}] there is "
     )
     found = {name: section.get(name, content.get(name)) for name in LAYOUT}
-    said = {name: _checked(name, value) for name, value in found.items() if value is not None}
+    said = {name: checked(name, value) for name, value in found.items() if value is not None}
     if said.get("thousands") == said.get("decimal", "."):
         raise BatchRefused(f"{NAME}: decimal and thousands are both {said['thousands']!r}")
     columns = _columns(section.get("columns", {}), table)
@@ -161,7 +165,7 @@ def _declaration(content: Mapping[str, Any], table: str) -> Declaration:
     )
 
 
-def _checked(name: str, value: Any) -> Any:
+def checked(name: str, value: Any) -> Any:
     """A value of `LAYOUT` as the reader needs it."""
     if name == "skip_lines":
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1_000:

@@ -34,7 +34,7 @@ from ibis.backends.duckdb import Backend
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest import declaration, plaid
-from spendsense_pipeline.ingest.fields import FIELDS, PERSONAL, TABLES, names
+from spendsense_pipeline.ingest.fields import FIELDS, TABLES, names
 from spendsense_pipeline.ingest.files import (
     BLOCK,
     COMPLETE,
@@ -53,31 +53,6 @@ from spendsense_pipeline.ingest.files import (
     quoted,
     readable,
 )
-
-__all__ = [
-    "COMPLETE",
-    "FIELDS",
-    "PERSONAL",
-    "TABLES",
-    "Arrivals",
-    "BatchRefused",
-    "FileSurvey",
-    "LandedFile",
-    "arrivals",
-    "clear_arriving",
-    "content_hash",
-    "discover",
-    "is_final",
-    "land",
-    "last_change",
-    "note_erasure",
-    "read_files",
-    "read_raw",
-    "require_unchanged",
-    "stamps",
-    "strangers",
-    "survey",
-]
 
 SUFFIXES = {
     ".json": "json",
@@ -652,7 +627,7 @@ def read_raw(
     arrived_on: dt.date,
     surveyed: Sequence[FileSurvey] | None = None,
 ) -> ibis.Table:
-    """The rows of one table in a batch, as written: contract RawRows and every known field as text.
+    """The rows of one table in a batch, as written: contract ``raw_…`` and every known field as text.
 
     A field that a file or a row lacks is null; a row that is no record at all is null in every field. ``row``
     counts from 1 within the file; ``page`` orders the pages of Plaid's responses and is 0 elsewhere. Pass what

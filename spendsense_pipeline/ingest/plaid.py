@@ -12,9 +12,11 @@ What does not belong here: whether a value makes sense (`canonical.py`), what a 
 """
 
 import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from ibis.backends.duckdb import Backend
@@ -233,88 +235,39 @@ def _items(responses: str, table: str) -> str:
     )
 
 
-def _text(path: str) -> str:
-    return f"(one->>'{path}')"
-
-
-# The counterparty itself, and not the marketplace or the payment app in between, where Plaid tells them apart.
-COUNTERPARTY = (
-    "coalesce(list_filter(coalesce(one->'$.counterparties[*]', []), "
-    "lambda party: party->>'$.type' IN ('merchant', 'income_source', 'financial_institution'))[1]->>'$.name', "
-    "one->>'$.counterparties[0].name')"
-)
-
-
-def _unless_removed(sql: str) -> str:
-    return f"CASE WHEN kind < 2 THEN {sql} END"
-
-
-def _of_object(sql: str) -> str:
+FORMS = {
+    "sql": "{0}",
     # What is no object is a row without any value, which is rejected as unreadable.
-    return f"CASE WHEN json_type(one) = 'OBJECT' THEN {sql} END"
-
-
-def _apr(kind: str) -> str:
+    "of_object": "CASE WHEN json_type(one) = 'OBJECT' THEN {0} END",
+    "turned": turned("(one->>'{0}')"),
     # Of several rates of a kind, the one on the largest balance.
-    return (
-        "list_sort(list_transform(list_filter(coalesce(one->'$.aprs[*]', []), "
-        f"lambda apr: apr->>'$.apr_type' = '{kind}'), "
-        "lambda apr: {owed: coalesce(try_cast(apr->>'$.balance_subject_to_apr' AS DOUBLE), 0), "
-        "rate: apr->>'$.apr_percentage'}), 'DESC')[1].rate"
-    )
-
-
-TRANSLATION: dict[str, dict[str, str]] = {
-    "users": {"user_id": "user_id"},
-    "accounts": {
-        "account_id": _text("$.account_id"),
-        "user_id": _of_object("user_id"),
-        "type": _text("$.type"),
-        "subtype": _text("$.subtype"),
-        "balance_available": _text("$.balances.available"),
-        "balance_current": _text("$.balances.current"),
-        "balance_limit": _text("$.balances.limit"),
-        "iso_currency_code": _text("$.balances.iso_currency_code"),
-        "holder_category": _text("$.holder_category"),
-        "account_name": f"coalesce({_text('$.official_name')}, {_text('$.name')})",
-        "balance_date": _text("$.balances.last_updated_datetime"),
-    },
-    "transactions": {
-        "transaction_id": _text("$.transaction_id"),
-        "account_id": _text("$.account_id"),
-        "user_id": _unless_removed(_of_object("user_id")),
-        "date": _unless_removed(_text("$.date")),
-        "amount": _unless_removed(turned(_text("$.amount"))),  # Plaid: positive = out
-        "merchant_name": _unless_removed(f"coalesce({_text('$.merchant_name')}, {_text('$.name')})"),
-        "merchant_entity_id": _unless_removed(_text("$.merchant_entity_id")),
-        "payment_channel": _unless_removed(_text("$.payment_channel")),
-        "category_primary": _unless_removed(_text("$.personal_finance_category.primary")),
-        "category_detailed": _unless_removed(_text("$.personal_finance_category.detailed")),
-        "pending": _unless_removed(_text("$.pending")),
-        # The bank's own text, which Plaid keeps where it is asked to, beside its shorter name.
-        "description_raw": _unless_removed(f"coalesce({_text('$.original_description')}, {_text('$.name')})"),
-        "mcc": _unless_removed(_text("$.mcc")),
-        "transaction_code": _unless_removed(_text("$.transaction_code")),
-        "counterparty_name": _unless_removed(COUNTERPARTY),
-        "pending_transaction_id": _unless_removed(_text("$.pending_transaction_id")),
-        "removed": _of_object("CASE WHEN kind = 2 THEN 'true' END"),
-    },
-    "liabilities": {
-        # Plaid gives liabilities no id of their own; an account has one.
-        "liability_id": _text("$.account_id"),
-        "account_id": _text("$.account_id"),
-        "user_id": _of_object("user_id"),
-        "liability_type": _of_object("['credit_card', 'student_loan', 'mortgage'][kind + 1]"),
-        "apr_purchase": _apr("purchase_apr"),
-        "apr_balance_transfer": _apr("balance_transfer_apr"),
-        "apr_cash_advance": _apr("cash_apr"),
-        "minimum_payment_amount": f"coalesce({_text('$.minimum_payment_amount')}, {_text('$.next_monthly_payment')})",
-        "last_payment_amount": _text("$.last_payment_amount"),
-        "is_overdue": f"coalesce({_text('$.is_overdue')}, "
-        f"CAST(try_cast({_text('$.past_due_amount')} AS DOUBLE) > 0 AS VARCHAR))",
-        "next_payment_due_date": _text("$.next_payment_due_date"),
-        "last_statement_balance": _text("$.last_statement_balance"),
-        "interest_rate": f"coalesce({_text('$.interest_rate_percentage')}, {_text('$.interest_rate.percentage')})",
-    },
+    "apr": "list_sort(list_transform(list_filter(coalesce(one->'$.aprs[*]', []), "
+    "lambda apr: apr->>'$.apr_type' = '{0}'), "
+    "lambda apr: {{owed: coalesce(try_cast(apr->>'$.balance_subject_to_apr' AS DOUBLE), 0), "
+    "rate: apr->>'$.apr_percentage'}}), 'DESC')[1].rate",
 }
-"""Each field of the landing format that a response tells, as SQL on ``one``, ``kind`` and ``user_id``."""
+"""How `plaid.toml` tells a field that is no plain path."""
+
+
+def _told(how: Any) -> str:
+    if isinstance(how, dict):
+        ((form, value),) = how.items()
+        return FORMS[form].format(value)
+    texts = [f"(one->>'{path}')" for path in ([how] if isinstance(how, str) else how)]
+    return texts[0] if len(texts) == 1 else f"coalesce({', '.join(texts)})"
+
+
+def _translation() -> dict[str, dict[str, str]]:
+    """Each field of the landing format that a response tells, as SQL on ``one``, ``kind`` and ``user_id``."""
+    tables = tomllib.loads(Path(__file__).with_name("plaid.toml").read_text(encoding="utf-8"))
+    fields = {table: {name: _told(how) for name, how in told.items()} for table, told in tables.items()}
+    fields["transactions"] |= {
+        name: f"CASE WHEN kind < 2 THEN {sql} END"
+        for name, sql in fields["transactions"].items()
+        if name not in KEPT_OF_REMOVED
+    }
+    return fields
+
+
+KEPT_OF_REMOVED = ("transaction_id", "account_id", "removed")
+TRANSLATION = _translation()

@@ -18,7 +18,7 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
-from spendsense_pipeline.contracts import canonical_tables as contracts
+from spendsense_pipeline.contracts import TABLES
 from spendsense_pipeline.ingest import canonical, fields
 from spendsense_pipeline.ingest.files import literal, quoted
 
@@ -44,8 +44,11 @@ class Step(NamedTuple):
 
 def rules() -> str:
     """Stands for all that judges, as sha256 in hex: our code and lists, and the engine."""
-    ours = [Path(__file__).with_name(name) for name in ("canonical.py", "countries.txt", "fields.py", "merge.py")]
-    sources = [*ours, Path(__file__), Path(str(contracts.__file__))]
+    ours = [
+        Path(__file__).with_name(name)
+        for name in ("canonical.py", "countries.txt", "fields.py", "fields.toml", "merge.py")
+    ]
+    sources = [*ours, Path(__file__), TABLES / "canonical.toml"]
     engine = f"{duckdb.__version__} {ibis.__version__}".encode()
     return hashlib.sha256(b"".join([*(source.read_bytes() for source in sources), engine])).hexdigest()
 

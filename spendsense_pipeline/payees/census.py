@@ -9,6 +9,7 @@ import datetime as dt
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import ibis
@@ -16,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 from ibis import udf
 
+from spendsense_pipeline.frames import records
 from spendsense_pipeline.payees import known, names, vocabularies, words
 from spendsense_pipeline.payees.population import MIN_CUSTOMERS, POPULATION, PRICE_POINTS, population
 from spendsense_pipeline.payees.readings import DESCRIPTOR, Reader
@@ -115,6 +117,7 @@ def is_open(name: str, customers: int, person: bool) -> bool:
     return customers >= MIN_CUSTOMERS or name in _known_keys() or not names.may_be_person(parts)
 
 
+@cache
 def _known_keys() -> frozenset[str]:
     return frozenset(payee.key for payee in known.table())
 
@@ -347,14 +350,7 @@ def listed(payees: pd.DataFrame, limit: int, *, unknown: bool = False) -> list[d
         payees = payees[_unknown(payees)]
     payees = payees.sort_values(["rows", "name"], ascending=[False, True], kind="stable").head(limit)
     shown = payees[["name", "category", "category_source", "counterparty", "service", "rows", "customers"]]
-    return _as_records(shown)
-
-
-def _as_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {str(name): None if pd.isna(value) else value for name, value in row.items()}
-        for row in frame.astype(object).to_dict("records")
-    ]
+    return records(shown)
 
 
 def _most_frequent(unknown: pd.DataFrame) -> list[dict[str, Any]]:
@@ -362,7 +358,7 @@ def _most_frequent(unknown: pd.DataFrame) -> list[dict[str, Any]]:
     enough = unknown[unknown["at"] >= MIN_CUSTOMERS]
     found = enough.groupby("name").agg(rows=("rows", "sum"), customers=("at", "max")).reset_index()
     found = found.sort_values(["rows", "name"], ascending=[False, True]).head(UNKNOWN_SHOWN)
-    return _as_records(found)
+    return records(found)
 
 
 def _unmapped(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -376,4 +372,4 @@ def _unmapped(frame: pd.DataFrame) -> list[dict[str, Any]]:
     told = told[~told["name"].map(vocabularies.known_name).astype(bool)]
     found = told.groupby("name").agg(rows=("rows", "sum"), customers=("customers", "max")).reset_index()
     found = found[found["customers"] >= MIN_CUSTOMERS].sort_values(["rows", "name"], ascending=[False, True])
-    return _as_records(found[["name", "rows"]].head(UNKNOWN_SHOWN))
+    return records(found[["name", "rows"]].head(UNKNOWN_SHOWN))

@@ -10,7 +10,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,13 +67,6 @@ _UNLIKELY = re.compile(
     r"q[^u]|[bcdfghjklmpqrtvwxz]x|x[bdfgjkmnrvwz]|j[bcfgpqrvwxz]|v[bcfgjkmpqwxz]|z[bdfgjmnqrvx]|w[jqvxz]|[aeiouy]{4}|[^aeiouy]{6}"
 )
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "œ": "oe", "ł": "l"})
-
-_LEGAL_FORMS: Final = frozenset(
-    [
-        *("inc", "llc", "llp", "ltd", "limited", "corp", "corporation", "plc", "gmbh", "mbh", "ag", "kg", "ohg"),
-        *("kgaa", "ug", "sarl", "sasu", "sl", "srl", "bv", "nv", "oy"),
-    ]
-)
 
 Words = tuple[str, ...]
 
@@ -181,7 +174,7 @@ def name_of(text: Text, start: int = 0) -> Name | None:
     for word, as_written in zip(words[first:end], written[first:end], strict=True):
         if word not in kept:
             kept[word] = as_written
-    if not kept or _glue().issuperset(kept):
+    if not kept or _glue()[0].issuperset(kept):
         return None
     key, display = " ".join(kept), _as_read(list(kept.values()))
     if text.account:
@@ -241,12 +234,12 @@ def is_business(words: Iterable[str]) -> bool:
 
 def is_company(text: Text) -> bool:
     """Whether a legal form stands in a text, as ``Ltd`` and ``GmbH`` do."""
-    return not _LEGAL_FORMS.isdisjoint(text.raw)
+    return not _legal_forms()[0].isdisjoint(text.raw)
 
 
 def is_legal_form(name: Name) -> bool:
     """Whether nothing but a legal form is left: `INC` of `REMITLY INC`."""
-    return _LEGAL_FORMS.issuperset(name.words)
+    return _legal_forms()[0].issuperset(name.words)
 
 
 # --- fields of a text ------------------------------------------------------------------------------------------
@@ -595,25 +588,11 @@ def _cased(word: str, *, first: bool) -> str:
     if not word.isupper() and not word.islower():
         return word
     lower = word.lower()
-    if not first and lower in (
-        "and",
-        "of",
-        "the",
-        "de",
-        "la",
-        "le",
-        "du",
-        "des",
-        "van",
-        "von",
-        "der",
-        "den",
-        "und",
-        "et",
-    ):
+    small, abbreviations = _casing()
+    if not first and lower in small:
         return lower
     short = len(word) <= 3 and not any(vowel in lower for vowel in "aeiouy") and lower not in _person_words()[1]
-    if word.isupper() and (short or word in ("USA", "UK", "HOA", "AOK")):
+    if word.isupper() and (short or lower in abbreviations):
         return word
     return word.capitalize()
 
@@ -621,6 +600,7 @@ def _cased(word: str, *, first: bool) -> str:
 # --- data ------------------------------------------------------------------------------------------------------
 
 
+@cache
 def load(name: str) -> dict[str, Any]:
     """A data file of this room."""
     return tomllib.loads((DATA / name).read_text(encoding="utf-8"))
@@ -672,31 +652,20 @@ def _trimmings() -> tuple[frozenset[Words], frozenset[Words], frozenset[str]]:
 
 
 @cache
-def _glue() -> frozenset[str]:
-    """Words that hold others together and name nobody."""
-    return frozenset(load("boilerplate.toml")["glue"].split())
+def _sets(file: str, *names: str) -> tuple[frozenset[str], ...]:
+    """The words of some entries of a data file, each with blanks between them."""
+    return tuple(frozenset(load(file)[name].split()) for name in names)
+
+
+_glue = partial(_sets, "boilerplate.toml", "glue")  # words that hold others together and name nobody
+_legal_forms = partial(_sets, "boilerplate.toml", "legal_forms")
+_casing = partial(_sets, "boilerplate.toml", "small", "abbreviations")
+_month_names = partial(_sets, "months.toml", "sure", "beside_number")
+_person_words = partial(_sets, "people.toml", "given", "titles", "business", "things")
 
 
 @cache
-def _month_names() -> tuple[frozenset[str], frozenset[str]]:
-    told = load("months.toml")
-    return frozenset(told["sure"].split()), frozenset(told["beside_number"].split())
-
-
-@cache
-def _person_words() -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
-    """Given names, titles, words of businesses, and words that are no part of a name."""
-    told = load("people.toml")
-    given, titles, business, things = (
-        frozenset(told[name].split()) for name in ("given", "titles", "business", "things")
-    )
-    return given, titles, business, things
-
-
-@cache
-def _places() -> tuple[
-    frozenset[str], frozenset[str], frozenset[str], frozenset[str], frozenset[str], frozenset[str], frozenset[str]
-]:
+def _places() -> tuple[frozenset[str], ...]:
     """States, their names, countries, what needs its place, prepositions, American cities, and those of Europe."""
     told = load("places.toml")
     cities = told["cities"]

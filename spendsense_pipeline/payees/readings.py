@@ -7,7 +7,6 @@ customer, an amount or a date; what the population shows arrives as a table (``p
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Final
 
 import pyarrow as pa
@@ -92,36 +91,32 @@ class Payee:
     by_paypal: bool
 
 
-def readings(descriptors: pa.Table, house: Sequence[HouseRule] = (), population: pa.Table | None = None) -> pa.Table:
-    """What each row of ``DESCRIPTOR`` columns says, row for row.
-
-    ``name`` is the key that spellings share, ``display`` the name as a reader sees it (neither where the texts are
-    empty); ``category`` one of Plaid's names and ``category_source`` one of ``SOURCES``; ``counterparty`` one of
-    ``known.COUNTERPARTIES`` (``person``: the name looks like one); ``service`` one of ``known.SERVICES``, whatever the
-    category's source; ``says`` the bits of ``words.CLASSES``; ``mark`` what the transaction code says of the row;
-    ``list_priced`` and ``own_priced`` what the ``population`` shows, null where it shows nothing; ``bare``: beside how
-    it was paid, the texts name nobody; ``by_paypal``: PayPal moved the money. All but ``says`` and the last two may be
-    null.
-    """
-    return Reader(house)(descriptors, population)
-
-
 class Reader:
-    """``readings`` for whoever reads several tables, or one again with another population: a text is read once."""
+    """What texts and codes say, for whoever reads several tables, or one again with another population: a text is read
+    once."""
 
     def __init__(self, house: Sequence[HouseRule] = ()) -> None:
-        self._identify = _Identifier(house)
+        self._identify = Identifier(house)
         self._payees: dict[tuple[Any, ...], Payee] = {}
         self._shapes: dict[tuple[Any, ...], Payee] = {}
 
     def __call__(self, descriptors: pa.Table, population: pa.Table | None = None) -> pa.Table:
-        """``readings`` of a table."""
+        """What each row of ``DESCRIPTOR`` columns says, row for row.
+
+        ``name`` is the key that spellings share, ``display`` the name as a reader sees it (neither where the texts are
+        empty); ``category`` one of Plaid's names and ``category_source`` one of ``SOURCES``; ``counterparty`` one of
+        ``known.COUNTERPARTIES`` (``person``: the name looks like one); ``service`` one of ``known.SERVICES``, whatever
+        the category's source; ``says`` the bits of ``words.CLASSES``; ``mark`` what the transaction code says of the
+        row; ``list_priced`` and ``own_priced`` what the ``population`` shows, null where it shows nothing; ``bare``:
+        beside how it was paid, the texts name nobody; ``by_paypal``: PayPal moved the money. All but ``says`` and the
+        last two may be null.
+        """
         told = list(zip(*self.rows(descriptors, population), strict=True)) or [()] * len(SCHEMA)
         arrays = [pa.array(values, field.type) for values, field in zip(told, SCHEMA, strict=True)]
         return pa.table(arrays, schema=SCHEMA)
 
     def rows(self, descriptors: pa.Table, population: pa.Table | None = None) -> list[tuple[Any, ...]]:
-        """``readings`` of a table, a tuple for each row."""
+        """The same, a tuple for each row."""
         columns = [
             descriptors.column(name).to_pylist() if name in descriptors.column_names else [None] * len(descriptors)
             for name in DESCRIPTOR
@@ -156,24 +151,14 @@ class Reader:
         return payee
 
 
-def identify(
-    merchant_name: str | None,
-    description_raw: str | None,
-    counterparty_name: str | None,
-    house: Sequence[HouseRule] = (),
-) -> Payee:
-    """Who the texts of one row name.
+class Identifier:
+    """Who the texts of one row name, by the shipped table and a house's own lines.
 
-    >>> identify("PAYPAL *SPOTIFY", None, None).display
+    >>> Identifier()("PAYPAL *SPOTIFY", None, None).display
     'Spotify'
     """
-    return _Identifier(house)(merchant_name, description_raw, counterparty_name)
 
-
-class _Identifier:
-    """Names payees by the shipped table and a house's own lines."""
-
-    def __init__(self, house: Sequence[HouseRule]) -> None:
+    def __init__(self, house: Sequence[HouseRule] = ()) -> None:
         self._known = known.phrases()
         self._has_rules = bool(house)
         self._house = Phrases((rule.pattern, rule) for rule in house)
@@ -329,8 +314,10 @@ def _shown(population: pa.Table | None, names: set[str | None]) -> dict[str | No
 
 def _reading_of(payee: Payee, delivered: tuple[Any, ...], shown: dict[str, Any]) -> tuple[Any, ...]:
     primary, detailed, mcc, code = delivered
-    meaning = _code_of(code)
-    category, source = _first_category(payee, _delivered(primary, detailed), _merchant(mcc), meaning, shown)
+    meaning = vocabularies.code_meaning(code)
+    category, source = _first_category(
+        payee, vocabularies.delivered_category(primary, detailed), vocabularies.mcc_category(mcc), meaning, shown
+    )
     service = (payee.house.service if payee.house else None) or (payee.known.service if payee.known else None)
     return (
         payee.name,
@@ -394,18 +381,3 @@ def _counterparty(payee: Payee, category: str | None, meaning: vocabularies.Code
     if payee.person and not category.startswith(_SHOPS):
         return "person"
     return "merchant" if payee.business or category.startswith(_SHOPS) else None
-
-
-@lru_cache(maxsize=10_000)
-def _delivered(primary: str | None, detailed: str | None) -> str | None:
-    return vocabularies.delivered_category(primary, detailed)
-
-
-@lru_cache(maxsize=10_000)
-def _merchant(mcc: Any) -> str | None:
-    return vocabularies.mcc_category(mcc)
-
-
-@lru_cache(maxsize=10_000)
-def _code_of(code: Any) -> vocabularies.Code | None:
-    return vocabularies.code_meaning(code)

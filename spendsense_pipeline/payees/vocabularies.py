@@ -10,13 +10,11 @@ not belong here: payees, and anything about a customer's rows.
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import NamedTuple
-
-import iso18245
+from typing import NamedTuple, TypeVar
 
 from spendsense_pipeline.payees.words import plain
 
@@ -58,6 +56,7 @@ MARKS = (
 )
 
 UNTELLING = ("", "INCOME", "INCOME_OTHER_INCOME")  # of income, that it came in is all they tell
+Meaning = TypeVar("Meaning")
 _LEVELS = re.compile(r"[,>:|;/-]")
 
 
@@ -77,6 +76,7 @@ class MerchantCodes(NamedTuple):
     category: str | None
 
 
+@lru_cache(maxsize=1 << 14)
 def delivered_category(primary: str | None, detailed: str | None) -> str | None:
     """Plaid's name for the category that a source delivered; null where its names tell nothing or are unknown.
 
@@ -102,6 +102,7 @@ def known_name(name: str) -> bool:
     return _looked_up(name) is not None
 
 
+@lru_cache(maxsize=1 << 14)
 def mcc_category(mcc: str | None) -> str | None:
     """Plaid's name for a merchant category code of up to four digits; null for none, and for a code of anything.
 
@@ -112,22 +113,7 @@ def mcc_category(mcc: str | None) -> str | None:
     return merchants.category if merchants else None
 
 
-def mcc_name(mcc: str) -> str | None:
-    """How ISO 18245, or else a card scheme, calls the merchants of a code; null where none of them lists it.
-
-    >>> mcc_name("5814")
-    'Fast food restaurants'
-    """
-    if _merchants(mcc) is None:
-        return None
-    try:
-        code = iso18245.get_mcc(mcc.strip().zfill(4))
-    except iso18245.MCCNotFound:
-        return None  # of a range, but not in use
-    names = (code.iso_description, code.visa_description, code.mastercard_description, code.amex_description)
-    return next((name for name in names if name), None)
-
-
+@lru_cache(maxsize=1 << 14)
 def code_meaning(code: str | None) -> Code | None:
     """What a transaction code or entry description says; null where it is in no vocabulary.
 
@@ -139,15 +125,23 @@ def code_meaning(code: str | None) -> Code | None:
     >>> code_meaning("109").mark  # German: a returned direct debit
     'return'
     """
-    return _code_meaning(code) if code else None
-
-
-def primary_of(category: str) -> str:
-    """The group of a category in the target vocabulary, as ``FOOD_AND_DRINK`` of ``FOOD_AND_DRINK_COFFEE``.
-
-    Raises ``KeyError`` for a name that is no target.
-    """
-    return categories()[category]
+    if not code:
+        return None
+    known = _known_codes()
+    whole = known.get(_squeezed(code))
+    if whole is not None:
+        return whole
+    parts = [part for part in re.split(r"[\s/.,:;_+-]+", code.upper()) if part]
+    if len(parts) == 1 and len(parts[0]) == 12:
+        parts = [parts[0][at : at + 4] for at in (0, 4, 8)]
+    if len(parts) > 1 or len(code) > 4:
+        levels = ["".join(parts), "*" + parts[-1], "PMNT" + "".join(parts), "".join(parts[:2]), "PMNT" + parts[0]]
+        by_level = next((known[level] for level in levels if level in known), None)
+        if by_level is not None:
+            return by_level
+    spans = ["".join(parts[first:last]) for first in range(len(parts)) for last in range(first + 1, len(parts) + 1)]
+    found = [known[span] for span in spans if span in known]
+    return min(found, key=_telling, default=None)
 
 
 @cache
@@ -187,25 +181,6 @@ def _merchants(mcc: str | None) -> MerchantCodes | None:
     return next((codes for codes in _merchant_codes() if codes.first <= int(digits) <= codes.last), None)
 
 
-@lru_cache(maxsize=1 << 14)
-def _code_meaning(code: str) -> Code | None:
-    known = _known_codes()
-    whole = known.get(_squeezed(code))
-    if whole is not None:
-        return whole
-    parts = [part for part in re.split(r"[\s/.,:;_+-]+", code.upper()) if part]
-    if len(parts) == 1 and len(parts[0]) == 12:
-        parts = [parts[0][at : at + 4] for at in (0, 4, 8)]
-    if len(parts) > 1 or len(code) > 4:
-        levels = ["".join(parts), "*" + parts[-1], "PMNT" + "".join(parts), "".join(parts[:2]), "PMNT" + parts[0]]
-        by_level = next((known[level] for level in levels if level in known), None)
-        if by_level is not None:
-            return by_level
-    spans = ["".join(parts[first:last]) for first in range(len(parts)) for last in range(first + 1, len(parts) + 1)]
-    found = [known[span] for span in spans if span in known]
-    return min(found, key=_telling, default=None)
-
-
 def _telling(code: Code) -> int:
     return MARKS.index(code.mark) if code.mark else len(MARKS)
 
@@ -228,40 +203,40 @@ def _squeezed(code: str) -> str:
 
 @cache
 def _known_names() -> dict[str, str | None]:
-    names: dict[str, str | None] = {_key(name): _target(name) for name in categories()}
-    for file in NAMES:
-        seen: set[str] = set()
-        for line, row in _rows(file):
-            key, category = _key(row["name"]), _target(row["category"], file, line)
-            if key in seen:
-                raise ValueError(f"{file}, line {line}: {row['name']!r} is listed twice; keep one")
-            if names.setdefault(key, category) != category:
-                raise ValueError(
-                    f"{file}, line {line}: {row['name']!r} means {category} here and {names[key]} in another "
-                    "vocabulary; one name needs one meaning"
-                )
-            seen.add(key)
-    return names
+    names = {_key(name): _target(name) for name in categories()}
+    return _merged(names, NAMES, "name", _key, lambda row, file, line: _target(row["category"], file, line))
 
 
 @cache
 def _known_codes() -> dict[str, Code]:
-    known: dict[str, Code] = {}
-    for file in CODES:
+    def meaning(row: dict[str, str], file: str, line: int) -> Code:
+        if row["mark"] and row["mark"] not in MARKS:
+            raise ValueError(f"{file}, line {line}: {row['mark']!r} is no mark; one of {', '.join(MARKS)}")
+        return Code(_target(row["category"], file, line), row["mark"] or None)
+
+    return _merged({}, CODES, "code", _squeezed, meaning)
+
+
+def _merged(
+    known: dict[str, Meaning],
+    vocabularies: Sequence[str],
+    column: str,
+    key: Callable[[str], str],
+    meaning: Callable[[dict[str, str], str, int], Meaning],
+) -> dict[str, Meaning]:
+    """What several vocabularies list, in which one name or code has one meaning, by its key."""
+    for file in vocabularies:
         seen: set[str] = set()
         for line, row in _rows(file):
-            key = _squeezed(row["code"])
-            code = Code(_target(row["category"], file, line), row["mark"] or None)
-            if code.mark is not None and code.mark not in MARKS:
-                raise ValueError(f"{file}, line {line}: {code.mark!r} is no mark; one of {', '.join(MARKS)}")
-            if key in seen:
-                raise ValueError(f"{file}, line {line}: {row['code']!r} is listed twice; keep one")
-            if known.setdefault(key, code) != code:
+            word, found = key(row[column]), meaning(row, file, line)
+            if word in seen:
+                raise ValueError(f"{file}, line {line}: {row[column]!r} is listed twice; keep one")
+            if known.setdefault(word, found) != found:
                 raise ValueError(
-                    f"{file}, line {line}: {row['code']!r} means {code} here and {known[key]} in another vocabulary; "
-                    "one code needs one meaning"
+                    f"{file}, line {line}: {row[column]!r} means {found} here and {known[word]} in another "
+                    f"vocabulary; one {column} needs one meaning"
                 )
-            seen.add(key)
+            seen.add(word)
     return known
 
 

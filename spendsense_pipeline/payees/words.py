@@ -64,16 +64,6 @@ def says(plain_text: str) -> int:
     return _reading(plain_text)[0]
 
 
-def classes_said(plain_text: str) -> frozenset[str]:
-    """The names of the classes that ``says`` answers in bits.
-
-    >>> sorted(classes_said("dauerauftrag miete"))
-    ['bill', 'rent', 'standing_order']
-    """
-    bits = says(plain_text)
-    return frozenset(name for name in CLASSES if bits & BITS[name])
-
-
 def word_category(plain_text: str) -> str | None:
     """Plaid's name for what the words of a payee's name stand for; null where they say nothing of it.
 

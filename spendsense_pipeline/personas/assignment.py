@@ -39,7 +39,7 @@ class UnreadableReasons(SpendSenseError):
 
 
 def assign_personas(features: pd.DataFrame, rules: tuple[Rule, ...] = RULES) -> pd.DataFrame:
-    """Give each row of features its persona (contract ``PersonaAssignments``), in the order of the features.
+    """Give each row of features its persona (contract ``persona_assignments_30d``), in the order of the features.
 
     ``features`` may hold one window or several. An unknown signal (null) satisfies no criterion. Thresholds on money
     are for a US dollar and scale with the row's ``currency_factor``. Nothing matched: ``savings_builder`` as a

@@ -59,6 +59,3 @@ def rules_version(rules: tuple[Rule, ...]) -> str:
     """The version of a table of rules: derived from what it says, so nobody can forget to raise it."""
     said = [astuple(replace(rule, source="")) for rule in rules]
     return "rules-" + hashlib.sha256(repr(said).encode()).hexdigest()[:12]
-
-
-RULES_VERSION: Final = rules_version(RULES)

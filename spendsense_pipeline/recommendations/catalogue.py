@@ -17,9 +17,9 @@ from typing import Any, Final
 from ibis.backends.duckdb import Backend
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from spendsense_pipeline.contracts.persona_tables import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest import canonical
+from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.recommendations.generation import Answer
 from spendsense_pipeline.recommendations.guardrails import review_text
 from spendsense_pipeline.recommendations.offers import RELEVANCE

@@ -7,7 +7,7 @@ What does not belong here: finding insights (``insights/``), the words (``librar
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from spendsense_pipeline.contracts.insight_tables import SEVERITIES
+from spendsense_pipeline.contracts import SEVERITIES
 from spendsense_pipeline.insights.kinds import IMPORTANCE, INSIGHTS
 
 TAGS: Final = {

@@ -18,8 +18,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from spendsense_pipeline.contracts import arrow_schema
-from spendsense_pipeline.contracts.recommendation_tables import DraftRecommendations
+from spendsense_pipeline.contracts import CONTRACTS, arrow_schema
 from spendsense_pipeline.durations import NOT_REPEATED, REJECTION, REPEATED_LATER
 from spendsense_pipeline.frames import records, to_frame
 from spendsense_pipeline.insights.kinds import INSIGHTS
@@ -102,7 +101,7 @@ def draft_recommendations(
     wordings: Mapping[tuple[str, str], str] | None = None,
     judged: Judged | None = None,
 ) -> pd.DataFrame:
-    """The day's drafts with their findings (contract DraftRecommendations), sorted by customer, kind and rank.
+    """The day's drafts with their findings (contract ``draft_recommendations``), sorted by customer, kind and rank.
 
     ``situations`` from ``situations.situations``, ``templates`` as EducationTemplates, ``matches`` as
     ProductMatches, ``products`` as the frame of Products. ``consents``: live periods only (user_id, scope,
@@ -456,4 +455,4 @@ _json = json.JSONEncoder(ensure_ascii=False).encode
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rows in the columns and types of the contract."""
-    return to_frame(pa.Table.from_pylist(rows, schema=arrow_schema(DraftRecommendations)))
+    return to_frame(pa.Table.from_pylist(rows, schema=arrow_schema(CONTRACTS["draft_recommendations"])))

@@ -18,9 +18,9 @@ from typing import Final
 
 import pandas as pd
 
-from spendsense_pipeline.contracts.persona_tables import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.insights.kinds import INSIGHTS
+from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.recommendations.choosing import TAGS
 from spendsense_pipeline.recommendations.facts import ABOUT_FACTS, FACTS
 from spendsense_pipeline.recommendations.identity import template_hash
@@ -102,7 +102,7 @@ def load_library(prompts_dir: Path) -> list[Piece]:
 
 
 def education_templates(situations: pd.DataFrame, library: Sequence[Piece], as_of: dt.date) -> pd.DataFrame:
-    """The pieces that fit each situation of the day, best first (contract EducationTemplates).
+    """The pieces that fit each situation of the day, best first (contract ``education_templates``).
 
     ``situations`` as from ``situations.situations``. ``rank`` orders by how many facts a piece asserts and
     how many of the customer's figures it shows, but a second piece on a topic comes after the first of every

@@ -18,9 +18,9 @@ from typing import Any, Final
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from spendsense_pipeline.contracts.persona_tables import PERSONAS
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.insights.kinds import INSIGHTS
+from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.recommendations.facts import ABOUT_FACTS, ABOUT_SLOTS, FACTS, YES_NO, situation_key
 from spendsense_pipeline.recommendations.library import Piece, load_library
 from spendsense_pipeline.recommendations.render import fill_slots

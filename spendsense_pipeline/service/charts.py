@@ -47,7 +47,7 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 
 
 def forecast(calendar: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The balance of the coming days with its range and what is expected: the shape of ``profiles.calendar`` in.
+    """The balance of the coming days with its range and what is expected: a customer's ``calendar`` in.
 
     {line, band (points; none where the history is too short for a range), zero (height of nothing, or None), ticks and
     heights, days (labels), marks [{x, kind}], lowest (row)}; None where there is no forecast. Ticks are top first.

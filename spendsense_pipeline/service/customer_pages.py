@@ -68,21 +68,22 @@ def customer(request: Request, caller: Reader, user_id: str) -> Response:
     with reading(service.engine) as session:
         events = consent.history(session, user_id)
         texts = activity.history_of(session, user_id, service.now())
-    whole = profiles.whole(service.settings.warehouse_root, user_id, service.live_scopes(), service.settings.payees)
+    customer = profiles.Customer(service.settings.warehouse_root, user_id, house=service.settings.payees)
+    known, windows, ahead = customer.profile(service.live_scopes()), customer.signals()["windows"], customer.calendar()
     return page(
         request,
         "customer.html",
         caller=caller,
         user_id=user_id,
-        as_of=whole["profile"]["as_of"],
-        consents=whole["profile"]["consent"],
-        personas=[_persona(window, one) for window, one in whole["profile"]["personas"].items()],
-        signals=_signals_by_family(whole["signals"]["windows"]),
-        windows=list(whole["signals"]["windows"]),
-        behind=next(iter(whole["signals"]["windows"].values()), None),
-        insights=[one | {"lines": pane.insight_lines(one["figures"])} for one in whole["insights"]["insights"]],
-        calendar=whole["calendar"],
-        plot=charts.forecast(whole["calendar"]),
+        as_of=known["as_of"],
+        consents=known["consent"],
+        personas=[_persona(window, one) for window, one in known["personas"].items()],
+        signals=_signals_by_family(windows),
+        windows=list(windows),
+        behind=next(iter(windows.values()), None),
+        insights=[one | {"lines": pane.insight_lines(one["figures"])} for one in customer.insights()["insights"]],
+        calendar=ahead,
+        plot=charts.forecast(ahead),
         texts=texts,
         periods=service.periods(user_id)[user_id],
         events=events,

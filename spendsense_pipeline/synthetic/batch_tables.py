@@ -13,16 +13,7 @@ from faker import Faker
 
 from spendsense_pipeline.synthetic import behaviour, payee_pool, schedule
 from spendsense_pipeline.synthetic.behaviour import Rows, Standing
-from spendsense_pipeline.synthetic.cast import (
-    FORMER_ACCOUNT,
-    INVESTMENT,
-    OTHER,
-    PLACES,
-    SECOND_CARD,
-    STUDENT_LOAN,
-    Cards,
-    People,
-)
+from spendsense_pipeline.synthetic.cast import PLACES, Cards, Fourth, People, Place
 from spendsense_pipeline.synthetic.rng import Flags, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import Period
 
@@ -84,6 +75,11 @@ def as_money(cents: Ints, missing: Flags | None = None) -> pa.Array:
     return pa.array(cents / 100, pa.float64(), mask=missing)
 
 
+def changed(table: pa.Table, **columns: pa.Array) -> pa.Table:
+    """The table with some columns in place of its own, or behind them."""
+    return pa.table({name: table[name] for name in table.column_names} | columns)
+
+
 def users_table(rng: Rng, who: People, ids: list[str], names: Names) -> pa.Table:
     named = names.people(rng, "customer", who.index)
     consented = who.consented_on > 0
@@ -125,11 +121,11 @@ def operators_table(rng: Rng, count: int, names: Names, period: Period) -> pa.Ta
     )
 
 
-OTHER_KINDS = {
-    SECOND_CARD: ("second_card", "credit", "credit card"),
-    STUDENT_LOAN: ("student_loan", "loan", "student"),
-    INVESTMENT: ("brokerage", "investment", "brokerage"),
-    FORMER_ACCOUNT: ("former", "depository", "checking"),
+OTHER_KINDS: dict[int, tuple[str, str, str]] = {
+    Fourth.SECOND_CARD: ("second_card", "credit", "credit card"),
+    Fourth.STUDENT_LOAN: ("student_loan", "loan", "student"),
+    Fourth.INVESTMENT: ("brokerage", "investment", "brokerage"),
+    Fourth.FORMER_ACCOUNT: ("former", "depository", "checking"),
 }
 
 
@@ -139,7 +135,7 @@ def account_ids(who: People, ids: list[str]) -> list[str]:
     They end in four digits, as account numbers do, by which people tell two cards apart. The digits do not depend
     on the seed: the step has no divisor in common with 9000, so no two of 2,250 customers' accounts share them.
     """
-    last = [OTHER_KINDS.get(int(kind), ("none",))[0] for kind in who.other]
+    last = [OTHER_KINDS[int(kind)][0] if kind else "none" for kind in who.other]
     digits = 1000 + (3821 + 2741 * (who.index[:, None] * PLACES + np.arange(PLACES))) % 9000
     return [
         f"{user}_{name}_{number}"
@@ -159,12 +155,12 @@ def accounts_table(rng: Rng, story: Story, ids: list[str], period: Period) -> pa
     )
     is_card = limit > 0
     available = np.where(is_card, np.maximum(limit - story.balances, 0), story.balances) + np.rint(reserved)
-    unavailable = (who.other == INVESTMENT) | (who.other == STUDENT_LOAN)
+    unavailable = (who.other == Fourth.INVESTMENT) | (who.other == Fourth.STUDENT_LOAN)
 
     owner, place = np.nonzero(held)
     kinds = [
         (("", "depository", "checking"), ("", "depository", "savings"), ("", "credit", "credit card"))[p]
-        if p < OTHER
+        if p < Place.OTHER
         else OTHER_KINDS[int(who.other[o])]
         for o, p in zip(owner, place, strict=True)
     ]
@@ -175,7 +171,7 @@ def accounts_table(rng: Rng, story: Story, ids: list[str], period: Period) -> pa
             "user_id": as_text(ids).take(owner),
             "type": as_text([kind[1] for kind in kinds]),
             "subtype": as_text([kind[2] for kind in kinds]),
-            "balance_available": as_money(available[owner, place], (place == OTHER) & unavailable[owner]),
+            "balance_available": as_money(available[owner, place], (place == Place.OTHER) & unavailable[owner]),
             "balance_current": as_money(story.balances[owner, place]),
             "balance_limit": as_money(limit[owner, place], ~is_card[owner, place]),
             "iso_currency_code": as_text(["USD"] * len(owner)),
@@ -188,17 +184,20 @@ def accounts_table(rng: Rng, story: Story, ids: list[str], period: Period) -> pa
 
 def liabilities_table(rng: Rng, story: Story, ids: list[str], period: Period) -> pa.Table:
     who, cards, state = story.who, story.cards, story.card_state
-    loans = np.flatnonzero(who.other == STUDENT_LOAN)
+    loans = np.flatnonzero(who.other == Fourth.STUDENT_LOAN)
     instalment = behaviour.student_loan_payment(rng, who, loans)
     plan = story.standing
     loan_day = np.zeros(who.count, dtype=np.int64)
-    lenders = np.isin(plan.payee, payee_pool.codes(payee_pool.STUDENT_LENDERS))
+    lenders = np.isin(plan.payee, payee_pool.codes("student loans"))
     loan_day[plan.who[lenders]] = plan.anchor[lenders]
     month = schedule.month_of(np.full(len(loans), period.last))
     due = schedule.day_in_month(month, loan_day[loans])
     due = np.where(due > period.last, due, schedule.day_in_month(month + 1, loan_day[loans]))
 
-    owner, place = np.concatenate([cards.holder, loans]), np.concatenate([cards.place, np.full(len(loans), OTHER)])
+    owner, place = (
+        np.concatenate([cards.holder, loans]),
+        np.concatenate([cards.place, np.full(len(loans), Place.OTHER)]),
+    )
     only_cards = np.concatenate([np.zeros(cards.count, dtype=np.bool_), np.ones(len(loans), dtype=np.bool_)])
     none = np.zeros(len(loans), dtype=np.int64)
     apr = np.concatenate([cards.apr, none])
@@ -224,3 +223,23 @@ def liabilities_table(rng: Rng, story: Story, ids: list[str], period: Period) ->
         }
     )
     return table.take(pa.array(np.lexsort((place, owner))))
+
+
+def transactions_table(
+    rows: Rows, who: People, ids: list[str], number: Ints, period: Period, **said: pa.Array
+) -> pa.Table:
+    """Rows by ``number`` within their customer, with what else is ``said`` of them, by column."""
+    user = as_text(ids).take(rows.who)
+    days = as_dates(np.arange(period.first, period.last + 1))
+    return pa.table(
+        {
+            "transaction_id": pc.binary_join_element_wise(
+                user, pc.utf8_lpad(pc.cast(pa.array(number), pa.string()), 5, "0"), "_"
+            ),
+            "account_id": as_text(account_ids(who, ids)).take(rows.who * PLACES + rows.place),
+            "user_id": user,
+            "date": days.take(rows.day - period.first),
+            "amount": as_money(rows.cents),
+            **said,
+        }
+    )

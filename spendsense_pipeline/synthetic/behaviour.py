@@ -6,37 +6,20 @@ behaviour, never over customers or payments.
 What does not belong here: balances and the landing format.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+from typing import Self, TypeVar
 
 import numpy as np
 
 from spendsense_pipeline.synthetic import payee_pool as pool
-from spendsense_pipeline.synthetic.cast import (
-    CARD,
-    CHECKING,
-    CREDIT,
-    FREELANCE,
-    IRREGULAR,
-    OTHER,
-    PLACES,
-    SAVER,
-    SAVINGS,
-    STUDENT_LOAN,
-    SUBSCRIBER,
-    WEALTHY,
-    Cards,
-    People,
-)
+from spendsense_pipeline.synthetic.cast import IRREGULAR, PLACES, Cards, Fourth, People, Persona, Place
 from spendsense_pipeline.synthetic.rng import Flags, Floats, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import (
-    ANNUAL,
-    BIWEEKLY,
-    MONTHLY,
-    QUARTERLY,
     SATURDAY,
-    SEMI_MONTHLY,
     TIMES_A_MONTH,
-    WEEKLY,
+    Cadence,
     Period,
     day_in_month,
     day_of_month,
@@ -47,18 +30,47 @@ from spendsense_pipeline.synthetic.schedule import (
     weekday_before,
 )
 
-KINDS = ("subscription", "bill", "income")
-SUBSCRIPTION, BILL, INCOME = range(len(KINDS))
-UNSEEN = -1  # a standing arrangement that truth.json leaves out, such as a transfer to one's own savings
 
-_ALWAYS = (-1_000_000, 1_000_000)  # days: before and after every period
+class Kind(IntEnum):
+    """What an arrangement is."""
+
+    UNSEEN = -1  # left out of truth.json, such as a transfer to one's own savings
+    SUBSCRIPTION = 0
+    BILL = 1
+    INCOME = 2
+
+
+ALWAYS = 1_000_000  # days: before and after every period
 
 DAYS_FOR_QUARTERLY = 300  # three charges
 DAYS_FOR_ANNUAL = 400  # two charges, whatever the day
 
 
 @dataclass(frozen=True)
-class Rows:
+class Columns:
+    """A table as columns of one length."""
+
+    def only(self, kept: Flags | Ints) -> Self:
+        """Some of the rows, or all in another order."""
+        return type(self)(*(getattr(self, column.name)[kept] for column in fields(self)))
+
+
+Table = TypeVar("Table", bound=Columns)
+
+
+def together(parts: Sequence[Table]) -> Table:
+    """All rows of several tables."""
+    kind = type(parts[0])
+    return kind(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(kind)))
+
+
+def filled(value: Ints | int, like: Ints) -> Ints:
+    """Whole numbers as a column; a single one stands for all."""
+    return np.broadcast_to(value, like.shape).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Rows(Columns):
     """Movements: ``who`` is the position in the block, ``pending`` ones have not posted."""
 
     who: Ints
@@ -71,36 +83,11 @@ class Rows:
     @classmethod
     def of(cls, who: Ints, place: Ints | int, day: Ints, cents: Ints, payee: Ints | int) -> "Rows":
         """Posted rows; a single place or payee stands for all."""
-        shape = who.shape
-        return cls(
-            who,
-            np.broadcast_to(place, shape).astype(np.int64),
-            day,
-            cents,
-            np.broadcast_to(payee, shape).astype(np.int64),
-            np.zeros(shape, dtype=np.bool_),
-        )
-
-    def only(self, kept: Flags | Ints) -> "Rows":
-        """Some of the rows, or all in another order."""
-        return Rows(
-            self.who[kept], self.place[kept], self.day[kept], self.cents[kept], self.payee[kept],
-            self.pending[kept],
-        )  # fmt: skip
-
-
-def together(parts: list[Rows]) -> Rows:
-    """All rows of several kinds of behaviour."""
-    return Rows(
-        *(
-            np.concatenate([getattr(part, column) for part in parts])
-            for column in ("who", "place", "day", "cents", "payee", "pending")
-        )
-    )
+        return cls(who, filled(place, who), day, cents, filled(payee, who), np.zeros(who.shape, dtype=np.bool_))
 
 
 @dataclass(frozen=True)
-class Standing:
+class Standing(Columns):
     """Arrangements that come round on a calendar: pay, bills, subscriptions, standing transfers."""
 
     who: Ints
@@ -119,36 +106,22 @@ class Standing:
     def of(
         cls,
         who: Ints,
-        place: Ints | int,
-        payee: Ints | int,
         kind: int,
-        cadence: Ints | int,
+        payee: Ints | int,
         anchor: Ints | int,
         cents: Ints,
         *,
+        place: Ints | int = Place.CHECKING,
+        cadence: Ints | int = Cadence.MONTHLY,
         varies: Floats | float = 0.0,
         shift: int = 0,
     ) -> "Standing":
-        """Single values stand for all."""
-        shape = who.shape
-
-        def whole(value: Ints | int) -> Ints:
-            return np.broadcast_to(value, shape).astype(np.int64)
-
+        """Single values stand for all; from checking and once a month, unless said otherwise."""
+        spread = np.broadcast_to(varies, who.shape).astype(np.float64)
         return cls(
-            who, whole(place), whole(payee), whole(kind), whole(cadence), whole(anchor), whole(cents),
-            np.broadcast_to(varies, shape).astype(np.float64), whole(shift), whole(_ALWAYS[0]), whole(_ALWAYS[1]),
+            who, filled(place, who), filled(payee, who), filled(kind, who), filled(cadence, who), filled(anchor, who),
+            filled(cents, who), spread, filled(shift, who), filled(-ALWAYS, who), filled(ALWAYS, who),
         )  # fmt: skip
-
-    def only(self, kept: Flags | Ints) -> "Standing":
-        """Some of the arrangements."""
-        return Standing(*(getattr(self, field.name)[kept] for field in fields(self)))
-
-
-def all_standing(parts: list[Standing]) -> Standing:
-    """Several kinds of arrangements as one table."""
-    columns = [field.name for field in fields(Standing)]
-    return Standing(*(np.concatenate([getattr(part, column) for part in parts]) for column in columns))
 
 
 def to_cents(dollars: Floats) -> Ints:
@@ -156,9 +129,21 @@ def to_cents(dollars: Floats) -> Ints:
     return np.maximum(np.rint(dollars * 100).astype(np.int64), 1)
 
 
-def one_of(rng: Rng, topic: str, group: tuple[pool.Payee, ...], key: Ints) -> Ints:
+def one_of(rng: Rng, topic: str, group: str, key: Ints) -> Ints:
     """The payee each customer has chosen among a group."""
     return chosen(rng, topic, pool.codes(group), key)
+
+
+def some(rng: Rng, who: People, topic: str, share: float) -> tuple[Ints, Ints]:
+    """The positions of a share of the customers, and their numbers."""
+    have = np.flatnonzero(rng.chance(topic, share, who.index))
+    return have, who.index[have]
+
+
+def day_within(rng: Rng, topic: str, period: Period, low: float, high: float, *key: Ints) -> Ints:
+    """A day between two fractions of the period."""
+    day: Ints = period.first + np.rint(period.days * rng.between(topic, low, high, *key)).astype(np.int64)
+    return day
 
 
 def chosen(rng: Rng, topic: str, codes: Ints, key: Ints) -> Ints:
@@ -178,83 +163,52 @@ def salaries(rng: Rng, who: People) -> Standing:
     paid = np.flatnonzero(who.pay != IRREGULAR)
     key, pay = who.index[paid], who.pay[paid]
     monthly_day = np.array([1, 25, 28, 31])[rng.whole("payday", 0, 3, key)]
-    anchor = np.select([pay == WEEKLY, pay == BIWEEKLY], [1, 1 + 7 * who.friday[paid]], monthly_day)
-    return Standing.of(
-        paid,
-        CHECKING,
-        one_of(rng, "employer", pool.EMPLOYERS, key),
-        INCOME,
-        pay,
-        anchor,
-        np.rint(who.income[paid] / who.times_paid[paid]).astype(np.int64),
-        varies=np.where(pay == WEEKLY, 0.06, 0.0),
-        shift=-1,
-    )
+    anchor = np.select([pay == Cadence.WEEKLY, pay == Cadence.BIWEEKLY], [1, 1 + 7 * who.friday[paid]], monthly_day)
+    payee = one_of(rng, "employer", "employers", key)
+    cents = np.rint(who.income[paid] / who.times_paid[paid]).astype(np.int64)
+    varies = np.where(pay == Cadence.WEEKLY, 0.06, 0.0)
+    return Standing.of(paid, Kind.INCOME, payee, anchor, cents, cadence=pay, varies=varies, shift=-1)
 
 
 def bills(rng: Rng, who: People, period: Period) -> Standing:
     """Rent or mortgage, power, internet, phone, insurance, water, a student loan: a home's fixed costs."""
-    everyone = np.arange(who.count)
-    everyone_key = who.index
-    owns = (who.persona == WEALTHY) | ((who.persona == SAVER) & rng.chance("owns home", 0.4, who.index))
+    owns = (who.persona == Persona.WEALTHY) | ((who.persona == Persona.SAVER) & rng.chance("owns home", 0.4, who.index))
     rent = np.rint(who.income * rng.between("rent", 0.25, 0.33, who.index) / 500).astype(np.int64) * 500
     housing = np.where(owns, np.rint(who.income * 0.15).astype(np.int64), rent)
-    home = np.where(
-        owns,
-        one_of(rng, "lender", pool.MORTGAGES, everyone_key),
-        one_of(rng, "landlord", pool.LANDLORDS, everyone_key),
-    )
-    made = [
-        Standing.of(everyone, CHECKING, home, BILL, MONTHLY, rng.whole("rent day", 1, 3, who.index), -housing, shift=1)
-    ]
-    monthly = (
-        ("power", pool.POWER, 1.0, 55, 120, 0.35),
-        ("internet", pool.INTERNET, 0.9, 45, 80, 0.0),
-        ("phone", pool.PHONE, 1.0, 30, 85, 0.0),
-        ("insurance", pool.INSURERS, 0.8, 70, 150, 0.0),
-    )
-    for topic, group, share, low, high, varies in monthly:
-        have = np.flatnonzero(rng.chance(f"{topic}/has", share, who.index))
-        key = who.index[have]
+    lender, landlord = one_of(rng, "lender", "mortgages", who.index), one_of(rng, "landlord", "landlords", who.index)
+    home, day = np.where(owns, lender, landlord), rng.whole("rent day", 1, 3, who.index)
+    made = [Standing.of(np.arange(who.count), Kind.BILL, home, day, -housing, shift=1)]
+    for topic, share, low, high, varies in (
+        ("power", 1.0, 55, 120, 0.35),
+        ("internet", 0.9, 45, 80, 0.0),
+        ("phone", 1.0, 30, 85, 0.0),
+        ("insurance", 0.8, 70, 150, 0.0),
+    ):
+        have, key = some(rng, who, f"{topic}/has", share)
         price = to_cents(np.rint(rng.between(f"{topic}/price", low, high, key) * who.comfort[have]) - 0.01)
         # Those who clear their card every month let it pay what takes cards.
-        by_card = who.has_card[have] & (who.persona[have] != CREDIT) & (topic in ("internet", "phone"))
-        made.append(
-            Standing.of(
-                have, np.where(by_card, CARD, CHECKING), one_of(rng, topic, group, key), BILL, MONTHLY,
-                rng.whole(f"{topic}/day", 4, 27, key), -price, varies=varies,
-                shift=1 if topic == "insurance" else 0,
-            )
-        )  # fmt: skip
+        by_card = who.has_card[have] & (who.persona[have] != Persona.CREDIT) & (topic in ("internet", "phone"))
+        place, payee = np.where(by_card, Place.CARD, Place.CHECKING), one_of(rng, topic, topic, key)
+        day, shift = rng.whole(f"{topic}/day", 4, 27, key), int(topic == "insurance")
+        made.append(Standing.of(have, Kind.BILL, payee, day, -price, place=place, varies=varies, shift=shift))
     for topic, group, share, least, most in (
-        ("car", pool.CAR_LENDERS, 0.6, 0.06, 0.10),
-        ("health", pool.HEALTH, 0.35, 0.06, 0.12),
+        ("car", "car loans", 0.6, 0.06, 0.10),
+        ("health", "health insurance", 0.35, 0.06, 0.12),
     ):
-        have = np.flatnonzero(rng.chance(f"{topic}/has", share, who.index))
-        key = who.index[have]
+        have, key = some(rng, who, f"{topic}/has", share)
         part = to_cents(np.rint(rng.between(f"{topic}/part", least, most, key) * who.income[have] / 100))
-        day = rng.whole(f"{topic}/day", 2, 26, key)
-        payee = one_of(rng, topic, group, key)
-        made.append(Standing.of(have, CHECKING, payee, BILL, MONTHLY, day, -part, shift=1))
+        payee, day = one_of(rng, topic, group, key), rng.whole(f"{topic}/day", 2, 26, key)
+        made.append(Standing.of(have, Kind.BILL, payee, day, -part, shift=1))
     if period.days >= DAYS_FOR_QUARTERLY:
-        have = np.flatnonzero(rng.chance("water/has", 0.3, who.index))
-        key = who.index[have]
+        have, key = some(rng, who, "water/has", 0.3)
         day = rng.whole("water/day", 5, 25, key) + 100 * rng.whole("water/month", 1, 3, key)
-        volume = to_cents(rng.between("water/price", 60, 140, key))
-        made.append(
-            Standing.of(
-                have, CHECKING, one_of(rng, "water", pool.WATER, key), BILL, QUARTERLY, day, -volume, varies=0.2
-            )
-        )
-    have = np.flatnonzero(who.other == STUDENT_LOAN)
+        payee, volume = one_of(rng, "water", "water", key), to_cents(rng.between("water/price", 60, 140, key))
+        made.append(Standing.of(have, Kind.BILL, payee, day, -volume, cadence=Cadence.QUARTERLY, varies=0.2))
+    have = np.flatnonzero(who.other == Fourth.STUDENT_LOAN)
     key = who.index[have]
-    made.append(
-        Standing.of(
-            have, CHECKING, one_of(rng, "lender/student", pool.STUDENT_LENDERS, key), BILL, MONTHLY,
-            rng.whole("student loan/day", 5, 25, key), -student_loan_payment(rng, who, have), shift=1,
-        )
-    )  # fmt: skip
-    return all_standing(made)
+    payee, day = one_of(rng, "lender/student", "student loans", key), rng.whole("student loan/day", 5, 25, key)
+    made.append(Standing.of(have, Kind.BILL, payee, day, -student_loan_payment(rng, who, have), shift=1))
+    return together(made)
 
 
 def student_loan_payment(rng: Rng, who: People, holders: Ints) -> Ints:
@@ -265,51 +219,46 @@ def student_loan_payment(rng: Rng, who: People, holders: Ints) -> Ints:
 
 def subscriptions(rng: Rng, who: People, period: Period) -> Standing:
     """Fixed prices on fixed days: a few for most, half a dozen or more for those who sign up for everything."""
-    many = who.persona == SUBSCRIBER
-    made = []
+    many = who.persona == Persona.SUBSCRIBER
     gym = np.flatnonzero(many | rng.chance("gym", 0.2, who.index))
-    made.append(_signed_up(rng, who, "gym", pool.GYMS, gym, np.ones(len(gym), dtype=np.int64), MONTHLY))
-    everyone = np.arange(who.count)
     wanted = np.where(many, rng.whole("services/many", 4, 8, who.index), rng.whole("services/few", 0, 2, who.index))
-    made.append(_signed_up(rng, who, "services", pool.SERVICES_MONTHLY, everyone, wanted, MONTHLY))
-    rarer: list[tuple[str, tuple[pool.Payee, ...], int, float]] = [("weekly", pool.SERVICES_WEEKLY, WEEKLY, 0.12)]
-    if period.days >= DAYS_FOR_QUARTERLY:
-        rarer.append(("quarterly", pool.SERVICES_QUARTERLY, QUARTERLY, 0.25))
-    if period.days >= DAYS_FOR_ANNUAL:
-        rarer.append(("annual", pool.SERVICES_ANNUAL, ANNUAL, 0.4))
-    for topic, group, cadence, share in rarer:
-        have = np.flatnonzero(rng.chance(topic, share, who.index))
-        wanted = np.ones(len(have), dtype=np.int64)
-        made.append(_signed_up(rng, who, topic, group, have, wanted, cadence, period))
-    return all_standing(made)
+    everyone = np.arange(who.count)
+    made = [
+        _signed_up(rng, who, period, "gym", "gyms", Cadence.MONTHLY, gym),
+        _signed_up(rng, who, period, "services", "monthly services", Cadence.MONTHLY, everyone, wanted),
+    ]
+    for topic, cadence, share, least_days in (
+        ("weekly", Cadence.WEEKLY, 0.12, 0),
+        ("quarterly", Cadence.QUARTERLY, 0.25, DAYS_FOR_QUARTERLY),
+        ("annual", Cadence.ANNUAL, 0.4, DAYS_FOR_ANNUAL),
+    ):
+        if period.days >= least_days:
+            have, _ = some(rng, who, topic, share)
+            made.append(_signed_up(rng, who, period, topic, f"{topic} services", cadence, have))
+    return together(made)
 
 
 def _signed_up(
-    rng: Rng,
-    who: People,
-    topic: str,
-    group: tuple[pool.Payee, ...],
-    holders: Ints,
-    wanted: Ints,
-    cadence: int,
-    period: Period | None = None,
+    rng: Rng, who: People, period: Period, topic: str, group: str, cadence: int, holders: Ints, wanted: Ints | int = 1
 ) -> Standing:
     """Each holder's own choice of ``wanted`` different services of a group, with a plan and a day."""
-    liking = rng.uniform(f"{topic}/liking", who.index[holders][:, None], np.arange(len(group))[None, :])
+    offered = pool.payees(group)
+    liking = rng.uniform(f"{topic}/liking", who.index[holders][:, None], np.arange(len(offered))[None, :])
     ranked = np.argsort(liking, axis=1, kind="stable")
-    at, turn = np.nonzero(np.arange(len(group))[None, :] < wanted[:, None])
+    at, turn = np.nonzero(np.arange(len(offered))[None, :] < filled(wanted, holders)[:, None])
     service, holder = ranked[at, turn], holders[at]
     key = who.index[holder]
-    plans = max(len(payee.prices) for payee in group)
-    prices = np.array([[payee.prices[n % len(payee.prices)] for n in range(plans)] for payee in group])
+    plans = max(len(payee.prices) for payee in offered)
+    prices = np.array([[payee.prices[n % len(payee.prices)] for n in range(plans)] for payee in offered])
     dollars = prices[service, rng.whole(f"{topic}/plan", 0, plans - 1, key, service)]
     day = rng.whole(f"{topic}/day", 1, 28, key, service)
-    if cadence == QUARTERLY:
+    if cadence == Cadence.QUARTERLY:
         day = day + 100 * rng.whole(f"{topic}/month", 1, 3, key, service)
-    if cadence == ANNUAL and period is not None:
+    if cadence == Cadence.ANNUAL:
         day = rng.whole(f"{topic}/ago", 0, min(period.days - 380, 360), key, service)
-    place = np.where(who.has_card[holder], CARD, CHECKING)
-    return Standing.of(holder, place, pool.codes(group)[service], SUBSCRIPTION, cadence, day, -to_cents(dollars))
+    place = np.where(who.has_card[holder], Place.CARD, Place.CHECKING)
+    payee, cents = pool.codes(group)[service], -to_cents(dollars)
+    return Standing.of(holder, Kind.SUBSCRIPTION, payee, day, cents, place=place, cadence=cadence)
 
 
 @dataclass(frozen=True)
@@ -323,10 +272,10 @@ class OwnTransfers:
 
 
 TIDY_TRANSFERS = OwnTransfers(
-    to_savings=pool.code(pool.TO_SAVINGS),
-    into_savings=pool.code(pool.FROM_CHECKING),
-    to_broker=pool.code(pool.TO_BROKER),
-    into_broker=pool.code(pool.INVESTED),
+    to_savings=pool.code("to savings"),
+    into_savings=pool.code("into savings"),
+    to_broker=pool.code("to broker"),
+    into_broker=pool.code("into broker"),
 )
 
 
@@ -336,17 +285,17 @@ def standing_transfers(
     """Monthly amounts set aside, split over paydays, out of checking and into savings and investments."""
     outs, ins = [], []
     for cents, place, away, arrived in (
-        (saved, SAVINGS, names.to_savings, names.into_savings),
-        (invested, OTHER, names.to_broker, names.into_broker),
+        (saved, Place.SAVINGS, names.to_savings, names.into_savings),
+        (invested, Place.OTHER, names.to_broker, names.into_broker),
     ):
         have = np.flatnonzero(cents > 0)
         # Who is paid once a month still puts money aside twice, at the middle and the end of the month.
-        cadence = np.where(who.pay[have] == MONTHLY, SEMI_MONTHLY, who.pay[have])
-        anchor = np.where(cadence == BIWEEKLY, 1 + 7 * who.friday[have], 1)
+        cadence = np.where(who.pay[have] == Cadence.MONTHLY, Cadence.SEMI_MONTHLY, who.pay[have])
+        anchor = np.where(cadence == Cadence.BIWEEKLY, 1 + 7 * who.friday[have], 1)
         each = np.rint(cents[have] / TIMES_A_MONTH[cadence] / 500).astype(np.int64) * 500
-        outs.append(Standing.of(have, CHECKING, away, UNSEEN, cadence, anchor, -each, shift=-1))
-        ins.append(Standing.of(have, place, arrived, UNSEEN, cadence, anchor, each, shift=-1))
-    return all_standing(outs), all_standing(ins)
+        outs.append(Standing.of(have, Kind.UNSEEN, away, anchor, -each, cadence=cadence, shift=-1))
+        ins.append(Standing.of(have, Kind.UNSEEN, arrived, anchor, each, place=place, cadence=cadence, shift=-1))
+    return together(outs), together(ins)
 
 
 def standing_rows(rng: Rng, who: People, plan: Standing, period: Period) -> tuple[Rows, Ints]:
@@ -374,15 +323,15 @@ class Payers:
 
 
 TIDY_PAYERS = Payers(
-    pool.codes(pool.PLATFORMS),
-    pool.codes(pool.CLIENTS[:4]),
-    pool.codes(pool.CLIENTS[4:]),
+    pool.codes("platforms"),
+    pool.codes("clients"),
+    pool.codes("occasional clients"),
 )
 
 
 def freelance_pay(rng: Rng, who: People, period: Period, payers: Payers = TIDY_PAYERS) -> Rows:
     """Pay of freelancers: some jobs pay four times what others do, and weeks may pass in between."""
-    paid = np.flatnonzero(who.persona == FREELANCE)
+    paid = np.flatnonzero(who.persona == Persona.FREELANCE)
     pace = rng.whole("jobs/pace", 7, 14, who.index[paid])  # days between jobs
     steps = np.arange(period.days // 7 + 4)
     at, step = (axis.ravel() for axis in np.meshgrid(np.arange(len(paid)), steps, indexing="ij"))
@@ -400,7 +349,7 @@ def freelance_pay(rng: Rng, who: People, period: Period, payers: Payers = TIDY_P
     )
     second = chosen(rng, "second client", payers.others, who.index[paid[at]])
     payee = np.where(turn % 5 == 4, second, group)
-    rows = Rows.of(paid[at], CHECKING, weekday_after(day), np.rint(typical * size).astype(np.int64), payee)
+    rows = Rows.of(paid[at], Place.CHECKING, weekday_after(day), np.rint(typical * size).astype(np.int64), payee)
     return rows.only(period.covers(rows.day))
 
 
@@ -412,9 +361,9 @@ def habit_counts(rng: Rng, who: People, standing: Standing, cards: Cards, period
     months = period.days * 12 / 365.25
     rounds = np.bincount(standing.who, TIMES_A_MONTH[standing.cadence], minlength=who.count)
     rounds += np.bincount(cards.holder, 2.0 + cards.revolving, minlength=who.count) + who.has_savings
-    rounds += np.where(who.persona == FREELANCE, 1.7, 0.0)
-    setting_aside = np.where(who.pay == MONTHLY, 2.0, who.times_paid) * 2
-    rounds += setting_aside * ((who.persona == SAVER) + 2.0 * (who.persona == WEALTHY))
+    rounds += np.where(who.persona == Persona.FREELANCE, 1.7, 0.0)
+    setting_aside = np.where(who.pay == Cadence.MONTHLY, 2.0, who.times_paid) * 2
+    rounds += setting_aside * ((who.persona == Persona.SAVER) + 2.0 * (who.persona == Persona.WEALTHY))
     rows = rng.whole("rows", 190, 275, who.index) * period.days / 180
     habits = np.maximum(rows - rounds * months, 60 * period.days / 180)
     kinds = np.arange(len(pool.HABITS))
@@ -463,8 +412,8 @@ def habit_rows(rng: Rng, who: People, counts: Ints, budget: Floats, period: Peri
     for number, habit in enumerate(pool.HABITS):
         mine = np.flatnonzero(kind == number)
         person, turn = who.index[at[mine]], slot[mine]
-        favourite = one_of(rng, f"{habit.name}/first", habit.payees, person)
-        now_and_then = one_of(rng, f"{habit.name}/second", habit.payees, person)
+        favourite = one_of(rng, f"{habit.name}/first", habit.name, person)
+        now_and_then = one_of(rng, f"{habit.name}/second", habit.name, person)
         faithful = 1.0 if hard and number == 0 else 0.7
         payee[mine] = np.where(rng.chance(f"{habit.name}/faithful", faithful, person, turn), favourite, now_and_then)
         if habit.menu:
@@ -474,9 +423,9 @@ def habit_rows(rng: Rng, who: People, counts: Ints, budget: Floats, period: Peri
             cents[mine] = menu[np.where(rng.chance(f"{habit.name}/usual", 0.6, person, turn), usual_order, today)]
     may = np.array([h.card for h in pool.HABITS])
     # Those in debt have little room left on the card; the others use it for most things.
-    share = np.where(who.has_card, np.where(who.persona == CREDIT, 0.12, 0.65), 0.0)
+    share = np.where(who.has_card, np.where(who.persona == Persona.CREDIT, 0.12, 0.65), 0.0)
     by_card = may[kind] & rng.chance("habit/card", share[at], *key)
-    rows = Rows.of(at, np.where(by_card, CARD, CHECKING), day, -cents, payee)
+    rows = Rows.of(at, np.where(by_card, Place.CARD, Place.CHECKING), day, -cents, payee)
     newest = (day == period.last) & rng.chance("pending/today", 0.9, *key)
     newest |= (day == period.last - 1) & rng.chance("pending/yesterday", 0.5, *key)
     kept = np.flatnonzero(period.covers(day))
@@ -521,17 +470,15 @@ class BankLines:
 
 
 TIDY_LINES = BankLines(
-    card_paid=pool.code(pool.CARD_PAYMENT),
-    card_received=pool.code(pool.CARD_PAYMENT),
-    interest=pool.code(pool.INTEREST_CHARGED),
-    late=pool.code(pool.LATE),
-    overdraft=pool.code(pool.OVERDRAFT),
+    card_paid=pool.code("card payment"),
+    card_received=pool.code("card payment"),
+    interest=pool.code("interest charged"),
+    late=pool.code("late"),
+    overdraft=pool.code("overdraft"),
 )
 
 
-def card_rows(
-    who: People, cards: Cards, spent: Rows, period: Period, lines: BankLines = TIDY_LINES
-) -> tuple[Rows, CardState]:
+def card_rows(who: People, cards: Cards, spent: Rows, period: Period, lines: BankLines) -> tuple[Rows, CardState]:
     """Statements, payments in both accounts, interest, and late fees; and the state they leave.
 
     A statement closes once a month and is due 21 days later. Those who pay in full owe what no payment has
@@ -559,7 +506,7 @@ def card_rows(
     late, late_day = late[late_day <= period.last], late_day[late_day <= period.last]
     rows = together(
         [
-            Rows.of(cards.holder[payer], CHECKING, paid_on, -paid, lines.card_paid),
+            Rows.of(cards.holder[payer], Place.CHECKING, paid_on, -paid, lines.card_paid),
             Rows.of(cards.holder[payer], cards.place[payer], paid_on, paid, lines.card_received),
             Rows.of(
                 cards.holder[debtor], cards.place[debtor], statements.closes[debtor, month],
@@ -571,7 +518,7 @@ def card_rows(
 
     every = np.arange(cards.count)
     newest = np.where(statements.closes <= period.last, position, -1).max(axis=1)
-    moved = together([rows.only(rows.place != CHECKING), spent.only(_on_cards(who, cards, spent) >= 0)])
+    moved = together([rows.only(rows.place != Place.CHECKING), spent.only(_on_cards(who, cards, spent) >= 0)])
     card = _on_cards(who, cards, moved)
     since = moved.day > statements.closes[every, newest][card]
     change = np.rint(np.bincount(card[since], moved.cents[since], minlength=cards.count)).astype(np.int64)
@@ -637,9 +584,7 @@ def _statements(who: People, cards: Cards, spent: Rows, period: Period) -> _Stat
     return _Statements(closes, due, paid_on, bill, np.where(cards.revolving[:, None], interest, 0), owed, limit)
 
 
-def savings_interest(
-    rng: Rng, who: People, before: Ints, period: Period, code: int = pool.code(pool.INTEREST_EARNED)
-) -> Rows:
+def savings_interest(rng: Rng, who: People, before: Ints, period: Period, code: int) -> Rows:
     """What a savings account earns at the end of each month, on what lay there ``before`` the period."""
     have = np.flatnonzero(who.has_savings)
     months = period.months()
@@ -648,7 +593,7 @@ def savings_interest(
     at = np.repeat(have, len(days))
     rate = rng.between("savings/rate", 0.004, 0.035, who.index[at])
     cents = np.maximum(np.rint(before[at] * rate / 12).astype(np.int64), 1)
-    return Rows.of(at, SAVINGS, np.tile(days, len(have)), cents, code)
+    return Rows.of(at, Place.SAVINGS, np.tile(days, len(have)), cents, code)
 
 
 def overdraft_fees(checking: Rows, balance: Ints, code: int) -> Rows:
@@ -659,4 +604,4 @@ def overdraft_fees(checking: Rows, balance: Ints, code: int) -> Rows:
         same[0] = False
     slipped = np.flatnonzero((balance < 0) & same & (earlier >= 0))
     found = checking.only(slipped)
-    return Rows.of(found.who, CHECKING, found.day, np.full(len(slipped), -3400), code)
+    return Rows.of(found.who, Place.CHECKING, found.day, np.full(len(slipped), -3400), code)

@@ -8,35 +8,36 @@ What does not belong here: single payments.
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 
 from spendsense_pipeline.synthetic.rng import Flags, Floats, Ints, Rng
-from spendsense_pipeline.synthetic.schedule import (
-    BIWEEKLY,
-    MONTHLY,
-    SEMI_MONTHLY,
-    TIMES_A_MONTH,
-    WEEKLY,
-    Period,
-)
+from spendsense_pipeline.synthetic.schedule import TIMES_A_MONTH, Cadence, Period
 
 PERSONAS = ("high_utilization", "variable_income", "subscription_heavy", "savings_builder", "wealth_builder")
-CREDIT, FREELANCE, SUBSCRIBER, SAVER, WEALTHY = range(len(PERSONAS))
+Persona = IntEnum("Persona", "CREDIT FREELANCE SUBSCRIBER SAVER WEALTHY", start=0)
+"""The same ways of living, as numbers."""
 
 # Customers take turns, so even a small batch has everybody; eleven and ten have no common divisor, so every
 # way of living also occurs among those with consent.
 _TURNS = np.array(
-    [CREDIT, SAVER, SUBSCRIBER, FREELANCE, WEALTHY, CREDIT, SUBSCRIBER, SAVER, FREELANCE, WEALTHY, CREDIT]
+    [
+        *(Persona.CREDIT, Persona.SAVER, Persona.SUBSCRIBER, Persona.FREELANCE, Persona.WEALTHY, Persona.CREDIT),
+        *(Persona.SUBSCRIBER, Persona.SAVER, Persona.FREELANCE, Persona.WEALTHY, Persona.CREDIT),
+    ]
 )
 _CONSENTING = (0, 4, 7)  # of every ten
 
 IRREGULAR = -1
-PAY_FREQUENCIES = {WEEKLY: "weekly", BIWEEKLY: "biweekly", SEMI_MONTHLY: "semi_monthly", MONTHLY: "monthly"}
+SALARIED = (Cadence.WEEKLY, Cadence.BIWEEKLY, Cadence.SEMI_MONTHLY, Cadence.MONTHLY)
+PAY_FREQUENCIES = {int(cadence): cadence.name.lower() for cadence in SALARIED}
 
 # Places for accounts; an account's key is customer * 4 + place.
-CHECKING, SAVINGS, CARD, OTHER = range(4)
-PLACES = 4
+Place = IntEnum("Place", "CHECKING SAVINGS CARD OTHER", start=0)
+PLACES = len(Place)
+Fourth = IntEnum("Fourth", "NOTHING SECOND_CARD STUDENT_LOAN INVESTMENT FORMER_ACCOUNT", start=0)
+"""What is in the fourth place."""
 
 # Per persona: monthly income from and to (dollars), shares with a card and with savings.
 _INCOME = np.array([[2000, 7000], [2200, 6800], [2600, 7200], [3800, 8800], [11200, 14900]])
@@ -55,7 +56,7 @@ class People:
     friday: Ints  # which Friday of two
     has_card: Flags
     has_savings: Flags
-    other: Ints  # what is in the fourth place: NOTHING, SECOND_CARD and so on
+    other: Ints  # what is in the fourth place: Fourth.NOTHING, Fourth.SECOND_CARD and so on
     comfort: Floats  # size of bills, 1 = a monthly income of 4,500
     known_since: Ints  # day
     consented_on: Ints  # day, 0 without consent
@@ -67,27 +68,24 @@ class People:
         return len(self.index)
 
 
-NOTHING, SECOND_CARD, STUDENT_LOAN, INVESTMENT, FORMER_ACCOUNT = range(5)
-
-
 def people(rng: Rng, index: Ints, seed: int, period: Period) -> People:
     """The customers of these numbers."""
     persona = _TURNS[(index + seed) % len(_TURNS)]
     low, high = _INCOME[persona, 0], _INCOME[persona, 1]
     income = rng.whole("income", low, high, index) * 100
-    salaried = np.array([WEEKLY, BIWEEKLY, SEMI_MONTHLY, MONTHLY])
-    pay = np.where(persona == FREELANCE, IRREGULAR, salaried[rng.pick("pay", [0.15, 0.4, 0.25, 0.2], index)])
+    salaried = np.array(SALARIED)
+    pay = np.where(persona == Persona.FREELANCE, IRREGULAR, salaried[rng.pick("pay", [0.15, 0.4, 0.25, 0.2], index)])
     has_card = rng.chance("card", _HAS_CARD[persona], index)
     has_savings = rng.chance("savings", _HAS_SAVINGS[persona], index) | ~has_card  # two accounts at least
-    borrower = np.isin(persona, (SUBSCRIBER, SAVER, CREDIT))
+    borrower = np.isin(persona, (Persona.SUBSCRIBER, Persona.SAVER, Persona.CREDIT))
     other = np.select(
         [
-            persona == WEALTHY,
-            (persona == CREDIT) & rng.chance("second card", 0.5, index),
+            persona == Persona.WEALTHY,
+            (persona == Persona.CREDIT) & rng.chance("second card", 0.5, index),
             borrower & rng.chance("studied", 0.3, index),
         ],
-        [INVESTMENT, SECOND_CARD, STUDENT_LOAN],
-        NOTHING,
+        [Fourth.INVESTMENT, Fourth.SECOND_CARD, Fourth.STUDENT_LOAN],
+        Fourth.NOTHING,
     )
     known_since = period.first - rng.whole("known", 30, 730, index)
     consented = np.isin(index % 10, _CONSENTING)
@@ -130,18 +128,18 @@ class Cards:
 def cards(rng: Rng, who: People) -> Cards:
     """First and second cards: those who live on credit owe half to nearly all of a limit, others little."""
     first = np.flatnonzero(who.has_card)
-    second = np.flatnonzero(who.other == SECOND_CARD)
+    second = np.flatnonzero(who.other == Fourth.SECOND_CARD)
     holder = np.concatenate([first, second])
-    place = np.concatenate([np.full(len(first), CARD), np.full(len(second), OTHER)])
+    place = np.concatenate([np.full(len(first), Place.CARD), np.full(len(second), Place.OTHER)])
     persona, keys = who.persona[holder], (who.index[holder], place)
-    revolving = persona == CREDIT
+    revolving = persona == Persona.CREDIT
     # Nearly every fifth of those in debt is at the very top of the limit.
     full = np.where(
         rng.chance("card/maxed", 0.3, *keys),
         rng.between("card/top", 0.82, 0.95, *keys),
         rng.between("card/high", 0.54, 0.82, *keys),
     )
-    spare = np.where(persona == WEALTHY, 0.17, 0.26)
+    spare = np.where(persona == Persona.WEALTHY, 0.17, 0.26)
     low = rng.between("card/low", 0.11, spare, *keys)
     months_of_income = rng.between("card/limit", 0.6, 1.4, *keys)
     limit = np.maximum(np.rint(who.income[holder] * months_of_income / 50_000).astype(np.int64) * 50_000, 200_000)
@@ -150,7 +148,7 @@ def cards(rng: Rng, who: People) -> Cards:
         place=place,
         revolving=revolving,
         minimum_only=revolving & rng.chance("card/minimum", 0.55, *keys),
-        overdue=revolving & (place == CARD) & rng.chance("card/overdue", 0.15, *keys),
+        overdue=revolving & (place == Place.CARD) & rng.chance("card/overdue", 0.15, *keys),
         closing_day=rng.whole("card/closing", 1, 28, *keys),
         apr=np.rint(rng.between("card/apr", 1699, 2999, *keys)) / 100,
         limit=limit,

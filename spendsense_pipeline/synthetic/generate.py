@@ -6,7 +6,7 @@ What does not belong here: how people behave (``behaviour``), who they are (``ca
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,20 +19,18 @@ from spendsense_pipeline.synthetic import cast as living
 from spendsense_pipeline.synthetic.batch_tables import (
     Names,
     Story,
-    account_ids,
     accounts_table,
-    as_dates,
     as_frame,
-    as_money,
     as_text,
     liabilities_table,
     operators_table,
+    transactions_table,
     users_table,
 )
-from spendsense_pipeline.synthetic.behaviour import KINDS
-from spendsense_pipeline.synthetic.cast import CHECKING, PERSONAS, PLACES, SAVINGS
+from spendsense_pipeline.synthetic.behaviour import Kind
+from spendsense_pipeline.synthetic.cast import PERSONAS
 from spendsense_pipeline.synthetic.rng import Ints, Rng
-from spendsense_pipeline.synthetic.schedule import ANNUAL, CADENCES, Period
+from spendsense_pipeline.synthetic.schedule import CADENCES, Cadence, Period
 
 BLOCK = 10_000
 """Customers are made so many at a time, which bounds the memory that intermediate columns take."""
@@ -94,32 +92,57 @@ def generate(
     ['accounts', 'liabilities', 'transactions', 'users']
     """
     sized(users, days)
-    rng, period = Rng(seed), Period.ending(as_of, days)
-    operators = max(1, (users * 5 + 50) // 100)
-    names = Names.drawn(seed)
-    parts: dict[str, list[pa.Table]] = {"users": [], "accounts": [], "transactions": [], "liabilities": []}
-    truth: dict[str, Any] = {}
-    for first in range(0, users - operators, BLOCK):
-        index = np.arange(first, min(first + BLOCK, users - operators))
+    rng, period, names = Rng(seed), Period.ending(as_of, days), Names.drawn(seed)
+
+    def block(index: Ints, ids: list[str]) -> Block:
         story = _story(rng, index, seed, period, hard=hard)
-        ids = [f"cus_{number + 1:06d}" for number in index]
-        parts["users"].append(users_table(rng, story.who, ids, names))
-        parts["accounts"].append(accounts_table(rng, story, ids, period))
-        parts["transactions"].append(_transactions(rng, story, ids, period, hard=hard))
-        parts["liabilities"].append(liabilities_table(rng, story, ids, period))
-        truth.update(_truth(story, ids))
+        return Block(
+            users_table(rng, story.who, ids, names),
+            accounts_table(rng, story, ids, period),
+            _transactions(rng, story, ids, period, hard=hard),
+            liabilities_table(rng, story, ids, period),
+            _truth(story, ids),
+        )
+
+    tables, truth = in_blocks(users, "cus", block, operators_table(rng, operators(users), names, period), report)
+    habits = {habit: sorted({payee.name for payee in payee_pool.payees(habit)}) for habit in payee_pool.ROUTINES}
+    return Synthetic(tables, {"seed": seed, "as_of": as_of.isoformat(), "users": truth, "habits": habits})
+
+
+class Block(NamedTuple):
+    """Tables of one block of customers, and what was planted, by customer."""
+
+    users: pa.Table
+    accounts: pa.Table
+    transactions: pa.Table
+    liabilities: pa.Table
+    truth: dict[str, Any]
+
+
+def operators(users: int) -> int:
+    """How many of so many users are operators."""
+    return max(1, (users * 5 + 50) // 100)
+
+
+def in_blocks(
+    users: int,
+    prefix: str,
+    block: Callable[[Ints, list[str]], Block],
+    operators_made: pa.Table,
+    report: Callable[[int], None],
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """The tables of all users and the truth, made ``BLOCK`` customers at a time by their numbers and ids."""
+    customers = users - operators_made.num_rows
+    made = []
+    for first in range(0, customers, BLOCK):
+        index = np.arange(first, min(first + BLOCK, customers))
+        made.append(block(index, [f"{prefix}_{number + 1:06d}" for number in index]))
         report(first + len(index))
-    parts["users"].append(operators_table(rng, operators, names, period))
     report(users)
-    return Synthetic(
-        tables={name: as_frame(pa.concat_tables(tables)) for name, tables in parts.items()},
-        truth={
-            "seed": seed,
-            "as_of": as_of.isoformat(),
-            "users": truth,
-            "habits": {habit: sorted({payee.name for payee in group}) for habit, group in payee_pool.ROUTINES.items()},
-        },
-    )
+    parts = {name: [getattr(each, name) for each in made] for name in Block._fields[:-1]}
+    parts["users"].append(operators_made)
+    truth = {user: planted for each in made for user, planted in each.truth.items()}
+    return {name: as_frame(pa.concat_tables(tables)) for name, tables in parts.items()}, truth
 
 
 # ---------------------------------------------------------------- the story
@@ -129,7 +152,7 @@ def _story(rng: Rng, index: Ints, seed: int, period: Period, *, hard: bool) -> S
     """Let one block of customers live through the period, and see where it leaves their accounts."""
     who = living.people(rng, index, seed, period)
     cards = living.cards(rng, who)
-    standing = behaviour.all_standing(
+    standing = behaviour.together(
         [
             behaviour.salaries(rng, who),
             behaviour.bills(rng, who, period),
@@ -155,26 +178,16 @@ def _story(rng: Rng, index: Ints, seed: int, period: Period, *, hard: bool) -> S
     )
     legs = behaviour.standing_transfers(who, saved, invested)
     if hard:
-        names = (payee_pool.UNNAMED_OUT, payee_pool.UNNAMED_IN)
+        names = ("unnamed out", "unnamed in")
         out, into = (trouble.unnamed_transfers(rng, who, leg, name) for leg, name in zip(legs, names, strict=True))
         legs = (out, into)
     moved = [behaviour.standing_rows(rng, who, leg, period)[0] for leg in legs]
     habits, kind = behaviour.habit_rows(rng, who, counts, budget, period, hard=hard)
     refunds = behaviour.refund_rows(rng, who, habits, kind, period)
     spent = behaviour.together([regular, *moved, habits, refunds])
-    paid, card_state = behaviour.card_rows(who, cards, spent, period)
-
-    put_by = balances.put_by(rng, who)
-    interest = behaviour.savings_interest(rng, who, put_by[:, SAVINGS], period)
-    rows = behaviour.together([spent, paid, interest])
-    closing, fees = balances.checking_balances(rng, who, rows, period)
-    rows = behaviour.together([rows, fees])
-    posted = rows.only(~rows.pending)
-    flow = np.bincount(posted.who * PLACES + posted.place, posted.cents, minlength=who.count * PLACES)
-    held = put_by + np.rint(flow).astype(np.int64).reshape(who.count, PLACES)
-    held[:, CHECKING] = closing
-    # No row touches a student loan: its payments show in checking, as with most lenders.
-    held[cards.holder, cards.place] = card_state.owed
+    rows, card_state, held = balances.settled(
+        rng, who, cards, spent, period, behaviour.TIDY_LINES, payee_pool.code("interest earned")
+    )
     if hard:
         beside = trouble.left_pending(rng, who, rows)
         rows = behaviour.together([rows, beside.only(period.covers(beside.day))])
@@ -188,7 +201,6 @@ def _story(rng: Rng, index: Ints, seed: int, period: Period, *, hard: bool) -> S
 def _transactions(rng: Rng, story: Story, ids: list[str], period: Period, *, hard: bool) -> pa.Table:
     rows, who = story.rows, story.who
     number = np.arange(len(rows.who)) - np.searchsorted(rows.who, rows.who) + 1
-    user = as_text(ids).take(rows.who)
     entity = as_text([payee_pool.entity_id(payee) for payee in payee_pool.ALL]).take(rows.payee)
     primary = as_text([payee.primary for payee in payee_pool.ALL]).take(rows.payee)
     detailed = as_text([payee.detailed for payee in payee_pool.ALL]).take(rows.payee)
@@ -199,24 +211,15 @@ def _transactions(rng: Rng, story: Story, ids: list[str], period: Period, *, har
         entity = pc.if_else(pa.array(garbled.no_id), nothing, entity)
         primary, detailed = (pc.if_else(pa.array(garbled.no_category), nothing, each) for each in (primary, detailed))
     names = as_text([name for payee in payee_pool.ALL for name in payee_pool.spellings(payee)])
-    days = as_dates(np.arange(period.first, period.last + 1))
-    return pa.table(
-        {
-            "transaction_id": pc.binary_join_element_wise(
-                user, pc.utf8_lpad(pc.cast(pa.array(number), pa.string()), 5, "0"), "_"
-            ),
-            "account_id": as_text(account_ids(who, ids)).take(rows.who * PLACES + rows.place),
-            "user_id": user,
-            "date": days.take(rows.day - period.first),
-            "amount": as_money(rows.cents),
-            "merchant_name": names.take(rows.payee * payee_pool.SPELLINGS + variant),
-            "merchant_entity_id": entity,
-            "payment_channel": as_text([payee.channel for payee in payee_pool.ALL]).take(rows.payee),
-            "category_primary": primary,
-            "category_detailed": detailed,
-            "pending": pa.array(rows.pending),
-        }
-    )
+    return transactions_table(
+        rows, who, ids, number, period,
+        merchant_name=names.take(rows.payee * payee_pool.SPELLINGS + variant),
+        merchant_entity_id=entity,
+        payment_channel=as_text([payee.channel for payee in payee_pool.ALL]).take(rows.payee),
+        category_primary=primary,
+        category_detailed=detailed,
+        pending=pa.array(rows.pending),
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- the truth
@@ -233,17 +236,17 @@ def _truth(story: Story, ids: list[str]) -> dict[str, Any]:
         }
         for user, persona, pay in zip(ids, who.persona, who.pay, strict=True)
     }
-    enough = np.flatnonzero((plan.kind != behaviour.UNSEEN) & (story.hits >= np.where(plan.cadence == ANNUAL, 2, 3)))
+    enough = np.flatnonzero((plan.kind != Kind.UNSEEN) & (story.hits >= np.where(plan.cadence == Cadence.ANNUAL, 2, 3)))
     columns = (plan.who, plan.payee, plan.kind, plan.cadence, plan.cents)
     for owner, payee, kind, cadence, cents in zip(*(column[enough].tolist() for column in columns), strict=True):
         made[ids[owner]]["streams"].append(
             {
                 "merchant": payee_pool.ALL[payee].name,
-                "kind": KINDS[kind],
+                "kind": Kind(kind).name.lower(),
                 "cadence": CADENCES[cadence],
                 "amount": cents / 100,
                 # Money to a person says of itself only that it is regular.
-                **({"also": ["regular"]} if payee_pool.ALL[payee] in payee_pool.ROOMMATES else {}),
+                **({"also": ["regular"]} if payee_pool.ALL[payee].group == "roommates" else {}),
             }
         )
     return made

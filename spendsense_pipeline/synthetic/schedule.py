@@ -5,23 +5,23 @@ What does not belong here: amounts, payees, and chance.
 
 import datetime as dt
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 
 from spendsense_pipeline.synthetic.rng import Ints
 
-CADENCES = (
-    *("weekly", "biweekly", "semi_monthly", "monthly", "quarterly", "annual"),
-    *("four_weekly", "two_monthly", "semi_annual"),
+Cadence = IntEnum(
+    "Cadence", "WEEKLY BIWEEKLY SEMI_MONTHLY MONTHLY QUARTERLY ANNUAL FOUR_WEEKLY TWO_MONTHLY SEMI_ANNUAL", start=0
 )
-WEEKLY, BIWEEKLY, SEMI_MONTHLY, MONTHLY, QUARTERLY, ANNUAL, FOUR_WEEKLY, TWO_MONTHLY, SEMI_ANNUAL = range(len(CADENCES))
+CADENCES = tuple(cadence.name.lower() for cadence in Cadence)
 
 # How many times a month each cadence comes round; a month is a twelfth of a year.
 TIMES_A_MONTH = np.array([365.25 / 84, 365.25 / 168, 2.0, 1.0, 1 / 3, 1 / 12, 365.25 / 336, 1 / 2, 1 / 6])
 
-_WEEKS_APART = {WEEKLY: 7, BIWEEKLY: 14, FOUR_WEEKLY: 28}
-_MONTHS_APART = {TWO_MONTHLY: 2, QUARTERLY: 3, SEMI_ANNUAL: 6}
+_WEEKS_APART = {Cadence.WEEKLY: 7, Cadence.BIWEEKLY: 14, Cadence.FOUR_WEEKLY: 28}
+MONTHS_APART: dict[int, int] = {Cadence.TWO_MONTHLY: 2, Cadence.QUARTERLY: 3, Cadence.SEMI_ANNUAL: 6}
 
 SATURDAY, SUNDAY = 5, 6
 _EPOCH = dt.date(1970, 1, 1)
@@ -118,11 +118,11 @@ def occurrences(cadence: Ints, anchor: Ints, period: Period) -> tuple[Ints, Ints
             turns = np.arange(period.first // step - 1, period.last // step + 2)
             days = turns[None, :] * step + anchor[chosen, None] % step
             ordinals = np.broadcast_to(turns, days.shape)
-        elif name == ANNUAL:
+        elif name == Cadence.ANNUAL:
             turns = np.arange(period.days // 365 + 1)
             days = period.last - anchor[chosen, None] - 365 * turns[None, :]
             ordinals = np.broadcast_to(turns, days.shape)
-        elif name == SEMI_MONTHLY:
+        elif name == Cadence.SEMI_MONTHLY:
             halves = np.tile(np.array([15, 31]), len(months))
             days = np.broadcast_to(day_in_month(np.repeat(months, 2), halves), (len(chosen), 2 * len(months)))
             ordinals = np.broadcast_to(np.repeat(months, 2) * 2 + (halves == 31), days.shape)
@@ -130,8 +130,8 @@ def occurrences(cadence: Ints, anchor: Ints, period: Period) -> tuple[Ints, Ints
             days = day_in_month(np.broadcast_to(months, (len(chosen), len(months))), anchor[chosen, None] % 100)
             ordinals = np.broadcast_to(months, days.shape)
         kept = (days >= period.first - 31) & (days <= period.last + 31)
-        if name in _MONTHS_APART:
-            apart = _MONTHS_APART[name]
+        if name in MONTHS_APART:
+            apart = MONTHS_APART[name]
             kept &= ordinals % apart == (anchor[chosen, None] // 100) % apart
         where = np.nonzero(kept)
         found.append((chosen[where[0]], days[where], ordinals[where]))

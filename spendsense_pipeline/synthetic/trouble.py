@@ -13,30 +13,10 @@ import numpy as np
 from pandas.tseries.holiday import USFederalHolidayCalendar
 
 from spendsense_pipeline.synthetic import payee_pool as pool
-from spendsense_pipeline.synthetic.behaviour import (
-    BILL,
-    INCOME,
-    SUBSCRIPTION,
-    UNSEEN,
-    Rows,
-    Standing,
-    all_standing,
-    one_of,
-    to_cents,
-    together,
-)
-from spendsense_pipeline.synthetic.cast import CARD, CHECKING, FREELANCE, SAVER, SAVINGS, WEALTHY, People
+from spendsense_pipeline.synthetic.behaviour import Kind, Rows, Standing, day_within, one_of, some, to_cents, together
+from spendsense_pipeline.synthetic.cast import People, Persona, Place
 from spendsense_pipeline.synthetic.rng import Flags, Ints, Rng
-from spendsense_pipeline.synthetic.schedule import (
-    BIWEEKLY,
-    MONTHLY,
-    QUARTERLY,
-    WEEKLY,
-    Period,
-    occurrences,
-    open_days,
-    weekday,
-)
+from spendsense_pipeline.synthetic.schedule import Cadence, Period, occurrences, open_days, weekday
 
 
 def working_day(day: Ints, roll: str, period: Period) -> Ints:
@@ -53,7 +33,7 @@ def arrangements(rng: Rng, who: People, plan: Standing, period: Period) -> Stand
     """The tidy arrangements with beginnings and ends, renamed and split pay, and what else comes round."""
     plan = _sometimes_ended(rng, who, plan, period)
     plan = _varying_more(rng, who, plan)
-    return all_standing(
+    return together(
         [
             *_employers_merged(rng, who, plan, period),
             _second_jobs(rng, who),
@@ -71,9 +51,9 @@ def _event_key(who: People, plan: Standing) -> tuple[Ints, Ints]:
 def _sometimes_ended(rng: Rng, who: People, plan: Standing, period: Period) -> Standing:
     """Subscriptions are signed up for and cancelled; three in ten begin, two in ten end, while we look."""
     key = _event_key(who, plan)
-    may = (plan.kind == SUBSCRIPTION) & np.isin(plan.cadence, (WEEKLY, MONTHLY))
-    begins = period.first + np.rint(period.days * rng.between("signed up/when", 0.0, 0.6, *key)).astype(np.int64)
-    ends = period.first + np.rint(period.days * rng.between("cancelled/when", 0.4, 1.0, *key)).astype(np.int64)
+    may = (plan.kind == Kind.SUBSCRIPTION) & np.isin(plan.cadence, (Cadence.WEEKLY, Cadence.MONTHLY))
+    begins = day_within(rng, "signed up/when", period, 0.0, 0.6, *key)
+    ends = day_within(rng, "cancelled/when", period, 0.4, 1.0, *key)
     return replace(
         plan,
         begins=np.where(may & rng.chance("signed up", 0.3, *key), begins, plan.begins),
@@ -84,18 +64,18 @@ def _sometimes_ended(rng: Rng, who: People, plan: Standing, period: Period) -> S
 def _varying_more(rng: Rng, who: People, plan: Standing) -> Standing:
     """Pay by the hour with overtime, power by the weather."""
     key = _event_key(who, plan)
-    hourly = (plan.kind == INCOME) & ((plan.cadence == WEEKLY) | rng.chance("by the hour", 0.3, *key))
+    hourly = (plan.kind == Kind.INCOME) & ((plan.cadence == Cadence.WEEKLY) | rng.chance("by the hour", 0.3, *key))
     varies = np.where(hourly, 0.22, plan.varies)
-    return replace(plan, varies=np.where((plan.kind == BILL) & (plan.varies > 0), 0.4, varies))
+    return replace(plan, varies=np.where((plan.kind == Kind.BILL) & (plan.varies > 0), 0.4, varies))
 
 
 def _employers_merged(rng: Rng, who: People, plan: Standing, period: Period) -> list[Standing]:
     """One employer in ten goes on under another name; one saver in four has a part of the pay sent there."""
     key = _event_key(who, plan)
-    pay = plan.kind == INCOME
-    when = period.first + np.rint(period.days * rng.between("merger/when", 0.3, 0.7, *key)).astype(np.int64)
+    pay = plan.kind == Kind.INCOME
+    when = day_within(rng, "merger/when", period, 0.3, 0.7, *key)
     merged = pay & rng.chance("merger", 0.1, *key)
-    saves = np.isin(who.persona[plan.who], (SAVER, WEALTHY))
+    saves = np.isin(who.persona[plan.who], (Persona.SAVER, Persona.WEALTHY))
     split = pay & ~merged & saves & rng.chance("split pay", 0.25, *key)
     aside = np.rint(plan.cents * 0.15 / 500).astype(np.int64) * 500
     before = replace(
@@ -104,78 +84,73 @@ def _employers_merged(rng: Rng, who: People, plan: Standing, period: Period) -> 
         cents=np.where(split, plan.cents - aside, plan.cents),
     )
     after = plan.only(merged)
-    after = replace(after, payee=one_of(rng, "merger/name", pool.MERGED, who.index[after.who]), begins=when[merged])
+    after = replace(
+        after, payee=one_of(rng, "merger/name", "merged employers", who.index[after.who]), begins=when[merged]
+    )
     put_by = plan.only(split)
     put_by = replace(
-        put_by, place=np.full(len(put_by.who), SAVINGS), cents=aside[split], varies=np.zeros(len(put_by.who))
+        put_by, place=np.full(len(put_by.who), Place.SAVINGS), cents=aside[split], varies=np.zeros(len(put_by.who))
     )
     return [before, after, put_by]
 
 
 def _second_jobs(rng: Rng, who: People) -> Standing:
     """One salaried person in eight works evenings elsewhere, paid as often, on another weekday or date, by the hour."""
-    have = np.flatnonzero((who.persona != FREELANCE) & rng.chance("second job", 0.12, who.index))
+    have = np.flatnonzero((who.persona != Persona.FREELANCE) & rng.chance("second job", 0.12, who.index))
     key, pay = who.index[have], who.pay[have]
     monthly_day = rng.whole("second job/day", 5, 20, key)
-    days = np.select([pay == WEEKLY, pay == BIWEEKLY], [6, 6 + 7 * (1 - who.friday[have])], monthly_day)
-    cadence = np.where(np.isin(pay, (WEEKLY, BIWEEKLY)), pay, MONTHLY)
+    days = np.select([pay == Cadence.WEEKLY, pay == Cadence.BIWEEKLY], [6, 6 + 7 * (1 - who.friday[have])], monthly_day)
+    cadence = np.where(np.isin(pay, (Cadence.WEEKLY, Cadence.BIWEEKLY)), pay, Cadence.MONTHLY)
     cents = np.rint(who.income[have] * 0.2 / np.array([4.35, 2.17, 2.0, 1.0])[cadence]).astype(np.int64)
-    payee = one_of(rng, "second job/name", pool.SECOND_EMPLOYERS, key)
-    return Standing.of(have, CHECKING, payee, INCOME, cadence, days, cents, varies=0.18, shift=-1)
+    payee = one_of(rng, "second job/name", "second employers", key)
+    return Standing.of(have, Kind.INCOME, payee, days, cents, cadence=cadence, varies=0.18, shift=-1)
 
 
 def _of_shared_sellers(rng: Rng, who: People) -> Standing:
     """Storage and music billed by Apple under one name, Prime by the marketplace at which people also shop."""
     made = []
-    for topic, payee, plans, share in (
-        ("apple/storage", pool.APPLE, (0,), 0.3),
-        ("apple/music", pool.APPLE, (1,), 0.2),
-        ("prime", pool.PRIME, (0,), 0.3),
+    for topic, seller, plan, share in (
+        ("apple/storage", "apple", 0, 0.3),
+        ("apple/music", "apple", 1, 0.2),
+        ("prime", "prime", 0, 0.3),
     ):
-        have = np.flatnonzero(rng.chance(topic, share, who.index))
-        key = who.index[have]
-        cents = -to_cents(np.full(len(have), payee.prices[plans[0]]))
-        place = np.where(who.has_card[have], CARD, CHECKING)
+        have, key = some(rng, who, topic, share)
+        cents = -to_cents(np.full(len(have), pool.ALL[pool.code(seller)].prices[plan]))
+        place = np.where(who.has_card[have], Place.CARD, Place.CHECKING)
         day = rng.whole(f"{topic}/day", 1, 28, key)
-        made.append(Standing.of(have, place, _payee_code(payee, have), SUBSCRIPTION, MONTHLY, day, cents))
-    return all_standing(made)
-
-
-def _payee_code(payee: pool.Payee, holders: Ints) -> Ints:
-    return np.full(len(holders), pool.code(payee))
+        made.append(Standing.of(have, Kind.SUBSCRIPTION, pool.code(seller), day, cents, place=place))
+    return together(made)
 
 
 def _roommates(rng: Rng, who: People) -> Standing:
     """A share of the household's costs, sent to somebody on the first days of the month."""
-    have = np.flatnonzero(rng.chance("roommate", 0.1, who.index))
-    key = who.index[have]
+    have, key = some(rng, who, "roommate", 0.1)
     cents = -np.rint(who.income[have] * 0.08 / 500).astype(np.int64) * 500
-    payee = one_of(rng, "roommate/name", pool.ROOMMATES, key)
-    return Standing.of(have, CHECKING, payee, BILL, MONTHLY, rng.whole("roommate/day", 1, 5, key), cents)
+    payee = one_of(rng, "roommate/name", "roommates", key)
+    return Standing.of(have, Kind.BILL, payee, rng.whole("roommate/day", 1, 5, key), cents)
 
 
 def _passes_and_routines(rng: Rng, who: People) -> list[Standing]:
     """What comes round to the day and is nothing signed up for: transit passes, parking, lunch and fuel."""
     made = []
     for topic, group, share, cadence, low, high, varies in (
-        ("pass", pool.TRANSIT, 0.15, MONTHLY, 60, 120, 0.0),
-        ("parking", pool.PARKING, 0.08, WEEKLY, 12, 25, 0.0),
-        ("lunch", pool.CANTEENS, 0.2, WEEKLY, 9, 14, 0.0),
-        ("fill up", pool.HABITS[4].payees, 0.3, BIWEEKLY, 35, 50, 0.23),
+        ("pass", "transit", 0.15, Cadence.MONTHLY, 60, 120, 0.0),
+        ("parking", "parking", 0.08, Cadence.WEEKLY, 12, 25, 0.0),
+        ("lunch", "lunch", 0.2, Cadence.WEEKLY, 9, 14, 0.0),
+        ("fill up", "fuel", 0.3, Cadence.BIWEEKLY, 35, 50, 0.23),
     ):
-        have = np.flatnonzero(rng.chance(f"{topic}/has", share, who.index))
-        key = who.index[have]
+        have, key = some(rng, who, f"{topic}/has", share)
         cents = -to_cents(np.rint(rng.between(f"{topic}/price", low, high, key)) - 0.01)
         day = rng.whole(f"{topic}/day", 1, 28, key)
         payee = one_of(rng, topic, group, key)
-        made.append(Standing.of(have, CHECKING, payee, UNSEEN, cadence, day, cents, varies=varies))
+        made.append(Standing.of(have, Kind.UNSEEN, payee, day, cents, cadence=cadence, varies=varies))
     return made
 
 
-def unnamed_transfers(rng: Rng, who: People, plan: Standing, name: pool.Payee) -> Standing:
+def unnamed_transfers(rng: Rng, who: People, plan: Standing, name: str) -> Standing:
     """Half the banks say neither category nor name of a transfer to the customer's own savings."""
     unnamed = rng.chance("unnamed transfer", 0.5, who.index[plan.who])
-    to_savings = np.isin(plan.payee, pool.codes((pool.TO_SAVINGS, pool.FROM_CHECKING)))
+    to_savings = np.isin(plan.payee, pool.codes("to savings", "into savings"))
     return replace(plan, payee=np.where(unnamed & to_savings, pool.code(name), plan.payee))
 
 
@@ -189,28 +164,34 @@ def standing_rows(rng: Rng, who: People, plan: Standing, period: Period) -> tupl
     base = _price_on(rng, who, plan, at, due, period)
     varying = plan.varies[at] * rng.bell("standing/amount", *key)
     # Twice as much in the middle of winter as in the middle of summer, as far as a bill follows the weather.
-    season = np.where((plan.kind[at] == BILL) & (plan.varies[at] > 0.3), np.abs((due % 365) / 182.5 - 1), 0.5) * 0.5
+    season = (
+        np.where((plan.kind[at] == Kind.BILL) & (plan.varies[at] > 0.3), np.abs((due % 365) / 182.5 - 1), 0.5) * 0.5
+    )
     cents = np.rint(base * (1 + varying) * (0.75 + season)).astype(np.int64)
 
     kind = plan.kind[at]
-    slow = np.isin(plan.cadence[at], (MONTHLY, QUARTERLY)) & (kind != UNSEEN) & (kind != INCOME)
+    slow = (
+        np.isin(plan.cadence[at], (Cadence.MONTHLY, Cadence.QUARTERLY)) & (kind != Kind.UNSEEN) & (kind != Kind.INCOME)
+    )
     drift = np.where(
-        kind == SUBSCRIPTION,
+        kind == Kind.SUBSCRIPTION,
         rng.whole("posted after", 0, 2, *key),
         np.rint(2.4 * rng.bell("standing/drift", *key)).astype(np.int64),
     )
     retried = slow & rng.chance("tried again", 0.02, *key)
     day = due + np.where(slow, drift, 0) + np.where(retried, rng.whole("tried again/after", 4, 9, *key), 0)
-    day = np.where(kind == INCOME, working_day(day, "backward", period), working_day(day, "forward", period))
+    day = np.where(kind == Kind.INCOME, working_day(day, "backward", period), working_day(day, "forward", period))
     happened = period.covers(day) & (due >= plan.begins[at]) & (due < plan.ends[at])
     happened &= ~_rows_left_out(rng, who, plan, at, due, period) & ~(
-        (kind == INCOME) & rng.chance("unpaid leave", 0.02, *key)
+        (kind == Kind.INCOME) & rng.chance("unpaid leave", 0.02, *key)
     )
     kept = np.flatnonzero(happened)
     at = at[kept]
     place = plan.place[at]
-    moved = _card_switched(rng, who, plan)[at] & (day[kept] >= _half_way(rng, who, plan, period)[at])
-    place = np.where(moved, CHECKING, place)
+    moved = _card_switched(rng, who, plan)[at] & (
+        day[kept] >= day_within(rng, "card switched/when", period, 0.3, 0.7, *_event_key(who, plan))[at]
+    )
+    place = np.where(moved, Place.CHECKING, place)
     rows = Rows.of(plan.who[at], place, day[kept], cents[kept], plan.payee[at])
     last = plan.cents.copy()
     last[at[np.argsort(day[kept], kind="stable")]] = base[kept][np.argsort(day[kept], kind="stable")]
@@ -220,17 +201,21 @@ def standing_rows(rng: Rng, who: People, plan: Standing, period: Period) -> tupl
 def _price_on(rng: Rng, who: People, plan: Standing, at: Ints, day: Ints, period: Period) -> Ints:
     """What an arrangement costs on a day: less before prices rose, another plan before, little at the beginning."""
     key = _event_key(who, plan)
-    fixed = (plan.varies == 0) & np.isin(plan.cadence, (WEEKLY, MONTHLY)) & np.isin(plan.kind, (SUBSCRIPTION, BILL))
-    when = period.first + np.rint(period.days * rng.between("rise/when", 0.35, 0.6, *key)).astype(np.int64)
+    fixed = (
+        (plan.varies == 0)
+        & np.isin(plan.cadence, (Cadence.WEEKLY, Cadence.MONTHLY))
+        & np.isin(plan.kind, (Kind.SUBSCRIPTION, Kind.BILL))
+    )
+    when = day_within(rng, "rise/when", period, 0.35, 0.6, *key)
     rises = fixed & rng.chance("rise", 0.3, *key)
-    changes = fixed & ~rises & (plan.kind == SUBSCRIPTION) & rng.chance("plan change", 0.08, *key)
+    changes = fixed & ~rises & (plan.kind == Kind.SUBSCRIPTION) & rng.chance("plan change", 0.08, *key)
     before = np.where(
         rises,
         plan.cents / rng.between("rise/by", 1.03, 1.25, *key),
         plan.cents * np.where(rng.chance("plan change/down", 0.5, *key), 1.6, 0.6),
     )
     before = np.where(rises | changes, np.rint(before), plan.cents).astype(np.int64)
-    introduced = fixed & (plan.kind == SUBSCRIPTION) & (plan.begins > period.first)
+    introduced = fixed & (plan.kind == Kind.SUBSCRIPTION) & (plan.begins > period.first)
     introduced &= ~rises & ~changes & rng.chance("introduction", 0.4, *key)
     until = plan.begins + 31 * rng.whole("introduction/months", 1, 2, *key)
     little = np.rint(plan.cents * rng.between("introduction/part", 0.1, 0.6, *key)).astype(np.int64)
@@ -242,22 +227,20 @@ def _price_on(rng: Rng, who: People, plan: Standing, at: Ints, day: Ints, period
 def _rows_left_out(rng: Rng, who: People, plan: Standing, at: Ints, day: Ints, period: Period) -> Flags:
     """One month missing somewhere in the middle, for a fifth of the monthly charges."""
     key = _event_key(who, plan)
-    missing = np.isin(plan.kind, (SUBSCRIPTION, BILL)) & (plan.cadence == MONTHLY) & rng.chance("gap", 0.2, *key)
-    hole = period.first + np.rint(period.days * rng.between("gap/when", 0.3, 0.6, *key)).astype(np.int64)
+    missing = (
+        np.isin(plan.kind, (Kind.SUBSCRIPTION, Kind.BILL))
+        & (plan.cadence == Cadence.MONTHLY)
+        & rng.chance("gap", 0.2, *key)
+    )
+    hole = day_within(rng, "gap/when", period, 0.3, 0.6, *key)
     left_out: Flags = missing[at] & (day >= hole[at]) & (day < hole[at] + 28)
     return left_out
 
 
 def _card_switched(rng: Rng, who: People, plan: Standing) -> Flags:
     """Those who pay a subscription from the account instead of the card from some day on."""
-    by_card: Flags = (plan.kind == SUBSCRIPTION) & (plan.place == CARD)
+    by_card: Flags = (plan.kind == Kind.SUBSCRIPTION) & (plan.place == Place.CARD)
     return by_card & rng.chance("card switched", 0.15, *_event_key(who, plan))
-
-
-def _half_way(rng: Rng, who: People, plan: Standing, period: Period) -> Ints:
-    part = rng.between("card switched/when", 0.3, 0.7, *_event_key(who, plan))
-    day: Ints = period.first + np.rint(period.days * part).astype(np.int64)
-    return day
 
 
 # ---------------------------------------------------------------- rows that come when they come
@@ -265,7 +248,7 @@ def _half_way(rng: Rng, who: People, plan: Standing, period: Period) -> Ints:
 
 def charged_twice(rng: Rng, who: People, plan: Standing, rows: Rows, period: Period) -> Rows:
     """Now and then a service charges a second time by mistake and gives it back within ten days."""
-    services = plan.payee[plan.kind == SUBSCRIPTION]
+    services = plan.payee[plan.kind == Kind.SUBSCRIPTION]
     key = (who.index[rows.who], rows.day, rows.payee, -rows.cents)
     twice = rows.only(np.isin(rows.payee, services) & rng.chance("charged twice", 0.03, *key))
     again = (who.index[twice.who], twice.day, twice.payee)
@@ -277,7 +260,7 @@ def charged_twice(rng: Rng, who: People, plan: Standing, rows: Rows, period: Per
 
 def bonuses_and_expenses(rng: Rng, who: People, plan: Standing, period: Period) -> Rows:
     """A bonus or two a year beside the salary, expenses given back, a tax refund, friends who pay their share."""
-    pay = np.flatnonzero((plan.kind == INCOME) & (plan.place == CHECKING))
+    pay = np.flatnonzero((plan.kind == Kind.INCOME) & (plan.place == Place.CHECKING))
     _, first = np.unique(plan.who[pay], return_index=True)
     pay = pay[first]
     parts = []
@@ -289,47 +272,38 @@ def bonuses_and_expenses(rng: Rng, who: People, plan: Standing, period: Period) 
     cents = np.rint(plan.cents[at] * rng.between("bonus/size", 0.3, 3.0, *key)).astype(np.int64)
     day = working_day(day, "forward", period)
     given &= period.covers(day) & (day >= plan.begins[at]) & (day < plan.ends[at])
-    parts.append(Rows.of(plan.who[at], CHECKING, day, cents, plan.payee[at]).only(given))
+    parts.append(Rows.of(plan.who[at], Place.CHECKING, day, cents, plan.payee[at]).only(given))
     everyone = np.arange(who.count)
     for topic, payee, share, pace, low, high in (
-        ("expenses", pool.EXPENSES, 0.15, 24, 20, 600),
-        ("friend pays", pool.FRIEND_PAYS, 0.5, 17, 8, 70),
-        ("tax refund", pool.TAX_OFFICE, 0.4, 365, 200, 3200),
+        ("expenses", "expenses", 0.15, 24, 20, 600),
+        ("friend pays", "friend pays", 0.5, 17, 8, 70),
+        ("tax refund", "tax refund", 0.4, 365, 200, 3200),
     ):
         have = everyone[rng.chance(f"{topic}/has", share, who.index)]
-        parts.append(_now_and_then(rng, who, topic, have, payee, pace, period, low, high))
+        at, day, cents = now_and_then(rng, who, topic, have, pace, period, low, high)
+        rows = Rows.of(at, Place.CHECKING, working_day(day, "forward", period), cents, pool.code(payee))
+        parts.append(rows.only(period.covers(rows.day)))
     return together(parts)
 
 
-def _now_and_then(
-    rng: Rng,
-    who: People,
-    topic: str,
-    have: Ints,
-    payee: pool.Payee,
-    pace: int,
-    period: Period,
-    low: int,
-    high: int,
-) -> Rows:
-    """One row somewhere in each stretch of ``pace`` days, for any amount."""
-    turns = np.arange(period.days // pace + 1)
-    at, turn = (axis.ravel() for axis in np.meshgrid(have, turns, indexing="ij"))
+def now_and_then(
+    rng: Rng, who: People, topic: str, have: Ints, pace: int, period: Period, low: float, high: float
+) -> tuple[Ints, Ints, Ints]:
+    """Once somewhere in each stretch of ``pace`` days, for any amount: customers, days and cents."""
+    at, turn = (axis.ravel() for axis in np.meshgrid(have, np.arange(period.days // pace + 1), indexing="ij"))
     key = (who.index[at], turn)
     day = period.last - turn * pace - np.floor(pace * rng.uniform(f"{topic}/when", *key)).astype(np.int64)
-    cents = to_cents(rng.between(f"{topic}/size", low, high, *key))
-    rows = Rows.of(at, CHECKING, working_day(day, "forward", period), cents, pool.code(payee))
-    return rows.only(period.covers(rows.day))
+    return at, day, to_cents(rng.between(f"{topic}/size", low, high, *key))
 
 
 def errands(rng: Rng, who: People, period: Period) -> Rows:
     """Purchases at one price that come when they come: haircuts, copays, car washes, apps, a coffee each workday."""
     parts = []
     for topic, group, share, shortest, longest, prices in (
-        ("haircut", pool.BARBERS, 0.4, 26, 47, (28.0, 35.0, 45.0)),
-        ("copay", pool.CLINICS, 0.3, 20, 60, (10.0, 15.0, 25.0)),
-        ("car wash", pool.CAR_WASHES, 0.25, 12, 50, (12.0, 18.0, 25.0)),
-        ("apps", (pool.APPLE,), 0.3, 4, 40, (0.99, 1.99, 4.99, 9.99)),
+        ("haircut", "haircuts", 0.4, 26, 47, (28.0, 35.0, 45.0)),
+        ("copay", "copays", 0.3, 20, 60, (10.0, 15.0, 25.0)),
+        ("car wash", "car washes", 0.25, 12, 50, (12.0, 18.0, 25.0)),
+        ("apps", "apple", 0.3, 4, 40, (0.99, 1.99, 4.99, 9.99)),
     ):
         have = np.flatnonzero(rng.chance(f"{topic}/has", share, who.index))
         steps = np.arange(period.days // shortest + 1)
@@ -342,15 +316,15 @@ def errands(rng: Rng, who: People, period: Period) -> Rows:
         today = rng.whole(f"{topic}/today", 0, len(menu) - 1, who.index[at], step)
         price = menu[today if topic == "apps" else usual]
         payee = one_of(rng, topic, group, who.index[at])
-        place = np.where(who.has_card[at], CARD, CHECKING)
+        place = np.where(who.has_card[at], Place.CARD, Place.CHECKING)
         parts.append(Rows.of(at, place, day, -price, payee).only(period.covers(day)))
     have = np.flatnonzero(rng.chance("workday coffee", 0.25, who.index))
     days = np.arange(period.first, period.last + 1)
     at, day = np.repeat(have, len(days)), np.tile(days, len(have))
-    shop, price = pool.HABITS[1].payees, to_cents(np.array(pool.HABITS[1].menu))
+    price = to_cents(np.array(pool.HABITS[1].menu))
     bought = (weekday(day) < 5) & rng.chance("workday coffee/today", 0.8, who.index[at], day)
     order = price[rng.whole("workday coffee/order", 0, len(price) - 1, who.index[at])]
-    rows = Rows.of(at, CHECKING, day, -order, one_of(rng, "workday coffee", shop, who.index[at]))
+    rows = Rows.of(at, Place.CHECKING, day, -order, one_of(rng, "workday coffee", "coffee", who.index[at]))
     return together([*parts, rows.only(bought)])
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from spendsense_pipeline.payees.readings import identify
+from spendsense_pipeline.payees.readings import Identifier
 from spendsense_pipeline_tests.features.ledger import Ledger, Row, monthly, shared
+
+identify = Identifier()
 
 ACCOUNTS = ("checking", "savings", "credit card", "brokerage", "loan")
 

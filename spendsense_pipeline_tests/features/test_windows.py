@@ -174,7 +174,7 @@ def found() -> dict[tuple[str, int], Row]:
     ledger.customer("named a customer", "checking", user_type="customer")
     ledger.customer("came today", "checking", created_at=dt.datetime(2026, 6, 30, 23, tzinfo=dt.UTC))
     ledger.customer("came later", "checking", created_at=dt.datetime(2026, 7, 1, tzinfo=dt.UTC))
-    assert failures(contracts.Features, ibis.memtable(ledger.signals(WINDOWS).features)).empty
+    assert failures(contracts.CONTRACTS["features_30d"], ibis.memtable(ledger.signals(WINDOWS).features)).empty
     return ledger.features(WINDOWS)
 
 

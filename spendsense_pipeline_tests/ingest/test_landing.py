@@ -14,7 +14,8 @@ import pytest
 
 from spendsense_pipeline.contracts import CONTRACTS, failures
 from spendsense_pipeline.ingest import landing
-from spendsense_pipeline.ingest.landing import BatchRefused
+from spendsense_pipeline.ingest.fields import FIELDS
+from spendsense_pipeline.ingest.files import BatchRefused
 from spendsense_pipeline_tests.ingest.conftest import TRANSACTION, Zone, rows
 
 CSV = "transaction_id,account_id,date,amount,merchant_name\n"
@@ -280,7 +281,11 @@ def test_a_folder_whose_name_is_a_pattern_is_read_as_itself(zone: Zone) -> None:
 
 
 def test_personal_fields_are_known() -> None:
-    assert set(landing.PERSONAL) == {"full_name", "email", "birth_year"}
+    assert {one.name for fields in FIELDS.values() for one in fields if one.personal} == {
+        "full_name",
+        "email",
+        "birth_year",
+    }
 
 
 # --- What has arrived ---

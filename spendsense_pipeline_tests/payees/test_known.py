@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from spendsense_pipeline.payees import known, names
-from spendsense_pipeline.payees.readings import identify
+from spendsense_pipeline.payees.readings import Identifier
+
+identify = Identifier()
 
 
 def test_the_table_is_large_and_speaks_the_vocabulary() -> None:

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spendsense_pipeline.payees import names
-from spendsense_pipeline.payees.readings import identify, readings
+from spendsense_pipeline.payees.readings import Identifier, Reader
+
+identify = Identifier()
 
 
 def display(text: str, description: str | None = None, counterparty: str | None = None) -> str | None:
@@ -190,7 +192,7 @@ def test_what_belongs_to_a_name_stays_in_its_shape(text: str) -> None:
 
 
 def test_a_name_of_nothing_but_codes_keeps_them() -> None:
-    found = readings(pa.table({"merchant_name": ["7D6B0FE9A", "8A1C22B0F"]}), ())
+    found = Reader()(pa.table({"merchant_name": ["7D6B0FE9A", "8A1C22B0F"]}))
     assert found["bare"].to_pylist() == [True, True]
     assert len(set(found["name"].to_pylist())) == 2
 

@@ -6,7 +6,7 @@ import pytest
 from spendsense_pipeline.payees import words
 from spendsense_pipeline.payees.known import HouseRule
 from spendsense_pipeline.payees.population import POPULATION
-from spendsense_pipeline.payees.readings import SCHEMA, Reader, readings
+from spendsense_pipeline.payees.readings import SCHEMA, Reader
 
 BLUE = "BLUE DOOR BAKERY"
 
@@ -17,7 +17,7 @@ def read(
     table = pa.table(
         {"merchant_name": pa.array([text], pa.string()), **{name: [told] for name, told in columns.items()}}
     )
-    return readings(table, house, population).to_pylist()[0]
+    return Reader(house)(table, population).to_pylist()[0]
 
 
 def shown(name: str, **told: object) -> pa.Table:
@@ -124,7 +124,7 @@ def test_words_inside_a_known_brand_say_nothing() -> None:
 
 def test_words_of_all_fields_count() -> None:
     table = pa.table({"merchant_name": ["Anna Schmidt"], "description_raw": ["Miete Mai"]})
-    assert readings(table).to_pylist()[0]["says"] & words.BITS["rent"]
+    assert Reader()(table).to_pylist()[0]["says"] & words.BITS["rent"]
 
 
 def test_what_the_population_shows_is_passed_on() -> None:
@@ -141,7 +141,7 @@ def test_a_code_s_mark_is_told() -> None:
 
 def test_nothing_says_nothing() -> None:
     assert read(None) == dict.fromkeys(SCHEMA.names) | {"says": 0, "bare": True, "by_paypal": False}
-    assert len(readings(pa.table({"merchant_name": pa.array([], pa.string())}))) == 0
+    assert len(Reader()(pa.table({"merchant_name": pa.array([], pa.string())}))) == 0
 
 
 def test_rows_come_back_in_their_order_and_a_reader_may_read_again() -> None:

@@ -20,8 +20,6 @@ from spendsense_pipeline.payees.vocabularies import (
     delivered_category,
     known_name,
     mcc_category,
-    mcc_name,
-    primary_of,
 )
 
 FOLDER = files("spendsense_pipeline.payees") / "data" / "vocabularies"
@@ -195,13 +193,6 @@ def test_a_merchant_category_code(mcc: str | None, category: str | None) -> None
     assert mcc_category(mcc) == category
 
 
-def test_a_merchant_code_has_a_readable_name() -> None:
-    assert mcc_name("742") == "Veterinary services"
-    assert mcc_name("3000") == "UNITED AIRLINES"
-    assert mcc_name("0001") is None
-    assert mcc_name("7524") is None  # of a range, in no list
-
-
 @pytest.mark.parametrize(
     ("code", "category", "mark"),
     [
@@ -271,8 +262,8 @@ def test_a_code_of_no_vocabulary_means_nothing(code: str | None) -> None:
 
 
 def test_the_group_of_a_category() -> None:
-    assert primary_of("FOOD_AND_DRINK_COFFEE") == "FOOD_AND_DRINK"
-    assert primary_of("TRANSFER_SAVINGS") == "TRANSFER"
-    assert primary_of("FOOD_AND_DRINK") == "FOOD_AND_DRINK"
+    assert categories()["FOOD_AND_DRINK_COFFEE"] == "FOOD_AND_DRINK"
+    assert categories()["TRANSFER_SAVINGS"] == "TRANSFER"
+    assert categories()["FOOD_AND_DRINK"] == "FOOD_AND_DRINK"
     with pytest.raises(KeyError):
-        primary_of("Coffee Shops")
+        categories()["Coffee Shops"]

@@ -13,11 +13,16 @@ from spendsense_pipeline.payees.words import (
     BITS,
     CLASSES,
     LANGUAGES,
-    classes_said,
     plain,
     says,
     word_category,
 )
+
+
+def classes_said(text: str) -> set[str]:
+    """The names of the classes that ``says`` answers in bits."""
+    return {name for name in CLASSES if says(text) & BITS[name]}
+
 
 FOLDER = files("spendsense_pipeline.payees") / "data" / "words"
 KEYS = {*LANGUAGES, "whole", "patterns", "when", "not", "needs", "unless", "of"}

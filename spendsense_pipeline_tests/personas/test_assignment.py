@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spendsense_pipeline.contracts import Features, PersonaAssignments, failures
+from spendsense_pipeline.contracts import CONTRACTS, failures
 from spendsense_pipeline.personas.assignment import (
     UnreadableReasons,
     assign_personas,
     followed,
     verdict,
 )
-from spendsense_pipeline.personas.rules import RULES, RULES_VERSION, Rule, rules_version
+from spendsense_pipeline.personas.rules import RULES, Rule, rules_version
 
 DAY = dt.date(2026, 3, 31)
 FLAGS = {
@@ -190,11 +190,11 @@ def test_a_customer_without_any_history_is_a_fallback_without_confidence():
 
 def test_the_frame_keeps_its_contract_also_when_there_is_no_customer():
     for table in (features(WEALTHY, {}, UNEVEN), features()):
-        assert failures(PersonaAssignments, assign_personas(table)).empty
+        assert failures(CONTRACTS["persona_assignments_30d"], assign_personas(table)).empty
 
 
 def test_every_rule_reads_a_feature_and_says_where_its_threshold_comes_from():
-    assert {rule.signal for rule in RULES} <= set(Features.to_schema().columns)
+    assert {rule.signal for rule in RULES} <= set(CONTRACTS["features_30d"].columns)
     assert all(rule.source for rule in RULES)
 
 
@@ -211,11 +211,11 @@ def test_reasons_cover_every_criterion_in_order_with_unknown_as_null():
 
 def test_the_version_changes_with_a_threshold_and_not_with_a_remark():
     first, *rest = RULES
-    assert rules_version((first, *rest)) == RULES_VERSION
+    assert rules_version((first, *rest)) == rules_version(RULES)
     moved = Rule(first.persona, first.priority, first.clause, first.signal, first.operator, 9_000, first.source)
-    assert rules_version((moved, *rest)) != RULES_VERSION
+    assert rules_version((moved, *rest)) != rules_version(RULES)
     remarked = Rule(**(vars(first) | {"source": "another remark"}))
-    assert rules_version((remarked, *rest)) == RULES_VERSION
+    assert rules_version((remarked, *rest)) == rules_version(RULES)
 
 
 def test_reasons_of_other_rules_are_refused_and_not_misread():
@@ -223,14 +223,14 @@ def test_reasons_of_other_rules_are_refused_and_not_misread():
     with pytest.raises(UnreadableReasons, match="rules-000"):
         verdict(row.reasons, "rules-000")
     with pytest.raises(UnreadableReasons):
-        verdict(json.loads(row.reasons)[1:], RULES_VERSION)
+        verdict(json.loads(row.reasons)[1:], rules_version(RULES))
 
 
 def test_a_recorded_met_that_its_figures_deny_is_not_believed():
     reasons = json.loads(assigned({}).reasons)
     for reason in reasons:
         reason["met"] = True
-    assert verdict(reasons, RULES_VERSION) == ("savings_builder", None, [], True)
+    assert verdict(reasons, rules_version(RULES)) == ("savings_builder", None, [], True)
 
 
 def test_drafts_follow_thirty_days_unless_that_is_a_fallback():

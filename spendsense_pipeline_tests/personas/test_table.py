@@ -36,7 +36,8 @@ A step to try: write down what is left on the day before payday.
 USES_IT = """
 import datetime as dt
 import pandas as pd
-from spendsense_pipeline.contracts import PERSONAS, PersonaAssignments, failures
+from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.governance.topics import topic_of
 from spendsense_pipeline.personas.assignment import assign_personas
 from spendsense_pipeline.personas.rules import RULES
@@ -51,7 +52,8 @@ frame = pd.DataFrame([row])
 for name in {rule.signal for rule in RULES}:
     frame[name] = frame[name].astype("Float64")
 given = assign_personas(frame)
-assert failures(PersonaAssignments, given).empty, failures(PersonaAssignments, given)
+found = failures(CONTRACTS["persona_assignments_30d"], given)
+assert found.empty, found
 assert given["persona"].tolist() == ["cash_payer"] and "cash_payer" in PERSONAS
 key = situation_key("cash_payer", {"margin": "plus"}, {"monthly_margin": {}, "monthly_expenses": {}})
 assert situation_of(key).about == "cash_payer"

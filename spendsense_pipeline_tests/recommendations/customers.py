@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from spendsense_pipeline.contracts.feature_tables import Features, RecurringStreams
+from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.personas.assignment import assign_personas
 from spendsense_pipeline.recommendations.library import load_library
 from spendsense_pipeline.recommendations.situations import CARD_COLUMNS
@@ -112,8 +112,8 @@ NOTHING_KNOWN: dict[str, Any] = {
 
 
 def features(customers: dict[str, dict[str, Any]], window_days: int = 30) -> pd.DataFrame:
-    """Rows of the contract Features, one per customer."""
-    columns = Features.to_schema().columns
+    """Rows of the contract ``features_30d``, one per customer."""
+    columns = CONTRACTS["features_30d"].columns
     rows = [{"user_id": user, "as_of": AS_OF, "window_days": window_days} | row for user, row in customers.items()]
     frame = pd.DataFrame(rows, columns=list(columns))
     kinds = {"int64": "Int64", "boolean": "boolean", "float64": "float64", "string": "str", "!string": "str"}
@@ -144,7 +144,7 @@ def streams(rows: list[dict[str, Any]]) -> pd.DataFrame:
         | row
         for number, row in enumerate(rows)
     ]
-    frame = pd.DataFrame(made, columns=list(RecurringStreams.to_schema().columns))
+    frame = pd.DataFrame(made, columns=list(CONTRACTS["recurring_streams"].columns))
     return frame.astype({"price_change": "float64", "monthly_cost": "float64"})
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from spendsense_pipeline.contracts import failures
-from spendsense_pipeline.contracts.recommendation_tables import DraftRecommendations
+from spendsense_pipeline.contracts import CONTRACTS, failures
 from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.choosing import EXCLUDED_TAGS
 from spendsense_pipeline.recommendations.drafts import draft_recommendations
@@ -109,7 +108,7 @@ def products(drafts: pd.DataFrame) -> list[str]:
 
 def test_drafts_keep_their_contract_and_carry_no_finding() -> None:
     drafts = draw()
-    assert failures(DraftRecommendations, drafts).empty
+    assert failures(CONTRACTS["draft_recommendations"], drafts).empty
     assert set(drafts["findings"]) == {"[]"}
 
 
@@ -139,7 +138,7 @@ def test_everyone_gets_three_to_five_and_at_most_two_offers() -> None:
 
 def test_a_customer_without_consent_gets_nothing() -> None:
     assert draw(granted=consents([])).empty
-    assert failures(DraftRecommendations, draw(granted=consents([]))).empty
+    assert failures(CONTRACTS["draft_recommendations"], draw(granted=consents([]))).empty
 
 
 @pytest.mark.parametrize(("scope", "kind"), [("education", "education"), ("partner_offers", "partner_offer")])
@@ -303,7 +302,7 @@ def test_insights_come_before_the_persona_urgent_ones_first() -> None:
     assert abouts(drafts) == ["past_due", "fees_charged", "price_rise"]
     assert drafts["insight"].tolist() == abouts(drafts)
     assert drafts["insight_id"].tolist() == [f"ins_{name}" for name in abouts(drafts)]
-    assert failures(DraftRecommendations, drafts).empty
+    assert failures(CONTRACTS["draft_recommendations"], drafts).empty
     assert all(json.loads(text) == [] for text in drafts["findings"])
 
 
@@ -439,7 +438,7 @@ def test_one_bad_product_is_left_out_and_the_day_goes_on(broken: dict[str, str |
         shelf.loc[0, column] = value
     drafts = draw(ONE, shelf=shelf)
     assert products(drafts) == ["p2", "p3"]
-    assert failures(DraftRecommendations, drafts).empty
+    assert failures(CONTRACTS["draft_recommendations"], drafts).empty
 
 
 def test_an_offer_without_a_figure_of_the_customers_own_is_not_made() -> None:

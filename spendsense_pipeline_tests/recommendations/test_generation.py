@@ -13,8 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from spendsense_pipeline.contracts import failures
-from spendsense_pipeline.contracts.recommendation_tables import EducationTemplates
+from spendsense_pipeline.contracts import CONTRACTS, failures
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.recommendations import generation, openai
 from spendsense_pipeline.recommendations.generation import (
@@ -566,7 +565,7 @@ def test_what_the_model_wrote_comes_before_the_library_of_its_situation(server: 
     pieces = education_templates(FOUND, LIBRARY, AS_OF)
     generations = write(server, wanted=SITUATIONS[:2]).generations
     merged = with_generated(pieces, generations, AS_OF)
-    assert failures(EducationTemplates, merged).empty
+    assert failures(CONTRACTS["education_templates"], merged).empty
     assert dict(merged.dtypes) == dict(pieces.dtypes)
     assert len(merged) == len(pieces) + 6
     for number, situation in enumerate(SITUATIONS):

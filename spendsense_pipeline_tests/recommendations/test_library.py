@@ -12,9 +12,9 @@ import pytest
 import textstat
 from textstat.backend.counts import _count_syllables
 
-from spendsense_pipeline.contracts import PERSONAS, failures
-from spendsense_pipeline.contracts.recommendation_tables import EducationTemplates
+from spendsense_pipeline.contracts import CONTRACTS, failures
 from spendsense_pipeline.insights.kinds import INSIGHTS, Insight
+from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.recommendations.choosing import TAGS
 from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS, facts_of_insight
 from spendsense_pipeline.recommendations.library import (
@@ -223,7 +223,7 @@ def test_every_guideline_names_its_source() -> None:
 
 def test_templates_keep_the_contract_and_rank_the_most_specific_first() -> None:
     frame = education_templates(situations(*day(EVERYONE), streams(SUBSCRIPTIONS), cards()), LIBRARY, AS_OF)
-    assert failures(EducationTemplates, frame).empty
+    assert failures(CONTRACTS["education_templates"], frame).empty
     for _, ranked in frame.groupby("situation"):
         assert len(ranked) >= 3
         assert ranked["rank"].tolist() == list(range(1, len(ranked) + 1))

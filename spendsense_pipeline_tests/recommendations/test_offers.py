@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spendsense_pipeline.contracts import PERSONAS, Features, ProductMatches, failures
+from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.recommendations.offers import (
     HELP,
     REASONS,
@@ -246,11 +247,11 @@ def test_tables_of_two_days_are_refused():
 def test_no_customer_or_no_product_gives_an_empty_table_that_keeps_the_contract():
     for rows in (matches(shelf(PRODUCT)), matches(shelf(PRODUCT).iloc[:0], {})):
         assert rows.empty
-        assert failures(ProductMatches, rows).empty
+        assert failures(CONTRACTS["product_matches"], rows).empty
 
 
 def test_relevance_reads_features_only():
-    known = {*Features.to_schema().columns, "has_savings"}
+    known = {*CONTRACTS["features_30d"].columns, "has_savings"}
     assert {signal for rule in RELEVANCE for signal, _, _ in rule.criteria} <= known
 
 
@@ -290,7 +291,7 @@ def commissions_change_nothing(
     pd.testing.assert_frame_equal(rows, matches(table.drop(columns="commission_rate"), *customers))
 
     assert len(rows) == len(table) * len(customers)
-    assert failures(ProductMatches, rows).empty
+    assert failures(CONTRACTS["product_matches"], rows).empty
     assert (rows["refused"].eq("[]") == rows["shown"]).all()
     assert rows.loc[rows["shown"], "eligible"].all()
     assert rows.groupby("user_id")["shown"].sum().max() <= 2

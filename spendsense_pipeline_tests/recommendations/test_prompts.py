@@ -7,7 +7,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from spendsense_pipeline.contracts import PERSONAS
+from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.recommendations import prompts
 from spendsense_pipeline.recommendations.library import load_library
 from spendsense_pipeline.recommendations.prompts import (

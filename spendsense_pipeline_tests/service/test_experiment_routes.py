@@ -41,7 +41,7 @@ def shown(place: Town, **changes: object) -> str:
     """The page with one comparison of the newest analysis."""
     folder = Path(place.settings.warehouse_root) / "uplift"
     folder.mkdir(parents=True, exist_ok=True)
-    columns = CONTRACTS["uplift"].to_schema().columns
+    columns = CONTRACTS["uplift"].columns
     kinds = {name: str(column.dtype) for name, column in columns.items() if name != "as_of"}
     rows = pd.DataFrame([ROW | changes | {"as_of": TODAY}])[list(columns)].astype(kinds)
     rows.to_parquet(folder / f"{TODAY}.parquet")

@@ -329,7 +329,7 @@ def hard() -> Synthetic:
 def one_service(made: Synthetic) -> Any:
     """Charges of all subscriptions, by customer and the payee that every spelling contains."""
     rows = made.tables["transactions"].query("amount < 0 and not pending").sort_values("date")
-    services = [payee.name.upper() for payee in (*payee_pool.GYMS, *payee_pool.SERVICES_MONTHLY)]
+    services = [payee.name.upper() for group in ("gyms", "monthly services") for payee in payee_pool.payees(group)]
     payee = rows["merchant_name"].str.upper().str.extract("(" + "|".join(services) + ")", expand=False)
     return rows.assign(payee=payee).dropna(subset="payee").groupby(["user_id", "payee"])
 

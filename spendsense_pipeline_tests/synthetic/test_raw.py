@@ -20,9 +20,7 @@ from spendsense_pipeline.synthetic import Synthetic, generate, generate_raw, wri
 from spendsense_pipeline.synthetic.raw.country import COUNTRIES, DATA, Country
 from spendsense_pipeline.synthetic.schedule import (
     CADENCES,
-    FOUR_WEEKLY,
-    SEMI_ANNUAL,
-    TWO_MONTHLY,
+    Cadence,
     Period,
     occurrences,
 )
@@ -65,9 +63,9 @@ def delivered(made: Synthetic) -> pd.DataFrame:
 def test_calendars_of_four_weeks_two_months_and_half_a_year() -> None:
     period = Period.ending(AS_OF, 800)
     for cadence, anchor, apart in (
-        (FOUR_WEEKLY, 3, {28}),
-        (TWO_MONTHLY, 115, {59, 60, 61, 62}),
-        (SEMI_ANNUAL, 205, None),
+        (Cadence.FOUR_WEEKLY, 3, {28}),
+        (Cadence.TWO_MONTHLY, 115, {59, 60, 61, 62}),
+        (Cadence.SEMI_ANNUAL, 205, None),
     ):
         at, day, _ = occurrences(np.array([cadence]), np.array([anchor]), period)
         gaps = set(np.diff(np.sort(day)).tolist())

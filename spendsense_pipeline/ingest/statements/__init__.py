@@ -8,7 +8,6 @@ does not belong here: how a format is written (its own module), and whether a va
 import importlib
 import json
 import tempfile
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spendsense_pipeline.ingest.declaration import NAME
-from spendsense_pipeline.ingest.files import BatchRefused, entries, nearest, readable
+from spendsense_pipeline.ingest.declaration import NAME, checked, content_of, require_known
+from spendsense_pipeline.ingest.files import BatchRefused, entries, readable
 from spendsense_pipeline.ingest.plaid import PLAIN_NAME
 from spendsense_pipeline.ingest.statements.statement import Row, Statement
 
@@ -30,6 +29,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
 
 OF_ACCOUNTS = ("type", "subtype", "account_name", "holder_category", "closed_at", "balance_limit")
 """What a folder's `batch.toml` may say of an account, since no statement says it."""
+OTHERS = "of statements it may say"
 
 
 @dataclass(frozen=True)
@@ -98,33 +98,14 @@ def _files(source: Path, suffixes: Sequence[str]) -> Iterator[tuple[Path, str, s
 
 def _said(source: Path) -> _Said:
     """What the folder's `batch.toml` says of statements; refused where it says anything else."""
-    path = source / NAME
-    if not path.is_file():
-        return _Said(None, None, {})
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BatchRefused(f"{NAME}: no TOML in UTF-8: {error}") from None
-    _require_known(content, ("user", "encoding", "accounts"), "")
+    content = content_of(source)
+    require_known(content, ("user", "encoding", "accounts"), "", OTHERS)
     accounts = content.get("accounts", {})
     for account, fields in accounts.items():
-        _require_known(fields, OF_ACCOUNTS, f"of account {account}: ")
-    encoding = content.get("encoding")
-    try:
-        "".encode(encoding or "utf-8")
-    except LookupError:
-        raise BatchRefused(
-            f"{NAME}: no encoding is called {encoding!r}; there are e.g. utf-8, iso-8859-1, windows-1252"
-        ) from None
-    return _Said(content.get("user"), encoding, accounts)
-
-
-def _require_known(content: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    for name in content:
-        if name not in known:
-            meant = nearest(name, known)
-            hint = f"did you mean {meant}?" if meant else f"of statements it may say {', '.join(known)}"
-            raise BatchRefused(f"{NAME}: {where}no key {name[:100]!r}; {hint}")
+        require_known(fields, OF_ACCOUNTS, f"of account {account}: ", OTHERS)
+    if "encoding" in content:
+        checked("encoding", content["encoding"])
+    return _Said(content.get("user"), content.get("encoding"), accounts)
 
 
 def _require_accounts(statements: Sequence[tuple[str, Statement]], said: _Said) -> None:

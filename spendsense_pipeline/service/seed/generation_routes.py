@@ -107,7 +107,7 @@ def _waiting(service: Service, user_id: str, window_days: int | None) -> list[di
 
 @dataclass(frozen=True)
 class Drafted:
-    """The drafts of one customer (contract DraftRecommendations), the persona that they follow, what they rest on."""
+    """The drafts (``draft_recommendations``) of one customer, the persona that they follow, what they rest on."""
 
     as_of: dt.date
     persona: str

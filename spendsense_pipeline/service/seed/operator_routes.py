@@ -77,7 +77,9 @@ def signals(service: Here, user_id: str, _caller: Reader) -> Response:
     settings = service.settings
     who = person(service, user_id)
     day = newest_day(service)
-    windows = profiles.signals(settings.warehouse_root, user_id, day, settings.payees)["windows"] if day else {}
+    windows = {}
+    if day:
+        windows = profiles.Customer(settings.warehouse_root, user_id, day, house=settings.payees).signals()["windows"]
     if not all(str(days) in windows for days in WINDOWS):
         raise no_features(user_id)
     personas = figures(service, user_id, *WINDOWS).personas

@@ -88,7 +88,7 @@ def reasoning_of(row: Mapping[str, Any], assigned_at: dt.datetime) -> str:
 
 
 def signals_of(window: Mapping[str, Any]) -> dict[str, Any]:
-    """One window of ``profiles.signals``."""
+    """One window of ``profiles.Customer.signals``."""
     subscriptions, savings, income = window["subscriptions"], window["savings"], window["income"]
     return {
         "subscriptions": {

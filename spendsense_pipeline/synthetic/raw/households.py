@@ -5,49 +5,33 @@ belong here: balances and truth (``customers``), and text (``printing``).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from spendsense_pipeline.synthetic.behaviour import Rows, chosen, to_cents, together
-from spendsense_pipeline.synthetic.cast import (
-    CARD,
-    CHECKING,
-    CREDIT,
-    FREELANCE,
-    IRREGULAR,
-    SAVER,
-    SAVINGS,
-    SUBSCRIBER,
-    WEALTHY,
-    People,
-)
+from spendsense_pipeline.synthetic import trouble
+from spendsense_pipeline.synthetic.behaviour import ALWAYS, Columns, Rows, chosen, day_within, to_cents, together
+from spendsense_pipeline.synthetic.cast import IRREGULAR, People, Persona, Place
 from spendsense_pipeline.synthetic.raw.country import BY_CARD, Arrangement, Country, RawHabit
 from spendsense_pipeline.synthetic.rng import Flags, Floats, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import (
-    ANNUAL,
-    BIWEEKLY,
     CADENCES,
-    FOUR_WEEKLY,
-    QUARTERLY,
-    SEMI_ANNUAL,
-    TWO_MONTHLY,
-    WEEKLY,
+    MONTHS_APART,
+    Cadence,
     Period,
     month_of,
     occurrences,
     open_days,
 )
 
-ALWAYS: Final = 1_000_000
 PAY: Final = Arrangement("employer", "income", "by person", "payroll", rise=0.25)
 SPLIT_PAY: Final = replace(PAY, group="employer's part for savings")
 DAYS_APART: Final = np.array([7, 14, 365.25 / 24, 365.25 / 12, 365.25 / 4, 365.25, 28, 365.25 / 6, 365.25 / 2])
 
 
 @dataclass(frozen=True)
-class Plans:
+class Plans(Columns):
     """Arrangements of one block of customers; ``rule`` is a position in ``rules``, money in cents, landing sign."""
 
     who: Ints
@@ -59,10 +43,6 @@ class Plans:
     cents: Ints  # today's price
     begins: Ints
     ends: Ints
-
-    def only(self, kept: Flags | Ints) -> "Plans":
-        """Some of the arrangements."""
-        return Plans(*(getattr(self, field.name)[kept] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -76,8 +56,8 @@ class Household:
     def of(cls, rng: Rng, who: People) -> "Household":
         """Owners and renters, parents, drivers, pensioners, those who work for themselves or have no card here."""
         key, persona = who.index, who.persona
-        owner = (persona == WEALTHY) | ((persona == SAVER) & rng.chance("raw/owner", 0.4, key))
-        retired = ~np.isin(persona, (WEALTHY, FREELANCE)) & rng.chance("raw/retired", 0.07, key)
+        owner = (persona == Persona.WEALTHY) | ((persona == Persona.SAVER) & rng.chance("raw/owner", 0.4, key))
+        retired = ~np.isin(persona, (Persona.WEALTHY, Persona.FREELANCE)) & rng.chance("raw/retired", 0.07, key)
         groups = {
             "everyone": np.ones(who.count, dtype=np.bool_),
             "owner": owner,
@@ -85,9 +65,9 @@ class Household:
             "parent": ~retired & rng.chance("raw/parent", 0.3, key),
             "driver": rng.chance("raw/driver", 0.7, key),
             "retired": retired,
-            "freelance": persona == FREELANCE,
+            "freelance": persona == Persona.FREELANCE,
             "cardless": ~who.has_card,
-            "short": np.isin(persona, (CREDIT, FREELANCE, SUBSCRIBER)),
+            "short": np.isin(persona, (Persona.CREDIT, Persona.FREELANCE, Persona.SUBSCRIBER)),
         }
         return cls(groups, retired)
 
@@ -110,8 +90,7 @@ def plans_of(
     rules = [*country.arrangements, PAY, SPLIT_PAY]
     made = [_arranged(rng, who, home, country, period, number) for number in range(len(country.arrangements))]
     made += _paid(rng, who, home, country, len(rules) - 2)
-    columns = [field.name for field in fields(Plans)]
-    return Plans(*(np.concatenate([getattr(part, column) for part in made]) for column in columns)), rules
+    return together(made), rules
 
 
 def _paid(rng: Rng, who: People, home: Household, country: Country, rule: int) -> list[Plans]:
@@ -119,25 +98,25 @@ def _paid(rng: Rng, who: People, home: Household, country: Country, rule: int) -
     paid = np.flatnonzero((who.pay != IRREGULAR) & ~home.retired)
     key, pay = who.index[paid], who.pay[paid]
     day = np.array(country.paydays)[rng.whole("raw/payday", 0, len(country.paydays) - 1, key)]
-    anchor = np.select([pay == WEEKLY, pay == BIWEEKLY], [1, 1 + 7 * who.friday[paid]], day)
+    anchor = np.select([pay == Cadence.WEEKLY, pay == Cadence.BIWEEKLY], [1, 1 + 7 * who.friday[paid]], day)
     cents = np.rint(who.income[paid] / who.times_paid[paid]).astype(np.int64)
-    splits = np.isin(who.persona[paid], (SAVER, WEALTHY)) & rng.chance("raw/split pay", 0.2, key)
+    splits = np.isin(who.persona[paid], (Persona.SAVER, Persona.WEALTHY)) & rng.chance("raw/split pay", 0.2, key)
     part = np.where(splits, np.rint(cents * 0.15 / 500).astype(np.int64) * 500, 0)
     payee = chosen(rng, "raw/employer", country.codes("employer", "payroll"), key)
     whole = Plans(
-        paid, np.full(len(paid), CHECKING), payee, np.full(len(paid), rule), pay, anchor, cents - part,
+        paid, np.full(len(paid), Place.CHECKING), payee, np.full(len(paid), rule), pay, anchor, cents - part,
         np.full(len(paid), -ALWAYS), np.full(len(paid), ALWAYS),
     )  # fmt: skip
     saved = whole.only(splits)
     count = len(saved.who)
-    return [whole, replace(saved, place=np.full(count, SAVINGS), rule=saved.rule + 1, cents=part[splits])]
+    return [whole, replace(saved, place=np.full(count, Place.SAVINGS), rule=saved.rule + 1, cents=part[splits])]
 
 
 def _arranged(rng: Rng, who: People, home: Household, country: Country, period: Period, number: int) -> Plans:
     rule = country.arrangements[number]
     topic = f"raw/{number}/{rule.group}"
     have = home.groups[rule.whose] & rng.chance(f"{topic}/has", rule.share, who.index)
-    have |= (who.persona == SUBSCRIBER) & rule.keen
+    have |= (who.persona == Persona.SUBSCRIBER) & rule.keen
     if rule.slot:
         drawn = rng.uniform(f"raw/slot/{rule.slot}", who.index)
         have &= (drawn >= rule.part[0]) & (drawn < rule.part[1])
@@ -151,7 +130,9 @@ def _arranged(rng: Rng, who: People, home: Household, country: Country, period: 
     sign = 1 if rule.kind == "income" else -1
     channel_by_card = by_card | (rule.channel in BY_CARD)
     # Those who revolve keep the card for little; the others let it pay what takes cards.
-    place = np.where(channel_by_card & who.has_card[at] & (who.persona[at] != CREDIT), CARD, CHECKING)
+    place = np.where(
+        channel_by_card & who.has_card[at] & (who.persona[at] != Persona.CREDIT), Place.CARD, Place.CHECKING
+    )
     begins, ends = _span(rng, who, rule, topic, at, turn, cadence, period)
     return Plans(
         at, place, payee, np.full(len(at), number), np.full(len(at), cadence),
@@ -166,7 +147,7 @@ def _holders(rng: Rng, who: People, rule: Arrangement, topic: str, have: Ints, c
     if rule.few == (1, 1):
         return have, rng.whole(f"{topic}/payee", 0, offered - 1, who.index[have])
     low, high = (
-        np.where(who.persona[have] == SUBSCRIBER, rule.many[end], rule.few[end]) for end in (0, 1)
+        np.where(who.persona[have] == Persona.SUBSCRIBER, rule.many[end], rule.few[end]) for end in (0, 1)
     )  # fmt: skip
     wanted = rng.whole(f"{topic}/wanted", low, high, who.index[have])
     liking = rng.uniform(f"{topic}/liking", who.index[have][:, None], np.arange(offered)[None, :])
@@ -200,14 +181,14 @@ def _price(rng: Rng, who: People, rule: Arrangement, topic: str, at: Ints, turn:
 
 
 def _anchor(rng: Rng, rule: Arrangement, topic: str, key: tuple[Ints, Ints], cadence: int, period: Period) -> Ints:
-    if cadence in (WEEKLY, BIWEEKLY, FOUR_WEEKLY):
+    if cadence in (Cadence.WEEKLY, Cadence.BIWEEKLY, Cadence.FOUR_WEEKLY):
         return rng.whole(f"{topic}/day", 0, 27, *key)
-    if cadence == ANNUAL:
+    if cadence == Cadence.ANNUAL:
         # Where the history allows two renewals, most have had them.
         twice = rng.whole(f"{topic}/ago", 0, max(period.days - 372, 0), *key)
         return np.where(rng.chance(f"{topic}/twice", 0.7, *key), twice, rng.whole(f"{topic}/once", 0, 364, *key))
     day = rng.whole(f"{topic}/day", *rule.days, *key)
-    apart = {TWO_MONTHLY: 2, QUARTERLY: 3, SEMI_ANNUAL: 6}.get(cadence, 0)
+    apart = MONTHS_APART.get(cadence, 0)
     return day + 100 * rng.whole(f"{topic}/month", 1, apart, *key) if apart else day
 
 
@@ -217,12 +198,12 @@ def _span(
     """From when to when an arrangement is due: sign-ups, cancellations, and instalments that end by themselves."""
     key = (who.index[at], turn)
     begins, ends = np.full(len(at), -ALWAYS), np.full(len(at), ALWAYS)
-    when = period.first + np.rint(period.days * rng.between(f"{topic}/when", 0.0, 0.6, *key)).astype(np.int64)
+    when = day_within(rng, f"{topic}/when", period, 0.0, 0.6, *key)
     if rule.instalments:
         return when, when + round(rule.instalments * DAYS_APART[cadence])
     # Those who sign up for everything also keep it.
-    less = np.where(who.persona[at] == SUBSCRIBER, 0.3, 1.0)
-    until = period.first + np.rint(period.days * rng.between(f"{topic}/until", 0.45, 1.0, *key)).astype(np.int64)
+    less = np.where(who.persona[at] == Persona.SUBSCRIBER, 0.3, 1.0)
+    until = day_within(rng, f"{topic}/until", period, 0.45, 1.0, *key)
     begins = np.where(rng.chance(f"{topic}/signup", rule.signup * less, *key), when, begins)
     ends = np.where(rng.chance(f"{topic}/cancel", rule.cancel * less, *key), until, ends)
     return begins, ends
@@ -281,12 +262,12 @@ def _prices(
     period: Period,
 ) -> Ints:
     """What each arrangement costs on a day: dearer since some day, or at each renewal, or as a currency moves."""
-    when = period.first + np.rint(period.days * rng.between("raw/rise/when", 0.3, 0.65, *key)).astype(np.int64)
+    when = day_within(rng, "raw/rise/when", period, 0.3, 0.65, *key)
     rises = rng.chance("raw/rise", of("rise"), *key)
     before = plans.cents / rng.between("raw/rise/by", 1.03, 1.2, *key)
     price = np.where(rises[at] & (due < when[at]), before[at], plans.cents[at])
     # Annual ordinals count back from the newest; those of months count forward.
-    ago = np.where(plans.cadence[at] == ANNUAL, ordinal, (month_of(np.full(1, period.last))[0] - ordinal) // 6)
+    ago = np.where(plans.cadence[at] == Cadence.ANNUAL, ordinal, (month_of(np.full(1, period.last))[0] - ordinal) // 6)
     price = price / (1 + of("step")[at] * rng.uniform("raw/step", *key)[at]) ** np.maximum(ago, 0)
     # An exchange rate goes up and down again within some nine months, and a little to and fro.
     phase = (ordinal + rng.whole("raw/drift/phase", 0, 8, *key)[at]) % 9
@@ -369,10 +350,10 @@ def _bought(
     loyal = rng.chance(f"{topic}/loyal", habit.loyal, *key)
     elsewhere = chosen_each(rng, f"{topic}/elsewhere", codes, key) if habit.group.startswith("person") else second
     payee = np.where(loyal, first, elsewhere)
-    share = np.where(who.has_card, np.where(who.persona == CREDIT, 0.1, 0.6), 0.0)
+    share = np.where(who.has_card, np.where(who.persona == Persona.CREDIT, 0.1, 0.6), 0.0)
     by_card = rng.chance(f"{topic}/card", share[at], *key) & (habit.channel in BY_CARD)
     sign = 1 if habit.channel == "person_in" else -1
-    rows = Rows.of(at, np.where(by_card, CARD, CHECKING), day, sign * cents, payee)
+    rows = Rows.of(at, np.where(by_card, Place.CARD, Place.CHECKING), day, sign * cents, payee)
     if habit.channel in BY_CARD:
         newest = (day == period.last) & rng.chance(f"{topic}/pending", 0.9, *key)
         newest |= (day == period.last - 1) & rng.chance(f"{topic}/pending/before", 0.5, *key)
@@ -392,7 +373,7 @@ def chosen_each(rng: Rng, topic: str, codes: Ints, key: tuple[Ints, Ints]) -> In
 def mishaps(rng: Rng, who: People, rows: Rows, country: Country, period: Period) -> Rows:
     """Debits returned unpaid with a fee, half of them tried again, and some of the fees given back."""
     debit = country.is_in(frozenset({"debit"}))[rows.payee]
-    short = np.isin(who.persona, (CREDIT, FREELANCE))[rows.who]
+    short = np.isin(who.persona, (Persona.CREDIT, Persona.FREELANCE))[rows.who]
     key = (who.index[rows.who], rows.day, rows.payee)
     bad = rows.only(debit & short & rng.chance("raw/returned", 0.015, *key))
     key = (who.index[bad.who], bad.day, bad.payee)
@@ -401,7 +382,7 @@ def mishaps(rng: Rng, who: People, rows: Rows, country: Country, period: Period)
         payee=country.twin(bad.payee, "returned"),
     )  # fmt: skip
     nsf = country.line("nsf", "penalty")
-    fee = Rows.of(bad.who, CHECKING, returned.day, -rng.whole("raw/nsf", 5, 34, bad.payee) * 100, nsf)
+    fee = Rows.of(bad.who, Place.CHECKING, returned.day, -rng.whole("raw/nsf", 5, 34, bad.payee) * 100, nsf)
     back = replace(
         fee, day=working_days(fee.day + rng.whole("raw/nsf/after", 2, 9, *key), "forward", country, period),
         cents=-fee.cents, payee=country.twin(fee.payee, "penalty_back"),
@@ -416,28 +397,27 @@ def mishaps(rng: Rng, who: People, rows: Rows, country: Country, period: Period)
 def foreign_fees(rng: Rng, who: People, rows: Rows, country: Country) -> Rows:
     """A fee of the bank beside each charge in another currency, at most banks."""
     abroad = np.isin(rows.payee, country.codes("foreign", "card_online"))
-    charged = rows.only(abroad & (who.persona != WEALTHY)[rows.who] & rng.chance("raw/fx", 0.5, who.index)[rows.who])
+    charged = rows.only(
+        abroad & (who.persona != Persona.WEALTHY)[rows.who] & rng.chance("raw/fx", 0.5, who.index)[rows.who]
+    )
     cents = np.minimum(np.rint(charged.cents * 0.03).astype(np.int64), -1)
     return Rows.of(charged.who, charged.place, charged.day, cents, country.line("fx_fee", "service_fee"))
 
 
 def now_and_then(rng: Rng, who: People, home: Household, plans: Plans, country: Country, period: Period) -> Rows:
     """A bonus a year, expenses given back, a tax refund, and advances on pay that are paid back with a tip."""
-    wages = np.flatnonzero(country.is_in(frozenset({"payroll"}))[plans.payee] & (plans.place == CHECKING))
+    wages = np.flatnonzero(country.is_in(frozenset({"payroll"}))[plans.payee] & (plans.place == Place.CHECKING))
     parts = []
     given = wages[rng.chance("raw/bonus", 0.4, who.index[plans.who[wages]])]
     key = who.index[plans.who[given]]
     day = working_days(period.last - rng.whole("raw/bonus/when", 0, 364, key), "forward", country, period)
     cents = np.rint(plans.cents[given] * rng.between("raw/bonus/size", 0.3, 2.5, key)).astype(np.int64)
-    parts.append(Rows.of(plans.who[given], CHECKING, day, cents, plans.payee[given]))
+    parts.append(Rows.of(plans.who[given], Place.CHECKING, day, cents, plans.payee[given]))
     for topic, share, pace, low, high in (("expenses", 0.1, 24, 20, 400), ("tax_refund", 0.35, 365, 200, 2400)):
         have = np.flatnonzero(rng.chance(f"raw/{topic}", share, who.index) & ~home.retired)
-        at, turn = (axis.ravel() for axis in np.meshgrid(have, np.arange(period.days // pace + 1), indexing="ij"))
-        drawn = (who.index[at], turn)
-        day = period.last - turn * pace - np.floor(pace * rng.uniform(f"raw/{topic}/when", *drawn)).astype(np.int64)
-        cents = to_cents(rng.between(f"raw/{topic}/size", low, high, *drawn))
+        at, day, cents = trouble.now_and_then(rng, who, f"raw/{topic}", have, pace, period, low, high)
         payee = chosen(rng, f"raw/{topic}/who", country.codes(topic, topic), who.index[at])
-        parts.append(Rows.of(at, CHECKING, working_days(day, "forward", country, period), cents, payee))
+        parts.append(Rows.of(at, Place.CHECKING, working_days(day, "forward", country, period), cents, payee))
     parts.append(_advances(rng, who, country, period))
     made = together(parts)
     return made.only(period.covers(made.day))
@@ -449,7 +429,7 @@ LENT_STEP: Final = 1000
 
 def _advances(rng: Rng, who: People, country: Country, period: Period) -> Rows:
     """Small sums lent until the next pay, and taken back with a tip."""
-    short = np.isin(who.persona, (CREDIT, FREELANCE)) & rng.chance("raw/advance", 0.12, who.index)
+    short = np.isin(who.persona, (Persona.CREDIT, Persona.FREELANCE)) & rng.chance("raw/advance", 0.12, who.index)
     have = np.flatnonzero(short)
     at, turn = (axis.ravel() for axis in np.meshgrid(have, np.arange(period.days // 21 + 1), indexing="ij"))
     key = (who.index[at], turn)
@@ -457,9 +437,9 @@ def _advances(rng: Rng, who: People, country: Country, period: Period) -> Rows:
     cents = rng.whole("raw/advance/size", 2, 10, *key) * LENT_STEP
     tip = rng.whole("raw/advance/tip", 0, 4, *key) * 100
     payee = chosen(rng, "raw/advance/who", country.codes("advance", "advance_in"), who.index[at])
-    lent = Rows.of(at, CHECKING, working_days(day, "forward", country, period), cents, payee)
+    lent = Rows.of(at, Place.CHECKING, working_days(day, "forward", country, period), cents, payee)
     back = Rows.of(
-        at, CHECKING, working_days(day + rng.whole("raw/advance/after", 7, 10, *key), "forward", country, period),
+        at, Place.CHECKING, working_days(day + rng.whole("raw/advance/after", 7, 10, *key), "forward", country, period),
         -(cents + tip), country.twin(payee, "advance_out"),
     )  # fmt: skip
     # What is still open on the last day was lent all the same.

@@ -4,7 +4,7 @@ A template holds fields in braces; ``Lines.field`` knows them all. What does not
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spendsense_pipeline.synthetic.behaviour import Rows
-from spendsense_pipeline.synthetic.cast import CARD, OTHER, PLACES, SECOND_CARD, People
+from spendsense_pipeline.synthetic.cast import PLACES, Fourth, People, Place
 from spendsense_pipeline.synthetic.raw.country import BY_CARD, Bank, Country
 from spendsense_pipeline.synthetic.rng import Flags, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import Period
@@ -35,7 +35,7 @@ _COUNTERPARTY: Final = 70
 
 @dataclass(frozen=True)
 class Lines:
-    """Some rows of one bank and channel, about to be printed."""
+    """Rows about to be printed, in the end those of one bank and channel."""
 
     rng: Rng
     country: Country
@@ -45,7 +45,7 @@ class Lines:
     last4: Ints  # customers by places
     rows: Rows
     number: Ints  # of the row among the customer's
-    upper: bool
+    upper: bool = True
 
     def printed(self, template: str, bank: Bank) -> pa.Array:
         """The text of each row as the bank's column shows it."""
@@ -145,27 +145,18 @@ class Lines:
         return self._words(texts, self.rows.day - first - self.rng.whole("print/before", 0, 2, self._row()))
 
 
-def printed_columns(
-    rng: Rng,
-    who: People,
-    holders: list[str],
-    last4: Ints,
-    rows: Rows,
-    number: Ints,
-    country: Country,
-    period: Period,
-    evidence: str,
-) -> dict[str, pa.Array]:
+def printed_columns(lines: Lines, evidence: str) -> dict[str, pa.Array]:
     """``TEXT_COLUMNS`` of the rows: description, name fields where the bank has them, and codes where asked for.
 
     Each customer has one of the country's banks and one card issuer; an account held before was at the next bank.
     """
+    rng, who, rows, country = lines.rng, lines.who, lines.rows, lines.country
     channels = sorted({payee.channel for payee in country.payees})
     channel = np.array([channels.index(payee.channel) for payee in country.payees])[rows.payee]
-    on_card = (rows.place == CARD) | ((rows.place == OTHER) & (who.other[rows.who] == SECOND_CARD))
+    on_card = (rows.place == Place.CARD) | ((rows.place == Place.OTHER) & (who.other[rows.who] == Fourth.SECOND_CARD))
     home_bank = rng.whole("print/bank", 0, len(country.banks) - 1, who.index)
     issuer = rng.whole("print/issuer", 0, len(country.issuers) - 1, who.index)
-    bank = np.where(rows.place == OTHER, home_bank[rows.who] + 1, home_bank[rows.who]) % len(country.banks)
+    bank = np.where(rows.place == Place.OTHER, home_bank[rows.who] + 1, home_bank[rows.who]) % len(country.banks)
     style = np.where(on_card, len(country.banks) + issuer[rows.who], bank)
     every = [*country.banks, *country.issuers]
     group = style * len(channels) + channel
@@ -175,8 +166,8 @@ def printed_columns(
     for start, stop in pairwise(edges.tolist()):
         chosen = order[start:stop]
         prints, way = every[group[chosen[0]] // len(channels)], channels[group[chosen[0]] % len(channels)]
-        lines = Lines(rng, country, period, who, holders, last4, rows.only(chosen), number[chosen], prints.upper)
-        for name, column in _of_group(lines, prints, way, evidence).items():
+        some = replace(lines, rows=rows.only(chosen), number=lines.number[chosen], upper=prints.upper)
+        for name, column in _of_group(some, prints, way, evidence).items():
             parts[name].append(column)
     back = pa.array(np.argsort(order, kind="stable"))
     return {name: pa.chunked_array(columns).combine_chunks().take(back) for name, columns in parts.items()}

@@ -21,33 +21,16 @@ from spendsense_pipeline.synthetic.batch_tables import (
     account_ids,
     accounts_table,
     as_dates,
-    as_frame,
-    as_money,
     as_text,
+    changed,
     liabilities_table,
     operators_table,
+    transactions_table,
     users_table,
 )
-from spendsense_pipeline.synthetic.behaviour import Rows
-from spendsense_pipeline.synthetic.cast import (
-    CARD,
-    CHECKING,
-    CREDIT,
-    FORMER_ACCOUNT,
-    FREELANCE,
-    IRREGULAR,
-    NOTHING,
-    OTHER,
-    PERSONAS,
-    PLACES,
-    SAVER,
-    SAVINGS,
-    SECOND_CARD,
-    STUDENT_LOAN,
-    WEALTHY,
-    People,
-)
-from spendsense_pipeline.synthetic.generate import BLOCK, Synthetic, sized
+from spendsense_pipeline.synthetic.behaviour import Rows, day_within
+from spendsense_pipeline.synthetic.cast import IRREGULAR, PERSONAS, PLACES, Fourth, People, Persona, Place
+from spendsense_pipeline.synthetic.generate import Block, Synthetic, in_blocks, operators, sized
 from spendsense_pipeline.synthetic.raw import households
 from spendsense_pipeline.synthetic.raw.country import (
     BY_CARD,
@@ -61,9 +44,9 @@ from spendsense_pipeline.synthetic.raw.country import (
     RawPayee,
 )
 from spendsense_pipeline.synthetic.raw.households import DAYS_APART, LENT_STEP, Household, Plans
-from spendsense_pipeline.synthetic.raw.printing import channels_online, printed_columns
+from spendsense_pipeline.synthetic.raw.printing import Lines, channels_online, printed_columns
 from spendsense_pipeline.synthetic.rng import Floats, Ints, Rng
-from spendsense_pipeline.synthetic.schedule import ANNUAL, CADENCES, MONTHLY, SEMI_ANNUAL, TIMES_A_MONTH, Period
+from spendsense_pipeline.synthetic.schedule import CADENCES, TIMES_A_MONTH, Cadence, Period
 
 EVIDENCE: Final = ("mcc", "codes", "bare")
 """What stands beside the text: merchant category codes on card rows, the bank's transaction codes, or nothing."""
@@ -76,6 +59,11 @@ RECENT: Final = 180
 class _Lives:
     """One block of customers in raw mode; ``plan`` is the arrangement of each row, -1 without one."""
 
+    rng: Rng
+    land: Country
+    period: Period
+    evidence: str
+    ids: list[str]
     story: Story
     plans: Plans
     rules: list[Arrangement]
@@ -113,38 +101,26 @@ def generate_raw(
     if evidence not in EVIDENCE:
         raise SpendSenseError(f"no evidence {evidence!r}: one of {', '.join(EVIDENCE)}", code="unknown_evidence")
     rng, period, land = Rng(seed), Period.ending(as_of, days), Country(country, seed)
-    operators = max(1, (users * 5 + 50) // 100)
-    parts: dict[str, list[pa.Table]] = {"users": [], "accounts": [], "transactions": [], "liabilities": []}
-    truth: dict[str, Any] = {}
-    for first in range(0, users - operators, BLOCK):
-        index = np.arange(first, min(first + BLOCK, users - operators))
-        lives = _lives(rng, index, seed, land, period)
-        ids = [f"{country}_{number + 1:06d}" for number in index]
-        parts["users"].append(_localised(users_table(rng, lives.story.who, ids, land.names), land))
-        parts["accounts"].append(_raw_accounts(rng, lives, ids, land, period))
-        parts["transactions"].append(_raw_transactions(rng, lives, ids, land, period, evidence))
-        parts["liabilities"].append(_raw_liabilities(rng, lives, ids, period))
-        truth.update(_raw_truth(lives, ids, land, period, evidence))
-        report(first + len(index))
-    parts["users"].append(_localised(operators_table(rng, operators, land.names, period), land))
-    report(users)
-    return Synthetic(
-        tables={name: as_frame(pa.concat_tables(tables)) for name, tables in parts.items()},
-        truth={
-            "seed": seed,
-            "as_of": as_of.isoformat(),
-            "country": land.country,
-            "evidence": evidence,
-            "users": truth,
-            "habits": {
-                habit.group: sorted(
-                    {land.payees[code].name for code in land.codes(habit.group, habit.channel).tolist()}
-                )
-                for habit in land.habits
-                if not habit.group.startswith(("person:", "bank:"))
-            },
-        },
-    )
+
+    def block(index: Ints, ids: list[str]) -> Block:
+        lives = _lives(rng, index, seed, land, period, evidence, ids)
+        return Block(
+            _localised(users_table(rng, lives.story.who, ids, land.names), land),
+            _raw_accounts(lives),
+            _raw_transactions(lives),
+            _raw_liabilities(lives),
+            _raw_truth(lives),
+        )
+
+    staff = _localised(operators_table(rng, operators(users), land.names, period), land)
+    tables, truth = in_blocks(users, country, block, staff, report)
+    habits = {
+        habit.group: sorted({land.payees[code].name for code in land.codes(habit.group, habit.channel).tolist()})
+        for habit in land.habits
+        if not habit.group.startswith(("person:", "bank:"))
+    }
+    about = {"seed": seed, "as_of": as_of.isoformat(), "country": land.country, "evidence": evidence}
+    return Synthetic(tables, {**about, "users": truth, "habits": habits})
 
 
 # ---------------------------------------------------------------- the story
@@ -155,23 +131,25 @@ def _raw_people(rng: Rng, index: Ints, seed: int, land: Country, period: Period)
     who = living.people(rng, index, seed, period)
     drawn = np.array(list(land.pay))[rng.pick("raw/pay", list(land.pay.values()), index)]
     pay = np.where(who.pay == IRREGULAR, IRREGULAR, drawn)
-    other = np.where(who.other == STUDENT_LOAN, NOTHING, who.other)
-    moved = (other == NOTHING) & (who.persona != CREDIT) & rng.chance("raw/changed banks", 0.06, index)
+    other = np.where(who.other == Fourth.STUDENT_LOAN, Fourth.NOTHING, who.other)
+    moved = (other == Fourth.NOTHING) & (who.persona != Persona.CREDIT) & rng.chance("raw/changed banks", 0.06, index)
     return replace(
         who,
         pay=pay,
         times_paid=np.where(pay == IRREGULAR, 0.0, TIMES_A_MONTH[np.maximum(pay, 0)]),
-        other=np.where(moved, FORMER_ACCOUNT, other),
+        other=np.where(moved, Fourth.FORMER_ACCOUNT, other),
     )
 
 
-def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> _Lives:
+def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period, evidence: str, ids: list[str]) -> _Lives:
     """Let one block of customers live through the period, and see what their banks would deliver of it."""
     who = _raw_people(rng, index, seed, land, period)
     home = Household.of(rng, who)
     # Pensioners save at the middle and the end of the month, as those do who are paid once a month.
     who = replace(
-        who, pay=np.where(home.retired, MONTHLY, who.pay), times_paid=np.where(home.retired, 1.0, who.times_paid)
+        who,
+        pay=np.where(home.retired, Cadence.MONTHLY, who.pay),
+        times_paid=np.where(home.retired, 1.0, who.times_paid),
     )
     cards = living.cards(rng, who)
     plans, rules = households.plans_of(rng, who, home, land, period)
@@ -190,15 +168,7 @@ def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> _
     legs = behaviour.standing_transfers(who, saved, invested, land.transfers)
     moved = [behaviour.standing_rows(rng, who, leg, period)[0] for leg in legs]
     spent = behaviour.together([regular, *moved, households.habit_rows(rng, who, counts, budget, land, period)])
-    paid, card_state = behaviour.card_rows(who, cards, spent, period, land.lines)
-    put_by = balances.put_by(rng, who)
-    interest = behaviour.savings_interest(rng, who, put_by[:, SAVINGS], period, land.line("earned", "earned"))
-    rows = behaviour.together([spent, paid, interest])
-    closing, fees = balances.checking_balances(rng, who, rows, period, land.lines.overdraft)
-    rows = behaviour.together([rows, fees])
-    held = put_by + _flow(who, rows.only(~rows.pending))
-    held[:, CHECKING] = closing
-    held[cards.holder, cards.place] = card_state.owed
+    rows, card_state, held = balances.settled(rng, who, cards, spent, period, land.lines, land.line("earned", "earned"))
     rows, held, closed = _former_accounts(rng, who, rows, held, land, period)
     beside = trouble.left_pending(rng, who, rows.only(land.is_in(BY_CARD)[rows.payee]))
     rows = behaviour.together([rows, beside.only(period.covers(beside.day))])
@@ -206,12 +176,12 @@ def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> _
     numbers = np.concatenate([plan, np.full(len(rows.who) - len(plan), -1)])
 
     shared = _partners(who)
-    stale = (who.persona != CREDIT) & (shared < 0) & rng.chance("raw/stale", 0.03, who.index)
+    stale = (who.persona != Persona.CREDIT) & (shared < 0) & rng.chance("raw/stale", 0.03, who.index)
     until = np.where(stale, period.last - rng.whole("raw/stale/days", 10, 40, who.index), period.last)
     unseen = rows.only((rows.day > until[rows.who]) & ~rows.pending)
     on_card = np.zeros((who.count, PLACES), dtype=np.bool_)
     on_card[cards.holder, cards.place] = True
-    later = _flow(who, unseen)
+    later = balances.flow(who, unseen)
     held = np.where(on_card, held + later, held - later)
     kept = (rows.day <= until[rows.who]) & (shared[rows.who] < 0)
     rows, numbers = rows.only(kept), numbers[kept]
@@ -219,45 +189,40 @@ def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> _
     key = ((rows.who * period.days + rows.day - period.first) * PLACES + rows.place) * len(land.payees) + rows.payee
     order = np.argsort(key, kind="stable")
     story = Story(who, cards, card_state, rows.only(order), held, legs[0], np.zeros(0, dtype=np.int64))
-    return _Lives(story, plans, rules, numbers[order], home, until, closed, shared)
-
-
-def _flow(who: People, rows: Rows) -> Ints:
-    """What the rows move, customers by places."""
-    moved = np.bincount(rows.who * PLACES + rows.place, rows.cents, minlength=who.count * PLACES)
-    flow: Ints = np.rint(moved).astype(np.int64).reshape(who.count, PLACES)
-    return flow
+    return _Lives(
+        rng, land, period, evidence, ids, story, plans, rules, numbers[order], home, until, closed, shared
+    )  # fmt: skip
 
 
 def _former_accounts(
     rng: Rng, who: People, rows: Rows, held: Ints, land: Country, period: Period
 ) -> tuple[Rows, Ints, Ints]:
     """Those who changed banks: what went through checking before that day went through an account now closed."""
-    changed = who.other == FORMER_ACCOUNT
-    when = np.where(
-        changed,
-        period.first + np.rint(period.days * rng.between("raw/changed/when", 0.3, 0.7, who.index)).astype(np.int64),
-        0,
-    )
-    there = changed[rows.who] & (rows.place == CHECKING) & (rows.day < when[rows.who])
-    rows = replace(rows, place=np.where(there, OTHER, rows.place))
-    brought = held[:, CHECKING] - _flow(who, rows.only(~rows.pending))[:, CHECKING]
+    changed = who.other == Fourth.FORMER_ACCOUNT
+    when = np.where(changed, day_within(rng, "raw/changed/when", period, 0.3, 0.7, who.index), 0)
+    there = changed[rows.who] & (rows.place == Place.CHECKING) & (rows.day < when[rows.who])
+    rows = replace(rows, place=np.where(there, Place.OTHER, rows.place))
+    brought = held[:, Place.CHECKING] - balances.flow(who, rows.only(~rows.pending))[:, Place.CHECKING]
     movers = np.flatnonzero(changed & (brought > 0))
     rows = behaviour.together(
         [
             rows,
-            Rows.of(movers, OTHER, when[movers], -brought[movers], land.transfers.to_savings),
-            Rows.of(movers, CHECKING, when[movers], brought[movers], land.transfers.into_savings),
+            Rows.of(movers, Place.OTHER, when[movers], -brought[movers], land.transfers.to_savings),
+            Rows.of(movers, Place.CHECKING, when[movers], brought[movers], land.transfers.into_savings),
         ]
     )
-    held[changed, OTHER] = 0
+    held[changed, Place.OTHER] = 0
     return rows, held, np.where(changed, when + 7, 0)
 
 
 def _partners(who: People) -> Ints:
     """One customer in 25 has nothing but the accounts of the customer before, without the cards."""
     shared = np.full(who.count, -1)
-    may = np.isin(who.persona, (SAVER, WEALTHY, FREELANCE)) & (who.other != FORMER_ACCOUNT) & (who.other != SECOND_CARD)
+    may = (
+        np.isin(who.persona, (Persona.SAVER, Persona.WEALTHY, Persona.FREELANCE))
+        & (who.other != Fourth.FORMER_ACCOUNT)
+        & (who.other != Fourth.SECOND_CARD)
+    )
     second = np.flatnonzero((who.index % 25 == 7) & np.roll(may, 1))
     second = second[second > 0]
     shared[second] = second - 1
@@ -269,86 +234,75 @@ def _partners(who: People) -> Ints:
 
 def _localised(made: pa.Table, land: Country) -> pa.Table:
     """Users with country and language, and with addresses that their names' umlauts do not spoil."""
-    ids = made.column("user_id").to_pylist()
-    mail = as_text([f"{user.replace('_', '.')}@example.com" for user in ids])
-    made = made.set_column(made.column_names.index("email"), "email", mail)
-    made = made.append_column("country", as_text([land.country] * len(ids)))
-    return made.append_column("language", as_text([land.language] * len(ids)))
+    ids = made["user_id"].to_pylist()
+    return changed(
+        made,
+        email=as_text([f"{user.replace('_', '.')}@example.com" for user in ids]),
+        country=as_text([land.country] * len(ids)),
+        language=as_text([land.language] * len(ids)),
+    )
 
 
-def _holdings(lives: _Lives, ids: list[str], made: pa.Table) -> pa.Table:
+def _holdings(lives: _Lives, made: pa.Table) -> pa.Table:
     """A partner's own rows make way for those of the shared accounts, under the partner's id."""
-    partner = lives.partner
+    partner, ids = lives.partner, lives.ids
     users = np.array(made.column("user_id").to_pylist())
     second = np.flatnonzero(partner >= 0)
     kept = made.filter(pa.array(~np.isin(users, np.array(ids)[second])))
-    types = pc.not_equal(kept.column("type"), "credit")
-    shared = [kept]
-    names = np.array(kept.column("user_id").to_pylist())
+    names = np.array(kept["user_id"].to_pylist())
     of = {ids[first]: ids[user] for user, first in zip(second.tolist(), partner[second].tolist(), strict=True)}
-    wanted = np.isin(names, list(of)) & types.to_numpy(zero_copy_only=False)
-    copied = kept.filter(pa.array(wanted))
+    wanted = np.isin(names, list(of)) & pc.not_equal(kept["type"], "credit").to_numpy(zero_copy_only=False)
     holder = as_text([of[name] for name in names[wanted].tolist()])
-    shared.append(copied.set_column(copied.column_names.index("user_id"), "user_id", holder))
-    return pa.concat_tables(shared)
+    return pa.concat_tables([kept, changed(kept.filter(pa.array(wanted)), user_id=holder)])
 
 
-def _raw_accounts(rng: Rng, lives: _Lives, ids: list[str], land: Country, period: Period) -> pa.Table:
-    made = accounts_table(rng, lives.story, ids, period)
+def _raw_accounts(lives: _Lives) -> pa.Table:
+    ids = lives.ids
+    made = accounts_table(lives.rng, lives.story, ids, lives.period)
     position = {user: number for number, user in enumerate(ids)}
-    owner = np.array([position[user] for user in made.column("user_id").to_pylist()], dtype=np.int64)
-    kind = np.array([account.split("_")[2] for account in made.column("account_id").to_pylist()])
-    former = kind == "former"
+    owner = np.array([position[user] for user in made["user_id"].to_pylist()], dtype=np.int64)
+    kind = np.array([account.split("_")[2] for account in made["account_id"].to_pylist()])
+    former = pa.array(kind == "former")
     names = {"checking": "Everyday Account", "savings": "Savings", "card": "Rewards Card", "former": "Old Account"}
-    made = made.set_column(
-        made.column_names.index("iso_currency_code"), "iso_currency_code", as_text([land.currency] * len(owner))
+    unknown = pa.scalar(None, pa.float64())
+    made = changed(
+        made,
+        iso_currency_code=as_text([lives.land.currency] * len(owner)),
+        balance_date=as_dates(lives.until[owner]),
+        balance_current=pc.if_else(former, unknown, made["balance_current"]),
+        balance_available=pc.if_else(former, unknown, made["balance_available"]),
+        account_name=as_text([names.get(name, name.title()) for name in kind.tolist()]),
+        closed_at=pc.if_else(former, as_dates(lives.closed[owner]), pa.scalar(None, pa.string())),
     )
-    made = made.set_column(made.column_names.index("balance_date"), "balance_date", as_dates(lives.until[owner]))
-    for column in ("balance_current", "balance_available"):
-        at = made.column_names.index(column)
-        made = made.set_column(at, column, pc.if_else(pa.array(former), pa.scalar(None, pa.float64()), made.column(at)))
-    made = made.append_column("account_name", as_text([names.get(name, name.title()) for name in kind.tolist()]))
-    closed = pc.if_else(pa.array(former), as_dates(lives.closed[owner]), pa.scalar(None, pa.string()))
-    return _holdings(lives, ids, made.append_column("closed_at", closed))
+    return _holdings(lives, made)
 
 
-def _raw_liabilities(rng: Rng, lives: _Lives, ids: list[str], period: Period) -> pa.Table:
-    made = liabilities_table(rng, lives.story, ids, period)
-    gone = np.array(ids)[lives.partner >= 0]
+def _raw_liabilities(lives: _Lives) -> pa.Table:
+    made = liabilities_table(lives.rng, lives.story, lives.ids, lives.period)
+    gone = np.array(lives.ids)[lives.partner >= 0]
     return made.filter(pa.array(~np.isin(np.array(made.column("user_id").to_pylist()), gone)))
 
 
-def _raw_transactions(
-    rng: Rng, lives: _Lives, ids: list[str], land: Country, period: Period, evidence: str
-) -> pa.Table:
+def _raw_transactions(lives: _Lives) -> pa.Table:
+    rng, land, period, ids = lives.rng, lives.land, lives.period, lives.ids
     rows, who = lives.story.rows, lives.story.who
     number = np.arange(len(rows.who)) - np.searchsorted(rows.who, rows.who) + 1
     accounts = account_ids(who, ids)
     last4 = np.array([int(account[-4:]) for account in accounts]).reshape(who.count, PLACES)
     holders = [" ".join(name) for name in land.names.people(rng, "customer", who.index)]
-    printed = printed_columns(rng, who, holders, last4, rows, number, land, period, evidence)
-    user = as_text(ids).take(pa.array(rows.who))
-    days = as_dates(np.arange(period.first, period.last + 1))
+    printed = printed_columns(Lines(rng, land, period, who, holders, last4, rows, number), lives.evidence)
     online = channels_online(land)[rows.payee]
     nothing = pa.nulls(len(rows.who), pa.string())
-    return pa.table(
-        {
-            "transaction_id": pc.binary_join_element_wise(
-                user, pc.utf8_lpad(pc.cast(pa.array(number), pa.string()), 5, "0"), "_"
-            ),
-            "account_id": as_text(accounts).take(pa.array(rows.who * PLACES + rows.place)),
-            "user_id": user,
-            "date": days.take(pa.array(rows.day - period.first)),
-            "amount": as_money(rows.cents),
-            "merchant_name": printed["merchant_name"],
-            "merchant_entity_id": nothing,
-            "payment_channel": pc.if_else(pa.array(online), pa.scalar("other"), pa.scalar("in store")),
-            "category_primary": nothing,
-            "category_detailed": nothing,
-            "pending": pa.array(rows.pending),
-            **{name: printed[name] for name in ("description_raw", "mcc", "transaction_code", "counterparty_name")},
-        }
-    )
+    return transactions_table(
+        rows, who, ids, number, period,
+        merchant_name=printed["merchant_name"],
+        merchant_entity_id=nothing,
+        payment_channel=pc.if_else(pa.array(online), pa.scalar("other"), pa.scalar("in store")),
+        category_primary=nothing,
+        category_detailed=nothing,
+        pending=pa.array(rows.pending),
+        **{name: printed[name] for name in ("description_raw", "mcc", "transaction_code", "counterparty_name")},
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- the truth
@@ -373,36 +327,25 @@ class _Seen:
         return cls(size, first, last, typical.to_numpy())
 
 
-def _raw_truth(lives: _Lives, ids: list[str], land: Country, period: Period, evidence: str) -> dict[str, Any]:
+def _raw_truth(lives: _Lives) -> dict[str, Any]:
     """What was planted, by customer; a partner's is what the shared accounts show."""
     who = lives.story.who
-    both = lives.story.rows
-    made = _truth_of(lives, both, lives.plan, ids, land, period, evidence, np.arange(who.count))
+    both, ids = lives.story.rows, lives.ids
+    made = _truth_of(lives, both, lives.plan, np.arange(who.count))
     second = np.flatnonzero(lives.partner >= 0)
     if len(second):
-        theirs = np.isin(both.who, lives.partner[second]) & (both.place != CARD)
-        shared = _truth_of(
-            lives, both.only(theirs), lives.plan[theirs], ids, land, period, evidence, lives.partner[second]
-        )
+        theirs = np.isin(both.who, lives.partner[second]) & (both.place != Place.CARD)
+        shared = _truth_of(lives, both.only(theirs), lives.plan[theirs], lives.partner[second])
         for user, first in zip(second.tolist(), lives.partner[second].tolist(), strict=True):
             made[ids[user]] = {**shared[ids[first]], "shared_with": ids[first]}
             made[ids[first]]["shared_with"] = ids[user]
     return made
 
 
-def _truth_of(
-    lives: _Lives,
-    rows: Rows,
-    plan: Ints,
-    ids: list[str],
-    land: Country,
-    period: Period,
-    evidence: str,
-    wanted: Ints,
-) -> dict[str, Any]:
-    who, plans, home = lives.story.who, lives.plans, lives.home
+def _truth_of(lives: _Lives, rows: Rows, plan: Ints, wanted: Ints) -> dict[str, Any]:
+    who, plans, home, ids, land, period = lives.story.who, lives.plans, lives.home, lives.ids, lives.land, lives.period
     seen = _Seen.of(rows, plan, len(plans.who), period.last - RECENT)
-    money = _money_written(lives, rows, seen, land, period)
+    money = _money_written(lives, rows, seen)
     chosen = np.isin(np.arange(who.count), wanted)
     made: dict[str, Any] = {}
     for number in wanted.tolist():
@@ -415,7 +358,7 @@ def _truth_of(
             **{name: round(float(column[number]) / 100, 2) for name, column in money.items()},
         }
     kinds = np.array([rule.kind != "unseen" for rule in lives.rules])[plans.rule]
-    enough = seen.hits >= np.where(np.isin(plans.cadence, (ANNUAL, SEMI_ANNUAL)), 2, 3)
+    enough = seen.hits >= np.where(np.isin(plans.cadence, (Cadence.ANNUAL, Cadence.SEMI_ANNUAL)), 2, 3)
     planted = np.flatnonzero(kinds & enough & chosen[plans.who])
     days = np.datetime_as_string(np.arange(period.first, period.last + 1).astype("datetime64[D]")).tolist()
     columns = (plans.who, plans.rule, plans.payee, plans.cadence, plans.cents, seen.hits)
@@ -431,7 +374,7 @@ def _truth_of(
                 "cadence": CADENCES[cadence],
                 "amount": cents / 100,
                 "well_known": payee.well_known,
-                "also": _also(rule, payee, evidence),
+                "also": _also(rule, payee, lives.evidence),
                 "purpose": rule.group,
                 "printed": payee.printed,
                 "occurrences": hits,
@@ -442,9 +385,9 @@ def _truth_of(
     return made
 
 
-def _money_written(lives: _Lives, rows: Rows, seen: _Seen, land: Country, period: Period) -> dict[str, Floats]:
+def _money_written(lives: _Lives, rows: Rows, seen: _Seen) -> dict[str, Floats]:
     """Sums of each customer in cents, positive; a month is 30 days."""
-    who, plans = lives.story.who, lives.plans
+    who, plans, land, period = lives.story.who, lives.plans, lives.land, lives.period
     # Each channel's sums at once, so that what is added below costs nothing by row.
     channels = sorted({payee.channel for payee in land.payees})
     channel = np.array([channels.index(payee.channel) for payee in land.payees])[rows.payee]
