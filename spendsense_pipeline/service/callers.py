@@ -10,7 +10,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request, Response
@@ -242,15 +242,3 @@ def begin_session(service: Service, operator: credentials.Person, response: Resp
         secure=service.secure,
         path="/",
     )
-
-
-def rules_of(route: Any) -> list[Any]:
-    """The rules that a route has, found among its dependencies; for the test that no route is without one."""
-    found: list[Any] = []
-    pending = list(getattr(getattr(route, "dependant", None), "dependencies", []))
-    while pending:
-        dependant = pending.pop()
-        if hasattr(dependant.call, "permissions"):
-            found.append(dependant.call)
-        pending += dependant.dependencies
-    return found

@@ -180,7 +180,8 @@ def test_every_change_is_found_and_named(told: Engine, statement: str, place: st
 def test_an_inserted_row_is_found(told: Engine) -> None:
     tampered(
         told,
-        "INSERT INTO recalls SELECT release_id, 999, recommendation_id, 'x', released_at, NULL FROM releases"
+        "INSERT INTO recalls (release_id, seq, recommendation_id, cause, recalled_at) "
+        "SELECT release_id, 999, recommendation_id, 'x', released_at FROM releases"
         f" WHERE release_id NOT IN (SELECT release_id FROM recalls) AND seq = {places(told)['release1']}",
     )
     broken = verified(told).first_broken
