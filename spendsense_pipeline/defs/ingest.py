@@ -18,7 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.defs.documentation import asset, documented
+from spendsense_pipeline.defs.documentation import asset, documented, tables
 from spendsense_pipeline.defs.io import Noted
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.runs import UNFINISHED, UNSUCCESSFUL, fail_dead_runs
@@ -298,15 +298,10 @@ def _told(rows: ibis.Table, tally: list[dict[str, Any]], batch_id: str | None) -
     """What was read of the run's batch, by file, and what was rejected, by reason, as two tables."""
     reasons = canonical.reasons(rows).filter(lambda t: t.batch == batch_id).order_by(ibis.desc("rejected"), "reason")
     why = [
-        dg.TableRecord(
-            {"reason": row["reason"], "rejected": row["rejected"], "expected": canonical.REASONS[row["reason"]]}
-        )
+        {"reason": row["reason"], "rejected": row["rejected"], "expected": canonical.REASONS[row["reason"]]}
         for row in (reasons.to_pyarrow().to_pylist() if any(file["rejected"] for file in tally) else [])
     ]
-    return {
-        **({"tally": dg.MetadataValue.table([dg.TableRecord(file) for file in tally])} if tally else {}),
-        **({"rejected_by_reason": dg.MetadataValue.table(why)} if why else {}),
-    }
+    return tables({"tally": tally, "rejected_by_reason": why})
 
 
 def _by_name(files: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from spendsense_pipeline.defs import plots
-from spendsense_pipeline.defs.documentation import as_of, daily, documented
+from spendsense_pipeline.defs.documentation import as_of, daily, documented, tables
 from spendsense_pipeline.defs.parts import frames_by_range
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.errors import SpendSenseError
@@ -173,16 +173,14 @@ def operator_review(
         waiting = queue.waiting(session, now)
         listed = queue.queue(session, now, limit=100)["queue"]
         wordings = queue.queue_by_template(session, now)
-    metadata: dict[str, Any] = {"waiting": waiting["waiting"], "near_expiry": waiting["near_expiry"]}
-    if listed:
-        metadata["queue"] = dg.MetadataValue.table([_queued(row) for row in listed])
-        metadata["templates"] = dg.MetadataValue.table([_wording(row) for row in wordings[:100]])
-    if results:
-        metadata["decisions"] = dg.MetadataValue.table(
-            [_outcome(row) for row in sorted(results, key=lambda row: bool(row["ok"]))]
-        )
-    if refused:
-        metadata["refused"] = refused
+    refused_first = sorted(results, key=lambda row: bool(row["ok"]))
+    metadata: dict[str, Any] = {
+        "waiting": waiting["waiting"],
+        "near_expiry": waiting["near_expiry"],
+        **tables({"queue": map(_queued, listed), "templates": map(_wording, wordings[:100])}),
+        **tables({"decisions": map(_outcome, refused_first)}),
+        **({"refused": refused} if refused else {}),
+    }
     urgent = waiting["near_expiry"] > 0
     return dg.AssetCheckResult(
         passed=not waiting["waiting"] and not refused,
@@ -239,20 +237,12 @@ def _requests(config: Review) -> list[review.Request]:
     if not (config.approve or config.reject or config.override or config.undo):
         return []
     operator = _operator(config)
-
-    def request(action: str, text: str, **said: Any) -> review.Request:
-        name, seen = review.reference(text)
-        return review.Request(action, name, operator, seen, **said)
-
-    return [
-        *(request("approve", text, reason=config.note) for text in config.approve),
-        *(request("reject", row.recommendation, reason=row.reason) for row in config.reject),
-        *(
-            request("override", row.recommendation, reason=row.reason, title=row.title, content=row.content)
-            for row in config.override
-        ),
-        *(request("undo", text, reason=config.note) for text in config.undo),
-    ]
+    asked = review.requests("approve", config.approve, operator, reason=config.note)
+    for action, rows in (("reject", config.reject), ("override", config.override)):
+        for row in rows:
+            said = row.model_dump(exclude={"recommendation"})
+            asked += review.requests(action, [row.recommendation], operator, **said)
+    return asked + review.requests("undo", config.undo, operator, reason=config.note)
 
 
 def _operator(config: Review) -> str:
@@ -284,38 +274,34 @@ def _together(
     return done["results"]
 
 
-def _outcome(row: dict[str, Any]) -> dg.TableRecord:
+def _outcome(row: dict[str, Any]) -> dict[str, Any]:
     """What became of one decision and, where it was refused, what to do about it."""
     findings = row.get("findings", ())
     advice = row.get("what_to_do") or review.advice(row["refused"], row["recommendation_id"], findings)
-    return dg.TableRecord({**{name: row[name] for name in row if name != "findings"}, "what_to_do": advice})
+    return {name: row[name] for name in row if name != "findings"} | {"what_to_do": advice}
 
 
-def _queued(row: dict[str, Any]) -> dg.TableRecord:
+def _queued(row: dict[str, Any]) -> dict[str, Any]:
     """A waiting item without the text: the metadata of a run is no place for a customer's figures."""
     findings = ", ".join(f"{found['check']} ({found['severity']})" for found in row["findings"])
-    return dg.TableRecord(
-        {
-            "recommendation": f"{row['recommendation_id']}@{row['content_hash']}",
-            "template": row["template_id"],
-            "words": "known" if row["wording_approved"] else "new",
-            "persona": row["persona"],
-            "age_hours": row["age_hours"],
-            "findings": findings or "none",
-        }
-    )
+    return {
+        "recommendation": f"{row['recommendation_id']}@{row['content_hash']}",
+        "template": row["template_id"],
+        "words": "known" if row["wording_approved"] else "new",
+        "persona": row["persona"],
+        "age_hours": row["age_hours"],
+        "findings": findings or "none",
+    }
 
 
-def _wording(row: dict[str, Any]) -> dg.TableRecord:
+def _wording(row: dict[str, Any]) -> dict[str, Any]:
     """The items that wait with the same words."""
-    return dg.TableRecord(
-        {
-            "template": f"{row['template_id']}@{row['template_hash']}",
-            "words": "known" if row["wording_approved"] else "new",
-            "waiting": row["count"],
-            "with_findings": row["with_findings"],
-        }
-    )
+    return {
+        "template": f"{row['template_id']}@{row['template_hash']}",
+        "words": "known" if row["wording_approved"] else "new",
+        "waiting": row["count"],
+        "with_findings": row["with_findings"],
+    }
 
 
 class ConsentChange(dg.Config):

@@ -6,7 +6,7 @@ decide what, and what a decision changes. Does not belong here: what waits (``qu
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol, Self
@@ -156,6 +156,11 @@ def reference(text: str) -> tuple[str, str | None]:
     return name, seen or None
 
 
+def requests(action: str, references: Iterable[str], operator_id: str, **said: Any) -> list[Request]:
+    """This decision on each ``REC[@HASH]``; ``said`` are other fields of ``Request``."""
+    return [Request(action, name, operator_id, seen, **said) for name, seen in (reference(text) for text in references)]
+
+
 def approve(
     engine: Engine,
     references: Sequence[str],
@@ -171,16 +176,14 @@ def approve(
     text, since nothing else can have been seen, and where the text that ``show`` last gave this operator, by name,
     still stands.
     """
-    asked = [Request("approve", *_item_named(text, operator_id), reason=note) for text in references]
-    return decide(engine, asked, now, **how)
+    return decide(engine, requests("approve", references, operator_id, reason=note), now, **how)
 
 
 def reject(
     engine: Engine, references: Sequence[str], operator_id: str, now: dt.datetime, *, reason: str, **how: Any
 ) -> list[dict[str, Any]]:
     """Reject for good. Keeps this template away from this customer for 90 days."""
-    asked = [Request("reject", *_item_named(text, operator_id), reason=reason) for text in references]
-    return decide(engine, asked, now, **how)
+    return decide(engine, requests("reject", references, operator_id, reason=reason), now, **how)
 
 
 def override(
@@ -196,8 +199,8 @@ def override(
     **how: Any,
 ) -> list[dict[str, Any]]:
     """Put other words in the place of a waiting text; the pipeline's own text is kept for ever."""
-    asked = Request("override", *_item_named(text, operator_id), reason=reason, title=title, content=content)
-    return decide(engine, [asked], now, guardrails=guardrails, **how)
+    asked = requests("override", [text], operator_id, reason=reason, title=title, content=content)
+    return decide(engine, asked, now, guardrails=guardrails, **how)
 
 
 def undo(
@@ -210,13 +213,7 @@ def undo(
     **how: Any,
 ) -> list[dict[str, Any]]:
     """Take back an approval or an override that was not released yet; the recommendation waits again."""
-    asked = [Request("undo", *_item_named(text, operator_id), reason=reason) for text in references]
-    return decide(engine, asked, now, **how)
-
-
-def _item_named(text: str, operator_id: str) -> tuple[str, str, str | None]:
-    name, seen = reference(text)
-    return name, operator_id, seen
+    return decide(engine, requests("undo", references, operator_id, reason=reason), now, **how)
 
 
 def decide(

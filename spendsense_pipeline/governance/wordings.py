@@ -25,6 +25,7 @@ from spendsense_pipeline.governance.models import (
     TemplateDecision,
     Viewing,
 )
+from spendsense_pipeline.governance.queue import figures_together
 from spendsense_pipeline.governance.registration import is_figure
 from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within, names_hash
 
@@ -199,36 +200,22 @@ def _record_decision(
     run_id: str | None,
 ) -> None:
     before = session.scalar(select(func.max(TemplateDecision.ordinal)).where(has_wording(wording, TemplateDecision)))
-    row = {
-        "template_id": wording[0],
-        "template_hash": wording[1],
-        "ordinal": (before or 0) + 1,
-        "operator_id": operator_id,
-        "sample_id": sample,
-        "approved": approved,
-        "run_id": run_id,
-        "decided_at": now,
-    }
-    audit.record(session, TemplateDecision, [row], now)
+    about = {"template_id": wording[0], "template_hash": wording[1], "ordinal": (before or 0) + 1, "decided_at": now}
+    said = {"operator_id": operator_id, "sample_id": sample, "approved": approved, "run_id": run_id}
+    audit.record(session, TemplateDecision, [about | said], now)
 
 
 def _waiting(session: Session, now: dt.datetime, *which: ColumnElement[bool]) -> dict[Wording, dict[str, Any]]:
     """How many drafts wait in which wording, how many of them with findings, and since and until when."""
     wording = (Recommendation.template_id, Recommendation.template_hash)
     grouped = (
-        select(
-            *wording,
-            func.count(),
-            func.count().filter(RecommendationText.severity > 0),
-            func.min(Recommendation.first_registered_at),
-            func.min(Recommendation.expires_at),
-        )
+        select(*wording, *figures_together("waiting"))
         .join(RecommendationText, current_text())
         .where(in_status(now, "pending_approval"), *which)
         .group_by(*wording)
     )
-    names = ("waiting", "with_findings", "oldest", "next_expiry")
-    return {(row[0], row[1]): dict(zip(names, row[2:], strict=True)) for row in session.execute(grouped)}
+    names = "waiting with_findings oldest next_expiry"
+    return {(row.template_id, row.template_hash): fields(row, names) for row in session.execute(grouped)}
 
 
 def _approved(session: Session, only: Wording | None = None) -> set[Wording]:

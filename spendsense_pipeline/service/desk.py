@@ -145,7 +145,15 @@ def read_item(request: Request, caller: Reader, recommendation_id: str, prefetch
     """One text in full. That it was opened is remembered, except where the page only fetches ahead of its reader."""
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(f"/desk?{urlencode({'item': recommendation_id})}", 303)
-    return _text_of_desk(request, caller, recommendation_id, opened=not prefetch)
+    service = of(request)
+    now = service.now()
+    shown = None
+    if not prefetch:
+        shown = queue.show(service.engine, recommendation_id, now, operator_id=str(caller.operator_id))
+    with reading(service.engine) as session:
+        found = pane.item(session, shown or queue.full(session, recommendation_id, now), now)
+        looking = _others(activity.looking(session, now, recommendation_id), caller)
+    return answer(found | {"looking": looking})
 
 
 @router.post("/desk/item/{recommendation_id}/opened")
@@ -156,18 +164,6 @@ def open_item(service: Here, caller: Reader, recommendation_id: str) -> Response
     with reading(service.engine) as session:
         looking = _others(activity.looking(session, now, recommendation_id), caller)
     return answer({name: shown[name] for name in ("content_hash", "status")} | {"looking": looking})
-
-
-def _text_of_desk(request: Request, caller: Caller, recommendation_id: str, *, opened: bool) -> Response:
-    service = of(request)
-    now = service.now()
-    shown = None
-    if opened:
-        shown = queue.show(service.engine, recommendation_id, now, operator_id=str(caller.operator_id))
-    with reading(service.engine) as session:
-        found = pane.item(session, shown or queue.full(session, recommendation_id, now), now)
-        looking = _others(activity.looking(session, now, recommendation_id), caller)
-    return answer(found | {"looking": looking})
 
 
 def _others(looking: Mapping[str, Sequence[str]], caller: Caller) -> list[str]:

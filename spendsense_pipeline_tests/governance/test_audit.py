@@ -18,7 +18,7 @@ from spendsense_pipeline.governance import (
     review,
     wordings,
 )
-from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.database import fields, reading, writing
 from spendsense_pipeline.governance.models import AuditEntry
 from spendsense_pipeline_tests.governance.conftest import told_once
 from spendsense_pipeline_tests.governance.town import (
@@ -277,11 +277,11 @@ def test_a_stranger_verifies_the_chain_by_the_recipe_in_the_docs(told: Engine) -
             parts = [link.seq, link.kind, link.recorded_at, link.payload, link.commitment, previous]
             previous = hashed(parts)
             assert link.hash == previous
-            kind = audit.KINDS[link.kind]
-            row = session.query(kind.model).filter_by(seq=place).one_or_none()
+            model = audit.MODELS[link.kind]
+            row = session.query(model).filter_by(seq=place).one_or_none()
             assert (row is None) == (link.salt is None) == (place in emptied)
             if row is not None:
-                assert link.commitment == hashed([link.salt, *(getattr(row, name) for name in kind.committed)])
+                assert link.commitment == hashed([link.salt, place, *fields(row, model.audited.committed).values()])
         assert audit.head(session) == (len(links), previous)
         assert len(emptied) > 3
 
