@@ -32,11 +32,7 @@ Records: TypeAlias = list[dict[str, Any]]
 
 @unwarned()
 def contract_checks(
-    name: str,
-    keys: Sequence[dg.AssetKey],
-    partitions: dg.PartitionsDefinition | None = None,
-    *,
-    ranges: bool = False,
+    name: str, keys: Sequence[dg.AssetKey], partitions: dg.PartitionsDefinition | None = None, *, ranges: bool = False
 ) -> list[dg.AssetChecksDefinition]:
     """The blocking checks that hold the tables of one step (each partition that a run stores) to contract.
 

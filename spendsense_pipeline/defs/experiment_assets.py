@@ -38,10 +38,7 @@ CURRENT_DAYS = 7
 
 @daily("recommendations", {"sqlalchemy"}, deps=["consent_records", *READ])
 def experiment_assignments(
-    context: dg.AssetExecutionContext,
-    governance: Governance,
-    clock: Clock,
-    files: Files,
+    context: dg.AssetExecutionContext, governance: Governance, clock: Clock, files: Files
 ) -> dg.MaterializeResult[None]:
     """Who enters which arm of the experiments in `experiments/*.toml`, dealt before anything is drafted: customers with
     consent, an open topic and no hardship. Kept in the governance database and its chain; an arm is for good. A file

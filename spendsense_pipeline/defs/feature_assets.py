@@ -108,7 +108,7 @@ def _tasks(files: Files, workers: Workers, folder: str, dates: list[dt.date]) ->
     payees = payees_on(files.warehouse, files.payees, dates)
     return by_range.tasks_of(
         read, tuple(dates), WINDOWS, folder, workers.number(), workers.compile, workers.kernels, payees,
-        by_range.Beside(TABLES, FUNCTION),
+        by_range.Beside(TABLES, FUNCTION)
     )  # fmt: skip
 
 

@@ -231,10 +231,7 @@ def _of_batches(rows: ibis.Table, stamps: Mapping[str, str]) -> dict[str, str]:
 
 
 def _continued(
-    context: dg.AssetExecutionContext,
-    root: str,
-    raw: Mapping[str, ibis.Table],
-    stamps: Mapping[str, Mapping[str, str]],
+    context: dg.AssetExecutionContext, root: str, raw: Mapping[str, ibis.Table], stamps: Mapping[str, Mapping[str, str]]
 ) -> merge.Note | None:
     """The note of the stored tables, where they can be gone on from and that is worth it; the log says why not."""
     rows = int(raw["transactions"].count().to_pyarrow().as_py())

@@ -64,10 +64,7 @@ ops:
 
 @daily("review", KINDS, deps=REGISTERED)
 def approval_queue(
-    context: dg.AssetExecutionContext,
-    governance: Governance,
-    clock: Clock,
-    files: Files,
+    context: dg.AssetExecutionContext, governance: Governance, clock: Clock, files: Files
 ) -> dg.MaterializeResult[None]:
     """Registers the day's drafts for review, with their figures and reasons as evidence. A draft that says nothing new
     beside one that waits is suppressed; an older day than a customer's newest is refused. Kept in the governance

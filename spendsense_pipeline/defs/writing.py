@@ -24,14 +24,7 @@ from spendsense_pipeline.governance import generations
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.recommendations.generation import Generation, Generator, may_be_asked
 from spendsense_pipeline.recommendations.library import load_library
-from spendsense_pipeline.recommendations.prompts import (
-    Prompt,
-    Rejected,
-    Situation,
-    fingerprint,
-    load_prompts,
-    request,
-)
+from spendsense_pipeline.recommendations.prompts import Prompt, Rejected, Situation, fingerprint, load_prompts, request
 
 
 @dataclass

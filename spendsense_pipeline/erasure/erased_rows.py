@@ -121,12 +121,7 @@ def begin(
 
 
 def _begun(
-    session: Session,
-    user_id: str,
-    accounts: Iterable[str],
-    operator_id: str,
-    now: dt.datetime,
-    erased: Erased,
+    session: Session, user_id: str, accounts: Iterable[str], operator_id: str, now: dt.datetime, erased: Erased
 ) -> None:
     """Close consent and set the tombstones."""
     live = session.scalars(

@@ -260,7 +260,7 @@ def signal_accuracy(
         pay_frequency_confusion(of(features_180d), truth),
         money_accuracy(
             "regular_income", INCOME_WITHIN, planted_figure("regular_income"),
-            figure(of(features_180d), "regular_income"), "all",
+            figure(of(features_180d), "regular_income"), "all"
         ),
         persona_recovery(of(personas_30d), of(personas_180d), truth),
     ]  # fmt: skip
@@ -269,7 +269,7 @@ def signal_accuracy(
             parts.append(
                 money_accuracy(
                     "spending", SPENDING_WITHIN, planted_figure(f"spend_{days}d"),
-                    figure(of(features), "total_spend"), f"{days} days",
+                    figure(of(features), "total_spend"), f"{days} days"
                 )
             )  # fmt: skip
     return pd.concat([part for part in parts if len(part)], ignore_index=True)

@@ -37,13 +37,7 @@ def detectors(accuracy: pd.DataFrame | None, metrics: pd.DataFrame | None, thres
         if (below := row["denominator"]) >= SMALLEST_GROUP
     ]
     return _page(
-        "detectors",
-        written_on,
-        thresholds=thresholds,
-        accuracy=known,
-        measured=measured,
-        groups=groups,
-        shares=shares,
+        "detectors", written_on, thresholds=thresholds, accuracy=known, measured=measured, groups=groups, shares=shares
     )
 
 

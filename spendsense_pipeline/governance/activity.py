@@ -112,10 +112,7 @@ def history_of(session: Session, user_id: str, now: dt.datetime, *, limit: int =
         .outerjoin(last, last.c.recommendation_id == Recommendation.recommendation_id)
         .outerjoin(
             Decision,
-            and_(
-                Decision.recommendation_id == Recommendation.recommendation_id,
-                Decision.ordinal == last.c.ordinal,
-            ),
+            and_(Decision.recommendation_id == Recommendation.recommendation_id, Decision.ordinal == last.c.ordinal),
         )
         .where(Recommendation.user_id == user_id)
         .order_by(Recommendation.registered_at.desc(), Recommendation.recommendation_id)

@@ -174,11 +174,7 @@ def _links_after() -> AnySelect:
 
 
 def _link_problem(
-    link: AnyRow,
-    expected_seq: int,
-    previous: str,
-    covered: Mapping[str, Mapping[int, AnyRow]],
-    erased: Set[int],
+    link: AnyRow, expected_seq: int, previous: str, covered: Mapping[str, Mapping[int, AnyRow]], erased: Set[int]
 ) -> str | None:
     seq, name, subject, salt, commitment, previous_hash, hash_then, written = link
     if seq != expected_seq:

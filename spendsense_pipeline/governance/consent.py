@@ -28,13 +28,7 @@ from spendsense_pipeline.governance.database import (
     storable,
 )
 from spendsense_pipeline.governance.encoding import identifier
-from spendsense_pipeline.governance.models import (
-    SCOPES,
-    ConsentEvent,
-    ConsentPeriod,
-    Recommendation,
-    Release,
-)
+from spendsense_pipeline.governance.models import SCOPES, ConsentEvent, ConsentPeriod, Recommendation, Release
 from spendsense_pipeline.governance.tombstones import require_not_erased
 
 Moment = dt.datetime | ColumnElement[dt.datetime]
@@ -143,13 +137,7 @@ def revoke(
     return found
 
 
-def close_lapsed(
-    session: Session,
-    now: dt.datetime,
-    consent_days: int,
-    *,
-    user_id: str | None = None,
-) -> list[str]:
+def close_lapsed(session: Session, now: dt.datetime, consent_days: int, *, user_id: str | None = None) -> list[str]:
     """Close the periods that outlived ``consent_days`` (0: none); returns the recommendations recalled."""
     consent_days = policy.limit(session, consent_days)
     if not consent_days:
@@ -162,13 +150,7 @@ def close_lapsed(
     return sorted(name for names in recalled.values() for name in names)
 
 
-def open_first_periods(
-    session: Session,
-    users: Iterable[Mapping[str, Any]],
-    now: dt.datetime,
-    *,
-    source: str,
-) -> int:
+def open_first_periods(session: Session, users: Iterable[Mapping[str, Any]], now: dt.datetime, *, source: str) -> int:
     """Open the first period of both scopes for users whose file says that they consented; returns how many.
 
     ``users`` hold user_id, consent_status, consent_granted_at, consent_revoked_at. Whoever was ever asked here, in
@@ -200,11 +182,7 @@ def open_first_periods(
 
 
 def close_revoked_by_files(
-    session: Session,
-    users: Iterable[Mapping[str, Any]],
-    now: dt.datetime,
-    *,
-    source: str,
+    session: Session, users: Iterable[Mapping[str, Any]], now: dt.datetime, *, source: str
 ) -> int:
     """Close the periods that a file says were revoked after they were granted; returns how many.
 
@@ -296,12 +274,7 @@ _Ids = dict[str | None, list[str]]
 
 
 def _close(
-    session: Session,
-    periods: Sequence[AnyRow],
-    now: dt.datetime,
-    *,
-    reason: str,
-    provenance: dict[str, Any],
+    session: Session, periods: Sequence[AnyRow], now: dt.datetime, *, reason: str, provenance: dict[str, Any]
 ) -> tuple[_Ids, _Ids]:
     """Close the periods: what was voided that waited under them, what was recalled that was released under them.
 
@@ -344,11 +317,7 @@ def _open_periods() -> AnySelect:
 
 
 def _new_periods(
-    session: Session,
-    wanted: Sequence[tuple[str, str, dt.datetime | None]],
-    now: dt.datetime,
-    *,
-    closed: bool = False,
+    session: Session, wanted: Sequence[tuple[str, str, dt.datetime | None]], now: dt.datetime, *, closed: bool = False
 ) -> list[dict[str, Any]]:
     """Insert a period for each (user, scope, granted_at), numbered after those the customer had before.
 

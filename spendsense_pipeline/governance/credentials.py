@@ -36,9 +36,9 @@ _NO_PASSWORD = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$QnSc4jUPgI
 
 
 # Asked by every request: kept, for building a statement takes longer than its answer.
-_BY_DIGEST = select(
-    *columns(AccessToken, "token_id scopes user_id operator_id expires_at revoked_at"),
-).where(AccessToken.digest == bindparam("digest"))
+_BY_DIGEST = select(*columns(AccessToken, "token_id scopes user_id operator_id expires_at revoked_at")).where(
+    AccessToken.digest == bindparam("digest")
+)
 _BY_ID = select(Operator.role, Operator.scopes, Operator.sessions_since).where(
     Operator.operator_id == bindparam("name"), Operator.deactivated_at.is_(None)
 )

@@ -153,8 +153,7 @@ def recall(
     require_reason(reason, "a recall needs its reason; it stays on record")
     if target not in TARGETS or not is_name(subject) or (target == "operator") != (since is not None):
         raise SpendSenseError(
-            f"a recall names one of {', '.join(TARGETS)}, an operator with the moment since when",
-            code="invalid_recall",
+            f"a recall names one of {', '.join(TARGETS)}, an operator with the moment since when", code="invalid_recall"
         )
     with writing(engine) as session:
         if actor != LOCAL:

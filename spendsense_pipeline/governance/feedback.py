@@ -27,12 +27,7 @@ HOLDING: Final = ("wrong_figure", "complaint")
 
 
 def record(
-    engine: Engine,
-    events: Sequence[Mapping[str, Any]],
-    now: dt.datetime,
-    *,
-    source: str,
-    user_id: str | None = None,
+    engine: Engine, events: Sequence[Mapping[str, Any]], now: dt.datetime, *, source: str, user_id: str | None = None
 ) -> dict[str, Any]:
     """Record events {event_id, release_id, kind, occurred_at (aware; None: now), note}, each at most once.
 

@@ -239,12 +239,7 @@ class Gate:
 
 
 def propose(
-    engine: Engine,
-    now: dt.datetime,
-    *,
-    consent_days: int = 0,
-    withdrawn: Withdrawn = tuple,
-    weekly_cap: int = 0,
+    engine: Engine, now: dt.datetime, *, consent_days: int = 0, withdrawn: Withdrawn = tuple, weekly_cap: int = 0
 ) -> Proposal:
     """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
     with reading(engine) as session:

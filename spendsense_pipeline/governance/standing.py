@@ -20,11 +20,7 @@ from spendsense_pipeline.governance import audit, operators, wordings
 from spendsense_pipeline.governance.database import fields, quoted, reading, storable, writing
 from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, wording_held
-from spendsense_pipeline.governance.models import (
-    Recommendation,
-    RecommendationText,
-    StandingApproval,
-)
+from spendsense_pipeline.governance.models import Recommendation, RecommendationText, StandingApproval
 from spendsense_pipeline.governance.registration import is_figure
 from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within
 
@@ -113,13 +109,7 @@ def listed(session: Session, now: dt.datetime) -> list[dict[str, Any]]:
     ]
 
 
-def apply(
-    engine: Engine,
-    now: dt.datetime,
-    *,
-    four_eyes: bool = False,
-    run_id: str | None = None,
-) -> list[str]:
+def apply(engine: Engine, now: dt.datetime, *, four_eyes: bool = False, run_id: str | None = None) -> list[str]:
     """Approve what came in since under standing approvals; returns the recommendation ids.
 
     What an approval does not cover waits for an operator like everything else.
@@ -194,10 +184,7 @@ def _bounds_seen(session: Session, wording: Wording) -> dict[str, dict[str, Any]
     rows = session.scalars(
         select(RecommendationText.slots)
         .join(Recommendation, and_(current_text(), Recommendation.content_hash == Recommendation.original_hash))
-        .where(
-            has_wording(wording),
-            Recommendation.status.in_(("pending_approval", "approved")),
-        )
+        .where(has_wording(wording), Recommendation.status.in_(("pending_approval", "approved")))
     )
     for text in rows:
         for slot, filled in json.loads(text).items():

@@ -18,13 +18,7 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import AnyRow, columns, fields, storable, writing
 from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, original_text
-from spendsense_pipeline.governance.models import (
-    OPEN,
-    Recommendation,
-    RecommendationText,
-    TemplateDecision,
-    Viewing,
-)
+from spendsense_pipeline.governance.models import OPEN, Recommendation, RecommendationText, TemplateDecision, Viewing
 from spendsense_pipeline.governance.queue import figures_together
 from spendsense_pipeline.governance.registration import is_figure
 from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within, names_hash
@@ -245,9 +239,7 @@ def _wording_texts(session: Session, now: dt.datetime, wording: Wording, *, wait
     extremes = [figures[slot][end]["recommendation_id"] for slot in figures for end in ("lowest", "highest")]
     chosen = list(dict.fromkeys([*extremes, *(one.recommendation_id for one in drafts)]))[:RENDERINGS]
     words = session.execute(
-        select(
-            *columns(RecommendationText, "recommendation_id content_hash title content rationale findings"),
-        )
+        select(*columns(RecommendationText, "recommendation_id content_hash title content rationale findings"))
         .join(Recommendation, original_text())
         .where(RecommendationText.recommendation_id.in_(chosen))
     )
