@@ -19,20 +19,12 @@ of_customer = shared(click.argument("user_id"), as_of_option)
 @click.option("--consent", type=bool, help="true: live consent in any scope.")
 @click.option("--persona")
 @paged
-def users(user_type: str | None, consent: bool | None, persona: str | None, limit: int, offset: int) -> Shown:
+def users(**chosen: Any) -> Shown:
     """List people with their consent and newest personas."""
     from spendsense_pipeline import profiles
 
     settings = Settings()
-    found = profiles.users(
-        settings.warehouse_root,
-        live_scopes(settings),
-        user_type=user_type,
-        consent=consent,
-        persona=persona,
-        limit=limit,
-        offset=offset,
-    )
+    found = profiles.users(settings.warehouse_root, live_scopes(settings), **chosen)
     rows = [
         {
             "user_id": row["user_id"],

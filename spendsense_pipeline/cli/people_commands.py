@@ -3,6 +3,7 @@
 import datetime as dt
 import sys
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, TextIO
 
 import click
@@ -34,28 +35,25 @@ consent_options = shared(
 @consent.command("grant")
 @consent_options
 @click.option("--text-version", default="unstated", show_default=True, help="Version of the text agreed to.")
-def consent_grant(
-    user_id: str, scopes: tuple[str, ...], source: str, channel: str, actor: str, text_version: str
-) -> Shown:
+def consent_grant(user_id: str, scopes: tuple[str, ...], **said: str) -> Shown:
     """Open a period of consent, or renew the one that lives."""
+    changed = _changed("grant", user_id, scopes, **said)
+    lines = [f"{row['scope']}: {row['status']} ({row['consent_id']})" for row in changed]
+    return Shown({"user_id": user_id, "consent": changed}, lines)
+
+
+def _changed(action: str, user_id: str, scopes: tuple[str, ...], **said: str) -> list[dict[str, Any]]:
+    from spendsense_pipeline import profiles
     from spendsense_pipeline.governance import consent as periods
 
     settings = Settings()
-    _known_customer(settings, user_id)
-    with runtime.writing(settings) as session:
-        changed = periods.grant(
-            session,
-            user_id,
-            runtime.now(),
-            scopes=scopes or SCOPES,
-            actor=actor,
-            source=source,
-            channel=channel,
-            text_version=text_version,
-            consent_days=settings.consent_days,
-        )
-    payload = {"user_id": user_id, "consent": changed}
-    return Shown(payload, [f"{row['scope']}: {row['status']} ({row['consent_id']})" for row in changed])
+    return periods.change(
+        *(governance_of(settings), user_id, action, runtime.now()),
+        require_arrived=partial(profiles.require_customer, settings.warehouse_root),
+        consent_days=settings.consent_days,
+        scopes=scopes or SCOPES,
+        **said,
+    )
 
 
 @consent.command("import")
@@ -91,30 +89,15 @@ def consent_text(version: str, file: TextIO) -> Shown:
 
 @consent.command("revoke")
 @consent_options
-def consent_revoke(user_id: str, scopes: tuple[str, ...], source: str, channel: str, actor: str) -> Shown:
+def consent_revoke(user_id: str, scopes: tuple[str, ...], **said: str) -> Shown:
     """Close the live period: voids what waits, recalls what was released."""
-    from spendsense_pipeline.governance import consent as periods
-    from spendsense_pipeline.governance.database import reading, writing
-
-    settings = Settings()
-    engine = governance_of(settings)
-    with reading(engine) as session:
-        known = bool(periods.history(session, user_id))
-    if not known:  # nobody may believe that a mistyped id was revoked
-        _known_customer(settings, user_id)
-    with writing(engine) as session:
-        changed = periods.revoke(
-            session, user_id, runtime.now(), scopes=scopes or SCOPES, actor=actor, source=source, channel=channel
-        )
-    payload = {"user_id": user_id, "consent": changed}
-    return Shown(
-        payload,
-        [
-            f"{row['scope']}: {row['status'].replace('_', ' ')}, {len(row['voided'])} voided, "
-            f"{len(row['recalled'])} recalled"
-            for row in changed
-        ],
-    )
+    changed = _changed("revoke", user_id, scopes, **said)
+    lines = [
+        f"{row['scope']}: {row['status'].replace('_', ' ')}, {len(row['voided'])} voided, "
+        f"{len(row['recalled'])} recalled"
+        for row in changed
+    ]
+    return Shown({"user_id": user_id, "consent": changed}, lines)
 
 
 @consent.command("history")
@@ -140,13 +123,6 @@ def consent_history(user_id: str) -> Shown:
             yield f"{period['scope']}, period {period['ordinal']} ({period['consent_id']}): {state}"
 
     return Shown({"user_id": user_id, "history": events, "periods": periods}, lines())
-
-
-def _known_customer(settings: Settings, user_id: str) -> None:
-    """Refuse to open consent for somebody who never arrived: a mistyped id would wait there for its owner."""
-    from spendsense_pipeline import profiles
-
-    profiles.require_customer(settings.warehouse_root, user_id)
 
 
 by_option = click.option("--by", help="Operator who does it; whoever was deactivated is brought back by another.")
@@ -262,10 +238,11 @@ def holds() -> None:
 @click.option("--reason", required=True, help="The matter; kept on record.")
 def holds_add(user_id: str, operator_id: str, reason: str) -> Shown:
     """Put a customer on hold."""
+    from spendsense_pipeline import profiles
     from spendsense_pipeline.governance import holds as legal
 
     settings = Settings()
-    _known_customer(settings, user_id)
+    profiles.require_customer(settings.warehouse_root, user_id)
     with runtime.writing(settings) as session:
         hold_id = legal.place(session, user_id, operator_id, reason, runtime.now())
     return Shown({"hold_id": hold_id, "user_id": user_id}, [f"{user_id} is on hold ({hold_id})"])

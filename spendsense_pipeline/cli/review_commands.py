@@ -19,20 +19,12 @@ from spendsense_pipeline.settings import Settings
 @click.option("--template", "template_id")
 @click.option("--by", type=click.Choice(["template"]), help="Grouped into pieces of writing.")
 @paged
-def queue(
-    status: str,
-    user_id: str | None,
-    persona: str | None,
-    template_id: str | None,
-    by: str | None,
-    limit: int,
-    offset: int,
-) -> Shown:
+def queue(status: str, by: str | None, limit: int, offset: int, **chosen: str | None) -> Shown:
     """What waits for an operator, most urgent first; approve an item by the reference in its row."""
     from spendsense_pipeline.governance import queue as desk
     from spendsense_pipeline.governance.database import reading
 
-    if by and (user_id or persona or template_id):
+    if by and any(chosen.values()):
         raise click.UsageError("--by template counts everybody's: leave out --user, --persona and --template.")
     engine = governance_of(Settings())
     with reading(engine) as session:
@@ -51,16 +43,7 @@ def queue(
             names = ["reference", "content_type", "words", "count", "with_findings", "oldest", "next_expiry"]
             return Shown(payload, columns(rows, names))
             return None
-        found = desk.queue(
-            session,
-            runtime.now(),
-            status=status,
-            user_id=user_id,
-            persona=persona,
-            template_id=template_id,
-            limit=limit,
-            offset=offset,
-        )
+        found = desk.queue(session, runtime.now(), status=status, limit=limit, offset=offset, **chosen)
     rows = [
         {
             **row,

@@ -94,24 +94,14 @@ def token() -> None:
 @click.option("--user", "user_id", help="Limit it to one customer.")
 @click.option("--operator", "operator_id", help="Whose token it is; for the scope review.")
 @click.option("--days", type=click.IntRange(1, 3650), help="Days until it ends; default never.")
-def token_add(
-    name: str, scopes: tuple[str, ...], user_id: str | None, operator_id: str | None, days: int | None
-) -> Shown:
+def token_add(name: str, scopes: tuple[str, ...], days: int | None, **whose: str | None) -> Shown:
     """Make a token; it is shown this once and only its hash is kept."""
     from spendsense_pipeline.governance import credentials
 
     now = runtime.now()
     with runtime.writing() as session:
-        made = credentials.add_token(
-            session,
-            name,
-            scopes,
-            now,
-            created_by="command line",
-            user_id=user_id,
-            operator_id=operator_id,
-            expires_at=now + dt.timedelta(days=days) if days else None,
-        )
+        ends = now + dt.timedelta(days=days) if days else None
+        made = credentials.add_token(session, name, scopes, now, created_by="command line", expires_at=ends, **whose)
     return Shown(made, [made["token"], f"{made['token_id']}: {', '.join(made['scopes'])}"])
 
 

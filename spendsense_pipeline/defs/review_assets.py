@@ -8,6 +8,7 @@ import datetime as dt
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -21,7 +22,7 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, credentials, queue, registration, review, standing
 from spendsense_pipeline.governance import evaluation_records as records
 from spendsense_pipeline.governance import wordings as templates
-from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.evidence import evidence
 from spendsense_pipeline.governance.models import SCOPES, Decision
 from spendsense_pipeline.profiles import require_customer
@@ -313,35 +314,6 @@ class ConsentChange(dg.Config):
     text_version: str = Field(default="unstated", description="of a grant: the wording that was agreed to")
 
 
-def _changed(config: ConsentChange, governance: Governance, clock: Clock, files: Files) -> dict[str, str]:
-    """Open, renew or close the customer's periods; what became of each scope. Who never arrived is refused."""
-    with reading(governance.engine) as session:
-        known = bool(consent.history(session, config.user_id))
-    if config.action == "grant" or not known:
-        require_customer(files.warehouse, config.user_id)
-    said: dict[str, Any] = {
-        "scopes": config.scopes,
-        "actor": config.actor,
-        "source": config.source,
-        "channel": config.channel,
-    }
-    with writing(governance.engine) as session:
-        if config.action == "grant":
-            changed = consent.grant(
-                session,
-                config.user_id,
-                clock.now(),
-                text_version=config.text_version,
-                consent_days=governance.consent_days,
-                **said,
-            )
-        elif config.action == "revoke":
-            changed = consent.revoke(session, config.user_id, clock.now(), **said)
-        else:
-            raise SpendSenseError(f"`action` is grant or revoke, not {config.action!r}", code="unknown_action")
-    return {row["scope"]: row["status"] for row in changed}
-
-
 def record_consent(records: dg.AssetKey) -> dg.JobDefinition:
     """The job that passes on one customer's word; ``records`` is the asset on which that is shown."""
 
@@ -349,7 +321,14 @@ def record_consent(records: dg.AssetKey) -> dg.JobDefinition:
     def change_consent(
         context: dg.OpExecutionContext, config: ConsentChange, governance: Governance, clock: Clock, files: Files
     ) -> None:
-        metadata = _changed(config, governance, clock, files)
+        said = config.model_dump(exclude={"user_id", "action"})
+        changed = consent.change(
+            *(governance.engine, config.user_id, config.action, clock.now()),
+            require_arrived=partial(require_customer, files.warehouse),
+            consent_days=governance.consent_days,
+            **said,
+        )
+        metadata = {row["scope"]: row["status"] for row in changed}
         context.log_event(dg.AssetObservation(records, metadata=metadata))
         context.log.info("%s: %s", config.action, metadata)
 

@@ -22,6 +22,7 @@ from spendsense_pipeline.governance.models import (
     AccessToken,
     Assignment,
     AuditEntry,
+    Chained,
     ConsentEvent,
     ConsentPeriod,
     Decision,
@@ -183,21 +184,17 @@ def _recommendations(session: Session, user_id: str) -> list[str]:
 def _links(session: Session, user_id: str, recommendations: Sequence[str]) -> list[int]:
     """Places in the chain whose rows are about the customer, ascending."""
     found: list[int] = []
-    for theirs in (Assignment, ConsentEvent, DraftEvent, Hold, HoldLift, TopicChoice):
-        found += session.scalars(select(theirs.seq).where(theirs.user_id == user_id))
-    for some in chunks(recommendations):
-        for model in (Decision, Release, Recall, Ghost):
+    for model in (one for one in OF_CUSTOMER.values() if issubclass(one, Chained)):
+        found += session.scalars(select(model.seq).where(model.user_id == user_id))
+    for model in (one for one in OF_RECOMMENDATION.values() if issubclass(one, Chained)):
+        for some in chunks(recommendations):
             found += session.scalars(select(model.seq).where(model.recommendation_id.in_(some)))
     return sorted(found)
 
 
 def _taken_out(session: Session, user_id: str, recommendations: Sequence[str]) -> dict[str, int]:
     """Delete in the order that the keys allow; rows deleted by table."""
-    tables = (
-        "feedback_events ghosts assignments recalls releases viewings decisions draft_events texts recommendations "
-        "consent_events consent_periods topic_choices access_tokens slates hold_lifts holds erasure_requests"
-    )
-    counts = dict.fromkeys(tables.split(), 0)
+    counts = dict.fromkeys(("feedback_events", *OF_RECOMMENDATION, *OF_CUSTOMER), 0)
 
     def without(name: str, model: Any, condition: Any) -> None:
         counts[name] += session.execute(delete(model).where(condition)).rowcount  # type: ignore[attr-defined] # a delete has it

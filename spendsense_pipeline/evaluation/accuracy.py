@@ -69,62 +69,54 @@ def matched(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     within ``SAME_PRICE``, the last charges and the first ones within ``SAME_DAY``. Each stream is paired at most once;
     pairs of the same kind and cadence come first, then pairs by name, then the nearer amount.
     """
-    left = pd.DataFrame(
-        {
-            "user_id": streams["user_id"].astype(str),
-            "name": streams["merchant"],
-            "kind": streams["kind"].astype(str),
-            "cadence": streams["cadence"].astype(str),
-            "amount": streams["typical_amount"].astype(float),
-            "first": _dates(streams, "first_date"),
-            "last": _dates(streams, "last_date"),
-            "stream": range(len(streams)),
-        }
-    )
-    right = pd.DataFrame(
-        {
-            "user_id": known["user_id"].astype(str),
-            "planted_name": known["merchant"],
-            "printed": known["printed"],
-            "planted_kind": known["kind"].astype(str),
-            "also": known["also"],
-            "planted_cadence": known["cadence"].astype(str),
-            "planted_amount": known["amount"].astype(float),
-            "planted_first": _dates(known, "first_date"),
-            "planted_last": _dates(known, "last_date"),
-            "plant": range(len(known)),
-        }
-    )
-    pairs = left.merge(right, on="user_id")
+    left = _comparable(streams, "typical_amount")
+    right = _comparable(known, "amount").assign(printed=known["printed"], also=known["also"])
+    pairs = left.merge(right, on="user_id", suffixes=("", "_planted"))
     # Another sign is more than 100 % apart.
-    pairs = pairs.assign(apart=(pairs["amount"] / pairs["planted_amount"] - 1).abs())
-    disjoint = (pairs["last"] < pairs["planted_first"]) | (pairs["first"] > pairs["planted_last"])
+    pairs = pairs.assign(apart=(pairs["amount"] / pairs["amount_planted"] - 1).abs())
+    disjoint = (pairs["last"] < pairs["first_planted"]) | (pairs["first"] > pairs["last_planted"])
     pairs = pairs[(pairs["apart"] <= AMOUNT_SLACK) & ~disjoint].reset_index(drop=True)
-    right_kind = _are_of_kind(pairs["kind"], pairs["planted_kind"], pairs["also"])
+    right_kind = _are_of_kind(pairs["kind"], pairs["kind_planted"], pairs["also"])
     named = [
         _payee_named(name, wanted, printed, loosely=dated)
         for name, wanted, printed, dated in zip(
-            pairs["name"], pairs["planted_name"], pairs["printed"], pairs["planted_last"].notna(), strict=True
+            pairs["name"], pairs["name_planted"], pairs["printed"], pairs["last_planted"].notna(), strict=True
         )
     ]
     pairs = pairs.assign(
         unnamed=~pd.Series(named, index=pairs.index, dtype=bool),
-        differs=~right_kind | (pairs["cadence"] != pairs["planted_cadence"]),
+        differs=~right_kind | (pairs["cadence"] != pairs["cadence_planted"]),
     )
     on_calendar = (
         (pairs["apart"] <= SAME_PRICE)
-        & ((pairs["last"] - pairs["planted_last"]).abs() <= pd.Timedelta(days=SAME_DAY))
-        & ((pairs["first"] - pairs["planted_first"]).abs() <= pd.Timedelta(days=SAME_DAY))
+        & ((pairs["last"] - pairs["last_planted"]).abs() <= pd.Timedelta(days=SAME_DAY))
+        & ((pairs["first"] - pairs["first_planted"]).abs() <= pd.Timedelta(days=SAME_DAY))
     )
     pairs = pairs[~pairs["unnamed"] | on_calendar]
-    pairs = pairs.sort_values(["differs", "unnamed", "apart", "stream", "plant"])
+    pairs = pairs.sort_values(["differs", "unnamed", "apart", "place", "place_planted"])
     chosen, paired_streams, paired_plants = [], set(), set()
-    for stream, plant in zip(pairs["stream"], pairs["plant"], strict=True):
+    for stream, plant in zip(pairs["place"], pairs["place_planted"], strict=True):
         if stream not in paired_streams and plant not in paired_plants:
             chosen.append((stream, plant))
             paired_streams.add(stream)
             paired_plants.add(plant)
     return pd.DataFrame(chosen, columns=["stream", "plant"], dtype="int64")
+
+
+def _comparable(frame: pd.DataFrame, amount: str) -> pd.DataFrame:
+    """What streams are matched by, and the place of each in its frame."""
+    return pd.DataFrame(
+        {
+            "user_id": frame["user_id"].astype(str),
+            "name": frame["merchant"],
+            "kind": frame["kind"].astype(str),
+            "cadence": frame["cadence"].astype(str),
+            "amount": frame[amount].astype(float),
+            "first": _dates(frame, "first_date"),
+            "last": _dates(frame, "last_date"),
+            "place": range(len(frame)),
+        }
+    )
 
 
 def stream_accuracy(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:

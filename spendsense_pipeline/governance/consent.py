@@ -8,10 +8,10 @@ Does not belong here: what a live period allows (``release``).
 import datetime as dt
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, select, true, update
+from sqlalchemy import ColumnElement, Engine, Row, and_, func, insert, select, true, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -25,7 +25,9 @@ from spendsense_pipeline.governance.database import (
     is_name,
     matching,
     quoted,
+    reading,
     storable,
+    writing,
 )
 from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.models import SCOPES, ConsentEvent, ConsentPeriod, Recommendation, Release
@@ -52,6 +54,34 @@ def lives(now: Moment, agreed_after: Moment | None) -> ColumnElement[bool]:
     """The SQL condition that a period is live at ``now``; None sets no limit to how long ago the customer agreed."""
     within = true() if agreed_after is None else agreed_at() > agreed_after
     return and_(ConsentPeriod.closed_at.is_(None), ConsentPeriod.opened_at <= now, within)
+
+
+def change(
+    engine: Engine,
+    user_id: str,
+    action: str,
+    now: dt.datetime,
+    *,
+    require_arrived: Callable[[str], object],
+    consent_days: int,
+    text_version: str = UNSTATED,
+    **said: Any,
+) -> list[dict[str, Any]]:
+    """A customer's word as somebody passes it on: ``grant`` or ``revoke``, ``said`` as for ``revoke``.
+
+    ``require_arrived`` refuses an id that never arrived: a grant under a mistyped one would wait there for its owner,
+    and nobody may believe that it was revoked. Raises ``unknown_action``, and as ``grant`` and ``revoke``.
+    """
+    if action not in ("grant", "revoke"):
+        raise SpendSenseError(f"`action` is grant or revoke, not {action!r}", code="unknown_action")
+    with reading(engine) as session:
+        known = bool(history(session, user_id))
+    if action == "grant" or not known:
+        require_arrived(user_id)
+    with writing(engine) as session:
+        if action == "revoke":
+            return revoke(session, user_id, now, **said)
+        return grant(session, user_id, now, text_version=text_version, consent_days=consent_days, **said)
 
 
 def grant(

@@ -41,17 +41,15 @@ def record(
     valid: dict[str, dict[str, Any]] = {}
     duplicate = 0
     for event in events:
-        problem = _event_problem(event, now)
-        row = None if problem else _event_row(event, now, source)
-        if row is not None and row["event_id"] in valid:
-            if _same_event(valid[row["event_id"]], row):
-                duplicate += 1
-                continue
-            problem, row = "conflicting_event", None
-        if row is None:
-            refused.append(_refusal(event, problem or "invalid_event"))
-        else:
-            valid[row["event_id"]] = row
+        if not _is_event(event, now):
+            refused.append(_refusal(event, "invalid_event"))
+            continue
+        row = _event_row(event, now, source)
+        before = valid.setdefault(row["event_id"], row)
+        if before is not row and _same_event(before, row):
+            duplicate += 1
+        elif before is not row:
+            refused.append(_refusal(event, "conflicting_event"))
     # Only what holds a wording concerns the gate, and has to wait for its turn in the one order of writes.
     way_in = writing if any(row["kind"] in HOLDING for row in valid.values()) else adding
     with way_in(engine) as session:
@@ -120,10 +118,10 @@ def counts(session: Session) -> dict[str, int]:
     return {kind: found.get(kind, 0) for kind in EVENTS}
 
 
-def _event_problem(event: Mapping[str, Any], now: dt.datetime) -> str | None:
+def _is_event(event: Mapping[str, Any], now: dt.datetime) -> bool:
     event_id, release_id, note = event.get("event_id"), event.get("release_id"), event.get("note")
     at = event.get("occurred_at")
-    fine = (
+    return (
         isinstance(event_id, str)
         and is_name(event_id)
         and isinstance(release_id, str)
@@ -132,7 +130,6 @@ def _event_problem(event: Mapping[str, Any], now: dt.datetime) -> str | None:
         and (note is None or (isinstance(note, str) and len(note) <= LONGEST_NOTE and storable(note)))
         and (at is None or (isinstance(at, dt.datetime) and at.tzinfo is not None and at <= now + EVENT_AHEAD))
     )
-    return None if fine else "invalid_event"
 
 
 def _event_row(event: Mapping[str, Any], now: dt.datetime, source: str) -> dict[str, Any]:
