@@ -116,10 +116,10 @@ def power(
 def verify() -> Shown:
     """Recompute every arm and every figure of the newest date from record and stored rows; exit 1 on a difference."""
     import numpy as np
-    import pandas as pd
 
     from spendsense_pipeline.experiments.definition import of_record
     from spendsense_pipeline.experiments.uplift import COLUMNS, assignment_faults, uplift
+    from spendsense_pipeline.governance import database_frames
     from spendsense_pipeline.governance import experiment_records as record
 
     settings = Settings()
@@ -129,9 +129,7 @@ def verify() -> Shown:
     with runtime.reading(settings) as session:
         for row in record.registered(session):
             experiment = of_record(row["definition"])
-            assigned = pd.DataFrame(
-                record.assignments(session, experiment.name), columns=["user_id", "arm", "stratum", "ordinal", "as_of"]
-            )
+            assigned = database_frames.assignments(session, experiment.name)
             differences += [f"{experiment.name}: {fault}" for fault in assignment_faults(experiment, assigned)]
             then = None if stored is None else stored[stored["experiment"] == experiment.name]
             if outcomes is None or then is None or then.empty:

@@ -12,7 +12,7 @@ import pandas as pd
 from sqlalchemy import and_, case, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
-from spendsense_pipeline.governance import consent
+from spendsense_pipeline.governance import consent, experiment_records
 from spendsense_pipeline.governance.database import CHUNK, AnyRow, columns
 from spendsense_pipeline.governance.lifecycle import hash_of, status_at, text_is, wording_held
 from spendsense_pipeline.governance.models import (
@@ -149,6 +149,13 @@ def releases(session: Session, since: dt.datetime, known: Set[bytes] = frozenset
         dtype="str",
     )
     return Releases(frame, fingerprints, met)
+
+
+def assignments(session: Session, experiment: str) -> pd.DataFrame:
+    """Who has which arm, in their order: user_id, arm, stratum, ordinal, as_of (date), assigned_at (UTC)."""
+    names = ["user_id", "arm", "stratum", "ordinal", "as_of", "assigned_at"]
+    rows = pd.DataFrame(experiment_records.assignments(session, experiment), columns=names)
+    return rows.astype({"assigned_at": "datetime64[us, UTC]", "ordinal": "int64"})
 
 
 def texts(session: Session, since: dt.datetime) -> pd.DataFrame:
