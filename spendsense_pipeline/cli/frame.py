@@ -65,9 +65,9 @@ class Folder(click.Path):
 class Printed(click.Command):
     """A command whose function returns what is ``Shown``; with ``--json`` it is printed for programs."""
 
-    def __init__(self, *names: Any, params: list[click.Parameter], **options: Any) -> None:
+    def __init__(self, name: str | None, *, params: list[click.Parameter], **options: Any) -> None:
         as_json = click.Option(["--json"], is_flag=True, help="Machine-readable output.")
-        super().__init__(*names, params=[*params, as_json], **options)
+        super().__init__(name, params=[*params, as_json], **options)
 
     def invoke(self, ctx: click.Context) -> None:
         """Run it and print; exit 1 where it failed."""

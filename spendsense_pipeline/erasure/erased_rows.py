@@ -165,16 +165,11 @@ def finish(
         if not session.scalar(select(exists().where(under_way))) and not any(counts.values()):
             return None, counts
         name = json.dumps([now.isoformat(), operator_id, links, audit.random_salt()])
-        row: dict[str, Any] = {
-            "erasure_id": identifier("era", name),
-            "operator_id": operator_id,
-            "reason": reason,
-            "links": json.dumps(links),
-            "erased_at": now,
-        }
-        audit.record(session, Erasure, [row], now)
-        session.execute(update(Tombstone).where(under_way).values(erasure_id=row["erasure_id"]))
-    return row["erasure_id"], counts
+        erasure_id = identifier("era", name)
+        said = {"operator_id": operator_id, "reason": reason, "links": json.dumps(links), "erased_at": now}
+        audit.record_one(session, Erasure, now, erasure_id=erasure_id, **said)
+        session.execute(update(Tombstone).where(under_way).values(erasure_id=erasure_id))
+    return erasure_id, counts
 
 
 def _recommendations(session: Session, user_id: str) -> list[str]:

@@ -14,7 +14,6 @@ from spendsense_pipeline.durations import LOOKING
 from spendsense_pipeline.governance.database import columns, counts_by, storable
 from spendsense_pipeline.governance.lifecycle import current_text, in_status, status_at
 from spendsense_pipeline.governance.models import (
-    AuditHead,
     Decision,
     FeedbackEvent,
     Recall,
@@ -29,11 +28,6 @@ AGES: Final = ((1, "under a day"), (3, "1 to 3 days"), (7, "3 to 7 days"), (None
 """Upper ends of the bands of waiting, in days, and their names."""
 WORDINGS: Final = 20
 """Wordings in the list of those that were overridden or rejected most."""
-
-
-def newest(session: Session) -> int:
-    """The last place in the audit chain: where ``decisions_since`` goes on from."""
-    return session.scalar(select(AuditHead.count)) or 0
 
 
 def decisions_since(session: Session, seq: int, now: dt.datetime) -> list[dict[str, Any]]:

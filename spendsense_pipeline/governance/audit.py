@@ -82,6 +82,11 @@ def record(session: Session, model: type[Chained], rows: Sequence[dict[str, Any]
     session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # as above
 
 
+def record_one(session: Session, model: type[Chained], now: dt.datetime, **row: Any) -> None:
+    """``record`` for a single row, its columns by name."""
+    record(session, model, [row], now)
+
+
 def head(session: Session) -> tuple[int, str]:
     """Length and last hash of the chain: what an evaluation takes away with it."""
     count, final = session.execute(select(AuditHead.count, AuditHead.hash)).one()

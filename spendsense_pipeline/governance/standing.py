@@ -64,21 +64,17 @@ def approve(
         for earlier in session.scalars(select(StandingApproval).where(*theirs, *_live(now))):
             earlier.ended_at, earlier.ended_by = now, operator_id
         count, _ = audit.head(session)
-        row: dict[str, Any] = {
+        given: dict[str, Any] = {
             "standing_id": identifier("sta", f"{wording} {operator_id} {count}"),
             "template_id": wording[0],
             "template_hash": wording[1],
-            "operator_id": operator_id,
             "until": until,
-            "read_percent": read_percent,
-            "bounds": json.dumps(_bounds_seen(session, wording), ensure_ascii=False, sort_keys=True),
-            "known_by": known_by,
-            "given_at": now,
         }
-        audit.record(session, StandingApproval, [row], now)
-    return {name: row[name] for name in ("standing_id", "template_id", "template_hash", "until")} | {
-        "bounds": json.loads(row["bounds"])
-    }
+        bounds = _bounds_seen(session, wording)
+        said = {"operator_id": operator_id, "read_percent": read_percent, "known_by": known_by, "given_at": now}
+        stored = json.dumps(bounds, ensure_ascii=False, sort_keys=True)
+        audit.record_one(session, StandingApproval, now, **given, **said, bounds=stored)
+    return given | {"bounds": bounds}
 
 
 def end(engine: Engine, standing_id: str, actor: str, now: dt.datetime) -> str:

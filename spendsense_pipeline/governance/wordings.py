@@ -196,7 +196,7 @@ def _record_decision(
     before = session.scalar(select(func.max(TemplateDecision.ordinal)).where(has_wording(wording, TemplateDecision)))
     about = {"template_id": wording[0], "template_hash": wording[1], "ordinal": (before or 0) + 1, "decided_at": now}
     said = {"operator_id": operator_id, "sample_id": sample, "approved": approved, "run_id": run_id}
-    audit.record(session, TemplateDecision, [about | said], now)
+    audit.record_one(session, TemplateDecision, now, **about, **said)
 
 
 def _waiting(session: Session, now: dt.datetime, *which: ColumnElement[bool]) -> dict[Wording, dict[str, Any]]:

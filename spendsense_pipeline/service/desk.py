@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from spendsense_pipeline.durations import STANDING_APPROVAL
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import activity, endings, queue, review, standing
+from spendsense_pipeline.governance import activity, audit, endings, queue, review, standing
 from spendsense_pipeline.governance import wordings as templates
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import STATUSES
@@ -98,7 +98,7 @@ def desk(request: Request, caller: Reader) -> Response:
     """The page; its script asks for the queue."""
     service = of(request)
     with reading(service.engine) as session:
-        waiting, seq = activity.waiting(session, service.now()), activity.newest(session)
+        waiting, (seq, _) = activity.waiting(session, service.now()), audit.head(session)
     return page(
         request,
         "desk.html",
@@ -126,7 +126,7 @@ def queue_page(
     """A part of the queue in its order: {queue, total, limit, offset, seq}; ``seq`` is where changes go on from."""
     now = service.now()
     with reading(service.engine) as session:
-        seq = activity.newest(session)
+        seq, _ = audit.head(session)
         found = queue.queue(
             session,
             now,
@@ -214,7 +214,7 @@ def changes(service: Here, caller: Reader, since: Place) -> Response:
     with reading(service.engine) as session:
         found = activity.decisions_since(session, since, now)
         full = len(found) == activity.DECISIONS_AT_ONCE
-        seq = found[-1]["seq"] if full else activity.newest(session)
+        seq = found[-1]["seq"] if full else audit.head(session)[0]
         waiting = activity.waiting(session, now)
         looking = activity.looking(session, now)
     others = {name: [one for one in who if one != caller.operator_id] for name, who in looking.items()}
