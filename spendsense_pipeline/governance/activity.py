@@ -90,15 +90,11 @@ def history_of(session: Session, user_id: str, now: dt.datetime, *, limit: int =
             *columns(Recommendation, "content_type persona template_id insight"),
             status_at(now).label("status"),
             Recommendation.registered_at,
-            Release.release_id,
-            Release.released_at,
-            Release.expires_at,
+            *columns(Release, "release_id released_at expires_at"),
             Recall.recalled_at.label("ended_at"),
             Recall.cause,
             Decision.operator_id.label("decided_by"),
-            Decision.decided_at,
-            Decision.action,
-            Decision.reason,
+            *columns(Decision, "decided_at action reason"),
         )
         .join(RecommendationText, current_text())
         .outerjoin(Release, Release.recommendation_id == Recommendation.recommendation_id)

@@ -225,9 +225,7 @@ def _covered_by(model: type[Chained]) -> AnySelect:
         query.add_columns(
             Decision.content_hash,
             Recommendation.content_type,
-            RecommendationText.title,
-            RecommendationText.content,
-            RecommendationText.rationale,
+            *columns(RecommendationText, "title content rationale"),
             Recommendation.product_id,
         )
         .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)

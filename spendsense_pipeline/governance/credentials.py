@@ -174,9 +174,7 @@ def end_sessions(session: Session, operator_id: str, now: dt.datetime) -> None:
 def logins(session: Session, *, limit: int = 100) -> list[dict[str, Any]]:
     """The newest attempts to log in: {operator_id (None where nobody was let in), means, outcome, attempted_at}."""
     rows = session.execute(
-        select(Login.operator_id, Login.means, Login.outcome, Login.attempted_at)
-        .order_by(Login.login_id.desc())
-        .limit(limit)
+        select(*columns(Login, "operator_id means outcome attempted_at")).order_by(Login.login_id.desc()).limit(limit)
     )
     return [dict(row._mapping) for row in rows]
 

@@ -218,8 +218,7 @@ def registered(session: Session) -> list[dict[str, Any]]:
     rows = session.execute(
         select(
             *columns(Experiment, "name definition definition_hash salt registered_at"),
-            ExperimentEnd.ended_at,
-            ExperimentEnd.reason,
+            *columns(ExperimentEnd, "ended_at reason"),
         )
         .outerjoin(ExperimentEnd, ExperimentEnd.name == Experiment.name)
         .order_by(Experiment.seq)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.durations import EVENT_AHEAD
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import endings
-from spendsense_pipeline.governance.database import adding, counts_by, is_name, matching, storable, writing
+from spendsense_pipeline.governance.database import adding, columns, counts_by, is_name, matching, storable, writing
 from spendsense_pipeline.governance.lifecycle import original_text
 from spendsense_pipeline.governance.models import EVENTS, FeedbackEvent, Recommendation, RecommendationText, Release
 
@@ -162,18 +162,15 @@ def _refusal(event: Mapping[str, Any], code: str) -> dict[str, str]:
 
 def _releases(session: Session, ids: set[str]) -> dict[str, Any]:
     rows = select(
-        Release.release_id,
-        Release.recommendation_id,
-        Recommendation.user_id,
-        Recommendation.template_id,
-        Recommendation.template_hash,
+        *columns(Release, "release_id recommendation_id"),
+        *columns(Recommendation, "user_id template_id template_hash"),
     ).join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
     return {row.release_id: row for row in matching(session, rows, Release.release_id, sorted(ids))}
 
 
 def _there(session: Session, ids: Sequence[str]) -> dict[str, Any]:
-    columns = (FeedbackEvent.event_id, FeedbackEvent.release_id, FeedbackEvent.kind, FeedbackEvent.note)
-    return {row.event_id: row for row in matching(session, select(*columns), FeedbackEvent.event_id, ids)}
+    rows = select(*columns(FeedbackEvent, "event_id release_id kind note"))
+    return {row.event_id: row for row in matching(session, rows, FeedbackEvent.event_id, ids)}
 
 
 def _inserted(session: Session, rows: list[dict[str, Any]]) -> set[str]:

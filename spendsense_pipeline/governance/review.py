@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.durations import DRAFT_LIFE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, policy
-from spendsense_pipeline.governance.database import AnyRow, columns, matching, rows_changed, storable, writing
+from spendsense_pipeline.governance.database import AnyRow, columns, fields, matching, rows_changed, storable, writing
 from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, hash_of, status_of
 from spendsense_pipeline.governance.models import (
@@ -445,17 +445,12 @@ class _Desk:
         decision_id = identifier("dec", f"{name} {ordinal}")
         self.decisions.append(
             {
+                **fields(request, "recommendation_id action operator_id reason"),
+                **fields(rules, "made run_id known_by"),
                 "decision_id": decision_id,
-                "recommendation_id": name,
                 "ordinal": ordinal,
-                "action": request.action,
-                "operator_id": request.operator_id,
                 "content_hash": item["content_hash"],
-                "reason": request.reason,
-                "made": rules.made,
-                "run_id": rules.run_id,
                 "decided_at": rules.now,
-                "known_by": rules.known_by,
             }
         )
         return decision_id

@@ -154,12 +154,7 @@ def named(session: Session, reference: str) -> Wording:
 
 def _waiting_drafts(session: Session, now: dt.datetime, wording: Wording, after: str) -> Sequence[AnyRow]:
     return session.execute(
-        select(
-            Recommendation.recommendation_id,
-            Recommendation.content_hash,
-            Recommendation.original_hash,
-            RecommendationText.severity,
-        )
+        select(*columns(Recommendation, "recommendation_id content_hash original_hash"), RecommendationText.severity)
         .join(RecommendationText, current_text())
         .where(has_wording(wording), in_status(now, "pending_approval"), Recommendation.recommendation_id > after)
         .order_by(Recommendation.recommendation_id)
