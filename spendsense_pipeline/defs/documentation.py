@@ -27,7 +27,7 @@ OWNERS = {
 
 NAMES = {"raw_users", "users"}
 NOBODY = {
-    *("raw_products", "products", "payees", "education_templates", "evaluation_metrics", "signal_accuracy", "uplift"),
+    *("raw_products", "products", "payees", "education_templates", "evaluation_metrics", "signal_accuracy", "uplift")
 }
 """What is about no single person; all other assets hold rows, figures or texts of people by their id."""
 

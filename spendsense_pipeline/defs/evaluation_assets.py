@@ -173,9 +173,7 @@ def operator_report(
     temporary = path.with_suffix(".tmp")
     temporary.write_text(page, encoding="utf-8")
     temporary.replace(path)
-    return dg.MaterializeResult(
-        metadata={"page": dg.MetadataValue.path(path), "waiting": state.waiting["waiting"]},
-    )
+    return dg.MaterializeResult(metadata={"page": dg.MetadataValue.path(path), "waiting": state.waiting["waiting"]})
 
 
 @daily("evaluation", {"parquet"}, deps=["consent_records", *export.EXPORTED])

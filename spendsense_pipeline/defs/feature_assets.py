@@ -24,10 +24,7 @@ JOB = "daily_refresh"
 WINDOWS = (30, 180)
 FEATURES = {f"features_{window}d": window for window in WINDOWS}
 SOURCES = {"transactions", "accounts", "users", "payees"}
-READ_FOR = {
-    "recurring_streams": SOURCES,
-    "cards": (SOURCES | {"liabilities"}) - {"payees"},
-}
+READ_FOR = {"recurring_streams": SOURCES, "cards": (SOURCES | {"liabilities"}) - {"payees"}}
 """Of the tables that the others do not share."""
 TEXTS = {
     "recurring_streams": "What repeats: one row per customer, payee and price line, judged on all history up to the "

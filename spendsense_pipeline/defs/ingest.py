@@ -386,10 +386,7 @@ def consent_records(
         new = [row for row in customers if row["user_id"] not in told_before]
         opened = consent.open_first_periods(session, new, clock.now(), source=source)
         registered = operators.register_from_files(
-            session,
-            [row["user_id"] for row in rows if row["user_type"] == "operator"],
-            clock.now(),
-            source=source,
+            session, [row["user_id"] for row in rows if row["user_type"] == "operator"], clock.now(), source=source
         )
         live = len({row.user_id for row in consent.live_consents(session, clock.now(), governance.consent_days)})
         kept = records.rows(session, ConsentPeriod)

@@ -145,8 +145,7 @@ def releases(session: Session, since: dt.datetime, known: Set[bytes] = frozenset
     long = ("title", "content", "rationale", "slots", "signals")
     frame = _typed_frame(rows, [*texts], numbers=["window_days"], moments=[*moments], long=long)
     frame["text_hash"] = pd.Series(
-        [hash_of(row._mapping) if row.title is not None else None for row in rows],
-        dtype="str",
+        [hash_of(row._mapping) if row.title is not None else None for row in rows], dtype="str"
     )
     return Releases(frame, fingerprints, met)
 

@@ -162,8 +162,7 @@ def _refusal(event: Mapping[str, Any], code: str) -> dict[str, str]:
 
 def _releases(session: Session, ids: set[str]) -> dict[str, Any]:
     rows = select(
-        *columns(Release, "release_id recommendation_id"),
-        *columns(Recommendation, "user_id template_id template_hash"),
+        *columns(Release, "release_id recommendation_id"), *columns(Recommendation, "user_id template_id template_hash")
     ).join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
     return {row.release_id: row for row in matching(session, rows, Release.release_id, sorted(ids))}
 

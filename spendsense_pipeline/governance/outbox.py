@@ -25,12 +25,7 @@ from spendsense_pipeline.governance.models import (
     WebhookDelivery,
 )
 
-TYPES: Final = {
-    "release": "released",
-    "recall": "recalled",
-    "consent": "consent_changed",
-    "topic": "consent_changed",
-}
+TYPES: Final = {"release": "released", "recall": "recalled", "consent": "consent_changed", "topic": "consent_changed"}
 """Kinds of links that are told of, and the type of their message."""
 PAUSES: Final = tuple(dt.timedelta(seconds=one) for one in (5, 30, 120, 600, 3_600, 6 * 3_600, 24 * 3_600))
 """Between attempts; after the last one a message is dead until it is replayed."""

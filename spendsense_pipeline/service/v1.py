@@ -47,12 +47,7 @@ def feed(
     without consent look alike.
     """
     items = of_customer(of(request), caller.of_customer(user_id), since)
-    shown = {
-        "items": items[offset : offset + limit],
-        "total": len(items),
-        "limit": limit,
-        "offset": offset,
-    }
+    shown = {"items": items[offset : offset + limit], "total": len(items), "limit": limit, "offset": offset}
     response = answer(shown, headers={"cache-control": "private, no-cache", "vary": "authorization"})
     tag = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
     if request.headers.get("if-none-match") == tag:

@@ -45,10 +45,7 @@ def users(
     chosen = [row["user_id"] for row in page["users"]]
     known, agreed, assigned = people(service, chosen), _consents(service, chosen), personas_30d(service, chosen)
     shown = [
-        {
-            **_user(known[user_id], agreed[user_id]),
-            "personas": [assigned[user_id]] if user_id in assigned else [],
-        }
+        {**_user(known[user_id], agreed[user_id]), "personas": [assigned[user_id]] if user_id in assigned else []}
         for user_id in chosen
         if user_id in known
     ]
