@@ -1,18 +1,14 @@
 """Features, profile and personas of one customer, computed when they are asked for."""
 
-from typing import Annotated
-
-from fastapi import Depends, Response
+from fastapi import Response
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
-from spendsense_pipeline.service.seed.both_forms import WINDOWS, Days, Routes, Window
+from spendsense_pipeline.service.seed.both_forms import WINDOWS, Days, Reader, Routes, Window
 from spendsense_pipeline.service.seed.computed import customer, figures, person
 from spendsense_pipeline.service.state import Here, answer
 
 router = Routes(tags=["figures"])
-Reader = Annotated[Caller, Depends(allow("read"))]
 
 
 @router.both("POST", "/features/compute/{user_id}")
