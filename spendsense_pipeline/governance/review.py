@@ -46,8 +46,8 @@ class Refusal(StrEnum):
 
     advice: str
 
-    def __new__(cls, code: str, advice: str) -> Self:
-        """A member is its code; the advice is for those who read."""
+    def __new__(cls, code: str, advice: str = "") -> Self:
+        """A member is its code, and found by it; the advice is for those who read."""
         member = str.__new__(cls, code)
         member._value_, member.advice = code, advice
         return member
