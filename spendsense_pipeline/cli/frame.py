@@ -24,7 +24,7 @@ SCOPES = ("education", "partner_offers")
 ROLES = ("viewer", "operator", "auditor", "admin")
 STATUSES = ("pending_approval", "approved", "overridden", "rejected", "superseded", "expired", "voided")
 
-Command = Callable[..., None]
+Command = Callable[..., Any]
 
 
 def shared(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

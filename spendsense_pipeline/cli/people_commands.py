@@ -35,14 +35,14 @@ consent_options = shared(
 @consent.command("grant")
 @consent_options
 @click.option("--text-version", default="unstated", show_default=True, help="Version of the text agreed to.")
-def consent_grant(user_id: str, scopes: tuple[str, ...], **said: str) -> Shown:
+def consent_grant(user_id: str, scopes: tuple[str, ...], **said: Any) -> Shown:
     """Open a period of consent, or renew the one that lives."""
     changed = _changed("grant", user_id, scopes, **said)
     lines = [f"{row['scope']}: {row['status']} ({row['consent_id']})" for row in changed]
     return Shown({"user_id": user_id, "consent": changed}, lines)
 
 
-def _changed(action: str, user_id: str, scopes: tuple[str, ...], **said: str) -> list[dict[str, Any]]:
+def _changed(action: str, user_id: str, scopes: tuple[str, ...], **said: Any) -> list[dict[str, Any]]:
     from spendsense_pipeline import profiles
     from spendsense_pipeline.governance import consent as periods
 
@@ -89,7 +89,7 @@ def consent_text(version: str, file: TextIO) -> Shown:
 
 @consent.command("revoke")
 @consent_options
-def consent_revoke(user_id: str, scopes: tuple[str, ...], **said: str) -> Shown:
+def consent_revoke(user_id: str, scopes: tuple[str, ...], **said: Any) -> Shown:
     """Close the live period: voids what waits, recalls what was released."""
     changed = _changed("revoke", user_id, scopes, **said)
     lines = [

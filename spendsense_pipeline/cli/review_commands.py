@@ -19,7 +19,7 @@ from spendsense_pipeline.settings import Settings
 @click.option("--template", "template_id")
 @click.option("--by", type=click.Choice(["template"]), help="Grouped into pieces of writing.")
 @paged
-def queue(status: str, by: str | None, limit: int, offset: int, **chosen: str | None) -> Shown:
+def queue(status: str, by: str | None, limit: int, offset: int, **chosen: Any) -> Shown:
     """What waits for an operator, most urgent first; approve an item by the reference in its row."""
     from spendsense_pipeline.governance import queue as desk
     from spendsense_pipeline.governance.database import reading

@@ -59,7 +59,7 @@ Batch = create_model(
 @router.both("POST", "/ingest/", max_body_size=LARGEST_BATCH)
 def ingest(
     service: Here,
-    body: Batch,  # type: ignore[valid-type] # a model, made above
+    body: Batch,
     _caller: Writer,
     wait: Annotated[bool, Query(description="false: answer at once; GET /ingest/{batch} says how far it is.")] = True,
 ) -> Response:
