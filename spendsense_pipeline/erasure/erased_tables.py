@@ -155,7 +155,7 @@ def _without(
 ) -> int:
     """Replace a stored file by itself without the rows marked, or by what ``rest`` leaves of it; returns how many rows
     were marked."""
-    count = sum(
+    count: int = sum(
         pc.sum(theirs(batch)).as_py() or 0 for batch in _batches(filesystem, path, {*SPOT, *OWNERS, "pseudonym"})
     )
     if not count:
