@@ -175,7 +175,32 @@ def standing_orders(folder: Path, as_of: dt.date = BANKS_LAST_DAY) -> pd.DataFra
     """``standing_order_recall`` of a landed batch beside which ``standing_orders.json`` lies."""
     orders = pd.DataFrame(json.loads((folder / "standing_orders.json").read_text(encoding="utf-8")))
     seen = found(folder, as_of)
-    return accuracy.standing_order_recall(seen.streams, seen.other_side, orders)
+    return standing_order_recall(seen.streams, seen.other_side, orders)
+
+
+def standing_order_recall(
+    streams: pd.DataFrame, payees: pd.Series, orders: pd.DataFrame, least: int = accuracy.WORTH_LISTING
+) -> pd.DataFrame:
+    """How many of a bank's own standing orders with ``least`` or more executions are found, and what else is.
+
+    ``orders`` has ``user_id, merchant_entity_id, amount, occurrences``; ``payees`` is the other side's id of each
+    stream. Found means a stream of the customer to that payee at that amount (1 %). ``bills_standing``: the bills
+    found that are standing orders, by bills found; a customer may also pay regularly without an order.
+    """
+    wanted = orders[orders["occurrences"] >= least].reset_index(drop=True)
+    found = pd.DataFrame(
+        {"user_id": streams["user_id"], "merchant_entity_id": payees, "typical": streams["typical_amount"]}
+    )
+    pairs = wanted.reset_index(names="order").merge(found, on=["user_id", "merchant_entity_id"])
+    hit = pairs.loc[(pairs["typical"] / pairs["amount"] - 1).abs() <= 0.01, "order"].unique()
+    ordered = set(zip(orders["user_id"], orders["merchant_entity_id"], strict=True))
+    bills = found[streams["kind"] == "bill"]
+    known = [side in ordered for side in zip(bills["user_id"], bills["merchant_entity_id"], strict=True)]
+    rows = [
+        accuracy.share_of("standing_orders", "all", wanted.index.isin(hit)),
+        accuracy.share_of("bills_standing", "all", known),
+    ]
+    return pd.DataFrame(rows, columns=accuracy.COLUMNS)
 
 
 def pooled(measurements: Iterable[pd.DataFrame]) -> pd.DataFrame:

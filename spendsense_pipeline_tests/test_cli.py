@@ -14,7 +14,7 @@ import pytest
 
 from spendsense_pipeline import cli, profiles
 from spendsense_pipeline.cli import runtime
-from spendsense_pipeline.cli.output import printed as print_out
+from spendsense_pipeline.cli.output import Shown, print_out
 from spendsense_pipeline.features import compilation, compiled
 from spendsense_pipeline.governance import queue
 from spendsense_pipeline.governance.database import reading
@@ -523,7 +523,7 @@ def test_a_refusal_says_what_to_do(copy: Pipeline, printed, operator_id: str) ->
 def test_text_that_the_terminal_cannot_show_is_still_json(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", narrow)
-    print_out({"title": "Your card’s rate", "odd": "\udcff"}, True, list)
+    print_out(Shown({"title": "Your card’s rate", "odd": "\udcff"}, []), True)
     narrow.flush()
     assert json.loads(narrow.buffer.getvalue()) == {"title": "Your card’s rate", "odd": "\udcff"}
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from spendsense_pipeline.cli.frame import app, as_json, as_of_option, paged, shared
-from spendsense_pipeline.cli.output import cell, columns, printed
+from spendsense_pipeline.cli.frame import app, as_of_option, paged, shared
+from spendsense_pipeline.cli.output import Shown, cell, columns
 from spendsense_pipeline.cli.runtime import day_of, live_scopes
 from spendsense_pipeline.settings import Settings
 
-of_customer = shared(click.argument("user_id"), as_of_option, as_json)
+of_customer = shared(click.argument("user_id"), as_of_option)
 
 
 @app.command()
@@ -19,23 +19,12 @@ of_customer = shared(click.argument("user_id"), as_of_option, as_json)
 @click.option("--consent", type=bool, help="true: live consent in any scope.")
 @click.option("--persona")
 @paged
-@as_json
-def users(
-    user_type: str | None, consent: bool | None, persona: str | None, limit: int, offset: int, as_json: bool
-) -> None:
+def users(**chosen: Any) -> Shown:
     """List people with their consent and newest personas."""
     from spendsense_pipeline import profiles
 
     settings = Settings()
-    found = profiles.users(
-        settings.warehouse_root,
-        live_scopes(settings),
-        user_type=user_type,
-        consent=consent,
-        persona=persona,
-        limit=limit,
-        offset=offset,
-    )
+    found = profiles.users(settings.warehouse_root, live_scopes(settings), **chosen)
     rows = [
         {
             "user_id": row["user_id"],
@@ -47,15 +36,14 @@ def users(
         for row in found["users"]
     ]
     names = ["user_id", "type", "consent", "30 days", "180 days"]
-    printed(found, as_json, lambda: [*columns(rows, names), f"{len(rows)} of {found['total']}"])
+    return Shown(found, [*columns(rows, names), f"{len(rows)} of {found['total']}"])
 
 
 @app.command()
 @click.argument("user_id")
 @as_of_option
 @click.option("--window", type=click.IntRange(1, 365), help="Days; default the two standard windows.")
-@as_json
-def profile(user_id: str, as_of: dt.datetime | None, window: int | None, as_json: bool) -> None:
+def profile(user_id: str, as_of: dt.datetime | None, window: int | None) -> Shown:
     """A customer's consent, features and personas."""
     from spendsense_pipeline import profiles
 
@@ -83,7 +71,7 @@ def profile(user_id: str, as_of: dt.datetime | None, window: int | None, as_json
         rows = [{"signal": name, **{days: row[name] for days, row in windows.items()}} for name in names]
         yield from columns(rows, ["signal", *windows])
 
-    printed(found, as_json, lines)
+    return Shown(found, lines())
 
 
 def _consented(consent: Mapping[str, bool]) -> str:
@@ -92,18 +80,18 @@ def _consented(consent: Mapping[str, bool]) -> str:
 
 @app.command()
 @of_customer
-def signals(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
+def signals(user_id: str, as_of: dt.datetime | None) -> Shown:
     """The operator's view: each figure in both windows, and the streams, accounts, cards and pay behind it."""
     from spendsense_pipeline import profiles
 
     settings = Settings()
     found = profiles.Customer(settings.warehouse_root, user_id, day_of(as_of), house=settings.payees).signals()
-    printed(found, as_json, lambda: _signal_lines(found))
+    return Shown(found, _signal_lines(found))
 
 
 @app.command()
 @of_customer
-def insights(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
+def insights(user_id: str, as_of: dt.datetime | None) -> Shown:
     """What a customer's money says now: each insight with its figures and what it rests on."""
     from spendsense_pipeline import profiles
 
@@ -119,12 +107,12 @@ def insights(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
             rests = [f"{kind} {' '.join(ids)}" for kind, ids in one["evidence"].items()]
             yield from (f"    rests on {each}" for each in rests)
 
-    printed(found, as_json, lines)
+    return Shown(found, lines())
 
 
 @app.command()
 @of_customer
-def calendar(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
+def calendar(user_id: str, as_of: dt.datetime | None) -> Shown:
     """The coming 30 days: what is expected in and out, and the checking balance with its interval."""
     from spendsense_pipeline import profiles
 
@@ -138,7 +126,7 @@ def calendar(user_id: str, as_of: dt.datetime | None, as_json: bool) -> None:
         yield ""
         yield from columns(found["forecast"], ["date", "low", "expected", "high"])
 
-    printed(found, as_json, lines)
+    return Shown(found, lines())
 
 
 def _signal_lines(found: Mapping[str, Any]) -> Iterable[str]:

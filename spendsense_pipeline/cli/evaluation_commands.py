@@ -7,16 +7,15 @@ from typing import Any
 import click
 
 from spendsense_pipeline.cli import runtime
-from spendsense_pipeline.cli.frame import app, as_json, as_of_option
-from spendsense_pipeline.cli.output import columns, printed
+from spendsense_pipeline.cli.frame import app, as_of_option
+from spendsense_pipeline.cli.output import Shown, columns
 from spendsense_pipeline.cli.runtime import dagster_instance, day_of, governance_of
 from spendsense_pipeline.settings import Settings
 
 
 @app.command()
 @as_of_option
-@as_json
-def evaluate(as_of: dt.datetime | None, as_json: bool) -> None:
+def evaluate(as_of: dt.datetime | None) -> Shown:
     """The metrics of a date that was run (default: the newest), measured now.
 
     The record of the day is written anew, and the check of the queue in Dagster's UI made again.
@@ -29,7 +28,7 @@ def evaluate(as_of: dt.datetime | None, as_json: bool) -> None:
     settings = Settings()
     day = day_of(as_of) or warehouse.newest_run(settings.warehouse_root)
     warehouse.load(settings.warehouse_root, "draft_recommendations", [day.isoformat()])  # or say what is missing
-    with dagster_instance(settings, quiet=as_json) as instance:
+    with dagster_instance(settings) as instance:
         ran = launch.evaluate(build_defs(settings), instance, day)
     rows = to_frame(warehouse.load(settings.warehouse_root, "evaluation_metrics", [day.isoformat()]))
     rows = rows.astype(object).where(rows.notna(), None)
@@ -49,14 +48,13 @@ def evaluate(as_of: dt.datetime | None, as_json: bool) -> None:
         yield f"rates by group are in {ran.metadata['operator_report']['page']} and with --json"
         yield "audit chain: {count} rows, head {hash}".format(**payload["audit_head"])
 
-    printed(payload, as_json, lines)
+    return Shown(payload, lines())
 
 
 @app.command()
 @click.option("--to", help="Folder or fsspec URI, e.g. s3://bucket/folder; default SPENDSENSE_EXPORTS.")
 @as_of_option
-@as_json
-def export(to: str | None, as_of: dt.datetime | None, as_json: bool) -> None:
+def export(to: str | None, as_of: dt.datetime | None) -> Shown:
     """A date's tables as Parquet with a manifest, of customers who consent now; links for seven days where possible."""
     from spendsense_pipeline import warehouse
     from spendsense_pipeline.evaluation.export import export_of_day, signed_links
@@ -76,4 +74,4 @@ def export(to: str | None, as_of: dt.datetime | None, as_json: bool) -> None:
         )
         yield from (f"{name}  {link}" for name, link in payload["links"].items())
 
-    printed(payload, as_json, lines)
+    return Shown(payload, lines())

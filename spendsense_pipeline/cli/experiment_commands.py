@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spendsense_pipeline.cli import runtime
-from spendsense_pipeline.cli.frame import Folder, app, as_json, decider_option
-from spendsense_pipeline.cli.output import columns, printed
+from spendsense_pipeline.cli.frame import Folder, app, decider_option
+from spendsense_pipeline.cli.output import Shown, columns
 from spendsense_pipeline.cli.runtime import decider
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
@@ -41,22 +41,18 @@ def _all(settings: Settings) -> list[dict[str, Any]]:
 
 
 @experiments.command("list")
-@as_json
-def list_(as_json: bool) -> None:
+def list_() -> Shown:
     """Every experiment: the files in experiments/ of the data folder, and what is on record."""
     rows = [{name: value for name, value in row.items() if name != "rows"} for row in _all(Settings())]
     shown = [row | {"customers": sum(arm["customers"] for arm in row["arms"])} for row in rows]
-    printed(
-        {"experiments": rows},
-        as_json,
-        lambda: columns(shown, ["name", "state", "metric", "horizon_days", "customers", "hypothesis"]),
+    return Shown(
+        {"experiments": rows}, columns(shown, ["name", "state", "metric", "horizon_days", "customers", "hypothesis"])
     )
 
 
 @experiments.command()
 @click.argument("name")
-@as_json
-def show(name: str, as_json: bool) -> None:
+def show(name: str) -> Shown:
     """One experiment: its arms, faults of its assignment, and what may be said of it by the newest date."""
     found = next((row for row in _all(Settings()) if row["name"] == name), None)
     if found is None:
@@ -74,7 +70,7 @@ def show(name: str, as_json: bool) -> None:
         yield from (f"FAULT: {fault}" for fault in found["faults"])
         yield from found["sentences"]
 
-    printed(found | {"rows": rows}, as_json, lines)
+    return Shown(found | {"rows": rows}, lines())
 
 
 @experiments.command()
@@ -88,7 +84,6 @@ def show(name: str, as_json: bool) -> None:
 @click.option("--comparisons", type=click.IntRange(1), default=1, show_default=True, help="Arms beside the control.")
 @click.option("--lost", type=click.FloatRange(0, 100, max_open=True), default=5.0, show_default=True, help="% lost.")
 @click.option("--power", type=click.FloatRange(50, 100, max_open=True), default=80.0, show_default=True, help="%.")
-@as_json
 def power(
     before: float | None,
     after: float | None,
@@ -98,8 +93,7 @@ def power(
     comparisons: int,
     lost: float,
     power: float,
-    as_json: bool,
-) -> None:
+) -> Shown:
     """Customers that an experiment needs, before it starts: --from 24 --to 21, or --change 5 --deviation 40."""
     from spendsense_pipeline.experiments.statistics import ALPHA, needed_for_means, needed_for_shares
 
@@ -115,18 +109,17 @@ def power(
         f"experiments at a two-sided error of {ALPHA:.0%}; {lost:g} % more are assigned, for they will be lost. "
         "With stop_rule always_valid plan about twice as many."
     )
-    printed({"measured": plan.measured, "assigned": plan.assigned}, as_json, lambda: [said])
+    return Shown({"measured": plan.measured, "assigned": plan.assigned}, [said])
 
 
 @experiments.command()
-@as_json
-def verify(as_json: bool) -> None:
+def verify() -> Shown:
     """Recompute every arm and every figure of the newest date from record and stored rows; exit 1 on a difference."""
     import numpy as np
-    import pandas as pd
 
     from spendsense_pipeline.experiments.definition import of_record
     from spendsense_pipeline.experiments.uplift import COLUMNS, assignment_faults, uplift
+    from spendsense_pipeline.governance import database_frames
     from spendsense_pipeline.governance import experiment_records as record
 
     settings = Settings()
@@ -136,9 +129,7 @@ def verify(as_json: bool) -> None:
     with runtime.reading(settings) as session:
         for row in record.registered(session):
             experiment = of_record(row["definition"])
-            assigned = pd.DataFrame(
-                record.assignments(session, experiment.name), columns=["user_id", "arm", "stratum", "ordinal", "as_of"]
-            )
+            assigned = database_frames.assignments(session, experiment.name)
             differences += [f"{experiment.name}: {fault}" for fault in assignment_faults(experiment, assigned)]
             then = None if stored is None else stored[stored["experiment"] == experiment.name]
             if outcomes is None or then is None or then.empty:
@@ -158,34 +149,28 @@ def verify(as_json: bool) -> None:
                     f"{experiment.name}: the stored figures of {day} are not those of the stored rows; after an "
                     f"erasure run the date again (`spendsense run --as-of {day}`)"
                 )
-    printed(
-        {"figures": checked, "differences": differences},
-        as_json,
-        lambda: [*differences, f"{checked} figures recomputed, {len(differences)} differences"],
-    )
-    if differences:
-        raise SystemExit(1)
+    said = f"{checked} figures recomputed, {len(differences)} differences"
+    payload = {"figures": checked, "differences": differences}
+    return Shown(payload, [*differences, said], failed=bool(differences))
 
 
 @experiments.command()
 @click.argument("name")
 @decider_option
 @click.option("--reason", required=True, help="Why, for the record.")
-@as_json
-def end(name: str, operator_id: str | None, reason: str, as_json: bool) -> None:
+def end(name: str, operator_id: str | None, reason: str) -> Shown:
     """End an experiment before its time: nothing is withheld or worded by it any more."""
     from spendsense_pipeline.governance import experiment_records as record
 
     engine, who, _ = decider(Settings(), operator_id)
     record.end(engine, name, who, reason, runtime.now())
-    printed({"ended": name}, as_json, lambda: [f"{name} ended"])
+    return Shown({"ended": name}, [f"{name} ended"])
 
 
 @app.command()
 @click.option("--groups", type=click.Path(exists=True, dir_okay=False), help="CSV: user_id, and a column a group.")
 @click.option("--days", type=click.IntRange(1), default=90, show_default=True, help="Texts registered since.")
-@as_json
-def fairness(groups: str | None, days: int, as_json: bool) -> None:
+def fairness(groups: str | None, days: int) -> Shown:
     """Offers, releases, holds, complaints and outcomes by band and by protected group; the groups are kept nowhere."""
     import pandas as pd
 
@@ -232,13 +217,12 @@ def fairness(groups: str | None, days: int, as_json: bool) -> None:
             )
         yield from (f"not tested: {one}" for one in untested)
 
-    printed({"measures": rows, "outcomes": means, "not_tested": untested}, as_json, lines)
+    return Shown({"measures": rows, "outcomes": means, "not_tested": untested}, lines())
 
 
 @app.command()
 @click.option("--to", "folder", type=Folder(), required=True, help="Folder for the Markdown files.")
-@as_json
-def documents(folder: Path, as_json: bool) -> None:
+def documents(folder: Path) -> Shown:
     """Model cards of detectors and wordings, record of consent texts, retention: from what is stored now."""
     from spendsense_pipeline import warehouse
     from spendsense_pipeline.contracts import CONTRACTS
@@ -265,4 +249,4 @@ def documents(folder: Path, as_json: bool) -> None:
     for name, page in pages.items():
         (folder / name).write_text(page, encoding="utf-8")
     paths = [str(folder / name) for name in pages]
-    printed({"written": paths}, as_json, lambda: paths)
+    return Shown({"written": paths}, paths)

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from spendsense_pipeline.cli.output import one_line
+from spendsense_pipeline.cli.output import one_line, print_out
 from spendsense_pipeline.errors import SpendSenseError
 
 OF_THE_SERVICE = {
@@ -24,7 +24,7 @@ SCOPES = ("education", "partner_offers")
 ROLES = ("viewer", "operator", "auditor", "admin")
 STATUSES = ("pending_approval", "approved", "overridden", "rejected", "superseded", "expired", "voided")
 
-Command = Callable[..., None]
+Command = Callable[..., Any]
 
 
 def shared(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -38,7 +38,6 @@ def shared(*options: Callable[[Command], Command]) -> Callable[[Command], Comman
     return decorate
 
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 as_of_option = click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Date, YYYY-MM-DD.")
 paged = shared(
     click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True),
@@ -63,7 +62,30 @@ class Folder(click.Path):
         return super().convert(value, param, ctx)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Printed(click.Command):
+    """A command whose function returns what is ``Shown``; with ``--json`` it is printed for programs."""
+
+    def __init__(self, name: str | None, *, params: list[click.Parameter], **options: Any) -> None:
+        as_json = click.Option(["--json"], is_flag=True, help="Machine-readable output.")
+        super().__init__(name, params=[*params, as_json], **options)
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run it and print; exit 1 where it failed."""
+        ctx.meta["json"] = ctx.params.pop("json")
+        shown = super().invoke(ctx)
+        print_out(shown, ctx.meta["json"])
+        if shown.failed:
+            sys.exit(1)
+
+
+class Group(click.Group):
+    """Commands that are ``Printed`` where they do not say otherwise."""
+
+    command_class = Printed
+    group_class = type
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def app() -> None:
     """Bank transactions to consented, approved financial education."""
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spendsense_pipeline.cli.frame import Folder, app, as_json
-from spendsense_pipeline.cli.output import columns, printed
+from spendsense_pipeline.cli.frame import Folder, app
+from spendsense_pipeline.cli.output import Shown, columns
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.settings import Settings
@@ -22,8 +22,7 @@ SHOWN = ("product_id", "product_name", "product_type", "persona_targets", "activ
 
 @app.command()
 @click.argument("situation")
-@as_json
-def prompt(situation: str, as_json: bool) -> None:
+def prompt(situation: str) -> Shown:
     """The exact request that a situation would be asked about with. Sends nothing and needs no key."""
     from spendsense_pipeline.recommendations import prompts
 
@@ -47,7 +46,7 @@ def prompt(situation: str, as_json: bool) -> None:
         "fingerprint": prompts.fingerprint(request),
         "request": request,
     }
-    printed(payload, as_json, lambda: json.dumps(request, indent=2, ensure_ascii=False).splitlines())
+    return Shown(payload, json.dumps(request, indent=2, ensure_ascii=False).splitlines())
 
 
 def _stored_situations(settings: Settings) -> "dict[str, Situation]":
@@ -66,8 +65,7 @@ def catalog() -> None:
 
 
 @catalog.command("list")
-@as_json
-def list_products(as_json: bool) -> None:
+def list_products() -> Shown:
     """The products that stand, from the batches or the catalogue that ships."""
     from spendsense_pipeline import warehouse
 
@@ -76,7 +74,7 @@ def list_products(as_json: bool) -> None:
     for row in rows:
         for name in ("persona_targets", "benefits"):
             row[name] = json.loads(row[name]) if row[name] else None
-    printed({"catalog": rows, "total": len(rows)}, as_json, lambda: columns(rows, SHOWN, "no products"))
+    return Shown({"catalog": rows, "total": len(rows)}, columns(rows, SHOWN, "no products"))
 
 
 @catalog.command("generate")
@@ -84,8 +82,7 @@ def list_products(as_json: bool) -> None:
 @click.option("--persona", "personas", type=click.Choice(list(PERSONAS)), multiple=True, help="Default: all.")
 @click.option("--out", type=Folder(), help="File to write; default products-draft.json in the data folder.")
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
-@as_json
-def generate_products(count: int, personas: tuple[str, ...], out: Path | None, force: bool, as_json: bool) -> None:
+def generate_products(count: int, personas: tuple[str, ...], out: Path | None, force: bool) -> Shown:
     """Draft products with the language model into a file for review: inactive, without link or commission."""
     from spendsense_pipeline import warehouse
     from spendsense_pipeline.recommendations import catalogue
@@ -104,10 +101,9 @@ def generate_products(count: int, personas: tuple[str, ...], out: Path | None, f
     with file.open("w" if force else "x", encoding="utf-8") as stream:
         stream.write(text)
     payload = {"path": str(file), "catalog": drafts.products, "refused": drafts.refused, "model": answer.model}
-    printed(
+    return Shown(
         payload,
-        as_json,
-        lambda: [
+        [
             *columns(drafts.products, SHOWN),
             *(f"left out: {one['product_name']}: {'; '.join(one['reasons'])}" for one in drafts.refused),
             f"in {file}: review it, set links and `active`, then land it as products.json",

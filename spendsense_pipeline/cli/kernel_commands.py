@@ -3,14 +3,13 @@
 import sys
 import time
 
-from spendsense_pipeline.cli.frame import app, as_json
-from spendsense_pipeline.cli.output import printed
+from spendsense_pipeline.cli.frame import app
+from spendsense_pipeline.cli.output import Shown, wants_json
 from spendsense_pipeline.settings import Settings
 
 
 @app.command("compile")
-@as_json
-def compile_kernels(as_json: bool) -> None:
+def compile_kernels() -> Shown:
     """Compile the kernels of the signals ahead: once per version, or the first large run does it (half a minute).
 
     They are kept in $SPENDSENSE_KERNELS, by default `kernels` in the data folder.
@@ -20,7 +19,7 @@ def compile_kernels(as_json: bool) -> None:
     from spendsense_pipeline.features import compilation, compiled
 
     def report(message: str) -> None:
-        if not as_json:
+        if not wants_json():
             sys.stderr.write(f"{message}\n")
 
     folder, started = Settings().kernels_folder, time.monotonic()
@@ -33,4 +32,4 @@ def compile_kernels(as_json: bool) -> None:
         "seconds": round(time.monotonic() - started, 1),
     }
     done = "were there already" if ready else f"compiled in {payload['seconds']:.0f} s"
-    printed(payload, as_json, lambda: [f"kernels of version {payload['version']} {done}, in {folder}"])
+    return Shown(payload, [f"kernels of version {payload['version']} {done}, in {folder}"])

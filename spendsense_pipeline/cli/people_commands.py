@@ -3,13 +3,14 @@
 import datetime as dt
 import sys
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, TextIO
 
 import click
 
 from spendsense_pipeline.cli import runtime
-from spendsense_pipeline.cli.frame import ROLES, SCOPES, app, as_json, operator_option, shared
-from spendsense_pipeline.cli.output import cell, columns, printed
+from spendsense_pipeline.cli.frame import ROLES, SCOPES, app, operator_option, shared
+from spendsense_pipeline.cli.output import Shown, cell, columns
 from spendsense_pipeline.cli.runtime import governance_of
 from spendsense_pipeline.settings import Settings
 
@@ -36,41 +37,30 @@ consent_options = shared(
 @consent.command("grant")
 @consent_options
 @click.option("--text-version", default="unstated", show_default=True, help="Version of the text agreed to.")
-@as_json
-def consent_grant(
-    user_id: str,
-    scopes: tuple[str, ...],
-    source: str,
-    channel: str,
-    actor: str,
-    text_version: str,
-    as_json: bool,
-) -> None:
+def consent_grant(user_id: str, scopes: tuple[str, ...], **said: Any) -> Shown:
     """Open a period of consent, or renew the one that lives."""
+    changed = _changed("grant", user_id, scopes, **said)
+    lines = [f"{row['scope']}: {row['status']} ({row['consent_id']})" for row in changed]
+    return Shown({"user_id": user_id, "consent": changed}, lines)
+
+
+def _changed(action: str, user_id: str, scopes: tuple[str, ...], **said: Any) -> list[dict[str, Any]]:
+    from spendsense_pipeline import profiles
     from spendsense_pipeline.governance import consent as periods
 
     settings = Settings()
-    _known_customer(settings, user_id)
-    with runtime.writing(settings) as session:
-        changed = periods.grant(
-            session,
-            user_id,
-            runtime.now(),
-            scopes=scopes or SCOPES,
-            actor=actor,
-            source=periods.unidentified(source, TYPED),
-            channel=channel,
-            text_version=text_version,
-            consent_days=settings.consent_days,
-        )
-    payload = {"user_id": user_id, "consent": changed}
-    printed(payload, as_json, lambda: [f"{row['scope']}: {row['status']} ({row['consent_id']})" for row in changed])
+    return periods.change(
+        *(governance_of(settings), user_id, action, runtime.now()),
+        require_arrived=partial(profiles.require_customer, settings.warehouse_root),
+        consent_days=settings.consent_days,
+        scopes=scopes or SCOPES,
+        **said | {"source": periods.unidentified(said["source"], TYPED)},
+    )
 
 
 @consent.command("import")
 @click.option("--reason", required=True, help="Why the files' word counts; kept with each period.")
-@as_json
-def consent_import(reason: str, as_json: bool) -> None:
+def consent_import(reason: str) -> Shown:
     """Open first periods by the landed files' word, also of batches that this database never registered.
 
     For a governance database that was lost: an ingest opens nothing for people of the batches before it, since what
@@ -85,61 +75,36 @@ def consent_import(reason: str, as_json: bool) -> None:
     customers = [row for row in users if row["user_type"] != "operator"]
     with runtime.writing(settings) as session:
         opened = periods.open_first_periods(session, customers, runtime.now(), source=f"consent import: {reason}")
-    printed({"periods_opened": opened}, as_json, lambda: [f"{opened} periods opened"])
+    return Shown({"periods_opened": opened}, [f"{opened} periods opened"])
 
 
 @consent.command("text")
 @click.argument("version")
 @click.argument("file", type=click.File(encoding="utf-8"))
-@as_json
-def consent_text(version: str, file: TextIO, as_json: bool) -> None:
+def consent_text(version: str, file: TextIO) -> Shown:
     """Keep the words of a version of the consent, so that --text-version names a text and not a label alone."""
     from spendsense_pipeline.governance import consent_texts
 
     digest = consent_texts.register(governance_of(Settings()), version, file.read(), runtime.now())
-    printed({"version": version, "digest": digest}, as_json, lambda: [f"{version} is kept, SHA-256 {digest}"])
+    return Shown({"version": version, "digest": digest}, [f"{version} is kept, SHA-256 {digest}"])
 
 
 @consent.command("revoke")
 @consent_options
-@as_json
-def consent_revoke(user_id: str, scopes: tuple[str, ...], source: str, channel: str, actor: str, as_json: bool) -> None:
+def consent_revoke(user_id: str, scopes: tuple[str, ...], **said: Any) -> Shown:
     """Close the live period: voids what waits, recalls what was released."""
-    from spendsense_pipeline.governance import consent as periods
-    from spendsense_pipeline.governance.database import reading, writing
-
-    settings = Settings()
-    engine = governance_of(settings)
-    with reading(engine) as session:
-        known = bool(periods.history(session, user_id))
-    if not known:  # nobody may believe that a mistyped id was revoked
-        _known_customer(settings, user_id)
-    with writing(engine) as session:
-        changed = periods.revoke(
-            session,
-            user_id,
-            runtime.now(),
-            scopes=scopes or SCOPES,
-            actor=actor,
-            source=periods.unidentified(source, TYPED),
-            channel=channel,
-        )
-    payload = {"user_id": user_id, "consent": changed}
-    printed(
-        payload,
-        as_json,
-        lambda: [
-            f"{row['scope']}: {row['status'].replace('_', ' ')}, {len(row['voided'])} voided, "
-            f"{len(row['recalled'])} recalled"
-            for row in changed
-        ],
-    )
+    changed = _changed("revoke", user_id, scopes, **said)
+    lines = [
+        f"{row['scope']}: {row['status'].replace('_', ' ')}, {len(row['voided'])} voided, "
+        f"{len(row['recalled'])} recalled"
+        for row in changed
+    ]
+    return Shown({"user_id": user_id, "consent": changed}, lines)
 
 
 @consent.command("history")
 @click.argument("user_id")
-@as_json
-def consent_history(user_id: str, as_json: bool) -> None:
+def consent_history(user_id: str) -> Shown:
     """All that happened to a customer's consent, oldest first, and the periods that it adds up to."""
     from spendsense_pipeline.governance import consent as records
 
@@ -159,14 +124,7 @@ def consent_history(user_id: str, as_json: bool) -> None:
             state = f"live{until}" if period["live"] else f"ended {cell(period['closed_at'] or period['expires_at'])}"
             yield f"{period['scope']}, period {period['ordinal']} ({period['consent_id']}): {state}"
 
-    printed({"user_id": user_id, "history": events, "periods": periods}, as_json, lines)
-
-
-def _known_customer(settings: Settings, user_id: str) -> None:
-    """Refuse to open consent for somebody who never arrived: a mistyped id would wait there for its owner."""
-    from spendsense_pipeline import profiles
-
-    profiles.require_customer(settings.warehouse_root, user_id)
+    return Shown({"user_id": user_id, "history": events, "periods": periods}, lines())
 
 
 by_option = click.option("--by", help="Operator who does it; whoever was deactivated is brought back by another.")
@@ -187,7 +145,6 @@ def operator() -> None:
 @click.option("--password", is_flag=True, help="Ask for a password that they log in with; piped, its first line.")
 @click.option("--subject", help="Their name at the identity provider: ISSUER|SUB.")
 @by_option
-@as_json
 def operator_add(
     operator_id: str,
     role: str | None,
@@ -196,8 +153,7 @@ def operator_add(
     password: bool,
     subject: str | None,
     by: str | None,
-    as_json: bool,
-) -> None:
+) -> Shown:
     """Register somebody who works here, let one decide again, or change what they may do."""
     from spendsense_pipeline.governance import credentials, operators
 
@@ -210,7 +166,7 @@ def operator_add(
     )
     with runtime.writing() as session:
         status = operators.add(session, operator_id, runtime.now(), standing=standing, actor=by)
-    printed({"operator_id": operator_id, "status": status}, as_json, lambda: [f"{operator_id}: {status}"])
+    return Shown({"operator_id": operator_id, "status": status}, [f"{operator_id}: {status}"])
 
 
 def _new_password() -> str:
@@ -224,19 +180,17 @@ def _new_password() -> str:
 @operator.command("deactivate")
 @click.argument("operator_id")
 @by_option
-@as_json
-def operator_deactivate(operator_id: str, by: str | None, as_json: bool) -> None:
+def operator_deactivate(operator_id: str, by: str | None) -> Shown:
     """Let an operator decide no more; what was decided stands."""
     from spendsense_pipeline.governance import operators
 
     with runtime.writing() as session:
         status = operators.deactivate(session, operator_id, runtime.now(), actor=by)
-    printed({"operator_id": operator_id, "status": status}, as_json, lambda: [f"{operator_id}: {status}"])
+    return Shown({"operator_id": operator_id, "status": status}, [f"{operator_id}: {status}"])
 
 
 @operator.command("list")
-@as_json
-def operator_list(as_json: bool) -> None:
+def operator_list() -> Shown:
     """All operators."""
     from spendsense_pipeline.governance import operators
 
@@ -244,25 +198,24 @@ def operator_list(as_json: bool) -> None:
         rows = operators.listed(session)
     names = ["operator_id", "active", "role", "scopes", "qualified_until", "logs_in", "registered_at", "source"]
     shown = [row | {"scopes": " ".join(row["scopes"])} for row in rows]
-    printed({"operators": rows}, as_json, lambda: columns(shown, names, "no operator yet"))
+    return Shown({"operators": rows}, columns(shown, names, "no operator yet"))
 
 
 @app.command()
 @click.argument("user_id")
 @operator_option
 @click.option("--reason", required=True, help="Stays on record: name the request, not the person.")
-@as_json
-def erase(user_id: str, operator_id: str, reason: str, as_json: bool) -> None:
+def erase(user_id: str, operator_id: str, reason: str) -> Shown:
     """Take a customer's data and texts out of files, tables and database, and keep them out. Cannot be undone."""
-    done = _erase(Settings(), user_id, operator_id, reason, quiet=as_json)
-    printed(done, as_json, lambda: _erasure_lines(done))
+    done = _erase(Settings(), user_id, operator_id, reason)
+    return Shown(done, _erasure_lines(done))
 
 
-def _erase(settings: Settings, user_id: str, operator_id: str, reason: str, *, quiet: bool) -> dict[str, Any]:
+def _erase(settings: Settings, user_id: str, operator_id: str, reason: str) -> dict[str, Any]:
     from spendsense_pipeline.defs import erase_run
     from spendsense_pipeline.defs.resources import Clock
 
-    with runtime.dagster_instance(settings, quiet=quiet) as instance:
+    with runtime.dagster_instance(settings) as instance:
         return erase_run.erase(settings, instance, user_id, operator_id, reason, Clock())
 
 
@@ -285,24 +238,23 @@ def holds() -> None:
 @click.argument("user_id")
 @operator_option
 @click.option("--reason", required=True, help="The matter; kept on record.")
-@as_json
-def holds_add(user_id: str, operator_id: str, reason: str, as_json: bool) -> None:
+def holds_add(user_id: str, operator_id: str, reason: str) -> Shown:
     """Put a customer on hold."""
+    from spendsense_pipeline import profiles
     from spendsense_pipeline.governance import holds as legal
 
     settings = Settings()
-    _known_customer(settings, user_id)
+    profiles.require_customer(settings.warehouse_root, user_id)
     with runtime.writing(settings) as session:
         hold_id = legal.place(session, user_id, operator_id, reason, runtime.now())
-    printed({"hold_id": hold_id, "user_id": user_id}, as_json, lambda: [f"{user_id} is on hold ({hold_id})"])
+    return Shown({"hold_id": hold_id, "user_id": user_id}, [f"{user_id} is on hold ({hold_id})"])
 
 
 @holds.command("lift")
 @click.argument("hold")
 @operator_option
 @click.option("--reason", required=True, help="Why it ends; kept on record.")
-@as_json
-def holds_lift(hold: str, operator_id: str, reason: str, as_json: bool) -> None:
+def holds_lift(hold: str, operator_id: str, reason: str) -> Shown:
     """Lift a hold, named by its id or its customer's; an erasure that waited for it is carried out."""
     from spendsense_pipeline.governance import holds as legal
 
@@ -310,22 +262,21 @@ def holds_lift(hold: str, operator_id: str, reason: str, as_json: bool) -> None:
     with runtime.writing(settings) as session:
         lifted = legal.lift(session, hold, operator_id, reason, runtime.now())
     waiting = lifted.pop("waiting")
-    erased = waiting and _erase(settings, lifted["user_id"], operator_id, waiting["reason"], quiet=as_json)
+    erased = waiting and _erase(settings, lifted["user_id"], operator_id, waiting["reason"])
 
     def lines() -> Iterable[str]:
         yield f"{lifted['hold_id']} is lifted"
         yield from _erasure_lines(erased) if erased else []
 
-    printed({**lifted, "erasure": erased}, as_json, lines)
+    return Shown({**lifted, "erasure": erased}, lines())
 
 
 @holds.command("list")
-@as_json
-def holds_list(as_json: bool) -> None:
+def holds_list() -> Shown:
     """All holds, newest first."""
     from spendsense_pipeline.governance import holds as legal
 
     with runtime.reading() as session:
         rows = legal.listed(session)
     names = ["hold_id", "user_id", "reason", "operator_id", "placed_at", "lifted_at", "erasure_waits"]
-    printed({"holds": rows}, as_json, lambda: columns(rows, names, "no hold was ever placed"))
+    return Shown({"holds": rows}, columns(rows, names, "no hold was ever placed"))

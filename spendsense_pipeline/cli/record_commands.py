@@ -1,23 +1,21 @@
 """The whole: dashboard, audit, the governance database."""
 
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
 
 from spendsense_pipeline.cli import runtime
-from spendsense_pipeline.cli.frame import app, as_json
-from spendsense_pipeline.cli.output import cell, printed
+from spendsense_pipeline.cli.frame import app
+from spendsense_pipeline.cli.output import Shown, cell
 from spendsense_pipeline.cli.runtime import batches_of, governance_of, live_scopes
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
 
 @app.command()
-@as_json
-def dashboard(as_json: bool) -> None:
+def dashboard() -> Shown:
     """Counts of people, personas and recommendations."""
     from spendsense_pipeline import profiles
     from spendsense_pipeline.governance import evaluation_records
@@ -38,7 +36,7 @@ def dashboard(as_json: bool) -> None:
                 else:
                     yield f"  {name.replace('_', ' ')}: {cell(number)}"
 
-    printed(payload, as_json, lines)
+    return Shown(payload, lines())
 
 
 @app.group()
@@ -47,8 +45,7 @@ def audit() -> None:
 
 
 @audit.command("head")
-@as_json
-def audit_head(as_json: bool) -> None:
+def audit_head() -> Shown:
     """Length and last hash of the chain, to be kept elsewhere; signed where SPENDSENSE_AUDIT_KEY names a key."""
     from spendsense_pipeline.governance import audit as chain
     from spendsense_pipeline.governance.signing import sign
@@ -58,7 +55,7 @@ def audit_head(as_json: bool) -> None:
         count, final = chain.head(session)
     signature = sign(count, final, settings.audit_key) if settings.audit_key else None
     payload = {"count": count, "hash": final, "signature": signature}
-    printed(payload, as_json, lambda: [":".join(str(part) for part in payload.values() if part is not None)])
+    return Shown(payload, [":".join(str(part) for part in payload.values() if part is not None)])
 
 
 @audit.command("verify")
@@ -70,8 +67,7 @@ def audit_head(as_json: bool) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Key that kept heads and those of exports must be signed with, PEM.",
 )
-@as_json
-def audit_verify(heads: tuple[str, ...], key: Path | None, as_json: bool) -> None:
+def audit_verify(heads: tuple[str, ...], key: Path | None) -> Shown:
     """Recompute the chain; exit 1 and name the first broken row where it does not hold.
 
     Heads that evaluations and exports kept are checked, too.
@@ -95,16 +91,9 @@ def audit_verify(heads: tuple[str, ...], key: Path | None, as_json: bool) -> Non
             "registered them",
             code="chain_empty",
         )
-    payload = {
-        "ok": verdict.ok,
-        "count": verdict.count,
-        "head": verdict.head,
-        "first_broken": verdict.first_broken,
-    }
+    payload = {"ok": verdict.ok, "count": verdict.count, "head": verdict.head, "first_broken": verdict.first_broken}
     said = f"{verdict.count} rows, " + ("intact" if verdict.ok else f"broken at {verdict.first_broken}")
-    printed(payload, as_json, lambda: [said, f"head {verdict.head}"])
-    if not verdict.ok:
-        sys.exit(1)
+    return Shown(payload, [said, f"head {verdict.head}"], failed=not verdict.ok)
 
 
 def _kept_head(text: str) -> tuple[int, str, str | None]:
@@ -129,10 +118,7 @@ def _require_signed(kept: Iterable[tuple[int, str, str | None]], key: Path) -> N
 @click.option("--consent-days", type=click.IntRange(min=0), help="Life of a consent, 0 for no limit.")
 @click.option("--operator", "operator_id", help="Who decides it.")
 @click.option("--reason", help="Why; kept on record.")
-@as_json
-def policy(
-    four_eyes: bool | None, consent_days: int | None, operator_id: str | None, reason: str | None, as_json: bool
-) -> None:
+def policy(four_eyes: bool | None, consent_days: int | None, operator_id: str | None, reason: str | None) -> Shown:
     """The rules that no process may loosen by its settings; with options, change them."""
     from spendsense_pipeline.governance import policy as rules
     from spendsense_pipeline.governance.database import reading, writing
@@ -152,7 +138,7 @@ def policy(
             )
             now = rules.set_policy(session, wanted, operator_id, reason, runtime.now())
     payload = {"four_eyes": now.four_eyes, "consent_days": now.consent_days}
-    printed(payload, as_json, lambda: [f"{name.replace('_', ' ')}: {cell(value)}" for name, value in payload.items()])
+    return Shown(payload, [f"{name.replace('_', ' ')}: {cell(value)}" for name, value in payload.items()])
 
 
 @app.group()
@@ -161,8 +147,7 @@ def db() -> None:
 
 
 @db.command("upgrade")
-@as_json
-def db_upgrade(as_json: bool) -> None:
+def db_upgrade() -> Shown:
     """Create it, or bring it to this version's schema."""
     from spendsense_pipeline.governance import database
 
@@ -177,4 +162,4 @@ def db_upgrade(as_json: bool) -> None:
     schema = database.current(engine)
     beside = f"new and empty beside {len(unseen)} batches ({', '.join(unseen[:5])}): nobody in them has consented"
     payload = {"schema": schema, **({"unseen": unseen} if unseen else {})}
-    printed(payload, as_json, lambda: [f"schema {schema}", *([beside] if unseen else [])])
+    return Shown(payload, [f"schema {schema}", *([beside] if unseen else [])])

@@ -1,14 +1,13 @@
 """Review and release: the queue, decisions, the gate, the feed, why."""
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
 
 from spendsense_pipeline.cli import runtime
-from spendsense_pipeline.cli.frame import STATUSES, app, as_json, decider_option, paged
-from spendsense_pipeline.cli.output import cell, columns, printed, progress
+from spendsense_pipeline.cli.frame import STATUSES, app, decider_option, paged
+from spendsense_pipeline.cli.output import Shown, cell, columns, progress
 from spendsense_pipeline.cli.runtime import governance_of
 from spendsense_pipeline.settings import Settings
 
@@ -20,22 +19,12 @@ from spendsense_pipeline.settings import Settings
 @click.option("--template", "template_id")
 @click.option("--by", type=click.Choice(["template"]), help="Grouped into pieces of writing.")
 @paged
-@as_json
-def queue(
-    status: str,
-    user_id: str | None,
-    persona: str | None,
-    template_id: str | None,
-    by: str | None,
-    limit: int,
-    offset: int,
-    as_json: bool,
-) -> None:
+def queue(status: str, by: str | None, limit: int, offset: int, **chosen: Any) -> Shown:
     """What waits for an operator, most urgent first; approve an item by the reference in its row."""
     from spendsense_pipeline.governance import queue as desk
     from spendsense_pipeline.governance.database import reading
 
-    if by and (user_id or persona or template_id):
+    if by and any(chosen.values()):
         raise click.UsageError("--by template counts everybody's: leave out --user, --persona and --template.")
     engine = governance_of(Settings())
     with reading(engine) as session:
@@ -52,18 +41,9 @@ def queue(
                 for row in shown
             ]
             names = ["reference", "content_type", "words", "count", "with_findings", "oldest", "next_expiry"]
-            printed(payload, as_json, lambda: columns(rows, names))
-            return
-        found = desk.queue(
-            session,
-            runtime.now(),
-            status=status,
-            user_id=user_id,
-            persona=persona,
-            template_id=template_id,
-            limit=limit,
-            offset=offset,
-        )
+            return Shown(payload, columns(rows, names))
+            return None
+        found = desk.queue(session, runtime.now(), status=status, limit=limit, offset=offset, **chosen)
     rows = [
         {
             **row,
@@ -74,14 +54,13 @@ def queue(
         for row in found["queue"]
     ]
     names = ["reference", "user_id", "persona", "title", "words", "findings", "age_hours"]
-    printed(found, as_json, lambda: [*columns(rows, names), f"{len(rows)} of {found['total']} {status}"])
+    return Shown(found, [*columns(rows, names), f"{len(rows)} of {found['total']} {status}"])
 
 
 @app.command()
 @click.argument("recommendation_id")
 @click.option("--operator", "operator_id", default="", help="Who looks; an approval without @HASH means this text.")
-@as_json
-def show(recommendation_id: str, operator_id: str, as_json: bool) -> None:
+def show(recommendation_id: str, operator_id: str) -> Shown:
     """One recommendation in full."""
     from spendsense_pipeline.governance import queue as desk
 
@@ -108,11 +87,11 @@ def show(recommendation_id: str, operator_id: str, as_json: bool) -> None:
         consent = found["consent"]
         yield f"consent {consent['consent_id']} ({consent['scope']}), {'closed' if consent['closed_at'] else 'live'}"
 
-    printed(found, as_json, lines)
+    return Shown(found, lines())
 
 
-def _print_decisions(results: list[dict[str, Any]], as_json: bool, **besides: list[dict[str, Any]]) -> None:
-    """Print what became of each item, and ``besides``; exit 1 where any was refused."""
+def _decided(results: list[dict[str, Any]], **besides: list[dict[str, Any]]) -> Shown:
+    """What became of each item, and ``besides``; exit 1 where any was refused."""
     from spendsense_pipeline.governance import review
 
     def lines() -> Iterable[str]:
@@ -124,49 +103,41 @@ def _print_decisions(results: list[dict[str, Any]], as_json: bool, **besides: li
         for name, rows in besides.items():
             yield from (f"{row['recommendation_id']}: {name}, {row['reason']}" for row in rows)
 
-    printed({"results": results, **besides}, as_json, lines)
-    if not all(row["ok"] for row in results):
-        sys.exit(1)
+    return Shown({"results": results, **besides}, lines(), failed=not all(row["ok"] for row in results))
 
 
 def _decide(
-    take: Callable[..., list[dict[str, Any]]],
-    references: str | Sequence[str],
-    operator_id: str | None,
-    as_json: bool,
-    **said: Any,
-) -> None:
-    """Decide by this function of ``governance.review`` on what is referred to, and print what became of it."""
+    take: Callable[..., list[dict[str, Any]]], references: str | Sequence[str], operator_id: str | None, **said: Any
+) -> Shown:
+    """Decide by this function of ``governance.review`` on what is referred to."""
     settings = Settings()
     engine, who, known_by = runtime.decider(settings, operator_id)
     if not isinstance(references, str):
-        progress(as_json, 0, len(references), "texts decided; all of them at once")
+        progress(0, len(references), "texts decided; all of them at once")
     results = take(engine, references, who, runtime.now(), four_eyes=settings.four_eyes, known_by=known_by, **said)
-    _print_decisions(results, as_json)
+    return _decided(results)
 
 
 @app.command()
 @click.argument("references", nargs=-1, required=True, metavar="REC[@HASH]...")
 @decider_option
 @click.option("--note")
-@as_json
-def approve(references: tuple[str, ...], operator_id: str | None, note: str | None, as_json: bool) -> None:
+def approve(references: tuple[str, ...], operator_id: str | None, note: str | None) -> Shown:
     """Approve texts, each bound to the hash that was seen."""
     from spendsense_pipeline.governance import review
 
-    _decide(review.approve, references, operator_id, as_json, note=note)
+    return _decide(review.approve, references, operator_id, note=note)
 
 
 @app.command()
 @click.argument("references", nargs=-1, required=True, metavar="REC[@HASH]...")
 @decider_option
 @click.option("--reason", required=True)
-@as_json
-def reject(references: tuple[str, ...], operator_id: str | None, reason: str, as_json: bool) -> None:
+def reject(references: tuple[str, ...], operator_id: str | None, reason: str) -> Shown:
     """Reject texts for good."""
     from spendsense_pipeline.governance import review
 
-    _decide(review.reject, references, operator_id, as_json, reason=reason)
+    return _decide(review.reject, references, operator_id, reason=reason)
 
 
 @app.command()
@@ -175,39 +146,29 @@ def reject(references: tuple[str, ...], operator_id: str | None, reason: str, as
 @click.option("--title")
 @click.option("--content")
 @click.option("--reason", required=True)
-@as_json
-def override(
-    reference: str,
-    operator_id: str | None,
-    title: str | None,
-    content: str | None,
-    reason: str,
-    as_json: bool,
-) -> None:
+def override(reference: str, operator_id: str | None, title: str | None, content: str | None, reason: str) -> Shown:
     """Put other words in the place of a waiting text; the original is kept."""
     from spendsense_pipeline.governance import review
     from spendsense_pipeline.recommendations.guardrails import review_draft
 
     words = {"reason": reason, "title": title, "content": content}
-    _decide(review.override, reference, operator_id, as_json, guardrails=review_draft, **words)
+    return _decide(review.override, reference, operator_id, guardrails=review_draft, **words)
 
 
 @app.command()
 @click.argument("references", nargs=-1, required=True, metavar="REC...")
 @decider_option
-@as_json
-def undo(references: tuple[str, ...], operator_id: str | None, as_json: bool) -> None:
+def undo(references: tuple[str, ...], operator_id: str | None) -> Shown:
     """Take back an approval or an override that was not released yet."""
     from spendsense_pipeline.governance import review
 
-    _decide(review.undo, references, operator_id, as_json)
+    return _decide(review.undo, references, operator_id)
 
 
 @app.command()
 @click.option("--status", type=click.Choice(["new", "approved"]), help="Words nobody approved yet, or the others.")
 @paged
-@as_json
-def templates(status: str | None, limit: int, offset: int, as_json: bool) -> None:
+def templates(status: str | None, limit: int, offset: int) -> Shown:
     """Pieces of writing with the texts made from them, the lowest and the highest figure they show."""
     from spendsense_pipeline.governance import wordings
 
@@ -226,15 +187,14 @@ def templates(status: str | None, limit: int, offset: int, as_json: bool) -> Non
                 yield f"  approved {cell(one['decided_at'])} by {one['operator_id']}, {one['approved']} texts"
         yield f"{len(found['templates'])} of {found['total']}"
 
-    printed(found, as_json, lines)
+    return Shown(found, lines())
 
 
 @app.command("approve-template")
 @click.argument("reference", metavar="T@HASH")
 @decider_option
 @click.option("--note")
-@as_json
-def approve_template(reference: str, operator_id: str | None, note: str | None, as_json: bool) -> None:
+def approve_template(reference: str, operator_id: str | None, note: str | None) -> Shown:
     """Approve what waits in these words without findings; open one of the texts first with `show --operator`."""
     from spendsense_pipeline.governance import wordings
 
@@ -248,14 +208,13 @@ def approve_template(reference: str, operator_id: str | None, note: str | None, 
         note=note,
         four_eyes=settings.four_eyes,
         known_by=known_by,
-        report=lambda so_far: progress(as_json, so_far, so_far, "texts in these words"),
+        report=lambda so_far: progress(so_far, so_far, "texts in these words"),
     )
-    _print_decisions(done["results"], as_json, left=done["left"])
+    return _decided(done["results"], left=done["left"])
 
 
 @app.command()
-@as_json
-def release(as_json: bool) -> None:
+def release() -> Shown:
     """Run the gate now."""
     from spendsense_pipeline import gate
 
@@ -267,10 +226,9 @@ def release(as_json: bool) -> None:
         "blocked": done.blocked,
         **({"ended": done.ended} if done.ended else {}),
     }
-    printed(
+    return Shown(
         payload,
-        as_json,
-        lambda: [
+        [
             f"released {len(done.released)}, recalled {len(done.recalled)}",
             *(f"held back, {reason.replace('_', ' ')}: {n}" for reason, n in done.blocked.items()),
             *(f"ended, {cause.replace('_', ' ')}: {n}" for cause, n in done.ended.items()),
@@ -280,21 +238,19 @@ def release(as_json: bool) -> None:
 
 @app.command()
 @click.option("--user", "user_id")
-@as_json
-def released(user_id: str | None, as_json: bool) -> None:
+def released(user_id: str | None) -> Shown:
     """The feed: what a customer may see at this moment."""
     from spendsense_pipeline import gate
 
     settings = Settings()
     rows = gate.feed(settings, governance_of(settings), runtime.now(), user_id)
     names = ["released_at", "expires_at", "user_id", "title", "recommendation_id", "consent_id", "decision_id"]
-    printed({"released": rows}, as_json, lambda: columns(rows, names, "nothing is released"))
+    return Shown({"released": rows}, columns(rows, names, "nothing is released"))
 
 
 @app.command()
 @click.argument("recommendation_id")
-@as_json
-def why(recommendation_id: str, as_json: bool) -> None:
+def why(recommendation_id: str) -> Shown:
     """Why a customer was told something, from stored rows alone."""
     from spendsense_pipeline.governance.why import why as answer
     from spendsense_pipeline.recommendations.slots import told_by
@@ -329,4 +285,4 @@ def why(recommendation_id: str, as_json: bool) -> None:
         if found["recall"]:
             yield f"recalled {cell(found['recall']['recalled_at'])}: {found['recall']['cause']}"
 
-    printed(found, as_json, lines)
+    return Shown(found, lines())

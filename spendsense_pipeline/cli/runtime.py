@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from spendsense_pipeline.cli.output import wants_json
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
@@ -80,11 +81,11 @@ def decider(settings: Settings, operator_id: str | None) -> "tuple[Engine, str, 
     return engine, *deciding(engine, operator_id, token, now(), trust_local=settings.trust_local)
 
 
-def dagster_instance(settings: Settings, *, quiet: bool) -> AbstractContextManager[Any]:
-    """The Dagster instance that runs are recorded in; unless ``quiet``, a terminal is told how far they are."""
+def dagster_instance(settings: Settings) -> AbstractContextManager[Any]:
+    """The Dagster instance that runs are recorded in; a terminal is told how far they are, unless a program reads."""
     from spendsense_pipeline.defs import launch
 
-    if not quiet and sys.stderr.isatty() and not launch.PROGRESS.handlers:
+    if not wants_json() and sys.stderr.isatty() and not launch.PROGRESS.handlers:
         launch.PROGRESS.setLevel(logging.INFO)
         launch.PROGRESS.addHandler(logging.StreamHandler(sys.stderr))
 

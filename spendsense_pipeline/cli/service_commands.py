@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from spendsense_pipeline.cli import runtime
-from spendsense_pipeline.cli.frame import app, as_json
-from spendsense_pipeline.cli.output import cell, columns, printed
+from spendsense_pipeline.cli.frame import app
+from spendsense_pipeline.cli.output import Shown, cell, columns
 from spendsense_pipeline.cli.runtime import governance_of
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
@@ -20,7 +20,7 @@ TOKEN_SCOPES = ("feed:read", "consent:write", "events:write", "ingest:write", "r
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-@app.command()
+@app.command(cls=click.Command)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, envvar="PORT")
 @click.option("--tls-certificate", type=click.Path(exists=True, dir_okay=False))
@@ -66,8 +66,7 @@ def _require_a_way_in(settings: Settings, engine: "Engine", *, local: bool) -> N
 
 @app.command()
 @click.argument("operator_id")
-@as_json
-def link(operator_id: str, as_json: bool) -> None:
+def link(operator_id: str) -> Shown:
     """A link that logs this person in, once, within a quarter of an hour."""
     from spendsense_pipeline.governance import credentials
     from spendsense_pipeline.service.login import login_link
@@ -81,7 +80,7 @@ def link(operator_id: str, as_json: bool) -> None:
         raise SpendSenseError(f"there is no active operator {operator_id!r}", code="unknown_operator")
     address = settings.public_url or "http://127.0.0.1:8000"
     url = login_link(opened(settings, engine), operator_id, address)
-    printed({"operator_id": operator_id, "link": url}, as_json, lambda: [url])
+    return Shown({"operator_id": operator_id, "link": url}, [url])
 
 
 @app.group()
@@ -95,48 +94,30 @@ def token() -> None:
 @click.option("--user", "user_id", help="Limit it to one customer.")
 @click.option("--operator", "operator_id", help="Whose token it is; for the scope review.")
 @click.option("--days", type=click.IntRange(1, 3650), help="Days until it ends; default never.")
-@as_json
-def token_add(
-    name: str,
-    scopes: tuple[str, ...],
-    user_id: str | None,
-    operator_id: str | None,
-    days: int | None,
-    as_json: bool,
-) -> None:
+def token_add(name: str, scopes: tuple[str, ...], days: int | None, **whose: str | None) -> Shown:
     """Make a token; it is shown this once and only its hash is kept."""
     from spendsense_pipeline.governance import credentials
 
     now = runtime.now()
     with runtime.writing() as session:
-        made = credentials.add_token(
-            session,
-            name,
-            scopes,
-            now,
-            created_by="command line",
-            user_id=user_id,
-            operator_id=operator_id,
-            expires_at=now + dt.timedelta(days=days) if days else None,
-        )
-    printed(made, as_json, lambda: [made["token"], f"{made['token_id']}: {', '.join(made['scopes'])}"])
+        ends = now + dt.timedelta(days=days) if days else None
+        made = credentials.add_token(session, name, scopes, now, created_by="command line", expires_at=ends, **whose)
+    return Shown(made, [made["token"], f"{made['token_id']}: {', '.join(made['scopes'])}"])
 
 
 @token.command("revoke")
 @click.argument("token_id")
-@as_json
-def token_revoke(token_id: str, as_json: bool) -> None:
+def token_revoke(token_id: str) -> Shown:
     """End a token."""
     from spendsense_pipeline.governance import credentials
 
     with runtime.writing() as session:
         status = credentials.revoke_token(session, token_id, runtime.now())
-    printed({"token_id": token_id, "status": status}, as_json, lambda: [f"{token_id}: {status}"])
+    return Shown({"token_id": token_id, "status": status}, [f"{token_id}: {status}"])
 
 
 @token.command("list")
-@as_json
-def token_list(as_json: bool) -> None:
+def token_list() -> Shown:
     """All tokens, without their secrets."""
     from spendsense_pipeline.governance import credentials
 
@@ -144,7 +125,7 @@ def token_list(as_json: bool) -> None:
         rows = credentials.tokens(session)
     names = ["token_id", "name", "scopes", "user_id", "operator_id", "last_used_at", "expires_at", "revoked_at"]
     shown = [row | {"scopes": " ".join(row["scopes"])} for row in rows]
-    printed({"tokens": rows}, as_json, lambda: columns(shown, names, "no token yet"))
+    return Shown({"tokens": rows}, columns(shown, names, "no token yet"))
 
 
 @app.command()
@@ -155,7 +136,6 @@ def token_list(as_json: bool) -> None:
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="With --decided-by: from this day on (UTC).")
 @click.option("--operator", "operator_id", help="The admin who orders it.")
 @click.option("--reason", required=True, help="Stays on record.")
-@as_json
 def recall(
     recommendation_id: str | None,
     template: str | None,
@@ -164,17 +144,11 @@ def recall(
     since: dt.datetime | None,
     operator_id: str | None,
     reason: str,
-    as_json: bool,
-) -> None:
+) -> Shown:
     """Take back what was released: one text, a wording, a product, or an operator's decisions."""
     from spendsense_pipeline.governance import credentials, endings, operators
 
-    targets = {
-        "recommendation": recommendation_id,
-        "template": template,
-        "product": product,
-        "operator": decided_by,
-    }
+    targets = {"recommendation": recommendation_id, "template": template, "product": product, "operator": decided_by}
     named = {target: subject for target, subject in targets.items() if subject}
     if len(named) != 1 or bool(decided_by) != bool(since):
         raise click.UsageError("Name one of REC, --template, --product, or --decided-by with --since.")
@@ -200,7 +174,7 @@ def recall(
         yield f"{done['order_id']}: recalled {len(done['recalled'])}, voided {len(done['voided'])}"
         yield from (f"  {name}" for name in done["recalled"])
 
-    printed(done, as_json, lines)
+    return Shown(done, lines())
 
 
 @app.command()
@@ -208,10 +182,7 @@ def recall(
 @click.option("--clear", "reference", help="Let a held wording go on: T@HASH, with --operator and --note.")
 @click.option("--operator", "operator_id", help="With --clear: who looked.")
 @click.option("--note", help="With --clear: what was found.")
-@as_json
-def feedback(
-    template: str | None, reference: str | None, operator_id: str | None, note: str | None, as_json: bool
-) -> None:
+def feedback(template: str | None, reference: str | None, operator_id: str | None, note: str | None) -> Shown:
     """What came back from customers, by wording, and the wordings that are held because of it."""
     from spendsense_pipeline.governance import endings
     from spendsense_pipeline.governance import feedback as events
@@ -222,8 +193,8 @@ def feedback(
             raise click.UsageError("--clear needs --note: what was found.")
         engine, who, _ = runtime.decider(settings, operator_id)
         cleared = endings.clear_hold(engine, reference, who, runtime.now(), note=note)
-        printed(cleared, as_json, lambda: [f"{cleared['template_id']}: no longer held"])
-        return
+        return Shown(cleared, [f"{cleared['template_id']}: no longer held"])
+        return None
     with runtime.reading(settings) as session:
         rows = events.by_wording(session, template_id=template)
         held = endings.holds(session)
@@ -234,4 +205,4 @@ def feedback(
         for one in held:
             yield f"held: {one['reference']}, {one['cause'].replace('_', ' ')}, {cell(one['opened_at'])}"
 
-    printed({"feedback": rows, "held": held}, as_json, lines)
+    return Shown({"feedback": rows, "held": held}, lines())

@@ -9,13 +9,8 @@ from typing import Any
 import click
 
 from spendsense_pipeline.cli import runtime
-from spendsense_pipeline.cli.frame import (
-    Folder,
-    app,
-    as_json,
-    as_of_option,
-)
-from spendsense_pipeline.cli.output import columns, printed, progress
+from spendsense_pipeline.cli.frame import Folder, app, as_of_option
+from spendsense_pipeline.cli.output import Shown, columns, progress
 from spendsense_pipeline.cli.runtime import dagster_instance, day_of
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
@@ -44,7 +39,6 @@ GENERATION = (
     help="With --raw: what stands beside the text; default bare.",
 )
 @click.option("--out", type=Folder(), help="Folder to write; default in the data folder.")
-@as_json
 def generate(
     users: int,
     seed: int,
@@ -54,8 +48,7 @@ def generate(
     raw: str | None,
     evidence: str | None,
     out: Path | None,
-    as_json: bool,
-) -> None:
+) -> Shown:
     """Synthetic customers as a folder to ingest, with truth.json of what was planted."""
     from spendsense_pipeline import synthetic
 
@@ -68,7 +61,7 @@ def generate(
     folder = out or Settings().data / "generated" / f"{users}-users-seed-{seed}-{day}{setting}"
 
     def report(made: int) -> None:
-        progress(as_json, made, users, "people made")
+        progress(made, users, "people made")
 
     if raw:
         batch = synthetic.generate_raw(
@@ -83,7 +76,7 @@ def generate(
         "as_of": day,
         "rows": {name: len(table) for name, table in batch.tables.items()},
     }
-    printed(payload, as_json, lambda: [f"{n:>9,} {name}" for name, n in payload["rows"].items()] + [f"in {folder}"])
+    return Shown(payload, [f"{n:>9,} {name}" for name, n in payload["rows"].items()] + [f"in {folder}"])
 
 
 @app.command()
@@ -103,17 +96,9 @@ def generate(
 @click.option("--batch", "batch_id", help="Batch id; default from the folder's name and content.")
 @click.option("--trust-operators", is_flag=True, help="Let the files add operators although there are some.")
 @click.option("--full", is_flag=True, help="Judge every stored row, not only those that the batch touches.")
-@as_json
 def ingest(
-    path: Path,
-    kind: str,
-    user: str | None,
-    ids: str | None,
-    batch_id: str | None,
-    trust_operators: bool,
-    full: bool,
-    as_json: bool,
-) -> None:
+    path: Path, kind: str, user: str | None, ids: str | None, batch_id: str | None, trust_operators: bool, full: bool
+) -> Shown:
     """Land a folder of files as a batch and merge it into the tables."""
     if user is not None and kind not in STATEMENTS:
         raise click.UsageError("--user is for statements; tables and responses name their customers")
@@ -123,7 +108,7 @@ def ingest(
     from spendsense_pipeline.defs import launch
 
     settings = Settings()
-    with dagster_instance(settings, quiet=as_json) as instance:
+    with dagster_instance(settings) as instance:
         batch, ran = launch.ingest_folder(
             build_defs(settings),
             instance,
@@ -139,10 +124,9 @@ def ingest(
     if trust_operators:
         appoint_named(settings, f"batch {batch}")
     payload: dict[str, Any] = {"batch": batch, "run_id": ran.run_id, "tables": launch.tallies(ran)}
-    printed(
+    return Shown(
         payload,
-        as_json,
-        lambda: [
+        [
             f"batch {batch}, run {ran.run_id}",
             *columns(
                 [{"table": name, **counts} for name, counts in payload["tables"].items()],
@@ -165,8 +149,7 @@ def appoint_named(settings: Settings, source: str) -> None:
 
 @app.command()
 @click.option("--batch", "batch_id", help="Only this batch.")
-@as_json
-def quarantine(batch_id: str | None, as_json: bool) -> None:
+def quarantine(batch_id: str | None) -> Shown:
     """Rows that were read and not accepted, with their reasons."""
     from spendsense_pipeline import warehouse
 
@@ -180,15 +163,14 @@ def quarantine(batch_id: str | None, as_json: bool) -> None:
     for row in rows:
         row["reasons"] = json.loads(row["reasons"])
     names = ["batch", "table", "file", "row", "field", "value", "reasons"]
-    printed({"quarantine": rows}, as_json, lambda: columns(rows, names, "nothing in quarantine"))
+    return Shown({"quarantine": rows}, columns(rows, names, "nothing in quarantine"))
 
 
 @app.command()
 @as_of_option
 @click.option("--unknown", is_flag=True, help="Only payees of which nobody knows what they are for.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
-@as_json
-def payees(as_of: dt.datetime | None, unknown: bool, limit: int, as_json: bool) -> None:
+def payees(as_of: dt.datetime | None, unknown: bool, limit: int) -> Shown:
     """Who is paid and what for, on one date (default: the newest stored), the most frequent first."""
     from spendsense_pipeline import warehouse
     from spendsense_pipeline.frames import to_frame
@@ -201,7 +183,7 @@ def payees(as_of: dt.datetime | None, unknown: bool, limit: int, as_json: bool) 
     rows = listed(to_frame(warehouse.load(root, "payees", keys)), limit, unknown=unknown)
     names = ["name", "category", "category_source", "counterparty", "service", "rows", "customers"]
     payload = {"as_of": dt.date.fromisoformat(keys[0]), "payees": rows}
-    printed(payload, as_json, lambda: columns(rows, names, "no such payee"))
+    return Shown(payload, columns(rows, names, "no such payee"))
 
 
 @app.command()
@@ -209,14 +191,7 @@ def payees(as_of: dt.datetime | None, unknown: bool, limit: int, as_json: bool) 
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First of several dates; see above.")
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last of them, included.")
 @click.option("--regenerate", is_flag=True, help="Ask the language model again about situations it has written for.")
-@as_json
-def run(
-    as_of: dt.datetime | None,
-    first: dt.datetime | None,
-    last: dt.datetime | None,
-    regenerate: bool,
-    as_json: bool,
-) -> None:
+def run(as_of: dt.datetime | None, first: dt.datetime | None, last: dt.datetime | None, regenerate: bool) -> Shown:
     """Features to approval queue for one date (default: the newest accepted transaction's).
 
     With --from and --to: streams, features and personas of each date of a range, in one run. A range fills these tables
@@ -229,15 +204,14 @@ def run(
     if first or last:
         if not (first and last) or as_of or regenerate:
             raise click.UsageError("a range is --from and --to together, without --as-of or --regenerate.")
-        _run_range(first.date(), last.date(), as_json)
-        return
+        return _run_range(first.date(), last.date())
     from spendsense_pipeline.definitions import build_defs
     from spendsense_pipeline.defs import launch
     from spendsense_pipeline.profiles import newest_transaction_date
 
     settings = Settings()
     day = day_of(as_of) or newest_transaction_date(settings.warehouse_root)
-    with dagster_instance(settings, quiet=as_json) as instance:
+    with dagster_instance(settings) as instance:
         ran = launch.daily_refresh(build_defs(settings), instance, day, regenerate=regenerate)
     queue = ran.metadata["approval_queue"]
     payload = {
@@ -251,10 +225,9 @@ def run(
         payload["generation"] = {
             name: value for name, value in ran.metadata["education_templates"].items() if name in GENERATION
         }
-    printed(
+    return Shown(
         payload,
-        as_json,
-        lambda: [
+        [
             f"{day}, run {ran.run_id}",
             *(f"{n:>9,} {name}" for name, n in payload["rows"].items()),
             f"registered {payload['registered']}, replaced {payload['replaced']}, unchanged {payload['unchanged']}, "
@@ -265,12 +238,12 @@ def run(
     )
 
 
-def _run_range(first: dt.date, last: dt.date, as_json: bool) -> None:
+def _run_range(first: dt.date, last: dt.date) -> Shown:
     from spendsense_pipeline.definitions import build_defs
     from spendsense_pipeline.defs import launch
 
     settings = Settings()
-    with dagster_instance(settings, quiet=as_json) as instance:
+    with dagster_instance(settings) as instance:
         ran = launch.refresh_range(build_defs(settings), instance, first, last)
     payload: dict[str, Any] = {
         "run_id": ran.run_id,
@@ -279,10 +252,9 @@ def _run_range(first: dt.date, last: dt.date, as_json: bool) -> None:
         "dates": (last - first).days + 1,
         "rows": ran.rows,
     }
-    printed(
+    return Shown(
         payload,
-        as_json,
-        lambda: [
+        [
             f"{first} to {last}, {payload['dates']} dates, run {ran.run_id}",
             *(f"{n:>9,} {name}" for name, n in ran.rows.items()),
         ],

@@ -16,7 +16,7 @@ import pandas as pd
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS, Contract, failures, holds_on_all, is_frame
-from spendsense_pipeline.defs.documentation import unwarned
+from spendsense_pipeline.defs.documentation import tables, unwarned
 from spendsense_pipeline.defs.persona_assets import NONE_MATCHED
 from spendsense_pipeline.defs.resources import Files, Governance
 from spendsense_pipeline.evaluation.drift import DATES, DATES_NEEDED, DEVIATIONS, unusual
@@ -32,11 +32,7 @@ Records: TypeAlias = list[dict[str, Any]]
 
 @unwarned()
 def contract_checks(
-    name: str,
-    keys: Sequence[dg.AssetKey],
-    partitions: dg.PartitionsDefinition | None = None,
-    *,
-    ranges: bool = False,
+    name: str, keys: Sequence[dg.AssetKey], partitions: dg.PartitionsDefinition | None = None, *, ranges: bool = False
 ) -> list[dg.AssetChecksDefinition]:
     """The blocking checks that hold the tables of one step (each partition that a run stores) to contract.
 
@@ -44,8 +40,8 @@ def contract_checks(
     dates of them, which are then read one after another. What breaks a contract stands in the
     metadata: column, check, one example and the number of rows; in a run over several dates, the date as well.
     """
-    tables = {key.path[-1]: key for key in sorted(keys) if key.path[-1] in CONTRACTS}
-    if not tables:
+    checked = {key.path[-1]: key for key in sorted(keys) if key.path[-1] in CONTRACTS}
+    if not checked:
         return []
 
     def check(
@@ -58,16 +54,15 @@ def contract_checks(
                 found = _failures_by_date(contract, rows, context.partition_keys)
             else:
                 found = failures(contract, _as_its_contract_asks(contract, rows))
-            records = [dg.TableRecord(row) for row in _records(found)]
             yield dg.AssetCheckResult(
-                asset_key=tables[table],
+                asset_key=checked[table],
                 check_name="contract",
                 passed=found.empty,
-                metadata={"failures": dg.MetadataValue.table(records)} if records else {},
+                metadata=tables({"failures": _records(found)}),
             )
 
     # Dagster reads from the signature which tables to load and as what.
-    kinds = {table: pd.DataFrame if is_frame(CONTRACTS[table]) and not ranges else ibis.Table for table in tables}
+    kinds = {table: pd.DataFrame if is_frame(CONTRACTS[table]) and not ranges else ibis.Table for table in checked}
     parameter = inspect.Parameter.POSITIONAL_OR_KEYWORD
     check.__annotations__.update(kinds)
     check.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # an attribute that inspect documents
@@ -84,9 +79,9 @@ def contract_checks(
             partitions_def=partitions,  # without them a check would load every partition
             description=f"Each column of `{table}` is what `contracts/` says; if not, nothing after it runs.",
         )
-        for table, key in tables.items()
+        for table, key in checked.items()
     ]
-    ins = {table: dg.AssetIn(key) for table, key in tables.items()}
+    ins = {table: dg.AssetIn(key) for table, key in checked.items()}
     return [dg.multi_asset_check(name=f"{name}_contract", specs=specs, ins=ins)(check)]
 
 
@@ -142,10 +137,9 @@ def day_checks(dates: dg.DailyPartitionsDefinition, stale_days: int) -> list[dg.
     ]
 
 
-def _warned(passed: bool, metadata: dict[str, Any], description: str | None = None, **tables: Records) -> Result:
+def _warned(passed: bool, metadata: dict[str, Any], description: str | None = None, **rows: Records) -> Result:
     """A check that warns, with those of the tables that have rows."""
-    tabled = {name: dg.MetadataValue.table([*map(dg.TableRecord, rows)]) for name, rows in tables.items() if rows}
-    shown = metadata | tabled
+    shown = metadata | tables(rows)
     return Result(passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata=shown, description=description)
 
 

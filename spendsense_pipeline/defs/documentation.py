@@ -6,7 +6,7 @@ What does not belong here: what an asset does, which its own room says in its de
 import datetime as dt
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias, cast
 
@@ -27,7 +27,7 @@ OWNERS = {
 
 NAMES = {"raw_users", "users"}
 NOBODY = {
-    *("raw_products", "products", "payees", "education_templates", "evaluation_metrics", "signal_accuracy", "uplift"),
+    *("raw_products", "products", "payees", "education_templates", "evaluation_metrics", "signal_accuracy", "uplift")
 }
 """What is about no single person; all other assets hold rows, figures or texts of people by their id."""
 
@@ -133,6 +133,12 @@ def column_schema(asset: str) -> dg.TableSchema:
             for column in described
         ]
     )
+
+
+def tables(rows: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, dg.TableMetadataValue]:
+    """Rows as tables of a run's metadata, by name; without rows no table."""
+    records = {name: [dg.TableRecord(dict(row)) for row in some] for name, some in rows.items()}
+    return {name: dg.MetadataValue.table(some) for name, some in records.items() if some}
 
 
 def as_of(context: dg.AssetExecutionContext) -> dt.date:

@@ -6,7 +6,6 @@ from pathlib import Path
 import dagster as dg
 import pandas as pd
 from pydantic import Field
-from sqlalchemy import func, select
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS
@@ -19,6 +18,7 @@ from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import (
     audit,
     database_frames,
+    endings,
     evaluation_records,
     feedback,
     generations,
@@ -26,7 +26,6 @@ from spendsense_pipeline.governance import (
     release,
 )
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline.governance.models import Recall
 
 
 class Truth(dg.Config):
@@ -174,9 +173,7 @@ def operator_report(
     temporary = path.with_suffix(".tmp")
     temporary.write_text(page, encoding="utf-8")
     temporary.replace(path)
-    return dg.MaterializeResult(
-        metadata={"page": dg.MetadataValue.path(path), "waiting": state.waiting["waiting"]},
-    )
+    return dg.MaterializeResult(metadata={"page": dg.MetadataValue.path(path), "waiting": state.waiting["waiting"]})
 
 
 @daily("evaluation", {"parquet"}, deps=["consent_records", *export.EXPORTED])
@@ -210,7 +207,6 @@ def _review_state(governance: Governance, files: Files, now: dt.datetime) -> rep
     gate = release.propose(governance.engine, now, **governance.terms(files.warehouse))
     with reading(governance.engine) as session:
         counted = queue.counts(session, now)
-        causes = session.execute(select(Recall.cause, func.count()).group_by(Recall.cause)).tuples().all()
         count, head = audit.head(session)
         return report.ReviewState(
             consents=governance.consents(session, now),
@@ -218,7 +214,7 @@ def _review_state(governance: Governance, files: Files, now: dt.datetime) -> rep
             ages=by_age(queue.ages(session, now)),
             statuses=counted["recommendations"],
             released=counted["releases"]["released"],
-            recalls=dict(causes),
+            recalls=endings.causes(session),
             feedback=feedback.counts(session),
             blocked=gate.blocked,
             decisions=metrics.decisions_by_operator(database_frames.decisions(session)),

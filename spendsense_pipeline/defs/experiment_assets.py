@@ -25,7 +25,7 @@ from spendsense_pipeline.experiments.outcomes import History, baseline, outcomes
 from spendsense_pipeline.experiments.uplift import assignment_faults
 from spendsense_pipeline.experiments.uplift import uplift as compared
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import experiment_records, topics
+from spendsense_pipeline.governance import database_frames, experiment_records, topics
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.personas.assignment import followed
 
@@ -38,10 +38,7 @@ CURRENT_DAYS = 7
 
 @daily("recommendations", {"sqlalchemy"}, deps=["consent_records", *READ])
 def experiment_assignments(
-    context: dg.AssetExecutionContext,
-    governance: Governance,
-    clock: Clock,
-    files: Files,
+    context: dg.AssetExecutionContext, governance: Governance, clock: Clock, files: Files
 ) -> dg.MaterializeResult[None]:
     """Who enters which arm of the experiments in `experiments/*.toml`, dealt before anything is drafted: customers with
     consent, an open topic and no hardship. Kept in the governance database and its chain; an arm is for good. A file
@@ -120,7 +117,7 @@ def experiment_outcomes(context: dg.AssetExecutionContext, governance: Governanc
     found = []
     with reading(governance.engine) as session:
         for row in experiment_records.registered(session):
-            assigned = _assigned(experiment_records.assignments(session, row["name"]))
+            assigned = database_frames.assignments(session, row["name"])
             events = pd.DataFrame(
                 experiment_records.events(session, row["name"]), columns=["user_id", "kind", "occurred_at"]
             ).astype({"occurred_at": "datetime64[us, UTC]"})
@@ -142,7 +139,7 @@ def uplift(
     found, said, faults = [], [], []
     with reading(governance.engine) as session:
         records = experiment_records.registered(session)
-        people = {row["name"]: _assigned(experiment_records.assignments(session, row["name"])) for row in records}
+        people = {row["name"]: database_frames.assignments(session, row["name"]) for row in records}
     for row in records:
         experiment, everybody = of_record(row["definition"]), people[row["name"]]
         assigned = everybody[everybody["as_of"] <= day]
@@ -165,11 +162,6 @@ def uplift(
 
 def _stored(root: str, table: str, day: dt.date) -> pd.DataFrame:
     return to_frame(warehouse.load(root, table, [day.isoformat()]))
-
-
-def _assigned(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    columns = ["user_id", "arm", "stratum", "ordinal", "as_of", "assigned_at"]
-    return pd.DataFrame(rows, columns=columns).astype({"assigned_at": "datetime64[us, UTC]", "ordinal": "int64"})
 
 
 def _of_contract(asset: str, found: list[pd.DataFrame], day: dt.date) -> pd.DataFrame:

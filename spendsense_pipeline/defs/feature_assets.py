@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.defs.documentation import documented
+from spendsense_pipeline.defs.documentation import documented, tables
 from spendsense_pipeline.defs.parts import room_for_parts
 from spendsense_pipeline.defs.resources import Files, Workers
 from spendsense_pipeline.features import by_range
@@ -24,10 +24,7 @@ JOB = "daily_refresh"
 WINDOWS = (30, 180)
 FEATURES = {f"features_{window}d": window for window in WINDOWS}
 SOURCES = {"transactions", "accounts", "users", "payees"}
-READ_FOR = {
-    "recurring_streams": SOURCES,
-    "cards": (SOURCES | {"liabilities"}) - {"payees"},
-}
+READ_FOR = {"recurring_streams": SOURCES, "cards": (SOURCES | {"liabilities"}) - {"payees"}}
 """Of the tables that the others do not share."""
 TEXTS = {
     "recurring_streams": "What repeats: one row per customer, payee and price line, judged on all history up to the "
@@ -82,7 +79,8 @@ def features_of(dates: dg.DailyPartitionsDefinition, engine: str) -> dg.AssetsDe
                         left_out = [row for row in computed.left_out.to_pylist() if row["as_of"] == date]
                         told = {"accounts_left_out": [_without_date(row) for row in left_out], **reports}
                         context.add_asset_metadata(
-                            _shown(told) | ({"transactions": read} if read else {}),
+                            tables({name: rows[:MOST_REPORTED] for name, rows in told.items()})
+                            | ({"transactions": read} if read else {}),
                             context.asset_key_for_output(table),
                             str(date),
                         )
@@ -92,7 +90,7 @@ def features_of(dates: dg.DailyPartitionsDefinition, engine: str) -> dg.AssetsDe
 
 
 def _tasks(files: Files, workers: Workers, folder: str, dates: list[dt.date]) -> list[by_range.Task]:
-    tables = {
+    read = {
         name: warehouse.stored_by_customer(
             files.warehouse,
             name,
@@ -106,8 +104,8 @@ def _tasks(files: Files, workers: Workers, folder: str, dates: list[dt.date]) ->
     }
     payees = payees_on(files.warehouse, files.payees, dates)
     return by_range.tasks_of(
-        tables, tuple(dates), WINDOWS, folder, workers.number(), workers.compile, workers.kernels, payees,
-        by_range.Beside(TABLES, FUNCTION),
+        read, tuple(dates), WINDOWS, folder, workers.number(), workers.compile, workers.kernels, payees,
+        by_range.Beside(TABLES, FUNCTION)
     )  # fmt: skip
 
 
@@ -134,12 +132,3 @@ MOST_REPORTED = 50
 
 def _without_date(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "as_of"}
-
-
-def _shown(reports: dict[str, list[dict[str, Any]]]) -> dict[str, dg.TableMetadataValue]:
-    """The reports that have rows, as metadata."""
-    return {
-        name: dg.MetadataValue.table([dg.TableRecord(row) for row in rows[:MOST_REPORTED]])
-        for name, rows in reports.items()
-        if rows
-    }

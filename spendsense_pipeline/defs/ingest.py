@@ -17,7 +17,7 @@ import ibis
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.defs.documentation import asset, documented
+from spendsense_pipeline.defs.documentation import asset, documented, tables
 from spendsense_pipeline.defs.io import Noted
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.runs import UNFINISHED, UNSUCCESSFUL, fail_dead_runs
@@ -253,10 +253,7 @@ def _of_batches(rows: ibis.Table, stamps: Mapping[str, str]) -> dict[str, str]:
 
 
 def _continued(
-    context: dg.AssetExecutionContext,
-    root: str,
-    raw: Mapping[str, ibis.Table],
-    stamps: Mapping[str, Mapping[str, str]],
+    context: dg.AssetExecutionContext, root: str, raw: Mapping[str, ibis.Table], stamps: Mapping[str, Mapping[str, str]]
 ) -> merge.Note | None:
     """The note of the stored tables, where they can be gone on from and that is worth it; the log says why not."""
     rows = int(raw["transactions"].count().to_pyarrow().as_py())
@@ -320,15 +317,10 @@ def _told(rows: ibis.Table, tally: list[dict[str, Any]], batch_id: str | None) -
     """What was read of the run's batch, by file, and what was rejected, by reason, as two tables."""
     reasons = canonical.reasons(rows).filter(lambda t: t.batch == batch_id).order_by(ibis.desc("rejected"), "reason")
     why = [
-        dg.TableRecord(
-            {"reason": row["reason"], "rejected": row["rejected"], "expected": canonical.REASONS[row["reason"]]}
-        )
+        {"reason": row["reason"], "rejected": row["rejected"], "expected": canonical.REASONS[row["reason"]]}
         for row in (reasons.to_pyarrow().to_pylist() if any(file["rejected"] for file in tally) else [])
     ]
-    return {
-        **({"tally": dg.MetadataValue.table([dg.TableRecord(file) for file in tally])} if tally else {}),
-        **({"rejected_by_reason": dg.MetadataValue.table(why)} if why else {}),
-    }
+    return tables({"tally": tally, "rejected_by_reason": why})
 
 
 def _by_name(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -416,10 +408,7 @@ def consent_records(
         new = [row for row in customers if row["user_id"] not in told_before]
         opened = consent.open_first_periods(session, new, clock.now(), source=source)
         registered = operators.register_from_files(
-            session,
-            [row["user_id"] for row in rows if row["user_type"] == "operator"],
-            clock.now(),
-            source=source,
+            session, [row["user_id"] for row in rows if row["user_type"] == "operator"], clock.now(), source=source
         )
         live = len({row.user_id for row in consent.live_consents(session, clock.now(), governance.consent_days)})
         kept = records.rows(session, ConsentPeriod)

@@ -17,7 +17,7 @@ import fsspec
 import ibis
 import pandas as pd
 
-from spendsense_pipeline.defs.documentation import daily
+from spendsense_pipeline.defs.documentation import daily, tables
 from spendsense_pipeline.defs.io import EachPartition
 from spendsense_pipeline.defs.resources import Files, LanguageModel
 from spendsense_pipeline.payees.census import Census, census
@@ -64,10 +64,7 @@ def _metadata(found: Census) -> dict[str, Any]:
     }
     if found.explained_share is not None:
         metadata["explained_share"] = found.explained_share
-    for name, rows in (("unknown_names", found.unknown), ("unmapped_categories", found.unmapped)):
-        if rows:
-            metadata[name] = dg.MetadataValue.table([dg.TableRecord(row) for row in rows])
-    return metadata
+    return metadata | tables({"unknown_names": found.unknown, "unmapped_categories": found.unmapped})
 
 
 @dataclass

@@ -8,20 +8,21 @@ import datetime as dt
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from spendsense_pipeline.defs import plots
-from spendsense_pipeline.defs.documentation import as_of, daily, documented
+from spendsense_pipeline.defs.documentation import as_of, daily, documented, tables
 from spendsense_pipeline.defs.parts import frames_by_range
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, credentials, queue, registration, review, standing
 from spendsense_pipeline.governance import evaluation_records as records
 from spendsense_pipeline.governance import wordings as templates
-from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.evidence import evidence
 from spendsense_pipeline.governance.models import SCOPES, Decision
 from spendsense_pipeline.profiles import require_customer
@@ -64,10 +65,7 @@ ops:
 
 @daily("review", KINDS, deps=REGISTERED)
 def approval_queue(
-    context: dg.AssetExecutionContext,
-    governance: Governance,
-    clock: Clock,
-    files: Files,
+    context: dg.AssetExecutionContext, governance: Governance, clock: Clock, files: Files
 ) -> dg.MaterializeResult[None]:
     """Registers the day's drafts for review, with their figures and reasons as evidence. A draft that says nothing new
     beside one that waits is suppressed; an older day than a customer's newest is refused. Kept in the governance
@@ -173,16 +171,14 @@ def operator_review(
         waiting = queue.waiting(session, now)
         listed = queue.queue(session, now, limit=100)["queue"]
         wordings = queue.queue_by_template(session, now)
-    metadata: dict[str, Any] = {"waiting": waiting["waiting"], "near_expiry": waiting["near_expiry"]}
-    if listed:
-        metadata["queue"] = dg.MetadataValue.table([_queued(row) for row in listed])
-        metadata["templates"] = dg.MetadataValue.table([_wording(row) for row in wordings[:100]])
-    if results:
-        metadata["decisions"] = dg.MetadataValue.table(
-            [_outcome(row) for row in sorted(results, key=lambda row: bool(row["ok"]))]
-        )
-    if refused:
-        metadata["refused"] = refused
+    refused_first = sorted(results, key=lambda row: bool(row["ok"]))
+    metadata: dict[str, Any] = {
+        "waiting": waiting["waiting"],
+        "near_expiry": waiting["near_expiry"],
+        **tables({"queue": map(_queued, listed), "templates": map(_wording, wordings[:100])}),
+        **tables({"decisions": map(_outcome, refused_first)}),
+        **({"refused": refused} if refused else {}),
+    }
     urgent = waiting["near_expiry"] > 0
     return dg.AssetCheckResult(
         passed=not waiting["waiting"] and not refused,
@@ -239,20 +235,12 @@ def _requests(config: Review) -> list[review.Request]:
     if not (config.approve or config.reject or config.override or config.undo):
         return []
     operator = _operator(config)
-
-    def request(action: str, text: str, **said: Any) -> review.Request:
-        name, seen = review.reference(text)
-        return review.Request(action, name, operator, seen, **said)
-
-    return [
-        *(request("approve", text, reason=config.note) for text in config.approve),
-        *(request("reject", row.recommendation, reason=row.reason) for row in config.reject),
-        *(
-            request("override", row.recommendation, reason=row.reason, title=row.title, content=row.content)
-            for row in config.override
-        ),
-        *(request("undo", text, reason=config.note) for text in config.undo),
-    ]
+    asked = review.requests("approve", config.approve, operator, reason=config.note)
+    for action, rows in (("reject", config.reject), ("override", config.override)):
+        for row in rows:
+            said = row.model_dump(exclude={"recommendation"})
+            asked += review.requests(action, [row.recommendation], operator, **said)
+    return asked + review.requests("undo", config.undo, operator, reason=config.note)
 
 
 def _operator(config: Review) -> str:
@@ -284,38 +272,34 @@ def _together(
     return done["results"]
 
 
-def _outcome(row: dict[str, Any]) -> dg.TableRecord:
+def _outcome(row: dict[str, Any]) -> dict[str, Any]:
     """What became of one decision and, where it was refused, what to do about it."""
     findings = row.get("findings", ())
     advice = row.get("what_to_do") or review.advice(row["refused"], row["recommendation_id"], findings)
-    return dg.TableRecord({**{name: row[name] for name in row if name != "findings"}, "what_to_do": advice})
+    return {name: row[name] for name in row if name != "findings"} | {"what_to_do": advice}
 
 
-def _queued(row: dict[str, Any]) -> dg.TableRecord:
+def _queued(row: dict[str, Any]) -> dict[str, Any]:
     """A waiting item without the text: the metadata of a run is no place for a customer's figures."""
     findings = ", ".join(f"{found['check']} ({found['severity']})" for found in row["findings"])
-    return dg.TableRecord(
-        {
-            "recommendation": f"{row['recommendation_id']}@{row['content_hash']}",
-            "template": row["template_id"],
-            "words": "known" if row["wording_approved"] else "new",
-            "persona": row["persona"],
-            "age_hours": row["age_hours"],
-            "findings": findings or "none",
-        }
-    )
+    return {
+        "recommendation": f"{row['recommendation_id']}@{row['content_hash']}",
+        "template": row["template_id"],
+        "words": "known" if row["wording_approved"] else "new",
+        "persona": row["persona"],
+        "age_hours": row["age_hours"],
+        "findings": findings or "none",
+    }
 
 
-def _wording(row: dict[str, Any]) -> dg.TableRecord:
+def _wording(row: dict[str, Any]) -> dict[str, Any]:
     """The items that wait with the same words."""
-    return dg.TableRecord(
-        {
-            "template": f"{row['template_id']}@{row['template_hash']}",
-            "words": "known" if row["wording_approved"] else "new",
-            "waiting": row["count"],
-            "with_findings": row["with_findings"],
-        }
-    )
+    return {
+        "template": f"{row['template_id']}@{row['template_hash']}",
+        "words": "known" if row["wording_approved"] else "new",
+        "waiting": row["count"],
+        "with_findings": row["with_findings"],
+    }
 
 
 class ConsentChange(dg.Config):
@@ -330,35 +314,6 @@ class ConsentChange(dg.Config):
     text_version: str = Field(default="unstated", description="of a grant: the wording that was agreed to")
 
 
-def _changed(config: ConsentChange, governance: Governance, clock: Clock, files: Files) -> dict[str, str]:
-    """Open, renew or close the customer's periods; what became of each scope. Who never arrived is refused."""
-    with reading(governance.engine) as session:
-        known = bool(consent.history(session, config.user_id))
-    if config.action == "grant" or not known:
-        require_customer(files.warehouse, config.user_id)
-    said: dict[str, Any] = {
-        "scopes": config.scopes,
-        "actor": config.actor,
-        "source": consent.unidentified(config.source, "in Dagster's Launchpad"),
-        "channel": config.channel,
-    }
-    with writing(governance.engine) as session:
-        if config.action == "grant":
-            changed = consent.grant(
-                session,
-                config.user_id,
-                clock.now(),
-                text_version=config.text_version,
-                consent_days=governance.consent_days,
-                **said,
-            )
-        elif config.action == "revoke":
-            changed = consent.revoke(session, config.user_id, clock.now(), **said)
-        else:
-            raise SpendSenseError(f"`action` is grant or revoke, not {config.action!r}", code="unknown_action")
-    return {row["scope"]: row["status"] for row in changed}
-
-
 def record_consent(records: dg.AssetKey) -> dg.JobDefinition:
     """The job that passes on one customer's word; ``records`` is the asset on which that is shown."""
 
@@ -366,7 +321,15 @@ def record_consent(records: dg.AssetKey) -> dg.JobDefinition:
     def change_consent(
         context: dg.OpExecutionContext, config: ConsentChange, governance: Governance, clock: Clock, files: Files
     ) -> None:
-        metadata = _changed(config, governance, clock, files)
+        said = config.model_dump(exclude={"user_id", "action"})
+        said["source"] = consent.unidentified(config.source, "in Dagster's Launchpad")
+        changed = consent.change(
+            *(governance.engine, config.user_id, config.action, clock.now()),
+            require_arrived=partial(require_customer, files.warehouse),
+            consent_days=governance.consent_days,
+            **said,
+        )
+        metadata = {row["scope"]: row["status"] for row in changed}
         context.log_event(dg.AssetObservation(records, metadata=metadata))
         context.log.info("%s: %s", config.action, metadata)
 

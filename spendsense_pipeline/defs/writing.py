@@ -17,20 +17,14 @@ from typing import Any
 import dagster as dg
 
 from spendsense_pipeline.defs import plots
+from spendsense_pipeline.defs.documentation import tables
 from spendsense_pipeline.defs.resources import Clock, Governance, LanguageModel
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import generations
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.recommendations.generation import Generation, Generator, may_be_asked
 from spendsense_pipeline.recommendations.library import load_library
-from spendsense_pipeline.recommendations.prompts import (
-    Prompt,
-    Rejected,
-    Situation,
-    fingerprint,
-    load_prompts,
-    request,
-)
+from spendsense_pipeline.recommendations.prompts import Prompt, Rejected, Situation, fingerprint, load_prompts, request
 
 
 @dataclass
@@ -69,7 +63,7 @@ class Writing:
             **({"cost": plots.bars(self._by_persona(), "Cost of generation, by persona")} if self.asked else {}),
             "seconds": round(self.seconds, 2),
             **({"stopped": self.stopped} if self.stopped else {}),
-            **({"problems": dg.MetadataValue.table(records)} if (records := self._problems()) else {}),
+            **tables({"problems": self._problems()}),
         }
 
     def _by_persona(self) -> list[tuple[str, float, str]]:
@@ -85,17 +79,15 @@ class Writing:
             bars.append((persona.replace("_", " "), cost if priced else float(tokens), said))
         return bars
 
-    def _problems(self) -> list[dg.TableRecord]:
+    def _problems(self) -> list[dict[str, Any]]:
         return [
-            dg.TableRecord(
-                {
-                    "situation": one.situation.key,
-                    "outcome": "written" if one.written else "failed",
-                    "served_by": "openai" if one.situation.key in self.usable else "library",
-                    "requests": one.requests,
-                    "problem": problem,
-                }
-            )
+            {
+                "situation": one.situation.key,
+                "outcome": "written" if one.written else "failed",
+                "served_by": "openai" if one.situation.key in self.usable else "library",
+                "requests": one.requests,
+                "problem": problem,
+            }
             for one in self.asked
             for problem in one.problems
         ]

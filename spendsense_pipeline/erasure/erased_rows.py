@@ -22,6 +22,7 @@ from spendsense_pipeline.governance.models import (
     AccessToken,
     Assignment,
     AuditEntry,
+    Chained,
     ConsentEvent,
     ConsentPeriod,
     Decision,
@@ -121,12 +122,7 @@ def begin(
 
 
 def _begun(
-    session: Session,
-    user_id: str,
-    accounts: Iterable[str],
-    operator_id: str,
-    now: dt.datetime,
-    erased: Erased,
+    session: Session, user_id: str, accounts: Iterable[str], operator_id: str, now: dt.datetime, erased: Erased
 ) -> None:
     """Close consent and set the tombstones."""
     live = session.scalars(
@@ -169,16 +165,11 @@ def finish(
         if not session.scalar(select(exists().where(under_way))) and not any(counts.values()):
             return None, counts
         name = json.dumps([now.isoformat(), operator_id, links, audit.random_salt()])
-        row: dict[str, Any] = {
-            "erasure_id": identifier("era", name),
-            "operator_id": operator_id,
-            "reason": reason,
-            "links": json.dumps(links),
-            "erased_at": now,
-        }
-        audit.record(session, Erasure, [row], now)
-        session.execute(update(Tombstone).where(under_way).values(erasure_id=row["erasure_id"]))
-    return row["erasure_id"], counts
+        erasure_id = identifier("era", name)
+        said = {"operator_id": operator_id, "reason": reason, "links": json.dumps(links), "erased_at": now}
+        audit.record_one(session, Erasure, now, erasure_id=erasure_id, **said)
+        session.execute(update(Tombstone).where(under_way).values(erasure_id=erasure_id))
+    return erasure_id, counts
 
 
 def _recommendations(session: Session, user_id: str) -> list[str]:
@@ -188,21 +179,17 @@ def _recommendations(session: Session, user_id: str) -> list[str]:
 def _links(session: Session, user_id: str, recommendations: Sequence[str]) -> list[int]:
     """Places in the chain whose rows are about the customer, ascending."""
     found: list[int] = []
-    for theirs in (Assignment, ConsentEvent, DraftEvent, Hold, HoldLift, TopicChoice):
-        found += session.scalars(select(theirs.seq).where(theirs.user_id == user_id))
-    for some in chunks(recommendations):
-        for model in (Decision, Release, Recall, Ghost):
+    for model in (one for one in OF_CUSTOMER.values() if issubclass(one, Chained)):
+        found += session.scalars(select(model.seq).where(model.user_id == user_id))
+    for model in (one for one in OF_RECOMMENDATION.values() if issubclass(one, Chained)):
+        for some in chunks(recommendations):
             found += session.scalars(select(model.seq).where(model.recommendation_id.in_(some)))
     return sorted(found)
 
 
 def _taken_out(session: Session, user_id: str, recommendations: Sequence[str]) -> dict[str, int]:
     """Delete in the order that the keys allow; rows deleted by table."""
-    tables = (
-        "feedback_events ghosts assignments recalls releases viewings decisions draft_events texts recommendations "
-        "consent_events consent_periods topic_choices access_tokens slates hold_lifts holds erasure_requests"
-    )
-    counts = dict.fromkeys(tables.split(), 0)
+    counts = dict.fromkeys(("feedback_events", *OF_RECOMMENDATION, *OF_CUSTOMER), 0)
 
     def without(name: str, model: Any, condition: Any) -> None:
         counts[name] += session.execute(delete(model).where(condition)).rowcount  # type: ignore[attr-defined] # a delete has it

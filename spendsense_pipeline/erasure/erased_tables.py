@@ -4,7 +4,7 @@ A file is replaced by itself without the rows, whole or not at all, in a folder 
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
-from spendsense_pipeline.erasure.erased import GOES, STAYS, Erased
+from spendsense_pipeline.erasure.erased import GOES, OWNERS, STAYS, Erased
 from spendsense_pipeline.erasure.erased_files import rewritten
 from spendsense_pipeline.evaluation import export
 
@@ -64,11 +65,15 @@ def _ids(root: str, table: str) -> Iterator[dict[str, Any]]:
     filesystem, folder = fsspec.core.url_to_fs(root)
     for path in _parquet(filesystem, folder):
         if _table(folder, path) == table:
-            with filesystem.open(path, "rb") as stored:
-                source = pq.ParquetFile(stored)
-                columns = [name for name in ("user_id", "account_id") if name in source.schema_arrow.names]
-                for batch in source.iter_batches(columns=columns):
-                    yield from pa.Table.from_batches([batch]).group_by(columns).aggregate([]).to_pylist()
+            for batch in _batches(filesystem, path, {*OWNERS}):
+                yield from pa.Table.from_batches([batch]).group_by(batch.schema.names).aggregate([]).to_pylist()
+
+
+def _batches(filesystem: Any, path: str, wanted: Collection[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a stored file, a batch after another, in those of the columns that it has."""
+    with filesystem.open(path, "rb") as stored:
+        source = pq.ParquetFile(stored)
+        yield from source.iter_batches(columns=[name for name in source.schema_arrow.names if name in wanted])
 
 
 def empty_warehouse(root: str, erased: Erased, pseudonyms: set[str]) -> dict[str, int]:
@@ -124,12 +129,9 @@ def _table(folder: str, path: str) -> str:
 
 def _spots(filesystem: Any, path: str, table: str, erased: Erased) -> Iterator[tuple[Any, ...]]:
     """The places of the landed rows that go."""
-    with filesystem.open(path, "rb") as stored:
-        source = pq.ParquetFile(stored)
-        columns = [name for name in source.schema_arrow.names if name in (*SPOT, "user_id", "account_id")]
-        for batch in source.iter_batches(columns=columns):
-            gone = pc.equal(erased.fates(batch, table.removeprefix("raw_")), GOES)
-            yield from (tuple(row[name] for name in SPOT) for row in batch.filter(gone).to_pylist())
+    for batch in _batches(filesystem, path, {*SPOT, *OWNERS}):
+        gone = pc.equal(erased.fates(batch, table.removeprefix("raw_")), GOES)
+        yield from (tuple(row[name] for name in SPOT) for row in batch.filter(gone).to_pylist())
 
 
 def _at(spots: set[tuple[Any, ...]], batch: pa.RecordBatch) -> pa.BooleanArray:
@@ -153,22 +155,18 @@ def _without(
 ) -> int:
     """Replace a stored file by itself without the rows marked, or by what ``rest`` leaves of it; returns how many rows
     were marked."""
-    with filesystem.open(path, "rb") as stored:
-        source = pq.ParquetFile(stored)
-        wanted = {*SPOT, "user_id", "account_id", "pseudonym"}
-        columns = [name for name in source.schema_arrow.names if name in wanted]
-        count = 0
-        if columns:
-            count = sum(pc.sum(theirs(batch)).as_py() or 0 for batch in source.iter_batches(columns=columns))
-        if not count:
-            return 0
-        local = "file" in (filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,))
-        with tempfile.TemporaryDirectory() as elsewhere:
-            beside = Path(f"{path}.erasing") if local else Path(elsewhere) / "table"
-            with beside.open("wb") as out:
-                rewritten(stored, out, rest or (lambda batch: batch.filter(pc.invert(theirs(batch)))))
-            if local:
-                beside.replace(path)
-            else:
-                filesystem.put_file(str(beside), path)
+    count: int = sum(
+        pc.sum(theirs(batch)).as_py() or 0 for batch in _batches(filesystem, path, {*SPOT, *OWNERS, "pseudonym"})
+    )
+    if not count:
+        return 0
+    local = isinstance(filesystem, LocalFileSystem)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        beside = Path(f"{path}.erasing") if local else Path(elsewhere) / "table"
+        with filesystem.open(path, "rb") as stored, beside.open("wb") as out:
+            rewritten(stored, out, rest or (lambda batch: batch.filter(pc.invert(theirs(batch)))))
+        if local:
+            beside.replace(path)
+        else:
+            filesystem.put_file(str(beside), path)
     return count

@@ -1,7 +1,7 @@
 """How well the detectors find what is known to be there: their tables against the truth about the customers.
 
-Frames in, frames out. The truth is what a generator planted (``truth.json``, written by ``synthetic``) or what a bank
-knew (its standing orders); no rule of detection is used to compare. What does not belong here: making customers, and
+Frames in, frames out. The truth is what a generator planted (``truth.json``, written by ``synthetic``); no rule of
+detection is used to compare. What does not belong here: making customers, and
 running the detectors on them (``benchmark.py``, ``defs/evaluation_assets.py``).
 """
 
@@ -69,65 +69,54 @@ def matched(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     within ``SAME_PRICE``, the last charges and the first ones within ``SAME_DAY``. Each stream is paired at most once;
     pairs of the same kind and cadence come first, then pairs by name, then the nearer amount.
     """
-    left = pd.DataFrame(
-        {
-            "user_id": streams["user_id"].astype(str),
-            "name": streams["merchant"],
-            "kind": streams["kind"].astype(str),
-            "cadence": streams["cadence"].astype(str),
-            "amount": streams["typical_amount"].astype(float),
-            "first": _dates(streams, "first_date"),
-            "last": _dates(streams, "last_date"),
-            "stream": range(len(streams)),
-        }
-    )
-    right = pd.DataFrame(
-        {
-            "user_id": known["user_id"].astype(str),
-            "planted_name": known["merchant"],
-            "printed": known["printed"],
-            "planted_kind": known["kind"].astype(str),
-            "also": known["also"],
-            "planted_cadence": known["cadence"].astype(str),
-            "planted_amount": known["amount"].astype(float),
-            "planted_first": _dates(known, "first_date"),
-            "planted_last": _dates(known, "last_date"),
-            "plant": range(len(known)),
-        }
-    )
-    pairs = left.merge(right, on="user_id")
+    left = _comparable(streams, "typical_amount")
+    right = _comparable(known, "amount").assign(printed=known["printed"], also=known["also"])
+    pairs = left.merge(right, on="user_id", suffixes=("", "_planted"))
     # Another sign is more than 100 % apart.
-    pairs = pairs.assign(apart=(pairs["amount"] / pairs["planted_amount"] - 1).abs())
-    disjoint = (pairs["last"] < pairs["planted_first"]) | (pairs["first"] > pairs["planted_last"])
+    pairs = pairs.assign(apart=(pairs["amount"] / pairs["amount_planted"] - 1).abs())
+    disjoint = (pairs["last"] < pairs["first_planted"]) | (pairs["first"] > pairs["last_planted"])
     pairs = pairs[(pairs["apart"] <= AMOUNT_SLACK) & ~disjoint].reset_index(drop=True)
-    right_kind = [
-        kind in (wanted, *also)
-        for kind, wanted, also in zip(pairs["kind"], pairs["planted_kind"], pairs["also"], strict=True)
-    ]
+    right_kind = _are_of_kind(pairs["kind"], pairs["kind_planted"], pairs["also"])
     named = [
         _payee_named(name, wanted, printed, loosely=dated)
         for name, wanted, printed, dated in zip(
-            pairs["name"], pairs["planted_name"], pairs["printed"], pairs["planted_last"].notna(), strict=True
+            pairs["name"], pairs["name_planted"], pairs["printed"], pairs["last_planted"].notna(), strict=True
         )
     ]
     pairs = pairs.assign(
         unnamed=~pd.Series(named, index=pairs.index, dtype=bool),
-        differs=~pd.Series(right_kind, index=pairs.index, dtype=bool) | (pairs["cadence"] != pairs["planted_cadence"]),
+        differs=~right_kind | (pairs["cadence"] != pairs["cadence_planted"]),
     )
     on_calendar = (
         (pairs["apart"] <= SAME_PRICE)
-        & ((pairs["last"] - pairs["planted_last"]).abs() <= pd.Timedelta(days=SAME_DAY))
-        & ((pairs["first"] - pairs["planted_first"]).abs() <= pd.Timedelta(days=SAME_DAY))
+        & ((pairs["last"] - pairs["last_planted"]).abs() <= pd.Timedelta(days=SAME_DAY))
+        & ((pairs["first"] - pairs["first_planted"]).abs() <= pd.Timedelta(days=SAME_DAY))
     )
     pairs = pairs[~pairs["unnamed"] | on_calendar]
-    pairs = pairs.sort_values(["differs", "unnamed", "apart", "stream", "plant"])
+    pairs = pairs.sort_values(["differs", "unnamed", "apart", "place", "place_planted"])
     chosen, paired_streams, paired_plants = [], set(), set()
-    for stream, plant in zip(pairs["stream"], pairs["plant"], strict=True):
+    for stream, plant in zip(pairs["place"], pairs["place_planted"], strict=True):
         if stream not in paired_streams and plant not in paired_plants:
             chosen.append((stream, plant))
             paired_streams.add(stream)
             paired_plants.add(plant)
     return pd.DataFrame(chosen, columns=["stream", "plant"], dtype="int64")
+
+
+def _comparable(frame: pd.DataFrame, amount: str) -> pd.DataFrame:
+    """What streams are matched by, and the place of each in its frame."""
+    return pd.DataFrame(
+        {
+            "user_id": frame["user_id"].astype(str),
+            "name": frame["merchant"],
+            "kind": frame["kind"].astype(str),
+            "cadence": frame["cadence"].astype(str),
+            "amount": frame[amount].astype(float),
+            "first": _dates(frame, "first_date"),
+            "last": _dates(frame, "last_date"),
+            "place": range(len(frame)),
+        }
+    )
 
 
 def stream_accuracy(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
@@ -140,11 +129,10 @@ def stream_accuracy(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     ``well known`` and ``invented`` payees are separate groups where the truth says which is which, for precision only
     among streams that match a planted one.
     """
-    enough = streams["occurrences"] >= streams["cadence"].isin(RARE).map({True: 2, False: WORTH_LISTING})
     pairs = matched(streams, known)
     found = streams.iloc[pairs["stream"]].reset_index(drop=True)
     wanted = known.iloc[pairs["plant"]].reset_index(drop=True)
-    right = _right_kind(found, wanted) & (found["cadence"] == wanted["cadence"])
+    right = _are_of_kind(found["kind"], wanted["kind"], wanted["also"]) & (found["cadence"] == wanted["cadence"])
     origin = known["well_known"].map({True: "well known", False: "invented"}).astype(object)
     streams = streams.assign(
         right=pd.RangeIndex(len(streams)).isin(pairs.loc[right, "stream"]),
@@ -153,12 +141,12 @@ def stream_accuracy(streams: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
         .tolist(),
     )
     known = known.assign(right=pd.RangeIndex(len(known)).isin(pairs.loc[right, "plant"]), payee=origin)
-    listed = streams[enough | streams["right"]]
+    listed = streams[_worth_listing(streams) | streams["right"]]
     rows = []
     for measure, frame in (("stream_precision", listed), ("stream_recall", known)):
-        rows.append(_share_of(measure, "all", frame["right"]))
+        rows.append(share_of(measure, "all", frame["right"]))
         for column in ("kind", "cadence", "payee"):
-            rows += [_share_of(measure, str(of), group["right"]) for of, group in frame.groupby(column, sort=True)]
+            rows += [share_of(measure, str(of), group["right"]) for of, group in frame.groupby(column, sort=True)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -168,13 +156,10 @@ def subscriptions_that_are_none(streams: pd.DataFrame, known: pd.DataFrame, cust
     ``value`` is how many there are for each customer; one in a hundred is 0.01.
     """
     pairs = matched(streams, known)
-    kinds = [
-        {kind, *also}
-        for kind, also in zip(known["kind"].iloc[pairs["plant"]], known["also"].iloc[pairs["plant"]], strict=True)
-    ]
-    real = pairs["stream"][["subscription" in names for names in kinds]]
-    enough = streams["occurrences"] >= streams["cadence"].isin(RARE).map({True: 2, False: WORTH_LISTING})
-    listed = (streams["kind"] == "subscription") & enough
+    planted_ones = known.iloc[pairs["plant"]]
+    subscription = pd.Series("subscription", index=pairs.index)
+    real = pairs["stream"][_are_of_kind(subscription, planted_ones["kind"], planted_ones["also"])]
+    listed = (streams["kind"] == "subscription") & _worth_listing(streams)
     wrong = int((listed & ~pd.RangeIndex(len(streams)).isin(real)).sum())
     value = wrong / customers if customers else None
     return pd.DataFrame(
@@ -232,7 +217,7 @@ def money_accuracy(
     seen = found.reindex(known.index).astype(float)
     right = (seen - known).abs() <= within * known.abs() + 0.005  # half a cent: sums of cents in another order
     right = right.where(known.abs() >= 0.005, seen.fillna(0.0).abs() < 0.005)
-    return pd.DataFrame([_share_of(measure, of, right)], columns=COLUMNS)
+    return pd.DataFrame([share_of(measure, of, right)], columns=COLUMNS)
 
 
 def signal_accuracy(
@@ -267,7 +252,7 @@ def signal_accuracy(
         pay_frequency_confusion(of(features_180d), truth),
         money_accuracy(
             "regular_income", INCOME_WITHIN, planted_figure("regular_income"),
-            figure(of(features_180d), "regular_income"), "all",
+            figure(of(features_180d), "regular_income"), "all"
         ),
         persona_recovery(of(personas_30d), of(personas_180d), truth),
     ]  # fmt: skip
@@ -276,32 +261,10 @@ def signal_accuracy(
             parts.append(
                 money_accuracy(
                     "spending", SPENDING_WITHIN, planted_figure(f"spend_{days}d"),
-                    figure(of(features), "total_spend"), f"{days} days",
+                    figure(of(features), "total_spend"), f"{days} days"
                 )
             )  # fmt: skip
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
-
-
-def standing_order_recall(
-    streams: pd.DataFrame, payees: pd.Series, orders: pd.DataFrame, least: int = WORTH_LISTING
-) -> pd.DataFrame:
-    """How many of a bank's own standing orders with ``least`` or more executions are found, and what else is.
-
-    ``orders`` has ``user_id, merchant_entity_id, amount, occurrences``; ``payees`` is the other side's id of each
-    stream. Found means a stream of the customer to that payee at that amount (1 %). ``bills_standing``: the bills
-    found that are standing orders, by bills found; a customer may also pay regularly without an order.
-    """
-    wanted = orders[orders["occurrences"] >= least].reset_index(drop=True)
-    found = pd.DataFrame(
-        {"user_id": streams["user_id"], "merchant_entity_id": payees, "typical": streams["typical_amount"]}
-    )
-    pairs = wanted.reset_index(names="order").merge(found, on=["user_id", "merchant_entity_id"])
-    hit = pairs.loc[(pairs["typical"] / pairs["amount"] - 1).abs() <= 0.01, "order"].unique()
-    ordered = set(zip(orders["user_id"], orders["merchant_entity_id"], strict=True))
-    bills = found[streams["kind"] == "bill"]
-    known = [side in ordered for side in zip(bills["user_id"], bills["merchant_entity_id"], strict=True)]
-    rows = [_share_of("standing_orders", "all", wanted.index.isin(hit)), _share_of("bills_standing", "all", known)]
-    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _words_of_kinds(name: Any) -> set[str]:
@@ -328,12 +291,14 @@ def _dates(frame: pd.DataFrame, name: str) -> pd.Series:
     return pd.to_datetime(values)
 
 
-def _right_kind(found: pd.DataFrame, wanted: pd.DataFrame) -> "pd.Series[bool]":
-    right = [
-        kind in (planted_kind, *also)
-        for kind, planted_kind, also in zip(found["kind"], wanted["kind"], wanted["also"], strict=True)
-    ]
-    return pd.Series(right, index=found.index, dtype=bool)
+def _are_of_kind(kinds: pd.Series, wanted: pd.Series, also: pd.Series) -> "pd.Series[bool]":
+    """Whether each kind is the one wanted, or another that the truth lets pass."""
+    right = [kind in (one, *others) for kind, one, others in zip(kinds, wanted, also, strict=True)]
+    return pd.Series(right, index=kinds.index, dtype=bool)
+
+
+def _worth_listing(streams: pd.DataFrame) -> "pd.Series[bool]":
+    return streams["occurrences"] >= streams["cadence"].isin(RARE).map({True: 2, False: WORTH_LISTING})
 
 
 def _known_orders(truth: Mapping[str, Any], what: str) -> "pd.Series[str]":
@@ -342,8 +307,8 @@ def _known_orders(truth: Mapping[str, Any], what: str) -> "pd.Series[str]":
 
 
 def _confusion(measure: str, known: pd.Series, found: pd.Series) -> pd.DataFrame:
-    rows: list[tuple[str, str, float | None, float | None, float | None]] = [_share_of(measure, "all", known == found)]
-    rows += [_share_of(measure, str(of), group == found[group.index]) for of, group in known.groupby(known, sort=True)]
+    rows: list[tuple[str, str, float | None, float | None, float | None]] = [share_of(measure, "all", known == found)]
+    rows += [share_of(measure, str(of), group == found[group.index]) for of, group in known.groupby(known, sort=True)]
     wrong = pd.DataFrame({"known": known, "found": found})[known != found].value_counts(sort=False).reset_index()
     rows += [
         (f"{measure}_confusion", f"{was} → {said}", float(n), None, None)
@@ -352,6 +317,7 @@ def _confusion(measure: str, known: pd.Series, found: pd.Series) -> pd.DataFrame
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _share_of(measure: str, of: str, right: Any) -> tuple[str, str, float | None, float, float]:
+def share_of(measure: str, of: str, right: Any) -> tuple[str, str, float | None, float, float]:
+    """A row of ``COLUMNS``: how many are right of how many; no value where there are none."""
     numerator, denominator = float(sum(map(bool, right))), float(len(right))
     return measure, of, numerator / denominator if denominator else None, numerator, denominator

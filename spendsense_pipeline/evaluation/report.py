@@ -286,11 +286,7 @@ def age(hours: float) -> str:
 def _page() -> jinja2.Template:
     loader = jinja2.PackageLoader("spendsense_pipeline.evaluation")
     environment = jinja2.Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"words": words, "number": number, "age": age}
     # Our own style by its hash and nothing else: text that got past all escaping could neither run nor load anything.

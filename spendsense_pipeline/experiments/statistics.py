@@ -82,10 +82,7 @@ def difference(
     effect = slopes[0] + (slopes[2] * x if len(columns) > 1 else 0.0)
     without = y - rest - d * effect
     means = float((without + effect).mean()), float(without.mean())
-    influence = (
-        without + effect - means[0] + d / share * rest,
-        without - means[1] + (1 - d) / (1 - share) * rest,
-    )
+    influence = (without + effect - means[0] + d / share * rest, without - means[1] + (1 - d) / (1 - share) * rest)
 
     def error(values: Floats) -> float:
         return math.sqrt(float(values @ values) / freedom / number)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.experiments import sentences
 from spendsense_pipeline.experiments.definition import Experiment, of_record
 from spendsense_pipeline.experiments.uplift import assignment_faults
-from spendsense_pipeline.governance import experiment_records
+from spendsense_pipeline.governance import database_frames, experiment_records
 
 
 def listing(session: Session, files: Sequence[Experiment], uplift: pd.DataFrame | None) -> list[dict[str, Any]]:
@@ -27,9 +27,7 @@ def listing(session: Session, files: Sequence[Experiment], uplift: pd.DataFrame 
     for row in experiment_records.registered(session):
         experiment = of_record(row["definition"])
         file = by_name.pop(experiment.name, None)
-        assigned = pd.DataFrame(
-            experiment_records.assignments(session, experiment.name), columns=["arm", "stratum", "ordinal", "user_id"]
-        )
+        assigned = database_frames.assignments(session, experiment.name)
         analysed = _uplift_rows(uplift, experiment.name)
         told = [one for one in analysed if one["family"] != "secondary" or sentences.shown(one)]
         found.append(

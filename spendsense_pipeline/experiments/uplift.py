@@ -53,11 +53,7 @@ def assignment_faults(experiment: Experiment, assigned: pd.DataFrame) -> list[st
 
 
 def uplift(
-    experiment: Experiment,
-    assigned: pd.DataFrame,
-    outcomes: pd.DataFrame,
-    registered_on: dt.date,
-    as_of: dt.date,
+    experiment: Experiment, assigned: pd.DataFrame, outcomes: pd.DataFrame, registered_on: dt.date, as_of: dt.date
 ) -> pd.DataFrame:
     """Every comparison of the experiment (``COLUMNS``; contract Uplift without its date).
 

@@ -14,7 +14,6 @@ from spendsense_pipeline.durations import LOOKING
 from spendsense_pipeline.governance.database import columns, counts_by, storable
 from spendsense_pipeline.governance.lifecycle import current_text, in_status, status_at
 from spendsense_pipeline.governance.models import (
-    AuditHead,
     Decision,
     FeedbackEvent,
     Recall,
@@ -29,11 +28,6 @@ AGES: Final = ((1, "under a day"), (3, "1 to 3 days"), (7, "3 to 7 days"), (None
 """Upper ends of the bands of waiting, in days, and their names."""
 WORDINGS: Final = 20
 """Wordings in the list of those that were overridden or rejected most."""
-
-
-def newest(session: Session) -> int:
-    """The last place in the audit chain: where ``decisions_since`` goes on from."""
-    return session.scalar(select(AuditHead.count)) or 0
 
 
 def decisions_since(session: Session, seq: int, now: dt.datetime) -> list[dict[str, Any]]:
@@ -96,15 +90,11 @@ def history_of(session: Session, user_id: str, now: dt.datetime, *, limit: int =
             *columns(Recommendation, "content_type persona template_id insight"),
             status_at(now).label("status"),
             Recommendation.registered_at,
-            Release.release_id,
-            Release.released_at,
-            Release.expires_at,
+            *columns(Release, "release_id released_at expires_at"),
             Recall.recalled_at.label("ended_at"),
             Recall.cause,
             Decision.operator_id.label("decided_by"),
-            Decision.decided_at,
-            Decision.action,
-            Decision.reason,
+            *columns(Decision, "decided_at action reason"),
         )
         .join(RecommendationText, current_text())
         .outerjoin(Release, Release.recommendation_id == Recommendation.recommendation_id)
@@ -112,10 +102,7 @@ def history_of(session: Session, user_id: str, now: dt.datetime, *, limit: int =
         .outerjoin(last, last.c.recommendation_id == Recommendation.recommendation_id)
         .outerjoin(
             Decision,
-            and_(
-                Decision.recommendation_id == Recommendation.recommendation_id,
-                Decision.ordinal == last.c.ordinal,
-            ),
+            and_(Decision.recommendation_id == Recommendation.recommendation_id, Decision.ordinal == last.c.ordinal),
         )
         .where(Recommendation.user_id == user_id)
         .order_by(Recommendation.registered_at.desc(), Recommendation.recommendation_id)

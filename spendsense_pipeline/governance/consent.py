@@ -8,24 +8,29 @@ Does not belong here: what a live period allows (``release``).
 import datetime as dt
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, select, true, update
+from sqlalchemy import ColumnElement, Engine, Row, and_, func, insert, select, true, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, endings, policy
-from spendsense_pipeline.governance.database import AnyRow, chunks, fields, is_name, matching, quoted, storable
-from spendsense_pipeline.governance.encoding import identifier
-from spendsense_pipeline.governance.models import (
-    SCOPES,
-    ConsentEvent,
-    ConsentPeriod,
-    Recommendation,
-    Release,
+from spendsense_pipeline.governance.database import (
+    AnyRow,
+    AnySelect,
+    chunks,
+    columns,
+    fields,
+    is_name,
+    matching,
+    quoted,
+    reading,
+    storable,
+    writing,
 )
+from spendsense_pipeline.governance.encoding import identifier
+from spendsense_pipeline.governance.models import SCOPES, ConsentEvent, ConsentPeriod, Recommendation, Release
 from spendsense_pipeline.governance.tombstones import require_not_erased
 
 Moment = dt.datetime | ColumnElement[dt.datetime]
@@ -58,6 +63,34 @@ def lives(now: Moment, agreed_after: Moment | None) -> ColumnElement[bool]:
     """The SQL condition that a period is live at ``now``; None sets no limit to how long ago the customer agreed."""
     within = true() if agreed_after is None else agreed_at() > agreed_after
     return and_(ConsentPeriod.closed_at.is_(None), ConsentPeriod.opened_at <= now, within)
+
+
+def change(
+    engine: Engine,
+    user_id: str,
+    action: str,
+    now: dt.datetime,
+    *,
+    require_arrived: Callable[[str], object],
+    consent_days: int,
+    text_version: str = UNSTATED,
+    **said: Any,
+) -> list[dict[str, Any]]:
+    """A customer's word as somebody passes it on: ``grant`` or ``revoke``, ``said`` as for ``revoke``.
+
+    ``require_arrived`` refuses an id that never arrived: a grant under a mistyped one would wait there for its owner,
+    and nobody may believe that it was revoked. Raises ``unknown_action``, and as ``grant`` and ``revoke``.
+    """
+    if action not in ("grant", "revoke"):
+        raise SpendSenseError(f"`action` is grant or revoke, not {action!r}", code="unknown_action")
+    with reading(engine) as session:
+        known = bool(history(session, user_id))
+    if action == "grant" or not known:
+        require_arrived(user_id)
+    with writing(engine) as session:
+        if action == "revoke":
+            return revoke(session, user_id, now, **said)
+        return grant(session, user_id, now, text_version=text_version, consent_days=consent_days, **said)
 
 
 def grant(
@@ -94,13 +127,10 @@ def grant(
     events += [_event(period._mapping, "renewed", now, granted_at=now, **provenance) for period in renewed]
     audit.record(session, ConsentEvent, events, now)
     status = {"opened": "granted", "renewed": "renewed"}
-    return sorted(
-        (
-            {"scope": event["scope"], "consent_id": event["consent_id"], "status": status[event["action"]]}
-            for event in events
-        ),
-        key=lambda row: SCOPES.index(row["scope"]),
-    )
+    return [
+        {"scope": event["scope"], "consent_id": event["consent_id"], "status": status[event["action"]]}
+        for event in sorted(events, key=lambda event: SCOPES.index(event["scope"]))
+    ]
 
 
 def revoke(
@@ -136,57 +166,30 @@ def revoke(
         for period in refused
     ]
     audit.record(session, ConsentEvent, events, now)
-    closed = _close(
-        session,
-        [live[scope] for scope in scopes if scope in live],
-        now,
-        reason=reason,
-        provenance=provenance,
-    )
-    return [
-        {
-            "scope": scope,
-            "consent_id": live[scope].consent_id if scope in live else None,
-            "status": "revoked" if scope in live else "not_live",
-            "voided": closed.voided.get(live[scope].consent_id, []) if scope in live else [],
-            "recalled": closed.recalled.get(live[scope].consent_id, []) if scope in live else [],
-        }
-        for scope in scopes
-    ]
+    ending = [live[scope] for scope in scopes if scope in live]
+    voided, recalled = _close(session, ending, now, reason=reason, provenance=provenance)
+    found = []
+    for scope in scopes:
+        consent_id = live[scope].consent_id if scope in live else None
+        row = {"scope": scope, "consent_id": consent_id, "status": "revoked" if consent_id else "not_live"}
+        found.append(row | {"voided": voided.get(consent_id, []), "recalled": recalled.get(consent_id, [])})
+    return found
 
 
-def close_lapsed(
-    session: Session,
-    now: dt.datetime,
-    consent_days: int,
-    *,
-    user_id: str | None = None,
-) -> list[str]:
+def close_lapsed(session: Session, now: dt.datetime, consent_days: int, *, user_id: str | None = None) -> list[str]:
     """Close the periods that outlived ``consent_days`` (0: none); returns the recommendations recalled."""
     consent_days = policy.limit(session, consent_days)
     if not consent_days:
         return []
     lapsed = agreed_at() <= now - dt.timedelta(days=consent_days)
-    query = select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope).where(
-        ConsentPeriod.closed_at.is_(None), lapsed, ConsentPeriod.user_id == user_id if user_id else true()
-    )
-    closed = _close(
-        session,
-        session.execute(query.order_by(ConsentPeriod.consent_id)).all(),
-        now,
-        reason="lapsed",
-        provenance={"text_version": None, "channel": "clock", "source": "settings", "actor": "spendsense"},
-    )
-    return sorted(name for names in closed.recalled.values() for name in names)
+    query = _open_periods().where(lapsed, ConsentPeriod.user_id == user_id if user_id else true())
+    ending = session.execute(query.order_by(ConsentPeriod.consent_id)).all()
+    provenance = {"text_version": None, "channel": "clock", "source": "settings", "actor": "spendsense"}
+    _, recalled = _close(session, ending, now, reason="lapsed", provenance=provenance)
+    return sorted(name for names in recalled.values() for name in names)
 
 
-def open_first_periods(
-    session: Session,
-    users: Iterable[Mapping[str, Any]],
-    now: dt.datetime,
-    *,
-    source: str,
-) -> int:
+def open_first_periods(session: Session, users: Iterable[Mapping[str, Any]], now: dt.datetime, *, source: str) -> int:
     """Open the first period of both scopes for users whose file says that they consented; returns how many.
 
     ``users`` hold user_id, consent_status, consent_granted_at, consent_revoked_at. Whoever was ever asked here, in
@@ -218,11 +221,7 @@ def open_first_periods(
 
 
 def close_revoked_by_files(
-    session: Session,
-    users: Iterable[Mapping[str, Any]],
-    now: dt.datetime,
-    *,
-    source: str,
+    session: Session, users: Iterable[Mapping[str, Any]], now: dt.datetime, *, source: str
 ) -> int:
     """Close the periods that a file says were revoked after they were granted; returns how many.
 
@@ -236,11 +235,7 @@ def close_revoked_by_files(
         if moment is not None and moment <= now and is_name(user["user_id"]):
             revoked[user["user_id"]] = max(moment, revoked.get(user["user_id"], moment))
     agreed = func.coalesce(ConsentPeriod.renewed_at, ConsentPeriod.granted_at).label("agreed")
-    live = (
-        select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope, agreed)
-        .where(ConsentPeriod.closed_at.is_(None))
-        .order_by(ConsentPeriod.user_id, ConsentPeriod.scope)
-    )
+    live = _open_periods().add_columns(agreed).order_by(ConsentPeriod.user_id, ConsentPeriod.scope)
     ended = [
         period
         for period in matching(session, live, ConsentPeriod.user_id, sorted(revoked))
@@ -313,27 +308,19 @@ def event_row(event: ConsentEvent) -> dict[str, Any]:
     return row | {"at": event.recorded_at}
 
 
-@dataclass(frozen=True)
-class _Closed:
-    """Recommendation ids by the consent period that was closed."""
-
-    voided: dict[str, list[str]]
-    recalled: dict[str, list[str]]
+_Ids = dict[str | None, list[str]]
+"""Recommendation ids by consent period."""
 
 
 def _close(
-    session: Session,
-    periods: Sequence[AnyRow],
-    now: dt.datetime,
-    *,
-    reason: str,
-    provenance: dict[str, Any],
-) -> _Closed:
-    """Close the periods, void what waits under them, recall what was released under them.
+    session: Session, periods: Sequence[AnyRow], now: dt.datetime, *, reason: str, provenance: dict[str, Any]
+) -> tuple[_Ids, _Ids]:
+    """Close the periods: what was voided that waited under them, what was recalled that was released under them.
 
     ``provenance`` names text_version, channel, source and actor; the actor is the customer unless it says otherwise.
     """
-    closed = _Closed(defaultdict(list), defaultdict(list))
+    voided: _Ids = defaultdict(list)
+    recalled: _Ids = defaultdict(list)
     for some in chunks([period.consent_id for period in periods]):
         session.execute(
             update(ConsentPeriod)
@@ -341,7 +328,7 @@ def _close(
             .values(closed_at=now)
         )
         for row in draft_events.close(session, Recommendation.consent_id.in_(some), "voided", now):
-            closed.voided[row["consent_id"]].append(row["recommendation_id"])
+            voided[row["consent_id"]].append(row["recommendation_id"])
     events = [
         _event(
             period._mapping,
@@ -356,25 +343,20 @@ def _close(
         released = endings.standing(session, Release.consent_id.in_(some))
         endings.end(session, released, reason, now)
         for release in released:
-            closed.recalled[release.consent_id].append(release.recommendation_id)
-    return closed
+            recalled[release.consent_id].append(release.recommendation_id)
+    return voided, recalled
 
 
 def _live_periods(session: Session, user_id: str) -> dict[str, AnyRow]:
-    rows = session.execute(
-        select(ConsentPeriod.consent_id, ConsentPeriod.user_id, ConsentPeriod.scope).where(
-            ConsentPeriod.user_id == user_id, ConsentPeriod.closed_at.is_(None)
-        )
-    )
-    return {row.scope: row for row in rows}
+    return {row.scope: row for row in session.execute(_open_periods().where(ConsentPeriod.user_id == user_id))}
+
+
+def _open_periods() -> AnySelect:
+    return select(*columns(ConsentPeriod, "consent_id user_id scope")).where(ConsentPeriod.closed_at.is_(None))
 
 
 def _new_periods(
-    session: Session,
-    wanted: Sequence[tuple[str, str, dt.datetime | None]],
-    now: dt.datetime,
-    *,
-    closed: bool = False,
+    session: Session, wanted: Sequence[tuple[str, str, dt.datetime | None]], now: dt.datetime, *, closed: bool = False
 ) -> list[dict[str, Any]]:
     """Insert a period for each (user, scope, granted_at), numbered after those the customer had before.
 
@@ -412,15 +394,8 @@ def _consent_id(user_id: str, scope: str, ordinal: int) -> str:
 
 
 def _event(period: Mapping[Any, Any], action: str, now: dt.datetime, **provenance: Any) -> dict[str, Any]:
-    return {
-        "consent_id": period["consent_id"],
-        "user_id": period["user_id"],
-        "scope": period["scope"],
-        "action": action,
-        "recorded_at": now,
-        "reason": None,
-        **provenance,
-    }
+    copied = {name: period[name] for name in ("consent_id", "user_id", "scope")}
+    return {**copied, "action": action, "recorded_at": now, "reason": None, **provenance}
 
 
 def _says_yes(user: Mapping[str, Any], now: dt.datetime) -> bool:

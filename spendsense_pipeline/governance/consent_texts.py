@@ -33,8 +33,8 @@ def register(engine: Engine, version: str, content: str, now: dt.datetime) -> st
                 code="consent_text_changed",
             )
         if known is None:
-            row = {"version": version, "content": content, "digest": digest, "registered_at": now}
-            audit.record(session, ConsentText, [row], now)
+            said = {"content": content, "digest": digest, "registered_at": now}
+            audit.record_one(session, ConsentText, now, version=version, **said)
     return digest
 
 

@@ -36,9 +36,9 @@ _NO_PASSWORD = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$QnSc4jUPgI
 
 
 # Asked by every request: kept, for building a statement takes longer than its answer.
-_BY_DIGEST = select(
-    *columns(AccessToken, "token_id scopes user_id operator_id expires_at revoked_at"),
-).where(AccessToken.digest == bindparam("digest"))
+_BY_DIGEST = select(*columns(AccessToken, "token_id scopes user_id operator_id expires_at revoked_at")).where(
+    AccessToken.digest == bindparam("digest")
+)
 _BY_ID = select(Operator.role, Operator.scopes, Operator.sessions_since).where(
     Operator.operator_id == bindparam("name"), Operator.deactivated_at.is_(None)
 )
@@ -174,9 +174,7 @@ def end_sessions(session: Session, operator_id: str, now: dt.datetime) -> None:
 def logins(session: Session, *, limit: int = 100) -> list[dict[str, Any]]:
     """The newest attempts to log in: {operator_id (None where nobody was let in), means, outcome, attempted_at}."""
     rows = session.execute(
-        select(Login.operator_id, Login.means, Login.outcome, Login.attempted_at)
-        .order_by(Login.login_id.desc())
-        .limit(limit)
+        select(*columns(Login, "operator_id means outcome attempted_at")).order_by(Login.login_id.desc()).limit(limit)
     )
     return [dict(row._mapping) for row in rows]
 

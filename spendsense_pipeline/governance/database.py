@@ -321,8 +321,7 @@ def _explained(error: DBAPIError) -> SpendSenseError | DBAPIError:
     state = getattr(error.orig, "sqlstate", None)
     if "database is locked" in message or state == "55P03":
         return SpendSenseError(
-            "another writer holds the governance database; nothing was changed, try again",
-            code="database_locked",
+            "another writer holds the governance database; nothing was changed, try again", code="database_locked"
         )
     if "disk is full" in message or state == "53100":
         return SpendSenseError(

@@ -5,15 +5,15 @@ Kept apart because pandas takes its time to load: commands on the database alone
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence, Set
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence, Set
+from typing import Final, NamedTuple
 
 import pandas as pd
-from sqlalchemy import and_, case, func, or_, select, true
+from sqlalchemy import Date, Integer, String, and_, case, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
-from spendsense_pipeline.governance import consent
-from spendsense_pipeline.governance.database import CHUNK, AnyRow, columns
+from spendsense_pipeline.governance import consent, experiment_records
+from spendsense_pipeline.governance.database import CHUNK, AnyRow, AnySelect, columns
 from spendsense_pipeline.governance.lifecycle import hash_of, status_at, text_is, wording_held
 from spendsense_pipeline.governance.models import (
     ConsentPeriod,
@@ -22,14 +22,19 @@ from spendsense_pipeline.governance.models import (
     Recommendation,
     RecommendationText,
     Release,
+    UtcTime,
 )
+
+DTYPES: Final = {UtcTime: "datetime64[us, UTC]", Date: "object", Integer: "Int64", String: "str"}
+"""What a column of the database is in a frame."""
+LONG: Final = "title content rationale slots signals"
+"""Texts that are read one by one, and stay the objects that they are."""
 
 
 def consents(session: Session, now: dt.datetime, *, consent_days: int = 0) -> pd.DataFrame:
     """The consent periods live at ``now``: user_id, scope, consent_id, granted_at (UTC, NaT where not stated)."""
-    return _typed_frame(
-        consent.live_consents(session, now, consent_days), ["user_id", "scope", "consent_id"], moments=["granted_at"]
-    )
+    kinds = dict.fromkeys(("user_id", "scope", "consent_id"), "str") | {"granted_at": DTYPES[UtcTime]}
+    return _frame_of(consent.live_consents(session, now, consent_days), kinds)
 
 
 def history(session: Session, before: dt.date, now: dt.datetime, *, user_id: str | None = None) -> pd.DataFrame:
@@ -41,11 +46,12 @@ def history(session: Session, before: dt.date, now: dt.datetime, *, user_id: str
     draft of ``before`` or later took the place of still waits: that day, run again, must find what it found first.
     """
     newer = aliased(Recommendation)
-    copied = "recommendation_id user_id consent_id content_type template_id product_id insight_id"
     replaced_since = and_(Recommendation.status == "superseded", newer.as_of >= before)
-    rows = session.execute(
+    return _frame(
+        session,
         select(
-            *columns(Recommendation, copied),
+            *columns(Recommendation, "recommendation_id user_id consent_id content_type"),
+            *columns(Recommendation, "template_id product_id insight_id"),
             case((replaced_since, "pending_approval"), else_=status_at(now)).label("status"),
             Recommendation.as_of,
             Decision.decided_at,
@@ -54,9 +60,8 @@ def history(session: Session, before: dt.date, now: dt.datetime, *, user_id: str
         .outerjoin(Decision, Decision.decision_id == Recommendation.decision_id)
         .outerjoin(newer, newer.recommendation_id == Recommendation.superseded_by)
         .where(Recommendation.as_of < before, Recommendation.user_id == user_id if user_id is not None else true())
-        .order_by(Recommendation.as_of, Recommendation.recommendation_id)
-    ).all()
-    return _typed_frame(rows, [*copied.split(), "status"], dates=["as_of"], moments=["decided_at", "released_at"])
+        .order_by(Recommendation.as_of, Recommendation.recommendation_id),
+    )
 
 
 def decisions(session: Session) -> pd.DataFrame:
@@ -64,18 +69,17 @@ def decisions(session: Session) -> pd.DataFrame:
 
     Columns: recommendation_id, user_id, action, operator_id, ordinal, decided_at, registered_at (first) (UTC).
     """
-    rows = session.execute(
+    return _frame(
+        session,
         select(
             Decision.recommendation_id,
             Recommendation.user_id,
             *columns(Decision, "action operator_id ordinal decided_at"),
-            Recommendation.first_registered_at,
+            Recommendation.first_registered_at.label("registered_at"),
         )
         .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
-        .order_by(Decision.seq)
-    ).all()
-    texts = ["recommendation_id", "user_id", "action", "operator_id"]
-    return _typed_frame(rows, texts, numbers=["ordinal"], moments=["decided_at", "registered_at"])
+        .order_by(Decision.seq),
+    )
 
 
 class Releases(NamedTuple):
@@ -97,35 +101,19 @@ def releases(session: Session, since: dt.datetime, known: Set[bytes] = frozenset
     are the evidence that was registered with the text, as JSON. A fingerprint (SHA-256) is
     of all that a row holds.
     """
-    texts = {
-        "release_id": Release.release_id,
-        "recommendation_id": Release.recommendation_id,
-        "user_id": Recommendation.user_id,
-        "content_type": Recommendation.content_type,
-        "content_hash": Release.content_hash,
-        "consent_user_id": ConsentPeriod.user_id,
-        "consent_scope": ConsentPeriod.scope,
-        "decision_recommendation_id": Decision.recommendation_id,
-        "decision_action": Decision.action,
-        "decision_hash": Decision.content_hash,
-        "title": RecommendationText.title,
-        "content": RecommendationText.content,
-        "rationale": RecommendationText.rationale,
-        "slots": RecommendationText.slots,
-        "signals": RecommendationText.signals,
-        "product_id": Recommendation.product_id,
-    }
-    moments = {
-        "released_at": Release.released_at,
-        "consent_opened_at": ConsentPeriod.opened_at,
-        "consent_closed_at": ConsentPeriod.closed_at,
-        "decided_at": Decision.decided_at,
-    }
     query = (
         select(
-            *(column.label(name) for name, column in texts.items()),
-            Recommendation.window_days,
-            *(column.label(name) for name, column in moments.items()),
+            *columns(Release, "release_id recommendation_id content_hash released_at"),
+            *columns(Recommendation, "user_id content_type product_id window_days"),
+            *columns(RecommendationText, LONG),
+            *(
+                column.label(f"consent_{column.name}")
+                for column in columns(ConsentPeriod, "user_id scope opened_at closed_at")
+            ),
+            Decision.recommendation_id.label("decision_recommendation_id"),
+            Decision.action.label("decision_action"),
+            Decision.content_hash.label("decision_hash"),
+            Decision.decided_at,
         )
         .outerjoin(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
         .outerjoin(ConsentPeriod, ConsentPeriod.consent_id == Release.consent_id)
@@ -142,20 +130,24 @@ def releases(session: Session, since: dt.datetime, known: Set[bytes] = frozenset
         else:
             rows.append(row)
             fingerprints.append(fingerprint)
-    long = ("title", "content", "rationale", "slots", "signals")
-    frame = _typed_frame(rows, [*texts], numbers=["window_days"], moments=[*moments], long=long)
+    frame = _frame_of(rows, _kinds(query) | dict.fromkeys(LONG.split(), "object"))
     frame["text_hash"] = pd.Series(
-        [hash_of(row._mapping) if row.title is not None else None for row in rows],
-        dtype="str",
+        [hash_of(row._mapping) if row.title is not None else None for row in rows], dtype="str"
     )
     return Releases(frame, fingerprints, met)
+
+
+def assignments(session: Session, experiment: str) -> pd.DataFrame:
+    """Who has which arm, in their order: user_id, arm, stratum, ordinal, as_of (date), assigned_at (UTC)."""
+    names = ["user_id", "arm", "stratum", "ordinal", "as_of", "assigned_at"]
+    rows = pd.DataFrame(experiment_records.assignments(session, experiment), columns=names)
+    return rows.astype({"assigned_at": "datetime64[us, UTC]", "ordinal": "int64"})
 
 
 def texts(session: Session, since: dt.datetime) -> pd.DataFrame:
     """What became of each text that was registered from ``since`` on, for comparing groups: user_id, content_type,
     template_id, template_hash, generator, status, released_at (UTC, NaT), held (an experiment withholds it, or its
     wording is held), complaints (complaint or wrong_figure)."""
-    copied = "user_id content_type template_id template_hash generator status"
     complaints = (
         select(func.count())
         .select_from(FeedbackEvent)
@@ -166,32 +158,32 @@ def texts(session: Session, since: dt.datetime) -> pd.DataFrame:
         )
         .correlate(Recommendation)
     )
-    rows = session.execute(
+    return _frame(
+        session,
         select(
-            *columns(Recommendation, copied),
+            *columns(Recommendation, "user_id content_type template_id template_hash generator status"),
             case((or_(Recommendation.ghost, wording_held()), 1), else_=0).label("held"),
             complaints.scalar_subquery().label("complaints"),
             Recommendation.released_at,
-        ).where(Recommendation.registered_at >= since)
-    ).all()
-    return _typed_frame(rows, copied.split(), numbers=["held", "complaints"], moments=["released_at"])
+        ).where(Recommendation.registered_at >= since),
+    )
 
 
-def _typed_frame(
-    rows: Sequence[AnyRow] | Sequence[Any],
-    texts: list[str],
-    *,
-    numbers: Sequence[str] = (),
-    dates: Sequence[str] = (),
-    moments: Sequence[str],
-    long: Sequence[str] = (),
-) -> pd.DataFrame:
-    """Rows in the order texts, numbers, dates, moments, with the types that frames have everywhere, also when empty;
-    ``long`` are texts that are read one by one, and stay the objects that they are."""
-    names = [*texts, *numbers, *dates, *moments]
-    kinds = dict.fromkeys(texts, "str") | dict.fromkeys(numbers, "Int64") | dict.fromkeys([*dates, *long], "object")
-    kinds |= dict.fromkeys(moments, "datetime64[us, UTC]")
-    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+def _frame(session: Session, query: AnySelect) -> pd.DataFrame:
+    return _frame_of(session.execute(query).all(), _kinds(query))
+
+
+def _kinds(query: AnySelect) -> dict[str, str]:
+    """The type in frames of each column, by its type in the database."""
+    return {
+        column.name: next(dtype for kind, dtype in DTYPES.items() if isinstance(column.type, kind))
+        for column in query.selected_columns
+    }
+
+
+def _frame_of(rows: Sequence[AnyRow], kinds: Mapping[str, str]) -> pd.DataFrame:
+    """Rows in the order of ``kinds``, with the types that frames have everywhere, also when empty."""
+    found = list(zip(*rows, strict=True)) or [()] * len(kinds)
     return pd.DataFrame(
-        {name: pd.Series(column, dtype=kinds[name]) for name, column in zip(names, columns, strict=True)}
+        {name: pd.Series(column, dtype=kind) for (name, kind), column in zip(kinds.items(), found, strict=True)}
     )

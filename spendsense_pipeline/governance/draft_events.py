@@ -98,12 +98,7 @@ def stored_evidence(session: Session, texts: Sequence[tuple[str, str]]) -> dict[
     }
 
 
-def close(
-    session: Session,
-    which: ColumnElement[bool],
-    status: str,
-    now: dt.datetime,
-) -> list[Mapping[Any, Any]]:
+def close(session: Session, which: ColumnElement[bool], status: str, now: dt.datetime) -> list[Mapping[Any, Any]]:
     """Give open, unreleased drafts a status that nothing follows, and record it; returns them as they were copied."""
     open_ones = (which, Recommendation.status.in_(OPEN), Recommendation.released_at.is_(None))
     query = _copied().add_columns(Recommendation.content_hash).where(*open_ones)

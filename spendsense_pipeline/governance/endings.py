@@ -95,16 +95,8 @@ def end(
     session: Session, releases: Sequence[AnyRow], cause: str, now: dt.datetime, order_id: str | None = None
 ) -> None:
     """Write down that these releases ended: the one way that a release ends."""
-    ends: list[dict[str, Any]] = [
-        {
-            "release_id": row.release_id,
-            "recommendation_id": row.recommendation_id,
-            "cause": cause,
-            "recalled_at": now,
-            "order_id": order_id,
-        }
-        for row in releases
-    ]
+    said = {"cause": cause, "recalled_at": now, "order_id": order_id}
+    ends = [fields(row, "release_id recommendation_id") | said for row in releases]
     audit.record(session, Recall, ends, now)
     for some in chunks([row.release_id for row in releases]):
         session.execute(
@@ -153,8 +145,7 @@ def recall(
     require_reason(reason, "a recall needs its reason; it stays on record")
     if target not in TARGETS or not is_name(subject) or (target == "operator") != (since is not None):
         raise SpendSenseError(
-            f"a recall names one of {', '.join(TARGETS)}, an operator with the moment since when",
-            code="invalid_recall",
+            f"a recall names one of {', '.join(TARGETS)}, an operator with the moment since when", code="invalid_recall"
         )
     with writing(engine) as session:
         if actor != LOCAL:
@@ -174,24 +165,16 @@ def recall(
             )
         ids = [row.release_id for row in released]
         count, _ = audit.head(session)
-        order: dict[str, Any] = {
-            "order_id": identifier("ord", f"{target} {subject} {count}"),
-            "target": target,
-            "subject": subject,
-            "since": since,
-            "actor": actor,
-            "reason": reason,
-            "releases": len(ids),
-            "digest": sha256("\n".join(ids)),
-            "ordered_at": now,
-        }
-        audit.record(session, RecallOrder, [order], now)
-        end(session, released, "recalled", now, order["order_id"])
+        order_id = identifier("ord", f"{target} {subject} {count}")
+        said = {"target": target, "subject": subject, "since": since, "actor": actor, "reason": reason}
+        counted = {"releases": len(ids), "digest": sha256("\n".join(ids))}
+        audit.record_one(session, RecallOrder, now, order_id=order_id, **said, **counted, ordered_at=now)
+        end(session, released, "recalled", now, order_id)
         voided = draft_events.close(session, chosen, "voided", now)
         for given in approvals:
             given.ended_at, given.ended_by = now, actor
     return {
-        "order_id": order["order_id"],
+        "order_id": order_id,
         "recalled": [row.recommendation_id for row in released],
         "voided": [row["recommendation_id"] for row in voided],
     }

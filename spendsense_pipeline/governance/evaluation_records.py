@@ -40,16 +40,9 @@ def record_evaluation(
     """
     count, head = audit.head(session)
     named = json.dumps([as_of.isoformat(), now.isoformat(), run_id, count, head])
-    row: dict[str, Any] = {
-        "evaluation_id": identifier("eva", named),
-        "as_of": as_of,
-        "evaluated_at": now,
-        "run_id": run_id,
-        "metrics": json.dumps(metrics, ensure_ascii=False, sort_keys=True),
-        "audit_count": count,
-        "audit_hash": head,
-    }
-    audit.record(session, EvaluationRun, [row], now)
+    about = {"evaluation_id": identifier("eva", named), "as_of": as_of, "evaluated_at": now, "run_id": run_id}
+    stored = json.dumps(metrics, ensure_ascii=False, sort_keys=True)
+    audit.record_one(session, EvaluationRun, now, **about, metrics=stored, audit_count=count, audit_hash=head)
     return {"count": count, "hash": head}
 
 

@@ -100,12 +100,8 @@ def assign(
         if not new:
             return 0
         if known is None:
-            row = {
-                **fields(plan, "name definition definition_hash insight"),
-                "salt": audit.random_salt(),
-                "registered_at": now,
-            }
-            audit.record(session, Experiment, [row], now)
+            said = fields(plan, "name definition definition_hash insight")
+            audit.record_one(session, Experiment, now, **said, salt=audit.random_salt(), registered_at=now)
         places = select(Assignment.stratum, func.max(Assignment.ordinal) + 1).group_by(Assignment.stratum)
         free = dict(session.execute(places.where(Assignment.experiment == plan.name)).tuples().all())
         rows: list[dict[str, Any]] = [
@@ -213,8 +209,8 @@ def end(engine: Engine, name: str, operator_id: str, reason: str, now: dt.dateti
         if session.get(ExperimentEnd, name) is not None:
             raise SpendSenseError(f"experiment {name!r} was ended before", code="already_ended")
         operators.registered(session, operator_id)
-        row = {"name": name, "operator_id": operator_id, "reason": reason, "ended_at": now}
-        audit.record(session, ExperimentEnd, [row], now)
+        said = {"operator_id": operator_id, "reason": reason, "ended_at": now}
+        audit.record_one(session, ExperimentEnd, now, name=name, **said)
 
 
 def registered(session: Session) -> list[dict[str, Any]]:
@@ -222,8 +218,7 @@ def registered(session: Session) -> list[dict[str, Any]]:
     rows = session.execute(
         select(
             *columns(Experiment, "name definition definition_hash salt registered_at"),
-            ExperimentEnd.ended_at,
-            ExperimentEnd.reason,
+            *columns(ExperimentEnd, "ended_at reason"),
         )
         .outerjoin(ExperimentEnd, ExperimentEnd.name == Experiment.name)
         .order_by(Experiment.seq)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.durations import EVENT_AHEAD
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import endings
-from spendsense_pipeline.governance.database import adding, counts_by, is_name, matching, storable, writing
+from spendsense_pipeline.governance.database import adding, columns, counts_by, is_name, matching, storable, writing
 from spendsense_pipeline.governance.lifecycle import original_text
 from spendsense_pipeline.governance.models import EVENTS, FeedbackEvent, Recommendation, RecommendationText, Release
 
@@ -27,12 +27,7 @@ HOLDING: Final = ("wrong_figure", "complaint")
 
 
 def record(
-    engine: Engine,
-    events: Sequence[Mapping[str, Any]],
-    now: dt.datetime,
-    *,
-    source: str,
-    user_id: str | None = None,
+    engine: Engine, events: Sequence[Mapping[str, Any]], now: dt.datetime, *, source: str, user_id: str | None = None
 ) -> dict[str, Any]:
     """Record events {event_id, release_id, kind, occurred_at (aware; None: now), note}, each at most once.
 
@@ -46,17 +41,15 @@ def record(
     valid: dict[str, dict[str, Any]] = {}
     duplicate = 0
     for event in events:
-        problem = _event_problem(event, now)
-        row = None if problem else _event_row(event, now, source)
-        if row is not None and row["event_id"] in valid:
-            if _same_event(valid[row["event_id"]], row):
-                duplicate += 1
-                continue
-            problem, row = "conflicting_event", None
-        if row is None:
-            refused.append(_refusal(event, problem or "invalid_event"))
-        else:
-            valid[row["event_id"]] = row
+        if not _is_event(event, now):
+            refused.append(_refusal(event, "invalid_event"))
+            continue
+        row = _event_row(event, now, source)
+        before = valid.setdefault(row["event_id"], row)
+        if before is not row and _same_event(before, row):
+            duplicate += 1
+        elif before is not row:
+            refused.append(_refusal(event, "conflicting_event"))
     # Only what holds a wording concerns the gate, and has to wait for its turn in the one order of writes.
     way_in = writing if any(row["kind"] in HOLDING for row in valid.values()) else adding
     with way_in(engine) as session:
@@ -125,10 +118,10 @@ def counts(session: Session) -> dict[str, int]:
     return {kind: found.get(kind, 0) for kind in EVENTS}
 
 
-def _event_problem(event: Mapping[str, Any], now: dt.datetime) -> str | None:
+def _is_event(event: Mapping[str, Any], now: dt.datetime) -> bool:
     event_id, release_id, note = event.get("event_id"), event.get("release_id"), event.get("note")
     at = event.get("occurred_at")
-    fine = (
+    return (
         isinstance(event_id, str)
         and is_name(event_id)
         and isinstance(release_id, str)
@@ -137,7 +130,6 @@ def _event_problem(event: Mapping[str, Any], now: dt.datetime) -> str | None:
         and (note is None or (isinstance(note, str) and len(note) <= LONGEST_NOTE and storable(note)))
         and (at is None or (isinstance(at, dt.datetime) and at.tzinfo is not None and at <= now + EVENT_AHEAD))
     )
-    return None if fine else "invalid_event"
 
 
 def _event_row(event: Mapping[str, Any], now: dt.datetime, source: str) -> dict[str, Any]:
@@ -170,18 +162,14 @@ def _refusal(event: Mapping[str, Any], code: str) -> dict[str, str]:
 
 def _releases(session: Session, ids: set[str]) -> dict[str, Any]:
     rows = select(
-        Release.release_id,
-        Release.recommendation_id,
-        Recommendation.user_id,
-        Recommendation.template_id,
-        Recommendation.template_hash,
+        *columns(Release, "release_id recommendation_id"), *columns(Recommendation, "user_id template_id template_hash")
     ).join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
     return {row.release_id: row for row in matching(session, rows, Release.release_id, sorted(ids))}
 
 
 def _there(session: Session, ids: Sequence[str]) -> dict[str, Any]:
-    columns = (FeedbackEvent.event_id, FeedbackEvent.release_id, FeedbackEvent.kind, FeedbackEvent.note)
-    return {row.event_id: row for row in matching(session, select(*columns), FeedbackEvent.event_id, ids)}
+    rows = select(*columns(FeedbackEvent, "event_id release_id kind note"))
+    return {row.event_id: row for row in matching(session, rows, FeedbackEvent.event_id, ids)}
 
 
 def _inserted(session: Session, rows: list[dict[str, Any]]) -> set[str]:

@@ -16,7 +16,7 @@ from filelock import FileLock
 from sqlalchemy import Engine, func, insert, select, text
 from sqlalchemy.orm import Session
 
-from spendsense_pipeline.governance.database import matching
+from spendsense_pipeline.governance.database import fields, matching
 from spendsense_pipeline.governance.models import Decision, ModelGeneration, ModelTemplate, Recommendation
 from spendsense_pipeline.recommendations.generation import Generation, Template, faults
 from spendsense_pipeline.recommendations.guardrails import review_text
@@ -27,6 +27,8 @@ REJECTED = 3
 """Rejected texts of a persona or insight that a model is shown, the newest."""
 LONGEST_REASON = 300
 """Characters of a reason that are passed on."""
+COPIED = "fingerprint prompt_version model requests cost latency_ms"
+"""What a row has of a generation under the same name."""
 KEPT_IN_HOUSE = ("privacy", "grounding", "links")
 """What the guardrails may find in a reason that then stays with the bank: it may speak of the customer."""
 
@@ -47,16 +49,11 @@ def written_before(session: Session, wanted: Mapping[str, Situation]) -> dict[st
     return {
         fingerprint: Generation(
             situation=wanted[fingerprint],
-            fingerprint=fingerprint,
-            prompt_version=row.prompt_version,
-            model=row.model,
             templates=tuple(pieces[row.generation_id]),
             problems=tuple(json.loads(row.problems)),
-            requests=row.requests,
             sent=row.tokens_sent,
             received=row.tokens_received,
-            cost=row.cost,
-            latency_ms=row.latency_ms,
+            **fields(row, COPIED),
         )
         for fingerprint, row in newest.items()
     }
@@ -108,30 +105,23 @@ def keep(session: Session, generations: Sequence[Generation], now: dt.datetime, 
     for generation_id, one in enumerate(generations, start=first):
         rows.append(
             {
+                **fields(one, COPIED),
                 "generation_id": generation_id,
-                "fingerprint": one.fingerprint,
                 "situation": one.situation.key,
                 "persona": one.situation.about,
-                "prompt_version": one.prompt_version,
-                "model": one.model,
                 "outcome": "written" if one.written else "failed",
                 "problems": json.dumps(one.problems),
-                "requests": one.requests,
                 "tokens_sent": one.sent,
                 "tokens_received": one.received,
-                "cost": one.cost,
-                "latency_ms": one.latency_ms,
                 "asked_at": now,
                 "run_id": run_id,
             }
         )
         pieces += [
             {
+                **fields(template, "topic title content"),
                 "generation_id": generation_id,
                 "place": place,
-                "topic": template.topic,
-                "title": template.title,
-                "content": template.content,
                 "facts": json.dumps(template.facts),
                 "slots": json.dumps(template.slots),
                 "template_hash": template.hash,

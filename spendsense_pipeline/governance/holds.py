@@ -32,14 +32,8 @@ def place(session: Session, user_id: str, operator_id: str, reason: str, now: dt
     require_not_erased(session, user_id)
     count, _ = audit.head(session)
     hold_id = identifier("hol", f"{user_id} {count}")
-    row = {
-        "hold_id": hold_id,
-        "user_id": user_id,
-        "operator_id": operator_id,
-        "reason": reason,
-        "placed_at": now,
-    }
-    audit.record(session, Hold, [row], now)
+    said = {"operator_id": operator_id, "reason": reason, "placed_at": now}
+    audit.record_one(session, Hold, now, hold_id=hold_id, user_id=user_id, **said)
     return hold_id
 
 
@@ -60,20 +54,11 @@ def lift(session: Session, which: str, operator_id: str, reason: str, now: dt.da
             code="several_holds",
         )
     hold = found[0]
-    row = {
-        "hold_id": hold.hold_id,
-        "user_id": hold.user_id,
-        "operator_id": operator_id,
-        "reason": reason,
-        "lifted_at": now,
-    }
-    audit.record(session, HoldLift, [row], now)
+    said = {"operator_id": operator_id, "reason": reason, "lifted_at": now}
+    audit.record_one(session, HoldLift, now, **fields(hold, "hold_id user_id"), **said)
     held, request = standing(session, hold.user_id), session.get(ErasureRequest, hold.user_id)
-    return {
-        "hold_id": hold.hold_id,
-        "user_id": hold.user_id,
-        "waiting": fields(request, "reason operator_id requested_at") if request and not held else None,
-    }
+    waiting = fields(request, "reason operator_id requested_at") if request and not held else None
+    return fields(hold, "hold_id user_id") | {"waiting": waiting}
 
 
 def standing(session: Session, user_id: str) -> Sequence[Hold]:

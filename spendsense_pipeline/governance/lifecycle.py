@@ -10,14 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, exists
 
-from spendsense_pipeline.governance.models import (
-    OPEN,
-    Recall,
-    Recommendation,
-    RecommendationText,
-    Release,
-    WordingHold,
-)
+from spendsense_pipeline.governance.models import OPEN, Recall, Recommendation, RecommendationText, Release, WordingHold
 from spendsense_pipeline.recommendations.identity import content_hash
 
 Wording = tuple[str, str]

@@ -3,13 +3,12 @@
 Belongs here: columns, keys, checks, indexes. Does not belong here: rules that need a clock or more than one row
 (``consent``, ``review``, ``release``), nor the way tables come into being (``migrations``).
 
-Rows of the tables that ``audit.KINDS`` lists are only ever added, each with its ``seq`` in the audit chain;
-``audit.record`` is the one way in, and an erasure the one way out.
+Into a ``Chained`` table ``audit.record`` is the one way in, and an erasure the one way out.
 """
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any
+from typing import ClassVar, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -37,14 +36,6 @@ SCOPE_OF = {"education": "education", "partner_offer": "partner_offers"}
 STATUSES = ("pending_approval", "approved", "overridden", "rejected", "superseded", "expired", "voided")
 OPEN = ("pending_approval", "approved", "overridden")
 """Statuses that can still lead to a release."""
-
-LINKS = (
-    *("consent", "topic", "draft", "decision", "standing", "template_decision", "release", "recall", "order"),
-    *("erasure", "tombstone", "experiment", "experiment_end", "assignment", "ghost", "consent_text"),
-    *("operator", "policy", "evaluation", "hold", "hold_lift"),
-)
-"""Kinds of rows that the audit chain holds."""
-
 
 ROLES = ("viewer", "operator", "auditor", "admin")
 """What a person may do here: read; decide; read everything with the audit chain; manage people, tokens and recalls."""
@@ -112,9 +103,31 @@ class Base(DeclarativeBase):
     }
 
 
-def sequence(**options: Any) -> Mapped[int]:
-    """A place in the audit chain."""
-    return mapped_column(BigInteger, autoincrement=False, **options)
+def sequence() -> Mapped[int]:
+    """A place in the audit chain that is the row's key."""
+    return mapped_column(BigInteger, autoincrement=False, primary_key=True)
+
+
+class Audited(NamedTuple):
+    """What a row puts into the audit chain: what its link names, commits to (``seq`` besides), and keeps readable.
+
+    Names of columns are words in one text. ``committed`` is written down, not read off the table: a column added later
+    must not change old commitments.
+    """
+
+    kind: str
+    subject: str
+    committed: str
+    public: str
+
+
+class Chained(Base):
+    """A table whose rows are only ever added, each with its place (``seq``) in the audit chain."""
+
+    __abstract__ = True
+
+    audited: ClassVar[Audited]
+    seq: Mapped[int] = mapped_column(BigInteger, autoincrement=False, unique=True, doc="its place in the audit chain")
 
 
 class Operator(Base):
@@ -140,7 +153,7 @@ class Operator(Base):
     sessions_since: Mapped[dt.datetime | None]
 
 
-class OperatorEvent(Base):
+class OperatorEvent(Chained):
     """What happened to a person's standing: ``added``, ``changed``, ``reactivated``, ``deactivated``.
 
     role, scopes and qualified_until as they were from then on; ``credentials`` is the SHA-256 of password hash and
@@ -148,9 +161,15 @@ class OperatorEvent(Base):
     """
 
     __tablename__ = "operator_events"
+    audited = Audited(
+        "operator",
+        "operator_id",
+        "operator_id action role scopes qualified_until credentials actor source recorded_at",
+        "operator_id action actor",
+    )
     __table_args__ = (one_of("action", ("added", "changed", "reactivated", "deactivated")),)
 
-    seq: Mapped[int] = sequence(primary_key=True)
+    seq: Mapped[int] = sequence()
     operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id), index=True)
     action: Mapped[str]
     role: Mapped[str]
@@ -162,13 +181,16 @@ class OperatorEvent(Base):
     recorded_at: Mapped[dt.datetime]
 
 
-class Policy(Base):
+class Policy(Chained):
     """Rules that every decision and release is held to, whatever the settings of the process; the last row counts."""
 
     __tablename__ = "policies"
+    audited = Audited(
+        "policy", "actor", "four_eyes consent_days actor reason recorded_at", "four_eyes consent_days actor"
+    )
     __table_args__ = (CheckConstraint("consent_days >= 0", name="consent_days"),)
 
-    seq: Mapped[int] = sequence(primary_key=True)
+    seq: Mapped[int] = sequence()
     four_eyes: Mapped[bool]
     consent_days: Mapped[int]
     actor: Mapped[str]
@@ -252,13 +274,19 @@ class ConsentPeriod(Base):
     closed_at: Mapped[dt.datetime | None] = mapped_column(doc="when it was revoked; null: live")
 
 
-class ConsentEvent(Base):
+class ConsentEvent(Chained):
     """What happened to a consent period: opened, renewed, closed; by whom, through which channel, on which text."""
 
     __tablename__ = "consent_events"
+    audited = Audited(
+        "consent",
+        "consent_id",
+        "consent_id user_id scope action granted_at text_version channel source actor reason recorded_at",
+        "scope action text_version channel",
+    )
     __table_args__ = (one_of("action", ("opened", "renewed", "closed")),)
 
-    seq: Mapped[int] = sequence(primary_key=True)
+    seq: Mapped[int] = sequence()
     consent_id: Mapped[str] = mapped_column(ForeignKey(ConsentPeriod.consent_id), index=True)
     user_id: Mapped[str] = mapped_column(index=True)
     scope: Mapped[str]
@@ -272,29 +300,28 @@ class ConsentEvent(Base):
     recorded_at: Mapped[dt.datetime]
 
 
-class ConsentText(Base):
+class ConsentText(Chained):
     """The words of one version of a consent; ``ConsentEvent.text_version`` names it. A version never changes."""
 
     __tablename__ = "consent_texts"
+    audited = Audited("consent_text", "version", "version content digest registered_at", "version digest")
 
     version: Mapped[str] = mapped_column(primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
     content: Mapped[str]
     digest: Mapped[str]
     registered_at: Mapped[dt.datetime]
 
 
-class TopicChoice(Base):
+class TopicChoice(Chained):
     """A customer's word on one topic: ``wanted`` or ``declined``; the last one counts, and without one it is wanted."""
 
     __tablename__ = "topic_choices"
-    __table_args__ = (
-        one_of("choice", ("wanted", "declined")),
-        Index(None, "user_id", "topic", "seq"),
+    audited = Audited(
+        "topic", "choice_id", "choice_id user_id topic choice actor source channel recorded_at", "channel"
     )
+    __table_args__ = (one_of("choice", ("wanted", "declined")), Index(None, "user_id", "topic", "seq"))
 
     choice_id: Mapped[str] = mapped_column(primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
     user_id: Mapped[str]
     topic: Mapped[str]
     choice: Mapped[str]
@@ -379,7 +406,7 @@ class Recommendation(Base):
     )
 
 
-class DraftEvent(Base):
+class DraftEvent(Chained):
     """What happened to a draft outside of decisions and releases, which have rows of their own.
 
     ``registered`` and ``rewritten`` give it owner, consent, text and expiry; ``judged`` is the guardrails' word on one
@@ -388,12 +415,19 @@ class DraftEvent(Base):
     """
 
     __tablename__ = "draft_events"
+    audited = Audited(
+        "draft",
+        "recommendation_id",
+        "recommendation_id action user_id consent_id as_of template_id template_hash content_hash evidence expires_at "
+        "superseded_by run_id recorded_at",
+        "action run_id",
+    )
     __table_args__ = (
         one_of("action", ("registered", "rewritten", "judged", "superseded", "expired", "voided")),
         Index(None, "recommendation_id", "seq"),
     )
 
-    seq: Mapped[int] = sequence(primary_key=True)
+    seq: Mapped[int] = sequence()
     recommendation_id: Mapped[str] = mapped_column(ForeignKey(Recommendation.recommendation_id))
     action: Mapped[str]
     user_id: Mapped[str]
@@ -433,10 +467,16 @@ class RecommendationText(Base):
     written_at: Mapped[dt.datetime]
 
 
-class Decision(Base):
+class Decision(Chained):
     """An operator's word on one exact text."""
 
     __tablename__ = "decisions"
+    audited = Audited(
+        "decision",
+        "decision_id",
+        "decision_id recommendation_id ordinal action operator_id content_hash reason made run_id decided_at",
+        "action operator_id made run_id known_by",
+    )
     __table_args__ = (
         UniqueConstraint("recommendation_id", "ordinal"),
         UniqueConstraint("decision_id", "recommendation_id", "content_hash"),
@@ -450,7 +490,6 @@ class Decision(Base):
     )
 
     decision_id: Mapped[str] = mapped_column(primary_key=True, doc="the decision")
-    seq: Mapped[int] = sequence(unique=True, doc="its place in the audit chain")
     recommendation_id: Mapped[str] = mapped_column(doc="what was decided about")
     ordinal: Mapped[int] = mapped_column(doc="the decisions about it, counted from 1; the last one stands")
     action: Mapped[str] = mapped_column(doc="approve, reject, override or undo")
@@ -465,7 +504,7 @@ class Decision(Base):
     )
 
 
-class TemplateDecision(Base):
+class TemplateDecision(Chained):
     """An operator's word on a wording, once for all the drafts that waited with it; each of them has its ``Decision``.
 
     ``sample_id`` is the draft that the operator had opened, null once its customer was erased; ``approved`` counts the
@@ -473,11 +512,16 @@ class TemplateDecision(Base):
     """
 
     __tablename__ = "template_decisions"
+    audited = Audited(
+        "template_decision",
+        "template_id",
+        "template_id template_hash ordinal operator_id approved run_id decided_at",  # sample_id goes with its customer
+        "template_id template_hash operator_id approved",
+    )
 
     template_id: Mapped[str] = mapped_column(primary_key=True)
     template_hash: Mapped[str] = mapped_column(primary_key=True)
     ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    seq: Mapped[int] = sequence(unique=True)
     operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
     sample_id: Mapped[str | None] = mapped_column(ForeignKey(Recommendation.recommendation_id), index=True)
     approved: Mapped[int]
@@ -485,7 +529,7 @@ class TemplateDecision(Base):
     decided_at: Mapped[dt.datetime]
 
 
-class StandingApproval(Base):
+class StandingApproval(Chained):
     """An operator's word on a wording for later drafts too, until a moment.
 
     ``bounds`` is JSON, slot → {lowest, highest} of the figures that were seen, or {values} of the names;
@@ -493,13 +537,18 @@ class StandingApproval(Base):
     """
 
     __tablename__ = "standing_approvals"
+    audited = Audited(
+        "standing",
+        "standing_id",
+        "standing_id template_id template_hash operator_id until read_percent bounds known_by given_at",
+        "template_id template_hash operator_id known_by",
+    )
     __table_args__ = (
         CheckConstraint("read_percent BETWEEN 1 AND 100", name="read_percent"),
         Index(None, "template_id", "template_hash"),
     )
 
     standing_id: Mapped[str] = mapped_column(primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
     template_id: Mapped[str]
     template_hash: Mapped[str]
     operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
@@ -512,7 +561,7 @@ class StandingApproval(Base):
     ended_by: Mapped[str | None]
 
 
-class Release(Base):
+class Release(Chained):
     """A text made available. Its keys bind it to its own consent period and to the decision on its exact text.
 
     ``consent_days`` is the limit to a consent's life that was in force, 0 for none: a later change of the setting must
@@ -520,10 +569,15 @@ class Release(Base):
     """
 
     __tablename__ = "releases"
+    audited = Audited(
+        "release",
+        "release_id",
+        "release_id recommendation_id consent_id decision_id content_hash run_id released_at",
+        "run_id consent_days",
+    )
     __table_args__ = (
         ForeignKeyConstraint(
-            ["recommendation_id", "consent_id"],
-            [Recommendation.recommendation_id, Recommendation.consent_id],
+            ["recommendation_id", "consent_id"], [Recommendation.recommendation_id, Recommendation.consent_id]
         ),
         ForeignKeyConstraint(
             ["decision_id", "recommendation_id", "content_hash"],
@@ -533,7 +587,6 @@ class Release(Base):
     )
 
     release_id: Mapped[str] = mapped_column(primary_key=True, doc="the release")
-    seq: Mapped[int] = sequence(unique=True, doc="its place in the audit chain")
     recommendation_id: Mapped[str] = mapped_column(unique=True, doc="what was made available, once")
     consent_id: Mapped[str] = mapped_column(
         ForeignKey(ConsentPeriod.consent_id), index=True, doc="the live consent period that allowed it"
@@ -551,7 +604,7 @@ class Release(Base):
     ended_at: Mapped[dt.datetime | None] = mapped_column(doc="when it ended, as its recall says; null: it stands")
 
 
-class RecallOrder(Base):
+class RecallOrder(Chained):
     """An admin's word that what was released is taken back: one text, a wording, a product, an operator's decisions.
 
     ``releases`` counts what was taken back, ``digest`` is the SHA-256 of their ids, one a line, in order.
@@ -559,10 +612,15 @@ class RecallOrder(Base):
     """
 
     __tablename__ = "recall_orders"
+    audited = Audited(
+        "order",
+        "order_id",
+        "order_id target subject since actor reason releases digest ordered_at",
+        "target actor releases",
+    )
     __table_args__ = (one_of("target", ("recommendation", "template", "product", "operator")),)
 
     order_id: Mapped[str] = mapped_column(primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
     target: Mapped[str]
     subject: Mapped[str]
     since: Mapped[dt.datetime | None]
@@ -573,7 +631,7 @@ class RecallOrder(Base):
     ordered_at: Mapped[dt.datetime]
 
 
-class Recall(Base):
+class Recall(Chained):
     """The end of a release, by its cause.
 
     ``revoked``, ``lapsed`` or ``erased``: its consent period ended. ``expired``: its time was over. ``replaced``: a
@@ -582,9 +640,9 @@ class Recall(Base):
     """
 
     __tablename__ = "recalls"
+    audited = Audited("recall", "release_id", "release_id recommendation_id cause recalled_at", "cause")
 
     release_id: Mapped[str] = mapped_column(ForeignKey(Release.release_id), primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
     recommendation_id: Mapped[str]
     cause: Mapped[str]
     recalled_at: Mapped[dt.datetime]
@@ -638,13 +696,10 @@ class WebhookDelivery(Base):
     """One message to one address: the link of the audit chain that it tells of is its number."""
 
     __tablename__ = "webhook_deliveries"
-    __table_args__ = (
-        one_of("state", ("waiting", "delivered", "dead")),
-        Index(None, "state", "next_at"),
-    )
+    __table_args__ = (one_of("state", ("waiting", "delivered", "dead")), Index(None, "state", "next_at"))
 
     address: Mapped[str] = mapped_column(primary_key=True)
-    seq: Mapped[int] = sequence(primary_key=True)
+    seq: Mapped[int] = sequence()
     state: Mapped[str]
     attempts: Mapped[int]
     next_at: Mapped[dt.datetime]
@@ -687,20 +742,20 @@ class Slate(Base):
     registered_at: Mapped[dt.datetime]
 
 
-class Erasure(Base):
+class Erasure(Chained):
     """What was known of one customer left the database; ``links`` lists the places in the chain whose rows went."""
 
     __tablename__ = "erasures"
+    audited = Audited("erasure", "erasure_id", "erasure_id operator_id reason links erased_at", "operator_id links")
 
     erasure_id: Mapped[str] = mapped_column(primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
     operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
     reason: Mapped[str]
     links: Mapped[str]
     erased_at: Mapped[dt.datetime]
 
 
-class Tombstone(Base):
+class Tombstone(Chained):
     """A customer or account that was erased, so that a file delivered again does not bring it back.
 
     ``digest`` is ``tombstones.digest`` under ``salt``, which is one for all; ``owner`` is the digest of the
@@ -708,10 +763,10 @@ class Tombstone(Base):
     """
 
     __tablename__ = "tombstones"
+    audited = Audited("tombstone", "digest", "digest kind owner salt recorded_at", "kind")  # erasure_id comes last
     __table_args__ = (one_of("kind", ("user", "account")),)
 
     digest: Mapped[str] = mapped_column(primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
     kind: Mapped[str]
     owner: Mapped[str]
     salt: Mapped[str]
@@ -719,26 +774,26 @@ class Tombstone(Base):
     erasure_id: Mapped[str | None] = mapped_column(ForeignKey(Erasure.erasure_id))
 
 
-class Hold(Base):
+class Hold(Chained):
     """A legal hold: nothing of the customer is erased until it is lifted."""
 
     __tablename__ = "holds"
+    audited = Audited("hold", "hold_id", "hold_id user_id operator_id reason placed_at", "operator_id")
 
     hold_id: Mapped[str] = mapped_column(primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
     user_id: Mapped[str] = mapped_column(index=True)
     operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
     reason: Mapped[str]
     placed_at: Mapped[dt.datetime]
 
 
-class HoldLift(Base):
+class HoldLift(Chained):
     """The end of a legal hold: by whom and why."""
 
     __tablename__ = "hold_lifts"
+    audited = Audited("hold_lift", "hold_id", "hold_id user_id operator_id reason lifted_at", "operator_id")
 
     hold_id: Mapped[str] = mapped_column(ForeignKey(Hold.hold_id), primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
     user_id: Mapped[str] = mapped_column(index=True)
     operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
     reason: Mapped[str]
@@ -764,10 +819,7 @@ class ModelGeneration(Base):
     """
 
     __tablename__ = "model_generations"
-    __table_args__ = (
-        one_of("outcome", ("written", "failed")),
-        Index(None, "fingerprint", "outcome"),
-    )
+    __table_args__ = (one_of("outcome", ("written", "failed")), Index(None, "fingerprint", "outcome"))
 
     generation_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     fingerprint: Mapped[str]
@@ -801,16 +853,18 @@ class ModelTemplate(Base):
     template_hash: Mapped[str]
 
 
-class Experiment(Base):
+class Experiment(Chained):
     """An experiment as it stood when its first customer was assigned; ``definition`` is its canonical JSON.
 
     ``salt`` is behind the pseudonyms of its customers. Its end is a row of ``ExperimentEnd``.
     """
 
     __tablename__ = "experiments"
+    audited = Audited(
+        "experiment", "name", "name definition definition_hash insight salt registered_at", "name definition_hash"
+    )
 
     name: Mapped[str] = mapped_column(primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
     definition: Mapped[str]
     definition_hash: Mapped[str] = mapped_column(unique=True)
     insight: Mapped[str | None]
@@ -818,24 +872,30 @@ class Experiment(Base):
     registered_at: Mapped[dt.datetime]
 
 
-class ExperimentEnd(Base):
+class ExperimentEnd(Chained):
     """An experiment was ended before its time, by whom and why; nothing is withheld or worded by it any more."""
 
     __tablename__ = "experiment_ends"
+    audited = Audited("experiment_end", "name", "name operator_id reason ended_at", "name operator_id")
 
     name: Mapped[str] = mapped_column(ForeignKey(Experiment.name), primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
     operator_id: Mapped[str] = mapped_column(ForeignKey(Operator.operator_id))
     reason: Mapped[str]
     ended_at: Mapped[dt.datetime]
 
 
-class Assignment(Base):
+class Assignment(Chained):
     """The arm of one customer in one experiment, for good. ``ordinal`` is the place in the stratum, counted from 0,
     from which the arm can be recomputed. ``shows`` is what it sees: ``nothing``, one ``template``, or the ``usual``;
     ``until`` ends what the arm does to drafts and releases."""
 
     __tablename__ = "assignments"
+    audited = Audited(
+        "assignment",
+        "assignment_id",
+        "assignment_id experiment user_id arm stratum ordinal shows template_id as_of assigned_at until",
+        "experiment",
+    )
     __table_args__ = (
         UniqueConstraint("experiment", "user_id"),
         UniqueConstraint("experiment", "stratum", "ordinal"),
@@ -846,7 +906,6 @@ class Assignment(Base):
     )
 
     assignment_id: Mapped[str] = mapped_column(primary_key=True, doc="name of the assignment")
-    seq: Mapped[int] = sequence(unique=True, doc="place in the audit chain")
     experiment: Mapped[str] = mapped_column(ForeignKey(Experiment.name), doc="name of the experiment")
     user_id: Mapped[str] = mapped_column(doc="the customer")
     arm: Mapped[str] = mapped_column(doc="arm of the experiment, for good")
@@ -859,27 +918,32 @@ class Assignment(Base):
     until: Mapped[dt.datetime] = mapped_column(doc="when what the arm does to drafts and releases ends")
 
 
-class Ghost(Base):
+class Ghost(Chained):
     """A draft that an experiment withholds: its release is refused for ever."""
 
     __tablename__ = "ghosts"
+    audited = Audited("ghost", "recommendation_id", "recommendation_id assignment_id marked_at", "")
 
     recommendation_id: Mapped[str] = mapped_column(ForeignKey(Recommendation.recommendation_id), primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
     assignment_id: Mapped[str] = mapped_column(ForeignKey(Assignment.assignment_id), index=True)
     marked_at: Mapped[dt.datetime]
 
 
-class EvaluationRun(Base):
+class EvaluationRun(Chained):
     """An evaluation with the head of the audit chain at that moment, so that a cut-off tail shows later.
 
     ``name`` and ``details`` (JSON) are its caller's, given after it was made; null where nobody named it.
     """
 
     __tablename__ = "evaluation_runs"
+    audited = Audited(
+        "evaluation",
+        "evaluation_id",
+        "evaluation_id as_of evaluated_at run_id metrics audit_count audit_hash",
+        "as_of audit_count audit_hash",  # the name comes later
+    )
 
     evaluation_id: Mapped[str] = mapped_column(primary_key=True)
-    seq: Mapped[int] = sequence(unique=True)
     as_of: Mapped[dt.date]
     evaluated_at: Mapped[dt.datetime]
     run_id: Mapped[str | None]
@@ -897,9 +961,9 @@ class AuditEntry(Base):
     """
 
     __tablename__ = "audit_chain"
-    __table_args__ = (one_of("kind", LINKS),)
+    __table_args__ = (one_of("kind", (table.audited.kind for table in Chained.__subclasses__())),)
 
-    seq: Mapped[int] = sequence(primary_key=True)
+    seq: Mapped[int] = sequence()
     kind: Mapped[str]
     subject_id: Mapped[str | None]
     recorded_at: Mapped[dt.datetime]

@@ -237,8 +237,7 @@ def register_from_files(
             new.append(name)
     if new:
         session.execute(
-            insert(Operator),
-            [{"operator_id": name, "registered_at": now, "source": source} for name in new],
+            insert(Operator), [{"operator_id": name, "registered_at": now, "source": source} for name in new]
         )
         people = session.scalars(select(Operator).where(Operator.operator_id.in_(new)).order_by(Operator.operator_id))
         _record_people(session, people, "added", now, None, source)

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, Select, and_, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance.database import adding, reading
+from spendsense_pipeline.governance.database import adding, columns, reading
 from spendsense_pipeline.governance.models import (
     AuditEntry,
     AuditHead,
@@ -25,12 +25,7 @@ from spendsense_pipeline.governance.models import (
     WebhookDelivery,
 )
 
-TYPES: Final = {
-    "release": "released",
-    "recall": "recalled",
-    "consent": "consent_changed",
-    "topic": "consent_changed",
-}
+TYPES: Final = {"release": "released", "recall": "recalled", "consent": "consent_changed", "topic": "consent_changed"}
 """Kinds of links that are told of, and the type of their message."""
 PAUSES: Final = tuple(dt.timedelta(seconds=one) for one in (5, 30, 120, 600, 3_600, 6 * 3_600, 24 * 3_600))
 """Between attempts; after the last one a message is dead until it is replayed."""
@@ -93,18 +88,17 @@ def _payload(session: Session, link: Any) -> dict[str, Any] | None:
     queries = {
         "release": select(
             Recommendation.user_id,
-            Release.release_id,
-            Release.recommendation_id,
+            *columns(Release, "release_id recommendation_id"),
             Recommendation.content_type,
             Release.expires_at,
         )
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
         .where(Release.seq == seq),
-        "recall": select(Recommendation.user_id, Recall.release_id, Recall.recommendation_id, Recall.cause)
+        "recall": select(Recommendation.user_id, *columns(Recall, "release_id recommendation_id cause"))
         .join(Recommendation, Recommendation.recommendation_id == Recall.recommendation_id)
         .where(Recall.seq == seq),
-        "consent": select(ConsentEvent.user_id, ConsentEvent.scope, ConsentEvent.action).where(ConsentEvent.seq == seq),
-        "topic": select(TopicChoice.user_id, TopicChoice.topic, TopicChoice.choice).where(TopicChoice.seq == seq),
+        "consent": select(*columns(ConsentEvent, "user_id scope action")).where(ConsentEvent.seq == seq),
+        "topic": select(*columns(TopicChoice, "user_id topic choice")).where(TopicChoice.seq == seq),
     }
     found = session.execute(queries[link.kind]).first()
     if found is None:

@@ -76,5 +76,4 @@ def set_policy(session: Session, wanted: Rules, operator_id: str, reason: str, n
 
 
 def _record_policy(session: Session, rules: Rules, actor: str, reason: str, now: dt.datetime) -> None:
-    row = vars(rules) | {"actor": actor, "reason": reason, "recorded_at": now}
-    audit.record(session, Policy, [row], now)
+    audit.record_one(session, Policy, now, **vars(rules), actor=actor, reason=reason, recorded_at=now)

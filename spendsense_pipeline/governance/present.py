@@ -153,10 +153,7 @@ def _texts_unlike(session: Session) -> Iterator[str]:
     event = aliased(DraftEvent)
     last = (
         select(func.max(event.seq))
-        .where(
-            _same(event, RecommendationText, "recommendation_id content_hash"),
-            event.evidence.is_not(None),
-        )
+        .where(_same(event, RecommendationText, "recommendation_id content_hash"), event.evidence.is_not(None))
         .correlate(RecommendationText)
         .scalar_subquery()
     )

@@ -80,6 +80,16 @@ def queue(
     return {"queue": [_queue_row(row, now) for row in rows], "total": total or 0, "limit": limit, "offset": offset}
 
 
+def figures_together(count: str) -> tuple[ColumnElement[Any], ...]:
+    """What is said of texts that wait together: how many (named ``count``), with_findings, oldest, next_expiry."""
+    return (
+        func.count().label(count),
+        func.count().filter(RecommendationText.severity > 0).label("with_findings"),
+        func.min(Recommendation.first_registered_at).label("oldest"),
+        func.min(Recommendation.expires_at).label("next_expiry"),
+    )
+
+
 def queue_by_template(session: Session, now: dt.datetime, *, status: str = "pending_approval") -> list[dict[str, Any]]:
     """The queue as pieces of writing: words nobody approved before first, then those that most wait with.
 
@@ -87,20 +97,13 @@ def queue_by_template(session: Session, now: dt.datetime, *, status: str = "pend
     registration), next_expiry.
     """
     wording = (Recommendation.template_id, Recommendation.template_hash, Recommendation.content_type)
-    approved = wording_approved()
+    approved = func.max(case((wording_approved(), 1), else_=0))
     grouped = (
-        select(
-            *wording,
-            func.max(case((approved, 1), else_=0)).label("wording_approved"),
-            func.count().label("count"),
-            func.count().filter(RecommendationText.severity > 0).label("with_findings"),
-            func.min(Recommendation.first_registered_at).label("oldest"),
-            func.min(Recommendation.expires_at).label("next_expiry"),
-        )
+        select(*wording, approved.label("wording_approved"), *figures_together("count"))
         .join(RecommendationText, current_text())
         .where(in_status(now, status))
         .group_by(*wording)
-        .order_by(func.max(case((approved, 1), else_=0)), func.count().desc(), *wording)
+        .order_by(approved, func.count().desc(), *wording)
     )
     return [dict(row._mapping) | {"wording_approved": bool(row.wording_approved)} for row in session.execute(grouped)]
 
@@ -109,17 +112,15 @@ def waiting(session: Session, now: dt.datetime) -> dict[str, Any]:
     """The queue in figures: {waiting, near_expiry, with_findings, oldest_hours}; what the operators' check shows."""
     figures = (
         select(
-            func.count().label("waiting"),
+            *figures_together("waiting"),
             func.count().filter(Recommendation.expires_at <= now + NEAR_EXPIRY).label("near_expiry"),
-            func.count().filter(RecommendationText.severity > 0).label("with_findings"),
-            func.min(Recommendation.first_registered_at).label("oldest"),
         )
         .join(RecommendationText, current_text())
         .where(in_status(now, "pending_approval"))
     )
-    found = dict(session.execute(figures).one()._mapping)
-    oldest = found.pop("oldest")
-    return found | {"oldest_hours": _hours(now - oldest) if oldest else None}
+    found = session.execute(figures).one()
+    oldest = _hours(now - found.oldest) if found.oldest else None
+    return fields(found, "waiting near_expiry with_findings") | {"oldest_hours": oldest}
 
 
 def ages(session: Session, now: dt.datetime) -> list[float]:
@@ -203,9 +204,7 @@ def _queue_rows(now: dt.datetime) -> AnySelect:
         *columns(Recommendation, "recommendation_id user_id as_of persona content_type"),
         RecommendationText.title,
         status_at(now).label("status"),
-        Recommendation.content_hash,
-        Recommendation.template_id,
-        Recommendation.template_hash,
+        *columns(Recommendation, "content_hash template_id template_hash"),
         wording_approved().label("wording_approved"),
         Recommendation.product_id,
         RecommendationText.findings,

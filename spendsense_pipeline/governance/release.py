@@ -22,6 +22,7 @@ from spendsense_pipeline.governance import audit, consent, endings, experiment_r
 from spendsense_pipeline.governance.database import (
     AnySelect,
     columns,
+    fields,
     matching,
     reading,
     rows_changed,
@@ -181,9 +182,7 @@ def facts_query(now: dt.datetime) -> AnySelect:
             *columns(ConsentPeriod, "consent_id user_id scope opened_at"),
             consent.agreed_at(),
             ConsentPeriod.closed_at,
-            Decision.decision_id,
-            Decision.action,
-            Decision.content_hash,
+            *columns(Decision, "decision_id action content_hash"),
             overtaken,
             RecommendationText.severity,
             Release.release_id,
@@ -239,12 +238,7 @@ class Gate:
 
 
 def propose(
-    engine: Engine,
-    now: dt.datetime,
-    *,
-    consent_days: int = 0,
-    withdrawn: Withdrawn = tuple,
-    weekly_cap: int = 0,
+    engine: Engine, now: dt.datetime, *, consent_days: int = 0, withdrawn: Withdrawn = tuple, weekly_cap: int = 0
 ) -> Proposal:
     """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
     with reading(engine) as session:
@@ -314,17 +308,14 @@ def run_gate(
         recalled = consent.close_lapsed(session, now, terms.consent_days)
         ended = {"lapsed": recalled} | endings.end_due(session, now, _products(session, withdrawn))
         expire(session, now)
+        expires_at = now + dt.timedelta(days=release_days)
+        said = {"consent_days": terms.consent_days, "run_id": run_id, "released_at": now, "expires_at": expires_at}
         releases: list[dict[str, Any]] = [
             {
                 "release_id": identifier("rel", facts.recommendation_id),
-                "recommendation_id": facts.recommendation_id,
-                "consent_id": cited.consent_id,
-                "decision_id": cited.decision_id,
-                "content_hash": facts.content_hash,
-                "consent_days": terms.consent_days,
-                "run_id": run_id,
-                "released_at": now,
-                "expires_at": now + dt.timedelta(days=release_days),
+                **fields(facts, "recommendation_id content_hash"),
+                **cited._asdict(),
+                **said,
             }
             for facts, cited in allowed
         ]
@@ -336,14 +327,8 @@ def run_gate(
                 recommendation.c.content_hash == bindparam("hashed"),
                 recommendation.c.released_at.is_(None),
             )
-            rows_changed(
-                session,
-                marked,
-                [
-                    {"of": row["recommendation_id"], "hashed": row["content_hash"], "released_at": now}
-                    for row in releases
-                ],
-            )
+            of_each = [{"of": row["recommendation_id"], "hashed": row["content_hash"]} for row in releases]
+            rows_changed(session, marked.values(released_at=now), of_each)
             ended["replaced"] = endings.end_replaced(session, [facts.user_id for facts, _ in allowed], now)
     return Gate(
         [row["recommendation_id"] for row in releases],
@@ -486,15 +471,12 @@ def _feed(*, limited: bool, of_one: bool) -> AnySelect:
     now, agreed_after = (bindparam(name, type_=UtcTime) for name in ("now", "agreed_after"))
     return (
         select(
-            Release.release_id,
-            Release.recommendation_id,
+            *columns(Release, "release_id recommendation_id"),
             Recommendation.user_id,
-            RecommendationText.title,
-            RecommendationText.content,
+            *columns(RecommendationText, "title content"),
             *columns(Release, "content_hash consent_id decision_id released_at expires_at"),
             *columns(Recommendation, "content_type product_id persona insight as_of"),
-            RecommendationText.rationale,
-            RecommendationText.slots,
+            *columns(RecommendationText, "rationale slots"),
         )
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
         .join(RecommendationText, text_is(RecommendationText, Release, Release.content_hash))

@@ -6,10 +6,10 @@ decide what, and what a decision changes. Does not belong here: what waits (``qu
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from sqlalchemy import Engine, bindparam, func, select, update
 from sqlalchemy.orm import Session
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.durations import DRAFT_LIFE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, policy
-from spendsense_pipeline.governance.database import AnyRow, columns, matching, rows_changed, storable, writing
+from spendsense_pipeline.governance.database import AnyRow, columns, fields, matching, rows_changed, storable, writing
 from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, hash_of, status_of
 from spendsense_pipeline.governance.models import (
@@ -42,65 +42,69 @@ LONGEST = {"title": 200, "content": 8_000, "reason": 2_000}
 
 
 class Refusal(StrEnum):
-    """Why a decision was not taken. The list is closed: programs may rely on it."""
+    """Why a decision was not taken, and what to do about it. The list is closed: programs may rely on it."""
 
-    UNKNOWN_RECOMMENDATION = "unknown_recommendation"
-    NAMED_TWICE = "named_twice"
-    UNKNOWN_ACTION = "unknown_action"
-    UNKNOWN_OPERATOR = "unknown_operator"
-    INACTIVE_OPERATOR = "inactive_operator"
-    OPERATOR_IS_CUSTOMER = "operator_is_customer"
-    NOT_PERMITTED = "not_permitted"
-    OUT_OF_SCOPE = "out_of_scope"
-    NOT_QUALIFIED = "not_qualified"
-    OWN_RECOMMENDATION = "own_recommendation"
-    ALREADY_DECIDED = "already_decided"
-    ALREADY_RELEASED = "already_released"
-    EXPIRED = "expired"
-    VOIDED = "voided"
-    SUPERSEDED = "superseded"
-    HASH_REQUIRED = "hash_required"
-    CHANGED = "changed"
-    TEXT_CHANGED = "text_changed"
-    CRITICAL_FINDING = "critical_finding"
-    FOUR_EYES = "four_eyes"
-    SAMPLE_REQUIRED = "sample_required"
-    REASON_REQUIRED = "reason_required"
-    INVALID_TEXT = "invalid_text"
-    NOTHING_CHANGED = "nothing_changed"
-    NOTHING_TO_UNDO = "nothing_to_undo"
+    advice: str
 
+    def __new__(cls, code: str, advice: str = "") -> Self:
+        """A member is its code, and found by it; the advice is for those who read."""
+        member = str.__new__(cls, code)
+        member._value_, member.advice = code, advice
+        return member
 
-ADVICE = {
-    Refusal.UNKNOWN_RECOMMENDATION: "`spendsense queue` lists those that wait",
-    Refusal.NAMED_TWICE: "it stood in this call before; name it once",
-    Refusal.UNKNOWN_ACTION: "approve, reject, override or undo",
-    Refusal.UNKNOWN_OPERATOR: "`spendsense operator list` shows who may decide, `operator add` registers somebody",
-    Refusal.INACTIVE_OPERATOR: "another operator brings one back: `spendsense operator add OP --by ANOTHER`",
-    Refusal.OPERATOR_IS_CUSTOMER: "the name is a customer's; `spendsense operator add` registers another",
-    Refusal.NOT_PERMITTED: "only the role operator decides; `spendsense operator add OP --role operator` gives it",
-    Refusal.OUT_OF_SCOPE: "this operator does not decide on such content; `spendsense operator list` says on which",
-    Refusal.NOT_QUALIFIED: "this operator's qualification is over; `spendsense operator add OP --qualified-until DAY`",
-    Refusal.OWN_RECOMMENDATION: "it is about you; another operator decides",
-    Refusal.ALREADY_DECIDED: "`spendsense show REC` says by whom; until it is released, `undo` takes an approval or "
-    "override back, a rejection is final",
-    Refusal.ALREADY_RELEASED: "only the customer's revocation takes it back; `spendsense why REC` tells its way",
-    Refusal.EXPIRED: f"it waited longer than {DRAFT_LIFE.days} days and cannot be released any more",
-    Refusal.VOIDED: "its consent ended; there is nothing to decide",
-    Refusal.SUPERSEDED: "a newer draft took its place; decide about that one",
-    Refusal.HASH_REQUIRED: "look at it first with `spendsense show REC`, or name the text you saw: REC@HASH",
-    Refusal.CHANGED: "its text is another one now; look again with `spendsense show REC`",
-    Refusal.TEXT_CHANGED: "its stored words are not those registered; `spendsense audit verify` names the row",
-    Refusal.CRITICAL_FINDING: "`spendsense show REC` names it; `override` puts other words in its place",
-    Refusal.FOUR_EYES: "another operator approves what this one wrote",
-    Refusal.SAMPLE_REQUIRED: "look at one of them first: `spendsense show REC --operator OP`",
-    Refusal.REASON_REQUIRED: "say why; the reason is kept with the decision",
-    Refusal.INVALID_TEXT: "a title of at most 200 characters, a text of at most 8,000, neither empty; a reason of at "
-    "most 2,000",
-    Refusal.NOTHING_CHANGED: "these are the words that stand; approve them instead",
-    Refusal.NOTHING_TO_UNDO: "it waits already",
-}
-"""What to do about a refusal, for those who read; programs have the code."""
+    UNKNOWN_RECOMMENDATION = "unknown_recommendation", "`spendsense queue` lists those that wait"
+    NAMED_TWICE = "named_twice", "it stood in this call before; name it once"
+    UNKNOWN_ACTION = "unknown_action", "approve, reject, override or undo"
+    UNKNOWN_OPERATOR = (
+        "unknown_operator",
+        "`spendsense operator list` shows who may decide, `operator add` registers somebody",
+    )
+    INACTIVE_OPERATOR = (
+        "inactive_operator",
+        "another operator brings one back: `spendsense operator add OP --by ANOTHER`",
+    )
+    OPERATOR_IS_CUSTOMER = (
+        "operator_is_customer",
+        "the name is a customer's; `spendsense operator add` registers another",
+    )
+    NOT_PERMITTED = (
+        "not_permitted",
+        "only the role operator decides; `spendsense operator add OP --role operator` gives it",
+    )
+    OUT_OF_SCOPE = (
+        "out_of_scope",
+        "this operator does not decide on such content; `spendsense operator list` says on which",
+    )
+    NOT_QUALIFIED = (
+        "not_qualified",
+        "this operator's qualification is over; `spendsense operator add OP --qualified-until DAY`",
+    )
+    OWN_RECOMMENDATION = "own_recommendation", "it is about you; another operator decides"
+    ALREADY_DECIDED = (
+        "already_decided",
+        "`spendsense show REC` says by whom; until it is released, `undo` takes an approval or "
+        "override back, a rejection is final",
+    )
+    ALREADY_RELEASED = (
+        "already_released",
+        "only the customer's revocation takes it back; `spendsense why REC` tells its way",
+    )
+    EXPIRED = "expired", f"it waited longer than {DRAFT_LIFE.days} days and cannot be released any more"
+    VOIDED = "voided", "its consent ended; there is nothing to decide"
+    SUPERSEDED = "superseded", "a newer draft took its place; decide about that one"
+    HASH_REQUIRED = "hash_required", "look at it first with `spendsense show REC`, or name the text you saw: REC@HASH"
+    CHANGED = "changed", "its text is another one now; look again with `spendsense show REC`"
+    TEXT_CHANGED = "text_changed", "its stored words are not those registered; `spendsense audit verify` names the row"
+    CRITICAL_FINDING = "critical_finding", "`spendsense show REC` names it; `override` puts other words in its place"
+    FOUR_EYES = "four_eyes", "another operator approves what this one wrote"
+    SAMPLE_REQUIRED = "sample_required", "look at one of them first: `spendsense show REC --operator OP`"
+    REASON_REQUIRED = "reason_required", "say why; the reason is kept with the decision"
+    INVALID_TEXT = (
+        "invalid_text",
+        "a title of at most 200 characters, a text of at most 8,000, neither empty; a reason of at most 2,000",
+    )
+    NOTHING_CHANGED = "nothing_changed", "these are the words that stand; approve them instead"
+    NOTHING_TO_UNDO = "nothing_to_undo", "it waits already"
 
 
 def advice(refused: str | None, recommendation_id: str, findings: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -113,7 +117,7 @@ def advice(refused: str | None, recommendation_id: str, findings: Sequence[Mappi
     """
     if findings:
         return "; ".join(finding_line(one) for one in findings)
-    return ADVICE.get(Refusal(refused), "").replace("REC", recommendation_id) if refused in set(Refusal) else ""
+    return Refusal(refused).advice.replace("REC", recommendation_id) if refused in set(Refusal) else ""
 
 
 def finding_line(finding: Mapping[str, Any]) -> str:
@@ -152,6 +156,11 @@ def reference(text: str) -> tuple[str, str | None]:
     return name, seen or None
 
 
+def requests(action: str, references: Iterable[str], operator_id: str, **said: Any) -> list[Request]:
+    """This decision on each ``REC[@HASH]``; ``said`` are other fields of ``Request``."""
+    return [Request(action, name, operator_id, seen, **said) for name, seen in (reference(text) for text in references)]
+
+
 def approve(
     engine: Engine,
     references: Sequence[str],
@@ -167,16 +176,14 @@ def approve(
     text, since nothing else can have been seen, and where the text that ``show`` last gave this operator, by name,
     still stands.
     """
-    asked = [Request("approve", *_item_named(text, operator_id), reason=note) for text in references]
-    return decide(engine, asked, now, **how)
+    return decide(engine, requests("approve", references, operator_id, reason=note), now, **how)
 
 
 def reject(
     engine: Engine, references: Sequence[str], operator_id: str, now: dt.datetime, *, reason: str, **how: Any
 ) -> list[dict[str, Any]]:
     """Reject for good. Keeps this template away from this customer for 90 days."""
-    asked = [Request("reject", *_item_named(text, operator_id), reason=reason) for text in references]
-    return decide(engine, asked, now, **how)
+    return decide(engine, requests("reject", references, operator_id, reason=reason), now, **how)
 
 
 def override(
@@ -192,8 +199,8 @@ def override(
     **how: Any,
 ) -> list[dict[str, Any]]:
     """Put other words in the place of a waiting text; the pipeline's own text is kept for ever."""
-    asked = Request("override", *_item_named(text, operator_id), reason=reason, title=title, content=content)
-    return decide(engine, [asked], now, guardrails=guardrails, **how)
+    asked = requests("override", [text], operator_id, reason=reason, title=title, content=content)
+    return decide(engine, asked, now, guardrails=guardrails, **how)
 
 
 def undo(
@@ -206,13 +213,7 @@ def undo(
     **how: Any,
 ) -> list[dict[str, Any]]:
     """Take back an approval or an override that was not released yet; the recommendation waits again."""
-    asked = [Request("undo", *_item_named(text, operator_id), reason=reason) for text in references]
-    return decide(engine, asked, now, **how)
-
-
-def _item_named(text: str, operator_id: str) -> tuple[str, str, str | None]:
-    name, seen = reference(text)
-    return name, operator_id, seen
+    return decide(engine, requests("undo", references, operator_id, reason=reason), now, **how)
 
 
 def decide(
@@ -444,17 +445,12 @@ class _Desk:
         decision_id = identifier("dec", f"{name} {ordinal}")
         self.decisions.append(
             {
+                **fields(request, "recommendation_id action operator_id reason"),
+                **fields(rules, "made run_id known_by"),
                 "decision_id": decision_id,
-                "recommendation_id": name,
                 "ordinal": ordinal,
-                "action": request.action,
-                "operator_id": request.operator_id,
                 "content_hash": item["content_hash"],
-                "reason": request.reason,
-                "made": rules.made,
-                "run_id": rules.run_id,
                 "decided_at": rules.now,
-                "known_by": rules.known_by,
             }
         )
         return decision_id

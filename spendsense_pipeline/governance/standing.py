@@ -20,11 +20,7 @@ from spendsense_pipeline.governance import audit, operators, wordings
 from spendsense_pipeline.governance.database import fields, quoted, reading, storable, writing
 from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, wording_held
-from spendsense_pipeline.governance.models import (
-    Recommendation,
-    RecommendationText,
-    StandingApproval,
-)
+from spendsense_pipeline.governance.models import Recommendation, RecommendationText, StandingApproval
 from spendsense_pipeline.governance.registration import is_figure
 from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within
 
@@ -68,21 +64,17 @@ def approve(
         for earlier in session.scalars(select(StandingApproval).where(*theirs, *_live(now))):
             earlier.ended_at, earlier.ended_by = now, operator_id
         count, _ = audit.head(session)
-        row: dict[str, Any] = {
+        given: dict[str, Any] = {
             "standing_id": identifier("sta", f"{wording} {operator_id} {count}"),
             "template_id": wording[0],
             "template_hash": wording[1],
-            "operator_id": operator_id,
             "until": until,
-            "read_percent": read_percent,
-            "bounds": json.dumps(_bounds_seen(session, wording), ensure_ascii=False, sort_keys=True),
-            "known_by": known_by,
-            "given_at": now,
         }
-        audit.record(session, StandingApproval, [row], now)
-    return {name: row[name] for name in ("standing_id", "template_id", "template_hash", "until")} | {
-        "bounds": json.loads(row["bounds"])
-    }
+        bounds = _bounds_seen(session, wording)
+        said = {"operator_id": operator_id, "read_percent": read_percent, "known_by": known_by, "given_at": now}
+        stored = json.dumps(bounds, ensure_ascii=False, sort_keys=True)
+        audit.record_one(session, StandingApproval, now, **given, **said, bounds=stored)
+    return given | {"bounds": bounds}
 
 
 def end(engine: Engine, standing_id: str, actor: str, now: dt.datetime) -> str:
@@ -113,13 +105,7 @@ def listed(session: Session, now: dt.datetime) -> list[dict[str, Any]]:
     ]
 
 
-def apply(
-    engine: Engine,
-    now: dt.datetime,
-    *,
-    four_eyes: bool = False,
-    run_id: str | None = None,
-) -> list[str]:
+def apply(engine: Engine, now: dt.datetime, *, four_eyes: bool = False, run_id: str | None = None) -> list[str]:
     """Approve what came in since under standing approvals; returns the recommendation ids.
 
     What an approval does not cover waits for an operator like everything else.
@@ -194,10 +180,7 @@ def _bounds_seen(session: Session, wording: Wording) -> dict[str, dict[str, Any]
     rows = session.scalars(
         select(RecommendationText.slots)
         .join(Recommendation, and_(current_text(), Recommendation.content_hash == Recommendation.original_hash))
-        .where(
-            has_wording(wording),
-            Recommendation.status.in_(("pending_approval", "approved")),
-        )
+        .where(has_wording(wording), Recommendation.status.in_(("pending_approval", "approved")))
     )
     for text in rows:
         for slot, filled in json.loads(text).items():

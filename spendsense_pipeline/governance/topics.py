@@ -86,14 +86,7 @@ def history(session: Session, user_id: str) -> list[dict[str, Any]]:
 
 
 def choose(
-    session: Session,
-    user_id: str,
-    wanted: dict[str, bool],
-    now: dt.datetime,
-    *,
-    actor: str,
-    source: str,
-    channel: str,
+    session: Session, user_id: str, wanted: dict[str, bool], now: dt.datetime, *, actor: str, source: str, channel: str
 ) -> dict[str, bool]:
     """Record what changed, with all that switching off means; returns ``choices`` afterwards.
 

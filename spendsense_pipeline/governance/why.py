@@ -12,13 +12,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.governance.consent import event_row
 from spendsense_pipeline.governance.database import fields
-from spendsense_pipeline.governance.models import (
-    ConsentEvent,
-    Recall,
-    Recommendation,
-    RecommendationText,
-    Release,
-)
+from spendsense_pipeline.governance.models import ConsentEvent, Recall, Recommendation, RecommendationText, Release
 from spendsense_pipeline.governance.queue import full, text_row
 
 

@@ -18,13 +18,8 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import AnyRow, columns, fields, storable, writing
 from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, original_text
-from spendsense_pipeline.governance.models import (
-    OPEN,
-    Recommendation,
-    RecommendationText,
-    TemplateDecision,
-    Viewing,
-)
+from spendsense_pipeline.governance.models import OPEN, Recommendation, RecommendationText, TemplateDecision, Viewing
+from spendsense_pipeline.governance.queue import figures_together
 from spendsense_pipeline.governance.registration import is_figure
 from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within, names_hash
 
@@ -159,12 +154,7 @@ def named(session: Session, reference: str) -> Wording:
 
 def _waiting_drafts(session: Session, now: dt.datetime, wording: Wording, after: str) -> Sequence[AnyRow]:
     return session.execute(
-        select(
-            Recommendation.recommendation_id,
-            Recommendation.content_hash,
-            Recommendation.original_hash,
-            RecommendationText.severity,
-        )
+        select(*columns(Recommendation, "recommendation_id content_hash original_hash"), RecommendationText.severity)
         .join(RecommendationText, current_text())
         .where(has_wording(wording), in_status(now, "pending_approval"), Recommendation.recommendation_id > after)
         .order_by(Recommendation.recommendation_id)
@@ -199,36 +189,22 @@ def _record_decision(
     run_id: str | None,
 ) -> None:
     before = session.scalar(select(func.max(TemplateDecision.ordinal)).where(has_wording(wording, TemplateDecision)))
-    row = {
-        "template_id": wording[0],
-        "template_hash": wording[1],
-        "ordinal": (before or 0) + 1,
-        "operator_id": operator_id,
-        "sample_id": sample,
-        "approved": approved,
-        "run_id": run_id,
-        "decided_at": now,
-    }
-    audit.record(session, TemplateDecision, [row], now)
+    about = {"template_id": wording[0], "template_hash": wording[1], "ordinal": (before or 0) + 1, "decided_at": now}
+    said = {"operator_id": operator_id, "sample_id": sample, "approved": approved, "run_id": run_id}
+    audit.record_one(session, TemplateDecision, now, **about, **said)
 
 
 def _waiting(session: Session, now: dt.datetime, *which: ColumnElement[bool]) -> dict[Wording, dict[str, Any]]:
     """How many drafts wait in which wording, how many of them with findings, and since and until when."""
     wording = (Recommendation.template_id, Recommendation.template_hash)
     grouped = (
-        select(
-            *wording,
-            func.count(),
-            func.count().filter(RecommendationText.severity > 0),
-            func.min(Recommendation.first_registered_at),
-            func.min(Recommendation.expires_at),
-        )
+        select(*wording, *figures_together("waiting"))
         .join(RecommendationText, current_text())
         .where(in_status(now, "pending_approval"), *which)
         .group_by(*wording)
     )
-    names = ("waiting", "with_findings", "oldest", "next_expiry")
-    return {(row[0], row[1]): dict(zip(names, row[2:], strict=True)) for row in session.execute(grouped)}
+    names = "waiting with_findings oldest next_expiry"
+    return {(row.template_id, row.template_hash): fields(row, names) for row in session.execute(grouped)}
 
 
 def _approved(session: Session, only: Wording | None = None) -> set[Wording]:
@@ -258,9 +234,7 @@ def _wording_texts(session: Session, now: dt.datetime, wording: Wording, *, wait
     extremes = [figures[slot][end]["recommendation_id"] for slot in figures for end in ("lowest", "highest")]
     chosen = list(dict.fromkeys([*extremes, *(one.recommendation_id for one in drafts)]))[:RENDERINGS]
     words = session.execute(
-        select(
-            *columns(RecommendationText, "recommendation_id content_hash title content rationale findings"),
-        )
+        select(*columns(RecommendationText, "recommendation_id content_hash title content rationale findings"))
         .join(Recommendation, original_text())
         .where(RecommendationText.recommendation_id.in_(chosen))
     )

@@ -76,11 +76,7 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(
-        CORSMiddleware,
-        allow_origins=service.origins,
-        allow_credentials=True,
-        allow_methods=["*"],
-        allow_headers=["*"],
+        CORSMiddleware, allow_origins=service.origins, allow_credentials=True, allow_methods=["*"], allow_headers=["*"]
     )
     ancestors = " ".join(("'self'", *service.origins))
     app.add_middleware(Guard, rate=service.settings.rate_limit, metrics=app.state.metrics, ancestors=ancestors)

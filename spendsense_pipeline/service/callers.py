@@ -10,7 +10,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request, Response
@@ -233,24 +233,19 @@ def _require_own_origin(request: Request, service: Service) -> None:
 def begin_session(service: Service, operator: credentials.Person, response: Response) -> None:
     """Give the browser a session of this person."""
     payload = {"operator": operator.operator_id, "at": service.now().timestamp(), "id": secrets.token_hex(8)}
+    keep(response, service, COOKIE, service.sign("session", payload), SESSION)
+
+
+def keep(
+    response: Response, service: Service, name: str, value: str, lifetime: dt.timedelta, *, path: str = "/"
+) -> None:
+    """Give the browser a cookie that no script reads and other sites' forms do not send."""
     response.set_cookie(
-        COOKIE,
-        service.sign("session", payload),
-        max_age=int(SESSION.total_seconds()),
+        name,
+        value,
+        max_age=int(lifetime.total_seconds()),
         httponly=True,
         samesite="lax",
         secure=service.secure,
-        path="/",
+        path=path,
     )
-
-
-def rules_of(route: Any) -> list[Any]:
-    """The rules that a route has, found among its dependencies; for the test that no route is without one."""
-    found: list[Any] = []
-    pending = list(getattr(getattr(route, "dependant", None), "dependencies", []))
-    while pending:
-        dependant = pending.pop()
-        if hasattr(dependant.call, "permissions"):
-            found.append(dependant.call)
-        pending += dependant.dependencies
-    return found

@@ -33,11 +33,7 @@ FAMILIES: Final = ("income", "credit", "savings", "subscriptions", "trust")
 
 @router.get("/desk/customers")
 def customers(
-    request: Request,
-    caller: Reader,
-    consent: Literal["", "yes", "no"] = "",
-    persona: str = "",
-    offset: Offset = 0,
+    request: Request, caller: Reader, consent: Literal["", "yes", "no"] = "", persona: str = "", offset: Offset = 0
 ) -> Response:
     """The list, with filters and pages."""
     service = of(request)
@@ -51,13 +47,7 @@ def customers(
         offset=offset,
     )
     return page(
-        request,
-        "customers.html",
-        caller=caller,
-        found=found,
-        consent=consent,
-        persona=persona,
-        personas=BY_PRIORITY,
+        request, "customers.html", caller=caller, found=found, consent=consent, persona=persona, personas=BY_PRIORITY
     )
 
 

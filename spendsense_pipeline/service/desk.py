@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from spendsense_pipeline.durations import STANDING_APPROVAL
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import activity, endings, queue, review, standing
+from spendsense_pipeline.governance import activity, audit, endings, queue, review, standing
 from spendsense_pipeline.governance import wordings as templates
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import STATUSES
@@ -98,7 +98,7 @@ def desk(request: Request, caller: Reader) -> Response:
     """The page; its script asks for the queue."""
     service = of(request)
     with reading(service.engine) as session:
-        waiting, seq = activity.waiting(session, service.now()), activity.newest(session)
+        waiting, (seq, _) = activity.waiting(session, service.now()), audit.head(session)
     return page(
         request,
         "desk.html",
@@ -126,7 +126,7 @@ def queue_page(
     """A part of the queue in its order: {queue, total, limit, offset, seq}; ``seq`` is where changes go on from."""
     now = service.now()
     with reading(service.engine) as session:
-        seq = activity.newest(session)
+        seq, _ = audit.head(session)
         found = queue.queue(
             session,
             now,
@@ -145,7 +145,15 @@ def read_item(request: Request, caller: Reader, recommendation_id: str, prefetch
     """One text in full. That it was opened is remembered, except where the page only fetches ahead of its reader."""
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(f"/desk?{urlencode({'item': recommendation_id})}", 303)
-    return _text_of_desk(request, caller, recommendation_id, opened=not prefetch)
+    service = of(request)
+    now = service.now()
+    shown = None
+    if not prefetch:
+        shown = queue.show(service.engine, recommendation_id, now, operator_id=str(caller.operator_id))
+    with reading(service.engine) as session:
+        found = pane.item(session, shown or queue.full(session, recommendation_id, now), now)
+        looking = _others(activity.looking(session, now, recommendation_id), caller)
+    return answer(found | {"looking": looking})
 
 
 @router.post("/desk/item/{recommendation_id}/opened")
@@ -156,18 +164,6 @@ def open_item(service: Here, caller: Reader, recommendation_id: str) -> Response
     with reading(service.engine) as session:
         looking = _others(activity.looking(session, now, recommendation_id), caller)
     return answer({name: shown[name] for name in ("content_hash", "status")} | {"looking": looking})
-
-
-def _text_of_desk(request: Request, caller: Caller, recommendation_id: str, *, opened: bool) -> Response:
-    service = of(request)
-    now = service.now()
-    shown = None
-    if opened:
-        shown = queue.show(service.engine, recommendation_id, now, operator_id=str(caller.operator_id))
-    with reading(service.engine) as session:
-        found = pane.item(session, shown or queue.full(session, recommendation_id, now), now)
-        looking = _others(activity.looking(session, now, recommendation_id), caller)
-    return answer(found | {"looking": looking})
 
 
 def _others(looking: Mapping[str, Sequence[str]], caller: Caller) -> list[str]:
@@ -218,7 +214,7 @@ def changes(service: Here, caller: Reader, since: Place) -> Response:
     with reading(service.engine) as session:
         found = activity.decisions_since(session, since, now)
         full = len(found) == activity.DECISIONS_AT_ONCE
-        seq = found[-1]["seq"] if full else activity.newest(session)
+        seq = found[-1]["seq"] if full else audit.head(session)[0]
         waiting = activity.waiting(session, now)
         looking = activity.looking(session, now)
     others = {name: [one for one in who if one != caller.operator_id] for name, who in looking.items()}

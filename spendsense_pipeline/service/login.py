@@ -16,9 +16,9 @@ from joserfc.errors import JoseError
 from spendsense_pipeline.durations import LOGIN_FORM, LOGIN_LINK
 from spendsense_pipeline.governance import credentials
 from spendsense_pipeline.governance.database import writing
-from spendsense_pipeline.service.callers import COOKIE, Caller, begin_session, person, public
+from spendsense_pipeline.service.callers import COOKIE, Caller, begin_session, keep, person, public
 from spendsense_pipeline.service.rendering import page
-from spendsense_pipeline.service.state import Here, Service, of
+from spendsense_pipeline.service.state import Here, Service, answer, of
 from spendsense_pipeline.settings import is_safe_address
 
 router = APIRouter(include_in_schema=False)
@@ -46,8 +46,6 @@ def home(request: Request) -> Response:
     """A browser goes to the desk; a program gets a word."""
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse("/desk", 303)
-    from spendsense_pipeline.service.state import answer
-
     return answer({"message": "SpendSense", "docs": "/docs"})
 
 
@@ -69,21 +67,8 @@ def _form(request: Request, goes_to: str, problem: str = "", status: int = 200) 
         form=service.sign("login-form", {"browser": service.mark("login-form", nonce)}),
         issuer=service.settings.oidc_issuer,
     )
-    _keep(response, service, FORM_COOKIE, nonce, LOGIN_FORM)
+    keep(response, service, FORM_COOKIE, nonce, LOGIN_FORM, path="/login")
     return response
-
-
-def _keep(response: Response, service: Service, name: str, value: str, lifetime: dt.timedelta) -> None:
-    """Give the browser a cookie for the way in; other sites' forms do not send it."""
-    response.set_cookie(
-        name,
-        value,
-        max_age=int(lifetime.total_seconds()),
-        httponly=True,
-        samesite="lax",
-        secure=service.secure,
-        path="/login",
-    )
 
 
 def _of_this_browser(request: Request, form: str) -> bool:
@@ -153,7 +138,7 @@ async def to_issuer(request: Request) -> Response:
         response: Response = await client.authorize_redirect(request, _callback(request))
     except (httpx2.HTTPError, httpx2.InvalidURL, OAuthError, ValueError) as error:
         raise _unreachable(error) from None
-    _keep(response, service, ISSUER_COOKIE, service.sign("issuer", kept), AT_ISSUER)
+    keep(response, service, ISSUER_COOKIE, service.sign("issuer", kept), AT_ISSUER, path="/login")
     return response
 
 

@@ -103,16 +103,7 @@ class NewToken(BaseModel):
 def add_token(service: Here, new: NewToken, caller: Admin) -> Response:
     """Make a token; the answer shows it this once."""
     with writing(service.engine) as session:
-        made = credentials.add_token(
-            session,
-            new.name,
-            new.scopes,
-            service.now(),
-            created_by=caller.name,
-            user_id=new.user_id,
-            operator_id=new.operator_id,
-            expires_at=new.expires_at,
-        )
+        made = credentials.add_token(session, now=service.now(), created_by=caller.name, **new.model_dump())
     return answer(made, 201, {"cache-control": "no-store"})
 
 
@@ -136,17 +127,8 @@ class Order(BaseModel):
 @router.post("/admin/recalls")
 def recall(service: Here, order: Order, caller: Admin) -> Response:
     """Take back one text, a wording, a product's offers, or what an operator decided since a moment."""
-    return answer(
-        endings.recall(
-            service.engine,
-            order.target,
-            order.subject,
-            service.now(),
-            reason=order.reason,
-            actor=caller.operator_id or operators.LOCAL,
-            since=order.since,
-        )
-    )
+    actor = caller.operator_id or operators.LOCAL
+    return answer(endings.recall(service.engine, now=service.now(), actor=actor, **order.model_dump()))
 
 
 @router.post("/admin/messages/replay")

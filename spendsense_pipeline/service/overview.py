@@ -92,18 +92,20 @@ def _figures_of_day(root: str, consents: profiles.Consents) -> dict[str, Any] | 
     except warehouse.NotMaterialized:
         return None
     metrics = _newest_partition(root, "evaluation_metrics")
-    personas = sorted({name for found in counts["personas"].values() for name in found})
+    windows = list(counts["personas"].values())
+    personas = sorted({name for found in windows for name in found})
     return {
         "users": counts["users"],
         "personas": [
-            (words(name), *(rows[name] for rows in windows))
-            for windows in [
-                [
-                    {row["name"]: row for row in charts.bars({p: found.get(p, 0) for p in personas})}
+            (words(name), *rows)
+            for name, *rows in zip(
+                personas,
+                *(
+                    charts.bars({name: found.get(name, 0) for name in personas})
                     for found in counts["personas"].values()
-                ]
-            ]
-            for name in personas
+                ),
+                strict=True,
+            )
         ],
         "insights": charts.bars(_insight_bars(root)),
         "as_of": metrics[0]["as_of"] if metrics else None,
@@ -114,6 +116,10 @@ def _figures_of_day(root: str, consents: profiles.Consents) -> dict[str, Any] | 
         ],
         "fairness": _fairness_table([row for row in metrics if row["dimension"] is not None]),
     }
+
+
+def _persona_bars(personas: Sequence[str], found: Mapping[str, int]) -> list[dict[str, Any]]:
+    return charts.bars({name: found.get(name, 0) for name in personas})
 
 
 def _newest_partition(root: str, asset: str) -> list[dict[str, Any]]:

@@ -47,12 +47,7 @@ def feed(
     without consent look alike.
     """
     items = of_customer(of(request), caller.of_customer(user_id), since)
-    shown = {
-        "items": items[offset : offset + limit],
-        "total": len(items),
-        "limit": limit,
-        "offset": offset,
-    }
+    shown = {"items": items[offset : offset + limit], "total": len(items), "limit": limit, "offset": offset}
     response = answer(shown, headers={"cache-control": "private, no-cache", "vary": "authorization"})
     tag = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
     if request.headers.get("if-none-match") == tag:
@@ -147,9 +142,7 @@ class ConsentChoice(BaseModel):
 
 @router.get("/customers/{user_id}/consent")
 def consent_of(
-    service: Here,
-    user_id: str,
-    caller: Annotated[Caller, Depends(allow("consent:write", "feed:read", "read"))],
+    service: Here, user_id: str, caller: Annotated[Caller, Depends(allow("consent:write", "feed:read", "read"))]
 ) -> Response:
     """Consent by scope and by topic, and all that happened to it, oldest first."""
     return answer(consents(service, caller.of_customer(user_id)))
@@ -170,10 +163,7 @@ def consents(service: Service, user_id: str) -> dict[str, Any]:
 
 @router.put("/customers/{user_id}/consent")
 def change_consent(
-    service: Here,
-    user_id: str,
-    choice: ConsentChoice,
-    caller: Annotated[Caller, Depends(allow("consent:write"))],
+    service: Here, user_id: str, choice: ConsentChoice, caller: Annotated[Caller, Depends(allow("consent:write"))]
 ) -> Response:
     """Grant or revoke scopes, switch topics; a repeat changes nothing and leaves no entry."""
     change(service, caller.of_customer(user_id), choice, actor=user_id, source=f"/v1 ({caller.name})")

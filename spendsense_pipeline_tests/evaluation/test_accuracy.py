@@ -193,7 +193,7 @@ def test_standing_orders_count_when_paid_three_times_to_the_same_side_at_their_a
         {"merchant": "B", "typical_amount": -25.0, "kind": "bill"},
         {"merchant": "D", "typical_amount": -25.0, "kind": "bill"},
     )
-    measured = accuracy.standing_order_recall(found, pd.Series(["a", "b", "d"]), orders)
+    measured = report.standing_order_recall(found, pd.Series(["a", "b", "d"]), orders)
     assert measured["value"].tolist() == [0.5, pytest.approx(2 / 3)]
 
 

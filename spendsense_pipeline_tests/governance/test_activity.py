@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from spendsense_pipeline.durations import LOOKING
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import activity, queue, review, wordings
+from spendsense_pipeline.governance import activity, audit, queue, review, wordings
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import FeedbackEvent, Release
 from spendsense_pipeline_tests.governance.town import DAY, NOTABLE, NOW, approve, gate, seen, waiting_draft
@@ -16,13 +16,13 @@ from spendsense_pipeline_tests.governance.town import DAY, NOTABLE, NOW, approve
 def test_who_decided_what_is_heard_once_and_counted(engine: Engine) -> None:
     first, second = waiting_draft(engine, "mia"), waiting_draft(engine, "raj", template="other")
     with reading(engine) as session:
-        since = activity.newest(session)
+        since = audit.head(session)[0]
     approve(engine, first)
     review.reject(engine, [seen(second)], "ben", NOW, reason="tone")
     with reading(engine) as session:
         heard = activity.decisions_since(session, since, NOW)
         assert [(one["operator_id"], one["status"]) for one in heard] == [("ada", "approved"), ("ben", "rejected")]
-        assert activity.decisions_since(session, activity.newest(session), NOW) == []
+        assert activity.decisions_since(session, audit.head(session)[0], NOW) == []
         assert [row["reject"] for row in activity.decisions_by_operator(session)] == [0, 1]
         assert [row["template_id"] for row in activity.refused_by_wording(session)] == ["other"]
         assert activity.waiting(session, NOW) == 0

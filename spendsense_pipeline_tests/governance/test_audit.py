@@ -18,7 +18,7 @@ from spendsense_pipeline.governance import (
     review,
     wordings,
 )
-from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.database import fields, reading, writing
 from spendsense_pipeline.governance.models import AuditEntry
 from spendsense_pipeline_tests.governance.conftest import told_once
 from spendsense_pipeline_tests.governance.town import (
@@ -180,7 +180,8 @@ def test_every_change_is_found_and_named(told: Engine, statement: str, place: st
 def test_an_inserted_row_is_found(told: Engine) -> None:
     tampered(
         told,
-        "INSERT INTO recalls SELECT release_id, 999, recommendation_id, 'x', released_at, NULL FROM releases"
+        "INSERT INTO recalls (release_id, seq, recommendation_id, cause, recalled_at) "
+        "SELECT release_id, 999, recommendation_id, 'x', released_at FROM releases"
         f" WHERE release_id NOT IN (SELECT release_id FROM recalls) AND seq = {places(told)['release1']}",
     )
     broken = verified(told).first_broken
@@ -276,11 +277,11 @@ def test_a_stranger_verifies_the_chain_by_the_recipe_in_the_docs(told: Engine) -
             parts = [link.seq, link.kind, link.recorded_at, link.payload, link.commitment, previous]
             previous = hashed(parts)
             assert link.hash == previous
-            kind = audit.KINDS[link.kind]
-            row = session.query(kind.model).filter_by(seq=place).one_or_none()
+            model = audit.MODELS[link.kind]
+            row = session.query(model).filter_by(seq=place).one_or_none()
             assert (row is None) == (link.salt is None) == (place in emptied)
             if row is not None:
-                assert link.commitment == hashed([link.salt, *(getattr(row, name) for name in kind.committed)])
+                assert link.commitment == hashed([link.salt, place, *fields(row, model.audited.committed).values()])
         assert audit.head(session) == (len(links), previous)
         assert len(emptied) > 3
 

@@ -10,12 +10,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, text
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import batches, database, operators
 from spendsense_pipeline.governance.database import SCHEMA, connect, current, reading, upgrade, writing
-from spendsense_pipeline.governance.models import Base, Batch, ConsentPeriod, Operator
+from spendsense_pipeline.governance.encoding import sha256
+from spendsense_pipeline.governance.models import Base, Batch, ConsentPeriod, Operator, Recall
 from spendsense_pipeline_tests.governance.town import DAY, NOW, grant
 
 
@@ -24,6 +27,20 @@ def test_the_migrations_make_what_the_models_say(empty: Engine) -> None:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, Base.metadata) == []
     assert current(empty) == SCHEMA
+
+
+def test_the_models_say_what_the_databases_at_this_schema_have() -> None:
+    """The first migration makes what the models say. Where they change, that migration writes its tables out as they
+    were, a second one makes the change, and this hash and SCHEMA follow."""
+    ddl = [str(CreateTable(table).compile(dialect=sqlite.dialect())) for table in Base.metadata.sorted_tables]
+    ddl += [
+        str(CreateIndex(one).compile(dialect=sqlite.dialect()))
+        for table in Base.metadata.sorted_tables
+        for one in table.indexes
+    ]
+    lines = sorted(line.strip(" ,\t") for line in "\n".join(ddl).splitlines())
+    assert SCHEMA == "0011"
+    assert sha256("\n".join(lines)) == "0c6f459fc52cadd9bb30da1096987079f380927071b16ffa06c23e81744509f0"
 
 
 def test_an_upgrade_that_is_killed_leaves_nothing_half_done(tmp_path: Path) -> None:
@@ -124,8 +141,9 @@ def test_an_error_inside_leaves_nothing_behind(empty: Engine) -> None:
 
 
 def test_foreign_keys_hold_and_only_one_period_lives(empty: Engine) -> None:
+    orphan = {"release_id": "rel_none", "seq": 1, "recommendation_id": "rec", "cause": "x", "recalled_at": NOW}
     with pytest.raises(IntegrityError), writing(empty) as session:
-        session.execute(text("INSERT INTO recalls VALUES ('rel_none', 1, 'rec', 'x', '2026-01-01 00:00:00', NULL)"))
+        session.execute(Recall.__table__.insert(), [orphan])
     grant(empty, "mia")
     second = {"consent_id": "con_2", "user_id": "mia", "scope": "education", "ordinal": 2, "opened_at": NOW}
     with pytest.raises(IntegrityError), writing(empty) as session:

@@ -177,7 +177,10 @@ def test_a_release_of_a_ghost_shows_in_the_proof(engine: Engine) -> None:
     assign(engine, "noa")
     with writing(engine) as session:
         session.execute(
-            text("INSERT INTO ghosts SELECT :rec, 999, assignment_id, :now FROM assignments"),
+            text(
+                "INSERT INTO ghosts (recommendation_id, seq, assignment_id, marked_at) "
+                "SELECT :rec, 999, assignment_id, :now FROM assignments"
+            ),
             {"rec": one["recommendation_id"], "now": NOW.replace(tzinfo=None)},
         )
     with reading(engine) as session:

@@ -14,11 +14,11 @@ from spendsense_pipeline.governance import activity
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import FeedbackEvent, Viewing
 from spendsense_pipeline.service import charts, customer_pages, desk, experiment_routes, overview, pane
-from spendsense_pipeline.service.callers import rules_of
 from spendsense_pipeline_tests.conftest import DAY, Pipeline
 from spendsense_pipeline_tests.governance import town
 from spendsense_pipeline_tests.governance.town import CRITICAL, HOUR, NOTABLE, NOW
 from spendsense_pipeline_tests.service.conftest import ADDRESS, Town
+from spendsense_pipeline_tests.service.rules_of_routes import rules_of
 
 PAGE = {"accept": "text/html"}
 DISCLOSURE = "This is educational content, not financial advice. Consult a licensed advisor for personalized guidance."

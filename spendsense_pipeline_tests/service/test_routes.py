@@ -7,8 +7,9 @@ from fastapi.routing import APIRoute
 from starlette.routing import Mount
 
 from spendsense_pipeline.governance.models import ROLES, TOKEN_SCOPES
-from spendsense_pipeline.service.callers import ROLE_PERMISSIONS, rules_of
+from spendsense_pipeline.service.callers import ROLE_PERMISSIONS
 from spendsense_pipeline_tests.service.conftest import Town
+from spendsense_pipeline_tests.service.rules_of_routes import rules_of
 
 NAMES = {"viewer": "vera", "operator": "ada", "auditor": "otto", "admin": "root"}
 OPEN = {"/", "/healthz", "/readyz", "/openapi.json", "/docs", "/login", "/login/link", "/login/issuer"}

@@ -21,11 +21,11 @@ from spendsense_pipeline.recommendations.guardrails import review_draft
 from spendsense_pipeline.recommendations.library import load_library
 from spendsense_pipeline.recommendations.prompts import distinct, fingerprint, load_prompts, request
 from spendsense_pipeline.service.app import create_app
-from spendsense_pipeline.service.callers import rules_of
 from spendsense_pipeline.service.seed import router
 from spendsense_pipeline.service.state import Service
 from spendsense_pipeline.settings import Settings
 from spendsense_pipeline_tests.conftest import DAY, NOON, Pipeline, unopened
+from spendsense_pipeline_tests.service.rules_of_routes import rules_of
 from spendsense_pipeline_tests.service.seed_client import SHAPES, Client, household
 
 OPERATOR = "operator_1"

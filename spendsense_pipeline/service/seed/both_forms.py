@@ -1,12 +1,15 @@
-"""Routes that answer with and without a final slash, and the parameters that several of them have."""
+"""Routes that answer with and without a final slash, and what several of them have: parameters, the rule to read."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
+
+from spendsense_pipeline.service.callers import Caller, allow
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
+Reader = Annotated[Caller, Depends(allow("read"))]
 Days = Annotated[int, Query(ge=1, le=365, description="Length of the window, in days.")]
 Window = Annotated[int | None, Query(ge=1, le=365, description="A window beside the standard ones, in days.")]
 Status = Literal["pending_approval", "approved", "overridden", "rejected", "superseded", "expired", "voided"]

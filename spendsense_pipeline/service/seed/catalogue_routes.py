@@ -19,12 +19,11 @@ from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.service import products as catalogue
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.parameters import Offset
-from spendsense_pipeline.service.seed.both_forms import Routes
+from spendsense_pipeline.service.seed.both_forms import Reader, Routes
 from spendsense_pipeline.service.seed.ingest_routes import encoded, land_and_merge
 from spendsense_pipeline.service.state import Here, Service, answer
 
 router = Routes(tags=["products"])
-Reader = Annotated[Caller, Depends(allow("read"))]
 Writer = Annotated[Caller, Depends(allow("ingest:write", "manage"))]
 Persona = Literal[*PERSONAS]  # type: ignore[valid-type]
 LISTS = ("persona_targets", "benefits")
@@ -141,18 +140,22 @@ def _timed(service: Service, row: dict[str, Any]) -> dict[str, Any]:
     with reading(service.engine) as session:
         times = registered_at(session, brought)
     first: dt.datetime | None = min(times.values(), default=None)
-    shown = {name: value for name, value in row.items() if name != "batch"}
+    shown = _without_batch(row)
     shown |= {name: value for name, value in (ASKS_NOTHING | NOT_SAID).items() if shown[name] is None}
     return shown | {"created_at": first, "updated_at": times.get(row["batch"])}
 
 
+def _without_batch(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "batch"}
+
+
 def _put(service: Service, row: dict[str, Any]) -> dict[str, Any]:
     """Judge the product by the rules of ingest, land it, and read it back."""
-    wanted = {name: value for name, value in row.items() if name != "batch"}
+    wanted = _without_batch(row)
     wanted |= {name: None for name, limit in ASKS_NOTHING.items() if wanted[name] == limit}
     _require_acceptable(wanted)
     others = [
-        {name: value for name, value in one.items() if name != "batch"}
+        _without_batch(one)
         for one in _stored(service).values()
         if one["batch"] == "catalogue" and one["product_id"] != wanted["product_id"]
     ]  # what ships stands only while nothing has landed: it lands with the first change

@@ -49,6 +49,14 @@ def person(service: Service, user_id: str) -> dict[str, Any]:
     return row | {"user_type": row["user_type"] or "customer"}
 
 
+def customer(service: Service, user_id: str) -> dict[str, Any]:
+    """The same of a customer. Raises ``not_a_customer`` for an operator, besides."""
+    found = person(service, user_id)
+    if found["user_type"] == "operator":
+        raise SpendSenseError(f"{user_id!r} is an operator, not a customer", code="not_a_customer")
+    return found
+
+
 def people(service: Service, user_ids: list[str], columns: tuple[str, ...] = PERSON) -> dict[str, dict[str, Any]]:
     """The rows of these people, by id."""
     root = service.settings.warehouse_root

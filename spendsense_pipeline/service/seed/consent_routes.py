@@ -1,16 +1,17 @@
 """A customer's word: yes to both scopes, no to both, and how it came to be as it is."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Response
 from pydantic import BaseModel, Field
 
 from spendsense_pipeline.governance import consent
-from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import Routes
-from spendsense_pipeline.service.seed.computed import person
+from spendsense_pipeline.service.seed.computed import customer, person
 from spendsense_pipeline.service.state import Here, Service, answer
 
 router = Routes(tags=["consent"])
@@ -26,20 +27,15 @@ class Word(BaseModel):
 @router.both("POST", "/consent/")
 def say(service: Here, word: Word, caller: Annotated[Caller, Depends(allow("consent:write", "decide"))]) -> Response:
     """Open or close both scopes. A no takes back at once what waits and what was released."""
-    from spendsense_pipeline import profiles
-
     user_id = caller.of_customer(word.user_id)
-    with reading(service.engine) as session:
-        known = bool(consent.history(session, user_id))
-    if word.action == "grant" or not known:
-        person(service, user_id)
-        profiles.require_customer(service.settings.warehouse_root, user_id)
-    said: dict[str, Any] = {"actor": caller.name, "source": "service", "channel": "api"}
-    with writing(service.engine) as session:
-        if word.action == "grant":
-            consent.grant(session, user_id, service.now(), consent_days=service.settings.consent_days, **said)
-        else:
-            consent.revoke(session, user_id, service.now(), **said)
+    consent.change(
+        *(service.engine, user_id, word.action, service.now()),
+        require_arrived=partial(customer, service),
+        consent_days=service.settings.consent_days,
+        actor=caller.name,
+        source="service",
+        channel="api",
+    )
     return answer(_stands(service, user_id))
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import posixpath
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import fsspec
@@ -29,6 +30,18 @@ GROUPS: Final = {
     "auditability": "auditability_percentage",
 }
 """Of each group of figures the one that stands for it in a list."""
+
+
+FIELDS: Final = {
+    "coverage": ("total_users", "users_with_persona", "users_with_behaviors", "coverage_percentage"),
+    "explainability": ("explainability_percentage", "recommendations_with_rationale", "total_recommendations"),
+    "latency": (
+        *("avg_recommendation_latency_ms", "p95_recommendation_latency_ms"),
+        "total_recommendations_with_latency",
+    ),
+    "auditability": ("auditability_percentage", "recommendations_with_traces", "total_recommendations"),
+}
+"""What a group of figures holds; the last ones are left out where they are not on record."""
 
 
 def reader_or_link(request: Request) -> None:
@@ -182,33 +195,23 @@ def _measured(service: Service, day: dt.date) -> dict[str, Any]:
     traced, releases, auditability = part("auditability")
     _, timed, _ = part("latency_ms_avg")
     return {
-        "coverage": {
-            "total_users": customers,
-            "users_with_persona": len(mine),
-            "users_with_behaviors": len(seen),
-            "coverage_percentage": covered,
-        },
-        "explainability": {
-            "total_recommendations": drafts,
-            "recommendations_with_rationale": explained,
-            "explainability_percentage": explainability,
-        },
-        "latency": {
-            "avg_recommendation_latency_ms": latency["avg"] or 0.0,
-            "p95_recommendation_latency_ms": latency["p95"] or 0.0,
-            "total_recommendations_with_latency": timed,
-        },
-        "auditability": {
-            "total_recommendations": releases,
-            "recommendations_with_traces": traced,
-            "auditability_percentage": auditability,
-        },
+        **_grouped(
+            coverage=(customers, len(mine), len(seen), covered),
+            explainability=(explainability, explained, drafts),
+            latency=(latency["avg"] or 0.0, latency["p95"] or 0.0, timed),
+            auditability=(auditability, traced, releases),
+        ),
         **{
             f"persona_distribution_{days}d": {name: int(n) for name, n in rows["persona"].value_counts().items()}
             for days, rows in personas.items()
         },
         "recommendation_status_breakdown": statuses,
     }
+
+
+def _grouped(**found: Sequence[float | None]) -> dict[str, Any]:
+    """Figures by group under the names of ``FIELDS``."""
+    return {group: dict(zip(FIELDS[group], figures, strict=False)) for group, figures in found.items()}
 
 
 def _recorded(service: Service, limit: int) -> dict[str, Any]:
@@ -228,25 +231,12 @@ def _from_metrics(metrics: dict[str, float]) -> dict[str, Any]:
     customers = int(metrics.get("customers_with_consent", 0))
     covered = round(customers * metrics.get("coverage", 0.0))
     return {
-        "coverage": {
-            "total_users": customers,
-            "users_with_persona": covered,
-            "users_with_behaviors": covered,
-            "coverage_percentage": percentage("coverage"),
-        },
-        "explainability": {
-            "total_recommendations": None,
-            "recommendations_with_rationale": None,
-            "explainability_percentage": percentage("explainability"),
-        },
-        "latency": {
-            "avg_recommendation_latency_ms": metrics.get("latency_ms_avg", 0.0),
-            "p95_recommendation_latency_ms": metrics.get("latency_ms_p95", 0.0),
-        },
-        "auditability": {
-            "recommendations_with_traces": None,
-            "auditability_percentage": percentage("auditability"),
-        },
+        **_grouped(
+            coverage=(customers, covered, covered, percentage("coverage")),
+            explainability=(percentage("explainability"), None, None),
+            latency=(metrics.get("latency_ms_avg", 0.0), metrics.get("latency_ms_p95", 0.0)),
+            auditability=(percentage("auditability"), None),
+        ),
         **{
             f"persona_distribution_{days}d": {
                 name.removeprefix(f"persona_{days}d_"): int(value)

@@ -1,24 +1,20 @@
 """Features, profile and personas of one customer, computed when they are asked for."""
 
-from typing import Annotated, Any
-
-from fastapi import Depends, Response
+from fastapi import Response
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
-from spendsense_pipeline.service.seed.both_forms import WINDOWS, Days, Routes, Window
-from spendsense_pipeline.service.seed.computed import figures, person
+from spendsense_pipeline.service.seed.both_forms import WINDOWS, Days, Reader, Routes, Window
+from spendsense_pipeline.service.seed.computed import customer, figures, person
 from spendsense_pipeline.service.state import Here, answer
 
 router = Routes(tags=["figures"])
-Reader = Annotated[Caller, Depends(allow("read"))]
 
 
 @router.both("POST", "/features/compute/{user_id}")
 def compute_features(service: Here, user_id: str, _caller: Reader, window_days: Days = 30) -> Response:
     """The signals of a window up to the newest day. What is unknown is null; counts and flags are 0 and false then."""
-    _require_customer(person(service, user_id))
+    customer(service, user_id)
     row = figures(service, user_id, window_days).features.get(window_days)
     if row is None:
         raise no_features(user_id)
@@ -51,7 +47,7 @@ def profile(service: Here, user_id: str, _caller: Reader, window: Window = None)
 @router.both("POST", "/personas/{user_id}/assign")
 def assign_persona(service: Here, user_id: str, _caller: Reader, window_days: Days = 30) -> Response:
     """The persona by the signals of a window. Nobody gets one of whom no transaction is known."""
-    _require_customer(person(service, user_id))
+    customer(service, user_id)
     row = figures(service, user_id, window_days).personas.get(window_days)
     if row is None:
         raise no_features(user_id)
@@ -71,8 +67,3 @@ def no_features(user_id: str) -> SpendSenseError:
     return SpendSenseError(
         f"no features are known of {user_id[:80]!r}: no transaction of theirs has arrived", code="no_features"
     )
-
-
-def _require_customer(who: dict[str, Any]) -> None:
-    if who["user_type"] == "operator":
-        raise SpendSenseError(f"{who['user_id']!r} is an operator, not a customer", code="not_a_customer")

@@ -21,7 +21,7 @@ from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Days, Routes
-from spendsense_pipeline.service.seed.computed import newest_day, person
+from spendsense_pipeline.service.seed.computed import customer, newest_day
 from spendsense_pipeline.service.seed.seen_texts import remember
 from spendsense_pipeline.service.state import Here, Service, answer
 
@@ -46,9 +46,7 @@ def generate(
     customer has one slate: what waits and is not in the new one is superseded.
     """
     started = time.perf_counter()
-    who = person(service, caller.of_customer(user_id))
-    if who["user_type"] == "operator":
-        raise SpendSenseError(f"{user_id!r} is an operator, not a customer", code="not_a_customer")
+    customer(service, caller.of_customer(user_id))
     live = [one for one in service.periods(user_id)[user_id] if one["live"]]
     if not live:
         raise SpendSenseError(f"{user_id!r} has not agreed to get recommendations", code="without_consent")
@@ -136,8 +134,8 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
     day = newest_day(service)
     if day is None:
         raise _no_persona(user_id)
-    customer = profiles.Customer(root, user_id, day, house=settings.payees)
-    signals = customer.seen.signals
+    seen = profiles.Customer(root, user_id, day, house=settings.payees).seen
+    signals = seen.signals
     features = to_frame(signals.features)
     if window not in WINDOWS:
         own = profiles.Customer(root, user_id, day, (window,), settings.payees).features()
@@ -156,7 +154,7 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
             code="stale_data",
         )
     streams, cards = to_frame(signals.streams), to_frame(signals.cards)
-    told = to_frame(insights_of(customer.seen.evidence, signals)["insights"])
+    told = to_frame(insights_of(seen.evidence, signals)["insights"])
     found = situations(current, personas_longer, first, longer, streams, cards, told)
     products = to_frame(warehouse.load(root, "products"))
     matches = product_matches(current, personas_longer, first, longer, products, told)

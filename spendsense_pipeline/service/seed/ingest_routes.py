@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, HTTPException, Query, Response
-from pydantic import BaseModel, ConfigDict, with_config
+from pydantic import ConfigDict, create_model, with_config
 from typing_extensions import TypedDict
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -33,63 +33,27 @@ DEEPEST: Final = 8
 """Levels of lists and objects in a table's rows that are read."""
 
 
-@with_config(OPEN)
-class UserRow(TypedDict):
-    """What a user must have to be read; types are the pipeline's to judge."""
-
-    user_id: Any
-    full_name: Any
-    email: Any
-
-
-@with_config(OPEN)
-class AccountRow(TypedDict):
-    """The same of an account."""
-
-    account_id: Any
-    user_id: Any
-    type: Any
+REQUIRED: Final = {
+    "users": ("UserRow", "user_id full_name email"),
+    "accounts": ("AccountRow", "account_id user_id type"),
+    "transactions": ("TransactionRow", "transaction_id account_id user_id date amount"),
+    "liabilities": ("LiabilityRow", "liability_id account_id user_id liability_type"),
+    "products": ("ProductRow", "product_id product_name product_type short_description"),
+}
+"""What a row of each table is called in the interface, and must have to be read; types are the pipeline's to judge."""
 
 
-@with_config(OPEN)
-class TransactionRow(TypedDict):
-    """The same of a transaction."""
-
-    transaction_id: Any
-    account_id: Any
-    user_id: Any
-    date: Any
-    amount: Any
+def _rows(name: str, required: str) -> Any:
+    """Rows of these fields and any others, none by default."""
+    row = with_config(OPEN)(TypedDict(name, dict.fromkeys(required.split(), Any)))  # type: ignore[operator] # made here
+    return list[row], []  # type: ignore[valid-type] # as above
 
 
-@with_config(OPEN)
-class LiabilityRow(TypedDict):
-    """The same of a liability."""
-
-    liability_id: Any
-    account_id: Any
-    user_id: Any
-    liability_type: Any
-
-
-@with_config(OPEN)
-class ProductRow(TypedDict):
-    """The same of a product."""
-
-    product_id: Any
-    product_name: Any
-    product_type: Any
-    short_description: Any
-
-
-class Batch(BaseModel):
-    """Rows of the five tables; other fields than the known ones are left out and counted."""
-
-    users: list[UserRow] = []
-    accounts: list[AccountRow] = []
-    transactions: list[TransactionRow] = []
-    liabilities: list[LiabilityRow] = []
-    products: list[ProductRow] = []
+Batch = create_model(
+    "Batch",
+    __doc__="Rows of the five tables; other fields than the known ones are left out and counted.",
+    **{table: _rows(*said) for table, said in REQUIRED.items()},
+)
 
 
 @router.both("POST", "/ingest/", max_body_size=LARGEST_BATCH)

@@ -1,22 +1,20 @@
 """What operators see: counts, one customer's signals, everything that has to do with review."""
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import Depends, Response
+from fastapi import Response
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.governance import recommendation_list
 from spendsense_pipeline.governance.database import reading
-from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
-from spendsense_pipeline.service.seed.both_forms import WINDOWS, Routes, Status
+from spendsense_pipeline.service.seed.both_forms import WINDOWS, Reader, Routes, Status
 from spendsense_pipeline.service.seed.computed import figures, newest_day, people, person, stored_personas
 from spendsense_pipeline.service.seed.figure_routes import no_features
 from spendsense_pipeline.service.seed.seen_texts import remember
 from spendsense_pipeline.service.state import Here, Service, answer
 
 router = Routes(tags=["operator"])
-Reader = Annotated[Caller, Depends(allow("read"))]
 LISTED_AT_MOST: Final = 10_000
 ON_THE_SPOT: Final = 200
 """Customers who came since the newest run whose persona is computed for the dashboard; more wait for the next run."""

@@ -4,18 +4,16 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Query, Response
+from fastapi import Query, Response
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.parameters import Offset
 from spendsense_pipeline.service.seed import wire
-from spendsense_pipeline.service.seed.both_forms import WINDOWS, Routes
+from spendsense_pipeline.service.seed.both_forms import WINDOWS, Reader, Routes
 from spendsense_pipeline.service.seed.computed import figures, people, person, stored_personas
 from spendsense_pipeline.service.state import Here, Service, answer
 
 router = Routes(tags=["users"])
-Reader = Annotated[Caller, Depends(allow("read"))]
 USERS_AT_MOST: Final = 100
 
 
@@ -45,10 +43,7 @@ def users(
     chosen = [row["user_id"] for row in page["users"]]
     known, agreed, assigned = people(service, chosen), _consents(service, chosen), personas_30d(service, chosen)
     shown = [
-        {
-            **_user(known[user_id], agreed[user_id]),
-            "personas": [assigned[user_id]] if user_id in assigned else [],
-        }
+        {**_user(known[user_id], agreed[user_id]), "personas": [assigned[user_id]] if user_id in assigned else []}
         for user_id in chosen
         if user_id in known
     ]
