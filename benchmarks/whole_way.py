@@ -10,7 +10,7 @@ import gc
 import itertools
 import logging
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -32,7 +32,7 @@ class Way:
 
         self.settings = Settings(data=data, **settings)
         self.stages: dict[str, float] = {}
-        self.processor: Counter[str] = Counter()
+        self.processor: defaultdict[str, float] = defaultdict(float)
         self.metadata: dict[str, dict[str, Any]] = {}
 
     @contextmanager
