@@ -233,20 +233,15 @@ def days(customers: Sequence[int], folder: Path, memory: str | None) -> Lines:
         first, second = daily.batches(folder, number)
         options = {"first": str(first), "second": str(second), "day": str(data.AS_OF), "memory": memory}
         told = repeated("daily:three_days", options, 1, folder).told
-        stages = {f"{name} day": one["stages"] for name, one in told.items()}
         yield f"{number:,} people, one run: all history but a day on the first, that day's transactions on the second,"
         yield "and on the third no batch."
         yield ""
-        yield from measure.table(
-            list(beside("figure", {f"{n} day": one["figures"] for n, one in told.items()}, "{:,}"))
-        )
-        yield ""
-        yield from measure.table(
-            [
-                *beside("seconds by stage", stages, "{:.2f}"),
-                {"seconds by stage": "all", **{name: f"{sum(one.values()):.2f}" for name, one in stages.items()}},
-            ]
-        )
+        figures = {f"{name} day": one["figures"] for name, one in told.items()}
+        yield from measure.table(list(beside("figure", figures, "{:,}")))
+        for kind, title in (("stages", "seconds by stage"), ("processor", "CPU seconds by stage")):
+            columns = {f"{name} day": one[kind] | {"all": sum(one[kind].values())} for name, one in told.items()}
+            yield ""
+            yield from measure.table(list(beside(title, columns, "{:.2f}")))
         yield ""
 
 

@@ -82,6 +82,7 @@ def three_days(first: str, second: str, out: str, day: str, memory: str | None =
             written.subtract(rows_before)
             told[name] = {
                 "stages": way.stages,
+                "processor": way.processor,
                 "figures": {
                     "transactions in the batch": way.metadata["raw_transactions"]["dagster/row_count"] if batch else 0,
                     "transactions judged": sum(judged[judged_before:]),

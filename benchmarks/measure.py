@@ -130,20 +130,33 @@ class Watched:
 
     def look(self) -> None:
         """Look once."""
-        parents, used = {}, {}
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = stat.read_text().rpartition(")")[2].split()  # a command's name may hold spaces
-            except OSError:  # it ended
-                continue
-            pid = int(stat.parent.name)
-            parents[pid] = int(fields[1])
-            used[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        family = {self.pid} & set(parents)
-        while more := {pid for pid, parent in parents.items() if parent in family} - family:
-            family |= more
-        self._used |= {pid: used[pid] for pid in family}
+        family = _family(self.pid)
+        self._used |= {pid: sum(times[:2]) for pid, times in family.items()}
         self.peak = max(self.peak, sum(map(_proportional, family)))
+
+
+def used() -> float:
+    """Processor seconds of this process and of all that it started, whether they ended or not; where the system has no
+    ``/proc``, of those that ended."""
+    family = _family(os.getpid())
+    return sum(map(sum, family.values())) if family else sum(os.times()[:4])
+
+
+def _family(pid: int) -> dict[int, list[float]]:
+    """A process and its descendants, each with its own seconds (user, system) and those of what it waited for."""
+    parents, times = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()  # a command's name may hold spaces
+        except OSError:  # it ended
+            continue
+        one = int(stat.parent.name)
+        parents[one] = int(fields[1])
+        times[one] = [int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in fields[11:15]]
+    family = {pid} & set(parents)
+    while more := {one for one, parent in parents.items() if parent in family} - family:
+        family |= more
+    return {one: times[one] for one in family}
 
 
 def _proportional(pid: int) -> int:

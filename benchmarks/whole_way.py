@@ -7,18 +7,24 @@ opening the instance, planning a run, writing events between steps. Commands apa
 
 import datetime as dt
 import gc
+import itertools
+import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+from benchmarks import measure
 
 ORCHESTRATION = ("start and imports", "definitions and instance", "around the steps")
 CHECKS = ("_contract", "_usual_nulls", "_usual_shares", "_guardrails", "_operator_review", "_had_consent")
 
 
 class Way:
-    """A data folder and what was done on it: ``stages`` holds seconds by stage, in order."""
+    """A data folder and what was done on it: ``stages`` holds seconds by stage, in order, ``processor`` those of the
+    processors, of a step with what lies between it and the next."""
 
     def __init__(self, data: Path, **settings: Any) -> None:
         gc.set_threshold(200_000, 50, 50)  # as the command `spendsense` does
@@ -26,14 +32,16 @@ class Way:
 
         self.settings = Settings(data=data, **settings)
         self.stages: dict[str, float] = {}
+        self.processor: defaultdict[str, float] = defaultdict(float)
         self.metadata: dict[str, dict[str, Any]] = {}
 
     @contextmanager
     def lap(self, stage: str) -> Iterator[None]:
         """Add the time of the block to a stage."""
-        started = time.perf_counter()
+        started, used = time.perf_counter(), measure.used()
         yield
         self.stages[stage] = self.stages.get(stage, 0.0) + time.perf_counter() - started
+        self.processor[stage] += measure.used() - used
 
     def run(self, batch: Path | None, day: dt.date, *, review: bool = True) -> None:
         """Land and ingest a batch, if there is one, run the day, and, with ``review``, approve and release.
@@ -63,8 +71,11 @@ class Way:
     def _ran(self, instance: Any, run: Callable[[], Any]) -> None:
         """A run's steps as stages, its checks as one, and what the run took beside them."""
         started = time.perf_counter()
-        done = run()
+        with _steps_noted() as began:
+            done = run()
         rest = time.perf_counter() - started
+        for (name, used), (_, next_used) in itertools.pairwise([*began, ("", measure.used())]):
+            self.processor["checks" if name.endswith(CHECKS) else name] += next_used - used
         self.metadata |= done.metadata
         for step in sorted(instance.get_run_step_stats(done.run_id), key=lambda step: step.start_time):
             seconds = step.end_time - step.start_time
@@ -89,6 +100,33 @@ class Way:
             if refused:
                 raise SystemExit(f"{wording['reference']} was not approved: {', '.join(refused)}")
         engine.dispose()
+
+
+class _Steps(logging.Handler):
+    """Notes the steps of a run as they start, each with what the processors had done by then (``measure.used``)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = [("around the steps", measure.used())]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """A line of progress: a bar, the step's place, of how many, its name; or what a step says."""
+        if isinstance(record.args, tuple) and len(record.args) == 4:
+            self.began.append((str(record.args[-1]), measure.used()))
+
+
+@contextmanager
+def _steps_noted() -> Iterator[list[tuple[str, float]]]:
+    from spendsense_pipeline.defs.launch import PROGRESS
+
+    steps = _Steps()
+    PROGRESS.addHandler(steps)
+    PROGRESS.setLevel(logging.INFO)
+    try:
+        yield steps.began
+    finally:
+        PROGRESS.removeHandler(steps)
+        PROGRESS.setLevel(logging.NOTSET)
 
 
 def whole_way(batch: str, out: str, day: str, memory: str | None = None) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Task(runners.Task):
 
     @property
     def apart(self) -> bool:
-        """Compiled kernels are loaded by processes that end with the request."""
+        """Compiled kernels are loaded by processes that end with the run."""
         return self.request.compiled
 
     def ahead(self, report: Report | None) -> None:

@@ -114,7 +114,7 @@ def further(
 ) -> Merge:
     """Merge the batches that the ``note`` does not know into the ``stored`` transactions and ``quarantined`` rows that
     it was kept with; equal to `full` of the same rows. For ``folder`` and ``plans`` see there."""
-    transactions = raw["transactions"]
+    transactions = plan.completed("transactions", raw["transactions"])
     con, steps = transactions.get_backend(), plan.steps(plans)
     arrived = ~transactions.batch.isin([*note.stamps["transactions"]])
 
@@ -132,14 +132,21 @@ def further(
     plan.run(con, others, folder, steps)
     held = con.create_table("held_now", con.table("holders"), overwrite=True)
     changed = held.difference(held_before).union(held_before.difference(held)).select(account_id="held_account")
+    changed = plan.put_aside(changed, folder)
 
-    named = (KEY, "pending_transaction_id", "account_id")
-    ids = transactions.select("batch", **{name: canonical.text_of(transactions, name) for name in named})
-    ids = ids.filter(ids[KEY].notnull())
-    postings = ids.filter(_.pending_transaction_id.notnull()).select(KEY, linked="pending_transaction_id")
+    def named_by(rows: ibis.Table) -> ibis.Table:
+        names = (KEY, "pending_transaction_id", "account_id")
+        return rows.select(**{name: canonical.text_of(rows, name) for name in names})
+
+    # Put aside before texts are looked at: most rows are no postings, and where none is the files' statistics say so.
+    postings = named_by(transactions.filter(transactions.pending_transaction_id.notnull()))
+    postings = plan.put_aside(postings.select(KEY, linked="pending_transaction_id"), folder).drop_null()
     links = postings.union(postings.select(transaction_id="linked", linked=KEY)).distinct()
     links = plan.put_aside(links, folder)
-    first = ids.filter(arrived).select(KEY).union(ids.semi_join(changed, "account_id").select(KEY)).distinct()
+    first = named_by(transactions.filter(arrived)).select(KEY)
+    if _count(changed):  # else their accounts need not be read
+        first = first.union(named_by(transactions).semi_join(changed, "account_id").select(KEY))
+    first = first.filter(first[KEY].notnull()).distinct()
     replaced = _linked(plan.put_aside(first, folder), links, folder)
     read = _linked(replaced, links, folder)
     # A row without an id is stored nowhere, but why it was rejected depends on its account.

@@ -77,11 +77,15 @@ def steps(folder: Path | None = None) -> dict[str, Step]:
 
 
 def lay_out(raw: Mapping[str, ibis.Table]) -> None:
-    """Show the engine the raw rows under the names that the steps read; a field that no batch has is null."""
+    """Show the engine the raw rows under the names that the steps read."""
     for table, rows in raw.items():
-        absent = {name: ibis.null("string") for name in fields.names(table) if name not in rows.columns}
-        shown = rows.mutate(**absent).select(*STAMPS, *fields.names(table))
+        shown = completed(table, rows).select(*STAMPS, *fields.names(table))
         rows.get_backend().create_view(f"raw_{table}", shown, overwrite=True)
+
+
+def completed(table: str, rows: ibis.Table) -> ibis.Table:
+    """Raw rows with every field; one that no batch has is null."""
+    return rows.mutate(**{name: ibis.null("string") for name in fields.names(table) if name not in rows.columns})
 
 
 def reads(wanted: Collection[str], plan: dict[str, Step]) -> set[str]:

@@ -233,6 +233,24 @@ def test_a_worker_that_is_killed_ends_the_run_and_says_what_helps(
     assert started() == set()
 
 
+def test_requests_of_a_block_share_their_processes_until_one_fails(
+    started: Callable[[], set[BaseProcess]], whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    tables, runner = stored(f"{tmp_path}/tables"), in_processes(2)
+    with runners.kept_processes():
+        assert partitions(by_range.compute(tasks(tables, f"{tmp_path}/first", 5), runner), tmp_path) == whole
+        workers = started()
+        assert workers
+        assert partitions(by_range.compute(tasks(tables, f"{tmp_path}/second", 5), runner), tmp_path) == whole
+        assert started() == workers
+        with pytest.raises(RangeFailed):
+            by_range.compute(broken(tmp_path / "broken"), runner)
+        assert started() == set()
+        by_range.compute(tasks(tables, f"{tmp_path}/third", 5), runner)
+        assert started()
+    assert started() == set()
+
+
 def test_what_starts_a_worker_is_light() -> None:
     """A worker that imported Dagster or the engine would start seconds later, and hold their memory."""
     code = (
@@ -255,9 +273,9 @@ def test_no_customers_are_one_empty_range(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("least", "most", "workers", "ranges"),
-    [(201, 400, 1, 1), (200, 400, 1, 2), (10, 400, 1, 4), (10, 400, 2, 8), (10, 40, 1, 10), (50, 400, 10, 8)],
+    [(201, 400, 1, 1), (200, 400, 1, 2), (10, 400, 1, 2), (10, 400, 2, 4), (10, 40, 1, 10), (50, 400, 10, 8)],
 )
-def test_small_tables_are_one_range_and_others_four_for_each_worker_within_bounds(
+def test_small_tables_are_one_range_and_others_two_for_each_worker_within_bounds(
     least: int, most: int, workers: int, ranges: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     rows = pa.table({"user_id": [f"{customer:02}" for customer in range(40) for _ in range(10)]})
