@@ -38,13 +38,13 @@ WORDS: Final[Mapping[str, re.Pattern[str]]] = {
     name: re.compile(pattern, re.IGNORECASE)
     for name, pattern in {
         "short now": r"is missing in checking|so about \S+ is missing",
-        "praise": r"did, it is working|real progress|good news from your cards|solid fund|savings have passed|you are there\b"
-        r"|a full fund can stay|a strong base|a real cushion|that has come down by|base is in place|so over time there "
-        r"is room|is left after spending|of it is left|bank paid you",
+        "praise": r"did, it is working|real progress|good news from your cards|solid fund|savings have passed"
+        r"|you are there\b|a full fund can stay|a strong base|a real cushion|that has come down by|base is in place"
+        r"|so over time there is room|is left after spending|of it is left|paid you",
         "savings grow": r"savings grew|savings have passed|goes into your savings|you add about|adding about",
         "put aside": r"transfer (?:of \S+ )?to savings|move it to savings|transfer for the day after payday|to savings "
-        r"each payday|amount to savings|going into savings each|small transfer for each payday|a better rate|CD terms?\b"
-        r"|rate of another bank|pot of its own|automatic monthly transfer|transfer of part of",
+        r"each payday|amount to savings|going into savings each|small transfer for each payday|a better rate"
+        r"|CD terms?\b|rate of another bank|pot of its own|automatic monthly transfer|transfer of part of",
         "more on a card": r"extra payment|beyond the minimum|above the minimum|to your next payment|next card payment, "
         r"and see|bit more each month|what you can spare to your|compare its larger payment|send it to this card",
         "left over": r"would be left, before any|to spare\.",
@@ -53,8 +53,11 @@ WORDS: Final[Mapping[str, re.Pattern[str]]] = {
     }.items()
 }  # fmt: skip
 OFFERED: Final[Mapping[str, str]] = {
-    "credit": "offer of credit", "investing": "offer to invest", "savings": "offer to save", "help": "free help",
-}  # fmt: skip
+    "credit": "offer of credit",
+    "investing": "offer to invest",
+    "savings": "offer to save",
+    "help": "free help",
+}
 """What an offer says by its product's category."""
 OPPOSITES: Final = tuple(
     frozenset(pair)
@@ -102,8 +105,8 @@ def says(draft: Mapping[str, Any], products: Mapping[str, Mapping[str, Any]]) ->
 def contradictions(slate: Iterable[Mapping[str, Any]], products: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What contradicts in one customer's drafts of a day, in words."""
     found = []
-    read = [(draft, says(draft, products), _shown(draft)) for draft in slate]
-    for (one, said, shown), (other, heard, seen) in itertools.combinations(read, 2):
+    read = [(draft, says(draft, products), *_shown(draft)) for draft in slate]
+    for (one, said, shown, card), (other, heard, seen, another) in itertools.combinations(read, 2):
         names = " + ".join(sorted(each["template_id"] for each in (one, other)))
         for here, there in itertools.product(said - heard, heard - said):
             if frozenset((here, there)) in OPPOSITES:
@@ -111,20 +114,18 @@ def contradictions(slate: Iterable[Mapping[str, Any]], products: Mapping[str, Ma
         for figure in shown.keys() & seen.keys():
             if shown[figure] != seen[figure]:
                 found.append(f"{figure} is {shown[figure]} and {seen[figure]}: {names}")
-        if "more on a card" in said | heard:
-            cards = [each[name] for each in (shown, seen) for name in CARDS if name in each]
-            if len(set(cards)) > 1 and one["insight"] != "past_due":
-                found.append(f"one card and another: {names}")
+        if "more on a card" in said | heard and card and another and card != another:
+            found.append(f"one card and another: {names}")
     return found
 
 
-def _shown(draft: Mapping[str, Any]) -> dict[str, str]:
-    """The figures that a draft's text shows, by what they are called in ``SAME``, and its card."""
+def _shown(draft: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """The figures that a draft's text shows, by what they are called in ``SAME``, and the cards it names."""
     text = draft["title"] + draft["content"]
     slots = {name: slot["shown"] for name, slot in json.loads(draft["slots"]).items() if slot["shown"] in text}
-    return {SAME[name]: shown for name, shown in slots.items() if name in SAME} | {
-        name: slots[name] for name in CARDS if name in slots
-    }
+    return {SAME[name]: shown for name, shown in slots.items() if name in SAME}, [
+        slots[name] for name in CARDS if name in slots
+    ]
 
 
 def of_day(made: Mapping[str, pd.DataFrame]) -> Counter[str]:

@@ -33,10 +33,14 @@ EXCLUDED_TAGS: Final[Mapping[str, tuple[str, ...]]] = {
     "savings_milestone": ("small_start",),
 }
 """By insight what else contradicts it, wherever it holds, told or not: in other insights and in texts of any kind."""
+BESIDE_HELP: Final = ("growth", "falling_debt", "spare_money")
+"""What contradicts an offer of free help."""
 
 SAME_FIGURE: Final[Mapping[str, str]] = {"monthly_income": "income_monthly", "monthly_expenses": "spending_monthly"}
 """Slots of a persona that are called as one of an insight is, over another window: where both would be shown and are
 not the same, the persona's piece contradicts the insight's text."""
+CARDS: Final = ("card", "fullest_card", "highest_rate_card")
+"""Slots for the card that a text speaks of paying down: one on a slate."""
 
 PURPOSE_OF_FACT: Final[Mapping[str, str]] = {
     "overdue=yes": "late",
@@ -82,7 +86,18 @@ def may_stand_beside(tags: Sequence[str], facts: Sequence[str], taken: Held) -> 
     return not set(tags) & set(taken.tags) and not {PURPOSE_OF_FACT.get(fact) for fact in facts} & set(taken.purposes)
 
 
-def ask_for_the_same(tags: Sequence[str], others: Sequence[str]) -> bool:
-    """Whether one of two texts puts on a card what the other puts aside; a text that weighs both asks for neither."""
-    asked = [{"extra_payment", "spare_money"}.intersection(each) for each in (tags, others)]
-    return len(asked[0]) == len(asked[1]) == 1 and asked[0] != asked[1]
+class Asks(NamedTuple):
+    """What a text asks for: its tags, and the card it names."""
+
+    tags: frozenset[str]
+    card: str | None
+
+
+def ask_for_the_same(one: Asks, other: Asks) -> bool:
+    """Whether one of two texts puts on a card what the other puts aside or on another card; one that weighs putting
+    aside against paying down asks for neither."""
+    uses = [{"extra_payment", "spare_money"} & each.tags for each in (one, other)]
+    if len(uses[0]) == len(uses[1]) == 1 and uses[0] != uses[1]:
+        return True
+    both_pay = "extra_payment" in one.tags & other.tags
+    return both_pay and None not in (one.card, other.card) and one.card != other.card

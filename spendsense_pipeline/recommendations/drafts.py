@@ -23,7 +23,15 @@ from spendsense_pipeline.contracts.recommendation_tables import DraftRecommendat
 from spendsense_pipeline.durations import NOT_REPEATED, REJECTION, REPEATED_LATER
 from spendsense_pipeline.frames import records, to_frame
 from spendsense_pipeline.insights.kinds import INSIGHTS
-from spendsense_pipeline.recommendations.choosing import SAME_FIGURE, Held, ask_for_the_same, may_stand_beside
+from spendsense_pipeline.recommendations.choosing import (
+    BESIDE_HELP,
+    CARDS,
+    SAME_FIGURE,
+    Asks,
+    Held,
+    ask_for_the_same,
+    may_stand_beside,
+)
 from spendsense_pipeline.recommendations.guardrails import Judged, findings
 from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id, template_hash
 from spendsense_pipeline.recommendations.offers import HELP
@@ -147,6 +155,8 @@ def draft_recommendations(
         if agreed := consent.get((user, "education")):
             before = past.get((user, "education"), _Past())
             taken, told = taken_of(situation), list[dict[str, Any]]()
+            if any(match["product_type"] in HELP for match in offers.get(user, ())):
+                taken = taken._replace(tags=(*taken.tags, *BESIDE_HELP))
             for one in insights:
                 text = _insight(one, _worded(one, pieces, wordings), before, taken, told)
                 told += [] if text is None else [text]
@@ -256,7 +266,7 @@ def _insight(
     the texts ``told`` before it. What can be named is named. Which of the three goes by the happening, so that
     neighbours with the same insight do not read the same text."""
     fitting = [c for c in pieces.get(insight["situation"], []) if c["template_id"] not in past.rejected]
-    fitting = [c for c in fitting if may_stand_beside(_listed(c["tags"]), (), taken) and not _crosses(c, told)]
+    fitting = [c for c in fitting if may_stand_beside(_listed(c["tags"]), (), taken) and not _crosses(c, insight, told)]
     if not fitting or insight["insight_id"] in past.rejected:
         return None
     waiting = [c for c in fitting if f"{insight['insight_id']}/{c['template_id']}" in past.pending]
@@ -293,14 +303,21 @@ def _beside(
         c
         for c in pieces
         if may_stand_beside(_listed(c["tags"]), _listed(c["facts"]), taken)
-        and not _crosses(c, told)
+        and not _crosses(c, situation, told)
         and other.isdisjoint(_listed(c["slots"]))
     ]
 
 
-def _crosses(piece: Mapping[str, Any], told: Sequence[Mapping[str, Any]]) -> bool:
+def _crosses(piece: Mapping[str, Any], about: Mapping[str, Any], told: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a text puts the money to another use than one of those told before it."""
-    return any(ask_for_the_same(_listed(piece["tags"]), _listed(text["tags"])) for text in told)
+    return piece["tags"] != "[]" and any(
+        ask_for_the_same(_asks(piece, about), _asks(text, text["about"])) for text in told if text["tags"] != "[]"
+    )
+
+
+def _asks(piece: Mapping[str, Any], about: Mapping[str, Any]) -> Asks:
+    named = next((name for name in CARDS if name in _listed(piece["slots"])), None)
+    return Asks(frozenset(_listed(piece["tags"])), named and read(about["slots"])[named]["shown"])
 
 
 @functools.lru_cache(maxsize=4096)

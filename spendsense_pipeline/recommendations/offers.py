@@ -69,7 +69,7 @@ FIXED_COSTS_FROM: Final = 0.5
 ENOUGH_MONTHS: Final = 3
 """Months of spending in checking and savings together with which fees or high bills alone ask for no help; the lower
 end of the usual guide for an emergency fund."""
-SHORT_OF_MONEY: Final = ("fixed_costs_high", "spending_above_income")
+SHORT_OF_MONEY: Final = ("fixed_costs_high", "spending_above_income", "income_late")
 """Insights that mean trouble beside the urgent ones."""
 NOTHING_TO_SPARE: Final = tuple(name for name, tags in EXCLUDED_TAGS.items() if "spare_money" in tags)
 """Insights beside which, as beside the urgent ones, no text presumes money that is not needed."""
@@ -109,7 +109,8 @@ REASONS: Final[dict[str, str]] = {
     "savings_unknown": "the product is for customers without a savings account, and whether this is one is unknown",
     "has_investment": "the product is for customers without investments",
     "in_trouble": "the customer is overdue, overdrawn, was charged penalty fees in 30 days, bills take above half of "
-    "what comes in, more goes out than comes in, or an insight is urgent: no credit, no investment, nothing that costs",
+    "what comes in, more goes out than comes in, pay is late, or an insight is urgent: no credit, no investment, "
+    "nothing that costs",
     "thin_cushion": "checking and savings cover less than a week of spending: nothing that costs",
     "money_is_short": "an insight says that money is short: no place to put it aside",
     "help_not_needed": "free help is for customers who are overdue, overdrawn or without their pay, and for those with "
@@ -336,7 +337,7 @@ def needs_help(customers: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 def in_trouble(customers: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Who needs help, was charged any penalty fee in the last 30 days, has an urgent insight, or one that says that
-    bills or spending are too high for what comes in."""
+    bills or spending are too high for what comes in, or that pay is late."""
     troubled = customers["troubled"].to_numpy(dtype=bool)
     return np.asarray(needs_help(customers) | troubled | (_known(customers, "fees_30d") > 0))
 
