@@ -349,7 +349,7 @@ _ALL: Final = (
         "spending",
         "notable",
         "cash",
-        "half of what was spent in 30 days, or more, was taken out in cash, 100 dollars at least",
+        "half of what was spent in 30 days, or more, was taken out in cash, 100 dollars at least, all of it in sight",
         OURS,
         "the cash was paid in again elsewhere",
         figures=("amount", "withdrawal_count", "cash_share", "happened_on"),

@@ -204,8 +204,10 @@ def card_not_linked(seen: Seen) -> pd.DataFrame:
 
 
 def cash_withdrawals(seen: Seen) -> pd.DataFrame:
-    """Half of what was spent in 30 days, or more, was taken out in cash."""
+    """Half of what was spent in 30 days, or more, was taken out in cash; where a card that is not linked was paid, what
+    was spent is not known."""
     short = seen.short[seen.short.index.isin(np.flatnonzero(seen.there))]
+    short = short[short["unlinked_card_payments"].fillna(0.0) == 0]
     rows = seen.rows
     rows = rows[(rows["kind"] == KIND_CASH_WITHDRAWAL) & (seen.today - rows["day"] < BLOCK)]
     of = rows.groupby("user")
@@ -221,7 +223,7 @@ def cash_withdrawals(seen: Seen) -> pd.DataFrame:
             "expires": last + 31,
             "amount": cash[users].to_numpy(),
             "withdrawal_count": of.size().reindex(users).to_numpy(),
-            "cash_share": np.minimum(cash / spent, 1.0)[users].to_numpy(),
+            "cash_share": (cash / spent).clip(upper=1.0)[users].to_numpy(),
             "happened_on": last,
             "at_row": of["number"].agg(list).reindex(users).to_numpy(),
         }

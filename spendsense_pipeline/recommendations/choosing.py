@@ -21,7 +21,9 @@ TAGS: Final = {
 """What a text may do that is wrong beside some insights, or beside another text."""
 
 SHORT: Final = ("growth", "falling_debt", "left_over", "extra_payment", "spare_money")
-"""What contradicts any insight that is urgent."""
+"""What contradicts an insight that is urgent: money is short, or owed."""
+CHARGED: Final = ("growth", "falling_debt")
+"""What contradicts fees that are urgent, which may have come with money at hand."""
 EXCLUDED_TAGS: Final[Mapping[str, tuple[str, ...]]] = {
     "income_late": ("growth", "falling_debt", "spare_money"),
     "bills_before_payday": ("left_over", "spare_money"),
@@ -63,7 +65,9 @@ class Held(NamedTuple):
 
 def forbidden_by(insight: Mapping[str, Any]) -> tuple[str, ...]:
     """What nothing else may do that a customer with this insight (a row of the table) reads."""
-    return SHORT if insight["severity"] == "urgent" else EXCLUDED_TAGS.get(insight["insight"], ())
+    if insight["severity"] == "urgent":
+        return CHARGED if insight["insight"] == "fees_charged" else SHORT
+    return EXCLUDED_TAGS.get(insight["insight"], ())
 
 
 def held(insights: Iterable[Mapping[str, Any]]) -> Held:

@@ -314,6 +314,8 @@ BOTH_SIDES: dict[str, tuple[str, Happens, Happens]] = {
         "unusual_spending", lambda h: stores(h, "Target", 153.0), lambda h: stores(h, "Target", 154.0)),
     "half of spending in cash": (
         "cash_withdrawals", lambda h: cash(h, 998.0), lambda h: cash(h, 1_000.0)),
+    "cash without a card that is not linked": (
+        "cash_withdrawals", lambda h: (cash(h, 3_000.0), elsewhere(h, 9)), lambda h: cash(h, 3_000.0)),
     "five dollars of interest from the bank": (
         "interest_earned", lambda h: credited(h, 4.99, 29), lambda h: credited(h, 5.0, 29)),
     "interest in the last 30 days": (

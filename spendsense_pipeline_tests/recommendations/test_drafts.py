@@ -349,7 +349,7 @@ def test_an_insight_has_a_text_that_fits_beside_the_others() -> None:
     assert "income_changed/a-share-of-the-raise" in {
         p for n in range(9) for p in pieces(told(raise_ | {"insight_id": str(n)}))
     }
-    short = insight("high_utilization", "fees_charged", severity="urgent")
+    short = insight("high_utilization", "overdrawn")
     for n in range(9):
         assert "income_changed/a-share-of-the-raise" not in pieces(told(raise_ | {"insight_id": str(n)}, short))
 
