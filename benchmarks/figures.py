@@ -319,6 +319,22 @@ def _spending_above_income(book: Book, figures: Mapping[str, Any], _: Any) -> di
     return {"difference": short, "total_half_year": 6 * short}
 
 
+def _interest_earned(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+    paid = book.rows[(book.rows["category"] == "INCOME_INTEREST_EARNED") & (book.rows["amount"] > 0)]
+    paid = paid[paid["held_as"].isin(["checking", "savings"])]
+    month = paid[paid["age"] < 30]
+    total = float(month["amount"].sum())
+    return {"total": total, "earned_yearly": 12 * total, "happened_on": str(month["date"].max()),
+            "total_half_year": paid.loc[paid["age"] < 180, "amount"].sum()}  # fmt: skip
+
+
+def _cash_withdrawals(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+    taken = book.rows[(book.rows["category"] == "TRANSFER_OUT_WITHDRAWAL") & (book.rows["age"] < 30)]
+    total = -float(taken["amount"].sum())
+    return {"amount": total, "withdrawal_count": len(taken), "cash_share": total / book.spent(30),
+            "happened_on": str(taken["date"].max())}  # fmt: skip
+
+
 OF_INSIGHTS: Final[dict[str, Rule]] = {
     "past_due": _past_due, "minimum_only": _minimum_only, "dearest_first": _dearest_first,
     "interest_paid": _interest_paid, "balance_falling": _balance_falling, "fees_charged": _fees_charged,
@@ -327,7 +343,8 @@ OF_INSIGHTS: Final[dict[str, Rule]] = {
     "savings_drop": _savings, "savings_milestone": _savings, "unusual_spending": _unusual_spending,
     "two_of_a_kind": _two_of_a_kind, "price_rise": _charged, "bill_higher_than_usual": _charged,
     "duplicate_charge": _repeated, "fixed_costs_high": _fixed_costs_high,
-    "spending_above_income": _spending_above_income,
+    "spending_above_income": _spending_above_income, "interest_earned": _interest_earned,
+    "cash_withdrawals": _cash_withdrawals,
 }  # fmt: skip
 
 

@@ -323,6 +323,7 @@ PLANTS: Final[dict[str, Plant]] = {
 FOLLOWS: Final = {
     "new_recurring": ("trial_became_paid",),
     "income_late": ("income_stopped",),
+    "cash_withdrawals": ("savings_drop",),
     "unusual_spending": ("bill_higher_than_usual", "duplicate_charge"),
 }
 """What a planted happening brings about beside itself."""
