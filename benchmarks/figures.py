@@ -20,8 +20,10 @@ import pandas as pd
 import pyarrow as pa
 
 from benchmarks.insights import AS_OF, SETTINGS, accepted, population
+from spendsense_pipeline import warehouse
 from spendsense_pipeline.features.compilation import make_ready
 from spendsense_pipeline.features.compiled import Mode, choose
+from spendsense_pipeline.ingest import canonical
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 
 CLASSES: Final = {"credit card": "card", "brokerage": "investment", "student": "loan"}
@@ -317,6 +319,22 @@ def _spending_above_income(book: Book, figures: Mapping[str, Any], _: Any) -> di
     return {"difference": short, "total_half_year": 6 * short}
 
 
+def _interest_earned(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+    paid = book.rows[(book.rows["category"] == "INCOME_INTEREST_EARNED") & (book.rows["amount"] > 0)]
+    paid = paid[paid["held_as"].isin(["checking", "savings"])]
+    month = paid[paid["age"] < 30]
+    total = float(month["amount"].sum())
+    return {"total": total, "earned_yearly": 12 * total, "happened_on": str(month["date"].max()),
+            "total_half_year": paid.loc[paid["age"] < 180, "amount"].sum()}  # fmt: skip
+
+
+def _cash_withdrawals(book: Book, _figures: Mapping[str, Any], _: Any) -> dict[str, Any]:
+    taken = book.rows[(book.rows["category"] == "TRANSFER_OUT_WITHDRAWAL") & (book.rows["age"] < 30)]
+    total = -float(taken["amount"].sum())
+    return {"amount": total, "withdrawal_count": len(taken), "cash_share": total / book.spent(30),
+            "happened_on": str(taken["date"].max())}  # fmt: skip
+
+
 OF_INSIGHTS: Final[dict[str, Rule]] = {
     "past_due": _past_due, "minimum_only": _minimum_only, "dearest_first": _dearest_first,
     "interest_paid": _interest_paid, "balance_falling": _balance_falling, "fees_charged": _fees_charged,
@@ -325,7 +343,8 @@ OF_INSIGHTS: Final[dict[str, Rule]] = {
     "savings_drop": _savings, "savings_milestone": _savings, "unusual_spending": _unusual_spending,
     "two_of_a_kind": _two_of_a_kind, "price_rise": _charged, "bill_higher_than_usual": _charged,
     "duplicate_charge": _repeated, "fixed_costs_high": _fixed_costs_high,
-    "spending_above_income": _spending_above_income,
+    "spending_above_income": _spending_above_income, "interest_earned": _interest_earned,
+    "cash_withdrawals": _cash_withdrawals,
 }  # fmt: skip
 
 
@@ -381,32 +400,37 @@ def same(value: Any, other: Any) -> bool:
 
 
 def drafted(tables: dict[str, pa.Table]) -> dict[str, pd.DataFrame]:
-    """Drafts of education, insights and streams of the day, by the pipeline."""
+    """Drafts, insights and streams of the day, and the products offered, by the pipeline."""
     from spendsense_pipeline.features.signals import EPOCH, Customers, evidence_of, tables_of
     from spendsense_pipeline.frames import to_frame
     from spendsense_pipeline.insights.of_range import insights_of
     from spendsense_pipeline.personas.assignment import assign_personas
     from spendsense_pipeline.recommendations.drafts import draft_recommendations
     from spendsense_pipeline.recommendations.library import education_templates, load_library
-    from spendsense_pipeline.recommendations.situations import situations
+    from spendsense_pipeline.recommendations.offers import product_matches
+    from spendsense_pipeline.recommendations.situations import fresh, situations
 
     day = (AS_OF - EPOCH).days
     evidence = evidence_of(Customers(**tables), [day], [30, 180], population(tables, day))
     signals = tables_of(evidence)
     insights, features = to_frame(insights_of(evidence, signals)["insights"]), to_frame(signals.features)
     short, long = (features[features["window_days"] == days].reset_index(drop=True) for days in (30, 180))
+    current, before = fresh(assign_personas(short), short, Settings().stale_days), assign_personas(long)
     streams = to_frame(signals.streams)
-    where = situations(
-        assign_personas(short), assign_personas(long), short, long, streams, to_frame(signals.cards), insights
+    where = situations(current, before, short, long, streams, to_frame(signals.cards), insights)
+    judged = canonical.judge_products(canonical.catalogue(PROJECT_ROOT / "data/products.json", warehouse.connect()))
+    products = to_frame(canonical.accepted(judged).to_pyarrow())
+    matches = product_matches(current, before, short, long, products, insights)
+    people = pd.DataFrame({"user_id": sorted(set(where["user_id"])), "consent_id": "c"})
+    consents = people.merge(pd.DataFrame({"scope": ["education", "partner_offers"]}), how="cross")
+    history = pd.DataFrame(
+        columns=["user_id", "as_of", "content_type", "status", "consent_id", "decided_at", "released_at"]
     )
-    consents = pd.DataFrame({"user_id": sorted(set(where["user_id"])), "scope": "education", "consent_id": "c"})
-    history = pd.DataFrame(columns=["user_id", "as_of", "content_type", "status", "consent_id"])
-    empty = pd.DataFrame(columns=["user_id", "rank", "product_id", "product_type"])
     drafts = draft_recommendations(
-        where, education_templates(where, load_library(PROJECT_ROOT / "prompts"), AS_OF), empty, empty, consents,
-        history,         AS_OF,
+        where, education_templates(where, load_library(PROJECT_ROOT / "prompts"), AS_OF), matches, products, consents,
+        history, AS_OF,
     )  # fmt: skip
-    return {"drafts": drafts, "insights": insights, "streams": streams}
+    return {"drafts": drafts, "insights": insights, "streams": streams, "products": products}
 
 
 def compared(made: Mapping[str, pd.DataFrame], books_: Mapping[str, Book]) -> tuple[Counter[str], list[str]]:
@@ -449,7 +473,7 @@ def main(users: int, seed: int, settings: tuple[str, ...], drafts: int) -> None:
     for setting in settings or ("normal", "hard"):
         tables = accepted(SETTINGS[setting](users, seed))
         made = drafted(tables)
-        made["drafts"] = made["drafts"].head(drafts)
+        made["drafts"] = made["drafts"].query("content_type == 'education'").head(drafts)
         counts, differences = compared(
             made, books({name: table.to_pandas() for name, table in tables.items()}, made["streams"])
         )

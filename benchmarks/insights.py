@@ -242,6 +242,25 @@ def _minimum(person: Person) -> dict[str, float] | None:
     return {"last_payment": 45.0}
 
 
+def _cash(person: Person) -> dict[str, float] | None:
+    if (account := person.account("checking")) is None:
+        return None
+    spent = -person.rows.loc[(person.rows["amount"] < 0) & (person.rows["date"] > person.ago(30)), "amount"].sum()
+    for days in (3, 11):
+        person.add(account, days, -round(spent, 0), "ATM WITHDRAWAL", "TRANSFER_OUT_WITHDRAWAL")
+    return {}
+
+
+def _bears_interest(person: Person) -> dict[str, float] | None:
+    said = person.rows["merchant_name"].fillna("") + " " + person.rows["description_raw"].fillna("")
+    paid = said.str.contains("interest", case=False) & (person.rows["amount"] > 0)
+    if paid.any() or (account := person.account("savings", "checking")) is None:
+        return None
+    for days in (8, 38, 68):
+        person.add(account, days, 640.5, "INTEREST PAID", "INCOME_INTEREST_EARNED")
+    return {"total": 640.5}
+
+
 def _fee(person: Person) -> dict[str, float] | None:
     if (account := person.account("checking")) is None:
         return None
@@ -296,12 +315,15 @@ PLANTS: Final[dict[str, Plant]] = {
     "unusual_spending": _splurge,
     "savings_drop": _drop,
     "card_not_linked": _unlinked,
+    "cash_withdrawals": _cash,
+    "interest_earned": _bears_interest,
 }
 
 
 FOLLOWS: Final = {
     "new_recurring": ("trial_became_paid",),
     "income_late": ("income_stopped",),
+    "cash_withdrawals": ("savings_drop",),
     "unusual_spending": ("bill_higher_than_usual", "duplicate_charge"),
 }
 """What a planted happening brings about beside itself."""

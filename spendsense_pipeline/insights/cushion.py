@@ -1,4 +1,4 @@
-"""The cushion: overdrawn, charged, thin, idle, falling, growing.
+"""The cushion: overdrawn, charged, thin, idle, paid interest, falling, growing.
 
 Candidates as in ``bills.py``. What does not belong here: which of them is told (``choosing.py``).
 """
@@ -6,13 +6,16 @@ Candidates as in ``bills.py``. What does not belong here: which of them is told 
 import numpy as np
 import pandas as pd
 
-from spendsense_pipeline.features.meanings import CHECKING, SAVINGS
+from spendsense_pipeline.features.meanings import CHECKING, KIND_INTEREST_EARNED, SAVINGS
 from spendsense_pipeline.insights.calendar import next_paydays
 from spendsense_pipeline.insights.in_sight import LEAST_SPENT
 from spendsense_pipeline.insights.seen import Seen
 
 FEE_DAYS = 31
 LEAST_FEES = 1.0
+LEAST_EARNED = 5.0  # US dollars in 30 days, as of interest that is paid
+HALF_YEAR = 180  # days
+QUARTER = 100  # days in which an account that bears interest has paid some
 OFTEN = 2  # penalty fees in 31 days that make it urgent
 WEEK = 7 / 30
 IDLE_MONTHS = 3
@@ -113,10 +116,44 @@ def thin_cushion(seen: Seen) -> pd.DataFrame:
     )
 
 
+def _interest(seen: Seen) -> pd.DataFrame:
+    """Rows of interest that the bank paid on checking and savings in the last 180 days."""
+    rows = seen.rows
+    on = rows["held_as"].isin([CHECKING, SAVINGS]) & (seen.today - rows["day"] < HALF_YEAR)
+    return rows[on & (rows["kind"] == KIND_INTEREST_EARNED)]
+
+
+def interest_earned(seen: Seen) -> pd.DataFrame:
+    """Interest of five dollars or more that the bank paid in 30 days."""
+    rows = seen.once("interest", _interest)
+    recent = rows[seen.today - rows["day"] < 30]
+    of = recent.groupby("user")
+    total = of["amount"].sum()
+    users = total.index[total >= LEAST_EARNED * seen.factor[total.index]]
+    half_year = rows.groupby("user")["amount"].sum().reindex(users)
+    last = of["day"].max().reindex(users).to_numpy()
+    return pd.DataFrame(
+        {
+            "user": users,
+            "key": str(seen.today // 92),
+            "happened": last,
+            "expires": last + 31,
+            "total": total[users].to_numpy(),
+            "total_half_year": half_year.where(half_year > total[users] + 0.5).to_numpy(),
+            "earned_yearly": 12 * total[users].to_numpy(),
+            "happened_on": last,
+            "at_row": of["number"].agg(list).reindex(users).to_numpy(),
+        }
+    )
+
+
 def idle_cash(seen: Seen) -> pd.DataFrame:
-    """Three months of spending or more in checking."""
+    """Three months of spending or more in checking that bears no interest."""
+    rows = seen.once("interest", _interest)
+    bears = rows.loc[(rows["held_as"] == CHECKING) & (seen.today - rows["day"] < QUARTER), "user"]
     checking = seen.balance_of(CHECKING)
     expenses = seen.spending["monthly"][seen.spending["in_sight"]]
+    expenses = expenses[~expenses.index.isin(bears)]
     expenses = expenses[seen.began[expenses.index] <= seen.today - 90]
     holds = checking["balance"].reindex(expenses.index)
     idle = holds - expenses

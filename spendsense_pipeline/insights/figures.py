@@ -56,7 +56,8 @@ _ALL: Final = (
            "first day of the forecast's upper end below zero"),
     Figure("fee_count", "count", "fees charged", "rows of fees in 31 days less those given back", ("fee", "fees")),
     Figure("total", "money", "what they come to together", "their sum"),
-    Figure("total_half_year", "money", "the same over 180 days", "fees_180d, service_fees_180d or interest"),
+    Figure("total_half_year", "money", "the same over 180 days",
+           "fees_180d, service_fees_180d, or interest charged or earned"),
     Figure("minimum_payment", "money", "the least payment asked for", "minimum_payment_amount of the liability"),
     Figure("last_payment", "money", "the last payment made", "last_payment_amount of the liability"),
     Figure("owed", "money", "what is owed", "balance of the account"),
@@ -82,6 +83,11 @@ _ALL: Final = (
            "checking balance less avg_monthly_expenses"),
     Figure("idle_point_yearly", "money", "what a percentage point of interest on it is worth in a year",
            "idle_amount x 1 %"),
+    Figure("earned_yearly", "money", "what that would come to in 12 months", "interest of 30 days x 12"),
+    Figure("withdrawal_count", "count", "withdrawals of cash in 30 days", "rows of cash withdrawals",
+           ("withdrawal", "withdrawals")),
+    Figure("cash_share", "percent", "the share of cash in what was spent",
+           "cash withdrawals by total_spend of 30 days"),
     Figure("payday_count", "count", "paydays in the month", "paydays of the calendar month", ("payday", "paydays")),
 )  # fmt: skip
 FIGURES: Final[dict[str, Figure]] = {each.name: each for each in _ALL}

@@ -15,7 +15,7 @@ FUNCTION: Final = "spendsense_pipeline.insights.of_range:insights_of"
 
 @dataclass(frozen=True)
 class Insight:
-    """One kind of insight. Of one ``purpose`` a slate shows one; ``excludes`` are kinds not to stand beside it."""
+    """One kind of insight. Of one ``purpose`` a slate shows one; ``excludes`` are kinds that never stand beside it."""
 
     name: str
     topic: str
@@ -29,14 +29,14 @@ class Insight:
     """What it carries where it is known (``figures.FIGURES``)."""
     details: tuple[str, ...] = ()
     """Cases that a text must tell apart."""
+    tags: tuple[str, ...] = ()
+    """What each of its texts does (``recommendations/choosing.TAGS``): it is not told beside what forbids that."""
     holds: tuple[str, ...] = ()
     """Facts of ``recommendations/facts.py`` that hold wherever it fires."""
 
 
 OURS: Final = "our judgement, measured in docs/accuracy.md"
 AS_OTHERS: Final = "31 days, as Yodlee and MX have it for duplicate charges"
-GROWTH: Final = ("balance_falling", "savings_milestone", "idle_cash")
-"""What speaks of room to spare: never beside an account in trouble."""
 
 _ALL: Final = (
     # The order is the order of importance among equals.
@@ -48,7 +48,7 @@ _ALL: Final = (
         "a card or loan is reported overdue",
         "the servicer's own flag",
         "the payment was made after the figures were delivered",
-        excludes=("dearest_first", "minimum_only", "interest_paid", "windfall", *GROWTH),
+        excludes=("interest_paid", "windfall"),
         figures=("card", "loan_name", "minimum_payment", "owed", "due_on", "checking_balance", "balance_on"),
         details=("can_pay", "cannot_pay", "unknown"),
         holds=("overdue=yes",),
@@ -61,7 +61,6 @@ _ALL: Final = (
         "a checking balance below zero",
         "the balance delivered",
         "a deposit came in after the balance's day",
-        excludes=("thin_cushion", "low_balance_ahead", "bills_before_payday", *GROWTH),
         figures=("amount", "balance_on", "next_payday", "days_until"),
         holds=("buffer=overdrawn",),
     ),
@@ -73,7 +72,6 @@ _ALL: Final = (
         "even the upper end of the forecast's interval falls below zero before the next payday",
         "80 % interval from the customer's own past errors",
         "money comes in that never came before, or a bill is paid from elsewhere",
-        excludes=("thin_cushion", "bills_before_payday", *GROWTH),
         figures=("checking_balance", "balance_on", "low_amount", "low_on", "days_until", "next_payday"),
     ),
     Insight(
@@ -84,7 +82,7 @@ _ALL: Final = (
         "two expected paydays of a payer without pay or benefit, while other rows keep coming",
         OURS,
         "pay goes to an account that is not linked",
-        excludes=("income_late", "income_changed", "windfall", "spending_above_income", *GROWTH),
+        excludes=("windfall", "spending_above_income"),
         figures=("payee", "amount", "due_on", "days_since", "since_on"),
     ),
     Insight(
@@ -95,7 +93,7 @@ _ALL: Final = (
         "an expected payday of a payer is four days past, while other rows keep coming",
         OURS,
         "the employer moved its payday",
-        excludes=("windfall", *GROWTH),
+        excludes=("windfall",),
         figures=("payee", "amount", "due_on", "days_since", "since_on"),
     ),
     Insight(
@@ -106,7 +104,6 @@ _ALL: Final = (
         "what is due before the next payday is at least half of what checking holds; urgent when it is more",
         OURS,
         "a bill is paid from another account",
-        excludes=("idle_cash",),
         figures=(
             "bills_total",
             "bill_count",
@@ -126,7 +123,6 @@ _ALL: Final = (
         "the bank charged penalty or service fees in 31 days, net",
         OURS,
         "a fee was given back under another name",
-        excludes=(),
         figures=("fee_count", "total", "total_half_year", "happened_on"),
         details=("penalty", "service"),
     ),
@@ -148,7 +144,6 @@ _ALL: Final = (
         "a service whose first charge was a third of its price or less and that now charges the price",
         OURS,
         "the first charge was for something else",
-        excludes=("new_recurring",),
         figures=("payee", "amount_before", "amount", "cost_yearly", "since_on"),
         holds=("price_rise=yes",),
     ),
@@ -223,18 +218,6 @@ _ALL: Final = (
         figures=("payee", "amount", "due_on", "days_until"),
     ),
     Insight(
-        "minimum_only",
-        "debt",
-        "notable",
-        "cards",
-        "a card with a balance was last paid its minimum and not the whole",
-        "docs/signals.md",
-        "a further payment is on its way",
-        excludes=("balance_falling",),
-        figures=("card", "owed", "last_payment", "minimum_payment", "yearly_rate", "interest_month"),
-        holds=("minimum=yes",),
-    ),
-    Insight(
         "dearest_first",
         "debt",
         "notable",
@@ -242,6 +225,7 @@ _ALL: Final = (
         "two or more cards owe, and their rates are a point or more apart",
         OURS,
         "a promotional rate applies",
+        tags=("extra_payment",),
         figures=(
             "card",
             "owed",
@@ -252,6 +236,18 @@ _ALL: Final = (
             "interest_month",
             "order_saves",
         ),
+    ),
+    Insight(
+        "minimum_only",
+        "debt",
+        "notable",
+        "cards",
+        "a card with a balance was last paid its minimum and not the whole",
+        "docs/signals.md",
+        "a further payment is on its way",
+        tags=("extra_payment",),
+        figures=("card", "owed", "last_payment", "minimum_payment", "yearly_rate", "interest_month"),
+        holds=("minimum=yes",),
     ),
     Insight(
         "interest_paid",
@@ -283,7 +279,6 @@ _ALL: Final = (
         "a bonus, a tax refund, or a third payday in one month",
         OURS,
         "the money is owed to somebody else",
-        excludes=("spending_above_income",),
         figures=("payee", "amount", "happened_on", "due_on", "payday_count"),
         details=("bonus", "tax_refund", "third_payday"),
     ),
@@ -295,7 +290,6 @@ _ALL: Final = (
         "checking and savings together cover less than a week of usual spending",
         OURS,
         "savings lie where nobody linked them",
-        excludes=GROWTH,
         figures=("cushion_total", "cushion_days", "spending_monthly", "balance_on", "next_payday", "days_until"),
     ),
     Insight(
@@ -306,7 +300,6 @@ _ALL: Final = (
         "savings fell by a quarter and 200 dollars or more in 30 days",
         OURS,
         "money moved to an account not linked",
-        excludes=("savings_milestone",),
         figures=("amount_before", "savings_now", "difference", "change_percent"),
     ),
     Insight(
@@ -328,7 +321,6 @@ _ALL: Final = (
         "bills and least payments on debt take above half of what comes in",
         "Consumer Financial Protection Bureau and 50/30/20 budgets put needs at half",
         "a bill is shared",
-        excludes=("idle_cash",),
         figures=("fixed_monthly", "income_monthly", "income_share", "left_monthly"),
     ),
     Insight(
@@ -339,7 +331,6 @@ _ALL: Final = (
         "over 180 days a twentieth more went out than came in",
         OURS,
         "income reaches an account that is not linked",
-        excludes=("idle_cash", "savings_milestone"),
         figures=("spending_monthly", "income_monthly", "difference", "total_half_year"),
         holds=("margin=minus",),
     ),
@@ -352,6 +343,16 @@ _ALL: Final = (
         "docs/signals.md, unlinked_cards",
         "the card is somebody else's",
         figures=("amount", "total_half_year", "happened_on"),
+    ),
+    Insight(
+        "cash_withdrawals",
+        "spending",
+        "notable",
+        "cash",
+        "half of what was spent in 30 days, or more, was taken out in cash, 100 dollars at least, all of it in sight",
+        OURS,
+        "the cash was paid in again elsewhere",
+        figures=("amount", "withdrawal_count", "cash_share", "happened_on"),
     ),
     Insight(
         "new_recurring",
@@ -378,9 +379,10 @@ _ALL: Final = (
         "cushion",
         "notable",
         "idle",
-        "checking holds three months of spending or more",
+        "checking that bears no interest holds three months of spending or more",
         OURS,
         "a large bill is about to be paid",
+        tags=("spare_money",),
         figures=(
             "checking_balance",
             "balance_on",
@@ -398,7 +400,19 @@ _ALL: Final = (
         "card balances are a tenth and 100 dollars or more below those of 90 days ago",
         OURS,
         "a balance moved to a card that is not linked",
+        tags=("falling_debt",),
         figures=("owed", "amount_before", "difference", "change_percent", "balance_on"),
+    ),
+    Insight(
+        "interest_earned",
+        "cushion",
+        "good",
+        "earned",
+        "the bank paid interest of five dollars or more in 30 days",
+        OURS,
+        "part of it was for a longer time",
+        tags=("growth",),
+        figures=("total", "total_half_year", "earned_yearly", "happened_on"),
     ),
     Insight(
         "savings_milestone",
@@ -408,6 +422,7 @@ _ALL: Final = (
         "savings passed one, three or six months of spending in 30 days",
         "three to six months, FINRA Investor Education Foundation",
         "spending fell, and savings did not grow",
+        tags=("growth", "spare_money"),
         figures=("savings_now", "amount_before", "difference", "months_covered", "spending_monthly"),
         details=("1", "3", "6"),
         holds=("saving=yes", "growth=2+"),

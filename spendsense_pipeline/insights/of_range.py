@@ -34,6 +34,7 @@ DETECTORS: dict[str, Callable[[Seen], pd.DataFrame]] = {
         *(debt.interest_paid, debt.balance_falling, cushion.overdrawn, cushion.fees_charged, cushion.thin_cushion),
         *(cushion.idle_cash, cushion.savings_drop, cushion.savings_milestone, spending.unusual_spending),
         *(spending.fixed_costs_high, spending.spending_above_income, spending.card_not_linked),
+        *(spending.cash_withdrawals, cushion.interest_earned),
     )
 }
 INSIGHTS_SCHEMA = pa.schema(

@@ -1,4 +1,4 @@
-"""Spending: a category far above its own usual, fixed costs, more out than in, a card that is not linked.
+"""Spending: a category far above its own usual, fixed costs, more out than in, a card that is not linked, cash.
 
 Candidates as in ``bills.py``. What does not belong here: which of them is told (``choosing.py``).
 """
@@ -11,6 +11,7 @@ from spendsense_pipeline.features.meanings import (
     CREDIT_CARD,
     INVESTMENT,
     KIND_CARD_PAYMENT,
+    KIND_CASH_WITHDRAWAL,
     KIND_OTHER_OUT,
     KIND_REFUND,
     LOAN,
@@ -25,6 +26,7 @@ ABOVE_ALL = 1.25
 ABOVE_BY = 100.0  # US dollars
 MONTHS_AT_PAYEE = 4  # of the five before, in which something was spent there
 HALF = 0.5
+LEAST_CASH = 100.0  # US dollars in 30 days
 ABOVE_INCOME = 1.05
 LEAST_SHORT = 25.0  # US dollars a month
 DAYS = 180
@@ -197,5 +199,32 @@ def card_not_linked(seen: Seen) -> pd.DataFrame:
             "amount": paid[users].to_numpy(),
             "total_half_year": seen.long["unlinked_card_payments"].reindex(users).to_numpy(),
             "happened_on": of["day"].max().reindex(users).where(alone).to_numpy(),
+        }
+    )
+
+
+def cash_withdrawals(seen: Seen) -> pd.DataFrame:
+    """Half of what was spent in 30 days, or more, was taken out in cash; where a card that is not linked was paid, what
+    was spent is not known."""
+    short = seen.short[seen.short.index.isin(np.flatnonzero(seen.there))]
+    short = short[short["unlinked_card_payments"].fillna(0.0) == 0]
+    rows = seen.rows
+    rows = rows[(rows["kind"] == KIND_CASH_WITHDRAWAL) & (seen.today - rows["day"] < BLOCK)]
+    of = rows.groupby("user")
+    cash = -of["amount"].sum()
+    spent = short["total_spend"].reindex(cash.index)
+    users = cash.index[(cash >= HALF * spent) & (cash >= LEAST_CASH * seen.factor[cash.index])]
+    last = of["day"].max().reindex(users).to_numpy()
+    return pd.DataFrame(
+        {
+            "user": users,
+            "key": str(seen.today // 92),
+            "happened": last,
+            "expires": last + 31,
+            "amount": cash[users].to_numpy(),
+            "withdrawal_count": of.size().reindex(users).to_numpy(),
+            "cash_share": (cash / spent).clip(upper=1.0)[users].to_numpy(),
+            "happened_on": last,
+            "at_row": of["number"].agg(list).reindex(users).to_numpy(),
         }
     )

@@ -12,27 +12,37 @@ from spendsense_pipeline.insights.kinds import IMPORTANCE, INSIGHTS
 
 TAGS: Final = {
     "growth": "praises savings that grow, or a cushion that is there",
+    "falling_debt": "praises what is owed for going down",
+    "left_over": "says that something is left once the bills are paid",
     "extra_payment": "speaks of paying more than is asked on a card",
     "spare_money": "presumes money that is not needed: to put aside, to lock up, to invest",
     "small_start": "speaks as if nothing were put aside yet",
 }
-"""What a piece of the library may do that is wrong beside some insights."""
+"""What a text may do that is wrong beside some insights, or beside another text."""
 
+SHORT: Final = ("growth", "falling_debt", "left_over", "extra_payment", "spare_money")
+"""What contradicts an insight that is urgent: money is short, or owed."""
+CHARGED: Final = ("growth", "falling_debt")
+"""What contradicts fees that are urgent, which may have come with money at hand."""
 EXCLUDED_TAGS: Final[Mapping[str, tuple[str, ...]]] = {
-    "past_due": ("growth", "extra_payment", "spare_money"),
-    "overdrawn": ("growth", "extra_payment", "spare_money"),
-    "low_balance_ahead": ("growth", "extra_payment", "spare_money"),
-    "income_stopped": ("growth", "extra_payment", "spare_money"),
-    "income_late": ("growth", "spare_money"),
-    "bills_before_payday": ("spare_money",),
-    "thin_cushion": ("growth",),
+    "income_late": ("growth", "falling_debt", "spare_money"),
+    "bills_before_payday": ("left_over", "spare_money"),
+    "thin_cushion": ("growth", "falling_debt", "left_over"),
     "savings_drop": ("growth",),
-    "fixed_costs_high": ("spare_money",),
-    "spending_above_income": ("growth", "spare_money"),
+    "fixed_costs_high": ("growth", "falling_debt", "spare_money"),
+    "spending_above_income": ("growth", "falling_debt", "spare_money"),
     "idle_cash": ("small_start",),
     "savings_milestone": ("small_start",),
 }
-"""By insight the pieces that contradict it, wherever it holds, told or not."""
+"""By insight what else contradicts it, wherever it holds, told or not: in other insights and in texts of any kind."""
+BESIDE_HELP: Final = ("growth", "falling_debt", "spare_money")
+"""What contradicts an offer of free help."""
+
+SAME_FIGURE: Final[Mapping[str, str]] = {"monthly_income": "income_monthly", "monthly_expenses": "spending_monthly"}
+"""Slots of a persona that are called as one of an insight is, over another window: where both would be shown and are
+not the same, the persona's piece contradicts the insight's text."""
+CARDS: Final = ("card", "fullest_card", "highest_rate_card")
+"""Slots for the card that a text speaks of paying down: one on a slate."""
 
 PURPOSE_OF_FACT: Final[Mapping[str, str]] = {
     "overdue=yes": "late",
@@ -53,22 +63,45 @@ class Held(NamedTuple):
     purposes: tuple[str, ...]
 
 
+def forbidden_by(insight: Mapping[str, Any]) -> tuple[str, ...]:
+    """What nothing else may do that a customer with this insight (a row of the table) reads."""
+    if insight["severity"] == "urgent":
+        return CHARGED if insight["insight"] == "fees_charged" else SHORT
+    return EXCLUDED_TAGS.get(insight["insight"], ())
+
+
 def held(insights: Iterable[Mapping[str, Any]]) -> Held:
-    """Judge one customer's insights (rows of the table): of one purpose the first, none that a more important one
-    excludes. By severity, then by importance of the kind."""
+    """Judge one customer's insights (rows of the table): of one purpose the first, none that does what another forbids,
+    and of two that exclude one another the first. By severity, then by importance of the kind."""
     order = sorted(insights, key=lambda row: (SEVERITIES.index(row["severity"]), IMPORTANCE[row["insight"]]))
+    tags = {tag for row in order for tag in forbidden_by(row)}
     told: list[dict[str, Any]] = []
-    excluded: set[str] = set()
     for row in order:
-        kind = INSIGHTS[row["insight"]]
-        if row["insight"] in excluded or any(INSIGHTS[one["insight"]].purpose == kind.purpose for one in told):
-            continue
-        told.append(dict(row))
-        excluded.update(kind.excludes)
-    tags = {tag for row in order for tag in EXCLUDED_TAGS.get(row["insight"], ())}
+        kind, before = INSIGHTS[row["insight"]], [INSIGHTS[one["insight"]] for one in told]
+        if tags.isdisjoint(kind.tags) and not any(
+            kind.purpose == one.purpose or kind.name in one.excludes or one.name in kind.excludes for one in before
+        ):
+            told.append(dict(row))
     return Held(tuple(told), tuple(sorted(tags)), tuple(sorted({INSIGHTS[one["insight"]].purpose for one in told})))
 
 
 def may_stand_beside(tags: Sequence[str], facts: Sequence[str], taken: Held) -> bool:
-    """Whether a persona's piece contradicts none of the customer's insights and says none of them again."""
+    """Whether a text contradicts none of the customer's insights and, as a persona's piece, says none of them again."""
     return not set(tags) & set(taken.tags) and not {PURPOSE_OF_FACT.get(fact) for fact in facts} & set(taken.purposes)
+
+
+class Asks(NamedTuple):
+    """What a text asks for: its tags, and the card it names."""
+
+    tags: frozenset[str]
+    card: str | None
+
+
+def ask_for_the_same(one: Asks, other: Asks) -> bool:
+    """Whether one of two texts puts on a card what the other puts aside or on another card; one that weighs putting
+    aside against paying down asks for neither."""
+    uses = [{"extra_payment", "spare_money"} & each.tags for each in (one, other)]
+    if len(uses[0]) == len(uses[1]) == 1 and uses[0] != uses[1]:
+        return True
+    both_pay = "extra_payment" in one.tags & other.tags
+    return both_pay and None not in (one.card, other.card) and one.card != other.card

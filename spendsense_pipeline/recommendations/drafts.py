@@ -22,7 +22,15 @@ from spendsense_pipeline.contracts import CONTRACTS, arrow_schema
 from spendsense_pipeline.durations import NOT_REPEATED, REJECTION, REPEATED_LATER
 from spendsense_pipeline.frames import records, to_frame
 from spendsense_pipeline.insights.kinds import INSIGHTS
-from spendsense_pipeline.recommendations.choosing import may_stand_beside
+from spendsense_pipeline.recommendations.choosing import (
+    BESIDE_HELP,
+    CARDS,
+    SAME_FIGURE,
+    Asks,
+    Held,
+    ask_for_the_same,
+    may_stand_beside,
+)
 from spendsense_pipeline.recommendations.guardrails import Judged, findings
 from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id, template_hash
 from spendsense_pipeline.recommendations.offers import HELP
@@ -146,11 +154,14 @@ def draft_recommendations(
         *insights, situation = mine
         if agreed := consent.get((user, "education")):
             before = past.get((user, "education"), _Past())
-            told = [
-                text for one in insights if (text := _insight(one, _worded(one, pieces, wordings), before)) is not None
-            ]
+            taken, told = taken_of(situation), list[dict[str, Any]]()
+            if any(match["product_type"] in HELP for match in offers.get(user, ())):
+                taken = taken._replace(tags=(*taken.tags, *BESIDE_HELP))
+            for one in insights:
+                text = _insight(one, _worded(one, pieces, wordings), before, taken, told)
+                told += [] if text is None else [text]
             spoken_of = {INSIGHTS[one["insight"]].purpose for one in insights if one["situation"] in pieces}
-            fitting = _beside(situation, pieces.get(situation["situation"], []), spoken_of)
+            fitting = _beside(situation, pieces.get(situation["situation"], []), taken, spoken_of, told)
             chosen = _slate(told, fitting, before)
             rows.extend(_education(chosen, situation, agreed, as_of, any_insight=bool(insights)))
         if agreed := consent.get((user, "partner_offers")):
@@ -244,12 +255,18 @@ def _worded(
 
 
 def _insight(
-    insight: Mapping[str, Any], pieces: Mapping[str, list[dict[str, Any]]], past: _Past
+    insight: Mapping[str, Any],
+    pieces: Mapping[str, list[dict[str, Any]]],
+    past: _Past,
+    taken: Held,
+    told: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any] | None:
     """The text that tells an insight: the one that waits, else one of the three best that were not used lately and not
-    rejected; none where the happening was rejected. What can be named is named. Which of the three goes by the
-    happening, so that neighbours with the same insight do not read the same text."""
+    rejected; none where the happening was rejected, or where each contradicts the customer's insights (``taken``) or
+    the texts ``told`` before it. What can be named is named. Which of the three goes by the happening, so that
+    neighbours with the same insight do not read the same text."""
     fitting = [c for c in pieces.get(insight["situation"], []) if c["template_id"] not in past.rejected]
+    fitting = [c for c in fitting if may_stand_beside(_listed(c["tags"]), (), taken) and not _crosses(c, insight, told)]
     if not fitting or insight["insight_id"] in past.rejected:
         return None
     waiting = [c for c in fitting if f"{insight['insight_id']}/{c['template_id']}" in past.pending]
@@ -262,13 +279,45 @@ def _insight(
 
 
 def _beside(
-    situation: Mapping[str, Any], pieces: Sequence[dict[str, Any]], spoken_of: Collection[str]
+    situation: Mapping[str, Any],
+    pieces: Sequence[dict[str, Any]],
+    taken: Held,
+    spoken_of: Collection[str],
+    told: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """The persona's pieces that contradict none of the customer's insights and say none of them again; what no piece
-    of an insight can say with the figures there are, the persona's may (``spoken_of``: purposes)."""
-    taken = taken_of(situation)
+    """The persona's pieces that contradict none of the customer's insights and of the texts ``told``, and say none of
+    them again; what no piece of an insight can say with the figures there are, the persona's may (``spoken_of``:
+    purposes)."""
     taken = taken._replace(purposes=tuple(each for each in taken.purposes if each in spoken_of))
-    return [c for c in pieces if may_stand_beside(_listed(c["tags"]), _listed(c["facts"]), taken)]
+    shown = {
+        name: read(text["about"]["slots"])[name]["shown"]
+        for text in told
+        for name in SAME_FIGURE.values()
+        if name in _listed(text["slots"])
+    }
+    own = read(situation["slots"]) if shown else {}
+    other = {
+        name for name, same in SAME_FIGURE.items() if same in shown and own.get(name, {}).get("shown") != shown[same]
+    }
+    return [
+        c
+        for c in pieces
+        if may_stand_beside(_listed(c["tags"]), _listed(c["facts"]), taken)
+        and not _crosses(c, situation, told)
+        and other.isdisjoint(_listed(c["slots"]))
+    ]
+
+
+def _crosses(piece: Mapping[str, Any], about: Mapping[str, Any], told: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a text puts the money to another use than one of those told before it."""
+    return piece["tags"] != "[]" and any(
+        ask_for_the_same(_asks(piece, about), _asks(text, text["about"])) for text in told if text["tags"] != "[]"
+    )
+
+
+def _asks(piece: Mapping[str, Any], about: Mapping[str, Any]) -> Asks:
+    named = next((name for name in CARDS if name in _listed(piece["slots"])), None)
+    return Asks(frozenset(_listed(piece["tags"])), named and read(about["slots"])[named]["shown"])
 
 
 @functools.lru_cache(maxsize=4096)

@@ -438,23 +438,29 @@ def with_generated(library: pd.DataFrame, generations: Iterable[Generation], as_
     """The day's templates with what the model wrote, which comes before the library's pieces of its situation.
 
     ``library`` as from ``library.education_templates``. The library stays behind it, so that customers who have seen
-    all of a situation's pieces get something else; where a generation has no template, it is all there is.
+    all of a situation's pieces get something else; where a generation has no template, it is all there is. Nobody has
+    read a model's texts for what they do (``tags``): they are taken to do what is said of its persona, and what any
+    piece of the library does that tells the insight.
     """
     rows: list[dict[str, Any]] = []
+    does = library.groupby("situation")["tags"].agg(
+        lambda lists: sorted({tag for one in lists for tag in json.loads(one)})
+    )
     for one in generations:
+        about, key = one.situation.about, one.situation.key
         for rank, template in enumerate(one.templates, start=1):
             rows.append(
                 {
                     "as_of": as_of,
-                    "situation": one.situation.key,
-                    "persona": one.situation.about if one.situation.about in PERSONAS else None,
-                    "template_id": f"{one.situation.about}/openai-{template.hash[:12]}",
+                    "situation": key,
+                    "persona": about if about in PERSONAS else None,
+                    "template_id": f"{about}/openai-{template.hash[:12]}",
                     "rank": rank,
                     "title": template.title,
                     "content": template.content,
                     "facts": json.dumps(template.facts),
                     "slots": json.dumps(template.slots),
-                    "tags": json.dumps(PERSONAS[one.situation.about].tags if one.situation.about in PERSONAS else ()),
+                    "tags": json.dumps(PERSONAS[about].tags if about in PERSONAS else does.get(key, [])),
                     "template_hash": template.hash,
                     "generator": "openai",
                     "model": one.model,

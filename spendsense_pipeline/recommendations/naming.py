@@ -38,7 +38,7 @@ def sayable(payee: str | None, category: str | None = None, *, listed: bool = Fa
     if not payee or not _READABLE.fullmatch(payee) or _NEVER.search(payee):
         return False
     _, categories = _plain_and_sensitive_categories()
-    if (category or "").startswith(categories) or _words("sensitive").search(payee):
+    if (category or "").startswith(categories) or any(map(_words("sensitive").search, (payee, names.fold(payee)))):
         return False
     return is_well_known(payee) or ((listed or _is_utility(payee, category)) and not _speaks(payee))
 

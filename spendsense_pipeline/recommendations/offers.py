@@ -17,6 +17,7 @@ import pandas as pd
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.personas.assignment import followed
+from spendsense_pipeline.recommendations.choosing import EXCLUDED_TAGS
 
 START: Final = 0.5
 """Relevance of a product about which no rule says anything; also the least that is shown."""
@@ -65,6 +66,15 @@ NOT_IN_TROUBLE: Final = ("credit", "investing")
 """Categories of products that somebody in trouble is not shown, nor any that costs something or may."""
 FIXED_COSTS_FROM: Final = 0.5
 """Bills by regular income from which on money is short."""
+ENOUGH_MONTHS: Final = 3
+"""Months of spending in checking and savings together with which fees or high bills alone ask for no help; the lower
+end of the usual guide for an emergency fund."""
+SHORT_OF_MONEY: Final = ("fixed_costs_high", "spending_above_income", "income_late")
+"""Insights that mean trouble beside the urgent ones."""
+NOTHING_TO_SPARE: Final = tuple(name for name, tags in EXCLUDED_TAGS.items() if "spare_money" in tags)
+"""Insights beside which, as beside the urgent ones, no text presumes money that is not needed."""
+PRESUMES_MONEY: Final = ("savings", "investing")
+"""Categories of products for money that is not needed."""
 
 _SPEC = "relevance of offers in the programme's specification"
 _NO_CARD = "the same, where there is no card: nothing is owed on cards"
@@ -99,10 +109,13 @@ REASONS: Final[dict[str, str]] = {
     "savings_unknown": "the product is for customers without a savings account, and whether this is one is unknown",
     "has_investment": "the product is for customers without investments",
     "in_trouble": "the customer is overdue, overdrawn, was charged penalty fees in 30 days, bills take above half of "
-    "what comes in, or an insight is urgent: no credit, no investment, nothing that costs",
+    "what comes in, more goes out than comes in, pay is late, or an insight is urgent: no credit, no investment, "
+    "nothing that costs",
     "thin_cushion": "checking and savings cover less than a week of spending: nothing that costs",
-    "help_not_needed": "free help is for customers who are overdue, overdrawn, without their pay, charged more than a "
-    "single penalty fee in 30 days, or whose bills take above half of what comes in",
+    "money_is_short": "an insight says that money is short: no place to put it aside",
+    "help_not_needed": "free help is for customers who are overdue, overdrawn or without their pay, and for those with "
+    "less than three months of spending who were charged more than a single penalty fee in 30 days or whose bills take "
+    "above half of what comes in",
     "review_overdue": "nobody has reviewed the product's terms for a year",
     "other_country": "the product is offered in another currency than the customer's",
     "low_relevance": "relevance is below 0.5",
@@ -131,8 +144,9 @@ def product_matches(
     the customer meets the product's published criteria; a criterion that needs an unknown figure is not met.
     Shown are at most two eligible products of relevance 0.5 or more: the most relevant first, then by the
     cheaper one for the customer (``cost_monthly``, unknown last), then by the product's ``priority`` (lower first,
-    null last), then by id. Somebody in trouble (``in_trouble``, or with an urgent one of the day's ``insights``) is
-    shown no credit, no investment and nothing that costs; who needs it (``needs_help``) free help before all else.
+    null last), then by id. Somebody in trouble (``in_trouble``, which the day's ``insights`` speak for too) is shown no
+    credit, no investment and nothing that costs, and who is short of money by an insight no place for savings; who
+    needs it (``needs_help``) free help before all else.
     ``rank`` numbers in this order every eligible and
     relevant product, so that drafting finds the next where history keeps the best away. ``refused`` holds
     codes of ``REASONS``.
@@ -148,9 +162,12 @@ def product_matches(
     """
     customers = _signals(personas_30d, personas_180d, features_30d, features_180d)
     found = insights if insights is not None else pd.DataFrame(columns=["user_id", "severity", "insight"])
-    customers["urgent"] = customers["user_id"].isin(found.loc[found["severity"] == "urgent", "user_id"])
-    stopped = found.loc[found["insight"] == "income_stopped", "user_id"]
-    customers["income_stopped"] = customers["user_id"].isin(stopped)
+    for name, holds in (
+        ("troubled", (found["severity"] == "urgent") | found["insight"].isin(SHORT_OF_MONEY)),
+        ("short", (found["severity"] == "urgent") | found["insight"].isin(NOTHING_TO_SPARE)),
+        ("stopped", found["insight"] == "income_stopped"),
+    ):
+        customers[name] = customers["user_id"].isin(found.loc[holds, "user_id"])
     n, m = len(customers), len(products)
     factor = customers["currency_factor"].to_numpy(dtype=np.float64)
     shelf = products.reset_index(drop=True)
@@ -266,7 +283,8 @@ def _refusals(
     costs = not helps and product["cost_monthly"] != 0
     refused: dict[str, npt.NDArray[np.bool_] | bool] = {
         "in_trouble": in_trouble(customers) & (costs or product["category"] in NOT_IN_TROUBLE),
-        "thin_cushion": _thin_cushion(customers) & costs,
+        "thin_cushion": (_cushion(customers) < THIN_MONTHS) & costs,
+        "money_is_short": customers["short"].to_numpy(dtype=bool) & (product["category"] in PRESUMES_MONEY),
         "help_not_needed": ~needs_help(customers) & helps,
         "inactive": not _flag(product["active"]),
         "credit_score_unknown": _given(product["min_credit_score"]),
@@ -303,29 +321,31 @@ def _refusals(
 
 
 def needs_help(customers: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Who is overdue, overdrawn or without the pay that used to come, was charged more than a single penalty fee in the
-    last 30 days, or pays bills of above half of what comes in; what is unknown asks for no help."""
+    """Who is overdue, overdrawn or without the pay that used to come; and who has less than three months of spending
+    and was charged more than a single penalty fee in the last 30 days, or pays bills of above half of what comes in.
+    What is unknown asks for no help."""
     bills, income = _known(customers, "monthly_bills"), _known(customers, "regular_income")
     fees = PENALTIES_FOR_HELP * customers["currency_factor"].to_numpy(dtype=np.float64)
+    strained = (_known(customers, "fees_30d") > fees) | (bills > FIXED_COSTS_FROM * income)
     return np.asarray(
         (_known(customers, "any_overdue") == 1)
         | (_known(customers, "cash_flow_buffer_months") < 0)
-        | customers["income_stopped"].to_numpy(dtype=bool)
-        | (_known(customers, "fees_30d") > fees)
-        | (bills > FIXED_COSTS_FROM * income)
+        | customers["stopped"].to_numpy(dtype=bool)
+        | (strained & ~(_cushion(customers) >= ENOUGH_MONTHS))
     )
 
 
 def in_trouble(customers: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Who needs help, was charged any penalty fee in the last 30 days, or has an urgent insight."""
-    urgent = customers["urgent"].to_numpy(dtype=bool)
-    return np.asarray(needs_help(customers) | urgent | (_known(customers, "fees_30d") > 0))
+    """Who needs help, was charged any penalty fee in the last 30 days, has an urgent insight, or one that says that
+    bills or spending are too high for what comes in, or that pay is late."""
+    troubled = customers["troubled"].to_numpy(dtype=bool)
+    return np.asarray(needs_help(customers) | troubled | (_known(customers, "fees_30d") > 0))
 
 
-def _thin_cushion(customers: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whose checking and savings cover less than a week of spending; savings that are unknown may cover more."""
+def _cushion(customers: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Months of spending in checking and savings; unknown where either is, for it may cover more."""
     saved = np.where(customers["has_savings"], _known(customers, "emergency_fund_months"), 0.0)
-    return np.asarray(_known(customers, "cash_flow_buffer_months") + saved < THIN_MONTHS)
+    return np.asarray(_known(customers, "cash_flow_buffer_months") + saved)
 
 
 def _given(value: Any) -> bool:

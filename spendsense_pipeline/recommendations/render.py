@@ -186,6 +186,8 @@ _OF_INSIGHTS: Final[dict[str, str]] = {
     "unusual_spending": "spending in a category or a place was well above your usual",
     "fixed_costs_high": "regular bills take a large part of what comes in",
     "spending_above_income": "more went out than came in",
+    "cash_withdrawals": "a large part of what you spent was taken out in cash",
+    "interest_earned": "your bank paid you interest lately",
     "card_not_linked": "a card that you pay is not among the accounts we can see",
     "new_recurring": "a new regular payment began",
     "two_of_a_kind": "you pay for several services of one kind",

@@ -103,6 +103,20 @@ def interest(h: Household, amount: float) -> None:
     h.row(card, 4, -amount, "Interest Charge", "BANK_FEES_INTEREST_CHARGE")
 
 
+def cash(h: Household, amount: float, day: int = 6) -> None:
+    """Two withdrawals, and nothing else spent lately but 1,000 at a store."""
+    h.rows["transactions"] = [row for row in h.rows["transactions"] if row["date"] <= AS_OF - dt.timedelta(days=30)
+                              or row["amount"] > 0]  # fmt: skip
+    bought(h, 4, amount=-1_000.0)
+    for ago in (day, day + 9):
+        h.row(h.checking, ago, -amount / 2, "ATM", "TRANSFER_OUT_WITHDRAWAL")
+
+
+def credited(h: Household, amount: float, *days: int, to_checking: bool = True) -> None:
+    for day in days:
+        h.row(h.checking if to_checking else h.savings, day, amount, "Interest Credit", "INCOME_INTEREST_EARNED")
+
+
 def elsewhere(h: Household, day: int) -> None:
     h.row(h.checking, day, -410.0, "Capital One Card Payment", "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT")
 
@@ -298,6 +312,17 @@ BOTH_SIDES: dict[str, tuple[str, Happens, Happens]] = {
         lambda h: (spent_monthly(h, 1_200.0), saved(h, 300.0, 1_200.0))),
     "twice the usual at a payee": (
         "unusual_spending", lambda h: stores(h, "Target", 153.0), lambda h: stores(h, "Target", 154.0)),
+    "half of spending in cash": (
+        "cash_withdrawals", lambda h: cash(h, 998.0), lambda h: cash(h, 1_000.0)),
+    "cash without a card that is not linked": (
+        "cash_withdrawals", lambda h: (cash(h, 3_000.0), elsewhere(h, 9)), lambda h: cash(h, 3_000.0)),
+    "five dollars of interest from the bank": (
+        "interest_earned", lambda h: credited(h, 4.99, 29), lambda h: credited(h, 5.0, 29)),
+    "interest in the last 30 days": (
+        "interest_earned", lambda h: credited(h, 9.0, 30), lambda h: credited(h, 9.0, 29)),
+    "three months in checking that bore interest": (
+        "idle_cash", lambda h: (h.holds(checking=9_000.0), credited(h, 0.4, 99)),
+        lambda h: (h.holds(checking=9_000.0), credited(h, 0.4, 100))),
     "a card paid in the last 30 days": ("card_not_linked", lambda h: elsewhere(h, 30), lambda h: elsewhere(h, 29)),
 }  # fmt: skip
 SIDES = {f"{case}: {'at' if at else 'below'}": row[2 if at else 1]
@@ -463,6 +488,14 @@ SAID: dict[str, tuple[str, Happens, dict[str, Any]]] = {
         {},
     ),
     "a card that is not linked": ("card_not_linked", lambda h: elsewhere(h, 9), {"amount": 410.0}),
+    "mostly cash": (
+        "cash_withdrawals", lambda h: cash(h, 3_000.0),
+        {"amount": 3_000.0, "withdrawal_count": 2, "cash_share": 0.75, "happened_on": "2026-06-24"},
+    ),
+    "interest month after month": (
+        "interest_earned", lambda h: credited(h, 12.5, 5, 35, 65, 200, to_checking=False),
+        {"total": 12.5, "total_half_year": 37.5, "earned_yearly": 150.0, "happened_on": "2026-06-25"},
+    ),
     "little until payday": (
         "bills_before_payday", lambda h: (h.holds(checking=2_100.0)),
         {"bills_total": 1_100.0, "bill_count": 1, "next_payday": "2026-07-10", "days_until": 10,

@@ -10,7 +10,7 @@ import pytest
 
 from spendsense_pipeline.contracts import CONTRACTS, failures
 from spendsense_pipeline.insights.kinds import INSIGHTS
-from spendsense_pipeline.recommendations.choosing import EXCLUDED_TAGS
+from spendsense_pipeline.recommendations.choosing import forbidden_by
 from spendsense_pipeline.recommendations.drafts import draft_recommendations
 from spendsense_pipeline.recommendations.identity import content_hash
 from spendsense_pipeline.recommendations.library import education_templates
@@ -340,7 +340,7 @@ def test_an_insight_that_waits_keeps_its_text() -> None:
         assert pieces(told(row, history=[waits]))[0] == piece
 
 
-TROUBLES = [name for name in EXCLUDED_TAGS if EXCLUDED_TAGS[name]]
+TROUBLES = [name for name in INSIGHTS if forbidden_by(insight("x", name))]
 
 
 @pytest.mark.parametrize("name", TROUBLES)
@@ -357,7 +357,43 @@ def test_no_piece_of_the_persona_contradicts_an_insight_told_or_not(name: str) -
         drafts = draft_recommendations(where, templates, matches, catalogue(), granted, before, AS_OF)
         assert history or drafts["user_id"].nunique() >= 4, "some troubles leave the savings builder without a piece"
         for piece in pieces(drafts):
-            assert not tags[piece] & set(EXCLUDED_TAGS[name])
+            assert not tags[piece] & set(forbidden_by(insight("x", name)))
+
+
+def test_an_insight_has_a_text_that_fits_beside_the_others() -> None:
+    raise_ = insight("high_utilization", "income_changed", detail="up")
+    assert "income_changed/a-share-of-the-raise" in {
+        p for n in range(9) for p in pieces(told(raise_ | {"insight_id": str(n)}))
+    }
+    short = insight("high_utilization", "overdrawn")
+    for n in range(9):
+        assert "income_changed/a-share-of-the-raise" not in pieces(told(raise_ | {"insight_id": str(n)}, short))
+
+
+def test_what_goes_out_a_month_is_one_figure_on_a_slate(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {"spending_monthly": 4_321.0, "income_monthly": 4_000.0, "difference": 321.0}
+    row = insight("high_utilization", "spending_above_income", figures=json.dumps(figures))
+    others = [p.template_id for p in LIBRARY if p.about == "high_utilization" and "monthly_expenses" not in p.slots]
+    history = [past("high_utilization", piece, "rejected", 1) for piece in others]
+
+    def months() -> set[str]:
+        found = told(row, history=history)
+        assert "$4,321" in found["content"].iloc[0]
+        own = found[found["insight"].isna()].to_dict("records")
+        shown = [slot["shown"] for draft in own for name, slot in json.loads(draft["slots"]).items()
+                 if name == "monthly_expenses" and slot["shown"] in draft["content"]]  # fmt: skip
+        return {*shown}
+
+    assert not months()
+    monkeypatch.setattr("spendsense_pipeline.recommendations.drafts.SAME_FIGURE", {})
+    assert months()
+
+
+def test_nothing_is_praised_beside_an_offer_of_help() -> None:
+    tags = {piece.template_id: piece.tags for piece in LIBRARY}
+    drafts = in_trouble(fees_30d=70.0)
+    assert products(drafts) == ["help"]
+    assert not any({"growth", "falling_debt", "spare_money"} & set(tags[piece]) for piece in pieces(drafts))
 
 
 def test_what_an_insight_says_the_persona_does_not_say_again() -> None:

@@ -25,6 +25,8 @@ from spendsense_pipeline_tests.insights.test_insights import (
     annual,
     benefit,
     bought,
+    cash,
+    credited,
     elsewhere,
     falling,
     fee,
@@ -149,6 +151,13 @@ GOLDEN: dict[str, Golden] = {
     "a card balance that falls": Golden(lambda h: falling(h, 150.0), "balance_falling", (r"\$1,000|\$1,150",)),
     "savings that dropped": Golden(lambda h: saved(h, -2_000.0, 4_000.0), "savings_drop", (r"\$2,000|33%",), GROWTH),
     "a large order": Golden(lambda h: stores(h, "Target", 330.0), "unusual_spending", ("Target", r"\$330|\$276")),
+    "mostly cash": Golden(lambda h: cash(h, 3_000.0), "cash_withdrawals", (r"\$3,000", "2 withdrawals|75%")),
+    "interest from the bank": Golden(
+        lambda h: credited(h, 12.5, 5, 35), "interest_earned", (r"\$12\.50", r"\$25|\$150")
+    ),
+    "interest from the bank below zero": Golden(
+        lambda h: (credited(h, 12.5, 5, 35), h.holds(checking=-86.4)), "overdrawn", (r"\$86\.40",), ("bank paid you",)
+    ),
     "a card that is not linked": Golden(
         lambda h: elsewhere(h, 9), "card_not_linked", (r"\$410", "June 21|several months")
     ),

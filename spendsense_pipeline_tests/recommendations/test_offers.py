@@ -333,6 +333,9 @@ def test_in_trouble_only_what_is_free_and_neither_credit_nor_investment_is_shown
         ({"monthly_bills": 3_000.01}, True),
         ({"monthly_bills": 3_000.0}, False),
         ({"monthly_bills": 3_000.01, "regular_income": None}, False),
+        ({"monthly_bills": 3_000.01, "cash_flow_buffer_months": 2.99}, True),
+        ({"monthly_bills": 3_000.01, "cash_flow_buffer_months": 3.0}, False),
+        ({"any_overdue": 1.0, "cash_flow_buffer_months": 3.0}, True),
         ({}, False),
     ],
 )
@@ -340,6 +343,13 @@ def test_who_is_in_trouble(customer: dict[str, Any], trouble: bool) -> None:
     help_, other = PRODUCT | {"product_type": HELP[0]}, PRODUCT
     rows = matches(shelf(help_, other), customer)
     assert rows["shown"].tolist() == [trouble, not trouble]
+
+
+def test_fees_alone_ask_for_no_help_where_three_months_of_spending_are_there() -> None:
+    rows = matches(
+        shelf(PRODUCT | {"product_type": HELP[0]}, PRODUCT), {"fees_30d": 45.01, "cash_flow_buffer_months": 3.0}
+    )
+    assert [json.loads(refused) for refused in rows["refused"]] == [["help_not_needed"], ["in_trouble"]]
 
 
 def test_a_single_fee_keeps_away_what_costs_and_asks_for_no_help() -> None:
@@ -352,6 +362,9 @@ def test_a_single_fee_keeps_away_what_costs_and_asks_for_no_help() -> None:
     [
         ("income_stopped", "urgent", [True, False]),
         ("low_balance_ahead", "urgent", [False, False]),
+        ("fixed_costs_high", "notable", [False, False]),
+        ("spending_above_income", "notable", [False, False]),
+        ("income_late", "notable", [False, False]),
         ("fees_charged", "notable", [False, True]),
     ],
 )
@@ -361,6 +374,25 @@ def test_urgent_insights_keep_away_what_costs_and_pay_that_stopped_brings_help(
     found = pd.DataFrame([{"user_id": "u0", "insight": insight, "severity": severity}])
     rows = matches(shelf(PRODUCT | {"product_type": HELP[0]}, PRODUCT), {}, insights=found)
     assert rows["shown"].tolist() == shown
+
+
+@pytest.mark.parametrize(
+    ("insight", "severity", "short"),
+    [
+        ("spending_above_income", "notable", True),
+        ("bills_before_payday", "notable", True),
+        ("fees_charged", "urgent", True),
+        ("fees_charged", "notable", False),
+        ("thin_cushion", "notable", False),
+    ],
+)
+def test_no_place_for_savings_is_offered_to_whom_an_insight_says_that_money_is_short(
+    insight: str, severity: str, short: bool
+) -> None:
+    found = pd.DataFrame([{"user_id": "u0", "insight": insight, "severity": severity}])
+    products = shelf(*(PRODUCT | {"category": category, "cost_monthly": 0.0} for category in ("savings", "budgeting")))
+    rows = matches(products, {}, insights=found)
+    assert ["money_is_short" in refused for refused in rows["refused"]] == [short, False]
 
 
 @pytest.mark.parametrize(
