@@ -16,10 +16,11 @@ import pytest
 
 from spendsense_pipeline.contracts import CONTRACTS, failures
 from spendsense_pipeline.defs import launch
-from spendsense_pipeline.erasure import everywhere
+from spendsense_pipeline.erasure import erased_tables, everywhere
 from spendsense_pipeline.erasure.erased import Erased
 from spendsense_pipeline.erasure.erased_rows import remembered
 from spendsense_pipeline.erasure.erased_tables import Holdings, empty_exports, empty_warehouse
+from spendsense_pipeline.evaluation import export
 from spendsense_pipeline.governance import consent, operators, queue, release, review
 from spendsense_pipeline.governance.audit import verify
 from spendsense_pipeline.governance.database import reading, writing
@@ -288,6 +289,44 @@ def test_exports_elsewhere_are_emptied_as_well_and_their_manifests_follow() -> N
         told = json.loads(stored.read())
     assert (told["customers"], told["tables"]["features_30d"]["rows"]) == (1, 1)
     assert empty_exports(root, erased) == {}
+
+
+@pytest.mark.parametrize("step", ["_without", "second _without", "_describe", "_exchange"])
+def test_an_export_is_whole_wherever_an_erasure_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    day = tmp_path / "2026-06-30"
+    content = pd.DataFrame({"user_id": ["mia", "noah"], "figure": [1.0, 2.0]}).to_parquet()
+    table = {"rows": 2, "sha256": hashlib.sha256(content).hexdigest()}
+    names = ("features_30d", "features_180d")
+    manifest = {"customers": 2, "tables": {name: {"file": f"{name}.parquet", **table} for name in names}}
+    for folder in (day, tmp_path / "2026-06-29.partial"):  # one that a killed export left
+        folder.mkdir()
+        for name in names:
+            (folder / f"{name}.parquet").write_bytes(content)
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    erased = Erased("grain", [digest("grain", "user", "mia")])
+    room, name = (export, step) if step in ("_describe", "_exchange") else (erased_tables, "_without")
+    real, calls = getattr(room, name), iter(range(9))
+
+    def dies(*arguments: Any) -> Any:
+        if next(calls) == step.startswith("second"):
+            raise OSError("no more")
+        return real(*arguments)
+
+    def figures() -> tuple[int, set[str]]:
+        told = json.loads((day / "manifest.json").read_text())
+        for one in told["tables"].values():
+            assert hashlib.sha256((day / one["file"]).read_bytes()).hexdigest() == one["sha256"]
+        return told["customers"], {path.name for path in tmp_path.iterdir()}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room, name, dies)
+        with pytest.raises(OSError, match="no more"):
+            empty_exports(str(tmp_path), erased)
+    assert figures()[0] == 2
+    assert empty_exports(str(tmp_path), erased) == {"2026-06-30": 2}
+    assert figures() == (1, {"2026-06-30"})
 
 
 def test_another_holder_of_an_account_keeps_every_row_of_it(

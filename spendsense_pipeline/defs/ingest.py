@@ -38,7 +38,7 @@ from spendsense_pipeline.governance.batches import (
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import ConsentPeriod
 from spendsense_pipeline.ingest import canonical, landing, merge, rejections
-from spendsense_pipeline.ingest.files import COMPLETE, BatchRefused
+from spendsense_pipeline.ingest.files import COMPLETE, BatchRefused, FileSurvey
 
 BATCHES = dg.DynamicPartitionsDefinition(name="batch")
 JOB = "ingest_batch"
@@ -162,7 +162,7 @@ def _as_written(
         context.log.info("left out, being no table of ours: %s", ", ".join(left_out))
 
 
-def _unknown_fields(surveyed: Iterable[landing.FileSurvey]) -> dict[str, int]:
+def _unknown_fields(surveyed: Iterable[FileSurvey]) -> dict[str, int]:
     """By file how many names nobody knows, and how many rows have one that is nearly a field's; others are not told:
     a file may use ids or e-mail addresses as names, and Dagster keeps what it is told for ever."""
     found: Counter[str] = Counter()

@@ -107,14 +107,25 @@ def empty_warehouse(root: str, erased: Erased, pseudonyms: set[str]) -> dict[str
 def empty_exports(root: str, erased: Erased) -> dict[str, int]:
     """Rows taken out of exports by day; their manifests follow."""
     filesystem, folder = fsspec.core.url_to_fs(root)
+    local = isinstance(filesystem, LocalFileSystem)
+    if local and filesystem.exists(folder):
+        for path in filesystem.ls(folder, detail=False):
+            if path.endswith((export.UNFINISHED, export.BEFORE)):
+                export.settle(filesystem, path.rsplit(".", 1)[0])
     removed: dict[str, int] = {}
     for path in _parquet(filesystem, folder):
         day = path[len(folder) :].strip("/").split("/")[0]
-        removed[day] = removed.get(day, 0) + _without(filesystem, path, erased.owns)
-    for day in removed:
+        removed[day] = removed.get(day, 0) + _marked(filesystem, path, erased.owns)
+    for day, count in removed.items():
         place = f"{folder}/{day}"
-        if filesystem.exists(f"{place}/{export.MANIFEST}"):
-            export.described_again(filesystem.unstrip_protocol(place))
+        # An object store keeps a manifest that does not fit where an erasure was broken off.
+        if filesystem.exists(f"{place}/{export.MANIFEST}") and (count or not local):
+            with export.changed(filesystem, place) as made:
+                for path in _parquet(filesystem, made):
+                    _without(filesystem, path, erased.owns)
+        elif count:
+            for path in _parquet(filesystem, place):
+                _without(filesystem, path, erased.owns)
     return {day: count for day, count in removed.items() if count}
 
 
@@ -150,14 +161,19 @@ def _without_landed(filesystem: Any, path: str, table: str, erased: Erased) -> i
     )
 
 
+def _marked(filesystem: Any, path: str, theirs: Mark) -> int:
+    """How many rows of a stored file are marked."""
+    return sum(
+        pc.sum(theirs(batch)).as_py() or 0 for batch in _batches(filesystem, path, {*SPOT, *OWNERS, "pseudonym"})
+    )
+
+
 def _without(
     filesystem: Any, path: str, theirs: Mark, rest: Callable[[pa.RecordBatch], pa.RecordBatch] | None = None
 ) -> int:
     """Replace a stored file by itself without the rows marked, or by what ``rest`` leaves of it; returns how many rows
     were marked."""
-    count: int = sum(
-        pc.sum(theirs(batch)).as_py() or 0 for batch in _batches(filesystem, path, {*SPOT, *OWNERS, "pseudonym"})
-    )
+    count = _marked(filesystem, path, theirs)
     if not count:
         return 0
     local = isinstance(filesystem, LocalFileSystem)

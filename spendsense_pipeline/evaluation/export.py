@@ -9,13 +9,16 @@ import hashlib
 import io
 import json
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 from sqlalchemy import Engine
 
 from spendsense_pipeline import warehouse
@@ -30,6 +33,9 @@ SCHEMA_VERSION: Final = "2"
 """Raised when a file or column of the export is renamed, removed or changes its meaning."""
 
 ALL: Final = None
+
+UNFINISHED, BEFORE = ".partial", ".before"
+"""What the folder of a local export is called while a new one is made beside it, and the old one while they change."""
 
 EXPORTED: Final[dict[str, tuple[str, ...] | None]] = {
     "features_30d": ALL,
@@ -126,13 +132,31 @@ def export_of_day(
     return analytics_export(tables, to, day, agreed, signed({"count": count, "hash": head}))
 
 
-def described_again(folder: str) -> None:
-    """Bring the manifest of an export in line with its files, after customers were erased from them."""
-    filesystem, root = fsspec.core.url_to_fs(folder)
-    path = posixpath.join(root, MANIFEST)
+@contextmanager
+def changed(filesystem: Any, folder: str) -> Iterator[str]:
+    """The folder in which to change the files of an export; its manifest then says what they are now.
+
+    A local export is changed as a copy that takes its place whole. An object store exchanges no folders: until the
+    manifest follows, it does not fit the files, and changing the same export again mends that.
+    """
+    if not isinstance(filesystem, LocalFileSystem):
+        yield folder
+        _describe(filesystem, folder)
+        return
+    settle(filesystem, folder)
+    beside = f"{folder}{UNFINISHED}"
+    shutil.copytree(folder, beside)
+    yield beside
+    _describe(filesystem, beside)
+    _exchange(filesystem, folder)
+
+
+def _describe(filesystem: Any, folder: str) -> None:
+    """Bring the manifest of an export in line with its files."""
+    path = posixpath.join(folder, MANIFEST)
     manifest = json.loads(filesystem.cat_file(path))
     for table in manifest["tables"].values():
-        content = filesystem.cat_file(posixpath.join(root, table["file"]))
+        content = filesystem.cat_file(posixpath.join(folder, table["file"]))
         table["rows"] = pq.ParquetFile(io.BytesIO(content)).metadata.num_rows
         table["sha256"] = hashlib.sha256(content).hexdigest()
     manifest["customers"] = manifest["tables"]["features_30d"]["rows"]
@@ -204,15 +228,27 @@ def _publish(files: Mapping[str, bytes], to: str, as_of: dt.date) -> None:
         for name, content in files.items():  # the manifest is the last of them
             filesystem.pipe_file(posixpath.join(folder, name), content)
         return
-    beside, before = f"{folder}.partial", f"{folder}.before"
-    if filesystem.exists(before) and not filesystem.exists(folder):
-        filesystem.mv(before, folder)  # a run died between the two renames: the old export stands again
-    for leftover in (beside, before):
-        if filesystem.exists(leftover):
-            filesystem.rm(leftover, recursive=True)
+    settle(filesystem, folder)
+    beside = f"{folder}{UNFINISHED}"
     filesystem.makedirs(beside)
     for name, content in files.items():
         filesystem.pipe_file(posixpath.join(beside, name), content)
+    _exchange(filesystem, folder)
+
+
+def settle(filesystem: Any, folder: str) -> None:
+    """Clear away what a run that died left of a local export: the old one stands again, half of a new one goes."""
+    beside, before = f"{folder}{UNFINISHED}", f"{folder}{BEFORE}"
+    if filesystem.exists(before) and not filesystem.exists(folder):
+        filesystem.mv(before, folder)  # it died between the two renames
+    for leftover in (beside, before):
+        if filesystem.exists(leftover):
+            filesystem.rm(leftover, recursive=True)
+
+
+def _exchange(filesystem: Any, folder: str) -> None:
+    """Put what was made beside a local export in its place."""
+    beside, before = f"{folder}{UNFINISHED}", f"{folder}{BEFORE}"
     if filesystem.exists(folder):
         filesystem.mv(folder, before)
     filesystem.mv(beside, folder)
