@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Not compiled: of what is installed a fifth is ever imported, and Python compiles that when it first is.
+INSTALL = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 # Where it is set, each of the many processes that commands and tests start would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE

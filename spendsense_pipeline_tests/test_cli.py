@@ -447,7 +447,7 @@ def test_before_a_customer_was_known_there_is_nothing_to_say(
     user_id = spendsense(refreshed, "users", "--type", "customer", "--limit", "1")["users"][0]["user_id"]
     found = spendsense(refreshed, "profile", user_id, "--as-of", "1990-01-01", "--window", "30")
     assert (found["features"], found["personas"]) == ({}, {})
-    monkeypatch.setattr(profiles, "profile", lambda *_: found)
+    monkeypatch.setattr(profiles.Customer, "profile", lambda *_: found)
     assert "not known yet" in printed(refreshed, "profile", user_id, "--as-of", "1990-01-01")[1]
 
 
