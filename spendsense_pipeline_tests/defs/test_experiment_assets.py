@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from spendsense_pipeline import warehouse
+from spendsense_pipeline.evaluation.report import SMALLEST_GROUP
 from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.governance import audit, experiment_records, operators, queue, release, review
 from spendsense_pipeline.governance.database import reading, writing
@@ -84,7 +85,10 @@ def test_from_the_file_to_the_sentence(started: Pipeline, spendsense) -> None:
     groups.write_text("user_id,sex\n" + "".join(f"{user},{'fm'[n % 2]}\n" for n, user in enumerate(people["user_id"])))
     fair = spendsense(started, "fairness", "--groups", str(groups), "--days", "9999")
     assert {row["dimension"] for row in fair["measures"]} >= {"income_band", "sex"}
-    assert any(said.startswith("outcomes: no arm has") for said in fair["not_tested"])  # seven customers
+    enough = {arm for arm, customers in people["arm"].value_counts().items() if customers >= SMALLEST_GROUP}
+    assert {row["arm"] for row in fair["outcomes"]} <= enough
+    assert all(row["of"] >= SMALLEST_GROUP for row in fair["outcomes"])
+    assert bool(fair["outcomes"]) != any(said.startswith("outcomes: no arm has") for said in fair["not_tested"])
     assert any("not delivered, so not tested: age, ethnicity" in said for said in fair["not_tested"])
     pages = {
         path: Path(path).read_text()

@@ -87,10 +87,18 @@ class Run:
         self.templates = warehouse.load(root, "education_templates", [DAY.isoformat()]).to_pandas()
         drafts = warehouse.load(root, "draft_recommendations", [DAY.isoformat()]).to_pandas()
         found = warehouse.load(root, "situations", [DAY.isoformat()]).to_pandas()
-        # Where a customer's insights forbid what a model's pieces for the persona may do, the library serves.
-        kept_from = found.loc[found["excluded_tags"].fillna("[]") != "[]", "user_id"]
-        served = drafts["user_id"].isin(kept_from) & drafts["insight"].isna()
-        self.education = drafts[(drafts["content_type"] == "education") & ~served]
+        # Where a customer's insights forbid what a model's pieces may do, the library serves.
+        forbidden = found.dropna(subset=["excluded_tags"]).set_index("user_id")["excluded_tags"].map(json.loads)
+        written = self.templates[self.templates["generator"] == "openai"]
+        does = written.set_index("situation")["tags"].map(json.loads).groupby("situation").sum().map(set)
+        served = [
+            not does.get(situation, set()).isdisjoint(forbidden.get(user, []))
+            or (insight and bool(forbidden.get(user)))
+            for user, situation, insight in zip(
+                drafts["user_id"], drafts["situation"], drafts["insight"].isna(), strict=True
+            )
+        ]
+        self.education = drafts[(drafts["content_type"] == "education") & ~pd.Series(served, drafts.index)]
 
     def writers(self) -> dict[str, set[str]]:
         """Who wrote the drafts, by situation."""

@@ -96,7 +96,7 @@ def test_a_key_of_no_situation_is_refused_with_what_is_wrong(key: str, said: str
 @pytest.mark.parametrize(("text", "said"), [(None, "no prompt for"), ("# Title\n\nWords\n", "version: NAME")])
 def test_a_prompt_that_is_missing_or_unversioned_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
     if text is not None:
-        (tmp_path / f"{PERSONAS[0]}.md").write_text(text)
+        (tmp_path / f"{next(iter(PERSONAS))}.md").write_text(text)
     with pytest.raises(PromptError, match=said):
         load_prompts(tmp_path)
 
