@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -104,56 +103,25 @@ def in_processes(workers: int, report: Report | None = None) -> Runner:
         if min(workers, len(tasks)) < 2 and not tasks[0].apart:
             yield from here(tasks)
             return
-        with _processes(workers) as pool:
-            running = {pool.submit(_do_there, task): task for task in tasks}
-            try:
-                for future in as_completed(running):
-                    yield future.result()
-            except BrokenProcessPool as error:
-                raise RangeFailed(_killed(running, workers)) from error
+        # Spawned: a fork would inherit the locks of whatever threads run here, and a fork server an old environment.
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(
+            min(workers, len(tasks)), mp_context=context, initializer=_prepare, initargs=(tasks[0],)
+        )
+        running = {pool.submit(do, task): task for task in tasks}
+        try:
+            for future in as_completed(running):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise RangeFailed(_killed(running, workers)) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
     return run
 
 
-_kept: dict[int, ProcessPoolExecutor] | None = None
-"""Processes that wait for the next request, by how many there may be; None where each request has its own."""
-
-
-@contextmanager
-def kept_processes() -> Iterator[None]:
-    """While the block lasts, requests one after another share their processes: what these load (kernels, lists of
-    words) takes longer than many a range. They end with the block."""
-    global _kept
-    before, _kept = _kept, {}
-    try:
-        yield
-    finally:
-        for pool in _kept.values():
-            pool.shutdown()
-        _kept = before
-
-
-@contextmanager
-def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """At most so many processes, started as they are needed, for one request. Those of a request that did not end well
-    are not kept."""
-    pool = _kept.pop(workers, None) if _kept else None
-    if pool is None:
-        # Spawned: a fork would inherit the locks of whatever threads run here, and a fork server an old environment.
-        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    done = False
-    try:
-        yield pool
-        done = True
-    finally:
-        if done and _kept is not None:
-            _kept[workers] = pool
-        else:
-            pool.shutdown(cancel_futures=True)
-
-
 def _prepare(task: Task) -> None:
-    """Set up a process of its own for a task, with one thread."""
+    """Set up a process of its own for the tasks of a request, with one thread."""
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     task.set_up()

@@ -40,7 +40,6 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.statements import converted
 from spendsense_pipeline.insights.kinds import TABLES
-from spendsense_pipeline.runners import kept_processes
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 
 PATIENCE = 600  # seconds
@@ -317,7 +316,7 @@ def _run(
     run_id = str(uuid.uuid4())
     if PROGRESS.isEnabledFor(logging.INFO):
         instance.add_event_listener(run_id, _told(len(definition.graph.node_dict)))
-    with leased(instance, run_id), kept_processes():
+    with leased(instance, run_id):
         result = definition.execute_in_process(
             run_id=run_id,
             run_config={**quiet, **config},

@@ -73,7 +73,7 @@ class Task(runners.Task):
 
     @property
     def apart(self) -> bool:
-        """Compiled kernels are loaded by processes that end with the run."""
+        """Compiled kernels are loaded by processes that end with the request."""
         return self.request.compiled
 
     def ahead(self, report: Report | None) -> None:

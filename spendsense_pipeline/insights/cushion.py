@@ -14,8 +14,8 @@ from spendsense_pipeline.insights.seen import Seen
 FEE_DAYS = 31
 LEAST_FEES = 1.0
 LEAST_EARNED = 5.0  # US dollars in 30 days, as of interest that is paid
-HALF_YEAR = 180  # days
-QUARTER = 100  # days in which an account that bears interest has paid some
+INTEREST_DAYS = 180  # interest_earned, total_half_year
+INTEREST_EVERY = 100  # days in which an account that bears interest has paid some: by quarters, and a few more
 OFTEN = 2  # penalty fees in 31 days that make it urgent
 WEEK = 7 / 30
 IDLE_MONTHS = 3
@@ -119,7 +119,7 @@ def thin_cushion(seen: Seen) -> pd.DataFrame:
 def _interest(seen: Seen) -> pd.DataFrame:
     """Rows of interest that the bank paid on checking and savings in the last 180 days."""
     rows = seen.rows
-    on = rows["held_as"].isin([CHECKING, SAVINGS]) & (seen.today - rows["day"] < HALF_YEAR)
+    on = rows["held_as"].isin([CHECKING, SAVINGS]) & (seen.today - rows["day"] < INTEREST_DAYS)
     return rows[on & (rows["kind"] == KIND_INTEREST_EARNED)]
 
 
@@ -150,7 +150,7 @@ def interest_earned(seen: Seen) -> pd.DataFrame:
 def idle_cash(seen: Seen) -> pd.DataFrame:
     """Three months of spending or more in checking that bears no interest."""
     rows = seen.once("interest", _interest)
-    bears = rows.loc[(rows["held_as"] == CHECKING) & (seen.today - rows["day"] < QUARTER), "user"]
+    bears = rows.loc[(rows["held_as"] == CHECKING) & (seen.today - rows["day"] < INTEREST_EVERY), "user"]
     checking = seen.balance_of(CHECKING)
     expenses = seen.spending["monthly"][seen.spending["in_sight"]]
     expenses = expenses[~expenses.index.isin(bears)]

@@ -221,9 +221,8 @@ def _price_points(named: ibis.Table, accounts: ibis.Table, codes: _Codes) -> pa.
     customers = prices.group_by("name", "user").agg(price=prices.price.min(), currency=prices.currency.min())
     open_names = customers.group_by("name").agg(customers=customers.count())
     open_names = open_names.filter(open_names.customers >= MIN_CUSTOMERS).select("name")
-    # Most prices of a shop are paid once or twice: only those that may be regular (``enough``) have to be put in order.
-    span = prices["last"].delta(prices["first"], unit="day")
-    again = prices.filter((prices.occurrences >= 3) | (span >= HALF_YEAR)).semi_join(open_names, "name")
+    # Most prices of a shop are paid on one day: only the others have to be put in order.
+    again = prices.filter(prices["first"] < prices["last"]).semi_join(open_names, "name")
     days = paid.semi_join(again, _PRICE).distinct()
     before = days.date.lag().over(ibis.window(group_by=_PRICE, order_by="date"))
     gaps = days.mutate(gap=days.date.delta(before, unit="day"))

@@ -691,8 +691,7 @@ def written(slots: Iterable[str], signals: Signals) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value_of, computed, say in _plan(tuple(slots)):
         noted = _Noted(signals) if computed else None
-        value = value_of(signals if noted is None else noted)
-        said = None if value is None else say(value, currency, factor)
+        said = say(name, value_of(signals if noted is None else noted), currency, factor)
         if said is None:
             continue
         if noted is not None:
@@ -702,41 +701,30 @@ def written(slots: Iterable[str], signals: Signals) -> dict[str, str]:
     return found
 
 
-_Say = Callable[[Any, str, float], str | None]
+_Say = Callable[[str, Any, str, float], str | None]
 
 
 @functools.cache
 def _plan(slots: tuple[str, ...]) -> list[tuple[str, Callable[[Signals], Any], bool, _Say]]:
     """Of each slot how it is valued, whether that is a computation, and how it is said."""
-    return [(name, SLOTS[name].value, name in COMPUTED, _sayer(name)) for name in slots]
-
-
-@functools.cache
-def _sayer(name: str) -> _Say:
-    """How a value in a slot is said: what it shows and rests on, as the inside of a JSON object; None where it shows
-    nothing. Money goes by the shortest way, for hardly two customers have the same."""
-    slot = SLOTS[name]
-    if slot.kind != "money":
-        return functools.partial(_said_to_many if slot.kind in _SHARED else _said, name)
-    head, least, most, whole = f'"signal": "{slot.signal}", "value": ', slot.least, slot.most, slot.whole
-
-    def say(value: Any, currency: str, factor: float) -> str | None:
-        amount = float(value)
-        if not (least * factor <= amount <= most and amount < math.inf):
-            return None
-        text = money(amount, currency, whole=whole)
-        about = f', "about": "{money(amount, currency, whole=True)}"' if "." in text and amount >= 1.0 else ""
-        return f'{head}{_as_json(value)}, "shown": "{text}"{about}'
-
-    return say
+    return [
+        (name, SLOTS[name].value, name in COMPUTED, _said_to_many if SLOTS[name].kind in _SHARED else _said)
+        for name in slots
+    ]
 
 
 def _said(name: str, value: Any, currency: str, factor: float) -> str | None:
+    """What a slot shows and what it rests on, as the inside of a JSON object; None where it shows nothing."""
+    if value is None:
+        return None
     slot = SLOTS[name]
     text = shown(slot, value, currency, factor)
     if text is None:
         return None
-    return f'"signal": "{slot.signal}", "value": {_as_json(value)}, "shown": {encode_basestring(text)}'
+    said = f'"signal": "{slot.signal}", "value": {_as_json(value)}, "shown": {encode_basestring(text)}'
+    if slot.kind == "money" and "." in text and float(value) >= 1.0:
+        said += f', "about": {encode_basestring(money(float(value), currency, whole=True))}'
+    return said
 
 
 def _as_json(value: Any) -> str:

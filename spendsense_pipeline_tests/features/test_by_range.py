@@ -233,24 +233,6 @@ def test_a_worker_that_is_killed_ends_the_run_and_says_what_helps(
     assert started() == set()
 
 
-def test_requests_of_a_block_share_their_processes_until_one_fails(
-    started: Callable[[], set[BaseProcess]], whole: dict[str, bytes], tmp_path: Path
-) -> None:
-    tables, runner = stored(f"{tmp_path}/tables"), in_processes(2)
-    with runners.kept_processes():
-        assert partitions(by_range.compute(tasks(tables, f"{tmp_path}/first", 5), runner), tmp_path) == whole
-        workers = started()
-        assert workers
-        assert partitions(by_range.compute(tasks(tables, f"{tmp_path}/second", 5), runner), tmp_path) == whole
-        assert started() == workers
-        with pytest.raises(RangeFailed):
-            by_range.compute(broken(tmp_path / "broken"), runner)
-        assert started() == set()
-        by_range.compute(tasks(tables, f"{tmp_path}/third", 5), runner)
-        assert started()
-    assert started() == set()
-
-
 def test_what_starts_a_worker_is_light() -> None:
     """A worker that imported Dagster or the engine would start seconds later, and hold their memory."""
     code = (
