@@ -13,7 +13,7 @@ from spendsense_pipeline.features.calendars import ANNUAL, CALENDARS, SEMI_ANNUA
 from spendsense_pipeline.features.meanings import CHECKING
 from spendsense_pipeline.features.tables import BILL, MATURE, SUBSCRIPTION
 from spendsense_pipeline.insights.calendar import LATE_DAYS, next_paydays, upcoming
-from spendsense_pipeline.insights.seen import Seen
+from spendsense_pipeline.insights.seen import Seen, lists_of
 
 DUE_DAYS = 14
 RENEWAL_DAYS = 30
@@ -81,7 +81,7 @@ def bills_before_payday(seen: Seen) -> pd.DataFrame:
     due = due[due["due"] < due["user"].map(paydays["expected"])]
     of = due.groupby("user")
     frame = pd.DataFrame(
-        {"bills_total": of["amount"].sum(), "bill_count": of.size(), "at_stream": of["stream"].agg(list)}
+        {"bills_total": of["amount"].sum(), "bill_count": of.size(), "at_stream": lists_of(due, "stream")}
     )
     frame["user"] = frame.index
     frame["checking_balance"] = frame["user"].map(checking["balance"])

@@ -28,18 +28,14 @@ _PERIOD = np.array([halves(each.period) for each in CALENDARS])
 
 def occurrences(seen: Seen, streams: pd.DataFrame, days: int) -> pd.DataFrame:
     """Every expected date of the streams in the ``days`` days after the date: stream's columns and ``due``."""
-    s = seen.evidence.streams[streams["stream"].to_numpy()]
-    parts = []
-    for ahead in range(1, MOST_AHEAD + 1):
-        slot = s["last_slot"] + ahead
-        second = (s["calendar"] == SEMI_MONTHLY) & (slot % 2 == 1)
-        at = slot * _PERIOD[s["calendar"]] + np.where(second, s["other_anchor"], s["anchor"])
-        due = day_at(at, _OF_MONTHS[s["calendar"]])
-        parts.append(streams.assign(due=due))
-    if not parts:
-        return streams.assign(due=np.empty(0, "i8"))
-    found = pd.concat(parts, ignore_index=True)
-    return found[(found["due"] > seen.today) & (found["due"] <= seen.today + days)]
+    of = np.tile(np.arange(len(streams)), MOST_AHEAD)
+    s = seen.evidence.streams[streams["stream"].to_numpy()[of]]
+    slot = s["last_slot"] + np.repeat(np.arange(1, MOST_AHEAD + 1), len(streams))
+    second = (s["calendar"] == SEMI_MONTHLY) & (slot % 2 == 1)
+    at = slot * _PERIOD[s["calendar"]] + np.where(second, s["other_anchor"], s["anchor"])
+    due = day_at(at, _OF_MONTHS[s["calendar"]])
+    coming = (due > seen.today) & (due <= seen.today + days)
+    return streams.take(of[coming]).reset_index(drop=True).assign(due=due[coming])
 
 
 def upcoming(seen: Seen, days: int) -> pd.DataFrame:
@@ -135,7 +131,7 @@ def _next_paydays(seen: Seen) -> pd.DataFrame:
     income = s[(s["kind"] == INCOME) & (s["status"] == MATURE)]
     by_stream = income.sort_values(["user", "expected"]).drop_duplicates("user").set_index("user")
     days = paydays(seen).groupby("user")["day"].max()
-    frequency = seen.long["pay_frequency"].map(PERIOD_OF)
+    frequency = seen.long["pay_frequency"].map(PERIOD_OF).astype("float64")
     known = frequency.dropna().index
     frame = pd.DataFrame(index=sorted({*known, *by_stream.index}))
     frame["last"] = days.reindex(frame.index)

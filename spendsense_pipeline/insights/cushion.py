@@ -9,7 +9,7 @@ import pandas as pd
 from spendsense_pipeline.features.meanings import CHECKING, KIND_INTEREST_EARNED, SAVINGS
 from spendsense_pipeline.insights.calendar import next_paydays
 from spendsense_pipeline.insights.in_sight import LEAST_SPENT
-from spendsense_pipeline.insights.seen import Seen
+from spendsense_pipeline.insights.seen import Seen, lists_of
 
 FEE_DAYS = 31
 LEAST_FEES = 1.0
@@ -23,10 +23,6 @@ LEAST_IDLE = 2_000.0  # US dollars above a month of spending
 DROPPED = 0.25
 DROPPED_BY = 200.0  # US dollars
 MILESTONES = (1, 3, 6)  # months of spending
-
-
-def _here(seen: Seen, frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[frame.index.isin(np.flatnonzero(seen.there))]
 
 
 def overdrawn(seen: Seen) -> pd.DataFrame:
@@ -47,7 +43,7 @@ def overdrawn(seen: Seen) -> pd.DataFrame:
             "balance_on": of["balance_day"].min().to_numpy(),
             "next_payday": payday.to_numpy(),
             "days_until": (payday - seen.today).to_numpy(),
-            "at_account": of["account"].agg(list).to_numpy(),
+            "at_account": lists_of(a, "account").to_numpy(),
         }
     )
 
@@ -62,7 +58,7 @@ def fees_charged(seen: Seen) -> pd.DataFrame:
     counts = rows.assign(one=np.sign(-rows["amount"])).groupby("user")["one"].sum()
     users = total.index[(total >= LEAST_FEES * seen.factor[total.index]) & (counts > 0)]
     last = charged.sort_values(["user", "day"]).drop_duplicates("user", keep="last").set_index("user")
-    numbers = charged.groupby("user")["number"].agg(list)
+    numbers = lists_of(charged, "number")
     half_year = (seen.long["fees_180d"].fillna(0) + seen.long["service_fees_180d"].fillna(0)).reindex(users)
     penalty = penal[users] > 0.005
     often = charged[charged["penalty"]].groupby("user").size().reindex(users).fillna(0) >= OFTEN
@@ -142,7 +138,7 @@ def interest_earned(seen: Seen) -> pd.DataFrame:
             "total_half_year": half_year.where(half_year > total[users] + 0.5).to_numpy(),
             "earned_yearly": 12 * total[users].to_numpy(),
             "happened_on": last,
-            "at_row": of["number"].agg(list).reindex(users).to_numpy(),
+            "at_row": lists_of(recent, "number").reindex(users).to_numpy(),
         }
     )
 
@@ -177,7 +173,7 @@ def idle_cash(seen: Seen) -> pd.DataFrame:
 
 def _savings(seen: Seen) -> pd.DataFrame:
     """By customer what savings hold now and held 30 days ago."""
-    short = _here(seen, seen.short)
+    short = seen.short
     months = np.minimum(30, np.maximum(short["history_days"], 30)) / 30
     frame = pd.DataFrame({"now": short["savings_balance"], "saved": short["net_savings_inflow"] * months})
     frame["before"] = frame["now"] - frame["saved"]

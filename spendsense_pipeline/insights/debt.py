@@ -115,7 +115,6 @@ def interest_paid(seen: Seen) -> pd.DataFrame:
     """Interest of five dollars or more in 30 days."""
     short, long = seen.short, seen.long
     interest = short["interest_charges"]
-    interest = interest[interest.index.isin(np.flatnonzero(seen.there))]
     users = interest.index[interest >= LEAST_INTEREST * seen.factor[interest.index]]
     dearest = _owing(seen).sort_values(["user", "apr"], ascending=[True, False]).drop_duplicates("user")
     dearest = dearest[dearest["apr"].notna()].set_index("user")

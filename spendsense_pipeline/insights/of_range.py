@@ -37,6 +37,7 @@ DETECTORS: dict[str, Callable[[Seen], pd.DataFrame]] = {
         *(spending.cash_withdrawals, cushion.interest_earned),
     )
 }
+_AS_JSON = json.JSONEncoder(ensure_ascii=False).encode
 INSIGHTS_SCHEMA = pa.schema(
     [
         ("insight_id", pa.string()), ("user_id", pa.string()), ("as_of", pa.date32()), ("insight", pa.string()),
@@ -106,8 +107,8 @@ def _told(seen: Seen, name: str, frame: pd.DataFrame) -> pa.Table:
             tables.dates(frame["happened"].to_numpy("i8")),
             tables.dates(np.maximum(frame["expires"].to_numpy("i8"), seen.today)),
             pa.array(frame["fact"].tolist() if "fact" in frame else [None] * count, pa.string()),
-            [json.dumps(each) for each in evidence],
-            [json.dumps(each, ensure_ascii=False) for each in _figures(frame, _about_payees(seen, frame))],
+            list(map(_AS_JSON, evidence)),
+            [_AS_JSON(each) for each in _figures(frame, _about_payees(seen, frame))],
             np.round(np.clip(explained, 0.5, 1.0), 6),
         ],
         schema=INSIGHTS_SCHEMA,

@@ -76,12 +76,13 @@ class Seen:
         return np.asarray(self.evidence.there[self.place] & (self.newest > self.today - DORMANT_DAYS))
 
     def of_window(self, days: int) -> pd.DataFrame:
-        """The features of a window by customer; no row for a customer who is not there."""
+        """The features of a window by customer who is there."""
         features = self.signals.features
         date = EPOCH + dt.timedelta(days=self.today)
         mine = features.filter((pc.field("window_days") == days) & (pc.field("as_of") == date))
         frame: pd.DataFrame = mine.select([name for name in mine.column_names if name in FEATURES]).to_pandas()
         frame.index = np.flatnonzero(self.evidence.there[self.place])
+        frame = frame[self.there[frame.index]]
         return frame.astype(dict.fromkeys([name for name in FEATURES if name in NUMBERS], "float64"))
 
     @cached_property
@@ -97,7 +98,7 @@ class Seen:
     @cached_property
     def spending(self) -> pd.DataFrame:
         """By customer who is there ``monthly``, spending a month over 180 days where it is known, and ``in_sight``."""
-        long = self.long[self.long.index.isin(np.flatnonzero(self.there)) & self.long["avg_monthly_expenses"].notna()]
+        long = self.long[self.long["avg_monthly_expenses"].notna()]
         months = np.minimum(max(self.evidence.windows), np.maximum(long["history_days"], 30)) / 30
         spent, elsewhere = long["avg_monthly_expenses"], long["unlinked_card_payments"] / months
         in_sight = spending_in_sight(spent, long["regular_income"], elsewhere, self.factor[long.index])
@@ -265,3 +266,11 @@ FEATURES = (
     *("currency",),
 )
 NUMBERS = tuple(name for name in FEATURES if name not in ("pay_frequency", "currency"))
+
+
+def lists_of(frame: pd.DataFrame, column: str) -> pd.Series:
+    """By customer the values of a column, in the order of the rows."""
+    order = np.argsort(frame["user"].to_numpy(), kind="stable")
+    users, begins = np.unique(frame["user"].to_numpy()[order], return_index=True)
+    parts = np.split(frame[column].to_numpy()[order], begins[1:]) if len(users) else []
+    return pd.Series([each.tolist() for each in parts], users, dtype="object")

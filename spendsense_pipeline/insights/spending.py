@@ -17,7 +17,7 @@ from spendsense_pipeline.features.meanings import (
     LOAN,
     SAVINGS,
 )
-from spendsense_pipeline.insights.seen import Seen
+from spendsense_pipeline.insights.seen import Seen, lists_of
 
 BLOCK = 30  # days
 BLOCKS = 5  # before the last one
@@ -53,14 +53,14 @@ def _group(label: str | None) -> str | None:
 def unusual_spending(seen: Seen) -> pd.DataFrame:
     """The last 30 days of a category beside the five such months before; where none stands out, of a payee, unless the
     money only went there instead of to others of its category."""
-    rows = seen.rows
-    rows = rows[rows["kind"].isin([KIND_OTHER_OUT, KIND_REFUND]) & ~rows["held_as"].isin([INVESTMENT, LOAN])]
-    rows = rows[rows["day"] > seen.today - BLOCK * (BLOCKS + 1)]
     groups = list(dict.fromkeys(GROUPS.values()))
     labels = seen.evidence.said.labels
     number = np.array([groups.index(name) if (name := _group(label)) else -1 for label in labels] + [-1], "i8")
-    rows = rows.assign(group=number[rows["label"].to_numpy()])
-    rows = rows[rows["group"] >= 0]
+    rows = seen.rows
+    group = number[rows["label"].to_numpy()]
+    spent = rows["kind"].isin([KIND_OTHER_OUT, KIND_REFUND]) & ~rows["held_as"].isin([INVESTMENT, LOAN])
+    spent &= (rows["day"] > seen.today - BLOCK * (BLOCKS + 1)) & (group >= 0)
+    rows = rows.loc[spent, ["user", "day", "amount", "payee", "merchant", "number"]].assign(group=group[spent])
     category, payee = _blocks(seen, rows, "group"), _blocks(seen, rows[rows["payee"] >= 0], "payee")
     by_category = category.set_index(["user", "group"])["difference"]
     category = category[_far_above(seen, category)]
@@ -126,7 +126,7 @@ def _far_above(seen: Seen, blocks: pd.DataFrame) -> pd.Series:
 
 def fixed_costs_high(seen: Seen) -> pd.DataFrame:
     """Bills, and least payments on cards, above half of what comes in."""
-    long = seen.long[seen.long.index.isin(np.flatnonzero(seen.there))]
+    long = seen.long
     o = seen.owed
     o = o[(o["held_as"] == CREDIT_CARD) & (o["balance"] > 0)]
     least = o.groupby("user")["minimum"].sum().reindex(long.index).fillna(0.0)
@@ -153,10 +153,10 @@ def spending_above_income(seen: Seen) -> pd.DataFrame:
     What lies in checking and savings, less what cards owe, must have gone down by half of that at least: where it did
     not, money came in that is no regular income.
     """
-    rows = seen.rows
-    rows = rows[(seen.today - rows["day"] < DAYS) & rows["held_as"].isin([CHECKING, SAVINGS, CREDIT_CARD])]
+    rows = seen.rows[["user", "amount"]]
+    rows = rows[(seen.today - seen.rows["day"] < DAYS) & seen.rows["held_as"].isin([CHECKING, SAVINGS, CREDIT_CARD])]
     moved = rows.groupby("user")["amount"].sum()
-    long = seen.long[seen.long.index.isin(np.flatnonzero(seen.there))]
+    long = seen.long
     income, spent = long["regular_income"], long["avg_monthly_expenses"]
     short = spent - income
     users = long.index[
@@ -182,7 +182,7 @@ def spending_above_income(seen: Seen) -> pd.DataFrame:
 
 def card_not_linked(seen: Seen) -> pd.DataFrame:
     """A card that was paid in the last 30 days and is not among the accounts."""
-    short = seen.short[seen.short.index.isin(np.flatnonzero(seen.there))]
+    short = seen.short
     paid = short["unlinked_card_payments"]
     users = short.index[(short["unlinked_cards"] > 0) & (paid > 0)]
     rows = seen.rows
@@ -206,7 +206,7 @@ def card_not_linked(seen: Seen) -> pd.DataFrame:
 def cash_withdrawals(seen: Seen) -> pd.DataFrame:
     """Half of what was spent in 30 days, or more, was taken out in cash; where a card that is not linked was paid, what
     was spent is not known."""
-    short = seen.short[seen.short.index.isin(np.flatnonzero(seen.there))]
+    short = seen.short
     short = short[short["unlinked_card_payments"].fillna(0.0) == 0]
     rows = seen.rows
     rows = rows[(rows["kind"] == KIND_CASH_WITHDRAWAL) & (seen.today - rows["day"] < BLOCK)]
@@ -225,6 +225,6 @@ def cash_withdrawals(seen: Seen) -> pd.DataFrame:
             "withdrawal_count": of.size().reindex(users).to_numpy(),
             "cash_share": (cash / spent).clip(upper=1.0)[users].to_numpy(),
             "happened_on": last,
-            "at_row": of["number"].agg(list).reindex(users).to_numpy(),
+            "at_row": lists_of(rows, "number").reindex(users).to_numpy(),
         }
     )
