@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -54,14 +54,13 @@ class Task:
         raise NotImplementedError
 
 
-RANGES_A_WORKER: Final = 2
-"""At least, so that no worker waits long for the last one to end. Of features each costs 0.7 CPU seconds beside its
-customers: what insights ask of a range takes a thousand small steps however few are in it."""
-
-
 def size_of(rows: int, workers: int, least: int, most: int) -> int:
-    """How many of so many rows a range has, about, between what is worth a process and what it holds."""
-    return min(max(rows // (workers * RANGES_A_WORKER), least), most)
+    """How many of so many rows a range has, about, at least what is worth a process and at most what one holds.
+
+    Every worker gets as many ranges as the others, and as few as may be: a range costs something beside its rows.
+    """
+    rounds = max(-(-rows // (workers * most)), 1)
+    return max(-(-rows // (workers * rounds)), least)
 
 
 Runner = Callable[[Sequence[Any]], Iterable[Any]]

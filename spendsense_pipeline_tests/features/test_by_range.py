@@ -255,9 +255,9 @@ def test_no_customers_are_one_empty_range(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("least", "most", "workers", "ranges"),
-    [(201, 400, 1, 1), (200, 400, 1, 2), (10, 400, 1, 2), (10, 400, 2, 4), (10, 40, 1, 10), (50, 400, 10, 8)],
+    [(201, 400, 1, 1), (200, 400, 1, 1), (10, 400, 1, 1), (10, 400, 2, 2), (10, 150, 2, 4), (50, 400, 10, 8)],
 )
-def test_small_tables_are_one_range_and_others_two_for_each_worker_within_bounds(
+def test_small_tables_are_one_range_and_others_as_many_for_each_worker_within_bounds(
     least: int, most: int, workers: int, ranges: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     rows = pa.table({"user_id": [f"{customer:02}" for customer in range(40) for _ in range(10)]})
