@@ -20,11 +20,12 @@ dev: $(VENV)/.installed
 serve: $(VENV)/.installed
 	@$(BIN)/spendsense serve
 
+# A worker more than cores: a third of the time tests wait for a process, a browser or a clock.
 test: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --num-workers auto
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 
 # The long proofs: thousands of random histories, hundreds of races, whole datasets.
 verify: $(VENV)/.installed-test
