@@ -512,7 +512,7 @@ def write_purpose(row: Records) -> None:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_KNOWN_PAYEE
     elif told & (SERVICE_BILL | SERVICE_INSTALMENTS):
         row.purpose, row.evidence = FOR_BILL, BY_KNOWN_PAYEE
-    elif subscribed and category & (HABIT | BILL) and not category & TRANSPORT:
+    elif subscribed and category & (HABIT | BILL) and (not category & TRANSPORT or says & SAYS_PLAN):
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_WORDS
     elif (
         category & HABIT
@@ -525,7 +525,7 @@ def write_purpose(row: Records) -> None:
     elif telling:
         row.purpose = FOR_BILL if category & BILL else FOR_SUBSCRIPTION
         row.evidence = who_knows(told)
-    elif category & UNSAID and says & SAYS_HABIT:
+    elif category & UNSAID and says & SAYS_HABIT and not says & SAYS_PLAN:
         row.purpose = NO_STREAM
     elif says & (SAYS_BILL | SAYS_INSTALMENT):
         row.purpose, row.evidence = FOR_BILL, BY_WORDS

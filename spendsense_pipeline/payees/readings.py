@@ -49,6 +49,7 @@ _BENEFITS = words.BITS["benefit"] | words.BITS["pension"]
 _PAY_OR_PENSION = "lohn gehalt rente"
 """How German banks head an entry that is either."""
 _OWN_ACCOUNT = words.BITS["own_account"]
+_PLAN = words.BITS["plan"]
 _NO_CARD = words.BITS["card_payment"] | words.BITS["fee"]
 _ON_A_CARD = re.compile(
     rf"[A-Za-z] {{0,2}}\* ?[A-Za-z]|\b\d{{3}}-(?:\d{{3}}-\d{{4}}|0{{8}}) +[A-Z]{{2}}$|{names.FOREIGN_PRICE}"
@@ -187,12 +188,15 @@ class Identifier:
         pays = any(text.pays for text in read)
         if pays and payee is not None and payee.counterparty == "merchant" and payee.service in _MAY_EMPLOY:
             payee = replace(payee, category=None, service=None, counterparty="employer")
-        transfers = any(text.transfers for text in read) or (payee is not None and payee.service == "peer")
         plain = [_masked(words.plain(text), match, payee) for text in told]
-        company = any(names.is_company(text) for text in read)
         says = 0
         for text in plain:
             says |= words.says(_without_label(text))
+        if says & _PLAN and name is None and payee is not None and payee.service == "habit":
+            key, display = f"{payee.key} plan", f"{payee.display} plan"
+            payee = replace(payee, key=key, display=display, category=None, service=None)
+        transfers = any(text.transfers for text in read) or (payee is not None and payee.service == "peer")
+        company = any(names.is_company(text) for text in read)
         if not says & _NO_CARD and any(_ON_A_CARD.search(text) for text in told):
             says |= words.BITS["card"]
         return Payee(
@@ -242,7 +246,8 @@ def _meant(
 ) -> tuple[Match[KnownPayee] | None, int | None]:
     """The known payee that is meant, and which text names the payee.
 
-    The leading text decides. Another one may only say whose money a shared biller took, or that a service moved it.
+    The leading text decides. Another one may only say what of the leading house's was bought (`Apple` beside
+    `APPLE.COM/BILL`, `Uber` beside `UBER *ONE`), whose money a shared biller took, or that a service moved it.
     """
     if lead is None:
         return None, None
@@ -250,11 +255,20 @@ def _meant(
     if leading is None:
         service = next((each for each in matches if each and each.entry.service == "peer"), None)
         return service, lead
+    for at, each in enumerate(matches):
+        if each is not None and len(each.phrase) > len(leading.phrase) == _of_one_beginning(each, leading):
+            return each, at
     if leading.entry.service in known.YIELDS:
         for at, each in enumerate(matches):
             if each is not None and each.entry.service not in known.YIELDS:
                 return each, at
     return leading, lead
+
+
+def _of_one_beginning(one: Match[KnownPayee], other: Match[KnownPayee]) -> int:
+    """How many words two phrases share from their beginning."""
+    pairs = enumerate(zip(one.phrase, other.phrase, strict=False))
+    return next((at for at, (word, same) in pairs if word != same), min(len(one.phrase), len(other.phrase)))
 
 
 def _leading(
