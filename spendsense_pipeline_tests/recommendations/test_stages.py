@@ -114,7 +114,10 @@ def test_a_day_of_few_is_one_range(whole: tuple[dict[str, pd.DataFrame], Stages]
     assert made.told["situations"]["kind"] == {
         "customers": len(USERS) - 3,
         "insights": len(told(tables)),
-        "not_drafted": 3, "stale": 1, "unexplained": 2, "without_balances": 1,
+        "not_drafted": 3,
+        "stale": 1,
+        "unexplained": 2,
+        "without_balances": 1,
     }
 
 
