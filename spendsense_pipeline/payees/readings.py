@@ -70,6 +70,8 @@ _SAYS_OWN_THING = ("gig", "peer", "cash_advance", "instalments", "shared_biller"
 """Services whose own name is a word of the kind that is looked for; it is not masked."""
 
 
+_MAY_SELL = (None, "habit", "gig")
+"""Services of houses that sell plans beside."""
 _MAY_EMPLOY = (None, "habit", "subscription", "shared_biller")
 """Services of payees whose payroll words are meant: what a shop pays out is a wage, what a lender does is not."""
 
@@ -169,7 +171,7 @@ class Identifier:
         read = [names.read(text) for text in told]
         matches = [self._match(text) for text in read]
         lead, own = _leading(read, matches)
-        match, at = _meant(matches, lead)
+        match, at = _meant(read, matches, lead)
         rule = next(filter(None, (self._rule(text) for text in read)), None) if self._has_rules else None
         if match is None:
             name, payee = own, None
@@ -242,21 +244,24 @@ def _own_name(text: names.Text) -> names.Name | None:
 
 
 def _meant(
-    matches: Sequence[Match[KnownPayee] | None], lead: int | None
+    read: Sequence[names.Text], matches: Sequence[Match[KnownPayee] | None], lead: int | None
 ) -> tuple[Match[KnownPayee] | None, int | None]:
     """The known payee that is meant, and which text names the payee.
 
     The leading text decides. Another one may only say what of the leading house's was bought (`Apple` beside
-    `APPLE.COM/BILL`, `Uber` beside `UBER *ONE`), whose money a shared biller took, or that a service moved it.
+    `APPLE.COM/BILL`, `Amazon` beside `KINDLE UNLTD`), whose money a shared biller took, or that a service moved it.
     """
     if lead is None:
         return None, None
     leading = matches[lead]
     if leading is None:
+        for at, each in enumerate(matches):
+            if each and each.entry.service == "subscription" and _begins(read[lead].words, read[at].words):
+                return each, at
         service = next((each for each in matches if each and each.entry.service == "peer"), None)
         return service, lead
     for at, each in enumerate(matches):
-        if each is not None and len(each.phrase) > len(leading.phrase) == _of_one_beginning(each, leading):
+        if each is not None and (_sells(leading, each) or _begins(leading.phrase, each.phrase)):
             return each, at
     if leading.entry.service in known.YIELDS:
         for at, each in enumerate(matches):
@@ -265,10 +270,17 @@ def _meant(
     return leading, lead
 
 
-def _of_one_beginning(one: Match[KnownPayee], other: Match[KnownPayee]) -> int:
-    """How many words two phrases share from their beginning."""
-    pairs = enumerate(zip(one.phrase, other.phrase, strict=False))
-    return next((at for at, (word, same) in pairs if word != same), min(len(one.phrase), len(other.phrase)))
+def _begins(phrase: Sequence[str], longer: Sequence[str]) -> bool:
+    return len(longer) > len(phrase) and longer[: len(phrase)] == phrase
+
+
+def _sells(house: Match[KnownPayee], plan: Match[KnownPayee]) -> bool:
+    """Whether one is a shop where one buys as one goes, and the other a plan."""
+    return (
+        plan.entry.service == "subscription"
+        and house.entry.service in _MAY_SELL
+        and house.entry.counterparty == "merchant"
+    )
 
 
 def _leading(
