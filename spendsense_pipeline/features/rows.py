@@ -400,6 +400,7 @@ def is_unearned(row: Records) -> bool:
     """Whether words or the code speak against a wage."""
     return (
         row.says & (SAYS_UNEARNED | SAYS_BENEFIT | SAYS_PENSION | SAYS_INTEREST | SAYS_REFUND | SAYS_NO_INCOME) != 0
+        or row.category & LOAN_PAYMENTS != 0  # a lender pays out a loan
         or row.told & (MARK_INTEREST | MARK_DIVIDEND | MARK_TAX | MARK_LOAN | MARK_REFUND | MARK_RETURN) != 0
     )
 
@@ -444,7 +445,9 @@ def is_benefit(row: Records) -> bool:
         return False
     if row.category & BENEFIT:
         return True
-    if not row.category & (UNSAID | TRANSFER_IN) or row.says & (SAYS_TAX | SAYS_REFUND) or row.category & TAX_REFUND:
+    if not row.category & (UNSAID | TRANSFER_IN) or row.says & SAYS_REFUND or row.category & TAX_REFUND:
+        return False
+    if row.says & SAYS_TAX and not row.says & SAYS_PENSION:  # a tax office may pay the state's pensions, as in France
         return False
     return row.says & (SAYS_BENEFIT | SAYS_PENSION) != 0 or row.told & (MARK_BENEFIT | MARK_PENSION | TO_STATE) != 0
 
@@ -553,7 +556,13 @@ def write_source(row: Records) -> None:
     row.purpose, row.evidence = NO_PURPOSE, BY_PATTERN
     regular = row.kind == KIND_PAYCHECK or row.kind == KIND_BENEFIT
     unearned = row.told & (MARK_INTEREST | MARK_DIVIDEND | MARK_TAX | MARK_LOAN) != 0
-    if row.category & UNEARNED or unearned or (row.category & UNSAID and row.says & SAYS_NO_INCOME and not regular):
+    lent = row.category & LOAN_PAYMENTS != 0 and not regular
+    if (
+        row.category & UNEARNED
+        or unearned
+        or lent
+        or (row.category & UNSAID and row.says & SAYS_NO_INCOME and not regular)
+    ):
         row.purpose = NO_STREAM
     elif row.category & (EARNED | INCOME) and row.told & (FROM_CATEGORY | FROM_CODE | FROM_KNOWN_PAYEE):
         row.evidence = who_knows(row.told)

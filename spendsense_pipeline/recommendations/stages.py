@@ -39,7 +39,7 @@ def situations(
         customers=int(rows["insight"].isna().sum()),
         insights=int(rows["insight"].notna().sum()),
         not_drafted=len(persona_assignments_30d) - len(current),
-        **not_drafted(features_30d, stale_days).sum().to_dict(),
+        **{str(reason): int(n) for reason, n in not_drafted(features_30d, stale_days).sum().items()},
     )
     return rows, {"kind": kinds, "situation": Counter(rows["situation"].tolist())}
 

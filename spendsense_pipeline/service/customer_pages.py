@@ -84,9 +84,8 @@ def customer(request: Request, caller: Reader, user_id: str) -> Response:
 
 def _why_not_drafted(customer: profiles.Customer, stale_days: int) -> list[str]:
     """Why nothing is drafted for the customer, in words; empty where drafts are made."""
-    features = customer.features()
-    flags = not_drafted(features, stale_days).iloc[0] if len(features) else {}
-    return [words.format(stale_days=stale_days) for reason, words in REASONS.items() if flags.get(reason)]
+    flags = not_drafted(customer.features(), stale_days).any()
+    return [words.format(stale_days=stale_days) for reason, words in REASONS.items() if flags[reason]]
 
 
 def _persona(window: str, found: dict[str, Any]) -> dict[str, Any]:
