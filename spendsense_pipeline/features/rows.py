@@ -396,11 +396,17 @@ def is_own_transfer(row: Records) -> bool:
 
 
 @jit
+def lends_money(row: Records) -> bool:
+    """Whether a payer is a lender, who pays out loans. Words alone say little: a mortgage bank pays wages, too."""
+    return row.category & LOAN_PAYMENTS != 0 and row.told & FROM_WORDS == 0
+
+
+@jit
 def is_unearned(row: Records) -> bool:
     """Whether words or the code speak against a wage."""
     return (
         row.says & (SAYS_UNEARNED | SAYS_BENEFIT | SAYS_PENSION | SAYS_INTEREST | SAYS_REFUND | SAYS_NO_INCOME) != 0
-        or row.category & LOAN_PAYMENTS != 0  # a lender pays out a loan
+        or lends_money(row)
         or row.told & (MARK_INTEREST | MARK_DIVIDEND | MARK_TAX | MARK_LOAN | MARK_REFUND | MARK_RETURN) != 0
     )
 
@@ -556,7 +562,7 @@ def write_source(row: Records) -> None:
     row.purpose, row.evidence = NO_PURPOSE, BY_PATTERN
     regular = row.kind == KIND_PAYCHECK or row.kind == KIND_BENEFIT
     unearned = row.told & (MARK_INTEREST | MARK_DIVIDEND | MARK_TAX | MARK_LOAN) != 0
-    lent = row.category & LOAN_PAYMENTS != 0 and not regular
+    lent = lends_money(row) and not regular
     if (
         row.category & UNEARNED
         or unearned

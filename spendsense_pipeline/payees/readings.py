@@ -194,7 +194,7 @@ class Identifier:
         says = 0
         for text in plain:
             says |= words.says(_without_label(text))
-        if says & _PLAN and name is None and payee is not None and payee.service == "habit":
+        if says & _PLAN and (name or rule) is None and payee is not None and payee.service == "habit":
             key, display = f"{payee.key} plan", f"{payee.display} plan"
             payee = replace(payee, key=key, display=display, category=None, service=None)
         transfers = any(text.transfers for text in read) or (payee is not None and payee.service == "peer")
