@@ -405,17 +405,18 @@ def drafted(tables: dict[str, pa.Table]) -> dict[str, pd.DataFrame]:
     from spendsense_pipeline.frames import to_frame
     from spendsense_pipeline.insights.of_range import insights_of
     from spendsense_pipeline.personas.assignment import assign_personas
+    from spendsense_pipeline.personas.trust import trusted
     from spendsense_pipeline.recommendations.drafts import draft_recommendations
     from spendsense_pipeline.recommendations.library import education_templates, load_library
     from spendsense_pipeline.recommendations.offers import product_matches
-    from spendsense_pipeline.recommendations.situations import fresh, situations
+    from spendsense_pipeline.recommendations.situations import situations
 
     day = (AS_OF - EPOCH).days
     evidence = evidence_of(Customers(**tables), [day], [30, 180], population(tables, day))
     signals = tables_of(evidence)
     insights, features = to_frame(insights_of(evidence, signals)["insights"]), to_frame(signals.features)
     short, long = (features[features["window_days"] == days].reset_index(drop=True) for days in (30, 180))
-    current, before = fresh(assign_personas(short), short, Settings().stale_days), assign_personas(long)
+    current, before = trusted(assign_personas(short), short, Settings().stale_days), assign_personas(long)
     streams = to_frame(signals.streams)
     where = situations(current, before, short, long, streams, to_frame(signals.cards), insights)
     judged = canonical.judge_products(canonical.catalogue(PROJECT_ROOT / "data/products.json", warehouse.connect()))

@@ -194,7 +194,9 @@ def test_generate_writes_a_landing_folder_with_its_truth(nothing: Pipeline, spen
     assert again["error"]["code"] == "target_exists"
 
 
-def test_from_a_banks_export_to_a_profile_in_three_commands(nothing: Pipeline, spendsense, tmp_path: Path) -> None:
+def test_from_a_banks_export_to_a_profile_in_three_commands(
+    nothing: Pipeline, spendsense, printed, tmp_path: Path
+) -> None:
     (tmp_path / "january" / "ole").mkdir(parents=True)
     samples = PROJECT_ROOT / "spendsense_pipeline_tests" / "ingest" / "statements"
     (tmp_path / "january" / "german-giro.sta").write_bytes((samples / "german-giro.sta").read_bytes())
@@ -223,6 +225,9 @@ def test_from_a_banks_export_to_a_profile_in_three_commands(nothing: Pipeline, s
     assert ran["as_of"] == "2026-01-08"
     assert ran["rows"]["features_30d"] == ran["rows"]["features_180d"] == 2
     assert ran["stale"] == 1, "nothing of ole's has come since December"
+    assert (ran["not_drafted"], ran["unexplained"], ran["without_balances"]) == (1, 0, 0)
+    _, told, _ = printed(nothing, "run")
+    assert "nothing drafted for 1 customers\n        1 newest transaction older than 7 days\n" in told
     assert spendsense(nothing, "profile", "mia")["user_id"] == "mia"
 
 

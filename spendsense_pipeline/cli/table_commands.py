@@ -13,6 +13,7 @@ from spendsense_pipeline.cli.frame import Folder, app, as_of_option
 from spendsense_pipeline.cli.output import Shown, columns, progress
 from spendsense_pipeline.cli.runtime import dagster_instance, day_of
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.personas.trust import REASONS
 from spendsense_pipeline.settings import Settings
 
 STATEMENTS = ("ofx", "camt053", "mt940")
@@ -197,9 +198,10 @@ def run(as_of: dt.datetime | None, first: dt.datetime | None, last: dt.datetime 
     With --from and --to: streams, features and personas of each date of a range, in one run. A range fills these tables
     only; it drafts nothing and never touches the queue.
 
-    With --json, of a date: {run_id, as_of, rows: {asset: n}, stale, registered, replaced, unchanged, suppressed,
-    refused, withdrawn}, ``stale`` the customers whose data is too old for a draft; of a range: {run_id, from, to,
-    dates: n, rows: {asset: n}}, rows over all dates.
+    With --json, of a date: {run_id, as_of, rows: {asset: n}, not_drafted, stale, unexplained, without_balances,
+    registered, replaced, unchanged, suppressed, refused, withdrawn}, ``not_drafted`` the customers for whom nothing is
+    drafted, then how many of them for each reason; of a range: {run_id, from, to, dates: n, rows: {asset: n}}, rows
+    over all dates.
     """
     if first or last:
         if not (first and last) or as_of or regenerate:
@@ -218,7 +220,7 @@ def run(as_of: dt.datetime | None, first: dt.datetime | None, last: dt.datetime 
         "run_id": ran.run_id,
         "as_of": day,
         "rows": ran.rows,
-        "stale": ran.metadata["situations"].get("stale", 0),
+        **{name: ran.metadata["situations"].get(name, 0) for name in ("not_drafted", *REASONS)},
         **{name: queue[name] for name in ("registered", "replaced", "unchanged", "suppressed", "refused", "withdrawn")},
     }
     if settings.generator == "openai":
@@ -232,7 +234,7 @@ def run(as_of: dt.datetime | None, first: dt.datetime | None, last: dt.datetime 
             *(f"{n:>9,} {name}" for name, n in payload["rows"].items()),
             f"registered {payload['registered']}, replaced {payload['replaced']}, unchanged {payload['unchanged']}, "
             f"suppressed {payload['suppressed']}, refused {payload['refused']}, withdrawn {payload['withdrawn']}",
-            *_stale_lines(payload["stale"], settings.stale_days),
+            *_lines_of_not_drafted(payload, settings.stale_days),
             *_model_lines(payload.get("generation")),
         ],
     )
@@ -261,10 +263,13 @@ def _run_range(first: dt.date, last: dt.date) -> Shown:
     )
 
 
-def _stale_lines(customers: int, days: int) -> Iterator[str]:
-    """For how many customers nothing was drafted because nothing new of them has come."""
-    if customers:
-        yield f"nothing drafted for {customers:,} customers whose newest transaction is older than {days} days"
+def _lines_of_not_drafted(counted: Mapping[str, Any], stale_days: int) -> Iterator[str]:
+    """For how many customers nothing was drafted, and why; a customer may be counted under several reasons."""
+    if counted["not_drafted"]:
+        yield f"nothing drafted for {counted['not_drafted']:,} customers"
+        for reason, words in REASONS.items():
+            if counted[reason]:
+                yield f"{counted[reason]:>9,} {words.format(stale_days=stale_days)}"
 
 
 def _model_lines(found: Mapping[str, Any] | None) -> Iterator[str]:

@@ -21,7 +21,7 @@ from spendsense_pipeline.defs.persona_assets import NONE_MATCHED
 from spendsense_pipeline.defs.resources import Files, Governance
 from spendsense_pipeline.evaluation.drift import DATES, DATES_NEEDED, DEVIATIONS, unusual
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.personas.rules import EXPLAINED, RULES
+from spendsense_pipeline.personas.trust import LEAST_EXPLAINED, REASONS, untrusted
 from spendsense_pipeline.recommendations import quality
 from spendsense_pipeline.recommendations.facts import explained
 from spendsense_pipeline.recommendations.guardrails import release_candidates_clean
@@ -126,9 +126,9 @@ def day_checks(dates: dg.DailyPartitionsDefinition, stale_days: int) -> list[dg.
         trust: (
             "features_30d",
             f"Warns when more than {MOST_UNTRUSTED:.0%} of the customers are stale (newest transaction older than "
-            f"{stale_days} days: nothing is drafted for them), unexplained (less than {LEAST_EXPLAINED:.0%} of the "
-            "rows of 90 days: no persona but by balances) or without a known balance. Look at what the last batches "
-            "brought, and for unexplained rows at `payees`.",
+            f"{stale_days} days), unexplained (less than {LEAST_EXPLAINED:.0%} of the rows of 90 days) or without a "
+            "known balance: nothing is drafted for any of them. Look at what the last batches brought, and for "
+            "unexplained rows at `payees`.",
         ),
     }
     return [
@@ -174,7 +174,6 @@ def template_quality(education_templates: pd.DataFrame) -> Result:
     return _warned(not found, {"wordings": len(wordings)}, problems=records)
 
 
-LEAST_EXPLAINED = min(float(rule.threshold) for rule in RULES if rule.clause == EXPLAINED)
 MOST_UNTRUSTED = 0.05
 """Share of the customers of a day that may be stale, unexplained or without balances before the check warns; ours."""
 
@@ -185,12 +184,9 @@ def trust(context: dg.AssetCheckExecutionContext, governance: Governance, featur
     known = features_30d.filter(features_30d.as_of.isin(days))
     counted = to_frame(_untrusted(known, governance.stale_days).to_pyarrow()).sort_values("as_of")
     counted["as_of"] = counted["as_of"].astype(str)
-    many = (counted[list(_UNTRUSTED)].max(axis=1) > MOST_UNTRUSTED * counted["customers"]).astype(bool)
+    many = (counted[list(REASONS)].max(axis=1) > MOST_UNTRUSTED * counted["customers"]).astype(bool)
     newest = {name: int(value) for row in _records(counted.tail(1)) for name, value in row.items() if name != "as_of"}
     return _warned(not many.any(), newest, dates=_records(counted[many]))
-
-
-_UNTRUSTED = ("stale", "unexplained", "without_balances")
 
 
 def _records(frame: pd.DataFrame) -> Records:
@@ -200,9 +196,7 @@ def _records(frame: pd.DataFrame) -> Records:
 def _untrusted(features: ibis.Table, stale_days: int) -> ibis.Table:
     return features.group_by("as_of").aggregate(
         customers=features.count(),
-        stale=(features.data_age_days > stale_days).sum().fill_null(0),
-        unexplained=(features.explained_share < LEAST_EXPLAINED).sum().fill_null(0),
-        without_balances=features.balance_age_days.isnull().sum(),
+        **{reason: flag.sum().fill_null(0) for reason, flag in untrusted(features, stale_days).items()},
     )
 
 

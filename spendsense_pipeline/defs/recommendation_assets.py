@@ -49,8 +49,9 @@ def situations(
 ) -> Iterator[dg.Output[Parts]]:
     """What each customer's texts may rest on: the persona that is followed, its facts in bands, and the figures that
     can be shown. Education is written once per situation; if there are many more than a few hundred, look for a fact
-    with too many bands. Customers whose newest transaction is older than `SPENDSENSE_STALE_DAYS` are left out and
-    counted as `stale`: nothing is drafted for them."""
+    with too many bands. Nothing is drafted for customers who are `stale` (newest transaction older than
+    `SPENDSENSE_STALE_DAYS`), `unexplained` (less than half of their rows are understood) or `without_balances`: they
+    are left out, and counted by reason and, as `not_drafted`, once each."""
     with room_for_parts(files, workers, context.run_id) as folder:
         tables: dict[str, Sequence[str]] = dict.fromkeys([*OF_CUSTOMERS, "recurring_streams", "cards"], ())
         tables |= dict.fromkeys(("persona_assignments_30d", "persona_assignments_180d"), (*ASSIGNED, "reasons"))
@@ -122,7 +123,7 @@ def education_templates(
 def product_matches(
     context: dg.AssetExecutionContext, files: Files, workers: Workers, governance: Governance, products: pd.DataFrame
 ) -> Iterator[dg.Output[Parts]]:
-    """Every partner product against every customer whose data is not stale: relevance, eligibility, and for what is not
+    """Every partner product against every customer who may be written to: relevance, eligibility, and for what is not
     shown the reasons by code. Commission is never read. Who gets no offer finds why in `refused`."""
     with room_for_parts(files, workers, context.run_id) as folder:
         same = {"stale_days": governance.stale_days, "products": products}

@@ -42,8 +42,8 @@ SAYS_CASH_OUT, SAYS_CASH_IN, SAYS_HABIT, SAYS_BILL = (
 SAYS_SUBSCRIPTION, SAYS_NO_INCOME, SAYS_BENEFIT, SAYS_PENSION = (
     BITS["subscription"], BITS["no_income"], BITS["benefit"], BITS["pension"],
 )  # fmt: skip
-SAYS_CASH_ADVANCE, SAYS_INSTALMENT, SAYS_STANDING_ORDER, SAYS_CARD = (
-    BITS["cash_advance"], BITS["instalment"], BITS["standing_order"], BITS["card"],
+SAYS_CASH_ADVANCE, SAYS_INSTALMENT, SAYS_STANDING_ORDER, SAYS_CARD, SAYS_PLAN = (
+    BITS["cash_advance"], BITS["instalment"], BITS["standing_order"], BITS["card"], BITS["plan"],
 )  # fmt: skip
 
 # What else is told of a row: whom it names, what is known of them, what its code marks, who knows its category.

@@ -41,7 +41,8 @@ PLACE_BITS = 21
 PLACE_MASK = (1 << PLACE_BITS) - 1
 
 PAYDAY = np.dtype(
-    [("payer", "i8"), ("day", "i8"), ("amount", "f8"), ("begins", "i8"), ("largest", "f8")], align=True
+    [("payer", "i8"), ("day", "i8"), ("amount", "f8"), ("begins", "i8"), ("largest", "f8"), ("says_bonus", "i8")],
+    align=True,
 )  # fmt: skip
 PAYER = np.dtype(
     [("code", "i8"), ("first_payday", "i8"), ("paydays", "i8"), ("first", "i8"), ("last", "i8"), ("usual", "f8"),
@@ -162,11 +163,11 @@ def find_paydays(rows: Records, count: int, room: PayRoom) -> tuple[int, int, in
             room.payers[payers].code, room.payers[payers].first_payday = row.payee, paydays
             payers += 1
         elif row.day - room.paydays[paydays - 1].begins <= ONE_PAYDAY_DAYS:
-            join_payday(room.paydays[paydays - 1], row.day, row.amount, row.amount)
+            join_payday(room.paydays[paydays - 1], row.day, row.amount, row.amount, row.says & SAYS_BONUS)
             continue
         payday = room.paydays[paydays]
         payday.payer, payday.day, payday.amount = payers - 1, row.day, row.amount
-        payday.begins, payday.largest = row.day, row.amount
+        payday.begins, payday.largest, payday.says_bonus = row.day, row.amount, row.says & SAYS_BONUS
         paydays += 1
     for p in range(payers):
         end = room.payers[p + 1].first_payday if p + 1 < payers else paydays
@@ -187,9 +188,10 @@ def find_paydays(rows: Records, count: int, room: PayRoom) -> tuple[int, int, in
 
 
 @jit
-def join_payday(payday: Records, day: int, amount: float, largest: float) -> None:
+def join_payday(payday: Records, day: int, amount: float, largest: float, says_bonus: int) -> None:
     """Add what the payer paid some days later; the payday is the day of the largest part."""
     payday.amount += amount
+    payday.says_bonus |= says_bonus
     if largest > payday.largest:
         payday.day, payday.largest = day, largest
 
@@ -253,7 +255,7 @@ def regroup(paydays: int, payers: int, room: PayRoom) -> int:
     for k in range(paydays):
         payday = room.paydays[k]
         room.keys[k] = (room.payers[payday.payer].origin << 2 * PLACE_BITS) | (payday.day << PLACE_BITS) | k
-        room.floats[k], room.largest[k] = payday.amount, payday.largest
+        room.floats[k], room.largest[k], room.numbers[k] = payday.amount, payday.largest, payday.says_bonus
     sort(room.keys, paydays)
     for p in range(payers):
         room.payers[p].paydays = 0
@@ -262,16 +264,17 @@ def regroup(paydays: int, payers: int, room: PayRoom) -> int:
         key = room.keys[k]
         payer, day = room.payers[key >> 2 * PLACE_BITS], (key >> PLACE_BITS) & PLACE_MASK
         amount, largest = room.floats[key & PLACE_MASK], room.largest[key & PLACE_MASK]
+        says_bonus = room.numbers[key & PLACE_MASK]
         same = k > 0 and key >> 2 * PLACE_BITS == room.keys[k - 1] >> 2 * PLACE_BITS
         if same and day - room.paydays[left - 1].begins <= ONE_PAYDAY_DAYS:
-            join_payday(room.paydays[left - 1], day, amount, largest)
+            join_payday(room.paydays[left - 1], day, amount, largest, says_bonus)
             continue
         if payer.paydays == 0:
             payer.first_payday = left
         payer.paydays += 1
         payday = room.paydays[left]
         payday.payer, payday.day, payday.amount = key >> 2 * PLACE_BITS, day, amount
-        payday.begins, payday.largest = day, largest
+        payday.begins, payday.largest, payday.says_bonus = day, largest, says_bonus
         left += 1
     return left
 
@@ -410,7 +413,7 @@ def judge_payers(payers: int, today: int, newest: int, days: int, ruler: Ruler, 
         moved = last - room.numbers[0] - FOUR_WEEKS * (count - 1)
         four_weeks_apart = payer.frequency == MONTHLY and count >= LEAST_FOUR_WEEKLY and abs(moved) <= ONE_PAYDAY_DAYS
         usual = median_of(room.floats, count)  # sorts them
-        payer.variability = variability_of(count - bonuses(payer, today, usual, count, room), room.floats)
+        payer.variability = variability_of(leave_out_bonuses(payer, today, days, usual, count, room), room.floats)
         if payer.frequency >= 0 and payer.frequency < IRREGULAR:
             period = FOUR_WEEKS if four_weeks_apart else DAYS_OF_PERIOD[payer.frequency]
             if newest - last <= STILL_PAID * period:
@@ -418,15 +421,28 @@ def judge_payers(payers: int, today: int, newest: int, days: int, ruler: Ruler, 
 
 
 @jit
-def bonuses(payer: Records, today: int, usual: float, count: int, room: PayRoom) -> int:
-    """How many of the ``count`` largest of the sorted amounts are a bonus: none where there were more in a year."""
-    most, in_a_year, above = BONUS * usual, 0, 0
+def is_bonus(payday: Records, usual: float) -> bool:
+    """Whether a payday is above twice the usual one, or above it and a part of it calls itself a bonus."""
+    return bool(payday.amount > (usual if payday.says_bonus != 0 else BONUS * usual))
+
+
+@jit
+def leave_out_bonuses(payer: Records, today: int, days: int, usual: float, count: int, room: PayRoom) -> int:
+    """Leave the amounts that are no bonus of the ``count`` of the last ``days``, all where there were more bonuses in a
+    year; how many are left."""
+    in_a_year, left = 0, ZERO
     for k in range(payer.first_payday, payer.first_payday + payer.paydays):
         payday = room.paydays[k]
-        in_a_year += 1 if today - payday.day < BONUS_DAYS and payday.amount > most else 0
-    while above < count and room.floats[count - 1 - above] > most:
-        above += 1
-    return above if in_a_year <= BONUSES else 0
+        in_a_year += 1 if today - payday.day < BONUS_DAYS and is_bonus(payday, usual) else 0
+    if in_a_year == 0 or in_a_year > BONUSES:
+        return count
+    for k in range(payer.first_payday, payer.first_payday + payer.paydays):
+        payday = room.paydays[k]
+        if today - payday.day < days and not is_bonus(payday, usual):
+            room.floats[left] = payday.amount
+            left += 1
+    sort(room.floats, left)
+    return left
 
 
 @jit

@@ -396,10 +396,17 @@ def is_own_transfer(row: Records) -> bool:
 
 
 @jit
+def lends_money(row: Records) -> bool:
+    """Whether a payer is a lender, who pays out loans. Words alone say little: a mortgage bank pays wages, too."""
+    return row.category & LOAN_PAYMENTS != 0 and row.told & FROM_WORDS == 0
+
+
+@jit
 def is_unearned(row: Records) -> bool:
     """Whether words or the code speak against a wage."""
     return (
         row.says & (SAYS_UNEARNED | SAYS_BENEFIT | SAYS_PENSION | SAYS_INTEREST | SAYS_REFUND | SAYS_NO_INCOME) != 0
+        or lends_money(row)
         or row.told & (MARK_INTEREST | MARK_DIVIDEND | MARK_TAX | MARK_LOAN | MARK_REFUND | MARK_RETURN) != 0
     )
 
@@ -444,7 +451,9 @@ def is_benefit(row: Records) -> bool:
         return False
     if row.category & BENEFIT:
         return True
-    if not row.category & (UNSAID | TRANSFER_IN) or row.says & (SAYS_TAX | SAYS_REFUND) or row.category & TAX_REFUND:
+    if not row.category & (UNSAID | TRANSFER_IN) or row.says & SAYS_REFUND or row.category & TAX_REFUND:
+        return False
+    if row.says & SAYS_TAX and not row.says & SAYS_PENSION:  # a tax office may pay the state's pensions, as in France
         return False
     return row.says & (SAYS_BENEFIT | SAYS_PENSION) != 0 or row.told & (MARK_BENEFIT | MARK_PENSION | TO_STATE) != 0
 
@@ -512,7 +521,7 @@ def write_purpose(row: Records) -> None:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_KNOWN_PAYEE
     elif told & (SERVICE_BILL | SERVICE_INSTALMENTS):
         row.purpose, row.evidence = FOR_BILL, BY_KNOWN_PAYEE
-    elif subscribed and category & (HABIT | BILL) and not category & TRANSPORT:
+    elif subscribed and category & (HABIT | BILL) and (not category & TRANSPORT or says & SAYS_PLAN):
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_WORDS
     elif (
         category & HABIT
@@ -525,7 +534,7 @@ def write_purpose(row: Records) -> None:
     elif telling:
         row.purpose = FOR_BILL if category & BILL else FOR_SUBSCRIPTION
         row.evidence = who_knows(told)
-    elif category & UNSAID and says & SAYS_HABIT:
+    elif category & UNSAID and says & SAYS_HABIT and not says & SAYS_PLAN:
         row.purpose = NO_STREAM
     elif says & (SAYS_BILL | SAYS_INSTALMENT):
         row.purpose, row.evidence = FOR_BILL, BY_WORDS
@@ -553,7 +562,13 @@ def write_source(row: Records) -> None:
     row.purpose, row.evidence = NO_PURPOSE, BY_PATTERN
     regular = row.kind == KIND_PAYCHECK or row.kind == KIND_BENEFIT
     unearned = row.told & (MARK_INTEREST | MARK_DIVIDEND | MARK_TAX | MARK_LOAN) != 0
-    if row.category & UNEARNED or unearned or (row.category & UNSAID and row.says & SAYS_NO_INCOME and not regular):
+    lent = lends_money(row) and not regular
+    if (
+        row.category & UNEARNED
+        or unearned
+        or lent
+        or (row.category & UNSAID and row.says & SAYS_NO_INCOME and not regular)
+    ):
         row.purpose = NO_STREAM
     elif row.category & (EARNED | INCOME) and row.told & (FROM_CATEGORY | FROM_CODE | FROM_KNOWN_PAYEE):
         row.evidence = who_knows(row.told)

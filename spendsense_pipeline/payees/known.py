@@ -140,7 +140,8 @@ def _nothing_left(words: Sequence[str], end: int) -> bool:
 
 def best(found: Sequence[Match[KnownPayee]], starts: Sequence[int]) -> Match[KnownPayee] | None:
     """Of several the one that is meant: what a house sells before the house (`AMAZON PAYMENTS … AMZNPRIME`), none that
-    gives way, then one that begins the name, then the longest."""
+    gives way, a plan before the shop that sells it (`BVG … DEUTSCHLANDTICKET`), then one that begins the name, then the
+    longest."""
     if len(found) < 2:
         return found[0] if found else None
     displays = [each.entry.display for each in found]
@@ -149,6 +150,7 @@ def best(found: Sequence[Match[KnownPayee]], starts: Sequence[int]) -> Match[Kno
         found,
         key=lambda each: (
             each.entry.service in YIELDS,
+            each.entry.service == "habit" and any(other.entry.service == "subscription" for other in found),
             each.start not in starts,
             each.start - each.end,
             each.start,

@@ -329,6 +329,8 @@ def _with_digits(word: str, *, first: bool) -> str:
         return word if len(word) <= 3 or (len(word) == 4 and word[:2] in ("19", "20")) else ""
     if _BRAND_DIGITS.fullmatch(word) and not _ORDINAL.fullmatch(word):
         return word
+    if word in _brands_with_digits() and (first or len(word) >= REFERENCE):
+        return word
     if _NAME_DIGITS.fullmatch(word) and first:
         return word
     glued = _GLUED.fullmatch(word)
@@ -337,6 +339,18 @@ def _with_digits(word: str, *, first: bool) -> str:
     if len(word) >= REFERENCE or sum(character.isdigit() for character in word) > 1 or _ORDINAL.fullmatch(word):
         return ""
     return word
+
+
+@cache
+def _brands_with_digits() -> frozenset[str]:
+    """Words with digits that well-known payees are recognised by, as `f45` and `xs4all`."""
+    found: set[str] = set()
+    for file in (DATA / "known").glob("*.toml"):
+        for group in tomllib.loads(file.read_text(encoding="utf-8"))["group"]:
+            for line in lines(group["payees"]):
+                told = line.partition(":")[2].replace("|", " ").replace("*", " ").replace("$", " ").split()
+                found.update(word for word in told if not word.isdigit() and _DIGIT.search(word))
+    return frozenset(found)
 
 
 # --- phrases ---------------------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ _BENEFITS = words.BITS["benefit"] | words.BITS["pension"]
 _PAY_OR_PENSION = "lohn gehalt rente"
 """How German banks head an entry that is either."""
 _OWN_ACCOUNT = words.BITS["own_account"]
+_PLAN = words.BITS["plan"]
 _NO_CARD = words.BITS["card_payment"] | words.BITS["fee"]
 _ON_A_CARD = re.compile(
     rf"[A-Za-z] {{0,2}}\* ?[A-Za-z]|\b\d{{3}}-(?:\d{{3}}-\d{{4}}|0{{8}}) +[A-Z]{{2}}$|{names.FOREIGN_PRICE}"
@@ -69,6 +70,8 @@ _SAYS_OWN_THING = ("gig", "peer", "cash_advance", "instalments", "shared_biller"
 """Services whose own name is a word of the kind that is looked for; it is not masked."""
 
 
+_MAY_SELL = (None, "habit", "gig")
+"""Services of houses that sell plans beside."""
 _MAY_EMPLOY = (None, "habit", "subscription", "shared_biller")
 """Services of payees whose payroll words are meant: what a shop pays out is a wage, what a lender does is not."""
 
@@ -168,7 +171,7 @@ class Identifier:
         read = [names.read(text) for text in told]
         matches = [self._match(text) for text in read]
         lead, own = _leading(read, matches)
-        match, at = _meant(matches, lead)
+        match, at = _meant(read, matches, lead)
         rule = next(filter(None, (self._rule(text) for text in read)), None) if self._has_rules else None
         if match is None:
             name, payee = own, None
@@ -187,12 +190,15 @@ class Identifier:
         pays = any(text.pays for text in read)
         if pays and payee is not None and payee.counterparty == "merchant" and payee.service in _MAY_EMPLOY:
             payee = replace(payee, category=None, service=None, counterparty="employer")
-        transfers = any(text.transfers for text in read) or (payee is not None and payee.service == "peer")
         plain = [_masked(words.plain(text), match, payee) for text in told]
-        company = any(names.is_company(text) for text in read)
         says = 0
         for text in plain:
             says |= words.says(_without_label(text))
+        if says & _PLAN and (name or rule) is None and payee is not None and payee.service == "habit":
+            key, display = f"{payee.key} plan", f"{payee.display} plan"
+            payee = replace(payee, key=key, display=display, category=None, service=None)
+        transfers = any(text.transfers for text in read) or (payee is not None and payee.service == "peer")
+        company = any(names.is_company(text) for text in read)
         if not says & _NO_CARD and any(_ON_A_CARD.search(text) for text in told):
             says |= words.BITS["card"]
         return Payee(
@@ -238,23 +244,43 @@ def _own_name(text: names.Text) -> names.Name | None:
 
 
 def _meant(
-    matches: Sequence[Match[KnownPayee] | None], lead: int | None
+    read: Sequence[names.Text], matches: Sequence[Match[KnownPayee] | None], lead: int | None
 ) -> tuple[Match[KnownPayee] | None, int | None]:
     """The known payee that is meant, and which text names the payee.
 
-    The leading text decides. Another one may only say whose money a shared biller took, or that a service moved it.
+    The leading text decides. Another one may only say what of the leading house's was bought (`Apple` beside
+    `APPLE.COM/BILL`, `Amazon` beside `KINDLE UNLTD`), whose money a shared biller took, or that a service moved it.
     """
     if lead is None:
         return None, None
     leading = matches[lead]
     if leading is None:
+        for at, each in enumerate(matches):
+            if each and each.entry.service == "subscription" and _begins(read[lead].words, read[at].words):
+                return each, at
         service = next((each for each in matches if each and each.entry.service == "peer"), None)
         return service, lead
+    for at, each in enumerate(matches):
+        if each is not None and (_sells(leading, each) or _begins(leading.phrase, each.phrase)):
+            return each, at
     if leading.entry.service in known.YIELDS:
         for at, each in enumerate(matches):
             if each is not None and each.entry.service not in known.YIELDS:
                 return each, at
     return leading, lead
+
+
+def _begins(phrase: Sequence[str], longer: Sequence[str]) -> bool:
+    return len(longer) > len(phrase) and longer[: len(phrase)] == phrase
+
+
+def _sells(house: Match[KnownPayee], plan: Match[KnownPayee]) -> bool:
+    """Whether one is a shop where one buys as one goes, and the other a plan."""
+    return (
+        plan.entry.service == "subscription"
+        and house.entry.service in _MAY_SELL
+        and house.entry.counterparty == "merchant"
+    )
 
 
 def _leading(

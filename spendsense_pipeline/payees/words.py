@@ -30,7 +30,7 @@ CLASSES: tuple[str, ...] = (
     *("unearned", "tax", "fee", "penalty", "fee_reversal", "service_fee", "return", "card_payment", "transfer"),
     *("credit_transfer", "own_account", "cash_out", "cash_in", "habit", "rent", "loan", "insurance", "utility"),
     *("telecom", "childcare", "education", "donation", "dues", "standing_order", "direct_debit", "bill"),
-    *("subscription", "no_income", "benefit", "pension", "cash_advance", "instalment", "gift", "card"),
+    *("subscription", "no_income", "benefit", "pension", "cash_advance", "instalment", "gift", "card", "plan"),
 )
 BITS: dict[str, int] = {name: 1 << place for place, name in enumerate(CLASSES)}
 LANGUAGES = ("en", "de", "fr", "nl", "es")

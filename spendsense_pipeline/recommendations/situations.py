@@ -185,16 +185,6 @@ def taken_of(situation: Mapping[str, Any]) -> Held:
     return Held((), tuple(json.loads(situation["excluded_tags"])), tuple(json.loads(situation["excluded_purposes"])))
 
 
-def fresh(personas: pd.DataFrame, features: pd.DataFrame, stale_days: int) -> pd.DataFrame:
-    """The assignments of customers whose newest row is at most ``stale_days`` old; for the others nothing is drafted.
-
-    ``features`` are of either window of the same day. A customer without any row is not stale: their texts rest on no
-    row.
-    """
-    stale = features.loc[(features["data_age_days"] > stale_days).fillna(False).astype(bool), "user_id"]
-    return personas[~personas["user_id"].isin(stale)]
-
-
 CARD_COLUMNS: Final = ["user_id", "last4", "balance", "credit_limit", "utilization", "apr"]
 """One row per credit card: what is owed and may be owed (money), their ratio, the purchase rate; null is unknown."""
 

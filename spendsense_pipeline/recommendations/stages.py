@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from spendsense_pipeline.personas.trust import not_drafted, trusted
 from spendsense_pipeline.recommendations import drafts, offers
 from spendsense_pipeline.recommendations import situations as found
 from spendsense_pipeline.recommendations.guardrails import Judged
@@ -28,15 +29,17 @@ def situations(
     insights: pd.DataFrame,
     stale_days: int,
 ) -> Told:
-    """``situations.situations`` of those who are not stale; told are rows by ``situation`` and by ``kind``."""
-    current = found.fresh(persona_assignments_30d, features_30d, stale_days)
+    """``situations.situations`` of those who may be written to; told are rows by ``situation`` and by ``kind``, and the
+    customers ``not_drafted``, by reason too."""
+    current = trusted(persona_assignments_30d, features_30d, stale_days)
     rows = found.situations(
         current, persona_assignments_180d, features_30d, features_180d, recurring_streams, cards, insights
     )
     kinds = Counter(
         customers=int(rows["insight"].isna().sum()),
         insights=int(rows["insight"].notna().sum()),
-        stale=len(persona_assignments_30d) - len(current),
+        not_drafted=len(persona_assignments_30d) - len(current),
+        **{str(reason): int(n) for reason, n in not_drafted(features_30d, stale_days).sum().items()},
     )
     return rows, {"kind": kinds, "situation": Counter(rows["situation"].tolist())}
 
@@ -50,8 +53,8 @@ def product_matches(
     products: pd.DataFrame,
     stale_days: int,
 ) -> Told:
-    """``offers.product_matches`` of those who are not stale; told is how many are ``shown``."""
-    current = found.fresh(persona_assignments_30d, features_30d, stale_days)
+    """``offers.product_matches`` of those who may be written to; told is how many are ``shown``."""
+    current = trusted(persona_assignments_30d, features_30d, stale_days)
     rows = offers.product_matches(current, persona_assignments_180d, features_30d, features_180d, products, insights)
     return rows, {"shown": Counter(all=int(rows["shown"].sum()))}
 

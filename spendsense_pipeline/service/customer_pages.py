@@ -12,6 +12,7 @@ from spendsense_pipeline.governance import activity, audit, consent, credentials
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.why import why as on_record
 from spendsense_pipeline.personas.rules import BY_PRIORITY
+from spendsense_pipeline.personas.trust import REASONS, not_drafted
 from spendsense_pipeline.service import charts, pane
 from spendsense_pipeline.service.callers import Caller, person
 from spendsense_pipeline.service.parameters import Offset
@@ -67,6 +68,7 @@ def customer(request: Request, caller: Reader, user_id: str) -> Response:
         user_id=user_id,
         as_of=known["as_of"],
         consents=known["consent"],
+        not_drafted=_why_not_drafted(customer, service.settings.stale_days),
         personas=[_persona(window, one) for window, one in known["personas"].items()],
         signals=_signals_by_family(windows),
         windows=list(windows),
@@ -78,6 +80,12 @@ def customer(request: Request, caller: Reader, user_id: str) -> Response:
         periods=service.periods(user_id)[user_id],
         events=events,
     )
+
+
+def _why_not_drafted(customer: profiles.Customer, stale_days: int) -> list[str]:
+    """Why nothing is drafted for the customer, in words; empty where drafts are made."""
+    flags = not_drafted(customer.features(), stale_days).any()
+    return [words.format(stale_days=stale_days) for reason, words in REASONS.items() if flags[reason]]
 
 
 def _persona(window: str, found: dict[str, Any]) -> dict[str, Any]:

@@ -526,6 +526,18 @@ def is_a_bonus(*others: tuple[int, float]) -> bool:
     return bool(ledger.features()["ann", 30]["income_variability"] < 0.01)
 
 
+@pytest.mark.parametrize(
+    ("told", "times", "steady"),
+    [("ACME BV SALARIS", 1, False), ("ACME BV VAKANTIEGELD", 1, True), ("ACME BV VAKANTIEGELD", 3, False)],
+)
+def test_a_part_of_pay_that_calls_itself_a_bonus_is_one_below_twice_the_usual(
+    told: str, times: int, steady: bool
+) -> None:
+    paydays = ago(*range(4, 360, 30))
+    ledger = on_one_account((paydays, 1000, "ACME BV SALARIS", ""), (paydays[3::2][:times], 930, told, ""))
+    assert (ledger.features()["ann", 180]["income_variability"] < 0.01) == steady
+
+
 pin("ONE_PAYDAY_DAYS", "pay.ONE_PAYDAY_DAYS", lambda: is_one_payday(3), lambda: is_one_payday(4))
 pin(
     "LEAST_BY_PATTERN", "pay.LEAST_BY_PATTERN",

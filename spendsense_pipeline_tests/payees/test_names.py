@@ -207,3 +207,17 @@ def test_a_text_is_read_in_well_under_a_millisecond() -> None:
     for text in texts:
         names.name_of(names.read(text))
     assert (time.process_time() - started) / len(texts) < 0.005
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("F45 TRAINING NEWTOWN", "f45"),
+        ("PAYPAL *XS4ALL", "xs4all"),
+        ("REF F45 CORNER CUP", "corner"),
+        ("K47 CUP", "cup"),
+    ],
+)
+def test_the_digits_of_a_known_brand_stay_and_those_of_a_reference_go(text: str, first: str) -> None:
+    assert first in names.read(text).words
+    assert ("f45" in names.read(text).words) == text.startswith("F45")

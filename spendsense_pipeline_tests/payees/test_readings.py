@@ -186,3 +186,40 @@ def test_a_heading_of_pay_or_pension_leaves_a_pension_one() -> None:
     assert pension & words.BITS["pension"]
     assert not pension & words.BITS["payroll"]
     assert wage & words.BITS["payroll"]
+
+
+@pytest.mark.parametrize(
+    ("text", "display", "shop"),
+    [
+        ("CIRCLE K SIP & SAVE SUBSCRIPTION 855-276-1947", "Circle K plan", "Circle K"),
+        ("BVG BERLINER VERKEHRSBETRIEBE MONATSABO", "BVG plan", "BVG"),
+        ("SQ *BLUE BOTTLE COFFEE SUBSCRIPTION", "Blue Bottle Coffee plan", "Blue Bottle Coffee"),
+    ],
+)
+def test_what_a_shop_of_habits_sells_by_the_month_is_a_payee_of_its_own(text: str, display: str, shop: str) -> None:
+    plan, other = read(text), read(text.split(" S")[0].split(" MONATS")[0])
+    assert (plan["display"], plan["service"], plan["category"]) == (display, None, None)
+    assert (other["display"], other["service"]) == (shop, "habit")
+    assert plan["says"] & words.BITS["subscription"]
+    assert plan["name"] != other["name"]
+
+
+def test_a_known_plan_goes_before_the_house_of_habits_that_sells_it() -> None:
+    assert read("BVG BERLINER VERKEHRSBETRIEBE DEUTSCHLANDTICKET MREF+11")["display"] == "Deutschlandticket"
+    assert read("LYFT *LYFT PINK LYFT.COM CA")["display"] == "Lyft Pink"
+
+
+@pytest.mark.parametrize(
+    ("merchant", "raw", "display"),
+    [
+        ("Apple", "APPLE.COM/BILL 866-712-7753 CA", "Apple"),
+        ("Apple", "APPLE STORE #R123 COLUMBUS OH", "Apple Store"),
+        ("Uber", "UBER *ONE MEMBERSHIP HELP.UBER.COM", "Uber One"),
+        ("Uber", "UBER *TRIP HELP.UBER.COM", "Uber"),
+        ("Hulu", "NETFLIX.COM", "Hulu"),
+    ],
+)
+def test_of_two_texts_of_one_house_the_one_that_says_more_tells_what_was_bought(
+    merchant: str, raw: str, display: str
+) -> None:
+    assert read(merchant, description_raw=raw)["display"] == display

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from spendsense_pipeline.personas.trust import not_drafted, trusted
 from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS, explained, situation_key
-from spendsense_pipeline.recommendations.situations import SituationError, fresh, situations
+from spendsense_pipeline.recommendations.situations import SituationError, situations
 from spendsense_pipeline.recommendations.slots import fill
 from spendsense_pipeline_tests.recommendations.customers import (
     AS_OF,
@@ -36,13 +37,27 @@ def test_every_customer_is_in_one_situation_of_their_persona() -> None:
     assert frame["situation"].nunique() == len(EVERYONE)
 
 
-def test_a_customer_whose_newest_row_is_older_than_the_setting_is_in_no_situation() -> None:
-    week, older = QUIET | {"data_age_days": 7}, QUIET | {"data_age_days": 8}
-    short, long, features_30d, features_180d = day({"week": week, "older": older, "no rows": NOTHING_KNOWN})
-    current = fresh(short, features_30d, 7)
+@pytest.mark.parametrize(
+    ("reason", "enough", "too_little"),
+    [
+        ("stale", {"data_age_days": 7}, {"data_age_days": 8}),
+        ("unexplained", {"explained_share": 0.5}, {"explained_share": 0.49}),
+        ("without_balances", {"balance_age_days": 400}, {"balance_age_days": None}),
+    ],
+)
+def test_whose_figures_say_too_little_is_in_no_situation(
+    reason: str, enough: dict[str, Any], too_little: dict[str, Any]
+) -> None:
+    strained = STRAINED | too_little
+    customers = {"fine": QUIET | enough, "left out": QUIET | too_little, "strained": strained}
+    customers["no rows"] = NOTHING_KNOWN | {"balance_age_days": 1}
+    short, long, features_30d, features_180d = day(customers)
+    current = trusted(short, features_30d, 7)
     frame = situations(current, long, features_30d, features_180d, streams([]), cards())
-    assert list(frame["user_id"]) == ["no rows", "week"]
-    assert list(fresh(short, features_30d, 8)["user_id"]) == ["week", "older", "no rows"]
+    assert list(frame["user_id"]) == ["fine", "no rows"]
+    counted = not_drafted(features_30d, 7).sum().to_dict()
+    assert counted == dict.fromkeys(("stale", "unexplained", "without_balances"), 0) | {reason: 2}
+    assert list(trusted(short, features_30d, 8)["user_id"]).count("left out") == (reason == "stale")
 
 
 @pytest.mark.parametrize("persona", PERSONA_SLOTS)

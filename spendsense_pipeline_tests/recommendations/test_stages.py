@@ -22,20 +22,24 @@ from spendsense_pipeline_tests.recommendations.test_drafts import HISTORY, catal
 from spendsense_pipeline_tests.recommendations.test_drafts import insight as one_insight
 
 USERS = sorted(f"{kind}-{number}" for kind in EVERYONE for number in range(3))
-STALE = 3
+STALE, UNEXPLAINED, UNKNOWN = 3, 7, 11
 NOBODY_READ = ["savings_builder-1", "variable_income-0"]
 
 
 def of_day() -> dict[str, pd.DataFrame]:
-    """The tables of a day with three customers of each kind, one of them stale, two without consent."""
+    """The tables of a day with three customers of each kind, one of them stale, one unexplained, one so and without
+    balances, two without consent."""
     short, long, features_30d, features_180d = day({user: EVERYONE[user.rpartition("-")[0]] for user in USERS})
-    age = pd.Series([400 if user == USERS[STALE] else 1 for user in features_30d["user_id"]], dtype="Int64")
+    where = {user: place for place, user in enumerate(features_30d["user_id"])}
+    features_30d.loc[where[USERS[STALE]], "data_age_days"] = 400
+    features_30d.loc[[where[USERS[UNEXPLAINED]], where[USERS[UNKNOWN]]], "explained_share"] = 0.4
+    features_30d.loc[where[USERS[UNKNOWN]], "balance_age_days"] = pd.NA
     paid = [row | {"user_id": f"{row['user_id']}-{number}"} for row in SUBSCRIPTIONS for number in range(3)]
     told = [one_insight(user, name) for user in USERS[::2] for name in ("past_due", "price_rise")]
     return {
         "persona_assignments_30d": short,
         "persona_assignments_180d": long,
-        "features_30d": features_30d.assign(data_age_days=age),
+        "features_30d": features_30d,
         "features_180d": features_180d,
         "recurring_streams": streams(paid),
         "cards": wallets(),
@@ -107,7 +111,14 @@ def test_a_day_of_few_is_one_range(whole: tuple[dict[str, pd.DataFrame], Stages]
     tables, made = whole
     assert set(made.ranges.values()) == {1}
     assert all(len(table) for table in tables.values())
-    assert made.told["situations"]["kind"] == {"customers": len(USERS) - 1, "insights": len(told(tables)), "stale": 1}
+    assert made.told["situations"]["kind"] == {
+        "customers": len(USERS) - 3,
+        "insights": len(told(tables)),
+        "not_drafted": 3,
+        "stale": 1,
+        "unexplained": 2,
+        "without_balances": 1,
+    }
 
 
 def told(tables: dict[str, pd.DataFrame]) -> Sequence[str]:

@@ -13,6 +13,7 @@ from spendsense_pipeline.durations import LOOKING
 from spendsense_pipeline.governance import activity
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import FeedbackEvent, Viewing
+from spendsense_pipeline.personas import trust
 from spendsense_pipeline.service import charts, customer_pages, desk, experiment_routes, overview, pane
 from spendsense_pipeline_tests.conftest import DAY, Pipeline
 from spendsense_pipeline_tests.governance import town
@@ -446,7 +447,7 @@ def test_the_overview_counts_before_anything_was_run(place: Town) -> None:
     assert "style=" not in page.text
 
 
-def test_the_pages_of_a_whole_run(refreshed: Pipeline, place: Town) -> None:
+def test_the_pages_of_a_whole_run(refreshed: Pipeline, place: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     place.settings.warehouse = refreshed.settings.warehouse_root
     client = place.person("otto")
     page = client.get("/desk/overview", headers=PAGE).text
@@ -462,6 +463,10 @@ def test_the_pages_of_a_whole_run(refreshed: Pipeline, place: Town) -> None:
     for heading in ("The coming 30 days", "Insights", "What was said, and what came back", "Signals", "Consent"):
         assert heading in one.text
     assert "never agreed to anything" in one.text
+    assert "Nothing is drafted" not in one.text
+    monkeypatch.setattr(trust, "LEAST_EXPLAINED", 1.1)
+    unexplained = client.get(f"/desk/customers/{user}", headers=PAGE).text
+    assert f"Nothing is drafted for this customer: {trust.REASONS['unexplained']}." in unexplained
     assert client.get("/desk/customers/nobody", headers=PAGE).status_code == 404
 
 

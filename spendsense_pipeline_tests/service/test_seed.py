@@ -226,6 +226,32 @@ def test_operators_have_no_persona_and_nothing_is_written_for_them(world: World)
         assert client(route, operator, expect=400)["code"] == "not_a_customer"
 
 
+@pytest.mark.parametrize(
+    ("code", "days_ago", "merchant", "balance"),
+    [
+        ("stale_data", 8, "Corner Grocery", 1_900.0),
+        ("unexplained", 0, "Qxvelt Brumm", 1_900.0),
+        ("without_balances", 0, "Corner Grocery", None),
+    ],
+)
+def test_on_figures_that_say_too_little_nothing_is_written_and_the_reason_is_told(
+    world: World, code: str, days_ago: int, merchant: str, balance: float | None
+) -> None:
+    client, user_id = world.client, f"little-{code}"
+    batch = household(user_id, DAY - dt.timedelta(days=days_ago))
+    for account in batch["accounts"]:
+        account |= {"balance_current": balance, "balance_available": balance}
+    for row in batch["transactions"]:
+        if row["amount"] < 0:
+            row["merchant_name"] = merchant
+            if merchant != "Corner Grocery":
+                row |= {"category_primary": None, "category_detailed": None}
+    client("POST /ingest/", body=batch)
+    refused = client("POST /recommendations/generate/{}", user_id, expect=409)
+    assert refused["code"] == code
+    assert client("POST /personas/{}/assign", user_id)["persona_type"], "the persona is still computed"
+
+
 def test_drafts_for_one_customer_are_those_of_the_day(world: World) -> None:
     """What the daily run registered is what drafting for this customer alone gives: nothing changes."""
     user_id, waiting = world.customer()

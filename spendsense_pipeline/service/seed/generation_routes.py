@@ -116,8 +116,8 @@ class Drafted:
 def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]]) -> Drafted:
     """The assets of a day from features to drafts, of one customer on the newest day; nothing is stored.
 
-    ``live`` are the customer's live periods. Raises ``no_persona`` where nothing is known to go by, and ``stale_data``
-    where the newest transaction is older than ``SPENDSENSE_STALE_DAYS``.
+    ``live`` are the customer's live periods. Raises ``no_persona`` where nothing is known to go by, and the reason of
+    ``personas.trust`` (``stale_data`` for ``stale``) where nothing is drafted for the customer.
     """
     import pandas as pd
 
@@ -126,9 +126,10 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
     from spendsense_pipeline.governance.evidence import evidence
     from spendsense_pipeline.insights.of_range import insights_of
     from spendsense_pipeline.personas.assignment import assign_personas, followed
+    from spendsense_pipeline.personas.trust import REASONS, not_drafted
     from spendsense_pipeline.recommendations.drafts import draft_recommendations
     from spendsense_pipeline.recommendations.offers import product_matches
-    from spendsense_pipeline.recommendations.situations import fresh, situations
+    from spendsense_pipeline.recommendations.situations import situations
 
     settings, root = service.settings, service.settings.warehouse_root
     day = newest_day(service)
@@ -144,20 +145,17 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
     longer = longer if window < WINDOWS[1] else longer.iloc[:0]
     if first.empty or first["data_age_days"].isna().all():
         raise _no_persona(user_id)
+    for reason, holds in not_drafted(first, settings.stale_days).iloc[0].items():
+        if holds:
+            words = REASONS[str(reason)].format(stale_days=settings.stale_days)
+            code = "stale_data" if reason == "stale" else str(reason)
+            raise SpendSenseError(f"nothing is drafted for {user_id!r} on figures of {day}: {words}", code=code)
     personas, personas_longer = assign_personas(first), assign_personas(longer)
-    current = fresh(personas, first, settings.stale_days)
-    if current.empty:
-        age = int(first["data_age_days"].iloc[0])
-        raise SpendSenseError(
-            f"the newest transaction of {user_id!r} is {age} days older than {day}; nothing is written on figures "
-            f"older than SPENDSENSE_STALE_DAYS, {settings.stale_days}",
-            code="stale_data",
-        )
     streams, cards = to_frame(signals.streams), to_frame(signals.cards)
     told = to_frame(insights_of(seen.evidence, signals)["insights"])
-    found = situations(current, personas_longer, first, longer, streams, cards, told)
+    found = situations(personas, personas_longer, first, longer, streams, cards, told)
     products = to_frame(warehouse.load(root, "products"))
-    matches = product_matches(current, personas_longer, first, longer, products, told)
+    matches = product_matches(personas, personas_longer, first, longer, products, told)
     agreed = pd.DataFrame(
         [{"user_id": user_id, "scope": one["scope"], "consent_id": one["consent_id"]} for one in live], dtype="str"
     )
@@ -166,7 +164,7 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
         wordings = experiment_records.wordings(session, service.now(), user_id=user_id)
     pieces = _pieces(service, found, day)
     rows = draft_recommendations(found, pieces, matches, products, agreed, history, day, wordings=wordings)
-    persona = str(followed(current, personas_longer)["persona"].iloc[0])
+    persona = str(followed(personas, personas_longer)["persona"].iloc[0])
     return Drafted(day, persona, rows, evidence(first, longer, streams))
 
 
