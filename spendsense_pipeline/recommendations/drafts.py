@@ -25,20 +25,23 @@ from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.choosing import (
     BESIDE_HELP,
     CARDS,
+    PURPOSE_OF_FACT,
     SAME_FIGURE,
+    USES,
     Asks,
     Held,
     ask_for_the_same,
-    may_stand_beside,
 )
 from spendsense_pipeline.recommendations.guardrails import Judged, findings
 from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id, template_hash
 from spendsense_pipeline.recommendations.offers import HELP
 from spendsense_pipeline.recommendations.render import (
-    AS_OF,
-    SHARED,
+    EDUCATION_DISCLOSURE,
     RenderError,
+    Slots,
+    about_product,
     as_spoken_of,
+    closed,
     fill_slots,
     help_rationale,
     insight_rationale,
@@ -46,7 +49,6 @@ from spendsense_pipeline.recommendations.render import (
     product_slots,
     rationale,
     read,
-    render_education,
     render_offer,
 )
 from spendsense_pipeline.recommendations.situations import BY_SPENDING, taken_of
@@ -136,7 +138,7 @@ def draft_recommendations(
     past = _past(history, consent, as_of)
     pieces: dict[str, list[dict[str, Any]]] = {}
     for template in records(templates.sort_values(["situation", "rank"])):
-        pieces.setdefault(str(template["situation"]), []).append(template)
+        pieces.setdefault(str(template["situation"]), []).append(_piece(template))
     # Rows become dictionaries for those alone who get drafts. Any product with a rank may be drafted once history keeps
     # the best two away, so each of them is a match that stands.
     situations = situations[situations["user_id"].isin(consents["user_id"])]
@@ -154,7 +156,8 @@ def draft_recommendations(
         *insights, situation = mine
         if agreed := consent.get((user, "education")):
             before = past.get((user, "education"), _Past())
-            taken, told = taken_of(situation), list[dict[str, Any]]()
+            taken = taken_of(situation["excluded_tags"], situation["excluded_purposes"])
+            told = list[dict[str, Any]]()
             if any(match["product_type"] in HELP for match in offers.get(user, ())):
                 taken = taken._replace(tags=(*taken.tags, *BESIDE_HELP))
             for one in insights:
@@ -170,9 +173,24 @@ def draft_recommendations(
             explained = functools.partial(_explained, situation)
             chosen = _chosen(best, "product_id", before, OFFERS_AT_MOST, shown=explained)
             rows.extend(_offer(situation, match, catalogue[match["product_id"]], agreed, as_of) for match in chosen)
-    drafts = _frame(rows)
-    drafts["findings"] = findings(drafts, matches, judged)
-    return drafts
+    for row, found in zip(rows, findings(rows, matches, judged), strict=True):
+        row["findings"] = found
+    return _frame(rows)
+
+
+def _piece(template: dict[str, Any]) -> dict[str, Any]:
+    """A template with its lists read, and what it is chosen by: the ``purposes`` of its facts, the ``uses`` it has for
+    money, the slot for the ``card`` that it names, and which of ``NAMES`` its slots have."""
+    slots, tags = frozenset(json.loads(template["slots"])), frozenset(json.loads(template["tags"]))
+    kinds = {SLOTS[name].kind for name in slots}
+    return template | {
+        "slots": slots,
+        "tags": tags,
+        "purposes": {PURPOSE_OF_FACT[fact] for fact in json.loads(template["facts"]) if fact in PURPOSE_OF_FACT},
+        "uses": tags & USES,
+        "card": next((name for name in CARDS if name in slots), None),
+        "names": next((place for place, names in enumerate(NAMES) if kinds & names), None),
+    }
 
 
 def _past(
@@ -266,14 +284,14 @@ def _insight(
     the texts ``told`` before it. What can be named is named. Which of the three goes by the happening, so that
     neighbours with the same insight do not read the same text."""
     fitting = [c for c in pieces.get(insight["situation"], []) if c["template_id"] not in past.rejected]
-    fitting = [c for c in fitting if may_stand_beside(_listed(c["tags"]), (), taken) and not _crosses(c, insight, told)]
+    fitting = [c for c in fitting if c["tags"].isdisjoint(taken.tags) and not _crosses(c, insight, told)]
     if not fitting or insight["insight_id"] in past.rejected:
         return None
     waiting = [c for c in fitting if f"{insight['insight_id']}/{c['template_id']}" in past.pending]
     fresh = [c for c in fitting if past.used.get(c["template_id"], RECENT_DAYS) >= RECENT_DAYS]
     likely = fresh or fitting
     likely = [c for c in likely if c["generator"] == "openai"] or likely  # the library stands behind what was written
-    naming = ([c for c in likely if any(SLOTS[name].kind in kinds for name in _listed(c["slots"]))] for kinds in NAMES)
+    naming = ([c for c in likely if c["names"] == place] for place in range(len(NAMES)))
     best = waiting[:1] or next(filter(None, naming), likely)[:VARIETY]
     return {**best[zlib.crc32(insight["insight_id"].encode()) % len(best)], "about": insight}
 
@@ -293,7 +311,7 @@ def _beside(
         name: read(text["about"]["slots"])[name]["shown"]
         for text in told
         for name in SAME_FIGURE.values()
-        if name in _listed(text["slots"])
+        if name in text["slots"]
     }
     own = read(situation["slots"]) if shown else {}
     other = {
@@ -302,28 +320,22 @@ def _beside(
     return [
         c
         for c in pieces
-        if may_stand_beside(_listed(c["tags"]), _listed(c["facts"]), taken)
+        if c["tags"].isdisjoint(taken.tags)
+        and c["purposes"].isdisjoint(taken.purposes)
+        and other.isdisjoint(c["slots"])
         and not _crosses(c, situation, told)
-        and other.isdisjoint(_listed(c["slots"]))
     ]
 
 
 def _crosses(piece: Mapping[str, Any], about: Mapping[str, Any], told: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a text puts the money to another use than one of those told before it."""
-    return piece["tags"] != "[]" and any(
-        ask_for_the_same(_asks(piece, about), _asks(text, text["about"])) for text in told if text["tags"] != "[]"
-    )
+    others = [text for text in told if text["uses"]] if piece["uses"] else []
+    return any(ask_for_the_same(_asks(piece, about), _asks(text, text["about"])) for text in others)
 
 
 def _asks(piece: Mapping[str, Any], about: Mapping[str, Any]) -> Asks:
-    named = next((name for name in CARDS if name in _listed(piece["slots"])), None)
-    return Asks(frozenset(_listed(piece["tags"])), named and read(about["slots"])[named]["shown"])
-
-
-@functools.lru_cache(maxsize=4096)
-def _listed(written: str) -> tuple[str, ...]:
-    """A list of a template, which many customers share."""
-    return tuple(json.loads(written))
+    named = piece["card"]
+    return Asks(piece["uses"], named and read(about["slots"])[named]["shown"])
 
 
 def _slate(told: Sequence[dict[str, Any]], pieces: Sequence[dict[str, Any]], past: _Past) -> list[dict[str, Any]]:
@@ -344,8 +356,11 @@ def _slate(told: Sequence[dict[str, Any]], pieces: Sequence[dict[str, Any]], pas
 
 
 class _Product(NamedTuple):
-    """What an offer shows of a product, which is the same for everybody: that is its wording."""
+    """What an offer says and shows of a product, which is the same for everybody: that is its wording."""
 
+    title: str
+    text: str
+    terms: str
     slots: dict[str, dict[str, Any]]
     template_hash: str
 
@@ -363,7 +378,8 @@ def _offerable(products: pd.DataFrame, as_of: dt.date) -> dict[str, _Product]:
         except RenderError:
             continue  # without a name or a description there is nothing to offer
         if len(title) <= LONGEST_TITLE and len(content) <= LONGEST_CONTENT - ROOM_FOR_RATIONALE:
-            found[product["product_id"]] = _Product(slots, template_hash(OFFER_VERSION, _json(slots), ()))
+            name = template_hash(OFFER_VERSION, _json(slots), ())
+            found[product["product_id"]] = _Product(*about_product(slots), slots, name)
     return found
 
 
@@ -384,19 +400,12 @@ def _education(
         else:
             of_persona = of_persona or _of_persona(situation, any_insight)
             slots, why = of_persona
-        words = "\n".join((template["title"], template["content"], why, AS_OF, SHARED))
-        slots = as_spoken_of(words, slots)
-        because = fill_slots(why, slots)
-        title, content = render_education(template["title"], template["content"], because, slots)
+        words = closed(template["content"], why, "shared_account" in slots, EDUCATION_DISCLOSURE)
+        subject = about["insight_id"] or template["template_id"]
         yield {
-            **_common(about, as_of, "education", about["insight_id"] or template["template_id"], consent_id, None),
-            "title": title,
-            "content": content,
-            "rationale": because,
-            "content_hash": content_hash("education", title, content, because, None),
+            **_draft(about, as_of, "education", subject, consent_id, None, (template["title"], words, why), slots),
             "template_id": template["template_id"],
             "template_hash": template["template_hash"],
-            "slots": _json(slots),
             "generator": template["generator"],
             "model": template["model"],
             "prompt_version": template["prompt_version"],
@@ -431,21 +440,15 @@ def _offer(
     consent_id: str,
     as_of: dt.date,
 ) -> dict[str, Any]:
-    why = match["why"]
-    figures = as_spoken_of(f"{why}\n{AS_OF}\n{SHARED}", match["figures"])
-    because = fill_slots(why, figures)
-    slots = {**product.slots, **figures}
-    title, content = render_offer(because, slots)
-    product_id = match["product_id"]
+    product_id, why, figures = match["product_id"], match["why"], match["figures"]
+    words = closed(product.text, why, "shared_account" in figures, EDUCATION_DISCLOSURE, product.terms)
+    texts = (product.title, words, why)
+    draft = _draft(situation, as_of, "partner_offer", product_id, consent_id, product_id, texts, figures)
     return {
-        **_common(situation, as_of, "partner_offer", product_id, consent_id, product_id),
-        "title": title,
-        "content": content,
-        "rationale": because,
-        "content_hash": content_hash("partner_offer", title, content, because, product_id),
+        **draft,
+        "slots": {**product.slots, **draft["slots"]},
         "template_id": f"offer/{match['product_type']}",
         "template_hash": product.template_hash,
-        "slots": _json(slots),
         "generator": "library",
         "model": None,
         "prompt_version": OFFER_VERSION,
@@ -464,7 +467,7 @@ def _factor_slots(factors: str, available: str) -> dict[str, dict[str, Any]]:
         if not isinstance(f["value"], bool) and f["signal"] not in BY_SPENDING
     }
     own = [name for signal in known for name in _RATES.get(signal, ())]
-    return {**read(available), **fill(own, known)}
+    return {**read(available), **fill(own, known)} if own else read(available)
 
 
 _RATES: Final = {
@@ -474,14 +477,20 @@ _RATES: Final = {
 """The slots of each signal that can be filled from it alone, whatever the currency."""
 
 
-def _common(
+def _draft(
     situation: Mapping[str, Any],
     as_of: dt.date,
     content_type: str,
     subject: str,
     consent_id: str,
     product_id: str | None,
+    texts: tuple[str, str, str],
+    slots: Slots,
 ) -> dict[str, Any]:
+    """What drafts of both types have: ``texts``, which are title, content and rationale, with their ``slots`` filled
+    in, and what they are about."""
+    slots = as_spoken_of(texts, slots)
+    title, content, because = (fill_slots(text, slots) for text in texts)
     return {
         "recommendation_id": recommendation_id(situation["user_id"], as_of, content_type, subject, consent_id),
         "user_id": situation["user_id"],
@@ -492,8 +501,12 @@ def _common(
         "situation": situation["situation"],
         "reasons": situation["reasons"],
         "product_id": product_id,
-        "findings": "[]",
         "consent_id": consent_id,
+        "title": title,
+        "content": content,
+        "rationale": because,
+        "content_hash": content_hash(content_type, title, content, because, product_id),
+        "slots": slots,
         "insight": situation["insight"],
         "insight_id": situation["insight_id"],
     }
@@ -504,4 +517,7 @@ _json = json.JSONEncoder(ensure_ascii=False).encode
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rows in the columns and types of the contract."""
-    return to_frame(pa.Table.from_pylist(rows, schema=arrow_schema(CONTRACTS["draft_recommendations"])))
+    schema = arrow_schema(CONTRACTS["draft_recommendations"])
+    columns = {name: [row[name] for row in rows] for name in schema.names}
+    columns["slots"] = [_json(slots) for slots in columns["slots"]]
+    return to_frame(pa.table(columns, schema=schema))
