@@ -11,7 +11,7 @@ import itertools
 import json
 import operator
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -29,10 +29,9 @@ from spendsense_pipeline.recommendations.choosing import (
     SAME_FIGURE,
     USES,
     Asks,
-    Held,
     ask_for_the_same,
 )
-from spendsense_pipeline.recommendations.guardrails import Judged, findings
+from spendsense_pipeline.recommendations.guardrails import Judged, findings, wording
 from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id, template_hash
 from spendsense_pipeline.recommendations.offers import HELP
 from spendsense_pipeline.recommendations.render import (
@@ -136,9 +135,7 @@ def draft_recommendations(
     """
     consent = {(c["user_id"], c["scope"]): c["consent_id"] for c in records(consents)}
     past = _past(history, consent, as_of)
-    pieces: dict[str, list[dict[str, Any]]] = {}
-    for template in records(templates.sort_values(["situation", "rank"])):
-        pieces.setdefault(str(template["situation"]), []).append(_piece(template))
+    pieces = _Pieces(templates)
     # Rows become dictionaries for those alone who get drafts. Any product with a rank may be drafted once history keeps
     # the best two away, so each of them is a match that stands.
     situations = situations[situations["user_id"].isin(consents["user_id"])]
@@ -161,10 +158,15 @@ def draft_recommendations(
             if any(match["product_type"] in HELP for match in offers.get(user, ())):
                 taken = taken._replace(tags=(*taken.tags, *BESIDE_HELP))
             for one in insights:
-                text = _insight(one, _worded(one, pieces, wordings), before, taken, told)
+                fitting = pieces.beside(one["situation"], taken.tags)
+                if wordings and (template := wordings.get((user, one["insight"]))):
+                    fitting = [c for c in fitting if c["template_id"] == template]
+                text = _insight(one, fitting, before, told)
                 told += [] if text is None else [text]
-            spoken_of = {INSIGHTS[one["insight"]].purpose for one in insights if one["situation"] in pieces}
-            fitting = _beside(situation, pieces.get(situation["situation"], []), taken, spoken_of, told)
+            # What no piece of an insight can say with the figures there are, the persona's may.
+            spoken_of = {INSIGHTS[one["insight"]].purpose for one in insights if one["situation"] in pieces.of}
+            purposes = tuple(each for each in taken.purposes if each in spoken_of)
+            fitting = _beside(situation, pieces.beside(situation["situation"], taken.tags, purposes), told)
             chosen = _slate(told, fitting, before)
             rows.extend(_education(chosen, situation, agreed, as_of, any_insight=bool(insights)))
         if agreed := consent.get((user, "partner_offers")):
@@ -176,6 +178,25 @@ def draft_recommendations(
     for row, found in zip(rows, findings(rows, matches, judged), strict=True):
         row["findings"] = found
     return _frame(rows)
+
+
+class _Pieces:
+    """The templates of a day by situation, the best first."""
+
+    def __init__(self, templates: pd.DataFrame) -> None:
+        self.of: dict[str, list[dict[str, Any]]] = {}
+        for template in records(templates.sort_values(["situation", "rank"])):
+            self.of.setdefault(str(template["situation"]), []).append(_piece(template))
+        self.beside = functools.cache(self._beside)
+
+    def _beside(
+        self, situation: str, tags: tuple[str, ...], purposes: tuple[str, ...] = ()
+    ) -> list[dict[str, Any]]:
+        """The pieces for a situation that contradict none of a customer's insights, and say none of them again, by what
+        these leave no room for."""
+        return [
+            c for c in self.of.get(situation, []) if c["tags"].isdisjoint(tags) and c["purposes"].isdisjoint(purposes)
+        ]
 
 
 def _piece(template: dict[str, Any]) -> dict[str, Any]:
@@ -259,32 +280,14 @@ def _chosen(
     return [c for c in slate if ago[c[subject]] >= SAID_DAYS]
 
 
-def _worded(
-    insight: Mapping[str, Any],
-    pieces: Mapping[str, list[dict[str, Any]]],
-    wordings: Mapping[tuple[str, str], str] | None,
-) -> Mapping[str, list[dict[str, Any]]]:
-    """The pieces of an insight's situation: where the customer's arm of an experiment is a text, that text alone."""
-    template = (wordings or {}).get((insight["user_id"], insight["insight"]))
-    if template is None:
-        return pieces
-    situation = insight["situation"]
-    return {situation: [piece for piece in pieces.get(situation, []) if piece["template_id"] == template]}
-
-
 def _insight(
-    insight: Mapping[str, Any],
-    pieces: Mapping[str, list[dict[str, Any]]],
-    past: _Past,
-    taken: Held,
-    told: Sequence[Mapping[str, Any]],
+    insight: Mapping[str, Any], pieces: Sequence[dict[str, Any]], past: _Past, told: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
     """The text that tells an insight: the one that waits, else one of the three best that were not used lately and not
-    rejected; none where the happening was rejected, or where each contradicts the customer's insights (``taken``) or
-    the texts ``told`` before it. What can be named is named. Which of the three goes by the happening, so that
-    neighbours with the same insight do not read the same text."""
-    fitting = [c for c in pieces.get(insight["situation"], []) if c["template_id"] not in past.rejected]
-    fitting = [c for c in fitting if c["tags"].isdisjoint(taken.tags) and not _crosses(c, insight, told)]
+    rejected; none where the happening was rejected, or where each contradicts the texts ``told`` before it. What can be
+    named is named. Which of the three goes by the happening, so that neighbours with the same insight do not read the
+    same text."""
+    fitting = [c for c in pieces if c["template_id"] not in past.rejected and not _crosses(c, insight, told)]
     if not fitting or insight["insight_id"] in past.rejected:
         return None
     waiting = [c for c in fitting if f"{insight['insight_id']}/{c['template_id']}" in past.pending]
@@ -297,16 +300,9 @@ def _insight(
 
 
 def _beside(
-    situation: Mapping[str, Any],
-    pieces: Sequence[dict[str, Any]],
-    taken: Held,
-    spoken_of: Collection[str],
-    told: Sequence[Mapping[str, Any]],
+    situation: Mapping[str, Any], pieces: Sequence[dict[str, Any]], told: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The persona's pieces that contradict none of the customer's insights and of the texts ``told``, and say none of
-    them again; what no piece of an insight can say with the figures there are, the persona's may (``spoken_of``:
-    purposes)."""
-    taken = taken._replace(purposes=tuple(each for each in taken.purposes if each in spoken_of))
+    """The persona's pieces that contradict none of the texts ``told``."""
     shown = {
         name: read(text["about"]["slots"])[name]["shown"]
         for text in told
@@ -317,20 +313,14 @@ def _beside(
     other = {
         name for name, same in SAME_FIGURE.items() if same in shown and own.get(name, {}).get("shown") != shown[same]
     }
-    return [
-        c
-        for c in pieces
-        if c["tags"].isdisjoint(taken.tags)
-        and c["purposes"].isdisjoint(taken.purposes)
-        and other.isdisjoint(c["slots"])
-        and not _crosses(c, situation, told)
-    ]
+    return [c for c in pieces if other.isdisjoint(c["slots"]) and not _crosses(c, situation, told)]
 
 
 def _crosses(piece: Mapping[str, Any], about: Mapping[str, Any], told: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a text puts the money to another use than one of those told before it."""
-    others = [text for text in told if text["uses"]] if piece["uses"] else []
-    return any(ask_for_the_same(_asks(piece, about), _asks(text, text["about"])) for text in others)
+    if not piece["uses"]:
+        return False
+    return any(ask_for_the_same(_asks(piece, about), _asks(text, text["about"])) for text in told if text["uses"])
 
 
 def _asks(piece: Mapping[str, Any], about: Mapping[str, Any]) -> Asks:
@@ -361,8 +351,8 @@ class _Product(NamedTuple):
     title: str
     text: str
     terms: str
-    slots: dict[str, dict[str, Any]]
-    template_hash: str
+    slots: str
+    template: dict[str, Any]
 
 
 def _offerable(products: pd.DataFrame, as_of: dt.date) -> dict[str, _Product]:
@@ -378,8 +368,16 @@ def _offerable(products: pd.DataFrame, as_of: dt.date) -> dict[str, _Product]:
         except RenderError:
             continue  # without a name or a description there is nothing to offer
         if len(title) <= LONGEST_TITLE and len(content) <= LONGEST_CONTENT - ROOM_FOR_RATIONALE:
-            name = template_hash(OFFER_VERSION, _json(slots), ())
-            found[product["product_id"]] = _Product(*about_product(slots), slots, name)
+            written = _json(slots)
+            template = {
+                "template_id": f"offer/{product['product_type']}",
+                "template_hash": template_hash(OFFER_VERSION, written, ()),
+                "generator": "library",
+                "model": None,
+                "prompt_version": OFFER_VERSION,
+                "generation_ms": float("nan"),
+            }
+            found[product["product_id"]] = _Product(*about_product(slots), written, template)
     return found
 
 
@@ -401,16 +399,7 @@ def _education(
             of_persona = of_persona or _of_persona(situation, any_insight)
             slots, why = of_persona
         words = closed(template["content"], why, "shared_account" in slots, EDUCATION_DISCLOSURE)
-        subject = about["insight_id"] or template["template_id"]
-        yield {
-            **_draft(about, as_of, "education", subject, consent_id, None, (template["title"], words, why), slots),
-            "template_id": template["template_id"],
-            "template_hash": template["template_hash"],
-            "generator": template["generator"],
-            "model": template["model"],
-            "prompt_version": template["prompt_version"],
-            "generation_ms": template["generation_ms"],
-        }
+        yield _draft(about, as_of, None, consent_id, template, (template["title"], words, why), slots)
 
 
 def _of_persona(situation: Mapping[str, Any], any_insight: bool) -> tuple[dict[str, Any], str]:
@@ -425,7 +414,7 @@ def _of_persona(situation: Mapping[str, Any], any_insight: bool) -> tuple[dict[s
 def _explained(situation: Mapping[str, Any], match: dict[str, Any]) -> dict[str, Any] | None:
     """An offer with why a customer sees it, figures still as slots, and the slots that it may show; None where it would
     show no figure of the customer's own and is no help."""
-    kind, figures = match["product_type"], _factor_slots(match["factors"], situation["slots"])
+    kind, figures = match["product_type"], read(situation["slots"]) | _factor_slots(match["factors"])
     if kind in HELP:
         return match | {"why": help_rationale(kind), "figures": figures}
     reasons = "[]" if situation["is_fallback"] else situation["reasons"]
@@ -440,24 +429,15 @@ def _offer(
     consent_id: str,
     as_of: dt.date,
 ) -> dict[str, Any]:
-    product_id, why, figures = match["product_id"], match["why"], match["figures"]
+    why, figures = match["why"], match["figures"]
     words = closed(product.text, why, "shared_account" in figures, EDUCATION_DISCLOSURE, product.terms)
     texts = (product.title, words, why)
-    draft = _draft(situation, as_of, "partner_offer", product_id, consent_id, product_id, texts, figures)
-    return {
-        **draft,
-        "slots": {**product.slots, **draft["slots"]},
-        "template_id": f"offer/{match['product_type']}",
-        "template_hash": product.template_hash,
-        "generator": "library",
-        "model": None,
-        "prompt_version": OFFER_VERSION,
-        "generation_ms": float("nan"),
-    }
+    return _draft(situation, as_of, match["product_id"], consent_id, product.template, texts, figures, product.slots)
 
 
-def _factor_slots(factors: str, available: str) -> dict[str, dict[str, Any]]:
-    """The figures that an offer's reasons may show: those that the match itself was scored by, and the situation's.
+@functools.lru_cache(maxsize=256)
+def _factor_slots(factors: str) -> dict[str, dict[str, Any]]:
+    """The figures that a match was scored by, where an offer's reasons may show them beside the situation's.
 
     Those that rest on spending are the situation's alone, which knows whether all of it is in sight.
     """
@@ -466,8 +446,7 @@ def _factor_slots(factors: str, available: str) -> dict[str, dict[str, Any]]:
         for f in read(factors)
         if not isinstance(f["value"], bool) and f["signal"] not in BY_SPENDING
     }
-    own = [name for signal in known for name in _RATES.get(signal, ())]
-    return {**read(available), **fill(own, known)} if own else read(available)
+    return fill([name for signal in known for name in _RATES.get(signal, ())], known)
 
 
 _RATES: Final = {
@@ -480,17 +459,19 @@ _RATES: Final = {
 def _draft(
     situation: Mapping[str, Any],
     as_of: dt.date,
-    content_type: str,
-    subject: str,
-    consent_id: str,
     product_id: str | None,
+    consent_id: str,
+    template: Mapping[str, Any],
     texts: tuple[str, str, str],
     slots: Slots,
+    of_product: str = "{}",
 ) -> dict[str, Any]:
-    """What drafts of both types have: ``texts``, which are title, content and rationale, with their ``slots`` filled
-    in, and what they are about."""
+    """A draft: ``texts``, which are title, content and rationale, with their ``slots`` filled in, and what they are
+    about. Slots ``of_product`` (JSON) are filled in already; they belong to the template."""
     slots = as_spoken_of(texts, slots)
     title, content, because = (fill_slots(text, slots) for text in texts)
+    content_type = "education" if product_id is None else "partner_offer"
+    subject = product_id or situation["insight_id"] or template["template_id"]
     return {
         "recommendation_id": recommendation_id(situation["user_id"], as_of, content_type, subject, consent_id),
         "user_id": situation["user_id"],
@@ -506,7 +487,14 @@ def _draft(
         "content": content,
         "rationale": because,
         "content_hash": content_hash(content_type, title, content, because, product_id),
-        "slots": slots,
+        "slots": _json(slots) if of_product == "{}" else f"{of_product[:-1]}, {_json(slots)[1:]}",
+        "wording": (template["template_hash"], *wording((title, content, because), slots)),
+        "template_id": template["template_id"],
+        "template_hash": template["template_hash"],
+        "generator": template["generator"],
+        "model": template["model"],
+        "prompt_version": template["prompt_version"],
+        "generation_ms": template["generation_ms"],
         "insight": situation["insight"],
         "insight_id": situation["insight_id"],
     }
@@ -518,6 +506,4 @@ _json = json.JSONEncoder(ensure_ascii=False).encode
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rows in the columns and types of the contract."""
     schema = arrow_schema(CONTRACTS["draft_recommendations"])
-    columns = {name: [row[name] for row in rows] for name in schema.names}
-    columns["slots"] = [_json(slots) for slots in columns["slots"]]
-    return to_frame(pa.table(columns, schema=schema))
+    return to_frame(pa.table({name: [row[name] for row in rows] for name in schema.names}, schema=schema))

@@ -87,11 +87,18 @@ def as_spoken_of(texts: tuple[str, ...], slots: Slots) -> dict[str, dict[str, An
     """
     shows, estimates = _shows(texts)
     return {
-        name: {key: value for key, value in slot.items() if key != "about"}
-        | ({"shown": slot["about"]} if name in estimates and "about" in slot else {})
+        name: _spoken(slot, estimate=name in estimates) if "about" in slot else slot
         for name, slot in slots.items()
         if name in shows
     }
+
+
+def _spoken(slot: Mapping[str, Any], *, estimate: bool) -> Mapping[str, Any]:
+    return {
+        "signal": slot["signal"],
+        "value": slot["value"],
+        "shown": slot["about"] if estimate else slot["shown"],
+    } | ({"inputs": slot["inputs"]} if "inputs" in slot else {})
 
 
 @functools.lru_cache(maxsize=4096)
