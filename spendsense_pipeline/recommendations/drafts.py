@@ -189,9 +189,7 @@ class _Pieces:
             self.of.setdefault(str(template["situation"]), []).append(_piece(template))
         self.beside = functools.cache(self._beside)
 
-    def _beside(
-        self, situation: str, tags: tuple[str, ...], purposes: tuple[str, ...] = ()
-    ) -> list[dict[str, Any]]:
+    def _beside(self, situation: str, tags: tuple[str, ...], purposes: tuple[str, ...] = ()) -> list[dict[str, Any]]:
         """The pieces for a situation that contradict none of a customer's insights, and say none of them again, by what
         these leave no room for."""
         return [
