@@ -108,8 +108,8 @@ def payers(seen: Seen) -> pd.DataFrame:
 
 
 def rhythm(seen: Seen) -> pd.DataFrame:
-    """Paydays but for those between two of their payer's rhythm, with the ``gap`` before each, their place ``from_end``,
-    the payer's ``period`` and how far ``off`` it a gap may be."""
+    """Paydays but for those between two of their payer's rhythm, with the ``gap`` before each, their place
+    ``from_end``, the payer's ``period`` and how far ``off`` it a gap may be."""
     return seen.once("rhythm", _rhythm)
 
 

@@ -90,16 +90,17 @@ USES: Final = frozenset({"extra_payment", "spare_money"})
 
 
 class Asks(NamedTuple):
-    """What a text asks for: those of its tags that are uses of money, and the card it names."""
+    """What a text asks for: its tags, and the card it names."""
 
-    uses: frozenset[str]
+    tags: frozenset[str]
     card: str | None
 
 
 def ask_for_the_same(one: Asks, other: Asks) -> bool:
     """Whether one of two texts puts on a card what the other puts aside or on another card; one that weighs putting
     aside against paying down asks for neither."""
-    if len(one.uses) == len(other.uses) == 1 and one.uses != other.uses:
+    uses = [USES & each.tags for each in (one, other)]
+    if len(uses[0]) == len(uses[1]) == 1 and uses[0] != uses[1]:
         return True
-    both_pay = "extra_payment" in one.uses & other.uses
+    both_pay = "extra_payment" in one.tags & other.tags
     return both_pay and None not in (one.card, other.card) and one.card != other.card

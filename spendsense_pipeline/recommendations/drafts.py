@@ -323,7 +323,7 @@ def _crosses(piece: Mapping[str, Any], about: Mapping[str, Any], told: Sequence[
 
 def _asks(piece: Mapping[str, Any], about: Mapping[str, Any]) -> Asks:
     named = piece["card"]
-    return Asks(piece["uses"], named and read(about["slots"])[named]["shown"])
+    return Asks(piece["tags"], named and read(about["slots"])[named]["shown"])
 
 
 def _slate(told: Sequence[dict[str, Any]], pieces: Sequence[dict[str, Any]], past: _Past) -> list[dict[str, Any]]:

@@ -79,7 +79,7 @@ def _shows(texts: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(SLOT.findall(whole)), frozenset(_ESTIMATE.findall(whole))
 
 
-def as_spoken_of(texts: tuple[str, ...], slots: Slots) -> dict[str, dict[str, Any]]:
+def as_spoken_of(texts: tuple[str, ...], slots: Slots) -> dict[str, Mapping[str, Any]]:
     """The slots that a text's parts show, an amount after "about" without its cents.
 
     >>> as_spoken_of(("About {{ total }}.",), {"total": {"shown": "$12.55", "about": "$13"}, "amount": {"shown": "$4"}})
@@ -93,12 +93,9 @@ def as_spoken_of(texts: tuple[str, ...], slots: Slots) -> dict[str, dict[str, An
     }
 
 
-def _spoken(slot: Mapping[str, Any], *, estimate: bool) -> Mapping[str, Any]:
-    return {
-        "signal": slot["signal"],
-        "value": slot["value"],
-        "shown": slot["about"] if estimate else slot["shown"],
-    } | ({"inputs": slot["inputs"]} if "inputs" in slot else {})
+def _spoken(slot: Mapping[str, Any], *, estimate: bool) -> dict[str, Any]:
+    spoken = {key: value for key, value in slot.items() if key != "about"}
+    return spoken | {"shown": slot["about"]} if estimate else spoken
 
 
 @functools.lru_cache(maxsize=4096)
