@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.features.meanings import KIND_OTHER_IN, KIND_PAYCHECK, SAYS_BONUS
-from spendsense_pipeline.insights.calendar import paydays, payers
+from spendsense_pipeline.insights.calendar import paydays, payers, rhythm
 from spendsense_pipeline.insights.seen import Array, Seen
 
 LATE_DAYS = 4
@@ -208,7 +208,7 @@ def _came(rows: pd.DataFrame, beyond: pd.Series, fact: str, seen: Seen) -> pd.Da
 def _third_payday(seen: Seen) -> pd.DataFrame:
     """A payer who pays every other week has paid twice in the calendar month and pays again in it, or has paid the
     third time within two weeks."""
-    days, pay = paydays(seen), payers(seen)
+    days, pay = rhythm(seen), payers(seen)
     pay = pay[(pay["period"] - BIWEEKLY_DAYS).abs() <= 1].reset_index(drop=True)
     month = np.datetime64(seen.today, "D").astype("M8[M]")
     first, after = (int((month + ahead).astype("M8[D]").astype("i8")) for ahead in (0, 1))

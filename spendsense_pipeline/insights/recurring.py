@@ -9,11 +9,13 @@ import pandas as pd
 
 from spendsense_pipeline.features.meanings import KIND_OTHER_OUT, KIND_REFUND
 from spendsense_pipeline.features.tables import BILL, INACTIVE, MATURE, SUBSCRIPTION
-from spendsense_pipeline.insights.seen import Seen
+from spendsense_pipeline.insights.seen import Array, Seen
 
 PRICE_DAYS = 45
 LEAST_RISE = 0.01  # docs/signals.md: a step of more than one percent
 LEAST_RISE_BY = 0.50  # US dollars
+MOST_FALLS = 0.25  # of the payments before
+CENT = 0.01
 NEW_DAYS = 100  # three monthly hits
 KNOWN_BEFORE = 45  # days of history without it, so that it is new and not only newly seen
 TRIAL_DAYS = 35
@@ -38,13 +40,15 @@ PURPOSES = {
 
 
 def price_rise(seen: Seen) -> pd.DataFrame:
-    """A fixed price that stepped up within 45 days."""
+    """A fixed price that stepped up within 45 days, of a payment that hardly ever fell: one that goes up and down is
+    metered or in another currency, however little."""
     s = seen.streams
     s = s[s["kind"].isin([SUBSCRIPTION, BILL]) & (s["status"] == MATURE) & s["fixed"] & (s["change"] > LEAST_RISE)]
     s = s[seen.today - s["changed_on"] < PRICE_DAYS]
     before, now = -s["before"], -s["last_amount"]
     rise = now - before
     s = s[(rise >= LEAST_RISE_BY * seen.factor[s["user"]]) & (before > TRIAL_SHARE * now)]  # else a trial ended
+    s = s[_falls(seen, s) <= MOST_FALLS]
     before, now, rise = before[s.index], now[s.index], rise[s.index]
     return pd.DataFrame(
         {
@@ -64,6 +68,18 @@ def price_rise(seen: Seen) -> pd.DataFrame:
             "at_row": s["number"],
         }
     )
+
+
+def _falls(seen: Seen, s: pd.DataFrame) -> Array:
+    """Of each stream's payments before its price stepped up, the share that were lower than the one before."""
+    counted, times = seen.evidence.counted, s["occurrences"].to_numpy()
+    stream = np.repeat(np.arange(len(s)), times)
+    hit = np.arange(len(stream)) + np.repeat(s["first_hit"].to_numpy() - np.cumsum(times) + times, times)
+    stream, hit = (each[counted["day"][hit] < s["changed_on"].to_numpy()[stream]] for each in (stream, hit))
+    moved = stream[1:] == stream[:-1]
+    fell = moved & (counted["amount"][hit[1:]] - counted["amount"][hit[:-1]] >= CENT / 2)
+    moves, falls = (np.bincount(stream[1:][each], minlength=len(s)) for each in (moved, fell))
+    return falls / np.maximum(moves, 1)
 
 
 def new_recurring(seen: Seen) -> pd.DataFrame:

@@ -4,7 +4,7 @@ What does not belong here: finding insights (``insights/``), the words (``librar
 (``drafts.py``).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from spendsense_pipeline.contracts import SEVERITIES
@@ -85,9 +85,8 @@ def held(insights: Iterable[Mapping[str, Any]]) -> Held:
     return Held(tuple(told), tuple(sorted(tags)), tuple(sorted({INSIGHTS[one["insight"]].purpose for one in told})))
 
 
-def may_stand_beside(tags: Sequence[str], facts: Sequence[str], taken: Held) -> bool:
-    """Whether a text contradicts none of the customer's insights and, as a persona's piece, says none of them again."""
-    return not set(tags) & set(taken.tags) and not {PURPOSE_OF_FACT.get(fact) for fact in facts} & set(taken.purposes)
+USES: Final = frozenset({"extra_payment", "spare_money"})
+"""Tags of texts that put money to a use."""
 
 
 class Asks(NamedTuple):
@@ -100,7 +99,7 @@ class Asks(NamedTuple):
 def ask_for_the_same(one: Asks, other: Asks) -> bool:
     """Whether one of two texts puts on a card what the other puts aside or on another card; one that weighs putting
     aside against paying down asks for neither."""
-    uses = [{"extra_payment", "spare_money"} & each.tags for each in (one, other)]
+    uses = [USES & each.tags for each in (one, other)]
     if len(uses[0]) == len(uses[1]) == 1 and uses[0] != uses[1]:
         return True
     both_pay = "extra_payment" in one.tags & other.tags

@@ -11,7 +11,7 @@ import itertools
 import json
 import operator
 import zlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -25,20 +25,22 @@ from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.choosing import (
     BESIDE_HELP,
     CARDS,
+    PURPOSE_OF_FACT,
     SAME_FIGURE,
+    USES,
     Asks,
-    Held,
     ask_for_the_same,
-    may_stand_beside,
 )
-from spendsense_pipeline.recommendations.guardrails import Judged, findings
+from spendsense_pipeline.recommendations.guardrails import Judged, findings, wording
 from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id, template_hash
 from spendsense_pipeline.recommendations.offers import HELP
 from spendsense_pipeline.recommendations.render import (
-    AS_OF,
-    SHARED,
+    EDUCATION_DISCLOSURE,
     RenderError,
+    Slots,
+    about_product,
     as_spoken_of,
+    closed,
     fill_slots,
     help_rationale,
     insight_rationale,
@@ -46,7 +48,6 @@ from spendsense_pipeline.recommendations.render import (
     product_slots,
     rationale,
     read,
-    render_education,
     render_offer,
 )
 from spendsense_pipeline.recommendations.situations import BY_SPENDING, taken_of
@@ -134,9 +135,7 @@ def draft_recommendations(
     """
     consent = {(c["user_id"], c["scope"]): c["consent_id"] for c in records(consents)}
     past = _past(history, consent, as_of)
-    pieces: dict[str, list[dict[str, Any]]] = {}
-    for template in records(templates.sort_values(["situation", "rank"])):
-        pieces.setdefault(str(template["situation"]), []).append(template)
+    pieces = _Pieces(templates)
     # Rows become dictionaries for those alone who get drafts. Any product with a rank may be drafted once history keeps
     # the best two away, so each of them is a match that stands.
     situations = situations[situations["user_id"].isin(consents["user_id"])]
@@ -154,14 +153,20 @@ def draft_recommendations(
         *insights, situation = mine
         if agreed := consent.get((user, "education")):
             before = past.get((user, "education"), _Past())
-            taken, told = taken_of(situation), list[dict[str, Any]]()
+            taken = taken_of(situation["excluded_tags"], situation["excluded_purposes"])
+            told = list[dict[str, Any]]()
             if any(match["product_type"] in HELP for match in offers.get(user, ())):
                 taken = taken._replace(tags=(*taken.tags, *BESIDE_HELP))
             for one in insights:
-                text = _insight(one, _worded(one, pieces, wordings), before, taken, told)
+                fitting = pieces.beside(one["situation"], taken.tags)
+                if wordings and (template := wordings.get((user, one["insight"]))):
+                    fitting = [c for c in fitting if c["template_id"] == template]
+                text = _insight(one, fitting, before, told)
                 told += [] if text is None else [text]
-            spoken_of = {INSIGHTS[one["insight"]].purpose for one in insights if one["situation"] in pieces}
-            fitting = _beside(situation, pieces.get(situation["situation"], []), taken, spoken_of, told)
+            # What no piece of an insight can say with the figures there are, the persona's may.
+            spoken_of = {INSIGHTS[one["insight"]].purpose for one in insights if one["situation"] in pieces.of}
+            purposes = tuple(each for each in taken.purposes if each in spoken_of)
+            fitting = _beside(situation, pieces.beside(situation["situation"], taken.tags, purposes), told)
             chosen = _slate(told, fitting, before)
             rows.extend(_education(chosen, situation, agreed, as_of, any_insight=bool(insights)))
         if agreed := consent.get((user, "partner_offers")):
@@ -170,9 +175,41 @@ def draft_recommendations(
             explained = functools.partial(_explained, situation)
             chosen = _chosen(best, "product_id", before, OFFERS_AT_MOST, shown=explained)
             rows.extend(_offer(situation, match, catalogue[match["product_id"]], agreed, as_of) for match in chosen)
-    drafts = _frame(rows)
-    drafts["findings"] = findings(drafts, matches, judged)
-    return drafts
+    for row, found in zip(rows, findings(rows, matches, judged), strict=True):
+        row["findings"] = found
+    return _frame(rows)
+
+
+class _Pieces:
+    """The templates of a day by situation, the best first."""
+
+    def __init__(self, templates: pd.DataFrame) -> None:
+        self.of: dict[str, list[dict[str, Any]]] = {}
+        for template in records(templates.sort_values(["situation", "rank"])):
+            self.of.setdefault(str(template["situation"]), []).append(_piece(template))
+        self.beside = functools.cache(self._beside)
+
+    def _beside(self, situation: str, tags: tuple[str, ...], purposes: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+        """The pieces for a situation that contradict none of a customer's insights, and say none of them again, by what
+        these leave no room for."""
+        return [
+            c for c in self.of.get(situation, []) if c["tags"].isdisjoint(tags) and c["purposes"].isdisjoint(purposes)
+        ]
+
+
+def _piece(template: dict[str, Any]) -> dict[str, Any]:
+    """A template with its lists read, and what it is chosen by: the ``purposes`` of its facts, the ``uses`` it has for
+    money, the slot for the ``card`` that it names, and which of ``NAMES`` its slots have."""
+    slots, tags = frozenset(json.loads(template["slots"])), frozenset(json.loads(template["tags"]))
+    kinds = {SLOTS[name].kind for name in slots}
+    return template | {
+        "slots": slots,
+        "tags": tags,
+        "purposes": {PURPOSE_OF_FACT[fact] for fact in json.loads(template["facts"]) if fact in PURPOSE_OF_FACT},
+        "uses": tags & USES,
+        "card": next((name for name in CARDS if name in slots), None),
+        "names": next((place for place, names in enumerate(NAMES) if kinds & names), None),
+    }
 
 
 def _past(
@@ -241,89 +278,52 @@ def _chosen(
     return [c for c in slate if ago[c[subject]] >= SAID_DAYS]
 
 
-def _worded(
-    insight: Mapping[str, Any],
-    pieces: Mapping[str, list[dict[str, Any]]],
-    wordings: Mapping[tuple[str, str], str] | None,
-) -> Mapping[str, list[dict[str, Any]]]:
-    """The pieces of an insight's situation: where the customer's arm of an experiment is a text, that text alone."""
-    template = (wordings or {}).get((insight["user_id"], insight["insight"]))
-    if template is None:
-        return pieces
-    situation = insight["situation"]
-    return {situation: [piece for piece in pieces.get(situation, []) if piece["template_id"] == template]}
-
-
 def _insight(
-    insight: Mapping[str, Any],
-    pieces: Mapping[str, list[dict[str, Any]]],
-    past: _Past,
-    taken: Held,
-    told: Sequence[Mapping[str, Any]],
+    insight: Mapping[str, Any], pieces: Sequence[dict[str, Any]], past: _Past, told: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
     """The text that tells an insight: the one that waits, else one of the three best that were not used lately and not
-    rejected; none where the happening was rejected, or where each contradicts the customer's insights (``taken``) or
-    the texts ``told`` before it. What can be named is named. Which of the three goes by the happening, so that
-    neighbours with the same insight do not read the same text."""
-    fitting = [c for c in pieces.get(insight["situation"], []) if c["template_id"] not in past.rejected]
-    fitting = [c for c in fitting if may_stand_beside(_listed(c["tags"]), (), taken) and not _crosses(c, insight, told)]
+    rejected; none where the happening was rejected, or where each contradicts the texts ``told`` before it. What can be
+    named is named. Which of the three goes by the happening, so that neighbours with the same insight do not read the
+    same text."""
+    fitting = [c for c in pieces if c["template_id"] not in past.rejected and not _crosses(c, insight, told)]
     if not fitting or insight["insight_id"] in past.rejected:
         return None
     waiting = [c for c in fitting if f"{insight['insight_id']}/{c['template_id']}" in past.pending]
     fresh = [c for c in fitting if past.used.get(c["template_id"], RECENT_DAYS) >= RECENT_DAYS]
     likely = fresh or fitting
     likely = [c for c in likely if c["generator"] == "openai"] or likely  # the library stands behind what was written
-    naming = ([c for c in likely if any(SLOTS[name].kind in kinds for name in _listed(c["slots"]))] for kinds in NAMES)
+    naming = ([c for c in likely if c["names"] == place] for place in range(len(NAMES)))
     best = waiting[:1] or next(filter(None, naming), likely)[:VARIETY]
     return {**best[zlib.crc32(insight["insight_id"].encode()) % len(best)], "about": insight}
 
 
 def _beside(
-    situation: Mapping[str, Any],
-    pieces: Sequence[dict[str, Any]],
-    taken: Held,
-    spoken_of: Collection[str],
-    told: Sequence[Mapping[str, Any]],
+    situation: Mapping[str, Any], pieces: Sequence[dict[str, Any]], told: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The persona's pieces that contradict none of the customer's insights and of the texts ``told``, and say none of
-    them again; what no piece of an insight can say with the figures there are, the persona's may (``spoken_of``:
-    purposes)."""
-    taken = taken._replace(purposes=tuple(each for each in taken.purposes if each in spoken_of))
+    """The persona's pieces that contradict none of the texts ``told``."""
     shown = {
         name: read(text["about"]["slots"])[name]["shown"]
         for text in told
         for name in SAME_FIGURE.values()
-        if name in _listed(text["slots"])
+        if name in text["slots"]
     }
     own = read(situation["slots"]) if shown else {}
     other = {
         name for name, same in SAME_FIGURE.items() if same in shown and own.get(name, {}).get("shown") != shown[same]
     }
-    return [
-        c
-        for c in pieces
-        if may_stand_beside(_listed(c["tags"]), _listed(c["facts"]), taken)
-        and not _crosses(c, situation, told)
-        and other.isdisjoint(_listed(c["slots"]))
-    ]
+    return [c for c in pieces if other.isdisjoint(c["slots"]) and not _crosses(c, situation, told)]
 
 
 def _crosses(piece: Mapping[str, Any], about: Mapping[str, Any], told: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a text puts the money to another use than one of those told before it."""
-    return piece["tags"] != "[]" and any(
-        ask_for_the_same(_asks(piece, about), _asks(text, text["about"])) for text in told if text["tags"] != "[]"
-    )
+    if not piece["uses"]:
+        return False
+    return any(ask_for_the_same(_asks(piece, about), _asks(text, text["about"])) for text in told if text["uses"])
 
 
 def _asks(piece: Mapping[str, Any], about: Mapping[str, Any]) -> Asks:
-    named = next((name for name in CARDS if name in _listed(piece["slots"])), None)
-    return Asks(frozenset(_listed(piece["tags"])), named and read(about["slots"])[named]["shown"])
-
-
-@functools.lru_cache(maxsize=4096)
-def _listed(written: str) -> tuple[str, ...]:
-    """A list of a template, which many customers share."""
-    return tuple(json.loads(written))
+    named = piece["card"]
+    return Asks(piece["tags"], named and read(about["slots"])[named]["shown"])
 
 
 def _slate(told: Sequence[dict[str, Any]], pieces: Sequence[dict[str, Any]], past: _Past) -> list[dict[str, Any]]:
@@ -344,10 +344,13 @@ def _slate(told: Sequence[dict[str, Any]], pieces: Sequence[dict[str, Any]], pas
 
 
 class _Product(NamedTuple):
-    """What an offer shows of a product, which is the same for everybody: that is its wording."""
+    """What an offer says and shows of a product, which is the same for everybody: that is its wording."""
 
-    slots: dict[str, dict[str, Any]]
-    template_hash: str
+    title: str
+    text: str
+    terms: str
+    slots: str
+    template: dict[str, Any]
 
 
 def _offerable(products: pd.DataFrame, as_of: dt.date) -> dict[str, _Product]:
@@ -363,7 +366,16 @@ def _offerable(products: pd.DataFrame, as_of: dt.date) -> dict[str, _Product]:
         except RenderError:
             continue  # without a name or a description there is nothing to offer
         if len(title) <= LONGEST_TITLE and len(content) <= LONGEST_CONTENT - ROOM_FOR_RATIONALE:
-            found[product["product_id"]] = _Product(slots, template_hash(OFFER_VERSION, _json(slots), ()))
+            written = _json(slots)
+            template = {
+                "template_id": f"offer/{product['product_type']}",
+                "template_hash": template_hash(OFFER_VERSION, written, ()),
+                "generator": "library",
+                "model": None,
+                "prompt_version": OFFER_VERSION,
+                "generation_ms": float("nan"),
+            }
+            found[product["product_id"]] = _Product(*about_product(slots), written, template)
     return found
 
 
@@ -384,24 +396,8 @@ def _education(
         else:
             of_persona = of_persona or _of_persona(situation, any_insight)
             slots, why = of_persona
-        words = "\n".join((template["title"], template["content"], why, AS_OF, SHARED))
-        slots = as_spoken_of(words, slots)
-        because = fill_slots(why, slots)
-        title, content = render_education(template["title"], template["content"], because, slots)
-        yield {
-            **_common(about, as_of, "education", about["insight_id"] or template["template_id"], consent_id, None),
-            "title": title,
-            "content": content,
-            "rationale": because,
-            "content_hash": content_hash("education", title, content, because, None),
-            "template_id": template["template_id"],
-            "template_hash": template["template_hash"],
-            "slots": _json(slots),
-            "generator": template["generator"],
-            "model": template["model"],
-            "prompt_version": template["prompt_version"],
-            "generation_ms": template["generation_ms"],
-        }
+        words = closed(template["content"], why, "shared_account" in slots, EDUCATION_DISCLOSURE)
+        yield _draft(about, as_of, None, consent_id, template, (template["title"], words, why), slots)
 
 
 def _of_persona(situation: Mapping[str, Any], any_insight: bool) -> tuple[dict[str, Any], str]:
@@ -416,7 +412,7 @@ def _of_persona(situation: Mapping[str, Any], any_insight: bool) -> tuple[dict[s
 def _explained(situation: Mapping[str, Any], match: dict[str, Any]) -> dict[str, Any] | None:
     """An offer with why a customer sees it, figures still as slots, and the slots that it may show; None where it would
     show no figure of the customer's own and is no help."""
-    kind, figures = match["product_type"], _factor_slots(match["factors"], situation["slots"])
+    kind, figures = match["product_type"], read(situation["slots"]) | _factor_slots(match["factors"])
     if kind in HELP:
         return match | {"why": help_rationale(kind), "figures": figures}
     reasons = "[]" if situation["is_fallback"] else situation["reasons"]
@@ -431,30 +427,15 @@ def _offer(
     consent_id: str,
     as_of: dt.date,
 ) -> dict[str, Any]:
-    why = match["why"]
-    figures = as_spoken_of(f"{why}\n{AS_OF}\n{SHARED}", match["figures"])
-    because = fill_slots(why, figures)
-    slots = {**product.slots, **figures}
-    title, content = render_offer(because, slots)
-    product_id = match["product_id"]
-    return {
-        **_common(situation, as_of, "partner_offer", product_id, consent_id, product_id),
-        "title": title,
-        "content": content,
-        "rationale": because,
-        "content_hash": content_hash("partner_offer", title, content, because, product_id),
-        "template_id": f"offer/{match['product_type']}",
-        "template_hash": product.template_hash,
-        "slots": _json(slots),
-        "generator": "library",
-        "model": None,
-        "prompt_version": OFFER_VERSION,
-        "generation_ms": float("nan"),
-    }
+    why, figures = match["why"], match["figures"]
+    words = closed(product.text, why, "shared_account" in figures, EDUCATION_DISCLOSURE, product.terms)
+    texts = (product.title, words, why)
+    return _draft(situation, as_of, match["product_id"], consent_id, product.template, texts, figures, product.slots)
 
 
-def _factor_slots(factors: str, available: str) -> dict[str, dict[str, Any]]:
-    """The figures that an offer's reasons may show: those that the match itself was scored by, and the situation's.
+@functools.lru_cache(maxsize=256)
+def _factor_slots(factors: str) -> dict[str, dict[str, Any]]:
+    """The figures that a match was scored by, where an offer's reasons may show them beside the situation's.
 
     Those that rest on spending are the situation's alone, which knows whether all of it is in sight.
     """
@@ -463,8 +444,7 @@ def _factor_slots(factors: str, available: str) -> dict[str, dict[str, Any]]:
         for f in read(factors)
         if not isinstance(f["value"], bool) and f["signal"] not in BY_SPENDING
     }
-    own = [name for signal in known for name in _RATES.get(signal, ())]
-    return {**read(available), **fill(own, known)}
+    return fill([name for signal in known for name in _RATES.get(signal, ())], known)
 
 
 _RATES: Final = {
@@ -474,14 +454,22 @@ _RATES: Final = {
 """The slots of each signal that can be filled from it alone, whatever the currency."""
 
 
-def _common(
+def _draft(
     situation: Mapping[str, Any],
     as_of: dt.date,
-    content_type: str,
-    subject: str,
-    consent_id: str,
     product_id: str | None,
+    consent_id: str,
+    template: Mapping[str, Any],
+    texts: tuple[str, str, str],
+    slots: Slots,
+    of_product: str = "{}",
 ) -> dict[str, Any]:
+    """A draft: ``texts``, which are title, content and rationale, with their ``slots`` filled in, and what they are
+    about. Slots ``of_product`` (JSON) are filled in already; they belong to the template."""
+    slots = as_spoken_of(texts, slots)
+    title, content, because = (fill_slots(text, slots) for text in texts)
+    content_type = "education" if product_id is None else "partner_offer"
+    subject = product_id or situation["insight_id"] or template["template_id"]
     return {
         "recommendation_id": recommendation_id(situation["user_id"], as_of, content_type, subject, consent_id),
         "user_id": situation["user_id"],
@@ -492,8 +480,19 @@ def _common(
         "situation": situation["situation"],
         "reasons": situation["reasons"],
         "product_id": product_id,
-        "findings": "[]",
         "consent_id": consent_id,
+        "title": title,
+        "content": content,
+        "rationale": because,
+        "content_hash": content_hash(content_type, title, content, because, product_id),
+        "slots": _json(slots) if of_product == "{}" else f"{of_product[:-1]}, {_json(slots)[1:]}",
+        "wording": (template["template_hash"], *wording((title, content, because), slots)),
+        "template_id": template["template_id"],
+        "template_hash": template["template_hash"],
+        "generator": template["generator"],
+        "model": template["model"],
+        "prompt_version": template["prompt_version"],
+        "generation_ms": template["generation_ms"],
         "insight": situation["insight"],
         "insight_id": situation["insight_id"],
     }
@@ -504,4 +503,5 @@ _json = json.JSONEncoder(ensure_ascii=False).encode
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rows in the columns and types of the contract."""
-    return to_frame(pa.Table.from_pylist(rows, schema=arrow_schema(CONTRACTS["draft_recommendations"])))
+    schema = arrow_schema(CONTRACTS["draft_recommendations"])
+    return to_frame(pa.table({name: [row[name] for row in rows] for name in schema.names}, schema=schema))

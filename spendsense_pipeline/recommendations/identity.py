@@ -5,26 +5,26 @@ Decisions are bound to these hashes, so nothing here may depend on a clock, an o
 
 import datetime as dt
 import hashlib
-import json
 from collections.abc import Sequence
+from json.encoder import encode_basestring as _text
 
-_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+def _digest(written: str) -> str:
+    """Of JSON without spaces, its keys sorted: written by hand, for an encoder takes as long as all the rest."""
+    return hashlib.sha256(written.encode()).hexdigest()
 
 
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(_canonical(parts).encode()).hexdigest()
+def _listed(texts: Sequence[str]) -> str:
+    return f"[{','.join(map(_text, texts))}]"
 
 
 def content_hash(content_type: str, title: str, content: str, rationale: str, product_id: str | None) -> str:
     """Fingerprint (64 hex) of everything a customer would see; an approval holds for exactly this."""
-    said = {
-        "content_type": content_type,
-        "title": title,
-        "content": content,
-        "rationale": rationale,
-        "product_id": product_id,
-    }
-    return hashlib.sha256(_canonical(said).encode()).hexdigest()
+    product = "null" if product_id is None else _text(product_id)
+    return _digest(
+        f'{{"content":{_text(content)},"content_type":{_text(content_type)},"product_id":{product},'
+        f'"rationale":{_text(rationale)},"title":{_text(title)}}}'
+    )
 
 
 def recommendation_id(user_id: str, as_of: dt.date, content_type: str, subject: str, consent_id: str) -> str:
@@ -32,9 +32,9 @@ def recommendation_id(user_id: str, as_of: dt.date, content_type: str, subject: 
 
     The consent period is part of it: after a revocation and a new grant, the same text is a new draft.
     """
-    return "rec_" + _digest(user_id, as_of.isoformat(), content_type, subject, consent_id)[:20]
+    return "rec_" + _digest(_listed([user_id, as_of.isoformat(), content_type, subject, consent_id]))[:20]
 
 
 def template_hash(title: str, content: str, facts: Sequence[str]) -> str:
     """Fingerprint (64 hex) of a template: its words and what it asserts. An operator approves exactly this."""
-    return _digest(title, content, sorted(facts))
+    return _digest(f"[{_text(title)},{_text(content)},{_listed(sorted(facts))}]")

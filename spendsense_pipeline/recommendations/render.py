@@ -73,37 +73,43 @@ _ESTIMATE: Final = re.compile(r"\b(?:about|around|roughly|nearly|almost|close to
 
 
 @functools.lru_cache(maxsize=4096)
-def _shows(template: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The slots of a text, and those of which it says that they are estimates."""
-    return frozenset(SLOT.findall(template)), frozenset(_ESTIMATE.findall(template))
+def _shows(texts: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """The slots of a text's parts, and those of which one says that they are estimates."""
+    whole = "\n".join(texts)
+    return frozenset(SLOT.findall(whole)), frozenset(_ESTIMATE.findall(whole))
 
 
-def as_spoken_of(template: str, slots: Slots) -> dict[str, dict[str, Any]]:
-    """The slots that a text shows, an amount after "about" without its cents.
+def as_spoken_of(texts: tuple[str, ...], slots: Slots) -> dict[str, Mapping[str, Any]]:
+    """The slots that a text's parts show, an amount after "about" without its cents.
 
-    >>> as_spoken_of("About {{ total }}.", {"total": {"shown": "$12.55", "about": "$13"}, "amount": {"shown": "$4"}})
+    >>> as_spoken_of(("About {{ total }}.",), {"total": {"shown": "$12.55", "about": "$13"}, "amount": {"shown": "$4"}})
     {'total': {'shown': '$13'}}
     """
-    shows, estimates = _shows(template)
+    shows, estimates = _shows(texts)
     return {
-        name: {key: value for key, value in slot.items() if key != "about"}
-        | ({"shown": slot["about"]} if name in estimates and "about" in slot else {})
+        name: _spoken(slot, estimate=name in estimates) if "about" in slot else slot
         for name, slot in slots.items()
         if name in shows
     }
 
 
-def closing(because: str, slots: Slots, *disclosures: str) -> str:
-    """The lines every text ends with: day of the figures, whether an account behind them is shared, why the customer
-    sees it, how to stop, the disclosures."""
-    whose = f", {SHARED} included" if "shared_account" in slots else ""
-    return "\n\n".join([f"{fill_slots(f'Figures as of {AS_OF}{whose}.', slots)} {because} {HOW_TO_STOP}", *disclosures])
+def _spoken(slot: Mapping[str, Any], *, estimate: bool) -> dict[str, Any]:
+    spoken = {key: value for key, value in slot.items() if key != "about"}
+    return spoken | {"shown": slot["about"]} if estimate else spoken
+
+
+@functools.lru_cache(maxsize=4096)
+def closed(body: str, because: str, shared: bool, *disclosures: str) -> str:
+    """A text with the lines that every one ends with: day of the figures, whether an account behind them is shared, why
+    the customer sees it, how to stop, the disclosures."""
+    whose = f", {SHARED} included" if shared else ""
+    return "\n\n".join([body, f"Figures as of {AS_OF}{whose}. {because} {HOW_TO_STOP}", *disclosures])
 
 
 def render_education(title: str, content: str, because: str, slots: Slots) -> tuple[str, str]:
-    """Title and text of a piece of education, with the closing lines; ``because`` is its filled rationale."""
-    body = fill_slots(content, slots)
-    return fill_slots(title, slots), f"{body}\n\n{closing(because, slots, EDUCATION_DISCLOSURE)}"
+    """Title and text of a piece of education, with the closing lines; ``because`` is its rationale."""
+    content = closed(content, because, "shared_account" in slots, EDUCATION_DISCLOSURE)
+    return fill_slots(title, slots), fill_slots(content, slots)
 
 
 REASONS_AT_MOST: Final = 3
@@ -280,7 +286,14 @@ def help_rationale(product_type: str) -> str:
 
 
 def render_offer(because: str, slots: Slots) -> tuple[str, str]:
-    """Title and text of a partner offer, from the product's fields as slots (``product_slots``)."""
+    """Title and text of a partner offer, from the product's fields as slots (``product_slots``) and the figures'."""
+    title, body, terms = about_product(slots)
+    content = closed(body, because, "shared_account" in slots, EDUCATION_DISCLOSURE, terms)
+    return title, fill_slots(content, slots)
+
+
+def about_product(slots: Slots) -> tuple[str, str, str]:
+    """What an offer says of a product, which is the same for everybody: title, text, and the disclosure of terms."""
     lines = ["{{ product_description }}"]
     if "product_benefits" in slots:
         lines.append("What it offers: {{ product_benefits }}.")
@@ -299,9 +312,8 @@ def render_offer(because: str, slots: Slots) -> tuple[str, str]:
     title = "{{ product_kind }}: {{ product_name }}"
     if "product_partner" in slots:
         title += " from {{ product_partner }}"
-    body = fill_slots("\n\n".join(lines), slots)
     terms = f"{OFFER_DISCLOSURE} {COMPENSATION}" if "product_compensation" in slots else OFFER_DISCLOSURE
-    return fill_slots(title, slots), f"{body}\n\n{closing(because, slots, EDUCATION_DISCLOSURE, terms)}"
+    return fill_slots(title, slots), fill_slots("\n\n".join(lines), slots), terms
 
 
 def product_slots(product: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -180,9 +180,10 @@ def _listed(names: tuple[str, ...]) -> str:
     return _json(names)
 
 
-def taken_of(situation: Mapping[str, Any]) -> Held:
+@functools.lru_cache(maxsize=4_096)
+def taken_of(excluded_tags: str, excluded_purposes: str) -> Held:
     """What the customer's insights leave no room for, as the persona's row says."""
-    return Held((), tuple(json.loads(situation["excluded_tags"])), tuple(json.loads(situation["excluded_purposes"])))
+    return Held((), tuple(json.loads(excluded_tags)), tuple(json.loads(excluded_purposes)))
 
 
 CARD_COLUMNS: Final = ["user_id", "last4", "balance", "credit_limit", "utilization", "apr"]

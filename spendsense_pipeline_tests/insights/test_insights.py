@@ -134,6 +134,13 @@ QUIET: dict[str, Happens] = {
     "a price that rose by a tenth of a dollar": lambda h: raised(h, 15.60),
     "a lower price": lambda h: raised(h, 12.99),
     "a price that rose three months ago": lambda h: raised(h, 17.99, last=3),
+    "a telephone bill that varies by a percent": lambda h: [
+        h.row(h.checking, day, -amount, "Verizon Wireless", "RENT_AND_UTILITIES_TELEPHONE")
+        for day, amount in zip(
+            monthly(9, 12), (73.94, 75.26, 74.16, 75.24, 75.04, 75.39, 74.89, 75.19, 75.34, 74.25, 74.09, 75.1),
+            strict=True,
+        )
+    ],
     # bills
     "a bill a fifth above": lambda h: power(h, 75.0),
     "a bill that is two days late": lambda h: h.without("City Power"),
@@ -190,6 +197,15 @@ def benefit(h: Household, last: dt.date, amount: float = 2_400.0) -> None:
     for day in monthly(3, 13):
         if day <= last:
             h.row(h.checking, day, amount, "SSA Treas 310 XXSOC SEC", "INCOME_RETIREMENT_PENSION")
+
+
+def undelivered(h: Household, *missing: dt.date) -> None:
+    """Pay until the 8th of May, of which rows are missing."""
+    paid(h, before=dt.date(2026, 5, 8))
+    h.rows["transactions"] = [
+        row for row in h.rows["transactions"]
+        if row["merchant_name"] != "Acme Corp Payroll" or row["date"] not in missing
+    ]  # fmt: skip
 
 
 def second_job(h: Household, last: dt.date, amount: float) -> None:
@@ -263,6 +279,12 @@ BOTH_SIDES: dict[str, tuple[str, Happens, Happens]] = {
     "two paydays that did not come": (
         "income_stopped", lambda h: paid(h, before=dt.date(2026, 5, 29)),
         lambda h: paid(h, before=dt.date(2026, 5, 28))),
+    "pay that stopped, of which a row before is missing": (
+        "income_stopped", lambda h: undelivered(h, dt.date(2026, 4, 24), dt.date(2026, 3, 27)),
+        lambda h: undelivered(h, dt.date(2026, 4, 24))),
+    "pay that stopped after a bonus": (
+        "income_stopped", lambda h: (paid(h, before=dt.date(2026, 5, 29)), paid_on(h, dt.date(2026, 5, 6), 750.0)),
+        lambda h: (paid(h, before=dt.date(2026, 5, 28)), paid_on(h, dt.date(2026, 5, 6), 750.0))),
     "a benefit that stopped": (
         "income_stopped", lambda h: benefit(h, dt.date(2026, 5, 3)), lambda h: benefit(h, dt.date(2026, 4, 3))),
     "one of two jobs that stopped": (

@@ -55,38 +55,36 @@ Judged = dict[tuple[Any, ...], bool]
 """Wordings, and whether each is clean."""
 
 
-def findings(drafts: pd.DataFrame, matches: pd.DataFrame, judged: Judged | None = None) -> pd.Series:
-    """Findings of each draft, as JSON lists of {check, severity, message}, on the drafts' index.
+def findings(drafts: Sequence[Mapping[str, Any]], matches: pd.DataFrame, judged: Judged | None = None) -> list[str]:
+    """Findings of each draft, as JSON lists of {check, severity, message}.
 
-    ``drafts`` needs user_id, content_type, title, content, rationale, slots, product_id; ``matches`` is the
-    day's product_matches, by which an offer's eligibility is judged again. A wording that is clean is judged once,
-    whatever figures stand in it: what code shows of a figure's type holds nothing else. Others are judged text by text.
-    What is in ``judged`` is not judged again; what is new is added.
+    ``drafts`` have user_id, content_type, title, content, rationale, slots, product_id, and their ``wording``;
+    ``matches`` is the day's product_matches, by which an offer's eligibility is judged again. A wording that is clean
+    is judged once, whatever figures stand in it: what code shows of a figure's type holds nothing else. Others are
+    judged text by text. What is in ``judged`` is not judged again; what is new is added.
     """
-    if drafts.empty:
-        return pd.Series([], index=drafts.index, dtype="str")
-    stand = matches[matches["rank"].notna() & matches["user_id"].isin(drafts["user_id"])]
+    stand = matches[matches["rank"].notna()]
     standing = set(zip(values(stand["user_id"]), values(stand["product_id"]), strict=True))
     judged = {} if judged is None else judged
     new: dict[tuple[Any, ...], Text] = {}
-    drafted: list[tuple[tuple[Any, ...], tuple[str, str, str, str, dict[str, Any], bool | None]]] = []
-    columns = ("user_id", "product_id", "content_type", "title", "content", "rationale", "slots")
-    for user, product, kind, title, content, why, written in zip(
-        *(values(drafts[name]) for name in columns), strict=True
-    ):
-        slots = json.loads(written)
-        eligible = (user, product) in standing if kind == "partner_offer" else None
-        wording = (kind, eligible, *_wording((title, content, why), slots))
-        drafted.append((wording, (kind, title, content, why, slots, eligible)))
-        if wording not in judged and wording not in new:
-            new[wording] = Text.of(*drafted[-1][1])
-    faulty = _faulty([*new.values()])
-    judged.update((wording, place not in faulty) for place, wording in enumerate(new))
-    found = [
-        "[]" if judged[wording] else json.dumps(_found(Text.of(*parts)), ensure_ascii=False)
-        for wording, parts in drafted
+    each: list[tuple[Any, ...]] = []
+    for draft in drafts:
+        kind = draft["content_type"]
+        eligible = (draft["user_id"], draft["product_id"]) in standing if kind == "partner_offer" else None
+        each.append((kind, eligible, *draft["wording"]))
+        if each[-1] not in judged and each[-1] not in new:
+            new[each[-1]] = _text(draft, eligible)
+    faulty = _faulty([*new.values()]) if new else set()
+    judged.update((key, place not in faulty) for place, key in enumerate(new))
+    return [
+        "[]" if judged[key] else json.dumps(_found(_text(draft, key[1])), ensure_ascii=False)
+        for key, draft in zip(each, drafts, strict=True)
     ]
-    return pd.Series(found, index=drafts.index, dtype="str")
+
+
+def _text(draft: Mapping[str, Any], eligible: bool | None) -> Text:
+    words = (draft["title"], draft["content"], draft["rationale"])
+    return Text.of(draft["content_type"], *words, json.loads(draft["slots"]), eligible)
 
 
 def _faulty(texts: list[Text]) -> set[int]:
@@ -104,7 +102,7 @@ def _found(text: Text) -> list[Finding]:
     return [finding for rule in GUARDRAILS.values() for finding in rule(text)]
 
 
-def _wording(words: Sequence[str], slots: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+def wording(words: Sequence[str], slots: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     """What two texts have in common that differ in figures alone: the words with figures taken out, and whatever else
     their slots show."""
     whole, others = "\x00".join(words), []
@@ -176,4 +174,5 @@ __all__ = [
     "release_candidates_clean",
     "review_draft",
     "review_text",
+    "wording",
 ]

@@ -95,12 +95,13 @@ class Text:
 
 FIGURES: Final = frozenset({"money", "percent", "rate", "months", "count", "date", "day", "period", "card"})
 """Kinds of slots that show a figure and nothing that somebody else wrote; of a card its last four digits."""
+_SHOW_FIGURES: Final = frozenset(name for name, slot in SLOTS.items() if slot.kind in FIGURES)
 _PLAIN: Final = re.compile(r"[\w$€£,.% ]{1,48}")
 
 
 def is_figure(slot: str, shown: str) -> bool:
     """Whether a slot by its kind and its words shows a figure and nothing else."""
-    return slot in SLOTS and SLOTS[slot].kind in FIGURES and bool(_PLAIN.fullmatch(shown))
+    return slot in _SHOW_FIGURES and _PLAIN.fullmatch(shown) is not None
 
 
 Guardrail = Callable[[Text], list[Finding]]

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from spendsense_pipeline.recommendations.guardrails import (
     release_candidates_clean,
     review_draft,
     review_text,
+    wording,
 )
 from spendsense_pipeline.recommendations.guardrails.language import language
 from spendsense_pipeline.recommendations.guardrails.script import script
@@ -275,10 +277,11 @@ def test_an_offer_needs_both_disclosures_and_a_match_that_stands() -> None:
         assert [(f["check"], f["severity"]) for f in found] == [("eligibility", "critical")]
 
 
-def draft(content: str, **changes: object) -> dict[str, object]:
+def draft(content: str, *, slots: dict[str, Any] = SLOTS, **changes: object) -> dict[str, Any]:
     return {
         "recommendation_id": "rec_1", "template_id": "a/b", "user_id": "u1", "content_type": "education", "title": "T",
-        "content": content, "rationale": "R.", "slots": json.dumps(SLOTS), "product_id": None,
+        "content": content, "rationale": "R.", "slots": json.dumps(slots), "product_id": None,
+        "wording": wording(("T", content, "R."), slots),
     } | changes  # fmt: skip
 
 
@@ -287,20 +290,18 @@ MATCHES = pd.DataFrame({"user_id": ["u1"], "product_id": ["p1"], "rank": [1]})
 
 def test_findings_stand_on_their_draft_and_clean_drafts_have_none() -> None:
     offer = f"Text. {EDUCATION_DISCLOSURE} {OFFER_DISCLOSURE}"
-    drafts = pd.DataFrame(
-        [
-            draft(f"Fine. {EDUCATION_DISCLOSURE}"),
-            draft(f"You must pay $5. {EDUCATION_DISCLOSURE}"),
-            draft(offer, content_type="partner_offer", product_id="p1"),
-            draft(offer, content_type="partner_offer", product_id="p2"),
-        ],
-        index=[10, 20, 30, 40],
-    )
+    drafts = [
+        draft(f"Fine. {EDUCATION_DISCLOSURE}"),
+        draft(f"You must pay $5. {EDUCATION_DISCLOSURE}"),
+        draft(offer, content_type="partner_offer", product_id="p1"),
+        draft(offer, content_type="partner_offer", product_id="p2"),
+    ]
     found = findings(drafts, MATCHES)
-    named = {position: {f["check"] for f in json.loads(text)} for position, text in found.items()}
-    assert named == {10: set(), 20: {"tone", "grounding"}, 30: set(), 40: {"eligibility"}}
-    assert all(set(f) == {"check", "severity", "message"} for f in json.loads(found[20]))
-    blocked = release_candidates_clean(drafts.assign(findings=found))
+    assert [{f["check"] for f in json.loads(text)} for text in found] == [
+        set(), {"tone", "grounding"}, set(), {"eligibility"}
+    ]  # fmt: skip
+    assert all(set(f) == {"check", "severity", "message"} for f in json.loads(found[1]))
+    blocked = release_candidates_clean(pd.DataFrame(drafts).assign(findings=found))
     assert len(blocked) == 2
 
 
@@ -318,15 +319,15 @@ def test_a_wording_judged_once_is_judged_as_each_of_its_texts_would_be() -> None
     for sentence, amount, days, payee in itertools.product(sentences, *FIGURED.values()):
         shown = {"amount": amount, "days_until": days, "payee": payee}
         slots = {name: {"signal": "insights", "value": None, "shown": text} for name, text in shown.items()}
-        drafts.append(draft(sentence.format(**shown), slots=json.dumps(slots)))
-    together = findings(pd.DataFrame(drafts), MATCHES)
-    alone = [findings(pd.DataFrame([one]), MATCHES).iloc[0] for one in drafts]
-    assert together.tolist() == alone
+        drafts.append(draft(sentence.format(**shown), slots=slots))
+    together = findings(drafts, MATCHES)
+    alone = [found for one in drafts for found in findings([one], MATCHES)]
+    assert together == alone
     assert 2 < len(set(alone)) < len(alone)
 
 
 def test_no_drafts_have_no_findings() -> None:
-    assert findings(pd.DataFrame([draft("x")]).iloc[:0], MATCHES).empty
+    assert findings([], MATCHES) == []
 
 
 def test_an_enormous_text_is_judged_in_a_moment() -> None:
