@@ -121,7 +121,7 @@ def table(texts: list[Hostile]) -> str:
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for row in counted(held_out):
-        shares = f"{row.precision:.2f} | {row.recall:.2f}"
+        shares = f"{row.precision:.2f} | {row.recall:.2f}" if row.bad else "|"
         lines.append(
             f"| {row.kind.replace('_', ' ')} | {row.bad} | {row.found} | {row.good} | {row.wrongly} | {shares} |"
         )
