@@ -23,7 +23,7 @@ from spendsense_pipeline.defs.ingest import ATTEMPTS, BATCHES, MERGE_LOCK, SETTL
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.release_assets import JOB as RELEASE
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.defs.runs import EXECUTING, HOST, UNFINISHED, UNSUCCESSFUL, heal
+from spendsense_pipeline.defs.runs import DIED, EXECUTING, HOST, UNFINISHED, UNNAMED, UNSUCCESSFUL, heal
 from spendsense_pipeline.defs.schedules import STARTS_AT, Job, Timetable
 from spendsense_pipeline.evaluation.report import ONE_A_DAY
 from spendsense_pipeline.governance import release
@@ -34,8 +34,8 @@ FAILURES = 3
 FAILURE_WINDOW = dt.timedelta(hours=1)
 RUNS_AT_ONCE = 200
 """Runs of a job that one evaluation deletes at most."""
-UNNAMED = "__ASSET_JOB"
-"""What Dagster calls the job of a "Materialize" from the graph, anybody's; ours held a lease."""
+TRIED = "spendsense/tried"
+"""Tag of a run that does again what one did not whose process died: how many did not before it."""
 RETENTION_TAKES = 30.0
 """Seconds that one evaluation takes at most; Dagster ends one after sixty."""
 
@@ -103,6 +103,53 @@ def arrival_sensor(job: Job, timetable: Timetable) -> dg.SensorDefinition:
         return dg.RunRequest(run_key=f"landed/{date}", partition_key=date.isoformat())
 
     return daily_when_landed
+
+
+def dead_runs_sensor(daily_refresh: Job, jobs: set[str]) -> dg.SensorDefinition:
+    """The sensor; ``jobs`` are ours."""
+
+    @dg.sensor(
+        job=daily_refresh,
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Marks runs as failed whose process is gone, whether it held a lease yet or not, and runs a date "
+        f"again that died so, {ATTEMPTS} times in all. Batches and releases come again by their own sensors.",
+    )
+    def dead_runs(
+        context: dg.SensorEvaluationContext, clock: Clock, files: Files
+    ) -> Sequence[dg.RunRequest] | dg.SkipReason:
+        heal(context.instance, jobs, Path(files.scratch))
+        died = context.instance.get_run_records(
+            dg.RunsFilter(
+                job_name=daily_refresh.name,
+                statuses=[dg.DagsterRunStatus.FAILURE],
+                tags={DIED: "yes"},
+                updated_after=clock.now() - FAILURE_WINDOW,
+            )
+        )
+        again = [_again(one.dagster_run) for one in died if _is_to_do(context.instance, one)]
+        return again or dg.SkipReason("no date's run died that is not done again already")
+
+    return dead_runs
+
+
+def _is_to_do(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    """Whether a run that died was of a whole date, which no later run did or does, and was not tried too often."""
+    run = record.dagster_run
+    date = run.tags.get("dagster/partition")
+    if not date or run.asset_selection or run.asset_check_selection or int(run.tags.get(TRIED, "0")) + 1 >= ATTEMPTS:
+        return False
+    newest = instance.get_runs(dg.RunsFilter(job_name=run.job_name, tags={"dagster/partition": date}), limit=1)
+    return newest[0].run_id == run.run_id
+
+
+def _again(run: dg.DagsterRun) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"again/{run.run_id}",
+        partition_key=run.tags["dagster/partition"],
+        run_config=run.run_config,
+        tags={TRIED: str(int(run.tags.get(TRIED, "0")) + 1)},
+    )
 
 
 def blockers(blocked: dict[str, int]) -> str:
