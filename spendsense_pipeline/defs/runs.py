@@ -21,7 +21,8 @@ HEARTBEAT = "spendsense/heartbeat"  # seconds since 1970, renewed every `RENEWED
 RENEWED = 20.0
 EXPIRES = 60.0  # seconds without a heartbeat after which a run counts as dead
 STARTS_WITHIN = 40.0  # seconds after its last change of status that a run without a lease counts as alive
-DIED = "spendsense/died"  # tag of a run that was marked failed because its process was gone
+OWN_FAILURES = frozenset({"STEP_FAILURE", "RUN_EXCEPTION", "JOB_INITIALIZATION_FAILURE"})
+"""What Dagster gives as the reason where a run failed by itself; one that was found dead has another, or none."""
 LEASES = "leases"  # folder in Dagster's home
 LOCATION = ".dagster/repository"
 SHOWN = {LOCATION: "__repository__@spendsense"}
@@ -91,7 +92,6 @@ def fail_dead_runs(instance: dg.DagsterInstance, jobs: set[str]) -> list[str]:
     for record in records:
         run = record.dagster_run
         if _is_ours(run, jobs) and _is_dead(instance, record):
-            instance.add_run_tags(run.run_id, {DIED: "yes"})
             instance.report_run_failed(
                 run,
                 f"run {run.run_id} of {run.job_name} was {run.status.value} and its process is gone (killed, or the "

@@ -23,7 +23,7 @@ from spendsense_pipeline.defs.ingest import ATTEMPTS, BATCHES, MERGE_LOCK, SETTL
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.release_assets import JOB as RELEASE
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.defs.runs import DIED, EXECUTING, HOST, UNFINISHED, UNNAMED, UNSUCCESSFUL, heal
+from spendsense_pipeline.defs.runs import EXECUTING, HOST, OWN_FAILURES, UNFINISHED, UNNAMED, UNSUCCESSFUL, heal
 from spendsense_pipeline.defs.schedules import STARTS_AT, Job, Timetable
 from spendsense_pipeline.evaluation.report import ONE_A_DAY
 from spendsense_pipeline.governance import release
@@ -119,28 +119,34 @@ def dead_runs_sensor(daily_refresh: Job, jobs: set[str]) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, clock: Clock, files: Files
     ) -> Sequence[dg.RunRequest] | dg.SkipReason:
         heal(context.instance, jobs, Path(files.scratch))
-        died = context.instance.get_run_records(
+        failed = context.instance.get_runs(
             dg.RunsFilter(
                 job_name=daily_refresh.name,
                 statuses=[dg.DagsterRunStatus.FAILURE],
-                tags={DIED: "yes"},
                 updated_after=clock.now() - FAILURE_WINDOW,
             )
         )
-        again = [_again(one.dagster_run) for one in died if _is_to_do(context.instance, one)]
+        again = [_again(run) for run in failed if _is_to_do(context.instance, run)]
         return again or dg.SkipReason("no date's run died that is not done again already")
 
     return dead_runs
 
 
-def _is_to_do(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
-    """Whether a run that died was of a whole date, which no later run did or does, and was not tried too often."""
-    run = record.dagster_run
+def _is_to_do(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a failed run died and was of a whole date, which no later run did or does, and was not tried too often.
+
+    Dagster's own server marks a run as failed, too, when its process is gone and the server lives.
+    """
+    if run.tags.get("dagster/failure_reason") in OWN_FAILURES:
+        return False
     date = run.tags.get("dagster/partition")
     if not date or run.asset_selection or run.asset_check_selection or int(run.tags.get(TRIED, "0")) + 1 >= ATTEMPTS:
         return False
     newest = instance.get_runs(dg.RunsFilter(job_name=run.job_name, tags={"dagster/partition": date}), limit=1)
-    return newest[0].run_id == run.run_id
+    if newest[0].run_id != run.run_id:
+        return False
+    # Ended on purpose: by a person, or because it took too long.
+    return not instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_CANCELING, limit=1).records
 
 
 def _again(run: dg.DagsterRun) -> dg.RunRequest:

@@ -129,13 +129,29 @@ def test_a_days_run_killed_before_it_holds_a_lease_fails_within_a_minute_and_is_
             job_name="daily_refresh",
             run_id="later",
             status=dg.DagsterRunStatus.FAILURE,
-            tags={"dagster/partition": "2026-06-30", runs.DIED: "yes", **again.tags},
+            tags={"dagster/partition": "2026-06-30", **again.tags},
         )
     )
     (third,) = looked(instance, settings)
     assert (third.run_key, third.tags[sensors.TRIED]) == ("again/later", "2"), "the first is done again already"
     instance.add_run_tags("later", third.tags)
     assert looked(instance, settings) == [], "three times are enough"
+
+
+@pytest.mark.parametrize(
+    ("reason", "ended_by_hand", "again"),
+    [(None, False, 1), ("RUN_WORKER_RESTART", False, 1), ("STEP_FAILURE", False, 0), (None, True, 0)],
+)
+def test_only_a_run_that_died_is_run_again(
+    reason: str | None, ended_by_hand: bool, again: int, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    tags = {"dagster/partition": "2026-06-30"} | ({"dagster/failure_reason": reason} if reason else {})
+    run = dg.DagsterRun(job_name="daily_refresh", run_id="r", status=dg.DagsterRunStatus.STARTED, tags=tags)
+    instance.add_run(run)
+    if ended_by_hand:
+        instance.report_run_canceling(run)
+    instance.report_run_failed(run)
+    assert len(looked(instance, Settings(data=tmp_path))) == again
 
 
 def test_a_materialize_killed_before_it_holds_a_lease_does_not_hold_up_a_merge(
