@@ -64,6 +64,7 @@ def build_defs(
         sensors=[
             *([sensors.landing_sensor, sensors.arrival_sensor(daily_refresh, timetable)] if lands else []),
             sensors.release_gate,
+            sensors.dead_runs_sensor(daily_refresh, ours),
             sensors.failure_alerts(ours),
             sensors.lateness_sensor(late, timetable),
             *([sensors.retention_sensor(old, ours, settings.keep_days)] if settings.keep_days else []),

@@ -35,7 +35,7 @@ from spendsense_pipeline.defs.feature_assets import WINDOWS
 from spendsense_pipeline.defs.ingest import BATCHES, COUNTED, LAST, MERGE_LOCK, merges
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.release_assets import JOB as RELEASE
-from spendsense_pipeline.defs.runs import EXPIRES, UNFINISHED, fail_dead_runs, lease_tags, leased
+from spendsense_pipeline.defs.runs import EXPIRES, SHOWN, UNFINISHED, fail_dead_runs, lease_tags, leased
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.statements import converted
@@ -46,9 +46,6 @@ PATIENCE = 600  # seconds
 PATIENCE_WITH_FILES = 60.0  # seconds that a writer of Dagster's event log waits for another
 PROGRESS = logging.getLogger("spendsense.progress")
 """Each step of a command's run as it starts, and what steps say of their counts; nobody listens unless asked to."""
-
-# The code location of `workspace.yaml`: with it, the UI counts a command's run among those of its job.
-SHOWN = {".dagster/repository": "__repository__@spendsense"}
 
 EVALUATED = {"evaluation_metrics", "operator_report", "operator_review"}
 """What tells of the queue as it is now: two assets, and the check of the operators."""

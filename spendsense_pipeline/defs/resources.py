@@ -17,7 +17,7 @@ from pydantic import PrivateAttr
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from spendsense_pipeline.defs.runs import lease_tags, take_lease
+from spendsense_pipeline.defs.runs import UNSUCCESSFUL, lease_tags, release_lease, take_lease
 from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import database, database_frames, policy, signing
 from spendsense_pipeline.governance.batches import noted
@@ -35,12 +35,16 @@ def sealed(resource: Any) -> dg.ResourceDefinition:
 
     Dagster offers a resource's fields as run config: whoever launches a job by hand could set the clock back behind an
     expiry or switch off the four eyes, and the database's URL would stand, password and all, in each run's config.
-    Whichever process sets it up for a run takes the run's lease, so that every run has one, however it was launched.
+    Whichever process sets it up for a run takes the run's lease, so that every run has one, however it was launched. A
+    run that was so slow to come here that it was given up for dead does nothing: another does its work.
     """
 
     def set_up(context: dg.InitResourceContext) -> Any:
         run, instance = context.run, context.instance
         if run and instance and instance.has_run(run.run_id) and take_lease(instance, run.run_id):
+            if (known := instance.get_run_by_id(run.run_id)) and known.status in UNSUCCESSFUL:
+                release_lease(run.run_id)
+                raise dg.Failure(f"run {run.run_id} was given up before it began", allow_retries=False)
             instance.add_run_tags(run.run_id, lease_tags())
         return resource
 

@@ -19,8 +19,16 @@ from spendsense_pipeline import warehouse
 HOST = "spendsense/host"
 HEARTBEAT = "spendsense/heartbeat"  # seconds since 1970, renewed every `RENEWED` seconds
 RENEWED = 20.0
-EXPIRES = 60.0  # seconds without a heartbeat, or without a process, after which a run counts as dead
+EXPIRES = 60.0  # seconds without a heartbeat after which a run counts as dead
+STARTS_WITHIN = 40.0  # seconds after its last change of status that a run without a lease counts as alive
+OWN_FAILURES = frozenset({"STEP_FAILURE", "RUN_EXCEPTION", "JOB_INITIALIZATION_FAILURE"})
+"""What Dagster gives as the reason where a run failed by itself; one that was found dead has another, or none."""
 LEASES = "leases"  # folder in Dagster's home
+LOCATION = ".dagster/repository"
+SHOWN = {LOCATION: "__repository__@spendsense"}
+"""The code location of ``workspace.yaml``: with it, the UI counts a command's run among those of its job."""
+UNNAMED = "__ASSET_JOB"
+"""What Dagster calls the job of a "Materialize" from the graph, anybody's; ours held a lease or is of our location."""
 EXECUTING = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -78,12 +86,12 @@ def leased(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
 
 def fail_dead_runs(instance: dg.DagsterInstance, jobs: set[str]) -> list[str]:
     """Mark runs as failed whose process is gone; returns their ids. ``jobs`` are ours: a run of another job counts
-    only if it ever held a lease, for the instance may be shared."""
+    only if it ever held a lease, or is a "Materialize" of our code location, for the instance may be shared."""
     dead = []
     records = instance.get_run_records(dg.RunsFilter(statuses=EXECUTING))
     for record in records:
         run = record.dagster_run
-        if (HOST in run.tags or run.job_name in jobs) and _is_dead(instance, record):
+        if _is_ours(run, jobs) and _is_dead(instance, record):
             instance.report_run_failed(
                 run,
                 f"run {run.run_id} of {run.job_name} was {run.status.value} and its process is gone (killed, or the "
@@ -104,6 +112,12 @@ def heal(instance: dg.DagsterInstance, jobs: set[str], scratch: Path) -> None:
         warehouse.clear(scratch, before=time.time() - EXPIRES)
 
 
+def _is_ours(run: dg.DagsterRun, jobs: set[str]) -> bool:
+    if HOST in run.tags or run.job_name in jobs:
+        return True
+    return run.job_name == UNNAMED and run.tags_for_storage().get(LOCATION) == SHOWN[LOCATION]
+
+
 def _is_dead(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
     run = record.dagster_run
     if run.run_id in _held:
@@ -111,8 +125,9 @@ def _is_dead(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
     path = Path(instance.root_directory) / LEASES / run.run_id
     if path.exists() and run.tags.get(HOST, socket.gethostname()) == socket.gethostname():
         return _is_free(path)
-    alive = float(run.tags.get(HEARTBEAT, record.update_timestamp.timestamp()))
-    return time.time() - alive > EXPIRES
+    if HEARTBEAT in run.tags:
+        return time.time() - float(run.tags[HEARTBEAT]) > EXPIRES
+    return time.time() - record.update_timestamp.timestamp() > STARTS_WITHIN
 
 
 def _is_free(path: Path) -> bool:

@@ -23,7 +23,7 @@ from spendsense_pipeline.defs.ingest import ATTEMPTS, BATCHES, MERGE_LOCK, SETTL
 from spendsense_pipeline.defs.ingest import JOB as INGEST
 from spendsense_pipeline.defs.release_assets import JOB as RELEASE
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.defs.runs import EXECUTING, HOST, UNFINISHED, UNSUCCESSFUL, heal
+from spendsense_pipeline.defs.runs import EXECUTING, HOST, OWN_FAILURES, UNFINISHED, UNNAMED, UNSUCCESSFUL, heal
 from spendsense_pipeline.defs.schedules import STARTS_AT, Job, Timetable
 from spendsense_pipeline.evaluation.report import ONE_A_DAY
 from spendsense_pipeline.governance import release
@@ -34,8 +34,8 @@ FAILURES = 3
 FAILURE_WINDOW = dt.timedelta(hours=1)
 RUNS_AT_ONCE = 200
 """Runs of a job that one evaluation deletes at most."""
-UNNAMED = "__ASSET_JOB"
-"""What Dagster calls the job of a "Materialize" from the graph, anybody's; ours held a lease."""
+TRIED = "spendsense/tried"
+"""Tag of a run that does again what one did not whose process died: how many did not before it."""
 RETENTION_TAKES = 30.0
 """Seconds that one evaluation takes at most; Dagster ends one after sixty."""
 
@@ -103,6 +103,59 @@ def arrival_sensor(job: Job, timetable: Timetable) -> dg.SensorDefinition:
         return dg.RunRequest(run_key=f"landed/{date}", partition_key=date.isoformat())
 
     return daily_when_landed
+
+
+def dead_runs_sensor(daily_refresh: Job, jobs: set[str]) -> dg.SensorDefinition:
+    """The sensor; ``jobs`` are ours."""
+
+    @dg.sensor(
+        job=daily_refresh,
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Marks runs as failed whose process is gone, whether it held a lease yet or not, and runs a date "
+        f"again that died so, {ATTEMPTS} times in all. Batches and releases come again by their own sensors.",
+    )
+    def dead_runs(
+        context: dg.SensorEvaluationContext, clock: Clock, files: Files
+    ) -> Sequence[dg.RunRequest] | dg.SkipReason:
+        heal(context.instance, jobs, Path(files.scratch))
+        failed = context.instance.get_runs(
+            dg.RunsFilter(
+                job_name=daily_refresh.name,
+                statuses=[dg.DagsterRunStatus.FAILURE],
+                updated_after=clock.now() - FAILURE_WINDOW,
+            )
+        )
+        again = [_again(run) for run in failed if _is_to_do(context.instance, run)]
+        return again or dg.SkipReason("no date's run died that is not done again already")
+
+    return dead_runs
+
+
+def _is_to_do(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a failed run died and was of a whole date, which no later run did or does, and was not tried too often.
+
+    Dagster's own server marks a run as failed, too, when its process is gone and the server lives.
+    """
+    if run.tags.get("dagster/failure_reason") in OWN_FAILURES:
+        return False
+    date = run.tags.get("dagster/partition")
+    if not date or run.asset_selection or run.asset_check_selection or int(run.tags.get(TRIED, "0")) + 1 >= ATTEMPTS:
+        return False
+    newest = instance.get_runs(dg.RunsFilter(job_name=run.job_name, tags={"dagster/partition": date}), limit=1)
+    if newest[0].run_id != run.run_id:
+        return False
+    # Ended on purpose: by a person, or because it took too long.
+    return not instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_CANCELING, limit=1).records
+
+
+def _again(run: dg.DagsterRun) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"again/{run.run_id}",
+        partition_key=run.tags["dagster/partition"],
+        run_config=run.run_config,
+        tags={TRIED: str(int(run.tags.get(TRIED, "0")) + 1)},
+    )
 
 
 def blockers(blocked: dict[str, int]) -> str:

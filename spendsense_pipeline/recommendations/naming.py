@@ -52,9 +52,9 @@ def _is_utility(payee: str, category: str | None) -> bool:
 @functools.cache
 def known_payee(name: str) -> known.KnownPayee | None:
     """The payee of the shipped table that a whole name stands for, in whatever case and accents; null for others."""
-    name = _SITE.sub("", name)
-    if found := _by_name().get(names.fold(name).strip()):
-        return found
+    for whole in (name, name := _SITE.sub("", name)):
+        if found := _by_name().get(names.fold(whole).strip()):
+            return found
     parts = re.findall(r"[^\W_]+", names.fold(name).replace("'", ""))
     matches = [match for match in known.phrases().in_words(parts) if match.start == 0 and match.end == len(parts)]
     return matches[0].entry if matches else None
@@ -104,5 +104,5 @@ def _words(of: str) -> re.Pattern[str]:
         ["messages"] if of == "messages" else [kind for kind in data if kind not in ("plain", "categories", "messages")]
     )
     listed = sorted({name for kind in kinds for name in data[kind]}, key=lambda name: (-len(name), name))
-    either = "|".join(re.escape(name).replace(r"\*", r"\w*") for name in listed)
+    either = "|".join(re.escape(name).replace(r"\*", r"\w*").replace(r"\ ", r"[\W_]*") for name in listed)
     return re.compile(rf"(?<!\w)(?:{either})(?!\w)", re.IGNORECASE)

@@ -74,6 +74,16 @@ def test_a_list_price_names_no_person_and_no_message(payee: str | None) -> None:
         *("Amtsgericht Mitte", "Tribunal Judiciaire", "Rechtbank Amsterdam"),
         *("Tithe.ly", "Pushpay", "Masjid Al Noor", "Kirchensteuer", "ActBlue", "WinRed", "NRA", "Labour Party"),
         *("SEIU Local 99", "Teamsters", "IG Metall", "JPay", "Clerk of Courts", "Midland Credit", "Lowell Financial"),
+        *("PaddyPower", "Dhamma Vipassana", "Moms for Liberty", "Lowell Portfolio", "Terrence Higgins Trust", "GLAAD"),
+        *("Stonewall Equality", "The Trevor Project", "Memorial Sloan Kettering", "MYFREECAMS", "NCO Financial"),
+        *(
+            "Cheaper Than Dirt Ammo",
+            "Palmetto State Armory",
+            "Doctolib",
+            "PFLAG",
+            "Boundless Immigration",
+            "Caron Treatment",
+        ),
         *("StepChange", "Child Support Svc", "EZ Pawn", "Advance America", "Sierra Club", "Dave", "Coinbase"),
     ],
 )

@@ -40,6 +40,15 @@ _RULES: Final[Rules] = (
                 ),
                 PLAINLY_GOOD,
             ),
+            Doubted(
+                re.compile(
+                    r"\bas good as (?:won|done|yours|paid|settled|approved)\b|\b(?:is|are) yours by\b|"
+                    r"\b(?:fee|mark|debt|charge)s? (?:vanish|disappear|come off|comes off)\w*\b|"
+                    r"\byou can count on (?:it|that)\b|\bno question(?: about it)?[.!]?$|"
+                    r"\bno way (?:\w+ ){1,5}fails?\b",
+                    _ANY,
+                )
+            ),
             re.compile(
                 rf"{_NO_WARNING}(?:\brisk[- ]free\b|"
                 r"\b(?:no|zero)[- ]risk\b|\bwithout (?:any |the )?risk\b|\bcan(?:'t|not| not) (?:lose|go wrong|fail)\b|"
@@ -58,6 +67,10 @@ _RULES: Final[Rules] = (
             r"\b(?:you(?:'re| are| have been)|already|get|been) pre-?approved\b|pre-?approved for\b|"
             r"\b(?:you(?:'re| are| have been)|already|get|been) approved\b(?! of)|"
             r"\byou(?:'re| are| have) (?:been )?pre-?qualified\b|\b(?:instant|certain|automatic) approval\b|"
+            r"\byou(?:'re| are|'ll be| will be) (?:certain|sure|bound|going|guaranteed) to "
+            r"(?:be (?:approved|accepted)|qualify|get (?:the|this|that|a) (?:card|loan|offer))\b|"
+            r"\b(?:bank|lender|issuer|card|landlord)s? (?:always says?|(?:has|have) to say|will say) yes\b|"
+            r"\b(?:bank|lender|issuer|creditor|bureau)s? (?:(?:has|have) no choice|must waive|can(?:no|')t refuse)\b|"
             r"\byou(?:'ll| will)? qualify\b|\byou(?:'ve| have) been (?:selected|accepted|chosen)\b|"
             r"\byou(?:'ll| will) be (?:accepted|approved)\b|\beveryone (?:is|gets) accepted\b",
             _ANY,

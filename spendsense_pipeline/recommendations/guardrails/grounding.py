@@ -32,6 +32,7 @@ PUBLIC_HOSTS: Final = frozenset(
 )  # fmt: skip
 """Public sources on money that any text may point to, subdomains included. An offer may also link to its partner."""
 
+_SPOKEN: Final = "zero|oh|one|two|three|four|five|six|seven|eight|nine|double|triple"
 _PRIVATE: Final = (
     (
         re.compile(r"(?<![\w.+-])[\w.+-]{1,64} ?(?:@|\(at\)|\[at\]) ?[\w-]+(?:\.| ?\(dot\) ?)[a-z]{2,}", re.IGNORECASE),
@@ -40,6 +41,11 @@ _PRIVATE: Final = (
     (re.compile(r"(?<![\w$,.])\d(?:[ -]?\d){6,}(?![\w%]|[.,]\d)"), "a long number, as of an account or telephone"),
     (re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b"), "an IBAN"),
     (re.compile(r"\b\d{3}-\d{2}-\d{4}\b|\b\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b"), "a social security or telephone number"),
+    (re.compile(r"\b(?:text|sms)\b[^.!?]{0,40}\bto \d{5,6}\b", re.IGNORECASE), "a short code"),
+    (
+        re.compile(rf"\b(?:{_SPOKEN})(?:[ ,-]+(?:{_SPOKEN}|hundred|thousand)){{5,}}\b", re.IGNORECASE),
+        "a number spelled out, as of a telephone",
+    ),
     (re.compile(r"\b(?:cus|user|usr|acc|acct|account|txn|op)_\w{2,}\b", re.IGNORECASE), "an internal identifier"),
     (
         re.compile(r"\b(?:[x*•]{2,}[ -]?){2,}\d{4}\b", re.IGNORECASE),

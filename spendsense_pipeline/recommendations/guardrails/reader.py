@@ -45,6 +45,9 @@ KINDS: Final = {
     "sensitive": "says what a payment tells about a person",
     "other_people": "speaks of another person",
     "promise": "promises what nobody can know",
+    "discrimination": "judges people by what they are",
+    "impersonation": "speaks as a bank or an authority",
+    "health_or_law": "gives medical, legal or tax advice",
 }
 """What bad texts of each kind do, in words for the person who reviews."""
 WINDOW: Final = 3

@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from spendsense_pipeline.recommendations.guardrails.asks import asking
 from spendsense_pipeline.recommendations.guardrails.reader import PLAINLY_GOOD, Doubted
 from spendsense_pipeline.recommendations.guardrails.text import Finding, Rules, Text, phrases
 
@@ -142,7 +143,7 @@ _RULES: Final[Rules] = (
 )
 
 
-_found: Final = phrases("tone", _RULES)
+_found: Final = phrases("tone", (*_RULES, *asking("tone")))
 
 
 def tone(text: Text) -> list[Finding]:

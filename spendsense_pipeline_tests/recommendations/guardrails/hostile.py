@@ -18,7 +18,7 @@ from spendsense_pipeline_tests.recommendations.guardrails.labelled import DOCUME
 TEXTS = Path(__file__).with_name("hostile.tsv")
 MARKS = ("<!-- hostile: begin -->\n", "<!-- hostile: end -->\n")
 BLIND_MARKS = ("<!-- blind: begin -->\n", "<!-- blind: end -->\n")
-HALVED = "ab"
+HALVED = "abx"
 """Styles that were split; the later ones, but for ``BLIND``, are material for tuning and training."""
 BLIND = "rs"
 """Styles of two authors who saw no rule; their texts were counted and never read, tuned on or learned from."""
@@ -48,7 +48,7 @@ class Counts(NamedTuple):
     @property
     def recall(self) -> float:
         """Of the bad texts, the share that was found."""
-        return self.found / self.bad
+        return self.found / max(self.bad, 1)
 
     @property
     def precision(self) -> float:
@@ -121,7 +121,7 @@ def table(texts: list[Hostile]) -> str:
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for row in counted(held_out):
-        shares = f"{row.precision:.2f} | {row.recall:.2f}"
+        shares = f"{row.precision:.2f} | {row.recall:.2f}" if row.bad else "|"
         lines.append(
             f"| {row.kind.replace('_', ' ')} | {row.bad} | {row.found} | {row.good} | {row.wrongly} | {shares} |"
         )
