@@ -27,6 +27,7 @@ from spendsense_pipeline.ranges import ranges
 
 if TYPE_CHECKING:
     import ibis
+    import pandas as pd
 
 CLUSTERED = {
     "transactions": ("user_id", "date", "transaction_id"),
@@ -310,6 +311,14 @@ def newest(root: str, asset: str, columns: list[str] | None = None) -> pa.Table 
     """The rows of the newest partition that is stored, as ``load``; None before the first."""
     keys = partitions(root, asset)[-1:]
     return load(root, asset, keys, columns) if keys else None
+
+
+def newest_frame(root: str, asset: str, columns: list[str] | None = None) -> "pd.DataFrame | None":
+    """The same as a frame of our convention."""
+    from spendsense_pipeline.frames import to_frame  # loads pandas, which few readers of tables need
+
+    table = newest(root, asset, columns)
+    return None if table is None else to_frame(table)
 
 
 def stored_by_customer(

@@ -9,7 +9,6 @@ from spendsense_pipeline.cli import (  # noqa: F401 - registers commands
     evaluation_commands,
     experiment_commands,
     generator_commands,
-    kernel_commands,
     people_commands,
     record_commands,
     review_commands,

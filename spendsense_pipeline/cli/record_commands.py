@@ -75,13 +75,14 @@ def audit_verify(heads: tuple[str, ...], key: Path | None) -> Shown:
     from spendsense_pipeline.evaluation.manifests import audit_heads
     from spendsense_pipeline.governance import audit as chain
     from spendsense_pipeline.governance import evaluation_records
+    from spendsense_pipeline.governance.signing import is_signed
 
     settings = Settings()
     kept = [_kept_head(text) for text in heads]
-    exported = audit_heads(settings.exports_root)
-    kept += [(one["count"], one["hash"], one.get("signature")) for one in exported]
-    if key is not None:
-        _require_signed(kept, key)
+    kept += [(one["count"], one["hash"], one.get("signature")) for one in audit_heads(settings.exports_root)]
+    for count, final, signature in kept:
+        if key is not None and not (signature and is_signed(count, final, signature, key)):
+            raise SpendSenseError(f"the head {count}:{final} is not signed with this key", code="not_signed")
     with runtime.reading(settings) as session:
         known = [(count, final) for count, final, _ in kept]
         verdict = chain.verify(session, evaluation_records.known_heads(session) + known)
@@ -103,14 +104,6 @@ def _kept_head(text: str) -> tuple[int, str, str | None]:
     if not count.isdecimal() or not re.fullmatch("[0-9a-f]{64}", final):
         raise click.BadParameter(f"{text!r} is no head; write COUNT:HASH as `spendsense audit head` prints it")
     return int(count), final, signature or None
-
-
-def _require_signed(kept: Iterable[tuple[int, str, str | None]], key: Path) -> None:
-    from spendsense_pipeline.governance.signing import is_signed
-
-    for count, final, signature in kept:
-        if signature is None or not is_signed(count, final, signature, key):
-            raise SpendSenseError(f"the head {count}:{final} is not signed with this key", code="not_signed")
 
 
 @app.command()

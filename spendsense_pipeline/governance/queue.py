@@ -71,7 +71,14 @@ def queue(
     operator approved these words before, with other figures), product_id, findings, registered_at, expires_at,
     released_at, age_hours (since the first draft that this one replaces).
     """
-    wanted = _wanted(now, status, user_id, persona, template_id)
+    if status not in STATUSES:
+        raise SpendSenseError(
+            f"unknown status {quoted(status)}; statuses are {', '.join(STATUSES)}", code="unknown_status"
+        )
+    wanted = in_status(now, status)
+    for name, value in {"user_id": user_id, "persona": persona, "template_id": template_id}.items():
+        if value is not None:
+            wanted = and_(wanted, getattr(Recommendation, name) == value if storable(value) else false())
     ids = select(Recommendation.recommendation_id).join(RecommendationText, current_text()).where(wanted)
     page = session.scalars(_urgent_first(ids, now).limit(limit).offset(offset)).all()
     # Only what is shown is read in full: sorted with their findings, all rows would pass through memory.
@@ -210,21 +217,6 @@ def _queue_rows(now: dt.datetime) -> AnySelect:
         RecommendationText.findings,
         *columns(Recommendation, "registered_at expires_at released_at first_registered_at"),
     ).join(RecommendationText, current_text())
-
-
-def _wanted(
-    now: dt.datetime, status: str, user_id: str | None, persona: str | None, template_id: str | None
-) -> ColumnElement[bool]:
-    if status not in STATUSES:
-        raise SpendSenseError(
-            f"unknown status {quoted(status)}; statuses are {', '.join(STATUSES)}", code="unknown_status"
-        )
-    wanted = in_status(now, status)
-    for name, value in {"user_id": user_id, "persona": persona, "template_id": template_id}.items():
-        if value is not None:
-            matches = getattr(Recommendation, name) == value
-            wanted = and_(wanted, matches if storable(value) else false())
-    return wanted
 
 
 def _urgent_first(chosen: S, now: dt.datetime) -> S:

@@ -18,7 +18,6 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.service import (
     customer_pages,
     desk,
-    experiment_routes,
     health,
     login,
     manage,
@@ -66,13 +65,13 @@ def create_app(service: Service) -> FastAPI:
         redirect_slashes=False,
         max_body_size=LARGEST_BODY,
     )
-    app.add_exception_handler(SpendSenseError, _refused_error)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(SpendSenseError, _refused)
+    app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(NotLoggedIn, _to_login)
     app.state.service = service
     app.state.metrics = Metrics()
-    for room in (v1, desk, experiment_routes, health, login, seed, overview, customer_pages, manage, me):
+    for room in (v1, desk, health, login, seed, overview, customer_pages, manage, me):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(
@@ -90,25 +89,16 @@ def status_of(code: str) -> int:
     return 404 if code.startswith("unknown_") else 422 if code.startswith("invalid_") else 409
 
 
-def _refused_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, SpendSenseError)  # noqa: S101 - the handler is registered for it
-    return _error(request, status_of(error.code), str(error), code=error.code)
-
-
-def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - as above
-    detail = error.detail if isinstance(error.detail, str) else str(error.detail)
-    return _error(request, error.status_code, detail, headers=error.headers)
-
-
-def _error(request: Request, status: int, detail: str, *, code: str | None = None, headers: Any = None) -> Response:
+def _refused(request: Request, error: Any) -> Response:
+    """A refusal of ours, or one of HTTP's, as a page or for programs."""
+    ours = isinstance(error, SpendSenseError)
+    status, detail = (status_of(error.code), str(error)) if ours else (error.status_code, str(error.detail))
     if wants_page(request):
         return page(request, "error.html", status=status, detail=detail)
-    return answer({"detail": detail} | ({"code": code} if code else {}), status, headers)
+    return answer({"detail": detail, **({"code": error.code} if ours else {})}, status, getattr(error, "headers", None))
 
 
-def _invalid_request(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+def _invalid_request(_request: Request, error: Any) -> Response:
     faults = [
         {name: _shown_input(fault[name], DEEPEST) for name in ("type", "loc", "msg", "input", "ctx") if name in fault}
         for fault in error.errors()

@@ -10,9 +10,8 @@ from spendsense_pipeline.governance import credentials, endings, operators, outb
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import ROLES, SCOPES, TOKEN_SCOPES
 from spendsense_pipeline.service.callers import Caller, allow, person
-from spendsense_pipeline.service.parameters import Moment, Place
 from spendsense_pipeline.service.rendering import page
-from spendsense_pipeline.service.state import Here, answer, of
+from spendsense_pipeline.service.state import Here, Moment, Place, answer, of
 
 router = APIRouter(tags=["admin"])
 Admin = Annotated[Caller, Depends(allow("manage"))]

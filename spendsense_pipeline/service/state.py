@@ -17,11 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
 from itsdangerous import BadSignature, URLSafeTimedSerializer
+from pydantic import AfterValidator, AwareDatetime
 from sqlalchemy import Engine
 
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.gate import reviewed
 from spendsense_pipeline.governance import consent, review
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.settings import SHORTEST_SECRET, Settings
@@ -48,7 +50,7 @@ class Service:
     tokens_used: dict[str, dt.datetime] = field(default_factory=dict)
     """When the use of a token was noted last."""
     seen_texts: OrderedDict[tuple[str, str], str] = field(default_factory=OrderedDict)
-    """Caller and recommendation -> hash of the text that the caller was shown last (``seed.seen_texts``)."""
+    """Caller and recommendation -> hash of the text that the caller was shown last (``decision_routes.remember``)."""
     batches_started: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What became of the batches that nobody waited for, since this service started."""
 
@@ -75,13 +77,11 @@ class Service:
 
     def decide(self, known_by: str, asked: Sequence[review.Request]) -> list[dict[str, Any]]:
         """What becomes of these decisions (``review.decide``); ``known_by`` says how who decides is known."""
-        from spendsense_pipeline.recommendations.guardrails import review_draft
-
         return review.decide(
             self.engine,
             asked,
             self.now(),
-            guardrails=review_draft,
+            guardrails=reviewed,
             four_eyes=self.settings.four_eyes,
             known_by=known_by,
         )
@@ -196,3 +196,18 @@ def _plain(value: object) -> Any:
 
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=_plain, separators=(",", ":"), allow_nan=False)
+
+
+def _in_utc(moment: dt.datetime) -> dt.datetime:
+    try:
+        return moment.astimezone(dt.UTC)
+    except OverflowError:
+        raise ValueError("is outside of the years 1 to 9999 in UTC") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A moment with its zone, turned to UTC."""
+Offset = Annotated[int, Query(ge=0, lt=2**31)]
+"""How many rows to leave out."""
+Place = Annotated[int, Query(ge=0, lt=2**63)]
+"""A place in the audit chain."""

@@ -3,7 +3,8 @@
 Each decision is ``governance.review.decide``; what was approved goes through the gate before the answer.
 """
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, HTTPException, Response
@@ -18,7 +19,6 @@ from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import Routes, Status, Window
 from spendsense_pipeline.service.seed.computed import person
-from spendsense_pipeline.service.seed.seen_texts import last_seen, remember
 from spendsense_pipeline.service.state import Here, Service, answer
 
 router = Routes(tags=["recommendations"])
@@ -86,7 +86,7 @@ def approve(service: Here, recommendation_id: str, body: Approval, caller: Decid
     if not result["ok"] and not stands:
         return _refused(result)
     gate.run(service.settings, service.engine, service.now())
-    row = _row(service, recommendation_id)
+    row = _found(service, recommendation_id)
     shown = _decided(row | {"standing": "approved"}) | _decision_of(row)
     return answer(shown | {"released": row["released_at"] is not None})
 
@@ -99,7 +99,7 @@ def reject(service: Here, recommendation_id: str, body: Rejection, caller: Decid
     (result,) = service.decide(caller.known_by, [asked])
     if not result["ok"]:
         return _refused(result)
-    row = _row(service, recommendation_id)
+    row = _found(service, recommendation_id)
     return answer(_decided(row) | {"metadata_json": wire.metadata_of(row)})
 
 
@@ -118,7 +118,7 @@ def override(service: Here, recommendation_id: str, body: Override, caller: Deci
     (result,) = service.decide(caller.known_by, [asked])
     if not result["ok"]:
         return _refused(result)
-    row = _row(service, recommendation_id)
+    row = _found(service, recommendation_id)
     remember(service, caller, [row])
     return answer(_decided(row) | _decision_of(row) | wire.override_of(row))
 
@@ -207,23 +207,18 @@ def _disclosed(service: Service, recommendation_id: str, content: str) -> str:
     from spendsense_pipeline.recommendations.guardrails.grounding import disclosures
 
     row = _found(service, recommendation_id)
-    if row is None or not content.strip():
+    if not row or not content.strip():
         return content
     needed = disclosures(row["content_type"], row["slots"])
     lacking = [sentence for sentence in needed if sentence.casefold() not in content.casefold()]
     return f"{content.rstrip()}\n\n{' '.join(lacking)}" if lacking else content
 
 
-def _row(service: Service, recommendation_id: str) -> dict[str, Any]:
-    row = _found(service, recommendation_id)
-    assert row is not None  # noqa: S101 - it was decided on a moment ago, and nothing is ever taken away
-    return row
-
-
-def _found(service: Service, recommendation_id: str) -> dict[str, Any] | None:
+def _found(service: Service, recommendation_id: str) -> dict[str, Any]:
+    """The recommendation's row; empty where there is none."""
     with reading(service.engine) as session:
         found = recommendation_list.listed(session, service.now(), standings=STATUSES, ids=[recommendation_id], limit=1)
-    return next(iter(found["recommendations"]), None)
+    return next(iter(found["recommendations"]), {})
 
 
 def _decided(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,3 +228,25 @@ def _decided(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _decision_of(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"approved_by": row["operator_id"], "approved_at": row["decided_at"]}
+
+
+REMEMBERED: Final = 100_000
+_LOCK: Final = threading.Lock()
+
+
+def remember(service: Service, caller: Caller, rows: Iterable[Mapping[str, Any]]) -> None:
+    """The caller was shown these rows, each with its recommendation_id and content_hash."""
+    seen = service.seen_texts
+    with _LOCK:
+        for row in rows:
+            key = caller.name, row["recommendation_id"]
+            seen[key] = row["content_hash"]
+            seen.move_to_end(key)
+        while len(seen) > REMEMBERED:
+            seen.popitem(last=False)
+
+
+def last_seen(service: Service, caller: Caller, recommendation_id: str) -> str | None:
+    """The hash of the text that this caller was shown last, if there was one."""
+    with _LOCK:
+        return service.seen_texts.get((caller.name, recommendation_id))

@@ -22,7 +22,7 @@ from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Days, Routes
 from spendsense_pipeline.service.seed.computed import customer, newest_day
-from spendsense_pipeline.service.seed.seen_texts import remember
+from spendsense_pipeline.service.seed.decision_routes import remember
 from spendsense_pipeline.service.state import Here, Service, answer
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
 
     from spendsense_pipeline import profiles
     from spendsense_pipeline.governance import database_frames, experiment_records
-    from spendsense_pipeline.governance.evidence import evidence
+    from spendsense_pipeline.governance.database_frames import evidence
     from spendsense_pipeline.insights.of_range import insights_of
     from spendsense_pipeline.personas.assignment import assign_personas, followed
     from spendsense_pipeline.recommendations.drafts import draft_recommendations

@@ -4,13 +4,15 @@ The pipeline judges every row; what it cannot accept is quarantined and counted,
 """
 
 import datetime as dt
+import gc
 import hashlib
 import json
 import math
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -23,8 +25,7 @@ from spendsense_pipeline.ingest.fields import TABLES
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.guard import LARGEST_BATCH
 from spendsense_pipeline.service.seed.both_forms import Routes
-from spendsense_pipeline.service.seed.dagster_runs import turn
-from spendsense_pipeline.service.state import Here, Service, answer
+from spendsense_pipeline.service.state import Here, Service, answer, utc_now
 
 router = Routes(tags=["ingest"])
 Writer = Annotated[Caller, Depends(allow("ingest:write", "manage"))]
@@ -160,3 +161,32 @@ def _in_background(service: Service, rows: Mapping[str, Any], batch: str) -> Non
             state[batch] = {"status": "failed", "batch": batch, "detail": str(error), "code": error.code}
 
     threading.Thread(target=merge, name=f"merge {batch}", daemon=True).start()
+
+
+PATIENCE: Final = 120
+"""Seconds that a request waits for the runs of others before it is refused."""
+_TURN: Final = threading.Lock()
+
+
+@contextmanager
+def turn(service: Service) -> Iterator[tuple[Any, Any]]:
+    """Dagster's definitions and instance, for as long as the block lasts. Raises ``busy``."""
+    if not _TURN.acquire(timeout=PATIENCE):
+        raise SpendSenseError(
+            f"runs that others asked for have been under way for {PATIENCE} seconds; nothing was done, try again",
+            code="busy",
+        )
+    thresholds = gc.get_threshold()
+    try:
+        from spendsense_pipeline.definitions import build_defs
+        from spendsense_pipeline.defs import launch
+        from spendsense_pipeline.defs.resources import Clock
+
+        clock = {} if service.now is utc_now else {"clock": Clock(fixed=service.now().isoformat())}
+        with launch.opened_instance(service.settings) as instance:
+            yield build_defs(service.settings, resources=clock), instance
+    finally:
+        # A command ends with its run and need not clean up; a service goes on.
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+        _TURN.release()
