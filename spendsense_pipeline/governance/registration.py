@@ -58,6 +58,8 @@ NOTICEABLE_MOVE = Decimal("0.1")
 TURN = 1_000
 """Customers with drafts registered in one transaction; between two of them, whoever waits to write comes first."""
 
+WHY_REFUSED = ("older_than_newest", "topic_declined", "without_consent")
+
 SEVERITIES = {"notable": 1, "critical": 2}
 
 NAMES = ("recommendation_id", "user_id", "consent_id", "template_id", "product_id")
@@ -281,29 +283,26 @@ class _Outcome:
     why_refused: Counter[str] = field(default_factory=Counter)
 
     def place(self, draft: Mapping[str, Any], as_of: dt.date, past: _Registered) -> None:
-        user_id = draft["user_id"]
+        placed = self._place_of(draft, as_of, past)
+        if placed in WHY_REFUSED:
+            self.why_refused[placed] += 1
+        self.counts["refused" if placed in WHY_REFUSED else placed] += 1
+
+    def _place_of(self, draft: Mapping[str, Any], as_of: dt.date, past: _Registered) -> str:
+        user_id, dismissed = draft["user_id"], past.dismissed.get(_piece(draft))
         if user_id not in self.slates:
-            self.counts["refused"] += 1
-            self.why_refused["older_than_newest"] += 1
-            return
+            return "older_than_newest"
         if _piece(draft) in past.rejected:
-            self.counts["suppressed"] += 1
-            return
-        dismissed = past.dismissed.get(_piece(draft))
+            return "suppressed"
         if dismissed is not None and not is_replaced_by(dismissed._mapping, draft):
-            self.counts["suppressed"] += 1
-            return
+            return "suppressed"
         if (user_id, topics.topic_of(draft)) in past.declined:
-            self.counts["refused"] += 1
-            self.why_refused["topic_declined"] += 1
-            return
+            return "topic_declined"
         self.slates[user_id].add(_subject(draft))
         if (draft["consent_id"], user_id, SCOPE_OF[draft["content_type"]]) not in past.consents:
-            self.counts["refused"] += 1
-            self.why_refused["without_consent"] += 1
-            return
+            return "without_consent"
         same = past.by_id.get(draft["recommendation_id"])
-        self.counts[self._again(draft, same) if same is not None else self._fresh(draft, as_of, past)] += 1
+        return self._again(draft, same) if same is not None else self._fresh(draft, as_of, past)
 
     def _again(self, draft: Mapping[str, Any], same: AnyRow) -> str:
         if same.status == "superseded":  # withdrawn by an earlier run of this day, and wanted again

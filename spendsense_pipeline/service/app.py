@@ -29,7 +29,7 @@ from spendsense_pipeline.service import (
 from spendsense_pipeline.service.callers import NotLoggedIn
 from spendsense_pipeline.service.guard import LARGEST_BODY, Guard, Metrics
 from spendsense_pipeline.service.rendering import STATIC, page
-from spendsense_pipeline.service.state import Service, answer
+from spendsense_pipeline.service.state import Service, answer, spelled
 
 STATUS: Final = {
     "invalid_credentials": 401,
@@ -47,10 +47,6 @@ STATUS: Final = {
     "without_consent": 403,
 }
 """HTTP status of an error's code; ``unknown_…`` is 404, ``invalid_…`` 422, and any other refusal 409."""
-
-
-DEEPEST: Final = 8
-"""Levels of a rejected input that the answer repeats."""
 
 
 def create_app(service: Service) -> FastAPI:
@@ -100,23 +96,10 @@ def _refused(request: Request, error: Any) -> Response:
 
 def _invalid_request(_request: Request, error: Any) -> Response:
     faults = [
-        {name: _shown_input(fault[name], DEEPEST) for name in ("type", "loc", "msg", "input", "ctx") if name in fault}
+        {name: spelled(fault[name], most=100) for name in ("type", "loc", "msg", "input", "ctx") if name in fault}
         for fault in error.errors()
     ]
     return answer({"detail": faults}, 422)
-
-
-def _shown_input(value: Any, levels: int) -> Any:
-    """What JSON can hold of a rejected input, so many levels deep; numbers that it cannot are spelled out."""
-    if isinstance(value, dict | list | tuple) and not levels:
-        return "…"
-    if isinstance(value, dict):
-        return {str(key): _shown_input(one, levels - 1) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_shown_input(one, levels - 1) for one in value[:100]]
-    if isinstance(value, float) and not float("-inf") < value < float("inf"):
-        return str(value)
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
 def _to_login(request: Request, _error: Exception) -> Response:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
@@ -72,12 +72,6 @@ class StandingAsked(BaseModel):
     reference: str = Field(max_length=600)
     until: dt.date
     read_percent: int = Field(default=5, ge=1, le=100)
-
-
-class StandingEnded(BaseModel):
-    """A standing approval to end."""
-
-    standing_id: str = Field(max_length=400)
 
 
 @router.get("/desk")
@@ -290,7 +284,9 @@ def approve_standing(service: Here, caller: Decider, asked: StandingAsked) -> Re
 
 
 @router.post("/desk/standing/end")
-def end_standing(service: Here, caller: Decider, asked: StandingEnded) -> Response:
+def end_standing(
+    service: Here, caller: Decider, standing_id: Annotated[str, Body(embed=True, max_length=400)]
+) -> Response:
     """End a standing approval now."""
-    ended = standing.end(service.engine, asked.standing_id, caller.decides_as(None), service.now())
+    ended = standing.end(service.engine, standing_id, caller.decides_as(None), service.now())
     return answer({"ended": ended})

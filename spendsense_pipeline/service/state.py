@@ -6,6 +6,7 @@ Does not belong here: routes, and who may call them (``callers``).
 import datetime as dt
 import hashlib
 import json
+import math
 import os
 import secrets
 import tempfile
@@ -28,6 +29,8 @@ from spendsense_pipeline.governance import consent, review
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.settings import SHORTEST_SECRET, Settings
 
+DEEPEST: Final = 8
+"""Levels of what a client sent that are read, or repeated: nothing that the pipeline reads lies deeper."""
 Now = Callable[[], dt.datetime]
 
 
@@ -173,9 +176,26 @@ def as_json(payload: Any) -> str:
         return _ENCODER.encode(_finite(payload))
 
 
+def spelled(value: Any, levels: int = DEEPEST, most: int | None = None) -> Any:
+    """What JSON can hold of what a client sent, so many levels deep: other numbers, days and things as text.
+
+    ``most``: members of a list."""
+    if isinstance(value, dict | list | tuple) and not levels:
+        return "…"
+    if isinstance(value, dict):
+        return {str(name): spelled(one, levels - 1, most) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [spelled(one, levels - 1, most) for one in value[:most]]
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
-        return value if value == value and value not in (float("inf"), float("-inf")) else None
+        return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

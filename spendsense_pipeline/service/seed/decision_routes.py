@@ -27,34 +27,36 @@ SHOWN_AT_MOST: Final = 50
 DECIDED: Final = ("recommendation_id", "title", "content", "rationale", "status", "persona_type", "generated_at")
 
 
-class Approval(BaseModel):
-    """Who approves. ``content_hash``: the text that was seen; without, the one that lists showed this caller last."""
+class Signed(BaseModel):
+    """Who decides."""
 
     operator_id: str | None = Field(default=None, max_length=400)
+
+
+class Approval(Signed):
+    """Who approves. ``content_hash``: the text that was seen; without, the one that lists showed this caller last."""
+
     notes: str | None = None
     content_hash: str | None = None
 
 
-class Rejection(BaseModel):
+class Rejection(Signed):
     """Who rejects, and why."""
 
-    operator_id: str | None = Field(default=None, max_length=400)
     reason: str
 
 
-class Override(BaseModel):
+class Override(Signed):
     """Who puts which other words in place, and why."""
 
-    operator_id: str | None = Field(default=None, max_length=400)
     new_title: str | None = None
     new_content: str | None = None
     reason: str
 
 
-class Together(BaseModel):
+class Together(Signed):
     """Who approves which texts."""
 
-    operator_id: str | None = Field(default=None, max_length=400)
     recommendation_ids: list[str] = Field(max_length=review.MOST_AT_ONCE)
 
 

@@ -3,11 +3,9 @@
 The pipeline judges every row; what it cannot accept is quarantined and counted, and nothing good is lost.
 """
 
-import datetime as dt
 import gc
 import hashlib
 import json
-import math
 import tempfile
 import threading
 import time
@@ -25,15 +23,11 @@ from spendsense_pipeline.ingest.fields import TABLES
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.guard import LARGEST_BATCH
 from spendsense_pipeline.service.seed.both_forms import Routes
-from spendsense_pipeline.service.state import Here, Service, answer, utc_now
+from spendsense_pipeline.service.state import Here, Service, answer, spelled, utc_now
 
 router = Routes(tags=["ingest"])
 Writer = Annotated[Caller, Depends(allow("ingest:write", "manage"))]
 OPEN: Final = ConfigDict(extra="allow")
-DEEPEST: Final = 8
-"""Levels of lists and objects in a table's rows that are read."""
-
-
 REQUIRED: Final = {
     "users": ("UserRow", "user_id full_name email"),
     "accounts": ("AccountRow", "account_id user_id type"),
@@ -124,20 +118,8 @@ def _write_files(rows: Mapping[str, Any], folder: Path) -> None:
 
 def encoded(rows: Any) -> bytes:
     """As JSON; dates and numbers that JSON has not are text, for the pipeline to quarantine their row alone."""
-    text = json.dumps(_spelled(rows, DEEPEST), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(spelled(rows), ensure_ascii=False, allow_nan=False)
     return text.encode(errors="replace")
-
-
-def _spelled(value: Any, levels: int) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dt.date):
-        return value.isoformat()
-    if isinstance(value, dict | list) and not levels:
-        return "…"  # nothing that the pipeline reads lies so deep
-    if isinstance(value, dict):
-        return {name: _spelled(one, levels - 1) for name, one in value.items()}
-    return [_spelled(one, levels - 1) for one in value] if isinstance(value, list) else value
 
 
 def _in_background(service: Service, rows: Mapping[str, Any], batch: str) -> None:
