@@ -6,7 +6,6 @@ well under a second, and Dagster is loaded only where a run is started.
 
 from spendsense_pipeline.cli import (  # noqa: F401 - registers commands
     customer_commands,
-    evaluation_commands,
     experiment_commands,
     generator_commands,
     people_commands,

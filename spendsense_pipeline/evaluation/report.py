@@ -210,7 +210,8 @@ def _lines(metrics: pd.DataFrame, history: pd.DataFrame) -> dict[str, Line]:
     }
 
 
-def _metric_line(metric: str, rows: pd.DataFrame, width: float = 96, height: float = 20) -> Line:
+def _metric_line(metric: str, rows: pd.DataFrame) -> Line:
+    width, height = 96, 20
     values = [float(value) for value in rows["value"]]
     low, high = min(values), max(values)
     step = width / (len(values) - 1)

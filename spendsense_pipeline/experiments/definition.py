@@ -1,7 +1,7 @@
 """An experiment as its file says it: read, refused where it cannot be run, and bound by a hash of what it says.
 
-Belongs here: the file's fields and what they must be. Does not belong here: whether it was registered before and who
-was assigned (``governance.experiment_records``).
+Belongs here: the file's fields and what they must be, and what experiments can measure (``metrics.toml``). Does not
+belong here: whether it was registered before and who was assigned (``governance.experiment_records``).
 """
 
 import hashlib
@@ -45,7 +45,6 @@ METRICS: Final = {
     ).items()
 }
 """Metrics by name."""
-
 
 HORIZONS = (30, 60, 90, 180)
 """Days after assignment at which outcomes are measured."""

@@ -1,4 +1,5 @@
-"""What drafting and evaluation read from the governance database, as pandas frames.
+"""What drafting and evaluation read from the governance database, as pandas frames; and from frames what is kept in it
+beside the texts of a day.
 
 Kept apart because pandas takes its time to load: commands on the database alone never come here.
 """

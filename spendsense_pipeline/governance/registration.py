@@ -100,9 +100,8 @@ class Registration:
 
     def __add__(self, other: "Registration") -> "Registration":
         """Of both, which are of different customers."""
-        counts = ("registered", "replaced", "unchanged", "suppressed", "refused", "withdrawn")
-        summed = {name: getattr(self, name) + getattr(other, name) for name in counts}
-        return Registration(**summed, why_refused=dict(Counter(self.why_refused) + Counter(other.why_refused)))
+        both = {name: getattr(self, name) + getattr(other, name) for name in vars(self) if name != "why_refused"}
+        return Registration(**both, why_refused=dict(Counter(self.why_refused) + Counter(other.why_refused)))
 
 
 def severity(findings: Iterable[Mapping[str, Any]]) -> int:

@@ -166,7 +166,6 @@ def decide(
     *,
     guardrails: Guardrails | None = None,
     four_eyes: bool = False,
-    made: str | None = None,
     run_id: str | None = None,
     known_by: str = "trusted_local",
 ) -> list[dict[str, Any]]:
@@ -175,7 +174,7 @@ def decide(
     A row whose text the guardrails refused has ``findings`` too: what they found in the words that were sent.
     ``known_by`` says how the operators were known: ``login``, ``token`` or ``trusted_local``.
     ``guardrails`` judges overrides and is needed for them. With ``four_eyes`` an override keeps waiting until another
-    operator approves it. ``made`` is ``individual``, ``template`` or ``bulk`` (default: by the number of requests).
+    operator approves it.
     Raises ``too_many`` above ``MOST_AT_ONCE``; what concerns one item is refused in its row, not raised.
     """
     if len(requests) > MOST_AT_ONCE:
@@ -186,7 +185,7 @@ def decide(
     if guardrails is None and any(request.action == "override" for request in requests):
         raise ValueError("an override needs guardrails to judge its text")
     with writing(engine) as session:
-        made = made or ("individual" if len(requests) == 1 else "bulk")
+        made = "individual" if len(requests) == 1 else "bulk"
         return decide_within(session, requests, Rules(now, guardrails, four_eyes, made, run_id, known_by=known_by))
 
 

@@ -1,6 +1,7 @@
 """What a route works with: the settings, the governance database, the clock, and what is signed with our secret.
 
-Does not belong here: routes, and who may call them (``callers``).
+And the parameters that several routes have, with the bounds of what the databases can hold. Does not belong here:
+routes, and who may call them (``callers``).
 """
 
 import datetime as dt

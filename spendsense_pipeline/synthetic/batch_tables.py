@@ -81,44 +81,42 @@ def changed(table: pa.Table, **columns: pa.Array) -> pa.Table:
 
 
 def users_table(rng: Rng, who: People, ids: list[str], names: Names) -> pa.Table:
-    consented = who.consented_on > 0
-    granted = as_times(rng, "consent/time", who.consented_on, who.index, ~consented)
     named = names.people(rng, "customer", who.index)
-    created = as_times(rng, "created", who.known_since, who.index)
-    return _people_table("customer", ids, named, "", who.index, created, consented, granted)
-
-
-def operators_table(rng: Rng, count: int, names: Names, period: Period) -> pa.Table:
-    index = np.arange(count)
-    ids, named = [f"op_{number + 1:03d}" for number in index], names.people(rng, "operator", index)
-    created = as_times(rng, "operator/time", np.full(count, period.first - 365), index)
-    nobody = np.zeros(count, dtype=np.bool_)
-    return _people_table("operator", ids, named, "op", index, created, nobody, pa.nulls(count, pa.string()))
-
-
-def _people_table(
-    kind: str,
-    ids: list[str],
-    named: list[tuple[str, str]],
-    prefix: str,
-    index: Ints,
-    created: pa.Array,
-    consented: Flags,
-    granted: pa.Array,
-) -> pa.Table:
-    mails = [
-        f"{first}.{last}.{prefix}{n + 1}@example.com".lower() for (first, last), n in zip(named, index, strict=True)
-    ]
+    consented = who.consented_on > 0
     return pa.table(
         {
             "user_id": as_text(ids),
             "full_name": as_text([f"{first} {last}" for first, last in named]),
-            "email": as_text(mails),
-            "created_at": created,
+            "email": as_text(
+                [
+                    f"{first}.{last}.{number + 1}@example.com".lower()
+                    for (first, last), number in zip(named, who.index, strict=True)
+                ]
+            ),
+            "created_at": as_times(rng, "created", who.known_since, who.index),
             "consent_status": pa.array(consented),
-            "consent_granted_at": granted,
-            "consent_revoked_at": pa.nulls(len(ids), pa.string()),
-            "user_type": as_text([kind] * len(ids)),
+            "consent_granted_at": as_times(rng, "consent/time", who.consented_on, who.index, ~consented),
+            "consent_revoked_at": pa.nulls(who.count, pa.string()),
+            "user_type": as_text(["customer"] * who.count),
+        }
+    )
+
+
+def operators_table(rng: Rng, count: int, names: Names, period: Period) -> pa.Table:
+    index = np.arange(count)
+    named = names.people(rng, "operator", index)
+    return pa.table(
+        {
+            "user_id": as_text([f"op_{number + 1:03d}" for number in index]),
+            "full_name": as_text([f"{first} {last}" for first, last in named]),
+            "email": as_text(
+                [f"{first}.{last}.op{n + 1}@example.com".lower() for n, (first, last) in enumerate(named)]
+            ),
+            "created_at": as_times(rng, "operator/time", np.full(count, period.first - 365), index),
+            "consent_status": pa.array(np.zeros(count, dtype=np.bool_)),
+            "consent_granted_at": pa.nulls(count, pa.string()),
+            "consent_revoked_at": pa.nulls(count, pa.string()),
+            "user_type": as_text(["operator"] * count),
         }
     )
 

@@ -152,14 +152,6 @@ def chosen(rng: Rng, topic: str, codes: Ints, key: Ints) -> Ints:
     return picked
 
 
-def liked_most(rng: Rng, topic: str, key: Ints, offered: int, wanted: Ints) -> tuple[Ints, Ints]:
-    """The positions of customers, each as often as wanted, and of what is offered what they like most, none twice."""
-    liking = rng.uniform(f"{topic}/liking", key[:, None], np.arange(offered)[None, :])
-    ranked = np.argsort(liking, axis=1, kind="stable")
-    at, rank = np.nonzero(np.arange(offered)[None, :] < wanted[:, None])
-    return at, ranked[at, rank]
-
-
 # ---------------------------------------------------------------- what comes round
 
 
@@ -251,8 +243,10 @@ def _signed_up(
 ) -> Standing:
     """Each holder's own choice of ``wanted`` different services of a group, with a plan and a day."""
     offered = pool.payees(group)
-    at, service = liked_most(rng, topic, who.index[holders], len(offered), filled(wanted, holders))
-    holder = holders[at]
+    liking = rng.uniform(f"{topic}/liking", who.index[holders][:, None], np.arange(len(offered))[None, :])
+    ranked = np.argsort(liking, axis=1, kind="stable")
+    at, turn = np.nonzero(np.arange(len(offered))[None, :] < filled(wanted, holders)[:, None])
+    service, holder = ranked[at, turn], holders[at]
     key = who.index[holder]
     plans = max(len(payee.prices) for payee in offered)
     prices = np.array([[payee.prices[n % len(payee.prices)] for n in range(plans)] for payee in offered])

@@ -1,6 +1,9 @@
 """Decisions of operators, and what of a customer's texts may be seen.
 
-Each decision is ``governance.review.decide``; what was approved goes through the gate before the answer.
+Each decision is ``governance.review.decide``; what was approved goes through the gate before the answer. Clients of the
+first version name a recommendation and nothing else: an approval without a hash means the text that the caller was
+shown last. That is kept in memory: after a restart whoever approves a text that has several versions must have listed
+it again.
 """
 
 import threading
@@ -12,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from spendsense_pipeline import gate
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import recommendation_list, review
+from spendsense_pipeline.governance import queue, review
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import STATUSES
 from spendsense_pipeline.service.callers import Caller, allow
@@ -24,6 +27,8 @@ from spendsense_pipeline.service.state import Here, Service, answer
 router = Routes(tags=["recommendations"])
 Decider = Annotated[Caller, Depends(allow("decide", "review"))]
 SHOWN_AT_MOST: Final = 50
+REMEMBERED: Final = 100_000
+_LOCK: Final = threading.Lock()
 DECIDED: Final = ("recommendation_id", "title", "content", "rationale", "status", "persona_type", "generated_at")
 
 
@@ -144,10 +149,10 @@ def recommendations(
         shown = [one for one in visible(service, user_id) if window_days in (None, one["window_days"])]
         return answer({"recommendations": shown[:SHOWN_AT_MOST], "total": len(shown)})
     with reading(service.engine) as session:
-        found = recommendation_list.listed(
+        found = queue.listed(
             session,
             service.now(),
-            standings=(status,) if status else recommendation_list.REVIEWED,
+            standings=(status,) if status else queue.REVIEWED,
             user_id=user_id,
             window_days=window_days,
             newest_first=True,
@@ -163,9 +168,7 @@ def visible(service: Service, user_id: str) -> list[dict[str, Any]]:
     feed = gate.feed(service.settings, service.engine, service.now(), user_id)
     ids = [row["recommendation_id"] for row in feed]
     with reading(service.engine) as session:
-        known = recommendation_list.listed(session, service.now(), standings=STATUSES, ids=ids, limit=len(ids))[
-            "recommendations"
-        ]
+        known = queue.listed(session, service.now(), standings=STATUSES, ids=ids, limit=len(ids))["recommendations"]
     about = {row["recommendation_id"]: row for row in known}
     text = ("title", "content", "rationale", "content_hash")
     rows = [
@@ -219,7 +222,7 @@ def _disclosed(service: Service, recommendation_id: str, content: str) -> str:
 def _found(service: Service, recommendation_id: str) -> dict[str, Any]:
     """The recommendation's row; empty where there is none."""
     with reading(service.engine) as session:
-        found = recommendation_list.listed(session, service.now(), standings=STATUSES, ids=[recommendation_id], limit=1)
+        found = queue.listed(session, service.now(), standings=STATUSES, ids=[recommendation_id], limit=1)
     return next(iter(found["recommendations"]), {})
 
 
@@ -230,10 +233,6 @@ def _decided(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _decision_of(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"approved_by": row["operator_id"], "approved_at": row["decided_at"]}
-
-
-REMEMBERED: Final = 100_000
-_LOCK: Final = threading.Lock()
 
 
 def remember(service: Service, caller: Caller, rows: Iterable[Mapping[str, Any]]) -> None:

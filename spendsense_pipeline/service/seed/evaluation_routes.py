@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.durations import EXPORT_LINK
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import evaluation_records, recommendation_list
+from spendsense_pipeline.governance import evaluation_records, queue
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
@@ -179,7 +179,7 @@ def _measured(service: Service, day: dt.date) -> dict[str, Any]:
     personas = {days: to_frame(warehouse.load(root, f"persona_assignments_{days}d", key)) for days in WINDOWS}
     features = to_frame(warehouse.load(root, "features_180d", key))
     with reading(service.engine) as session:
-        statuses = recommendation_list.counted(session, service.now())["standings"]
+        statuses = queue.counts_by_standing(session, service.now())["standings"]
         latency = evaluation_records.latency(session)
     agreed = set(service.live_scopes())
     mine = followed(*personas.values())

@@ -16,7 +16,7 @@ from fastapi import Depends, Response
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import recommendation_list, registration
+from spendsense_pipeline.governance import queue, registration
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
@@ -91,7 +91,7 @@ def _answered(
 
 def _waiting(service: Service, user_id: str, window_days: int | None) -> list[dict[str, Any]]:
     with reading(service.engine) as session:
-        found = recommendation_list.listed(
+        found = queue.listed(
             session,
             service.now(),
             standings=("pending_approval",),

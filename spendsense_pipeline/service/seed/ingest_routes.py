@@ -27,6 +27,9 @@ from spendsense_pipeline.service.state import Here, Service, answer, spelled, ut
 
 router = Routes(tags=["ingest"])
 Writer = Annotated[Caller, Depends(allow("ingest:write", "manage"))]
+PATIENCE: Final = 120
+"""Seconds that a request waits for the runs of others before it is refused."""
+_TURN: Final = threading.Lock()
 OPEN: Final = ConfigDict(extra="allow")
 REQUIRED: Final = {
     "users": ("UserRow", "user_id full_name email"),
@@ -145,14 +148,9 @@ def _in_background(service: Service, rows: Mapping[str, Any], batch: str) -> Non
     threading.Thread(target=merge, name=f"merge {batch}", daemon=True).start()
 
 
-PATIENCE: Final = 120
-"""Seconds that a request waits for the runs of others before it is refused."""
-_TURN: Final = threading.Lock()
-
-
 @contextmanager
 def turn(service: Service) -> Iterator[tuple[Any, Any]]:
-    """Dagster's definitions and instance, for as long as the block lasts. Raises ``busy``."""
+    """Dagster's definitions and instance of the data folder, one request after another. Raises ``busy``."""
     if not _TURN.acquire(timeout=PATIENCE):
         raise SpendSenseError(
             f"runs that others asked for have been under way for {PATIENCE} seconds; nothing was done, try again",

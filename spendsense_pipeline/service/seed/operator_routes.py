@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import Response
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.governance import recommendation_list
+from spendsense_pipeline.governance import queue
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Reader, Routes, Status
@@ -25,7 +25,7 @@ ON_THE_SPOT: Final = 200
 def dashboard(service: Here, _caller: Reader) -> Response:
     """People, consent, personas of 30 days, and the statuses that occur."""
     with reading(service.engine) as session:
-        found = recommendation_list.counted(session, service.now())
+        found = queue.counts_by_standing(session, service.now())
     try:
         table = warehouse.load(service.settings.warehouse_root, "users", columns=["user_id", "user_type"])
         everybody = dict(zip(table["user_id"].to_pylist(), table["user_type"].to_pylist(), strict=True))
@@ -83,9 +83,9 @@ def signals(service: Here, user_id: str, _caller: Reader) -> Response:
 @router.both("GET", "/operator/review")
 def review_list(service: Here, caller: Reader, status: Status | None = None) -> Response:
     """Everything of a status, oldest first; without one, all but what was approved. Not paged, at most 10,000."""
-    wanted = (status,) if status else tuple(one for one in recommendation_list.REVIEWED if one != "approved")
+    wanted = (status,) if status else tuple(one for one in queue.REVIEWED if one != "approved")
     with reading(service.engine) as session:
-        found = recommendation_list.listed(session, service.now(), standings=wanted, limit=LISTED_AT_MOST)
+        found = queue.listed(session, service.now(), standings=wanted, limit=LISTED_AT_MOST)
     rows = found["recommendations"]
     names = people(service, list({row["user_id"] for row in rows}), ("user_id", "full_name")) if rows else {}
     shown: list[dict[str, Any]] = [

@@ -11,16 +11,7 @@ from typing import Final
 import numpy as np
 
 from spendsense_pipeline.synthetic import trouble
-from spendsense_pipeline.synthetic.behaviour import (
-    ALWAYS,
-    Columns,
-    Rows,
-    chosen,
-    day_within,
-    liked_most,
-    to_cents,
-    together,
-)
+from spendsense_pipeline.synthetic.behaviour import ALWAYS, Columns, Rows, chosen, day_within, to_cents, together
 from spendsense_pipeline.synthetic.cast import IRREGULAR, People, Persona, Place
 from spendsense_pipeline.synthetic.raw.country import BY_CARD, Arrangement, Country, RawHabit
 from spendsense_pipeline.synthetic.rng import Flags, Floats, Ints, Rng
@@ -159,8 +150,10 @@ def _holders(rng: Rng, who: People, rule: Arrangement, topic: str, have: Ints, c
         np.where(who.persona[have] == Persona.SUBSCRIBER, rule.many[end], rule.few[end]) for end in (0, 1)
     )  # fmt: skip
     wanted = rng.whole(f"{topic}/wanted", low, high, who.index[have])
-    at, payee = liked_most(rng, topic, who.index[have], offered, wanted)
-    return have[at], payee
+    liking = rng.uniform(f"{topic}/liking", who.index[have][:, None], np.arange(offered)[None, :])
+    ranked = np.argsort(liking, axis=1, kind="stable")
+    holder, rank = np.nonzero(np.arange(offered)[None, :] < wanted[:, None])
+    return have[holder], ranked[holder, rank]
 
 
 def _price(rng: Rng, who: People, rule: Arrangement, topic: str, at: Ints, turn: Ints, country: Country) -> Ints:
