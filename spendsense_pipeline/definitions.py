@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -92,46 +93,18 @@ def _checks(graph: Graph, stale_days: int) -> list[dg.AssetChecksDefinition]:
 
 
 def _resources(settings: Settings) -> dict[str, Any]:
-    """What assets are given, as the settings say."""
+    """What assets are given: a field of theirs is the setting of its name, where nothing else is said."""
+
+    def of(kind: type[Any], **said: Any) -> Any:
+        named = {name: getattr(settings, name) for name in kind.model_fields if hasattr(settings, name)} | said
+        return kind(**{name: str(value) if isinstance(value, Path) else value for name, value in named.items()})
+
+    root = settings.warehouse_root
     return {
-        "io_manager": ParquetWarehouse(
-            root=settings.warehouse_root,
-            scratch=str(settings.scratch),
-            memory=settings.memory,
-            keep_days=settings.keep_days,
-        ),
-        "workers": Workers(
-            engine=settings.engine,
-            processes=settings.workers,
-            spark_master=settings.spark_master,
-            compile=settings.compile,
-            kernels=str(settings.kernels_folder),
-        ),
-        "governance": Governance(
-            url=settings.governance_url,
-            consent_days=settings.consent_days,
-            four_eyes=settings.four_eyes,
-            weekly_cap=settings.weekly_cap,
-            release_days=settings.release_days,
-            stale_days=settings.stale_days,
-            trust_local=settings.trust_local,
-            audit_key=str(settings.audit_key) if settings.audit_key else None,
-            warehouse=settings.warehouse_root if settings.ingest else None,
-            landing=str(settings.landing),
-        ),
-        "files": Files(
-            warehouse=settings.warehouse_root,
-            landing=str(settings.landing),
-            scratch=str(settings.scratch),
-            plans=str(settings.plans),
-            memory=settings.memory,
-            exports=settings.exports_root,
-            reports=str(settings.reports),
-            prompts=str(settings.prompts),
-            catalogue=str(settings.catalogue),
-            experiments=str(settings.experiments),
-            payees=str(settings.payees) if settings.payees else None,
-        ),
+        "io_manager": of(ParquetWarehouse, root=root),
+        "workers": of(Workers, processes=settings.workers, kernels=settings.kernels_folder),
+        "governance": of(Governance, url=settings.governance_url, warehouse=root if settings.ingest else None),
+        "files": of(Files, warehouse=root, exports=settings.exports_root),
         "alerts": Alerts.of(settings),
         "clock": Clock(),
         "language_model": LanguageModel.of(settings),

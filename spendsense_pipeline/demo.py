@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from spendsense_pipeline.durations import DRAFT_LIFE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import consent, operators, queue, review
 from spendsense_pipeline.governance.database import open_or_create, reading, writing
+from spendsense_pipeline.governance.lifecycle import SHORTEST_HASH
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 
@@ -33,6 +34,15 @@ USERS = 75
 BATCH = f"demo-{USERS}-customers"
 APPOINTED = {"operator_1": "operator", "admin_1": "admin", "auditor_1": "auditor"}
 INDENT = " " * 13
+WHY_HELD = {
+    "rejected": "rejected by the operator",
+    "voided": "the customer withdrew consent before the release",
+    "expired": f"nobody decided and released it within {DRAFT_LIFE.days} days",
+    "superseded": "newer figures took its place",
+    "approved": "they had enough texts this week",
+    "pending_approval": "waits for an operator",
+}
+"""Why what has this status was not released."""
 
 
 def main() -> None:
@@ -107,15 +117,13 @@ def _review(settings: Settings, engine: Engine, now: dt.datetime) -> tuple[str, 
     if len(clean) <= 2:
         return operator_id, clean[-1] if clean else None
     rejected, *approved, waiting = clean
-    review.reject(
-        engine, [_reference(rejected)], operator_id, now, reason="the operator found the tone wrong for this customer"
-    )
+    _decide(engine, "reject", [rejected], operator_id, now, "the operator found the tone wrong for this customer")
     # So that the one left waiting can go out today, its customer gets fewer others than a week allows.
     others = [row for row in approved if row["user_id"] == waiting["user_id"]][max(settings.weekly_cap - 1, 0) :]
     if others and settings.weekly_cap:
         approved = [row for row in approved if row not in others]
-        review.reject(engine, [_reference(row) for row in others], operator_id, now, reason="enough for this week")
-    review.approve(engine, [_reference(row) for row in approved], operator_id, now, note="sample review")
+        _decide(engine, "reject", others, operator_id, now, "enough for this week")
+    _decide(engine, "approve", approved, operator_id, now, "sample review")
     leaving = next((row["user_id"] for row in approved if row["user_id"] != waiting["user_id"]), None)
     if leaving is not None:
         with writing(engine) as session:
@@ -123,8 +131,15 @@ def _review(settings: Settings, engine: Engine, now: dt.datetime) -> tuple[str, 
     return operator_id, waiting
 
 
+def _decide(
+    engine: Engine, action: str, rows: Sequence[dict[str, Any]], operator_id: str, now: dt.datetime, reason: str
+) -> None:
+    asked = review.requests(action, [_reference(row) for row in rows], operator_id, reason=reason)
+    review.decide(engine, asked, now)
+
+
 def _reference(row: dict[str, Any]) -> str:
-    return f"{row['recommendation_id']}@{row['content_hash'][: review.SHORTEST_HASH]}"
+    return f"{row['recommendation_id']}@{row['content_hash'][:SHORTEST_HASH]}"
 
 
 def _tell_ingest(settings: Settings, tallies: dict[str, dict[str, int]]) -> None:
@@ -172,26 +187,15 @@ def _tell_review(settings: Settings, engine: Engine, refreshed: launch.Ran, rele
 def _held_back(session: Session, now: dt.datetime) -> Iterator[tuple[int, str, str]]:
     """What was not released, by customer and reason: how many, which, and why, as the records say."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for status in ("rejected", "voided", "expired", "superseded", "approved", "pending_approval"):
+    for status in WHY_HELD:
         for row in queue.queue(session, now, status=status, limit=1000)["queue"]:
             if row["released_at"] is not None:
                 continue
             whose = "" if row["status"] in ("approved", "rejected") else row["user_id"]
-            groups.setdefault((whose, _why_held(row)), []).append(row["recommendation_id"])
+            groups.setdefault((whose, WHY_HELD[row["status"]]), []).append(row["recommendation_id"])
     for (user_id, reason), names in groups.items():
         of = f"of {user_id}" if user_id else "of several customers"
         yield len(names), names[0] if len(names) == 1 else of, reason
-
-
-def _why_held(row: dict[str, Any]) -> str:
-    return {
-        "rejected": "rejected by the operator",
-        "voided": "the customer withdrew consent before the release",
-        "expired": f"nobody decided and released it within {DRAFT_LIFE.days} days",
-        "superseded": "newer figures took its place",
-        "approved": "they had enough texts this week",
-        "pending_approval": "waits for an operator",
-    }[row["status"]]
 
 
 def _tell_next(settings: Settings, waiting: dict[str, Any] | None, operator_id: str, day: dt.date) -> None:

@@ -25,11 +25,12 @@ def run(settings: Settings, engine: Engine, now: dt.datetime) -> release.Gate:
         withdrawn=partial(withdrawn_products, settings.warehouse_root),
         weekly_cap=settings.weekly_cap,
         release_days=settings.release_days,
-        guardrails=_reviewed,
+        guardrails=reviewed,
     )
 
 
-def _reviewed(draft: Mapping[str, Any], /) -> Sequence[Mapping[str, Any]]:
+def reviewed(draft: Mapping[str, Any], /) -> Sequence[Mapping[str, Any]]:
+    """What the guardrails find in a draft."""
     from spendsense_pipeline.recommendations.guardrails import review_draft  # loaded where something may go out
 
     return review_draft(draft)

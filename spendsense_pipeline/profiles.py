@@ -162,7 +162,8 @@ class Customer:
         own = {table: warehouse.rows_of_customer(root, table, user_id, columns) for table, columns in READ.items()}
         _require_customer(own["users"], user_id)
         self.user_id = user_id
-        self.as_of = as_of or _newest_day(root)
+        run = warehouse.partitions(root, "features_30d")[-1:]  # the newest day that was run, or else of a transaction
+        self.as_of = as_of or (dt.date.fromisoformat(run[0]) if run else newest_transaction_date(root))
         self.own, self.payees = Customers(**own), payees_on(root, house, [self.as_of])
         self.windows = windows
 
@@ -302,12 +303,6 @@ class Customer:
                 },
             }
         return {"user_id": self.user_id, "as_of": self.as_of, "windows": windows}
-
-
-def _newest_day(root: str) -> dt.date:
-    """The newest day that was run, or else the newest transaction's."""
-    stored = warehouse.partitions(root, "features_30d")
-    return dt.date.fromisoformat(stored[-1]) if stored else newest_transaction_date(root)
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -58,25 +58,18 @@ def _has_host(url: str) -> bool:
 
 
 def _has_key(secret: SecretStr) -> bool:
-    try:
-        key = base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
-    except ValueError:
-        return False
-    return 24 <= len(key) <= 64
-
-
-def _is_timezone(name: str) -> bool:
-    try:
-        return bool(ZoneInfo(name))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
+    return 24 <= len(base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)) <= 64
 
 
 def _must(hold: Callable[[Any], object], said: str) -> AfterValidator:
-    """What a setting has to be, where it is set, and what is said where it is not."""
+    """What a setting has to be, where it is set, and what is said where it is not, or cannot be looked at."""
 
     def checked(value: Any) -> Any:
-        if value and not hold(value):
+        try:
+            held = not value or hold(value)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            held = False
+        if not held:
             raise ValueError(said)
         return value
 
@@ -163,7 +156,7 @@ Prices = Annotated[
         "should be two numbers with a comma between them, e.g. 0.15,0.60",
     ),
 ]
-Timezone = Annotated[str, _must(_is_timezone, "should name a timezone, e.g. UTC or Europe/Berlin")]
+Timezone = Annotated[str, _must(ZoneInfo, "should name a timezone, e.g. UTC or Europe/Berlin")]
 
 
 class Settings(BaseSettings):

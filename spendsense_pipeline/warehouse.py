@@ -27,6 +27,7 @@ from spendsense_pipeline.ranges import ranges
 
 if TYPE_CHECKING:
     import ibis
+    import pandas as pd
 
 CLUSTERED = {
     "transactions": ("user_id", "date", "transaction_id"),
@@ -169,7 +170,16 @@ def read(backend: "ibis.BaseBackend", root: str, asset: str, keys: list[str] | N
     the contract that the stored table lacks are null; the holders of accounts are counted. Raises ``NotMaterialized``
     where nothing is stored, naming the table and the command that makes it.
     """
-    return _completed(asset, _read(backend, root, asset, keys))
+    from spendsense_pipeline.contracts import CONTRACTS, absent  # slow to load, and many commands read no table
+
+    table = _read(backend, root, asset, keys)
+    lacking = absent(CONTRACTS[asset], table.columns) if asset in CONTRACTS else {}
+    import ibis
+
+    columns = {name: ibis.null(kind) for name, kind in lacking.items()}
+    if asset == "accounts" and "holders" in columns:
+        columns["holders"] = table.user_id.count().over(group_by="account_id")
+    return table.mutate(**columns) if columns else table
 
 
 def _read(backend: "ibis.BaseBackend", root: str, asset: str, keys: list[str] | None) -> "ibis.Table":
@@ -184,18 +194,6 @@ def _read(backend: "ibis.BaseBackend", root: str, asset: str, keys: list[str] | 
         backend.con.register_filesystem(filesystem)
     files = [f"{one}/*.parquet" if filesystem.isdir(one) else filesystem.unstrip_protocol(one) for one in paths]
     return backend.read_parquet([name.removeprefix("file://") for name in files], union_by_name=len(files) > 1)
-
-
-def _completed(asset: str, table: "ibis.Table") -> "ibis.Table":
-    from spendsense_pipeline.contracts import CONTRACTS, absent  # slow to load, and many commands read no table
-
-    lacking = absent(CONTRACTS[asset], table.columns) if asset in CONTRACTS else {}
-    import ibis
-
-    columns = {name: ibis.null(kind) for name, kind in lacking.items()}
-    if asset == "accounts" and "holders" in columns:
-        columns["holders"] = table.user_id.count().over(group_by="account_id")
-    return table.mutate(**columns) if columns else table
 
 
 def write(table: "ibis.Table", asset: str, target: Path, scratch: Path | None = None, note: str | None = None) -> None:
@@ -222,8 +220,13 @@ def write(table: "ibis.Table", asset: str, target: Path, scratch: Path | None = 
         files = [folder / f"{number:06}.parquet" for number in range(len(parts))]
         for file, part in zip(files, parts, strict=True):
             part.of(table, order[0]).order_by(*order).to_parquet(file)
-        with _in_order(table.get_backend()) as backend:
+        backend: Any = table.get_backend()
+        ((before,),) = backend.raw_sql("SELECT current_setting('preserve_insertion_order')").fetchall()
+        backend.raw_sql("SET preserve_insertion_order = true")
+        try:
             backend.read_parquet(files).to_parquet(target, row_group_size=group, **noted)
+        finally:
+            backend.raw_sql(f"SET preserve_insertion_order = {before}")
 
 
 def is_by_month(table: "ibis.Table", root: str, asset: str) -> bool:
@@ -252,7 +255,10 @@ def write_by_month(
             by_month = _parted(table, beside / "whole")
             parts = {month: by_month.get(month) for month in {*by_month, *(before.parts if before else ())}}
         else:
-            parts = {month: _of_month(table, month) for month in changed}
+            spans = {month: months.bounds(month) for month in changed}
+            parts = {
+                month: table.filter(table.date >= first, table.date < end) for month, (first, end) in spans.items()
+            }
         files = {}
         for month, rows in sorted(parts.items()):
             files[month] = beside / f"{month}.parquet"
@@ -276,24 +282,8 @@ def _parted(table: "ibis.Table", folder: Path) -> dict[str, "ibis.Table"]:
     }
 
 
-def _of_month(table: "ibis.Table", month: str) -> "ibis.Table":
-    first, end = months.bounds(month)
-    return table.filter(table.date >= first, table.date < end)
-
-
 def _count(table: "ibis.Table") -> int:
     return int(table.count().to_pyarrow().as_py())
-
-
-@contextmanager
-def _in_order(backend: Any) -> Iterator[Any]:
-    """The engine, keeping the order of rows that it reads and writes for as long as the block lasts."""
-    ((before,),) = backend.raw_sql("SELECT current_setting('preserve_insertion_order')").fetchall()
-    backend.raw_sql("SET preserve_insertion_order = true")
-    try:
-        yield backend
-    finally:
-        backend.raw_sql(f"SET preserve_insertion_order = {before}")
 
 
 def load(root: str, asset: str, keys: list[str] | None = None, columns: list[str] | None = None) -> pa.Table:
@@ -310,6 +300,14 @@ def newest(root: str, asset: str, columns: list[str] | None = None) -> pa.Table 
     """The rows of the newest partition that is stored, as ``load``; None before the first."""
     keys = partitions(root, asset)[-1:]
     return load(root, asset, keys, columns) if keys else None
+
+
+def newest_frame(root: str, asset: str, columns: list[str] | None = None) -> "pd.DataFrame | None":
+    """The same as a frame of our convention."""
+    from spendsense_pipeline.frames import to_frame  # loads pandas, which few readers of tables need
+
+    table = newest(root, asset, columns)
+    return None if table is None else to_frame(table)
 
 
 def stored_by_customer(

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spendsense_pipeline.contracts import CONTRACTS
-from spendsense_pipeline.contracts.base import columns
+from spendsense_pipeline.contracts import CONTRACTS, columns
 from spendsense_pipeline.features.calendars import CALENDARS
 from spendsense_pipeline.features.meanings import ACCOUNT_CLASSES, EVIDENCE
 from spendsense_pipeline.features.tables import (

@@ -21,12 +21,13 @@ from spendsense_pipeline.erasure.erased import Erased
 from spendsense_pipeline.erasure.erased_rows import remembered
 from spendsense_pipeline.erasure.erased_tables import Holdings, empty_exports, empty_warehouse
 from spendsense_pipeline.evaluation import export
-from spendsense_pipeline.governance import consent, operators, queue, release, review
+from spendsense_pipeline.governance import consent, operators, queue, release
 from spendsense_pipeline.governance.audit import verify
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.tombstones import digest
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline_tests.conftest import BATCH, DAY, NOON, Pipeline
+from spendsense_pipeline_tests.governance import verdicts
 
 REASON = "request 17"
 
@@ -38,7 +39,7 @@ def served(copy: Pipeline) -> tuple[Pipeline, str]:
         operators.add(session, "op", NOON)
     with reading(copy.engine) as session:
         first = queue.queue(session, NOON, limit=1)["queue"][0]
-    review.approve(copy.engine, [f"{first['recommendation_id']}@{first['content_hash']}"], "op", NOON)
+    verdicts.approve(copy.engine, [f"{first['recommendation_id']}@{first['content_hash']}"], "op", NOON)
     # The commands read the real clock, and the day of these figures is long past.
     assert release.run_gate(copy.engine, NOON, release_days=36_500).released
     return copy, first["user_id"]

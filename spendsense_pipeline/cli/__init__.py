@@ -6,10 +6,8 @@ well under a second, and Dagster is loaded only where a run is started.
 
 from spendsense_pipeline.cli import (  # noqa: F401 - registers commands
     customer_commands,
-    evaluation_commands,
     experiment_commands,
     generator_commands,
-    kernel_commands,
     people_commands,
     record_commands,
     review_commands,

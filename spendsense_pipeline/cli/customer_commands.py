@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,19 @@ from spendsense_pipeline.cli.output import Shown, cell, columns
 from spendsense_pipeline.cli.runtime import day_of, live_scopes
 from spendsense_pipeline.settings import Settings
 
+if TYPE_CHECKING:
+    from spendsense_pipeline import profiles
+
 of_customer = shared(click.argument("user_id"), as_of_option)
+
+
+def _customer(user_id: str, as_of: dt.datetime | None, *windows: int) -> "profiles.Customer":
+    from spendsense_pipeline import profiles
+
+    settings = Settings()
+    return profiles.Customer(
+        settings.warehouse_root, user_id, day_of(as_of), windows or profiles.WINDOWS, settings.payees
+    )
 
 
 @app.command()
@@ -29,7 +41,7 @@ def users(**chosen: Any) -> Shown:
         {
             "user_id": row["user_id"],
             "type": row["user_type"],
-            "consent": " ".join(scope for scope, live in row["consent"].items() if live) or "none",
+            "consent": " ".join(_live(row["consent"])) or "none",
             "30 days": row["personas"]["30"],
             "180 days": row["personas"]["180"],
         }
@@ -45,15 +57,10 @@ def users(**chosen: Any) -> Shown:
 @click.option("--window", type=click.IntRange(1, 365), help="Days; default the two standard windows.")
 def profile(user_id: str, as_of: dt.datetime | None, window: int | None) -> Shown:
     """A customer's consent, features and personas."""
-    from spendsense_pipeline import profiles
-
-    settings = Settings()
-    windows = (window,) if window else profiles.WINDOWS
-    customer = profiles.Customer(settings.warehouse_root, user_id, day_of(as_of), windows, settings.payees)
-    found = customer.profile(live_scopes(settings))
+    found = _customer(user_id, as_of, *([window] if window else [])).profile(live_scopes(Settings()))
 
     def lines() -> Iterable[str]:
-        yield f"{user_id} on {found['as_of']}; consent: {_consented(found['consent'])}"
+        yield f"{user_id} on {found['as_of']}; consent: {', '.join(_live(found['consent'])) or 'none'}"
         for days, verdict in found["personas"].items():
             kind = "fallback" if verdict["is_fallback"] else f"confidence {verdict['confidence']:.2f}"
             yield f"{days} days: {verdict['persona']} ({kind})"
@@ -74,18 +81,15 @@ def profile(user_id: str, as_of: dt.datetime | None, window: int | None) -> Show
     return Shown(found, lines())
 
 
-def _consented(consent: Mapping[str, bool]) -> str:
-    return ", ".join(scope for scope, live in consent.items() if live) or "none"
+def _live(consent: Mapping[str, bool]) -> list[str]:
+    return [scope for scope, live in consent.items() if live]
 
 
 @app.command()
 @of_customer
 def signals(user_id: str, as_of: dt.datetime | None) -> Shown:
     """The operator's view: each figure in both windows, and the streams, accounts, cards and pay behind it."""
-    from spendsense_pipeline import profiles
-
-    settings = Settings()
-    found = profiles.Customer(settings.warehouse_root, user_id, day_of(as_of), house=settings.payees).signals()
+    found = _customer(user_id, as_of).signals()
     return Shown(found, _signal_lines(found))
 
 
@@ -93,10 +97,7 @@ def signals(user_id: str, as_of: dt.datetime | None) -> Shown:
 @of_customer
 def insights(user_id: str, as_of: dt.datetime | None) -> Shown:
     """What a customer's money says now: each insight with its figures and what it rests on."""
-    from spendsense_pipeline import profiles
-
-    settings = Settings()
-    found = profiles.Customer(settings.warehouse_root, user_id, day_of(as_of), house=settings.payees).insights()
+    found = _customer(user_id, as_of).insights()
 
     def lines() -> Iterable[str]:
         yield f"{user_id} on {found['as_of']}" + ("" if found["insights"] else ": nothing stands out")
@@ -114,10 +115,7 @@ def insights(user_id: str, as_of: dt.datetime | None) -> Shown:
 @of_customer
 def calendar(user_id: str, as_of: dt.datetime | None) -> Shown:
     """The coming 30 days: what is expected in and out, and the checking balance with its interval."""
-    from spendsense_pipeline import profiles
-
-    settings = Settings()
-    found = profiles.Customer(settings.warehouse_root, user_id, day_of(as_of), house=settings.payees).calendar()
+    found = _customer(user_id, as_of).calendar()
 
     def lines() -> Iterable[str]:
         held = "unknown" if found["balance"] is None else f"{found['balance']:,.2f} on {found['balance_date']}"

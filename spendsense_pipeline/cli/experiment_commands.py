@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,30 +14,18 @@ from spendsense_pipeline.cli.runtime import decider
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 @app.group()
 def experiments() -> None:
     """Experiments: plan them, see what may be said, verify it."""
 
 
-def _newest_rows(settings: Settings, table: str) -> "pd.DataFrame | None":
-    """The rows of a table's newest date, None before the first."""
-    from spendsense_pipeline import warehouse
-    from spendsense_pipeline.frames import to_frame
-
-    rows = warehouse.newest(settings.warehouse_root, table)
-    return None if rows is None else to_frame(rows)
-
-
 def _all(settings: Settings) -> list[dict[str, Any]]:
-    from spendsense_pipeline.experiments.definition import experiments_in
+    from spendsense_pipeline import warehouse
     from spendsense_pipeline.experiments.summary import listing
 
     with runtime.reading(settings) as session:
-        return listing(session, experiments_in(settings.experiments), _newest_rows(settings, "uplift"))
+        return listing(session, settings.experiments, warehouse.newest_frame(settings.warehouse_root, "uplift"))
 
 
 @experiments.command("list")
@@ -117,13 +105,16 @@ def verify() -> Shown:
     """Recompute every arm and every figure of the newest date from record and stored rows; exit 1 on a difference."""
     import numpy as np
 
+    from spendsense_pipeline import warehouse
     from spendsense_pipeline.experiments.definition import of_record
     from spendsense_pipeline.experiments.uplift import COLUMNS, assignment_faults, uplift
     from spendsense_pipeline.governance import database_frames
     from spendsense_pipeline.governance import experiment_records as record
 
     settings = Settings()
-    outcomes, stored = _newest_rows(settings, "experiment_outcomes"), _newest_rows(settings, "uplift")
+    outcomes, stored = (
+        warehouse.newest_frame(settings.warehouse_root, one) for one in ("experiment_outcomes", "uplift")
+    )
     differences: list[str] = []
     checked = 0
     with runtime.reading(settings) as session:
@@ -174,17 +165,18 @@ def fairness(groups: str | None, days: int) -> Shown:
     """Offers, releases, holds, complaints and outcomes by band and by protected group; the groups are kept nowhere."""
     import pandas as pd
 
+    from spendsense_pipeline import warehouse
     from spendsense_pipeline.evaluation.metrics import fairness_bands
     from spendsense_pipeline.evaluation.report import SMALLEST_GROUP
     from spendsense_pipeline.experiments import fairness as measures
     from spendsense_pipeline.governance import database_frames
     from spendsense_pipeline.governance import experiment_records as record
-    from spendsense_pipeline.warehouse import NotMaterialized
 
     settings = Settings()
-    features = _newest_rows(settings, "features_180d")
+    root = settings.warehouse_root
+    features, outcomes = (warehouse.newest_frame(root, one) for one in ("features_180d", "experiment_outcomes"))
     if features is None:
-        raise NotMaterialized("no date was run yet: `spendsense run` computes one")
+        raise warehouse.NotMaterialized("no date was run yet: `spendsense run` computes one")
     dimensions = fairness_bands(features)
     if groups is not None:
         dimensions = dimensions.merge(measures.groups_in(Path(groups)), on="user_id", how="outer").fillna("unknown")
@@ -198,7 +190,6 @@ def fairness(groups: str | None, days: int) -> Shown:
         }
     agreed = pd.Index(consents.loc[consents["scope"] == "partner_offers", "user_id"])
     rows, untested = measures.compared(measures.facts(texts, agreed), dimensions)
-    outcomes = _newest_rows(settings, "experiment_outcomes")
     means = [] if outcomes is None or outcomes.empty else measures.outcome_means(outcomes, names, dimensions)
     if not means:
         untested.append(f"outcomes: no arm has {SMALLEST_GROUP} customers of a group with one yet")
@@ -228,16 +219,17 @@ def documents(folder: Path) -> Shown:
     from spendsense_pipeline.contracts import CONTRACTS
     from spendsense_pipeline.erasure import everywhere
     from spendsense_pipeline.experiments import documents as written
-    from spendsense_pipeline.governance import consent_texts, database_frames, evaluation_records, holds
+    from spendsense_pipeline.governance import consent, database_frames, evaluation_records, holds
 
     settings, now = Settings(), runtime.now()
+    root = settings.warehouse_root
     with runtime.reading(settings) as session:
         texts = database_frames.texts(session, dt.datetime.min.replace(year=1970, tzinfo=dt.UTC))
-        record = consent_texts.record(session)
+        record = consent.texts(session)
         kept, held = evaluation_records.kept(session), holds.listed(session)
-    tables = {name: warehouse.partitions(settings.warehouse_root, name) for name in sorted(CONTRACTS)}
+    tables = {name: warehouse.partitions(root, name) for name in sorted(CONTRACTS)}
     sentences = {row["name"]: row["sentences"] for row in _all(settings) if row["state"] != "planned"}
-    accuracy, metrics = _newest_rows(settings, "signal_accuracy"), _newest_rows(settings, "evaluation_metrics")
+    accuracy, metrics = (warehouse.newest_frame(root, one) for one in ("signal_accuracy", "evaluation_metrics"))
     thresholds = "docs/signals.md, docs/insights.md and the rules of the personas"
     pages = {
         "detectors.md": written.detectors(accuracy, metrics, thresholds, now.date()),

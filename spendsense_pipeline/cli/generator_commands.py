@@ -52,11 +52,10 @@ def prompt(situation: str) -> Shown:
 def _stored_situations(settings: Settings) -> "dict[str, Situation]":
     """The situations of the newest date by key, none before the first run."""
     from spendsense_pipeline import warehouse
-    from spendsense_pipeline.frames import to_frame
     from spendsense_pipeline.recommendations.prompts import distinct
 
-    rows = warehouse.newest(settings.warehouse_root, "situations", ["situation", "facts", "slots"])
-    return {} if rows is None else {one.key: one for one in distinct(to_frame(rows))}
+    rows = warehouse.newest_frame(settings.warehouse_root, "situations", ["situation", "facts", "slots"])
+    return {} if rows is None else {one.key: one for one in distinct(rows)}
 
 
 @app.group()

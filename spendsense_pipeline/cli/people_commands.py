@@ -22,12 +22,9 @@ def consent() -> None:
 
 TYPED = "on a command line"
 
-scope_option = click.option(
-    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Default: both; may be repeated."
-)
 consent_options = shared(
     click.argument("user_id"),
-    scope_option,
+    click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Default: both; may be repeated."),
     click.option("--source", default="unstated", show_default=True, help="Where the customer said so."),
     click.option("--channel", default="command line", show_default=True, help="How it reached us: app, branch, phone."),
     click.option("--actor", default="command line", show_default=True, help="Who passes it on."),
@@ -83,9 +80,9 @@ def consent_import(reason: str) -> Shown:
 @click.argument("file", type=click.File(encoding="utf-8"))
 def consent_text(version: str, file: TextIO) -> Shown:
     """Keep the words of a version of the consent, so that --text-version names a text and not a label alone."""
-    from spendsense_pipeline.governance import consent_texts
+    from spendsense_pipeline.governance import consent
 
-    digest = consent_texts.register(governance_of(Settings()), version, file.read(), runtime.now())
+    digest = consent.register_text(governance_of(Settings()), version, file.read(), runtime.now())
     return Shown({"version": version, "digest": digest}, [f"{version} is kept, SHA-256 {digest}"])
 
 
@@ -147,22 +144,20 @@ def operator() -> None:
 @by_option
 def operator_add(
     operator_id: str,
-    role: str | None,
     scopes: tuple[str, ...],
     qualified_until: dt.datetime | None,
     password: bool,
-    subject: str | None,
     by: str | None,
+    **named: str | None,
 ) -> Shown:
     """Register somebody who works here, let one decide again, or change what they may do."""
     from spendsense_pipeline.governance import credentials, operators
 
     standing = operators.Standing(
-        role=role,
         scopes=scopes or None,
         qualified_until=runtime.day_of(qualified_until),
         password_hash=credentials.password_hash(_new_password()) if password else None,
-        subject=subject,
+        **named,
     )
     with runtime.writing() as session:
         status = operators.add(session, operator_id, runtime.now(), standing=standing, actor=by)

@@ -1,15 +1,17 @@
-"""The whole: dashboard, audit, the governance database."""
+"""The whole: dashboard, audit, the governance database; how good a date was, and what leaves for analysts."""
 
+import datetime as dt
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from spendsense_pipeline.cli import runtime
-from spendsense_pipeline.cli.frame import app
-from spendsense_pipeline.cli.output import Shown, cell
-from spendsense_pipeline.cli.runtime import batches_of, governance_of, live_scopes
+from spendsense_pipeline.cli.frame import app, as_of_option
+from spendsense_pipeline.cli.output import Shown, cell, columns
+from spendsense_pipeline.cli.runtime import batches_of, dagster_instance, day_of, governance_of, live_scopes
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
@@ -75,13 +77,14 @@ def audit_verify(heads: tuple[str, ...], key: Path | None) -> Shown:
     from spendsense_pipeline.evaluation.manifests import audit_heads
     from spendsense_pipeline.governance import audit as chain
     from spendsense_pipeline.governance import evaluation_records
+    from spendsense_pipeline.governance.signing import is_signed
 
     settings = Settings()
     kept = [_kept_head(text) for text in heads]
-    exported = audit_heads(settings.exports_root)
-    kept += [(one["count"], one["hash"], one.get("signature")) for one in exported]
-    if key is not None:
-        _require_signed(kept, key)
+    kept += [(one["count"], one["hash"], one.get("signature")) for one in audit_heads(settings.exports_root)]
+    for count, final, signature in kept:
+        if key is not None and not (signature and is_signed(count, final, signature, key)):
+            raise SpendSenseError(f"the head {count}:{final} is not signed with this key", code="not_signed")
     with runtime.reading(settings) as session:
         known = [(count, final) for count, final, _ in kept]
         verdict = chain.verify(session, evaluation_records.known_heads(session) + known)
@@ -103,14 +106,6 @@ def _kept_head(text: str) -> tuple[int, str, str | None]:
     if not count.isdecimal() or not re.fullmatch("[0-9a-f]{64}", final):
         raise click.BadParameter(f"{text!r} is no head; write COUNT:HASH as `spendsense audit head` prints it")
     return int(count), final, signature or None
-
-
-def _require_signed(kept: Iterable[tuple[int, str, str | None]], key: Path) -> None:
-    from spendsense_pipeline.governance.signing import is_signed
-
-    for count, final, signature in kept:
-        if signature is None or not is_signed(count, final, signature, key):
-            raise SpendSenseError(f"the head {count}:{final} is not signed with this key", code="not_signed")
 
 
 @app.command()
@@ -163,3 +158,67 @@ def db_upgrade() -> Shown:
     beside = f"new and empty beside {len(unseen)} batches ({', '.join(unseen[:5])}): nobody in them has consented"
     payload = {"schema": schema, **({"unseen": unseen} if unseen else {})}
     return Shown(payload, [f"schema {schema}", *([beside] if unseen else [])])
+
+
+@app.command()
+@as_of_option
+def evaluate(as_of: dt.datetime | None) -> Shown:
+    """The metrics of a date that was run (default: the newest), measured now.
+
+    The record of the day is written anew, and the check of the queue in Dagster's UI made again.
+    """
+    from spendsense_pipeline import warehouse
+    from spendsense_pipeline.definitions import build_defs
+    from spendsense_pipeline.defs import launch
+    from spendsense_pipeline.frames import to_frame
+
+    settings = Settings()
+    day = day_of(as_of) or warehouse.newest_run(settings.warehouse_root)
+    warehouse.load(settings.warehouse_root, "draft_recommendations", [day.isoformat()])  # or say what is missing
+    with dagster_instance(settings) as instance:
+        ran = launch.evaluate(build_defs(settings), instance, day)
+    rows = to_frame(warehouse.load(settings.warehouse_root, "evaluation_metrics", [day.isoformat()]))
+    rows = rows.astype(object).where(rows.notna(), None)
+    payload: dict[str, Any] = {
+        "as_of": day,
+        "metrics": {
+            row["metric"]: {name: row[name] for name in ("value", "numerator", "denominator")}
+            for row in rows.to_dict("records")
+        },
+        "audit_head": ran.metadata["evaluation_metrics"]["audit_head"],
+    }
+
+    def lines() -> Iterator[str]:
+        overall = rows.loc[rows["dimension"].isna(), "metric"]
+        listed = [{"metric": name, **payload["metrics"][name]} for name in overall]
+        yield from columns(listed, ["metric", "value", "numerator", "denominator"])
+        yield f"rates by group are in {ran.metadata['operator_report']['page']} and with --json"
+        yield "audit chain: {count} rows, head {hash}".format(**payload["audit_head"])
+
+    return Shown(payload, lines())
+
+
+@app.command()
+@click.option("--to", help="Folder or fsspec URI, e.g. s3://bucket/folder; default SPENDSENSE_EXPORTS.")
+@as_of_option
+def export(to: str | None, as_of: dt.datetime | None) -> Shown:
+    """A date's tables as Parquet with a manifest, of customers who consent now; links for seven days where possible."""
+    from spendsense_pipeline import warehouse
+    from spendsense_pipeline.evaluation.export import export_of_day, signed_links
+
+    settings = Settings(**({"exports": to} if to else {}))
+    day = day_of(as_of) or warehouse.newest_run(settings.warehouse_root)
+    root, engine = settings.exports_root, governance_of(settings)
+    manifest = export_of_day(
+        engine, settings.warehouse_root, root, day, runtime.now(), consent_days=settings.consent_days
+    )
+    payload = {"to": f"{root.rstrip('/')}/{day}", **manifest, "links": signed_links(manifest, root)}
+
+    def lines() -> Iterator[str]:
+        yield f"{manifest['customers']} customers, in {payload['to']}"
+        yield from columns(
+            [{"table": name, **table} for name, table in manifest["tables"].items()], ["table", "rows", "sha256"]
+        )
+        yield from (f"{name}  {link}" for name, link in payload["links"].items())
+
+    return Shown(payload, lines())

@@ -1,6 +1,6 @@
 """Review and release: the queue, decisions, the gate, the feed, why."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
@@ -42,7 +42,6 @@ def queue(status: str, by: str | None, limit: int, offset: int, **chosen: Any) -
             ]
             names = ["reference", "content_type", "words", "count", "with_findings", "oldest", "next_expiry"]
             return Shown(payload, columns(rows, names))
-            return None
         found = desk.queue(session, runtime.now(), status=status, limit=limit, offset=offset, **chosen)
     rows = [
         {
@@ -106,15 +105,18 @@ def _decided(results: list[dict[str, Any]], **besides: list[dict[str, Any]]) -> 
     return Shown({"results": results, **besides}, lines(), failed=not all(row["ok"] for row in results))
 
 
-def _decide(
-    take: Callable[..., list[dict[str, Any]]], references: str | Sequence[str], operator_id: str | None, **said: Any
-) -> Shown:
-    """Decide by this function of ``governance.review`` on what is referred to."""
+def _decide(action: str, references: Sequence[str], operator_id: str | None, **said: Any) -> Shown:
+    """Decide on what is referred to; ``said`` are fields of ``review.Request``."""
+    from spendsense_pipeline.gate import reviewed
+    from spendsense_pipeline.governance import review
+
     settings = Settings()
     engine, who, known_by = runtime.decider(settings, operator_id)
-    if not isinstance(references, str):
-        progress(0, len(references), "texts decided; all of them at once")
-    results = take(engine, references, who, runtime.now(), four_eyes=settings.four_eyes, known_by=known_by, **said)
+    progress(0, len(references), "texts decided; all of them at once")
+    asked = review.requests(action, references, who, **said)
+    results = review.decide(
+        engine, asked, runtime.now(), guardrails=reviewed, four_eyes=settings.four_eyes, known_by=known_by
+    )
     return _decided(results)
 
 
@@ -124,9 +126,7 @@ def _decide(
 @click.option("--note")
 def approve(references: tuple[str, ...], operator_id: str | None, note: str | None) -> Shown:
     """Approve texts, each bound to the hash that was seen."""
-    from spendsense_pipeline.governance import review
-
-    return _decide(review.approve, references, operator_id, note=note)
+    return _decide("approve", references, operator_id, reason=note)
 
 
 @app.command()
@@ -135,9 +135,7 @@ def approve(references: tuple[str, ...], operator_id: str | None, note: str | No
 @click.option("--reason", required=True)
 def reject(references: tuple[str, ...], operator_id: str | None, reason: str) -> Shown:
     """Reject texts for good."""
-    from spendsense_pipeline.governance import review
-
-    return _decide(review.reject, references, operator_id, reason=reason)
+    return _decide("reject", references, operator_id, reason=reason)
 
 
 @app.command()
@@ -146,13 +144,9 @@ def reject(references: tuple[str, ...], operator_id: str | None, reason: str) ->
 @click.option("--title")
 @click.option("--content")
 @click.option("--reason", required=True)
-def override(reference: str, operator_id: str | None, title: str | None, content: str | None, reason: str) -> Shown:
+def override(reference: str, operator_id: str | None, **words: str | None) -> Shown:
     """Put other words in the place of a waiting text; the original is kept."""
-    from spendsense_pipeline.governance import review
-    from spendsense_pipeline.recommendations.guardrails import review_draft
-
-    words = {"reason": reason, "title": title, "content": content}
-    return _decide(review.override, reference, operator_id, guardrails=review_draft, **words)
+    return _decide("override", [reference], operator_id, **words)
 
 
 @app.command()
@@ -160,9 +154,7 @@ def override(reference: str, operator_id: str | None, title: str | None, content
 @decider_option
 def undo(references: tuple[str, ...], operator_id: str | None) -> Shown:
     """Take back an approval or an override that was not released yet."""
-    from spendsense_pipeline.governance import review
-
-    return _decide(review.undo, references, operator_id)
+    return _decide("undo", references, operator_id)
 
 
 @app.command()

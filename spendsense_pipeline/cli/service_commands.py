@@ -11,13 +11,12 @@ from spendsense_pipeline.cli.frame import app
 from spendsense_pipeline.cli.output import Shown, cell, columns
 from spendsense_pipeline.cli.runtime import governance_of
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.settings import Settings
+from spendsense_pipeline.settings import THIS_MACHINE, Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 TOKEN_SCOPES = ("feed:read", "consent:write", "events:write", "ingest:write", "review")
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @app.command(cls=click.Command)
@@ -31,7 +30,7 @@ def serve(host: str, port: int, tls_certificate: str | None, tls_key: str | None
     settings = Settings()
     from spendsense_pipeline.governance import policy
 
-    local = host in LOOPBACK and trusted_proxy is None
+    local = host in THIS_MACHINE and trusted_proxy is None
     if bool(tls_certificate) != bool(tls_key):
         raise click.UsageError("TLS needs both --tls-certificate and --tls-key.")
     if not local and not tls_certificate and trusted_proxy is None:
@@ -194,7 +193,6 @@ def feedback(template: str | None, reference: str | None, operator_id: str | Non
         engine, who, _ = runtime.decider(settings, operator_id)
         cleared = endings.clear_hold(engine, reference, who, runtime.now(), note=note)
         return Shown(cleared, [f"{cleared['template_id']}: no longer held"])
-        return None
     with runtime.reading(settings) as session:
         rows = events.by_wording(session, template_id=template)
         held = endings.holds(session)

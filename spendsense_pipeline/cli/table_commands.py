@@ -2,6 +2,8 @@
 
 import datetime as dt
 import json
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import click
 
 from spendsense_pipeline.cli import runtime
 from spendsense_pipeline.cli.frame import Folder, app, as_of_option
-from spendsense_pipeline.cli.output import Shown, columns, progress
+from spendsense_pipeline.cli.output import Shown, columns, progress, wants_json
 from spendsense_pipeline.cli.runtime import dagster_instance, day_of
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.personas.trust import REASONS
@@ -18,6 +20,9 @@ from spendsense_pipeline.settings import Settings
 
 STATEMENTS = ("ofx", "camt053", "mt940")
 """The formats of `ingest.statements`, which is loaded where one is asked for."""
+
+REGISTERED = ("registered", "replaced", "unchanged", "suppressed", "refused", "withdrawn")
+"""What `run` says of the drafts of a date."""
 
 GENERATION = (
     *("model", "situations_asked_for", "situations_kept_before", "situations_written", "situations_failed"),
@@ -61,23 +66,15 @@ def generate(
     setting = f"-raw-{raw}-{evidence or 'bare'}" if raw else "-hard" if hard else ""
     folder = out or Settings().data / "generated" / f"{users}-users-seed-{seed}-{day}{setting}"
 
-    def report(made: int) -> None:
-        progress(made, users, "people made")
-
+    how: dict[str, Any] = {"as_of": day, "days": days, "report": lambda made: progress(made, users, "people made")}
     if raw:
-        batch = synthetic.generate_raw(
-            users, seed, as_of=day, days=days, country=raw, evidence=evidence or "bare", report=report
-        )
+        batch = synthetic.generate_raw(users, seed, country=raw, evidence=evidence or "bare", **how)
     else:
-        batch = synthetic.generate(users, seed, as_of=day, days=days, hard=hard, report=report)
+        batch = synthetic.generate(users, seed, hard=hard, **how)
     synthetic.write(batch, folder)
-    payload: dict[str, Any] = {
-        "path": str(folder),
-        "seed": seed,
-        "as_of": day,
-        "rows": {name: len(table) for name, table in batch.tables.items()},
-    }
-    return Shown(payload, [f"{n:>9,} {name}" for name, n in payload["rows"].items()] + [f"in {folder}"])
+    rows = {name: len(table) for name, table in batch.tables.items()}
+    payload = {"path": str(folder), "seed": seed, "as_of": day, "rows": rows}
+    return Shown(payload, [*(f"{n:>9,} {name}" for name, n in rows.items()), f"in {folder}"])
 
 
 @app.command()
@@ -221,23 +218,21 @@ def run(as_of: dt.datetime | None, first: dt.datetime | None, last: dt.datetime 
         "as_of": day,
         "rows": ran.rows,
         **{name: ran.metadata["situations"].get(name, 0) for name in ("not_drafted", *REASONS)},
-        **{name: queue[name] for name in ("registered", "replaced", "unchanged", "suppressed", "refused", "withdrawn")},
+        **{name: queue[name] for name in REGISTERED},
     }
     if settings.generator == "openai":
         payload["generation"] = {
             name: value for name, value in ran.metadata["education_templates"].items() if name in GENERATION
         }
-    return Shown(
-        payload,
-        [
-            f"{day}, run {ran.run_id}",
-            *(f"{n:>9,} {name}" for name, n in payload["rows"].items()),
-            f"registered {payload['registered']}, replaced {payload['replaced']}, unchanged {payload['unchanged']}, "
-            f"suppressed {payload['suppressed']}, refused {payload['refused']}, withdrawn {payload['withdrawn']}",
-            *_lines_of_not_drafted(payload, settings.stale_days),
-            *_model_lines(payload.get("generation")),
-        ],
-    )
+
+    def lines() -> Iterator[str]:
+        yield f"{day}, run {ran.run_id}"
+        yield from (f"{n:>9,} {name}" for name, n in ran.rows.items())
+        yield ", ".join(f"{name} {queue[name]}" for name in REGISTERED)
+        yield from _lines_of_not_drafted(payload, settings.stale_days)
+        yield from _model_lines(payload.get("generation"))
+
+    return Shown(payload, lines())
 
 
 def _run_range(first: dt.date, last: dt.date) -> Shown:
@@ -247,19 +242,11 @@ def _run_range(first: dt.date, last: dt.date) -> Shown:
     settings = Settings()
     with dagster_instance(settings) as instance:
         ran = launch.refresh_range(build_defs(settings), instance, first, last)
-    payload: dict[str, Any] = {
-        "run_id": ran.run_id,
-        "from": first,
-        "to": last,
-        "dates": (last - first).days + 1,
-        "rows": ran.rows,
-    }
+    dates = (last - first).days + 1
+    rows = [f"{n:>9,} {name}" for name, n in ran.rows.items()]
     return Shown(
-        payload,
-        [
-            f"{first} to {last}, {payload['dates']} dates, run {ran.run_id}",
-            *(f"{n:>9,} {name}" for name, n in ran.rows.items()),
-        ],
+        {"run_id": ran.run_id, "from": first, "to": last, "dates": dates, "rows": ran.rows},
+        [f"{first} to {last}, {dates} dates, run {ran.run_id}", *rows],
     )
 
 
@@ -286,3 +273,30 @@ def _model_lines(found: Mapping[str, Any] | None) -> Iterator[str]:
     if found["situations_served_by_library"]:
         yield f"{found['situations_served_by_library']} situations are served by the library; the next run asks again"
     yield from (f"  {one['situation']}: {one['problem']}" for one in found.get("problems", []))
+
+
+@app.command("compile")
+def compile_kernels() -> Shown:
+    """Compile the kernels of the signals ahead: once per version, or the first large run does it (half a minute).
+
+    They are kept in $SPENDSENSE_KERNELS, by default `kernels` in the data folder.
+
+    With --json: {path, version, compiled, seconds}; compiled is false where they were there already.
+    """
+    from spendsense_pipeline.features import compilation, compiled
+
+    def report(message: str) -> None:
+        if not wants_json():
+            sys.stderr.write(f"{message}\n")
+
+    folder, started = Settings().kernels_folder, time.monotonic()
+    ready = compiled.ready(folder) is not None
+    compilation.make_ready(folder, report)
+    payload = {
+        "path": str(folder),
+        "version": compiled.version(),
+        "compiled": not ready,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    done = "were there already" if ready else f"compiled in {payload['seconds']:.0f} s"
+    return Shown(payload, [f"kernels of version {payload['version']} {done}, in {folder}"])

@@ -17,10 +17,9 @@ from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.defs import plots
 from spendsense_pipeline.defs.documentation import as_of, daily
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.experiments import sentences
+from spendsense_pipeline.experiments import summary
 from spendsense_pipeline.experiments.arms import deal, eligible, strata
-from spendsense_pipeline.experiments.definition import Experiment, experiments_in, of_record
-from spendsense_pipeline.experiments.outcome_metrics import METRICS
+from spendsense_pipeline.experiments.definition import METRICS, Experiment, experiments_in, of_record
 from spendsense_pipeline.experiments.outcomes import History, baseline, outcomes
 from spendsense_pipeline.experiments.uplift import assignment_faults
 from spendsense_pipeline.experiments.uplift import uplift as compared
@@ -148,7 +147,7 @@ def uplift(
         found.append(result)
         faults += [f"{row['name']}: {fault}" for fault in assignment_faults(experiment, assigned)]
         primary: list[dict[str, Any]] = result[result["family"] == "primary"].to_dict("records")  # type: ignore[assignment] # its keys are column names
-        said += [f"- **{row['name']}**: {sentences.sentence(one, experiment)}" for one in primary]
+        said += [f"- **{row['name']}**: {summary.sentence(one, experiment)}" for one in primary]
     rows = _of_contract("uplift", found, day)
     context.add_output_metadata(
         {

@@ -23,7 +23,7 @@ from spendsense_pipeline.governance import consent, credentials, queue, registra
 from spendsense_pipeline.governance import evaluation_records as records
 from spendsense_pipeline.governance import wordings as templates
 from spendsense_pipeline.governance.database import reading
-from spendsense_pipeline.governance.evidence import evidence
+from spendsense_pipeline.governance.database_frames import evidence
 from spendsense_pipeline.governance.models import SCOPES, Decision
 from spendsense_pipeline.profiles import require_customer
 from spendsense_pipeline.recommendations.guardrails import review_draft

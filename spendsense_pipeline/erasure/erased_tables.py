@@ -6,6 +6,7 @@ A file is replaced by itself without the rows, whole or not at all, in a folder 
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,13 @@ def empty_warehouse(root: str, erased: Erased, pseudonyms: set[str]) -> dict[str
             filesystem.rm_file(path)
     paths = _parquet(filesystem, folder)
     raw = [path for path in paths if _table(folder, path) in RAW]
-    spots = {spot for path in raw for spot in _spots(filesystem, path, _table(folder, path), erased)}
+    spots: set[tuple[Any, ...]] = set()  # the places of the landed rows that go
+    for path in raw:
+        for batch in _batches(filesystem, path, {*SPOT, *OWNERS}):
+            fates = erased.fates(batch, _table(folder, path).removeprefix("raw_"))
+            spots.update(_spots_of(batch.filter(pc.equal(fates, GOES))))
     marks: dict[str, Mark] = {
-        "quarantined_rows": lambda batch: _at(spots, batch),
+        "quarantined_rows": lambda batch: pa.array([row in spots for row in _spots_of(batch)], pa.bool_()),
         "experiment_outcomes": lambda batch: pc.is_in(
             batch.column("pseudonym"), value_set=pa.array(sorted(pseudonyms), pa.string())
         ),
@@ -95,8 +100,10 @@ def empty_warehouse(root: str, erased: Erased, pseudonyms: set[str]) -> dict[str
     removed: dict[str, int] = {}
     for path in [*(path for path in paths if path not in raw), *raw]:
         table = _table(folder, path)
-        if path in raw:
-            count = _without_landed(filesystem, path, table, erased)
+        if path in raw:  # what is of accounts that others hold, too, stays without the customer's id
+            landed = table.removeprefix("raw_")
+            theirs = partial(lambda landed, batch: pc.not_equal(erased.fates(batch, landed), STAYS), landed)
+            count = _without(filesystem, path, theirs, partial(erased.released, table=landed))
         else:
             count = _without(filesystem, path, marks.get(table, erased.owns))
         if count:
@@ -138,27 +145,9 @@ def _table(folder: str, path: str) -> str:
     return path[len(folder) :].strip("/").split("/")[0].removesuffix(".parquet")
 
 
-def _spots(filesystem: Any, path: str, table: str, erased: Erased) -> Iterator[tuple[Any, ...]]:
-    """The places of the landed rows that go."""
-    for batch in _batches(filesystem, path, {*SPOT, *OWNERS}):
-        gone = pc.equal(erased.fates(batch, table.removeprefix("raw_")), GOES)
-        yield from (tuple(row[name] for name in SPOT) for row in batch.filter(gone).to_pylist())
-
-
-def _at(spots: set[tuple[Any, ...]], batch: pa.RecordBatch) -> pa.BooleanArray:
-    rows = zip(*(batch.column(name).to_pylist() for name in SPOT), strict=True)
-    return pa.array([row in spots for row in rows], pa.bool_())
-
-
-def _without_landed(filesystem: Any, path: str, table: str, erased: Erased) -> int:
-    """As `_without`, of rows as landed: those of accounts that others hold, too, stay without the customer's id."""
-    table = table.removeprefix("raw_")
-    return _without(
-        filesystem,
-        path,
-        lambda batch: pc.not_equal(erased.fates(batch, table), STAYS),
-        lambda batch: erased.released(batch, table),
-    )
+def _spots_of(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
+    """The place of each row."""
+    return zip(*(batch.column(name).to_pylist() for name in SPOT), strict=True)
 
 
 def _marked(filesystem: Any, path: str, theirs: Mark) -> int:

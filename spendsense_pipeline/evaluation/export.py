@@ -91,7 +91,10 @@ def analytics_export(
     described: dict[str, dict[str, Any]] = {}
     for name, allowed in EXPORTED.items():
         table = tables[name]
-        frame = _leaving(name, _read_export(table) if isinstance(table, str) else table, allowed, as_of, agreed)
+        if isinstance(table, str):
+            filesystem, target = fsspec.core.url_to_fs(table)
+            table = to_frame(pq.read_table(target, filesystem=filesystem))  # the path may be a folder of parts
+        frame = _leaving(name, table, allowed, as_of, agreed)
         files[f"{name}.parquet"] = content = _parquet_bytes(name, frame)
         described[name] = {
             "file": f"{name}.parquet",
@@ -198,12 +201,6 @@ def _leaving(
         kept = kept[kept["user_id"].isin(agreed)]
     by = next(key for key in ("recommendation_id", "user_id", "metric") if key in kept)
     return kept.sort_values(by, kind="stable", ignore_index=True)
-
-
-def _read_export(path: str) -> pd.DataFrame:
-    """A stored table; the path may be a folder of parts."""
-    filesystem, target = fsspec.core.url_to_fs(path)
-    return to_frame(pq.read_table(target, filesystem=filesystem))
 
 
 def _parquet_bytes(name: str, frame: pd.DataFrame) -> bytes:

@@ -15,8 +15,10 @@ import datetime as dt
 import functools
 import json
 import math
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
@@ -45,29 +47,9 @@ VERIFIED_DAYS: Final = 30
 """How far back a day's evaluation verifies releases, figure by figure: a day's cost must not grow with all history.
 Of all releases `audit verify` holds texts and decisions against the chain, and the gate's check their consent."""
 
-DEFINITIONS: Final[dict[str, str]] = {
-    "customers": "customers with features on the day",
-    "customers_with_consent": "of them, those with live consent in at least one scope",
-    "coverage": "customers with live consent whose followed persona is no fallback and of whom at least three signals "
-    "are known, by customers with live consent",
-    "explainability": "drafts with a rationale whose every figure is the text of one of the draft's slots, by drafts",
-    "auditability": f"releases of the last {VERIFIED_DAYS} days whose stored consent, decision and text hash agree "
-    "with the release and whose every figure is in the signals stored with the text, by these releases",
-    "latency_ms_avg": "mean time a language model took for a template, milliseconds; null where the library wrote",
-    "latency_ms_p95": "95th percentile of the time a language model took for a template, milliseconds",
-    "offer_share": "drafted offers by drafts",
-    "offer_eligibility_rate": "drafted offers whose customer meets the product's published criteria, by drafted offers",
-    "education_to_offer_ratio": "drafted pieces of education by drafted offers",
-    "operator_agreement": "texts whose standing decision approves them unchanged, by decided texts",
-    "override_rate": "texts whose standing decision replaced them, by decided texts",
-    "rejection_rate": "texts whose standing decision rejects them, by decided texts",
-    "hours_to_decision_avg": "mean hours from entering the queue to the standing decision",
-    "hours_to_decision_median": "median hours from entering the queue to the standing decision",
-}
-_WINDOW_DEFINITIONS: Final = {
-    "matched": "customers whose persona by the {window}-day signals is {persona}, fallbacks left out",
-    "fallback": "customers whom no persona matched by the {window}-day signals",
-}
+DEFINITIONS: Final = tomllib.loads(Path(__file__).with_name("metrics.toml").read_text(encoding="utf-8"))
+OF_PERSONAS: Final[dict[str, str]] = DEFINITIONS.pop("persona")
+"""What each metric measures, by its name; of a persona's by window."""
 
 
 def evaluation_metrics(
@@ -95,8 +77,9 @@ def evaluation_metrics(
     timed = templates.drop_duplicates("template_id")["generation_ms"].dropna().astype(float)
     offers = drafts[drafts["content_type"] == "partner_offer"]
     education = drafts[drafts["content_type"] == "education"]
+    eligible = matches.loc[matches["eligible"].astype(bool), ["user_id", "product_id"]]
     standing = standing_decisions(decisions)
-    waited = (_moments(standing["decided_at"]) - _moments(standing["registered_at"])).dt.total_seconds() / 3600
+    waited = _hours_waited(standing)
 
     def decided(action: str) -> tuple[float, float]:
         return _sum(standing["action"] == action), len(standing)
@@ -110,7 +93,7 @@ def evaluation_metrics(
         "latency_ms_avg": _ratio(float(timed.sum()), len(timed)),
         "latency_ms_p95": (float(timed.quantile(0.95)) if len(timed) else None, None, None),
         "offer_share": _ratio(len(offers), len(drafts)),
-        "offer_eligibility_rate": _ratio(_eligible(offers, matches), len(offers)),
+        "offer_eligibility_rate": _ratio(len(offers.merge(eligible, on=["user_id", "product_id"])), len(offers)),
         "education_to_offer_ratio": _ratio(len(education), len(offers)),
         "operator_agreement": _ratio(*decided("approve")),
         "override_rate": _ratio(*decided("override")),
@@ -118,16 +101,16 @@ def evaluation_metrics(
         "hours_to_decision_avg": _ratio(round(float(waited.sum()), 6), len(standing)),
         "hours_to_decision_median": (float(waited.median()) if len(waited) else None, None, None),
     }
-    definitions = dict(DEFINITIONS)
+    definitions = {name: said.format(verified_days=VERIFIED_DAYS) for name, said in DEFINITIONS.items()}
     for window, personas in ((30, personas_30d), (180, personas_180d)):
         fallback = personas["is_fallback"].astype(bool)
         counts = personas.loc[~fallback, "persona"].value_counts()
         for persona in BY_PRIORITY:
             name = f"persona_{window}d_{persona}"
             rows[name] = (float(counts.get(persona, 0)), None, None)
-            definitions[name] = _WINDOW_DEFINITIONS["matched"].format(window=window, persona=persona)
+            definitions[name] = OF_PERSONAS["matched"].format(window=window, persona=persona)
         rows[f"persona_{window}d_fallback"] = (_sum(fallback), None, None)
-        definitions[f"persona_{window}d_fallback"] = _WINDOW_DEFINITIONS["fallback"].format(window=window)
+        definitions[f"persona_{window}d_fallback"] = OF_PERSONAS["fallback"].format(window=window)
     groups = list(fairness(followed(personas_30d, personas_180d), features_180d, drafts, consents, standing))
     metrics = [*rows, *(f"{g.measure}_by_{g.dimension}_{g.band.replace(' ', '_')}" for g in groups)]
     values = [*rows.values(), *(_ratio(g.numerator, g.denominator) for g in groups)]
@@ -222,7 +205,7 @@ def _band_of(values: pd.Series, bands: tuple[tuple[int, str], ...]) -> pd.Series
 def decisions_by_operator(decisions: pd.DataFrame) -> pd.DataFrame:
     """How each operator decided: operator_id, approve, override, reject (standing), undone, hours (median wait)."""
     standing = standing_decisions(decisions)
-    waited = (_moments(standing["decided_at"]) - _moments(standing["registered_at"])).dt.total_seconds() / 3600
+    waited = _hours_waited(standing)
     counted = pd.crosstab(standing["operator_id"], standing["action"])
     counted = counted.reindex(columns=["approve", "override", "reject"], fill_value=0)
     counted["undone"] = decisions[decisions["action"] == "undo"].groupby("operator_id").size()
@@ -234,7 +217,8 @@ def explained(drafts: pd.DataFrame) -> pd.Series:
     """For each draft, whether its rationale says something and every figure in it comes from the draft's slots."""
     said = [figures(rationale) for rationale in values(drafts["rationale"])]
     grounded = [
-        not claimed or set(claimed) <= _figures_shown(slots)
+        not claimed
+        or set(claimed) <= {one for slot in json.loads(slots).values() for one in figures(str(slot.get("shown", "")))}
         for claimed, slots in zip(said, values(drafts["slots"]), strict=True)
     ]
     return pd.Series(grounded, index=drafts.index, dtype=bool) & (drafts["rationale"].str.strip() != "")
@@ -321,16 +305,9 @@ def _covered(
     return chosen.loc[~chosen["is_fallback"].astype(bool) & (chosen["known"] >= SIGNALS_NEEDED), "user_id"]
 
 
-def _eligible(offers: pd.DataFrame, matches: pd.DataFrame) -> float:
-    """How many offers were drafted for a customer who meets the product's criteria."""
-    criteria = matches.loc[matches["eligible"].astype(bool), ["user_id", "product_id"]]
-    return float(len(offers.merge(criteria, on=["user_id", "product_id"])))
-
-
-def _figures_shown(slots: str) -> set[str]:
-    """The figures that a draft's slots show: slots are JSON, slot → {signal, value, shown}."""
-    filled: dict[str, dict[str, Any]] = json.loads(slots)
-    return {figure for slot in filled.values() for figure in figures(str(slot.get("shown", "")))}
+def _hours_waited(decisions: pd.DataFrame) -> pd.Series:
+    """From entering the queue to the decision."""
+    return (_moments(decisions["decided_at"]) - _moments(decisions["registered_at"])).dt.total_seconds() / 3600
 
 
 def _moments(times: pd.Series) -> pd.Series:

@@ -84,7 +84,11 @@ def operator_report(
     tables; each customer of the day has one row in ``personas_30d``.
     """
     lines = _lines(metrics, history)
+    pieces = templates.drop_duplicates("template_id")
+    wrote = pieces["model"].where(pieces["model"].notna(), pieces["generator"])
     standing = review.released - sum(review.recalls.values())
+    customers, live = set(personas_30d["user_id"]), review.consents
+    agreed = [customers & set(live.loc[live["scope"] == scope, "user_id"]) for scope in SCOPES]
     return _PAGE.render(
         as_of=as_of,
         generated_at=generated_at.astimezone(dt.UTC),
@@ -93,35 +97,38 @@ def operator_report(
         ages=review.ages,
         standing=standing,
         customers=len(personas_30d),
-        consent=_consent_counts(review.consents, personas_30d["user_id"]),
+        consent=[*agreed_to(*agreed), ("nothing", len(customers - set.union(*agreed)))],
         personas=_persona_counts(personas_30d, personas_180d, lines),
         sizes=(len(personas_30d), len(personas_180d)),
         movement=movement(personas_30d, personas_180d),
-        funnel=_funnel(review.statuses, review.released, standing),
+        funnel=[  # from everything that was ever registered to what customers may see
+            ("registered", sum(review.statuses.values())),
+            ("waiting", review.statuses.get("pending_approval", 0)),
+            ("approved or overridden", sum(review.statuses.get(status, 0) for status in ("approved", "overridden"))),
+            ("released", review.released),
+            ("released and standing", standing),
+        ],
         ended=[(status, review.statuses.get(status, 0)) for status in STATUSES if status not in OPEN],
         recalls=_most_first(review.recalls),
         feedback=list(review.feedback.items()),
         blocked=_most_first(review.blocked),
         refused=refused_offers(matches),
-        pieces=_pieces_by_writer(templates),
+        pieces=[(str(name), int(n)) for name, n in wrote.value_counts().items()],
         models=[_model(model) for model in review.models],
         decisions=review.decisions.to_dict("records"),
-        metrics=_metrics(metrics, lines),
-        fairness=_fairness_tables(metrics),
+        metrics=overall(metrics, lines),
+        fairness=fairness_tables(metrics),
         smallest=SMALLEST_GROUP,
         audit_head=review.audit_head,
     )
 
 
-def _consent_counts(consents: pd.DataFrame, customers: pd.Series) -> list[tuple[str, int]]:
-    """How many of the day's customers agreed to what."""
-    agreed = [set(consents.loc[consents["scope"] == scope, "user_id"]) for scope in SCOPES]
-    education, offers = (users & set(customers) for users in agreed)
+def agreed_to(education: set[str], offers: set[str]) -> list[tuple[str, int]]:
+    """How many customers agreed to what, of those who agreed to education and to offers."""
     return [
         ("education and offers", len(education & offers)),
         ("education only", len(education - offers)),
         ("offers only", len(offers - education)),
-        ("nothing", len(customers) - len(education | offers)),
     ]
 
 
@@ -159,17 +166,6 @@ def movement(personas_30d: pd.DataFrame, personas_180d: pd.DataFrame) -> list[tu
     return [(long, [int(counted.get((long, short), 0)) for short in names]) for long in names]
 
 
-def _funnel(statuses: Mapping[str, int], released: int, standing: int) -> list[tuple[str, int]]:
-    """From everything that was ever registered to what customers may see."""
-    return [
-        ("registered", sum(statuses.values())),
-        ("waiting", statuses.get("pending_approval", 0)),
-        ("approved or overridden", statuses.get("approved", 0) + statuses.get("overridden", 0)),
-        ("released", released),
-        ("released and standing", standing),
-    ]
-
-
 def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
 
@@ -184,13 +180,6 @@ def refused_offers(matches: pd.DataFrame) -> list[tuple[str, int, int]]:
         rows = np.array([reason in reasons for reasons in combinations])[combination]
         counted.append((reason, int(rows.sum()), len(np.unique(customer[rows]))))
     return sorted(counted, key=lambda one: -one[1])
-
-
-def _pieces_by_writer(templates: pd.DataFrame) -> list[tuple[str, int]]:
-    """Who wrote the day's pieces, and how many."""
-    pieces = templates.drop_duplicates("template_id")
-    wrote = pieces["model"].where(pieces["model"].notna(), pieces["generator"])
-    return [(str(name), int(n)) for name, n in wrote.value_counts().items()]
 
 
 def _model(spent: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,7 +210,8 @@ def _lines(metrics: pd.DataFrame, history: pd.DataFrame) -> dict[str, Line]:
     }
 
 
-def _metric_line(metric: str, rows: pd.DataFrame, width: float = 96, height: float = 20) -> Line:
+def _metric_line(metric: str, rows: pd.DataFrame) -> Line:
+    width, height = 96, 20
     values = [float(value) for value in rows["value"]]
     low, high = min(values), max(values)
     step = width / (len(values) - 1)
@@ -233,17 +223,25 @@ def _metric_line(metric: str, rows: pd.DataFrame, width: float = 96, height: flo
     return Line(" ".join(points), f"{len(values)} dates from {rows['as_of'].iloc[0]}, {ends}")
 
 
-def _metrics(metrics: pd.DataFrame, lines: Mapping[str, Line]) -> list[dict[Any, Any]]:
+def overall(metrics: pd.DataFrame, lines: Mapping[str, Line]) -> list[dict[Any, Any]]:
     """The metrics of everybody (not by group) as they are shown; personas have a table of their own."""
-    overall = metrics[metrics["dimension"].isna() & ~metrics["metric"].str.startswith("persona_")]
+    rows = metrics[metrics["dimension"].isna() & ~metrics["metric"].str.startswith("persona_")]
     return [
         {**row, "shown": metric_figure(row["metric"], row["value"]), "line": lines.get(row["metric"])}
-        for row in overall.to_dict("records")
+        for row in rows.to_dict("records")
     ]
 
 
-def _fairness_tables(metrics: pd.DataFrame) -> list[tuple[str, list[str], list[tuple[str, list[tuple[str, str]]]]]]:
-    """By dimension: (its name, the measures, [(band, (rate, size of the group) for each measure)])."""
+class GroupShown(NamedTuple):
+    """A group's rate, of how many, and the rate in thousandths; no rate of a group that is too small for one."""
+
+    rate: str
+    size: str
+    width: int = 0
+
+
+def fairness_tables(metrics: pd.DataFrame) -> list[tuple[str, list[str], list[tuple[str, list[GroupShown]]]]]:
+    """By dimension: (its name, the measures, [(band, a group for each measure)])."""
     grouped = metrics[metrics["dimension"].notna()]
     tables = []
     for dimension, rows in grouped.groupby("dimension", sort=False):
@@ -254,11 +252,10 @@ def _fairness_tables(metrics: pd.DataFrame) -> list[tuple[str, list[str], list[t
     return tables
 
 
-def _group_rate(row: Mapping[Any, Any]) -> tuple[str, str]:
-    """A group's rate and its size, unless the group is too small for either."""
+def _group_rate(row: Mapping[Any, Any]) -> GroupShown:
     if row["denominator"] < SMALLEST_GROUP:
-        return ("–", "") if not row["denominator"] else ("", f"fewer than {SMALLEST_GROUP}")
-    return f"{row['value']:.0%}", f"of {number(row['denominator'])}"
+        return GroupShown("", f"fewer than {SMALLEST_GROUP}") if row["denominator"] else GroupShown("–", "")
+    return GroupShown(f"{row['value']:.0%}", f"of {number(row['denominator'])}", round(row["value"] * 1000))
 
 
 def words(name: str) -> str:

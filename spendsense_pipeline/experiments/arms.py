@@ -13,8 +13,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from spendsense_pipeline.experiments.definition import Experiment
-from spendsense_pipeline.experiments.outcome_metrics import METRICS
+from spendsense_pipeline.experiments.definition import METRICS, Experiment
 
 THIRDS: Final = ("low", "middle", "high")
 HELP: Final = ("credit_counseling", "hardship_program")

@@ -1,21 +1,50 @@
 """An experiment as its file says it: read, refused where it cannot be run, and bound by a hash of what it says.
 
-Belongs here: the file's fields and what they must be. Does not belong here: whether it was registered before and who
-was assigned (``governance.experiment_records``).
+Belongs here: the file's fields and what they must be, and what experiments can measure (``metrics.toml``). Does not
+belong here: whether it was registered before and who was assigned (``governance.experiment_records``).
 """
 
 import hashlib
 import json
 import tomllib
+from dataclasses import dataclass
 from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.experiments.outcome_metrics import METRICS
 from spendsense_pipeline.insights.kinds import INSIGHTS
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a customer at a horizon; ``metrics.toml`` says what each field means.
+
+    ``of_texts``: only customers who may see a text of the experiment can have it.
+    """
+
+    name: str
+    label: str
+    unit: Literal["money", "fraction", "months", "streams", "days"]
+    how: Literal["sum", "level", "days", "cancelled", "event"]
+    better: Literal["lower", "higher"]
+    meaning: str
+    column: str = ""
+    divisor: str = ""
+    baseline: str = ""
+    of_texts: bool = False
+
+
+METRICS: Final = {
+    name: Metric(name=name, **said)
+    for name, said in tomllib.loads(
+        (files("spendsense_pipeline.experiments") / "metrics.toml").read_text(encoding="utf-8")
+    ).items()
+}
+"""Metrics by name."""
 
 HORIZONS = (30, 60, 90, 180)
 """Days after assignment at which outcomes are measured."""

@@ -55,7 +55,7 @@ def wordings(texts: pd.DataFrame, sentences: Mapping[str, Sequence[str]], writte
 
 
 def consent_texts(record: Iterable[Mapping[str, Any]], written_on: dt.date) -> str:
-    """The record of consent texts (rows of ``governance.consent_texts.record``), each with its words."""
+    """The record of consent texts (rows of ``governance.consent.texts``), each with its words."""
     return _page("consent_texts", written_on, record=record)
 
 

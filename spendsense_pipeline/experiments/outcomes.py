@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.evaluation.metrics import fairness_bands
-from spendsense_pipeline.experiments.definition import HORIZONS, Experiment
-from spendsense_pipeline.experiments.outcome_metrics import METRICS, Metric
+from spendsense_pipeline.experiments.definition import HORIZONS, METRICS, Experiment, Metric
 
 GRACE_DAYS: Final = 6
 """A horizon is measured on the first stored date from its day on, at most so many days later: a run may fail."""

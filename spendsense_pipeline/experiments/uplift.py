@@ -1,7 +1,7 @@
 """What an experiment found: each arm against the control, with its interval, or why there is no figure yet.
 
 Belongs here: which comparisons are made, when they may be looked at, which family of comparisons each is in. Does not
-belong here: the estimate itself (``statistics``) and the words about it (``sentences``).
+belong here: the estimate itself (``statistics``) and the words about it (``summary``).
 """
 
 import datetime as dt
@@ -13,8 +13,7 @@ import pandas as pd
 
 from spendsense_pipeline.experiments import statistics
 from spendsense_pipeline.experiments.arms import arm_at
-from spendsense_pipeline.experiments.definition import HORIZONS, Experiment
-from spendsense_pipeline.experiments.outcome_metrics import METRICS
+from spendsense_pipeline.experiments.definition import HORIZONS, METRICS, Experiment
 from spendsense_pipeline.experiments.outcomes import MEASURED, NOT_SHOWN
 
 SMALLEST_SUBGROUP: Final = 30

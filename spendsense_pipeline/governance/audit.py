@@ -17,10 +17,10 @@ from functools import cache
 from json.encoder import encode_basestring
 from typing import Any, Final
 
-from sqlalchemy import bindparam, exists, func, insert, select, update
+from sqlalchemy import bindparam, exists, func, select, update
 from sqlalchemy.orm import Session
 
-from spendsense_pipeline.governance.database import CHUNK, AnyRow, AnySelect, columns
+from spendsense_pipeline.governance.database import CHUNK, AnyRow, AnySelect, add_rows, columns
 from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
 from spendsense_pipeline.governance.lifecycle import text_is
 from spendsense_pipeline.governance.models import (
@@ -78,8 +78,8 @@ def record(session: Session, model: type[Chained], rows: Sequence[dict[str, Any]
         previous = entry["hash"] = sha256(canonical([entry[name] for name in CHAINED]))
         links.append(entry)
     session.execute(update(AuditHead).values(count=count, hash=previous))
-    session.execute(insert(model.__table__), list(rows))  # type: ignore[arg-type] # a Table, typed wider
-    session.execute(insert(AuditEntry.__table__), links)  # type: ignore[arg-type] # as above
+    add_rows(session, model, rows)
+    add_rows(session, AuditEntry, links)
 
 
 def record_one(session: Session, model: type[Chained], now: dt.datetime, **row: Any) -> None:
@@ -129,7 +129,11 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
     previous, seq = START, 0
     seen = dict.fromkeys(MODELS, 0)
     while some := session.execute(_links_after(), {"seq": seq, "chunk": CHUNK}).all():
-        covered = _covered_rows(session, some[0].seq, some[-1].seq)
+        between = {"first": some[0].seq, "last": some[-1].seq}
+        covered = {
+            kind: {row.seq: row for row in session.execute(_covered_by(model), between)}
+            for kind, model in MODELS.items()
+        }
         for one in some:
             seq += 1
             if problem := _link_problem(one, seq, previous, covered, erased):
@@ -203,17 +207,9 @@ def _link_problem(
     return None
 
 
-def _covered_rows(session: Session, first: int, last: int) -> dict[str, dict[int, AnyRow]]:
-    """The rows that the links from ``first`` to ``last`` speak of, by their place in the chain."""
-    return {
-        kind: {row.seq: row for row in session.execute(_covered_by(model), {"first": first, "last": last})}
-        for kind, model in MODELS.items()
-    }
-
-
 @cache
 def _covered_by(model: type[Chained]) -> AnySelect:
-    """seq, subject, json, and of a decision the hash and the text that it decided on."""
+    """The rows from place ``first`` to ``last``: seq, subject, json, and of a decision the hash and text decided on."""
     query: AnySelect = select(
         model.seq,
         getattr(model, model.audited.subject).label("subject"),

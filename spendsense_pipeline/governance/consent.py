@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, and_, func, insert, select, true, update
+from sqlalchemy import ColumnElement, Engine, Row, and_, func, select, true
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -19,6 +19,7 @@ from spendsense_pipeline.governance import audit, draft_events, endings, policy
 from spendsense_pipeline.governance.database import (
     AnyRow,
     AnySelect,
+    add_rows,
     chunks,
     columns,
     fields,
@@ -26,11 +27,19 @@ from spendsense_pipeline.governance.database import (
     matching,
     quoted,
     reading,
+    set_among,
     storable,
     writing,
 )
-from spendsense_pipeline.governance.encoding import identifier
-from spendsense_pipeline.governance.models import SCOPES, ConsentEvent, ConsentPeriod, Recommendation, Release
+from spendsense_pipeline.governance.encoding import identifier, sha256
+from spendsense_pipeline.governance.models import (
+    SCOPES,
+    ConsentEvent,
+    ConsentPeriod,
+    ConsentText,
+    Recommendation,
+    Release,
+)
 from spendsense_pipeline.governance.tombstones import require_not_erased
 
 Moment = dt.datetime | ColumnElement[dt.datetime]
@@ -116,12 +125,7 @@ def grant(
     live = _live_periods(session, user_id)
     renewed = [live[scope] for scope in scopes if scope in live]
     opened = _new_periods(session, [(user_id, scope, now) for scope in scopes if scope not in live], now)
-    if renewed:
-        session.execute(
-            update(ConsentPeriod)
-            .where(ConsentPeriod.consent_id.in_([period.consent_id for period in renewed]))
-            .values(renewed_at=now)
-        )
+    set_among(session, ConsentPeriod.consent_id, [period.consent_id for period in renewed], renewed_at=now)
     provenance = {"text_version": text_version, "channel": channel, "source": source, "actor": actor}
     events = [_event(period, "opened", now, granted_at=now, **provenance) for period in opened]
     events += [_event(period._mapping, "renewed", now, granted_at=now, **provenance) for period in renewed]
@@ -321,12 +325,9 @@ def _close(
     """
     voided: _Ids = defaultdict(list)
     recalled: _Ids = defaultdict(list)
-    for some in chunks([period.consent_id for period in periods]):
-        session.execute(
-            update(ConsentPeriod)
-            .where(ConsentPeriod.consent_id.in_(some), ConsentPeriod.closed_at.is_(None))
-            .values(closed_at=now)
-        )
+    ids = [period.consent_id for period in periods]
+    set_among(session, ConsentPeriod.consent_id, ids, closed_at=now)
+    for some in chunks(ids):
         for row in draft_events.close(session, Recommendation.consent_id.in_(some), "voided", now):
             voided[row["consent_id"]].append(row["recommendation_id"])
     events = [
@@ -339,7 +340,7 @@ def _close(
         for period in periods
     ]
     audit.record(session, ConsentEvent, events, now)
-    for some in chunks([period.consent_id for period in periods]):
+    for some in chunks(ids):
         released = endings.standing(session, Release.consent_id.in_(some))
         endings.end(session, released, reason, now)
         for release in released:
@@ -382,8 +383,7 @@ def _new_periods(
                 "closed_at": now if closed else None,
             }
         )
-    if periods:
-        session.execute(insert(ConsentPeriod.__table__), periods)  # type: ignore[arg-type] # a Table, typed wider
+    add_rows(session, ConsentPeriod, periods)
     return periods
 
 
@@ -424,3 +424,46 @@ def _require_scopes(user_id: str, scopes: Sequence[str], *texts: str) -> None:
         raise SpendSenseError(
             f"the customer's id {quoted(user_id)} or a text beside it cannot be stored", code="invalid_text"
         )
+
+
+def register_text(engine: Engine, version: str, content: str, now: dt.datetime) -> str:
+    """Keep the text of a version; returns its SHA-256. The same text again changes nothing.
+
+    Raises ``consent_text_changed`` where the version has another text, ``invalid_text`` where one cannot be stored.
+    """
+    if not (is_name(version) and content.strip() and storable(content)):
+        raise SpendSenseError("a consent text needs a version's name and words that can be stored", code="invalid_text")
+    digest = sha256(content)
+    with writing(engine) as session:
+        known = session.get(ConsentText, version)
+        if known is not None and known.digest != digest:
+            raise SpendSenseError(
+                f"version {quoted(version)} was registered with other words on {known.registered_at:%Y-%m-%d}; "
+                "customers agreed to those: give the new text a new version",
+                code="consent_text_changed",
+            )
+        if known is None:
+            said = {"content": content, "digest": digest, "registered_at": now}
+            audit.record_one(session, ConsentText, now, version=version, **said)
+    return digest
+
+
+def texts(session: Session) -> list[dict[str, Any]]:
+    """Every version that anybody agreed to or that has a text: version, agreements, first, last (moments), content and
+    digest (None where no text was registered)."""
+    agreed = ConsentEvent.action.in_(("opened", "renewed"))
+    version = func.coalesce(ConsentEvent.text_version, "unstated")
+    counted = select(
+        version, func.count(), func.min(ConsentEvent.recorded_at), func.max(ConsentEvent.recorded_at)
+    ).where(agreed)
+    uses = {name: rest for name, *rest in session.execute(counted.group_by(version)).tuples()}
+    kept = {one.version: one for one in session.scalars(select(ConsentText))}
+    return [
+        {
+            "version": name,
+            **dict(zip(("agreements", "first", "last"), uses.get(name, (0, None, None)), strict=True)),
+            "content": kept[name].content if name in kept else None,
+            "digest": kept[name].digest if name in kept else None,
+        }
+        for name in sorted({*uses, *kept})
+    ]

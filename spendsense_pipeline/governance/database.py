@@ -11,12 +11,26 @@ a person. Does not belong here: any table's rules.
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, Select, create_engine, event, func, make_url, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+    update,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -280,8 +294,29 @@ def require_reason(reason: str, missing: str, *others: str) -> None:
         raise SpendSenseError("the reason, or a name beside it, cannot be stored", code="invalid_text")
 
 
-def rows_changed(session: Session, statement: Any, rows: list[dict[str, Any]]) -> None:
-    """Run the update for each of ``rows``, which must change exactly one."""
+def add_rows(session: Session, model: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the rows, if there are any."""
+    if rows:
+        session.execute(insert(model.__table__), rows)
+
+
+def set_among(session: Session, column: Any, values: Iterable[Any], **changes: Any) -> None:
+    """Change the rows in which the column has one of the values, however many these are."""
+    for some in chunks(values):
+        statement = update(column.class_).where(column.in_(some)).values(**changes)
+        session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def compare_and_set(
+    session: Session, model: Any, rows: list[dict[str, Any]], *as_read: ColumnElement[bool], **changes: Any
+) -> None:
+    """Change the row of each recommendation ``of``, which must be as it was read.
+
+    ``rows`` hold ``of``, the parameters of the conditions, and the columns that change to something else in each.
+    """
+    if not rows:
+        return
+    statement = update(model.__table__).where(model.recommendation_id == bindparam("of"), *as_read).values(**changes)
     changed: int = session.connection().execute(statement, rows).rowcount
     if changed != len(rows):
         raise SpendSenseError(

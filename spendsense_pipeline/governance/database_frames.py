@@ -1,17 +1,20 @@
-"""What drafting and evaluation read from the governance database, as pandas frames.
+"""What drafting and evaluation read from the governance database, as pandas frames; and from frames what is kept in it
+beside the texts of a day.
 
 Kept apart because pandas takes its time to load: commands on the database alone never come here.
 """
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping, Sequence, Set
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import Date, Integer, String, and_, case, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
+from spendsense_pipeline.frames import records, values
 from spendsense_pipeline.governance import consent, experiment_records
 from spendsense_pipeline.governance.database import CHUNK, AnyRow, AnySelect, columns
 from spendsense_pipeline.governance.lifecycle import hash_of, status_at, text_is, wording_held
@@ -187,3 +190,33 @@ def _frame_of(rows: Sequence[AnyRow], kinds: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(
         {name: pd.Series(column, dtype=kind) for (name, kind), column in zip(kinds.items(), found, strict=True)}
     )
+
+
+def evidence(
+    features_30d: pd.DataFrame, features_180d: pd.DataFrame, streams: pd.DataFrame
+) -> Callable[[Collection[str]], dict[str, dict[str, Any]]]:
+    """What texts rest on, for whichever customers are asked about: the signals of both windows and the recurring
+    streams of each.
+
+    Stored with the texts, so that a correction of the data later cannot rewrite why something was said. Composed only
+    for those who get a new text; most days that is one customer in eight.
+    """
+    tables = [(frame, values(frame["user_id"])) for frame in (features_30d, features_180d, streams)]
+
+    def of(customers: Collection[str]) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {user_id: {"features": {}, "streams": []} for user_id in customers}
+        kept = [
+            frame[np.array([user_id in found for user_id in owners], dtype=bool)].drop(columns="as_of")
+            for frame, owners in tables
+        ]
+        # As JSON holds it, days are text.
+        short, longer, repeated = (
+            records(frame.astype({name: "str" for name in frame if frame[name].dtype == object})) for frame in kept
+        )
+        for row in [*short, *longer]:
+            found[row.pop("user_id")]["features"][str(row.pop("window_days"))] = row
+        for row in repeated:
+            found[row.pop("user_id")]["streams"].append(row)
+        return found
+
+    return of

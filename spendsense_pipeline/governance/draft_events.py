@@ -8,11 +8,11 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, bindparam, select, tuple_
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.database import chunks, columns, matching, rows_changed
+from spendsense_pipeline.governance.database import add_rows, chunks, columns, compare_and_set, matching, set_among
 from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
 from spendsense_pipeline.governance.models import OPEN, DraftEvent, Recommendation, RecommendationText
 from spendsense_pipeline.governance.present import EVIDENCE
@@ -66,23 +66,22 @@ def write_texts(session: Session, texts: Sequence[dict[str, Any]]) -> None:
     """Keep these texts, rows of ``RecommendationText``. The words of one that is kept already stand, and the
     guardrails' newer word on them counts.
     """
-    text = RecommendationText.__table__
     key = (RecommendationText.recommendation_id, RecommendationText.content_hash)
     there = {
         (name, hashed)
         for name, hashed in matching(session, select(*key), key[0], [row["recommendation_id"] for row in texts])
     }
-    unseen = [row for row in texts if (row["recommendation_id"], row["content_hash"]) not in there]
+    add_rows(
+        session,
+        RecommendationText,
+        [row for row in texts if (row["recommendation_id"], row["content_hash"]) not in there],
+    )
     judged = [
         {"of": row["recommendation_id"], "hashed": row["content_hash"], **{name: row[name] for name in JUDGED}}
         for row in texts
         if (row["recommendation_id"], row["content_hash"]) in there
     ]
-    if unseen:
-        session.execute(insert(text), unseen)  # type: ignore[arg-type] # a Table, typed wider
-    if judged:
-        same = (text.c.recommendation_id == bindparam("of"), text.c.content_hash == bindparam("hashed"))
-        rows_changed(session, update(text).where(*same), judged)  # type: ignore[arg-type] # a Table, typed wider
+    compare_and_set(session, RecommendationText, judged, RecommendationText.content_hash == bindparam("hashed"))
 
 
 def stored_evidence(session: Session, texts: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -105,13 +104,8 @@ def close(session: Session, which: ColumnElement[bool], status: str, now: dt.dat
     rows: list[Mapping[Any, Any]] = [
         row._mapping for row in session.execute(query.order_by(Recommendation.recommendation_id))
     ]
-    for some in chunks([row["recommendation_id"] for row in rows]):
-        session.execute(
-            update(Recommendation)
-            .where(Recommendation.recommendation_id.in_(some))
-            .values(status=status, status_at=now),
-            execution_options={"synchronize_session": False},
-        )
+    ids = [row["recommendation_id"] for row in rows]
+    set_among(session, Recommendation.recommendation_id, ids, status=status, status_at=now)
     record(session, status, rows, now)
     return rows
 

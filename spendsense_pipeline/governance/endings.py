@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Container, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Engine, and_, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Engine, and_, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
@@ -17,17 +17,18 @@ from spendsense_pipeline.governance import audit, credentials, draft_events, ope
 from spendsense_pipeline.governance.database import (
     AnyRow,
     AnySelect,
-    chunks,
+    add_rows,
     counts_by,
     fields,
     is_name,
     matching,
     quoted,
     require_reason,
+    set_among,
     writing,
 )
 from spendsense_pipeline.governance.encoding import identifier, sha256
-from spendsense_pipeline.governance.lifecycle import Wording, has_wording, release_stands
+from spendsense_pipeline.governance.lifecycle import Wording, has_wording, release_stands, wording_named, wording_of
 from spendsense_pipeline.governance.models import (
     OPEN,
     Decision,
@@ -98,11 +99,7 @@ def end(
     said = {"cause": cause, "recalled_at": now, "order_id": order_id}
     ends = [fields(row, "release_id recommendation_id") | said for row in releases]
     audit.record(session, Recall, ends, now)
-    for some in chunks([row.release_id for row in releases]):
-        session.execute(
-            update(Release).where(Release.release_id.in_(some)).values(ended_at=now),
-            execution_options={"synchronize_session": False},
-        )
+    set_among(session, Release.release_id, [row.release_id for row in releases], ended_at=now)
 
 
 def end_replaced(session: Session, user_ids: Sequence[str], now: dt.datetime) -> list[str]:
@@ -140,7 +137,8 @@ def recall(
     ``target`` and ``subject``: a ``recommendation``, a ``template`` (T@HASH), a ``product``, or what an ``operator``
     decided since ``since``. Standing approvals of the wordings, or that the operator gave since, end too. ``actor`` is
     an active admin, or ``local``.
-    Raises ``reason_required``, ``unknown_operator``, ``not_permitted``, ``invalid_recall`` and ``nothing_to_recall``.
+    Raises ``reason_required``, ``unknown_operator``, ``not_permitted``, ``invalid_recall``, ``unknown_template`` and
+    ``nothing_to_recall``.
     """
     require_reason(reason, "a recall needs its reason; it stays on record")
     if target not in TARGETS or not is_name(subject) or (target == "operator") != (since is not None):
@@ -186,15 +184,9 @@ def hold(session: Session, wording: Wording, cause: str, recommendation_id: str,
     if session.scalar(select(exists().where(of_it, WordingHold.cleared_at.is_(None)))):
         return False
     before = session.scalar(select(func.count()).select_from(WordingHold).where(of_it))
-    row = {
-        "hold_id": identifier("hld", f"{wording} {before}"),
-        "template_id": wording[0],
-        "template_hash": wording[1],
-        "cause": cause,
-        "recommendation_id": recommendation_id,
-        "opened_at": now,
-    }
-    session.execute(insert(WordingHold), [row])
+    said = {"cause": cause, "recommendation_id": recommendation_id, "opened_at": now}
+    hold_id = identifier("hld", f"{tuple(wording)} {before}")
+    add_rows(session, WordingHold, [{"hold_id": hold_id, **wording._asdict(), **said}])
     return True
 
 
@@ -216,8 +208,7 @@ def clear_hold(engine: Engine, reference: str, operator_id: str, now: dt.datetim
         if len(held) != 1 or not seen:
             raise SpendSenseError(f"no single wording {quoted(reference)} is held", code="not_held")
         (one,) = held
-        wording = one.template_id, one.template_hash
-        operators.require_may_decide(session, operator_id, wording, now, besides="admin")
+        operators.require_may_decide(session, operator_id, wording_of(one), now, besides="admin")
         one.cleared_at, one.cleared_by, one.note = now, operator_id, note
         return fields(one, "hold_id template_id template_hash")
 
@@ -229,8 +220,7 @@ def holds(session: Session) -> list[dict[str, Any]]:
     names = "hold_id template_id template_hash cause recommendation_id opened_at cleared_at cleared_by note"
     held = select(WordingHold).where(WordingHold.cleared_at.is_(None)).order_by(WordingHold.opened_at.desc())
     return [
-        fields(row, names)
-        | {"reference": f"{row.template_id}@{row.template_hash[:12]}", "said": _customer_words(session, row)}
+        fields(row, names) | {"reference": wording_of(row).reference, "said": _customer_words(session, row)}
         for row in session.scalars(held)
     ]
 
@@ -287,14 +277,7 @@ def _texts_meant(session: Session, target: str, subject: str, since: dt.datetime
     if target == "product":
         return Recommendation.product_id == subject
     if target == "template":
-        template_id, _, seen = subject.rpartition("@")
-        hashes = session.scalars(
-            select(Recommendation.template_hash).where(Recommendation.template_id == template_id).distinct()
-        )
-        meant = [one for one in hashes if len(seen) >= 12 and one.startswith(seen)]
-        if len(meant) != 1:
-            raise SpendSenseError(f"{quoted(subject)} names no wording; write T@HASH", code="unknown_template")
-        return has_wording((template_id, meant[0]))
+        return has_wording(wording_named(session, subject if "@" in subject else f"{subject}@"))
     decided = select(Decision.decision_id).where(
         Decision.operator_id == subject, Decision.decided_at >= since, Decision.action.in_(("approve", "override"))
     )

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Engine, and_, exists, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Engine, and_, exists, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, operators
-from spendsense_pipeline.governance.database import chunks, columns, fields, require_reason, writing
+from spendsense_pipeline.governance.database import columns, fields, require_reason, set_among, writing
 from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.models import (
     OPEN,
@@ -171,11 +171,7 @@ def mark_ghosts(session: Session, now: dt.datetime) -> int:
     ).all()
     rows: list[dict[str, Any]] = [{**row._mapping, "marked_at": now} for row in found]
     audit.record(session, Ghost, rows, now)
-    for some in chunks([row["recommendation_id"] for row in rows]):
-        session.execute(
-            update(Recommendation).where(Recommendation.recommendation_id.in_(some)).values(ghost=True),
-            execution_options={"synchronize_session": False},
-        )
+    set_among(session, Recommendation.recommendation_id, [row["recommendation_id"] for row in rows], ghost=True)
     return len(rows)
 
 

@@ -17,13 +17,16 @@ from spendsense_pipeline.durations import EVENT_AHEAD
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import endings
 from spendsense_pipeline.governance.database import adding, columns, counts_by, is_name, matching, storable, writing
-from spendsense_pipeline.governance.lifecycle import original_text
+from spendsense_pipeline.governance.lifecycle import original_text, wording_of
 from spendsense_pipeline.governance.models import EVENTS, FeedbackEvent, Recommendation, RecommendationText, Release
 
 MOST_AT_ONCE: Final = 1_000
 LONGEST_NOTE: Final = 1_000
 HOLDING: Final = ("wrong_figure", "complaint")
 """Events after which no text of the wording goes out until an operator looked."""
+_OF_RELEASE: Final = select(
+    *columns(Release, "release_id recommendation_id"), *columns(Recommendation, "user_id template_id template_hash")
+).join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
 
 
 def record(
@@ -44,7 +47,8 @@ def record(
         if not _is_event(event, now):
             refused.append(_refusal(event, "invalid_event"))
             continue
-        row = _event_row(event, now, source)
+        row: dict[str, Any] = {name: event.get(name) for name in ("event_id", "release_id", "kind", "note")}
+        row |= {"source": source, "occurred_at": event.get("occurred_at") or now, "received_at": now}
         before = valid.setdefault(row["event_id"], row)
         if before is not row and _same_event(before, row):
             duplicate += 1
@@ -53,7 +57,8 @@ def record(
     # Only what holds a wording concerns the gate, and has to wait for its turn in the one order of writes.
     way_in = writing if any(row["kind"] in HOLDING for row in valid.values()) else adding
     with way_in(engine) as session:
-        releases = _releases(session, {row["release_id"] for row in valid.values()})
+        named = {row["release_id"] for row in valid.values()}
+        releases = {row.release_id: row for row in matching(session, _OF_RELEASE, Release.release_id, sorted(named))}
         for event_id, row in list(valid.items()):
             release = releases.get(row["release_id"])
             if release is None or user_id not in (None, release.user_id):
@@ -61,7 +66,8 @@ def record(
                 del valid[event_id]
             else:
                 row["user_id"] = release.user_id
-        there = _there(session, list(valid))
+        known = select(*columns(FeedbackEvent, "event_id release_id kind note"))
+        there = {row.event_id: row for row in matching(session, known, FeedbackEvent.event_id, list(valid))}
         new = _inserted(session, [row for name, row in sorted(valid.items()) if name not in there])
         for event_id, row in valid.items():
             if event_id in new:
@@ -75,9 +81,9 @@ def record(
             row = valid[event_id]
             if row["kind"] in HOLDING:
                 release = releases[row["release_id"]]
-                wording = (release.template_id, release.template_hash)
+                wording = wording_of(release)
                 if endings.hold(session, wording, row["kind"], release.recommendation_id, now):
-                    held.append(f"{wording[0]}@{wording[1][:12]}")
+                    held.append(wording.reference)
     return {"accepted": len(new), "duplicate": duplicate, "refused": refused, "held": held}
 
 
@@ -132,18 +138,6 @@ def _is_event(event: Mapping[str, Any], now: dt.datetime) -> bool:
     )
 
 
-def _event_row(event: Mapping[str, Any], now: dt.datetime, source: str) -> dict[str, Any]:
-    return {
-        "event_id": event["event_id"],
-        "release_id": event["release_id"],
-        "kind": event["kind"],
-        "note": event.get("note"),
-        "source": source,
-        "occurred_at": event.get("occurred_at") or now,
-        "received_at": now,
-    }
-
-
 def _same_event(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
     return all(one[name] == other[name] for name in ("release_id", "kind", "note"))
 
@@ -158,18 +152,6 @@ MESSAGES: Final = {
 
 def _refusal(event: Mapping[str, Any], code: str) -> dict[str, str]:
     return {"event_id": str(event.get("event_id"))[:400], "code": code, "message": MESSAGES[code]}
-
-
-def _releases(session: Session, ids: set[str]) -> dict[str, Any]:
-    rows = select(
-        *columns(Release, "release_id recommendation_id"), *columns(Recommendation, "user_id template_id template_hash")
-    ).join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
-    return {row.release_id: row for row in matching(session, rows, Release.release_id, sorted(ids))}
-
-
-def _there(session: Session, ids: Sequence[str]) -> dict[str, Any]:
-    rows = select(*columns(FeedbackEvent, "event_id release_id kind note"))
-    return {row.event_id: row for row in matching(session, rows, FeedbackEvent.event_id, ids)}
 
 
 def _inserted(session: Session, rows: list[dict[str, Any]]) -> set[str]:

@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from filelock import FileLock
-from sqlalchemy import Engine, func, insert, select, text
+from sqlalchemy import Engine, func, select, text
 from sqlalchemy.orm import Session
 
-from spendsense_pipeline.governance.database import fields, matching
+from spendsense_pipeline.governance.database import add_rows, fields, matching
 from spendsense_pipeline.governance.models import Decision, ModelGeneration, ModelTemplate, Recommendation
 from spendsense_pipeline.recommendations.generation import Generation, Template, faults
 from spendsense_pipeline.recommendations.guardrails import review_text
@@ -128,9 +128,8 @@ def keep(session: Session, generations: Sequence[Generation], now: dt.datetime, 
             }
             for place, template in enumerate(one.templates, start=1)
         ]
-    session.execute(insert(ModelGeneration), rows)
-    if pieces:
-        session.execute(insert(ModelTemplate), pieces)
+    add_rows(session, ModelGeneration, rows)
+    add_rows(session, ModelTemplate, pieces)
 
 
 @contextmanager

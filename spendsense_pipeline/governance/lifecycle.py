@@ -5,16 +5,68 @@ Belongs here: statuses, and the SQL conditions that ask for them. Does not belon
 """
 
 import datetime as dt
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, exists
+from sqlalchemy import ColumnElement, and_, case, exists, select
+from sqlalchemy.orm import Session
 
+from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance.database import storable
 from spendsense_pipeline.governance.models import OPEN, Recall, Recommendation, RecommendationText, Release, WordingHold
 from spendsense_pipeline.recommendations.identity import content_hash
 
-Wording = tuple[str, str]
-"""template_id and template_hash."""
+SHORTEST_HASH = 12
+"""Characters of a hash that name a text or a wording: what `spendsense queue` and `templates` print."""
+
+
+class Wording(NamedTuple):
+    """A piece or an offer's form in one exact version."""
+
+    template_id: str
+    template_hash: str
+
+    @property
+    def reference(self) -> str:
+        """How people name it: T@HASH, of the hash as much as names it."""
+        return f"{self.template_id}@{self.template_hash[:SHORTEST_HASH]}"
+
+
+def wording_of(row: Any) -> Wording:
+    """The wording that a row is about."""
+    return Wording(row.template_id, row.template_hash)
+
+
+def wording_named(session: Session, reference: str) -> Wording:
+    """The wording that ``T@HASH`` means, among all that were ever registered.
+
+    Raises ``hash_required`` and ``unknown_template``.
+    """
+    template_id, _, seen = reference.rpartition("@")
+    if not template_id:
+        raise SpendSenseError(
+            f"{reference!r} names no wording; write T@HASH as `spendsense templates` shows it", code="hash_required"
+        )
+    hashes: Sequence[str] = []
+    if storable(reference):
+        hashes = session.scalars(
+            select(Recommendation.template_hash).where(Recommendation.template_id == template_id).distinct()
+        ).all()
+    meant = [one for one in hashes if names_hash(seen, one)]
+    if len(meant) != 1:
+        known = ", ".join(f"@{one[:SHORTEST_HASH]}" for one in hashes) or "none"
+        raise SpendSenseError(
+            f"no draft of {template_id!r} has the words @{seen[:64]} (known: {known}); `spendsense templates` shows "
+            "what waits",
+            code="unknown_template",
+        )
+    return Wording(template_id, meant[0])
+
+
+def names_hash(seen: str, whole: str) -> bool:
+    """Whether what an operator wrote behind the @ is this hash, or enough of its beginning."""
+    return seen == whole or (len(seen) >= SHORTEST_HASH and whole.startswith(seen))
+
 
 DECIDED = ("approved", "overridden")
 """The statuses that an operator gives to what may go out."""
@@ -63,7 +115,7 @@ def hash_of(text: Mapping[Any, Any]) -> str:
 
 def has_wording(wording: Wording, row: Any = Recommendation) -> ColumnElement[bool]:
     """The SQL condition that a row is about this wording."""
-    return and_(row.template_id == wording[0], row.template_hash == wording[1])
+    return and_(row.template_id == wording.template_id, row.template_hash == wording.template_hash)
 
 
 def wording_held() -> ColumnElement[bool]:

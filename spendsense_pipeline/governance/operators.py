@@ -138,7 +138,12 @@ def registered(session: Session, operator_id: str) -> Operator:
 def _mistakable(operator_id: str, others: Iterable[str]) -> str | None:
     """Why an id could pass for another's on a page or in the record; None where it could not."""
     whole = unicodedata.normalize("NFKC", operator_id)
-    plain = "".join(letter for letter in whole if not _is_unseen(letter)).strip()
+    plain = "".join(
+        letter
+        for letter in whole
+        if unicodedata.category(letter) not in ("Cf", "Cc", "Zl", "Zp")
+        and not _UNSEEN.search(unicodedata.name(letter, ""))
+    ).strip()
     if plain != operator_id:
         return f"has blanks around it, or letters that only look as they do; write {quoted(plain)}"
     scripts = sorted({unicodedata.name(letter, "?").split()[0] for letter in operator_id if letter.isalpha()})
@@ -150,11 +155,6 @@ def _mistakable(operator_id: str, others: Iterable[str]) -> str | None:
 
 _UNSEEN: Final = re.compile(r"VARIATION SELECTOR|GRAPHEME JOINER|FILLER|BLANK|VOWEL INHERENT|NULL")
 """In the names of characters that are marks or signs by their category and draw nothing."""
-
-
-def _is_unseen(letter: str) -> bool:
-    hidden = unicodedata.category(letter) in ("Cf", "Cc", "Zl", "Zp")
-    return hidden or bool(_UNSEEN.search(unicodedata.name(letter, "")))
 
 
 def _require_own_subject(session: Session, operator_id: str, subject: str) -> None:

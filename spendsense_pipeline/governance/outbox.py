@@ -8,11 +8,11 @@ sending (``service.webhooks``).
 import datetime as dt
 from typing import Any, Final
 
-from sqlalchemy import Engine, Select, and_, func, insert, select, update
+from sqlalchemy import Engine, Select, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance.database import adding, columns, reading
+from spendsense_pipeline.governance.database import add_rows, adding, columns, reading
 from spendsense_pipeline.governance.models import (
     AuditEntry,
     AuditHead,
@@ -55,8 +55,7 @@ def enqueue(engine: Engine, address: str, now: dt.datetime) -> int:
             .order_by(AuditEntry.seq)
         ).all()
         rows = [{"address": address, "seq": seq, "state": "waiting", "attempts": 0, "next_at": now} for seq in seqs]
-        if rows:
-            session.execute(insert(WebhookDelivery), rows)
+        add_rows(session, WebhookDelivery, rows)
         session.execute(update(WebhookCursor).where(WebhookCursor.address == address).values(seq=upto))
     return len(rows)
 

@@ -1,13 +1,14 @@
-"""What waits for operators and how they see it: the queue, one recommendation in full, the counts.
+"""What waits for operators and how they see it: the queue, one recommendation in full, lists of them, the counts.
 
 Only reads (``show`` also remembers what it showed to whom). Deciding is ``review``; the auditor's view is ``why``.
 """
 
 import datetime as dt
 import json
-from typing import Any, TypeVar
+from collections.abc import Collection
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, case, false, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Engine, Select, and_, case, false, func, or_, select, true, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.durations import NEAR_EXPIRY
@@ -23,8 +24,9 @@ from spendsense_pipeline.governance.database import (
     storable,
     writing,
 )
-from spendsense_pipeline.governance.lifecycle import current_text, in_status, status_at
+from spendsense_pipeline.governance.lifecycle import current_text, in_status, original_text, status_at
 from spendsense_pipeline.governance.models import (
+    OPEN,
     STATUSES,
     ConsentPeriod,
     Decision,
@@ -36,6 +38,17 @@ from spendsense_pipeline.governance.models import (
     Viewing,
 )
 from spendsense_pipeline.recommendations.facts import explained
+
+REVIEWED: Final = ("pending_approval", "approved", "overridden", "rejected")
+"""The standings of what an operator has to do with; the others ended without one."""
+
+
+_STORED: Final = {
+    "approved": ("approved", "overridden"),
+    "overridden": ("overridden", "pending_approval"),
+    "expired": ("expired", *OPEN),
+}
+"""The stored statuses that a standing can have, for the index; of the others it is the one of its name."""
 
 S = TypeVar("S", bound=Select[Any])
 
@@ -71,7 +84,14 @@ def queue(
     operator approved these words before, with other figures), product_id, findings, registered_at, expires_at,
     released_at, age_hours (since the first draft that this one replaces).
     """
-    wanted = _wanted(now, status, user_id, persona, template_id)
+    if status not in STATUSES:
+        raise SpendSenseError(
+            f"unknown status {quoted(status)}; statuses are {', '.join(STATUSES)}", code="unknown_status"
+        )
+    wanted = in_status(now, status)
+    for name, value in {"user_id": user_id, "persona": persona, "template_id": template_id}.items():
+        if value is not None:
+            wanted = and_(wanted, getattr(Recommendation, name) == value if storable(value) else false())
     ids = select(Recommendation.recommendation_id).join(RecommendationText, current_text()).where(wanted)
     page = session.scalars(_urgent_first(ids, now).limit(limit).offset(offset)).all()
     # Only what is shown is read in full: sorted with their findings, all rows would pass through memory.
@@ -212,21 +232,6 @@ def _queue_rows(now: dt.datetime) -> AnySelect:
     ).join(RecommendationText, current_text())
 
 
-def _wanted(
-    now: dt.datetime, status: str, user_id: str | None, persona: str | None, template_id: str | None
-) -> ColumnElement[bool]:
-    if status not in STATUSES:
-        raise SpendSenseError(
-            f"unknown status {quoted(status)}; statuses are {', '.join(STATUSES)}", code="unknown_status"
-        )
-    wanted = in_status(now, status)
-    for name, value in {"user_id": user_id, "persona": persona, "template_id": template_id}.items():
-        if value is not None:
-            matches = getattr(Recommendation, name) == value
-            wanted = and_(wanted, matches if storable(value) else false())
-    return wanted
-
-
 def _urgent_first(chosen: S, now: dt.datetime) -> S:
     """Gravest findings, wordings nobody approved before, near expiry, age."""
     near = Recommendation.expires_at <= now + NEAR_EXPIRY
@@ -247,3 +252,97 @@ def _queue_row(row: AnyRow, now: dt.datetime) -> dict[str, Any]:
 
 def _hours(age: dt.timedelta) -> float:
     return round(age / dt.timedelta(hours=1), 1)
+
+
+def standing(now: dt.datetime) -> ColumnElement[str]:
+    """The SQL status as whoever waits for the customer to see it counts: an override waits until it went out.
+
+    An override that was released is ``approved``; one that another operator must approve is ``overridden`` already.
+    """
+    current = status_at(now)
+    rewritten = Recommendation.content_hash != Recommendation.original_hash
+    return case(
+        (and_(current == "overridden", Recommendation.released_at.is_not(None)), "approved"),
+        (and_(current == "pending_approval", rewritten), "overridden"),
+        else_=current,
+    )
+
+
+def listed(
+    session: Session,
+    now: dt.datetime,
+    *,
+    standings: Collection[str] = REVIEWED,
+    user_id: str | None = None,
+    window_days: int | None = None,
+    ids: Collection[str] | None = None,
+    newest_first: bool = False,
+    limit: int,
+) -> dict[str, Any]:
+    """{recommendations: [row], total}, the oldest first by registration; ``total`` counts those beyond ``limit`` too.
+
+    Rows: recommendation_id, user_id, persona, window_days, content_type, product_id, insight, generation_ms, status (as
+    ``queue``), standing, content_hash, registered_at, released_at, title, content, rationale, findings, slots,
+    original_title and original_content (None where the pipeline's own words stand), action, operator_id, decided_at,
+    reason (of the decision that stands, or None), override_reason and overridden_at (of the words that stand).
+    """
+    if not all(storable(name) for name in [*(ids or ()), *([user_id] if user_id is not None else [])]):
+        return {"recommendations": [], "total": 0}
+    stored = {status for name in standings for status in _STORED.get(name, (name,))}
+    wanted = and_(
+        Recommendation.status.in_(stored),
+        standing(now).in_(standings),
+        Recommendation.user_id == user_id if user_id is not None else true(),
+        Recommendation.window_days == window_days if window_days is not None else true(),
+        Recommendation.recommendation_id.in_(ids) if ids is not None else true(),
+    )
+    original, rewriting, earlier = aliased(RecommendationText), aliased(Decision), aliased(Decision)
+    last_override = (
+        select(func.max(earlier.seq))
+        .where(
+            earlier.recommendation_id == Recommendation.recommendation_id,
+            earlier.action == "override",
+            earlier.content_hash == Recommendation.content_hash,
+        )
+        .correlate(Recommendation)
+        .scalar_subquery()
+    )
+    rewritten = Recommendation.content_hash != Recommendation.original_hash
+    order = (Recommendation.registered_at, Recommendation.recommendation_id)
+    query = (
+        select(
+            *columns(Recommendation, "recommendation_id user_id persona window_days content_type product_id insight"),
+            *columns(Recommendation, "generation_ms content_hash"),
+            status_at(now).label("status"),
+            standing(now).label("standing"),
+            Recommendation.registered_at,
+            Recommendation.released_at,
+            *columns(RecommendationText, "title content rationale findings slots"),
+            case((rewritten, original.title)).label("original_title"),
+            case((rewritten, original.content)).label("original_content"),
+            *columns(Decision, "action operator_id decided_at reason"),
+            rewriting.reason.label("override_reason"),
+            rewriting.decided_at.label("overridden_at"),
+        )
+        .join(RecommendationText, current_text())
+        .join(original, original_text(original))
+        .outerjoin(Decision, Decision.decision_id == Recommendation.decision_id)
+        .outerjoin(rewriting, and_(rewritten, rewriting.seq == last_override))
+        .where(wanted)
+        .order_by(*(column.desc() for column in order) if newest_first else order)
+        .limit(limit)
+    )
+    found = [dict(row._mapping) for row in session.execute(query)]
+    for row in found:
+        row |= {name: json.loads(row[name]) for name in ("findings", "slots")}
+    total = session.scalar(select(func.count()).select_from(Recommendation).where(wanted)) or 0
+    return {"recommendations": found, "total": total}
+
+
+def counts_by_standing(session: Session, now: dt.datetime) -> dict[str, Any]:
+    """{standings: {standing: n}, those that occur; mean_ms: mean time that writing took, 0 where the library wrote}."""
+    written = func.avg(func.coalesce(Recommendation.generation_ms, 0.0))
+    return {
+        "standings": counts_by(session, standing(now).label("standing")),
+        "mean_ms": session.scalar(select(written)) or 0.0,
+    }

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, bindparam, case, insert, literal, or_, select, update
+from sqlalchemy import Engine, case, literal, or_, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import DRAFT_LIFE, NOT_REPEATED, REJECTION
@@ -25,13 +25,15 @@ from spendsense_pipeline.governance import draft_events as drafts
 from spendsense_pipeline.governance.database import (
     LONGEST_NAME,
     AnyRow,
+    add_rows,
     chunks,
     columns,
+    compare_and_set,
     give_way,
     is_name,
     matching,
     quoted,
-    rows_changed,
+    set_among,
     storable,
     writing,
 )
@@ -55,6 +57,8 @@ NOTICEABLE_MOVE = Decimal("0.1")
 
 TURN = 1_000
 """Customers with drafts registered in one transaction; between two of them, whoever waits to write comes first."""
+
+WHY_REFUSED = ("older_than_newest", "topic_declined", "without_consent")
 
 SEVERITIES = {"notable": 1, "critical": 2}
 
@@ -96,9 +100,8 @@ class Registration:
 
     def __add__(self, other: "Registration") -> "Registration":
         """Of both, which are of different customers."""
-        counts = ("registered", "replaced", "unchanged", "suppressed", "refused", "withdrawn")
-        summed = {name: getattr(self, name) + getattr(other, name) for name in counts}
-        return Registration(**summed, why_refused=dict(Counter(self.why_refused) + Counter(other.why_refused)))
+        both = {name: getattr(self, name) + getattr(other, name) for name in vars(self) if name != "why_refused"}
+        return Registration(**both, why_refused=dict(Counter(self.why_refused) + Counter(other.why_refused)))
 
 
 def severity(findings: Iterable[Mapping[str, Any]]) -> int:
@@ -279,29 +282,26 @@ class _Outcome:
     why_refused: Counter[str] = field(default_factory=Counter)
 
     def place(self, draft: Mapping[str, Any], as_of: dt.date, past: _Registered) -> None:
-        user_id = draft["user_id"]
+        placed = self._place_of(draft, as_of, past)
+        if placed in WHY_REFUSED:
+            self.why_refused[placed] += 1
+        self.counts["refused" if placed in WHY_REFUSED else placed] += 1
+
+    def _place_of(self, draft: Mapping[str, Any], as_of: dt.date, past: _Registered) -> str:
+        user_id, dismissed = draft["user_id"], past.dismissed.get(_piece(draft))
         if user_id not in self.slates:
-            self.counts["refused"] += 1
-            self.why_refused["older_than_newest"] += 1
-            return
+            return "older_than_newest"
         if _piece(draft) in past.rejected:
-            self.counts["suppressed"] += 1
-            return
-        dismissed = past.dismissed.get(_piece(draft))
+            return "suppressed"
         if dismissed is not None and not is_replaced_by(dismissed._mapping, draft):
-            self.counts["suppressed"] += 1
-            return
+            return "suppressed"
         if (user_id, topics.topic_of(draft)) in past.declined:
-            self.counts["refused"] += 1
-            self.why_refused["topic_declined"] += 1
-            return
+            return "topic_declined"
         self.slates[user_id].add(_subject(draft))
         if (draft["consent_id"], user_id, SCOPE_OF[draft["content_type"]]) not in past.consents:
-            self.counts["refused"] += 1
-            self.why_refused["without_consent"] += 1
-            return
+            return "without_consent"
         same = past.by_id.get(draft["recommendation_id"])
-        self.counts[self._again(draft, same) if same is not None else self._fresh(draft, as_of, past)] += 1
+        return self._again(draft, same) if same is not None else self._fresh(draft, as_of, past)
 
     def _again(self, draft: Mapping[str, Any], same: AnyRow) -> str:
         if same.status == "superseded":  # withdrawn by an earlier run of this day, and wanted again
@@ -363,7 +363,6 @@ def _write_drafts(
     run_id: str | None,
     signals: Callable[[Collection[str]], Mapping[str, Any]],
 ) -> None:
-    recommendation, text = Recommendation.__table__, RecommendationText.__table__
     written = [*(draft for draft, _ in outcome.new), *outcome.rewritten]
     to_text = _text_rows(now, signals({draft["user_id"] for draft in written}))
     if outcome.new:
@@ -384,9 +383,9 @@ def _write_drafts(
             }
             for draft, before in outcome.new
         ]
-        session.execute(insert(recommendation), rows)  # type: ignore[arg-type] # a Table, typed wider
+        add_rows(session, Recommendation, rows)
         texts = [to_text(draft) for draft, _ in outcome.new]
-        session.execute(insert(text), texts)  # type: ignore[arg-type] # same
+        add_rows(session, RecommendationText, texts)
         proofs = {one["recommendation_id"]: drafts.evidence(one) for one in texts}
         drafts.record(session, "registered", rows, now, texts=proofs, run_id=run_id)
     if outcome.rewritten:
@@ -395,26 +394,17 @@ def _write_drafts(
         drafts.write_texts(session, [to_text(draft) for draft in outcome.reassessed])
         _record_texts(session, "judged", outcome.reassessed, now, run_id)
     if outcome.superseded:
-        statement = (
-            update(recommendation)  # type: ignore[arg-type] # as above
-            .where(
-                recommendation.c.recommendation_id == bindparam("of"),
-                recommendation.c.status == "pending_approval",
-            )
-            .values(status="superseded", status_at=now, superseded_by=bindparam("by"), decision_id=None)
-        )
-        rows_changed(session, statement, [{"of": old, "by": new} for old, new in outcome.superseded.items()])
+        replaced = [{"of": old, "superseded_by": new} for old, new in outcome.superseded.items()]
+        waits = Recommendation.status == "pending_approval"
+        closing = {"status": "superseded", "status_at": now, "decision_id": None}
+        compare_and_set(session, Recommendation, replaced, waits, **closing)
         closed = drafts.given(session, outcome.superseded, original=False)
         drafts.record(session, "superseded", closed, now, superseded_by=outcome.superseded, run_id=run_id)
     for some in chunks(outcome.slates):
         past = set(session.scalars(select(Slate.user_id).where(Slate.user_id.in_(some))))
-        session.execute(
-            update(Slate).where(Slate.user_id.in_(past)).values(as_of=as_of, registered_at=now),
-            execution_options={"synchronize_session": False},
-        )
-        unseen = [{"user_id": user_id, "as_of": as_of, "registered_at": now} for user_id in some if user_id not in past]
-        if unseen:
-            session.execute(insert(Slate), unseen)
+        newest = {"as_of": as_of, "registered_at": now}
+        set_among(session, Slate.user_id, past, **newest)
+        add_rows(session, Slate, [{"user_id": user_id, **newest} for user_id in some if user_id not in past])
 
 
 def _text_rows(now: dt.datetime, signals: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
@@ -446,26 +436,7 @@ def _rewrite(
 
     One that had been superseded waits anew and for its full time.
     """
-    recommendation = Recommendation.__table__
     drafts.write_texts(session, [to_text(draft) for draft in written])
-    statement = (
-        update(recommendation)  # type: ignore[arg-type] # a Table, typed wider
-        .where(
-            recommendation.c.recommendation_id == bindparam("of"),
-            or_(recommendation.c.status == "pending_approval", recommendation.c.status == "superseded"),
-        )
-        .values(
-            status="pending_approval",
-            status_at=now,
-            superseded_by=None,
-            run_id=run_id,
-            decision_id=None,
-            expires_at=case(
-                (recommendation.c.status == "superseded", literal(now + DRAFT_LIFE, UtcTime)),
-                else_=recommendation.c.expires_at,
-            ),
-        )
-    )
     changed = [
         {
             "of": draft["recommendation_id"],
@@ -475,7 +446,21 @@ def _rewrite(
         }
         for draft in written
     ]
-    rows_changed(session, statement, changed)
+    compare_and_set(
+        session,
+        Recommendation,
+        changed,
+        or_(Recommendation.status == "pending_approval", Recommendation.status == "superseded"),
+        status="pending_approval",
+        status_at=now,
+        superseded_by=None,
+        run_id=run_id,
+        decision_id=None,
+        expires_at=case(
+            (Recommendation.status == "superseded", literal(now + DRAFT_LIFE, UtcTime)),
+            else_=Recommendation.expires_at,
+        ),
+    )
     _record_texts(session, "rewritten", written, now, run_id)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, Select, and_, bindparam, exists, func, or_, select, true, update
+from sqlalchemy import Engine, Select, and_, bindparam, exists, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.durations import CAPPED
@@ -22,10 +22,10 @@ from spendsense_pipeline.governance import audit, consent, endings, experiment_r
 from spendsense_pipeline.governance.database import (
     AnySelect,
     columns,
+    compare_and_set,
     fields,
     matching,
     reading,
-    rows_changed,
     storable,
     writing,
 )
@@ -52,7 +52,6 @@ from spendsense_pipeline.governance.models import (
 )
 from spendsense_pipeline.governance.registration import expire, severity
 from spendsense_pipeline.governance.review import Guardrails
-from spendsense_pipeline.insights.kinds import INSIGHTS
 
 LOG = logging.getLogger(__name__)
 
@@ -321,14 +320,9 @@ def run_gate(
         ]
         audit.record(session, Release, releases, now)
         if releases:
-            recommendation = Recommendation.__table__
-            marked = update(recommendation).where(  # type: ignore[arg-type] # a Table, typed wider
-                recommendation.c.recommendation_id == bindparam("of"),
-                recommendation.c.content_hash == bindparam("hashed"),
-                recommendation.c.released_at.is_(None),
-            )
             of_each = [{"of": row["recommendation_id"], "hashed": row["content_hash"]} for row in releases]
-            rows_changed(session, marked.values(released_at=now), of_each)
+            as_decided = (Recommendation.content_hash == bindparam("hashed"), Recommendation.released_at.is_(None))
+            compare_and_set(session, Recommendation, of_each, *as_decided, released_at=now)
             ended["replaced"] = endings.end_replaced(session, [facts.user_id for facts, _ in allowed], now)
     return Gate(
         [row["recommendation_id"] for row in releases],
@@ -390,28 +384,20 @@ def _within_cap(
     if not terms.weekly_cap or not allowed:
         return allowed
     left = {facts.user_id: terms.weekly_cap for facts, _ in allowed}
-    for user_id, number in _had_this_week(session, sorted(left), terms.now).items():
+    # Whatever became of what went out to them.
+    had = (
+        select(Recommendation.user_id, func.count())
+        .where(Recommendation.released_at > terms.now - CAPPED)
+        .group_by(Recommendation.user_id)
+    )
+    for user_id, number in matching(session, had, Recommendation.user_id, sorted(left)):
         left[user_id] -= number
     within: set[str] = set()
-    for facts, _ in sorted(allowed, key=lambda one: not _urgent(one[0])):
+    for facts, _ in sorted(allowed, key=lambda one: one[0].insight not in experiment_records.URGENT):
         if left[facts.user_id] > 0:
             left[facts.user_id] -= 1
             within.add(facts.recommendation_id)
     return [one for one in allowed if one[0].recommendation_id in within]
-
-
-def _urgent(facts: ReleaseFacts) -> bool:
-    return facts.insight in INSIGHTS and INSIGHTS[facts.insight].severity == "urgent"
-
-
-def _had_this_week(session: Session, user_ids: Sequence[str], now: dt.datetime) -> dict[str, int]:
-    """How many texts went out to these customers in the last seven days, whatever became of them."""
-    counted = (
-        select(Recommendation.user_id, func.count())
-        .where(Recommendation.released_at > now - CAPPED)
-        .group_by(Recommendation.user_id)
-    )
-    return dict(matching(session, counted, Recommendation.user_id, user_ids))
 
 
 def _waiting_counts(session: Session, now: dt.datetime) -> Counter[str]:

@@ -1,25 +1,38 @@
 """Operators' decisions: approve, reject, override, undo; each bound to the exact text that the operator saw.
 
-``decide`` takes any mixture of them, ``approve`` and its siblings are ``decide`` for one action. Belongs here: who may
-decide what, and what a decision changes. Does not belong here: what waits (``queue``), what gets out (``release``).
+A rejection is for good, and keeps this template away from this customer for 90 days; an override puts other words in
+the place of a waiting text, whose own are kept for ever; an undo takes back what was not released yet.
+
+Belongs here: who may decide what, and what a decision changes. Does not belong here: what waits (``queue``), what gets
+out (``release``).
 """
 
 import datetime as dt
 import json
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Any, Protocol, Self
+from enum import StrEnum, auto
+from pathlib import Path
+from typing import Any, Final, Protocol
 
-from sqlalchemy import Engine, bindparam, func, select, update
+from sqlalchemy import Engine, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import DRAFT_LIFE
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, draft_events, policy
-from spendsense_pipeline.governance.database import AnyRow, columns, fields, matching, rows_changed, storable, writing
+from spendsense_pipeline.governance.database import (
+    AnyRow,
+    columns,
+    compare_and_set,
+    fields,
+    matching,
+    storable,
+    writing,
+)
 from spendsense_pipeline.governance.encoding import identifier
-from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, hash_of, status_of
+from spendsense_pipeline.governance.lifecycle import CLOSED, current_text, hash_of, names_hash, status_of
 from spendsense_pipeline.governance.models import (
     SCOPE_OF,
     ConsentPeriod,
@@ -34,81 +47,58 @@ from spendsense_pipeline.governance.registration import severity
 MOST_AT_ONCE = 10_000
 """Decisions in one call; it holds the write lock while it lasts."""
 
-SHORTEST_HASH = 12
-"""Characters of a content hash that name a text: what `spendsense queue` prints."""
-
 LONGEST = {"title": 200, "content": 8_000, "reason": 2_000}
 """Characters; title and content as in the contract of the drafts."""
 
 
 class Refusal(StrEnum):
-    """Why a decision was not taken, and what to do about it. The list is closed: programs may rely on it."""
+    """Why a decision was not taken. The list is closed: programs may rely on it."""
 
-    advice: str
+    UNKNOWN_RECOMMENDATION = auto()
+    NAMED_TWICE = auto()
+    UNKNOWN_ACTION = auto()
+    UNKNOWN_OPERATOR = auto()
+    INACTIVE_OPERATOR = auto()
+    OPERATOR_IS_CUSTOMER = auto()
+    NOT_PERMITTED = auto()
+    OUT_OF_SCOPE = auto()
+    NOT_QUALIFIED = auto()
+    OWN_RECOMMENDATION = auto()
+    ALREADY_DECIDED = auto()
+    ALREADY_RELEASED = auto()
+    EXPIRED = auto()
+    VOIDED = auto()
+    SUPERSEDED = auto()
+    HASH_REQUIRED = auto()
+    CHANGED = auto()
+    TEXT_CHANGED = auto()
+    CRITICAL_FINDING = auto()
+    FOUR_EYES = auto()
+    SAMPLE_REQUIRED = auto()
+    REASON_REQUIRED = auto()
+    INVALID_TEXT = auto()
+    NOTHING_CHANGED = auto()
+    NOTHING_TO_UNDO = auto()
 
-    def __new__(cls, code: str, advice: str = "") -> Self:
-        """A member is its code, and found by it; the advice is for those who read."""
-        member = str.__new__(cls, code)
-        member._value_, member.advice = code, advice
-        return member
-
-    UNKNOWN_RECOMMENDATION = "unknown_recommendation", "`spendsense queue` lists those that wait"
-    NAMED_TWICE = "named_twice", "it stood in this call before; name it once"
-    UNKNOWN_ACTION = "unknown_action", "approve, reject, override or undo"
-    UNKNOWN_OPERATOR = (
-        "unknown_operator",
-        "`spendsense operator list` shows who may decide, `operator add` registers somebody",
-    )
-    INACTIVE_OPERATOR = (
-        "inactive_operator",
-        "another operator brings one back: `spendsense operator add OP --by ANOTHER`",
-    )
-    OPERATOR_IS_CUSTOMER = (
-        "operator_is_customer",
-        "the name is a customer's; `spendsense operator add` registers another",
-    )
-    NOT_PERMITTED = (
-        "not_permitted",
-        "only the role operator decides; `spendsense operator add OP --role operator` gives it",
-    )
-    OUT_OF_SCOPE = (
-        "out_of_scope",
-        "this operator does not decide on such content; `spendsense operator list` says on which",
-    )
-    NOT_QUALIFIED = (
-        "not_qualified",
-        "this operator's qualification is over; `spendsense operator add OP --qualified-until DAY`",
-    )
-    OWN_RECOMMENDATION = "own_recommendation", "it is about you; another operator decides"
-    ALREADY_DECIDED = (
-        "already_decided",
-        "`spendsense show REC` says by whom; until it is released, `undo` takes an approval or "
-        "override back, a rejection is final",
-    )
-    ALREADY_RELEASED = (
-        "already_released",
-        "only the customer's revocation takes it back; `spendsense why REC` tells its way",
-    )
-    EXPIRED = "expired", f"it waited longer than {DRAFT_LIFE.days} days and cannot be released any more"
-    VOIDED = "voided", "its consent ended; there is nothing to decide"
-    SUPERSEDED = "superseded", "a newer draft took its place; decide about that one"
-    HASH_REQUIRED = "hash_required", "look at it first with `spendsense show REC`, or name the text you saw: REC@HASH"
-    CHANGED = "changed", "its text is another one now; look again with `spendsense show REC`"
-    TEXT_CHANGED = "text_changed", "its stored words are not those registered; `spendsense audit verify` names the row"
-    CRITICAL_FINDING = "critical_finding", "`spendsense show REC` names it; `override` puts other words in its place"
-    FOUR_EYES = "four_eyes", "another operator approves what this one wrote"
-    SAMPLE_REQUIRED = "sample_required", "look at one of them first: `spendsense show REC --operator OP`"
-    REASON_REQUIRED = "reason_required", "say why; the reason is kept with the decision"
-    INVALID_TEXT = (
-        "invalid_text",
-        "a title of at most 200 characters, a text of at most 8,000, neither empty; a reason of at most 2,000",
-    )
-    NOTHING_CHANGED = "nothing_changed", "these are the words that stand; approve them instead"
-    NOTHING_TO_UNDO = "nothing_to_undo", "it waits already"
+    @property
+    def advice(self) -> str:
+        """What to do about it, by command."""
+        return ADVICE[self]["advice"].format(days=DRAFT_LIFE.days)
 
 
-def advice(refused: str | None, recommendation_id: str, findings: Sequence[Mapping[str, Any]] = ()) -> str:
-    """What to do about a refusal of this recommendation; empty where there is none to give.
+ADVICE: Final[dict[str, dict[str, str]]] = tomllib.loads(
+    Path(__file__).with_name("refusals.toml").read_text(encoding="utf-8")
+)
+
+
+def advice(
+    refused: str | None,
+    recommendation_id: str,
+    findings: Sequence[Mapping[str, Any]] = (),
+    *,
+    at_the_desk: bool = False,
+) -> str:
+    """What to do about a refusal of this recommendation, by commands or at the desk; empty where there is none to give.
 
     ``findings`` are those of the text that was refused: they are named, and where in it they stand.
 
@@ -117,7 +107,10 @@ def advice(refused: str | None, recommendation_id: str, findings: Sequence[Mappi
     """
     if findings:
         return "; ".join(finding_line(one) for one in findings)
-    return Refusal(refused).advice.replace("REC", recommendation_id) if refused in set(Refusal) else ""
+    if refused not in set(Refusal):
+        return ""
+    said = ADVICE[refused].get("at_the_desk") if at_the_desk else None
+    return said or Refusal(refused).advice.replace("REC", recommendation_id)
 
 
 def finding_line(finding: Mapping[str, Any]) -> str:
@@ -157,63 +150,13 @@ def reference(text: str) -> tuple[str, str | None]:
 
 
 def requests(action: str, references: Iterable[str], operator_id: str, **said: Any) -> list[Request]:
-    """This decision on each ``REC[@HASH]``; ``said`` are other fields of ``Request``."""
-    return [Request(action, name, operator_id, seen, **said) for name, seen in (reference(text) for text in references)]
+    """This decision on each ``REC[@HASH]``; ``said`` are other fields of ``Request``.
 
-
-def approve(
-    engine: Engine,
-    references: Sequence[str],
-    operator_id: str,
-    now: dt.datetime,
-    *,
-    note: str | None = None,
-    **how: Any,
-) -> list[dict[str, Any]]:
-    """Approve each ``REC[@HASH]``; ``how`` as in ``decide``.
-
-    ``HASH`` is the whole hash or its first twelve characters or more. It may be left out where there was only ever one
-    text, since nothing else can have been seen, and where the text that ``show`` last gave this operator, by name,
-    still stands.
+    ``HASH`` is the whole hash or its first twelve characters or more. An approval may leave it out where there was only
+    ever one text, since nothing else can have been seen, and where the text that ``show`` last gave this operator, by
+    name, still stands.
     """
-    return decide(engine, requests("approve", references, operator_id, reason=note), now, **how)
-
-
-def reject(
-    engine: Engine, references: Sequence[str], operator_id: str, now: dt.datetime, *, reason: str, **how: Any
-) -> list[dict[str, Any]]:
-    """Reject for good. Keeps this template away from this customer for 90 days."""
-    return decide(engine, requests("reject", references, operator_id, reason=reason), now, **how)
-
-
-def override(
-    engine: Engine,
-    text: str,
-    operator_id: str,
-    now: dt.datetime,
-    *,
-    guardrails: Guardrails,
-    reason: str,
-    title: str | None = None,
-    content: str | None = None,
-    **how: Any,
-) -> list[dict[str, Any]]:
-    """Put other words in the place of a waiting text; the pipeline's own text is kept for ever."""
-    asked = requests("override", [text], operator_id, reason=reason, title=title, content=content)
-    return decide(engine, asked, now, guardrails=guardrails, **how)
-
-
-def undo(
-    engine: Engine,
-    references: Sequence[str],
-    operator_id: str,
-    now: dt.datetime,
-    *,
-    reason: str | None = None,
-    **how: Any,
-) -> list[dict[str, Any]]:
-    """Take back an approval or an override that was not released yet; the recommendation waits again."""
-    return decide(engine, requests("undo", references, operator_id, reason=reason), now, **how)
+    return [Request(action, name, operator_id, seen, **said) for name, seen in (reference(text) for text in references)]
 
 
 def decide(
@@ -223,7 +166,6 @@ def decide(
     *,
     guardrails: Guardrails | None = None,
     four_eyes: bool = False,
-    made: str | None = None,
     run_id: str | None = None,
     known_by: str = "trusted_local",
 ) -> list[dict[str, Any]]:
@@ -232,7 +174,7 @@ def decide(
     A row whose text the guardrails refused has ``findings`` too: what they found in the words that were sent.
     ``known_by`` says how the operators were known: ``login``, ``token`` or ``trusted_local``.
     ``guardrails`` judges overrides and is needed for them. With ``four_eyes`` an override keeps waiting until another
-    operator approves it. ``made`` is ``individual``, ``template`` or ``bulk`` (default: by the number of requests).
+    operator approves it.
     Raises ``too_many`` above ``MOST_AT_ONCE``; what concerns one item is refused in its row, not raised.
     """
     if len(requests) > MOST_AT_ONCE:
@@ -243,7 +185,7 @@ def decide(
     if guardrails is None and any(request.action == "override" for request in requests):
         raise ValueError("an override needs guardrails to judge its text")
     with writing(engine) as session:
-        made = made or ("individual" if len(requests) == 1 else "bulk")
+        made = "individual" if len(requests) == 1 else "bulk"
         return decide_within(session, requests, Rules(now, guardrails, four_eyes, made, run_id, known_by=known_by))
 
 
@@ -456,11 +398,6 @@ class _Desk:
         return decision_id
 
 
-def names_hash(seen: str, whole: str) -> bool:
-    """Whether what an operator wrote behind the @ is this hash, or enough of its beginning."""
-    return seen == whole or (len(seen) >= SHORTEST_HASH and whole.startswith(seen))
-
-
 def _closed(request: Request, item: Mapping[str, Any], now: dt.datetime) -> Refusal | None:
     """Whether the item is past this decision, and what happened to it."""
     status = status_of(item, now)
@@ -491,17 +428,17 @@ def _write_decisions(session: Session, desk: _Desk, now: dt.datetime) -> None:
     """Texts first, then decisions, then the change itself: compare-and-set on the status and hash that were read."""
     if not desk.changes:
         return
-    recommendation = Recommendation.__table__
     draft_events.write_texts(session, desk.texts)
     if desk.texts:
         named = [(row["recommendation_id"], row["content_hash"]) for row in desk.texts]
         items = [desk.items[name] for name, _ in named]
         draft_events.record(session, "judged", items, now, texts=draft_events.stored_evidence(session, named))
     audit.record(session, Decision, desk.decisions, now)
-    change = update(recommendation).where(  # type: ignore[arg-type] # a Table, typed wider
-        recommendation.c.recommendation_id == bindparam("of"),
-        recommendation.c.status == bindparam("was"),
-        recommendation.c.content_hash == bindparam("hashed"),
-        recommendation.c.released_at.is_(None),
+    compare_and_set(
+        session,
+        Recommendation,
+        desk.changes,
+        Recommendation.status == bindparam("was"),
+        Recommendation.content_hash == bindparam("hashed"),
+        Recommendation.released_at.is_(None),
     )
-    rows_changed(session, change, desk.changes)

@@ -19,7 +19,15 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, operators, wordings
 from spendsense_pipeline.governance.database import fields, quoted, reading, storable, writing
 from spendsense_pipeline.governance.encoding import identifier
-from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, wording_held
+from spendsense_pipeline.governance.lifecycle import (
+    Wording,
+    current_text,
+    has_wording,
+    in_status,
+    wording_held,
+    wording_named,
+    wording_of,
+)
 from spendsense_pipeline.governance.models import Recommendation, RecommendationText, StandingApproval
 from spendsense_pipeline.governance.registration import is_figure
 from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within
@@ -53,7 +61,7 @@ def approve(
             code="invalid_standing",
         )
     with writing(engine) as session:
-        wording = wordings.named(session, reference)
+        wording = wording_named(session, reference)
         operators.require_may_decide(session, operator_id, wording, now)
         if wordings.sample(session, wording, operator_id) is None:
             raise SpendSenseError(
@@ -65,9 +73,8 @@ def approve(
             earlier.ended_at, earlier.ended_by = now, operator_id
         count, _ = audit.head(session)
         given: dict[str, Any] = {
-            "standing_id": identifier("sta", f"{wording} {operator_id} {count}"),
-            "template_id": wording[0],
-            "template_hash": wording[1],
+            "standing_id": identifier("sta", f"{tuple(wording)} {operator_id} {count}"),
+            **wording._asdict(),
             "until": until,
         }
         bounds = _bounds_seen(session, wording)
@@ -97,7 +104,7 @@ def listed(session: Session, now: dt.datetime) -> list[dict[str, Any]]:
     return [
         fields(row, names)
         | {
-            "reference": f"{row.template_id}@{row.template_hash[:12]}",
+            "reference": wording_of(row).reference,
             "bounds": json.loads(row.bounds),
             "live": row.ended_at is None and row.until > now,
         }
@@ -121,7 +128,7 @@ def apply(engine: Engine, now: dt.datetime, *, four_eyes: bool = False, run_id: 
                 select(Recommendation.recommendation_id, Recommendation.content_hash, RecommendationText.slots)
                 .join(RecommendationText, current_text())
                 .where(
-                    has_wording((standing.template_id, standing.template_hash)),
+                    has_wording(wording_of(standing)),
                     in_status(now, "pending_approval"),
                     Recommendation.registered_at > standing.given_at,
                     Recommendation.content_hash == Recommendation.original_hash,

@@ -42,21 +42,16 @@ def topic_of(draft: Mapping[str, Any]) -> str:
 
 def declined() -> ColumnElement[bool]:
     """The SQL condition that the customer switched the recommendation's topic off."""
-    return exists().where(
-        TopicChoice.user_id == Recommendation.user_id,
-        TopicChoice.topic == topic(),
-        TopicChoice.choice == "declined",
-        _is_last(),
-    )
-
-
-def _is_last() -> ColumnElement[bool]:
-    """The SQL condition that a choice is the customer's last on its topic."""
     later = aliased(TopicChoice)
     overtaken = exists().where(
         later.user_id == TopicChoice.user_id, later.topic == TopicChoice.topic, later.seq > TopicChoice.seq
     )
-    return ~overtaken.correlate(TopicChoice)
+    return exists().where(
+        TopicChoice.user_id == Recommendation.user_id,
+        TopicChoice.topic == topic(),
+        TopicChoice.choice == "declined",
+        ~overtaken.correlate(TopicChoice),
+    )
 
 
 def choices(session: Session, user_id: str) -> dict[str, bool]:

@@ -31,6 +31,8 @@ def why(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str,
     release = session.scalars(select(Release).where(Release.recommendation_id == recommendation_id)).one_or_none()
     recall = session.get(Recall, release.release_id) if release else None
     cited = release.decision_id if release else recommendation.decision_id
+    happened = select(ConsentEvent).where(ConsentEvent.consent_id == recommendation.consent_id)
+    events = [event_row(event) for event in session.scalars(happened.order_by(ConsentEvent.seq))]
     return found | {
         **fields(recommendation, "window_days generator model prompt_version run_id first_registered_at superseded_by"),
         "signals": json.loads(text.signals) if text.signals else None,
@@ -43,18 +45,9 @@ def why(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str,
             )
         ],
         "decision": next((one for one in found["decisions"] if one["decision_id"] == cited), None),
-        "consent": found["consent"] | _grant(session, recommendation.consent_id),
+        "consent": found["consent"]
+        | {name: events[0][name] for name in ("text_version", "channel", "source", "actor")}
+        | {"events": events},
         "release": fields(release, "release_id seq content_hash run_id released_at") if release else None,
         "recall": fields(recall, "cause seq recalled_at") if recall else None,
     }
-
-
-def _grant(session: Session, consent_id: str) -> dict[str, Any]:
-    events = [
-        event_row(event)
-        for event in session.scalars(
-            select(ConsentEvent).where(ConsentEvent.consent_id == consent_id).order_by(ConsentEvent.seq)
-        )
-    ]
-    opened = events[0]
-    return {name: opened[name] for name in ("text_version", "channel", "source", "actor")} | {"events": events}

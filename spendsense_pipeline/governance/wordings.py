@@ -17,11 +17,19 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import AnyRow, columns, fields, storable, writing
-from spendsense_pipeline.governance.lifecycle import Wording, current_text, has_wording, in_status, original_text
+from spendsense_pipeline.governance.lifecycle import (
+    Wording,
+    current_text,
+    has_wording,
+    in_status,
+    original_text,
+    wording_named,
+    wording_of,
+)
 from spendsense_pipeline.governance.models import OPEN, Recommendation, RecommendationText, TemplateDecision, Viewing
 from spendsense_pipeline.governance.queue import figures_together
 from spendsense_pipeline.governance.registration import is_figure
-from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within, names_hash
+from spendsense_pipeline.governance.review import MOST_AT_ONCE, Request, Rules, decide_within
 
 RENDERINGS = 3
 """Texts shown of one wording: those with the lowest and the highest figures come first."""
@@ -56,7 +64,7 @@ def templates(
 
 def wording(session: Session, now: dt.datetime, reference: str) -> dict[str, Any]:
     """The row that ``templates`` gives of the wording ``T@HASH``. Raises ``hash_required`` and ``unknown_template``."""
-    which = named(session, reference)
+    which = wording_named(session, reference)
     status = "approved" if _approved(session, which) else "new"
     return _row(session, now, which, status, _waiting(session, now, has_wording(which)).get(which))
 
@@ -64,20 +72,21 @@ def wording(session: Session, now: dt.datetime, reference: str) -> dict[str, Any
 def _row(
     session: Session, now: dt.datetime, wording: Wording, status: str, waiting: Mapping[str, Any] | None
 ) -> dict[str, Any]:
+    approvals = select(TemplateDecision).where(has_wording(wording, TemplateDecision))
+    newest = session.scalars(approvals.order_by(TemplateDecision.ordinal.desc()))
     return {
-        "template_id": wording[0],
-        "template_hash": wording[1],
-        "reference": f"{wording[0]}@{wording[1][:12]}",
+        **wording._asdict(),
+        "reference": wording.reference,
         "status": status,
         **_wording_texts(session, now, wording, waits=waiting is not None),
         **(waiting or {"waiting": 0, "with_findings": 0, "oldest": None, "next_expiry": None}),
-        "approvals": _approvals(session, wording),
+        "approvals": [fields(row, "operator_id decided_at approved sample_id run_id") for row in newest],
     }
 
 
 def sample_opened(session: Session, reference: str, operator_id: str) -> bool:
     """Whether this operator was shown a text in the words ``T@HASH`` that still stands. Raises as ``wording``."""
-    return sample(session, named(session, reference), operator_id) is not None
+    return sample(session, wording_named(session, reference), operator_id) is not None
 
 
 def approve_template(
@@ -105,8 +114,21 @@ def approve_template(
     after = ""
     while True:
         with writing(engine) as session:
-            wording = named(session, reference)
-            drafts = _waiting_drafts(session, now, wording, after)
+            wording = wording_named(session, reference)
+            drafts = session.execute(
+                select(
+                    *columns(Recommendation, "recommendation_id content_hash original_hash"),
+                    RecommendationText.severity,
+                )
+                .join(RecommendationText, current_text())
+                .where(
+                    has_wording(wording),
+                    in_status(now, "pending_approval"),
+                    Recommendation.recommendation_id > after,
+                )
+                .order_by(Recommendation.recommendation_id)
+                .limit(MOST_AT_ONCE)
+            ).all()
             asked = [
                 Request("approve", one.recommendation_id, operator_id, one.content_hash, reason=note)
                 for one in drafts
@@ -127,39 +149,6 @@ def approve_template(
         if len(drafts) < MOST_AT_ONCE:
             return {"results": results, "left": left}
         after = drafts[-1].recommendation_id
-
-
-def named(session: Session, reference: str) -> Wording:
-    """The wording that ``T@HASH`` means, among all that were ever registered."""
-    template_id, _, seen = reference.rpartition("@")
-    if not template_id:
-        raise SpendSenseError(
-            f"{reference!r} names no wording; write T@HASH as `spendsense templates` shows it", code="hash_required"
-        )
-    hashes: Sequence[str] = []
-    if storable(reference):
-        hashes = session.scalars(
-            select(Recommendation.template_hash).where(Recommendation.template_id == template_id).distinct()
-        ).all()
-    meant = [one for one in hashes if names_hash(seen, one)]
-    if len(meant) != 1:
-        known = ", ".join(f"@{one[:12]}" for one in hashes) or "none"
-        raise SpendSenseError(
-            f"no draft of {template_id!r} has the words @{seen[:64]} (known: {known}); `spendsense templates` shows "
-            "what waits",
-            code="unknown_template",
-        )
-    return template_id, meant[0]
-
-
-def _waiting_drafts(session: Session, now: dt.datetime, wording: Wording, after: str) -> Sequence[AnyRow]:
-    return session.execute(
-        select(*columns(Recommendation, "recommendation_id content_hash original_hash"), RecommendationText.severity)
-        .join(RecommendationText, current_text())
-        .where(has_wording(wording), in_status(now, "pending_approval"), Recommendation.recommendation_id > after)
-        .order_by(Recommendation.recommendation_id)
-        .limit(MOST_AT_ONCE)
-    ).all()
 
 
 def sample(session: Session, wording: Wording, operator_id: str) -> str | None:
@@ -189,7 +178,7 @@ def _record_decision(
     run_id: str | None,
 ) -> None:
     before = session.scalar(select(func.max(TemplateDecision.ordinal)).where(has_wording(wording, TemplateDecision)))
-    about = {"template_id": wording[0], "template_hash": wording[1], "ordinal": (before or 0) + 1, "decided_at": now}
+    about = {**wording._asdict(), "ordinal": (before or 0) + 1, "decided_at": now}
     said = {"operator_id": operator_id, "sample_id": sample, "approved": approved, "run_id": run_id}
     audit.record_one(session, TemplateDecision, now, **about, **said)
 
@@ -204,7 +193,7 @@ def _waiting(session: Session, now: dt.datetime, *which: ColumnElement[bool]) ->
         .group_by(*wording)
     )
     names = "waiting with_findings oldest next_expiry"
-    return {(row.template_id, row.template_hash): fields(row, names) for row in session.execute(grouped)}
+    return {wording_of(row): fields(row, names) for row in session.execute(grouped)}
 
 
 def _approved(session: Session, only: Wording | None = None) -> set[Wording]:
@@ -214,7 +203,7 @@ def _approved(session: Session, only: Wording | None = None) -> set[Wording]:
         return select(row.template_id, row.template_hash).where(has_wording(only, row) if only else true())
 
     found = union(of(Recommendation).where(Recommendation.status == "approved"), of(TemplateDecision))
-    return {(template_id, version) for template_id, version in session.execute(found)}
+    return {Wording(*row) for row in session.execute(found)}
 
 
 def _wording_texts(session: Session, now: dt.datetime, wording: Wording, *, waits: bool) -> dict[str, Any]:
@@ -281,10 +270,3 @@ def _names(drafts: Sequence[AnyRow]) -> dict[str, dict[str, Any]]:
         }
         for slot, values in counted.items()
     }
-
-
-def _approvals(session: Session, wording: Wording) -> list[dict[str, Any]]:
-    rows = session.scalars(
-        select(TemplateDecision).where(has_wording(wording, TemplateDecision)).order_by(TemplateDecision.ordinal.desc())
-    )
-    return [fields(row, "operator_id decided_at approved sample_id run_id") for row in rows]

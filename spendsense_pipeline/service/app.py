@@ -18,7 +18,6 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.service import (
     customer_pages,
     desk,
-    experiment_routes,
     health,
     login,
     manage,
@@ -30,7 +29,7 @@ from spendsense_pipeline.service import (
 from spendsense_pipeline.service.callers import NotLoggedIn
 from spendsense_pipeline.service.guard import LARGEST_BODY, Guard, Metrics
 from spendsense_pipeline.service.rendering import STATIC, page
-from spendsense_pipeline.service.state import Service, answer
+from spendsense_pipeline.service.state import Service, answer, spelled
 
 STATUS: Final = {
     "invalid_credentials": 401,
@@ -50,10 +49,6 @@ STATUS: Final = {
 """HTTP status of an error's code; ``unknown_…`` is 404, ``invalid_…`` 422, and any other refusal 409."""
 
 
-DEEPEST: Final = 8
-"""Levels of a rejected input that the answer repeats."""
-
-
 def create_app(service: Service) -> FastAPI:
     """The service as an ASGI application."""
     app = FastAPI(
@@ -66,13 +61,13 @@ def create_app(service: Service) -> FastAPI:
         redirect_slashes=False,
         max_body_size=LARGEST_BODY,
     )
-    app.add_exception_handler(SpendSenseError, _refused_error)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(SpendSenseError, _refused)
+    app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(NotLoggedIn, _to_login)
     app.state.service = service
     app.state.metrics = Metrics()
-    for room in (v1, desk, experiment_routes, health, login, seed, overview, customer_pages, manage, me):
+    for room in (v1, desk, health, login, seed, overview, customer_pages, manage, me):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_middleware(
@@ -90,43 +85,21 @@ def status_of(code: str) -> int:
     return 404 if code.startswith("unknown_") else 422 if code.startswith("invalid_") else 409
 
 
-def _refused_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, SpendSenseError)  # noqa: S101 - the handler is registered for it
-    return _error(request, status_of(error.code), str(error), code=error.code)
-
-
-def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - as above
-    detail = error.detail if isinstance(error.detail, str) else str(error.detail)
-    return _error(request, error.status_code, detail, headers=error.headers)
-
-
-def _error(request: Request, status: int, detail: str, *, code: str | None = None, headers: Any = None) -> Response:
+def _refused(request: Request, error: Any) -> Response:
+    """A refusal of ours, or one of HTTP's, as a page or for programs."""
+    ours = isinstance(error, SpendSenseError)
+    status, detail = (status_of(error.code), str(error)) if ours else (error.status_code, str(error.detail))
     if wants_page(request):
         return page(request, "error.html", status=status, detail=detail)
-    return answer({"detail": detail} | ({"code": code} if code else {}), status, headers)
+    return answer({"detail": detail, **({"code": error.code} if ours else {})}, status, getattr(error, "headers", None))
 
 
-def _invalid_request(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+def _invalid_request(_request: Request, error: Any) -> Response:
     faults = [
-        {name: _shown_input(fault[name], DEEPEST) for name in ("type", "loc", "msg", "input", "ctx") if name in fault}
+        {name: spelled(fault[name], most=100) for name in ("type", "loc", "msg", "input", "ctx") if name in fault}
         for fault in error.errors()
     ]
     return answer({"detail": faults}, 422)
-
-
-def _shown_input(value: Any, levels: int) -> Any:
-    """What JSON can hold of a rejected input, so many levels deep; numbers that it cannot are spelled out."""
-    if isinstance(value, dict | list | tuple) and not levels:
-        return "…"
-    if isinstance(value, dict):
-        return {str(key): _shown_input(one, levels - 1) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_shown_input(one, levels - 1) for one in value[:100]]
-    if isinstance(value, float) and not float("-inf") < value < float("inf"):
-        return str(value)
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
 def _to_login(request: Request, _error: Exception) -> Response:

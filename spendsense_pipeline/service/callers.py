@@ -20,6 +20,7 @@ from spendsense_pipeline.governance import credentials
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import TOKEN_SCOPES
 from spendsense_pipeline.service.state import Service, of
+from spendsense_pipeline.settings import THIS_MACHINE
 
 COOKIE: Final = "spendsense_session"
 USED_EVERY: Final = dt.timedelta(minutes=5)
@@ -34,7 +35,6 @@ ROLE_PERMISSIONS: Final = {
 """``read`` what waits, ``decide`` on it, ``audit``: why and the chain, ``manage`` people, tokens and recalls."""
 EVERYTHING: Final = frozenset({"read", "decide", "audit", "manage", *TOKEN_SCOPES})
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
-HERE: Final = ("127.0.0.1", "localhost", "::1")
 PASSED_ON: Final = ("forwarded", "via", "x-real-ip", "x-original-host")
 PROXY_ENDS: Final = ("-client-ip", "-connecting-ip")
 """Headers by which proxies say for whom they ask; any ``x-forwarded…`` besides."""
@@ -195,7 +195,12 @@ def _owner(request: Request) -> Caller | None:
     """The owner of a trusted machine: a direct request from it, not sent by a web page of somebody else."""
     service = of(request)
     client = request.client.host if request.client else ""
-    if not service.trusts_local or client not in HERE or _host(request) not in HERE or _was_passed_on(request):
+    if (
+        not service.trusts_local
+        or client not in THIS_MACHINE
+        or _host(request) not in THIS_MACHINE
+        or _was_passed_on(request)
+    ):
         return None
     _require_own_origin(request, service)
     return Caller("trusted_local", EVERYTHING)

@@ -33,15 +33,15 @@ def bars(counts: Mapping[str, float] | Sequence[tuple[str, float]]) -> list[dict
     ]
 
 
-def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Round numbers, evenly spaced, the first at or below ``low`` and the last at or above ``high``.
 
     >>> ticks(-120, 980)
     [-500.0, 0.0, 500.0, 1000.0]
     """
     span = (high - low) or max(abs(high), 1.0)
-    power = 10 ** math.floor(math.log10(span / wanted))
-    step = next(one * power for one in STEPS if one * power * wanted >= span)
+    power = 10 ** math.floor(math.log10(span / 4))
+    step = next(one * power for one in STEPS if one * power * 4 >= span)
     first, last = math.floor(low / step), math.ceil(high / step)
     return [round(n * step, 6) + 0.0 for n in range(first, max(last, first + 1) + 1)]
 

@@ -15,9 +15,8 @@ from spendsense_pipeline.personas.rules import BY_PRIORITY
 from spendsense_pipeline.personas.trust import REASONS, not_drafted
 from spendsense_pipeline.service import charts, pane
 from spendsense_pipeline.service.callers import Caller, person
-from spendsense_pipeline.service.parameters import Offset
 from spendsense_pipeline.service.rendering import page
-from spendsense_pipeline.service.state import of
+from spendsense_pipeline.service.state import Offset, of
 
 router = APIRouter(include_in_schema=False)
 Reader = Annotated[Caller, Depends(person("read"))]
@@ -69,7 +68,15 @@ def customer(request: Request, caller: Reader, user_id: str) -> Response:
         as_of=known["as_of"],
         consents=known["consent"],
         not_drafted=_why_not_drafted(customer, service.settings.stale_days),
-        personas=[_persona(window, one) for window, one in known["personas"].items()],
+        personas=[
+            one
+            | {
+                "window": window,
+                "persona": None if one["is_fallback"] else one["persona"],
+                "reasons": [] if one["is_fallback"] else pane.reasons_met(one["reasons"], one["persona"]),
+            }
+            for window, one in known["personas"].items()
+        ],
         signals=_signals_by_family(windows),
         windows=list(windows),
         behind=next(iter(windows.values()), None),
@@ -86,16 +93,6 @@ def _why_not_drafted(customer: profiles.Customer, stale_days: int) -> list[str]:
     """Why nothing is drafted for the customer, in words; empty where drafts are made."""
     flags = not_drafted(customer.features(), stale_days).any()
     return [words.format(stale_days=stale_days) for reason, words in REASONS.items() if flags[reason]]
-
-
-def _persona(window: str, found: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "window": window,
-        "persona": None if found["is_fallback"] else found["persona"],
-        "matched": found["matched"],
-        "confidence": found["confidence"],
-        "reasons": [] if found["is_fallback"] else pane.reasons_met(found["reasons"], found["persona"]),
-    }
 
 
 def _signals_by_family(windows: dict[str, Any]) -> list[tuple[str, list[tuple[str, list[str]]]]]:

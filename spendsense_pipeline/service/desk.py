@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
@@ -20,13 +20,12 @@ from spendsense_pipeline.governance import activity, audit, endings, queue, revi
 from spendsense_pipeline.governance import wordings as templates
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import STATUSES
-from spendsense_pipeline.governance.review import LONGEST, Refusal
+from spendsense_pipeline.governance.review import LONGEST
 from spendsense_pipeline.personas.rules import BY_PRIORITY
 from spendsense_pipeline.service import pane
 from spendsense_pipeline.service.callers import Caller, person
-from spendsense_pipeline.service.parameters import Offset, Place
 from spendsense_pipeline.service.rendering import page
-from spendsense_pipeline.service.state import Here, answer, of
+from spendsense_pipeline.service.state import Here, Offset, Place, answer, of
 
 router = APIRouter(include_in_schema=False)
 Reader = Annotated[Caller, Depends(person("read"))]
@@ -39,18 +38,6 @@ DECISIONS: Final = 500
 
 REASONS: Final = ("wrong figures", "tone", "not for this customer", "outdated", "unclear", "duplicate", "other")
 """Why a text is rejected; ``other`` needs words behind it: ``other: …``."""
-
-ADVICE: Final = {
-    Refusal.ALREADY_DECIDED: "somebody decided on it; undo takes back what was not released, a rejection is final",
-    Refusal.CHANGED: "its text is another one now; it was loaded again",
-    Refusal.HASH_REQUIRED: "open it first",
-    Refusal.NOT_PERMITTED: "only the role operator decides",
-    Refusal.OUT_OF_SCOPE: "you do not decide on such content",
-    Refusal.NOT_QUALIFIED: "your qualification is over; an admin can renew it",
-    Refusal.ALREADY_RELEASED: "it was released; an admin can recall it",
-    Refusal.SAMPLE_REQUIRED: "open one of its texts first",
-}
-"""What to do about a refusal where there are buttons and no commands; the others read as everywhere."""
 
 
 class DecisionAsked(BaseModel):
@@ -85,12 +72,6 @@ class StandingAsked(BaseModel):
     reference: str = Field(max_length=600)
     until: dt.date
     read_percent: int = Field(default=5, ge=1, le=100)
-
-
-class StandingEnded(BaseModel):
-    """A standing approval to end."""
-
-    standing_id: str = Field(max_length=400)
 
 
 @router.get("/desk")
@@ -193,10 +174,7 @@ def _require_reason(reason: str | None) -> None:
 
 
 def _advice(row: Mapping[str, Any]) -> str:
-    refused = row["refused"]
-    if refused in ADVICE:
-        return ADVICE[Refusal(refused)]
-    return review.advice(refused, row["recommendation_id"], row.get("findings", ()))
+    return review.advice(row["refused"], row["recommendation_id"], row.get("findings", ()), at_the_desk=True)
 
 
 @router.post("/desk/check")
@@ -306,7 +284,9 @@ def approve_standing(service: Here, caller: Decider, asked: StandingAsked) -> Re
 
 
 @router.post("/desk/standing/end")
-def end_standing(service: Here, caller: Decider, asked: StandingEnded) -> Response:
+def end_standing(
+    service: Here, caller: Decider, standing_id: Annotated[str, Body(embed=True, max_length=400)]
+) -> Response:
     """End a standing approval now."""
-    ended = standing.end(service.engine, asked.standing_id, caller.decides_as(None), service.now())
+    ended = standing.end(service.engine, standing_id, caller.decides_as(None), service.now())
     return answer({"ended": ended})

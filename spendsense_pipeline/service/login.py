@@ -71,13 +71,6 @@ def _form(request: Request, goes_to: str, problem: str = "", status: int = 200) 
     return response
 
 
-def _of_this_browser(request: Request, form: str) -> bool:
-    """Whether the form was shown to the browser that sends it."""
-    service = of(request)
-    payload, nonce = service.signed("login-form", form, LOGIN_FORM), request.cookies.get(FORM_COOKIE, "")
-    return payload is not None and hmac.compare_digest(str(payload.get("browser")), service.mark("login-form", nonce))
-
-
 @router.post("/login", dependencies=[Depends(public)])
 def log_in(
     request: Request,
@@ -88,7 +81,9 @@ def log_in(
 ) -> Response:
     """Begin a session, or show the form again with the reason."""
     service = of(request)
-    if not _of_this_browser(request, form):
+    shown, nonce = service.signed("login-form", form, LOGIN_FORM), request.cookies.get(FORM_COOKIE, "")
+    own = service.mark("login-form", nonce)
+    if shown is None or not hmac.compare_digest(str(shown.get("browser")), own):
         return _form(
             request, next, "the form stood open for too long, or this browser keeps no cookies; try again", 400
         )

@@ -3,19 +3,20 @@
 import datetime as dt
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Body, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 
 from spendsense_pipeline.governance import credentials, endings, operators, outbox
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import ROLES, SCOPES, TOKEN_SCOPES
 from spendsense_pipeline.service.callers import Caller, allow, person
-from spendsense_pipeline.service.parameters import Moment, Place
 from spendsense_pipeline.service.rendering import page
-from spendsense_pipeline.service.state import Here, answer, of
+from spendsense_pipeline.service.state import Here, Moment, Place, answer, of
 
 router = APIRouter(tags=["admin"])
 Admin = Annotated[Caller, Depends(allow("manage"))]
+Name = Annotated[str, Body(embed=True, min_length=1, max_length=400)]
+"""Whom or what it is about."""
 
 
 @router.get("/desk/admin", include_in_schema=False)
@@ -71,22 +72,16 @@ def add_person(service: Here, new: NewPerson, caller: Admin) -> Response:
     return answer({"operator_id": new.operator_id, "status": status})
 
 
-class Named(BaseModel):
-    """Whom or what it is about."""
-
-    name: str = Field(min_length=1, max_length=400)
-
-
 @router.post("/admin/people/deactivate")
-def deactivate(service: Here, named: Named, caller: Admin) -> Response:
+def deactivate(service: Here, name: Name, caller: Admin) -> Response:
     """Let somebody in no more; what they decided stands."""
-    if named.name == caller.operator_id:
+    if name == caller.operator_id:
         raise HTTPException(403, "another admin deactivates you")
     with writing(service.engine) as session:
         status = operators.deactivate(
-            session, named.name, service.now(), actor=caller.operator_id, source=f"admin {caller.name}"
+            session, name, service.now(), actor=caller.operator_id, source=f"admin {caller.name}"
         )
-    return answer({"operator_id": named.name, "status": status})
+    return answer({"operator_id": name, "status": status})
 
 
 class NewToken(BaseModel):
@@ -108,11 +103,11 @@ def add_token(service: Here, new: NewToken, caller: Admin) -> Response:
 
 
 @router.post("/admin/tokens/revoke")
-def revoke_token(service: Here, named: Named, caller: Admin) -> Response:  # noqa: ARG001 - the rule
+def revoke_token(service: Here, name: Name, caller: Admin) -> Response:  # noqa: ARG001 - the rule
     """End a token."""
     with writing(service.engine) as session:
-        status = credentials.revoke_token(session, named.name, service.now())
-    return answer({"token_id": named.name, "status": status})
+        status = credentials.revoke_token(session, name, service.now())
+    return answer({"token_id": name, "status": status})
 
 
 class Order(BaseModel):

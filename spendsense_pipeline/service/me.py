@@ -11,25 +11,12 @@ from pydantic import BaseModel, Field
 
 from spendsense_pipeline.durations import CUSTOMER_LINK
 from spendsense_pipeline.governance import feedback
-from spendsense_pipeline.governance.topics import TOPICS
 from spendsense_pipeline.service import v1
 from spendsense_pipeline.service.rendering import page
 from spendsense_pipeline.service.state import Here, answer, of
 
 router = APIRouter(include_in_schema=False)
 
-SCOPE_WORDS: Final = {
-    "education": "Explanations and tips drawn from my own accounts",
-    "partner_offers": "Offers of partners that fit my situation",
-}
-TOPIC_WORDS: Final = {
-    "bills": "Bills and due dates",
-    "cushion": "Savings and what is left in the account",
-    "debt": "Cards and loans",
-    "income": "Pay and benefits",
-    "recurring": "Subscriptions and services",
-    "spending": "Spending",
-}
 KINDS: Final = ("seen", "opened", "helpful", "not_helpful", "dismissed", "wrong_figure", "complaint", "acted")
 
 
@@ -57,8 +44,8 @@ def me(request: Request, user_id: Customer) -> Response:
         request,
         "me.html",
         items=v1.of_customer(service, user_id),
-        scopes=[(name, words, consents["scopes"][name]) for name, words in SCOPE_WORDS.items()],
-        topics=[(name, TOPIC_WORDS[name], consents["topics"][name]) for name in TOPICS],
+        scopes=consents["scopes"].items(),
+        topics=consents["topics"].items(),
         token=request.query_params.get("token") or request.headers.get("x-customer-token"),
     )
 

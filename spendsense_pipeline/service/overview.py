@@ -1,13 +1,12 @@
 """How things stand: customers, consent, personas, the queue, decisions, releases, what came back, fairness.
 
-Counts of stored rows, and the newest day's tables. Does not belong here: any metric's definition
-(``evaluation.metrics``), any customer by name (``customer_pages``).
+And what may be said of each experiment. Counts of stored rows, and the newest day's tables. Does not belong here: any
+metric's definition (``evaluation.metrics``), any figure of an experiment (``experiments``), any customer by name
+(``customer_pages``).
 """
 
 import datetime as dt
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
@@ -15,12 +14,12 @@ from fastapi.responses import FileResponse
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline import profiles, warehouse
-from spendsense_pipeline.evaluation.report import ONE_A_DAY, SHARES
+from spendsense_pipeline.evaluation.report import ONE_A_DAY, SMALLEST_GROUP, agreed_to, fairness_tables, overall
 from spendsense_pipeline.governance import activity, endings, evaluation_records, queue
 from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.governance.models import SCOPES
 from spendsense_pipeline.service import charts
 from spendsense_pipeline.service.callers import Caller, person
-from spendsense_pipeline.service.pane import number
 from spendsense_pipeline.service.rendering import page, words
 from spendsense_pipeline.service.state import of
 
@@ -31,7 +30,6 @@ PAGE_OF_DAY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """What the page of a day may do: it loads nothing, and names the hash of the style that stands in it itself."""
-CONSENTS: Final = ("education and offers", "education only", "offers only")
 
 
 @router.get("/desk/overview")
@@ -39,14 +37,16 @@ def overview(request: Request, caller: Annotated[Caller, Depends(person("read"))
     """The page of figures and plots."""
     service = of(request)
     consents = service.live_scopes()
+    agreed = ({user for user, scopes in consents.items() if scopes[scope]} for scope in SCOPES)
     with reading(service.engine) as session:
         governed = _governed(session, service.now())
     return page(
         request,
         "overview.html",
         caller=caller,
-        consent=charts.bars(_consent_bars(consents)),
+        consent=charts.bars(agreed_to(*agreed)),
         day=_figures_of_day(service.settings.warehouse_root, consents),
+        smallest=SMALLEST_GROUP,
         days=[one.stem for one in sorted(service.settings.reports.glob(ONE_A_DAY), reverse=True)[:DAYS_SHOWN]],
         **governed,
     )
@@ -78,20 +78,15 @@ def _governed(session: Session, now: dt.datetime) -> dict[str, Any]:
     }
 
 
-def _consent_bars(consents: profiles.Consents) -> list[tuple[str, int]]:
-    education, offers = (
-        {user for user, scopes in consents.items() if scopes[scope]} for scope in ("education", "partner_offers")
-    )
-    return list(zip(CONSENTS, (len(education & offers), len(education - offers), len(offers - education)), strict=True))
-
-
 def _figures_of_day(root: str, consents: profiles.Consents) -> dict[str, Any] | None:
     """What the newest day's tables say; None before anything was run."""
     try:
         counts = profiles.counts(root, consents)
     except warehouse.NotMaterialized:
         return None
-    metrics = _newest_partition(root, "evaluation_metrics")
+    metrics = warehouse.newest_frame(root, "evaluation_metrics")
+    insights = warehouse.newest(root, "insights", ["insight"])
+    counted = Counter([] if insights is None else sorted(insights["insight"].to_pylist()))
     windows = list(counts["personas"].values())
     personas = sorted({name for found in windows for name in found})
     return {
@@ -100,66 +95,34 @@ def _figures_of_day(root: str, consents: profiles.Consents) -> dict[str, Any] | 
             (words(name), *rows)
             for name, *rows in zip(
                 personas,
-                *(
-                    charts.bars({name: found.get(name, 0) for name in personas})
-                    for found in counts["personas"].values()
-                ),
+                *(charts.bars({name: found.get(name, 0) for name in personas}) for found in windows),
                 strict=True,
             )
         ],
-        "insights": charts.bars(_insight_bars(root)),
-        "as_of": metrics[0]["as_of"] if metrics else None,
-        "metrics": [
-            {"name": words(row["metric"]), "value": _metric_value(row), "definition": row["definition"]}
-            for row in metrics
-            if row["dimension"] is None and not row["metric"].startswith("persona_")
-        ],
-        "fairness": _fairness_table([row for row in metrics if row["dimension"] is not None]),
+        "insights": charts.bars([(words(insight), number) for insight, number in counted.most_common()]),
+        "as_of": None if metrics is None else metrics["as_of"].iloc[0],
+        "metrics": [] if metrics is None else overall(metrics, {}),
+        "fairness": [] if metrics is None else fairness_tables(metrics),
     }
 
 
-def _persona_bars(personas: Sequence[str], found: Mapping[str, int]) -> list[dict[str, Any]]:
-    return charts.bars({name: found.get(name, 0) for name in personas})
+@router.get("/desk/experiments")
+def experiments(request: Request, caller: Annotated[Caller, Depends(person("read"))]) -> Response:
+    """Every experiment with its arms and the sentences that its figures allow."""
+    from spendsense_pipeline.experiments.summary import listing
+
+    service = of(request)
+    newest = warehouse.newest_frame(service.settings.warehouse_root, "uplift")
+    with reading(service.engine) as session:
+        found = listing(session, service.settings.experiments, newest)
+    for row in found:
+        row["compared"] = [one | _drawn(one) for one in row["rows"] if one["family"] == "primary"]
+    return page(request, "experiments.html", caller=caller, experiments=found)
 
 
-def _newest_partition(root: str, asset: str) -> list[dict[str, Any]]:
-    table = warehouse.newest(root, asset)
-    return [] if table is None else list(table.to_pylist())
-
-
-def _insight_bars(root: str) -> list[tuple[str, int]]:
-    """Insights of the newest day by kind, most frequent first."""
-    table = warehouse.newest(root, "insights", ["insight"])
-    counted = Counter(sorted(table["insight"].to_pylist()) if table is not None else ())
-    return [(words(insight), number) for insight, number in counted.most_common()]
-
-
-def _metric_value(row: Mapping[str, Any]) -> str:
-    value = row["value"]
-    if value is None or math.isnan(value):
-        return "–"
-    return f"{number(value * 100, 1)} %" if row["metric"] in SHARES else number(value, 2)
-
-
-def _fairness_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """By dimension: {dimension, bands, measures: [(name, [{share, of, width}])]}."""
-    tables = []
-    for dimension in dict.fromkeys(row["dimension"] for row in rows):
-        cells = {(row["measure"], row["band"]): row for row in rows if row["dimension"] == dimension}
-        bands = list(dict.fromkeys(band for _, band in cells))
-        measures = list(dict.fromkeys(measure for measure, _ in cells))
-        tables.append(
-            {
-                "dimension": words(dimension),
-                "bands": bands,
-                "measures": [(words(one), [_cell_rate(cells[one, band]) for band in bands]) for one in measures],
-            }
-        )
-    return tables
-
-
-def _cell_rate(row: Mapping[str, Any]) -> dict[str, Any]:
-    value, below = row["value"], row["denominator"]
-    if value is None or math.isnan(value):
-        return {"share": "–", "of": "", "width": 0}
-    return {"share": f"{value:.0%}", "of": f"{row['numerator']:,.0f} of {below:,.0f}", "width": round(value * 1000)}
+def _drawn(row: dict[str, float]) -> dict[str, float | None]:
+    """Where interval and estimate stand on a line of 1,000 with zero in its middle; None without figures."""
+    reach = max(abs(row["low"]), abs(row["high"]))
+    if not reach > 0:  # NaN too
+        return {"x_low": None}
+    return {f"x_{name}": round(500 + row[name] / reach * 480, 1) for name in ("low", "estimate", "high")}

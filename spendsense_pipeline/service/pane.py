@@ -78,7 +78,7 @@ def figures(slots: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         {
             "name": words(name),
             "shown": str(slot["shown"]),
-            "meaning": SLOTS[name].meaning if name in SLOTS else words(str(slot.get("signal", ""))),
+            "meaning": meaning_of(name, slot.get("signal", "")),
             "inputs": [
                 {"name": words(signal), "value": figure(value, signal)}
                 for signal, value in (slot.get("inputs") or {}).items()
@@ -86,6 +86,11 @@ def figures(slots: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for name, slot in slots.items()
     ]
+
+
+def meaning_of(slot: str, otherwise: str | None = None) -> str:
+    """What a slot's figure means; of a slot of former texts its name, or what is said instead, as words."""
+    return SLOTS[slot].meaning if slot in SLOTS else words(slot if otherwise is None else str(otherwise))
 
 
 def reasons_met(reasons: Sequence[Mapping[str, Any]], persona: str) -> list[str]:
@@ -176,7 +181,7 @@ def bounds(found: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "name": words(slot),
-            "meaning": SLOTS[slot].meaning if slot in SLOTS else words(str(one["signal"])),
+            "meaning": meaning_of(slot, one["signal"]),
             **{end: one[end]["shown"] for end in ("lowest", "highest")},
         }
         for slot, one in found.items()
@@ -195,7 +200,4 @@ def extremes(found: Mapping[str, Mapping[str, Any]], recommendation_id: str) -> 
 
 def named(found: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The names, dates and other words of a wording's texts, with what they mean."""
-    return [
-        {"name": words(slot), "meaning": SLOTS[slot].meaning if slot in SLOTS else "", **one}
-        for slot, one in found.items()
-    ]
+    return [{"name": words(slot), "meaning": meaning_of(slot, ""), **one} for slot, one in found.items()]

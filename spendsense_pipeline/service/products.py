@@ -18,9 +18,11 @@ def products(service: Service) -> dict[str, dict[str, Any]] | None:
 
     root = service.settings.warehouse_root
     filesystem, path = _where(warehouse.path(root, "products"))
-    version = _version(filesystem, path)
-    if version is None:
+    try:
+        info = filesystem.info(path)
+    except FileNotFoundError:
         return None
+    version = info.get("ETag") or (info.get("mtime"), info.get("size"), info.get("ino"))
     with _LOCK:
         if root not in _READ or _READ[root][0] != version:
             rows = warehouse.load(root, "products").to_pylist()
@@ -32,12 +34,3 @@ def products(service: Service) -> dict[str, dict[str, Any]] | None:
 def _where(address: str) -> tuple[Any, str]:
     found: tuple[Any, str] = fsspec.core.url_to_fs(address)
     return found
-
-
-def _version(filesystem: Any, path: str) -> Any:
-    """What changes when the table does; None where there is none."""
-    try:
-        info = filesystem.info(path)
-    except FileNotFoundError:
-        return None
-    return info.get("ETag") or (info.get("mtime"), info.get("size"), info.get("ino"))

@@ -58,7 +58,12 @@ def serve(
     address = f"{'https' if tls[0] else 'http'}://{host}:{listener.getsockname()[1]}"
     sys.stdout.write(f"SpendSense on {address}, desk at {address}/desk, interface at {address}/docs\n")
     if service.trusts_local:
-        for operator_id in _who_may_look(engine):
+        first: dict[str, str] = {}  # the first active person of each role
+        with reading(engine) as session:
+            for row in operators.listed(session):
+                if row["active"]:
+                    first.setdefault(row["role"], row["operator_id"])
+        for operator_id in first.values():
             sys.stdout.write(f"Log in as {operator_id}, once: {login_link(service, operator_id, address)}\n")
     sys.stdout.flush()
     try:
@@ -79,13 +84,3 @@ def _listening(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}, port {port}: {error.strerror or error}; name another with --port",
             code="address_unavailable",
         ) from None
-
-
-def _who_may_look(engine: Engine) -> list[str]:
-    """The first active person of each role."""
-    found: dict[str, str] = {}
-    with reading(engine) as session:
-        for row in operators.listed(session):
-            if row["active"]:
-                found.setdefault(row["role"], row["operator_id"])
-    return list(found.values())

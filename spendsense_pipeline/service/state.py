@@ -1,11 +1,13 @@
 """What a route works with: the settings, the governance database, the clock, and what is signed with our secret.
 
-Does not belong here: routes, and who may call them (``callers``).
+And the parameters that several routes have, with the bounds of what the databases can hold. Does not belong here:
+routes, and who may call them (``callers``).
 """
 
 import datetime as dt
 import hashlib
 import json
+import math
 import os
 import secrets
 import tempfile
@@ -17,15 +19,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
 from itsdangerous import BadSignature, URLSafeTimedSerializer
+from pydantic import AfterValidator, AwareDatetime
 from sqlalchemy import Engine
 
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.gate import reviewed
 from spendsense_pipeline.governance import consent, review
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.settings import SHORTEST_SECRET, Settings
 
+DEEPEST: Final = 8
+"""Levels of what a client sent that are read, or repeated: nothing that the pipeline reads lies deeper."""
 Now = Callable[[], dt.datetime]
 
 
@@ -48,7 +54,7 @@ class Service:
     tokens_used: dict[str, dt.datetime] = field(default_factory=dict)
     """When the use of a token was noted last."""
     seen_texts: OrderedDict[tuple[str, str], str] = field(default_factory=OrderedDict)
-    """Caller and recommendation -> hash of the text that the caller was shown last (``seed.seen_texts``)."""
+    """Caller and recommendation -> hash of the text that the caller was shown last (``decision_routes.remember``)."""
     batches_started: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What became of the batches that nobody waited for, since this service started."""
 
@@ -75,13 +81,11 @@ class Service:
 
     def decide(self, known_by: str, asked: Sequence[review.Request]) -> list[dict[str, Any]]:
         """What becomes of these decisions (``review.decide``); ``known_by`` says how who decides is known."""
-        from spendsense_pipeline.recommendations.guardrails import review_draft
-
         return review.decide(
             self.engine,
             asked,
             self.now(),
-            guardrails=review_draft,
+            guardrails=reviewed,
             four_eyes=self.settings.four_eyes,
             known_by=known_by,
         )
@@ -173,9 +177,26 @@ def as_json(payload: Any) -> str:
         return _ENCODER.encode(_finite(payload))
 
 
+def spelled(value: Any, levels: int = DEEPEST, most: int | None = None) -> Any:
+    """What JSON can hold of what a client sent, so many levels deep: other numbers, days and things as text.
+
+    ``most``: members of a list."""
+    if isinstance(value, dict | list | tuple) and not levels:
+        return "…"
+    if isinstance(value, dict):
+        return {str(name): spelled(one, levels - 1, most) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [spelled(one, levels - 1, most) for one in value[:most]]
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
-        return value if value == value and value not in (float("inf"), float("-inf")) else None
+        return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -196,3 +217,18 @@ def _plain(value: object) -> Any:
 
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=_plain, separators=(",", ":"), allow_nan=False)
+
+
+def _in_utc(moment: dt.datetime) -> dt.datetime:
+    try:
+        return moment.astimezone(dt.UTC)
+    except OverflowError:
+        raise ValueError("is outside of the years 1 to 9999 in UTC") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A moment with its zone, turned to UTC."""
+Offset = Annotated[int, Query(ge=0, lt=2**31)]
+"""How many rows to leave out."""
+Place = Annotated[int, Query(ge=0, lt=2**63)]
+"""A place in the audit chain."""

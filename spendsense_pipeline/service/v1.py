@@ -16,11 +16,10 @@ from spendsense_pipeline.durations import CUSTOMER_LINK
 from spendsense_pipeline.governance import consent, feedback, release, topics
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import SCOPES
-from spendsense_pipeline.recommendations.slots import SLOTS
 from spendsense_pipeline.service.callers import Caller, allow
-from spendsense_pipeline.service.parameters import Moment, Offset
+from spendsense_pipeline.service.pane import meaning_of
 from spendsense_pipeline.service.products import products
-from spendsense_pipeline.service.state import Here, Service, answer, of
+from spendsense_pipeline.service.state import Here, Moment, Offset, Service, answer, of
 
 router = APIRouter(prefix="/v1", tags=["apps"])
 PAGE: Final = 200
@@ -29,6 +28,13 @@ ITEM: Final = (
     *("as_of", "released_at", "expires_at", "product_id"),
 )
 """What an item of the feed has of its row."""
+OF_PRODUCT: Final = {
+    "product_name": "product_name",
+    "partner_name": "product_partner",
+    "link": "product_link",
+    "disclosure": "product_disclosure",
+}
+"""What an offer says of its product, and the slot that it is shown in."""
 _LINK: Final = re.compile(r"https://[^\s<>\"']+[^\s<>\"'.,;:!?)]")
 
 
@@ -73,14 +79,18 @@ def of_customer(service: Service, user_id: str, since: dt.datetime | None = None
 
 
 def _item(row: dict[str, Any], kinds: dict[str, str]) -> dict[str, Any]:
-    product = _product_of(row["slots"]) if row["content_type"] == "partner_offer" else None
-    if product is not None:
+    product: dict[str, Any] | None = None
+    if row["content_type"] == "partner_offer":
+        # As the operator who approved the text saw it, whatever the catalogue says since.
+        product = {name: row["slots"].get(slot, {}).get("shown") for name, slot in OF_PRODUCT.items()}
+        if not str(product["link"]).startswith("https://"):
+            product["link"] = None
         product["product_type"] = kinds.get(row["product_id"])
     return {
         **{name: row[name] for name in ITEM},
         "content_html": as_html(row["content"]),
         "figures": [
-            {"name": name, "shown": slot.get("shown"), "value": slot.get("value"), "meaning": _meaning(name)}
+            {"name": name, "shown": slot.get("shown"), "value": slot.get("value"), "meaning": meaning_of(name)}
             for name, slot in row["slots"].items()
         ],
         "topic": topics.topic_of(row) or None,
@@ -88,24 +98,6 @@ def _item(row: dict[str, Any], kinds: dict[str, str]) -> dict[str, Any]:
         "link": product and product.pop("link"),
         "disclosure": product and product.pop("disclosure"),
     }
-
-
-def _product_of(slots: dict[str, Any]) -> dict[str, Any]:
-    """The product as the operator who approved the text saw it, whatever the catalogue says since."""
-    names = {
-        "product_name": "product_name",
-        "partner_name": "product_partner",
-        "link": "product_link",
-        "disclosure": "product_disclosure",
-    }
-    found = {name: slots.get(slot, {}).get("shown") for name, slot in names.items()}
-    if not str(found["link"]).startswith("https://"):
-        found["link"] = None
-    return found
-
-
-def _meaning(name: str) -> str:
-    return SLOTS[name].meaning if name in SLOTS else name.replace("_", " ")
 
 
 def as_html(text: str) -> str:

@@ -3,10 +3,11 @@
 from sqlalchemy import select
 
 from spendsense_pipeline.defs import launch
-from spendsense_pipeline.governance import consent, feedback, operators, queue, release, review
+from spendsense_pipeline.governance import consent, feedback, operators, queue, release
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import Release
 from spendsense_pipeline_tests.conftest import DAY, NOON, Pipeline
+from spendsense_pipeline_tests.governance import verdicts
 
 
 def test_the_record_written_anew_has_the_decision_the_feedback_and_why_the_release_ended(copy: Pipeline) -> None:
@@ -22,7 +23,7 @@ def test_the_record_written_anew_has_the_decision_the_feedback_and_why_the_relea
     assert "No release has ended." in before
     assert "Nothing came back about a release yet." in before
 
-    review.approve(copy.engine, [f"{row['recommendation_id']}@{row['content_hash']}"], "op_of_the_day", NOON)
+    verdicts.approve(copy.engine, [f"{row['recommendation_id']}@{row['content_hash']}"], "op_of_the_day", NOON)
     release.run_gate(copy.engine, NOON)
     with reading(copy.engine) as session:
         release_id = session.scalar(select(Release.release_id))

@@ -11,9 +11,10 @@ import pytest
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.evaluation.report import SMALLEST_GROUP
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import audit, experiment_records, operators, queue, release, review
+from spendsense_pipeline.governance import audit, experiment_records, operators, queue, release
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline_tests.conftest import DAY, NOON, Pipeline
+from spendsense_pipeline_tests.governance import verdicts
 
 FILE = """
 name = "does-it-help"
@@ -53,7 +54,7 @@ def test_from_the_file_to_the_sentence(started: Pipeline, spendsense) -> None:
     with reading(started.engine) as session:
         waiting = queue.queue(session, NOON, limit=10_000)["queue"]
     clean = [row for row in waiting if row["content_type"] == "education"]
-    review.approve(started.engine, [f"{row['recommendation_id']}@{row['content_hash']}" for row in clean], "op", NOON)
+    verdicts.approve(started.engine, [f"{row['recommendation_id']}@{row['content_hash']}" for row in clean], "op", NOON)
     went = release.run_gate(started.engine, NOON)
     assert went.blocked["withheld"] > 0
     with reading(started.engine) as session:

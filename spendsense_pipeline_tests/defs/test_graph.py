@@ -15,12 +15,13 @@ import pytest
 
 from spendsense_pipeline import dictionary, warehouse
 from spendsense_pipeline.definitions import build_defs
-from spendsense_pipeline.governance import queue, release, review
+from spendsense_pipeline.governance import queue, release
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.why import why
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 from spendsense_pipeline_tests.conftest import DAY, NOON, USERS, Pipeline
+from spendsense_pipeline_tests.governance import verdicts
 
 SNAPSHOT = Path(__file__).with_name("graph.json")
 
@@ -196,7 +197,7 @@ def test_why_tells_what_was_known_then_after_the_data_were_corrected(
         waiting = queue.queue(session, NOON, persona="high_utilization", limit=100)["queue"]
     card = next(row for row in waiting if row["template_id"].startswith("high_utilization/"))
     reference = f"{card['recommendation_id']}@{card['content_hash']}"
-    review.approve(copy.engine, [reference], "op", NOON)
+    verdicts.approve(copy.engine, [reference], "op", NOON)
     release.run_gate(copy.engine, NOON)
     before = _told(copy, card["recommendation_id"])
     assert before["release"]["content_hash"] == card["content_hash"]

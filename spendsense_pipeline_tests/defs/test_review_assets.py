@@ -12,10 +12,11 @@ from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import review_assets as room
 from spendsense_pipeline.defs.resources import Clock
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import consent, operators, queue, review
+from spendsense_pipeline.governance import consent, operators, queue
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import Decision, RecommendationText
 from spendsense_pipeline_tests.conftest import NOON, Pipeline
+from spendsense_pipeline_tests.governance import verdicts
 
 OPERATOR = "op_at_the_desk"
 
@@ -175,7 +176,7 @@ def test_findings_and_ages_are_reported(copy: Pipeline) -> None:
 
 def test_a_run_that_decides_everything_passes(staffed: Pipeline) -> None:
     *others, last = waiting(staffed)
-    review.reject(staffed.engine, [row["recommendation_id"] for row in others], OPERATOR, NOON, reason="cleared")
+    verdicts.reject(staffed.engine, [row["recommendation_id"] for row in others], OPERATOR, NOON, reason="cleared")
     evaluation, _ = reviewed(staffed, operator=OPERATOR, approve=[reference(last)])
     assert evaluation.passed
     assert evaluation.description == "0 waiting, 0 about to expire, 1 decided, 0 refused"
@@ -215,7 +216,7 @@ def test_decisions_without_an_operator_are_refused_whole(copy: Pipeline) -> None
 
 def test_with_nothing_waiting_the_check_passes(staffed: Pipeline) -> None:
     everything = [row["recommendation_id"] for row in waiting(staffed)]
-    review.reject(staffed.engine, everything, OPERATOR, NOON, reason="cleared for the test")
+    verdicts.reject(staffed.engine, everything, OPERATOR, NOON, reason="cleared for the test")
     evaluation, _ = reviewed(staffed)
     assert evaluation.passed
     assert "queue" not in evaluation.metadata

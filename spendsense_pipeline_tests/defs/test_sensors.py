@@ -17,12 +17,13 @@ from spendsense_pipeline import warehouse
 from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import ingest, launch, release_assets, sensors
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
-from spendsense_pipeline.governance import consent, operators, queue, release, review
+from spendsense_pipeline.governance import consent, operators, queue, release
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import ConsentPeriod, Recommendation, RecommendationText
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.settings import PROJECT_ROOT
 from spendsense_pipeline_tests.conftest import NOON, Pipeline
+from spendsense_pipeline_tests.governance import verdicts
 
 
 def asked(pipeline: Pipeline, instance: dg.DagsterInstance, now: dt.datetime = NOON) -> object:
@@ -51,7 +52,7 @@ def approved(pipeline: Pipeline, number: int) -> list[dict[str, object]]:
         clean = [row for row in queue.queue(session, NOON, limit=500)["queue"] if not row["findings"]]
     chosen = clean[:number]
     references = [f"{row['recommendation_id']}@{row['content_hash']}" for row in chosen]
-    results = review.approve(pipeline.engine, references, "op", NOON)
+    results = verdicts.approve(pipeline.engine, references, "op", NOON)
     assert all(row["ok"] for row in results)
     return chosen
 
@@ -143,7 +144,7 @@ def test_what_holds_the_rest_back_is_counted_by_reason(copy: Pipeline) -> None:
     names = [row["recommendation_id"] for row in list(people.values())[:3]]
     with writing(copy.engine) as session:
         operators.add(session, "op", NOON)
-    assert all(row["ok"] for row in review.approve(copy.engine, names, "op", NOON))
+    assert all(row["ok"] for row in verdicts.approve(copy.engine, names, "op", NOON))
     with writing(copy.engine) as session:  # past the rules that would have voided them: the gate looks for itself
         without, late, sharp = (session.get_one(Recommendation, name) for name in names)
         session.get_one(ConsentPeriod, without.consent_id).closed_at = NOON

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spendsense_pipeline.experiments import sentences
+from spendsense_pipeline.experiments import summary
 from spendsense_pipeline.experiments.arms import arm_at, deal, strata
 from spendsense_pipeline.experiments.outcomes import COLUMNS, GRACE_DAYS, History, outcomes
 from spendsense_pipeline.experiments.uplift import assignment_faults, uplift
@@ -177,7 +177,7 @@ def test_the_planted_effect_comes_out_of_the_tables_with_its_interval_and_a_verb
     assert row["status"] == "measured"
     assert row["low"] <= truth <= row["high"] < 0
     assert row["relative_low"] <= share <= row["relative_high"]
-    said = sentences.sentence(row, OF)
+    said = summary.sentence(row, OF)
     assert said.startswith("text lowered penalty fees by ")
     assert "1,200 and 1,200 customers" in said
     assert " % (" in said
@@ -186,8 +186,8 @@ def test_the_planted_effect_comes_out_of_the_tables_with_its_interval_and_a_verb
 def test_other_figures_say_that_no_difference_was_shown_and_name_the_interval(played) -> None:
     rows = compared(played)
     other = rows[(rows["metric"] == "utilization") & (rows["horizon_days"] == 90)].to_dict("records")[0]
-    assert not sentences.shown(other)
-    assert sentences.sentence(other, OF).startswith("No difference shown in card utilization over 90 days")
+    assert not summary.shown(other)
+    assert summary.sentence(other, OF).startswith("No difference shown in card utilization over 90 days")
 
 
 def test_subgroups_have_their_own_sizes_and_are_corrected_together(played) -> None:
@@ -219,7 +219,7 @@ def test_too_few_get_words_and_no_figure(played) -> None:
     row = primary(compared(played, minimum_size=1_201))
     assert row["status"] == "not_enough"
     assert np.isnan(row["estimate"])
-    assert "1,200 and 1,200 customers" in sentences.sentence(row, experiment(minimum_size=1_201))
+    assert "1,200 and 1,200 customers" in summary.sentence(row, experiment(minimum_size=1_201))
     assert primary(compared(played, minimum_size=1_200))["status"] == "measured"
 
 
@@ -247,5 +247,5 @@ def test_arms_that_lose_customers_unequally_get_no_verb(played) -> None:
     lost.loc[some, ["state", "value"]] = ["left", np.nan]
     row = primary(compared((assigned, lost)))
     assert row["status"] == "unequal_loss"
-    assert not sentences.shown(row)
-    assert "nothing follows" in sentences.sentence(row, OF)
+    assert not summary.shown(row)
+    assert "nothing follows" in summary.sentence(row, OF)

@@ -7,9 +7,10 @@ from sqlalchemy import Engine
 
 from spendsense_pipeline.durations import LOOKING
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import activity, audit, queue, review, wordings
+from spendsense_pipeline.governance import activity, audit, queue, wordings
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import FeedbackEvent, Release
+from spendsense_pipeline_tests.governance import verdicts
 from spendsense_pipeline_tests.governance.town import DAY, NOTABLE, NOW, approve, gate, seen, waiting_draft
 
 
@@ -18,7 +19,7 @@ def test_who_decided_what_is_heard_once_and_counted(engine: Engine) -> None:
     with reading(engine) as session:
         since = audit.head(session)[0]
     approve(engine, first)
-    review.reject(engine, [seen(second)], "ben", NOW, reason="tone")
+    verdicts.reject(engine, [seen(second)], "ben", NOW, reason="tone")
     with reading(engine) as session:
         heard = activity.decisions_since(session, since, NOW)
         assert [(one["operator_id"], one["status"]) for one in heard] == [("ada", "approved"), ("ben", "rejected")]
@@ -49,7 +50,7 @@ def test_somebody_looks_for_two_minutes(engine: Engine) -> None:
 def test_a_customers_history_has_the_release_its_feedback_and_the_last_decision(engine: Engine) -> None:
     one = waiting_draft(engine)
     approve(engine, one)
-    review.undo(engine, [seen(one)], "ben", NOW)
+    verdicts.undo(engine, [seen(one)], "ben", NOW)
     approve(engine, one)
     gate(engine)
     with writing(engine) as session:

@@ -35,7 +35,7 @@ from spendsense_pipeline.governance import (
 )
 from spendsense_pipeline.governance.database import connect, reading, upgrade, writing
 from spendsense_pipeline.governance.models import Base, ConsentPeriod, Recommendation, Release
-from spendsense_pipeline_tests.governance import town
+from spendsense_pipeline_tests.governance import town, verdicts
 from spendsense_pipeline_tests.governance.conftest import wipe
 
 USERS = st.sampled_from(["mia", "noah", "ada"])  # ada is an operator too
@@ -326,7 +326,7 @@ class AnyHistory(RuleBasedStateMachine):
     def override(self, number: int, waiting: bool, operator: str, sharp: bool, title: str) -> None:
         if (one := self.some(number, waiting)) is not None:
             told = self.act(
-                lambda: review.override(
+                lambda: verdicts.override(
                     self.engine,
                     one["recommendation_id"],
                     operator,

@@ -15,11 +15,11 @@ from spendsense_pipeline.governance import (
     holds,
     policy,
     queue,
-    review,
     wordings,
 )
 from spendsense_pipeline.governance.database import fields, reading, writing
 from spendsense_pipeline.governance.models import AuditEntry
+from spendsense_pipeline_tests.governance import verdicts
 from spendsense_pipeline_tests.governance.conftest import told_once
 from spendsense_pipeline_tests.governance.town import (
     HOUR,
@@ -38,7 +38,7 @@ def story(engine: Engine) -> None:
     """A story with most kinds of rows: three customers' grants and drafts, decisions, releases, closings, a recall."""
     ones = [waiting_draft(engine, user) for user in ("mia", "noah", "zoe")]
     approve(engine, *ones[:2])
-    review.override(engine, ones[2]["recommendation_id"], "ada", NOW, guardrails=no_findings, title="New", reason="x")
+    verdicts.override(engine, ones[2]["recommendation_id"], "ada", NOW, guardrails=no_findings, title="New", reason="x")
     gate(engine)
     revoke(engine, "mia", NOW + HOUR)
     others(engine)
@@ -53,7 +53,7 @@ def told(engine: Engine) -> Engine:
 def others(engine: Engine) -> None:
     """What comes more seldom: a rejected and a voided draft, a wording approved, an erasure, rules, holds."""
     ida, _eva, joe, _lea = (waiting_draft(engine, user) for user in ("ida", "eva", "joe", "lea"))
-    review.reject(engine, [ida["recommendation_id"]], "ada", NOW, reason="no")
+    verdicts.reject(engine, [ida["recommendation_id"]], "ada", NOW, reason="no")
     revoke(engine, "eva", NOW + HOUR)
     queue.show(engine, joe["recommendation_id"], NOW, operator_id="ada")
     wordings.approve_template(engine, f"{joe['template_id']}@{joe['template_hash']}", "ada", NOW)

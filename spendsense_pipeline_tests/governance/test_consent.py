@@ -8,7 +8,7 @@ from sqlalchemy import Engine, update
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.experiments import documents
-from spendsense_pipeline.governance import audit, consent, consent_texts
+from spendsense_pipeline.governance import audit, consent
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.database_frames import consents
 from spendsense_pipeline.governance.models import ConsentText
@@ -226,17 +226,17 @@ def test_a_file_s_revocation_at_the_moment_of_the_grant_counts(engine: Engine) -
 
 
 def test_a_versions_words_are_kept_in_the_chain_and_never_change(engine: Engine) -> None:
-    digest = consent_texts.register(engine, "2026-11", "I agree to get education.", NOW)
-    assert consent_texts.register(engine, "2026-11", "I agree to get education.", NOW) == digest
+    digest = consent.register_text(engine, "2026-11", "I agree to get education.", NOW)
+    assert consent.register_text(engine, "2026-11", "I agree to get education.", NOW) == digest
     with pytest.raises(SpendSenseError, match="give the new text a new version"):
-        consent_texts.register(engine, "2026-11", "I agree to everything.", NOW)
+        consent.register_text(engine, "2026-11", "I agree to everything.", NOW)
     with pytest.raises(SpendSenseError, match="needs a version"):
-        consent_texts.register(engine, "2026-12", "  ", NOW)
+        consent.register_text(engine, "2026-12", "  ", NOW)
     grant(engine, "mia", text_version="2026-11")
     grant(engine, "noa", text_version="2025-01")
     with reading(engine) as session:
         assert audit.verify(session).ok
-        rows = {row["version"]: row for row in consent_texts.record(session)}
+        rows = {row["version"]: row for row in consent.texts(session)}
     assert rows["2026-11"]["content"] == "I agree to get education."
     assert rows["2026-11"]["agreements"] == 2  # both scopes
     assert rows["2025-01"]["content"] is None

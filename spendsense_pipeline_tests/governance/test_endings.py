@@ -11,6 +11,7 @@ from spendsense_pipeline.governance import audit, endings, operators, release, s
 from spendsense_pipeline.governance import feedback as events
 from spendsense_pipeline.governance import queue as desk
 from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline.governance.lifecycle import Wording
 from spendsense_pipeline.governance.models import Decision, Recall, RecallOrder
 from spendsense_pipeline_tests.governance import town
 from spendsense_pipeline_tests.governance.town import DAY, HOUR, NOW, approve, draft, feed, gate, grant, register
@@ -94,7 +95,9 @@ def test_who_may_not_decide_on_the_content_clears_no_hold_and_gives_no_standing_
     desk.show(engine, one["recommendation_id"], NOW, operator_id="ben")
     with writing(engine) as session:
         operators.add(session, "ben", NOW, standing=operators.Standing(**standing_of))
-        endings.hold(session, (one["template_id"], one["template_hash"]), "complaint", one["recommendation_id"], NOW)
+        endings.hold(
+            session, Wording(one["template_id"], one["template_hash"]), "complaint", one["recommendation_id"], NOW
+        )
     reference = f"{one['template_id']}@{one['template_hash'][:12]}"
 
     def refusal(attempt: Any) -> str | None:
@@ -402,7 +405,7 @@ class TestStanding:
         self.given(engine)
         one = self.later(engine, "user_1", figure=0.6)
         with writing(engine) as session:
-            wording = (one["template_id"], one["template_hash"])
+            wording = Wording(one["template_id"], one["template_hash"])
             endings.hold(session, wording, "complaint", one["recommendation_id"], NOW)
         assert standing.apply(engine, NOW + DAY) == []
 

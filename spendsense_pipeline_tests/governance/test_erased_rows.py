@@ -17,13 +17,13 @@ from spendsense_pipeline.governance import (
     operators,
     queue,
     release,
-    review,
     topics,
     why,
     wordings,
 )
 from spendsense_pipeline.governance.database import reading, reclaim, writing
 from spendsense_pipeline.governance.models import Base, Erasure, Recall, Tombstone
+from spendsense_pipeline_tests.governance import verdicts
 from spendsense_pipeline_tests.governance.conftest import told_once
 from spendsense_pipeline_tests.governance.test_audit import tampered
 from spendsense_pipeline_tests.governance.town import (
@@ -62,7 +62,7 @@ def life(engine: Engine) -> dict[str, Any]:
         consents = grant(engine, user, text_version="v1", channel="app")
         ones = [draft(user, consents, template=f"t{number}", figure=0.6171) for number in range(3)]
         register(engine, *ones, signals={user: {"secret": f"of {user}"}})
-        review.override(
+        verdicts.override(
             engine, ones[0]["recommendation_id"], "ada", NOW, guardrails=no_findings, title=f"For {user}", reason="warm"
         )
         approve(engine, ones[1])

@@ -2,7 +2,7 @@ import datetime as dt
 
 import pandas as pd
 
-from spendsense_pipeline.governance.evidence import evidence
+from spendsense_pipeline.governance.database_frames import evidence
 
 DAY = dt.date(2026, 6, 30)
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from sqlalchemy import Engine, select
 
-from spendsense_pipeline.governance import generations, review
+from spendsense_pipeline.governance import generations
 from spendsense_pipeline.governance.database import connect, reading, writing
 from spendsense_pipeline.governance.models import ModelGeneration, ModelTemplate
 from spendsense_pipeline.recommendations.generation import Generation, Template
 from spendsense_pipeline.recommendations.library import Piece
 from spendsense_pipeline.recommendations.prompts import Rejected, Situation
+from spendsense_pipeline_tests.governance import verdicts
 from spendsense_pipeline_tests.governance.town import NOW, seen, waiting_draft
 
 SITUATION = Situation("p/a=b/slots=1", "savings_builder", {"a": "b"}, ("fund_months",))
@@ -79,9 +80,9 @@ def test_what_operators_rejected_is_shown_as_templates_with_reasons_that_speak_o
     templates = [TEMPLATES[0].hash, TEMPLATES[1].hash, "0" * 64, TEMPLATES[0].hash]
     for number, (reason, template) in enumerate(zip(reasons, templates, strict=True)):
         one = waiting_draft(engine, f"user{number}", template_hash=template)
-        review.reject(engine, [seen(one)], "ada", NOW + dt.timedelta(minutes=number), reason=reason)
+        verdicts.reject(engine, [seen(one)], "ada", NOW + dt.timedelta(minutes=number), reason=reason)
     of_library = waiting_draft(engine, "user9", template=LIBRARY.template_id, template_hash=LIBRARY.hash)
-    review.reject(engine, [seen(of_library)], "ada", NOW, reason="By mistake.")
+    verdicts.reject(engine, [seen(of_library)], "ada", NOW, reason="By mistake.")
     with reading(engine) as session:
         found = generations.rejected(session, [LIBRARY])
     assert found == {

@@ -12,7 +12,7 @@ from spendsense_pipeline.governance import audit, batches, consent, operators, q
 from spendsense_pipeline.governance.database import connect, reading, storable, upgrade, writing
 from spendsense_pipeline.governance.models import Decision, Operator, Recommendation, RecommendationText, Release
 from spendsense_pipeline.governance.registration import register_drafts
-from spendsense_pipeline_tests.governance import town
+from spendsense_pipeline_tests.governance import town, verdicts
 from spendsense_pipeline_tests.governance.conftest import hasty
 from spendsense_pipeline_tests.governance.test_kills import ACTIONS, CONSENT, everything, prepare
 
@@ -97,7 +97,7 @@ FIELDS: dict[str, Callable[[str], Callable[[Engine], Any]]] = {
     "override, content": lambda bad: deciding("override", content=bad),
     "override, reason": lambda bad: deciding("override", reason=bad),
     "action": lambda bad: deciding(bad),
-    "reference": lambda bad: lambda engine: review.approve(engine, [bad], "ada", town.NOW),
+    "reference": lambda bad: lambda engine: verdicts.approve(engine, [bad], "ada", town.NOW),
     "draft, title": lambda bad: draft_with(title=bad),
     "draft, content": lambda bad: draft_with(content=bad),
     "draft, rationale": lambda bad: draft_with(rationale=bad),
@@ -165,10 +165,10 @@ def test_twenty_thousand_unknown_ids_are_too_many_and_ten_thousand_are_each_told
     unknown = [f"rec_{number}" for number in range(20_000)]
     before = everything(engine)
     with pytest.raises(SpendSenseError, match="20,000") as refused:
-        review.approve(engine, unknown, "ada", town.NOW)
+        verdicts.approve(engine, unknown, "ada", town.NOW)
     assert refused.value.code == "too_many"
     assert everything(engine) == before
-    told = review.approve(engine, [*unknown[: review.MOST_AT_ONCE - 1], town.seen(one)], "ada", town.NOW)
+    told = verdicts.approve(engine, [*unknown[: review.MOST_AT_ONCE - 1], town.seen(one)], "ada", town.NOW)
     assert [row["refused"] for row in told] == ["unknown_recommendation"] * (review.MOST_AT_ONCE - 1) + [None]
 
 

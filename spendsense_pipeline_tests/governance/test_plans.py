@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from spendsense_pipeline.governance import consent, evaluation_records, operators, queue, release, review, why
+from spendsense_pipeline.governance import consent, evaluation_records, operators, queue, release, why
 from spendsense_pipeline.governance.database import reading, writing
-from spendsense_pipeline_tests.governance import town
+from spendsense_pipeline_tests.governance import town, verdicts
 from spendsense_pipeline_tests.governance.conftest import wipe
 
 SMALL = (
@@ -66,8 +66,8 @@ ACTIONS: dict[str, Callable[[Engine], Any]] = {
     "the latency of models": read(evaluation_records.latency),
     "a grant": lambda engine: town.grant(engine, "mia", consent_days=30),
     "a revocation": lambda engine: town.revoke(engine, "mia"),
-    "an approval": lambda engine: review.approve(engine, [NAME], "ada", town.NOW),
-    "an undoing": lambda engine: review.undo(engine, [NAME], "ada", town.NOW),
+    "an approval": lambda engine: verdicts.approve(engine, [NAME], "ada", town.NOW),
+    "an undoing": lambda engine: verdicts.undo(engine, [NAME], "ada", town.NOW),
     "a registration": lambda engine: town.register(engine, town.draft("mia", town.grant(engine, "mia"), figure=0.9)),
     "all of one recommendation": read(why.why, NAME, town.NOW),
 }

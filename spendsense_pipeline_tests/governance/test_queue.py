@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import Engine
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import queue, review
+from spendsense_pipeline.governance import queue
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.why import why
+from spendsense_pipeline_tests.governance import verdicts
 from spendsense_pipeline_tests.governance.town import (
     DAY,
     HOUR,
@@ -110,7 +111,7 @@ def test_why_tells_all_of_it_from_stored_rows(engine: Engine) -> None:
     consents = grant(engine, "mia", text_version="2026-10", channel="app")
     one = draft("mia", consents)
     register(engine, one, run_id="daily-1", signals={"mia": {"streams": []}})
-    review.override(
+    verdicts.override(
         engine,
         one["recommendation_id"],
         "ada",

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, func, select
 
-from spendsense_pipeline.governance import audit, release, review
+from spendsense_pipeline.governance import audit, release
 from spendsense_pipeline.governance.database import connect, reading
 from spendsense_pipeline.governance.models import Decision, Recall, Recommendation, RecommendationText, Release
-from spendsense_pipeline_tests.governance import town
+from spendsense_pipeline_tests.governance import town, verdicts
 from spendsense_pipeline_tests.governance.conftest import hasty
 
 ROUNDS = [4, pytest.param(200, marks=pytest.mark.verify)]
@@ -47,7 +47,7 @@ def act(url: str, action: str, draft: dict[str, Any]) -> tuple[Any, float, float
     if action == "approve":
         told = town.outcome(town.approve(engine, draft))
     elif action == "reject":
-        told = town.outcome(review.reject(engine, [town.seen(draft)], "ben", town.NOW, reason="no"))
+        told = town.outcome(verdicts.reject(engine, [town.seen(draft)], "ben", town.NOW, reason="no"))
     elif action == "revoke":
         told = town.revoke(engine, draft["user_id"], town.NOW)[0]["recalled"]
     elif action == "register":

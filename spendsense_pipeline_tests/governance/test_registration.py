@@ -14,11 +14,12 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import queue, registration, review, why
+from spendsense_pipeline.governance import queue, registration, why
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.database_frames import history
 from spendsense_pipeline.governance.models import Recommendation
 from spendsense_pipeline.governance.registration import is_replaced_by, register_drafts, severity
+from spendsense_pipeline_tests.governance import verdicts
 from spendsense_pipeline_tests.governance.town import (
     DAY,
     HOUR,
@@ -157,7 +158,7 @@ def test_a_rejection_is_heeded_at_registration_by_the_clock_and_in_any_period(
 ) -> None:
     one = waiting_draft(engine, product=product, as_of=TODAY)
     tables_made_before = draft("mia", grant(engine, "mia"), product=product, as_of=TOMORROW)
-    assert outcome(review.reject(engine, [seen(one)], "ada", NOW, reason="no")) == "rejected"
+    assert outcome(verdicts.reject(engine, [seen(one)], "ada", NOW, reason="no")) == "rejected"
     assert register(engine, tables_made_before, now=NOW + HOUR).suppressed == 1
     revoke(engine, "mia", NOW + HOUR)
     consents = grant(engine, "mia", NOW + HOUR)

@@ -16,7 +16,7 @@ from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.database_frames import releases
 from spendsense_pipeline.governance.models import AuditEntry, Decision, Recommendation, RecommendationText, Release
 from spendsense_pipeline.governance.release import Allow, Deny, ReleaseFacts, release_decision
-from spendsense_pipeline_tests.governance import town
+from spendsense_pipeline_tests.governance import town, verdicts
 from spendsense_pipeline_tests.governance.town import (
     DAY,
     HOUR,
@@ -284,7 +284,7 @@ def test_a_finding_that_turned_critical_after_the_release_holds_the_text_back(en
 def test_an_undone_approval_releases_nothing(engine: Engine) -> None:
     one = waiting_draft(engine)
     approve(engine, one)
-    assert outcome(review.undo(engine, [seen(one)], "ben", NOW)) == "pending_approval"
+    assert outcome(verdicts.undo(engine, [seen(one)], "ben", NOW)) == "pending_approval"
     assert gate(engine).blocked == {"pending": 1}
 
 
@@ -328,7 +328,7 @@ def test_releases_are_proved_from_stored_rows_and_a_forged_one_is_named(engine: 
     with reading(engine) as session:
         assert release.every_release_had_consent(session) == ([], 3)
     revoke(engine, "mia", NOW + HOUR)
-    review.undo(engine, [seen(ones[1])], "ada", NOW + HOUR)
+    verdicts.undo(engine, [seen(ones[1])], "ada", NOW + HOUR)
     with reading(engine) as session:
         assert release.every_release_had_consent(session) == ([], 3), "what came later changes nothing"
     with writing(engine) as session:
@@ -346,7 +346,7 @@ def test_releases_are_proved_from_stored_rows_and_a_forged_one_is_named(engine: 
 def test_a_decision_taken_back_before_the_release_counts_as_none(engine: Engine) -> None:
     one = waiting_draft(engine)
     approve(engine, one)
-    review.undo(engine, [seen(one)], "ada", NOW)
+    verdicts.undo(engine, [seen(one)], "ada", NOW)
     with writing(engine) as session:  # somebody bends the status past the rules
         decision = session.query(Decision).filter_by(ordinal=1).one()
         session.execute(update(Recommendation).values(status="approved", decision_id=decision.decision_id))

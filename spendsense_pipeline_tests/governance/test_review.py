@@ -9,6 +9,7 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import operators, queue, review
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.review import MOST_AT_ONCE, Refusal, Request
+from spendsense_pipeline_tests.governance import verdicts
 from spendsense_pipeline_tests.governance.town import (
     DAY,
     HOUR,
@@ -32,7 +33,7 @@ CRITICAL = '[{"check": "tone", "severity": "critical", "message": "shames"}]'
 
 def override(engine: Engine, one: dict[str, Any], by: str = "ada", **how: Any) -> str:
     words = {"title": "A calmer title", "reason": "too sharp", "guardrails": no_findings} | how
-    return outcome(review.override(engine, one["recommendation_id"], by, NOW, **words))
+    return outcome(verdicts.override(engine, one["recommendation_id"], by, NOW, **words))
 
 
 def shown(engine: Engine, one: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def shown(engine: Engine, one: dict[str, Any]) -> dict[str, Any]:
 
 def test_an_approval_holds_for_the_text_that_was_seen(engine: Engine) -> None:
     one = waiting_draft(engine)
-    assert outcome(review.approve(engine, [f"{one['recommendation_id']}@{'b' * 64}"], "ada", NOW)) == "changed"
+    assert outcome(verdicts.approve(engine, [f"{one['recommendation_id']}@{'b' * 64}"], "ada", NOW)) == "changed"
     assert status(engine, one) == "pending_approval"
     (row,) = approve(engine, one, note="reads well", run_id="run-3")
     assert row == {
@@ -61,55 +62,55 @@ def test_without_a_hash_it_is_the_text_that_was_shown_last(engine: Engine) -> No
     name = [one["recommendation_id"]]
     queue.show(engine, name[0], NOW, operator_id="ada")
     register(engine, draft("mia", {"education": one["consent_id"]}, figure=0.5), now=NOW + HOUR)
-    assert outcome(review.approve(engine, name, "ada", NOW)) == "changed"
-    assert outcome(review.approve(engine, name, "ben", NOW)) == "hash_required", "ada looked, ben did not"
+    assert outcome(verdicts.approve(engine, name, "ada", NOW)) == "changed"
+    assert outcome(verdicts.approve(engine, name, "ben", NOW)) == "hash_required", "ada looked, ben did not"
     queue.show(engine, name[0], NOW)
-    assert outcome(review.approve(engine, name, "ben", NOW)) == "hash_required", "that was anybody"
-    assert outcome(review.approve(engine, name, "ada", NOW)) == "changed"
+    assert outcome(verdicts.approve(engine, name, "ben", NOW)) == "hash_required", "that was anybody"
+    assert outcome(verdicts.approve(engine, name, "ada", NOW)) == "changed"
     queue.show(engine, name[0], NOW, operator_id="ada")
-    assert outcome(review.approve(engine, name, "ada", NOW)) == "approved"
+    assert outcome(verdicts.approve(engine, name, "ada", NOW)) == "approved"
 
 
 def test_where_there_was_only_ever_one_text_no_hash_is_needed(engine: Engine) -> None:
     one = waiting_draft(engine)
-    assert outcome(review.approve(engine, [one["recommendation_id"]], "ada", NOW)) == "approved"
+    assert outcome(verdicts.approve(engine, [one["recommendation_id"]], "ada", NOW)) == "approved"
     other = waiting_draft(engine, "noah")
     override(engine, other)
-    review.undo(engine, [other["recommendation_id"]], "ada", NOW)
-    assert outcome(review.approve(engine, [other["recommendation_id"]], "ben", NOW)) == "hash_required"
+    verdicts.undo(engine, [other["recommendation_id"]], "ada", NOW)
+    assert outcome(verdicts.approve(engine, [other["recommendation_id"]], "ben", NOW)) == "hash_required"
 
 
 def test_twelve_characters_of_a_hash_name_a_text_and_eleven_do_not(engine: Engine) -> None:
     one = waiting_draft(engine)
     name, _, hashed = seen(one).partition("@")
-    assert outcome(review.approve(engine, [f"{name}@{hashed[:11]}"], "ada", NOW)) == "changed"
-    assert outcome(review.approve(engine, [f"{name}@{hashed[:12]}"], "ada", NOW)) == "approved"
+    assert outcome(verdicts.approve(engine, [f"{name}@{hashed[:11]}"], "ada", NOW)) == "changed"
+    assert outcome(verdicts.approve(engine, [f"{name}@{hashed[:12]}"], "ada", NOW)) == "approved"
 
 
 def test_the_second_decision_loses_and_is_told(engine: Engine) -> None:
     one = waiting_draft(engine)
     approve(engine, one)
     assert outcome(approve(engine, one, by="ben")) == "already_decided"
-    assert outcome(review.reject(engine, [seen(one)], "ben", NOW, reason="no")) == "already_decided"
+    assert outcome(verdicts.reject(engine, [seen(one)], "ben", NOW, reason="no")) == "already_decided"
     assert override(engine, one) == "already_decided"
 
 
 def test_a_rejection_is_final_and_needs_its_reason(engine: Engine) -> None:
     one = waiting_draft(engine)
-    assert outcome(review.reject(engine, [seen(one)], "ada", NOW, reason=" ")) == "reason_required"
-    assert outcome(review.reject(engine, [one["recommendation_id"]], "ada", NOW, reason="no")) == "rejected"
-    assert outcome(review.undo(engine, [seen(one)], "ada", NOW)) == "already_decided"
+    assert outcome(verdicts.reject(engine, [seen(one)], "ada", NOW, reason=" ")) == "reason_required"
+    assert outcome(verdicts.reject(engine, [one["recommendation_id"]], "ada", NOW, reason="no")) == "rejected"
+    assert outcome(verdicts.undo(engine, [seen(one)], "ada", NOW)) == "already_decided"
     assert gate(engine).released == []
 
 
 def test_an_approval_may_be_undone_until_release(engine: Engine) -> None:
     one = waiting_draft(engine)
-    assert outcome(review.undo(engine, [seen(one)], "ada", NOW)) == "nothing_to_undo"
+    assert outcome(verdicts.undo(engine, [seen(one)], "ada", NOW)) == "nothing_to_undo"
     approve(engine, one)
-    assert outcome(review.undo(engine, [seen(one)], "ben", NOW)) == "pending_approval"
+    assert outcome(verdicts.undo(engine, [seen(one)], "ben", NOW)) == "pending_approval"
     approve(engine, one)
     gate(engine)
-    assert outcome(review.undo(engine, [seen(one)], "ada", NOW)) == "already_released"
+    assert outcome(verdicts.undo(engine, [seen(one)], "ada", NOW)) == "already_released"
     assert len(feed(engine)) == 1
 
 
@@ -129,7 +130,7 @@ def test_what_ended_says_how(engine: Engine) -> None:
     revoke(engine, "noah")
     assert outcome(approve(engine, voided)) == "voided"
     assert outcome(approve(engine, one, now=NOW + 14 * DAY)) == "expired"
-    assert outcome(review.approve(engine, ["rec_none@abc"], "ada", NOW)) == "unknown_recommendation"
+    assert outcome(verdicts.approve(engine, ["rec_none@abc"], "ada", NOW)) == "unknown_recommendation"
 
 
 def test_a_critical_finding_cannot_be_approved_but_overridden(engine: Engine) -> None:
@@ -149,7 +150,7 @@ def test_an_unknown_severity_counts_as_critical(engine: Engine) -> None:
 def test_an_override_is_what_goes_out_and_the_first_original_stays(engine: Engine) -> None:
     one = waiting_draft(engine)
     assert override(engine, one, content="Calmer words.") == "overridden"
-    assert outcome(review.undo(engine, [one["recommendation_id"]], "ada", NOW)) == "pending_approval"
+    assert outcome(verdicts.undo(engine, [one["recommendation_id"]], "ada", NOW)) == "pending_approval"
     assert shown(engine, one)["title"] == one["title"]
     assert override(engine, one, title="Second thoughts") == "overridden"
     assert shown(engine, one)["original"]["title"] == one["title"]
@@ -176,7 +177,7 @@ def test_the_guardrails_see_the_text_that_would_stand(engine: Engine) -> None:
 def test_the_same_override_may_be_made_again(engine: Engine) -> None:
     one = waiting_draft(engine)
     override(engine, one)
-    review.undo(engine, [one["recommendation_id"]], "ada", NOW)
+    verdicts.undo(engine, [one["recommendation_id"]], "ada", NOW)
     assert override(engine, one, by="ben") == "overridden"
     assert override(engine, waiting_draft(engine, "noah"), title=None) == "nothing_changed"
 
@@ -198,7 +199,7 @@ def test_with_four_eyes_nobody_approves_their_own_words_after_undoing_another_s_
     override(engine, one, four_eyes=True)
     changed = one | {"content_hash": shown(engine, one)["content_hash"]}
     assert outcome(approve(engine, changed, by="ben", four_eyes=True)) == "approved"
-    assert outcome(review.undo(engine, [seen(changed)], "ada", NOW, four_eyes=True)) == "pending_approval"
+    assert outcome(verdicts.undo(engine, [seen(changed)], "ada", NOW, four_eyes=True)) == "pending_approval"
     assert outcome(approve(engine, changed, by="ada", four_eyes=True)) == "four_eyes"
     assert outcome(approve(engine, changed, by="ben", four_eyes=True)) == "approved"
 
@@ -206,7 +207,7 @@ def test_with_four_eyes_nobody_approves_their_own_words_after_undoing_another_s_
 def test_with_four_eyes_whoever_repeats_an_override_is_its_author(engine: Engine) -> None:
     one = waiting_draft(engine)
     override(engine, one, four_eyes=True)
-    assert outcome(review.undo(engine, [one["recommendation_id"]], "ada", NOW)) == "pending_approval"
+    assert outcome(verdicts.undo(engine, [one["recommendation_id"]], "ada", NOW)) == "pending_approval"
     assert override(engine, one, by="ben", four_eyes=True) == "pending_approval"
     changed = one | {"content_hash": shown(engine, one)["content_hash"]}
     assert outcome(approve(engine, changed, by="ben", four_eyes=True)) == "four_eyes"
@@ -241,10 +242,10 @@ def test_a_mixed_round_is_one_call(engine: Engine) -> None:
 
 
 def test_thousands_of_unknown_ids_are_told_so_and_too_many_are_refused(engine: Engine) -> None:
-    rows = review.approve(engine, [f"rec_{number}" for number in range(MOST_AT_ONCE)], "ada", NOW)
+    rows = verdicts.approve(engine, [f"rec_{number}" for number in range(MOST_AT_ONCE)], "ada", NOW)
     assert {row["refused"] for row in rows} == {"unknown_recommendation"}
     with pytest.raises(SpendSenseError) as refused:
-        review.approve(engine, ["rec_x"] * (MOST_AT_ONCE + 1), "ada", NOW)
+        verdicts.approve(engine, ["rec_x"] * (MOST_AT_ONCE + 1), "ada", NOW)
     assert refused.value.code == "too_many"
 
 
@@ -254,7 +255,7 @@ HOSTILE = ["a\0b", "\ud800", "'; DROP TABLE decisions; --", "x" * 100_000, "‮l
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_words_are_kept_as_they_are_or_refused_whole(engine: Engine, text: str) -> None:
     one = waiting_draft(engine)
-    assert outcome(review.approve(engine, [text], "ada", NOW)) == "unknown_recommendation"
+    assert outcome(verdicts.approve(engine, [text], "ada", NOW)) == "unknown_recommendation"
     assert outcome(approve(engine, one, by=text)) == "unknown_operator"
     said = override(engine, one, title=text, content=text, reason=text)
     if said == "overridden":

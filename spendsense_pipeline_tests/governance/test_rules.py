@@ -17,11 +17,11 @@ from spendsense_pipeline.governance import (
     operators,
     policy,
     release,
-    review,
     signing,
 )
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import Erasure, OperatorEvent, Recommendation
+from spendsense_pipeline_tests.governance import verdicts
 from spendsense_pipeline_tests.governance.town import HOUR, NOW, approve, gate, grant, no_findings, waiting_draft
 
 DAYS = dt.timedelta(days=1)
@@ -42,13 +42,13 @@ def whole(engine: Engine) -> bool:
 def test_four_eyes_hold_for_a_process_that_does_not_set_them(engine: Engine) -> None:
     policy.keep(engine, policy.Rules(four_eyes=True), NOW)
     name = waiting_draft(engine, "mia")["recommendation_id"]
-    (row,) = review.override(engine, name, "ada", NOW, guardrails=no_findings, title="New", reason="x")
+    (row,) = verdicts.override(engine, name, "ada", NOW, guardrails=no_findings, title="New", reason="x")
     assert (row["ok"], row["status"]) == (True, "pending_approval")
     with reading(engine) as session:
         hashed = session.get_one(Recommendation, name).content_hash
-    (own,) = review.approve(engine, [f"{name}@{hashed}"], "ada", NOW)
+    (own,) = verdicts.approve(engine, [f"{name}@{hashed}"], "ada", NOW)
     assert own["refused"] == "four_eyes"
-    (other,) = review.approve(engine, [f"{name}@{hashed}"], "ben", NOW)
+    (other,) = verdicts.approve(engine, [f"{name}@{hashed}"], "ben", NOW)
     assert other["ok"]
     assert whole(engine)
 

@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import Engine
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import operators, queue, review, wordings
+from spendsense_pipeline.governance import operators, queue, wordings
 from spendsense_pipeline.governance.audit import verify
 from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline_tests.governance import verdicts
 from spendsense_pipeline_tests.governance.town import (
     CRITICAL,
     DAY,
@@ -91,7 +92,7 @@ def test_nobody_approves_a_wording_of_which_they_opened_no_text(engine: Engine) 
 
 def test_an_override_is_no_sample_of_the_wording_and_is_not_approved_with_it(engine: Engine) -> None:
     one, other = waiting_draft(engine), waiting_draft(engine, "noah")
-    review.override(
+    verdicts.override(
         engine,
         one["recommendation_id"],
         "ben",
@@ -193,7 +194,7 @@ def test_a_wording_stays_known_after_what_was_approved_with_it_is_gone(engine: E
 def test_one_text_approved_as_it_stood_makes_its_words_known_and_an_override_does_not(engine: Engine) -> None:
     one, other = waiting_draft(engine), waiting_draft(engine, "noah", template="another")
     approve(engine, one)
-    review.override(engine, other["recommendation_id"], "ada", NOW, guardrails=no_findings, title="Mine", reason="x")
+    verdicts.override(engine, other["recommendation_id"], "ada", NOW, guardrails=no_findings, title="Mine", reason="x")
     waiting_draft(engine, "zoe"), waiting_draft(engine, "kim", template="another")
     assert {row["template_id"]: row["status"] for row in listed(engine)} == {
         one["template_id"]: "approved",

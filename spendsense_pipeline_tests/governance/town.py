@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from spendsense_pipeline.governance import consent, queue, registration, release, review
+from spendsense_pipeline.governance import consent, queue, registration, release
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.recommendations.identity import content_hash, recommendation_id
+from spendsense_pipeline_tests.governance import verdicts
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 TODAY = NOW.date()
@@ -91,7 +92,7 @@ def seen(one: dict[str, Any]) -> str:
 
 
 def approve(engine: Engine, *drafts: dict[str, Any], by: str = "ada", now: dt.datetime = NOW, **how: Any) -> Any:
-    return review.approve(engine, [seen(one) for one in drafts], by, now, **how)
+    return verdicts.approve(engine, [seen(one) for one in drafts], by, now, **how)
 
 
 def outcome(results: list[dict[str, Any]]) -> str:

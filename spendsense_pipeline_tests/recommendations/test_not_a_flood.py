@@ -15,7 +15,7 @@ from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import launch
 from spendsense_pipeline.features.signals import EPOCH, Customers, evidence_of, tables_of
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import database_frames, operators, queue, release, review
+from spendsense_pipeline.governance import database_frames, operators, queue, release
 from spendsense_pipeline.governance.database import open_or_create, reading, writing
 from spendsense_pipeline.governance.registration import Registration, register_drafts
 from spendsense_pipeline.ingest import landing
@@ -26,6 +26,7 @@ from spendsense_pipeline.recommendations.library import education_templates
 from spendsense_pipeline.recommendations.offers import product_matches
 from spendsense_pipeline.recommendations.situations import situations
 from spendsense_pipeline.settings import Settings
+from spendsense_pipeline_tests.governance import verdicts
 from spendsense_pipeline_tests.governance.town import grant, seen
 from spendsense_pipeline_tests.recommendations.customers import (
     AS_OF,
@@ -126,7 +127,7 @@ def run(
         with reading(engine) as session:
             waiting = queue.queue(session, now, limit=10_000)
         if approving:
-            results = review.approve(engine, [seen(row) for row in waiting["queue"]], "ada", now)
+            results = verdicts.approve(engine, [seen(row) for row in waiting["queue"]], "ada", now)
             assert all(row["ok"] for row in results)
             release.run_gate(engine, now)
         ran.append(Ran(done, waiting["total"]))

@@ -14,7 +14,7 @@ from spendsense_pipeline.governance import activity
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import FeedbackEvent, Viewing
 from spendsense_pipeline.personas import trust
-from spendsense_pipeline.service import charts, customer_pages, desk, experiment_routes, overview, pane
+from spendsense_pipeline.service import charts, customer_pages, desk, overview, pane
 from spendsense_pipeline_tests.conftest import DAY, Pipeline
 from spendsense_pipeline_tests.governance import town
 from spendsense_pipeline_tests.governance.town import CRITICAL, HOUR, NOTABLE, NOW
@@ -424,7 +424,7 @@ def test_deciding_is_offered_to_operators_alone(place: Town) -> None:
 
 
 def test_every_route_of_the_pages_has_a_rule() -> None:
-    routes = [route for room in (desk, experiment_routes, overview, customer_pages) for route in room.router.routes]
+    routes = [route for room in (desk, overview, customer_pages) for route in room.router.routes]
     assert len(routes) > 14
     assert [route for route in routes if not rules_of(route)] == []
 

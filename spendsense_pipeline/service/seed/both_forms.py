@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Query
 
+from spendsense_pipeline.governance.models import STATUSES
 from spendsense_pipeline.service.callers import Caller, allow
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -12,7 +13,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 Reader = Annotated[Caller, Depends(allow("read"))]
 Days = Annotated[int, Query(ge=1, le=365, description="Length of the window, in days.")]
 Window = Annotated[int | None, Query(ge=1, le=365, description="A window beside the standard ones, in days.")]
-Status = Literal["pending_approval", "approved", "overridden", "rejected", "superseded", "expired", "voided"]
+Status = Literal[*STATUSES]  # type: ignore[valid-type]
 WINDOWS: Final = (30, 180)
 
 

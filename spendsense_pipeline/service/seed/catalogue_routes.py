@@ -18,10 +18,9 @@ from spendsense_pipeline.governance.database import reading, storable
 from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.service import products as catalogue
 from spendsense_pipeline.service.callers import Caller, allow
-from spendsense_pipeline.service.parameters import Offset
 from spendsense_pipeline.service.seed.both_forms import Reader, Routes
 from spendsense_pipeline.service.seed.ingest_routes import encoded, land_and_merge
-from spendsense_pipeline.service.state import Here, Service, answer
+from spendsense_pipeline.service.state import Here, Offset, Service, answer
 
 router = Routes(tags=["products"])
 Writer = Annotated[Caller, Depends(allow("ingest:write", "manage"))]

@@ -59,9 +59,8 @@ def customer(service: Service, user_id: str) -> dict[str, Any]:
 
 def people(service: Service, user_ids: list[str], columns: tuple[str, ...] = PERSON) -> dict[str, dict[str, Any]]:
     """The rows of these people, by id."""
-    root = service.settings.warehouse_root
     try:
-        found = warehouse.load(root, "users", columns=[*columns])
+        found = warehouse.load(service.settings.warehouse_root, "users", columns=[*columns])
     except warehouse.NotMaterialized:
         return {}
     chosen = found.filter(pc.is_in(found["user_id"], value_set=pa.array(user_ids, pa.string())))

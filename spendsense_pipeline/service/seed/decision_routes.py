@@ -1,9 +1,13 @@
 """Decisions of operators, and what of a customer's texts may be seen.
 
-Each decision is ``governance.review.decide``; what was approved goes through the gate before the answer.
+Each decision is ``governance.review.decide``; what was approved goes through the gate before the answer. Clients of the
+first version name a recommendation and nothing else: an approval without a hash means the text that the caller was
+shown last. That is kept in memory: after a restart whoever approves a text that has several versions must have listed
+it again.
 """
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, HTTPException, Response
@@ -11,50 +15,53 @@ from pydantic import BaseModel, Field
 
 from spendsense_pipeline import gate
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import recommendation_list, review
+from spendsense_pipeline.governance import queue, review
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import STATUSES
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import Routes, Status, Window
 from spendsense_pipeline.service.seed.computed import person
-from spendsense_pipeline.service.seed.seen_texts import last_seen, remember
 from spendsense_pipeline.service.state import Here, Service, answer
 
 router = Routes(tags=["recommendations"])
 Decider = Annotated[Caller, Depends(allow("decide", "review"))]
 SHOWN_AT_MOST: Final = 50
+REMEMBERED: Final = 100_000
+_LOCK: Final = threading.Lock()
 DECIDED: Final = ("recommendation_id", "title", "content", "rationale", "status", "persona_type", "generated_at")
 
 
-class Approval(BaseModel):
-    """Who approves. ``content_hash``: the text that was seen; without, the one that lists showed this caller last."""
+class Signed(BaseModel):
+    """Who decides."""
 
     operator_id: str | None = Field(default=None, max_length=400)
+
+
+class Approval(Signed):
+    """Who approves. ``content_hash``: the text that was seen; without, the one that lists showed this caller last."""
+
     notes: str | None = None
     content_hash: str | None = None
 
 
-class Rejection(BaseModel):
+class Rejection(Signed):
     """Who rejects, and why."""
 
-    operator_id: str | None = Field(default=None, max_length=400)
     reason: str
 
 
-class Override(BaseModel):
+class Override(Signed):
     """Who puts which other words in place, and why."""
 
-    operator_id: str | None = Field(default=None, max_length=400)
     new_title: str | None = None
     new_content: str | None = None
     reason: str
 
 
-class Together(BaseModel):
+class Together(Signed):
     """Who approves which texts."""
 
-    operator_id: str | None = Field(default=None, max_length=400)
     recommendation_ids: list[str] = Field(max_length=review.MOST_AT_ONCE)
 
 
@@ -86,7 +93,7 @@ def approve(service: Here, recommendation_id: str, body: Approval, caller: Decid
     if not result["ok"] and not stands:
         return _refused(result)
     gate.run(service.settings, service.engine, service.now())
-    row = _row(service, recommendation_id)
+    row = _found(service, recommendation_id)
     shown = _decided(row | {"standing": "approved"}) | _decision_of(row)
     return answer(shown | {"released": row["released_at"] is not None})
 
@@ -99,7 +106,7 @@ def reject(service: Here, recommendation_id: str, body: Rejection, caller: Decid
     (result,) = service.decide(caller.known_by, [asked])
     if not result["ok"]:
         return _refused(result)
-    row = _row(service, recommendation_id)
+    row = _found(service, recommendation_id)
     return answer(_decided(row) | {"metadata_json": wire.metadata_of(row)})
 
 
@@ -118,7 +125,7 @@ def override(service: Here, recommendation_id: str, body: Override, caller: Deci
     (result,) = service.decide(caller.known_by, [asked])
     if not result["ok"]:
         return _refused(result)
-    row = _row(service, recommendation_id)
+    row = _found(service, recommendation_id)
     remember(service, caller, [row])
     return answer(_decided(row) | _decision_of(row) | wire.override_of(row))
 
@@ -142,10 +149,10 @@ def recommendations(
         shown = [one for one in visible(service, user_id) if window_days in (None, one["window_days"])]
         return answer({"recommendations": shown[:SHOWN_AT_MOST], "total": len(shown)})
     with reading(service.engine) as session:
-        found = recommendation_list.listed(
+        found = queue.listed(
             session,
             service.now(),
-            standings=(status,) if status else recommendation_list.REVIEWED,
+            standings=(status,) if status else queue.REVIEWED,
             user_id=user_id,
             window_days=window_days,
             newest_first=True,
@@ -161,9 +168,7 @@ def visible(service: Service, user_id: str) -> list[dict[str, Any]]:
     feed = gate.feed(service.settings, service.engine, service.now(), user_id)
     ids = [row["recommendation_id"] for row in feed]
     with reading(service.engine) as session:
-        known = recommendation_list.listed(session, service.now(), standings=STATUSES, ids=ids, limit=len(ids))[
-            "recommendations"
-        ]
+        known = queue.listed(session, service.now(), standings=STATUSES, ids=ids, limit=len(ids))["recommendations"]
     about = {row["recommendation_id"]: row for row in known}
     text = ("title", "content", "rationale", "content_hash")
     rows = [
@@ -207,23 +212,18 @@ def _disclosed(service: Service, recommendation_id: str, content: str) -> str:
     from spendsense_pipeline.recommendations.guardrails.grounding import disclosures
 
     row = _found(service, recommendation_id)
-    if row is None or not content.strip():
+    if not row or not content.strip():
         return content
     needed = disclosures(row["content_type"], row["slots"])
     lacking = [sentence for sentence in needed if sentence.casefold() not in content.casefold()]
     return f"{content.rstrip()}\n\n{' '.join(lacking)}" if lacking else content
 
 
-def _row(service: Service, recommendation_id: str) -> dict[str, Any]:
-    row = _found(service, recommendation_id)
-    assert row is not None  # noqa: S101 - it was decided on a moment ago, and nothing is ever taken away
-    return row
-
-
-def _found(service: Service, recommendation_id: str) -> dict[str, Any] | None:
+def _found(service: Service, recommendation_id: str) -> dict[str, Any]:
+    """The recommendation's row; empty where there is none."""
     with reading(service.engine) as session:
-        found = recommendation_list.listed(session, service.now(), standings=STATUSES, ids=[recommendation_id], limit=1)
-    return next(iter(found["recommendations"]), None)
+        found = queue.listed(session, service.now(), standings=STATUSES, ids=[recommendation_id], limit=1)
+    return next(iter(found["recommendations"]), {})
 
 
 def _decided(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,3 +233,21 @@ def _decided(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _decision_of(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"approved_by": row["operator_id"], "approved_at": row["decided_at"]}
+
+
+def remember(service: Service, caller: Caller, rows: Iterable[Mapping[str, Any]]) -> None:
+    """The caller was shown these rows, each with its recommendation_id and content_hash."""
+    seen = service.seen_texts
+    with _LOCK:
+        for row in rows:
+            key = caller.name, row["recommendation_id"]
+            seen[key] = row["content_hash"]
+            seen.move_to_end(key)
+        while len(seen) > REMEMBERED:
+            seen.popitem(last=False)
+
+
+def last_seen(service: Service, caller: Caller, recommendation_id: str) -> str | None:
+    """The hash of the text that this caller was shown last, if there was one."""
+    with _LOCK:
+        return service.seen_texts.get((caller.name, recommendation_id))

@@ -12,12 +12,12 @@ from pydantic import BaseModel, Field
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.durations import EXPORT_LINK
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import evaluation_records, recommendation_list
+from spendsense_pipeline.governance import evaluation_records, queue
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Routes
-from spendsense_pipeline.service.seed.dagster_runs import turn
+from spendsense_pipeline.service.seed.ingest_routes import turn
 from spendsense_pipeline.service.state import Here, Service, answer, of
 
 router = Routes(tags=["evaluation"])
@@ -64,6 +64,7 @@ class Wanted(BaseModel):
 def evaluate(request: Request, _caller: Reader, body: Wanted | None = None) -> Response:
     """Measure the newest date that was run, as `spendsense evaluate` does, and export its tables."""
     from spendsense_pipeline.defs import launch
+    from spendsense_pipeline.evaluation.export import export_of_day, signed_links
 
     service, name = of(request), body.run_id if body else None
     with reading(service.engine) as session:
@@ -77,8 +78,11 @@ def evaluate(request: Request, _caller: Reader, body: Wanted | None = None) -> R
     kept = {group: measured[group] for group in (*GROUPS, *DETAILS)}
     with writing(service.engine) as session:
         evaluation_records.describe_evaluation(session, ran.run_id, name, kept)
-    signed = _export(service, day)
-    files = {key: link or _link(request, key) for key, link in signed.items()}
+    root, exports = service.settings.warehouse_root, service.settings.exports_root
+    manifest = export_of_day(service.engine, root, exports, day, now, consent_days=service.settings.consent_days)
+    signed = signed_links(manifest, exports)  # the store's own, where it can sign
+    names = [table["file"] for table in manifest["tables"].values()]
+    files = {f"{day}/{name}": signed.get(name) or _link(request, f"{day}/{name}") for name in names}
     return answer(
         {
             "run_id": name or ran.run_id,
@@ -140,18 +144,14 @@ def export_file(service: Here, day: dt.date, file: str, _link: Annotated[None, D
     """One of these files, for whoever has the link or may read."""
     root = service.settings.exports_root
     filesystem, folder = fsspec.core.url_to_fs(root)
-    there = {posixpath.basename(name): name for name in _files(filesystem, folder, day)}
+    place = posixpath.join(folder, day.isoformat())
+    names = filesystem.ls(place, detail=False) if filesystem.isdir(place) else []
+    there = {posixpath.basename(name): name for name in names}
     if file not in there:
         raise HTTPException(404, f"there is no export {day}/{file[:80]}")
     kind = "application/json" if file.endswith(".json") else "application/vnd.apache.parquet"
     named = {"content-disposition": f'attachment; filename="{day}-{file}"'}
     return Response(filesystem.cat_file(there[file]), media_type=kind, headers=named)
-
-
-def _files(filesystem: Any, folder: str, day: dt.date) -> list[str]:
-    place = posixpath.join(folder, day.isoformat())
-    found: list[str] = filesystem.ls(place, detail=False) if filesystem.isdir(place) else []
-    return found
 
 
 def _days(root: str) -> list[str]:
@@ -179,7 +179,7 @@ def _measured(service: Service, day: dt.date) -> dict[str, Any]:
     personas = {days: to_frame(warehouse.load(root, f"persona_assignments_{days}d", key)) for days in WINDOWS}
     features = to_frame(warehouse.load(root, "features_180d", key))
     with reading(service.engine) as session:
-        statuses = recommendation_list.counted(session, service.now())["standings"]
+        statuses = queue.counts_by_standing(session, service.now())["standings"]
         latency = evaluation_records.latency(session)
     agreed = set(service.live_scopes())
     mine = followed(*personas.values())
@@ -263,16 +263,3 @@ def _link(request: Request, key: str) -> str:
     service, path = of(request), f"/evaluate/exports/{key}"
     base = service.settings.public_url or str(request.base_url)
     return f"{base.rstrip('/')}{path}?link={service.sign('export', {'path': path})}"
-
-
-def _export(service: Service, day: dt.date) -> dict[str, str | None]:
-    """Write the date's tables for analysts, as `spendsense export` does; each file's key with the store's own link."""
-    from spendsense_pipeline.evaluation.export import export_of_day, signed_links
-
-    settings, root = service.settings, service.settings.warehouse_root
-    manifest = export_of_day(
-        service.engine, root, settings.exports_root, day, service.now(), consent_days=settings.consent_days
-    )
-    signed = signed_links(manifest, settings.exports_root)
-    files = [table["file"] for table in manifest["tables"].values()]
-    return {f"{day}/{file}": signed.get(file) for file in files}

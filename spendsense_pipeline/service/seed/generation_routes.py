@@ -16,13 +16,13 @@ from fastapi import Depends, Response
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import recommendation_list, registration
+from spendsense_pipeline.governance import queue, registration
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Days, Routes
 from spendsense_pipeline.service.seed.computed import customer, newest_day
-from spendsense_pipeline.service.seed.seen_texts import remember
+from spendsense_pipeline.service.seed.decision_routes import remember
 from spendsense_pipeline.service.state import Here, Service, answer
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _answered(
 
 def _waiting(service: Service, user_id: str, window_days: int | None) -> list[dict[str, Any]]:
     with reading(service.engine) as session:
-        found = recommendation_list.listed(
+        found = queue.listed(
             session,
             service.now(),
             standings=("pending_approval",),
@@ -123,7 +123,7 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
 
     from spendsense_pipeline import profiles
     from spendsense_pipeline.governance import database_frames, experiment_records
-    from spendsense_pipeline.governance.evidence import evidence
+    from spendsense_pipeline.governance.database_frames import evidence
     from spendsense_pipeline.insights.of_range import insights_of
     from spendsense_pipeline.personas.assignment import assign_personas, followed
     from spendsense_pipeline.personas.trust import REASONS, not_drafted

@@ -3,14 +3,14 @@
 The pipeline judges every row; what it cannot accept is quarantined and counted, and nothing good is lost.
 """
 
-import datetime as dt
+import gc
 import hashlib
 import json
-import math
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -23,16 +23,14 @@ from spendsense_pipeline.ingest.fields import TABLES
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.guard import LARGEST_BATCH
 from spendsense_pipeline.service.seed.both_forms import Routes
-from spendsense_pipeline.service.seed.dagster_runs import turn
-from spendsense_pipeline.service.state import Here, Service, answer
+from spendsense_pipeline.service.state import Here, Service, answer, spelled, utc_now
 
 router = Routes(tags=["ingest"])
 Writer = Annotated[Caller, Depends(allow("ingest:write", "manage"))]
+PATIENCE: Final = 120
+"""Seconds that a request waits for the runs of others before it is refused."""
+_TURN: Final = threading.Lock()
 OPEN: Final = ConfigDict(extra="allow")
-DEEPEST: Final = 8
-"""Levels of lists and objects in a table's rows that are read."""
-
-
 REQUIRED: Final = {
     "users": ("UserRow", "user_id full_name email"),
     "accounts": ("AccountRow", "account_id user_id type"),
@@ -123,20 +121,8 @@ def _write_files(rows: Mapping[str, Any], folder: Path) -> None:
 
 def encoded(rows: Any) -> bytes:
     """As JSON; dates and numbers that JSON has not are text, for the pipeline to quarantine their row alone."""
-    text = json.dumps(_spelled(rows, DEEPEST), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(spelled(rows), ensure_ascii=False, allow_nan=False)
     return text.encode(errors="replace")
-
-
-def _spelled(value: Any, levels: int) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dt.date):
-        return value.isoformat()
-    if isinstance(value, dict | list) and not levels:
-        return "…"  # nothing that the pipeline reads lies so deep
-    if isinstance(value, dict):
-        return {name: _spelled(one, levels - 1) for name, one in value.items()}
-    return [_spelled(one, levels - 1) for one in value] if isinstance(value, list) else value
 
 
 def _in_background(service: Service, rows: Mapping[str, Any], batch: str) -> None:
@@ -160,3 +146,27 @@ def _in_background(service: Service, rows: Mapping[str, Any], batch: str) -> Non
             state[batch] = {"status": "failed", "batch": batch, "detail": str(error), "code": error.code}
 
     threading.Thread(target=merge, name=f"merge {batch}", daemon=True).start()
+
+
+@contextmanager
+def turn(service: Service) -> Iterator[tuple[Any, Any]]:
+    """Dagster's definitions and instance of the data folder, one request after another. Raises ``busy``."""
+    if not _TURN.acquire(timeout=PATIENCE):
+        raise SpendSenseError(
+            f"runs that others asked for have been under way for {PATIENCE} seconds; nothing was done, try again",
+            code="busy",
+        )
+    thresholds = gc.get_threshold()
+    try:
+        from spendsense_pipeline.definitions import build_defs
+        from spendsense_pipeline.defs import launch
+        from spendsense_pipeline.defs.resources import Clock
+
+        clock = {} if service.now is utc_now else {"clock": Clock(fixed=service.now().isoformat())}
+        with launch.opened_instance(service.settings) as instance:
+            yield build_defs(service.settings, resources=clock), instance
+    finally:
+        # A command ends with its run and need not clean up; a service goes on.
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+        _TURN.release()

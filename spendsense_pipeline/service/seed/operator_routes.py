@@ -1,17 +1,18 @@
 """What operators see: counts, one customer's signals, everything that has to do with review."""
 
+from collections import Counter
 from typing import Any, Final
 
 from fastapi import Response
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.governance import recommendation_list
+from spendsense_pipeline.governance import queue
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Reader, Routes, Status
 from spendsense_pipeline.service.seed.computed import figures, newest_day, people, person, stored_personas
+from spendsense_pipeline.service.seed.decision_routes import remember
 from spendsense_pipeline.service.seed.figure_routes import no_features
-from spendsense_pipeline.service.seed.seen_texts import remember
 from spendsense_pipeline.service.state import Here, Service, answer
 
 router = Routes(tags=["operator"])
@@ -24,8 +25,12 @@ ON_THE_SPOT: Final = 200
 def dashboard(service: Here, _caller: Reader) -> Response:
     """People, consent, personas of 30 days, and the statuses that occur."""
     with reading(service.engine) as session:
-        found = recommendation_list.counted(session, service.now())
-    everybody = _everybody(service)
+        found = queue.counts_by_standing(session, service.now())
+    try:
+        table = warehouse.load(service.settings.warehouse_root, "users", columns=["user_id", "user_type"])
+        everybody = dict(zip(table["user_id"].to_pylist(), table["user_type"].to_pylist(), strict=True))
+    except warehouse.NotMaterialized:
+        everybody = {}
     return answer(
         {
             "total_users": len(everybody),
@@ -37,34 +42,16 @@ def dashboard(service: Here, _caller: Reader) -> Response:
     )
 
 
-def _everybody(service: Service) -> dict[str, str]:
-    """All people with their type."""
-    try:
-        table = warehouse.load(service.settings.warehouse_root, "users", columns=["user_id", "user_type"])
-    except warehouse.NotMaterialized:
-        return {}
-    types = [one or "customer" for one in table["user_type"].to_pylist()]
-    return dict(zip(table["user_id"].to_pylist(), types, strict=True))
-
-
-def _distribution(service: Service, everybody: dict[str, str]) -> dict[str, int]:
+def _distribution(service: Service, everybody: dict[str, str | None]) -> dict[str, int]:
     stored = stored_personas(service, 30)
-    counted: dict[str, int] = {}
-    for row in stored.values():
-        counted[row["persona"]] = counted.get(row["persona"], 0) + 1
-    newest = _run_for(service)
-    later = [name for name, kind in everybody.items() if kind != "operator" and name not in stored | newest]
+    counted = Counter(row["persona"] for row in stored.values())
+    run = warehouse.newest(service.settings.warehouse_root, "features_30d", ["user_id"])
+    known = {*stored, *([] if run is None else run["user_id"].to_pylist())}
+    later = [name for name, kind in everybody.items() if kind != "operator" and name not in known]
     for user_id in later[:ON_THE_SPOT]:
-        now = figures(service, user_id, *WINDOWS).personas.get(30)
-        if now is not None:
-            counted[now["persona"]] = counted.get(now["persona"], 0) + 1
+        if now := figures(service, user_id, *WINDOWS).personas.get(30):
+            counted[now["persona"]] += 1
     return dict(sorted(counted.items()))
-
-
-def _run_for(service: Service) -> dict[str, None]:
-    """The customers of the newest day that was run."""
-    table = warehouse.newest(service.settings.warehouse_root, "features_30d", ["user_id"])
-    return {} if table is None else dict.fromkeys(table["user_id"].to_pylist())
 
 
 @router.both("GET", "/operator/users/{user_id}/signals")
@@ -96,9 +83,9 @@ def signals(service: Here, user_id: str, _caller: Reader) -> Response:
 @router.both("GET", "/operator/review")
 def review_list(service: Here, caller: Reader, status: Status | None = None) -> Response:
     """Everything of a status, oldest first; without one, all but what was approved. Not paged, at most 10,000."""
-    wanted = (status,) if status else tuple(one for one in recommendation_list.REVIEWED if one != "approved")
+    wanted = (status,) if status else tuple(one for one in queue.REVIEWED if one != "approved")
     with reading(service.engine) as session:
-        found = recommendation_list.listed(session, service.now(), standings=wanted, limit=LISTED_AT_MOST)
+        found = queue.listed(session, service.now(), standings=wanted, limit=LISTED_AT_MOST)
     rows = found["recommendations"]
     names = people(service, list({row["user_id"] for row in rows}), ("user_id", "full_name")) if rows else {}
     shown: list[dict[str, Any]] = [

@@ -7,11 +7,10 @@ from typing import Annotated, Any, Final
 from fastapi import Query, Response
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.service.parameters import Offset
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Reader, Routes
 from spendsense_pipeline.service.seed.computed import figures, people, person, stored_personas
-from spendsense_pipeline.service.state import Here, Service, answer
+from spendsense_pipeline.service.state import Here, Offset, Service, answer
 
 router = Routes(tags=["users"])
 USERS_AT_MOST: Final = 100

@@ -122,7 +122,7 @@ def signals_of(window: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recommendation_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of ``governance.recommendation_list``: what every list shows of it, and of an offer its product."""
+    """A row of ``governance.queue.listed``: what every list shows of it, and of an offer its product."""
     decided = row["standing"] in ("approved", "overridden") and row["action"] in ("approve", "override")
     return {
         **{name: row[name] for name in TEXT},
