@@ -13,7 +13,7 @@ from spendsense_pipeline.features.calendars import CALENDARS, SEMI_MONTHLY, day_
 from spendsense_pipeline.features.meanings import KIND_BENEFIT, KIND_PAYCHECK
 from spendsense_pipeline.features.signals import EPOCH
 from spendsense_pipeline.features.tables import INCOME, KINDS, MATURE, REGULAR
-from spendsense_pipeline.insights.seen import Seen
+from spendsense_pipeline.insights.seen import Array, Seen
 
 MOST_AHEAD = 6  # occurrences of a weekly stream in a month
 LATE_DAYS = 5  # past its date after which a payment is missing, and no longer expected
@@ -31,13 +31,18 @@ _PERIOD = np.array([halves(each.period) for each in CALENDARS])
 def occurrences(seen: Seen, streams: pd.DataFrame, days: int) -> pd.DataFrame:
     """Every expected date of the streams in the ``days`` days after the date: stream's columns and ``due``."""
     of = np.tile(np.arange(len(streams)), MOST_AHEAD)
-    s = seen.evidence.streams[streams["stream"].to_numpy()[of]]
-    slot = s["last_slot"] + np.repeat(np.arange(1, MOST_AHEAD + 1), len(streams))
-    second = (s["calendar"] == SEMI_MONTHLY) & (slot % 2 == 1)
-    at = slot * _PERIOD[s["calendar"]] + np.where(second, s["other_anchor"], s["anchor"])
-    due = day_at(at, _OF_MONTHS[s["calendar"]])
+    due = after_last(seen, streams["stream"].to_numpy()[of], np.repeat(np.arange(1, MOST_AHEAD + 1), len(streams)))
     coming = (due > seen.today) & (due <= seen.today + days)
     return streams.take(of[coming]).reset_index(drop=True).assign(due=due[coming])
+
+
+def after_last(seen: Seen, places: Array, ahead: Array | int) -> Array:
+    """The dates of streams, by place, so many dates after their last one."""
+    s = seen.evidence.streams[places]
+    slot = s["last_slot"] + ahead
+    second = (s["calendar"] == SEMI_MONTHLY) & (slot % 2 == 1)
+    at = slot * _PERIOD[s["calendar"]] + np.where(second, s["other_anchor"], s["anchor"])
+    return np.asarray(day_at(at, _OF_MONTHS[s["calendar"]]))
 
 
 def upcoming(seen: Seen, days: int) -> pd.DataFrame:

@@ -20,9 +20,12 @@ LOAN_NAMES = {"mortgage": "mortgage", "student_loan": "student loan", "loan": "l
 
 
 def past_due(seen: Seen) -> pd.DataFrame:
-    """The overdue card or loan that owes the most at once."""
+    """The overdue card or loan that owes the most at once, unless its minimum was paid after the figures' day."""
     o = seen.owed
     o = o[o["overdue"]]
+    since = seen.rows[seen.rows["amount"] > 0].merge(o[["user", "account", "stated"]], on=["user", "account"])
+    paid = since[since["day"] > since["stated"]].groupby(["user", "account"])["amount"].sum()
+    o = o[~(paid.reindex(pd.MultiIndex.from_frame(o[["user", "account"]])).to_numpy() >= o["minimum"])]
     checking = seen.balance_of(CHECKING)
     card = o["held_as"] == CREDIT_CARD
     due = o["due"].where(o["due"] >= 0)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.features.meanings import KIND_OTHER_IN, KIND_PAYCHECK, SAYS_BONUS
-from spendsense_pipeline.insights.calendar import paydays, payers, rhythm
+from spendsense_pipeline.insights.calendar import after_last, paydays, payers, rhythm
 from spendsense_pipeline.insights.seen import Array, Seen
 
 LATE_DAYS = 4
@@ -24,6 +24,7 @@ BONUS = 2.0
 MOST_BONUSES = 2  # of a payer in 190 days
 BETWEEN = 0.65  # of the period: a payday so soon after another is not moved by a weekend
 OFF_DAYS = 3
+SPLIT_DAYS = 3  # between the parts of one payday
 BIWEEKLY_DAYS = 14
 MONTHLY = 28.5  # days of a period from which on pay goes by the month
 WINDFALL_DAYS = 21
@@ -36,10 +37,9 @@ def _waiting(seen: Seen) -> pd.DataFrame:
     row. They paid a fifth of all pay at least, and no more than half of theirs comes from others now: an employer under
     a new name did not stop paying."""
     pay, days = payers(seen), paydays(seen)
-    pay = pay.assign(
-        expected=_next(pay["last"].to_numpy(), pay["period"].to_numpy()), open=seen.newest[pay["user"]] - pay["last"]
-    )
-    pay = pay[pay["open"] >= pay["period"] + LATE_DAYS].reset_index(drop=True)
+    pay = pay.assign(expected=_next(seen, pay), open=seen.newest[pay["user"]] - pay["last"])
+    pay = pay.assign(past=seen.newest[pay["user"]] - pay["expected"])
+    pay = pay[pay["past"] >= LATE_DAYS].reset_index(drop=True)
     days = days.assign(first=days.groupby(["user", "payee"])["day"].transform("min"))
     both = pay.reset_index().merge(days[["user", "day", "amount", "first"]], on="user", suffixes=("", "_any"))
     ago = both["last"] - both["day"]
@@ -51,26 +51,33 @@ def _waiting(seen: Seen) -> pd.DataFrame:
     return pay[(a_day >= CHANGED * before) & (since <= before - REPLACED * a_day)]
 
 
-def _next(last: Array, period: Array) -> Array:
-    """The payday after a payday: the same day of the next month where pay is monthly."""
+def _next(seen: Seen, pay: pd.DataFrame) -> Array:
+    """The payday after the last: of the payer's stream, which knows the day of the month that a weekend moved; where
+    there is none a period later, and the same day of the next month where pay is monthly."""
+    s = seen.streams[seen.streams["inflow"]].sort_values("last").drop_duplicates(["user", "payee"], keep="last")
+    of = pay[["user", "payee", "last"]].merge(s[["user", "payee", "last", "stream"]], "left", ["user", "payee"])
+    known = ((of["last_x"] - of["last_y"]).abs() <= SPLIT_DAYS).to_numpy()
+    last, period = pay["last"].to_numpy(), pay["period"].to_numpy()
     day = last.astype("M8[D]")
     month = day.astype("M8[M]")
     length = ((month + 2).astype("M8[D]") - (month + 1).astype("M8[D]")).astype("i8")
     same = (month + 1).astype("M8[D]").astype("i8") + np.minimum((day - month.astype("M8[D]")).astype("i8"), length - 1)
-    return np.where(period >= MONTHLY, same, np.floor(last + period + 0.5).astype("i8"))
+    expected = np.where(period >= MONTHLY, same, np.floor(last + period + 0.5).astype("i8"))
+    expected[known] = after_last(seen, of["stream"].to_numpy()[known].astype("i8"), 1)
+    return np.asarray(expected)
 
 
 def income_late(seen: Seen) -> pd.DataFrame:
     """A payday that is four days past, and not yet two of them."""
     pay = _waiting(seen)
-    pay = pay[(pay["open"] >= pay["period"] + LATE_DAYS) & (pay["open"] < MISSED * pay["period"] + LATE_DAYS)]
+    pay = pay[pay["past"] < (MISSED - 1) * pay["period"] + LATE_DAYS]
     return _missed(seen, pay, 14)
 
 
 def income_stopped(seen: Seen) -> pd.DataFrame:
     """Two paydays that did not come, told for 70 days."""
     pay = _waiting(seen)
-    pay = pay[pay["open"] >= MISSED * pay["period"] + LATE_DAYS]
+    pay = pay[pay["past"] >= (MISSED - 1) * pay["period"] + LATE_DAYS]
     pay = pay[seen.today - pay["expected"] <= STOPPED_TOLD_DAYS]
     return _missed(seen, pay, STOPPED_TOLD_DAYS)
 

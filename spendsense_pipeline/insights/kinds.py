@@ -82,7 +82,8 @@ _ALL: Final = (
         "two expected paydays of a payer without pay or benefit, while other rows keep coming",
         OURS,
         "pay goes to an account that is not linked",
-        excludes=("windfall", "spending_above_income"),
+        # What comes in is still counted with the pay that stopped.
+        excludes=("windfall", "spending_above_income", "fixed_costs_high"),
         figures=("payee", "amount", "due_on", "days_since", "since_on"),
     ),
     Insight(

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spendsense_pipeline.features.meanings import KIND_OTHER_OUT, KIND_REFUND
+from spendsense_pipeline.features.meanings import KIND_OTHER_OUT, KIND_REFUND, TO_PERSON
 from spendsense_pipeline.features.tables import BILL, INACTIVE, MATURE, SUBSCRIPTION
 from spendsense_pipeline.insights.seen import Array, Seen
 
@@ -29,6 +29,10 @@ OTHERS = 2  # pairs of other amounts at the payee that make it a habit
 AGAIN_DAYS = 14  # a subscription comes again after more, a habit before
 HABITS = ("FOOD_AND_DRINK_COFFEE", "FOOD_AND_DRINK_VENDING_MACHINES", "TRANSPORTATION", "BANK_FEES", "TRAVEL")
 """Categories in which equal amounts on neighbouring days are how one buys."""
+TICKETS = "ENTERTAINMENT"
+"""Likewise, but where the payee is subscribed to: seats and games are bought one by one."""
+SENT = "TRANSFER_OUT"
+"""Nobody charges what a customer sends."""
 PURPOSES = {
     "ENTERTAINMENT_MUSIC_AND_AUDIO": "music",
     "ENTERTAINMENT_TV_AND_MOVIES": "films and series",
@@ -163,7 +167,10 @@ def duplicate_charge(seen: Seen) -> pd.DataFrame:
     second = recent[near & (recent["day"].to_numpy() > seen.today - DUPLICATE_TOLD_DAYS)]
     second = second.assign(first_number=recent["number"].shift()[second.index].astype("i8"))
     labels = pd.Series(seen.labels(second["label"]), index=second.index, dtype="object").fillna("")
-    second = second[~labels.str.startswith(HABITS)]
+    s = seen.streams[["user", "payee"]][seen.streams["kind"] == SUBSCRIPTION]
+    subscribed = pd.MultiIndex.from_frame(second[["user", "payee"]]).isin(pd.MultiIndex.from_frame(s))
+    sent = labels.str.startswith(SENT) | (seen.told(second["number"].to_numpy()) & TO_PERSON != 0)
+    second = second[~labels.str.startswith(HABITS) & ~(labels.str.startswith(TICKETS) & ~subscribed) & ~sent]
     if len(second):
         there = rows[(rows["day"] > seen.today - HABIT_DAYS) & rows["user"].isin(second["user"])]
         there = there.merge(second[["user", "payee"]].drop_duplicates(), on=["user", "payee"])

@@ -201,6 +201,7 @@ class Seen:
         frame = pd.DataFrame(
             {
                 "account": owed.account[stated],
+                "stated": owed.day[stated],
                 "overdue": owed.overdue[stated] == 1,
                 "minimum": owed.minimum[stated],
                 "due": owed.due[stated],
@@ -238,9 +239,13 @@ class Seen:
         descriptors = len(e.said.of) // (max(e.said.versions, default=0) + 1)
         return np.asarray(e.said.of[e.said.versions[self.place] * descriptors + e.rows.descriptor[rows]])
 
+    def told(self, rows: Array) -> Array:
+        """What is known of the payees of rows, by number, as bits (``meanings.TOLD``)."""
+        return np.asarray(self.evidence.said.told[self.said(rows)])
+
     def listed(self, rows: Array) -> Array:
         """Whether the payees of rows, by number, are known by a list price that many customers pay."""
-        return np.asarray(self.evidence.said.told[self.said(rows)] & LIST_PRICED != 0)
+        return np.asarray(self.told(rows) & LIST_PRICED != 0)
 
     def labels(self, numbers: pd.Series) -> list[str | None]:
         """Categories by number."""

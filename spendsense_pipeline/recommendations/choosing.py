@@ -38,7 +38,11 @@ EXCLUDED_TAGS: Final[Mapping[str, tuple[str, ...]]] = {
 BESIDE_HELP: Final = ("growth", "falling_debt", "spare_money")
 """What contradicts an offer of free help."""
 
-SAME_FIGURE: Final[Mapping[str, str]] = {"monthly_income": "income_monthly", "monthly_expenses": "spending_monthly"}
+SAME_FIGURE: Final[Mapping[str, str]] = {
+    "monthly_income": "income_monthly",
+    "monthly_expenses": "spending_monthly",
+    "fund_months": "months_covered",
+}
 """Slots of a persona that are called as one of an insight is, over another window: where both would be shown and are
 not the same, the persona's piece contradicts the insight's text."""
 CARDS: Final = ("card", "fullest_card", "highest_rate_card")
@@ -51,6 +55,7 @@ PURPOSE_OF_FACT: Final[Mapping[str, str]] = {
     "price_rise=yes": "price",
     "buffer=overdrawn": "short",
     "margin=minus": "margin",
+    "cards_owing=2+": "cards",
 }
 """What a persona's piece is for, by what it asserts: beside an insight of that purpose it says the same again."""
 

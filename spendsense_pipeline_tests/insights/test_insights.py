@@ -112,6 +112,31 @@ def cash(h: Household, amount: float, day: int = 6) -> None:
         h.row(h.checking, ago, -amount / 2, "ATM", "TRANSFER_OUT_WITHDRAWAL")
 
 
+def sent(h: Household, category: str = "") -> None:
+    for day in (5, 6):
+        h.row(h.checking, day, -45.0, "ZELLE TO DAN OKAFOR", category)
+
+
+def tickets(h: Household, name: str, category: str) -> None:
+    for _ in range(2):
+        h.row(h.checking, 8, -17.49, name, category)
+
+
+def by_the_month(h: Household, last: dt.date, newest: int) -> None:
+    """Pay on the 24th, or the weekday before, up to a day; no row for some days."""
+    h.without("Acme Corp Payroll")
+    for day in monthly(24, 12):
+        before = day - dt.timedelta(days=max(0, day.weekday() - 4))
+        if before <= last:
+            h.row(h.checking, before, 3_250.0, "Acme Corp Payroll", "INCOME_WAGES")
+    h.rows["transactions"] = [r for r in h.rows["transactions"] if r["date"] <= AS_OF - dt.timedelta(days=newest)]
+
+
+def paid_since(h: Household, amount: float, day: int = 10) -> None:
+    card = h.card(820.0, is_overdue=True, minimum_payment_amount=35.0, balance_date=AS_OF - dt.timedelta(days=16))
+    h.row(card, day, amount, "Payment Thank You", "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT")
+
+
 def credited(h: Household, amount: float, *days: int, to_checking: bool = True) -> None:
     for day in days:
         h.row(h.checking if to_checking else h.savings, day, amount, "Interest Credit", "INCOME_INTEREST_EARNED")
@@ -130,6 +155,11 @@ QUIET: dict[str, Happens] = {
     "equal charges of four dollars": lambda h: bought(h, 5, 6, amount=-4.5),
     "two charges a cent apart": lambda h: (bought(h, 5), bought(h, 6, amount=-84.21)),
     "a double charge long ago": lambda h: bought(h, 50, 51),
+    "the same sent twice to a friend": lambda h: sent(h, "TRANSFER_OUT_ACCOUNT_TRANSFER"),
+    "the same sent twice to a friend, without a category": lambda h: sent(h),
+    "two seats at a cinema": lambda h: tickets(h, "AMC 0412 ONLINE", "ENTERTAINMENT_TV_AND_MOVIES"),
+    "two seats at a stadium": lambda h: tickets(
+        h, "Harbor Arena", "ENTERTAINMENT_SPORTING_EVENTS_AMUSEMENT_PARKS_AND_MUSEUMS"),
     # price_rise: a cent; a lower price; long ago
     "a price that rose by a tenth of a dollar": lambda h: raised(h, 15.60),
     "a lower price": lambda h: raised(h, 12.99),
@@ -310,6 +340,13 @@ BOTH_SIDES: dict[str, tuple[str, Happens, Happens]] = {
     "a payment past due": (
         "past_due", lambda h: late(h, is_overdue=False, next_payment_due_date=dt.date(2026, 6, 14)),
         lambda h: late(h, is_overdue=True)),
+    "the minimum paid after the figures' day": (
+        "past_due", lambda h: paid_since(h, 35.0), lambda h: paid_since(h, 34.99)),
+    "the minimum paid before the figures' day": (
+        "past_due", lambda h: paid_since(h, 35.0, 15), lambda h: paid_since(h, 35.0, 16)),
+    "monthly pay that a weekend moved to the 22nd": (
+        "income_late", lambda h: by_the_month(h, dt.date(2026, 5, 22), 4),
+        lambda h: by_the_month(h, dt.date(2026, 5, 22), 2)),
     "the minimum and five dollars": ("minimum_only", lambda h: minimum(h, 40.01), lambda h: minimum(h, 40.0)),
     "rates a point apart": (
         "dearest_first", lambda h: owing(h, (400.0, 24.0), (900.0, 24.99)),

@@ -41,6 +41,10 @@ def test_what_excludes_does_so_in_either_order() -> None:
             assert len(told(kind.name, other, **{kind.name: first, other: last})) == 1
 
 
+def test_where_pay_stopped_no_share_of_it_is_told() -> None:
+    assert told("fixed_costs_high", "income_stopped") == ["income_stopped"]
+
+
 def test_the_dearest_card_comes_before_one_that_is_paid_its_minimum() -> None:
     assert told("minimum_only", "dearest_first") == ["dearest_first"]
 

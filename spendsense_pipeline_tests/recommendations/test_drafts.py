@@ -389,6 +389,38 @@ def test_what_goes_out_a_month_is_one_figure_on_a_slate(monkeypatch: pytest.Monk
     assert months()
 
 
+def test_how_many_months_savings_cover_is_one_figure_on_a_slate() -> None:
+    figures = {"savings_now": 5_000.0, "months_covered": 3.03, "spending_monthly": 1_650.0}
+    slots = {piece.template_id: piece.slots for piece in LIBRARY}
+    said = set()
+    for n in range(9):
+        row = insight("savings_builder", "savings_milestone", detail="3", figures=json.dumps(figures))
+        drafts = told(row | {"insight_id": str(n)}, user="savings_builder")
+        assert "savings_milestone" in abouts(drafts)
+        said |= {piece for piece in pieces(drafts) if piece.startswith("savings_builder")}
+    assert said
+    assert not any("fund_months" in slots[piece] for piece in said)
+
+
+def test_what_is_left_of_income_is_not_told_beside_what_is_due() -> None:
+    costs = {"fixed_monthly": 1_400.0, "income_monthly": 2_500.0, "income_share": 0.56, "left_monthly": 1_100.0}
+    high = insight("high_utilization", "fixed_costs_high", figures=json.dumps(costs))
+    due = insight("high_utilization", "bills_before_payday")
+    left = "fixed_costs_high/living-on-what-is-left"
+    assert left in {p for n in range(9) for p in pieces(told(high | {"insight_id": str(n)}))}
+    assert left not in {p for n in range(9) for p in pieces(told(high | {"insight_id": str(n)}, due))}
+
+
+def test_which_card_first_is_said_once() -> None:
+    owed = {"card": "4821", "owed": 820.0, "yearly_rate": 24.9, "interest_month": 17.0, "other_card": "7003",
+            "other_owed": 300.0, "other_rate": 18.0, "order_saves": 20.7}  # fmt: skip
+    dearest = insight("high_utilization", "dearest_first", figures=json.dumps(owed))
+    for n in range(9):
+        found = pieces(told(dearest | {"insight_id": str(n)}))
+        assert any(piece.startswith("dearest_first") for piece in found)
+        assert not {"high_utilization/which-card-first", "high_utilization/avalanche-or-snowball"} & set(found)
+
+
 def test_nothing_is_praised_beside_an_offer_of_help() -> None:
     tags = {piece.template_id: piece.tags for piece in LIBRARY}
     drafts = in_trouble(fees_30d=70.0)
