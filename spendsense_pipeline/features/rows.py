@@ -521,7 +521,7 @@ def write_purpose(row: Records) -> None:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_KNOWN_PAYEE
     elif told & (SERVICE_BILL | SERVICE_INSTALMENTS):
         row.purpose, row.evidence = FOR_BILL, BY_KNOWN_PAYEE
-    elif subscribed and category & (HABIT | BILL) and (not category & TRANSPORT or says & SAYS_PLAN):
+    elif subscribed and category & (HABIT | BILL) and not category & TRANSPORT:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_WORDS
     elif (
         category & HABIT

@@ -66,6 +66,7 @@ _EMPLOYER = ("INCOME_WAGES",)
 _BANK = ("BANK_FEES", "INCOME_INTEREST_EARNED")
 _SHOPS = ("FOOD_AND_DRINK", "GENERAL_MERCHANDISE", "TRANSPORTATION", "TRAVEL", "ENTERTAINMENT", "HOME_IMPROVEMENT")
 """Purchases that nobody makes from a private person, so that the category outweighs a name that looks like one."""
+_TRANSPORT = ("TRANSPORTATION", "TRAVEL")
 _SAYS_OWN_THING = ("gig", "peer", "cash_advance", "instalments", "shared_biller", "brokerage")
 """Services whose own name is a word of the kind that is looked for; it is not masked."""
 
@@ -194,7 +195,7 @@ class Identifier:
         says = 0
         for text in plain:
             says |= words.says(_without_label(text))
-        if says & _PLAN and (name or rule) is None and payee is not None and payee.service == "habit":
+        if says & _PLAN and (name or rule) is None and payee is not None and _sells_plans(payee):
             key, display = f"{payee.key} plan", f"{payee.display} plan"
             payee = replace(payee, key=key, display=display, category=None, service=None)
         transfers = any(text.transfers for text in read) or (payee is not None and payee.service == "peer")
@@ -268,6 +269,11 @@ def _meant(
             if each is not None and each.entry.service not in known.YIELDS:
                 return each, at
     return leading, lead
+
+
+def _sells_plans(payee: KnownPayee) -> bool:
+    """Whether what a shop of habits calls a plan is one; a pass for trains is none."""
+    return payee.service == "habit" and not (payee.category or "").startswith(_TRANSPORT)
 
 
 def _begins(phrase: Sequence[str], longer: Sequence[str]) -> bool:

@@ -192,16 +192,19 @@ def test_a_heading_of_pay_or_pension_leaves_a_pension_one() -> None:
     ("text", "display", "shop"),
     [
         ("CIRCLE K SIP & SAVE SUBSCRIPTION 855-276-1947", "Circle K plan", "Circle K"),
-        ("BVG BERLINER VERKEHRSBETRIEBE MONATSABO", "BVG plan", "BVG"),
         ("SQ *BLUE BOTTLE COFFEE SUBSCRIPTION", "Blue Bottle Coffee plan", "Blue Bottle Coffee"),
     ],
 )
 def test_what_a_shop_of_habits_sells_by_the_month_is_a_payee_of_its_own(text: str, display: str, shop: str) -> None:
-    plan, other = read(text), read(text.split(" S")[0].split(" MONATS")[0])
+    plan, other = read(text), read(text.split(" S")[0])
     assert (plan["display"], plan["service"], plan["category"]) == (display, None, None)
     assert (other["display"], other["service"]) == (shop, "habit")
     assert plan["says"] & words.BITS["subscription"]
     assert plan["name"] != other["name"]
+
+
+def test_a_pass_for_trains_is_no_plan() -> None:
+    assert read("BVG BERLINER VERKEHRSBETRIEBE MONATSABO")["display"] == "BVG"
 
 
 def test_a_known_plan_goes_before_the_house_of_habits_that_sells_it() -> None:
