@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -43,6 +44,15 @@ def test_a_customer_whose_newest_row_is_older_than_the_setting_is_in_no_situatio
     frame = situations(current, long, features_30d, features_180d, streams([]), cards())
     assert list(frame["user_id"]) == ["no rows", "week"]
     assert list(fresh(short, features_30d, 8)["user_id"]) == ["week", "older", "no rows"]
+
+
+@pytest.mark.parametrize(("insight", "band"), [("past_due", "yes"), ("bill_due_soon", "unknown")])
+def test_a_payment_is_past_due_where_its_insight_holds(insight: str, band: str) -> None:
+    held = pd.DataFrame([{"user_id": "a", "insight": insight, "severity": "notable", "topic": "debt", "detail": None,
+                          "figures": "{}", "insight_id": "x"}])  # fmt: skip
+    frame = situations(*day({"a": STRAINED | {"any_overdue": True}}), streams([]), cards(), held)
+    (facts,) = frame["facts"][frame["insight"].isna()]
+    assert json.loads(facts)["overdue"] == band
 
 
 @pytest.mark.parametrize("persona", PERSONA_SLOTS)
