@@ -115,6 +115,9 @@ def situations(
             | stream_signals(_reported(subscriptions.get(user, []), record))
             | card_signals(wallets.get(user, []))
         )
+        if insights is not None and all(one["insight"] != "past_due" for one in told.get(user, ())):
+            # The flag is of the figures' day; the insight knows what was paid since.
+            signals["any_overdue"] = signals["any_overdue"] and None
         facts = {name: FACTS[name].band(signals) for name in PERSONA_FACTS[persona]}
         slots = written((*PERSONA_SLOTS[persona], "window", "as_of"), signals)
         mine = held(told.get(user, ()))

@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -58,6 +59,15 @@ def test_whose_figures_say_too_little_is_in_no_situation(
     counted = not_drafted(features_30d, 7).sum().to_dict()
     assert counted == dict.fromkeys(("stale", "unexplained", "without_balances"), 0) | {reason: 2}
     assert list(trusted(short, features_30d, 8)["user_id"]).count("left out") == (reason == "stale")
+
+
+@pytest.mark.parametrize(("insight", "band"), [("past_due", "yes"), ("bill_due_soon", "unknown")])
+def test_a_payment_is_past_due_where_its_insight_holds(insight: str, band: str) -> None:
+    held = pd.DataFrame([{"user_id": "a", "insight": insight, "severity": "notable", "topic": "debt", "detail": None,
+                          "figures": "{}", "insight_id": "x"}])  # fmt: skip
+    frame = situations(*day({"a": STRAINED | {"any_overdue": True}}), streams([]), cards(), held)
+    (facts,) = frame["facts"][frame["insight"].isna()]
+    assert json.loads(facts)["overdue"] == band
 
 
 @pytest.mark.parametrize("persona", PERSONA_SLOTS)

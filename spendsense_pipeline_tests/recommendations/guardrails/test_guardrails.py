@@ -228,6 +228,14 @@ def test_a_payees_name_is_judged_as_the_text_is() -> None:
         }
 
 
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [("AMC Theatres charged $17.49 twice.", False), ("Buy AMC while it is cheap.", True), ("AMC stock fell.", True)],
+)
+def test_a_chain_of_cinemas_is_a_security_only_beside_words_of_one(said: str, found: bool) -> None:
+    assert ("advice_boundary" in found_in(said)) is found
+
+
 def test_what_a_well_known_payee_is_called_says_nothing_of_a_piece_that_names_it() -> None:
     """Found: a piece about two services was taken for one about an investment, as they were Netflix and Disney+."""
     called = sorted({name for payee in known.table() if is_well_known(name := payee.display)})
