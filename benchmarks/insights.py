@@ -194,7 +194,9 @@ def _stopped(person: Person) -> dict[str, float] | None:
         return None
     gap = rows["date"].map(lambda day: day.toordinal()).diff().median()
     (payer,) = (stream for stream in person.streams if stream["kind"] == "income")
-    gone = _named(person, payer) & (person.rows["amount"] > 0) & (person.rows["date"] > person.ago(int(2.4 * gap) + 5))
+    gone = _named(person, payer) & (person.rows["amount"] > 0) & (person.rows["date"] > person.ago(int(2 * gap) + 6))
+    if gone.sum() < 2 or payer.get("purpose") == "support_in":  # it had stopped before, or is neither pay nor benefit
+        return None
     person.rows = person.rows[~gone]
     return {}
 
@@ -203,7 +205,7 @@ def _raised(person: Person) -> dict[str, float] | None:
     rows = _pay(person)
     if rows is None or (AS_OF - rows["date"].iloc[-1]).days > 20:
         return None
-    new = round(float(rows["amount"].iloc[:-2].median()) * 1.3, 2)
+    new = round(float(rows["amount"].iloc[-8:-2].median()) * 1.3, 2)
     person.rows.loc[rows.index[-2:], "amount"] = new
     return {"amount": new}
 

@@ -78,14 +78,14 @@ def expected_dates(seen: Seen, days: int = 30) -> list[dict[str, Any]]:
 
 def paydays(seen: Seen) -> pd.DataFrame:
     """Days on which pay or a benefit came in the last 190 days: user, day, amount, payee, merchant, number, kind; the
-    parts of one payer within three days are one, and ``parts`` counts them."""
+    parts of one payer within three days are one, ``parts`` counts them, and the largest came on the ``main`` day."""
     return seen.once("paydays", _paydays)
 
 
 def _paydays(seen: Seen) -> pd.DataFrame:
     rows = seen.rows
     rows = rows[rows["kind"].isin([KIND_PAYCHECK, KIND_BENEFIT]) & (rows["day"] > seen.today - PAY_DAYS)]
-    rows = rows.sort_values(["user", "payee", "day"], kind="stable")
+    rows = rows.sort_values(["user", "payee", "day"], kind="stable", ignore_index=True)
     apart = rows["day"].diff().to_numpy()
     same = (rows["user"].diff().to_numpy() == 0) & (rows["payee"].diff().to_numpy() == 0) & (apart <= 3)
     group = np.cumsum(~same)
@@ -94,7 +94,7 @@ def _paydays(seen: Seen) -> pd.DataFrame:
         user=("user", "first"), day=("day", "first"), amount=("amount", "sum"), payee=("payee", "first"),
         merchant=("merchant", "first"), number=("number", "last"), kind=("kind", "first"), parts=("day", "size"),
     )  # fmt: skip
-    return found.reset_index(drop=True)
+    return found.assign(main=rows["day"][of["amount"].idxmax()].to_numpy()).reset_index(drop=True)
 
 
 def payers(seen: Seen) -> pd.DataFrame:
@@ -115,7 +115,8 @@ def rhythm(seen: Seen) -> pd.DataFrame:
 
 
 def _rhythm(seen: Seen) -> pd.DataFrame:
-    days = _gaps(paydays(seen))
+    days = paydays(seen)
+    days = _gaps(days.assign(day=days["main"]))  # a bonus may have come just before
     beside = (days["gap"] + days.groupby(PAYER)["gap"].shift(-1) - days["period"]).abs() <= days["off"]
     return _gaps(days[~beside])
 

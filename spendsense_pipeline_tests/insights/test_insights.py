@@ -315,6 +315,9 @@ BOTH_SIDES: dict[str, tuple[str, Happens, Happens]] = {
     "pay that stopped after a bonus": (
         "income_stopped", lambda h: (paid(h, before=dt.date(2026, 5, 29)), paid_on(h, dt.date(2026, 5, 6), 750.0)),
         lambda h: (paid(h, before=dt.date(2026, 5, 28)), paid_on(h, dt.date(2026, 5, 6), 750.0))),
+    "pay that stopped after a bonus on the days before a payday": (
+        "income_stopped", lambda h: (paid(h, before=dt.date(2026, 5, 29)), paid_on(h, dt.date(2026, 5, 12), 750.0)),
+        lambda h: (paid(h, before=dt.date(2026, 5, 28)), paid_on(h, dt.date(2026, 5, 11), 750.0))),
     "a benefit that stopped": (
         "income_stopped", lambda h: benefit(h, dt.date(2026, 5, 3)), lambda h: benefit(h, dt.date(2026, 4, 3))),
     "one of two jobs that stopped": (
