@@ -36,7 +36,7 @@ SHARE_OF_FRAMES: Final = 0.2
 SUBTLE: Final = frozenset("nopqtuvw")
 """Styles of authors two thirds of whose bad texts hardly show it: each of their texts weighs ``OF_SUBTLE``."""
 OF_SUBTLE: Final = 2.0
-THRESHOLD: Final = 1.9
+THRESHOLD: Final = 2.2
 """Score from which a text is a finding. Of good texts by an author who was left out, 2 to 3 % are found by this or by a
 rule: beside the bad ones that are found, that is a precision of 0.97."""
 
