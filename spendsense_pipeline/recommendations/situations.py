@@ -115,9 +115,9 @@ def situations(
             | stream_signals(_reported(subscriptions.get(user, []), record))
             | card_signals(wallets.get(user, []))
         )
-        if insights is not None and all(one["insight"] != "past_due" for one in told.get(user, ())):
-            # The flag is of the figures' day; the insight knows what was paid since.
-            signals["any_overdue"] = signals["any_overdue"] and None
+        late = insights is None or any(one["insight"] == "past_due" for one in told.get(user, ()))
+        if signals["any_overdue"] and not late:
+            signals["any_overdue"] = None  # the flag is of the figures' day; the insight knows what was paid since
         facts = {name: FACTS[name].band(signals) for name in PERSONA_FACTS[persona]}
         slots = written((*PERSONA_SLOTS[persona], "window", "as_of"), signals)
         mine = held(told.get(user, ()))
