@@ -94,7 +94,9 @@ def places_of(days: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def day_at(place: np.ndarray[Any, Any], of_months: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The day of a place; a day that the month lacks is the month's last."""
     days = np.floor(place / 2).astype("i8")
-    month = (days // MONTH - 1970 * 12).astype("datetime64[M]")
-    first = month.astype("datetime64[D]").astype("i8")
-    after = (month + 1).astype("datetime64[D]").astype("i8")
+    month = days // MONTH
+    low, high = int(month.min(initial=0)), int(month.max(initial=0))
+    months = np.arange(low - 1970 * 12, high + 2 - 1970 * 12).astype("datetime64[M]")
+    begins = months.astype("datetime64[D]").astype("i8")  # each month once: turning it into a day is what costs
+    first, after = begins[month - low], begins[month - low + 1]
     return np.where(of_months, first + np.minimum(days % MONTH, after - first - 1), days)

@@ -15,7 +15,8 @@ from spendsense_pipeline.features.signals import EPOCH
 from spendsense_pipeline.features.tables import INCOME, KINDS, MATURE, REGULAR
 from spendsense_pipeline.insights.seen import Array, Seen
 
-MOST_AHEAD = 6  # occurrences of a weekly stream in a month
+DAYS_AHEAD = 31  # that anything looks ahead
+MOST_AHEAD = 6  # occurrences of a weekly stream in so many days
 LATE_DAYS = 5  # past its date after which a payment is missing, and no longer expected
 PAY_DAYS = 190  # evidence for who pays when
 GAPS = 3  # between the last four paydays, that must be alike
@@ -28,12 +29,24 @@ _OF_MONTHS = np.array([each.of_months for each in CALENDARS])
 _PERIOD = np.array([halves(each.period) for each in CALENDARS])
 
 
-def occurrences(seen: Seen, streams: pd.DataFrame, days: int) -> pd.DataFrame:
-    """Every expected date of the streams in the ``days`` days after the date: stream's columns and ``due``."""
-    of = np.tile(np.arange(len(streams)), MOST_AHEAD)
-    due = after_last(seen, streams["stream"].to_numpy()[of], np.repeat(np.arange(1, MOST_AHEAD + 1), len(streams)))
-    coming = (due > seen.today) & (due <= seen.today + days)
-    return streams.take(of[coming]).reset_index(drop=True).assign(due=due[coming])
+def occurrences(seen: Seen, days: int) -> pd.DataFrame:
+    """Every expected date of the mature streams in the coming days, at most 31: the stream's columns, and ``due``."""
+    due = seen.once("occurrences", _occurrences)
+    return due[due["due"] <= seen.today + days]
+
+
+def _occurrences(seen: Seen) -> pd.DataFrame:
+    streams = seen.streams[seen.streams["status"] == MATURE]
+    places, of = streams["stream"].to_numpy(), np.arange(len(streams))
+    found, dates = [], []
+    for ahead in range(1, MOST_AHEAD + 1):
+        due = after_last(seen, places[of], ahead)
+        soon = due <= seen.today + DAYS_AHEAD
+        of, due = of[soon], due[soon]
+        coming = due > seen.today
+        found.append(of[coming])
+        dates.append(due[coming])
+    return streams.take(np.concatenate(found)).reset_index(drop=True).assign(due=np.concatenate(dates))
 
 
 def after_last(seen: Seen, places: Array, ahead: Array | int) -> Array:
@@ -46,22 +59,27 @@ def after_last(seen: Seen, places: Array, ahead: Array | int) -> Array:
 
 
 def upcoming(seen: Seen, days: int) -> pd.DataFrame:
-    """Payments expected in the coming days: stream's columns, ``due`` and ``amount`` (positive), by customer and day.
+    """Payments expected in the coming days, at most 31, by customer and day: stream's columns, ``due`` and ``amount``
+    (positive).
 
     Bills, subscriptions, and what is paid at a fixed price for whatever it is; not what should have come already."""
-    s = seen.streams
+    found = seen.once("upcoming", _upcoming)
+    return found[found["due"] <= seen.today + days].reset_index(drop=True)
+
+
+def _upcoming(seen: Seen) -> pd.DataFrame:
+    s = occurrences(seen, DAYS_AHEAD)
     s = s[seen.newest[s["user"]] - s["expected"] <= LATE_DAYS]
-    chosen = ~s["inflow"] & (s["status"] == MATURE) & ((s["kind"] != REGULAR) | s["fixed"])
-    found = occurrences(seen, s[chosen], days)
-    found = found.assign(amount=np.where(found["fixed"], -found["last_amount"], -found["typical"]))
-    return found[found["amount"] > 0].sort_values(["user", "due"], ignore_index=True)
+    s = s[~s["inflow"] & ((s["kind"] != REGULAR) | s["fixed"])]
+    s = s.assign(amount=np.where(s["fixed"], -s["last_amount"], -s["typical"]))
+    found: pd.DataFrame = s[s["amount"] > 0]
+    return found.sort_values(["user", "due"], ignore_index=True)
 
 
 def expected_dates(seen: Seen, days: int = 30) -> list[dict[str, Any]]:
     """Everything that is expected in the coming days, in and out, by day: date, merchant, kind, amount (positive = in),
     cadence, stream_id."""
-    s = seen.streams
-    due = occurrences(seen, s[s["status"] == MATURE], days).sort_values("due", kind="stable")
+    due = occurrences(seen, days).sort_values("due", kind="stable")
     amounts = np.where(due["fixed"], due["last_amount"], due["typical"]).round(2).tolist()
     ids = seen.stream_ids(due["stream"].to_numpy("i8"))
     return [

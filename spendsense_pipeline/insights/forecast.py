@@ -84,8 +84,10 @@ def _take_streams(seen: Seen, place: Array, flow: Array, coming: Array) -> None:
     # A hit is as expected but for what it differs from the usual one; an old price was expected as the old price.
     taken = np.where(s["fixed"].to_numpy()[of], amount, usual[of])
     np.subtract.at(flow, (place[s["user"].to_numpy()][of[known]], age[known]), taken[known])
-    due = occurrences(seen, s.assign(usual=usual), DAYS)
-    np.add.at(coming, (place[due["user"]], due["due"].to_numpy() - seen.today - 1), due["usual"].to_numpy())
+    due = occurrences(seen, DAYS)
+    due = due[(due["held_as"] == CHECKING) & (place[due["user"]] >= 0)]
+    usual = np.where(due["fixed"], due["last_amount"], due["typical"])
+    np.add.at(coming, (place[due["user"]], due["due"].to_numpy() - seen.today - 1), usual)
 
 
 def _take_rhythms(seen: Seen, rows: pd.DataFrame, place: Array, flow: Array, coming: Array) -> None:
@@ -116,13 +118,11 @@ def _take_rhythms(seen: Seen, rows: pd.DataFrame, place: Array, flow: Array, com
 
 def _usual(flow: Array, history: Array, today: int) -> Array:
     """By customer and weekday (day modulo 7) the mean of what is left, over the days of the history."""
-    weekday = (today - np.arange(PAST)) % 7
     inside = np.arange(PAST)[None, :] < history[:, None]
+    weeks = np.where(inside, flow, 0.0).reshape(-1, PAST // 7, 7).sum(axis=1)
+    days = inside.reshape(-1, PAST // 7, 7).sum(axis=1)
     usual = np.zeros((len(flow), 7))
-    for each in range(7):
-        days = weekday == each
-        number = np.maximum(inside[:, days].sum(axis=1), 1)
-        usual[:, each] = np.where(inside[:, days], flow[:, days], 0.0).sum(axis=1) / number
+    usual[:, (today - np.arange(7)) % 7] = weeks / np.maximum(days, 1)
     return usual
 
 
@@ -133,13 +133,11 @@ def _interval(missed: Array, history: Array) -> tuple[Array, Array]:
     inside = np.arange(PAST)[None, :] < history[:, None]
     sums = np.concatenate([np.zeros((users, 1)), np.cumsum(np.where(inside, missed, 0.0), axis=1)], axis=1)
     low, high = np.zeros((users, len(HORIZONS))), np.zeros((users, len(HORIZONS)))
-    whole = history >= PAST
-    for place, days in enumerate(HORIZONS):
-        past = sums[:, days:] - sums[:, :-days]
-        low[whole, place], high[whole, place] = _tails(past[whole])
-        for user in np.flatnonzero(~whole & (history >= LEAST_PAST)):
-            one_low, one_high = _tails(past[user : user + 1, : history[user] - days + 1])
-            low[user, place], high[user, place] = one_low[0], one_high[0]
+    for length in np.unique(history[history >= LEAST_PAST]):
+        alike = history == length
+        of_these = sums[alike, : length + 1]
+        for place, days in enumerate(HORIZONS):
+            low[alike, place], high[alike, place] = _tails(of_these[:, days:] - of_these[:, :-days])
     low, high = np.minimum(low, 0.0) * WIDER, np.maximum(high, 0.0) * WIDER
     short = history < LEAST_PAST
     low[short], high[short] = np.nan, np.nan
@@ -155,8 +153,6 @@ def _a_day_off(coming: Array) -> tuple[Array, Array]:
 
 
 def _tails(past: Array) -> tuple[Array, Array]:
-    if not len(past):
-        return np.empty(0), np.empty(0)
     at = [int(LOW * (past.shape[1] - 1)), int(np.ceil(HIGH * (past.shape[1] - 1)))]
     ordered = np.partition(past, at, axis=1)
     return ordered[:, at[0]], ordered[:, at[1]]

@@ -8,8 +8,10 @@ import datetime as dt
 import functools
 import hashlib
 import json
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain, islice, repeat
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,6 @@ DETECTORS: dict[str, Callable[[Seen], pd.DataFrame]] = {
         *(spending.cash_withdrawals, cushion.interest_earned),
     )
 }
-_AS_JSON = json.JSONEncoder(ensure_ascii=False).encode
 INSIGHTS_SCHEMA = pa.schema(
     [
         ("insight_id", pa.string()), ("user_id", pa.string()), ("as_of", pa.date32()), ("insight", pa.string()),
@@ -91,14 +92,11 @@ def _told(seen: Seen, name: str, frame: pd.DataFrame) -> pa.Table:
     """Rows of the table, of the candidates for one insight."""
     about, count = INSIGHTS[name], len(frame)
     users = seen.evidence.users.take(pa.array(frame["user"].to_numpy("i8")))
-    evidence = _evidence(seen, frame)
+    evidence, alone = _rests_on(seen, frame)
     explained = seen.long["explained_share"].reindex(frame["user"]).fillna(0.0).to_numpy()
     return pa.table(
         [
-            [
-                _identity(user, name, rests_on, key)
-                for user, rests_on, key in zip(users.to_pylist(), evidence, frame["key"].tolist(), strict=True)
-            ],
+            list(map(_identity, users.to_pylist(), repeat(name), alone, frame["key"].tolist())),
             users,
             tables.dates(np.full(count, seen.today)),
             [name] * count,
@@ -107,20 +105,25 @@ def _told(seen: Seen, name: str, frame: pd.DataFrame) -> pa.Table:
             tables.dates(frame["happened"].to_numpy("i8")),
             tables.dates(np.maximum(frame["expires"].to_numpy("i8"), seen.today)),
             pa.array(frame["fact"].tolist() if "fact" in frame else [None] * count, pa.string()),
-            list(map(_AS_JSON, evidence)),
-            [_AS_JSON(each) for each in _figures(frame, _about_payees(seen, frame))],
+            evidence,
+            _objects(count, *_about_payees(seen, frame), *_figures(frame)),
             np.round(np.clip(explained, 0.5, 1.0), 6),
         ],
         schema=INSIGHTS_SCHEMA,
     )
 
 
-def _identity(user: str, name: str, rests_on: dict[str, list[str]], key: Any) -> str:
+def _identity(user: str, name: str, alone: str, key: Any) -> str:
     """What names the happening: the customer, the insight, the one stream, row or account it rests on, and its key."""
-    one = [ids[0] for ids in rests_on.values() if len(ids) == 1]
     # A day is a whole number, whatever the rows beside it made of the column.
     key = int(key) if isinstance(key, float) else key
-    return "ins_" + hashlib.sha256("|".join([user, name, *one, str(key)]).encode()).hexdigest()[:20]
+    return "ins_" + hashlib.sha256(f"{user}|{name}{alone}|{key}".encode()).hexdigest()[:20]
+
+
+def _objects(count: int, *members: Iterable[str]) -> list[str]:
+    """By row the JSON object of its members, each written already (``"name": value``), or empty where it has it not."""
+    written = map(", ".join, map(partial(filter, None), zip(*members, strict=True))) if members else [""] * count
+    return ["{" + each + "}" for each in written]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -128,9 +131,10 @@ def _iso(day: int) -> str:
     return (EPOCH + dt.timedelta(days=day)).isoformat()
 
 
-def _evidence(seen: Seen, frame: pd.DataFrame) -> list[dict[str, list[str]]]:
-    """By row the ids of the streams, transactions and accounts it rests on."""
-    found: list[dict[str, list[str]]] = [{} for _ in range(len(frame))]
+def _rests_on(seen: Seen, frame: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """By row the ids of the streams, transactions and accounts it rests on, as JSON, and those that are the only one
+    of their sort, each after a bar."""
+    members, alone = [], [""] * len(frame)
     accounts = seen.evidence.held.account_id
     for column, name, ids_of in (
         ("at_stream", "streams", seen.stream_ids),
@@ -138,55 +142,56 @@ def _evidence(seen: Seen, frame: pd.DataFrame) -> list[dict[str, list[str]]]:
         ("at_account", "accounts", lambda places: accounts.take(pa.array(places)).to_pylist()),
     ):
         if column in frame:
-            places = [each if isinstance(each, list) else [each] for each in frame[column].tolist()]
-            flat = ids_of(np.array([one for each in places for one in each], "i8"))
-            at = 0
-            for row, each in zip(found, places, strict=True):
-                row[name] = list(flat[at : at + len(each)])
-                at += len(each)
-    return found
+            places = frame[column].tolist()
+            several = [each if isinstance(each, list) else (each,) for each in places]
+            flat = iter(ids_of(np.fromiter(chain.from_iterable(several), "i8")))
+            of = [list(islice(flat, len(each))) for each in several]
+            members.append([f'"{name}": [{", ".join(map(_TEXT, ids))}]' for ids in of])
+            alone = [f"{before}|{ids[0]}" if len(ids) == 1 else before for before, ids in zip(alone, of, strict=True)]
+    return _objects(len(frame), *members), alone
 
 
-def _about_payees(seen: Seen, frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """By row what decides whether its payees may be named: ``payee_category``, of the first stream or row that it rests
-    on (else of ``payee_row``), and ``payee_listed`` and ``other_payee_listed`` where one is known by a list price."""
-    found: list[dict[str, Any]] = [{} for _ in range(len(frame))]
+def _about_payees(seen: Seen, frame: pd.DataFrame) -> Iterator[list[str]]:
+    """What decides whether payees may be named: ``payee_category``, of the first stream or row that it rests on (else
+    of ``payee_row``), and ``payee_listed`` and ``other_payee_listed`` where one is known by a list price."""
     if "payee" not in frame:
-        return found
+        return
     of_stream = "at_stream" in frame
     rests_on = frame[next(name for name in ("at_stream", "at_row", "payee_row") if name in frame)].tolist()
-    streams, labels = seen.evidence.streams, seen.rows.set_index("number")["label"]
+    streams = seen.evidence.streams
     for place, name in enumerate(("payee", "other_payee")):
         if name not in frame:
             continue
         at = np.array([each[place] if isinstance(each, list) else each for each in rests_on], "i8")
         rows = seen.evidence.counted["number"][streams["first_hit"][at]] if of_stream else at
-        label = pd.Series(streams["label"][at]) if of_stream else labels.reindex(at).fillna(-1).astype("i8")
-        for row, category, listed in zip(found, seen.labels(label), seen.listed(rows).tolist(), strict=True):
-            if category and name == "payee":
-                row["payee_category"] = category
-            if listed:
-                row[f"{name}_listed"] = True
-    return found
+        if name == "payee":
+            label = streams["label"][at] if of_stream else seen.evidence.said.label[seen.said(at)]
+            yield [f'"payee_category": {_TEXT(each)}' if each else "" for each in seen.labels(pd.Series(label))]
+        yield [f'"{name}_listed": true' if each else "" for each in seen.listed(rows).tolist()]
 
 
-def _figures(frame: pd.DataFrame, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """By row the figures that are known beside what is ``found``: money to the cent, dates as ISO text."""
+def _figures(frame: pd.DataFrame) -> Iterator[list[str]]:
+    """The figures that are known: money to the cent, dates as ISO text."""
     for name, figure in FIGURES.items():
-        if name not in frame:
-            continue
-        for row, value in zip(found, frame[name].tolist(), strict=True):
-            if value is None or (isinstance(value, float) and not math.isfinite(value)):
-                continue
-            if figure.type == "date":
-                row[name] = _iso(int(value))
-            elif figure.type == "count":
-                row[name] = int(value)
-            elif figure.type in ("payee", "card", "words"):
-                row[name] = str(value)
-            else:
-                row[name] = round(float(value), 2 if figure.type == "money" else 6)
-    return found
+        if name in frame:
+            start, write = f'"{name}": ', _WRITTEN.get(figure.type, _number)
+            yield [
+                "" if each is None or (isinstance(each, float) and not isfinite(each)) else start + write(each)
+                for each in frame[name].tolist()
+            ]
+
+
+def _number(value: float, digits: int = 6) -> str:
+    return repr(round(float(value), digits))
+
+
+_TEXT = json.encoder.encode_basestring
+_WRITTEN: dict[str, Callable[[Any], str]] = {
+    "date": lambda day: f'"{_iso(int(day))}"',
+    "count": lambda value: str(int(value)),
+    "money": partial(_number, digits=2),
+    **dict.fromkeys(("payee", "card", "words"), _TEXT),
+}
 
 
 def _forecasts(seen: Seen, forecast: pd.DataFrame) -> pa.Table:
