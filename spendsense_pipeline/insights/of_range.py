@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from spendsense_pipeline.features import tables
 from spendsense_pipeline.features.signals import EPOCH, Evidence, Signals
@@ -215,5 +216,7 @@ def _written(paths: pd.Series) -> pa.Array:
         return pa.array([], pa.string())
     matrix = np.stack(paths.to_list())
     unknown = np.isnan(matrix).any(axis=1)
-    whole = np.rint(np.nan_to_num(matrix)).astype("i8").tolist()
-    return pa.array(map(str, whole), pa.string(), mask=unknown)
+    whole = pa.array(np.rint(np.nan_to_num(matrix)).astype("i8").ravel()).cast(pa.string())
+    ends = pa.array(np.arange(len(matrix) + 1) * matrix.shape[1], pa.int32())
+    joined = pc.binary_join(pa.ListArray.from_arrays(ends, whole), ", ")
+    return pc.if_else(pa.array(unknown), None, pc.binary_join_element_wise("[", joined, "]", ""))
