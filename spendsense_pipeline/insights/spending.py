@@ -93,15 +93,16 @@ def _blocks(seen: Seen, rows: pd.DataFrame, of: str) -> pd.DataFrame:
     block = (seen.today - rows["day"].to_numpy()) // BLOCK
     spent = np.bincount(place * (BLOCKS + 1) + block, -rows["amount"].to_numpy(), len(pairs) * (BLOCKS + 1))
     now, before = np.split(spent.reshape(len(pairs), BLOCKS + 1), [1], axis=1)
-    last = rows.assign(place=place).drop_duplicates("place", keep="last").sort_values("place")
+    last = np.empty(len(pairs), "i8")
+    last[place] = np.arange(len(rows))  # of several the last stays
     usual = np.median(before, axis=1)
     return pd.DataFrame(
         {
             "user": pairs // width,
-            "group": last["group"].to_numpy(),
+            "group": rows["group"].to_numpy()[last],
             of: pairs % width,
-            "merchant": last["merchant"].to_numpy(),
-            "payee_row": last["number"].to_numpy(),
+            "merchant": rows["merchant"].to_numpy()[last],
+            "payee_row": rows["number"].to_numpy()[last],
             "amount": now[:, 0],
             "amount_usual": usual,
             "most": before.max(axis=1, initial=0.0),
