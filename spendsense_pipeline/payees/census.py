@@ -15,6 +15,7 @@ from typing import Any, Final
 import ibis
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from ibis import udf
 
 from spendsense_pipeline.frames import records
@@ -213,33 +214,41 @@ def _price_points(named: ibis.Table, accounts: ibis.Table, codes: _Codes) -> pa.
 
     Of a customer who pays no price of a name on a calendar, one point stays: he counts among those who pay it.
     """
-    currency = accounts.select(account=_hash(accounts.account_id), currency=accounts.iso_currency_code)
-    paid = named.filter(named.amount < 0).left_join(currency.distinct(on="account"), "account")
-    paid = paid.mutate(price=(paid.amount.abs() * 100).round().cast("int64"), currency=paid.currency.fill_null(""))
+    told = accounts.select(account=_hash(accounts.account_id), iso=accounts.iso_currency_code).distinct(on="account")
+    currencies = sorted(told.filter(told.iso.notnull()).iso.as_table().distinct().to_pyarrow()["iso"].to_pylist())
+    numbered = ibis.memtable({"iso": currencies, "currency": range(len(currencies))}, schema=_CURRENCIES)
+    paid = named.filter(named.amount < 0).left_join(told.inner_join(numbered, "iso"), "account")
+    paid = paid.mutate(price=(paid.amount.abs() * 100).round().cast("int64"), currency=paid.currency.fill_null(-1))
     paid = paid.select(*_PRICE, "date").cache()
     prices = paid.group_by(*_PRICE).agg(occurrences=paid.count(), first=paid.date.min(), last=paid.date.max()).cache()
-    customers = prices.group_by("name", "user").agg(price=prices.price.min(), currency=prices.currency.min())
+    customers = prices.group_by("name", "user").agg(price=prices.price.min(), currency=prices.currency.min()).cache()
     open_names = customers.group_by("name").agg(customers=customers.count())
     open_names = open_names.filter(open_names.customers >= MIN_CUSTOMERS).select("name")
-    # Most prices of a shop are paid on one day: only the others have to be put in order.
-    again = prices.filter(prices["first"] < prices["last"]).semi_join(open_names, "name")
-    days = paid.semi_join(again, _PRICE).distinct()
-    before = days.date.lag().over(ibis.window(group_by=_PRICE, order_by="date"))
+    # Most prices of a shop are paid once or twice: only those that can be regular have to be put in order.
+    apart = prices["last"].delta(prices["first"], unit="day")
+    again = prices.filter(((prices.occurrences > 2) & (apart > 0)) | (apart >= HALF_YEAR)).semi_join(open_names, "name")
+    lines = again.mutate(line=ibis.row_number()).cache()
+    days = paid.inner_join(lines, _PRICE).select("line", "date").distinct()
+    before = days.date.lag().over(ibis.window(group_by="line", order_by="date"))
     gaps = days.mutate(gap=days.date.delta(before, unit="day"))
     on = {f"on_{n}": gaps.gap.between(first, last).sum() for n, (first, last) in enumerate(CALENDARS)}
-    points = gaps.group_by(*_PRICE).agg(gaps=gaps.gap.count(), longest=gaps.gap.max(), **on)
+    points = gaps.group_by("line").agg(gaps=gaps.gap.count(), longest=gaps.gap.max(), **on)
     most = ibis.greatest(*(points[name].fill_null(0) for name in on))
     enough = (points.gaps >= 2) | (points.longest >= HALF_YEAR)
-    regular = points.filter(enough & (most >= ON_CALENDAR * points.gaps)).inner_join(again, _PRICE)
+    regular = points.filter(enough & (most >= ON_CALENDAR * points.gaps)).inner_join(lines, "line")
     regular = regular.select(*_PRICE, "occurrences", regular=True).cache()
     others = customers.semi_join(open_names, "name").anti_join(regular, ["name", "user"])
     found = regular.union(others.select(*_PRICE, occurrences=ibis.literal(1, "int64"), regular=False))
     found = found.mutate(ordinal=ibis.dense_rank().over(group_by="name", order_by="user"))
     points = found.select(*PRICE_POINTS.names).to_pyarrow()
-    named_by = pa.array(codes.names, pa.string()).take(points["name"])
-    return points.set_column(points.column_names.index("name"), "name", named_by).cast(PRICE_POINTS)
+    for column, texts in (("name", codes.names), ("currency", [*currencies, ""])):  # of -1 the last
+        place = points.column_names.index(column)
+        places = pc.if_else(pc.less(points[column], 0), len(texts) - 1, points[column])
+        points = points.set_column(place, column, pa.array(texts, pa.string()).take(places))
+    return points.cast(PRICE_POINTS)
 
 
+_CURRENCIES = ibis.schema({"iso": "string", "currency": "int64"})
 _PRICE = ["name", "user", "currency", "price"]
 
 
