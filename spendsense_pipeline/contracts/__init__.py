@@ -27,8 +27,6 @@ from pandera.errors import SchemaErrors
 from spendsense_pipeline.personas.table import PERSONAS
 
 FAILURE_COLUMNS = ["column", "check", "failure_case", "failures"]
-SEVERITIES: Final = ("urgent", "notable", "good")
-"""Of insights, the most urgent first."""
 
 Contract: TypeAlias = engine.DataFrameSchema | frame.DataFrameSchema
 
@@ -49,7 +47,7 @@ _TYPES = {
     "date": _Type(types.date, Date, pa.date32()),
     "moment": _Type(types.Timestamp("UTC", 6), pd.DatetimeTZDtype("us", "UTC"), pa.timestamp("us", "UTC")),
 }
-_LISTS = {"personas": list(PERSONAS), "severities": list(SEVERITIES)}
+_LISTS = {"personas": list(PERSONAS)}
 """What ``isin`` may name, because code reads it too."""
 
 

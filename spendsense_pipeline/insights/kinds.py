@@ -5,9 +5,11 @@ definitions. What does not belong here: finding them (``bills.py`` and its neigh
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 Severity = Literal["urgent", "notable", "good"]
+SEVERITIES: Final = get_args(Severity)
+"""The most urgent first."""
 TABLES: Final = ("insights", "balance_forecast")
 FUNCTION: Final = "spendsense_pipeline.insights.of_range:insights_of"
 """What gives them; named, for it loads the kernels."""

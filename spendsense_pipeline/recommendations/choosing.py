@@ -7,8 +7,7 @@ What does not belong here: finding insights (``insights/``), the words (``librar
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from spendsense_pipeline.contracts import SEVERITIES
-from spendsense_pipeline.insights.kinds import IMPORTANCE, INSIGHTS
+from spendsense_pipeline.insights.kinds import IMPORTANCE, INSIGHTS, SEVERITIES
 
 TAGS: Final = {
     "growth": "praises savings that grow, or a cushion that is there",

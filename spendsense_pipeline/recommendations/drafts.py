@@ -18,7 +18,6 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from spendsense_pipeline.contracts import CONTRACTS, arrow_schema
 from spendsense_pipeline.durations import NOT_REPEATED, REJECTION, REPEATED_LATER
 from spendsense_pipeline.frames import records, to_frame
 from spendsense_pipeline.insights.kinds import INSIGHTS
@@ -502,6 +501,19 @@ _json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Rows in the columns and types of the contract."""
-    schema = arrow_schema(CONTRACTS["draft_recommendations"])
-    return to_frame(pa.table({name: [row[name] for row in rows] for name in schema.names}, schema=schema))
+    """Rows in their columns and types."""
+    return to_frame(pa.table({name: [row[name] for row in rows] for name in DRAFTS.names}, schema=DRAFTS))
+
+
+DRAFTS: Final = pa.schema(
+    [
+        (name, {"as_of": pa.date32(), "window_days": pa.int64(), "generation_ms": pa.float64()}.get(name, pa.string()))
+        for name in (
+            *("recommendation_id", "user_id", "as_of", "window_days", "persona", "content_type", "title", "content"),
+            *("rationale", "content_hash", "template_id", "template_hash", "situation", "slots", "reasons"),
+            *("product_id", "findings", "generator", "model", "prompt_version", "generation_ms", "consent_id"),
+            *("insight", "insight_id"),
+        )
+    ]
+)
+"""As the contract has it, without the time that loading contracts takes a worker."""

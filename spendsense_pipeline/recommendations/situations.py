@@ -122,13 +122,16 @@ def situations(
         slots = written((*PERSONA_SLOTS[persona], "window", "as_of"), signals)
         mine = held(told.get(user, ()))
         head = (user, record["as_of"], record["window_days"], persona, record["is_fallback"])
-        found.extend((*head, *_of_insight(one, record), None, None) for one in mine.told)
+        of_all = written(OF_ALL_TEXTS, record)
+        base = {each: record[each] for each in ("as_of", "window_days", "currency", "currency_factor")}
+        closing = written(("window", "as_of"), base) | of_all
+        found.extend((*head, *_of_insight(one, base, closing, record["reasons"]), None, None) for one in mine.told)
         found.append(
             (
                 *head,
                 situation_key(persona, facts, slots),
                 _json(facts),
-                together(slots | written(OF_ALL_TEXTS, record)),
+                together(slots | of_all),
                 record["reasons"],
                 None,
                 None,
@@ -158,23 +161,30 @@ def _by_customer(rows: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
     return by_customer
 
 
-def _of_insight(insight: Mapping[str, Any], record: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Situation, facts, slots, reasons and name of an insight of the customer with these features."""
+def _of_insight(
+    insight: Mapping[str, Any], base: dict[str, Any], closing: dict[str, str], reasons: str
+) -> tuple[Any, ...]:
+    """Situation, facts, slots, reasons and name of an insight of a customer: ``base`` are the signals that its figures
+    stand beside, ``closing`` the slots of every text."""
     name = insight["insight"]
-    facts = facts_of_insight(name, insight["detail"])
-    known = json.loads(insight["figures"]) | {
-        each: record[each] for each in ("as_of", "window_days", "currency", "currency_factor")
-    }
-    slots = written((*ABOUT_SLOTS[name], "window", "as_of"), known)
+    facts, listed = _facts_of_insight(name, insight["detail"])
+    slots = written(ABOUT_SLOTS[name], json.loads(insight["figures"]) | base)
     return (
         situation_key(name, facts, slots),
-        _json(facts),
-        together(slots | written(OF_ALL_TEXTS, record)),
-        record["reasons"],
+        listed,
+        together(slots | closing),
+        reasons,
         name,
         insight["insight_id"],
         insight["severity"],
     )
+
+
+@functools.lru_cache(maxsize=4_096)
+def _facts_of_insight(name: str, detail: str | None) -> tuple[dict[str, str], str]:
+    """The facts that hold where it fires, and as JSON."""
+    facts = facts_of_insight(name, detail)
+    return facts, _json(facts)
 
 
 @functools.lru_cache(maxsize=4_096)

@@ -1,12 +1,16 @@
 """Contracts refuse what they say they refuse, document every column, and never repeat a personal value."""
 
 import datetime as dt
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS, arrow_schema, columns, failures, is_frame, key, open_columns
+from spendsense_pipeline.insights.kinds import SEVERITIES
+from spendsense_pipeline.recommendations.drafts import DRAFTS
 
 USERS_SQL = """
     SELECT 'u1' AS user_id, NULL::VARCHAR AS full_name, 'ann@example.com' AS email, NULL::TIMESTAMPTZ AS created_at,
@@ -109,3 +113,20 @@ def test_every_frame_column_has_an_arrow_type(asset: str) -> None:
     contract = CONTRACTS[asset]
     assert is_frame(contract)
     assert arrow_schema(contract).names == [column["name"] for column in columns(contract)]
+
+
+@pytest.mark.parametrize("asset", ["insights", "situations"])
+def test_the_severities_are_those_of_insights(asset: str) -> None:
+    (named,) = [check for check in CONTRACTS[asset].columns["severity"].checks if check.name == "isin"]
+    assert tuple(named.statistics["allowed_values"]) == SEVERITIES
+
+
+def test_drafts_are_made_in_the_columns_and_types_of_their_contract() -> None:
+    assert arrow_schema(CONTRACTS["draft_recommendations"]) == DRAFTS
+
+
+def test_workers_do_without_the_libraries_of_contracts() -> None:
+    """Each process of a pool would load them anew, which takes longer than a thousand customers."""
+    code = "import sys, spendsense_pipeline.recommendations.stages; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"pandera", "ibis", "dagster"} & {*loaded}
