@@ -114,8 +114,8 @@ def new_recurring(seen: Seen) -> pd.DataFrame:
 
 
 def trial_became_paid(seen: Seen) -> pd.DataFrame:
-    """A subscription of which a third of the price or less was paid before its first whole charge: as its first hits, or
-    in a row of the payee that is none, in the five weeks before."""
+    """A subscription of which a third of the price or less was paid before its first whole charge: as its first hits,
+    or in a row of the payee that is none, in the five weeks before."""
     s = seen.streams
     s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] != INACTIVE)]
     counted = seen.evidence.counted
