@@ -292,10 +292,12 @@ def is_interest(row: Records) -> bool:
 
 @jit
 def is_penalty(row: Records) -> bool:
-    """An overdraft, insufficient funds or late fee, or one given back; interest charged on a deposit account."""
+    """An overdraft, insufficient funds or late fee, or one given back; interest charged on a deposit account, but for
+    a loan's or a mortgage's, which is what one pays for it."""
     if row.category & PENALTY or (row.category & (UNSAID | BANK_FEES) and row.says & SAYS_PENALTY):
         return True
-    return (row.held_as == CHECKING or row.held_as == SAVINGS) and row.amount <= 0 and is_interest(row)
+    charged = (row.held_as == CHECKING or row.held_as == SAVINGS) and row.amount <= 0 and is_interest(row)
+    return charged and not row.category & LOAN_PAYMENTS
 
 
 @jit
@@ -436,7 +438,7 @@ def is_paycheck(row: Records) -> bool:
     if told & TO_EMPLOYER:
         return True
     somebody_else = TO_PERSON | TO_OWN | TO_STATE | TO_BANK | SERVICE_PEER | SERVICE_BROKERAGE | SERVICE_SHARED_BILLER
-    if (told & SERVICE_GIG or says & SAYS_GIG) and says & SAYS_PEER == 0:
+    if (told & SERVICE_GIG or (says & SAYS_GIG and not category & BENEFIT)) and says & SAYS_PEER == 0:
         return not row.paid_before or row.earns != 0
     if is_business_client(row):
         return True
@@ -521,7 +523,7 @@ def write_purpose(row: Records) -> None:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_KNOWN_PAYEE
     elif told & (SERVICE_BILL | SERVICE_INSTALMENTS):
         row.purpose, row.evidence = FOR_BILL, BY_KNOWN_PAYEE
-    elif subscribed and category & (HABIT | BILL) and not category & TRANSPORT:
+    elif subscribed and (category & (HABIT | BILL) or says & SAYS_HABIT) and not category & TRANSPORT:
         row.purpose, row.evidence = FOR_SUBSCRIPTION, BY_WORDS
     elif (
         category & HABIT

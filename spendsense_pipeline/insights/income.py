@@ -28,7 +28,8 @@ SPLIT_DAYS = 3  # between the parts of one payday
 BIWEEKLY_DAYS = 14
 MONTHLY = 28.5  # days of a period from which on pay goes by the month
 WINDFALL_DAYS = 21
-TAX_REFUND = "INCOME_TAX_REFUND"
+TAX_REFUNDS = ("INCOME_TAX_REFUND", "GOVERNMENT_AND_NON_PROFIT_TAX_PAYMENT")
+"""Of an inflow: where nobody delivered a category, what a tax office gives back is filed as what it is paid."""
 LEAST_WINDFALL = 100.0  # US dollars
 
 
@@ -190,7 +191,7 @@ def _tax_refund(seen: Seen) -> pd.DataFrame:
     rows = seen.rows
     rows = rows[(rows["kind"] == KIND_OTHER_IN) & (seen.today - rows["day"] < WINDFALL_DAYS)]
     labels = pd.Series(seen.labels(rows["label"]), index=rows.index, dtype="object")
-    rows = rows[labels == TAX_REFUND]
+    rows = rows[labels.isin(TAX_REFUNDS)]
     rows = rows[rows["amount"] >= LEAST_WINDFALL * seen.factor[rows["user"]]]
     return _came(rows, rows["amount"], "tax_refund", seen)
 

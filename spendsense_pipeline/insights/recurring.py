@@ -20,6 +20,7 @@ NEW_DAYS = 100  # three monthly hits
 KNOWN_BEFORE = 45  # days of history without it, so that it is new and not only newly seen
 TRIAL_DAYS = 35
 TRIAL_SHARE = 0.35
+MOST_INTRODUCTORY = 3  # docs/signals.md: charges before a price may rise by more than a factor of three
 TRIAL_TOLD_DAYS = 75  # a stream takes two charges of the price to be one
 DUPLICATE_DAYS = 3
 DUPLICATE_TOLD_DAYS = 31
@@ -113,15 +114,15 @@ def new_recurring(seen: Seen) -> pd.DataFrame:
 
 
 def trial_became_paid(seen: Seen) -> pd.DataFrame:
-    """A subscription of which a third of the price or less was paid in the five weeks before its first whole charge: as
-    its first hit, or in a row of the payee that is none."""
+    """A subscription of which a third of the price or less was paid before its first whole charge: as its first hits,
+    or in a row of the payee that is none, in the five weeks before."""
     s = seen.streams
-    s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] != INACTIVE) & (seen.today - s["first"] <= TRIAL_TOLD_DAYS + 35)]
+    s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] != INACTIVE)]
     counted = seen.evidence.counted
-    hits = s["first_hit"].to_numpy()
+    whole = s["first_hit"].to_numpy() + _introductory(seen, s)
     inside = s.assign(
-        trial=-counted["amount"][hits], trial_number=counted["number"][hits], paid=counted["day"][hits + 1]
-    )
+        trial=-counted["amount"][whole - 1], trial_number=counted["number"][whole - 1], paid=counted["day"][whole]
+    )[whole > s["first_hit"].to_numpy()]
     rows = seen.rows
     rows = rows[(rows["kind"] == KIND_OTHER_OUT) & (rows["day"] > seen.today - TRIAL_TOLD_DAYS - TRIAL_DAYS - 1)]
     before = rows[["user", "payee", "day", "amount", "number"]].rename(columns={"number": "trial_number"})
@@ -147,6 +148,17 @@ def trial_became_paid(seen: Seen) -> pd.DataFrame:
             "at_row": found["trial_number"],
         }
     )
+
+
+def _introductory(seen: Seen, s: pd.DataFrame) -> Array:
+    """Of each stream's hits, how many from the first on were a third of its price or less; not the last."""
+    amount, price = seen.evidence.counted["amount"], -s["typical"].to_numpy()
+    first, last = s["first_hit"].to_numpy(), (s["first_hit"] + s["occurrences"]).to_numpy() - 1
+    small = np.zeros(len(s), "i8")
+    for hit in range(MOST_INTRODUCTORY):
+        at = np.minimum(first + hit, last)
+        small += (small == hit) & (at < last) & (-amount[at] <= TRIAL_SHARE * price)
+    return small
 
 
 def duplicate_charge(seen: Seen) -> pd.DataFrame:

@@ -333,12 +333,21 @@ def _with_digits(word: str, *, first: bool) -> str:
         return word
     if _NAME_DIGITS.fullmatch(word) and first:
         return word
+    office = _office().fullmatch(word)
+    if office is not None:
+        return office[1]
     glued = _GLUED.fullmatch(word)
     if glued is not None and first and glued[1] not in _phrases().front:
         return glued[1]
     if len(word) >= REFERENCE or sum(character.isdigit() for character in word) > 1 or _ORDINAL.fullmatch(word):
         return ""
     return word
+
+
+@cache
+def _office() -> re.Pattern[str]:
+    """An office in one word with the number of its department: `CAF59`."""
+    return re.compile(f"({'|'.join(lines(load('boilerplate.toml')['offices']))})\\d{{2,3}}")
 
 
 @cache

@@ -192,9 +192,7 @@ class Identifier:
         if pays and payee is not None and payee.counterparty == "merchant" and payee.service in _MAY_EMPLOY:
             payee = replace(payee, category=None, service=None, counterparty="employer")
         plain = [_masked(words.plain(text), match, payee) for text in told]
-        says = 0
-        for text in plain:
-            says |= words.says(_without_label(text))
+        says = words.says(*map(_without_label, plain))
         if says & _PLAN and (name or rule) is None and payee is not None and _sells_plans(payee):
             key, display = f"{payee.key} plan", f"{payee.display} plan"
             payee = replace(payee, key=key, display=display, category=None, service=None)

@@ -55,13 +55,21 @@ def plain(text: str) -> str:
     return _PUNCTUATION.sub(" ", lower).strip()
 
 
-def says(plain_text: str) -> int:
-    """The bits of every class that the words of a plain text say; ``BITS`` names them.
+def says(*plain_texts: str) -> int:
+    """The bits of every class that the words of a row's plain texts say; ``BITS`` names them. What one text says may
+    be denied by another: `BELASTINGDIENST` and `HUURTOESLAG` are no tax.
 
     >>> bool(says("overdraft item fee") & BITS["penalty"]), bool(says("corner coffee") & BITS["fee"])
     (True, False)
     """
-    return _reading(plain_text)[0]
+    if len(plain_texts) == 1:
+        return _reading(plain_texts[0])[0]
+    said = denied = 0
+    for text in plain_texts:
+        found = _reading(text)
+        said |= found[2]
+        denied |= found[3]
+    return _by_rules(said & ~denied)[0]
 
 
 def word_category(plain_text: str) -> str | None:
@@ -126,8 +134,8 @@ class Lexicon:
 
 
 @lru_cache(maxsize=1 << 12)
-def _reading(text: str) -> tuple[int, str | None]:
-    """What a text says and its category: both come of one pass over its words."""
+def _reading(text: str) -> tuple[int, str | None, int, int]:
+    """What a text says and its category, and what its words say and deny before the rules: all of one pass."""
     lexicon = _lexicon()
     tokens = text.split(" ")
     if not lexicon.brands.keys().isdisjoint(tokens):
@@ -156,10 +164,10 @@ def _reading(text: str) -> tuple[int, str | None]:
         for bit, pattern in lexicon.patterns:
             if tried & bit and pattern.search(read):
                 said |= bit
-    said, class_rank = _by_rules(said & ~denied)
+    kept, class_rank = _by_rules(said & ~denied)
     rank = min(rank, class_rank)
-    silent = said & lexicon.silence or rank == len(lexicon.categories)
-    return said, None if silent else lexicon.categories[rank]
+    silent = kept & lexicon.silence or rank == len(lexicon.categories)
+    return kept, None if silent else lexicon.categories[rank], said, denied
 
 
 @lru_cache(maxsize=1 << 12)

@@ -447,6 +447,12 @@ SAID: dict[str, tuple[str, Happens, dict[str, Any]]] = {
         ),
         {"payee": "Audible", "amount_before": 1.0, "amount": 14.95, "since_on": "2026-04-24"},
     ),
+    "an offer of three months that ended": (
+        "trial_became_paid", lambda h: (
+            service(h, monthly(24, 3, (2026, 4)), -0.99, "Audible"), service(h, monthly(24, 2), -14.95, "Audible")
+        ),
+        {"payee": "Audible", "amount_before": 0.99, "amount": 14.95, "since_on": "2026-05-24"},
+    ),
     "an annual charge ahead": (
         "annual_renewal_ahead", lambda h: annual(h, 7, 20),
         {"payee": "Harbor Home Insurance", "amount": 640.0, "due_on": "2026-07-20", "days_until": 20},
@@ -483,6 +489,10 @@ SAID: dict[str, tuple[str, Happens, dict[str, Any]]] = {
     "a tax refund": (
         "windfall", lambda h: h.row(h.checking, 6, 1_240.0, "IRS Treas 310", "INCOME_TAX_REFUND"),
         {"amount": 1_240.0, "happened_on": "2026-06-24"},
+    ),
+    "what a tax office gives back, by its name alone": (
+        "windfall", lambda h: h.row(h.checking, 6, 911.0, "Finanzamt Ulmenau Erstattung ESt 2025"),
+        {"amount": 911.0, "happened_on": "2026-06-24"},
     ),
     "a card past due": (
         "past_due", lambda h: h.card(

@@ -70,6 +70,12 @@ def test_no_display_name_ends_in_a_state() -> None:
         ("RENT-A-CENTER 02214 TAMPA FL", "Rent-A-Center"),
         ("DFAS-CLEVELAND ACT NAVY", "Military Pay"),
         ("DFAS-CLEVELAND RET NET", "DFAS Retired"),
+        ("VIR CAF59 RSA 06/2026", "CAF"),
+        ("PAYPAL *PAYIN3", "PayPal Pay in 4"),
+        ("BETTER LEISURE GLL DD", "Better Gym"),
+        ("PROCARE *LITTLE SPROUTS 800-338-3884 OR", "Procare"),
+        ("KOHLS CARD PAYMENT", "Kohl's Card"),
+        ("PATHE THUIS", "Pathé Thuis"),
     ],
 )
 def test_short_and_common_words_need_their_context(text: str, display: str) -> None:
