@@ -45,7 +45,8 @@ _RULES: Final[Rules] = (
                     r"\bas good as (?:won|done|yours|paid|settled|approved)\b|\b(?:is|are) yours by\b|"
                     r"\b(?:fee|mark|debt|charge)s? (?:vanish|disappear|come off|comes off)\w*\b|"
                     r"\byou can count on (?:it|that)\b|\bno question(?: about it)?[.!]?$|"
-                    r"\bno way (?:\w+ ){1,5}fails?\b",
+                    r"\bno way (?:\w+ ){1,5}fails?\b|\bwith(?:out fail| certainty)\b|\bnot subject to any\b|\bat no time exposed\b|"
+                    r"\bmeets? with success\b|\bwhatever (?:your|the) (?:score|history|record)\b",
                     _ANY,
                 )
             ),

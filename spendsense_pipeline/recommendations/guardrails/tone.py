@@ -42,7 +42,7 @@ _RULES: Final[Rules] = (
                 r"your (?:neighbou?rs?|friends?|peers?|siblings?|colleagues?)|people)|disappoint(?:ing|ed)|"
                 r"people like you|grow a (?:spine|pair|backbone)|losers?|(?:nobody|no one) with (?:any )?(?:sense|"
                 r"brains?|pride)|(?:man|toughen|wise) up|get a grip|"
-                r"get your act together|shame|sloppy|spoiled|childish|hopeless|useless|a joke|(?:any|every) (?:sane|"
+                r"get your act together|(?<!no )shame|sloppy|spoiled|childish|hopeless|useless|a joke|(?:any|every) (?:sane|"
                 r"sensible|normal|decent|smart) (?:person|adult|one)|you(?:'re| are) the only one|(?:quit|stop) being|"
                 r"how could you|what(?:'s| is) wrong with you|(?:so|too) (?:weak|lazy|greedy|careless|proud|vain|dim)|"
                 r"feel sorry for you|for once|"
