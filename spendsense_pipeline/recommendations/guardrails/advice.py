@@ -51,20 +51,17 @@ _RULES: Final[Rules] = (
                     _ANY,
                 )
             ),
-            Doubted(
-                re.compile(
-                    rf"{_NO_WARNING}(?:\brisk[- ]free\b|"
-                    r"\b(?:no|zero)[- ]risk\b|\bwithout (?:any |the )?risk\b|"
-                    r"\bcan(?:'t|not| not) (?:lose|go wrong|fail)\b|"
-                    r"\bnothing can go wrong\b|\bno downside\b|\bdouble your money\b|\b(?:beat|outperform)(?:s|"
-                    r"ing)? the market\b|"
-                    r"\bsure thing\b|\bget rich\b|\bassured (?:return|gain|profit|income)s?\b|"
-                    r"\b(?:certain|sure|bound|sure-fire|surefire)(?: way)? to (?:gain|profit|rise|grow|make money|"
-                    r"pay off)\b|"
-                    r"\b(?:always|only) goes up\b|\beasy money\b|\bfree money\b|\bsafe bet\b)",
-                    _ANY,
-                ),
-                PLAINLY_GOOD,
+            re.compile(
+                rf"{_NO_WARNING}(?:\brisk[- ]free\b|"
+                r"\b(?:no|zero)[- ]risk\b|\bwithout (?:any |the )?risk\b|"
+                r"\bcan(?:'t|not| not) (?:lose|go wrong|fail)\b|"
+                r"\bnothing can go wrong\b|\bno downside\b|\bdouble your money\b|\b(?:beat|outperform)(?:s|"
+                r"ing)? the market\b|"
+                r"\bsure thing\b|\bget rich\b|\bassured (?:return|gain|profit|income)s?\b|"
+                r"\b(?:certain|sure|bound|sure-fire|surefire)(?: way)? to (?:gain|profit|rise|grow|make money|"
+                r"pay off)\b|"
+                r"\b(?:always|only) goes up\b|\beasy money\b|\bfree money\b|\bsafe bet\b)",
+                _ANY,
             ),
         )
     ),
