@@ -45,13 +45,16 @@ _RULES: Final[Rules] = (
                     r"\bas good as (?:won|done|yours|paid|settled|approved)\b|\b(?:is|are) yours by\b|"
                     r"\b(?:fee|mark|debt|charge)s? (?:vanish|disappear|come off|comes off)\w*\b|"
                     r"\byou can count on (?:it|that)\b|\bno question(?: about it)?[.!]?$|"
-                    r"\bno way (?:\w+ ){1,5}fails?\b",
+                    r"\bno way (?:\w+ ){1,5}fails?\b|\bwith(?:out fail| certainty)\b|\bnot subject to any\b|"
+                    r"\bat no time exposed\b|"
+                    r"\bmeets? with success\b|\bwhatever (?:your|the) (?:score|history|record)\b",
                     _ANY,
                 )
             ),
             re.compile(
                 rf"{_NO_WARNING}(?:\brisk[- ]free\b|"
-                r"\b(?:no|zero)[- ]risk\b|\bwithout (?:any |the )?risk\b|\bcan(?:'t|not| not) (?:lose|go wrong|fail)\b|"
+                r"\b(?:no|zero)[- ]risk\b|\bwithout (?:any |the )?risk\b|"
+                r"\bcan(?:'t|not| not) (?:lose|go wrong|fail)\b|"
                 r"\bnothing can go wrong\b|\bno downside\b|\bdouble your money\b|\b(?:beat|outperform)(?:s|"
                 r"ing)? the market\b|"
                 r"\bsure thing\b|\bget rich\b|\bassured (?:return|gain|profit|income)s?\b|"
@@ -63,17 +66,21 @@ _RULES: Final[Rules] = (
         )
     ),
     (
-        re.compile(
-            r"\b(?:you(?:'re| are| have been)|already|get|been) pre-?approved\b|pre-?approved for\b|"
-            r"\b(?:you(?:'re| are| have been)|already|get|been) approved\b(?! of)|"
-            r"\byou(?:'re| are| have) (?:been )?pre-?qualified\b|\b(?:instant|certain|automatic) approval\b|"
-            r"\byou(?:'re| are|'ll be| will be) (?:certain|sure|bound|going|guaranteed) to "
-            r"(?:be (?:approved|accepted)|qualify|get (?:the|this|that|a) (?:card|loan|offer))\b|"
-            r"\b(?:bank|lender|issuer|card|landlord)s? (?:always says?|(?:has|have) to say|will say) yes\b|"
-            r"\b(?:bank|lender|issuer|creditor|bureau)s? (?:(?:has|have) no choice|must waive|can(?:no|')t refuse)\b|"
-            r"\byou(?:'ll| will)? qualify\b|\byou(?:'ve| have) been (?:selected|accepted|chosen)\b|"
-            r"\byou(?:'ll| will) be (?:accepted|approved)\b|\beveryone (?:is|gets) accepted\b",
-            _ANY,
+        Doubted(
+            re.compile(
+                r"\b(?:you(?:'re| are| have been)|already|get|been) pre-?approved\b|pre-?approved for\b|"
+                r"\b(?:you(?:'re| are| have been)|already|get|been) approved\b(?! of)|"
+                r"\byou(?:'re| are| have) (?:been )?pre-?qualified\b|\b(?:instant|certain|automatic) approval\b|"
+                r"\byou(?:'re| are|'ll be| will be) (?:certain|sure|bound|going|guaranteed) to "
+                r"(?:be (?:approved|accepted)|qualify|get (?:the|this|that|a) (?:card|loan|offer))\b|"
+                r"\b(?:bank|lender|issuer|card|landlord)s? (?:always says?|(?:has|have) to say|will say) yes\b|"
+                r"\b(?:bank|lender|issuer|creditor|bureau)s? "
+                r"(?:(?:has|have) no choice|must waive|can(?:no|')t refuse)\b|"
+                r"\byou(?:'ll| will)? qualify\b|\byou(?:'ve| have) been (?:selected|accepted|chosen)\b|"
+                r"\byou(?:'ll| will) be (?:accepted|approved)\b|\beveryone (?:is|gets) accepted\b",
+                _ANY,
+            ),
+            PLAINLY_GOOD,
         ),
         "critical",
         "speaks of an approval that nobody gave",
@@ -100,25 +107,28 @@ _RULES: Final[Rules] = (
         "names an investment",
     ),
     (
-        re.compile(
-            r"\b(?:we|I|our (?:team|experts?)) (?:strongly )?(?:recommend|advise|urge|"
-            r"suggest)s? (?:that )?(?:you )?(?:to )?"
-            r"(?:buy|sell|invest|purchas|mov|put|refinanc|consolidat|borrow)\w*|"
-            r"\b(?:buy|sell|short|dump) (?:(?:your|more|some|all|these|this|now) )?(?:\w+ )?"
-            r"(?:stocks?|shares?|bonds?|funds?|etfs?|crypto\w*|gold|silver|options?)\b|"
-            r"\b(?:put|move|shift|transfer) (?:all|everything|your (?:money|savings|cash)) (?:of it )?in(?:to)? "
-            r"(?:stocks?|bonds?|crypto\w*|gold|real estate|the market)\b|"
-            r"\bbuy(?:ing)? the dip\b|\b(?:crypto|gold|silver|real estate) is (?:where|the|a|how)\b|\b(?:coins?|"
-            r"stocks?|shares?|bonds?) (?:while|now that) (?:they|it) (?:are|is) cheap|"
-            r"\b[Bb]uy (?:\w+ )?(?:i|t|treasury|savings|corporate) bonds\b|"
-            r"\b(?:good|fine|great|smart|solid) (?:buy|investment|pick)\b|"
-            r"\bgold is (?:the|a) (?:best|safest|good)\b|"
-            r"\b(?:trade|buy|sell) (?:\w+ )?options\b|"
-            r"\bas your (?:financial )?advis[eo]r\b|\binvest (?:all|everything)\b|"
-            r"\b(?:best|top|perfect|ideal) (?:investment|stock|fund|pick)s?\b|\b(?:good|right|"
-            r"perfect) time to (?:buy|sell|invest)\b|"
-            r"\bborrow (?:money )?to invest\b",
-            _ANY,
+        Doubted(
+            re.compile(
+                r"\b(?:we|I|our (?:team|experts?)) (?:strongly )?(?:recommend|advise|urge|"
+                r"suggest)s? (?:that )?(?:you )?(?:to )?"
+                r"(?:buy|sell|invest|purchas|mov|put|refinanc|consolidat|borrow)\w*|"
+                r"\b(?:buy|sell|short|dump) (?:(?:your|more|some|all|these|this|now) )?(?:\w+ )?"
+                r"(?:stocks?|shares?|bonds?|funds?|etfs?|crypto\w*|gold|silver|options?)\b|"
+                r"\b(?:put|move|shift|transfer) (?:all|everything|your (?:money|savings|cash)) (?:of it )?in(?:to)? "
+                r"(?:stocks?|bonds?|crypto\w*|gold|real estate|the market)\b|"
+                r"\bbuy(?:ing)? the dip\b|\b(?:crypto|gold|silver|real estate) is (?:where|the|a|how)\b|\b(?:coins?|"
+                r"stocks?|shares?|bonds?) (?:while|now that) (?:they|it) (?:are|is) cheap|"
+                r"\b[Bb]uy (?:\w+ )?(?:i|t|treasury|savings|corporate) bonds\b|"
+                r"\b(?:good|fine|great|smart|solid) (?:buy|investment|pick)\b|"
+                r"\bgold is (?:the|a) (?:best|safest|good)\b|"
+                r"\b(?:trade|buy|sell) (?:\w+ )?options\b|"
+                r"\bas your (?:financial )?advis[eo]r\b|\binvest (?:all|everything)\b|"
+                r"\b(?:best|top|perfect|ideal) (?:investment|stock|fund|pick)s?\b|\b(?:good|right|"
+                r"perfect) time to (?:buy|sell|invest)\b|"
+                r"\bborrow (?:money )?to invest\b",
+                _ANY,
+            ),
+            PLAINLY_GOOD,
         ),
         "critical",
         "advises a transaction",

@@ -52,7 +52,7 @@ KINDS: Final = {
 """What bad texts of each kind do, in words for the person who reviews."""
 WINDOW: Final = 3
 """Sentences that are read together of a longer paragraph: the texts that were learned from have one to four."""
-ALONE: Final = 2.0
+ALONE: Final = 2.7
 """Score from which a sentence alone is a finding, in a long paragraph: alone it says less, and is sooner misread."""
 
 RUN: Final = 3
@@ -66,9 +66,9 @@ BY_KIND: Final = 0.8
 left-out authors' texts were told apart best."""
 EVIDENCE: Final = 300.0
 """Added to a text's squared length: a short text of few features is little evidence either way."""
-DOUBT: Final = -3.4
+DOUBT: Final = -2.7
 """Score from which a sentence may be bad: a rule's words in it make it a finding."""
-PLAINLY_GOOD: Final = -5.8
+PLAINLY_GOOD: Final = -5.1
 """The same for words that are rarely innocent, those of shame and haste, where nothing is denied."""
 LONGEST: Final = 600
 """Characters that are read as one sentence; what is longer is read in parts, so that nothing hides among many words."""

@@ -309,7 +309,7 @@ def test_findings_stand_on_their_draft_and_clean_drafts_have_none() -> None:
     ]
     found = findings(drafts, MATCHES)
     assert [{f["check"] for f in json.loads(text)} for text in found] == [
-        set(), {"tone", "grounding"}, set(), {"eligibility"}
+        set(), {"tone", "reading", "grounding"}, set(), {"eligibility"}
     ]  # fmt: skip
     assert all(set(f) == {"check", "severity", "message"} for f in json.loads(found[1]))
     blocked = release_candidates_clean(pd.DataFrame(drafts).assign(findings=found))
