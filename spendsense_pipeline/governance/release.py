@@ -50,6 +50,7 @@ from spendsense_pipeline.governance.models import (
     Release,
     UtcTime,
 )
+from spendsense_pipeline.governance.present import evidence_recorded, is_as_recorded, written
 from spendsense_pipeline.governance.registration import expire, severity
 from spendsense_pipeline.governance.review import Guardrails
 
@@ -281,8 +282,8 @@ def run_gate(
 
     ``weekly_cap`` is how many texts a customer gets in seven days (0: no limit), what is urgent first;
     ``release_days`` how long a text stays in the feed. What stands to be released is read once more: its words must
-    have the hash that was decided (``text_changed``), and ``guardrails`` must find nothing critical in them
-    (``critical_finding``).
+    have the hash that was decided, and its figures and findings be as they were recorded (``text_changed``), and
+    ``guardrails`` must find nothing critical in them (``critical_finding``).
 
     One transaction under the write lock: what it reads holds until its releases are written. Running it again
     releases nothing twice.
@@ -339,11 +340,14 @@ def _unfit_texts(session: Session, candidates: Sequence[ReleaseFacts], guardrail
     words = select(
         *columns(RecommendationText, "recommendation_id title content rationale slots"),
         *columns(Recommendation, "content_type product_id persona template_id"),
+        written().label("written"),
+        evidence_recorded().label("evidence"),
     ).join(Recommendation, current_text())
     unfit: dict[str, str] = {}
     for row in matching(session, words, RecommendationText.recommendation_id, hashed):
         text = dict(row._mapping)
-        if hash_of(text) != hashed[row.recommendation_id]:
+        as_recorded = is_as_recorded(text.pop("written"), text.pop("evidence"))
+        if not as_recorded or hash_of(text) != hashed[row.recommendation_id]:
             unfit[row.recommendation_id] = "text_changed"
         elif severity(guardrails(text)) >= 2:
             unfit[row.recommendation_id] = "critical_finding"
@@ -428,8 +432,9 @@ def released(
     """The feed: released texts whose cited consent period is live at ``now`` and that have not ended.
 
     A text on which the guardrails found something critical since its release is held back as long as they do, and one
-    of a wording that is held until an operator looked. Words that do not have the hash that was decided are not shown,
-    and logged. ``withdrawn`` are the products that are not offered any more.
+    of a wording that is held until an operator looked. Words that do not have the hash that was decided, and figures
+    that are not as they were recorded with them, are not shown, and logged. ``withdrawn`` are the products that are not
+    offered any more.
 
     Rows: release_id, recommendation_id, user_id, title, content, content_hash, consent_id, decision_id, released_at,
     expires_at, content_type, product_id, persona, insight, as_of, rationale, slots (slot → {signal, value, shown, …});
@@ -442,10 +447,11 @@ def released(
     given = {"now": now, "agreed_after": now - dt.timedelta(days=consent_days), "of": user_id}
     rows = [dict(row._mapping) for row in session.execute(feed, given)]
     shown = [row for row in rows if row["product_id"] is None or row["product_id"] not in withdrawn]
-    whole = [row for row in shown if hash_of(row) == row["content_hash"]]
+    as_recorded = {row["release_id"] for row in shown if is_as_recorded(row.pop("written"), row.pop("evidence"))}
+    whole = [row for row in shown if row["release_id"] in as_recorded and hash_of(row) == row["content_hash"]]
     if len(whole) < len(shown):
         changed = [row["release_id"] for row in shown if row not in whole]
-        LOG.error("not shown, their words are not those that were decided: %s", ", ".join(changed))
+        LOG.error("not shown, they are not as they were decided: %s", ", ".join(changed))
     return [row | {"slots": json.loads(row["slots"])} for row in whole]
 
 
@@ -463,6 +469,8 @@ def _feed(*, limited: bool, of_one: bool) -> AnySelect:
             *columns(Release, "content_hash consent_id decision_id released_at expires_at"),
             *columns(Recommendation, "content_type product_id persona insight as_of"),
             *columns(RecommendationText, "rationale slots"),
+            written().label("written"),
+            evidence_recorded().label("evidence"),
         )
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
         .join(RecommendationText, text_is(RecommendationText, Release, Release.content_hash))
