@@ -220,6 +220,8 @@ class Proposal:
     blocked: dict[str, int]
     ending: bool = False
     """Whether something released is over by the clock or by its product, and not yet on record as ended."""
+    refused: dict[str, list[str]] = field(default_factory=dict)
+    """The texts that were decided and are not fit to go out, as far as they were looked at: reason → ids."""
 
 
 @dataclass(frozen=True)
@@ -238,17 +240,24 @@ class Gate:
 
 
 def propose(
-    engine: Engine, now: dt.datetime, *, consent_days: int = 0, withdrawn: Withdrawn = tuple, weekly_cap: int = 0
+    engine: Engine,
+    now: dt.datetime,
+    *,
+    consent_days: int = 0,
+    withdrawn: Withdrawn = tuple,
+    weekly_cap: int = 0,
+    guardrails: Guardrails = no_guardrails,
 ) -> Proposal:
-    """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
+    """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run. What the gate
+    would not let out for its words is none, or it would be asked for again and again."""
     with reading(engine) as session:
-        terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
-        allowed, blocked = _going_now(session, facts_query(now).limit(ENOUGH), terms)
+        terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap, guardrails)
+        allowed, blocked, refused = _going_now(session, facts_query(now).limit(ENOUGH), terms)
         if not allowed and sum(blocked.values()) >= ENOUGH:
-            allowed, blocked = _going_now(session, facts_query(now), terms)
+            allowed, blocked, refused = _going_now(session, facts_query(now), terms)
         blocked += _waiting_counts(session, now)
         ending = bool(endings.due(session, now, _products(session, withdrawn), limit=1))
-    return Proposal(len(allowed), _occurring(blocked), ending)
+    return Proposal(len(allowed), _occurring(blocked), ending, _by_reason(refused))
 
 
 @dataclass(frozen=True)
@@ -259,6 +268,7 @@ class Terms:
     consent_days: int
     withdrawn: Withdrawn
     weekly_cap: int
+    guardrails: Guardrails
 
 
 def _products(session: Session, withdrawn: Withdrawn) -> Container[str]:
@@ -290,20 +300,9 @@ def run_gate(
     """
     in_turn = facts_query(now).order_by(Recommendation.registered_at, Recommendation.recommendation_id)
     with writing(engine) as session:
-        terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
+        terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap, guardrails)
         # Judged before lapsed periods are closed, so that the count still says what became of them.
-        candidates, blocked = _decided_now(session, in_turn, terms)
-        refused: dict[str, str] = {}
-        judged: set[str] = set()
-        allowed = _within_cap(session, candidates, terms)
-        # What is not fit to go out takes nobody's place in the week.
-        while fresh := [facts for facts, _ in allowed if facts.recommendation_id not in judged]:
-            judged |= {facts.recommendation_id for facts in fresh}
-            refused |= _unfit_texts(session, fresh, guardrails)
-            candidates = [one for one in candidates if one[0].recommendation_id not in refused]
-            allowed = _within_cap(session, candidates, terms)
-        blocked["weekly_cap"] = len(candidates) - len(allowed)
-        blocked += Counter(refused.values())
+        allowed, blocked, refused = _going_now(session, in_turn, terms)
         blocked += _waiting_counts(session, now)
         recalled = consent.close_lapsed(session, now, terms.consent_days)
         ended = {"lapsed": recalled} | endings.end_due(session, now, _products(session, withdrawn))
@@ -330,8 +329,12 @@ def run_gate(
         sorted([*recalled, *ended.get("product_withdrawn", [])]),
         _occurring(blocked),
         {cause: len(names) for cause, names in sorted(ended.items()) if names},
-        {reason: sorted(name for name, why in refused.items() if why == reason) for reason in {*refused.values()}},
+        _by_reason(refused),
     )
+
+
+def _by_reason(refused: Mapping[str, str]) -> dict[str, list[str]]:
+    return {one: sorted(name for name, why in refused.items() if why == one) for one in sorted({*refused.values()})}
 
 
 def _unfit_texts(session: Session, candidates: Sequence[ReleaseFacts], guardrails: Guardrails) -> dict[str, str]:
@@ -373,12 +376,21 @@ def _decided_now(
 
 def _going_now(
     session: Session, query: AnySelect, terms: Terms
-) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str]]:
-    """``_decided_now`` within the weekly cap, as far as can be said without reading the texts."""
+) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str], dict[str, str]]:
+    """What may go out within the weekly cap, in the query's order, how many may not by the first reason, and of those
+    whose words are not fit to go out the reason by recommendation id."""
     candidates, blocked = _decided_now(session, query, terms)
+    refused: dict[str, str] = {}
+    judged: set[str] = set()
     allowed = _within_cap(session, candidates, terms)
+    # What is not fit to go out takes nobody's place in the week.
+    while fresh := [facts for facts, _ in allowed if facts.recommendation_id not in judged]:
+        judged |= {facts.recommendation_id for facts in fresh}
+        refused |= _unfit_texts(session, fresh, terms.guardrails)
+        candidates = [one for one in candidates if one[0].recommendation_id not in refused]
+        allowed = _within_cap(session, candidates, terms)
     blocked["weekly_cap"] = len(candidates) - len(allowed)
-    return allowed, blocked
+    return allowed, blocked + Counter(refused.values()), refused
 
 
 def _within_cap(
