@@ -80,6 +80,12 @@ def _split(listed: Any) -> Any:
     return [one.strip() for one in listed.split(",") if one.strip()] if isinstance(listed, str) else listed or ()
 
 
+def _absolute_file(url: str) -> str:
+    """The address of a database, an SQLite file's from the root of the disk: from another folder it is the same one."""
+    file = re.fullmatch(r"(sqlite(?:\+pysqlite)?:///)(?!/|:memory:|file:)([^?]+)(.*)", url)
+    return f"{file[1]}{Path(file[2]).absolute()}{file[3]}" if file else url
+
+
 SERVICE = "needs the extra: pip install 'spendsense-pipeline[service]'"
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """A text with commas."""
@@ -120,6 +126,7 @@ DatabaseUrl = Annotated[
         re.compile(r"(sqlite(\+pysqlite)?|postgres|postgresql(\+psycopg)?)://").match,
         "should begin with sqlite:/// or postgresql://",
     ),
+    AfterValidator(_absolute_file),
 ]
 Engine = Annotated[
     Literal["duckdb", "spark"],

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from spendsense_pipeline.contracts import CONTRACTS, failures
-from spendsense_pipeline.defs import launch
+from spendsense_pipeline.defs import launch, runs
 from spendsense_pipeline.erasure import erased_tables, everywhere
 from spendsense_pipeline.erasure.erased import Erased
 from spendsense_pipeline.erasure.erased_rows import remembered
@@ -214,6 +214,30 @@ def test_while_a_run_is_under_way_nothing_is_erased(
     assert refused["error"]["code"] == "run_under_way"
     assert run.run_id in refused["error"]["message"]
     assert len(spendsense(pipeline, "released", "--user", user_id)["released"]) == 1
+
+
+def test_a_run_whose_process_is_gone_keeps_nobody_from_being_erased(
+    served: tuple[Pipeline, str], spendsense: Callable[..., Any]
+) -> None:
+    from dagster._core.test_utils import create_run_for_test
+
+    pipeline, user_id = served
+    with launch.opened_instance(pipeline.settings) as instance:
+        lease = Path(instance.root_directory) / runs.LEASES
+        lease.mkdir(exist_ok=True)
+        dead = []
+        for job in ("ingest_batch", "daily_refresh", "release", "record_consent", runs.UNNAMED):
+            run = create_run_for_test(
+                instance, job_name=job, status=dg.DagsterRunStatus.STARTED, tags=runs.lease_tags()
+            )
+            (lease / run.run_id).touch()  # which the kernel let go of with the process
+            dead.append(run.run_id)
+    spendsense(pipeline, "release")
+    spendsense(pipeline, "erase", user_id, "--operator", "op", "--reason", REASON)
+    assert spendsense(pipeline, "released", "--user", user_id)["released"] == []
+    with launch.opened_instance(pipeline.settings) as instance:
+        found = [instance.get_run_by_id(run_id) for run_id in dead]
+    assert {one.status for one in found if one is not None} == {dg.DagsterRunStatus.FAILURE}
 
 
 def test_whom_nobody_knows_is_refused_and_a_stranger_s_file_is_named(

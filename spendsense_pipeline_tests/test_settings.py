@@ -78,8 +78,10 @@ def test_relative_folders_mean_those_of_the_process_that_reads_them(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SPENDSENSE_DATA", "here")
     monkeypatch.setenv("SPENDSENSE_WAREHOUSE", "lake")
+    monkeypatch.setenv("SPENDSENSE_DATABASE_URL", "sqlite:///governance.db?timeout=5")
     settings = Settings()
     monkeypatch.chdir("/")
+    assert settings.governance_url == f"sqlite:///{tmp_path}/governance.db?timeout=5"
     assert settings.landing == tmp_path / "here" / "landing"
     assert settings.warehouse_root == str(tmp_path / "lake")
 

@@ -9,6 +9,7 @@ import logging
 import smtplib
 import ssl
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -37,7 +38,8 @@ LONGEST: Final = 1_000
 @dataclass(frozen=True)
 class Notice:
     """Something to tell. ``key`` is the same whenever it is sent again: it becomes the mail's Message-ID and the
-    webhook's id, by which receivers know a second copy."""
+    webhook's id, by which receivers know a second copy. What subject and text quote may hold anything, names of files
+    too: they are kept as one line that every channel can carry, or no later notice would be told."""
 
     key: str
     kind: str
@@ -45,6 +47,16 @@ class Notice:
     text: str
     link: str
     happened: dt.datetime
+
+    def __post_init__(self) -> None:
+        for name in ("subject", "text"):
+            object.__setattr__(self, name, _one_line(getattr(self, name)))
+
+
+def _one_line(text: str) -> str:
+    """The text without line ends and control characters; what is no Unicode is spelled, as in ``\\udcff``."""
+    shown = "".join(" " if unicodedata.category(one) in ("Cc", "Zl", "Zp") else one for one in text)
+    return " ".join(shown.split())[:LONGEST].encode(errors="backslashreplace").decode()
 
 
 Channel = Callable[[Notice], None]

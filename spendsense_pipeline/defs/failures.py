@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from spendsense_pipeline.defs.alerts import LONGEST, Notice
+from spendsense_pipeline.defs.alerts import Notice
 from spendsense_pipeline.defs.runs import HOST
 from spendsense_pipeline.errors import SpendSenseError
 
@@ -126,7 +126,7 @@ def _notice(run: dg.DagsterRun, record: dg.EventLogRecord, text: str, pages: str
         key=run.run_id,
         kind="run.failed" if failed else "check.failed",
         subject=f"{what} failed" if failed else f"a check of {what} found an error",
-        text=" ".join(text.split())[:LONGEST],
+        text=text,
         link=f"{pages}/runs/{run.run_id}",
         happened=dt.datetime.fromtimestamp(record.timestamp, dt.UTC),
     )
@@ -140,7 +140,7 @@ def summed_up(rest: Sequence[Ended], pages: str) -> Notice:
         key=f"{last.key}-and-before",
         kind="runs.failed",
         subject=f"{len(rest)} more failures",
-        text=f"{by_job}; the newest: {last.subject}, {last.text}"[:LONGEST],
+        text=f"{by_job}; the newest: {last.subject}, {last.text}",
         link=f"{pages}/runs",
         happened=last.happened,
     )

@@ -379,7 +379,16 @@ def main() -> None:
         sys.exit(f"spendsense: {error}")
     with opened_instance(settings):
         pass
-    own = {**os.environ, "DAGSTER_HOME": str(settings.home), "SPENDSENSE_DATA": str(settings.data)}
+    places = {
+        name: getattr(settings, name) for name in ("data", "warehouse", "exports", "kernels", "payees", "audit_key")
+    }
+    own = {
+        **os.environ,
+        # From another working directory a relative one would be another place.
+        **{f"SPENDSENSE_{name.upper()}": str(place) for name, place in places.items() if place is not None},
+        "SPENDSENSE_DATABASE_URL": settings.governance_url,
+        "DAGSTER_HOME": str(settings.home),
+    }
     workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
     webserver = [sys.executable, "-m", "spendsense_pipeline.webserver", *workspace]
     daemon = [str(Path(sys.executable).with_name("dagster-daemon")), "run", *workspace]

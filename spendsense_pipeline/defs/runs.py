@@ -4,6 +4,7 @@ A process holds a file lock for each run it executes; the kernel releases it how
 machines, which cannot see the lock, it renews a tag of the run. What does not belong here: what a run does.
 """
 
+import logging
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from spendsense_pipeline import warehouse
 
+LOG = logging.getLogger(__name__)
 HOST = "spendsense/host"
 HEARTBEAT = "spendsense/heartbeat"  # seconds since 1970, renewed every `RENEWED` seconds
 RENEWED = 20.0
@@ -59,8 +61,11 @@ def take_lease(instance: dg.DagsterInstance, run_id: str) -> bool:
     def renew() -> None:
         while run_id in _held:
             time.sleep(RENEWED)
-            if run_id in _held and instance.has_run(run_id):
-                instance.add_run_tags(run_id, lease_tags())
+            try:
+                if run_id in _held and instance.has_run(run_id):
+                    instance.add_run_tags(run_id, lease_tags())
+            except Exception as error:  # noqa: BLE001 - a disk or database that fails once must not end the heartbeat
+                LOG.warning("the heartbeat of run %s was not written: %s", run_id, type(error).__name__)
 
     if not instance.is_ephemeral:
         threading.Thread(target=renew, name=f"lease of {run_id}", daemon=True).start()

@@ -26,6 +26,7 @@ from spendsense_pipeline.defs.resources import Clock, Files, Governance
 from spendsense_pipeline.defs.runs import EXECUTING, HOST, OWN_FAILURES, UNFINISHED, UNNAMED, UNSUCCESSFUL, heal
 from spendsense_pipeline.defs.schedules import STARTS_AT, Job, Timetable
 from spendsense_pipeline.evaluation.report import ONE_A_DAY
+from spendsense_pipeline.gate import reviewed
 from spendsense_pipeline.governance import release
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.files import COMPLETE
@@ -189,9 +190,10 @@ def release_gate(
         return dg.SkipReason(
             f"stopped: {failed} release runs failed within an hour; see the newest one, then launch `{RELEASE}` by hand"
         )
-    proposal = release.propose(governance.engine, now, **governance.terms(files.warehouse))
+    proposal = release.propose(governance.engine, now, **governance.terms(files.warehouse), guardrails=reviewed)
     if not proposal.at_least and not proposal.ending:
-        return dg.SkipReason(f"nothing to release: {blockers(proposal.blocked)}")
+        unfit = [f"; {one.replace('_', ' ')}: {', '.join(names)}" for one, names in proposal.refused.items()]
+        return dg.SkipReason(f"nothing to release: {blockers(proposal.blocked)}{''.join(unfit)}")
     return dg.RunRequest(tags={"spendsense/releasable_at_least": str(proposal.at_least)})
 
 

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import add_rows, chunks, columns, compare_and_set, matching, set_among
-from spendsense_pipeline.governance.encoding import as_json, canonical, sha256
+from spendsense_pipeline.governance.encoding import canonical, sha256
 from spendsense_pipeline.governance.models import OPEN, DraftEvent, Recommendation, RecommendationText
-from spendsense_pipeline.governance.present import EVIDENCE
+from spendsense_pipeline.governance.present import EVIDENCE, written
 
 JUDGED = ("findings", "severity")
 COPIED = "recommendation_id user_id consent_id as_of template_id template_hash expires_at"
@@ -86,13 +86,12 @@ def write_texts(session: Session, texts: Sequence[dict[str, Any]]) -> None:
 
 def stored_evidence(session: Session, texts: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Draft → evidence of the texts (draft, hash) as they are stored now; one text for each draft."""
-    written = as_json(*columns(RecommendationText, EVIDENCE))
     key = tuple_(RecommendationText.recommendation_id, RecommendationText.content_hash)
     return {
         name: sha256(text)
         for some in chunks(texts, 1_000)
         for name, text in session.execute(
-            select(RecommendationText.recommendation_id, written).where(key.in_(list(some)))
+            select(RecommendationText.recommendation_id, written()).where(key.in_(list(some)))
         )
     }
 

@@ -138,20 +138,44 @@ def registered(session: Session, operator_id: str) -> Operator:
 def _mistakable(operator_id: str, others: Iterable[str]) -> str | None:
     """Why an id could pass for another's on a page or in the record; None where it could not."""
     whole = unicodedata.normalize("NFKC", operator_id)
-    plain = "".join(
+    drawn = "".join(
         letter
         for letter in whole
         if unicodedata.category(letter) not in ("Cf", "Cc", "Zl", "Zp")
         and not _UNSEEN.search(unicodedata.name(letter, ""))
-    ).strip()
+    )
+    plain = " ".join(drawn.split())  # as a page draws them, two blanks are one
     if plain != operator_id:
         return f"has blanks around it, or letters that only look as they do; write {quoted(plain)}"
-    scripts = sorted({unicodedata.name(letter, "?").split()[0] for letter in operator_id if letter.isalpha()})
+    scripts = _scripts(operator_id)
     if len(scripts) > 1:
-        return f"mixes letters of {' and '.join(scripts).lower()}"
-    same = next((other for other in others if other.casefold() == operator_id.casefold()), None)
-    return f"differs from {quoted(same)} in capitals alone" if same is not None else None
+        return f"mixes letters of {' and '.join(sorted(scripts)).lower()}"
+    for sign in operator_id:
+        category = unicodedata.category(sign)
+        if not (sign.isascii() or category[0] == "L" or (category[0] == "M" and not scripts & _COMPOSED)):
+            return f"holds {unicodedata.name(sign, ascii(sign))}; write letters, and digits and signs of ASCII"
+    for other in others:
+        if _folded(other) == _folded(operator_id):
+            return f"differs from {quoted(other)} in capitals alone"
+        theirs = _scripts(other)
+        if scripts != theirs and scripts | theirs <= _ALIKE and scripts and theirs:
+            return f"is in letters of {min(scripts).lower()}, and {quoted(other)} in those of {min(theirs).lower()}"
+    return None
 
+
+def _folded(name: str) -> str:
+    """The name without capitals; of the two letters i of Turkish each stands for the other."""
+    return name.casefold().replace("i\u0307", "i").replace("\u0131", "i")
+
+
+def _scripts(name: str) -> set[str]:
+    return {unicodedata.name(letter, "?").split()[0] for letter in name if letter.isalpha()}
+
+
+_COMPOSED: Final = {"LATIN", "CYRILLIC", "GREEK"}
+"""Scripts whose letters have a sign of their own with each mark: another mark is there to be overlooked."""
+_ALIKE: Final = {*_COMPOSED, "ARMENIAN", "CHEROKEE", "COPTIC", "DESERET", "GOTHIC", "LISU"}
+"""Scripts in which whole words can be written that look like words of another of them."""
 
 _UNSEEN: Final = re.compile(r"VARIATION SELECTOR|GRAPHEME JOINER|FILLER|BLANK|VOWEL INHERENT|NULL")
 """In the names of characters that are marks or signs by their category and draw nothing."""

@@ -148,21 +148,34 @@ def _statuses_unlike() -> Select[str]:
     )
 
 
-def _texts_unlike(session: Session) -> Iterator[str]:
-    """The first text that is not what its last event is the hash of."""
+def written() -> as_json:
+    """A text's row as its evidence is the hash of."""
+    return as_json(*columns(RecommendationText, EVIDENCE))
+
+
+def evidence_recorded() -> ColumnElement[str | None]:
+    """The evidence that the last event about a text gave; null where there is none."""
     event = aliased(DraftEvent)
-    last = (
-        select(func.max(event.seq))
+    return (
+        select(event.evidence)
         .where(_same(event, RecommendationText, "recommendation_id content_hash"), event.evidence.is_not(None))
+        .order_by(event.seq.desc())
+        .limit(1)
         .correlate(RecommendationText)
         .scalar_subquery()
     )
-    written = as_json(*columns(RecommendationText, EVIDENCE))
-    query = select(RecommendationText.recommendation_id, DraftEvent.evidence, written).outerjoin(
-        DraftEvent, DraftEvent.seq == last
-    )
-    for name, evidence, text in session.execute(query, execution_options={"yield_per": 5_000}):
-        if evidence is None or sha256(text) != evidence:
+
+
+def is_as_recorded(text: str, evidence: str | None) -> bool:
+    """Whether a text's row (``written``) is what was recorded of it (``evidence_recorded``)."""
+    return evidence is not None and sha256(text) == evidence
+
+
+def _texts_unlike(session: Session) -> Iterator[str]:
+    """The first text that is not what its last event is the hash of."""
+    query = select(RecommendationText.recommendation_id, written(), evidence_recorded())
+    for name, text, evidence in session.execute(query, execution_options={"yield_per": 5_000}):
+        if not is_as_recorded(text, evidence):
             yield name
             return
 

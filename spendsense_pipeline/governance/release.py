@@ -50,6 +50,7 @@ from spendsense_pipeline.governance.models import (
     Release,
     UtcTime,
 )
+from spendsense_pipeline.governance.present import evidence_recorded, is_as_recorded, written
 from spendsense_pipeline.governance.registration import expire, severity
 from spendsense_pipeline.governance.review import Guardrails
 
@@ -219,6 +220,8 @@ class Proposal:
     blocked: dict[str, int]
     ending: bool = False
     """Whether something released is over by the clock or by its product, and not yet on record as ended."""
+    refused: dict[str, list[str]] = field(default_factory=dict)
+    """The texts that were decided and are not fit to go out, as far as they were looked at: reason → ids."""
 
 
 @dataclass(frozen=True)
@@ -237,17 +240,24 @@ class Gate:
 
 
 def propose(
-    engine: Engine, now: dt.datetime, *, consent_days: int = 0, withdrawn: Withdrawn = tuple, weekly_cap: int = 0
+    engine: Engine,
+    now: dt.datetime,
+    *,
+    consent_days: int = 0,
+    withdrawn: Withdrawn = tuple,
+    weekly_cap: int = 0,
+    guardrails: Guardrails = no_guardrails,
 ) -> Proposal:
-    """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run."""
+    """Ask the gate without moving anything: for a sensor to decide whether a release is worth a run. What the gate
+    would not let out for its words is none, or it would be asked for again and again."""
     with reading(engine) as session:
-        terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
-        allowed, blocked = _going_now(session, facts_query(now).limit(ENOUGH), terms)
+        terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap, guardrails)
+        allowed, blocked, refused = _going_now(session, facts_query(now).limit(ENOUGH), terms)
         if not allowed and sum(blocked.values()) >= ENOUGH:
-            allowed, blocked = _going_now(session, facts_query(now), terms)
+            allowed, blocked, refused = _going_now(session, facts_query(now), terms)
         blocked += _waiting_counts(session, now)
         ending = bool(endings.due(session, now, _products(session, withdrawn), limit=1))
-    return Proposal(len(allowed), _occurring(blocked), ending)
+    return Proposal(len(allowed), _occurring(blocked), ending, _by_reason(refused))
 
 
 @dataclass(frozen=True)
@@ -258,6 +268,7 @@ class Terms:
     consent_days: int
     withdrawn: Withdrawn
     weekly_cap: int
+    guardrails: Guardrails
 
 
 def _products(session: Session, withdrawn: Withdrawn) -> Container[str]:
@@ -281,28 +292,17 @@ def run_gate(
 
     ``weekly_cap`` is how many texts a customer gets in seven days (0: no limit), what is urgent first;
     ``release_days`` how long a text stays in the feed. What stands to be released is read once more: its words must
-    have the hash that was decided (``text_changed``), and ``guardrails`` must find nothing critical in them
-    (``critical_finding``).
+    have the hash that was decided, and its figures and findings be as they were recorded (``text_changed``), and
+    ``guardrails`` must find nothing critical in them (``critical_finding``).
 
     One transaction under the write lock: what it reads holds until its releases are written. Running it again
     releases nothing twice.
     """
     in_turn = facts_query(now).order_by(Recommendation.registered_at, Recommendation.recommendation_id)
     with writing(engine) as session:
-        terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap)
+        terms = Terms(now, policy.limit(session, consent_days), withdrawn, weekly_cap, guardrails)
         # Judged before lapsed periods are closed, so that the count still says what became of them.
-        candidates, blocked = _decided_now(session, in_turn, terms)
-        refused: dict[str, str] = {}
-        judged: set[str] = set()
-        allowed = _within_cap(session, candidates, terms)
-        # What is not fit to go out takes nobody's place in the week.
-        while fresh := [facts for facts, _ in allowed if facts.recommendation_id not in judged]:
-            judged |= {facts.recommendation_id for facts in fresh}
-            refused |= _unfit_texts(session, fresh, guardrails)
-            candidates = [one for one in candidates if one[0].recommendation_id not in refused]
-            allowed = _within_cap(session, candidates, terms)
-        blocked["weekly_cap"] = len(candidates) - len(allowed)
-        blocked += Counter(refused.values())
+        allowed, blocked, refused = _going_now(session, in_turn, terms)
         blocked += _waiting_counts(session, now)
         recalled = consent.close_lapsed(session, now, terms.consent_days)
         ended = {"lapsed": recalled} | endings.end_due(session, now, _products(session, withdrawn))
@@ -329,8 +329,12 @@ def run_gate(
         sorted([*recalled, *ended.get("product_withdrawn", [])]),
         _occurring(blocked),
         {cause: len(names) for cause, names in sorted(ended.items()) if names},
-        {reason: sorted(name for name, why in refused.items() if why == reason) for reason in {*refused.values()}},
+        _by_reason(refused),
     )
+
+
+def _by_reason(refused: Mapping[str, str]) -> dict[str, list[str]]:
+    return {one: sorted(name for name, why in refused.items() if why == one) for one in sorted({*refused.values()})}
 
 
 def _unfit_texts(session: Session, candidates: Sequence[ReleaseFacts], guardrails: Guardrails) -> dict[str, str]:
@@ -339,11 +343,14 @@ def _unfit_texts(session: Session, candidates: Sequence[ReleaseFacts], guardrail
     words = select(
         *columns(RecommendationText, "recommendation_id title content rationale slots"),
         *columns(Recommendation, "content_type product_id persona template_id"),
+        written().label("written"),
+        evidence_recorded().label("evidence"),
     ).join(Recommendation, current_text())
     unfit: dict[str, str] = {}
     for row in matching(session, words, RecommendationText.recommendation_id, hashed):
         text = dict(row._mapping)
-        if hash_of(text) != hashed[row.recommendation_id]:
+        as_recorded = is_as_recorded(text.pop("written"), text.pop("evidence"))
+        if not as_recorded or hash_of(text) != hashed[row.recommendation_id]:
             unfit[row.recommendation_id] = "text_changed"
         elif severity(guardrails(text)) >= 2:
             unfit[row.recommendation_id] = "critical_finding"
@@ -369,12 +376,21 @@ def _decided_now(
 
 def _going_now(
     session: Session, query: AnySelect, terms: Terms
-) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str]]:
-    """``_decided_now`` within the weekly cap, as far as can be said without reading the texts."""
+) -> tuple[list[tuple[ReleaseFacts, Allow]], Counter[str], dict[str, str]]:
+    """What may go out within the weekly cap, in the query's order, how many may not by the first reason, and of those
+    whose words are not fit to go out the reason by recommendation id."""
     candidates, blocked = _decided_now(session, query, terms)
+    refused: dict[str, str] = {}
+    judged: set[str] = set()
     allowed = _within_cap(session, candidates, terms)
+    # What is not fit to go out takes nobody's place in the week.
+    while fresh := [facts for facts, _ in allowed if facts.recommendation_id not in judged]:
+        judged |= {facts.recommendation_id for facts in fresh}
+        refused |= _unfit_texts(session, fresh, terms.guardrails)
+        candidates = [one for one in candidates if one[0].recommendation_id not in refused]
+        allowed = _within_cap(session, candidates, terms)
     blocked["weekly_cap"] = len(candidates) - len(allowed)
-    return allowed, blocked
+    return allowed, blocked + Counter(refused.values()), refused
 
 
 def _within_cap(
@@ -428,8 +444,9 @@ def released(
     """The feed: released texts whose cited consent period is live at ``now`` and that have not ended.
 
     A text on which the guardrails found something critical since its release is held back as long as they do, and one
-    of a wording that is held until an operator looked. Words that do not have the hash that was decided are not shown,
-    and logged. ``withdrawn`` are the products that are not offered any more.
+    of a wording that is held until an operator looked. Words that do not have the hash that was decided, and figures
+    that are not as they were recorded with them, are not shown, and logged. ``withdrawn`` are the products that are not
+    offered any more.
 
     Rows: release_id, recommendation_id, user_id, title, content, content_hash, consent_id, decision_id, released_at,
     expires_at, content_type, product_id, persona, insight, as_of, rationale, slots (slot → {signal, value, shown, …});
@@ -442,10 +459,11 @@ def released(
     given = {"now": now, "agreed_after": now - dt.timedelta(days=consent_days), "of": user_id}
     rows = [dict(row._mapping) for row in session.execute(feed, given)]
     shown = [row for row in rows if row["product_id"] is None or row["product_id"] not in withdrawn]
-    whole = [row for row in shown if hash_of(row) == row["content_hash"]]
+    as_recorded = {row["release_id"] for row in shown if is_as_recorded(row.pop("written"), row.pop("evidence"))}
+    whole = [row for row in shown if row["release_id"] in as_recorded and hash_of(row) == row["content_hash"]]
     if len(whole) < len(shown):
         changed = [row["release_id"] for row in shown if row not in whole]
-        LOG.error("not shown, their words are not those that were decided: %s", ", ".join(changed))
+        LOG.error("not shown, they are not as they were decided: %s", ", ".join(changed))
     return [row | {"slots": json.loads(row["slots"])} for row in whole]
 
 
@@ -463,6 +481,8 @@ def _feed(*, limited: bool, of_one: bool) -> AnySelect:
             *columns(Release, "content_hash consent_id decision_id released_at expires_at"),
             *columns(Recommendation, "content_type product_id persona insight as_of"),
             *columns(RecommendationText, "rationale slots"),
+            written().label("written"),
+            evidence_recorded().label("evidence"),
         )
         .join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
         .join(RecommendationText, text_is(RecommendationText, Release, Release.content_hash))

@@ -42,6 +42,7 @@ from spendsense_pipeline.governance.models import (
     RecommendationText,
     Viewing,
 )
+from spendsense_pipeline.governance.present import evidence_recorded, is_as_recorded, written
 from spendsense_pipeline.governance.registration import severity
 
 MOST_AT_ONCE = 10_000
@@ -238,6 +239,8 @@ class _Desk:
         whole = select(
             Recommendation.__table__,
             *columns(RecommendationText, "title content rationale slots reasons signals severity findings"),
+            written().label("written"),
+            evidence_recorded().label("evidence"),
         )
         whole = whole.join(RecommendationText, current_text())
         named = {one.recommendation_id for one in requests if storable(one.recommendation_id)}
@@ -314,7 +317,8 @@ class _Desk:
         return _closed(request, item, rules.now) or self._other_text(request, item)
 
     def _other_text(self, request: Request, item: dict[str, Any]) -> Refusal | None:
-        if request.action in ("approve", "override") and hash_of(item) != item["content_hash"]:
+        as_recorded = is_as_recorded(item["written"], item["evidence"]) and hash_of(item) == item["content_hash"]
+        if request.action in ("approve", "override") and not as_recorded:
             return Refusal.TEXT_CHANGED
         seen = request.content_hash
         if seen is None and request.action == "approve":

@@ -127,9 +127,14 @@ def blocks(path: Path) -> Iterator[bytes]:
 
 
 def about_the_file(error: Exception) -> bool:
-    """Whether an engine's error is about what the file holds, and not one of ours, of a disk or of the machine."""
+    """Whether an engine's error is about what the file holds, and not one of ours, of a disk or of the machine.
+
+    Arrow calls a damaged file an error of the operating system, which did not count it: it has no number.
+    """
     said = str(error)
-    return not isinstance(error, NOT_THE_FILE) and not any(os.strerror(fault) in said for fault in FAULTS)
+    if isinstance(error, NOT_THE_FILE) or (isinstance(error, OSError) and error.errno is not None):
+        return False
+    return not any(os.strerror(fault) in said for fault in FAULTS)
 
 
 def damage(error: Exception) -> str:

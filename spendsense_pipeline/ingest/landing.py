@@ -395,7 +395,7 @@ def _survey(con: Backend, landed: LandedFile) -> FileSurvey:
             rows, present = _survey_csv(con, landed)
         else:
             rows, present = _survey_json(con, landed)
-    except (duckdb.Error, pa.ArrowException, UnicodeDecodeError) as error:
+    except (duckdb.Error, pa.ArrowException, UnicodeDecodeError, OSError) as error:
         if not about_the_file(error):
             raise
         encoding = ""
@@ -568,9 +568,11 @@ def _survey_parquet(con: Backend, landed: LandedFile) -> tuple[int, dict[str, in
                 "write one as America/New_York, or an offset as -05:00"
             )
     columns = _parquet_columns(con, landed)
-    # Counting each known column reads its pages: a damaged one shows here, not half-way through the table.
-    counted = [f"count({quoted(one)})" for one in columns if one in names(landed.table)]
-    (rows, *_) = _one(con, f"SELECT count(*), {', '.join(counted) or '0'} FROM {_parquet(landed)}")
+    # A damaged page shows only where its values are looked at, which counting them does not: here, and not half-way
+    # through the table.
+    known = {_declared(landed).column_of(one) for one in declaration.parts(_declared(landed))}
+    looked_at = [f"bit_xor(hash({quoted(one)}))" for one in columns if one in known]
+    (rows, *_) = _one(con, f"SELECT count(*), {', '.join(looked_at) or '0'} FROM {_parquet(landed)}")
     return rows, dict.fromkeys(columns, rows)
 
 

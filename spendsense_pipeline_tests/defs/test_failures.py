@@ -197,6 +197,37 @@ def test_a_receiver_that_is_not_there_stops_no_tick(instance: dg.DagsterInstance
     assert told.tick().count("waits for 1") == 2
 
 
+@pytest.mark.parametrize("quoted", ["\udcff.csv", "a\r\nBcc: else@example.org", "a\0b", "a\u2028b\x85c"], ids=ascii)
+def test_whatever_a_failure_quotes_is_told_and_holds_up_none_behind_it(
+    instance: dg.DagsterInstance, quoted: str
+) -> None:
+    storable = "b1" if "\udcff" in quoted else quoted
+    run = create_run_for_test(
+        instance,
+        job_name="ingest_batch",
+        status=dg.DagsterRunStatus.STARTED,
+        tags={"dagster/partition": storable},
+    )
+    instance.report_run_failed(run, f"{quoted}: cannot be read")
+    fails(instance, 2)
+    with mail_server() as (server, mails), receiver([]) as (address, posts):
+        Told(
+            instance,
+            Alerts(
+                recipients=["oncall@example.org"],
+                sender="oncall@example.org",
+                smtp=server,
+                user="pager",
+                password=PASSWORD,
+                webhooks=[address],
+                secret=SECRET,
+            ),
+        ).tick()
+    assert (len(mails), len(posts)) == (2, 2)
+    assert "Bcc" not in mails[0]
+    assert "cannot be read" in posts[0]["data"]["text"]
+
+
 def test_no_mail_leaves_this_machine_without_tls(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -38,12 +38,14 @@ def test_what_make_dev_starts_is_the_webserver_behind_its_filter_and_the_daemon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[list[str]] = []
+    environment: dict[str, str] = {}
 
     class Ended:
         returncode = 0
 
-        def __init__(self, command: Sequence[str], **_: Any) -> None:
+        def __init__(self, command: Sequence[str], *, env: dict[str, str], **_: Any) -> None:
             started.append([Path(command[0]).name, *command[1:]])
+            environment.update(env)
 
         def poll(self) -> int:
             return 0
@@ -54,7 +56,10 @@ def test_what_make_dev_starts_is_the_webserver_behind_its_filter_and_the_daemon(
         def wait(self, _: float) -> None:
             """As above."""
 
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SPENDSENSE_DATA", str(tmp_path))
+    monkeypatch.setenv("SPENDSENSE_DATABASE_URL", "sqlite:///governance.db")
+    monkeypatch.setenv("SPENDSENSE_WAREHOUSE", "tables")
     monkeypatch.setattr(sys, "argv", ["launch", "-p", "3001"])
     monkeypatch.setattr(subprocess, "Popen", Ended)
     monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
@@ -64,3 +69,5 @@ def test_what_make_dev_starts_is_the_webserver_behind_its_filter_and_the_daemon(
     assert webserver[1:3] == ["-m", "spendsense_pipeline.webserver"]
     assert webserver[-6:] == ["-h", "127.0.0.1", "-p", "3000", "-p", "3001"]
     assert daemon[:2] == ["dagster-daemon", "run"]
+    assert environment["SPENDSENSE_DATABASE_URL"] == f"sqlite:///{tmp_path}/governance.db", "wherever these run"
+    assert environment["SPENDSENSE_WAREHOUSE"] == str(tmp_path / "tables")

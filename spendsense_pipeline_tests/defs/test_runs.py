@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -200,6 +202,25 @@ def test_a_run_of_another_machine_is_dead_once_its_heartbeat_expired(
             )
         )
     assert runs.fail_dead_runs(instance, {JOB}) == ["dead"]
+
+
+def test_a_heartbeat_that_could_not_be_written_once_is_written_again(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance.add_run(dg.DagsterRun(job_name=JOB, run_id="r", status=dg.DagsterRunStatus.STARTED))
+    written, add_run_tags = threading.Event(), instance.add_run_tags
+    faults = iter([OSError("no space left on device"), sqlite3.OperationalError("database is locked")])
+
+    def add(run_id: str, tags: dict[str, str]) -> None:
+        if fault := next(faults, None):
+            raise fault
+        add_run_tags(run_id, tags)
+        written.set()
+
+    monkeypatch.setattr(runs, "RENEWED", 0.01)
+    monkeypatch.setattr(instance, "add_run_tags", add)
+    with runs.leased(instance, "r"):
+        assert written.wait(10), "or a daemon of another machine takes the run for dead"
 
 
 def test_a_run_of_somebody_elses_job_is_left_alone(

@@ -203,6 +203,16 @@ def test_a_release_run_asks_the_guardrails_again(copy: Pipeline, monkeypatch: py
         assert release.released(session, NOON) == []
 
 
+def test_what_only_its_words_keep_from_going_out_starts_no_run(copy: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ", ".join(sorted(one["recommendation_id"] for one in approved(copy, 2)))
+    found = [{"check": "tone", "severity": "critical", "message": "shames the reader"}]
+    monkeypatch.setattr(sensors, "reviewed", lambda draft: found)
+    with dg.DagsterInstance.ephemeral() as instance:
+        said = reason(asked(copy, instance))  # a run would be asked for every half minute
+    assert "2 critical finding" in said
+    assert said.endswith(f"; critical finding: {names}")
+
+
 def test_rows_that_killed_runs_of_any_job_left_go_once_no_run_is_under_way(copy: Pipeline) -> None:
     """The gate looks wherever the pipeline runs, also where nothing lands."""
     copy.settings.scratch.mkdir(exist_ok=True)

@@ -196,14 +196,31 @@ def test_batches_keep_their_place(empty: Engine) -> None:
         ("ada\ufe0f", "write 'ada'"),
         ("a\u034fda", "write 'ada'"),
         ("ada\u2800", "write 'ada'"),
+        ("ada  b", "write 'ada b'"),
+        ("\u0430\u0501\u0430", "is in letters of cyrillic, and 'ada' in those of latin"),
+        ("op\u2010001", "holds HYPHEN"),
+        ("op_\u0660\u0661", "holds ARABIC-INDIC DIGIT ZERO"),
+        ("\u0130da", "in capitals alone"),
+        ("ada\u0332", "holds COMBINING LOW LINE"),
     ],
 )
 def test_no_operator_is_mistaken_for_another(engine: Engine, name: str, said: str) -> None:
+    with writing(engine) as session:
+        operators.add(session, "ida", NOW)
     with pytest.raises(SpendSenseError, match=said) as refused, writing(engine) as session:
         operators.add(session, name, NOW)
     assert refused.value.code == "invalid_operator"
     with writing(engine) as session:
         assert operators.register_from_files(session, [name], NOW, source="b", trust=True) == 0
+
+
+def test_people_who_write_another_script_have_ids_in_it(empty: Engine) -> None:
+    cyrillic, others = (
+        ("\u0435\u043b\u0435\u043d\u0430", "\u0438\u0432\u0430\u043d 7"),
+        ("\u0906\u0936\u093e_1", "\u5c71\u7530", "\u3055\u304f"),
+    )
+    with writing(empty) as session:
+        assert {operators.add(session, name, NOW) for name in (*cyrillic, *others)} == {"added"}
 
 
 def test_files_name_operators_only_while_there_are_none_or_when_trusted(empty: Engine) -> None:

@@ -483,47 +483,59 @@ def test_a_day_s_evaluation_verifies_what_was_released_from_a_moment_on(engine: 
             assert releases(session, since).rows["recommendation_id"].tolist() == expected
 
 
-def _written_over(engine: Engine, one: dict[str, Any], words: str) -> None:
-    """Somebody with access to the database puts other words under the hash."""
+def _written_over(engine: Engine, one: dict[str, Any], **columns: str) -> None:
+    """Somebody with access to the database puts other words under the hash, or other figures beside them."""
     with engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
         connection.execute(
             update(RecommendationText)
             .where(RecommendationText.recommendation_id == one["recommendation_id"])
-            .values(content=words)
+            .values(**columns)
         )
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"content": "Act now."},
+        {"slots": '{"product_link": {"signal": null, "value": "x", "shown": "https://elsewhere.example/"}}'},
+        {"reasons": "[]"},
+    ],
+    ids=lambda one: next(iter(one)),
+)
 class TestWordsUnderAHash:
     """A text that was changed behind the record's back is decided by nobody, released by nothing, shown to nobody."""
 
-    def test_it_is_not_approved_nor_overridden(self, engine: Engine) -> None:
+    def test_it_is_not_approved_nor_overridden(self, engine: Engine, other: dict[str, str]) -> None:
         one = waiting_draft(engine)
-        _written_over(engine, one, "Act now.")
+        _written_over(engine, one, **other)
         assert outcome(approve(engine, one)) == "text_changed"
         asked = [review.Request("override", one["recommendation_id"], "ada", reason="better", content="Other words.")]
         assert outcome(review.decide(engine, asked, NOW, guardrails=town.no_findings)) == "text_changed"
 
-    def test_it_is_not_released_and_named(self, engine: Engine) -> None:
-        one, other = waiting_draft(engine), waiting_draft(engine, "noah")
-        approve(engine, one, other)
-        _written_over(engine, one, "Act now.")
+    def test_it_is_not_released_and_named(self, engine: Engine, other: dict[str, str]) -> None:
+        one, whole = waiting_draft(engine), waiting_draft(engine, "noah")
+        approve(engine, one, whole)
+        _written_over(engine, one, **other)
         ran = gate(engine)
-        assert ran.released == [other["recommendation_id"]]
+        assert ran.released == [whole["recommendation_id"]]
         assert ran.refused == {"text_changed": [one["recommendation_id"]]}
         assert ran.blocked["text_changed"] == 1
 
-    def test_it_leaves_the_feed_at_once(self, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    def test_it_leaves_the_feed_at_once(
+        self, engine: Engine, other: dict[str, str], caplog: pytest.LogCaptureFixture
+    ) -> None:
         one = waiting_draft(engine)
         approve(engine, one)
         gate(engine)
         (row,) = feed(engine)
-        _written_over(engine, one, "Act now.")
+        _written_over(engine, one, **other)
         assert feed(engine) == []
         assert row["release_id"] in caplog.text
 
-    def test_the_gate_asks_the_guardrails_again(self, engine: Engine) -> None:
-        one = waiting_draft(engine)
-        approve(engine, one)
-        ran = gate(engine, guardrails=town.critical)
-        assert (ran.released, ran.refused) == ([], {"critical_finding": [one["recommendation_id"]]})
-        assert gate(engine, guardrails=town.no_findings).released == [one["recommendation_id"]]
+
+def test_the_gate_asks_the_guardrails_again(engine: Engine) -> None:
+    one = waiting_draft(engine)
+    approve(engine, one)
+    ran = gate(engine, guardrails=town.critical)
+    assert (ran.released, ran.refused) == ([], {"critical_finding": [one["recommendation_id"]]})
+    assert gate(engine, guardrails=town.no_findings).released == [one["recommendation_id"]]

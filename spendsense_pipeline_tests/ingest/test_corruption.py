@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from spendsense_pipeline.ingest import canonical, landing
 from spendsense_pipeline.ingest.files import BatchRefused
-from spendsense_pipeline_tests.ingest.conftest import ACCOUNT, TRANSACTION, USER, Row, Zone, rows
+from spendsense_pipeline_tests.ingest.conftest import ACCOUNT, ARRIVED_ON, TRANSACTION, USER, Row, Zone, rows
 
 PEOPLE = {"users_json": [USER], "accounts_json": [{**ACCOUNT, "balance_date": "2026-02-01"}]}
 
@@ -160,6 +160,24 @@ def damaged_bytes_take_no_clean_line_with_them(zone: Zone, broken: tuple[str, by
         return  # said with the file and the place; nothing of it was taken
     for row in untouched:
         assert as_it_was(accepted[row["transaction_id"]], row)
+
+
+def test_a_parquet_file_with_any_damage_is_refused_before_a_row_of_it_is_stored_or_read_whole(zone: Zone) -> None:
+    whole, refused = as_parquet([clean(1)]), 0
+    places = range(4, len(whole), len(whole) // 60)
+    for place in places:
+        content = bytearray(whole)
+        content[place] ^= 0xFF
+        folder = zone.folder(f"b{place}", transactions_parquet=bytes(content))
+        try:
+            surveyed = landing.survey(zone.con, folder)
+        except BatchRefused:
+            refused += 1
+            continue
+        told = {"batch_id": folder.name, "arrival": 1, "arrived_on": ARRIVED_ON}
+        found = landing.read_raw(zone.con, folder, "transactions", **told, surveyed=surveyed)
+        assert len(rows(found)) == 1, place
+    assert refused > len(places) / 2
 
 
 PROPERTIES = [
