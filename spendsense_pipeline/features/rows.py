@@ -381,7 +381,10 @@ def is_own_transfer(row: Records) -> bool:
         return False
     if row.amount > 0 and says & (SAYS_PENSION | SAYS_BENEFIT):
         return False
-    if is_payroll(row) or says & (SAYS_PEER | SAYS_FEE | SAYS_NO_INCOME | SAYS_INTEREST) or category & FROM_APPS:
+    put_by = row.amount < 0 and says & SAYS_OWN_ACCOUNT != 0  # what an employer adds, as in Germany
+    if is_payroll(row) and not put_by:
+        return False
+    if says & (SAYS_PEER | SAYS_FEE | SAYS_NO_INCOME | SAYS_INTEREST) or category & FROM_APPS:
         return False
     if not category & (UNSAID | TRANSFER) or category & ADVANCE:
         return False

@@ -41,6 +41,16 @@ IDENTITY = ("account_id", "date", "merchant_name", "description_raw", "counterpa
 """What tells one transaction from another beside its amount. A category, or whether the row is pending, may change from
 one file to the next; the customer is another for each holder of the account."""
 
+_ALIKE = str.maketrans("\u2019\u00a0\u202f", "'  ")
+"""An apostrophe and blanks that look like the plain ones: who declares one means whichever the file has."""
+_CURRENCY = "(?:[$€£]|EUR|USD|GBP|CHF)"
+_WRITTEN = (
+    (rf"^([+-]?) ?{_CURRENCY} ?([0-9.,+-].*)$", r"\1\2"),
+    (rf"^(.*[0-9]) ?{_CURRENCY}$", r"\1"),
+    (r"^([0-9][0-9., ']*?) ?-$", r"-\1"),
+)
+"""What a bank writes around a number, and what is left of it."""
+
 EXAMPLE = dt.date(2026, 1, 31)  # a day that no other order of day, month and year can be read as
 
 
@@ -295,9 +305,10 @@ def misfits(declared: Declaration, name: str) -> tuple[str, str, str]:
         return _is_day(text, pattern), _is_day(text, swapped), f"a date such as {EXAMPLE.strftime(pattern)} ({pattern})"
     other = replace(declared, decimal="," if declared.decimal == "." else ".", thousands=declared.decimal)
     example = f"1{declared.thousands}234{declared.decimal}50"
+    written = _bare(text)
     return (
-        f"regexp_matches({text}, {literal(_grouped(declared))})",
-        f"regexp_matches({text}, {literal(_grouped(other))})",
+        f"regexp_matches({written}, {literal(_grouped(declared))})",
+        f"regexp_matches({written}, {literal(_grouped(other))})",
         f"a number such as {example}",
     )
 
@@ -314,16 +325,30 @@ def _day(text: str, declared: Declaration, name: str) -> str:
     return f"CASE WHEN {_is_day(text, pattern)} THEN {written} ELSE {_unfit(text, pattern)} END"
 
 
+def _bare(text: str) -> str:
+    """A number without its currency, its minus in front and its blanks plain, as no two numbers are written alike:
+    `−12,50 €`, `12,50-`, `-$1,250.00`."""
+    bare = f"translate({text}, '\u2212\u2019\u00a0\u202f', '-''  ')"
+    for written, plain in _WRITTEN:
+        bare = f"regexp_replace({bare}, {literal(written)}, {literal(plain)})"
+    return bare
+
+
+def _thousands(declared: Declaration) -> str:
+    return declared.thousands.translate(_ALIKE)
+
+
 def _grouped(declared: Declaration) -> str:
-    decimal, thousands = re.escape(declared.decimal), re.escape(declared.thousands)
+    decimal, thousands = re.escape(declared.decimal), re.escape(_thousands(declared))
     whole = rf"([0-9]{{1,3}}({thousands}[0-9]{{3}})+|[0-9]+)" if thousands else "[0-9]+"
     return rf"^[+-]?({whole}({decimal}[0-9]*)?|{decimal}[0-9]+)$"
 
 
 def _number(text: str, declared: Declaration) -> str:
-    plain = f"replace({text}, {literal(declared.thousands)}, '')" if declared.thousands else text
+    bare = _bare(text)
+    plain = f"replace({bare}, {literal(_thousands(declared))}, '')" if declared.thousands else bare
     plain = f"replace({plain}, {literal(declared.decimal)}, '.')"
-    fits = f"regexp_matches({text}, {literal(_grouped(declared))})"
+    fits = f"regexp_matches({bare}, {literal(_grouped(declared))})"
     return f"CASE WHEN {fits} THEN {plain} ELSE {_unfit(text, f'decimal {declared.decimal}')} END"
 
 

@@ -144,7 +144,7 @@ _ALL: Final = (
         "recurring",
         "notable",
         "new service",
-        "a service whose first charge was a third of its price or less and that now charges the price",
+        "a service whose first charges, three at most, were a third of its price or less and that now charges it",
         OURS,
         "the first charge was for something else",
         figures=("payee", "amount_before", "amount", "cost_yearly", "since_on"),

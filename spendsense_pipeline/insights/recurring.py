@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spendsense_pipeline.features.meanings import KIND_OTHER_OUT, KIND_REFUND, TO_PERSON
+from spendsense_pipeline.features.meanings import KIND_OTHER_OUT, KIND_REFUND, SERVICE_PEER, TO_PERSON
 from spendsense_pipeline.features.tables import BILL, INACTIVE, MATURE, SUBSCRIPTION
 from spendsense_pipeline.insights.seen import Array, Seen
 
@@ -181,7 +181,8 @@ def duplicate_charge(seen: Seen) -> pd.DataFrame:
     labels = pd.Series(seen.labels(second["label"]), index=second.index, dtype="object").fillna("")
     s = seen.streams[["user", "payee"]][seen.streams["kind"] == SUBSCRIPTION]
     subscribed = pd.MultiIndex.from_frame(second[["user", "payee"]]).isin(pd.MultiIndex.from_frame(s))
-    sent = labels.str.startswith(SENT) | (seen.told(second["number"].to_numpy()) & TO_PERSON != 0)
+    told = seen.told(second["number"].to_numpy())
+    sent = labels.str.startswith(SENT) | (told & (TO_PERSON | SERVICE_PEER) != 0)
     second = second[~labels.str.startswith(HABITS) & ~(labels.str.startswith(TICKETS) & ~subscribed) & ~sent]
     if len(second):
         there = rows[(rows["day"] > seen.today - HABIT_DAYS) & rows["user"].isin(second["user"])]

@@ -155,6 +155,7 @@ QUIET: dict[str, Happens] = {
     "equal charges of four dollars": lambda h: bought(h, 5, 6, amount=-4.5),
     "two charges a cent apart": lambda h: (bought(h, 5), bought(h, 6, amount=-84.21)),
     "a double charge long ago": lambda h: bought(h, 50, 51),
+    "one sum sent twice by an app": lambda h: [h.row(h.checking, d, -25.0, "VENMO PAYMENT 103044") for d in (5, 6)],
     "the same sent twice to a friend": lambda h: sent(h, "TRANSFER_OUT_ACCOUNT_TRANSFER"),
     "the same sent twice to a friend, without a category": lambda h: sent(h),
     "two seats at a cinema": lambda h: tickets(h, "AMC 0412 ONLINE", "ENTERTAINMENT_TV_AND_MOVIES"),
