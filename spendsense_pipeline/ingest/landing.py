@@ -398,7 +398,7 @@ def _mixes_line_ends(landed: LandedFile) -> bool:
         with _opened(landed) as stream:
             while block := stream.read(BLOCK):
                 seen.decode(block)
-    except UnicodeError:  # UTF-16 without its mark, which is what the file was refused for
+    except (UnicodeError, EOFError, zlib.error, gzip.BadGzipFile):  # which is what the file was refused for
         return False
     return isinstance(seen.newlines, tuple)
 
