@@ -382,6 +382,28 @@ def survey(con: Backend, batch_dir: Path, tables: Iterable[str] = TABLES) -> lis
 
 
 def _survey(con: Backend, landed: LandedFile) -> FileSurvey:
+    try:
+        return _surveyed(con, landed)
+    except BatchRefused:
+        if landed.format != "csv" or not _mixes_line_ends(landed):
+            raise
+    # The engine takes one kind alone, not even another within quotes, as spreadsheets write it.
+    return _surveyed(con, _in_utf8(con, landed, one_line_end=True))
+
+
+def _mixes_line_ends(landed: LandedFile) -> bool:
+    decoder = codecs.getincrementaldecoder(_declared(landed).encoding)("replace")
+    seen = io.IncrementalNewlineDecoder(decoder, translate=False)
+    try:
+        with _opened(landed) as stream:
+            while block := stream.read(BLOCK):
+                seen.decode(block)
+    except (UnicodeError, EOFError, zlib.error, gzip.BadGzipFile):  # which is what the file was refused for
+        return False
+    return isinstance(seen.newlines, tuple)
+
+
+def _surveyed(con: Backend, landed: LandedFile) -> FileSurvey:
     name, delivered = landed.name, landed
     if landed.path.stat().st_size == 0:
         raise BatchRefused(f"{name}: the file is empty; a table without rows is [] or a header alone")
@@ -421,11 +443,12 @@ def _declared(landed: LandedFile) -> declaration.Declaration:
     return landed.declared or declaration.Declaration(landed.table)
 
 
-def _in_utf8(con: Backend, landed: LandedFile) -> LandedFile:
-    """The file as the engine reads it: one in another encoding is written anew, for as long as the engine is there."""
+def _in_utf8(con: Backend, landed: LandedFile, *, one_line_end: bool = False) -> LandedFile:
+    """The file as the engine reads it: one in another encoding, or where all lines are to end the same way, is written
+    anew, for as long as the engine is there."""
     declared = _declared(landed)
     encoding = declared.encoding
-    if landed.format != "csv" or encoding == "utf-8":
+    if landed.format != "csv" or (encoding == "utf-8" and not one_line_end):
         return landed
     ((scratch,),) = con.raw_sql("SELECT current_setting('temp_directory')").fetchall()
     if scratch in ("", UNCHOSEN):
@@ -435,7 +458,7 @@ def _in_utf8(con: Backend, landed: LandedFile) -> LandedFile:
     folder = tempfile.mkdtemp(prefix="aside-", dir=scratch)
     weakref.finalize(con, shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder) / "table.csv"
-    read, decoder = 0, codecs.getincrementaldecoder(encoding)()
+    read, decoder = 0, io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=one_line_end)
     with _opened(landed) as stream, path.open("w", encoding="utf-8", newline="") as out:
         while block := stream.read(BLOCK):
             try:

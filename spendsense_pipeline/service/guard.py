@@ -130,8 +130,10 @@ class Guard:
     def _headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         ancestors = self.ancestors if scope["path"].startswith("/me") else "'none'"
         policy = CONTENT_SECURITY.format(ancestors=ancestors)
-        own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-        return [*own, (b"content-security-policy", policy.encode())]
+        said = HEADERS | {"content-security-policy": policy}
+        if not scope["path"].startswith("/static/"):  # all else may be about a customer
+            said["cache-control"] = "no-store"
+        return [(name.encode(), value.encode()) for name, value in said.items()]
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route, method = _route(scope), scope["method"] if scope["method"] in METHODS else "other"

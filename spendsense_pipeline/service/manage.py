@@ -99,7 +99,7 @@ def add_token(service: Here, new: NewToken, caller: Admin) -> Response:
     """Make a token; the answer shows it this once."""
     with writing(service.engine) as session:
         made = credentials.add_token(session, now=service.now(), created_by=caller.name, **new.model_dump())
-    return answer(made, 201, {"cache-control": "no-store"})
+    return answer(made, 201)
 
 
 @router.post("/admin/tokens/revoke")

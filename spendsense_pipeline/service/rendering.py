@@ -39,7 +39,7 @@ def page(
         status=status,
         **shown,
     )
-    return HTMLResponse(text.encode(errors="replace"), status, {"cache-control": "no-store"})
+    return HTMLResponse(text.encode(errors="replace"), status)
 
 
 def moment(value: dt.datetime | None) -> str:

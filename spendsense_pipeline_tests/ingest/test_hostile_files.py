@@ -91,6 +91,16 @@ HOSTILE: dict[str, tuple[str, str | bytes, list[tuple[int, str | None, str]]]] =
     "a byte-order mark before a JSON array": ("transactions_json", b"\xef\xbb\xbf" + f"[{LINE}]".encode(), []),
     "a byte-order mark before a CSV header": ("transactions_csv", b"\xef\xbb\xbf" + (HEADER + GOOD).encode(), []),
     "Windows line ends": ("transactions_csv", (HEADER + GOOD).replace("\n", "\r\n"), []),
+    "Windows line ends from the middle on": (
+        "transactions_csv",
+        f"{HEADER}{GOOD}t2,a1,2026-02-01,x,x\r\nt3,a1,2026-02-01,1,y,\nt4,a1,2026-02-01,z,z\r\n",
+        [(2, "amount", "not_a_number"), (3, None, "unreadable_row"), (4, "amount", "not_a_number")],
+    ),
+    "a line end of another kind within quotes, packed": (
+        "transactions_csv_gz",
+        (HEADER + GOOD).replace("\n", "\r\n").replace("Cafe", '"Cafe\nat the corner"'),
+        [],
+    ),
     "blank lines": ("transactions_csv", f"{HEADER}\n{GOOD}\n\n", []),
     "a quote within a value": ("transactions_csv", HEADER + GOOD.replace("Cafe", '5" pipe and 6" pipe'), []),
     "a formula and HTML": ("transactions_csv", HEADER + GOOD.replace("Cafe", "=1+1<script>alert(1)</script>"), []),

@@ -193,6 +193,16 @@ def test_every_answer_carries_the_headers_that_browsers_go_by(place: Town) -> No
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
         assert ("frame-ancestors 'none'" in policy) is (path != "/me")
+        assert ("cache-control" in headers) is not path.startswith("/static")
+
+
+def test_no_answer_about_a_customer_is_kept_by_a_browser_or_a_proxy(place: Town) -> None:
+    place.released("mia")
+    program, person = place.token(), place.person("ada")
+    for path in ("/v1/customers/mia/consent", "/desk/queue", "/desk/changes?since=0", "/holds"):
+        answer = (program if path.startswith("/v1") else person).get(path)
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store"), path
+    assert program.get("/v1/customers/mia/feed").headers["cache-control"] == "private, no-cache"
 
 
 def test_log_lines_hold_no_customer_no_token_and_no_address(place: Town, caplog: pytest.LogCaptureFixture) -> None:
