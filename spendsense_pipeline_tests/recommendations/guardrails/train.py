@@ -1,7 +1,7 @@
 """How the weights that ``reader`` reads come about: a logistic regression on every labelled text that is not held out.
 
 ``python -m spendsense_pipeline_tests.recommendations.guardrails.train`` fits and writes ``reader.npz`` beside the
-package's other data (half a minute). With styles behind it, as in ``train ij``, it fits once without each of
+package's other data (a minute). With styles behind it, as in ``train ij``, it fits once without each of
 them instead and prints how all guardrails then do on that author's texts. It needs scikit-learn, which the test extra
 brings by way of fairlearn.
 """
