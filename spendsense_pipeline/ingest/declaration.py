@@ -45,6 +45,7 @@ _ALIKE = str.maketrans("\u2019\u00a0\u202f", "'  ")
 """An apostrophe and blanks that look like the plain ones: who declares one means whichever the file has."""
 _CURRENCY = "(?:[$€£]|EUR|USD|GBP|CHF)"
 _WRITTEN = (
+    (rf"^({_CURRENCY}?) ?[(]([^()]*)[)]( ?{_CURRENCY})?$", r"-\1\2\3"),
     (rf"^([+-]?) ?{_CURRENCY} ?([0-9.,+-].*)$", r"\1\2"),
     (rf"^(.*[0-9]) ?{_CURRENCY}$", r"\1"),
     (r"^([0-9][0-9., ']*?) ?-$", r"-\1"),
@@ -327,7 +328,7 @@ def _day(text: str, declared: Declaration, name: str) -> str:
 
 def _bare(text: str) -> str:
     """A number without its currency, its minus in front and its blanks plain, as no two numbers are written alike:
-    `−12,50 €`, `12,50-`, `-$1,250.00`."""
+    `−12,50 €`, `12,50-`, `-$1,250.00`, `($1,250.00)`."""
     bare = f"translate({text}, '\u2212\u2019\u00a0\u202f', '-''  ')"
     for written, plain in _WRITTEN:
         bare = f"regexp_replace({bare}, {literal(written)}, {literal(plain)})"
