@@ -49,7 +49,7 @@ def _occurrences(seen: Seen) -> pd.DataFrame:
     return streams.take(np.concatenate(found)).reset_index(drop=True).assign(due=np.concatenate(dates))
 
 
-def after_last(seen: Seen, places: Array, ahead: Array | int) -> Array:
+def after_last(seen: Seen, places: Array, ahead: int) -> Array:
     """The dates of streams, by place, so many dates after their last one."""
     s = seen.evidence.streams[places]
     slot = s["last_slot"] + ahead
