@@ -143,8 +143,8 @@ def bill_missing(seen: Seen) -> pd.DataFrame:
     late = (seen.newest[s["user"]] - s["expected"] >= MISSING_DAYS) & (seen.today - s["expected"] <= MISSED_AT_MOST)
     s = s[late]
     if len(s):
-        rows = seen.rows
-        rows = rows[(rows["amount"] < 0) & (rows["day"] > seen.today - 2 * MISSED_AT_MOST)]
+        rows = seen.rows("user", "payee", "day", "cents", "amount", days=2 * MISSED_AT_MOST, users=s["user"])
+        rows = rows[rows["amount"] < 0]
         pairs = s[["stream", "user", "payee", "expected", "last_amount"]].merge(
             rows[["user", "payee", "day", "cents"]], on="user", suffixes=("", "_paid")
         )

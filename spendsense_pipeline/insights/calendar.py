@@ -101,8 +101,8 @@ def paydays(seen: Seen) -> pd.DataFrame:
 
 
 def _paydays(seen: Seen) -> pd.DataFrame:
-    rows = seen.rows
-    rows = rows[rows["kind"].isin([KIND_PAYCHECK, KIND_BENEFIT]) & (rows["day"] > seen.today - PAY_DAYS)]
+    columns = ("user", "day", "amount", "kind", "payee", "merchant", "number")
+    rows = seen.rows(*columns, days=PAY_DAYS, kinds=[KIND_PAYCHECK, KIND_BENEFIT])
     rows = rows.sort_values(["user", "payee", "day"], kind="stable", ignore_index=True)
     apart = rows["day"].diff().to_numpy()
     same = (rows["user"].diff().to_numpy() == 0) & (rows["payee"].diff().to_numpy() == 0) & (apart <= 3)

@@ -50,8 +50,8 @@ def overdrawn(seen: Seen) -> pd.DataFrame:
 
 def fees_charged(seen: Seen) -> pd.DataFrame:
     """Penalty and service fees of 31 days, less what was given back."""
-    rows = seen.rows
-    rows = rows[(rows["day"] > seen.today - FEE_DAYS) & (rows["penalty"] | rows["service_fee"])]
+    rows = seen.rows("user", "day", "amount", "penalty", "service_fee", "number", days=FEE_DAYS)
+    rows = rows[rows["penalty"] | rows["service_fee"]]
     charged = rows[rows["amount"] < 0]
     of = rows.assign(net=-rows["amount"], penal=np.where(rows["penalty"], -rows["amount"], 0.0)).groupby("user")
     total, penal = of["net"].sum(), of["penal"].sum()
@@ -114,9 +114,8 @@ def thin_cushion(seen: Seen) -> pd.DataFrame:
 
 def _interest(seen: Seen) -> pd.DataFrame:
     """Rows of interest that the bank paid on checking and savings in the last 180 days."""
-    rows = seen.rows
-    on = rows["held_as"].isin([CHECKING, SAVINGS]) & (seen.today - rows["day"] < INTEREST_DAYS)
-    return rows[on & (rows["kind"] == KIND_INTEREST_EARNED)]
+    columns = ("user", "held_as", "day", "amount", "number")
+    return seen.rows(*columns, days=INTEREST_DAYS, kinds=[KIND_INTEREST_EARNED], held_as=[CHECKING, SAVINGS])
 
 
 def interest_earned(seen: Seen) -> pd.DataFrame:

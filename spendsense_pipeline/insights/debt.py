@@ -23,9 +23,10 @@ def past_due(seen: Seen) -> pd.DataFrame:
     """The overdue card or loan that owes the most at once, unless its minimum was paid after the figures' day."""
     o = seen.owed
     o = o[o["overdue"]]
-    since = seen.rows[seen.rows["amount"] > 0].merge(o[["user", "account", "stated"]], on=["user", "account"])
-    paid = since[since["day"] > since["stated"]].groupby(["user", "account"])["amount"].sum()
-    o = o[~(paid.reindex(pd.MultiIndex.from_frame(o[["user", "account"]])).to_numpy() >= o["minimum"])]
+    came = seen.rows("account", "day", "amount", users=o["user"])
+    since = came[came["amount"] > 0].merge(o[["account", "stated"]], on="account")
+    paid = since[since["day"] > since["stated"]].groupby("account")["amount"].sum()
+    o = o[~(o["account"].map(paid) >= o["minimum"])]
     checking = seen.balance_of(CHECKING)
     card = o["held_as"] == CREDIT_CARD
     due = o["due"].where(o["due"] >= 0)
@@ -139,8 +140,7 @@ def interest_paid(seen: Seen) -> pd.DataFrame:
 def balance_falling(seen: Seen) -> pd.DataFrame:
     """What all cards owe now against 90 days ago, by the rows in between."""
     cards = seen.balance_of(CREDIT_CARD)
-    rows = seen.rows
-    rows = rows[(rows["held_as"] == CREDIT_CARD) & (rows["day"] > seen.today - FALL_DAYS)]
+    rows = seen.rows("user", "amount", days=FALL_DAYS, held_as=[CREDIT_CARD])
     moved = rows.groupby("user")["amount"].sum().reindex(cards.index).fillna(0.0)
     long_enough = seen.began[cards.index] <= seen.today - FALL_DAYS
     now = cards["balance"]

@@ -38,8 +38,8 @@ def balance_forecast(seen: Seen) -> pd.DataFrame:
     users = checking.index.to_numpy()
     place = np.full(len(seen.users), -1)
     place[users] = np.arange(len(users))
-    rows = seen.rows
-    rows = rows[(rows["held_as"] == CHECKING) & (seen.today - rows["day"] < PAST) & (place[rows["user"]] >= 0)]
+    rows = seen.rows("user", "day", "amount", "kind", "payee", days=PAST, held_as=[CHECKING])
+    rows = rows[place[rows["user"]] >= 0]
     flow = _by_day(place[rows["user"]], seen.today - rows["day"].to_numpy(), rows["amount"].to_numpy(), len(users))
     coming = np.zeros((len(users), DAYS))
     _take_streams(seen, place, flow, coming)

@@ -34,6 +34,10 @@ LEAST_WINDFALL = 100.0  # US dollars
 
 
 def _waiting(seen: Seen) -> pd.DataFrame:
+    return seen.once("waiting", _late_or_gone)
+
+
+def _late_or_gone(seen: Seen) -> pd.DataFrame:
     """Payers by the calendar whose payday is past: ``payers``, ``expected`` and how long it is ``open`` to the newest
     row. They paid a fifth of all pay at least, and no more than half of theirs comes from others now: an employer under
     a new name did not stop paying."""
@@ -188,8 +192,8 @@ def _bonus(seen: Seen) -> pd.DataFrame:
 
 
 def _tax_refund(seen: Seen) -> pd.DataFrame:
-    rows = seen.rows
-    rows = rows[(rows["kind"] == KIND_OTHER_IN) & (seen.today - rows["day"] < WINDFALL_DAYS)]
+    columns = ("user", "day", "amount", "merchant", "label", "number")
+    rows = seen.rows(*columns, days=WINDFALL_DAYS, kinds=[KIND_OTHER_IN])
     labels = pd.Series(seen.labels(rows["label"]), index=rows.index, dtype="object")
     rows = rows[labels.isin(TAX_REFUNDS)]
     rows = rows[rows["amount"] >= LEAST_WINDFALL * seen.factor[rows["user"]]]

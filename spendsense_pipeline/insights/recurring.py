@@ -93,7 +93,8 @@ def new_recurring(seen: Seen) -> pd.DataFrame:
     s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] != INACTIVE) & (seen.today - s["first"] <= NEW_DAYS)]
     s = s[(s["first"] - seen.began[s["user"]] >= KNOWN_BEFORE) & (seen.today - s["last"] <= 31)]
     if len(s):
-        rows = seen.rows[seen.rows["payee"] >= 0].groupby(["user", "payee"])["day"].min()
+        rows = seen.rows("user", "payee", "day", users=s["user"])
+        rows = rows[rows["payee"].isin(s["payee"])].groupby(["user", "payee"])["day"].min()
         first_row = rows.reindex(pd.MultiIndex.from_frame(s[["user", "payee"]])).to_numpy()
         s = s[first_row >= s["first"] - TRIAL_DAYS]
     return pd.DataFrame(
@@ -123,10 +124,10 @@ def trial_became_paid(seen: Seen) -> pd.DataFrame:
     inside = s.assign(
         trial=-counted["amount"][whole - 1], trial_number=counted["number"][whole - 1], paid=counted["day"][whole]
     )[whole > s["first_hit"].to_numpy()]
-    rows = seen.rows
-    rows = rows[(rows["kind"] == KIND_OTHER_OUT) & (rows["day"] > seen.today - TRIAL_TOLD_DAYS - TRIAL_DAYS - 1)]
-    before = rows[["user", "payee", "day", "amount", "number"]].rename(columns={"number": "trial_number"})
-    beside = s.merge(before, on=["user", "payee"])
+    began = s[seen.today - s["first"] <= TRIAL_TOLD_DAYS]
+    columns, days = ("user", "payee", "day", "amount", "number"), TRIAL_TOLD_DAYS + TRIAL_DAYS + 1
+    before = seen.rows(*columns, days=days, kinds=[KIND_OTHER_OUT], users=began["user"])
+    beside = began.merge(before.rename(columns={"number": "trial_number"}), on=["user", "payee"])
     beside = beside[(beside["first"] > beside["day"]) & (beside["first"] - beside["day"] <= TRIAL_DAYS)]
     beside = beside.assign(trial=-beside["amount"], paid=beside["first"])
     found = pd.concat([inside, beside], ignore_index=True)
@@ -163,13 +164,11 @@ def _introductory(seen: Seen, s: pd.DataFrame) -> Array:
 
 def duplicate_charge(seen: Seen) -> pd.DataFrame:
     """Two charges of one payee within three days, equal to the cent: not a habit there, and not given back."""
-    rows = seen.rows
-    recent = rows[
-        (rows["kind"] == KIND_OTHER_OUT)
-        & (rows["payee"] >= 0)
-        & (rows["day"] > seen.today - DUPLICATE_TOLD_DAYS - DUPLICATE_DAYS)
-        & (rows["cents"] >= LEAST_DUPLICATE * 100 * seen.factor[rows["user"]])
-    ]
+    columns = ("user", "day", "cents", "kind", "payee", "merchant", "label", "number")
+    recent = seen.rows(*columns, days=DUPLICATE_TOLD_DAYS + DUPLICATE_DAYS, kinds=[KIND_OTHER_OUT])
+    large = recent["cents"] >= LEAST_DUPLICATE * 100 * seen.factor[recent["user"]]
+    recent = recent[large & (recent["payee"] >= 0)]
+    recent = recent[recent.duplicated(["user", "payee", "cents"], keep=False)]
     recent = recent.sort_values(["user", "payee", "cents", "day", "number"])
     keys = recent[["user", "payee", "cents"]].to_numpy()
     same = np.zeros(len(recent), bool)
@@ -185,7 +184,8 @@ def duplicate_charge(seen: Seen) -> pd.DataFrame:
     sent = labels.str.startswith(SENT) | (told & (TO_PERSON | SERVICE_PEER) != 0)
     second = second[~labels.str.startswith(HABITS) & ~(labels.str.startswith(TICKETS) & ~subscribed) & ~sent]
     if len(second):
-        there = rows[(rows["day"] > seen.today - HABIT_DAYS) & rows["user"].isin(second["user"])]
+        kinds, users = [KIND_OTHER_OUT, KIND_REFUND], second["user"]
+        there = seen.rows("user", "day", "cents", "kind", "payee", days=HABIT_DAYS, kinds=kinds, users=users)
         there = there.merge(second[["user", "payee"]].drop_duplicates(), on=["user", "payee"])
         out, back = there[there["kind"] == KIND_OTHER_OUT], there[there["kind"] == KIND_REFUND]
         second = second[~_habits(second, out)]

@@ -5,7 +5,7 @@ since 1970, money is positive = in. What does not belong here: any insight.
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -105,30 +105,52 @@ class Seen:
         return pd.DataFrame({"monthly": spent, "in_sight": in_sight})
 
     @cached_property
-    def rows(self) -> pd.DataFrame:
-        """Rows of the last 400 days that count: user, account, held_as, day, amount, cents, kind, payee, merchant
-        (numbers of texts), label (number of the category, -1), penalty, service_fee, number. By customer and day."""
+    def _in_view(self) -> tuple[Array, Array, Array, Array]:
+        """Of the rows of the last 400 days that count number, day, kind and account, by customer and day."""
         e, rows = self.evidence, self.evidence.rows
         chosen = np.flatnonzero((rows.day <= self.today) & (rows.day > self.today - ROW_DAYS))
-        read = rows_read(e.read[self.place][chosen])
-        counts = (read.kind >= 0) & self.there[e.held.user[rows.account[chosen]]]
-        chosen, read = chosen[counts], type(read)(*(each[counts] for each in read))
+        kind = rows_read(e.read[self.place][chosen]).kind
         account = rows.account[chosen]
-        said = self.said(chosen)
-        amount = rows.amount[chosen]
-        return pd.DataFrame(
-            {
-                "user": e.held.user[account],
-                "account": account,
-                "held_as": e.held.held_as[account],
-                "day": rows.day[chosen],
-                "amount": amount,
-                "cents": np.rint(np.abs(amount) * 100).astype("i8"),
-                **read._asdict(),
-                "label": e.said.label[said],
-                "number": chosen,
-            }
-        )
+        counts = (kind >= 0) & self.there[e.held.user][account]
+        chosen = chosen[counts]
+        return chosen, rows.day[chosen], kind[counts].astype("i1"), account[counts]
+
+    def rows(
+        self,
+        *columns: str,
+        days: int = ROW_DAYS,
+        kinds: Sequence[int] = (),
+        held_as: Sequence[int] = (),
+        users: npt.ArrayLike | None = None,
+    ) -> pd.DataFrame:
+        """Rows of so many days up to today that count, of these kinds, classes of accounts and customers, or of all:
+        ``columns`` of user, account, held_as, day, amount, cents, kind, payee, merchant (numbers of texts), label
+        (number of the category, -1), penalty, service_fee, number. By customer and day."""
+        number, day, kind, account = self._in_view
+        chosen = day > self.today - days
+        if kinds:
+            chosen &= np.isin(np.arange(128), kinds)[kind]
+        if held_as:
+            chosen &= np.isin(self.evidence.held.held_as, held_as)[account]
+        if users is not None:
+            chosen &= np.isin(self.evidence.held.user, users)[account]
+        return pd.DataFrame(self._columns(number[chosen], columns))
+
+    def _columns(self, number: Array, columns: Sequence[str]) -> dict[str, Array]:
+        e = self.evidence
+        account = e.rows.account[number]
+        read = rows_read(e.read[self.place][number])._asdict()
+        of: dict[str, Callable[[], Array]] = {
+            "user": lambda: e.held.user[account],
+            "account": lambda: account,
+            "held_as": lambda: e.held.held_as[account],
+            "day": lambda: e.rows.day[number],
+            "amount": lambda: e.rows.amount[number],
+            "cents": lambda: np.rint(np.abs(e.rows.amount[number]) * 100).astype("i8"),
+            "label": lambda: e.said.label[self.said(number)],
+            "number": lambda: number,
+        }
+        return {name: read[name] if name in read else of[name]() for name in columns}
 
     @cached_property
     def streams(self) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from spendsense_pipeline.features.meanings import (
     LOAN,
     SAVINGS,
 )
-from spendsense_pipeline.insights.seen import Seen, lists_of
+from spendsense_pipeline.insights.seen import Array, Seen, lists_of
 
 BLOCK = 30  # days
 BLOCKS = 5  # before the last one
@@ -56,17 +56,15 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
     groups = list(dict.fromkeys(GROUPS.values()))
     labels = seen.evidence.said.labels
     number = np.array([groups.index(name) if (name := _group(label)) else -1 for label in labels] + [-1], "i8")
-    rows = seen.rows
-    group = number[rows["label"].to_numpy()]
-    spent = rows["kind"].isin([KIND_OTHER_OUT, KIND_REFUND]) & ~rows["held_as"].isin([INVESTMENT, LOAN])
-    spent &= (rows["day"] > seen.today - BLOCK * (BLOCKS + 1)) & (group >= 0)
-    rows = rows.loc[spent, ["user", "day", "amount", "payee", "merchant", "number"]].assign(group=group[spent])
-    category, payee = _blocks(seen, rows, "group"), _blocks(seen, rows[rows["payee"] >= 0], "payee")
+    columns = ("user", "held_as", "day", "amount", "payee", "merchant", "label", "number")
+    rows = seen.rows(*columns, days=BLOCK * (BLOCKS + 1), kinds=[KIND_OTHER_OUT, KIND_REFUND])
+    rows["group"] = number[rows["label"].to_numpy()]
+    rows = rows[~rows["held_as"].isin([INVESTMENT, LOAN]) & (rows["group"] >= 0)]
+    category = _blocks(seen, rows, "group")
     by_category = category.set_index(["user", "group"])["difference"]
     category = category[_far_above(seen, category)]
-    payee = payee[
-        _far_above(seen, payee) & (payee["months"] >= MONTHS_AT_PAYEE) & ~payee["user"].isin(category["user"])
-    ]
+    payee = _blocks(seen, _much_of_late(seen, rows[~rows["user"].isin(category["user"])]), "payee")
+    payee = payee[_far_above(seen, payee) & (payee["months"] >= MONTHS_AT_PAYEE)]
     more = by_category.reindex(pd.MultiIndex.from_frame(payee[["user", "group"]])).to_numpy()
     payee = payee[more >= HALF * payee["difference"]]
     payee = payee.assign(payee=pd.Series(seen.names(payee["merchant"]), payee.index, dtype="object"), fact="payee")
@@ -88,8 +86,7 @@ def _blocks(seen: Seen, rows: pd.DataFrame, of: str) -> pd.DataFrame:
     """By customer and what (a column of numbers) the rows are of: the column, ``group``, ``merchant`` and
     ``payee_row`` of the newest row; ``amount`` of the last 30 days, ``amount_usual`` and ``most`` of the five such
     months before, in how many ``months`` of them there was any, and the ``difference`` to the usual."""
-    width = int(rows[of].max()) + 1 if len(rows) else 1
-    pairs, place = np.unique(rows["user"].to_numpy("i8") * width + rows[of].to_numpy("i8"), return_inverse=True)
+    pairs, place = _pairs(rows, of)
     block = (seen.today - rows["day"].to_numpy()) // BLOCK
     spent = np.bincount(place * (BLOCKS + 1) + block, -rows["amount"].to_numpy(), len(pairs) * (BLOCKS + 1))
     now, before = np.split(spent.reshape(len(pairs), BLOCKS + 1), [1], axis=1)
@@ -98,9 +95,9 @@ def _blocks(seen: Seen, rows: pd.DataFrame, of: str) -> pd.DataFrame:
     usual = np.median(before, axis=1)
     return pd.DataFrame(
         {
-            "user": pairs // width,
+            "user": rows["user"].to_numpy("i8")[last],
             "group": rows["group"].to_numpy()[last],
-            of: pairs % width,
+            of: rows[of].to_numpy("i8")[last],
             "merchant": rows["merchant"].to_numpy()[last],
             "payee_row": rows["number"].to_numpy()[last],
             "amount": now[:, 0],
@@ -110,6 +107,25 @@ def _blocks(seen: Seen, rows: pd.DataFrame, of: str) -> pd.DataFrame:
             "difference": now[:, 0] - usual,
         }
     )
+
+
+def _pairs(rows: pd.DataFrame, of: str) -> tuple[Array, Array]:
+    """The distinct pairs of customer and ``of``, ascending, as numbers, and by row the place of its own."""
+    width = int(rows[of].max()) + 1 if len(rows) else 1
+    place, pairs = pd.factorize(rows["user"].to_numpy("i8") * width + rows[of].to_numpy("i8"))
+    order = np.argsort(pairs)
+    rank = np.empty(len(pairs), "i8")
+    rank[order] = np.arange(len(pairs))
+    return pairs[order], rank[place]
+
+
+def _much_of_late(seen: Seen, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of payees at whom so much was spent in the last 30 days as can stand out, and more often than once."""
+    rows = rows[rows["payee"] >= 0]
+    pairs, place = _pairs(rows, "payee")
+    late = (seen.today - rows["day"] < BLOCK).to_numpy()
+    spent = np.bincount(place[late], -rows["amount"].to_numpy()[late], len(pairs))
+    return rows[(spent[place] >= ABOVE_BY * seen.factor[rows["user"]]) & (np.bincount(place)[place] > MONTHS_AT_PAYEE)]
 
 
 def _far_above(seen: Seen, blocks: pd.DataFrame) -> pd.Series:
@@ -154,9 +170,6 @@ def spending_above_income(seen: Seen) -> pd.DataFrame:
     What lies in checking and savings, less what cards owe, must have gone down by half of that at least: where it did
     not, money came in that is no regular income.
     """
-    rows = seen.rows[["user", "amount"]]
-    rows = rows[(seen.today - seen.rows["day"] < DAYS) & seen.rows["held_as"].isin([CHECKING, SAVINGS, CREDIT_CARD])]
-    moved = rows.groupby("user")["amount"].sum()
     long = seen.long
     income, spent = long["regular_income"], long["avg_monthly_expenses"]
     short = spent - income
@@ -165,8 +178,10 @@ def spending_above_income(seen: Seen) -> pd.DataFrame:
         & (short >= LEAST_SHORT * seen.factor[long.index])
         & (income > 0)
         & (long["history_days"] >= HALF_YEAR)
-        & (-moved.reindex(long.index).fillna(0.0) >= HALF * DAYS / 30 * short)
     ]
+    moved = seen.rows("user", "amount", days=DAYS, held_as=[CHECKING, SAVINGS, CREDIT_CARD], users=users)
+    gone = -moved.groupby("user")["amount"].sum().reindex(users).fillna(0.0)
+    users = users[gone >= HALF * DAYS / 30 * short[users]]
     return pd.DataFrame(
         {
             "user": users,
@@ -186,9 +201,8 @@ def card_not_linked(seen: Seen) -> pd.DataFrame:
     short = seen.short
     paid = short["unlinked_card_payments"]
     users = short.index[(short["unlinked_cards"] > 0) & (paid > 0)]
-    rows = seen.rows
-    rows = rows[(rows["kind"] == KIND_CARD_PAYMENT) & (rows["amount"] < 0) & (seen.today - rows["day"] < BLOCK)]
-    of = rows.groupby("user")
+    rows = seen.rows("user", "day", "amount", days=BLOCK, kinds=[KIND_CARD_PAYMENT])
+    of = rows[rows["amount"] < 0].groupby("user")
     # Which payment went to which card is known where all of them went to cards that are not linked.
     alone = (of["amount"].sum().reindex(users) + paid[users]).abs() < 0.005
     return pd.DataFrame(
@@ -209,8 +223,7 @@ def cash_withdrawals(seen: Seen) -> pd.DataFrame:
     was spent is not known."""
     short = seen.short
     short = short[short["unlinked_card_payments"].fillna(0.0) == 0]
-    rows = seen.rows
-    rows = rows[(rows["kind"] == KIND_CASH_WITHDRAWAL) & (seen.today - rows["day"] < BLOCK)]
+    rows = seen.rows("user", "day", "amount", "number", days=BLOCK, kinds=[KIND_CASH_WITHDRAWAL])
     of = rows.groupby("user")
     cash = -of["amount"].sum()
     spent = short["total_spend"].reindex(cash.index)
