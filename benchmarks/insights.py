@@ -465,22 +465,21 @@ def forecast(tables: dict[str, pa.Table], as_of: dt.date = AS_OF) -> dict[str, f
     for place, today in enumerate(days):
         seen = Seen(evidence, place, signals)
         made = balance_forecast(seen)
-        if made.empty:
+        if not len(made.user):
             continue
         coming = np.zeros((len(evidence.users), DAYS))
         soon = checking & (rows.day > today) & (rows.day <= today + DAYS)
         np.add.at(coming, (user[soon], rows.day[soon] - today - 1), rows.amount[soon])
-        who = made["user"].to_numpy()
-        actual = made["balance"].to_numpy()[:, None] + np.cumsum(coming[who], axis=1)
-        low, high = (np.stack(made[name].to_list()) for name in ("low", "high"))
-        known = ~np.isnan(low).any(axis=1) & (evidence.figures[-1]["last_day"][who] >= today + 25)
-        inside = ((actual >= low) & (actual <= high))[known]
+        who = made.user
+        actual = made.balance[:, None] + np.cumsum(coming[who], axis=1)
+        known = ~np.isnan(made.low).any(axis=1) & (evidence.figures[-1]["last_day"][who] >= today + 25)
+        inside = ((actual >= made.low) & (actual <= made.high))[known]
         counts["inside"] += int(inside.sum())
         counts["balances"] += inside.size
         places = {one: at for at, one in enumerate(who)}
         for row in low_balance_ahead(seen, made).to_dict("records"):
             at = places[row["user"]]
-            payday = made["next_payday"].iloc[at]
+            payday = made.next_payday[at]
             until = payday - today if payday > 0 else 15
             if known[at] and until > 1:
                 counts["warned"] += 1

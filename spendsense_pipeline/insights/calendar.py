@@ -20,7 +20,7 @@ MOST_AHEAD = 6  # occurrences of a weekly stream in so many days
 LATE_DAYS = 5  # past its date after which a payment is missing, and no longer expected
 PAY_DAYS = 190  # evidence for who pays when
 GAPS = 3  # between the last four paydays, that must be alike
-PAYER = ["user", "payee"]
+SPLIT_DAYS = 3  # between the parts of one payday
 OF_PERIOD = 5  # gaps, of which the period is the median
 SHARE_OFF = 0.2  # of the period: weekends, holidays and months of 28 days
 PERIODS = (5.0, 35.0)  # days, from weekly to monthly
@@ -95,24 +95,27 @@ def expected_dates(seen: Seen, days: int = 30) -> list[dict[str, Any]]:
 
 
 def paydays(seen: Seen) -> pd.DataFrame:
-    """Days on which pay or a benefit came in the last 190 days: user, day, amount, payee, merchant, number, kind; the
-    parts of one payer within three days are one, ``parts`` counts them, and the largest came on the ``main`` day."""
+    """Days on which pay or a benefit came in the last 190 days, by ``payer`` (a number of customer and payee) and day:
+    user, day, amount, payee, merchant, number, kind; the parts of one payer within three days are one, ``parts`` counts
+    them, and the largest came on the ``main`` day."""
     return seen.once("paydays", _paydays)
 
 
 def _paydays(seen: Seen) -> pd.DataFrame:
     columns = ("user", "day", "amount", "kind", "payee", "merchant", "number")
     rows = seen.rows(*columns, days=PAY_DAYS, kinds=[KIND_PAYCHECK, KIND_BENEFIT])
-    rows = rows.sort_values(["user", "payee", "day"], kind="stable", ignore_index=True)
-    apart = rows["day"].diff().to_numpy()
-    same = (rows["user"].diff().to_numpy() == 0) & (rows["payee"].diff().to_numpy() == 0) & (apart <= 3)
-    group = np.cumsum(~same)
-    of = rows.groupby(group, sort=False)
-    found = of.agg(
-        user=("user", "first"), day=("day", "first"), amount=("amount", "sum"), payee=("payee", "first"),
-        merchant=("merchant", "first"), number=("number", "last"), kind=("kind", "first"), parts=("day", "size"),
-    )  # fmt: skip
-    return found.assign(main=rows["day"][of["amount"].idxmax()].to_numpy()).reset_index(drop=True)
+    rows = rows.take(np.lexsort((rows["day"], rows["payee"], rows["user"])))
+    user, payee, day, amount = (rows[name].to_numpy() for name in ("user", "payee", "day", "amount"))
+    payer = np.append(True, (np.diff(user) != 0) | (np.diff(payee) != 0))[: len(rows)]
+    begins = np.flatnonzero(payer | (np.diff(day, prepend=0) > SPLIT_DAYS))
+    parts = np.diff(np.append(begins, len(rows)))
+    group = np.repeat(np.arange(len(begins)), parts)
+    largest = np.lexsort((-amount, group))[begins]
+    found = rows.take(begins)
+    return found.assign(
+        payer=np.cumsum(payer)[begins], amount=np.bincount(group, amount), number=rows["number"].to_numpy()[begins + parts - 1],
+        parts=parts, main=day[largest],
+    ).reset_index(drop=True)  # fmt: skip
 
 
 def payers(seen: Seen) -> pd.DataFrame:
@@ -135,33 +138,44 @@ def rhythm(seen: Seen) -> pd.DataFrame:
 def _rhythm(seen: Seen) -> pd.DataFrame:
     days = paydays(seen)
     days = _gaps(days.assign(day=days["main"]))  # a bonus may have come just before
-    beside = (days["gap"] + days.groupby(PAYER)["gap"].shift(-1) - days["period"]).abs() <= days["off"]
-    return _gaps(days[~beside])
+    after = np.append(days["gap"].to_numpy()[1:], np.nan)[: len(days)]  # of the next payer: none
+    beside = (days["gap"] + after - days["period"]).abs() <= days["off"]
+    return _gaps(days[~beside].reset_index(drop=True))
 
 
 def _payers(seen: Seen) -> pd.DataFrame:
     days = rhythm(seen)
-    recent = days[days["from_end"] < GAPS]
-    alike = (recent["gap"] - recent["period"]).abs() <= recent["off"]
-    double = (recent["gap"] - 2 * recent["period"]).abs() <= recent["off"]
-    told = recent.assign(alike=alike, double=double).groupby(PAYER)[["alike", "double"]].sum()
-    of = days.groupby(PAYER)
-    found = pd.DataFrame(
-        {
-            "last": of["day"].last(), "amount": of["amount"].median(), "merchant": of["merchant"].last(),
-            "number": of["number"].last(), "period": of["period"].last(),
-        }
-    )  # fmt: skip
+    recent = days["from_end"] < GAPS
+    alike = recent & ((days["gap"] - days["period"]).abs() <= days["off"])
+    double = recent & ((days["gap"] - 2 * days["period"]).abs() <= days["off"])
+    of = days.assign(alike=alike, double=double).groupby("payer")
+    told, amount = of[["alike", "double"]].sum(), of["amount"].median()
     by_calendar = (told.sum(axis=1) == GAPS) & (told["double"] <= 1)
-    return found[by_calendar & found["period"].between(*PERIODS)].reset_index()
+    last = days[days["from_end"] == 0].set_index("payer")
+    last = last.assign(amount=amount, last=last["day"])[by_calendar & last["period"].between(*PERIODS)]
+    return last[["user", "payee", "last", "amount", "merchant", "number", "period"]].reset_index(drop=True)
 
 
 def _gaps(days: pd.DataFrame) -> pd.DataFrame:
-    of = days.groupby(PAYER)
-    days = days.assign(gap=of["day"].diff(), from_end=of.cumcount(ascending=False))
-    period = days[days["from_end"] < OF_PERIOD].groupby(PAYER)["gap"].median().rename("period")
-    days = days.drop(columns="period", errors="ignore").join(period, on=PAYER)
-    return days.assign(off=(SHARE_OFF * days["period"]).clip(lower=2.0))
+    """Paydays, by payer and day, with ``gap``, ``from_end``, ``period`` and ``off``."""
+    payer, day = days["payer"].to_numpy(), days["day"].to_numpy()
+    first = np.diff(payer, prepend=-1) != 0
+    begins = np.flatnonzero(first)
+    times = np.diff(np.append(begins, len(days)))
+    ends = np.repeat(begins + times, times)
+    gap = np.where(first, np.nan, np.diff(day, prepend=0))
+    latest = (begins + times)[:, None] - np.arange(1, OF_PERIOD + 1)
+    of_payer = np.where(latest >= begins[:, None], gap[np.maximum(latest, 0)], np.nan)
+    period = np.repeat(_median(of_payer), times)
+    off = np.maximum(SHARE_OFF * period, 2.0)
+    return days.assign(gap=gap, from_end=ends - 1 - np.arange(len(days)), period=period, off=off)
+
+
+def _median(values: Array) -> Array:
+    """By row the median of what is known; NaN where nothing is."""
+    ordered, known = np.sort(values, axis=1), (~np.isnan(values)).sum(axis=1)
+    at = np.arange(len(values))
+    return np.asarray(ordered[at, np.maximum(known - 1, 0) // 2] + ordered[at, known // 2]) / 2
 
 
 def next_paydays(seen: Seen) -> pd.DataFrame:

@@ -5,7 +5,7 @@ weekday. The interval is what the same forecast missed by on the customer's past
 percentile of the past sums of what was not expected. What does not belong here: what is said of it.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,16 +31,29 @@ RHYTHM = 3  # gaps in a row, to expect another payment of the same kind
 OFF_RHYTHM = 0.15
 
 
-def balance_forecast(seen: Seen) -> pd.DataFrame:
-    """By customer with a known checking balance: ``balance``, ``balance_day``, ``next_payday`` (-1 unknown), and arrays
-    of 30 days ``expected``, ``low``, ``high``. Without 56 days of history low and high are NaN."""
+class Forecast(NamedTuple):
+    """By customer with a known checking balance, in one order: ``balance``, ``balance_day``, ``next_payday`` (-1
+    unknown); and by customer and day ahead ``expected``, ``low`` and ``high``, the last two NaN without 56 days of
+    history."""
+
+    user: Array
+    balance: Array
+    balance_day: Array
+    next_payday: Array
+    expected: Array
+    low: Array
+    high: Array
+
+
+def balance_forecast(seen: Seen) -> Forecast:
+    """The checking balance of the 30 days after ``seen.today``."""
     checking = seen.balance_of(CHECKING)
     users = checking.index.to_numpy()
     place = np.full(len(seen.users), -1)
     place[users] = np.arange(len(users))
-    rows = seen.rows("user", "day", "amount", "kind", "payee", days=PAST, held_as=[CHECKING])
-    rows = rows[place[rows["user"]] >= 0]
-    flow = _by_day(place[rows["user"]], seen.today - rows["day"].to_numpy(), rows["amount"].to_numpy(), len(users))
+    rows = seen.rows("user", "day", "amount", "kind", "payee", days=PAST, held_as=[CHECKING], users=users)
+    at = place[rows["user"]] * PAST + seen.today - rows["day"].to_numpy()
+    flow = np.bincount(at, rows["amount"].to_numpy(), len(users) * PAST).reshape(len(users), PAST)
     coming = np.zeros((len(users), DAYS))
     _take_streams(seen, place, flow, coming)
     _take_rhythms(seen, rows, place, flow, coming)
@@ -52,68 +65,55 @@ def balance_forecast(seen: Seen) -> pd.DataFrame:
     early, late = _a_day_off(np.minimum(coming, 0)), _a_day_off(np.maximum(coming, 0))
     low, high = low + early[0] + late[1], high + early[1] + late[0]
     payday = next_paydays(seen)["expected"].reindex(users)
-    return pd.DataFrame(
-        {
-            "user": users,
-            "balance": checking["balance"].to_numpy(),
-            "balance_day": checking["balance_day"].to_numpy(),
-            "next_payday": payday.where(payday > seen.today).fillna(-1).astype("i8").to_numpy(),
-            "expected": list(expected),
-            "low": list(expected + low),
-            "high": list(expected + high),
-        }
-    )
-
-
-def _by_day(place: Array, age: Array, amount: Array, users: int) -> Array:
-    return np.bincount(place * PAST + age, amount, users * PAST).reshape(users, PAST)
+    payday = payday.where(payday > seen.today).fillna(-1).astype("i8").to_numpy()
+    balance, balance_day = checking["balance"].to_numpy(), checking["balance_day"].to_numpy()
+    return Forecast(users, balance, balance_day, payday, expected, expected + low, expected + high)
 
 
 def _take_streams(seen: Seen, place: Array, flow: Array, coming: Array) -> None:
     """Move what streams explain out of the past flow, and what they bring into the coming days."""
     s = seen.streams
-    s = s[(s["held_as"] == CHECKING) & (s["status"] == MATURE) & (place[s["user"]] >= 0)]
+    mine = ((s["held_as"] == CHECKING) & (s["status"] == MATURE)).to_numpy() & (place[s["user"]] >= 0)
+    user, first, hits, fixed, last, typical = (
+        s[name].to_numpy()[mine] for name in ("user", "first_hit", "occurrences", "fixed", "last_amount", "typical")
+    )
     counted = seen.evidence.counted
-    hits = s["occurrences"].to_numpy()
-    at = np.repeat(s["first_hit"].to_numpy() - np.append(0, np.cumsum(hits)[:-1]), hits) + np.arange(hits.sum())
-    of = np.repeat(np.arange(len(s)), hits)
-    usual = np.where(s["fixed"], s["last_amount"], s["typical"])
+    of = np.repeat(np.arange(len(user)), hits)
+    at = np.arange(len(of)) + np.repeat(first - np.append(0, np.cumsum(hits)[:-1]), hits)
     age = seen.today - counted["day"][at]
     known = (age < PAST) & (age >= 0)
-    amount = counted["amount"][at]
+    of, at, age = of[known], at[known], age[known]
     # A hit is as expected but for what it differs from the usual one; an old price was expected as the old price.
-    taken = np.where(s["fixed"].to_numpy()[of], amount, usual[of])
-    np.subtract.at(flow, (place[s["user"].to_numpy()][of[known]], age[known]), taken[known])
+    taken = np.where(fixed[of], counted["amount"][at], np.where(fixed, last, typical)[of])
+    np.subtract.at(flow.reshape(-1), place[user[of]] * PAST + age, taken)
     due = occurrences(seen, DAYS)
     due = due[(due["held_as"] == CHECKING) & (place[due["user"]] >= 0)]
     usual = np.where(due["fixed"], due["last_amount"], due["typical"])
-    np.add.at(coming, (place[due["user"]], due["due"].to_numpy() - seen.today - 1), usual)
+    np.add.at(coming.reshape(-1), place[due["user"]] * DAYS + due["due"].to_numpy() - seen.today - 1, usual)
 
 
 def _take_rhythms(seen: Seen, rows: pd.DataFrame, place: Array, flow: Array, coming: Array) -> None:
     """The same for card payments and own transfers whose last gaps are alike."""
     rows = rows[rows["kind"].isin([KIND_CARD_PAYMENT, KIND_OWN_TRANSFER])]
-    if not len(rows):
-        return
-    rows = rows.assign(inflow=rows["amount"] > 0).sort_values(["user", "kind", "inflow", "payee", "day"])
-    group = rows.groupby(["user", "kind", "inflow", "payee"], sort=False)
-    from_end = group.cumcount(ascending=False)
-    gaps = rows.assign(gap=group["day"].diff())[from_end < RHYTHM]
-    of = gaps.groupby(["user", "kind", "inflow", "payee"], sort=False)
-    found = of.agg(
-        least=("gap", "min"), most=("gap", "max"), gap=("gap", "median"), number=("gap", "count"),
-        last=("day", "max"), amount=("amount", "median"),
-    ).reset_index()  # fmt: skip
-    alike = (found["number"] == RHYTHM) & (found["gap"] >= 6) & (found["gap"] <= 35)
-    alike &= found["most"] - found["least"] <= np.maximum(2 * OFF_RHYTHM * found["gap"], 2)
-    alike &= seen.newest[found["user"]] - found["last"] <= 1.5 * found["gap"]
-    found = found[alike]
+    user, kind, payee, day, amount = (rows[name].to_numpy() for name in ("user", "kind", "payee", "day", "amount"))
+    order = np.lexsort((day, payee, amount > 0, kind, user))
+    user, day, amount = user[order], day[order], amount[order]
+    keys = np.stack([user, kind[order], amount > 0, payee[order]])
+    begins = np.flatnonzero(np.append(True, (keys[:, 1:] != keys[:, :-1]).any(axis=0))[: len(order)])
+    times = np.diff(np.append(begins, len(order)))
+    begins, times = begins[times > RHYTHM], times[times > RHYTHM]
+    latest = (begins + times)[:, None] - np.arange(1, RHYTHM + 2)
+    last, gaps = day[latest[:, 0]], np.sort(day[latest[:, :-1]] - day[latest[:, 1:]], axis=1)
+    gap, usual = np.median(gaps, axis=1), np.median(amount[latest[:, :-1]], axis=1)
+    alike = (gap >= 6) & (gap <= 35) & (gaps[:, -1] - gaps[:, 0] <= np.maximum(2 * OFF_RHYTHM * gap, 2))
+    alike &= seen.newest[user[begins]] - last <= 1.5 * gap
+    begins, times, last, gap, usual = begins[alike], times[alike], last[alike], gap[alike], usual[alike]
     for ahead in range(1, 6):
-        due = (found["last"] + np.rint(ahead * found["gap"])).to_numpy().astype("i8") - seen.today - 1
+        due = last + np.rint(ahead * gap).astype("i8") - seen.today - 1
         soon = (due >= 0) & (due < DAYS)
-        np.add.at(coming, (place[found["user"]][soon], due[soon]), found["amount"].to_numpy()[soon])
-    past = rows.merge(found[["user", "kind", "inflow", "payee", "amount"]], on=["user", "kind", "inflow", "payee"])
-    np.subtract.at(flow, (place[past["user"]], seen.today - past["day"].to_numpy()), past["amount_y"].to_numpy())
+        np.add.at(coming.reshape(-1), place[user[begins[soon]]] * DAYS + due[soon], usual[soon])
+    at = np.arange(times.sum()) + np.repeat(begins - np.append(0, np.cumsum(times)[:-1]), times)
+    np.subtract.at(flow.reshape(-1), place[user[at]] * PAST + seen.today - day[at], np.repeat(usual, times))
 
 
 def _usual(flow: Array, history: Array, today: int) -> Array:
@@ -153,9 +153,9 @@ def _a_day_off(coming: Array) -> tuple[Array, Array]:
 
 
 def _tails(past: Array) -> tuple[Array, Array]:
-    at = [int(LOW * (past.shape[1] - 1)), int(np.ceil(HIGH * (past.shape[1] - 1)))]
-    ordered = np.partition(past, at, axis=1)
-    return ordered[:, at[0]], ordered[:, at[1]]
+    ordered = np.sort(past, axis=1)  # several times faster than a partition: numpy sorts with vector instructions
+    most = past.shape[1] - 1
+    return ordered[:, int(LOW * most)], ordered[:, int(np.ceil(HIGH * most))]
 
 
 def _between(at_horizons: Array) -> Array:
@@ -168,35 +168,30 @@ def _between(at_horizons: Array) -> Array:
     return np.asarray(at_horizons[:, before] * (1 - share) + at_horizons[:, after] * share)
 
 
-def low_balance_ahead(seen: Seen, forecast: pd.DataFrame) -> pd.DataFrame:
+def low_balance_ahead(seen: Seen, forecast: Forecast) -> pd.DataFrame:
     """Customers of whom even half above the upper end falls below zero before the next payday: nine in ten will be
     short. Three days before payday it may have come.
 
     Without a known payday the next 14 days are looked at. Whoever is overdrawn already is told that instead.
     """
-    if not len(forecast):
-        return forecast.assign(key="", happened=0, expires=0)[["user", "key", "happened", "expires"]]
-    high, expected = np.stack(forecast["high"].to_list()), np.stack(forecast["expected"].to_list())
     days = np.arange(1, DAYS + 1)[None, :]
-    payday = forecast["next_payday"].to_numpy()
+    payday, expected = forecast.next_payday, forecast.expected
     until = np.where(payday > 0, payday - seen.today, 15)
     before = days < np.where(payday > 0, until - EARLY, until)[:, None]
-    short = (expected + SURE * (high - expected) < 0) & before
-    chosen = short.any(axis=1) & (forecast["balance"].to_numpy() >= 0)
-    first = short.argmax(axis=1)
-    lowest = np.where(before, expected, np.inf).min(axis=1)
-    f = forecast[chosen]
+    short = (expected + SURE * (forecast.high - expected) < 0) & before
+    chosen = short.any(axis=1) & (forecast.balance >= 0)
+    first, payday = 1 + short.argmax(axis=1)[chosen], payday[chosen]
     return pd.DataFrame(
         {
-            "user": f["user"],
-            "key": np.where(payday[chosen] > 0, payday[chosen], (seen.today + first[chosen]) // 14),
-            "happened": seen.today + 1 + first[chosen],
-            "expires": seen.today + 1 + first[chosen],
-            "checking_balance": f["balance"],
-            "balance_on": f["balance_day"],
-            "low_amount": -lowest[chosen],
-            "low_on": seen.today + 1 + first[chosen],
-            "days_until": 1 + first[chosen],
-            "next_payday": f["next_payday"].where(f["next_payday"] > 0),
+            "user": forecast.user[chosen],
+            "key": np.where(payday > 0, payday, (seen.today + first - 1) // 14),
+            "happened": seen.today + first,
+            "expires": seen.today + first,
+            "checking_balance": forecast.balance[chosen],
+            "balance_on": forecast.balance_day[chosen],
+            "low_amount": -np.where(before, expected, np.inf)[chosen].min(axis=1),
+            "low_on": seen.today + first,
+            "days_until": first,
+            "next_payday": np.where(payday > 0, payday, np.nan),
         }
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.features.meanings import KIND_OTHER_IN, KIND_PAYCHECK, SAYS_BONUS
-from spendsense_pipeline.insights.calendar import after_last, paydays, payers, rhythm
+from spendsense_pipeline.insights.calendar import SPLIT_DAYS, after_last, paydays, payers, rhythm
 from spendsense_pipeline.insights.seen import Array, Seen
 
 LATE_DAYS = 4
@@ -24,7 +24,6 @@ BONUS = 2.0
 MOST_BONUSES = 2  # of a payer in 190 days
 BETWEEN = 0.65  # of the period: a payday so soon after another is not moved by a weekend
 OFF_DAYS = 3
-SPLIT_DAYS = 3  # between the parts of one payday
 BIWEEKLY_DAYS = 14
 MONTHLY = 28.5  # days of a period from which on pay goes by the month
 WINDFALL_DAYS = 21
@@ -45,7 +44,7 @@ def _late_or_gone(seen: Seen) -> pd.DataFrame:
     pay = pay.assign(expected=_next(seen, pay), open=seen.newest[pay["user"]] - pay["last"])
     pay = pay.assign(past=seen.newest[pay["user"]] - pay["expected"])
     pay = pay[pay["past"] >= LATE_DAYS].reset_index(drop=True)
-    days = days.assign(first=days.groupby(["user", "payee"])["day"].transform("min"))
+    days = days.assign(first=days.groupby("payer")["day"].transform("first"))
     both = pay.reset_index().merge(days[["user", "day", "amount", "first"]], on="user", suffixes=("", "_any"))
     ago = both["last"] - both["day"]
     since = both[ago < 0].groupby("index")["amount_any"].sum().reindex(pay.index).fillna(0.0) / pay["open"]
@@ -108,49 +107,46 @@ def _missed(seen: Seen, pay: pd.DataFrame, lasts: int) -> pd.DataFrame:
 def income_changed(seen: Seen) -> pd.DataFrame:
     """The last two paydays of a payer a fifth or more above, or below, the steady ones before."""
     days = paydays(seen)
-    days = days[days["kind"] == KIND_PAYCHECK].sort_values(["user", "payee", "day"])
-    from_end = days.groupby(["user", "payee"]).cumcount(ascending=False)
-    before = days[from_end >= 2].groupby(["user", "payee"])["amount"]
-    usual = before.median()
-    spread = _spread(days[from_end >= 2])
-    last = days[from_end == 0].set_index(["user", "payee"])
-    former = days[from_end == 1].set_index(["user", "payee"])
-    found = pd.DataFrame(
-        {
-            "usual": usual, "spread": spread, "count": before.size(), "now": last["amount"],
-            "former": former["amount"], "day": former["day"], "last": last["day"], "number": last["number"],
-            "merchant": last["merchant"],
-        }
-    ).dropna()  # fmt: skip
+    days = days[days["kind"] == KIND_PAYCHECK]
+    from_end = days.groupby("payer").cumcount(ascending=False)
+    last, former = (days[from_end == back].set_index("payer") for back in (0, 1))
+    told = last.index[seen.today - last["day"] < CHANGED_DAYS]
+    days = days[(from_end >= 2) & days["payer"].isin(told)]
+    before = days.groupby("payer")["amount"]
+    found = pd.DataFrame({"usual": before.median(), "spread": _spread(days), "count": before.size()})
+    last, former = last.loc[found.index], former.loc[found.index]
+    found = found.assign(
+        user=last["user"], now=last["amount"], former=former["amount"], day=former["day"], last=last["day"],
+        number=last["number"], merchant=last["merchant"],
+    )  # fmt: skip
     steady = (found["count"] >= LEAST_BEFORE) & (found["spread"] <= STEADY * found["usual"])
     up = found[["now", "former"]].min(axis=1) >= (1 + CHANGED) * found["usual"]
     down = found[["now", "former"]].max(axis=1) <= (1 - CHANGED) * found["usual"]
-    found = found[steady & (up | down) & (seen.today - found["last"] < CHANGED_DAYS)].reset_index()
+    found = found[steady & (up | down)].reset_index(drop=True)
     difference = found["now"] - found["usual"]
     return pd.DataFrame(
         {
             "user": found["user"],
-            "key": found["day"].astype("i8"),
-            "happened": found["day"].astype("i8"),
-            "expires": found["last"].astype("i8") + CHANGED_DAYS,
-            "payee": seen.names(found["merchant"].astype("i8")),
+            "key": found["day"],
+            "happened": found["day"],
+            "expires": found["last"] + CHANGED_DAYS,
+            "payee": seen.names(found["merchant"]),
             "amount_before": found["usual"],
             "amount": found["now"],
             "difference": difference.abs(),
             "change_percent": difference.abs() / found["usual"],
-            "since_on": found["day"].astype("i8"),
+            "since_on": found["day"],
             "fact": np.where(difference > 0, "up", "down"),
             "weight": difference.abs(),
-            "at_row": found["number"].astype("i8"),
+            "at_row": found["number"],
         }
     )
 
 
 def _spread(days: pd.DataFrame) -> pd.Series:
-    """By customer and payer the median distance of amounts from their median."""
-    keys = [days["user"], days["payee"]]
-    apart = (days["amount"] - days.groupby(["user", "payee"])["amount"].transform("median")).abs()
-    return apart.groupby(keys).median()
+    """By payer the median distance of amounts from their median."""
+    apart = (days["amount"] - days.groupby("payer")["amount"].transform("median")).abs()
+    return apart.groupby(days["payer"]).median()
 
 
 def windfall(seen: Seen) -> pd.DataFrame:
@@ -164,17 +160,19 @@ def _bonus(seen: Seen) -> pd.DataFrame:
     how it pays."""
     days = paydays(seen)
     days = days[days["kind"] == KIND_PAYCHECK]
-    of = days.groupby(["user", "payee"])
+    # Whoever paid nothing for so long has nothing to tell.
+    days = days[days["payer"].isin(days.loc[seen.today - days["day"] < WINDFALL_DAYS, "payer"])]
+    of = days.groupby("payer")
     days = days.assign(
         usual=of["amount"].transform("median"), count=of["day"].transform("size"),
         parts_usual=of["parts"].transform("median"),
-        gap=of["day"].diff(), period=of["day"].diff().groupby([days["user"], days["payee"]]).transform("median"),
+        gap=of["day"].diff(), period=of["day"].diff().groupby(days["payer"]).transform("median"),
     )  # fmt: skip
-    spread = days.join(_spread(days).rename("spread"), on=["user", "payee"])["spread"]
+    spread = days["payer"].map(_spread(days))
     steady = (spread <= STEADY * days["usual"]) & (
         days["count"] > LEAST_BEFORE
     )  # else it is the next of a varying kind
-    gaps = days.groupby(["user", "payee"])["gap"]
+    gaps = days.groupby("payer")["gap"]
     before, after = gaps.shift(1), gaps.shift(-1)
     short = days[["gap"]].assign(after=after).min(axis=1) <= BETWEEN * days["period"]
     off_without = (days["gap"] + after - days["period"]).abs()
@@ -186,7 +184,7 @@ def _bonus(seen: Seen) -> pd.DataFrame:
     days = days.assign(beyond=days["amount"] - days["usual"].where(~alone, 0.0))
     days = days[called | (steady & (between | more | (days["amount"] > BONUS * days["usual"])))]
     days = days[days["beyond"] >= LEAST_WINDFALL * seen.factor[days["user"]]]
-    days = days[days.groupby(["user", "payee"])["day"].transform("size") <= MOST_BONUSES]
+    days = days[days.groupby("payer")["day"].transform("size") <= MOST_BONUSES]
     days = days[seen.today - days["day"] < WINDFALL_DAYS]
     return _came(days, days["beyond"], "bonus", seen)
 

@@ -23,9 +23,9 @@ from spendsense_pipeline.features import tables
 from spendsense_pipeline.features.signals import EPOCH, Evidence, Signals
 from spendsense_pipeline.insights import bills, cushion, debt, income, recurring, spending
 from spendsense_pipeline.insights.figures import FIGURES
-from spendsense_pipeline.insights.forecast import balance_forecast, low_balance_ahead
+from spendsense_pipeline.insights.forecast import Forecast, balance_forecast, low_balance_ahead
 from spendsense_pipeline.insights.kinds import IMPORTANCE, INSIGHTS
-from spendsense_pipeline.insights.seen import Seen
+from spendsense_pipeline.insights.seen import Array, Seen
 
 DETECTORS: dict[str, Callable[[Seen], pd.DataFrame]] = {
     detector.__name__: detector
@@ -195,26 +195,22 @@ _WRITTEN: dict[str, Callable[[Any], str]] = {
 }
 
 
-def _forecasts(seen: Seen, forecast: pd.DataFrame) -> pa.Table:
-    payday = forecast["next_payday"].to_numpy()
+def _forecasts(seen: Seen, forecast: Forecast) -> pa.Table:
     return pa.table(
         [
-            seen.evidence.users.take(pa.array(forecast["user"].to_numpy())),
-            tables.dates(np.full(len(forecast), seen.today)),
-            pa.array(forecast["balance"].to_numpy()),
-            tables.dates(forecast["balance_day"].to_numpy()),
-            tables.dates(payday, payday < 0),
-            *(_written(forecast[name]) for name in ("expected", "low", "high")),
+            seen.evidence.users.take(pa.array(forecast.user)),
+            tables.dates(np.full(len(forecast.user), seen.today)),
+            pa.array(forecast.balance),
+            tables.dates(forecast.balance_day),
+            tables.dates(forecast.next_payday, forecast.next_payday < 0),
+            *map(_written, (forecast.expected, forecast.low, forecast.high)),
         ],
         schema=FORECAST_SCHEMA,
     )
 
 
-def _written(paths: pd.Series) -> pa.Array:
-    """Lists of whole amounts as JSON; more would claim to know them better."""
-    if not len(paths):
-        return pa.array([], pa.string())
-    matrix = np.stack(paths.to_list())
+def _written(matrix: Array) -> pa.Array:
+    """By row whole amounts as a JSON list; more would claim to know them better."""
     unknown = np.isnan(matrix).any(axis=1)
     whole = pa.array(np.rint(np.nan_to_num(matrix)).astype("i8").ravel()).cast(pa.string())
     ends = pa.array(np.arange(len(matrix) + 1) * matrix.shape[1], pa.int32())
