@@ -5,8 +5,8 @@ Knows no file, no Dagster, no engine. Definitions: docs/signals.md. What does no
 """
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -104,30 +104,22 @@ class Evidence(NamedTuple):
     pay: Array
     rows: "Rows"
     read: Array
-    """By date and row, as ``Read`` unpacks it."""
+    """By date and row, as ``UNPACKED`` tells it."""
     transaction_ids: pa.ChunkedArray
     rooms: kernels.Rooms
     """As the last customer left them: where there is one customer, the rows and pay of the last date."""
     ruler: Ruler
 
 
-class Read(NamedTuple):
-    """What rows are on a date, by row: place in ``KINDS``, numbers of payee (``Said.texts``) and readable name
-    (``Said.displays``), -1 where the row does not count or there is none; and which fees it counts to."""
-
-    kind: Array
-    payee: Array
-    merchant: Array
-    penalty: Array
-    service_fee: Array
-
-
-def rows_read(packed: Array) -> Read:
-    """Unpack what kernels say of rows (``customers.packed``)."""
-    return Read(
-        (packed & 31) - 1, (packed >> 7 & (1 << 29) - 1) - 1, (packed >> 36) - 1, packed >> 6 & 1 == 1,
-        packed >> 5 & 1 == 1,
-    )  # fmt: skip
+UNPACKED: Final[Mapping[str, Callable[[Array], Array]]] = {
+    "kind": lambda packed: (packed & 31) - 1,
+    "payee": lambda packed: (packed >> 7 & (1 << 29) - 1) - 1,
+    "merchant": lambda packed: (packed >> 36) - 1,
+    "penalty": lambda packed: packed >> 6 & 1 == 1,
+    "service_fee": lambda packed: packed >> 5 & 1 == 1,
+}
+"""What rows are on a date, of ``Evidence.read``: place in ``KINDS``, numbers of payee (``Said.texts``) and readable
+name (``Said.displays``), -1 where the row does not count or there is none; and which fees it counts to."""
 
 
 class Rows(NamedTuple):

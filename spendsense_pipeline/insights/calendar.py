@@ -36,8 +36,8 @@ def occurrences(seen: Seen, days: int) -> pd.DataFrame:
 
 
 def _occurrences(seen: Seen) -> pd.DataFrame:
-    streams = seen.streams[seen.streams["status"] == MATURE]
-    places, of = streams["stream"].to_numpy(), np.arange(len(streams))
+    streams = seen.streams
+    places, of = streams["stream"].to_numpy(), np.flatnonzero(streams["status"] == MATURE)
     found, dates = [], []
     for ahead in range(1, MOST_AHEAD + 1):
         due = after_last(seen, places[of], ahead)
@@ -51,11 +51,11 @@ def _occurrences(seen: Seen) -> pd.DataFrame:
 
 def after_last(seen: Seen, places: Array, ahead: int) -> Array:
     """The dates of streams, by place, so many dates after their last one."""
-    s = seen.evidence.streams[places]
-    slot = s["last_slot"] + ahead
-    second = (s["calendar"] == SEMI_MONTHLY) & (slot % 2 == 1)
-    at = slot * _PERIOD[s["calendar"]] + np.where(second, s["other_anchor"], s["anchor"])
-    return np.asarray(day_at(at, _OF_MONTHS[s["calendar"]]))
+    s = seen.evidence.streams
+    slot, calendar = s["last_slot"][places] + ahead, s["calendar"][places]
+    second = (calendar == SEMI_MONTHLY) & (slot % 2 == 1)
+    at = slot * _PERIOD[calendar] + np.where(second, s["other_anchor"][places], s["anchor"][places])
+    return np.asarray(day_at(at, _OF_MONTHS[calendar]))
 
 
 def upcoming(seen: Seen, days: int) -> pd.DataFrame:

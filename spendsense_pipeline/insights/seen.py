@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from spendsense_pipeline.features import tables
 from spendsense_pipeline.features.meanings import CREDIT_CARD, LIST_PRICED, LOAN
-from spendsense_pipeline.features.signals import EPOCH, Evidence, Signals, rows_read
+from spendsense_pipeline.features.signals import EPOCH, UNPACKED, Evidence, Signals
 from spendsense_pipeline.insights.in_sight import spending_in_sight
 
 Array = npt.NDArray[Any]
@@ -109,7 +109,7 @@ class Seen:
         """Of the rows of the last 400 days that count number, day, kind and account, by customer and day."""
         e, rows = self.evidence, self.evidence.rows
         chosen = np.flatnonzero((rows.day <= self.today) & (rows.day > self.today - ROW_DAYS))
-        kind = rows_read(e.read[self.place][chosen]).kind
+        kind = UNPACKED["kind"](e.read[self.place][chosen])
         account = rows.account[chosen]
         counts = (kind >= 0) & self.there[e.held.user][account]
         chosen = chosen[counts]
@@ -136,10 +136,13 @@ class Seen:
             chosen &= np.isin(self.evidence.held.user, users)[account]
         return pd.DataFrame(self._columns(number[chosen], columns))
 
+    def read(self, name: str, number: Array) -> Array:
+        """What rows, by number, are on the date (``signals.UNPACKED``)."""
+        return UNPACKED[name](self.evidence.read[self.place][number])
+
     def _columns(self, number: Array, columns: Sequence[str]) -> dict[str, Array]:
         e = self.evidence
         account = e.rows.account[number]
-        read = rows_read(e.read[self.place][number])._asdict()
         of: dict[str, Callable[[], Array]] = {
             "user": lambda: e.held.user[account],
             "account": lambda: account,
@@ -150,7 +153,7 @@ class Seen:
             "label": lambda: e.said.label[self.said(number)],
             "number": lambda: number,
         }
-        return {name: read[name] if name in read else of[name]() for name in columns}
+        return {name: of[name]() if name in of else self.read(name, number) for name in columns}
 
     @cached_property
     def streams(self) -> pd.DataFrame:
@@ -250,7 +253,7 @@ class Seen:
         )
         return found[found["known"]]
 
-    def names(self, merchants: pd.Series) -> list[str | None]:
+    def names(self, merchants: pd.Series | Array) -> list[str | None]:
         """Readable names by number."""
         displays = self.evidence.said.displays
         return [displays[each] if each >= 0 else None for each in merchants.tolist()]

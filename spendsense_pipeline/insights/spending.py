@@ -9,12 +9,11 @@ import pandas as pd
 from spendsense_pipeline.features.meanings import (
     CHECKING,
     CREDIT_CARD,
-    INVESTMENT,
     KIND_CARD_PAYMENT,
     KIND_CASH_WITHDRAWAL,
     KIND_OTHER_OUT,
     KIND_REFUND,
-    LOAN,
+    OTHER,
     SAVINGS,
 )
 from spendsense_pipeline.insights.seen import Array, Seen, lists_of
@@ -31,6 +30,8 @@ ABOVE_INCOME = 1.05
 LEAST_SHORT = 25.0  # US dollars a month
 DAYS = 180
 HALF_YEAR = 150  # days of history that speak for 180
+SPENT = (KIND_OTHER_OUT, KIND_REFUND)
+FROM = (CHECKING, SAVINGS, CREDIT_CARD, OTHER)
 GROUPS = {
     "FOOD_AND_DRINK_GROCERIES": "groceries",
     "FOOD_AND_DRINK": "eating and drinking out",
@@ -56,18 +57,17 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
     groups = list(dict.fromkeys(GROUPS.values()))
     labels = seen.evidence.said.labels
     number = np.array([groups.index(name) if (name := _group(label)) else -1 for label in labels] + [-1], "i8")
-    columns = ("user", "held_as", "day", "amount", "payee", "merchant", "label", "number")
-    rows = seen.rows(*columns, days=BLOCK * (BLOCKS + 1), kinds=[KIND_OTHER_OUT, KIND_REFUND])
+    rows = seen.rows("user", "day", "amount", "label", "number", days=BLOCK * (BLOCKS + 1), kinds=SPENT, held_as=FROM)
     rows["group"] = number[rows["label"].to_numpy()]
-    rows = rows[~rows["held_as"].isin([INVESTMENT, LOAN]) & (rows["group"] >= 0)]
+    rows = rows[rows["group"] >= 0]
     category = _blocks(seen, rows, "group")
     by_category = category.set_index(["user", "group"])["difference"]
     category = category[_far_above(seen, category)]
-    payee = _blocks(seen, _much_of_late(seen, rows[~rows["user"].isin(category["user"])]), "payee")
+    payee = _blocks(seen, _much_of_late(seen, rows, category["user"]), "payee")
     payee = payee[_far_above(seen, payee) & (payee["months"] >= MONTHS_AT_PAYEE)]
     more = by_category.reindex(pd.MultiIndex.from_frame(payee[["user", "group"]])).to_numpy()
     payee = payee[more >= HALF * payee["difference"]]
-    payee = payee.assign(payee=pd.Series(seen.names(payee["merchant"]), payee.index, dtype="object"), fact="payee")
+    payee = payee.assign(payee=pd.Series(seen.names(seen.read("merchant", payee["payee_row"])), payee.index, dtype="object"), fact="payee")
     found = pd.concat([category.assign(payee=None, fact="category"), payee], ignore_index=True)
     names = [groups[each] for each in found["group"]]
     return found.assign(
@@ -83,8 +83,8 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
 
 
 def _blocks(seen: Seen, rows: pd.DataFrame, of: str) -> pd.DataFrame:
-    """By customer and what (a column of numbers) the rows are of: the column, ``group``, ``merchant`` and
-    ``payee_row`` of the newest row; ``amount`` of the last 30 days, ``amount_usual`` and ``most`` of the five such
+    """By customer and what (a column of numbers) the rows are of: the column, ``group`` and ``payee_row``
+    of the newest row; ``amount`` of the last 30 days, ``amount_usual`` and ``most`` of the five such
     months before, in how many ``months`` of them there was any, and the ``difference`` to the usual."""
     pairs, place = _pairs(rows, of)
     block = (seen.today - rows["day"].to_numpy()) // BLOCK
@@ -98,7 +98,6 @@ def _blocks(seen: Seen, rows: pd.DataFrame, of: str) -> pd.DataFrame:
             "user": rows["user"].to_numpy("i8")[last],
             "group": rows["group"].to_numpy()[last],
             of: rows[of].to_numpy("i8")[last],
-            "merchant": rows["merchant"].to_numpy()[last],
             "payee_row": rows["number"].to_numpy()[last],
             "amount": now[:, 0],
             "amount_usual": usual,
@@ -119,8 +118,14 @@ def _pairs(rows: pd.DataFrame, of: str) -> tuple[Array, Array]:
     return pairs[order], rank[place]
 
 
-def _much_of_late(seen: Seen, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of payees at whom so much was spent in the last 30 days as can stand out, and more often than once."""
+def _much_of_late(seen: Seen, rows: pd.DataFrame, told: pd.Series) -> pd.DataFrame:
+    """The rows, with ``payee``, of payees at whom so much was spent in the last 30 days as can stand out, and more
+    often than once a month; not of customers who are ``told`` of a category."""
+    users = np.arange(len(seen.users))
+    late = rows[(seen.today - rows["day"] < BLOCK) & (rows["amount"] < 0)]
+    spent = np.bincount(late["user"], -late["amount"], len(users))
+    rows = rows[np.where(np.isin(users, told), 0.0, spent)[rows["user"]] >= ABOVE_BY * seen.factor[rows["user"]]]
+    rows = rows.assign(payee=seen.read("payee", rows["number"].to_numpy()))
     rows = rows[rows["payee"] >= 0]
     pairs, place = _pairs(rows, "payee")
     late = (seen.today - rows["day"] < BLOCK).to_numpy()
