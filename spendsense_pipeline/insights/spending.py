@@ -60,12 +60,12 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
     rows = seen.rows("user", "day", "amount", "label", "number", days=BLOCK * (BLOCKS + 1), kinds=SPENT, held_as=FROM)
     rows["group"] = number[rows["label"].to_numpy()]
     rows = rows[rows["group"] >= 0]
-    category = _blocks(seen, rows, "group")
-    by_category = category.set_index(["user", "group"])["difference"]
-    category = category[_far_above(seen, category)]
-    payee = _blocks(seen, _much_of_late(seen, rows, category["user"]), "payee")
+    of_group = rows["user"].to_numpy() * len(groups) + rows["group"].to_numpy()
+    every = _blocks(seen, rows, of_group, len(seen.users) * len(groups))
+    category = every[_far_above(seen, every)]
+    payee = _blocks(seen, *_much_of_late(seen, rows, category["user"]))
     payee = payee[_far_above(seen, payee) & (payee["months"] >= MONTHS_AT_PAYEE)]
-    more = by_category.reindex(pd.MultiIndex.from_frame(payee[["user", "group"]])).to_numpy()
+    more = every["difference"].to_numpy()[payee["user"] * len(groups) + payee["group"]]
     payee = payee[more >= HALF * payee["difference"]]
     payee = payee.assign(payee=pd.Series(seen.names(seen.read("merchant", payee["payee_row"])), payee.index, dtype="object"), fact="payee")
     found = pd.concat([category.assign(payee=None, fact="category"), payee], ignore_index=True)
@@ -82,55 +82,36 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
     )
 
 
-def _blocks(seen: Seen, rows: pd.DataFrame, of: str) -> pd.DataFrame:
-    """By customer and what (a column of numbers) the rows are of: the column, ``group`` and ``payee_row``
-    of the newest row; ``amount`` of the last 30 days, ``amount_usual`` and ``most`` of the five such
-    months before, in how many ``months`` of them there was any, and the ``difference`` to the usual."""
-    pairs, place = _pairs(rows, of)
+def _blocks(seen: Seen, rows: pd.DataFrame, place: Array, places: int) -> pd.DataFrame:
+    """By ``place``, of so many: ``user``, ``group`` and ``payee_row`` of its newest row; ``amount`` of the last 30 days,
+    ``amount_usual`` and ``most`` of the five such months before, in how many ``months`` of them there was any, and the
+    ``difference`` to the usual. Without a row there all amounts are 0; without any there are no places."""
+    places = places if len(rows) else 0
     block = (seen.today - rows["day"].to_numpy()) // BLOCK
-    spent = np.bincount(place * (BLOCKS + 1) + block, -rows["amount"].to_numpy(), len(pairs) * (BLOCKS + 1))
-    now, before = np.split(spent.reshape(len(pairs), BLOCKS + 1), [1], axis=1)
-    last = np.empty(len(pairs), "i8")
+    spent = np.bincount(place * (BLOCKS + 1) + block, -rows["amount"].to_numpy(), places * (BLOCKS + 1))
+    now, before = np.split(spent.reshape(places, BLOCKS + 1), [1], axis=1)
+    ordered = np.sort(before, axis=1)
+    last = np.zeros(places, "i8")
     last[place] = np.arange(len(rows))  # of several the last stays
-    usual = np.median(before, axis=1)
-    return pd.DataFrame(
-        {
-            "user": rows["user"].to_numpy("i8")[last],
-            "group": rows["group"].to_numpy()[last],
-            of: rows[of].to_numpy("i8")[last],
-            "payee_row": rows["number"].to_numpy()[last],
-            "amount": now[:, 0],
-            "amount_usual": usual,
-            "most": before.max(axis=1, initial=0.0),
-            "months": (before > 0).sum(axis=1),
-            "difference": now[:, 0] - usual,
-        }
-    )
+    of_last = rows[["user", "group", "number"]].take(last)
+    return of_last.reset_index(drop=True).rename(columns={"number": "payee_row"}).assign(
+        amount=now[:, 0], amount_usual=ordered[:, BLOCKS // 2], most=ordered[:, -1],
+        months=(before > 0).sum(axis=1), difference=now[:, 0] - ordered[:, BLOCKS // 2],
+    )  # fmt: skip
 
 
-def _pairs(rows: pd.DataFrame, of: str) -> tuple[Array, Array]:
-    """The distinct pairs of customer and ``of``, ascending, as numbers, and by row the place of its own."""
-    width = int(rows[of].max()) + 1 if len(rows) else 1
-    place, pairs = pd.factorize(rows["user"].to_numpy("i8") * width + rows[of].to_numpy("i8"))
-    order = np.argsort(pairs)
-    rank = np.empty(len(pairs), "i8")
-    rank[order] = np.arange(len(pairs))
-    return pairs[order], rank[place]
-
-
-def _much_of_late(seen: Seen, rows: pd.DataFrame, told: pd.Series) -> pd.DataFrame:
-    """The rows, with ``payee``, of payees at whom so much was spent in the last 30 days as can stand out, and more
-    often than once a month; not of customers who are ``told`` of a category."""
-    users = np.arange(len(seen.users))
-    late = rows[(seen.today - rows["day"] < BLOCK) & (rows["amount"] < 0)]
-    spent = np.bincount(late["user"], -late["amount"], len(users))
-    rows = rows[np.where(np.isin(users, told), 0.0, spent)[rows["user"]] >= ABOVE_BY * seen.factor[rows["user"]]]
-    rows = rows.assign(payee=seen.read("payee", rows["number"].to_numpy()))
-    rows = rows[rows["payee"] >= 0]
-    pairs, place = _pairs(rows, "payee")
-    late = (seen.today - rows["day"] < BLOCK).to_numpy()
-    spent = np.bincount(place[late], -rows["amount"].to_numpy()[late], len(pairs))
-    return rows[(spent[place] >= ABOVE_BY * seen.factor[rows["user"]]) & (np.bincount(place)[place] > MONTHS_AT_PAYEE)]
+def _much_of_late(seen: Seen, rows: pd.DataFrame, told: pd.Series) -> tuple[pd.DataFrame, Array, int]:
+    """The rows of payees at whom so much was spent in the last 30 days as can stand out, of customers who are not
+    ``told`` of a category; and by row the place of its customer and payee, and how many places there are."""
+    rows = rows[~np.isin(np.arange(len(seen.users)), told)[rows["user"]]]
+    payee, amount = seen.read("payee", rows["number"].to_numpy()), rows["amount"].to_numpy()
+    pair = rows["user"].to_numpy() << 32 | payee
+    late = (seen.today - rows["day"].to_numpy() < BLOCK) & (payee >= 0)
+    place, pairs = pd.factorize(pair[late])
+    spent = np.bincount(place, -amount[late], len(pairs))
+    much = np.sort(pairs[spent >= ABOVE_BY * seen.factor[pairs >> 32]])
+    place = pd.Index(much).get_indexer(pair)
+    return rows[place >= 0], place[place >= 0], len(much)
 
 
 def _far_above(seen: Seen, blocks: pd.DataFrame) -> pd.Series:
