@@ -113,8 +113,8 @@ def _paydays(seen: Seen) -> pd.DataFrame:
     largest = np.lexsort((-amount, group))[begins]
     found = rows.take(begins)
     return found.assign(
-        payer=np.cumsum(payer)[begins], amount=np.bincount(group, amount), number=rows["number"].to_numpy()[begins + parts - 1],
-        parts=parts, main=day[largest],
+        payer=np.cumsum(payer)[begins], amount=np.bincount(group, amount), parts=parts, main=day[largest],
+        number=rows["number"].to_numpy()[begins + parts - 1],
     ).reset_index(drop=True)  # fmt: skip
 
 

@@ -64,8 +64,8 @@ def balance_forecast(seen: Seen) -> Forecast:
     low, high = _interval(flow - usual[:, (seen.today - np.arange(PAST)) % 7], history)
     early, late = _a_day_off(np.minimum(coming, 0)), _a_day_off(np.maximum(coming, 0))
     low, high = low + early[0] + late[1], high + early[1] + late[0]
-    payday = next_paydays(seen)["expected"].reindex(users)
-    payday = payday.where(payday > seen.today).fillna(-1).astype("i8").to_numpy()
+    expected_on = next_paydays(seen)["expected"].reindex(users)
+    payday = expected_on.where(expected_on > seen.today).fillna(-1).to_numpy("i8")
     balance, balance_day = checking["balance"].to_numpy(), checking["balance_day"].to_numpy()
     return Forecast(users, balance, balance_day, payday, expected, expected + low, expected + high)
 

@@ -94,8 +94,8 @@ def new_recurring(seen: Seen) -> pd.DataFrame:
     s = s[(s["first"] - seen.began[s["user"]] >= KNOWN_BEFORE) & (seen.today - s["last"] <= 31)]
     if len(s):
         rows = seen.rows("user", "payee", "day", users=s["user"])
-        rows = rows[rows["payee"].isin(s["payee"])].groupby(["user", "payee"])["day"].min()
-        first_row = rows.reindex(pd.MultiIndex.from_frame(s[["user", "payee"]])).to_numpy()
+        first = rows[rows["payee"].isin(s["payee"])].groupby(["user", "payee"])["day"].min()
+        first_row = first.reindex(pd.MultiIndex.from_frame(s[["user", "payee"]])).to_numpy()
         s = s[first_row >= s["first"] - TRIAL_DAYS]
     return pd.DataFrame(
         {

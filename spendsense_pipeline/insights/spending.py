@@ -67,7 +67,8 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
     payee = payee[_far_above(seen, payee) & (payee["months"] >= MONTHS_AT_PAYEE)]
     more = every["difference"].to_numpy()[payee["user"] * len(groups) + payee["group"]]
     payee = payee[more >= HALF * payee["difference"]]
-    payee = payee.assign(payee=pd.Series(seen.names(seen.read("merchant", payee["payee_row"])), payee.index, dtype="object"), fact="payee")
+    named = np.array(seen.names(seen.read("merchant", payee["payee_row"].to_numpy())), object)
+    payee = payee.assign(payee=pd.Series(named, payee.index, dtype="object"), fact="payee")
     found = pd.concat([category.assign(payee=None, fact="category"), payee], ignore_index=True)
     names = [groups[each] for each in found["group"]]
     return found.assign(
@@ -83,7 +84,7 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
 
 
 def _blocks(seen: Seen, rows: pd.DataFrame, place: Array, places: int) -> pd.DataFrame:
-    """By ``place``, of so many: ``user``, ``group`` and ``payee_row`` of its newest row; ``amount`` of the last 30 days,
+    """By place, of so many: ``user``, ``group`` and ``payee_row`` of its newest row; ``amount`` of the last 30 days,
     ``amount_usual`` and ``most`` of the five such months before, in how many ``months`` of them there was any, and the
     ``difference`` to the usual. Without a row there all amounts are 0; without any there are no places."""
     places = places if len(rows) else 0

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from spendsense_pipeline.features.meanings import KINDS
-from spendsense_pipeline.features.signals import Customers, Signals, evidence_of, rows_read, signals_of
+from spendsense_pipeline.features.signals import UNPACKED, Customers, Signals, evidence_of, signals_of
 
 TEXT, MONEY, FLAG, DAY, TIME = pa.string(), pa.float64(), pa.bool_(), pa.date32(), pa.timestamp("us", "UTC")
 SCHEMAS = {
@@ -160,7 +160,7 @@ class Ledger:
         customers = self.customers()
         evidence = evidence_of(customers, [(self.as_of - EPOCH).days], [30])
         ids = customers.transactions["transaction_id"].to_pylist()
-        kinds = rows_read(evidence.read[-1]).kind.tolist()
+        kinds = UNPACKED["kind"](evidence.read[-1]).tolist()
         return {
             ids[place]: KINDS[kind]
             for place, kind in zip(evidence.rows.place.tolist(), kinds, strict=True)
