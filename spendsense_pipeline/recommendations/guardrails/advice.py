@@ -10,7 +10,7 @@ from typing import Final
 
 from spendsense_pipeline.recommendations.guardrails.asks import asking
 from spendsense_pipeline.recommendations.guardrails.reader import PLAINLY_GOOD, Doubted
-from spendsense_pipeline.recommendations.guardrails.text import Finding, Rules, Text, phrases
+from spendsense_pipeline.recommendations.guardrails.text import AnyCase, Finding, Rules, Text, phrases
 
 _DATA: Final[dict[str, str]] = {
     name: "|".join(re.escape(each).replace(r"\ ", " ?") for each in listed)
@@ -23,7 +23,6 @@ _INVEST: Final = (
     r"ing)|hold(?:ing)?|stak(?:e|ing)|pick(?:ing)? up|grab(?:bing)?|invest(?:ing)?(?: in| into)?|"
     r"(?:put|move|shift|swap|place)(?:ting|ping)?\b.{0,40}? (?:in|into|to|for))"
 )
-_ANY = re.IGNORECASE
 _NO_WARNING: Final = (
     r"^(?!.*\b(?:warnings?|anyone|anybody|nobody|no one|such thing|isn't|wary|avoid|scams?|honest)\b).*?"
 )
@@ -34,24 +33,22 @@ _RULES: Final[Rules] = (
         for pattern in (
             # A text may say that there is no guarantee, and how one that the law gives works.
             Doubted(
-                re.compile(
-                    rf"{_NO_WARNING}(?:(?<!\bno )(?<!\bnot a )(?<!\bnot )(?<!\bnever )(?<!n't )\bguarant(?:ee|y)\w*)",
-                    _ANY,
+                AnyCase(
+                    rf"{_NO_WARNING}(?:(?<!\bno )(?<!\bnot a )(?<!\bnot )(?<!\bnever )(?<!n't )\bguarant(?:ee|y)\w*)"
                 ),
                 PLAINLY_GOOD,
             ),
             Doubted(
-                re.compile(
+                AnyCase(
                     r"\bas good as (?:won|done|yours|paid|settled|approved)\b|\b(?:is|are) yours by\b|"
                     r"\b(?:fee|mark|debt|charge)s? (?:vanish|disappear|come off|comes off)\w*\b|"
                     r"\byou can count on (?:it|that)\b|\bno question(?: about it)?[.!]?$|"
                     r"\bno way (?:\w+ ){1,5}fails?\b|\bwith(?:out fail| certainty)\b|\bnot subject to any\b|"
                     r"\bat no time exposed\b|"
-                    r"\bmeets? with success\b|\bwhatever (?:your|the) (?:score|history|record)\b",
-                    _ANY,
+                    r"\bmeets? with success\b|\bwhatever (?:your|the) (?:score|history|record)\b"
                 )
             ),
-            re.compile(
+            AnyCase(
                 rf"{_NO_WARNING}(?:\brisk[- ]free\b|"
                 r"\b(?:no|zero)[- ]risk\b|\bwithout (?:any |the )?risk\b|"
                 r"\bcan(?:'t|not| not) (?:lose|go wrong|fail)\b|"
@@ -60,14 +57,13 @@ _RULES: Final[Rules] = (
                 r"\bsure thing\b|\bget rich\b|\bassured (?:return|gain|profit|income)s?\b|"
                 r"\b(?:certain|sure|bound|sure-fire|surefire)(?: way)? to (?:gain|profit|rise|grow|make money|"
                 r"pay off)\b|"
-                r"\b(?:always|only) goes up\b|\beasy money\b|\bfree money\b|\bsafe bet\b)",
-                _ANY,
+                r"\b(?:always|only) goes up\b|\beasy money\b|\bfree money\b|\bsafe bet\b)"
             ),
         )
     ),
     (
         Doubted(
-            re.compile(
+            AnyCase(
                 r"\b(?:you(?:'re| are| have been)|already|get|been) pre-?approved\b|pre-?approved for\b|"
                 r"\b(?:you(?:'re| are| have been)|already|get|been) approved\b(?! of)|"
                 r"\byou(?:'re| are| have) (?:been )?pre-?qualified\b|\b(?:instant|certain|automatic) approval\b|"
@@ -77,8 +73,7 @@ _RULES: Final[Rules] = (
                 r"\b(?:bank|lender|issuer|creditor|bureau)s? "
                 r"(?:(?:has|have) no choice|must waive|can(?:no|')t refuse)\b|"
                 r"\byou(?:'ll| will)? qualify\b|\byou(?:'ve| have) been (?:selected|accepted|chosen)\b|"
-                r"\byou(?:'ll| will) be (?:accepted|approved)\b|\beveryone (?:is|gets) accepted\b",
-                _ANY,
+                r"\byou(?:'ll| will) be (?:accepted|approved)\b|\beveryone (?:is|gets) accepted\b"
             ),
             PLAINLY_GOOD,
         ),
@@ -97,18 +92,17 @@ _RULES: Final[Rules] = (
         "names a security",
     ),
     (
-        re.compile(
+        AnyCase(
             rf"\b(?:{_DATA['funds']})\b|\b(?:{_DATA['companies']})(?:'s)? (?:stock|shares?|bonds?|calls|puts|"
             rf"options)\b|"
-            rf"\b(?:stock|shares?|bonds?|stake) (?:of|in|from) (?:{_DATA['companies']})\b",
-            _ANY,
+            rf"\b(?:stock|shares?|bonds?|stake) (?:of|in|from) (?:{_DATA['companies']})\b"
         ),
         "critical",
         "names an investment",
     ),
     (
         Doubted(
-            re.compile(
+            AnyCase(
                 r"\b(?:we|I|our (?:team|experts?)) (?:strongly )?(?:recommend|advise|urge|"
                 r"suggest)s? (?:that )?(?:you )?(?:to )?"
                 r"(?:buy|sell|invest|purchas|mov|put|refinanc|consolidat|borrow)\w*|"
@@ -125,8 +119,7 @@ _RULES: Final[Rules] = (
                 r"\bas your (?:financial )?advis[eo]r\b|\binvest (?:all|everything)\b|"
                 r"\b(?:best|top|perfect|ideal) (?:investment|stock|fund|pick)s?\b|\b(?:good|right|"
                 r"perfect) time to (?:buy|sell|invest)\b|"
-                r"\bborrow (?:money )?to invest\b",
-                _ANY,
+                r"\bborrow (?:money )?to invest\b"
             ),
             PLAINLY_GOOD,
         ),

@@ -12,28 +12,28 @@ from importlib import resources
 from typing import Any, Final
 
 from spendsense_pipeline.recommendations.guardrails.reader import Doubted
-from spendsense_pipeline.recommendations.guardrails.text import Guardrail, Rules, phrases
+from spendsense_pipeline.recommendations.guardrails.text import AnyCase, Guardrail, Rules, phrases
 
 _FIELDS: Final = ("things", "acts", "always", "unless")
 _PART = re.compile(r"[,;:]\s|\s-+\s")
 
 
-def _alternatives(lines: str) -> re.Pattern[str]:
+def _alternatives(lines: str) -> AnyCase:
     """Lines of expressions with `` | `` between them, as one pattern of whole words; nothing where there is none."""
     written = [each.strip() for line in lines.splitlines() for each in line.split(" | ") if each.strip()]
-    return re.compile(rf"(?<![\w-])(?:{'|'.join(written) or '(?!)'})(?![\w-])", re.IGNORECASE)
+    return AnyCase(rf"(?<![\w-])(?:{'|'.join(written) or '(?!)'})(?![\w-])")
 
 
 @dataclass(frozen=True)
 class Ask:
     """A kind of thing that no text may ask, as a pattern for ``phrases``: ``search`` answers for a sentence."""
 
-    things: re.Pattern[str]
-    acts: re.Pattern[str]
-    always: re.Pattern[str]
-    unless: re.Pattern[str]
-    warns: re.Pattern[str]
-    warnings: re.Pattern[str]
+    things: AnyCase
+    acts: AnyCase
+    always: AnyCase
+    unless: AnyCase
+    warns: AnyCase
+    warnings: AnyCase
 
     def search(self, sentence: str) -> re.Match[str] | None:
         """What is asked for in a sentence that neither warns of it nor explains it; None where nothing is.

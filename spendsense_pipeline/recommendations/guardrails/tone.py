@@ -5,11 +5,11 @@ from typing import Final
 
 from spendsense_pipeline.recommendations.guardrails.asks import asking
 from spendsense_pipeline.recommendations.guardrails.reader import PLAINLY_GOOD, Doubted
-from spendsense_pipeline.recommendations.guardrails.text import Finding, Rules, Text, phrases
+from spendsense_pipeline.recommendations.guardrails.text import AnyCase, Finding, Rules, Text, phrases
 
 
-def _words(alternatives: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE)
+def _words(alternatives: str) -> AnyCase:
+    return AnyCase(rf"(?<!\w)(?:{alternatives})(?!\w)")
 
 
 _IMPERATIVE = (
