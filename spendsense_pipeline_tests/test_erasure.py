@@ -52,7 +52,7 @@ def tables(pipeline: Pipeline) -> dict[str, pd.DataFrame]:
 
 
 def accounts_of(pipeline: Pipeline, user_id: str) -> set[str]:
-    accounts = tables(pipeline)["warehouse/accounts.parquet"]
+    accounts = pq.read_table(pipeline.settings.data / "warehouse" / "accounts.parquet").to_pandas()
     return set(accounts.loc[accounts["user_id"] == user_id, "account_id"])
 
 

@@ -130,21 +130,23 @@ def _mentions(places: Places, user_id: str) -> list[Path]:
     """
     if len(user_id) < SEARCHABLE:
         return []
-    name = re.compile(rb"(?<![A-Za-z0-9])" + re.escape(user_id.encode(errors="replace")) + rb"(?![A-Za-z0-9])")
+    written = user_id.encode(errors="replace")
+    name = re.compile(rb"(?<![A-Za-z0-9])" + re.escape(written) + rb"(?![A-Za-z0-9])")
     return [
         path
         for path in sorted(places.data.rglob("*"))
         if path.is_file()
         and not path.is_symlink()
-        and (name.search(str(path.relative_to(places.data)).encode(errors="replace")) or _says(path, name))
+        and (name.search(str(path.relative_to(places.data)).encode(errors="replace")) or _says(path, written, name))
     ]
 
 
-def _says(path: Path, name: re.Pattern[bytes]) -> bool:
+def _says(path: Path, written: bytes, name: re.Pattern[bytes]) -> bool:
+    """Whether a file holds the name; to find its bytes first is much faster than to look behind each byte."""
     with path.open("rb") as stream:
         tail = b""
         while block := stream.read(1 << 20):
-            if name.search(tail + block):
+            if written in (read := tail + block) and name.search(read):
                 return True
             tail = block[-512:]
     return False
