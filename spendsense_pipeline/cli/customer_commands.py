@@ -57,7 +57,7 @@ def users(**chosen: Any) -> Shown:
 @click.option("--window", type=click.IntRange(1, 365), help="Days; default the two standard windows.")
 def profile(user_id: str, as_of: dt.datetime | None, window: int | None) -> Shown:
     """A customer's consent, features and personas."""
-    found = _customer(user_id, as_of, *([window] if window else [])).profile(live_scopes(Settings()))
+    found = _customer(user_id, as_of, *([window] if window else [])).profile(live_scopes(Settings(), user_id))
 
     def lines() -> Iterable[str]:
         yield f"{user_id} on {found['as_of']}; consent: {', '.join(_live(found['consent'])) or 'none'}"

@@ -97,9 +97,9 @@ def dagster_instance(settings: Settings) -> AbstractContextManager[Any]:
     return launch.opened_instance(settings)
 
 
-def live_scopes(settings: Settings) -> dict[str, dict[str, bool]]:
-    """Live consent of everybody: user -> scope -> whether it lives."""
+def live_scopes(settings: Settings, user_id: str | None = None) -> dict[str, dict[str, bool]]:
+    """Live consent of everybody, or of one customer: user -> scope -> whether it lives."""
     from spendsense_pipeline.governance import consent
 
     with reading(settings) as session:
-        return consent.live_scopes(session, now(), settings.consent_days)
+        return consent.live_scopes(session, now(), settings.consent_days, user_id)

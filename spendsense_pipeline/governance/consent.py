@@ -251,24 +251,28 @@ def close_revoked_by_files(
 
 
 def live_consents(
-    session: Session, now: dt.datetime, consent_days: int = 0
+    session: Session, now: dt.datetime, consent_days: int = 0, user_id: str | None = None
 ) -> Sequence[Row[str, str, str, dt.datetime]]:
-    """The periods live at ``now``: (user_id, scope, consent_id, granted_at), ordered by customer and scope.
+    """The periods live at ``now``, of everybody or one customer: (user_id, scope, consent_id, granted_at), ordered by
+    customer and scope.
 
     ``granted_at`` is null where the source gave no date.
     """
     granted_at = func.coalesce(ConsentPeriod.renewed_at, ConsentPeriod.granted_at).label("granted_at")
+    whose = [] if user_id is None else [ConsentPeriod.user_id == user_id]
     return session.execute(
         select(ConsentPeriod.user_id, ConsentPeriod.scope, ConsentPeriod.consent_id, granted_at)
-        .where(is_live(now, policy.limit(session, consent_days)))
+        .where(is_live(now, policy.limit(session, consent_days)), *whose)
         .order_by(ConsentPeriod.user_id, ConsentPeriod.scope)
     ).all()
 
 
-def live_scopes(session: Session, now: dt.datetime, consent_days: int = 0) -> dict[str, dict[str, bool]]:
-    """Of everybody with live consent: user_id -> scope -> whether it lives."""
+def live_scopes(
+    session: Session, now: dt.datetime, consent_days: int = 0, user_id: str | None = None
+) -> dict[str, dict[str, bool]]:
+    """Of everybody with live consent, or of one customer: user_id -> scope -> whether it lives."""
     found: dict[str, dict[str, bool]] = {}
-    for row in live_consents(session, now, consent_days):
+    for row in live_consents(session, now, consent_days, user_id):
         found.setdefault(row.user_id, dict.fromkeys(SCOPES, False))[row.scope] = True
     return found
 

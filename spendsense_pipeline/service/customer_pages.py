@@ -59,7 +59,8 @@ def customer(request: Request, caller: Reader, user_id: str) -> Response:
         events = consent.history(session, user_id)
         texts = activity.history_of(session, user_id, service.now())
     customer = profiles.Customer(service.settings.warehouse_root, user_id, house=service.settings.payees)
-    known, windows, ahead = customer.profile(service.live_scopes()), customer.signals()["windows"], customer.calendar()
+    known, ahead = customer.profile(service.live_scopes(user_id)), customer.calendar()
+    windows = customer.signals()["windows"]
     return page(
         request,
         "customer.html",

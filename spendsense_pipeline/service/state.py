@@ -69,10 +69,10 @@ class Service:
         local = ("http://localhost:5173", "http://localhost:3000") if self.trusts_local else ()
         return (*self.settings.cors_origins, *local)
 
-    def live_scopes(self) -> dict[str, dict[str, bool]]:
-        """Of everybody with live consent: user_id -> scope -> whether it lives."""
+    def live_scopes(self, user_id: str | None = None) -> dict[str, dict[str, bool]]:
+        """Of everybody with live consent, or of one customer: user_id -> scope -> whether it lives."""
         with reading(self.engine) as session:
-            return consent.live_scopes(session, self.now(), self.settings.consent_days)
+            return consent.live_scopes(session, self.now(), self.settings.consent_days, user_id)
 
     def periods(self, *user_ids: str) -> dict[str, list[dict[str, Any]]]:
         """The periods of consent of these customers, by id."""
