@@ -92,6 +92,14 @@ def test_users_lists_people_with_consent_and_personas(refreshed: Pipeline, spend
     assert all("savings_builder" in row["personas"].values() for row in builders)
 
 
+def test_a_profile_says_of_one_customer_what_the_list_says_of_everybody(refreshed: Pipeline, spendsense) -> None:
+    people = spendsense(refreshed, "users", "--type", "customer")["users"]
+    some = {json.dumps(one["consent"]): one for one in people}  # one of each kind of consent
+    assert len(some) > 1
+    for one in some.values():
+        assert spendsense(refreshed, "profile", one["user_id"])["consent"] == one["consent"]
+
+
 def test_profile_has_both_windows_or_any_single_one(refreshed: Pipeline, spendsense) -> None:
     listed = spendsense(refreshed, "users", "--type", "customer", "--limit", "1", "--offset", "3")["users"][0]
     user_id = listed["user_id"]
