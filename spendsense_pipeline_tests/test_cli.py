@@ -565,6 +565,21 @@ def test_commands_on_the_governance_database_load_no_engine_and_no_frames(tmp_pa
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_profile_is_computed_without_an_engine_a_compiler_or_a_contract(refreshed: Pipeline) -> None:
+    """Each of them takes as long to load as the whole command."""
+    ran = in_a_process(
+        refreshed.settings.data,
+        "import sys\n"
+        "from spendsense_pipeline import cli\n"
+        "sys.argv = ['spendsense', 'profile', 'cus_000001', '--window', '77', '--json']\n"
+        "cli.main()\n"
+        "heavy = {'alembic', 'dagster', 'duckdb', 'ibis', 'jinja2', 'numba', 'openai', 'pandera', 'scipy', 'sqlglot'}\n"
+        "print(sorted(heavy & set(sys.modules)))",
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
 def test_a_reader_who_stops_reading_is_no_error_worth_a_traceback(tmp_path: Path) -> None:
     ran = in_a_process(
         tmp_path / "data",
