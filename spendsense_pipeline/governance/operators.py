@@ -6,7 +6,7 @@ What a decision asks of an operator is in ``review``, how they log in in ``crede
 import datetime as dt
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance import audit, row_states
 from spendsense_pipeline.governance.database import LONGEST_NAME, fields, is_name, quoted, storable
 from spendsense_pipeline.governance.lifecycle import Wording, has_wording
 from spendsense_pipeline.governance.models import ROLES, SCOPE_OF, SCOPES, Operator, OperatorEvent, Recommendation
@@ -100,7 +100,7 @@ def add(
 
 
 def _record_people(
-    session: Session, people: Iterable[Operator], action: str, now: dt.datetime, actor: str | None, source: str
+    session: Session, people: Sequence[Operator], action: str, now: dt.datetime, actor: str | None, source: str
 ) -> None:
     events = [
         {
@@ -114,6 +114,7 @@ def _record_people(
         for one in people
     ]
     audit.record(session, OperatorEvent, events, now)
+    row_states.record(session, now, *people)
 
 
 def require_active(session: Session, operator_id: str) -> Operator:
@@ -263,6 +264,7 @@ def register_from_files(
         session.execute(
             insert(Operator), [{"operator_id": name, "registered_at": now, "source": source} for name in new]
         )
-        people = session.scalars(select(Operator).where(Operator.operator_id.in_(new)).order_by(Operator.operator_id))
+        added = select(Operator).where(Operator.operator_id.in_(new)).order_by(Operator.operator_id)
+        people = session.scalars(added).all()
         _record_people(session, people, "added", now, None, source)
     return len(new)
