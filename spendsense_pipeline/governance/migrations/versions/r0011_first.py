@@ -417,7 +417,7 @@ def upgrade() -> None:
         sa.Column("released_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("insight", sa.Text(), nullable=True),
         sa.Column("insight_id", sa.Text(), nullable=True),
-        sa.Column("ghost", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("ghost", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.CheckConstraint(
             "content_type IN ('education', 'partner_offer')", name=op.f("ck_recommendations_content_type")
         ),
