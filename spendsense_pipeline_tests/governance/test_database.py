@@ -69,6 +69,7 @@ def at_0011(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     if request.param == "postgresql":
         server: Engine = request.getfixturevalue("postgresql")
         with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("DROP DATABASE IF EXISTS at_0011 WITH (FORCE)"))
             connection.execute(text("CREATE DATABASE at_0011"))
         engine = connect(server.url.set(database="at_0011").render_as_string(hide_password=False))
     config = Config()
@@ -79,10 +80,11 @@ def at_0011(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     kept = json.loads(Path(__file__).with_name("at_0011.json").read_text(encoding="utf-8"))
     with engine.begin() as connection:
         for table in Base.metadata.sorted_tables:
-            moments = [one.name for one in table.columns if isinstance(one.type, UtcTime | Date)]
+            read = {UtcTime: dt.datetime.fromisoformat, Date: dt.date.fromisoformat}
+            times = {one.name: read[type(one.type)] for one in table.columns if type(one.type) in read}
             rows = kept.get(table.name, [])
             for row in rows:
-                row |= {name: table.c[name].type.python_type.fromisoformat(row[name]) for name in moments if row[name]}
+                row |= {name: parsed(row[name]) for name, parsed in times.items() if row.get(name)}
             if rows:
                 connection.execute(table.insert(), rows)
         last = "(SELECT {0} FROM audit_chain ORDER BY seq DESC LIMIT 1)"
@@ -90,9 +92,6 @@ def at_0011(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         connection.execute(text(head))
     yield engine
     engine.dispose()
-    if request.param == "postgresql":
-        with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("DROP DATABASE at_0011"))
 
 
 def content(engine: Engine) -> dict[str, int]:
