@@ -71,7 +71,9 @@ def add(
         require_active(session, actor)
     known = session.get(Operator, operator_id)
     if known is None:
-        if mistakable := _mistakable(operator_id, session.scalars(select(Operator.operator_id))):
+        if mistakable := _mistakable(
+            operator_id, session.scalars(select(Operator.operator_id).order_by(Operator.operator_id))
+        ):
             raise SpendSenseError(f"{quoted(operator_id)} {mistakable}", code="invalid_operator")
         known = Operator(operator_id=operator_id, registered_at=now, source=source, **wanted)
         session.add(known)
@@ -258,7 +260,7 @@ def register_from_files(
     known = set(session.scalars(select(Operator.operator_id)))
     new: list[str] = []
     for name in sorted({name for name in operator_ids if is_name(name)} - known):
-        if not _mistakable(name, {*known, *new}):
+        if not _mistakable(name, sorted({*known, *new})):
             new.append(name)
     if new:
         session.execute(
