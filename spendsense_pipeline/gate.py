@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from spendsense_pipeline.governance import release
 from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.governance.review import Guardrails
 from spendsense_pipeline.settings import Settings
 
 
@@ -31,7 +32,9 @@ def run(settings: Settings, engine: Engine, now: dt.datetime) -> release.Gate:
 
 def reviewed(draft: Mapping[str, Any], /) -> Sequence[Mapping[str, Any]]:
     """What the guardrails find in a draft."""
-    return _found(*(draft[name] for name in JUDGED))
+    from spendsense_pipeline.recommendations.guardrails import review_draft  # loaded where something may go out
+
+    return _found(review_draft, *(draft[name] for name in JUDGED))
 
 
 JUDGED = ("title", "content", "rationale", "slots", "content_type")
@@ -39,11 +42,9 @@ JUDGED = ("title", "content", "rationale", "slots", "content_type")
 
 
 @lru_cache(maxsize=10_000)
-def _found(*judged: str) -> Sequence[Mapping[str, Any]]:
+def _found(rules: Guardrails, *judged: str) -> Sequence[Mapping[str, Any]]:
     """Kept as long as the process has these rules: the sensor asks about what is held back every half minute."""
-    from spendsense_pipeline.recommendations.guardrails import review_draft  # loaded where something may go out
-
-    return review_draft(dict(zip(JUDGED, judged, strict=True)))
+    return rules(dict(zip(JUDGED, judged, strict=True)))
 
 
 def feed(settings: Settings, engine: Engine, now: dt.datetime, user_id: str | None = None) -> list[dict[str, Any]]:

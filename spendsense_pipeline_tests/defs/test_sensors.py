@@ -225,7 +225,6 @@ def test_the_same_words_are_judged_once_and_others_anew(copy: Pipeline, monkeypa
         return [{"check": "tone", "severity": "critical", "message": "shames the reader"}]
 
     monkeypatch.setattr(guardrails, "review_draft", critical)
-    gate._found.cache_clear()
     with dg.DagsterInstance.ephemeral() as instance:
         for _ in range(3):
             assert "2 critical finding" in reason(asked(copy, instance))
@@ -236,7 +235,6 @@ def test_the_same_words_are_judged_once_and_others_anew(copy: Pipeline, monkeypa
     for name in gate.JUDGED:
         gate.reviewed({**dict.fromkeys(gate.JUDGED, "{}"), name: f"{name}, changed"})
     assert len(judged) == 2 + len(gate.JUDGED)
-    gate._found.cache_clear()
 
 
 def test_rows_that_killed_runs_of_any_job_left_go_once_no_run_is_under_way(copy: Pipeline) -> None:
