@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.governance import row_states
-from spendsense_pipeline.governance.models import AuditEntry, RowState, UtcTime
+from spendsense_pipeline.governance.models import AuditEntry, Base, RowState, UtcTime
 
 revision = "0012"
 down_revision = "0011"
@@ -16,13 +16,15 @@ down_revision = "0011"
 
 def upgrade() -> None:
     """Forward only, as the first."""
-    (kinds,) = (one for one in AuditEntry.__table__.constraints if one.name == "ck_audit_chain_kind")
+    (kinds,) = (
+        one for one in Base.metadata.tables[AuditEntry.__tablename__].constraints if one.name == "ck_audit_chain_kind"
+    )
     with op.batch_alter_table("audit_chain") as chain:
         chain.drop_constraint(op.f("ck_audit_chain_kind"), type_="check")
         chain.create_check_constraint(op.f("ck_audit_chain_kind"), kinds.sqltext)
     op.add_column("draft_events", sa.Column("origin", sa.Text()))
-    RowState.__table__.create(op.get_bind())
+    Base.metadata.tables[RowState.__tablename__].create(op.get_bind())
     with Session(op.get_bind()) as session:
         now = session.scalars(sa.select(sa.type_coerce(sa.func.current_timestamp(), UtcTime()))).one()
         row_states.record_all(session, now)
-        session.flush()
+        session.commit()
