@@ -16,9 +16,8 @@ down_revision = "0011"
 
 def upgrade() -> None:
     """Forward only, as the first."""
-    (kinds,) = (
-        one for one in Base.metadata.tables[AuditEntry.__tablename__].constraints if one.name == "ck_audit_chain_kind"
-    )
+    chain_now = Base.metadata.tables[AuditEntry.__tablename__]
+    (kinds,) = (one for one in chain_now.constraints if isinstance(one, sa.CheckConstraint))
     with op.batch_alter_table("audit_chain") as chain:
         chain.drop_constraint(op.f("ck_audit_chain_kind"), type_="check")
         chain.create_check_constraint(op.f("ck_audit_chain_kind"), kinds.sqltext)
