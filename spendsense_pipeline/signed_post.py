@@ -9,8 +9,12 @@ from typing import Final, NamedTuple
 import httpx2
 from standardwebhooks import Webhook
 
+from spendsense_pipeline.deadlines import within
+
 TIMEOUT: Final = 10.0
-"""Seconds that a receiver may take."""
+"""Seconds that a receiver may take between two bytes."""
+LONGEST: Final = 20.0
+"""Seconds that it may take for all of them."""
 
 
 class Outcome(NamedTuple):
@@ -36,9 +40,13 @@ def post(
     }
     if signer is not None:
         headers["webhook-signature"] = signer.sign(message_id, now, body)
-    try:
+
+    def sent() -> httpx2.Response:
         with client.stream("POST", address, content=body.encode(), headers=headers) as response:
-            taken = response.is_success  # its body is nobody's business, however long
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            return response  # its body is nobody's business, however long
+
+    try:
+        response = within(LONGEST, sent)
+    except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
         return Outcome(type(error).__name__, reached=False)
-    return Outcome(None if taken else f"HTTP {response.status_code}", reached=True)
+    return Outcome(None if response.is_success else f"HTTP {response.status_code}", reached=True)

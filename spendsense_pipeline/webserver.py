@@ -6,17 +6,21 @@ where ``SPENDSENSE_DAGSTER_LOGIN`` is set, they log in at the service. What does
 (``service/login.py``).
 """
 
+import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
+import uvicorn
 from dagster_webserver import cli
 from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -29,13 +33,19 @@ if TYPE_CHECKING:
 READS: Final = ("GET", "HEAD")
 CLOSED: Final = "report_asset_"
 """Begins the paths by which anybody could say that an asset was made or a check passed; nothing here needs them."""
+ASKED_FOR: Final = ("host", "origin", "sec-fetch-site", "sec-fetch-mode", "content-type")
+"""Headers by which the filter decides."""
+HOST: Final = re.compile(r"(\[[\da-f:]+\]|[\w.-]+)(:\d+)?", re.ASCII | re.IGNORECASE)
+LARGEST_BODY: Final = 2 * 2**20
+"""Bytes of a request: of a launch with its configuration, many times over."""
 HEALTH: Final = "/server_info"
 """Versions alone: a health check has no login."""
 
 
 class OwnPagesOnly:
     """ASGI middleware. Refused with 403: a ``Host`` that is none of ours, an ``Origin`` or ``Sec-Fetch-Site`` of
-    another page, reports of assets; with 405 and 415: changes, and GraphQL, that are no POST of JSON.
+    another page, reports of assets; with 405 and 415: changes, and GraphQL, that are no POST of JSON; with 400: a
+    header that is asked for here and comes twice, of which the next in line may believe the other.
     """
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str] = ()) -> None:
@@ -54,11 +64,14 @@ class OwnPagesOnly:
         else:
             await JSONResponse({"detail": refused[1]}, refused[0])(scope, receive, send)
 
-    def _refused(self, kind: str, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str] | None:
+    def _refused(self, kind: str, method: str, path: str, headers: Headers) -> tuple[int, str] | None:
+        if any(len(headers.getlist(name)) > 1 for name in ASKED_FOR):
+            return 400, "a header comes twice"
         host, origin = headers.get("host", ""), headers.get("origin")
-        if _name(f"//{host}") not in self.hosts:
+        named = HOST.fullmatch(host)
+        if named is None or named[1].strip("[]").lower() not in self.hosts:
             return 403, "this name of the machine is not one of SPENDSENSE_DAGSTER_HOSTS"
-        if origin is not None and origin.partition("://")[2] != host:
+        if origin not in (None, f"http://{host}", f"https://{host}"):
             return 403, "another page may not ask this"
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
             return 403, "another page may not ask this"
@@ -71,6 +84,18 @@ class OwnPagesOnly:
         if method not in READS and headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return 415, "send JSON"
         return None
+
+
+def filters(hosts: Iterable[str]) -> list[Middleware]:
+    """What every request passes first; ``hosts`` are names of the machine."""
+    return [
+        Middleware(OwnPagesOnly, hosts=[one.lower() for one in hosts]),
+        Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_BODY),
+    ]
+
+
+PARSER: Final = "h11"
+"""Stops at 64 KB of headers; the one that uvicorn takes by itself keeps any number of bytes."""
 
 
 class LoggedIn:
@@ -110,17 +135,10 @@ SERVICE: Final = "http://127.0.0.1:8000"
 """Where `spendsense serve` is reached when nothing else is said."""
 
 
-def _name(address: str) -> str | None:
-    try:
-        return urlsplit(address).hostname
-    except ValueError:  # brackets that do not close
-        return None
-
-
 def main() -> None:
     """``python -m spendsense_pipeline.webserver``: ``dagster-webserver`` with its own words, behind the filter."""
     settings = Settings()
-    before = [Middleware(OwnPagesOnly, hosts=[one.lower() for one in settings.dagster_hosts])]
+    before = filters(settings.dagster_hosts)
     if settings.dagster_login:
         from spendsense_pipeline.governance.database import (
             connect,  # a second to load, and not asked for on one machine
@@ -135,6 +153,7 @@ def main() -> None:
         return app
 
     vars(cli)["create_app_from_workspace_process_context"] = filtered  # its command asks for it by this name
+    vars(cli)["uvicorn"] = SimpleNamespace(run=partial(uvicorn.run, http=PARSER))
     sys.exit(cli.main())  # type: ignore[no-untyped-call] # Dagster's own
 
 

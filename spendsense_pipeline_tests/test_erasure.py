@@ -301,6 +301,15 @@ def test_an_account_is_a_customers_that_a_file_gave_them_or_that_nobody_elses_ro
     assert ("a1" in held.accounts - held.of_others) is theirs
 
 
+def test_an_account_is_also_of_somebody_whose_own_file_has_not_come_yet(tmp_path: Path) -> None:
+    """Their row waits in quarantine, and an erasure of the other holder must not take it."""
+    for table, users in {"raw_accounts/b1": ["mia", "noah"], "accounts": ["mia"]}.items():
+        (tmp_path / table).parent.mkdir(exist_ok=True)
+        pq.write_table(pa.table({"user_id": users, "account_id": ["a1"] * len(users)}), tmp_path / f"{table}.parquet")
+    held = Holdings.read(str(tmp_path), "mia")
+    assert (held.accounts, held.delivered & held.of_others) == ({"a1"}, {"a1"})
+
+
 def test_exports_elsewhere_are_emptied_as_well_and_their_manifests_follow() -> None:
     root = "memory://elsewhere/exports"
     content = pd.DataFrame({"user_id": ["mia", "noah"], "figure": [1.0, 2.0]}).to_parquet()

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     # Must not share the rules that it is there to judge.
     "synthetic": set(),
     # What everybody stands on.
+    "deadlines": set(),
     "durations": set(),
     "errors": set(),
     "frames": set(),
@@ -93,7 +94,7 @@ MAY_IMPORT = {
 }
 """Every room of the package and the rooms it may import; ``EVERYBODYS`` are everybody's."""
 
-EVERYBODYS = {"durations", "errors", "frames"}
+EVERYBODYS = {"deadlines", "durations", "errors", "frames"}
 DAGSTER_ROOMS = {"defs", "definitions", "webserver"}
 DAGSTERS = ("dg.", "asset(", "daily(")
 """How the decorators begin of what Dagster runs."""

@@ -1,10 +1,16 @@
 """Dagster's pages answer their own requests alone: what another page, another name or a bare POST asks is refused."""
 
 import datetime as dt
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import uvicorn
 from httpx2 import Response
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -20,7 +26,7 @@ from spendsense_pipeline.governance.database import connect, upgrade, writing
 from spendsense_pipeline.service.callers import COOKIE, begin_session
 from spendsense_pipeline.service.state import opened
 from spendsense_pipeline.settings import Settings
-from spendsense_pipeline.webserver import LoggedIn, OwnPagesOnly
+from spendsense_pipeline.webserver import PARSER, LoggedIn, filters
 
 HERE = "http://127.0.0.1:3000"
 JSON = {"content-type": "application/json"}
@@ -42,8 +48,7 @@ def client() -> TestClient:
     paths = ("/graphql", "/prefix/graphql", "/report_asset_check/{rest:path}", "/report_asset_materialization", "/runs")
     routes: list[Any] = [Route(path, _reached, methods=["GET", "POST"]) for path in paths]
     routes.append(WebSocketRoute("/graphql", _talk))
-    hosts = ["dagster.example.org"]
-    return TestClient(Starlette(routes=routes, middleware=[Middleware(OwnPagesOnly, hosts=hosts)]), base_url=HERE)
+    return TestClient(Starlette(routes=routes, middleware=filters(["dagster.example.org"])), base_url=HERE)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +59,7 @@ def client() -> TestClient:
         ("POST", "/graphql", {"content-type": "application/json; charset=utf-8"}),
         ("POST", "/graphql", JSON | {"host": "dagster.example.org", "origin": "https://dagster.example.org"}),
         ("POST", "/graphql", JSON | {"host": "localhost:3000"}),
+        ("POST", "/graphql", JSON | {"host": "[::1]:3000"}),
         ("GET", "/runs", {}),
         ("GET", "/runs", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}),
     ],
@@ -82,6 +88,10 @@ def test_its_own_pages_and_programs_of_this_machine_are_answered(
         ("POST", "/graphql", JSON | {"host": "rebound.example"}, 403),
         ("POST", "/graphql", JSON | {"host": "127.0.0.1.rebound.example"}, 403),
         ("POST", "/graphql", JSON | {"host": "[::1"}, 403),
+        ("POST", "/graphql", JSON | {"host": "x@127.0.0.1", "origin": "http://x@127.0.0.1"}, 403),
+        ("POST", "/graphql", JSON | {"host": "127.0.0.1/x"}, 403),
+        ("POST", "/graphql", JSON | {"origin": "ftp://127.0.0.1:3000"}, 403),
+        ("POST", "/graphql", JSON | {"origin": ""}, 403),
         ("POST", "/report_asset_check/x", JSON, 403),
         ("POST", "/report_asset_materialization", JSON, 403),
         ("GET", "/report_asset_materialization", {}, 403),
@@ -92,6 +102,103 @@ def test_nobody_elses_page_changes_anything(
 ) -> None:
     answer = client.request(method, path, headers=headers, content="{}" if method == "POST" else None)
     assert answer.status_code == status
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """The filter as it is served, before an application that answers everything and counts it in ``REACHED``."""
+
+    async def reached(request: Request) -> PlainTextResponse:
+        REACHED.append(f"{request.method} {request.url.path} {(await request.body()).decode()}")
+        return PlainTextResponse("reached")
+
+    async def talk(opened: WebSocket) -> None:
+        REACHED.append("websocket")
+        await opened.accept()
+        await opened.close()
+
+    routes = [WebSocketRoute("/graphql", talk), Route("/{rest:path}", reached, methods=["GET", "POST"])]
+    app = Starlette(routes=routes, middleware=filters([]))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        server = uvicorn.Server(uvicorn.Config(app, http=PARSER, log_level="critical", lifespan="off"))
+        running = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        running.start()
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        running.join()
+
+
+def said(port: int, sent: str, answers: int) -> list[int]:
+    """The statuses of the answers to these bytes, of which there should be so many."""
+    heard = b""
+
+    def statuses() -> list[int]:
+        return [int(status) for status in re.findall(rb"HTTP/1.1 (\d+)", heard)]
+
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client, suppress(OSError):
+        with suppress(ConnectionError):  # the server may be done before it has read all
+            client.sendall(sent.encode())
+        while some := client.recv(65_536):
+            heard += some
+            if len(statuses()) >= answers:
+                client.settimeout(0.1)  # for one too many
+    return statuses()
+
+
+REACHED: list[str] = []
+NAMED = "Host: 127.0.0.1\r\n"
+SENT = "Content-Type: application/json\r\n"
+ASKED = "Content-Length: 2\r\n\r\n{}"
+OPENED = (
+    f"GET /graphql HTTP/1.1\r\n{NAMED}Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
+GRAPHQL = f"POST /graphql HTTP/1.1\r\n{NAMED}"
+
+
+@pytest.mark.parametrize(
+    ("sent", "statuses"),
+    [
+        (f"{GRAPHQL}Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n", [415]),
+        (f"{GRAPHQL}{SENT}Content-Length: 0\r\n{ASKED}", [400]),
+        (f"{GRAPHQL}Content-Type: text/plain;\r\n application/json\r\n{ASKED}", [415]),
+        (f"POST /graphql HTTP/1.1\r\nHost: elsewhere.example\r\n 127.0.0.1\r\n{SENT}{ASKED}", [403]),
+        (f"{GRAPHQL}Host: elsewhere.example\r\n{SENT}{ASKED}", [400]),
+        (f"{GRAPHQL}Origin: http://127.0.0.1\r\nOrigin: http://elsewhere.example\r\n{SENT}{ASKED}", [400]),
+        (f"{GRAPHQL}{SENT}Content-Type: text/plain\r\n{ASKED}", [400]),
+        (f"{GRAPHQL}Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site\r\n{SENT}{ASKED}", [400]),
+        (f"POST http://127.0.0.1/graphql HTTP/1.1\r\nHost: elsewhere.example\r\n{SENT}{ASKED}", [403]),
+        (f"GET http://127.0.0.1/graphql?query=x HTTP/1.1\r\n{NAMED}\r\n", [405]),
+        (f"POST /graphql HTTP/1.0\r\n{SENT}{ASKED}", [403]),
+        (f"GET /%67raphql?query=x HTTP/1.1\r\n{NAMED}\r\n", [405]),
+        (f"GET //graphql?query=x HTTP/1.1\r\n{NAMED}\r\n", [405]),
+        (f"POST /%72eport_asset_check/x HTTP/1.1\r\n{NAMED}{SENT}{ASKED}", [403]),
+        (f"CONNECT /graphql HTTP/1.1\r\n{NAMED}\r\n", [405]),
+        (f"{GRAPHQL}Content-Type: text/plain\r\n{ASKED}" * 2, [415, 415]),
+        (f"{OPENED}Origin: http://elsewhere.example\r\n\r\n", [403]),
+        (f"{OPENED}Origin: null\r\n\r\n", [403]),
+        (f"GET /x HTTP/1.1\r\n{NAMED}X: {'a' * 1_000_000}\r\n\r\n", [400]),
+        (f"GET /x HTTP/1.1\r\n{NAMED}{''.join(f'X{n}: a{chr(13)}{chr(10)}' for n in range(20_000))}\r\n", [400]),
+        (f"{GRAPHQL}{SENT}Content-Length: 99999999\r\n\r\n{{}}", [413]),
+        (
+            f"{GRAPHQL}{SENT}Transfer-Encoding: chunked\r\n\r\n" + f"100000\r\n{'a' * 2**20}\r\n" * 3 + "0\r\n\r\n",
+            [413],
+        ),
+    ],
+)
+def test_nothing_gets_through_between_the_lines(port: int, sent: str, statuses: list[int]) -> None:
+    REACHED.clear()
+    assert said(port, sent, len(statuses)) == statuses
+    assert REACHED == []
+
+
+def test_what_its_own_pages_send_gets_through_one_after_another(port: int) -> None:
+    REACHED.clear()
+    assert said(port, f"GET /runs HTTP/1.1\r\n{NAMED}\r\n{GRAPHQL}{SENT}{ASKED}", 2) == [200, 200]
+    assert said(port, f"{OPENED}Origin: http://127.0.0.1\r\n\r\n", 1) == [101]
+    assert REACHED == ["GET /runs ", "POST /graphql {}", "websocket"]
 
 
 def test_subscriptions_are_its_own_pages_too(client: TestClient) -> None:

@@ -22,11 +22,12 @@ from urllib.parse import urlsplit
 import dagster as dg
 from pydantic import Field
 
+from spendsense_pipeline.deadlines import within
 from spendsense_pipeline.settings import THIS_MACHINE, Settings
 
 LOG: Final = logging.getLogger("spendsense.alerts")
 PATIENCE: Final = 5.0
-"""Seconds that a mail server or a receiver may take."""
+"""Seconds that a mail server or a receiver may take between two bytes, and a fourth of all that a mail takes."""
 AT_MOST: Final = 10
 """Notices to one channel in one evaluation; what is beyond is summed up."""
 EVALUATION: Final = 30.0
@@ -109,10 +110,14 @@ class Alerts(dg.ConfigurableResource):  # type: ignore[type-arg]
         message["From"], message["To"] = self.sender, ", ".join(self.recipients)
         message["Date"], message["Message-ID"] = format_datetime(notice.happened), f"<{notice.key}@spendsense>"
         message.set_content(f"{notice.text}\n\n{notice.link}\n")
-        try:
+
+        def sent() -> dict[str, tuple[int, bytes]]:
             with self._mail_server() as server:
-                refused = server.send_message(message)
-        except (smtplib.SMTPException, OSError) as error:
+                return server.send_message(message)
+
+        try:
+            refused = within(4 * PATIENCE, sent)
+        except (smtplib.SMTPException, OSError) as error:  # TimeoutError is one
             raise Undelivered(type(error).__name__) from error
         if refused:
             LOG.warning("the mail server refused %d of %d recipients", len(refused), len(self.recipients))

@@ -153,7 +153,7 @@ def _as_written(
             warehouse.discard(files.warehouse, f"raw_{table}", batch_id)
         if arrival.new:
             with writing(governance.engine) as session:
-                forget_batch(session, batch_id)
+                forget_batch(session, batch_id, clock.now())
         if first:
             (landed / NOTES / batch_id).unlink()
         raise

@@ -71,6 +71,18 @@ def accounts_of(user_id: str, folders: Iterable[Path]) -> tuple[set[str], bool]:
     return accounts - {""}, found
 
 
+def given_to_others(user_id: str, folders: Iterable[Path]) -> set[str]:
+    """The accounts that landed files of accounts, and saved responses, give to somebody else."""
+    accounts: set[str] = set()
+    for file in (file for folder in folders for file in _files(folder)[0]):
+        if file.table == "accounts" or file.format == "plaid":
+            with suppress(*NOT_A_TABLE):  # `scrub` names it
+                for row in _rows(file):
+                    if _text(row.get("user_id")) not in ("", user_id):
+                        accounts.update(_text(one) for one in row.get("accounts", [row.get("account_id")]))
+    return accounts - {""}
+
+
 def scrub(folder: Path, erased: Erased, user_id: str | None = None) -> tuple[dict[str, int], list[str]]:
     """Take the erased out of a landed batch: how many of a file's rows were theirs, and the files nobody can read.
 

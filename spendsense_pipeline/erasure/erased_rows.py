@@ -38,6 +38,7 @@ from spendsense_pipeline.governance.models import (
     Recommendation,
     RecommendationText,
     Release,
+    RowState,
     Slate,
     TemplateDecision,
     Tombstone,
@@ -67,6 +68,7 @@ OF_CUSTOMER: dict[str, Any] = {
     "hold_lifts": HoldLift,
     "holds": Hold,
     "erasure_requests": ErasureRequest,
+    "row_states": RowState,
 }
 """Tables whose rows go with a recommendation or a customer, in the order that the keys allow."""
 

@@ -38,7 +38,7 @@ class Holdings:
     delivered: set[str] = field(default_factory=set)
     """Accounts that were delivered as the customer's own."""
     of_others: set[str] = field(default_factory=set)
-    """Accounts that are somebody else's by now."""
+    """Accounts that a file gave to somebody else."""
 
     @classmethod
     def read(cls, root: str, user_id: str) -> "Holdings":
@@ -52,7 +52,9 @@ class Holdings:
                     found.known = True
                     found.accounts |= {account} - {""}
                     found.delivered |= {account} - {""} if table in ("raw_accounts", "accounts") else set()
-                elif table == "accounts":
+                elif (
+                    table in ("raw_accounts", "accounts") and holder
+                ):  # judged or not: their own file may be on its way
                     found.of_others.add(account)
                 elif table == "raw_transactions" and holder:
                     named_by_others.add(account)

@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.erasure import erased_rows
 from spendsense_pipeline.erasure.erased import Erased, holding
-from spendsense_pipeline.erasure.erased_files import accounts_of, scrub
+from spendsense_pipeline.erasure.erased_files import accounts_of, given_to_others, scrub
 from spendsense_pipeline.erasure.erased_tables import Holdings, empty_exports, empty_warehouse
 from spendsense_pipeline.governance import experiment_records
 from spendsense_pipeline.governance.batches import NOTES
@@ -69,8 +69,9 @@ def erase(
     folders = [one for one in places.landing.glob("*") if one.is_dir() and one.name not in (".erased", NOTES)]
     accounts, landed = accounts_of(user_id, folders)
     stored = Holdings.read(places.warehouse, user_id)
-    shared = {holding(user_id, one) for one in stored.delivered & stored.of_others}
-    theirs = (accounts | stored.accounts) - stored.of_others
+    of_others = stored.of_others | given_to_others(user_id, folders)
+    shared = {holding(user_id, one) for one in stored.delivered & of_others}
+    theirs = (accounts | stored.accounts) - of_others
     known = landed or stored.known
     names = erased_rows.begin(engine, user_id, theirs | shared, operator_id, reason, now, known=known)
     with reading(engine) as session:

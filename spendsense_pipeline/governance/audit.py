@@ -17,7 +17,7 @@ from functools import cache
 from json.encoder import encode_basestring
 from typing import Any, Final
 
-from sqlalchemy import bindparam, exists, func, select, update
+from sqlalchemy import bindparam, exists, func, null, select, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.governance.database import CHUNK, AnyRow, AnySelect, add_rows, columns
@@ -58,7 +58,8 @@ def record(session: Session, model: type[Chained], rows: Sequence[dict[str, Any]
     """
     if not rows:
         return
-    kind, subject, committed, public = model.audited
+    kind, subject, committed, public, since_0012 = model.audited
+    covered, version = f"{committed} {since_0012}".split(), {"v": 2} if since_0012 else {}
     count, previous = head(session)
     links = []
     for row in rows:
@@ -70,9 +71,9 @@ def record(session: Session, model: type[Chained], rows: Sequence[dict[str, Any]
             "kind": kind,
             "subject_id": row[subject],
             "recorded_at": now,
-            "payload": canonical({name: row[name] for name in public.split()}),
+            "payload": canonical({name: row[name] for name in public.split()} | version),
             "salt": salt,
-            "commitment": sha256(canonical([salt, count, *(row[name] for name in committed.split())])),
+            "commitment": sha256(canonical([salt, count, *(row[name] for name in covered)])),
             "previous_hash": previous,
         }
         previous = entry["hash"] = sha256(canonical([entry[name] for name in CHAINED]))
@@ -99,7 +100,8 @@ class Verification:
 
     Problems: ``link_missing``, ``link_changed``, ``link_misplaced`` (in the chain); ``row_missing``, ``row_changed``,
     ``row_not_recorded``, ``row_not_erased``, ``text_changed`` (in what it covers); ``period_changed``,
-    ``draft_changed``, ``status_changed``, ``evidence_changed``, ``operator_changed`` (in what follows from it);
+    ``draft_changed``, ``status_changed``, ``evidence_changed``, ``operator_changed``, ``release_changed``,
+    ``state_changed`` (in what follows from it);
     ``tail_missing``, ``head_changed``, ``known_head_missing`` (cut off).
     """
 
@@ -138,7 +140,7 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
             seq += 1
             if problem := _link_problem(one, seq, previous, covered, erased):
                 yield _finding(seq, one.subject_id, kind=one.kind, problem=problem)
-            seq, kind, *_, previous, _ = one
+            seq, kind, *_, previous, _, _ = one
             seen[kind] += seq not in erased
             if heads and heads.pop(seq, {previous}) != {previous}:
                 yield _finding(seq, one.subject_id, kind=one.kind, problem="known_head_missing")
@@ -173,7 +175,8 @@ def _erased_links(session: Session) -> set[int]:
 @cache
 def _links_after() -> AnySelect:
     link = AuditEntry.__table__.c
-    named = (link[name] for name in ("seq", "kind", "subject_id", "salt", "commitment", "previous_hash", "hash"))
+    names = ("seq", "kind", "subject_id", "salt", "commitment", "previous_hash", "hash", "payload")
+    named = (link[name] for name in names)
     return (
         select(*named, as_json(*(link[name] for name in CHAINED)).label("json"))
         .where(link.seq > bindparam("seq"))
@@ -185,7 +188,7 @@ def _links_after() -> AnySelect:
 def _link_problem(
     link: AnyRow, expected_seq: int, previous: str, covered: Mapping[str, Mapping[int, AnyRow]], erased: Set[int]
 ) -> str | None:
-    seq, name, subject, salt, commitment, previous_hash, hash_then, written = link
+    seq, name, subject, salt, commitment, previous_hash, hash_then, payload, written = link
     if seq != expected_seq:
         return "link_missing"
     if sha256(written) != hash_then:
@@ -197,7 +200,11 @@ def _link_problem(
         return None if (row, salt, subject) == (None, None, None) else "row_not_erased"
     if row is None:
         return "row_missing"
-    _, row_subject, row_written, *decided_on = row
+    _, row_subject, row_written, added, *decided_on = row
+    if _VERSION_2 in payload:
+        row_written = f"{row_written[:-1]},{added[1:]}"
+    elif added is not None and not _says(payload, added, name):
+        return "row_changed"
     if salt is None or sha256(f"[{encode_basestring(salt)},{row_written[1:]}") != commitment:
         return "row_changed"
     if subject != row_subject:
@@ -207,13 +214,28 @@ def _link_problem(
     return None
 
 
+_VERSION_2: Final = '"v":2'
+"""In the payload of a link that commits to ``since_0012`` too; inside a value the quotes would be escaped."""
+
+
+def _says(payload: str, added: str, kind: str) -> bool:
+    """Whether the payload of an older link agrees with the columns that it did not commit to, as far as it has them."""
+    said = json.loads(payload)
+    names = MODELS[kind].audited.since_0012.split()
+    return all(said.get(name, value) == value for name, value in zip(names, json.loads(added), strict=True))
+
+
 @cache
 def _covered_by(model: type[Chained]) -> AnySelect:
-    """The rows from place ``first`` to ``last``: seq, subject, json, and of a decision the hash and text decided on."""
+    """The rows from place ``first`` to ``last``: seq, subject, their committed columns as JSON, those since schema 0012
+    apart (null: none), and of a decision the hash and text decided on.
+    """
+    added = model.audited.since_0012
     query: AnySelect = select(
         model.seq,
         getattr(model, model.audited.subject).label("subject"),
         as_json(model.seq, *columns(model, model.audited.committed)).label("json"),
+        (as_json(*columns(model, added)) if added else null()).label("added"),
     ).where(model.seq.between(bindparam("first"), bindparam("last")))
     if model is not Decision:
         return query

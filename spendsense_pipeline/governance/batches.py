@@ -5,10 +5,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
+from spendsense_pipeline.governance import row_states
 from spendsense_pipeline.governance.database import LONGEST_NAME, is_name, matching, quoted
 from spendsense_pipeline.governance.models import Batch
 
@@ -34,8 +35,9 @@ def register_batch(session: Session, batch_id: str, content_hash: str, now: dt.d
     known = session.get(Batch, batch_id)
     if known is None:
         arrival = 1 + (session.scalar(select(func.max(Batch.arrival))) or 0)
-        session.add(Batch(batch_id=batch_id, arrival=arrival, content_hash=content_hash, registered_at=now))
-        session.flush()
+        batch = Batch(batch_id=batch_id, arrival=arrival, content_hash=content_hash, registered_at=now)
+        session.add(batch)
+        row_states.record(session, now, batch)
         return Arrival(arrival, now.astimezone(dt.UTC).date(), new=True)
     if known.content_hash != content_hash:
         raise SpendSenseError(
@@ -46,9 +48,11 @@ def register_batch(session: Session, batch_id: str, content_hash: str, now: dt.d
     return _arrival(known)
 
 
-def forget_batch(session: Session, batch_id: str) -> None:
+def forget_batch(session: Session, batch_id: str, now: dt.datetime) -> None:
     """Take back the place of a batch of which nothing was kept, so that it may come with other content."""
-    session.execute(delete(Batch).where(Batch.batch_id == batch_id))
+    batch = session.get_one(Batch, batch_id)
+    session.delete(batch)
+    row_states.record(session, now, batch, gone=True)
 
 
 def note_registration(landing: Path, batch_id: str, at: dt.datetime | None) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import LOCK_OUT
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import operators
+from spendsense_pipeline.governance import operators, row_states
 from spendsense_pipeline.governance.database import columns, fields, is_name, quoted, reading, storable, writing
 from spendsense_pipeline.governance.models import TOKEN_SCOPES, AccessToken, Login, Operator
 from spendsense_pipeline.governance.tombstones import require_not_erased
@@ -168,7 +168,9 @@ def person(session: Session, operator_id: str) -> Person | None:
 
 def end_sessions(session: Session, operator_id: str, now: dt.datetime) -> None:
     """Log a person out everywhere."""
-    session.execute(update(Operator).where(Operator.operator_id == operator_id).values(sessions_since=now))
+    known = operators.registered(session, operator_id)
+    known.sessions_since = now
+    row_states.record(session, now, known)
 
 
 def logins(session: Session, *, limit: int = 100) -> list[dict[str, Any]]:
@@ -228,7 +230,7 @@ def add_token(
         expires_at=expires_at,
     )
     session.add(token)
-    session.flush()
+    row_states.record(session, now, token)
     return {"token_id": token.token_id, "token": secret, "name": name, "scopes": token.scopes.split()}
 
 
@@ -284,7 +286,7 @@ def revoke_token(session: Session, token_id: str, now: dt.datetime) -> str:
     if token.revoked_at is not None:
         return "unchanged"
     token.revoked_at = now
-    session.flush()
+    row_states.record(session, now, token)
     return "revoked"
 
 

@@ -37,7 +37,7 @@ from sqlalchemy.orm import Session
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance.models import AuditHead
 
-SCHEMA = "0011"
+SCHEMA = "0012"
 """The migration this code needs; kept here so that no command has to load Alembic to ask."""
 
 OLDEST = "0011"

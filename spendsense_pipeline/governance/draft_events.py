@@ -15,7 +15,7 @@ from spendsense_pipeline.governance import audit
 from spendsense_pipeline.governance.database import add_rows, chunks, columns, compare_and_set, matching, set_among
 from spendsense_pipeline.governance.encoding import canonical, sha256
 from spendsense_pipeline.governance.models import OPEN, DraftEvent, Recommendation, RecommendationText
-from spendsense_pipeline.governance.present import EVIDENCE, written
+from spendsense_pipeline.governance.present import EVIDENCE, GIVES, ORIGIN, written
 
 JUDGED = ("findings", "severity")
 COPIED = "recommendation_id user_id consent_id as_of template_id template_hash expires_at"
@@ -36,7 +36,7 @@ def record(
     superseded_by: Mapping[str, str | None] | None = None,
     run_id: str | None = None,
 ) -> None:
-    """Record what happened to drafts (columns ``COPIED`` and content_hash), in their order.
+    """Record what happened to drafts (columns ``COPIED``, content_hash and, where it gives them, ``ORIGIN``), in order.
 
     ``texts`` maps a draft to its text's evidence, where the event is about a text.
     """
@@ -49,6 +49,7 @@ def record(
             "superseded_by": (superseded_by or {}).get(draft["recommendation_id"]),
             "run_id": run_id,
             "recorded_at": now,
+            "origin": sha256(canonical([draft[name] for name in ORIGIN.split()])) if action in GIVES else None,
         }
         for draft in drafts
     ]
@@ -110,4 +111,4 @@ def close(session: Session, which: ColumnElement[bool], status: str, now: dt.dat
 
 
 def _copied() -> Select[*tuple[Any, ...]]:
-    return select(*columns(Recommendation, COPIED))
+    return select(*columns(Recommendation, f"{COPIED} {ORIGIN}"))

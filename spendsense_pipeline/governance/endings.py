@@ -13,11 +13,10 @@ from sqlalchemy import ColumnElement, Engine, and_, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, credentials, draft_events, operators
+from spendsense_pipeline.governance import audit, credentials, draft_events, operators, row_states
 from spendsense_pipeline.governance.database import (
     AnyRow,
     AnySelect,
-    add_rows,
     counts_by,
     fields,
     is_name,
@@ -171,6 +170,7 @@ def recall(
         voided = draft_events.close(session, chosen, "voided", now)
         for given in approvals:
             given.ended_at, given.ended_by = now, actor
+        row_states.record(session, now, *approvals)
     return {
         "order_id": order_id,
         "recalled": [row.recommendation_id for row in released],
@@ -186,7 +186,9 @@ def hold(session: Session, wording: Wording, cause: str, recommendation_id: str,
     before = session.scalar(select(func.count()).select_from(WordingHold).where(of_it))
     said = {"cause": cause, "recommendation_id": recommendation_id, "opened_at": now}
     hold_id = identifier("hld", f"{tuple(wording)} {before}")
-    add_rows(session, WordingHold, [{"hold_id": hold_id, **wording._asdict(), **said}])
+    held = WordingHold(hold_id=hold_id, **wording._asdict(), **said)
+    session.add(held)
+    row_states.record(session, now, held)
     return True
 
 
@@ -210,6 +212,7 @@ def clear_hold(engine: Engine, reference: str, operator_id: str, now: dt.datetim
         (one,) = held
         operators.require_may_decide(session, operator_id, wording_of(one), now, besides="admin")
         one.cleared_at, one.cleared_by, one.note = now, operator_id, note
+        row_states.record(session, now, one)
         return fields(one, "hold_id template_id template_hash")
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, operators
+from spendsense_pipeline.governance import audit, operators, row_states
 from spendsense_pipeline.governance.database import fields, quoted, require_reason
 from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.models import ErasureRequest, Hold, HoldLift
@@ -97,8 +97,9 @@ def refuse(user_id: str, held: Sequence[Hold]) -> NoReturn:
 def keep_request(session: Session, user_id: str, operator_id: str, reason: str, now: dt.datetime) -> None:
     """Remember an erasure that a hold stands in the way of; the first one stays."""
     if session.get(ErasureRequest, user_id) is None:
-        session.add(ErasureRequest(user_id=user_id, operator_id=operator_id, reason=reason, requested_at=now))
-        session.flush()
+        request = ErasureRequest(user_id=user_id, operator_id=operator_id, reason=reason, requested_at=now)
+        session.add(request)
+        row_states.record(session, now, request)
 
 
 def _hold_stands() -> Any:

@@ -112,13 +112,14 @@ class Audited(NamedTuple):
     """What a row puts into the audit chain: what its link names, commits to (``seq`` besides), and keeps readable.
 
     Names of columns are words in one text. ``committed`` is written down, not read off the table: a column added later
-    must not change old commitments.
+    must not change old commitments. ``since_0012`` are committed to after these by links whose payload has ``"v":2``.
     """
 
     kind: str
     subject: str
     committed: str
     public: str
+    since_0012: str = ""
 
 
 class Chained(Base):
@@ -411,7 +412,8 @@ class DraftEvent(Chained):
 
     ``registered`` and ``rewritten`` give it owner, consent, text and expiry; ``judged`` is the guardrails' word on one
     of its texts; ``superseded``, ``expired`` and ``voided`` close it. ``evidence`` is the SHA-256 of the text's row
-    (``audit.evidence``), null where the event is about no text.
+    (``draft_events.evidence``), null where the event is about no text; ``origin`` that of what else is fixed of the
+    draft (``present.ORIGIN``), null where the event does not give it or is from before schema 0012.
     """
 
     __tablename__ = "draft_events"
@@ -421,6 +423,7 @@ class DraftEvent(Chained):
         "recommendation_id action user_id consent_id as_of template_id template_hash content_hash evidence expires_at "
         "superseded_by run_id recorded_at",
         "action run_id",
+        "origin",
     )
     __table_args__ = (
         one_of("action", ("registered", "rewritten", "judged", "superseded", "expired", "voided")),
@@ -441,6 +444,7 @@ class DraftEvent(Chained):
     superseded_by: Mapped[str | None]
     run_id: Mapped[str | None]
     recorded_at: Mapped[dt.datetime]
+    origin: Mapped[str | None]
 
 
 class RecommendationText(Base):
@@ -476,6 +480,7 @@ class Decision(Chained):
         "decision_id",
         "decision_id recommendation_id ordinal action operator_id content_hash reason made run_id decided_at",
         "action operator_id made run_id known_by",
+        "known_by",
     )
     __table_args__ = (
         UniqueConstraint("recommendation_id", "ordinal"),
@@ -574,6 +579,7 @@ class Release(Chained):
         "release_id",
         "release_id recommendation_id consent_id decision_id content_hash run_id released_at",
         "run_id consent_days",
+        "consent_days expires_at",
     )
     __table_args__ = (
         ForeignKeyConstraint(
@@ -640,7 +646,7 @@ class Recall(Chained):
     """
 
     __tablename__ = "recalls"
-    audited = Audited("recall", "release_id", "release_id recommendation_id cause recalled_at", "cause")
+    audited = Audited("recall", "release_id", "release_id recommendation_id cause recalled_at", "cause", "order_id")
 
     release_id: Mapped[str] = mapped_column(ForeignKey(Release.release_id), primary_key=True)
     recommendation_id: Mapped[str]
@@ -952,6 +958,24 @@ class EvaluationRun(Chained):
     audit_hash: Mapped[str]
     name: Mapped[str | None] = mapped_column(unique=True)
     details: Mapped[str | None]
+
+
+class RowState(Chained):
+    """What a row was from then on whose table is not added to alone (``present.STATES``): a token, a held wording.
+
+    ``digest`` is the SHA-256 of the row's columns, null where the row went; ``user_id`` is the customer's whose it is.
+    """
+
+    __tablename__ = "row_states"
+    audited = Audited("state", "row_key", "table_name row_key user_id digest recorded_at", "table_name")
+    __table_args__ = (Index(None, "table_name", "row_key", "seq"), Index(None, "user_id"))
+
+    seq: Mapped[int] = sequence()
+    table_name: Mapped[str]
+    row_key: Mapped[str]
+    user_id: Mapped[str | None]
+    digest: Mapped[str | None]
+    recorded_at: Mapped[dt.datetime]
 
 
 class AuditEntry(Base):

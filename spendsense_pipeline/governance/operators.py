@@ -6,7 +6,7 @@ What a decision asks of an operator is in ``review``, how they log in in ``crede
 import datetime as dt
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance import audit, row_states
 from spendsense_pipeline.governance.database import LONGEST_NAME, fields, is_name, quoted, storable
 from spendsense_pipeline.governance.lifecycle import Wording, has_wording
 from spendsense_pipeline.governance.models import ROLES, SCOPE_OF, SCOPES, Operator, OperatorEvent, Recommendation
@@ -71,7 +71,9 @@ def add(
         require_active(session, actor)
     known = session.get(Operator, operator_id)
     if known is None:
-        if mistakable := _mistakable(operator_id, session.scalars(select(Operator.operator_id))):
+        if mistakable := _mistakable(
+            operator_id, session.scalars(select(Operator.operator_id).order_by(Operator.operator_id))
+        ):
             raise SpendSenseError(f"{quoted(operator_id)} {mistakable}", code="invalid_operator")
         known = Operator(operator_id=operator_id, registered_at=now, source=source, **wanted)
         session.add(known)
@@ -100,7 +102,7 @@ def add(
 
 
 def _record_people(
-    session: Session, people: Iterable[Operator], action: str, now: dt.datetime, actor: str | None, source: str
+    session: Session, people: Sequence[Operator], action: str, now: dt.datetime, actor: str | None, source: str
 ) -> None:
     events = [
         {
@@ -114,6 +116,7 @@ def _record_people(
         for one in people
     ]
     audit.record(session, OperatorEvent, events, now)
+    row_states.record(session, now, *people)
 
 
 def require_active(session: Session, operator_id: str) -> Operator:
@@ -257,12 +260,13 @@ def register_from_files(
     known = set(session.scalars(select(Operator.operator_id)))
     new: list[str] = []
     for name in sorted({name for name in operator_ids if is_name(name)} - known):
-        if not _mistakable(name, {*known, *new}):
+        if not _mistakable(name, sorted({*known, *new})):
             new.append(name)
     if new:
         session.execute(
             insert(Operator), [{"operator_id": name, "registered_at": now, "source": source} for name in new]
         )
-        people = session.scalars(select(Operator).where(Operator.operator_id.in_(new)).order_by(Operator.operator_id))
+        added = select(Operator).where(Operator.operator_id.in_(new)).order_by(Operator.operator_id)
+        people = session.scalars(added).all()
         _record_people(session, people, "added", now, None, source)
     return len(new)

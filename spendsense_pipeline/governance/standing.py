@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import STANDING_APPROVAL
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, operators, wordings
+from spendsense_pipeline.governance import audit, operators, row_states, wordings
 from spendsense_pipeline.governance.database import fields, quoted, reading, storable, writing
 from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.lifecycle import (
@@ -69,8 +69,10 @@ def approve(
                 code="sample_required",
             )
         theirs = (has_wording(wording, StandingApproval), StandingApproval.operator_id == operator_id)
-        for earlier in session.scalars(select(StandingApproval).where(*theirs, *_live(now))):
+        replaced = session.scalars(select(StandingApproval).where(*theirs, *_live(now))).all()
+        for earlier in replaced:
             earlier.ended_at, earlier.ended_by = now, operator_id
+        row_states.record(session, now, *replaced)
         count, _ = audit.head(session)
         given: dict[str, Any] = {
             "standing_id": identifier("sta", f"{tuple(wording)} {operator_id} {count}"),
@@ -81,6 +83,7 @@ def approve(
         said = {"operator_id": operator_id, "read_percent": read_percent, "known_by": known_by, "given_at": now}
         stored = json.dumps(bounds, ensure_ascii=False, sort_keys=True)
         audit.record_one(session, StandingApproval, now, **given, **said, bounds=stored)
+        row_states.record(session, now, session.get_one(StandingApproval, given["standing_id"]))
     return given | {"bounds": bounds}
 
 
@@ -93,6 +96,7 @@ def end(engine: Engine, standing_id: str, actor: str, now: dt.datetime) -> str:
         if row.ended_at is not None:
             return "unchanged"
         row.ended_at, row.ended_by = now, actor
+        row_states.record(session, now, row)
     return "ended"
 
 

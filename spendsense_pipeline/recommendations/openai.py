@@ -77,7 +77,8 @@ async def opened(api_key: str | None, base_url: str | None, seconds: float) -> A
         timeout=seconds,
         max_retries=0,
         default_headers={"Accept-Encoding": "identity"},
-        http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [_bound]}),
+        # Prompts go to the server that was named, not to where it points.
+        http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [_bound]}, follow_redirects=False),
     ) as client:
 
         async def write(request: Mapping[str, Any]) -> Answer:
@@ -127,7 +128,7 @@ def _count(tokens: Any) -> int | None:
 
 
 def _status(error: openai.APIStatusError, api_key: str) -> Unanswered:
-    """A 4xx or 5xx in our words; servers repeat the key in some of them."""
+    """A 3xx, 4xx or 5xx in our words; servers repeat the key in some of them."""
     status = error.status_code
     said = " ".join(str(error.message).replace(api_key, "***").split())[:_SAID_AT_MOST]
     if status in _STOPPING:

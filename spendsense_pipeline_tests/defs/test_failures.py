@@ -4,8 +4,9 @@ import base64
 import datetime as dt
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from email import message_from_bytes
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,7 @@ from aiosmtpd.smtp import AuthResult
 from dagster._core.test_utils import create_run_for_test
 from standardwebhooks import Webhook
 
+from spendsense_pipeline import signed_post
 from spendsense_pipeline.defs import alerts, failures, sensors
 from spendsense_pipeline.defs.alerts import Alerts
 from spendsense_pipeline.defs.resources import Clock
@@ -195,6 +197,43 @@ def test_a_receiver_that_is_not_there_stops_no_tick(instance: dg.DagsterInstance
     )
     fails(instance, 1)
     assert told.tick().count("waits for 1") == 2
+
+
+@contextmanager
+def trickling() -> Iterator[int]:
+    """The port of a server that answers everybody with a byte now and then, which no time limit of a socket ends."""
+    over = threading.Event()
+
+    def answer(client: socket.socket) -> None:
+        with client, suppress(OSError):
+            while not over.wait(0.02):
+                client.sendall(b"2")
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1]
+        over.set()
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps", "http"])
+def test_a_receiver_that_trickles_an_answer_stops_no_tick(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setattr(alerts, "PATIENCE", 0.1)
+    monkeypatch.setattr(signed_post, "LONGEST", 0.4)
+    with trickling() as port:
+        address = f"{scheme}://127.0.0.1:{port}"
+        mail = {"smtp": address, "recipients": ["a@b"], "sender": "a@b"}
+        told = Told(instance, Alerts(webhooks=[address]) if scheme == "http" else Alerts(**mail))
+        fails(instance, 1)
+        begun = time.monotonic()
+        assert "waits for 1" in told.tick()
+        assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize("quoted", ["\udcff.csv", "a\r\nBcc: else@example.org", "a\0b", "a\u2028b\x85c"], ids=ascii)

@@ -5,7 +5,9 @@ import logging
 import os
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -13,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
-from spendsense_pipeline import warehouse
+from spendsense_pipeline import gate, warehouse
 from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import ingest, launch, release_assets, sensors
 from spendsense_pipeline.defs.resources import Clock, Files, Governance
@@ -21,6 +23,7 @@ from spendsense_pipeline.governance import consent, operators, queue, release
 from spendsense_pipeline.governance.database import reading, writing
 from spendsense_pipeline.governance.models import ConsentPeriod, Recommendation, RecommendationText
 from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.recommendations import guardrails
 from spendsense_pipeline.settings import PROJECT_ROOT
 from spendsense_pipeline_tests.conftest import NOON, Pipeline
 from spendsense_pipeline_tests.governance import verdicts
@@ -211,6 +214,27 @@ def test_what_only_its_words_keep_from_going_out_starts_no_run(copy: Pipeline, m
         said = reason(asked(copy, instance))  # a run would be asked for every half minute
     assert "2 critical finding" in said
     assert said.endswith(f"; critical finding: {names}")
+
+
+def test_the_same_words_are_judged_once_and_others_anew(copy: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = approved(copy, 2)
+    judged: list[str] = []
+
+    def critical(draft: Mapping[str, Any]) -> list[dict[str, str]]:
+        judged.append(draft["title"])
+        return [{"check": "tone", "severity": "critical", "message": "shames the reader"}]
+
+    monkeypatch.setattr(guardrails, "review_draft", critical)
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(3):
+            assert "2 critical finding" in reason(asked(copy, instance))
+        assert len(judged) == 2
+        with writing(copy.engine) as session:
+            session.get_one(Recommendation, chosen[0]["recommendation_id"]).content_hash = "x"
+        assert "1 critical finding" in reason(asked(copy, instance))
+    for name in gate.JUDGED:
+        gate.reviewed({**dict.fromkeys(gate.JUDGED, "{}"), name: f"{name}, changed"})
+    assert len(judged) == 2 + len(gate.JUDGED)
 
 
 def test_rows_that_killed_runs_of_any_job_left_go_once_no_run_is_under_way(copy: Pipeline) -> None:

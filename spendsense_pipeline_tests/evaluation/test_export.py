@@ -2,8 +2,10 @@
 
 import datetime as dt
 import hashlib
+import itertools
 import json
 import pathlib
+import shutil
 from typing import Any
 
 import fsspec
@@ -15,6 +17,7 @@ from spendsense_pipeline.evaluation import export
 from spendsense_pipeline.evaluation.export import EXPORTED, ExportRefused, analytics_export
 from spendsense_pipeline.evaluation.metrics import evaluation_metrics
 from spendsense_pipeline_tests.evaluation.conftest import DAY
+from spendsense_pipeline_tests.test_simulation import Death, Mishap, listening
 
 HEAD = {"count": 7, "hash": "ab" * 32}
 CONSENTING = ["a", "b", "c"]
@@ -115,6 +118,37 @@ def test_a_run_that_died_between_the_renames_is_put_right(tables: dict[str, pd.D
     (tmp_path / f"{DAY}.partial").mkdir()
     analytics_export(tables, str(tmp_path), DAY, CONSENTING, HEAD)
     assert [path.name for path in tmp_path.iterdir()] == [str(DAY)]
+
+
+@pytest.mark.parametrize("kind", ["death", "full disk"])
+def test_a_run_that_ends_at_any_write_leaves_the_old_export_or_the_new_and_the_next_one_succeeds(
+    tables: dict[str, pd.DataFrame], tmp_path: pathlib.Path, kind: str
+):
+    def content(folder: pathlib.Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    listening()
+    analytics_export(tables, str(tmp_path / "new"), DAY, ["a"], HEAD)
+    analytics_export(tables, str(tmp_path / "old"), DAY, CONSENTING, HEAD)
+    new, old = content(tmp_path / "new" / str(DAY)), content(tmp_path / "old" / str(DAY))
+    for writes in itertools.count():
+        shutil.copytree(tmp_path / "old", tmp_path / f"{writes}")
+        folder = tmp_path / f"{writes}" / str(DAY)
+        Mishap.now = mishap = Mishap(kind, writes, folder.parent)
+        try:
+            analytics_export(tables, str(folder.parent), DAY, ["a"], HEAD)
+        except (Death, OSError):
+            assert mishap.happened
+        finally:
+            Mishap.now = None
+        if folder.exists():  # or it ended between two renames
+            assert content(folder) in (old, new)
+        if not mishap.happened:
+            break
+        analytics_export(tables, str(folder.parent), DAY, ["a"], HEAD)
+        assert content(folder) == new
+        assert [path.name for path in folder.parent.iterdir()] == [str(DAY)]
+    assert writes > 8
 
 
 def test_on_an_object_store_the_manifest_is_written_last(

@@ -213,7 +213,7 @@ def test_every_event_is_in_the_chain(engine: Engine) -> None:
     grant(engine, "mia")
     revoke(engine, "mia", NOW + HOUR)
     with reading(engine) as session:
-        assert audit.verify(session).count == 6, "two operators, two grants, two revocations"
+        assert audit.verify(session).count == 8, "two operators with their states, two grants, two revocations"
         assert audit.verify(session).ok
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from spendsense_pipeline.governance import audit, release, review
+from spendsense_pipeline.governance import audit, consent, release, review
 from spendsense_pipeline.governance.consent import _consent_id
-from spendsense_pipeline.governance.database import connect, reading
+from spendsense_pipeline.governance.database import connect, reading, writing
 from spendsense_pipeline.governance.models import Base
 from spendsense_pipeline_tests.governance import town
 
@@ -56,7 +56,15 @@ def revoke(engine: Engine) -> None:
     town.revoke(engine, "mia", LATER)
 
 
+def open_periods(engine: Engine) -> None:
+    """As `consent import` does."""
+    said = [{"user_id": name, "consent_status": True, "consent_granted_at": None} for name in ("ida", "lea")]
+    with writing(engine) as session:
+        assert consent.open_first_periods(session, said, LATER, source="consent import: lost") in (4, 0)
+
+
 ACTIONS: dict[str, Callable[[Engine], None]] = {
+    "import": open_periods,
     "registration": register,
     "decision": decide,
     "release": release_all,
@@ -79,6 +87,9 @@ def prepare(engine: Engine, action: str) -> None:
 
 def happened(engine: Engine, action: str) -> bool:
     """Whether the whole of the action is there."""
+    if action == "import":
+        with reading(engine) as session:
+            return len(consent.live_consents(session, LATER)) == 8
     statuses = [town.status(engine, one, LATER) for one in slate(0.5)]
     if action == "registration":
         with reading(engine) as session:

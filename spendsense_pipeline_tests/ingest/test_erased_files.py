@@ -12,7 +12,7 @@ import pytest
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.erasure.erased import Erased, holding
-from spendsense_pipeline.erasure.erased_files import accounts_of, scrub
+from spendsense_pipeline.erasure.erased_files import accounts_of, given_to_others, scrub
 from spendsense_pipeline.governance.tombstones import digest
 from spendsense_pipeline.ingest import landing
 from spendsense_pipeline.ingest.files import PLAID
@@ -224,6 +224,8 @@ def test_the_accounts_of_a_customer_are_those_that_any_file_gives_them(batch: Pa
     as_jsonl(batch / "transactions.jsonl")
     assert accounts_of("mia", [batch]) == ({"a1", "a3"}, True)
     assert accounts_of("zoe", [batch]) == (set(), False)
+    assert given_to_others("mia", [batch]) == {"a2"}
+    assert given_to_others("noah", [batch]) == {"a1", "a3"}
 
 
 def test_a_tombstone_tells_nobody_who_it_is_without_the_salt() -> None:

@@ -286,6 +286,14 @@ def test_an_answer_that_was_packed_is_not_unpacked(server: ModelServer) -> None:
     assert found.one.problems[0].startswith("too_large: the response is compressed")
 
 
+@pytest.mark.parametrize("status", [301, 307, 308])
+def test_nothing_is_sent_where_a_server_points(server: ModelServer, status: int) -> None:
+    with serving() as elsewhere:
+        there = {"Location": f"{elsewhere.url}/chat/completions"}
+        found = write(server, always(Reply(b"", status, there)))
+        assert (elsewhere.requests, found.one.problems[0][:9]) == ([], f"http_{status}:")
+
+
 def test_an_answer_in_chunks_without_an_end_is_left_at_the_limit(server: ModelServer) -> None:
     block = 1 << 16
     found = write(server, always(Reply(b" " * block, chunks=4_000)))
