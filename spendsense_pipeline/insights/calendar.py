@@ -104,13 +104,15 @@ def paydays(seen: Seen) -> pd.DataFrame:
 def _paydays(seen: Seen) -> pd.DataFrame:
     columns = ("user", "day", "amount", "kind", "payee", "merchant", "number")
     rows = seen.rows(*columns, days=PAY_DAYS, kinds=[KIND_PAYCHECK, KIND_BENEFIT])
-    rows = rows.take(np.lexsort((rows["day"], rows["payee"], rows["user"])))
+    # They come by customer and day: sorting by customer and payee keeps the days.
+    rows = rows.take(np.argsort(rows["user"].to_numpy() << 32 | rows["payee"].to_numpy() + 1, kind="stable"))
     user, payee, day, amount = (rows[name].to_numpy() for name in ("user", "payee", "day", "amount"))
     payer = np.append(True, (np.diff(user) != 0) | (np.diff(payee) != 0))[: len(rows)]
     begins = np.flatnonzero(payer | (np.diff(day, prepend=0) > SPLIT_DAYS))
     parts = np.diff(np.append(begins, len(rows)))
     group = np.repeat(np.arange(len(begins)), parts)
-    largest = np.lexsort((-amount, group))[begins]
+    largest, several = begins.copy(), np.flatnonzero(np.repeat(parts, parts) > 1)
+    largest[parts > 1] = several[np.lexsort((-amount[several], group[several]))][_begins(group[several])]
     found = rows.take(begins)
     return found.assign(
         payer=np.cumsum(payer)[begins], amount=np.bincount(group, amount), parts=parts, main=day[largest],
@@ -169,6 +171,11 @@ def _gaps(days: pd.DataFrame) -> pd.DataFrame:
     period = np.repeat(_median(of_payer), times)
     off = np.maximum(SHARE_OFF * period, 2.0)
     return days.assign(gap=gap, from_end=ends - 1 - np.arange(len(days)), period=period, off=off)
+
+
+def _begins(ordered: Array) -> Array:
+    """Where runs of equal values begin."""
+    return np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
 
 
 def _median(values: Array) -> Array:

@@ -58,7 +58,7 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
     labels = seen.evidence.said.labels
     number = np.array([groups.index(name) if (name := _group(label)) else -1 for label in labels] + [-1], "i8")
     rows = seen.rows("user", "day", "amount", "label", "number", days=BLOCK * (BLOCKS + 1), kinds=SPENT, held_as=FROM)
-    rows["group"] = number[rows["label"].to_numpy()]
+    rows = rows.assign(group=number[rows.pop("label").to_numpy()])
     rows = rows[rows["group"] >= 0]
     of_group = rows["user"].to_numpy() * len(groups) + rows["group"].to_numpy()
     every = _blocks(seen, rows, of_group, len(seen.users) * len(groups))
