@@ -48,6 +48,7 @@ def serve(
             proxy_headers=trusted_proxy is not None,
             forwarded_allow_ips=trusted_proxy,
             server_header=False,
+            http="h11",  # stops at 64 KB of headers; the other parser keeps any number of bytes
         )
     )
     stop = threading.Event()

@@ -2,13 +2,20 @@
 
 import json
 import logging
+import socket
+import threading
+import time
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from spendsense_pipeline.service import v1
 from spendsense_pipeline.service.app import create_app
+from spendsense_pipeline.service.serving import serve
 from spendsense_pipeline.service.state import Service
 from spendsense_pipeline_tests.governance.town import NOW
 from spendsense_pipeline_tests.service.conftest import ADDRESS, Town
@@ -227,3 +234,34 @@ def test_methods_that_nobody_knows_are_one_in_the_metrics(trusting: Town) -> Non
     counted = client.get("/metrics").text
     assert 'method="other"' in counted
     assert "MADE-UP" not in counted
+
+
+def test_headers_without_end_are_not_kept(place: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[uvicorn.Server] = []
+
+    class Kept(uvicorn.Server):
+        def __init__(self, config: uvicorn.Config) -> None:
+            super().__init__(config)
+            started.append(self)
+
+    monkeypatch.setattr(uvicorn, "Server", Kept)
+    serving = partial(serve, local=True, tls=(None, None), trusted_proxy=None)
+    running = threading.Thread(target=serving, args=(place.settings, place.engine, "127.0.0.1", 0))
+    running.start()
+    try:
+        while not (started and started[0].started):
+            assert running.is_alive()
+            time.sleep(0.02)
+        port = started[0].servers[0].sockets[0].getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+            with suppress(ConnectionError):  # it may be gone before all is sent
+                for number in range(200):
+                    client.sendall(f"X-{number}: {'x' * 1_000}\r\n".encode())
+            heard = b""
+            with suppress(ConnectionError):
+                heard = client.recv(1_000)
+        assert not heard or heard.startswith(b"HTTP/1.1 4"), "answered, or hung up: not waited for more"
+    finally:
+        started[0].should_exit = True
+        running.join()
