@@ -36,6 +36,17 @@ def ours(tables: str, out: str, cache: str, workers: int | None = None, dates: i
     return _write(tables, out, cache, workers, in_processes(workers), dates)
 
 
+def insights(tables: str, out: str, cache: str) -> dict[str, Any]:
+    """What the asset of features does: insights and the forecast of the balance beside them."""
+    import os
+
+    from spendsense_pipeline.insights.kinds import FUNCTION, TABLES
+    from spendsense_pipeline.runners import in_processes
+
+    workers = os.cpu_count() or 1
+    return _write(tables, out, cache, workers, in_processes(workers), beside=(TABLES, FUNCTION))
+
+
 def many_dates(tables: str, out: str, cache: str) -> dict[str, Any]:
     """Thirty dates in one run."""
     return ours(tables, out, cache, dates=30)
@@ -50,7 +61,9 @@ def spark(tables: str, out: str, cache: str) -> dict[str, Any]:
     return _write(tables, out, cache, opened.sparkContext.defaultParallelism, on_spark(opened))
 
 
-def _write(tables: str, out: str, cache: str, workers: int, runner: Any, dates: int = 1) -> dict[str, Any]:
+def _write(
+    tables: str, out: str, cache: str, workers: int, runner: Any, dates: int = 1, beside: Any = None
+) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     from spendsense_pipeline import row_groups, warehouse
@@ -65,7 +78,8 @@ def _write(tables: str, out: str, cache: str, workers: int, runner: Any, dates: 
         for name in by_range.TABLES
     }
     days = [AS_OF - dt.timedelta(days=back) for back in reversed(range(dates))]
-    tasks = by_range.tasks_of(stored, days, WINDOWS, str(scratch), workers, "always", cache)
+    more = by_range.Beside(*beside) if beside else None
+    tasks = by_range.tasks_of(stored, days, WINDOWS, str(scratch), workers, "always", cache, beside=more)
     for table, parts in by_range.compute(tasks, runner).parts.items():
         for day in days:
             target = Path(out) / (f"{table}.parquet" if day == AS_OF else f"{table}-{day}.parquet")
