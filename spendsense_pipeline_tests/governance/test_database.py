@@ -8,18 +8,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import Date, Engine, event, func, select, text
+from sqlalchemy import CheckConstraint, Date, Engine, event, func, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, batches, database, operators
 from spendsense_pipeline.governance.database import SCHEMA, connect, current, reading, upgrade, writing
-from spendsense_pipeline.governance.models import AuditEntry, Base, Batch, ConsentPeriod, Operator, Recall, UtcTime
+from spendsense_pipeline.governance.models import (
+    AuditEntry,
+    Base,
+    Batch,
+    ConsentPeriod,
+    Operator,
+    Recall,
+    RowState,
+    UtcTime,
+)
 from spendsense_pipeline.governance.present import STATES
 from spendsense_pipeline_tests.governance.town import DAY, NOW, grant
 
@@ -72,11 +80,16 @@ def at_0011(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
             connection.execute(text("DROP DATABASE IF EXISTS at_0011 WITH (FORCE)"))
             connection.execute(text("CREATE DATABASE at_0011"))
         engine = connect(server.url.set(database="at_0011").render_as_string(hide_password=False))
-    config = Config()
-    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
-    with engine.connect() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0011")
+    upgrade(engine)
+    with engine.begin() as connection:  # what 0012 did, undone
+        undo = Operations(MigrationContext.configure(connection))
+        RowState.__table__.drop(connection)
+        undo.drop_column("draft_events", "origin")
+        (kinds,) = (str(one.sqltext) for one in AuditEntry.__table__.constraints if isinstance(one, CheckConstraint))
+        with undo.batch_alter_table("audit_chain") as chain:
+            chain.drop_constraint(undo.f("ck_audit_chain_kind"), type_="check")
+            chain.create_check_constraint(undo.f("ck_audit_chain_kind"), text(kinds.replace(", 'state'", "")))
+        undo.execute("UPDATE alembic_version SET version_num = '0011'")
     kept = json.loads(Path(__file__).with_name("at_0011.json").read_text(encoding="utf-8"))
     with engine.begin() as connection:
         for table in Base.metadata.sorted_tables:

@@ -1,6 +1,7 @@
 """The chain covers what a row became whose table is not added to alone, and all that is fixed of a draft.
 
-What is there already is recorded as it is. Whoever adds the next step writes out here what it takes from the models.
+What is there already is recorded as it is. Whoever adds the next step writes out here what it takes from the models,
+which say something else from then on.
 """
 
 import sqlalchemy as sa
