@@ -12,7 +12,8 @@ T = TypeVar("T")
 
 
 def within(seconds: float, ask: Callable[[], T]) -> T:
-    """What ``ask`` returns or raises. Raises ``TimeoutError`` after so many seconds; what asks ends with its socket."""
+    """What ``ask`` returns or raises. Raises ``TimeoutError`` after so many seconds; its thread goes on as long as the
+    other side keeps it waiting, and ends with the process at the latest."""
     answer: Future[T] = Future()
 
     def asking() -> None:

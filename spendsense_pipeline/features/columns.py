@@ -78,3 +78,9 @@ def doubles(column: pa.ChunkedArray) -> Array:
     if pa.types.is_boolean(column.type):
         column = pc.cast(column, pa.int8())
     return np.asarray(pc.cast(column, pa.float64()).to_numpy())
+
+
+def runs(first: Array, times: Array) -> tuple[Array, Array]:
+    """Of runs that begin at ``first`` and have so many places each: by place the number of its run, and the place."""
+    of = np.repeat(np.arange(len(times)), times)
+    return of, np.arange(len(of)) + np.repeat(first - np.cumsum(times) + times, times)

@@ -18,7 +18,7 @@ from spendsense_pipeline.features import tables
 from spendsense_pipeline.features.accounts import Held, OnDate, accounts_on, held_accounts
 from spendsense_pipeline.features.arrays import floats, numbers, readable, records, structured
 from spendsense_pipeline.features.calendars import Ruler, ruler_of_months
-from spendsense_pipeline.features.columns import READ, Coded, coded, days, doubles, places, plain_texts
+from spendsense_pipeline.features.columns import READ, Coded, coded, days, doubles, places, plain_texts, runs
 from spendsense_pipeline.features.descriptors import Payees, Said, numbered, said
 from spendsense_pipeline.features.pay import PAY, PAYDAY, PAYER, PayRoom
 from spendsense_pipeline.features.rows import MOST_ROWS, ROW, SPELLING, TEXT, Names, RowRoom
@@ -407,9 +407,7 @@ def tables_of(evidence: Evidence) -> Signals:
 
 def charged_in(e: Evidence, chosen: Array, today: int) -> Array:
     """What streams took in each window (positive), NaN without a charge in it."""
-    hits = e.streams["occurrences"][chosen]
-    of = np.repeat(np.arange(len(chosen)), hits)
-    row = np.arange(len(of)) + np.repeat(e.streams["first_hit"][chosen] - np.cumsum(hits) + hits, hits)
+    of, row = runs(e.streams["first_hit"][chosen], e.streams["occurrences"][chosen])
     age, amount = today - e.counted["day"][row], e.counted["amount"][row]
     charged = np.empty((len(chosen), len(e.windows)))
     for w, window in enumerate(e.windows):

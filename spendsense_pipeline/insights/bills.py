@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.features.calendars import ANNUAL, CALENDARS, SEMI_ANNUAL
+from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import CHECKING
 from spendsense_pipeline.features.tables import BILL, MATURE, SUBSCRIPTION
 from spendsense_pipeline.insights.calendar import LATE_DAYS, next_paydays, upcoming
@@ -109,9 +110,7 @@ def bill_higher_than_usual(seen: Seen) -> pd.DataFrame:
     s = s[(s["kind"] == BILL) & (s["status"] == MATURE) & (seen.today - s["last"] < HIGHER_DAYS)]
     s = s[(s["occurrences"] > LEAST_BEFORE) & ~(s["fixed"] & (s["changed_on"] == s["last"]))].copy()
     counted = seen.evidence.counted
-    before = s["occurrences"].to_numpy() - 1
-    of = np.repeat(np.arange(len(s)), before)
-    at = np.repeat(s["first_hit"].to_numpy() - np.append(0, np.cumsum(before)[:-1]), before) + np.arange(before.sum())
+    of, at = runs(s["first_hit"].to_numpy(), s["occurrences"].to_numpy() - 1)
     s["usual"] = pd.Series(-counted["amount"][at]).groupby(of).median().to_numpy()
     s["amount"] = -s["last_amount"]
     s["difference"] = s["amount"] - s["usual"]

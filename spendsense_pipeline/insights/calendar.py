@@ -111,8 +111,7 @@ def _paydays(seen: Seen) -> pd.DataFrame:
     begins = np.flatnonzero(payer | (np.diff(day, prepend=0) > SPLIT_DAYS))
     parts = np.diff(np.append(begins, len(rows)))
     group = np.repeat(np.arange(len(begins)), parts)
-    largest, several = begins.copy(), np.flatnonzero(np.repeat(parts, parts) > 1)
-    largest[parts > 1] = several[np.lexsort((-amount[several], group[several]))][_begins(group[several])]
+    largest = np.lexsort((-amount, group))[begins]
     found = rows.take(begins)
     return found.assign(
         payer=np.cumsum(payer)[begins], amount=np.bincount(group, amount), parts=parts, main=day[largest],
@@ -171,11 +170,6 @@ def _gaps(days: pd.DataFrame) -> pd.DataFrame:
     period = np.repeat(_median(of_payer), times)
     off = np.maximum(SHARE_OFF * period, 2.0)
     return days.assign(gap=gap, from_end=ends - 1 - np.arange(len(days)), period=period, off=off)
-
-
-def _begins(ordered: Array) -> Array:
-    """Where runs of equal values begin."""
-    return np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
 
 
 def _median(values: Array) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import CHECKING, KIND_CARD_PAYMENT, KIND_OWN_TRANSFER
 from spendsense_pipeline.features.tables import MATURE
 from spendsense_pipeline.insights.calendar import next_paydays, occurrences
@@ -23,10 +24,9 @@ LEAST_PAST = 56  # days of history, without which there is no interval
 HORIZONS = np.array([1, 2, 3, 5, 7, 10, 14, 21, 30])
 LOW, HIGH = 0.10, 0.90
 WIDER = np.array([1.0, 1.0, 1.02, 1.05, 1.08, 1.12, 1.18, 1.28, 1.4])
+"""By horizon: past sums over many days overlap, and know less than their number. Measured in docs/accuracy.md."""
 SURE = 1.5  # times the upper half of the interval that must stay below zero for a warning; measured likewise
 EARLY = 3  # days by which pay may come before its day: a weekend and a holiday
-
-"""By horizon: past sums over many days overlap, and know less than their number. Measured in docs/accuracy.md."""
 RHYTHM = 3  # gaps in a row, to expect another payment of the same kind
 OFF_RHYTHM = 0.15
 
@@ -78,8 +78,7 @@ def _take_streams(seen: Seen, place: Array, flow: Array, coming: Array) -> None:
         s[name].to_numpy()[mine] for name in ("user", "first_hit", "occurrences", "fixed", "last_amount", "typical")
     )
     counted = seen.evidence.counted
-    of = np.repeat(np.arange(len(user)), hits)
-    at = np.arange(len(of)) + np.repeat(first - np.append(0, np.cumsum(hits)[:-1]), hits)
+    of, at = runs(first, hits)
     age = seen.today - counted["day"][at]
     known = (age < PAST) & (age >= 0)
     of, at, age = of[known], at[known], age[known]
@@ -112,8 +111,8 @@ def _take_rhythms(seen: Seen, rows: pd.DataFrame, place: Array, flow: Array, com
         due = last + np.rint(ahead * gap).astype("i8") - seen.today - 1
         soon = (due >= 0) & (due < DAYS)
         np.add.at(coming.reshape(-1), place[user[begins[soon]]] * DAYS + due[soon], usual[soon])
-    at = np.arange(times.sum()) + np.repeat(begins - np.append(0, np.cumsum(times)[:-1]), times)
-    np.subtract.at(flow.reshape(-1), place[user[at]] * PAST + seen.today - day[at], np.repeat(usual, times))
+    of, at = runs(begins, times)
+    np.subtract.at(flow.reshape(-1), place[user[at]] * PAST + seen.today - day[at], usual[of])
 
 
 def _usual(flow: Array, history: Array, today: int) -> Array:

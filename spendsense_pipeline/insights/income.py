@@ -33,13 +33,13 @@ LEAST_WINDFALL = 100.0  # US dollars
 
 
 def _waiting(seen: Seen) -> pd.DataFrame:
-    return seen.once("waiting", _late_or_gone)
-
-
-def _late_or_gone(seen: Seen) -> pd.DataFrame:
     """Payers by the calendar whose payday is past: ``payers``, ``expected`` and how long it is ``open`` to the newest
     row. They paid a fifth of all pay at least, and no more than half of theirs comes from others now: an employer under
     a new name did not stop paying."""
+    return seen.once("waiting", _found_waiting)
+
+
+def _found_waiting(seen: Seen) -> pd.DataFrame:
     pay, days = payers(seen), paydays(seen)
     pay = pay.assign(expected=_next(seen, pay), open=seen.newest[pay["user"]] - pay["last"])
     pay = pay.assign(past=seen.newest[pay["user"]] - pay["expected"])

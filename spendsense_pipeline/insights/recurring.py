@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import KIND_OTHER_OUT, KIND_REFUND, SERVICE_PEER, TO_PERSON
 from spendsense_pipeline.features.tables import BILL, INACTIVE, MATURE, SUBSCRIPTION
 from spendsense_pipeline.insights.seen import Array, Seen
@@ -77,9 +78,8 @@ def price_rise(seen: Seen) -> pd.DataFrame:
 
 def _falls(seen: Seen, s: pd.DataFrame) -> Array:
     """Of each stream's payments before its price stepped up, the share that were lower than the one before."""
-    counted, times = seen.evidence.counted, s["occurrences"].to_numpy()
-    stream = np.repeat(np.arange(len(s)), times)
-    hit = np.arange(len(stream)) + np.repeat(s["first_hit"].to_numpy() - np.cumsum(times) + times, times)
+    counted = seen.evidence.counted
+    stream, hit = runs(s["first_hit"].to_numpy(), s["occurrences"].to_numpy())
     stream, hit = (each[counted["day"][hit] < s["changed_on"].to_numpy()[stream]] for each in (stream, hit))
     moved = stream[1:] == stream[:-1]
     fell = moved & (counted["amount"][hit[1:]] - counted["amount"][hit[:-1]] >= CENT / 2)

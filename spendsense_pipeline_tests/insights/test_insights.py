@@ -5,12 +5,15 @@ import functools
 import json
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from spendsense_pipeline.features.signals import EPOCH, evidence_of, tables_of
 from spendsense_pipeline.insights.figures import FIGURES
 from spendsense_pipeline.insights.kinds import INSIGHTS
-from spendsense_pipeline.insights.of_range import DETECTORS, insights_of
+from spendsense_pipeline.insights.of_range import DETECTORS, _rounded, insights_of
 from spendsense_pipeline_tests.features.ledger import AS_OF, every, monthly
 from spendsense_pipeline_tests.insights.household import PAYDAY, Happens, Household, insights_by_household
 
@@ -725,3 +728,9 @@ def test_without_a_known_balance_there_is_no_forecast_and_with_a_short_history_n
         (ahead,) = short.tables()["balance_forecast"]
         assert (ahead["low"] is not None) is known
         assert ahead["expected"] is not None
+
+
+@given(st.lists(st.floats(-1e7, 1e7).map(lambda each: round(each, 3)), min_size=1), st.sampled_from([0, 2, 6]))
+@example([1.005, 2.675, 1.115, 0.285, -0.125, 0.5, 1.5, 2346.945], 2)
+def test_figures_are_rounded_as_python_rounds_each(values: list[float], digits: int) -> None:
+    assert _rounded(np.array(values), digits).tolist() == [round(each, digits) for each in values]
