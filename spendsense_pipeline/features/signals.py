@@ -98,6 +98,7 @@ class Evidence(NamedTuple):
     streams: Array
     order: Array
     """Places of the streams by customer, payee and first charge, whatever dates they were found with."""
+    texts: tables.StreamTexts
     counted: Array
     figures: Array
     sums: Array
@@ -269,7 +270,8 @@ def evidence_of(customers: Customers, dates: list[int], windows: list[int], paye
     return Evidence(
         dates, windows, users, there, held, on,
         _liabilities(customers.liabilities, held, users),
-        told, found.streams, tables.in_order(found.streams), found.counted,
+        told, found.streams, tables.in_order(found.streams),
+        tables.texts_of(found.streams, users.to_pylist(), told), found.counted,
         found.figures.reshape(len(dates), len(users)),
         found.in_window.reshape(len(dates), len(users), len(windows)),
         found.pay.reshape(len(dates), len(users), len(windows)),
@@ -379,7 +381,6 @@ def ruler_of(first: int, last: int) -> Ruler:
 def tables_of(evidence: Evidence) -> Signals:
     """The tables of every date."""
     e = evidence
-    texts = tables.texts_of(e.streams, e.users.to_pylist(), e.said)
     streams, features, cards, left_out = [], [], [], []
     for place, today in enumerate(e.dates):
         valid = (e.streams["since"] <= place) & (place <= e.streams["until"]) & e.there[place][e.streams["user"]]
@@ -388,7 +389,7 @@ def tables_of(evidence: Evidence) -> Signals:
         chosen = e.order[(valid & stand.stands)[e.order]]
         balances = tables.balances_on(e.held, e.on[place], e.owed, today, len(e.users))
         judged = tables.kinds_of(e.streams, balances.factor)
-        streams.append(tables.streams_table(e.streams, stand, judged, chosen, texts, today))
+        streams.append(tables.streams_table(e.streams, stand, judged, chosen, e.texts, today))
         active = tables.active_subscriptions(judged, stand, chosen)
         charged = charged_in(e, active, today)
         monthly = tables.monthly_sums(e.streams, stand, judged, chosen, len(e.users))

@@ -192,8 +192,7 @@ def _bonus(seen: Seen) -> pd.DataFrame:
 def _tax_refund(seen: Seen) -> pd.DataFrame:
     columns = ("user", "day", "amount", "merchant", "label", "number")
     rows = seen.rows(*columns, days=WINDFALL_DAYS, kinds=[KIND_OTHER_IN])
-    labels = pd.Series(seen.labels(rows["label"]), index=rows.index, dtype="object")
-    rows = rows[labels.isin(TAX_REFUNDS)]
+    rows = rows[seen.labelled(rows["label"], TAX_REFUNDS)]
     rows = rows[rows["amount"] >= LEAST_WINDFALL * seen.factor[rows["user"]]]
     return _came(rows, rows["amount"], "tax_refund", seen)
 

@@ -173,7 +173,7 @@ def _about_payees(seen: Seen, frame: pd.DataFrame) -> Iterator[list[str]]:
         rows = seen.evidence.counted["number"][streams["first_hit"][at]] if of_stream else at
         if name == "payee":
             label = streams["label"][at] if of_stream else seen.evidence.said.label[seen.said(at)]
-            yield [f'"payee_category": {_TEXT(each)}' if each else "" for each in seen.labels(pd.Series(label))]
+            yield [f'"payee_category": {_TEXT(each)}' if each else "" for each in seen.labels(label)]
         yield [f'"{name}_listed": true' if each else "" for each in seen.listed(rows).tolist()]
 
 
@@ -188,7 +188,10 @@ def _figures(frame: pd.DataFrame) -> Iterator[list[str]]:
             values = frame[name].to_numpy("f8", na_value=np.nan)
             known, write = np.isfinite(values), _WRITTEN.get(figure.type, repr)
             texts = map(write, _rounded(values[known], _DIGITS.get(figure.type, 6)).tolist())
-            yield [start + next(texts) if each else "" for each in known.tolist()]
+            if known.all():
+                yield [start + text for text in texts]
+            else:
+                yield [start + next(texts) if each else "" for each in known.tolist()]
 
 
 def _rounded(values: Array, digits: int) -> Array:

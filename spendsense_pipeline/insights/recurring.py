@@ -177,12 +177,12 @@ def duplicate_charge(seen: Seen) -> pd.DataFrame:
     near = same & (recent["day"].diff().fillna(99).to_numpy() <= DUPLICATE_DAYS)
     second = recent[near & (recent["day"].to_numpy() > seen.today - DUPLICATE_TOLD_DAYS)]
     second = second.assign(first_number=recent["number"].shift()[second.index].astype("i8"))
-    labels = pd.Series(seen.labels(second["label"]), index=second.index, dtype="object").fillna("")
     s = seen.streams[["user", "payee"]][seen.streams["kind"] == SUBSCRIPTION]
     subscribed = pd.MultiIndex.from_frame(second[["user", "payee"]]).isin(pd.MultiIndex.from_frame(s))
     told = seen.told(second["number"].to_numpy())
-    sent = labels.str.startswith(SENT) | (told & (TO_PERSON | SERVICE_PEER) != 0)
-    second = second[~labels.str.startswith(HABITS) & ~(labels.str.startswith(TICKETS) & ~subscribed) & ~sent]
+    habits, tickets, sent = (seen.labelled(second["label"], each) for each in (HABITS, TICKETS, SENT))
+    sent |= told & (TO_PERSON | SERVICE_PEER) != 0
+    second = second[~habits & ~(tickets & ~subscribed) & ~sent]
     if len(second):
         kinds, users = [KIND_OTHER_OUT, KIND_REFUND], second["user"]
         there = seen.rows("user", "day", "cents", "kind", "payee", days=HABIT_DAYS, kinds=kinds, users=users)

@@ -272,10 +272,15 @@ class Seen:
         """Whether the payees of rows, by number, are known by a list price that many customers pay."""
         return np.asarray(self.told(rows) & LIST_PRICED != 0)
 
-    def labels(self, numbers: pd.Series) -> list[str | None]:
+    def labels(self, numbers: pd.Series | Array) -> list[str | None]:
         """Categories by number."""
         labels = self.evidence.said.labels
         return [labels[each] if each >= 0 else None for each in numbers.tolist()]
+
+    def labelled(self, numbers: pd.Series, prefixes: str | tuple[str, ...]) -> Array:
+        """Whether categories, by number, begin so; of none it is false."""
+        begin = np.array([*(label.startswith(prefixes) for label in self.evidence.said.labels), False])
+        return np.asarray(begin[numbers])
 
     def transaction_ids(self, numbers: Array) -> list[str]:
         """Ids of rows by number."""
@@ -284,8 +289,7 @@ class Seen:
 
     def stream_ids(self, places: Array) -> list[str]:
         """Ids of streams by place."""
-        e = self.evidence
-        return tables.stream_ids(e.streams[places], self.users, e.said.texts)
+        return list(self.evidence.texts.stream_id.take(pa.array(places)).to_pylist())
 
 
 FEATURES = (
