@@ -29,6 +29,7 @@ SURE = 1.5  # times the upper half of the interval that must stay below zero for
 EARLY = 3  # days by which pay may come before its day: a weekend and a holiday
 RHYTHM = 3  # gaps in a row, to expect another payment of the same kind
 OFF_RHYTHM = 0.15
+_OF_RHYTHMS = ("user", "kind", "payee", "day", "amount")
 
 
 class Forecast(NamedTuple):
@@ -51,12 +52,12 @@ def balance_forecast(seen: Seen) -> Forecast:
     users = checking.index.to_numpy()
     place = np.full(len(seen.users), -1)
     place[users] = np.arange(len(users))
-    rows = seen.rows("user", "day", "amount", "kind", "payee", days=PAST, held_as=[CHECKING], users=users)
+    rows = seen.rows("user", "day", "amount", days=PAST, held_as=[CHECKING], users=users)
     at = place[rows["user"]] * PAST + seen.today - rows["day"].to_numpy()
     flow = np.bincount(at, rows["amount"].to_numpy(), len(users) * PAST).reshape(len(users), PAST)
     coming = np.zeros((len(users), DAYS))
     _take_streams(seen, place, flow, coming)
-    _take_rhythms(seen, rows, place, flow, coming)
+    _take_rhythms(seen, place, flow, coming)
     history = np.minimum(seen.today - seen.began[users] + 1, PAST)
     usual = _usual(flow, history, seen.today)
     ahead = (seen.today + 1 + np.arange(DAYS)) % 7
@@ -91,10 +92,11 @@ def _take_streams(seen: Seen, place: Array, flow: Array, coming: Array) -> None:
     np.add.at(coming.reshape(-1), place[due["user"]] * DAYS + due["due"].to_numpy() - seen.today - 1, usual)
 
 
-def _take_rhythms(seen: Seen, rows: pd.DataFrame, place: Array, flow: Array, coming: Array) -> None:
+def _take_rhythms(seen: Seen, place: Array, flow: Array, coming: Array) -> None:
     """The same for card payments and own transfers whose last gaps are alike."""
-    rows = rows[rows["kind"].isin([KIND_CARD_PAYMENT, KIND_OWN_TRANSFER])]
-    user, kind, payee, day, amount = (rows[name].to_numpy() for name in ("user", "kind", "payee", "day", "amount"))
+    kinds, users = [KIND_CARD_PAYMENT, KIND_OWN_TRANSFER], np.flatnonzero(place >= 0)
+    rows = seen.rows(*_OF_RHYTHMS, days=PAST, kinds=kinds, held_as=[CHECKING], users=users)
+    user, kind, payee, day, amount = (rows[name].to_numpy() for name in _OF_RHYTHMS)
     order = np.lexsort((day, payee, amount > 0, kind, user))
     user, day, amount = user[order], day[order], amount[order]
     keys = np.stack([user, kind[order], amount > 0, payee[order]])

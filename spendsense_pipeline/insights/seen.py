@@ -134,20 +134,23 @@ class Seen:
             chosen &= np.isin(self.evidence.held.held_as, held_as)[account]
         if users is not None:
             chosen &= np.isin(self.evidence.held.user, users)[account]
-        return pd.DataFrame(self._columns(number[chosen], columns))
+        at = np.flatnonzero(chosen)
+        return pd.DataFrame(self._columns(number[at], day[at], kind[at], account[at], columns))
 
     def read(self, name: str, number: Array) -> Array:
         """What rows, by number, are on the date (``signals.UNPACKED``)."""
         return UNPACKED[name](self.evidence.read[self.place][number])
 
-    def _columns(self, number: Array, columns: Sequence[str]) -> dict[str, Array]:
+    def _columns(
+        self, number: Array, day: Array, kind: Array, account: Array, columns: Sequence[str]
+    ) -> dict[str, Array]:
         e = self.evidence
-        account = e.rows.account[number]
         of: dict[str, Callable[[], Array]] = {
             "user": lambda: e.held.user[account],
             "account": lambda: account,
             "held_as": lambda: e.held.held_as[account],
-            "day": lambda: e.rows.day[number],
+            "day": lambda: day,
+            "kind": lambda: kind.astype("i8"),
             "amount": lambda: e.rows.amount[number],
             "cents": lambda: np.rint(np.abs(e.rows.amount[number]) * 100).astype("i8"),
             "label": lambda: e.said.label[self.said(number)],
