@@ -7,7 +7,7 @@ import inspect
 import sys
 from pathlib import Path
 
-from spendsense_pipeline.contracts import CONTRACTS, columns, key
+from spendsense_pipeline.contracts import CONTRACTS, columns
 from spendsense_pipeline.governance.models import (
     Assignment,
     Base,
@@ -69,7 +69,7 @@ def markdown() -> str:
     for asset, contract in CONTRACTS.items():
         sharing.setdefault(contract.name, []).append(asset)
     sections = [
-        *(_section(assets, CONTRACTS[assets[0]].description, key(CONTRACTS[assets[0]])) for assets in sharing.values()),
+        *(_section(assets, CONTRACTS[assets[0]].about, list(CONTRACTS[assets[0]].key)) for assets in sharing.values()),
         *(
             # What a model says it is; what follows is for those who write to it.
             _section(

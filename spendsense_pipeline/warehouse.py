@@ -170,7 +170,8 @@ def read(backend: "ibis.BaseBackend", root: str, asset: str, keys: list[str] | N
     the contract that the stored table lacks are null; the holders of accounts are counted. Raises ``NotMaterialized``
     where nothing is stored, naming the table and the command that makes it.
     """
-    from spendsense_pipeline.contracts import CONTRACTS, absent  # slow to load, and many commands read no table
+    from spendsense_pipeline.contracts import CONTRACTS
+    from spendsense_pipeline.contracts.schemas import absent  # slow to load, and many commands read no table
 
     table = _read(backend, root, asset, keys)
     lacking = absent(CONTRACTS[asset], table.columns) if asset in CONTRACTS else {}

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.contracts import CONTRACTS
+from spendsense_pipeline.contracts.schemas import failures
 from spendsense_pipeline.defs import launch, runs
 from spendsense_pipeline.erasure import erased_tables, everywhere
 from spendsense_pipeline.erasure.erased import Erased

@@ -15,7 +15,8 @@ import ibis
 import pandas as pd
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.contracts import CONTRACTS, Contract, failures, holds_on_all, is_frame
+from spendsense_pipeline.contracts import CONTRACTS, Contract, is_frame
+from spendsense_pipeline.contracts.schemas import failures, holds_on_all
 from spendsense_pipeline.defs.documentation import tables, unwarned
 from spendsense_pipeline.defs.persona_assets import NONE_MATCHED
 from spendsense_pipeline.defs.resources import Files, Governance

@@ -169,7 +169,7 @@ def _of_contract(asset: str, found: list[pd.DataFrame], day: dt.date) -> pd.Data
     some = [rows for rows in found if len(rows)]
     rows = pd.concat(some, ignore_index=True) if some else pd.DataFrame(columns=list(columns))
     rows["as_of"] = pd.Series([day] * len(rows), dtype=object)
-    kinds = {name: str(column.dtype) for name, column in columns.items() if str(column.dtype) != "date"}
+    kinds = {name: column.dtype for name, column in columns.items() if column.dtype != "date"}
     return rows[list(columns)].astype(kinds)
 
 

@@ -51,8 +51,8 @@ VALUE_LENGTH = 200
 MASK = "***"
 # Catches a wrong year, and lets through a source that is a day ahead of UTC.
 TOLERATED_DAYS = 1
-DATES, AMOUNTS = (CONTRACTS["transactions"].columns[name].checks[0].statistics for name in ("date", "amount"))
-EARLIEST, LARGEST = DATES["min_value"], AMOUNTS["max_value"]
+_DATE, _AMOUNT = (CONTRACTS["transactions"].columns[name].checks for name in ("date", "amount"))
+EARLIEST, LARGEST = _DATE["ge"], _AMOUNT["in_range"][1]
 CONTROL = "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F\u0080-\u009f]"
 NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 NOT_FINITE = r"(?i)^[+-]?(nan|inf|infinity)$"

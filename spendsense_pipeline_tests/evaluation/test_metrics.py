@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.contracts import CONTRACTS
+from spendsense_pipeline.contracts.schemas import failures
 from spendsense_pipeline.evaluation.metrics import evaluation_metrics, explained, verified
 from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline_tests.evaluation.conftest import NOON, draft, features, release

@@ -10,7 +10,7 @@ import ibis
 import pytest
 
 from spendsense_pipeline import contracts
-from spendsense_pipeline.contracts import failures
+from spendsense_pipeline.contracts.schemas import failures
 from spendsense_pipeline.features.signals import signals_of
 from spendsense_pipeline_tests.features import ledger as ledgers
 from spendsense_pipeline_tests.features.ledger import Ledger, Row, shared, shifted, streams_by_customer

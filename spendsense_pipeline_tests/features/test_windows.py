@@ -7,7 +7,7 @@ import ibis
 import pytest
 
 from spendsense_pipeline import contracts
-from spendsense_pipeline.contracts import failures
+from spendsense_pipeline.contracts.schemas import failures
 from spendsense_pipeline.features.signals import signals_of
 from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger, Row, every, monthly, shared
 

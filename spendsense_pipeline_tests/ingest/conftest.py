@@ -10,7 +10,8 @@ import ibis
 import pytest
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.contracts import CONTRACTS
+from spendsense_pipeline.contracts.schemas import failures
 from spendsense_pipeline.ingest import canonical, landing, plan
 
 ARRIVED_ON = dt.date(2026, 3, 1)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.contracts import CONTRACTS
+from spendsense_pipeline.contracts.schemas import failures
 from spendsense_pipeline.ingest import canonical, landing
 from spendsense_pipeline.ingest.fields import FIELDS
 from spendsense_pipeline_tests.ingest.conftest import (

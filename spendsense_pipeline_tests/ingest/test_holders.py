@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.contracts import CONTRACTS
+from spendsense_pipeline.contracts.schemas import failures
 from spendsense_pipeline.ingest import canonical
 from spendsense_pipeline_tests.ingest.conftest import ACCOUNT, LIABILITY, TRANSACTION, USER, Row, Zone, rows
 

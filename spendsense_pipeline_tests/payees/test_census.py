@@ -7,7 +7,8 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.contracts import CONTRACTS
+from spendsense_pipeline.contracts.schemas import failures
 from spendsense_pipeline.payees.census import ASKED_FROM, Census, census, is_open, listed
 from spendsense_pipeline.payees.known import HouseRule
 from spendsense_pipeline.payees.population import MIN_CUSTOMERS, of_payees

@@ -36,7 +36,8 @@ A step to try: write down what is left on the day before payday.
 USES_IT = """
 import datetime as dt
 import pandas as pd
-from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.contracts import CONTRACTS
+from spendsense_pipeline.contracts.schemas import failures
 from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.governance.topics import topic_of
 from spendsense_pipeline.personas.assignment import assign_personas

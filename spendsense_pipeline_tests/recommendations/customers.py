@@ -116,9 +116,8 @@ def features(customers: dict[str, dict[str, Any]], window_days: int = 30) -> pd.
     columns = CONTRACTS["features_30d"].columns
     rows = [{"user_id": user, "as_of": AS_OF, "window_days": window_days} | row for user, row in customers.items()]
     frame = pd.DataFrame(rows, columns=list(columns))
-    kinds = {"int64": "Int64", "boolean": "boolean", "float64": "float64", "string": "str", "!string": "str"}
-    types = {name: kinds.get(str(column.dtype).lower(), "object") for name, column in columns.items()}
-    return frame.astype({name: kind for name, kind in types.items() if kind != "object"})
+    kinds = {"integer": "Int64", "flag": "boolean", "number": "float64", "text": "str"}
+    return frame.astype({name: kinds[column.type] for name, column in columns.items() if column.type in kinds})
 
 
 def streams(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.contracts import CONTRACTS
+from spendsense_pipeline.contracts.schemas import failures
 from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.recommendations.choosing import forbidden_by
 from spendsense_pipeline.recommendations.drafts import draft_recommendations

@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.contracts import CONTRACTS
+from spendsense_pipeline.contracts.schemas import failures
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.recommendations import generation, openai
 from spendsense_pipeline.recommendations.generation import (

@@ -12,7 +12,8 @@ import pytest
 import textstat
 from textstat.backend.counts import _count_syllables
 
-from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.contracts import CONTRACTS
+from spendsense_pipeline.contracts.schemas import failures
 from spendsense_pipeline.insights.kinds import INSIGHTS, Insight
 from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.recommendations.choosing import TAGS

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spendsense_pipeline.contracts import CONTRACTS, failures
+from spendsense_pipeline.contracts import CONTRACTS
+from spendsense_pipeline.contracts.schemas import failures
 from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.recommendations.offers import (
     HELP,

@@ -42,7 +42,7 @@ def shown(place: Town, **changes: object) -> str:
     folder = Path(place.settings.warehouse_root) / "uplift"
     folder.mkdir(parents=True, exist_ok=True)
     columns = CONTRACTS["uplift"].columns
-    kinds = {name: str(column.dtype) for name, column in columns.items() if name != "as_of"}
+    kinds = {name: column.dtype for name, column in columns.items() if name != "as_of"}
     rows = pd.DataFrame([ROW | changes | {"as_of": TODAY}])[list(columns)].astype(kinds)
     rows.to_parquet(folder / f"{TODAY}.parquet")
     page = place.person("vera").get("/desk/experiments", headers={"accept": "text/html"})
