@@ -7,7 +7,8 @@ from sqlalchemy import Engine, create_engine, text
 
 from spendsense_pipeline.evaluation import remembered
 from spendsense_pipeline.governance import operators
-from spendsense_pipeline.governance.database import open_or_create, reading, writing
+from spendsense_pipeline.governance.database import reading, writing
+from spendsense_pipeline_tests.governance.conftest import database_in
 from spendsense_pipeline_tests.governance.town import DAY, NOW, approve, draft, gate, grant, register
 
 EVIDENCE = {"features": {"30": {"max_utilization": 0.68}}, "streams": []}
@@ -16,11 +17,13 @@ EVIDENCE = {"features": {"30": {"max_utilization": 0.68}}, "streams": []}
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
     """Three customers, each with one text that is released."""
-    engine = open_or_create(f"sqlite:///{tmp_path}/governance.db")
+    return database_in(tmp_path / "governance.db", released_to_three)
+
+
+def released_to_three(engine: Engine) -> None:
     with writing(engine) as session:
         operators.add(session, "ada", NOW)
     release(engine, "ann", "bob", "cleo")
-    return engine
 
 
 def release(engine: Engine, *users: str) -> None:

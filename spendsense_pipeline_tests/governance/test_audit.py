@@ -45,9 +45,9 @@ def story(engine: Engine) -> None:
 
 
 @pytest.fixture
-def told(engine: Engine) -> Engine:
-    told_once(engine, story)
-    return engine
+def told(database: Engine) -> Engine:
+    told_once(database, story)
+    return database
 
 
 def others(engine: Engine) -> None:

@@ -75,8 +75,8 @@ def life(engine: Engine) -> dict[str, Any]:
 
 
 @pytest.fixture
-def lived(engine: Engine) -> tuple[Engine, dict[str, Any]]:
-    return engine, told_once(engine, life)
+def lived(database: Engine) -> tuple[Engine, dict[str, Any]]:
+    return database, told_once(database, life)
 
 
 def test_what_was_released_is_gone_from_the_feed_at_once(lived: tuple[Engine, dict[str, Any]]) -> None:

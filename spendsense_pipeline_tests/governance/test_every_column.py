@@ -149,9 +149,9 @@ def everything(engine: Engine) -> None:
 
 
 @pytest.fixture
-def told(engine: Engine) -> Engine:
-    told_once(engine, everything)
-    return engine
+def told(database: Engine) -> Engine:
+    told_once(database, everything)
+    return database
 
 
 def other(column: Column[Any], value: Any) -> object:

@@ -21,17 +21,25 @@ PASSWORD = "correct horse battery"  # a test's own
 ADDRESS = "http://127.0.0.1:8000"
 
 
+def staffed(engine: Engine) -> None:
+    """One person of each role, and a second operator."""
+    with writing(engine) as session:
+        for name, role in {"vera": "viewer", "ada": "operator", "ben": "operator", "otto": "auditor"}.items():
+            operators.add(session, name, town.NOW, standing=operators.Standing(role=role))
+        operators.add(session, "root", town.NOW, standing=operators.Standing(role="admin"))
+
+
 class Town:
     """One running service with its database, its clock and its people: one of each role, with a password."""
 
     def __init__(self, folder: Path, engine: Engine | None = None, **settings: Any) -> None:
         self.now = town.NOW
         self.settings = Settings(data=folder, **({"trust_local": False} | settings))
-        self.engine = engine or database_in(folder / "spendsense.db")
-        with writing(self.engine) as session:
-            for name, role in {"vera": "viewer", "ada": "operator", "ben": "operator", "otto": "auditor"}.items():
-                operators.add(session, name, self.now, standing=operators.Standing(role=role))
-            operators.add(session, "root", self.now, standing=operators.Standing(role="admin"))
+        if engine is None:
+            self.engine = database_in(folder / "spendsense.db", staffed)
+        else:
+            self.engine = engine
+            staffed(engine)
         self.service = Service(self.settings, self.engine, now=lambda: self.now, secret="a test's own")
         self.app = create_app(self.service)
 
