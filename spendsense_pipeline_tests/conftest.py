@@ -5,6 +5,7 @@ import datetime as dt
 import functools
 import gc
 import os
+import pickle
 import shutil
 import signal
 import ssl
@@ -27,7 +28,7 @@ from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import launch
 from spendsense_pipeline.defs.resources import Clock
 from spendsense_pipeline.governance.database import open_or_create
-from spendsense_pipeline.ingest import landing
+from spendsense_pipeline.ingest import landing, plan
 from spendsense_pipeline.settings import Settings
 
 hypothesis.settings.register_profile("on any machine", deadline=None)
@@ -168,6 +169,12 @@ class Pipeline:
             return launch.daily_refresh(self.definitions, instance, day)
 
 
+def shared_by_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder above those of pytest's workers."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
+
+
 def unopened(shared: Pipeline) -> Path:
     """The data folder of the shared pipeline as it was when it was made; beside what its run writes to."""
     return shared.settings.data.parent.with_name("unopened")
@@ -175,11 +182,9 @@ def unopened(shared: Pipeline) -> Path:
 
 @pytest.fixture(scope="session")
 def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """Generated customers, ingested and refreshed once for all of pytest's workers, which share the folder above
-    their own. Tests that change anything take a ``copy``, of a folder that nobody opens: SQLite's files come and go
-    with whoever opens a database."""
-    own = tmp_path_factory.getbasetemp()
-    root = (own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own) / "refreshed"
+    """Generated customers, ingested and refreshed once for all of pytest's workers. Tests that change anything take a
+    ``copy``, of a folder that nobody opens: SQLite's files come and go with whoever opens a database."""
+    root = shared_by_workers(tmp_path_factory) / "refreshed"
     pipeline = Pipeline(Settings(data=root / "data"))
     with FileLock(f"{root}.lock"):
         done = root.with_name("refreshed.done")
@@ -230,6 +235,23 @@ def migrations_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ScriptDirectory, "from_config", from_config)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plan_composed_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """To compose the queries of an ingest takes two seconds: one worker does, when it is first asked to."""
+    compose, file = plan._composed, shared_by_workers(tmp_path_factory) / "plan.pickle"
+
+    def composed() -> dict[str, plan.Step]:
+        with FileLock(f"{file}.lock"):
+            if not file.exists():
+                file.write_bytes(pickle.dumps(compose()))
+        found: dict[str, plan.Step] = pickle.loads(file.read_bytes())
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(plan, "_composed", composed)
         yield
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import gzip
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -70,20 +71,27 @@ class Zone:
 
     def judged(self, table: str) -> ibis.Table:
         """The judged table, computed once until another batch arrives."""
+        self._judge([table])
+        return self._judged[table, tuple(self.batches)]
+
+    def _judge(self, tables: Collection[str]) -> None:
+        """At once, for they share steps."""
         arrived = tuple(self.batches)
-        known = (table, arrived)
-        if known not in self._judged:
-            needed = plan.reads([f"judged_{table}"], plan.steps())
-            for one in landing.TABLES:
-                if f"raw_{one}" in needed and self._read.get(one) != arrived:
-                    # Each batch's rows are a query; planning it again would be a fifth of a test's time.
-                    self._store(f"raw_{one}", " UNION ALL ".join(part.op().query for part in self._parts(one)))
-                    self._read[one] = arrived
-            plan.run(self.con, [f"judged_{table}"])
+        wanted = [table for table in tables if (table, arrived) not in self._judged]
+        if not wanted:
+            return
+        judging = [f"judged_{table}" for table in wanted]
+        needed = plan.reads(judging, plan.steps())
+        for one in landing.TABLES:
+            if f"raw_{one}" in needed and self._read.get(one) != arrived:
+                # Each batch's rows are a query; planning it again would be a fifth of a test's time.
+                self._store(f"raw_{one}", " UNION ALL ".join(part.op().query for part in self._parts(one)))
+                self._read[one] = arrived
+        plan.run(self.con, judging)
+        for table in wanted:
             kept = f"judged_{len(self._judged)}"
             self._store(kept, f"FROM judged_{table}")
-            self._judged[known] = self.con.table(kept)
-        return self._judged[known]
+            self._judged[table, arrived] = self.con.table(kept)
 
     def standing(self, table: str) -> ibis.Table:
         self.judged(table)
@@ -100,6 +108,7 @@ class Zone:
 
     def quarantine(self) -> list[Row]:
         landed = {one.file.table for name, *_ in self.batches for one in landing.survey(self.con, self.root / name)}
+        self._judge(sorted(landed))
         kept_out = canonical.quarantined({table: self.judged(table) for table in sorted(landed)}).cache()
         assert failures(CONTRACTS["quarantined_rows"], kept_out).empty
         return [
