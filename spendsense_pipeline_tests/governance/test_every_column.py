@@ -174,14 +174,15 @@ def without_keys(engine: Engine) -> Iterator[Connection]:
             driver.execute("PRAGMA foreign_keys = OFF")
             driver.execute("PRAGMA ignore_check_constraints = ON")
         else:
-            connection.execute(text("SET session_replication_role = replica"))
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
             for table in Base.metadata.sorted_tables:
                 for one in table.constraints:
                     if isinstance(one, CheckConstraint):
                         connection.execute(DropConstraint(one))
         yield connection
         connection.rollback()
-        connection.invalidate()
+        if engine.dialect.name == "sqlite":
+            connection.invalidate()  # its settings outlive a transaction
 
 
 def seen(connection: Connection, change: Any) -> bool:
