@@ -48,6 +48,10 @@ SITUATION_COLUMNS: Final = [
     "excluded_tags",
     "excluded_purposes",
 ]
+OF_CUSTOMER: Final = ["user_id", "as_of", "window_days", "persona", "is_fallback", "reasons"]
+"""What all rows of a customer have in common ..."""
+OF_SITUATION: Final = [name for name in SITUATION_COLUMNS if name not in OF_CUSTOMER]
+"""... and what is made of each."""
 
 
 _json = json.JSONEncoder(ensure_ascii=False).encode
@@ -88,9 +92,7 @@ def situations(
     Sorted by user_id, insights before the persona and most important first. Raises SituationError when a customer's
     persona has no features of the same window and day.
     """
-    assigned = followed(personas_30d, personas_180d)[
-        ["user_id", "as_of", "window_days", "persona", "is_fallback", "reasons"]
-    ]
+    assigned = followed(personas_30d, personas_180d)[OF_CUSTOMER]
     features = pd.concat([features_30d, features_180d], ignore_index=True)
     rows = assigned.merge(features, on=["user_id", "as_of", "window_days"], how="inner", validate="one_to_one")
     if len(rows) < len(assigned):
@@ -105,10 +107,11 @@ def situations(
     factor = rows["currency_factor"].astype("float64").fillna(1.0)
     out_of_sight = ~spending_in_sight(spent, income, elsewhere / months, factor) & ~np.isnan(spent)
     rows.loc[out_of_sight, list(BY_SPENDING)] = None
+    rows = rows.sort_values("user_id", ignore_index=True)
     subscriptions, wallets = _by_customer(_subscriptions(streams)), _by_customer(_wallets(cards))
     told = _by_customer(insights)
     found: list[tuple[Any, ...]] = []
-    for record in records(rows):
+    for place, record in enumerate(records(rows.drop(columns="reasons"))):
         user, persona = record["user_id"], record["persona"]
         signals = (
             record
@@ -121,18 +124,16 @@ def situations(
         facts = {name: FACTS[name].band(signals) for name in PERSONA_FACTS[persona]}
         slots = written((*PERSONA_SLOTS[persona], "window", "as_of"), signals)
         mine = held(told.get(user, ()))
-        head = (user, record["as_of"], record["window_days"], persona, record["is_fallback"])
         of_all = written(OF_ALL_TEXTS, record)
         base = {each: record[each] for each in ("as_of", "window_days", "currency", "currency_factor")}
         closing = written(("window", "as_of"), base) | of_all
-        found.extend((*head, *_of_insight(one, base, closing, record["reasons"]), None, None) for one in mine.told)
+        found.extend((place, *_of_insight(one, base, closing), None, None) for one in mine.told)
         found.append(
             (
-                *head,
+                place,
                 situation_key(persona, facts, slots),
                 _json(facts),
                 together(slots | of_all),
-                record["reasons"],
                 None,
                 None,
                 None,
@@ -140,13 +141,12 @@ def situations(
                 _listed(mine.purposes),
             )
         )
-    columns = list(zip(*found, strict=True)) or [()] * len(SITUATION_COLUMNS)
-    types = {"as_of": pa.date32(), "window_days": pa.int64(), "is_fallback": pa.bool_()}
-    arrays = [
-        pa.array(column, types.get(name, pa.string())) for name, column in zip(SITUATION_COLUMNS, columns, strict=True)
-    ]
-    frame = to_frame(pa.table(arrays, names=SITUATION_COLUMNS))
-    return frame.sort_values("user_id", kind="stable", ignore_index=True)
+    places, *columns = zip(*found, strict=True) if found else [()] * (len(OF_SITUATION) + 1)
+    # What all rows of a customer share is taken from the table: its texts are longer than those made here.
+    shared = pa.Table.from_pandas(rows[OF_CUSTOMER], preserve_index=False).take(pa.array(places, pa.int64()))
+    made = {name: pa.array(column, pa.string()) for name, column in zip(OF_SITUATION, columns, strict=True)}
+    arrays = dict(zip(OF_CUSTOMER, shared.columns, strict=True)) | made
+    return to_frame(pa.table({name: arrays[name] for name in SITUATION_COLUMNS}))
 
 
 OF_ALL_TEXTS: Final = ("shared_account",)
@@ -161,10 +161,8 @@ def _by_customer(rows: pd.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
     return by_customer
 
 
-def _of_insight(
-    insight: Mapping[str, Any], base: dict[str, Any], closing: dict[str, str], reasons: str
-) -> tuple[Any, ...]:
-    """Situation, facts, slots, reasons and name of an insight of a customer: ``base`` are the signals that its figures
+def _of_insight(insight: Mapping[str, Any], base: dict[str, Any], closing: dict[str, str]) -> tuple[Any, ...]:
+    """Situation, facts, slots and name of an insight of a customer: ``base`` are the signals that its figures
     stand beside, ``closing`` the slots of every text."""
     name = insight["insight"]
     facts, listed = _facts_of_insight(name, insight["detail"])
@@ -173,7 +171,6 @@ def _of_insight(
         situation_key(name, facts, slots),
         listed,
         together(slots | closing),
-        reasons,
         name,
         insight["insight_id"],
         insight["severity"],
