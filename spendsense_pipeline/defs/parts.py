@@ -67,9 +67,10 @@ def computed_by_range(
         for name, rows in tables.items()
     }
     request = frame_ranges.Request(f"{stages.__name__}:{stage}", stored, same, arrow_schema(CONTRACTS[stage]), folder)
+    tasks = frame_ranges.tasks_of(request, _of_day(files, day, CUSTOMERS), workers.number())
     parts, told = frame_ranges.compute(
-        frame_ranges.tasks_of(request, _of_day(files, day, CUSTOMERS), workers.number()),
-        workers.runner(context.log.info, light=light),
+        tasks,
+        workers.runner(context.log.info, light=light or len(tasks) < frame_ranges.WORTH_PROCESSES),
         lambda done, of: context.log.info("%s of %s: range %d of %d", stage, day, done, of),
     )
     return Parts({day: parts}), told
