@@ -124,6 +124,34 @@ def test_one_broken_link_is_enough_to_leave_a_release_unproven(broken: dict[str,
     assert list(verified(releases)) == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("content", "shown", "proven"),
+    [
+        ("It stood at 41% of its limit.", "41%", True),
+        ("It stood at 41% of its limit.", "42%", False),
+        ("It stood at 411% of its limit.", "41%", False),
+        ("It stood at 41% of its limit, 2 times.", "41%", False),
+    ],
+)
+def test_a_wording_proven_before_proves_no_other_figure(content: str, shown: str, proven: bool):
+    slots = {"max_utilization": {"signal": "max_utilization", "value": 0.41, "shown": shown}}
+    signals = {"features": {"30": {"max_utilization": 0.41}}, "streams": []}
+    other = {"content": content, "rationale": "A card.", "slots": json.dumps(slots), "signals": json.dumps(signals)}
+    known = release("1", "a", rationale="A card.")
+    assert list(verified(pd.DataFrame([known, release("2", "b", **other)]))) == [True, proven]
+
+
+def test_figures_side_by_side_are_proven_each_time():
+    signals = json.dumps({"features": {}, "streams": []})
+    window = {"signal": "window_days", "value": "last 30 days", "shown": "last 30 days"}
+    releases = []
+    for interest in ("$8", "CZK 8"):
+        slots = {"window": window, "interest_charges": {"signal": "interest_charges", "value": 8.0, "shown": interest}}
+        words = {"content": f"Of the last 30 days{interest}.", "rationale": "A card.", "slots": json.dumps(slots)}
+        releases.append(release(interest, "a", signals=signals, **words))
+    assert list(verified(pd.DataFrame(releases))) == [True, False]
+
+
 def test_a_consent_that_ended_after_the_release_still_bears_it_out():
     assert list(verified(pd.DataFrame([release("1", "a", consent_closed_at=NOON + HOUR)]))) == [True]
 
