@@ -584,9 +584,8 @@ def money(value: float, currency: str = "USD", *, whole: bool = False) -> str:
     >>> money(1234.5), money(15.99), money(40), money(890, "EUR"), money(2500, "CZK")
     ('$1,235', '$15.99', '$40', '€890', 'CZK 2,500')
     """
-    if whole or abs(value) >= 99.995 or abs(value - round(value)) < 0.005:
-        return f"{_sign(currency)}{math.floor(value + 0.5):,}"
-    return f"{_sign(currency)}{value:,.2f}"
+    whole = whole or abs(value) >= 99.995 or abs(value - round(value)) < 0.005
+    return f"{_sign(currency)}{math.floor(value + 0.5) if whole else value:{',' if whole else ',.2f'}}"
 
 
 @functools.lru_cache(maxsize=4096)
@@ -618,58 +617,31 @@ def payee_list(payees: Sequence[str]) -> str:
     return payees[0] if len(payees) == 1 else f"{', '.join(payees[:-1])} and {payees[-1]}"
 
 
-_Show = Callable[[Any, str, float], str | None]
-"""From a value, the currency and its factor to what is shown or said of it, None where nothing can be."""
-
-
 def shown(slot: Slot, value: Any, currency: str = "USD", factor: float = 1.0) -> str | None:
     """The text of a value in a slot, or None when the slot cannot show it.
 
     ``factor``: units of the currency for a US dollar; the least amounts of money are meant in dollars.
     """
-    return None if value is None else _showing(slot)(value, currency, factor)
-
-
-@functools.cache
-def _showing(slot: Slot) -> _Show:
-    """How a slot shows a value. What depends on the slot alone is decided once, for a day shows millions of values."""
+    if value is None:
+        return None
     if slot.kind not in NUMBERS:
-        return lambda value, currency, _factor: _text_shown(slot, value, currency)
-    least, most, whole = slot.least, slot.most, slot.whole
+        return _text_shown(slot, value, currency)
+    number = float(value)
+    least = slot.least * factor if slot.kind == "money" else slot.least
+    if not (math.isfinite(number) and least <= number <= slot.most):
+        return None
     if slot.kind == "money":
-
-        def amount(value: Any, currency: str, factor: float) -> str | None:
-            number = float(value)
-            fits = least * factor <= number <= most and number < math.inf
-            return money(number, currency, whole=whole) if fits else None
-
-        return amount
-    said = _NUMBERS_SAID[slot.kind]
-
-    def number_shown(value: Any, _currency: str, _factor: float) -> str | None:
-        number = float(value)
-        return said(number, slot) if least <= number <= most and number < math.inf else None
-
-    return number_shown
-
-
-def _months_said(number: float, slot: Slot) -> str:
-    tenths = number < WHOLE_MONTHS
-    text = f"{_rounded(number, 0.1 if tenths else 1, slot):.1f}".removesuffix(".0")
-    return f"{text} month" if text == "1" else f"{text} months"
-
-
-def _count_said(number: float, slot: Slot) -> str:
+        return money(number, currency, whole=slot.whole)
+    if slot.kind == "percent":
+        return f"{_rounded(number, 0.01, slot) * 100:.0f}%"
+    if slot.kind == "rate":
+        return f"{number:.2f}".rstrip("0").rstrip(".") + "%"
+    if slot.kind == "months":
+        tenths = number < WHOLE_MONTHS
+        text = f"{_rounded(number, 0.1 if tenths else 1, slot):.1f}".removesuffix(".0")
+        return f"{text} month" if text == "1" else f"{text} months"
     count = int(_rounded(number, 1, slot))
     return f"{count:,} {slot.noun[0 if count == 1 else 1]}"
-
-
-_NUMBERS_SAID: Final[Mapping[Kind, Callable[[float, Slot], str]]] = {
-    "percent": lambda number, slot: f"{_rounded(number, 0.01, slot) * 100:.0f}%",
-    "rate": lambda number, _slot: f"{number:.2f}".rstrip("0").rstrip(".") + "%",
-    "months": _months_said,
-    "count": _count_said,
-}
 
 
 def _text_shown(slot: Slot, value: Any, currency: str) -> str | None:
@@ -717,59 +689,48 @@ def written(slots: Iterable[str], signals: Signals) -> dict[str, str]:
     """
     currency, factor = signals.get("currency") or "USD", signals.get("currency_factor") or 1.0
     found: dict[str, str] = {}
-    for name, signal, value_of, say in _plan(tuple(slots)):
-        if signal is not None:
-            value, inputs = signals.get(signal), ""
-        elif name in COMPUTED:
-            noted = _Noted(signals)
-            value = value_of(noted)
+    for name, value_of, computed, say in _plan(tuple(slots)):
+        noted = _Noted(signals) if computed else None
+        said = say(name, value_of(signals if noted is None else noted), currency, factor)
+        if said is None:
+            continue
+        if noted is not None:
             put = [f'"{each}": {_put(value)}' for each, value in noted.asked.items() if each != "currency_factor"]
-            inputs = f', "inputs": {{{", ".join(put)}}}'
-        else:
-            value, inputs = value_of(signals), ""
-        if value is not None and (said := say(value, currency, factor)) is not None:
-            found[name] = f"{{{said}{inputs}}}"
+            said += f', "inputs": {{{", ".join(put)}}}'
+        found[name] = f"{{{said}}}"
     return found
 
 
-@functools.cache
-def _plan(slots: tuple[str, ...]) -> list[tuple[str, str | None, Callable[[Signals], Any], _Show]]:
-    """Of each slot the signal that it shows as it is, if it does, how else it is valued, and how it is said."""
-    plan = []
-    for name in slots:
-        value_of = SLOTS[name].value
-        plan.append((name, value_of.signal if isinstance(value_of, _Of) else None, value_of, _saying(name)))
-    return plan
+_Say = Callable[[str, Any, str, float], str | None]
 
 
 @functools.cache
-def _saying(name: str) -> _Show:
-    """How a slot says what it shows and what that rests on, as the inside of a JSON object."""
+def _plan(slots: tuple[str, ...]) -> list[tuple[str, Callable[[Signals], Any], bool, _Say]]:
+    """Of each slot how it is valued, whether that is a computation, and how it is said."""
+    return [
+        (name, SLOTS[name].value, name in COMPUTED, _said_to_many if SLOTS[name].kind in _SHARED else _said)
+        for name in slots
+    ]
+
+
+def _said(name: str, value: Any, currency: str, factor: float) -> str | None:
+    """What a slot shows and what it rests on, as the inside of a JSON object; None where it shows nothing."""
+    if value is None:
+        return None
     slot = SLOTS[name]
-    show, money_ = _showing(slot), slot.kind == "money"
-    head = f'"signal": "{slot.signal}", "value": '
-
-    def say(value: Any, currency: str, factor: float) -> str | None:
-        text = show(value, currency, factor)
-        if text is None:
-            return None
-        said = f'{head}{_as_json(value)}, "shown": {encode_basestring(text)}'
-        if money_ and "." in text and float(value) >= 1.0:
-            said += f', "about": {encode_basestring(money(float(value), currency, whole=True))}'
-        return said
-
-    return functools.lru_cache(maxsize=4_096, typed=True)(say) if slot.kind in _SHARED else say
+    text = shown(slot, value, currency, factor)
+    if text is None:
+        return None
+    said = f'"signal": "{slot.signal}", "value": {_as_json(value)}, "shown": {encode_basestring(text)}'
+    if slot.kind == "money" and "." in text and float(value) >= 1.0:
+        said += f', "about": {encode_basestring(money(float(value), currency, whole=True))}'
+    return said
 
 
 def _as_json(value: Any) -> str:
     """A date as text, what is not whole to six decimals."""
-    kind = type(value)
-    if kind is float and math.isfinite(value):
+    if type(value) is float and math.isfinite(value):
         return repr(round(value, 6))
-    if kind is int:
-        return repr(value)
-    if kind is str:
-        return encode_basestring(value)
     return _encoded(value.isoformat() if isinstance(value, dt.date) else value)
 
 
@@ -778,6 +739,7 @@ _SHARED: Final = frozenset[Kind](
     {"percent", "rate", "months", "count", "period", "payee", "card", "date", "day", "words"}
 )
 """Kinds of which many customers have the same value."""
+_said_to_many: Final = functools.lru_cache(maxsize=65_536, typed=True)(_said)
 _put: Final = functools.lru_cache(maxsize=4_096, typed=True)(_as_json)  # slots of one customer rest on the same signals
 
 
