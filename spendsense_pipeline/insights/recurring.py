@@ -164,7 +164,7 @@ def _introductory(seen: Seen, s: pd.DataFrame) -> Array:
 
 def duplicate_charge(seen: Seen) -> pd.DataFrame:
     """Two charges of one payee within three days, equal to the cent: not a habit there, and not given back."""
-    columns = ("user", "day", "cents", "kind", "payee", "merchant", "label", "number")
+    columns = ("user", "day", "cents", "payee", "number")
     recent = seen.rows(*columns, days=DUPLICATE_TOLD_DAYS + DUPLICATE_DAYS, kinds=[KIND_OTHER_OUT])
     large = recent["cents"] >= LEAST_DUPLICATE * 100 * seen.factor[recent["user"]]
     recent = recent[large & (recent["payee"] >= 0)]
@@ -179,8 +179,9 @@ def duplicate_charge(seen: Seen) -> pd.DataFrame:
     second = second.assign(first_number=recent["number"].shift()[second.index].astype("i8"))
     s = seen.streams[["user", "payee"]][seen.streams["kind"] == SUBSCRIPTION]
     subscribed = pd.MultiIndex.from_frame(second[["user", "payee"]]).isin(pd.MultiIndex.from_frame(s))
-    told = seen.told(second["number"].to_numpy())
-    habits, tickets, sent = (seen.labelled(second["label"], each) for each in (HABITS, TICKETS, SENT))
+    number = second["number"].to_numpy()
+    told, label = seen.told(number), seen.evidence.said.label[seen.said(number)]
+    habits, tickets, sent = (seen.labelled(label, each) for each in (HABITS, TICKETS, SENT))
     sent |= told & (TO_PERSON | SERVICE_PEER) != 0
     second = second[~habits & ~(tickets & ~subscribed) & ~sent]
     if len(second):
@@ -196,7 +197,7 @@ def duplicate_charge(seen: Seen) -> pd.DataFrame:
             "key": second["day"],
             "happened": second["day"],
             "expires": second["day"] + DUPLICATE_TOLD_DAYS,
-            "payee": seen.names(second["merchant"]),
+            "payee": seen.names(seen.read("merchant", second["number"].to_numpy())),
             "amount": second["cents"] / 100,
             "happened_on": second["day"],
             "weight": second["cents"] / 100,

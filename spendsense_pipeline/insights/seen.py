@@ -280,7 +280,7 @@ class Seen:
         labels = self.evidence.said.labels
         return [labels[each] if each >= 0 else None for each in numbers.tolist()]
 
-    def labelled(self, numbers: pd.Series, prefixes: str | tuple[str, ...]) -> Array:
+    def labelled(self, numbers: pd.Series | Array, prefixes: str | tuple[str, ...]) -> Array:
         """Whether categories, by number, begin so; of none it is false."""
         begin = np.array([*(label.startswith(prefixes) for label in self.evidence.said.labels), False])
         return np.asarray(begin[numbers])

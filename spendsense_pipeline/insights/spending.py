@@ -57,7 +57,9 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
     groups = list(dict.fromkeys(GROUPS.values()))
     labels = seen.evidence.said.labels
     number = np.array([groups.index(name) if (name := _group(label)) else -1 for label in labels] + [-1], "i8")
-    rows = seen.rows("user", "day", "amount", "label", "number", days=BLOCK * (BLOCKS + 1), kinds=SPENT, held_as=FROM)
+    known = np.flatnonzero(_long_enough(seen))
+    columns, days = ("user", "day", "amount", "label", "number"), BLOCK * (BLOCKS + 1)
+    rows = seen.rows(*columns, days=days, kinds=SPENT, held_as=FROM, users=known)
     rows = rows.assign(group=number[rows.pop("label").to_numpy()])
     rows = rows[rows["group"] >= 0]
     of_group = rows["user"].to_numpy() * len(groups) + rows["group"].to_numpy()
@@ -115,12 +117,16 @@ def _much_of_late(seen: Seen, rows: pd.DataFrame, told: pd.Series) -> tuple[pd.D
     return rows[place >= 0], place[place >= 0], len(much)
 
 
+def _long_enough(seen: Seen) -> Array:
+    """By customer whether there is a last month and five before."""
+    return np.asarray(seen.there & (seen.began <= seen.today - BLOCK * (BLOCKS + 1)))
+
+
 def _far_above(seen: Seen, blocks: pd.DataFrame) -> pd.Series:
     """Which of them are twice their usual and above all months, of customers with a history that long."""
     user = blocks["user"].to_numpy("i8")
-    long_enough = seen.there & (seen.began <= seen.today - BLOCK * (BLOCKS + 1))
     return pd.Series(
-        long_enough[user]
+        _long_enough(seen)[user]
         & (blocks["amount_usual"] > 0)
         & (blocks["amount"] >= ABOVE_USUAL * blocks["amount_usual"])
         & (blocks["amount"] >= ABOVE_ALL * blocks["most"])
