@@ -228,7 +228,6 @@ class _Desk:
     named: set[str] = field(default_factory=set)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     texts: list[dict[str, Any]] = field(default_factory=list)
-    judged_again: list[dict[str, Any]] = field(default_factory=list)
     changes: list[dict[str, Any]] = field(default_factory=list)
     found: list[dict[str, Any]] = field(default_factory=list)
     """What the guardrails found in the text of the request at hand, where that is why it is refused."""

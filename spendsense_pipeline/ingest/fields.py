@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NAME_LENGTH = 1_000  # payees and categories; a real one stays under a hundred
-DESCRIPTION_LENGTH = 4_000  # a bank's whole text; SEPA's remittance lines may repeat
 LIST_LENGTH = 2_000  # a whole list as written; `longest` bounds each of its texts
 
 
