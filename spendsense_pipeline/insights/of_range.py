@@ -54,8 +54,6 @@ FORECAST_SCHEMA = pa.schema(
 )  # fmt: skip
 
 
-# Frames here are small and many: the names of their columns alone, kept in Arrow, take a third of the time.
-@pd.option_context("mode.string_storage", "python")
 def insights_of(evidence: Evidence, signals: Signals) -> dict[str, pa.Table]:
     """``insights`` and ``balance_forecast`` of every date of the range, by customer."""
     found, forecasts = [], []
