@@ -4,7 +4,6 @@ A task opens the tables itself, computes, and writes its part of every result; w
 runs, byte for byte. Each process needs the memory of one range. What does not belong here: what a task computes.
 """
 
-import gc
 import multiprocessing
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -122,9 +121,6 @@ def in_processes(workers: int, report: Report | None = None) -> Runner:
 
 def _prepare(task: Task) -> None:
     """Set up a process of its own for the tasks of a request, with one thread."""
-    # A range is millions of small objects that live as long as it: at the usual threshold the collector would walk
-    # them over and over (a third of the time of `situations`).
-    gc.set_threshold(200_000, 50, 50)
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     task.set_up()

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from spendsense_pipeline import months, row_groups
+from spendsense_pipeline.contracts import CONTRACTS, absent
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ranges import ranges
 
@@ -170,9 +171,6 @@ def read(backend: "ibis.BaseBackend", root: str, asset: str, keys: list[str] | N
     the contract that the stored table lacks are null; the holders of accounts are counted. Raises ``NotMaterialized``
     where nothing is stored, naming the table and the command that makes it.
     """
-    from spendsense_pipeline.contracts import CONTRACTS
-    from spendsense_pipeline.contracts.schemas import absent  # slow to load, and many commands read no table
-
     table = _read(backend, root, asset, keys)
     lacking = absent(CONTRACTS[asset], table.columns) if asset in CONTRACTS else {}
     import ibis

@@ -10,7 +10,7 @@ may not be null). ``personal`` columns never appear in a preview, a log line or 
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -21,7 +21,8 @@ from spendsense_pipeline.personas.table import PERSONAS
 
 
 class Type(NamedTuple):
-    """What a ``type`` of the files is as stored from a frame, and what it is called on the engine and in a frame."""
+    """What a ``type`` of the files is as stored from a frame, and what Ibis and Pandera call it on the engine and in a
+    frame."""
 
     arrow: pa.DataType
     engine: str
@@ -29,7 +30,7 @@ class Type(NamedTuple):
 
 
 TYPES: Final = {
-    "text": Type(pa.string(), "str", "str"),
+    "text": Type(pa.string(), "string", "str"),
     "integer": Type(pa.int64(), "int64", "Int64"),
     "number": Type(pa.float64(), "float64", "float64"),
     "flag": Type(pa.bool_(), "boolean", "boolean"),
@@ -42,7 +43,7 @@ _LISTS = {"personas": list(PERSONAS)}
 
 @dataclass(frozen=True)
 class Column:
-    """A column; ``dtype`` is its type as the data dictionary has it, ``checks`` are by name what each is given."""
+    """A column; ``dtype`` is its type where rows are held to it, ``checks`` are by name what each is given."""
 
     type: str
     dtype: str
@@ -118,7 +119,7 @@ def columns(contract: Contract) -> list[dict[str, str]]:
     return [
         {
             "name": name,
-            "type": column.dtype,
+            "type": "str" if column.type == "text" else column.dtype,
             "unit": column.unit,
             "meaning": column.meaning,
             "null": "never null" if column.null is None else column.null,
@@ -130,6 +131,15 @@ def columns(contract: Contract) -> list[dict[str, str]]:
 def open_columns(contract: Contract) -> list[str]:
     """The columns that may be shown to whoever looks at a run: all but the personal ones."""
     return [name for name, column in contract.columns.items() if not column.personal]
+
+
+def absent(contract: Contract, present: Collection[str]) -> dict[str, str]:
+    """The optional columns, with their types on the engine, that a table of these columns lacks; none where it lacks
+    others."""
+    lacking = {name: column for name, column in contract.columns.items() if name not in present}
+    if not all(column.optional for column in lacking.values()):
+        return {}
+    return {name: TYPES[column.type].engine for name, column in lacking.items()}
 
 
 def arrow_schema(contract: Contract) -> pa.Schema:

@@ -6,11 +6,10 @@ What does not belong here: what a contract is (the files of ``tables/``), and wh
 
 import datetime as dt
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import ibis
-import ibis.expr.datatypes as types
 import pandas as pd
 import pandera.ibis as engine
 import pandera.pandas as frame
@@ -21,14 +20,7 @@ from spendsense_pipeline.contracts import TYPES, Contract, open_columns
 
 FAILURE_COLUMNS = ["column", "check", "failure_case", "failures"]
 Schema: TypeAlias = engine.DataFrameSchema | frame.DataFrameSchema
-_ON_ENGINE = {
-    "text": types.string,
-    "integer": types.int64,
-    "number": types.float64,
-    "flag": types.boolean,
-    "date": types.date,
-    "moment": types.Timestamp("UTC", 6),
-}
+_ON_ENGINE = {name: ibis.dtype(each.engine) for name, each in TYPES.items()}
 _IN_FRAME = {name: Date if name == "date" else each.frame for name, each in TYPES.items()}
 
 
@@ -56,14 +48,6 @@ def _check(checks: Any, name: str, limit: Any) -> Any:
         return checks.isin(limit)
     check = getattr(checks, name)
     return check(**limit) if isinstance(limit, dict) else check(*(limit if isinstance(limit, list) else [limit]))
-
-
-def absent(contract: Contract, present: Collection[str]) -> dict[str, types.DataType]:
-    """The optional columns, with their types, that a table of these columns lacks; none where it lacks others."""
-    lacking = {name: column for name, column in contract.columns.items() if name not in present}
-    if not all(column.optional for column in lacking.values()):
-        return {}
-    return {name: _ON_ENGINE[column.type] for name, column in lacking.items()}
 
 
 def holds_on_all(contract: Contract, table: ibis.Table, dates: Sequence[str]) -> bool:

@@ -28,7 +28,7 @@ from spendsense_pipeline.frames import values
 from spendsense_pipeline.governance.models import SCOPE_OF
 from spendsense_pipeline.personas.assignment import followed
 from spendsense_pipeline.personas.rules import BY_PRIORITY
-from spendsense_pipeline.recommendations.guardrails import wording
+from spendsense_pipeline.recommendations.guardrails import MARK, wording
 from spendsense_pipeline.recommendations.guardrails.grounding import grounding
 from spendsense_pipeline.recommendations.guardrails.text import Text
 from spendsense_pipeline.recommendations.shown_figures import figures
@@ -254,7 +254,7 @@ def verified(releases: pd.DataFrame) -> pd.Series:
     return (text & decision & consent & figured).fillna(False).astype(bool)
 
 
-_SIDE_BY_SIDE: Final = "\x01\x01"
+_SIDE_BY_SIDE: Final = 2 * MARK
 """Two slots without anything between them, in a wording: whether they make one figure depends on what they show."""
 _TEXT_COLUMNS: Final = ("content_type", "title", "content", "rationale", "slots", "signals", "window_days")
 

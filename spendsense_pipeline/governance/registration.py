@@ -199,8 +199,6 @@ def _figure_moved(before: object, after: object) -> bool:
         return False
     if not isinstance(after, int | float):
         return True
-    if before == after:  # most figures of a day after another, and a decimal takes its time
-        return False
     old, new = Decimal(str(before)), Decimal(str(after))  # as written: 0.6 to 0.66 is a tenth, not more
     return abs(new - old) > NOTICEABLE_MOVE * abs(old)
 

@@ -9,7 +9,7 @@ import pytest
 
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.contracts import CONTRACTS, arrow_schema, columns, is_frame, open_columns
-from spendsense_pipeline.contracts.schemas import failures
+from spendsense_pipeline.contracts.schemas import failures, schema
 from spendsense_pipeline.insights.kinds import SEVERITIES
 from spendsense_pipeline.recommendations.drafts import DRAFTS
 
@@ -114,6 +114,15 @@ def test_every_frame_column_has_an_arrow_type(asset: str) -> None:
     contract = CONTRACTS[asset]
     assert is_frame(contract)
     assert arrow_schema(contract).names == [column["name"] for column in columns(contract)]
+
+
+@pytest.mark.parametrize("asset", sorted(CONTRACTS))
+def test_every_contract_is_a_schema_of_panderas(asset: str) -> None:
+    made = schema(CONTRACTS[asset])
+    assert [*made.columns] == [*CONTRACTS[asset].columns]
+    assert {name for name, column in made.columns.items() if column.nullable} == {
+        name for name, column in CONTRACTS[asset].columns.items() if column.null is not None
+    }
 
 
 @pytest.mark.parametrize("asset", ["insights", "situations"])

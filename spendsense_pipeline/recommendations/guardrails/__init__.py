@@ -102,6 +102,10 @@ def _found(text: Text) -> list[Finding]:
     return [finding for rule in GUARDRAILS.values() for finding in rule(text)]
 
 
+MARK: Final = "\x01"
+"""What stands in a wording on both sides of a slot's name."""
+
+
 def wording(words: Sequence[str], slots: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     """What two texts have in common that differ in figures alone: the words with figures taken out, and whatever else
     their slots show."""
@@ -109,7 +113,7 @@ def wording(words: Sequence[str], slots: Mapping[str, Mapping[str, Any]]) -> tup
     shown = [(str(slot["shown"]), name) for name, slot in slots.items()]
     for text, name in sorted(shown, key=lambda one: (-len(one[0]), one)):
         if is_figure(name, text):
-            whole = whole.replace(text, f"\x01{name}\x01")
+            whole = whole.replace(text, f"{MARK}{name}{MARK}")
         else:
             others.append(f"{name}={text}")
     return whole, *others
