@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +116,9 @@ def _event_log_kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
     """Open each file of Dagster's SQLite event log once, while the block lasts.
 
     By itself it makes an engine, opens a file, compiles its statement, waits for the disk and closes the file again for
-    each of a run's thousand events, and does most of that again to see whether a table is there: on a busy machine a
-    third of a small run's time. Here the disk is waited for at SQLite's checkpoints; only a power failure can take the
-    last events, and the run with them. Of Dagster's storage this uses and replaces public methods alone; one that has
-    no files for each run is left as it is.
+    each of a run's thousand events: on a busy machine a third of a small run's time. Here the disk is waited for at
+    SQLite's checkpoints; only a power failure can take the last events, and the run with them. Of Dagster's storage
+    this uses and replaces public methods alone; one that has no files for each run is left as it is.
     """
     storage: Any = instance.event_log_storage
     if not hasattr(storage, "conn_string_for_shard"):
@@ -143,7 +141,6 @@ def _event_log_kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
 
     storage.run_connection = lambda run_id=None: connected(run_id, lambda: first["run"](run_id))
     storage.index_connection = lambda: connected("index", first["index"])
-    storage.has_table = cache(storage.has_table)
     try:
         yield
     finally:
