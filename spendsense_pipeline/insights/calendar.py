@@ -81,7 +81,7 @@ def expected_dates(seen: Seen, days: int = 30) -> list[dict[str, Any]]:
     cadence, stream_id."""
     due = occurrences(seen, days).sort_values("due", kind="stable")
     amounts = np.where(due["fixed"], due["last_amount"], due["typical"]).round(2).tolist()
-    ids = seen.stream_ids(due["stream"].to_numpy("i8"))
+    ids = seen.stream_ids(due["stream"].to_numpy("i8")).to_pylist()
     return [
         {
             "date": EPOCH + dt.timedelta(days=day), "merchant": name, "kind": KINDS[kind], "amount": amount,

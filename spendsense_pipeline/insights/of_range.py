@@ -4,14 +4,10 @@ What does not belong here: what any insight is (``bills.py`` and its neighbours)
 (``recommendations/``).
 """
 
-import datetime as dt
-import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from itertools import chain, islice, repeat
-from typing import Any
+from collections.abc import Callable, Iterator
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -19,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spendsense_pipeline.features import tables
-from spendsense_pipeline.features.signals import EPOCH, Evidence, Signals
+from spendsense_pipeline.features.signals import Evidence, Signals
 from spendsense_pipeline.insights import bills, cushion, debt, income, recurring, spending
 from spendsense_pipeline.insights.figures import FIGURES
 from spendsense_pipeline.insights.forecast import Forecast, balance_forecast, low_balance_ahead
@@ -67,129 +63,218 @@ def insights_of(evidence: Evidence, signals: Signals) -> dict[str, pa.Table]:
     return {"insights": pa.concat_tables(found), "balance_forecast": pa.concat_tables(forecasts)}
 
 
-def _insights(seen: Seen, candidates: dict[str, pd.DataFrame]) -> pa.Table:
-    parts, order = [INSIGHTS_SCHEMA.empty_table()], [np.empty(0, "i8")]
-    for name, frame in candidates.items():
-        if len(frame):
-            frame = _strongest(frame.reset_index(drop=True))
-            parts.append(_told(seen, name, frame))
-            order.append(frame["user"].to_numpy("i8") * len(IMPORTANCE) + IMPORTANCE[name])
-    # In one piece first: of many, taking rows costs several times as much.
-    return pa.concat_tables(parts).combine_chunks().take(pa.array(np.argsort(np.concatenate(order), kind="stable")))
+class Candidates:
+    """What the detectors found, one under the other. ``of`` is by row the place of its insight in ``names``."""
+
+    def __init__(self, frames: dict[str, pd.DataFrame]) -> None:
+        self.names = list(frames)
+        self._sizes = [len(frame) for frame in frames.values()]
+        self._columns = [dict(frame.items()) for frame in frames.values()]
+        self.of = np.repeat(np.arange(len(self.names)), self._sizes)
+
+    def __contains__(self, column: str) -> bool:
+        return any(column in each for each in self._columns)
+
+    def having(self, column: str) -> Array:
+        """By row whether its detector tells this column."""
+        return np.repeat([column in each for each in self._columns], self._sizes)
+
+    def numbers(self, column: str) -> Array:
+        """NaN where there is none."""
+        parts = (
+            each[column].to_numpy("f8", na_value=np.nan) if column in each else np.full(size, np.nan)
+            for each, size in self.parts()
+        )
+        return np.concatenate(list(parts))
+
+    def texts(self, column: str) -> pa.Array:
+        """Null where there is none."""
+        return pa.concat_arrays(
+            _texts(each[column]) if column in each else pa.nulls(size, pa.string()) for each, size in self.parts()
+        )
+
+    def keys(self) -> pa.Array:
+        """Days as whole numbers, whatever the rows beside them made of the column; other keys as they are."""
+        keys = (each["key"] for each in self._columns)
+        return pa.concat_arrays(
+            pa.array(key.tolist() if key.dtype == "str" else key.to_numpy("i8")).cast(pa.string()) for key in keys
+        )
+
+    def places(self, column: str) -> tuple[Array, Array]:
+        """By row how many places its column gives, one or a list of them or none, and the places one after another."""
+        counts, flat = [], [np.empty(0, "i8")]
+        for each, size in self.parts():
+            if column not in each:
+                counts.append([0] * size)
+            elif each[column].dtype == object:
+                counts.append(list(map(len, each[column])))
+                flat.append(np.fromiter(chain.from_iterable(each[column]), "i8"))
+            else:
+                counts.append([1] * size)
+                flat.append(each[column].to_numpy("i8"))
+        return np.concatenate(counts), np.concatenate(flat)
+
+    def parts(self) -> Iterator[tuple[dict[str, pd.Series], int]]:
+        return zip(self._columns, self._sizes, strict=True)
 
 
-def _strongest(frame: pd.DataFrame) -> pd.DataFrame:
-    """One a customer and insight: that of the largest amount."""
-    if frame["user"].is_unique:
-        return frame
-    weight = frame["weight"] if "weight" in frame else pd.Series(0.0, frame.index)
-    order = frame.assign(weight=weight, at=np.arange(len(frame))).sort_values(
-        ["user", "weight", "at"], ascending=[True, False, True]
-    )
-    return order.drop_duplicates("user").reset_index(drop=True)
-
-
-def _told(seen: Seen, name: str, frame: pd.DataFrame) -> pa.Table:
-    """Rows of the table, of the candidates for one insight."""
-    about, count = INSIGHTS[name], len(frame)
-    users = seen.evidence.users.take(pa.array(frame["user"].to_numpy("i8")))
-    evidence, alone = _rests_on(seen, frame)
-    explained = seen.long["explained_share"].reindex(frame["user"]).fillna(0.0).to_numpy()
-    return pa.table(
+def _insights(seen: Seen, found: dict[str, pd.DataFrame]) -> pa.Table:
+    candidates = Candidates({name: _strongest(frame) for name, frame in found.items() if len(frame)})
+    if not candidates.names:
+        return INSIGHTS_SCHEMA.empty_table()
+    of, e = candidates.of, seen.evidence
+    about = [INSIGHTS[name] for name in candidates.names]
+    user = candidates.numbers("user").astype("i8")
+    explained = seen.long["explained_share"].reindex(user).fillna(0.0).to_numpy()
+    users, evidence, alone = e.users.take(pa.array(user)), *_rests_on(seen, candidates)
+    happening = pc.binary_join_element_wise(users, _each(candidates.names, of), "|")
+    severity = candidates.texts("severity").fill_null("") if "severity" in candidates else None
+    usual = _each([each.severity for each in about], of)
+    table = pa.table(
         [
-            list(map(_identity, users.to_pylist(), repeat(name), alone, frame["key"].tolist())),
+            _identities(pc.binary_join_element_wise(happening, alone, "|", candidates.keys(), "")),
             users,
-            tables.dates(np.full(count, seen.today)),
-            [name] * count,
-            [about.topic] * count,
-            frame["severity"].tolist() if "severity" in frame else [about.severity] * count,
-            tables.dates(frame["happened"].to_numpy("i8")),
-            tables.dates(np.maximum(frame["expires"].to_numpy("i8"), seen.today)),
-            pa.array(frame["fact"].tolist() if "fact" in frame else [None] * count, pa.string()),
+            tables.dates(np.full(len(of), seen.today)),
+            _each(candidates.names, of),
+            _each([each.topic for each in about], of),
+            usual if severity is None else pc.if_else(pc.equal(severity, ""), usual, severity),
+            tables.dates(candidates.numbers("happened").astype("i8")),
+            tables.dates(np.maximum(candidates.numbers("expires").astype("i8"), seen.today)),
+            candidates.texts("fact"),
             evidence,
-            _objects(count, *_about_payees(seen, frame), *_figures(frame)),
+            pa.concat_arrays(_written_figures(seen, candidates)),
             np.round(np.clip(explained, 0.5, 1.0), 6),
         ],
         schema=INSIGHTS_SCHEMA,
     )
+    importance = np.array([IMPORTANCE[name] for name in candidates.names])[of]
+    return table.take(pa.array(np.lexsort((importance, user))))
 
 
-def _identity(user: str, name: str, alone: str, key: Any) -> str:
-    """What names the happening: the customer, the insight, the one stream, row or account it rests on, and its key."""
-    # A day is a whole number, whatever the rows beside it made of the column.
-    key = int(key) if isinstance(key, float) else key
-    return "ins_" + hashlib.sha256(f"{user}|{name}{alone}|{key}".encode()).hexdigest()[:20]
+def _strongest(frame: pd.DataFrame) -> pd.DataFrame:
+    """One a customer and insight: that of the largest amount, the first of equal ones."""
+    if frame["user"].is_unique:
+        return frame
+    user, weight = frame["user"].to_numpy(), frame["weight"].to_numpy() if "weight" in frame else np.zeros(len(frame))
+    order = np.lexsort((-weight, user))
+    return frame.take(order[np.diff(user[order], prepend=-1) != 0])
 
 
-def _objects(count: int, *members: Iterable[str]) -> list[str]:
-    """By row the JSON object of its members, each written already (``"name": value``), or empty where it has it not."""
-    written = map(", ".join, map(partial(filter, None), zip(*members, strict=True))) if members else [""] * count
-    return ["{" + each + "}" for each in written]
+def _texts(column: pd.Series) -> pa.Array:
+    return pa.array(column.tolist(), pa.string(), from_pandas=True)
 
 
-@functools.lru_cache(maxsize=4096)
-def _iso(day: int) -> str:
-    return (EPOCH + dt.timedelta(days=day)).isoformat()
+def _each(values: list[str], place: Array) -> pa.Array:
+    return pa.array(values).take(pa.array(place))
 
 
-def _rests_on(seen: Seen, frame: pd.DataFrame) -> tuple[list[str], list[str]]:
+def _identities(happenings: pa.Array) -> list[str]:
+    """Of what names a happening: customer, insight, the one stream, row or account it rests on, and its key."""
+    return ["ins_" + hashlib.sha256(each).hexdigest()[:20] for each in happenings.cast(pa.binary()).to_pylist()]
+
+
+def _quoted(texts: pa.Array) -> pa.Array:
+    """As JSON writes them."""
+    letters = np.frombuffer(texts.buffers()[2] or b"", "u1")
+    if ((letters < 32) | (letters == ord('"')) | (letters == ord("\\"))).any():
+        return pa.array([None if each is None else _TEXT(each) for each in texts.to_pylist()], pa.string())
+    return pc.binary_join_element_wise('"', texts, '"', "")
+
+
+def _objects(members: list[tuple[str, pa.Array]]) -> pa.Array:
+    """By row the JSON object of values by name, written already; null where it has not got it."""
+    # Not joined by commas where null is skipped: Arrow then loses the rows in which all are null.
+    written = [pc.binary_join_element_wise(f', "{name}": ', values, "") for name, values in members]
+    joined = pc.binary_join_element_wise("{", *written, "}", "", null_handling="replace")
+    return pc.replace_substring(joined, "{, ", "{", max_replacements=1)
+
+
+def _rests_on(seen: Seen, candidates: Candidates) -> tuple[pa.Array, pa.Array]:
     """By row the ids of the streams, transactions and accounts it rests on, as JSON, and those that are the only one
     of their sort, each after a bar."""
-    members, alone = [], [""] * len(frame)
-    accounts = seen.evidence.held.account_id
+    members, alone = [], []
     for column, name, ids_of in (
         ("at_stream", "streams", seen.stream_ids),
         ("at_row", "transactions", seen.transaction_ids),
-        ("at_account", "accounts", lambda places: accounts.take(pa.array(places)).to_pylist()),
+        ("at_account", "accounts", seen.account_ids),
     ):
-        if column in frame:
-            if frame[column].dtype != object:
-                only = ids_of(frame[column].to_numpy("i8"))
-                members.append([f'"{name}": [{_TEXT(each)}]' for each in only])
-                alone = [f"{before}|{each}" for before, each in zip(alone, only, strict=True)]
-                continue
-            several = frame[column].tolist()
-            flat = iter(ids_of(np.fromiter(chain.from_iterable(several), "i8")))
-            of = [list(islice(flat, len(each))) for each in several]
-            members.append([f'"{name}": [{", ".join(map(_TEXT, ids))}]' for ids in of])
-            alone = [f"{before}|{ids[0]}" if len(ids) == 1 else before for before, ids in zip(alone, of, strict=True)]
-    return _objects(len(frame), *members), alone
+        counts, places = candidates.places(column)
+        ids, ends = ids_of(places), np.append(0, np.cumsum(counts))
+        several = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), _quoted(ids))
+        listed = pc.binary_join_element_wise("[", pc.binary_join(several, ", "), "]", "")
+        members.append((name, pc.if_else(pa.array(counts > 0), listed, None)))
+        only = ids.take(pa.array(ends[:-1], mask=counts != 1))
+        alone.append(pc.binary_join_element_wise("|", only, "").fill_null(""))
+    return _objects(members), pc.binary_join_element_wise(*alone, "")
 
 
-def _about_payees(seen: Seen, frame: pd.DataFrame) -> Iterator[list[str]]:
+def _written_figures(seen: Seen, candidates: Candidates) -> Iterator[pa.Array]:
+    """By insight, for most have a few of many figures."""
+    payees, begin = list(_about_payees(seen, candidates)), 0
+    for frame, size in candidates.parts():
+        told = [(name, values.slice(begin, size)) for name, values in payees if "payee" in frame]
+        yield _objects([*told, *_figures(frame)])
+        begin += size
+
+
+def _about_payees(seen: Seen, candidates: Candidates) -> Iterator[tuple[str, pa.Array]]:
     """What decides whether payees may be named: ``payee_category``, of the first stream or row that it rests on (else
     of ``payee_row``), and ``payee_listed`` and ``other_payee_listed`` where one is known by a list price."""
-    if "payee" not in frame:
-        return
-    of_stream = "at_stream" in frame
-    rests_on = frame[next(name for name in ("at_stream", "at_row", "payee_row") if name in frame)].tolist()
-    streams = seen.evidence.streams
+    e = seen.evidence
+    (streams, stream), (rows, row) = candidates.places("at_stream"), candidates.places("at_row")
+    beside = np.nan_to_num(candidates.numbers("payee_row"), nan=-1).astype("i8")
     for place, name in enumerate(("payee", "other_payee")):
-        if name not in frame:
-            continue
-        at = np.array([each[place] if isinstance(each, list) else each for each in rests_on], "i8")
-        rows = seen.evidence.counted["number"][streams["first_hit"][at]] if of_stream else at
+        named = np.flatnonzero(candidates.having(name))
+        of_stream, begins = named[streams[named] > 0], np.cumsum(streams) - streams
+        at = stream[begins[of_stream] + place]
+        number = beside.copy()
+        number[rows > 0] = row[(np.cumsum(rows) - rows)[rows > 0]]
+        number[of_stream] = e.counted["number"][e.streams["first_hit"][at]]
         if name == "payee":
-            label = streams["label"][at] if of_stream else seen.evidence.said.label[seen.said(at)]
-            yield [f'"payee_category": {_TEXT(each)}' if each else "" for each in seen.labels(label)]
-        yield [f'"{name}_listed": true' if each else "" for each in seen.listed(rows).tolist()]
+            label = np.full(len(number), -1)
+            label[named] = e.said.label[seen.said(number[named])]
+            label[of_stream] = e.streams["label"][at]
+            category = _quoted(pa.array(e.said.labels, pa.string())).take(pa.array(label, mask=label < 0))
+            yield "payee_category", category
+        listed = np.zeros(len(number), bool)
+        listed[named] = seen.listed(number[named])
+        yield f"{name}_listed", pc.if_else(pa.array(listed), "true", None)
 
 
-def _figures(frame: pd.DataFrame) -> Iterator[list[str]]:
+def _figures(frame: dict[str, pd.Series]) -> Iterator[tuple[str, pa.Array]]:
     """The figures that are known: money to the cent, dates as ISO text."""
     for name, figure in FIGURES.items():
-        if name in frame:
-            start = f'"{name}": '
-            if figure.type in ("payee", "card", "words"):
-                yield [start + _TEXT(each) if isinstance(each, str) else "" for each in frame[name].tolist()]
-                continue
-            values = frame[name].to_numpy("f8", na_value=np.nan)
-            known, write = np.isfinite(values), _WRITTEN.get(figure.type, repr)
-            texts = map(write, _rounded(values[known], _DIGITS.get(figure.type, 6)).tolist())
-            if known.all():
-                yield [start + text for text in texts]
-            else:
-                yield [start + next(texts) if each else "" for each in known.tolist()]
+        if name not in frame:
+            continue
+        if figure.type in ("payee", "card", "words"):
+            yield name, _quoted(_texts(frame[name]))
+            continue
+        values = frame[name].to_numpy("f8", na_value=np.nan)
+        known = np.isfinite(values)
+        written = _WRITTEN.get(figure.type, _shares)(np.where(known, values, 0.0))
+        yield name, written if known.all() else pc.if_else(pa.array(known), written, None)
+
+
+def _money(values: Array) -> pa.Array:
+    """As Python writes what it rounded to cents."""
+    rounded = _rounded(values, 2)
+    if (np.abs(rounded) >= _EXACT).any():
+        return pa.array(map(repr, rounded.tolist()), pa.string())
+    whole, cents = np.divmod(np.rint(np.abs(rounded) * 100).astype("i8"), 100)
+    sign = pc.if_else(pa.array(np.signbit(rounded)), "-", "")
+    return pc.binary_join_element_wise(sign, pa.array(whole).cast(pa.string()), _CENTS.take(pa.array(cents)), "")
+
+
+def _shares(values: Array) -> pa.Array:
+    return pa.array(map(repr, _rounded(values, 6).tolist()), pa.string())
+
+
+def _counts(values: Array) -> pa.Array:
+    return pa.array(np.rint(values).astype("i8")).cast(pa.string())
+
+
+def _days(values: Array) -> pa.Array:
+    return pc.binary_join_element_wise('"', tables.dates(np.rint(values)).cast(pa.string()), '"', "")
 
 
 def _rounded(values: Array, digits: int) -> Array:
@@ -201,11 +286,9 @@ def _rounded(values: Array, digits: int) -> Array:
 
 
 _TEXT = json.encoder.encode_basestring
-_DIGITS = {"date": 0, "count": 0, "money": 2}
-_WRITTEN: dict[str, Callable[[float], str]] = {
-    "date": lambda day: f'"{_iso(int(day))}"',
-    "count": lambda value: str(int(value)),
-}
+_EXACT = 1e13  # below it a double still tells one cent from the next
+_CENTS = pa.array([f".{cents:02d}".removesuffix("0") for cents in range(100)])
+_WRITTEN: dict[str, Callable[[Array], pa.Array]] = {"money": _money, "count": _counts, "date": _days}
 
 
 def _forecasts(seen: Seen, forecast: Forecast) -> pa.Table:

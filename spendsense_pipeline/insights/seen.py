@@ -285,14 +285,17 @@ class Seen:
         begin = np.array([*(label.startswith(prefixes) for label in self.evidence.said.labels), False])
         return np.asarray(begin[numbers])
 
-    def transaction_ids(self, numbers: Array) -> list[str]:
+    def transaction_ids(self, numbers: Array) -> pa.Array:
         """Ids of rows by number."""
-        ids = self.evidence.transaction_ids
-        return list(ids.take(pa.array(self.evidence.rows.place[numbers])).to_pylist())
+        return self.evidence.transaction_ids.take(pa.array(self.evidence.rows.place[numbers])).combine_chunks()
 
-    def stream_ids(self, places: Array) -> list[str]:
+    def stream_ids(self, places: Array) -> pa.Array:
         """Ids of streams by place."""
-        return list(self.evidence.texts.stream_id.take(pa.array(places)).to_pylist())
+        return self.evidence.texts.stream_id.take(pa.array(places))
+
+    def account_ids(self, places: Array) -> pa.Array:
+        """Ids of accounts by place."""
+        return self.evidence.held.account_id.take(pa.array(places))
 
 
 FEATURES = (
