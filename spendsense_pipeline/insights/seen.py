@@ -7,7 +7,7 @@ since 1970, money is positive = in. What does not belong here: any insight.
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ from spendsense_pipeline.insights.in_sight import spending_in_sight
 Array = npt.NDArray[Any]
 ROW_DAYS = 400
 """Rows older than this tell nothing that an insight asks for: an annual charge and its tolerance."""
+CLASS_BITS = 3  # of a class of accounts, beside which lies the kind of a row
+SORTS = np.arange(256)
 DORMANT_DAYS = 60
 """Nothing is said to a customer without a row in so many days."""
 
@@ -106,14 +108,16 @@ class Seen:
 
     @cached_property
     def _in_view(self) -> tuple[Array, Array, Array, Array]:
-        """Of the rows of the last 400 days that count number, day, kind and account, by customer and day."""
+        """Of the rows of the last 400 days that count number, day, account, and kind and class of the account as one
+        number, by customer and day."""
         e, rows = self.evidence, self.evidence.rows
         chosen = np.flatnonzero((rows.day <= self.today) & (rows.day > self.today - ROW_DAYS))
         kind = UNPACKED["kind"](e.read[self.place][chosen])
         account = rows.account[chosen]
         counts = (kind >= 0) & self.there[e.held.user][account]
-        chosen = chosen[counts]
-        return chosen, rows.day[chosen], kind[counts].astype("i1"), account[counts]
+        chosen, account = chosen[counts], account[counts]
+        sort = (kind[counts] << CLASS_BITS | e.held.held_as[account]).astype("u1")
+        return chosen.astype("i4"), rows.day[chosen].astype("i4"), account.astype("i4"), sort
 
     def rows(
         self,
@@ -126,37 +130,33 @@ class Seen:
         """Rows of so many days up to today that count, of these kinds, classes of accounts and customers, or of all:
         ``columns`` of user, account, held_as, day, amount, cents, kind, payee, merchant (numbers of texts), label
         (number of the category, -1), penalty, service_fee, number. By customer and day."""
-        number, day, kind, account = self._in_view
+        e, (number, day, account, sort) = self.evidence, self._in_view
         chosen = day > self.today - days
-        if kinds:
-            chosen &= np.isin(np.arange(128), kinds)[kind]
-        if held_as:
-            chosen &= np.isin(self.evidence.held.held_as, held_as)[account]
-        if users is not None:
-            chosen &= np.isin(self.evidence.held.user, users)[account]
+        if len(kinds) or len(held_as):
+            of_kind = np.isin(SORTS >> CLASS_BITS, kinds) | (len(kinds) == 0)
+            of_class = np.isin(SORTS & (1 << CLASS_BITS) - 1, held_as) | (len(held_as) == 0)
+            chosen &= (of_kind & of_class).take(sort)
         at = np.flatnonzero(chosen)
-        return pd.DataFrame(self._columns(number[at], day[at], kind[at], account[at], columns))
+        if users is not None:
+            at = at[np.isin(e.held.user, users)[account[at]]]
+        numbers = number[at].astype("i8")
+        of: dict[str, Callable[[], Array]] = {
+            "user": lambda: e.held.user[account[at]],
+            "account": lambda: account[at].astype("i8"),
+            "held_as": lambda: e.held.held_as[account[at]],
+            "day": lambda: day[at].astype("i8"),
+            "kind": lambda: sort[at].astype("i8") >> CLASS_BITS,
+            "amount": lambda: e.rows.amount[numbers],
+            "cents": lambda: np.rint(np.abs(e.rows.amount[numbers]) * 100).astype("i8"),
+            "label": lambda: e.said.label[self.said(numbers)],
+            "number": lambda: numbers,
+        }
+        # Not put together in one piece first, as pandas does: most is asked for a column at a time.
+        return pd.DataFrame({each: of.get(each, partial(self.read, each, numbers))() for each in columns}, copy=False)
 
     def read(self, name: str, number: Array) -> Array:
         """What rows, by number, are on the date (``signals.UNPACKED``)."""
         return UNPACKED[name](self.evidence.read[self.place][number])
-
-    def _columns(
-        self, number: Array, day: Array, kind: Array, account: Array, columns: Sequence[str]
-    ) -> dict[str, Array]:
-        e = self.evidence
-        of: dict[str, Callable[[], Array]] = {
-            "user": lambda: e.held.user[account],
-            "account": lambda: account,
-            "held_as": lambda: e.held.held_as[account],
-            "day": lambda: day,
-            "kind": lambda: kind.astype("i8"),
-            "amount": lambda: e.rows.amount[number],
-            "cents": lambda: np.rint(np.abs(e.rows.amount[number]) * 100).astype("i8"),
-            "label": lambda: e.said.label[self.said(number)],
-            "number": lambda: number,
-        }
-        return {name: of[name]() if name in of else self.read(name, number) for name in columns}
 
     @cached_property
     def streams(self) -> pd.DataFrame:
