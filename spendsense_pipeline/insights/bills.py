@@ -14,7 +14,7 @@ from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import CHECKING
 from spendsense_pipeline.features.tables import BILL, MATURE, SUBSCRIPTION
 from spendsense_pipeline.insights.calendar import LATE_DAYS, next_paydays, upcoming
-from spendsense_pipeline.insights.seen import Seen, lists_of
+from spendsense_pipeline.insights.seen import Columns, Seen, lists_of
 
 DUE_DAYS = 14
 RENEWAL_DAYS = 30
@@ -44,7 +44,7 @@ RARE = np.isin(np.arange(len(CALENDARS)), [ANNUAL, SEMI_ANNUAL])
 MONTHLY_OR_RARER = np.array([each.monthly_factor <= 1.08 for each in CALENDARS])
 
 
-def bill_due_soon(seen: Seen) -> pd.DataFrame:
+def bill_due_soon(seen: Seen) -> Columns:
     """The largest bill of the next 14 days, and what all payments of those days come to."""
     due = upcoming(seen, DUE_DAYS)
     bills = due[(due["kind"] == BILL) & ~RARE[due["calendar"]]]
@@ -71,10 +71,10 @@ def bill_due_soon(seen: Seen) -> pd.DataFrame:
         }
     )
     frame["after_bills"] = _positive(frame["checking_balance"] - frame["bills_total"])
-    return frame
+    return dict(frame.items())
 
 
-def bills_before_payday(seen: Seen) -> pd.DataFrame:
+def bills_before_payday(seen: Seen) -> Columns:
     """What leaves checking before the next payday, where it is at least half of what lies there."""
     paydays, checking = next_paydays(seen), seen.balance_of(CHECKING)
     due = upcoming(seen, 31)
@@ -101,10 +101,10 @@ def bills_before_payday(seen: Seen) -> pd.DataFrame:
     frame["severity"] = np.where(frame["bills_total"] > frame["checking_balance"], "urgent", "notable")
     frame["key"] = frame["next_payday"]
     frame["happened"], frame["expires"] = seen.today, frame["next_payday"]
-    return frame
+    return dict(frame.items())
 
 
-def bill_higher_than_usual(seen: Seen) -> pd.DataFrame:
+def bill_higher_than_usual(seen: Seen) -> Columns:
     """The last bill against the median of those before it; a fixed price that stepped is a price rise instead."""
     s = seen.streams
     s = s[(s["kind"] == BILL) & (s["status"] == MATURE) & (seen.today - s["last"] < HIGHER_DAYS)]
@@ -115,27 +115,25 @@ def bill_higher_than_usual(seen: Seen) -> pd.DataFrame:
     s["amount"] = -s["last_amount"]
     s["difference"] = s["amount"] - s["usual"]
     s = s[(s["amount"] >= HIGHER * s["usual"]) & (s["difference"] >= HIGHER_BY * seen.factor[s["user"]])]
-    return pd.DataFrame(
-        {
-            "user": s["user"],
-            "key": s["last"],
-            "happened": s["last"],
-            "expires": s["last"] + 21,
-            "payee": seen.names(s["merchant"]),
-            "bill_kind": _kinds(seen, s["label"]),
-            "amount": s["amount"],
-            "amount_usual": s["usual"],
-            "difference": s["difference"],
-            "change_percent": s["difference"] / s["usual"],
-            "happened_on": s["last"],
-            "weight": s["difference"],
-            "at_stream": s["stream"],
-            "at_row": s["number"],
-        }
-    )
+    return {
+        "user": s["user"],
+        "key": s["last"],
+        "happened": s["last"],
+        "expires": s["last"] + 21,
+        "payee": seen.names(s["merchant"]),
+        "bill_kind": _kinds(seen, s["label"]),
+        "amount": s["amount"],
+        "amount_usual": s["usual"],
+        "difference": s["difference"],
+        "change_percent": s["difference"] / s["usual"],
+        "happened_on": s["last"],
+        "weight": s["difference"],
+        "at_stream": s["stream"],
+        "at_row": s["number"],
+    }
 
 
-def bill_missing(seen: Seen) -> pd.DataFrame:
+def bill_missing(seen: Seen) -> Columns:
     """A bill that did not come, though later rows did: not paid to the payee, nor its amount under another name."""
     s = seen.streams
     s = s[(s["kind"] == BILL) & (s["status"] == MATURE) & ~s["inflow"] & MONTHLY_OR_RARER[s["calendar"]]]
@@ -150,41 +148,37 @@ def bill_missing(seen: Seen) -> pd.DataFrame:
         near = pairs["day"] >= pairs["expected"] - 10
         same = (pairs["payee"] == pairs["payee_paid"]) | (pairs["cents"] == np.rint(-100 * pairs["last_amount"]))
         s = s[~s["stream"].isin(pairs.loc[near & same, "stream"])]
-    return pd.DataFrame(
-        {
-            "user": s["user"],
-            "key": s["expected"],
-            "happened": s["expected"],
-            "expires": s["expected"] + MISSED_AT_MOST,
-            "payee": seen.names(s["merchant"]),
-            "bill_kind": _kinds(seen, s["label"]),
-            "amount": -s["typical"],
-            "due_on": s["expected"],
-            "days_since": seen.today - s["expected"],
-            "weight": -s["typical"],
-            "at_stream": s["stream"],
-        }
-    )
+    return {
+        "user": s["user"],
+        "key": s["expected"],
+        "happened": s["expected"],
+        "expires": s["expected"] + MISSED_AT_MOST,
+        "payee": seen.names(s["merchant"]),
+        "bill_kind": _kinds(seen, s["label"]),
+        "amount": -s["typical"],
+        "due_on": s["expected"],
+        "days_since": seen.today - s["expected"],
+        "weight": -s["typical"],
+        "at_stream": s["stream"],
+    }
 
 
-def annual_renewal_ahead(seen: Seen) -> pd.DataFrame:
+def annual_renewal_ahead(seen: Seen) -> Columns:
     """A yearly or half-yearly charge in the next 30 days."""
     due = upcoming(seen, RENEWAL_DAYS)
     due = due[RARE[due["calendar"]] & due["kind"].isin([BILL, SUBSCRIPTION])]
-    return pd.DataFrame(
-        {
-            "user": due["user"],
-            "key": due["due"],
-            "happened": due["due"],
-            "expires": due["due"],
-            "payee": seen.names(due["merchant"]),
-            "amount": due["amount"],
-            "due_on": due["due"],
-            "days_until": due["due"] - seen.today,
-            "weight": due["amount"],
-            "at_stream": due["stream"],
-        }
-    )
+    return {
+        "user": due["user"],
+        "key": due["due"],
+        "happened": due["due"],
+        "expires": due["due"],
+        "payee": seen.names(due["merchant"]),
+        "amount": due["amount"],
+        "due_on": due["due"],
+        "days_until": due["due"] - seen.today,
+        "weight": due["amount"],
+        "at_stream": due["stream"],
+    }
 
 
 def _kinds(seen: Seen, labels: pd.Series) -> list[str | None]:

@@ -9,7 +9,7 @@ import pandas as pd
 from spendsense_pipeline.features.meanings import CHECKING, KIND_INTEREST_EARNED, SAVINGS
 from spendsense_pipeline.insights.calendar import next_paydays
 from spendsense_pipeline.insights.in_sight import LEAST_SPENT
-from spendsense_pipeline.insights.seen import Seen, lists_of
+from spendsense_pipeline.insights.seen import Columns, Seen, lists_of
 
 FEE_DAYS = 31
 LEAST_FEES = 1.0
@@ -25,7 +25,7 @@ DROPPED_BY = 200.0  # US dollars
 MILESTONES = (1, 3, 6)  # months of spending
 
 
-def overdrawn(seen: Seen) -> pd.DataFrame:
+def overdrawn(seen: Seen) -> Columns:
     """Checking below zero, all such accounts of the customer together."""
     a = seen.accounts
     a = a[(a["held_as"] == CHECKING) & (a["balance"] <= -1)]
@@ -33,22 +33,20 @@ def overdrawn(seen: Seen) -> pd.DataFrame:
     paydays = next_paydays(seen)["expected"]
     users = of["balance"].sum()
     payday = paydays.where(paydays > seen.today).reindex(users.index)
-    return pd.DataFrame(
-        {
-            "user": users.index,
-            "key": of["balance_day"].min().to_numpy() // 14,
-            "happened": of["balance_day"].min().to_numpy(),
-            "expires": seen.today + 14,
-            "amount": -users.to_numpy(),
-            "balance_on": of["balance_day"].min().to_numpy(),
-            "next_payday": payday.to_numpy(),
-            "days_until": (payday - seen.today).to_numpy(),
-            "at_account": lists_of(a, "account").to_numpy(),
-        }
-    )
+    return {
+        "user": users.index,
+        "key": of["balance_day"].min().to_numpy() // 14,
+        "happened": of["balance_day"].min(),
+        "expires": seen.today + 14,
+        "amount": -users,
+        "balance_on": of["balance_day"].min(),
+        "next_payday": payday,
+        "days_until": payday - seen.today,
+        "at_account": lists_of(a, "account"),
+    }
 
 
-def fees_charged(seen: Seen) -> pd.DataFrame:
+def fees_charged(seen: Seen) -> Columns:
     """Penalty and service fees of 31 days, less what was given back."""
     rows = seen.rows("user", "day", "amount", "penalty", "service_fee", "number", days=FEE_DAYS)
     rows = rows[rows["penalty"] | rows["service_fee"]]
@@ -62,24 +60,22 @@ def fees_charged(seen: Seen) -> pd.DataFrame:
     half_year = (seen.long["fees_180d"].fillna(0) + seen.long["service_fees_180d"].fillna(0)).reindex(users)
     penalty = penal[users] > 0.005
     often = charged[charged["penalty"]].groupby("user").size().reindex(users).fillna(0) >= OFTEN
-    return pd.DataFrame(
-        {
-            "user": users,
-            "key": last["day"].reindex(users).to_numpy(),
-            "happened": last["day"].reindex(users).to_numpy(),
-            "expires": last["day"].reindex(users).to_numpy() + FEE_DAYS,
-            "fee_count": counts[users].to_numpy(),
-            "total": total[users].to_numpy(),
-            "total_half_year": half_year.where(half_year > total[users] + 0.5).to_numpy(),
-            "happened_on": last["day"].reindex(users).to_numpy(),
-            "fact": np.where(penalty, "penalty", "service"),
-            "severity": np.where(penalty & often, "urgent", "notable"),
-            "at_row": numbers.reindex(users).to_numpy(),
-        }
-    )
+    return {
+        "user": users,
+        "key": last["day"].reindex(users),
+        "happened": last["day"].reindex(users),
+        "expires": last["day"].reindex(users).to_numpy() + FEE_DAYS,
+        "fee_count": counts[users],
+        "total": total[users],
+        "total_half_year": half_year.where(half_year > total[users] + 0.5),
+        "happened_on": last["day"].reindex(users),
+        "fact": np.where(penalty, "penalty", "service"),
+        "severity": np.where(penalty & often, "urgent", "notable"),
+        "at_row": numbers.reindex(users),
+    }
 
 
-def thin_cushion(seen: Seen) -> pd.DataFrame:
+def thin_cushion(seen: Seen) -> Columns:
     """Less than a week of usual spending in checking and savings together; none below zero.
 
     Where a card that is not linked carries a part of the spending it is less still, and how many days is not known.
@@ -96,20 +92,18 @@ def thin_cushion(seen: Seen) -> pd.DataFrame:
     in_sight = seen.spending["in_sight"][users]
     payday = next_paydays(seen)["expected"].reindex(users)
     payday = payday.where(payday > seen.today)
-    return pd.DataFrame(
-        {
-            "user": users,
-            "key": str(seen.today // 31),
-            "happened": seen.today,
-            "expires": seen.today + 14,
-            "cushion_total": together[users].where(together[users] > 0).to_numpy(),
-            "cushion_days": np.floor(together[users] / expenses[users] * 30).where(in_sight).to_numpy(),
-            "spending_monthly": expenses[users].where(in_sight).to_numpy(),
-            "balance_on": checking["balance_day"].reindex(users).to_numpy(),
-            "next_payday": payday.to_numpy(),
-            "days_until": (payday - seen.today).to_numpy(),
-        }
-    )
+    return {
+        "user": users,
+        "key": str(seen.today // 31),
+        "happened": seen.today,
+        "expires": seen.today + 14,
+        "cushion_total": together[users].where(together[users] > 0),
+        "cushion_days": np.floor(together[users] / expenses[users] * 30).where(in_sight),
+        "spending_monthly": expenses[users].where(in_sight),
+        "balance_on": checking["balance_day"].reindex(users),
+        "next_payday": payday,
+        "days_until": payday - seen.today,
+    }
 
 
 def _interest(seen: Seen) -> pd.DataFrame:
@@ -118,7 +112,7 @@ def _interest(seen: Seen) -> pd.DataFrame:
     return seen.rows(*columns, days=INTEREST_DAYS, kinds=[KIND_INTEREST_EARNED], held_as=[CHECKING, SAVINGS])
 
 
-def interest_earned(seen: Seen) -> pd.DataFrame:
+def interest_earned(seen: Seen) -> Columns:
     """Interest of five dollars or more that the bank paid in 30 days."""
     rows = seen.once("interest", _interest)
     recent = rows[seen.today - rows["day"] < 30]
@@ -127,22 +121,20 @@ def interest_earned(seen: Seen) -> pd.DataFrame:
     users = total.index[total >= LEAST_EARNED * seen.factor[total.index]]
     half_year = rows.groupby("user")["amount"].sum().reindex(users)
     last = of["day"].max().reindex(users).to_numpy()
-    return pd.DataFrame(
-        {
-            "user": users,
-            "key": str(seen.today // 92),
-            "happened": last,
-            "expires": last + 31,
-            "total": total[users].to_numpy(),
-            "total_half_year": half_year.where(half_year > total[users] + 0.5).to_numpy(),
-            "earned_yearly": 12 * total[users].to_numpy(),
-            "happened_on": last,
-            "at_row": lists_of(recent, "number").reindex(users).to_numpy(),
-        }
-    )
+    return {
+        "user": users,
+        "key": str(seen.today // 92),
+        "happened": last,
+        "expires": last + 31,
+        "total": total[users],
+        "total_half_year": half_year.where(half_year > total[users] + 0.5),
+        "earned_yearly": 12 * total[users],
+        "happened_on": last,
+        "at_row": lists_of(recent, "number").reindex(users),
+    }
 
 
-def idle_cash(seen: Seen) -> pd.DataFrame:
+def idle_cash(seen: Seen) -> Columns:
     """Three months of spending or more in checking that bears no interest."""
     rows = seen.once("interest", _interest)
     bears = rows.loc[(rows["held_as"] == CHECKING) & (seen.today - rows["day"] < INTEREST_EVERY), "user"]
@@ -154,20 +146,18 @@ def idle_cash(seen: Seen) -> pd.DataFrame:
     idle = holds - expenses
     chosen = (holds >= IDLE_MONTHS * expenses) & (idle >= LEAST_IDLE * seen.factor[expenses.index])
     users = expenses.index[chosen]
-    return pd.DataFrame(
-        {
-            "user": users,
-            "key": str(seen.today // 92),
-            "happened": seen.today,
-            "expires": seen.today + 31,
-            "checking_balance": holds[users].to_numpy(),
-            "balance_on": checking["balance_day"].reindex(users).to_numpy(),
-            "months_covered": (holds[users] / expenses[users]).to_numpy(),
-            "spending_monthly": expenses[users].to_numpy(),
-            "idle_amount": idle[users].to_numpy(),
-            "idle_point_yearly": (idle[users] / 100).to_numpy(),
-        }
-    )
+    return {
+        "user": users,
+        "key": str(seen.today // 92),
+        "happened": seen.today,
+        "expires": seen.today + 31,
+        "checking_balance": holds[users],
+        "balance_on": checking["balance_day"].reindex(users),
+        "months_covered": holds[users] / expenses[users],
+        "spending_monthly": expenses[users],
+        "idle_amount": idle[users],
+        "idle_point_yearly": idle[users] / 100,
+    }
 
 
 def _savings(seen: Seen) -> pd.DataFrame:
@@ -179,25 +169,23 @@ def _savings(seen: Seen) -> pd.DataFrame:
     return frame.dropna()
 
 
-def savings_drop(seen: Seen) -> pd.DataFrame:
+def savings_drop(seen: Seen) -> Columns:
     """Savings a quarter and 200 dollars below those of 30 days ago."""
     s = _savings(seen)
     s = s[(-s["saved"] >= DROPPED * s["before"]) & (-s["saved"] >= DROPPED_BY * seen.factor[s.index])]
-    return pd.DataFrame(
-        {
-            "user": s.index,
-            "key": str(seen.today // 31),
-            "happened": seen.today,
-            "expires": seen.today + 31,
-            "amount_before": s["before"].to_numpy(),
-            "savings_now": s["now"].where(s["now"] > 0).to_numpy(),
-            "difference": -s["saved"].to_numpy(),
-            "change_percent": (-s["saved"] / s["before"]).to_numpy(),
-        }
-    )
+    return {
+        "user": s.index,
+        "key": str(seen.today // 31),
+        "happened": seen.today,
+        "expires": seen.today + 31,
+        "amount_before": s["before"],
+        "savings_now": s["now"].where(s["now"] > 0),
+        "difference": -s["saved"],
+        "change_percent": -s["saved"] / s["before"],
+    }
 
 
-def savings_milestone(seen: Seen) -> pd.DataFrame:
+def savings_milestone(seen: Seen) -> Columns:
     """Savings that passed one, three or six months of spending in the last 30 days."""
     s = _savings(seen)
     s["expenses"] = seen.spending["monthly"].where(seen.spending["in_sight"]).reindex(s.index)
@@ -207,17 +195,15 @@ def savings_milestone(seen: Seen) -> pd.DataFrame:
         target = months * s["expenses"].to_numpy()
         passed = np.where((s["now"] >= target) & (s["before"] < target), months, passed)
     s, passed = s[passed > 0], passed[passed > 0]
-    return pd.DataFrame(
-        {
-            "user": s.index,
-            "key": [f"{int(months)}/{seen.today // 183}" for months in passed],
-            "happened": seen.today,
-            "expires": seen.today + 31,
-            "savings_now": s["now"].to_numpy(),
-            "amount_before": s["before"].where(s["before"] > 0).to_numpy(),
-            "difference": s["saved"].to_numpy(),
-            "months_covered": (s["now"] / s["expenses"]).to_numpy(),
-            "spending_monthly": s["expenses"].to_numpy(),
-            "fact": passed.astype("i8").astype(str),
-        }
-    )
+    return {
+        "user": s.index,
+        "key": [f"{int(months)}/{seen.today // 183}" for months in passed],
+        "happened": seen.today,
+        "expires": seen.today + 31,
+        "savings_now": s["now"],
+        "amount_before": s["before"].where(s["before"] > 0),
+        "difference": s["saved"],
+        "months_covered": s["now"] / s["expenses"],
+        "spending_monthly": s["expenses"],
+        "fact": passed.astype("i8").astype(str),
+    }

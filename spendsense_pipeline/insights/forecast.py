@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import CHECKING, KIND_CARD_PAYMENT, KIND_OWN_TRANSFER
 from spendsense_pipeline.features.tables import MATURE
 from spendsense_pipeline.insights.calendar import next_paydays, occurrences
-from spendsense_pipeline.insights.seen import Seen
+from spendsense_pipeline.insights.seen import Columns, Seen
 
 Array = npt.NDArray[Any]
 DAYS = 30
@@ -169,7 +168,7 @@ def _between(at_horizons: Array) -> Array:
     return np.asarray(at_horizons[:, before] * (1 - share) + at_horizons[:, after] * share)
 
 
-def low_balance_ahead(seen: Seen, forecast: Forecast) -> pd.DataFrame:
+def low_balance_ahead(seen: Seen, forecast: Forecast) -> Columns:
     """Customers of whom even half above the upper end falls below zero before the next payday: nine in ten will be
     short. Three days before payday it may have come.
 
@@ -182,17 +181,15 @@ def low_balance_ahead(seen: Seen, forecast: Forecast) -> pd.DataFrame:
     short = (expected + SURE * (forecast.high - expected) < 0) & before
     chosen = short.any(axis=1) & (forecast.balance >= 0)
     first, payday = 1 + short.argmax(axis=1)[chosen], payday[chosen]
-    return pd.DataFrame(
-        {
-            "user": forecast.user[chosen],
-            "key": np.where(payday > 0, payday, (seen.today + first - 1) // 14),
-            "happened": seen.today + first,
-            "expires": seen.today + first,
-            "checking_balance": forecast.balance[chosen],
-            "balance_on": forecast.balance_day[chosen],
-            "low_amount": -np.where(before, expected, np.inf)[chosen].min(axis=1),
-            "low_on": seen.today + first,
-            "days_until": first,
-            "next_payday": np.where(payday > 0, payday, np.nan),
-        }
-    )
+    return {
+        "user": forecast.user[chosen],
+        "key": np.where(payday > 0, payday, (seen.today + first - 1) // 14),
+        "happened": seen.today + first,
+        "expires": seen.today + first,
+        "checking_balance": forecast.balance[chosen],
+        "balance_on": forecast.balance_day[chosen],
+        "low_amount": -np.where(before, expected, np.inf)[chosen].min(axis=1),
+        "low_on": seen.today + first,
+        "days_until": first,
+        "next_payday": np.where(payday > 0, payday, np.nan),
+    }

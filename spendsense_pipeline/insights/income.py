@@ -9,7 +9,7 @@ import pandas as pd
 
 from spendsense_pipeline.features.meanings import KIND_OTHER_IN, KIND_PAYCHECK, SAYS_BONUS
 from spendsense_pipeline.insights.calendar import SPLIT_DAYS, after_last, paydays, payers, rhythm
-from spendsense_pipeline.insights.seen import Array, Seen
+from spendsense_pipeline.insights.seen import Array, Columns, Seen
 
 LATE_DAYS = 4
 MISSED = 2  # paydays that did not come
@@ -71,14 +71,14 @@ def _next(seen: Seen, pay: pd.DataFrame) -> Array:
     return np.asarray(expected)
 
 
-def income_late(seen: Seen) -> pd.DataFrame:
+def income_late(seen: Seen) -> Columns:
     """A payday that is four days past, and not yet two of them."""
     pay = _waiting(seen)
     pay = pay[pay["past"] < (MISSED - 1) * pay["period"] + LATE_DAYS]
     return _missed(seen, pay, 14)
 
 
-def income_stopped(seen: Seen) -> pd.DataFrame:
+def income_stopped(seen: Seen) -> Columns:
     """Two paydays that did not come, told for 70 days."""
     pay = _waiting(seen)
     pay = pay[pay["past"] >= (MISSED - 1) * pay["period"] + LATE_DAYS]
@@ -86,25 +86,23 @@ def income_stopped(seen: Seen) -> pd.DataFrame:
     return _missed(seen, pay, STOPPED_TOLD_DAYS)
 
 
-def _missed(seen: Seen, pay: pd.DataFrame, lasts: int) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "user": pay["user"],
-            "key": pay["last"],
-            "happened": pay["expected"],
-            "expires": pay["expected"] + lasts,
-            "payee": seen.names(pay["merchant"].astype("i8")),
-            "amount": pay["amount"],
-            "due_on": pay["expected"],
-            "days_since": seen.today - pay["expected"],
-            "since_on": pay["last"],
-            "weight": pay["amount"] / pay["period"],
-            "at_row": pay["number"].astype("i8"),
-        }
-    )
+def _missed(seen: Seen, pay: pd.DataFrame, lasts: int) -> Columns:
+    return {
+        "user": pay["user"],
+        "key": pay["last"],
+        "happened": pay["expected"],
+        "expires": pay["expected"] + lasts,
+        "payee": seen.names(pay["merchant"].astype("i8")),
+        "amount": pay["amount"],
+        "due_on": pay["expected"],
+        "days_since": seen.today - pay["expected"],
+        "since_on": pay["last"],
+        "weight": pay["amount"] / pay["period"],
+        "at_row": pay["number"].astype("i8"),
+    }
 
 
-def income_changed(seen: Seen) -> pd.DataFrame:
+def income_changed(seen: Seen) -> Columns:
     """The last two paydays of a payer a fifth or more above, or below, the steady ones before."""
     days = paydays(seen)
     days = days[days["kind"] == KIND_PAYCHECK]
@@ -124,23 +122,21 @@ def income_changed(seen: Seen) -> pd.DataFrame:
     down = found[["now", "former"]].max(axis=1) <= (1 - CHANGED) * found["usual"]
     found = found[steady & (up | down)].reset_index(drop=True)
     difference = found["now"] - found["usual"]
-    return pd.DataFrame(
-        {
-            "user": found["user"],
-            "key": found["day"],
-            "happened": found["day"],
-            "expires": found["last"] + CHANGED_DAYS,
-            "payee": seen.names(found["merchant"]),
-            "amount_before": found["usual"],
-            "amount": found["now"],
-            "difference": difference.abs(),
-            "change_percent": difference.abs() / found["usual"],
-            "since_on": found["day"],
-            "fact": np.where(difference > 0, "up", "down"),
-            "weight": difference.abs(),
-            "at_row": found["number"],
-        }
-    )
+    return {
+        "user": found["user"],
+        "key": found["day"],
+        "happened": found["day"],
+        "expires": found["last"] + CHANGED_DAYS,
+        "payee": seen.names(found["merchant"]),
+        "amount_before": found["usual"],
+        "amount": found["now"],
+        "difference": difference.abs(),
+        "change_percent": difference.abs() / found["usual"],
+        "since_on": found["day"],
+        "fact": np.where(difference > 0, "up", "down"),
+        "weight": difference.abs(),
+        "at_row": found["number"],
+    }
 
 
 def _spread(days: pd.DataFrame) -> pd.Series:
@@ -149,12 +145,13 @@ def _spread(days: pd.DataFrame) -> pd.Series:
     return apart.groupby(days["payer"]).median()
 
 
-def windfall(seen: Seen) -> pd.DataFrame:
+def windfall(seen: Seen) -> Columns:
     """A bonus, a tax refund, or the third payday of a month."""
-    return pd.concat([_bonus(seen), _tax_refund(seen), _third_payday(seen)], ignore_index=True)
+    found = (pd.DataFrame(each(seen)) for each in (_bonus, _tax_refund, _third_payday))
+    return dict(pd.concat(found, ignore_index=True).items())
 
 
-def _bonus(seen: Seen) -> pd.DataFrame:
+def _bonus(seen: Seen) -> Columns:
     """A payday above twice the steady payer's usual one, one that came in more parts than usual, one between two
     paydays of the payer's rhythm, or one that calls itself a bonus; at most two of a payer in 190 days, else that is
     how it pays."""
@@ -189,7 +186,7 @@ def _bonus(seen: Seen) -> pd.DataFrame:
     return _came(days, days["beyond"], "bonus", seen)
 
 
-def _tax_refund(seen: Seen) -> pd.DataFrame:
+def _tax_refund(seen: Seen) -> Columns:
     columns = ("user", "day", "amount", "merchant", "label", "number")
     rows = seen.rows(*columns, days=WINDFALL_DAYS, kinds=[KIND_OTHER_IN])
     rows = rows[seen.labelled(rows["label"], TAX_REFUNDS)]
@@ -197,24 +194,22 @@ def _tax_refund(seen: Seen) -> pd.DataFrame:
     return _came(rows, rows["amount"], "tax_refund", seen)
 
 
-def _came(rows: pd.DataFrame, beyond: pd.Series, fact: str, seen: Seen) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "user": rows["user"],
-            "key": rows["day"],
-            "happened": rows["day"],
-            "expires": rows["day"] + WINDFALL_DAYS,
-            "payee": seen.names(rows["merchant"]),
-            "amount": beyond,
-            "happened_on": rows["day"],
-            "fact": fact,
-            "weight": beyond,
-            "at_row": rows["number"],
-        }
-    )
+def _came(rows: pd.DataFrame, beyond: pd.Series, fact: str, seen: Seen) -> Columns:
+    return {
+        "user": rows["user"],
+        "key": rows["day"],
+        "happened": rows["day"],
+        "expires": rows["day"] + WINDFALL_DAYS,
+        "payee": seen.names(rows["merchant"]),
+        "amount": beyond,
+        "happened_on": rows["day"],
+        "fact": fact,
+        "weight": beyond,
+        "at_row": rows["number"],
+    }
 
 
-def _third_payday(seen: Seen) -> pd.DataFrame:
+def _third_payday(seen: Seen) -> Columns:
     """A payer who pays every other week has paid twice in the calendar month and pays again in it, or has paid the
     third time within two weeks."""
     days, pay = rhythm(seen), payers(seen)
@@ -228,18 +223,16 @@ def _third_payday(seen: Seen) -> pd.DataFrame:
     came = (count == 3) & (seen.today - pay["last"] < BIWEEKLY_DAYS)
     day = pay["last"].where(came, expected)
     pay, day = pay[ahead | came], day[ahead | came].astype("i8")
-    return pd.DataFrame(
-        {
-            "user": pay["user"],
-            "key": day,
-            "happened": day,
-            "expires": day + 14,
-            "payee": seen.names(pay["merchant"].astype("i8")),
-            "amount": pay["amount"],
-            "due_on": day,
-            "payday_count": 3,
-            "fact": "third_payday",
-            "weight": 0.0,
-            "at_row": pay["number"].astype("i8"),
-        }
-    )
+    return {
+        "user": pay["user"],
+        "key": day,
+        "happened": day,
+        "expires": day + 14,
+        "payee": seen.names(pay["merchant"].astype("i8")),
+        "amount": pay["amount"],
+        "due_on": day,
+        "payday_count": 3,
+        "fact": "third_payday",
+        "weight": 0.0,
+        "at_row": pay["number"].astype("i8"),
+    }

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,9 +21,9 @@ from spendsense_pipeline.insights import bills, cushion, debt, income, recurring
 from spendsense_pipeline.insights.figures import FIGURES
 from spendsense_pipeline.insights.forecast import Forecast, balance_forecast, low_balance_ahead
 from spendsense_pipeline.insights.kinds import IMPORTANCE, INSIGHTS
-from spendsense_pipeline.insights.seen import Array, Seen
+from spendsense_pipeline.insights.seen import Array, Columns, Seen
 
-DETECTORS: dict[str, Callable[[Seen], pd.DataFrame]] = {
+DETECTORS: dict[str, Callable[[Seen], Columns]] = {
     detector.__name__: detector
     for detector in (
         *(bills.bill_due_soon, bills.bills_before_payday, bills.bill_higher_than_usual, bills.bill_missing),
@@ -66,14 +67,12 @@ def insights_of(evidence: Evidence, signals: Signals) -> dict[str, pa.Table]:
 class Candidates:
     """What the detectors found, one under the other. ``of`` is by row the place of its insight in ``names``."""
 
-    def __init__(self, frames: dict[str, pd.DataFrame]) -> None:
-        self.names = list(frames)
-        self._sizes = [len(frame) for frame in frames.values()]
-        self._columns = [dict(frame.items()) for frame in frames.values()]
+    def __init__(self, found: dict[str, Columns]) -> None:
+        every = {name: _strongest(columns) for name, columns in found.items() if len(columns["user"])}
+        self.names = list(every)
+        self._columns = list(every.values())
+        self._sizes = [len(columns["user"]) for columns in every.values()]
         self.of = np.repeat(np.arange(len(self.names)), self._sizes)
-
-    def __contains__(self, column: str) -> bool:
-        return any(column in each for each in self._columns)
 
     def having(self, column: str) -> Array:
         """By row whether its detector tells this column."""
@@ -81,10 +80,7 @@ class Candidates:
 
     def numbers(self, column: str) -> Array:
         """NaN where there is none."""
-        parts = (
-            each[column].to_numpy("f8", na_value=np.nan) if column in each else np.full(size, np.nan)
-            for each, size in self.parts()
-        )
+        parts = (each[column].astype("f8") if column in each else np.full(size, np.nan) for each, size in self.parts())
         return np.concatenate(list(parts))
 
     def texts(self, column: str) -> pa.Array:
@@ -97,7 +93,7 @@ class Candidates:
         """Days as whole numbers, whatever the rows beside them made of the column; other keys as they are."""
         keys = (each["key"] for each in self._columns)
         return pa.concat_arrays(
-            pa.array(key.tolist() if key.dtype == "str" else key.to_numpy("i8")).cast(pa.string()) for key in keys
+            _texts(key) if key.dtype == object else pa.array(key.astype("i8")).cast(pa.string()) for key in keys
         )
 
     def places(self, column: str) -> tuple[Array, Array]:
@@ -111,15 +107,37 @@ class Candidates:
                 flat.append(np.fromiter(chain.from_iterable(each[column]), "i8"))
             else:
                 counts.append([1] * size)
-                flat.append(each[column].to_numpy("i8"))
+                flat.append(each[column].astype("i8"))
         return np.concatenate(counts), np.concatenate(flat)
 
-    def parts(self) -> Iterator[tuple[dict[str, pd.Series], int]]:
+    def parts(self) -> Iterator[tuple[dict[str, Array], int]]:
+        """By insight its columns and how many rows they have."""
         return zip(self._columns, self._sizes, strict=True)
 
 
-def _insights(seen: Seen, found: dict[str, pd.DataFrame]) -> pa.Table:
-    candidates = Candidates({name: _strongest(frame) for name, frame in found.items() if len(frame)})
+def _strongest(columns: Columns) -> dict[str, Array]:
+    """One a customer and insight: that of the largest amount, the first of equal ones. Texts and lists are objects."""
+    size = len(columns["user"])
+    arrays = {name: _array(values, size) for name, values in columns.items()}
+    user, weight = arrays["user"], arrays.get("weight", np.zeros(size))
+    order = np.lexsort((-weight, user))
+    first = np.diff(user[order], prepend=-1) != 0
+    return arrays if first.all() else {name: values[order[first]] for name, values in arrays.items()}
+
+
+def _array(values: Any, size: int) -> Array:
+    if isinstance(values, pd.Series | pd.Index | np.ndarray):
+        array = np.asarray(values)
+        return array.astype(object) if array.dtype.kind == "U" else array
+    if not isinstance(values, list):
+        values = [values] * size
+    objects = np.empty(size, object)
+    objects[:] = values
+    return objects if isinstance(values[0], str | list | None) else objects.astype("f8")
+
+
+def _insights(seen: Seen, found: dict[str, Columns]) -> pa.Table:
+    candidates = Candidates(found)
     if not candidates.names:
         return INSIGHTS_SCHEMA.empty_table()
     of, e = candidates.of, seen.evidence
@@ -128,7 +146,7 @@ def _insights(seen: Seen, found: dict[str, pd.DataFrame]) -> pa.Table:
     explained = seen.long["explained_share"].reindex(user).fillna(0.0).to_numpy()
     users, evidence, alone = e.users.take(pa.array(user)), *_rests_on(seen, candidates)
     happening = pc.binary_join_element_wise(users, _each(candidates.names, of), "|")
-    severity = candidates.texts("severity").fill_null("") if "severity" in candidates else None
+    severity = candidates.texts("severity").fill_null("")
     usual = _each([each.severity for each in about], of)
     table = pa.table(
         [
@@ -137,7 +155,7 @@ def _insights(seen: Seen, found: dict[str, pd.DataFrame]) -> pa.Table:
             tables.dates(np.full(len(of), seen.today)),
             _each(candidates.names, of),
             _each([each.topic for each in about], of),
-            usual if severity is None else pc.if_else(pc.equal(severity, ""), usual, severity),
+            pc.if_else(pc.equal(severity, ""), usual, severity),
             tables.dates(candidates.numbers("happened").astype("i8")),
             tables.dates(np.maximum(candidates.numbers("expires").astype("i8"), seen.today)),
             candidates.texts("fact"),
@@ -151,17 +169,8 @@ def _insights(seen: Seen, found: dict[str, pd.DataFrame]) -> pa.Table:
     return table.take(pa.array(np.lexsort((importance, user))))
 
 
-def _strongest(frame: pd.DataFrame) -> pd.DataFrame:
-    """One a customer and insight: that of the largest amount, the first of equal ones."""
-    if frame["user"].is_unique:
-        return frame
-    user, weight = frame["user"].to_numpy(), frame["weight"].to_numpy() if "weight" in frame else np.zeros(len(frame))
-    order = np.lexsort((-weight, user))
-    return frame.take(order[np.diff(user[order], prepend=-1) != 0])
-
-
-def _texts(column: pd.Series) -> pa.Array:
-    return pa.array(column.tolist(), pa.string(), from_pandas=True)
+def _texts(values: Array) -> pa.Array:
+    return pa.array(values.tolist(), pa.string(), from_pandas=True)
 
 
 def _each(values: list[str], place: Array) -> pa.Array:
@@ -211,9 +220,9 @@ def _rests_on(seen: Seen, candidates: Candidates) -> tuple[pa.Array, pa.Array]:
 def _written_figures(seen: Seen, candidates: Candidates) -> Iterator[pa.Array]:
     """By insight, for most have a few of many figures."""
     payees, begin = list(_about_payees(seen, candidates)), 0
-    for frame, size in candidates.parts():
-        told = [(name, values.slice(begin, size)) for name, values in payees if "payee" in frame]
-        yield _objects([*told, *_figures(frame)])
+    for columns, size in candidates.parts():
+        told = [(name, values.slice(begin, size)) for name, values in payees if "payee" in columns]
+        yield _objects([*told, *_figures(columns)])
         begin += size
 
 
@@ -241,15 +250,15 @@ def _about_payees(seen: Seen, candidates: Candidates) -> Iterator[tuple[str, pa.
         yield f"{name}_listed", pc.if_else(pa.array(listed), "true", None)
 
 
-def _figures(frame: dict[str, pd.Series]) -> Iterator[tuple[str, pa.Array]]:
+def _figures(columns: dict[str, Array]) -> Iterator[tuple[str, pa.Array]]:
     """The figures that are known: money to the cent, dates as ISO text."""
     for name, figure in FIGURES.items():
-        if name not in frame:
+        if name not in columns:
             continue
         if figure.type in ("payee", "card", "words"):
-            yield name, _quoted(_texts(frame[name]))
+            yield name, _quoted(_texts(columns[name]))
             continue
-        values = frame[name].to_numpy("f8", na_value=np.nan)
+        values = columns[name].astype("f8")
         known = np.isfinite(values)
         written = _WRITTEN.get(figure.type, _shares)(np.where(known, values, 0.0))
         yield name, written if known.all() else pc.if_else(pa.array(known), written, None)

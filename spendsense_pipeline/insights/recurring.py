@@ -10,7 +10,7 @@ import pandas as pd
 from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import KIND_OTHER_OUT, KIND_REFUND, SERVICE_PEER, TO_PERSON
 from spendsense_pipeline.features.tables import BILL, INACTIVE, MATURE, SUBSCRIPTION
-from spendsense_pipeline.insights.seen import Array, Seen
+from spendsense_pipeline.insights.seen import Array, Columns, Seen
 
 PRICE_DAYS = 45
 LEAST_RISE = 0.01  # docs/signals.md: a step of more than one percent
@@ -45,7 +45,7 @@ PURPOSES = {
 }
 
 
-def price_rise(seen: Seen) -> pd.DataFrame:
+def price_rise(seen: Seen) -> Columns:
     """A fixed price that stepped up within 45 days, of a payment that hardly ever fell: one that goes up and down is
     metered or in another currency, however little."""
     s = seen.streams
@@ -56,24 +56,22 @@ def price_rise(seen: Seen) -> pd.DataFrame:
     s = s[(rise >= LEAST_RISE_BY * seen.factor[s["user"]]) & (before > TRIAL_SHARE * now)]  # else a trial ended
     s = s[_falls(seen, s) <= MOST_FALLS]
     before, now, rise = before[s.index], now[s.index], rise[s.index]
-    return pd.DataFrame(
-        {
-            "user": s["user"],
-            "key": s["changed_on"],
-            "happened": s["changed_on"],
-            "expires": s["changed_on"] + PRICE_DAYS,
-            "payee": seen.names(s["merchant"]),
-            "amount_before": before,
-            "amount": now,
-            "difference": rise,
-            "change_percent": rise / before,
-            "difference_yearly": s["monthly"] * rise / now * 12,
-            "happened_on": s["changed_on"],
-            "weight": s["monthly"] * rise / now,
-            "at_stream": s["stream"],
-            "at_row": s["number"],
-        }
-    )
+    return {
+        "user": s["user"],
+        "key": s["changed_on"],
+        "happened": s["changed_on"],
+        "expires": s["changed_on"] + PRICE_DAYS,
+        "payee": seen.names(s["merchant"]),
+        "amount_before": before,
+        "amount": now,
+        "difference": rise,
+        "change_percent": rise / before,
+        "difference_yearly": s["monthly"] * rise / now * 12,
+        "happened_on": s["changed_on"],
+        "weight": s["monthly"] * rise / now,
+        "at_stream": s["stream"],
+        "at_row": s["number"],
+    }
 
 
 def _falls(seen: Seen, s: pd.DataFrame) -> Array:
@@ -87,7 +85,7 @@ def _falls(seen: Seen, s: pd.DataFrame) -> Array:
     return falls / np.maximum(moves, 1)
 
 
-def new_recurring(seen: Seen) -> pd.DataFrame:
+def new_recurring(seen: Seen) -> Columns:
     """A subscription that began within 100 days, at a payee without an earlier row."""
     s = seen.streams
     s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] != INACTIVE) & (seen.today - s["first"] <= NEW_DAYS)]
@@ -97,24 +95,22 @@ def new_recurring(seen: Seen) -> pd.DataFrame:
         first = rows[rows["payee"].isin(s["payee"])].groupby(["user", "payee"])["day"].min()
         first_row = first.reindex(pd.MultiIndex.from_frame(s[["user", "payee"]])).to_numpy()
         s = s[first_row >= s["first"] - TRIAL_DAYS]
-    return pd.DataFrame(
-        {
-            "user": s["user"],
-            "key": s["first"],
-            "happened": s["first"],
-            "expires": s["first"] + NEW_DAYS,
-            "payee": seen.names(s["merchant"]),
-            "amount": -s["last_amount"],
-            "cost_yearly": s["monthly"] * 12,
-            "since_on": s["first"],
-            "due_on": s["expected"].where(s["expected"] > seen.today),
-            "weight": s["monthly"],
-            "at_stream": s["stream"],
-        }
-    )
+    return {
+        "user": s["user"],
+        "key": s["first"],
+        "happened": s["first"],
+        "expires": s["first"] + NEW_DAYS,
+        "payee": seen.names(s["merchant"]),
+        "amount": -s["last_amount"],
+        "cost_yearly": s["monthly"] * 12,
+        "since_on": s["first"],
+        "due_on": s["expected"].where(s["expected"] > seen.today),
+        "weight": s["monthly"],
+        "at_stream": s["stream"],
+    }
 
 
-def trial_became_paid(seen: Seen) -> pd.DataFrame:
+def trial_became_paid(seen: Seen) -> Columns:
     """A subscription of which a third of the price or less was paid before its first whole charge: as its first hits,
     or in a row of the payee that is none, in the five weeks before."""
     s = seen.streams
@@ -133,22 +129,20 @@ def trial_became_paid(seen: Seen) -> pd.DataFrame:
     found = pd.concat([inside, beside], ignore_index=True)
     small = found["trial"] <= TRIAL_SHARE * -found["typical"]
     found = found[small & (seen.today - found["paid"] <= TRIAL_TOLD_DAYS)].drop_duplicates("stream")
-    return pd.DataFrame(
-        {
-            "user": found["user"],
-            "key": found["paid"],
-            "happened": found["paid"],
-            "expires": found["paid"] + TRIAL_TOLD_DAYS,
-            "payee": seen.names(found["merchant"]),
-            "amount_before": found["trial"],
-            "amount": -found["last_amount"],
-            "cost_yearly": found["monthly"] * 12,
-            "since_on": found["paid"],
-            "weight": found["monthly"],
-            "at_stream": found["stream"],
-            "at_row": found["trial_number"],
-        }
-    )
+    return {
+        "user": found["user"],
+        "key": found["paid"],
+        "happened": found["paid"],
+        "expires": found["paid"] + TRIAL_TOLD_DAYS,
+        "payee": seen.names(found["merchant"]),
+        "amount_before": found["trial"],
+        "amount": -found["last_amount"],
+        "cost_yearly": found["monthly"] * 12,
+        "since_on": found["paid"],
+        "weight": found["monthly"],
+        "at_stream": found["stream"],
+        "at_row": found["trial_number"],
+    }
 
 
 def _introductory(seen: Seen, s: pd.DataFrame) -> Array:
@@ -162,7 +156,7 @@ def _introductory(seen: Seen, s: pd.DataFrame) -> Array:
     return small
 
 
-def duplicate_charge(seen: Seen) -> pd.DataFrame:
+def duplicate_charge(seen: Seen) -> Columns:
     """Two charges of one payee within three days, equal to the cent: not a habit there, and not given back."""
     columns = ("user", "day", "cents", "payee", "number")
     recent = seen.rows(*columns, days=DUPLICATE_TOLD_DAYS + DUPLICATE_DAYS, kinds=[KIND_OTHER_OUT])
@@ -191,19 +185,17 @@ def duplicate_charge(seen: Seen) -> pd.DataFrame:
         out, back = there[there["kind"] == KIND_OTHER_OUT], there[there["kind"] == KIND_REFUND]
         second = second[~_habits(second, out)]
         second = second[~_given_back(second, back)]
-    return pd.DataFrame(
-        {
-            "user": second["user"],
-            "key": second["day"],
-            "happened": second["day"],
-            "expires": second["day"] + DUPLICATE_TOLD_DAYS,
-            "payee": seen.names(seen.read("merchant", second["number"].to_numpy())),
-            "amount": second["cents"] / 100,
-            "happened_on": second["day"],
-            "weight": second["cents"] / 100,
-            "at_row": [list(pair) for pair in zip(second["first_number"], second["number"], strict=True)],
-        }
-    )
+    return {
+        "user": second["user"],
+        "key": second["day"],
+        "happened": second["day"],
+        "expires": second["day"] + DUPLICATE_TOLD_DAYS,
+        "payee": seen.names(seen.read("merchant", second["number"].to_numpy())),
+        "amount": second["cents"] / 100,
+        "happened_on": second["day"],
+        "weight": second["cents"] / 100,
+        "at_row": [list(pair) for pair in zip(second["first_number"], second["number"], strict=True)],
+    }
 
 
 def _habits(second: pd.DataFrame, out: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -227,7 +219,7 @@ def _given_back(second: pd.DataFrame, back: pd.DataFrame) -> npt.NDArray[np.bool
     return np.asarray(second.index.isin(pairs.loc[pairs["day_y"] >= pairs["day_x"] - DUPLICATE_DAYS, "index"]))
 
 
-def two_of_a_kind(seen: Seen) -> pd.DataFrame:
+def two_of_a_kind(seen: Seen) -> Columns:
     """The two dearest active subscriptions that are for one purpose."""
     s = seen.streams
     s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] == MATURE)].copy()
@@ -236,22 +228,18 @@ def two_of_a_kind(seen: Seen) -> pd.DataFrame:
     s = s.drop_duplicates(["user", "purpose_name", "payee"])
     place = s.groupby(["user", "purpose_name"]).cumcount()
     pairs = s[place == 0].merge(s[place == 1], on=["user", "purpose_name"], suffixes=("", "_other"))
-    return pd.DataFrame(
-        {
-            "user": pairs["user"],
-            "key": [
-                f"{each[0]}/{max(each[1:])}" for each in pairs[["purpose_name", "first", "first_other"]].to_numpy()
-            ],
-            "happened": pairs[["first", "first_other"]].max(axis=1),
-            "expires": seen.today + 31,
-            "purpose_name": pairs["purpose_name"],
-            "payee": seen.names(pairs["merchant"]),
-            "other_payee": seen.names(pairs["merchant_other"]),
-            "amount": pairs["monthly"],
-            "other_amount": pairs["monthly_other"],
-            "total": pairs["monthly"] + pairs["monthly_other"],
-            "cost_yearly": 12 * (pairs["monthly"] + pairs["monthly_other"]),
-            "weight": pairs["monthly"] + pairs["monthly_other"],
-            "at_stream": [list(each) for each in zip(pairs["stream"], pairs["stream_other"], strict=True)],
-        }
-    )
+    return {
+        "user": pairs["user"],
+        "key": [f"{each[0]}/{max(each[1:])}" for each in pairs[["purpose_name", "first", "first_other"]].to_numpy()],
+        "happened": pairs[["first", "first_other"]].max(axis=1),
+        "expires": seen.today + 31,
+        "purpose_name": pairs["purpose_name"],
+        "payee": seen.names(pairs["merchant"]),
+        "other_payee": seen.names(pairs["merchant_other"]),
+        "amount": pairs["monthly"],
+        "other_amount": pairs["monthly_other"],
+        "total": pairs["monthly"] + pairs["monthly_other"],
+        "cost_yearly": 12 * (pairs["monthly"] + pairs["monthly_other"]),
+        "weight": pairs["monthly"] + pairs["monthly_other"],
+        "at_stream": [list(each) for each in zip(pairs["stream"], pairs["stream_other"], strict=True)],
+    }

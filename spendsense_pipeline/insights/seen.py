@@ -22,6 +22,8 @@ from spendsense_pipeline.features.signals import EPOCH, UNPACKED, Evidence, Sign
 from spendsense_pipeline.insights.in_sight import spending_in_sight
 
 Array = npt.NDArray[Any]
+Columns = dict[str, Any]
+"""What a detector gives: values by name, one a candidate in one order, or one for all of them."""
 ROW_DAYS = 400
 """Rows older than this tell nothing that an insight asks for: an annual charge and its tolerance."""
 CLASS_BITS = 3  # of a class of accounts, beside which lies the kind of a row

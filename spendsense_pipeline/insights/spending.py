@@ -16,7 +16,7 @@ from spendsense_pipeline.features.meanings import (
     OTHER,
     SAVINGS,
 )
-from spendsense_pipeline.insights.seen import Array, Seen, lists_of
+from spendsense_pipeline.insights.seen import Array, Columns, Seen, lists_of
 
 BLOCK = 30  # days
 BLOCKS = 5  # before the last one
@@ -51,7 +51,7 @@ def _group(label: str | None) -> str | None:
     return next((name for prefix, name in GROUPS.items() if (label or "").startswith(prefix)), None)
 
 
-def unusual_spending(seen: Seen) -> pd.DataFrame:
+def unusual_spending(seen: Seen) -> Columns:
     """The last 30 days of a category beside the five such months before; where none stands out, of a payee, unless the
     money only went there instead of to others of its category."""
     groups = list(dict.fromkeys(GROUPS.values()))
@@ -73,16 +73,17 @@ def unusual_spending(seen: Seen) -> pd.DataFrame:
     payee = payee.assign(payee=pd.Series(named, payee.index, dtype="object"), fact="payee")
     found = pd.concat([category.assign(payee=None, fact="category"), payee], ignore_index=True)
     names = [groups[each] for each in found["group"]]
-    return found.assign(
-        category_name=names,
-        key=[
+    return {
+        **found,
+        "category_name": names,
+        "key": [
             f"{payee if isinstance(payee, str) else name}/{seen.today // 31}"
             for payee, name in zip(found["payee"], names, strict=True)
         ],
-        happened=seen.today,
-        expires=seen.today + 31,
-        weight=found["difference"],
-    )
+        "happened": seen.today,
+        "expires": seen.today + 31,
+        "weight": found["difference"],
+    }
 
 
 def _blocks(seen: Seen, rows: pd.DataFrame, place: Array, places: int) -> pd.DataFrame:
@@ -134,7 +135,7 @@ def _far_above(seen: Seen, blocks: pd.DataFrame) -> pd.Series:
     )
 
 
-def fixed_costs_high(seen: Seen) -> pd.DataFrame:
+def fixed_costs_high(seen: Seen) -> Columns:
     """Bills, and least payments on cards, above half of what comes in."""
     long = seen.long
     o = seen.owed
@@ -143,21 +144,19 @@ def fixed_costs_high(seen: Seen) -> pd.DataFrame:
     fixed, income = long["monthly_bills"] + least, long["regular_income"]
     users = long.index[(fixed > HALF * income) & (income > 0) & (long["history_days"] >= 90)]
     left = (income - fixed)[users]
-    return pd.DataFrame(
-        {
-            "user": users,
-            "key": str(seen.today // 92),
-            "happened": seen.today,
-            "expires": seen.today + 31,
-            "fixed_monthly": fixed[users].to_numpy(),
-            "income_monthly": income[users].to_numpy(),
-            "income_share": (fixed / income)[users].to_numpy(),
-            "left_monthly": left.where(left > 0).to_numpy(),
-        }
-    )
+    return {
+        "user": users,
+        "key": str(seen.today // 92),
+        "happened": seen.today,
+        "expires": seen.today + 31,
+        "fixed_monthly": fixed[users],
+        "income_monthly": income[users],
+        "income_share": (fixed / income)[users],
+        "left_monthly": left.where(left > 0),
+    }
 
 
-def spending_above_income(seen: Seen) -> pd.DataFrame:
+def spending_above_income(seen: Seen) -> Columns:
     """A twentieth more out than in, a month, over 180 days; never over 30, for pay may be irregular.
 
     What lies in checking and savings, less what cards owe, must have gone down by half of that at least: where it did
@@ -175,21 +174,19 @@ def spending_above_income(seen: Seen) -> pd.DataFrame:
     moved = seen.rows("user", "amount", days=DAYS, held_as=[CHECKING, SAVINGS, CREDIT_CARD], users=users)
     gone = -moved.groupby("user")["amount"].sum().reindex(users).fillna(0.0)
     users = users[gone >= HALF * DAYS / 30 * short[users]]
-    return pd.DataFrame(
-        {
-            "user": users,
-            "key": str(seen.today // 92),
-            "happened": seen.today,
-            "expires": seen.today + 31,
-            "spending_monthly": spent[users].to_numpy(),
-            "income_monthly": income[users].to_numpy(),
-            "difference": short[users].to_numpy(),
-            "total_half_year": 6 * short[users].to_numpy(),
-        }
-    )
+    return {
+        "user": users,
+        "key": str(seen.today // 92),
+        "happened": seen.today,
+        "expires": seen.today + 31,
+        "spending_monthly": spent[users],
+        "income_monthly": income[users],
+        "difference": short[users],
+        "total_half_year": 6 * short[users],
+    }
 
 
-def card_not_linked(seen: Seen) -> pd.DataFrame:
+def card_not_linked(seen: Seen) -> Columns:
     """A card that was paid in the last 30 days and is not among the accounts."""
     short = seen.short
     paid = short["unlinked_card_payments"]
@@ -198,20 +195,18 @@ def card_not_linked(seen: Seen) -> pd.DataFrame:
     of = rows[rows["amount"] < 0].groupby("user")
     # Which payment went to which card is known where all of them went to cards that are not linked.
     alone = (of["amount"].sum().reindex(users) + paid[users]).abs() < 0.005
-    return pd.DataFrame(
-        {
-            "user": users,
-            "key": str(seen.today // 92),
-            "happened": seen.today,
-            "expires": seen.today + 31,
-            "amount": paid[users].to_numpy(),
-            "total_half_year": seen.long["unlinked_card_payments"].reindex(users).to_numpy(),
-            "happened_on": of["day"].max().reindex(users).where(alone).to_numpy(),
-        }
-    )
+    return {
+        "user": users,
+        "key": str(seen.today // 92),
+        "happened": seen.today,
+        "expires": seen.today + 31,
+        "amount": paid[users],
+        "total_half_year": seen.long["unlinked_card_payments"].reindex(users),
+        "happened_on": of["day"].max().reindex(users).where(alone),
+    }
 
 
-def cash_withdrawals(seen: Seen) -> pd.DataFrame:
+def cash_withdrawals(seen: Seen) -> Columns:
     """Half of what was spent in 30 days, or more, was taken out in cash; where a card that is not linked was paid, what
     was spent is not known."""
     short = seen.short
@@ -222,16 +217,14 @@ def cash_withdrawals(seen: Seen) -> pd.DataFrame:
     spent = short["total_spend"].reindex(cash.index)
     users = cash.index[(cash >= HALF * spent) & (cash >= LEAST_CASH * seen.factor[cash.index])]
     last = of["day"].max().reindex(users).to_numpy()
-    return pd.DataFrame(
-        {
-            "user": users,
-            "key": str(seen.today // 92),
-            "happened": last,
-            "expires": last + 31,
-            "amount": cash[users].to_numpy(),
-            "withdrawal_count": of.size().reindex(users).to_numpy(),
-            "cash_share": (cash / spent).clip(upper=1.0)[users].to_numpy(),
-            "happened_on": last,
-            "at_row": lists_of(rows, "number").reindex(users).to_numpy(),
-        }
-    )
+    return {
+        "user": users,
+        "key": str(seen.today // 92),
+        "happened": last,
+        "expires": last + 31,
+        "amount": cash[users],
+        "withdrawal_count": of.size().reindex(users),
+        "cash_share": (cash / spent).clip(upper=1.0)[users],
+        "happened_on": last,
+        "at_row": lists_of(rows, "number").reindex(users),
+    }
