@@ -111,7 +111,11 @@ def _paydays(seen: Seen) -> pd.DataFrame:
     begins = np.flatnonzero(payer | (np.diff(day, prepend=0) > SPLIT_DAYS))
     parts = np.diff(np.append(begins, len(rows)))
     group = np.repeat(np.arange(len(begins)), parts)
-    largest = np.lexsort((-amount, group))[begins]
+    largest = begins.copy()
+    several = parts > 1
+    of_several = np.flatnonzero(several[group])
+    by_amount = of_several[np.lexsort((-amount[of_several], group[of_several]))]
+    largest[several] = by_amount[(np.cumsum(parts[several]) - parts[several])]
     found = rows.take(begins)
     return found.assign(
         payer=np.cumsum(payer)[begins], amount=np.bincount(group, amount), parts=parts, main=day[largest],

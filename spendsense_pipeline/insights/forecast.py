@@ -28,6 +28,7 @@ SURE = 1.5  # times the upper half of the interval that must stay below zero for
 EARLY = 3  # days by which pay may come before its day: a weekend and a holiday
 RHYTHM = 3  # gaps in a row, to expect another payment of the same kind
 OFF_RHYTHM = 0.15
+AT_ONCE = 256  # customers whose past sums fit into the processor's own memory
 _OF_RHYTHMS = ("user", "kind", "payee", "day", "amount")
 
 
@@ -129,15 +130,14 @@ def _usual(flow: Array, history: Array, today: int) -> Array:
 def _interval(missed: Array, history: Array) -> tuple[Array, Array]:
     """By customer and day what past sums of the unexpected came to, 10th and 90th percentile; NaN with too short a
     history."""
-    users = len(missed)
-    inside = np.arange(PAST)[None, :] < history[:, None]
-    sums = np.concatenate([np.zeros((users, 1)), np.cumsum(np.where(inside, missed, 0.0), axis=1)], axis=1)
-    low, high = np.zeros((users, len(HORIZONS))), np.zeros((users, len(HORIZONS)))
+    low, high = np.zeros((len(missed), len(HORIZONS))), np.zeros((len(missed), len(HORIZONS)))
     for length in np.unique(history[history >= LEAST_PAST]):
-        alike = history == length
-        of_these = sums[alike, : length + 1]
-        for place, days in enumerate(HORIZONS):
-            low[alike, place], high[alike, place] = _tails(of_these[:, days:] - of_these[:, :-days])
+        alike = np.flatnonzero(history == length)
+        for some in np.split(alike, range(AT_ONCE, len(alike), AT_ONCE)):
+            sums = np.zeros((len(some), length + 1))
+            np.cumsum(missed[some, :length], axis=1, out=sums[:, 1:])
+            for place, days in enumerate(HORIZONS):
+                low[some, place], high[some, place] = _tails(sums[:, days:] - sums[:, :-days])
     low, high = np.minimum(low, 0.0) * WIDER, np.maximum(high, 0.0) * WIDER
     short = history < LEAST_PAST
     low[short], high[short] = np.nan, np.nan

@@ -222,8 +222,9 @@ def _given_back(second: pd.DataFrame, back: pd.DataFrame) -> npt.NDArray[np.bool
 def two_of_a_kind(seen: Seen) -> Columns:
     """The two dearest active subscriptions that are for one purpose."""
     s = seen.streams
-    s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] == MATURE)].copy()
-    s["purpose_name"] = [PURPOSES.get(label or "") for label in seen.labels(s["label"])]
+    s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] == MATURE)]
+    purposes = np.array([*map(PURPOSES.get, seen.evidence.said.labels), None], object)
+    s = s.assign(purpose_name=purposes[s["label"]])
     s = s[s["purpose_name"].notna()].sort_values(["user", "purpose_name", "monthly"], ascending=False)
     s = s.drop_duplicates(["user", "purpose_name", "payee"])
     place = s.groupby(["user", "purpose_name"]).cumcount()

@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spendsense_pipeline.features import tables
+from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import CREDIT_CARD, LIST_PRICED, LOAN
 from spendsense_pipeline.features.signals import EPOCH, UNPACKED, Evidence, Signals
 from spendsense_pipeline.insights.in_sight import spending_in_sight
@@ -28,6 +29,7 @@ ROW_DAYS = 400
 """Rows older than this tell nothing that an insight asks for: an annual charge and its tolerance."""
 CLASS_BITS = 3  # of a class of accounts, beside which lies the kind of a row
 SORTS = np.arange(256)
+SIFTED = 8  # rows, of which one is wanted, from which on each is looked at
 DORMANT_DAYS = 60
 """Nothing is said to a customer without a row in so many days."""
 
@@ -109,17 +111,22 @@ class Seen:
         return pd.DataFrame({"monthly": spent, "in_sight": in_sight})
 
     @cached_property
-    def _in_view(self) -> tuple[Array, Array, Array, Array]:
-        """Of the rows of the last 400 days that count number, day, account, and kind and class of the account as one
-        number, by customer and day."""
+    def _in_view(self) -> "_View":
         e, rows = self.evidence, self.evidence.rows
         chosen = np.flatnonzero((rows.day <= self.today) & (rows.day > self.today - ROW_DAYS))
-        kind = UNPACKED["kind"](e.read[self.place][chosen])
-        account = rows.account[chosen]
+        kind, account = UNPACKED["kind"](e.read[self.place][chosen]), rows.account[chosen]
         counts = (kind >= 0) & self.there[e.held.user][account]
         chosen, account = chosen[counts], account[counts]
         sort = (kind[counts] << CLASS_BITS | e.held.held_as[account]).astype("u1")
-        return chosen.astype("i4"), rows.day[chosen].astype("i4"), account.astype("i4"), sort
+        return _View(
+            chosen.astype("i4"),
+            rows.day[chosen].astype("i4"),
+            account.astype("i4"),
+            sort,
+            np.argsort(sort, kind="stable").astype("i4"),
+            np.bincount(sort, minlength=len(SORTS)),
+            np.bincount(e.held.user[account], minlength=len(self.there)),
+        )
 
     def rows(
         self,
@@ -132,15 +139,11 @@ class Seen:
         """Rows of so many days up to today that count, of these kinds, classes of accounts and customers, or of all:
         ``columns`` of user, account, held_as, day, amount, cents, kind, payee, merchant (numbers of texts), label
         (number of the category, -1), penalty, service_fee, number. By customer and day."""
-        e, (number, day, account, sort) = self.evidence, self._in_view
-        chosen = day > self.today - days
-        if len(kinds) or len(held_as):
-            of_kind = np.isin(SORTS >> CLASS_BITS, kinds) | (len(kinds) == 0)
-            of_class = np.isin(SORTS & (1 << CLASS_BITS) - 1, held_as) | (len(held_as) == 0)
-            chosen &= (of_kind & of_class).take(sort)
-        at = np.flatnonzero(chosen)
-        if users is not None:
-            at = at[np.isin(e.held.user, users)[account[at]]]
+        e, view = self.evidence, self._in_view
+        number, day, account, sort = view[:4]
+        of_kind = np.isin(SORTS >> CLASS_BITS, kinds) | (len(kinds) == 0)
+        of_class = np.isin(SORTS & (1 << CLASS_BITS) - 1, held_as) | (len(held_as) == 0)
+        at = view.of(of_kind & of_class, None if users is None else np.unique(users), self.today - days)
         numbers = number[at].astype("i8")
         of: dict[str, Callable[[], Array]] = {
             "user": lambda: e.held.user[account[at]],
@@ -247,6 +250,9 @@ class Seen:
 
     def balance_of(self, held_as: int) -> pd.DataFrame:
         """By customer ``balance`` and the oldest ``balance_day`` of a class; none with an unknown one."""
+        return self.once(f"balance of {held_as}", lambda seen: seen._balances(held_as))
+
+    def _balances(self, held_as: int) -> pd.DataFrame:
         mine = self.accounts[self.accounts["held_as"] == held_as]
         of = mine.groupby("user")
         found = pd.DataFrame(
@@ -300,6 +306,37 @@ class Seen:
         return self.evidence.held.account_id.take(pa.array(places))
 
 
+class _View(NamedTuple):
+    """Rows that count, by customer and day: their number, day, account, and kind and class of the account as one
+    ``sort``; their places ``by_sort``, and how many there are of each sort and each customer."""
+
+    number: Array
+    day: Array
+    account: Array
+    sort: Array
+    by_sort: Array
+    of_sort: Array
+    of_user: Array
+
+    def of(self, sorts: Array, users: Array | None, since: int) -> Array:
+        """Places of the rows of sorts (flags) and customers after a day, in order. Few are picked, many sifted."""
+        few, chosen = len(self.sort) // SIFTED, np.flatnonzero(sorts & (self.of_sort > 0))
+        if users is not None and self.of_user[users].sum() < few:
+            _, at = runs((np.cumsum(self.of_user) - self.of_user)[users], self.of_user[users])
+            return at[sorts[self.sort[at]] & (self.day[at] > since)]
+        if self.of_sort[chosen].sum() < few:
+            _, places = runs((np.cumsum(self.of_sort) - self.of_sort)[chosen], self.of_sort[chosen])
+            at = np.sort(self.by_sort[places])
+            at = at[self.day[at] > since]
+        else:
+            at = np.flatnonzero((self.day > since) & sorts.take(self.sort))
+        if users is None:
+            return at
+        mine = np.zeros(len(self.of_user), bool)
+        mine[users] = True
+        return at[np.repeat(mine, self.of_user)[at]]
+
+
 FEATURES = (
     *("history_days", "data_age_days", "explained_share", "unlinked_cards", "unlinked_card_payments", "monthly_bills"),
     *("avg_monthly_expenses", "total_spend", "net_savings_inflow", "savings_balance", "savings_growth_rate"),
@@ -314,5 +351,6 @@ def lists_of(frame: pd.DataFrame, column: str) -> pd.Series:
     """By customer the values of a column, in the order of the rows."""
     order = np.argsort(frame["user"].to_numpy(), kind="stable")
     users, begins = np.unique(frame["user"].to_numpy()[order], return_index=True)
-    parts = np.split(frame[column].to_numpy()[order], begins[1:]) if len(users) else []
-    return pd.Series([each.tolist() for each in parts], users, dtype="object")
+    values, ends = frame[column].to_numpy()[order].tolist(), [*begins[1:].tolist(), len(order)]
+    parts = [values[begin:end] for begin, end in zip(begins.tolist(), ends, strict=True)] if len(users) else []
+    return pd.Series(parts, users, dtype="object")
