@@ -14,7 +14,7 @@ from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import CHECKING
 from spendsense_pipeline.features.tables import BILL, MATURE, SUBSCRIPTION
 from spendsense_pipeline.insights.calendar import LATE_DAYS, next_paydays, upcoming
-from spendsense_pipeline.insights.seen import Columns, Seen, lists_of
+from spendsense_pipeline.insights.seen import Columns, Seen, frame_of, lists_of
 
 DUE_DAYS = 14
 RENEWAL_DAYS = 30
@@ -52,7 +52,7 @@ def bill_due_soon(seen: Seen) -> Columns:
     bills = bills.drop_duplicates("user")
     of = due.groupby("user")["amount"]
     checking = seen.balance_of(CHECKING)
-    frame = pd.DataFrame(
+    frame = frame_of(
         {
             "user": bills["user"],
             "key": bills["due"],
@@ -81,9 +81,7 @@ def bills_before_payday(seen: Seen) -> Columns:
     due = due[due["held_as"] == CHECKING]
     due = due[due["due"] < due["user"].map(paydays["expected"])]
     of = due.groupby("user")
-    frame = pd.DataFrame(
-        {"bills_total": of["amount"].sum(), "bill_count": of.size(), "at_stream": lists_of(due, "stream")}
-    )
+    frame = frame_of({"bills_total": of["amount"].sum(), "bill_count": of.size(), "at_stream": lists_of(due, "stream")})
     frame["user"] = frame.index
     frame["checking_balance"] = frame["user"].map(checking["balance"])
     frame["balance_on"] = frame["user"].map(checking["balance_day"])

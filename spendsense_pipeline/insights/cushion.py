@@ -9,7 +9,7 @@ import pandas as pd
 from spendsense_pipeline.features.meanings import CHECKING, KIND_INTEREST_EARNED, SAVINGS
 from spendsense_pipeline.insights.calendar import next_paydays
 from spendsense_pipeline.insights.in_sight import LEAST_SPENT
-from spendsense_pipeline.insights.seen import Columns, Seen, lists_of
+from spendsense_pipeline.insights.seen import Columns, Seen, frame_of, lists_of
 
 FEE_DAYS = 31
 LEAST_FEES = 1.0
@@ -164,7 +164,7 @@ def _savings(seen: Seen) -> pd.DataFrame:
     """By customer what savings hold now and held 30 days ago."""
     short = seen.short
     months = np.minimum(30, np.maximum(short["history_days"], 30)) / 30
-    frame = pd.DataFrame({"now": short["savings_balance"], "saved": short["net_savings_inflow"] * months})
+    frame = frame_of({"now": short["savings_balance"], "saved": short["net_savings_inflow"] * months})
     frame["before"] = frame["now"] - frame["saved"]
     return frame.dropna()
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from spendsense_pipeline.features.meanings import KIND_OTHER_IN, KIND_PAYCHECK, SAYS_BONUS
 from spendsense_pipeline.insights.calendar import SPLIT_DAYS, after_last, paydays, payers, rhythm
-from spendsense_pipeline.insights.seen import Array, Columns, Seen
+from spendsense_pipeline.insights.seen import Array, Columns, Seen, frame_of
 
 LATE_DAYS = 4
 MISSED = 2  # paydays that did not come
@@ -111,7 +111,7 @@ def income_changed(seen: Seen) -> Columns:
     told = last.index[seen.today - last["day"] < CHANGED_DAYS]
     days = days[(from_end >= 2) & days["payer"].isin(told)]
     before = days.groupby("payer")["amount"]
-    found = pd.DataFrame({"usual": before.median(), "spread": _spread(days), "count": before.size()})
+    found = frame_of({"usual": before.median(), "spread": _spread(days), "count": before.size()})
     last, former = last.loc[found.index], former.loc[found.index]
     found = found.assign(
         user=last["user"], now=last["amount"], former=former["amount"], day=former["day"], last=last["day"],
