@@ -14,7 +14,7 @@ from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import CHECKING
 from spendsense_pipeline.features.tables import BILL, MATURE, SUBSCRIPTION
 from spendsense_pipeline.insights.calendar import LATE_DAYS, next_paydays, upcoming
-from spendsense_pipeline.insights.seen import Columns, Seen, frame_of, lists_of
+from spendsense_pipeline.insights.seen import Columns, Seen, columns_of, frame_of, lists_of
 
 DUE_DAYS = 14
 RENEWAL_DAYS = 30
@@ -71,7 +71,7 @@ def bill_due_soon(seen: Seen) -> Columns:
         }
     )
     frame["after_bills"] = _positive(frame["checking_balance"] - frame["bills_total"])
-    return dict(frame.items())
+    return columns_of(frame)
 
 
 def bills_before_payday(seen: Seen) -> Columns:
@@ -99,7 +99,7 @@ def bills_before_payday(seen: Seen) -> Columns:
     frame["severity"] = np.where(frame["bills_total"] > frame["checking_balance"], "urgent", "notable")
     frame["key"] = frame["next_payday"]
     frame["happened"], frame["expires"] = seen.today, frame["next_payday"]
-    return dict(frame.items())
+    return columns_of(frame)
 
 
 def bill_higher_than_usual(seen: Seen) -> Columns:

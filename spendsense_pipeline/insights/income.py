@@ -9,7 +9,7 @@ import pandas as pd
 
 from spendsense_pipeline.features.meanings import KIND_OTHER_IN, KIND_PAYCHECK, SAYS_BONUS
 from spendsense_pipeline.insights.calendar import SPLIT_DAYS, after_last, paydays, payers, rhythm
-from spendsense_pipeline.insights.seen import Array, Columns, Seen, frame_of
+from spendsense_pipeline.insights.seen import Array, Columns, Seen, columns_of, frame_of
 
 LATE_DAYS = 4
 MISSED = 2  # paydays that did not come
@@ -148,7 +148,7 @@ def _spread(days: pd.DataFrame) -> pd.Series:
 def windfall(seen: Seen) -> Columns:
     """A bonus, a tax refund, or the third payday of a month."""
     found = (pd.DataFrame(each(seen)) for each in (_bonus, _tax_refund, _third_payday))
-    return dict(pd.concat(found, ignore_index=True).items())
+    return columns_of(pd.concat(found, ignore_index=True))
 
 
 def _bonus(seen: Seen) -> Columns:

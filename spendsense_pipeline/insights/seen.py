@@ -86,10 +86,15 @@ class Seen:
         features = self.signals.features
         date = EPOCH + dt.timedelta(days=self.today)
         mine = features.filter((pc.field("window_days") == days) & (pc.field("as_of") == date))
-        frame: pd.DataFrame = mine.select([name for name in mine.column_names if name in FEATURES]).to_pandas()
-        frame.columns, frame.index = frame.columns.astype(object), np.flatnonzero(self.evidence.there[self.place])
-        frame = frame[self.there[frame.index]]
-        return frame.astype(dict.fromkeys([name for name in FEATURES if name in NUMBERS], "float64"))
+        there = np.flatnonzero(self.evidence.there[self.place])
+        known = self.there[there]
+        columns = {
+            name: mine[name]
+            .cast(pa.float64() if name in NUMBERS else pa.string())
+            .to_numpy(zero_copy_only=False)[known]
+            for name in FEATURES
+        }
+        return frame_of(columns).set_index(there[known])
 
     @cached_property
     def short(self) -> pd.DataFrame:
@@ -313,6 +318,11 @@ def frame_of(columns: Columns) -> pd.DataFrame:
     return frame
 
 
+def columns_of(frame: pd.DataFrame) -> Columns:
+    """The columns of a frame by name."""
+    return {str(name): column for name, column in frame.items()}
+
+
 class _View(NamedTuple):
     """Rows that count, by customer and day: their number, day, account, and kind and class of the account as one
     ``sort``; their places ``by_sort``, and how many there are of each sort and each customer."""
@@ -341,7 +351,7 @@ class _View(NamedTuple):
             return at
         mine = np.zeros(len(self.of_user), bool)
         mine[users] = True
-        return at[np.repeat(mine, self.of_user)[at]]
+        return np.asarray(at[np.repeat(mine, self.of_user)[at]])
 
 
 FEATURES = (
