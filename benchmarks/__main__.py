@@ -23,6 +23,7 @@ from benchmarks.whole_way import ORCHESTRATION
 CONTENDERS = {
     "compiling": "compiling the kernels, once per version",
     "ours": "SpendSense",
+    "warm": "SpendSense, in one warm process (CPU of both runs)",
     "insights": "SpendSense, with insights and the forecast",
     "many_dates": "SpendSense, thirty dates in one run",
     "spark": "SpendSense on Spark local[2]",
@@ -31,12 +32,13 @@ CONTENDERS = {
     "pandas": "pandas, simpler definitions",
     "loop": "query and loop per customer (SQLAlchemy, SQLite)",
 }
-OURS = ("ours", "insights", "many_dates", "spark")
+OURS = ("ours", "warm", "insights", "many_dates", "spark")
 FEATURES = """Streams, cards and the features of both windows, Parquet to Parquet, for each size and contender:
 
   compiling    the kernels into a fresh folder; measured once, and no part of the rows below
   ours         a process for each core
-  insights     the same with insights and the forecast of the balance
+  warm         one process that did the same just before
+  insights     as ours, with insights and the forecast of the balance
   many_dates   thirty dates in one run instead of one
   spark        Spark local[2]; needs the extra `spark` and Java 17
   bare         the floor: one aggregation in DuckDB
