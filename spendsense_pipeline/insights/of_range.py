@@ -265,10 +265,10 @@ def _figures(columns: dict[str, Array]) -> Iterator[tuple[str, pa.Array]]:
 
 
 def _money(values: Array) -> pa.Array:
-    """As Python writes what it rounded to cents."""
+    """As Python writes what it rounds to cents."""
+    if (np.abs(values) >= _EXACT).any():
+        return pa.array((repr(round(each, 2)) for each in values.tolist()), pa.string())
     rounded = _rounded(values, 2)
-    if (np.abs(rounded) >= _EXACT).any():
-        return pa.array(map(repr, rounded.tolist()), pa.string())
     whole, cents = np.divmod(np.rint(np.abs(rounded) * 100).astype("i8"), 100)
     sign = pc.if_else(pa.array(np.signbit(rounded)), "-", "")
     return pc.binary_join_element_wise(sign, pa.array(whole).cast(pa.string()), _CENTS.take(pa.array(cents)), "")
@@ -295,7 +295,7 @@ def _rounded(values: Array, digits: int) -> Array:
 
 
 _TEXT = json.encoder.encode_basestring
-_EXACT = 1e13  # below it a double still tells one cent from the next
+_EXACT = 1e10  # below it a hundred times a double still has three decimals, which rounding by column looks at
 _CENTS = pa.array([f".{cents:02d}".removesuffix("0") for cents in range(100)])
 _WRITTEN: dict[str, Callable[[Array], pa.Array]] = {"money": _money, "count": _counts, "date": _days}
 

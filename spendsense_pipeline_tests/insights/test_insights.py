@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from spendsense_pipeline.features.signals import EPOCH, evidence_of, tables_of
 from spendsense_pipeline.insights.figures import FIGURES
 from spendsense_pipeline.insights.kinds import INSIGHTS
-from spendsense_pipeline.insights.of_range import DETECTORS, _rounded, insights_of
+from spendsense_pipeline.insights.of_range import DETECTORS, _money, _objects, _quoted, _rounded, insights_of
 from spendsense_pipeline_tests.features.ledger import AS_OF, every, monthly
 from spendsense_pipeline_tests.insights.household import PAYDAY, Happens, Household, insights_by_household
 
@@ -734,3 +735,25 @@ def test_without_a_known_balance_there_is_no_forecast_and_with_a_short_history_n
 @example([1.005, 2.675, 1.115, 0.285, -0.125, 0.5, 1.5, 2346.945], 2)
 def test_figures_are_rounded_as_python_rounds_each(values: list[float], digits: int) -> None:
     assert _rounded(np.array(values), digits).tolist() == [round(each, digits) for each in values]
+
+
+@given(st.lists(st.floats(-1e16, 1e16), min_size=1))
+@example([0.0, -0.0, 0.004, -0.004, 12.0, 12.5, 12.05, 0.1, -3.999, 9_999_999_999_999.99, 1e13, 1e15])
+def test_money_is_written_as_python_writes_it(values: list[float]) -> None:
+    assert _money(np.array(values)).to_pylist() == [repr(round(each, 2)) for each in values]
+
+
+@given(st.lists(st.text() | st.none(), min_size=1), st.data())
+@example(['Joe\'s "Grill"', None, "back\\slash", "\x1f", "", "Café ☕"], None)
+def test_texts_are_written_as_json_writes_them(texts: list[str | None], data: st.DataObject | None) -> None:
+    first = 0 if data is None else data.draw(st.integers(0, len(texts) - 1))
+    written = _quoted(pa.array(texts, pa.string()).slice(first))
+    assert written.to_pylist() == [
+        each if each is None else json.dumps(each, ensure_ascii=False) for each in texts[first:]
+    ]
+
+
+def test_an_object_has_the_members_that_are_known() -> None:
+    one, other = pa.array(["1", None, "2", None]), pa.array([None, None, '"{, "', '"x"'])
+    written = _objects([("one", one), ("other", other)]).to_pylist()
+    assert written == ['{"one": 1}', "{}", '{"one": 2, "other": "{, "}', '{"other": "x"}']
