@@ -118,6 +118,7 @@ class Phrases(Generic[Entry]):
         return found
 
 
+@cache
 def parsed(phrase: str) -> tuple[names.Words, bool, bool]:
     """The words of a phrase, whether it may stand anywhere, and whether it must be all there is."""
     text = phrase.strip()

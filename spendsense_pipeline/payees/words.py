@@ -123,7 +123,7 @@ class Lexicon:
 
     def add(self, text: str, meaning: Phrase) -> None:
         """Enter a word, a phrase or an `*ending`, also as it is spelled without umlauts: `Gebuehr`."""
-        for spelling in {plain(text), plain(text.translate(_UMLAUTS))}:
+        for spelling in _spellings(text):
             first, *rest = spelling.split()
             if text.startswith("*"):
                 self.endings.setdefault(spelling, Phrase()).join(meaning)
@@ -249,7 +249,7 @@ def _enter_class(lexicon: Lexicon, name: str, entry: dict[str, Any]) -> None:
     for word in entry.get("when", ()):
         lexicon.add(word, Phrase(tries=bit))
     for text in entry.get("whole", ()):
-        for spelling in {plain(text), plain(text.translate(_UMLAUTS))}:
+        for spelling in _spellings(text):
             lexicon.whole[spelling] = lexicon.whole.get(spelling, 0) | bit
     lexicon.patterns += [(bit, re.compile(f"(?:^| )(?:{pattern})(?: |$)")) for pattern in entry.get("patterns", ())]
     needs, unless, parts = (_bits(entry.get(rule, ())) for rule in ("needs", "unless", "of"))
@@ -257,6 +257,10 @@ def _enter_class(lexicon: Lexicon, name: str, entry: dict[str, Any]) -> None:
         lexicon.rules.append((bit, needs, unless))
     if parts:
         lexicon.wholes_of_parts.append((bit, parts))
+
+
+def _spellings(text: str) -> set[str]:
+    return {plain(text)} if text.isascii() else {plain(text), plain(text.translate(_UMLAUTS))}
 
 
 def _in_all_languages(entry: dict[str, Any]) -> Iterator[str]:
