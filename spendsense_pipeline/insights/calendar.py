@@ -13,7 +13,7 @@ from spendsense_pipeline.features.calendars import CALENDARS, SEMI_MONTHLY, day_
 from spendsense_pipeline.features.meanings import KIND_BENEFIT, KIND_PAYCHECK
 from spendsense_pipeline.features.signals import EPOCH
 from spendsense_pipeline.features.tables import INCOME, KINDS, MATURE, REGULAR
-from spendsense_pipeline.insights.seen import Array, Seen
+from spendsense_pipeline.insights.seen import Array, Seen, pairs_of
 
 DAYS_AHEAD = 31  # that anything looks ahead
 MOST_AHEAD = 6  # occurrences of a weekly stream in so many days
@@ -105,7 +105,7 @@ def _paydays(seen: Seen) -> pd.DataFrame:
     columns = ("user", "day", "amount", "kind", "payee", "merchant", "number")
     rows = seen.rows(*columns, days=PAY_DAYS, kinds=[KIND_PAYCHECK, KIND_BENEFIT])
     # They come by customer and day: sorting by customer and payee keeps the days.
-    rows = rows.take(np.argsort(rows["user"].to_numpy() << 32 | rows["payee"].to_numpy() + 1, kind="stable"))
+    rows = rows.take(np.argsort(pairs_of(rows), kind="stable"))
     user, payee, day, amount = (rows[name].to_numpy() for name in ("user", "payee", "day", "amount"))
     payer = np.append(True, (np.diff(user) != 0) | (np.diff(payee) != 0))[: len(rows)]
     begins = np.flatnonzero(payer | (np.diff(day, prepend=0) > SPLIT_DAYS))

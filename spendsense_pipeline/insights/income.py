@@ -9,7 +9,7 @@ import pandas as pd
 
 from spendsense_pipeline.features.meanings import KIND_OTHER_IN, KIND_PAYCHECK, SAYS_BONUS
 from spendsense_pipeline.insights.calendar import SPLIT_DAYS, after_last, paydays, payers, rhythm
-from spendsense_pipeline.insights.seen import Array, Columns, Seen, columns_of, frame_of
+from spendsense_pipeline.insights.seen import Array, Columns, Seen, columns_of, frame_of, pairs_of
 
 LATE_DAYS = 4
 MISSED = 2  # paydays that did not come
@@ -58,9 +58,10 @@ def _found_waiting(seen: Seen) -> pd.DataFrame:
 def _next(seen: Seen, pay: pd.DataFrame) -> Array:
     """The payday after the last: of the payer's stream, which knows the day of the month that a weekend moved; where
     there is none a period later, and the same day of the next month where pay is monthly."""
-    s = seen.streams[seen.streams["inflow"]].sort_values("last").drop_duplicates(["user", "payee"], keep="last")
-    of = pay[["user", "payee", "last"]].merge(s[["user", "payee", "last", "stream"]], "left", ["user", "payee"])
-    known = ((of["last_x"] - of["last_y"]).abs() <= SPLIT_DAYS).to_numpy()
+    s = seen.streams[seen.streams["inflow"]].sort_values("last")
+    s = s.set_index(pairs_of(s))[["last", "stream"]]
+    of = s[~s.index.duplicated(keep="last")].reindex(pairs_of(pay))
+    known = np.abs(pay["last"].to_numpy() - of["last"].to_numpy()) <= SPLIT_DAYS
     last, period = pay["last"].to_numpy(), pay["period"].to_numpy()
     day = last.astype("M8[D]")
     month = day.astype("M8[M]")
@@ -216,8 +217,9 @@ def _third_payday(seen: Seen) -> Columns:
     pay = pay[(pay["period"] - BIWEEKLY_DAYS).abs() <= 1].reset_index(drop=True)
     month = np.datetime64(seen.today, "D").astype("M8[M]")
     first, after = (int((month + ahead).astype("M8[D]").astype("i8")) for ahead in (0, 1))
-    inside = days[days["day"] >= first].groupby(["user", "payee"])["day"].nunique()
-    count = inside.reindex(pd.MultiIndex.from_frame(pay[["user", "payee"]])).fillna(0).to_numpy()
+    of_month = days[days["day"] >= first]
+    inside = of_month["day"].groupby(pairs_of(of_month)).nunique()
+    count = inside.reindex(pairs_of(pay)).fillna(0).to_numpy()
     expected = pay["last"] + BIWEEKLY_DAYS
     ahead = (count == 2) & (expected > seen.today) & (expected < after)
     came = (count == 3) & (seen.today - pay["last"] < BIWEEKLY_DAYS)

@@ -10,7 +10,7 @@ import pandas as pd
 from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import KIND_OTHER_OUT, KIND_REFUND, SERVICE_PEER, TO_PERSON
 from spendsense_pipeline.features.tables import BILL, INACTIVE, MATURE, SUBSCRIPTION
-from spendsense_pipeline.insights.seen import Array, Columns, Seen
+from spendsense_pipeline.insights.seen import Array, Columns, Seen, columns_of, frame_of, pairs_of
 
 PRICE_DAYS = 45
 LEAST_RISE = 0.01  # docs/signals.md: a step of more than one percent
@@ -92,8 +92,8 @@ def new_recurring(seen: Seen) -> Columns:
     s = s[(s["first"] - seen.began[s["user"]] >= KNOWN_BEFORE) & (seen.today - s["last"] <= 31)]
     if len(s):
         rows = seen.rows("user", "payee", "day", users=s["user"])
-        first = rows[rows["payee"].isin(s["payee"])].groupby(["user", "payee"])["day"].min()
-        first_row = first.reindex(pd.MultiIndex.from_frame(s[["user", "payee"]])).to_numpy()
+        first = rows["day"].groupby(pairs_of(rows)).min()
+        first_row = first.reindex(pairs_of(s)).to_numpy()
         s = s[first_row >= s["first"] - TRIAL_DAYS]
     return {
         "user": s["user"],
@@ -123,7 +123,10 @@ def trial_became_paid(seen: Seen) -> Columns:
     began = s[seen.today - s["first"] <= TRIAL_TOLD_DAYS]
     columns, days = ("user", "payee", "day", "amount", "number"), TRIAL_TOLD_DAYS + TRIAL_DAYS + 1
     before = seen.rows(*columns, days=days, kinds=[KIND_OTHER_OUT], users=began["user"])
-    beside = began.merge(before.rename(columns={"number": "trial_number"}), on=["user", "payee"])
+    before = frame_of(
+        {"pair": pairs_of(before), **columns_of(before[["day", "amount"]]), "trial_number": before["number"]}
+    )
+    beside = began.assign(pair=pairs_of(began)).merge(before, on="pair")
     beside = beside[(beside["first"] > beside["day"]) & (beside["first"] - beside["day"] <= TRIAL_DAYS)]
     beside = beside.assign(trial=-beside["amount"], paid=beside["first"])
     found = pd.concat([inside, beside], ignore_index=True)
@@ -162,17 +165,17 @@ def duplicate_charge(seen: Seen) -> Columns:
     recent = seen.rows(*columns, days=DUPLICATE_TOLD_DAYS + DUPLICATE_DAYS, kinds=[KIND_OTHER_OUT])
     large = recent["cents"] >= LEAST_DUPLICATE * 100 * seen.factor[recent["user"]]
     recent = recent[large & (recent["payee"] >= 0)]
-    recent = recent[recent.duplicated(["user", "payee", "cents"], keep=False)]
-    recent = recent.sort_values(["user", "payee", "cents", "day", "number"])
-    keys = recent[["user", "payee", "cents"]].to_numpy()
+    recent = recent.assign(pair=pairs_of(recent))
+    recent = recent[recent.duplicated(["pair", "cents"], keep=False)]
+    recent = recent.sort_values(["pair", "cents", "day", "number"])
+    keys = recent[["pair", "cents"]].to_numpy()
     same = np.zeros(len(recent), bool)
     if len(recent):
         same[1:] = (keys[1:] == keys[:-1]).all(axis=1)
     near = same & (recent["day"].diff().fillna(99).to_numpy() <= DUPLICATE_DAYS)
     second = recent[near & (recent["day"].to_numpy() > seen.today - DUPLICATE_TOLD_DAYS)]
     second = second.assign(first_number=recent["number"].shift()[second.index].astype("i8"))
-    s = seen.streams[["user", "payee"]][seen.streams["kind"] == SUBSCRIPTION]
-    subscribed = pd.MultiIndex.from_frame(second[["user", "payee"]]).isin(pd.MultiIndex.from_frame(s))
+    subscribed = second["pair"].isin(pairs_of(seen.streams[seen.streams["kind"] == SUBSCRIPTION]))
     number = second["number"].to_numpy()
     told, label = seen.told(number), seen.evidence.said.label[seen.said(number)]
     habits, tickets, sent = (seen.labelled(label, each) for each in (HABITS, TICKETS, SENT))
@@ -181,7 +184,8 @@ def duplicate_charge(seen: Seen) -> Columns:
     if len(second):
         kinds, users = [KIND_OTHER_OUT, KIND_REFUND], second["user"]
         there = seen.rows("user", "day", "cents", "kind", "payee", days=HABIT_DAYS, kinds=kinds, users=users)
-        there = there.merge(second[["user", "payee"]].drop_duplicates(), on=["user", "payee"])
+        there = there.assign(pair=pairs_of(there))
+        there = there[there["pair"].isin(second["pair"])]
         out, back = there[there["kind"] == KIND_OTHER_OUT], there[there["kind"] == KIND_REFUND]
         second = second[~_habits(second, out)]
         second = second[~_given_back(second, back)]
@@ -201,13 +205,13 @@ def duplicate_charge(seen: Seen) -> Columns:
 def _habits(second: pd.DataFrame, out: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Whether equal charges within two weeks are how the customer pays there: the same amount came so on other days
     too, or several others did."""
-    out = out.sort_values(["user", "payee", "cents", "day"])
-    keys = out[["user", "payee", "cents"]].to_numpy()
+    out = out.sort_values(["pair", "cents", "day"])
+    keys = out[["pair", "cents"]].to_numpy()
     same = np.zeros(len(out), bool)
     same[1:] = (keys[1:] == keys[:-1]).all(axis=1)
     apart = out["day"].diff().fillna(0).to_numpy()
-    again = out.loc[same & (apart <= AGAIN_DAYS), ["user", "payee", "day", "cents"]]
-    pairs = second[["user", "payee", "day", "cents"]].reset_index().merge(again, on=["user", "payee"])
+    again = out.loc[same & (apart <= AGAIN_DAYS), ["pair", "day", "cents"]]
+    pairs = second[["pair", "day", "cents"]].reset_index().merge(again, on="pair")
     pairs = pairs[(pairs["day_x"] - pairs["day_y"]).abs() > DUPLICATE_DAYS]
     equal = (pairs["cents_x"] == pairs["cents_y"]).groupby(pairs["index"]).agg(["any", "size"])
     return np.asarray(second.index.isin(equal.index[equal["any"] | (equal["size"] >= OTHERS)]))
@@ -215,7 +219,7 @@ def _habits(second: pd.DataFrame, out: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 def _given_back(second: pd.DataFrame, back: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Whether the payee gave the amount back since."""
-    pairs = second.reset_index().merge(back[["user", "payee", "cents", "day"]], on=["user", "payee", "cents"])
+    pairs = second.reset_index().merge(back[["pair", "cents", "day"]], on=["pair", "cents"])
     return np.asarray(second.index.isin(pairs.loc[pairs["day_y"] >= pairs["day_x"] - DUPLICATE_DAYS, "index"]))
 
 

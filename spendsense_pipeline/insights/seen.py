@@ -310,6 +310,11 @@ class Seen:
         return self.evidence.held.account_id.take(pa.array(places))
 
 
+def pairs_of(frame: pd.DataFrame) -> Array:
+    """Customer and payee of each row as one number, in their order; one key costs a merge half of what two do."""
+    return frame["user"].to_numpy("i8") << 32 | frame["payee"].to_numpy("i8") + 1
+
+
 def frame_of(columns: Columns) -> pd.DataFrame:
     """Names of columns are objects: of Arrow's, pandas' own choice, the many small frames made of it cost a third
     more."""
