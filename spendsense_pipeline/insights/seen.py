@@ -312,7 +312,7 @@ class Seen:
 
 def pairs_of(frame: pd.DataFrame) -> Array:
     """Customer and payee of each row as one number, in their order; one key costs a merge half of what two do."""
-    return frame["user"].to_numpy("i8") << 32 | frame["payee"].to_numpy("i8") + 1
+    return np.asarray(frame["user"].to_numpy("i8") << 32 | frame["payee"].to_numpy("i8") + 1)
 
 
 def frame_of(columns: Columns) -> pd.DataFrame:
