@@ -71,10 +71,10 @@ def many_dates(tables: str, out: str, cache: str) -> dict[str, Any]:
 def spark(tables: str, out: str, cache: str) -> dict[str, Any]:
     """The same ranges as tasks of Spark ``local[2]``; starting Spark is part of it."""
     from spendsense_pipeline.runners import on_spark
-    from spendsense_pipeline.spark import session
+    from spendsense_pipeline.spark import context
 
-    opened = session("local[2]")
-    return _write(tables, out, cache, opened.sparkContext.defaultParallelism, on_spark(opened))
+    opened = context("local[2]")
+    return _write(tables, out, cache, opened.defaultParallelism, on_spark(opened))
 
 
 def _write(

@@ -20,7 +20,7 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.ranges import Range
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark import SparkContext
 
 Report = Callable[[str], None]
 
@@ -148,14 +148,14 @@ def _killed(running: Mapping[Future[Any], Task], workers: int) -> str:
     )
 
 
-def on_spark(session: "SparkSession", report: Report | None = None) -> Runner:
+def on_spark(context: "SparkContext", report: Report | None = None) -> Runner:
     """As tasks of Spark, which reads nothing itself and shuffles nothing; it repeats what a lost executor had."""
 
     def run(tasks: Sequence[Task]) -> Iterator[Any]:
         from py4j.protocol import Py4JJavaError
 
         tasks[0].ahead(report)
-        ranges = session.sparkContext.parallelize(tasks, len(tasks))
+        ranges = context.parallelize(tasks, len(tasks))
         try:
             yield from ranges.map(_do_there).collect()
         except Py4JJavaError as error:

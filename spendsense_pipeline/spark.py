@@ -1,4 +1,4 @@
-"""A Spark session, where one machine is outgrown: it hands out ranges of customers, and nothing else.
+"""A Spark context, where one machine is outgrown: it hands out ranges of customers, and nothing else.
 
 What does not belong here: what is computed (``features/by_range.py``), and where tables lie (``warehouse.py``).
 """
@@ -6,43 +6,43 @@ What does not belong here: what is computed (``features/by_range.py``), and wher
 import sys
 
 import pyspark
+from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkRuntimeError
-from pyspark.sql import SparkSession
 
 from spendsense_pipeline.errors import SpendSenseError
 
 
 class SparkUnavailable(SpendSenseError):
-    """No session could be opened; the message says what is missing."""
+    """No context could be opened; the message says what is missing."""
 
     code = "spark_unavailable"
 
 
-def session(master: str) -> SparkSession:
-    """A Spark session on the master given, or the one that is open.
+def context(master: str) -> SparkContext:
+    """A Spark context on the master given, or the one that is open.
 
     Raises ``SparkUnavailable`` where Java is missing.
 
-    >>> session("local[2]").sparkContext.defaultParallelism
+    >>> context("local[2]").defaultParallelism
     """
-    builder = SparkSession.builder.appName("SpendSense").master(master)
-    quiet = {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false"}
+    chosen = {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false"}
     on_this_machine = master.startswith("local")
     if on_this_machine:
-        # Nobody else has to reach it.
-        quiet |= {
+        chosen |= {
+            # Nobody else has to reach it.
             "spark.ui.enabled": "false",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.host": "localhost",
+            # The JVM only hands out tasks: compiling itself well costs it more than half of its processor time.
+            "spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         }
-    for name, value in quiet.items():
-        builder = builder.config(name, value)
+    conf = SparkConf().setAppName("SpendSense").setMaster(master).setAll(list(chosen.items()))
     try:
-        opened = builder.getOrCreate()
+        opened = SparkContext.getOrCreate(conf)
     except PySparkRuntimeError as error:
         raise SparkUnavailable(
             f"Spark {pyspark.__version__} did not start; it needs Java 17 or later, as `java` or by JAVA_HOME: {error}"
         ) from error
     if on_this_machine:
-        opened.sparkContext.pythonExec = sys.executable  # else whatever `python3` is, which may lack our packages
+        opened.pythonExec = sys.executable  # else whatever `python3` is, which may lack our packages
     return opened

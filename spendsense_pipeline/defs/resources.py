@@ -27,7 +27,7 @@ from spendsense_pipeline.settings import Settings
 from spendsense_pipeline.warehouse import partitions
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark import SparkContext
 
 
 def sealed(resource: Any) -> dg.ResourceDefinition:
@@ -181,21 +181,21 @@ class Workers(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def number(self) -> int:
         """How many ranges may be computed at the same time."""
-        return self._session().sparkContext.defaultParallelism if self.engine == "spark" else self._processes()
+        return self._spark().defaultParallelism if self.engine == "spark" else self._processes()
 
     def runner(self, report: Callable[[str], None], *, light: bool = False) -> Runner:
         """What does the tasks. ``light`` ones take less than starting a process, and have none of their own."""
         if self.engine == "spark":
-            return on_spark(self._session(), report)
+            return on_spark(self._spark(), report)
         return in_processes(1 if light else self._processes(), report)
 
     def _processes(self) -> int:
         return self.processes or os.cpu_count() or 1
 
-    def _session(self) -> "SparkSession":
+    def _spark(self) -> "SparkContext":
         from spendsense_pipeline import spark  # an extra that most do without
 
-        return spark.session(self.spark_master)
+        return spark.context(self.spark_master)
 
 
 class Files(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -157,12 +157,12 @@ def test_tables_and_parts_on_an_object_store_change_no_byte(
 
 @pytest.fixture(scope="module")
 def spark():
-    """A session of Spark on this machine."""
+    """Spark on this machine."""
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.skip("SPARK IS NOT PROVEN HERE: there is no Java (17 or later)")
-    from spendsense_pipeline.spark import session
+    from spendsense_pipeline.spark import context
 
-    opened = session("local[2]")
+    opened = context("local[2]")
     yield opened
     opened.stop()
 
