@@ -116,22 +116,14 @@ class Seen:
         return frame_of({"monthly": spent, "in_sight": in_sight})
 
     @cached_property
-    def _in_view(self) -> "_View":
+    def _in_view(self) -> "View":
         e, rows = self.evidence, self.evidence.rows
         chosen = np.flatnonzero((rows.day <= self.today) & (rows.day > self.today - ROW_DAYS))
         kind, account = UNPACKED["kind"](e.read[self.place][chosen]), rows.account[chosen]
         counts = (kind >= 0) & self.there[e.held.user][account]
         chosen, account = chosen[counts], account[counts]
         sort = (kind[counts] << CLASS_BITS | e.held.held_as[account]).astype("u1")
-        return _View(
-            chosen.astype("i4"),
-            rows.day[chosen].astype("i4"),
-            account.astype("i4"),
-            sort,
-            np.argsort(sort, kind="stable").astype("i4"),
-            np.bincount(sort, minlength=len(SORTS)),
-            np.bincount(e.held.user[account], minlength=len(self.there)),
-        )
+        return View.over(chosen, rows.day[chosen], account, sort, e.held.user[account], len(self.there))
 
     def rows(
         self,
@@ -328,7 +320,7 @@ def columns_of(frame: pd.DataFrame) -> Columns:
     return {str(name): column for name, column in frame.items()}
 
 
-class _View(NamedTuple):
+class View(NamedTuple):
     """Rows that count, by customer and day: their number, day, account, and kind and class of the account as one
     ``sort``; their places ``by_sort``, and how many there are of each sort and each customer."""
 
@@ -339,6 +331,19 @@ class _View(NamedTuple):
     by_sort: Array
     of_sort: Array
     of_user: Array
+
+    @classmethod
+    def over(cls, number: Array, day: Array, account: Array, sort: Array, user: Array, users: int) -> "View":
+        """The view of rows of so many ``users``, each the ``user`` of its row."""
+        return cls(
+            number.astype("i4"),
+            day.astype("i4"),
+            account.astype("i4"),
+            sort,
+            np.argsort(sort, kind="stable"),
+            np.bincount(sort, minlength=len(SORTS)),
+            np.bincount(user, minlength=users),
+        )
 
     def of(self, sorts: Array, users: Array | None, since: int) -> Array:
         """Places of the rows of sorts (flags) and customers after a day, in order. Few are picked, many sifted."""
