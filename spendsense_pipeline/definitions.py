@@ -82,9 +82,7 @@ def _checks(graph: Graph, stale_days: int) -> list[dg.AssetChecksDefinition]:
         *(
             check
             for asset in graph.computed
-            for check in contract_checks(
-                asset.op.name, [*asset.keys], asset.partitions_def, ranges=asset.backfill_policy is not None
-            )
+            for check in contract_checks(asset.op.name, [*asset.keys], asset.partitions_def)
         ),
         *drift_checks(graph.daily, graph.names),
         *map(graph.renamed, day_checks(graph.daily, stale_days)),

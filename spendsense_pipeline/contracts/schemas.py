@@ -1,4 +1,5 @@
-"""Rows held to their contract, by Pandera: on the engine or in a frame, as the contract says.
+"""Rows held to their contract: by one question to the engine where they lie there, else by Pandera, on the engine or in
+a frame, as the contract says.
 
 What does not belong here: what a contract is (the files of ``tables/``), and which are checked where
 (``defs/checks.py``).
@@ -16,7 +17,8 @@ import pandera.pandas as frame
 from pandera.engines.pandas_engine import Date
 from pandera.errors import SchemaErrors
 
-from spendsense_pipeline.contracts import TYPES, Contract, open_columns
+from spendsense_pipeline.contracts import TYPES, Contract, is_frame, open_columns
+from spendsense_pipeline.frames import to_frame
 
 FAILURE_COLUMNS = ["column", "check", "failure_case", "failures"]
 Schema: TypeAlias = engine.DataFrameSchema | frame.DataFrameSchema
@@ -63,10 +65,13 @@ def failures(contract: Contract, table: ibis.Table | pd.DataFrame) -> pd.DataFra
     """What breaks the contract: one row per column and check (``FAILURE_COLUMNS``), empty when it holds.
 
     ``failure_case`` is one example, ``failures`` counts the rows that fail. A check on the table as a
-    whole, such as a repeated key, stands under the columns of the key.
+    whole, such as a repeated key, stands under the columns of the key. Rows on the engine become a frame, where the
+    contract asks for one, once they cannot be cleared there.
     """
-    if isinstance(table, ibis.Table) and _holds_at_a_glance(contract, table):
-        return pd.DataFrame(columns=FAILURE_COLUMNS)
+    if isinstance(table, ibis.Table):
+        if _holds_at_a_glance(contract, table):
+            return pd.DataFrame(columns=FAILURE_COLUMNS)
+        table = to_frame(table.to_pyarrow()) if is_frame(contract) else table
     try:
         schema(contract).validate(table, lazy=True)
     except SchemaErrors as error:
@@ -90,14 +95,22 @@ def failures(contract: Contract, table: ibis.Table | pd.DataFrame) -> pd.DataFra
     return pd.DataFrame(columns=FAILURE_COLUMNS)
 
 
+def _lengths(min_value: int = 0, max_value: int = 2**31) -> tuple[int, int]:
+    return min_value, max_value
+
+
 _AT_A_GLANCE: dict[str, Callable[[Any, Any], Any]] = {
     "isin": lambda column, values: column.isin(values),
     "gt": lambda column, limit: column > limit,
     "ge": lambda column, limit: column >= limit,
     "le": lambda column, limit: column <= limit,
     "in_range": lambda column, bounds: column.between(*bounds),
+    "str_startswith": lambda column, beginning: column.startswith(beginning),
+    "str_length": lambda column, bounds: column.length().between(
+        *_lengths(**bounds) if isinstance(bounds, dict) else bounds
+    ),
 }
-"""The checks that engine contracts use, as conditions on a column."""
+"""The checks that contracts use, as conditions on a column."""
 
 
 def _holds_at_a_glance(
@@ -122,6 +135,7 @@ def _holds_at_a_glance(
         for name, column in columns.items()
         for condition in (
             *([] if column.nullable else [table[name].isnull()]),
+            *([table[name].isnan()] if column.type == "number" and not column.nullable else []),  # null, in a frame
             *(~_AT_A_GLANCE[check](table[name], limit) for check, limit in column.checks.items()),
         )
     ]

@@ -15,7 +15,7 @@ import ibis
 import pandas as pd
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.contracts import CONTRACTS, Contract, is_frame
+from spendsense_pipeline.contracts import CONTRACTS, Contract
 from spendsense_pipeline.contracts.schemas import failures, holds_on_all
 from spendsense_pipeline.defs.documentation import tables, unwarned
 from spendsense_pipeline.defs.persona_assets import NONE_MATCHED
@@ -33,28 +33,22 @@ Records: TypeAlias = list[dict[str, Any]]
 
 @unwarned()
 def contract_checks(
-    name: str, keys: Sequence[dg.AssetKey], partitions: dg.PartitionsDefinition | None = None, *, ranges: bool = False
+    name: str, keys: Sequence[dg.AssetKey], partitions: dg.PartitionsDefinition | None = None
 ) -> list[dg.AssetChecksDefinition]:
     """The blocking checks that hold the tables of one step (each partition that a run stores) to contract.
 
-    ``name`` is the step's: tables that come from one step are checked in one step; ``ranges``: a run may store several
-    dates of them, which are then read one after another. What breaks a contract stands in the
+    ``name`` is the step's: tables that come from one step are checked in one step. What breaks a contract stands in the
     metadata: column, check, one example and the number of rows; in a run over several dates, the date as well.
     """
     checked = {key.path[-1]: key for key in sorted(keys) if key.path[-1] in CONTRACTS}
     if not checked:
         return []
 
-    def check(
-        context: dg.AssetCheckExecutionContext, **stored: ibis.Table | pd.DataFrame
-    ) -> Iterator[dg.AssetCheckResult]:
+    def check(context: dg.AssetCheckExecutionContext, **stored: ibis.Table) -> Iterator[dg.AssetCheckResult]:
         several = context.has_partition_key_range and len(context.partition_keys) > 1
         for table, rows in stored.items():
             contract = CONTRACTS[table]
-            if several:
-                found = _failures_by_date(contract, rows, context.partition_keys)
-            else:
-                found = failures(contract, _as_its_contract_asks(contract, rows))
+            found = _failures_by_date(contract, rows, context.partition_keys) if several else failures(contract, rows)
             yield dg.AssetCheckResult(
                 asset_key=checked[table],
                 check_name="contract",
@@ -63,7 +57,7 @@ def contract_checks(
             )
 
     # Dagster reads from the signature which tables to load and as what.
-    kinds = {table: pd.DataFrame if is_frame(CONTRACTS[table]) and not ranges else ibis.Table for table in checked}
+    kinds = dict.fromkeys(checked, ibis.Table)
     parameter = inspect.Parameter.POSITIONAL_OR_KEYWORD
     check.__annotations__.update(kinds)
     check.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # an attribute that inspect documents
@@ -88,24 +82,15 @@ def contract_checks(
 
 def _failures_by_date(contract: Contract, rows: ibis.Table, dates: Sequence[str]) -> pd.DataFrame:
     """``failures`` of a table of several dates, each with its date (``as_of``)."""
-    if not is_frame(contract) and holds_on_all(contract, rows, dates):
+    if holds_on_all(contract, rows, dates):
         return pd.DataFrame()
     days = {date: dt.date.fromisoformat(date) for date in dates}
-    found = [
-        failures(contract, _as_its_contract_asks(contract, rows.filter(rows.as_of == day))).assign(as_of=date)
-        for date, day in days.items()
-    ]
+    found = [failures(contract, rows.filter(rows.as_of == day)).assign(as_of=date) for date, day in days.items()]
     stray = int(rows.filter(~rows.as_of.isin([*days.values()]).fill_null(False)).count().to_pyarrow().as_py())
     if stray:
         case = {"column": "as_of", "check": "the date of its partition", "failure_case": "another", "failures": stray}
         found.append(pd.DataFrame([case]))
     return pd.concat(found)
-
-
-def _as_its_contract_asks(contract: Contract, rows: ibis.Table | pd.DataFrame) -> ibis.Table | pd.DataFrame:
-    if isinstance(rows, pd.DataFrame) or not is_frame(contract):
-        return rows
-    return to_frame(rows.to_pyarrow())
 
 
 @unwarned()

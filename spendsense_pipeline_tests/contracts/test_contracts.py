@@ -1,15 +1,19 @@
 """Contracts refuse what they say they refuse, document every column, and never repeat a personal value."""
 
+import dataclasses
 import datetime as dt
 import subprocess
 import sys
 
+import ibis
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from spendsense_pipeline import warehouse
-from spendsense_pipeline.contracts import CONTRACTS, arrow_schema, columns, is_frame, open_columns
+from spendsense_pipeline.contracts import CONTRACTS, arrow_schema, columns, is_frame, open_columns, schemas
 from spendsense_pipeline.contracts.schemas import failures, schema
+from spendsense_pipeline.frames import to_frame
 from spendsense_pipeline.insights.kinds import SEVERITIES
 from spendsense_pipeline.recommendations.drafts import DRAFTS
 
@@ -52,8 +56,16 @@ def test_every_table_has_a_key_among_its_columns(asset: str) -> None:
     assert set(identifying) <= {column["name"] for column in columns(CONTRACTS[asset])}
 
 
-def test_a_frame_that_holds_its_contract_has_no_failures() -> None:
-    assert failures(CONTRACTS["persona_assignments_30d"], persona_row()).empty
+PERSONAS = CONTRACTS["persona_assignments_30d"]
+
+
+def on_engine(rows: pd.DataFrame) -> ibis.Table:
+    return ibis.memtable(pa.Table.from_pandas(rows, schema=arrow_schema(PERSONAS), preserve_index=False))
+
+
+def test_rows_that_hold_their_contract_have_no_failures() -> None:
+    assert failures(PERSONAS, persona_row()).empty
+    assert failures(PERSONAS, on_engine(persona_row())).empty
 
 
 @pytest.mark.parametrize(
@@ -61,24 +73,62 @@ def test_a_frame_that_holds_its_contract_has_no_failures() -> None:
     [
         ({"persona": "big_spender"}, "persona"),
         ({"confidence": 1.2}, "confidence"),
+        ({"confidence": float("nan")}, "confidence"),
         ({"priority": -0.1}, "priority"),
         ({"rules_version": None}, "rules_version"),
     ],
 )
-def test_a_frame_that_breaks_its_contract_names_the_column(changed: dict[str, object], column: str) -> None:
-    found = failures(CONTRACTS["persona_assignments_30d"], persona_row(**changed))
+def test_rows_that_break_their_contract_name_the_column(changed: dict[str, object], column: str) -> None:
+    rows = on_engine(persona_row(**changed))
+    found = failures(PERSONAS, to_frame(rows.to_pyarrow()))
     assert column in set(found["column"])
+    pd.testing.assert_frame_equal(failures(PERSONAS, rows), found)
+
+
+def test_not_a_number_is_no_value_on_the_engine_either() -> None:
+    rows = on_engine(persona_row()).mutate(confidence=ibis.literal(float("nan")))
+    assert failures(PERSONAS, rows)["column"].tolist() == ["confidence"]
 
 
 def test_a_missing_and_a_surplus_column_are_both_failures() -> None:
-    contract = CONTRACTS["persona_assignments_30d"]
-    assert not failures(contract, persona_row().drop(columns="matched")).empty
-    assert not failures(contract, persona_row().assign(mood="good")).empty
+    for rows in (persona_row().drop(columns="matched"), persona_row().assign(mood="good")):
+        assert not failures(PERSONAS, rows).empty
+        assert not failures(PERSONAS, ibis.memtable(rows)).empty
+
+
+TEXTS = {"recommendation_id": "rec_1", "title": "t" * 200, "content": "c", "rationale": "why"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "cleared"),
+    [
+        ({}, True),
+        ({"recommendation_id": "ins_1"}, False),
+        ({"title": "t" * 201}, False),
+        ({"title": "\N{PARTY POPPER}" * 200}, True),
+        ({"content": ""}, False),
+        ({"rationale": ""}, False),
+    ],
+)
+def test_the_engine_alone_clears_the_texts_that_pandera_would(
+    changed: dict[str, str], cleared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafts = CONTRACTS["draft_recommendations"]
+    contract = dataclasses.replace(drafts, key=("title",), columns={name: drafts.columns[name] for name in TEXTS})
+    table = pa.Table.from_pylist([TEXTS | changed])
+    assert failures(contract, table.to_pandas()).empty == cleared
+    monkeypatch.setattr(schemas, "schema", lambda _: pytest.fail("Pandera was asked"))
+    if cleared:
+        assert failures(contract, ibis.memtable(table)).empty
+    else:
+        with pytest.raises(pytest.fail.Exception):
+            failures(contract, ibis.memtable(table))
 
 
 def test_a_repeated_key_is_a_failure_in_frames_and_in_engine_tables() -> None:
     twice = pd.concat([persona_row(), persona_row()], ignore_index=True)
-    assert not failures(CONTRACTS["persona_assignments_30d"], twice).empty
+    assert not failures(PERSONAS, twice).empty
+    pd.testing.assert_frame_equal(failures(PERSONAS, on_engine(twice)), failures(PERSONAS, twice))
     one = USERS_SQL.format(user_type="'customer'")
     table = warehouse.connect().sql(f"{one} UNION ALL {one}")
     found = failures(CONTRACTS["users"], table)
