@@ -77,11 +77,19 @@ def _only(*columns: str) -> dg.AssetIn:
     return dg.AssetIn(metadata={"columns": [*columns]})
 
 
+PERSONAS = {
+    name: _only("user_id", "window_days", "persona", "is_fallback")
+    for name in ("persona_assignments_30d", "persona_assignments_180d")
+}
+"""Without the reasons, which are nine tenths of the tables."""
+
+
 @daily(
     "evaluation",
     {"pandas", "parquet"},
     deps=["approval_queue"],
     ins={
+        **PERSONAS,
         "product_matches": _only("user_id", "product_id", "eligible"),
         "draft_recommendations": _only("user_id", "content_type", "product_id", "rationale", "slots"),
     },
@@ -139,7 +147,7 @@ def evaluation_metrics(
     return measured
 
 
-@daily("evaluation", {"html"}, ins={"product_matches": _only("user_id", "product_id", "refused")})
+@daily("evaluation", {"html"}, ins={**PERSONAS, "product_matches": _only("user_id", "product_id", "refused")})
 def operator_report(
     context: dg.AssetExecutionContext,
     governance: Governance,

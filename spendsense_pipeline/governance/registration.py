@@ -152,7 +152,7 @@ def register_drafts(
         with writing(engine) as session:
             if not number:
                 expire(session, now)
-            past = _Registered.read(session, rows, set(turn), now, consent_days)
+            past = _Registered.read(session, rows, set(turn), as_of, now, consent_days)
             outcome = _Outcome()
             for user_id in turn:
                 if past.newest.get(user_id, as_of) <= as_of:
@@ -232,6 +232,7 @@ class _Registered:
         session: Session,
         drafts: Sequence[Mapping[str, Any]],
         customers: set[str],
+        as_of: dt.date,
         now: dt.datetime,
         consent_days: int,
     ) -> "_Registered":
@@ -244,7 +245,9 @@ class _Registered:
             session, pieces, Recommendation.recommendation_id, {draft["recommendation_id"] for draft in drafts}
         ):
             past.by_id[row.recommendation_id] = row
-        active = pieces.where(Recommendation.status.in_(OPEN)).order_by(Recommendation.as_of)
+        # What was released so long ago that it may be said again keeps nothing out, and history grows.
+        still_counts = or_(Recommendation.released_at.is_(None), Recommendation.as_of > as_of - NOT_REPEATED)
+        active = pieces.where(Recommendation.status.in_(OPEN), still_counts).order_by(Recommendation.as_of)
         for row in matching(session, active, Recommendation.user_id, customers):
             past.by_subject[_subject(row._mapping)].append(row)
             if row.status == "pending_approval":
@@ -288,10 +291,11 @@ class _Outcome:
         self.counts["refused" if placed in WHY_REFUSED else placed] += 1
 
     def _place_of(self, draft: Mapping[str, Any], as_of: dt.date, past: _Registered) -> str:
-        user_id, dismissed = draft["user_id"], past.dismissed.get(_piece(draft))
+        user_id, piece = draft["user_id"], _piece(draft)
+        dismissed = past.dismissed.get(piece)
         if user_id not in self.slates:
             return "older_than_newest"
-        if _piece(draft) in past.rejected:
+        if piece in past.rejected:
             return "suppressed"
         if dismissed is not None and not is_replaced_by(dismissed._mapping, draft):
             return "suppressed"
