@@ -49,6 +49,18 @@ def test_the_dearest_card_comes_before_one_that_is_paid_its_minimum() -> None:
     assert told("minimum_only", "dearest_first") == ["dearest_first"]
 
 
+def test_customers_with_insights_of_the_same_kinds_are_told_their_own_in_one_order() -> None:
+    for user in ("mia", "noah"):
+        rows = [
+            {"insight": name, "severity": INSIGHTS[name].severity, "user_id": user}
+            for name in ("savings_milestone", "bill_due_soon", "minimum_only")
+        ]
+        for given in itertools.permutations(rows):
+            assert held(given).told == held(rows).told
+            assert {row["user_id"] for row in held(given).told} == {user}
+        assert len(held(rows).told) > 1
+
+
 def test_no_insight_forbids_what_each_of_its_own_texts_does() -> None:
     for name, kind in INSIGHTS.items():
         assert not set(kind.tags) & set(forbidden_by({"insight": name, "severity": kind.severity}))
