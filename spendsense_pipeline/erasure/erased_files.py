@@ -13,7 +13,7 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,31 +56,23 @@ class _File:
         return named | {name: one for name, one in self.declared.defaults.items() if not _text(named.get(name))}
 
 
-def accounts_of(user_id: str, folders: Iterable[Path]) -> tuple[set[str], bool]:
-    """The accounts that landed files give to a customer, and whether any row of the files is theirs."""
+def accounts_of(user_id: str, folders: Iterable[Path]) -> tuple[set[str], bool, set[str]]:
+    """The accounts that landed files give to a customer, whether any row of the files is theirs, and the accounts that
+    files of accounts, and saved responses, give to somebody else."""
     accounts: set[str] = set()
+    of_others: set[str] = set()
     found = False
     for file in (file for folder in folders for file in _files(folder)[0]):
-        try:
+        with suppress(*NOT_A_TABLE):  # `scrub` names it
             for row in _rows(file):
-                if _text(row.get("user_id")) == user_id:
+                holder = _text(row.get("user_id"))
+                named = {_text(account) for account in row.get("accounts", [row.get("account_id")])}
+                if holder == user_id:
                     found = True
-                    accounts.update(_text(one) for one in row.get("accounts", [row.get("account_id")]))
-        except NOT_A_TABLE:
-            continue  # `scrub` names it
-    return accounts - {""}, found
-
-
-def given_to_others(user_id: str, folders: Iterable[Path]) -> set[str]:
-    """The accounts that landed files of accounts, and saved responses, give to somebody else."""
-    accounts: set[str] = set()
-    for file in (file for folder in folders for file in _files(folder)[0]):
-        if file.table == "accounts" or file.format == "plaid":
-            with suppress(*NOT_A_TABLE):  # `scrub` names it
-                for row in _rows(file):
-                    if _text(row.get("user_id")) not in ("", user_id):
-                        accounts.update(_text(one) for one in row.get("accounts", [row.get("account_id")]))
-    return accounts - {""}
+                    accounts |= named
+                elif holder and (file.table == "accounts" or file.format == "plaid"):
+                    of_others |= named
+    return accounts - {""}, found, of_others - {""}
 
 
 def scrub(folder: Path, erased: Erased, user_id: str | None = None) -> tuple[dict[str, int], list[str]]:
@@ -104,7 +96,8 @@ def scrub(folder: Path, erased: Erased, user_id: str | None = None) -> tuple[dic
                 lighter[file.path] = None if emptied else _written_without(file, erased, user_id)
         except NOT_A_TABLE:
             unreadable.append(file.name)
-    lighter |= _undeclared(folder, files, erased)
+    if beside := _declaration_without(erased, folder, files):
+        lighter[folder / declaration.NAME] = beside
     if lighter:
         landing.note_erasure(folder, lighter)
     for path, beside in lighter.items():
@@ -133,23 +126,23 @@ def _files(folder: Path) -> tuple[list[_File], list[str]]:
     for path in sorted(folder.iterdir()):
         table, dot, suffix = path.name.partition(".")
         if table in PEOPLE and dot + suffix in landing.SUFFIXES and path.is_file() and not path.is_symlink():
-            said = declared.get(table, Declaration(table))
-            files.append(_File(path, path.name, landing.SUFFIXES[dot + suffix], table, said))
+            declaration_of = declared.get(table, Declaration(table))
+            files.append(_File(path, path.name, landing.SUFFIXES[dot + suffix], table, declaration_of))
     return files, unreadable
 
 
-def _undeclared(folder: Path, files: Iterable[_File], erased: Erased) -> dict[Path, Path]:
-    """The declaration without an erased customer or account that stands in for missing ones."""
+def _declaration_without(erased: Erased, folder: Path, files: Iterable[_File]) -> Path | None:
+    """The declaration without an erased customer or account that stands in for missing ones; None: it names none."""
     defaults = {name: value for file in files for name, value in file.declared.defaults.items()}
     keys = [key for key, name in DEFAULTS.items() if name in OWNERS and erased.holds(OWNERS[name], defaults.get(name))]
     if not keys:
-        return {}
+        return None
     path = folder / declaration.NAME
     beside = path.with_name(f".{path.name}.erasing")
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     named = re.compile(rf"""\s*["']?({"|".join(keys)})["']?\s*=""")
     beside.write_text("".join(line for line in lines if not named.match(line)), encoding="utf-8")
-    return {path: beside}
+    return beside
 
 
 def _text(value: Any) -> str:
@@ -162,7 +155,7 @@ def _text(value: Any) -> str:
 def _rows(file: _File) -> Iterator[Row]:
     """The rows of a file, ids at least."""
     if file.format == "parquet":
-        for batch in _batches(pq.ParquetFile(file.path), [file.declared.column_of(name) for name in OWNERS]):
+        for batch in _ids_by_batch(file):
             yield from (file.fields(row) for row in batch.to_pylist())
     else:
         yield from (row for row, _ in _pieces(file) if row is not None)
@@ -172,7 +165,7 @@ def _counted(file: _File, erased: Erased, user_id: str | None) -> Counter[int]:
     """How many rows of a file meet which fate."""
     counted: Counter[int] = Counter()
     if file.format == "parquet":
-        for batch in _batches(pq.ParquetFile(file.path), [file.declared.column_of(name) for name in OWNERS]):
+        for batch in _ids_by_batch(file):
             counted.update(erased.fates(batch, file.table, file.declared).to_pylist())
     else:
         counted.update(_fate(file, row, raw, erased, user_id) for row, raw in _pieces(file))
@@ -248,10 +241,12 @@ def _pieces(file: _File) -> Iterator[tuple[Row | None, str]]:
     with opened(file.path, "rt", encoding=_encoding(file), errors="surrogateescape", newline="") as text:
         if file.format == "plaid":
             yield from _responses(text, file.customer)
-        elif file.format == "csv":
-            yield from ((row and file.fields(row), raw) for row, raw in _csv_pieces(text, file.declared))
         else:
-            yield from ((row and file.fields(row), raw) for row, raw in PIECES[file.format](text))
+            if file.format == "csv":
+                pieces = _csv_pieces(text, file.declared)
+            else:
+                pieces = _json_pieces(text) if file.format == "json" else _jsonl_pieces(text)
+            yield from ((row and file.fields(row), raw) for row, raw in pieces)
 
 
 def _responses(text: IO[str], customer: str | None) -> Iterator[tuple[Row | None, str]]:
@@ -262,14 +257,14 @@ def _responses(text: IO[str], customer: str | None) -> Iterator[tuple[Row | None
         pieces = _json_pieces(io.StringIO(written)) if several else iter([(json.loads(written), written)])
     except ValueError:
         raise NotReadable("no JSON") from None
-    for said, raw in pieces:
-        if not isinstance(said, dict):
+    for saved, raw in pieces:
+        if not isinstance(saved, dict):
             yield None, raw
             continue
-        told = said.get("response", said)
-        accounts = told.get("accounts") if isinstance(told, dict) else None
-        ids = [one.get("account_id") for one in accounts or [] if isinstance(one, dict)]
-        yield {"user_id": _text(said.get("user_id")) or customer, "accounts": ids}, raw
+        response = saved.get("response", saved)
+        accounts = response.get("accounts") if isinstance(response, dict) else None
+        ids = [account.get("account_id") for account in accounts or [] if isinstance(account, dict)]
+        yield {"user_id": _text(saved.get("user_id")) or customer, "accounts": ids}, raw
 
 
 def _json_pieces(text: IO[str]) -> Iterator[tuple[Row | None, str]]:
@@ -322,12 +317,6 @@ def _csv_pieces(text: IO[str], declared: Declaration) -> Iterator[tuple[Row | No
             yield (dict(zip(header, record, strict=True)) if len(record) == len(header) else None), raw
 
 
-PIECES: Mapping[str, Callable[[IO[str]], Iterator[tuple[Row | None, str]]]] = {
-    "json": _json_pieces,
-    "jsonl": _jsonl_pieces,
-}
-
-
 def rewritten(source: Any, out: Any, lighter: Callable[[pa.RecordBatch], pa.RecordBatch]) -> None:
     """Copy a Parquet file (path or open file) into ``out``, each batch of rows as ``lighter`` leaves it."""
     stored = pq.ParquetFile(source)
@@ -336,5 +325,7 @@ def rewritten(source: Any, out: Any, lighter: Callable[[pa.RecordBatch], pa.Reco
             writer.write_batch(lighter(batch))
 
 
-def _batches(stored: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _ids_by_batch(file: _File) -> Iterator[pa.RecordBatch]:
+    stored = pq.ParquetFile(file.path)
+    columns = [file.declared.column_of(name) for name in OWNERS]
     yield from stored.iter_batches(columns=[name for name in columns if name in stored.schema_arrow.names])

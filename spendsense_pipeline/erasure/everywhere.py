@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from spendsense_pipeline import warehouse
 from spendsense_pipeline.erasure import erased_rows
 from spendsense_pipeline.erasure.erased import Erased, holding
-from spendsense_pipeline.erasure.erased_files import accounts_of, given_to_others, scrub
+from spendsense_pipeline.erasure.erased_files import accounts_of, scrub
 from spendsense_pipeline.erasure.erased_tables import Holdings, empty_exports, empty_warehouse
 from spendsense_pipeline.governance import experiment_records
 from spendsense_pipeline.governance.batches import NOTES
@@ -67,9 +67,9 @@ def erase(
     Dagster whose config says one of them. Raises what ``erased_rows.begin`` raises.
     """
     folders = [one for one in places.landing.glob("*") if one.is_dir() and one.name not in (".erased", NOTES)]
-    accounts, landed = accounts_of(user_id, folders)
+    accounts, landed, given_to_others = accounts_of(user_id, folders)
     stored = Holdings.read(places.warehouse, user_id)
-    of_others = stored.of_others | given_to_others(user_id, folders)
+    of_others = stored.of_others | given_to_others
     shared = {holding(user_id, one) for one in stored.delivered & of_others}
     theirs = (accounts | stored.accounts) - of_others
     known = landed or stored.known

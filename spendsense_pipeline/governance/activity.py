@@ -4,7 +4,6 @@ Only reads. What waits is ``queue``; why one text went out is ``why``.
 """
 
 import datetime as dt
-from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import and_, case, func, select
@@ -49,7 +48,6 @@ def decisions_since(session: Session, seq: int, now: dt.datetime) -> list[dict[s
 
 
 def waiting(session: Session, now: dt.datetime) -> int:
-    """How many texts wait."""
     return session.scalar(select(func.count()).where(in_status(now, "pending_approval"))) or 0
 
 
@@ -108,21 +106,16 @@ def history_of(session: Session, user_id: str, now: dt.datetime, *, limit: int =
         .order_by(Recommendation.registered_at.desc(), Recommendation.recommendation_id)
         .limit(limit)
     ).all()
-    said = _feedback_of(session, [row.release_id for row in rows if row.release_id])
-    return [dict(row._mapping) | {"feedback": said.get(row.release_id, {})} for row in rows]
-
-
-def _feedback_of(session: Session, releases: Sequence[str]) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
     counted = (
         select(FeedbackEvent.release_id, FeedbackEvent.kind, func.count())
-        .where(FeedbackEvent.release_id.in_(releases))
+        .where(FeedbackEvent.release_id.in_([row.release_id for row in rows if row.release_id]))
         .group_by(FeedbackEvent.release_id, FeedbackEvent.kind)
         .order_by(FeedbackEvent.kind)
     )
+    of_release: dict[str, dict[str, int]] = {}
     for release_id, kind, number in session.execute(counted):
-        found.setdefault(release_id, {})[kind] = number
-    return found
+        of_release.setdefault(release_id, {})[kind] = number
+    return [dict(row._mapping) | {"feedback": of_release.get(row.release_id, {})} for row in rows]
 
 
 def age_bands(session: Session, now: dt.datetime) -> list[tuple[str, int]]:
@@ -136,28 +129,25 @@ def age_bands(session: Session, now: dt.datetime) -> list[tuple[str, int]]:
 
 def decisions_by_operator(session: Session) -> list[dict[str, Any]]:
     """Decisions of each operator by action, undone ones too: operator_id, approve, override, reject, undo."""
-    counted = select(Decision.operator_id, Decision.action, func.count()).group_by(
-        Decision.operator_id, Decision.action
-    )
-    return _by_action("operator_id", session.execute(counted).all())
+    return _by_action(session, Decision.operator_id)
 
 
 def refused_by_wording(session: Session) -> list[dict[str, Any]]:
     """The wordings that were overridden or rejected most: template_id, approve, override, reject, undo."""
-    counted = (
-        select(Recommendation.template_id, Decision.action, func.count())
-        .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
-        .group_by(Recommendation.template_id, Decision.action)
-    )
-    rows = _by_action("template_id", session.execute(counted).all())
-    refused = [row for row in rows if row["override"] + row["reject"]]
+    refused = [row for row in _by_action(session, Recommendation.template_id) if row["override"] + row["reject"]]
     return sorted(refused, key=lambda row: (-row["override"] - row["reject"], row["template_id"]))[:WORDINGS]
 
 
-def _by_action(key: str, counted: Sequence[Any]) -> list[dict[str, Any]]:
+def _by_action(session: Session, column: Any) -> list[dict[str, Any]]:
+    counted = (
+        select(column, Decision.action, func.count())
+        .select_from(Decision)
+        .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
+        .group_by(column, Decision.action)
+    )
     found: dict[str, dict[str, Any]] = {}
-    for name, action, number in counted:
-        row = found.setdefault(name, {key: name} | dict.fromkeys(("approve", "override", "reject", "undo"), 0))
+    for name, action, number in session.execute(counted):
+        row = found.setdefault(name, {column.key: name} | dict.fromkeys(("approve", "override", "reject", "undo"), 0))
         row[action] = number
     return [found[name] for name in sorted(found)]
 

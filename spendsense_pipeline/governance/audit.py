@@ -123,8 +123,8 @@ def verify(session: Session, known: Sequence[tuple[int, str]] = ()) -> Verificat
 
 def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int, str]]) -> Iterator[dict[str, Any]]:
     heads: dict[int, set[str]] = {}
-    stored = session.execute(select(EvaluationRun.audit_count, EvaluationRun.audit_hash).distinct())
-    for length, hash_then in [*((length, hash_then) for length, hash_then in stored), *known]:
+    stored = session.execute(select(EvaluationRun.audit_count, EvaluationRun.audit_hash).distinct()).tuples()
+    for length, hash_then in [*stored, *known]:
         heads.setdefault(length, set()).add(hash_then)
 
     erased = _erased_links(session)
@@ -155,7 +155,9 @@ def _broken(session: Session, count: int, final: str, known: Sequence[tuple[int,
     for kind, model in MODELS.items():
         # Every link found its own row or was emptied by an erasure, so a row without link is one too many.
         if session.scalar(select(func.count()).select_from(model)) != seen[kind]:
-            row = session.execute(_unrecorded(model)).first()
+            linked = exists().where(AuditEntry.seq == model.seq, AuditEntry.kind == kind)
+            unrecorded = select(model.seq, getattr(model, model.audited.subject)).where(~linked).order_by(model.seq)
+            row = session.execute(unrecorded.limit(1)).first()
             yield _finding(*(row or (None, None)), problem="row_not_recorded", kind=kind)
     for problem, kind_name, subjects in unlike_their_events(session):
         yield from (_finding(None, one, kind=kind_name, problem=problem) for one in subjects)
@@ -249,11 +251,6 @@ def _covered_by(model: type[Chained]) -> AnySelect:
         .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
         .join(RecommendationText, text_is(RecommendationText, Decision, Decision.content_hash))
     )
-
-
-def _unrecorded(model: type[Chained]) -> AnySelect:
-    linked = exists().where(AuditEntry.seq == model.seq, AuditEntry.kind == model.audited.kind)
-    return select(model.seq, getattr(model, model.audited.subject)).where(~linked).order_by(model.seq).limit(1)
 
 
 def _finding(seq: int | None, subject: str | None, *, kind: str | None, problem: str) -> dict[str, Any]:

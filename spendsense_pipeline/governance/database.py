@@ -133,10 +133,9 @@ def open_or_create(url: str, stored: Callable[[], Sequence[str]] = tuple) -> Eng
     One that has tables of another schema is left as it is; ``writing`` and ``reading`` then say what to do.
     """
     file = make_url(url).database
-    on_disk = url.startswith("sqlite") and file and file != ":memory:"
-    if on_disk and not Path(str(file)).exists():  # before a file is left where a name was mistyped
-        _require_no_batches(url, stored())
     if url.startswith("sqlite") and file and file != ":memory:":
+        if not Path(file).exists():  # before a file is left where a name was mistyped
+            _require_no_batches(url, stored())
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     engine = connect(url)
     if current(engine) is None:
@@ -295,7 +294,6 @@ def require_reason(reason: str, missing: str, *others: str) -> None:
 
 
 def add_rows(session: Session, model: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert the rows, if there are any."""
     if rows:
         session.execute(insert(model.__table__), rows)
 
@@ -333,17 +331,15 @@ def _require_schema(connection: Connection, engine: Engine) -> None:
         if "no such table" not in str(error.orig) and getattr(error.orig, "sqlstate", None) != "42P01":
             raise
         found = None
-    if found is None:
-        raise SpendSenseError(
-            f"the governance database {_address(engine)} has no tables yet; run `spendsense db upgrade`",
-            code="database_not_migrated",
+    if found == SCHEMA:
+        return
+    problem = "has no tables yet; run `spendsense db upgrade`"
+    if found is not None:
+        problem = (
+            f"is at schema {found}, this version needs {SCHEMA}; run `spendsense db upgrade` (or, if the database is "
+            "newer, the newer version of SpendSense)"
         )
-    if found != SCHEMA:
-        raise SpendSenseError(
-            f"the governance database {_address(engine)} is at schema {found}, this version needs {SCHEMA}; run "
-            "`spendsense db upgrade` (or, if the database is newer, the newer version of SpendSense)",
-            code="database_not_migrated",
-        )
+    raise SpendSenseError(f"the governance database {_address(engine)} {problem}", code="database_not_migrated")
 
 
 def _address(engine: Engine) -> str:

@@ -9,12 +9,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit
-from spendsense_pipeline.governance.database import fields, is_name, quoted, storable
+from spendsense_pipeline.governance.database import fields, is_name, quoted
 from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.models import (
     AuditEntry,
@@ -46,8 +46,8 @@ def record_evaluation(
     return {"count": count, "hash": head}
 
 
-def describe_evaluation(session: Session, run_id: str, name: str | None, details: Mapping[str, Any]) -> str:
-    """Keep ``details`` beside the metrics of a run, and the name that its caller gave it; returns the evaluation's id.
+def describe_evaluation(session: Session, run_id: str, name: str | None, details: Mapping[str, Any]) -> None:
+    """Keep ``details`` beside the metrics of a run, and the name that its caller gave it.
 
     Raises ``name_taken`` where an evaluation has this name already.
     """
@@ -58,23 +58,14 @@ def describe_evaluation(session: Session, run_id: str, name: str | None, details
     ).one()
     row.name = name
     row.details = json.dumps(details, ensure_ascii=False, sort_keys=True)
-    return row.evaluation_id
 
 
 def require_new_name(session: Session, name: str) -> None:
     """Raise ``name_taken`` where an evaluation has this name, and ``invalid_name`` where none can."""
     if not is_name(name):
         raise SpendSenseError(f"{quoted(name)} cannot be the name of an evaluation", code="invalid_name")
-    if evaluation_named(session, name) is not None:
+    if session.scalar(select(exists().where(or_(EvaluationRun.run_id == name, EvaluationRun.name == name)))):
         raise SpendSenseError(f"there is an evaluation {quoted(name)} already; choose another id", code="name_taken")
-
-
-def evaluation_named(session: Session, name: str) -> str | None:
-    """The id of the evaluation of this name, or of the run of this id."""
-    if not storable(name):
-        return None
-    named = or_(EvaluationRun.run_id == name, EvaluationRun.name == name)
-    return session.scalar(select(EvaluationRun.evaluation_id).where(named).limit(1))
 
 
 def evaluations(session: Session, *, limit: int) -> dict[str, Any]:

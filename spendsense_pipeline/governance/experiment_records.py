@@ -96,7 +96,12 @@ def assign(
         ended = session.get(ExperimentEnd, plan.name) is not None
         if ended or (known and now >= known.registered_at + dt.timedelta(days=plan.enrolment_days)):
             return 0
-        new = {user: stratum for user, stratum in strata.items() if user not in _busy(session, plan, now)}
+        # Who has an arm here already, or is in a running experiment about the same texts.
+        same = or_(Experiment.insight.is_(None), Experiment.insight == plan.insight) if plan.insight else true()
+        elsewhere = or_(Experiment.name == plan.name, and_(_runs(now), same))
+        query = select(Assignment.user_id).join(Experiment, Experiment.name == Assignment.experiment)
+        busy = set(session.scalars(query.where(elsewhere)))
+        new = {user: stratum for user, stratum in strata.items() if user not in busy}
         if not new:
             return 0
         if known is None:
@@ -120,14 +125,6 @@ def assign(
         audit.record(session, Assignment, rows, now)
         mark_ghosts(session, now)
     return len(rows)
-
-
-def _busy(session: Session, plan: Plan, now: dt.datetime) -> set[str]:
-    """Customers who have their arm here, or are in a running experiment about the same texts."""
-    same = or_(Experiment.insight.is_(None), Experiment.insight == plan.insight) if plan.insight else true()
-    other = and_(_runs(now), same)
-    query = select(Assignment.user_id).join(Experiment, Experiment.name == Assignment.experiment)
-    return set(session.scalars(query.where(or_(Experiment.name == plan.name, other))))
 
 
 def _runs(now: dt.datetime) -> ColumnElement[bool]:

@@ -45,7 +45,7 @@ def record(
     duplicate = 0
     for event in events:
         if not _is_event(event, now):
-            refused.append(_refusal(event, "invalid_event"))
+            refused.append(refusal(event, "invalid_event"))
             continue
         row: dict[str, Any] = {name: event.get(name) for name in ("event_id", "release_id", "kind", "note")}
         row |= {"source": source, "occurred_at": event.get("occurred_at") or now, "received_at": now}
@@ -53,7 +53,7 @@ def record(
         if before is not row and _same_event(before, row):
             duplicate += 1
         elif before is not row:
-            refused.append(_refusal(event, "conflicting_event"))
+            refused.append(refusal(event, "conflicting_event"))
     # Only what holds a wording concerns the gate, and has to wait for its turn in the one order of writes.
     way_in = writing if any(row["kind"] in HOLDING for row in valid.values()) else adding
     with way_in(engine) as session:
@@ -62,7 +62,7 @@ def record(
         for event_id, row in list(valid.items()):
             release = releases.get(row["release_id"])
             if release is None or user_id not in (None, release.user_id):
-                refused.append(_refusal(row, "unknown_release"))
+                refused.append(refusal(row, "unknown_release"))
                 del valid[event_id]
             else:
                 row["user_id"] = release.user_id
@@ -73,7 +73,7 @@ def record(
             if event_id in new:
                 continue
             if event_id in there and not _same_event(there[event_id]._mapping, row):
-                refused.append(_refusal(row, "conflicting_event"))
+                refused.append(refusal(row, "conflicting_event"))
             else:
                 duplicate += 1
         held = []
@@ -150,7 +150,8 @@ MESSAGES: Final = {
 }
 
 
-def _refusal(event: Mapping[str, Any], code: str) -> dict[str, str]:
+def refusal(event: Mapping[str, Any], code: str) -> dict[str, str]:
+    """A refused event as its sender hears of it."""
     return {"event_id": str(event.get("event_id"))[:400], "code": code, "message": MESSAGES[code]}
 
 

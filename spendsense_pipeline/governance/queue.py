@@ -200,7 +200,10 @@ def full(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str
         "slots": json.loads(text.slots),
         "reasons": json.loads(text.reasons),
         "original": None if original is text else text_row(original),
-        "decisions": [decision_row(decision) for decision in decisions],
+        "decisions": [
+            fields(decision, "decision_id action operator_id content_hash reason made run_id decided_at")
+            for decision in decisions
+        ],
         "consent": {
             **fields(period, "consent_id scope granted_at opened_at closed_at"),
             "granted_at": period.renewed_at or period.granted_at,
@@ -212,11 +215,6 @@ def text_row(text: RecommendationText) -> dict[str, Any]:
     """A stored text as people read it; ``author`` None is the pipeline."""
     row = fields(text, "content_hash title content rationale findings author written_at")
     return row | {"findings": json.loads(text.findings)}
-
-
-def decision_row(decision: Decision) -> dict[str, Any]:
-    """A decision as people read it."""
-    return fields(decision, "decision_id action operator_id content_hash reason made run_id decided_at")
 
 
 def _queue_rows(now: dt.datetime) -> AnySelect:

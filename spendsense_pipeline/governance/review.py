@@ -106,18 +106,16 @@ def advice(
     >>> advice("changed", "rec_1")
     'its text is another one now; look again with `spendsense show rec_1`'
     """
-    if findings:
-        return "; ".join(finding_line(one) for one in findings)
+    lines = []
+    for one in findings:  # tone, critical: urges: 'act now' (content: "Act now.")
+        line = f"{one['check']}, {one['severity']}: {one['message']}"
+        lines.append(f'{line} ({one["where"]}: "{one["sentence"]}")' if one.get("where") else line)
+    if lines:
+        return "; ".join(lines)
     if refused not in set(Refusal):
         return ""
     said = ADVICE[refused].get("at_the_desk") if at_the_desk else None
     return said or Refusal(refused).advice.replace("REC", recommendation_id)
-
-
-def finding_line(finding: Mapping[str, Any]) -> str:
-    """A finding as a person reads it: `tone, critical: urges: 'act now' (content: "Act now.")`."""
-    line = f"{finding['check']}, {finding['severity']}: {finding['message']}"
-    return f'{line} ({finding["where"]}: "{finding["sentence"]}")' if finding.get("where") else line
 
 
 @dataclass(frozen=True)

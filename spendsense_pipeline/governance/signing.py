@@ -5,17 +5,16 @@ Whoever can rewrite database, reports and exports cannot sign for the rewritten 
 
 import base64
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spendsense_pipeline.errors import SpendSenseError
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
 def sign(count: int, head: str, key: Path) -> str:
     """The signature of a head in Base64. Raises ``invalid_key``."""
-    return base64.b64encode(private_key(key).sign(_message(count, head))).decode()
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return base64.b64encode(_loaded(key, Ed25519PrivateKey).sign(_message(count, head))).decode()
 
 
 def is_signed(count: int, head: str, signature: str, key: Path) -> bool:
@@ -36,16 +35,8 @@ def _message(count: int, head: str) -> bytes:
     return f"spendsense audit head {count}:{head}".encode()
 
 
-def private_key(file: Path) -> "Ed25519PrivateKey":
-    """The key of a PEM file without password, as `openssl genpkey -algorithm ed25519` writes it."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    key: Ed25519PrivateKey = _loaded(file, Ed25519PrivateKey)
-    return key
-
-
 def _loaded(file: Path, *kinds: type[Any]) -> Any:
-    """The key of a PEM file, of one of these kinds."""
+    """The key of a PEM file without password, as `openssl genpkey -algorithm ed25519` writes it, of these kinds."""
     from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
     try:

@@ -138,7 +138,11 @@ def approve_template(
             rules = Rules(now, None, four_eyes, "template", run_id, sample_opened=opened is not None, known_by=known_by)
             decided = decide_within(session, asked, rules)
             if approved := sum(row["ok"] for row in decided):
-                _record_decision(session, wording, operator_id, opened, approved, now, run_id)
+                of_wording = has_wording(wording, TemplateDecision)
+                before = session.scalar(select(func.max(TemplateDecision.ordinal)).where(of_wording))
+                about = {**wording._asdict(), "ordinal": (before or 0) + 1, "sample_id": opened, "run_id": run_id}
+                decision = {"operator_id": operator_id, "approved": approved, "decided_at": now}
+                audit.record_one(session, TemplateDecision, now, **about, **decision)
         results += decided
         left += [
             {"recommendation_id": one.recommendation_id, "reason": "findings" if one.severity else "overridden"}
@@ -166,21 +170,6 @@ def sample(session: Session, wording: Wording, operator_id: str) -> str | None:
         )
         .order_by(Viewing.viewed_at.desc(), Viewing.recommendation_id)
     ).first()
-
-
-def _record_decision(
-    session: Session,
-    wording: Wording,
-    operator_id: str,
-    sample: str | None,
-    approved: int,
-    now: dt.datetime,
-    run_id: str | None,
-) -> None:
-    before = session.scalar(select(func.max(TemplateDecision.ordinal)).where(has_wording(wording, TemplateDecision)))
-    about = {**wording._asdict(), "ordinal": (before or 0) + 1, "decided_at": now}
-    said = {"operator_id": operator_id, "sample_id": sample, "approved": approved, "run_id": run_id}
-    audit.record_one(session, TemplateDecision, now, **about, **said)
 
 
 def _waiting(session: Session, now: dt.datetime, *which: ColumnElement[bool]) -> dict[Wording, dict[str, Any]]:

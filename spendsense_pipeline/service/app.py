@@ -29,7 +29,7 @@ from spendsense_pipeline.service import (
 from spendsense_pipeline.service.callers import NotLoggedIn
 from spendsense_pipeline.service.guard import LARGEST_BODY, Guard, Metrics
 from spendsense_pipeline.service.rendering import STATIC, page
-from spendsense_pipeline.service.state import Service, answer, spelled
+from spendsense_pipeline.service.state import Service, answer, spelled, wants_page
 
 STATUS: Final = {
     "invalid_credentials": 401,
@@ -78,20 +78,17 @@ def create_app(service: Service) -> FastAPI:
     return app
 
 
-def status_of(code: str) -> int:
-    """The HTTP status of an error's code."""
-    if code in STATUS:
-        return STATUS[code]
-    return 404 if code.startswith("unknown_") else 422 if code.startswith("invalid_") else 409
-
-
 def _refused(request: Request, error: Any) -> Response:
     """A refusal of ours, or one of HTTP's, as a page or for programs."""
-    ours = isinstance(error, SpendSenseError)
-    status, detail = (status_of(error.code), str(error)) if ours else (error.status_code, str(error.detail))
+    if not isinstance(error, SpendSenseError):
+        shown, status = {"detail": str(error.detail)}, error.status_code
+    else:
+        code = error.code
+        otherwise = 404 if code.startswith("unknown_") else 422 if code.startswith("invalid_") else 409
+        shown, status = {"detail": str(error), "code": code}, STATUS.get(code, otherwise)
     if wants_page(request):
-        return page(request, "error.html", status=status, detail=detail)
-    return answer({"detail": detail, **({"code": error.code} if ours else {})}, status, getattr(error, "headers", None))
+        return page(request, "error.html", status=status, detail=shown["detail"])
+    return answer(shown, status, getattr(error, "headers", None))
 
 
 def _invalid_request(_request: Request, error: Any) -> Response:
@@ -106,8 +103,3 @@ def _to_login(request: Request, _error: Exception) -> Response:
     if wants_page(request):
         return RedirectResponse(f"/login?{urlencode({'next': quote(request.scope['path'])})}", 303)
     return answer({"detail": "log in first", "code": "not_logged_in"}, 401)
-
-
-def wants_page(request: Request) -> bool:
-    """Whether a browser asks for a page to show."""
-    return "text/html" in request.headers.get("accept", "")

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
 
 from spendsense_pipeline.durations import SESSION
 from spendsense_pipeline.governance import credentials
@@ -56,10 +57,6 @@ class Caller:
     user_id: str | None = None
     csrf: str = ""
 
-    def may(self, permission: str) -> bool:
-        """Whether they have this permission."""
-        return permission in self.permissions
-
     def decides_as(self, typed: str | None) -> str:
         """The operator that a decision is recorded under. A typed name that is somebody else's is refused."""
         if self.operator_id is None:
@@ -89,7 +86,7 @@ def allow(*permissions: str) -> Rule:
     """The rule of a route for programs and people: any of the permissions will do."""
 
     def rule(request: Request) -> Caller:
-        caller = _caller(request)
+        caller = _bearer(request) if "authorization" in request.headers else _session(request) or _owner(request)
         if caller is None:
             raise HTTPException(
                 401, "log in, or send a token: Authorization: Bearer sps_…", {"WWW-Authenticate": "Bearer"}
@@ -109,7 +106,7 @@ def person(permission: str) -> Rule:
         caller = _session(request)
         if caller is None:
             raise NotLoggedIn
-        if not caller.may(permission):
+        if permission not in caller.permissions:
             raise HTTPException(403, f"your role, {caller.role}, does not include this")
         return caller
 
@@ -125,24 +122,21 @@ def public(request: Request) -> None:
 public.permissions = ("public",)  # type: ignore[attr-defined] # as above
 
 
-def _caller(request: Request) -> Caller | None:
-    given = request.headers.get("authorization")
-    if given is not None:
-        return _bearer(request, given)
-    return _session(request) or _owner(request)
-
-
-def _bearer(request: Request, given: str) -> Caller | None:
-    service = of(request)
-    kind, _, secret = given.partition(" ")
+def _bearer(request: Request) -> Caller | None:
+    service, now = of(request), of(request).now()
+    kind, _, secret = request.headers["authorization"].partition(" ")
     if kind.lower() != "bearer" or not secret.startswith(credentials.PREFIX) or len(secret) > 200:
         return None
     with reading(service.engine) as session:
-        token = credentials.bearer(session, secret, service.now())
+        token = credentials.bearer(session, secret, now)
         if token is None:
             return None
         operator = credentials.person(session, token.operator_id) if token.operator_id is not None else None
-    _note_use(service, token.token_id)
+    used_before = service.tokens_used.get(token.token_id)
+    if used_before is None or now - used_before >= USED_EVERY:
+        service.tokens_used[token.token_id] = now
+        with writing(service.engine) as session:
+            credentials.used(session, token.token_id, now)
     permissions = frozenset(token.scopes)
     if token.user_id is not None:  # whatever else it was given before such tokens were refused
         return Caller("token", permissions & frozenset(credentials.OF_ONE_CUSTOMER), user_id=token.user_id)
@@ -152,14 +146,6 @@ def _bearer(request: Request, given: str) -> Caller | None:
         return None
     permissions |= ROLE_PERMISSIONS[operator.role] & {"read", "decide"}
     return Caller("token", permissions, operator.operator_id, operator.role, operator.scopes)
-
-
-def _note_use(service: Service, token_id: str) -> None:
-    noted, now = service.tokens_used, service.now()
-    if token_id not in noted or now - noted[token_id] >= USED_EVERY:
-        noted[token_id] = now
-        with writing(service.engine) as session:
-            credentials.used(session, token_id, now)
 
 
 def logged_in(service: Service, kept: str | None) -> credentials.Person | None:
@@ -235,10 +221,12 @@ def _require_own_origin(request: Request, service: Service) -> None:
         raise HTTPException(403, "another site made this request")
 
 
-def begin_session(service: Service, operator: credentials.Person, response: Response) -> None:
-    """Give the browser a session of this person."""
+def begin_session(service: Service, operator: credentials.Person, goes_to: str = "/desk") -> Response:
+    """Give the browser a session of this person, and send it on."""
     payload = {"operator": operator.operator_id, "at": service.now().timestamp(), "id": secrets.token_hex(8)}
+    response = RedirectResponse(goes_to, 303)
     keep(response, service, COOKIE, service.sign("session", payload), SESSION)
+    return response
 
 
 def keep(

@@ -61,6 +61,8 @@ def customer(request: Request, caller: Reader, user_id: str) -> Response:
     customer = profiles.Customer(service.settings.warehouse_root, user_id, house=service.settings.payees)
     known, ahead = customer.profile(service.live_scopes(user_id)), customer.calendar()
     windows = customer.signals()["windows"]
+    stale_days = service.settings.stale_days
+    not_drafted_for = not_drafted(customer.features(), stale_days).any()
     return page(
         request,
         "customer.html",
@@ -68,7 +70,9 @@ def customer(request: Request, caller: Reader, user_id: str) -> Response:
         user_id=user_id,
         as_of=known["as_of"],
         consents=known["consent"],
-        not_drafted=_why_not_drafted(customer, service.settings.stale_days),
+        not_drafted=[
+            words.format(stale_days=stale_days) for reason, words in REASONS.items() if not_drafted_for[reason]
+        ],
         personas=[
             one
             | {
@@ -88,12 +92,6 @@ def customer(request: Request, caller: Reader, user_id: str) -> Response:
         periods=service.periods(user_id)[user_id],
         events=events,
     )
-
-
-def _why_not_drafted(customer: profiles.Customer, stale_days: int) -> list[str]:
-    """Why nothing is drafted for the customer, in words; empty where drafts are made."""
-    flags = not_drafted(customer.features(), stale_days).any()
-    return [words.format(stale_days=stale_days) for reason, words in REASONS.items() if flags[reason]]
 
 
 def _signals_by_family(windows: dict[str, Any]) -> list[tuple[str, list[tuple[str, list[str]]]]]:

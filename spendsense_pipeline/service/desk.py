@@ -25,7 +25,7 @@ from spendsense_pipeline.personas.rules import BY_PRIORITY
 from spendsense_pipeline.service import pane
 from spendsense_pipeline.service.callers import Caller, person
 from spendsense_pipeline.service.rendering import page
-from spendsense_pipeline.service.state import Here, Offset, Place, answer, of
+from spendsense_pipeline.service.state import Here, Offset, Place, answer, of, wants_page
 
 router = APIRouter(include_in_schema=False)
 Reader = Annotated[Caller, Depends(person("read"))]
@@ -41,8 +41,6 @@ REASONS: Final = ("wrong figures", "tone", "not for this customer", "outdated", 
 
 
 class DecisionAsked(BaseModel):
-    """One decision of the page."""
-
     action: Literal["approve", "reject", "override", "undo"]
     recommendation_id: str = Field(max_length=400)
     content_hash: str | None = Field(default=None, max_length=64)
@@ -52,8 +50,6 @@ class DecisionAsked(BaseModel):
 
 
 class Words(BaseModel):
-    """Words that somebody is typing."""
-
     recommendation_id: str = Field(max_length=400)
     title: str = Field(max_length=LONGEST["title"])
     content: str = Field(max_length=LONGEST["content"])
@@ -124,7 +120,7 @@ def queue_page(
 @router.get("/desk/item/{recommendation_id}")
 def read_item(request: Request, caller: Reader, recommendation_id: str, prefetch: bool = False) -> Response:
     """One text in full. That it was opened is remembered, except where the page only fetches ahead of its reader."""
-    if "text/html" in request.headers.get("accept", ""):
+    if wants_page(request):
         return RedirectResponse(f"/desk?{urlencode({'item': recommendation_id})}", 303)
     service = of(request)
     now = service.now()
@@ -133,8 +129,8 @@ def read_item(request: Request, caller: Reader, recommendation_id: str, prefetch
         shown = queue.show(service.engine, recommendation_id, now, operator_id=str(caller.operator_id))
     with reading(service.engine) as session:
         found = pane.item(session, shown or queue.full(session, recommendation_id, now), now)
-        looking = _others(activity.looking(session, now, recommendation_id), caller)
-    return answer(found | {"looking": looking})
+        looking = activity.looking(session, now, recommendation_id).get(recommendation_id, [])
+    return answer(found | {"looking": _others(looking, caller)})
 
 
 @router.post("/desk/item/{recommendation_id}/opened")
@@ -143,12 +139,12 @@ def open_item(service: Here, caller: Reader, recommendation_id: str) -> Response
     now = service.now()
     shown = queue.show(service.engine, recommendation_id, now, operator_id=str(caller.operator_id))
     with reading(service.engine) as session:
-        looking = _others(activity.looking(session, now, recommendation_id), caller)
-    return answer({name: shown[name] for name in ("content_hash", "status")} | {"looking": looking})
+        looking = activity.looking(session, now, recommendation_id).get(recommendation_id, [])
+    return answer({name: shown[name] for name in ("content_hash", "status")} | {"looking": _others(looking, caller)})
 
 
-def _others(looking: Mapping[str, Sequence[str]], caller: Caller) -> list[str]:
-    return [name for names in looking.values() for name in names if name != caller.operator_id]
+def _others(looking: Sequence[str], caller: Caller) -> list[str]:
+    return [operator_id for operator_id in looking if operator_id != caller.operator_id]
 
 
 @router.post("/desk/decide")
@@ -157,20 +153,17 @@ def decide(
 ) -> Response:
     """Decide as whoever is logged in: {results: [{recommendation_id, ok, status, refused, advice, findings?}]}."""
     operator_id = caller.decides_as(None)
-    for one in asked:
-        if one.action == "reject":
-            _require_reason(one.reason)
-    requests = [review.Request(operator_id=operator_id, **one.model_dump()) for one in asked]
+    for decision in asked:
+        chosen, _, words = (decision.reason or "").partition(": ")
+        given = chosen in REASONS and (chosen == "other") == bool(words.strip())
+        if decision.action == "reject" and not given:
+            raise SpendSenseError(
+                f"a rejection's reason is one of: {', '.join(REASONS[:-1])}, or `other: ` and words",
+                code="invalid_reason",
+            )
+    requests = [review.Request(operator_id=operator_id, **decision.model_dump()) for decision in asked]
     results = service.decide(caller.known_by, requests)
     return answer({"results": [row | {"advice": _advice(row)} for row in results]})
-
-
-def _require_reason(reason: str | None) -> None:
-    chosen, _, words = (reason or "").partition(": ")
-    if chosen not in REASONS or (chosen == "other") != bool(words.strip()):
-        raise SpendSenseError(
-            f"a rejection's reason is one of: {', '.join(REASONS[:-1])}, or `other: ` and words", code="invalid_reason"
-        )
 
 
 def _advice(row: Mapping[str, Any]) -> str:
@@ -195,15 +188,8 @@ def changes(service: Here, caller: Reader, since: Place) -> Response:
         seq = found[-1]["seq"] if full else audit.head(session)[0]
         waiting = activity.waiting(session, now)
         looking = activity.looking(session, now)
-    others = {name: [one for one in who if one != caller.operator_id] for name, who in looking.items()}
-    return answer(
-        {
-            "seq": seq,
-            "changes": found,
-            "waiting": waiting,
-            "looking": {name: who for name, who in others.items() if who},
-        }
-    )
+    others = {name: who for name in looking if (who := _others(looking[name], caller))}
+    return answer({"seq": seq, "changes": found, "waiting": waiting, "looking": others})
 
 
 @router.get("/desk/wordings")

@@ -12,7 +12,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from spendsense_pipeline.service.state import as_json
+from spendsense_pipeline.service.state import answer
 
 LOG: Final = logging.getLogger("spendsense.service")
 LARGEST_BODY: Final = 2 * 2**20
@@ -100,8 +100,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = message.get("headers", [])
-                said = {name.lower() for name, _ in own}  # a route's own word counts
-                message["headers"] = [*own, *(one for one in self._headers(scope) if one[0] not in said)]
+                named = {name.lower() for name, _ in own}  # a route's own headers stand
+                message["headers"] = [*own, *(header for header in self._headers(scope) if header[0] not in named)]
             await send(message)
 
         address = scope["client"][0] if scope.get("client") else ""
@@ -112,7 +112,9 @@ class Guard:
             try:
                 await self.app(scope, receive, with_headers)
             except Exception as error:  # noqa: BLE001 - the last door: it is logged, and the caller gets an answer
-                _log_defect(scope, error)
+                # Where it went wrong; not the error's own words, in which a customer or a token may stand.
+                frames = "".join(traceback.format_tb(error.__traceback__))
+                LOG.error("%s %s: %s\n%s", scope["method"], _route(scope), type(error).__name__, frames)
                 if not status:
                     await _answer(with_headers, 500, "an error of ours; it is in the log", "internal")
         if token and status == 401:
@@ -130,10 +132,10 @@ class Guard:
     def _headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         ancestors = self.ancestors if scope["path"].startswith("/me") else "'none'"
         policy = CONTENT_SECURITY.format(ancestors=ancestors)
-        said = HEADERS | {"content-security-policy": policy}
+        headers = HEADERS | {"content-security-policy": policy}
         if not scope["path"].startswith("/static/"):  # all else may be about a customer
-            said["cache-control"] = "no-store"
-        return [(name.encode(), value.encode()) for name, value in said.items()]
+            headers["cache-control"] = "no-store"
+        return [(name.encode(), value.encode()) for name, value in headers.items()]
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route, method = _route(scope), scope["method"] if scope["method"] in METHODS else "other"
@@ -146,16 +148,7 @@ def _route(scope: Scope) -> str:
     return getattr(scope.get("route"), "path", "none")
 
 
-def _log_defect(scope: Scope, error: Exception) -> None:
-    """Where it went wrong; not the error's own words, in which a customer or a token may stand."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    LOG.error("%s %s: %s\n%s", scope["method"], _route(scope), type(error).__name__, frames)
-
-
 async def _answer(send: Send, status: int, detail: str, code: str) -> None:
-    body = as_json({"detail": detail, "code": code}).encode()
-    named = {"content-type": "application/json", "content-length": str(len(body))}
-    named |= {"retry-after": "1"} if status == 429 else {}
-    raw = [(name.encode(), value.encode()) for name, value in named.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+    response = answer({"detail": detail, "code": code}, status, {"retry-after": "1"} if status == 429 else None)
+    await send({"type": "http.response.start", "status": status, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": response.body})

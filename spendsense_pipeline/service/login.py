@@ -18,7 +18,7 @@ from spendsense_pipeline.governance import credentials
 from spendsense_pipeline.governance.database import writing
 from spendsense_pipeline.service.callers import COOKIE, Caller, begin_session, keep, person, public
 from spendsense_pipeline.service.rendering import page
-from spendsense_pipeline.service.state import Here, Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer, base_address, of, wants_page
 from spendsense_pipeline.settings import is_safe_address
 
 router = APIRouter(include_in_schema=False)
@@ -44,7 +44,7 @@ def login_link(service: Service, operator_id: str, address: str) -> str:
 @router.get("/", dependencies=[Depends(public)])
 def home(request: Request) -> Response:
     """A browser goes to the desk; a program gets a word."""
-    if "text/html" in request.headers.get("accept", ""):
+    if wants_page(request):
         return RedirectResponse("/desk", 303)
     return answer({"message": "SpendSense", "docs": "/docs"})
 
@@ -91,9 +91,7 @@ def log_in(
         who = credentials.log_in(service.engine, operator_id.strip(), password, service.now())
     except credentials.AccessRefused as refused:
         return _form(request, next, str(refused), 429 if refused.code == "locked" else 401)
-    response = RedirectResponse(_own_path(next), 303)
-    begin_session(service, who, response)
-    return response
+    return begin_session(service, who, _own_path(next))
 
 
 @router.get("/login/link", dependencies=[Depends(public)])
@@ -108,9 +106,7 @@ def from_link(service: Here, token: str) -> Response:
         )
     except credentials.AccessRefused as refused:
         raise HTTPException(403, str(refused)) from None
-    response = RedirectResponse("/desk", 303)
-    begin_session(service, who, response)
-    return response
+    return begin_session(service, who)
 
 
 @router.post("/logout")
@@ -130,7 +126,7 @@ async def to_issuer(request: Request) -> Response:
     request.scope["session"] = kept = dict[str, Any]()  # where Authlib puts state, nonce and the verifier of the code
     try:
         client = await _issuer(service)
-        response: Response = await client.authorize_redirect(request, _callback(request))
+        response: Response = await client.authorize_redirect(request, f"{base_address(request)}/login/callback")
     except (httpx2.HTTPError, httpx2.InvalidURL, OAuthError, ValueError) as error:
         raise _unreachable(error) from None
     keep(response, service, ISSUER_COOKIE, service.sign("issuer", kept), AT_ISSUER, path="/login")
@@ -172,9 +168,8 @@ async def from_issuer(request: Request) -> Response:
         who = await asyncio.to_thread(admitted)
     except credentials.AccessRefused as refused:
         raise HTTPException(403, str(refused)) from None
-    response = RedirectResponse("/desk", 303)
+    response = begin_session(service, who)
     response.delete_cookie(ISSUER_COOKIE, path="/login")
-    begin_session(service, who, response)
     return response
 
 
@@ -206,11 +201,6 @@ async def _issuer(service: Service) -> Any:
 def _unreachable(error: Exception) -> HTTPException:
     LOG.warning("identity provider: %s", error)
     return HTTPException(502, "the identity provider cannot be asked at the moment; the log says why")
-
-
-def _callback(request: Request) -> str:
-    base = of(request).settings.public_url or str(request.base_url)
-    return base.rstrip("/") + "/login/callback"
 
 
 def _own_path(path: str) -> str:

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import FileResponse
-from sqlalchemy.orm import Session
 
 from spendsense_pipeline import profiles, warehouse
 from spendsense_pipeline.evaluation.report import ONE_A_DAY, SMALLEST_GROUP, agreed_to, fairness_tables, overall
@@ -38,8 +37,23 @@ def overview(request: Request, caller: Annotated[Caller, Depends(person("read"))
     service = of(request)
     consents = service.live_scopes()
     agreed = ({user for user, scopes in consents.items() if scopes[scope]} for scope in SCOPES)
+    now = service.now()
     with reading(service.engine) as session:
-        governed = _governed(session, service.now())
+        counts = queue.counts(session, now)
+        latency = {
+            name: None if ms is None else f"{ms:,.0f} ms" for name, ms in evaluation_records.latency(session).items()
+        }
+        governed: dict[str, Any] = {
+            "statuses": charts.bars({words(name): n for name, n in counts["recommendations"].items()}),
+            "waiting": counts["recommendations"]["pending_approval"],
+            "releases": counts["releases"],
+            "latency": latency,
+            "ages": charts.bars(activity.age_bands(session, now)),
+            "operators": activity.decisions_by_operator(session),
+            "wordings": activity.refused_by_wording(session),
+            "ends": charts.bars([(words(cause), n) for cause, n in Counter(endings.causes(session)).most_common()]),
+            "feedback": charts.bars({words(kind): n for kind, n in activity.feedback(session).items()}),
+        }
     return page(
         request,
         "overview.html",
@@ -59,23 +73,6 @@ def page_of_day(request: Request, day: dt.date, _caller: Annotated[Caller, Depen
     if not page_file.is_file():
         raise HTTPException(404, f"no run wrote a page for {day}")
     return FileResponse(page_file, media_type="text/html", headers={"content-security-policy": PAGE_OF_DAY})
-
-
-def _governed(session: Session, now: dt.datetime) -> dict[str, Any]:
-    counts = queue.counts(session, now)
-    return {
-        "statuses": charts.bars({words(name): n for name, n in counts["recommendations"].items()}),
-        "waiting": counts["recommendations"]["pending_approval"],
-        "releases": counts["releases"],
-        "latency": {
-            name: None if ms is None else f"{ms:,.0f} ms" for name, ms in evaluation_records.latency(session).items()
-        },
-        "ages": charts.bars(activity.age_bands(session, now)),
-        "operators": activity.decisions_by_operator(session),
-        "wordings": activity.refused_by_wording(session),
-        "ends": charts.bars([(words(cause), n) for cause, n in Counter(endings.causes(session)).most_common()]),
-        "feedback": charts.bars({words(kind): n for kind, n in activity.feedback(session).items()}),
-    }
 
 
 def _figures_of_day(root: str, consents: profiles.Consents) -> dict[str, Any] | None:

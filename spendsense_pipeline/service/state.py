@@ -154,6 +154,16 @@ def of(request: Request) -> Service:
     return service
 
 
+def base_address(request: Request) -> str:
+    """Under which address browsers reach the service, without a final slash."""
+    return (of(request).settings.public_url or str(request.base_url)).rstrip("/")
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser asks for a page to show."""
+    return "text/html" in request.headers.get("accept", "")
+
+
 async def _here(request: Request) -> Service:
     return of(request)
 
@@ -170,7 +180,6 @@ def answer(payload: Any, status: int = 200, headers: dict[str, str] | None = Non
 
 
 def as_json(payload: Any) -> str:
-    """The payload as JSON text."""
     try:
         return _ENCODER.encode(payload)
     except ValueError:  # a number that JSON cannot hold: rare enough to look for it only now
@@ -204,9 +213,14 @@ def _finite(value: Any) -> Any:
     return value
 
 
+def utc_text(moment: dt.datetime) -> str:
+    """`2026-11-24T09:05:00Z`"""
+    return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
 def _plain(value: object) -> Any:
     if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+        return utc_text(value)
     if isinstance(value, dt.date):
         return value.isoformat()
     if isinstance(value, set | frozenset):

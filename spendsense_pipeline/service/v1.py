@@ -19,7 +19,7 @@ from spendsense_pipeline.governance.models import SCOPES
 from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.pane import meaning_of
 from spendsense_pipeline.service.products import products
-from spendsense_pipeline.service.state import Here, Moment, Offset, Service, answer, of
+from spendsense_pipeline.service.state import Here, Moment, Offset, Service, answer, base_address, of
 
 router = APIRouter(prefix="/v1", tags=["apps"])
 PAGE: Final = 200
@@ -35,7 +35,7 @@ OF_PRODUCT: Final = {
     "disclosure": "product_disclosure",
 }
 """What an offer says of its product, and the slot that it is shown in."""
-_LINK: Final = re.compile(r"https://[^\s<>\"']+[^\s<>\"'.,;:!?)]")
+_LINK: Final = re.compile(r"(https://[^\s<>\"']+[^\s<>\"'.,;:!?)])")
 
 
 @router.get("/customers/{user_id}/feed")
@@ -110,15 +110,9 @@ def as_html(text: str) -> str:
 
 
 def _linked(text: str) -> str:
-    pieces, end = [], 0
-    for found in _LINK.finditer(text):
-        address = html.escape(found[0])
-        pieces += [
-            html.escape(text[end : found.start()]),
-            f'<a href="{address}" rel="noopener noreferrer">{address}</a>',
-        ]
-        end = found.end()
-    return "".join([*pieces, html.escape(text[end:])]).replace("\n", "<br>")
+    pieces = [html.escape(part) for part in _LINK.split(text)]  # every other one is an address
+    pieces[1::2] = [f'<a href="{address}" rel="noopener noreferrer">{address}</a>' for address in pieces[1::2]]
+    return "".join(pieces).replace("\n", "<br>")
 
 
 class ConsentChoice(BaseModel):
@@ -224,22 +218,15 @@ class Events(BaseModel):
 @router.post("/events")
 def events(service: Here, body: Events, caller: Annotated[Caller, Depends(allow("events:write"))]) -> Response:
     """Record events: {accepted, duplicate, refused, held}. One that is refused keeps none of the others out."""
-    rows, refused = parsed(body.events)
-    done = feedback.record(service.engine, rows, service.now(), source=f"/v1 ({caller.name})", user_id=caller.user_id)
-    return answer(done | {"refused": refused + done["refused"]})
-
-
-def parsed(raw: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """The events that can be read, and the refusals of the others."""
     rows: list[dict[str, Any]] = []
     refused: list[dict[str, str]] = []
-    for one in raw:
+    for event in body.events:
         try:
-            rows.append(Event.model_validate(one).model_dump())
+            rows.append(Event.model_validate(event).model_dump())
         except ValueError:
-            named = str(one.get("event_id"))[:400]
-            refused.append({"event_id": named, "code": "invalid_event", "message": feedback.MESSAGES["invalid_event"]})
-    return rows, refused
+            refused.append(feedback.refusal(event, "invalid_event"))
+    done = feedback.record(service.engine, rows, service.now(), source=f"/v1 ({caller.name})", user_id=caller.user_id)
+    return answer(done | {"refused": refused + done["refused"]})
 
 
 @router.post("/customers/{user_id}/link")
@@ -250,5 +237,5 @@ def customer_link(
     service = of(request)
     require_customer(service, caller.of_customer(user_id))
     token = service.sign("me", {"user_id": user_id})
-    base = service.settings.public_url or str(request.base_url)
-    return answer({"link": f"{base.rstrip('/')}/me?token={token}", "expires_at": service.now() + CUSTOMER_LINK}, 201)
+    link = f"{base_address(request)}/me?token={token}"
+    return answer({"link": link, "expires_at": service.now() + CUSTOMER_LINK}, 201)

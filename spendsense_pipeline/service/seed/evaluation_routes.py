@@ -18,7 +18,7 @@ from spendsense_pipeline.service.callers import Caller, allow
 from spendsense_pipeline.service.seed import wire
 from spendsense_pipeline.service.seed.both_forms import WINDOWS, Routes
 from spendsense_pipeline.service.seed.ingest_routes import turn
-from spendsense_pipeline.service.state import Here, Service, answer, of
+from spendsense_pipeline.service.state import Here, Service, answer, base_address, of
 
 router = Routes(tags=["evaluation"])
 Reader = Annotated[Caller, Depends(allow("read", "audit"))]
@@ -260,6 +260,5 @@ def _head(row: dict[str, Any]) -> dict[str, Any]:
 
 def _link(request: Request, key: str) -> str:
     """An address that opens an export for an hour without an account."""
-    service, path = of(request), f"/evaluate/exports/{key}"
-    base = service.settings.public_url or str(request.base_url)
-    return f"{base.rstrip('/')}{path}?link={service.sign('export', {'path': path})}"
+    path = f"/evaluate/exports/{key}"
+    return f"{base_address(request)}{path}?link={of(request).sign('export', {'path': path})}"

@@ -6,9 +6,10 @@ What does not belong here: reading anything.
 import datetime as dt
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+
+from spendsense_pipeline.service.state import utc_text
 
 COUNTS: Final = ("recurring_merchants",)
 FLAGS: Final = (
@@ -78,7 +79,7 @@ def reasoning_of(row: Mapping[str, Any], assigned_at: dt.datetime) -> str:
             if one["met"] and not fallback
         ],
         "feature_values": {one["signal"]: one["value"] for one in own},
-        "timestamp": _text(assigned_at),
+        "timestamp": utc_text(assigned_at),
     }
     if fallback:
         said["reason"] = "the criteria of no persona are met"
@@ -129,7 +130,7 @@ def recommendation_of(row: Mapping[str, Any]) -> dict[str, Any]:
         "status": row["standing"],
         "persona_type": row["persona"],
         "generated_at": row["registered_at"],
-        "generation_time_ms": _whole(row["generation_ms"]),
+        "generation_time_ms": round(row["generation_ms"] or 0),
         "approved_by": row["operator_id"] if decided else None,
         "approved_at": row["decided_at"] if decided else None,
         "metadata_json": metadata_of(row),
@@ -142,7 +143,7 @@ def override_of(row: Mapping[str, Any]) -> dict[str, Any]:
     if row["original_title"] is None:
         return {"override_reason": None, "original_content": None}
     before = {"original_title": row["original_title"], "original_content": row["original_content"]}
-    before["overridden_at"] = _text(row["overridden_at"])
+    before["overridden_at"] = utc_text(row["overridden_at"])
     return {"override_reason": row["override_reason"], "original_content": json.dumps(before, ensure_ascii=False)}
 
 
@@ -161,7 +162,7 @@ def metadata_of(row: Mapping[str, Any]) -> str:
         said |= {
             "rejection_reason": row["reason"],
             "rejected_by": row["operator_id"],
-            "rejected_at": _text(row["decided_at"]),
+            "rejected_at": utc_text(row["decided_at"]),
         }
     return json.dumps(said, ensure_ascii=False)
 
@@ -212,11 +213,3 @@ def consent_history_of(events: Iterable[Mapping[str, Any]]) -> list[dict[str, An
         elif event["action"] == "opened" and event["reason"] != "refused":
             moments[event["at"], "granted"] = None
     return [{"action": action, "timestamp": at} for at, action in reversed(moments)]
-
-
-def _whole(milliseconds: float | None) -> int:
-    return 0 if milliseconds is None or math.isnan(milliseconds) else round(milliseconds)
-
-
-def _text(moment: dt.datetime | None) -> str | None:
-    return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if moment else None
