@@ -81,42 +81,36 @@ def changed(table: pa.Table, **columns: pa.Array) -> pa.Table:
 
 
 def users_table(rng: Rng, who: People, ids: list[str], names: Names) -> pa.Table:
-    named = names.people(rng, "customer", who.index)
     consented = who.consented_on > 0
-    return pa.table(
-        {
-            "user_id": as_text(ids),
-            "full_name": as_text([f"{first} {last}" for first, last in named]),
-            "email": as_text(
-                [
-                    f"{first}.{last}.{number + 1}@example.com".lower()
-                    for (first, last), number in zip(named, who.index, strict=True)
-                ]
-            ),
-            "created_at": as_times(rng, "created", who.known_since, who.index),
-            "consent_status": pa.array(consented),
-            "consent_granted_at": as_times(rng, "consent/time", who.consented_on, who.index, ~consented),
-            "consent_revoked_at": pa.nulls(who.count, pa.string()),
-            "user_type": as_text(["customer"] * who.count),
-        }
+    return changed(
+        _people_table(names.people(rng, "customer", who.index), ids, who.index, "", "customer"),
+        created_at=as_times(rng, "created", who.known_since, who.index),
+        consent_status=pa.array(consented),
+        consent_granted_at=as_times(rng, "consent/time", who.consented_on, who.index, ~consented),
     )
 
 
 def operators_table(rng: Rng, count: int, names: Names, period: Period) -> pa.Table:
     index = np.arange(count)
-    named = names.people(rng, "operator", index)
+    ids = [f"op_{number + 1:03d}" for number in index]
+    made = _people_table(names.people(rng, "operator", index), ids, index, "op", "operator")
+    return changed(made, created_at=as_times(rng, "operator/time", np.full(count, period.first - 365), index))
+
+
+def _people_table(named: list[tuple[str, str]], ids: list[str], index: Ints, mark: str, user_type: str) -> pa.Table:
+    """People who have not consented; ``mark`` and number keep two of one name apart in their addresses."""
+    emails = [f"{first}.{last}.{mark}{n + 1}@example.com" for (first, last), n in zip(named, index, strict=True)]
+    unknown = pa.nulls(len(ids), pa.string())
     return pa.table(
         {
-            "user_id": as_text([f"op_{number + 1:03d}" for number in index]),
+            "user_id": as_text(ids),
             "full_name": as_text([f"{first} {last}" for first, last in named]),
-            "email": as_text(
-                [f"{first}.{last}.op{n + 1}@example.com".lower() for n, (first, last) in enumerate(named)]
-            ),
-            "created_at": as_times(rng, "operator/time", np.full(count, period.first - 365), index),
-            "consent_status": pa.array(np.zeros(count, dtype=np.bool_)),
-            "consent_granted_at": pa.nulls(count, pa.string()),
-            "consent_revoked_at": pa.nulls(count, pa.string()),
-            "user_type": as_text(["operator"] * count),
+            "email": as_text([email.lower() for email in emails]),
+            "created_at": unknown,
+            "consent_status": pa.array(np.zeros(len(ids), dtype=np.bool_)),
+            "consent_granted_at": unknown,
+            "consent_revoked_at": unknown,
+            "user_type": as_text([user_type] * len(ids)),
         }
     )
 

@@ -146,13 +146,18 @@ def day_within(rng: Rng, topic: str, period: Period, low: float, high: float, *k
     return day
 
 
-def chosen(rng: Rng, topic: str, codes: Ints, key: Ints) -> Ints:
-    """One of the codes for each customer, always the same one."""
-    picked: Ints = codes[rng.whole(topic, 0, len(codes) - 1, key)]
+def chosen(rng: Rng, topic: str, codes: Ints, *key: Ints) -> Ints:
+    """One of the codes for each key, e.g. a customer's number, always the same one."""
+    picked: Ints = codes[rng.whole(topic, 0, len(codes) - 1, *key)]
     return picked
 
 
-# ---------------------------------------------------------------- what comes round
+def liked_most(rng: Rng, who: People, topic: str, have: Ints, wanted: Ints, offered: int) -> tuple[Ints, Ints]:
+    """Each holder as often as ``wanted``, and which of what is ``offered`` it is, never the same one twice."""
+    liking = rng.uniform(f"{topic}/liking", who.index[have][:, None], np.arange(offered)[None, :])
+    ranked = np.argsort(liking, axis=1, kind="stable")
+    holder, rank = np.nonzero(np.arange(offered)[None, :] < wanted[:, None])
+    return have[holder], ranked[holder, rank]
 
 
 def salaries(rng: Rng, who: People) -> Standing:
@@ -243,10 +248,7 @@ def _signed_up(
 ) -> Standing:
     """Each holder's own choice of ``wanted`` different services of a group, with a plan and a day."""
     offered = pool.payees(group)
-    liking = rng.uniform(f"{topic}/liking", who.index[holders][:, None], np.arange(len(offered))[None, :])
-    ranked = np.argsort(liking, axis=1, kind="stable")
-    at, turn = np.nonzero(np.arange(len(offered))[None, :] < filled(wanted, holders)[:, None])
-    service, holder = ranked[at, turn], holders[at]
+    holder, service = liked_most(rng, who, topic, holders, filled(wanted, holders), len(offered))
     key = who.index[holder]
     plans = max(len(payee.prices) for payee in offered)
     prices = np.array([[payee.prices[n % len(payee.prices)] for n in range(plans)] for payee in offered])
@@ -308,9 +310,6 @@ def standing_rows(rng: Rng, who: People, plan: Standing, period: Period) -> tupl
     at = at[kept]
     rows = Rows.of(plan.who[at], plan.place[at], day[kept], cents[kept], plan.payee[at])
     return rows, np.bincount(at, minlength=len(plan.who))
-
-
-# ---------------------------------------------------------------- what comes when it comes
 
 
 @dataclass(frozen=True)
@@ -441,9 +440,6 @@ def refund_rows(rng: Rng, who: People, habits: Rows, kind: Ints, period: Period)
     later = rng.whole("refund/after", 3, 12, *(part[back] for part in key))
     returned = replace(bought, day=bought.day + later, cents=-bought.cents)
     return returned.only(period.covers(returned.day))
-
-
-# ---------------------------------------------------------------- cards and savings
 
 
 @dataclass(frozen=True)

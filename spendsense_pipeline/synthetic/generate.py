@@ -145,9 +145,6 @@ def in_blocks(
     return {name: as_frame(pa.concat_tables(tables)) for name, tables in parts.items()}, truth
 
 
-# ---------------------------------------------------------------- the story
-
-
 def _story(rng: Rng, index: Ints, seed: int, period: Period, *, hard: bool) -> Story:
     """Let one block of customers live through the period, and see where it leaves their accounts."""
     who = living.people(rng, index, seed, period)
@@ -195,9 +192,6 @@ def _story(rng: Rng, index: Ints, seed: int, period: Period, *, hard: bool) -> S
     return Story(who, cards, card_state, rows.only(order), held, standing, hits)
 
 
-# ---------------------------------------------------------------- tables
-
-
 def _transactions(rng: Rng, story: Story, ids: list[str], period: Period, *, hard: bool) -> pa.Table:
     rows, who = story.rows, story.who
     number = np.arange(len(rows.who)) - np.searchsorted(rows.who, rows.who) + 1
@@ -206,10 +200,10 @@ def _transactions(rng: Rng, story: Story, ids: list[str], period: Period, *, har
     detailed = as_text([payee.detailed for payee in payee_pool.ALL]).take(rows.payee)
     variant = np.zeros(len(rows.who), dtype=np.int64)
     if hard:
-        garbled = trouble.feed(rng, who, rows, number)
-        variant, nothing = garbled.spelling, pa.scalar(None, pa.string())
-        entity = pc.if_else(pa.array(garbled.no_id), nothing, entity)
-        primary, detailed = (pc.if_else(pa.array(garbled.no_category), nothing, each) for each in (primary, detailed))
+        variant, no_id, no_category = trouble.garbled(rng, who, rows, number)
+        nothing = pa.scalar(None, pa.string())
+        entity = pc.if_else(pa.array(no_id), nothing, entity)
+        primary, detailed = (pc.if_else(pa.array(no_category), nothing, each) for each in (primary, detailed))
     names = as_text([name for payee in payee_pool.ALL for name in payee_pool.spellings(payee)])
     return transactions_table(
         rows, who, ids, number, period,
@@ -220,9 +214,6 @@ def _transactions(rng: Rng, story: Story, ids: list[str], period: Period, *, har
         category_detailed=detailed,
         pending=pa.array(rows.pending),
     )  # fmt: skip
-
-
-# ---------------------------------------------------------------- the truth
 
 
 def _truth(story: Story, ids: list[str]) -> dict[str, Any]:

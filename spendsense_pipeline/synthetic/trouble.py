@@ -7,7 +7,7 @@ come round at one price without being anything signed up for. Nothing here knows
 What does not belong here: the tidy life (``behaviour.py``), and how names are spelled (``payee_pool.py``).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from pandas.tseries.holiday import USFederalHolidayCalendar
@@ -26,19 +26,19 @@ def working_day(day: Ints, roll: str, period: Period) -> Ints:
     return open_days(day, roll, closed)
 
 
-# ---------------------------------------------------------------- arrangements
-
-
 def arrangements(rng: Rng, who: People, plan: Standing, period: Period) -> Standing:
     """The tidy arrangements with beginnings and ends, renamed and split pay, and what else comes round."""
     plan = _sometimes_ended(rng, who, plan, period)
     plan = _varying_more(rng, who, plan)
+    have, key = some(rng, who, "roommate", 0.1)
+    part = -np.rint(who.income[have] * 0.08 / 500).astype(np.int64) * 500
+    payee, day = one_of(rng, "roommate/name", "roommates", key), rng.whole("roommate/day", 1, 5, key)
     return together(
         [
             *_employers_merged(rng, who, plan, period),
             _second_jobs(rng, who),
             _of_shared_sellers(rng, who),
-            _roommates(rng, who),
+            Standing.of(have, Kind.BILL, payee, day, part),  # of the household's costs, sent to somebody
             *_passes_and_routines(rng, who),
         ]
     )
@@ -122,14 +122,6 @@ def _of_shared_sellers(rng: Rng, who: People) -> Standing:
     return together(made)
 
 
-def _roommates(rng: Rng, who: People) -> Standing:
-    """A share of the household's costs, sent to somebody on the first days of the month."""
-    have, key = some(rng, who, "roommate", 0.1)
-    cents = -np.rint(who.income[have] * 0.08 / 500).astype(np.int64) * 500
-    payee = one_of(rng, "roommate/name", "roommates", key)
-    return Standing.of(have, Kind.BILL, payee, rng.whole("roommate/day", 1, 5, key), cents)
-
-
 def _passes_and_routines(rng: Rng, who: People) -> list[Standing]:
     """What comes round to the day and is nothing signed up for: transit passes, parking, lunch and fuel."""
     made = []
@@ -152,9 +144,6 @@ def unnamed_transfers(rng: Rng, who: People, plan: Standing, name: str) -> Stand
     unnamed = rng.chance("unnamed transfer", 0.5, who.index[plan.who])
     to_savings = np.isin(plan.payee, pool.codes("to savings", "into savings"))
     return replace(plan, payee=np.where(unnamed & to_savings, pool.code(name), plan.payee))
-
-
-# ---------------------------------------------------------------- their rows
 
 
 def standing_rows(rng: Rng, who: People, plan: Standing, period: Period) -> tuple[Rows, Ints, Standing]:
@@ -188,10 +177,12 @@ def standing_rows(rng: Rng, who: People, plan: Standing, period: Period) -> tupl
     kept = np.flatnonzero(happened)
     at = at[kept]
     place = plan.place[at]
-    moved = _card_switched(rng, who, plan)[at] & (
-        day[kept] >= day_within(rng, "card switched/when", period, 0.3, 0.7, *_event_key(who, plan))[at]
-    )
-    place = np.where(moved, Place.CHECKING, place)
+    # Some pay a subscription from the account instead of the card from some day on.
+    of_plan = _event_key(who, plan)
+    switched = (plan.kind == Kind.SUBSCRIPTION) & (plan.place == Place.CARD)
+    switched &= rng.chance("card switched", 0.15, *of_plan)
+    since = day_within(rng, "card switched/when", period, 0.3, 0.7, *of_plan)
+    place = np.where(switched[at] & (day[kept] >= since[at]), Place.CHECKING, place)
     rows = Rows.of(plan.who[at], place, day[kept], cents[kept], plan.payee[at])
     last = plan.cents.copy()
     last[at[np.argsort(day[kept], kind="stable")]] = base[kept][np.argsort(day[kept], kind="stable")]
@@ -235,15 +226,6 @@ def _rows_left_out(rng: Rng, who: People, plan: Standing, at: Ints, day: Ints, p
     hole = day_within(rng, "gap/when", period, 0.3, 0.6, *key)
     left_out: Flags = missing[at] & (day >= hole[at]) & (day < hole[at] + 28)
     return left_out
-
-
-def _card_switched(rng: Rng, who: People, plan: Standing) -> Flags:
-    """Those who pay a subscription from the account instead of the card from some day on."""
-    by_card: Flags = (plan.kind == Kind.SUBSCRIPTION) & (plan.place == Place.CARD)
-    return by_card & rng.chance("card switched", 0.15, *_event_key(who, plan))
-
-
-# ---------------------------------------------------------------- rows that come when they come
 
 
 def charged_twice(rng: Rng, who: People, plan: Standing, rows: Rows, period: Period) -> Rows:
@@ -335,21 +317,15 @@ def left_pending(rng: Rng, who: People, rows: Rows) -> Rows:
     return replace(beside, day=beside.day - 1, pending=np.ones(len(beside.who), dtype=np.bool_))
 
 
-@dataclass(frozen=True)
-class Feed:
-    """How a bank's feed garbles rows: positions of spellings, and which ids and categories it lacks."""
+def garbled(rng: Rng, who: People, rows: Rows, number: Ints) -> tuple[Ints, Flags, Flags]:
+    """The position of each row's spelling, whether its id is missing, and whether its category is.
 
-    spelling: Ints
-    no_id: Flags
-    no_category: Flags
-
-
-def feed(rng: Rng, who: People, rows: Rows, number: Ints) -> Feed:
-    """Six names in ten are spelled in another way, three ids in ten and one category in eight are missing."""
+    Six names in ten are spelled in another way, three ids in ten and one category in eight are missing.
+    """
     key = (who.index[rows.who], rows.payee, number)
     messy = rng.chance("spelling/messy", 0.6, *key)
     spelling = np.where(messy, rng.whole("spelling", 1, pool.SPELLINGS - 1, *key), 0)
     paid = np.array([payee.primary == "INCOME" for payee in pool.ALL])[rows.payee]
     # Without its category a wage is only told by words that not every spelling has.
     no_category = ~paid & rng.chance("category/missing", 0.12, *key)
-    return Feed(spelling, rng.chance("entity/missing", 0.3, *key), no_category)
+    return spelling, rng.chance("entity/missing", 0.3, *key), no_category

@@ -11,7 +11,16 @@ from typing import Final
 import numpy as np
 
 from spendsense_pipeline.synthetic import trouble
-from spendsense_pipeline.synthetic.behaviour import ALWAYS, Columns, Rows, chosen, day_within, to_cents, together
+from spendsense_pipeline.synthetic.behaviour import (
+    ALWAYS,
+    Columns,
+    Rows,
+    chosen,
+    day_within,
+    liked_most,
+    to_cents,
+    together,
+)
 from spendsense_pipeline.synthetic.cast import IRREGULAR, People, Persona, Place
 from spendsense_pipeline.synthetic.raw.country import BY_CARD, Arrangement, Country, RawHabit
 from spendsense_pipeline.synthetic.rng import Flags, Floats, Ints, Rng
@@ -27,6 +36,8 @@ from spendsense_pipeline.synthetic.schedule import (
 
 PAY: Final = Arrangement("employer", "income", "by person", "payroll", rise=0.25)
 SPLIT_PAY: Final = replace(PAY, group="employer's part for savings")
+LENT_STEP: Final = 1000
+"""Cents of which what is lent is a multiple; what is paid back beyond one is the tip."""
 DAYS_APART: Final = np.array([7, 14, 365.25 / 24, 365.25 / 12, 365.25 / 4, 365.25, 28, 365.25 / 6, 365.25 / 2])
 
 
@@ -45,31 +56,26 @@ class Plans(Columns):
     ends: Ints
 
 
-@dataclass(frozen=True)
-class Household:
-    """What decides which lines of the file concern a customer."""
+Household = dict[str, Flags]
+"""Customers by what decides which lines of the file concern them: ``whose``."""
 
-    groups: dict[str, Flags]
-    retired: Flags
 
-    @classmethod
-    def of(cls, rng: Rng, who: People) -> "Household":
-        """Owners and renters, parents, drivers, pensioners, those who work for themselves or have no card here."""
-        key, persona = who.index, who.persona
-        owner = (persona == Persona.WEALTHY) | ((persona == Persona.SAVER) & rng.chance("raw/owner", 0.4, key))
-        retired = ~np.isin(persona, (Persona.WEALTHY, Persona.FREELANCE)) & rng.chance("raw/retired", 0.07, key)
-        groups = {
-            "everyone": np.ones(who.count, dtype=np.bool_),
-            "owner": owner,
-            "renter": ~owner,
-            "parent": ~retired & rng.chance("raw/parent", 0.3, key),
-            "driver": rng.chance("raw/driver", 0.7, key),
-            "retired": retired,
-            "freelance": persona == Persona.FREELANCE,
-            "cardless": ~who.has_card,
-            "short": np.isin(persona, (Persona.CREDIT, Persona.FREELANCE, Persona.SUBSCRIBER)),
-        }
-        return cls(groups, retired)
+def household(rng: Rng, who: People) -> Household:
+    """Owners and renters, parents, drivers, pensioners, those who work for themselves or have no card here."""
+    key, persona = who.index, who.persona
+    owner = (persona == Persona.WEALTHY) | ((persona == Persona.SAVER) & rng.chance("raw/owner", 0.4, key))
+    retired = ~np.isin(persona, (Persona.WEALTHY, Persona.FREELANCE)) & rng.chance("raw/retired", 0.07, key)
+    return {
+        "everyone": np.ones(who.count, dtype=np.bool_),
+        "owner": owner,
+        "renter": ~owner,
+        "parent": ~retired & rng.chance("raw/parent", 0.3, key),
+        "driver": rng.chance("raw/driver", 0.7, key),
+        "retired": retired,
+        "freelance": persona == Persona.FREELANCE,
+        "cardless": ~who.has_card,
+        "short": np.isin(persona, (Persona.CREDIT, Persona.FREELANCE, Persona.SUBSCRIBER)),
+    }
 
 
 def working_days(day: Ints, roll: str, country: Country, period: Period) -> Ints:
@@ -78,9 +84,6 @@ def working_days(day: Ints, roll: str, country: Country, period: Period) -> Ints
     years = range(int(months[0]) + 1969, int(months[-1]) + 1972)
     closed = np.array([f"{year}-{day}" for year in years for day in country.holidays], dtype="datetime64[D]")
     return open_days(day, roll, closed)
-
-
-# ---------------------------------------------------------------- who arranges what
 
 
 def plans_of(
@@ -95,7 +98,7 @@ def plans_of(
 
 def _paid(rng: Rng, who: People, home: Household, country: Country, rule: int) -> list[Plans]:
     """Pay in one sum, or with a part of it sent to savings."""
-    paid = np.flatnonzero((who.pay != IRREGULAR) & ~home.retired)
+    paid = np.flatnonzero((who.pay != IRREGULAR) & ~home["retired"])
     key, pay = who.index[paid], who.pay[paid]
     day = np.array(country.paydays)[rng.whole("raw/payday", 0, len(country.paydays) - 1, key)]
     anchor = np.select([pay == Cadence.WEEKLY, pay == Cadence.BIWEEKLY], [1, 1 + 7 * who.friday[paid]], day)
@@ -115,7 +118,7 @@ def _paid(rng: Rng, who: People, home: Household, country: Country, rule: int) -
 def _arranged(rng: Rng, who: People, home: Household, country: Country, period: Period, number: int) -> Plans:
     rule = country.arrangements[number]
     topic = f"raw/{number}/{rule.group}"
-    have = home.groups[rule.whose] & rng.chance(f"{topic}/has", rule.share, who.index)
+    have = home[rule.whose] & rng.chance(f"{topic}/has", rule.share, who.index)
     have |= (who.persona == Persona.SUBSCRIBER) & rule.keen
     if rule.slot:
         drawn = rng.uniform(f"raw/slot/{rule.slot}", who.index)
@@ -150,10 +153,7 @@ def _holders(rng: Rng, who: People, rule: Arrangement, topic: str, have: Ints, c
         np.where(who.persona[have] == Persona.SUBSCRIBER, rule.many[end], rule.few[end]) for end in (0, 1)
     )  # fmt: skip
     wanted = rng.whole(f"{topic}/wanted", low, high, who.index[have])
-    liking = rng.uniform(f"{topic}/liking", who.index[have][:, None], np.arange(offered)[None, :])
-    ranked = np.argsort(liking, axis=1, kind="stable")
-    holder, rank = np.nonzero(np.arange(offered)[None, :] < wanted[:, None])
-    return have[holder], ranked[holder, rank]
+    return liked_most(rng, who, topic, have, wanted, offered)
 
 
 def _price(rng: Rng, who: People, rule: Arrangement, topic: str, at: Ints, turn: Ints, country: Country) -> Ints:
@@ -207,9 +207,6 @@ def _span(
     begins = np.where(rng.chance(f"{topic}/signup", rule.signup * less, *key), when, begins)
     ends = np.where(rng.chance(f"{topic}/cancel", rule.cancel * less, *key), until, ends)
     return begins, ends
-
-
-# ---------------------------------------------------------------- what comes round, as rows
 
 
 def plan_rows(
@@ -280,15 +277,12 @@ def _prices(
     return made
 
 
-# ---------------------------------------------------------------- habits
-
-
 def habit_counts(rng: Rng, who: People, home: Household, country: Country, period: Period) -> list[Ints]:
     """How often each customer does each habit of the file in the whole period."""
     counts = []
     for number, habit in enumerate(country.habits):
         topic = f"raw/habit/{number}"
-        have = home.groups[habit.whose] & rng.chance(f"{topic}/has", habit.share, who.index)
+        have = home[habit.whose] & rng.chance(f"{topic}/has", habit.share, who.index)
         apart = rng.between(f"{topic}/gap", *habit.gap, who.index) if not habit.every else float(habit.every)
         counts.append(np.where(have, np.floor(period.days / apart), 0).astype(np.int64))
     return counts
@@ -348,7 +342,7 @@ def _bought(
     codes = country.codes(habit.group, habit.channel)
     first, second = (chosen(rng, f"{topic}/{turn}", codes, who.index)[at] for turn in ("first", "second"))
     loyal = rng.chance(f"{topic}/loyal", habit.loyal, *key)
-    elsewhere = chosen_each(rng, f"{topic}/elsewhere", codes, key) if habit.group.startswith("person") else second
+    elsewhere = chosen(rng, f"{topic}/elsewhere", codes, *key) if habit.group.startswith("person") else second
     payee = np.where(loyal, first, elsewhere)
     share = np.where(who.has_card, np.where(who.persona == Persona.CREDIT, 0.1, 0.6), 0.0)
     by_card = rng.chance(f"{topic}/card", share[at], *key) & (habit.channel in BY_CARD)
@@ -359,15 +353,6 @@ def _bought(
         newest |= (day == period.last - 1) & rng.chance(f"{topic}/pending/before", 0.5, *key)
         rows = replace(rows, pending=newest)
     return rows.only(period.covers(day))
-
-
-def chosen_each(rng: Rng, topic: str, codes: Ints, key: tuple[Ints, Ints]) -> Ints:
-    """One of the codes for each row."""
-    picked: Ints = codes[rng.whole(topic, 0, len(codes) - 1, *key)]
-    return picked
-
-
-# ---------------------------------------------------------------- what goes wrong, and what comes in now and then
 
 
 def mishaps(rng: Rng, who: People, rows: Rows, country: Country, period: Period) -> Rows:
@@ -414,33 +399,22 @@ def now_and_then(rng: Rng, who: People, home: Household, plans: Plans, country: 
     cents = np.rint(plans.cents[given] * rng.between("raw/bonus/size", 0.3, 2.5, key)).astype(np.int64)
     parts.append(Rows.of(plans.who[given], Place.CHECKING, day, cents, plans.payee[given]))
     for topic, share, pace, low, high in (("expenses", 0.1, 24, 20, 400), ("tax_refund", 0.35, 365, 200, 2400)):
-        have = np.flatnonzero(rng.chance(f"raw/{topic}", share, who.index) & ~home.retired)
+        have = np.flatnonzero(rng.chance(f"raw/{topic}", share, who.index) & ~home["retired"])
         at, day, cents = trouble.now_and_then(rng, who, f"raw/{topic}", have, pace, period, low, high)
         payee = chosen(rng, f"raw/{topic}/who", country.codes(topic, topic), who.index[at])
         parts.append(Rows.of(at, Place.CHECKING, working_days(day, "forward", country, period), cents, payee))
-    parts.append(_advances(rng, who, country, period))
-    made = together(parts)
-    return made.only(period.covers(made.day))
-
-
-LENT_STEP: Final = 1000
-"""Cents of which what is lent is a multiple; what is paid back beyond one is the tip."""
-
-
-def _advances(rng: Rng, who: People, country: Country, period: Period) -> Rows:
-    """Small sums lent until the next pay, and taken back with a tip."""
+    # Small sums lent until the next pay, and taken back with a tip.
     short = np.isin(who.persona, (Persona.CREDIT, Persona.FREELANCE)) & rng.chance("raw/advance", 0.12, who.index)
     have = np.flatnonzero(short)
     at, turn = (axis.ravel() for axis in np.meshgrid(have, np.arange(period.days // 21 + 1), indexing="ij"))
-    key = (who.index[at], turn)
-    day = period.first + turn * 21 + rng.whole("raw/advance/when", 0, 9, *key)
-    cents = rng.whole("raw/advance/size", 2, 10, *key) * LENT_STEP
-    tip = rng.whole("raw/advance/tip", 0, 4, *key) * 100
+    of_turn = (who.index[at], turn)
+    day = period.first + turn * 21 + rng.whole("raw/advance/when", 0, 9, *of_turn)
+    cents = rng.whole("raw/advance/size", 2, 10, *of_turn) * LENT_STEP
+    tip = rng.whole("raw/advance/tip", 0, 4, *of_turn) * 100
     payee = chosen(rng, "raw/advance/who", country.codes("advance", "advance_in"), who.index[at])
     lent = Rows.of(at, Place.CHECKING, working_days(day, "forward", country, period), cents, payee)
-    back = Rows.of(
-        at, Place.CHECKING, working_days(day + rng.whole("raw/advance/after", 7, 10, *key), "forward", country, period),
-        -(cents + tip), country.twin(payee, "advance_out"),
-    )  # fmt: skip
+    due = working_days(day + rng.whole("raw/advance/after", 7, 10, *of_turn), "forward", country, period)
+    back = Rows.of(at, Place.CHECKING, due, -(cents + tip), country.twin(payee, "advance_out"))
     # What is still open on the last day was lent all the same.
-    return together([lent, back])
+    made = together([*parts, lent, back])
+    return made.only(period.covers(made.day))

@@ -43,7 +43,7 @@ from spendsense_pipeline.synthetic.raw.country import (
     Country,
     RawPayee,
 )
-from spendsense_pipeline.synthetic.raw.households import DAYS_APART, LENT_STEP, Household, Plans
+from spendsense_pipeline.synthetic.raw.households import DAYS_APART, LENT_STEP, Household, Plans, household
 from spendsense_pipeline.synthetic.raw.printing import Lines, channels_online, printed_columns
 from spendsense_pipeline.synthetic.rng import Floats, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import CADENCES, TIMES_A_MONTH, Cadence, Period
@@ -104,11 +104,13 @@ def generate_raw(
 
     def block(index: Ints, ids: list[str]) -> Block:
         lives = _lives(rng, index, seed, land, period, evidence, ids)
+        owed = liabilities_table(rng, lives.story, ids, period)
+        with_partner = np.isin(np.array(owed["user_id"].to_pylist()), np.array(ids)[lives.partner >= 0])
         return Block(
             _localised(users_table(rng, lives.story.who, ids, land.names), land),
             _raw_accounts(lives),
             _raw_transactions(lives),
-            _raw_liabilities(lives),
+            owed.filter(pa.array(~with_partner)),
             _raw_truth(lives),
         )
 
@@ -121,9 +123,6 @@ def generate_raw(
     }
     about = {"seed": seed, "as_of": as_of.isoformat(), "country": land.country, "evidence": evidence}
     return Synthetic(tables, {**about, "users": truth, "habits": habits})
-
-
-# ---------------------------------------------------------------- the story
 
 
 def _raw_people(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> People:
@@ -144,12 +143,12 @@ def _raw_people(rng: Rng, index: Ints, seed: int, land: Country, period: Period)
 def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period, evidence: str, ids: list[str]) -> _Lives:
     """Let one block of customers live through the period, and see what their banks would deliver of it."""
     who = _raw_people(rng, index, seed, land, period)
-    home = Household.of(rng, who)
+    home = household(rng, who)
     # Pensioners save at the middle and the end of the month, as those do who are paid once a month.
     who = replace(
         who,
-        pay=np.where(home.retired, Cadence.MONTHLY, who.pay),
-        times_paid=np.where(home.retired, 1.0, who.times_paid),
+        pay=np.where(home["retired"], Cadence.MONTHLY, who.pay),
+        times_paid=np.where(home["retired"], 1.0, who.times_paid),
     )
     cards = living.cards(rng, who)
     plans, rules = households.plans_of(rng, who, home, land, period)
@@ -229,9 +228,6 @@ def _partners(who: People) -> Ints:
     return shared
 
 
-# ---------------------------------------------------------------- tables
-
-
 def _localised(made: pa.Table, land: Country) -> pa.Table:
     """Users with country and language, and with addresses that their names' umlauts do not spoil."""
     ids = made["user_id"].to_pylist()
@@ -277,12 +273,6 @@ def _raw_accounts(lives: _Lives) -> pa.Table:
     return _holdings(lives, made)
 
 
-def _raw_liabilities(lives: _Lives) -> pa.Table:
-    made = liabilities_table(lives.rng, lives.story, lives.ids, lives.period)
-    gone = np.array(lives.ids)[lives.partner >= 0]
-    return made.filter(pa.array(~np.isin(np.array(made.column("user_id").to_pylist()), gone)))
-
-
 def _raw_transactions(lives: _Lives) -> pa.Table:
     rng, land, period, ids = lives.rng, lives.land, lives.period, lives.ids
     rows, who = lives.story.rows, lives.story.who
@@ -303,9 +293,6 @@ def _raw_transactions(lives: _Lives) -> pa.Table:
         pending=pa.array(rows.pending),
         **{name: printed[name] for name in ("description_raw", "mcc", "transaction_code", "counterparty_name")},
     )  # fmt: skip
-
-
-# ---------------------------------------------------------------- the truth
 
 
 @dataclass(frozen=True)
@@ -352,7 +339,7 @@ def _truth_of(lives: _Lives, rows: Rows, plan: Ints, wanted: Ints) -> dict[str, 
         pay = living.PAY_FREQUENCIES.get(int(who.pay[number]), "irregular")
         made[ids[number]] = {
             "persona": PERSONAS[who.persona[number]],
-            "pay_frequency": None if home.retired[number] else pay,
+            "pay_frequency": None if home["retired"][number] else pay,
             "streams": [],
             "stale": bool(lives.until[number] < period.last),
             **{name: round(float(column[number]) / 100, 2) for name, column in money.items()},
