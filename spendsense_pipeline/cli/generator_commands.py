@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,9 +14,6 @@ from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.settings import Settings
 
-if TYPE_CHECKING:
-    from spendsense_pipeline.recommendations.prompts import Situation
-
 SHOWN = ("product_id", "product_name", "product_type", "persona_targets", "active", "reviewed_on")
 
 
@@ -24,10 +21,12 @@ SHOWN = ("product_id", "product_name", "product_type", "persona_targets", "activ
 @click.argument("situation")
 def prompt(situation: str) -> Shown:
     """The exact request that a situation would be asked about with. Sends nothing and needs no key."""
+    from spendsense_pipeline import warehouse
     from spendsense_pipeline.recommendations import prompts
 
     settings = Settings()
-    stored = _stored_situations(settings)
+    rows = warehouse.newest_frame(settings.warehouse_root, "situations", ["situation", "facts", "slots"])
+    stored = {} if rows is None else {one.key: one for one in prompts.distinct(rows)}
     found = stored.get(situation)
     if found is None:
         try:
@@ -47,15 +46,6 @@ def prompt(situation: str) -> Shown:
         "request": request,
     }
     return Shown(payload, json.dumps(request, indent=2, ensure_ascii=False).splitlines())
-
-
-def _stored_situations(settings: Settings) -> "dict[str, Situation]":
-    """The situations of the newest date by key, none before the first run."""
-    from spendsense_pipeline import warehouse
-    from spendsense_pipeline.recommendations.prompts import distinct
-
-    rows = warehouse.newest_frame(settings.warehouse_root, "situations", ["situation", "facts", "slots"])
-    return {} if rows is None else {one.key: one for one in distinct(rows)}
 
 
 @app.group()

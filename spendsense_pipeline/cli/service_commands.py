@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +11,6 @@ from spendsense_pipeline.cli.output import Shown, cell, columns
 from spendsense_pipeline.cli.runtime import governance_of
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import THIS_MACHINE, Settings
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 TOKEN_SCOPES = ("feed:read", "consent:write", "events:write", "ingest:write", "review")
 
@@ -27,9 +23,10 @@ TOKEN_SCOPES = ("feed:read", "consent:write", "events:write", "ingest:write", "r
 @click.option("--trusted-proxy", help="Address of the proxy that ends TLS and says who asks.")
 def serve(host: str, port: int, tls_certificate: str | None, tls_key: str | None, trusted_proxy: str | None) -> None:
     """The service: desk for operators, feed for apps, the customer's page."""
-    settings = Settings()
-    from spendsense_pipeline.governance import policy
+    from spendsense_pipeline.governance import operators, policy
+    from spendsense_pipeline.governance.database import reading
 
+    settings = Settings()
     local = host in THIS_MACHINE and trusted_proxy is None
     if bool(tls_certificate) != bool(tls_key):
         raise click.UsageError("TLS needs both --tls-certificate and --tls-key.")
@@ -41,26 +38,18 @@ def serve(host: str, port: int, tls_certificate: str | None, tls_key: str | None
         )
     engine = governance_of(settings)
     policy.keep(engine, policy.Rules(settings.four_eyes, settings.consent_days), runtime.now())
-    _require_a_way_in(settings, engine, local=local)
+    with reading(engine) as session:
+        people = [row for row in operators.listed(session) if row["active"]]
+    by_link = local and settings.trust_local
+    if not (settings.oidc_issuer or by_link or any(row["logs_in"] for row in people)):
+        raise SpendSenseError(
+            "nobody could log in: `spendsense operator add NAME --password` makes an account, SPENDSENSE_OIDC_ISSUER "
+            "names an identity provider",
+            code="no_accounts",
+        )
     from spendsense_pipeline.service.serving import serve as run
 
     run(settings, engine, host, port, local=local, tls=(tls_certificate, tls_key), trusted_proxy=trusted_proxy)
-
-
-def _require_a_way_in(settings: Settings, engine: "Engine", *, local: bool) -> None:
-    """Somebody must be able to log in; on a trusted machine a link does."""
-    from spendsense_pipeline.governance import operators
-    from spendsense_pipeline.governance.database import reading
-
-    with reading(engine) as session:
-        people = [row for row in operators.listed(session) if row["active"]]
-    if settings.oidc_issuer or any(row["logs_in"] for row in people) or (local and settings.trust_local):
-        return
-    raise SpendSenseError(
-        "nobody could log in: `spendsense operator add NAME --password` makes an account, SPENDSENSE_OIDC_ISSUER names "
-        "an identity provider",
-        code="no_accounts",
-    )
 
 
 @app.command()

@@ -229,8 +229,13 @@ def run(as_of: dt.datetime | None, first: dt.datetime | None, last: dt.datetime 
         yield f"{day}, run {ran.run_id}"
         yield from (f"{n:>9,} {name}" for name, n in ran.rows.items())
         yield ", ".join(f"{name} {queue[name]}" for name in REGISTERED)
-        yield from _lines_of_not_drafted(payload, settings.stale_days)
-        yield from _model_lines(payload.get("generation"))
+        if payload["not_drafted"]:  # a customer may be counted under several reasons
+            yield f"nothing drafted for {payload['not_drafted']:,} customers"
+            for reason, words in REASONS.items():
+                if payload[reason]:
+                    yield f"{payload[reason]:>9,} {words.format(stale_days=settings.stale_days)}"
+        if "generation" in payload:
+            yield from _model_lines(payload["generation"])
 
     return Shown(payload, lines())
 
@@ -250,19 +255,8 @@ def _run_range(first: dt.date, last: dt.date) -> Shown:
     )
 
 
-def _lines_of_not_drafted(counted: Mapping[str, Any], stale_days: int) -> Iterator[str]:
-    """For how many customers nothing was drafted, and why; a customer may be counted under several reasons."""
-    if counted["not_drafted"]:
-        yield f"nothing drafted for {counted['not_drafted']:,} customers"
-        for reason, words in REASONS.items():
-            if counted[reason]:
-                yield f"{counted[reason]:>9,} {words.format(stale_days=stale_days)}"
-
-
-def _model_lines(found: Mapping[str, Any] | None) -> Iterator[str]:
+def _model_lines(found: Mapping[str, Any]) -> Iterator[str]:
     """What the language model did, and loudly what it did not."""
-    if found is None:
-        return
     yield (
         f"{found['model']}: {found['situations_asked_for']} situations, {found['situations_kept_before']} kept before, "
         f"{found['situations_written']} written, {found['requests']} requests, "

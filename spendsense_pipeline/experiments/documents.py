@@ -22,19 +22,14 @@ def detectors(accuracy: pd.DataFrame | None, metrics: pd.DataFrame | None, thres
     known = [] if accuracy is None else accuracy.to_dict("records")
     groups = [] if metrics is None else metrics[metrics["dimension"].notna()].to_dict("records")
     measured = [
-        (
-            row["measure"],
-            row["of"],
-            _share_text(row["value"]),
-            *map(_count_text, (row["numerator"], row["denominator"])),
-        )
+        (row["measure"], row["of"], _share_text(row["value"]), row["numerator"], row["denominator"])
         for row in known
         if not str(row["measure"]).endswith("_confusion")
     ]
     shares = [
-        (words(row["measure"]), words(row["dimension"]), row["band"], _share_text(row["value"]), _count_text(below))
+        (words(row["measure"]), words(row["dimension"]), row["band"], _share_text(row["value"]), row["denominator"])
         for row in groups
-        if (below := row["denominator"]) >= SMALLEST_GROUP
+        if row["denominator"] >= SMALLEST_GROUP
     ]
     return _page(
         "detectors", written_on, thresholds=thresholds, accuracy=known, measured=measured, groups=groups, shares=shares
@@ -48,7 +43,7 @@ def wordings(texts: pd.DataFrame, sentences: Mapping[str, Sequence[str]], writte
     counted = counted.assign(**{status: counted["status"] == status for status in DECIDED[:3]})
     counts = ["registered", *DECIDED]
     rows = [
-        (row["template_id"], row["template_hash"][:12], row["generator"], *(_count_text(row[name]) for name in counts))
+        (row["template_id"], row["template_hash"][:12], row["generator"], *(row[name] for name in counts))
         for row in counted.groupby(by)[counts].sum().reset_index().to_dict("records")
     ]
     return _page("wordings", written_on, rows=rows, names=DECIDED, sentences=sentences)
@@ -74,16 +69,10 @@ def retention(
     return _page(
         "retention",
         written_on,
-        tables=[(name, _count_text(len(keys)), keys[0], keys[-1]) for name, keys in tables.items() if keys],
-        record=[
-            (row["what"], _count_text(row["count"]), _day_text(row["oldest"]), _day_text(row["newest"]))
-            for row in record
-        ],
+        tables=[(name, len(keys), keys[0], keys[-1]) for name, keys in tables.items() if keys],
+        record=[[row[name] for name in ("what", "count", "oldest", "newest")] for row in record],
         holds=[
-            (
-                *(row["hold_id"], _day_text(row["placed_at"]), row["operator_id"], row["reason"]),
-                "yes" if row["erasure_waits"] else "no",
-            )
+            [row[name] for name in ("hold_id", "placed_at", "operator_id", "reason", "erasure_waits")]
             for row in holds
             if row["lifted_at"] is None
         ],
@@ -95,16 +84,19 @@ def _page(name: str, written_on: dt.date, **shown: Any) -> str:
     return _PAGES.get_template(f"{name}.md").render(written_on=written_on, **shown)
 
 
-def _day_text(moment: dt.datetime | None) -> str:
-    return "–" if moment is None else f"{moment:%Y-%m-%d}"
-
-
 def _share_text(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:.1%}" if value <= 1 else f"{value:,.2f}"
 
 
-def _count_text(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:,.0f}"
+def _cell_text(value: Any) -> str:
+    """Counts with thousands apart, moments as days, a dash for what is not known."""
+    if isinstance(value, str):
+        return value
+    if pd.isna(value):
+        return "–"
+    if isinstance(value, dt.datetime):
+        return f"{value:%Y-%m-%d}"
+    return ("no", "yes")[value] if isinstance(value, bool) else f"{value:,.0f}"
 
 
 _PAGES: Final = jinja2.Environment(  # noqa: S701 - Markdown, of our own rows
@@ -113,4 +105,4 @@ _PAGES: Final = jinja2.Environment(  # noqa: S701 - Markdown, of our own rows
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PAGES.filters |= {"day": _day_text, "count": _count_text}
+_PAGES.filters["cell"] = _cell_text

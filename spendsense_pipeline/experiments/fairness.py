@@ -52,13 +52,13 @@ def facts(texts: pd.DataFrame, agreed_to_offers: pd.Index) -> dict[str, pd.DataF
     ``governance.database_frames.texts``."""
     offered = texts.loc[texts["content_type"] == "partner_offer", "user_id"]
     released = texts["released_at"].notna()
+    met = {"release": released, "hold": texts["held"], "complaint": (texts["complaints"] > 0)[released]}
     return {
         "offer": pd.DataFrame({"user_id": agreed_to_offers, "met": agreed_to_offers.isin(offered).astype(int)}),
-        "release": pd.DataFrame({"user_id": texts["user_id"], "met": released.astype(int)}),
-        "hold": pd.DataFrame({"user_id": texts["user_id"], "met": texts["held"].astype(int)}),
-        "complaint": pd.DataFrame({"user_id": texts["user_id"], "met": (texts["complaints"] > 0).astype(int)})[
-            released
-        ],
+        **{
+            name: pd.DataFrame({"user_id": texts["user_id"][by.index], "met": by.astype(int)})
+            for name, by in met.items()
+        },
     }
 
 

@@ -25,7 +25,6 @@ LEFT_DAYS: Final = 30
 STEP_DAYS: Final = 30
 """Days that one row of the short window covers; sums over a horizon add such rows."""
 MEASURED, LEFT, UNKNOWN, NO_TABLE, NOT_SHOWN = "measured", "left", "unknown", "no_table", "not_shown"
-STATES: Final = (MEASURED, LEFT, UNKNOWN, NO_TABLE, NOT_SHOWN)
 COLUMNS: Final = (
     *("experiment", "pseudonym", "arm", "stratum", "ordinal", "assigned_on", "persona", "income_band", "history_band"),
     *("metric", "horizon_days", "baseline", "value", "state"),

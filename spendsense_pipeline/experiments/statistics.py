@@ -117,10 +117,7 @@ def _one_look(estimate: float, error: float, freedom: int) -> tuple[float, float
     """(Standard errors that the interval reaches, p) by Student's t."""
     if error == 0:
         return 0.0, float(estimate == 0)
-    from scipy.special import (
-        stdtr,
-        stdtrit,
-    )  # a third of a second, which whoever only loads the graph does not wait for
+    from scipy.special import stdtr, stdtrit  # takes a third of a second: whoever only loads the graph does not wait
 
     return float(stdtrit(freedom, 1 - ALPHA / 2)), float(2 * stdtr(freedom, -abs(estimate) / error))
 

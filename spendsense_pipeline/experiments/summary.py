@@ -35,7 +35,7 @@ def listing(session: Session, folder: Path, uplift: pd.DataFrame | None) -> list
         analysed: list[dict[str, Any]] = []
         if uplift is not None:
             analysed = uplift[uplift["experiment"] == experiment.name].to_dict("records")  # type: ignore[assignment]
-        told = [one for one in analysed if one["family"] != "secondary" or shown(one)]
+        worth_saying = [one for one in analysed if one["family"] != "secondary" or shown(one)]
         found.append(
             _described_arms(experiment, assigned["arm"])
             | {
@@ -45,7 +45,7 @@ def listing(session: Session, folder: Path, uplift: pd.DataFrame | None) -> list
                 "file_changed": file is not None and file.hash != row["definition_hash"],
                 "faults": assignment_faults(experiment, assigned),
                 "as_of": analysed[0]["as_of"] if analysed else None,
-                "sentences": [sentence(one, experiment) for one in told],
+                "sentences": [sentence(one, experiment) for one in worth_saying],
                 "rows": analysed,
             }
         )

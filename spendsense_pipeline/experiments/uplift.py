@@ -21,8 +21,6 @@ SMALLEST_SUBGROUP: Final = 30
 LOSS_ALARM: Final = 0.01
 """Arms that lose customers this unlikely differently are not comparable any more; nothing causal is said."""
 DIMENSIONS: Final = ("persona", "income_band", "history_band")
-STATUSES: Final = ("measured", "unequal_loss", "not_due", "not_enough", "assignment_broken")
-FAMILIES: Final = ("primary", "secondary", "subgroup")
 COLUMNS: Final = (
     *("experiment", "metric", "horizon_days", "arm", "control", "dimension", "band", "family", "status"),
     *("assigned_arm", "assigned_control", "measured_arm", "measured_control", "mean_control", "estimate"),

@@ -7,8 +7,9 @@ figure or a complaint holds the wording. Belongs here: taking events in and addi
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from pydantic import AwareDatetime, BaseModel, Field
 from sqlalchemy import Engine, and_, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
@@ -24,6 +25,18 @@ MOST_AT_ONCE: Final = 1_000
 LONGEST_NOTE: Final = 1_000
 HOLDING: Final = ("wrong_figure", "complaint")
 """Events after which no text of the wording goes out until an operator looked."""
+
+
+class _Event(BaseModel):
+    """What an app saw a customer do with one released text, in its own words and by its own clock."""
+
+    event_id: str
+    release_id: str
+    kind: Literal[*EVENTS]  # type: ignore[valid-type] # one list of them
+    occurred_at: AwareDatetime | None = None
+    note: str | None = Field(default=None, max_length=LONGEST_NOTE)
+
+
 _OF_RELEASE: Final = select(
     *columns(Release, "release_id recommendation_id"), *columns(Recommendation, "user_id template_id template_hash")
 ).join(Recommendation, Recommendation.recommendation_id == Release.recommendation_id)
@@ -44,16 +57,22 @@ def record(
     valid: dict[str, dict[str, Any]] = {}
     duplicate = 0
     for event in events:
-        if not _is_event(event, now):
-            refused.append(refusal(event, "invalid_event"))
+        try:
+            row = _Event.model_validate(event).model_dump()
+            occurred_at = (row["occurred_at"] or now).astimezone(dt.UTC)
+        except (ValueError, OverflowError):  # no event, or a time beyond the years 1 to 9999 in UTC
+            refused.append(_refusal(event, "invalid_event"))
             continue
-        row: dict[str, Any] = {name: event.get(name) for name in ("event_id", "release_id", "kind", "note")}
-        row |= {"source": source, "occurred_at": event.get("occurred_at") or now, "received_at": now}
+        readable = is_name(row["event_id"]) and is_name(row["release_id"]) and storable(row["note"] or "")
+        if not readable or occurred_at > now + EVENT_AHEAD:
+            refused.append(_refusal(event, "invalid_event"))
+            continue
+        row |= {"source": source, "occurred_at": occurred_at, "received_at": now}
         before = valid.setdefault(row["event_id"], row)
         if before is not row and _same_event(before, row):
             duplicate += 1
         elif before is not row:
-            refused.append(refusal(event, "conflicting_event"))
+            refused.append(_refusal(event, "conflicting_event"))
     # Only what holds a wording concerns the gate, and has to wait for its turn in the one order of writes.
     way_in = writing if any(row["kind"] in HOLDING for row in valid.values()) else adding
     with way_in(engine) as session:
@@ -62,7 +81,7 @@ def record(
         for event_id, row in list(valid.items()):
             release = releases.get(row["release_id"])
             if release is None or user_id not in (None, release.user_id):
-                refused.append(refusal(row, "unknown_release"))
+                refused.append(_refusal(row, "unknown_release"))
                 del valid[event_id]
             else:
                 row["user_id"] = release.user_id
@@ -73,7 +92,7 @@ def record(
             if event_id in new:
                 continue
             if event_id in there and not _same_event(there[event_id]._mapping, row):
-                refused.append(refusal(row, "conflicting_event"))
+                refused.append(_refusal(row, "conflicting_event"))
             else:
                 duplicate += 1
         held = []
@@ -124,20 +143,6 @@ def counts(session: Session) -> dict[str, int]:
     return {kind: found.get(kind, 0) for kind in EVENTS}
 
 
-def _is_event(event: Mapping[str, Any], now: dt.datetime) -> bool:
-    event_id, release_id, note = event.get("event_id"), event.get("release_id"), event.get("note")
-    at = event.get("occurred_at")
-    return (
-        isinstance(event_id, str)
-        and is_name(event_id)
-        and isinstance(release_id, str)
-        and is_name(release_id)
-        and event.get("kind") in EVENTS
-        and (note is None or (isinstance(note, str) and len(note) <= LONGEST_NOTE and storable(note)))
-        and (at is None or (isinstance(at, dt.datetime) and at.tzinfo is not None and at <= now + EVENT_AHEAD))
-    )
-
-
 def _same_event(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
     return all(one[name] == other[name] for name in ("release_id", "kind", "note"))
 
@@ -150,8 +155,7 @@ MESSAGES: Final = {
 }
 
 
-def refusal(event: Mapping[str, Any], code: str) -> dict[str, str]:
-    """A refused event as its sender hears of it."""
+def _refusal(event: Mapping[str, Any], code: str) -> dict[str, str]:
     return {"event_id": str(event.get("event_id"))[:400], "code": code, "message": MESSAGES[code]}
 
 

@@ -105,23 +105,17 @@ def _payload(session: Session, link: Any) -> dict[str, Any] | None:
     return {"type": TYPES[link.kind], "timestamp": link.recorded_at, "data": dict(found._mapping)}
 
 
-def delivered(engine: Engine, address: str, seq: int) -> None:
-    """Note that the address took a message."""
-    _note(engine, address, seq, state="delivered", error=None)
-
-
-def failed(engine: Engine, address: str, seq: int, attempts: int, error: str, now: dt.datetime) -> str:
-    """Note a failed attempt: ``waiting`` for the next one, or ``dead``."""
-    state = "waiting" if attempts < len(PAUSES) else "dead"
-    pause = PAUSES[min(attempts, len(PAUSES) - 1)]
-    _note(engine, address, seq, state=state, error=error[:500], attempts=attempts + 1, next_at=now + pause)
-    return state
-
-
-def _note(engine: Engine, address: str, seq: int, **values: Any) -> None:
+def attempted(engine: Engine, address: str, seq: int, attempts: int, problem: str | None, now: dt.datetime) -> str:
+    """Note an attempt: ``delivered`` where there was no problem, ``waiting`` for the next one, or ``dead``."""
+    values: dict[str, Any] = {"state": "delivered", "error": None}
+    if problem is not None:
+        pause = PAUSES[min(attempts, len(PAUSES) - 1)]
+        values = {"state": "waiting" if attempts < len(PAUSES) else "dead", "error": problem[:500]}
+        values |= {"attempts": attempts + 1, "next_at": now + pause}
     of = and_(WebhookDelivery.address == address, WebhookDelivery.seq == seq)
     with adding(engine) as session:
         session.execute(update(WebhookDelivery).where(of).values(**values))
+    return str(values["state"])
 
 
 def replay(engine: Engine, now: dt.datetime, *, since: int | None = None) -> int:

@@ -81,11 +81,6 @@ class Refusal(StrEnum):
     NOTHING_CHANGED = auto()
     NOTHING_TO_UNDO = auto()
 
-    @property
-    def advice(self) -> str:
-        """What to do about it, by command."""
-        return ADVICE[self]["advice"].format(days=DRAFT_LIFE.days)
-
 
 ADVICE: Final[dict[str, dict[str, str]]] = tomllib.loads(
     Path(__file__).with_name("refusals.toml").read_text(encoding="utf-8")
@@ -114,8 +109,10 @@ def advice(
         return "; ".join(lines)
     if refused not in set(Refusal):
         return ""
-    said = ADVICE[refused].get("at_the_desk") if at_the_desk else None
-    return said or Refusal(refused).advice.replace("REC", recommendation_id)
+    advised = ADVICE[refused]
+    if at_the_desk and "at_the_desk" in advised:
+        return advised["at_the_desk"]
+    return advised["advice"].format(days=DRAFT_LIFE.days).replace("REC", recommendation_id)
 
 
 @dataclass(frozen=True)

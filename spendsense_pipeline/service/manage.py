@@ -47,7 +47,7 @@ class NewPerson(BaseModel):
 
     operator_id: str = Field(min_length=1, max_length=400)
     role: str | None = None
-    scopes: list[str] | None = None
+    scopes: tuple[str, ...] | None = None
     qualified_until: dt.date | None = None
     password: str | None = Field(default=None, max_length=credentials.LONGEST_PASSWORD)
     subject: str | None = Field(default=None, max_length=400)
@@ -59,11 +59,8 @@ def add_person(service: Here, new: NewPerson, caller: Admin) -> Response:
     if new.operator_id == caller.operator_id and new.role not in (None, caller.role):
         raise HTTPException(403, "another admin changes your role")
     standing = operators.Standing(
-        role=new.role,
-        scopes=tuple(new.scopes) if new.scopes else None,
-        qualified_until=new.qualified_until,
+        **new.model_dump(include={"role", "scopes", "qualified_until", "subject"}),
         password_hash=credentials.password_hash(new.password) if new.password else None,
-        subject=new.subject,
     )
     with writing(service.engine) as session:
         status = operators.add(

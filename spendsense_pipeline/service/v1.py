@@ -196,19 +196,6 @@ def require_customer(service: Service, user_id: str) -> None:
     profiles.require_customer(service.settings.warehouse_root, user_id)
 
 
-class Event(BaseModel):
-    """What an app saw a customer do with one released text."""
-
-    event_id: str = Field(min_length=1, max_length=400, description="your id: the same event twice counts once")
-    release_id: str = Field(min_length=1, max_length=400)
-    kind: str = Field(
-        max_length=40,
-        description="delivered, seen, opened, helpful, not_helpful, dismissed, wrong_figure, complaint or acted",
-    )
-    occurred_at: Moment | None = None
-    note: str | None = Field(default=None, max_length=feedback.LONGEST_NOTE)
-
-
 class Events(BaseModel):
     """Up to 1,000 events, in any order."""
 
@@ -218,15 +205,8 @@ class Events(BaseModel):
 @router.post("/events")
 def events(service: Here, body: Events, caller: Annotated[Caller, Depends(allow("events:write"))]) -> Response:
     """Record events: {accepted, duplicate, refused, held}. One that is refused keeps none of the others out."""
-    rows: list[dict[str, Any]] = []
-    refused: list[dict[str, str]] = []
-    for event in body.events:
-        try:
-            rows.append(Event.model_validate(event).model_dump())
-        except ValueError:
-            refused.append(feedback.refusal(event, "invalid_event"))
-    done = feedback.record(service.engine, rows, service.now(), source=f"/v1 ({caller.name})", user_id=caller.user_id)
-    return answer(done | {"refused": refused + done["refused"]})
+    source = f"/v1 ({caller.name})"
+    return answer(feedback.record(service.engine, body.events, service.now(), source=source, user_id=caller.user_id))
 
 
 @router.post("/customers/{user_id}/link")

@@ -69,21 +69,18 @@ class Sender:
         for message in messages:
             if stop is not None and stop.is_set():
                 break
-            if message["payload"] is None:  # erased since: there is nothing to tell any more
-                outbox.delivered(self.service.engine, address, message["seq"])
-                continue
-            assert self.signer is not None  # noqa: S101 - where there are addresses there is a secret
-            problem, reached = signed_post.post(
-                self.client, self.signer, address, message["id"], self.service.now(), as_json(message["payload"])
-            )
-            if problem is None:
-                outbox.delivered(self.service.engine, address, message["seq"])
-                sent += 1
-                continue
-            state = outbox.failed(
+            now, problem, reached = self.service.now(), None, True
+            if message["payload"] is not None:  # else erased since: there is nothing to tell any more
+                assert self.signer is not None  # noqa: S101 - where there are addresses there is a secret
+                problem, reached = signed_post.post(
+                    self.client, self.signer, address, message["id"], now, as_json(message["payload"])
+                )
+                sent += problem is None
+            state = outbox.attempted(
                 self.service.engine, address, message["seq"], message["attempts"], problem, self.service.now()
             )
-            LOG.warning("webhook %s: %s, %s", message["id"], problem, state)
+            if problem is not None:
+                LOG.warning("webhook %s: %s, %s", message["id"], problem, state)
             if not reached:
                 break
         return sent

@@ -130,9 +130,9 @@ def _stamp(root: str) -> str:
     return json.dumps(seen)
 
 
-def stored_personas(service: Service, window: int) -> dict[str, dict[str, Any]]:
-    """Personas of the newest day that was run, by customer; those who had no transaction are left out."""
-    table = warehouse.newest(service.settings.warehouse_root, f"persona_assignments_{window}d")
+def stored_personas(service: Service) -> dict[str, dict[str, Any]]:
+    """30-day personas of the newest day that was run, by customer; those who had no transaction are left out."""
+    table = warehouse.newest(service.settings.warehouse_root, "persona_assignments_30d")
     if table is None:
         return {}
     known = pc.or_(pc.greater(table["history_days"], 0), pc.invert(table["is_fallback"]))

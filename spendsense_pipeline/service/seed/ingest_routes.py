@@ -66,7 +66,10 @@ def ingest(
     rows = {table: found for table in TABLES if (found := getattr(body, table))}
     if not rows:
         return answer(_success({}, None, None, started))
-    batch = batch_named(rows)
+    digest = hashlib.sha256()
+    for table, found in rows.items():
+        digest.update(table.encode() + encoded(found))
+    batch = f"http-{digest.hexdigest()[:24]}"
     if not wait:
         _in_background(service, rows, batch)
         return answer({"status": "started", "batch": batch, "run_id": None}, 202)
@@ -83,21 +86,12 @@ def ingested(service: Here, batch: str, _caller: Writer) -> Response:
     return answer(found)
 
 
-def batch_named(rows: Mapping[str, Any]) -> str:
-    """A batch id that the same rows always get."""
-    digest = hashlib.sha256()
-    for table, found in rows.items():
-        digest.update(table.encode() + encoded(found))
-    return f"http-{digest.hexdigest()[:24]}"
-
-
 def land_and_merge(service: Service, rows: Mapping[str, Any], batch: str) -> tuple[str, dict[str, dict[str, int]]]:
     """Land the rows and run the ingest to its end: the run's id, and what became of the rows by table."""
     from spendsense_pipeline.defs import launch
 
-    with turn(service) as (definitions, instance), tempfile.TemporaryDirectory() as made:
-        _write_files(rows, Path(made))
-        _, ran = launch.ingest_folder(definitions, instance, service.settings, Path(made), batch)
+    with turn(service) as (definitions, instance), _as_files(rows) as folder:
+        _, ran = launch.ingest_folder(definitions, instance, service.settings, folder, batch)
     return ran.run_id, launch.tallies(ran)
 
 
@@ -114,9 +108,12 @@ def _success(
     }
 
 
-def _write_files(rows: Mapping[str, Any], folder: Path) -> None:
-    for table, found in rows.items():
-        (folder / f"{table}.json").write_bytes(encoded(found))
+@contextmanager
+def _as_files(rows: Mapping[str, Any]) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        for table, found in rows.items():
+            Path(folder, f"{table}.json").write_bytes(encoded(found))
+        yield Path(folder)
 
 
 def encoded(rows: Any) -> bytes:
@@ -129,9 +126,8 @@ def _in_background(service: Service, rows: Mapping[str, Any], batch: str) -> Non
     """Put the batch into the landing zone before the answer, so that it cannot be lost, and merge it after."""
     from spendsense_pipeline.ingest import landing  # loads an engine, which most requests do without
 
-    with tempfile.TemporaryDirectory() as made:
-        _write_files(rows, Path(made))
-        landing.land(Path(made), service.settings.landing, batch)
+    with _as_files(rows) as folder:
+        landing.land(folder, service.settings.landing, batch)
     state, started = service.batches_started, time.perf_counter()
     state[batch] = {"status": "started", "batch": batch, "run_id": None}
 

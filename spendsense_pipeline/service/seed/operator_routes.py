@@ -13,7 +13,7 @@ from spendsense_pipeline.service.seed.both_forms import WINDOWS, Reader, Routes,
 from spendsense_pipeline.service.seed.computed import figures, newest_day, people, person, stored_personas
 from spendsense_pipeline.service.seed.decision_routes import remember
 from spendsense_pipeline.service.seed.figure_routes import no_features
-from spendsense_pipeline.service.state import Here, Service, answer
+from spendsense_pipeline.service.state import Here, answer
 
 router = Routes(tags=["operator"])
 LISTED_AT_MOST: Final = 10_000
@@ -31,27 +31,23 @@ def dashboard(service: Here, _caller: Reader) -> Response:
         everybody = dict(zip(table["user_id"].to_pylist(), table["user_type"].to_pylist(), strict=True))
     except warehouse.NotMaterialized:
         everybody = {}
-    return answer(
-        {
-            "total_users": len(everybody),
-            "users_with_consent": len(service.live_scopes()),
-            "persona_distribution": _distribution(service, everybody),
-            "recommendations": found["standings"],
-            "metrics": {"avg_latency_ms": round(found["mean_ms"], 2)},
-        }
-    )
-
-
-def _distribution(service: Service, everybody: dict[str, str | None]) -> dict[str, int]:
-    stored = stored_personas(service, 30)
-    counted = Counter(row["persona"] for row in stored.values())
+    stored = stored_personas(service)
+    personas = Counter(row["persona"] for row in stored.values())
     run = warehouse.newest(service.settings.warehouse_root, "features_30d", ["user_id"])
     known = {*stored, *([] if run is None else run["user_id"].to_pylist())}
     later = [name for name, kind in everybody.items() if kind != "operator" and name not in known]
     for user_id in later[:ON_THE_SPOT]:
         if now := figures(service, user_id, *WINDOWS).personas.get(30):
-            counted[now["persona"]] += 1
-    return dict(sorted(counted.items()))
+            personas[now["persona"]] += 1
+    return answer(
+        {
+            "total_users": len(everybody),
+            "users_with_consent": len(service.live_scopes()),
+            "persona_distribution": dict(sorted(personas.items())),
+            "recommendations": found["standings"],
+            "metrics": {"avg_latency_ms": round(found["mean_ms"], 2)},
+        }
+    )
 
 
 @router.both("GET", "/operator/users/{user_id}/signals")

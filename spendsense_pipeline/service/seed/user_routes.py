@@ -65,7 +65,7 @@ def user(service: Here, user_id: str, _caller: Reader) -> Response:
 
 def personas_30d(service: Service, user_ids: list[str]) -> dict[str, dict[str, Any]]:
     """The 30-day personas as lists show them: of the newest day that was run; of those who came later, of now."""
-    stored = stored_personas(service, 30)
+    stored = stored_personas(service)
     found = {}
     for user_id in user_ids:
         if user_id in stored:
