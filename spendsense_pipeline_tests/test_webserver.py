@@ -226,8 +226,7 @@ def test_where_a_login_is_asked_for_its_pages_are_for_admins_with_a_session(tmp_
     def asked(operator: str | None, path: str = "/runs", **headers: str) -> Response:
         browser = TestClient(app, base_url=HERE)
         if operator is not None:
-            response = PlainTextResponse()
-            begin_session(service, cast("Person", active_person(engine, operator)), response)
+            response = begin_session(service, cast("Person", active_person(engine, operator)))
             browser.cookies.set(COOKIE, response.headers["set-cookie"].partition("=")[2].partition(";")[0])
         return browser.get(path, headers=headers, follow_redirects=False)
 

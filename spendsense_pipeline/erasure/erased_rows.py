@@ -15,31 +15,16 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.erasure.erased import Erased
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit, consent, holds, operators
+from spendsense_pipeline.governance import audit, consent, holds, models, operators
 from spendsense_pipeline.governance.database import chunks, require_reason, writing
 from spendsense_pipeline.governance.encoding import identifier
 from spendsense_pipeline.governance.models import (
     AccessToken,
-    Assignment,
     AuditEntry,
     Chained,
-    ConsentEvent,
     ConsentPeriod,
-    Decision,
-    DraftEvent,
-    Erasure,
-    ErasureRequest,
     FeedbackEvent,
-    Ghost,
-    Hold,
-    HoldLift,
-    Operator,
-    Recall,
     Recommendation,
-    RecommendationText,
-    Release,
-    RowState,
-    Slate,
     TemplateDecision,
     Tombstone,
     TopicChoice,
@@ -49,26 +34,26 @@ from spendsense_pipeline.governance.models import (
 from spendsense_pipeline.governance.tombstones import digest
 
 OF_RECOMMENDATION: dict[str, Any] = {
-    "ghosts": Ghost,
-    "recalls": Recall,
-    "releases": Release,
-    "viewings": Viewing,
-    "decisions": Decision,
-    "draft_events": DraftEvent,
-    "texts": RecommendationText,
-    "recommendations": Recommendation,
+    "ghosts": models.Ghost,
+    "recalls": models.Recall,
+    "releases": models.Release,
+    "viewings": models.Viewing,
+    "decisions": models.Decision,
+    "draft_events": models.DraftEvent,
+    "texts": models.RecommendationText,
+    "recommendations": models.Recommendation,
 }
 OF_CUSTOMER: dict[str, Any] = {
-    "assignments": Assignment,
-    "consent_events": ConsentEvent,
-    "consent_periods": ConsentPeriod,
-    "topic_choices": TopicChoice,
-    "access_tokens": AccessToken,
-    "slates": Slate,
-    "hold_lifts": HoldLift,
-    "holds": Hold,
-    "erasure_requests": ErasureRequest,
-    "row_states": RowState,
+    "assignments": models.Assignment,
+    "consent_events": models.ConsentEvent,
+    "consent_periods": models.ConsentPeriod,
+    "topic_choices": models.TopicChoice,
+    "access_tokens": models.AccessToken,
+    "slates": models.Slate,
+    "hold_lifts": models.HoldLift,
+    "holds": models.Hold,
+    "erasure_requests": models.ErasureRequest,
+    "row_states": models.RowState,
 }
 """Tables whose rows go with a recommendation or a customer, in the order that the keys allow."""
 
@@ -104,7 +89,7 @@ def begin(
         )
     with writing(engine) as session:
         operators.require_active(session, operator_id)
-        if session.get(Operator, user_id) is not None:
+        if session.get(models.Operator, user_id) is not None:
             raise SpendSenseError(f"{user_id!r} is an operator: decisions bear that name", code="not_a_customer")
         erased = remembered(session)
         recommendations = _recommendations(session, user_id)
@@ -169,7 +154,7 @@ def finish(
         name = json.dumps([now.isoformat(), operator_id, links, audit.random_salt()])
         erasure_id = identifier("era", name)
         said = {"operator_id": operator_id, "reason": reason, "links": json.dumps(links), "erased_at": now}
-        audit.record_one(session, Erasure, now, erasure_id=erasure_id, **said)
+        audit.record_one(session, models.Erasure, now, erasure_id=erasure_id, **said)
         session.execute(update(Tombstone).where(under_way).values(erasure_id=erasure_id))
     return erasure_id, counts
 

@@ -41,8 +41,6 @@ class Difference:
     relative_low: float
     relative_high: float
     mean_control: float
-    treated: int
-    control: int
 
 
 def difference(
@@ -103,8 +101,6 @@ def difference(
         relative_low=fraction - miss,
         relative_high=fraction + miss,
         mean_control=means[1],
-        treated=int(arm.sum()),
-        control=int((~arm).sum()),
     )
 
 

@@ -39,7 +39,7 @@ _NO_PASSWORD = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$QnSc4jUPgI
 _BY_DIGEST = select(*columns(AccessToken, "token_id scopes user_id operator_id expires_at revoked_at")).where(
     AccessToken.digest == bindparam("digest")
 )
-_BY_ID = select(Operator.role, Operator.scopes, Operator.sessions_since).where(
+_BY_ID = select(Operator.role, Operator.sessions_since).where(
     Operator.operator_id == bindparam("name"), Operator.deactivated_at.is_(None)
 )
 
@@ -56,7 +56,6 @@ class Person:
 
     operator_id: str
     role: str
-    scopes: tuple[str, ...]
     sessions_since: dt.datetime | None
 
 
@@ -163,7 +162,7 @@ def active_person(engine: Engine, operator_id: str) -> Person | None:
 def person(session: Session, operator_id: str) -> Person | None:
     """As ``active_person``, inside a transaction."""
     found = session.execute(_BY_ID, {"name": operator_id}).one_or_none() if storable(operator_id) else None
-    return Person(operator_id, found.role, tuple(found.scopes.split()), found.sessions_since) if found else None
+    return Person(operator_id, found.role, found.sessions_since) if found else None
 
 
 def end_sessions(session: Session, operator_id: str, now: dt.datetime) -> None:

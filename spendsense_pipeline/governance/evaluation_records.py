@@ -13,22 +13,10 @@ from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance import audit
+from spendsense_pipeline.governance import audit, models
 from spendsense_pipeline.governance.database import fields, is_name, quoted
 from spendsense_pipeline.governance.encoding import identifier
-from spendsense_pipeline.governance.models import (
-    AuditEntry,
-    Base,
-    Batch,
-    ConsentEvent,
-    Decision,
-    Erasure,
-    EvaluationRun,
-    FeedbackEvent,
-    Login,
-    Recommendation,
-    Release,
-)
+from spendsense_pipeline.governance.models import AuditEntry, EvaluationRun, Recommendation
 
 
 def record_evaluation(
@@ -93,7 +81,7 @@ def holds_head(session: Session, count: int, head: str) -> bool:
     return bool(session.scalar(select(func.count()).where(AuditEntry.seq == count, AuditEntry.hash == head)))
 
 
-def rows(session: Session, model: type[Base]) -> int:
+def rows(session: Session, model: type[models.Base]) -> int:
     """How many rows a table of the governance database has."""
     return session.scalar(select(func.count()).select_from(model)) or 0
 
@@ -101,15 +89,15 @@ def rows(session: Session, model: type[Base]) -> int:
 def kept(session: Session) -> list[dict[str, Any]]:
     """How much is on record of each kind, and since when: {what, count, oldest, newest}."""
     dated = {
-        "batches": Batch.registered_at,
-        "consent events": ConsentEvent.recorded_at,
-        "drafts": Recommendation.registered_at,
-        "decisions": Decision.decided_at,
-        "releases": Release.released_at,
-        "feedback": FeedbackEvent.received_at,
+        "batches": models.Batch.registered_at,
+        "consent events": models.ConsentEvent.recorded_at,
+        "drafts": models.Recommendation.registered_at,
+        "decisions": models.Decision.decided_at,
+        "releases": models.Release.released_at,
+        "feedback": models.FeedbackEvent.received_at,
         "evaluations": EvaluationRun.evaluated_at,
-        "logins": Login.attempted_at,
-        "erasures": Erasure.erased_at,
+        "logins": models.Login.attempted_at,
+        "erasures": models.Erasure.erased_at,
     }
     found = []
     for what, moment in dated.items():

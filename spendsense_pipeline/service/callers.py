@@ -53,7 +53,6 @@ class Caller:
     permissions: frozenset[str]
     operator_id: str | None = None
     role: str | None = None
-    scopes: tuple[str, ...] = ()
     user_id: str | None = None
     csrf: str = ""
 
@@ -145,7 +144,7 @@ def _bearer(request: Request) -> Caller | None:
     if operator is None:
         return None
     permissions |= ROLE_PERMISSIONS[operator.role] & {"read", "decide"}
-    return Caller("token", permissions, operator.operator_id, operator.role, operator.scopes)
+    return Caller("token", permissions, operator.operator_id, operator.role)
 
 
 def logged_in(service: Service, kept: str | None) -> credentials.Person | None:
@@ -172,9 +171,7 @@ def _session(request: Request) -> Caller | None:
         given = request.headers.get("x-csrf-token", "")
         if not hmac.compare_digest(given.encode(), csrf.encode()):
             raise HTTPException(403, "the page is out of date; load it again")
-    return Caller(
-        "login", ROLE_PERMISSIONS[operator.role], operator.operator_id, operator.role, operator.scopes, csrf=csrf
-    )
+    return Caller("login", ROLE_PERMISSIONS[operator.role], operator.operator_id, operator.role, csrf=csrf)
 
 
 def _owner(request: Request) -> Caller | None:
