@@ -76,7 +76,6 @@ def audit_verify(heads: tuple[str, ...], key: Path | None) -> Shown:
     """
     from spendsense_pipeline.evaluation.manifests import audit_heads
     from spendsense_pipeline.governance import audit as chain
-    from spendsense_pipeline.governance import evaluation_records
     from spendsense_pipeline.governance.signing import is_signed
 
     settings = Settings()
@@ -86,8 +85,7 @@ def audit_verify(heads: tuple[str, ...], key: Path | None) -> Shown:
         if key is not None and not (signature and is_signed(count, final, signature, key)):
             raise SpendSenseError(f"the head {count}:{final} is not signed with this key", code="not_signed")
     with runtime.reading(settings) as session:
-        known = [(count, final) for count, final, _ in kept]
-        verdict = chain.verify(session, evaluation_records.known_heads(session) + known)
+        verdict = chain.verify(session, [(count, final) for count, final, _ in kept])
     if verdict.count == 0 and (stored := batches_of(settings)):
         raise SpendSenseError(
             f"the chain is empty, and there are {len(stored)} batches already: this is not the database that "

@@ -70,12 +70,6 @@ def evaluations(session: Session, *, limit: int) -> dict[str, Any]:
     return {"evaluations": found, "total": rows(session, EvaluationRun)}
 
 
-def known_heads(session: Session) -> list[tuple[int, str]]:
-    """Every head that an evaluation kept, for ``audit.verify`` to hold the chain against."""
-    kept = select(EvaluationRun.audit_count, EvaluationRun.audit_hash).order_by(EvaluationRun.audit_count)
-    return [(count, head) for count, head in session.execute(kept)]
-
-
 def holds_head(session: Session, count: int, head: str) -> bool:
     """Whether the audit chain has this hash at this length, as it had when somebody noted it."""
     return bool(session.scalar(select(func.count()).where(AuditEntry.seq == count, AuditEntry.hash == head)))

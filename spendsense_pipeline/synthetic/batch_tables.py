@@ -6,7 +6,6 @@ What does not belong here: how people behave (``behaviour``), who they are (``ca
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from faker import Faker
@@ -49,11 +48,6 @@ class Names:
         first = rng.whole(f"{topic}/first", 0, len(self.first) - 1, index)
         last = rng.whole(f"{topic}/last", 0, len(self.last) - 1, index)
         return [(self.first[a], self.last[b]) for a, b in zip(first, last, strict=True)]
-
-
-def as_frame(table: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.string(): pd.StringDtype(na_value=np.nan)}.get)
-    return frame
 
 
 def as_text(values: list[str] | list[str | None]) -> pa.Array:

@@ -14,19 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.synthetic import balances, behaviour, payee_pool, trouble
+from spendsense_pipeline.synthetic import balances, batch_tables, behaviour, payee_pool, trouble
 from spendsense_pipeline.synthetic import cast as living
-from spendsense_pipeline.synthetic.batch_tables import (
-    Names,
-    Story,
-    accounts_table,
-    as_frame,
-    as_text,
-    liabilities_table,
-    operators_table,
-    transactions_table,
-    users_table,
-)
+from spendsense_pipeline.synthetic.batch_tables import Names, Story, as_text
 from spendsense_pipeline.synthetic.behaviour import Kind
 from spendsense_pipeline.synthetic.cast import PERSONAS
 from spendsense_pipeline.synthetic.rng import Ints, Rng
@@ -97,14 +87,16 @@ def generate(
     def block(index: Ints, ids: list[str]) -> Block:
         story = _story(rng, index, seed, period, hard=hard)
         return Block(
-            users_table(rng, story.who, ids, names),
-            accounts_table(rng, story, ids, period),
+            batch_tables.users_table(rng, story.who, ids, names),
+            batch_tables.accounts_table(rng, story, ids, period),
             _transactions(rng, story, ids, period, hard=hard),
-            liabilities_table(rng, story, ids, period),
+            batch_tables.liabilities_table(rng, story, ids, period),
             _truth(story, ids),
         )
 
-    tables, truth = in_blocks(users, "cus", block, operators_table(rng, operators(users), names, period), report)
+    tables, truth = in_blocks(
+        users, "cus", block, batch_tables.operators_table(rng, operators(users), names, period), report
+    )
     habits = {habit: sorted({payee.name for payee in payee_pool.payees(habit)}) for habit in payee_pool.ROUTINES}
     return Synthetic(tables, {"seed": seed, "as_of": as_of.isoformat(), "users": truth, "habits": habits})
 
@@ -142,7 +134,9 @@ def in_blocks(
     parts = {name: [getattr(each, name) for each in made] for name in Block._fields[:-1]}
     parts["users"].append(operators_made)
     truth = {user: planted for each in made for user, planted in each.truth.items()}
-    return {name: as_frame(pa.concat_tables(tables)) for name, tables in parts.items()}, truth
+    text = {pa.string(): pd.StringDtype(na_value=np.nan)}
+    frames = {name: pa.concat_tables(tables).to_pandas(types_mapper=text.get) for name, tables in parts.items()}
+    return frames, truth
 
 
 def _story(rng: Rng, index: Ints, seed: int, period: Period, *, hard: bool) -> Story:
@@ -205,7 +199,7 @@ def _transactions(rng: Rng, story: Story, ids: list[str], period: Period, *, har
         entity = pc.if_else(pa.array(no_id), nothing, entity)
         primary, detailed = (pc.if_else(pa.array(no_category), nothing, each) for each in (primary, detailed))
     names = as_text([name for payee in payee_pool.ALL for name in payee_pool.spellings(payee)])
-    return transactions_table(
+    return batch_tables.transactions_table(
         rows, who, ids, number, period,
         merchant_name=names.take(rows.payee * payee_pool.SPELLINGS + variant),
         merchant_entity_id=entity,

@@ -14,20 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.synthetic import balances, behaviour, trouble
+from spendsense_pipeline.synthetic import balances, batch_tables, behaviour, trouble
 from spendsense_pipeline.synthetic import cast as living
-from spendsense_pipeline.synthetic.batch_tables import (
-    Story,
-    account_ids,
-    accounts_table,
-    as_dates,
-    as_text,
-    changed,
-    liabilities_table,
-    operators_table,
-    transactions_table,
-    users_table,
-)
+from spendsense_pipeline.synthetic.batch_tables import Story, as_dates, as_text, changed
 from spendsense_pipeline.synthetic.behaviour import Rows, day_within
 from spendsense_pipeline.synthetic.cast import IRREGULAR, PERSONAS, PLACES, Fourth, People, Persona, Place
 from spendsense_pipeline.synthetic.generate import Block, Synthetic, in_blocks, operators, sized
@@ -104,17 +93,17 @@ def generate_raw(
 
     def block(index: Ints, ids: list[str]) -> Block:
         lives = _lives(rng, index, seed, land, period, evidence, ids)
-        owed = liabilities_table(rng, lives.story, ids, period)
+        owed = batch_tables.liabilities_table(rng, lives.story, ids, period)
         with_partner = np.isin(np.array(owed["user_id"].to_pylist()), np.array(ids)[lives.partner >= 0])
         return Block(
-            _localised(users_table(rng, lives.story.who, ids, land.names), land),
+            _localised(batch_tables.users_table(rng, lives.story.who, ids, land.names), land),
             _raw_accounts(lives),
             _raw_transactions(lives),
             owed.filter(pa.array(~with_partner)),
             _raw_truth(lives),
         )
 
-    staff = _localised(operators_table(rng, operators(users), land.names, period), land)
+    staff = _localised(batch_tables.operators_table(rng, operators(users), land.names, period), land)
     tables, truth = in_blocks(users, country, block, staff, report)
     habits = {
         habit.group: sorted({land.payees[code].name for code in land.codes(habit.group, habit.channel).tolist()})
@@ -254,7 +243,7 @@ def _holdings(lives: _Lives, made: pa.Table) -> pa.Table:
 
 def _raw_accounts(lives: _Lives) -> pa.Table:
     ids = lives.ids
-    made = accounts_table(lives.rng, lives.story, ids, lives.period)
+    made = batch_tables.accounts_table(lives.rng, lives.story, ids, lives.period)
     position = {user: number for number, user in enumerate(ids)}
     owner = np.array([position[user] for user in made["user_id"].to_pylist()], dtype=np.int64)
     kind = np.array([account.split("_")[2] for account in made["account_id"].to_pylist()])
@@ -277,13 +266,13 @@ def _raw_transactions(lives: _Lives) -> pa.Table:
     rng, land, period, ids = lives.rng, lives.land, lives.period, lives.ids
     rows, who = lives.story.rows, lives.story.who
     number = np.arange(len(rows.who)) - np.searchsorted(rows.who, rows.who) + 1
-    accounts = account_ids(who, ids)
+    accounts = batch_tables.account_ids(who, ids)
     last4 = np.array([int(account[-4:]) for account in accounts]).reshape(who.count, PLACES)
     holders = [" ".join(name) for name in land.names.people(rng, "customer", who.index)]
     printed = printed_columns(Lines(rng, land, period, who, holders, last4, rows, number), lives.evidence)
     online = channels_online(land)[rows.payee]
     nothing = pa.nulls(len(rows.who), pa.string())
-    return transactions_table(
+    return batch_tables.transactions_table(
         rows, who, ids, number, period,
         merchant_name=printed["merchant_name"],
         merchant_entity_id=nothing,
