@@ -111,7 +111,6 @@ def begin(
 def _begun(
     session: Session, user_id: str, accounts: Iterable[str], operator_id: str, now: dt.datetime, erased: Erased
 ) -> None:
-    """Close consent and set the tombstones."""
     live = session.scalars(
         select(ConsentPeriod.scope).where(ConsentPeriod.user_id == user_id, ConsentPeriod.closed_at.is_(None))
     ).all()

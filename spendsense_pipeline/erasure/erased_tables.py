@@ -42,7 +42,6 @@ class Holdings:
 
     @classmethod
     def read(cls, root: str, user_id: str) -> "Holdings":
-        """From the tables of a warehouse."""
         found = cls()
         named_by_others = set()
         for table in ("raw_accounts", "accounts", "raw_users", "users", "raw_transactions"):
@@ -148,12 +147,10 @@ def _table(folder: str, path: str) -> str:
 
 
 def _spots_of(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
-    """The place of each row."""
     return zip(*(batch.column(name).to_pylist() for name in SPOT), strict=True)
 
 
 def _marked(filesystem: Any, path: str, theirs: Mark) -> int:
-    """How many rows of a stored file are marked."""
     return sum(
         pc.sum(theirs(batch)).as_py() or 0 for batch in _batches(filesystem, path, {*SPOT, *OWNERS, "pseudonym"})
     )

@@ -149,7 +149,6 @@ def kept_secret(folder: Path) -> str:
 
 
 def of(request: Request) -> Service:
-    """The service that this request came to."""
     service: Service = request.app.state.service
     return service
 
@@ -160,7 +159,6 @@ def base_address(request: Request) -> str:
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a browser asks for a page to show."""
     return "text/html" in request.headers.get("accept", "")
 
 

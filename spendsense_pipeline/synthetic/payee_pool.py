@@ -70,7 +70,6 @@ def codes(*groups: str) -> Ints:
 
 
 def payees(group: str) -> list[Payee]:
-    """The payees of a group."""
     return [payee for payee in ALL if payee.group == group]
 
 
