@@ -22,12 +22,10 @@ from spendsense_pipeline.settings import Settings
 def queue(status: str, by: str | None, limit: int, offset: int, **chosen: Any) -> Shown:
     """What waits for an operator, most urgent first; approve an item by the reference in its row."""
     from spendsense_pipeline.governance import queue as desk
-    from spendsense_pipeline.governance.database import reading
 
     if by and any(chosen.values()):
         raise click.UsageError("--by template counts everybody's: leave out --user, --persona and --template.")
-    engine = governance_of(Settings())
-    with reading(engine) as session:
+    with runtime.reading() as session:
         if by == "template":
             pieces = desk.queue_by_template(session, runtime.now(), status=status)
             shown = pieces[offset : offset + limit]
