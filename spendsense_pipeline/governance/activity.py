@@ -139,17 +139,15 @@ def refused_by_wording(session: Session) -> list[dict[str, Any]]:
 
 
 def _by_action(session: Session, column: Any) -> list[dict[str, Any]]:
+    actions = ("approve", "override", "reject", "undo")
     counted = (
-        select(column, Decision.action, func.count())
+        select(column, *(func.count().filter(Decision.action == action).label(action) for action in actions))
         .select_from(Decision)
         .join(Recommendation, Recommendation.recommendation_id == Decision.recommendation_id)
-        .group_by(column, Decision.action)
+        .group_by(column)
+        .order_by(column)
     )
-    found: dict[str, dict[str, Any]] = {}
-    for name, action, number in session.execute(counted):
-        row = found.setdefault(name, {column.key: name} | dict.fromkeys(("approve", "override", "reject", "undo"), 0))
-        row[action] = number
-    return [found[name] for name in sorted(found)]
+    return [dict(row._mapping) for row in session.execute(counted)]
 
 
 def feedback(session: Session) -> dict[str, int]:

@@ -7,7 +7,7 @@ A wording that a customer found wrong is held until an operator looked. Does not
 
 import datetime as dt
 from collections.abc import Container, Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, and_, exists, func, select
 from sqlalchemy.orm import Session, aliased
@@ -30,6 +30,7 @@ from spendsense_pipeline.governance.encoding import identifier, sha256
 from spendsense_pipeline.governance.lifecycle import Wording, has_wording, release_stands, wording_named, wording_of
 from spendsense_pipeline.governance.models import (
     OPEN,
+    RECALL_TARGETS,
     Decision,
     FeedbackEvent,
     Recall,
@@ -40,8 +41,6 @@ from spendsense_pipeline.governance.models import (
     WordingHold,
 )
 from spendsense_pipeline.governance.operators import LOCAL
-
-TARGETS: Final = ("recommendation", "template", "product", "operator")
 
 
 def due(session: Session, now: dt.datetime, withdrawn: Container[str], *, limit: int | None = None) -> list[AnyRow]:
@@ -140,9 +139,10 @@ def recall(
     ``nothing_to_recall``.
     """
     require_reason(reason, "a recall needs its reason; it stays on record")
-    if target not in TARGETS or not is_name(subject) or (target == "operator") != (since is not None):
+    if target not in RECALL_TARGETS or not is_name(subject) or (target == "operator") != (since is not None):
         raise SpendSenseError(
-            f"a recall names one of {', '.join(TARGETS)}, an operator with the moment since when", code="invalid_recall"
+            f"a recall names one of {', '.join(RECALL_TARGETS)}, an operator with the moment since when",
+            code="invalid_recall",
         )
     with writing(engine) as session:
         if actor != LOCAL:

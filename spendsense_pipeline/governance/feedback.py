@@ -109,32 +109,20 @@ def record(
 def by_wording(session: Session, *, template_id: str | None = None) -> list[dict[str, Any]]:
     """What came back, by wording: template_id, template_hash, content_type, released, and a count of each kind."""
     wording = (Recommendation.template_id, Recommendation.template_hash, Recommendation.content_type)
-    released = (
-        select(*wording, func.count())
-        .join(Release, Release.recommendation_id == Recommendation.recommendation_id)
-        .group_by(*wording)
-    )
     counted = (
-        select(*wording, FeedbackEvent.kind, func.count())
+        select(
+            *wording,
+            func.count(Release.release_id.distinct()).label("released"),
+            *(func.count().filter(FeedbackEvent.kind == kind).label(kind) for kind in EVENTS),
+        )
         .join(Release, Release.recommendation_id == Recommendation.recommendation_id)
-        .join(FeedbackEvent, FeedbackEvent.release_id == Release.release_id)
-        .group_by(*wording, FeedbackEvent.kind)
+        .outerjoin(FeedbackEvent, FeedbackEvent.release_id == Release.release_id)
+        .group_by(*wording)
+        .order_by(*wording)
     )
     if template_id is not None:
-        condition = Recommendation.template_id == (template_id if storable(template_id) else None)
-        released, counted = released.where(condition), counted.where(condition)
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for name, version, content_type, number in session.execute(released):
-        rows[name, version] = {
-            "template_id": name,
-            "template_hash": version,
-            "content_type": content_type,
-            "released": number,
-            **dict.fromkeys(EVENTS, 0),
-        }
-    for name, version, _, kind, number in session.execute(counted):
-        rows[name, version][kind] = number
-    return [rows[key] for key in sorted(rows)]
+        counted = counted.where(Recommendation.template_id == (template_id if storable(template_id) else None))
+    return [dict(row._mapping) for row in session.execute(counted)]
 
 
 def counts(session: Session) -> dict[str, int]:

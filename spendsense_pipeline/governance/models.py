@@ -51,6 +51,9 @@ EVENTS = (
 )
 """What an app may report about a released text."""
 
+DELIVERY_STATES = ("waiting", "delivered", "dead")
+RECALL_TARGETS = ("recommendation", "template", "product", "operator")
+
 
 def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
     """A column holds one of our own fixed words."""
@@ -624,7 +627,7 @@ class RecallOrder(Chained):
         "order_id target subject since actor reason releases digest ordered_at",
         "target actor releases",
     )
-    __table_args__ = (one_of("target", ("recommendation", "template", "product", "operator")),)
+    __table_args__ = (one_of("target", RECALL_TARGETS),)
 
     order_id: Mapped[str] = mapped_column(primary_key=True)
     target: Mapped[str]
@@ -702,7 +705,7 @@ class WebhookDelivery(Base):
     """One message to one address: the link of the audit chain that it tells of is its number."""
 
     __tablename__ = "webhook_deliveries"
-    __table_args__ = (one_of("state", ("waiting", "delivered", "dead")), Index(None, "state", "next_at"))
+    __table_args__ = (one_of("state", DELIVERY_STATES), Index(None, "state", "next_at"))
 
     address: Mapped[str] = mapped_column(primary_key=True)
     seq: Mapped[int] = sequence()

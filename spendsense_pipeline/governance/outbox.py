@@ -12,8 +12,9 @@ from sqlalchemy import Engine, Select, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.errors import SpendSenseError
-from spendsense_pipeline.governance.database import add_rows, adding, columns, reading
+from spendsense_pipeline.governance.database import add_rows, adding, columns, fields, reading
 from spendsense_pipeline.governance.models import (
+    DELIVERY_STATES,
     AuditEntry,
     AuditHead,
     ConsentEvent,
@@ -135,13 +136,7 @@ def replay(engine: Engine, now: dt.datetime, *, since: int | None = None) -> int
 
 def states(engine: Engine) -> dict[str, dict[str, int]]:
     """address → {waiting, delivered, dead}."""
-    found: dict[str, dict[str, int]] = {}
+    each = (func.count().filter(WebhookDelivery.state == state).label(state) for state in DELIVERY_STATES)
     with reading(engine) as session:
-        rows = session.execute(
-            select(WebhookDelivery.address, WebhookDelivery.state, func.count().label("number")).group_by(
-                WebhookDelivery.address, WebhookDelivery.state
-            )
-        )
-        for row in rows:
-            found.setdefault(row.address, {"waiting": 0, "delivered": 0, "dead": 0})[row.state] = row.number
-    return found
+        rows = session.execute(select(WebhookDelivery.address, *each).group_by(WebhookDelivery.address))
+        return {row.address: fields(row, " ".join(DELIVERY_STATES)) for row in rows}
