@@ -123,10 +123,10 @@ def _arranged(rng: Rng, who: People, home: Household, country: Country, period: 
     if rule.slot:
         drawn = rng.uniform(f"raw/slot/{rule.slot}", who.index)
         have &= (drawn >= rule.part[0]) & (drawn < rule.part[1])
-    at, turn = _holders(rng, who, rule, topic, np.flatnonzero(have), country)
+    plain = country.codes(rule.group, rule.channel, rule)
+    at, turn = _holders(rng, who, rule, topic, np.flatnonzero(have), len(plain))
     key = (who.index[at], turn)
     by_card = rng.chance(f"{topic}/by card", rule.by_card, *key)
-    plain = country.codes(rule.group, rule.channel, rule)
     by_hand = country.codes(rule.group, "card_online", rule) if rule.by_card else plain
     payee = np.where(by_card, by_hand[turn], plain[turn])
     cadence = CADENCES.index(rule.cadence)
@@ -137,16 +137,16 @@ def _arranged(rng: Rng, who: People, home: Household, country: Country, period: 
         channel_by_card & who.has_card[at] & (who.persona[at] != Persona.CREDIT), Place.CARD, Place.CHECKING
     )
     begins, ends = _span(rng, who, rule, topic, at, turn, cadence, period)
+    menus = [country.payees[code].prices for code in plain.tolist()]
+    price = _price(rng, who, rule, topic, at, turn, menus)
     return Plans(
         at, place, payee, np.full(len(at), number), np.full(len(at), cadence),
-        _anchor(rng, rule, topic, key, cadence, period), sign * _price(rng, who, rule, topic, at, turn, country),
-        begins, ends,
+        _anchor(rng, rule, topic, key, cadence, period), sign * price, begins, ends,
     )  # fmt: skip
 
 
-def _holders(rng: Rng, who: People, rule: Arrangement, topic: str, have: Ints, country: Country) -> tuple[Ints, Ints]:
+def _holders(rng: Rng, who: People, rule: Arrangement, topic: str, have: Ints, offered: int) -> tuple[Ints, Ints]:
     """Each holder as often as he has signed up, and the payee's position in its group, never the same one twice."""
-    offered = len(country.codes(rule.group, rule.channel, rule))
     if rule.few == (1, 1):
         return have, rng.whole(f"{topic}/payee", 0, offered - 1, who.index[have])
     low, high = (
@@ -156,7 +156,9 @@ def _holders(rng: Rng, who: People, rule: Arrangement, topic: str, have: Ints, c
     return liked_most(rng, who, topic, have, wanted, offered)
 
 
-def _price(rng: Rng, who: People, rule: Arrangement, topic: str, at: Ints, turn: Ints, country: Country) -> Ints:
+def _price(
+    rng: Rng, who: People, rule: Arrangement, topic: str, at: Ints, turn: Ints, menus: list[tuple[float, ...]]
+) -> Ints:
     key = (who.index[at], turn)
     if rule.of_income != (0.0, 0.0):
         dollars = who.income[at] / 100 * rng.between(f"{topic}/part", *rule.of_income, *key)
@@ -164,10 +166,7 @@ def _price(rng: Rng, who: People, rule: Arrangement, topic: str, at: Ints, turn:
         dollars = rng.between(f"{topic}/price", *rule.price, *key)
         dollars = dollars * who.comfort[at] if rule.scales else dollars
     else:
-        offers = [
-            rule.prices or country.payees[code].prices
-            for code in country.codes(rule.group, rule.channel, rule).tolist()
-        ]
+        offers = [rule.prices or prices for prices in menus]
         most = max(map(len, offers))
         menu = np.array([[prices[n % len(prices)] for n in range(most)] for prices in offers])
         dollars = menu[turn, rng.whole(f"{topic}/plan", 0, most - 1, *key)]

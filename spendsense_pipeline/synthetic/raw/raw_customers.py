@@ -114,31 +114,23 @@ def generate_raw(
     return Synthetic(tables, {**about, "users": truth, "habits": habits})
 
 
-def _raw_people(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> People:
+def _raw_people(rng: Rng, index: Ints, seed: int, land: Country, period: Period) -> tuple[People, Household]:
     """The same ways of living as elsewhere, paid as the country pays; loans show only in their payments."""
     who = living.people(rng, index, seed, period)
+    home = household(rng, who)
     drawn = np.array(list(land.pay))[rng.pick("raw/pay", list(land.pay.values()), index)]
-    pay = np.where(who.pay == IRREGULAR, IRREGULAR, drawn)
+    # Pensioners save at the middle and the end of the month, as those do who are paid once a month.
+    pay = np.select([home["retired"], who.pay == IRREGULAR], [Cadence.MONTHLY, IRREGULAR], drawn)
     other = np.where(who.other == Fourth.STUDENT_LOAN, Fourth.NOTHING, who.other)
     moved = (other == Fourth.NOTHING) & (who.persona != Persona.CREDIT) & rng.chance("raw/changed banks", 0.06, index)
-    return replace(
-        who,
-        pay=pay,
-        times_paid=np.where(pay == IRREGULAR, 0.0, TIMES_A_MONTH[np.maximum(pay, 0)]),
-        other=np.where(moved, Fourth.FORMER_ACCOUNT, other),
-    )
+    times_paid = np.where(pay == IRREGULAR, 0.0, TIMES_A_MONTH[np.maximum(pay, 0)])
+    who = replace(who, pay=pay, times_paid=times_paid, other=np.where(moved, Fourth.FORMER_ACCOUNT, other))
+    return who, home
 
 
 def _lives(rng: Rng, index: Ints, seed: int, land: Country, period: Period, evidence: str, ids: list[str]) -> _Lives:
     """Let one block of customers live through the period, and see what their banks would deliver of it."""
-    who = _raw_people(rng, index, seed, land, period)
-    home = household(rng, who)
-    # Pensioners save at the middle and the end of the month, as those do who are paid once a month.
-    who = replace(
-        who,
-        pay=np.where(home["retired"], Cadence.MONTHLY, who.pay),
-        times_paid=np.where(home["retired"], 1.0, who.times_paid),
-    )
+    who, home = _raw_people(rng, index, seed, land, period)
     cards = living.cards(rng, who)
     plans, rules = households.plans_of(rng, who, home, land, period)
     planned, plan, plans = households.plan_rows(rng, who, plans, rules, land, period)
