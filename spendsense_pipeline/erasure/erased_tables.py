@@ -5,6 +5,7 @@ A file is replaced by itself without the rows, whole or not at all, in a folder 
 
 import tempfile
 from collections.abc import Callable, Collection, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -45,17 +46,16 @@ class Holdings:
         found = cls()
         named_by_others = set()
         for table in ("raw_accounts", "accounts", "raw_users", "users", "raw_transactions"):
+            of_accounts = table in ("raw_accounts", "accounts")
             for row in _ids(root, table):
                 account, holder = ((row.get(name) or "").strip() for name in ("account_id", "user_id"))
                 if holder == user_id:
                     found.known = True
                     found.accounts |= {account} - {""}
-                    found.delivered |= {account} - {""} if table in ("raw_accounts", "accounts") else set()
-                elif (
-                    table in ("raw_accounts", "accounts") and holder
-                ):  # judged or not: their own file may be on its way
+                    found.delivered |= {account} - {""} if of_accounts else set()
+                elif holder and of_accounts:  # judged or not: their own file may be on its way
                     found.of_others.add(account)
-                elif table == "raw_transactions" and holder:
+                elif holder and table == "raw_transactions":
                     named_by_others.add(account)
         # What several customers' rows name, and no file gave to this one, is not this one's.
         found.of_others |= named_by_others - found.delivered
@@ -127,12 +127,9 @@ def empty_exports(root: str, erased: Erased) -> dict[str, int]:
     for day, count in removed.items():
         place = f"{folder}/{day}"
         # An object store keeps a manifest that does not fit where an erasure was broken off.
-        if filesystem.exists(f"{place}/{export.MANIFEST}") and (count or not local):
-            with export.changed(filesystem, place) as made:
-                for path in _parquet(filesystem, made):
-                    _without(filesystem, path, erased.owns)
-        elif count:
-            for path in _parquet(filesystem, place):
+        listed = filesystem.exists(f"{place}/{export.MANIFEST}") and (count or not local)
+        with export.changed(filesystem, place) if listed else nullcontext(place) as folder_now:
+            for path in _parquet(filesystem, folder_now) if listed or count else ():
                 _without(filesystem, path, erased.owns)
     return {day: count for day, count in removed.items() if count}
 

@@ -10,10 +10,10 @@ import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from fastapi import HTTPException, Request, Response
+from fastapi import Depends, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
 
 from spendsense_pipeline.durations import SESSION
@@ -112,6 +112,9 @@ def person(permission: str) -> Rule:
     rule.permissions = (permission,)  # type: ignore[attr-defined] # as above
     rule.person = True  # type: ignore[attr-defined] # as above
     return rule
+
+
+PageReader = Annotated[Caller, Depends(person("read"))]
 
 
 def public(request: Request) -> None:

@@ -14,12 +14,11 @@ from spendsense_pipeline.governance.why import why as on_record
 from spendsense_pipeline.personas.rules import BY_PRIORITY
 from spendsense_pipeline.personas.trust import REASONS, not_drafted
 from spendsense_pipeline.service import charts, pane
-from spendsense_pipeline.service.callers import Caller, person
+from spendsense_pipeline.service.callers import Caller, PageReader, person
 from spendsense_pipeline.service.rendering import page
 from spendsense_pipeline.service.state import Offset, of
 
 router = APIRouter(include_in_schema=False)
-Reader = Annotated[Caller, Depends(person("read"))]
 Auditor = Annotated[Caller, Depends(person("audit"))]
 
 PAGE: Final = 50
@@ -33,7 +32,7 @@ FAMILIES: Final = ("income", "credit", "savings", "subscriptions", "trust")
 
 @router.get("/desk/customers")
 def customers(
-    request: Request, caller: Reader, consent: Literal["", "yes", "no"] = "", persona: str = "", offset: Offset = 0
+    request: Request, caller: PageReader, consent: Literal["", "yes", "no"] = "", persona: str = "", offset: Offset = 0
 ) -> Response:
     """The list, with filters and pages."""
     service = of(request)
@@ -52,7 +51,7 @@ def customers(
 
 
 @router.get("/desk/customers/{user_id}")
-def customer(request: Request, caller: Reader, user_id: str) -> Response:
+def customer(request: Request, caller: PageReader, user_id: str) -> Response:
     """One customer: who they are by their figures, what is ahead, what they were told, what they agreed to."""
     service = of(request)
     with reading(service.engine) as session:

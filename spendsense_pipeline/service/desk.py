@@ -23,12 +23,11 @@ from spendsense_pipeline.governance.models import STATUSES
 from spendsense_pipeline.governance.review import LONGEST
 from spendsense_pipeline.personas.rules import BY_PRIORITY
 from spendsense_pipeline.service import pane
-from spendsense_pipeline.service.callers import Caller, person
+from spendsense_pipeline.service.callers import Caller, PageReader, person
 from spendsense_pipeline.service.rendering import page
 from spendsense_pipeline.service.state import Here, Offset, Place, answer, of, wants_page
 
 router = APIRouter(include_in_schema=False)
-Reader = Annotated[Caller, Depends(person("read"))]
 Decider = Annotated[Caller, Depends(person("decide"))]
 
 PAGE: Final = 50
@@ -71,7 +70,7 @@ class StandingAsked(BaseModel):
 
 
 @router.get("/desk")
-def desk(request: Request, caller: Reader) -> Response:
+def desk(request: Request, caller: PageReader) -> Response:
     """The page; its script asks for the queue."""
     service = of(request)
     with reading(service.engine) as session:
@@ -92,7 +91,7 @@ def desk(request: Request, caller: Reader) -> Response:
 @router.get("/desk/queue")
 def queue_page(
     service: Here,
-    _caller: Reader,
+    _caller: PageReader,
     status: str = "pending_approval",
     persona: str | None = None,
     user: str | None = None,
@@ -118,7 +117,7 @@ def queue_page(
 
 
 @router.get("/desk/item/{recommendation_id}")
-def read_item(request: Request, caller: Reader, recommendation_id: str, prefetch: bool = False) -> Response:
+def read_item(request: Request, caller: PageReader, recommendation_id: str, prefetch: bool = False) -> Response:
     """One text in full. That it was opened is remembered, except where the page only fetches ahead of its reader."""
     if wants_page(request):
         return RedirectResponse(f"/desk?{urlencode({'item': recommendation_id})}", 303)
@@ -134,7 +133,7 @@ def read_item(request: Request, caller: Reader, recommendation_id: str, prefetch
 
 
 @router.post("/desk/item/{recommendation_id}/opened")
-def open_item(service: Here, caller: Reader, recommendation_id: str) -> Response:
+def open_item(service: Here, caller: PageReader, recommendation_id: str) -> Response:
     """Remember that this person has the text before them: {content_hash, status, looking}."""
     now = service.now()
     shown = queue.show(service.engine, recommendation_id, now, operator_id=str(caller.operator_id))
@@ -179,7 +178,7 @@ def check(service: Here, _caller: Decider, typed: Words) -> Response:
 
 
 @router.get("/desk/changes")
-def changes(service: Here, caller: Reader, since: Place) -> Response:
+def changes(service: Here, caller: PageReader, since: Place) -> Response:
     """What others did meanwhile: {seq, changes, waiting, looking: {recommendation_id: [operator_id]}}."""
     now = service.now()
     with reading(service.engine) as session:
@@ -193,7 +192,7 @@ def changes(service: Here, caller: Reader, since: Place) -> Response:
 
 
 @router.get("/desk/wordings")
-def wordings(request: Request, caller: Reader, ref: str | None = None) -> Response:
+def wordings(request: Request, caller: PageReader, ref: str | None = None) -> Response:
     """All wordings that wait with the standing approvals, or one wording with its texts."""
     service = of(request)
     now = service.now()

@@ -16,7 +16,7 @@ from joserfc.errors import JoseError
 from spendsense_pipeline.durations import LOGIN_FORM, LOGIN_LINK
 from spendsense_pipeline.governance import credentials
 from spendsense_pipeline.governance.database import writing
-from spendsense_pipeline.service.callers import COOKIE, Caller, begin_session, keep, person, public
+from spendsense_pipeline.service.callers import COOKIE, PageReader, begin_session, keep, public
 from spendsense_pipeline.service.rendering import page
 from spendsense_pipeline.service.state import Here, Service, answer, base_address, of, wants_page
 from spendsense_pipeline.settings import is_safe_address
@@ -110,7 +110,7 @@ def from_link(service: Here, token: str) -> Response:
 
 
 @router.post("/logout")
-def log_out(service: Here, caller: Annotated[Caller, Depends(person("read"))]) -> Response:
+def log_out(service: Here, caller: PageReader) -> Response:
     """End all sessions of this person."""
     with writing(service.engine) as session:
         credentials.end_sessions(session, str(caller.operator_id), service.now())

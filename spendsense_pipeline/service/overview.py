@@ -7,9 +7,9 @@ metric's definition (``evaluation.metrics``), any figure of an experiment (``exp
 
 import datetime as dt
 from collections import Counter
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import FileResponse
 
 from spendsense_pipeline import profiles, warehouse
@@ -18,7 +18,7 @@ from spendsense_pipeline.governance import activity, endings, evaluation_records
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.governance.models import SCOPES
 from spendsense_pipeline.service import charts
-from spendsense_pipeline.service.callers import Caller, person
+from spendsense_pipeline.service.callers import PageReader
 from spendsense_pipeline.service.rendering import page, words
 from spendsense_pipeline.service.state import of
 
@@ -32,7 +32,7 @@ PAGE_OF_DAY: Final = (
 
 
 @router.get("/desk/overview")
-def overview(request: Request, caller: Annotated[Caller, Depends(person("read"))]) -> Response:
+def overview(request: Request, caller: PageReader) -> Response:
     """The page of figures and plots."""
     service = of(request)
     consents = service.live_scopes()
@@ -67,7 +67,7 @@ def overview(request: Request, caller: Annotated[Caller, Depends(person("read"))
 
 
 @router.get("/desk/days/{day}")
-def page_of_day(request: Request, day: dt.date, _caller: Annotated[Caller, Depends(person("read"))]) -> Response:
+def page_of_day(request: Request, day: dt.date, _caller: PageReader) -> Response:
     """The page that a run wrote for its date."""
     page_file = of(request).settings.reports / f"{day}.html"
     if not page_file.is_file():
@@ -104,7 +104,7 @@ def _figures_of_day(root: str, consents: profiles.Consents) -> dict[str, Any] | 
 
 
 @router.get("/desk/experiments")
-def experiments(request: Request, caller: Annotated[Caller, Depends(person("read"))]) -> Response:
+def experiments(request: Request, caller: PageReader) -> Response:
     """Every experiment with its arms and the sentences that its figures allow."""
     from spendsense_pipeline.experiments.summary import listing
 

@@ -29,7 +29,11 @@ def working_day(day: Ints, roll: str, period: Period) -> Ints:
 def arrangements(rng: Rng, who: People, plan: Standing, period: Period) -> Standing:
     """The tidy arrangements with beginnings and ends, renamed and split pay, and what else comes round."""
     plan = _sometimes_ended(rng, who, plan, period)
-    plan = _varying_more(rng, who, plan)
+    # Pay by the hour with overtime, power by the weather.
+    by_the_hour = rng.chance("by the hour", 0.3, *_event_key(who, plan))
+    hourly = (plan.kind == Kind.INCOME) & ((plan.cadence == Cadence.WEEKLY) | by_the_hour)
+    varies = np.where(hourly, 0.22, plan.varies)
+    plan = replace(plan, varies=np.where((plan.kind == Kind.BILL) & (plan.varies > 0), 0.4, varies))
     have, key = some(rng, who, "roommate", 0.1)
     part = -np.rint(who.income[have] * 0.08 / 500).astype(np.int64) * 500
     payee, day = one_of(rng, "roommate/name", "roommates", key), rng.whole("roommate/day", 1, 5, key)
@@ -59,14 +63,6 @@ def _sometimes_ended(rng: Rng, who: People, plan: Standing, period: Period) -> S
         begins=np.where(may & rng.chance("signed up", 0.3, *key), begins, plan.begins),
         ends=np.where(may & rng.chance("cancelled", 0.2, *key), ends, plan.ends),
     )
-
-
-def _varying_more(rng: Rng, who: People, plan: Standing) -> Standing:
-    """Pay by the hour with overtime, power by the weather."""
-    key = _event_key(who, plan)
-    hourly = (plan.kind == Kind.INCOME) & ((plan.cadence == Cadence.WEEKLY) | rng.chance("by the hour", 0.3, *key))
-    varies = np.where(hourly, 0.22, plan.varies)
-    return replace(plan, varies=np.where((plan.kind == Kind.BILL) & (plan.varies > 0), 0.4, varies))
 
 
 def _employers_merged(rng: Rng, who: People, plan: Standing, period: Period) -> list[Standing]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from spendsense_pipeline.synthetic.behaviour import Rows
 from spendsense_pipeline.synthetic.cast import PLACES, Fourth, People, Place
 from spendsense_pipeline.synthetic.raw.country import BY_CARD, Bank, Country
-from spendsense_pipeline.synthetic.rng import Flags, Ints, Rng
+from spendsense_pipeline.synthetic.rng import Ints, Rng
 from spendsense_pipeline.synthetic.schedule import Period
 
 TEXT_COLUMNS: Final = ("description_raw", "merchant_name", "counterparty_name", "mcc", "transaction_code")
@@ -198,8 +198,3 @@ def _of_group(lines: Lines, bank: Bank, channel: str, evidence: str) -> dict[str
 
 def _cut(text: pa.Array, width: int) -> pa.Array:
     return pc.ascii_trim_whitespace(pc.utf8_slice_codeunits(text, 0, width))
-
-
-def channels_online(country: Country) -> Flags:
-    """Which payees are paid without being there, by position."""
-    return np.array([payee.channel not in ("card_store", "cash") for payee in country.payees], dtype=np.bool_)

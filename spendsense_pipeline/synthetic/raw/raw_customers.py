@@ -33,7 +33,7 @@ from spendsense_pipeline.synthetic.raw.country import (
     RawPayee,
 )
 from spendsense_pipeline.synthetic.raw.households import DAYS_APART, LENT_STEP, Household, Plans, household
-from spendsense_pipeline.synthetic.raw.printing import Lines, channels_online, printed_columns
+from spendsense_pipeline.synthetic.raw.printing import Lines, printed_columns
 from spendsense_pipeline.synthetic.rng import Floats, Ints, Rng
 from spendsense_pipeline.synthetic.schedule import CADENCES, TIMES_A_MONTH, Cadence, Period
 
@@ -262,13 +262,13 @@ def _raw_transactions(lives: _Lives) -> pa.Table:
     last4 = np.array([int(account[-4:]) for account in accounts]).reshape(who.count, PLACES)
     holders = [" ".join(name) for name in land.names.people(rng, "customer", who.index)]
     printed = printed_columns(Lines(rng, land, period, who, holders, last4, rows, number), lives.evidence)
-    online = channels_online(land)[rows.payee]
+    present = land.is_in(frozenset({"card_store", "cash"}))[rows.payee]
     nothing = pa.nulls(len(rows.who), pa.string())
     return batch_tables.transactions_table(
         rows, who, ids, number, period,
         merchant_name=printed["merchant_name"],
         merchant_entity_id=nothing,
-        payment_channel=pc.if_else(pa.array(online), pa.scalar("other"), pa.scalar("in store")),
+        payment_channel=pc.if_else(pa.array(present), pa.scalar("in store"), pa.scalar("other")),
         category_primary=nothing,
         category_detailed=nothing,
         pending=pa.array(rows.pending),
