@@ -10,11 +10,11 @@ out (``release``).
 import datetime as dt
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum, auto
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sqlalchemy import Engine, bindparam, func, select
 from sqlalchemy.orm import Session
@@ -131,18 +131,9 @@ class Request:
     content: str | None = None
 
 
-class Guardrails(Protocol):
-    """Judges a text before it may stand: a draft's fields in, findings {check, severity, message} out."""
-
-    def __call__(self, draft: Mapping[str, Any], /) -> Sequence[Mapping[str, Any]]:
-        """Judge content_type, title, content, rationale, product_id, persona, template_id, slots and reasons (JSON)."""
-        ...
-
-
-def reference(text: str) -> tuple[str, str | None]:
-    """``REC@HASH`` or ``REC`` as a recommendation id and the hash, if one was given."""
-    name, _, seen = text.partition("@")
-    return name, seen or None
+Guardrails = Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]]
+"""Judges a text before it may stand: content_type, title, content, rationale, product_id, persona, template_id, slots
+and reasons (JSON) in, findings {check, severity, message} out."""
 
 
 def requests(action: str, references: Iterable[str], operator_id: str, **said: Any) -> list[Request]:
@@ -152,7 +143,8 @@ def requests(action: str, references: Iterable[str], operator_id: str, **said: A
     ever one text, since nothing else can have been seen, and where the text that ``show`` last gave this operator, by
     name, still stands.
     """
-    return [Request(action, name, operator_id, seen, **said) for name, seen in (reference(text) for text in references)]
+    named = (reference.partition("@") for reference in references)
+    return [Request(action, name, operator_id, seen or None, **said) for name, _, seen in named]
 
 
 def decide(
