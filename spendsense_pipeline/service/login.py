@@ -100,10 +100,12 @@ def from_link(service: Here, token: str) -> Response:
     payload = service.signed("login-link", token, LOGIN_LINK)
     if payload is None:
         raise HTTPException(403, "this link is not valid any more; `spendsense serve` prints a new one")
+    return _admitted(service, payload["operator"], means="link", nonce=credentials.digest(payload["nonce"]))
+
+
+def _admitted(service: Service, operator_id: str, **vouched: str) -> Response:
     try:
-        who = credentials.admit(
-            service.engine, payload["operator"], service.now(), means="link", nonce=credentials.digest(payload["nonce"])
-        )
+        who = credentials.admit(service.engine, operator_id, service.now(), **vouched)
     except credentials.AccessRefused as refused:
         raise HTTPException(403, str(refused)) from None
     return begin_session(service, who)
@@ -158,17 +160,10 @@ async def from_issuer(request: Request) -> Response:
         raise HTTPException(403, "the identity provider did not say who this is")
     subject = f"{claims['iss']}|{claims['sub']}"
 
-    def admitted() -> credentials.Person:
-        operator_id = credentials.person_of_subject(service.engine, subject)
-        if operator_id is None:
-            raise HTTPException(403, "nobody here is registered under this account; an admin adds people")
-        return credentials.admit(service.engine, operator_id, service.now(), means="issuer")
-
-    try:
-        who = await asyncio.to_thread(admitted)
-    except credentials.AccessRefused as refused:
-        raise HTTPException(403, str(refused)) from None
-    response = begin_session(service, who)
+    operator_id = await asyncio.to_thread(credentials.person_of_subject, service.engine, subject)
+    if operator_id is None:
+        raise HTTPException(403, "nobody here is registered under this account; an admin adds people")
+    response = await asyncio.to_thread(_admitted, service, operator_id, means="issuer")
     response.delete_cookie(ISSUER_COOKIE, path="/login")
     return response
 
