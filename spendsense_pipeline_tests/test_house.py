@@ -200,7 +200,7 @@ def test_a_module_says_what_belongs_in_it_and_leaves_no_notes() -> None:
 
 
 def test_no_private_module_or_method_of_a_library_is_used() -> None:
-    """Underscored attributes are our own, or documented: of SQLAlchemy's rows, named tuples, fsspec's file systems, `os`."""
+    """Underscored attributes are our own, or documented: of SQLAlchemy's rows, named tuples, fsspec, ``os``."""
     public = {"_mapping", "_asdict", "_exit", "_replace", "_fields", "_parent", "_strip_protocol"}
     trees = {module: ast.parse(module.read_text()) for module in modules()}
     ours = {
