@@ -56,6 +56,7 @@ class Folder(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
         if value == "":
             self.fail("an empty path names no folder", param, ctx)
         return super().convert(value, param, ctx)

@@ -29,11 +29,13 @@ def json_form(value: Any) -> Any:
 
 
 def wants_json() -> bool:
+    """Whether the command that runs was given ``--json``."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get("json"))
 
 
 def print_out(shown: Shown, as_json: bool) -> None:
+    """The payload as JSON, or the lines."""
     if as_json:
         text = json.dumps(shown.payload, default=json_form, ensure_ascii=False, allow_nan=False)
         try:

@@ -24,6 +24,7 @@ def now() -> dt.datetime:
 
 
 def day_of(moment: dt.datetime | None) -> dt.date | None:
+    """The date that click parsed as a moment."""
     return moment.date() if moment else None
 
 
@@ -35,12 +36,14 @@ def governance_of(settings: Settings) -> "Engine":
 
 
 def reading(settings: Settings | None = None) -> "AbstractContextManager[Session]":
+    """A session that reads the governance database, as ``database.reading``."""
     from spendsense_pipeline.governance import database
 
     return database.reading(governance_of(settings or Settings()))
 
 
 def writing(settings: Settings | None = None) -> "AbstractContextManager[Session]":
+    """A session that writes to it, as ``database.writing``."""
     from spendsense_pipeline.governance import database
 
     return database.writing(governance_of(settings or Settings()))

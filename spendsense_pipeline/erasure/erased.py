@@ -44,6 +44,7 @@ class Erased:
         return bool(self._digests)
 
     def holds(self, kind: str, name: Any) -> bool:
+        """Whether this id was erased."""
         if name is None:
             return False
         key = (kind, name if isinstance(name, str) else json.dumps(name, default=str))

@@ -43,6 +43,7 @@ class Holdings:
 
     @classmethod
     def read(cls, root: str, user_id: str) -> "Holdings":
+        """From the tables of a warehouse."""
         found = cls()
         named_by_others = set()
         for table in ("raw_accounts", "accounts", "raw_users", "users", "raw_transactions"):

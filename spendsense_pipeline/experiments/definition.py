@@ -136,6 +136,7 @@ class Experiment(_Strict):
         return hashlib.sha256(self.canonical.encode()).hexdigest()
 
     def arm(self, name: str) -> Arm:
+        """The arm of this name."""
         return next(arm for arm in self.arms if arm.name == name)
 
     @property
@@ -173,5 +174,6 @@ def experiments_in(folder: Path) -> list[Experiment]:
 
 
 def of_record(definition: str) -> Experiment:
+    """The experiment as it was registered."""
     stored: dict[str, Any] = json.loads(definition)
     return Experiment.model_validate(stored)

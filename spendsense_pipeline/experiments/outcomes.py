@@ -48,6 +48,7 @@ class History:
         return found if found is not None and (found - day).days <= GRACE_DAYS else None
 
     def rows(self, table: str, day: dt.date) -> pd.DataFrame:
+        """A table of a date, by customer."""
         return self.read(table, day).set_index("user_id")
 
 

@@ -311,6 +311,7 @@ def history(session: Session, user_id: str) -> list[dict[str, Any]]:
 
 
 def event_row(event: ConsentEvent) -> dict[str, Any]:
+    """A consent event as people read it."""
     row = fields(event, "consent_id scope action granted_at text_version channel source actor reason")
     return row | {"at": event.recorded_at}
 

@@ -52,6 +52,8 @@ class AccessRefused(SpendSenseError):
 
 @dataclass(frozen=True)
 class Person:
+    """An active person as the service knows them."""
+
     operator_id: str
     role: str
     sessions_since: dt.datetime | None
@@ -164,6 +166,7 @@ def person(session: Session, operator_id: str) -> Person | None:
 
 
 def end_sessions(session: Session, operator_id: str, now: dt.datetime) -> None:
+    """Log a person out everywhere."""
     known = operators.registered(session, operator_id)
     known.sessions_since = now
     row_states.record(session, now, known)
@@ -268,6 +271,7 @@ def deciding(
 
 
 def used(session: Session, token_id: str, now: dt.datetime) -> None:
+    """Note when a token was last used."""
     session.execute(update(AccessToken).where(AccessToken.token_id == token_id).values(last_used_at=now))
 
 

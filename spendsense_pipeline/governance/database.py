@@ -294,6 +294,7 @@ def require_reason(reason: str, missing: str, *others: str) -> None:
 
 
 def add_rows(session: Session, model: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the rows, if there are any."""
     if rows:
         session.execute(insert(model.__table__), rows)
 

@@ -76,6 +76,7 @@ def holds_head(session: Session, count: int, head: str) -> bool:
 
 
 def rows(session: Session, model: type[models.Base]) -> int:
+    """How many rows a table of the governance database has."""
     return session.scalar(select(func.count()).select_from(model)) or 0
 
 

@@ -36,6 +36,8 @@ URGENT: Final = tuple(name for name, kind in INSIGHTS.items() if kind.severity =
 
 
 class Place(NamedTuple):
+    """Where a customer was dealt to."""
+
     user_id: str
     stratum: str
     ordinal: int
@@ -57,6 +59,7 @@ class Plan:
     templates: Mapping[str, str]
 
     def shows(self, arm: str) -> str:
+        """What customers of the arm see."""
         return "nothing" if arm in self.withheld else "template" if arm in self.templates else "usual"
 
 

@@ -118,11 +118,11 @@ def by_wording(session: Session, *, template_id: str | None = None) -> list[dict
         .join(Release, Release.recommendation_id == Recommendation.recommendation_id)
         .outerjoin(FeedbackEvent, FeedbackEvent.release_id == Release.release_id)
         .group_by(*wording)
-        .order_by(*wording)
     )
     if template_id is not None:
         counted = counted.where(Recommendation.template_id == (template_id if storable(template_id) else None))
-    return [dict(row._mapping) for row in session.execute(counted)]
+    # Sorted here: a database of its own collation would put names in another order.
+    return [dict(row._mapping) for row in sorted(session.execute(counted), key=lambda row: tuple(row)[:2])]
 
 
 def counts(session: Session) -> dict[str, int]:

@@ -85,6 +85,7 @@ def listed(session: Session) -> list[dict[str, Any]]:
 
 
 def refuse(user_id: str, held: Sequence[Hold]) -> NoReturn:
+    """Raise ``on_hold`` with the reasons."""
     reasons = "; ".join(f"since {hold.placed_at:%Y-%m-%d}: {hold.reason}" for hold in held)
     raise SpendSenseError(
         f"{quoted(user_id)} is on legal hold ({reasons}); nothing was erased. The erasure is kept and carried out when "

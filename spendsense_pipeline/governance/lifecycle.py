@@ -33,6 +33,7 @@ class Wording(NamedTuple):
 
 
 def wording_of(row: Any) -> Wording:
+    """The wording that a row is about."""
     return Wording(row.template_id, row.template_hash)
 
 

@@ -221,6 +221,7 @@ def _states_unlike(session: Session, model: type[Base]) -> Iterator[str]:
 
 
 def key_of(row: Base) -> str:
+    """The key of a row of ``STATES``."""
     key: str = getattr(row, STATES[type(row)].split()[0])
     return key
 

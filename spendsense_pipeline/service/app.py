@@ -50,6 +50,7 @@ STATUS: Final = {
 
 
 def create_app(service: Service) -> FastAPI:
+    """The service as an ASGI application."""
     app = FastAPI(
         title="SpendSense",
         version="2",

@@ -40,6 +40,8 @@ REASONS: Final = ("wrong figures", "tone", "not for this customer", "outdated", 
 
 
 class DecisionAsked(BaseModel):
+    """One decision of the page."""
+
     action: Literal["approve", "reject", "override", "undo"]
     recommendation_id: str = Field(max_length=400)
     content_hash: str | None = Field(default=None, max_length=64)
@@ -49,6 +51,8 @@ class DecisionAsked(BaseModel):
 
 
 class Words(BaseModel):
+    """Words that somebody is typing."""
+
     recommendation_id: str = Field(max_length=400)
     title: str = Field(max_length=LONGEST["title"])
     content: str = Field(max_length=LONGEST["content"])

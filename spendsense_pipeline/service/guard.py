@@ -79,6 +79,8 @@ class Rates:
 
 
 class Guard:
+    """The middleware around all routes."""
+
     def __init__(self, app: ASGIApp, *, rate: int, metrics: Metrics, ancestors: str) -> None:
         self.app, self.metrics, self.ancestors = app, metrics, ancestors
         self.rates = Rates(rate, 2 * rate)

@@ -51,6 +51,8 @@ def me(request: Request, user_id: Customer) -> Response:
 
 
 class Switch(BaseModel):
+    """One switch of the page."""
+
     scopes: dict[str, bool] = {}
     topics: dict[str, bool] = {}
 
@@ -65,6 +67,8 @@ def switch(service: Here, choice: Switch, user_id: Customer) -> Response:
 
 
 class Word(BaseModel):
+    """What the customer says about one text."""
+
     event_id: str = Field(min_length=8, max_length=100)
     release_id: str = Field(max_length=400)
     kind: str = Field(max_length=40)

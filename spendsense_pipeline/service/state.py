@@ -149,6 +149,7 @@ def kept_secret(folder: Path) -> str:
 
 
 def of(request: Request) -> Service:
+    """The service that this request came to."""
     service: Service = request.app.state.service
     return service
 
@@ -178,6 +179,7 @@ def answer(payload: Any, status: int = 200, headers: dict[str, str] | None = Non
 
 
 def as_json(payload: Any) -> str:
+    """The payload as JSON text."""
     try:
         return _ENCODER.encode(payload)
     except ValueError:  # a number that JSON cannot hold: rare enough to look for it only now

@@ -44,6 +44,7 @@ class Names:
         return cls([fake.first_name() for _ in range(400)], [fake.last_name() for _ in range(600)])
 
     def people(self, rng: Rng, topic: str, index: Ints) -> list[tuple[str, str]]:
+        """First and last name of each."""
         first = rng.whole(f"{topic}/first", 0, len(self.first) - 1, index)
         last = rng.whole(f"{topic}/last", 0, len(self.last) - 1, index)
         return [(self.first[a], self.last[b]) for a, b in zip(first, last, strict=True)]

@@ -32,6 +32,8 @@ from spendsense_pipeline.synthetic.schedule import (
 
 
 class Kind(IntEnum):
+    """What an arrangement is."""
+
     UNSEEN = -1  # left out of truth.json, such as a transfer to one's own savings
     SUBSCRIPTION = 0
     BILL = 1
@@ -57,6 +59,7 @@ Table = TypeVar("Table", bound=Columns)
 
 
 def together(parts: Sequence[Table]) -> Table:
+    """All rows of several tables."""
     kind = type(parts[0])
     return kind(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(kind)))
 

@@ -64,10 +64,12 @@ class People:
 
     @property
     def count(self) -> int:
+        """Customers in the block."""
         return len(self.index)
 
 
 def people(rng: Rng, index: Ints, seed: int, period: Period) -> People:
+    """The customers of these numbers."""
     persona = _TURNS[(index + seed) % len(_TURNS)]
     low, high = _INCOME[persona, 0], _INCOME[persona, 1]
     income = rng.whole("income", low, high, index) * 100
@@ -119,6 +121,7 @@ class Cards:
 
     @property
     def count(self) -> int:
+        """Cards in the block."""
         return len(self.holder)
 
 

@@ -70,6 +70,7 @@ def codes(*groups: str) -> Ints:
 
 
 def payees(group: str) -> list[Payee]:
+    """The payees of a group."""
     return [payee for payee in ALL if payee.group == group]
 
 

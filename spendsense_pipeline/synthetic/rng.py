@@ -72,6 +72,7 @@ class Rng:
         return drawn
 
     def chance(self, topic: str, probability: float | Floats, *keys: Keys) -> Flags:
+        """True with the given probability."""
         drawn: Flags = self.uniform(topic, *keys) < probability
         return drawn
 

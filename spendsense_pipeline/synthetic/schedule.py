@@ -65,9 +65,11 @@ class Period:
 
     @property
     def days(self) -> int:
+        """Length in days."""
         return self.last - self.first + 1
 
     def covers(self, day: Ints) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """Which days lie within."""
         return (day >= self.first) & (day <= self.last)
 
     def months(self) -> Ints:
@@ -81,6 +83,7 @@ def month_of(day: Ints) -> Ints:
 
 
 def month_start(month: Ints) -> Ints:
+    """The first day of a month."""
     return month.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
 
 
