@@ -4,7 +4,6 @@ What does not belong here: finding insights (``insights/``), the words (``librar
 (``drafts.py``).
 """
 
-import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -78,25 +77,16 @@ def forbidden_by(insight: Mapping[str, Any]) -> tuple[str, ...]:
 def held(insights: Iterable[Mapping[str, Any]]) -> Held:
     """Judge one customer's insights (rows of the table): of one purpose the first, none that does what another forbids,
     and of two that exclude one another the first. By severity, then by importance of the kind."""
-    rows = list(insights)
-    places, tags, purposes = _held(tuple([(row["severity"], row["insight"]) for row in rows]))
-    return Held(tuple([dict(rows[place]) for place in places]), tags, purposes)
-
-
-@functools.lru_cache(maxsize=65_536)
-def _held(kinds: tuple[tuple[str, str], ...]) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
-    """The places of those that may be told, tags and purposes: the same for all customers with these severities and
-    kinds, of whom there are many."""
-    order = sorted(range(len(kinds)), key=lambda at: (SEVERITIES.index(kinds[at][0]), IMPORTANCE[kinds[at][1]]))
-    tags = {tag for severity, insight in kinds for tag in forbidden_by({"severity": severity, "insight": insight})}
-    told: list[int] = []
-    for place in order:
-        kind, before = INSIGHTS[kinds[place][1]], [INSIGHTS[kinds[one][1]] for one in told]
+    order = sorted(insights, key=lambda row: (SEVERITIES.index(row["severity"]), IMPORTANCE[row["insight"]]))
+    tags = {tag for row in order for tag in forbidden_by(row)}
+    told: list[dict[str, Any]] = []
+    for row in order:
+        kind, before = INSIGHTS[row["insight"]], [INSIGHTS[one["insight"]] for one in told]
         if tags.isdisjoint(kind.tags) and not any(
             kind.purpose == one.purpose or kind.name in one.excludes or one.name in kind.excludes for one in before
         ):
-            told.append(place)
-    return told, tuple(sorted(tags)), tuple(sorted({INSIGHTS[kinds[one][1]].purpose for one in told}))
+            told.append(dict(row))
+    return Held(tuple(told), tuple(sorted(tags)), tuple(sorted({INSIGHTS[one["insight"]].purpose for one in told})))
 
 
 USES: Final = frozenset({"extra_payment", "spare_money"})

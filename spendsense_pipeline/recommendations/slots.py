@@ -691,8 +691,8 @@ def written(slots: Iterable[str], signals: Signals) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value_of, computed, say in _plan(tuple(slots)):
         noted = _Noted(signals) if computed else None
-        value = value_of(signals if noted is None else noted)
-        if value is None or (said := say(name, value, currency, factor)) is None:
+        said = say(name, value_of(signals if noted is None else noted), currency, factor)
+        if said is None:
             continue
         if noted is not None:
             put = [f'"{each}": {_put(value)}' for each, value in noted.asked.items() if each != "currency_factor"]
