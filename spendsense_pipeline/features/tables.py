@@ -182,7 +182,8 @@ def streams_table(
     s: Records, stand: Standing, judged: Judged, chosen: Array, texts: StreamTexts, today: int
 ) -> pa.Table:
     """``recurring_streams`` of a date: the streams at the places ``chosen``."""
-    status, expected, s = stand.status[chosen], stand.expected[chosen], s[chosen]
+    # Taken and not in brackets, which of records are several times slower.
+    status, expected, s = stand.status[chosen], stand.expected[chosen], s.take(chosen)
     kind, evidence = judged.kind[chosen], judged.evidence[chosen]
     calendar, inflow = s["calendar"], s["inflow"] == 1
     regular = s["occurrences"] / (s["last_slot"] - s["first_slot"] + 1) * (1 - s["error"] / 2)

@@ -13,6 +13,7 @@ from spendsense_pipeline.features.calendars import CALENDARS, SEMI_MONTHLY, day_
 from spendsense_pipeline.features.meanings import KIND_BENEFIT, KIND_PAYCHECK
 from spendsense_pipeline.features.signals import EPOCH
 from spendsense_pipeline.features.tables import INCOME, KINDS, MATURE, REGULAR
+from spendsense_pipeline.insights.grouped import Groups
 from spendsense_pipeline.insights.seen import Array, Seen, pairs_of
 
 DAYS_AHEAD = 31  # that anything looks ahead
@@ -150,15 +151,15 @@ def _rhythm(seen: Seen) -> pd.DataFrame:
 
 def _payers(seen: Seen) -> pd.DataFrame:
     days = rhythm(seen)
-    recent = days["from_end"] < GAPS
-    alike = recent & ((days["gap"] - days["period"]).abs() <= days["off"])
-    double = recent & ((days["gap"] - 2 * days["period"]).abs() <= days["off"])
-    of = days.assign(alike=alike, double=double).groupby("payer")
-    told, amount = of[["alike", "double"]].sum(), of["amount"].median()
-    by_calendar = (told.sum(axis=1) == GAPS) & (told["double"] <= 1)
-    last = days[days["from_end"] == 0].set_index("payer")
-    last = last.assign(amount=amount, last=last["day"])[by_calendar & last["period"].between(*PERIODS)]
-    return last[["user", "payee", "last", "amount", "merchant", "number", "period"]].reset_index(drop=True)
+    of = Groups.by(days["payer"].to_numpy())
+    gap, period, off = (days[name].to_numpy() for name in ("gap", "period", "off"))
+    recent, last = days["from_end"].to_numpy() < GAPS, of.last
+    alike = of.total(recent & (np.abs(gap - period) <= off))
+    double = of.total(recent & (np.abs(gap - 2 * period) <= off))
+    usual = (period[last] >= PERIODS[0]) & (period[last] <= PERIODS[1])
+    chosen = (alike + double == GAPS) & (double <= 1) & usual
+    found = days.take(last[chosen]).assign(amount=of.median(days["amount"].to_numpy())[chosen], last=days["day"])
+    return found[["user", "payee", "last", "amount", "merchant", "number", "period"]].reset_index(drop=True)
 
 
 def _gaps(days: pd.DataFrame) -> pd.DataFrame:

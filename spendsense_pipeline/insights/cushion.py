@@ -48,8 +48,7 @@ def overdrawn(seen: Seen) -> Columns:
 
 def fees_charged(seen: Seen) -> Columns:
     """Penalty and service fees of 31 days, less what was given back."""
-    rows = seen.rows("user", "day", "amount", "penalty", "service_fee", "number", days=FEE_DAYS)
-    rows = rows[rows["penalty"] | rows["service_fee"]]
+    rows = seen.rows("user", "day", "amount", "penalty", "number", days=FEE_DAYS, such=seen.is_fee)
     charged = rows[rows["amount"] < 0]
     of = rows.assign(net=-rows["amount"], penal=np.where(rows["penalty"], -rows["amount"], 0.0)).groupby("user")
     total, penal = of["net"].sum(), of["penal"].sum()

@@ -137,7 +137,9 @@ def _interval(missed: Array, history: Array) -> tuple[Array, Array]:
             sums = np.zeros((len(some), length + 1))
             np.cumsum(missed[some, :length], axis=1, out=sums[:, 1:])
             for place, days in enumerate(HORIZONS):
-                low[some, place], high[some, place] = _tails(sums[:, days:] - sums[:, :-days])
+                past = np.empty((len(some), length + 1 - days), "f4")  # half as much to sort
+                np.subtract(sums[:, days:], sums[:, :-days], out=past, casting="same_kind")
+                low[some, place], high[some, place] = _tails(past)
     low, high = np.minimum(low, 0.0) * WIDER, np.maximum(high, 0.0) * WIDER
     short = history < LEAST_PAST
     low[short], high[short] = np.nan, np.nan

@@ -7,9 +7,11 @@ that stopped. What does not belong here: which of them is told (``choosing.py``)
 import numpy as np
 import pandas as pd
 
+from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import KIND_OTHER_IN, KIND_PAYCHECK, SAYS_BONUS
 from spendsense_pipeline.insights.calendar import SPLIT_DAYS, after_last, paydays, payers, rhythm
-from spendsense_pipeline.insights.seen import Array, Columns, Seen, columns_of, frame_of, pairs_of
+from spendsense_pipeline.insights.grouped import Groups
+from spendsense_pipeline.insights.seen import Array, Columns, Seen, columns_of, pairs_of
 
 LATE_DAYS = 4
 MISSED = 2  # paydays that did not come
@@ -44,31 +46,37 @@ def _found_waiting(seen: Seen) -> pd.DataFrame:
     pay = pay.assign(expected=_next(seen, pay), open=seen.newest[pay["user"]] - pay["last"])
     pay = pay.assign(past=seen.newest[pay["user"]] - pay["expected"])
     pay = pay[pay["past"] >= LATE_DAYS].reset_index(drop=True)
-    days = days.assign(first=days.groupby("payer")["day"].transform("first"))
-    both = pay.reset_index().merge(days[["user", "day", "amount", "first"]], on="user", suffixes=("", "_any"))
-    ago = both["last"] - both["day"]
-    since = both[ago < 0].groupby("index")["amount_any"].sum().reindex(pay.index).fillna(0.0) / pay["open"]
+    user, day, amount, payer = (days[name].to_numpy() for name in ("user", "day", "amount", "payer"))
+    first = day[Groups.by(payer).begin]
+    last, period = pay["last"].to_numpy(), pay["period"].to_numpy()
+    begin, end = (np.searchsorted(user, pay["user"].to_numpy(), side) for side in ("left", "right"))
+    of, at = runs(begin, end - begin)
+    ago = last[of] - day[at]
     # Who began to pay only then came in the place of the other.
-    inside = (ago >= 0) & (ago < BEFORE_PERIODS * both["period"]) & (both["first"] < both["last"] - both["period"])
-    before = both[inside].groupby("index")["amount_any"].sum().reindex(pay.index) / (BEFORE_PERIODS * pay["period"])
-    a_day = pay["amount"] / pay["period"]
-    return pay[(a_day >= CHANGED * before) & (since <= before - REPLACED * a_day)]
+    inside = (ago >= 0) & (ago < BEFORE_PERIODS * period[of]) & (first[payer[at] - 1] < (last - period)[of])
+    since, before = (np.bincount(of[rows], amount[at[rows]], len(pay)) for rows in (ago < 0, inside))
+    since, before = since / pay["open"].to_numpy(), before / (BEFORE_PERIODS * period)
+    a_day = pay["amount"].to_numpy() / period
+    return pay[(a_day >= CHANGED * before) & (since <= before - REPLACED * a_day) & (before > 0)]
 
 
 def _next(seen: Seen, pay: pd.DataFrame) -> Array:
     """The payday after the last: of the payer's stream, which knows the day of the month that a weekend moved; where
     there is none a period later, and the same day of the next month where pay is monthly."""
-    s = seen.streams[seen.streams["inflow"]].sort_values("last")
-    s = s.set_index(pairs_of(s))[["last", "stream"]]
-    of = s[~s.index.duplicated(keep="last")].reindex(pairs_of(pay))
-    known = np.abs(pay["last"].to_numpy() - of["last"].to_numpy()) <= SPLIT_DAYS
+    s = seen.streams
+    s = s.take(np.flatnonzero(s["inflow"].to_numpy()))
+    s = s.take(np.lexsort((s["last"].to_numpy(), pairs_of(s))))
+    s = s.take(Groups.by(pairs_of(s)).last)
+    at = pd.Index(pairs_of(s)).get_indexer(pairs_of(pay))
     last, period = pay["last"].to_numpy(), pay["period"].to_numpy()
+    known = np.flatnonzero(at >= 0)
+    known = known[np.abs(last[known] - s["last"].to_numpy()[at[known]]) <= SPLIT_DAYS]
     day = last.astype("M8[D]")
     month = day.astype("M8[M]")
     length = ((month + 2).astype("M8[D]") - (month + 1).astype("M8[D]")).astype("i8")
     same = (month + 1).astype("M8[D]").astype("i8") + np.minimum((day - month.astype("M8[D]")).astype("i8"), length - 1)
     expected = np.where(period >= MONTHLY, same, np.floor(last + period + 0.5).astype("i8"))
-    expected[known] = after_last(seen, of["stream"].to_numpy()[known].astype("i8"), 1)
+    expected[known] = after_last(seen, s["stream"].to_numpy()[at[known]], 1)
     return np.asarray(expected)
 
 
@@ -105,22 +113,19 @@ def _missed(seen: Seen, pay: pd.DataFrame, lasts: int) -> Columns:
 
 def income_changed(seen: Seen) -> Columns:
     """The last two paydays of a payer a fifth or more above, or below, the steady ones before."""
-    days = paydays(seen)
-    days = days[days["kind"] == KIND_PAYCHECK]
-    from_end = days.groupby("payer").cumcount(ascending=False)
-    last, former = (days[from_end == back].set_index("payer") for back in (0, 1))
-    told = last.index[seen.today - last["day"] < CHANGED_DAYS]
-    days = days[(from_end >= 2) & days["payer"].isin(told)]
-    before = days.groupby("payer")["amount"]
-    found = frame_of({"usual": before.median(), "spread": _spread(days), "count": before.size()})
-    last, former = last.loc[found.index], former.loc[found.index]
-    found = found.assign(
-        user=last["user"], now=last["amount"], former=former["amount"], day=former["day"], last=last["day"],
-        number=last["number"], merchant=last["merchant"],
+    days = _paychecks(seen)
+    of = Groups.by(days["payer"].to_numpy())
+    told = (of.size > 2) & (seen.today - days["day"].to_numpy()[of.last] < CHANGED_DAYS)
+    last, former = (days.take((of.last - back)[told]).reset_index(drop=True) for back in (0, 1))
+    earlier = days.take(np.flatnonzero(told[of.of] & (of.within() < (of.size - 2)[of.of])))
+    before, amount = Groups.by(earlier["payer"].to_numpy()), earlier["amount"].to_numpy()
+    found = last.assign(
+        usual=before.median(amount), spread=_spread(before, amount), count=before.size,
+        now=last["amount"], former=former["amount"], day=former["day"], last=last["day"],
     )  # fmt: skip
     steady = (found["count"] >= LEAST_BEFORE) & (found["spread"] <= STEADY * found["usual"])
-    up = found[["now", "former"]].min(axis=1) >= (1 + CHANGED) * found["usual"]
-    down = found[["now", "former"]].max(axis=1) <= (1 - CHANGED) * found["usual"]
+    up = np.minimum(found["now"], found["former"]) >= (1 + CHANGED) * found["usual"]
+    down = np.maximum(found["now"], found["former"]) <= (1 - CHANGED) * found["usual"]
     found = found[steady & (up | down)].reset_index(drop=True)
     difference = found["now"] - found["usual"]
     return {
@@ -140,10 +145,14 @@ def income_changed(seen: Seen) -> Columns:
     }
 
 
-def _spread(days: pd.DataFrame) -> pd.Series:
-    """By payer the median distance of amounts from their median."""
-    apart = (days["amount"] - days.groupby("payer")["amount"].transform("median")).abs()
-    return apart.groupby(days["payer"]).median()
+def _paychecks(seen: Seen) -> pd.DataFrame:
+    days = paydays(seen)
+    return days.take(np.flatnonzero(days["kind"].to_numpy() == KIND_PAYCHECK))
+
+
+def _spread(of: Groups, amount: Array) -> Array:
+    """By group the median distance of amounts from their median."""
+    return of.median(np.abs(amount - of.median(amount)[of.of]))
 
 
 def windfall(seen: Seen) -> Columns:
@@ -156,35 +165,30 @@ def _bonus(seen: Seen) -> Columns:
     """A payday above twice the steady payer's usual one, one that came in more parts than usual, one between two
     paydays of the payer's rhythm, or one that calls itself a bonus; at most two of a payer in 190 days, else that is
     how it pays."""
-    days = paydays(seen)
-    days = days[days["kind"] == KIND_PAYCHECK]
+    days = _paychecks(seen)
+    of = Groups.by(days["payer"].to_numpy())
     # Whoever paid nothing for so long has nothing to tell.
-    days = days[days["payer"].isin(days.loc[seen.today - days["day"] < WINDFALL_DAYS, "payer"])]
-    of = days.groupby("payer")
-    days = days.assign(
-        usual=of["amount"].transform("median"), count=of["day"].transform("size"),
-        parts_usual=of["parts"].transform("median"),
-        gap=of["day"].diff(), period=of["day"].diff().groupby(days["payer"]).transform("median"),
-    )  # fmt: skip
-    spread = days["payer"].map(_spread(days))
-    steady = (spread <= STEADY * days["usual"]) & (
-        days["count"] > LEAST_BEFORE
-    )  # else it is the next of a varying kind
-    gaps = days.groupby("payer")["gap"]
-    before, after = gaps.shift(1), gaps.shift(-1)
-    short = days[["gap"]].assign(after=after).min(axis=1) <= BETWEEN * days["period"]
-    off_without = (days["gap"] + after - days["period"]).abs()
-    off_before = (before + days["gap"] - days["period"]).abs()  # of the newest payday
-    between = short & ((off_without <= OFF_DAYS) | (after.isna() & ~(off_before <= OFF_DAYS)))
-    more = (days["parts"] > days["parts_usual"]) & (days["amount"] > (1 + STEADY) * days["usual"])
+    days = days.take(np.flatnonzero((seen.today - days["day"].to_numpy()[of.last] < WINDFALL_DAYS)[of.of]))
+    of = Groups.by(days["payer"].to_numpy())
+    user, day, amount, parts = (days[name].to_numpy() for name in ("user", "day", "amount", "parts"))
+    usual, usual_parts = of.median(amount)[of.of], of.median(parts)[of.of]
+    gap = day - of.beside(day, -1)
+    period, after = of.median(gap)[of.of], of.beside(gap, 1)
+    # Else it is the next of a varying kind.
+    steady = ((_spread(of, amount) <= STEADY * of.median(amount)) & (of.size > LEAST_BEFORE))[of.of]
+    short = np.fmin(gap, after) <= BETWEEN * period
+    off_without = np.abs(gap + after - period)
+    off_before = np.abs(of.beside(gap, -1) + gap - period)  # of the newest payday
+    between = short & ((off_without <= OFF_DAYS) | (np.isnan(after) & ~(off_before <= OFF_DAYS)))
+    more = (parts > usual_parts) & (amount > (1 + STEADY) * usual)
     called = seen.evidence.said.says[seen.said(days["number"].to_numpy())] & SAYS_BONUS != 0
-    alone = (between & steady) | (called & (days["parts"] <= days["parts_usual"]))
-    days = days.assign(beyond=days["amount"] - days["usual"].where(~alone, 0.0))
-    days = days[called | (steady & (between | more | (days["amount"] > BONUS * days["usual"])))]
-    days = days[days["beyond"] >= LEAST_WINDFALL * seen.factor[days["user"]]]
-    days = days[days.groupby("payer")["day"].transform("size") <= MOST_BONUSES]
-    days = days[seen.today - days["day"] < WINDFALL_DAYS]
-    return _came(days, days["beyond"], "bonus", seen)
+    alone = (between & steady) | (called & (parts <= usual_parts))
+    beyond = np.where(alone, amount, amount - usual)
+    found = (called | (steady & (between | more | (amount > BONUS * usual)))) & (
+        beyond >= LEAST_WINDFALL * seen.factor[user]
+    )
+    told = found & (of.total(found) <= MOST_BONUSES)[of.of] & (seen.today - day < WINDFALL_DAYS)
+    return _came(days[told], beyond[told], "bonus", seen)
 
 
 def _tax_refund(seen: Seen) -> Columns:
@@ -192,10 +196,10 @@ def _tax_refund(seen: Seen) -> Columns:
     rows = seen.rows(*columns, days=WINDFALL_DAYS, kinds=[KIND_OTHER_IN])
     rows = rows[seen.labelled(rows["label"], TAX_REFUNDS)]
     rows = rows[rows["amount"] >= LEAST_WINDFALL * seen.factor[rows["user"]]]
-    return _came(rows, rows["amount"], "tax_refund", seen)
+    return _came(rows, rows["amount"].to_numpy(), "tax_refund", seen)
 
 
-def _came(rows: pd.DataFrame, beyond: pd.Series, fact: str, seen: Seen) -> Columns:
+def _came(rows: pd.DataFrame, beyond: Array, fact: str, seen: Seen) -> Columns:
     return {
         "user": rows["user"],
         "key": rows["day"],

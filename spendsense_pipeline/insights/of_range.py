@@ -192,10 +192,13 @@ def _quoted(texts: pa.Array) -> pa.Array:
 
 def _objects(members: list[tuple[str, pa.Array]]) -> pa.Array:
     """By row the JSON object of values by name, written already; null where it has not got it."""
-    # Not joined by commas where null is skipped: Arrow then loses the rows in which all are null.
-    written = [pc.binary_join_element_wise(f', "{name}": ', values, "") for name, values in members]
-    joined = pc.binary_join_element_wise("{", *written, "}", "", null_handling="replace")
-    return pc.replace_substring(joined, "{, ", "{", max_replacements=1)
+    pieces: list[Any] = ["{"]
+    for name, values in members:
+        if values.null_count:  # by itself, so that its name goes with it
+            pieces.append(pc.binary_join_element_wise(f', "{name}": ', values, "").fill_null(""))
+        else:
+            pieces += [f', "{name}": ', values]
+    return pc.replace_substring(pc.binary_join_element_wise(*pieces, "}", ""), "{, ", "{", max_replacements=1)
 
 
 def _rests_on(seen: Seen, candidates: Candidates) -> tuple[pa.Array, pa.Array]:
@@ -219,10 +222,10 @@ def _rests_on(seen: Seen, candidates: Candidates) -> tuple[pa.Array, pa.Array]:
 
 def _written_figures(seen: Seen, candidates: Candidates) -> Iterator[pa.Array]:
     """By insight, for most have a few of many figures."""
-    payees, begin = list(_about_payees(seen, candidates)), 0
-    for columns, size in candidates.parts():
+    payees, figures, begin = list(_about_payees(seen, candidates)), _figures(candidates), 0
+    for place, (columns, size) in enumerate(candidates.parts()):
         told = [(name, values.slice(begin, size)) for name, values in payees if "payee" in columns]
-        yield _objects([*told, *_figures(columns)])
+        yield _objects([*told, *((name, figures[place, name]) for name in FIGURES if name in columns)])
         begin += size
 
 
@@ -250,18 +253,32 @@ def _about_payees(seen: Seen, candidates: Candidates) -> Iterator[tuple[str, pa.
         yield f"{name}_listed", pc.if_else(pa.array(listed), "true", None)
 
 
-def _figures(columns: dict[str, Array]) -> Iterator[tuple[str, pa.Array]]:
-    """The figures that are known: money to the cent, dates as ISO text."""
-    for name, figure in FIGURES.items():
-        if name not in columns:
-            continue
-        if figure.type in ("payee", "card", "words"):
-            yield name, _quoted(_texts(columns[name]))
-            continue
-        values = columns[name].astype("f8")
-        known = np.isfinite(values)
-        written = _WRITTEN.get(figure.type, _shares)(np.where(known, values, 0.0))
-        yield name, written if known.all() else pc.if_else(pa.array(known), written, None)
+def _figures(candidates: Candidates) -> dict[tuple[int, str], pa.Array]:
+    """By place of the insight and name the figures that are known; all that are written alike are written at once."""
+    alike: dict[Callable[[Array], pa.Array], list[tuple[int, str, Array]]] = {}
+    for place, (columns, _) in enumerate(candidates.parts()):
+        for name in FIGURES.keys() & columns.keys():
+            alike.setdefault(_WRITTEN.get(FIGURES[name].type, _shares), []).append((place, name, columns[name]))
+    figures = {}
+    for write, told in alike.items():
+        values = np.concatenate([values for _, _, values in told])
+        written, begin = write(values) if write is _named else _known(write, values), 0
+        for place, name, values in told:
+            figures[place, name] = written.slice(begin, len(values))
+            begin += len(values)
+    return figures
+
+
+def _known(write: Callable[[Array], pa.Array], values: Array) -> pa.Array:
+    """Null where there is none."""
+    values = values.astype("f8")
+    known = np.isfinite(values)
+    written = write(np.where(known, values, 0.0))
+    return written if known.all() else pc.if_else(pa.array(known), written, None)
+
+
+def _named(values: Array) -> pa.Array:
+    return _quoted(_texts(values))
 
 
 def _money(values: Array) -> pa.Array:
@@ -297,7 +314,9 @@ def _rounded(values: Array, digits: int) -> Array:
 _TEXT = json.encoder.encode_basestring
 _EXACT = 1e10  # below it a hundred times a double still has three decimals, which rounding by column looks at
 _CENTS = pa.array([f".{cents:02d}".removesuffix("0") for cents in range(100)])
-_WRITTEN: dict[str, Callable[[Array], pa.Array]] = {"money": _money, "count": _counts, "date": _days}
+_WRITTEN: dict[str, Callable[[Array], pa.Array]] = {
+    "money": _money, "count": _counts, "date": _days, "payee": _named, "card": _named, "words": _named,
+}  # fmt: skip
 
 
 def _forecasts(seen: Seen, forecast: Forecast) -> pa.Table:

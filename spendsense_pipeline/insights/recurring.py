@@ -27,6 +27,7 @@ DUPLICATE_DAYS = 3
 DUPLICATE_TOLD_DAYS = 31
 LEAST_DUPLICATE = 5.0  # US dollars; below it people buy the same thing twice
 HABIT_DAYS = 180
+MIXING = np.int64(0x9E3779B1)  # odd and large, so that products of different payees lie apart
 OTHERS = 2  # pairs of other amounts at the payee that make it a habit
 AGAIN_DAYS = 14  # a subscription comes again after more, a habit before
 HABITS = ("FOOD_AND_DRINK_COFFEE", "FOOD_AND_DRINK_VENDING_MACHINES", "TRANSPORTATION", "BANK_FEES", "TRAVEL")
@@ -92,8 +93,9 @@ def new_recurring(seen: Seen) -> Columns:
     s = s[(s["first"] - seen.began[s["user"]] >= KNOWN_BEFORE) & (seen.today - s["last"] <= 31)]
     if len(s):
         rows = seen.rows("user", "payee", "day", users=s["user"])
-        first = rows["day"].groupby(pairs_of(rows)).min()
-        first_row = first.reindex(pairs_of(s)).to_numpy()
+        rows = rows.assign(pair=pairs_of(rows))
+        rows = rows[rows["pair"].isin(pairs_of(s))]
+        first_row = rows.groupby("pair")["day"].min().reindex(pairs_of(s)).to_numpy()
         s = s[first_row >= s["first"] - TRIAL_DAYS]
     return {
         "user": s["user"],
@@ -166,8 +168,9 @@ def duplicate_charge(seen: Seen) -> Columns:
     large = recent["cents"] >= LEAST_DUPLICATE * 100 * seen.factor[recent["user"]]
     recent = recent[large & (recent["payee"] >= 0)]
     recent = recent.assign(pair=pairs_of(recent))
-    recent = recent[recent.duplicated(["pair", "cents"], keep=False)]
-    recent = recent.sort_values(["pair", "cents", "day", "number"])
+    # Two that are alike have one number, and rarely do others: few are left to be sorted, which tells them apart.
+    alike = recent["pair"] * MIXING + recent["cents"]
+    recent = recent[alike.duplicated(keep=False)].sort_values(["pair", "cents", "day", "number"])
     keys = recent[["pair", "cents"]].to_numpy()
     same = np.zeros(len(recent), bool)
     if len(recent):

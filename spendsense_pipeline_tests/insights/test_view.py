@@ -25,7 +25,7 @@ def test_rows_are_those_that_a_look_at_each_would_find(
     day, sort = rng.integers(0, 10, count), rng.choice(KINDS, count, p=[0.85, 0.1, 0.03, 0.02])
     order = np.lexsort((day, user))
     day, sort = day[order], sort[order].astype("u1")
-    view = View.over(np.arange(count), day, user, sort, user, CUSTOMERS)
+    view = View.over(np.arange(count), day, user, sort, np.bincount(user, minlength=CUSTOMERS))
     found = view.of(np.isin(SORTS, list(sorts)), None if users is None else np.array(sorted(users), "i8"), since)
     wanted = np.isin(sort, list(sorts)) & (day > since) & (True if users is None else np.isin(user, list(users)))
     assert found.tolist() == np.flatnonzero(wanted).tolist()

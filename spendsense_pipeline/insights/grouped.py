@@ -1,0 +1,60 @@
+"""Rows that lie group by group, by place of the row: what each group comes to.
+
+A detector asks for a few figures of a few groups; pandas' groupby takes a millisecond to say which rows are together,
+each time. What does not belong here: what any group is.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class Groups(NamedTuple):
+    """Groups in the order of the rows: ``of`` is each row's, and a group's rows are ``size`` from ``begin`` on."""
+
+    of: Array
+    begin: Array
+    size: Array
+
+    @classmethod
+    def by(cls, *keys: Array) -> "Groups":
+        """Rows next to each other that are equal in every key are a group."""
+        count = len(keys[0])
+        new = np.zeros(count, bool)
+        new[:1] = True
+        for key in keys:
+            new[1:] |= key[1:] != key[:-1]
+        begin = np.flatnonzero(new)
+        return cls(np.cumsum(new) - 1, begin, np.diff(np.append(begin, count)))
+
+    @property
+    def last(self) -> Array:
+        """By group the place of its last row."""
+        return self.begin + self.size - 1
+
+    def within(self) -> Array:
+        """By row its place in the group."""
+        return np.arange(len(self.of)) - self.begin[self.of]
+
+    def total(self, values: Array) -> Array:
+        """By group the sum; of flags how many are set."""
+        return np.bincount(self.of, values, len(self.size))
+
+    def median(self, values: Array) -> Array:
+        """By group the median of what is known, NaN where nothing is."""
+        order = np.lexsort((values, self.of))  # what is not known comes last
+        known = self.total(~np.isnan(values)).astype("i8")
+        low, high = self.begin + np.maximum(known - 1, 0) // 2, self.begin + known // 2
+        high = np.minimum(high, self.last)
+        return (values[order[low]] + values[order[high]]) / 2
+
+    def beside(self, values: Array, ahead: int) -> Array:
+        """By row the value of the row so many ahead in the group (behind where negative), NaN where there is none."""
+        at = np.arange(len(self.of)) + ahead
+        inside = (at >= 0) & (at < len(self.of))
+        at = np.where(inside, at, 0)
+        inside &= self.of[at] == self.of if len(at) else False
+        return np.where(inside, values[at], np.nan) if len(at) else np.empty(0)
