@@ -14,6 +14,7 @@ from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import CHECKING
 from spendsense_pipeline.features.tables import BILL, MATURE, SUBSCRIPTION
 from spendsense_pipeline.insights.calendar import LATE_DAYS, next_paydays, upcoming
+from spendsense_pipeline.insights.grouped import matching
 from spendsense_pipeline.insights.seen import Columns, Seen, columns_of, frame_of, lists_of
 
 DUE_DAYS = 14
@@ -140,12 +141,11 @@ def bill_missing(seen: Seen) -> Columns:
     if len(s):
         rows = seen.rows("user", "payee", "day", "cents", "amount", days=2 * MISSED_AT_MOST, users=s["user"])
         rows = rows[rows["amount"] < 0]
-        pairs = s[["stream", "user", "payee", "expected", "last_amount"]].merge(
-            rows[["user", "payee", "day", "cents"]], on="user", suffixes=("", "_paid")
-        )
-        near = pairs["day"] >= pairs["expected"] - 10
-        same = (pairs["payee"] == pairs["payee_paid"]) | (pairs["cents"] == np.rint(-100 * pairs["last_amount"]))
-        s = s[~s["stream"].isin(pairs.loc[near & same, "stream"])]
+        of, at = matching(s["user"].to_numpy(), rows["user"].to_numpy())
+        payee, day, cents = (rows[name].to_numpy()[at] for name in ("payee", "day", "cents"))
+        near = day >= s["expected"].to_numpy()[of] - 10
+        same = (payee == s["payee"].to_numpy()[of]) | (cents == np.rint(-100 * s["last_amount"].to_numpy())[of])
+        s = s[np.bincount(of, near & same, len(s)) == 0]
     return {
         "user": s["user"],
         "key": s["expected"],

@@ -8,6 +8,7 @@ import pandas as pd
 
 from spendsense_pipeline.features.meanings import CHECKING, CREDIT_CARD
 from spendsense_pipeline.features.tables import MINIMUM_PAYMENT_SLACK
+from spendsense_pipeline.insights.grouped import Groups
 from spendsense_pipeline.insights.seen import Columns, Seen
 
 POINT = 1.0  # percentage points between two rates that are worth an order
@@ -24,9 +25,10 @@ def past_due(seen: Seen) -> Columns:
     o = seen.owed
     o = o[o["overdue"]]
     came = seen.rows("account", "day", "amount", users=o["user"])
-    since = came[came["amount"] > 0].merge(o[["account", "stated"]], on="account")
-    paid = since[since["day"] > since["stated"]].groupby("account")["amount"].sum()
-    o = o[~(o["account"].map(paid) >= o["minimum"])]
+    at = pd.Index(o["account"]).get_indexer(came["account"])
+    since = (at >= 0) & (came["amount"] > 0) & (came["day"] > o["stated"].to_numpy()[at] if len(o) else False)
+    paid = np.bincount(at[since], came["amount"][since], len(o))
+    o = o[~((paid > 0) & (paid >= o["minimum"]))]
     checking = seen.balance_of(CHECKING)
     card = o["held_as"] == CREDIT_CARD
     due = o["due"].where(o["due"] >= 0)
@@ -60,29 +62,27 @@ def _owing(seen: Seen) -> pd.DataFrame:
 def dearest_first(seen: Seen) -> Columns:
     """The card with the highest rate, beside the one that owes least."""
     o = _owing(seen)
-    cards = o.groupby("user")["apr"].agg(["size", "count"])
-    o = o[o["user"].isin(cards.index[(cards["size"] >= 2) & (cards["size"] == cards["count"])])]
-    dearest = o.sort_values(["user", "apr", "balance", "account"], ascending=[True, False, False, True])
-    dearest = dearest.drop_duplicates("user")
-    others = o[~o["account"].isin(dearest["account"])].sort_values(["user", "balance", "account"])
-    pairs = dearest.merge(others.drop_duplicates("user"), on="user", suffixes=("", "_other"))
-    cheapest = pairs["user"].map(o.groupby("user")["apr"].min())
-    pairs = pairs[(pairs["apr"] - cheapest >= POINT) & (pairs["apr"] - pairs["apr_other"] >= POINT)]
-    pairs = pairs[pairs["last4"] != pairs["last4_other"]]
+    o = o.take(np.lexsort([o["account"], -o["balance"], -o["apr"], o["user"]]))
+    of, apr = Groups.by(o["user"].to_numpy()), o["apr"].to_numpy()
+    chosen = (of.size >= 2) & (of.total(np.isnan(apr)) == 0) & (apr[of.begin] - apr[of.last] >= POINT)
+    behind = np.lexsort([o["account"], o["balance"], of.within() == 0, of.of])
+    pairs, other = (o.take(each[chosen]).reset_index(drop=True) for each in (of.begin, behind[of.begin]))
+    apart = (pairs["apr"] - other["apr"] >= POINT) & (pairs["last4"] != other["last4"])
+    pairs, other = pairs[apart], other[apart]
     return {
         "user": pairs["user"],
         # Another order, or other rates.
-        "key": ["/".join(map(str, each)) for each in pairs[["last4_other", "apr", "apr_other"]].to_numpy()],
+        "key": ["/".join(map(str, each)) for each in zip(other["last4"], pairs["apr"], other["apr"], strict=True)],
         "happened": seen.today,
         "expires": seen.today + 31,
         "card": pairs["last4"],
         "owed": pairs["balance"],
         "yearly_rate": pairs["apr"],
-        "other_card": pairs["last4_other"],
-        "other_owed": pairs["balance_other"],
-        "other_rate": pairs["apr_other"],
+        "other_card": other["last4"],
+        "other_owed": other["balance"],
+        "other_rate": other["apr"],
         "interest_month": pairs["balance"] * pairs["apr"] / 1200,
-        "order_saves": pairs[["balance", "balance_other"]].min(axis=1) * (pairs["apr"] - pairs["apr_other"]) / 100,
+        "order_saves": np.minimum(pairs["balance"], other["balance"]) * (pairs["apr"] - other["apr"]) / 100,
         "at_account": pairs["account"],
     }
 

@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from spendsense_pipeline.features.columns import runs
+
 Array = npt.NDArray[Any]
+
+
+def matching(wanted: Array, keys: Array) -> tuple[Array, Array]:
+    """Every pair of places at which the same stands in both; keys ascend. By place of what is wanted."""
+    begin, end = (np.searchsorted(keys, wanted, side) for side in ("left", "right"))
+    return runs(begin, end - begin)
 
 
 class Groups(NamedTuple):

@@ -7,10 +7,9 @@ that stopped. What does not belong here: which of them is told (``choosing.py``)
 import numpy as np
 import pandas as pd
 
-from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import KIND_OTHER_IN, KIND_PAYCHECK, SAYS_BONUS
 from spendsense_pipeline.insights.calendar import SPLIT_DAYS, after_last, paydays, payers, rhythm
-from spendsense_pipeline.insights.grouped import Groups
+from spendsense_pipeline.insights.grouped import Groups, matching
 from spendsense_pipeline.insights.seen import Array, Columns, Seen, columns_of, pairs_of
 
 LATE_DAYS = 4
@@ -49,8 +48,7 @@ def _found_waiting(seen: Seen) -> pd.DataFrame:
     user, day, amount, payer = (days[name].to_numpy() for name in ("user", "day", "amount", "payer"))
     first = day[Groups.by(payer).begin]
     last, period = pay["last"].to_numpy(), pay["period"].to_numpy()
-    begin, end = (np.searchsorted(user, pay["user"].to_numpy(), side) for side in ("left", "right"))
-    of, at = runs(begin, end - begin)
+    of, at = matching(pay["user"].to_numpy(), user)
     ago = last[of] - day[at]
     # Who began to pay only then came in the place of the other.
     inside = (ago >= 0) & (ago < BEFORE_PERIODS * period[of]) & (first[payer[at] - 1] < (last - period)[of])

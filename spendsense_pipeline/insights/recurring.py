@@ -10,7 +10,8 @@ import pandas as pd
 from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import KIND_OTHER_OUT, KIND_REFUND, SERVICE_PEER, TO_PERSON
 from spendsense_pipeline.features.tables import BILL, INACTIVE, MATURE, SUBSCRIPTION
-from spendsense_pipeline.insights.seen import Array, Columns, Seen, columns_of, frame_of, pairs_of
+from spendsense_pipeline.insights.grouped import Groups, matching
+from spendsense_pipeline.insights.seen import Array, Columns, Seen, pairs_of
 
 PRICE_DAYS = 45
 LEAST_RISE = 0.01  # docs/signals.md: a step of more than one percent
@@ -117,21 +118,23 @@ def trial_became_paid(seen: Seen) -> Columns:
     or in a row of the payee that is none, in the five weeks before."""
     s = seen.streams
     s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] != INACTIVE)]
-    counted = seen.evidence.counted
-    whole = s["first_hit"].to_numpy() + _introductory(seen, s)
-    inside = s.assign(
-        trial=-counted["amount"][whole - 1], trial_number=counted["number"][whole - 1], paid=counted["day"][whole]
-    )[whole > s["first_hit"].to_numpy()]
-    began = s[seen.today - s["first"] <= TRIAL_TOLD_DAYS]
+    begins, first = s["first_hit"].to_numpy(), s["first"].to_numpy()
+    whole = begins + _introductory(seen, s)
+    inside = np.flatnonzero(whole > begins)
+    began = np.flatnonzero(seen.today - first <= TRIAL_TOLD_DAYS)
     columns, days = ("user", "payee", "day", "amount", "number"), TRIAL_TOLD_DAYS + TRIAL_DAYS + 1
-    before = seen.rows(*columns, days=days, kinds=[KIND_OTHER_OUT], users=began["user"])
-    before = frame_of(
-        {"pair": pairs_of(before), **columns_of(before[["day", "amount"]]), "trial_number": before["number"]}
+    rows = seen.rows(*columns, days=days, kinds=[KIND_OTHER_OUT], users=s["user"].to_numpy()[began])
+    rows = rows.take(np.argsort(pairs_of(rows), kind="stable"))
+    of, at = matching(pairs_of(s)[began], pairs_of(rows))
+    ahead = first[began[of]] - rows["day"].to_numpy()[at]
+    of, at = (each[(ahead > 0) & (ahead <= TRIAL_DAYS)] for each in (of, at))
+    beside = began[of]
+    counted = seen.evidence.counted
+    found = s.take(np.append(inside, beside)).assign(
+        trial=-np.append(counted["amount"][whole - 1][inside], rows["amount"].to_numpy()[at]),
+        trial_number=np.append(counted["number"][whole - 1][inside], rows["number"].to_numpy()[at]),
+        paid=np.append(counted["day"][whole][inside], first[beside]),
     )
-    beside = began.assign(pair=pairs_of(began)).merge(before, on="pair")
-    beside = beside[(beside["first"] > beside["day"]) & (beside["first"] - beside["day"] <= TRIAL_DAYS)]
-    beside = beside.assign(trial=-beside["amount"], paid=beside["first"])
-    found = pd.concat([inside, beside], ignore_index=True)
     small = found["trial"] <= TRIAL_SHARE * -found["typical"]
     found = found[small & (seen.today - found["paid"] <= TRIAL_TOLD_DAYS)].drop_duplicates("stream")
     return {
@@ -209,45 +212,52 @@ def _habits(second: pd.DataFrame, out: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Whether equal charges within two weeks are how the customer pays there: the same amount came so on other days
     too, or several others did."""
     out = out.sort_values(["pair", "cents", "day"])
-    keys = out[["pair", "cents"]].to_numpy()
-    same = np.zeros(len(out), bool)
-    same[1:] = (keys[1:] == keys[:-1]).all(axis=1)
-    apart = out["day"].diff().fillna(0).to_numpy()
-    again = out.loc[same & (apart <= AGAIN_DAYS), ["pair", "day", "cents"]]
-    pairs = second[["pair", "day", "cents"]].reset_index().merge(again, on="pair")
-    pairs = pairs[(pairs["day_x"] - pairs["day_y"]).abs() > DUPLICATE_DAYS]
-    equal = (pairs["cents_x"] == pairs["cents_y"]).groupby(pairs["index"]).agg(["any", "size"])
-    return np.asarray(second.index.isin(equal.index[equal["any"] | (equal["size"] >= OTHERS)]))
+    pair, cents, day = (out[name].to_numpy() for name in ("pair", "cents", "day"))
+    again = np.flatnonzero((np.diff(pair) == 0) & (np.diff(cents) == 0) & (np.diff(day) <= AGAIN_DAYS)) + 1
+    of, at = matching(second["pair"].to_numpy(), pair[again])
+    at = again[at]
+    apart = np.abs(second["day"].to_numpy()[of] - day[at]) > DUPLICATE_DAYS
+    equal = apart & (second["cents"].to_numpy()[of] == cents[at])
+    several, as_much = (np.bincount(of, each, len(second)) for each in (apart, equal))
+    return np.asarray((as_much > 0) | (several >= OTHERS))
 
 
 def _given_back(second: pd.DataFrame, back: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Whether the payee gave the amount back since."""
-    pairs = second.reset_index().merge(back[["pair", "cents", "day"]], on=["pair", "cents"])
-    return np.asarray(second.index.isin(pairs.loc[pairs["day_y"] >= pairs["day_x"] - DUPLICATE_DAYS, "index"]))
+    back = back.sort_values("pair")
+    of, at = matching(second["pair"].to_numpy(), back["pair"].to_numpy())
+    since = back["day"].to_numpy()[at] >= second["day"].to_numpy()[of] - DUPLICATE_DAYS
+    equal = back["cents"].to_numpy()[at] == second["cents"].to_numpy()[of]
+    return np.asarray(np.bincount(of, since & equal, len(second)) > 0)
 
 
 def two_of_a_kind(seen: Seen) -> Columns:
     """The two dearest active subscriptions that are for one purpose."""
     s = seen.streams
     s = s[(s["kind"] == SUBSCRIPTION) & (s["status"] == MATURE)]
-    purposes = np.array([*map(PURPOSES.get, seen.evidence.said.labels), None], object)
-    s = s.assign(purpose_name=purposes[s["label"]])
-    s = s[s["purpose_name"].notna()].sort_values(["user", "purpose_name", "monthly"], ascending=False)
-    s = s.drop_duplicates(["user", "purpose_name", "payee"])
-    place = s.groupby(["user", "purpose_name"]).cumcount()
-    pairs = s[place == 0].merge(s[place == 1], on=["user", "purpose_name"], suffixes=("", "_other"))
+    purposes = sorted(set(PURPOSES.values()))
+    labels = [PURPOSES.get(label or "") for label in seen.evidence.said.labels]
+    number = np.array([-1 if each is None else purposes.index(each) for each in labels] + [-1])[s["label"]]
+    s = s.assign(purpose=number)[number >= 0]
+    s = s.take(np.lexsort([-s["monthly"], -s["purpose"], -s["user"]]))
+    s = s.drop_duplicates(["user", "purpose", "payee"])
+    of = Groups.by(s["user"].to_numpy(), s["purpose"].to_numpy())
+    first = of.begin[of.size > 1]
+    pairs, other = (s.take(each).reset_index(drop=True) for each in (first, first + 1))
+    names, began = [purposes[each] for each in pairs["purpose"]], np.maximum(pairs["first"], other["first"])
+    monthly = pairs["monthly"] + other["monthly"]
     return {
         "user": pairs["user"],
-        "key": [f"{each[0]}/{max(each[1:])}" for each in pairs[["purpose_name", "first", "first_other"]].to_numpy()],
-        "happened": pairs[["first", "first_other"]].max(axis=1),
+        "key": [f"{name}/{day}" for name, day in zip(names, began, strict=True)],
+        "happened": began,
         "expires": seen.today + 31,
-        "purpose_name": pairs["purpose_name"],
+        "purpose_name": names,
         "payee": seen.names(pairs["merchant"]),
-        "other_payee": seen.names(pairs["merchant_other"]),
+        "other_payee": seen.names(other["merchant"]),
         "amount": pairs["monthly"],
-        "other_amount": pairs["monthly_other"],
-        "total": pairs["monthly"] + pairs["monthly_other"],
-        "cost_yearly": 12 * (pairs["monthly"] + pairs["monthly_other"]),
-        "weight": pairs["monthly"] + pairs["monthly_other"],
-        "at_stream": [list(each) for each in zip(pairs["stream"], pairs["stream_other"], strict=True)],
+        "other_amount": other["monthly"],
+        "total": monthly,
+        "cost_yearly": 12 * monthly,
+        "weight": monthly,
+        "at_stream": [list(each) for each in zip(pairs["stream"], other["stream"], strict=True)],
     }

@@ -138,8 +138,8 @@ class Seen:
         such: Callable[[Array], Array] | None = None,
     ) -> pd.DataFrame:
         """Rows of so many days up to today that count, of these kinds, classes of accounts and customers, or of all,
-        and ``such`` by their numbers: ``columns`` of user, account, held_as, day, amount, cents, kind, payee, merchant (numbers of texts), label
-        (number of the category, -1), penalty, number. By customer and day."""
+        and ``such`` by their numbers: ``columns`` of user, account, held_as, day, amount, cents, kind, payee, merchant
+        (numbers of texts), label (number of the category, -1), penalty, number. By customer and day."""
         e, view = self.evidence, self._in_view
         number, day, account, sort = view[:4]
         of_kind = np.isin(SORTS >> CLASS_BITS, kinds) | (len(kinds) == 0)

@@ -58,6 +58,8 @@ def unusual_spending(seen: Seen) -> Columns:
     labels = seen.evidence.said.labels
     number = np.array([groups.index(name) if (name := _group(label)) else -1 for label in labels] + [-1], "i8")
     known = np.flatnonzero(_long_enough(seen))
+    if not len(known):
+        return {"user": known}
     columns, days = ("user", "day", "amount", "label", "number"), BLOCK * (BLOCKS + 1)
     rows = seen.rows(*columns, days=days, kinds=SPENT, held_as=FROM, users=known)
     rows = rows.assign(group=number[rows.pop("label").to_numpy()])
