@@ -52,27 +52,25 @@ def bill_due_soon(seen: Seen) -> Columns:
     bills = bills.sort_values(["user", "amount", "due"], ascending=[True, False, True])
     bills = bills.drop_duplicates("user")
     of = due.groupby("user")["amount"]
-    checking = seen.balance_of(CHECKING)
-    frame = frame_of(
-        {
-            "user": bills["user"],
-            "key": bills["due"],
-            "happened": bills["due"],
-            "expires": bills["due"],
-            "payee": seen.names(bills["merchant"]),
-            "bill_kind": _kinds(seen, bills["label"]),
-            "amount": bills["amount"],
-            "due_on": bills["due"],
-            "days_until": bills["due"] - seen.today,
-            "bill_count": bills["user"].map(of.size()),
-            "bills_total": bills["user"].map(of.sum()),
-            "checking_balance": bills["user"].map(checking["balance"]),
-            "balance_on": bills["user"].map(checking["balance_day"]),
-            "at_stream": bills["stream"],
-        }
-    )
-    frame["after_bills"] = _positive(frame["checking_balance"] - frame["bills_total"])
-    return columns_of(frame)
+    total, checking = bills["user"].map(of.sum()), seen.balance_of(CHECKING)
+    holds = bills["user"].map(checking["balance"])
+    return {
+        "user": bills["user"],
+        "key": bills["due"],
+        "happened": bills["due"],
+        "expires": bills["due"],
+        "payee": seen.names(bills["merchant"]),
+        "bill_kind": _kinds(seen, bills["label"]),
+        "amount": bills["amount"],
+        "due_on": bills["due"],
+        "days_until": bills["due"] - seen.today,
+        "bill_count": bills["user"].map(of.size()),
+        "bills_total": total,
+        "checking_balance": holds,
+        "balance_on": bills["user"].map(checking["balance_day"]),
+        "after_bills": _positive(holds - total),
+        "at_stream": bills["stream"],
+    }
 
 
 def bills_before_payday(seen: Seen) -> Columns:

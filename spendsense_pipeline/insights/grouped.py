@@ -53,11 +53,13 @@ class Groups(NamedTuple):
 
     def median(self, values: Array) -> Array:
         """By group the median of what is known, NaN where nothing is."""
-        order = np.lexsort((values, self.of))  # what is not known comes last
-        known = self.total(~np.isnan(values)).astype("i8")
-        low, high = self.begin + np.maximum(known - 1, 0) // 2, self.begin + known // 2
-        high = np.minimum(high, self.last)
-        return (values[order[low]] + values[order[high]]) / 2
+        middle = np.full(len(self.size), np.nan)
+        for size in np.unique(self.size):  # those of one size are sorted at once
+            alike = np.flatnonzero(self.size == size)
+            ordered = np.sort(values[self.begin[alike, None] + np.arange(size)], axis=1)  # the unknown comes last
+            known, row = (~np.isnan(ordered)).sum(axis=1), np.arange(len(alike))
+            middle[alike] = (ordered[row, np.maximum(known - 1, 0) // 2] + ordered[row, known // 2]) / 2
+        return middle
 
     def beside(self, values: Array, ahead: int) -> Array:
         """By row the value of the row so many ahead in the group (behind where negative), NaN where there is none."""

@@ -55,7 +55,8 @@ def _found_waiting(seen: Seen) -> pd.DataFrame:
     since, before = (np.bincount(of[rows], amount[at[rows]], len(pay)) for rows in (ago < 0, inside))
     since, before = since / pay["open"].to_numpy(), before / (BEFORE_PERIODS * period)
     a_day = pay["amount"].to_numpy() / period
-    return pay[(a_day >= CHANGED * before) & (since <= before - REPLACED * a_day) & (before > 0)]
+    found = (a_day >= CHANGED * before) & (since <= before - REPLACED * a_day) & (before > 0)
+    return pay.take(np.flatnonzero(found))
 
 
 def _next(seen: Seen, pay: pd.DataFrame) -> Array:
@@ -65,7 +66,7 @@ def _next(seen: Seen, pay: pd.DataFrame) -> Array:
     s = s.take(np.flatnonzero(s["inflow"].to_numpy()))
     s = s.take(np.lexsort((s["last"].to_numpy(), pairs_of(s))))
     s = s.take(Groups.by(pairs_of(s)).last)
-    at = pd.Index(pairs_of(s)).get_indexer(pairs_of(pay))
+    at = pd.Index(pairs_of(s)).get_indexer(pd.Index(pairs_of(pay)))
     last, period = pay["last"].to_numpy(), pay["period"].to_numpy()
     known = np.flatnonzero(at >= 0)
     known = known[np.abs(last[known] - s["last"].to_numpy()[at[known]]) <= SPLIT_DAYS]

@@ -172,8 +172,8 @@ def duplicate_charge(seen: Seen) -> Columns:
     recent = recent[large & (recent["payee"] >= 0)]
     recent = recent.assign(pair=pairs_of(recent))
     # Two that are alike have one number, and rarely do others: few are left to be sorted, which tells them apart.
-    alike = recent["pair"] * MIXING + recent["cents"]
-    recent = recent[alike.duplicated(keep=False)].sort_values(["pair", "cents", "day", "number"])
+    alike = pd.Series(recent["pair"].to_numpy() * MIXING + recent["cents"].to_numpy()).duplicated(keep=False)
+    recent = recent[alike.to_numpy()].sort_values(["pair", "cents", "day", "number"])
     keys = recent[["pair", "cents"]].to_numpy()
     same = np.zeros(len(recent), bool)
     if len(recent):

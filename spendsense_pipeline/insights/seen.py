@@ -229,7 +229,6 @@ class Seen:
                 "limit": held.limit[mine],
                 "balance_day": np.minimum(held.balance_day[mine], self.today),
                 "last4": pc.utf8_slice_codeunits(ids, -4).to_pylist(),
-                "account_id": ids.to_pylist(),
             }
         )
 
