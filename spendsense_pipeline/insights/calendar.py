@@ -195,11 +195,12 @@ def next_paydays(seen: Seen) -> pd.DataFrame:
 def _next_paydays(seen: Seen) -> pd.DataFrame:
     s = seen.streams
     income = s[(s["kind"] == INCOME) & (s["status"] == MATURE)]
-    by_stream = income.sort_values(["user", "expected"]).drop_duplicates("user").set_index("user")
+    income = income.take(np.lexsort((income["expected"], income["user"])))
+    by_stream = income.take(Groups.by(income["user"].to_numpy()).begin).set_index("user")
     days = paydays(seen).groupby("user")["day"].max()
     frequency = seen.long["pay_frequency"].map(PERIOD_OF).astype("float64")
     known = frequency.dropna().index
-    frame = pd.DataFrame(index=sorted({*known, *by_stream.index}))
+    frame = pd.DataFrame(index=known.union(by_stream.index))
     frame["last"] = days.reindex(frame.index)
     frame["period"] = frequency.reindex(frame.index)
     by_period = by_stream["calendar"].map(dict(enumerate(_PERIOD / 2 * np.where(_OF_MONTHS, 30.44 / 31, 1.0))))

@@ -59,10 +59,10 @@ def balance_forecast(seen: Seen) -> Forecast:
     _take_streams(seen, place, flow, coming)
     _take_rhythms(seen, place, flow, coming)
     history = np.minimum(seen.today - seen.began[users] + 1, PAST)
-    usual = _usual(flow, history, seen.today)
-    ahead = (seen.today + 1 + np.arange(DAYS)) % 7
-    expected = checking["balance"].to_numpy()[:, None] + np.cumsum(coming + usual[:, ahead], axis=1)
-    low, high = _interval(flow - usual[:, (seen.today - np.arange(PAST)) % 7], history)
+    weeks = flow.reshape(len(users), PAST // 7, 7)
+    usual = _usual(weeks, history)
+    expected = checking["balance"].to_numpy()[:, None] + np.cumsum(coming + usual[:, -np.arange(1, DAYS + 1) % 7], axis=1)
+    low, high = _interval((weeks - usual[:, None, :]).reshape(flow.shape), history)
     early, late = _a_day_off(np.minimum(coming, 0)), _a_day_off(np.maximum(coming, 0))
     low, high = low + early[0] + late[1], high + early[1] + late[0]
     expected_on = next_paydays(seen)["expected"].reindex(users)
@@ -97,7 +97,7 @@ def _take_rhythms(seen: Seen, place: Array, flow: Array, coming: Array) -> None:
     kinds, users = [KIND_CARD_PAYMENT, KIND_OWN_TRANSFER], np.flatnonzero(place >= 0)
     rows = seen.rows(*_OF_RHYTHMS, days=PAST, kinds=kinds, held_as=[CHECKING], users=users)
     user, kind, payee, day, amount = (rows[name].to_numpy() for name in _OF_RHYTHMS)
-    order = np.lexsort((day, payee, amount > 0, kind, user))
+    order = np.lexsort((payee, amount > 0, kind, user))  # they come by customer and day
     user, day, amount = user[order], day[order], amount[order]
     keys = np.stack([user, kind[order], amount > 0, payee[order]])
     begins = np.flatnonzero(np.append(True, (keys[:, 1:] != keys[:, :-1]).any(axis=0))[: len(order)])
@@ -117,14 +117,11 @@ def _take_rhythms(seen: Seen, place: Array, flow: Array, coming: Array) -> None:
     np.subtract.at(flow.reshape(-1), place[user[at]] * PAST + seen.today - day[at], usual[of])
 
 
-def _usual(flow: Array, history: Array, today: int) -> Array:
-    """By customer and weekday (day modulo 7) the mean of what is left, over the days of the history."""
-    inside = np.arange(PAST)[None, :] < history[:, None]
-    weeks = np.where(inside, flow, 0.0).reshape(-1, PAST // 7, 7).sum(axis=1)
-    days = inside.reshape(-1, PAST // 7, 7).sum(axis=1)
-    usual = np.zeros((len(flow), 7))
-    usual[:, (today - np.arange(7)) % 7] = weeks / np.maximum(days, 1)
-    return usual
+def _usual(weeks: Array, history: Array) -> Array:
+    """By customer and weekday, today's first and back from there, the mean of what is left, over the days of the
+    history; before it nothing moved."""
+    days = (history[:, None] - np.arange(7) + 6) // 7
+    return np.asarray(weeks.sum(axis=1) / np.maximum(days, 1))
 
 
 def _interval(missed: Array, history: Array) -> tuple[Array, Array]:

@@ -260,15 +260,12 @@ class Seen:
 
     def _balances(self, held_as: int) -> pd.DataFrame:
         mine = self.accounts[self.accounts["held_as"] == held_as]
-        of = mine.groupby("user")
-        found = frame_of(
-            {
-                "balance": of["balance"].sum(min_count=1),
-                "balance_day": of["balance_day"].min(),
-                "known": of["balance"].count() == of.size(),
-            }
-        )
-        return found[found["known"]]
+        user, balance = mine["user"].to_numpy(), mine["balance"].to_numpy()
+        total = np.bincount(user, balance, len(self.there))  # not known where one is not
+        oldest = np.full(len(self.there), self.today)
+        np.minimum.at(oldest, user, mine["balance_day"].to_numpy())
+        known = np.flatnonzero((np.bincount(user, minlength=len(self.there)) > 0) & ~np.isnan(total))
+        return frame_of({"balance": total[known], "balance_day": oldest[known]}).set_axis(known)
 
     def names(self, merchants: pd.Series | Array) -> list[str | None]:
         """Readable names by number."""
