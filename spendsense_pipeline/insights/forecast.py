@@ -61,7 +61,8 @@ def balance_forecast(seen: Seen) -> Forecast:
     history = np.minimum(seen.today - seen.began[users] + 1, PAST)
     weeks = flow.reshape(len(users), PAST // 7, 7)
     usual = _usual(weeks, history)
-    expected = checking["balance"].to_numpy()[:, None] + np.cumsum(coming + usual[:, -np.arange(1, DAYS + 1) % 7], axis=1)
+    daily = coming + usual[:, -np.arange(1, DAYS + 1) % 7]
+    expected = checking["balance"].to_numpy()[:, None] + np.cumsum(daily, axis=1)
     low, high = _interval((weeks - usual[:, None, :]).reshape(flow.shape), history)
     early, late = _a_day_off(np.minimum(coming, 0)), _a_day_off(np.maximum(coming, 0))
     low, high = low + early[0] + late[1], high + early[1] + late[0]
