@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Not compiled: of what is installed a fifth is ever imported, and Python compiles that when it first is.
+# Not compiled: of what is installed a fifth is ever imported, and Python compiles that when it first is; for the
+# commands that is at the end of the installation.
 INSTALL = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 # Where it is set, each of the many processes that commands and tests start would compile the package anew.
@@ -11,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo dev serve test verify mutants audit accuracy clean
 
 demo: $(VENV)/.installed
-	@$(BIN)/python -m spendsense_pipeline.demo
+	@$(BIN)/spendsense demo
 
 dev: $(VENV)/.installed
 	@$(BIN)/python -m spendsense_pipeline.defs.launch
@@ -57,6 +58,7 @@ $(VENV)/bin/python:
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (a minute or two, once) ..."
 	@$(INSTALL) -e '.[service]'
+	@$(BIN)/python -c 'import spendsense_pipeline.demo'
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -176,7 +176,7 @@ def findings(kind: str, sizes: Sizes, parts: Sequence[str] = PARTS) -> Iterator[
             "SPENDSENSE_RATE_LIMIT": "100000",  # all come from one address here
         }
         if "drafts" in parts:
-            demo = [sys.executable, "-m", "spendsense_pipeline.demo"]
+            demo = [sys.executable, "-m", "spendsense_pipeline.cli", "demo"]
             subprocess.run(demo, env=environment, check=True, capture_output=True)  # noqa: S603 - our own
         engine = open_or_create(url)
         fill(engine, sizes)

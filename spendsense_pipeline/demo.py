@@ -1,4 +1,4 @@
-"""``make demo``: the whole way on generated customers, in one process, with a short account of what happened.
+"""``spendsense demo``: the whole way on generated customers, in one process, with a short account of what happened.
 
 Uses only what every user has: the landing zone, the two jobs, the decisions, the gate. May be run again; what was
 generated and decided stays. What does not belong here: any step that the pipeline itself does not offer.
@@ -19,7 +19,6 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline import gate, profiles, synthetic, warehouse
-from spendsense_pipeline.cli import reported_errors
 from spendsense_pipeline.definitions import build_defs
 from spendsense_pipeline.defs import launch
 from spendsense_pipeline.durations import DRAFT_LIFE
@@ -47,30 +46,29 @@ WHY_HELD = {
 
 def main() -> None:
     """Run the demo and print its account."""
-    with reported_errors():
-        settings = Settings()
-        _land(settings, _now().date())
-        definitions = build_defs(settings)
-        with launch.opened_instance(settings) as instance:
-            ingested = launch.ingest_batch(definitions, instance, BATCH)
-            day = profiles.newest_transaction_date(settings.warehouse_root)
-            refreshed = launch.daily_refresh(definitions, instance, day)
-            engine = open_or_create(settings.governance_url)
-            _appoint(engine, _now())
-            operator_id, waiting = _review(settings, engine, _now())
-            released = launch.release(definitions, instance).metadata["released_recommendations"]["released"]
-            launch.evaluate(definitions, instance, day)  # the page and the UI tell of the queue as it is left
+    settings = Settings()
+    _land(settings, _now().date())
+    definitions = build_defs(settings)
+    with launch.opened_instance(settings) as instance:
+        ingested = launch.ingest_batch(definitions, instance, BATCH)
+        day = profiles.newest_transaction_date(settings.warehouse_root)
+        refreshed = launch.daily_refresh(definitions, instance, day)
+        engine = open_or_create(settings.governance_url)
+        _appoint(engine, _now())
+        operator_id, waiting = _review(settings, engine, _now())
+        released = launch.release(definitions, instance).metadata["released_recommendations"]["released"]
+        launch.evaluate(definitions, instance, day)  # the page and the UI tell of the queue as it is left
 
-        with reading(engine) as session:
-            deciding = len(operators.listed(session))
-        print(
-            f"SpendSense on {USERS} generated people, {deciding} of them operators; figures of {day}, "
-            f"kept in {_short(settings.data)}"
-        )
-        _tell_ingest(settings, launch.tallies(ingested))
-        _tell_personas(settings, day)
-        _tell_review(settings, engine, refreshed, released)
-        _tell_next(settings, waiting, operator_id, day)
+    with reading(engine) as session:
+        deciding = len(operators.listed(session))
+    print(
+        f"SpendSense on {USERS} generated people, {deciding} of them operators; figures of {day}, "
+        f"kept in {_short(settings.data)}"
+    )
+    _tell_ingest(settings, launch.tallies(ingested))
+    _tell_personas(settings, day)
+    _tell_review(settings, engine, refreshed, released)
+    _tell_next(settings, waiting, operator_id, day)
 
 
 def _now() -> dt.datetime:
@@ -216,7 +214,3 @@ def _tell_next(settings: Settings, waiting: dict[str, Any] | None, operator_id: 
 
 def _short(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-if __name__ == "__main__":
-    main()

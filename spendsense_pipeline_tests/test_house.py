@@ -77,10 +77,9 @@ MAY_IMPORT = {
     "cli": {
         *("contracts", "defs", "definitions", "erasure", "evaluation", "experiments", "features", "governance"),
         *("ingest", "payees", "personas", "profiles", "recommendations", "service", "settings", "synthetic"),
-        *("warehouse", "gate"),
+        *("warehouse", "gate", "demo"),
     },
     "demo": {
-        "cli",
         "defs",
         "definitions",
         "gate",

@@ -184,6 +184,14 @@ def payees(as_of: dt.datetime | None, unknown: bool, limit: int) -> Shown:
     return Shown(payload, columns(rows, names, "no such payee"))
 
 
+@app.command(cls=click.Command)
+def demo() -> None:
+    """The whole way on 75 generated people, with a short account of what happened; may be run again."""
+    from spendsense_pipeline import demo
+
+    demo.main()
+
+
 @app.command()
 @as_of_option
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First of several dates; see above.")

@@ -158,7 +158,8 @@ def _payers(seen: Seen) -> pd.DataFrame:
     double = of.total(recent & (np.abs(gap - 2 * period) <= off))
     usual = (period[last] >= PERIODS[0]) & (period[last] <= PERIODS[1])
     chosen = (alike + double == GAPS) & (double <= 1) & usual
-    found = days.take(last[chosen]).assign(amount=of.median(days["amount"].to_numpy())[chosen], last=days["day"])
+    found = days.take(last[chosen])
+    found = found.assign(amount=of.median(days["amount"].to_numpy())[chosen], last=found["day"].to_numpy())
     return found[["user", "payee", "last", "amount", "merchant", "number", "period"]].reset_index(drop=True)
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spendsense_pipeline.features.signals import EPOCH, evidence_of, tables_of
+from spendsense_pipeline.features.signals import EPOCH, Customers, evidence_of, tables_of
 from spendsense_pipeline.insights.figures import FIGURES
 from spendsense_pipeline.insights.kinds import INSIGHTS
 from spendsense_pipeline.insights.of_range import DETECTORS, _money, _objects, _quoted, _rounded, insights_of
@@ -701,6 +702,42 @@ def test_several_dates_at_once_say_what_each_says_alone() -> None:
         for name, rows in alone.items():
             assert rows
             assert [row for row in at_once[name] if row["as_of"] == date] == rows
+
+
+def test_customers_together_are_told_what_each_is_told_alone() -> None:
+    """Somebody of whom little is known among them."""
+
+    def barely(h: Household) -> None:
+        h.rows["transactions"] = [row for row in h.rows["transactions"] if row["merchant_name"] == "Acme Corp Payroll"][
+            :2
+        ]
+
+    every_case = [happens for _, happens, _ in SAID.values()] + [barely]
+    each = [_named(place, happens) for place, happens in enumerate(every_case)]
+    together = _told([pa.concat_tables(tables) for tables in zip(*each, strict=True)])
+    assert len(set(together["insights"]["insight"].to_pylist())) > 25
+    for place, tables in enumerate(each):
+        for name, rows in _told(tables).items():
+            mine = pc.starts_with(together[name]["user_id"], f"{place:03}")
+            assert together[name].filter(mine).to_pylist() == rows.to_pylist()
+
+
+def _named(place: int, happens: Happens) -> list[pa.Table]:
+    household = Household()
+    happens(household)
+    tables = []
+    for table in household.customers():
+        for at, name in enumerate(table.column_names):
+            if name in ("user_id", "account_id", "transaction_id"):
+                ids = pc.binary_join_element_wise(f"{place:03}", table[name].cast(pa.string()), "")
+                table = table.set_column(at, table.field(at), ids.cast(table.field(at).type))
+        tables.append(table)
+    return tables
+
+
+def _told(tables: list[pa.Table]) -> dict[str, pa.Table]:
+    evidence = evidence_of(Customers(*tables), [(AS_OF - EPOCH).days], [30, 180])
+    return insights_of(evidence, tables_of(evidence))
 
 
 def test_a_forecast_follows_what_repeats_and_widens() -> None:
