@@ -59,6 +59,8 @@ def balance_forecast(seen: Seen) -> Forecast:
     _take_streams(seen, place, flow, coming)
     _take_rhythms(seen, place, flow, coming)
     history = np.minimum(seen.today - seen.began[users] + 1, PAST)
+    young = np.flatnonzero(history < PAST)
+    flow[young] *= np.arange(PAST) < history[young, None]  # what was before a long gap is no part of it
     weeks = flow.reshape(len(users), PAST // 7, 7)
     usual = _usual(weeks, history)
     daily = coming + usual[:, -np.arange(1, DAYS + 1) % 7]
@@ -120,7 +122,7 @@ def _take_rhythms(seen: Seen, place: Array, flow: Array, coming: Array) -> None:
 
 def _usual(weeks: Array, history: Array) -> Array:
     """By customer and weekday, today's first and back from there, the mean of what is left, over the days of the
-    history; before it nothing moved."""
+    history; what was before it is 0."""
     days = (history[:, None] - np.arange(7) + 6) // 7
     return np.asarray(weeks.sum(axis=1) / np.maximum(days, 1))
 

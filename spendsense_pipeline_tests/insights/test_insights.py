@@ -753,6 +753,19 @@ def test_a_forecast_follows_what_repeats_and_widens() -> None:
     assert high[-1] - low[-1] > high[1] - low[1]
 
 
+def test_what_was_before_a_long_gap_is_no_part_of_the_forecast() -> None:
+    def forecast(*before: float) -> dict[str, Any]:
+        household = Household()
+        for amount in before:
+            household.row(household.checking, 166, amount, "Harbor Furniture", "GENERAL_MERCHANDISE_OTHER")
+        ages = {id(row): (AS_OF - row["date"]).days for row in household.rows["transactions"]}
+        household.rows["transactions"] = [r for r in household.rows["transactions"] if not 65 < ages[id(r)] < 165]
+        (ahead,) = household.tables()["balance_forecast"]
+        return ahead
+
+    assert forecast(-9_000.0) == forecast(-20.0)
+
+
 def test_without_a_known_balance_there_is_no_forecast_and_with_a_short_history_no_interval() -> None:
     unknown = Household()
     unknown.holds(checking=None)
