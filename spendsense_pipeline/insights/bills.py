@@ -138,10 +138,9 @@ def bill_missing(seen: Seen) -> Columns:
     s = s[late]
     if len(s):
         rows = seen.rows("user", "payee", "day", "cents", "amount", days=2 * MISSED_AT_MOST, users=s["user"])
-        rows = rows[rows["amount"] < 0]
-        of, at = matching(s["user"].to_numpy(), rows["user"].to_numpy())
-        payee, day, cents = (rows[name].to_numpy()[at] for name in ("payee", "day", "cents"))
-        near = day >= s["expected"].to_numpy()[of] - 10
+        of, at = matching(s["user"].to_numpy(), rows["user"])
+        payee, day, cents, amount = (rows[name][at] for name in ("payee", "day", "cents", "amount"))
+        near = (amount < 0) & (day >= s["expected"].to_numpy()[of] - 10)
         same = (payee == s["payee"].to_numpy()[of]) | (cents == np.rint(-100 * s["last_amount"].to_numpy())[of])
         s = s[np.bincount(of, near & same, len(s)) == 0]
     return {

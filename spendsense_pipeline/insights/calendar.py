@@ -14,7 +14,7 @@ from spendsense_pipeline.features.meanings import KIND_BENEFIT, KIND_PAYCHECK
 from spendsense_pipeline.features.signals import EPOCH
 from spendsense_pipeline.features.tables import INCOME, KINDS, MATURE, REGULAR
 from spendsense_pipeline.insights.grouped import Groups
-from spendsense_pipeline.insights.seen import Array, Seen, pairs_of
+from spendsense_pipeline.insights.seen import Array, Seen, frame_of, pairs_of
 
 DAYS_AHEAD = 31  # that anything looks ahead
 MOST_AHEAD = 6  # occurrences of a weekly stream in so many days
@@ -70,11 +70,12 @@ def upcoming(seen: Seen, days: int) -> pd.DataFrame:
 
 def _upcoming(seen: Seen) -> pd.DataFrame:
     s = occurrences(seen, DAYS_AHEAD)
-    s = s[seen.newest[s["user"]] - s["expected"] <= LATE_DAYS]
-    s = s[~s["inflow"] & ((s["kind"] != REGULAR) | s["fixed"])]
-    s = s.assign(amount=np.where(s["fixed"], -s["last_amount"], -s["typical"]))
-    found: pd.DataFrame = s[s["amount"] > 0]
-    return found.sort_values(["user", "due"], ignore_index=True)
+    user, due, fixed = (s[name].to_numpy() for name in ("user", "due", "fixed"))
+    amount = -np.where(fixed, s["last_amount"], s["typical"])
+    late = seen.newest[user] - s["expected"] > LATE_DAYS
+    chosen = np.flatnonzero(~late & ~s["inflow"] & ((s["kind"] != REGULAR) | fixed) & (amount > 0))
+    chosen = chosen[np.lexsort((due[chosen], user[chosen]))]
+    return s.take(chosen).assign(amount=amount[chosen]).reset_index(drop=True)
 
 
 def expected_dates(seen: Seen, days: int = 30) -> list[dict[str, Any]]:
@@ -106,22 +107,25 @@ def _paydays(seen: Seen) -> pd.DataFrame:
     columns = ("user", "day", "amount", "kind", "payee", "merchant", "number")
     rows = seen.rows(*columns, days=PAY_DAYS, kinds=[KIND_PAYCHECK, KIND_BENEFIT])
     # They come by customer and day: sorting by customer and payee keeps the days.
-    rows = rows.take(np.argsort(pairs_of(rows), kind="stable"))
-    user, payee, day, amount = (rows[name].to_numpy() for name in ("user", "payee", "day", "amount"))
-    payer = np.append(True, (np.diff(user) != 0) | (np.diff(payee) != 0))[: len(rows)]
+    order = np.argsort(pairs_of(rows), kind="stable")
+    user, payee, day, amount = (rows[name][order] for name in ("user", "payee", "day", "amount"))
+    payer = np.append(True, (np.diff(user) != 0) | (np.diff(payee) != 0))[: len(order)]
     begins = np.flatnonzero(payer | (np.diff(day, prepend=0) > SPLIT_DAYS))
-    parts = np.diff(np.append(begins, len(rows)))
+    parts = np.diff(np.append(begins, len(order)))
     group = np.repeat(np.arange(len(begins)), parts)
     largest = begins.copy()
     several = parts > 1
     of_several = np.flatnonzero(several[group])
     by_amount = of_several[np.lexsort((-amount[of_several], group[of_several]))]
     largest[several] = by_amount[(np.cumsum(parts[several]) - parts[several])]
-    found = rows.take(begins)
-    return found.assign(
-        payer=np.cumsum(payer)[begins], amount=np.bincount(group, amount), parts=parts, main=day[largest],
-        number=rows["number"].to_numpy()[begins + parts - 1],
-    ).reset_index(drop=True)  # fmt: skip
+    found = {name: values[order[begins]] for name, values in rows.items()} | {
+        "payer": np.cumsum(payer)[begins],
+        "amount": np.bincount(group, amount),
+        "parts": parts,
+        "main": day[largest],
+        "number": rows["number"][order[begins + parts - 1]],
+    }
+    return frame_of(found)
 
 
 def payers(seen: Seen) -> pd.DataFrame:

@@ -48,7 +48,7 @@ def overdrawn(seen: Seen) -> Columns:
 
 def fees_charged(seen: Seen) -> Columns:
     """Penalty and service fees of 31 days, less what was given back."""
-    rows = seen.rows("user", "day", "amount", "penalty", "number", days=FEE_DAYS, such=seen.is_fee)
+    rows = frame_of(seen.rows("user", "day", "amount", "penalty", "number", days=FEE_DAYS, such=seen.is_fee))
     charged = rows[rows["amount"] < 0]
     of = rows.assign(net=-rows["amount"], penal=np.where(rows["penalty"], -rows["amount"], 0.0)).groupby("user")
     total, penal = of["net"].sum(), of["penal"].sum()
@@ -108,7 +108,8 @@ def thin_cushion(seen: Seen) -> Columns:
 def _interest(seen: Seen) -> pd.DataFrame:
     """Rows of interest that the bank paid on checking and savings in the last 180 days."""
     columns = ("user", "held_as", "day", "amount", "number")
-    return seen.rows(*columns, days=INTEREST_DAYS, kinds=[KIND_INTEREST_EARNED], held_as=[CHECKING, SAVINGS])
+    of_accounts = [CHECKING, SAVINGS]
+    return frame_of(seen.rows(*columns, days=INTEREST_DAYS, kinds=[KIND_INTEREST_EARNED], held_as=of_accounts))
 
 
 def interest_earned(seen: Seen) -> Columns:

@@ -133,7 +133,7 @@ def balance_falling(seen: Seen) -> Columns:
     """What all cards owe now against 90 days ago, by the rows in between."""
     cards = seen.balance_of(CREDIT_CARD)
     rows = seen.rows("user", "amount", days=FALL_DAYS, held_as=[CREDIT_CARD])
-    moved = rows.groupby("user")["amount"].sum().reindex(cards.index).fillna(0.0)
+    moved = np.bincount(rows["user"], rows["amount"], len(seen.there))[cards.index]
     long_enough = seen.began[cards.index] <= seen.today - FALL_DAYS
     now = cards["balance"]
     before = now + moved
@@ -146,7 +146,7 @@ def balance_falling(seen: Seen) -> Columns:
         "expires": seen.today + 31,
         "owed": now[users].where(now[users] > 0),
         "amount_before": before[users],
-        "difference": moved[users],
-        "change_percent": moved[users] / before[users],
+        "difference": moved[chosen],
+        "change_percent": moved[chosen] / before[users],
         "balance_on": cards["balance_day"][users],
     }

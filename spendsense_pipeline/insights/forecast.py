@@ -53,8 +53,8 @@ def balance_forecast(seen: Seen) -> Forecast:
     place = np.full(len(seen.users), -1)
     place[users] = np.arange(len(users))
     rows = seen.rows("user", "day", "amount", days=PAST, held_as=[CHECKING], users=users)
-    at = place[rows["user"]] * PAST + seen.today - rows["day"].to_numpy()
-    flow = np.bincount(at, rows["amount"].to_numpy(), len(users) * PAST).reshape(len(users), PAST)
+    at = place[rows["user"]] * PAST + seen.today - rows["day"]
+    flow = np.bincount(at, rows["amount"], len(users) * PAST).reshape(len(users), PAST)
     coming = np.zeros((len(users), DAYS))
     _take_streams(seen, place, flow, coming)
     _take_rhythms(seen, place, flow, coming)
@@ -99,7 +99,7 @@ def _take_rhythms(seen: Seen, place: Array, flow: Array, coming: Array) -> None:
     """The same for card payments and own transfers whose last gaps are alike."""
     kinds, users = [KIND_CARD_PAYMENT, KIND_OWN_TRANSFER], np.flatnonzero(place >= 0)
     rows = seen.rows(*_OF_RHYTHMS, days=PAST, kinds=kinds, held_as=[CHECKING], users=users)
-    user, kind, payee, day, amount = (rows[name].to_numpy() for name in _OF_RHYTHMS)
+    user, kind, payee, day, amount = rows.values()
     order = np.lexsort((payee, amount > 0, kind, user))  # they come by customer and day
     user, day, amount = user[order], day[order], amount[order]
     keys = np.stack([user, kind[order], amount > 0, payee[order]])

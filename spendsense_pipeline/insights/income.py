@@ -10,7 +10,7 @@ import pandas as pd
 from spendsense_pipeline.features.meanings import KIND_OTHER_IN, KIND_PAYCHECK, SAYS_BONUS
 from spendsense_pipeline.insights.calendar import SPLIT_DAYS, after_last, paydays, payers, rhythm
 from spendsense_pipeline.insights.grouped import Groups, matching
-from spendsense_pipeline.insights.seen import Array, Columns, Seen, columns_of, pairs_of
+from spendsense_pipeline.insights.seen import Array, Columns, Seen, columns_of, frame_of, pairs_of
 
 LATE_DAYS = 4
 MISSED = 2  # paydays that did not come
@@ -118,8 +118,9 @@ def income_changed(seen: Seen) -> Columns:
     last, former = (days.take((of.last - back)[told]).reset_index(drop=True) for back in (0, 1))
     earlier = days.take(np.flatnonzero(told[of.of] & (of.within() < (of.size - 2)[of.of])))
     before, amount = Groups.by(earlier["payer"].to_numpy()), earlier["amount"].to_numpy()
+    usual = before.median(amount)
     found = last.assign(
-        usual=before.median(amount), spread=_spread(before, amount), count=before.size,
+        usual=usual, spread=_spread(before, amount, usual), count=before.size,
         now=last["amount"], former=former["amount"], day=former["day"], last=last["day"],
     )  # fmt: skip
     steady = (found["count"] >= LEAST_BEFORE) & (found["spread"] <= STEADY * found["usual"])
@@ -149,9 +150,9 @@ def _paychecks(seen: Seen) -> pd.DataFrame:
     return days.take(np.flatnonzero(days["kind"].to_numpy() == KIND_PAYCHECK))
 
 
-def _spread(of: Groups, amount: Array) -> Array:
+def _spread(of: Groups, amount: Array, usual: Array) -> Array:
     """By group the median distance of amounts from their median."""
-    return of.median(np.abs(amount - of.median(amount)[of.of]))
+    return of.median(np.abs(amount - usual[of.of]))
 
 
 def windfall(seen: Seen) -> Columns:
@@ -170,11 +171,12 @@ def _bonus(seen: Seen) -> Columns:
     days = days.take(np.flatnonzero((seen.today - days["day"].to_numpy()[of.last] < WINDFALL_DAYS)[of.of]))
     of = Groups.by(days["payer"].to_numpy())
     user, day, amount, parts = (days[name].to_numpy() for name in ("user", "day", "amount", "parts"))
-    usual, usual_parts = of.median(amount)[of.of], of.median(parts)[of.of]
+    median, usual_parts = of.median(amount), of.median(parts)[of.of]
     gap = day - of.beside(day, -1)
     period, after = of.median(gap)[of.of], of.beside(gap, 1)
     # Else it is the next of a varying kind.
-    steady = ((_spread(of, amount) <= STEADY * of.median(amount)) & (of.size > LEAST_BEFORE))[of.of]
+    steady = ((_spread(of, amount, median) <= STEADY * median) & (of.size > LEAST_BEFORE))[of.of]
+    usual = median[of.of]
     short = np.fmin(gap, after) <= BETWEEN * period
     off_without = np.abs(gap + after - period)
     off_before = np.abs(of.beside(gap, -1) + gap - period)  # of the newest payday
@@ -192,7 +194,7 @@ def _bonus(seen: Seen) -> Columns:
 
 def _tax_refund(seen: Seen) -> Columns:
     columns = ("user", "day", "amount", "merchant", "label", "number")
-    rows = seen.rows(*columns, days=WINDFALL_DAYS, kinds=[KIND_OTHER_IN])
+    rows = frame_of(seen.rows(*columns, days=WINDFALL_DAYS, kinds=[KIND_OTHER_IN]))
     rows = rows[seen.labelled(rows["label"], TAX_REFUNDS)]
     rows = rows[rows["amount"] >= LEAST_WINDFALL * seen.factor[rows["user"]]]
     return _came(rows, rows["amount"].to_numpy(), "tax_refund", seen)

@@ -11,7 +11,7 @@ from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import KIND_OTHER_OUT, KIND_REFUND, SERVICE_PEER, TO_PERSON
 from spendsense_pipeline.features.tables import BILL, INACTIVE, MATURE, SUBSCRIPTION
 from spendsense_pipeline.insights.grouped import Groups, matching
-from spendsense_pipeline.insights.seen import Array, Columns, Seen, pairs_of
+from spendsense_pipeline.insights.seen import Array, Columns, Seen, frame_of, pairs_of
 
 PRICE_DAYS = 45
 LEAST_RISE = 0.01  # docs/signals.md: a step of more than one percent
@@ -94,9 +94,9 @@ def new_recurring(seen: Seen) -> Columns:
     s = s[(s["first"] - seen.began[s["user"]] >= KNOWN_BEFORE) & (seen.today - s["last"] <= 31)]
     if len(s):
         rows = seen.rows("user", "payee", "day", users=s["user"])
-        rows = rows.assign(pair=pairs_of(rows))
-        rows = rows[rows["pair"].isin(pairs_of(s))]
-        first_row = rows.groupby("pair")["day"].min().reindex(pairs_of(s)).to_numpy()
+        mine = frame_of({"pair": pairs_of(rows), "day": rows["day"]})
+        mine = mine[mine["pair"].isin(pairs_of(s))]
+        first_row = mine.groupby("pair")["day"].min().reindex(pairs_of(s)).to_numpy()
         s = s[first_row >= s["first"] - TRIAL_DAYS]
     return {
         "user": s["user"],
@@ -124,15 +124,16 @@ def trial_became_paid(seen: Seen) -> Columns:
     began = np.flatnonzero(seen.today - first <= TRIAL_TOLD_DAYS)
     columns, days = ("user", "payee", "day", "amount", "number"), TRIAL_TOLD_DAYS + TRIAL_DAYS + 1
     rows = seen.rows(*columns, days=days, kinds=[KIND_OTHER_OUT], users=s["user"].to_numpy()[began])
-    rows = rows.take(np.argsort(pairs_of(rows), kind="stable"))
-    of, at = matching(pairs_of(s)[began], pairs_of(rows))
-    ahead = first[began[of]] - rows["day"].to_numpy()[at]
+    order = np.argsort(pairs_of(rows), kind="stable")
+    of, at = matching(pairs_of(s)[began], pairs_of(rows)[order])
+    at = order[at]
+    ahead = first[began[of]] - rows["day"][at]
     of, at = (each[(ahead > 0) & (ahead <= TRIAL_DAYS)] for each in (of, at))
     beside = began[of]
     counted = seen.evidence.counted
     found = s.take(np.append(inside, beside)).assign(
-        trial=-np.append(counted["amount"][whole - 1][inside], rows["amount"].to_numpy()[at]),
-        trial_number=np.append(counted["number"][whole - 1][inside], rows["number"].to_numpy()[at]),
+        trial=-np.append(counted["amount"][whole - 1][inside], rows["amount"][at]),
+        trial_number=np.append(counted["number"][whole - 1][inside], rows["number"][at]),
         paid=np.append(counted["day"][whole][inside], first[beside]),
     )
     small = found["trial"] <= TRIAL_SHARE * -found["typical"]
@@ -167,13 +168,13 @@ def _introductory(seen: Seen, s: pd.DataFrame) -> Array:
 def duplicate_charge(seen: Seen) -> Columns:
     """Two charges of one payee within three days, equal to the cent: not a habit there, and not given back."""
     columns = ("user", "day", "cents", "payee", "number")
-    recent = seen.rows(*columns, days=DUPLICATE_TOLD_DAYS + DUPLICATE_DAYS, kinds=[KIND_OTHER_OUT])
-    large = recent["cents"] >= LEAST_DUPLICATE * 100 * seen.factor[recent["user"]]
-    recent = recent[large & (recent["payee"] >= 0)]
-    recent = recent.assign(pair=pairs_of(recent))
+    rows = seen.rows(*columns, days=DUPLICATE_TOLD_DAYS + DUPLICATE_DAYS, kinds=[KIND_OTHER_OUT])
+    pair, cents = pairs_of(rows), rows["cents"]
+    large = np.flatnonzero((cents >= LEAST_DUPLICATE * 100 * seen.factor[rows["user"]]) & (rows["payee"] >= 0))
     # Two that are alike have one number, and rarely do others: few are left to be sorted, which tells them apart.
-    alike = pd.Series(recent["pair"].to_numpy() * MIXING + recent["cents"].to_numpy()).duplicated(keep=False)
-    recent = recent[alike.to_numpy()].sort_values(["pair", "cents", "day", "number"])
+    alike = large[pd.Series(pair[large] * MIXING + cents[large]).duplicated(keep=False).to_numpy()]
+    recent = frame_of({name: each[alike] for name, each in {"pair": pair, **rows}.items()})
+    recent = recent.sort_values(["pair", "cents", "day", "number"])
     keys = recent[["pair", "cents"]].to_numpy()
     same = np.zeros(len(recent), bool)
     if len(recent):
@@ -189,8 +190,8 @@ def duplicate_charge(seen: Seen) -> Columns:
     second = second[~habits & ~(tickets & ~subscribed) & ~sent]
     if len(second):
         kinds, users = [KIND_OTHER_OUT, KIND_REFUND], second["user"]
-        there = seen.rows("user", "day", "cents", "kind", "payee", days=HABIT_DAYS, kinds=kinds, users=users)
-        there = there.assign(pair=pairs_of(there))
+        rows = seen.rows("user", "day", "cents", "kind", "payee", days=HABIT_DAYS, kinds=kinds, users=users)
+        there = frame_of({"pair": pairs_of(rows), **rows})
         there = there[there["pair"].isin(second["pair"])]
         out, back = there[there["kind"] == KIND_OTHER_OUT], there[there["kind"] == KIND_REFUND]
         second = second[~_habits(second, out)]

@@ -136,7 +136,7 @@ class Seen:
         held_as: Sequence[int] = (),
         users: npt.ArrayLike | None = None,
         such: Callable[[Array], Array] | None = None,
-    ) -> pd.DataFrame:
+    ) -> dict[str, Array]:
         """Rows of so many days up to today that count, of these kinds, classes of accounts and customers, or of all,
         and ``such`` by their numbers: ``columns`` of user, account, held_as, day, amount, cents, kind, payee, merchant
         (numbers of texts), label (number of the category, -1), penalty, number. By customer and day."""
@@ -160,7 +160,7 @@ class Seen:
             "label": lambda: e.said.label[self.said(numbers)],
             "number": lambda: numbers,
         }
-        return frame_of({each: of.get(each, partial(self.read, each, numbers))() for each in columns})
+        return {each: of.get(each, partial(self.read, each, numbers))() for each in columns}
 
     def read(self, name: str, number: Array) -> Array:
         """What rows, by number, are on the date (``signals.UNPACKED``)."""
@@ -309,9 +309,10 @@ class Seen:
         return self.evidence.held.account_id.take(pa.array(places))
 
 
-def pairs_of(frame: pd.DataFrame) -> Array:
+def pairs_of(rows: pd.DataFrame | dict[str, Array]) -> Array:
     """Customer and payee of each row as one number, in their order; one key costs a merge half of what two do."""
-    return np.asarray(frame["user"].to_numpy("i8") << 32 | frame["payee"].to_numpy("i8") + 1)
+    user, payee = (np.asarray(rows[name], "i8") for name in ("user", "payee"))
+    return np.asarray(user << 32 | payee + 1)
 
 
 def frame_of(columns: Columns) -> pd.DataFrame:

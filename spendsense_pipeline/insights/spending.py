@@ -16,7 +16,7 @@ from spendsense_pipeline.features.meanings import (
     OTHER,
     SAVINGS,
 )
-from spendsense_pipeline.insights.seen import Array, Columns, Seen, lists_of
+from spendsense_pipeline.insights.seen import Array, Columns, Seen, frame_of, lists_of
 
 BLOCK = 30  # days
 BLOCKS = 5  # before the last one
@@ -61,7 +61,7 @@ def unusual_spending(seen: Seen) -> Columns:
     if not len(known):
         return {"user": known}
     columns, days = ("user", "day", "amount", "label", "number"), BLOCK * (BLOCKS + 1)
-    rows = seen.rows(*columns, days=days, kinds=SPENT, held_as=FROM, users=known)
+    rows = frame_of(seen.rows(*columns, days=days, kinds=SPENT, held_as=FROM, users=known))
     rows = rows.assign(group=number[rows.pop("label").to_numpy()])
     rows = rows[rows["group"] >= 0]
     of_group = rows["user"].to_numpy() * len(groups) + rows["group"].to_numpy()
@@ -174,7 +174,7 @@ def spending_above_income(seen: Seen) -> Columns:
         & (long["history_days"] >= HALF_YEAR)
     ]
     moved = seen.rows("user", "amount", days=DAYS, held_as=[CHECKING, SAVINGS, CREDIT_CARD], users=users)
-    gone = -moved.groupby("user")["amount"].sum().reindex(users).fillna(0.0)
+    gone = -np.bincount(moved["user"], moved["amount"], len(seen.there))[users]
     users = users[gone >= HALF * DAYS / 30 * short[users]]
     return {
         "user": users,
@@ -193,7 +193,7 @@ def card_not_linked(seen: Seen) -> Columns:
     short = seen.short
     paid = short["unlinked_card_payments"]
     users = short.index[(short["unlinked_cards"] > 0) & (paid > 0)]
-    rows = seen.rows("user", "day", "amount", days=BLOCK, kinds=[KIND_CARD_PAYMENT])
+    rows = frame_of(seen.rows("user", "day", "amount", days=BLOCK, kinds=[KIND_CARD_PAYMENT]))
     of = rows[rows["amount"] < 0].groupby("user")
     # Which payment went to which card is known where all of them went to cards that are not linked.
     alone = (of["amount"].sum().reindex(users) + paid[users]).abs() < 0.005
@@ -213,7 +213,7 @@ def cash_withdrawals(seen: Seen) -> Columns:
     was spent is not known."""
     short = seen.short
     short = short[short["unlinked_card_payments"].fillna(0.0) == 0]
-    rows = seen.rows("user", "day", "amount", "number", days=BLOCK, kinds=[KIND_CASH_WITHDRAWAL])
+    rows = frame_of(seen.rows("user", "day", "amount", "number", days=BLOCK, kinds=[KIND_CASH_WITHDRAWAL]))
     of = rows.groupby("user")
     cash = -of["amount"].sum()
     spent = short["total_spend"].reindex(cash.index)
