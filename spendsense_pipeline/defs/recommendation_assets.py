@@ -130,7 +130,7 @@ def product_matches(
         tables: dict[str, Sequence[str]] = dict.fromkeys(OF_CUSTOMERS, ())
         tables["insights"] = ("user_id", "insight", "severity")
         tables |= dict.fromkeys(("persona_assignments_30d", "persona_assignments_180d"), ASSIGNED)
-        parts, told = computed_by_range(*(context, files, workers, "product_matches", tables, same, folder), light=True)
+        parts, told = computed_by_range(context, files, workers, "product_matches", tables, same, folder)
         yield dg.Output(parts, metadata={"shown": told["shown"]["all"]})
 
 

@@ -5,8 +5,8 @@ Nothing here opens a file or a connection until an asset asks. What does not bel
 
 import datetime as dt
 import os
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +22,7 @@ from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import database, database_frames, policy, signing
 from spendsense_pipeline.governance.batches import noted
 from spendsense_pipeline.recommendations.generation import Budget, Writer, known_models
-from spendsense_pipeline.runners import Runner, in_processes, on_spark
+from spendsense_pipeline.runners import Processes, Runner, in_processes, on_spark
 from spendsense_pipeline.settings import Settings
 from spendsense_pipeline.warehouse import partitions
 
@@ -46,7 +46,7 @@ def sealed(resource: Any) -> dg.ResourceDefinition:
                 release_lease(run.run_id)
                 raise dg.Failure(f"run {run.run_id} was given up before it began", allow_retries=False)
             instance.add_run_tags(run.run_id, lease_tags())
-        return resource
+        return resource.of_run() if isinstance(resource, Workers) else resource
 
     kind = dg.IOManagerDefinition if isinstance(resource, dg.IOManager) else dg.ResourceDefinition
     return kind(resource_fn=set_up, config_schema={}, description=type(resource).__doc__)
@@ -178,16 +178,24 @@ class Workers(dg.ConfigurableResource):  # type: ignore[type-arg]
     compile: Literal["auto", "always", "never"] = "auto"
     kernels: str = ""
     """Folder in which compiled kernels are kept."""
+    _kept: Processes | None = PrivateAttr(default=None)
 
     def number(self) -> int:
         """How many ranges may be computed at the same time."""
         return self._spark().defaultParallelism if self.engine == "spark" else self._processes()
 
-    def runner(self, report: Callable[[str], None], *, light: bool = False) -> Runner:
-        """What does the tasks. ``light`` ones take less than starting a process, and have none of their own."""
+    def runner(self, report: Callable[[str], None]) -> Runner:
+        """What does the tasks: processes, in a run kept from step to step, or Spark."""
         if self.engine == "spark":
             return on_spark(self._spark(), report)
-        return in_processes(1 if light else self._processes(), report)
+        return self._kept.runner(report) if self._kept else in_processes(self._processes(), report)
+
+    @contextmanager
+    def of_run(self) -> Iterator["Workers"]:
+        """The same with processes of its own, which end with the block: runs in one process share none."""
+        own = self.model_copy()
+        with closing(Processes(self._processes())) as own._kept:
+            yield own
 
     def _processes(self) -> int:
         return self.processes or os.cpu_count() or 1

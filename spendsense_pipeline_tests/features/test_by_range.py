@@ -27,7 +27,7 @@ from spendsense_pipeline.features.by_range import Task
 from spendsense_pipeline.features.signals import Customers, signals_of
 from spendsense_pipeline.ranges import Range
 from spendsense_pipeline.row_groups import Stored
-from spendsense_pipeline.runners import RangeFailed, in_processes
+from spendsense_pipeline.runners import Processes, RangeFailed, in_processes
 from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger
 from spendsense_pipeline_tests.recommendations.test_stages import Stages, cut_small
 
@@ -230,6 +230,23 @@ def test_a_worker_that_is_killed_ends_the_run_and_says_what_helps(
     some = tasks(stored(f"{tmp_path}/tables"), f"{tmp_path}/parts", 5)
     with pytest.raises(RangeFailed, match=r"killed.*customers from '[a-z]' on.*SPENDSENSE_WORKERS=1"):
         by_range.compute(some, in_processes(2), kill)
+    assert started() == set()
+
+
+def test_kept_processes_do_one_request_after_another_and_end_when_closed_or_when_one_fails(
+    started: Callable[[], set[BaseProcess]], tmp_path: Path
+) -> None:
+    kept = Processes(2)
+    some = tasks(stored(f"{tmp_path}/tables"), f"{tmp_path}/parts", 5)
+    once = partitions(by_range.compute(some, kept.runner()), tmp_path)
+    workers = started()
+    assert 0 < len(workers) <= 2
+    assert partitions(by_range.compute(some, kept.runner()), tmp_path) == once
+    assert started() >= workers
+    kept.close()
+    assert started() == set()
+    with pytest.raises(RangeFailed):
+        by_range.compute(broken(tmp_path / "broken"), kept.runner())
     assert started() == set()
 
 
