@@ -103,11 +103,13 @@ class Found(NamedTuple):
 @jit
 def rows_on(
     today: int, user: int, place: int, version: int, table: Table, said: Descriptors, names: Names,
-    accounts: Accounts, rows: Records,
+    accounts: Accounts, rows: Records, kept: int,
 ) -> int:  # fmt: skip
-    """Gather the customer's rows that count on a date, those in the main currency; how many."""
-    count = 0
-    for i in range(table.begins[user], table.begins[user + 1]):
+    """Gather the customer's rows that count on a date, those in the main currency, behind the ``kept`` ones of the date
+    before; how many."""
+    count = kept
+    first = rows[kept - 1].number + 1 if kept else table.begins[user]
+    for i in range(first, table.begins[user + 1]):
         if table.day[i] > today:
             break
         account = table.account[i]
@@ -119,7 +121,7 @@ def rows_on(
         row.held_as, row.identity = accounts.held_as[account], table.identity[i]
         row.said = said.of[version * said.width + table.descriptor[i]]
         row.category, row.says, row.told = names.category[row.said], names.says[row.said], names.told[row.said]
-        row.label = names.label[row.said]
+        row.judged = 0
         count += 1
     return count
 
@@ -365,15 +367,14 @@ def customers(
         payers, paydays, days = ZERO, ZERO, ZERO
         for date in range(len(dates)):
             today, place = dates[date], date * users + user
-            count = rows_on(today, user, place, said.versions[date], table, said, names, accounts, rooms.rows)
+            same = version == said.versions[date] and currency == accounts.main_currency[place]
+            kept = seen if same else ZERO
+            count = rows_on(today, user, place, said.versions[date], table, said, names, accounts, rooms.rows, kept)
             if count == 0:
                 for w in range(len(windows)):
                     write_no_pay(found.pay[place * len(windows) + w])
                 continue
-            changed = (
-                count != seen or own_accounts != accounts.own_accounts[place]
-                or currency != accounts.main_currency[place] or version != said.versions[date]
-            )  # fmt: skip
+            changed = not same or count != seen or own_accounts != accounts.own_accounts[place]
             if currency != accounts.main_currency[place]:
                 before = ZERO  # other rows under the same numbers
             seen, own_accounts, currency = count, accounts.own_accounts[place], accounts.main_currency[place]

@@ -35,6 +35,8 @@ ROW = np.dtype(
         ("kind", "i8"), ("penalty", "i8"), ("service_fee", "i8"), ("purpose", "i8"), ("evidence", "i8"),
         ("spent", "f8"), ("spelling", "i8"), ("cents", "i8"), ("may_be_leg", "i8"), ("like_transfer", "i8"),
         ("refund", "i8"), ("taken_back", "i8"), ("unlinked", "i8"), ("partner", "i8"), ("nearness", "i8"),
+        # what it is by itself, and of what that was judged (``depends_on``)
+        ("judged", "i8"), ("own_kind", "i8"), ("own_penalty", "i8"), ("own_service_fee", "i8"),
     ],
     align=True,
 )  # fmt: skip
@@ -99,6 +101,7 @@ def find_payees(stamp: int, rows: Records, count: int, names: Names, room: RowRo
     for i in range(count):
         row = rows[i]
         row.merchant, row.paid_before, row.earns, row.comes_in = -1, 0, 0, 0
+        row.label = names.label[row.said]
         if row.payee >= 0:
             payee = room.texts[row.payee]
             row.merchant, row.comes_in = payee.merchant, payee.inflows
@@ -589,23 +592,41 @@ def write_source(row: Records) -> None:
 
 @jit
 def find_kinds(rows: Records, count: int, own_accounts: int) -> None:
-    """Write to each row its kind, and whether it may be a leg of a transfer: 2 where only of a card payment."""
+    """Write to each row its kind by itself, and what else it is so; most rows are what they were on the date before."""
     for i in range(count):
         row = rows[i]
-        row.cents = int(abs(row.amount) * 100 + 0.5)
-        row.penalty = 1 if is_penalty(row) else 0
-        row.service_fee = 1 if not row.penalty and is_service_fee(row) else 0
-        row.refund = 1 if is_refund(row) else 0
-        row.kind = kind_of(row)
+        judged = depends_on(row, own_accounts)
+        if row.judged != judged:
+            judge(row, own_accounts)
+            row.judged = judged
+            row.own_kind, row.own_penalty, row.own_service_fee = row.kind, row.penalty, row.service_fee
+        row.kind, row.penalty, row.service_fee = row.own_kind, row.own_penalty, row.own_service_fee
         row.spent, row.taken_back, row.unlinked = row.amount, 0, 0
-        if row.amount > 0:
-            write_source(row)
-        else:
-            write_purpose(row)
-        by_words = row.category & UNSAID != 0 and row.says & (SAYS_TRANSFER | SAYS_OWN_ACCOUNT) != 0
-        marked = row.told & (TO_OWN | MARK_TRANSFER) != 0
-        row.like_transfer = 1 if row.category & TRANSFER or by_words or marked else 0
-        row.may_be_leg = leg_of(row) if own_accounts > 1 else 0
+
+
+@jit
+def depends_on(row: Records, own_accounts: int) -> int:
+    """What ``judge`` reads of a row that another date may tell otherwise, as a number that is not 0."""
+    inflows = min(row.comes_in, LEAST_EARNED)
+    return 1 | (2 if own_accounts > 1 else 0) | row.paid_before << 2 | row.earns << 3 | inflows << 4
+
+
+@jit
+def judge(row: Records, own_accounts: int) -> None:
+    """Write what a row is by itself, and whether it may be a leg of a transfer: 2 where only of a card payment."""
+    row.cents = int(abs(row.amount) * 100 + 0.5)
+    row.penalty = 1 if is_penalty(row) else 0
+    row.service_fee = 1 if not row.penalty and is_service_fee(row) else 0
+    row.refund = 1 if is_refund(row) else 0
+    row.kind = kind_of(row)
+    if row.amount > 0:
+        write_source(row)
+    else:
+        write_purpose(row)
+    by_words = row.category & UNSAID != 0 and row.says & (SAYS_TRANSFER | SAYS_OWN_ACCOUNT) != 0
+    marked = row.told & (TO_OWN | MARK_TRANSFER) != 0
+    row.like_transfer = 1 if row.category & TRANSFER or by_words or marked else 0
+    row.may_be_leg = leg_of(row) if own_accounts > 1 else 0
 
 
 @jit

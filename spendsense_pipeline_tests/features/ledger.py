@@ -157,15 +157,17 @@ class Ledger:
 
     def kinds(self) -> dict[str, str]:
         """By transaction what its row is; nothing of a row that does not count."""
+        return self.kinds_on(0)[0]
+
+    def kinds_on(self, *days_before: int) -> list[dict[str, str]]:
+        """The same of several dates at once, each so many days before ``as_of``; they ascend."""
         customers = self.customers()
-        evidence = evidence_of(customers, [(self.as_of - EPOCH).days], [30])
-        ids = customers.transactions["transaction_id"].to_pylist()
-        kinds = UNPACKED["kind"](evidence.read[-1]).tolist()
-        return {
-            ids[place]: KINDS[kind]
-            for place, kind in zip(evidence.rows.place.tolist(), kinds, strict=True)
-            if kind >= 0
-        }
+        evidence = evidence_of(customers, [(self.as_of - EPOCH).days - days for days in days_before], [30])
+        ids = [customers.transactions["transaction_id"][place].as_py() for place in evidence.rows.place.tolist()]
+        return [
+            {key: KINDS[kind] for key, kind in zip(ids, UNPACKED["kind"](read).tolist(), strict=True) if kind >= 0}
+            for read in evidence.read
+        ]
 
     def occurrences(self) -> list["Occurrences"]:
         """By stream the transactions that it counts."""

@@ -1,6 +1,7 @@
 """What a row is: kinds, categories and payees, one named example per sentence."""
 
 import datetime as dt
+import itertools
 import random
 from typing import Any
 
@@ -488,3 +489,25 @@ def test_operators_and_people_of_after_the_day_have_no_signals() -> None:
     ledger.row(ledger.customer("later", "checking", created_at=dt.datetime(2026, 7, 1, tzinfo=dt.UTC))[0], 3, -1)
     ledger.row(ledger.customer("today", "checking", created_at=dt.datetime(2026, 6, 30, 23, tzinfo=dt.UTC))[0], 3, -1)
     assert {user for user, _ in ledger.features()} == {"today"}
+
+
+def test_what_later_rows_make_of_earlier_ones_is_the_same_with_all_dates_at_once() -> None:
+    ledger = Ledger()
+    checking = {name: ledger.customer(name, "checking")[0] for name in ("gig", "client", "renamed", "mover")}
+    for ago, amount in ((60, -100.0), (50, 20.0), (45, 20.0), (40, 20.0), (20, 60.0)):
+        ledger.row(checking["gig"], ago, amount, "Uber")
+    for ago in (60, 45, 30):
+        ledger.row(checking["client"], ago, 900.0, "Hollis Interiors LLC")
+    ledger.row(checking["renamed"], 50, -30.0, merchant_entity_id="e1")
+    ledger.row(checking["renamed"], 45, 100.0, "Blue Lamp")
+    ledger.row(checking["renamed"], 20, -31.0, "Blue Lamp", merchant_entity_id="e1")
+    ledger.row(checking["mover"], 40, -200.0, "Quillon Partners", "TRANSFER_OUT_OTHER_TRANSFER_OUT")
+    savings = ledger.account("mover", "savings", created_at=dt.datetime(2026, 5, 22, tzinfo=dt.UTC))
+    ledger.row(savings, 38, 200.0, "Hartley Group", "TRANSFER_IN_OTHER_TRANSFER_IN")
+
+    dates = (48, 40, 35, 28, 22, 15, 0)
+    together = ledger.kinds_on(*dates)
+    assert together == [ledger.kinds_on(date)[0] for date in dates]
+    changed = {key for before, after in itertools.pairwise(together) for key in before if after[key] != before[key]}
+    owners = {row["transaction_id"]: row["user_id"] for row in ledger.rows["transactions"]}
+    assert {owners[key] for key in changed} == set(checking)
