@@ -131,11 +131,11 @@ def found(folder: Path, as_of: dt.date) -> Found:
 def counted_rows(e: Any, transactions: pa.Table) -> pa.Table:
     """The transactions that the streams of the last date of the evidence count: ``stream_id, transaction_id``."""
     from spendsense_pipeline.features import tables
+    from spendsense_pipeline.features.signals import streams_on
 
     last = len(e.dates) - 1
-    valid = (e.streams["since"] <= last) & (last <= e.streams["until"]) & e.there[last][e.streams["user"]]
-    s = e.streams[valid & tables.standing(e.streams, e.figures[last]["last_day"]).stands]
-    ids = tables.texts_of(s, e.users.to_pylist(), e.said).stream_id
+    stand = streams_on(e, last, tables.factors_of(e.held, e.on[last]))
+    s, ids = stand.s, e.texts.stream_id.take(pa.array(stand.place))
     hits = [np.arange(first, first + count) for first, count in zip(s["first_hit"], s["occurrences"], strict=True)]
     rows = e.counted["number"][np.concatenate(hits)] if hits else np.empty(0, "i8")
     return pa.table(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from spendsense_pipeline.features import tables
 from spendsense_pipeline.features.compiled import is_compiled
@@ -32,6 +33,7 @@ from spendsense_pipeline.features.signals import (
     Signals,
     charged_in,
     evidence_of,
+    streams_on,
     tables_of,
 )
 
@@ -114,17 +116,16 @@ def penalties(rows: Sequence[Record], as_of: dt.date) -> list[Record]:
 
 
 def _subscriptions(e: Evidence) -> list[Record]:
-    stand = tables.standing(e.streams, e.figures[0]["last_day"])
-    judged = tables.kinds_of(e.streams, tables.factors_of(e.held, e.on[0]))
-    active = tables.active_subscriptions(judged, stand, np.flatnonzero(stand.stands))
-    texts = tables.texts_of(e.streams[active], e.users.to_pylist(), e.said)
-    cost, lines = tables.monthly_cost(e.streams, active), []
-    charged = charged_in(e, active, e.dates[0])
+    stand = streams_on(e, 0, tables.factors_of(e.held, e.on[0]))
+    active = tables.active_subscriptions(stand)
+    stream_ids = e.texts.stream_id.take(pa.array(stand.place[active]))
+    cost, lines = tables.monthly_cost(stand.s, active), []
+    charged = charged_in(e, stand.s, active, e.dates[0])
     reported = {
         window: (charged[:, w], tables.is_reported(stand, active, charged[:, w], e.dates[0], window))
         for w, window in enumerate(e.windows)
     }
-    for place, stream_id in enumerate(texts.stream_id.to_pylist()):
+    for place, stream_id in enumerate(stream_ids.to_pylist()):
         line: Record = {"stream_id": stream_id, "monthly_cost": float(cost[place])}
         for window, (charges, counted) in reported.items():
             line[f"charged_{window}"] = None if np.isnan(charges[place]) else float(charges[place])

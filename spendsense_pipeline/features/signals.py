@@ -383,18 +383,15 @@ def tables_of(evidence: Evidence) -> Signals:
     e = evidence
     streams, features, cards, left_out = [], [], [], []
     for place, today in enumerate(e.dates):
-        valid = (e.streams["since"] <= place) & (place <= e.streams["until"]) & e.there[place][e.streams["user"]]
         figures = e.figures[place]
-        stand = tables.standing(e.streams, figures["last_day"])
-        chosen = e.order[(valid & stand.stands)[e.order]]
         balances = tables.balances_on(e.held, e.on[place], e.owed, today, len(e.users))
-        judged = tables.kinds_of(e.streams, balances.factor)
-        streams.append(tables.streams_table(e.streams, stand, judged, chosen, e.texts, today))
-        active = tables.active_subscriptions(judged, stand, chosen)
-        charged = charged_in(e, active, today)
-        monthly = tables.monthly_sums(e.streams, stand, judged, chosen, len(e.users))
+        stand = streams_on(e, place, balances.factor)
+        streams.append(tables.streams_table(stand, e.texts, today))
+        active = tables.active_subscriptions(stand)
+        charged = charged_in(e, stand.s, active, today)
+        monthly = tables.monthly_sums(stand, len(e.users))
         for w, window in enumerate(e.windows):
-            subscribed = tables.subscriptions(e.streams, stand, active, charged[:, w], today, window, len(e.users))
+            subscribed = tables.subscriptions(stand, active, charged[:, w], today, window, len(e.users))
             features.append(
                 tables.features_table(
                     today, window, e.users, e.there[place], figures, e.sums[place, :, w], e.pay[place, :, w],
@@ -406,9 +403,15 @@ def tables_of(evidence: Evidence) -> Signals:
     return Signals(*(pa.concat_tables(each) for each in (streams, features, cards, left_out)))
 
 
-def charged_in(e: Evidence, chosen: Array, today: int) -> Array:
+def streams_on(e: Evidence, place: int, factor: Array) -> tables.Standing:
+    """The streams that stand on a date, of customers known by then; ``factor`` is units of money per US dollar."""
+    valid = (e.streams["since"] <= place) & (place <= e.streams["until"]) & e.there[place][e.streams["user"]]
+    return tables.standing(e.streams, e.order[valid[e.order]], e.figures[place]["last_day"], factor)
+
+
+def charged_in(e: Evidence, s: Array, chosen: Array, today: int) -> Array:
     """What streams took in each window (positive), NaN without a charge in it."""
-    of, row = runs(e.streams["first_hit"][chosen], e.streams["occurrences"][chosen])
+    of, row = runs(s["first_hit"][chosen], s["occurrences"][chosen])
     age, amount = today - e.counted["day"][row], e.counted["amount"][row]
     charged = np.empty((len(chosen), len(e.windows)))
     for w, window in enumerate(e.windows):

@@ -93,18 +93,27 @@ def _flags(values: Array) -> pa.Array:
 
 
 class Standing(NamedTuple):
-    """What a date makes of streams: by stream."""
+    """The streams that stand on a date, by customer, payee and first charge."""
 
-    stands: Array
+    place: Array
+    """Of each among all streams of the evidence."""
+    s: Records
     status: Array
     expected: Array
     """Day of the first expected date after the last hit."""
+    kind: Array
+    """Place in ``KINDS``."""
+    evidence: Array
+    """Place in ``EVIDENCE``, -1 for none."""
 
 
-def standing(s: Records, newest: Array) -> Standing:
-    """Which streams stand on a date: two hits that stop vanish, but of a semi-annual or annual stream.
+def standing(streams: Records, found: Array, newest: Array, factor: Array) -> Standing:
+    """Of the streams at the places ``found``, those that stand on a date: two hits that stop vanish, but of a
+    semi-annual or annual stream.
 
-    ``newest`` is the day of each customer's newest row: what is missing after it may only not have arrived."""
+    ``newest`` is the day of each customer's newest row: what is missing after it may only not have arrived; ``factor``
+    is each customer's units of money per US dollar."""
+    s = streams.take(found)  # of records several times faster than brackets
     calendar, of_months = s["calendar"], _OF_MONTHS[s["calendar"]]
     next_slot = s["last_slot"] + 1
     second_half = (calendar == SEMI_MONTHLY) & (next_slot % 2 == 1)
@@ -116,7 +125,23 @@ def standing(s: Records, newest: Array) -> Standing:
     inactive = missed > _MISSABLE[calendar]
     status = np.where(inactive, INACTIVE, np.where(s["in_a_row"] >= _CONSECUTIVE[calendar], MATURE, EARLY))
     rare = _CONSECUTIVE[calendar] == 2
-    return Standing(~inactive | (s["occurrences"] > 2) | rare, status, day_at(expected, of_months))
+    stands = np.flatnonzero(~inactive | (s["occurrences"] > 2) | rare)
+    expected = day_at(expected[stands], of_months[stands])
+    s = s.take(stands)
+    return Standing(found[stands], s, status[stands], expected, *_kinds_of(s, factor))
+
+
+def _kinds_of(s: Records, factor: Array) -> tuple[Array, Array]:
+    """The kind of each stream and what shows it."""
+    by_card = (s["by_card"] == 1) & (s["inflow"] == 0) & _SOLD_BY[s["calendar"]]
+    by_card &= s["occurrences"] >= np.where(s["calendar"] == ANNUAL, 2, LEAST_MODEST)
+    modest = by_card & (s["purpose"] < FOR_BILL) & (monthly_cost(s) <= MODEST * factor[s["user"]])
+    kind = np.select(
+        [s["inflow"] == 1, s["purpose"] == FOR_BILL, (s["purpose"] == FOR_SUBSCRIPTION) | modest],
+        [INCOME, BILL, SUBSCRIPTION],
+        REGULAR,
+    )
+    return kind, np.where(kind == REGULAR, -1, np.where(modest, BY_CARD_MODEST, s["evidence"]))
 
 
 def stream_ids(s: Records, users: Sequence[str], texts: Sequence[str]) -> list[str]:
@@ -158,39 +183,14 @@ def texts_of(s: Records, users: Sequence[str], said: Said) -> StreamTexts:
     )
 
 
-class Judged(NamedTuple):
-    """What streams are, by stream: places in ``KINDS`` and in ``EVIDENCE``, -1 for none."""
-
-    kind: Array
-    evidence: Array
-
-
-def kinds_of(s: Records, factor: Array) -> Judged:
-    """The kind of each stream and what shows it; ``factor`` is each customer's units of money per US dollar."""
-    by_card = (s["by_card"] == 1) & (s["inflow"] == 0) & _SOLD_BY[s["calendar"]]
-    by_card &= s["occurrences"] >= np.where(s["calendar"] == ANNUAL, 2, LEAST_MODEST)
-    modest = by_card & (s["purpose"] < FOR_BILL) & (monthly_cost(s) <= MODEST * factor[s["user"]])
-    kind = np.select(
-        [s["inflow"] == 1, s["purpose"] == FOR_BILL, (s["purpose"] == FOR_SUBSCRIPTION) | modest],
-        [INCOME, BILL, SUBSCRIPTION],
-        REGULAR,
-    )
-    return Judged(kind, np.where(kind == REGULAR, -1, np.where(modest, BY_CARD_MODEST, s["evidence"])))
-
-
-def streams_table(
-    s: Records, stand: Standing, judged: Judged, chosen: Array, texts: StreamTexts, today: int
-) -> pa.Table:
-    """``recurring_streams`` of a date: the streams at the places ``chosen``."""
-    # Taken and not in brackets, which of records are several times slower.
-    status, expected, s = stand.status[chosen], stand.expected[chosen], s.take(chosen)
-    kind, evidence = judged.kind[chosen], judged.evidence[chosen]
-    calendar, inflow = s["calendar"], s["inflow"] == 1
+def streams_table(stand: Standing, texts: StreamTexts, today: int) -> pa.Table:
+    """``recurring_streams`` of a date."""
+    s, calendar, inflow = stand.s, stand.s["calendar"], stand.s["inflow"] == 1
     regular = s["occurrences"] / (s["last_slot"] - s["first_slot"] + 1) * (1 - s["error"] / 2)
     # Share of expected dates hit, less up to half for dates at the edge of the tolerance; less the spread of the
     # amounts; and what the number of hits is worth: 0.75 of it for two, 0.88 for three, 0.94 for four.
     confidence = regular * np.maximum(1 - np.nan_to_num(s["spread"]), 0) * (1 - 0.5 ** s["occurrences"])
-    at, steady = pa.array(chosen), inflow | np.isnan(s["price_change"])
+    at, steady = pa.array(stand.place), inflow | np.isnan(s["price_change"])
     return pa.table(
         {
             "stream_id": texts.stream_id.take(at),
@@ -198,14 +198,14 @@ def streams_table(
             "as_of": dates(np.full(len(s), today)),
             "merchant": texts.merchant.take(at),
             "category": texts.category.take(at),
-            "kind": _chosen(KINDS, kind),
-            "evidence": _chosen([*EVIDENCE, None], evidence % (len(EVIDENCE) + 1)),
+            "kind": _chosen(KINDS, stand.kind),
+            "evidence": _chosen([*EVIDENCE, None], stand.evidence % (len(EVIDENCE) + 1)),
             "cadence": _chosen(_CADENCES, calendar),
-            "status": _chosen(STATUS, status),
+            "status": _chosen(STATUS, stand.status),
             "occurrences": s["occurrences"],
             "first_date": dates(s["first_date"]),
             "last_date": dates(s["last_date"]),
-            "expected_next_date": dates(expected, status == INACTIVE),
+            "expected_next_date": dates(stand.expected, stand.status == INACTIVE),
             "typical_amount": to_cents(s["typical_amount"]),
             "last_amount": s["last_amount"],
             "monthly_cost": pa.array(monthly_cost(s), mask=inflow),
@@ -225,12 +225,10 @@ class Subscriptions(NamedTuple):
     charged: Array
 
 
-def subscriptions(
-    s: Records, stand: Standing, active: Array, charged: Array, today: int, window: int, users: int
-) -> Subscriptions:
+def subscriptions(stand: Standing, active: Array, charged: Array, today: int, window: int, users: int) -> Subscriptions:
     """The mature, active subscriptions (places ``active``) charged in a window, or due in it or within three days."""
-    user, counted = s["user"][active], is_reported(stand, active, charged, today, window)
-    cost = np.where(counted, monthly_cost(s, active), 0.0)
+    user, counted = stand.s["user"][active], is_reported(stand, active, charged, today, window)
+    cost = np.where(counted, monthly_cost(stand.s, active), 0.0)
     return Subscriptions(
         np.bincount(user, counted, users), np.bincount(user, cost, users),
         np.bincount(user, np.nan_to_num(charged), users),
@@ -250,9 +248,9 @@ def in_order(s: Records) -> Array:
     return np.lexsort([s[name] for name in names])
 
 
-def active_subscriptions(judged: Judged, stand: Standing, chosen: Array) -> Array:
-    """Places of the subscriptions that are mature and active, of those ``chosen``."""
-    return np.asarray(chosen[(judged.kind[chosen] == SUBSCRIPTION) & (stand.status[chosen] == MATURE)])
+def active_subscriptions(stand: Standing) -> Array:
+    """Places of the subscriptions that are mature and active."""
+    return np.flatnonzero((stand.kind == SUBSCRIPTION) & (stand.status == MATURE))
 
 
 class Monthly(NamedTuple):
@@ -265,10 +263,10 @@ class Monthly(NamedTuple):
     """How many streams come in beside pay."""
 
 
-def monthly_sums(s: Records, stand: Standing, judged: Judged, chosen: Array, users: int) -> Monthly:
+def monthly_sums(stand: Standing, users: int) -> Monthly:
     """Sum mature, active streams by kind."""
-    mature = chosen[stand.status[chosen] == MATURE]
-    user, cost, kind = s["user"][mature], monthly_cost(s, mature), judged.kind[mature]
+    s, mature = stand.s, np.flatnonzero(stand.status == MATURE)
+    user, cost, kind = s["user"][mature], monthly_cost(s, mature), stand.kind[mature]
     beside_pay = (kind == INCOME) & (s["earned"][mature] == 0)
     return Monthly(
         np.bincount(user, np.where(kind == BILL, cost, 0.0), users),
