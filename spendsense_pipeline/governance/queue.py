@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, case, false, func, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Engine, Select, and_, case, false, func, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from spendsense_pipeline.durations import NEAR_EXPIRY
@@ -53,22 +53,21 @@ _STORED: Final = {
 S = TypeVar("S", bound=Select[Any])
 
 
-def wording_approved(*, of_one: bool = False) -> ColumnElement[bool]:
+def wording_approved() -> ColumnElement[bool]:
     """The SQL condition that an operator approved this wording before: as a template, or one text of it as it stood.
 
-    It says how closely to read and approves nothing. ``of_one``: where it is asked of a single row.
+    It says how closely to read and approves nothing.
     """
-
-    def among(decided: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-        known, wording = (tuple_(row.template_id, row.template_hash) for row in (decided, Recommendation))
-        if of_one:
-            return select(decided.template_id).where(known == wording, *conditions).exists()
-        return wording.in_(select(decided.template_id, decided.template_hash).where(*conditions).scalar_subquery())
-
     other = aliased(Recommendation)
-    # Of many rows two lists, each read once; asked of each row anew, ten thousand rows took four times as long. The
-    # lists grow with all that was ever approved.
-    return or_(among(TemplateDecision), among(other, other.status == "approved"))
+    # Each looked up by itself: a list of all that was ever approved would be read for every page.
+    single = select(other.template_id).where(same_wording(other, Recommendation), other.status == "approved")
+    whole = select(TemplateDecision.template_id).where(same_wording(TemplateDecision, Recommendation))
+    return or_(whole.exists(), single.exists())
+
+
+def same_wording(one: Any, other: Any) -> ColumnElement[bool]:
+    """The SQL condition that rows of two tables are of one wording."""
+    return and_(one.template_id == other.template_id, one.template_hash == other.template_hash)
 
 
 def queue(
@@ -185,8 +184,7 @@ def full(session: Session, recommendation_id: str, now: dt.datetime) -> dict[str
     """As ``show``, without remembering that it was shown."""
     row = None
     if storable(recommendation_id):
-        rows = _queue_rows(now, of_one=True)
-        row = session.execute(rows.where(Recommendation.recommendation_id == recommendation_id)).first()
+        row = session.execute(_queue_rows(now).where(Recommendation.recommendation_id == recommendation_id)).first()
     if row is None:
         raise SpendSenseError(
             f"there is no recommendation {quoted(recommendation_id)}; `spendsense queue` shows those that wait",
@@ -223,13 +221,13 @@ def text_row(text: RecommendationText) -> dict[str, Any]:
     return row | {"findings": json.loads(text.findings)}
 
 
-def _queue_rows(now: dt.datetime, *, of_one: bool = False) -> AnySelect:
+def _queue_rows(now: dt.datetime) -> AnySelect:
     return select(
         *columns(Recommendation, "recommendation_id user_id as_of persona content_type"),
         RecommendationText.title,
         status_at(now).label("status"),
         *columns(Recommendation, "content_hash template_id template_hash"),
-        wording_approved(of_one=of_one).label("wording_approved"),
+        wording_approved().label("wording_approved"),
         Recommendation.product_id,
         RecommendationText.findings,
         *columns(Recommendation, "registered_at expires_at released_at first_registered_at"),

@@ -90,3 +90,9 @@ def test_nothing_reads_a_whole_table(told: Engine, what: str) -> None:
     assert [
         (step, statement) for statement, step in steps if step.startswith("SCAN") and not step.startswith(small)
     ] == []
+
+
+def test_whether_words_are_known_is_looked_up_and_not_listed(told: Engine) -> None:
+    steps = [step for _, step in plans(told, lambda: read(queue.full, NAME, town.NOW)(told))]
+    assert any("template_id=? AND template_hash=? AND status=?" in step for step in steps)
+    assert not any("LIST SUBQUERY" in step or "(status=?)" in step for step in steps)
