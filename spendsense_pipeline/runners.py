@@ -167,7 +167,10 @@ def _prepare_whole_process() -> None:
 
 def _do_there(task: Task) -> Any:
     _prepare(task)
-    return do(task)
+    try:
+        return do(task)
+    finally:
+        pa.default_memory_pool().release_unused()  # half of what a process holds that waits for its next task
 
 
 def _killed(running: Mapping[Future[Any], Task], workers: int) -> str:

@@ -66,7 +66,7 @@ def computed_by_range(
     request = frame_ranges.Request(f"{stages.__name__}:{stage}", stored, same, arrow_schema(CONTRACTS[stage]), folder)
     parts, told = frame_ranges.compute(
         frame_ranges.tasks_of(request, _of_day(files, day, CUSTOMERS), workers.number()),
-        workers.runner(context.log.info),
+        workers.runner(context.log.info, kept=True),
         lambda done, of: context.log.info("%s of %s: range %d of %d", stage, day, done, of),
     )
     return Parts({day: parts}), told

@@ -160,6 +160,7 @@ def draft_recommendations(
     }  # fmt: skip
     with room_for_parts(files, workers, context.run_id) as folder:
         parts, told = computed_by_range(context, files, workers, "draft_recommendations", tables, same, folder)
+        workers.rest()
         found = dict(told["finding"].most_common()) or {"none": 0}
         pictured = plots.counts(found, "Findings of the guardrails, by kind")
         yield dg.Output(parts, metadata={**told["kind"], "findings": pictured})

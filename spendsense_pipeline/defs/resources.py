@@ -184,11 +184,16 @@ class Workers(dg.ConfigurableResource):  # type: ignore[type-arg]
         """How many ranges may be computed at the same time."""
         return self._spark().defaultParallelism if self.engine == "spark" else self._processes()
 
-    def runner(self, report: Callable[[str], None]) -> Runner:
-        """What does the tasks: processes, in a run kept from step to step, or Spark."""
+    def runner(self, report: Callable[[str], None], *, kept: bool = False) -> Runner:
+        """What does the tasks: processes, where ``kept`` and in a run those of the steps before, or Spark."""
         if self.engine == "spark":
             return on_spark(self._spark(), report)
-        return self._kept.runner(report) if self._kept else in_processes(self._processes(), report)
+        return self._kept.runner(report) if kept and self._kept else in_processes(self._processes(), report)
+
+    def rest(self) -> None:
+        """End the kept processes, once no later step needs them, and with them what they hold."""
+        if self._kept:
+            self._kept.close()
 
     @contextmanager
     def of_run(self) -> Iterator["Workers"]:
