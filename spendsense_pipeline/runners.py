@@ -9,6 +9,7 @@ import gc
 import multiprocessing
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -160,9 +161,18 @@ def _prepare(task: Task) -> None:
 
 def _prepare_whole_process() -> None:
     gc.set_threshold(200_000, 50, 50)  # as in the process that started it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # Whatever a task has to leave behind is written when it returns; taking the interpreter apart takes a third of a
     # second, for which the request would wait.
     atexit.register(os._exit, 0)
+
+
+def _end_with_parent() -> None:
+    """End where the process that hands out tasks was killed: whoever waits for the next one would wait forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _do_there(task: Task) -> Any:

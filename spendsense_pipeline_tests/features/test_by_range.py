@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import s3fs
+from filelock import FileLock, Timeout
 from moto.server import ThreadedMotoServer
 
 from spendsense_pipeline import row_groups, runners
@@ -231,6 +232,41 @@ def test_a_worker_that_is_killed_ends_the_run_and_says_what_helps(
     with pytest.raises(RangeFailed, match=r"killed.*customers from '[a-z]' on.*SPENDSENSE_WORKERS=1"):
         by_range.compute(some, in_processes(2), kill)
     assert started() == set()
+
+
+KEEPS_PROCESSES = """
+import sys, time
+from filelock import FileLock
+from spendsense_pipeline.runners import Processes, Task
+
+held = []  # until the process ends
+
+class Holds(Task):
+    def compute(self):
+        held.append(FileLock(self.request))
+        held[-1].acquire()
+        time.sleep(0.5)
+
+if __name__ == "__main__":
+    kept = Processes(2)
+    list(kept.runner()([Holds(path, 0, None, "") for path in sys.argv[1:]]))
+    print("done", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_kept_processes_end_where_the_one_that_started_them_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "keeps.py").write_text(KEEPS_PROCESSES)
+    locks = [tmp_path / "one.lock", tmp_path / "other.lock"]
+    with subprocess.Popen([sys.executable, tmp_path / "keeps.py", *locks], stdout=subprocess.PIPE) as keeper:
+        assert keeper.stdout is not None
+        assert keeper.stdout.readline() == b"done\n"
+        for lock in locks:
+            with pytest.raises(Timeout):
+                FileLock(lock).acquire(timeout=0)
+        keeper.kill()
+    for lock in locks:
+        FileLock(lock).acquire(timeout=20)
 
 
 def test_kept_processes_do_one_request_after_another_and_end_when_closed_or_when_one_fails(
