@@ -33,8 +33,7 @@ TABLES = ("transactions", "accounts", "liabilities", "users")
 STREAMS, CARDS = "recurring_streams", "cards"
 LEAST_ROWS, MOST_ROWS = 30_000, 1_500_000
 """Transactions of a range, about. With fewer, starting a process takes longer than computing; with more, memory grows:
-two processes with 1.25 million each took 1.4 GB. Insights cost a third of a CPU second a range beside its customers:
-they take a thousand small steps, however few are in it."""
+two processes with 1.25 million each took 1.4 GB. Insights cost a tenth of a CPU second a range beside its customers."""
 COMPILE_FROM = 150_000
 """Transactions from which on loading the compiled kernels is quicker than running their source as it is."""
 LEFT_OUT = pa.schema([("as_of", pa.date32()), ("currency", pa.string()), ("accounts", pa.int64())])
