@@ -1,5 +1,6 @@
 """Everything Dagster loads, on one screen. Loading it reads the environment once and touches nothing else."""
 
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -109,4 +110,8 @@ def _resources(settings: Settings) -> dict[str, Any]:
     }
 
 
-defs = build_defs()
+@dg.definitions
+@functools.cache  # Dagster asks for them several times in the process of a run
+def defs() -> dg.Definitions:
+    """What Dagster's processes load; commands build their own."""
+    return build_defs()

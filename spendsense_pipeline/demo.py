@@ -68,6 +68,7 @@ def main() -> None:
     _tell_ingest(settings, launch.tallies(ingested))
     _tell_personas(settings, day)
     _tell_review(settings, engine, refreshed, released)
+    engine.dispose()
     _tell_next(settings, waiting, operator_id, day)
 
 

@@ -5,6 +5,7 @@ the jobs do, and anything printed.
 """
 
 import datetime as dt
+import functools
 import gc
 import itertools
 import logging
@@ -141,6 +142,8 @@ def _event_log_kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
 
     storage.run_connection = lambda run_id=None: connected(run_id, lambda: first["run"](run_id))
     storage.index_connection = lambda: connected("index", first["index"])
+    # It is asked before every event of an asset or a check, by itself over a connection of its own.
+    storage.has_table = functools.cache(storage.has_table)
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ Nothing here opens a file or a connection until an asset asks. What does not bel
 
 import datetime as dt
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from functools import partial
@@ -95,6 +96,8 @@ class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
             )
             rules = policy.Rules(self.four_eyes, self.consent_days)
             policy.keep(self._engine, rules, dt.datetime.now(dt.UTC))
+            # Closed with the process at the latest: only then does SQLite's log go into its file.
+            weakref.finalize(self._engine, self._engine.pool.dispose)
         return self._engine
 
     def consents(self, session: Session, now: dt.datetime) -> pd.DataFrame:
