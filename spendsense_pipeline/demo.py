@@ -100,8 +100,7 @@ def _review(settings: Settings, engine: Engine, now: dt.datetime) -> tuple[str, 
     Only the demo's own people are decided about, and only by its own operators: the folder may hold others. Returns
     the operator and the draft left waiting. On a later run only that one is still there, and stays.
     """
-    raw = warehouse.read(warehouse.connect(), settings.warehouse_root, "raw_users", [BATCH])
-    own = set(raw.user_id.to_pyarrow().to_pylist())
+    own = set(warehouse.load(settings.warehouse_root, "raw_users", [BATCH], ["user_id"])["user_id"].to_pylist())
     with reading(engine) as session:
         deciding = [row["operator_id"] for row in operators.listed(session) if row["active"]]
         items = queue.queue(session, now, limit=1000)["queue"]
@@ -154,10 +153,8 @@ def _tell_ingest(settings: Settings, tallies: dict[str, dict[str, int]]) -> None
 def _tell_personas(settings: Settings, day: dt.date) -> None:
     counts: dict[str, Counter[str]] = {}
     for window in profiles.WINDOWS:
-        stored = warehouse.read(
-            warehouse.connect(), settings.warehouse_root, f"persona_assignments_{window}d", [day.isoformat()]
-        )
-        rows = stored.select("persona", "is_fallback").to_pyarrow().to_pylist()
+        table, columns = f"persona_assignments_{window}d", ["persona", "is_fallback"]
+        rows = warehouse.load(settings.warehouse_root, table, [day.isoformat()], columns).to_pylist()
         counts[str(window)] = Counter("(no rule matched)" if row["is_fallback"] else row["persona"] for row in rows)
     print("\nPersonas     last 30 days  last 180 days")
     for persona in sorted({*counts["30"], *counts["180"]}):
