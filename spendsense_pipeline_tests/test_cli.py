@@ -563,6 +563,7 @@ def test_commands_on_the_governance_database_load_no_engine_and_no_frames(tmp_pa
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1] == "[]"
+    assert not (tmp_path / "data" / "spendsense.db-wal").exists(), "all is in the file that an operator would copy"
 
 
 def test_a_profile_is_computed_without_an_engine_a_compiler_or_a_contract(refreshed: Pipeline) -> None:

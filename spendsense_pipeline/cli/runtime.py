@@ -29,13 +29,12 @@ def day_of(moment: dt.datetime | None) -> dt.date | None:
 
 
 def governance_of(settings: Settings) -> "Engine":
-    """The governance database, made first where there is none and no batch was stored, until the command ends. Raises
-    ``database_missing``."""
+    """The governance database, made first where there is none and no batch was stored. Raises ``database_missing``."""
     from spendsense_pipeline.governance.database import open_or_create
 
     engine = open_or_create(settings.governance_url, lambda: batches_of(settings))
-    # SQLite's log goes into its file as the last connection is closed.
-    click.get_current_context().call_on_close(engine.dispose)
+    if command := click.get_current_context(silent=True):
+        command.call_on_close(engine.dispose)  # SQLite's log goes into its file as the last connection is closed
     return engine
 
 

@@ -96,8 +96,8 @@ class Governance(dg.ConfigurableResource):  # type: ignore[type-arg]
             )
             rules = policy.Rules(self.four_eyes, self.consent_days)
             policy.keep(self._engine, rules, dt.datetime.now(dt.UTC))
-            # Closed with the process at the latest: only then does SQLite's log go into its file.
-            weakref.finalize(self._engine, self._engine.pool.dispose)
+            # With the process at the latest: SQLite's log goes into its file as the last connection is closed.
+            weakref.finalize(self, self._engine.dispose)
         return self._engine
 
     def consents(self, session: Session, now: dt.datetime) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What a command's run asks of Dagster's storage."""
+"""What a command's run asks of Dagster's storage, and how it leaves the governance database."""
 
 import sqlite3
 import subprocess
@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from spendsense_pipeline.defs import launch
+from spendsense_pipeline.defs.resources import Governance
+from spendsense_pipeline.governance import database
 from spendsense_pipeline.settings import Settings
 
 
@@ -31,7 +33,21 @@ def test_a_file_of_the_event_log_is_opened_once_however_often_it_is_asked(
         for _ in range(20):
             instance.event_log_storage.get_logs_for_run("a-run")
         assert opened["a-run.db"] == before
+        assert instance.event_log_storage.has_table("asset_event_tags")
+        before = opened["index.db"]
+        for _ in range(20):
+            assert instance.event_log_storage.has_table("asset_event_tags")
+        assert opened["index.db"] == before
     assert before
+
+
+def test_sqlites_log_goes_into_the_file_with_the_resource_that_opened_it(tmp_path: Path) -> None:
+    governance = Governance(url=f"sqlite:///{tmp_path / 'governance.db'}")
+    assert database.current(governance.engine)
+    log = tmp_path / "governance.db-wal"
+    assert log.exists()
+    del governance
+    assert not log.exists()
 
 
 def test_what_make_dev_starts_is_the_webserver_behind_its_filter_and_the_daemon(
