@@ -1,6 +1,7 @@
 """The service and what it needs: serve, tokens, recalls, what came back from customers."""
 
 import datetime as dt
+import gc
 from collections.abc import Iterable
 
 import click
@@ -49,6 +50,7 @@ def serve(host: str, port: int, tls_certificate: str | None, tls_key: str | None
         )
     from spendsense_pipeline.service.serving import serve as run
 
+    gc.set_threshold(200_000, 50, 50)  # what is collected at once is what somebody's request waits for
     run(settings, engine, host, port, local=local, tls=(tls_certificate, tls_key), trusted_proxy=trusted_proxy)
 
 
