@@ -40,15 +40,13 @@ class Ask:
 
         A warning reaches as far as its part of the sentence: "do not worry, send us your PIN" asks for the PIN.
         """
-        if self.warnings.search(sentence):
-            return None
         candidates = [self.always]
         if self.things.search(sentence) and not self.unless.search(sentence):
             candidates.append(self.acts)
         for pattern in candidates:
             for found in pattern.finditer(sentence):
                 if not self.warns.search(_part_of(sentence, found.start())) or self.warns.search(found[0]):
-                    return found
+                    return None if self.warnings.search(sentence) else found
         return None
 
 

@@ -195,8 +195,10 @@ class Doubted(NamedTuple):
     def search(self, string: str, /) -> re.Match[str] | None:
         """Where the pattern is found in a sentence that may be bad, None where it is not."""
         found = self.pattern.search(string)
+        if found is None or len(string) > LONGEST:
+            return found
         least = DOUBT if _DENIES.search(string) else self.least
-        return found if found and (len(string) > LONGEST or read(string).score >= least) else None
+        return found if read(string).score >= least else None
 
 
 def reading(text: Text) -> list[Finding]:
