@@ -1,6 +1,5 @@
 """Everything Dagster loads, on one screen. Loading it reads the environment once and touches nothing else."""
 
-import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -110,8 +109,4 @@ def _resources(settings: Settings) -> dict[str, Any]:
     }
 
 
-@dg.definitions
-@functools.cache  # Dagster asks for them several times in the process of a run
-def defs() -> dg.Definitions:
-    """What Dagster's processes load; commands build their own."""
-    return build_defs()
+defs = build_defs()

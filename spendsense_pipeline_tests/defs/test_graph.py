@@ -96,7 +96,7 @@ def test_the_code_location_loads_in_a_fresh_process_without_environment_or_side_
     before = _written()
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT_ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     loaded = subprocess.run(
-        [sys.executable, "-c", "from spendsense_pipeline.definitions import defs; print(len(list(defs().assets)))"],
+        [sys.executable, "-c", "from spendsense_pipeline.definitions import defs; print(len(list(defs.assets)))"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
