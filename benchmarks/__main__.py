@@ -23,7 +23,7 @@ from benchmarks.whole_way import ORCHESTRATION
 CONTENDERS = {
     "compiling": "compiling the kernels, once per version",
     "ours": "SpendSense",
-    "warm": "SpendSense, in processes that did it before (CPU of both runs)",
+    "warm": "SpendSense, in one warm process (CPU of both runs)",
     "insights": "SpendSense, with insights and the forecast",
     "many_dates": "SpendSense, thirty dates in one run",
     "spark": "SpendSense on Spark local[2]",

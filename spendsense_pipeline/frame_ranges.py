@@ -21,6 +21,9 @@ from spendsense_pipeline.runners import Runner
 LEAST_CUSTOMERS: Final = 8_192
 """With fewer, starting a process takes as long as computing."""
 MOST_CUSTOMERS: Final = 16_384
+WORTH_PROCESSES: Final = 3
+"""Ranges from which on processes of their own are started. Each reads vocabularies and a model of languages and judges
+wordings that the run has read and judged before: two take as long as one after the other, and twice the CPU seconds."""
 
 Told = Mapping[str, Counter[str]]
 """What a function says of its range beside the rows: counts by name, summed over the ranges."""

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -98,56 +97,28 @@ def here(tasks: Sequence[Task]) -> Iterator[Any]:
     return map(do, tasks)
 
 
-class Processes:
-    """So many processes at the same time, each started when it is first needed and kept until ``close``: to start one
-    and load what computes takes a second."""
-
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-        self._pool: ProcessPoolExecutor | None = None
-
-    def runner(self, report: Report | None = None) -> Runner:
-        """Does the tasks in them; a single task, or a single worker, needs none unless it is ``apart``. ``report`` is
-        told what is done ahead of the tasks, and how far that is. Where one fails, all processes end."""
-
-        def run(tasks: Sequence[Task]) -> Iterator[Any]:
-            tasks[0].ahead(report)
-            if min(self.workers, len(tasks)) < 2 and not tasks[0].apart:
-                yield from here(tasks)
-                return
-            with ExitStack() as on_failure:
-                on_failure.callback(self.close)
-                running = {self._started().submit(_do_there, task): task for task in tasks}
-                try:
-                    for future in as_completed(running):
-                        yield future.result()
-                except BrokenProcessPool as error:
-                    raise RangeFailed(_killed(running, self.workers)) from error
-                on_failure.pop_all()
-
-        return run
-
-    def close(self) -> None:
-        """Wait for what runs, start nothing further, and end the processes; they start again when needed."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
-
-    def _started(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            # Spawned: a fork would inherit the locks of whatever threads run here, and a fork server an old
-            # environment.
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_prepare_whole_process)
-        return self._pool
-
-
 def in_processes(workers: int, report: Report | None = None) -> Runner:
-    """As tasks of so many processes that end with the request."""
+    """In so many processes at the same time; a single task, or a single worker, needs none unless it is ``apart``.
+    ``report`` is told what is done ahead of the tasks, and how far that is."""
 
     def run(tasks: Sequence[Task]) -> Iterator[Any]:
-        with closing(Processes(workers)) as processes:
-            yield from processes.runner(report)(tasks)
+        tasks[0].ahead(report)
+        if min(workers, len(tasks)) < 2 and not tasks[0].apart:
+            yield from here(tasks)
+            return
+        # Spawned: a fork would inherit the locks of whatever threads run here, and a fork server an old environment.
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(
+            min(workers, len(tasks)), mp_context=context, initializer=_prepare_whole_process, initargs=(tasks[0],)
+        )
+        running = {pool.submit(do, task): task for task in tasks}
+        try:
+            for future in as_completed(running):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise RangeFailed(_killed(running, workers)) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
     return run
 
@@ -159,9 +130,10 @@ def _prepare(task: Task) -> None:
     task.set_up()
 
 
-def _prepare_whole_process() -> None:
+def _prepare_whole_process(task: Task) -> None:
     gc.set_threshold(200_000, 50, 50)  # as in the process that started it
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _prepare(task)
     # Whatever a task has to leave behind is written when it returns; taking the interpreter apart takes a third of a
     # second, for which the request would wait.
     atexit.register(os._exit, 0)
@@ -177,10 +149,7 @@ def _end_with_parent() -> None:
 
 def _do_there(task: Task) -> Any:
     _prepare(task)
-    try:
-        return do(task)
-    finally:
-        pa.default_memory_pool().release_unused()  # half of what a process holds that waits for its next task
+    return do(task)
 
 
 def _killed(running: Mapping[Future[Any], Task], workers: int) -> str:

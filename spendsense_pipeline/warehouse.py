@@ -42,9 +42,6 @@ BY_MONTH_FROM = 500_000
 """Rows from which on a table is kept by month; fewer are written anew in the time that looking at the parts takes."""
 NO_MONTH = "0001-01"
 LARGEST_GROUP, SMALLEST_GROUP, GROUPS = 122_880, 2_048, 100  # rows, rows, as many groups as a table is parted into
-UNORDERED_GROUP = 16_384
-"""Rows of a group of what is stored as it came: a core reads a group at a time, and of a hundred thousand accounts the
-largest group would leave nothing to the others."""
 NOTE = "spendsense.note"
 SORTED_AT_ONCE = 5_000_000
 """Rows, about: five parts of that many are sorted in half the time of all, and in half the memory."""
@@ -210,8 +207,7 @@ def write(table: "ibis.Table", asset: str, target: Path, scratch: Path | None = 
     # Base64, because the engine takes the text as a literal.
     noted = {} if note is None else {"kv_metadata": {NOTE: base64.b64encode(note.encode()).decode()}}
     if order is None:
-        several = asset == "raw_transactions"  # as many groups as there are cores in any case
-        table.to_parquet(target, row_group_size=LARGEST_GROUP if several else UNORDERED_GROUP, **noted)
+        table.to_parquet(target, **noted)
         return
     rows = _count(table)
     group = min(max(rows // GROUPS, SMALLEST_GROUP), LARGEST_GROUP)

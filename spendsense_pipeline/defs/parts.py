@@ -50,11 +50,14 @@ def computed_by_range(
     tables: Mapping[str, pd.DataFrame | Sequence[str]],
     same: Mapping[str, Any],
     folder: str,
+    *,
+    light: bool = False,
 ) -> tuple[Parts, dict[str, Counter[str]]]:
     """A stage of ``recommendations/stages.py``, which has the name of its asset, range by range: its parts in
     ``folder``, and what it tells.
 
-    ``tables`` are those it reads by customer: a frame, or columns of the day's table, all where none is named.
+    ``tables`` are those it reads by customer: a frame, or columns of the day's table, all where none is named. For
+    ``light`` see ``Workers.runner``.
     """
     day = context.partition_key
     stored = {
@@ -64,9 +67,10 @@ def computed_by_range(
         for name, rows in tables.items()
     }
     request = frame_ranges.Request(f"{stages.__name__}:{stage}", stored, same, arrow_schema(CONTRACTS[stage]), folder)
+    tasks = frame_ranges.tasks_of(request, _of_day(files, day, CUSTOMERS), workers.number())
     parts, told = frame_ranges.compute(
-        frame_ranges.tasks_of(request, _of_day(files, day, CUSTOMERS), workers.number()),
-        workers.runner(context.log.info, kept=True),
+        tasks,
+        workers.runner(context.log.info, light=light or len(tasks) < frame_ranges.WORTH_PROCESSES),
         lambda done, of: context.log.info("%s of %s: range %d of %d", stage, day, done, of),
     )
     return Parts({day: parts}), told

@@ -130,7 +130,7 @@ def product_matches(
         tables: dict[str, Sequence[str]] = dict.fromkeys(OF_CUSTOMERS, ())
         tables["insights"] = ("user_id", "insight", "severity")
         tables |= dict.fromkeys(("persona_assignments_30d", "persona_assignments_180d"), ASSIGNED)
-        parts, told = computed_by_range(context, files, workers, "product_matches", tables, same, folder)
+        parts, told = computed_by_range(*(context, files, workers, "product_matches", tables, same, folder), light=True)
         yield dg.Output(parts, metadata={"shown": told["shown"]["all"]})
 
 
@@ -160,7 +160,6 @@ def draft_recommendations(
     }  # fmt: skip
     with room_for_parts(files, workers, context.run_id) as folder:
         parts, told = computed_by_range(context, files, workers, "draft_recommendations", tables, same, folder)
-        workers.rest()
         found = dict(told["finding"].most_common()) or {"none": 0}
         pictured = plots.counts(found, "Findings of the guardrails, by kind")
         yield dg.Output(parts, metadata={**told["kind"], "findings": pictured})

@@ -6,8 +6,8 @@ Nothing here opens a file or a connection until an asset asks. What does not bel
 import datetime as dt
 import os
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, closing, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,7 +23,7 @@ from spendsense_pipeline.gate import withdrawn_products
 from spendsense_pipeline.governance import database, database_frames, policy, signing
 from spendsense_pipeline.governance.batches import noted
 from spendsense_pipeline.recommendations.generation import Budget, Writer, known_models
-from spendsense_pipeline.runners import Processes, Runner, in_processes, on_spark
+from spendsense_pipeline.runners import Runner, in_processes, on_spark
 from spendsense_pipeline.settings import Settings
 from spendsense_pipeline.warehouse import partitions
 
@@ -47,7 +47,7 @@ def sealed(resource: Any) -> dg.ResourceDefinition:
                 release_lease(run.run_id)
                 raise dg.Failure(f"run {run.run_id} was given up before it began", allow_retries=False)
             instance.add_run_tags(run.run_id, lease_tags())
-        return resource.of_run() if isinstance(resource, Workers) else resource
+        return resource
 
     kind = dg.IOManagerDefinition if isinstance(resource, dg.IOManager) else dg.ResourceDefinition
     return kind(resource_fn=set_up, config_schema={}, description=type(resource).__doc__)
@@ -181,29 +181,16 @@ class Workers(dg.ConfigurableResource):  # type: ignore[type-arg]
     compile: Literal["auto", "always", "never"] = "auto"
     kernels: str = ""
     """Folder in which compiled kernels are kept."""
-    _kept: Processes | None = PrivateAttr(default=None)
 
     def number(self) -> int:
         """How many ranges may be computed at the same time."""
         return self._spark().defaultParallelism if self.engine == "spark" else self._processes()
 
-    def runner(self, report: Callable[[str], None], *, kept: bool = False) -> Runner:
-        """What does the tasks: processes, where ``kept`` and in a run those of the steps before, or Spark."""
+    def runner(self, report: Callable[[str], None], *, light: bool = False) -> Runner:
+        """What does the tasks. ``light`` ones take less than starting a process, and have none of their own."""
         if self.engine == "spark":
             return on_spark(self._spark(), report)
-        return self._kept.runner(report) if kept and self._kept else in_processes(self._processes(), report)
-
-    def rest(self) -> None:
-        """End the kept processes, once no later step needs them, and with them what they hold."""
-        if self._kept:
-            self._kept.close()
-
-    @contextmanager
-    def of_run(self) -> Iterator["Workers"]:
-        """The same with processes of its own, which end with the block: runs in one process share none."""
-        own = self.model_copy()
-        with closing(Processes(self._processes())) as own._kept:
-            yield own
+        return in_processes(1 if light else self._processes(), report)
 
     def _processes(self) -> int:
         return self.processes or os.cpu_count() or 1

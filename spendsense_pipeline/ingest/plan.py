@@ -31,8 +31,6 @@ STAMPS = {
     "row": "int64",
 }
 """What raw rows have beside the fields of their table, which are texts."""
-GROUP = 16_384
-"""Rows of a group of what is put aside: the next step's cores each read a group at a time."""
 
 
 class Step(NamedTuple):
@@ -110,7 +108,7 @@ def run(con: Backend, wanted: Collection[str], folder: Path | None = None, plan:
             continue
         if folder is not None and step.kept:
             file = literal(str(folder / f"{ibis.util.gen_name(name)}.parquet"))  # a step may run again on other rows
-            con.raw_sql(f"COPY ({step.query}) TO {file} (FORMAT PARQUET, ROW_GROUP_SIZE {GROUP})")
+            con.raw_sql(f"COPY ({step.query}) TO {file} (FORMAT PARQUET)")
             con.raw_sql(f"CREATE OR REPLACE VIEW {quoted(name)} AS FROM read_parquet({file})")
         else:
             kind = "TABLE" if step.kept else "VIEW"

@@ -64,7 +64,8 @@ class Groups(NamedTuple):
     def beside(self, values: Array, ahead: int) -> Array:
         """By row the value of the row so many ahead in the group (behind where negative), NaN where there is none."""
         at = np.arange(len(self.of)) + ahead
-        inside = (at >= 0) & (at < len(self.of))
-        at = np.where(inside, at, 0)
-        inside &= self.of[at] == self.of if len(at) else False
-        return np.where(inside, values[at], np.nan) if len(at) else np.empty(0)
+        there = np.flatnonzero((at >= 0) & (at < len(self.of)))
+        there = there[self.of[at[there]] == self.of[there]]
+        beside = np.full(len(self.of), np.nan)
+        beside[there] = values[at[there]]
+        return beside

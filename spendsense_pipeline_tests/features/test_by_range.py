@@ -28,7 +28,7 @@ from spendsense_pipeline.features.by_range import Task
 from spendsense_pipeline.features.signals import Customers, signals_of
 from spendsense_pipeline.ranges import Range
 from spendsense_pipeline.row_groups import Stored
-from spendsense_pipeline.runners import Processes, RangeFailed, in_processes
+from spendsense_pipeline.runners import RangeFailed, in_processes
 from spendsense_pipeline_tests.features.ledger import AS_OF, Ledger
 from spendsense_pipeline_tests.recommendations.test_stages import Stages, cut_small
 
@@ -234,58 +234,6 @@ def test_a_worker_that_is_killed_ends_the_run_and_says_what_helps(
     assert started() == set()
 
 
-KEEPS_PROCESSES = """
-import sys, time
-from filelock import FileLock
-from spendsense_pipeline.runners import Processes, Task
-
-held = []  # until the process ends
-
-class Holds(Task):
-    def compute(self):
-        held.append(FileLock(self.request))
-        held[-1].acquire()
-        time.sleep(0.5)
-
-if __name__ == "__main__":
-    kept = Processes(2)
-    list(kept.runner()([Holds(path, 0, None, "") for path in sys.argv[1:]]))
-    print("done", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_kept_processes_end_where_the_one_that_started_them_is_killed(tmp_path: Path) -> None:
-    (tmp_path / "keeps.py").write_text(KEEPS_PROCESSES)
-    locks = [tmp_path / "one.lock", tmp_path / "other.lock"]
-    with subprocess.Popen([sys.executable, tmp_path / "keeps.py", *locks], stdout=subprocess.PIPE) as keeper:
-        assert keeper.stdout is not None
-        assert keeper.stdout.readline() == b"done\n"
-        for lock in locks:
-            with pytest.raises(Timeout):
-                FileLock(lock).acquire(timeout=0)
-        keeper.kill()
-    for lock in locks:
-        FileLock(lock).acquire(timeout=20)
-
-
-def test_kept_processes_do_one_request_after_another_and_end_when_closed_or_when_one_fails(
-    started: Callable[[], set[BaseProcess]], tmp_path: Path
-) -> None:
-    kept = Processes(2)
-    some = tasks(stored(f"{tmp_path}/tables"), f"{tmp_path}/parts", 5)
-    once = partitions(by_range.compute(some, kept.runner()), tmp_path)
-    workers = started()
-    assert 0 < len(workers) <= 2
-    assert partitions(by_range.compute(some, kept.runner()), tmp_path) == once
-    assert started() >= workers
-    kept.close()
-    assert started() == set()
-    with pytest.raises(RangeFailed):
-        by_range.compute(broken(tmp_path / "broken"), kept.runner())
-    assert started() == set()
-
-
 def test_what_starts_a_worker_is_light() -> None:
     """A worker that imported Dagster or the engine would start seconds later, and hold their memory."""
     code = (
@@ -293,6 +241,40 @@ def test_what_starts_a_worker_is_light() -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"dagster", "ibis", "pandera", "pandas", "duckdb", "sqlalchemy"} & set(ast.literal_eval(loaded))
+
+
+KILLED = """
+import sys, time
+from filelock import FileLock
+from spendsense_pipeline.runners import Task, in_processes
+
+held = []  # until the process ends
+
+class Holds(Task):
+    def compute(self):
+        held.append(FileLock(self.request))
+        held[-1].acquire()
+        time.sleep(1 if self.number else 0)
+
+if __name__ == "__main__":
+    tasks = [Holds(path, number, None, "") for number, path in enumerate(sys.argv[1:])]
+    for one in in_processes(2)(tasks):
+        print("done", flush=True)
+        time.sleep(60)
+"""
+
+
+def test_processes_end_where_the_one_that_started_them_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "killed.py").write_text(KILLED)
+    locks = [tmp_path / "one.lock", tmp_path / "other.lock"]
+    with subprocess.Popen([sys.executable, tmp_path / "killed.py", *locks], stdout=subprocess.PIPE) as starter:
+        assert starter.stdout is not None
+        assert starter.stdout.readline() == b"done\n"
+        with pytest.raises(Timeout):
+            FileLock(locks[0]).acquire(timeout=0)
+        starter.kill()
+    for lock in locks:
+        FileLock(lock).acquire(timeout=20)
 
 
 def test_no_customers_are_one_empty_range(tmp_path: Path) -> None:
