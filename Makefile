@@ -59,6 +59,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (a minute or two, once) ..."
 	@$(INSTALL) -e '.[service]'
 	@$(BIN)/python -c 'import spendsense_pipeline.demo'
+	@$(BIN)/spendsense compile --no-kernels >/dev/null
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python

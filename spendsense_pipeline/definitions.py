@@ -102,7 +102,7 @@ def _resources(settings: Settings) -> dict[str, Any]:
         "io_manager": of(ParquetWarehouse, root=root),
         "workers": of(Workers, processes=settings.workers, kernels=settings.kernels_folder),
         "governance": of(Governance, url=settings.governance_url, warehouse=root if settings.ingest else None),
-        "files": of(Files, warehouse=root, exports=settings.exports_root),
+        "files": of(Files, warehouse=root, exports=settings.exports_root, kernels=settings.kernels_folder),
         "alerts": Alerts.of(settings),
         "clock": Clock(),
         "language_model": LanguageModel.of(settings),

@@ -194,7 +194,8 @@ class Settings(BaseSettings):
         default="auto", description="whether the kernels of the features are compiled; auto: where it is quicker"
     )
     kernels: Place | None = Field(
-        default=None, description="where compiled kernels are kept; default in the data folder"
+        default=None,
+        description="where is kept what is made once per version, as compiled kernels; default in the data folder",
     )
     spark_master: str = Field(default="local[*]", description="master URL of the Spark engine")
     generator: Literal["library", "openai"] = Field(default="library", description="who writes the education")
@@ -312,13 +313,8 @@ class Settings(BaseSettings):
 
     @property
     def kernels_folder(self) -> Path:
-        """Where compiled kernels are kept."""
+        """Where is kept what is made once per version: kernels, the SQL of merges, whether the library is fit."""
         return self.kernels or self.data / "kernels"
-
-    @property
-    def plans(self) -> Path:
-        """Where the SQL of merges is kept, composed once per version."""
-        return self.data / "plans"
 
     @property
     def reports(self) -> Path:

@@ -18,6 +18,7 @@ from spendsense_pipeline.cli.output import Shown, print_out
 from spendsense_pipeline.features import compilation, compiled
 from spendsense_pipeline.governance import queue
 from spendsense_pipeline.governance.database import reading
+from spendsense_pipeline.ingest import plan
 from spendsense_pipeline.recommendations import guardrails
 from spendsense_pipeline.settings import PROJECT_ROOT, Settings
 from spendsense_pipeline_tests.conftest import BATCH, DAY, NOON, USERS, Pipeline
@@ -632,6 +633,15 @@ def test_compile_makes_the_kernels_ready_once(
     assert len(made) == 1
 
 
+def test_compile_makes_the_rest_ready_without_kernels(nothing: Pipeline, printed) -> None:
+    plan.steps.cache_clear()
+    code, out, err = printed(nothing, "compile", "--no-kernels")
+    folder = nothing.settings.kernels_folder
+    assert (code, err) == (0, "")
+    assert f"in {folder}" in out
+    assert sorted(file.name.partition("-")[0] for file in folder.iterdir()) == ["library", "plan"]
+
+
 class Inline:
     """A pool that does the work here."""
 
@@ -662,10 +672,10 @@ def test_compiled_ahead_a_run_compiles_nothing(nothing: Pipeline, spendsense) ->
     """For real: the kernels, and a run that finds them."""
     assert spendsense(nothing, "compile")["compiled"]
     assert compiled.ready(nothing.settings.kernels_folder)
-    (kept,) = nothing.settings.kernels_folder.rglob("*.*")
+    (kept,) = nothing.settings.kernels_folder.rglob("*.kernels")
     made = kept.stat().st_mtime_ns
     heard: list[str] = []
     compilation.make_ready(nothing.settings.kernels_folder, heard.append)
     assert heard == []
-    assert list(nothing.settings.kernels_folder.rglob("*.*")) == [kept]
+    assert list(nothing.settings.kernels_folder.rglob("*.kernels")) == [kept]
     assert made == kept.stat().st_mtime_ns

@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "frames": set(),
     "ranges": set(),
     "months": set(),
+    "once": set(),
     "row_groups": {"months", "ranges"},
     "runners": {"ranges"},
     "frame_ranges": {"ranges", "row_groups", "runners"},
@@ -93,7 +94,7 @@ MAY_IMPORT = {
 }
 """Every room of the package and the rooms it may import; ``EVERYBODYS`` are everybody's."""
 
-EVERYBODYS = {"deadlines", "durations", "errors", "frames"}
+EVERYBODYS = {"deadlines", "durations", "errors", "frames", "once"}
 DAGSTER_ROOMS = {"defs", "definitions", "webserver"}
 DAGSTERS = ("dg.", "asset(", "daily(")
 """How the decorators begin of what Dagster runs."""

@@ -278,27 +278,37 @@ def _model_lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 @app.command("compile")
-def compile_kernels() -> Shown:
-    """Compile the kernels of the signals ahead: once per version, or the first large run does it (half a minute).
+@click.option("--no-kernels", is_flag=True, help="Where data is too small for them.")
+def compile_ahead(no_kernels: bool) -> Shown:
+    """Make ahead what is made once per version, or the first run that needs it makes it: the SQL that ingest
+    runs and the judgement of the library of texts (seconds), and the kernels of the signals (half a minute).
 
     They are kept in $SPENDSENSE_KERNELS, by default `kernels` in the data folder.
 
-    With --json: {path, version, compiled, seconds}; compiled is false where they were there already.
+    With --json: {path, version, compiled, seconds}; compiled is whether kernels were, which may be there already.
     """
     from spendsense_pipeline.features import compilation, compiled
+    from spendsense_pipeline.ingest import plan
+    from spendsense_pipeline.recommendations import library
 
     def report(message: str) -> None:
         if not wants_json():
             sys.stderr.write(f"{message}\n")
 
-    folder, started = Settings().kernels_folder, time.monotonic()
-    ready = compiled.ready(folder) is not None
-    compilation.make_ready(folder, report)
+    settings, started = Settings(), time.monotonic()
+    folder = settings.kernels_folder
+    plan.steps(folder)
+    library.load_library(settings.prompts, folder)
+    compiling = not no_kernels and compiled.ready(folder) is None
+    if compiling:
+        compilation.make_ready(folder, report)
     payload = {
         "path": str(folder),
         "version": compiled.version(),
-        "compiled": not ready,
+        "compiled": compiling,
         "seconds": round(time.monotonic() - started, 1),
     }
-    done = "were there already" if ready else f"compiled in {payload['seconds']:.0f} s"
+    if no_kernels:
+        return Shown(payload, [f"all but kernels was made, in {folder}"])
+    done = f"compiled in {payload['seconds']:.0f} s" if compiling else "were there already"
     return Shown(payload, [f"kernels of version {payload['version']} {done}, in {folder}"])

@@ -228,7 +228,7 @@ def canonical_tables(
     """
     if not raw_products.count().to_pyarrow().as_py():
         raw_products = canonical.catalogue(Path(files.catalogue), raw_products.get_backend())
-    plans = Path(files.plans) if files.plans else None
+    plans = Path(files.kernels) if files.kernels else None
     with warehouse.aside(Path(files.scratch)) as folder:
         given = (raw_users, raw_accounts, raw_transactions, raw_liabilities, raw_products)
         raw = dict(zip(RAW, given, strict=True))

@@ -89,7 +89,8 @@ def education_templates(
     each asked about once; the library stands behind it. If a situation has too few, write a piece in
     `prompts/library/`."""
     each = _of_situations(situations)
-    pieces = library.education_templates(each, library.load_library(Path(files.prompts)), as_of(context))
+    known = library.load_library(Path(files.prompts), Path(files.kernels) if files.kernels else None)
+    pieces = library.education_templates(each, known, as_of(context))
     said: dict[str, Any] = {}
     outcome = dg.AssetCheckResult(check_name="generation", passed=True, metadata={"generator": "library"})
     if language_model.generator == "openai":

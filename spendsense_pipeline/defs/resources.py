@@ -212,7 +212,8 @@ class Files(dg.ConfigurableResource):  # type: ignore[type-arg]
     prompts: str
     catalogue: str
     experiments: str = ""
-    plans: str = ""
+    kernels: str = ""
+    """Folder of what is made once per version: the SQL of merges, whether the library is fit, compiled kernels."""
     payees: str | None = None
     memory: str | None = None
 

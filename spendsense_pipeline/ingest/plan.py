@@ -8,8 +8,6 @@ What does not belong here: what the steps mean (``canonical.py``), and which of 
 
 import functools
 import hashlib
-import json
-import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +19,7 @@ from ibis.backends.duckdb import Backend
 from spendsense_pipeline.contracts import TABLES
 from spendsense_pipeline.ingest import canonical, fields
 from spendsense_pipeline.ingest.files import literal, quoted
+from spendsense_pipeline.once import made_once
 
 STAMPS = {
     "batch": "string",
@@ -63,17 +62,7 @@ def steps(folder: Path | None = None) -> dict[str, Step]:
     """
     if folder is None:
         return _composed()
-    file = folder / f"plan-{rules()[:16]}.json"
-    if file.exists():
-        return {name: Step(*step) for name, step in json.loads(file.read_text(encoding="utf-8")).items()}
-    found = steps()
-    folder.mkdir(parents=True, exist_ok=True)
-    for former in folder.glob("plan-*.json"):
-        former.unlink(missing_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", encoding="utf-8", delete=False) as written:
-        json.dump(found, written)
-    Path(written.name).replace(file)
-    return found
+    return {name: Step(*step) for name, step in made_once(folder, "plan", rules(), steps).items()}
 
 
 def lay_out(raw: Mapping[str, ibis.Table]) -> None:

@@ -8,6 +8,7 @@ What does not belong here: filling the slots (``render.py``), choosing for one c
 
 import datetime as dt
 import functools
+import hashlib
 import json
 import tomllib
 from collections import Counter
@@ -20,11 +21,12 @@ import pandas as pd
 
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.insights.kinds import INSIGHTS
+from spendsense_pipeline.once import made_once, package_version
 from spendsense_pipeline.personas.table import PERSONAS
 from spendsense_pipeline.recommendations.choosing import TAGS
 from spendsense_pipeline.recommendations.facts import ABOUT_FACTS, FACTS
 from spendsense_pipeline.recommendations.identity import template_hash
-from spendsense_pipeline.recommendations.templates import FRAME_SLOTS, OWN_FIGURES, check_template
+from spendsense_pipeline.recommendations.templates import FRAME_SLOTS, OWN_FIGURES, Problem, check_template
 
 ENOUGH: Final = 3
 """Pieces that stand for a customer; where so many show the customer's own figures, none without them is needed."""
@@ -89,12 +91,20 @@ class Piece:
         return len(set(self.slots) - FRAME_SLOTS)
 
 
-def load_library(prompts_dir: Path) -> list[Piece]:
+def load_library(prompts_dir: Path, kept: Path | None = None) -> list[Piece]:
     """All pieces in ``prompts_dir/library/<about>/<piece>.md``, by template_id (``<about>/<piece>``).
 
-    Raises LibraryError on the first piece that breaks a rule, and when a persona or an insight has none.
+    Raises LibraryError on the first piece that breaks a rule, and when a persona or an insight has none. With a folder
+    ``kept``, a library that is fit is held to the rules by one process and not by each, as long as neither changes.
     """
-    pieces = [_read(path) for path in sorted((prompts_dir / "library").glob("*/*.md"))]
+    paths = sorted((prompts_dir / "library").glob("*/*.md"))
+    texts = [(path.parent.name, path.stem, path.read_text(encoding="utf-8")) for path in paths]
+    pieces = [_read(*each) for each in texts]
+    if kept is None:
+        _hold(pieces)
+    else:
+        judged = hashlib.sha256(json.dumps([package_version(), texts]).encode()).hexdigest()
+        made_once(kept, "library", judged, lambda: _hold(pieces))
     missing = sorted({*PERSONAS, *INSIGHTS} - {piece.about for piece in pieces})
     if missing:
         raise LibraryError(f"{prompts_dir / 'library'}: no piece for {', '.join(missing)}")
@@ -176,14 +186,22 @@ TEMPLATE_COLUMNS: Final = [
 ]
 
 
-def _read(path: Path) -> Piece:
-    """One piece from its file, checked."""
-    return _checked(path.parent.name, path.stem, path.read_text(encoding="utf-8"))
+def _hold(pieces: Sequence[Piece]) -> None:
+    """Hold pieces to the rules for texts. Raises LibraryError on the first that breaks one."""
+    for piece in pieces:
+        for problem in _problems(piece):
+            raise LibraryError(f"{piece.template_id}.md: {problem.field}: {problem.message}")
 
 
 @functools.lru_cache(maxsize=1_024)
-def _checked(about: str, stem: str, text: str) -> Piece:
-    """A piece from its text; each text is held to the rules once in a process, however often it is loaded."""
+def _problems(piece: Piece) -> list[Problem]:
+    """Each is judged once in a process, however often it is loaded."""
+    return check_template(piece.about, piece.title, piece.content, piece.facts, piece.slots)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _read(about: str, stem: str, text: str) -> Piece:
+    """A piece from its text."""
     name = f"{about}/{stem}.md"
     if about not in ABOUT_FACTS:
         raise LibraryError(f"{name}: folder: {about} is no persona and no insight (one of {', '.join(ABOUT_FACTS)})")
@@ -214,6 +232,4 @@ def _checked(about: str, stem: str, text: str) -> Piece:
     )
     if not piece.topic.strip():
         raise LibraryError(f"{name}: topic: is empty; pieces on the same topic do not come together")
-    for problem in check_template(about, piece.title, piece.content, piece.facts, piece.slots):
-        raise LibraryError(f"{name}: {problem.field}: {problem.message}")
     return piece

@@ -3,6 +3,7 @@
 import collections
 import itertools
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from spendsense_pipeline.contracts import CONTRACTS
 from spendsense_pipeline.contracts.schemas import failures
 from spendsense_pipeline.insights.kinds import INSIGHTS, Insight
 from spendsense_pipeline.personas.table import PERSONAS
+from spendsense_pipeline.recommendations import library
 from spendsense_pipeline.recommendations.choosing import TAGS
 from spendsense_pipeline.recommendations.facts import FACTS, PERSONA_FACTS, PERSONA_SLOTS, facts_of_insight
 from spendsense_pipeline.recommendations.library import (
@@ -29,6 +31,7 @@ from spendsense_pipeline.recommendations.shown_figures import GUIDELINES
 from spendsense_pipeline.recommendations.situations import situations
 from spendsense_pipeline.recommendations.slots import SLOTS
 from spendsense_pipeline.recommendations.templates import EXAMPLES, FRAME_SLOTS, OWN_FIGURES
+from spendsense_pipeline.settings import PROJECT_ROOT
 from spendsense_pipeline_tests.recommendations.customers import (
     AS_OF,
     EVERYONE,
@@ -312,3 +315,37 @@ def test_a_library_without_pieces_for_a_persona_is_refused(tmp_path: Path) -> No
     path.write_text(GOOD)
     with pytest.raises(LibraryError, match="no piece for"):
         load_library(tmp_path)
+
+
+def test_a_library_is_judged_by_one_process_as_long_as_it_and_the_rules_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts, kept, judged = tmp_path / "prompts", tmp_path / "kept", []
+    shutil.copytree(PROJECT_ROOT / "prompts" / "library", prompts / "library")
+    monkeypatch.setattr(library, "check_template", lambda *piece: judged.append(piece) or [])
+    monkeypatch.setattr(library, "package_version", lambda: "the rules of now")
+
+    def judged_by_a_process() -> int:
+        judged.clear()
+        library._problems.cache_clear()
+        load_library(prompts, kept)
+        return len(judged)
+
+    assert judged_by_a_process() == len(LIBRARY)
+    assert judged_by_a_process() == 0
+    one = next((prompts / "library").rglob("*.md"))
+    one.write_text(one.read_text() + "More.\n")
+    assert judged_by_a_process() == len(LIBRARY)
+    monkeypatch.setattr(library, "package_version", lambda: "other rules")
+    assert judged_by_a_process() == len(LIBRARY)
+    assert len(list(kept.iterdir())) == 1
+    library._problems.cache_clear()
+
+
+def test_a_library_that_is_not_fit_is_refused_each_time(tmp_path: Path) -> None:
+    shutil.copytree(PROJECT_ROOT / "prompts" / "library", tmp_path / "library")
+    one = next((tmp_path / "library").rglob("*.md"))
+    one.write_text(one.read_text() + "Act now, 3 times.\n")
+    for _ in range(2):
+        with pytest.raises(LibraryError, match=one.name):
+            load_library(tmp_path, tmp_path / "kept")

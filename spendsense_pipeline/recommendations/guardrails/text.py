@@ -127,18 +127,23 @@ class AnyCase:
         return re.compile(_UNESCAPED.sub(lambda each: each[0] if each[0][0] == "\\" else each[0].lower(), self.pattern))
 
     @functools.cached_property
+    def _is_ascii(self) -> bool:
+        return self.pattern.isascii()
+
+    @functools.cached_property
     def _any(self) -> re.Pattern[str]:
         return re.compile(self.pattern, re.IGNORECASE)
 
     def search(self, string: str, /) -> re.Match[str] | None:
         """Where it is found first, None where it is not."""
-        return next(self.finditer(string), None)
+        return None if self._is_not_in(string) else self._any.search(string)
 
     def finditer(self, string: str, /) -> Iterator[re.Match[str]]:
         """Where it is found."""
-        if string.isascii() and self.pattern.isascii() and not self._small.search(string.lower()):
-            return iter(())
-        return self._any.finditer(string)
+        return iter(()) if self._is_not_in(string) else self._any.finditer(string)
+
+    def _is_not_in(self, string: str) -> bool:
+        return self._is_ascii and string.isascii() and not self._small.search(string.lower())
 
 
 _UNESCAPED = re.compile(r"\\.|[A-Z]")
