@@ -24,6 +24,7 @@ CONTENDERS = {
     "compiling": "compiling the kernels, once per version",
     "ours": "SpendSense",
     "warm": "SpendSense, in one warm process (CPU of both runs)",
+    "warm_threads": "SpendSense, in the threads of one warm process (CPU of both runs)",
     "insights": "SpendSense, with insights and the forecast",
     "many_dates": "SpendSense, thirty dates in one run",
     "spark": "SpendSense on Spark local[2]",
@@ -32,12 +33,13 @@ CONTENDERS = {
     "pandas": "pandas, simpler definitions",
     "loop": "query and loop per customer (SQLAlchemy, SQLite)",
 }
-OURS = ("ours", "warm", "insights", "many_dates", "spark")
+OURS = ("ours", "warm", "warm_threads", "insights", "many_dates", "spark")
 FEATURES = """Streams, cards and the features of both windows, Parquet to Parquet, for each size and contender:
 
   compiling    the kernels into a fresh folder; measured once, and no part of the rows below
   ours         a process for each core
-  warm         one process that did the same just before
+  warm         one process that did the same just before, a range after another
+  warm_threads the same in a thread for each core: compiled kernels, Arrow and DuckDB run side by side in one process
   insights     as ours, with insights and the forecast of the balance
   many_dates   thirty dates in one run instead of one
   spark        Spark local[2]; needs the extra `spark` and Java 17

@@ -36,20 +36,29 @@ def ours(tables: str, out: str, cache: str, workers: int | None = None, dates: i
     return _write(tables, out, cache, workers, in_processes(workers), dates)
 
 
-def warm(tables: str, out: str, cache: str) -> dict[str, Any]:
-    """The ranges one after another in a process that did the same before: its imports, word lists and kernels are
+def warm(tables: str, out: str, cache: str, threads: int = 1) -> dict[str, Any]:
+    """The ranges in so many threads of a process that did the same before: its imports, word lists and kernels are
     there, and memory is."""
     import time
+    from concurrent.futures import ThreadPoolExecutor
 
-    from spendsense_pipeline.runners import here
+    from spendsense_pipeline.runners import do
 
     def ready_here(tasks: Any) -> Any:
         tasks[0].set_up()
-        return here(tasks)
+        with ThreadPoolExecutor(threads) as pool:
+            yield from pool.map(do, tasks)
 
-    _write(tables, out, cache, 1, ready_here)
+    _write(tables, out, cache, threads, ready_here)
     started = time.perf_counter()
-    return _write(tables, out, cache, 1, ready_here) | {"seconds": time.perf_counter() - started}
+    return _write(tables, out, cache, threads, ready_here) | {"seconds": time.perf_counter() - started}
+
+
+def warm_threads(tables: str, out: str, cache: str) -> dict[str, Any]:
+    """A thread for each core."""
+    import os
+
+    return warm(tables, out, cache, os.cpu_count() or 1)
 
 
 def insights(tables: str, out: str, cache: str) -> dict[str, Any]:

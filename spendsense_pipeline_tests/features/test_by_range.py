@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -130,6 +131,12 @@ def test_ranges_workers_and_parts_change_no_byte(
     computed = by_range.compute(some, in_processes(workers), lambda *done: progress.append(done))
     assert partitions(computed, tmp_path) == whole
     assert progress == [(number, ranges) for number in range(1, ranges + 1)]
+
+
+def test_ranges_in_threads_of_one_process_change_no_byte(whole: dict[str, bytes], tmp_path: Path) -> None:
+    some = tasks(stored(f"{tmp_path}/tables"), f"{tmp_path}/parts", 5)
+    with ThreadPoolExecutor(4) as pool:
+        assert partitions(by_range.compute(some, lambda each: pool.map(runners.do, each)), tmp_path) == whole
 
 
 @pytest.fixture
