@@ -249,6 +249,15 @@ def days(customers: Sequence[int], folder: Path, memory: str | None) -> Lines:
             yield ""
             yield from measure.table(list(beside(title, columns, "{:.2f}")))
         yield ""
+        again = repeated("daily:recomputed", options, 1, folder).told
+        by_days, anew = told["third"]["tables"], again["tables"]
+        equal = [table for table in anew if anew[table] == by_days[table]]
+        seconds, same = sum(again["stages"].values()), sum(anew[table][0] for table in equal)
+        yield f"The third day as from nothing, every row judged anew: {seconds:.0f} s. Equal row for row to what three"
+        yield f"days left are {', '.join(equal)}: {same:,} rows."
+        for table in [table for table in anew if table not in equal]:
+            yield f"**{table} differs**: {by_days[table][0]:,} rows after the days, {anew[table][0]:,} as from nothing."
+        yield ""
 
 
 def repeated(contender: str, options: dict[str, Any], repeats: int, folder: Path) -> measure.Measured:

@@ -1,7 +1,8 @@
 """Days in a row: all of a history on the first, one more day of the same customers on the second, none on the third.
 
 A scripted model on 127.0.0.1 writes the education, so that its requests can be counted. Told is what each day
-did anew and what it took over from the one before.
+did anew and what it took over from the one before; tables of the third day are held against those of a data folder in
+which the same batches were judged as a whole.
 """
 
 import datetime as dt
@@ -99,7 +100,43 @@ def three_days(first: str, second: str, out: str, day: str, memory: str | None =
                     **{f"rows written to {table}": number for table, number in written.items() if number},
                 },
             }
+        told["third"]["tables"] = contents(way.settings, last + DAY)
     return told
+
+
+def recomputed(first: str, second: str, out: str, day: str, memory: str | None = None) -> dict[str, Any]:
+    """Seconds by stage of the third day as from nothing: both batches ingested by judging all rows, then the day."""
+    from benchmarks.whole_way import Way
+
+    last = dt.date.fromisoformat(day)
+    way = Way(Path(out) / "data", memory=memory)
+    batches = {f"day-{last - DAY}": Path(first), f"day-{last}": Path(second)}
+    way.run(None, last + DAY, review=False, before=batches)
+    return {"stages": way.stages, "processor": way.processor, "tables": contents(way.settings, last + DAY)}
+
+
+def contents(settings: Any, day: dt.date) -> dict[str, list[int]]:
+    """What tables hold that rest on no decision: rows, and a sum of the hashes of the rows."""
+    import ibis
+
+    from spendsense_pipeline import warehouse
+
+    con, found = ibis.duckdb.connect(), {}
+    for table, keys in ((table, keys) for tables, keys in COMPARED.items() for table in tables):
+        rows = warehouse.read(con, settings.warehouse_root, table, [f"{day}"] if keys == "day" else None)
+        query = f"SELECT count(*), sum(hash(rows)) FROM ({ibis.to_sql(rows)}) AS rows"
+        found[table] = [int(each or 0) for each in con.raw_sql(query).fetchone()]
+    con.disconnect()
+    return found
+
+
+COMPARED = {
+    ("users", "accounts", "transactions", "liabilities", "quarantined_rows"): "all",
+    (
+        *("payees", "recurring_streams", "cards", "features_30d", "features_180d", "insights", "balance_forecast"),
+        *("persona_assignments_30d", "persona_assignments_180d", "situations", "product_matches"),
+    ): "day",
+}
 
 
 def rows(url: str) -> dict[str, int]:

@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,13 @@ class Way:
         self.stages[stage] = self.stages.get(stage, 0.0) + time.perf_counter() - started
         self.processor[stage] += measure.used() - used
 
-    def run(self, batch: Path | None, day: dt.date, *, review: bool = True) -> None:
+    def run(
+        self, batch: Path | None, day: dt.date, *, review: bool = True, before: Mapping[str, Path] | None = None
+    ) -> None:
         """Land and ingest a batch, if there is one, run the day, and, with ``review``, approve and release.
 
-        The clock stands at noon of the next day.
+        The clock stands at noon of the next day. Batches ``before``, by name, are ingested first, each by judging all
+        that is stored.
         """
         now = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(12), dt.UTC)
         with self.lap("start and imports"):
@@ -58,6 +62,11 @@ class Way:
             with self.lap("definitions and instance"):
                 definitions = build_defs(self.settings, resources={"clock": Clock(fixed=now.isoformat())})
                 instance = ends.enter_context(launch.opened_instance(self.settings))
+            for name, source in (before or {}).items():
+                self._ran(
+                    instance,
+                    partial(launch.ingest_folder, definitions, instance, self.settings, source, name, full=True),
+                )
             if batch is not None:
                 with self.lap("landing"):
                     landed = landing.land(batch, self.settings.landing, f"day-{day}").name
@@ -73,6 +82,7 @@ class Way:
         started = time.perf_counter()
         with _steps_noted() as began:
             done = run()
+            done = done[1] if isinstance(done, tuple) else done
         rest = time.perf_counter() - started
         for (name, used), (_, next_used) in itertools.pairwise([*began, ("", measure.used())]):
             self.processor["checks" if name.endswith(CHECKS) else name] += next_used - used
