@@ -52,14 +52,17 @@ def computed_by_range(
     folder: str,
     *,
     light: bool = False,
+    day: str | None = None,
+    customers: str = CUSTOMERS,
 ) -> tuple[Parts, dict[str, Counter[str]]]:
     """A stage of ``recommendations/stages.py``, which has the name of its asset, range by range: its parts in
     ``folder``, and what it tells.
 
     ``tables`` are those it reads by customer: a frame, or columns of the day's table, all where none is named. For
-    ``light`` see ``Workers.runner``.
+    ``light`` see ``Workers.runner``. ``day`` is the run's own where it has one; ``customers``, the table that is cut,
+    has one row of each.
     """
-    day = context.partition_key
+    day = day or context.partition_key
     stored = {
         name: row_groups.keep(pa.Table.from_pandas(rows, preserve_index=False), f"{folder}/{stage}/{name}.parquet")
         if isinstance(rows, pd.DataFrame)
@@ -67,7 +70,7 @@ def computed_by_range(
         for name, rows in tables.items()
     }
     request = frame_ranges.Request(f"{stages.__name__}:{stage}", stored, same, arrow_schema(CONTRACTS[stage]), folder)
-    tasks = frame_ranges.tasks_of(request, _of_day(files, day, CUSTOMERS), workers.number())
+    tasks = frame_ranges.tasks_of(request, _of_day(files, day, customers), workers.number())
     parts, told = frame_ranges.compute(
         tasks,
         workers.runner(context.log.info, light=light or len(tasks) < frame_ranges.WORTH_PROCESSES),

@@ -1,4 +1,4 @@
-"""The stages that follow personas, to drafts, for a range of whole customers, each with what a run says of it.
+"""The stages from personas to drafts, for a range of whole customers, each with what a run says of it.
 
 Called by name where ranges are computed (``frame_ranges.py``). What does not belong here: any decision.
 """
@@ -11,12 +11,30 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from spendsense_pipeline.personas.assignment import assign_personas
 from spendsense_pipeline.personas.trust import not_drafted, trusted
 from spendsense_pipeline.recommendations import drafts, offers
 from spendsense_pipeline.recommendations import situations as found
 from spendsense_pipeline.recommendations.guardrails import Judged
 
 Told = tuple[pd.DataFrame, dict[str, Counter[str]]]
+
+
+def persona_assignments_30d(features_30d: pd.DataFrame) -> Told:
+    """``assignment.assign_personas``; told are customers by ``persona``, those of a ``fallback`` apart."""
+    return _assigned(features_30d)
+
+
+def persona_assignments_180d(features_180d: pd.DataFrame) -> Told:
+    """The same for the longer window."""
+    return _assigned(features_180d)
+
+
+def _assigned(features: pd.DataFrame) -> Told:
+    rows = assign_personas(features)
+    fallback = rows["is_fallback"].astype(bool)
+    personas = {"persona": rows.loc[~fallback, "persona"], "fallback": rows.loc[fallback, "persona"]}
+    return rows, {name: Counter(persona.tolist()) for name, persona in personas.items()}
 
 
 def situations(
