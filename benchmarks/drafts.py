@@ -25,7 +25,7 @@ def ours(run: str, day: str) -> dict[str, Any]:
     with reading(open_or_create(f"sqlite:///{run}/spendsense.db")) as session:
         consents, history = database_frames.consents(session, now), database_frames.history(session, as_of, now)
     started = time.perf_counter()
-    drafts = draft_recommendations(*inputs, consents, history, as_of)
+    drafts = draft_recommendations(*inputs, consents, history, as_of, known_until=now)
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "customers": int(drafts["user_id"].nunique()), "drafts": len(drafts)}
 

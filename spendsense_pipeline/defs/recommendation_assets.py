@@ -16,7 +16,7 @@ from spendsense_pipeline.defs.documentation import as_of, daily
 from spendsense_pipeline.defs.parts import computed_by_range, room_for_parts
 from spendsense_pipeline.defs.resources import Clock, Files, Governance, LanguageModel, Workers
 from spendsense_pipeline.frames import to_frame
-from spendsense_pipeline.governance import database_frames, experiment_records
+from spendsense_pipeline.governance import database_frames, experiment_records, registration
 from spendsense_pipeline.governance.database import reading
 from spendsense_pipeline.recommendations import library
 from spendsense_pipeline.recommendations.generation import with_generated
@@ -155,10 +155,12 @@ def draft_recommendations(
             "consents": governance.consents(session, now),
             "history": database_frames.history(session, day, now),
         }
-        wordings = experiment_records.wordings(session, now)
-    same = {
-        "education_templates": education_templates, "products": products, "day": day, "wordings": wordings,
-    }  # fmt: skip
+        # Decided since the day was first registered is not known yet: that day, run again, must be the same day.
+        same = {
+            "education_templates": education_templates, "products": products, "day": day,
+            "known_until": registration.first_registered(session, day) or now,
+            "wordings": experiment_records.wordings(session, now),
+        }  # fmt: skip
     with room_for_parts(files, workers, context.run_id) as folder:
         parts, told = computed_by_range(context, files, workers, "draft_recommendations", tables, same, folder)
         found = dict(told["finding"].most_common()) or {"none": 0}

@@ -742,7 +742,7 @@ class Viewing(Base):
 
 
 class Slate(Base):
-    """The newest day that was registered for a customer, whether or not anything new came of it."""
+    """The newest day that was registered for a customer, whether or not anything new came of it, and when first."""
 
     __tablename__ = "slates"
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, case, literal, or_, select
+from sqlalchemy import Engine, case, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from spendsense_pipeline.durations import DRAFT_LIFE, NOT_REPEATED, REJECTION
@@ -165,6 +165,15 @@ def register_drafts(
         counts.update(outcome.counts)
         why_refused.update(outcome.why_refused)
     return Registration(**counts, why_refused=dict(why_refused))
+
+
+def first_registered(session: Session, as_of: dt.date) -> dt.datetime | None:
+    """When a day was registered first; None where it never was, or nothing came of it and newer days took its place."""
+    moments = [
+        session.scalar(select(func.min(rows.registered_at)).where(rows.as_of == as_of))
+        for rows in (Slate, Recommendation)
+    ]
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def _turns(of_customer: Mapping[str, Sequence[Any]]) -> list[list[str]]:
@@ -405,9 +414,10 @@ def _write_drafts(
         closed = drafts.given(session, outcome.superseded, original=False)
         drafts.record(session, "superseded", closed, now, superseded_by=outcome.superseded, run_id=run_id)
     for some in chunks(outcome.slates):
-        past = set(session.scalars(select(Slate.user_id).where(Slate.user_id.in_(some))))
+        days = select(Slate.user_id, Slate.as_of).where(Slate.user_id.in_(some))
+        past = dict(session.execute(days).tuples().all())
         newest = {"as_of": as_of, "registered_at": now}
-        set_among(session, Slate.user_id, past, **newest)
+        set_among(session, Slate.user_id, [user_id for user_id, day in past.items() if day != as_of], **newest)
         add_rows(session, Slate, [{"user_id": user_id, **newest} for user_id in some if user_id not in past])
 
 

@@ -106,6 +106,7 @@ def draft_recommendations(
     history: pd.DataFrame,
     as_of: dt.date,
     *,
+    known_until: dt.datetime | None = None,
     wordings: Mapping[tuple[str, str], str] | None = None,
     judged: Judged | None = None,
 ) -> pd.DataFrame:
@@ -115,9 +116,11 @@ def draft_recommendations(
     ProductMatches, ``products`` as the frame of Products. ``consents``: live periods only (user_id, scope,
     consent_id). ``history``: recommendation_id, user_id, consent_id, as_of, content_type, template_id,
     product_id, status, decided_at, released_at, insight_id. So that a second run of a day is the same day, rows of
-    ``as_of`` or later are ignored, and a decision or release made on ``as_of`` or later is not known yet:
-    its record still waits. ``wordings`` is (user_id, insight) → template_id where an experiment decides which text
-    tells an insight. ``judged``: the wordings of which it is known whether they are clean (``guardrails.findings``).
+    ``as_of`` or later are ignored, and a decision or release made from ``known_until`` on is not known yet:
+    its record still waits. That is when the day was first registered (``registration.first_registered``); by default
+    the day's own beginning, UTC. ``wordings`` is (user_id, insight) → template_id where an experiment decides which
+    text tells an insight. ``judged``: the wordings of which it is known whether they are clean
+    (``guardrails.findings``).
 
     Education needs consent in the scope ``education``, offers in ``partner_offers``. Up to three pieces and
     two offers stand for a customer: urgent insights that were not told yet, what still waits for a decision, other
@@ -133,7 +136,7 @@ def draft_recommendations(
     ``products``, lacks its name or description, holds braces, or makes a text longer than the contract allows.
     """
     consent = {(c["user_id"], c["scope"]): c["consent_id"] for c in records(consents)}
-    past = _past(history, consent, as_of)
+    past = _past(history, consent, as_of, known_until or dt.datetime.combine(as_of, dt.time(), dt.UTC))
     pieces = _Pieces(templates)
     # Rows become dictionaries for those alone who get drafts. Any product with a rank may be drafted once history keeps
     # the best two away, so each of them is a match that stands.
@@ -212,15 +215,13 @@ def _piece(template: dict[str, Any]) -> dict[str, Any]:
 
 
 def _past(
-    history: pd.DataFrame, consent: Mapping[tuple[str, str], str], as_of: dt.date
+    history: pd.DataFrame, consent: Mapping[tuple[str, str], str], as_of: dt.date, known_until: dt.datetime
 ) -> dict[tuple[str, str], _Past]:
     """History by customer and content type, from the records of earlier days."""
     found: dict[tuple[str, str], _Past] = {}
-    midnight = pd.Timestamp(as_of, tz="UTC")
     history = history.assign(
-        # Whether it happened on a day before, by UTC: only then can no second run of the day see it otherwise.
-        decided_before=history["decided_at"] < midnight,
-        released_before=history["released_at"] < midnight,
+        decided_before=history["decided_at"] < known_until,
+        released_before=history["released_at"] < known_until,
     ).drop(columns=["decided_at", "released_at"])
     for row in records(history):
         if row["as_of"] >= as_of:

@@ -85,6 +85,7 @@ def draft_recommendations(
     education_templates: pd.DataFrame,
     products: pd.DataFrame,
     day: dt.date,
+    known_until: dt.datetime,
     wordings: Mapping[tuple[str, str], str],
 ) -> Told:
     """``drafts.draft_recommendations``; told are customers, drafts with findings, and each ``finding``."""
@@ -96,6 +97,7 @@ def draft_recommendations(
         consents,
         history,
         day,
+        known_until=known_until,
         wordings=wordings,
         judged=_judged(),
     )

@@ -164,6 +164,44 @@ def test_the_same_batch_again_changes_nothing(copy: Pipeline) -> None:
     assert _tables(copy) == before
 
 
+def test_the_next_day_knows_what_was_decided_and_run_again_is_the_same_day(
+    copy: Pipeline, spendsense: Callable[..., Any]
+) -> None:
+    hour, next_day = dt.timedelta(hours=1), DAY + dt.timedelta(days=1)
+    spendsense(copy, "operator", "add", "op")
+
+    def drafted(day: dt.date) -> duckdb.DuckDBPyRelation:
+        of_day = f"{copy.settings.warehouse_root}/draft_recommendations/{day}.parquet"
+        subject = "coalesce(product_id, insight_id, template_id) AS subject"
+        return duckdb.sql(
+            f"SELECT user_id, {subject}, * EXCLUDE generation_ms FROM '{of_day}' ORDER BY recommendation_id"
+        )
+
+    def approved(day: dt.date, every: int) -> set[tuple[Any, ...]]:
+        """The pieces of the day that were approved now: each so many-th of what waits."""
+        with reading(copy.engine) as session:
+            waiting = queue.queue(session, copy.now, limit=10_000)["queue"]
+        references = [f"{row['recommendation_id']}@{row['content_hash']}" for row in waiting][::every]
+        done = verdicts.approve(copy.engine, references, "op", copy.now)
+        approved = {row["recommendation_id"] for row in done if row["ok"]}
+        rows = drafted(day).select("user_id, subject, recommendation_id").fetchall()
+        return {tuple(piece) for *piece, name in rows if name in approved}
+
+    copy.now += hour
+    decided = approved(DAY, every=2)
+    copy.now = NOON + dt.timedelta(days=1)
+    copy.refresh(next_day)
+    first = drafted(next_day).fetchall()
+    assert decided
+    assert first
+    assert not decided & {row[:2] for row in first}
+    copy.now += hour
+    assert approved(DAY, every=1)
+    copy.now += hour
+    copy.refresh(next_day)
+    assert drafted(next_day).fetchall() == first
+
+
 def _tables(pipeline: Pipeline) -> dict[str, tuple[Any, ...]]:
     """A fingerprint of each stored table: its columns, and its rows whatever their order in the file."""
     root = Path(pipeline.settings.warehouse_root)

@@ -88,6 +88,7 @@ def draw(
     granted: pd.DataFrame | None = None,
     history: list[dict[str, Any]] | None = None,
     shelf: pd.DataFrame | None = None,
+    known_until: dt.datetime | None = None,
 ) -> pd.DataFrame:
     """The day's drafts of made-up customers, everyone by default."""
     return draft_recommendations(
@@ -96,6 +97,7 @@ def draw(
         consents(list(users)) if granted is None else granted,
         pd.DataFrame(history or [], columns=HISTORY),
         AS_OF,
+        known_until=known_until,
     )
 
 
@@ -216,6 +218,15 @@ def test_what_was_decided_that_day_or_later_still_waits_for_a_second_run_of_the_
     decided = draw(ONE, history=[past("savings_builder", chosen, status, 1, **changes)])
     pd.testing.assert_frame_equal(waiting, decided)
     assert chosen in pieces(waiting)
+
+
+@pytest.mark.parametrize("status", ["rejected", "approved", "overridden"])
+def test_what_was_decided_before_the_day_was_registered_is_known(status: str) -> None:
+    chosen = "savings_builder/what-a-better-rate-is-worth"
+    registered = dt.datetime.combine(AS_OF + dt.timedelta(days=1), dt.time(12), dt.UTC)
+    for decided, known in ((registered - dt.timedelta(seconds=1), True), (registered, False)):
+        record = past("savings_builder", chosen, status, 1, decided_at=pd.Timestamp(decided))
+        assert (chosen not in pieces(draw(ONE, history=[record], known_until=registered))) is known
 
 
 def test_days_count_from_the_day_of_the_draft_and_not_of_the_decision() -> None:

@@ -122,6 +122,7 @@ def run(
             consents,
             history,
             as_of,
+            known_until=now,
         )
         done = register_drafts(engine, drafts, as_of, now, customers=today.customers)
         with reading(engine) as session:

@@ -1,5 +1,6 @@
 """Situations, matches and drafts a range of customers at a time: what they are of all at once."""
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -93,6 +94,7 @@ class Stages:
             education_templates=education_templates(found, LIBRARY, AS_OF),
             products=shelf,
             day=AS_OF,
+            known_until=dt.datetime.combine(AS_OF, dt.time(), dt.UTC),
             wordings={},
         )
         return {"situations": found, "product_matches": matched, "draft_recommendations": drafted}

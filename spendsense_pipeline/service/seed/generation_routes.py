@@ -161,9 +161,12 @@ def draft(service: Service, user_id: str, window: int, live: list[dict[str, Any]
     )
     with reading(service.engine) as session:
         history = database_frames.history(session, day, service.now(), user_id=user_id)
+        known_until = registration.first_registered(session, day) or service.now()
         wordings = experiment_records.wordings(session, service.now(), user_id=user_id)
     pieces = _pieces(service, found, day)
-    rows = draft_recommendations(found, pieces, matches, products, agreed, history, day, wordings=wordings)
+    rows = draft_recommendations(
+        found, pieces, matches, products, agreed, history, day, known_until=known_until, wordings=wordings
+    )
     persona = str(followed(personas, personas_longer)["persona"].iloc[0])
     return Drafted(day, persona, rows, evidence(first, longer, streams))
 
