@@ -31,7 +31,5 @@ def made_once(folder: Path, name: str, version: str, make: Callable[[], Any]) ->
 @functools.cache
 def package_version() -> str:
     """Stands for all code, lists and models of this package, as sha256 in hex."""
-    package = Path(__file__).parent
-    files = sorted(path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
-    named = (f"{path.relative_to(package)}\0".encode() + path.read_bytes() for path in files)
-    return hashlib.sha256(b"\0".join(hashlib.sha256(each).digest() for each in named)).hexdigest()
+    files = sorted(file for file in Path(__file__).parent.rglob("*") if file.is_file() and file.suffix != ".pyc")
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()

@@ -7,11 +7,8 @@ is does not belong here (``metrics.verified``).
 """
 
 import datetime as dt
-import functools
-import hashlib
 import itertools
 from collections.abc import Iterable
-from pathlib import Path
 
 import fsspec
 import pyarrow as pa
@@ -20,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from spendsense_pipeline.evaluation.metrics import VERIFIED_DAYS, verified
 from spendsense_pipeline.governance import audit, database_frames, evaluation_records
+from spendsense_pipeline.once import package_version
 
 FINGERPRINT = "fingerprint"
 
@@ -40,7 +38,7 @@ def _recalled(session: Session, path: str) -> frozenset[bytes]:
         return frozenset()
     stored = pq.read_table(file, filesystem=filesystem)
     sources, count, head = (stored.schema.metadata[name].decode() for name in (b"sources", b"count", b"head"))
-    if sources != version() or not evaluation_records.holds_head(session, int(count), head):
+    if sources != package_version() or not evaluation_records.holds_head(session, int(count), head):
         return frozenset()
     return frozenset(stored[FINGERPRINT].to_pylist())
 
@@ -49,16 +47,10 @@ def _remember(session: Session, path: str, fingerprints: Iterable[bytes]) -> Non
     count, head = audit.head(session)
     table = pa.table({FINGERPRINT: pa.array(fingerprints, pa.binary(32))})
     written = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata({"sources": version(), "count": str(count), "head": head}), written)
+    pq.write_table(
+        table.replace_schema_metadata({"sources": package_version(), "count": str(count), "head": head}), written
+    )
     filesystem, file = fsspec.core.url_to_fs(path)
     filesystem.makedirs(filesystem._parent(file), exist_ok=True)
     filesystem.pipe_file(f"{file}.tmp", written.getvalue().to_pybytes())
     filesystem.mv(f"{file}.tmp", file)
-
-
-@functools.cache
-def version() -> str:
-    """Identifies the sources of the package, code and data: what verifying finds may hang on any of them."""
-    package = Path(__file__).parents[1]
-    files = sorted(file for file in package.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()

@@ -132,5 +132,5 @@ def test_a_chain_without_its_head_of_that_day_makes_everything_be_verified_anew(
 
 def test_other_sources_than_those_that_verified_it_verify_anew(day: Day, monkeypatch: pytest.MonkeyPatch):
     day.evaluated()
-    monkeypatch.setattr(remembered, "version", lambda: "a later one")
+    monkeypatch.setattr(remembered, "package_version", lambda: "a later one")
     assert day.evaluated() == (ALL, 3)
