@@ -136,7 +136,7 @@ def draft_recommendations(
     ``products``, lacks its name or description, holds braces, or makes a text longer than the contract allows.
     """
     consent = {(c["user_id"], c["scope"]): c["consent_id"] for c in records(consents)}
-    past = _past(history, consent, as_of, known_until or dt.datetime.combine(as_of, dt.time(), dt.UTC))
+    past = _past(history, consent, as_of, known_until or pd.Timestamp(as_of, tz="UTC"))
     pieces = _Pieces(templates)
     # Rows become dictionaries for those alone who get drafts. Any product with a rank may be drafted once history keeps
     # the best two away, so each of them is a match that stands.
