@@ -238,9 +238,10 @@ def days(customers: Sequence[int], folder: Path, memory: str | None) -> Lines:
     for number in customers:
         first, second = daily.batches(folder, number)
         options = {"first": str(first), "second": str(second), "day": str(data.AS_OF), "memory": memory}
-        told = repeated("daily:three_days", options, 1, folder).told
+        found = repeated("daily:three_days", options, 1, folder)
+        told = found.told
         yield f"{number:,} people, one run: all history but a day on the first, that day's transactions on the second,"
-        yield "and on the third no batch."
+        yield f"and on the third no batch. At most {found.peak / 1e9:.1f} GB over all processes."
         yield ""
         figures = {f"{name} day": one["figures"] for name, one in told.items()}
         yield from measure.table(list(beside("figure", figures, "{:,}")))

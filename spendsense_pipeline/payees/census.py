@@ -96,15 +96,17 @@ def census(
     codes, read = _coded(descriptors, reader(descriptors))
     named = rows.select("user", "account", "date", "amount", "descriptor").inner_join(ibis.memtable(read), "descriptor")
     named = named.filter(named.name.notnull()).cache()
-    customers = named.group_by("name").agg(customers=lambda t: t.user.nunique()).to_pyarrow()
+    # Of a customer many rows are of one payee: three counts look at each once.
+    paid_by = named.select("name", "category", "key", "user").distinct().cache()
+    customers = paid_by.group_by("name").agg(customers=lambda t: t.user.nunique()).to_pyarrow()
     seen_at = dict(zip(codes.names_of(customers["name"]), customers["customers"].to_pylist(), strict=True))
-    shown = population(_price_points(named, accounts, codes), _categories(named, codes))
+    shown = population(_price_points(named, accounts, codes), _categories(paid_by, codes))
     frame = _read_frame(descriptors, reader(descriptors, shown))
     frame["at"] = frame["name"].map(seen_at).fillna(0).astype("int64")
     if ask is not None:
         shown = _with_answers(shown, ask(_askable(frame)))
         frame = _read_frame(descriptors, reader(descriptors, shown)).assign(at=frame["at"])
-    return _of_a_day(frame, shown, _delivered_at(named, codes), as_of)
+    return _of_a_day(frame, shown, _delivered_at(paid_by, codes), as_of)
 
 
 def is_open(name: str, customers: int, person: bool) -> bool:
@@ -219,7 +221,7 @@ def _price_points(named: ibis.Table, accounts: ibis.Table, codes: _Codes) -> pa.
     numbered = ibis.memtable({"iso": currencies, "currency": range(len(currencies))}, schema=_CURRENCIES)
     paid = named.filter(named.amount < 0).left_join(told.inner_join(numbered, "iso"), "account")
     paid = paid.mutate(price=(paid.amount.abs() * 100).round().cast("int64"), currency=paid.currency.fill_null(-1))
-    paid = paid.select(*_PRICE, "date").cache()
+    paid = paid.select(*_PRICE, "date")
     prices = paid.group_by(*_PRICE).agg(occurrences=paid.count(), first=paid.date.min(), last=paid.date.max()).cache()
     customers = prices.group_by("name", "user").agg(price=prices.price.min(), currency=prices.currency.min()).cache()
     open_names = customers.group_by("name").agg(customers=customers.count())
