@@ -17,7 +17,15 @@ from spendsense_pipeline.service.state import answer
 LOG: Final = logging.getLogger("spendsense.service")
 LARGEST_BODY: Final = 2 * 2**20
 LARGEST_BATCH: Final = 256 * 2**20
-"""Bytes of a body, and of a batch for ``/ingest/``; the framework answers 413 above them."""
+"""Bytes of a body, and of a batch for ``/ingest/``; above them it is 413."""
+_TOO_LARGE: Final = answer(
+    {
+        "detail": f"the body is larger than {LARGEST_BODY >> 20} MB, or {LARGEST_BATCH >> 20} MB for a batch",
+        "code": "too_large",
+    }
+)
+"""Said in the place of the framework's plain text."""
+_OF_A_BODY: Final = (b"content-type", b"content-length")
 CALLERS_REMEMBERED: Final = 10_000
 LOGINS_A_MINUTE: Final = 20
 """Attempts from one address; the lock-out counts by name."""
@@ -100,8 +108,12 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = message.get("headers", [])
+                if status == 413:
+                    own = [*(one for one in own if one[0].lower() not in _OF_A_BODY), *_TOO_LARGE.raw_headers]
                 named = {name.lower() for name, _ in own}  # a route's own headers stand
                 message["headers"] = [*own, *(header for header in self._headers(scope) if header[0] not in named)]
+            elif status == 413:
+                message = {"type": "http.response.body", "body": _TOO_LARGE.body}
             await send(message)
 
         address = scope["client"][0] if scope.get("client") else ""
