@@ -514,6 +514,28 @@ def test_a_damaged_table_is_one_line_not_a_traceback(nothing: Pipeline, spendsen
     assert spendsense(nothing, "users", code=1)["error"]["code"] == "unreadable_table"
 
 
+@pytest.mark.parametrize(
+    ("table", "commands"),
+    [
+        ("transactions.parquet", ("profile", "signals", "insights", "calendar")),
+        ("users.parquet", ("users", "profile", "dashboard")),
+        ("products.parquet", ("catalog list",)),
+        (f"persona_assignments_30d/{DAY}.parquet", ("users", "dashboard", "export")),
+        (f"draft_recommendations/{DAY}.parquet", ("evaluate", "export")),
+        (f"payees/{DAY}.parquet", ("payees", "profile")),
+    ],
+)
+def test_whichever_table_is_damaged_the_commands_that_read_it_say_so(
+    copy: Pipeline, spendsense, table: str, commands: tuple[str, ...]
+) -> None:
+    user_id = spendsense(copy, "users", "--type", "customer", "--limit", "1")["users"][0]["user_id"]
+    (copy.settings.data / "warehouse" / table).write_bytes(b"PAR1 cut off PAR1")
+    for command in commands:
+        of_one = [user_id] if command in ("profile", "signals", "insights", "calendar") else []
+        error = spendsense(copy, *command.split(), *of_one, code=1)["error"]
+        assert error["code"] == "unreadable_table"
+
+
 def test_a_data_folder_that_is_a_file_is_refused(tmp_path: Path, spendsense) -> None:
     (tmp_path / "file").write_text("")
     refused = spendsense(Pipeline(Settings(data=tmp_path / "file")), "queue", code=1)

@@ -38,6 +38,7 @@ STATUS: Final = {
     "database_locked": 503,
     "database_unreachable": 503,
     "database_not_migrated": 503,
+    "unreadable_table": 503,
     "disk_full": 507,
     "not_materialized": 409,
     "too_many": 422,

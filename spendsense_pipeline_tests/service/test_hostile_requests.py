@@ -265,3 +265,14 @@ def test_headers_without_end_are_not_kept(place: Town, monkeypatch: pytest.Monke
     finally:
         started[0].should_exit = True
         running.join()
+
+
+def test_a_damaged_table_is_named_without_the_folder_that_it_lies_in(trusting: Town) -> None:
+    folder = trusting.settings.data / "warehouse"
+    folder.mkdir(parents=True)
+    for table, route in (("products", "/v1/customers/mia/feed"), ("users", "/users"), ("users", "/operator/dashboard")):
+        (folder / f"{table}.parquet").write_text("no parquet")
+        answer = trusting.client().get(route)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unreadable_table")
+        assert f"{table}.parquet" in answer.json()["detail"]
+        assert str(folder) not in answer.text
