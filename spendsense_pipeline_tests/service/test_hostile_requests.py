@@ -194,6 +194,12 @@ class TestDefect:
         assert "mia" not in answer.text
         assert answer.headers["x-content-type-options"] == "nosniff"
 
+    def test_a_browser_gets_a_page(self, answer: Any, trusting: Town) -> None:
+        shown = trusting.client(accept="text/html").get("/v1/customers/mia_the_customer/consent")
+        assert (shown.status_code, shown.headers["content-type"]) == (answer.status_code, "text/html; charset=utf-8")
+        assert "Something went wrong" in shown.text
+        assert "mia" not in shown.text.replace("/v1/customers/mia_the_customer", "")
+
     def test_the_log_says_where_and_not_about_whom(self, answer: Any, caplog: pytest.LogCaptureFixture) -> None:
         text = "\n".join(
             record.getMessage() for record in caplog.get_records("setup") if record.name.startswith("spendsense")

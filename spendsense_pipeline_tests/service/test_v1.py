@@ -202,6 +202,9 @@ class TestOwnPage:
         place.released()
         for link in ("/me", "/me?token=forged", "/me?token=" + place.service.sign("session", {"user_id": "mia"})):
             assert place.client().get(link).status_code == 403
+        page = place.client(accept="text/html").get("/me?token=forged").text
+        assert "this link is over" in page
+        assert 'href="/desk' not in page
 
 
 def test_admins_manage_people_tokens_recalls_and_nobody_raises_themselves(place: Town) -> None:
