@@ -8,6 +8,9 @@ sources, nor what a deployment sets (``settings``).
 import datetime as dt
 from typing import Final
 
+LONGEST: Final = 36_500
+"""Days in a setting or a rule, a hundred years: what is longer has no limit, and the calendar ends."""
+
 # Texts. By the clock, unless it says "by as_of".
 DRAFT_LIFE: Final = dt.timedelta(days=14)
 """A draft that nobody released by then expires: its figures are no longer the customer's."""

@@ -66,7 +66,7 @@ def users(
 
     ``consent`` True keeps those with live consent in any scope, ``persona`` those who have it in either window.
     """
-    people = to_frame(warehouse.read(warehouse.connect(), root, "users").select("user_id", "user_type").to_pyarrow())
+    people = to_frame(warehouse.load(root, "users", columns=["user_id", "user_type"]))
     people["user_type"] = people["user_type"].fillna("customer")
     for window in WINDOWS:
         people[str(window)] = people["user_id"].map(_newest_personas(root, window)).astype(object)
@@ -316,7 +316,7 @@ def _some(figures: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 def counts(root: str, consents: Consents) -> dict[str, Any]:
     """{users: {customers, operators, with_consent}, personas: {"30": {persona: n}, "180"}} of the newest day."""
-    people = warehouse.read(warehouse.connect(), root, "users").select("user_type").to_pyarrow()
+    people = warehouse.load(root, "users", columns=["user_type"])
     operators = people["user_type"].to_pylist().count("operator")
     return {
         "users": {

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from spendsense_pipeline.durations import LONGEST
 from spendsense_pipeline.errors import SpendSenseError
 
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
@@ -210,20 +211,27 @@ class Settings(BaseSettings):
     )
     ingest: bool = Field(default=True, description="false: the canonical tables are the user's own, nothing lands")
     stale_days: int = Field(
-        default=7, ge=0, description="age of a customer's newest row, in days, beyond which nothing is drafted for them"
+        default=7,
+        ge=0,
+        le=LONGEST,
+        description="age of a customer's newest row, in days, beyond which nothing is drafted for them",
     )
     late_days: int = Field(
-        default=4, ge=0, description="days without a newer transaction or batch after which the data is late"
+        default=4,
+        ge=0,
+        le=LONGEST,
+        description="days without a newer transaction or batch after which the data is late",
     )
     keep_days: KeptDays = Field(
         default=0,
         ge=0,
+        le=LONGEST,
         description="days that runs, daily partitions, pages and former transactions are kept, 90 or more; "
         "0 = for ever, former transactions until the next merge",
     )
     first_date: dt.date = Field(default=dt.date(2026, 1, 1), description="first daily partition")
     timezone: Timezone = Field(default="UTC", description="timezone of the daily schedule")
-    consent_days: int = Field(default=0, ge=0, description="life of a consent period in days, 0 = no limit")
+    consent_days: int = Field(default=0, ge=0, le=LONGEST, description="life of a consent period in days, 0 = no limit")
     four_eyes: bool = Field(default=False, description="the author of an override may not be its approver")
     audit_key: Place | None = Field(
         default=None, description="PEM file of the Ed25519 key that heads of the audit chain are signed with"

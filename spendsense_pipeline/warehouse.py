@@ -291,8 +291,18 @@ def load(root: str, asset: str, keys: list[str] | None = None, columns: list[str
         rows = read(connect(), root, asset)
         return (rows if columns is None else rows.select(columns)).to_pyarrow()
     filesystem, paths = _stored(root, asset, keys)
-    found = [pq.read_table(one, filesystem=filesystem, columns=columns) for one in paths]
+    found = [rows_of_file(filesystem, one, columns=columns) for one in paths]
     return pa.concat_tables(found, promote_options="default")
+
+
+def rows_of_file(filesystem: Any, file: str, **chosen: Any) -> pa.Table:
+    """The rows of a stored file or folder of parts, ``chosen`` as for ``read_table``. Raises ``unreadable_table``."""
+    try:
+        return pq.read_table(file, filesystem=filesystem, **chosen)
+    except pa.ArrowInvalid as error:
+        # Without the folder and the error's own words, which name it: clients of the service read this too.
+        named = "/".join(file.rsplit("/", 2)[1:])
+        raise SpendSenseError(f"a stored table cannot be read: {named} is damaged", code="unreadable_table") from error
 
 
 def newest(root: str, asset: str, columns: list[str] | None = None) -> pa.Table | None:
@@ -367,7 +377,7 @@ def rows_of_customer(root: str, asset: str, user_id: str, columns: Sequence[str]
         return table.filter(table.user_id == user_id).select(*columns).to_pyarrow()
     filesystem, paths = _stored(root, asset, None)
     wanted = [("user_id", "=", user_id)]
-    parts = [pq.read_table(path, filesystem=filesystem, columns=[*columns], filters=wanted) for path in paths]
+    parts = [rows_of_file(filesystem, path, columns=[*columns], filters=wanted) for path in paths]
     return pa.concat_tables(parts)
 
 

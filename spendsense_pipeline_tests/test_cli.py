@@ -10,10 +10,11 @@ import sys
 from concurrent.futures import Future
 from pathlib import Path
 
+import click
 import pytest
 
 from spendsense_pipeline import cli, profiles
-from spendsense_pipeline.cli import runtime
+from spendsense_pipeline.cli import frame, runtime
 from spendsense_pipeline.cli.output import Shown, print_out
 from spendsense_pipeline.features import compilation, compiled
 from spendsense_pipeline.governance import queue
@@ -258,6 +259,41 @@ def test_options_that_mean_nothing_are_wrong_usage(nothing: Pipeline, spendsense
     spendsense(nothing, "ingest", str(nothing.settings.data), *words, code=2)
 
 
+def options_of(command: click.Command) -> list[click.Parameter]:
+    """All options of a command and of those beneath it."""
+    beneath = command.commands.values() if isinstance(command, click.Group) else ()
+    return [*command.params, *(option for one in beneath for option in options_of(one))]
+
+
+NUMBERS = [
+    option
+    for option in options_of(frame.app)
+    if isinstance(option.type, click.types.IntParamType | click.types.FloatParamType)
+]
+DATES = [option for option in options_of(frame.app) if isinstance(option.type, click.DateTime)]
+
+
+@pytest.mark.parametrize("option", [*NUMBERS, *DATES], ids=lambda option: option.name)
+def test_no_option_takes_what_leaves_the_calendar_or_a_database(option: click.Parameter) -> None:
+    wrong = ("0001-01-01",) if option in DATES else ("9" * 30, "-" + "9" * 30, "nan", "inf", "-inf")
+    for value in (*wrong, *(["1000000"] if str(option.name).endswith("days") else [])):
+        with pytest.raises(click.BadParameter):
+            option.type.convert(value, option, None)
+
+
+def test_both_kinds_of_options_are_found() -> None:
+    assert {"limit", "offset", "consent_days", "change", "seed"} <= {option.name for option in NUMBERS}
+    assert {"as_of", "first", "qualified_until", "since"} <= {option.name for option in DATES}
+
+
+@pytest.mark.parametrize(
+    "words", ["--from 24 --to 24.00000000001", "--change 1e-300 --deviation 3", "--change 1 --deviation 1e9"]
+)
+def test_a_difference_past_showing_is_wrong_usage(nothing: Pipeline, spendsense, words: str) -> None:
+    refused = spendsense(nothing, "experiments", "power", *words.split(), code=2)
+    assert refused["error"]["code"] == "usage"
+
+
 # --- The life of a recommendation ---
 
 
@@ -476,6 +512,28 @@ def test_a_damaged_table_is_one_line_not_a_traceback(nothing: Pipeline, spendsen
     (nothing.settings.data / "warehouse").mkdir(parents=True)
     (nothing.settings.data / "warehouse" / "users.parquet").write_text("no parquet")
     assert spendsense(nothing, "users", code=1)["error"]["code"] == "unreadable_table"
+
+
+@pytest.mark.parametrize(
+    ("table", "commands"),
+    [
+        ("transactions.parquet", ("profile", "signals", "insights", "calendar")),
+        ("users.parquet", ("users", "profile", "dashboard")),
+        ("products.parquet", ("catalog list",)),
+        (f"persona_assignments_30d/{DAY}.parquet", ("users", "dashboard", "export")),
+        (f"draft_recommendations/{DAY}.parquet", ("evaluate", "export")),
+        (f"payees/{DAY}.parquet", ("payees", "profile")),
+    ],
+)
+def test_whichever_table_is_damaged_the_commands_that_read_it_say_so(
+    copy: Pipeline, spendsense, table: str, commands: tuple[str, ...]
+) -> None:
+    user_id = spendsense(copy, "users", "--type", "customer", "--limit", "1")["users"][0]["user_id"]
+    (copy.settings.data / "warehouse" / table).write_bytes(b"PAR1 cut off PAR1")
+    for command in commands:
+        of_one = [user_id] if command in ("profile", "signals", "insights", "calendar") else []
+        error = spendsense(copy, *command.split(), *of_one, code=1)["error"]
+        assert error["code"] == "unreadable_table"
 
 
 def test_a_data_folder_that_is_a_file_is_refused(tmp_path: Path, spendsense) -> None:

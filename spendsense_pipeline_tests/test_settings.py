@@ -123,6 +123,13 @@ def test_what_means_nothing_is_refused_by_name_and_value(
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.endswith("_days")])
+def test_no_number_of_days_leaves_the_calendar(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"SPENDSENSE_{name.upper()}", "1000000")
+    with pytest.raises(InvalidSettings, match="less than or equal to"):
+        Settings()
+
+
 def test_a_refused_database_address_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPENDSENSE_DATABASE_URL", "mysql://root:secret@db/spend")
     with pytest.raises(InvalidSettings) as refused:

@@ -8,11 +8,17 @@ from typing import Any
 import click
 
 from spendsense_pipeline.cli import runtime
-from spendsense_pipeline.cli.frame import Folder, app, decider_option
+from spendsense_pipeline.cli.frame import Finite, Folder, app, decider_option
 from spendsense_pipeline.cli.output import Shown, columns
 from spendsense_pipeline.cli.runtime import decider
+from spendsense_pipeline.durations import LONGEST
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
+
+LARGEST = 1e12
+"""Of a change and a deviation, in the metric's unit."""
+SMALLEST = 1e-6
+"""Of a change, as a part of the deviation: below it the customers that show it are past counting."""
 
 
 @app.group()
@@ -62,16 +68,16 @@ def show(name: str) -> Shown:
 
 
 @experiments.command()
-@click.option("--from", "before", type=click.FloatRange(0, 100, min_open=True, max_open=True), help="Share now, %.")
-@click.option("--to", "after", type=click.FloatRange(0, 100, min_open=True, max_open=True), help="Share hoped for, %.")
-@click.option("--change", type=float, help="Of a mean: the change to see, in the metric's unit.")
+@click.option("--from", "before", type=Finite(0, 100, min_open=True, max_open=True), help="Share now, %.")
+@click.option("--to", "after", type=Finite(0, 100, min_open=True, max_open=True), help="Share hoped for, %.")
+@click.option("--change", type=Finite(-LARGEST, LARGEST), help="Of a mean: the change to see, in the metric's unit.")
+@click.option("--deviation", type=Finite(0, LARGEST, min_open=True), help="Of a mean: standard deviation of customers.")
+@click.option("--correlation", type=Finite(0, 1, max_open=True), default=0.0, help="Of baseline and outcome.")
 @click.option(
-    "--deviation", type=click.FloatRange(0, min_open=True), help="Of a mean: standard deviation of customers."
+    "--comparisons", type=click.IntRange(1, 1_000), default=1, show_default=True, help="Arms beside the control."
 )
-@click.option("--correlation", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="Of baseline and outcome.")
-@click.option("--comparisons", type=click.IntRange(1), default=1, show_default=True, help="Arms beside the control.")
-@click.option("--lost", type=click.FloatRange(0, 100, max_open=True), default=5.0, show_default=True, help="% lost.")
-@click.option("--power", type=click.FloatRange(50, 100, max_open=True), default=80.0, show_default=True, help="%.")
+@click.option("--lost", type=Finite(0, 100, max_open=True), default=5.0, show_default=True, help="% lost.")
+@click.option("--power", type=Finite(50, 100, max_open=True), default=80.0, show_default=True, help="%.")
 def power(
     before: float | None,
     after: float | None,
@@ -86,9 +92,14 @@ def power(
     from spendsense_pipeline.experiments.statistics import ALPHA, needed_for_means, needed_for_shares
 
     terms = {"power": power / 100, "correlation": correlation, "comparisons": comparisons, "lost": lost / 100}
-    if before is not None and after is not None and before != after and change is deviation is None:
+    if (
+        before is not None
+        and after is not None
+        and abs(before - after) > 100 * SMALLEST
+        and change is deviation is None
+    ):
         plan, about = needed_for_shares(before / 100, after / 100, **terms), f"{before:g} → {after:g} %"
-    elif change and deviation is not None and before is after is None:
+    elif change and deviation is not None and abs(change) > SMALLEST * deviation and before is after is None:
         plan, about = needed_for_means(change, deviation, **terms), f"a mean moving by {change:g}"
     else:
         raise click.UsageError("Give two different shares, --from and --to, or --change (not 0) and --deviation.")
@@ -160,7 +171,7 @@ def end(name: str, operator_id: str | None, reason: str) -> Shown:
 
 @app.command()
 @click.option("--groups", type=click.Path(exists=True, dir_okay=False), help="CSV: user_id, and a column a group.")
-@click.option("--days", type=click.IntRange(1), default=90, show_default=True, help="Texts registered since.")
+@click.option("--days", type=click.IntRange(1, LONGEST), default=90, show_default=True, help="Texts registered since.")
 def fairness(groups: str | None, days: int) -> Shown:
     """Offers, releases, holds, complaints and outcomes by band and by protected group; the groups are kept nowhere."""
     import pandas as pd

@@ -4,6 +4,7 @@ import atexit
 import gc
 import io
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -39,10 +40,37 @@ def shared(*options: Callable[[Command], Command]) -> Callable[[Command], Comman
     return decorate
 
 
-as_of_option = click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Date, YYYY-MM-DD.")
+class Day(click.DateTime):
+    """A day; none before 1970, as in landed files: what looks back from it would leave the calendar."""
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Midnight of it."""
+        day = super().convert(value, param, ctx)
+        if day.year < 1970:
+            self.fail(f"{value!r} is before 1970.", param, ctx)
+        return day
+
+
+class Finite(click.FloatRange):
+    """A number within a range; `nan` is within every one of click's."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
+
+
+MOST = 2**31 - 1
+"""Of anything that is counted: what every database holds."""
+as_of_option = click.option("--as-of", type=Day(), help="Date, YYYY-MM-DD.")
 paged = shared(
-    click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True),
-    click.option("--offset", type=click.IntRange(min=0), default=0, show_default=True),
+    click.option("--limit", type=click.IntRange(0, MOST), default=50, show_default=True),
+    click.option("--offset", type=click.IntRange(0, MOST), default=0, show_default=True),
 )
 operator_option = click.option("--operator", "operator_id", required=True, help="Who decides.")
 decider_option = click.option(

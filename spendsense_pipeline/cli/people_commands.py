@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import click
 
 from spendsense_pipeline.cli import runtime
-from spendsense_pipeline.cli.frame import ROLES, SCOPES, app, operator_option, shared
+from spendsense_pipeline.cli.frame import ROLES, SCOPES, Day, app, operator_option, shared
 from spendsense_pipeline.cli.output import Shown, cell, columns
 from spendsense_pipeline.cli.runtime import governance_of
 from spendsense_pipeline.settings import Settings
@@ -138,7 +138,7 @@ def operator() -> None:
 @click.option(
     "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Content they decide on; default both."
 )
-@click.option("--qualified-until", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which they may decide.")
+@click.option("--qualified-until", type=Day(), help="Last day on which they may decide.")
 @click.option("--password", is_flag=True, help="Ask for a password that they log in with; piped, its first line.")
 @click.option("--subject", help="Their name at the identity provider: ISSUER|SUB.")
 @by_option

@@ -12,6 +12,7 @@ from spendsense_pipeline.cli import runtime
 from spendsense_pipeline.cli.frame import app, as_of_option
 from spendsense_pipeline.cli.output import Shown, cell, columns
 from spendsense_pipeline.cli.runtime import batches_of, dagster_instance, day_of, governance_of, live_scopes
+from spendsense_pipeline.durations import LONGEST
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.settings import Settings
 
@@ -108,7 +109,7 @@ def _kept_head(text: str) -> tuple[int, str, str | None]:
 
 @app.command()
 @click.option("--four-eyes/--no-four-eyes", default=None, help="Whether another must approve an override.")
-@click.option("--consent-days", type=click.IntRange(min=0), help="Life of a consent, 0 for no limit.")
+@click.option("--consent-days", type=click.IntRange(0, LONGEST), help="Life of a consent, 0 for no limit.")
 @click.option("--operator", "operator_id", help="Who decides it.")
 @click.option("--reason", help="Why; kept on record.")
 def policy(four_eyes: bool | None, consent_days: int | None, operator_id: str | None, reason: str | None) -> Shown:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import click
 
 from spendsense_pipeline.cli import runtime
-from spendsense_pipeline.cli.frame import app
+from spendsense_pipeline.cli.frame import Day, app
 from spendsense_pipeline.cli.output import Shown, cell, columns
 from spendsense_pipeline.cli.runtime import governance_of
 from spendsense_pipeline.errors import SpendSenseError
@@ -123,7 +123,7 @@ def token_list() -> Shown:
 @click.option("--template", help="All texts of a wording: T@HASH.")
 @click.option("--product", help="All offers of a product.")
 @click.option("--decided-by", help="All that an operator decided, since --since.")
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="With --decided-by: from this day on (UTC).")
+@click.option("--since", type=Day(), help="With --decided-by: from this day on (UTC).")
 @click.option("--operator", "operator_id", help="The admin who orders it.")
 @click.option("--reason", required=True, help="Stays on record.")
 def recall(

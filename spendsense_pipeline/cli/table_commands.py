@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from spendsense_pipeline.cli import runtime
-from spendsense_pipeline.cli.frame import Folder, app, as_of_option
+from spendsense_pipeline.cli.frame import MOST, Day, Folder, app, as_of_option
 from spendsense_pipeline.cli.output import Shown, columns, progress, wants_json
 from spendsense_pipeline.cli.runtime import dagster_instance, day_of
+from spendsense_pipeline.durations import LONGEST
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.personas.trust import REASONS
 from spendsense_pipeline.settings import Settings
@@ -33,10 +34,10 @@ GENERATION = (
 
 
 @app.command()
-@click.option("--users", type=click.IntRange(min=1), default=75, show_default=True)
-@click.option("--seed", type=int, default=7, show_default=True)
+@click.option("--users", type=click.IntRange(1, MOST), default=75, show_default=True)
+@click.option("--seed", type=click.IntRange(-MOST, MOST), default=7, show_default=True)
 @as_of_option
-@click.option("--days", type=click.IntRange(min=1), default=180, show_default=True)
+@click.option("--days", type=click.IntRange(1, LONGEST), default=180, show_default=True)
 @click.option("--hard", is_flag=True, help="Noise, skips, messy payees, price rises.")
 @click.option("--raw", type=click.Choice(["us", "uk", "de"]), help="Descriptors as this country's banks print them.")
 @click.option(
@@ -167,7 +168,7 @@ def quarantine(batch_id: str | None) -> Shown:
 @app.command()
 @as_of_option
 @click.option("--unknown", is_flag=True, help="Only payees of which nobody knows what they are for.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, MOST), default=50, show_default=True)
 def payees(as_of: dt.datetime | None, unknown: bool, limit: int) -> Shown:
     """Who is paid and what for, on one date (default: the newest stored), the most frequent first."""
     from spendsense_pipeline import warehouse
@@ -194,8 +195,8 @@ def demo() -> None:
 
 @app.command()
 @as_of_option
-@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First of several dates; see above.")
-@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last of them, included.")
+@click.option("--from", "first", type=Day(), help="First of several dates; see above.")
+@click.option("--to", "last", type=Day(), help="Last of them, included.")
 @click.option("--regenerate", is_flag=True, help="Ask the language model again about situations it has written for.")
 def run(as_of: dt.datetime | None, first: dt.datetime | None, last: dt.datetime | None, regenerate: bool) -> Shown:
     """Features to approval queue for one date (default: the newest accepted transaction's).

@@ -93,7 +93,7 @@ def analytics_export(
         table = tables[name]
         if isinstance(table, str):
             filesystem, target = fsspec.core.url_to_fs(table)
-            table = to_frame(pq.read_table(target, filesystem=filesystem))  # the path may be a folder of parts
+            table = to_frame(warehouse.rows_of_file(filesystem, target))  # the path may be a folder of parts
         frame = _leaving(name, table, allowed, as_of, agreed)
         files[f"{name}.parquet"] = content = _parquet_bytes(name, frame)
         described[name] = {

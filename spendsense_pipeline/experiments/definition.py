@@ -166,7 +166,11 @@ def experiments_in(folder: Path) -> list[Experiment]:
     """
     found: dict[str, Experiment] = {}
     for path in sorted(folder.glob("*.toml")):
-        experiment = parse(path.read_text(encoding="utf-8"), str(path))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidExperiment(f"{path} cannot be read as text: {error}") from error
+        experiment = parse(text, str(path))
         if experiment.name in found:
             raise InvalidExperiment(f"{path}: another file holds an experiment named {experiment.name!r}")
         found[experiment.name] = experiment

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
+from spendsense_pipeline.durations import LONGEST
 from spendsense_pipeline.errors import SpendSenseError
 from spendsense_pipeline.governance import audit, operators
 from spendsense_pipeline.governance.database import reading, require_reason, writing
@@ -64,9 +65,11 @@ def keep(engine: Engine, settings: Rules, now: dt.datetime) -> None:
 
 
 def set_policy(session: Session, wanted: Rules, operator_id: str, reason: str, now: dt.datetime) -> Rules:
-    """Make these the rules, stricter or not. Raises ``reason_required``, ``invalid_text``, ``unknown_operator``,
-    ``inactive_operator`` and ``unchanged``.
+    """Make these the rules, stricter or not. Raises ``reason_required``, ``invalid_text``, ``invalid_days``,
+    ``unknown_operator``, ``inactive_operator`` and ``unchanged``.
     """
+    if not 0 <= wanted.consent_days <= LONGEST:
+        raise SpendSenseError(f"a consent lives at most {LONGEST:,} days, or 0 for no limit", code="invalid_days")
     require_reason(reason, "a change of the rules needs its reason", operator_id)
     operators.require_active(session, operator_id)
     if wanted == in_force(session):

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 
@@ -37,6 +38,7 @@ STATUS: Final = {
     "database_locked": 503,
     "database_unreachable": 503,
     "database_not_migrated": 503,
+    "unreadable_table": 503,
     "disk_full": 507,
     "not_materialized": 409,
     "too_many": 422,
@@ -59,7 +61,6 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        max_body_size=LARGEST_BODY,
     )
     app.add_exception_handler(SpendSenseError, _refused)
     app.add_exception_handler(HTTPException, _refused)
@@ -70,6 +71,7 @@ def create_app(service: Service) -> FastAPI:
     for room in (v1, desk, health, login, seed, overview, customer_pages, manage, me):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_BODY)
     app.add_middleware(
         CORSMiddleware, allow_origins=service.origins, allow_credentials=True, allow_methods=["*"], allow_headers=["*"]
     )
@@ -91,7 +93,10 @@ def _refused(request: Request, error: Any) -> Response:
     return answer(shown, status, getattr(error, "headers", None))
 
 
-def _invalid_request(_request: Request, error: Any) -> Response:
+def _invalid_request(request: Request, error: Any) -> Response:
+    if wants_page(request):
+        said = "; ".join(f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors())
+        return page(request, "error.html", status=422, detail=said)
     faults = [
         {name: spelled(fault[name], most=100) for name in ("type", "loc", "msg", "input", "ctx") if name in fault}
         for fault in error.errors()

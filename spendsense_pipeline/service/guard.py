@@ -10,18 +10,32 @@ from collections import OrderedDict
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from spendsense_pipeline.service.state import answer
+from spendsense_pipeline.service.rendering import page
+from spendsense_pipeline.service.state import answer, wants_page
 
 LOG: Final = logging.getLogger("spendsense.service")
 LARGEST_BODY: Final = 2 * 2**20
 LARGEST_BATCH: Final = 256 * 2**20
-"""Bytes of a body, and of a batch for ``/ingest/``; the framework answers 413 above them."""
+"""Bytes of a body, and of a batch for ``/ingest/``; above them it is 413."""
+_TOO_LARGE: Final = answer(
+    {
+        "detail": f"the body is larger than {LARGEST_BODY >> 20} MB, or {LARGEST_BATCH >> 20} MB for a batch",
+        "code": "too_large",
+    }
+)
+"""Said in the place of the framework's plain text."""
+_OF_A_BODY: Final = (b"content-type", b"content-length")
 CALLERS_REMEMBERED: Final = 10_000
 LOGINS_A_MINUTE: Final = 20
 """Attempts from one address; the lock-out counts by name."""
 
+_TOO_FAST: Final = answer(
+    {"detail": "too many requests; slow down", "code": "too_fast"}, status=429, headers={"retry-after": "1"}
+)
 METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 
 CONTENT_SECURITY: Final = (
@@ -100,14 +114,18 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = message.get("headers", [])
+                if status == 413:
+                    own = [*(one for one in own if one[0].lower() not in _OF_A_BODY), *_TOO_LARGE.raw_headers]
                 named = {name.lower() for name, _ in own}  # a route's own headers stand
                 message["headers"] = [*own, *(header for header in self._headers(scope) if header[0] not in named)]
+            elif status == 413:
+                message = {"type": "http.response.body", "body": _TOO_LARGE.body}
             await send(message)
 
         address = scope["client"][0] if scope.get("client") else ""
         token = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
         if not self._in_time(scope, address, token, started):
-            await _answer(with_headers, 429, "too many requests; slow down", "too_fast")
+            await _TOO_FAST(scope, receive, with_headers)
         else:
             try:
                 await self.app(scope, receive, with_headers)
@@ -116,7 +134,7 @@ class Guard:
                 frames = "".join(traceback.format_tb(error.__traceback__))
                 LOG.error("%s %s: %s\n%s", scope["method"], _route(scope), type(error).__name__, frames)
                 if not status:
-                    await _answer(with_headers, 500, "an error of ours; it is in the log", "internal")
+                    await _broken(Request(scope))(scope, receive, with_headers)
         if token and status == 401:
             self.guesses.allows(address, started)
         self._note(scope, status or 500, time.perf_counter() - started)
@@ -148,7 +166,8 @@ def _route(scope: Scope) -> str:
     return getattr(scope.get("route"), "path", "none")
 
 
-async def _answer(send: Send, status: int, detail: str, code: str) -> None:
-    response = answer({"detail": detail, "code": code}, status, {"retry-after": "1"} if status == 429 else None)
-    await send({"type": "http.response.start", "status": status, "headers": response.raw_headers})
-    await send({"type": "http.response.body", "body": response.body})
+def _broken(request: Request) -> Response:
+    said = "an error of ours; it is in the log"
+    if wants_page(request):
+        return page(request, "error.html", status=500, detail=said)
+    return answer({"detail": said, "code": "internal"}, 500)

@@ -55,11 +55,17 @@ def feed(
     items = of_customer(of(request), caller.of_customer(user_id), since)
     shown = {"items": items[offset : offset + limit], "total": len(items), "limit": limit, "offset": offset}
     response = answer(shown, headers={"cache-control": "private, no-cache", "vary": "authorization"})
-    tag = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers={"etag": tag})
-    response.headers["etag"] = tag
+    response.headers["etag"] = tag = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
+    if _is_among(tag, request.headers.getlist("if-none-match")):
+        kept = {name: response.headers[name] for name in ("cache-control", "vary", "etag")}
+        return Response(status_code=304, headers=kept)
     return response
+
+
+def _is_among(tag: str, known: list[str]) -> bool:
+    """Whether the client has it, as ``If-None-Match`` says: a list, weak where a proxy packed the answer, or ``*``."""
+    tags = {one.strip().removeprefix("W/") for header in known for one in header.split(",")}
+    return tag in tags or "*" in tags
 
 
 def of_customer(service: Service, user_id: str, since: dt.datetime | None = None) -> list[dict[str, Any]]:
@@ -123,7 +129,7 @@ class ConsentChoice(BaseModel):
     scopes: dict[str, bool] = Field(default={}, description=f"some of {', '.join(SCOPES)}: granted or not")
     topics: dict[str, bool] = Field(default={}, description=f"some of {', '.join(topics.TOPICS)}: wanted or not")
     text_version: str = Field(default=consent.UNSTATED, max_length=200, description="version of the text agreed to")
-    channel: str = Field(default="app", max_length=200, description="how it reached you")
+    channel: str = Field(default="app", min_length=1, max_length=200, description="how it reached you")
 
 
 @router.get("/customers/{user_id}/consent")

@@ -66,3 +66,12 @@ def test_a_folder_holds_each_name_once(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text(TEXT)
     with pytest.raises(InvalidExperiment, match=r"b\.toml"):
         experiments_in(tmp_path)
+
+
+def test_a_file_that_is_no_text_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_bytes(b"\xff\xfe")
+    (tmp_path / "b.toml").mkdir()
+    for name in ("a.toml", "b.toml"):
+        with pytest.raises(InvalidExperiment, match=name):
+            experiments_in(tmp_path)
+        (tmp_path / "a.toml").unlink(missing_ok=True)

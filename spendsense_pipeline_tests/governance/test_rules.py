@@ -95,6 +95,8 @@ def test_only_a_person_with_a_reason_loosens_a_rule(engine: Engine) -> None:
             policy.set_policy(session, policy.Rules(), "eve", "too few of us", NOW)
         with refusal("unchanged"):
             policy.set_policy(session, policy.Rules(four_eyes=True), "ada", "too few of us", NOW)
+        with refusal("invalid_days"):
+            policy.set_policy(session, policy.Rules(consent_days=1_000_000), "ada", "for ever", NOW)
         policy.set_policy(session, policy.Rules(), "ada", "too few of us", NOW)
     with reading(engine) as session:
         assert policy.in_force(session) == policy.Rules()

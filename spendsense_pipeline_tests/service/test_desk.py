@@ -513,6 +513,16 @@ def test_a_page_that_is_not_there_is_a_page_all_the_same(place: Town) -> None:
     assert place.client().get("/nowhere").json() == {"detail": "Not Found"}
 
 
+def test_an_address_with_a_wrong_parameter_is_a_page_all_the_same(place: Town) -> None:
+    ada = place.person("ada")
+    for address in ("/desk/customers?offset=abc", "/desk/customers?consent=perhaps", "/desk/days/soon"):
+        answer = ada.get(address, headers=PAGE)
+        assert (answer.status_code, answer.headers["content-type"]) == (422, "text/html; charset=utf-8")
+        assert "That does not fit" in answer.text
+        assert ada.get(address).json()["detail"][0]["loc"]
+    assert "offset: Input should be a valid integer" in ada.get("/desk/customers?offset=abc", headers=PAGE).text
+
+
 def test_no_page_asks_for_anything_from_elsewhere(place: Town, given: list[Any]) -> None:
     waiting(place)
     client = place.person("otto")

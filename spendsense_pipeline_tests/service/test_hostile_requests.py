@@ -194,6 +194,12 @@ class TestDefect:
         assert "mia" not in answer.text
         assert answer.headers["x-content-type-options"] == "nosniff"
 
+    def test_a_browser_gets_a_page(self, answer: Any, trusting: Town) -> None:
+        shown = trusting.client(accept="text/html").get("/v1/customers/mia_the_customer/consent")
+        assert (shown.status_code, shown.headers["content-type"]) == (answer.status_code, "text/html; charset=utf-8")
+        assert "Something went wrong" in shown.text
+        assert "mia" not in shown.text.replace("/v1/customers/mia_the_customer", "")
+
     def test_the_log_says_where_and_not_about_whom(self, answer: Any, caplog: pytest.LogCaptureFixture) -> None:
         text = "\n".join(
             record.getMessage() for record in caplog.get_records("setup") if record.name.startswith("spendsense")
@@ -265,3 +271,14 @@ def test_headers_without_end_are_not_kept(place: Town, monkeypatch: pytest.Monke
     finally:
         started[0].should_exit = True
         running.join()
+
+
+def test_a_damaged_table_is_named_without_the_folder_that_it_lies_in(trusting: Town) -> None:
+    folder = trusting.settings.data / "warehouse"
+    folder.mkdir(parents=True)
+    for table, route in (("products", "/v1/customers/mia/feed"), ("users", "/users"), ("users", "/operator/dashboard")):
+        (folder / f"{table}.parquet").write_text("no parquet")
+        answer = trusting.client().get(route)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unreadable_table")
+        assert f"{table}.parquet" in answer.json()["detail"]
+        assert str(folder) not in answer.text

@@ -157,10 +157,16 @@ def test_only_the_apps_that_are_named_may_call_from_a_browser(trusting: Town) ->
     assert trusting.client(origin="https://evil.example", **asked).options("/holds/clear").status_code == 400
 
 
-def test_bodies_and_rates_have_limits(place: Town) -> None:
+def test_bodies_and_rates_have_limits(place: Town, caplog: pytest.LogCaptureFixture) -> None:
     client = place.token()
     large = client.post("/v1/events", content=b"x" * (guard.LARGEST_BODY + 1))
-    assert large.status_code == 413
+    assert (large.status_code, large.json()["code"]) == (413, "too_large")
+    in_pieces = client.post("/v1/events", content=(b"x" * 2**16 for _ in range(33)))
+    assert (in_pieces.status_code, in_pieces.json()) == (413, large.json())
+    for one in (large, in_pieces):
+        assert one.headers["content-type"] == "application/json"
+        assert one.headers["x-content-type-options"] == "nosniff"
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
     place.settings.rate_limit = 2
     slow = TestClient(create_app(Service(place.settings, place.engine, now=lambda: NOW)), base_url=ADDRESS)
     codes = [slow.get("/healthz").status_code for _ in range(12)]

@@ -43,6 +43,19 @@ def test_an_unchanged_feed_is_not_sent_again(place: Town) -> None:
     assert (gone.status_code, gone.json()["items"]) == (200, [])
 
 
+@pytest.mark.parametrize("known", ["{tag}", "W/{tag}", '"other", W/{tag}', '"other",{tag}', "*"])
+def test_an_unchanged_feed_is_known_however_the_client_names_it_and_kept_as_before(place: Town, known: str) -> None:
+    place.released()
+    client = place.token("feed:read")
+    whole = client.get(FEED)
+    again = client.get(FEED, headers={"if-none-match": known.format(tag=whole.headers["etag"])})
+    assert (again.status_code, again.content) == (304, b"")
+    for name in ("etag", "cache-control", "vary"):
+        assert again.headers[name] == whole.headers[name]
+    other = whole.headers["etag"].replace('"', '"x', 1)
+    assert client.get(FEED, headers={"if-none-match": other}).status_code == 200
+
+
 def test_the_feed_is_paged_and_cut_by_time(place: Town) -> None:
     place.released()
     place.now += DAY
@@ -189,6 +202,9 @@ class TestOwnPage:
         place.released()
         for link in ("/me", "/me?token=forged", "/me?token=" + place.service.sign("session", {"user_id": "mia"})):
             assert place.client().get(link).status_code == 403
+        page = place.client(accept="text/html").get("/me?token=forged").text
+        assert "this link is over" in page
+        assert 'href="/desk' not in page
 
 
 def test_admins_manage_people_tokens_recalls_and_nobody_raises_themselves(place: Town) -> None:

@@ -14,6 +14,7 @@ from spendsense_pipeline.recommendations.shown_figures import figures
 _LINK = re.compile(r"\b([a-z][a-z0-9+.-]{1,20}):(?://)?(?=[^\s\d])\S*", re.IGNORECASE)
 _HTTPS = re.compile(r"https://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?=[/?#.,;:)]|$)", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
+_UNFILLED = re.compile(r"\{\{[^{}]*\}\}|\{[^{}]*\}|[{}]")
 _GOES_ON = re.compile(r"[\w%]|[.,]\d")
 _BARE_LINK = re.compile(
     r"(?<![\w/.@-])(?:www\.\S+|[a-z0-9-]*[a-z0-9](?:\.[a-z0-9-]+)*\.[a-z]{2,}\b(?![\w@])(?:/\S*)?|"
@@ -108,14 +109,17 @@ def _without(text: str, part: str) -> str:
 def grounding(text: Text) -> list[Finding]:
     """Every figure, in digits or words, stands in the text as one of the slots showed it, or is a guideline.
 
-    A slot is matched with its noun and unit: "3 subscriptions" does not ground "3 loans", "$82" not "82%".
+    A slot is matched with its noun and unit: "3 subscriptions" does not ground "3 loans", "$82" not "82%". A slot's
+    name in braces is no figure: code fills slots before anybody reads or overrides.
     """
     shown = sorted({normalized(str(s["shown"])) for s in text.slots.values()}, key=len, reverse=True)
     claimed = text.whole
     for part in shown:
         if _DIGIT.search(part) or figures(part):
             claimed = _without(claimed, part)
-    return [_found("grounding", f"no slot shows {figure!r}") for figure in dict.fromkeys(figures(claimed))]
+    unfilled = [f"{one[:80]!r} is filled by nobody; write what is to be read" for one in _UNFILLED.findall(text.whole)]
+    ungrounded = [f"no slot shows {figure!r}" for figure in figures(claimed)]
+    return [_found("grounding", message) for message in dict.fromkeys((*ungrounded, *unfilled))]
 
 
 def links(text: Text) -> list[Finding]:

@@ -406,6 +406,14 @@ def test_a_payee_called_like_its_site_is_no_link() -> None:
     assert review_text("T", f"You pay Audible.com. {EDUCATION_DISCLOSURE}", "R.", {}) != []
 
 
+@pytest.mark.parametrize("slot", ["{{ amount }}", "{{amount}}", "{amount}", "{", "}"])
+def test_a_slot_that_nobody_fills_any_more_is_critical(slot: str) -> None:
+    slots = {"amount": {"signal": "insights", "value": 9.99, "shown": "$9.99"}}
+    found = review_text("T", f"You pay {slot} for it. {EDUCATION_DISCLOSURE}", "R.", slots)
+    assert [(one["check"], one["severity"]) for one in found] == [("grounding", "critical")]
+    assert repr(slot) in found[0]["message"]
+
+
 def test_a_card_may_be_named_by_its_last_four_and_only_as_the_slot_shows_it() -> None:
     slots = {"fullest_card": {"signal": "cards", "value": "4821", "shown": "card ending in 4821"}}
 
