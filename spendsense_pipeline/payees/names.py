@@ -59,6 +59,10 @@ _CODES = re.compile(
 _FIELD = re.compile(r"[\w#]+(?=[:+/])|(?<=/)\w+|einkauf bei")
 _HOLDER = re.compile(r"\s\d{6,}\s+([^\W\d_]+(?:[ .][^\W\d_]+){1,3})\s*$")
 _ACCOUNT = re.compile(r"(?:^|[ :-])([A-Z]{2,4}/\d{6,})$")
+_RAIL = re.compile(r"(?:(?:by|to) transfer ?- ?)?(?:mmt/)?(?:upi|imps|neft|rtgs)(?: (?:cr|dr))?([/-])", re.IGNORECASE)
+_NO_PARTY = re.compile(
+    r"\s*(?:cr|dr|p2[amp]|[\dx*#]+|payment.*|(?=\S*\d)(?=\S*[a-z])\S{8,}|[a-z]{4}0[a-z\d]{6})?\s*", re.IGNORECASE
+)
 _BRAND_DIGITS = re.compile(r"\d{1,2}[a-z]{3,}|[a-z]{1,3}\d|\d[a-z]{1,2}\d?")
 _NAME_DIGITS = re.compile(r"[a-z]{4,}\d{1,2}")
 _GLUED = re.compile(r"([a-z]{3,})[a-z]?\d{3,}")
@@ -250,6 +254,9 @@ def _named_field(text: str) -> str:
     if "//" in text:  # `REWE SAGT DANKE//BERLIN/DE`
         head, _, rest = text.partition("//")
         text = head if any(character.isalpha() for character in head) and "name" not in rest.lower() else text
+    rail = _RAIL.match(text)
+    if rail is not None:
+        return _party(text[rail.end() :].split(rail[1])) or text
     if not (":" in text or "+" in text or "/" in text or "inkauf bei" in text):
         return text
     labels, naming, tails = _field_labels()
@@ -273,6 +280,17 @@ def _named_field(text: str) -> str:
         if match[1].lower() in ("svwz+", "omschrijving:", "/remi/", "verwendungszweck:", "des:", "lib/"):
             return inside
     return text
+
+
+def _party(parts: Sequence[str]) -> str | None:
+    """Who is named in the parts of an Indian transfer: `612345678901`, `RAMESH KUMAR`, `ramesh@oksbi`, `RENT`."""
+    for part in parts:
+        if "@" in part:  # the address that money went to, where no name stood before it
+            local = part.partition("@")[0]
+            return local if any(character.isalpha() for character in local) else None
+        if not _NO_PARTY.fullmatch(part):
+            return part
+    return None
 
 
 def _names_somebody(head: str) -> bool:
@@ -689,7 +707,7 @@ _person_words = partial(_sets, "people.toml", "given", "titles", "business", "th
 
 @cache
 def _places() -> tuple[frozenset[str], ...]:
-    """States, their names, countries, what needs its place, prepositions, American cities, and those of Europe."""
+    """States, their names, countries, what needs its place, prepositions, cities of North America, and all others."""
     told = load("places.toml")
     cities = told["cities"]
     return (
@@ -698,8 +716,8 @@ def _places() -> tuple[frozenset[str], ...]:
         frozenset(lines(told["countries"])),
         frozenset(lines(told["needs_place"])),
         frozenset(told["prepositions"].split()),
-        frozenset(lines(cities["us"])),
-        frozenset(city for country in ("gb", "de", "fr", "nl", "elsewhere") for city in lines(cities[country])),
+        frozenset(city for country in ("us", "ca") for city in lines(cities[country])),  # a state stands behind them
+        frozenset(city for country in ("gb", "de", "fr", "nl", "in", "elsewhere") for city in lines(cities[country])),
     )
 
 

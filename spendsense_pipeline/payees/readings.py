@@ -206,7 +206,7 @@ class Identifier:
             known=payee,
             house=rule,
             person=name is not None
-            and not (company or says & _OWN_ACCOUNT)
+            and not (bare or company or says & _OWN_ACCOUNT)
             and names.is_person(name.words, addressed=transfers),
             own=any(text.own for text in read[: (lead or 0) + 1]),
             pays=pays,

@@ -1,4 +1,4 @@
-"""A payee's name out of texts as banks of five countries write them."""
+"""A payee's name out of texts as banks of many countries write them."""
 
 import random
 import string
@@ -62,7 +62,19 @@ def display(text: str, description: str | None = None, counterparty: str | None 
         ("/TRTP/SEPA OVERBOEKING/IBAN/NL12INGB0001234567/BIC/INGBNL2A/NAME/J JANSEN/REMI/HUUR/EREF/X", "J Jansen"),
         ("SEPA Incasso algemeen doorlopend Incassant: NL12ZZZ Naam: Fietsenwinkel De Ster BV Omschrijving: maart",
          "Fietsenwinkel De Ster"),
+        # Canada
+        ("INTERAC E-TRANSFER SENT JOHN LANDLORD CA7K2XYZ", "John Landlord"),
+        ("INTERNET BANKING E-TRANSFER 011223344 JOHN SMITH", "John Smith"),
+        ("BLUE DOOR BAKERY #12 MISSISSAUGA ON", "Blue Door Bakery"),
+        # India
+        ("UPI-RAMESH KUMAR-9845012345@OKSBI-SBIN0001234-612345678901-RENT", "Ramesh Kumar"),
+        ("TO TRANSFER-UPI/DR/612345678901/RAMESH K/SBIN/rameshk/RENT--", "Ramesh K"),
+        ("UPI/612345678901/Payment from Ph/blue.door@ybl/State Bank Of I/AXL123", "Blue Door"),
+        ("IMPS-612345678901-ANIL MEHTA-HDFC-XXXXXXXX1234-DINNER", "Anil Mehta"),
+        ("NEFT CR-CITI0000002-INFOTECH SOLUTIONS PVT LTD-SALARY JUN 2026-CITIN26123456", "Infotech Solutions"),
+        ("UPI/612345678901/9845012345@ybl", "Upi Ybl"),
         # Spain
+        ("TRANSFERENCIA DE TALLERES GARCIA SL, CONCEPTO PAGA EXTRA JUNIO", "Talleres Garcia"),
         ("Apple pay: COMPRA EN GIMNASIO NORTE, CON LA TARJETA : XXXXXXXXXXXX0000 EL 2025-11-05", "Gimnasio Norte"),
     ],
 )  # fmt: skip

@@ -172,6 +172,8 @@ def test_a_masked_number_shows_no_card(text: str) -> None:
         ("ZELLE TO OKORO KEVIN ON 06/01 REF # RP0ABCDEFG", "Okoro Kevin", "person"),
         ("REMITLY INC. 888-736-6786 WA", "Remitly", None),
         ("VIREMENT VERS LIVRET A", "Livret A", None),
+        ("WWW TRF DDA - 4412", "WWW TRF Dda", None),
+        ("UPI-PRIYA SHARMA-PRIYA@OKICICI-ICIC0000001-612345678901-DINNER", "Priya Sharma", "person"),
         ("AMAZON PAYMENTS EUROPE S.C.A. D01-1234567-1234567 AMZNPrime DE ABDJ947DKEL9", "Amazon Prime", "merchant"),
     ],
 )
