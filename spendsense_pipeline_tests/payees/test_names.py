@@ -65,7 +65,7 @@ def display(text: str, description: str | None = None, counterparty: str | None 
         # Canada
         ("INTERAC E-TRANSFER SENT JOHN LANDLORD CA7K2XYZ", "John Landlord"),
         ("INTERNET BANKING E-TRANSFER 011223344 JOHN SMITH", "John Smith"),
-        ("BLUE DOOR BAKERY #12 MISSISSAUGA ON", "Blue Door Bakery"),
+        ("RETAIL PURCHASE 000001234567 BLUE DOOR BAKERY #12 MISSISSAUGA ON", "Blue Door Bakery"),
         # India
         ("UPI-RAMESH KUMAR-9845012345@OKSBI-SBIN0001234-612345678901-RENT", "Ramesh Kumar"),
         ("TO TRANSFER-UPI/DR/612345678901/RAMESH K/SBIN/rameshk/RENT--", "Ramesh K"),
