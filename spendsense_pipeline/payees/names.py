@@ -332,9 +332,10 @@ def _words_written(text: str) -> tuple[list[str], list[str], int | None, list[in
             if not word or (len(word) == 1 and words and len(words[-1]) > 1):
                 continue
             piece = word
-        elif word == "s" and words and len(words[-1]) > 2:  # MCDONALD S
-            words[-1] += "s"
-            written[-1] += piece
+        elif word == "s" and words and len(words[-1]) > 2:  # MCDONALD S, but SAINSBURYS S/MKTS
+            if words[-1][-1] != "s":
+                words[-1] += "s"
+                written[-1] += piece
             continue
         words.append(word)
         written.append(piece if len(piece) == len(word) or not piece.isascii() else word)

@@ -178,6 +178,9 @@ class Identifier:
             name, payee = own, None
         else:
             name, payee = _name_and_payee(read[at or 0], match)
+            if name is None and match.entry.service == "peer":  # another field may say who was paid by it
+                name = next(filter(None, (_sent_to(*each) for each in zip(read, matches, strict=True))), None)
+                payee = None if name is not None else payee
         bare = name is None and payee is None
         if bare and told:
             name = names.plain_name(told[0])
@@ -306,17 +309,28 @@ def _name_and_payee(text: names.Text, match: Match[KnownPayee]) -> tuple[names.N
     if payee.generic:
         return _own_name(text), payee
     if payee.service == "peer":
-        behind = text.words[match.start : match.end] == text.raw[match.start : match.end] and not text.transfers
-        name = names.name_of(text, match.end) if behind else _own_name(text)
-        somebody = name is not None and (names.is_company(text) or names.is_person(name.words, addressed=True))
-        if name is not None and somebody and name.key != payee.key and not names.is_legal_form(name):
-            return name, None
-        return None, payee
+        name = _sent_to(text, match)
+        return name, None if name is not None else payee
     if payee.service in known.YIELDS and text.processed and match.end <= text.starts[-1]:
         name = names.name_of(text, text.starts[-1])
         if name is not None:
             return name, None
     return None, payee
+
+
+def _sent_to(text: names.Text, match: Match[KnownPayee] | None) -> names.Name | None:
+    """The person or business that a text names beside the service by which money went there."""
+    name = _own_name(text)
+    if match is not None:
+        if match.entry.service != "peer":
+            return None
+        if text.words[match.start : match.end] == text.raw[match.start : match.end] and not text.transfers:
+            name = names.name_of(text, match.end)
+        name = None if name is not None and name.key == match.entry.key else name
+    if name is None or names.is_legal_form(name):
+        return None
+    somebody = names.is_company(text) or names.is_business(name.words) or names.is_person(name.words, addressed=True)
+    return name if somebody else None
 
 
 def _masked(plain: str, match: Match[KnownPayee] | None, payee: KnownPayee | None) -> str:

@@ -76,6 +76,7 @@ def test_no_display_name_ends_in_a_state() -> None:
         ("PROCARE *LITTLE SPROUTS 800-338-3884 OR", "Procare"),
         ("KOHLS CARD PAYMENT", "Kohl's Card"),
         ("PATHE THUIS", "Pathé Thuis"),
+        ("SAINSBURYS S/MKTS CLAPHAM", "Sainsbury's"),
         ("LOBLAWS #1029 TORONTO ON", "Loblaws"),
         ("REAL CDN SUPERSTORE 1512 CALGARY AB", "Real Canadian Superstore"),
         ("UPI/P2M/612345678901/CHAI POINT/paytmqr28100@paytm", "Chai Point"),
