@@ -39,7 +39,9 @@ _NUMBERS = re.compile(
     rf"{FOREIGN_PRICE}"
     r"|\b\d{1,4}[./-]\d{1,2}[./-]\d{2,4}\b"  # a date
     r"|\b\d{1,2}[./]\d{1,4}\b(?![./-])"  # a day and month, or a month and year
+    r"|\b\d{1,2}(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(?:\d{2}){0,2}\b"  # a day and month in one
     r"|\b\d{1,2}:\d{2}(?::\d{2})?\b"  # a time
+    r"|(?<=\S )https\S*"  # where a shop stands in the web
     r"|\+?\(?\b\d{3,5}\)?[-. ]\d{3,4}[-. ]\d{2,6}\b"  # a phone number
     r"|[$€£]\s?\d[\d.,]*"
     # a store's number, with the word before it
@@ -307,7 +309,7 @@ def _words_written(text: str) -> tuple[list[str], list[str], int | None, list[in
         text = _JOINED.sub(r"\1\2", text)
     if "." in text:
         text = _INITIALS.sub(lambda match: "".join(part or "" for part in match.groups()) + " ", text)
-    if _DIGIT.search(text):
+    if _DIGIT.search(text) or "HTTPS" in text:
         text = _NUMBERS.sub(" # ", text)
     words: list[str] = []
     written: list[str] = []
