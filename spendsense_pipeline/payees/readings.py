@@ -229,6 +229,11 @@ class Identifier:
                 return found
             if found.start or (found.entry.service in known.YIELDS and _own_name(text) is not None):
                 return None
+        elif found is not None and text.raw != text.words:
+            # What else is boilerplate may say what of a house is paid: `BEST BUY AUTO PYMT` is its card.
+            longer = known.best(self._known.in_words(text.raw), (0,))
+            if longer is not None and _begins(found.phrase, longer.phrase):
+                return longer
         return found
 
     def _rule(self, text: names.Text) -> HouseRule | None:

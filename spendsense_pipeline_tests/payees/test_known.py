@@ -76,6 +76,9 @@ def test_no_display_name_ends_in_a_state() -> None:
         ("PROCARE *LITTLE SPROUTS 800-338-3884 OR", "Procare"),
         ("KOHLS CARD PAYMENT", "Kohl's Card"),
         ("PATHE THUIS", "Pathé Thuis"),
+        ("BEST BUY AUTO PYMT", "Best Buy Card"),  # what else is boilerplate says what is paid
+        ("CAPITAL ONE MOBILE PMT 3ML", "Capital One Card"),
+        ("BEST BUY 00012 TAMPA FL", "Best Buy"),
         ("SAINSBURYS S/MKTS CLAPHAM", "Sainsbury's"),
         ("LOBLAWS #1029 TORONTO ON", "Loblaws"),
         ("REAL CDN SUPERSTORE 1512 CALGARY AB", "Real Canadian Superstore"),
