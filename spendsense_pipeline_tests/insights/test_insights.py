@@ -137,6 +137,12 @@ def by_the_month(h: Household, last: dt.date, newest: int) -> None:
     h.rows["transactions"] = [r for r in h.rows["transactions"] if r["date"] <= AS_OF - dt.timedelta(days=newest)]
 
 
+def rent_early(h: Household, day: dt.date) -> None:
+    """July's rent on a day of June; no other bill is due."""
+    h.without("City Power")
+    h.row(h.checking, day, -1_100.0, "Juniper Apartments", "RENT_AND_UTILITIES_RENT")
+
+
 def early_once(h: Household, *last: dt.date) -> None:
     """Pay on the last of each month but these."""
     h.without("Acme Corp Payroll")
@@ -363,6 +369,8 @@ BOTH_SIDES: dict[str, tuple[str, Happens, Happens]] = {
     "monthly pay that a weekend moved to the 22nd": (
         "income_late", lambda h: by_the_month(h, dt.date(2026, 5, 22), 4),
         lambda h: by_the_month(h, dt.date(2026, 5, 22), 2)),
+    "rent that was paid a week early": (
+        "bill_due_soon", lambda h: rent_early(h, dt.date(2026, 6, 24)), lambda h: rent_early(h, dt.date(2026, 6, 17))),
     "monthly pay that came early for a holiday": (
         "income_late", lambda h: early_once(h, dt.date(2026, 5, 24)), lambda h: early_once(h)),
     "the minimum and five dollars": ("minimum_only", lambda h: minimum(h, 40.01), lambda h: minimum(h, 40.0)),
