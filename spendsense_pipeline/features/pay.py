@@ -33,7 +33,8 @@ WEEKLY, BIWEEKLY, SEMI_MONTHLY, MONTHLY, IRREGULAR = range(5)
 UNKNOWN_FREQUENCY = -1  # fewer than two paydays
 DAYS_OF_PERIOD = constant(list(PERIODS.values()))
 # Days between neighbouring paydays: the least and the most. Half a month is 13 to 18 days, and weekends move both ends.
-LEAST_APART, MOST_APART = constant([6, 13, 11, 26]), constant([8, 15, 19, 35])
+# Of fortnights two days either way: what is due the day after a holiday comes the day before it.
+LEAST_APART, MOST_APART = constant([6, 12, 11, 26]), constant([8, 16, 19, 35])
 HALF_MONTH = 31  # half days between two paydays a month, on the ruler of months
 CYCLE = constant([7, 14, HALF_MONTH])
 OFF_ITS_PLACE = constant([1, 1, 6])  # days, and half days on the ruler of months: three days for a weekend

@@ -406,7 +406,8 @@ def tables_of(evidence: Evidence) -> Signals:
 def streams_on(e: Evidence, place: int, factor: Array) -> tables.Standing:
     """The streams that stand on a date, of customers known by then; ``factor`` is units of money per US dollar."""
     valid = (e.streams["since"] <= place) & (place <= e.streams["until"]) & e.there[place][e.streams["user"]]
-    return tables.standing(e.streams, e.order[valid[e.order]], e.figures[place]["last_day"], factor)
+    found = e.order[valid[e.order]]
+    return tables.standing(e.streams, found, e.figures[place]["last_day"], factor, e.said.labels)
 
 
 def charged_in(e: Evidence, s: Array, chosen: Array, today: int) -> Array:

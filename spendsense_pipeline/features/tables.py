@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from spendsense_pipeline.features.accounts import Held, OnDate, currency_factor, to_cents
 from spendsense_pipeline.features.calendars import (
     ANNUAL,
+    BIWEEKLY,
     CALENDARS,
     FOUR_WEEKLY,
     MONTHLY,
@@ -45,6 +46,7 @@ LEAST_HISTORY_DAYS = 60  # below it, finding no subscription says nothing: two m
 LEAST_MONTH_DAYS = 30  # a history of a week is not extrapolated to a month
 MINIMUM_PAYMENT_SLACK = 5.00  # US dollars above the minimum that still count as paying only the minimum
 UTILIZATION_FLAGS = {"utilization_30_flag": 0.30, "utilization_50_flag": 0.50, "utilization_80_flag": 0.80}
+IN_PARTS, PARTS = "LOAN_PAYMENTS_BNPL", 4  # what is paid every two weeks is paid off with the fourth part
 MODEST = 75.00  # US dollars a month; "paid by card at no more than 75 USD a month and nothing against it"
 LEAST_MODEST = 4  # hits of a month's price; three visits at one price meet a month by chance; ours
 KINDS = ("subscription", "bill", "regular", "income")
@@ -107,12 +109,12 @@ class Standing(NamedTuple):
     """Place in ``EVIDENCE``, -1 for none."""
 
 
-def standing(streams: Records, found: Array, newest: Array, factor: Array) -> Standing:
+def standing(streams: Records, found: Array, newest: Array, factor: Array, labels: Sequence[str]) -> Standing:
     """Of the streams at the places ``found``, those that stand on a date: two hits that stop vanish, but of a
     semi-annual or annual stream.
 
     ``newest`` is the day of each customer's newest row: what is missing after it may only not have arrived; ``factor``
-    is each customer's units of money per US dollar."""
+    is each customer's units of money per US dollar; ``labels`` are the names of categories."""
     s = streams.take(found)  # of records several times faster than brackets
     calendar, of_months = s["calendar"], _OF_MONTHS[s["calendar"]]
     next_slot = s["last_slot"] + 1
@@ -122,7 +124,9 @@ def standing(streams: Records, found: Array, newest: Array, factor: Array) -> St
     now = np.where(of_months, places_of(newest.astype("i8"))[s["user"]], 2 * seen)
     # An expected date is missed once its tolerance has passed.
     missed = np.maximum(np.ceil((now - _TOLERANCE[calendar] - expected) / _PERIOD[calendar]), 0)
-    inactive = missed > _MISSABLE[calendar]
+    in_parts = s["label"] == (labels.index(IN_PARTS) if IN_PARTS in labels else len(labels))
+    paid_off = in_parts & (calendar == BIWEEKLY) & (s["occurrences"] == PARTS)
+    inactive = (missed > _MISSABLE[calendar]) | paid_off
     status = np.where(inactive, INACTIVE, np.where(s["in_a_row"] >= _CONSECUTIVE[calendar], MATURE, EARLY))
     rare = _CONSECUTIVE[calendar] == 2
     stands = np.flatnonzero(~inactive | (s["occurrences"] > 2) | rare)

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from spendsense_pipeline.features.calendars import CALENDARS, SEMI_MONTHLY, day_at, halves
+from spendsense_pipeline.features.columns import runs
 from spendsense_pipeline.features.meanings import KIND_BENEFIT, KIND_PAYCHECK
 from spendsense_pipeline.features.signals import EPOCH
 from spendsense_pipeline.features.tables import INCOME, KINDS, MATURE, REGULAR
-from spendsense_pipeline.insights.grouped import Groups
+from spendsense_pipeline.insights.grouped import Groups, matching
 from spendsense_pipeline.insights.seen import Array, Seen, frame_of, pairs_of
 
 DAYS_AHEAD = 31  # that anything looks ahead
@@ -28,6 +29,10 @@ PERIODS = (5.0, 35.0)  # days, from weekly to monthly
 PERIOD_OF = {"weekly": 7.0, "biweekly": 14.0, "semi_monthly": 365.25 / 24, "monthly": 365.25 / 12}
 _OF_MONTHS = np.array([each.of_months for each in CALENDARS])
 _PERIOD = np.array([halves(each.period) for each in CALENDARS])
+_DAYS = _PERIOD / 2 * np.where(_OF_MONTHS, 30.44 / 31, 1.0)
+EARLY = 0.4  # of the period, up to
+MOST_EARLY = 12  # days before its date, in which a payment beside the stream is the one expected then
+ALIKE = 2.0  # times the usual amount, or its half
 
 
 def occurrences(seen: Seen, days: int) -> pd.DataFrame:
@@ -45,6 +50,8 @@ def _occurrences(seen: Seen) -> pd.DataFrame:
         soon = due <= seen.today + DAYS_AHEAD
         of, due = of[soon], due[soon]
         coming = due > seen.today
+        if ahead == 1:
+            coming &= ~paid_early(seen, streams.take(of))
         found.append(of[coming])
         dates.append(due[coming])
     return streams.take(np.concatenate(found)).reset_index(drop=True).assign(due=np.concatenate(dates))
@@ -57,6 +64,29 @@ def after_last(seen: Seen, places: Array, ahead: int) -> Array:
     second = (calendar == SEMI_MONTHLY) & (slot % 2 == 1)
     at = slot * _PERIOD[calendar] + np.where(second, s["other_anchor"][places], s["anchor"][places])
     return np.asarray(day_at(at, _OF_MONTHS[calendar]))
+
+
+def paid_early(seen: Seen, streams: pd.DataFrame) -> Array:
+    """Of each stream whether what it expects next has come already: an amount like it, of that payee, which no stream
+    counts, so shortly before its date."""
+    rows = seen.rows("user", "payee", "day", "amount", "number", days=MOST_EARLY, users=streams["user"])
+    pairs = pairs_of(rows)
+    order = np.argsort(pairs, kind="stable")
+    of, at = matching(pairs_of(streams), pairs[order])
+    at = order[at]
+    last, expected, typical, calendar = (
+        streams[name].to_numpy()[of] for name in ("last", "expected", "typical", "calendar")
+    )
+    day, times = rows["day"][at], rows["amount"][at] / typical
+    near = (day > last) & (day < expected) & (expected - day <= EARLY * _DAYS[calendar])
+    found = np.flatnonzero(near & (times >= 1 / ALIKE) & (times <= ALIKE))
+    of, at = of[found], at[found]
+    if len(of):
+        every = seen.streams
+        every = every[np.isin(pairs_of(every), pairs_of(streams)[of])]
+        hit = runs(every["first_hit"].to_numpy(), every["occurrences"].to_numpy())[1]
+        of = of[~np.isin(rows["number"][at], seen.evidence.counted["number"][hit])]
+    return np.bincount(of, minlength=len(streams)) > 0
 
 
 def upcoming(seen: Seen, days: int) -> pd.DataFrame:
@@ -200,6 +230,8 @@ def next_paydays(seen: Seen) -> pd.DataFrame:
 def _next_paydays(seen: Seen) -> pd.DataFrame:
     s = seen.streams
     income = s[(s["kind"] == INCOME) & (s["status"] == MATURE)]
+    second = after_last(seen, income["stream"].to_numpy(), 2)
+    income = income.assign(expected=np.where(paid_early(seen, income), second, income["expected"]))
     income = income.take(np.lexsort((income["expected"], income["user"])))
     by_stream = income.take(Groups.by(income["user"].to_numpy()).begin).set_index("user")
     days = paydays(seen).groupby("user")["day"].max()
@@ -208,7 +240,7 @@ def _next_paydays(seen: Seen) -> pd.DataFrame:
     frame = pd.DataFrame(index=known.union(by_stream.index))
     frame["last"] = days.reindex(frame.index)
     frame["period"] = frequency.reindex(frame.index)
-    by_period = by_stream["calendar"].map(dict(enumerate(_PERIOD / 2 * np.where(_OF_MONTHS, 30.44 / 31, 1.0))))
+    by_period = by_stream["calendar"].map(dict(enumerate(_DAYS)))
     frame["period"] = frame["period"].fillna(by_period.reindex(frame.index))
     after = np.floor(frame["last"] + frame["period"] + 0.5)
     expected = by_stream["expected"].reindex(frame.index)

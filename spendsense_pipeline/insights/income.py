@@ -61,7 +61,8 @@ def _found_waiting(seen: Seen) -> pd.DataFrame:
 
 def _next(seen: Seen, pay: pd.DataFrame) -> Array:
     """The payday after the last: of the payer's stream, which knows the day of the month that a weekend moved; where
-    there is none a period later, and the same day of the next month where pay is monthly."""
+    there is none a period later, and the same day of the next month where pay is monthly. Of a last payday that lies
+    beside the stream (December's is early) the later of the two."""
     s = seen.streams
     s = s.take(np.flatnonzero(s["inflow"].to_numpy()))
     s = s.take(np.lexsort((s["last"].to_numpy(), pairs_of(s))))
@@ -69,13 +70,19 @@ def _next(seen: Seen, pay: pd.DataFrame) -> Array:
     at = pd.Index(pairs_of(s)).get_indexer(pd.Index(pairs_of(pay)))
     last, period = pay["last"].to_numpy(), pay["period"].to_numpy()
     known = np.flatnonzero(at >= 0)
-    known = known[np.abs(last[known] - s["last"].to_numpy()[at[known]]) <= SPLIT_DAYS]
+    on_time = np.abs(last[known] - s["last"].to_numpy()[at[known]]) <= SPLIT_DAYS
+    beside, known = known[~on_time], known[on_time]
     day = last.astype("M8[D]")
     month = day.astype("M8[M]")
     length = ((month + 2).astype("M8[D]") - (month + 1).astype("M8[D]")).astype("i8")
     same = (month + 1).astype("M8[D]").astype("i8") + np.minimum((day - month.astype("M8[D]")).astype("i8"), length - 1)
     expected = np.where(period >= MONTHLY, same, np.floor(last + period + 0.5).astype("i8"))
-    expected[known] = after_last(seen, s["stream"].to_numpy()[at[known]], 1)
+    streams = s["stream"].to_numpy()[at]
+    expected[known] = after_last(seen, streams[known], 1)
+    for ahead in (1, 2):
+        due = after_last(seen, streams[beside], ahead)
+        near = np.abs(due - last[beside] - period[beside]) < period[beside] / 2
+        expected[beside] = np.where(near, np.maximum(expected[beside], due), expected[beside])
     return np.asarray(expected)
 
 

@@ -39,7 +39,9 @@ _NUMBERS = re.compile(
     rf"{FOREIGN_PRICE}"
     r"|\b\d{1,4}[./-]\d{1,2}[./-]\d{2,4}\b"  # a date
     r"|\b\d{1,2}[./]\d{1,4}\b(?![./-])"  # a day and month, or a month and year
+    r"|\b\d{1,2}(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(?:\d{2}){0,2}\b"  # a day and month in one
     r"|\b\d{1,2}:\d{2}(?::\d{2})?\b"  # a time
+    r"|(?<=\S )https\S*"  # where a shop stands in the web
     r"|\+?\(?\b\d{3,5}\)?[-. ]\d{3,4}[-. ]\d{2,6}\b"  # a phone number
     r"|[$€£]\s?\d[\d.,]*"
     # a store's number, with the word before it
@@ -59,6 +61,10 @@ _CODES = re.compile(
 _FIELD = re.compile(r"[\w#]+(?=[:+/])|(?<=/)\w+|einkauf bei")
 _HOLDER = re.compile(r"\s\d{6,}\s+([^\W\d_]+(?:[ .][^\W\d_]+){1,3})\s*$")
 _ACCOUNT = re.compile(r"(?:^|[ :-])([A-Z]{2,4}/\d{6,})$")
+_RAIL = re.compile(r"(?:(?:by|to) transfer ?- ?)?(?:mmt/)?(?:upi|imps|neft|rtgs)(?: (?:cr|dr))?([/-])", re.IGNORECASE)
+_NO_PARTY = re.compile(
+    r"\s*(?:cr|dr|p2[amp]|[\dx*#]+|payment.*|(?=\S*\d)(?=\S*[a-z])\S{8,}|[a-z]{4}0[a-z\d]{6})?\s*", re.IGNORECASE
+)
 _BRAND_DIGITS = re.compile(r"\d{1,2}[a-z]{3,}|[a-z]{1,3}\d|\d[a-z]{1,2}\d?")
 _NAME_DIGITS = re.compile(r"[a-z]{4,}\d{1,2}")
 _GLUED = re.compile(r"([a-z]{3,})[a-z]?\d{3,}")
@@ -250,6 +256,9 @@ def _named_field(text: str) -> str:
     if "//" in text:  # `REWE SAGT DANKE//BERLIN/DE`
         head, _, rest = text.partition("//")
         text = head if any(character.isalpha() for character in head) and "name" not in rest.lower() else text
+    rail = _RAIL.match(text)
+    if rail is not None:
+        return _party(text[rail.end() :].split(rail[1])) or text
     if not (":" in text or "+" in text or "/" in text or "inkauf bei" in text):
         return text
     labels, naming, tails = _field_labels()
@@ -275,6 +284,17 @@ def _named_field(text: str) -> str:
     return text
 
 
+def _party(parts: Sequence[str]) -> str | None:
+    """Who is named in the parts of an Indian transfer: `612345678901`, `RAMESH KUMAR`, `ramesh@oksbi`, `RENT`."""
+    for part in parts:
+        if "@" in part:  # the address that money went to, where no name stood before it
+            local = part.partition("@")[0]
+            return local if any(character.isalpha() for character in local) else None
+        if not _NO_PARTY.fullmatch(part):
+            return part
+    return None
+
+
 def _names_somebody(head: str) -> bool:
     return bool(_without_phrases(*_words_written(head), None).words)
 
@@ -289,7 +309,7 @@ def _words_written(text: str) -> tuple[list[str], list[str], int | None, list[in
         text = _JOINED.sub(r"\1\2", text)
     if "." in text:
         text = _INITIALS.sub(lambda match: "".join(part or "" for part in match.groups()) + " ", text)
-    if _DIGIT.search(text):
+    if _DIGIT.search(text) or "HTTPS" in text:
         text = _NUMBERS.sub(" # ", text)
     words: list[str] = []
     written: list[str] = []
@@ -314,9 +334,10 @@ def _words_written(text: str) -> tuple[list[str], list[str], int | None, list[in
             if not word or (len(word) == 1 and words and len(words[-1]) > 1):
                 continue
             piece = word
-        elif word == "s" and words and len(words[-1]) > 2:  # MCDONALD S
-            words[-1] += "s"
-            written[-1] += piece
+        elif word == "s" and words and len(words[-1]) > 2:  # MCDONALD S, but SAINSBURYS S/MKTS
+            if words[-1][-1] != "s":
+                words[-1] += "s"
+                written[-1] += piece
             continue
         words.append(word)
         written.append(piece if len(piece) == len(word) or not piece.isascii() else word)
@@ -689,7 +710,7 @@ _person_words = partial(_sets, "people.toml", "given", "titles", "business", "th
 
 @cache
 def _places() -> tuple[frozenset[str], ...]:
-    """States, their names, countries, what needs its place, prepositions, American cities, and those of Europe."""
+    """States, their names, countries, what needs its place, prepositions, cities of North America, and all others."""
     told = load("places.toml")
     cities = told["cities"]
     return (
@@ -698,8 +719,8 @@ def _places() -> tuple[frozenset[str], ...]:
         frozenset(lines(told["countries"])),
         frozenset(lines(told["needs_place"])),
         frozenset(told["prepositions"].split()),
-        frozenset(lines(cities["us"])),
-        frozenset(city for country in ("gb", "de", "fr", "nl", "elsewhere") for city in lines(cities[country])),
+        frozenset(city for country in ("us", "ca") for city in lines(cities[country])),  # a state stands behind them
+        frozenset(city for country in ("gb", "de", "fr", "nl", "in", "elsewhere") for city in lines(cities[country])),
     )
 
 

@@ -178,6 +178,9 @@ class Identifier:
             name, payee = own, None
         else:
             name, payee = _name_and_payee(read[at or 0], match)
+            if name is None and match.entry.service == "peer":  # another field may say who was paid by it
+                name = next(filter(None, (_sent_to(*each) for each in zip(read, matches, strict=True))), None)
+                payee = None if name is not None else payee
         bare = name is None and payee is None
         if bare and told:
             name = names.plain_name(told[0])
@@ -206,7 +209,7 @@ class Identifier:
             known=payee,
             house=rule,
             person=name is not None
-            and not (company or says & _OWN_ACCOUNT)
+            and not (bare or company or says & _OWN_ACCOUNT)
             and names.is_person(name.words, addressed=transfers),
             own=any(text.own for text in read[: (lead or 0) + 1]),
             pays=pays,
@@ -226,6 +229,11 @@ class Identifier:
                 return found
             if found.start or (found.entry.service in known.YIELDS and _own_name(text) is not None):
                 return None
+        elif found is not None and text.raw != text.words:
+            # What else is boilerplate may say what of a house is paid: `BEST BUY AUTO PYMT` is its card.
+            longer = known.best(self._known.in_words(text.raw), (0,))
+            if longer is not None and _begins(found.phrase, longer.phrase):
+                return longer
         return found
 
     def _rule(self, text: names.Text) -> HouseRule | None:
@@ -306,17 +314,28 @@ def _name_and_payee(text: names.Text, match: Match[KnownPayee]) -> tuple[names.N
     if payee.generic:
         return _own_name(text), payee
     if payee.service == "peer":
-        behind = text.words[match.start : match.end] == text.raw[match.start : match.end] and not text.transfers
-        name = names.name_of(text, match.end) if behind else _own_name(text)
-        somebody = name is not None and (names.is_company(text) or names.is_person(name.words, addressed=True))
-        if name is not None and somebody and name.key != payee.key and not names.is_legal_form(name):
-            return name, None
-        return None, payee
+        name = _sent_to(text, match)
+        return name, None if name is not None else payee
     if payee.service in known.YIELDS and text.processed and match.end <= text.starts[-1]:
         name = names.name_of(text, text.starts[-1])
         if name is not None:
             return name, None
     return None, payee
+
+
+def _sent_to(text: names.Text, match: Match[KnownPayee] | None) -> names.Name | None:
+    """The person or business that a text names beside the service by which money went there."""
+    name = _own_name(text)
+    if match is not None:
+        if match.entry.service != "peer":
+            return None
+        if text.words[match.start : match.end] == text.raw[match.start : match.end] and not text.transfers:
+            name = names.name_of(text, match.end)
+        name = None if name is not None and name.key == match.entry.key else name
+    if name is None or names.is_legal_form(name):
+        return None
+    somebody = names.is_company(text) or names.is_business(name.words) or names.is_person(name.words, addressed=True)
+    return name if somebody else None
 
 
 def _masked(plain: str, match: Match[KnownPayee] | None, payee: KnownPayee | None) -> str:

@@ -118,6 +118,7 @@ class Lexicon:
     rules: list[tuple[int, int, int]] = field(default_factory=list)  # class, needs, unless
     wholes_of_parts: list[tuple[int, int]] = field(default_factory=list)  # class, its parts
     categories: list[str] = field(default_factory=list)
+    category_unless: list[int] = field(default_factory=list)  # by rank, classes beside which it is not meant
     rank_of_class: list[tuple[int, int]] = field(default_factory=list)  # class, rank
     silence: int = 0  # classes beside which no category is read
 
@@ -142,7 +143,7 @@ def _reading(text: str) -> tuple[int, str | None, int, int]:
         tokens = _without_brands(tokens, lexicon.brands)
     said = lexicon.whole.get(text, 0)
     denied = tried = 0
-    rank = len(lexicon.categories)
+    ranks: list[int] = []
     last = len(tokens) - 1
     found: list[Phrase] = []
     for place, token in enumerate(tokens):
@@ -157,14 +158,15 @@ def _reading(text: str) -> tuple[int, str | None, int, int]:
         said |= meaning.says
         denied |= meaning.denies
         tried |= meaning.tries
-        if meaning.rank is not None and meaning.rank < rank:
-            rank = meaning.rank
+        if meaning.rank is not None:
+            ranks.append(meaning.rank)
     if tried:
         read = " ".join(tokens)
         for bit, pattern in lexicon.patterns:
             if tried & bit and pattern.search(read):
                 said |= bit
     kept, class_rank = _by_rules(said & ~denied)
+    rank = min((each for each in ranks if not kept & lexicon.category_unless[each]), default=class_rank)
     rank = min(rank, class_rank)
     silent = kept & lexicon.silence or rank == len(lexicon.categories)
     return kept, None if silent else lexicon.categories[rank], said, denied
@@ -233,6 +235,7 @@ def _lexicon() -> Lexicon:
     lexicon.silence = _bits(listed["silenced_by"])
     for rank, entry in enumerate(listed["category"]):
         lexicon.categories.append(entry["name"])
+        lexicon.category_unless.append(_bits(entry.get("unless", ())))
         if "class" in entry:
             lexicon.rank_of_class.append((BITS[entry["class"]], rank))
         for word in _in_all_languages(entry):

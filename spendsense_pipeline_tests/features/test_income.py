@@ -34,6 +34,9 @@ SCENARIOS: dict[str, list[tuple[str, dt.date, float]]] = {
         ],
         2000,
     ),
+    "biweekly, two days early for two holidays": checks(
+        "acme", [day - dt.timedelta(days=2 * (n in (1, 3))) for n, day in enumerate(every(14, 13, LAST))], 2000
+    ),
     "weekly, two days earlier since spring": checks(
         "acme", [day - dt.timedelta(days=2 * (n >= 13)) for n, day in enumerate(every(7, 26, LAST))], 700
     ),
@@ -97,6 +100,7 @@ def found() -> Found:
         ("weekly", "weekly"),
         ("biweekly", "biweekly"),
         ("biweekly, one holiday", "biweekly"),
+        ("biweekly, two days early for two holidays", "biweekly"),
         ("weekly, two days earlier since spring", "weekly"),
         ("two paydays a fortnight apart", "biweekly"),
         ("semi-monthly", "semi_monthly"),

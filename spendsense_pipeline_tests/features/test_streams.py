@@ -238,6 +238,18 @@ given(
 )
 
 
+for parts in (3, 4, 5):
+    fortnights = days(AS_OF - dt.timedelta(days=14 * parts - 8), 14, parts)
+    given(f"in {parts} parts", "KLARNA* SHOES 844-5527621 OH", fortnights, -37.25, None)
+    given(f"leased for {parts} times", "Aarons Sales & Lease", fortnights, -37.25, None)
+
+
+def test_what_is_paid_in_four_parts_has_ended_with_the_fourth(found: Found) -> None:
+    assert [found.of(f"in {parts} parts")[0]["status"] for parts in (3, 4, 5)] == ["mature", "inactive", "mature"]
+    assert found.of("in 4 parts")[0]["expected_next_date"] is None
+    assert found.of("leased for 4 times")[0]["status"] == "mature"
+
+
 def test_drift_and_a_skipped_month_leave_one_monthly_stream_and_no_quarterly_one(found: Found) -> None:
     stream = found.only("drifted and skipped one")
     assert (stream["cadence"], stream["occurrences"], stream["status"]) == ("monthly", 12, "mature")

@@ -580,8 +580,8 @@ PAIRS: dict[str, dict[str, tuple[list[dt.date], list[dt.date]]]] = {
         "LEAST_APART": (ago(90, 97, 125, 131), ago(90, 97, 126, 131)),
     },
     "biweekly": {
-        "MOST_APART": (ago(90, 104, 160, 175), ago(90, 104, 159, 175)),
-        "LEAST_APART": (ago(90, 104, 160, 173), ago(90, 104, 161, 173)),
+        "MOST_APART": (ago(90, 104, 160, 176), ago(90, 104, 160, 177)),
+        "LEAST_APART": (ago(90, 104, 160, 172), ago(90, 104, 160, 171)),
     },
     "semi_monthly": {
         "MOST_APART": (

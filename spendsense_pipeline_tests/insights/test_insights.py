@@ -137,6 +137,19 @@ def by_the_month(h: Household, last: dt.date, newest: int) -> None:
     h.rows["transactions"] = [r for r in h.rows["transactions"] if r["date"] <= AS_OF - dt.timedelta(days=newest)]
 
 
+def rent_early(h: Household, day: dt.date) -> None:
+    """July's rent on a day of June; no other bill is due."""
+    h.without("City Power")
+    h.row(h.checking, day, -1_100.0, "Juniper Apartments", "RENT_AND_UTILITIES_RENT")
+
+
+def early_once(h: Household, *last: dt.date) -> None:
+    """Pay on the last of each month but these."""
+    h.without("Acme Corp Payroll")
+    for day in [*monthly(31, 12, (2026, 4)), *last]:
+        h.row(h.checking, day, 3_250.0, "Acme Corp Payroll", "INCOME_WAGES")
+
+
 def paid_since(h: Household, amount: float, day: int = 10) -> None:
     card = h.card(820.0, is_overdue=True, minimum_payment_amount=35.0, balance_date=AS_OF - dt.timedelta(days=16))
     h.row(card, day, amount, "Payment Thank You", "LOAN_PAYMENTS_CREDIT_CARD_PAYMENT")
@@ -356,6 +369,10 @@ BOTH_SIDES: dict[str, tuple[str, Happens, Happens]] = {
     "monthly pay that a weekend moved to the 22nd": (
         "income_late", lambda h: by_the_month(h, dt.date(2026, 5, 22), 4),
         lambda h: by_the_month(h, dt.date(2026, 5, 22), 2)),
+    "rent that was paid a week early": (
+        "bill_due_soon", lambda h: rent_early(h, dt.date(2026, 6, 24)), lambda h: rent_early(h, dt.date(2026, 6, 17))),
+    "monthly pay that came early for a holiday": (
+        "income_late", lambda h: early_once(h, dt.date(2026, 5, 24)), lambda h: early_once(h)),
     "the minimum and five dollars": ("minimum_only", lambda h: minimum(h, 40.01), lambda h: minimum(h, 40.0)),
     "rates a point apart": (
         "dearest_first", lambda h: owing(h, (400.0, 24.0), (900.0, 24.99)),

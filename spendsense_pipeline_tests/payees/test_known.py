@@ -13,7 +13,7 @@ identify = Identifier()
 def test_the_table_is_large_and_speaks_the_vocabulary() -> None:
     table = known.table()
     assert len(table) > 1_000
-    assert {payee.country for payee in table} == {None, "us", "gb", "de", "fr", "nl", "au", "ca", "ie", "nz"}
+    assert {payee.country for payee in table} == {None, "us", "gb", "de", "fr", "nl", "au", "ca", "ie", "in", "nz"}
     for payee in table:
         assert payee.category is None or known.is_target(payee.category), payee
         assert payee.service is None or payee.service in known.SERVICES, payee
@@ -76,6 +76,14 @@ def test_no_display_name_ends_in_a_state() -> None:
         ("PROCARE *LITTLE SPROUTS 800-338-3884 OR", "Procare"),
         ("KOHLS CARD PAYMENT", "Kohl's Card"),
         ("PATHE THUIS", "Pathé Thuis"),
+        ("BEST BUY AUTO PYMT", "Best Buy Card"),  # what else is boilerplate says what is paid
+        ("CAPITAL ONE MOBILE PMT 3ML", "Capital One Card"),
+        ("BEST BUY 00012 TAMPA FL", "Best Buy"),
+        ("SAINSBURYS S/MKTS CLAPHAM", "Sainsbury's"),
+        ("LOBLAWS #1029 TORONTO ON", "Loblaws"),
+        ("REAL CDN SUPERSTORE 1512 CALGARY AB", "Real Canadian Superstore"),
+        ("UPI/P2M/612345678901/CHAI POINT/paytmqr28100@paytm", "Chai Point"),
+        ("BIL/ONL/000123/AIRTEL POSTPAID/9845012345", "Airtel"),
     ],
 )
 def test_short_and_common_words_need_their_context(text: str, display: str) -> None:

@@ -1,4 +1,4 @@
-"""A payee's name out of texts as banks of five countries write them."""
+"""A payee's name out of texts as banks of many countries write them."""
 
 import random
 import string
@@ -38,6 +38,12 @@ def display(text: str, description: str | None = None, counterparty: str | None 
         ("Web Authorized Pmt Blue Door", "Blue Door"),
         ("Blue Door+", "Blue Door Plus"),
         ("CORNER CUP          SOMEWHERE FALLS   WA", "Corner Cup"),
+        ("DEBIT CARD PURCH Card Ending in 1234 CORNER CUP SEATTLE WA", "Corner Cup"),
+        ("VISA DDA PUR AP 512345 CORNER CUP SEATTLE WA", "Corner Cup"),
+        ("SQ *CORNER CUP gosq.com WA", "Corner Cup"),
+        ("CORNER CUP HTTPSWWW.CORNER WA", "Corner Cup"),
+        ("MC DEBIT CORNER CUP SEATTLE WA", "Corner Cup"),
+        ("External Withdrawal CORNER - WEB PAY", "Corner"),
         ("BLUE DOOR LLC 2024-05-12 REF 99887766", "Blue Door"),
         ("MAYFIELD DENTAL MAY 2024", "Mayfield Dental"),
         ("NORTHWIND MFG DES:PR PAYMENT ID:000123 INDN:DOE CO ID:1234567890 PPD", "Northwind MFG"),
@@ -45,6 +51,9 @@ def display(text: str, description: str | None = None, counterparty: str | None 
         ("CARD PAYMENT TO BLUE DOOR BAKERY 3456 LONDON GB ON 12-03-2024", "Blue Door Bakery"),
         ("DIRECT DEBIT PAYMENT TO ACORN GYM LTD REF 900012345, MANDATE NO 0012", "Acorn Gym"),
         ("CLP HARBOUR CAFE BRIGHTON GB", "Harbour Cafe"),
+        ("HARBOUR CAFE BRIGHTON GB 12JUN", "Harbour Cafe"),
+        ("HARBOUR CAFE CD 1234", "Harbour Cafe"),
+        ("HARBOUR CAFE 12 JUN 26 CLP", "Harbour Cafe"),
         ("BGC ACME LTD", "Acme"),
         ("DD FERNDALE HOUSING 000123", "Ferndale Housing"),
         ("Direct Credit 141000 FERNDALE GROUP SALARY", "Ferndale"),
@@ -55,6 +64,8 @@ def display(text: str, description: str | None = None, counterparty: str | None 
         ("EREF+0042 MREF+M-22 CRED+DE98ZZZ09999999999 SVWZ+Beitrag Maerz ABWA+Turnhalle Nord e.V.", "Turnhalle Nord"),
         # France
         ("PRLV SEPA REGAIN MUTUELLE ECH/050324 ID EMETTEUR/FR47ABC001007 MDT/0012 LIB/FACTURE", "Regain Mutuelle"),
+        ("CB BOULANGERIE DUPONT FACT 120626", "Boulangerie Dupont"),
+        ("FACTURE CARTE DU 120626 BOULANGERIE DUPONT PARIS CARTE 4974XXXXXXXX1234", "Boulangerie Dupont"),
         ("PAIEMENT PAR CARTE X1234 BOULANGERIE DUPONT LYON 12/03", "Boulangerie Dupont"),
         ("VIR SEPA RECU /DE MARTIN DURAND /MOTIF LOYER MARS /REF 001", "Martin Durand"),
         # Netherlands
@@ -62,7 +73,19 @@ def display(text: str, description: str | None = None, counterparty: str | None 
         ("/TRTP/SEPA OVERBOEKING/IBAN/NL12INGB0001234567/BIC/INGBNL2A/NAME/J JANSEN/REMI/HUUR/EREF/X", "J Jansen"),
         ("SEPA Incasso algemeen doorlopend Incassant: NL12ZZZ Naam: Fietsenwinkel De Ster BV Omschrijving: maart",
          "Fietsenwinkel De Ster"),
+        # Canada
+        ("INTERAC E-TRANSFER SENT JOHN LANDLORD CA7K2XYZ", "John Landlord"),
+        ("INTERNET BANKING E-TRANSFER 011223344 JOHN SMITH", "John Smith"),
+        ("RETAIL PURCHASE 000001234567 BLUE DOOR BAKERY #12 MISSISSAUGA ON", "Blue Door Bakery"),
+        # India
+        ("UPI-RAMESH KUMAR-9845012345@OKSBI-SBIN0001234-612345678901-RENT", "Ramesh Kumar"),
+        ("TO TRANSFER-UPI/DR/612345678901/RAMESH K/SBIN/rameshk/RENT--", "Ramesh K"),
+        ("UPI/612345678901/Payment from Ph/blue.door@ybl/State Bank Of I/AXL123", "Blue Door"),
+        ("IMPS-612345678901-ANIL MEHTA-HDFC-XXXXXXXX1234-DINNER", "Anil Mehta"),
+        ("NEFT CR-CITI0000002-INFOTECH SOLUTIONS PVT LTD-SALARY JUN 2026-CITIN26123456", "Infotech Solutions"),
+        ("UPI/612345678901/9845012345@ybl", "Upi Ybl"),
         # Spain
+        ("TRANSFERENCIA DE TALLERES GARCIA SL, CONCEPTO PAGA EXTRA JUNIO", "Talleres Garcia"),
         ("Apple pay: COMPRA EN GIMNASIO NORTE, CON LA TARJETA : XXXXXXXXXXXX0000 EL 2025-11-05", "Gimnasio Norte"),
     ],
 )  # fmt: skip

@@ -172,12 +172,25 @@ def test_a_masked_number_shows_no_card(text: str) -> None:
         ("ZELLE TO OKORO KEVIN ON 06/01 REF # RP0ABCDEFG", "Okoro Kevin", "person"),
         ("REMITLY INC. 888-736-6786 WA", "Remitly", None),
         ("VIREMENT VERS LIVRET A", "Livret A", None),
+        ("WWW TRF DDA - 4412", "WWW TRF Dda", None),
+        ("ZELLE PAYMENT TO GREENFIELD RENTALS 8812", "Greenfield Rentals", "merchant"),
+        ("ZELLE INSTANT PAYMENT", "Zelle", None),
+        ("UPI-PRIYA SHARMA-PRIYA@OKICICI-ICIC0000001-612345678901-DINNER", "Priya Sharma", "person"),
         ("AMAZON PAYMENTS EUROPE S.C.A. D01-1234567-1234567 AMZNPrime DE ABDJ947DKEL9", "Amazon Prime", "merchant"),
     ],
 )
 def test_whom_a_text_names(text: str, display: str, counterparty: str | None) -> None:
     found = read(text)
     assert (found["display"], found["counterparty"]) == (display, counterparty)
+
+
+def test_another_field_names_whom_a_peer_service_paid() -> None:
+    for columns in ({"description_raw": "ZELLE PAYMENT TO JOHN SMITH 1234"}, {"counterparty_name": "John Smith"}):
+        found = read("Zelle", **columns)
+        assert (found["display"], found["counterparty"], found["service"]) == ("John Smith", "person", "peer")
+    assert (
+        read("Venmo", description_raw="VENMO PAYMENT 1029384 JOHN SMITH")["display"] == "Venmo"
+    )  # whose account it is
 
 
 def test_a_heading_of_pay_or_pension_leaves_a_pension_one() -> None:
