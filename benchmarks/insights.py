@@ -477,8 +477,8 @@ def forecast(tables: dict[str, pa.Table], as_of: dt.date = AS_OF) -> dict[str, f
         counts["inside"] += int(inside.sum())
         counts["balances"] += inside.size
         places = {one: at for at, one in enumerate(who)}
-        for row in low_balance_ahead(seen, made).to_dict("records"):
-            at = places[row["user"]]
+        for one in low_balance_ahead(seen, made)["user"]:
+            at = places[one]
             payday = made.next_payday[at]
             until = payday - today if payday > 0 else 15
             if known[at] and until > 1:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import data, in_pandas, ingest, measure
+from benchmarks import data, in_pandas, ingest, insights, measure
 from spendsense_pipeline import row_groups, warehouse
 from spendsense_pipeline.features import by_range
 
@@ -108,3 +108,9 @@ def test_every_benchmark_runs(words: list[str], tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "benchmarks", *words, *options], check=True)
     assert "failed" not in document.read_text()
     assert document.read_text().count("\n|") > 3
+
+
+def test_the_forecast_is_replayed_and_counts_what_came_true() -> None:
+    found = insights.forecast(insights.accepted(insights.SETTINGS["normal"](8, 5)))
+    assert 0 < found["coverage"] <= 1
+    assert found["came true"] <= found["warned"]
